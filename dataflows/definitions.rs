@@ -1,0 +1,287 @@
+//! What is maintained: the checked, typed form of a project's definitions, as the dataflow executes it.
+//!
+//! The front end (`src/project`) makes these from text; nothing here can be wrong by type. Ids are indices into the
+//! vectors of [`Definitions`]. References are acyclic, and [`Definitions::order`] lists them so that each comes after
+//! what it refers to.
+
+use std::fmt;
+
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+use crate::expression::{Expression, Pattern};
+use crate::model::ValueType;
+
+/// Declares an id: an index into one of the vectors of [`Definitions`].
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(u16);
+
+        impl $name {
+            /// The id of what stands at `index`. Panics beyond 65,535, which the limits on definitions rule out.
+            pub fn new(index: usize) -> Self {
+                $name(u16::try_from(index).expect("limits on definitions keep ids in 16 bits"))
+            }
+
+            /// Where it stands.
+            pub fn index(self) -> usize {
+                self.0.into()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id!(
+    /// A field of events that some definition reads.
+    FieldId
+);
+id!(
+    /// A measure: an aggregate over events that is kept up to date per person.
+    MeasureId
+);
+id!(
+    /// A trait.
+    TraitId
+);
+id!(
+    /// An audience.
+    AudienceId
+);
+id!(
+    /// A destination's view of audiences.
+    DestinationId
+);
+
+/// All that a project defines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Definitions {
+    /// How identifiers resolve to profiles.
+    pub identity: IdentityRules,
+    /// The fields of events that measures read.
+    pub fields: Vec<Field>,
+    /// Aggregates over events, each once however many definitions use it.
+    pub measures: Vec<Measure>,
+    /// Traits, sorted by name.
+    pub traits: Vec<Trait>,
+    /// Audiences, sorted by name.
+    pub audiences: Vec<Audience>,
+    /// Every trait and audience once, each after what it refers to.
+    pub order: Vec<Step>,
+    /// What destinations are to hold, sorted by name.
+    pub destinations: Vec<DestinationView>,
+}
+
+impl Definitions {
+    /// The audience of this name.
+    pub fn audience(&self, name: &str) -> Option<AudienceId> {
+        self.audiences.iter().position(|audience| audience.name == name).map(AudienceId::new)
+    }
+}
+
+/// One step of evaluating a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Evaluate this trait.
+    Trait(TraitId),
+    /// Evaluate this audience.
+    Audience(AudienceId),
+}
+
+/// The rules of DESIGN §4.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityRules {
+    /// Identifier types from strongest to weakest; types that are not listed are weaker than all that are.
+    pub strength: Vec<CompactString>,
+    /// Types of which a profile has at most one.
+    pub exclusive: Vec<CompactString>,
+    /// Values that identify nobody.
+    pub blocked: Vec<Blocked>,
+}
+
+impl Default for IdentityRules {
+    fn default() -> Self {
+        let types = ["user_id", "email", "phone", "device_id", "advertising_id", "anonymous_id"];
+        let values = ["", "null", "nil", "none", "undefined", "anonymous", "unknown", "0", "-1"];
+        IdentityRules {
+            strength: types.map(CompactString::from).to_vec(),
+            exclusive: vec!["user_id".into()],
+            blocked: values
+                .map(|value| Blocked::Value(value.into()))
+                .into_iter()
+                .chain([Blocked::ZerosAndDashes])
+                .collect(),
+        }
+    }
+}
+
+/// A rule that takes identifiers out of consideration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// This value, of any type, in any case of letters.
+    Value(CompactString),
+    /// Values of nothing but zeros and dashes, of any type.
+    ZerosAndDashes,
+    /// Values of this type that match this pattern.
+    Pattern(CompactString, Pattern),
+}
+
+/// A field of events.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Field {
+    /// Where in the event it is.
+    pub root: FieldRoot,
+    /// The keys that lead to it, from the outside in; at least one.
+    pub path: Vec<CompactString>,
+    /// The type that definitions use it as; a value of another type counts as missing. `None` where any type will do.
+    pub kind: Option<ValueType>,
+}
+
+/// The objects of an event that have fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FieldRoot {
+    /// `properties`.
+    Properties,
+    /// `traits`.
+    Traits,
+    /// `context`.
+    Context,
+}
+
+/// An aggregate over the events of a person, kept up to date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// The name of the events, as in [`crate::model::Event::name`].
+    pub event: CompactString,
+    /// Which of them count: those where this is true. `None`: all.
+    pub condition: Option<Expression<EventTerm>>,
+    /// What is kept of each.
+    pub shape: Shape,
+    /// Events count while they are inside this window; `None`: for ever.
+    pub within: Option<Window>,
+}
+
+/// What a measure keeps of each event. An event whose expression is missing does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// That it happened.
+    Count,
+    /// Its number, to be summed; also how many there were, so that averages and "no event" can be told.
+    Sum(Expression<EventTerm>),
+    /// The least of its values.
+    Least(Expression<EventTerm>),
+    /// The greatest of its values.
+    Greatest(Expression<EventTerm>),
+    /// The value of the earliest event by event time; at the same time, the smaller value.
+    Earliest(Expression<EventTerm>),
+    /// The value of the latest event by event time; at the same time, the larger value.
+    Latest(Expression<EventTerm>),
+    /// Its values, each once.
+    Distinct(Expression<EventTerm>),
+}
+
+/// A sliding window (DESIGN §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Window {
+    /// Its length, at least 1 ms.
+    pub length_ms: u64,
+    /// The end of an event's stay is rounded up to a multiple of this, at least 1 ms.
+    pub grain_ms: u64,
+}
+
+impl Window {
+    /// A window of this length with the grain of DESIGN §3.
+    pub fn new(length_ms: u64) -> Self {
+        const GRAINS_MS: [u64; 12] =
+            [1, 10, 100, 1_000, 5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000, 21_600_000, 86_400_000];
+        let largest = length_ms / 1_000;
+        let grain_ms = GRAINS_MS.into_iter().rev().find(|grain| *grain <= largest).unwrap_or(1);
+        Window { length_ms, grain_ms }
+    }
+}
+
+/// What an expression over an event can refer to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventTerm {
+    /// A field.
+    Field(FieldId),
+    /// The event's time.
+    Timestamp,
+    /// The event's name.
+    Name,
+}
+
+/// What an expression over a person can refer to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PersonTerm {
+    /// How many events a measure of shape `Count` counted, or how many addends one of shape `Sum` has. Never missing.
+    Count(MeasureId),
+    /// The sum of a measure of shape `Sum`; missing where there is no addend.
+    Sum(MeasureId),
+    /// The mean of a measure of shape `Sum`; missing where there is no addend.
+    Average(MeasureId),
+    /// The value of a measure of shape `Least`, `Greatest`, `Earliest` or `Latest`; missing where there is no event.
+    Sample(MeasureId),
+    /// How many different values a measure of shape `Distinct` has. Never missing.
+    Distinct(MeasureId),
+    /// The attribute of this name; a value of another type than is expected counts as missing.
+    Attribute(CompactString, Option<ValueType>),
+    /// The value of a trait.
+    Trait(TraitId),
+    /// Whether the person is in an audience. Never missing.
+    Audience(AudienceId),
+    /// Whether the person consents to this purpose now. Never missing: without a word it is false.
+    Consent(CompactString),
+    /// Whether the person has an identifier of this type. Never missing.
+    Has(CompactString),
+}
+
+/// A value computed per person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trait {
+    /// Its name.
+    pub name: CompactString,
+    /// Its value; where this is missing, so is the trait.
+    pub expression: Expression<PersonTerm>,
+}
+
+/// A condition per person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audience {
+    /// Its name.
+    pub name: CompactString,
+    /// Who is in it: those where this is true (neither false nor missing).
+    pub condition: Expression<PersonTerm>,
+}
+
+/// What a destination is to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationView {
+    /// Its name.
+    pub name: CompactString,
+    /// The audiences that it is fed.
+    pub audiences: Vec<AudienceId>,
+    /// The identifier types that may leave.
+    pub identifiers: Vec<CompactString>,
+    /// The traits and attributes that may leave.
+    pub traits: Vec<Listed>,
+    /// The purpose to which a person must consent to be there at all.
+    pub requires_consent: Option<CompactString>,
+}
+
+/// A trait or attribute that a destination lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// A trait.
+    Trait(TraitId),
+    /// An attribute.
+    Attribute(CompactString),
+}

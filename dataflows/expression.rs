@@ -1,0 +1,244 @@
+//! Expressions over a person or an event, and their values.
+//!
+//! Missing values follow SQL: an operation on a missing value is missing, except that `false and …` is false,
+//! `true or …` is true, and [`Expression::IsMissing`] is never missing. A value of an unexpected type counts as missing.
+
+use std::cmp::Ordering;
+
+use compact_str::CompactString;
+
+use crate::model::{Number, Value};
+
+/// An expression whose leaves are literals and terms `T`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expression<T> {
+    /// A value; `None` is SQL's `null`.
+    Literal(Option<Value>),
+    /// Something to look up.
+    Term(T),
+    /// Negation of a boolean.
+    Not(Box<Expression<T>>),
+    /// True where all are; true for none.
+    And(Vec<Expression<T>>),
+    /// True where any is; false for none.
+    Or(Vec<Expression<T>>),
+    /// Comparison of two values of one type.
+    Compare(Comparison, Box<Expression<T>>, Box<Expression<T>>),
+    /// Arithmetic on numbers; missing where the result is not finite (division by zero, overflow).
+    Arithmetic(Arithmetic, Box<Expression<T>>, Box<Expression<T>>),
+    /// Whether the value is among these, which are sorted.
+    In(Box<Expression<T>>, Vec<Value>),
+    /// Whether a text matches a pattern.
+    Like(Box<Expression<T>>, Pattern),
+    /// Whether there is no value.
+    IsMissing(Box<Expression<T>>),
+}
+
+/// Comparisons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `=`
+    Equal,
+    /// `<>`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+impl Comparison {
+    fn holds(self, ordering: Ordering) -> bool {
+        match self {
+            Comparison::Equal => ordering.is_eq(),
+            Comparison::NotEqual => ordering.is_ne(),
+            Comparison::Less => ordering.is_lt(),
+            Comparison::LessOrEqual => ordering.is_le(),
+            Comparison::Greater => ordering.is_gt(),
+            Comparison::GreaterOrEqual => ordering.is_ge(),
+        }
+    }
+}
+
+/// Operations on numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// `+`
+    Add,
+    /// `-`
+    Subtract,
+    /// `*`
+    Multiply,
+    /// `/`
+    Divide,
+    /// `%`
+    Remainder,
+}
+
+impl Arithmetic {
+    fn apply(self, a: Number, b: Number) -> Option<Number> {
+        let (a, b) = (a.get(), b.get());
+        Number::new(match self {
+            Arithmetic::Add => a + b,
+            Arithmetic::Subtract => a - b,
+            Arithmetic::Multiply => a * b,
+            Arithmetic::Divide => a / b,
+            Arithmetic::Remainder => a % b,
+        })
+    }
+}
+
+impl<T> Expression<T> {
+    /// The value of the expression where `lookup` gives the values of its terms.
+    pub fn value(&self, lookup: &impl Fn(&T) -> Option<Value>) -> Option<Value> {
+        match self {
+            Expression::Literal(value) => value.clone(),
+            Expression::Term(term) => lookup(term),
+            Expression::Arithmetic(operation, a, b) => match (a.value(lookup)?, b.value(lookup)?) {
+                (Value::Number(a), Value::Number(b)) => operation.apply(a, b).map(Value::Number),
+                _ => None,
+            },
+            _ => self.truth(lookup).map(Value::Bool),
+        }
+    }
+
+    /// The truth of the expression: `None` where it is missing or no boolean.
+    pub fn truth(&self, lookup: &impl Fn(&T) -> Option<Value>) -> Option<bool> {
+        match self {
+            Expression::Not(inner) => inner.truth(lookup).map(|truth| !truth),
+            Expression::And(all) => decide(all, false, lookup),
+            Expression::Or(any) => decide(any, true, lookup),
+            Expression::Compare(comparison, a, b) => {
+                let (a, b) = (a.value(lookup)?, b.value(lookup)?);
+                (a.kind() == b.kind()).then(|| comparison.holds(a.cmp(&b)))
+            }
+            Expression::In(inner, values) => Some(values.binary_search(&inner.value(lookup)?).is_ok()),
+            Expression::Like(inner, pattern) => match inner.value(lookup)? {
+                Value::Text(text) => Some(pattern.matches(&text)),
+                _ => None,
+            },
+            Expression::IsMissing(inner) => Some(inner.value(lookup).is_none()),
+            Expression::Literal(_) | Expression::Term(_) | Expression::Arithmetic(..) => match self.value(lookup)? {
+                Value::Bool(truth) => Some(truth),
+                _ => None,
+            },
+        }
+    }
+
+    /// Calls `visit` with every term.
+    pub fn for_each_term(&self, visit: &mut impl FnMut(&T)) {
+        match self {
+            Expression::Literal(_) => {}
+            Expression::Term(term) => visit(term),
+            Expression::Not(inner)
+            | Expression::In(inner, _)
+            | Expression::Like(inner, _)
+            | Expression::IsMissing(inner) => inner.for_each_term(visit),
+            Expression::And(several) | Expression::Or(several) => {
+                several.iter().for_each(|one| one.for_each_term(visit));
+            }
+            Expression::Compare(_, a, b) | Expression::Arithmetic(_, a, b) => {
+                a.for_each_term(visit);
+                b.for_each_term(visit);
+            }
+        }
+    }
+}
+
+/// `and` (`decisive` false) and `or` (`decisive` true): one decisive operand decides; else one that is missing.
+fn decide<T>(operands: &[Expression<T>], decisive: bool, lookup: &impl Fn(&T) -> Option<Value>) -> Option<bool> {
+    let mut missing = false;
+    for operand in operands {
+        match operand.truth(lookup) {
+            Some(truth) if truth == decisive => return Some(decisive),
+            Some(_) => {}
+            None => missing = true,
+        }
+    }
+    (!missing).then_some(!decisive)
+}
+
+/// A `like` pattern: `%` stands for any text, `_` for any one character, `\` takes the next character literally.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pattern(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Piece {
+    Text(CompactString),
+    AnyCharacter,
+    AnyText,
+}
+
+impl Pattern {
+    /// The pattern that is written like this.
+    ///
+    /// ```
+    /// use dataflows::expression::Pattern;
+    /// assert!(Pattern::new("%@example.%").matches("a@example.org"));
+    /// assert!(Pattern::new("100\\%").matches("100%"));
+    /// assert!(!Pattern::new("a_c").matches("ac"));
+    /// ```
+    pub fn new(pattern: &str) -> Self {
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut characters = pattern.chars();
+        while let Some(character) = characters.next() {
+            let literal = match character {
+                '%' => {
+                    if pieces.last() != Some(&Piece::AnyText) {
+                        pieces.push(Piece::AnyText);
+                    }
+                    continue;
+                }
+                '_' => {
+                    pieces.push(Piece::AnyCharacter);
+                    continue;
+                }
+                '\\' => characters.next().unwrap_or('\\'),
+                other => other,
+            };
+            match pieces.last_mut() {
+                Some(Piece::Text(text)) => text.push(literal),
+                _ => pieces.push(Piece::Text(CompactString::from_iter([literal]))),
+            }
+        }
+        Pattern(pieces)
+    }
+
+    /// Whether all of `text` matches.
+    ///
+    /// Linear in text times pattern: after a mismatch only the last `%` takes one more character.
+    pub fn matches(&self, text: &str) -> bool {
+        let (mut at, mut rest) = (0, text);
+        // Where to go on after a mismatch: the piece after the last `%`, and what it has not yet taken.
+        let mut retry: Option<(usize, &str)> = None;
+        loop {
+            let taken = match self.0.get(at) {
+                Some(Piece::AnyText) => {
+                    retry = Some((at + 1, rest));
+                    Some(rest)
+                }
+                Some(Piece::AnyCharacter) => rest.chars().next().map(|c| &rest[c.len_utf8()..]),
+                Some(Piece::Text(literal)) => rest.strip_prefix(literal.as_str()),
+                None if rest.is_empty() => return true,
+                None => None,
+            };
+            match (taken, retry) {
+                (Some(after), _) => {
+                    rest = after;
+                    at += 1;
+                }
+                (None, Some((piece, from))) => {
+                    let Some(skipped) = from.chars().next() else { return false };
+                    rest = &from[skipped.len_utf8()..];
+                    at = piece;
+                    retry = Some((piece, rest));
+                }
+                (None, None) => return false,
+            }
+        }
+    }
+}

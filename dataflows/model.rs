@@ -1,0 +1,19 @@
+//! The records that flow, and their ids.
+
+mod event;
+mod identifier;
+mod part;
+mod read;
+mod record;
+mod tick;
+mod value;
+mod weight;
+
+pub use event::Event;
+pub use identifier::{Identifier, IdentifierId, IdentifierKey, NotAProfileId, ProfileId, kind_of};
+pub use part::{Card, Derived, Desired, Part, Sample, Traits};
+pub use read::{Answer, Found, Profile, Query, Question};
+pub use record::{Record, Setting, Topic};
+pub use tick::Tick;
+pub use value::{Number, Value, ValueType};
+pub use weight::Weight;

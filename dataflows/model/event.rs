@@ -1,0 +1,32 @@
+//! What the dataflow is fed with.
+
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+use super::{Identifier, Tick, Value};
+use crate::definitions::FieldId;
+
+/// One accepted fact, as far as the dataflow needs it: of the properties only those that some definition reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Event {
+    /// The event's own time, corrected for the sender's clock and at most `max_future` ahead of its tick.
+    pub timestamp: Tick,
+    /// The name of a `track` call's event; of other calls, the call (`identify`, `page`, `screen`, `group`, `alias`).
+    pub name: CompactString,
+    /// Its identifiers, each once, in the order in which the event carries them; blocked ones included.
+    pub identifiers: Vec<Identifier>,
+    /// Values of the fields that definitions read, sorted by field; a missing value has no entry.
+    pub fields: Vec<(FieldId, Value)>,
+    /// Attributes that it sets on the person, each name once, sorted; `None` takes an attribute away.
+    pub attributes: Vec<(CompactString, Option<Value>)>,
+    /// Consent that it gives or withdraws, by purpose, each once, sorted.
+    pub consent: Vec<(CompactString, bool)>,
+}
+
+impl Event {
+    /// The value of a field, where the event has it.
+    pub fn field(&self, field: FieldId) -> Option<&Value> {
+        let at = self.fields.binary_search_by_key(&field, |(id, _)| *id).ok()?;
+        Some(&self.fields[at].1)
+    }
+}

@@ -1,0 +1,71 @@
+//! The parts that a profile is made of, and what is derived from them.
+
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+use super::{Record, Tick, Value};
+use crate::definitions::{AudienceId, DestinationId, MeasureId, TraitId};
+
+/// A part of what is known of an identifier, and so of the profile that it belongs to.
+///
+/// Small and cheap to clone: it stands in an arrangement by identifier and in one by profile, and moves between profiles.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Part {
+    /// The identifier itself, `type:value`.
+    Identifier(Arc<str>),
+    /// What it has set.
+    Record(Record),
+    /// How many events a measure has counted: the weight.
+    Count(MeasureId),
+    /// The sum of a measure: the weight, in millionths.
+    Sum(MeasureId),
+    /// A value that a measure has kept.
+    Sample(MeasureId, Arc<Sample>),
+}
+
+/// A value kept by a measure that is not a mere number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Sample {
+    /// The event's time for `first` and `last`; zero for `min`, `max` and `distinct`, where equal values are one.
+    pub at: Tick,
+    /// The value.
+    pub value: Value,
+}
+
+/// What follows from the parts of one profile.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Derived {
+    /// A trait has a value.
+    Trait(TraitId, Value),
+    /// The profile is in an audience.
+    Member(AudienceId),
+    /// The profile is to be at a destination, as a member of an audience, like this.
+    Desired(DestinationId, AudienceId, Arc<Card>),
+}
+
+/// What a destination is to hold of one profile: only what it lists.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Card {
+    /// Identifiers, `type:value`, sorted.
+    pub identifiers: Vec<Arc<str>>,
+    /// Traits and attributes by name, sorted.
+    pub traits: Arc<Traits>,
+}
+
+/// Traits and attributes by name, sorted by it.
+pub type Traits = Vec<(CompactString, Value)>;
+
+/// One row of a destination's desired collection: who should be there, under which identifier, with which traits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Desired {
+    /// The destination.
+    pub destination: DestinationId,
+    /// The audience.
+    pub audience: AudienceId,
+    /// The identifier, `type:value`.
+    pub identifier: Arc<str>,
+    /// The traits that the destination lists, sorted by name.
+    pub traits: Arc<Traits>,
+}

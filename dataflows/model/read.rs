@@ -1,0 +1,90 @@
+//! Questions to the maintained collections, and answers.
+//!
+//! A query flows through the dataflow like an event, at a tick, and is answered from the arrangements *as of* that tick.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{IdentifierId, ProfileId, Record, Value};
+use crate::definitions::{AudienceId, TraitId};
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Query {
+    /// The asker's number for it, given back in the answer.
+    pub id: u64,
+    /// The worker that gets the answer.
+    pub asker: usize,
+    /// What is asked.
+    pub question: Question,
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Question {
+    /// The profile that an identifier belongs to. One worker answers.
+    Profile(IdentifierId),
+    /// The size of every audience. Each worker answers for its share; the sizes add up.
+    Sizes,
+    /// Members of an audience, in the order of their profile ids. Each worker answers for its share.
+    Members {
+        /// Which audience.
+        audience: AudienceId,
+        /// Only profiles after this one.
+        after: Option<ProfileId>,
+        /// At most this many.
+        limit: usize,
+    },
+    /// Profiles, in the order of their ids. Each worker answers for its share.
+    Profiles {
+        /// Only profiles after this one.
+        after: Option<ProfileId>,
+        /// At most this many.
+        limit: usize,
+    },
+}
+
+impl Question {
+    /// Whether every worker answers for its share, rather than one for all.
+    pub fn is_for_all_workers(&self) -> bool {
+        !matches!(self, Question::Profile(_))
+    }
+}
+
+/// One worker's answer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Answer {
+    /// The asker's number of the question.
+    pub id: u64,
+    /// The worker that asked.
+    pub asker: usize,
+    /// What was found.
+    pub found: Found,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Found {
+    /// The profile, if the identifier is known.
+    Profile(Option<Profile>),
+    /// Sizes of audiences, by id.
+    Sizes(Vec<u64>),
+    /// Profiles, sorted by id: the answer to `Members` and to `Profiles`.
+    Profiles(Vec<Profile>),
+}
+
+/// All that is known of one person.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Profile {
+    /// Its id.
+    pub id: ProfileId,
+    /// Its identifiers, `type:value`, sorted.
+    pub identifiers: Vec<Arc<str>>,
+    /// Its attributes and consent.
+    pub record: Record,
+    /// Its traits, sorted by id.
+    pub traits: Vec<(TraitId, Value)>,
+    /// The audiences that it is in, sorted by id.
+    pub audiences: Vec<AudienceId>,
+}

@@ -1,0 +1,167 @@
+//! How the rims talk to the engine: batches in, questions in, answers out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use dataflows::model::{Event, Found, Question, Tick};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+/// An event that ingestion found to be in order.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The keyed hash of (source, message id): one of them counts once.
+    pub message: u128,
+    /// The event as it was sent (JSON), for the log.
+    pub raw: Bytes,
+    /// The event as the dataflow takes it; its timestamp is not yet cut to the tick.
+    pub event: Event,
+}
+
+/// Events that share a fate: all get the same tick.
+#[derive(Debug)]
+pub struct Submission {
+    /// The events, at least one.
+    pub events: Vec<Accepted>,
+    /// When the request arrived, for the latency histograms.
+    pub received: Instant,
+    /// Where the receipt goes.
+    pub reply: oneshot::Sender<Result<Receipt, SubmitError>>,
+}
+
+/// What the engine promises of a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The tick of the batch: the token for reads with `after`.
+    pub tick: Tick,
+    /// How many of the events were there before and do not count again.
+    pub duplicates: usize,
+}
+
+/// Why a submission was not taken. It surely has no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SubmitError {
+    /// Too much is accepted and not yet processed.
+    #[error("the engine is behind: try again in {retry_after_s} s")]
+    Busy {
+        /// When to try again.
+        retry_after_s: u64,
+    },
+    /// The engine is stopping.
+    #[error("the engine is stopping: send to another one, or again when it is back")]
+    Stopping,
+}
+
+/// A question on its way to the engine.
+#[derive(Debug)]
+pub struct Ask {
+    /// What is asked.
+    pub question: Question,
+    /// The answer must be of this tick or a later one.
+    pub after: Tick,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Answered>,
+}
+
+/// An answer: what was found, complete as of a tick. Shares of several workers are already one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The tick.
+    pub as_of: Tick,
+    /// What was found.
+    pub found: Found,
+}
+
+/// Why a question got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum AskError {
+    /// The tick that was asked for is not complete yet.
+    #[error("tick {after} is not complete after {waited_ms} ms; complete up to {frontier}")]
+    NotYet {
+        /// The tick that was asked for.
+        after: Tick,
+        /// How long the question waited.
+        waited_ms: u64,
+        /// What is complete.
+        frontier: Tick,
+    },
+    /// The engine is stopping.
+    #[error("the engine is stopping")]
+    Stopping,
+}
+
+/// A handle on a running engine. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    submissions: mpsc::Sender<Submission>,
+    asks: mpsc::Sender<Ask>,
+    progress: Arc<Progress>,
+    retry_after_s: u64,
+}
+
+/// What the engine lets everybody see of its state.
+#[derive(Debug, Default)]
+pub struct Progress {
+    frontier: AtomicU64,
+}
+
+impl Progress {
+    /// All ticks before this one are complete.
+    pub fn frontier(&self) -> Tick {
+        Tick::from_ms(self.frontier.load(Ordering::Acquire))
+    }
+
+    /// Says that all ticks before `frontier` are complete.
+    pub fn advance_to(&self, frontier: Tick) {
+        self.frontier.fetch_max(frontier.as_ms(), Ordering::AcqRel);
+    }
+}
+
+impl Handle {
+    /// A handle, and the ends of it that the engine holds. At most `queue` submissions wait.
+    pub fn new(queue: usize) -> (Self, mpsc::Receiver<Submission>, mpsc::Receiver<Ask>, Arc<Progress>) {
+        let (submissions, submitted) = mpsc::channel(queue);
+        let (asks, asked) = mpsc::channel(queue);
+        let progress = Arc::new(Progress::default());
+        let handle = Handle { submissions, asks, progress: progress.clone(), retry_after_s: 1 };
+        (handle, submitted, asked, progress)
+    }
+
+    /// Hands in a batch. An answer means that it is accepted: safely in the log, under the tick of the receipt.
+    pub async fn submit(&self, events: Vec<Accepted>, received: Instant) -> Result<Receipt, SubmitError> {
+        let (reply, receipt) = oneshot::channel();
+        self.submissions.try_send(Submission { events, received, reply }).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => SubmitError::Busy { retry_after_s: self.retry_after_s },
+            mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
+        })?;
+        receipt.await.unwrap_or(Err(SubmitError::Stopping))
+    }
+
+    /// Asks a question; the answer is of tick `after` or later. Gives up after `wait`.
+    pub async fn ask(&self, question: Question, after: Option<Tick>, wait: Duration) -> Result<Answered, AskError> {
+        let (reply, answer) = oneshot::channel();
+        let after = after.unwrap_or_default();
+        let ask = Ask { question, after, reply };
+        let answered = tokio::time::timeout(wait, async {
+            self.asks.send(ask).await.map_err(|_| AskError::Stopping)?;
+            answer.await.map_err(|_| AskError::Stopping)
+        });
+        answered.await.unwrap_or(Err(AskError::NotYet {
+            after,
+            waited_ms: wait.as_millis().try_into().unwrap_or(u64::MAX),
+            frontier: self.progress.frontier(),
+        }))
+    }
+
+    /// All ticks before this one are complete.
+    pub fn frontier(&self) -> Tick {
+        self.progress.frontier()
+    }
+
+    /// Whether the engine takes and answers: its first tick is complete, and it is not stopping.
+    pub fn is_ready(&self) -> bool {
+        self.frontier() > Tick::default() && !self.submissions.is_closed()
+    }
+}

@@ -1,0 +1,6 @@
+//! Deltaic: a real-time customer data platform engine.
+
+pub mod engine;
+pub mod limits;
+pub mod observe;
+pub mod project;

@@ -1,0 +1,3 @@
+//! What the engine shows of itself: latency histograms and metrics.
+
+pub mod latency;

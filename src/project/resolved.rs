@@ -1,0 +1,142 @@
+//! The project as it was resolved: checked, typed, every default filled in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use compact_str::CompactString;
+use dataflows::definitions::Definitions;
+use dataflows::model::{IdentifierKey, ValueType};
+
+use crate::limits::Limits;
+
+/// A project that `deltaic check` has nothing against.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// Its name; by default that of its folder.
+    pub name: String,
+    /// The folder that holds `deltaic.toml`. Relative paths in the project file start here.
+    pub folder: PathBuf,
+    /// The key of the identifier hash.
+    pub identifier_key: IdentifierKey,
+    /// What is maintained.
+    pub definitions: Arc<Definitions>,
+    /// Types of attributes that are declared or follow from use; other attributes keep the type they come with.
+    pub attribute_types: BTreeMap<CompactString, ValueType>,
+    /// Where the HTTP server listens.
+    pub listen: SocketAddr,
+    /// Who may send events; sorted by name.
+    pub sources: Vec<Source>,
+    /// The tokens that may read. Without one, nobody may.
+    pub read_tokens: Vec<Secret>,
+    /// Times that the engine keeps.
+    pub clock: Clock,
+    /// Limits, each with a default.
+    pub limits: Limits,
+    /// Where audiences go, in the order of [`Definitions::destinations`].
+    pub destinations: Vec<Destination>,
+    /// How `replay` reads CSV files.
+    pub csv: Option<CsvMapping>,
+}
+
+/// Times that the engine keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// A timestamp further ahead of its tick than this is cut to the tick. Default: 1 min.
+    pub max_future: Duration,
+    /// Ticks advance at least this often when nothing arrives. Default: 10 ms.
+    pub heartbeat: Duration,
+    /// One (source, message id) counts once within this time. Default: 24 h.
+    pub dedupe_window: Duration,
+}
+
+/// A text that must not reach a log, an answer or an error.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(secret: String) -> Self {
+        Secret(secret)
+    }
+
+    /// The secret itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// A sender of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its name.
+    pub name: CompactString,
+    /// The key with which it sends.
+    pub write_key: Secret,
+}
+
+/// A destination: how to deliver. What to deliver is the view of the same index in the definitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// Its name.
+    pub name: CompactString,
+    /// Its kind, with what that kind needs.
+    pub kind: DestinationKind,
+}
+
+/// The kinds of destinations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DestinationKind {
+    /// Calls an HTTP endpoint.
+    Webhook(Webhook),
+    /// Appends JSON lines to a file.
+    File {
+        /// The file; relative to the project's folder.
+        path: PathBuf,
+    },
+}
+
+/// An HTTP endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// `http://` or `https://`.
+    pub url: String,
+    /// The key of the HMAC-SHA256 signature; without one, calls are not signed.
+    pub secret: Option<Secret>,
+    /// Changes in one call at most. Default: 100.
+    pub batch_changes_max: usize,
+    /// How long one call may take. Default: 10 s.
+    pub timeout: Duration,
+    /// The first wait after a failed call; it doubles with each further failure. Default: 100 ms.
+    pub backoff_min: Duration,
+    /// The longest wait between calls. Default: 30 s.
+    pub backoff_max: Duration,
+    /// Calls with the same content at most when the endpoint answers 4xx; then the changes are given up. Default: 5.
+    pub attempts_max: u32,
+}
+
+/// How the columns of a CSV file become an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CsvMapping {
+    /// The character between columns. A space stands for any run of spaces. Default: a comma.
+    pub delimiter: char,
+    /// Names of the columns; where empty, the first line has them.
+    pub columns: Vec<String>,
+    /// The name of the event that each line is.
+    pub event: CompactString,
+    /// The column of the time, and its format: `rfc3339`, `unix_ms`, `unix_s`, or a strftime pattern.
+    pub timestamp: (String, String),
+    /// Identifiers: type → column.
+    pub identifiers: BTreeMap<CompactString, String>,
+    /// Properties: name → column. Cells that read as numbers are numbers.
+    pub properties: BTreeMap<CompactString, String>,
+}
