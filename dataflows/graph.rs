@@ -32,15 +32,17 @@ pub struct Receivers {
     pub answers: Receiver<Answer>,
 }
 
-/// A dataflow that runs on one worker, from the outside.
-pub struct Running {
+/// What goes in, on one worker. Dropping it says that nothing will come in any more.
+pub struct Inputs {
     events: InputSession<Tick, Event, i64>,
     queries: InputSession<Tick, Query, i64>,
-    probe: ProbeHandle<Tick>,
 }
 
+/// How far the dataflow has come, seen from one worker.
+pub struct Completion(ProbeHandle<Tick>);
+
 /// Builds the dataflow on one worker.
-pub fn build(worker: &mut Worker, definitions: &Arc<Definitions>, receivers: Receivers) -> Running {
+pub fn build(worker: &mut Worker, definitions: &Arc<Definitions>, receivers: Receivers) -> (Inputs, Completion) {
     worker.dataflow_named::<Tick, _, _>("Deltaic", |scope| {
         let probe = ProbeHandle::new();
         let (events_input, events) = scope.new_collection::<Event, i64>();
@@ -59,13 +61,8 @@ pub fn build(worker: &mut Worker, definitions: &Arc<Definitions>, receivers: Rec
         let members = audiences::members(memberships.clone());
         let sizes = audiences::sizes(memberships.clone());
 
-        let sources = reads::Sources {
-            moves: &moves,
-            parts: &parts,
-            derived: &derived,
-            members: &members,
-            sizes: &sizes,
-        };
+        let sources =
+            reads::Sources { moves: &moves, parts: &parts, derived: &derived, members: &members, sizes: &sizes };
         let answers = reads::answer(queries.inner, &sources, definitions.audiences.len());
 
         let identities = moves.as_collection(|id, root| (*id, *root));
@@ -73,14 +70,14 @@ pub fn build(worker: &mut Worker, definitions: &Arc<Definitions>, receivers: Rec
         deliver(identities, "Deliver identity changes", |_| 0, &probe, receivers.identities);
         deliver(desired, "Deliver desired", |row| row.destination.index() as u64, &probe, receivers.desired);
         deliver(answers.as_collection(), "Deliver answers", |answer| answer.asker as u64, &probe, receivers.answers);
-        Running { events: events_input, queries: queries_input, probe }
+        (Inputs { events: events_input, queries: queries_input }, Completion(probe))
     })
 }
 
-impl Running {
-    /// Puts in events that arrive at `tick`, which must not be before [`Running::time`].
-    pub fn send(&mut self, tick: Tick, events: impl IntoIterator<Item = Event>) {
-        for event in events {
+impl Inputs {
+    /// Puts in events, each at the tick of its arrival, which must not be before [`Inputs::time`].
+    pub fn send(&mut self, events: impl IntoIterator<Item = (Tick, Event)>) {
+        for (tick, event) in events {
             self.events.update_at(event, tick, 1);
         }
     }
@@ -102,9 +99,11 @@ impl Running {
     pub fn time(&self) -> Tick {
         *self.events.time()
     }
+}
 
-    /// Whether there is work left at ticks before `tick`.
-    pub fn is_behind(&self, tick: Tick) -> bool {
-        self.probe.less_than(&tick)
+impl Completion {
+    /// All ticks before this one are complete: what they caused has been received. [`Tick::MAX`] once nothing can come.
+    pub fn frontier(&self) -> Tick {
+        self.0.with_frontier(|frontier| frontier.first().copied().unwrap_or(Tick::MAX))
     }
 }

@@ -107,10 +107,11 @@ pub fn resolve<'scope>(
         replace(owner.map(Standing::Owner), links.owner().map(Standing::Owner));
         replace(start.map(Standing::Start), links.start(*id).map(Standing::Start));
     });
-    let (owners, rest) = standings.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((id, standing), tick, diff)| match standing {
-        Standing::Owner(root) => Ok(((id, ProfileId::of_root(root)), tick, diff)),
-        other => Err(((id, other), tick, diff)),
-    });
+    let (owners, rest) =
+        standings.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((id, standing), tick, diff)| match standing {
+            Standing::Owner(root) => Ok(((id, ProfileId::of_root(root)), tick, diff)),
+            other => Err(((id, other), tick, diff)),
+        });
     let (starts, neighbours) = rest.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((id, standing), tick, diff)| match standing {
         Standing::Start(label) => Ok(((id, label), tick, diff)),
         Standing::Neighbour(other) | Standing::Owner(other) => Err(((id, other), tick, diff)),

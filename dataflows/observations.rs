@@ -247,9 +247,7 @@ impl Kept {
     fn parts(self, measure: MeasureId) -> impl Iterator<Item = (Part, Weight)> {
         let parts = match self {
             Kept::Event => [Some((Part::Count(measure), Weight::ONE)), None],
-            Kept::Addend(addend) => {
-                [Some((Part::Count(measure), Weight::ONE)), Some((Part::Sum(measure), addend))]
-            }
+            Kept::Addend(addend) => [Some((Part::Count(measure), Weight::ONE)), Some((Part::Sum(measure), addend))],
             Kept::Sample(sample) => [Some((Part::Sample(measure, sample.into()), Weight::ONE)), None],
         };
         parts.into_iter().flatten()
@@ -329,10 +327,11 @@ fn settings(
     consent: Vec<(CompactString, bool)>,
     at: Tick,
 ) -> Vec<Setting> {
-    let attributes =
-        attributes.into_iter().map(|(name, value)| Setting { topic: Topic::Attribute(name), at, value });
-    let consent = consent.into_iter().map(|(purpose, given)| {
-        Setting { topic: Topic::Consent(purpose), at, value: Some(Value::Bool(given)) }
+    let attributes = attributes.into_iter().map(|(name, value)| Setting { topic: Topic::Attribute(name), at, value });
+    let consent = consent.into_iter().map(|(purpose, given)| Setting {
+        topic: Topic::Consent(purpose),
+        at,
+        value: Some(Value::Bool(given)),
     });
     attributes.chain(consent).collect()
 }

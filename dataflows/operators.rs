@@ -4,6 +4,6 @@ mod deliver;
 mod fold;
 mod release;
 
-pub use deliver::{Delivery, Receiver, deliver};
+pub use deliver::{Receiver, deliver};
 pub use fold::fold;
 pub use release::release;

@@ -77,13 +77,7 @@ pub fn best_values<'scope>(
 }
 
 /// Gives the updates that put `after` in the place of `before`, which is not there where it `is_new`.
-fn replace(
-    holder: Holder,
-    before: Part,
-    after: Part,
-    give: &mut dyn FnMut((Holder, Part), Weight),
-    is_new: bool,
-) {
+fn replace(holder: Holder, before: Part, after: Part, give: &mut dyn FnMut((Holder, Part), Weight), is_new: bool) {
     if !is_new {
         let mut taken = Weight::ONE;
         taken.negate();

@@ -8,7 +8,9 @@ use compact_str::CompactString;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
 
-use crate::definitions::{AudienceId, Definitions, DestinationId, DestinationView, Listed, MeasureId, PersonTerm, Shape, Step, TraitId};
+use crate::definitions::{
+    AudienceId, Definitions, DestinationId, DestinationView, Listed, MeasureId, PersonTerm, Shape, Step, TraitId,
+};
 use crate::model::{
     Card, Derived, Number, Part, ProfileId, Record, Sample, Tick, Topic, Traits, Value, Weight, kind_of,
 };
@@ -101,9 +103,7 @@ impl<'p> Person<'p> {
             }
             PersonTerm::Average(measure) => {
                 let count = self.weight(&Part::Count(*measure)).0;
-                (count > 0)
-                    .then(|| self.weight(&Part::Sum(*measure)).as_sum() / count as f64)
-                    .and_then(Value::number)
+                (count > 0).then(|| self.weight(&Part::Sum(*measure)).as_sum() / count as f64).and_then(Value::number)
             }
             PersonTerm::Sample(measure) => {
                 let shape = &self.definitions.measures[measure.index()].shape;
@@ -175,9 +175,7 @@ impl<'p> Person<'p> {
         let mut traits: Traits = Vec::new();
         for listed in &view.traits {
             let (name, value) = match listed {
-                Listed::Trait(id) => {
-                    (&self.definitions.traits[id.index()].name, evaluated.traits[id.index()].as_ref())
-                }
+                Listed::Trait(id) => (&self.definitions.traits[id.index()].name, evaluated.traits[id.index()].as_ref()),
                 Listed::Attribute(name) => (name, self.record.get(&Topic::Attribute(name.clone()))),
             };
             traits.extend(value.map(|value| (name.clone(), value.clone())));

@@ -2,5 +2,6 @@
 
 pub mod engine;
 pub mod limits;
+pub mod log;
 pub mod observe;
 pub mod project;

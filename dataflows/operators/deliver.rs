@@ -5,22 +5,14 @@ use differential_dataflow::{ExchangeData, VecCollection};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::Probe;
 use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::{Capability, Probe};
 
 use crate::model::Tick;
 
-/// What a receiver is handed, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Delivery<D> {
-    /// All changes of one tick, consolidated and sorted; at least one.
-    Changes(Tick, Vec<(D, i64)>),
-    /// All ticks before this one are complete; [`Tick::MAX`] where nothing can come any more.
-    Complete(Tick),
-}
-
-/// Takes the deliveries of one collection on one worker.
-pub type Receiver<D> = Box<dyn FnMut(Delivery<D>)>;
+/// Takes the changes of one collection on one worker: a tick, and all changes at it, consolidated and sorted, at least one.
+/// Ticks come in their order, each once.
+pub type Receiver<D> = Box<dyn FnMut(Tick, Vec<(D, i64)>)>;
 
 /// Routes the changes by `route` and hands those that arrive at this worker to its receiver.
 ///
@@ -37,28 +29,36 @@ pub fn deliver<D: ExchangeData>(
         .inner
         .unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(exchange, name, |_, _| {
             let mut waiting: Vec<(D, Tick, i64)> = Vec::new();
-            let mut complete = Tick::default();
+            // For the earliest tick in `waiting`, so that the probe does not pass what is not yet handed over.
+            let mut held: Option<Capability<Tick>> = None;
             move |(input, frontier), _output| {
-                input.for_each(|_, data| waiting.append(data));
-                let frontier = frontier.frontier().first().copied().unwrap_or(Tick::MAX);
-                if frontier <= complete {
+                input.for_each(|capability, data| {
+                    let earlier = |held: &Capability<Tick>| capability.least().is_some_and(|least| least < held.time());
+                    if held.as_ref().is_none_or(earlier) {
+                        held = capability.retain_least(0);
+                    }
+                    waiting.append(data);
+                });
+                let Some(capability) = held.as_mut() else { return };
+                if frontier.less_equal(capability.time()) {
                     return;
                 }
-                complete = frontier;
-                if !waiting.is_empty() {
-                    consolidate_updates(&mut waiting);
-                    waiting.sort_unstable_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
-                    let ready = waiting.partition_point(|(_, tick, _)| *tick < frontier);
-                    let mut updates = waiting.drain(..ready).peekable();
-                    while let Some((data, tick, diff)) = updates.next() {
-                        let mut changes = vec![(data, diff)];
-                        while let Some((data, _, diff)) = updates.next_if(|next| next.1 == tick) {
-                            changes.push((data, diff));
-                        }
-                        receiver(Delivery::Changes(tick, changes));
+                consolidate_updates(&mut waiting);
+                waiting.sort_unstable_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+                let ready = waiting.partition_point(|(_, tick, _)| !frontier.less_equal(tick));
+                let mut updates = waiting.drain(..ready).peekable();
+                while let Some((data, tick, diff)) = updates.next() {
+                    let mut changes = vec![(data, diff)];
+                    while let Some((data, _, diff)) = updates.next_if(|next| next.1 == tick) {
+                        changes.push((data, diff));
                     }
+                    receiver(tick, changes);
                 }
-                receiver(Delivery::Complete(frontier));
+                drop(updates);
+                match waiting.first() {
+                    Some((_, earliest, _)) => capability.downgrade(earliest),
+                    None => held = None,
+                }
             }
         })
         .probe_with(probe);

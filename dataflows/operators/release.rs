@@ -15,18 +15,34 @@ use crate::model::Tick;
 
 /// Turns updates `((data, at), tick, diff)` into `(data, max(at, tick), diff)`, and holds them back until then.
 ///
+/// Where the input has ended, time has ended: what still waits then never happens.
+///
 /// ```
 /// use dataflows::model::Tick;
 /// use dataflows::operators::release;
-/// use differential_dataflow::input::Input;
+/// use differential_dataflow::input::InputSession;
+/// use timely::dataflow::operators::{Capture, capture::Extract};
 ///
-/// timely::example(|scope| {
-///     let (mut events, collection) = scope.new_collection::<(&str, Tick), i64>();
-///     // "a" is there from tick 0 to tick 5.
-///     events.update(("a", Tick::from_ms(0)), 1);
-///     events.update(("a", Tick::from_ms(5)), -1);
-///     release(collection, "Release").inspect(|(data, tick, diff)| println!("{data} {tick} {diff:+}"));
+/// let ms = Tick::from_ms;
+/// let released = timely::execute_directly(move |worker| {
+///     let mut updates = InputSession::new();
+///     let (released, probe) = worker.dataflow(|scope| {
+///         let (probe, released) = release(updates.to_collection(scope), "Release").probe();
+///         (released.inner.capture(), probe)
+///     });
+///     // "a" is there from tick 0 to tick 5, "b" from tick 3 for ever.
+///     updates.update(("a", ms(0)), 1i64);
+///     updates.update(("a", ms(5)), -1);
+///     updates.update(("b", ms(3)), 1);
+///     updates.update(("b", ms(99)), -1);
+///     updates.advance_to(ms(6));
+///     updates.flush();
+///     worker.step_while(|| probe.less_than(&ms(6)));
+///     released
 /// });
+/// let mut released: Vec<_> = released.extract().into_iter().flat_map(|(_, updates)| updates).collect();
+/// released.sort();
+/// assert_eq!(released, [("a", ms(0), 1), ("a", ms(5), -1), ("b", ms(3), 1)]);
 /// ```
 pub fn release<'scope, D, R>(
     updates: VecCollection<'scope, Tick, (D, Tick), R>,
@@ -59,6 +75,10 @@ where
                         held = Some(capability.delayed(&earliest.max(least), 0));
                     }
                 });
+                if frontier.is_empty() {
+                    waiting.clear();
+                    held = None;
+                }
                 let Some(capability) = held.as_mut() else { return };
                 if frontier.less_equal(capability.time()) {
                     return;
