@@ -1,0 +1,5 @@
+//! All integration tests in one binary: it links once, and its modules share what they need.
+
+mod comparison;
+mod histories;
+mod oracle;
