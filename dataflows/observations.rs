@@ -108,7 +108,7 @@ pub fn observe<'scope>(
                     let Some(seen) = observer.identifiers(&event.identifiers) else { continue };
                     let holder = Holder { id: seen.primary.id(), settled: seen.settled };
                     observer.links(&seen, event.timestamp, |id, link| links.give(((id, link), tick, 1)));
-                    observer.measures(&event, |id, measure| match observation(measure, &event, tick) {
+                    observer.measures(&event, |id, measure| match observer.observation(measure, &event, tick) {
                         None => {}
                         Some(Observation::Candidate(sample)) => {
                             let candidate = Candidate { measure: id, settled: holder.settled, sample };
@@ -209,6 +209,45 @@ impl Observer {
             visit(*id, &self.definitions.measures[id.index()]);
         }
     }
+
+    /// What `measure` makes of an event that arrives at `tick`.
+    fn observation(&self, measure: &Measure, event: &Event, tick: Tick) -> Option<Observation> {
+        let lookup = |term: &EventTerm| match term {
+            EventTerm::Field(id) => {
+                let kind = self.definitions.fields[id.index()].kind;
+                event.field(*id).filter(|value| kind.is_none_or(|kind| kind == value.kind())).cloned()
+            }
+            EventTerm::Timestamp => Some(Value::Time(event.timestamp)),
+            EventTerm::Name => Some(Value::Text(event.name.clone())),
+        };
+    if measure.condition.as_ref().is_some_and(|condition| condition.truth(&lookup) != Some(true)) {
+        return None;
+    }
+    let (from, until) = match measure.within {
+        None => (tick, None),
+        Some(window) => {
+            let (from, until) = window.stay(event.timestamp, tick)?;
+            (from, Some(until))
+        }
+    };
+    let value = |expression: &Expression<EventTerm>| expression.value(&lookup);
+    let timeless = |value| Sample { at: Tick::default(), value };
+    let timed = |value| Sample { at: event.timestamp, value };
+    let kept = match &measure.shape {
+        Shape::Count => Kept::Event,
+        Shape::Sum(expression) => match value(expression)? {
+            Value::Number(number) => Kept::Addend(Weight::of_addend(number)?),
+            _ => return None,
+        },
+        Shape::Distinct(expression) => Kept::Sample(timeless(value(expression)?)),
+        Shape::Least(expression) | Shape::Greatest(expression) => Kept::Sample(timeless(value(expression)?)),
+        Shape::Earliest(expression) | Shape::Latest(expression) => Kept::Sample(timed(value(expression)?)),
+    };
+    match kept {
+        Kept::Sample(sample) if until.is_none() && measure.shape.has_best() => Some(Observation::Candidate(sample)),
+        kept => Some(Observation::Stay { kept, from, until }),
+    }
+}
 }
 
 impl IdentityRules {
@@ -251,42 +290,6 @@ impl Kept {
             Kept::Sample(sample) => [Some((Part::Sample(measure, sample.into()), Weight::ONE)), None],
         };
         parts.into_iter().flatten()
-    }
-}
-
-/// What `measure` makes of an event that arrives at `tick`.
-fn observation(measure: &Measure, event: &Event, tick: Tick) -> Option<Observation> {
-    let lookup = |term: &EventTerm| match term {
-        EventTerm::Field(field) => event.field(*field).cloned(),
-        EventTerm::Timestamp => Some(Value::Time(event.timestamp)),
-        EventTerm::Name => Some(Value::Text(event.name.clone())),
-    };
-    if measure.condition.as_ref().is_some_and(|condition| condition.truth(&lookup) != Some(true)) {
-        return None;
-    }
-    let (from, until) = match measure.within {
-        None => (tick, None),
-        Some(window) => {
-            let (from, until) = window.stay(event.timestamp, tick)?;
-            (from, Some(until))
-        }
-    };
-    let value = |expression: &Expression<EventTerm>| expression.value(&lookup);
-    let timeless = |value| Sample { at: Tick::default(), value };
-    let timed = |value| Sample { at: event.timestamp, value };
-    let kept = match &measure.shape {
-        Shape::Count => Kept::Event,
-        Shape::Sum(expression) => match value(expression)? {
-            Value::Number(number) => Kept::Addend(Weight::of_addend(number)?),
-            _ => return None,
-        },
-        Shape::Distinct(expression) => Kept::Sample(timeless(value(expression)?)),
-        Shape::Least(expression) | Shape::Greatest(expression) => Kept::Sample(timeless(value(expression)?)),
-        Shape::Earliest(expression) | Shape::Latest(expression) => Kept::Sample(timed(value(expression)?)),
-    };
-    match kept {
-        Kept::Sample(sample) if until.is_none() && measure.shape.has_best() => Some(Observation::Candidate(sample)),
-        kept => Some(Observation::Stay { kept, from, until }),
     }
 }
 

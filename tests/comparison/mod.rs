@@ -2,6 +2,7 @@
 //!
 //! To put something to this test, implement [`Subject`] for it and call [`check_known`] and [`check_random`].
 
+mod dataflow;
 mod itself;
 
 use std::collections::BTreeSet;
