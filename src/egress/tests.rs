@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use axum::http::header::{LOCATION, RETRY_AFTER};
 use dataflows::definitions::DestinationId;
 use dataflows::model::{Desired, Tick, Traits};
 use proptest::prelude::*;
@@ -184,7 +185,7 @@ async fn a_call_that_finds_nobody_is_repeated_and_its_error_tells_no_secrets() {
 async fn retry_after_is_obeyed() {
     let (egress, receiver, _) =
         start_with_receiver(Options::default(), |webhook| webhook.backoff_max = Duration::from_secs(30)).await;
-    let reply = Reply { retry_after: Some("1".into()), ..Reply::status(StatusCode::TOO_MANY_REQUESTS) };
+    let reply = Reply { header: Some((RETRY_AFTER, "1".into())), ..Reply::status(StatusCode::TOO_MANY_REQUESTS) };
     receiver.answer_next(reply);
     let began = Instant::now();
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
@@ -218,7 +219,8 @@ async fn what_is_refused_is_given_up_after_some_attempts_and_the_rest_goes_on() 
 #[tokio::test]
 async fn redirects_are_not_followed() {
     let (egress, receiver, _) = start_with_receiver(Options::default(), |webhook| webhook.attempts_max = 1).await;
-    receiver.answer_next(Reply::status(StatusCode::TEMPORARY_REDIRECT));
+    let header = Some((LOCATION, receiver.url()));
+    receiver.answer_next(Reply { header, ..Reply::status(StatusCode::TEMPORARY_REDIRECT) });
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
     assert_eq!(finish(egress).await.given_up, 1);
     assert_eq!(receiver.calls_count(), 1);

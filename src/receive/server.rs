@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State as Shared};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -89,8 +89,8 @@ impl Call {
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
-    /// The header `Retry-After`.
-    pub retry_after: Option<String>,
+    /// A header, such as `Retry-After`.
+    pub header: Option<(HeaderName, String)>,
     /// The text.
     pub text: String,
     /// Whether the call has its effect all the same, as when an answer is lost.
@@ -102,7 +102,7 @@ pub struct Reply {
 impl Reply {
     /// An answer with this status to a call without effect.
     pub fn status(status: StatusCode) -> Self {
-        Reply { status, retry_after: None, text: String::new(), applies: false, hold: None }
+        Reply { status, header: None, text: String::new(), applies: false, hold: None }
     }
 
     /// The usual answer, once it is released.
@@ -345,7 +345,7 @@ async fn receive(Shared(server): Shared<Arc<Server>>, headers: HeaderMap, body: 
         }
         _ => server.take(&headers, &body),
     };
-    let Reply { status, retry_after, text, hold, .. } = prepared.unwrap_or_else(|| match usual {
+    let Reply { status, header, text, hold, .. } = prepared.unwrap_or_else(|| match usual {
         Ok(()) => Reply::status(StatusCode::OK),
         Err((status, text)) => Reply { text, ..Reply::status(status) },
     });
@@ -356,8 +356,7 @@ async fn receive(Shared(server): Shared<Arc<Server>>, headers: HeaderMap, body: 
         let _ = hold.await;
     }
     sleep(server.options.delay).await;
-    let retry_after = AppendHeaders(retry_after.map(|wait| (header::RETRY_AFTER, wait)));
-    (status, retry_after, text).into_response()
+    (status, AppendHeaders(header), text).into_response()
 }
 
 #[cfg(test)]
