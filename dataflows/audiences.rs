@@ -43,13 +43,14 @@ pub fn sizes<'scope>(
 
 /// The rows that destinations are to hold, one for each identifier.
 pub fn desired<'scope>(derived: &Arranged<'scope, DerivedTrace>) -> VecCollection<'scope, Tick, Desired, i64> {
-    derived.clone().flat_map_ref(|_profile, derived| match derived {
+    derived.clone().flat_map_ref(|profile, derived| match derived {
         Derived::Desired(destination, audience, card) => {
             let row = |identifier: &Arc<str>| Desired {
                 destination: *destination,
                 audience: *audience,
                 identifier: identifier.clone(),
                 traits: card.traits.clone(),
+                profile: *profile,
             };
             card.identifiers.iter().map(row).collect()
         }

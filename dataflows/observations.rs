@@ -220,34 +220,34 @@ impl Observer {
             EventTerm::Timestamp => Some(Value::Time(event.timestamp)),
             EventTerm::Name => Some(Value::Text(event.name.clone())),
         };
-    if measure.condition.as_ref().is_some_and(|condition| condition.truth(&lookup) != Some(true)) {
-        return None;
-    }
-    let (from, until) = match measure.within {
-        None => (tick, None),
-        Some(window) => {
-            let (from, until) = window.stay(event.timestamp, tick)?;
-            (from, Some(until))
+        if measure.condition.as_ref().is_some_and(|condition| condition.truth(&lookup) != Some(true)) {
+            return None;
         }
-    };
-    let value = |expression: &Expression<EventTerm>| expression.value(&lookup);
-    let timeless = |value| Sample { at: Tick::default(), value };
-    let timed = |value| Sample { at: event.timestamp, value };
-    let kept = match &measure.shape {
-        Shape::Count => Kept::Event,
-        Shape::Sum(expression) => match value(expression)? {
-            Value::Number(number) => Kept::Addend(Weight::of_addend(number)?),
-            _ => return None,
-        },
-        Shape::Distinct(expression) => Kept::Sample(timeless(value(expression)?)),
-        Shape::Least(expression) | Shape::Greatest(expression) => Kept::Sample(timeless(value(expression)?)),
-        Shape::Earliest(expression) | Shape::Latest(expression) => Kept::Sample(timed(value(expression)?)),
-    };
-    match kept {
-        Kept::Sample(sample) if until.is_none() && measure.shape.has_best() => Some(Observation::Candidate(sample)),
-        kept => Some(Observation::Stay { kept, from, until }),
+        let (from, until) = match measure.within {
+            None => (tick, None),
+            Some(window) => {
+                let (from, until) = window.stay(event.timestamp, tick)?;
+                (from, Some(until))
+            }
+        };
+        let value = |expression: &Expression<EventTerm>| expression.value(&lookup);
+        let timeless = |value| Sample { at: Tick::default(), value };
+        let timed = |value| Sample { at: event.timestamp, value };
+        let kept = match &measure.shape {
+            Shape::Count => Kept::Event,
+            Shape::Sum(expression) => match value(expression)? {
+                Value::Number(number) => Kept::Addend(Weight::of_addend(number)?),
+                _ => return None,
+            },
+            Shape::Distinct(expression) => Kept::Sample(timeless(value(expression)?)),
+            Shape::Least(expression) | Shape::Greatest(expression) => Kept::Sample(timeless(value(expression)?)),
+            Shape::Earliest(expression) | Shape::Latest(expression) => Kept::Sample(timed(value(expression)?)),
+        };
+        match kept {
+            Kept::Sample(sample) if until.is_none() && measure.shape.has_best() => Some(Observation::Candidate(sample)),
+            kept => Some(Observation::Stay { kept, from, until }),
+        }
     }
-}
 }
 
 impl IdentityRules {

@@ -61,9 +61,14 @@ impl Seen {
     fn take(&mut self, output: Output) {
         match output {
             Output::Memberships(tick, changes) => {
-                self.memberships.extend(changes.into_iter().map(|((audience, profile), difference)| {
-                    MembershipChange { tick, audience, profile, difference }
-                }));
+                self.memberships.extend(
+                    changes.into_iter().map(|((audience, profile), difference)| MembershipChange {
+                        tick,
+                        audience,
+                        profile,
+                        difference,
+                    }),
+                );
             }
             Output::Desired(tick, changes) => self.desired.entry(tick).or_default().extend(changes),
             Output::Answers(tick, answers) => {

@@ -126,6 +126,7 @@ fn desired_of(definitions: &Definitions, profile: &Profile) -> Vec<Desired> {
                         audience: *audience,
                         identifier: identifier.clone(),
                         traits: Arc::new(traits.clone()),
+                        profile: profile.id,
                     });
                 }
             }
