@@ -1,6 +1,10 @@
 //! Deltaic: a real-time customer data platform engine.
 
 pub mod engine;
+#[cfg(test)]
+mod example;
+pub mod identifiers;
+pub mod ingest;
 pub mod limits;
 pub mod observe;
 pub mod project;
