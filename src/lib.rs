@@ -3,6 +3,7 @@
 pub mod engine;
 #[cfg(test)]
 mod example;
+pub mod http;
 pub mod identifiers;
 pub mod ingest;
 pub mod limits;

@@ -2,12 +2,12 @@
 //!
 //! - [`segment`]: bytes of one Segment-shaped event → an event, or a [`Rejection`]. Pure; the hot path.
 //! - [`http`]: the Segment HTTP tracking API.
-//! - [`files`]: JSONL and CSV, for replay.
 //!
 //! Wrong data never stops anything: it is a rejection with a code that senders can act upon, counted in [`IngestCounters`].
 //! Identifiers' values and write keys appear in no log, no answer and no stored event.
 
 mod counters;
+pub mod http;
 mod json;
 mod rejection;
 pub mod segment;
