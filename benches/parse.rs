@@ -1,5 +1,8 @@
 //! How fast events are parsed, on one thread: `cargo bench --bench parse`.
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,11 +53,12 @@ fn main() {
 fn run(name: &str, extractor: &Extractor, event: impl Fn(u64) -> String) {
     let events: Vec<String> = (0..10_000).map(event).collect();
     let bytes: usize = events.iter().map(String::len).sum();
+    let now = Tick::from_ms(1_769_860_800_000).into();
     let given = Given {
         source: "bench",
         call: None,
-        received: Some(Tick::from_ms(1_769_860_800_000)),
-        sent_at: Some(Tick::from_ms(1_769_860_800_000)),
+        received: Some(&now),
+        sent_at: Some(&now),
         context: None,
         position: ("", 0),
     };

@@ -15,9 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use crate::limits::{
-    BODY_READ_TIMEOUT, DRAIN_TIMEOUT, HEADER_READ_TIMEOUT, RECEIPT_TIMEOUT, REQUEST_HEAD_BYTES_MAX,
-};
+use crate::limits::{BODY_READ_TIMEOUT, DRAIN_TIMEOUT, HEADER_READ_TIMEOUT, RECEIPT_TIMEOUT, REQUEST_HEAD_BYTES_MAX};
 
 /// How long things may take. The defaults, with their reasons, are in [`crate::limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,7 +29,7 @@ use tower_http::cors::{Any, CorsLayer};
 use self::answer::{Rejected, answer, rejection};
 use self::batch::{Batch, Write};
 use super::IngestCounters;
-use super::segment::{Call, Extractor, Given};
+use super::segment::{Call, Extractor, Given, Stamp};
 use crate::engine::{Accepted, Handle};
 use crate::http::{Problem, Timeouts, Tokens, method_not_allowed, sent_token};
 use crate::limits::Limits;
@@ -158,13 +158,7 @@ impl Rim {
     }
 
     /// Reads the events of a body.
-    fn parse(
-        &self,
-        call: Option<Call>,
-        source: Option<usize>,
-        received: Tick,
-        body: &[u8],
-    ) -> Result<Parsed, Problem> {
+    fn parse(&self, call: Option<Call>, source: Option<usize>, received: Tick, body: &[u8]) -> Result<Parsed, Problem> {
         let text = std::str::from_utf8(body).map_err(|_| Problem::bad_request("not_json", "the body is not UTF-8"))?;
         let write = if call.is_some() { Write::One } else { Write::Batch };
         let batch = Batch::read(text, write, self.limits.batch_events_max)?;
@@ -172,14 +166,15 @@ impl Rim {
             Some(source) => source,
             None => self.source_of(batch.write_key.as_deref())?,
         };
+        let received = Stamp::from(received);
         let mut position = self.sequence.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
         let mut parsed = Parsed { accepted: Vec::with_capacity(batch.events.len()), rejected: Vec::new() };
         for (index, event) in batch.events.iter().enumerate() {
             let given = Given {
                 source: &self.sources[source],
                 call,
-                received: Some(received),
-                sent_at: batch.sent_at,
+                received: Some(&received),
+                sent_at: batch.sent_at.as_ref(),
                 context: batch.context,
                 position: ("", position),
             };

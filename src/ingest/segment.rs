@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! text ──Members──► type, times, message id          (members.rs, times here)
-//!                └► identifiers, attributes, consent (person.rs)
-//!                └► fields that definitions read     (fields.rs)
+//!                └► identifiers, attributes, consent (person.rs),
+//!                   fields that definitions read     (fields.rs), in the same pass
 //!                └► the text that is stored          (stored.rs)
 //! ```
 //!
@@ -76,6 +76,19 @@ impl FromStr for Call {
     }
 }
 
+/// A tick, and how it is written: once for all events of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    tick: Tick,
+    text: CompactString,
+}
+
+impl From<Tick> for Stamp {
+    fn from(tick: Tick) -> Self {
+        Stamp { tick, text: time::to_text(tick) }
+    }
+}
+
 /// What is known of an event beside its text.
 #[derive(Clone, Copy, Debug)]
 pub struct Given<'a> {
@@ -84,9 +97,9 @@ pub struct Given<'a> {
     /// The call, where the address says it.
     pub call: Option<Call>,
     /// When it arrived; `None` for files, whose events bring their own clock.
-    pub received: Option<Tick>,
+    pub received: Option<&'a Stamp>,
     /// The `sentAt` of the batch.
-    pub sent_at: Option<Tick>,
+    pub sent_at: Option<&'a Stamp>,
     /// The `context` of the batch, as JSON, for events without their own.
     pub context: Option<&'a str>,
     /// A text and a number that no other event has, for events without a message id: file and line, or a running number.
@@ -148,18 +161,7 @@ impl Extractor {
         let name = CompactString::from(name.ok_or(Rejection::NoEventName)?);
         let (timestamp, at) = times(&members, given)?;
 
-        let context = members.get(Member::Context).or(given.context);
-        let mut fields = Vec::new();
-        for (wanted, from) in [
-            (&self.properties, members.get(Member::Properties)),
-            (&self.traits, members.get(Member::Traits)),
-            (&self.context, context),
-        ] {
-            if let Some(from) = from {
-                wanted.pick(from, &mut fields)?;
-            }
-        }
-        let person = Person::read(self, call, &members, context)?;
+        let person = Person::read(self, call, &members, members.get(Member::Context).or(given.context))?;
         if person.identifiers.is_empty() {
             return Err(Rejection::NoIdentifier);
         }
@@ -167,7 +169,7 @@ impl Extractor {
             timestamp,
             name,
             identifiers: person.identifiers,
-            fields: last_of_each(fields).filter_map(|(field, value)| Some((field, value?))).collect(),
+            fields: last_of_each(person.fields).filter_map(|(field, value)| Some((field, value?))).collect(),
             attributes: last_of_each(person.attributes).collect(),
             consent: last_of_each(person.consent).collect(),
         };
@@ -189,7 +191,7 @@ impl Extractor {
 
     /// A message id for an event that has none.
     fn made_id(&self, raw: &[u8], given: &Given<'_>) -> String {
-        let received = given.received.map_or(u64::MAX, Tick::as_ms).to_le_bytes();
+        let received = given.received.map_or(u64::MAX, |received| received.tick.as_ms()).to_le_bytes();
         let (place, number) = given.position;
         format!("deltaic-{:032x}", self.hash(&[place.as_bytes(), &number.to_le_bytes(), &received, raw]))
     }
@@ -233,7 +235,7 @@ fn times(members: &Members<'_>, given: &Given<'_>) -> Result<(Tick, Tick), Rejec
     let original = read(Member::OriginalTimestamp, "originalTimestamp")?;
     let (received, sent) = match received_own {
         Some(received) => (Some(received), sent_own),
-        None => (given.received, sent_own.or(given.sent_at)),
+        None => (given.received.map(|at| at.tick), sent_own.or(given.sent_at.map(|at| at.tick))),
     };
     let own = if sent.is_some() { original.or(timestamp) } else { timestamp.or(original) };
     let ms = |tick: Tick| i64::try_from(tick.as_ms()).unwrap_or(i64::MAX);

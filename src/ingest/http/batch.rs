@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use dataflows::model::Tick;
-
 use crate::http::Problem;
 use crate::ingest::json::{self, Leaf};
+use crate::ingest::segment::Stamp;
 use crate::ingest::{Rejection, time};
 
 /// What a body is.
@@ -21,7 +20,7 @@ pub(super) enum Write {
 #[derive(Debug)]
 pub(super) struct Batch<'de> {
     pub events: Vec<&'de str>,
-    pub sent_at: Option<Tick>,
+    pub sent_at: Option<Stamp>,
     pub context: Option<&'de str>,
     pub write_key: Option<Cow<'de, str>>,
 }
@@ -65,7 +64,8 @@ impl<'de> Batch<'de> {
         if let Some(sent_at) = sent_at {
             let bad = Rejection::BadTime { field: "sentAt" };
             let sent_at = time::of_leaf(Leaf::of(sent_at));
-            body.sent_at = Some(sent_at.ok_or_else(|| Problem::bad_request(bad.code(), bad.to_string()))?);
+            let sent_at = sent_at.ok_or_else(|| Problem::bad_request(bad.code(), bad.to_string()))?;
+            body.sent_at = Some(sent_at.into());
         }
         let mut events = 0;
         let read = json::array(batch, |event| {

@@ -34,7 +34,8 @@ async fn collect(mut body: Body, max: usize) -> Result<Bytes, Problem> {
     }
     let mut collected = BytesMut::with_capacity(announced);
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let frame = frame.map_err(|_| Problem::bad_request("body_cut_off", "the body ended early: nothing was done"))?;
+        let frame =
+            frame.map_err(|_| Problem::bad_request("body_cut_off", "the body ended early: nothing was done"))?;
         if let Ok(data) = frame.into_data() {
             if collected.len() + data.len() > max {
                 return Err(too_large(max));

@@ -36,24 +36,21 @@ impl Wanted {
         wanted
     }
 
-    /// Picks the wanted fields of the object `json`; `None` is a value that is there and not of the field's type.
+    /// What is wanted of the member `key`.
+    pub fn below(&self, key: &str) -> Option<&Wanted> {
+        let place = self.below.binary_search_by(|(k, _)| k.as_str().cmp(key)).ok()?;
+        Some(&self.below[place].1)
+    }
+
+    /// Picks the wanted fields of `json`, which stands here; `None` is a value that is there and not of the field's type.
     pub fn pick(&self, json: &str, fields: &mut Vec<(FieldId, Option<Value>)>) -> Result<(), Rejection> {
+        for (field, kind) in &self.fields {
+            fields.push((*field, value_of(Leaf::of(json), *kind)));
+        }
         if self.below.is_empty() {
             return Ok(());
         }
-        json::object(
-            json,
-            |key| {
-                let place = self.below.binary_search_by(|(k, _)| k.as_str().cmp(key)).ok()?;
-                Some(&self.below[place].1)
-            },
-            |wanted, value| {
-                for (field, kind) in &wanted.fields {
-                    fields.push((*field, value_of(Leaf::of(value), *kind)));
-                }
-                wanted.pick(value, fields)
-            },
-        )
+        json::object(json, |key| self.below(key), |wanted, value| wanted.pick(value, fields))
     }
 }
 

@@ -1,8 +1,12 @@
-//! What an event says of the person: identifiers, attributes, consent (DESIGN §4).
+//! What an event says of the person: identifiers, attributes, consent (DESIGN §4); and the fields that definitions read.
+//!
+//! Both come from the same objects, so each is read once for both.
 
 use compact_str::CompactString;
+use dataflows::definitions::FieldId;
 use dataflows::model::{Identifier, Value};
 
+use super::fields::Wanted;
 use super::members::{Member, Members};
 use super::{Call, Extractor, scalar};
 use crate::identifiers::{normal_kind, normal_value};
@@ -15,6 +19,7 @@ use crate::limits::{
 /// What is collected; of a name that is there twice the later entry counts.
 pub(super) struct Person<'e> {
     extractor: &'e Extractor,
+    pub fields: Vec<(FieldId, Option<Value>)>,
     /// Each once, in the order in which they are found.
     pub identifiers: Vec<Identifier>,
     pub attributes: Vec<(CompactString, Option<Value>)>,
@@ -46,7 +51,13 @@ impl<'e> Person<'e> {
         members: &Members<'_>,
         context: Option<&str>,
     ) -> Result<Self, Rejection> {
-        let mut person = Person { extractor, identifiers: Vec::new(), attributes: Vec::new(), consent: Vec::new() };
+        let mut person = Person {
+            extractor,
+            fields: Vec::new(),
+            identifiers: Vec::new(),
+            attributes: Vec::new(),
+            consent: Vec::new(),
+        };
         let ids = [(Member::UserId, "user_id"), (Member::AnonymousId, "anonymous_id")];
         let previous = (call == Call::Alias).then_some((Member::PreviousId, "anonymous_id"));
         for (member, kind) in ids.into_iter().chain(previous) {
@@ -59,11 +70,13 @@ impl<'e> Person<'e> {
         }
         // The traits of a group call are the group's: its e-mail address must not join all who belong to it.
         let is_own = call != Call::Group;
-        if let Some(traits) = members.get(Member::Traits).filter(|_| is_own) {
-            person.traits(traits, Taken { as_attributes: call == Call::Identify, as_contacts: true })?;
+        if let Some(traits) = members.get(Member::Traits) {
+            let taken = Taken { as_attributes: call == Call::Identify, as_contacts: is_own };
+            person.traits(traits, taken, Some(&extractor.traits))?;
         }
         if let Some(properties) = members.get(Member::Properties) {
-            person.traits(properties, Taken { as_attributes: false, as_contacts: true })?;
+            let taken = Taken { as_attributes: false, as_contacts: true };
+            person.traits(properties, taken, Some(&extractor.properties))?;
         }
         Ok(person)
     }
@@ -76,10 +89,25 @@ impl<'e> Person<'e> {
             "consent" => Some(About::Consent),
             _ => None,
         };
-        json::object(json, about, |about, value| match about {
-            About::ExternalIds => json::array(value, |external| self.external_id(external)),
+        let wanted = &self.extractor.context;
+        json::object(
+            json,
+            |key| {
+                let (wanted, about) = (wanted.below(key), about(key));
+                (wanted.is_some() || about.is_some()).then_some((wanted, about))
+            },
+            |(wanted, about), value| {
+                wanted.map_or(Ok(()), |wanted| wanted.pick(value, &mut self.fields))?;
+                about.map_or(Ok(()), |about| self.about(about, value))
+            },
+        )
+    }
+
+    fn about(&mut self, about: About, json: &str) -> Result<(), Rejection> {
+        match about {
+            About::ExternalIds => json::array(json, |external| self.external_id(external)),
             About::Device => json::object(
-                value,
+                json,
                 |key| match key {
                     "id" => Some("device_id"),
                     "advertisingId" => Some("advertising_id"),
@@ -87,13 +115,13 @@ impl<'e> Person<'e> {
                 },
                 |kind, value| self.identify(kind, Leaf::of(value)),
             ),
-            About::Traits => self.traits(value, Taken { as_attributes: true, as_contacts: true }),
+            About::Traits => self.traits(json, Taken { as_attributes: true, as_contacts: true }, None),
             About::Consent => json::object(
-                value,
+                json,
                 |key| (key == "categoryPreferences").then_some(()),
                 |(), value| self.preferences(value),
             ),
-        })
+        }
     }
 
     fn external_id(&mut self, json: &str) -> Result<(), Rejection> {
@@ -131,7 +159,7 @@ impl<'e> Person<'e> {
         Ok(())
     }
 
-    fn traits(&mut self, json: &str, taken: Taken) -> Result<(), Rejection> {
+    fn traits(&mut self, json: &str, taken: Taken, wanted: Option<&Wanted>) -> Result<(), Rejection> {
         let contact = |key: &str| match key {
             "email" if taken.as_contacts => Some("email"),
             "phone" if taken.as_contacts => Some("phone"),
@@ -141,10 +169,13 @@ impl<'e> Person<'e> {
             json,
             |key| {
                 let name = taken.as_attributes.then(|| CompactString::from(key));
-                let contact = contact(key);
-                (name.is_some() || contact.is_some()).then_some((name, contact))
+                let (contact, wanted) = (contact(key), wanted.and_then(|wanted| wanted.below(key)));
+                (name.is_some() || contact.is_some() || wanted.is_some()).then_some((name, contact, wanted))
             },
-            |(name, contact), value| {
+            |(name, contact, wanted), value| {
+                if let Some(wanted) = wanted {
+                    wanted.pick(value, &mut self.fields)?;
+                }
                 if let Some(kind) = contact {
                     self.identify(kind, Leaf::of(value))?;
                 }

@@ -7,7 +7,6 @@ use bytes::Bytes;
 
 use super::members::{Member, Members};
 use super::{Call, Given};
-use crate::ingest::time;
 
 /// The text to store for the event `text`, which is a JSON object with at least one member.
 pub(super) fn text(text: &str, members: &Members<'_>, call: Call, given: &Given<'_>, made_id: Option<&str>) -> Bytes {
@@ -27,10 +26,10 @@ pub(super) fn text(text: &str, members: &Members<'_>, call: Call, given: &Given<
     }
     if members.get(Member::ReceivedAt).is_none() {
         if let Some(received) = given.received {
-            put("receivedAt", &time::to_text(received), "\"");
+            put("receivedAt", &received.text, "\"");
         }
         if let Some(sent) = given.sent_at.filter(|_| members.get(Member::SentAt).is_none()) {
-            put("sentAt", &time::to_text(sent), "\"");
+            put("sentAt", &sent.text, "\"");
         }
     }
     if let Some(context) = given.context.filter(|_| members.get(Member::Context).is_none()) {

@@ -1,16 +1,22 @@
 //! Pairs of an event and what is made of it.
 
-use dataflows::model::Event;
+use dataflows::model::{Event, Value};
 use proptest::prelude::*;
 
 use super::*;
 use crate::example;
+use crate::limits::ATTRIBUTES_PER_EVENT_MAX;
 
 /// When all events here arrive: 2024-01-01.
 const NOW: Tick = Tick::from_ms(1_704_067_200_000);
 
 fn live() -> Given<'static> {
-    Given { source: "app", call: None, received: Some(NOW), sent_at: None, context: None, position: ("", 7) }
+    Given { source: "app", call: None, received: Some(stamp(NOW)), sent_at: None, context: None, position: ("", 7) }
+}
+
+/// Leaks: a test has few of them.
+fn stamp(tick: Tick) -> &'static Stamp {
+    Box::leak(Box::new(tick.into()))
 }
 
 fn accept(json: &str, given: &Given<'_>) -> Result<Arrival, Rejection> {
@@ -38,8 +44,6 @@ fn show(value: &Value) -> String {
         Value::Text(text) => format!("'{text}'"),
     }
 }
-
-use dataflows::model::Value;
 
 #[track_caller]
 fn check_given(json: &str, given: &Given<'_>, expected: &str) {
@@ -191,8 +195,6 @@ fn attributes() {
     check_traits(&format!(r#"{{"{}":1}}"#, "n".repeat(201)), "attribute_name_too_long");
 }
 
-use crate::limits::ATTRIBUTES_PER_EVENT_MAX;
-
 #[test]
 fn consent() {
     let consent = |preferences: &str| format!(r#""userId":"1","context":{{"consent":{preferences}}}"#);
@@ -214,7 +216,7 @@ fn times() {
     let sent = r#""sentAt":"2024-01-01T01:00:00.000Z""#;
     check_track(&format!(r#""userId":"1","timestamp":"2024-01-01T00:59:58.000Z",{sent}"#), "E -2000ms user_id:1");
     check_track(&format!(r#""userId":"1",{sent}"#), "E user_id:1");
-    let batch = Given { sent_at: Some(NOW.after_ms(3_600_000)), ..live() };
+    let batch = Given { sent_at: Some(stamp(NOW.after_ms(3_600_000))), ..live() };
     let event = r#"{"type":"page","userId":"1","timestamp":"2024-01-01T00:59:58.000Z"}"#;
     check_given(event, &batch, "page -2000ms user_id:1");
     let own = r#"{"type":"page","userId":"1","timestamp":1704067198000,"sentAt":1704067198000}"#;
@@ -253,7 +255,7 @@ fn message_ids() {
     for other in [
         Given { position: ("", 8), ..live() },
         Given { position: ("f", 7), ..live() },
-        Given { received: Some(NOW.next()), ..live() },
+        Given { received: Some(stamp(NOW.next())), ..live() },
     ] {
         assert_ne!(message(without, &live()), message(without, &other));
     }
@@ -262,7 +264,7 @@ fn message_ids() {
 
 #[test]
 fn what_is_stored() {
-    let given = Given { call: Some(Call::Track), sent_at: Some(NOW), context: Some(r#"{"ip":"::"}"#), ..live() };
+    let given = Given { call: Some(Call::Track), sent_at: Some(stamp(NOW)), context: Some(r#"{"ip":"::"}"#), ..live() };
     let raw = |json: &str| String::from_utf8(accept(json, &given).unwrap().accepted.raw.to_vec()).unwrap();
     assert_eq!(
         raw(r#"{ "writeKey":"secret","event":"E","userId":"1","messageId":"m", "writeKey": 7 }"#),
