@@ -1,5 +1,6 @@
 //! Deltaic: a real-time customer data platform engine.
 
+pub mod access;
 pub mod engine;
 #[cfg(test)]
 mod example;

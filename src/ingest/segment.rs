@@ -146,6 +146,11 @@ impl Extractor {
         }
     }
 
+    /// Bytes of one event at most.
+    pub fn event_bytes_max(&self) -> usize {
+        self.limits.event_bytes_max
+    }
+
     /// Reads one event.
     pub fn accept(&self, raw: &[u8], given: &Given<'_>) -> Result<Arrival, Rejection> {
         if raw.len() > self.limits.event_bytes_max {

@@ -49,7 +49,7 @@ fn show(value: &Value) -> String {
 fn check_given(json: &str, given: &Given<'_>, expected: &str) {
     let arrival = accept(json, given);
     let shown = arrival.as_ref().map_or_else(|rejection| rejection.code().to_owned(), |a| line(&a.accepted.event));
-    assert_eq!(shown, expected, "{json}");
+    assert_eq!(shown, expected, "{:.300}", json);
     if let Ok(arrival) = arrival {
         // What is stored is complete in itself: it reads as the same event, without anything given.
         let alone = Given { call: None, received: None, sent_at: None, context: None, ..*given };
