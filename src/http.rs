@@ -3,6 +3,8 @@
 mod answer;
 mod problem;
 mod server;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tokens;
 
 pub use answer::json;
