@@ -1,7 +1,13 @@
 //! Deltaic: a real-time customer data platform engine.
 
+pub mod access;
 pub mod egress;
 pub mod engine;
+#[cfg(test)]
+mod example;
+pub mod http;
+pub mod identifiers;
+pub mod ingest;
 pub mod limits;
 pub mod log;
 pub mod observe;

@@ -1,5 +1,44 @@
 //! The limits at the rim, each with the reason for its default (invariant 7). Limits of the dataflows: `dataflows/limits.rs`.
 
+use std::time::Duration;
+
+/// Bytes of a message id. Ids are UUIDs, at times with a prefix; Segment takes 100.
+pub const MESSAGE_ID_BYTES_MAX: usize = 100;
+
+/// Bytes of the name of an identifier type: it is repeated in every identifier.
+pub const IDENTIFIER_TYPE_BYTES_MAX: usize = 64;
+
+/// Attributes that one event may set, and purposes that it may decide on. People have tens of attributes; half of what one
+/// identifier may hold (`dataflows/limits.rs`) leaves room for generated ones.
+pub const ATTRIBUTES_PER_EVENT_MAX: usize = 500;
+
+/// Bytes of the name of an attribute (dots included) or a purpose: it is kept once per person.
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 200;
+
+/// Objects in `traits` are flattened to this depth; deeper ones are kept as JSON text. Addresses and the like are two deep.
+pub const ATTRIBUTE_DEPTH_MAX: usize = 4;
+
+/// How long a connection may take for the head of a request, or be idle between two: what a slow sender can hold is cheap.
+pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a request may take for its body. 500 KB in that time is slower than any phone.
+pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a sender waits for the receipt. Receipts take milliseconds; a disk that hangs must not collect requests.
+pub const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long requests that are under way may take when the server stops.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of the head of a request. Heads with a cookie jar stay below 8 KB.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
+
+/// Milliseconds that a read waits where it does not say.
+pub const WAIT_MS_DEFAULT: u64 = 1_000;
+
+/// Members in one answer where the read does not say.
+pub const PAGE_DEFAULT: usize = 100;
+
 /// Limits that a project may set under `[limits]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -1,0 +1,203 @@
+//! The addresses of reads.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequestParts, Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use dataflows::definitions::{AudienceId, Definitions};
+use dataflows::model::{Found, Identifier, IdentifierKey, Question};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::json::ProfileJson;
+use super::members::{self, Page};
+use super::wait::Wait;
+use crate::engine::Handle;
+use crate::http::{Problem, Tokens, json, method_not_allowed, sent_token};
+use crate::identifiers::{normal_kind, normal_value};
+use crate::limits::Limits;
+use crate::project::Project;
+
+/// What reads work with.
+pub(super) struct Reads {
+    pub handle: Handle,
+    pub limits: Limits,
+    definitions: Arc<Definitions>,
+    identifier_key: IdentifierKey,
+    tokens: Tokens,
+}
+
+/// The routes of reads.
+pub fn router(project: &Project, handle: Handle) -> Router {
+    let reads = Arc::new(Reads {
+        handle,
+        limits: project.limits,
+        definitions: project.definitions.clone(),
+        identifier_key: project.identifier_key,
+        tokens: Tokens::new(&project.read_tokens),
+    });
+    Router::new()
+        .route("/v1/profiles/{identifier}", get(profile).fallback(method_not_allowed))
+        .route("/v1/audiences", get(audiences).fallback(method_not_allowed))
+        .route("/v1/audiences/{name}", get(audience).fallback(method_not_allowed))
+        .route("/v1/audiences/{name}/members", get(members).fallback(method_not_allowed))
+        .route_layer(from_fn_with_state(reads.clone(), authorize))
+        .with_state(reads)
+}
+
+/// Lets whoever has a read token pass.
+async fn authorize(State(reads): State<Arc<Reads>>, request: Request, next: Next) -> Response {
+    if reads.tokens.is_empty() {
+        let message = "nobody may read: this project has no read token; set `read_tokens` in deltaic.toml";
+        return Problem::new(StatusCode::FORBIDDEN, "no_read_token", message).into_response();
+    }
+    if sent_token(request.headers()).and_then(|token| reads.tokens.find(&token)).is_none() {
+        let message = "expected a read token of the project, as `Authorization: Bearer <token>`";
+        return Problem::new(StatusCode::UNAUTHORIZED, "unknown_read_token", message).into_response();
+    }
+    next.run(request).await
+}
+
+/// `GET /v1/profiles/{type}:{value}`
+async fn profile(
+    State(reads): State<Arc<Reads>>,
+    Named(identifier): Named,
+    Asked(wait): Asked<Wait>,
+) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        as_of: u64,
+        profile: ProfileJson<'a>,
+    }
+    let id = reads.identifier(&identifier)?.id();
+    let answered = wait.ask(&reads.handle, &reads.limits, Question::Profile(id)).await?;
+    let as_of = answered.as_of.as_ms();
+    match &answered.found {
+        Found::Profile(Some(profile)) => {
+            Ok(ok(&Body { as_of, profile: ProfileJson { profile, definitions: &reads.definitions } }))
+        }
+        Found::Profile(None) => {
+            let body = serde_json::json!({
+                "success": false, "code": "unknown_identifier", "message": "no event had this identifier", "as_of": as_of,
+            });
+            Ok(json(StatusCode::NOT_FOUND, &body))
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+#[derive(Serialize)]
+struct Size<'a> {
+    name: &'a str,
+    size: u64,
+}
+
+/// `GET /v1/audiences`
+async fn audiences(State(reads): State<Arc<Reads>>, Asked(wait): Asked<Wait>) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        as_of: u64,
+        audiences: Vec<Size<'a>>,
+    }
+    let (as_of, sizes) = reads.sizes(wait).await?;
+    let names = reads.definitions.audiences.iter().map(|audience| audience.name.as_str());
+    let audiences = names.zip(sizes).map(|(name, size)| Size { name, size }).collect();
+    Ok(ok(&Body { as_of, audiences }))
+}
+
+/// `GET /v1/audiences/{name}`
+async fn audience(
+    State(reads): State<Arc<Reads>>,
+    Named(name): Named,
+    Asked(wait): Asked<Wait>,
+) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        as_of: u64,
+        #[serde(flatten)]
+        size: Size<'a>,
+    }
+    let audience = reads.audience(&name)?;
+    let (as_of, sizes) = reads.sizes(wait).await?;
+    let size = *sizes.get(audience.index()).ok_or_else(unexpected)?;
+    Ok(ok(&Body { as_of, size: Size { name: &name, size } }))
+}
+
+/// `GET /v1/audiences/{name}/members`
+async fn members(
+    State(reads): State<Arc<Reads>>,
+    Named(name): Named,
+    Asked(page): Asked<Page>,
+    Asked(wait): Asked<Wait>,
+) -> Result<Response, Problem> {
+    members::page(&reads, reads.audience(&name)?, page, wait).await
+}
+
+impl Reads {
+    /// The identifier `type:value` in the form in which ingestion keeps it.
+    fn identifier(&self, written: &str) -> Result<Identifier, Problem> {
+        let normal = written.split_once(':').and_then(|(kind, value)| {
+            let kind = normal_kind(kind)?;
+            let value = normal_value(&kind, value)?;
+            Some(Identifier::new(&self.identifier_key, &kind, &value))
+        });
+        let expected = "expected `type:value`, such as `user_id:42`, with the value URL-encoded";
+        normal.ok_or_else(|| Problem::bad_request("bad_identifier", expected))
+    }
+
+    fn audience(&self, name: &str) -> Result<AudienceId, Problem> {
+        self.definitions.audience(name).ok_or_else(|| {
+            let message = "there is no audience of this name: GET /v1/audiences lists them";
+            Problem::new(StatusCode::NOT_FOUND, "unknown_audience", message)
+        })
+    }
+
+    async fn sizes(&self, wait: Wait) -> Result<(u64, Vec<u64>), Problem> {
+        let answered = wait.ask(&self.handle, &self.limits, Question::Sizes).await?;
+        match answered.found {
+            Found::Sizes(sizes) => Ok((answered.as_of.as_ms(), sizes)),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+pub(super) fn ok(body: &impl Serialize) -> Response {
+    json(StatusCode::OK, body)
+}
+
+/// The engine answered another question than was asked: a defect of ours.
+pub(super) fn unexpected() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the read failed; it has changed nothing")
+}
+
+/// The one parameter in the path.
+struct Named(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let named: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
+        let bad = |_| Problem::bad_request("bad_path", "the path is not URL-encoded UTF-8");
+        Ok(Named(named.map_err(bad)?.0))
+    }
+}
+
+/// Parameters of the query.
+struct Asked<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let asked: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
+        let expected = "a parameter is wrong: expected numbers in `after`, `wait_ms` and `limit`, a text in `cursor`";
+        Ok(Asked(asked.map_err(|_| Problem::bad_request("bad_query", expected))?.0))
+    }
+}

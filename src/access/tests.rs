@@ -1,0 +1,173 @@
+//! The real server with a pretended engine.
+
+use dataflows::definitions::{AudienceId, TraitId};
+use dataflows::model::{Found, Identifier, IdentifierId, Profile, ProfileId, Question, Setting, Tick, Topic, Value};
+use serde_json::json;
+
+use super::router;
+use crate::engine::{Answered, Ask, Handle};
+use crate::example;
+use crate::http::Timeouts;
+use crate::http::testing::{Reply, Server, request};
+
+fn identifier(kind: &str, value: &str) -> Identifier {
+    Identifier::new(&example::project().identifier_key, kind, value)
+}
+
+/// The profile whose root is an identifier.
+fn profile(root: &Identifier) -> Profile {
+    let setting = |topic, value| Setting { topic, at: Tick::from_ms(1), value };
+    let attribute = |name: &str| Topic::Attribute(name.into());
+    Profile {
+        id: ProfileId::of_root(root.id()),
+        identifiers: vec![root.text().clone()],
+        record: [
+            setting(attribute("age"), Value::number(42.0)),
+            setting(attribute("gone"), None),
+            setting(attribute("since"), Some(Value::Time(Tick::from_ms(0)))),
+            setting(Topic::Consent("ads".into()), Some(Value::Bool(false))),
+        ]
+        .into_iter()
+        .collect(),
+        traits: vec![(TraitId::new(0), Value::number(0.5).unwrap())],
+        audiences: vec![AudienceId::new(1)],
+    }
+}
+
+/// The pretended engine: it knows Ann, and seven members of every audience; it is complete at tick 9.
+fn answer(ask: Ask) {
+    if ask.after > Tick::from_ms(9) {
+        // Never answers: the asker gives up. The reply must not be dropped, which would mean that the engine is stopping.
+        std::mem::forget(ask.reply);
+        return;
+    }
+    let ann = identifier("email", "ann@example.org");
+    let found = match ask.question {
+        Question::Profile(id) => Found::Profile((id == ann.id()).then(|| profile(&ann))),
+        Question::Sizes => Found::Sizes(vec![3, 7]),
+        Question::Members { after, limit, .. } => {
+            let mut all: Vec<Profile> = (0..7).map(|i| profile(&identifier("user_id", &i.to_string()))).collect();
+            all.sort();
+            let id = after.map_or(IdentifierId::default(), |after| after.root());
+            all.retain(|member| member.id.root() > id);
+            all.truncate(limit);
+            Found::Profiles(all)
+        }
+        Question::Profiles { .. } => Found::Sizes(Vec::new()),
+    };
+    let _ = ask.reply.send(Answered { as_of: Tick::from_ms(9), found });
+}
+
+async fn server(tokens: bool) -> Server {
+    let mut project = example::project();
+    project.limits.page_max = 4;
+    project.read_tokens.truncate(usize::from(tokens));
+    let (handle, submissions, mut asks, _) = Handle::new(10);
+    tokio::spawn(async move {
+        let _submissions = submissions;
+        while let Some(ask) = asks.recv().await {
+            answer(ask);
+        }
+    });
+    Server::start(router(&project, handle), Timeouts::default(), 10).await
+}
+
+async fn get(server: &Server, path: &str) -> Reply {
+    server.send(&request("GET", path, &[("authorization", "Bearer read-token")], b"")).await
+}
+
+fn problem(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}
+
+#[tokio::test]
+async fn profiles() {
+    let server = server(true).await;
+    let id = profile(&identifier("email", "ann@example.org")).id.to_string();
+    let expected = json!({"as_of": 9, "profile": {
+        "id": id, "identifiers": ["email:ann@example.org"], "attributes": {"age": 42, "since": "1970-01-01T00:00:00Z"},
+        "traits": {"orders": 0.5}, "consent": {"ads": false}, "audiences": ["vip"],
+    }});
+    for written in ["email:ann@example.org", "Email:%20Ann%40Example.ORG%20", "email%3Aann@example.org"] {
+        let reply = get(&server, &format!("/v1/profiles/{written}")).await;
+        assert_eq!((reply.status, reply.json()), (200, expected.clone()), "{written}");
+        assert!(reply.head.contains("cache-control: no-store"));
+    }
+    let unknown = get(&server, "/v1/profiles/email:bob%2Fx@example.org").await;
+    assert_eq!((unknown.problem(), unknown.json()["as_of"].clone()), (problem(404, "unknown_identifier"), json!(9)));
+    for bad in ["ann", "email:", ":ann", "email:%20", "phone:12"] {
+        assert_eq!(
+            get(&server, &format!("/v1/profiles/{bad}")).await.problem(),
+            problem(400, "bad_identifier"),
+            "{bad}"
+        );
+    }
+    assert_eq!(get(&server, "/v1/profiles/email:%ff").await.problem(), problem(400, "bad_path"));
+}
+
+#[tokio::test]
+async fn audiences() {
+    let server = server(true).await;
+    let all = json!({"as_of": 9, "audiences": [{"name": "buyers", "size": 3}, {"name": "vip", "size": 7}]});
+    assert_eq!(get(&server, "/v1/audiences").await.json(), all);
+    assert_eq!(get(&server, "/v1/audiences/vip").await.json(), json!({"as_of": 9, "name": "vip", "size": 7}));
+    assert_eq!(get(&server, "/v1/audiences/none").await.problem(), problem(404, "unknown_audience"));
+    assert_eq!(get(&server, "/v1/audiences/none/members").await.problem(), problem(404, "unknown_audience"));
+}
+
+#[tokio::test]
+async fn members_page_by_page() {
+    let server = server(true).await;
+    for (limit, expected) in [("3", vec![3, 3, 1]), ("1000", vec![4, 3]), ("0", vec![1; 7])] {
+        let (mut pages, mut members, mut cursor) = (Vec::new(), Vec::new(), String::new());
+        loop {
+            let page = get(&server, &format!("/v1/audiences/vip/members?limit={limit}{cursor}")).await.json();
+            assert_eq!(page["as_of"], 9);
+            let shown = page["members"].as_array().unwrap();
+            pages.push(shown.len());
+            members.extend(shown.iter().map(|member| member["identifiers"][0].as_str().unwrap().to_owned()));
+            let Some(next) = page["next"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        members.sort();
+        assert_eq!((pages, members), (expected, (0..7).map(|i| format!("user_id:{i}")).collect()));
+    }
+    assert_eq!(get(&server, "/v1/audiences/vip/members?cursor=x").await.problem(), problem(400, "bad_cursor"));
+    assert_eq!(get(&server, "/v1/audiences/vip/members?limit=x").await.problem(), problem(400, "bad_query"));
+}
+
+#[tokio::test]
+async fn reads_wait_for_what_was_written() {
+    let server = server(true).await;
+    for path in ["profiles/user_id:1", "audiences", "audiences/vip", "audiences/vip/members"] {
+        let reply = get(&server, &format!("/v1/{path}?after=9")).await;
+        assert!([200, 404].contains(&reply.status), "{reply:?}");
+        assert_eq!(reply.json()["as_of"], 9);
+        let late = get(&server, &format!("/v1/{path}?after=10&wait_ms=20")).await;
+        assert_eq!(late.problem(), problem(504, "not_yet"), "{path}");
+    }
+    assert_eq!(get(&server, "/v1/audiences?after=-1").await.problem(), problem(400, "bad_query"));
+}
+
+#[tokio::test]
+async fn only_readers_read() {
+    let with_tokens = server(true).await;
+    for headers in [&[][..], &[("authorization", "Bearer app-key")], &[("authorization", "Bearer ")]] {
+        let reply = with_tokens.send(&request("GET", "/v1/audiences", headers, b"")).await;
+        assert_eq!(reply.problem(), problem(401, "unknown_read_token"), "{headers:?}");
+    }
+    let basic = [("authorization", "Basic cmVhZC10b2tlbjo=")];
+    assert_eq!(with_tokens.send(&request("GET", "/v1/audiences", &basic, b"")).await.status, 200);
+    let without = server(false).await;
+    assert_eq!(get(&without, "/v1/audiences").await.problem(), problem(403, "no_read_token"));
+    let post = request("POST", "/v1/audiences", &basic, b"");
+    assert_eq!(with_tokens.send(&post).await.problem(), problem(405, "method_not_allowed"));
+}
+
+#[tokio::test]
+async fn an_engine_that_has_stopped() {
+    let (handle, submissions, asks, _) = Handle::new(1);
+    drop((submissions, asks));
+    let server = Server::start(router(&example::project(), handle), Timeouts::default(), 10).await;
+    assert_eq!(get(&server, "/v1/audiences").await.problem(), problem(503, "stopping"));
+}

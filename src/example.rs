@@ -1,0 +1,48 @@
+//! The project that unit tests of the rims use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dataflows::definitions::{Audience, Definitions, Field, FieldRoot, Trait};
+use dataflows::expression::Expression;
+use dataflows::model::{IdentifierKey, ValueType};
+
+use crate::limits::Limits;
+use crate::project::{Clock, Project, Secret, Source};
+
+/// Two sources, one reader, a few fields, a trait, two audiences.
+pub(crate) fn project() -> Project {
+    let field = |root, path: &[&str], kind| Field { root, path: path.iter().map(|key| (*key).into()).collect(), kind };
+    let nothing = || Expression::Literal(None);
+    let source = |name: &str, key: &str| Source { name: name.into(), write_key: Secret::new(key.into()) };
+    Project {
+        name: "example".into(),
+        folder: ".".into(),
+        identifier_key: IdentifierKey::from_secret("test"),
+        definitions: Arc::new(Definitions {
+            fields: vec![
+                field(FieldRoot::Properties, &["total"], Some(ValueType::Number)),
+                field(FieldRoot::Properties, &["total"], None),
+                field(FieldRoot::Properties, &["cart", "id"], Some(ValueType::Text)),
+                field(FieldRoot::Traits, &["since"], Some(ValueType::Time)),
+                field(FieldRoot::Context, &["device", "id"], None),
+                field(FieldRoot::Properties, &["cart"], Some(ValueType::Bool)),
+            ],
+            traits: vec![Trait { name: "orders".into(), expression: nothing() }],
+            audiences: ["buyers", "vip"].map(|name| Audience { name: name.into(), condition: nothing() }).to_vec(),
+            ..Definitions::default()
+        }),
+        attribute_types: [("born".into(), ValueType::Time)].into(),
+        listen: ([127, 0, 0, 1], 0).into(),
+        sources: vec![source("app", "app-key"), source("web", "web-key")],
+        read_tokens: vec![Secret::new("read-token".into())],
+        clock: Clock {
+            max_future: Duration::from_secs(60),
+            heartbeat: Duration::from_millis(10),
+            dedupe_window: Duration::from_secs(86_400),
+        },
+        limits: Limits { identifiers_per_event_max: 6, identifier_bytes_max: 40, ..Limits::default() },
+        destinations: Vec::new(),
+        csv: None,
+    }
+}

@@ -1,0 +1,13 @@
+//! What the HTTP rims (ingest, access) have in common: the server, tokens, the form of errors.
+
+mod answer;
+mod problem;
+mod server;
+#[cfg(test)]
+pub(crate) mod testing;
+mod tokens;
+
+pub use answer::json;
+pub use problem::{Problem, method_not_allowed, not_found};
+pub use server::{Timeouts, serve};
+pub use tokens::{Tokens, sent_token};

@@ -1,0 +1,51 @@
+//! The normal form of identifiers: what ingestion stores and what reads look up must be the same text.
+
+use std::borrow::Cow;
+
+/// The normal form of the name of an identifier type: lower case, of `a-z 0-9 _ . -`; any other character becomes `_`.
+/// Nothing where the name is empty.
+///
+/// ```
+/// use deltaic::identifiers::normal_kind;
+/// assert_eq!(normal_kind(" Braze ID:x ").as_deref(), Some("braze_id_x"));
+/// assert_eq!(normal_kind(" "), None);
+/// ```
+pub fn normal_kind(name: &str) -> Option<Cow<'_, str>> {
+    let name = name.trim();
+    let is_normal = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_' | '.' | '-');
+    if name.chars().all(is_normal) {
+        return (!name.is_empty()).then_some(Cow::Borrowed(name));
+    }
+    let normal = name.chars().map(|c| c.to_ascii_lowercase()).map(|c| if is_normal(c) { c } else { '_' });
+    Some(Cow::Owned(normal.collect()))
+}
+
+/// The normal form of an identifier's value; nothing where no identifier is left.
+///
+/// An `email` is trimmed and in lower case; a `phone` keeps its digits and a leading `+`, and has at least five digits; any
+/// other type is trimmed only, since ids are case-sensitive.
+///
+/// ```
+/// use deltaic::identifiers::normal_value;
+/// assert_eq!(normal_value("email", " Ann@Example.org ").as_deref(), Some("ann@example.org"));
+/// assert_eq!(normal_value("phone", "+49 (30) 1234-567").as_deref(), Some("+49301234567"));
+/// assert_eq!(normal_value("phone", "ext. 12"), None);
+/// assert_eq!(normal_value("user_id", " A 7 ").as_deref(), Some("A 7"));
+/// ```
+pub fn normal_value<'a>(kind: &str, value: &'a str) -> Option<Cow<'a, str>> {
+    const PHONE_DIGITS_MIN: usize = 5;
+    let value = value.trim();
+    let normal = match kind {
+        "email" if value.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) => Cow::Owned(value.to_lowercase()),
+        "phone" => {
+            let plus = value.starts_with('+').then_some('+');
+            let phone: String = plus.into_iter().chain(value.chars().filter(char::is_ascii_digit)).collect();
+            if phone.len() - usize::from(plus.is_some()) < PHONE_DIGITS_MIN {
+                return None;
+            }
+            Cow::Owned(phone)
+        }
+        _ => Cow::Borrowed(value),
+    };
+    (!normal.is_empty()).then_some(normal)
+}

@@ -1,0 +1,41 @@
+//! What ingestion has counted since the start, for metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Rejection;
+
+/// Counters of one server. Relaxed: they are read for metrics only.
+#[derive(Debug, Default)]
+pub struct IngestCounters {
+    accepted: AtomicU64,
+    duplicates: AtomicU64,
+    rejected: [AtomicU64; Rejection::CODES.len()],
+}
+
+impl IngestCounters {
+    /// Counts events that got a receipt, duplicates included.
+    pub fn count_accepted(&self, events: usize, duplicates: usize) {
+        self.accepted.fetch_add(events as u64, Ordering::Relaxed);
+        self.duplicates.fetch_add(duplicates as u64, Ordering::Relaxed);
+    }
+
+    /// Counts an event that was not in order.
+    pub fn count_rejected(&self, rejection: &Rejection) {
+        self.rejected[rejection.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Events that got a receipt, duplicates included.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Of the accepted events those that were there before.
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates.load(Ordering::Relaxed)
+    }
+
+    /// Rejected events by code; every code is there, in a fixed order.
+    pub fn rejected(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Rejection::CODES.into_iter().zip(self.rejected.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+}

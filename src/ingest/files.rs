@@ -1,0 +1,186 @@
+//! Files of events, for replay: JSONL (one Segment-shaped event a line) and CSV, also with `.gz`.
+//!
+//! A file is read as it is consumed. A line that is wrong is a rejection with its place, and the next line follows; only a
+//! file that cannot be read ends the iteration. The clock of each event is its own (DESIGN §3).
+
+mod csv;
+mod lines;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flate2::bufread::MultiGzDecoder;
+use thiserror::Error;
+
+use self::csv::Rows;
+use self::lines::{Line, Lines};
+use super::Rejection;
+use super::segment::{Arrival, Extractor, Given};
+use crate::project::CsvMapping;
+
+/// How the lines of a file are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    Jsonl,
+    /// Columns.
+    Csv(CsvMapping),
+}
+
+impl Format {
+    /// The format that the name of a file tells: JSONL for `.jsonl`, `.ndjson` and `.json`, each also with `.gz`; CSV for any
+    /// other where the project says how to read it.
+    pub fn of_name(path: &Path, csv: Option<&CsvMapping>) -> Self {
+        let name = path.to_string_lossy().to_lowercase();
+        let name = name.strip_suffix(".gz").unwrap_or(&name);
+        let is_json = [".jsonl", ".ndjson", ".json"].iter().any(|ending| name.ends_with(ending));
+        csv.filter(|_| !is_json).map_or(Format::Jsonl, |mapping| Format::Csv(mapping.clone()))
+    }
+}
+
+/// Why a file cannot be read, or not to its end.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// The operating system says no, or the compressed file is damaged.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The mapping names a column that the file does not have.
+    #[error("{path} has no column {column:?}: expected one of {columns:?}")]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// The missing column.
+        column: String,
+        /// Those that are there.
+        columns: Vec<String>,
+    },
+    /// The delimiter is not one byte.
+    #[error("the delimiter {0:?} cannot be used: expected one ASCII character")]
+    Delimiter(char),
+}
+
+/// Why an event of a file is not there.
+#[derive(Debug, Error)]
+pub enum Failed {
+    /// The line is wrong; the next one follows.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// The file cannot be read on: this is the last item.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// A wrong line.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub struct Rejected {
+    /// The file.
+    pub path: PathBuf,
+    /// The line, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub rejection: Rejection,
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.path.display(), self.line, self.rejection)
+    }
+}
+
+/// The events of one file.
+pub struct Events {
+    extractor: Arc<Extractor>,
+    source: String,
+    path: PathBuf,
+    /// The name of the file: with the line, it tells events without a message id apart.
+    name: String,
+    parts: Box<dyn Parts>,
+    failed: bool,
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The text of a file, decompressed.
+type Text = Box<dyn BufRead + Send>;
+
+/// A file in parts: each is the text of one event, in Segment's shape.
+trait Parts: Send {
+    /// Reads the next part into `event`, and tells its line; `None` at the end.
+    fn next(&mut self, event: &mut Vec<u8>) -> io::Result<Option<(u64, Result<(), Rejection>)>>;
+}
+
+impl Events {
+    /// Opens a file whose events are from `source`.
+    pub fn open(path: &Path, format: &Format, source: &str, extractor: Arc<Extractor>) -> Result<Self, FileError> {
+        let unreadable = |source| FileError::Read { path: path.to_owned(), source };
+        let file = BufReader::with_capacity(1 << 16, File::open(path).map_err(unreadable)?);
+        let text: Text = if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz")) {
+            Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
+        } else {
+            Box::new(file)
+        };
+        let bytes_max = extractor.event_bytes_max();
+        let parts: Box<dyn Parts> = match format {
+            Format::Jsonl => Box::new(Lines::new(text, bytes_max)),
+            Format::Csv(mapping) => Box::new(Rows::new(path, text, bytes_max, mapping)?),
+        };
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(Events { extractor, source: source.to_owned(), path: path.to_owned(), name, parts, failed: false })
+    }
+}
+
+impl Parts for Lines {
+    fn next(&mut self, event: &mut Vec<u8>) -> io::Result<Option<(u64, Result<(), Rejection>)>> {
+        loop {
+            return Ok(match self.read(event)? {
+                Line::End => None,
+                Line::TooLong => Some((self.line(), Err(Rejection::TooLarge { max: self.bytes_max() }))),
+                Line::Read if event.trim_ascii().is_empty() => continue,
+                Line::Read => Some((self.line(), Ok(()))),
+            });
+        }
+    }
+}
+
+impl Iterator for Events {
+    type Item = Result<Arrival, Failed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let mut event = Vec::new();
+        let (line, read) = match self.parts.next(&mut event) {
+            Ok(next) => next?,
+            Err(source) => {
+                self.failed = true;
+                return Some(Err(FileError::Read { path: self.path.clone(), source }.into()));
+            }
+        };
+        let given = Given {
+            source: &self.source,
+            call: None,
+            received: None,
+            sent_at: None,
+            context: None,
+            position: (&self.name, line),
+        };
+        let arrival = read.and_then(|()| self.extractor.accept(&event, &given));
+        Some(arrival.map_err(|rejection| Rejected { path: self.path.clone(), line, rejection }.into()))
+    }
+}

@@ -1,0 +1,204 @@
+//! The Segment HTTP tracking API: `POST /v1/{identify,track,page,screen,group,alias,batch,import}`.
+//!
+//! A request is one submission, so it has one tick and one fate; but each event of a batch is read on its own, and wrong ones
+//! are listed in the answer beside the accepted ones. Answers: 200 where at least one event is accepted, 400 where none can
+//! be (sending it again will not help), 401 for an unknown write key, 429 and 503 with `Retry-After` where nothing was done,
+//! 504 where the outcome is not known.
+//!
+//! A batch's `context` is for its events without a `context`: it is not merged into theirs.
+
+mod answer;
+mod batch;
+mod body;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use compact_str::CompactString;
+use dataflows::model::Tick;
+use tower_http::cors::{Any, CorsLayer};
+
+use self::answer::{Rejected, answer, rejection};
+use self::batch::{Batch, Write};
+use super::IngestCounters;
+use super::segment::{Call, Extractor, Given, Stamp};
+use crate::engine::{Accepted, Handle};
+use crate::http::{Problem, Timeouts, Tokens, method_not_allowed, sent_token};
+use crate::limits::Limits;
+use crate::observe::latency::Stage;
+use crate::project::Project;
+
+/// Is told when a request has passed a stage, and how long after its arrival.
+pub type Observer = Arc<dyn Fn(Stage, Duration) + Send + Sync>;
+
+/// The clock: what time it is.
+pub type Now = Arc<dyn Fn() -> Tick + Send + Sync>;
+
+/// The clock of the machine.
+pub fn wall_clock() -> Tick {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Tick::from_ms(since.as_millis().try_into().unwrap_or_default())
+}
+
+/// What the HTTP source works with.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where events go.
+    pub handle: Handle,
+    /// Where they are counted.
+    pub counters: Arc<IngestCounters>,
+    /// Who is told of latency.
+    pub observer: Observer,
+    /// The clock.
+    pub now: Now,
+    /// How long requests may take.
+    pub timeouts: Timeouts,
+}
+
+/// The addresses below `/v1/` and their calls; the others take batches. The short forms are those of analytics.js.
+const ADDRESSES: [(&str, Option<Call>); 15] = [
+    ("identify", Some(Call::Identify)),
+    ("track", Some(Call::Track)),
+    ("page", Some(Call::Page)),
+    ("screen", Some(Call::Screen)),
+    ("group", Some(Call::Group)),
+    ("alias", Some(Call::Alias)),
+    ("batch", None),
+    ("import", None),
+    ("i", Some(Call::Identify)),
+    ("t", Some(Call::Track)),
+    ("p", Some(Call::Page)),
+    ("s", Some(Call::Screen)),
+    ("g", Some(Call::Group)),
+    ("a", Some(Call::Alias)),
+    ("b", None),
+];
+
+/// The routes of the HTTP source, `/healthz` and `/readyz`.
+pub fn router(project: &Project, with: Surroundings) -> Router {
+    let handle = with.handle.clone();
+    let rim = Arc::new(Rim {
+        extractor: Extractor::new(project),
+        sources: project.sources.iter().map(|source| source.name.clone()).collect(),
+        keys: Tokens::new(project.sources.iter().map(|source| &source.write_key)),
+        limits: project.limits,
+        sequence: AtomicU64::new(0),
+        with,
+    });
+    let mut router = Router::new();
+    for (name, call) in ADDRESSES {
+        for path in [format!("/v1/{name}"), format!("/v1/{name}/")] {
+            let rim = rim.clone();
+            let take = move |request| async move { rim.take(call, request).await };
+            router = router.route(&path, post(take).fallback(method_not_allowed));
+        }
+    }
+    let browsers = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::CONTENT_ENCODING])
+        .max_age(Duration::from_secs(86_400));
+    let ready = move || async move { if handle.is_ready() { Ok("ready\n") } else { Err(not_ready()) } };
+    router.layer(browsers).route("/healthz", get(|| async { "alive\n" })).route("/readyz", get(ready))
+}
+
+fn not_ready() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "the engine is starting or stopping")
+}
+
+struct Rim {
+    extractor: Extractor,
+    sources: Vec<CompactString>,
+    keys: Tokens,
+    limits: Limits,
+    /// Numbers events, so that message ids made for two of them always differ.
+    sequence: AtomicU64,
+    with: Surroundings,
+}
+
+/// What one request came to.
+#[derive(Default)]
+struct Parsed {
+    accepted: Vec<Accepted>,
+    rejected: Vec<Rejected>,
+}
+
+impl Rim {
+    async fn take(&self, call: Option<Call>, request: Request) -> Result<Response, Problem> {
+        let arrived = Instant::now();
+        let received = (self.with.now)();
+        let (head, body) = request.into_parts();
+        let source = self.source_of_header(&head.headers)?;
+        let body = body::read(&head.headers, body, self.limits.request_bytes_max, self.with.timeouts.body_read).await?;
+        let Parsed { accepted, rejected } = self.parse(call, source, received, &body)?;
+        drop(body);
+        (self.with.observer)(Stage::Parsed, arrived.elapsed());
+        if accepted.is_empty() {
+            return Ok(answer(None, 0, rejected));
+        }
+
+        let events = accepted.len();
+        let submitted = self.with.handle.submit(accepted, arrived);
+        let Ok(receipt) = tokio::time::timeout(self.with.timeouts.receipt, submitted).await else {
+            let message = "the events may be accepted or not: send them again with the same `messageId`s";
+            return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "no_receipt", message));
+        };
+        let receipt = receipt?;
+        self.with.counters.count_accepted(events, receipt.duplicates);
+        (self.with.observer)(Stage::Accepted, arrived.elapsed());
+        Ok(answer(Some(receipt), events, rejected))
+    }
+
+    /// Reads the events of a body.
+    fn parse(&self, call: Option<Call>, source: Option<usize>, received: Tick, body: &[u8]) -> Result<Parsed, Problem> {
+        let text = std::str::from_utf8(body).map_err(|_| Problem::bad_request("not_json", "the body is not UTF-8"))?;
+        let write = if call.is_some() { Write::One } else { Write::Batch };
+        let batch = Batch::read(text, write, self.limits.batch_events_max)?;
+        let source = match source {
+            Some(source) => source,
+            None => self.source_of(batch.write_key.as_deref())?,
+        };
+        let received = Stamp::from(received);
+        let mut position = self.sequence.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
+        let mut parsed = Parsed { accepted: Vec::with_capacity(batch.events.len()), rejected: Vec::new() };
+        for (index, event) in batch.events.iter().enumerate() {
+            let given = Given {
+                source: &self.sources[source],
+                call,
+                received: Some(&received),
+                sent_at: batch.sent_at.as_ref(),
+                context: batch.context,
+                position: ("", position),
+            };
+            position = position.wrapping_add(1);
+            match self.extractor.accept(event.as_bytes(), &given) {
+                Ok(arrival) => parsed.accepted.push(arrival.accepted),
+                Err(why) => {
+                    self.with.counters.count_rejected(&why);
+                    parsed.rejected.push(rejection(index, &why));
+                }
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// The source whose write key is in the header, where there is one: nobody unknown gets a body read.
+    fn source_of_header(&self, headers: &HeaderMap) -> Result<Option<usize>, Problem> {
+        sent_token(headers).map(|key| self.source_of(Some(&key))).transpose()
+    }
+
+    fn source_of(&self, key: Option<&str>) -> Result<usize, Problem> {
+        key.and_then(|key| self.keys.find(key)).ok_or_else(|| {
+            let expected = "expected the write key of a source: as user name of Basic authorization, or as `writeKey`";
+            Problem::new(StatusCode::UNAUTHORIZED, "unknown_write_key", expected)
+        })
+    }
+}

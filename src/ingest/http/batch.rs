@@ -1,0 +1,97 @@
+//! The body of a request, as the texts of its events.
+
+use std::borrow::Cow;
+
+use crate::http::Problem;
+use crate::ingest::json::{self, Leaf};
+use crate::ingest::segment::Stamp;
+use crate::ingest::{Rejection, time};
+
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    /// One event.
+    One,
+    /// `{"batch": [event, …], "sentAt": …, "context": …}`
+    Batch,
+}
+
+/// The events of one body, and what holds for all of them.
+#[derive(Debug)]
+pub(super) struct Batch<'de> {
+    pub events: Vec<&'de str>,
+    pub sent_at: Option<Stamp>,
+    pub context: Option<&'de str>,
+    pub write_key: Option<Cow<'de, str>>,
+}
+
+enum Member {
+    Batch,
+    SentAt,
+    Context,
+    WriteKey,
+}
+
+impl<'de> Batch<'de> {
+    /// Reads a body. At least one event is in it, and `events_max` at most.
+    pub fn read(text: &'de str, write: Write, events_max: usize) -> Result<Self, Problem> {
+        let text = text.trim();
+        let mut body = Batch { events: Vec::new(), sent_at: None, context: None, write_key: None };
+        let (mut batch, mut sent_at) = (None, None);
+        let member = |key: &str| match key {
+            "writeKey" => Some(Member::WriteKey),
+            "batch" if write == Write::Batch => Some(Member::Batch),
+            "sentAt" if write == Write::Batch => Some(Member::SentAt),
+            "context" if write == Write::Batch => Some(Member::Context),
+            _ => None,
+        };
+        let read = json::object(text, member, |member, value| {
+            match member {
+                Member::Batch => batch = Some(value),
+                Member::SentAt => sent_at = Some(value).filter(|value| *value != "null"),
+                Member::Context => body.context = Some(value).filter(|value| value.starts_with('{')),
+                Member::WriteKey => body.write_key = Leaf::of(value).text(),
+            }
+            Ok(())
+        });
+        read.map_err(|why| Problem::bad_request(why.code(), why.to_string()))?;
+        if write == Write::One {
+            body.events.push(text);
+            return Ok(body);
+        }
+
+        let batch = batch.filter(|batch| batch.starts_with('[')).ok_or_else(|| not_a_batch(text))?;
+        if let Some(sent_at) = sent_at {
+            let bad = Rejection::BadTime { field: "sentAt" };
+            let sent_at = time::of_leaf(Leaf::of(sent_at));
+            let sent_at = sent_at.ok_or_else(|| Problem::bad_request(bad.code(), bad.to_string()))?;
+            body.sent_at = Some(sent_at.into());
+        }
+        let mut events = 0;
+        let read = json::array(batch, |event| {
+            events += 1;
+            if events <= events_max {
+                body.events.push(event);
+            }
+            Ok(())
+        });
+        read.map_err(|why| Problem::bad_request(why.code(), why.to_string()))?;
+        if events > events_max {
+            let message = format!("the batch has {events} events, more than {events_max} (limit batch_events_max)");
+            return Err(Problem::bad_request("too_many_events", message));
+        }
+        if events == 0 {
+            return Err(Problem::bad_request("empty_batch", "the batch has no events"));
+        }
+        Ok(body)
+    }
+}
+
+/// Says whether the body is no JSON at all, or another JSON than a batch.
+fn not_a_batch(text: &str) -> Problem {
+    let json: Result<serde::de::IgnoredAny, _> = serde_json::from_str(text);
+    match json {
+        Ok(_) => Problem::bad_request("not_a_batch", "expected an object with the events in the array `batch`"),
+        Err(error) => Problem::bad_request("not_json", format!("not JSON: {error}")),
+    }
+}

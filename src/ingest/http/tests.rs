@@ -1,0 +1,317 @@
+//! The real server with a pretended engine.
+
+use std::io::Write;
+use std::sync::Mutex;
+
+use dataflows::model::Event;
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc::Receiver;
+
+use super::*;
+use crate::engine::{Receipt, Submission};
+use crate::example;
+use crate::http::testing::{Reply, Server, read, request};
+
+const KEY: (&str, &str) = ("authorization", "Bearer web-key");
+const PAGE: &str = r#"{"userId":"1","messageId":"m"}"#;
+const SHORT: Duration = Duration::from_millis(50);
+
+struct Setup {
+    server: Server,
+    counters: Arc<IngestCounters>,
+    stages: Arc<Mutex<Vec<Stage>>>,
+    submissions: Option<Receiver<Submission>>,
+    progress: Arc<crate::engine::Progress>,
+}
+
+async fn setup(timeouts: Timeouts, connections_max: usize) -> Setup {
+    let mut project = example::project();
+    project.limits.batch_events_max = 5;
+    project.limits.request_bytes_max = 40_000;
+    let (handle, submissions, _, progress) = Handle::new(1);
+    let counters = Arc::new(IngestCounters::default());
+    let stages = Arc::new(Mutex::new(Vec::new()));
+    let seen = stages.clone();
+    let with = Surroundings {
+        handle,
+        counters: counters.clone(),
+        observer: Arc::new(move |stage, _| seen.lock().unwrap().push(stage)),
+        now: Arc::new(|| Tick::from_ms(1_704_067_200_000)),
+        timeouts,
+    };
+    let server = Server::start(router(&project, with), timeouts, connections_max).await;
+    Setup { server, counters, stages, submissions: Some(submissions), progress }
+}
+
+impl Setup {
+    /// A server whose engine accepts all, at tick 77, and keeps the events.
+    async fn accepting() -> (Self, Arc<Mutex<Vec<Accepted>>>) {
+        let mut setup = setup(Timeouts::default(), 100).await;
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let (mut submissions, kept) = (setup.submissions.take().unwrap(), events.clone());
+        tokio::spawn(async move {
+            while let Some(submission) = submissions.recv().await {
+                kept.lock().unwrap().extend(submission.events);
+                let _ = submission.reply.send(Ok(Receipt { tick: Tick::from_ms(77), duplicates: 1 }));
+            }
+        });
+        (setup, events)
+    }
+
+    async fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Reply {
+        self.server.send(&request("POST", path, &[KEY], body.as_ref())).await
+    }
+
+    async fn post_with(&self, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Reply {
+        self.server.send(&request("POST", "/v1/page", headers, body.as_ref())).await
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn problem(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}
+
+#[tokio::test]
+async fn one_event() {
+    let (setup, events) = Setup::accepting().await;
+    let reply = setup.post("/v1/page", PAGE).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.json(), json!({"success": true, "token": 77, "accepted": 1, "duplicates": 1, "rejected": []}));
+    assert!(reply.head.contains("access-control-allow-origin: *"), "{}", reply.head);
+    assert_eq!(*setup.stages.lock().unwrap(), [Stage::Parsed, Stage::Accepted]);
+    assert_eq!((setup.counters.accepted(), setup.counters.duplicates()), (1, 1));
+    let Event { name, timestamp, .. } = &events.lock().unwrap()[0].event;
+    assert_eq!((name.as_str(), timestamp.as_ms()), ("page", 1_704_067_200_000));
+}
+
+#[tokio::test]
+async fn every_address() {
+    let (setup, events) = Setup::accepting().await;
+    for (name, call) in ADDRESSES {
+        let body = match call {
+            Some(_) => r#"{"userId":"1","event":"E"}"#,
+            None => r#"{"batch":[{"type":"screen","userId":1}]}"#,
+        };
+        for path in [format!("/v1/{name}"), format!("/v1/{name}/")] {
+            assert_eq!(setup.post(&path, body).await.status, 200, "{path}");
+            let expected = call.map_or("screen", |call| if call == Call::Track { "E" } else { call.name() });
+            assert_eq!(events.lock().unwrap().pop().unwrap().event.name, expected, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_event_does_not_take_the_others_with_it() {
+    let (setup, events) = Setup::accepting().await;
+    let batch = r#"{"sentAt":"2024-01-01T00:00:01Z","context":{"device":{"id":"d"}},"batch":[
+        {"type":"page","userId":"1","timestamp":"2024-01-01T00:00:00Z"}, {"type":"nap","userId":"1"}, 7,
+        {"type":"page","context":{}}, {"type":"track","event":"E"}]}"#;
+    let reply = setup.post("/v1/batch", batch).await;
+    assert_eq!((reply.status, reply.json()["accepted"].clone()), (200, json!(2)), "{reply:?}");
+    let codes: Vec<_> =
+        reply.json()["rejected"].as_array().unwrap().iter().map(|r| (r["index"].clone(), r["code"].clone())).collect();
+    assert_eq!(
+        codes,
+        [(json!(1), json!("unknown_type")), (json!(2), json!("not_an_object")), (json!(3), json!("no_identifier"))]
+    );
+    assert_eq!(setup.counters.rejected().filter(|(_, n)| *n > 0).count(), 3);
+    let shown: Vec<_> = events
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|e| format!("{:?}", (&e.event.name, e.event.timestamp.as_ms(), e.event.identifiers.len())))
+        .collect();
+    assert_eq!(shown, [r#"("page", 1704067199000, 2)"#, r#"("E", 1704067200000, 1)"#]);
+}
+
+#[tokio::test]
+async fn where_no_event_is_in_order() {
+    let (setup, _) = Setup::accepting().await;
+    let reply = setup.post("/v1/track", r#"{"userId":"secret-person"}"#).await;
+    assert_eq!(reply.problem(), problem(400, "no_event_name"));
+    assert_eq!(reply.json()["rejected"][0]["index"], 0);
+    assert_eq!(reply.json()["success"], false);
+    assert!(!reply.body.contains("secret-person"));
+    let reply = setup.post("/v1/batch", r#"{"batch":[{},{}]}"#).await;
+    assert_eq!(
+        (reply.problem(), reply.json()["rejected"].as_array().unwrap().len()),
+        (problem(400, "unknown_type"), 2)
+    );
+}
+
+#[tokio::test]
+async fn wrong_bodies() {
+    let (setup, events) = Setup::accepting().await;
+    let deep = format!(r#"{{"batch":{}"#, "[".repeat(30_000));
+    let many = format!(r#"{{"batch":[{}]}}"#, ["{}"; 6].join(","));
+    let long = format!(r#"{{"userId":"1","x":"{}"}}"#, "x".repeat(33_000));
+    for (path, body, code) in [
+        ("/v1/page", &b""[..], "not_json"),
+        ("/v1/page", b"NaN", "not_json"),
+        ("/v1/page", b"{\"userId\":\"\xff\"}", "not_json"),
+        ("/v1/page", b"[]", "not_an_object"),
+        ("/v1/page", b"{\"userId\":1e400}", "no_identifier"),
+        ("/v1/page", long.as_bytes(), "event_too_large"),
+        ("/v1/batch", b"", "not_json"),
+        ("/v1/batch", b"{\"batch\":[{}", "not_json"),
+        ("/v1/batch", b"{\"batch\":[{},]}", "not_json"),
+        ("/v1/batch", deep.as_bytes(), "not_json"),
+        ("/v1/batch", b"[]", "not_a_batch"),
+        ("/v1/batch", b"{\"batch\":{}}", "not_a_batch"),
+        ("/v1/batch", b"{\"batch\":[]}", "empty_batch"),
+        ("/v1/batch", b"{\"batch\":[{}],\"sentAt\":\"soon\"}", "bad_time"),
+        ("/v1/batch", many.as_bytes(), "too_many_events"),
+        ("/v1/page", &[b'x'; 40_001], "request_too_large"),
+    ] {
+        let reply = setup.post(path, body).await;
+        assert_eq!(reply.problem(), problem(400, code), "{path} {:.80}", String::from_utf8_lossy(body));
+    }
+    assert!(events.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn lengths_that_lie() {
+    let (setup, _) = Setup::accepting().await;
+    let head = "POST /v1/page HTTP/1.1\r\nhost: t\r\nauthorization: Bearer web-key\r\nconnection: close\r\n";
+    let chunk = format!("2710\r\n{}\r\n", "x".repeat(10_000));
+    let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n{}", chunk.repeat(5));
+    assert_eq!(setup.server.send(chunked.as_bytes()).await.problem(), problem(400, "request_too_large"));
+    let huge = format!("{head}content-length: 99999999999999\r\n\r\n");
+    assert_eq!(setup.server.send(huge.as_bytes()).await.problem(), problem(400, "request_too_large"));
+    let mut stream = setup.server.connect().await;
+    stream.write_all(format!("{head}content-length: 100\r\n\r\n{PAGE}").as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert_ne!(read(stream).await.status, 200);
+    for no_http in ["content-length: 1\r\ncontent-length: 2\r\n\r\nxx", "content-length: -1\r\n\r\n", "\0\r\n\r\n"] {
+        assert_eq!(setup.server.send(format!("{head}{no_http}").as_bytes()).await.status, 400, "{no_http}");
+    }
+    assert_eq!(setup.post("/v1/page", PAGE).await.status, 200);
+}
+
+#[tokio::test]
+async fn compressed_bodies() {
+    let (setup, events) = Setup::accepting().await;
+    let gzipped = [KEY, ("content-encoding", "gzip")];
+    assert_eq!(setup.post_with(&gzipped, gzip(PAGE.as_bytes())).await.status, 200);
+    let bomb = gzip(&vec![b' '; 20_000_000]);
+    assert!(bomb.len() < 40_000);
+    assert_eq!(setup.post_with(&gzipped, bomb).await.problem(), problem(400, "request_too_large"));
+    assert_eq!(setup.post_with(&gzipped, PAGE).await.problem(), problem(400, "not_gzip"));
+    assert_eq!(setup.post_with(&gzipped, &gzip(PAGE.as_bytes())[..20]).await.problem(), problem(400, "not_gzip"));
+    let other = [KEY, ("content-encoding", "br")];
+    assert_eq!(setup.post_with(&other, PAGE).await.problem(), problem(415, "unknown_encoding"));
+    assert_eq!(events.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn write_keys() {
+    let (setup, events) = Setup::accepting().await;
+    let in_body = r#"{"writeKey":"app-key","userId":"1","messageId":"m"}"#;
+    for headers in [&[][..], &[("content-type", "text/plain")], &[("authorization", "Basic Og==")]] {
+        assert_eq!(setup.post_with(headers, in_body).await.status, 200, "{headers:?}");
+    }
+    assert!(!String::from_utf8_lossy(&events.lock().unwrap()[0].raw).contains("app-key"));
+    // The same message id from another source is another message.
+    assert_eq!(setup.post_with(&[("authorization", "Basic d2ViLWtleTo=")], PAGE).await.status, 200);
+    let messages: Vec<u128> = events.lock().unwrap().iter().map(|event| event.message).collect();
+    assert!(messages[0] == messages[1] && messages[1] == messages[2] && messages[2] != messages[3]);
+    for (headers, body) in [
+        (&[][..], PAGE),
+        (&[], r#"{"writeKey":"web","userId":"1"}"#),
+        (&[], r#"{"writeKey":["web-key"],"userId":"1"}"#),
+        (&[("authorization", "Bearer web")], PAGE),
+        (&[("authorization", "Bearer web")], in_body),
+        (&[("authorization", "Bearer read-token")], PAGE),
+    ] {
+        let reply = setup.post_with(headers, body).await;
+        assert_eq!(reply.problem(), problem(401, "unknown_write_key"), "{headers:?} {body}");
+    }
+    let batch = r#"{"writeKey":"web-key","batch":[{"type":"page","userId":"1"}]}"#;
+    assert_eq!(setup.server.send(&request("POST", "/v1/b", &[], batch.as_bytes())).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_engine_that_is_behind_or_stopping() {
+    let mut setup = setup(Timeouts { receipt: SHORT, ..Timeouts::default() }, 100).await;
+    // The queue holds one; nobody takes it.
+    assert_eq!(setup.post("/v1/page", PAGE).await.problem(), problem(504, "no_receipt"));
+    let reply = setup.post("/v1/page", PAGE).await;
+    assert_eq!(reply.problem(), problem(429, "busy"));
+    assert!(reply.head.contains("retry-after: 1"), "{}", reply.head);
+    setup.submissions = None;
+    assert_eq!(setup.post("/v1/page", PAGE).await.problem(), problem(503, "stopping"));
+}
+
+#[tokio::test]
+async fn health() {
+    let (setup, _) = Setup::accepting().await;
+    let get = async |path| setup.server.send(&request("GET", path, &[], b"")).await;
+    assert_eq!(get("/healthz").await.status, 200);
+    assert_eq!(get("/readyz").await.problem(), problem(503, "not_ready"));
+    setup.progress.advance_to(Tick::from_ms(1));
+    assert_eq!(get("/readyz").await.status, 200);
+    assert_eq!(get("/v1/page").await.problem(), problem(405, "method_not_allowed"));
+    assert_eq!(get("/v1/nothing").await.status, 404);
+}
+
+#[tokio::test]
+async fn browsers_may_send_from_anywhere() {
+    let (setup, _) = Setup::accepting().await;
+    let headers = [
+        ("origin", "https://shop.example"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization,content-type"),
+    ];
+    let reply = setup.server.send(&request("OPTIONS", "/v1/t", &headers, b"")).await;
+    assert_eq!(reply.status, 200);
+    for expected in [
+        "access-control-allow-origin: *",
+        "access-control-allow-methods: post",
+        "access-control-allow-headers: authorization,content-type",
+    ] {
+        assert!(reply.head.contains(expected), "{}", reply.head);
+    }
+}
+
+#[tokio::test]
+async fn slow_senders_are_cut_off() {
+    let timeouts = Timeouts { header_read: SHORT, body_read: SHORT, ..Timeouts::default() };
+    let setup = setup(timeouts, 1).await;
+    // The only connection is held by one that never ends its head, then by one that never sends its body.
+    let mut stream = setup.server.connect().await;
+    stream.write_all(b"POST /v1/page HTTP/1.1\r\nx: ").await.unwrap();
+    assert_ne!(read(stream).await.status, 200);
+    let head = "POST /v1/page HTTP/1.1\r\nhost: t\r\nauthorization: Bearer web-key\r\nconnection: close\r\ncontent-length: 9\r\n\r\n{";
+    let mut stream = setup.server.connect().await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(read(stream).await.problem(), problem(408, "body_timeout"));
+    assert_eq!(setup.server.send(&request("GET", "/healthz", &[], b"")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused() {
+    let (setup, _) = Setup::accepting().await;
+    let long = "x".repeat(100_000);
+    let reply = setup.post_with(&[KEY, ("x", &long)], PAGE).await;
+    assert!([0, 431].contains(&reply.status), "{}", reply.head);
+}
+
+#[tokio::test]
+async fn stopping_finishes_what_is_under_way() {
+    let mut setup = setup(Timeouts::default(), 100).await;
+    let mut submissions = setup.submissions.take().unwrap();
+    let mut stream = setup.server.connect().await;
+    stream.write_all(&request("POST", "/v1/page", &[KEY], PAGE.as_bytes())).await.unwrap();
+    let submission = submissions.recv().await.unwrap();
+    let stopped = setup.server.stop();
+    submission.reply.send(Ok(Receipt { tick: Tick::from_ms(5), duplicates: 0 })).unwrap();
+    assert_eq!(read(stream).await.json()["token"], 5);
+    stopped.await.unwrap();
+}

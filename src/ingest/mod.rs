@@ -1,0 +1,19 @@
+//! Sources: from what is sent, over HTTP or in files, to accepted events.
+//!
+//! - [`segment`]: bytes of one Segment-shaped event → an event, or a [`Rejection`]. Pure; the hot path.
+//! - [`files`]: JSONL and CSV, for replay.
+//! - [`http`]: the Segment HTTP tracking API.
+//!
+//! Wrong data never stops anything: it is a rejection with a code that senders can act upon, counted in [`IngestCounters`].
+//! Identifiers' values and write keys appear in no log, no answer and no stored event.
+
+mod counters;
+pub mod files;
+pub mod http;
+mod json;
+mod rejection;
+pub mod segment;
+mod time;
+
+pub use counters::IngestCounters;
+pub use rejection::Rejection;

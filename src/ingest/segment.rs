@@ -1,0 +1,286 @@
+//! One Segment-shaped event: from its bytes to what the dataflow takes of it.
+//!
+//! ```text
+//! text ──Members──► type, times, message id          (members.rs, times here)
+//!                └► identifiers, attributes, consent (person.rs),
+//!                   fields that definitions read     (fields.rs), in the same pass
+//!                └► the text that is stored          (stored.rs)
+//! ```
+//!
+//! Of a key that is there twice the later counts, and a `null` at the top of an event counts as not there. The stored text
+//! has all that was known only from the request (the call, the time of arrival, the batch's `sentAt` and `context`, a message
+//! id), so that reading it again, with other definitions, needs nothing else.
+
+mod fields;
+mod members;
+mod person;
+mod stored;
+#[cfg(test)]
+mod tests;
+
+use std::str::FromStr;
+
+use compact_str::CompactString;
+use dataflows::definitions::FieldRoot;
+use dataflows::model::{Event, Identifier, IdentifierKey, Tick, ValueType};
+use rustc_hash::FxHashSet;
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use self::fields::Wanted;
+use self::members::{Member, Members};
+use self::person::Person;
+use super::{Rejection, json, time};
+use crate::engine::Accepted;
+use crate::limits::{Limits, MESSAGE_ID_BYTES_MAX};
+use crate::project::Project;
+
+/// The calls of the Segment tracking API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Says who somebody is.
+    Identify,
+    /// Says what somebody did.
+    Track,
+    /// Somebody saw a web page.
+    Page,
+    /// Somebody saw a screen of an app.
+    Screen,
+    /// Somebody belongs to a group; the traits are the group's.
+    Group,
+    /// Two identifiers are one person.
+    Alias,
+}
+
+impl Call {
+    /// All of them.
+    pub const ALL: [Call; 6] = [Call::Identify, Call::Track, Call::Page, Call::Screen, Call::Group, Call::Alias];
+
+    /// How events say it in `type`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Call::Identify => "identify",
+            Call::Track => "track",
+            Call::Page => "page",
+            Call::Screen => "screen",
+            Call::Group => "group",
+            Call::Alias => "alias",
+        }
+    }
+}
+
+impl FromStr for Call {
+    type Err = Rejection;
+
+    fn from_str(name: &str) -> Result<Self, Rejection> {
+        Call::ALL.into_iter().find(|call| call.name() == name).ok_or(Rejection::UnknownType)
+    }
+}
+
+/// A tick, and how it is written: once for all events of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    tick: Tick,
+    text: CompactString,
+}
+
+impl From<Tick> for Stamp {
+    fn from(tick: Tick) -> Self {
+        Stamp { tick, text: time::to_text(tick) }
+    }
+}
+
+/// What is known of an event beside its text.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// The name of the source.
+    pub source: &'a str,
+    /// The call, where the address says it.
+    pub call: Option<Call>,
+    /// When it arrived; `None` for files, whose events bring their own clock.
+    pub received: Option<&'a Stamp>,
+    /// The `sentAt` of the batch.
+    pub sent_at: Option<&'a Stamp>,
+    /// The `context` of the batch, as JSON, for events without their own.
+    pub context: Option<&'a str>,
+    /// A text and a number that no other event has, for events without a message id: file and line, or a running number.
+    pub position: (&'a str, u64),
+}
+
+/// An event that is in order.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The clock of a replay: `receivedAt`, else the time of arrival, else `timestamp`.
+    pub at: Tick,
+    /// What goes to the engine.
+    pub accepted: Accepted,
+}
+
+/// What a project makes of Segment-shaped events. Compiled once; cheap to share behind an `Arc`.
+#[derive(Clone, Debug)]
+pub struct Extractor {
+    identifier_key: IdentifierKey,
+    message_key: [u8; 16],
+    properties: Wanted,
+    traits: Wanted,
+    context: Wanted,
+    /// Attributes whose texts are times.
+    times: FxHashSet<CompactString>,
+    limits: Limits,
+}
+
+impl Extractor {
+    /// Compiles what the definitions of `project` read.
+    pub fn new(project: &Project) -> Self {
+        // The hash of identifiers is keyed, so its value of a text that is no identifier (the type is empty) is a key too.
+        let message_key = Identifier::new(&project.identifier_key, "", "message ids").id().to_string();
+        let times = project.attribute_types.iter().filter(|(_, kind)| **kind == ValueType::Time);
+        let fields = &project.definitions.fields;
+        Extractor {
+            identifier_key: project.identifier_key,
+            message_key: u128::from_str_radix(&message_key, 16).expect("a hash is 32 hexadecimal digits").to_le_bytes(),
+            properties: Wanted::new(fields, FieldRoot::Properties),
+            traits: Wanted::new(fields, FieldRoot::Traits),
+            context: Wanted::new(fields, FieldRoot::Context),
+            times: times.map(|(name, _)| name.clone()).collect(),
+            limits: project.limits,
+        }
+    }
+
+    /// Bytes of one event at most.
+    pub fn event_bytes_max(&self) -> usize {
+        self.limits.event_bytes_max
+    }
+
+    /// Reads one event.
+    pub fn accept(&self, raw: &[u8], given: &Given<'_>) -> Result<Arrival, Rejection> {
+        if raw.len() > self.limits.event_bytes_max {
+            return Err(Rejection::TooLarge { max: self.limits.event_bytes_max });
+        }
+        let text = std::str::from_utf8(raw).map_err(|_| Rejection::NotJson("it is not UTF-8".into()))?.trim();
+        let members = Members::read(text)?;
+        let call = call(&members, given)?;
+        let name = match call {
+            Call::Track => members.text(Member::Event).filter(|name| !name.trim().is_empty()),
+            call => Some(call.name().into()),
+        };
+        let name = CompactString::from(name.ok_or(Rejection::NoEventName)?);
+        let (timestamp, at) = times(&members, given)?;
+
+        let person = Person::read(self, call, &members, members.get(Member::Context).or(given.context))?;
+        if person.identifiers.is_empty() {
+            return Err(Rejection::NoIdentifier);
+        }
+        let event = Event {
+            timestamp,
+            name,
+            identifiers: person.identifiers,
+            fields: last_of_each(person.fields).filter_map(|(field, value)| Some((field, value?))).collect(),
+            attributes: last_of_each(person.attributes).collect(),
+            consent: last_of_each(person.consent).collect(),
+        };
+
+        let sent_id = members.scalar(Member::MessageId).filter(|id| !id.is_empty());
+        if sent_id.as_ref().is_some_and(|id| id.len() > MESSAGE_ID_BYTES_MAX) {
+            return Err(Rejection::MessageIdTooLong);
+        }
+        let made_id = sent_id.is_none().then(|| self.made_id(raw, given));
+        let message = self.message(given.source, sent_id.as_deref().or(made_id.as_deref()).unwrap_or_default());
+        let raw = stored::text(text, &members, call, given, made_id.as_deref());
+        Ok(Arrival { at, accepted: Accepted { message, raw, event } })
+    }
+
+    /// The keyed hash of (source, message id).
+    fn message(&self, source: &str, id: &str) -> u128 {
+        self.hash(&[source.as_bytes(), id.as_bytes()])
+    }
+
+    /// A message id for an event that has none.
+    fn made_id(&self, raw: &[u8], given: &Given<'_>) -> String {
+        let received = given.received.map_or(u64::MAX, |received| received.tick.as_ms()).to_le_bytes();
+        let (place, number) = given.position;
+        format!("deltaic-{:032x}", self.hash(&[place.as_bytes(), &number.to_le_bytes(), &received, raw]))
+    }
+
+    /// The keyed hash of `parts`, each with its length before it, so that no two lists of parts are one text.
+    fn hash(&self, parts: &[&[u8]]) -> u128 {
+        use std::hash::Hasher;
+        let mut hasher = SipHasher13::new_with_key(&self.message_key);
+        for part in parts {
+            hasher.write(&(part.len() as u64).to_le_bytes());
+            hasher.write(part);
+        }
+        hasher.finish128().as_u128()
+    }
+}
+
+/// The call that an event is: the address and the body must agree where both say it.
+fn call(members: &Members<'_>, given: &Given<'_>) -> Result<Call, Rejection> {
+    let body = match members.get(Member::Type) {
+        Some(_) => Some(members.text(Member::Type).ok_or(Rejection::UnknownType)?.parse::<Call>()?),
+        None => None,
+    };
+    match (body, given.call) {
+        (Some(body), Some(address)) if body != address => Err(Rejection::ContradictingType),
+        (body, address) => body.or(address).ok_or(Rejection::UnknownType),
+    }
+}
+
+/// The event's own time, corrected for the sender's clock (DESIGN §3), and the clock of a replay.
+///
+/// An event that brings its `receivedAt` came through another collector: its `sentAt` is then to be compared with that, and
+/// `timestamp` may be corrected already, whereas `originalTimestamp` is what the sender's clock said.
+fn times(members: &Members<'_>, given: &Given<'_>) -> Result<(Tick, Tick), Rejection> {
+    let read = |member: Member, field: &'static str| match members.leaf(member) {
+        None => Ok(None),
+        Some(leaf) => time::of_leaf(leaf).map(Some).ok_or(Rejection::BadTime { field }),
+    };
+    let received_own = read(Member::ReceivedAt, "receivedAt")?;
+    let sent_own = read(Member::SentAt, "sentAt")?;
+    let timestamp = read(Member::Timestamp, "timestamp")?;
+    let original = read(Member::OriginalTimestamp, "originalTimestamp")?;
+    let (received, sent) = match received_own {
+        Some(received) => (Some(received), sent_own),
+        None => (given.received.map(|at| at.tick), sent_own.or(given.sent_at.map(|at| at.tick))),
+    };
+    let own = if sent.is_some() { original.or(timestamp) } else { timestamp.or(original) };
+    let ms = |tick: Tick| i64::try_from(tick.as_ms()).unwrap_or(i64::MAX);
+    let timestamp = match (own, received, sent) {
+        (None, received, _) => received.ok_or(Rejection::NoTime)?,
+        (Some(own), Some(received), Some(sent)) => {
+            // None of the three is beyond the year 9999 except a broken clock of our own, hence the saturation.
+            let corrected = ms(received).saturating_sub(ms(sent).saturating_sub(ms(own)));
+            time::tick(corrected).ok_or(Rejection::BadTime { field: "timestamp" })?
+        }
+        (Some(own), _, _) => own,
+    };
+    Ok((timestamp, received.unwrap_or(timestamp)))
+}
+
+/// The entries sorted by key, of each key the last.
+fn last_of_each<K: Ord, V>(mut entries: Vec<(K, V)>) -> impl Iterator<Item = (K, V)> {
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    entries.dedup_by(|later, kept| {
+        let same = later.0 == kept.0;
+        if same {
+            std::mem::swap(later, kept);
+        }
+        same
+    });
+    entries.into_iter()
+}
+
+/// Reads scalars of an event where a text or a whole number will do, such as ids.
+fn scalar(leaf: json::Leaf<'_>) -> Option<std::borrow::Cow<'_, str>> {
+    use std::borrow::Cow;
+    match leaf {
+        json::Leaf::Text(Cow::Borrowed(text)) => Some(text.trim().into()),
+        json::Leaf::Text(Cow::Owned(text)) => Some(text.trim().to_owned().into()),
+        // As it is written: 12345678901234567890 is no float, and two ids must not become one.
+        json::Leaf::Number(written) if written.bytes().all(|b| b.is_ascii_digit() || b == b'-') => Some(written.into()),
+        json::Leaf::Number(written) => {
+            let number = json::number(written)?;
+            Some(number.to_string().into())
+        }
+        _ => None,
+    }
+}

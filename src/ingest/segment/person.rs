@@ -1,0 +1,243 @@
+//! What an event says of the person: identifiers, attributes, consent (DESIGN §4); and the fields that definitions read.
+//!
+//! Both come from the same objects, so each is read once for both.
+
+use compact_str::CompactString;
+use dataflows::definitions::FieldId;
+use dataflows::model::{Identifier, Value};
+
+use super::fields::Wanted;
+use super::members::{Member, Members};
+use super::{Call, Extractor, scalar};
+use crate::identifiers::{normal_kind, normal_value};
+use crate::ingest::json::{self, Leaf};
+use crate::ingest::{Rejection, time};
+use crate::limits::{
+    ATTRIBUTE_DEPTH_MAX, ATTRIBUTE_NAME_BYTES_MAX, ATTRIBUTES_PER_EVENT_MAX, IDENTIFIER_TYPE_BYTES_MAX,
+};
+
+/// What is collected; of a name that is there twice the later entry counts.
+pub(super) struct Person<'e> {
+    extractor: &'e Extractor,
+    pub fields: Vec<(FieldId, Option<Value>)>,
+    /// Each once, in the order in which they are found.
+    pub identifiers: Vec<Identifier>,
+    pub attributes: Vec<(CompactString, Option<Value>)>,
+    pub consent: Vec<(CompactString, bool)>,
+}
+
+/// The members of `context` that tell of the person.
+enum About {
+    ExternalIds,
+    Device,
+    Traits,
+    Consent,
+}
+
+/// How the members of an object of traits are taken.
+#[derive(Clone, Copy)]
+struct Taken {
+    /// They are attributes of the person.
+    as_attributes: bool,
+    /// `email` and `phone` identify the person.
+    as_contacts: bool,
+}
+
+impl<'e> Person<'e> {
+    /// Collects what an event says of its person.
+    pub fn read(
+        extractor: &'e Extractor,
+        call: Call,
+        members: &Members<'_>,
+        context: Option<&str>,
+    ) -> Result<Self, Rejection> {
+        let mut person = Person {
+            extractor,
+            fields: Vec::new(),
+            identifiers: Vec::new(),
+            attributes: Vec::new(),
+            consent: Vec::new(),
+        };
+        let ids = [(Member::UserId, "user_id"), (Member::AnonymousId, "anonymous_id")];
+        let previous = (call == Call::Alias).then_some((Member::PreviousId, "anonymous_id"));
+        for (member, kind) in ids.into_iter().chain(previous) {
+            if let Some(leaf) = members.leaf(member) {
+                person.identify(kind, leaf)?;
+            }
+        }
+        if let Some(context) = context {
+            person.context(context)?;
+        }
+        // The traits of a group call are the group's: its e-mail address must not join all who belong to it.
+        let is_own = call != Call::Group;
+        if let Some(traits) = members.get(Member::Traits) {
+            let taken = Taken { as_attributes: call == Call::Identify, as_contacts: is_own };
+            person.traits(traits, taken, Some(&extractor.traits))?;
+        }
+        if let Some(properties) = members.get(Member::Properties) {
+            let taken = Taken { as_attributes: false, as_contacts: true };
+            person.traits(properties, taken, Some(&extractor.properties))?;
+        }
+        Ok(person)
+    }
+
+    fn context(&mut self, json: &str) -> Result<(), Rejection> {
+        let about = |key: &str| match key {
+            "externalIds" => Some(About::ExternalIds),
+            "device" => Some(About::Device),
+            "traits" => Some(About::Traits),
+            "consent" => Some(About::Consent),
+            _ => None,
+        };
+        let wanted = &self.extractor.context;
+        json::object(
+            json,
+            |key| {
+                let (wanted, about) = (wanted.below(key), about(key));
+                (wanted.is_some() || about.is_some()).then_some((wanted, about))
+            },
+            |(wanted, about), value| {
+                wanted.map_or(Ok(()), |wanted| wanted.pick(value, &mut self.fields))?;
+                about.map_or(Ok(()), |about| self.about(about, value))
+            },
+        )
+    }
+
+    fn about(&mut self, about: About, json: &str) -> Result<(), Rejection> {
+        match about {
+            About::ExternalIds => json::array(json, |external| self.external_id(external)),
+            About::Device => json::object(
+                json,
+                |key| match key {
+                    "id" => Some("device_id"),
+                    "advertisingId" => Some("advertising_id"),
+                    _ => None,
+                },
+                |kind, value| self.identify(kind, Leaf::of(value)),
+            ),
+            About::Traits => self.traits(json, Taken { as_attributes: true, as_contacts: true }, None),
+            About::Consent => json::object(
+                json,
+                |key| (key == "categoryPreferences").then_some(()),
+                |(), value| self.preferences(value),
+            ),
+        }
+    }
+
+    fn external_id(&mut self, json: &str) -> Result<(), Rejection> {
+        let (mut id, mut kind) = (None, None);
+        json::object(
+            json,
+            |key| matches!(key, "id" | "type").then_some(key == "id"),
+            |is_id, value| {
+                *(if is_id { &mut id } else { &mut kind }) = Some(value);
+                Ok(())
+            },
+        )?;
+        let kind = kind.and_then(|kind| Leaf::of(kind).text());
+        let Some((id, kind)) = id.zip(kind.as_deref().and_then(normal_kind)) else { return Ok(()) };
+        if kind.len() > IDENTIFIER_TYPE_BYTES_MAX {
+            return Err(Rejection::IdentifierTypeTooLong);
+        }
+        self.identify(&kind, Leaf::of(id))
+    }
+
+    fn identify(&mut self, kind: &str, leaf: Leaf<'_>) -> Result<(), Rejection> {
+        let limits = &self.extractor.limits;
+        let value = scalar(leaf);
+        let Some(value) = value.as_deref().and_then(|value| normal_value(kind, value)) else { return Ok(()) };
+        if value.len() > limits.identifier_bytes_max {
+            return Err(Rejection::IdentifierTooLong { max: limits.identifier_bytes_max });
+        }
+        if self.identifiers.iter().any(|known| known.value() == value && known.kind() == kind) {
+            return Ok(());
+        }
+        if self.identifiers.len() >= limits.identifiers_per_event_max {
+            return Err(Rejection::TooManyIdentifiers { max: limits.identifiers_per_event_max });
+        }
+        self.identifiers.push(Identifier::new(&self.extractor.identifier_key, kind, &value));
+        Ok(())
+    }
+
+    fn traits(&mut self, json: &str, taken: Taken, wanted: Option<&Wanted>) -> Result<(), Rejection> {
+        let contact = |key: &str| match key {
+            "email" if taken.as_contacts => Some("email"),
+            "phone" if taken.as_contacts => Some("phone"),
+            _ => None,
+        };
+        json::object(
+            json,
+            |key| {
+                let name = taken.as_attributes.then(|| CompactString::from(key));
+                let (contact, wanted) = (contact(key), wanted.and_then(|wanted| wanted.below(key)));
+                (name.is_some() || contact.is_some() || wanted.is_some()).then_some((name, contact, wanted))
+            },
+            |(name, contact, wanted), value| {
+                if let Some(wanted) = wanted {
+                    wanted.pick(value, &mut self.fields)?;
+                }
+                if let Some(kind) = contact {
+                    self.identify(kind, Leaf::of(value))?;
+                }
+                name.map_or(Ok(()), |name| self.attribute(name, value, 1))
+            },
+        )
+    }
+
+    /// Sets an attribute; an object sets one for each of its members, named with a dot.
+    ///
+    /// A text that should be a time and is none stays a text: profiles show what was sent, and definitions, which expect a
+    /// time, find nothing there.
+    fn attribute(&mut self, name: CompactString, json: &str, depth: usize) -> Result<(), Rejection> {
+        let value = match Leaf::of(json) {
+            Leaf::Null => None,
+            Leaf::Bool(truth) => Some(Value::Bool(truth)),
+            Leaf::Number(written) => match json::number(written).and_then(Value::number) {
+                Some(number) => Some(number),
+                None => return Ok(()),
+            },
+            Leaf::Text(text) => {
+                let time = self.extractor.times.contains(name.as_str()).then(|| time::of_text(&text)).flatten();
+                Some(time.map_or_else(|| Value::Text(text.into()), Value::Time))
+            }
+            Leaf::Object(object) if depth < ATTRIBUTE_DEPTH_MAX => {
+                return json::object(
+                    object,
+                    |key| Some(CompactString::from_iter([name.as_str(), ".", key])),
+                    |name, value| self.attribute(name, value, depth + 1),
+                );
+            }
+            Leaf::Object(deep) => Some(Value::Text(json::compact(deep).into())),
+            Leaf::Array(array) => Some(Value::Text(json::compact(array).into())),
+            Leaf::Unreadable => return Ok(()),
+        };
+        check_name(&name, self.attributes.len())?;
+        self.attributes.push((name, value));
+        Ok(())
+    }
+
+    fn preferences(&mut self, json: &str) -> Result<(), Rejection> {
+        json::object(
+            json,
+            |purpose| Some(CompactString::from(purpose)),
+            |purpose, value| {
+                if let Leaf::Bool(given) = Leaf::of(value) {
+                    check_name(&purpose, self.consent.len())?;
+                    self.consent.push((purpose, given));
+                }
+                Ok(())
+            },
+        )
+    }
+}
+
+/// Checks the limits before one more name is added to `count`.
+fn check_name(name: &str, count: usize) -> Result<(), Rejection> {
+    if name.len() > ATTRIBUTE_NAME_BYTES_MAX {
+        return Err(Rejection::AttributeNameTooLong);
+    }
+    if count >= ATTRIBUTES_PER_EVENT_MAX {
+        return Err(Rejection::TooManyAttributes);
+    }
+    Ok(())
+}

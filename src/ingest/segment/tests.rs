@@ -1,0 +1,333 @@
+//! Pairs of an event and what is made of it.
+
+use dataflows::model::{Event, Value};
+use proptest::prelude::*;
+
+use super::*;
+use crate::example;
+use crate::limits::ATTRIBUTES_PER_EVENT_MAX;
+
+/// When all events here arrive: 2024-01-01.
+const NOW: Tick = Tick::from_ms(1_704_067_200_000);
+
+fn live() -> Given<'static> {
+    Given { source: "app", call: None, received: Some(stamp(NOW)), sent_at: None, context: None, position: ("", 7) }
+}
+
+/// Leaks: a test has few of them.
+fn stamp(tick: Tick) -> &'static Stamp {
+    Box::leak(Box::new(tick.into()))
+}
+
+fn accept(json: &str, given: &Given<'_>) -> Result<Arrival, Rejection> {
+    Extractor::new(&example::project()).accept(json.as_bytes(), given)
+}
+
+/// An event in one line: name, time relative to [`NOW`], identifiers, `fN=` fields, `name=` attributes, `purpose?` consent.
+fn line(event: &Event) -> String {
+    let mut parts = vec![event.name.to_string()];
+    let late = event.timestamp.as_ms() as i64 - NOW.as_ms() as i64;
+    parts.extend((late != 0).then(|| format!("{late:+}ms")));
+    parts.extend(event.identifiers.iter().map(|identifier| identifier.text().to_string()));
+    parts.extend(event.fields.iter().map(|(field, value)| format!("f{field}={}", show(value))));
+    let taken = |value: &Option<Value>| value.as_ref().map_or("-".into(), show);
+    parts.extend(event.attributes.iter().map(|(name, value)| format!("{name}={}", taken(value))));
+    parts.extend(event.consent.iter().map(|(purpose, given)| format!("{purpose}?{given}")));
+    parts.join(" ")
+}
+
+fn show(value: &Value) -> String {
+    match value {
+        Value::Bool(truth) => truth.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::Time(tick) => format!("@{tick}"),
+        Value::Text(text) => format!("'{text}'"),
+    }
+}
+
+#[track_caller]
+fn check_given(json: &str, given: &Given<'_>, expected: &str) {
+    let arrival = accept(json, given);
+    let shown = arrival.as_ref().map_or_else(|rejection| rejection.code().to_owned(), |a| line(&a.accepted.event));
+    assert_eq!(shown, expected, "{:.300}", json);
+    if let Ok(arrival) = arrival {
+        // What is stored is complete in itself: it reads as the same event, without anything given.
+        let alone = Given { call: None, received: None, sent_at: None, context: None, ..*given };
+        let stored = std::str::from_utf8(&arrival.accepted.raw).unwrap();
+        let again = accept(stored, &alone).unwrap();
+        assert_eq!(again.accepted.event, arrival.accepted.event, "{stored}");
+        assert_eq!(again.accepted.message, arrival.accepted.message, "{stored}");
+        assert_eq!(again.accepted.raw, arrival.accepted.raw, "{stored}");
+    }
+}
+
+#[track_caller]
+fn check(json: &str, expected: &str) {
+    check_given(json, &live(), expected);
+}
+
+/// Checks a track call with these further members.
+#[track_caller]
+fn check_track(members: &str, expected: &str) {
+    check(&format!(r#"{{"type":"track","event":"E",{members}}}"#), expected);
+}
+
+/// Checks an identify call of user 1 with these traits.
+#[track_caller]
+fn check_traits(traits: &str, expected: &str) {
+    check(&format!(r#"{{"type":"identify","userId":"1","traits":{traits}}}"#), expected);
+}
+
+#[test]
+fn what_is_no_event() {
+    for not_json in
+        ["", " ", "{", "nul", r#"{"type":"track",}"#, r#"{"type":"track"} x"#, "{'a':1}", "NaN", "{\"a\":NaN}"]
+    {
+        check(not_json, "not_json");
+    }
+    for other in ["null", "1", "[]", r#""text""#, "[{}]"] {
+        check(other, "not_an_object");
+    }
+    check("{}", "unknown_type");
+    check(r#"{"type":"Track","userId":"1","event":"E"}"#, "unknown_type");
+    check(r#"{"type":7,"userId":"1"}"#, "unknown_type");
+    check(r#"{"type":"track","userId":"1"}"#, "no_event_name");
+    check(r#"{"type":"track","userId":"1","event":" "}"#, "no_event_name");
+    check(r#"{"type":"track","userId":"1","event":5}"#, "no_event_name");
+    check(&format!(r#"{{"x":"{}"}}"#, "x".repeat(32 * 1024)), "event_too_large");
+    check(&format!(r#"{{"x":{}"#, "[".repeat(20_000)), "not_json");
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    check_track(&format!(r#""userId":"1","properties":{{"x":{deep},"total":2}}"#), "E user_id:1 f0=2 f1=2");
+    let invalid = Extractor::new(&example::project()).accept(b"{\"type\":\"\xff\"}", &live());
+    assert_eq!(invalid.unwrap_err().code(), "not_json");
+}
+
+#[test]
+fn calls() {
+    for call in ["identify", "page", "screen", "group", "alias"] {
+        check(&format!(r#"{{"type":"{call}","userId":"1"}}"#), &format!("{call} user_id:1"));
+    }
+    let route = Given { call: Some(Call::Page), ..live() };
+    check_given(r#"{"userId":"1"}"#, &route, "page user_id:1");
+    check_given(r#"{"userId":"1","type":null}"#, &route, "page user_id:1");
+    check_given(r#"{"userId":"1","type":"page"}"#, &route, "page user_id:1");
+    check_given(r#"{"userId":"1","type":"screen"}"#, &route, "contradicting_type");
+    check(r#"{"type":"track","event":"A","event":"B","userId":"1"}"#, "B user_id:1");
+    check(r#"{"ty\u0070e":"track","event":"caf\u00e9","userId":"1"}"#, "café user_id:1");
+    check("\n {\"type\" : \"page\" , \"userId\" : \"1\" } \n", "page user_id:1");
+}
+
+#[test]
+fn identifiers() {
+    check_track(r#""anonymousId":"a","userId":"u""#, "E user_id:u anonymous_id:a");
+    check_track(r#""userId":" u ""#, "E user_id:u");
+    check_track(r#""userId":12"#, "E user_id:12");
+    check_track(r#""userId":12345678901234567890123"#, "E user_id:12345678901234567890123");
+    check_track(r#""userId":12.0"#, "E user_id:12");
+    check_track(r#""userId":1e400"#, "no_identifier");
+    check_track(r#""userId":true,"anonymousId":{}"#, "no_identifier");
+    check_track(r#""userId":"\ud800""#, "no_identifier");
+    check_track(r#""userId":"" ,"anonymousId":null"#, "no_identifier");
+    check_track(r#""userId":"u","userId":null"#, "E user_id:u");
+    check_track(r#""userId":"u:v\"w""#, "E user_id:u:v\"w");
+    check_track(r#""previousId":"p""#, "no_identifier");
+    check(r#"{"type":"alias","userId":"u","previousId":"p"}"#, "alias user_id:u anonymous_id:p");
+    check_track(
+        r#""context":{"externalIds":[{"id":7,"type":"Braze ID"},{"id":"x"},5,{"id":"y","type":"a:b"},{"id":" A@B.C ","type":"email"}]}"#,
+        "E braze_id:7 a_b:y email:a@b.c",
+    );
+    check_track(r#""context":{"externalIds":{"id":"x","type":"t"}}"#, "no_identifier");
+    check_track(r#""context":{"device":{"id":"d","advertisingId":"i"}}"#, "E device_id:d advertising_id:i f4='d'");
+    check_track(r#""properties":{"email":" Ann@B.org","phone":"+1 (23) 45-6"}"#, "E email:ann@b.org phone:+123456");
+    check_track(r#""properties":{"phone":12345}"#, "E phone:12345");
+    check_track(r#""properties":{"phone":"1234"}"#, "no_identifier");
+    check_track(r#""traits":{"email":"a@b"},"properties":{"email":"A@b "}"#, "E email:a@b");
+    check(r#"{"type":"group","userId":"u","traits":{"email":"office@b","x":1}}"#, "group user_id:u");
+    let ids = |n: usize| (0..n).map(|i| format!(r#"{{"id":{i},"type":"t"}}"#)).collect::<Vec<_>>().join(",");
+    check_track(&format!(r#""context":{{"externalIds":[{}]}}"#, ids(7)), "too_many_identifiers");
+    check_track(&format!(r#""userId":"{}""#, "u".repeat(41)), "identifier_too_long");
+    let long = "t".repeat(65);
+    check_track(&format!(r#""context":{{"externalIds":[{{"id":1,"type":"{long}"}}]}}"#), "identifier_type_too_long");
+}
+
+#[test]
+fn fields() {
+    check_track(r#""userId":"1","properties":{"total":1.5,"x":{"total":3}}"#, "E user_id:1 f0=1.5 f1=1.5");
+    check_track(r#""userId":"1","properties":{"total":"1.5"}"#, "E user_id:1 f1='1.5'");
+    check_track(r#""userId":"1","properties":{"total":true}"#, "E user_id:1 f1=true");
+    for missing in ["null", "{}", "[1]", "1e400", "-1e400", r#""\udfff""#] {
+        check_track(&format!(r#""userId":"1","properties":{{"total":{missing}}}"#), "E user_id:1");
+    }
+    check_track(r#""userId":"1","properties":{"total":-0}"#, "E user_id:1 f0=0 f1=0");
+    check_track(r#""userId":"1","properties":{"total":1,"total":2}"#, "E user_id:1 f0=2 f1=2");
+    check_track(r#""userId":"1","properties":{"total":1,"total":null}"#, "E user_id:1");
+    check_track(r#""userId":"1","properties":{"total":1},"properties":{}"#, "E user_id:1");
+    check_track(r#""userId":"1","properties":{"total":1},"properties":null"#, "E user_id:1 f0=1 f1=1");
+    check_track(r#""userId":"1","properties":{"cart":{"id":"c"}}"#, "E user_id:1 f2='c'");
+    check_track(r#""userId":"1","properties":{"cart":{"id":7}}"#, "E user_id:1");
+    check_track(r#""userId":"1","properties":{"cart":true}"#, "E user_id:1 f5=true");
+    for not_an_object in ["7", "[]", r#""x""#, "1e400", "true"] {
+        check_track(&format!(r#""userId":"1","properties":{not_an_object}"#), "E user_id:1");
+    }
+    check_track(r#""userId":"1","traits":{"since":"1970-01-02"}"#, "E user_id:1 f3=@86400000");
+    check_track(r#""userId":"1","traits":{"since":"soon"}"#, "E user_id:1");
+    check_track(r#""userId":"1","traits":{"since":86400000}"#, "E user_id:1");
+}
+
+#[test]
+fn attributes() {
+    check_traits(r#"{"b":"x","a":1,"c":false,"d":null}"#, "identify user_id:1 a=1 b='x' c=false d=-");
+    check_traits(r#"{"a":1,"a":null,"b":null,"b":2}"#, "identify user_id:1 a=- b=2");
+    check_traits(r#"{"a":{"b":{"c":{"d":{"e": 1}}}}}"#, r#"identify user_id:1 a.b.c.d='{"e":1}'"#);
+    check_traits(r#"{"a":[1, "x y", {"b": null}],"e":{}}"#, r#"identify user_id:1 a='[1,"x y",{"b":null}]'"#);
+    check_traits(r#"{"a":1e400,"b":"\ud800","c":1}"#, "identify user_id:1 c=1");
+    check_traits(r#"{"born":"1970-01-01T00:00:01Z"}"#, "identify user_id:1 born=@1000");
+    check_traits(r#"{"born":"1960-01-01"}"#, "identify user_id:1 born='1960-01-01'");
+    check_traits(r#"{"email":"A@b"}"#, "identify user_id:1 email:a@b email='A@b'");
+    check_traits("[]", "identify user_id:1");
+    check(
+        r#"{"type":"identify","userId":"1","traits":{"a":2},"context":{"traits":{"a":1,"b":1}}}"#,
+        "identify user_id:1 a=2 b=1",
+    );
+    check_track(r#""userId":"1","traits":{"a":1},"context":{"traits":{"b":1}}"#, "E user_id:1 b=1");
+    let many = (0..=ATTRIBUTES_PER_EVENT_MAX).map(|i| format!(r#""a{i}":1"#)).collect::<Vec<_>>().join(",");
+    check_traits(&format!("{{{many}}}"), "too_many_attributes");
+    check_traits(&format!(r#"{{"{}":1}}"#, "n".repeat(201)), "attribute_name_too_long");
+}
+
+#[test]
+fn consent() {
+    let consent = |preferences: &str| format!(r#""userId":"1","context":{{"consent":{preferences}}}"#);
+    check_track(
+        &consent(r#"{"categoryPreferences":{"b":true,"a":false,"c":"yes","a":true}}"#),
+        "E user_id:1 a?true b?true",
+    );
+    check_track(&consent(r#"{"categoryPreferences":[true]}"#), "E user_id:1");
+    check_track(&consent("true"), "E user_id:1");
+}
+
+#[test]
+fn times() {
+    check_track(r#""userId":"1","timestamp":"2023-12-31T23:59:59Z""#, "E -1000ms user_id:1");
+    check_track(r#""userId":"1","timestamp":1704067199000"#, "E -1000ms user_id:1");
+    check_track(r#""userId":"1","timestamp":1704067199000.7"#, "E -1000ms user_id:1");
+    check_track(r#""userId":"1","timestamp":null"#, "E user_id:1");
+    // The sender's clock is an hour fast; the event was two seconds old when it was sent.
+    let sent = r#""sentAt":"2024-01-01T01:00:00.000Z""#;
+    check_track(&format!(r#""userId":"1","timestamp":"2024-01-01T00:59:58.000Z",{sent}"#), "E -2000ms user_id:1");
+    check_track(&format!(r#""userId":"1",{sent}"#), "E user_id:1");
+    let batch = Given { sent_at: Some(stamp(NOW.after_ms(3_600_000))), ..live() };
+    let event = r#"{"type":"page","userId":"1","timestamp":"2024-01-01T00:59:58.000Z"}"#;
+    check_given(event, &batch, "page -2000ms user_id:1");
+    let own = r#"{"type":"page","userId":"1","timestamp":1704067198000,"sentAt":1704067198000}"#;
+    check_given(own, &batch, "page user_id:1");
+    // An event that another collector corrected is not corrected again.
+    let exported =
+        r#""userId":"1","receivedAt":1704067190000,"sentAt":1704067180000,"originalTimestamp":1704067179000"#;
+    check_track(&format!(r#"{exported},"timestamp":1704067189000"#), "E -11000ms user_id:1");
+    check_given(
+        r#"{"type":"page","userId":"1","receivedAt":1704067190000,"timestamp":1704067190000}"#,
+        &batch,
+        "page -10000ms user_id:1",
+    );
+    for bad in [r#""soon""#, "-1", "1e18", "1e400", "true", "{}", r#""1969-12-31T00:00:00Z""#, "253402300800000"] {
+        check_track(&format!(r#""userId":"1","timestamp":{bad}"#), "bad_time");
+        check_track(&format!(r#""userId":"1","sentAt":{bad}"#), "bad_time");
+    }
+    check_track(r#""userId":"1","timestamp":0,"sentAt":253402300799999"#, "bad_time");
+    check_track(r#""userId":"1","timestamp":253402300799999,"sentAt":0"#, "bad_time");
+    let file = Given { received: None, ..live() };
+    check_given(r#"{"type":"page","userId":"1"}"#, &file, "no_time");
+    let arrival = accept(r#"{"type":"page","userId":"1","timestamp":5,"receivedAt":9}"#, &file).unwrap();
+    assert_eq!((arrival.at, arrival.accepted.event.timestamp), (Tick::from_ms(9), Tick::from_ms(5)));
+    assert_eq!(accept(r#"{"type":"page","userId":"1","timestamp":5}"#, &file).unwrap().at, Tick::from_ms(5));
+}
+
+#[test]
+fn message_ids() {
+    let message = |json: &str, given: &Given<'_>| accept(json, given).unwrap().accepted.message;
+    let with_id = r#"{"type":"page","userId":"1","messageId":"m"}"#;
+    let other_content = r#"{"messageId":"m","type":"page","userId":"2"}"#;
+    assert_eq!(message(with_id, &live()), message(other_content, &live()));
+    assert_ne!(message(with_id, &live()), message(with_id, &Given { source: "web", ..live() }));
+    let without = r#"{"type":"page","userId":"1"}"#;
+    assert_eq!(message(without, &live()), message(without, &live()));
+    for other in [
+        Given { position: ("", 8), ..live() },
+        Given { position: ("f", 7), ..live() },
+        Given { received: Some(stamp(NOW.next())), ..live() },
+    ] {
+        assert_ne!(message(without, &live()), message(without, &other));
+    }
+    check(&format!(r#"{{"type":"page","userId":"1","messageId":"{}"}}"#, "m".repeat(101)), "message_id_too_long");
+}
+
+#[test]
+fn what_is_stored() {
+    let given = Given { call: Some(Call::Track), sent_at: Some(stamp(NOW)), context: Some(r#"{"ip":"::"}"#), ..live() };
+    let raw = |json: &str| String::from_utf8(accept(json, &given).unwrap().accepted.raw.to_vec()).unwrap();
+    assert_eq!(
+        raw(r#"{ "writeKey":"secret","event":"E","userId":"1","messageId":"m", "writeKey": 7 }"#),
+        r#"{"type":"track","receivedAt":"2024-01-01T00:00:00.000Z","sentAt":"2024-01-01T00:00:00.000Z","context":{"ip":"::"}, "writeKey":null,"event":"E","userId":"1","messageId":"m", "writeKey": null }"#
+    );
+    assert!(raw(r#"{"event":"E","userId":"1"}"#).starts_with(r#"{"type":"track","messageId":"deltaic-"#));
+}
+
+#[test]
+fn the_context_of_a_batch_is_for_events_without_one() {
+    let given = Given { context: Some(r#"{"device":{"id":"d"}}"#), ..live() };
+    check_given(r#"{"type":"page","userId":"1"}"#, &given, "page user_id:1 device_id:d f4='d'");
+    check_given(r#"{"type":"page","userId":"1","context":{}}"#, &given, "page user_id:1");
+}
+
+/// Fragments of events, put together at random: far more often nearly right than random bytes are.
+fn fragments() -> impl Strategy<Value = String> {
+    let fragment = proptest::sample::select(vec![
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"",
+        "\\",
+        "\\ud800",
+        "1e400",
+        "-1",
+        "null",
+        "true",
+        "\"type\":\"track\",",
+        "\"event\":\"E\",",
+        "\"userId\":\"1\",",
+        "\"context\":{",
+        "\"traits\":{",
+        "\"properties\":{",
+        "\"externalIds\":[",
+        "\"timestamp\":",
+        "\"sentAt\":",
+        "\"email\":",
+        "\"writeKey\":\"k\",",
+        "\"a\":1",
+        "{\"id\":1,\"type\":\"t\"}",
+        "é",
+        " ",
+    ]);
+    proptest::collection::vec(fragment, 0..40).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_an_event_or_a_rejection(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Extractor::new(&example::project()).accept(&bytes, &live());
+    }
+
+    #[test]
+    fn any_fragments_are_an_event_or_a_rejection(text in fragments(), wrapped in any::<bool>()) {
+        let text = if wrapped { format!(r#"{{"type":"page","userId":"1",{text}}}"#) } else { text };
+        if let Ok(arrival) = accept(&text, &live()) {
+            let alone = Given { received: None, ..live() };
+            let again = accept(std::str::from_utf8(&arrival.accepted.raw).unwrap(), &alone).unwrap();
+            prop_assert_eq!(again.accepted.event, arrival.accepted.event);
+        }
+    }
+}
