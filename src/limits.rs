@@ -80,3 +80,45 @@ impl Default for Limits {
         }
     }
 }
+
+// Limits of the project file. A project comes from its owner, so these guard against mistakes and generated files, and
+// keep ids of definitions within their 16 bits.
+
+/// Bytes of `deltaic.toml`. A thousand definitions of average length take a tenth of it.
+pub const PROJECT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of one expression. The longest useful one is a list of some hundred values.
+pub const EXPRESSION_BYTES_MAX: usize = 4 * 1024;
+
+/// Levels of nesting in one expression: people lose track at ten, and evaluation recurses.
+pub const EXPRESSION_DEPTH_MAX: usize = 48;
+
+/// Bytes of a name.
+pub const NAME_BYTES_MAX: usize = 100;
+
+/// Traits of a project, and attributes that it declares, each.
+pub const TRAITS_MAX: usize = 1_000;
+
+/// Audiences of a project: each costs evaluation at every change of a profile.
+pub const AUDIENCES_MAX: usize = 1_000;
+
+/// Different aggregates over events in a project: each costs memory per person.
+pub const MEASURES_MAX: usize = 4_000;
+
+/// Different fields of events that a project reads: each is looked up in every event.
+pub const FIELDS_MAX: usize = 1_000;
+
+/// Sources of a project.
+pub const SOURCES_MAX: usize = 1_000;
+
+/// Destinations of a project: each has its own queue and connections.
+pub const DESTINATIONS_MAX: usize = 100;
+
+/// Entries of one list in the project file.
+pub const LIST_MAX: usize = 1_000;
+
+/// The longest duration, in milliseconds: ten years. A longer window is better none at all.
+pub const DURATION_MS_MAX: u64 = 3_660 * 24 * 60 * 60 * 1_000;
+
+/// Errors of a project file that are printed; nobody reads on.
+pub const PROBLEMS_MAX: usize = 100;

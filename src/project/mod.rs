@@ -1,5 +1,122 @@
 //! The project file: from text to a checked, typed [`Project`].
+//!
+//! The way of a `deltaic.toml`, one file each: `written` (sections and keys, read by `section`, strings by `text` and
+//! `environment`) → `resolve` (with `identity`, `csv`, `destinations`) and `define`, which takes each expression through
+//! `parse` (text → `syntax`), `infer` (names by `person` and `event`, types by `types` → `typed`), `order` and `lower`
+//! (→ [`dataflows::definitions`]). Every step collects `problem`s and goes on, so that all are shown at once.
 
+mod csv;
+mod define;
+mod destinations;
+mod duration;
+mod environment;
+mod event;
+mod identity;
+mod infer;
+mod lower;
+mod names;
+mod order;
+mod parse;
+mod person;
+mod problem;
+mod resolve;
 mod resolved;
+mod secrecy;
+mod section;
+mod suggestion;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod text;
+mod time;
+mod typed;
+mod types;
+mod written;
 
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use crate::limits::PROJECT_BYTES_MAX;
+use environment::Environment;
+use problem::Problem;
+pub use problem::{Colour, Problems};
 pub use resolved::{Clock, CsvMapping, Destination, DestinationKind, Project, Secret, Source, Webhook};
+use section::Reader;
+use written::Written;
+
+/// The name of the project file in its folder.
+const FILE: &str = "deltaic.toml";
+
+/// A project without errors.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The project.
+    pub project: Project,
+    /// What one should look at all the same; often empty.
+    pub warnings: Problems,
+}
+
+/// Reads the project in a folder. `environment` gives the values of variables in it.
+pub fn load(folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
+    let path = folder.join(FILE);
+    let name = path.display().to_string();
+    let fail = |problem: Problem| Problems::new(&name, String::new(), vec![problem], &[]);
+    let too_large = || Problem::nowhere(format!("{name} has more than {PROJECT_BYTES_MAX} bytes"));
+    let source = match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.len() > PROJECT_BYTES_MAX as u64 => return Err(fail(too_large())),
+        _ => std::fs::read_to_string(&path).map_err(|error| {
+            let problem = Problem::nowhere(format!("cannot read {name}: {error}"));
+            fail(problem.help(format!("a project is a folder with a file `{FILE}` in it")))
+        })?,
+    };
+    load_text(&source, &name, folder, environment)
+}
+
+/// What `deltaic check` prints about the project in a folder: a summary, or else its errors.
+pub fn check(folder: &Path, environment: &dyn Fn(&str) -> Option<String>, colour: Colour) -> Result<String, String> {
+    match load(folder, environment) {
+        Ok(Loaded { project, warnings }) => {
+            let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+            let definitions = &project.definitions;
+            let counts = [
+                count(definitions.traits.len(), "trait"),
+                count(definitions.audiences.len(), "audience"),
+                count(definitions.measures.len(), "measure"),
+                count(definitions.destinations.len(), "destination"),
+            ];
+            Ok(format!("{}{}: {}: no errors\n", warnings.render(colour), project.name, counts.join(", ")))
+        }
+        Err(problems) => Err(format!("{}{}\n", problems.render(colour), problems)),
+    }
+}
+
+/// The project that a text says. `file` is its name in messages.
+fn load_text(
+    source: &str,
+    file: &str,
+    folder: &Path,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, Problems> {
+    let (table, errors) = DeTable::parse_recoverable(source);
+    if !errors.is_empty() {
+        // What TOML could not read is not to be trusted: anything else would be said about remains.
+        let problems = errors.iter().map(|error| {
+            let message = error.message().trim().replace('\n', " ");
+            match error.span() {
+                Some(span) => Problem::at(span.into(), message),
+                None => Problem::nowhere(message),
+            }
+        });
+        return Err(Problems::new(file, secrecy::mask_unparsed(source), problems.collect(), &[]));
+    }
+    let environment = Environment { lookup, taken: Vec::new() };
+    let mut reader = Reader { source, environment, problems: Vec::new(), secrets: Vec::new() };
+    let written = Written::read(table.get_ref(), &mut reader);
+    let Reader { environment, problems, secrets, .. } = reader;
+    let shown = |problems| Problems::new(file, secrecy::mask(source, &secrets), problems, &environment.taken);
+    match resolve::resolve(written, folder, problems) {
+        Ok((project, warnings)) => Ok(Loaded { project, warnings: shown(warnings) }),
+        Err(problems) => Err(shown(problems)),
+    }
+}

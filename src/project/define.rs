@@ -1,0 +1,203 @@
+//! Attributes, traits and audiences: from their text to the definitions that the dataflow maintains.
+
+use std::collections::BTreeMap;
+
+use compact_str::CompactString;
+use dataflows::definitions::{
+    Audience, AudienceId, Definitions, DestinationView, IdentityRules, PersonTerm, Step, Trait, TraitId,
+};
+use dataflows::expression::Expression;
+use dataflows::model::ValueType;
+
+use super::identity::known_types;
+use super::infer::Checker;
+use super::lower::Lowering;
+use super::names::{Alphabet, check_count, check_name, check_outside_name};
+use super::order::{Definition, Reference, order, references};
+use super::parse::parse;
+use super::problem::Problem;
+use super::suggestion::{did_you_mean, listed};
+use super::syntax::Node;
+use super::text::Text;
+use super::typed::{PersonName, Typed};
+use super::types::Class;
+use super::written::WrittenAudience;
+use crate::limits::{AUDIENCES_MAX, MEASURES_MAX, TRAITS_MAX};
+
+/// The definitions of a project while they are checked.
+pub(super) struct Defining {
+    pub(super) checker: Checker,
+    identity: IdentityRules,
+    order: Vec<Step>,
+    traits: Vec<Half>,
+    audiences: Vec<Half>,
+}
+
+/// A trait or an audience on its way. What could not be parsed has no expression, and is reported.
+struct Half {
+    name: CompactString,
+    node: Option<Node>,
+    typed: Option<Typed<PersonName>>,
+}
+
+impl Half {
+    fn parse(name: &Text, text: Option<&Text>, checker: &mut Checker) -> Self {
+        let parsed = text.filter(|text| !text.is_broken).map(parse);
+        let node = parsed.and_then(|parsed| checker.settle(parsed));
+        Half { name: name.value.as_str().into(), node, typed: None }
+    }
+}
+
+impl Defining {
+    /// Checks everything that is declared, beside the problems that were found elsewhere.
+    pub(super) fn new(
+        identity: IdentityRules,
+        attributes: Option<Vec<(Text, Text)>>,
+        traits: Vec<(Text, Text)>,
+        audiences: Vec<WrittenAudience>,
+        problems: Vec<Problem>,
+    ) -> Self {
+        let mut checker = Checker::new(known_types(&identity).into_iter().collect(), problems);
+        // Names come first, because any expression may have any name.
+        let traits = declare_traits(&mut checker, traits);
+        let audiences = declare_audiences(&mut checker, audiences);
+        if let Some(attributes) = attributes {
+            declare_attributes(&mut checker, attributes);
+        }
+        let mut defining = Defining { checker, identity, order: Vec::new(), traits, audiences };
+        defining.check();
+        defining
+    }
+
+    /// Checks expressions, each after those that it refers to, so that their types are known.
+    fn check(&mut self) {
+        let Defining { checker, order: steps, traits, audiences, .. } = self;
+        let find = |reference: Reference<'_>| match reference {
+            Reference::Name(path) => checker.traits.get(path.join(".").as_str()).map(|(id, _)| Step::Trait(*id)),
+            Reference::Audience(name) => checker.audiences.get(name).copied().map(Step::Audience),
+        };
+        let definitions = |halves: &[Half]| -> Vec<Definition> {
+            let references = |half: &Half| half.node.as_ref().map_or_else(Vec::new, |node| references(node, &find));
+            halves.iter().map(|half| Definition { name: half.name.clone(), references: references(half) }).collect()
+        };
+        let (order, cycles) = order(definitions(traits), definitions(audiences));
+        checker.problems.extend(cycles);
+        for step in &order {
+            match *step {
+                Step::Trait(id) => {
+                    let half = &mut traits[id.index()];
+                    half.typed = half.node.take().map(|node| checker.check(&node));
+                    let known = checker.traits.get_mut(&half.name);
+                    if let (Some((_, variable)), Some(typed)) = (known, &half.typed) {
+                        *variable = typed.variable;
+                    }
+                }
+                Step::Audience(id) => {
+                    let half = &mut audiences[id.index()];
+                    let role = format!("the condition of audience `{}`", half.name);
+                    half.typed = half.node.take().map(|node| checker.expect(&node, ValueType::Bool, &role));
+                }
+            }
+        }
+        *steps = order;
+    }
+
+    /// The definitions with the types of attributes, or all that is wrong with the project.
+    pub(super) fn finish(
+        self,
+        destinations: Vec<DestinationView>,
+    ) -> Result<(Definitions, BTreeMap<CompactString, ValueType>), Vec<Problem>> {
+        let Defining { mut checker, identity, order, traits, audiences } = self;
+        checker.finish();
+        if !checker.problems.is_empty() {
+            return Err(checker.problems);
+        }
+        let mut lowering = Lowering { types: &mut checker.types, measures: Vec::new(), is_full: false };
+        let mut lower = |half: Half| -> (CompactString, Expression<PersonTerm>) {
+            // What has no expression was a problem.
+            (half.name, half.typed.map_or(Expression::Literal(None), |typed| lowering.person(typed)))
+        };
+        let traits: Vec<Trait> =
+            traits.into_iter().map(&mut lower).map(|(name, expression)| Trait { name, expression }).collect();
+        let audiences: Vec<Audience> =
+            audiences.into_iter().map(&mut lower).map(|(name, condition)| Audience { name, condition }).collect();
+        let Lowering { measures, is_full, .. } = lowering;
+        if is_full {
+            let message = format!("the project has more than {MEASURES_MAX} different aggregates over events");
+            return Err(vec![Problem::nowhere(message).help("each costs memory per person: use fewer")]);
+        }
+        let attributes = std::mem::take(&mut checker.attributes);
+        let attribute_types = attributes
+            .into_iter()
+            .filter_map(|(name, variable)| Some((name, checker.types.resolved(variable)?)))
+            .collect();
+        let fields = checker.fields();
+        Ok((Definitions { identity, fields, measures, traits, audiences, order, destinations }, attribute_types))
+    }
+}
+
+fn declare_traits(checker: &mut Checker, mut written: Vec<(Text, Text)>) -> Vec<Half> {
+    written.sort_by(|(a, _), (b, _)| a.value.cmp(&b.value));
+    let first = written.first().map(|(name, _)| name.place);
+    check_count(written.len(), TRAITS_MAX, "traits", first, &mut checker.problems);
+    // What is beyond the limit is reported, and would not fit into an id.
+    written.truncate(TRAITS_MAX);
+    let mut halves = Vec::with_capacity(written.len());
+    for (index, (name, text)) in written.iter().enumerate() {
+        check_name(name, "a trait", Alphabet::Word, &mut checker.problems);
+        let variable = checker.types.unknown();
+        checker.traits.insert(name.value.as_str().into(), (TraitId::new(index), variable));
+        halves.push(Half::parse(name, Some(text), checker));
+    }
+    halves
+}
+
+fn declare_audiences(checker: &mut Checker, mut written: Vec<WrittenAudience>) -> Vec<Half> {
+    written.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+    let first = written.first().map(|audience| audience.name.place);
+    check_count(written.len(), AUDIENCES_MAX, "audiences", first, &mut checker.problems);
+    written.truncate(AUDIENCES_MAX);
+    let mut halves = Vec::with_capacity(written.len());
+    for (index, WrittenAudience { name, when }) in written.iter().enumerate() {
+        check_name(name, "an audience", Alphabet::Word, &mut checker.problems);
+        if checker.traits.contains_key(name.value.as_str()) {
+            let problem = Problem::at(name.place, format!("`{}` is both a trait and an audience", name.value));
+            checker.report(problem.help("give one of them another name"));
+        }
+        checker.audiences.insert(name.value.as_str().into(), AudienceId::new(index));
+        halves.push(Half::parse(name, when.as_ref(), checker));
+    }
+    halves
+}
+
+fn declare_attributes(checker: &mut Checker, written: Vec<(Text, Text)>) {
+    const KINDS: [(&str, ValueType); 4] = [
+        ("string", ValueType::Text),
+        ("number", ValueType::Number),
+        ("boolean", ValueType::Bool),
+        ("time", ValueType::Time),
+    ];
+    let first = written.first().map(|(name, _)| name.place);
+    check_count(written.len(), TRAITS_MAX, "attributes", first, &mut checker.problems);
+    checker.attributes_are_closed = true;
+    for (name, kind) in written {
+        check_outside_name(&name, "an attribute", &mut checker.problems);
+        if checker.traits.contains_key(name.value.as_str()) {
+            let problem = Problem::at(name.place, format!("`{}` is both a trait and an attribute", name.value));
+            checker.report(problem.help("give the trait another name"));
+        }
+        let variable = match KINDS.into_iter().find(|(written, _)| *written == kind.value) {
+            Some((_, found)) => checker.types.known(Class::Is(found), kind.place),
+            None => {
+                if !kind.is_broken {
+                    let kinds = KINDS.map(|(written, _)| written);
+                    let hint =
+                        did_you_mean(&kind.value, kinds).unwrap_or_else(|| format!("there are {}", listed(&kinds)));
+                    checker.report(Problem::at(kind.place, format!("unknown type `{}`", kind.value)).help(hint));
+                }
+                checker.types.unknown()
+            }
+        };
+        checker.attributes.insert(name.value.into(), variable);
+    }
+}

@@ -1,0 +1,169 @@
+//! `[destinations.NAME]`: what a destination is to hold, and how to deliver it.
+
+use std::time::Duration;
+
+use compact_str::CompactString;
+use dataflows::definitions::{AudienceId, DestinationView, Listed};
+use reqwest::Url;
+
+use super::identity::each_once;
+use super::infer::Checker;
+use super::names::{Alphabet, check_count, check_name, check_outside_name, check_secret};
+use super::person::{attribute, unknown_identifier};
+use super::problem::{Place, Problem};
+use super::resolved::{Destination, DestinationKind, Secret, Webhook};
+use super::section::List;
+use super::suggestion::did_you_mean;
+use super::text::Text;
+use super::written::{WrittenDestination, WrittenKind, WrittenWebhook};
+use crate::limits::DESTINATIONS_MAX;
+
+/// Both halves of the destinations, sorted by name. One that has an error is left out.
+pub(super) fn resolve(
+    mut written: Vec<WrittenDestination>,
+    checker: &mut Checker,
+) -> (Vec<Destination>, Vec<DestinationView>) {
+    let place = written.first().map(|destination| destination.name.place);
+    check_count(written.len(), DESTINATIONS_MAX, "destinations", place, &mut checker.problems);
+    written.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+    written.into_iter().filter_map(|destination| one(destination, checker)).unzip()
+}
+
+fn one(written: WrittenDestination, checker: &mut Checker) -> Option<(Destination, DestinationView)> {
+    let WrittenDestination { name, kind, audiences, identifiers, traits, requires_consent } = written;
+    check_name(&name, "a destination", Alphabet::Dashed, &mut checker.problems);
+    let audiences = audiences_of(&name, audiences, checker);
+    let identifiers = identifiers_of(&name, identifiers, checker);
+    let traits = traits_of(traits, checker);
+    if let Some(purpose) = &requires_consent {
+        check_outside_name(purpose, "a purpose of consent", &mut checker.problems);
+    }
+    let requires_consent = requires_consent.map(|purpose| purpose.value.into());
+    let kind = kind_of(kind, &mut checker.problems)?;
+    let name = CompactString::from(name.value);
+    let view = DestinationView { name: name.clone(), audiences, identifiers, traits, requires_consent };
+    Some((Destination { name, kind }, view))
+}
+
+fn audiences_of(name: &Text, list: List, checker: &mut Checker) -> Vec<AudienceId> {
+    if list.items.is_empty() {
+        let problem = Problem::at(name.place, format!("destination `{}` has no audiences", name.value));
+        checker.report(problem.help("list what it is fed: audiences = [\"NAME\"]"));
+    }
+    let mut ids = Vec::with_capacity(list.items.len());
+    for item in list.items.iter().filter(|item| !item.is_broken) {
+        match checker.audiences.get(item.value.as_str()) {
+            Some(id) => ids.push(*id),
+            None => {
+                let hint = did_you_mean(&item.value, checker.audiences.keys().map(|name| name.as_str()));
+                let problem = Problem::at(item.place, format!("unknown audience `{}`", item.value));
+                checker.report(problem.maybe_help(hint));
+            }
+        }
+    }
+    each_once(list, &mut checker.problems);
+    ids
+}
+
+fn identifiers_of(name: &Text, list: List, checker: &mut Checker) -> Vec<CompactString> {
+    if list.items.is_empty() {
+        let problem = Problem::at(name.place, format!("destination `{}` has no identifiers", name.value));
+        checker.report(problem.help("list the identifier types that may leave: identifiers = [\"email\"]"));
+    }
+    for item in list.items.iter().filter(|item| !item.is_broken) {
+        if !checker.identifiers.contains(item.value.as_str()) {
+            let problem = unknown_identifier(checker, &item.value, item.place);
+            checker.report(problem);
+        }
+    }
+    each_once(list, &mut checker.problems)
+}
+
+fn traits_of(list: List, checker: &mut Checker) -> Vec<Listed> {
+    let mut listed = Vec::with_capacity(list.items.len());
+    for item in list.items.iter().filter(|item| !item.is_broken) {
+        let name = CompactString::from(item.value.as_str());
+        if let Some((id, _)) = checker.traits.get(&name) {
+            listed.push(Listed::Trait(*id));
+            continue;
+        }
+        check_outside_name(item, "a trait or attribute", &mut checker.problems);
+        let result = attribute(checker, &name, item.place);
+        if checker.settle(result).is_some() {
+            listed.push(Listed::Attribute(name));
+        }
+    }
+    each_once(list, &mut checker.problems);
+    listed
+}
+
+fn kind_of(written: WrittenKind, problems: &mut Vec<Problem>) -> Option<DestinationKind> {
+    match written {
+        WrittenKind::Webhook(webhook) => {
+            let WrittenWebhook { url, secret, batch_changes_max, timeout, backoff_min, backoff_max, attempts_max } =
+                *webhook;
+            if let Some(secret) = &secret {
+                check_secret(secret, "the secret of signatures", problems);
+            }
+            let (backoff_min, backoff_max) = backoff(backoff_min, backoff_max, problems);
+            let url = url?;
+            check_url(&url, problems);
+            Some(DestinationKind::Webhook(Webhook {
+                url: url.value,
+                secret: secret.map(|secret| Secret::new(secret.value)),
+                batch_changes_max: batch_changes_max.and_then(|(max, _)| usize::try_from(max).ok()).unwrap_or(100),
+                timeout: timeout.map_or(Duration::from_secs(10), |(timeout, _)| timeout),
+                backoff_min,
+                backoff_max,
+                attempts_max: attempts_max.and_then(|(max, _)| u32::try_from(max).ok()).unwrap_or(5),
+            }))
+        }
+        WrittenKind::File { path } => {
+            let path = path?;
+            if path.value.trim().is_empty() && !path.is_broken {
+                problems.push(Problem::at(path.place, "expected the path of a file"));
+            }
+            Some(DestinationKind::File { path: path.value.into() })
+        }
+        WrittenKind::Unknown { kind } => {
+            const KINDS: [&str; 2] = ["webhook", "file"];
+            if let Some(kind) = kind.filter(|kind| !kind.is_broken) {
+                let hint = did_you_mean(&kind.value, KINDS).unwrap_or_else(|| "there are `webhook` and `file`".into());
+                problems.push(Problem::at(kind.place, "unknown type of destination").help(hint));
+            }
+            None
+        }
+    }
+}
+
+type WrittenDuration = Option<(Duration, Place)>;
+
+fn backoff(min: WrittenDuration, max: WrittenDuration, problems: &mut Vec<Problem>) -> (Duration, Duration) {
+    let (shortest, longest) = (Duration::from_millis(100), Duration::from_secs(30));
+    match (min, max) {
+        (Some((min, place)), Some((max, _))) if min > max => {
+            problems.push(Problem::at(place, "`backoff_min` is longer than `backoff_max`"));
+            (min, max)
+        }
+        // One that is not written gives way to the one that is.
+        (min, max) => {
+            let (min, max) = (min.map(|(min, _)| min), max.map(|(max, _)| max));
+            let low = min.unwrap_or_else(|| max.map_or(shortest, |max| shortest.min(max)));
+            (low, max.unwrap_or(longest.max(low)))
+        }
+    }
+}
+
+fn check_url(url: &Text, problems: &mut Vec<Problem>) {
+    if url.is_broken {
+        return;
+    }
+    let problem = match Url::parse(&url.value) {
+        Err(error) => Problem::at(url.place, format!("this is no URL: {error}")),
+        Ok(parsed) if !matches!(parsed.scheme(), "http" | "https") => {
+            Problem::at(url.place, "expected a URL that starts with `http://` or `https://`")
+        }
+        Ok(_) => return,
+    };
+    problems.push(problem.help("such as \"https://example.com/hooks/deltaic\""));
+}

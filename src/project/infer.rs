@@ -1,0 +1,291 @@
+//! Resolves the names of expressions and infers types: from syntax trees to typed expressions.
+//!
+//! What differs between expressions over a person and over an event (`person`, `event`) is behind [`Scope`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use compact_str::CompactString;
+use dataflows::definitions::{AudienceId, Field, FieldId, FieldRoot, TraitId};
+use dataflows::expression::{Arithmetic, Comparison, Pattern};
+use dataflows::model::{Number, Value, ValueType};
+
+use super::problem::{Place, Problem};
+use super::syntax::{Call, Kind, Node};
+use super::time::parse_time;
+use super::typed::{Typed, TypedKind};
+use super::types::{Class, Operand, Types, Variable};
+use crate::limits::FIELDS_MAX;
+
+/// What names and calls stand for in a kind of expression.
+pub(super) trait Scope: Sized + Clone {
+    /// What a name stands for, with its type.
+    fn name(checker: &mut Checker, path: &[String], place: Place) -> Result<(Self, Variable), Problem>;
+    /// What a call stands for, with its type. `None` where what is wrong is reported already.
+    fn call(checker: &mut Checker, call: &Call, place: Place) -> Option<(Self, Variable)>;
+}
+
+/// A name of an event's field: where, and the keys that lead there.
+type FieldName = (FieldRoot, Vec<CompactString>);
+
+/// What is known while the expressions of a project are checked.
+#[derive(Default)]
+pub(super) struct Checker {
+    pub(super) problems: Vec<Problem>,
+    pub(super) types: Types,
+    /// Traits by name. The type of one is unknown until its expression is checked.
+    pub(super) traits: BTreeMap<CompactString, (TraitId, Variable)>,
+    /// Audiences by name.
+    pub(super) audiences: BTreeMap<CompactString, AudienceId>,
+    /// Attributes that are declared or were met.
+    pub(super) attributes: BTreeMap<CompactString, Variable>,
+    /// Whether there are no attributes but those declared.
+    pub(super) attributes_are_closed: bool,
+    /// Identifier types.
+    pub(super) identifiers: BTreeSet<CompactString>,
+    fields: Vec<(FieldName, Variable)>,
+    field_ids: BTreeMap<FieldName, usize>,
+    /// Literals in quotes, each with its type.
+    quoted: Vec<(Variable, String, Place)>,
+}
+
+impl Checker {
+    /// One that knows nothing but the identifier types, and the problems that were found elsewhere.
+    pub(super) fn new(identifiers: BTreeSet<CompactString>, problems: Vec<Problem>) -> Self {
+        Checker { identifiers, problems, ..Checker::default() }
+    }
+
+    pub(super) fn report(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// Takes what was found, or reports what is wrong.
+    pub(super) fn settle<T>(&mut self, result: Result<T, Problem>) -> Option<T> {
+        result.map_err(|problem| self.report(problem)).ok()
+    }
+
+    /// The field of events at a path, and its type.
+    pub(super) fn field(
+        &mut self,
+        root: FieldRoot,
+        path: &[String],
+        place: Place,
+    ) -> Result<(FieldId, Variable), Problem> {
+        let name = (root, path.iter().map(CompactString::from).collect::<Vec<_>>());
+        let index = match self.field_ids.get(&name) {
+            Some(index) => *index,
+            None if self.fields.len() >= FIELDS_MAX => {
+                let message = format!("the project reads more than {FIELDS_MAX} different fields of events");
+                return Err(Problem::at(place, message).here("this is one too many"));
+            }
+            None => {
+                let index = self.fields.len();
+                self.field_ids.insert(name.clone(), index);
+                let variable = self.types.unknown();
+                self.fields.push((name, variable));
+                index
+            }
+        };
+        Ok((FieldId::new(index), self.fields[index].1))
+    }
+
+    /// Reports what can be told only when every expression was seen.
+    pub(super) fn finish(&mut self) {
+        let problems = self.types.finish();
+        self.problems.extend(problems);
+        for (variable, text, place) in std::mem::take(&mut self.quoted) {
+            if self.types.resolved(variable) == Some(ValueType::Time)
+                && let Err(wrong) = parse_time(&text)
+            {
+                let problem = Problem::at(place, wrong).here("compared with a time");
+                self.report(problem.help("write '2026-01-31' or '2026-01-31T08:00:00Z'"));
+            }
+        }
+    }
+
+    /// The fields as they are defined, once all is known.
+    pub(super) fn fields(&mut self) -> Vec<Field> {
+        let fields = std::mem::take(&mut self.fields);
+        fields
+            .into_iter()
+            .map(|((root, path), variable)| Field { root, path, kind: self.types.resolved(variable) })
+            .collect()
+    }
+
+    fn known(&mut self, kind: ValueType, place: Place) -> Variable {
+        self.types.known(Class::Is(kind), place)
+    }
+
+    fn demand(&mut self, operand: Operand, expected: ValueType, role: &str) {
+        let result = self.types.demand(operand, expected, role);
+        self.settle(result);
+    }
+
+    /// Checks an expression that must be of a type.
+    pub(super) fn expect<T: Scope>(&mut self, node: &Node, expected: ValueType, role: &str) -> Typed<T> {
+        let typed = self.check(node);
+        self.demand((typed.variable, node.place), expected, role);
+        typed
+    }
+
+    /// Checks an expression. What is wrong in it is reported; its type is then unknown, so that nothing else is.
+    pub(super) fn check<T: Scope>(&mut self, node: &Node) -> Typed<T> {
+        let place = node.place;
+        let (variable, kind) = match &node.kind {
+            Kind::Text(text) => {
+                let variable = self.types.known(Class::Quoted, place);
+                self.quoted.push((variable, text.clone(), place));
+                (variable, TypedKind::Quoted(text.clone()))
+            }
+            Kind::Number(number) => literal(self.known(ValueType::Number, place), Value::Number(*number)),
+            Kind::Bool(truth) => literal(self.known(ValueType::Bool, place), Value::Bool(*truth)),
+            Kind::Null => (self.types.unknown(), TypedKind::Literal(None)),
+            Kind::Name(path) => {
+                let found = T::name(self, path, place);
+                let found = self.settle(found);
+                self.term(found)
+            }
+            Kind::Call(call) => {
+                let found = T::call(self, call, place);
+                self.term(found)
+            }
+            Kind::Negate(inner) => match &inner.kind {
+                Kind::Number(number) => {
+                    let negative = Number::new(-number.get()).unwrap_or(*number);
+                    literal(self.known(ValueType::Number, place), Value::Number(negative))
+                }
+                _ => {
+                    let inner = self.expect(inner, ValueType::Number, "an operand of `-`");
+                    let (variable, kind) = literal(self.known(ValueType::Number, place), Value::Number(0.into()));
+                    let zero = Box::new(Typed { variable, kind });
+                    (variable, TypedKind::Arithmetic(Arithmetic::Subtract, zero, Box::new(inner)))
+                }
+            },
+            Kind::Arithmetic(operation, a, b) => {
+                let role = format!("an operand of `{}`", sign(*operation));
+                let a = self.expect(a, ValueType::Number, &role);
+                let b = self.expect(b, ValueType::Number, &role);
+                let kind = TypedKind::Arithmetic(*operation, Box::new(a), Box::new(b));
+                (self.known(ValueType::Number, place), kind)
+            }
+            condition => (self.known(ValueType::Bool, place), self.condition(condition)),
+        };
+        Typed { variable, kind }
+    }
+
+    fn term<T>(&mut self, found: Option<(T, Variable)>) -> (Variable, TypedKind<T>) {
+        match found {
+            Some((term, variable)) => (variable, TypedKind::Term(term)),
+            None => (self.types.unknown(), TypedKind::Literal(None)),
+        }
+    }
+
+    /// Checks an expression of which the value is a boolean.
+    fn condition<T: Scope>(&mut self, kind: &Kind) -> TypedKind<T> {
+        match kind {
+            Kind::Not(inner) => TypedKind::Not(Box::new(self.expect(inner, ValueType::Bool, "an operand of `not`"))),
+            Kind::And(all) => TypedKind::And(self.operands(all, "an operand of `and`")),
+            Kind::Or(any) => TypedKind::Or(self.operands(any, "an operand of `or`")),
+            Kind::Compare(comparison, a, b) => self.compare(*comparison, a, b),
+            Kind::Between(of, low, high) => self.between(of, low, high),
+            Kind::In(of, list) => {
+                let checked = self.check(of);
+                let mut values = Vec::with_capacity(list.len());
+                for item in list {
+                    let value = self.check(item);
+                    match value.kind {
+                        TypedKind::Literal(None) if matches!(item.kind, Kind::Null) => {
+                            self.report(null_is_missing(item))
+                        }
+                        TypedKind::Literal(Some(_)) | TypedKind::Quoted(_) => {
+                            let result = self.types.unify((checked.variable, of.place), (value.variable, item.place));
+                            self.settle(result);
+                            values.push(value);
+                        }
+                        _ => {
+                            let problem = Problem::at(item.place, "the list of `in` must hold literals");
+                            self.report(problem.help("compare with `=` and `or` instead"));
+                        }
+                    }
+                }
+                TypedKind::In(Box::new(checked), values)
+            }
+            Kind::Like(of, pattern) => {
+                let of = self.expect(of, ValueType::Text, "what `like` looks at");
+                let Kind::Text(pattern) = &pattern.kind else {
+                    let problem = Problem::at(pattern.place, "expected a string literal as the pattern of `like`");
+                    self.report(problem.help("`%` stands for any text, `_` for any one character"));
+                    return TypedKind::Literal(None);
+                };
+                TypedKind::Like(Box::new(of), Pattern::new(pattern))
+            }
+            Kind::IsNull(inner) => TypedKind::IsMissing(Box::new(self.check(inner))),
+            // All others are not conditions, and handled by `check`.
+            _ => TypedKind::Literal(None),
+        }
+    }
+
+    fn operands<T: Scope>(&mut self, nodes: &[Node], role: &str) -> Vec<Typed<T>> {
+        nodes.iter().map(|node| self.expect(node, ValueType::Bool, role)).collect()
+    }
+
+    /// `of >= low and of <= high`.
+    fn between<T: Scope>(&mut self, of: &Node, low: &Node, high: &Node) -> TypedKind<T> {
+        let reported = self.problems.len();
+        let of_typed = self.check(of);
+        let operand = (of_typed.variable, of.place);
+        self.types.demand_order(operand);
+        let mut bounds = Vec::with_capacity(2);
+        for (comparison, bound) in [(Comparison::GreaterOrEqual, low), (Comparison::LessOrEqual, high)] {
+            if matches!(bound.kind, Kind::Null) {
+                self.report(null_is_missing(bound));
+            }
+            let bound_typed = self.check(bound);
+            let result = self.types.unify(operand, (bound_typed.variable, bound.place));
+            self.settle(result);
+            bounds.push((comparison, bound_typed));
+        }
+        // What is wrong is not copied, so that `between` in `between`, which is wrong, cannot grow exponentially.
+        if self.problems.len() > reported || self.types.resolved(of_typed.variable) == Some(ValueType::Bool) {
+            return TypedKind::Literal(None);
+        }
+        let both = bounds.into_iter().map(|(comparison, bound)| {
+            let variable = self.types.known(Class::Is(ValueType::Bool), of.place);
+            Typed { variable, kind: TypedKind::Compare(comparison, Box::new(of_typed.clone()), Box::new(bound)) }
+        });
+        TypedKind::And(both.collect())
+    }
+
+    fn compare<T: Scope>(&mut self, comparison: Comparison, a: &Node, b: &Node) -> TypedKind<T> {
+        for operand in [a, b] {
+            if matches!(operand.kind, Kind::Null) {
+                self.report(null_is_missing(operand));
+            }
+        }
+        let (a_typed, b_typed) = (self.check(a), self.check(b));
+        let (a, b) = ((a_typed.variable, a.place), (b_typed.variable, b.place));
+        let result = self.types.unify(a, b);
+        let fits = self.settle(result).is_some();
+        if fits && !matches!(comparison, Comparison::Equal | Comparison::NotEqual) {
+            self.types.demand_order(a);
+        }
+        TypedKind::Compare(comparison, Box::new(a_typed), Box::new(b_typed))
+    }
+}
+
+fn literal<T>(variable: Variable, value: Value) -> (Variable, TypedKind<T>) {
+    (variable, TypedKind::Literal(Some(value)))
+}
+
+fn null_is_missing(node: &Node) -> Problem {
+    Problem::at(node.place, "a comparison with `null` is never true").help("write `is null` or `is not null`")
+}
+
+fn sign(operation: Arithmetic) -> char {
+    match operation {
+        Arithmetic::Add => '+',
+        Arithmetic::Subtract => '-',
+        Arithmetic::Multiply => '*',
+        Arithmetic::Divide => '/',
+        Arithmetic::Remainder => '%',
+    }
+}

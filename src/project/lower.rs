@@ -1,0 +1,136 @@
+//! From typed expressions to the expressions and measures that the dataflow executes.
+//!
+//! Everything was checked before, so nothing can be wrong here. Measures are compared after this step: however two
+//! aggregates are spelt, the same aggregate is one measure.
+
+use dataflows::definitions::{EventTerm, Measure, MeasureId, PersonTerm, Shape};
+use dataflows::expression::Expression;
+use dataflows::model::{Value, ValueType};
+
+use super::time::parse_time;
+use super::typed::{Aggregate, Function, PersonName, Typed, TypedKind};
+use super::types::Types;
+use crate::limits::MEASURES_MAX;
+
+/// The measures of a project, as far as its expressions are lowered.
+pub(super) struct Lowering<'t> {
+    pub(super) types: &'t mut Types,
+    pub(super) measures: Vec<Measure>,
+    /// Whether there are more measures than are possible.
+    pub(super) is_full: bool,
+}
+
+impl Lowering<'_> {
+    /// The expression of a trait or an audience.
+    pub(super) fn person(&mut self, typed: Typed<PersonName>) -> Expression<PersonTerm> {
+        self.lower(typed, &mut |lowering, name, kind| match name {
+            PersonName::Aggregate(aggregate) => lowering.aggregate(*aggregate),
+            PersonName::Attribute(name) => PersonTerm::Attribute(name, kind),
+            PersonName::Term(term) => term,
+        })
+    }
+
+    fn event(&mut self, typed: Typed<EventTerm>) -> Expression<EventTerm> {
+        self.lower(typed, &mut |_, term, _| term)
+    }
+
+    fn aggregate(&mut self, aggregate: Aggregate) -> PersonTerm {
+        let Aggregate { function, event, condition, within } = aggregate;
+        let condition = condition.map(|condition| self.event(condition));
+        let (shape, term): (Shape, fn(MeasureId) -> PersonTerm) = match function {
+            Function::Count => (Shape::Count, PersonTerm::Count),
+            Function::Sum(of) => (Shape::Sum(self.event(of)), PersonTerm::Sum),
+            Function::Average(of) => (Shape::Sum(self.event(of)), PersonTerm::Average),
+            Function::Least(of) => (Shape::Least(self.event(of)), PersonTerm::Sample),
+            Function::Greatest(of) => (Shape::Greatest(self.event(of)), PersonTerm::Sample),
+            Function::Earliest(of) => (Shape::Earliest(self.event(of)), PersonTerm::Sample),
+            Function::Latest(of) => (Shape::Latest(self.event(of)), PersonTerm::Sample),
+            Function::Distinct(of) => (Shape::Distinct(self.event(of)), PersonTerm::Distinct),
+        };
+        let measure = Measure { event, condition, shape, within };
+        let index = self.measures.iter().position(|known| *known == measure).unwrap_or_else(|| {
+            if self.measures.len() >= MEASURES_MAX {
+                self.is_full = true;
+                return 0;
+            }
+            self.measures.push(measure);
+            self.measures.len() - 1
+        });
+        term(MeasureId::new(index))
+    }
+
+    fn lower<T, U>(
+        &mut self,
+        typed: Typed<T>,
+        term: &mut impl FnMut(&mut Self, T, Option<ValueType>) -> U,
+    ) -> Expression<U> {
+        let kind = self.types.resolved(typed.variable);
+        match typed.kind {
+            TypedKind::Quoted(text) => Expression::Literal(quoted(&text, kind)),
+            TypedKind::Literal(value) => Expression::Literal(value),
+            TypedKind::Term(name) => Expression::Term(term(self, name, kind)),
+            TypedKind::Not(inner) => Expression::Not(self.boxed(*inner, term)),
+            TypedKind::And(all) => Expression::And(flat(self.all(all, term), |one| match one {
+                Expression::And(inner) => Ok(inner),
+                other => Err(other),
+            })),
+            TypedKind::Or(any) => Expression::Or(flat(self.all(any, term), |one| match one {
+                Expression::Or(inner) => Ok(inner),
+                other => Err(other),
+            })),
+            TypedKind::Compare(comparison, a, b) => {
+                Expression::Compare(comparison, self.boxed(*a, term), self.boxed(*b, term))
+            }
+            TypedKind::Arithmetic(operation, a, b) => {
+                Expression::Arithmetic(operation, self.boxed(*a, term), self.boxed(*b, term))
+            }
+            TypedKind::In(inner, list) => {
+                let mut values: Vec<Value> = list
+                    .into_iter()
+                    .filter_map(|item| match item.kind {
+                        TypedKind::Quoted(text) => quoted(&text, self.types.resolved(item.variable)),
+                        TypedKind::Literal(value) => value,
+                        _ => None,
+                    })
+                    .collect();
+                values.sort();
+                values.dedup();
+                Expression::In(self.boxed(*inner, term), values)
+            }
+            TypedKind::Like(inner, pattern) => Expression::Like(self.boxed(*inner, term), pattern),
+            TypedKind::IsMissing(inner) => Expression::IsMissing(self.boxed(*inner, term)),
+        }
+    }
+
+    fn boxed<T, U>(
+        &mut self,
+        typed: Typed<T>,
+        term: &mut impl FnMut(&mut Self, T, Option<ValueType>) -> U,
+    ) -> Box<Expression<U>> {
+        Box::new(self.lower(typed, term))
+    }
+
+    fn all<T, U>(
+        &mut self,
+        typed: Vec<Typed<T>>,
+        term: &mut impl FnMut(&mut Self, T, Option<ValueType>) -> U,
+    ) -> Vec<Expression<U>> {
+        typed.into_iter().map(|one| self.lower(one, term)).collect()
+    }
+}
+
+/// Operands without those of the same operator among them: `a and (b and c)` is `a and b and c`.
+fn flat<U>(
+    operands: Vec<Expression<U>>,
+    open: impl Fn(Expression<U>) -> Result<Vec<Expression<U>>, Expression<U>>,
+) -> Vec<Expression<U>> {
+    operands.into_iter().flat_map(|operand| open(operand).unwrap_or_else(|closed| vec![closed])).collect()
+}
+
+/// The value of a literal in quotes.
+fn quoted(text: &str, kind: Option<ValueType>) -> Option<Value> {
+    match kind {
+        Some(ValueType::Time) => parse_time(text).ok().map(Value::Time),
+        _ => Some(Value::text(text)),
+    }
+}

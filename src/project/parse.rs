@@ -1,0 +1,425 @@
+//! From the text of an expression to its syntax tree, by way of `sqlparser`.
+//!
+//! SQL has far more than our expressions have. Whatever sqlparser takes and we do not is refused here, with its place.
+//! sqlparser counts places in lines and columns of the expression; we want bytes of the project file.
+
+use dataflows::expression::{Arithmetic, Comparison};
+use dataflows::model::Number;
+use sqlparser::ast::{
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArguments, Ident,
+    ObjectNamePart, Spanned, UnaryOperator, Value, ValueWithSpan,
+};
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Span, Token, Tokenizer};
+
+use super::problem::{Place, Problem};
+use super::syntax::{Call, Kind, Named, Node};
+use super::text::Text;
+use crate::limits::{EXPRESSION_BYTES_MAX, EXPRESSION_DEPTH_MAX};
+
+const SUPPORTED: &str = "an expression has names, literals, comparisons, `and`, `or`, `not`, `in`, `between`, `like`, \
+                         `is null`, `+ - * / %`, parentheses and functions such as `count`";
+
+/// Stack for one expression. A chain such as `a::b::b…` makes a tree that is as deep as the text is long, and sqlparser
+/// walks it (to find a place, and to free it) with a frame of some kilobytes per level.
+const STACK_BYTES: usize = EXPRESSION_BYTES_MAX * 8 * 1024;
+
+/// Parses an expression.
+pub(super) fn parse(text: &Text) -> Result<Node, Problem> {
+    if text.value.len() > EXPRESSION_BYTES_MAX {
+        let problem = Problem::at(text.place, format!("the expression has {} bytes", text.value.len()));
+        return Err(problem.help(format!("at most {EXPRESSION_BYTES_MAX} are possible: split it into traits")));
+    }
+    if text.value.trim().is_empty() {
+        return Err(Problem::at(text.place, "the expression is empty"));
+    }
+    stacker::grow(STACK_BYTES, || parse_checked(text))
+}
+
+/// The same for a text of which the length is checked.
+fn parse_checked(text: &Text) -> Result<Node, Problem> {
+    let places = Places::new(text);
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, &text.value)
+        .tokenize_with_location()
+        .map_err(|error| Problem::at(places.at(error.location), lower_first(&error.message)))?;
+    // sqlparser takes it for `=`, but there is one way to write that.
+    if let Some(token) = tokens.iter().find(|token| token.token == Token::DoubleEq) {
+        let problem = Problem::at(places.of(token.span), "expected `=`, found `==`");
+        return Err(problem.maybe_help(operator_hint("==")));
+    }
+    if nesting(tokens.iter().map(|token| &token.token)) > EXPRESSION_DEPTH_MAX {
+        return Err(too_deep(text.place));
+    }
+    // sqlparser needs a few levels of its own for one of ours; our own limit is checked again below.
+    let dialect = PostgreSqlDialect {};
+    let mut parser =
+        Parser::new(&dialect).with_recursion_limit(EXPRESSION_DEPTH_MAX * 3).with_tokens_with_locations(tokens);
+    let tree = parser.parse_expr().map_err(|error| places.problem(error))?;
+    let next = parser.peek_token();
+    if next.token != Token::EOF {
+        let message = format!("expected an operator or the end of the expression, found `{}`", next.token);
+        return Err(Problem::at(places.of(next.span), message).maybe_help(operator_hint(&next.token.to_string())));
+    }
+    Conversion { text, places }.node(tree, 0)
+}
+
+/// How deeply parentheses and brackets are nested.
+fn nesting<'t>(tokens: impl Iterator<Item = &'t Token>) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    for token in tokens {
+        match token {
+            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
+            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+fn too_deep(place: Place) -> Problem {
+    Problem::at(place, format!("the expression is nested more than {EXPRESSION_DEPTH_MAX} levels deep"))
+        .help("split it into traits")
+}
+
+fn unsupported(place: Place, what: &str) -> Problem {
+    Problem::at(place, format!("{what} is not supported in an expression")).help(SUPPORTED)
+}
+
+fn operator_hint(operator: &str) -> Option<&'static str> {
+    Some(match operator {
+        "==" | "=>" => "write `=` to compare",
+        "&&" => "write `and`",
+        "||" => "write `or`",
+        "!" => "write `not`, or `<>` for unequal",
+        _ => return None,
+    })
+}
+
+fn lower_first(message: &str) -> String {
+    let mut characters = message.chars();
+    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+/// From lines and columns of the expression to places in the file.
+struct Places<'t> {
+    text: &'t Text,
+    /// For each line the offsets of its characters, and of its end.
+    lines: Vec<Vec<usize>>,
+}
+
+impl<'t> Places<'t> {
+    fn new(text: &'t Text) -> Self {
+        let mut lines = vec![Vec::new()];
+        for (offset, character) in text.value.char_indices() {
+            if let Some(line) = lines.last_mut() {
+                line.push(offset);
+            }
+            if character == '\n' {
+                lines.push(Vec::new());
+            }
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push(text.value.len());
+        }
+        Places { text, lines }
+    }
+
+    fn offset(&self, location: Location) -> Option<usize> {
+        let index = |number: u64| usize::try_from(number).ok()?.checked_sub(1);
+        let line = self.lines.get(index(location.line)?)?;
+        line.get(index(location.column)?).or(line.last()).copied()
+    }
+
+    /// The place of a span; all of the expression where sqlparser does not say.
+    fn of(&self, span: Span) -> Place {
+        match (self.offset(span.start), self.offset(span.end)) {
+            (Some(start), Some(end)) => self.text.place_of(start, end.max(start)),
+            _ => self.text.place,
+        }
+    }
+
+    /// The same for a call, whose closing parenthesis sqlparser leaves out.
+    fn of_call(&self, span: Span) -> Place {
+        match (self.offset(span.start), self.offset(span.end)) {
+            (Some(start), Some(end)) if start <= end => {
+                let rest = self.text.value.get(end..).unwrap_or("");
+                let closing = rest.find(|c: char| !c.is_whitespace()).filter(|at| rest[*at..].starts_with(')'));
+                self.text.place_of(start, closing.map_or(end, |at| end + at + 1))
+            }
+            _ => self.text.place,
+        }
+    }
+
+    fn at(&self, location: Location) -> Place {
+        self.of(Span { start: location, end: location })
+    }
+
+    /// The problem that an error of sqlparser is. It gives the location only as a part of its message.
+    fn problem(&self, error: ParserError) -> Problem {
+        let message = match error {
+            ParserError::RecursionLimitExceeded => return too_deep(self.text.place),
+            ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+        };
+        let (message, location) = match message.rsplit_once(" at Line: ") {
+            Some((message, location)) => (message, location),
+            None => (message.as_str(), ""),
+        };
+        let mut numbers = location.split(", Column: ").map(|number| number.trim().parse::<u64>());
+        let place = match (numbers.next(), numbers.next()) {
+            (Some(Ok(line)), Some(Ok(column))) => self.at(Location { line, column }),
+            // Without a location it is the end that came too early.
+            _ => self.text.place_of(self.text.value.len(), self.text.value.len()),
+        };
+        let message = lower_first(message);
+        let parts = message.strip_prefix("expected: ").and_then(|message| message.split_once(", found: "));
+        let Some((expected, found)) = parts else { return Problem::at(place, message) };
+        // A sign is quoted, a description such as "an expression" is not.
+        let is_sign = !expected.contains(|c: char| c.is_alphanumeric());
+        let expected = if is_sign { format!("`{expected}`") } else { expected.to_string() };
+        match found {
+            "EOF" => Problem::at(place, format!("expected {expected}, found the end of the expression")),
+            _ => Problem::at(place, format!("expected {expected}, found `{found}`")).maybe_help(operator_hint(found)),
+        }
+    }
+}
+
+struct Conversion<'t> {
+    text: &'t Text,
+    places: Places<'t>,
+}
+
+impl Conversion<'_> {
+    fn node(&self, tree: Expr, depth: usize) -> Result<Node, Problem> {
+        if depth > EXPRESSION_DEPTH_MAX {
+            return Err(too_deep(self.text.place));
+        }
+        let below = |tree: Box<Expr>| self.node(*tree, depth + 1);
+        let boxed = |tree: Box<Expr>| below(tree).map(Box::new);
+        match tree {
+            Expr::Nested(inner) => below(inner),
+            Expr::Value(value) => self.literal(value),
+            Expr::Identifier(name) => self.name(vec![name]),
+            Expr::CompoundIdentifier(path) => self.name(path),
+            Expr::Function(function) => self.call(function, depth),
+            Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
+                let inner = boxed(expr)?;
+                Ok(Node { place: inner.place, kind: Kind::Not(inner) })
+            }
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
+                let inner = boxed(expr)?;
+                Ok(Node { place: inner.place, kind: Kind::Negate(inner) })
+            }
+            Expr::BinaryOp { left, op, right } => self.binary(*left, op, *right, depth),
+            Expr::InList { expr, list, negated } => {
+                let of = boxed(expr)?;
+                let list = list.into_iter().map(|item| self.node(item, depth + 1)).collect::<Result<Vec<_>, _>>()?;
+                let place = list.iter().fold(of.place, |place, item| place.to(item.place));
+                Ok(negate(negated, Node { place, kind: Kind::In(of, list) }))
+            }
+            Expr::Between { expr, negated, low, high } => {
+                let (of, low, high) = (boxed(expr)?, boxed(low)?, boxed(high)?);
+                let place = of.place.to(high.place);
+                Ok(negate(negated, Node { place, kind: Kind::Between(of, low, high) }))
+            }
+            Expr::Like { negated, any: false, expr, pattern, escape_char: None } => {
+                let (of, pattern) = (boxed(expr)?, boxed(pattern)?);
+                let place = of.place.to(pattern.place);
+                Ok(negate(negated, Node { place, kind: Kind::Like(of, pattern) }))
+            }
+            Expr::IsNull(inner) => {
+                let inner = boxed(inner)?;
+                Ok(Node { place: inner.place, kind: Kind::IsNull(inner) })
+            }
+            Expr::IsNotNull(inner) => {
+                let inner = boxed(inner)?;
+                Ok(negate(true, Node { place: inner.place, kind: Kind::IsNull(inner) }))
+            }
+            other => Err(self.refuse(&other)),
+        }
+    }
+
+    fn refuse(&self, tree: &Expr) -> Problem {
+        let place = self.places.of(tree.span());
+        match tree {
+            Expr::ILike { .. } => unsupported(place, "`ilike`").help("only `like` is supported, which heeds case"),
+            Expr::Cast { .. } | Expr::Convert { .. } => {
+                unsupported(place, "a cast").help("types follow from use; an attribute's can be set in [attributes]")
+            }
+            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => unsupported(place, "a subquery"),
+            Expr::Case { .. } => unsupported(place, "`case`"),
+            Expr::Interval(_) => unsupported(place, "an `interval`").help("write a duration as a string: '30 days'"),
+            Expr::TypedString(_) => unsupported(place, "a typed literal").help("write a time as a plain string"),
+            Expr::IsTrue(_) | Expr::IsFalse(_) | Expr::IsNotTrue(_) | Expr::IsNotFalse(_) => {
+                unsupported(place, "`is true` or `is false`").help("write the condition itself, or `not` before it")
+            }
+            Expr::IsDistinctFrom(..) | Expr::IsNotDistinctFrom(..) => unsupported(place, "`is distinct from`"),
+            Expr::Array(_) | Expr::CompoundFieldAccess { .. } => unsupported(place, "an array"),
+            Expr::Tuple(_) => unsupported(place, "a list of values outside of `in`"),
+            Expr::Like { .. } => unsupported(place, "`like` with `any` or `escape`").help("`\\` escapes `%` and `_`"),
+            Expr::SimilarTo { .. } | Expr::RLike { .. } => unsupported(place, "a regular expression"),
+            Expr::UnaryOp { op, .. } => {
+                unsupported(place, &format!("the operator `{op}`")).maybe_help(operator_hint(op.to_string().trim()))
+            }
+            Expr::Extract { .. }
+            | Expr::Ceil { .. }
+            | Expr::Floor { .. }
+            | Expr::Position { .. }
+            | Expr::Substring { .. }
+            | Expr::Trim { .. }
+            | Expr::Overlay { .. } => unsupported(place, "this function"),
+            _ => unsupported(place, "this"),
+        }
+    }
+
+    fn literal(&self, ValueWithSpan { value, span }: ValueWithSpan) -> Result<Node, Problem> {
+        let place = self.places.of(span);
+        let kind = match value {
+            Value::SingleQuotedString(text) => Kind::Text(text),
+            Value::Boolean(truth) => Kind::Bool(truth),
+            Value::Null => Kind::Null,
+            Value::Number(digits, false) => {
+                let number = digits.parse().ok().and_then(Number::new);
+                Kind::Number(number.ok_or_else(|| Problem::at(place, "the number is too large"))?)
+            }
+            Value::Placeholder(_) => return Err(unsupported(place, "a placeholder")),
+            _ => return Err(unsupported(place, "this kind of literal").help("write strings in single quotes")),
+        };
+        Ok(Node { place, kind })
+    }
+
+    fn name(&self, path: Vec<Ident>) -> Result<Node, Problem> {
+        let places = path.iter().map(|part| self.places.of(part.span));
+        let place = places.reduce(Place::to).unwrap_or(self.text.place);
+        Ok(Node { place, kind: Kind::Name(path.into_iter().map(|part| part.value).collect()) })
+    }
+
+    fn binary(&self, left: Expr, op: BinaryOperator, right: Expr, depth: usize) -> Result<Node, Problem> {
+        enum Operation {
+            Comparison(Comparison),
+            Arithmetic(Arithmetic),
+        }
+        let operation = match op {
+            BinaryOperator::And | BinaryOperator::Or => return self.logic(left, op, right, depth),
+            BinaryOperator::Eq => Operation::Comparison(Comparison::Equal),
+            BinaryOperator::NotEq => Operation::Comparison(Comparison::NotEqual),
+            BinaryOperator::Lt => Operation::Comparison(Comparison::Less),
+            BinaryOperator::LtEq => Operation::Comparison(Comparison::LessOrEqual),
+            BinaryOperator::Gt => Operation::Comparison(Comparison::Greater),
+            BinaryOperator::GtEq => Operation::Comparison(Comparison::GreaterOrEqual),
+            BinaryOperator::Plus => Operation::Arithmetic(Arithmetic::Add),
+            BinaryOperator::Minus => Operation::Arithmetic(Arithmetic::Subtract),
+            BinaryOperator::Multiply => Operation::Arithmetic(Arithmetic::Multiply),
+            BinaryOperator::Divide => Operation::Arithmetic(Arithmetic::Divide),
+            BinaryOperator::Modulo => Operation::Arithmetic(Arithmetic::Remainder),
+            other => {
+                let right = self.node(right, depth + 1)?;
+                let left = self.node(left, depth + 1)?;
+                let operator = other.to_string();
+                let problem = unsupported(left.place.to(right.place), &format!("the operator `{operator}`"));
+                return Err(problem.maybe_help(operator_hint(&operator)));
+            }
+        };
+        let (left, right) = (Box::new(self.node(left, depth + 1)?), Box::new(self.node(right, depth + 1)?));
+        let place = left.place.to(right.place);
+        let kind = match operation {
+            Operation::Comparison(comparison) => Kind::Compare(comparison, left, right),
+            Operation::Arithmetic(arithmetic) => Kind::Arithmetic(arithmetic, left, right),
+        };
+        Ok(Node { place, kind })
+    }
+
+    /// `a and b and c` is one level of nesting, not two.
+    fn logic(&self, left: Expr, op: BinaryOperator, right: Expr, depth: usize) -> Result<Node, Problem> {
+        let mut operands = vec![right];
+        let mut rest = left;
+        loop {
+            match rest {
+                Expr::BinaryOp { left, op: inner, right } if inner == op => {
+                    operands.push(*right);
+                    rest = *left;
+                }
+                first => {
+                    operands.push(first);
+                    break;
+                }
+            }
+        }
+        let mut nodes = Vec::with_capacity(operands.len());
+        for operand in operands.into_iter().rev() {
+            nodes.push(self.node(operand, depth + 1)?);
+        }
+        let place = nodes.iter().map(|node| node.place).reduce(Place::to).unwrap_or(self.text.place);
+        let kind = if op == BinaryOperator::And { Kind::And(nodes) } else { Kind::Or(nodes) };
+        Ok(Node { place, kind })
+    }
+
+    fn call(&self, function: Function, depth: usize) -> Result<Node, Problem> {
+        let place = self.places.of_call(function.span());
+        let [ObjectNamePart::Identifier(ident)] = function.name.0.as_slice() else {
+            return Err(unsupported(place, "a function with a dot in its name"));
+        };
+        let (name, name_place) = (ident.value.to_lowercase(), self.places.of(ident.span));
+        let arguments = match function.args {
+            FunctionArguments::List(list) => list,
+            FunctionArguments::None => {
+                let problem = Problem::at(name_place, format!("`{name}` is a reserved word of SQL"));
+                return Err(problem.help(format!("write \"{}\" in double quotes where it is a name", ident.value)));
+            }
+            FunctionArguments::Subquery(_) => return Err(unsupported(place, "a subquery")),
+        };
+        if function.filter.is_some() {
+            return Err(unsupported(place, "`filter`").help("write `where => condition` as an argument"));
+        }
+        if function.over.is_some() {
+            return Err(unsupported(place, "`over`").help("write `within => '30 days'` as an argument"));
+        }
+        if arguments.duplicate_treatment.is_some() {
+            let help = "distinct('Event', properties.x) counts different values";
+            return Err(unsupported(place, "`distinct` or `all` before an argument").help(help));
+        }
+        let is_plain = arguments.clauses.is_empty()
+            && function.within_group.is_empty()
+            && function.null_treatment.is_none()
+            && matches!(function.parameters, FunctionArguments::None)
+            && !function.uses_odbc_syntax;
+        if !is_plain {
+            return Err(unsupported(place, "this kind of call"));
+        }
+        let (mut positional, mut named) = (Vec::new(), Vec::new());
+        for argument in arguments.args {
+            let argument_place = self.places.of(argument.span());
+            let (name, value) = match argument {
+                FunctionArg::Unnamed(value) => (None, value),
+                FunctionArg::Named { name, arg, operator: FunctionArgOperator::RightArrow } => (Some(name), arg),
+                FunctionArg::ExprNamed {
+                    name: Expr::Identifier(name),
+                    arg,
+                    operator: FunctionArgOperator::RightArrow,
+                } => (Some(name), arg),
+                FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => {
+                    return Err(
+                        unsupported(argument_place, "this way to name an argument").help("write `name => value`")
+                    );
+                }
+            };
+            let FunctionArgExpr::Expr(value) = value else {
+                return Err(unsupported(name_place, "`*`").help("name the event: count('Order Completed')"));
+            };
+            let value = self.node(value, depth + 1)?;
+            match name {
+                None => positional.push(value),
+                Some(name) => {
+                    let place = self.places.of(name.span);
+                    named.push(Named { name: name.value.to_lowercase(), place, value });
+                }
+            }
+        }
+        Ok(Node { place, kind: Kind::Call(Call { name, name_place, positional, named }) })
+    }
+}
+
+fn negate(negated: bool, node: Node) -> Node {
+    if negated { Node { place: node.place, kind: Kind::Not(Box::new(node)) } } else { node }
+}

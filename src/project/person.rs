@@ -1,0 +1,260 @@
+//! Names and functions in an expression over a person: traits, attributes, aggregates, audiences, consent.
+
+use compact_str::CompactString;
+use dataflows::definitions::{EventTerm, PersonTerm, Window};
+use dataflows::model::ValueType;
+
+use super::duration::parse_ms;
+use super::event::root_of;
+use super::infer::{Checker, Scope};
+use super::problem::{Place, Problem};
+use super::suggestion::{did_you_mean, listed, nearest};
+use super::syntax::{Call, Kind, Named, Node};
+use super::typed::{Aggregate, Function, PersonName, Typed};
+use super::types::{Class, Variable};
+
+const AGGREGATES: [&str; 8] = ["count", "sum", "avg", "min", "max", "first", "last", "distinct"];
+const LOOKUPS: [&str; 3] = ["audience", "consent", "has"];
+
+impl Scope for PersonName {
+    fn name(checker: &mut Checker, path: &[String], place: Place) -> Result<(Self, Variable), Problem> {
+        let name = CompactString::from(path.join("."));
+        if let Some((id, variable)) = checker.traits.get(&name).copied() {
+            return Ok((PersonName::Term(PersonTerm::Trait(id)), variable));
+        }
+        let variable = attribute(checker, &name, place)?;
+        Ok((PersonName::Attribute(name), variable))
+    }
+
+    fn call(checker: &mut Checker, call: &Call, place: Place) -> Option<(Self, Variable)> {
+        let term = match call.name.as_str() {
+            "audience" => audience(checker, call)?,
+            "consent" => consent(checker, call)?,
+            "has" => has(checker, call)?,
+            name if AGGREGATES.contains(&name) => return aggregate(checker, call, place),
+            name => {
+                let functions = AGGREGATES.into_iter().chain(LOOKUPS);
+                let help = did_you_mean(name, functions.clone())
+                    .unwrap_or_else(|| format!("there are {}", listed(&functions.collect::<Vec<_>>())));
+                checker.report(Problem::at(call.name_place, format!("unknown function `{name}`")).help(help));
+                return None;
+            }
+        };
+        Some((PersonName::Term(term), checker.types.known(Class::Is(ValueType::Bool), place)))
+    }
+}
+
+/// The type of an attribute, which must be declared, or may follow from use.
+pub(super) fn attribute(checker: &mut Checker, name: &CompactString, place: Place) -> Result<Variable, Problem> {
+    if let Some(variable) = checker.attributes.get(name) {
+        return Ok(*variable);
+    }
+    let unknown = Problem::at(place, format!("unknown name `{name}`"));
+    let (first, rest) = name.split_once('.').unwrap_or((name, ""));
+    if root_of(first).is_some() {
+        let help = match first {
+            "traits" if !rest.is_empty() => format!("an attribute of a person is written without `traits.`: `{rest}`"),
+            _ => "fields of events are the arguments of aggregates: last('Event', properties.NAME)".to_string(),
+        };
+        return Err(Problem::at(place, format!("`{name}` belongs to an event, not to a person")).help(help));
+    }
+    if name == "timestamp" {
+        let problem = Problem::at(place, "`timestamp` belongs to an event, not to a person");
+        return Err(problem.help("the time of the latest event: last('Event', timestamp)"));
+    }
+    if checker.audiences.contains_key(name) {
+        let problem = Problem::at(place, format!("`{name}` is an audience"));
+        return Err(problem.help(format!("write audience('{name}')")));
+    }
+    let near_trait = nearest(name, checker.traits.keys().map(|name| name.as_str()));
+    let near_audience = nearest(name, checker.audiences.keys().map(|name| name.as_str()));
+    let near_attribute = nearest(name, checker.attributes.keys().map(|name| name.as_str()));
+    let near_attribute = near_attribute.filter(|_| checker.attributes_are_closed);
+    let help = match (near_trait.or(near_attribute), near_audience) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, Some(near)) => format!("did you mean audience('{near}')?"),
+        (None, None) if checker.attributes_are_closed => {
+            format!("if it is an attribute, declare it: {name} = \"string\" in [attributes]")
+        }
+        (None, None) => {
+            // Without [attributes], a name that resembles nothing is an attribute with the type that it is used as.
+            let variable = checker.types.unknown();
+            checker.attributes.insert(name.clone(), variable);
+            return Ok(variable);
+        }
+    };
+    Err(unknown.help(help))
+}
+
+/// The one argument of a call, which has no names.
+fn only_argument<'c>(checker: &mut Checker, call: &'c Call, expected: &str) -> Option<&'c Node> {
+    refuse_named(checker, call, &[]);
+    match call.positional.as_slice() {
+        [argument] => Some(argument),
+        others => {
+            let place = others.get(1).map_or(call.name_place, |second| second.place);
+            let message = format!("`{}` takes one argument, not {}", call.name, others.len());
+            checker.report(Problem::at(place, message).help(format!("write {expected}")));
+            None
+        }
+    }
+}
+
+/// Reports named arguments other than those allowed, and those given twice.
+fn refuse_named(checker: &mut Checker, call: &Call, allowed: &[&str]) {
+    for (index, Named { name, place, .. }) in call.named.iter().enumerate() {
+        if !allowed.contains(&name.as_str()) {
+            let help = did_you_mean(name, allowed.iter().copied()).unwrap_or_else(|| match allowed {
+                [] => format!("`{}` takes no named arguments", call.name),
+                _ => format!("there are {}", listed(allowed)),
+            });
+            checker.report(Problem::at(*place, format!("`{}` has no argument `{name}`", call.name)).help(help));
+        } else if call.named[..index].iter().any(|earlier| earlier.name == *name) {
+            checker.report(Problem::at(*place, format!("`{name}` is given twice")));
+        }
+    }
+}
+
+fn string<'n>(checker: &mut Checker, node: &'n Node, what: &str, example: &str) -> Option<&'n str> {
+    match &node.kind {
+        Kind::Text(text) if !text.is_empty() => Some(text),
+        Kind::Name(path) => {
+            let problem = Problem::at(node.place, format!("expected {what} as a string in single quotes"));
+            checker.report(problem.help(format!("write '{}'", path.join("."))));
+            None
+        }
+        _ => {
+            let problem = Problem::at(node.place, format!("expected {what} as a string in single quotes"));
+            checker.report(problem.help(format!("write {example}")));
+            None
+        }
+    }
+}
+
+fn audience(checker: &mut Checker, call: &Call) -> Option<PersonTerm> {
+    let argument = only_argument(checker, call, "audience('NAME')")?;
+    let name = string(checker, argument, "the name of an audience", "audience('NAME')")?;
+    let Some(id) = checker.audiences.get(name).copied() else {
+        let hint = did_you_mean(name, checker.audiences.keys().map(|name| name.as_str()));
+        checker.report(Problem::at(argument.place, format!("unknown audience `{name}`")).maybe_help(hint));
+        return None;
+    };
+    Some(PersonTerm::Audience(id))
+}
+
+fn consent(checker: &mut Checker, call: &Call) -> Option<PersonTerm> {
+    let argument = only_argument(checker, call, "consent('PURPOSE')")?;
+    let purpose = string(checker, argument, "a purpose", "consent('marketing')")?;
+    Some(PersonTerm::Consent(purpose.into()))
+}
+
+fn has(checker: &mut Checker, call: &Call) -> Option<PersonTerm> {
+    let argument = only_argument(checker, call, "has(email)")?;
+    let name = match &argument.kind {
+        Kind::Name(path) => path.join("."),
+        Kind::Text(text) => text.clone(),
+        _ => {
+            let problem = Problem::at(argument.place, "expected an identifier type");
+            checker.report(problem.help("write has(email)"));
+            return None;
+        }
+    };
+    match checker.identifiers.get(name.as_str()) {
+        Some(kind) => Some(PersonTerm::Has(kind.clone())),
+        None => {
+            let problem = unknown_identifier(checker, &name, argument.place);
+            checker.report(problem);
+            None
+        }
+    }
+}
+
+/// The problem that there is no such identifier type.
+pub(super) fn unknown_identifier(checker: &Checker, name: &str, place: Place) -> Problem {
+    let help = did_you_mean(name, checker.identifiers.iter().map(|name| name.as_str()))
+        .unwrap_or_else(|| "types of your own are listed in `order` of [identity]".to_string());
+    Problem::at(place, format!("unknown identifier type `{name}`")).help(help)
+}
+
+fn aggregate(checker: &mut Checker, call: &Call, place: Place) -> Option<(PersonName, Variable)> {
+    const NAMED: [&str; 2] = ["within", "where"];
+    refuse_named(checker, call, &NAMED);
+    let named = |name: &str| call.named.iter().find(|argument| argument.name == name).map(|argument| &argument.value);
+    let within = named("within").and_then(|value| window(checker, value));
+    let role = "the condition in `where`";
+    let condition = named("where").map(|value| checker.expect(value, ValueType::Bool, role));
+    let is_count = call.name == "count";
+    let example = match is_count {
+        true => "count('Order Completed')".to_string(),
+        false => format!("{}('Order Completed', properties.NAME)", call.name),
+    };
+    let Some((event, rest)) = call.positional.split_first() else {
+        let problem = Problem::at(call.name_place, format!("`{}` needs the name of an event", call.name));
+        checker.report(problem.help(format!("write {example}")));
+        return None;
+    };
+    let event = string(checker, event, "the name of an event", &example).map(CompactString::from);
+    let argument: Option<Typed<EventTerm>> = match rest {
+        [] if is_count => None,
+        [argument] if !is_count => Some(match call.name.as_str() {
+            "sum" | "avg" => checker.expect(argument, ValueType::Number, &format!("what `{}` adds up", call.name)),
+            _ => checker.check(argument),
+        }),
+        [] => {
+            let message = format!("`{}` needs an expression over the event", call.name);
+            checker.report(Problem::at(place, message).help(format!("write {example}")));
+            return None;
+        }
+        [.., last] => {
+            let expected =
+                if is_count { "only the name of an event" } else { "the name of an event and one expression" };
+            let problem = Problem::at(last.place, format!("`{}` takes {expected}", call.name));
+            checker.report(problem.help(surplus_hint(last, is_count)));
+            return None;
+        }
+    };
+    let variable = match call.name.as_str() {
+        "min" | "max" | "first" | "last" => argument.as_ref().map(|argument| argument.variable),
+        _ => None,
+    };
+    let variable = variable.unwrap_or_else(|| checker.types.known(Class::Is(ValueType::Number), place));
+    let function = match (call.name.as_str(), argument) {
+        ("sum", Some(argument)) => Function::Sum(argument),
+        ("avg", Some(argument)) => Function::Average(argument),
+        ("min", Some(argument)) => Function::Least(argument),
+        ("max", Some(argument)) => Function::Greatest(argument),
+        ("first", Some(argument)) => Function::Earliest(argument),
+        ("last", Some(argument)) => Function::Latest(argument),
+        ("distinct", Some(argument)) => Function::Distinct(argument),
+        _ => Function::Count,
+    };
+    let aggregate = Aggregate { function, event: event?, condition, within };
+    Some((PersonName::Aggregate(Box::new(aggregate)), variable))
+}
+
+/// What was probably meant by an argument too many.
+fn surplus_hint(argument: &Node, is_count: bool) -> String {
+    if let Kind::Compare(_, left, _) = &argument.kind
+        && let Kind::Name(path) = &left.kind
+        && let [name] = path.as_slice()
+        && matches!(name.as_str(), "within" | "where")
+    {
+        return format!("named arguments are written `{name} => …`");
+    }
+    match (&argument.kind, is_count) {
+        (Kind::Text(_), _) => "a window is written `within => '30 days'`".into(),
+        (Kind::Name(_), true) => "to count different values: distinct('Event', properties.NAME)".into(),
+        _ => "a condition is written `where => …`, a window `within => '30 days'`".into(),
+    }
+}
+
+fn window(checker: &mut Checker, value: &Node) -> Option<Window> {
+    let text = string(checker, value, "a duration", "within => '30 days'")?;
+    match parse_ms(text) {
+        Ok(ms) => Some(Window::new(ms)),
+        Err(wrong) => {
+            checker.report(Problem::at(value.place, wrong.message).help(wrong.help));
+            None
+        }
+    }
+}

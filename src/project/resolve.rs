@@ -1,0 +1,127 @@
+//! From the project file as written to the [`Project`]: defaults filled in, every name and value checked.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use compact_str::CompactString;
+use dataflows::model::IdentifierKey;
+
+use super::csv;
+use super::define::Defining;
+use super::destinations;
+use super::identity;
+use super::names::{Alphabet, check_count, check_name, check_secret};
+use super::problem::Problem;
+use super::resolved::{Clock, Project, Secret, Source};
+use super::text::Text;
+use super::written::{Written, WrittenClock, WrittenSource};
+use crate::limits::SOURCES_MAX;
+
+/// Where the server listens unless told otherwise: not on the network, which takes a decision.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+/// The project and its warnings, or else what is wrong with it, which is added to `problems`.
+pub(super) fn resolve(
+    written: Written,
+    folder: &Path,
+    mut problems: Vec<Problem>,
+) -> Result<(Project, Vec<Problem>), Vec<Problem>> {
+    let mut warnings = Vec::new();
+    let name = match written.name {
+        Some(name) => {
+            check_name(&name, "a project", Alphabet::Dashed, &mut problems);
+            name.value
+        }
+        None => name_of_folder(folder),
+    };
+    let identifier_key = match &written.identity.key {
+        Some(key) => {
+            check_secret(key, "the key of identifiers", &mut problems);
+            IdentifierKey::from_secret(&key.value)
+        }
+        None => {
+            let warning =
+                Problem::nowhere("the key of identifiers is derived from the project's name, so it is no secret");
+            let help = "set `key` in [identity], such as \"${DELTAIC_IDENTITY_KEY}\"; changing it later takes a replay";
+            warnings.push(warning.help(help).into_warning());
+            IdentifierKey::from_secret(&name)
+        }
+    };
+    let listen = written.listen.and_then(|listen| listen_address(&listen, &mut problems)).unwrap_or(LISTEN);
+    let sources = sources(written.sources, &mut problems);
+    written.read_tokens.iter().for_each(|token| check_secret(token, "a token", &mut problems));
+    let read_tokens = written.read_tokens.into_iter().map(|token| Secret::new(token.value)).collect();
+    let clock = clock(written.clock, &mut problems);
+    let identity = identity::resolve(written.identity, &mut problems);
+    let csv = written.csv.and_then(|csv| csv::resolve(csv, &mut problems));
+
+    let mut defining = Defining::new(identity, written.attributes, written.traits, written.audiences, problems);
+    let (destinations, views) = destinations::resolve(written.destinations, &mut defining.checker);
+    let (definitions, attribute_types) = defining.finish(views)?;
+    let project = Project {
+        name,
+        folder: folder.to_path_buf(),
+        identifier_key,
+        definitions: Arc::new(definitions),
+        attribute_types,
+        listen,
+        sources,
+        read_tokens,
+        clock,
+        limits: written.limits,
+        destinations,
+        csv,
+    };
+    Ok((project, warnings))
+}
+
+fn name_of_folder(folder: &Path) -> String {
+    let named = |path: &Path| Some(path.file_name()?.to_string_lossy().into_owned());
+    // `.` and `..` have no name of their own.
+    named(folder).or_else(|| named(&folder.canonicalize().ok()?)).unwrap_or_else(|| "project".into())
+}
+
+fn listen_address(listen: &Text, problems: &mut Vec<Problem>) -> Option<SocketAddr> {
+    let address = listen.value.parse().ok();
+    if address.is_none() && !listen.is_broken {
+        let problem = Problem::at(listen.place, "expected an IP address and a port to listen on");
+        problems.push(problem.help("such as \"127.0.0.1:8080\", or \"0.0.0.0:8080\" for every network"));
+    }
+    address
+}
+
+fn sources(written: Vec<WrittenSource>, problems: &mut Vec<Problem>) -> Vec<Source> {
+    let place = written.first().map(|source| source.name.place);
+    check_count(written.len(), SOURCES_MAX, "sources", place, problems);
+    let mut sources: Vec<Source> = Vec::with_capacity(written.len());
+    for WrittenSource { name, write_key } in written {
+        check_name(&name, "a source", Alphabet::Dashed, problems);
+        let Some(key) = write_key else { continue };
+        check_secret(&key, "a write key", problems);
+        let secret = Secret::new(key.value);
+        if let Some(other) = sources.iter().find(|other| other.write_key == secret) {
+            let message = format!("sources `{}` and `{}` have the same write key", other.name, name.value);
+            problems.push(Problem::at(key.place, message).help("the write key tells which source an event comes from"));
+        }
+        sources.push(Source { name: CompactString::from(name.value), write_key: secret });
+    }
+    sources.sort_by(|a, b| a.name.cmp(&b.name));
+    sources
+}
+
+fn clock(written: WrittenClock, problems: &mut Vec<Problem>) -> Clock {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let WrittenClock { max_future, heartbeat, dedupe_window } = written;
+    if let Some((_, place)) = heartbeat.filter(|(heartbeat, _)| *heartbeat > MINUTE) {
+        let problem = Problem::at(place, "the heartbeat is longer than a minute");
+        problems.push(problem.help("windows end late by up to a heartbeat"));
+    }
+    let or = |written: Option<(Duration, _)>, default| written.map_or(default, |(duration, _)| duration);
+    Clock {
+        max_future: or(max_future, MINUTE),
+        heartbeat: or(heartbeat, Duration::from_millis(10)),
+        dedupe_window: or(dedupe_window, 24 * 60 * MINUTE),
+    }
+}

@@ -1,0 +1,237 @@
+//! Reads the tables of the project file, key by key, and collects every problem instead of stopping at the first.
+//!
+//! A plain serde type would stop at the first unknown key or wrong type; "all errors at once" needs a walk of our own
+//! over the spanned tree that the TOML parser gives.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::duration::parse_ms;
+use super::environment::Environment;
+use super::problem::{Place, Problem};
+use super::secrecy::leaves;
+use super::suggestion::{did_you_mean, listed};
+use super::text::Text;
+use crate::limits::LIST_MAX;
+
+/// What reading a file gathers, beside what it returns.
+pub(super) struct Reader<'a> {
+    pub(super) source: &'a str,
+    pub(super) environment: Environment<'a>,
+    pub(super) problems: Vec<Problem>,
+    /// Places to be masked where the file is shown.
+    pub(super) secrets: Vec<Place>,
+}
+
+impl Reader<'_> {
+    pub(super) fn report(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// The text that a value is, or a problem.
+    pub(super) fn text(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Text> {
+        match value.get_ref() {
+            DeValue::String(text) => {
+                Some(Text::new(self.source, value.span().into(), text, &mut self.environment, &mut self.problems))
+            }
+            other => self.mismatch("a string", other, value.span().into()),
+        }
+    }
+
+    /// The list of strings that a value is, or a problem.
+    pub(super) fn list(&mut self, value: &Spanned<DeValue<'_>>) -> Option<List> {
+        let place = value.span().into();
+        let DeValue::Array(array) = value.get_ref() else {
+            return self.mismatch("a list of strings", value.get_ref(), place);
+        };
+        if array.len() > LIST_MAX {
+            let problem = Problem::at(place, format!("the list has {} entries", array.len()));
+            self.report(problem.help(format!("at most {LIST_MAX} are possible")));
+            return None;
+        }
+        Some(List { items: array.iter().filter_map(|item| self.text(item)).collect() })
+    }
+
+    fn mismatch<T>(&mut self, expected: &str, found: &DeValue<'_>, place: Place) -> Option<T> {
+        self.report(Problem::at(place, format!("expected {expected}, found {}", kind(found))));
+        None
+    }
+}
+
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a section",
+    }
+}
+
+/// A list of strings.
+#[derive(Clone, Debug, Default)]
+pub(super) struct List {
+    pub(super) items: Vec<Text>,
+}
+
+/// One table of the file, and which keys of it were asked for.
+pub(super) struct Section<'t> {
+    /// How it is called in messages, such as `[sources.shop]`.
+    title: String,
+    /// Where it begins.
+    pub(super) place: Place,
+    /// Nothing where the file does not have it.
+    table: Option<&'t DeTable<'t>>,
+    known: Vec<&'static str>,
+}
+
+impl<'t> Section<'t> {
+    /// The whole file.
+    pub(super) fn root(table: &'t DeTable<'t>) -> Self {
+        Section { title: "the project file".into(), place: Place::default(), table: Some(table), known: Vec::new() }
+    }
+
+    /// The section that an entry is, or a problem.
+    pub(super) fn of_entry(
+        reader: &mut Reader<'_>,
+        title: String,
+        key: Place,
+        value: &'t Spanned<DeValue<'t>>,
+    ) -> Self {
+        let table = match value.get_ref() {
+            DeValue::Table(table) => Some(table),
+            other => reader.mismatch(&format!("a section {title}"), other, value.span().into()),
+        };
+        Section { title, place: key, table, known: Vec::new() }
+    }
+
+    /// Whether the file has it, as a table.
+    pub(super) fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
+    fn get(&mut self, key: &'static str) -> Option<(Place, &'t Spanned<DeValue<'t>>)> {
+        self.known.push(key);
+        let (name, value) = self.table?.get_key_value(key)?;
+        Some((name.span().into(), value))
+    }
+
+    /// The section under a key; an empty one where there is none.
+    pub(super) fn section(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Section<'t> {
+        let title = match self.title.strip_prefix('[').and_then(|title| title.strip_suffix(']')) {
+            Some(outer) => format!("[{outer}.{key}]"),
+            None => format!("[{key}]"),
+        };
+        match self.get(key) {
+            Some((place, value)) => Section::of_entry(reader, title, place, value),
+            None => Section { title, place: self.place, table: None, known: Vec::new() },
+        }
+    }
+
+    /// The string under a key.
+    pub(super) fn text(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Text> {
+        let (_, value) = self.get(key)?;
+        reader.text(value)
+    }
+
+    /// The same for a secret.
+    pub(super) fn secret(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Text> {
+        let (_, value) = self.get(key)?;
+        leaves(value, &mut reader.secrets);
+        reader.text(value)
+    }
+
+    /// The list of strings under a key.
+    pub(super) fn list(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<List> {
+        let (_, value) = self.get(key)?;
+        reader.list(value)
+    }
+
+    /// The same for secrets.
+    pub(super) fn secrets(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<List> {
+        let (_, value) = self.get(key)?;
+        leaves(value, &mut reader.secrets);
+        reader.list(value)
+    }
+
+    /// The duration under a key.
+    pub(super) fn duration(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<(Duration, Place)> {
+        let (_, value) = self.get(key)?;
+        if !value.get_ref().is_str() {
+            return reader.mismatch("a duration such as \"10 ms\"", value.get_ref(), value.span().into());
+        }
+        let text = reader.text(value).filter(|text| !text.is_broken)?;
+        match parse_ms(&text.value) {
+            Ok(ms) => Some((Duration::from_millis(ms), text.place)),
+            Err(wrong) => {
+                reader.report(Problem::at(text.place, wrong.message).help(wrong.help));
+                None
+            }
+        }
+    }
+
+    /// The integer under a key, which must be in a range.
+    pub(super) fn integer(
+        &mut self,
+        reader: &mut Reader<'_>,
+        key: &'static str,
+        range: RangeInclusive<u64>,
+    ) -> Option<(u64, Place)> {
+        let (_, value) = self.get(key)?;
+        let place = value.span().into();
+        let DeValue::Integer(written) = value.get_ref() else {
+            return reader.mismatch("an integer", value.get_ref(), place);
+        };
+        let digits = written.as_str();
+        let found = u64::from_str_radix(digits, written.radix()).ok().filter(|found| range.contains(found));
+        if found.is_none() {
+            let expected = format!("expected `{key}` from {} to {}", range.start(), range.end());
+            reader.report(Problem::at(place, expected));
+        }
+        found.map(|found| (found, place))
+    }
+
+    /// Every entry of a table whose keys are names, with the key.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Text, &'t Spanned<DeValue<'t>>)> + use<'t> {
+        let entries = self.table.into_iter().flat_map(DeTable::iter);
+        entries.map(|(key, value)| (Text::key(key.get_ref(), key.span().into()), value))
+    }
+
+    /// Every entry of a table of strings by name.
+    pub(super) fn texts(&self, reader: &mut Reader<'_>) -> Vec<(Text, Text)> {
+        self.entries().filter_map(|(name, value)| Some((name, reader.text(value)?))).collect()
+    }
+
+    /// Takes a key for known without reading it.
+    pub(super) fn expect(&mut self, key: &'static str) {
+        self.known.push(key);
+    }
+
+    /// Reports that a key is not there, unless it is, with a value that was reported.
+    pub(super) fn missing(&self, reader: &mut Reader<'_>, key: &str, meaning: &str) {
+        if self.table.is_some_and(|table| !table.contains_key(key)) {
+            let problem = Problem::at(self.place, format!("{} has no `{key}`", self.title));
+            reader.report(problem.help(format!("add `{key}`: {meaning}")));
+        }
+    }
+
+    /// Reports the keys that nobody asked for, where `elsewhere` may know a reason for one.
+    pub(super) fn finish(self, reader: &mut Reader<'_>, elsewhere: impl Fn(&str) -> Option<String>) {
+        for (key, value) in self.entries() {
+            if self.known.contains(&key.value.as_str()) {
+                continue;
+            }
+            // It may be a secret under a misspelt key.
+            leaves(value, &mut reader.secrets);
+            let hint = elsewhere(&key.value)
+                .or_else(|| did_you_mean(&key.value, self.known.iter().copied()))
+                .unwrap_or_else(|| format!("it may have {}", listed(&self.known)));
+            reader.report(Problem::at(key.place, format!("unknown key `{}` in {}", key.value, self.title)).help(hint));
+        }
+    }
+}

@@ -1,0 +1,728 @@
+//! Project files against what becomes of them: definitions, or the text of the problems.
+//!
+//! A snapshot has the file, a line `----`, and what became of it. `INSTA_UPDATE=always cargo test` writes them anew.
+
+use std::fmt::{Debug, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use dataflows::definitions::Definitions;
+use dataflows::model::{IdentifierKey, ValueType};
+use proptest::prelude::*;
+
+use super::{Colour, DestinationKind, Loaded, check as check_folder, load, load_text};
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "WRITE_KEY" => Some("hunter2-hunter2".into()),
+        "EMPTY" => Some(String::new()),
+        "CITY" => Some("Berlin".into()),
+        "EVIL" => Some("\"\nname = \"evil".into()),
+        _ => None,
+    }
+}
+
+fn loaded(source: &str) -> Result<Loaded, String> {
+    load_text(source, "deltaic.toml", Path::new("/projects/shop"), &environment)
+        .map_err(|problems| problems.render(Colour::Plain))
+}
+
+#[track_caller]
+fn definitions(source: &str) -> Definitions {
+    match loaded(source) {
+        Ok(loaded) => (*loaded.project.definitions).clone(),
+        Err(problems) => panic!("{source}\n{problems}"),
+    }
+}
+
+/// Everything that differs from the default, one line each.
+fn shown(definitions: &Definitions) -> String {
+    fn lines<T: Debug>(text: &mut String, title: &str, all: &[T]) {
+        for (index, one) in all.iter().enumerate() {
+            writeln!(text, "{title} {index}: {one:?}").expect("a string takes everything");
+        }
+    }
+    let mut text = String::new();
+    if definitions.identity != Definitions::default().identity {
+        lines(&mut text, "identity", &[&definitions.identity]);
+    }
+    lines(&mut text, "field", &definitions.fields);
+    lines(&mut text, "measure", &definitions.measures);
+    lines(&mut text, "trait", &definitions.traits);
+    lines(&mut text, "audience", &definitions.audiences);
+    lines(&mut text, "order", &[&definitions.order]);
+    lines(&mut text, "destination", &definitions.destinations);
+    text
+}
+
+/// Compares with the snapshot of this name.
+#[track_caller]
+fn check(name: &str, source: &str) {
+    let result = match loaded(source) {
+        Ok(loaded) => shown(&loaded.project.definitions),
+        Err(problems) => problems,
+    };
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!(name, format!("{source}\n----\n{result}"));
+    });
+}
+
+/// Checks one expression of a trait.
+#[track_caller]
+fn expression(name: &str, expressions: &[&str]) {
+    let mut source = String::from("[traits]\n");
+    for (index, expression) in expressions.iter().enumerate() {
+        writeln!(source, "t{index} = \"{expression}\"").expect("a string takes everything");
+    }
+    check(name, &source);
+}
+
+#[test]
+fn the_example_of_the_design() {
+    check(
+        "design",
+        r#"name = "shop"
+[traits]
+lifetime_value = "sum('Order Completed', properties.total)"
+orders_30d     = "count('Order Completed', within => '30 days')"
+[audiences.cart_abandoners]
+when = "count('Product Added', within => '1 hour') > 0 and count('Order Completed', within => '1 hour') = 0"
+[audiences.vip_in_berlin]
+when = "lifetime_value >= 500 and city = 'Berlin' and consent('marketing')"
+[destinations.crm]
+type = "webhook"
+url = "https://example.com/hooks"
+audiences = ["vip_in_berlin"]
+identifiers = ["email"]
+traits = ["lifetime_value", "city"]
+requires_consent = "marketing"
+"#,
+    );
+}
+
+#[test]
+fn every_aggregate() {
+    expression(
+        "aggregates",
+        &[
+            "count('A', where => properties.plan = 'pro' or traits.age > 18)",
+            "sum('A', properties.price * properties.quantity)",
+            "avg('A', properties.price * properties.quantity)",
+            "min('A', properties.at.noon)",
+            "max('A', context.ip)",
+            "first('A', timestamp)",
+            "last('A', name, within => '1 hour')",
+            "distinct('A', properties.sku) / 2",
+        ],
+    );
+}
+
+#[test]
+fn every_operator() {
+    expression(
+        "operators",
+        &[
+            "a = 1 and not (b <> 'x' or c) or d",
+            "e between -1 and 5 and e2 not between 1 and 2",
+            "f in ('b', 'a', 'b') and g not in (3, -1) and h in (true)",
+            "i like 'a%' and j not like '%b'",
+            "k is null or l is not null",
+            "-(m + 1 - 2 * 3 / 4 % 5)",
+            "address.city = 'x' and \\\"odd name\\\" < 5",
+            "audience_size > 1.5e3 and consent('marketing') and has(email) and has('phone')",
+        ],
+    );
+}
+
+#[test]
+fn a_quoted_literal_is_a_time_where_it_meets_a_time() {
+    check(
+        "times",
+        r#"[attributes]
+born = "time"
+[traits]
+seen = "last('A', timestamp)"
+seen_field = "last('A', properties.when)"
+[audiences.recent]
+when = "seen > '2024-01-01' and born < '2000-02-29T08:00:00+02:00' and seen_field = seen and seen_field <> '2024-01-01'"
+"#,
+    );
+}
+
+#[test]
+fn definitions_stand_in_the_order_of_their_references() {
+    check(
+        "order",
+        r#"[traits]
+a = "b + c"
+b = "c"
+c = "1"
+[audiences.x]
+when = "audience('y') and a > 1"
+[audiences.y]
+when = "b = 1"
+"#,
+    );
+}
+
+/// However an aggregate is spelt, it is one measure.
+#[test]
+fn spelling_does_not_matter() {
+    let of = |condition: &str| {
+        definitions(&format!("[traits]\nx = '''count('A')'''\n[audiences.a]\nwhen = '''{condition}'''"))
+    };
+    let same = [
+        "count('A', within => '1 hour', where => properties.x > 5 and properties.y) > 0",
+        "COUNT ( 'A' , where => ( ( properties.x > 5 ) AND properties.y ) , WITHIN => '60 minutes' )>0",
+        "count('A',\n  -- a comment\n where => properties.\"x\">5.0 and properties.y, within=>'3600s') > 0",
+    ];
+    for other in &same[1..] {
+        assert_eq!(of(same[0]), of(other), "{other}");
+    }
+    let shared = of(
+        "sum('A', properties.x) > 1 and avg('A', properties.x) > 2 and count('A') = 1 and sum('B', properties.x) > 1",
+    );
+    assert_eq!(shared.measures.len(), 3);
+    assert_eq!(of("x between 1 and 5 and (x > 1 and x < 2)"), of("x >= 1 and x <= 5 and x > 1 and x < 2"));
+}
+
+#[test]
+fn types_of_attributes_are_declared_or_follow_from_use() {
+    let project =
+        loaded("[audiences.a]\nwhen = \"city = 'x' and age > 5 and vip and other is null\"").expect("it is right");
+    let types: Vec<_> = project.project.attribute_types.into_iter().collect();
+    let expected = [("age", ValueType::Number), ("city", ValueType::Text), ("vip", ValueType::Bool)];
+    assert_eq!(types, expected.map(|(name, kind)| (name.into(), kind)));
+}
+
+#[test]
+fn what_sql_has_and_we_have_not() {
+    expression(
+        "unsupported",
+        &[
+            "(select 1)",
+            "cast(a as int) > 5",
+            "a::int > 5",
+            "case when a then 2 end",
+            "a || b",
+            "a == b",
+            "a ilike 'x'",
+            "interval '3 days'",
+            "user > 5",
+            "a[1]",
+            "a = E'x'",
+            "a is true",
+            "a ~ 'x'",
+            "lower(a) = 'x'",
+            "exists (select 1)",
+            "a in (select 1)",
+            "count(*)",
+            "count(distinct a)",
+            "count('A') filter (where a)",
+            "count('A') over ()",
+            "$1 = a",
+            "a like b",
+            "(a, b) = (1, 2)",
+            "date '2024-01-01' > a",
+            "trim(a)",
+        ],
+    );
+}
+
+#[test]
+fn syntax_errors() {
+    expression(
+        "syntax",
+        &[
+            "a > ",
+            "a > (5",
+            "a > 5 5",
+            "'a",
+            "a b",
+            "",
+            "1 +",
+            "a and",
+            ")",
+            "a > 1e999",
+            "a in ()",
+            "not",
+            "é > 'ü' 5",
+            "a ! b",
+        ],
+    );
+}
+
+#[test]
+fn misspelt_names() {
+    check(
+        "names",
+        r#"[traits]
+lifetime_value = "sum('Order', properties.total)"
+a = "lifetme_value"
+b = "cuont('A')"
+c = "count('A', witin => '3 days')"
+d = "count('A', within => '3 dayz')"
+e = "count('A', within => '3 months')"
+f = "count('A', where => propertis.x > 5)"
+g = "count('A', where => x > 5)"
+h = "has(emial)"
+i = "audience('vpi')"
+j = "vip"
+k = "vpi"
+l = "properties.x"
+m = "traits.city = 'x'"
+n = "timestamp"
+o = "count('A', where => count('B') > 1)"
+p = "count('A', where => properties)"
+q = "consent(marketing)"
+[audiences.vip]
+when = "lifetime_value > 5"
+"#,
+    );
+}
+
+#[test]
+fn declared_attributes_are_all_there_are() {
+    check(
+        "closed",
+        r#"[attributes]
+city = "string"
+address.zip = "string"
+age = "nubmer"
+vip = "string"
+[traits]
+a = "ctiy"
+b = "unheard"
+c = "address.zip = 5"
+vip = "1"
+"#,
+    );
+}
+
+#[test]
+fn calls_with_wrong_arguments() {
+    expression(
+        "calls",
+        &[
+            "count()",
+            "count(\\\"Order Completed\\\")",
+            "count(Order)",
+            "count('A', properties.x)",
+            "count('A', '3 days')",
+            "count('A', within = '3 days')",
+            "count('A', within => 3)",
+            "count('A', within => '3 days', within => '4 days')",
+            "count('A', within => '0 days')",
+            "count('A', within => '9999999 weeks')",
+            "count('A', within => 'soon')",
+            "count('A', within => '5')",
+            "sum('A')",
+            "sum('A', properties.x, properties.y)",
+            "audience('a', 'b')",
+            "consent()",
+            "has(5)",
+            "count('A', within := '3 days')",
+        ],
+    );
+}
+
+#[test]
+fn types_that_do_not_fit() {
+    check(
+        "types",
+        r#"[traits]
+lifetime_value = "sum('Order', properties.total)"
+a = "lifetime_value = 'high'"
+b = "last('Order', properties.total) = 'x'"
+c = "sum('A', properties.name) > 1"
+d = "count('A', where => properties.name = 'x')"
+e = "city = 'x' or city > 5"
+f = "1 + 'a'"
+g = "not 5"
+h = "true and 'x'"
+i = "true > false"
+j = "flag and (flag between true and false)"
+k = "a1 = null or a1 in (1, null)"
+l = "last('A', timestamp) > 'yesterday'"
+m = "last('A', timestamp) > '1969-12-31'"
+n = "last('A', timestamp) in ('2024-01-01', 'x')"
+o = "5 like '5'"
+p = "a2 in (1, 'x')"
+q = "count('A', where => properties.total)"
+[audiences.x]
+when = "lifetime_value"
+"#,
+    );
+}
+
+#[test]
+fn cycles() {
+    check(
+        "cycles",
+        r#"[traits]
+a = "b + 1"
+b = "c + 1"
+c = "a + 1"
+d = "d"
+e = "a"
+f = "count('A', where => properties.f = 1)"
+[audiences.x]
+when = "audience('y')"
+[audiences.y]
+when = "not audience('x') or f > 1"
+"#,
+    );
+}
+
+#[test]
+fn places_in_every_kind_of_string() {
+    check(
+        "places",
+        "[traits]\na = \"'\\u00e9\\\"' = 'x' and\\t1 > 'x'\"\nb = '1 > \"x\" 5'\nc = \"\"\"\n  1 = 1\n  and 'é' = 'é' and 1 > 'x'\n\"\"\"\nd = '''1 = 1\nand 1 > 'x' '''\ne = \"\"\"1 = 1 \\\n    and 1 > 'x'\"\"\"\nf = \"'${CITY}' = 5\"\n",
+    );
+}
+
+#[test]
+fn every_section_with_mistakes() {
+    check(
+        "sections",
+        r#"name = "My Shop"
+nmae = "x"
+[http]
+listen = "localhost:80"
+[sources.Shop]
+write_key = ""
+[sources.a]
+write_key = "${WRITE_KEY}"
+[sources.b]
+write_key = "${WRITE_KEY}"
+[sources.c]
+write_kye = "x"
+[access]
+read_tokens = ["a b", 5]
+[identity]
+order = ["user_id", "mail", "mail"]
+exclusive = ["email", "usr_id"]
+blocked_patterns = { emial = ["%@test.example"] }
+[audiences.x]
+whn = "true"
+[audiences.y]
+when = 5
+[destinations.one]
+type = "webhook"
+url = "ftp://example.com"
+path = "x"
+audiences = ["z", "x", "x"]
+identifiers = ["emial"]
+traits = ["a", "a"]
+timeout = "1 month"
+backoff_min = "5 min"
+backoff_max = "1 min"
+attempts_max = 0
+[destinations.two]
+type = "fle"
+[destinations.three]
+type = "file"
+url = "x"
+audiences = ["y"]
+identifiers = ["email"]
+[destinations.four]
+audiences = "y"
+[clock]
+heartbeat = 5
+max_future = "5 mins ago"
+[limits]
+page_mx = 5
+page_max = 0
+event_bytes_max = 2000
+request_bytes_max = 1000
+[replay.csv]
+delimiter = ";;"
+columns = ["time", "user", "amount"]
+timestamp = { column = "tme", format = "unix" }
+[replay.csv.properties]
+total = "amuont"
+[traits]
+Total = "1"
+broken = 5
+env = "${NOPE} > 1"
+"#,
+    );
+}
+
+#[test]
+fn toml_that_is_none() {
+    check("toml", "name = \"shop\n[traits]\na = \"count('A')\nb = [1,\n");
+}
+
+#[test]
+fn a_full_project() {
+    let source = r#"
+name = "shop"
+[http]
+listen = "0.0.0.0:9000"
+[sources.web-site]
+write_key = "${WRITE_KEY}"
+[sources.app]
+write_key = "${EMPTY:-app-key}"
+[access]
+read_token = "${NOPE:-reader}"
+read_tokens = ["other"]
+[identity]
+key = "secret"
+order = ["user_id", "email", "loyalty_card"]
+exclusive = ["user_id", "loyalty_card"]
+blocked = ["test", "null"]
+blocked_patterns = { email = ["%@test.example"] }
+[attributes]
+city = "${NOPE:-string}"
+[audiences.a]
+description = "all of a city"
+when = "city = '${CITY}' and has(phone) and has(loyalty_card)"
+[destinations.hook]
+type = "webhook"
+url = "https://example.com"
+secret = "s"
+audiences = ["a"]
+identifiers = ["email"]
+traits = ["city"]
+timeout = "2 s"
+backoff_min = "1 min"
+[destinations.disk]
+type = "file"
+path = "out.jsonl"
+audiences = ["a"]
+identifiers = ["email", "phone"]
+[clock]
+max_future = "2 min"
+heartbeat = "20 ms"
+dedupe_window = "1 week"
+[limits]
+page_max = 50
+[replay.csv]
+delimiter = "\t"
+columns = ["at", "card"]
+event = "Order Completed"
+timestamp = { column = "at", format = "%Y-%m-%d" }
+identifiers = { loyalty_card = "card" }
+"#;
+    let Loaded { project, warnings } = loaded(source).expect("it is right");
+    assert!(warnings.is_empty());
+    assert_eq!(project.name, "shop");
+    assert_eq!(project.listen.to_string(), "0.0.0.0:9000");
+    let sources: Vec<_> =
+        project.sources.iter().map(|source| (source.name.as_str(), source.write_key.expose())).collect();
+    assert_eq!(sources, [("app", "app-key"), ("web-site", "hunter2-hunter2")]);
+    let tokens: Vec<_> = project.read_tokens.iter().map(|token| token.expose()).collect();
+    assert_eq!(tokens, ["reader", "other"]);
+    assert_eq!(project.identifier_key, IdentifierKey::from_secret("secret"));
+    assert_eq!(project.definitions.identity.exclusive, ["user_id", "loyalty_card"]);
+    assert_eq!(project.definitions.identity.blocked.len(), 12, "ten by default, one value and one pattern");
+    assert_eq!(project.clock.dedupe_window, Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(project.limits.page_max, 50);
+    let names: Vec<_> = project.destinations.iter().map(|destination| destination.name.as_str()).collect();
+    assert_eq!(names, ["disk", "hook"]);
+    let views: Vec<_> = project.definitions.destinations.iter().map(|view| view.name.as_str()).collect();
+    assert_eq!(names, views);
+    let DestinationKind::Webhook(hook) = &project.destinations[1].kind else { panic!("it is a webhook") };
+    assert_eq!((hook.backoff_min, hook.backoff_max), (Duration::from_secs(60), Duration::from_secs(60)));
+    let csv = project.csv.expect("there is a mapping");
+    assert_eq!((csv.delimiter, csv.timestamp.1.as_str()), ('\t', "%Y-%m-%d"));
+}
+
+#[test]
+fn an_empty_file_is_a_project_with_a_warning() {
+    let Loaded { project, warnings } = loaded("").expect("it is right");
+    assert_eq!(project.name, "shop");
+    assert_eq!(project.identifier_key, IdentifierKey::from_secret("shop"));
+    assert_eq!(warnings.len(), 1);
+    insta::assert_snapshot!(warnings.render(Colour::Plain), @r#"
+    ⚠ the key of identifiers is derived from the project's name, so it is no secret
+    help: set `key` in [identity], such as "${DELTAIC_IDENTITY_KEY}"; changing it later takes a replay
+    "#);
+}
+
+#[test]
+fn a_folder_is_loaded_and_checked() {
+    let folder = tempfile::tempdir().expect("there is a disk");
+    let missing = load(folder.path(), &environment).expect_err("there is no file").render(Colour::Plain);
+    assert!(missing.contains("a project is a folder with a file `deltaic.toml` in it"), "{missing}");
+    let write = |text: &str| std::fs::write(folder.path().join("deltaic.toml"), text).expect("there is a disk");
+    write("name = \"shop\"\nidentity.key = \"k\"\n[traits]\na = \"count('A') + sum('A', properties.x)\"");
+    let summary = check_folder(folder.path(), &environment, Colour::Plain);
+    assert_eq!(summary.as_deref(), Ok("shop: 1 trait, 0 audiences, 2 measures, 0 destinations: no errors\n"));
+    write("traits.a = \"cuont('A')\"");
+    let errors = check_folder(folder.path(), &environment, Colour::Plain).expect_err("it is misspelt");
+    assert!(errors.contains("did you mean `count`?") && errors.contains("deltaic.toml: 1 error"), "{errors}");
+    write(&"#\n".repeat(1_000_000));
+    assert!(check_folder(folder.path(), &environment, Colour::Plain).is_err());
+}
+
+/// Wherever a secret stands and whatever else is wrong around it, it is not printed.
+#[test]
+fn secrets_are_not_printed() {
+    let around = [
+        "[sources.a]\nwrite_key = \"SECRET with a space\"",
+        "[sources.a]\nwrite_kye = \"SECRET\"",
+        "[sources.a]\nwrite_key = [\"SECRET\"]",
+        "[sources.a]\nwrite_key = \"SECRET",
+        "[sources.a]\nwrite_key = SECRET",
+        "[sources]\na = { write_key = \"SECRET\", x = 1 }",
+        "sources.a.write_key = \"SECRET\"\nsources.b = 5\nx = 1",
+        "sources.a.write_key = 'SECRET",
+        "[access]\nread_tokens = [\n  \"SECRET 1\",\n  \"SECRET=\" \"SECRET\",\n]",
+        "[access]\nread_tokens = [\n  \"SECRET 1\",\n  5]",
+        "[access]\nread_tokens = \"SECRET\"",
+        "[destinations.a]\ntype = \"webhok\"\nsecret = \"SECRET\"\nsecrt = \"SECRET\"",
+        "[destinations.a]\ntype = \"webhook\"\nurl = \"ftp://me:SECRET@host\"",
+        "[destinations.a]\ntype = \"file\"\nsecret = \"SECRET\"",
+        "[identity]\nkey = \"\"\"\nSECRET 1\nSECRET\"\"\"",
+        "[identity]\nkey = 5\norder = [\"SECRET\" \"x\"]",
+    ];
+    for source in around {
+        let text = loaded(source).expect_err(source);
+        assert!(!text.contains("SECRET"), "{source}\n{text}");
+    }
+    // What comes from the environment neither.
+    for source in [
+        "http.listen = \"${WRITE_KEY}\"",
+        "traits.a = \"${WRITE_KEY}\"\ntraits.b = \"5 5\"",
+        "attributes.a = \"${WRITE_KEY}\"",
+        "clock.heartbeat = \"5 ${WRITE_KEY}\"",
+        "name = \"A${WRITE_KEY}\"",
+        "destinations.a = { type = \"${WRITE_KEY}\", audiences = [\"${WRITE_KEY}\"], identifiers = [\"${WRITE_KEY}\"] }",
+    ] {
+        let text = loaded(source).expect_err(source);
+        assert!(!text.contains("hunter2"), "{source}\n{text}");
+    }
+}
+
+#[test]
+fn a_variable_cannot_bring_in_toml() {
+    let project = loaded("[audiences.a]\nwhen = \"city <> '${EVIL}'\"").expect("it is right");
+    assert_eq!(project.project.name, "shop");
+}
+
+/// Texts that are made to exhaust the stack or the time.
+#[test]
+fn hostile_expressions_are_errors() {
+    let nested_between = (0..40).fold("x".to_string(), |inner, _| format!("({inner} between 1 and 2)"));
+    let hostile = [
+        "(".repeat(4_000),
+        format!("{}1{}", "(".repeat(2_000), ")".repeat(2_000)),
+        "(".repeat(10_000),
+        "not ".repeat(1_000),
+        "-".repeat(4_000),
+        "- ".repeat(2_000),
+        "1+".repeat(2_047) + "1",
+        "a||".repeat(1_000) + "1",
+        "a=".repeat(2_000) + "1",
+        "[".repeat(4_000),
+        "a[".repeat(2_000),
+        "a!".to_string() + &" !".repeat(2_000),
+        "a".to_string() + &"[1]".repeat(1_300),
+        "a".to_string() + &" ilike a".repeat(500),
+        "a".to_string() + &" is true".repeat(500),
+        "a".to_string() + &"::a".repeat(1_300),
+        "$$a".repeat(1_300),
+        "a.".repeat(2_000),
+        "f(".repeat(2_000),
+        "case when ".repeat(400),
+        "a in (".repeat(600),
+        "cast(".repeat(800),
+        "{".repeat(4_000),
+        "'".repeat(3_999),
+        nested_between,
+        "(a,".repeat(1_000),
+        "array[".repeat(600),
+        "a between ".repeat(400),
+        "x is null ".repeat(400),
+        format!("x {}", "is null ".repeat(500)),
+        format!("x {}", "::int".repeat(800)),
+        format!("x {}", "like 'a' ".repeat(400)),
+        format!("x {}", "collate a ".repeat(400)),
+    ];
+    for text in hostile {
+        let source = format!("[traits]\na = '''{text} '''");
+        assert!(loaded(&source).is_err(), "{text}");
+    }
+    // Long and flat is fine.
+    let flat = format!("[audiences.a]\nwhen = \"{} x = 1\"", "x = 1 or ".repeat(400));
+    assert!(loaded(&flat).is_ok());
+}
+
+#[test]
+fn counts_have_limits() {
+    let many = |header: &str, line: &dyn Fn(usize) -> String, count: usize| {
+        let lines: Vec<String> = (0..count).map(line).collect();
+        format!("{header}\n{}", lines.join("\n"))
+    };
+    let traits = many("[traits]", &|n| format!("t{n} = \"1\""), 1_001);
+    assert!(loaded(&traits).expect_err("too many").contains("the project has 1001 traits"));
+    let fields = many(
+        "[traits]",
+        &|n| {
+            let reads: Vec<String> = (0..3).map(|f| format!("count('A', where => properties.f{n}_{f})")).collect();
+            format!("t{n} = \"{}\"", reads.join(" + "))
+        },
+        400,
+    );
+    assert!(loaded(&fields).expect_err("too many").contains("more than 1000 different fields"));
+    let measures = many(
+        "[traits]",
+        &|n| {
+            let reads: Vec<String> = (0..50).map(|m| format!("count('A {n} {m}')")).collect();
+            format!(
+                "t{n} = \"{}\"",
+                reads.chunks(5).map(|sum| format!("({})", sum.join(" + "))).collect::<Vec<_>>().join(" + ")
+            )
+        },
+        100,
+    );
+    assert!(loaded(&measures).expect_err("too many").contains("more than 4000 different aggregates"));
+    // More errors than anyone reads.
+    let errors = many("[traits]", &|n| format!("t{n} = \"5 5\""), 150);
+    assert!(loaded(&errors).expect_err("wrong").ends_with("… and 50 more\n"));
+}
+
+/// A file in which much can go wrong when a few characters change.
+const SEED: &str = r#"name = "shop"
+[traits]
+a = "sum('A', properties.x, within => '3 days', where => name like 'a%') / 2"
+b = """
+  a between 1 and 2 and \
+  c in ('x', 'é')"""
+[audiences.v]
+when = 'b and consent(''m'') or has(email) and d is not null'
+[destinations.o]
+type = "webhook"
+url = "https://${NOPE:-x}/"
+audiences = ["v"]
+identifiers = ["email"]
+"#;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn arbitrary_expressions_never_panic(text in "([a-c.']|'A'|count\\(|sum\\(|[(), ]|=>|within|where| and | or | not | in | is null| between |like|[0-9]|[+*/%<>=-]|properties\\.x|timestamp|'2024-01-01'|\\PC){0,40}") {
+        let _ = loaded(&format!("traits.a = {}", toml::Value::String(text.clone())));
+        let _ = loaded(&format!("traits.a = '''{text}'''\naudiences.b.when = '''{text}'''"));
+    }
+
+    #[test]
+    fn arbitrary_files_never_panic(text in "(\\PC|[\\[\\]=\"'.{},\n\r\t\\\\$]|name|traits|sources|write_key|\"\"\"|'''){0,60}") {
+        let _ = loaded(&text);
+    }
+
+    #[test]
+    fn damaged_files_never_panic(edits in proptest::collection::vec((any::<prop::sample::Index>(), 0..4usize, "\\PC|[\n\r\"'(\\[$]"), 1..4)) {
+        let mut characters: Vec<char> = SEED.chars().collect();
+        for (at, removed, inserted) in edits {
+            let at = at.index(characters.len());
+            let end = (at + removed).min(characters.len());
+            characters.splice(at..end, inserted.chars());
+        }
+        let _ = loaded(&characters.into_iter().collect::<String>());
+    }
+}

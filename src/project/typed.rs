@@ -1,0 +1,64 @@
+//! Expressions of which the names are resolved and the types have variables: between syntax tree and definitions.
+
+use compact_str::CompactString;
+use dataflows::definitions::{EventTerm, PersonTerm, Window};
+use dataflows::expression::{Arithmetic, Comparison, Pattern};
+use dataflows::model::Value;
+
+use super::types::Variable;
+
+/// An expression over terms `T`.
+#[derive(Clone, Debug)]
+pub(super) struct Typed<T> {
+    pub(super) variable: Variable,
+    pub(super) kind: TypedKind<T>,
+}
+
+/// The kinds of expressions.
+#[derive(Clone, Debug)]
+pub(super) enum TypedKind<T> {
+    /// A literal in quotes, which is a time where its type turns out to be one.
+    Quoted(String),
+    Literal(Option<Value>),
+    Term(T),
+    Not(Box<Typed<T>>),
+    And(Vec<Typed<T>>),
+    Or(Vec<Typed<T>>),
+    Compare(Comparison, Box<Typed<T>>, Box<Typed<T>>),
+    Arithmetic(Arithmetic, Box<Typed<T>>, Box<Typed<T>>),
+    /// Of literals only.
+    In(Box<Typed<T>>, Vec<Typed<T>>),
+    Like(Box<Typed<T>>, Pattern),
+    IsMissing(Box<Typed<T>>),
+}
+
+/// What an expression over a person refers to, before measures and types are known.
+#[derive(Clone, Debug)]
+pub(super) enum PersonName {
+    Aggregate(Box<Aggregate>),
+    Attribute(CompactString),
+    /// Anything that needs no more work.
+    Term(PersonTerm),
+}
+
+/// A call of an aggregate function.
+#[derive(Clone, Debug)]
+pub(super) struct Aggregate {
+    pub(super) function: Function,
+    pub(super) event: CompactString,
+    pub(super) condition: Option<Typed<EventTerm>>,
+    pub(super) within: Option<Window>,
+}
+
+/// Aggregate functions with their argument.
+#[derive(Clone, Debug)]
+pub(super) enum Function {
+    Count,
+    Sum(Typed<EventTerm>),
+    Average(Typed<EventTerm>),
+    Least(Typed<EventTerm>),
+    Greatest(Typed<EventTerm>),
+    Earliest(Typed<EventTerm>),
+    Latest(Typed<EventTerm>),
+    Distinct(Typed<EventTerm>),
+}

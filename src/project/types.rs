@@ -1,0 +1,167 @@
+//! Type inference by unification: everything of which the type is to be found has a variable, for the whole project.
+
+use dataflows::model::ValueType;
+
+use super::problem::{Place, Problem};
+
+/// The type of something, known or yet to be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Variable(usize);
+
+/// What is known of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// It is this one.
+    Is(ValueType),
+    /// A literal in quotes: a time where it meets a time, else a string.
+    Quoted,
+}
+
+impl Class {
+    fn meet(self, other: Class) -> Option<Class> {
+        match (self, other) {
+            (a, b) if a == b => Some(a),
+            (Class::Quoted, Class::Is(ValueType::Text | ValueType::Time)) => Some(other),
+            (Class::Is(ValueType::Text | ValueType::Time), Class::Quoted) => Some(self),
+            _ => None,
+        }
+    }
+
+    /// The type, with its article.
+    fn name(self) -> String {
+        match self {
+            Class::Is(kind) => kind.to_string(),
+            Class::Quoted => ValueType::Text.to_string(),
+        }
+    }
+}
+
+/// What is known of a variable, and the place from which it is known.
+type Known = Option<(Class, Place)>;
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// The same as another one.
+    Link(usize),
+    Root(Known),
+}
+
+/// All variables of a project.
+#[derive(Debug, Default)]
+pub(super) struct Types {
+    states: Vec<State>,
+    /// Where values are put in order: not of booleans.
+    ordered: Vec<(Variable, Place)>,
+}
+
+/// An operand: its type, and where it stands.
+pub(super) type Operand = (Variable, Place);
+
+impl Types {
+    /// A type of which nothing is known.
+    pub(super) fn unknown(&mut self) -> Variable {
+        self.add(None)
+    }
+
+    /// A type that follows from what stands at a place.
+    pub(super) fn known(&mut self, class: Class, place: Place) -> Variable {
+        self.add(Some((class, place)))
+    }
+
+    fn add(&mut self, known: Known) -> Variable {
+        self.states.push(State::Root(known));
+        Variable(self.states.len() - 1)
+    }
+
+    fn root(&mut self, variable: Variable) -> (usize, Known) {
+        let mut at = variable.0;
+        loop {
+            match self.states[at] {
+                State::Root(known) => {
+                    // Shorten the way for the next one.
+                    if at != variable.0 {
+                        self.states[variable.0] = State::Link(at);
+                    }
+                    return (at, known);
+                }
+                State::Link(next) => at = next,
+            }
+        }
+    }
+
+    /// The type as it was found; nothing where any type will do.
+    pub(super) fn resolved(&mut self, variable: Variable) -> Option<ValueType> {
+        self.root(variable).1.map(|(class, _)| match class {
+            Class::Is(kind) => kind,
+            Class::Quoted => ValueType::Text,
+        })
+    }
+
+    /// Demands that an operand is of a type. `role` says of what, such as "an operand of `and`".
+    pub(super) fn demand(
+        &mut self,
+        (variable, place): Operand,
+        expected: ValueType,
+        role: &str,
+    ) -> Result<(), Problem> {
+        let (root, known) = self.root(variable);
+        let expected = Class::Is(expected);
+        match known {
+            None => self.states[root] = State::Root(Some((expected, place))),
+            Some((class, why)) => match class.meet(expected) {
+                Some(met) => self.states[root] = State::Root(Some((met, why))),
+                None => {
+                    let message = format!("{role} must be {}, not {}", expected.name(), class.name());
+                    return Err(Problem::at(place, message).here(class.name()).also(why, because(class)));
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// Demands that two operands are of one type.
+    pub(super) fn unify(&mut self, a: Operand, b: Operand) -> Result<(), Problem> {
+        let ((a_root, a_known), (b_root, b_known)) = (self.root(a.0), self.root(b.0));
+        if a_root == b_root {
+            return Ok(());
+        }
+        let met = match (a_known, b_known) {
+            (None, None) => None,
+            // The place that later conflicts point at is this use, not the literal that it was compared with.
+            (Some((class, _)), None) | (None, Some((class, _))) => Some((class, a.1.to(b.1))),
+            (Some((a_class, a_why)), Some((b_class, b_why))) => match a_class.meet(b_class) {
+                Some(met) => Some((met, if met == a_class { a_why } else { b_why })),
+                None => {
+                    let message = format!("{} cannot be compared with {}", a_class.name(), b_class.name());
+                    let problem = Problem::at(a.1, message).here(a_class.name()).also(b.1, b_class.name());
+                    return Err(problem.also(a_why, because(a_class)).also(b_why, because(b_class)));
+                }
+            },
+        };
+        self.states[a_root] = State::Link(b_root);
+        self.states[b_root] = State::Root(met);
+        Ok(())
+    }
+
+    /// Demands that an operand's values can be put in order.
+    pub(super) fn demand_order(&mut self, operand: Operand) {
+        self.ordered.push(operand);
+    }
+
+    /// What is wrong once everything is known.
+    pub(super) fn finish(&mut self) -> Vec<Problem> {
+        let ordered = std::mem::take(&mut self.ordered);
+        let mut problems = Vec::new();
+        for (variable, place) in ordered {
+            if let (_, Some((class @ Class::Is(ValueType::Bool), why))) = self.root(variable) {
+                let problem = Problem::at(place, "booleans have no order").here(class.name());
+                problems.push(problem.also(why, because(class)).help("compare with `=` or `<>`"));
+            }
+        }
+        problems
+    }
+}
+
+fn because(class: Class) -> String {
+    format!("{} because of this", class.name())
+}

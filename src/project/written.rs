@@ -1,0 +1,347 @@
+//! The project file as it is written: which sections and keys there are, with the place of each value.
+//!
+//! Nothing is resolved here: that is the work of `resolve`. Keys that are unknown or hold another type are problems.
+
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Place, Problem};
+use super::section::{List, Reader, Section};
+use super::text::Text;
+use crate::limits::Limits;
+
+/// A project file.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) name: Option<Text>,
+    pub(super) listen: Option<Text>,
+    pub(super) sources: Vec<WrittenSource>,
+    pub(super) read_tokens: Vec<Text>,
+    pub(super) identity: WrittenIdentity,
+    /// Name and type; `None` where there is no such section.
+    pub(super) attributes: Option<Vec<(Text, Text)>>,
+    pub(super) traits: Vec<(Text, Text)>,
+    pub(super) audiences: Vec<WrittenAudience>,
+    pub(super) destinations: Vec<WrittenDestination>,
+    pub(super) clock: WrittenClock,
+    pub(super) limits: Limits,
+    pub(super) csv: Option<WrittenCsv>,
+}
+
+/// `[sources.NAME]`
+#[derive(Debug)]
+pub(super) struct WrittenSource {
+    pub(super) name: Text,
+    pub(super) write_key: Option<Text>,
+}
+
+/// `[identity]`
+#[derive(Debug)]
+pub(super) struct WrittenIdentity {
+    pub(super) key: Option<Text>,
+    pub(super) order: Option<List>,
+    pub(super) exclusive: Option<List>,
+    pub(super) blocked: List,
+    /// Type and patterns.
+    pub(super) blocked_patterns: Vec<(Text, List)>,
+}
+
+/// `[audiences.NAME]`
+#[derive(Debug)]
+pub(super) struct WrittenAudience {
+    pub(super) name: Text,
+    pub(super) when: Option<Text>,
+}
+
+/// `[destinations.NAME]`
+#[derive(Debug)]
+pub(super) struct WrittenDestination {
+    pub(super) name: Text,
+    pub(super) kind: WrittenKind,
+    pub(super) audiences: List,
+    pub(super) identifiers: List,
+    pub(super) traits: List,
+    pub(super) requires_consent: Option<Text>,
+}
+
+/// What a destination's type needs.
+#[derive(Debug)]
+pub(super) enum WrittenKind {
+    /// `type = "webhook"`
+    Webhook(Box<WrittenWebhook>),
+    /// `type = "file"`
+    File { path: Option<Text> },
+    /// No type, or one that does not exist.
+    Unknown { kind: Option<Text> },
+}
+
+/// A destination of type `webhook`.
+#[derive(Debug)]
+pub(super) struct WrittenWebhook {
+    pub(super) url: Option<Text>,
+    pub(super) secret: Option<Text>,
+    pub(super) batch_changes_max: Option<(u64, Place)>,
+    pub(super) timeout: Option<(Duration, Place)>,
+    pub(super) backoff_min: Option<(Duration, Place)>,
+    pub(super) backoff_max: Option<(Duration, Place)>,
+    pub(super) attempts_max: Option<(u64, Place)>,
+}
+
+/// `[clock]`
+#[derive(Debug)]
+pub(super) struct WrittenClock {
+    pub(super) max_future: Option<(Duration, Place)>,
+    pub(super) heartbeat: Option<(Duration, Place)>,
+    pub(super) dedupe_window: Option<(Duration, Place)>,
+}
+
+/// `[replay.csv]`
+#[derive(Debug)]
+pub(super) struct WrittenCsv {
+    pub(super) place: Place,
+    pub(super) delimiter: Option<Text>,
+    pub(super) columns: Option<List>,
+    pub(super) event: Option<Text>,
+    pub(super) timestamp_column: Option<Text>,
+    pub(super) timestamp_format: Option<Text>,
+    pub(super) identifiers: Vec<(Text, Text)>,
+    pub(super) properties: Vec<(Text, Text)>,
+}
+
+fn nothing_elsewhere(_: &str) -> Option<String> {
+    None
+}
+
+impl Written {
+    /// Reads the whole file.
+    pub(super) fn read<'t>(table: &'t DeTable<'t>, reader: &mut Reader<'_>) -> Self {
+        let mut root = Section::root(table);
+        let name = root.text(reader, "name");
+        let mut http = root.section(reader, "http");
+        let listen = http.text(reader, "listen");
+        http.finish(reader, nothing_elsewhere);
+        let sources = root.section(reader, "sources");
+        let sources = sources.entries().map(|(name, value)| source(reader, name, value)).collect();
+        let mut access = root.section(reader, "access");
+        let mut read_tokens: Vec<Text> = access.secret(reader, "read_token").into_iter().collect();
+        read_tokens.extend(access.secrets(reader, "read_tokens").unwrap_or_default().items);
+        access.finish(reader, nothing_elsewhere);
+        let identity = root.section(reader, "identity");
+        let identity = WrittenIdentity::read(identity, reader);
+        let attributes = root.section(reader, "attributes");
+        let attributes = attributes.is_there().then(|| declared(reader, &attributes, ""));
+        let traits = root.section(reader, "traits").texts(reader);
+        let audiences = root.section(reader, "audiences");
+        let audiences = audiences.entries().map(|(name, value)| audience(reader, name, value)).collect();
+        let destinations = root.section(reader, "destinations");
+        let destinations = destinations.entries().map(|(name, value)| destination(reader, name, value)).collect();
+        let mut clock = root.section(reader, "clock");
+        let written_clock = WrittenClock {
+            max_future: clock.duration(reader, "max_future"),
+            heartbeat: clock.duration(reader, "heartbeat"),
+            dedupe_window: clock.duration(reader, "dedupe_window"),
+        };
+        clock.finish(reader, nothing_elsewhere);
+        let limits = root.section(reader, "limits");
+        let limits = read_limits(reader, limits);
+        let mut replay = root.section(reader, "replay");
+        let csv = replay.section(reader, "csv");
+        let csv = csv.is_there().then(|| WrittenCsv::read(csv, reader));
+        replay.finish(reader, nothing_elsewhere);
+        root.finish(reader, nothing_elsewhere);
+        Written {
+            name,
+            listen,
+            sources,
+            read_tokens,
+            identity,
+            attributes,
+            traits,
+            audiences,
+            destinations,
+            clock: written_clock,
+            limits,
+            csv,
+        }
+    }
+}
+
+fn source<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenSource {
+    let mut section = Section::of_entry(reader, format!("[sources.{}]", name.value), name.place, value);
+    let write_key = section.secret(reader, "write_key");
+    if section.is_there() && write_key.is_none() {
+        section.missing(reader, "write_key", "the key with which the source sends");
+    }
+    section.finish(reader, nothing_elsewhere);
+    WrittenSource { name, write_key }
+}
+
+fn audience<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenAudience {
+    let mut section = Section::of_entry(reader, format!("[audiences.{}]", name.value), name.place, value);
+    let when = section.text(reader, "when");
+    if section.is_there() && when.is_none() {
+        section.missing(reader, "when", "the condition of its members");
+    }
+    // For people who read the file.
+    section.text(reader, "description");
+    section.finish(reader, nothing_elsewhere);
+    WrittenAudience { name, when }
+}
+
+/// Attributes by name; a nested table declares `outer.inner`.
+fn declared<'t>(reader: &mut Reader<'_>, section: &Section<'t>, prefix: &str) -> Vec<(Text, Text)> {
+    let mut attributes = Vec::new();
+    for (mut name, value) in section.entries() {
+        name.value.insert_str(0, prefix);
+        if let DeValue::Table(_) = value.get_ref() {
+            let title = format!("[attributes.{}]", name.value);
+            let inner = Section::of_entry(reader, title, name.place, value);
+            attributes.extend(declared(reader, &inner, &format!("{}.", name.value)));
+        } else if let Some(kind) = reader.text(value) {
+            attributes.push((name, kind));
+        }
+    }
+    attributes
+}
+
+impl WrittenIdentity {
+    fn read(mut section: Section<'_>, reader: &mut Reader<'_>) -> Self {
+        let key = section.secret(reader, "key");
+        let order = section.list(reader, "order");
+        let exclusive = section.list(reader, "exclusive");
+        let blocked = section.list(reader, "blocked").unwrap_or_default();
+        let patterns = section.section(reader, "blocked_patterns");
+        let blocked_patterns =
+            patterns.entries().filter_map(|(name, value)| Some((name, reader.list(value)?))).collect();
+        section.finish(reader, nothing_elsewhere);
+        WrittenIdentity { key, order, exclusive, blocked, blocked_patterns }
+    }
+}
+
+/// Keys that only webhooks have.
+const OF_WEBHOOKS: [&str; 7] =
+    ["url", "secret", "batch_changes_max", "timeout", "backoff_min", "backoff_max", "attempts_max"];
+
+fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenDestination {
+    let mut section = Section::of_entry(reader, format!("[destinations.{}]", name.value), name.place, value);
+    let kind = section.text(reader, "type");
+    let audiences = section.list(reader, "audiences").unwrap_or_default();
+    let identifiers = section.list(reader, "identifiers").unwrap_or_default();
+    let traits = section.list(reader, "traits").unwrap_or_default();
+    let requires_consent = section.text(reader, "requires_consent");
+    let there = section.is_there();
+    let kind = match kind.as_ref().map(|kind| kind.value.as_str()) {
+        Some("webhook") => {
+            let url = section.text(reader, "url");
+            if let Some(url) = url.as_ref().filter(|url| url.value.contains('@')) {
+                // It may hold a password.
+                reader.secrets.push(url.place);
+            }
+            if url.is_none() {
+                section.missing(reader, "url", "the endpoint to call");
+            }
+            WrittenKind::Webhook(Box::new(WrittenWebhook {
+                url,
+                secret: section.secret(reader, "secret"),
+                batch_changes_max: section.integer(reader, "batch_changes_max", 1..=100_000),
+                timeout: section.duration(reader, "timeout"),
+                backoff_min: section.duration(reader, "backoff_min"),
+                backoff_max: section.duration(reader, "backoff_max"),
+                attempts_max: section.integer(reader, "attempts_max", 1..=1_000_000),
+            }))
+        }
+        Some("file") => {
+            let path = section.text(reader, "path");
+            if path.is_none() {
+                section.missing(reader, "path", "the file to append to");
+            }
+            WrittenKind::File { path }
+        }
+        _ => {
+            // Which keys belong here is not known without a type; none of them is a problem of its own.
+            section.secret(reader, "secret");
+            OF_WEBHOOKS.into_iter().chain(["path"]).for_each(|key| section.expect(key));
+            if kind.is_none() && there {
+                section.missing(reader, "type", "`webhook` or `file`");
+            }
+            WrittenKind::Unknown { kind }
+        }
+    };
+    section.finish(reader, |key| match key {
+        "path" => Some("`path` belongs to destinations of type `file`".into()),
+        key if OF_WEBHOOKS.contains(&key) => Some(format!("`{key}` belongs to destinations of type `webhook`")),
+        _ => None,
+    });
+    WrittenDestination { name, kind, audiences, identifiers, traits, requires_consent }
+}
+
+fn read_limits(reader: &mut Reader<'_>, mut section: Section<'_>) -> Limits {
+    let mut limits = Limits::default();
+    // Taken apart, so that the compiler tells when a limit is added and not read.
+    let Limits {
+        event_bytes_max,
+        request_bytes_max,
+        batch_events_max,
+        identifiers_per_event_max,
+        identifier_bytes_max,
+        pending_events_max,
+        dedupe_ids_max,
+        page_max,
+        wait_ms_max,
+        connections_max,
+    } = &mut limits;
+    let sizes = [
+        ("event_bytes_max", event_bytes_max),
+        ("request_bytes_max", request_bytes_max),
+        ("batch_events_max", batch_events_max),
+        ("identifiers_per_event_max", identifiers_per_event_max),
+        ("identifier_bytes_max", identifier_bytes_max),
+        ("pending_events_max", pending_events_max),
+        ("dedupe_ids_max", dedupe_ids_max),
+        ("page_max", page_max),
+        ("connections_max", connections_max),
+    ];
+    // Far beyond what is useful, and small enough that sums of limits cannot overflow.
+    let range = || 1..=u64::from(u32::MAX);
+    for (key, limit) in sizes {
+        if let Some((value, _)) = section.integer(reader, key, range()) {
+            *limit = usize::try_from(value).unwrap_or(*limit);
+        }
+    }
+    if let Some((value, _)) = section.integer(reader, "wait_ms_max", range()) {
+        *wait_ms_max = value;
+    }
+    if limits.event_bytes_max > limits.request_bytes_max {
+        let problem = Problem::at(section.place, "`event_bytes_max` is greater than `request_bytes_max`");
+        reader.report(problem.help("a request holds at least one event"));
+    }
+    section.finish(reader, nothing_elsewhere);
+    limits
+}
+
+impl WrittenCsv {
+    fn read(mut section: Section<'_>, reader: &mut Reader<'_>) -> Self {
+        let mut timestamp = section.section(reader, "timestamp");
+        let csv = WrittenCsv {
+            place: section.place,
+            delimiter: section.text(reader, "delimiter"),
+            columns: section.list(reader, "columns"),
+            event: section.text(reader, "event"),
+            timestamp_column: timestamp.text(reader, "column"),
+            timestamp_format: timestamp.text(reader, "format"),
+            identifiers: section.section(reader, "identifiers").texts(reader),
+            properties: section.section(reader, "properties").texts(reader),
+        };
+        if csv.event.is_none() {
+            section.missing(reader, "event", "the name of the event that each line is");
+        }
+        if csv.timestamp_column.is_none() {
+            section.missing(reader, "timestamp", "such as { column = \"time\", format = \"rfc3339\" }");
+        }
+        timestamp.finish(reader, nothing_elsewhere);
+        section.finish(reader, nothing_elsewhere);
+        csv
+    }
+}
