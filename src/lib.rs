@@ -1,6 +1,7 @@
 //! Deltaic: a real-time customer data platform engine.
 
 pub mod access;
+pub mod clock;
 pub mod egress;
 pub mod engine;
 #[cfg(test)]
@@ -8,6 +9,7 @@ mod example;
 pub mod http;
 pub mod identifiers;
 pub mod ingest;
+pub mod json;
 pub mod limits;
 pub mod log;
 pub mod observe;

@@ -1,2 +1,186 @@
-//! The command line of Deltaic.
-fn main() {}
+//! The command line: what was asked → which function.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use deltaic::engine::Topology;
+use deltaic::project::{self, Colour, Project};
+use deltaic::{receive, replay, serve};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A real-time customer data platform engine.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Take events in, maintain audiences, deliver their changes.
+    Run {
+        /// The folder with `deltaic.toml`.
+        project: PathBuf,
+        /// Listen here, in the place of what the project says.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<SocketAddr>,
+        /// Write the latency histograms of every second to this file (HdrHistogram interval log, V2).
+        #[arg(long, value_name = "FILE")]
+        hlog: Option<PathBuf>,
+        #[command(flatten)]
+        workers: WorkerArgs,
+    },
+    /// Say all that is wrong with a project.
+    Check {
+        /// The folder with `deltaic.toml`.
+        project: PathBuf,
+    },
+    /// Put history through the same dataflow, with the events' own clock.
+    Replay {
+        /// The folder with `deltaic.toml`.
+        project: PathBuf,
+        /// Files of events: JSONL, or CSV by the project's mapping; also with `.gz`. [default: those of the project]
+        #[arg(long, value_name = "FILE", num_args = 1..)]
+        events: Vec<PathBuf>,
+        /// Stop at this time (RFC 3339, or a date), and give results as of it.
+        #[arg(long, value_name = "TIME", value_parser = deltaic::project::time)]
+        until: Option<dataflows::model::Tick>,
+        /// Write each entry into and exit from an audience, in the order of ticks. `-` is standard output.
+        #[arg(long, value_name = "FILE")]
+        changes: Option<PathBuf>,
+        /// Write the members of the audiences at the end.
+        #[arg(long, value_name = "FILE")]
+        memberships: Option<PathBuf>,
+        /// Write the profiles at the end.
+        #[arg(long, value_name = "FILE")]
+        profiles: Option<PathBuf>,
+        #[command(flatten)]
+        workers: WorkerArgs,
+    },
+    /// Receive webhook calls, check and print them.
+    Receive {
+        /// The port on this machine; 0 for any.
+        #[arg(long)]
+        port: u16,
+        /// The secret that calls are signed with; better given as `DELTAIC_WEBHOOK_SECRET`.
+        #[arg(long)]
+        secret: Option<String>,
+        /// Answer every n-th call with 500.
+        #[arg(long, value_name = "N")]
+        fail_every: Option<u32>,
+        /// Take so long for each call.
+        #[arg(long, value_name = "MS", default_value_t = 0)]
+        delay_ms: u64,
+    },
+}
+
+#[derive(Args)]
+struct WorkerArgs {
+    /// Worker threads of this process.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: u16,
+    /// Which process of a cluster this is, from 0. The processes trust each other: keep their ports in a private network.
+    #[arg(long, value_name = "I", requires = "hosts")]
+    process: Option<usize>,
+    /// The processes of the cluster: a file with one `host:port` a line, the same for all.
+    #[arg(long, value_name = "FILE", requires = "process")]
+    hosts: Option<PathBuf>,
+}
+
+impl WorkerArgs {
+    fn topology(&self) -> anyhow::Result<Topology> {
+        let threads = self.workers.into();
+        Ok(match (&self.hosts, self.process) {
+            (Some(hosts), Some(process)) => Topology::cluster(threads, process, hosts)?,
+            _ => Topology::local(threads),
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("DELTAIC_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match command(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("deltaic: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run { project, listen, hlog, workers } => {
+            let options = serve::Options { topology: workers.topology()?, listen, hlog };
+            let project = load(&project)?;
+            let name = project.name.clone();
+            let ready = move |address| println!("{name} listens on http://{address}");
+            runtime()?.block_on(async { serve::run(project, options, ready, stop_signal()?).await.map_err(Into::into) })
+        }
+        Command::Check { project } => match project::check(&project, &environment, Colour::of_terminal()) {
+            Ok(summary) => {
+                print!("{summary}");
+                Ok(())
+            }
+            Err(problems) => {
+                eprint!("{problems}");
+                return Ok(ExitCode::FAILURE);
+            }
+        },
+        Command::Replay { project, events, until, changes, memberships, profiles, workers } => {
+            let topology = workers.topology()?;
+            let project = load(&project)?;
+            let events = if events.is_empty() { project.replay_events.clone() } else { events };
+            let options = replay::Options { events, until, changes, memberships, profiles, topology };
+            eprint!("{}", replay::replay(&project, &options)?);
+            Ok(())
+        }
+        Command::Receive { port, secret, fail_every, delay_ms } => {
+            runtime()?.block_on(receive::run(receive::Command { port, secret, fail_every, delay_ms })).map_err(Into::into)
+        }
+    }
+    .map(|()| ExitCode::SUCCESS)
+}
+
+/// The project in a folder; its warnings are shown. One with errors is refused.
+fn load(folder: &Path) -> anyhow::Result<Project> {
+    match project::load(folder, &environment) {
+        Ok(loaded) => {
+            eprint!("{}", loaded.warnings.render(Colour::of_terminal()));
+            Ok(loaded.project)
+        }
+        Err(problems) => {
+            eprint!("{}", problems.render(Colour::of_terminal()));
+            bail!("{problems}")
+        }
+    }
+}
+
+fn environment(variable: &str) -> Option<String> {
+    std::env::var(variable).ok()
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the I/O runtime")
+}
+
+/// Waits for SIGTERM or SIGINT.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

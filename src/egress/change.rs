@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::model::{ProfileId, Tick, Traits, Value};
-use jiff::Timestamp;
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
+
+use crate::json::ObjectJson;
 
 /// What becomes of identifiers at a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,43 +100,8 @@ struct TraitsJson<'a>(&'a Action);
 impl Serialize for TraitsJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Action::Add(traits) = self.0 else { return serializer.serialize_map(Some(0))?.end() };
-        let mut object = serializer.serialize_map(Some(traits.len()))?;
-        for (name, value) in traits.iter() {
-            object.serialize_entry(name, &ValueJson(value))?;
-        }
-        object.end()
+        ObjectJson(traits.iter().map(|(name, value)| (name.as_str(), value))).serialize(serializer)
     }
-}
-
-struct ValueJson<'a>(&'a Value);
-
-impl Serialize for ValueJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        /// Up to here every whole number is a float, and a float every whole number.
-        const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
-        match self.0 {
-            Value::Bool(value) => serializer.serialize_bool(*value),
-            Value::Text(text) => serializer.serialize_str(text),
-            Value::Time(tick) => match time(*tick) {
-                Some(time) => serializer.collect_str(&time),
-                // After the year 9999: RFC 3339 has no words for it.
-                None => serializer.serialize_none(),
-            },
-            Value::Number(number) => {
-                let number = number.get();
-                if number.fract() == 0.0 && number.abs() <= WHOLE_MAX {
-                    serializer.serialize_i64(number as i64)
-                } else {
-                    serializer.serialize_f64(number)
-                }
-            }
-        }
-    }
-}
-
-/// A tick as a time that prints as RFC 3339 in UTC.
-fn time(tick: Tick) -> Option<Timestamp> {
-    Timestamp::from_millisecond(tick.as_ms().try_into().ok()?).ok()
 }
 
 #[cfg(test)]

@@ -4,25 +4,21 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use dataflows::definitions::AudienceId;
 use dataflows::model::{Answer, Desired, Found, Profile, Question, Tick};
 use tokio::sync::{Notify, oneshot};
 
 use super::handle::{Answered, Progress};
 use super::workers::Output;
-use crate::observe::latency::Stage;
-
-/// Takes latencies by stage.
-pub type Observer = Arc<dyn Fn(Stage, Duration) + Send + Sync>;
+use crate::observe::latency::{Observer, Stage};
 
 /// What the engine gives to the outside, each tick when it is complete, in order.
 pub struct Outlets {
     /// Changes of what destinations are to hold, with the arrival of the earliest request of their tick, if it has one.
     pub desired: Box<dyn FnMut(Tick, Option<Instant>, Vec<(Desired, i64)>) + Send>,
-    /// Who entered (+1) and left (−1) which audience: how many.
-    pub memberships: Box<dyn FnMut(AudienceId, i64) + Send>,
+    /// All changes before this tick were given.
+    pub complete: Box<dyn FnMut(Tick) + Send>,
     /// A worker panicked: the engine is of no use any more.
     pub failed: Box<dyn FnMut() + Send>,
     /// Latencies.
@@ -154,10 +150,7 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, wo
     while let Ok(output) = outputs.recv() {
         match output {
             Output::Desired(tick, changes) => desired.entry(tick).or_default().extend(changes),
-            Output::Memberships(_, changes) => {
-                changes.into_iter().for_each(|((audience, _), diff)| (outlets.memberships)(audience, diff));
-            }
-            Output::Identities(..) => {}
+            Output::Memberships(..) | Output::Identities(..) => {}
             Output::Failed => (outlets.failed)(),
             Output::Answers(_, answers) => answers.into_iter().for_each(|answer| shared.answer(answer, peers)),
             Output::Complete { worker, frontier } => {
@@ -173,6 +166,7 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, wo
                     let (tick, changes) = entry.remove_entry();
                     (outlets.desired)(tick, received.get(&tick).copied(), changes);
                 }
+                (outlets.complete)(complete);
             }
         }
     }

@@ -16,12 +16,13 @@ use std::thread::JoinHandle;
 use dataflows::definitions::Definitions;
 use tokio::sync::oneshot;
 
-pub use collector::{Observer, Outlets};
+pub use collector::Outlets;
 pub use dedupe::Dedupe;
 pub use handle::{Accepted, Answered, Ask, AskError, Handle, Progress, Receipt, Submission, SubmitError};
-pub use sequencer::{Now, cut};
+pub use sequencer::cut;
 pub use workers::{Command, Output, Topology, Workers, WorkersError};
 
+use crate::clock::Now;
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::project::Clock;

@@ -14,6 +14,7 @@ use super::collector::{Asked, Shared};
 use super::dedupe::Dedupe;
 use super::handle::{Accepted, Ask, Receipt, Submission, SubmitError};
 use super::workers::{Command, Workers};
+use crate::clock::Now;
 use crate::log::Log;
 use crate::project;
 
@@ -26,9 +27,6 @@ const TICK_EVENTS_MAX: usize = 20_000;
 
 /// How far ticks may be ahead of the clock before the sequencer no longer waits for it: then the clock was set back.
 const AHEAD_MAX: Duration = Duration::from_millis(5);
-
-/// Gives the time: milliseconds since the Unix epoch.
-pub type Now = Arc<dyn Fn() -> Tick + Send + Sync>;
 
 /// What the sequencer works with.
 pub struct Sequencer {

@@ -15,7 +15,7 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::Request;
@@ -33,20 +33,9 @@ use super::segment::{Call, Extractor, Given, Stamp};
 use crate::engine::{Accepted, Handle};
 use crate::http::{Problem, Timeouts, Tokens, method_not_allowed, sent_token};
 use crate::limits::Limits;
-use crate::observe::latency::Stage;
+use crate::clock::Now;
+use crate::observe::latency::{Observer, Stage};
 use crate::project::Project;
-
-/// Is told when a request has passed a stage, and how long after its arrival.
-pub type Observer = Arc<dyn Fn(Stage, Duration) + Send + Sync>;
-
-/// The clock: what time it is.
-pub type Now = Arc<dyn Fn() -> Tick + Send + Sync>;
-
-/// The clock of the machine.
-pub fn wall_clock() -> Tick {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Tick::from_ms(since.as_millis().try_into().unwrap_or_default())
-}
 
 /// What the HTTP source works with.
 #[derive(Clone)]

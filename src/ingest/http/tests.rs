@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use dataflows::model::Event;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
 use crate::engine::{Receipt, Submission};
@@ -21,7 +21,7 @@ struct Setup {
     server: Server,
     counters: Arc<IngestCounters>,
     stages: Arc<Mutex<Vec<Stage>>>,
-    submissions: Option<Receiver<Submission>>,
+    submissions: Option<UnboundedReceiver<Submission>>,
     progress: Arc<crate::engine::Progress>,
 }
 

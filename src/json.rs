@@ -1,0 +1,74 @@
+//! The one way in which values are written as JSON.
+//!
+//! Times are RFC 3339 texts in UTC; whole numbers have no fraction (`12`, not `12.0`).
+
+use dataflows::model::{Tick, Value};
+use jiff::Timestamp;
+use serde::ser::{Serialize, Serializer};
+
+/// A value on its way out.
+#[derive(Clone, Copy, Debug)]
+pub struct ValueJson<'a>(pub &'a Value);
+
+impl Serialize for ValueJson<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        /// Up to here every whole number is a float of its own, so the integer is what was meant.
+        const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+        match self.0 {
+            Value::Bool(truth) => to.serialize_bool(*truth),
+            Value::Text(text) => to.serialize_str(text),
+            Value::Time(tick) => match time(*tick) {
+                Some(time) => to.collect_str(&time),
+                // After the year 9999 RFC 3339 has no words for it.
+                None => to.serialize_u64(tick.as_ms()),
+            },
+            Value::Number(number) => {
+                let number = number.get();
+                if number.fract() == 0.0 && number.abs() <= WHOLE_MAX {
+                    to.serialize_i64(number as i64)
+                } else {
+                    to.serialize_f64(number)
+                }
+            }
+        }
+    }
+}
+
+/// Values by name, as an object.
+#[derive(Clone, Debug)]
+pub struct ObjectJson<I>(pub I);
+
+impl<'a, I: Iterator<Item = (&'a str, &'a Value)> + Clone> Serialize for ObjectJson<I> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.clone().map(|(name, value)| (name, ValueJson(value))))
+    }
+}
+
+/// A tick as a time that prints as RFC 3339 in UTC.
+fn time(tick: Tick) -> Option<Timestamp> {
+    Timestamp::from_millisecond(tick.as_ms().try_into().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(value: Value, expected: &str) {
+        assert_eq!(serde_json::to_string(&ValueJson(&value)).unwrap(), expected);
+    }
+
+    #[test]
+    fn values() {
+        let number = |number| Value::number(number).unwrap();
+        check(number(12.0), "12");
+        check(number(-0.0), "0");
+        check(number(0.1), "0.1");
+        check(number(-9_007_199_254_740_992.0), "-9007199254740992");
+        check(number(1e300), "1e+300");
+        check(Value::Time(Tick::from_ms(1_704_067_200_000)), r#""2024-01-01T00:00:00Z""#);
+        check(Value::Time(Tick::from_ms(1_704_067_200_001)), r#""2024-01-01T00:00:00.001Z""#);
+        check(Value::Time(Tick::MAX), "18446744073709551615");
+        check(Value::text("a\"b"), r#""a\"b""#);
+    }
+}

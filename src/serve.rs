@@ -1,0 +1,198 @@
+//! `deltaic run`: the rims around the engine, from the first request to the last delivery.
+//!
+//! This is where ingest, access and egress meet; they know nothing of each other.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use dataflows::model::Tick;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::clock::{Now, wall_clock};
+use crate::egress::outbox::MemoryOutbox;
+use crate::egress::{Egress, EgressError};
+use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
+use crate::http::{Timeouts, not_found, serve};
+use crate::ingest::IngestCounters;
+use crate::ingest::http::Surroundings;
+use crate::log::MemoryLog;
+use crate::observe::hlog::IntervalLog;
+use crate::observe::latency::{Latency, Observer};
+use crate::observe::metrics::{self, Delivery, Intake, Readings};
+use crate::project::Project;
+use crate::{access, ingest};
+
+/// How long destinations get, at the stop, to take what is pending.
+const DELIVERY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How the engine is to run, beside what the project says.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many workers, where.
+    pub topology: Topology,
+    /// Where to listen, in the place of what the project says.
+    pub listen: Option<SocketAddr>,
+    /// A file for the interval log of the latency histograms.
+    pub hlog: Option<PathBuf>,
+}
+
+/// Why the engine did not run, or not to its end.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The interval log cannot be written.
+    #[error("cannot write the interval log {path}: {source}")]
+    IntervalLog {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The workers failed.
+    #[error(transparent)]
+    Workers(#[from] WorkersError),
+    /// A destination cannot be delivered to.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+}
+
+/// Runs the project until `shutdown`, then finishes what was accepted. `ready` is told the address once it is bound.
+pub async fn run(
+    project: Project,
+    options: Options,
+    ready: impl FnOnce(SocketAddr),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let address = options.listen.unwrap_or(project.listen);
+    // First of all, so that an address in use is told before anything starts.
+    let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
+    let address = listener.local_addr().unwrap_or(address);
+
+    let latency = Arc::new(Latency::new());
+    let interval_log = match options.hlog {
+        None => None,
+        Some(path) => match IntervalLog::start(&path, latency.clone()) {
+            Ok(log) => Some((path, log)),
+            Err(source) => return Err(RunError::IntervalLog { path, source }),
+        },
+    };
+    let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
+    let egress = Egress::start(&project, outbox, latency.clone(), &tokio::runtime::Handle::current())?;
+    let now: Now = Arc::new(wall_clock);
+    let observer: Observer = {
+        let latency = latency.clone();
+        Arc::new(move |stage, duration| latency.record(stage, duration))
+    };
+
+    let (failed, mut failure) = mpsc::unbounded_channel();
+    let settings = Settings {
+        topology: options.topology,
+        definitions: project.definitions.clone(),
+        clock: project.clock,
+        limits: project.limits,
+        log: Box::new(MemoryLog::forgetful()),
+        now: now.clone(),
+    };
+    let outlets = outlets(egress.clone(), observer.clone(), failed);
+    let start = tokio::task::spawn_blocking(move || Engine::start(settings, outlets));
+    let (handle, engine) = start.await.map_err(|error| WorkersError::Start(error.to_string()))??;
+
+    let counters = Arc::new(IngestCounters::default());
+    let gauges = Gauges { counters: counters.clone(), handle: handle.clone(), egress: egress.clone(), now: now.clone() };
+    let timeouts = Timeouts::default();
+    let router = Router::new()
+        .merge(ingest::http::router(&project, Surroundings { handle: handle.clone(), counters, observer, now, timeouts }))
+        .merge(access::router(&project, handle))
+        .merge(metrics::router(latency, gauges))
+        .fallback(not_found);
+    ready(address);
+    let mut workers_failed = false;
+    let until = async {
+        tokio::select! {
+            () = shutdown => {}
+            _ = failure.recv() => workers_failed = true,
+        }
+    };
+    serve(listener, router, project.limits.connections_max, timeouts, until).await;
+    if workers_failed {
+        // Its peers wait for a worker that is no more: they cannot be asked to finish.
+        return Err(WorkersError::Failed("it panicked; what was accepted and not delivered is lost".to_owned()).into());
+    }
+
+    tracing::info!("stopping: finishing what was accepted");
+    let stop = tokio::task::spawn_blocking(move || engine.stop());
+    stop.await.map_err(|error| WorkersError::Failed(error.to_string()))??;
+    for status in egress.stop(DELIVERY_DEADLINE).await {
+        if status.backlog.pending > 0 {
+            let (destination, pending) = (&status.destination, status.backlog.pending);
+            tracing::warn!(%destination, pending, "stopped before all was delivered");
+        }
+    }
+    if let Some((path, log)) = interval_log {
+        log.stop().map_err(|source| RunError::IntervalLog { path, source })?;
+    }
+    Ok(())
+}
+
+/// Leads what the engine gives to the destinations.
+fn outlets(egress: Egress, observer: Observer, failed: mpsc::UnboundedSender<()>) -> Outlets {
+    let frontier = egress.clone();
+    Outlets {
+        desired: Box::new(move |tick, received, changes| egress.apply(tick, received, changes)),
+        complete: Box::new(move |tick| frontier.complete_to(tick)),
+        failed: Box::new(move || _ = failed.send(())),
+        observer,
+    }
+}
+
+/// Where the metrics are read off.
+struct Gauges {
+    counters: Arc<IngestCounters>,
+    handle: Handle,
+    egress: Egress,
+    now: Now,
+}
+
+impl Readings for Gauges {
+    fn intake(&self) -> Intake {
+        let duplicates = self.counters.duplicates();
+        Intake {
+            accepted: self.counters.accepted().saturating_sub(duplicates),
+            duplicates,
+            rejected: self.counters.rejected().map(|(code, count)| (code.to_owned(), count)).collect(),
+        }
+    }
+
+    fn frontier(&self) -> Tick {
+        self.handle.frontier()
+    }
+
+    fn now(&self) -> Tick {
+        (self.now)()
+    }
+
+    fn destinations(&self) -> Vec<Delivery> {
+        let delivery = |status: crate::egress::Status| Delivery {
+            destination: status.destination.to_string(),
+            rows: status.backlog.acknowledged as u64,
+            pending: status.backlog.pending as u64,
+            frontier: status.backlog.frontier,
+            acknowledged: status.acknowledged,
+            failed_calls: status.failed_calls,
+            given_up: status.given_up,
+        };
+        self.egress.status().into_iter().map(delivery).collect()
+    }
+}
