@@ -7,7 +7,7 @@ use dataflows::model::{Event, Tick};
 use proptest::strategy::{Strategy, ValueTree};
 
 use super::{Run, Subject, check_known, check_random, find_difference, runner};
-use crate::histories::{Case, cases, interesting_ticks, known_cases};
+use crate::histories::{Case, cases, interesting_ticks, known_cases, ticks_of_change};
 use crate::oracle::{State, identity_changes, membership_changes};
 
 /// The oracle, put to its own test: shows that the harness says nothing about what is right.
@@ -118,7 +118,7 @@ fn random_histories_are_rich() {
     for case in some_cases(1, 150, 12) {
         let (definitions, history) = (case.definitions(), case.history());
         let mut before = State::default();
-        for tick in interesting_ticks(&definitions, &history) {
+        for tick in ticks_of_change(&definitions, &history) {
             let state = State::of(&definitions, &history, tick);
             let has_arrivals = history.iter().any(|(arrival, _)| *arrival == tick);
             for change in membership_changes(tick, &before, &state) {

@@ -1,9 +1,9 @@
 //! Histories that chance would rarely make, and those that once found a mistake.
 
-use dataflows::model::Value;
+use dataflows::model::{Tick, Value};
 
-use super::definitions::{CATEGORY, ORDERED, TOTAL, VIEWED, WINDOWS};
-use super::drafts::{Case, Draft, What, When};
+use super::definitions::{ANYTHING, CATEGORY, ORDERED, SHIPPED, TOTAL, VIEWED, WINDOWS};
+use super::drafts::{Case, Draft, LARGE, What, When};
 
 /// All of them, by what they show.
 pub fn known_cases() -> Vec<(&'static str, Case)> {
@@ -15,6 +15,8 @@ pub fn known_cases() -> Vec<(&'static str, Case)> {
         ("every window is hit exactly, and one millisecond to either side", usual(window_edges())),
         ("one tick brings all there is", usual(one_tick())),
         ("links and writes of the same time", usual(ties())),
+        ("samples of the same time, and numbers at the limits of sums", usual(samples())),
+        ("the stronger of two types that are not listed", usual(unlisted_types())),
         ("consent comes, goes and comes back, late too", usual(consent())),
     ]
 }
@@ -121,6 +123,36 @@ fn ties() -> Vec<Draft> {
         for what in [city(None), city(Some("Berlin")), city(Some("X")), marketing(true), marketing(false), view()] {
             drafts.push(draft(1, same, &who, what));
         }
+    }
+    drafts
+}
+
+fn samples() -> Vec<Draft> {
+    let same = When::LikeTheOneBefore(1);
+    let who = ["user_id:1"];
+    let text = |category| (CATEGORY, Value::text(category));
+    let shipped = |ms| (SHIPPED, Value::Time(Tick::from_ms(ms)));
+    let mut drafts = vec![draft(1, When::Now, &who, view())];
+    for fields in [vec![text("tools")], vec![text("100% wool")], vec![text("shoes")], vec![]] {
+        drafts.push(draft(1, same, &who, What::Track(VIEWED, fields)));
+    }
+    drafts.push(draft(1, When::Now, &who, What::Track(ORDERED, vec![shipped(2), (ANYTHING, Value::Bool(true))])));
+    for fields in [vec![shipped(3)], vec![shipped(1), (ANYTHING, Value::text("X"))], vec![text("books")]] {
+        drafts.push(draft(1, same, &who, What::Track(ORDERED, fields)));
+    }
+    for total in [0.1, 0.2, 0.0000005, -0.0000005, 0.0000015, 99.995, LARGE, 1.1e15, 1e15, -1e15, -1.1e15] {
+        drafts.push(draft(60_000, When::Now, &who, order(total)));
+    }
+    drafts
+}
+
+fn unlisted_types() -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    for (loyalty, cookie) in [("loyalty:l1", "cookie:c1"), ("loyalty:l2", "cookie:c2")] {
+        // The order is the cookie's, so it goes where the cookie goes.
+        drafts.push(draft(1, When::Now, &[loyalty, cookie], order(10.0)));
+        drafts.push(draft(1, When::Now, &["user_id:1", cookie], view()));
+        drafts.push(draft(1, When::Now, &["user_id:2", loyalty], view()));
     }
     drafts
 }

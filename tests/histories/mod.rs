@@ -11,7 +11,7 @@ mod ticks;
 
 pub use drafts::{Case, cases};
 pub use known::known_cases;
-pub use ticks::interesting_ticks;
+pub use ticks::{interesting_ticks, ticks_of_change};
 
 use dataflows::model::{Identifier, IdentifierKey};
 

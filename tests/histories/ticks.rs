@@ -5,19 +5,25 @@ use std::collections::BTreeSet;
 use dataflows::definitions::Definitions;
 use dataflows::model::{Event, Tick};
 
-/// Every tick at which the state can change (arrivals, windows that open or close), and the ticks right before and after
-/// each, from the tick before the first arrival on; sorted. Between them nothing changes.
-pub fn interesting_ticks(definitions: &Definitions, history: &[(Tick, Event)]) -> Vec<Tick> {
-    let Some(first) = history.iter().map(|(arrival, _)| arrival.as_ms()).min() else { return Vec::new() };
+/// Every tick at which the state can change: arrivals, and windows that open or close. Between them nothing changes.
+pub fn ticks_of_change(definitions: &Definitions, history: &[(Tick, Event)]) -> BTreeSet<Tick> {
+    let Some(first) = history.iter().map(|(arrival, _)| *arrival).min() else { return BTreeSet::new() };
     let mut changes = BTreeSet::new();
     for (arrival, event) in history {
-        let timestamp = event.timestamp.as_ms();
         // An event from the future counts in windows from its own time on.
-        changes.extend([arrival.as_ms(), timestamp]);
+        changes.extend([*arrival, event.timestamp]);
         for window in definitions.measures.iter().filter_map(|measure| measure.within) {
-            changes.insert((timestamp + window.length_ms).div_ceil(window.grain_ms) * window.grain_ms);
+            let end = event.timestamp.as_ms() + window.length_ms;
+            changes.insert(Tick::from_ms(end.div_ceil(window.grain_ms) * window.grain_ms));
         }
     }
-    let with_neighbours: BTreeSet<u64> = changes.iter().flat_map(|tick| [tick - 1, *tick, tick + 1]).collect();
-    with_neighbours.range(first - 1..).map(|tick| Tick::from_ms(*tick)).collect()
+    changes.split_off(&first)
+}
+
+/// The ticks of change, and those right before and after each; sorted.
+pub fn interesting_ticks(definitions: &Definitions, history: &[(Tick, Event)]) -> Vec<Tick> {
+    let changes = ticks_of_change(definitions, history);
+    let with_neighbours = |tick: &Tick| [Tick::from_ms(tick.as_ms() - 1), *tick, tick.next()];
+    let ticks: BTreeSet<Tick> = changes.iter().flat_map(with_neighbours).collect();
+    ticks.into_iter().collect()
 }

@@ -86,6 +86,10 @@ fn rule_2_the_last_login_owns_the_device() {
         &[(1, "user_id:1 device_id:d"), (2, "user_id:2 device_id:d"), (3, "device_id:d user_id:1")],
         &[("user_id:1", "device_id:d"), ("user_id:2", "")],
     );
+    check(
+        &[(3, "user_id:1 device_id:d"), (2, "user_id:2 device_id:d"), (1, "device_id:d user_id:1")],
+        &[("user_id:1", "device_id:d"), ("user_id:2", "")],
+    );
     let [smaller, larger] = in_order(["user_id:1", "user_id:2"]);
     check(&[(5, "user_id:1 device_id:d"), (5, "user_id:2 device_id:d")], &[(smaller, "device_id:d"), (larger, "")]);
 }
@@ -118,6 +122,20 @@ fn rule_3_goes_to_the_nearest() {
     let [first, second] = ["user_id:1", "user_id:2"];
     let chain = [(1, "user_id:1 email:a"), chain[1], chain[2], chain[3], login[0]];
     check(&chain, &[(first, "email:a anonymous_id:x"), (second, "anonymous_id:y email:b")]);
+}
+
+#[test]
+fn rule_3_has_no_end() {
+    let chain = [
+        (1, "user_id:1 email:a"),
+        (1, "email:a anonymous_id:x"),
+        (1, "anonymous_id:x email:b"),
+        (1, "email:b anonymous_id:y"),
+        (1, "anonymous_id:y email:c"),
+        (1, "email:c anonymous_id:z"),
+        (1, "anonymous_id:z email:d"),
+    ];
+    check(&chain, &[("user_id:1", "email:a anonymous_id:x email:b anonymous_id:y email:c anonymous_id:z email:d")]);
 }
 
 #[test]
@@ -185,7 +203,8 @@ fn the_primary_is_the_strongest() {
     check("anonymous_id:x email:a user_id:null", Some("email:a"));
     // Types that are not listed come last, by their names.
     check("loyalty:l cookie:c anonymous_id:x", Some("anonymous_id:x"));
-    check("loyalty:l cookie:c", Some("cookie:c"));
+    assert_eq!(in_order(["cookie:c1", "loyalty:l1"])[0], "loyalty:l1", "so it is not the hash that decides");
+    check("loyalty:l1 cookie:c1", Some("cookie:c1"));
     let [smaller, larger] = in_order(["email:a", "email:b"]);
     check(&format!("{larger} {smaller}"), Some(smaller));
     check("email:null", None);

@@ -72,6 +72,8 @@ fn sums_are_exact_in_millionths() {
     check(&[0.0000005], Some(0.000001), Some(0.000001));
     check(&[-0.0000005, 3.0, 0.0], Some(2.999999), Some(2.999999 / 3.0));
     check(&[1e15, 0.25, -1e15], Some(0.25), Some(0.25 / 3.0));
+    // More millionths than a float is exact to.
+    check(&[99.995, 98_765_432_109.87], Some(98_765_432_209.865), Some(98_765_432_209.865 / 2.0));
     // A number beyond 1e15 is no addend.
     check(&[1.1e15, 2.0], Some(2.0), Some(2.0));
     check(&[1.1e15], None, None);
@@ -197,9 +199,9 @@ fn with_audiences() -> Definitions {
             audiences: vec![AudienceId::new(1)],
             identifiers: vec!["email".into()],
             traits: vec![
-                Listed::Trait(TraitId::new(0)),
-                Listed::Attribute("age".into()),
                 Listed::Attribute("city".into()),
+                Listed::Attribute("age".into()),
+                Listed::Trait(TraitId::new(0)),
             ],
             requires_consent: Some("marketing".into()),
         }],
@@ -254,6 +256,25 @@ fn destinations_hold_who_consents_with_what_is_listed() {
     assert_eq!(rows(13), [""; 0]);
     assert_eq!(rows(14), both);
     assert_eq!(rows(15), [""; 0]);
+}
+
+#[test]
+fn an_attribute_of_another_type_is_missing() {
+    let check = |kind, expected: &[(TraitId, Value)]| {
+        let expression = Expression::Term(PersonTerm::Attribute("city".into(), kind));
+        let definitions = Definitions {
+            traits: vec![Trait { name: "shown".into(), expression }],
+            order: vec![Step::Trait(TraitId::new(0))],
+            ..Definitions::default()
+        };
+        let attributes = vec![("city".into(), Some(Value::text("Rome")))];
+        let history = [(Tick::from_ms(1), Event { attributes, ..event(1, "identify", "email:a") })];
+        let state = State::of(&definitions, &history, Tick::from_ms(1));
+        assert_eq!(state.profiles.values().next().expect("there is one").traits, expected);
+    };
+    check(None, &[(TraitId::new(0), Value::text("Rome"))]);
+    check(Some(ValueType::Text), &[(TraitId::new(0), Value::text("Rome"))]);
+    check(Some(ValueType::Number), &[]);
 }
 
 #[test]
