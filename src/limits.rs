@@ -96,7 +96,7 @@ pub const EXPRESSION_DEPTH_MAX: usize = 48;
 /// Bytes of a name.
 pub const NAME_BYTES_MAX: usize = 100;
 
-/// Traits of a project, and attributes that it declares, each.
+/// Traits of a project, and attributes that it declares or uses, each.
 pub const TRAITS_MAX: usize = 1_000;
 
 /// Audiences of a project: each costs evaluation at every change of a profile.

@@ -16,8 +16,8 @@ use super::written::WrittenCsv;
 /// The mapping, where what it cannot do without is there.
 pub(super) fn resolve(written: WrittenCsv, problems: &mut Vec<Problem>) -> Option<CsvMapping> {
     let delimiter = match &written.delimiter {
-        Some(delimiter) => delimiter_of(delimiter, problems)?,
-        None => ',',
+        Some(delimiter) => delimiter_of(delimiter, problems),
+        None => Some(','),
     };
     let columns: Vec<String> = written.columns.unwrap_or_default().items.into_iter().map(|name| name.value).collect();
     if written.identifiers.is_empty() {
@@ -38,19 +38,19 @@ pub(super) fn resolve(written: WrittenCsv, problems: &mut Vec<Problem>) -> Optio
     };
     let identifiers = mapped(written.identifiers, true);
     let properties = mapped(written.properties, false);
-    let event = written.event?;
-    check_outside_name(&event, "an event", problems);
-    let column = written.timestamp_column?;
-    check_column(&column, &columns, problems);
-    let format = match written.timestamp_format {
-        Some(format) => {
-            check_format(&format, problems);
-            format.value
-        }
-        None => "rfc3339".into(),
-    };
-    let event = event.value.into();
-    Some(CsvMapping { delimiter, columns, event, timestamp: (column.value, format), identifiers, properties })
+    if let Some(event) = &written.event {
+        check_outside_name(event, "an event", problems);
+    }
+    if let Some(column) = &written.timestamp_column {
+        check_column(column, &columns, problems);
+    }
+    if let Some(format) = &written.timestamp_format {
+        check_format(format, problems);
+    }
+    let format = written.timestamp_format.map_or("rfc3339".into(), |format| format.value);
+    let timestamp = (written.timestamp_column?.value, format);
+    let event = written.event?.value.into();
+    Some(CsvMapping { delimiter: delimiter?, columns, event, timestamp, identifiers, properties })
 }
 
 fn delimiter_of(text: &Text, problems: &mut Vec<Problem>) -> Option<char> {

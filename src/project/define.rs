@@ -22,7 +22,7 @@ use super::text::Text;
 use super::typed::{PersonName, Typed};
 use super::types::Class;
 use super::written::WrittenAudience;
-use crate::limits::{AUDIENCES_MAX, MEASURES_MAX, TRAITS_MAX};
+use crate::limits::{AUDIENCES_MAX, MEASURES_MAX, PROBLEMS_MAX, TRAITS_MAX};
 
 /// The definitions of a project while they are checked.
 pub(super) struct Defining {
@@ -53,7 +53,7 @@ impl Defining {
     pub(super) fn new(
         identity: IdentityRules,
         attributes: Option<Vec<(Text, Text)>>,
-        traits: Vec<(Text, Text)>,
+        traits: Vec<(Text, Option<Text>)>,
         audiences: Vec<WrittenAudience>,
         problems: Vec<Problem>,
     ) -> Self {
@@ -83,6 +83,10 @@ impl Defining {
         let (order, cycles) = order(definitions(traits), definitions(audiences));
         checker.problems.extend(cycles);
         for step in &order {
+            if checker.problems.len() > 10 * PROBLEMS_MAX {
+                // Nobody reads them; suggestions for each would only take time.
+                break;
+            }
             match *step {
                 Step::Trait(id) => {
                     let half = &mut traits[id.index()];
@@ -136,7 +140,7 @@ impl Defining {
     }
 }
 
-fn declare_traits(checker: &mut Checker, mut written: Vec<(Text, Text)>) -> Vec<Half> {
+fn declare_traits(checker: &mut Checker, mut written: Vec<(Text, Option<Text>)>) -> Vec<Half> {
     written.sort_by(|(a, _), (b, _)| a.value.cmp(&b.value));
     let first = written.first().map(|(name, _)| name.place);
     check_count(written.len(), TRAITS_MAX, "traits", first, &mut checker.problems);
@@ -147,7 +151,7 @@ fn declare_traits(checker: &mut Checker, mut written: Vec<(Text, Text)>) -> Vec<
         check_name(name, "a trait", Alphabet::Word, &mut checker.problems);
         let variable = checker.types.unknown();
         checker.traits.insert(name.value.as_str().into(), (TraitId::new(index), variable));
-        halves.push(Half::parse(name, Some(text), checker));
+        halves.push(Half::parse(name, text.as_ref(), checker));
     }
     halves
 }

@@ -45,7 +45,8 @@ fn one(written: WrittenDestination, checker: &mut Checker) -> Option<(Destinatio
     Some((Destination { name, kind }, view))
 }
 
-fn audiences_of(name: &Text, list: List, checker: &mut Checker) -> Vec<AudienceId> {
+fn audiences_of(name: &Text, list: Option<List>, checker: &mut Checker) -> Vec<AudienceId> {
+    let Some(list) = list else { return Vec::new() };
     if list.items.is_empty() {
         let problem = Problem::at(name.place, format!("destination `{}` has no audiences", name.value));
         checker.report(problem.help("list what it is fed: audiences = [\"NAME\"]"));
@@ -65,7 +66,8 @@ fn audiences_of(name: &Text, list: List, checker: &mut Checker) -> Vec<AudienceI
     ids
 }
 
-fn identifiers_of(name: &Text, list: List, checker: &mut Checker) -> Vec<CompactString> {
+fn identifiers_of(name: &Text, list: Option<List>, checker: &mut Checker) -> Vec<CompactString> {
+    let Some(list) = list else { return Vec::new() };
     if list.items.is_empty() {
         let problem = Problem::at(name.place, format!("destination `{}` has no identifiers", name.value));
         checker.report(problem.help("list the identifier types that may leave: identifiers = [\"email\"]"));

@@ -62,7 +62,7 @@ pub(super) fn known_types(rules: &IdentityRules) -> Vec<CompactString> {
 /// The names of a list, and a problem for each that is there twice.
 pub(super) fn each_once(list: List, problems: &mut Vec<Problem>) -> Vec<CompactString> {
     let mut names: Vec<CompactString> = Vec::with_capacity(list.items.len());
-    for item in list.items {
+    for item in list.items.into_iter().filter(|item| !item.is_broken) {
         if names.iter().any(|name| *name == item.value) {
             problems.push(Problem::at(item.place, format!("`{}` is listed twice", item.value)));
         } else {

@@ -290,6 +290,16 @@ impl Conversion<'_> {
     }
 
     fn name(&self, path: Vec<Ident>) -> Result<Node, Problem> {
+        // Where nothing follows an operator, sqlparser takes the operator for a name.
+        const OPERATORS: [&str; 7] = ["and", "or", "not", "in", "like", "between", "is"];
+        if let [only] = path.as_slice()
+            && only.quote_style.is_none()
+            && OPERATORS.contains(&only.value.to_lowercase().as_str())
+        {
+            let place = self.places.of(only.span);
+            let problem = Problem::at(place, format!("expected an expression, found `{}`", only.value));
+            return Err(problem.help("an operand is missing; a name that is an operator is written in double quotes"));
+        }
         let places = path.iter().map(|part| self.places.of(part.span));
         let place = places.reduce(Place::to).unwrap_or(self.text.place);
         Ok(Node { place, kind: Kind::Name(path.into_iter().map(|part| part.value).collect()) })

@@ -12,6 +12,7 @@ use super::suggestion::{did_you_mean, listed, nearest};
 use super::syntax::{Call, Kind, Named, Node};
 use super::typed::{Aggregate, Function, PersonName, Typed};
 use super::types::{Class, Variable};
+use crate::limits::TRAITS_MAX;
 
 const AGGREGATES: [&str; 8] = ["count", "sum", "avg", "min", "max", "first", "last", "distinct"];
 const LOOKUPS: [&str; 3] = ["audience", "consent", "has"];
@@ -65,6 +66,10 @@ pub(super) fn attribute(checker: &mut Checker, name: &CompactString, place: Plac
     if checker.audiences.contains_key(name) {
         let problem = Problem::at(place, format!("`{name}` is an audience"));
         return Err(problem.help(format!("write audience('{name}')")));
+    }
+    if checker.attributes.len() >= TRAITS_MAX {
+        let problem = Problem::at(place, format!("the project uses more than {TRAITS_MAX} different attributes"));
+        return Err(problem.here("this is one too many"));
     }
     let near_trait = nearest(name, checker.traits.keys().map(|name| name.as_str()));
     let near_audience = nearest(name, checker.audiences.keys().map(|name| name.as_str()));

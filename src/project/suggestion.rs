@@ -14,10 +14,13 @@ pub(super) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c s
     };
     candidates
         .into_iter()
-        .map(|candidate| (damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+        .map(|candidate| (candidate.len().abs_diff(word.len()), candidate))
+        // Cheap to tell, and most candidates end here.
+        .filter(|(difference, _)| *difference <= allowed)
+        .map(|(difference, candidate)| (damerau_levenshtein(&lower, &candidate.to_lowercase()), difference, candidate))
+        .filter(|(distance, ..)| *distance <= allowed)
         .min()
-        .map(|(_, candidate)| candidate)
+        .map(|(.., candidate)| candidate)
 }
 
 /// The hint that goes with [`nearest`].

@@ -22,7 +22,8 @@ pub(super) struct Written {
     pub(super) identity: WrittenIdentity,
     /// Name and type; `None` where there is no such section.
     pub(super) attributes: Option<Vec<(Text, Text)>>,
-    pub(super) traits: Vec<(Text, Text)>,
+    /// Name and expression; `None` where the expression is no string.
+    pub(super) traits: Vec<(Text, Option<Text>)>,
     pub(super) audiences: Vec<WrittenAudience>,
     pub(super) destinations: Vec<WrittenDestination>,
     pub(super) clock: WrittenClock,
@@ -60,8 +61,8 @@ pub(super) struct WrittenAudience {
 pub(super) struct WrittenDestination {
     pub(super) name: Text,
     pub(super) kind: WrittenKind,
-    pub(super) audiences: List,
-    pub(super) identifiers: List,
+    pub(super) audiences: Option<List>,
+    pub(super) identifiers: Option<List>,
     pub(super) traits: List,
     pub(super) requires_consent: Option<Text>,
 }
@@ -132,7 +133,8 @@ impl Written {
         let identity = WrittenIdentity::read(identity, reader);
         let attributes = root.section(reader, "attributes");
         let attributes = attributes.is_there().then(|| declared(reader, &attributes, ""));
-        let traits = root.section(reader, "traits").texts(reader);
+        let traits = root.section(reader, "traits");
+        let traits = traits.entries().map(|(name, value)| (name, reader.text(value))).collect();
         let audiences = root.section(reader, "audiences");
         let audiences = audiences.entries().map(|(name, value)| audience(reader, name, value)).collect();
         let destinations = root.section(reader, "destinations");
@@ -171,9 +173,7 @@ impl Written {
 fn source<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenSource {
     let mut section = Section::of_entry(reader, format!("[sources.{}]", name.value), name.place, value);
     let write_key = section.secret(reader, "write_key");
-    if section.is_there() && write_key.is_none() {
-        section.missing(reader, "write_key", "the key with which the source sends");
-    }
+    section.missing(reader, "write_key", "the key with which the source sends");
     section.finish(reader, nothing_elsewhere);
     WrittenSource { name, write_key }
 }
@@ -181,9 +181,7 @@ fn source<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t
 fn audience<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenAudience {
     let mut section = Section::of_entry(reader, format!("[audiences.{}]", name.value), name.place, value);
     let when = section.text(reader, "when");
-    if section.is_there() && when.is_none() {
-        section.missing(reader, "when", "the condition of its members");
-    }
+    section.missing(reader, "when", "the condition of its members");
     // For people who read the file.
     section.text(reader, "description");
     section.finish(reader, nothing_elsewhere);
@@ -227,11 +225,12 @@ const OF_WEBHOOKS: [&str; 7] =
 fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenDestination {
     let mut section = Section::of_entry(reader, format!("[destinations.{}]", name.value), name.place, value);
     let kind = section.text(reader, "type");
-    let audiences = section.list(reader, "audiences").unwrap_or_default();
-    let identifiers = section.list(reader, "identifiers").unwrap_or_default();
+    let audiences = section.list(reader, "audiences");
+    let identifiers = section.list(reader, "identifiers");
     let traits = section.list(reader, "traits").unwrap_or_default();
     let requires_consent = section.text(reader, "requires_consent");
-    let there = section.is_there();
+    section.missing(reader, "audiences", "the audiences that it is fed, such as [\"NAME\"]");
+    section.missing(reader, "identifiers", "the identifier types that may leave, such as [\"email\"]");
     let kind = match kind.as_ref().map(|kind| kind.value.as_str()) {
         Some("webhook") => {
             let url = section.text(reader, "url");
@@ -239,9 +238,7 @@ fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeVal
                 // It may hold a password.
                 reader.secrets.push(url.place);
             }
-            if url.is_none() {
-                section.missing(reader, "url", "the endpoint to call");
-            }
+            section.missing(reader, "url", "the endpoint to call");
             WrittenKind::Webhook(Box::new(WrittenWebhook {
                 url,
                 secret: section.secret(reader, "secret"),
@@ -254,18 +251,14 @@ fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeVal
         }
         Some("file") => {
             let path = section.text(reader, "path");
-            if path.is_none() {
-                section.missing(reader, "path", "the file to append to");
-            }
+            section.missing(reader, "path", "the file to append to");
             WrittenKind::File { path }
         }
         _ => {
             // Which keys belong here is not known without a type; none of them is a problem of its own.
             section.secret(reader, "secret");
             OF_WEBHOOKS.into_iter().chain(["path"]).for_each(|key| section.expect(key));
-            if kind.is_none() && there {
-                section.missing(reader, "type", "`webhook` or `file`");
-            }
+            section.missing(reader, "type", "`webhook` or `file`");
             WrittenKind::Unknown { kind }
         }
     };
@@ -334,12 +327,9 @@ impl WrittenCsv {
             identifiers: section.section(reader, "identifiers").texts(reader),
             properties: section.section(reader, "properties").texts(reader),
         };
-        if csv.event.is_none() {
-            section.missing(reader, "event", "the name of the event that each line is");
-        }
-        if csv.timestamp_column.is_none() {
-            section.missing(reader, "timestamp", "such as { column = \"time\", format = \"rfc3339\" }");
-        }
+        section.missing(reader, "event", "the name of the event that each line is");
+        section.missing(reader, "timestamp", "such as { column = \"time\", format = \"rfc3339\" }");
+        timestamp.missing(reader, "column", "the column that has the time");
         timestamp.finish(reader, nothing_elsewhere);
         section.finish(reader, nothing_elsewhere);
         csv
