@@ -1,7 +1,37 @@
-//! The pure dataflows of Deltaic.
+//! The pure dataflows of Deltaic: functions from collections to collections.
+//!
+//! # Invariants
+//!
+//! - **Pure.** No I/O, no clock, no randomness, no threads: `Cargo.toml` lists nothing that could. Time comes in as ticks,
+//!   randomness (the key of the identifier hash) as data.
+//! - **Deterministic.** The same events at the same ticks give the same outputs at the same ticks, for any number of workers
+//!   and however the input is cut into physical batches. So no output depends on the order of arrival within a tick, and
+//!   sums are integers.
+//! - **Incremental equals from scratch.** At every tick each collection equals a plain recomputation over all input so far.
+//! - **Wrong data becomes rows, or is missing; it never panics.**
+//!
+//! # Map
+//!
+//! [`graph`] puts the stages together: [`observations`] → [`records`], [`identity`] → [`profiles`] → [`traits`] →
+//! [`audiences`], and [`reads`] beside them. Each stage is a file and imports no later one; [`model`] has the records that
+//! flow, [`definitions`] and [`expression`] what is to be maintained, [`operators`] what differential lacks.
+//!
+//! # Deliberately absent
+//!
+//! No trait objects between stages, no configuration beyond [`definitions::Definitions`], no notion of HTTP, files or
+//! destinations' kinds: that is the business of the crate `deltaic`.
 #![forbid(missing_docs)]
 
+pub mod audiences;
 pub mod definitions;
 pub mod expression;
+pub mod graph;
+pub mod identity;
 pub mod limits;
 pub mod model;
+pub mod observations;
+pub mod operators;
+pub mod profiles;
+pub mod reads;
+pub mod records;
+pub mod traits;

@@ -1,6 +1,7 @@
 //! Deltaic: a real-time customer data platform engine.
 
 pub mod access;
+pub mod egress;
 pub mod engine;
 #[cfg(test)]
 mod example;
@@ -8,5 +9,7 @@ pub mod http;
 pub mod identifiers;
 pub mod ingest;
 pub mod limits;
+pub mod log;
 pub mod observe;
 pub mod project;
+pub mod receive;

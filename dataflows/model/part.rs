@@ -5,7 +5,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{Record, Tick, Value};
+use super::{ProfileId, Record, Tick, Value};
 use crate::definitions::{AudienceId, DestinationId, MeasureId, TraitId};
 
 /// A part of what is known of an identifier, and so of the profile that it belongs to.
@@ -68,4 +68,6 @@ pub struct Desired {
     pub identifier: Arc<str>,
     /// The traits that the destination lists, sorted by name.
     pub traits: Arc<Traits>,
+    /// The profile that the identifier belongs to: identifiers of one person may leave together, those of two may not.
+    pub profile: ProfileId,
 }

@@ -1,7 +1,7 @@
 //! How the rims talk to the engine: batches in, questions in, answers out.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -52,6 +52,9 @@ pub enum SubmitError {
     /// The engine is stopping.
     #[error("the engine is stopping: send to another one, or again when it is back")]
     Stopping,
+    /// The log could not take it.
+    #[error("the log could not take the events: send them again later")]
+    NotLogged,
 }
 
 /// A question on its way to the engine.
@@ -95,16 +98,23 @@ pub enum AskError {
 /// A handle on a running engine. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    submissions: mpsc::Sender<Submission>,
+    submissions: mpsc::UnboundedSender<Submission>,
     asks: mpsc::Sender<Ask>,
     progress: Arc<Progress>,
-    retry_after_s: u64,
+    pending_events_max: usize,
 }
+
+/// Questions that may wait to be put, before those who ask have to wait.
+const ASKS_WAITING_MAX: usize = 1_000;
+
+/// When a sender that was refused should try again. The engine works off a full queue in about that time.
+const RETRY_AFTER_S: u64 = 1;
 
 /// What the engine lets everybody see of its state.
 #[derive(Debug, Default)]
 pub struct Progress {
     frontier: AtomicU64,
+    pending_events: AtomicUsize,
 }
 
 impl Progress {
@@ -117,25 +127,48 @@ impl Progress {
     pub fn advance_to(&self, frontier: Tick) {
         self.frontier.fetch_max(frontier.as_ms(), Ordering::AcqRel);
     }
+
+    /// Events that were handed in and are not yet through the dataflow.
+    pub fn pending_events(&self) -> usize {
+        self.pending_events.load(Ordering::Acquire)
+    }
+
+    /// Says that so many events are through, or were refused.
+    pub fn settle(&self, events: usize) {
+        self.pending_events.fetch_sub(events, Ordering::AcqRel);
+    }
+
+    /// Counts events in, unless that makes more than `most`. Where none are pending any number may come in.
+    fn take_in(&self, events: usize, most: usize) -> bool {
+        let add = |pending: usize| (pending == 0 || pending + events <= most).then_some(pending + events);
+        self.pending_events.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).is_ok()
+    }
 }
 
 impl Handle {
-    /// A handle, and the ends of it that the engine holds. At most `queue` submissions wait.
-    pub fn new(queue: usize) -> (Self, mpsc::Receiver<Submission>, mpsc::Receiver<Ask>, Arc<Progress>) {
-        let (submissions, submitted) = mpsc::channel(queue);
-        let (asks, asked) = mpsc::channel(queue);
+    /// A handle, and the ends of it that the engine holds. At most so many events are handed in and not yet through.
+    pub fn new(
+        pending_events_max: usize,
+    ) -> (Self, mpsc::UnboundedReceiver<Submission>, mpsc::Receiver<Ask>, Arc<Progress>) {
+        // Bounded by the events in it: what is sent was counted in before.
+        let (submissions, submitted) = mpsc::unbounded_channel();
+        let (asks, asked) = mpsc::channel(ASKS_WAITING_MAX);
         let progress = Arc::new(Progress::default());
-        let handle = Handle { submissions, asks, progress: progress.clone(), retry_after_s: 1 };
+        let handle = Handle { submissions, asks, progress: progress.clone(), pending_events_max };
         (handle, submitted, asked, progress)
     }
 
     /// Hands in a batch. An answer means that it is accepted: safely in the log, under the tick of the receipt.
     pub async fn submit(&self, events: Vec<Accepted>, received: Instant) -> Result<Receipt, SubmitError> {
+        let count = events.len();
+        if !self.progress.take_in(count, self.pending_events_max) {
+            return Err(SubmitError::Busy { retry_after_s: RETRY_AFTER_S });
+        }
         let (reply, receipt) = oneshot::channel();
-        self.submissions.try_send(Submission { events, received, reply }).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => SubmitError::Busy { retry_after_s: self.retry_after_s },
-            mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
-        })?;
+        if self.submissions.send(Submission { events, received, reply }).is_err() {
+            self.progress.settle(count);
+            return Err(SubmitError::Stopping);
+        }
         receipt.await.unwrap_or(Err(SubmitError::Stopping))
     }
 
@@ -158,6 +191,11 @@ impl Handle {
     /// All ticks before this one are complete.
     pub fn frontier(&self) -> Tick {
         self.progress.frontier()
+    }
+
+    /// Events that were handed in and are not yet through the dataflow.
+    pub fn pending_events(&self) -> usize {
+        self.progress.pending_events()
     }
 
     /// Whether the engine takes and answers: its first tick is complete, and it is not stopping.

@@ -1,5 +1,100 @@
 //! The engine: workers, ticks, frontiers, reads.
+//!
+//! Three kinds of threads: the [`sequencer`] gives batches their ticks, the [`workers`] run the dataflow, the [`collector`]
+//! hands on what is complete. The rims see a [`Handle`].
 
+mod collector;
+mod dedupe;
 mod handle;
+mod sequencer;
+mod workers;
 
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+
+use dataflows::definitions::Definitions;
+use tokio::sync::oneshot;
+
+pub use collector::{Observer, Outlets};
+pub use dedupe::Dedupe;
 pub use handle::{Accepted, Answered, Ask, AskError, Handle, Progress, Receipt, Submission, SubmitError};
+pub use sequencer::{Now, cut};
+pub use workers::{Command, Output, Topology, Workers, WorkersError};
+
+use crate::limits::Limits;
+use crate::log::Log;
+use crate::project::Clock;
+use collector::Shared;
+use sequencer::Sequencer;
+
+/// What an engine needs to know.
+pub struct Settings {
+    /// How many workers, where.
+    pub topology: Topology,
+    /// What is maintained.
+    pub definitions: Arc<Definitions>,
+    /// Times that the project keeps.
+    pub clock: Clock,
+    /// Limits.
+    pub limits: Limits,
+    /// The log.
+    pub log: Box<dyn Log>,
+    /// The time.
+    pub now: Now,
+}
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Engine {
+    stop: oneshot::Sender<()>,
+    sequencer: JoinHandle<Workers>,
+    collector: JoinHandle<()>,
+}
+
+impl Engine {
+    /// Starts an engine; in a cluster, waits for the other processes.
+    pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
+        let Settings { topology, definitions, clock, limits, log, now } = settings;
+        let (handle, submissions, asks, progress) = Handle::new(limits.pending_events_max);
+        let shared = Arc::new(Shared::new(progress));
+        let (outputs, collected) = channel();
+        let workers = Workers::start(&topology, definitions, outputs)?;
+        let collector = {
+            let (shared, local, peers) = (shared.clone(), workers.len(), topology.peers());
+            spawn("collector", move || collector::run(&collected, &shared, outlets, local, peers))?
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|error| WorkersError::Start(error.to_string()))?;
+        let dedupe = Dedupe::new(clock.dedupe_window, limits.dedupe_ids_max);
+        let first_worker = topology.first_worker();
+        let sequencer = Sequencer { submissions, asks, workers, first_worker, log, now, clock, dedupe, shared };
+        let (stop, stopped) = oneshot::channel();
+        let sequencer = spawn("sequencer", move || runtime.block_on(sequencer.run(stopped)))?;
+        Ok((handle, Engine { stop, sequencer, collector }))
+    }
+
+    /// Takes in what was handed in, processes it, and stops. In a cluster, waits for the other processes to stop too.
+    pub fn stop(self) -> Result<(), WorkersError> {
+        // A sequencer that is gone already needs no telling.
+        _ = self.stop.send(());
+        let failed = |thread: &str| WorkersError::Failed(format!("the {thread} panicked"));
+        let workers = self.sequencer.join().map_err(|_| failed("sequencer"))?;
+        let ended = workers.stop();
+        self.collector.join().map_err(|_| failed("collector"))?;
+        ended
+    }
+}
+
+/// A thread with a name, so that a profile of the process can be read.
+fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, WorkersError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|error| WorkersError::Start(format!("no thread for the {name}: {error}")))
+}

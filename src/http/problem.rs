@@ -42,6 +42,10 @@ impl From<SubmitError> for Problem {
                 ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", error.to_string())
             },
             SubmitError::Stopping => Problem::stopping(),
+            SubmitError::NotLogged => Problem {
+                retry_after_s: Some(1),
+                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_logged", error.to_string())
+            },
         }
     }
 }

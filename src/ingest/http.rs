@@ -30,17 +30,11 @@ use self::answer::{Rejected, answer, rejection};
 use self::batch::{Batch, Write};
 use super::IngestCounters;
 use super::segment::{Call, Extractor, Given, Stamp};
-use crate::engine::{Accepted, Handle};
+use crate::engine::{Accepted, Handle, Now, Observer};
 use crate::http::{Problem, Timeouts, Tokens, method_not_allowed, sent_token};
 use crate::limits::Limits;
 use crate::observe::latency::Stage;
 use crate::project::Project;
-
-/// Is told when a request has passed a stage, and how long after its arrival.
-pub type Observer = Arc<dyn Fn(Stage, Duration) + Send + Sync>;
-
-/// The clock: what time it is.
-pub type Now = Arc<dyn Fn() -> Tick + Send + Sync>;
 
 /// The clock of the machine.
 pub fn wall_clock() -> Tick {
@@ -152,7 +146,7 @@ impl Rim {
             return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "no_receipt", message));
         };
         let receipt = receipt?;
-        self.with.counters.count_accepted(events, receipt.duplicates);
+        self.with.counters.count_receipt(events, receipt.duplicates);
         (self.with.observer)(Stage::Accepted, arrived.elapsed());
         Ok(answer(Some(receipt), events, rejected))
     }

@@ -1,0 +1,59 @@
+//! Sixth stage: memberships by audience, and what destinations are to hold, row by row.
+
+use std::sync::Arc;
+
+use differential_dataflow::VecCollection;
+use differential_dataflow::operators::arrange::arrangement::arrange_core;
+use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
+use differential_dataflow::trace::implementations::{KeyBatcher, KeySpine, ValBatcher, ValSpine};
+use timely::dataflow::channels::pact::Pipeline;
+
+use crate::definitions::AudienceId;
+use crate::model::{Derived, Desired, ProfileId, Tick};
+use crate::traits::DerivedTrace;
+
+/// Members by audience.
+pub type MembersTrace = TraceAgent<ValSpine<AudienceId, ProfileId, Tick, i64>>;
+/// Audiences, as many times as they have members.
+pub type SizesTrace = TraceAgent<KeySpine<AudienceId, Tick, i64>>;
+
+/// Who is in which audience.
+pub fn memberships<'scope>(
+    derived: &Arranged<'scope, DerivedTrace>,
+) -> VecCollection<'scope, Tick, (AudienceId, ProfileId), i64> {
+    derived.clone().flat_map_ref(|profile, derived| match derived {
+        Derived::Member(audience) => Some((*audience, *profile)),
+        _ => None,
+    })
+}
+
+/// The members of each audience. Each worker arranges those of its own profiles, so that it can tell all about them.
+pub fn members<'scope>(
+    memberships: VecCollection<'scope, Tick, (AudienceId, ProfileId), i64>,
+) -> Arranged<'scope, MembersTrace> {
+    arrange_core(memberships.inner, Pipeline, "Members", ValBatcher::new)
+}
+
+/// The size of each audience, in the differences: the arrangement is the count. Each worker has its own share.
+pub fn sizes<'scope>(
+    memberships: VecCollection<'scope, Tick, (AudienceId, ProfileId), i64>,
+) -> Arranged<'scope, SizesTrace> {
+    arrange_core(memberships.map(|(audience, _)| (audience, ())).inner, Pipeline, "Sizes", KeyBatcher::new)
+}
+
+/// The rows that destinations are to hold, one for each identifier.
+pub fn desired<'scope>(derived: &Arranged<'scope, DerivedTrace>) -> VecCollection<'scope, Tick, Desired, i64> {
+    derived.clone().flat_map_ref(|profile, derived| match derived {
+        Derived::Desired(destination, audience, card) => {
+            let row = |identifier: &Arc<str>| Desired {
+                destination: *destination,
+                audience: *audience,
+                identifier: identifier.clone(),
+                traits: card.traits.clone(),
+                profile: *profile,
+            };
+            card.identifiers.iter().map(row).collect()
+        }
+        Derived::Trait(..) | Derived::Member(_) => Vec::new(),
+    })
+}

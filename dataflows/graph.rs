@@ -1,0 +1,109 @@
+//! The one place where the stages are put together, in the order in which an event meets them.
+//!
+//! ```text
+//!  events ─► observe ─┬─ links ──────► resolve ── moves ──┐
+//!                     ├─ sightings ──► records ─┐         ▼
+//!                     ├─ candidates ─► best ────┼─ parts ─► gather ─► derive ─┬─► memberships ─► members, sizes
+//!                     └─ parts ──────► release ─┘                             └─► desired
+//!  queries ─────────────────────────────────────────────────────────────────────► answer
+//! ```
+
+use std::sync::Arc;
+
+use differential_dataflow::AsCollection;
+use differential_dataflow::input::{Input, InputSession};
+use timely::dataflow::ProbeHandle;
+use timely::worker::Worker;
+
+use crate::definitions::{AudienceId, Definitions};
+use crate::model::{Answer, Desired, Event, IdentifierId, ProfileId, Query, Tick};
+use crate::operators::{Receiver, deliver, release};
+use crate::{audiences, identity, observations, profiles, reads, records, traits};
+
+/// Who takes what comes out, on one worker.
+pub struct Receivers {
+    /// Changes of audiences. They arrive at the first worker.
+    pub memberships: Receiver<(AudienceId, ProfileId)>,
+    /// Changes of roots other than the identifier itself. They arrive at the first worker.
+    pub identities: Receiver<(IdentifierId, ProfileId)>,
+    /// Changes of what destinations are to hold. Those of one destination arrive at one worker.
+    pub desired: Receiver<Desired>,
+    /// Answers to questions. They arrive at the worker that asked.
+    pub answers: Receiver<Answer>,
+}
+
+/// What goes in, on one worker. Dropping it says that nothing will come in any more.
+pub struct Inputs {
+    events: InputSession<Tick, Event, i64>,
+    queries: InputSession<Tick, Query, i64>,
+}
+
+/// How far the dataflow has come, seen from one worker.
+pub struct Completion(ProbeHandle<Tick>);
+
+/// Builds the dataflow on one worker.
+pub fn build(worker: &mut Worker, definitions: &Arc<Definitions>, receivers: Receivers) -> (Inputs, Completion) {
+    worker.dataflow_named::<Tick, _, _>("Deltaic", |scope| {
+        let probe = ProbeHandle::new();
+        let (events_input, events) = scope.new_collection::<Event, i64>();
+        let (queries_input, queries) = scope.new_collection::<Query, i64>();
+
+        let observed = observations::observe(events.inner, definitions);
+        let moves = identity::resolve(observed.links).arrange_by_key_named("Moves");
+        let parts = records::records(observed.sightings).concatenate([
+            records::best_values(observed.candidates, definitions),
+            release(observed.parts, "Release when due"),
+        ]);
+        let parts = profiles::gather(parts, moves.clone());
+        let derived = traits::derive(parts.clone(), definitions);
+        let memberships = audiences::memberships(&derived);
+        let desired = audiences::desired(&derived);
+        let members = audiences::members(memberships.clone());
+        let sizes = audiences::sizes(memberships.clone());
+
+        let sources =
+            reads::Sources { moves: &moves, parts: &parts, derived: &derived, members: &members, sizes: &sizes };
+        let answers = reads::answer(queries.inner, &sources, definitions.audiences.len());
+
+        let identities = moves.as_collection(|id, root| (*id, *root));
+        deliver(memberships, "Deliver memberships", |_| 0, &probe, receivers.memberships);
+        deliver(identities, "Deliver identity changes", |_| 0, &probe, receivers.identities);
+        deliver(desired, "Deliver desired", |row| row.destination.index() as u64, &probe, receivers.desired);
+        deliver(answers.as_collection(), "Deliver answers", |answer| answer.asker as u64, &probe, receivers.answers);
+        (Inputs { events: events_input, queries: queries_input }, Completion(probe))
+    })
+}
+
+impl Inputs {
+    /// Puts in events, each at the tick of its arrival, which must not be before [`Inputs::time`].
+    pub fn send(&mut self, events: impl IntoIterator<Item = (Tick, Event)>) {
+        for (tick, event) in events {
+            self.events.update_at(event, tick, 1);
+        }
+    }
+
+    /// Puts a question, to be answered as of the present tick.
+    pub fn ask(&mut self, query: Query) {
+        self.queries.update(query, 1);
+    }
+
+    /// Says that nothing will come in before `tick`.
+    pub fn advance_to(&mut self, tick: Tick) {
+        self.events.advance_to(tick);
+        self.queries.advance_to(tick);
+        self.events.flush();
+        self.queries.flush();
+    }
+
+    /// The tick that input is at.
+    pub fn time(&self) -> Tick {
+        *self.events.time()
+    }
+}
+
+impl Completion {
+    /// All ticks before this one are complete: what they caused has been received. [`Tick::MAX`] once nothing can come.
+    pub fn frontier(&self) -> Tick {
+        self.0.with_frontier(|frontier| frontier.first().copied().unwrap_or(Tick::MAX))
+    }
+}

@@ -1,0 +1,150 @@
+//! Third stage: which profile each identifier belongs to (DESIGN §4).
+//!
+//! The result is kept as *moves*: (identifier, root) for those identifiers only whose root is not themselves. Exclusive
+//! identifiers never move (rule 1). Of the others, those that were seen with an exclusive one belong to the latest (rule 2),
+//! which needs no iteration. The rest take their root from their neighbours (rules 3 and 4): only they enter the loop, and
+//! those of rule 2 that are their neighbours.
+
+use std::cmp::Reverse;
+
+use differential_dataflow::operators::iterate::Variable;
+use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
+use differential_dataflow::{AsCollection, VecCollection};
+use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::core::OkErr;
+use timely::order::Product;
+
+use crate::model::{IdentifierId, ProfileId, Tick};
+use crate::observations::Link;
+use crate::operators::fold;
+
+/// How an identifier came to its root. The least one wins, so the order of the fields is that of the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Label {
+    /// False where the root was handed on from an identifier that rule 2 placed.
+    unplaced: bool,
+    /// Links between that identifier and this one; zero for all that are unplaced.
+    hops: u16,
+    /// The root.
+    root: IdentifierId,
+}
+
+impl Label {
+    /// The label that a neighbour of one with this label may take.
+    fn handed_on(self) -> Self {
+        // A chain of 65,535 devices is no person; beyond it distance no longer decides.
+        Label { hops: if self.unplaced { 0 } else { self.hops.saturating_add(1) }, ..self }
+    }
+}
+
+/// What the links of one identifier amount to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Standing {
+    /// Rule 2: it belongs to this exclusive identifier.
+    Owner(IdentifierId),
+    /// It has a link to this identifier, which is not exclusive either.
+    Neighbour(IdentifierId),
+    /// It has neighbours, and this is where it starts from.
+    Start(Label),
+}
+
+/// All links of one identifier that is not exclusive.
+#[derive(Default)]
+struct Links {
+    /// Possible owners with the time of the latest sighting, sorted by id.
+    owners: Vec<(IdentifierId, Tick)>,
+    /// The owner: the latest, of equals the one with the smaller hash.
+    owner: Option<(Tick, Reverse<IdentifierId>)>,
+    /// Neighbours, sorted.
+    neighbours: Vec<IdentifierId>,
+}
+
+impl Links {
+    /// Takes a link in; gives the neighbour that it brought, if it did.
+    fn see(&mut self, link: Link) -> Option<IdentifierId> {
+        if !link.owner {
+            let at = self.neighbours.binary_search(&link.other).err()?;
+            self.neighbours.insert(at, link.other);
+            return Some(link.other);
+        }
+        match self.owners.binary_search_by_key(&link.other, |(owner, _)| *owner) {
+            Ok(at) => self.owners[at].1 = self.owners[at].1.max(link.at),
+            Err(at) => self.owners.insert(at, (link.other, link.at)),
+        }
+        self.owner = self.owner.max(Some((link.at, Reverse(link.other))));
+        None
+    }
+
+    fn owner(&self) -> Option<IdentifierId> {
+        self.owner.map(|(_, Reverse(owner))| owner)
+    }
+
+    /// Where the identifier `id` starts from in the loop; nothing where it has no business there.
+    fn start(&self, id: IdentifierId) -> Option<Label> {
+        let label = match self.owner() {
+            Some(root) => Label { unplaced: false, hops: 0, root },
+            None => Label { unplaced: true, hops: 0, root: id },
+        };
+        (!self.neighbours.is_empty()).then_some(label)
+    }
+}
+
+/// The moves: identifiers whose root is another one, with the profile of that root.
+pub fn resolve<'scope>(
+    links: VecCollection<'scope, Tick, (IdentifierId, Link), i64>,
+) -> VecCollection<'scope, Tick, (IdentifierId, ProfileId), i64> {
+    let standings = fold(links, "Links", IdentifierId::route, |id, links: &mut Links, seen, give| {
+        let (owner, start) = (links.owner(), links.start(*id));
+        for neighbour in seen.filter_map(|link| links.see(link)) {
+            give((*id, Standing::Neighbour(neighbour)), 1);
+        }
+        let mut replace = |before: Option<Standing>, after: Option<Standing>| {
+            if before != after {
+                before.into_iter().for_each(|standing| give((*id, standing), -1));
+                after.into_iter().for_each(|standing| give((*id, standing), 1));
+            }
+        };
+        replace(owner.map(Standing::Owner), links.owner().map(Standing::Owner));
+        replace(start.map(Standing::Start), links.start(*id).map(Standing::Start));
+    });
+    let (owners, rest) =
+        standings.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((id, standing), tick, diff)| match standing {
+            Standing::Owner(root) => Ok(((id, ProfileId::of_root(root)), tick, diff)),
+            other => Err(((id, other), tick, diff)),
+        });
+    let (starts, neighbours) = rest.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((id, standing), tick, diff)| match standing {
+        Standing::Start(label) => Ok(((id, label), tick, diff)),
+        Standing::Neighbour(other) | Standing::Owner(other) => Err(((id, other), tick, diff)),
+    });
+    owners.as_collection().concat(spread(starts.as_collection(), neighbours.as_collection()))
+}
+
+/// Hands labels on from neighbour to neighbour until nothing changes, and gives the moves that follow.
+fn spread<'scope>(
+    starts: VecCollection<'scope, Tick, (IdentifierId, Label), i64>,
+    neighbours: VecCollection<'scope, Tick, (IdentifierId, IdentifierId), i64>,
+) -> VecCollection<'scope, Tick, (IdentifierId, ProfileId), i64> {
+    let outer = starts.scope();
+    let neighbours = neighbours.arrange_by_key_named("Neighbours");
+    outer.scoped::<Product<Tick, u32>, _, _>("Resolve identities", |scope| {
+        let neighbours = neighbours.enter(scope);
+        let starts = starts.enter(scope);
+        let (variable, proposals) = Variable::new(scope, Product::new(Tick::default(), 1));
+        let labels = proposals
+            .concat(starts)
+            .reduce_abelian::<_, ValBuilder<_, _, _, _>, ValSpine<IdentifierId, Label, _, i64>>(
+                "Least label",
+                |_id, labels: &[(&Label, i64)], least: &mut Vec<(Label, i64)>| least.push((*labels[0].0, 1)),
+            );
+        variable.set(labels.clone().join_core(neighbours, |_id, label: &Label, neighbour: &IdentifierId| {
+            Some((*neighbour, label.handed_on()))
+        }));
+        labels
+            .flat_map_ref(|id, label| {
+                // Identifiers that rule 2 placed have their move already; those that are their own root need none.
+                let handed_on = label.unplaced || label.hops > 0;
+                (handed_on && label.root != *id).then_some((*id, ProfileId::of_root(label.root)))
+            })
+            .leave(outer)
+    })
+}

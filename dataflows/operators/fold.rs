@@ -1,0 +1,100 @@
+//! `fold`: a state per key, to which facts are applied in the order of their ticks.
+//!
+//! For what differential's `reduce` would do at a higher price: facts that only ever come (sightings, writes) and of which
+//! only a summary has to stay. The changes that the summary causes are ordinary updates.
+
+use std::hash::Hash;
+
+use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
+use rustc_hash::FxHashMap;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::Operator;
+
+use crate::model::Tick;
+
+/// Applies each key's facts to its state, tick by tick, and outputs the updates that `apply` gives.
+///
+/// `apply` gets the key, its state (at first the default), all facts of one tick in the order of their values, and a function
+/// that takes the resulting updates. Facts are never taken back: the differences of `facts` must be positive.
+///
+/// ```
+/// use dataflows::operators::fold;
+/// use differential_dataflow::input::Input;
+///
+/// timely::example(|scope| {
+///     let (mut input, facts) = scope.new_collection::<(u64, u64), i64>();
+///     input.update((1, 10), 1);
+///     input.update((1, 30), 1);
+///     // The greatest value of each key so far.
+///     fold(facts, "Greatest", |key| *key, |key, greatest: &mut u64, values, give| {
+///         let before = *greatest;
+///         *greatest = values.fold(before, u64::max);
+///         if before != *greatest {
+///             if before > 0 { give((*key, before), -1) }
+///             give((*key, *greatest), 1i64);
+///         }
+///     })
+///     .inspect(|update| assert_eq!(update.0, (1, 30)));
+/// });
+/// ```
+pub fn fold<'scope, K, V, S, D, R>(
+    facts: VecCollection<'scope, Tick, (K, V), i64>,
+    name: &str,
+    route: impl Fn(&K) -> u64 + 'static,
+    mut apply: impl FnMut(&K, &mut S, &mut dyn Iterator<Item = V>, &mut dyn FnMut(D, R)) + 'static,
+) -> VecCollection<'scope, Tick, D, R>
+where
+    K: ExchangeData + Hash,
+    V: ExchangeData,
+    S: Default + 'static,
+    D: Clone + 'static,
+    R: Clone + 'static,
+{
+    let exchange = Exchange::new(move |((key, _), _, _): &((K, V), Tick, i64)| route(key));
+    facts
+        .inner
+        .unary_frontier::<CapacityContainerBuilder<Vec<(D, Tick, R)>>, _, _, _>(exchange, name, |_, _| {
+            let mut states: FxHashMap<K, S> = FxHashMap::default();
+            let mut waiting: Vec<(Tick, K, V)> = Vec::new();
+            // For the earliest tick in `waiting`; none where nothing waits.
+            let mut held: Option<Capability<Tick>> = None;
+            move |(input, frontier), output| {
+                input.for_each(|capability, data| {
+                    let earlier = |held: &Capability<Tick>| capability.least().is_some_and(|least| least < held.time());
+                    if held.as_ref().is_none_or(earlier) {
+                        held = capability.retain_least(0);
+                    }
+                    waiting.extend(data.drain(..).map(|((key, fact), tick, diff)| {
+                        debug_assert!(diff > 0, "facts are never taken back");
+                        (tick, key, fact)
+                    }));
+                });
+                let Some(capability) = held.as_mut() else { return };
+                if frontier.less_equal(capability.time()) {
+                    return;
+                }
+                // Another worker's facts of the same tick may have come earlier or later: their order must not show.
+                waiting.sort_unstable();
+                let complete = waiting.partition_point(|(tick, _, _)| !frontier.less_equal(tick));
+                let mut session = output.session(capability);
+                let mut facts = waiting.drain(..complete).peekable();
+                while let Some((tick, key, fact)) = facts.next() {
+                    let state = states.entry(key.clone()).or_default();
+                    let mut same = std::iter::once(fact).chain(std::iter::from_fn(|| {
+                        facts.next_if(|next| next.0 == tick && next.1 == key).map(|(_, _, fact)| fact)
+                    }));
+                    apply(&key, state, &mut same, &mut |data, diff| session.give((data, tick, diff)));
+                    same.for_each(drop);
+                }
+                drop(facts);
+                drop(session);
+                match waiting.first() {
+                    Some((earliest, _, _)) => capability.downgrade(earliest),
+                    None => held = None,
+                }
+            }
+        })
+        .as_collection()
+}

@@ -1,0 +1,342 @@
+//! Last stage: questions, answered from the arrangements as of their tick.
+//!
+//! A question travels like an event: to the worker that knows the identifier's root, on to the worker that holds that
+//! profile (or to all workers, each of which answers for its share), and back to the one that asked. It waits there until
+//! everything at its tick has arrived, so an answer is never ahead of or behind the tick that it is said to be of.
+
+use differential_dataflow::difference::IsZero;
+use differential_dataflow::hashable::Hashable;
+use differential_dataflow::operators::arrange::Arranged;
+use differential_dataflow::trace::cursor::{CursorList, cursor_list};
+use differential_dataflow::trace::{BatchCursor, Cursor, Navigable, TraceReader};
+use serde::{Deserialize, Serialize};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::Antichain;
+use timely::progress::frontier::{AntichainRef, MutableAntichain};
+
+use crate::audiences::{MembersTrace, SizesTrace};
+use crate::definitions::AudienceId;
+use crate::model::{Answer, Derived, Found, IdentifierId, Part, Profile, ProfileId, Query, Question, Tick, Weight};
+use crate::profiles::{MovesTrace, PartsTrace};
+use crate::traits::{DerivedTrace, identifiers, merged};
+
+/// A question on its way to a worker that can answer it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Routed {
+    query: Query,
+    /// The profile that is asked for, where one is.
+    profile: ProfileId,
+    /// Decides on the worker.
+    route: u64,
+}
+
+type Row<D> = (D, Tick, i64);
+type Output<D> = CapacityContainerBuilder<Vec<Row<D>>>;
+
+/// What questions are answered from.
+pub struct Sources<'a, 'scope> {
+    /// Roots by identifier.
+    pub moves: &'a Arranged<'scope, MovesTrace>,
+    /// Parts by profile.
+    pub parts: &'a Arranged<'scope, PartsTrace>,
+    /// What is derived, by profile.
+    pub derived: &'a Arranged<'scope, DerivedTrace>,
+    /// Members by audience.
+    pub members: &'a Arranged<'scope, MembersTrace>,
+    /// Sizes of audiences.
+    pub sizes: &'a Arranged<'scope, SizesTrace>,
+}
+
+/// Answers questions.
+pub fn answer<'scope>(
+    queries: StreamVec<'scope, Tick, Row<Query>>,
+    sources: &Sources<'_, 'scope>,
+    audiences: usize,
+) -> StreamVec<'scope, Tick, Row<Answer>> {
+    let routed = find_profile(queries, sources.moves);
+    look_up(routed, sources, audiences)
+}
+
+/// Finds the profile of the identifier that is asked for, and the workers that are to answer.
+fn find_profile<'scope>(
+    queries: StreamVec<'scope, Tick, Row<Query>>,
+    moves: &Arranged<'scope, MovesTrace>,
+) -> StreamVec<'scope, Tick, Row<Routed>> {
+    let peers = queries.scope().peers() as u64;
+    // The route by which `moves` is arranged.
+    let exchange = Exchange::new(|(query, _, _): &Row<Query>| match &query.question {
+        Question::Profile(id) => id.hashed(),
+        _ => query.id,
+    });
+    let mut moves_trace = moves.trace.clone();
+    let mut builder = OperatorBuilder::new("Find profile".to_owned(), queries.scope());
+    let mut input = builder.new_input(queries, exchange);
+    let mut moves = builder.new_input(moves.stream.clone(), Pipeline);
+    let (output, routed) = builder.new_output();
+    let mut output = OutputBuilder::<_, Output<Routed>>::from(output);
+    builder.build(move |_| {
+        let mut waiting = Waiting::default();
+        move |frontiers| {
+            input.for_each(|capability, data| waiting.take_in(capability.retain_least(0), data));
+            moves.for_each(|_, _| {});
+            let mut output = output.activate();
+            for (capability, query) in waiting.ready(frontiers) {
+                let tick = *capability.time();
+                let mut session = output.session_with_builder(&capability);
+                if let Question::Profile(id) = query.question {
+                    let root = value_of(&mut moves_trace, &id, tick).unwrap_or(ProfileId::of_root(id));
+                    session.give((Routed { query, profile: root, route: root.hashed() }, tick, 1));
+                } else {
+                    for route in 0..peers {
+                        let routed = Routed { query: query.clone(), profile: ProfileId::default(), route };
+                        session.give((routed, tick, 1));
+                    }
+                }
+            }
+            compact(&mut moves_trace, waiting.since(frontiers));
+        }
+    });
+    routed
+}
+
+/// Answers from what this worker holds.
+fn look_up<'scope>(
+    routed: StreamVec<'scope, Tick, Row<Routed>>,
+    sources: &Sources<'_, 'scope>,
+    audiences: usize,
+) -> StreamVec<'scope, Tick, Row<Answer>> {
+    let exchange = Exchange::new(|(routed, _, _): &Row<Routed>| routed.route);
+    let mut shelf = Shelf {
+        parts: sources.parts.trace.clone(),
+        derived: sources.derived.trace.clone(),
+        members: sources.members.trace.clone(),
+        sizes: sources.sizes.trace.clone(),
+        audiences,
+    };
+    let mut builder = OperatorBuilder::new("Look up".to_owned(), routed.scope());
+    let mut input = builder.new_input(routed, exchange);
+    // These two come last of what is read: where they are complete, so is the rest.
+    let mut members = builder.new_input(sources.members.stream.clone(), Pipeline);
+    let mut sizes = builder.new_input(sources.sizes.stream.clone(), Pipeline);
+    let (output, answers) = builder.new_output();
+    let mut output = OutputBuilder::<_, Output<Answer>>::from(output);
+    builder.build(move |_| {
+        let mut waiting = Waiting::default();
+        move |frontiers| {
+            input.for_each(|capability, data| waiting.take_in(capability.retain_least(0), data));
+            members.for_each(|_, _| {});
+            sizes.for_each(|_, _| {});
+            let mut output = output.activate();
+            for (capability, routed) in waiting.ready(frontiers) {
+                let tick = *capability.time();
+                let Query { id, asker, .. } = routed.query;
+                let found = shelf.find(&routed, tick);
+                output.session_with_builder(&capability).give((Answer { id, asker, found }, tick, 1));
+            }
+            shelf.compact(waiting.since(frontiers));
+        }
+    });
+    answers
+}
+
+/// Questions that wait for their tick to be complete.
+struct Waiting<Q> {
+    questions: Vec<(Capability<Tick>, Q)>,
+}
+
+impl<Q> Default for Waiting<Q> {
+    fn default() -> Self {
+        Waiting { questions: Vec::new() }
+    }
+}
+
+impl<Q> Waiting<Q> {
+    fn take_in(&mut self, capability: Option<Capability<Tick>>, rows: &mut Vec<Row<Q>>) {
+        let Some(capability) = capability else { return };
+        // A question is put once, as an insertion.
+        let asked = rows.drain(..).filter(|(_, _, diff)| *diff > 0);
+        self.questions.extend(asked.map(|(question, tick, _)| (capability.delayed(&tick), question)));
+    }
+
+    /// The questions whose tick is complete.
+    fn ready(&mut self, frontiers: &[MutableAntichain<Tick>]) -> Vec<(Capability<Tick>, Q)> {
+        let complete = |(capability, _): &mut (Capability<Tick>, Q)| {
+            !frontiers.iter().any(|frontier| frontier.less_equal(capability.time()))
+        };
+        self.questions.extract_if(.., complete).collect()
+    }
+
+    /// The earliest tick that can still be asked about.
+    fn since(&self, frontiers: &[MutableAntichain<Tick>]) -> Antichain<Tick> {
+        let frontiers = frontiers.iter().flat_map(|frontier| frontier.frontier().iter().copied().collect::<Vec<_>>());
+        frontiers.chain(self.questions.iter().map(|(capability, _)| *capability.time())).collect()
+    }
+}
+
+/// What a worker answers from.
+struct Shelf {
+    parts: PartsTrace,
+    derived: DerivedTrace,
+    members: MembersTrace,
+    sizes: SizesTrace,
+    audiences: usize,
+}
+
+impl Shelf {
+    fn find(&mut self, routed: &Routed, tick: Tick) -> Found {
+        match routed.query.question {
+            Question::Profile(_) => Found::Profile(self.profile(routed.profile, tick)),
+            Question::Sizes => Found::Sizes((0..self.audiences).map(|index| self.size(index, tick)).collect()),
+            Question::Members { audience, after, limit } => {
+                let members = self.members(audience, after, limit, tick);
+                Found::Profiles(members.into_iter().filter_map(|id| self.profile(id, tick)).collect())
+            }
+            Question::Profiles { after, limit } => {
+                let ids = self.profiles(after, limit, tick);
+                Found::Profiles(ids.into_iter().filter_map(|id| self.profile(id, tick)).collect())
+            }
+        }
+    }
+
+    fn profile(&mut self, id: ProfileId, tick: Tick) -> Option<Profile> {
+        let mut parts: Vec<Part> = Vec::new();
+        let (mut cursor, storage) = open(&mut self.parts);
+        cursor.seek_key(&storage, &id);
+        if cursor.get_key(&storage) == Some(&id) {
+            while let Some(part) = cursor.get_val(&storage) {
+                let mut weight = Weight::default();
+                cursor.map_times(&storage, |time, diff| weight.0 += if *time <= tick { diff.0 } else { 0 });
+                if !weight.is_zero() {
+                    parts.push(part.clone());
+                }
+                cursor.step_val(&storage);
+            }
+        }
+        let identifiers: Vec<_> = identifiers(parts.iter()).cloned().collect();
+        if identifiers.is_empty() {
+            return None;
+        }
+        let (mut traits, mut audiences) = (Vec::new(), Vec::new());
+        let (mut cursor, storage) = open(&mut self.derived);
+        cursor.seek_key(&storage, &id);
+        if cursor.get_key(&storage) == Some(&id) {
+            while let Some(derived) = cursor.get_val(&storage) {
+                if count_at(&mut cursor, &storage, tick) > 0 {
+                    match derived {
+                        Derived::Trait(id, value) => traits.push((*id, value.clone())),
+                        Derived::Member(audience) => audiences.push(*audience),
+                        Derived::Desired(..) => {}
+                    }
+                }
+                cursor.step_val(&storage);
+            }
+        }
+        Some(Profile { id, identifiers, record: merged(parts.iter()), traits, audiences })
+    }
+
+    fn size(&mut self, index: usize, tick: Tick) -> u64 {
+        let audience = AudienceId::new(index);
+        let (mut cursor, storage) = open(&mut self.sizes);
+        cursor.seek_key(&storage, &audience);
+        if cursor.get_key(&storage) != Some(&audience) {
+            return 0;
+        }
+        count_at(&mut cursor, &storage, tick).try_into().unwrap_or(0)
+    }
+
+    fn members(&mut self, audience: AudienceId, after: Option<ProfileId>, limit: usize, tick: Tick) -> Vec<ProfileId> {
+        let mut members = Vec::new();
+        let (mut cursor, storage) = open(&mut self.members);
+        cursor.seek_key(&storage, &audience);
+        if cursor.get_key(&storage) != Some(&audience) {
+            return members;
+        }
+        if let Some(after) = after {
+            cursor.seek_val(&storage, &after);
+        }
+        while let Some(profile) = cursor.get_val(&storage).filter(|_| members.len() < limit) {
+            if Some(*profile) != after && count_at(&mut cursor, &storage, tick) > 0 {
+                members.push(*profile);
+            }
+            cursor.step_val(&storage);
+        }
+        members
+    }
+
+    fn profiles(&mut self, after: Option<ProfileId>, limit: usize, tick: Tick) -> Vec<ProfileId> {
+        let mut profiles = Vec::new();
+        let (mut cursor, storage) = open(&mut self.parts);
+        if let Some(after) = after {
+            cursor.seek_key(&storage, &after);
+        }
+        while let Some(profile) = cursor.get_key(&storage).filter(|_| profiles.len() < limit) {
+            // Every profile has an identifier, and those sort first.
+            let mut there = false;
+            while let (false, Some(Part::Identifier(_))) = (there, cursor.get_val(&storage)) {
+                cursor.map_times(&storage, |time, diff| there |= *time <= tick && diff.0 > 0);
+                let mut weight = Weight::default();
+                cursor.map_times(&storage, |time, diff| weight.0 += if *time <= tick { diff.0 } else { 0 });
+                there = !weight.is_zero();
+                cursor.step_val(&storage);
+            }
+            if there && Some(*profile) != after {
+                profiles.push(*profile);
+            }
+            cursor.step_key(&storage);
+        }
+        profiles
+    }
+
+    fn compact(&mut self, since: Antichain<Tick>) {
+        compact(&mut self.parts, since.clone());
+        compact(&mut self.derived, since.clone());
+        compact(&mut self.members, since.clone());
+        compact(&mut self.sizes, since);
+    }
+}
+
+/// A cursor over all that a trace holds.
+fn open<Tr>(trace: &mut Tr) -> (CursorList<BatchCursor<Tr>>, Vec<Tr::Batch>)
+where
+    Tr: TraceReader<Time = Tick, Batch: Navigable>,
+{
+    // No upper bound: every batch is within it, so there always is a clean cut.
+    cursor_list(trace.batches_through(AntichainRef::new(&[])).unwrap_or_default())
+}
+
+/// How many times the value under the cursor is there at `tick`.
+fn count_at<C>(cursor: &mut C, storage: &C::Storage, tick: Tick) -> i64
+where
+    C: for<'a> Cursor<Time = Tick, TimeGat<'a> = &'a Tick, DiffGat<'a> = &'a i64>,
+{
+    let mut count = 0;
+    cursor.map_times(storage, |time, diff| count += if *time <= tick { *diff } else { 0 });
+    count
+}
+
+/// The value that `key` has at `tick`, of those that a trace holds.
+fn value_of(trace: &mut MovesTrace, key: &IdentifierId, tick: Tick) -> Option<ProfileId> {
+    let (mut cursor, storage) = open(trace);
+    cursor.seek_key(&storage, key);
+    if cursor.get_key(&storage) != Some(key) {
+        return None;
+    }
+    while let Some(value) = cursor.get_val(&storage) {
+        if count_at(&mut cursor, &storage, tick) > 0 {
+            return Some(*value);
+        }
+        cursor.step_val(&storage);
+    }
+    None
+}
+
+/// Lets a trace forget what can no longer be asked about.
+fn compact<Tr: TraceReader<Time = Tick>>(trace: &mut Tr, since: Antichain<Tick>) {
+    trace.set_logical_compaction(since.borrow());
+    trace.set_physical_compaction(since.borrow());
+}

@@ -1,0 +1,105 @@
+//! How long to wait after a failed call.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+
+/// The waits between the calls of one batch: each twice the one before, up to a longest one, with jitter.
+#[derive(Debug)]
+pub struct Backoff {
+    min: Duration,
+    max: Duration,
+    /// What makes the jitter of two callers differ.
+    seed: u64,
+    failures: u32,
+}
+
+impl Backoff {
+    /// Waits between `min` and `max`. The jitter follows from `seed` and so repeats with it (DESIGN §9).
+    pub fn new(min: Duration, max: Duration, seed: impl Hash) -> Self {
+        Backoff { min, max: max.max(min), seed: hash(seed), failures: 0 }
+    }
+
+    /// The wait after one more failure; the one that the other side asked for, where it did, but within the bounds.
+    pub fn after_failure(&mut self, asked: Option<Duration>) -> Duration {
+        let doubled = self.min.saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+        self.failures = self.failures.saturating_add(1);
+        if let Some(asked) = asked {
+            return asked.clamp(self.min, self.max);
+        }
+        // From half to the whole of it, so that callers that failed together do not come back together.
+        let whole = doubled.min(self.max);
+        let part = (hash((self.seed, self.failures)) >> 32) as f64 / f64::from(u32::MAX);
+        whole.mul_f64(0.5 + part / 2.0)
+    }
+}
+
+fn hash(value: impl Hash) -> u64 {
+    // Has fixed keys, other than `RandomState`.
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The wait that a `Retry-After` header asks for: seconds, or a date (RFC 9110, 10.2.3). Nothing where it is neither.
+pub fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
+    let header = header.trim();
+    if let Ok(seconds) = header.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = rfc2822::DateTimeParser::new().parse_timestamp(header).ok()?;
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let mut backoff = Backoff::new(10 * MS, 100 * MS, "seed");
+        for whole in [10, 20, 40, 80, 100, 100] {
+            let wait = backoff.after_failure(None);
+            assert!(whole * MS / 2 <= wait && wait <= whole * MS, "{wait:?} of {whole} ms");
+        }
+        (0..100).for_each(|_| assert!(backoff.after_failure(None) <= 100 * MS));
+    }
+
+    #[test]
+    fn the_jitter_follows_from_the_seed() {
+        let waits = |seed| {
+            let mut backoff = Backoff::new(MS, 1_000 * MS, seed);
+            [(); 5].map(|()| backoff.after_failure(None))
+        };
+        assert_eq!(waits(1), waits(1));
+        assert_ne!(waits(1), waits(2));
+    }
+
+    #[test]
+    fn what_is_asked_for_is_done_within_the_bounds() {
+        let mut backoff = Backoff::new(10 * MS, 100 * MS, ());
+        for (asked, wait) in [(0, 10), (50, 50), (5_000, 100)] {
+            assert_eq!(backoff.after_failure(Some(asked * MS)), wait * MS);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now: Timestamp = "1994-11-06T08:49:30Z".parse().unwrap();
+        for (header, seconds) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            assert_eq!(retry_after(header, now), seconds.map(Duration::from_secs), "{header}");
+        }
+    }
+}

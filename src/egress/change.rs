@@ -1,0 +1,202 @@
+//! A change as it is told to a destination, and its JSON.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use dataflows::definitions::{AudienceId, Definitions};
+use dataflows::model::{ProfileId, Tick, Traits, Value};
+use jiff::Timestamp;
+use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
+
+/// What becomes of identifiers at a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// They are to be in the audience, with these traits in the place of those that were there.
+    Add(Arc<Traits>),
+    /// They are not to be in the audience.
+    Delete,
+}
+
+impl Action {
+    /// The word in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Action::Add(_) => "add",
+            Action::Delete => "delete",
+        }
+    }
+}
+
+/// Identifiers of one person that enter an audience, leave it, or have other traits in it, at one tick.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The audience.
+    pub audience: AudienceId,
+    /// What becomes of the identifiers.
+    pub action: Action,
+    /// `type:value`, at least one, each once.
+    pub identifiers: Vec<Arc<str>>,
+    /// Whose they are.
+    pub profile: ProfileId,
+    /// The tick at which this came about.
+    pub as_of: Tick,
+    /// When the request arrived that caused it, where it was one and not the passing of time.
+    pub received: Option<Instant>,
+}
+
+impl Change {
+    /// Whether `next` may be told in the same breath: the same person, audience, action and tick.
+    pub fn goes_with(&self, next: &Change) -> bool {
+        let this = (self.audience, self.profile, self.as_of);
+        this == (next.audience, next.profile, next.as_of) && self.action == next.action
+    }
+
+    /// About how many bytes of JSON it is, quickly; escapes are not counted.
+    pub fn bytes(&self) -> usize {
+        /// Keys, punctuation and names of usual length.
+        const FRAME: usize = 120;
+        /// Numbers and times, with quotes and commas.
+        const VALUE: usize = 28;
+        let traits = match &self.action {
+            Action::Add(traits) => traits.as_slice(),
+            Action::Delete => &[],
+        };
+        let of_trait = |(name, value): &(_, Value)| {
+            let name: &compact_str::CompactString = name;
+            name.len() + VALUE + if let Value::Text(text) = value { text.len() } else { 0 }
+        };
+        let identifiers: usize = self.identifiers.iter().map(|identifier| identifier.len() + 3).sum();
+        FRAME + identifiers + traits.iter().map(of_trait).sum::<usize>()
+    }
+
+    /// The change with the names that its ids stand for, ready to be serialised.
+    pub fn named<'a>(&'a self, definitions: &'a Definitions) -> impl Serialize + 'a {
+        Named { change: self, audience: &definitions.audiences[self.audience.index()].name }
+    }
+}
+
+struct Named<'a> {
+    change: &'a Change,
+    audience: &'a str,
+}
+
+impl Serialize for Named<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Change { action, identifiers, as_of, .. } = self.change;
+        let mut object = serializer.serialize_struct("Change", 5)?;
+        object.serialize_field("audience", self.audience)?;
+        object.serialize_field("action", action.name())?;
+        object.serialize_field("identifiers", identifiers)?;
+        object.serialize_field("traits", &TraitsJson(action))?;
+        object.serialize_field("as_of", as_of)?;
+        object.end()
+    }
+}
+
+/// The traits as an object, in the order of their names; a delete has none.
+struct TraitsJson<'a>(&'a Action);
+
+impl Serialize for TraitsJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Action::Add(traits) = self.0 else { return serializer.serialize_map(Some(0))?.end() };
+        let mut object = serializer.serialize_map(Some(traits.len()))?;
+        for (name, value) in traits.iter() {
+            object.serialize_entry(name, &ValueJson(value))?;
+        }
+        object.end()
+    }
+}
+
+struct ValueJson<'a>(&'a Value);
+
+impl Serialize for ValueJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// Up to here every whole number is a float, and a float every whole number.
+        const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+        match self.0 {
+            Value::Bool(value) => serializer.serialize_bool(*value),
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::Time(tick) => match time(*tick) {
+                Some(time) => serializer.collect_str(&time),
+                // After the year 9999: RFC 3339 has no words for it.
+                None => serializer.serialize_none(),
+            },
+            Value::Number(number) => {
+                let number = number.get();
+                if number.fract() == 0.0 && number.abs() <= WHOLE_MAX {
+                    serializer.serialize_i64(number as i64)
+                } else {
+                    serializer.serialize_f64(number)
+                }
+            }
+        }
+    }
+}
+
+/// A tick as a time that prints as RFC 3339 in UTC.
+fn time(tick: Tick) -> Option<Timestamp> {
+    Timestamp::from_millisecond(tick.as_ms().try_into().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::egress::testing::{definitions, traits};
+
+    #[track_caller]
+    fn check(action: Action, expected: &str) {
+        let change = Change {
+            audience: AudienceId::new(0),
+            action,
+            identifiers: vec!["user_id:42".into(), "email:\"a\"@b.org".into()],
+            profile: ProfileId::default(),
+            as_of: Tick::from_ms(1_700_000_000_123),
+            received: None,
+        };
+        let definitions = definitions();
+        let json = serde_json::to_string(&change.named(&definitions)).unwrap();
+        assert_eq!(json, expected);
+        // The estimate need not be exact, but must not be off by much.
+        assert!(
+            change.bytes() >= json.len() / 2 && change.bytes() <= json.len() * 2,
+            "{} of {}",
+            change.bytes(),
+            json.len()
+        );
+    }
+
+    #[test]
+    fn an_add_carries_the_traits() {
+        let traits = traits([
+            ("city", Value::text("Köln")),
+            ("last_seen", Value::Time(Tick::from_ms(1_700_000_000_500))),
+            ("orders", Value::number(3.0).unwrap()),
+            ("since", Value::Time(Tick::from_ms(1_700_000_000_000))),
+            ("spent", Value::number(12.5).unwrap()),
+            ("vip", Value::Bool(true)),
+        ]);
+        check(
+            Action::Add(traits),
+            r#"{"audience":"cart_abandoners","action":"add","identifiers":["user_id:42","email:\"a\"@b.org"],"traits":{"city":"Köln","last_seen":"2023-11-14T22:13:20.5Z","orders":3,"since":"2023-11-14T22:13:20Z","spent":12.5,"vip":true},"as_of":1700000000123}"#,
+        );
+    }
+
+    #[test]
+    fn a_delete_carries_none() {
+        check(
+            Action::Delete,
+            r#"{"audience":"cart_abandoners","action":"delete","identifiers":["user_id:42","email:\"a\"@b.org"],"traits":{},"as_of":1700000000123}"#,
+        );
+    }
+
+    #[test]
+    fn values_that_have_no_plain_form_are_still_json() {
+        for (value, json) in [
+            (Value::Time(Tick::MAX), "null"),
+            (Value::number(1e300).unwrap(), "1e+300"),
+            (Value::number(-2.0).unwrap(), "-2"),
+        ] {
+            assert_eq!(serde_json::to_string(&ValueJson(&value)).unwrap(), json);
+        }
+    }
+}

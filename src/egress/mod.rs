@@ -1,0 +1,181 @@
+//! Destinations as maintained views (DESIGN §6): what is desired there, less what was acknowledged, is delivered.
+//!
+//! ```text
+//! engine ── changes of a tick ──► outbox ── batch ──► delivery (a task per destination) ──► webhook · file
+//!                                   ▲                     │
+//!                                   └─────── acknowledged ┘
+//! ```
+//!
+//! Outage, retry, rate limit and resync are this one mechanism. Consent, and the lists of identifiers and traits that a
+//! destination may have, were applied in the dataflow: what is desired may leave.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use compact_str::CompactString;
+use dataflows::definitions::DestinationId;
+use dataflows::model::{Desired, Tick};
+use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::observe::latency::Latency;
+use crate::project::{Destination, DestinationKind, Project};
+
+mod backoff;
+mod change;
+mod delivery;
+mod file;
+pub mod outbox;
+pub mod signature;
+mod status;
+mod webhook;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use change::{Action, Change};
+pub use status::{Refusal, Status};
+pub use webhook::install_crypto;
+
+use delivery::{Courier, Delivery, Pace};
+use outbox::{BatchLimit, Outbox};
+use status::Tally;
+
+/// Bytes of one call, about: a usual limit on the bodies that endpoints take is 1 MB.
+const CALL_BYTES_MAX: usize = 512 * 1024;
+
+/// How a file is written to. Batches are large since each costs one write; failures are such as a full disk, which
+/// passes when somebody comes. A file never refuses, so the number of attempts does not matter.
+const FILE_PACE: Pace = Pace {
+    limit: BatchLimit { changes: 1_000, bytes: CALL_BYTES_MAX },
+    backoff_min: Duration::from_millis(100),
+    backoff_max: Duration::from_secs(5),
+    attempts_max: 1,
+};
+
+/// Why there can be no delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("destination {destination}: {reason}")]
+pub struct EgressError {
+    /// The destination.
+    pub destination: CompactString,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// The delivery to all destinations. Cheap to clone; delivery ends with the last clone, at once, if not by `stop`.
+#[derive(Clone)]
+pub struct Egress(Arc<Running>);
+
+struct Running {
+    outbox: Arc<dyn Outbox>,
+    lanes: Vec<Lane>,
+    stopping: watch::Sender<bool>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// What is shared with the delivery to one destination.
+struct Lane {
+    name: CompactString,
+    wake: Arc<Notify>,
+    tally: Arc<Tally>,
+}
+
+impl Egress {
+    /// Begins to deliver what `outbox` has and gets, on `runtime`: a task for each destination, so that a slow one
+    /// delays no other.
+    pub fn start(
+        project: &Project,
+        outbox: Arc<dyn Outbox>,
+        latency: Arc<Latency>,
+        runtime: &Handle,
+    ) -> Result<Self, EgressError> {
+        let (stopping, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let mut lanes = Vec::with_capacity(project.destinations.len());
+        for (index, destination) in project.destinations.iter().enumerate() {
+            let (courier, pace) = courier(project, destination)?;
+            let lane = Lane { name: destination.name.clone(), wake: Arc::default(), tally: Arc::default() };
+            let delivery = Delivery {
+                destination: DestinationId::new(index),
+                name: destination.name.clone(),
+                outbox: outbox.clone(),
+                courier,
+                pace,
+                wake: lane.wake.clone(),
+                stopping: stopped.clone(),
+                latency: latency.clone(),
+                tally: lane.tally.clone(),
+            };
+            tasks.spawn_on(delivery.run(), runtime);
+            lanes.push(lane);
+        }
+        Ok(Egress(Arc::new(Running { outbox, lanes, stopping, tasks: Mutex::new(tasks) })))
+    }
+
+    /// Takes in the consolidated changes of the desired collection at a complete tick; ticks in order. `received` is
+    /// when the request arrived that the tick is of. For the engine's thread: does not wait for any destination.
+    pub fn apply(&self, tick: Tick, received: Option<Instant>, changes: Vec<(Desired, i64)>) {
+        let mut of_lane: Vec<Vec<(Desired, i64)>> = self.0.lanes.iter().map(|_| Vec::new()).collect();
+        for change in changes {
+            of_lane[change.0.destination.index()].push(change);
+        }
+        for (index, (lane, changes)) in self.0.lanes.iter().zip(of_lane).enumerate() {
+            if !changes.is_empty() {
+                self.0.outbox.apply(DestinationId::new(index), tick, received, changes);
+                lane.wake.notify_one();
+            }
+        }
+    }
+
+    /// Says that the changes of all ticks before `frontier` have been taken in.
+    pub fn complete_to(&self, frontier: Tick) {
+        self.0.outbox.complete_to(frontier);
+    }
+
+    /// How each destination is doing, in the order of the definitions.
+    pub fn status(&self) -> Vec<Status> {
+        let ids = (0..).map(DestinationId::new);
+        let lanes = self.0.lanes.iter().zip(ids);
+        lanes.map(|(lane, id)| lane.tally.status(lane.name.clone(), self.0.outbox.backlog(id))).collect()
+    }
+
+    /// Delivers what is pending, but for no longer than `deadline`, and ends. To be called when nothing more is taken
+    /// in. Says how it ended: what is pending then was not delivered, or may have been, if it was in flight.
+    pub async fn stop(self, deadline: Duration) -> Vec<Status> {
+        self.0.stopping.send_replace(true);
+        let mut tasks = {
+            let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *tasks)
+        };
+        // What is not done by then is aborted when `tasks` goes out of scope.
+        let _ = timeout(deadline, async { while tasks.join_next().await.is_some() {} }).await;
+        self.status()
+    }
+}
+
+/// Who carries changes to `destination`, and at what pace.
+fn courier(project: &Project, destination: &Destination) -> Result<(Courier, Pace), EgressError> {
+    let definitions = project.definitions.clone();
+    Ok(match &destination.kind {
+        DestinationKind::Webhook(webhook) => {
+            let courier = webhook::Courier::new(destination.name.clone(), webhook, definitions)?;
+            let limit = BatchLimit { changes: webhook.batch_changes_max, bytes: CALL_BYTES_MAX };
+            let pace = Pace {
+                limit,
+                backoff_min: webhook.backoff_min,
+                backoff_max: webhook.backoff_max,
+                attempts_max: webhook.attempts_max,
+            };
+            (Courier::Webhook(courier), pace)
+        }
+        DestinationKind::File { path } => {
+            (Courier::File(file::Courier::new(project.folder.join(path), definitions)), FILE_PACE)
+        }
+    })
+}

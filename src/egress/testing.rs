@@ -1,0 +1,90 @@
+//! What the tests of this module build with: a small project, and rows of its desired collections.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dataflows::definitions::{Audience, AudienceId, Definitions, DestinationId};
+use dataflows::expression::Expression;
+use dataflows::model::{Desired, Identifier, IdentifierKey, ProfileId, Traits, Value};
+
+use crate::limits::Limits;
+use crate::project::{Clock, Destination, DestinationKind, Project, Webhook};
+
+/// Names of audiences, by id.
+pub const AUDIENCES: [&str; 2] = ["cart_abandoners", "vips"];
+
+/// Definitions with those audiences.
+pub fn definitions() -> Definitions {
+    let condition = Expression::Literal(Some(Value::Bool(true)));
+    let audiences = AUDIENCES.map(|name| Audience { name: name.into(), condition: condition.clone() });
+    Definitions { audiences: audiences.to_vec(), ..Definitions::default() }
+}
+
+/// A project with these destinations.
+pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
+    let second = Duration::from_secs(1);
+    Project {
+        name: "test".into(),
+        folder: folder.into(),
+        identifier_key: key(),
+        definitions: Arc::new(definitions()),
+        attribute_types: BTreeMap::new(),
+        listen: ([127, 0, 0, 1], 0).into(),
+        sources: Vec::new(),
+        read_tokens: Vec::new(),
+        clock: Clock { max_future: second, heartbeat: second, dedupe_window: second },
+        limits: Limits::default(),
+        destinations,
+        csv: None,
+    }
+}
+
+/// A webhook with short waits.
+pub fn webhook(url: String) -> Webhook {
+    Webhook {
+        url,
+        secret: None,
+        batch_changes_max: 100,
+        timeout: Duration::from_secs(60),
+        backoff_min: Duration::from_millis(1),
+        backoff_max: Duration::from_millis(4),
+        attempts_max: 3,
+    }
+}
+
+/// The destination `crm`, of this kind.
+pub fn crm(webhook: Webhook) -> Destination {
+    Destination { name: "crm".into(), kind: DestinationKind::Webhook(webhook) }
+}
+
+/// Traits, which must be sorted.
+pub fn traits<const N: usize>(traits: [(&str, Value); N]) -> Arc<Traits> {
+    Arc::new(traits.map(|(name, value)| (name.into(), value)).to_vec())
+}
+
+/// A trait `n`, to tell rows apart.
+pub fn numbered(n: u32) -> Arc<Traits> {
+    traits([("n", Value::Number(n.into()))])
+}
+
+/// A row of destination 0: a person's `user_id`, who has no other identifier.
+pub fn row(audience: usize, user: &str, traits: Arc<Traits>) -> Desired {
+    row_of(user, audience, &format!("user_id:{user}"), traits)
+}
+
+/// A row of destination 0: an identifier of the person with this user id.
+pub fn row_of(user: &str, audience: usize, identifier: &str, traits: Arc<Traits>) -> Desired {
+    Desired {
+        destination: DestinationId::new(0),
+        audience: AudienceId::new(audience),
+        identifier: identifier.into(),
+        traits,
+        profile: ProfileId::of_root(Identifier::new(&key(), "user_id", user).id()),
+    }
+}
+
+fn key() -> IdentifierKey {
+    IdentifierKey::from_secret("test")
+}

@@ -1,0 +1,144 @@
+//! Destinations of the kind `webhook`: an HTTP endpoint that takes changes as JSON.
+//!
+//! `POST` with `{"destination": …, "changes": [{"audience", "action", "identifiers", "traits", "as_of"}, …]}`; a header
+//! with the signature over the whole body, and one with an idempotency key that a retry repeats. 2xx acknowledges.
+
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use bytes::Bytes;
+use compact_str::CompactString;
+use dataflows::definitions::Definitions;
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, StatusCode, Url};
+use serde::Serialize;
+
+use super::EgressError;
+use super::backoff::retry_after;
+use super::delivery::Failure;
+use super::outbox::Batch;
+use super::signature::{IDEMPOTENCY_KEY, SIGNATURE, idempotency_key, sign};
+use crate::project::{Secret, Webhook};
+
+/// Bytes of an answer that are read: enough for a reason, and for the connection to be used again after a usual answer.
+const ANSWER_BYTES_MAX: usize = 4 * 1024;
+
+/// Characters of an answer that are kept to show.
+const ANSWER_CHARS_KEPT: usize = 200;
+
+/// Calls an endpoint.
+#[derive(Debug)]
+pub struct Courier {
+    client: Client,
+    url: Url,
+    secret: Option<Secret>,
+    destination: CompactString,
+    definitions: Arc<Definitions>,
+}
+
+impl Courier {
+    /// A courier to `webhook`. Nothing is called yet.
+    pub fn new(
+        destination: CompactString,
+        webhook: &Webhook,
+        definitions: Arc<Definitions>,
+    ) -> Result<Self, EgressError> {
+        let wrong = |reason: String| EgressError { destination: destination.clone(), reason };
+        let url: Url = webhook.url.parse().map_err(|error| wrong(format!("the url cannot be read: {error}")))?;
+        let client = client(&url, webhook.timeout).map_err(|error| wrong(format!("no HTTP client: {error}")))?;
+        Ok(Courier { client, url, secret: webhook.secret.clone(), destination, definitions })
+    }
+
+    /// The body of the call that carries `batch`.
+    pub fn body(&self, batch: &Batch) -> Bytes {
+        #[derive(Serialize)]
+        struct Body<'a, C> {
+            destination: &'a str,
+            changes: Vec<C>,
+        }
+        let changes = batch.iter().map(|change| change.named(&self.definitions)).collect();
+        let body = Body { destination: &self.destination, changes };
+        serde_json::to_vec(&body).expect("names and values are JSON; writing to memory cannot fail").into()
+    }
+
+    /// Calls once. `Ok` means acknowledged.
+    pub async fn attempt(&self, body: &Bytes) -> Result<(), Failure> {
+        let response = self.client.post(self.url.clone()).headers(self.headers(body)).body(body.clone()).send().await;
+        // The URL may hold a token of its own, and the message goes to logs.
+        let response = response.map_err(|error| Failure::later(chain(&error.without_url())))?;
+
+        let status = response.status();
+        let wait = response.headers().get(RETRY_AFTER).and_then(|header| header.to_str().ok());
+        let wait = wait.and_then(|header| retry_after(header, Timestamp::now()));
+        let answer = answer(response).await;
+        let error = format!("the endpoint answered {status}");
+        match status {
+            _ if status.is_success() => Ok(()),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Err(Failure::Later { error, wait }),
+            _ if status.is_server_error() => Err(Failure::later(error)),
+            // Redirects, too: a call with personal data goes where the project says, and nowhere else.
+            _ => Err(Failure::Refused { error, answer }),
+        }
+    }
+
+    fn headers(&self, body: &[u8]) -> HeaderMap {
+        let hexadecimal = |text: String| HeaderValue::try_from(text).expect("hexadecimal digits are a header value");
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(IDEMPOTENCY_KEY, hexadecimal(idempotency_key(body)));
+        if let Some(secret) = &self.secret {
+            headers.insert(SIGNATURE, hexadecimal(sign(secret, body)));
+        }
+        headers
+    }
+}
+
+/// A client for calls to `url`, each of which may take as long as `timeout` with all of its answer.
+fn client(url: &Url, timeout: Duration) -> reqwest::Result<Client> {
+    install_crypto();
+    let client = Client::builder()
+        .user_agent(concat!("deltaic/", env!("CARGO_PKG_VERSION")))
+        .timeout(timeout)
+        .redirect(Policy::none())
+        .referer(false);
+    // Certificates are those that the system trusts. They are not looked for where none is needed: without any, as in
+    // a bare container, the client could not be built at all.
+    let client = if url.scheme() == "https" { client } else { client.tls_certs_only([]) };
+    client.build()
+}
+
+/// Makes `ring` the provider of cryptography for TLS in this process, where none was chosen; reqwest asks for one even
+/// for plain HTTP.
+pub fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // An error says that there is one already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+/// The beginning of the answer's text, as far as it comes.
+async fn answer(mut response: Response) -> String {
+    let mut bytes = Vec::new();
+    while bytes.len() < ANSWER_BYTES_MAX {
+        match response.chunk().await {
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            // The status says what became of the call, whether or not the text arrives.
+            Ok(None) | Err(_) => break,
+        }
+    }
+    String::from_utf8_lossy(&bytes).chars().take(ANSWER_CHARS_KEPT).collect()
+}
+
+/// An error with its causes: reqwest's own message alone says only that sending failed.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,184 @@
+//! The collector: takes what the workers give, and hands it on when its tick is complete.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use dataflows::definitions::AudienceId;
+use dataflows::model::{Answer, Desired, Found, Profile, Question, Tick};
+use tokio::sync::{Notify, oneshot};
+
+use super::handle::{Answered, Progress};
+use super::workers::Output;
+use crate::observe::latency::Stage;
+
+/// Takes latencies by stage.
+pub type Observer = Arc<dyn Fn(Stage, Duration) + Send + Sync>;
+
+/// What the engine gives to the outside, each tick when it is complete, in order.
+pub struct Outlets {
+    /// Changes of what destinations are to hold, with the arrival of the earliest request of their tick, if it has one.
+    pub desired: Box<dyn FnMut(Tick, Option<Instant>, Vec<(Desired, i64)>) + Send>,
+    /// Who entered (+1) and left (−1) which audience: how many.
+    pub memberships: Box<dyn FnMut(AudienceId, i64) + Send>,
+    /// A worker panicked: the engine is of no use any more.
+    pub failed: Box<dyn FnMut() + Send>,
+    /// Latencies.
+    pub observer: Observer,
+}
+
+/// What sequencer and collector share.
+#[derive(Debug, Default)]
+pub struct Shared {
+    ticks: Mutex<VecDeque<InFlight>>,
+    asked: Mutex<HashMap<u64, Asked>>,
+    asks: AtomicU64,
+    progress: Arc<Progress>,
+    progressed: Notify,
+}
+
+/// A tick with input that is not complete yet.
+#[derive(Debug)]
+struct InFlight {
+    tick: Tick,
+    events: usize,
+    received: Instant,
+}
+
+/// A question that waits for its answer.
+#[derive(Debug)]
+pub struct Asked {
+    tick: Tick,
+    /// The most profiles that it may be answered with.
+    limit: usize,
+    shares: Vec<Found>,
+    for_all_workers: bool,
+    reply: oneshot::Sender<Answered>,
+}
+
+impl Asked {
+    /// A question that was put at `tick`.
+    pub fn new(question: Question, tick: Tick, reply: oneshot::Sender<Answered>) -> Self {
+        let limit = match question {
+            Question::Members { limit, .. } | Question::Profiles { limit, .. } => limit,
+            Question::Profile(_) | Question::Sizes => usize::MAX,
+        };
+        Asked { tick, limit, shares: Vec::new(), for_all_workers: question.is_for_all_workers(), reply }
+    }
+}
+
+impl Shared {
+    /// Shares `progress`.
+    pub fn new(progress: Arc<Progress>) -> Self {
+        Shared { progress, ..Shared::default() }
+    }
+
+    /// How many ticks with input are not complete yet.
+    pub fn ticks_in_flight(&self) -> usize {
+        lock(&self.ticks).len()
+    }
+
+    /// A tick was completed since this was last called, or is now.
+    pub async fn progressed(&self) {
+        self.progressed.notified().await;
+    }
+
+    /// A batch of so many events is on its way.
+    pub fn accepted(&self, tick: Tick, events: usize, received: Instant) {
+        lock(&self.ticks).push_back(InFlight { tick, events, received });
+    }
+
+    /// So many events were refused.
+    pub fn refused(&self, events: usize) {
+        self.progress.settle(events);
+    }
+
+    /// A question is on its way; gives its number.
+    pub fn asked(&self, asked: Asked) -> u64 {
+        let id = self.asks.fetch_add(1, Ordering::Relaxed);
+        lock(&self.asked).insert(id, asked);
+        id
+    }
+
+    /// Everything before `frontier` is complete; gives the ticks with input among it, with the arrival of the earliest
+    /// request of each.
+    fn complete(&self, frontier: Tick) -> BTreeMap<Tick, Instant> {
+        let mut ticks = lock(&self.ticks);
+        let complete = ticks.iter().take_while(|in_flight| in_flight.tick < frontier).count();
+        let complete: Vec<InFlight> = ticks.drain(..complete).collect();
+        drop(ticks);
+        self.progress.settle(complete.iter().map(|in_flight| in_flight.events).sum());
+        self.progress.advance_to(frontier);
+        self.progressed.notify_one();
+        complete.into_iter().map(|in_flight| (in_flight.tick, in_flight.received)).collect()
+    }
+
+    /// Takes one worker's share of an answer, of `peers` that there may be.
+    fn answer(&self, answer: Answer, peers: usize) {
+        let mut all = lock(&self.asked);
+        let Some(asked) = all.get_mut(&answer.id) else { return };
+        asked.shares.push(answer.found);
+        if asked.shares.len() < if asked.for_all_workers { peers } else { 1 } {
+            return;
+        }
+        if let Some(Asked { tick, limit, shares, reply, .. }) = all.remove(&answer.id) {
+            drop(all);
+            let found = shares.into_iter().reduce(|a, b| together(a, b, limit));
+            // Whoever asked may have given up waiting.
+            _ = found.map(|found| reply.send(Answered { as_of: tick, found }));
+        }
+    }
+}
+
+/// Two shares of an answer as one.
+fn together(a: Found, b: Found, limit: usize) -> Found {
+    match (a, b) {
+        (Found::Sizes(a), Found::Sizes(b)) => Found::Sizes(a.into_iter().zip(b).map(|(a, b)| a + b).collect()),
+        (Found::Profiles(a), Found::Profiles(b)) => {
+            let mut both: Vec<Profile> = a.into_iter().chain(b).collect();
+            both.sort_unstable_by_key(|profile| profile.id);
+            both.truncate(limit);
+            Found::Profiles(both)
+        }
+        (one, _) => one,
+    }
+}
+
+/// Hands on what the workers give until they are gone. `workers` are those of this process, `peers` all.
+pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, workers: usize, peers: usize) {
+    let mut frontiers = vec![Tick::default(); workers];
+    let mut complete = Tick::default();
+    let mut desired: BTreeMap<Tick, Vec<(Desired, i64)>> = BTreeMap::new();
+    while let Ok(output) = outputs.recv() {
+        match output {
+            Output::Desired(tick, changes) => desired.entry(tick).or_default().extend(changes),
+            Output::Memberships(_, changes) => {
+                changes.into_iter().for_each(|((audience, _), diff)| (outlets.memberships)(audience, diff));
+            }
+            Output::Identities(..) => {}
+            Output::Failed => (outlets.failed)(),
+            Output::Answers(_, answers) => answers.into_iter().for_each(|answer| shared.answer(answer, peers)),
+            Output::Complete { worker, frontier } => {
+                frontiers[worker] = frontier;
+                let least = frontiers.iter().copied().min().unwrap_or_default();
+                if least <= complete {
+                    continue;
+                }
+                complete = least;
+                let received = shared.complete(complete);
+                received.values().for_each(|received| (outlets.observer)(Stage::Complete, received.elapsed()));
+                while let Some(entry) = desired.first_entry().filter(|entry| *entry.key() < complete) {
+                    let (tick, changes) = entry.remove_entry();
+                    (outlets.desired)(tick, received.get(&tick).copied(), changes);
+                }
+            }
+        }
+    }
+}
+
+/// The content of a lock. Whoever panicked with it left it whole: all uses are single statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,174 @@
+//! The sequencer: gives each batch its tick, puts it into the log, answers the senders, feeds the workers.
+//!
+//! Batches grow by themselves: while [`TICKS_IN_FLIGHT_MAX`] ticks are under way, what arrives waits for the next one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dataflows::model::{Event, Query, Tick};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use super::collector::{Asked, Shared};
+use super::dedupe::Dedupe;
+use super::handle::{Accepted, Ask, Receipt, Submission, SubmitError};
+use super::workers::{Command, Workers};
+use crate::log::Log;
+use crate::project;
+
+/// Ticks with input that the dataflow works on at the same time. With one, it would idle while the next batch is logged;
+/// with many, batches would stay small and each would pay the price of a tick.
+const TICKS_IN_FLIGHT_MAX: usize = 2;
+
+/// Events of one tick, beyond which the next submission waits for the next one: bounds how long a tick can take.
+const TICK_EVENTS_MAX: usize = 20_000;
+
+/// How far ticks may be ahead of the clock before the sequencer no longer waits for it: then the clock was set back.
+const AHEAD_MAX: Duration = Duration::from_millis(5);
+
+/// Gives the time: milliseconds since the Unix epoch.
+pub type Now = Arc<dyn Fn() -> Tick + Send + Sync>;
+
+/// What the sequencer works with.
+pub struct Sequencer {
+    /// Batches that wait for a tick.
+    pub submissions: mpsc::UnboundedReceiver<Submission>,
+    /// Questions that wait for a tick.
+    pub asks: mpsc::Receiver<Ask>,
+    /// The workers of this process.
+    pub workers: Workers,
+    /// The first worker of this process, counted over all.
+    pub first_worker: usize,
+    /// The log.
+    pub log: Box<dyn Log>,
+    /// The time.
+    pub now: Now,
+    /// The times that the project keeps.
+    pub clock: project::Clock,
+    /// What was sent before.
+    pub dedupe: Dedupe,
+    /// What the collector shares.
+    pub shared: Arc<Shared>,
+}
+
+impl Sequencer {
+    /// Runs until `stop`; then takes in what was handed in before, and returns the workers.
+    pub async fn run(mut self, mut stop: oneshot::Receiver<()>) -> Workers {
+        // The tick that input is at: everything before it is on its way.
+        let mut input = (self.now)();
+        self.workers.advance_to(input);
+        let mut waiting_asks: BTreeMap<Tick, Vec<Ask>> = BTreeMap::new();
+        let mut stopping = false;
+        while !stopping {
+            let mut batch = Vec::new();
+            tokio::select! {
+                biased;
+                _ = &mut stop => stopping = true,
+                submission = self.submissions.recv(), if self.shared.ticks_in_flight() < TICKS_IN_FLIGHT_MAX => {
+                    match submission {
+                        Some(submission) => batch.push(submission),
+                        None => stopping = true,
+                    }
+                }
+                Some(ask) = self.asks.recv() => waiting_asks.entry(ask.after).or_default().push(ask),
+                () = self.shared.progressed(), if self.shared.ticks_in_flight() > 0 => {}
+                () = sleep(self.clock.heartbeat) => {}
+            }
+            if stopping {
+                self.submissions.close();
+                self.asks.close();
+            }
+            let tick = self.wait_for_clock(input);
+            self.gather(&mut batch, stopping);
+            while let Ok(ask) = self.asks.try_recv() {
+                waiting_asks.entry(ask.after).or_default().push(ask);
+            }
+            let later = waiting_asks.split_off(&tick.next());
+            let asks: Vec<Ask> = std::mem::replace(&mut waiting_asks, later).into_values().flatten().collect();
+            let has_input = !batch.is_empty() || !asks.is_empty();
+            self.workers.advance_to(tick);
+            if !batch.is_empty() {
+                self.take_in(tick, batch);
+            }
+            for ask in asks {
+                self.ask(tick, ask);
+            }
+            input = if has_input { tick.next() } else { tick };
+            self.workers.advance_to(input);
+        }
+        self.workers
+    }
+
+    /// The next tick: the clock's, but never before `input`. Where ticks got ahead, because batches came faster than one a
+    /// millisecond, this waits until the clock is there; what arrives meanwhile gets into the same batch.
+    fn wait_for_clock(&self, input: Tick) -> Tick {
+        let now = (self.now)();
+        let ahead = Duration::from_millis(input.as_ms().saturating_sub(now.as_ms()));
+        if !ahead.is_zero() && ahead <= AHEAD_MAX {
+            // This thread has nothing else to do, and the timer of the runtime is too coarse for this.
+            std::thread::sleep(ahead);
+        }
+        input.max((self.now)())
+    }
+
+    /// Adds what else was handed in.
+    fn gather(&mut self, batch: &mut Vec<Submission>, all: bool) {
+        if batch.is_empty() && !all {
+            return;
+        }
+        let mut events: usize = batch.iter().map(|submission| submission.events.len()).sum();
+        while all || events < TICK_EVENTS_MAX {
+            let Ok(submission) = self.submissions.try_recv() else { break };
+            events += submission.events.len();
+            batch.push(submission);
+        }
+    }
+
+    /// Logs a batch under its tick, answers its senders, and hands it to the workers.
+    fn take_in(&mut self, tick: Tick, batch: Vec<Submission>) {
+        let handed_in: usize = batch.iter().map(|submission| submission.events.len()).sum();
+        let received = batch.iter().map(|submission| submission.received).min().unwrap_or_else(Instant::now);
+        let mut accepted: Vec<Accepted> = Vec::with_capacity(handed_in);
+        let mut replies = Vec::with_capacity(batch.len());
+        for submission in batch {
+            let mut duplicates = 0;
+            for event in submission.events {
+                if self.dedupe.admit(event.message, tick) {
+                    accepted.push(event);
+                } else {
+                    duplicates += 1;
+                }
+            }
+            replies.push((submission.reply, duplicates));
+        }
+        let logged = if accepted.is_empty() { Ok(()) } else { self.log.append(tick, &accepted) };
+        if let Err(error) = logged {
+            tracing::error!(%error, "a batch did not get into the log");
+            accepted.iter().for_each(|event| self.dedupe.take_back(event.message));
+            replies.into_iter().for_each(|(reply, _)| _ = reply.send(Err(SubmitError::NotLogged)));
+            self.shared.refused(handed_in);
+            return;
+        }
+        self.shared.accepted(tick, handed_in, received);
+        // A sender that no longer waits for its receipt is not an error: its events are accepted all the same.
+        replies.into_iter().for_each(|(reply, duplicates)| _ = reply.send(Ok(Receipt { tick, duplicates })));
+        let latest = tick.after_ms(self.clock.max_future.as_millis().try_into().unwrap_or(u64::MAX));
+        let events = accepted.into_iter().map(|accepted| (tick, cut(accepted.event, tick, latest)));
+        self.workers.send(events.collect());
+    }
+
+    fn ask(&mut self, tick: Tick, ask: Ask) {
+        let id = self.shared.asked(Asked::new(ask.question.clone(), tick, ask.reply));
+        let query = Query { id, asker: self.first_worker, question: ask.question };
+        self.workers.tell(0, Command::Ask(query));
+    }
+}
+
+/// The event with its time cut to the tick, if it is later than `latest`.
+pub fn cut(mut event: Event, tick: Tick, latest: Tick) -> Event {
+    if event.timestamp > latest {
+        event.timestamp = tick;
+    }
+    event
+}

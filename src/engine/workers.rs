@@ -1,0 +1,291 @@
+//! The workers: threads that run the dataflow, alone or in a cluster of processes.
+//!
+//! A worker parks while it has nothing to do: on few cores a spinning worker starves the others and the I/O threads.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::Thread;
+use std::time::Duration;
+
+use dataflows::definitions::{AudienceId, Definitions};
+use dataflows::graph::{self, Receivers};
+use dataflows::model::{Answer, Desired, Event, IdentifierId, ProfileId, Query, Tick};
+use thiserror::Error;
+use timely::worker::Worker;
+use timely::{CommunicationConfig, Config, WorkerConfig};
+
+/// How many workers there are, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topology {
+    /// Worker threads of this process.
+    pub threads: usize,
+    /// Which process this is.
+    pub process: usize,
+    /// Where the processes listen to each other, in the same order for all; empty for a process on its own.
+    pub hosts: Vec<String>,
+}
+
+impl Topology {
+    /// One process with this many workers.
+    pub fn local(threads: usize) -> Self {
+        Topology { threads: threads.max(1), process: 0, hosts: Vec::new() }
+    }
+
+    /// The workers of all processes.
+    pub fn peers(&self) -> usize {
+        self.threads * self.hosts.len().max(1)
+    }
+
+    /// The first worker of this process, counted over all processes.
+    pub fn first_worker(&self) -> usize {
+        self.threads * self.process
+    }
+
+    /// Reads a file with one `host:port` per line.
+    pub fn cluster(threads: usize, process: usize, hosts: &Path) -> Result<Self, WorkersError> {
+        let text = std::fs::read_to_string(hosts)
+            .map_err(|error| WorkersError::Hosts { file: hosts.display().to_string(), reason: error.to_string() })?;
+        let hosts_listed: Vec<String> =
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        if process >= hosts_listed.len() {
+            let reason = format!("process {process} is not in it: it has {} lines, counted from 0", hosts_listed.len());
+            return Err(WorkersError::Hosts { file: hosts.display().to_string(), reason });
+        }
+        Ok(Topology { threads: threads.max(1), process, hosts: hosts_listed })
+    }
+
+    fn config(&self) -> Config {
+        let communication = match (self.hosts.len(), self.threads) {
+            (0 | 1, 1) => CommunicationConfig::Thread,
+            (0 | 1, threads) => CommunicationConfig::Process(threads),
+            (_, threads) => CommunicationConfig::Cluster {
+                threads,
+                process: self.process,
+                addresses: self.hosts.clone(),
+                report: false,
+                zerocopy: false,
+            },
+        };
+        Config { communication, worker: WorkerConfig::default() }
+    }
+}
+
+/// Why the workers could not start, or did not end well.
+#[derive(Debug, Error)]
+pub enum WorkersError {
+    /// The hosts file is of no use.
+    #[error("hosts file {file}: {reason}")]
+    Hosts {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Timely could not start them.
+    #[error("the workers could not start: {0}")]
+    Start(String),
+    /// A worker panicked.
+    #[error("a worker failed: {0}")]
+    Failed(String),
+}
+
+/// What a worker is told.
+#[derive(Debug)]
+pub enum Command {
+    /// These events arrive at these ticks, which do not decrease.
+    Events(Vec<(Tick, Event)>),
+    /// Nothing will come in before this tick.
+    Advance(Tick),
+    /// Answer as of the tick that input is at.
+    Ask(Query),
+}
+
+/// What a worker tells. `Changes` of a tick come before the `Complete` that passes it.
+#[derive(Debug)]
+pub enum Output {
+    /// Who entered and left which audience at a tick.
+    Memberships(Tick, Vec<((AudienceId, ProfileId), i64)>),
+    /// Which identifiers got or lost a root other than themselves at a tick.
+    Identities(Tick, Vec<((IdentifierId, ProfileId), i64)>),
+    /// What changed at a tick of what destinations are to hold.
+    Desired(Tick, Vec<(Desired, i64)>),
+    /// Answers to questions that were asked at a tick.
+    Answers(Tick, Vec<Answer>),
+    /// This worker of this process has received everything before this tick.
+    Complete {
+        /// The worker, counted within the process.
+        worker: usize,
+        /// The tick.
+        frontier: Tick,
+    },
+    /// A worker of this process panicked.
+    Failed,
+}
+
+/// Tells that its worker panicked, where it did.
+struct Alarm<'a>(&'a Sender<Output>);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            _ = self.0.send(Output::Failed);
+        }
+    }
+}
+
+/// The workers of this process.
+#[derive(Debug)]
+pub struct Workers {
+    senders: Vec<(Sender<Command>, Thread)>,
+    guards: std::thread::JoinHandle<Result<(), WorkersError>>,
+}
+
+/// A worker's ends: it takes commands, and says which thread to wake.
+type Seat = (Receiver<Command>, Sender<Thread>);
+
+impl Workers {
+    /// Starts the workers; in a cluster, waits for the other processes. Outputs of all of them go to `outputs`.
+    pub fn start(
+        topology: &Topology,
+        definitions: Arc<Definitions>,
+        outputs: Sender<Output>,
+    ) -> Result<Self, WorkersError> {
+        let mut seats: Vec<Mutex<Option<Seat>>> = Vec::new();
+        let mut handles = Vec::new();
+        for _ in 0..topology.threads {
+            let (commands, inbox) = channel();
+            let (thread, threads) = channel();
+            seats.push(Mutex::new(Some((inbox, thread))));
+            handles.push((commands, threads));
+        }
+        let (config, threads) = (topology.config(), topology.threads);
+        let outputs = Mutex::new(outputs);
+        let guards = std::thread::Builder::new()
+            .name("workers".to_owned())
+            .spawn(move || {
+                let guards = timely::execute(config, move |worker| {
+                    let local = worker.index() % threads;
+                    let seat = seats[local].lock().ok().and_then(|mut seat| seat.take());
+                    let outputs = outputs.lock().map(|outputs| outputs.clone());
+                    let (Some((inbox, thread)), Ok(outputs)) = (seat, outputs) else { return };
+                    // Nobody waits for the thread any more if the start was given up.
+                    if thread.send(std::thread::current()).is_ok() {
+                        run(worker, local, &definitions, &inbox, &outputs);
+                    }
+                });
+                let ended = guards.map_err(WorkersError::Start)?.join();
+                ended.into_iter().collect::<Result<(), _>>().map_err(WorkersError::Failed)
+            })
+            .map_err(|error| WorkersError::Start(error.to_string()))?;
+        let mut senders = Vec::new();
+        for (commands, threads) in handles {
+            match threads.recv() {
+                Ok(thread) => senders.push((commands, thread)),
+                Err(_) => {
+                    let ended = guards.join().unwrap_or_else(|_| Err(WorkersError::Failed("it panicked".to_owned())));
+                    return Err(ended.err().unwrap_or_else(|| WorkersError::Start("they ended at once".to_owned())));
+                }
+            }
+        }
+        Ok(Workers { senders, guards })
+    }
+
+    /// How many workers this process has.
+    pub fn len(&self) -> usize {
+        self.senders.len()
+    }
+
+    /// Never: there is always a worker.
+    pub fn is_empty(&self) -> bool {
+        self.senders.is_empty()
+    }
+
+    /// Tells one worker. A worker that has failed hears nothing; [`Workers::stop`] says so.
+    pub fn tell(&self, worker: usize, command: Command) {
+        let (sender, thread) = &self.senders[worker];
+        if sender.send(command).is_ok() {
+            thread.unpark();
+        }
+    }
+
+    /// Shares events out among the workers, in runs, so that small batches stay with one.
+    pub fn send(&self, mut events: Vec<(Tick, Event)>) {
+        /// Below this many events a second worker costs more than it brings.
+        const RUN_EVENTS_MIN: usize = 64;
+        let run = events.len().div_ceil(self.len()).max(RUN_EVENTS_MIN);
+        for worker in 0..self.len() {
+            if events.is_empty() {
+                break;
+            }
+            let rest = events.split_off(run.min(events.len()));
+            self.tell(worker, Command::Events(std::mem::replace(&mut events, rest)));
+        }
+    }
+
+    /// Tells all workers that nothing will come in before `tick`.
+    pub fn advance_to(&self, tick: Tick) {
+        for worker in 0..self.len() {
+            self.tell(worker, Command::Advance(tick));
+        }
+    }
+
+    /// Ends the input, waits until all is processed (in a cluster, by all), and says how it went.
+    pub fn stop(self) -> Result<(), WorkersError> {
+        for (sender, thread) in self.senders {
+            drop(sender);
+            thread.unpark();
+        }
+        self.guards
+            .join()
+            .unwrap_or_else(|_| Err(WorkersError::Failed("the thread of the workers panicked".to_owned())))
+    }
+}
+
+/// The loop of one worker.
+fn run(
+    worker: &mut Worker,
+    local: usize,
+    definitions: &Arc<Definitions>,
+    inbox: &Receiver<Command>,
+    outputs: &Sender<Output>,
+) {
+    /// A parked worker is woken for commands and by its peers; this only bounds what a lost wake-up could cost.
+    const PARK_MAX: Duration = Duration::from_millis(100);
+
+    let _alarm = Alarm(outputs);
+    // An output that nobody takes any more is of no interest to anybody: a failed send is not an error.
+    let outlet = || outputs.clone();
+    let (memberships, identities, desired, answers) = (outlet(), outlet(), outlet(), outlet());
+    let receivers = Receivers {
+        memberships: Box::new(move |tick, changes| _ = memberships.send(Output::Memberships(tick, changes))),
+        identities: Box::new(move |tick, changes| _ = identities.send(Output::Identities(tick, changes))),
+        desired: Box::new(move |tick, changes| _ = desired.send(Output::Desired(tick, changes))),
+        answers: Box::new(move |tick, changes| {
+            let found = changes.into_iter().map(|(answer, _)| answer).collect();
+            _ = answers.send(Output::Answers(tick, found));
+        }),
+    };
+    let (inputs, completion) = graph::build(worker, definitions, receivers);
+    let mut inputs = Some(inputs);
+    let mut reported = Tick::default();
+    while reported < Tick::MAX {
+        while let Some(open) = inputs.as_mut() {
+            match inbox.try_recv() {
+                Ok(Command::Events(events)) => open.send(events),
+                Ok(Command::Advance(tick)) => open.advance_to(tick),
+                Ok(Command::Ask(query)) => open.ask(query),
+                Err(TryRecvError::Empty) => break,
+                // The end of input is the end of time: what is due before it has to come out first.
+                Err(TryRecvError::Disconnected) if completion.frontier() < open.time() => break,
+                Err(TryRecvError::Disconnected) => inputs = None,
+            }
+        }
+        worker.step_or_park(Some(PARK_MAX));
+        let frontier = completion.frontier();
+        if frontier > reported {
+            reported = frontier;
+            _ = outputs.send(Output::Complete { worker: local, frontier });
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! `GET /metrics`: the state of the engine in the OpenMetrics text format, which Prometheus reads.
+//!
+//! Every value lives where it is made, and is read when it is asked for ([`Readings`]): nothing is counted twice.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use dataflows::model::Tick;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::latency::{Latency, Stage};
+
+/// Upper ends of the latency buckets, in microseconds. Narrow around 50 ms, the engine's yardstick.
+const BUCKETS_US: [u64; 16] = [
+    500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 40_000, 50_000, 75_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 10_000_000,
+];
+
+/// What the parts of a running engine have to say.
+pub trait Readings: Send + Sync + 'static {
+    /// The events that came in.
+    fn intake(&self) -> Intake;
+    /// All ticks before this one are complete.
+    fn frontier(&self) -> Tick;
+    /// What time it is; the frontier lags behind it.
+    fn now(&self) -> Tick;
+    /// The destinations, in the order of the definitions.
+    fn destinations(&self) -> Vec<Delivery>;
+}
+
+/// The events that came in, since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Intake {
+    /// Accepted, duplicates not included.
+    pub accepted: u64,
+    /// There before: they did not count again.
+    pub duplicates: u64,
+    /// Rejected, by code.
+    pub rejected: Vec<(String, u64)>,
+}
+
+/// How a destination is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its name.
+    pub destination: String,
+    /// Rows that it holds, as far as it confirmed.
+    pub rows: u64,
+    /// Changes that it did not confirm yet, those in flight included.
+    pub pending: u64,
+    /// It holds what was desired at all ticks before this one.
+    pub frontier: Tick,
+    /// Changes that it confirmed, since the start.
+    pub acknowledged: u64,
+    /// Calls that failed, since the start; each retry is a call.
+    pub failed_calls: u64,
+    /// Changes that were given up, since the start.
+    pub given_up: u64,
+}
+
+/// A route `GET /metrics`.
+///
+/// It asks for no token: there are counts, times and the names of definitions in it, and no personal data.
+pub fn router(latency: Arc<Latency>, readings: impl Readings) -> Router {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Latencies(latency)));
+    registry.register_collector(Box::new(Counts(readings)));
+    registry.register_collector(Box::new(Process));
+    Router::new().route("/metrics", get(metrics)).with_state(Arc::new(registry))
+}
+
+async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
+    const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let mut text = String::new();
+    match encode(&mut text, &registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Latency by stage, from the HDR histograms.
+#[derive(Debug)]
+struct Latencies(Arc<Latency>);
+
+impl Collector for Latencies {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(
+            "deltaic_latency",
+            "Time from the arrival of a request until its events reached a stage",
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+        )?;
+        for stage in Stage::ALL {
+            let total = self.0.total(stage);
+            let mut below = 0;
+            let mut buckets: Vec<(f64, u64)> = Vec::with_capacity(BUCKETS_US.len() + 1);
+            let mut from_ns = 0;
+            for end_us in BUCKETS_US {
+                let end_ns = end_us * 1_000;
+                buckets.push((end_us as f64 / 1e6, total.histogram.count_between(from_ns, end_ns)));
+                below += buckets[buckets.len() - 1].1;
+                // Values that the histogram does not tell from the end belong to the bucket that they were counted in.
+                from_ns = total.histogram.next_non_equivalent(end_ns);
+            }
+            buckets.push((f64::INFINITY, total.histogram.len().saturating_sub(below)));
+            family.encode_family(&[("stage", stage.name())])?.encode_histogram::<NoLabelSet>(
+                total.sum.as_secs_f64(),
+                total.histogram.len(),
+                &buckets,
+                None,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// What the parts of the engine count.
+struct Counts<R>(R);
+
+impl<R> fmt::Debug for Counts<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Counts(..)")
+    }
+}
+
+impl<R: Readings> Collector for Counts<R> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Intake { accepted, duplicates, rejected } = self.0.intake();
+        counter(&mut encoder, "deltaic_events_accepted", "Events accepted", accepted)?;
+        counter(&mut encoder, "deltaic_events_duplicate", "Events that were there before", duplicates)?;
+        family(
+            &mut encoder,
+            "deltaic_events_rejected",
+            "Events rejected, by code",
+            "code",
+            rejected.iter().map(|(code, count)| (code.as_str(), ConstCounter::new(*count))),
+        )?;
+
+        let (now, frontier) = (self.0.now(), self.0.frontier());
+        let lag_ms = |frontier: Tick| now.as_ms().saturating_sub(frontier.as_ms());
+        gauge(&mut encoder, "deltaic_frontier_ms", "All ticks before this one are complete", frontier.as_ms())?;
+        gauge(&mut encoder, "deltaic_frontier_lag_ms", "How far the frontier is behind the clock", lag_ms(frontier))?;
+
+        let all = self.0.destinations();
+        use MetricType::{Counter, Gauge};
+        let mut per_destination = |name: &str, help: &str, value: &dyn Fn(&Delivery) -> u64, kind| {
+            let rows = all.iter().map(|delivery| (delivery.destination.as_str(), value(delivery)));
+            match kind {
+                Counter => {
+                    family(&mut encoder, name, help, "destination", rows.map(|(to, n)| (to, ConstCounter::new(n))))
+                }
+                _ => family(&mut encoder, name, help, "destination", rows.map(|(to, n)| (to, ConstGauge::new(n)))),
+            }
+        };
+        per_destination("deltaic_destination_rows", "Rows that the destination confirmed", &|of| of.rows, Gauge)?;
+        per_destination("deltaic_destination_pending", "Changes not confirmed yet", &|of| of.pending, Gauge)?;
+        per_destination(
+            "deltaic_destination_lag_ms",
+            "How far the destination's frontier is behind the clock",
+            &|of| lag_ms(of.frontier),
+            Gauge,
+        )?;
+        per_destination("deltaic_destination_acknowledged", "Changes confirmed", &|of| of.acknowledged, Counter)?;
+        per_destination("deltaic_destination_failed_calls", "Calls that failed", &|of| of.failed_calls, Counter)?;
+        per_destination("deltaic_destination_given_up", "Changes given up", &|of| of.given_up, Counter)
+    }
+}
+
+/// The process itself.
+#[derive(Debug)]
+struct Process;
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(bytes) = resident_bytes() else { return Ok(()) };
+        gauge(&mut encoder, "process_resident_memory_bytes", "Resident memory", bytes)
+    }
+}
+
+/// The resident memory of this process; nothing where the system does not tell (it is Linux that does).
+///
+/// From `status` rather than `statm`, which counts in pages of a size that differs between machines.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = resident.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+/// One metric with a value per label; nothing at all where there is no label.
+fn family<'a, M: EncodeMetric>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    label: &str,
+    values: impl Iterator<Item = (&'a str, M)>,
+) -> fmt::Result {
+    let mut values = values.peekable();
+    let Some((_, first)) = values.peek() else { return Ok(()) };
+    let mut family = encoder.encode_descriptor(name, help, None, first.metric_type())?;
+    for (key, value) in values {
+        value.encode(family.encode_family(&[(label, key)])?)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    struct Fixed;
+
+    impl Readings for Fixed {
+        fn intake(&self) -> Intake {
+            Intake { accepted: 7, duplicates: 2, rejected: vec![("too_large".into(), 3)] }
+        }
+        fn frontier(&self) -> Tick {
+            Tick::from_ms(1_000)
+        }
+        fn now(&self) -> Tick {
+            Tick::from_ms(1_025)
+        }
+        fn destinations(&self) -> Vec<Delivery> {
+            vec![Delivery {
+                destination: "crm".into(),
+                rows: 10,
+                pending: 4,
+                frontier: Tick::from_ms(900),
+                acknowledged: 12,
+                failed_calls: 1,
+                given_up: 0,
+            }]
+        }
+    }
+
+    /// What `GET /metrics` answers, over a real socket.
+    async fn scrape(latency: Arc<Latency>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tokio::spawn(async move { axum::serve(listener, router(latency, Fixed)).await });
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn everything_is_told_in_openmetrics_text() {
+        let latency = Arc::new(Latency::new());
+        for ms in [0, 1, 3, 3, 50, 60_000] {
+            latency.record(Stage::Accepted, Duration::from_millis(ms));
+        }
+        let text = scrape(latency).await;
+        for line in [
+            "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8",
+            "# TYPE deltaic_latency_seconds histogram",
+            r#"deltaic_latency_seconds_bucket{le="0.0005",stage="accepted"} 1"#,
+            r#"deltaic_latency_seconds_bucket{le="0.001",stage="accepted"} 2"#,
+            r#"deltaic_latency_seconds_bucket{le="0.005",stage="accepted"} 4"#,
+            r#"deltaic_latency_seconds_bucket{le="0.05",stage="accepted"} 5"#,
+            r#"deltaic_latency_seconds_bucket{le="10.0",stage="accepted"} 5"#,
+            r#"deltaic_latency_seconds_bucket{le="+Inf",stage="accepted"} 6"#,
+            r#"deltaic_latency_seconds_count{stage="accepted"} 6"#,
+            r#"deltaic_latency_seconds_sum{stage="accepted"} 60.057"#,
+            r#"deltaic_latency_seconds_count{stage="parsed"} 0"#,
+            "deltaic_events_accepted_total 7",
+            "deltaic_events_duplicate_total 2",
+            r#"deltaic_events_rejected_total{code="too_large"} 3"#,
+            "deltaic_frontier_ms 1000",
+            "deltaic_frontier_lag_ms 25",
+            r#"deltaic_destination_rows{destination="crm"} 10"#,
+            r#"deltaic_destination_pending{destination="crm"} 4"#,
+            r#"deltaic_destination_lag_ms{destination="crm"} 125"#,
+            r#"deltaic_destination_acknowledged_total{destination="crm"} 12"#,
+            r#"deltaic_destination_failed_calls_total{destination="crm"} 1"#,
+            r#"deltaic_destination_given_up_total{destination="crm"} 0"#,
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no line {line}\nin\n{text}");
+        }
+        assert_eq!(text.contains("process_resident_memory_bytes "), cfg!(target_os = "linux"));
+    }
+}

@@ -1,0 +1,425 @@
+//! The receiver itself: a server on this machine only, the state that calls lead to, and the calls themselves.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State as Shared};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::egress::signature::{IDEMPOTENCY_KEY, SIGNATURE, verify};
+use crate::project::Secret;
+
+/// Bytes of one call at most: well above what the engine sends.
+const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Calls that are kept to be looked at; older ones are forgotten.
+const CALLS_KEPT_MAX: usize = 10_000;
+
+/// Identifiers kept over all audiences; beyond it calls are answered 507. A tool for trying out, not a database.
+const MEMBERS_MAX: usize = 5_000_000;
+
+/// Is told of each change that had its effect.
+pub type OnApplied = Box<dyn Fn(&Applied) + Send + Sync>;
+
+/// How a receiver behaves.
+#[derive(Default)]
+pub struct Options {
+    /// The port; 0 for any.
+    pub port: u16,
+    /// The key of the signature. Without one, signatures are not looked at.
+    pub secret: Option<Secret>,
+    /// Each call whose number is a multiple of this is answered 500 and has no effect.
+    pub fail_every: Option<u32>,
+    /// How long each answer takes.
+    pub delay: Duration,
+    /// Called with each change that had its effect.
+    pub on_applied: Option<OnApplied>,
+}
+
+/// A running receiver. It stops when dropped.
+#[derive(Debug)]
+pub struct Receiver {
+    addr: SocketAddr,
+    server: Arc<Server>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+/// Who is in which audience: destination → audience → identifier → traits.
+pub type State = BTreeMap<String, BTreeMap<String, BTreeMap<String, Map<String, Value>>>>;
+
+/// A call as it came.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+    /// What it was answered.
+    pub status: StatusCode,
+}
+
+impl Call {
+    /// The idempotency key, or an empty text.
+    pub fn key(&self) -> &str {
+        self.headers.get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The changes in it; none where the shape is wrong.
+    pub fn changes(&self) -> Vec<Change> {
+        serde_json::from_slice::<Body>(&self.body).map(|body| body.changes).unwrap_or_default()
+    }
+}
+
+/// An answer made up by a test, in the place of the usual one.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// A header, such as `Retry-After`.
+    pub header: Option<(HeaderName, String)>,
+    /// The text.
+    pub text: String,
+    /// Whether the call has its effect all the same, as when an answer is lost.
+    pub applies: bool,
+    /// The answer waits for this (or for its other end to go).
+    pub hold: Option<oneshot::Receiver<()>>,
+}
+
+impl Reply {
+    /// An answer with this status to a call without effect.
+    pub fn status(status: StatusCode) -> Self {
+        Reply { status, header: None, text: String::new(), applies: false, hold: None }
+    }
+
+    /// The usual answer, once it is released.
+    pub fn held() -> (Self, oneshot::Sender<()>) {
+        let (release, hold) = oneshot::channel();
+        (Reply { applies: true, hold: Some(hold), ..Reply::status(StatusCode::OK) }, release)
+    }
+}
+
+/// The body of a call.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    destination: String,
+    changes: Vec<Change>,
+}
+
+/// A change as a receiver reads it. Its own type, not the sender's: so the two check each other.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// The audience.
+    pub audience: String,
+    /// What becomes of the identifiers.
+    pub action: Action,
+    /// `type:value`, at least one.
+    pub identifiers: Vec<String>,
+    /// Traits by name; none in a delete.
+    pub traits: Map<String, Value>,
+    /// The tick of the change.
+    pub as_of: u64,
+}
+
+/// What becomes of identifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// They are in the audience, with these traits.
+    Add,
+    /// They are not.
+    Delete,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Action::Add => "add",
+            Action::Delete => "delete",
+        })
+    }
+}
+
+/// A change that had its effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The destination that the call named.
+    pub destination: String,
+    /// The change.
+    pub change: Change,
+}
+
+struct Server {
+    options: Options,
+    kept: Mutex<Kept>,
+    /// How many calls have come; changes when one does.
+    count: watch::Sender<usize>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Server(..)")
+    }
+}
+
+#[derive(Default)]
+struct Kept {
+    state: State,
+    members: usize,
+    begun: usize,
+    calls: VecDeque<Call>,
+    replies: VecDeque<Reply>,
+}
+
+impl Receiver {
+    /// Listens on this machine only: what comes is personal data, and nobody is asked who they are.
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+        let addr = listener.local_addr()?;
+        let server = Arc::new(Server { options, kept: Mutex::default(), count: watch::Sender::new(0) });
+        let router = Router::new()
+            .route("/state", get(state))
+            .fallback(post(receive))
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .with_state(server.clone());
+        let task = tokio::spawn(async move { axum::serve(listener, router).await });
+        Ok(Receiver { addr, server, task })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where to call.
+    pub fn url(&self) -> String {
+        format!("http://{}/hook", self.addr)
+    }
+
+    /// Who is in which audience now. Audiences without anybody are not there.
+    pub fn state(&self) -> State {
+        self.server.kept().state.clone()
+    }
+
+    /// The latest calls, in the order in which they were answered (or are about to be).
+    pub fn calls(&self) -> Vec<Call> {
+        self.server.kept().calls.iter().cloned().collect()
+    }
+
+    /// How many calls have come.
+    pub fn calls_count(&self) -> usize {
+        *self.server.count.borrow()
+    }
+
+    /// Waits until so many calls have come.
+    pub async fn until_calls(&self, count: usize) {
+        let mut counted = self.server.count.subscribe();
+        counted.wait_for(|counted| *counted >= count).await.expect("the receiver holds the other end");
+    }
+
+    /// Gives the next call that nobody has an answer for yet this answer.
+    pub fn answer_next(&self, reply: Reply) {
+        self.server.kept().replies.push_back(reply);
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Server {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the call counted as number `number` is one of those that are to fail.
+    fn fails(&self, number: usize) -> bool {
+        self.options.fail_every.is_some_and(|every| number.is_multiple_of(every.max(1) as usize))
+    }
+
+    /// Checks a call and lets it have its effect.
+    fn take(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), (StatusCode, String)> {
+        if let Some(secret) = &self.options.secret {
+            let signature = headers.get(SIGNATURE).and_then(|signature| signature.to_str().ok()).unwrap_or_default();
+            if !verify(secret, body, signature) {
+                return Err((StatusCode::UNAUTHORIZED, format!("the header {SIGNATURE} does not sign this body")));
+            }
+        }
+        let wrong = |reason: String| (StatusCode::BAD_REQUEST, reason);
+        let Body { destination, changes } = serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?;
+        changes.iter().try_for_each(check).map_err(wrong)?;
+        for change in changes {
+            let applied = Applied { destination: destination.clone(), change };
+            if !self.kept().apply(&applied) {
+                return Err((StatusCode::INSUFFICIENT_STORAGE, format!("more than {MEMBERS_MAX} identifiers")));
+            }
+            if let Some(on_applied) = &self.options.on_applied {
+                on_applied(&applied);
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers a call, and wakes those who wait for it.
+    fn keep(&self, call: Call) {
+        let mut kept = self.kept();
+        if kept.calls.len() == CALLS_KEPT_MAX {
+            kept.calls.pop_front();
+        }
+        kept.calls.push_back(call);
+        self.count.send_modify(|count| *count += 1);
+    }
+}
+
+/// What the shape alone does not say.
+fn check(change: &Change) -> Result<(), String> {
+    if change.identifiers.is_empty() {
+        return Err("a change has no identifiers".into());
+    }
+    if !change.identifiers.iter().all(|identifier| identifier.contains(':')) {
+        return Err("an identifier is written type:value".into());
+    }
+    if change.action == Action::Delete && !change.traits.is_empty() {
+        return Err("a delete has no traits".into());
+    }
+    Ok(())
+}
+
+impl Kept {
+    /// The number of a new call, from 1 on, and its answer, where one is prepared.
+    fn begin(&mut self) -> (usize, Option<Reply>) {
+        self.begun += 1;
+        (self.begun, self.replies.pop_front())
+    }
+
+    /// Does what a change says; false where there is no room for it.
+    fn apply(&mut self, Applied { destination, change }: &Applied) -> bool {
+        if change.action == Action::Add && self.members + change.identifiers.len() > MEMBERS_MAX {
+            return false;
+        }
+        let audiences = self.state.entry(destination.clone()).or_default();
+        let members = audiences.entry(change.audience.clone()).or_default();
+        let before = members.len();
+        for identifier in &change.identifiers {
+            match change.action {
+                Action::Add => members.insert(identifier.clone(), change.traits.clone()),
+                Action::Delete => members.remove(identifier),
+            };
+        }
+        self.members = self.members + members.len() - before;
+        if members.is_empty() {
+            audiences.remove(&change.audience);
+        }
+        true
+    }
+}
+
+async fn state(Shared(server): Shared<Arc<Server>>) -> Response {
+    let state = serde_json::to_string_pretty(&server.kept().state).unwrap_or_default();
+    ([(header::CONTENT_TYPE, "application/json")], state).into_response()
+}
+
+async fn receive(Shared(server): Shared<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
+    let (number, prepared) = server.kept().begin();
+    let usual = match &prepared {
+        Some(reply) if !reply.applies => Ok(()),
+        None if server.fails(number) => {
+            Err((StatusCode::INTERNAL_SERVER_ERROR, "a failure that was asked for".to_owned()))
+        }
+        _ => server.take(&headers, &body),
+    };
+    let Reply { status, header, text, hold, .. } = prepared.unwrap_or_else(|| match usual {
+        Ok(()) => Reply::status(StatusCode::OK),
+        Err((status, text)) => Reply { text, ..Reply::status(status) },
+    });
+    server.keep(Call { headers, body, status });
+
+    if let Some(hold) = hold {
+        // The other end is released or gone: either way the wait is over.
+        let _ = hold.await;
+    }
+    sleep(server.options.delay).await;
+    (status, AppendHeaders(header), text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::egress::install_crypto;
+
+    const BODY: &str = r#"{"destination": "crm", "changes": [
+        {"audience": "vips", "action": "add", "identifiers": ["user_id:42"], "traits": {"n": 1}, "as_of": 1}]}"#;
+
+    fn client() -> reqwest::Client {
+        install_crypto();
+        reqwest::Client::builder().tls_certs_only([]).build().unwrap()
+    }
+
+    async fn post(receiver: &Receiver, body: &str) -> (StatusCode, String) {
+        let answer = client().post(receiver.url()).body(body.to_owned()).send().await.unwrap();
+        (answer.status(), answer.text().await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn tells_who_is_in_which_audience() {
+        let receiver = Receiver::start(Options::default()).await.unwrap();
+        assert_eq!(post(&receiver, BODY).await.0, StatusCode::OK);
+        let url = format!("http://{}/state", receiver.addr());
+        let state: Value =
+            serde_json::from_str(&client().get(url).send().await.unwrap().text().await.unwrap()).unwrap();
+        assert_eq!(state, serde_json::json!({"crm": {"vips": {"user_id:42": {"n": 1}}}}));
+    }
+
+    #[tokio::test]
+    async fn a_wrong_shape_is_told_and_has_no_effect() {
+        let receiver = Receiver::start(Options::default()).await.unwrap();
+        for (found, put, reason) in [
+            (r#""as_of": 1"#, r#""as_of": "now""#, "invalid type: string"),
+            (r#""add""#, r#""remove""#, "unknown variant `remove`"),
+            (r#""user_id:42""#, "", "a change has no identifiers"),
+            ("user_id:42", "42", "an identifier is written type:value"),
+            (r#""add""#, r#""delete""#, "a delete has no traits"),
+            (r#""audience""#, r#""segment""#, "unknown field `segment`"),
+        ] {
+            let (status, text) = post(&receiver, &BODY.replace(found, put)).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{put}");
+            assert!(text.contains(reason), "{text}");
+        }
+        assert!(receiver.state().is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_call_in_so_many_fails_where_that_is_asked_for() {
+        let receiver = Receiver::start(Options { fail_every: Some(3), ..Options::default() }).await.unwrap();
+        let mut statuses = Vec::new();
+        for _ in 0..6 {
+            statuses.push(post(&receiver, BODY).await.0.as_u16());
+        }
+        assert_eq!(statuses, [200, 200, 500, 200, 200, 500]);
+    }
+
+    #[tokio::test]
+    async fn a_call_without_the_signature_is_refused() {
+        let secret = Some(Secret::new("s3cret".into()));
+        let receiver = Receiver::start(Options { secret, ..Options::default() }).await.unwrap();
+        assert_eq!(post(&receiver, BODY).await.0, StatusCode::UNAUTHORIZED);
+        assert!(receiver.state().is_empty());
+    }
+}

@@ -1,0 +1,162 @@
+//! The harness and the histories put to the test: what is right passes, what is wrong is found, and much happens.
+
+use std::collections::BTreeSet;
+
+use dataflows::definitions::Definitions;
+use dataflows::model::{Event, Tick};
+use proptest::strategy::{Strategy, ValueTree};
+
+use super::{Run, Subject, check_known, check_random, find_difference, runner};
+use crate::histories::{Case, cases, interesting_ticks, known_cases};
+use crate::oracle::{State, identity_changes, membership_changes};
+
+/// The oracle, put to its own test: shows that the harness says nothing about what is right.
+struct Oracle;
+
+impl Subject for Oracle {
+    fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> Run {
+        let history: Vec<(Tick, Event)> =
+            batches.iter().flat_map(|(tick, events)| events.iter().map(|event| (*tick, event.clone()))).collect();
+        let mut run = Run::default();
+        for tick in read_at {
+            let state = State::of(definitions, &history, *tick);
+            let before = run.states.last().cloned().unwrap_or_default();
+            run.memberships.extend(membership_changes(*tick, &before, &state));
+            run.states.push(state);
+        }
+        run
+    }
+}
+
+/// Subjects that are wrong in one small way each.
+enum Wrong {
+    /// Windows end one millisecond late.
+    LateExpiry,
+    /// People who share a device become one.
+    NothingExclusive,
+    /// `null` is somebody.
+    NothingBlocked,
+    /// Changes of memberships come one tick late.
+    LateChanges,
+    /// A withdrawal of consent is forgotten.
+    ConsentForEver,
+}
+
+impl Subject for Wrong {
+    fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> Run {
+        let (mut definitions, mut batches) = (definitions.clone(), batches.to_vec());
+        match self {
+            Wrong::LateExpiry => {
+                for window in definitions.measures.iter_mut().filter_map(|measure| measure.within.as_mut()) {
+                    window.length_ms += 1;
+                }
+            }
+            Wrong::NothingExclusive => definitions.identity.exclusive.clear(),
+            Wrong::NothingBlocked => definitions.identity.blocked.clear(),
+            Wrong::LateChanges => {
+                let mut run = Oracle.run(&definitions, &batches, read_at);
+                run.memberships.iter_mut().for_each(|change| change.tick = change.tick.next());
+                return run;
+            }
+            Wrong::ConsentForEver => {
+                for event in batches.iter_mut().flat_map(|(_, events)| events) {
+                    event.consent.retain(|(_, given)| *given);
+                }
+            }
+        }
+        Oracle.run(&definitions, &batches, read_at)
+    }
+}
+
+/// The cases of a seed, for tests of the histories themselves.
+fn some_cases(seed: u64, cases_count: u32, events_max: usize) -> Vec<Case> {
+    let mut runner = runner(seed, cases_count);
+    let mut case = || cases(events_max).new_tree(&mut runner).expect("cases can always be made").current();
+    (0..cases_count).map(|_| case()).collect()
+}
+
+#[test]
+fn the_oracle_agrees_with_itself() {
+    check_known(&Oracle);
+    check_random(&Oracle, 24, 10);
+}
+
+#[test]
+fn small_mistakes_are_found() {
+    #[track_caller]
+    fn check(wrong: &Wrong, told: &str) {
+        let message = find_difference(wrong, 1, 200, 10).expect_err("a mistake is to be found");
+        assert!(message.contains(told), "{told:?} is not in this:\n{message}");
+    }
+    check(&Wrong::LateExpiry, "trait");
+    check(&Wrong::NothingExclusive, "identifiers");
+    check(&Wrong::NothingBlocked, "identifiers");
+    check(&Wrong::LateChanges, "of the changes of memberships");
+    check(&Wrong::ConsentForEver, "Consent");
+}
+
+#[test]
+fn nothing_changes_between_interesting_ticks() {
+    for (shows, case) in known_cases() {
+        let (definitions, history) = (case.definitions(), case.history());
+        let ticks = interesting_ticks(&definitions, &history);
+        let end = ticks.last().expect("there are some").after_ms(10_000_000);
+        for (from, to) in ticks.iter().zip(ticks[1..].iter().chain([&end])) {
+            let middle = Tick::from_ms(from.as_ms().midpoint(to.as_ms()));
+            let [before, after] = [*from, middle].map(|tick| State::of(&definitions, &history, tick));
+            assert!(before == after, "{shows}: something changes between {from} and {middle}");
+        }
+        let before_all = State::of(&definitions, &history, ticks[0]);
+        assert!(before_all == State::default(), "{shows}: something is there before the first arrival");
+    }
+}
+
+/// Random histories are worth little where nothing happens in them.
+#[test]
+fn random_histories_are_rich() {
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for case in some_cases(1, 150, 12) {
+        let (definitions, history) = (case.definitions(), case.history());
+        let mut before = State::default();
+        for tick in interesting_ticks(&definitions, &history) {
+            let state = State::of(&definitions, &history, tick);
+            let has_arrivals = history.iter().any(|(arrival, _)| *arrival == tick);
+            for change in membership_changes(tick, &before, &state) {
+                let name = &definitions.audiences[change.audience.index()].name;
+                let cause = if has_arrivals { "an event" } else { "time alone" };
+                seen.insert(format!("{:+} {name} by {cause}", change.difference));
+            }
+            for change in identity_changes(&before, &state).iter().filter(|change| change.from.is_some()) {
+                let kind = change.identifier.split(':').next().expect("there is a first part");
+                seen.insert(format!("{kind} moves"));
+            }
+            for (id, _) in state.profiles.values().flat_map(|profile| &profile.traits) {
+                seen.insert(format!("a value of {}", definitions.traits[id.index()].name));
+            }
+            for row in &state.desired {
+                seen.insert(format!("a row for destination {}", row.destination));
+            }
+            before = state;
+        }
+    }
+    let definitions = known_cases()[0].1.definitions();
+    let mut wanted: BTreeSet<String> = ["anonymous_id", "device_id", "email", "cookie", "loyalty", "user_id"]
+        .map(|kind| format!("{kind} moves"))
+        .into_iter()
+        .chain(["a row for destination 0".to_owned(), "a row for destination 1".to_owned()])
+        .collect();
+    for one in definitions.traits.iter().filter(|one| one.name != "never") {
+        wanted.insert(format!("a value of {}", one.name));
+    }
+    for one in definitions.audiences.iter().filter(|one| one.name != "nobody") {
+        wanted.extend([format!("+1 {} by an event", one.name), format!("-1 {} by an event", one.name)]);
+    }
+    for windowed in ["booklovers", "busy", "just_now", "recent_order"] {
+        wanted.insert(format!("-1 {windowed} by time alone"));
+    }
+    for opens in ["just_now", "lapsed", "recent_order"] {
+        wanted.insert(format!("+1 {opens} by time alone"));
+    }
+    let missing: Vec<&String> = wanted.difference(&seen).collect();
+    assert!(missing.is_empty(), "never seen: {missing:#?}");
+}

@@ -1,0 +1,371 @@
+//! Definitions that use every construct there is, over windows that histories can hit exactly.
+
+use compact_str::CompactString;
+use dataflows::definitions::{
+    Audience, AudienceId, Blocked, Definitions, DestinationView, EventTerm, Field, FieldRoot, IdentityRules, Listed,
+    Measure, MeasureId, PersonTerm, Shape, Step, Trait, TraitId, Window,
+};
+use dataflows::expression::{Arithmetic, Comparison, Expression, Pattern};
+use dataflows::model::{Tick, Value, ValueType};
+
+use super::expressions::{arithmetic, compare, field, is_missing, like, literal, measure, not, null, one_of};
+
+/// An expression over a person.
+type OverPerson = Expression<PersonTerm>;
+
+/// The names of the events that measures count.
+pub const ORDERED: &str = "Order Completed";
+/// See [`ORDERED`].
+pub const VIEWED: &str = "Product Viewed";
+
+/// The fields, in the order of their ids.
+pub const TOTAL: usize = 0;
+/// A text.
+pub const CATEGORY: usize = 1;
+/// A boolean.
+pub const BETA: usize = 2;
+/// Of any type.
+pub const ANYTHING: usize = 3;
+/// A time.
+pub const SHIPPED: usize = 4;
+
+/// The windows; the last one's grain is none of DESIGN's, as a definition may say.
+pub const WINDOWS: [Window; 5] = [
+    Window { length_ms: 5, grain_ms: 1 },
+    Window { length_ms: 1_000, grain_ms: 1 },
+    Window { length_ms: 60_000, grain_ms: 10 },
+    Window { length_ms: 3_600_000, grain_ms: 1_000 },
+    Window { length_ms: 10, grain_ms: 7 },
+];
+
+/// The names of the traits, sorted: a trait's id is its place.
+const TRAITS: [&str; 26] = [
+    "average_total",
+    "beta_or_rich",
+    "biggest_total",
+    "categories",
+    "categories_5ms",
+    "city_trait",
+    "city_twice",
+    "even_orders",
+    "events_1h",
+    "first_category",
+    "first_shipped_60s",
+    "last_anything",
+    "last_category_1s",
+    "last_seen_order",
+    "never",
+    "orders",
+    "orders_5ms",
+    "orders_beta",
+    "per_order",
+    "ratios",
+    "revenue",
+    "revenue_1h",
+    "smallest_total_60s",
+    "views_10ms",
+    "views_1s",
+    "was_lapsed",
+];
+
+/// The names of the audiences, sorted: an audience's id is its place.
+const AUDIENCES: [&str; 14] = [
+    "anonymous_only",
+    "berliners",
+    "big_spenders",
+    "booklovers",
+    "busy",
+    "buyers",
+    "everyone",
+    "just_now",
+    "lapsed",
+    "nobody",
+    "oddly_named",
+    "reachable",
+    "recent_order",
+    "vip",
+];
+
+fn trait_id(name: &str) -> TraitId {
+    TraitId::new(TRAITS.iter().position(|known| *known == name).expect("the trait is in the list"))
+}
+
+fn audience_id(name: &str) -> AudienceId {
+    AudienceId::new(AUDIENCES.iter().position(|known| *known == name).expect("the audience is in the list"))
+}
+
+fn the_trait(name: &str) -> OverPerson {
+    Expression::Term(PersonTerm::Trait(trait_id(name)))
+}
+
+fn audience(name: &str) -> OverPerson {
+    Expression::Term(PersonTerm::Audience(audience_id(name)))
+}
+
+fn attribute(name: &str, kind: Option<ValueType>) -> OverPerson {
+    Expression::Term(PersonTerm::Attribute(name.into(), kind))
+}
+
+fn consent(purpose: &str) -> OverPerson {
+    Expression::Term(PersonTerm::Consent(purpose.into()))
+}
+
+fn has(kind: &str) -> OverPerson {
+    Expression::Term(PersonTerm::Has(kind.into()))
+}
+
+fn person(term: impl FnOnce(MeasureId) -> PersonTerm, measure: usize) -> OverPerson {
+    Expression::Term(term(MeasureId::new(measure)))
+}
+
+/// Sets of rules that histories are resolved by; [`definitions`] takes one of them.
+pub fn identity_rules() -> Vec<IdentityRules> {
+    let mut usual = IdentityRules::default();
+    usual.blocked.push(Blocked::Pattern("email".into(), Pattern::new("%@internal.test")));
+    // Two exclusive types, one of which is not listed by strength and so is never primary next to a listed one.
+    let two_exclusive = IdentityRules { exclusive: vec!["user_id".into(), "loyalty".into()], ..usual.clone() };
+    let none_exclusive = IdentityRules { exclusive: Vec::new(), ..usual.clone() };
+    let devices_first = IdentityRules {
+        strength: ["anonymous_id", "device_id", "user_id"].map(CompactString::from).to_vec(),
+        exclusive: vec!["email".into()],
+        blocked: Vec::new(),
+    };
+    vec![usual, two_exclusive, none_exclusive, devices_first]
+}
+
+/// Rich definitions over one of [`identity_rules`].
+pub fn definitions(identity: IdentityRules) -> Definitions {
+    let [ms_5, s_1, s_60, h_1, ms_10] = WINDOWS.map(Some);
+    let total = || field(TOTAL);
+    let category = || field(CATEGORY);
+    let number = |value: f64| literal::<EventTerm>(value);
+    let measures = vec![
+        /* 0 */ measure(ORDERED, Shape::Count, None),
+        /* 1 */ measure(ORDERED, Shape::Count, ms_5),
+        /* 2 */ measure(VIEWED, Shape::Count, s_1),
+        /* 3 */ measure(VIEWED, Shape::Count, ms_10),
+        /* 4 */ measure(ORDERED, Shape::Sum(total()), None),
+        /* 5 */ measure(ORDERED, Shape::Sum(total()), h_1),
+        /* 6 */ measure(ORDERED, Shape::Least(total()), s_60),
+        /* 7 */ measure(ORDERED, Shape::Greatest(total()), None),
+        /* 8 */ measure(VIEWED, Shape::Earliest(category()), None),
+        /* 9 */ measure(VIEWED, Shape::Latest(category()), s_1),
+        /* 10 */ measure(VIEWED, Shape::Distinct(category()), None),
+        /* 11 */ measure(VIEWED, Shape::Distinct(category()), ms_5),
+        /* 12 */
+        Measure {
+            condition: Some(Expression::And(vec![
+                field(BETA),
+                not(one_of(category(), &["books", "shoes"])),
+                compare(total(), Comparison::GreaterOrEqual, number(10.0)),
+            ])),
+            ..measure(ORDERED, Shape::Count, s_60)
+        },
+        /* 13 */
+        Measure {
+            condition: Some(Expression::Or(vec![like(category(), "%oo%"), is_missing(total())])),
+            ..measure(VIEWED, Shape::Count, h_1)
+        },
+        /* 14 */ measure(ORDERED, Shape::Latest(field(ANYTHING)), None),
+        /* 15 */ measure(ORDERED, Shape::Earliest(field(SHIPPED)), s_60),
+        /* 16 */ measure(ORDERED, Shape::Latest(Expression::Term(EventTerm::Timestamp)), None),
+        /* 17 */
+        Measure {
+            // An event that never happens, by a condition on its name and time.
+            condition: Some(compare(Expression::Term(EventTerm::Name), Comparison::NotEqual, literal(ORDERED))),
+            ..measure(ORDERED, Shape::Sum(arithmetic(total(), Arithmetic::Multiply, number(2.0))), None)
+        },
+        /* 18 */
+        Measure {
+            condition: Some(compare(
+                Expression::Term(EventTerm::Timestamp),
+                Comparison::Greater,
+                literal(Value::Time(Tick::from_ms(0))),
+            )),
+            ..measure("identify", Shape::Count, s_60)
+        },
+        /* 19 */
+        measure(
+            ORDERED,
+            Shape::Sum(arithmetic(
+                total(),
+                Arithmetic::Divide,
+                arithmetic(total(), Arithmetic::Subtract, number(10.0)),
+            )),
+            None,
+        ),
+    ];
+
+    let orders = || person(PersonTerm::Count, 0);
+    let n = |value: f64| literal::<PersonTerm>(value);
+    let traits = vec![
+        ("average_total", person(PersonTerm::Average, 4)),
+        (
+            "beta_or_rich",
+            Expression::Or(vec![
+                compare(person(PersonTerm::Count, 12), Comparison::Greater, n(0.0)),
+                compare(the_trait("revenue"), Comparison::Greater, n(100.0)),
+            ]),
+        ),
+        ("biggest_total", person(PersonTerm::Sample, 7)),
+        ("categories", person(PersonTerm::Distinct, 10)),
+        ("categories_5ms", person(PersonTerm::Distinct, 11)),
+        ("city_trait", attribute("city", Some(ValueType::Text))),
+        ("city_twice", compare(the_trait("city_trait"), Comparison::Equal, attribute("city", None))),
+        ("even_orders", compare(arithmetic(orders(), Arithmetic::Remainder, n(2.0)), Comparison::Equal, n(0.0))),
+        ("events_1h", arithmetic(person(PersonTerm::Count, 13), Arithmetic::Add, person(PersonTerm::Count, 5))),
+        ("first_category", person(PersonTerm::Sample, 8)),
+        ("first_shipped_60s", person(PersonTerm::Sample, 15)),
+        ("last_anything", person(PersonTerm::Sample, 14)),
+        ("last_category_1s", person(PersonTerm::Sample, 9)),
+        ("last_seen_order", person(PersonTerm::Sample, 16)),
+        ("never", person(PersonTerm::Sum, 17)),
+        ("orders", orders()),
+        ("orders_5ms", person(PersonTerm::Count, 1)),
+        ("orders_beta", person(PersonTerm::Count, 12)),
+        ("per_order", arithmetic(the_trait("revenue_1h"), Arithmetic::Divide, the_trait("orders"))),
+        ("ratios", person(PersonTerm::Average, 19)),
+        ("revenue", person(PersonTerm::Sum, 4)),
+        ("revenue_1h", person(PersonTerm::Sum, 5)),
+        ("smallest_total_60s", person(PersonTerm::Sample, 6)),
+        ("views_10ms", person(PersonTerm::Count, 3)),
+        ("views_1s", person(PersonTerm::Count, 2)),
+        ("was_lapsed", audience("lapsed")),
+    ];
+
+    let audiences = vec![
+        ("anonymous_only", Expression::And(vec![has("anonymous_id"), not(has("user_id")), not(has("email"))])),
+        ("berliners", compare(attribute("city", Some(ValueType::Text)), Comparison::Equal, literal("Berlin"))),
+        (
+            "big_spenders",
+            Expression::And(vec![
+                compare(the_trait("revenue"), Comparison::GreaterOrEqual, n(20.0)),
+                compare(the_trait("average_total"), Comparison::Less, n(1e9)),
+            ]),
+        ),
+        ("booklovers", one_of(the_trait("last_category_1s"), &["books", "100% wool"])),
+        (
+            "busy",
+            compare(
+                arithmetic(person(PersonTerm::Count, 18), Arithmetic::Add, the_trait("views_1s")),
+                Comparison::GreaterOrEqual,
+                n(2.0),
+            ),
+        ),
+        ("buyers", compare(orders(), Comparison::Greater, n(0.0))),
+        ("everyone", Expression::And(Vec::new())),
+        (
+            "just_now",
+            Expression::Or(vec![
+                compare(the_trait("orders_5ms"), Comparison::Greater, n(0.0)),
+                compare(the_trait("views_10ms"), Comparison::Greater, n(0.0)),
+            ]),
+        ),
+        ("lapsed", Expression::And(vec![audience("buyers"), not(audience("recent_order"))])),
+        (
+            "nobody",
+            Expression::Or(vec![
+                compare(the_trait("never"), Comparison::Equal, null()),
+                not(null()),
+                Expression::Or(Vec::new()),
+            ]),
+        ),
+        (
+            "oddly_named",
+            Expression::Or(vec![
+                like(attribute("city", None), "_%_"),
+                is_missing(attribute("plan", Some(ValueType::Number))),
+            ]),
+        ),
+        ("reachable", Expression::And(vec![has("email"), consent("marketing"), not(consent("never asked"))])),
+        ("recent_order", compare(the_trait("revenue_1h"), Comparison::NotEqual, n(0.0))),
+        (
+            "vip",
+            Expression::And(vec![
+                audience("big_spenders"),
+                Expression::Or(vec![audience("berliners"), audience("reachable"), the_trait("beta_or_rich")]),
+            ]),
+        ),
+    ];
+
+    let mut definitions = Definitions {
+        identity,
+        fields: vec![
+            event_field("total", Some(ValueType::Number)),
+            event_field("category", Some(ValueType::Text)),
+            event_field("beta", Some(ValueType::Bool)),
+            event_field("anything", None),
+            event_field("shipped", Some(ValueType::Time)),
+        ],
+        measures,
+        traits: traits.into_iter().map(|(name, expression)| Trait { name: name.into(), expression }).collect(),
+        audiences: audiences.into_iter().map(|(name, condition)| Audience { name: name.into(), condition }).collect(),
+        order: Vec::new(),
+        destinations: vec![
+            DestinationView {
+                name: "mailer".into(),
+                audiences: vec![audience_id("lapsed"), audience_id("vip"), audience_id("buyers")],
+                identifiers: vec!["email".into(), "user_id".into()],
+                traits: vec![
+                    Listed::Trait(trait_id("revenue")),
+                    Listed::Attribute("city".into()),
+                    Listed::Trait(trait_id("last_category_1s")),
+                ],
+                requires_consent: Some("marketing".into()),
+            },
+            DestinationView {
+                name: "warehouse".into(),
+                audiences: vec![audience_id("anonymous_only"), audience_id("everyone"), audience_id("just_now")],
+                identifiers: vec!["anonymous_id".into(), "device_id".into(), "loyalty".into()],
+                traits: vec![Listed::Trait(trait_id("orders")), Listed::Attribute("plan".into())],
+                requires_consent: None,
+            },
+        ],
+    };
+    definitions.order = order(&definitions);
+    definitions
+}
+
+fn event_field(key: &str, kind: Option<ValueType>) -> Field {
+    Field { root: FieldRoot::Properties, path: vec![key.into()], kind }
+}
+
+/// Every trait and audience once, each after what it refers to.
+pub fn order(definitions: &Definitions) -> Vec<Step> {
+    fn visit(definitions: &Definitions, step: Step, order: &mut Vec<Step>) {
+        if order.contains(&step) {
+            return;
+        }
+        let expression = match step {
+            Step::Trait(id) => &definitions.traits[id.index()].expression,
+            Step::Audience(id) => &definitions.audiences[id.index()].condition,
+        };
+        expression.for_each_term(&mut |term| match term {
+            PersonTerm::Trait(id) => visit(definitions, Step::Trait(*id), order),
+            PersonTerm::Audience(id) => visit(definitions, Step::Audience(*id), order),
+            _ => {}
+        });
+        order.push(step);
+    }
+    let mut order = Vec::new();
+    for index in 0..definitions.audiences.len() {
+        visit(definitions, Step::Audience(AudienceId::new(index)), &mut order);
+    }
+    for index in 0..definitions.traits.len() {
+        visit(definitions, Step::Trait(TraitId::new(index)), &mut order);
+    }
+    order
+}
+
+#[test]
+fn names_stand_where_their_ids_say() {
+    let definitions = definitions(IdentityRules::default());
+    let traits: Vec<&str> = definitions.traits.iter().map(|one| one.name.as_str()).collect();
+    let audiences: Vec<&str> = definitions.audiences.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!((&traits[..], &audiences[..]), (&TRAITS[..], &AUDIENCES[..]));
+    assert!(traits.is_sorted() && audiences.is_sorted());
+    assert_eq!(definitions.order.len(), TRAITS.len() + AUDIENCES.len());
+    for window in WINDOWS.iter().filter(|window| window.grain_ms != 7) {
+        assert_eq!(Window::new(window.length_ms), *window, "grains are those of DESIGN §3");
+    }
+}

@@ -1,0 +1,232 @@
+//! What a random history is drawn from.
+
+use dataflows::definitions::{Definitions, FieldId};
+use dataflows::model::{Event, Tick, Value};
+use proptest::prelude::*;
+
+use super::definitions::{
+    ANYTHING, BETA, CATEGORY, ORDERED, SHIPPED, TOTAL, VIEWED, WINDOWS, definitions, identity_rules,
+};
+use super::identifier;
+
+/// The furthest that a timestamp can be ahead of its tick: the default `max_future`.
+const FUTURE_MS_MAX: u64 = 60_000;
+
+/// The tick before the first one. On no grain's boundary, and far enough from zero for the oldest timestamps.
+const START_MS: u64 = 1_000_000_003;
+
+/// Everybody who can occur: few, so that they meet. In every group the last ones are blocked by the usual rules.
+const USERS: [&str; 4] = ["user_id:1", "user_id:2", "user_id:3", "user_id:NULL"];
+const EMAILS: [&str; 5] = ["email:a@x.org", "email:b@x.org", "email:c@x.org", "email:null", "email:qa@internal.test"];
+const DEVICES: [&str; 3] = ["device_id:d1", "device_id:d2", "device_id:0000-00"];
+const ANONYMOUS: [&str; 6] =
+    ["anonymous_id:a1", "anonymous_id:a2", "anonymous_id:a3", "anonymous_id:a4", "anonymous_id:a5", "anonymous_id:-1"];
+/// Types that no order of strength lists.
+const UNLISTED: [&str; 5] = ["loyalty:l1", "loyalty:l2", "cookie:c1", "cookie:c2", "cookie:unknown"];
+
+/// A history to be, with the rules to resolve it by.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Which of [`identity_rules`].
+    pub rules: usize,
+    /// What happens, in the order of arrival.
+    pub drafts: Vec<Draft>,
+}
+
+/// One event to be.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Milliseconds since the event before; 0: it comes in the same tick.
+    pub gap_ms: u64,
+    /// Its own time.
+    pub when: When,
+    /// Its identifiers.
+    pub who: Vec<&'static str>,
+    /// What it is, and what it says.
+    pub what: What,
+}
+
+/// The time of an event.
+#[derive(Clone, Copy, Debug)]
+pub enum When {
+    /// Its tick.
+    Now,
+    /// So many milliseconds before its tick.
+    Ago(u64),
+    /// So many milliseconds after its tick.
+    Ahead(u64),
+    /// That of the event so many places before it, where that is not too far ahead.
+    LikeTheOneBefore(usize),
+}
+
+/// The kinds of events.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// Sets attributes and consent.
+    Identify { attributes: Vec<(&'static str, Option<Value>)>, consent: Vec<(&'static str, bool)> },
+    /// A tracked event of this name with these fields.
+    Track(&'static str, Vec<(usize, Value)>),
+}
+
+impl Case {
+    /// The definitions under the case's rules.
+    pub fn definitions(&self) -> Definitions {
+        definitions(identity_rules().swap_remove(self.rules))
+    }
+
+    /// Arrivals and events, in the order of arrival.
+    pub fn history(&self) -> Vec<(Tick, Event)> {
+        let mut history: Vec<(Tick, Event)> = Vec::new();
+        let mut tick = Tick::from_ms(START_MS);
+        for draft in &self.drafts {
+            tick = tick.after_ms(draft.gap_ms);
+            let before = |places: usize| history.len().checked_sub(places).map(|index| history[index].1.timestamp);
+            let timestamp = match draft.when {
+                When::Now => tick,
+                When::Ago(ms) => Tick::from_ms(tick.as_ms() - ms),
+                When::Ahead(ms) => tick.after_ms(ms),
+                When::LikeTheOneBefore(places) => before(places).unwrap_or(tick).min(tick.after_ms(FUTURE_MS_MAX)),
+            };
+            history.push((tick, draft.event(timestamp)));
+        }
+        history
+    }
+}
+
+impl Draft {
+    fn event(&self, timestamp: Tick) -> Event {
+        let mut event = Event { timestamp, ..Event::default() };
+        for text in &self.who {
+            let identifier = identifier(text);
+            if !event.identifiers.contains(&identifier) {
+                event.identifiers.push(identifier);
+            }
+        }
+        match &self.what {
+            What::Identify { attributes, consent } => {
+                event.name = "identify".into();
+                event.attributes = attributes.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+                event.attributes.sort();
+                event.attributes.dedup_by(|a, b| a.0 == b.0);
+                event.consent = consent.iter().map(|(purpose, given)| ((*purpose).into(), *given)).collect();
+                event.consent.sort();
+                event.consent.dedup_by(|a, b| a.0 == b.0);
+            }
+            What::Track(name, fields) => {
+                event.name = (*name).into();
+                event.fields = fields.iter().map(|(id, value)| (FieldId::new(*id), value.clone())).collect();
+                event.fields.sort();
+                event.fields.dedup_by_key(|(id, _)| *id);
+            }
+        }
+        event
+    }
+}
+
+/// Random cases of up to `events_max` events.
+pub fn cases(events_max: usize) -> impl Strategy<Value = Case> {
+    let drafts = prop::collection::vec(draft(), 1..=events_max);
+    (rules(), drafts).prop_map(|(rules, drafts)| Case { rules, drafts })
+}
+
+fn rules() -> impl Strategy<Value = usize> {
+    // The usual rules most often.
+    prop_oneof![5 => Just(0), 2 => Just(1), 1 => Just(2), 1 => Just(3)]
+}
+
+fn draft() -> impl Strategy<Value = Draft> {
+    (gap(), when(), who(), what()).prop_map(|(gap_ms, when, who, what)| Draft { gap_ms, when, who, what })
+}
+
+fn one_of(of: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+    prop::sample::select(of)
+}
+
+fn gap() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => Just(0), 4 => 1..8u64, 3 => near_a_window(), 1 => 8..5_000u64]
+}
+
+/// Lengths of time at which windows end, and one millisecond to either side.
+fn near_a_window() -> impl Strategy<Value = u64> {
+    (prop::sample::select(&WINDOWS[..]), 0..3u64).prop_map(|(window, side)| window.length_ms + side - 1)
+}
+
+fn when() -> impl Strategy<Value = When> {
+    prop_oneof![
+        5 => Just(When::Now),
+        3 => (1..12u64).prop_map(When::Ago),
+        3 => near_a_window().prop_map(When::Ago),
+        1 => (1..7_200_000u64).prop_map(When::Ago),
+        2 => (1..12u64).prop_map(When::Ahead),
+        1 => (1..=FUTURE_MS_MAX).prop_map(When::Ahead),
+        1 => Just(When::Ahead(FUTURE_MS_MAX)),
+        4 => (1..4usize).prop_map(When::LikeTheOneBefore),
+    ]
+}
+
+fn who() -> impl Strategy<Value = Vec<&'static str>> {
+    let anyone = || {
+        prop_oneof![
+            2 => one_of(&USERS), 3 => one_of(&EMAILS), 2 => one_of(&DEVICES), 3 => one_of(&ANONYMOUS), 2 => one_of(&UNLISTED),
+        ]
+    };
+    prop_oneof![
+        2 => one_of(&ANONYMOUS).prop_map(|one| vec![one]),
+        // Logins, which move devices back and forth.
+        4 => (one_of(&USERS), prop_oneof![one_of(&ANONYMOUS), one_of(&DEVICES)]).prop_map(|(user, on)| vec![user, on]),
+        // Links of chains that are several hops long.
+        4 => (one_of(&ANONYMOUS), one_of(&EMAILS)).prop_map(|(anonymous, email)| vec![anonymous, email]),
+        2 => (one_of(&UNLISTED), prop_oneof![one_of(&ANONYMOUS), one_of(&DEVICES), one_of(&UNLISTED)])
+            .prop_map(|(unlisted, other)| vec![unlisted, other]),
+        1 => (one_of(&EMAILS), one_of(&EMAILS)).prop_map(|(one, other)| vec![one, other]),
+        1 => (one_of(&USERS), one_of(&USERS)).prop_map(|(one, other)| vec![one, other]),
+        2 => (one_of(&USERS), one_of(&EMAILS), one_of(&ANONYMOUS)).prop_map(|(a, b, c)| vec![c, b, a]),
+        2 => prop::collection::vec(anyone(), 0..5),
+    ]
+}
+
+fn what() -> impl Strategy<Value = What> {
+    let track = |name| prop::collection::vec(field_value(), 0..4).prop_map(move |fields| What::Track(name, fields));
+    let identify = (
+        prop::collection::vec((one_of(&["city", "plan"]), attribute_value()), 0..3),
+        prop::collection::vec((one_of(&["marketing", "other"]), any::<bool>()), 0..2),
+    );
+    prop_oneof![
+        5 => track(ORDERED),
+        4 => track(VIEWED),
+        5 => identify.prop_map(|(attributes, consent)| What::Identify { attributes, consent }),
+        1 => track("Not Measured"),
+    ]
+}
+
+fn attribute_value() -> impl Strategy<Value = Option<Value>> {
+    prop_oneof![
+        2 => Just(None),
+        4 => one_of(&["Berlin", "Paris", "X"]).prop_map(|text| Some(Value::text(text))),
+        1 => Just(Value::number(1.0)),
+        1 => any::<bool>().prop_map(|truth| Some(Value::Bool(truth))),
+    ]
+}
+
+fn field_value() -> impl Strategy<Value = (usize, Value)> {
+    const USUAL: [f64; 4] = [10.0, 50.0, -50.0, 99.995];
+    // 0.1 is not exact, 0.0000005 is half a millionth, and beyond 1e15 a number is no addend.
+    const ODD: [f64; 10] = [0.0, 0.1, 0.2, -0.3, 0.0000005, -0.0000025, 1e15, -1e15, 1.1e15, 123_456_789.5];
+    let number = || {
+        let number = prop_oneof![3 => prop::sample::select(&USUAL[..]), 1 => prop::sample::select(&ODD[..])];
+        number.prop_map(|number| Value::number(number).expect("it is finite"))
+    };
+    let text = || one_of(&["books", "shoes", "tools", "100% wool"]).prop_map(Value::text);
+    let truth = || any::<bool>().prop_map(Value::Bool);
+    let time = || (0..4u64).prop_map(|ms| Value::Time(Tick::from_ms(ms)));
+    let value = || prop_oneof![number(), text(), truth(), time()];
+    prop_oneof![
+        4 => number().prop_map(|value| (TOTAL, value)),
+        4 => text().prop_map(|value| (CATEGORY, value)),
+        2 => truth().prop_map(|value| (BETA, value)),
+        2 => value().prop_map(|value| (ANYTHING, value)),
+        1 => time().prop_map(|value| (SHIPPED, value)),
+        // Of any type, so mostly of one that counts as missing.
+        1 => (0..5usize, value()),
+    ]
+}

@@ -1,0 +1,77 @@
+//! Writing expressions and measures in few words.
+
+use dataflows::definitions::{EventTerm, FieldId, Measure, Shape, Window};
+use dataflows::expression::{Arithmetic, Comparison, Expression, Pattern};
+use dataflows::model::Value;
+
+/// A literal.
+pub fn literal<T>(value: impl Into<Literal>) -> Expression<T> {
+    let Literal(value) = value.into();
+    Expression::Literal(Some(value))
+}
+
+/// What [`literal`] takes.
+pub struct Literal(Value);
+
+impl From<Value> for Literal {
+    fn from(value: Value) -> Self {
+        Literal(value)
+    }
+}
+impl From<&str> for Literal {
+    fn from(text: &str) -> Self {
+        Literal(Value::text(text))
+    }
+}
+impl From<f64> for Literal {
+    fn from(number: f64) -> Self {
+        Literal(Value::number(number).expect("literals are finite"))
+    }
+}
+
+/// SQL's `null`.
+pub fn null<T>() -> Expression<T> {
+    Expression::Literal(None)
+}
+
+/// A field.
+pub fn field(index: usize) -> Expression<EventTerm> {
+    Expression::Term(EventTerm::Field(FieldId::new(index)))
+}
+
+/// `a comparison b`.
+pub fn compare<T>(a: Expression<T>, comparison: Comparison, b: Expression<T>) -> Expression<T> {
+    Expression::Compare(comparison, Box::new(a), Box::new(b))
+}
+
+/// `a operation b`.
+pub fn arithmetic<T>(a: Expression<T>, operation: Arithmetic, b: Expression<T>) -> Expression<T> {
+    Expression::Arithmetic(operation, Box::new(a), Box::new(b))
+}
+
+/// `not inner`.
+pub fn not<T>(inner: Expression<T>) -> Expression<T> {
+    Expression::Not(Box::new(inner))
+}
+
+/// `inner is null`.
+pub fn is_missing<T>(inner: Expression<T>) -> Expression<T> {
+    Expression::IsMissing(Box::new(inner))
+}
+
+/// `inner in (…)`.
+pub fn one_of<T>(inner: Expression<T>, values: &[&str]) -> Expression<T> {
+    let mut values: Vec<Value> = values.iter().map(|text| Value::text(text)).collect();
+    values.sort();
+    Expression::In(Box::new(inner), values)
+}
+
+/// `inner like pattern`.
+pub fn like<T>(inner: Expression<T>, pattern: &str) -> Expression<T> {
+    Expression::Like(Box::new(inner), Pattern::new(pattern))
+}
+
+/// A measure.
+pub fn measure(event: &str, shape: Shape, within: Option<Window>) -> Measure {
+    Measure { event: event.into(), condition: None, shape, within }
+}

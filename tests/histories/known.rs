@@ -1,0 +1,140 @@
+//! Histories that chance would rarely make, and those that once found a mistake.
+
+use dataflows::model::Value;
+
+use super::definitions::{CATEGORY, ORDERED, TOTAL, VIEWED, WINDOWS};
+use super::drafts::{Case, Draft, What, When};
+
+/// All of them, by what they show.
+pub fn known_cases() -> Vec<(&'static str, Case)> {
+    vec![
+        ("a chain of many hops is cut, joined and taken over", usual(chain())),
+        ("a device goes back and forth, also by late logins", usual(device())),
+        ("people who share a device under other rules", Case { rules: 2, drafts: device() }),
+        ("logins under two exclusive types", Case { rules: 1, drafts: two_exclusive_types() }),
+        ("every window is hit exactly, and one millisecond to either side", usual(window_edges())),
+        ("one tick brings all there is", usual(one_tick())),
+        ("links and writes of the same time", usual(ties())),
+        ("consent comes, goes and comes back, late too", usual(consent())),
+    ]
+}
+
+fn usual(drafts: Vec<Draft>) -> Case {
+    Case { rules: 0, drafts }
+}
+
+fn draft(gap_ms: u64, when: When, who: &[&'static str], what: What) -> Draft {
+    Draft { gap_ms, when, who: who.to_vec(), what }
+}
+
+fn order(total: f64) -> What {
+    What::Track(ORDERED, vec![(TOTAL, Value::number(total).expect("it is finite"))])
+}
+
+fn view() -> What {
+    What::Track(VIEWED, vec![(CATEGORY, Value::text("books"))])
+}
+
+fn city(value: Option<&str>) -> What {
+    What::Identify { attributes: vec![("city", value.map(Value::text))], consent: Vec::new() }
+}
+
+fn marketing(given: bool) -> What {
+    What::Identify { attributes: Vec::new(), consent: vec![("marketing", given)] }
+}
+
+/// Anonymous ids and emails alternate: a1 – a – a2 – b – a3 – c – a4. Then people log in at the ends, and in the middle.
+fn chain() -> Vec<Draft> {
+    let link = |anonymous, email| draft(7, When::Now, &[anonymous, email], order(10.0));
+    let login = |user, on| draft(7, When::Now, &[user, on], view());
+    vec![
+        link("anonymous_id:a1", "email:a@x.org"),
+        link("anonymous_id:a4", "email:c@x.org"),
+        link("anonymous_id:a2", "email:b@x.org"),
+        link("anonymous_id:a3", "email:c@x.org"),
+        link("anonymous_id:a2", "email:a@x.org"),
+        link("anonymous_id:a3", "email:b@x.org"),
+        login("user_id:1", "anonymous_id:a1"),
+        login("user_id:2", "anonymous_id:a4"),
+        login("user_id:3", "email:b@x.org"),
+        login("user_id:1", "email:b@x.org"),
+        login("user_id:3", "anonymous_id:a1"),
+        // A login from before all of this changes nothing; one that is newer by its own time does.
+        draft(1, When::Ago(5_000), &["user_id:2", "email:b@x.org"], view()),
+        draft(1, When::Ahead(9), &["user_id:2", "email:b@x.org"], view()),
+        link("cookie:c1", "anonymous_id:a2"),
+        link("cookie:c1", "anonymous_id:a4"),
+    ]
+}
+
+fn device() -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    for user in ["user_id:1", "user_id:2", "user_id:1", "user_id:3", "user_id:2"] {
+        drafts.push(draft(2, When::Now, &["device_id:d1"], order(20.0)));
+        drafts.push(draft(1, When::Now, &[user, "device_id:d1"], order(1.0)));
+        drafts.push(draft(0, When::Ago(4), &["user_id:1", "device_id:d1"], city(Some("Berlin"))));
+    }
+    drafts
+}
+
+fn two_exclusive_types() -> Vec<Draft> {
+    vec![
+        draft(1, When::Now, &["loyalty:l1", "cookie:c1"], view()),
+        draft(1, When::Now, &["user_id:1", "loyalty:l1"], order(10.0)),
+        draft(1, When::Now, &["user_id:1", "email:a@x.org"], order(10.0)),
+        draft(1, When::Now, &["email:a@x.org", "loyalty:l1"], order(10.0)),
+        draft(1, When::Now, &["loyalty:l2", "email:a@x.org"], marketing(true)),
+        draft(1, When::LikeTheOneBefore(1), &["user_id:1", "email:a@x.org"], view()),
+        draft(1, When::Now, &["loyalty:l1", "loyalty:l2"], view()),
+    ]
+}
+
+fn window_edges() -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    for window in WINDOWS {
+        for what in [order(10.0), view()] {
+            // An event, then one each right before, at and right after its end.
+            drafts.push(draft(3, When::Now, &["user_id:1"], what.clone()));
+            drafts.push(draft(window.length_ms - 1, When::Now, &["user_id:1"], what.clone()));
+            drafts.push(draft(1, When::Now, &["user_id:1"], what.clone()));
+            drafts.push(draft(1, When::Now, &["user_id:1"], what.clone()));
+            // Late by a little less than the window, by the window, and by a little more.
+            for late_ms in [window.length_ms - 1, window.length_ms, window.length_ms + 1] {
+                drafts.push(draft(0, When::Ago(late_ms), &["email:a@x.org"], what.clone()));
+            }
+            drafts.push(draft(0, When::Ahead(window.length_ms.min(60_000)), &["email:a@x.org"], what));
+        }
+    }
+    drafts
+}
+
+fn one_tick() -> Vec<Draft> {
+    let mut drafts: Vec<Draft> = [chain(), device(), ties(), consent()].concat();
+    drafts.iter_mut().for_each(|draft| draft.gap_ms = 0);
+    drafts
+}
+
+fn ties() -> Vec<Draft> {
+    let same = When::LikeTheOneBefore(1);
+    let mut drafts = vec![draft(1, When::Now, &["user_id:2", "device_id:d1"], city(Some("Paris")))];
+    for who in [["user_id:1", "device_id:d1"], ["user_id:3", "device_id:d1"], ["user_id:3", "email:a@x.org"]] {
+        for what in [city(None), city(Some("Berlin")), city(Some("X")), marketing(true), marketing(false), view()] {
+            drafts.push(draft(1, same, &who, what));
+        }
+    }
+    drafts
+}
+
+fn consent() -> Vec<Draft> {
+    let who = ["user_id:1", "email:a@x.org"];
+    vec![
+        draft(1, When::Now, &who, order(50.0)),
+        draft(5, When::Now, &who, marketing(true)),
+        draft(5, When::Now, &["email:a@x.org"], marketing(false)),
+        draft(5, When::Ago(7), &who, marketing(true)),
+        draft(5, When::Now, &who, marketing(true)),
+        // The email leaves, and takes with it what was said under it alone.
+        draft(5, When::Now, &["user_id:2", "email:a@x.org"], view()),
+        draft(5, When::Ahead(60_000), &["email:a@x.org"], marketing(false)),
+    ]
+}

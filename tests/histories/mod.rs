@@ -1,0 +1,22 @@
+//! Random histories of few people on few devices, so that everything that can collide does.
+//!
+//! A history is a list of drafts: small descriptions of events, which shrink to something that can be read. What
+//! they stand for is made by [`Case::history`], so that an index or an offset stays meaningful when others are removed.
+
+pub mod definitions;
+mod drafts;
+pub mod expressions;
+mod known;
+mod ticks;
+
+pub use drafts::{Case, cases};
+pub use known::known_cases;
+pub use ticks::interesting_ticks;
+
+use dataflows::model::{Identifier, IdentifierKey};
+
+/// The identifier that is written `type:value`, under a key that is the same in all tests.
+pub fn identifier(text: &str) -> Identifier {
+    let (kind, value) = text.split_once(':').expect("an identifier is written type:value");
+    Identifier::new(&IdentifierKey::from_secret("test"), kind, value)
+}

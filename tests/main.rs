@@ -1,0 +1,6 @@
+//! All integration tests in one binary: it links once, and its modules share what they need.
+
+mod cdnow;
+mod comparison;
+mod histories;
+mod oracle;

@@ -1,0 +1,211 @@
+//! Who is who, rule by rule (DESIGN §4).
+//!
+//! Which of two identifiers has the smaller hash cannot be seen from their texts, so ties ask [`in_order`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dataflows::definitions::{Blocked, Definitions, IdentityRules};
+use dataflows::expression::Pattern;
+use dataflows::model::{Event, Tick};
+
+use super::event;
+use crate::histories::identifier;
+use crate::oracle::{State, identity_changes, strongest_unblocked};
+
+/// These identifiers by their hashes, smallest first.
+fn in_order<const N: usize>(mut texts: [&str; N]) -> [&str; N] {
+    texts.sort_by_key(|text| identifier(text).id());
+    texts
+}
+
+fn state(rules: &IdentityRules, events: &[(u64, &str)]) -> State {
+    let definitions = Definitions { identity: rules.clone(), ..Definitions::default() };
+    // All arrive at once, after all have happened: only their own times may matter.
+    let history: Vec<(Tick, Event)> =
+        events.iter().map(|(at, who)| (Tick::from_ms(1_000), event(*at, "page", who))).collect();
+    State::of(&definitions, &history, Tick::from_ms(1_000))
+}
+
+/// Resolves events (time, identifiers) and compares with profiles (root, the other identifiers).
+#[track_caller]
+fn check_under(rules: &IdentityRules, events: &[(u64, &str)], expected: &[(&str, &str)]) {
+    let found = state(rules, events);
+    let found: BTreeMap<String, BTreeSet<String>> = found
+        .profiles
+        .values()
+        .map(|profile| {
+            let texts: BTreeSet<String> = profile.identifiers.iter().map(|text| text.to_string()).collect();
+            let root = texts.iter().find(|text| identifier(text).id() == profile.id.root());
+            (root.expect("the root is one of them").clone(), texts)
+        })
+        .collect();
+    let expected: BTreeMap<String, BTreeSet<String>> = expected
+        .iter()
+        .map(|(root, others)| {
+            let all = others.split_whitespace().chain([*root]).map(str::to_owned).collect();
+            ((*root).to_owned(), all)
+        })
+        .collect();
+    assert_eq!(found, expected, "in both, the root and then all of its profile");
+}
+
+#[track_caller]
+fn check(events: &[(u64, &str)], expected: &[(&str, &str)]) {
+    check_under(&IdentityRules::default(), events, expected);
+}
+
+#[test]
+fn rule_1_exclusive_identifiers_never_share_a_profile() {
+    check(&[(1, "user_id:1 user_id:2")], &[("user_id:1", ""), ("user_id:2", "")]);
+    // The facts and the links are those of the smaller one.
+    let [smaller, larger] = in_order(["user_id:1", "user_id:2"]);
+    check(&[(1, "user_id:1 email:a user_id:2")], &[(smaller, "email:a"), (larger, "")]);
+
+    let two = IdentityRules { exclusive: vec!["user_id".into(), "loyalty".into()], ..IdentityRules::default() };
+    check_under(&two, &[(1, "user_id:1 loyalty:x")], &[("user_id:1", ""), ("loyalty:x", "")]);
+    check_under(
+        &two,
+        &[(1, "loyalty:x email:a"), (2, "user_id:1 email:a")],
+        &[("user_id:1", "email:a"), ("loyalty:x", "")],
+    );
+}
+
+#[test]
+fn rule_2_the_last_login_owns_the_device() {
+    check(
+        &[(1, "user_id:1 device_id:d"), (2, "user_id:2 device_id:d")],
+        &[("user_id:1", ""), ("user_id:2", "device_id:d")],
+    );
+    // By event time, in whatever order they come.
+    check(
+        &[(2, "user_id:1 device_id:d"), (1, "user_id:2 device_id:d")],
+        &[("user_id:1", "device_id:d"), ("user_id:2", "")],
+    );
+    // The latest sighting of a pair counts, not the first.
+    check(
+        &[(1, "user_id:1 device_id:d"), (2, "user_id:2 device_id:d"), (3, "device_id:d user_id:1")],
+        &[("user_id:1", "device_id:d"), ("user_id:2", "")],
+    );
+    let [smaller, larger] = in_order(["user_id:1", "user_id:2"]);
+    check(&[(5, "user_id:1 device_id:d"), (5, "user_id:2 device_id:d")], &[(smaller, "device_id:d"), (larger, "")]);
+}
+
+#[test]
+fn rule_2_beats_a_link_to_something_nearer_in_time() {
+    // The email is placed by its own login, whatever else it was seen with since.
+    check(
+        &[(1, "user_id:1 email:a"), (2, "user_id:2 anonymous_id:x"), (9, "email:a anonymous_id:x")],
+        &[("user_id:1", "email:a"), ("user_id:2", "anonymous_id:x")],
+    );
+}
+
+#[test]
+fn rule_3_goes_to_the_nearest() {
+    // user 1 – a – x – b – y – c – user 2: x is one hop from a, y one from c, b two from either.
+    let [smaller, larger] = in_order(["user_id:1", "user_id:2"]);
+    let chain = [
+        (1, format!("{smaller} email:a")),
+        (1, "email:a anonymous_id:x".to_owned()),
+        (1, "anonymous_id:x email:b".to_owned()),
+        (1, "email:b anonymous_id:y".to_owned()),
+        (1, "anonymous_id:y email:c".to_owned()),
+        (9, format!("{larger} email:c")),
+    ];
+    let chain = chain.each_ref().map(|(at, who)| (*at, who.as_str()));
+    check(&chain, &[(smaller, "email:a anonymous_id:x email:b"), (larger, "anonymous_id:y email:c")]);
+    // Once y has logged in itself, b is nearest to it.
+    let login = [(1, "user_id:2 anonymous_id:y")];
+    let [first, second] = ["user_id:1", "user_id:2"];
+    let chain = [(1, "user_id:1 email:a"), chain[1], chain[2], chain[3], login[0]];
+    check(&chain, &[(first, "email:a anonymous_id:x"), (second, "anonymous_id:y email:b")]);
+}
+
+#[test]
+fn rule_3_counts_hops_from_the_placed_and_not_through_users() {
+    // The user is no way from one of its devices to another's friend: only links between the others count.
+    check(
+        &[(1, "user_id:1 email:a email:b"), (1, "email:b anonymous_id:x"), (1, "email:c anonymous_id:x")],
+        &[("user_id:1", "email:a email:b anonymous_id:x email:c")],
+    );
+}
+
+#[test]
+fn rule_4_the_rest_are_connected_components() {
+    let [root, a, b] = in_order(["anonymous_id:x", "anonymous_id:y", "email:a"]);
+    let others = format!("{a} {b}");
+    check(
+        &[(1, "email:a anonymous_id:x"), (2, "anonymous_id:y email:a"), (3, "anonymous_id:z")],
+        &[(root, &others), ("anonymous_id:z", "")],
+    );
+    // Of one type too, where nothing is exclusive.
+    let [root, other] = in_order(["user_id:1", "user_id:2"]);
+    let none = IdentityRules { exclusive: Vec::new(), ..IdentityRules::default() };
+    check_under(&none, &[(1, "user_id:1 user_id:2")], &[(root, other)]);
+}
+
+#[test]
+fn links_are_a_star_from_the_primary() {
+    // Were the two devices linked to each other, the second would be with user 1 as well.
+    check(
+        &[(1, "anonymous_id:x device_id:d user_id:1"), (2, "user_id:2 device_id:d")],
+        &[("user_id:1", "anonymous_id:x"), ("user_id:2", "device_id:d")],
+    );
+}
+
+#[test]
+fn blocked_identifiers_do_not_exist() {
+    check(&[(1, "email:null"), (1, "anonymous_id:-1 device_id:00-000 email:NULL"), (1, "")], &[]);
+    check(
+        &[(1, "email:null anonymous_id:x"), (1, "email:null anonymous_id:y")],
+        &[("anonymous_id:x", ""), ("anonymous_id:y", "")],
+    );
+    let pattern = Blocked::Pattern("email".into(), Pattern::new("%@internal.test"));
+    let rules = IdentityRules { blocked: vec![pattern], ..IdentityRules::default() };
+    check_under(
+        &rules,
+        &[(1, "user_id:1 email:qa@internal.test"), (1, "phone:qa@internal.test email:null")],
+        &[("user_id:1", ""), in_order_pair("phone:qa@internal.test", "email:null")],
+    );
+}
+
+fn in_order_pair<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
+    let [root, other] = in_order([a, b]);
+    (root, other)
+}
+
+#[test]
+fn the_primary_is_the_strongest() {
+    #[track_caller]
+    fn check(who: &str, expected: Option<&str>) {
+        let event = event(1, "page", who);
+        let found = strongest_unblocked(&IdentityRules::default(), &event).map(|found| found.text().to_string());
+        assert_eq!(found.as_deref(), expected);
+    }
+    check("anonymous_id:x email:a user_id:1", Some("user_id:1"));
+    check("anonymous_id:x email:a user_id:null", Some("email:a"));
+    // Types that are not listed come last, by their names.
+    check("loyalty:l cookie:c anonymous_id:x", Some("anonymous_id:x"));
+    check("loyalty:l cookie:c", Some("cookie:c"));
+    let [smaller, larger] = in_order(["email:a", "email:b"]);
+    check(&format!("{larger} {smaller}"), Some(smaller));
+    check("email:null", None);
+}
+
+#[test]
+fn changes_of_identity_name_what_moved() {
+    let rules = IdentityRules::default();
+    let before = state(&rules, &[(1, "user_id:1 device_id:d")]);
+    let after = state(&rules, &[(1, "user_id:1 device_id:d"), (2, "user_id:2 device_id:d")]);
+    let profile = |text| Some(dataflows::model::ProfileId::of_root(identifier(text).id()));
+    let found: Vec<_> = identity_changes(&before, &after)
+        .into_iter()
+        .map(|change| (change.identifier.to_string(), change.from, change.to))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("device_id:d".to_owned(), profile("user_id:1"), profile("user_id:2")),
+            ("user_id:2".to_owned(), None, profile("user_id:2")),
+        ]
+    );
+}

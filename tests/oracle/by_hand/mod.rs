@@ -1,0 +1,20 @@
+//! The oracle against small cases that were worked out by hand: who tests the tester.
+
+mod expressions;
+mod identities;
+mod people;
+mod windows;
+
+use dataflows::model::{Event, Tick};
+
+use crate::histories::identifier;
+
+/// An event of a few identifiers, written with spaces between.
+fn event(timestamp_ms: u64, name: &str, identifiers: &str) -> Event {
+    Event {
+        timestamp: Tick::from_ms(timestamp_ms),
+        name: name.into(),
+        identifiers: identifiers.split_whitespace().map(identifier).collect(),
+        ..Event::default()
+    }
+}

@@ -1,0 +1,95 @@
+//! Who is who (DESIGN §4), rule by rule over the links of the whole history.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dataflows::definitions::{Blocked, IdentityRules};
+use dataflows::model::{Event, Identifier, IdentifierId, Tick};
+
+use super::like;
+
+/// The identifier that the facts of an event attach to; `None` where all of its identifiers are blocked.
+pub fn strongest_unblocked<'a>(rules: &IdentityRules, event: &'a Event) -> Option<&'a Identifier> {
+    let unblocked = event.identifiers.iter().filter(|identifier| !is_blocked(rules, identifier));
+    unblocked.min_by_key(|identifier| {
+        let place = rules.strength.iter().position(|kind| kind == identifier.kind());
+        // Listed types by their place in the list, then the others by name; within a type the smaller hash.
+        (place.unwrap_or(usize::MAX), identifier.kind(), identifier.id())
+    })
+}
+
+fn is_blocked(rules: &IdentityRules, identifier: &Identifier) -> bool {
+    let value = identifier.value();
+    rules.blocked.iter().any(|rule| match rule {
+        Blocked::Value(blocked) => value.to_lowercase() == blocked.to_lowercase(),
+        Blocked::ZerosAndDashes => value.chars().all(|character| character == '0' || character == '-'),
+        Blocked::Pattern(kind, pattern) => kind == identifier.kind() && like::matches(pattern, value),
+    })
+}
+
+/// The root of every identifier that occurs unblocked in these events.
+pub fn resolve<'a>(
+    rules: &IdentityRules,
+    events: impl Iterator<Item = &'a Event>,
+) -> BTreeMap<IdentifierId, IdentifierId> {
+    let mut kinds: BTreeMap<IdentifierId, String> = BTreeMap::new();
+    // Both directions of every link, with the time of the latest sighting.
+    let mut links: BTreeMap<(IdentifierId, IdentifierId), Tick> = BTreeMap::new();
+    for event in events {
+        let Some(primary) = strongest_unblocked(rules, event) else { continue };
+        for identifier in event.identifiers.iter().filter(|identifier| !is_blocked(rules, identifier)) {
+            kinds.insert(identifier.id(), identifier.kind().to_owned());
+            if identifier.id() != primary.id() {
+                for pair in [(primary.id(), identifier.id()), (identifier.id(), primary.id())] {
+                    let latest = links.entry(pair).or_insert(event.timestamp);
+                    *latest = event.timestamp.max(*latest);
+                }
+            }
+        }
+    }
+    let is_exclusive = |id: &IdentifierId| rules.exclusive.iter().any(|kind| *kind == kinds[id]);
+    let neighbours = |id: IdentifierId| links.keys().filter(move |(from, _)| *from == id).map(|(_, to)| *to);
+
+    let mut roots: BTreeMap<IdentifierId, IdentifierId> = BTreeMap::new();
+    let mut others: BTreeSet<IdentifierId> = BTreeSet::new();
+
+    // Rules 1 and 2: the exclusive ones, and those that are linked to one. Links between exclusive ones have no effect.
+    for id in kinds.keys() {
+        if is_exclusive(id) {
+            roots.insert(*id, *id);
+            continue;
+        }
+        let mut owner: Option<(Tick, IdentifierId)> = None;
+        for candidate in neighbours(*id).filter(|neighbour| is_exclusive(neighbour)) {
+            let at = links[&(*id, candidate)];
+            // The most recent; at the same time, the smaller one.
+            if owner.is_none_or(|(latest, smallest)| at > latest || (at == latest && candidate < smallest)) {
+                owner = Some((at, candidate));
+            }
+        }
+        match owner {
+            Some((_, exclusive)) => _ = roots.insert(*id, exclusive),
+            None => _ = others.insert(*id),
+        }
+    }
+    let placed = roots.clone();
+
+    // Rules 3 and 4, for each of the others on its own: go outwards hop by hop until one is met that has a place.
+    for id in others {
+        let mut seen = BTreeSet::from([id]);
+        let mut ring = seen.clone();
+        let root = loop {
+            if let Some(nearest) = ring.iter().filter_map(|met| placed.get(met)).min() {
+                break *nearest;
+            }
+            let further = ring.iter().flat_map(|met| neighbours(*met)).filter(|met| !seen.contains(met));
+            ring = further.collect();
+            if ring.is_empty() {
+                // Nobody in the whole component has a place.
+                break *seen.first().expect("it has seen itself");
+            }
+            seen.extend(&ring);
+        };
+        roots.insert(id, root);
+    }
+    roots
+}

@@ -1,0 +1,223 @@
+//! What every collection must hold, recomputed from the whole history: plain, slow, and meant to be obviously right.
+//!
+//! This is the other side of the master test (invariant 2). It takes the *records* of `dataflows` and nothing else:
+//! expressions, patterns, windows, sums and identities are written once more here, in another way and straight from
+//! DESIGN, so that a mistake would have to be made twice to go unseen. No speed, no cleverness, no differential.
+
+mod expression;
+mod identity;
+mod like;
+mod measures;
+mod person;
+
+mod by_hand;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use dataflows::definitions::{AudienceId, Definitions, DestinationId, Listed};
+use dataflows::model::{Desired, Event, IdentifierId, Profile, ProfileId, Tick};
+
+pub use identity::strongest_unblocked;
+
+use self::person::Person;
+
+/// All that is known after the batch of one tick.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Every profile.
+    pub profiles: BTreeMap<ProfileId, Profile>,
+    /// What every destination is to hold.
+    pub desired: BTreeSet<Desired>,
+}
+
+impl State {
+    /// The state at `now`, from all events that have arrived until then. `history` has no duplicates left in it (one
+    /// (source, message id) counts once); its order does not matter.
+    pub fn of(definitions: &Definitions, history: &[(Tick, Event)], now: Tick) -> State {
+        // Events that have arrived, with the identifier that each is about; one without any has no effect at all.
+        let arrived: Vec<(Tick, &Event, IdentifierId)> = history
+            .iter()
+            .filter(|(arrival, _)| *arrival <= now)
+            .filter_map(|(arrival, event)| {
+                Some((*arrival, event, strongest_unblocked(&definitions.identity, event)?.id()))
+            })
+            .collect();
+        let roots = identity::resolve(&definitions.identity, arrived.iter().map(|(_, event, _)| *event));
+
+        let mut texts: BTreeMap<IdentifierId, Arc<str>> = BTreeMap::new();
+        for (_, event, _) in &arrived {
+            for identifier in &event.identifiers {
+                texts.insert(identifier.id(), identifier.text().clone());
+            }
+        }
+
+        let mut people: BTreeMap<ProfileId, Person> = BTreeMap::new();
+        for (identifier, root) in &roots {
+            let person = people.entry(ProfileId::of_root(*root)).or_default();
+            person.identifiers.insert(texts[identifier].clone());
+        }
+        for (arrival, event, primary) in &arrived {
+            let person = people.get_mut(&ProfileId::of_root(roots[primary])).expect("its primary has a profile");
+            person.events.push((*arrival, event));
+        }
+
+        let mut state = State::default();
+        for (id, person) in people {
+            let profile = person.profile(definitions, id, now);
+            state.desired.extend(desired_of(definitions, &profile));
+            state.profiles.insert(id, profile);
+        }
+        state
+    }
+
+    /// The members of every audience.
+    pub fn memberships(&self) -> BTreeSet<(AudienceId, ProfileId)> {
+        let of_profile = |profile: &Profile| {
+            let id = profile.id;
+            profile.audiences.iter().map(move |audience| (*audience, id)).collect::<Vec<_>>()
+        };
+        self.profiles.values().flat_map(of_profile).collect()
+    }
+
+    /// The profile of every identifier, by its text.
+    fn owners(&self) -> BTreeMap<Arc<str>, ProfileId> {
+        let mut owners = BTreeMap::new();
+        for profile in self.profiles.values() {
+            for identifier in &profile.identifiers {
+                let before = owners.insert(identifier.clone(), profile.id);
+                assert_eq!(before, None, "{identifier} is in two profiles");
+            }
+        }
+        owners
+    }
+}
+
+/// The rows that destinations are to hold for one profile.
+fn desired_of(definitions: &Definitions, profile: &Profile) -> Vec<Desired> {
+    let mut rows = Vec::new();
+    for (index, view) in definitions.destinations.iter().enumerate() {
+        if let Some(purpose) = &view.requires_consent
+            && !person::consents(&profile.record, purpose)
+        {
+            continue;
+        }
+        let mut traits = Vec::new();
+        for listed in &view.traits {
+            let (name, value) = match listed {
+                Listed::Trait(id) => (
+                    definitions.traits[id.index()].name.clone(),
+                    profile.traits.iter().find(|(of, _)| of == id).map(|(_, value)| value.clone()),
+                ),
+                Listed::Attribute(name) => (name.clone(), person::attribute(&profile.record, name).cloned()),
+            };
+            if let Some(value) = value {
+                traits.push((name, value));
+            }
+        }
+        traits.sort();
+        for audience in view.audiences.iter().filter(|audience| profile.audiences.contains(audience)) {
+            for identifier in &profile.identifiers {
+                let kind = identifier.split(':').next().expect("split gives at least one part");
+                if view.identifiers.iter().any(|listed| listed == kind) {
+                    rows.push(Desired {
+                        destination: DestinationId::new(index),
+                        audience: *audience,
+                        identifier: identifier.clone(),
+                        traits: Arc::new(traits.clone()),
+                        profile: profile.id,
+                    });
+                }
+            }
+        }
+    }
+    rows
+}
+
+/// A profile that enters (+1) or leaves (-1) an audience.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MembershipChange {
+    /// When.
+    pub tick: Tick,
+    /// Which audience.
+    pub audience: AudienceId,
+    /// Who.
+    pub profile: ProfileId,
+    /// +1 or -1.
+    pub difference: i64,
+}
+
+/// What changed in the audiences between two states, the later of which is that at `tick`; sorted.
+pub fn membership_changes(tick: Tick, before: &State, after: &State) -> Vec<MembershipChange> {
+    let (before, after) = (before.memberships(), after.memberships());
+    let change = |difference| move |&(audience, profile): &_| MembershipChange { tick, audience, profile, difference };
+    let mut changes: Vec<MembershipChange> = before.difference(&after).map(change(-1)).collect();
+    changes.extend(after.difference(&before).map(change(1)));
+    changes.sort();
+    changes
+}
+
+/// An identifier that came to another profile, or appeared.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IdentityChange {
+    /// `type:value`.
+    pub identifier: Arc<str>,
+    /// Where it was; `None` where it was not known.
+    pub from: Option<ProfileId>,
+    /// Where it is; `None` where it is not known any more.
+    pub to: Option<ProfileId>,
+}
+
+/// Which identifiers changed their profile between two states, sorted.
+pub fn identity_changes(before: &State, after: &State) -> Vec<IdentityChange> {
+    let (before, after) = (before.owners(), after.owners());
+    let identifiers: BTreeSet<&Arc<str>> = before.keys().chain(after.keys()).collect();
+    identifiers
+        .into_iter()
+        .map(|identifier| IdentityChange {
+            identifier: identifier.clone(),
+            from: before.get(identifier).copied(),
+            to: after.get(identifier).copied(),
+        })
+        .filter(|change| change.from != change.to)
+        .collect()
+}
+
+/// A state in a form that can be read, and compared line by line.
+pub struct Readable<'a>(pub &'a Definitions, pub &'a State);
+
+impl Readable<'_> {
+    /// One line per fact.
+    pub fn lines(&self) -> BTreeSet<String> {
+        let Readable(definitions, state) = self;
+        let mut lines = BTreeSet::new();
+        for profile in state.profiles.values() {
+            let short = &profile.id.to_string()[..6];
+            lines.insert(format!("profile {short}: identifiers {}", profile.identifiers.join(" ")));
+            for setting in profile.record.settings() {
+                let (topic, at, value) = (&setting.topic, setting.at, &setting.value);
+                lines.insert(format!("profile {short}: record {topic:?} = {value:?} at {at}"));
+            }
+            for (id, value) in &profile.traits {
+                let name = &definitions.traits[id.index()].name;
+                lines.insert(format!("profile {short}: trait {name} = {value:?}"));
+            }
+            for id in &profile.audiences {
+                lines.insert(format!("profile {short}: in {}", definitions.audiences[id.index()].name));
+            }
+        }
+        for row in &state.desired {
+            let destination = &definitions.destinations[row.destination.index()].name;
+            let audience = &definitions.audiences[row.audience.index()].name;
+            lines.insert(format!("desired at {destination}: {audience} {} {:?}", row.identifier, row.traits));
+        }
+        lines
+    }
+}
+
+impl fmt::Display for Readable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines().iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}

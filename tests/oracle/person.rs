@@ -1,0 +1,120 @@
+//! One person: from identifiers and events to a profile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dataflows::definitions::{AudienceId, Definitions, PersonTerm, Step, TraitId};
+use dataflows::model::{Event, Profile, ProfileId, Record, Setting, Tick, Topic, Value};
+
+use super::expression::{evaluate, is_true};
+use super::measures::counted;
+
+/// What belongs to one person.
+#[derive(Default)]
+pub struct Person<'a> {
+    /// `type:value`.
+    pub identifiers: BTreeSet<Arc<str>>,
+    /// Arrivals and events.
+    pub events: Vec<(Tick, &'a Event)>,
+}
+
+impl Person<'_> {
+    /// The profile at `now`.
+    pub fn profile(&self, definitions: &Definitions, id: ProfileId, now: Tick) -> Profile {
+        let record = self.record();
+        let mut traits: BTreeMap<TraitId, Value> = BTreeMap::new();
+        let mut audiences: BTreeSet<AudienceId> = BTreeSet::new();
+        for step in &definitions.order {
+            let lookup = |term: &PersonTerm| self.term(definitions, &record, &traits, &audiences, now, term);
+            match step {
+                Step::Trait(id) => {
+                    if let Some(value) = evaluate(&definitions.traits[id.index()].expression, &lookup) {
+                        traits.insert(*id, value);
+                    }
+                }
+                Step::Audience(id) => {
+                    if is_true(&definitions.audiences[id.index()].condition, &lookup) {
+                        audiences.insert(*id);
+                    }
+                }
+            }
+        }
+        Profile {
+            id,
+            identifiers: self.identifiers.iter().cloned().collect(),
+            record,
+            traits: traits.into_iter().collect(),
+            audiences: audiences.into_iter().collect(),
+        }
+    }
+
+    /// The latest write to each topic; of writes at the same time the largest value. Taking away is a write too.
+    fn record(&self) -> Record {
+        let mut latest: BTreeMap<Topic, (Tick, Option<Value>)> = BTreeMap::new();
+        for (_, event) in &self.events {
+            let attributes =
+                event.attributes.iter().map(|(name, value)| (Topic::Attribute(name.clone()), value.clone()));
+            let consent = event.consent.iter().map(|(purpose, given)| {
+                let topic = Topic::Consent(purpose.clone());
+                (topic, Some(Value::Bool(*given)))
+            });
+            for (topic, value) in attributes.chain(consent) {
+                let write = (event.timestamp, value);
+                let kept = latest.entry(topic).or_insert_with(|| write.clone());
+                if *kept < write {
+                    *kept = write;
+                }
+            }
+        }
+        // A record can be made in this way only; with one setting per topic, there is nothing left for it to decide.
+        latest.into_iter().map(|(topic, (at, value))| Setting { topic, at, value }).collect()
+    }
+
+    fn term(
+        &self,
+        definitions: &Definitions,
+        record: &Record,
+        traits: &BTreeMap<TraitId, Value>,
+        audiences: &BTreeSet<AudienceId>,
+        now: Tick,
+        term: &PersonTerm,
+    ) -> Option<Value> {
+        let counted = |id: &dataflows::definitions::MeasureId| {
+            counted(definitions, &definitions.measures[id.index()], &self.events, now)
+        };
+        match term {
+            PersonTerm::Count(id) => Value::number(counted(id).count() as f64),
+            PersonTerm::Sum(id) => Value::number(counted(id).sum()?),
+            PersonTerm::Average(id) => {
+                let addends = counted(id);
+                Value::number(addends.sum()? / addends.count() as f64)
+            }
+            PersonTerm::Sample(id) => counted(id).sample(),
+            PersonTerm::Distinct(id) => Value::number(counted(id).distinct() as f64),
+            PersonTerm::Attribute(name, kind) => {
+                let value = attribute(record, name)?;
+                kind.is_none_or(|kind| value.kind() == kind).then(|| value.clone())
+            }
+            PersonTerm::Trait(id) => traits.get(id).cloned(),
+            PersonTerm::Audience(id) => Some(Value::Bool(audiences.contains(id))),
+            PersonTerm::Consent(purpose) => Some(Value::Bool(consents(record, purpose))),
+            PersonTerm::Has(kind) => {
+                let prefix = format!("{kind}:");
+                Some(Value::Bool(self.identifiers.iter().any(|identifier| identifier.starts_with(&prefix))))
+            }
+        }
+    }
+}
+
+/// The value of an attribute, where there is one.
+pub fn attribute<'a>(record: &'a Record, name: &str) -> Option<&'a Value> {
+    let is_meant = |topic: &Topic| matches!(topic, Topic::Attribute(of) if of == name);
+    record.settings().iter().find(|setting| is_meant(&setting.topic))?.value.as_ref()
+}
+
+/// Whether consent to a purpose was given and not withdrawn.
+pub fn consents(record: &Record, purpose: &str) -> bool {
+    let is_meant = |topic: &Topic| matches!(topic, Topic::Consent(of) if of == purpose);
+    let setting = record.settings().iter().find(|setting| is_meant(&setting.topic));
+    setting.is_some_and(|setting| setting.value == Some(Value::Bool(true)))
+}
