@@ -8,7 +8,7 @@ use dataflows::expression::Expression;
 use dataflows::model::{IdentifierKey, ValueType};
 
 use crate::limits::Limits;
-use crate::project::{Clock, Project, Secret, Source};
+use crate::project::{Clock, Project, Replay, Secret, Source};
 
 /// Two sources, one reader, a few fields, a trait, two audiences.
 pub(crate) fn project() -> Project {
@@ -43,6 +43,6 @@ pub(crate) fn project() -> Project {
         },
         limits: Limits { identifiers_per_event_max: 6, identifier_bytes_max: 40, ..Limits::default() },
         destinations: Vec::new(),
-        csv: None,
+        replay: Replay::default(),
     }
 }

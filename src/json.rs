@@ -2,6 +2,8 @@
 //!
 //! Times are RFC 3339 texts in UTC; whole numbers have no fraction (`12`, not `12.0`).
 
+use std::fmt;
+
 use dataflows::model::{Tick, Value};
 use jiff::Timestamp;
 use serde::ser::{Serialize, Serializer};
@@ -17,11 +19,9 @@ impl Serialize for ValueJson<'_> {
         match self.0 {
             Value::Bool(truth) => to.serialize_bool(*truth),
             Value::Text(text) => to.serialize_str(text),
-            Value::Time(tick) => match time(*tick) {
-                Some(time) => to.collect_str(&time),
-                // After the year 9999 RFC 3339 has no words for it.
-                None => to.serialize_u64(tick.as_ms()),
-            },
+            // After the year 9999 RFC 3339 has no words for it.
+            Value::Time(tick) if time(*tick).is_none() => to.serialize_u64(tick.as_ms()),
+            Value::Time(tick) => to.collect_str(&TimeText(*tick)),
             Value::Number(number) => {
                 let number = number.get();
                 if number.fract() == 0.0 && number.abs() <= WHOLE_MAX {
@@ -41,6 +41,19 @@ pub struct ObjectJson<I>(pub I);
 impl<'a, I: Iterator<Item = (&'a str, &'a Value)> + Clone> Serialize for ObjectJson<I> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_map(self.0.clone().map(|(name, value)| (name, ValueJson(value))))
+    }
+}
+
+/// A tick that prints as RFC 3339 in UTC, or in milliseconds where that has no words for it.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeText(pub Tick);
+
+impl fmt::Display for TimeText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match time(self.0) {
+            Some(time) => time.fmt(f),
+            None => self.0.fmt(f),
+        }
     }
 }
 

@@ -15,3 +15,5 @@ pub mod log;
 pub mod observe;
 pub mod project;
 pub mod receive;
+pub mod replay;
+pub mod serve;

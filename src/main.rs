@@ -51,7 +51,7 @@ enum Command {
         #[arg(long, value_name = "FILE", num_args = 1..)]
         events: Vec<PathBuf>,
         /// Stop at this time (RFC 3339, or a date), and give results as of it.
-        #[arg(long, value_name = "TIME", value_parser = deltaic::project::time)]
+        #[arg(long, value_name = "TIME", value_parser = project::parse_time)]
         until: Option<dataflows::model::Tick>,
         /// Write each entry into and exit from an audience, in the order of ticks. `-` is standard output.
         #[arg(long, value_name = "FILE")]
@@ -126,7 +126,7 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             let ready = move |address| println!("{name} listens on http://{address}");
             runtime()?.block_on(async { serve::run(project, options, ready, stop_signal()?).await.map_err(Into::into) })
         }
-        Command::Check { project } => match project::check(&project, &environment, Colour::of_terminal()) {
+        Command::Check { project } => match project::check(&project, &environment, Colour::of_stderr()) {
             Ok(summary) => {
                 print!("{summary}");
                 Ok(())
@@ -139,14 +139,14 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay { project, events, until, changes, memberships, profiles, workers } => {
             let topology = workers.topology()?;
             let project = load(&project)?;
-            let events = if events.is_empty() { project.replay_events.clone() } else { events };
+            let events = if events.is_empty() { project.replay.events.clone() } else { events };
             let options = replay::Options { events, until, changes, memberships, profiles, topology };
             eprint!("{}", replay::replay(&project, &options)?);
             Ok(())
         }
-        Command::Receive { port, secret, fail_every, delay_ms } => {
-            runtime()?.block_on(receive::run(receive::Command { port, secret, fail_every, delay_ms })).map_err(Into::into)
-        }
+        Command::Receive { port, secret, fail_every, delay_ms } => runtime()?
+            .block_on(receive::run(receive::Command { port, secret, fail_every, delay_ms }))
+            .map_err(Into::into),
     }
     .map(|()| ExitCode::SUCCESS)
 }
@@ -155,11 +155,11 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
 fn load(folder: &Path) -> anyhow::Result<Project> {
     match project::load(folder, &environment) {
         Ok(loaded) => {
-            eprint!("{}", loaded.warnings.render(Colour::of_terminal()));
+            eprint!("{}", loaded.warnings.render(Colour::of_stderr()));
             Ok(loaded.project)
         }
         Err(problems) => {
-            eprint!("{}", problems.render(Colour::of_terminal()));
+            eprint!("{}", problems.render(Colour::of_stderr()));
             bail!("{problems}")
         }
     }

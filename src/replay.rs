@@ -4,6 +4,7 @@
 //! are read and parsed here while the workers run; a few thousand at a time are on their way, at their exact ticks.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ use crate::access::ProfileJson;
 use crate::engine::{Command, Dedupe, Output, Topology, Workers, WorkersError, cut};
 use crate::ingest::Rejection;
 use crate::ingest::files::{Events, Failed, FileError, Format};
-use crate::ingest::segment::Extractor;
+use crate::ingest::segment::{Arrival, Extractor};
+use crate::json::TimeText;
 use crate::project::Project;
 
 /// Events that are sent on at a time: enough to make a tick's price small, few enough to keep memory small.
@@ -68,6 +70,27 @@ pub struct Summary {
     pub elapsed: Duration,
     /// The size of each audience at the end, by name; empty unless members or profiles were asked for.
     pub sizes: BTreeMap<String, usize>,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.elapsed.as_secs_f64();
+        let Some(as_of) = self.as_of else {
+            return writeln!(f, "helped for {seconds:.1} s");
+        };
+        let (events, per_second) = (self.events, self.events as f64 / seconds);
+        writeln!(f, "{events} events in {seconds:.1} s ({per_second:.0} a second), as of {}", TimeText(as_of))?;
+        if self.duplicates > 0 {
+            writeln!(f, "{} duplicates", self.duplicates)?;
+        }
+        for (code, count) in &self.rejected {
+            writeln!(f, "{count} lines rejected: {code}")?;
+        }
+        for (audience, size) in &self.sizes {
+            writeln!(f, "{audience}: {size} members")?;
+        }
+        Ok(())
+    }
 }
 
 /// Why a replay failed.
@@ -159,35 +182,33 @@ impl Feed {
     ) -> Result<(), ReplayError> {
         let extractor = Arc::new(Extractor::new(project));
         let bar = progress_bar(&options.events);
+        let mut unsorted: Vec<Arrival> = Vec::new();
+        let mut bytes_before = 0;
         'files: for path in &options.events {
-            let format = Format::of_name(path, project.csv.as_ref());
+            let format = Format::of_name(path, project.replay.csv.as_ref());
             let events = Events::open(path, &format, SOURCE, extractor.clone())?;
-            let (bytes, before) = (events.bytes_read(), bar.position());
+            let bytes = events.bytes_read();
             for arrival in events {
-                let arrival = match arrival {
-                    Ok(arrival) => arrival,
+                match arrival {
+                    Ok(arrival) if project.replay.sort_by_time => unsorted.push(arrival),
+                    Ok(arrival) if self.is_over(&arrival, options.until) => break 'files,
+                    Ok(arrival) => self.take_in(arrival, workers, progressed)?,
                     Err(Failed::Rejected(rejected)) => {
                         self.reject(&bar, &rejected.to_string(), &rejected.rejection);
-                        continue;
                     }
                     Err(Failed::File(error)) => return Err(error.into()),
-                };
-                let tick = self.tick.max(arrival.at);
-                if options.until.is_some_and(|until| tick > until) {
-                    break 'files;
                 }
-                self.tick = tick;
-                if !self.dedupe.admit(arrival.accepted.message, tick) {
-                    self.duplicates += 1;
-                    continue;
-                }
-                self.events += 1;
-                self.chunk.push((tick, cut(arrival.accepted.event, tick, tick.after_ms(self.max_future_ms))));
-                if self.chunk.len() == CHUNK_EVENTS {
-                    bar.set_position(before + bytes.get());
-                    self.send(workers, progressed)?;
-                }
+                bar.set_position(bytes_before + bytes.get());
             }
+            bytes_before += bytes.get();
+        }
+        // A stable sort: events of one time keep the order of the files.
+        unsorted.sort_by_key(|arrival| arrival.at);
+        for arrival in unsorted {
+            if self.is_over(&arrival, options.until) {
+                break;
+            }
+            self.take_in(arrival, workers, progressed)?;
         }
         self.send(workers, progressed)?;
         let as_of = options.until.unwrap_or(self.tick);
@@ -201,6 +222,24 @@ impl Feed {
         self.as_of = Some(as_of);
         bar.finish_and_clear();
         Ok(())
+    }
+
+    /// Whether an event, and so every later one, is beyond the end.
+    fn is_over(&self, arrival: &Arrival, until: Option<Tick>) -> bool {
+        until.is_some_and(|until| self.tick.max(arrival.at) > until)
+    }
+
+    /// Gives an event its tick, and sends the chunk that it completes.
+    fn take_in(&mut self, arrival: Arrival, workers: &Workers, progressed: &Receiver<Tick>) -> Result<(), ReplayError> {
+        self.tick = self.tick.max(arrival.at);
+        if !self.dedupe.admit(arrival.accepted.message, self.tick) {
+            self.duplicates += 1;
+            return Ok(());
+        }
+        self.events += 1;
+        let latest = self.tick.after_ms(self.max_future_ms);
+        self.chunk.push((self.tick, cut(arrival.accepted.event, self.tick, latest)));
+        if self.chunk.len() == CHUNK_EVENTS { self.send(workers, progressed) } else { Ok(()) }
     }
 
     fn reject(&mut self, bar: &ProgressBar, message: &str, rejection: &Rejection) {

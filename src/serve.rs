@@ -110,10 +110,14 @@ pub async fn run(
     let (handle, engine) = start.await.map_err(|error| WorkersError::Start(error.to_string()))??;
 
     let counters = Arc::new(IngestCounters::default());
-    let gauges = Gauges { counters: counters.clone(), handle: handle.clone(), egress: egress.clone(), now: now.clone() };
+    let gauges =
+        Gauges { counters: counters.clone(), handle: handle.clone(), egress: egress.clone(), now: now.clone() };
     let timeouts = Timeouts::default();
     let router = Router::new()
-        .merge(ingest::http::router(&project, Surroundings { handle: handle.clone(), counters, observer, now, timeouts }))
+        .merge(ingest::http::router(
+            &project,
+            Surroundings { handle: handle.clone(), counters, observer, now, timeouts },
+        ))
         .merge(access::router(&project, handle))
         .merge(metrics::router(latency, gauges))
         .fallback(not_found);
@@ -186,7 +190,7 @@ impl Readings for Gauges {
     fn destinations(&self) -> Vec<Delivery> {
         let delivery = |status: crate::egress::Status| Delivery {
             destination: status.destination.to_string(),
-            rows: status.backlog.acknowledged as u64,
+            rows: status.backlog.rows as u64,
             pending: status.backlog.pending as u64,
             frontier: status.backlog.frontier,
             acknowledged: status.acknowledged,

@@ -10,7 +10,7 @@ use dataflows::expression::Expression;
 use dataflows::model::{Desired, Identifier, IdentifierKey, ProfileId, Traits, Value};
 
 use crate::limits::Limits;
-use crate::project::{Clock, Destination, DestinationKind, Project, Webhook};
+use crate::project::{Clock, Destination, DestinationKind, Project, Replay, Webhook};
 
 /// Names of audiences, by id.
 pub const AUDIENCES: [&str; 2] = ["cart_abandoners", "vips"];
@@ -37,7 +37,7 @@ pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
         clock: Clock { max_future: second, heartbeat: second, dedupe_window: second },
         limits: Limits::default(),
         destinations,
-        csv: None,
+        replay: Replay::default(),
     }
 }
 

@@ -11,9 +11,10 @@ mod tests;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 use thiserror::Error;
@@ -106,12 +107,38 @@ pub struct Events {
     /// The name of the file: with the line, it tells events without a message id apart.
     name: String,
     parts: Box<dyn Parts>,
+    bytes_read: BytesRead,
     failed: bool,
 }
 
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Events").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// How many bytes of a file were read, before decompression. Clones share the count.
+#[derive(Clone, Debug, Default)]
+pub struct BytesRead(Arc<AtomicU64>);
+
+impl BytesRead {
+    /// The bytes so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A file that counts what is read of it.
+struct Counted {
+    file: File,
+    bytes: BytesRead,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.bytes.0.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
     }
 }
 
@@ -128,7 +155,9 @@ impl Events {
     /// Opens a file whose events are from `source`.
     pub fn open(path: &Path, format: &Format, source: &str, extractor: Arc<Extractor>) -> Result<Self, FileError> {
         let unreadable = |source| FileError::Read { path: path.to_owned(), source };
-        let file = BufReader::with_capacity(1 << 16, File::open(path).map_err(unreadable)?);
+        let bytes_read = BytesRead::default();
+        let file = Counted { file: File::open(path).map_err(unreadable)?, bytes: bytes_read.clone() };
+        let file = BufReader::with_capacity(1 << 16, file);
         let text: Text = if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz")) {
             Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
         } else {
@@ -140,7 +169,20 @@ impl Events {
             Format::Csv(mapping) => Box::new(Rows::new(path, text, bytes_max, mapping)?),
         };
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Events { extractor, source: source.to_owned(), path: path.to_owned(), name, parts, failed: false })
+        Ok(Events {
+            extractor,
+            source: source.to_owned(),
+            path: path.to_owned(),
+            name,
+            parts,
+            bytes_read,
+            failed: false,
+        })
+    }
+
+    /// How many bytes of the file were read.
+    pub fn bytes_read(&self) -> BytesRead {
+        self.bytes_read.clone()
     }
 }
 

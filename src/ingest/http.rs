@@ -15,7 +15,7 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
@@ -30,10 +30,10 @@ use self::answer::{Rejected, answer, rejection};
 use self::batch::{Batch, Write};
 use super::IngestCounters;
 use super::segment::{Call, Extractor, Given, Stamp};
+use crate::clock::Now;
 use crate::engine::{Accepted, Handle};
 use crate::http::{Problem, Timeouts, Tokens, method_not_allowed, sent_token};
 use crate::limits::Limits;
-use crate::clock::Now;
 use crate::observe::latency::{Observer, Stage};
 use crate::project::Project;
 
@@ -141,7 +141,7 @@ impl Rim {
             return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "no_receipt", message));
         };
         let receipt = receipt?;
-        self.with.counters.count_accepted(events, receipt.duplicates);
+        self.with.counters.count_receipt(events, receipt.duplicates);
         (self.with.observer)(Stage::Accepted, arrived.elapsed());
         Ok(answer(Some(receipt), events, rejected))
     }

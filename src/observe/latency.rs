@@ -1,7 +1,7 @@
 //! Latency by stage, measured from the arrival of the request.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -42,6 +42,9 @@ impl fmt::Display for Stage {
         f.write_str(self.name())
     }
 }
+
+/// Is told when a request has passed a stage, and how long after its arrival.
+pub type Observer = Arc<dyn Fn(Stage, Duration) + Send + Sync>;
 
 /// The shortest latency that is told from a shorter one, in nanoseconds: nothing here takes less than a microsecond.
 const NS_MIN: u64 = 1_000;

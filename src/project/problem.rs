@@ -1,6 +1,7 @@
 //! What is wrong with a project file, and how it is shown: every problem at once, each with the place that it is about.
 
 use std::fmt;
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use miette::{
@@ -133,6 +134,14 @@ pub enum Colour {
     Plain,
     /// For a terminal.
     Terminal,
+}
+
+impl Colour {
+    /// What standard error takes: escape codes where it is a terminal and `NO_COLOR` is not set.
+    pub fn of_stderr() -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some() || !std::io::stderr().is_terminal();
+        if plain { Colour::Plain } else { Colour::Terminal }
+    }
 }
 
 impl Problems {

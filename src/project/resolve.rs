@@ -14,7 +14,7 @@ use super::destinations;
 use super::identity;
 use super::names::{Alphabet, check_count, check_name, check_secret};
 use super::problem::Problem;
-use super::resolved::{Clock, Project, Secret, Source};
+use super::resolved::{Clock, Project, Replay, Secret, Source};
 use super::text::Text;
 use super::written::{Written, WrittenClock, WrittenSource};
 use crate::limits::SOURCES_MAX;
@@ -55,7 +55,17 @@ pub(super) fn resolve(
     let read_tokens = written.read_tokens.into_iter().map(|token| Secret::new(token.value)).collect();
     let clock = clock(written.clock, &mut problems);
     let identity = identity::resolve(written.identity, &mut problems);
-    let csv = written.csv.and_then(|csv| csv::resolve(csv, &mut problems));
+    let replay = Replay {
+        events: written
+            .replay_events
+            .unwrap_or_default()
+            .items
+            .into_iter()
+            .map(|file| folder.join(file.value))
+            .collect(),
+        sort_by_time: written.sort_by_time.unwrap_or_default(),
+        csv: written.csv.and_then(|csv| csv::resolve(csv, &mut problems)),
+    };
 
     let mut defining = Defining::new(identity, written.attributes, written.traits, written.audiences, problems);
     let (destinations, views) = destinations::resolve(written.destinations, &mut defining.checker);
@@ -72,7 +82,7 @@ pub(super) fn resolve(
         clock,
         limits: written.limits,
         destinations,
-        csv,
+        replay,
     };
     Ok((project, warnings))
 }

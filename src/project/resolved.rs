@@ -38,7 +38,19 @@ pub struct Project {
     pub limits: Limits,
     /// Where audiences go, in the order of [`Definitions::destinations`].
     pub destinations: Vec<Destination>,
-    /// How `replay` reads CSV files.
+    /// What `replay` reads, and how.
+    pub replay: Replay,
+}
+
+/// What `replay` reads, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replay {
+    /// The files that are read where the command line names none; relative paths start at the project's folder.
+    pub events: Vec<PathBuf>,
+    /// Whether events are sorted by their own time first, for files that are in another order. All of them are held in
+    /// memory then. Default: no.
+    pub sort_by_time: bool,
+    /// How CSV files are read.
     pub csv: Option<CsvMapping>,
 }
 

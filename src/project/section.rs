@@ -159,6 +159,15 @@ impl<'t> Section<'t> {
         reader.list(value)
     }
 
+    /// The boolean under a key.
+    pub(super) fn boolean(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<bool> {
+        let (_, value) = self.get(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(found) => Some(*found),
+            other => reader.mismatch("true or false", other, value.span().into()),
+        }
+    }
+
     /// The duration under a key.
     pub(super) fn duration(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<(Duration, Place)> {
         let (_, value) = self.get(key)?;

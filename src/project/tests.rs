@@ -526,7 +526,7 @@ identifiers = { loyalty_card = "card" }
     assert_eq!(names, views);
     let DestinationKind::Webhook(hook) = &project.destinations[1].kind else { panic!("it is a webhook") };
     assert_eq!((hook.backoff_min, hook.backoff_max), (Duration::from_secs(60), Duration::from_secs(60)));
-    let csv = project.csv.expect("there is a mapping");
+    let csv = project.replay.csv.expect("there is a mapping");
     assert_eq!((csv.delimiter, csv.timestamp.1.as_str()), ('\t', "%Y-%m-%d"));
 }
 

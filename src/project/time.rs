@@ -1,4 +1,4 @@
-//! Times as they are written in expressions.
+//! Times as people write them: in expressions, and on the command line.
 
 use dataflows::model::Tick;
 use jiff::Timestamp;
@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 /// The time of an RFC 3339 text, or the start (UTC) of a date; what is wrong otherwise.
-pub(super) fn parse_time(text: &str) -> Result<Tick, String> {
+pub fn parse_time(text: &str) -> Result<Tick, String> {
     const DATE_LENGTH: usize = "2026-01-31".len();
     let text = text.trim();
     let time = if text.len() == DATE_LENGTH {

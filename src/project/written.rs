@@ -28,6 +28,8 @@ pub(super) struct Written {
     pub(super) destinations: Vec<WrittenDestination>,
     pub(super) clock: WrittenClock,
     pub(super) limits: Limits,
+    pub(super) replay_events: Option<List>,
+    pub(super) sort_by_time: Option<bool>,
     pub(super) csv: Option<WrittenCsv>,
 }
 
@@ -149,6 +151,8 @@ impl Written {
         let limits = root.section(reader, "limits");
         let limits = read_limits(reader, limits);
         let mut replay = root.section(reader, "replay");
+        let replay_events = replay.list(reader, "events");
+        let sort_by_time = replay.boolean(reader, "sort_by_time");
         let csv = replay.section(reader, "csv");
         let csv = csv.is_there().then(|| WrittenCsv::read(csv, reader));
         replay.finish(reader, nothing_elsewhere);
@@ -165,6 +169,8 @@ impl Written {
             destinations,
             clock: written_clock,
             limits,
+            replay_events,
+            sort_by_time,
             csv,
         }
     }

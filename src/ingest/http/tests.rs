@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
-use crate::engine::{Receipt, Submission};
+use crate::engine::{Progress, Receipt, Submission, SubmitError};
 use crate::example;
 use crate::http::testing::{Reply, Server, read, request};
 
@@ -22,14 +22,14 @@ struct Setup {
     counters: Arc<IngestCounters>,
     stages: Arc<Mutex<Vec<Stage>>>,
     submissions: Option<UnboundedReceiver<Submission>>,
-    progress: Arc<crate::engine::Progress>,
+    progress: Arc<Progress>,
 }
 
 async fn setup(timeouts: Timeouts, connections_max: usize) -> Setup {
     let mut project = example::project();
     project.limits.batch_events_max = 5;
     project.limits.request_bytes_max = 40_000;
-    let (handle, submissions, _, progress) = Handle::new(1);
+    let (handle, submissions, _, progress) = Handle::new(5);
     let counters = Arc::new(IngestCounters::default());
     let stages = Arc::new(Mutex::new(Vec::new()));
     let seen = stages.clone();
@@ -50,8 +50,10 @@ impl Setup {
         let mut setup = setup(Timeouts::default(), 100).await;
         let events = Arc::new(Mutex::new(Vec::new()));
         let (mut submissions, kept) = (setup.submissions.take().unwrap(), events.clone());
+        let progress = setup.progress.clone();
         tokio::spawn(async move {
             while let Some(submission) = submissions.recv().await {
+                progress.settle(submission.events.len());
                 kept.lock().unwrap().extend(submission.events);
                 let _ = submission.reply.send(Ok(Receipt { tick: Tick::from_ms(77), duplicates: 1 }));
             }
@@ -86,7 +88,7 @@ async fn one_event() {
     assert_eq!(reply.json(), json!({"success": true, "token": 77, "accepted": 1, "duplicates": 1, "rejected": []}));
     assert!(reply.head.contains("access-control-allow-origin: *"), "{}", reply.head);
     assert_eq!(*setup.stages.lock().unwrap(), [Stage::Parsed, Stage::Accepted]);
-    assert_eq!((setup.counters.accepted(), setup.counters.duplicates()), (1, 1));
+    assert_eq!((setup.counters.accepted(), setup.counters.duplicates()), (0, 1));
     let Event { name, timestamp, .. } = &events.lock().unwrap()[0].event;
     assert_eq!((name.as_str(), timestamp.as_ms()), ("page", 1_704_067_200_000));
 }
@@ -240,12 +242,25 @@ async fn write_keys() {
 #[tokio::test]
 async fn an_engine_that_is_behind_or_stopping() {
     let mut setup = setup(Timeouts { receipt: SHORT, ..Timeouts::default() }, 100).await;
-    // The queue holds one; nobody takes it.
-    assert_eq!(setup.post("/v1/page", PAGE).await.problem(), problem(504, "no_receipt"));
-    let reply = setup.post("/v1/page", PAGE).await;
+    // Five events may be pending; nobody takes them.
+    let four = format!(r#"{{"batch":[{}]}}"#, [r#"{"type":"page","userId":1}"#; 4].join(","));
+    assert_eq!(setup.post("/v1/batch", &four).await.problem(), problem(504, "no_receipt"));
+    let reply = setup.post("/v1/batch", &four).await;
     assert_eq!(reply.problem(), problem(429, "busy"));
     assert!(reply.head.contains("retry-after: 1"), "{}", reply.head);
-    setup.submissions = None;
+    let mut submissions = setup.submissions.take().unwrap();
+    let log_fails = async {
+        while let Some(submission) = submissions.recv().await {
+            if submission.events.len() == 1 {
+                let _ = submission.reply.send(Err(SubmitError::NotLogged));
+                break;
+            }
+        }
+    };
+    let (reply, ()) = tokio::join!(setup.post("/v1/page", PAGE), log_fails);
+    assert_eq!(reply.problem(), problem(503, "not_logged"));
+    setup.progress.settle(5);
+    drop(submissions);
     assert_eq!(setup.post("/v1/page", PAGE).await.problem(), problem(503, "stopping"));
 }
 
