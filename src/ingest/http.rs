@@ -151,7 +151,7 @@ impl Rim {
             return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "no_receipt", message));
         };
         let receipt = receipt?;
-        self.with.counters.count_receipt(events, receipt.duplicates);
+        self.with.counters.count_accepted(events, receipt.duplicates);
         (self.with.observer)(Stage::Accepted, arrived.elapsed());
         Ok(answer(Some(receipt), events, rejected))
     }
