@@ -24,6 +24,10 @@ pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a request may take for its body. 500 KB in that time is slower than any phone.
 pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Bytes of request bodies on their way, of all connections together. Who sends is known only when the body is there (browsers
+/// have the write key in it), so strangers could otherwise fill the memory: connections times the size of a request is 5 GB.
+pub const BODY_BYTES_IN_FLIGHT_MAX: usize = 256 * 1024 * 1024;
+
 /// How long a sender waits for the receipt. Receipts take milliseconds; a disk that hangs must not collect requests.
 pub const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
 

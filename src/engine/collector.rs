@@ -13,10 +13,13 @@ use super::handle::{Answered, Progress};
 use super::workers::Output;
 use crate::observe::latency::{Observer, Stage};
 
+/// Takes the changes of a tick, with the arrival of the earliest request of that tick, if it has one.
+pub type DesiredOutlet = Box<dyn FnMut(Tick, Option<Instant>, Vec<(Desired, i64)>) + Send>;
+
 /// What the engine gives to the outside, each tick when it is complete, in order.
 pub struct Outlets {
-    /// Changes of what destinations are to hold, with the arrival of the earliest request of their tick, if it has one.
-    pub desired: Box<dyn FnMut(Tick, Option<Instant>, Vec<(Desired, i64)>) + Send>,
+    /// Changes of what destinations are to hold.
+    pub desired: DesiredOutlet,
     /// All changes before this tick were given.
     pub complete: Box<dyn FnMut(Tick) + Send>,
     /// A worker panicked: the engine is of no use any more.

@@ -27,6 +27,11 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, code, message)
     }
 
+    /// There is too much to do.
+    pub fn busy(message: impl Into<String>, retry_after_s: u64) -> Self {
+        Problem { retry_after_s: Some(retry_after_s), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", message) }
+    }
+
     /// The engine is stopping.
     pub fn stopping() -> Self {
         let message = "the engine is stopping: nothing was done; send to another one, or again when it is back";
@@ -37,10 +42,7 @@ impl Problem {
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         match error {
-            SubmitError::Busy { retry_after_s } => Problem {
-                retry_after_s: Some(retry_after_s),
-                ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", error.to_string())
-            },
+            SubmitError::Busy { retry_after_s } => Problem::busy(error.to_string(), retry_after_s),
             SubmitError::Stopping => Problem::stopping(),
             SubmitError::NotLogged => Problem {
                 retry_after_s: Some(1),

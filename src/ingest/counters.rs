@@ -13,9 +13,9 @@ pub struct IngestCounters {
 }
 
 impl IngestCounters {
-    /// Counts events that got a receipt; some of them may be duplicates.
-    pub fn count_receipt(&self, events: usize, duplicates: usize) {
-        self.accepted.fetch_add(events.saturating_sub(duplicates) as u64, Ordering::Relaxed);
+    /// Counts events that got a receipt, duplicates included.
+    pub fn count_accepted(&self, events: usize, duplicates: usize) {
+        self.accepted.fetch_add(events as u64, Ordering::Relaxed);
         self.duplicates.fetch_add(duplicates as u64, Ordering::Relaxed);
     }
 
@@ -24,12 +24,12 @@ impl IngestCounters {
         self.rejected[rejection.index()].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Events that were accepted, duplicates not included.
+    /// Events that got a receipt, duplicates included.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Events that were there before, and did not count again.
+    /// Of the accepted events those that were there before.
     pub fn duplicates(&self) -> u64 {
         self.duplicates.load(Ordering::Relaxed)
     }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
 use compact_str::CompactString;
@@ -28,12 +28,13 @@ use tower_http::cors::{Any, CorsLayer};
 
 use self::answer::{Rejected, answer, rejection};
 use self::batch::{Batch, Write};
+use self::body::Bodies;
 use super::IngestCounters;
 use super::segment::{Call, Extractor, Given, Stamp};
 use crate::clock::Now;
 use crate::engine::{Accepted, Handle};
 use crate::http::{Problem, Timeouts, Tokens, method_not_allowed, sent_token};
-use crate::limits::Limits;
+use crate::limits::BODY_BYTES_IN_FLIGHT_MAX;
 use crate::observe::latency::{Observer, Stage};
 use crate::project::Project;
 
@@ -78,7 +79,8 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
         extractor: Extractor::new(project),
         sources: project.sources.iter().map(|source| source.name.clone()).collect(),
         keys: Tokens::new(project.sources.iter().map(|source| &source.write_key)),
-        limits: project.limits,
+        batch_events_max: project.limits.batch_events_max,
+        bodies: Bodies::new(project.limits.request_bytes_max, with.timeouts.body_read, BODY_BYTES_IN_FLIGHT_MAX),
         sequence: AtomicU64::new(0),
         with,
     });
@@ -94,6 +96,7 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
         .allow_origin(Any)
         .allow_methods([Method::POST])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::CONTENT_ENCODING])
+        .expose_headers([header::RETRY_AFTER])
         .max_age(Duration::from_secs(86_400));
     let ready = move || async move { if handle.is_ready() { Ok("ready\n") } else { Err(not_ready()) } };
     router.layer(browsers).route("/healthz", get(|| async { "alive\n" })).route("/readyz", get(ready))
@@ -107,7 +110,8 @@ struct Rim {
     extractor: Extractor,
     sources: Vec<CompactString>,
     keys: Tokens,
-    limits: Limits,
+    batch_events_max: usize,
+    bodies: Bodies,
     /// Numbers events, so that message ids made for two of them always differ.
     sequence: AtomicU64,
     with: Surroundings,
@@ -125,9 +129,10 @@ impl Rim {
         let arrived = Instant::now();
         let received = (self.with.now)();
         let (head, body) = request.into_parts();
-        let source = self.source_of_header(&head.headers)?;
-        let body = body::read(&head.headers, body, self.limits.request_bytes_max, self.with.timeouts.body_read).await?;
-        let Parsed { accepted, rejected } = self.parse(call, source, received, &body)?;
+        // Read before a key in the header is looked at: an answer to a body that is still coming gets lost on its way.
+        let body = self.bodies.read(&head.headers, body).await?;
+        let source = sent_token(&head.headers).map(|key| self.source_of(Some(&key))).transpose()?;
+        let Parsed { accepted, rejected } = self.parse(call, source, received, &self.bodies.text(&body)?)?;
         drop(body);
         (self.with.observer)(Stage::Parsed, arrived.elapsed());
         if accepted.is_empty() {
@@ -141,16 +146,15 @@ impl Rim {
             return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "no_receipt", message));
         };
         let receipt = receipt?;
-        self.with.counters.count_receipt(events, receipt.duplicates);
+        self.with.counters.count_accepted(events, receipt.duplicates);
         (self.with.observer)(Stage::Accepted, arrived.elapsed());
         Ok(answer(Some(receipt), events, rejected))
     }
 
     /// Reads the events of a body.
-    fn parse(&self, call: Option<Call>, source: Option<usize>, received: Tick, body: &[u8]) -> Result<Parsed, Problem> {
-        let text = std::str::from_utf8(body).map_err(|_| Problem::bad_request("not_json", "the body is not UTF-8"))?;
+    fn parse(&self, call: Option<Call>, source: Option<usize>, received: Tick, text: &str) -> Result<Parsed, Problem> {
         let write = if call.is_some() { Write::One } else { Write::Batch };
-        let batch = Batch::read(text, write, self.limits.batch_events_max)?;
+        let batch = Batch::read(text, write, self.batch_events_max)?;
         let source = match source {
             Some(source) => source,
             None => self.source_of(batch.write_key.as_deref())?,
@@ -179,11 +183,7 @@ impl Rim {
         Ok(parsed)
     }
 
-    /// The source whose write key is in the header, where there is one: nobody unknown gets a body read.
-    fn source_of_header(&self, headers: &HeaderMap) -> Result<Option<usize>, Problem> {
-        sent_token(headers).map(|key| self.source_of(Some(&key))).transpose()
-    }
-
+    /// The source that has this write key.
     fn source_of(&self, key: Option<&str>) -> Result<usize, Problem> {
         key.and_then(|key| self.keys.find(key)).ok_or_else(|| {
             let expected = "expected the write key of a source: as user name of Basic authorization, or as `writeKey`";

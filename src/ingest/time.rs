@@ -51,8 +51,10 @@ pub(super) fn to_text(tick: Tick) -> CompactString {
     timestamp.map_or_else(|| format_compact!("{tick}"), |timestamp| format_compact!("{timestamp:.3}"))
 }
 
-/// `2026-01-31T12:00:00.000Z` as JavaScript writes it, and nothing else: six times as fast as the general parser, which
-/// every event would otherwise call twice. Years from 1970.
+/// `2026-01-31T12:00:00.000Z` as JavaScript writes it, and nothing else. Years from 1970.
+///
+/// Own code beside a good library, because jiff takes 64 ns (2.1 GHz Xeon), up to twice an event: a tenth of what an event
+/// costs in all. The tests hold it against jiff.
 fn of_utc(text: &[u8]) -> Option<Tick> {
     let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', i0, i1, b':', s0, s1, b'.', f0, f1, f2, b'Z'] =
         text

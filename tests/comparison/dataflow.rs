@@ -21,7 +21,8 @@ struct Dataflow {
 impl Subject for Dataflow {
     fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> Run {
         let (outputs, collected) = channel();
-        let workers = Workers::start(&Topology::local(self.workers), Arc::new(definitions.clone()), outputs).unwrap();
+        let workers =
+            Workers::start(&Topology::local(self.workers), Arc::new(definitions.clone()), outputs).expect("they start");
         let mut ticks: BTreeMap<Tick, Vec<Event>> = read_at.iter().map(|tick| (*tick, Vec::new())).collect();
         ticks.extend(batches.iter().cloned());
         let mut frontiers = vec![Tick::default(); self.workers];
@@ -44,7 +45,7 @@ impl Subject for Dataflow {
                 }
             }
         }
-        workers.stop().unwrap();
+        workers.stop().expect("no worker failed");
         seen.run(read_at)
     }
 }

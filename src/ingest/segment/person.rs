@@ -189,6 +189,8 @@ impl<'e> Person<'e> {
     /// A text that should be a time and is none stays a text: profiles show what was sent, and definitions, which expect a
     /// time, find nothing there.
     fn attribute(&mut self, name: CompactString, json: &str, depth: usize) -> Result<(), Rejection> {
+        // Before the members of an object, each of which would copy the name.
+        check_name(&name, self.attributes.len())?;
         let value = match Leaf::of(json) {
             Leaf::Null => None,
             Leaf::Bool(truth) => Some(Value::Bool(truth)),
@@ -211,7 +213,6 @@ impl<'e> Person<'e> {
             Leaf::Array(array) => Some(Value::Text(json::compact(array).into())),
             Leaf::Unreadable => return Ok(()),
         };
-        check_name(&name, self.attributes.len())?;
         self.attributes.push((name, value));
         Ok(())
     }

@@ -193,6 +193,7 @@ fn attributes() {
     let many = (0..=ATTRIBUTES_PER_EVENT_MAX).map(|i| format!(r#""a{i}":1"#)).collect::<Vec<_>>().join(",");
     check_traits(&format!("{{{many}}}"), "too_many_attributes");
     check_traits(&format!(r#"{{"{}":1}}"#, "n".repeat(201)), "attribute_name_too_long");
+    check_traits(&format!(r#"{{"{}":{{}}}}"#, "n".repeat(201)), "attribute_name_too_long");
 }
 
 #[test]
