@@ -40,6 +40,7 @@ fn main() {
         events: vec![path],
         until: None,
         changes: Some(folder.path().join("changes.jsonl")),
+        identities: None,
         memberships: None,
         profiles: None,
         topology: Topology::local(workers),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::core::OkErr;
 use timely::order::Product;
 
-use crate::model::{IdentifierId, ProfileId, Tick};
+use crate::model::{IdentifierId, IdentityChange, ProfileId, Tick};
 use crate::observations::Link;
 use crate::operators::fold;
 
@@ -117,6 +117,23 @@ pub fn resolve<'scope>(
         Standing::Neighbour(other) | Standing::Owner(other) => Err(((id, other), tick, diff)),
     });
     owners.as_collection().concat(spread(starts.as_collection(), neighbours.as_collection()))
+}
+
+/// What the updates of one tick to the moves mean, sorted by identifier: merges and splits.
+///
+/// `updates` are consolidated and sorted.
+pub fn changes(updates: &[((IdentifierId, ProfileId), i64)]) -> Vec<IdentityChange> {
+    let of_one = updates.chunk_by(|((a, _), _), ((b, _), _)| a == b);
+    let change = of_one.filter_map(|rows| {
+        let ((identifier, _), _) = *rows.first()?;
+        // Without a move an identifier is its own root.
+        let root = |sign: i64| {
+            let row = rows.iter().find(|(_, diff)| diff.signum() == sign);
+            row.map_or(ProfileId::of_root(identifier), |((_, root), _)| *root)
+        };
+        Some(IdentityChange { identifier, from: root(-1), to: root(1) })
+    });
+    change.collect()
 }
 
 /// Hands labels on from neighbour to neighbour until nothing changes, and gives the moves that follow.
