@@ -68,7 +68,9 @@ impl Topology {
                 zerocopy: false,
             },
         };
-        Config { communication, worker: WorkerConfig::default() }
+        let mut worker = WorkerConfig::default();
+        graph::configure(&mut worker);
+        Config { communication, worker }
     }
 }
 
