@@ -1,9 +1,10 @@
 //! How many bytes does a profile cost that has four identifiers and five attributes and is in three audiences?
 //!
-//! The events come at a rate of a real import, so windows are open and arrangements merge as they would.
+//! With windows (the shop's three audiences, every window open, so expiries are pending) and without (three audiences over
+//! attributes and identifiers, and no events beyond the logins).
 //!
 //! ```text
-//! cargo bench --bench memory -- [--profiles N]
+//! cargo bench --bench memory -- [--profiles N] [--windows 0]
 //! ```
 
 mod shop;
@@ -31,9 +32,10 @@ fn main() {
     let arguments = Arguments::of_command_line();
     let profiles = arguments.number("profiles", 200_000);
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
-    let project = shop::project(folder.path());
+    let has_windows = arguments.number("windows", 1) != 0;
+    let project = if has_windows { shop::project(folder.path()) } else { shop::project_without_windows(folder.path()) };
     let path = folder.path().join("events.jsonl");
-    write_events(&path, profiles);
+    write_events(&path, profiles, has_windows);
     let (outputs, collected) = channel();
     let before = Memory::now();
     let workers = Workers::start(&Topology::local(1), project.definitions.clone(), outputs).expect("a worker starts");
@@ -56,8 +58,9 @@ fn main() {
     let busy = Memory::now().bytes_since(&before);
     let bytes = at_rest(&before);
     println!(
-        "memory: {profiles} profiles: {} bytes a profile at rest, {} MB in all; {} right after the last event \
+        "memory: {profiles} profiles, {} windows: {} bytes a profile at rest, {} MB in all; {} right after the last event \
          ({memberships} entries in the last step)",
+        if has_windows { "with" } else { "without" },
         bytes / profiles,
         bytes / 1_000_000,
         busy / profiles,
@@ -91,7 +94,7 @@ fn wait_for(collected: &Receiver<Output>, tick: Tick) -> usize {
 
 /// For each person a login on two devices with e-mail and four more attributes, and what makes a member of all three
 /// audiences: an order of two hours ago, views of now, and a cart.
-fn write_events(path: &Path, profiles: u64) {
+fn write_events(path: &Path, profiles: u64, has_windows: bool) {
     const TWO_HOURS_MS: u64 = 7_200_000;
     let mut file = BufWriter::new(File::create(path).expect("a new file can be created"));
     let mut at_ms = shop::START_MS + TWO_HOURS_MS;
@@ -108,6 +111,9 @@ fn write_events(path: &Path, profiles: u64) {
         );
         event(0, &format!(r#""type":"identify","userId":"{user}","anonymousId":"{a}","traits":{traits}"#));
         event(0, &format!(r#""type":"identify","userId":"{user}","anonymousId":"{b}""#));
+        if !has_windows {
+            continue;
+        }
         let order = r#""type":"track","event":"Order Completed","properties":{"total":600}"#;
         event(TWO_HOURS_MS, &format!(r#"{order},"userId":"{user}""#));
         for _ in 0..3 {

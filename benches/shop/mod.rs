@@ -144,6 +144,26 @@ pub fn project(folder: &Path) -> Project {
     load(folder, PROJECT)
 }
 
+/// A project with three audiences that need no window.
+pub fn project_without_windows(folder: &Path) -> Project {
+    let audiences = r#"
+name = "bench"
+
+[identity]
+key = "bench"
+
+[audiences.berliners]
+when = "city = 'Berlin'"
+
+[audiences.golden]
+when = "plan = 'gold' and firstName is not null"
+
+[audiences.reachable]
+when = "has(email) and has(user_id)"
+"#;
+    load(folder, audiences)
+}
+
 /// The project with a webhook that gets all audiences.
 pub fn project_with_webhook(folder: &Path, url: &str) -> Project {
     let destination = format!(
