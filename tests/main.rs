@@ -4,3 +4,5 @@ mod cdnow;
 mod comparison;
 mod histories;
 mod oracle;
+mod program;
+mod server;
