@@ -64,6 +64,20 @@ async fn members_page_by_page() {
     assert_eq!(users, (0..25).map(|user| format!("user_id:u{user}")).collect());
 }
 
+/// The second page of an audience ended the engine where some batch of memberships had nothing of that audience.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_an_audience_in_which_nothing_has_changed_lately() {
+    let Shop { server, .. } = Shop::open(&[]).await;
+    for number in 0..5 {
+        let who = json!({ "userId": format!("u{number}") });
+        server.take(&[track("Product Viewed", who.clone(), json!({})), track("Product Viewed", who, json!({}))]).await;
+        let buyer = json!({ "userId": format!("b{number}") });
+        let token = server.take(&[order(buyer)]).await;
+        let first = format!("/v1/audiences/viewers/members?cursor={:032}&after={token}&wait_ms=30000", 0);
+        assert_eq!(server.get(&first).await.json()["members"].as_array().unwrap().len(), number + 1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_ends_without_an_event() {
     let shop = Shop::open(&[]).await;
