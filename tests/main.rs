@@ -5,4 +5,5 @@ mod comparison;
 mod histories;
 mod oracle;
 mod program;
+mod reads;
 mod server;
