@@ -1,6 +1,7 @@
 //! The real program, as tests run it: with a project folder of its own, to its end or as a server.
 
 mod receiver;
+mod replay;
 mod server;
 
 use std::ffi::OsStr;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use tempfile::{NamedTempFile, TempDir};
 
 pub use receiver::until;
+pub use replay::{Replay, Replayed, check_books, replay};
 pub use server::Server;
 
 /// How long anything may take. Generous, since machines that run tests do other things too; nothing takes that long.

@@ -72,15 +72,26 @@ impl Server {
 
     /// Waits until the server is ready.
     pub async fn ready(mut self) -> Self {
-        let line = tokio::task::block_in_place(|| self.program.line());
-        let (_, url) = line.split_once(" listens on ").unwrap_or_else(|| panic!("where does it listen? {line}"));
-        self.url = url.to_owned();
+        // Timely prints lines of its own while the processes of a cluster look for each other.
+        let url = tokio::task::block_in_place(|| {
+            loop {
+                if let Some((_, url)) = self.program.line().split_once(" listens on ") {
+                    break url.to_owned();
+                }
+            }
+        });
+        self.url = url;
         let started = Instant::now();
         while self.get("/readyz").await.status != 200 {
             assert!(started.elapsed() < DEADLINE, "the server does not become ready");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self
+    }
+
+    /// Where the server is.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// A request without any key.

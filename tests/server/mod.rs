@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::program::{Server, project, until};
 
 /// A project with something of everything; `HOOK` is where its webhooks go.
-const PROJECT: &str = r#"
+pub const PROJECT: &str = r#"
 name = "shop"
 
 [identity]
@@ -74,15 +74,15 @@ identifiers = ["user_id"]
 "#;
 
 /// A server on [`PROJECT`], and the receiver that its webhooks call.
-struct Shop {
-    server: Server,
+pub struct Shop {
+    pub server: Server,
     receiver: Receiver,
     folder: TempDir,
 }
 
 impl Shop {
     /// Opens it, with further arguments to `deltaic run`.
-    async fn open(arguments: &[&str]) -> Self {
+    pub async fn open(arguments: &[&str]) -> Self {
         let secret = Some(Secret::new("hook-secret".into()));
         let receiver = Receiver::start(Options { secret, ..Options::default() }).await.unwrap();
         let folder = project(PROJECT);
@@ -107,7 +107,7 @@ impl Shop {
 }
 
 /// What somebody does.
-fn track(event: &str, who: Value, properties: Value) -> Value {
+pub fn track(event: &str, who: Value, properties: Value) -> Value {
     let mut track = json!({"type": "track", "event": event, "properties": properties});
     merge(&mut track, who);
     track
