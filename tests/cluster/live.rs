@@ -7,7 +7,7 @@ use deltaic::receive::server::{Options, Receiver};
 use serde_json::{Value, json};
 
 use super::hosts;
-use crate::program::{Server, project, until};
+use crate::program::{Program, Server, project, until};
 use crate::server::{PROJECT, track};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,4 +78,17 @@ async fn what_one_process_takes_the_other_one_knows() {
 
     let lines = std::fs::read_to_string(folder.path().join("out/changes.jsonl")).unwrap();
     assert_eq!(lines.lines().count(), users.len(), "each once: {lines}");
+}
+
+/// It had no ear for SIGTERM until the others came.
+#[test]
+fn a_process_that_waits_for_the_others_can_be_stopped() {
+    let (folder, hosts) = (project("name = \"lonely\"\n"), hosts(2));
+    let (folder, hosts) = (folder.path().to_str().unwrap(), hosts.path().to_str().unwrap());
+    let cluster = ["--process", "0", "--hosts", hosts];
+    let process = Program::start(&[&["run", folder, "--listen", "127.0.0.1:0"], &cluster[..]].concat(), &[]);
+    assert_eq!(process.line(), "awaiting connections (at 0/1)", "as timely says it");
+    process.terminate();
+    let ended = process.end();
+    assert!(ended.status.success(), "{}", ended.stderr);
 }
