@@ -10,5 +10,6 @@ mod histories;
 mod oracle;
 mod program;
 mod reads;
+mod replay;
 mod segment_client;
 mod server;

@@ -111,6 +111,15 @@ identifiers = ["email"]
 }
 
 #[test]
+fn the_examples_have_no_errors() {
+    let folders = std::fs::read_dir(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).unwrap();
+    for folder in folders.map(|folder| folder.unwrap().path()).filter(|path| path.join("deltaic.toml").exists()) {
+        let ended = crate::program::run(&["check".as_ref(), folder.as_os_str()]);
+        assert!(ended.status.success() && ended.stdout.ends_with(": no errors\n"), "{}{}", ended.stdout, ended.stderr);
+    }
+}
+
+#[test]
 fn an_address_in_use_is_told_at_once() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = project("name = \"shop\"\n");
