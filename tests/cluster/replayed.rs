@@ -7,6 +7,7 @@ use crate::program::{Replay, Replayed, check_books, project, replay};
 #[track_caller]
 fn check_same(one: &Replayed, other: &Replayed, by: &str) {
     assert!(one.changes == other.changes, "changes by {by} differ");
+    assert!(one.identities == other.identities, "identity changes by {by} differ");
     assert!(one.memberships == other.memberships, "memberships by {by} differ");
     assert!(one.profiles == other.profiles, "profiles by {by} differ");
 }
@@ -21,6 +22,7 @@ fn the_same_replay_by_any_number_of_workers() {
     // What is the same must also be something.
     assert!(check_books(&one) > 50, "{}", one.summary);
     assert!(one.changes.lines().count() > 1_000, "{}", one.summary);
+    assert!(one.identities.lines().count() > 500, "{}", one.summary);
     assert!(one.summary.contains(" duplicates\n"), "{}", one.summary);
 
     check_same(&one, &replay(folder.path(), &["--events", events, "--workers", "3"]), "three workers");

@@ -17,6 +17,8 @@ pub struct Replay {
 pub struct Replayed {
     /// `--changes`
     pub changes: String,
+    /// `--identities`
+    pub identities: String,
     /// `--memberships`
     pub memberships: String,
     /// `--profiles`
@@ -31,7 +33,7 @@ impl Replay {
         let outputs = TempDir::new().unwrap();
         let mut all: Vec<String> = vec!["replay".into(), project.display().to_string()];
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        for output in ["changes", "memberships", "profiles"] {
+        for output in ["changes", "identities", "memberships", "profiles"] {
             all.extend([format!("--{output}"), outputs.path().join(output).display().to_string()]);
         }
         Replay { program: Program::start(&all, &[]), outputs }
@@ -45,6 +47,7 @@ impl Replay {
         let read = |output: &str| std::fs::read_to_string(self.outputs.path().join(output)).unwrap_or_default();
         Replayed {
             changes: read("changes"),
+            identities: read("identities"),
             memberships: read("memberships"),
             profiles: read("profiles"),
             summary: ended.stderr,
