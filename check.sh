@@ -4,8 +4,8 @@
 #
 #     ./check.sh
 #
-# Needs a Rust toolchain of rustup and a C compiler; Python 3 with `venv`, where it is there, also lets a stock Segment
-# client be tested against the server. What else it needs, cargo installs: the two tools below, once.
+# Needs a Rust toolchain of rustup and a C compiler, bash and curl. Where there is Python 3 (with `venv`), a stock Segment
+# client is tested against the server, too. What else it needs, cargo installs: the two tools below, once.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -46,6 +46,12 @@ fi
 
 step "examples in the documentation"
 cargo test --doc --workspace --locked
+
+step "the shop, as README shows it"
+cargo build --locked
+# Not on the usual ports: somebody may be trying it out.
+DELTAIC=${CARGO_TARGET_DIR:-target}/debug/deltaic SHOP_PORT=${SHOP_PORT:-28080} \
+    SHOP_RECEIVER_PORT=${SHOP_RECEIVER_PORT:-29000} examples/shop/demo.sh
 
 step "tests"
 cargo nextest run --workspace --locked
