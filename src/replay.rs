@@ -303,7 +303,7 @@ fn collect(
                 _ = progress.send(frontiers.iter().copied().min().unwrap_or_default());
             }
             Output::Desired(..) | Output::Identities(..) => {}
-            Output::Failed => break,
+            Output::Failed(_) => break,
         }
     }
     changes.map_or(Ok(()), Lines::finish)?;

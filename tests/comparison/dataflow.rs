@@ -83,7 +83,7 @@ impl Seen {
                 }
             }
             Output::Identities(..) | Output::Complete { .. } => {}
-            Output::Failed => panic!("a worker panicked"),
+            Output::Failed(reason) => panic!("{reason}"),
         }
     }
 
