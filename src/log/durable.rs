@@ -56,6 +56,12 @@ impl DurableLog {
         };
         Ok(DurableLog { store, mode, last, free })
     }
+
+    /// Where it is.
+    #[cfg(test)]
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
 }
 
 impl Log for DurableLog {
