@@ -67,7 +67,7 @@ pub enum RunError {
     #[error(transparent)]
     Workers(#[from] WorkersError),
     /// The engine came to an end on its own.
-    #[error("{0}; events that were accepted are kept only where there is a data folder")]
+    #[error("{0}")]
     Failed(String),
     /// The data folder cannot be used.
     #[error(transparent)]

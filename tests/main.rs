@@ -2,5 +2,6 @@
 
 mod cdnow;
 mod comparison;
+mod durability;
 mod histories;
 mod oracle;

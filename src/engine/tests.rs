@@ -177,7 +177,10 @@ async fn a_restart_counts_on_and_sends_nothing_twice() {
     let first = run.send("ann", [1, 2]).await.unwrap();
     run.until(first.tick.next()).await;
     assert_eq!(run.deliver(), ["add 0 user_id:ann", "add 1 user_id:ann"]);
+    let outbox = run.outbox.clone();
     run.stop();
+    assert_eq!(outbox.backlog(DestinationId::new(0)).pending, 0, "the end of the process ends no window");
+    drop(outbox);
 
     let run = world.start(PROJECT);
     run.recovered().await;
@@ -330,4 +333,30 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
     assert!(run.failed.recv_timeout(DEADLINE).unwrap().contains("fsync failed"));
     assert_eq!(run.send("ann", [4]).await, Err(SubmitError::Stopping));
     assert!(!run.handle.is_ready());
+}
+
+#[tokio::test]
+async fn an_engine_that_is_stopped_during_recovery_delivers_nothing() {
+    let world = World::new();
+    let run = world.start(PROJECT);
+    let receipt = run.send("ann", [1, 2]).await.unwrap();
+    run.until(receipt.tick.next()).await;
+    let (go, hold) = channel();
+    let mut log = MemoryLog::keeping();
+    log.append(receipt.tick, &[run.accepted("ann", 1), run.accepted("ann", 2)]).unwrap();
+    run.stop();
+
+    let project = world.project(PROJECT);
+    let store = Store::open(&world.folder.path().join("data")).unwrap();
+    let outbox = Arc::new(DurableOutbox::open(store, &project).unwrap());
+    let run = world.start_with(project, Box::new(Slow { log, hold, fails: Arc::default() }), outbox);
+    let Run { engine, outbox, recovered, .. } = run;
+    // As `Engine::stop`, but with the log held until it is told.
+    let Engine { stop, sequencer, collector } = engine;
+    stop.send(()).unwrap();
+    drop(go);
+    sequencer.join().unwrap().stop().unwrap();
+    collector.join().unwrap();
+    assert!(recovered.try_recv().is_err());
+    assert!(outbox.take(DestinationId::new(0), BatchLimit { changes: 100, bytes: 100_000 }).is_none());
 }

@@ -12,6 +12,15 @@
 //! - **Anything else** is fatal. After a failed sync the pages may be marked clean without being on the disk, and a second sync
 //!   would succeed without them (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020). Nobody is told
 //!   that their events are safe; the process ends; the next start reads what the disk really has.
+//!
+//! The storage reads its journal up to the first thing that makes no sense, takes that for a write that a crash cut off, and
+//! drops it with all that follows. So a single damaged byte can take acknowledged entries away without a word. The file `TAIL`
+//! is against that: after each sync it is told the tick that is safe now. It is not synced itself, since it may be behind, but
+//! it is never ahead; a log that ends before it has lost something.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
 
 use dataflows::model::Tick;
 use fjall::PersistMode;
@@ -30,6 +39,8 @@ pub struct DurableLog {
     mode: PersistMode,
     last: Option<Tick>,
     free: Free,
+    /// Where the tick that is safe is noted; nothing where none is ever known to be.
+    tail: Option<File>,
 }
 
 impl DurableLog {
@@ -54,7 +65,22 @@ impl DurableLog {
                 Some(Tick::from_ms(u64::from_be_bytes(key)))
             }
         };
-        Ok(DurableLog { store, mode, last, free })
+        let io = |source| StoreError::Io { folder: store.folder().to_owned(), source };
+        let path = store.folder().join("TAIL");
+        let safe = match fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().ok().map(Tick::from_ms),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io(error)),
+        };
+        if safe > last {
+            let folder = store.folder().to_owned();
+            return Err(StoreError::Lost { folder, safe: safe.unwrap_or_default(), last: last.unwrap_or_default() });
+        }
+        let tail = match durability {
+            Durability::Sync => Some(File::options().create(true).truncate(false).write(true).open(path).map_err(io)?),
+            Durability::Os => None,
+        };
+        Ok(DurableLog { store, mode, last, free, tail })
     }
 
     /// Where it is.
@@ -76,6 +102,12 @@ impl Log for DurableLog {
         write.insert(self.store.log(), tick.as_ms().to_be_bytes(), entry);
         write.commit().map_err(|source| self.store.failed(source))?;
         self.last = Some(tick);
+        if let Some(tail) = &self.tail {
+            // Of one length, so that it can be written over. The entry is safe without it.
+            if let Err(error) = tail.write_all_at(format!("{:020}\n", tick.as_ms()).as_bytes(), 0) {
+                tracing::warn!(%error, "cannot note how far the log is safe");
+            }
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! data/
 //!   FORMAT    the version of all that is in the folder
 //!   LOCK      locked by the process that uses it
+//!   TAIL      the last tick that is known to be safe in the log
 //!   store/    a fjall database: keyspaces `log` (tick → entry), `outbox` (row → what was acknowledged),
 //!             `frontiers` (destination → tick)
 //! ```
@@ -89,6 +90,19 @@ pub enum StoreError {
         tick: Tick,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The log ends too early.
+    #[error(
+        "data folder {folder}: the log was safe up to tick {safe} and now ends at {last}: the end of its journal is damaged; \
+         restore the folder from a copy, or delete the file TAIL to go on without what is lost"
+    )]
+    Lost {
+        /// The folder.
+        folder: PathBuf,
+        /// The last tick that was safe.
+        safe: Tick,
+        /// The last tick that is there.
+        last: Tick,
     },
     /// A row of the outbox cannot be read.
     #[error(

@@ -119,7 +119,7 @@ fn journal(folder: &Path) -> std::path::PathBuf {
     journals.remove(0)
 }
 
-/// Where the text of an event's entry begins in the journal: entries are compressed, but their keys are not.
+/// Where what was written ends; the rest is set aside.
 fn end_of_writes(journal: &Path) -> u64 {
     let bytes = fs::read(journal).unwrap();
     (bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1) as u64
@@ -134,11 +134,31 @@ fn a_torn_tail_is_cut_at_the_last_whole_entry() {
     let file = fs::File::options().write(true).open(&journal).unwrap();
     file.set_len(whole - 40).unwrap();
     drop(file);
+    // As when it was cut off while it was written: its sync did not come back.
+    fs::write(folder.path().join("TAIL"), "20\n").unwrap();
     let mut log = open(folder.path());
     assert_eq!(content(&log), "10:1 20:2");
     log.append(Tick::from_ms(40), &[accepted(4)]).unwrap();
     drop(log);
     assert_eq!(content(&open(folder.path())), "10:1 20:2 40:4");
+}
+
+#[test]
+fn a_log_that_lost_what_was_safe_is_refused() {
+    let folder = folder_with(3);
+    let journal = journal(folder.path());
+    let mut bytes = fs::read(&journal).unwrap();
+    // The first byte of some write in the middle: the storage takes what follows for garbage.
+    let entry = bytes.windows(8).position(|key| key == 20u64.to_be_bytes()).unwrap();
+    bytes[entry - 32..entry].fill(0);
+    fs::write(&journal, bytes).unwrap();
+    let error = match Store::open(folder.path()).map(|store| DurableLog::open(store, Durability::Os)) {
+        Ok(Err(error)) | Err(error) => error.to_string(),
+        Ok(Ok(log)) => panic!("it opens with {}", content(&log)),
+    };
+    assert!(error.contains("the log was safe up to tick 30 and now ends at 10"), "{error}");
+    fs::remove_file(folder.path().join("TAIL")).unwrap();
+    assert_eq!(content(&open(folder.path())), "10:1");
 }
 
 /// Puts `value` in the place of the entry of a tick; nothing removes it.
