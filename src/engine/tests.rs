@@ -209,6 +209,8 @@ async fn who_left_while_the_process_was_down_is_deleted() {
     world.now_ms.fetch_add(2 * HOUR_MS, Ordering::SeqCst);
     let run = world.start(PROJECT);
     run.recovered().await;
+    let batch = run.outbox.take(DestinationId::new(0), BatchLimit { changes: 1, bytes: 100_000 }).unwrap();
+    assert_eq!(batch[0].as_of, Tick::from_ms(START_MS + HOUR_MS), "when it left, not when that was noticed");
     assert_eq!(run.deliver(), ["delete 0 user_id:ann"]);
     run.stop();
     // And that is acknowledged, too.
@@ -333,6 +335,19 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
     assert!(run.failed.recv_timeout(DEADLINE).unwrap().contains("fsync failed"));
     assert_eq!(run.send("ann", [4]).await, Err(SubmitError::Stopping));
     assert!(!run.handle.is_ready());
+}
+
+#[tokio::test]
+async fn what_found_no_room_can_be_sent_again() {
+    let world = World::new();
+    let outbox: Arc<dyn Outbox> = Arc::new(crate::egress::outbox::MemoryOutbox::new(1));
+    let log = MemoryLog::keeping();
+    let run = world.start_with(world.project(PROJECT), Box::new(log.clone().failing(2)), outbox);
+    run.send("ann", [1]).await.unwrap();
+    assert_eq!(run.send("ann", [2]).await, Err(SubmitError::NotLogged));
+    assert_eq!(run.send("ann", [1, 2]).await.unwrap().duplicates, 1);
+    run.stop();
+    assert_eq!(log.batches().len(), 2);
 }
 
 #[tokio::test]
