@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::input::{Input, InputSession};
+use differential_dataflow::trace::ExertionLogic;
+use timely::WorkerConfig;
 use timely::dataflow::ProbeHandle;
 use timely::worker::Worker;
 
@@ -40,6 +42,20 @@ pub struct Inputs {
 
 /// How far the dataflow has come, seen from one worker.
 pub struct Completion(ProbeHandle<Tick>);
+
+/// Prepares the configuration of workers.
+///
+/// Differential merges batches of an arrangement as updates come in, and leaves a merge half done, with its sources still
+/// in memory, when they cease. This lets it finish what it has begun, a little at a time.
+pub fn configure(config: &mut WorkerConfig) {
+    /// Updates merged at a time: some tens of microseconds, so that no tick waits for it.
+    const EFFORT_UPDATES: usize = 2_000;
+    let logic: ExertionLogic = Arc::new(|levels| {
+        let is_merging = levels.iter().any(|(_level, batches, _updates)| *batches > 1);
+        is_merging.then_some(EFFORT_UPDATES)
+    });
+    config.set("differential/default_exert_logic".to_owned(), logic);
+}
 
 /// Builds the dataflow on one worker.
 pub fn build(worker: &mut Worker, definitions: &Arc<Definitions>, receivers: Receivers) -> (Inputs, Completion) {

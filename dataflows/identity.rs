@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::core::OkErr;
 use timely::order::Product;
 
-use crate::model::{IdentifierId, ProfileId, Tick};
+use crate::model::{IdentifierId, IdentityChange, ProfileId, Tick};
 use crate::observations::Link;
 use crate::operators::fold;
 
@@ -48,13 +48,19 @@ enum Standing {
     Start(Label),
 }
 
-/// All links of one identifier that is not exclusive.
+/// All links of one identifier that is not exclusive. Nearly all have one owner and no more, so only that is inline.
 #[derive(Default)]
 struct Links {
-    /// Possible owners with the time of the latest sighting, sorted by id.
-    owners: Vec<(IdentifierId, Tick)>,
-    /// The owner: the latest, of equals the one with the smaller hash.
+    /// The owner, with the time of its latest sighting: the latest of all, of equals the one with the smaller hash.
     owner: Option<(Tick, Reverse<IdentifierId>)>,
+    others: Option<Box<OtherLinks>>,
+}
+
+/// The links beside the one to the owner.
+#[derive(Default)]
+struct OtherLinks {
+    /// Those that owned it before or could have, with the time of the latest sighting, sorted by id.
+    owners: Vec<(IdentifierId, Tick)>,
     /// Neighbours, sorted.
     neighbours: Vec<IdentifierId>,
 }
@@ -63,15 +69,24 @@ impl Links {
     /// Takes a link in; gives the neighbour that it brought, if it did.
     fn see(&mut self, link: Link) -> Option<IdentifierId> {
         if !link.owner {
-            let at = self.neighbours.binary_search(&link.other).err()?;
-            self.neighbours.insert(at, link.other);
+            let neighbours = &mut self.others.get_or_insert_default().neighbours;
+            let at = neighbours.binary_search(&link.other).err()?;
+            neighbours.insert(at, link.other);
             return Some(link.other);
         }
-        match self.owners.binary_search_by_key(&link.other, |(owner, _)| *owner) {
-            Ok(at) => self.owners[at].1 = self.owners[at].1.max(link.at),
-            Err(at) => self.owners.insert(at, (link.other, link.at)),
+        let candidate = (link.at, Reverse(link.other));
+        match self.owner {
+            None => self.owner = Some(candidate),
+            Some((_, Reverse(owner))) if owner == link.other => self.owner = self.owner.max(Some(candidate)),
+            Some(owner) => {
+                // The other one's latest sighting may be among the others, and may be later than this one.
+                let others = self.others.get_or_insert_default();
+                let candidate = candidate.max((others.take_out(link.other), candidate.1));
+                let (stays, goes) = if candidate > owner { (candidate, owner) } else { (owner, candidate) };
+                self.owner = Some(stays);
+                others.put(goes.1.0, goes.0);
+            }
         }
-        self.owner = self.owner.max(Some((link.at, Reverse(link.other))));
         None
     }
 
@@ -85,7 +100,21 @@ impl Links {
             Some(root) => Label { unplaced: false, hops: 0, root },
             None => Label { unplaced: true, hops: 0, root: id },
         };
-        (!self.neighbours.is_empty()).then_some(label)
+        self.others.as_ref().is_some_and(|others| !others.neighbours.is_empty()).then_some(label)
+    }
+}
+
+impl OtherLinks {
+    /// Takes an owner out; gives its latest sighting, or the beginning of time where it was never seen.
+    fn take_out(&mut self, owner: IdentifierId) -> Tick {
+        let at = self.owners.binary_search_by_key(&owner, |(owner, _)| *owner);
+        at.map_or(Tick::default(), |at| self.owners.remove(at).1)
+    }
+
+    fn put(&mut self, owner: IdentifierId, at: Tick) {
+        if let Err(place) = self.owners.binary_search_by_key(&owner, |(owner, _)| *owner) {
+            self.owners.insert(place, (owner, at));
+        }
     }
 }
 
@@ -117,6 +146,23 @@ pub fn resolve<'scope>(
         Standing::Neighbour(other) | Standing::Owner(other) => Err(((id, other), tick, diff)),
     });
     owners.as_collection().concat(spread(starts.as_collection(), neighbours.as_collection()))
+}
+
+/// What the updates of one tick to the moves mean, sorted by identifier: merges and splits.
+///
+/// `updates` are consolidated and sorted.
+pub fn changes(updates: &[((IdentifierId, ProfileId), i64)]) -> Vec<IdentityChange> {
+    let of_one = updates.chunk_by(|((a, _), _), ((b, _), _)| a == b);
+    let change = of_one.filter_map(|rows| {
+        let ((identifier, _), _) = *rows.first()?;
+        // Without a move an identifier is its own root.
+        let root = |sign: i64| {
+            let row = rows.iter().find(|(_, diff)| diff.signum() == sign);
+            row.map_or(ProfileId::of_root(identifier), |((_, root), _)| *root)
+        };
+        Some(IdentityChange { identifier, from: root(-1), to: root(1) })
+    });
+    change.collect()
 }
 
 /// Hands labels on from neighbour to neighbour until nothing changes, and gives the moves that follow.

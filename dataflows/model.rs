@@ -10,7 +10,7 @@ mod value;
 mod weight;
 
 pub use event::Event;
-pub use identifier::{Identifier, IdentifierId, IdentifierKey, NotAProfileId, ProfileId, kind_of};
+pub use identifier::{Identifier, IdentifierId, IdentifierKey, IdentityChange, NotAProfileId, ProfileId, kind_of};
 pub use part::{Card, Derived, Desired, Part, Sample, Traits};
 pub use read::{Answer, Found, Profile, Query, Question};
 pub use record::{Record, Setting, Topic};

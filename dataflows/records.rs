@@ -38,14 +38,14 @@ pub fn records<'scope>(
 
 /// The record with further settings; a write to a further topic is left out where there are too many already.
 fn write(record: &Record, settings: impl Iterator<Item = Setting>) -> Record {
-    let mut room = TOPICS_PER_IDENTIFIER_MAX.saturating_sub(record.settings().len());
+    let mut room = TOPICS_PER_IDENTIFIER_MAX.saturating_sub(record.len());
     let settings = settings.filter(|setting| {
-        let known = record.settings().binary_search_by(|known| known.topic.cmp(&setting.topic)).is_ok();
+        let known = record.has(&setting.topic);
         let fits = known || room > 0;
         room -= usize::from(!known && fits);
         fits
     });
-    record.settings().iter().cloned().chain(settings).collect()
+    record.settings().into_iter().chain(settings).collect()
 }
 
 /// The best value of each measure that needs no other, for each identifier.

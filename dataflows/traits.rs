@@ -115,7 +115,7 @@ impl<'p> Person<'p> {
             }
             PersonTerm::Attribute(name, kind) => {
                 let value = self.record.get(&Topic::Attribute(name.clone()))?;
-                kind.is_none_or(|kind| kind == value.kind()).then(|| value.clone())
+                kind.is_none_or(|kind| kind == value.kind()).then_some(value)
             }
             PersonTerm::Trait(id) => evaluated.traits[id.index()].clone(),
             PersonTerm::Audience(id) => Some(Value::Bool(evaluated.audiences[id.index()])),
@@ -157,7 +157,7 @@ impl<'p> Person<'p> {
     }
 
     fn consents(&self, purpose: &CompactString) -> bool {
-        self.record.get(&Topic::Consent(purpose.clone())) == Some(&Value::Bool(true))
+        self.record.get(&Topic::Consent(purpose.clone())) == Some(Value::Bool(true))
     }
 
     /// What a destination may hold of this person; nothing without consent, or without an identifier that it lists.
@@ -175,10 +175,10 @@ impl<'p> Person<'p> {
         let mut traits: Traits = Vec::new();
         for listed in &view.traits {
             let (name, value) = match listed {
-                Listed::Trait(id) => (&self.definitions.traits[id.index()].name, evaluated.traits[id.index()].as_ref()),
+                Listed::Trait(id) => (&self.definitions.traits[id.index()].name, evaluated.traits[id.index()].clone()),
                 Listed::Attribute(name) => (name, self.record.get(&Topic::Attribute(name.clone()))),
             };
-            traits.extend(value.map(|value| (name.clone(), value.clone())));
+            traits.extend(value.map(|value| (name.clone(), value)));
         }
         traits.sort_unstable();
         Some(Arc::new(Card { identifiers, traits: Arc::new(traits) }))
@@ -202,8 +202,6 @@ pub fn merged<'p>(parts: impl Iterator<Item = &'p Part>) -> Record {
     match (records.next(), records.next()) {
         (None, _) => Record::default(),
         (Some(one), None) => one.clone(),
-        (Some(one), Some(two)) => {
-            [one, two].into_iter().chain(records).flat_map(|record| record.settings().iter().cloned()).collect()
-        }
+        (Some(one), Some(two)) => [one, two].into_iter().chain(records).flat_map(|record| record.settings()).collect(),
     }
 }

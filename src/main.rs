@@ -62,6 +62,9 @@ enum Command {
         /// Write each entry into and exit from an audience, in the order of ticks. `-` is standard output.
         #[arg(long, value_name = "FILE")]
         changes: Option<PathBuf>,
+        /// Write each move of an identifier (by its hash) from one profile to another, in the order of ticks.
+        #[arg(long, value_name = "FILE")]
+        identities: Option<PathBuf>,
         /// Write the members of the audiences at the end.
         #[arg(long, value_name = "FILE")]
         memberships: Option<PathBuf>,
@@ -172,11 +175,11 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         },
-        Command::Replay { project, events, until, changes, memberships, profiles, workers } => {
+        Command::Replay { project, events, until, changes, identities, memberships, profiles, workers } => {
             let topology = workers.topology()?;
             let project = load(&project)?;
             let events = if events.is_empty() { project.replay.events.clone() } else { events };
-            let options = replay::Options { events, until, changes, memberships, profiles, topology };
+            let options = replay::Options { events, until, changes, identities, memberships, profiles, topology };
             eprint!("{}", replay::replay(&project, &options)?);
             Ok(())
         }

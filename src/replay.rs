@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use dataflows::definitions::{AudienceId, Definitions};
-use dataflows::model::{Event, Found, Profile, ProfileId, Query, Question, Tick};
+use dataflows::model::{Event, Found, IdentityChange, Profile, ProfileId, Query, Question, Tick};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use thiserror::Error;
@@ -47,6 +47,8 @@ pub struct Options {
     pub until: Option<Tick>,
     /// Where changes of audiences go.
     pub changes: Option<PathBuf>,
+    /// Where merges and splits go: which identifier went from which profile to which.
+    pub identities: Option<PathBuf>,
     /// Where the members of audiences go.
     pub memberships: Option<PathBuf>,
     /// Where profiles go.
@@ -124,10 +126,12 @@ pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayErr
     let (outputs, collected) = channel();
     // Opened before anything runs, so that a wrong path is told at once.
     let changes = options.changes.as_deref().map(Lines::create).transpose()?;
+    let identities = options.identities.as_deref().map(Lines::create).transpose()?;
     let mut workers = Some(Workers::start(&options.topology, project.definitions.clone(), outputs)?);
     let (progress, progressed) = channel();
     let (definitions, local) = (project.definitions.clone(), options.topology.threads);
-    let collector = std::thread::spawn(move || collect(&collected, &definitions, changes, local, &progress));
+    let collector =
+        std::thread::spawn(move || collect(&collected, &definitions, (changes, identities), local, &progress));
     let mut feed = Feed::new(project);
     // In a cluster the first process feeds; the others lend their workers.
     if options.topology.process == 0
@@ -277,7 +281,7 @@ impl Feed {
 fn collect(
     outputs: &Receiver<Output>,
     definitions: &Definitions,
-    mut changes: Option<Lines>,
+    (mut changes, mut identities): (Option<Lines>, Option<Lines>),
     workers: usize,
     progress: &Sender<Tick>,
 ) -> Result<Vec<Profile>, ReplayError> {
@@ -302,11 +306,17 @@ fn collect(
                 // Whoever waited is gone where the feed has failed.
                 _ = progress.send(frontiers.iter().copied().min().unwrap_or_default());
             }
-            Output::Desired(..) | Output::Identities(..) => {}
+            Output::Identities(tick, moved) => {
+                if let Some(lines) = identities.as_mut() {
+                    lines.write(moved.iter().map(|change| Moved::new(tick, change)))?;
+                }
+            }
+            Output::Desired(..) => {}
             Output::Failed(_) => break,
         }
     }
     changes.map_or(Ok(()), Lines::finish)?;
+    identities.map_or(Ok(()), Lines::finish)?;
     Ok(profiles)
 }
 
@@ -324,6 +334,22 @@ impl<'a> Change<'a> {
         let (audience, profile) = row;
         let audience = &definitions.audiences[audience.index()].name;
         Change { tick, audience, profile: profile.to_string(), change: if diff > 0 { "enter" } else { "exit" } }
+    }
+}
+
+/// A line of `--identities`.
+#[derive(Serialize)]
+struct Moved {
+    tick: Tick,
+    identifier: String,
+    from: String,
+    to: String,
+}
+
+impl Moved {
+    fn new(tick: Tick, change: &IdentityChange) -> Self {
+        let IdentityChange { identifier, from, to } = change;
+        Moved { tick, identifier: identifier.to_string(), from: from.to_string(), to: to.to_string() }
     }
 }
 

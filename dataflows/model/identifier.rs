@@ -88,6 +88,17 @@ impl fmt::Debug for ProfileId {
     }
 }
 
+/// An identifier went from one profile to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IdentityChange {
+    /// Which identifier.
+    pub identifier: IdentifierId,
+    /// Where it was; its own profile where it is new.
+    pub from: ProfileId,
+    /// Where it is.
+    pub to: ProfileId,
+}
+
 /// What is wrong with the text of a [`ProfileId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAProfileId;

@@ -5,13 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use differential_dataflow::{AsCollection, VecCollection};
+use differential_dataflow::consolidation::consolidate;
+use differential_dataflow::difference::Semigroup;
+use differential_dataflow::{AsCollection, Data, VecCollection};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
 use crate::model::Tick;
+
+/// The shortest list of updates for one tick that is looked through for some that meet.
+const CONSOLIDATE_MIN: usize = 16;
 
 /// Turns updates `((data, at), tick, diff)` into `(data, max(at, tick), diff)`, and holds them back until then.
 ///
@@ -49,8 +54,8 @@ pub fn release<'scope, D, R>(
     name: &str,
 ) -> VecCollection<'scope, Tick, D, R>
 where
-    D: Clone + 'static,
-    R: Clone + 'static,
+    D: Data,
+    R: Semigroup + 'static,
 {
     updates
         .inner
@@ -68,7 +73,14 @@ where
                             session.give((data, tick, diff));
                         } else {
                             earliest = earliest.min(at);
-                            waiting.entry(at).or_default().push((data, diff));
+                            let due = waiting.entry(at).or_default();
+                            // What meets here is one update: a window's end rounded up brings many together. Looked
+                            // for only when the list would have to grow, so each update pays for it a few times at most.
+                            if due.len() == due.capacity() && due.len() >= CONSOLIDATE_MIN {
+                                consolidate(due);
+                                due.reserve_exact(due.len().max(CONSOLIDATE_MIN) / 2);
+                            }
+                            due.push((data, diff));
                         }
                     }
                     if earliest < Tick::MAX && held.as_ref().is_none_or(|held| earliest < *held.time()) {

@@ -1,7 +1,7 @@
 //! The one way in which a profile is written as JSON.
 
 use dataflows::definitions::Definitions;
-use dataflows::model::{Profile, Record, Topic, Value};
+use dataflows::model::{Profile, Setting, Topic, Value};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::json::ObjectJson;
@@ -25,24 +25,24 @@ impl Serialize for ProfileJson<'_> {
             .filter_map(|id| definitions.audiences.get(id.index()))
             .map(|audience| audience.name.as_str())
             .collect();
+        let (attributes, consent): (Vec<Setting>, Vec<Setting>) =
+            profile.record.settings().into_iter().partition(|setting| matches!(setting.topic, Topic::Attribute(_)));
         let mut map = to.serialize_map(Some(6))?;
         map.serialize_entry("id", &profile.id.to_string())?;
         map.serialize_entry("identifiers", &profile.identifiers)?;
-        map.serialize_entry("attributes", &ObjectJson(settings(&profile.record, is_attribute)))?;
+        map.serialize_entry("attributes", &ObjectJson(values(attributes.iter())))?;
         map.serialize_entry("traits", &ObjectJson(traits.map(|(known, value)| (known.name.as_str(), value))))?;
-        map.serialize_entry("consent", &ObjectJson(settings(&profile.record, |topic| !is_attribute(topic))))?;
+        map.serialize_entry("consent", &ObjectJson(values(consent.iter())))?;
         map.serialize_entry("audiences", &audiences)?;
         map.end()
     }
 }
 
-fn is_attribute(topic: &Topic) -> bool {
-    matches!(topic, Topic::Attribute(_))
-}
-
-/// The settings of this kind that are not taken away.
-fn settings(record: &Record, kind: impl Fn(&Topic) -> bool + Clone) -> impl Iterator<Item = (&str, &Value)> + Clone {
-    record.settings().iter().filter(move |setting| kind(&setting.topic)).filter_map(|setting| {
+/// The settings that are not taken away, by name.
+fn values<'s>(
+    settings: impl Iterator<Item = &'s Setting> + Clone,
+) -> impl Iterator<Item = (&'s str, &'s Value)> + Clone {
+    settings.filter_map(|setting| {
         let (Topic::Attribute(name) | Topic::Consent(name)) = &setting.topic;
         Some((name.as_str(), setting.value.as_ref()?))
     })

@@ -114,6 +114,11 @@ impl Sequencer {
             while let Ok(ask) = self.asks.try_recv() {
                 waiting_asks.entry(ask.after).or_default().push(ask);
             }
+            // Who asks for a tick that is far away gives up long before it comes.
+            waiting_asks.retain(|_, asks| {
+                asks.retain(|ask| !ask.reply.is_closed());
+                !asks.is_empty()
+            });
             let later = waiting_asks.split_off(&tick.next());
             let asks: Vec<Ask> = std::mem::replace(&mut waiting_asks, later).into_values().flatten().collect();
             let has_input = !batch.is_empty() || !asks.is_empty();

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::graph::{self, Receivers};
-use dataflows::model::{Answer, Desired, Event, IdentifierId, ProfileId, Query, Tick};
+use dataflows::identity;
+use dataflows::model::{Answer, Desired, Event, IdentityChange, ProfileId, Query, Tick};
 use thiserror::Error;
 use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
@@ -67,7 +68,9 @@ impl Topology {
                 zerocopy: false,
             },
         };
-        Config { communication, worker: WorkerConfig::default() }
+        let mut worker = WorkerConfig::default();
+        graph::configure(&mut worker);
+        Config { communication, worker }
     }
 }
 
@@ -106,8 +109,8 @@ pub enum Command {
 pub enum Output {
     /// Who entered and left which audience at a tick.
     Memberships(Tick, Vec<((AudienceId, ProfileId), i64)>),
-    /// Which identifiers got or lost a root other than themselves at a tick.
-    Identities(Tick, Vec<((IdentifierId, ProfileId), i64)>),
+    /// Which identifiers went from one profile to another at a tick.
+    Identities(Tick, Vec<IdentityChange>),
     /// What changed at a tick of what destinations are to hold.
     Desired(Tick, Vec<(Desired, i64)>),
     /// Answers to questions that were asked at a tick.
@@ -260,7 +263,9 @@ fn run(
     let (memberships, identities, desired, answers) = (outlet(), outlet(), outlet(), outlet());
     let receivers = Receivers {
         memberships: Box::new(move |tick, changes| _ = memberships.send(Output::Memberships(tick, changes))),
-        identities: Box::new(move |tick, changes| _ = identities.send(Output::Identities(tick, changes))),
+        identities: Box::new(move |tick, updates| {
+            _ = identities.send(Output::Identities(tick, identity::changes(&updates)));
+        }),
         desired: Box::new(move |tick, changes| _ = desired.send(Output::Desired(tick, changes))),
         answers: Box::new(move |tick, changes| {
             let found = changes.into_iter().map(|(answer, _)| answer).collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use dataflows::definitions::Definitions;
-use dataflows::model::{Desired, Event, Found, Query, Question, Tick};
+use dataflows::model::{Desired, Event, Found, IdentityChange, Query, Question, Tick};
 use deltaic::engine::{Command, Output, Topology, Workers};
 
 use super::{Run, Subject, check_known, check_random};
@@ -56,6 +56,7 @@ struct Seen {
     states: BTreeMap<Tick, State>,
     desired: BTreeMap<Tick, Vec<(Desired, i64)>>,
     memberships: Vec<MembershipChange>,
+    identities: Vec<(Tick, IdentityChange)>,
 }
 
 impl Seen {
@@ -82,7 +83,10 @@ impl Seen {
                     }
                 }
             }
-            Output::Identities(..) | Output::Complete { .. } => {}
+            Output::Identities(tick, moved) => {
+                self.identities.extend(moved.into_iter().map(|change| (tick, change)));
+            }
+            Output::Complete { .. } => {}
             Output::Failed(reason) => panic!("{reason}"),
         }
     }
@@ -90,7 +94,7 @@ impl Seen {
     fn run(mut self, read_at: &[Tick]) -> Run {
         let mut desired: BTreeMap<Desired, i64> = BTreeMap::new();
         let mut changes = std::mem::take(&mut self.desired).into_iter().peekable();
-        let mut run = Run { states: Vec::new(), memberships: self.memberships };
+        let mut run = Run { states: Vec::new(), memberships: self.memberships, identities: self.identities };
         for tick in read_at {
             while let Some((_, rows)) = changes.next_if(|(at, _)| at <= tick) {
                 for (row, diff) in rows {

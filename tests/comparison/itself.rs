@@ -6,7 +6,7 @@ use dataflows::definitions::Definitions;
 use dataflows::model::{Event, Tick};
 use proptest::strategy::{Strategy, ValueTree};
 
-use super::{Run, Subject, check_known, check_random, find_difference, runner};
+use super::{Run, Subject, check_known, check_random, find_difference, moves, runner};
 use crate::histories::{Case, cases, interesting_ticks, known_cases, ticks_of_change};
 use crate::oracle::{State, identity_changes, membership_changes};
 
@@ -22,6 +22,7 @@ impl Subject for Oracle {
             let state = State::of(definitions, &history, *tick);
             let before = run.states.last().cloned().unwrap_or_default();
             run.memberships.extend(membership_changes(*tick, &before, &state));
+            run.identities.extend(moves(&before, &state).into_iter().map(|change| (*tick, change)));
             run.states.push(state);
         }
         run

@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use dataflows::definitions::Definitions;
-use dataflows::model::{Event, Tick};
+use dataflows::model::{Event, IdentityChange, ProfileId, Tick};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
-use crate::histories::{Case, cases, interesting_ticks, known_cases};
-use crate::oracle::{MembershipChange, Readable, State, membership_changes};
+use crate::histories::{Case, cases, identifier, interesting_ticks, known_cases};
+use crate::oracle::{self, MembershipChange, Readable, State, identity_changes, membership_changes};
 
 /// Something that maintains profiles and what follows from them.
 pub trait Subject {
@@ -29,6 +29,8 @@ pub struct Run {
     pub states: Vec<State>,
     /// All changes of memberships that it gave out, in any order; none with a difference of zero.
     pub memberships: Vec<MembershipChange>,
+    /// All moves of identifiers from one profile to another that it gave out, in the order of ticks, then identifiers.
+    pub identities: Vec<(Tick, IdentityChange)>,
 }
 
 /// Compares `subject` with the oracle over one history. An error says at which tick they part, and how.
@@ -42,6 +44,7 @@ pub fn compare(subject: &dyn Subject, definitions: &Definitions, history: &[(Tic
     if changes_left.len() != run.memberships.len() {
         return Err("the same change of a membership was given out twice".into());
     }
+    let mut identities_left = run.identities.as_slice();
     let mut before = State::default();
     for (tick, found) in read_at.iter().zip(&run.states) {
         let expected = State::of(definitions, history, *tick);
@@ -58,6 +61,13 @@ pub fn compare(subject: &dyn Subject, definitions: &Definitions, history: &[(Tic
             ));
         }
         changes_left.retain(|change| change.tick != *tick);
+        let (found_moves, later) = identities_left.split_at(identities_left.partition_point(|(at, _)| at <= tick));
+        let expected_moves: Vec<(Tick, IdentityChange)> =
+            moves(&before, &expected).into_iter().map(|change| (*tick, change)).collect();
+        if found_moves != expected_moves {
+            return Err(format!("at tick {tick}, moves\n  expected {expected_moves:?}\n  found {found_moves:?}"));
+        }
+        identities_left = later;
         before = expected;
     }
     if !changes_left.is_empty() {
@@ -65,6 +75,19 @@ pub fn compare(subject: &dyn Subject, definitions: &Definitions, history: &[(Tic
         return Err(format!("changes of memberships at ticks at which nothing changes: {unexpected}"));
     }
     Ok(())
+}
+
+/// The moves between two states. An identifier that is new was its own profile, as far as anybody could tell.
+fn moves(before: &State, after: &State) -> Vec<IdentityChange> {
+    let change = |change: oracle::IdentityChange| {
+        let identifier = identifier(&change.identifier).id();
+        let own = ProfileId::of_root(identifier);
+        let (from, to) = (change.from.unwrap_or(own), change.to.expect("no identifier is ever forgotten"));
+        (from != to).then_some(IdentityChange { identifier, from, to })
+    };
+    let mut moves: Vec<IdentityChange> = identity_changes(before, after).into_iter().filter_map(change).collect();
+    moves.sort();
+    moves
 }
 
 /// Compares over the histories that are written down, and panics with the one where they part.

@@ -110,7 +110,7 @@ fn desired_of(definitions: &Definitions, profile: &Profile) -> Vec<Desired> {
                     definitions.traits[id.index()].name.clone(),
                     profile.traits.iter().find(|(of, _)| of == id).map(|(_, value)| value.clone()),
                 ),
-                Listed::Attribute(name) => (name.clone(), person::attribute(&profile.record, name).cloned()),
+                Listed::Attribute(name) => (name.clone(), person::attribute(&profile.record, name)),
             };
             if let Some(value) = value {
                 traits.push((name, value));

@@ -93,7 +93,7 @@ impl Person<'_> {
             PersonTerm::Distinct(id) => Value::number(counted(id).distinct() as f64),
             PersonTerm::Attribute(name, kind) => {
                 let value = attribute(record, name)?;
-                kind.is_none_or(|kind| value.kind() == kind).then(|| value.clone())
+                kind.is_none_or(|kind| value.kind() == kind).then_some(value)
             }
             PersonTerm::Trait(id) => traits.get(id).cloned(),
             PersonTerm::Audience(id) => Some(Value::Bool(audiences.contains(id))),
@@ -107,14 +107,14 @@ impl Person<'_> {
 }
 
 /// The value of an attribute, where there is one.
-pub fn attribute<'a>(record: &'a Record, name: &str) -> Option<&'a Value> {
+pub fn attribute(record: &Record, name: &str) -> Option<Value> {
     let is_meant = |topic: &Topic| matches!(topic, Topic::Attribute(of) if of == name);
-    record.settings().iter().find(|setting| is_meant(&setting.topic))?.value.as_ref()
+    record.settings().into_iter().find(|setting| is_meant(&setting.topic))?.value
 }
 
 /// Whether consent to a purpose was given and not withdrawn.
 pub fn consents(record: &Record, purpose: &str) -> bool {
     let is_meant = |topic: &Topic| matches!(topic, Topic::Consent(of) if of == purpose);
-    let setting = record.settings().iter().find(|setting| is_meant(&setting.topic));
+    let setting = record.settings().into_iter().find(|setting| is_meant(&setting.topic));
     setting.is_some_and(|setting| setting.value == Some(Value::Bool(true)))
 }

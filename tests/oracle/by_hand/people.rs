@@ -159,15 +159,11 @@ fn the_latest_write_wins_and_of_equal_ones_the_largest() {
             .collect();
         let state = State::of(&Definitions::default(), &history, Tick::from_ms(50));
         let profile = state.profiles.values().next().expect("there is one");
-        let found: Vec<_> = profile
-            .record
-            .settings()
-            .iter()
-            .map(|setting| (&setting.topic, setting.at, setting.value.clone()))
-            .collect();
+        let found: Vec<_> =
+            profile.record.settings().into_iter().map(|setting| (setting.topic, setting.at, setting.value)).collect();
         let topic = Topic::Attribute("city".into());
         let expected: Vec<_> =
-            expected.iter().map(|(at, value)| (&topic, Tick::from_ms(*at), value.map(Value::text))).collect();
+            expected.iter().map(|(at, value)| (topic.clone(), Tick::from_ms(*at), value.map(Value::text))).collect();
         assert_eq!(found, expected);
     }
     check(&[], None);

@@ -1,0 +1,138 @@
+//! How long from a request to the change at a destination, live over HTTP?
+//!
+//! An open loop: each batch has a due time, and latency counts from there, so that a stall is not hidden. The engine, the
+//! load and the receiver share the machine.
+//!
+//! ```text
+//! cargo bench --bench live -- [--rate EVENTS_A_SECOND] [--batch N] [--seconds N] [--people N] [--connections N]
+//! ```
+
+mod shop;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use deltaic::engine::Topology;
+use deltaic::receive::server::{Options as ReceiverOptions, Receiver};
+use deltaic::serve::{Options, run};
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use shop::{Arguments, Memory, Stream};
+use tokio::sync::{Mutex, oneshot};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() {
+    let arguments = Arguments::of_command_line();
+    let rate = arguments.number("rate", 5_000);
+    let batch = arguments.number("batch", 100);
+    let seconds = arguments.number("seconds", 20);
+    let people = arguments.number("people", 200_000);
+    let connections = arguments.number("connections", 8);
+
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    let receiver = Receiver::start(ReceiverOptions::default()).await.expect("a port is free");
+    let project = shop::project_with_webhook(folder.path(), &receiver.url());
+    let hlog = folder.path().join("latency.hlog");
+    let options = Options {
+        topology: Topology::local(1),
+        listen: Some(([127, 0, 0, 1], 0).into()),
+        data: None,
+        hlog: Some(hlog.clone()),
+    };
+    let (ready, address) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let engine = tokio::spawn(run(project, options, |address| _ = ready.send(address), async { _ = stopped.await }));
+    let url = format!("http://{}/v1/batch", address.await.expect("the engine starts"));
+
+    let before = Memory::now();
+    let stream = Arc::new(Mutex::new(Stream::live(arguments.number("seed", 1), people)));
+    let batches = rate * seconds / batch;
+    let next = Arc::new(AtomicU64::new(0));
+    let started = Instant::now();
+    let client = reqwest::Client::new();
+    let mut senders = Vec::new();
+    for _ in 0..connections {
+        let (client, url, stream, next) = (client.clone(), url.clone(), stream.clone(), next.clone());
+        senders.push(tokio::spawn(async move {
+            let mut answered: Histogram<u64> = Histogram::new(3).expect("three digits are possible");
+            let mut refused = 0u64;
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= batches {
+                    return (answered, refused);
+                }
+                let due = started + Duration::from_nanos(number * batch * 1_000_000_000 / rate);
+                let body = stream.lock().await.batch(batch);
+                tokio::time::sleep_until(due.into()).await;
+                let request = client.post(&url).basic_auth("bench", Some("")).body(body);
+                match request.send().await {
+                    Ok(answer) if answer.status().is_success() => {
+                        _ = answer.bytes().await;
+                        let latency_us = due.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+                        answered.record(latency_us).expect("it resizes itself");
+                    }
+                    Ok(_) | Err(_) => refused += 1,
+                }
+            }
+        }));
+    }
+    let mut answered: Histogram<u64> = Histogram::new(3).expect("three digits are possible");
+    let mut refused = 0;
+    for sender in senders {
+        let (one, not) = sender.await.expect("a sender does not panic");
+        answered.add(one).expect("equal bounds");
+        refused += not;
+    }
+    let elapsed = started.elapsed().as_secs_f64();
+    let memory = Memory::now().since(&before);
+    _ = stop.send(());
+    engine.await.expect("the engine does not panic").expect("the engine stops well");
+
+    let sent = batches - refused;
+    println!(
+        "live: {rate} events/s asked, {:.0} done, in batches of {batch} for {seconds} s, {people} people; \
+         {refused} batches refused; {} calls at the receiver; {memory}",
+        (sent * batch) as f64 / elapsed,
+        receiver.calls_count(),
+    );
+    print("due → answered", &answered, 1_000.0);
+    for (stage, histogram) in stages(&std::fs::read(&hlog).expect("the interval log is there")) {
+        print(&format!("request → {stage}"), &histogram, 1_000_000.0);
+    }
+}
+
+fn print(what: &str, histogram: &Histogram<u64>, units_per_ms: f64) {
+    let at = |percent: f64| histogram.value_at_percentile(percent) as f64 / units_per_ms;
+    println!(
+        "  {what:<24} p50 {:>7.2} ms   p99 {:>7.2} ms   p99.9 {:>7.2} ms   max {:>7.2} ms   ({} measured)",
+        at(50.0),
+        at(99.0),
+        at(99.9),
+        histogram.max() as f64 / units_per_ms,
+        histogram.len(),
+    );
+}
+
+/// The histograms of an interval log, one a stage.
+fn stages(log: &[u8]) -> Vec<(String, Histogram<u64>)> {
+    use base64::Engine;
+    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+    let mut stages: Vec<(String, Histogram<u64>)> = Vec::new();
+    for entry in IntervalLogIterator::new(log) {
+        let Ok(LogEntry::Interval(interval)) = entry else { continue };
+        let Some(tag) = interval.tag() else { continue };
+        let encoded = base64::engine::general_purpose::STANDARD.decode(interval.encoded_histogram());
+        let histogram: Histogram<u64> = Deserializer::new()
+            .deserialize(&mut encoded.expect("the log is base64").as_slice())
+            .expect("the log holds histograms");
+        match stages.iter_mut().find(|(stage, _)| stage == tag.as_str()) {
+            Some((_, all)) => all.add(histogram).expect("equal bounds"),
+            None => stages.push((tag.as_str().to_owned(), histogram)),
+        }
+    }
+    stages
+}

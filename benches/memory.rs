@@ -1,0 +1,125 @@
+//! How many bytes does a profile cost that has four identifiers and five attributes and is in three audiences?
+//!
+//! With windows (the shop's three audiences, every window open, so expiries are pending) and without (three audiences over
+//! attributes and identifiers, and no events beyond the logins).
+//!
+//! ```text
+//! cargo bench --bench memory -- [--profiles N] [--windows 0]
+//! ```
+
+mod shop;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use dataflows::model::Tick;
+use deltaic::engine::{Output, Topology, Workers};
+use deltaic::ingest::files::{Events, Format};
+use deltaic::ingest::segment::Extractor;
+use shop::{Arguments, Memory};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Events that are on their way at a time.
+const CHUNK_EVENTS: usize = 8_192;
+
+fn main() {
+    let arguments = Arguments::of_command_line();
+    let profiles = arguments.number("profiles", 200_000);
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    let has_windows = arguments.number("windows", 1) != 0;
+    let project = if has_windows { shop::project(folder.path()) } else { shop::project_without_windows(folder.path()) };
+    let path = folder.path().join("events.jsonl");
+    write_events(&path, profiles, has_windows);
+    let (outputs, collected) = channel();
+    let before = Memory::now();
+    let workers = Workers::start(&Topology::local(1), project.definitions.clone(), outputs).expect("a worker starts");
+    let events =
+        Events::open(&path, &Format::Jsonl, "bench", Arc::new(Extractor::new(&project))).expect("the file is there");
+    let (mut tick, mut chunk) = (Tick::default(), Vec::new());
+    for arrival in events {
+        let arrival = arrival.expect("every line is in order");
+        tick = tick.max(arrival.at);
+        chunk.push((tick, arrival.accepted.event));
+        if chunk.len() == CHUNK_EVENTS {
+            workers.send(std::mem::take(&mut chunk));
+            workers.advance_to(tick);
+            wait_for(&collected, tick);
+        }
+    }
+    workers.send(chunk);
+    workers.advance_to(tick.next());
+    let memberships = wait_for(&collected, tick.next());
+    let busy = Memory::now().bytes_since(&before);
+    let bytes = at_rest(&before);
+    println!(
+        "memory: {profiles} profiles, {} windows: {} bytes a profile at rest, {} MB in all; {} right after the last event \
+         ({memberships} entries in the last step)",
+        if has_windows { "with" } else { "without" },
+        bytes / profiles,
+        bytes / 1_000_000,
+        busy / profiles,
+    );
+}
+
+/// The memory once the arrangements have finished the merges that were under way.
+fn at_rest(before: &Memory) -> u64 {
+    let mut last = u64::MAX;
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+        let now = Memory::now().bytes_since(before);
+        if now >= last {
+            return last;
+        }
+        last = now;
+    }
+}
+
+/// Waits until everything before `tick` is complete; gives how many changes of audiences came meanwhile.
+fn wait_for(collected: &Receiver<Output>, tick: Tick) -> usize {
+    let mut changes = 0;
+    loop {
+        match collected.recv().expect("the worker is there") {
+            Output::Complete { frontier, .. } if frontier >= tick => return changes,
+            Output::Memberships(_, changed) => changes += changed.len(),
+            _ => {}
+        }
+    }
+}
+
+/// For each person a login on two devices with e-mail and four more attributes, and what makes a member of all three
+/// audiences: an order of two hours ago, views of now, and a cart.
+fn write_events(path: &Path, profiles: u64, has_windows: bool) {
+    const TWO_HOURS_MS: u64 = 7_200_000;
+    let mut file = BufWriter::new(File::create(path).expect("a new file can be created"));
+    let mut at_ms = shop::START_MS + TWO_HOURS_MS;
+    for person in 0..profiles {
+        let (user, a, b) = (format!("u-{person:08}"), format!("a-{person:08}"), format!("b-{person:08}"));
+        let mut event = |age_ms: u64, rest: &str| {
+            at_ms += 1;
+            let (time, received) = (shop::timestamp(at_ms - age_ms), shop::timestamp(at_ms));
+            writeln!(file, r#"{{"timestamp":"{time}","receivedAt":"{received}","messageId":"m-{at_ms}",{rest}}}"#)
+                .expect("there is room for the events");
+        };
+        let traits = format!(
+            r#"{{"email":"p{person}@shop.example","firstName":"Ada","lastName":"Lovelace","city":"Berlin","plan":"gold"}}"#
+        );
+        event(0, &format!(r#""type":"identify","userId":"{user}","anonymousId":"{a}","traits":{traits}"#));
+        event(0, &format!(r#""type":"identify","userId":"{user}","anonymousId":"{b}""#));
+        if !has_windows {
+            continue;
+        }
+        let order = r#""type":"track","event":"Order Completed","properties":{"total":600}"#;
+        event(TWO_HOURS_MS, &format!(r#"{order},"userId":"{user}""#));
+        for _ in 0..3 {
+            event(0, &format!(r#""type":"track","event":"Product Viewed","userId":"{user}""#));
+        }
+        event(0, &format!(r#""type":"track","event":"Product Added","anonymousId":"{a}""#));
+    }
+    file.flush().expect("there is room for the events");
+}

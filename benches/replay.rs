@@ -1,0 +1,56 @@
+//! How fast is `deltaic replay`, JSON parsing included, on a shop-shaped stream with three windowed audiences?
+//!
+//! ```text
+//! cargo bench --bench replay -- [--people N] [--events N] [--workers N] [--seed N]
+//! ```
+
+mod shop;
+
+use std::io::{BufWriter, Write};
+
+use deltaic::engine::Topology;
+use deltaic::replay::{Options, replay};
+use shop::{Arguments, Memory, Stream};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    let arguments = Arguments::of_command_line();
+    let people = arguments.number("people", 200_000);
+    let events = arguments.number("events", 1_000_000);
+    let workers = arguments.number("workers", 1) as usize;
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    let project = shop::project(folder.path());
+
+    let path = folder.path().join("events.jsonl");
+    let mut file = BufWriter::new(std::fs::File::create(&path).expect("a new file can be created"));
+    let mut stream = Stream::new(arguments.number("seed", 1), people);
+    let mut line = String::new();
+    for _ in 0..events {
+        line.clear();
+        stream.next_event(&mut line);
+        writeln!(file, "{line}").expect("there is room for the events");
+    }
+    file.flush().expect("there is room for the events");
+    let bytes = path.metadata().expect("the file is there").len();
+
+    let before = Memory::now();
+    let options = Options {
+        events: vec![path],
+        until: None,
+        changes: Some(folder.path().join("changes.jsonl")),
+        identities: None,
+        memberships: None,
+        profiles: None,
+        topology: Topology::local(workers),
+    };
+    let summary = replay(&project, &options).expect("the replay goes through");
+    let seconds = summary.elapsed.as_secs_f64();
+    println!(
+        "replay: {events} events of {} bytes, {people} people, {workers} worker(s): {:.0} events/s ({seconds:.2} s), {}",
+        bytes / events,
+        events as f64 / seconds,
+        Memory::now().since(&before),
+    );
+}
