@@ -1,5 +1,8 @@
 //! All integration tests in one binary: it links once, and its modules share what they need.
 
+// `allow-unwrap-in-tests` knows functions that are tests, not what they share.
+#![allow(clippy::unwrap_used)]
+
 mod cdnow;
 mod comparison;
 mod durability;
