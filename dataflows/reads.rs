@@ -251,11 +251,16 @@ impl Shelf {
 
     fn members(&mut self, audience: AudienceId, after: Option<ProfileId>, limit: usize, tick: Tick) -> Vec<ProfileId> {
         let mut members = Vec::new();
-        let (mut cursor, storage) = open(&mut self.members);
+        let mut batches = all_batches(&mut self.members);
+        // Seeking a value seeks it in all batches, and panics in one that has run out of keys: only those that have the
+        // audience are looked at.
+        batches.retain(|batch| {
+            let mut cursor = batch.cursor();
+            cursor.seek_key(batch, &audience);
+            cursor.get_key(batch) == Some(&audience)
+        });
+        let (mut cursor, storage) = cursor_list(batches);
         cursor.seek_key(&storage, &audience);
-        if cursor.get_key(&storage) != Some(&audience) {
-            return members;
-        }
         if let Some(after) = after {
             cursor.seek_val(&storage, &after);
         }
@@ -278,7 +283,6 @@ impl Shelf {
             // Every profile has an identifier, and those sort first.
             let mut there = false;
             while let (false, Some(Part::Identifier(_))) = (there, cursor.get_val(&storage)) {
-                cursor.map_times(&storage, |time, diff| there |= *time <= tick && diff.0 > 0);
                 let mut weight = Weight::default();
                 cursor.map_times(&storage, |time, diff| weight.0 += if *time <= tick { diff.0 } else { 0 });
                 there = !weight.is_zero();
@@ -305,8 +309,13 @@ fn open<Tr>(trace: &mut Tr) -> (CursorList<BatchCursor<Tr>>, Vec<Tr::Batch>)
 where
     Tr: TraceReader<Time = Tick, Batch: Navigable>,
 {
+    cursor_list(all_batches(trace))
+}
+
+/// All that a trace holds.
+fn all_batches<Tr: TraceReader<Time = Tick>>(trace: &mut Tr) -> Vec<Tr::Batch> {
     // No upper bound: every batch is within it, so there always is a clean cut.
-    cursor_list(trace.batches_through(AntichainRef::new(&[])).unwrap_or_default())
+    trace.batches_through(AntichainRef::new(&[])).unwrap_or_default()
 }
 
 /// How many times the value under the cursor is there at `tick`.

@@ -1,11 +1,11 @@
 //! The command line: what was asked → which function.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use dataflows::model::Tick;
 use deltaic::engine::Topology;
@@ -146,11 +146,13 @@ impl WorkerArgs {
 
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("DELTAIC_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colour = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
     match command(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("deltaic: {error:#}");
+            // Not its chain: each message names its cause.
+            eprintln!("deltaic: {error}");
             ExitCode::FAILURE
         }
     }
@@ -186,7 +188,7 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Log { command } => return log(command),
         Command::Receive { port, secret, fail_every, delay_ms } => runtime()?
             .block_on(receive::run(receive::Command { port, secret, fail_every, delay_ms }))
-            .map_err(Into::into),
+            .map_err(|error| anyhow!("cannot receive on port {port}: {error}")),
     }
     .map(|()| ExitCode::SUCCESS)
 }
@@ -228,13 +230,16 @@ fn environment(variable: &str) -> Option<String> {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the I/O runtime")
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| anyhow!("cannot start the I/O runtime: {error}"))
 }
 
 /// Waits for SIGTERM or SIGINT.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let listen = |kind| signal(kind).map_err(|error| anyhow!("cannot listen for signals: {error}"));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -120,7 +120,9 @@ pub enum ReplayError {
 /// Replays files through the dataflow of a project.
 pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayError> {
     let started = Instant::now();
-    if options.events.is_empty() {
+    // In a cluster the first process feeds; the others lend their workers.
+    let feeds = options.topology.process == 0;
+    if feeds && options.events.is_empty() {
         return Err(ReplayError::NoEvents);
     }
     let (outputs, collected) = channel();
@@ -133,10 +135,7 @@ pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayErr
     let collector =
         std::thread::spawn(move || collect(&collected, &definitions, (changes, identities), local, &progress));
     let mut feed = Feed::new(project);
-    // In a cluster the first process feeds; the others lend their workers.
-    if options.topology.process == 0
-        && let Some(workers) = workers.as_ref()
-    {
+    if feeds && let Some(workers) = workers.as_ref() {
         feed.run(project, options, workers, &progressed)?;
     }
     workers.take().map_or(Ok(()), Workers::stop)?;

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use axum::Router;
 use dataflows::model::Tick;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Now, wall_clock};
 use crate::egress::outbox::{MemoryOutbox, Outbox};
@@ -120,8 +121,17 @@ pub async fn run(
         now: now.clone(),
     };
     let outlets = outlets(egress.clone(), observer.clone(), failed);
-    let start = tokio::task::spawn_blocking(move || Engine::start(settings, outlets));
-    let (handle, engine) = start.await.map_err(|error| WorkersError::Start(error.to_string()))??;
+    let mut shutdown = pin!(shutdown);
+    // In a cluster the engine waits for the other processes: on a thread that nothing waits for in its turn.
+    let (started, start) = oneshot::channel();
+    std::thread::spawn(move || started.send(Engine::start(settings, outlets)).is_ok());
+    let (handle, engine) = tokio::select! {
+        started = start => started.map_err(|_| WorkersError::Start("the engine panicked".to_owned()))??,
+        () = &mut shutdown => {
+            tracing::info!("stopped before the engine was there: nothing was accepted");
+            return Ok(());
+        }
+    };
 
     let counters = Arc::new(IngestCounters::default());
     let gauges =
@@ -139,7 +149,7 @@ pub async fn run(
     let mut failed = None;
     let until = async {
         tokio::select! {
-            () = shutdown => {}
+            () = &mut shutdown => {}
             reason = failure.recv() => failed = reason,
         }
     };
@@ -152,6 +162,9 @@ pub async fn run(
     tracing::info!("stopping: finishing what was accepted");
     let stop = tokio::task::spawn_blocking(move || engine.stop());
     stop.await.map_err(|error| WorkersError::Failed(error.to_string()))??;
+    if let Ok(reason) = failure.try_recv() {
+        return Err(RunError::Failed(reason));
+    }
     for status in egress.stop(DELIVERY_DEADLINE).await {
         if status.backlog.pending > 0 {
             let (destination, pending) = (&status.destination, status.backlog.pending);

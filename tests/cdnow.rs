@@ -2,6 +2,8 @@
 //!
 //! Real purchases, and a third opinion: [`expected`] knows nothing of definitions, expressions or identities.
 
+mod replayed;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::definitions::{

@@ -4,7 +4,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod cdnow;
+mod cluster;
 mod comparison;
 mod durability;
 mod histories;
 mod oracle;
+mod program;
+mod reads;
+mod replay;
+mod segment_client;
+mod server;

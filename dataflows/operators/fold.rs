@@ -20,24 +20,30 @@ use crate::model::Tick;
 /// that takes the resulting updates. Facts are never taken back: the differences of `facts` must be positive.
 ///
 /// ```
+/// use dataflows::model::Tick;
 /// use dataflows::operators::fold;
 /// use differential_dataflow::input::Input;
+/// use timely::dataflow::operators::{Capture, capture::Extract};
 ///
-/// timely::example(|scope| {
-///     let (mut input, facts) = scope.new_collection::<(u64, u64), i64>();
-///     input.update((1, 10), 1);
-///     input.update((1, 30), 1);
-///     // The greatest value of each key so far.
-///     fold(facts, "Greatest", |key| *key, |key, greatest: &mut u64, values, give| {
-///         let before = *greatest;
-///         *greatest = values.fold(before, u64::max);
-///         if before != *greatest {
-///             if before > 0 { give((*key, before), -1) }
-///             give((*key, *greatest), 1i64);
-///         }
+/// let updates = timely::execute_directly(|worker| {
+///     worker.dataflow::<Tick, _, _>(|scope| {
+///         let (mut input, facts) = scope.new_collection::<(u64, u64), i64>();
+///         input.update((1, 10), 1);
+///         input.update((1, 30), 1);
+///         // The greatest value of each key so far.
+///         let greatest = fold(facts, "Greatest", |key| *key, |key, greatest: &mut u64, values, give| {
+///             let before = *greatest;
+///             *greatest = values.fold(before, u64::max);
+///             if before != *greatest {
+///                 if before > 0 { give((*key, before), -1) }
+///                 give((*key, *greatest), 1i64);
+///             }
+///         });
+///         greatest.inner.capture()
 ///     })
-///     .inspect(|update| assert_eq!(update.0, (1, 30)));
 /// });
+/// let updates: Vec<_> = updates.extract().into_iter().flat_map(|(_, updates)| updates).collect();
+/// assert_eq!(updates, [((1, 30), Tick::default(), 1)]);
 /// ```
 pub fn fold<'scope, K, V, S, D, R>(
     facts: VecCollection<'scope, Tick, (K, V), i64>,

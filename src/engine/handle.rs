@@ -90,7 +90,7 @@ pub struct Answered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum AskError {
     /// The tick that was asked for is not complete yet.
-    #[error("tick {after} is not complete after {waited_ms} ms; complete up to {frontier}")]
+    #[error("no answer of tick {after} or a later one after {waited_ms} ms; complete up to {frontier}")]
     NotYet {
         /// The tick that was asked for.
         after: Tick,

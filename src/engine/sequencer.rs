@@ -95,7 +95,7 @@ impl Sequencer {
             tokio::select! {
                 biased;
                 _ = &mut stop, if !stopping => stopping = true,
-                submission = self.submissions.recv(), if self.shared.ticks_in_flight() < TICKS_IN_FLIGHT_MAX => {
+                submission = self.submissions.recv(), if stopping || self.has_room() => {
                     match submission {
                         Some(submission) => batch.push(submission),
                         None => (stopping, drained) = (true, true),
@@ -145,6 +145,11 @@ impl Sequencer {
             std::thread::sleep(ahead);
         }
         input.max((self.now)())
+    }
+
+    /// Whether the dataflow is ready for another tick. Not asked when stopping: a worker that has failed never is.
+    fn has_room(&self) -> bool {
+        self.shared.ticks_in_flight() < TICKS_IN_FLIGHT_MAX
     }
 
     /// Adds what else was handed in.

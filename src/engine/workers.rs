@@ -2,6 +2,7 @@
 //!
 //! A worker parks while it has nothing to do: on few cores a spinning worker starves the others and the I/O threads.
 
+use std::iter::repeat_n;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
@@ -268,8 +269,9 @@ fn run(
         }),
         desired: Box::new(move |tick, changes| _ = desired.send(Output::Desired(tick, changes))),
         answers: Box::new(move |tick, changes| {
-            let found = changes.into_iter().map(|(answer, _)| answer).collect();
-            _ = answers.send(Output::Answers(tick, found));
+            // Shares of several workers that are equal come as one row that counts for several.
+            let share = |(answer, count): (Answer, i64)| repeat_n(answer, count.try_into().unwrap_or_default());
+            _ = answers.send(Output::Answers(tick, changes.into_iter().flat_map(share).collect()));
         }),
     };
     let (inputs, completion) = graph::build(worker, definitions, receivers);
@@ -293,5 +295,25 @@ fn run(
             reported = frontier;
             _ = outputs.send(Output::Complete { worker: local, frontier });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dataflows::model::Question;
+
+    use super::*;
+
+    /// Where two workers held equally many members, such as none, a question to all was never answered.
+    #[test]
+    fn equal_shares_of_several_workers_are_all_counted() {
+        let (outputs, collected) = channel();
+        let workers = Workers::start(&Topology::local(3), Arc::default(), outputs).unwrap();
+        workers.tell(0, Command::Ask(Query { id: 1, asker: 0, question: Question::Sizes }));
+        workers.advance_to(Tick::from_ms(1));
+        workers.stop().unwrap();
+        let shares =
+            collected.iter().map(|output| if let Output::Answers(_, shares) = output { shares.len() } else { 0 });
+        assert_eq!(shares.sum::<usize>(), 3);
     }
 }

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use dataflows::definitions::Definitions;
 use dataflows::model::{Event, Tick};
-use proptest::strategy::{Strategy, ValueTree};
 
-use super::{Run, Subject, check_known, check_random, find_difference, moves, runner};
-use crate::histories::{Case, cases, interesting_ticks, known_cases, ticks_of_change};
+use super::{Run, Subject, check_known, check_random, find_difference, moves, some_cases};
+use crate::histories::{interesting_ticks, known_cases, ticks_of_change};
 use crate::oracle::{State, identity_changes, membership_changes};
 
 /// The oracle, put to its own test: shows that the harness says nothing about what is right.
@@ -67,13 +66,6 @@ impl Subject for Wrong {
         }
         Oracle.run(&definitions, &batches, read_at)
     }
-}
-
-/// The cases of a seed, for tests of the histories themselves.
-fn some_cases(seed: u64, cases_count: u32, events_max: usize) -> Vec<Case> {
-    let mut runner = runner(seed, cases_count);
-    let mut case = || cases(events_max).new_tree(&mut runner).expect("cases can always be made").current();
-    (0..cases_count).map(|_| case()).collect()
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::fmt::Write;
 
 use dataflows::definitions::Definitions;
 use dataflows::model::{Event, IdentityChange, ProfileId, Tick};
+use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use crate::histories::{Case, cases, identifier, interesting_ticks, known_cases};
@@ -120,6 +121,13 @@ fn runner(seed: u64, cases_count: u32) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed_bytes))
 }
 
+/// The cases of a seed.
+pub fn some_cases(seed: u64, cases_count: u32, events_max: usize) -> Vec<Case> {
+    let mut runner = runner(seed, cases_count);
+    let mut case = || cases(events_max).new_tree(&mut runner).expect("cases can always be made").current();
+    (0..cases_count).map(|_| case()).collect()
+}
+
 /// The smallest difference that was found, told in full.
 fn find_difference(subject: &dyn Subject, seed: u64, cases_count: u32, events_max: usize) -> Result<(), String> {
     let outcome = runner(seed, cases_count).run(&cases(events_max), |case| {
@@ -140,7 +148,7 @@ fn from_environment(name: &str) -> Option<u64> {
 }
 
 /// The history as batches, one per tick.
-fn batches(history: &[(Tick, Event)]) -> Vec<(Tick, Vec<Event>)> {
+pub fn batches(history: &[(Tick, Event)]) -> Vec<(Tick, Vec<Event>)> {
     let mut batches: Vec<(Tick, Vec<Event>)> = Vec::new();
     for (tick, event) in history {
         match batches.last_mut() {
@@ -152,7 +160,7 @@ fn batches(history: &[(Tick, Event)]) -> Vec<(Tick, Vec<Event>)> {
 }
 
 /// A case in a form that can be read, and be made into a test of its own.
-fn told(case: &Case) -> String {
+pub fn told(case: &Case) -> String {
     let mut text = format!("case under rules {}:\n", case.rules);
     for ((tick, event), draft) in case.history().iter().zip(&case.drafts) {
         let timestamp = event.timestamp;

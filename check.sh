@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+#
+# Everything that has to hold before a change is taken: formatting, lints, dependencies, documentation's examples, tests.
+#
+#     ./check.sh
+#
+# Needs a Rust toolchain of rustup and a C compiler, bash and curl. Where there is Python 3 (with `venv`), a stock Segment
+# client is tested against the server, too. What else it needs, cargo installs: the two tools below, once.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+step() { printf '\n--- %s\n' "$*"; }
+
+# Installs a tool where it is missing; any version of it will do, this one is known to.
+need() {
+    if ! cargo "${1#cargo-}" --version >/dev/null 2>&1; then
+        step "installing $1"
+        cargo install --locked "$1@$2"
+    fi
+}
+
+for component in rustfmt clippy; do
+    cargo "${component/rust/}" --version >/dev/null 2>&1 || rustup component add "$component"
+done
+need cargo-nextest 0.9.143
+need cargo-deny 0.20.2
+
+step "formatting"
+cargo fmt --all --check
+
+step "lints"
+cargo clippy --workspace --all-targets --locked -- -D warnings
+
+step "dependencies: licences, bans, sources"
+cargo deny --log-level error check licenses bans sources
+
+step "dependencies: advisories"
+# Their database is a git repository: not every network lets it be fetched.
+if fetched=$(cargo deny fetch db 2>&1); then
+    cargo deny --log-level error check advisories
+else
+    echo "NOT CHECKED: the advisory database cannot be fetched here:"
+    echo "$fetched" | tail -1
+fi
+
+step "examples in the documentation"
+cargo test --doc --workspace --locked
+
+step "the shop, as README shows it"
+cargo build --locked
+# Not on the usual ports: somebody may be trying it out.
+DELTAIC=${CARGO_TARGET_DIR:-target}/debug/deltaic SHOP_PORT=${SHOP_PORT:-28080} \
+    SHOP_RECEIVER_PORT=${SHOP_RECEIVER_PORT:-29000} examples/shop/demo.sh
+
+step "tests"
+cargo nextest run --workspace --locked

@@ -1,0 +1,94 @@
+//! `deltaic run` by two processes of two workers each.
+
+use std::collections::BTreeSet;
+
+use deltaic::project::Secret;
+use deltaic::receive::server::{Options, Receiver};
+use serde_json::{Value, json};
+
+use super::hosts;
+use crate::program::{Program, Server, project, until};
+use crate::server::{PROJECT, track};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_process_takes_the_other_one_knows() {
+    let receiver = Receiver::start(Options { secret: Some(Secret::new("hook-secret".into())), ..Options::default() })
+        .await
+        .unwrap();
+    let (folder, hosts) = (project(PROJECT), hosts(2));
+    let begin = |process: &str| {
+        let arguments = ["--workers", "2", "--process", process, "--hosts", hosts.path().to_str().unwrap()];
+        Server::begin(folder.path(), &arguments, &[("HOOK", &receiver.url())])
+    };
+    let (first, second) = (begin("0"), begin("1"));
+    let (first, second) = (first.ready().await, second.ready().await);
+
+    let order =
+        |user: &str| track("Order Completed", json!({"userId": user, "anonymousId": "kiosk"}), json!({"total": 3}));
+    let mut users = BTreeSet::new();
+    for round in 0..5 {
+        for (writes, reads) in [(&first, &second), (&second, &first)] {
+            let user = format!("u{}", users.len());
+            let token = writes.take(&[order(&user), order("both")]).await;
+            users.insert(format!("user_id:{user}"));
+            assert_eq!(reads.profile(&format!("user_id:{user}"), token).await["traits"]["orders"], 1);
+            assert_eq!(reads.profile("user_id:both", token).await["traits"]["orders"], users.len());
+            assert_eq!(reads.size("buyers", token).await, users.len() as u64 + 1, "in round {round}");
+            // The kiosk belongs to whoever was there last.
+            let kiosk = reads.profile("anonymous_id:kiosk", token).await;
+            assert_eq!(kiosk, writes.profile("anonymous_id:kiosk", token).await);
+        }
+    }
+    let token = second.take(&[order("last")]).await;
+    users.extend(["user_id:both".to_owned(), "user_id:last".to_owned()]);
+    let page = first.get(&format!("/v1/audiences/buyers/members?after={token}&wait_ms=30000&limit=1000")).await.json();
+    let has_user = |member: &Value| {
+        let identifiers = member["identifiers"].as_array().unwrap();
+        identifiers.iter().filter_map(Value::as_str).find(|text| text.starts_with("user_id:")).map(str::to_owned)
+    };
+    assert_eq!(page["members"].as_array().unwrap().iter().filter_map(has_user).collect::<BTreeSet<_>>(), users);
+
+    // One process stops: the other one goes on for both, and ends when it is told to.
+    first.terminate();
+    let token = second.take(&[order("later")]).await;
+    assert_eq!(second.profile("user_id:later", token).await["traits"]["orders"], 1);
+    users.insert("user_id:later".to_owned());
+    second.terminate();
+    second.end();
+    first.end();
+
+    let changes = until(&receiver, "the last order", |changes| {
+        changes.iter().any(|change| change.identifiers.contains(&"user_id:later".to_owned()))
+    })
+    .await;
+    let state = receiver.state();
+    let at_webhook = state["crm"]["buyers"].keys().filter(|identifier| identifier.starts_with("user_id:"));
+    assert_eq!(at_webhook.cloned().collect::<BTreeSet<_>>(), users);
+    let mut adds: Vec<String> = changes
+        .iter()
+        .flat_map(|change| {
+            change.identifiers.iter().map(|identifier| format!("{} {identifier} {:?}", change.action, change.traits))
+        })
+        .filter(|line| line.starts_with("add user_id:"))
+        .collect();
+    let count = adds.len();
+    adds.sort();
+    adds.dedup();
+    assert_eq!(adds.len(), count, "each change is told once: {adds:#?}");
+
+    let lines = std::fs::read_to_string(folder.path().join("out/changes.jsonl")).unwrap();
+    assert_eq!(lines.lines().count(), users.len(), "each once: {lines}");
+}
+
+/// It had no ear for SIGTERM until the others came.
+#[test]
+fn a_process_that_waits_for_the_others_can_be_stopped() {
+    let (folder, hosts) = (project("name = \"lonely\"\n"), hosts(2));
+    let (folder, hosts) = (folder.path().to_str().unwrap(), hosts.path().to_str().unwrap());
+    let cluster = ["--process", "0", "--hosts", hosts];
+    let process = Program::start(&[&["run", folder, "--listen", "127.0.0.1:0"], &cluster[..]].concat(), &[]);
+    assert_eq!(process.line(), "awaiting connections (at 0/1)", "as timely says it");
+    process.terminate();
+    let ended = process.end();
+    assert!(ended.status.success(), "{}", ended.stderr);
+}

@@ -1,0 +1,135 @@
+//! The real program, as tests run it: with a project folder of its own, to its end or as a server.
+
+mod receiver;
+mod replay;
+mod server;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tempfile::{NamedTempFile, TempDir};
+
+pub use receiver::until;
+pub use replay::{Replay, Replayed, check_books, replay};
+pub use server::Server;
+
+/// How long anything may take. Generous, since machines that run tests do other things too; nothing takes that long.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A new folder with this project file.
+pub fn project(toml: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("deltaic.toml"), toml).unwrap();
+    folder
+}
+
+/// The path of one of the project folders that come with Deltaic.
+pub fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
+/// A process of the program. Killed when dropped; its messages are then shown where the test has failed.
+pub struct Program {
+    child: Child,
+    messages: NamedTempFile,
+    /// Behind a lock only so that a server can be shared by tasks.
+    lines: Mutex<Receiver<String>>,
+    stdout: Option<JoinHandle<String>>,
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// How.
+    pub status: ExitStatus,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+impl Program {
+    /// Starts `deltaic` with these arguments and variables of the environment.
+    pub fn start(arguments: &[impl AsRef<OsStr>], environment: &[(&str, &str)]) -> Self {
+        let messages = NamedTempFile::new().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_deltaic"))
+            .args(arguments)
+            .env_remove("DELTAIC_LOG")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(messages.reopen().unwrap())
+            .spawn()
+            .unwrap();
+        let stdout = child.stdout.take().expect("it is piped");
+        let (line, lines) = channel();
+        let stdout = thread::spawn(move || {
+            let mut all = String::new();
+            for text in BufReader::new(stdout).lines().map_while(Result::ok) {
+                all += &format!("{text}\n");
+                // Most tests do not wait for lines.
+                _ = line.send(text);
+            }
+            all
+        });
+        Program { child, messages, lines: Mutex::new(lines), stdout: Some(stdout) }
+    }
+
+    /// The next line of standard output.
+    pub fn line(&self) -> String {
+        self.lines
+            .lock()
+            .unwrap()
+            .recv_timeout(DEADLINE)
+            .unwrap_or_else(|error| panic!("{error}:\n{}", self.messages()))
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let killed = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().unwrap();
+        assert!(killed.success(), "the process is gone:\n{}", self.messages());
+    }
+
+    /// Waits for the end.
+    pub fn end(mut self) -> Ended {
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(started.elapsed() < DEADLINE, "it does not end:\n{}", self.messages());
+            thread::sleep(Duration::from_millis(5));
+        };
+        let stdout = self.stdout.take().map(|stdout| stdout.join().unwrap()).unwrap_or_default();
+        Ended { status, stdout, stderr: self.messages() }
+    }
+
+    fn messages(&self) -> String {
+        let mut text = String::new();
+        File::open(self.messages.path()).and_then(|mut file| file.read_to_string(&mut text)).unwrap();
+        text
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // One that has ended already needs no killing.
+        _ = self.child.kill();
+        _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("messages of the program:\n{}", self.messages());
+        }
+    }
+}
+
+/// Runs `deltaic` to its end.
+pub fn run(arguments: &[impl AsRef<OsStr>]) -> Ended {
+    Program::start(arguments, &[]).end()
+}

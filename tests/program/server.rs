@@ -1,0 +1,167 @@
+//! `deltaic run`, and HTTP to it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use deltaic::egress::install_crypto;
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
+
+use super::{DEADLINE, Ended, Program};
+
+/// The write key of the source in the projects of tests.
+pub const WRITE_KEY: &str = "web-key";
+
+/// The read token of the projects of tests.
+pub const READ_TOKEN: &str = "read-token";
+
+/// A running server.
+pub struct Server {
+    program: Program,
+    client: Client,
+    url: String,
+}
+
+/// An answer over HTTP.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The header `Retry-After`.
+    pub retry_after: Option<String>,
+    /// The text.
+    pub body: String,
+}
+
+impl Answer {
+    /// The body, which is JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The token of a write that was taken.
+    #[track_caller]
+    pub fn token(&self) -> u64 {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.json()["token"].as_u64().unwrap_or_else(|| panic!("no token: {self:?}"))
+    }
+
+    /// The status and the code of a problem.
+    #[track_caller]
+    pub fn problem(&self) -> (u16, String) {
+        (self.status, self.json()["code"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+impl Server {
+    /// Starts a server on the project of a folder; comes back when it is ready.
+    pub async fn start(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let server = Self::begin(folder, arguments, environment);
+        server.ready().await
+    }
+
+    /// Starts a server of a cluster; it becomes ready with the others.
+    pub fn begin(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let folder = folder.to_str().expect("folders of tests have usual names");
+        let arguments = [&["run", folder, "--listen", "127.0.0.1:0"], arguments].concat();
+        install_crypto();
+        let client = Client::builder().tls_certs_only([]).timeout(DEADLINE).build().unwrap();
+        Server { program: Program::start(&arguments, environment), client, url: String::new() }
+    }
+
+    /// Waits until the server is ready.
+    pub async fn ready(mut self) -> Self {
+        // Timely prints lines of its own while the processes of a cluster look for each other.
+        let url = tokio::task::block_in_place(|| {
+            loop {
+                if let Some((_, url)) = self.program.line().split_once(" listens on ") {
+                    break url.to_owned();
+                }
+            }
+        });
+        self.url = url;
+        let started = Instant::now();
+        while self.get("/readyz").await.status != 200 {
+            assert!(started.elapsed() < DEADLINE, "the server does not become ready");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self
+    }
+
+    /// Where the server is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A request without any key.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    /// Sends a request; nothing where the server is gone.
+    pub async fn try_send(request: RequestBuilder) -> Option<Answer> {
+        let response = request.send().await.ok()?;
+        let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        Some(Answer { status: response.status().as_u16(), retry_after, body: response.text().await.ok()? })
+    }
+
+    /// Reads with the read token.
+    pub async fn get(&self, path: &str) -> Answer {
+        Self::try_send(self.request(Method::GET, path).bearer_auth(READ_TOKEN)).await.expect("the server is there")
+    }
+
+    /// A write with the key of the source.
+    pub fn write(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.request(Method::POST, path).basic_auth(WRITE_KEY, Some("")).body(body.to_string())
+    }
+
+    /// Writes with the key of the source.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        Self::try_send(self.write(path, body)).await.expect("the server is there")
+    }
+
+    /// Writes events as one batch that is taken as a whole; gives the token.
+    #[track_caller]
+    pub fn take(&self, events: &[Value]) -> impl Future<Output = u64> {
+        let request = self.write("/v1/batch", &serde_json::json!({ "batch": events }));
+        let count = events.len();
+        async move {
+            let answer = Self::try_send(request).await.expect("the server is there");
+            assert_eq!(answer.json()["accepted"], count, "{answer:?}");
+            answer.token()
+        }
+    }
+
+    /// The profile of an identifier, as of `after` or later.
+    pub async fn profile(&self, identifier: &str, after: u64) -> Value {
+        let answer = self.get(&format!("/v1/profiles/{identifier}?after={after}&wait_ms=30000")).await;
+        let body = answer.json();
+        assert!(answer.status == 200 && body["as_of"].as_u64() >= Some(after), "{answer:?}");
+        body["profile"].clone()
+    }
+
+    /// The size of an audience, as of `after` or later.
+    pub async fn size(&self, audience: &str, after: u64) -> u64 {
+        let answer = self.get(&format!("/v1/audiences/{audience}?after={after}&wait_ms=30000")).await;
+        answer.json()["size"].as_u64().unwrap_or_else(|| panic!("no size: {answer:?}"))
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        self.program.terminate();
+    }
+
+    /// Waits for the end, which is to be a good one.
+    pub fn end(self) -> Ended {
+        let ended = tokio::task::block_in_place(|| self.program.end());
+        assert!(ended.status.success(), "{}", ended.stderr);
+        ended
+    }
+
+    /// Stops the server.
+    pub fn stop(self) -> Ended {
+        self.terminate();
+        self.end()
+    }
+}

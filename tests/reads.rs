@@ -1,0 +1,219 @@
+//! The engine as the rims see it, held against the oracle: every answer at the very tick that it says it is of, and the
+//! changes for destinations, tick by tick.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use dataflows::definitions::{AudienceId, Definitions};
+use dataflows::model::{Desired, Event, Found, Identifier, Profile, ProfileId, Question, Tick};
+use deltaic::engine::{Accepted, Answered, Engine, Handle, Outlets, Settings, Topology};
+use deltaic::limits::Limits;
+use deltaic::log::MemoryLog;
+use deltaic::project::Clock;
+use tokio::task::JoinSet;
+
+use crate::comparison::{batches, some_cases, told};
+use crate::histories::{Case, known_cases, ticks_of_change};
+use crate::oracle::State;
+use crate::program::DEADLINE;
+
+/// Profiles in a page: so few that there are several pages.
+const PAGE: usize = 2;
+
+/// What an engine gave to destinations.
+#[derive(Default)]
+struct Given {
+    changes: BTreeMap<Tick, Vec<(Desired, i64)>>,
+    complete: Tick,
+}
+
+/// An engine whose clock stands still until it is told to go on.
+struct Subject {
+    handle: Handle,
+    engine: Engine,
+    clock: Arc<AtomicU64>,
+    given: Arc<Mutex<Given>>,
+    messages: u128,
+}
+
+impl Subject {
+    fn start(definitions: &Arc<Definitions>, workers: usize) -> Self {
+        let (clock, given) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Given::default())));
+        let now = clock.clone();
+        let settings = Settings {
+            topology: Topology::local(workers),
+            definitions: definitions.clone(),
+            clock: Clock {
+                max_future: std::time::Duration::from_secs(60),
+                heartbeat: std::time::Duration::from_millis(1),
+                dedupe_window: std::time::Duration::from_secs(60),
+            },
+            limits: Limits::default(),
+            log: Box::new(MemoryLog::forgetful()),
+            reread: Box::new(|_| Err("nothing_is_kept")),
+            now: Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst))),
+        };
+        let (changed, completed) = (given.clone(), given.clone());
+        let outlets = Outlets {
+            desired: Box::new(move |tick, _, changes| {
+                let mut given = changed.lock().unwrap();
+                assert!(tick >= given.complete, "a change at {tick} comes after that was complete");
+                assert_eq!(given.changes.insert(tick, changes), None, "tick {tick} comes twice");
+            }),
+            complete: Box::new(move |tick| completed.lock().unwrap().complete = tick),
+            // It has said so, and no question is answered any more.
+            failed: Box::new(|_| {}),
+            recovered: Box::new(|_| {}),
+            observer: Arc::new(|_, _| {}),
+        };
+        let (handle, engine) = Engine::start(settings, outlets).unwrap();
+        Subject { handle, engine, clock, given, messages: 0 }
+    }
+
+    /// Hands in events as one batch at `tick`; gives the tick that they got.
+    async fn submit(&mut self, tick: Tick, events: &[Event]) -> Tick {
+        self.clock.store(tick.as_ms(), Ordering::SeqCst);
+        let accepted = |event: &Event| {
+            self.messages += 1;
+            Accepted { message: self.messages, raw: bytes::Bytes::new(), event: event.clone() }
+        };
+        let accepted = events.iter().map(accepted).collect();
+        self.handle.submit(accepted, Instant::now()).await.unwrap().tick
+    }
+
+    /// Puts all these questions at once, to be answered as of `after` or later; those for pages until the last page.
+    async fn ask(&self, questions: Vec<Question>, after: Tick) -> Vec<(Question, Answered)> {
+        let mut asking = JoinSet::new();
+        for question in questions {
+            asking.spawn(ask_on(self.handle.clone(), question, after));
+        }
+        asking.join_all().await.concat()
+    }
+}
+
+/// Puts a question, and the questions for the pages that follow.
+async fn ask_on(handle: Handle, mut question: Question, after: Tick) -> Vec<(Question, Answered)> {
+    let mut answers = Vec::new();
+    loop {
+        let answered = handle.ask(question.clone(), Some(after), DEADLINE).await.unwrap();
+        assert!(answered.as_of >= after, "{} is before {after}", answered.as_of);
+        let last = match &answered.found {
+            Found::Profiles(profiles) if profiles.len() == PAGE => profiles.last().map(|profile| profile.id),
+            _ => None,
+        };
+        answers.push((question.clone(), answered));
+        match (&mut question, last) {
+            (Question::Members { after, .. } | Question::Profiles { after, .. }, Some(last)) => *after = Some(last),
+            _ => return answers,
+        }
+    }
+}
+
+/// What the answer is to be, by the oracle's state.
+fn expected(definitions: &Definitions, identifiers: &[Identifier], state: &State, question: &Question) -> Found {
+    let page = |after: &Option<ProfileId>, limit: usize, audience: Option<AudienceId>| {
+        let is_meant = |profile: &&Profile| {
+            after.is_none_or(|after| profile.id > after)
+                && audience.is_none_or(|audience| profile.audiences.contains(&audience))
+        };
+        Found::Profiles(state.profiles.values().filter(is_meant).take(limit).cloned().collect())
+    };
+    match question {
+        Question::Profile(id) => {
+            let text = identifiers.iter().find(|identifier| identifier.id() == *id).expect("it is asked for").text();
+            Found::Profile(state.profiles.values().find(|profile| profile.identifiers.contains(text)).cloned())
+        }
+        Question::Sizes => {
+            let memberships = state.memberships();
+            let size = |index| memberships.iter().filter(|(audience, _)| *audience == AudienceId::new(index)).count();
+            Found::Sizes((0..definitions.audiences.len()).map(|index| size(index) as u64).collect())
+        }
+        Question::Members { audience, after, limit } => page(after, *limit, Some(*audience)),
+        Question::Profiles { after, limit } => page(after, *limit, None),
+    }
+}
+
+/// Feeds a case to an engine, reads everything after each arrival and at what time alone changes, and compares.
+async fn check(case: &Case, workers: usize) {
+    let (definitions, history) = (Arc::new(case.definitions()), case.history());
+    let identifiers: BTreeSet<Identifier> =
+        history.iter().flat_map(|(_, event)| event.identifiers.iter().cloned()).collect();
+    let identifiers: Vec<Identifier> = identifiers.into_iter().collect();
+    let of_profiles = identifiers.iter().map(|identifier| Question::Profile(identifier.id()));
+    let members = |index| Question::Members { audience: AudienceId::new(index), after: None, limit: PAGE };
+    let few = vec![Question::Sizes, Question::Profiles { after: None, limit: PAGE }];
+    let all: Vec<Question> =
+        of_profiles.chain((0..definitions.audiences.len()).map(members)).chain(few.clone()).collect();
+
+    let mut subject = Subject::start(&definitions, workers);
+    // As it arrived: the ticks are those of the receipts.
+    let mut arrived: Vec<(Tick, Event)> = Vec::new();
+    let compare = async |subject: &Subject, arrived: &[(Tick, Event)], questions: &[Question], after: Tick| {
+        let mut states: BTreeMap<Tick, State> = BTreeMap::new();
+        let mut latest = after;
+        for (question, Answered { as_of, found }) in subject.ask(questions.to_vec(), after).await {
+            let state = states.entry(as_of).or_insert_with(|| State::of(&definitions, arrived, as_of));
+            let expected = expected(&definitions, &identifiers, state, &question);
+            assert!(
+                found == expected,
+                "{question:?} as of {as_of}, {workers} workers, {}\n{found:#?}\nis not\n{expected:#?}",
+                told(case)
+            );
+            latest = latest.max(as_of);
+        }
+        latest
+    };
+    let mut at = Tick::default();
+    let batches = batches(&history).into_iter().map(Some).chain([None]);
+    for batch in batches {
+        let next = batch.as_ref().map_or(Tick::MAX, |(tick, _)| *tick);
+        for change in ticks_of_change(&definitions, &arrived) {
+            if at < change && change < next {
+                subject.clock.store(change.as_ms(), Ordering::SeqCst);
+                at = compare(&subject, &arrived, &few, change).await;
+            }
+        }
+        if let Some((tick, events)) = batch {
+            let tick = subject.submit(tick, &events).await;
+            arrived.extend(events.into_iter().map(|event| (tick, event)));
+            at = compare(&subject, &arrived, &all, tick).await;
+        }
+    }
+
+    let Subject { engine, given, .. } = subject;
+    tokio::task::block_in_place(|| engine.stop()).unwrap();
+    let mut desired: BTreeSet<Desired> = BTreeSet::new();
+    for (tick, changes) in &given.lock().unwrap().changes {
+        assert!(*tick <= at.next(), "{tick} was never reached");
+        for (row, diff) in changes.iter().filter(|(_, diff)| *diff < 0) {
+            assert!(*diff == -1 && desired.remove(row), "{row:?} goes at {tick} and was not there");
+        }
+        for (row, diff) in changes.iter().filter(|(_, diff)| *diff > 0) {
+            assert!(*diff == 1 && desired.insert(row.clone()), "{row:?} comes at {tick} and was there");
+        }
+        assert!(
+            desired == State::of(&definitions, &arrived, *tick).desired,
+            "desired at {tick}, {workers} workers, {}",
+            told(case)
+        );
+    }
+    assert!(desired == State::of(&definitions, &arrived, at).desired, "desired in the end, {}", told(case));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_known_histories_equal_the_oracle() {
+    for (_, case) in known_cases() {
+        check(&case, 1).await;
+        check(&case, 3).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_random_histories_equal_the_oracle() {
+    for case in some_cases(7, 10, 12) {
+        check(&case, 1).await;
+        check(&case, 3).await;
+    }
+}

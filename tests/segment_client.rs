@@ -1,0 +1,112 @@
+//! A stock Segment client against the real server: what customers already have must work as it is.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::program::Server;
+use crate::server::{Shop, track};
+
+/// The client, from PyPI.
+const CLIENT: &str = "segment-analytics-python==2.4.0";
+
+/// Calls everything that the client has; its arguments are the server and whether to compress.
+const SCRIPT: &str = r#"
+import datetime, sys
+from segment.analytics.client import Client
+
+errors = []
+client = Client("web-key", host=sys.argv[1], gzip=sys.argv[2] == "gzip", max_retries=1,
+                on_error=lambda error, items: errors.append(str(error)))
+user = sys.argv[2]
+context = {
+    "ip": "10.0.0.1",
+    "locale": "de-DE",
+    "device": {"id": user + "-phone"},
+    "externalIds": [{"id": "c-" + user, "type": "cookie", "collection": "users", "encoding": "none"}],
+    "consent": {"categoryPreferences": {"ads": True}},
+}
+since = datetime.datetime(2024, 2, 29, 12, 0, tzinfo=datetime.timezone.utc)
+traits = {"email": user.upper() + "@b.org", "city": "Köln", "vip": True, "age": 42.5, "since": since, "address": {"zip": "50667"}}
+client.identify(user, traits, context=context)
+client.track(user, "Order Completed", {"total": 9.5, "products": [{"sku": 1}]})
+client.track(user, "Order Completed", {"total": 0.5}, context=context, anonymous_id=user + "-web")
+client.track(None, "Product Viewed", {"name": "☕"}, anonymous_id=user + "-web")
+client.page(user, "Shop", "Home", {"url": "https://shop.example/"})
+client.screen(user, "Shop", "Cart", {"items": 2})
+client.group(user, "acme", {"city": "Rome", "email": "all@acme.example"})
+client.alias(user + "-old", user)
+client.flush()
+client.join()
+if errors:
+    sys.exit("\n".join(errors))
+"#;
+
+/// Runs a command that is to succeed.
+#[track_caller]
+fn run(program: &Path, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "{} {arguments:?}:\n{}\n{}",
+        program.display(),
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+}
+
+/// A Python that has the client; installed once for all runs. Nothing where there is no Python.
+fn python() -> Option<PathBuf> {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return None;
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(CLIENT);
+    let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
+    if !complete.exists() {
+        run(Path::new("python3"), &["-m", "venv", "--clear", folder.to_str().unwrap()]);
+        run(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", CLIENT]);
+        std::fs::write(complete, "").unwrap();
+    }
+    Some(python)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stock_client_works_as_it_is() {
+    let Some(python) = tokio::task::block_in_place(python) else {
+        println!("not tested: there is no python3 on PATH to run {CLIENT} with");
+        return;
+    };
+    let Shop { server, .. } = Shop::open(&[]).await;
+    for user in ["plain", "gzip"] {
+        tokio::task::block_in_place(|| run(&python, &["-c", SCRIPT, server.url(), user]));
+        check(&server, user).await;
+    }
+}
+
+/// What is known of the user after the script.
+async fn check(server: &Server, user: &str) {
+    // The client does not tell the tokens that it got; one that comes later will do.
+    let token = server.take(&[track("Later", json!({"userId": "nobody-else"}), json!({}))]).await;
+    let mut profile = server.profile(&format!("user_id:{user}"), token).await;
+    let mut identifiers = vec![
+        format!("anonymous_id:{user}-old"),
+        format!("anonymous_id:{user}-web"),
+        format!("cookie:c-{user}"),
+        format!("device_id:{user}-phone"),
+        format!("email:{user}@b.org"),
+        format!("user_id:{user}"),
+    ];
+    identifiers.sort();
+    assert_eq!(profile["identifiers"], json!(identifiers));
+    let email = format!("{}@b.org", user.to_uppercase());
+    let since = "2024-02-29T12:00:00+00:00";
+    let attributes =
+        json!({"email": email, "city": "Köln", "vip": true, "age": 42.5, "since": since, "address.zip": "50667"});
+    assert_eq!(profile["attributes"], attributes);
+    assert!(profile["traits"].as_object_mut().unwrap().remove("last_order").is_some());
+    assert_eq!(profile["traits"], json!({"orders": 2, "orders_1h": 2, "revenue": 10, "views": 1}));
+    assert_eq!(profile["consent"], json!({"ads": true}));
+    assert_eq!(profile["audiences"], json!(["buyers"]));
+}
