@@ -37,8 +37,12 @@ async fn main() {
     let receiver = Receiver::start(ReceiverOptions::default()).await.expect("a port is free");
     let project = shop::project_with_webhook(folder.path(), &receiver.url());
     let hlog = folder.path().join("latency.hlog");
-    let options =
-        Options { topology: Topology::local(1), listen: Some(([127, 0, 0, 1], 0).into()), hlog: Some(hlog.clone()) };
+    let options = Options {
+        topology: Topology::local(1),
+        listen: Some(([127, 0, 0, 1], 0).into()),
+        data: None,
+        hlog: Some(hlog.clone()),
+    };
     let (ready, address) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let engine = tokio::spawn(run(project, options, |address| _ = ready.send(address), async { _ = stopped.await }));

@@ -36,6 +36,7 @@ fn main() {
         limits: Limits::default(),
         destinations: Vec::new(),
         replay: Default::default(),
+        storage: None,
     };
     let extractor = Extractor::new(&project);
     run("track", &extractor, |i| {

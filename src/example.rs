@@ -44,5 +44,6 @@ pub(crate) fn project() -> Project {
         limits: Limits { identifiers_per_event_max: 6, identifier_bytes_max: 40, ..Limits::default() },
         destinations: Vec::new(),
         replay: Replay::default(),
+        storage: None,
     }
 }

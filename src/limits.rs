@@ -37,6 +37,17 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of the head of a request. Heads with a cookie jar stay below 8 KB.
 pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
 
+/// Bytes of the events of one tick in the log. Ticks end at 16 MB; then comes at most one request more, which a project may
+/// let be large, and each of whose events may have the whole `context` of the request.
+pub const LOG_ENTRY_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// Bytes of the disk below which nothing is taken in any more. The storage needs room for moving what it has in memory (64 MB
+/// for each of its three keyspaces) to tables, and fails for good where it finds none.
+pub const DISK_RESERVE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Bytes of an identifier's value that a project may allow: identifiers are parts of keys of the storage, of 64 KB at most.
+pub const IDENTIFIER_BYTES_ALLOWED_MAX: u64 = 32 * 1024;
+
 /// Milliseconds that a read waits where it does not say.
 pub const WAIT_MS_DEFAULT: u64 = 1_000;
 

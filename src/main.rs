@@ -1,13 +1,15 @@
 //! The command line: what was asked → which function.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
 use clap::{Args, Parser, Subcommand};
+use dataflows::model::Tick;
 use deltaic::engine::Topology;
+use deltaic::log::inspect;
 use deltaic::project::{self, Colour, Project};
 use deltaic::{receive, replay, serve};
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,6 +35,9 @@ enum Command {
         /// Listen here, in the place of what the project says.
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: Option<SocketAddr>,
+        /// Keep events, and what destinations acknowledged, in this folder, in the place of what the project says.
+        #[arg(long, value_name = "FOLDER")]
+        data: Option<PathBuf>,
         /// Write the latency histograms of every second to this file (HdrHistogram interval log, V2).
         #[arg(long, value_name = "FILE")]
         hlog: Option<PathBuf>,
@@ -53,7 +58,7 @@ enum Command {
         events: Vec<PathBuf>,
         /// Stop at this time (RFC 3339, or a date), and give results as of it.
         #[arg(long, value_name = "TIME", value_parser = project::parse_time)]
-        until: Option<dataflows::model::Tick>,
+        until: Option<Tick>,
         /// Write each entry into and exit from an audience, in the order of ticks. `-` is standard output.
         #[arg(long, value_name = "FILE")]
         changes: Option<PathBuf>,
@@ -69,6 +74,11 @@ enum Command {
         #[command(flatten)]
         workers: WorkerArgs,
     },
+    /// Look at the log in a data folder that is not in use.
+    Log {
+        #[command(subcommand)]
+        command: LogCommand,
+    },
     /// Receive webhook calls, check and print them.
     Receive {
         /// The port on this machine; 0 for any.
@@ -83,6 +93,31 @@ enum Command {
         /// Take so long for each call.
         #[arg(long, value_name = "MS", default_value_t = 0)]
         delay_ms: u64,
+    },
+}
+
+#[derive(Subcommand)]
+enum LogCommand {
+    /// Say how much there is.
+    Stat {
+        /// The data folder.
+        folder: PathBuf,
+    },
+    /// Write the events as lines of JSON, with their ticks.
+    Dump {
+        /// The data folder.
+        folder: PathBuf,
+        /// From this time on (RFC 3339, or a date).
+        #[arg(long, value_name = "TIME", value_parser = project::parse_time, default_value = "1970-01-01")]
+        from: Tick,
+        /// Until this time, included. [default: the end]
+        #[arg(long, value_name = "TIME", value_parser = project::parse_time)]
+        until: Option<Tick>,
+    },
+    /// Read everything, and say what is damaged.
+    Verify {
+        /// The data folder.
+        folder: PathBuf,
     },
 }
 
@@ -125,8 +160,8 @@ fn main() -> ExitCode {
 
 fn command(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run { project, listen, hlog, workers } => {
-            let options = serve::Options { topology: workers.topology()?, listen, hlog };
+        Command::Run { project, listen, data, hlog, workers } => {
+            let options = serve::Options { topology: workers.topology()?, listen, data, hlog };
             let project = load(&project)?;
             let name = project.name.clone();
             let ready = move |address| println!("{name} listens on http://{address}");
@@ -150,11 +185,30 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             eprint!("{}", replay::replay(&project, &options)?);
             Ok(())
         }
+        Command::Log { command } => return log(command),
         Command::Receive { port, secret, fail_every, delay_ms } => runtime()?
             .block_on(receive::run(receive::Command { port, secret, fail_every, delay_ms }))
             .map_err(|error| anyhow!("cannot receive on port {port}: {error}")),
     }
     .map(|()| ExitCode::SUCCESS)
+}
+
+fn log(command: LogCommand) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    match command {
+        LogCommand::Stat { folder } => write!(out, "{}", inspect::stat(&folder)?)?,
+        LogCommand::Dump { folder, from, until } => {
+            inspect::dump(&folder, from, until.unwrap_or(Tick::MAX), &mut out)?;
+        }
+        LogCommand::Verify { folder } => {
+            if !inspect::verify(&folder, &mut out)?.is_empty() {
+                out.flush()?;
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The project in a folder; its warnings are shown. One with errors is refused.

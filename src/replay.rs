@@ -311,7 +311,7 @@ fn collect(
                 }
             }
             Output::Desired(..) => {}
-            Output::Failed => break,
+            Output::Failed(_) => break,
         }
     }
     changes.map_or(Ok(()), Lines::finish)?;

@@ -15,17 +15,18 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Now, wall_clock};
-use crate::egress::outbox::MemoryOutbox;
-use crate::egress::{Egress, EgressError};
+use crate::egress::outbox::{MemoryOutbox, Outbox};
+use crate::egress::{DurableOutbox, Egress, EgressError};
 use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
 use crate::http::{Timeouts, not_found, serve};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::Surroundings;
-use crate::log::MemoryLog;
+use crate::ingest::segment::Extractor;
+use crate::log::{DurableLog, Log, MemoryLog, Store, StoreError};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::latency::{Latency, Observer};
 use crate::observe::metrics::{self, Delivery, Intake, Readings};
-use crate::project::Project;
+use crate::project::{Project, Storage};
 use crate::{access, ingest};
 
 /// How long destinations get, at the stop, to take what is pending.
@@ -38,6 +39,8 @@ pub struct Options {
     pub topology: Topology,
     /// Where to listen, in the place of what the project says.
     pub listen: Option<SocketAddr>,
+    /// The data folder, in the place of what the project says.
+    pub data: Option<PathBuf>,
     /// A file for the interval log of the latency histograms.
     pub hlog: Option<PathBuf>,
 }
@@ -64,6 +67,15 @@ pub enum RunError {
     /// The workers failed.
     #[error(transparent)]
     Workers(#[from] WorkersError),
+    /// The engine came to an end on its own.
+    #[error("{0}")]
+    Failed(String),
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A cluster cannot keep its log.
+    #[error("a cluster has no durable log yet (issue 3): leave out [storage] and --data, or run one process")]
+    ClusterWithData,
     /// A destination cannot be delivered to.
     #[error(transparent)]
     Egress(#[from] EgressError),
@@ -89,7 +101,7 @@ pub async fn run(
             Err(source) => return Err(RunError::IntervalLog { path, source }),
         },
     };
-    let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
+    let Kept { log, outbox, store } = keep(&project, options.data, &options.topology)?;
     let egress = Egress::start(&project, outbox, latency.clone(), &tokio::runtime::Handle::current())?;
     let now: Now = Arc::new(wall_clock);
     let observer: Observer = {
@@ -98,12 +110,14 @@ pub async fn run(
     };
 
     let (failed, mut failure) = mpsc::unbounded_channel();
+    let extractor = Extractor::of_stored(&project);
     let settings = Settings {
         topology: options.topology,
         definitions: project.definitions.clone(),
         clock: project.clock,
         limits: project.limits,
-        log: Box::new(MemoryLog::forgetful()),
+        log,
+        reread: Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code())),
         now: now.clone(),
     };
     let outlets = outlets(egress.clone(), observer.clone(), failed);
@@ -132,27 +146,33 @@ pub async fn run(
         .merge(metrics::router(latency, gauges))
         .fallback(not_found);
     ready(address);
-    let mut workers_failed = false;
+    let mut failed = None;
     let until = async {
         tokio::select! {
             () = &mut shutdown => {}
-            _ = failure.recv() => workers_failed = true,
+            reason = failure.recv() => failed = reason,
         }
     };
     serve(listener, router, project.limits.connections_max, timeouts, until).await;
-    if workers_failed {
-        // Its peers wait for a worker that is no more: they cannot be asked to finish.
-        return Err(WorkersError::Failed("it panicked; what was accepted and not delivered is lost".to_owned()).into());
+    if let Some(reason) = failed {
+        // Workers wait for one that is no more, or the disk is broken: nobody can be asked to finish.
+        return Err(RunError::Failed(reason));
     }
 
     tracing::info!("stopping: finishing what was accepted");
     let stop = tokio::task::spawn_blocking(move || engine.stop());
     stop.await.map_err(|error| WorkersError::Failed(error.to_string()))??;
+    if let Ok(reason) = failure.try_recv() {
+        return Err(RunError::Failed(reason));
+    }
     for status in egress.stop(DELIVERY_DEADLINE).await {
         if status.backlog.pending > 0 {
             let (destination, pending) = (&status.destination, status.backlog.pending);
             tracing::warn!(%destination, pending, "stopped before all was delivered");
         }
+    }
+    if let Some(store) = store {
+        store.sync()?;
     }
     if let Some((path, log)) = interval_log {
         log.stop().map_err(|source| RunError::IntervalLog { path, source })?;
@@ -160,13 +180,40 @@ pub async fn run(
     Ok(())
 }
 
+/// What outlives the process, if anything does.
+struct Kept {
+    log: Box<dyn Log>,
+    outbox: Arc<dyn Outbox>,
+    store: Option<Store>,
+}
+
+/// Opens the data folder: `data`, else what the project says, else none. The storage reads its journal here, in a moment: a
+/// journal is bounded.
+fn keep(project: &Project, data: Option<PathBuf>, topology: &Topology) -> Result<Kept, RunError> {
+    let durability = project.storage.as_ref().map(|storage| storage.durability).unwrap_or_default();
+    let of_project = project.storage.clone();
+    let Some(storage) = data.map(|folder| Storage { folder, durability }).or(of_project) else {
+        tracing::warn!("events are kept in memory only, and are gone with the process: add [storage], or give --data");
+        let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
+        return Ok(Kept { log: Box::new(MemoryLog::forgetful()), outbox, store: None });
+    };
+    if !topology.hosts.is_empty() {
+        return Err(RunError::ClusterWithData);
+    }
+    let store = Store::open(&storage.folder)?;
+    let log = Box::new(DurableLog::open(store.clone(), storage.durability)?);
+    let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
+    Ok(Kept { log, outbox, store: Some(store) })
+}
+
 /// Leads what the engine gives to the destinations.
-fn outlets(egress: Egress, observer: Observer, failed: mpsc::UnboundedSender<()>) -> Outlets {
-    let frontier = egress.clone();
+fn outlets(egress: Egress, observer: Observer, failed: mpsc::UnboundedSender<String>) -> Outlets {
+    let (frontier, delivery) = (egress.clone(), egress.clone());
     Outlets {
         desired: Box::new(move |tick, received, changes| egress.apply(tick, received, changes)),
         complete: Box::new(move |tick| frontier.complete_to(tick)),
-        failed: Box::new(move || _ = failed.send(())),
+        recovered: Box::new(move |tick| delivery.recovered(tick)),
+        failed: Box::new(move |reason| _ = failed.send(reason)),
         observer,
     }
 }

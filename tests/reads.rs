@@ -52,6 +52,7 @@ impl Subject {
             },
             limits: Limits::default(),
             log: Box::new(MemoryLog::forgetful()),
+            reread: Box::new(|_| Err("nothing_is_kept")),
             now: Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst))),
         };
         let (changed, completed) = (given.clone(), given.clone());
@@ -63,7 +64,8 @@ impl Subject {
             }),
             complete: Box::new(move |tick| completed.lock().unwrap().complete = tick),
             // It has said so, and no question is answered any more.
-            failed: Box::new(|| {}),
+            failed: Box::new(|_| {}),
+            recovered: Box::new(|_| {}),
             observer: Arc::new(|_, _| {}),
         };
         let (handle, engine) = Engine::start(settings, outlets).unwrap();

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use dataflows::definitions::{AudienceId, Definitions};
+use compact_str::CompactString;
+use dataflows::definitions::AudienceId;
 use dataflows::model::{ProfileId, Tick, Traits, Value};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
@@ -63,16 +64,16 @@ impl Change {
             Action::Delete => &[],
         };
         let of_trait = |(name, value): &(_, Value)| {
-            let name: &compact_str::CompactString = name;
+            let name: &CompactString = name;
             name.len() + VALUE + if let Value::Text(text) = value { text.len() } else { 0 }
         };
         let identifiers: usize = self.identifiers.iter().map(|identifier| identifier.len() + 3).sum();
         FRAME + identifiers + traits.iter().map(of_trait).sum::<usize>()
     }
 
-    /// The change with the names that its ids stand for, ready to be serialised.
-    pub fn named<'a>(&'a self, definitions: &'a Definitions) -> impl Serialize + 'a {
-        Named { change: self, audience: &definitions.audiences[self.audience.index()].name }
+    /// The change with the names that its ids stand for (`audiences`, by id), ready to be serialised.
+    pub fn named<'a>(&'a self, audiences: &'a [CompactString]) -> impl Serialize + 'a {
+        Named { change: self, audience: &audiences[self.audience.index()] }
     }
 }
 
@@ -107,7 +108,7 @@ impl Serialize for TraitsJson<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::egress::testing::{definitions, traits};
+    use crate::egress::testing::{AUDIENCES, traits};
 
     #[track_caller]
     fn check(action: Action, expected: &str) {
@@ -119,8 +120,7 @@ mod tests {
             as_of: Tick::from_ms(1_700_000_000_123),
             received: None,
         };
-        let definitions = definitions();
-        let json = serde_json::to_string(&change.named(&definitions)).unwrap();
+        let json = serde_json::to_string(&change.named(&AUDIENCES.map(CompactString::from))).unwrap();
         assert_eq!(json, expected);
         // The estimate need not be exact, but must not be off by much.
         assert!(

@@ -12,8 +12,9 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use dataflows::definitions::DestinationId;
 use tokio::sync::{Notify, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
 use super::outbox::{Batch, BatchLimit, Outbox};
@@ -114,7 +115,10 @@ impl Delivery {
             // Asked before the outbox: what is taken in between is still found.
             let stopping = *self.stopping.borrow_and_update();
             match self.outbox.take(self.destination, self.pace.limit) {
-                Some(batch) => self.deliver(&batch).await,
+                Some(batch) => {
+                    self.deliver(&batch).await;
+                    self.acknowledge().await;
+                }
                 None if stopping => return,
                 None => tokio::select! {
                     () = self.wake.notified() => {}
@@ -164,7 +168,20 @@ impl Delivery {
             };
             sleep(wait).await;
         }
-        self.outbox.acknowledge(self.destination);
+    }
+
+    /// Writes down that the batch is acknowledged, which may wait for the disk.
+    async fn acknowledge(&self) {
+        let (outbox, destination) = (self.outbox.clone(), self.destination);
+        match spawn_blocking(move || outbox.acknowledge(destination)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => {
+                error!(destination = %self.name, %error, "delivery ends: what is acknowledged is not kept")
+            }
+            Err(error) => error!(destination = %self.name, %error, "delivery ends"),
+        }
+        // The disk is broken: the log notices it too, and ends the process.
+        future::pending().await
     }
 
     /// Only the first failure of a batch is worth a line: during an outage the rest would say the same again and again.

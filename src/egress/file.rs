@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use dataflows::definitions::Definitions;
+use compact_str::CompactString;
 use tokio::task;
 
 use super::delivery::Failure;
@@ -19,7 +19,7 @@ use super::outbox::Batch;
 #[derive(Debug)]
 pub struct Courier {
     target: Arc<Target>,
-    definitions: Arc<Definitions>,
+    audiences: Arc<[CompactString]>,
 }
 
 #[derive(Debug)]
@@ -31,15 +31,15 @@ struct Target {
 
 impl Courier {
     /// A courier to the file at `path`. It is not opened yet.
-    pub fn new(path: PathBuf, definitions: Arc<Definitions>) -> Self {
-        Courier { target: Arc::new(Target { path, file: Mutex::new(None) }), definitions }
+    pub fn new(path: PathBuf, audiences: Arc<[CompactString]>) -> Self {
+        Courier { target: Arc::new(Target { path, file: Mutex::new(None) }), audiences }
     }
 
     /// The lines that tell of `batch`.
     pub fn body(&self, batch: &Batch) -> Bytes {
         let mut lines = Vec::new();
         for change in batch.iter() {
-            serde_json::to_writer(&mut lines, &change.named(&self.definitions))
+            serde_json::to_writer(&mut lines, &change.named(&self.audiences))
                 .expect("names and values are JSON; writing to memory cannot fail");
             lines.push(b'\n');
         }

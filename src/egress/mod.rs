@@ -27,8 +27,10 @@ use crate::project::{Destination, DestinationKind, Project};
 mod backoff;
 mod change;
 mod delivery;
+mod durable;
 mod file;
 pub mod outbox;
+mod shelf;
 pub mod signature;
 mod status;
 mod webhook;
@@ -39,6 +41,7 @@ mod testing;
 mod tests;
 
 pub use change::{Action, Change};
+pub use durable::DurableOutbox;
 pub use status::{Refusal, Status};
 pub use webhook::install_crypto;
 
@@ -98,8 +101,10 @@ impl Egress {
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let mut lanes = Vec::with_capacity(project.destinations.len());
+        let defined = project.definitions.audiences.iter().map(|audience| &audience.name);
+        let audiences: Arc<[CompactString]> = defined.chain(outbox.retired()).cloned().collect();
         for (index, destination) in project.destinations.iter().enumerate() {
-            let (courier, pace) = courier(project, destination)?;
+            let (courier, pace) = courier(project, destination, &audiences)?;
             let lane = Lane { name: destination.name.clone(), wake: Arc::default(), tally: Arc::default() };
             let delivery = Delivery {
                 destination: DestinationId::new(index),
@@ -138,6 +143,13 @@ impl Egress {
         self.0.outbox.complete_to(frontier);
     }
 
+    /// Says that what was logged before this process started has been taken in, up to `tick`. Delivery begins with this
+    /// where a process before this one left something.
+    pub fn recovered(&self, tick: Tick) {
+        self.0.outbox.recovered(tick);
+        self.0.lanes.iter().for_each(|lane| lane.wake.notify_one());
+    }
+
     /// How each destination is doing, in the order of the definitions.
     pub fn status(&self) -> Vec<Status> {
         let ids = (0..).map(DestinationId::new);
@@ -160,11 +172,15 @@ impl Egress {
 }
 
 /// Who carries changes to `destination`, and at what pace.
-fn courier(project: &Project, destination: &Destination) -> Result<(Courier, Pace), EgressError> {
-    let definitions = project.definitions.clone();
+fn courier(
+    project: &Project,
+    destination: &Destination,
+    audiences: &Arc<[CompactString]>,
+) -> Result<(Courier, Pace), EgressError> {
+    let audiences = audiences.clone();
     Ok(match &destination.kind {
         DestinationKind::Webhook(webhook) => {
-            let courier = webhook::Courier::new(destination.name.clone(), webhook, definitions)?;
+            let courier = webhook::Courier::new(destination.name.clone(), webhook, audiences)?;
             let limit = BatchLimit { changes: webhook.batch_changes_max, bytes: CALL_BYTES_MAX };
             let pace = Pace {
                 limit,
@@ -175,7 +191,7 @@ fn courier(project: &Project, destination: &Destination) -> Result<(Courier, Pac
             (Courier::Webhook(courier), pace)
         }
         DestinationKind::File { path } => {
-            (Courier::File(file::Courier::new(project.folder.join(path), definitions)), FILE_PACE)
+            (Courier::File(file::Courier::new(project.folder.join(path), audiences)), FILE_PACE)
         }
     })
 }

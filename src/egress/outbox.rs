@@ -1,16 +1,16 @@
 //! What is still to be told to each destination: the difference between what is desired and what it acknowledged.
 
-use std::collections::{BTreeMap, HashMap};
-use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use dataflows::definitions::{AudienceId, DestinationId};
-use dataflows::model::{Desired, ProfileId, Tick, Traits};
-use rustc_hash::FxBuildHasher;
+use compact_str::CompactString;
+use dataflows::definitions::DestinationId;
+use dataflows::model::{Desired, Tick};
 
-use super::change::{Action, Change};
+use super::change::Change;
+use super::shelf::Shelf;
+use crate::log::StoreError;
 
 /// Keeps the difference between the desired and the acknowledged state of each destination.
 ///
@@ -29,8 +29,18 @@ pub trait Outbox: Send + Sync + 'static {
     /// pending. Where a batch is in flight, the same one.
     fn take(&self, destination: DestinationId, limit: BatchLimit) -> Option<Batch>;
 
-    /// The batch in flight has been acknowledged (or given up: then it counts as acknowledged, so that things go on).
-    fn acknowledge(&self, destination: DestinationId);
+    /// The batch in flight has been acknowledged (or given up: then it counts as acknowledged, so that things go on). May
+    /// wait for a disk. An error means that nothing can be written down any more, and is the end of delivery: otherwise
+    /// the next process would tell the destination again what it was told long ago.
+    fn acknowledge(&self, destination: DestinationId) -> Result<(), StoreError>;
+
+    /// Says that what was logged before this process started has been taken in, up to `tick`: what was held back until then
+    /// may be given out.
+    fn recovered(&self, tick: Tick);
+
+    /// Names of audiences that are not defined any more, but that destinations may hold. Their ids follow those of the
+    /// definitions.
+    fn retired(&self) -> &[CompactString];
 
     /// How much there is.
     fn backlog(&self, destination: DestinationId) -> Backlog;
@@ -61,9 +71,6 @@ pub struct Backlog {
     pub frontier: Tick,
 }
 
-/// Identifiers in one change at most; a profile with more of them makes several changes.
-const IDENTIFIERS_PER_CHANGE_MAX: usize = 100;
-
 /// An outbox that forgets when the process ends: destinations are then told everything anew.
 #[derive(Debug)]
 pub struct MemoryOutbox {
@@ -74,11 +81,21 @@ pub struct MemoryOutbox {
 impl MemoryOutbox {
     /// An empty outbox for this many destinations.
     pub fn new(destinations: usize) -> Self {
-        let destinations = (0..destinations).map(|_| Mutex::default()).collect();
-        MemoryOutbox { destinations, frontier: AtomicU64::new(0) }
+        Self::with((0..destinations).map(|_| Shelf::default()))
     }
 
-    fn shelf(&self, destination: DestinationId) -> MutexGuard<'_, Shelf> {
+    /// An outbox with these books.
+    pub(super) fn with(shelves: impl Iterator<Item = Shelf>) -> Self {
+        MemoryOutbox { destinations: shelves.map(Mutex::new).collect(), frontier: AtomicU64::new(0) }
+    }
+
+    /// All changes before this tick have been taken in.
+    pub(super) fn complete(&self) -> Tick {
+        Tick::from_ms(self.frontier.load(Ordering::Acquire))
+    }
+
+    /// The books of a destination.
+    pub(super) fn shelf(&self, destination: DestinationId) -> MutexGuard<'_, Shelf> {
         self.destinations[destination.index()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -96,177 +113,30 @@ impl Outbox for MemoryOutbox {
         self.shelf(destination).take(limit)
     }
 
-    fn acknowledge(&self, destination: DestinationId) {
+    fn acknowledge(&self, destination: DestinationId) -> Result<(), StoreError> {
         self.shelf(destination).acknowledge();
+        Ok(())
+    }
+
+    fn recovered(&self, tick: Tick) {
+        (0..self.destinations.len()).for_each(|index| self.shelf(DestinationId::new(index)).recovered(tick));
+    }
+
+    fn retired(&self) -> &[CompactString] {
+        &[]
     }
 
     fn backlog(&self, destination: DestinationId) -> Backlog {
         // Read before the shelf: a tick that completes meanwhile must not count as delivered.
-        let complete = Tick::from_ms(self.frontier.load(Ordering::Acquire));
+        let complete = self.complete();
         self.shelf(destination).backlog(complete)
-    }
-}
-
-type Key = (AudienceId, Arc<str>);
-
-/// The state of one destination. What is desired is not kept by itself: it is `acknowledged`, changed by the batch in
-/// flight, changed by `pending`. So a destination that keeps up costs one map, whose traits are shared with the dataflow.
-#[derive(Debug, Default)]
-struct Shelf {
-    acknowledged: HashMap<Key, Arc<Traits>, FxBuildHasher>,
-    in_flight: Option<InFlight>,
-    pending: HashMap<Key, Pending, FxBuildHasher>,
-    /// The keys of `pending` by their number, that is in the order of their first pending tick.
-    queue: BTreeMap<u64, Key>,
-    /// The number of the next key.
-    next: u64,
-}
-
-/// The batch that was given out.
-#[derive(Debug)]
-struct InFlight {
-    batch: Batch,
-    /// The same, by key.
-    rows: HashMap<Key, Action, FxBuildHasher>,
-    /// The first tick of the oldest row.
-    first: Tick,
-}
-
-/// A row that is to change.
-#[derive(Debug)]
-struct Pending {
-    number: u64,
-    action: Action,
-    profile: ProfileId,
-    /// The tick at which the row began to differ from what the destination has.
-    first: Tick,
-    /// The tick of the latest change to it.
-    as_of: Tick,
-    /// When the cause of the first tick arrived.
-    received: Option<Instant>,
-}
-
-impl Shelf {
-    fn apply(&mut self, tick: Tick, received: Option<Instant>, mut changes: Vec<(Desired, i64)>) {
-        // A row that changes both goes and comes: what comes is the one that counts. Taken one after the other the two
-        // would cancel what is pending, and the row would lose its place in the queue with each change.
-        changes.sort_unstable_by(|(a, a_diff), (b, b_diff)| {
-            (a.audience, &a.identifier, *a_diff > 0).cmp(&(b.audience, &b.identifier, *b_diff > 0))
-        });
-        changes.dedup_by(|next, kept| {
-            let same = (next.0.audience, &next.0.identifier) == (kept.0.audience, &kept.0.identifier);
-            if same {
-                mem::swap(next, kept);
-            }
-            same
-        });
-        // In an order that does not depend on how many workers the changes come from (invariant 1), and in which the
-        // rows of one person are neighbours. Stable: by identifier within a person.
-        changes.sort_by_key(|(row, _)| (row.audience, row.profile));
-        for (row, diff) in changes {
-            debug_assert!(diff.abs() == 1, "the desired collection is a set");
-            let action = if diff > 0 { Action::Add(row.traits) } else { Action::Delete };
-            self.desire((row.audience, row.identifier), action, row.profile, tick, received);
-        }
-    }
-
-    /// Makes a row pending, or not pending any more where the destination has it (or is about to) as is now desired:
-    /// so an add and a delete that meet before sending cancel.
-    fn desire(&mut self, key: Key, action: Action, profile: ProfileId, tick: Tick, received: Option<Instant>) {
-        if self.will_be(&key) == action {
-            if let Some(pending) = self.pending.remove(&key) {
-                self.queue.remove(&pending.number);
-            }
-            return;
-        }
-        if let Some(pending) = self.pending.get_mut(&key) {
-            *pending = Pending { action, profile, as_of: tick, ..*pending };
-            return;
-        }
-        let number = self.next;
-        self.next += 1;
-        self.queue.insert(number, key.clone());
-        self.pending.insert(key, Pending { number, action, profile, first: tick, as_of: tick, received });
-    }
-
-    /// What the destination has of a row once the batch in flight is acknowledged.
-    fn will_be(&self, key: &Key) -> Action {
-        if let Some(action) = self.in_flight.as_ref().and_then(|in_flight| in_flight.rows.get(key)) {
-            return action.clone();
-        }
-        self.acknowledged.get(key).map_or(Action::Delete, |traits| Action::Add(traits.clone()))
-    }
-
-    fn take(&mut self, limit: BatchLimit) -> Option<Batch> {
-        if let Some(in_flight) = &self.in_flight {
-            return Some(in_flight.batch.clone());
-        }
-        let first = self.oldest_waiting()?;
-        let mut batch: Vec<Change> = Vec::new();
-        let mut rows = HashMap::default();
-        let mut bytes = 0;
-        while let Some(entry) = self.queue.first_entry() {
-            let (audience, identifier) = entry.get().clone();
-            let pending = self.pending.get(entry.get()).expect("the queue lists the keys of the pending rows");
-            let next = Change {
-                audience,
-                action: pending.action.clone(),
-                identifiers: vec![identifier],
-                profile: pending.profile,
-                as_of: pending.as_of,
-                received: pending.received,
-            };
-            bytes += next.bytes();
-            let full = batch.len() >= limit.changes || bytes > limit.bytes;
-            match batch.last_mut() {
-                Some(last) if last.identifiers.len() < IDENTIFIERS_PER_CHANGE_MAX && last.goes_with(&next) => {
-                    last.identifiers.extend(next.identifiers);
-                    last.received = [last.received, next.received].into_iter().flatten().min();
-                }
-                Some(_) if full => break,
-                _ => batch.push(next),
-            }
-            let key = entry.remove();
-            if let Some(pending) = self.pending.remove(&key) {
-                rows.insert(key, pending.action);
-            }
-        }
-        let batch = Batch::from(batch);
-        self.in_flight = Some(InFlight { batch: batch.clone(), rows, first });
-        Some(batch)
-    }
-
-    fn acknowledge(&mut self) {
-        let Some(in_flight) = self.in_flight.take() else { return };
-        for (key, action) in in_flight.rows {
-            match action {
-                Action::Add(traits) => self.acknowledged.insert(key, traits),
-                Action::Delete => self.acknowledged.remove(&key),
-            };
-        }
-    }
-
-    /// The first tick of the oldest row that is pending and not in flight: the queue is in that order.
-    fn oldest_waiting(&self) -> Option<Tick> {
-        let key = self.queue.values().next()?;
-        Some(self.pending.get(key)?.first)
-    }
-
-    fn backlog(&self, complete: Tick) -> Backlog {
-        let in_flight = self.in_flight.as_ref();
-        let oldest_pending = in_flight.map(|in_flight| in_flight.first).into_iter().chain(self.oldest_waiting()).min();
-        Backlog {
-            rows: self.acknowledged.len(),
-            pending: self.pending.len() + in_flight.map_or(0, |in_flight| in_flight.rows.len()),
-            oldest_pending,
-            frontier: oldest_pending.map_or(complete, |oldest| oldest.min(complete)),
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::egress::change::Action;
     use crate::egress::testing::{numbered, row, row_of};
 
     const LIMIT: BatchLimit = BatchLimit { changes: 100, bytes: 100_000 };
@@ -320,7 +190,7 @@ mod tests {
         let ann = || row(0, "ann", numbered(1));
         let outbox = outbox([vec![(ann(), 1)]]);
         check_take(&outbox, LIMIT, "add 0 user_id:ann [Number(1.0)] @1");
-        outbox.acknowledge(destination());
+        outbox.acknowledge(destination()).unwrap();
         feed(&outbox, 2, [vec![(ann(), -1)], vec![(ann(), 1)]]);
         check_take(&outbox, LIMIT, "");
     }
@@ -332,11 +202,11 @@ mod tests {
         check_take(&outbox, LIMIT, "add 0 user_id:ann [Number(1.0)] @1");
         feed(&outbox, 2, [vec![(ann(1), -1)]]);
         check_take(&outbox, LIMIT, "add 0 user_id:ann [Number(1.0)] @1");
-        outbox.acknowledge(destination());
+        outbox.acknowledge(destination()).unwrap();
         check_take(&outbox, LIMIT, "delete 0 user_id:ann @2");
         // And there is nothing to add: the delete is still on its way.
         feed(&outbox, 3, [vec![(ann(2), 1)]]);
-        outbox.acknowledge(destination());
+        outbox.acknowledge(destination()).unwrap();
         check_take(&outbox, LIMIT, "add 0 user_id:ann [Number(2.0)] @3");
     }
 
@@ -374,7 +244,7 @@ mod tests {
         let mine = row_of("ann", 0, "email:a@b.org", numbered(1));
         let outbox = outbox([vec![(mine.clone(), 1)]]);
         outbox.take(destination(), LIMIT);
-        outbox.acknowledge(destination());
+        outbox.acknowledge(destination()).unwrap();
         let merged = row_of("bob", 0, "email:a@b.org", numbered(1));
         feed(&outbox, 2, [vec![(merged, 1), (mine, -1)]]);
         check_take(&outbox, LIMIT, "");
@@ -390,14 +260,14 @@ mod tests {
         let backlog =
             Backlog { rows: 0, pending: 5, oldest_pending: Some(Tick::from_ms(1)), frontier: Tick::from_ms(1) };
         assert_eq!(outbox.backlog(destination()), backlog);
-        outbox.acknowledge(destination());
+        outbox.acknowledge(destination()).unwrap();
         // However large a change is, it goes.
         let tiny = BatchLimit { bytes: 1, ..LIMIT };
         check_take(&outbox, tiny, "add 0 user_id:c [Number(1.0)] @3");
-        outbox.acknowledge(destination());
+        outbox.acknowledge(destination()).unwrap();
         let expected = "add 0 user_id:d [Number(1.0)] @4\nadd 0 user_id:e [Number(1.0)] @5";
         check_take(&outbox, LIMIT, expected);
-        outbox.acknowledge(destination());
+        outbox.acknowledge(destination()).unwrap();
         let delivered = Backlog { rows: 5, frontier: Tick::from_ms(6), ..Backlog::default() };
         assert_eq!(outbox.backlog(destination()), delivered);
     }

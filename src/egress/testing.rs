@@ -38,6 +38,7 @@ pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
         limits: Limits::default(),
         destinations,
         replay: Replay::default(),
+        storage: None,
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use compact_str::CompactString;
-use dataflows::definitions::Definitions;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
@@ -35,7 +34,7 @@ pub struct Courier {
     url: Url,
     secret: Option<Secret>,
     destination: CompactString,
-    definitions: Arc<Definitions>,
+    audiences: Arc<[CompactString]>,
 }
 
 impl Courier {
@@ -43,12 +42,12 @@ impl Courier {
     pub fn new(
         destination: CompactString,
         webhook: &Webhook,
-        definitions: Arc<Definitions>,
+        audiences: Arc<[CompactString]>,
     ) -> Result<Self, EgressError> {
         let wrong = |reason: String| EgressError { destination: destination.clone(), reason };
         let url: Url = webhook.url.parse().map_err(|error| wrong(format!("the url cannot be read: {error}")))?;
         let client = client(&url, webhook.timeout).map_err(|error| wrong(format!("no HTTP client: {error}")))?;
-        Ok(Courier { client, url, secret: webhook.secret.clone(), destination, definitions })
+        Ok(Courier { client, url, secret: webhook.secret.clone(), destination, audiences })
     }
 
     /// The body of the call that carries `batch`.
@@ -58,7 +57,7 @@ impl Courier {
             destination: &'a str,
             changes: Vec<C>,
         }
-        let changes = batch.iter().map(|change| change.named(&self.definitions)).collect();
+        let changes = batch.iter().map(|change| change.named(&self.audiences)).collect();
         let body = Body { destination: &self.destination, changes };
         serde_json::to_vec(&body).expect("names and values are JSON; writing to memory cannot fail").into()
     }

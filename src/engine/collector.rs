@@ -22,8 +22,10 @@ pub struct Outlets {
     pub desired: DesiredOutlet,
     /// All changes before this tick were given.
     pub complete: Box<dyn FnMut(Tick) + Send>,
-    /// A worker panicked: the engine is of no use any more.
-    pub failed: Box<dyn FnMut() + Send>,
+    /// All that the log had was given, up to the present, before this tick. Called once, after `complete`.
+    pub recovered: Box<dyn FnMut(Tick) + Send>,
+    /// A worker panicked, or the log failed: the engine is of no use any more. Says why.
+    pub failed: Box<dyn FnMut(String) + Send>,
     /// Latencies.
     pub observer: Observer,
 }
@@ -34,6 +36,8 @@ pub struct Shared {
     ticks: Mutex<VecDeque<InFlight>>,
     asked: Mutex<HashMap<u64, Asked>>,
     asks: AtomicU64,
+    /// Where new ticks begin: recovery is over when all before it is complete. Not known before the whole log was read.
+    recovered_at: Mutex<Option<Tick>>,
     progress: Arc<Progress>,
     progressed: Notify,
 }
@@ -43,7 +47,8 @@ pub struct Shared {
 struct InFlight {
     tick: Tick,
     events: usize,
-    received: Instant,
+    /// When its earliest request arrived; nothing where it comes from the log.
+    received: Option<Instant>,
 }
 
 /// A question that waits for its answer.
@@ -86,7 +91,27 @@ impl Shared {
 
     /// A batch of so many events is on its way.
     pub fn accepted(&self, tick: Tick, events: usize, received: Instant) {
-        lock(&self.ticks).push_back(InFlight { tick, events, received });
+        lock(&self.ticks).push_back(InFlight { tick, events, received: Some(received) });
+    }
+
+    /// Events of the log are on their way, the last of them of this tick.
+    pub fn recovering(&self, tick: Tick) {
+        lock(&self.ticks).push_back(InFlight { tick, events: 0, received: None });
+    }
+
+    /// Everything of the log is on its way; what is new begins at `input`.
+    pub fn recovered_at(&self, input: Tick) {
+        *lock(&self.recovered_at) = Some(input);
+    }
+
+    /// Recovery is over: events may be handed in.
+    pub fn recovered(&self) {
+        self.progress.recovered();
+    }
+
+    /// All ticks before this one are complete.
+    pub fn frontier(&self) -> Tick {
+        self.progress.frontier()
     }
 
     /// So many events were refused.
@@ -111,7 +136,7 @@ impl Shared {
         self.progress.settle(complete.iter().map(|in_flight| in_flight.events).sum());
         self.progress.advance_to(frontier);
         self.progressed.notify_one();
-        complete.into_iter().map(|in_flight| (in_flight.tick, in_flight.received)).collect()
+        complete.into_iter().filter_map(|in_flight| Some((in_flight.tick, in_flight.received?))).collect()
     }
 
     /// Takes one worker's share of an answer, of `peers` that there may be.
@@ -149,12 +174,13 @@ fn together(a: Found, b: Found, limit: usize) -> Found {
 pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, workers: usize, peers: usize) {
     let mut frontiers = vec![Tick::default(); workers];
     let mut complete = Tick::default();
+    let mut is_recovering = true;
     let mut desired: BTreeMap<Tick, Vec<(Desired, i64)>> = BTreeMap::new();
     while let Ok(output) = outputs.recv() {
         match output {
             Output::Desired(tick, changes) => desired.entry(tick).or_default().extend(changes),
             Output::Memberships(..) | Output::Identities(..) => {}
-            Output::Failed => (outlets.failed)(),
+            Output::Failed(reason) => (outlets.failed)(reason),
             Output::Answers(_, answers) => answers.into_iter().for_each(|answer| shared.answer(answer, peers)),
             Output::Complete { worker, frontier } => {
                 frontiers[worker] = frontier;
@@ -170,6 +196,11 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, wo
                     (outlets.desired)(tick, received.get(&tick).copied(), changes);
                 }
                 (outlets.complete)(complete);
+                if is_recovering && lock(&shared.recovered_at).is_some_and(|input| input <= complete) {
+                    is_recovering = false;
+                    (outlets.recovered)(complete);
+                    shared.recovered();
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! How the rims talk to the engine: batches in, questions in, answers out.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -40,7 +40,7 @@ pub struct Receipt {
     pub duplicates: usize,
 }
 
-/// Why a submission was not taken. It surely has no effect.
+/// Why a submission was not taken. It surely has no effect, unless said otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SubmitError {
     /// Too much is accepted and not yet processed.
@@ -52,9 +52,18 @@ pub enum SubmitError {
     /// The engine is stopping.
     #[error("the engine is stopping: send to another one, or again when it is back")]
     Stopping,
+    /// The engine still reads its log.
+    #[error("the engine is starting: try again in {retry_after_s} s")]
+    Recovering {
+        /// When to try again.
+        retry_after_s: u64,
+    },
     /// The log could not take it.
     #[error("the log could not take the events: send them again later")]
     NotLogged,
+    /// The log failed while it took it.
+    #[error("the events may be accepted or not: send them again with the same `messageId`s")]
+    Unknown,
 }
 
 /// A question on its way to the engine.
@@ -115,6 +124,7 @@ const RETRY_AFTER_S: u64 = 1;
 pub struct Progress {
     frontier: AtomicU64,
     pending_events: AtomicUsize,
+    is_recovering: AtomicBool,
 }
 
 impl Progress {
@@ -126,6 +136,21 @@ impl Progress {
     /// Says that all ticks before `frontier` are complete.
     pub fn advance_to(&self, frontier: Tick) {
         self.frontier.fetch_max(frontier.as_ms(), Ordering::AcqRel);
+    }
+
+    /// Whether all that the log had is through the dataflow.
+    pub fn is_recovered(&self) -> bool {
+        !self.is_recovering.load(Ordering::Acquire)
+    }
+
+    /// Says that the log has something that is not yet through the dataflow.
+    pub fn recovering(&self) {
+        self.is_recovering.store(true, Ordering::Release);
+    }
+
+    /// Says that all that the log had is through the dataflow.
+    pub fn recovered(&self) {
+        self.is_recovering.store(false, Ordering::Release);
     }
 
     /// Events that were handed in and are not yet through the dataflow.
@@ -160,6 +185,9 @@ impl Handle {
 
     /// Hands in a batch. An answer means that it is accepted: safely in the log, under the tick of the receipt.
     pub async fn submit(&self, events: Vec<Accepted>, received: Instant) -> Result<Receipt, SubmitError> {
+        if !self.progress.is_recovered() {
+            return Err(SubmitError::Recovering { retry_after_s: RETRY_AFTER_S });
+        }
         let count = events.len();
         if !self.progress.take_in(count, self.pending_events_max) {
             return Err(SubmitError::Busy { retry_after_s: RETRY_AFTER_S });
@@ -198,8 +226,8 @@ impl Handle {
         self.progress.pending_events()
     }
 
-    /// Whether the engine takes and answers: its first tick is complete, and it is not stopping.
+    /// Whether the engine takes and answers: what the log had and its first tick are complete, and it is not stopping.
     pub fn is_ready(&self) -> bool {
-        self.frontier() > Tick::default() && !self.submissions.is_closed()
+        self.progress.is_recovered() && self.frontier() > Tick::default() && !self.submissions.is_closed()
     }
 }

@@ -1,12 +1,15 @@
 //! The engine: workers, ticks, frontiers, reads.
 //!
-//! Three kinds of threads: the [`sequencer`] gives batches their ticks, the [`workers`] run the dataflow, the [`collector`]
-//! hands on what is complete. The rims see a [`Handle`].
+//! Three kinds of threads: the [`sequencer`] gives batches their ticks (after [`recovery`] of those that the log has), the
+//! [`workers`] run the dataflow, the [`collector`] hands on what is complete. The rims see a [`Handle`].
 
 mod collector;
 mod dedupe;
 mod handle;
+mod recovery;
 mod sequencer;
+#[cfg(test)]
+mod tests;
 mod workers;
 
 use std::sync::Arc;
@@ -14,11 +17,13 @@ use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
 use dataflows::definitions::Definitions;
+use dataflows::model::Tick;
 use tokio::sync::oneshot;
 
 pub use collector::Outlets;
 pub use dedupe::Dedupe;
 pub use handle::{Accepted, Answered, Ask, AskError, Handle, Progress, Receipt, Submission, SubmitError};
+pub use recovery::Reread;
 pub use sequencer::cut;
 pub use workers::{Command, Output, Topology, Workers, WorkersError};
 
@@ -41,6 +46,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The log.
     pub log: Box<dyn Log>,
+    /// Reads the events that it has already.
+    pub reread: Reread,
     /// The time.
     pub now: Now,
 }
@@ -56,10 +63,18 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
     pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
-        let Settings { topology, definitions, clock, limits, log, now } = settings;
+        let Settings { topology, definitions, clock, limits, log, reread, now } = settings;
         let (handle, submissions, asks, progress) = Handle::new(limits.pending_events_max);
+        let is_recovering = log.last().is_some();
+        if is_recovering {
+            progress.recovering();
+        }
         let shared = Arc::new(Shared::new(progress));
+        if !is_recovering {
+            shared.recovered_at(Tick::default());
+        }
         let (outputs, collected) = channel();
+        let alarm = outputs.clone();
         let workers = Workers::start(&topology, definitions, outputs)?;
         let collector = {
             let (shared, local, peers) = (shared.clone(), workers.len(), topology.peers());
@@ -71,7 +86,8 @@ impl Engine {
             .map_err(|error| WorkersError::Start(error.to_string()))?;
         let dedupe = Dedupe::new(clock.dedupe_window, limits.dedupe_ids_max);
         let first_worker = topology.first_worker();
-        let sequencer = Sequencer { submissions, asks, workers, first_worker, log, now, clock, dedupe, shared };
+        let sequencer =
+            Sequencer { submissions, asks, workers, first_worker, log, reread, alarm, now, clock, dedupe, shared };
         let (stop, stopped) = oneshot::channel();
         let sequencer = spawn("sequencer", move || runtime.block_on(sequencer.run(stopped)))?;
         Ok((handle, Engine { stop, sequencer, collector }))

@@ -1,9 +1,11 @@
 //! The sequencer: gives each batch its tick, puts it into the log, answers the senders, feeds the workers.
 //!
-//! Batches grow by themselves: while [`TICKS_IN_FLIGHT_MAX`] ticks are under way, what arrives waits for the next one.
+//! Batches grow by themselves: while [`TICKS_IN_FLIGHT_MAX`] ticks are under way, or one is being synced, what arrives waits
+//! for the next one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use dataflows::model::{Event, Query, Tick};
@@ -13,9 +15,10 @@ use tokio::time::sleep;
 use super::collector::{Asked, Shared};
 use super::dedupe::Dedupe;
 use super::handle::{Accepted, Ask, Receipt, Submission, SubmitError};
-use super::workers::{Command, Workers};
+use super::recovery::Reread;
+use super::workers::{Command, Output, Workers};
 use crate::clock::Now;
-use crate::log::Log;
+use crate::log::{Log, LogError};
 use crate::project;
 
 /// Ticks with input that the dataflow works on at the same time. With one, it would idle while the next batch is logged;
@@ -24,6 +27,9 @@ const TICKS_IN_FLIGHT_MAX: usize = 2;
 
 /// Events of one tick, beyond which the next submission waits for the next one: bounds how long a tick can take.
 const TICK_EVENTS_MAX: usize = 20_000;
+
+/// The same for their bytes: an entry of the log is built in memory.
+const TICK_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How far ticks may be ahead of the clock before the sequencer no longer waits for it: then the clock was set back.
 const AHEAD_MAX: Duration = Duration::from_millis(5);
@@ -40,6 +46,10 @@ pub struct Sequencer {
     pub first_worker: usize,
     /// The log.
     pub log: Box<dyn Log>,
+    /// Reads its events.
+    pub reread: Reread,
+    /// Where it is told that the engine is of no use any more.
+    pub alarm: Sender<Output>,
     /// The time.
     pub now: Now,
     /// The times that the project keeps.
@@ -51,22 +61,44 @@ pub struct Sequencer {
 }
 
 impl Sequencer {
-    /// Runs until `stop`; then takes in what was handed in before, and returns the workers.
+    /// Recovers what the log has, and runs until `stop`; then takes in what was handed in before, and returns the workers.
     pub async fn run(mut self, mut stop: oneshot::Receiver<()>) -> Workers {
+        match self.recover(&mut stop).await {
+            Ok(Some(input)) => {
+                if let Err(error) = self.sequence(input, stop).await {
+                    self.fail(&error);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => self.fail(&error),
+        }
+        self.workers
+    }
+
+    /// Tells that the engine is of no use any more.
+    fn fail(&self, error: &LogError) {
+        tracing::error!(%error, "the log failed");
+        // Where nobody hears it any more, nobody needs to.
+        _ = self.alarm.send(Output::Failed(error.to_string()));
+    }
+
+    /// Gives ticks from `input` on, until `stop` or until the log fails.
+    async fn sequence(&mut self, input: Tick, mut stop: oneshot::Receiver<()>) -> Result<(), LogError> {
         // The tick that input is at: everything before it is on its way.
-        let mut input = (self.now)();
+        let mut input = input;
         self.workers.advance_to(input);
         let mut waiting_asks: BTreeMap<Tick, Vec<Ask>> = BTreeMap::new();
         let mut stopping = false;
-        while !stopping {
+        let mut drained = false;
+        while !drained {
             let mut batch = Vec::new();
             tokio::select! {
                 biased;
-                _ = &mut stop => stopping = true,
-                submission = self.submissions.recv(), if self.shared.ticks_in_flight() < TICKS_IN_FLIGHT_MAX => {
+                _ = &mut stop, if !stopping => stopping = true,
+                submission = self.submissions.recv(), if stopping || self.has_room() => {
                     match submission {
                         Some(submission) => batch.push(submission),
-                        None => stopping = true,
+                        None => (stopping, drained) = (true, true),
                     }
                 }
                 Some(ask) = self.asks.recv() => waiting_asks.entry(ask.after).or_default().push(ask),
@@ -78,7 +110,7 @@ impl Sequencer {
                 self.asks.close();
             }
             let tick = self.wait_for_clock(input);
-            self.gather(&mut batch, stopping);
+            self.gather(&mut batch);
             while let Ok(ask) = self.asks.try_recv() {
                 waiting_asks.entry(ask.after).or_default().push(ask);
             }
@@ -92,7 +124,7 @@ impl Sequencer {
             let has_input = !batch.is_empty() || !asks.is_empty();
             self.workers.advance_to(tick);
             if !batch.is_empty() {
-                self.take_in(tick, batch);
+                self.take_in(tick, batch)?;
             }
             for ask in asks {
                 self.ask(tick, ask);
@@ -100,7 +132,7 @@ impl Sequencer {
             input = if has_input { tick.next() } else { tick };
             self.workers.advance_to(input);
         }
-        self.workers
+        Ok(())
     }
 
     /// The next tick: the clock's, but never before `input`. Where ticks got ahead, because batches came faster than one a
@@ -115,21 +147,28 @@ impl Sequencer {
         input.max((self.now)())
     }
 
+    /// Whether the dataflow is ready for another tick. Not asked when stopping: a worker that has failed never is.
+    fn has_room(&self) -> bool {
+        self.shared.ticks_in_flight() < TICKS_IN_FLIGHT_MAX
+    }
+
     /// Adds what else was handed in.
-    fn gather(&mut self, batch: &mut Vec<Submission>, all: bool) {
-        if batch.is_empty() && !all {
-            return;
-        }
-        let mut events: usize = batch.iter().map(|submission| submission.events.len()).sum();
-        while all || events < TICK_EVENTS_MAX {
+    fn gather(&mut self, batch: &mut Vec<Submission>) {
+        let (mut events, mut bytes) = (0, 0);
+        while let Some(latest) = batch.last() {
+            events += latest.events.len();
+            bytes += latest.events.iter().map(|accepted| accepted.raw.len()).sum::<usize>();
+            if events >= TICK_EVENTS_MAX || bytes >= TICK_BYTES_MAX {
+                break;
+            }
             let Ok(submission) = self.submissions.try_recv() else { break };
-            events += submission.events.len();
             batch.push(submission);
         }
     }
 
-    /// Logs a batch under its tick, answers its senders, and hands it to the workers.
-    fn take_in(&mut self, tick: Tick, batch: Vec<Submission>) {
+    /// Logs a batch under its tick, answers its senders, and hands it to the workers. An error means that the log is of no
+    /// use any more.
+    fn take_in(&mut self, tick: Tick, batch: Vec<Submission>) -> Result<(), LogError> {
         let handed_in: usize = batch.iter().map(|submission| submission.events.len()).sum();
         let received = batch.iter().map(|submission| submission.received).min().unwrap_or_else(Instant::now);
         let mut accepted: Vec<Accepted> = Vec::with_capacity(handed_in);
@@ -147,18 +186,28 @@ impl Sequencer {
         }
         let logged = if accepted.is_empty() { Ok(()) } else { self.log.append(tick, &accepted) };
         if let Err(error) = logged {
+            if error.is_fatal() {
+                replies.into_iter().for_each(|(reply, _)| _ = reply.send(Err(SubmitError::Unknown)));
+                return Err(error);
+            }
             tracing::error!(%error, "a batch did not get into the log");
             accepted.iter().for_each(|event| self.dedupe.take_back(event.message));
             replies.into_iter().for_each(|(reply, _)| _ = reply.send(Err(SubmitError::NotLogged)));
             self.shared.refused(handed_in);
-            return;
+            return Ok(());
         }
         self.shared.accepted(tick, handed_in, received);
         // A sender that no longer waits for its receipt is not an error: its events are accepted all the same.
         replies.into_iter().for_each(|(reply, duplicates)| _ = reply.send(Ok(Receipt { tick, duplicates })));
-        let latest = tick.after_ms(self.clock.max_future.as_millis().try_into().unwrap_or(u64::MAX));
+        let latest = self.latest(tick);
         let events = accepted.into_iter().map(|accepted| (tick, cut(accepted.event, tick, latest)));
         self.workers.send(events.collect());
+        Ok(())
+    }
+
+    /// The latest time that an event of a tick may have.
+    pub(super) fn latest(&self, tick: Tick) -> Tick {
+        tick.after_ms(self.clock.max_future.as_millis().try_into().unwrap_or(u64::MAX))
     }
 
     fn ask(&mut self, tick: Tick, ask: Ask) {

@@ -124,7 +124,7 @@ pub enum Output {
         frontier: Tick,
     },
     /// A worker of this process panicked.
-    Failed,
+    Failed(String),
 }
 
 /// Tells that its worker panicked, where it did.
@@ -133,7 +133,8 @@ struct Alarm<'a>(&'a Sender<Output>);
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            _ = self.0.send(Output::Failed);
+            let reason = "a worker panicked; what it said stands above".to_owned();
+            _ = self.0.send(Output::Failed(reason));
         }
     }
 }

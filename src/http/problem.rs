@@ -44,6 +44,11 @@ impl From<SubmitError> for Problem {
         match error {
             SubmitError::Busy { retry_after_s } => Problem::busy(error.to_string(), retry_after_s),
             SubmitError::Stopping => Problem::stopping(),
+            SubmitError::Recovering { retry_after_s } => Problem {
+                retry_after_s: Some(retry_after_s),
+                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", error.to_string())
+            },
+            SubmitError::Unknown => Problem::new(StatusCode::GATEWAY_TIMEOUT, "no_receipt", error.to_string()),
             SubmitError::NotLogged => Problem {
                 retry_after_s: Some(1),
                 ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_logged", error.to_string())

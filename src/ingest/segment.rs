@@ -146,6 +146,19 @@ impl Extractor {
         }
     }
 
+    /// The same for stored texts, which are longer than what was sent by what only the request told.
+    pub fn of_stored(project: &Project) -> Self {
+        let limits = Limits { event_bytes_max: usize::MAX, ..project.limits };
+        Extractor { limits, ..Extractor::new(project) }
+    }
+
+    /// Reads a stored text again: the same event as when it was accepted.
+    pub fn reread(&self, stored: &[u8]) -> Result<Event, Rejection> {
+        // The text has all of it. Its source and its message id went into the hash that is stored beside it.
+        let given = Given { source: "", call: None, received: None, sent_at: None, context: None, position: ("", 0) };
+        self.accept(stored, &given).map(|arrival| arrival.accepted.event)
+    }
+
     /// Bytes of one event at most.
     pub fn event_bytes_max(&self) -> usize {
         self.limits.event_bytes_max

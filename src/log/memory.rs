@@ -1,21 +1,17 @@
 //! A log in memory: for tests, and for engines that keep nothing.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use dataflows::model::Tick;
 
-use super::{Log, LogError};
+use super::{History, Log, LogError, Logged, Stored};
 use crate::engine::Accepted;
-
-/// The batches of a log, by tick: the events as they were sent.
-type Batches = Vec<(Tick, Vec<Bytes>)>;
 
 /// A log that is gone with the process. Clones share their batches.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryLog {
     /// Nothing where batches are not kept at all.
-    kept: Option<Arc<Mutex<Batches>>>,
+    kept: Option<Arc<Mutex<Vec<Logged>>>>,
     /// Every n-th append fails, if not 0: for tests.
     fail_every: usize,
     appends: usize,
@@ -38,11 +34,12 @@ impl MemoryLog {
     }
 
     /// What was appended.
-    pub fn batches(&self) -> Batches {
-        match &self.kept {
-            Some(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            None => Vec::new(),
-        }
+    pub fn batches(&self) -> Vec<Logged> {
+        self.kept().map(|kept| kept.clone()).unwrap_or_default()
+    }
+
+    fn kept(&self) -> Option<MutexGuard<'_, Vec<Logged>>> {
+        Some(self.kept.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -52,10 +49,18 @@ impl Log for MemoryLog {
         if self.fail_every > 0 && self.appends.is_multiple_of(self.fail_every) {
             return Err(LogError::Full { bytes: batch.iter().map(|accepted| accepted.raw.len()).sum() });
         }
-        if let Some(kept) = &self.kept {
-            let events = batch.iter().map(|accepted| accepted.raw.clone()).collect();
-            kept.lock().unwrap_or_else(PoisonError::into_inner).push((tick, events));
+        if let Some(mut kept) = self.kept() {
+            let stored = |accepted: &Accepted| Stored { message: accepted.message, raw: accepted.raw.clone() };
+            kept.push(Logged { tick, events: batch.iter().map(stored).collect() });
         }
         Ok(())
+    }
+
+    fn last(&self) -> Option<Tick> {
+        self.kept()?.last().map(|logged| logged.tick)
+    }
+
+    fn history(&self) -> History {
+        Box::new(self.batches().into_iter().map(Ok))
     }
 }

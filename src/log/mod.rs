@@ -1,15 +1,51 @@
 //! The input log: what was accepted, in the order of its ticks. Everything behind it is a function of it.
+//!
+//! - [`Log`]: the trait at the rim, with [`MemoryLog`] (its twin for tests, and for engines that keep nothing) and
+//!   [`DurableLog`].
+//! - [`Store`]: a data folder, which holds the log and what destinations acknowledged.
+//! - [`codec`]: how entries are written.
+//! - [`inspect`]: `deltaic log`.
 
+pub mod codec;
+mod durable;
+pub mod inspect;
 mod memory;
+mod store;
+#[cfg(test)]
+mod tests;
 
+pub use durable::DurableLog;
 pub use memory::MemoryLog;
+pub use store::{Store, StoreError};
 
+use bytes::Bytes;
 use dataflows::model::Tick;
 use thiserror::Error;
 
 use crate::engine::Accepted;
 
-/// Why a batch is not in the log.
+/// An event as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The keyed hash of (source, message id).
+    pub message: u128,
+    /// The text of the event, complete in itself.
+    pub raw: Bytes,
+}
+
+/// The batch of a tick as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// The tick.
+    pub tick: Tick,
+    /// Its events, in the order in which they came.
+    pub events: Vec<Stored>,
+}
+
+/// What a log has, oldest first.
+pub type History = Box<dyn Iterator<Item = Result<Logged, LogError>> + Send>;
+
+/// What is wrong with a log.
 #[derive(Debug, Error)]
 pub enum LogError {
     /// There is no room; nothing of the batch was written.
@@ -18,6 +54,22 @@ pub enum LogError {
         /// The size of the batch.
         bytes: usize,
     },
+    /// The batch is larger than an entry may be; nothing of it was written.
+    #[error(transparent)]
+    TooLarge(#[from] codec::CodecError),
+    /// The disk failed. What was to be written may be there or not, and nothing more can be written.
+    #[error(transparent)]
+    Failed(#[from] StoreError),
+}
+
+impl LogError {
+    /// Whether the log is of no use any more, and with it the process.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            LogError::Full { .. } | LogError::TooLarge(_) => false,
+            LogError::Failed(_) => true,
+        }
+    }
 }
 
 /// A log of accepted batches.
@@ -25,4 +77,10 @@ pub trait Log: Send {
     /// Appends the batch of a tick, which is later than those before. When this returns, the batch is as safe as the log
     /// makes it: the senders are answered then.
     fn append(&mut self, tick: Tick, batch: &[Accepted]) -> Result<(), LogError>;
+
+    /// The tick of the latest batch, if there is one.
+    fn last(&self) -> Option<Tick>;
+
+    /// All batches that are there now.
+    fn history(&self) -> History;
 }

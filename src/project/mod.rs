@@ -41,7 +41,9 @@ use crate::limits::PROJECT_BYTES_MAX;
 use environment::Environment;
 use problem::Problem;
 pub use problem::{Colour, Problems};
-pub use resolved::{Clock, CsvMapping, Destination, DestinationKind, Project, Replay, Secret, Source, Webhook};
+pub use resolved::{
+    Clock, CsvMapping, Destination, DestinationKind, Durability, Project, Replay, Secret, Source, Storage, Webhook,
+};
 use section::Reader;
 pub use time::parse_time;
 use written::Written;

@@ -14,9 +14,9 @@ use super::destinations;
 use super::identity;
 use super::names::{Alphabet, check_count, check_name, check_secret};
 use super::problem::Problem;
-use super::resolved::{Clock, Project, Replay, Secret, Source};
+use super::resolved::{Clock, Durability, Project, Replay, Secret, Source, Storage};
 use super::text::Text;
-use super::written::{Written, WrittenClock, WrittenSource};
+use super::written::{Written, WrittenClock, WrittenSource, WrittenStorage};
 use crate::limits::SOURCES_MAX;
 
 /// Where the server listens unless told otherwise: not on the network, which takes a decision.
@@ -67,6 +67,8 @@ pub(super) fn resolve(
         csv: written.csv.and_then(|csv| csv::resolve(csv, &mut problems)),
     };
 
+    let storage = written.storage.map(|written| storage(written, folder, &mut problems));
+
     let mut defining = Defining::new(identity, written.attributes, written.traits, written.audiences, problems);
     let (destinations, views) = destinations::resolve(written.destinations, &mut defining.checker);
     let (definitions, attribute_types) = defining.finish(views)?;
@@ -83,6 +85,7 @@ pub(super) fn resolve(
         limits: written.limits,
         destinations,
         replay,
+        storage,
     };
     Ok((project, warnings))
 }
@@ -119,6 +122,27 @@ fn sources(written: Vec<WrittenSource>, problems: &mut Vec<Problem>) -> Vec<Sour
     }
     sources.sort_by(|a, b| a.name.cmp(&b.name));
     sources
+}
+
+/// The folder of `[storage]` where it does not name one.
+const DATA_FOLDER: &str = "data";
+
+fn storage(written: WrittenStorage, project: &Path, problems: &mut Vec<Problem>) -> Storage {
+    let durability = match written.durability {
+        None => Durability::default(),
+        Some(text) => match text.value.as_str() {
+            "sync" => Durability::Sync,
+            "os" => Durability::Os,
+            _ if text.is_broken => Durability::default(),
+            _ => {
+                let problem = Problem::at(text.place, "expected \"sync\" or \"os\"");
+                problems.push(problem.help("`sync`: events survive a power failure; `os`: the end of the process"));
+                Durability::default()
+            }
+        },
+    };
+    let folder = written.folder.map_or_else(|| DATA_FOLDER.to_owned(), |folder| folder.value);
+    Storage { folder: project.join(folder), durability }
 }
 
 fn clock(written: WrittenClock, problems: &mut Vec<Problem>) -> Clock {

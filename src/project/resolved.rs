@@ -40,6 +40,27 @@ pub struct Project {
     pub destinations: Vec<Destination>,
     /// What `replay` reads, and how.
     pub replay: Replay,
+    /// Where events are kept; in memory only where it does not say.
+    pub storage: Option<Storage>,
+}
+
+/// Where events, and what destinations acknowledged, are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// The data folder. Relative paths start at the project's folder.
+    pub folder: PathBuf,
+    /// When events are safe. Default: [`Durability::Sync`].
+    pub durability: Durability,
+}
+
+/// When a sender is told that its events are safe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// They are on the disk: they survive a power failure.
+    #[default]
+    Sync,
+    /// The operating system has them: they survive the end of the process, for tests and laptops.
+    Os,
 }
 
 /// What `replay` reads, and how.

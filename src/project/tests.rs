@@ -10,7 +10,7 @@ use dataflows::definitions::Definitions;
 use dataflows::model::{IdentifierKey, ValueType};
 use proptest::prelude::*;
 
-use super::{Colour, DestinationKind, Loaded, check as check_folder, load, load_text};
+use super::{Colour, DestinationKind, Durability, Loaded, Storage, check as check_folder, load, load_text};
 
 fn environment(name: &str) -> Option<String> {
     match name {
@@ -53,6 +53,15 @@ fn shown(definitions: &Definitions) -> String {
     lines(&mut text, "order", &[&definitions.order]);
     lines(&mut text, "destination", &definitions.destinations);
     text
+}
+
+#[test]
+fn storage_is_in_memory_unless_there_is_a_section() {
+    assert_eq!(loaded("").unwrap().project.storage, None);
+    let storage = Storage { folder: "/projects/shop/data".into(), durability: Durability::Sync };
+    assert_eq!(loaded("[storage]").unwrap().project.storage, Some(storage));
+    let problems = loaded("[storage]\ndurability = \"always\"").unwrap_err();
+    assert!(problems.contains("expected \"sync\" or \"os\""), "{problems}");
 }
 
 /// Compares with the snapshot of this name.
@@ -505,6 +514,9 @@ columns = ["at", "card"]
 event = "Order Completed"
 timestamp = { column = "at", format = "%Y-%m-%d" }
 identifiers = { loyalty_card = "card" }
+[storage]
+folder = "kept"
+durability = "os"
 "#;
     let Loaded { project, warnings } = loaded(source).expect("it is right");
     assert!(warnings.is_empty());
@@ -520,6 +532,8 @@ identifiers = { loyalty_card = "card" }
     assert_eq!(project.definitions.identity.blocked.len(), 12, "ten by default, one value and one pattern");
     assert_eq!(project.clock.dedupe_window, Duration::from_secs(7 * 24 * 3600));
     assert_eq!(project.limits.page_max, 50);
+    let storage = Storage { folder: "/projects/shop/kept".into(), durability: Durability::Os };
+    assert_eq!(project.storage, Some(storage));
     let names: Vec<_> = project.destinations.iter().map(|destination| destination.name.as_str()).collect();
     assert_eq!(names, ["disk", "hook"]);
     let views: Vec<_> = project.definitions.destinations.iter().map(|view| view.name.as_str()).collect();

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{Place, Problem};
 use super::section::{List, Reader, Section};
 use super::text::Text;
-use crate::limits::Limits;
+use crate::limits::{IDENTIFIER_BYTES_ALLOWED_MAX, Limits};
 
 /// A project file.
 #[derive(Debug)]
@@ -31,6 +31,15 @@ pub(super) struct Written {
     pub(super) replay_events: Option<List>,
     pub(super) sort_by_time: Option<bool>,
     pub(super) csv: Option<WrittenCsv>,
+    /// `None` where there is no such section.
+    pub(super) storage: Option<WrittenStorage>,
+}
+
+/// `[storage]`
+#[derive(Debug)]
+pub(super) struct WrittenStorage {
+    pub(super) folder: Option<Text>,
+    pub(super) durability: Option<Text>,
 }
 
 /// `[sources.NAME]`
@@ -156,6 +165,12 @@ impl Written {
         let csv = replay.section(reader, "csv");
         let csv = csv.is_there().then(|| WrittenCsv::read(csv, reader));
         replay.finish(reader, nothing_elsewhere);
+        let mut storage = root.section(reader, "storage");
+        let written_storage = storage.is_there().then(|| WrittenStorage {
+            folder: storage.text(reader, "folder"),
+            durability: storage.text(reader, "durability"),
+        });
+        storage.finish(reader, nothing_elsewhere);
         root.finish(reader, nothing_elsewhere);
         Written {
             name,
@@ -172,6 +187,7 @@ impl Written {
             replay_events,
             sort_by_time,
             csv,
+            storage: written_storage,
         }
     }
 }
@@ -296,7 +312,6 @@ fn read_limits(reader: &mut Reader<'_>, mut section: Section<'_>) -> Limits {
         ("request_bytes_max", request_bytes_max),
         ("batch_events_max", batch_events_max),
         ("identifiers_per_event_max", identifiers_per_event_max),
-        ("identifier_bytes_max", identifier_bytes_max),
         ("pending_events_max", pending_events_max),
         ("dedupe_ids_max", dedupe_ids_max),
         ("page_max", page_max),
@@ -308,6 +323,9 @@ fn read_limits(reader: &mut Reader<'_>, mut section: Section<'_>) -> Limits {
         if let Some((value, _)) = section.integer(reader, key, range()) {
             *limit = usize::try_from(value).unwrap_or(*limit);
         }
+    }
+    if let Some((value, _)) = section.integer(reader, "identifier_bytes_max", 1..=IDENTIFIER_BYTES_ALLOWED_MAX) {
+        *identifier_bytes_max = usize::try_from(value).unwrap_or(*identifier_bytes_max);
     }
     if let Some((value, _)) = section.integer(reader, "wait_ms_max", range()) {
         *wait_ms_max = value;

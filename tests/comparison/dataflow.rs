@@ -87,7 +87,7 @@ impl Seen {
                 self.identities.extend(moved.into_iter().map(|change| (tick, change)));
             }
             Output::Complete { .. } => {}
-            Output::Failed => panic!("a worker panicked"),
+            Output::Failed(reason) => panic!("{reason}"),
         }
     }
 

@@ -1,0 +1,377 @@
+//! Recovery in one process, with a clock of our own.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use dataflows::definitions::DestinationId;
+use dataflows::model::{Found, Question, Tick};
+use tempfile::TempDir;
+
+use super::*;
+use crate::egress::DurableOutbox;
+use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
+use crate::ingest::segment::{Call, Extractor, Given, Stamp};
+use crate::log::{DurableLog, LogError, MemoryLog, Store, StoreError};
+use crate::project::{self, Durability, Project};
+
+const PROJECT: &str = r#"
+name = "recovery"
+[identity]
+key = "0123456789abcdef"
+[traits]
+seen = "count('Seen')"
+[audiences.lately]
+when = "count('Seen', within => '1 hour') >= 2"
+[audiences.often]
+when = "seen >= 2"
+[destinations.crm]
+type = "file"
+path = "unused"
+audiences = ["lately", "often"]
+identifiers = ["user_id"]
+traits = ["seen"]
+"#;
+
+const HOUR_MS: u64 = 3_600_000;
+const START_MS: u64 = 1_700_000_000_000;
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What outlives an engine: the folder, and the time.
+struct World {
+    folder: TempDir,
+    now_ms: Arc<AtomicU64>,
+}
+
+/// An engine with its outbox.
+struct Run {
+    extractor: Extractor,
+    handle: Handle,
+    engine: Engine,
+    outbox: Arc<dyn Outbox>,
+    recovered: mpsc::Receiver<Tick>,
+    failed: mpsc::Receiver<String>,
+    now_ms: Arc<AtomicU64>,
+}
+
+impl World {
+    fn new() -> Self {
+        World { folder: tempfile::tempdir().unwrap(), now_ms: Arc::new(AtomicU64::new(START_MS)) }
+    }
+
+    fn project(&self, text: &str) -> Project {
+        std::fs::write(self.folder.path().join("deltaic.toml"), text).unwrap();
+        project::load(self.folder.path(), &|_| None).unwrap().project
+    }
+
+    /// Starts an engine on the data folder.
+    fn start(&self, text: &str) -> Run {
+        let project = self.project(text);
+        let store = Store::open(&self.folder.path().join("data")).unwrap();
+        let log = DurableLog::open(store.clone(), Durability::Os).unwrap();
+        let outbox = Arc::new(DurableOutbox::open(store, &project).unwrap());
+        self.start_with(project, Box::new(log), outbox)
+    }
+
+    fn start_with(&self, project: Project, log: Box<dyn Log>, outbox: Arc<dyn Outbox>) -> Run {
+        let stored = Extractor::of_stored(&project);
+        let now_ms = self.now_ms.clone();
+        let settings = Settings {
+            topology: Topology::local(2),
+            definitions: project.definitions.clone(),
+            clock: project.clock,
+            limits: project.limits,
+            log,
+            reread: Box::new(move |raw| stored.reread(raw).map_err(|rejection| rejection.code())),
+            now: Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst))),
+        };
+        let (recovered_at, recovered) = channel();
+        let (failed_for, failed) = channel();
+        let (applied, completed, freed) = (outbox.clone(), outbox.clone(), outbox.clone());
+        let outlets = Outlets {
+            desired: Box::new(move |tick, received, changes| {
+                applied.apply(DestinationId::new(0), tick, received, changes);
+            }),
+            complete: Box::new(move |tick| completed.complete_to(tick)),
+            recovered: Box::new(move |tick| {
+                freed.recovered(tick);
+                _ = recovered_at.send(tick);
+            }),
+            failed: Box::new(move |reason| _ = failed_for.send(reason)),
+            observer: Arc::new(|_, _| {}),
+        };
+        let (handle, engine) = Engine::start(settings, outlets).unwrap();
+        let extractor = Extractor::new(&project);
+        Run { extractor, handle, engine, outbox, recovered, failed, now_ms: self.now_ms.clone() }
+    }
+}
+
+impl Run {
+    fn accepted(&self, user: &str, message: u64) -> Accepted {
+        let text = format!(r#"{{"event":"Seen","userId":"{user}","messageId":"{message}"}}"#);
+        let received = Stamp::from(Tick::from_ms(self.now_ms.load(Ordering::SeqCst)));
+        let given = Given {
+            source: "app",
+            call: Some(Call::Track),
+            received: Some(&received),
+            sent_at: None,
+            context: None,
+            position: ("", 0),
+        };
+        self.extractor.accept(text.as_bytes(), &given).unwrap().accepted
+    }
+
+    async fn send(&self, user: &str, messages: impl IntoIterator<Item = u64>) -> Result<Receipt, SubmitError> {
+        let events = messages.into_iter().map(|message| self.accepted(user, message)).collect();
+        self.handle.submit(events, Instant::now()).await
+    }
+
+    /// Waits until everything before `tick` is complete; the clock goes on meanwhile.
+    async fn until(&self, tick: Tick) {
+        let began = Instant::now();
+        while self.handle.frontier() < tick {
+            assert!(began.elapsed() < DEADLINE, "the engine does not get there");
+            self.now_ms.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    async fn recovered(&self) {
+        self.recovered.recv_timeout(DEADLINE).unwrap();
+        // Readiness is told right after.
+        let began = Instant::now();
+        while !self.handle.is_ready() {
+            assert!(began.elapsed() < DEADLINE, "it does not get ready");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Takes and acknowledges all that is pending: `add often user_id:ann`.
+    fn deliver(&self) -> Vec<String> {
+        let mut said = Vec::new();
+        let to = DestinationId::new(0);
+        while let Some(batch) = self.outbox.take(to, BatchLimit { changes: 100, bytes: 100_000 }) {
+            for change in &*batch {
+                said.push(format!("{} {} {}", change.action.name(), change.audience, change.identifiers.join(" ")));
+            }
+            self.outbox.acknowledge(to).unwrap();
+        }
+        said.sort();
+        said
+    }
+
+    fn backlog(&self) -> Backlog {
+        self.outbox.backlog(DestinationId::new(0))
+    }
+
+    fn stop(self) {
+        self.engine.stop().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_restart_counts_on_and_sends_nothing_twice() {
+    let world = World::new();
+    let run = world.start(PROJECT);
+    run.recovered().await;
+    let first = run.send("ann", [1, 2]).await.unwrap();
+    run.until(first.tick.next()).await;
+    assert_eq!(run.deliver(), ["add 0 user_id:ann", "add 1 user_id:ann"]);
+    let outbox = run.outbox.clone();
+    run.stop();
+    assert_eq!(outbox.backlog(DestinationId::new(0)).pending, 0, "the end of the process ends no window");
+    drop(outbox);
+
+    let run = world.start(PROJECT);
+    run.recovered().await;
+    assert_eq!(run.deliver(), Vec::<String>::new());
+    assert_eq!(run.backlog().rows, 2);
+    let again = run.send("ann", [2, 2, 3]).await.unwrap();
+    assert_eq!(again.duplicates, 2, "the window is as it was");
+    assert!(again.tick > first.tick);
+    run.until(again.tick.next()).await;
+    let answered = run.handle.ask(Question::Sizes, Some(again.tick), DEADLINE).await.unwrap();
+    assert_eq!(answered.found, Found::Sizes(vec![1, 1]));
+    // The trait `seen` has another value.
+    assert_eq!(run.deliver(), ["add 0 user_id:ann", "add 1 user_id:ann"]);
+    run.stop();
+}
+
+#[tokio::test]
+async fn who_left_while_the_process_was_down_is_deleted() {
+    let world = World::new();
+    let run = world.start(PROJECT);
+    let receipt = run.send("ann", [1, 2]).await.unwrap();
+    run.until(receipt.tick.next()).await;
+    run.deliver();
+    run.stop();
+
+    world.now_ms.fetch_add(2 * HOUR_MS, Ordering::SeqCst);
+    let run = world.start(PROJECT);
+    run.recovered().await;
+    let batch = run.outbox.take(DestinationId::new(0), BatchLimit { changes: 1, bytes: 100_000 }).unwrap();
+    assert_eq!(batch[0].as_of, Tick::from_ms(START_MS + HOUR_MS), "when it left, not when that was noticed");
+    assert_eq!(run.deliver(), ["delete 0 user_id:ann"]);
+    run.stop();
+    // And that is acknowledged, too.
+    let run = world.start(PROJECT);
+    run.recovered().await;
+    assert_eq!(run.deliver(), Vec::<String>::new());
+    run.stop();
+}
+
+#[tokio::test]
+async fn what_was_not_acknowledged_is_sent_after_a_restart() {
+    let world = World::new();
+    let run = world.start(PROJECT);
+    let receipt = run.send("ann", [1, 2]).await.unwrap();
+    run.until(receipt.tick.next()).await;
+    let in_flight = run.outbox.take(DestinationId::new(0), BatchLimit { changes: 1, bytes: 100_000 });
+    assert_eq!(in_flight.map(|batch| batch.len()), Some(1));
+    run.stop();
+
+    let run = world.start(PROJECT);
+    run.recovered().await;
+    assert_eq!(run.deliver(), ["add 0 user_id:ann", "add 1 user_id:ann"]);
+    run.stop();
+}
+
+#[tokio::test]
+async fn changed_definitions_send_exactly_the_difference() {
+    let world = World::new();
+    let run = world.start(PROJECT);
+    let receipt = run.send("ann", 1..=3).await.unwrap();
+    let receipt = receipt.max_by_tick(run.send("bob", 4..=5).await.unwrap());
+    run.until(receipt.tick.next()).await;
+    run.deliver();
+    run.stop();
+
+    // Stricter; and the other audience, whose id changes, has another name: nobody knows the old one any more.
+    let stricter = PROJECT.replace("seen >= 2", "seen >= 3").replace("often", "always");
+    let run = world.start(&stricter);
+    run.recovered().await;
+    // 0 is `always`, 1 is `lately`, 2 is `often`, which is retired.
+    assert_eq!(run.outbox.retired(), ["often"]);
+    assert_eq!(run.deliver(), ["add 0 user_id:ann", "delete 2 user_id:ann", "delete 2 user_id:bob"]);
+    run.stop();
+
+    let run = world.start(&stricter);
+    run.recovered().await;
+    assert!(run.outbox.retired().is_empty(), "nobody has it any more");
+    assert_eq!(run.deliver(), Vec::<String>::new());
+    run.stop();
+}
+
+impl Receipt {
+    /// The later of two.
+    fn max_by_tick(self, other: Receipt) -> Receipt {
+        if self.tick > other.tick { self } else { other }
+    }
+}
+
+#[tokio::test]
+async fn new_ticks_are_later_though_the_clock_was_set_back() {
+    let world = World::new();
+    let run = world.start(PROJECT);
+    let before = run.send("ann", [1]).await.unwrap();
+    run.stop();
+    world.now_ms.fetch_sub(HOUR_MS, Ordering::SeqCst);
+    let run = world.start(PROJECT);
+    run.recovered().await;
+    assert!(run.send("ann", [2]).await.unwrap().tick > before.tick);
+    run.stop();
+}
+
+/// A log that waits before it gives what it has, and may fail.
+struct Slow {
+    log: MemoryLog,
+    hold: mpsc::Receiver<()>,
+    fails: Arc<AtomicBool>,
+}
+
+impl Log for Slow {
+    fn append(&mut self, tick: Tick, batch: &[Accepted]) -> Result<(), LogError> {
+        if self.fails.load(Ordering::SeqCst) {
+            let source = std::io::Error::other("fsync failed");
+            return Err(StoreError::Io { folder: "data".into(), source }.into());
+        }
+        self.log.append(tick, batch)
+    }
+
+    fn last(&self) -> Option<Tick> {
+        self.log.last()
+    }
+
+    fn history(&self) -> crate::log::History {
+        // The other end says go, or is gone.
+        _ = self.hold.recv();
+        self.log.history()
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
+    let world = World::new();
+    let mut log = MemoryLog::keeping();
+    let project = world.project(PROJECT);
+    let outbox: Arc<dyn Outbox> = Arc::new(crate::egress::outbox::MemoryOutbox::new(1));
+    let first = world.start_with(project.clone(), Box::new(log.clone()), outbox.clone());
+    let event = first.accepted("ann", 1);
+    first.stop();
+    log.append(Tick::from_ms(START_MS), &[event]).unwrap();
+
+    let (go, hold) = channel();
+    let fails = Arc::new(AtomicBool::new(false));
+    let slow = Slow { log, hold, fails: fails.clone() };
+    let run = world.start_with(project, Box::new(slow), outbox);
+    assert!(!run.handle.is_ready());
+    assert!(matches!(run.send("ann", [2]).await, Err(SubmitError::Recovering { .. })));
+    go.send(()).unwrap();
+    run.recovered().await;
+    assert_eq!(run.send("ann", [1, 2]).await.unwrap().duplicates, 1);
+
+    fails.store(true, Ordering::SeqCst);
+    assert_eq!(run.send("ann", [3]).await, Err(SubmitError::Unknown));
+    assert!(run.failed.recv_timeout(DEADLINE).unwrap().contains("fsync failed"));
+    assert_eq!(run.send("ann", [4]).await, Err(SubmitError::Stopping));
+    assert!(!run.handle.is_ready());
+}
+
+#[tokio::test]
+async fn what_found_no_room_can_be_sent_again() {
+    let world = World::new();
+    let outbox: Arc<dyn Outbox> = Arc::new(crate::egress::outbox::MemoryOutbox::new(1));
+    let log = MemoryLog::keeping();
+    let run = world.start_with(world.project(PROJECT), Box::new(log.clone().failing(2)), outbox);
+    run.send("ann", [1]).await.unwrap();
+    assert_eq!(run.send("ann", [2]).await, Err(SubmitError::NotLogged));
+    assert_eq!(run.send("ann", [1, 2]).await.unwrap().duplicates, 1);
+    run.stop();
+    assert_eq!(log.batches().len(), 2);
+}
+
+#[tokio::test]
+async fn an_engine_that_is_stopped_during_recovery_delivers_nothing() {
+    let world = World::new();
+    let run = world.start(PROJECT);
+    let receipt = run.send("ann", [1, 2]).await.unwrap();
+    run.until(receipt.tick.next()).await;
+    let (go, hold) = channel();
+    let mut log = MemoryLog::keeping();
+    log.append(receipt.tick, &[run.accepted("ann", 1), run.accepted("ann", 2)]).unwrap();
+    run.stop();
+
+    let project = world.project(PROJECT);
+    let store = Store::open(&world.folder.path().join("data")).unwrap();
+    let outbox = Arc::new(DurableOutbox::open(store, &project).unwrap());
+    let run = world.start_with(project, Box::new(Slow { log, hold, fails: Arc::default() }), outbox);
+    let Run { engine, outbox, recovered, .. } = run;
+    // As `Engine::stop`, but with the log held until it is told.
+    let Engine { stop, sequencer, collector } = engine;
+    stop.send(()).unwrap();
+    drop(go);
+    sequencer.join().unwrap().stop().unwrap();
+    collector.join().unwrap();
+    assert!(recovered.try_recv().is_err());
+    assert!(outbox.take(DestinationId::new(0), BatchLimit { changes: 100, bytes: 100_000 }).is_none());
+}

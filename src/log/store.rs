@@ -1,0 +1,282 @@
+//! A data folder: what a process keeps on disk, and the one process that may have it open.
+//!
+//! ```text
+//! data/
+//!   FORMAT    the version of all that is in the folder
+//!   LOCK      locked by the process that uses it
+//!   TAIL      the last tick that is known to be safe in the log
+//!   store/    a fjall database: keyspaces `log` (tick → entry), `outbox` (row → what was acknowledged),
+//!             `frontiers` (destination → tick)
+//! ```
+//!
+//! The three keyspaces share one journal, so that they cannot contradict each other: what a destination acknowledged was
+//! written after the entries that it followed from.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dataflows::model::Tick;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode};
+use thiserror::Error;
+
+use super::codec::{self, CodecError};
+use super::{History, LogError, Logged};
+
+/// The content of `FORMAT`.
+const FORMAT: &str = "deltaic data folder, format 1\n";
+
+/// Bytes of blocks kept in memory. The log is read once, from its beginning to its end; rows of the outbox likewise.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What is wrong with a data folder.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Another process has it open.
+    #[error("data folder {folder} is in use by another process: stop that one, or name another folder")]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// It is of a format that this version does not know.
+    #[error(
+        "data folder {folder} has the format {found:?}, which this version of deltaic does not know: run the version that \
+         wrote it"
+    )]
+    Format {
+        /// The folder.
+        folder: PathBuf,
+        /// What its `FORMAT` file says.
+        found: String,
+    },
+    /// There is something else in the folder.
+    #[error("{folder} is not a data folder, and not empty: name a folder of its own")]
+    NotData {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// There is no such data folder.
+    #[error("{folder} is not a data folder: it has no file FORMAT")]
+    Missing {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder cannot be read or written.
+    #[error("data folder {folder}: {source}")]
+    Io {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The database failed.
+    #[error("data folder {folder}: the storage failed: {source}")]
+    Database {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: fjall::Error,
+    },
+    /// An entry of the log cannot be read.
+    #[error(
+        "data folder {folder}: the log is damaged at tick {tick}: {reason}; `deltaic log verify` lists all damage; restore the \
+         folder from a copy"
+    )]
+    Damaged {
+        /// The folder.
+        folder: PathBuf,
+        /// The tick of the entry.
+        tick: Tick,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The log ends too early.
+    #[error(
+        "data folder {folder}: the log was safe up to tick {safe} and now ends at {last}: the end of its journal is damaged; \
+         restore the folder from a copy, or delete the file TAIL to go on without what is lost"
+    )]
+    Lost {
+        /// The folder.
+        folder: PathBuf,
+        /// The last tick that was safe.
+        safe: Tick,
+        /// The last tick that is there.
+        last: Tick,
+    },
+    /// A row of the outbox cannot be read.
+    #[error(
+        "data folder {folder}: what destination {destination} acknowledged is damaged: {source}; restore the folder from a copy"
+    )]
+    DamagedRow {
+        /// The folder.
+        folder: PathBuf,
+        /// The destination.
+        destination: String,
+        /// What is wrong with it.
+        source: CodecError,
+    },
+}
+
+/// An open data folder. Cheap to clone; it is closed with the last clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    folder: PathBuf,
+    log: Keyspace,
+    outbox: Keyspace,
+    frontiers: Keyspace,
+    database: Database,
+    /// Last, so that it is unlocked when all else is closed.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the data folder; makes it where there is none yet.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let io = |source| StoreError::Io { folder: folder.to_owned(), source };
+        fs::create_dir_all(folder).map_err(io)?;
+        let lock = lock(folder)?;
+        match fs::read_to_string(folder.join("FORMAT")) {
+            Ok(found) if found == FORMAT => {}
+            Ok(found) => return Err(StoreError::Format { folder: folder.to_owned(), found: found.trim().to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let ours = ["LOCK", "FORMAT.new"].map(|name| folder.join(name));
+                if fs::read_dir(folder).map_err(io)?.flatten().any(|entry| !ours.contains(&entry.path())) {
+                    return Err(StoreError::NotData { folder: folder.to_owned() });
+                }
+                write_format(folder).map_err(io)?;
+            }
+            Err(error) => return Err(io(error)),
+        }
+        Self::database(folder, lock).map_err(|source| match source {
+            fjall::Error::Locked => StoreError::InUse { folder: folder.to_owned() },
+            source => StoreError::Database { folder: folder.to_owned(), source },
+        })
+    }
+
+    /// Opens a data folder that is there.
+    pub fn open_existing(folder: &Path) -> Result<Self, StoreError> {
+        if folder.join("FORMAT").is_file() {
+            Self::open(folder)
+        } else {
+            Err(StoreError::Missing { folder: folder.to_owned() })
+        }
+    }
+
+    fn database(folder: &Path, lock: File) -> Result<Self, fjall::Error> {
+        let database = Database::builder(folder.join("store")).cache_size(CACHE_BYTES).worker_threads(1).open()?;
+        // Entries are large, written once and never changed: kept apart from their keys, no compaction copies them.
+        let entries = || KeyspaceCreateOptions::default().with_kv_separation(Some(KvSeparationOptions::default()));
+        let log = database.keyspace("log", entries)?;
+        let outbox = database.keyspace("outbox", KeyspaceCreateOptions::default)?;
+        let frontiers = database.keyspace("frontiers", KeyspaceCreateOptions::default)?;
+        let folder = folder.to_owned();
+        Ok(Store(Arc::new(Inner { folder, log, outbox, frontiers, database, _lock: lock })))
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.0.folder
+    }
+
+    /// The entries of the log.
+    pub(super) fn log(&self) -> &Keyspace {
+        &self.0.log
+    }
+
+    /// The rows that destinations acknowledged.
+    pub fn outbox(&self) -> &Keyspace {
+        &self.0.outbox
+    }
+
+    /// How far destinations have got.
+    pub fn frontiers(&self) -> &Keyspace {
+        &self.0.frontiers
+    }
+
+    /// Changes that are made together, or not at all.
+    pub fn batch(&self) -> OwnedWriteBatch {
+        self.0.database.batch()
+    }
+
+    /// Everything written so far is on the disk when this returns.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.0.database.persist(PersistMode::SyncAll).map_err(|source| self.failed(source))
+    }
+
+    /// Bytes on the disk, those set aside for the journal included.
+    pub fn disk_bytes(&self) -> Result<u64, StoreError> {
+        self.0.database.disk_space().map_err(|source| self.failed(source))
+    }
+
+    /// Bytes that the disk of the folder still has for us.
+    pub fn free_bytes(&self) -> Result<u64, StoreError> {
+        let disk = rustix::fs::statvfs(&self.0.folder)
+            .map_err(|error| StoreError::Io { folder: self.0.folder.clone(), source: error.into() })?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    /// The database failed.
+    pub fn failed(&self, source: fjall::Error) -> StoreError {
+        StoreError::Database { folder: self.0.folder.clone(), source }
+    }
+
+    /// The entry of a tick is not as it was written.
+    pub(super) fn damaged(&self, tick: Tick, reason: impl ToString) -> StoreError {
+        StoreError::Damaged { folder: self.0.folder.clone(), tick, reason: reason.to_string() }
+    }
+
+    /// The keys and values of the log from `first` on, in order of ticks.
+    pub(super) fn entries(
+        &self,
+        first: Tick,
+    ) -> impl Iterator<Item = Result<(Tick, fjall::UserValue), StoreError>> + use<> {
+        let store = self.clone();
+        self.0.log.range(first.as_ms().to_be_bytes()..).map(move |entry| {
+            let (key, value) = entry.into_inner().map_err(|source| store.failed(source))?;
+            let key = <[u8; 8]>::try_from(&*key).map_err(|_| store.damaged(Tick::default(), "a key is no tick"))?;
+            Ok((Tick::from_ms(u64::from_be_bytes(key)), value))
+        })
+    }
+
+    /// The whole log. Ends with the first error.
+    pub(super) fn history(&self) -> History {
+        let store = self.clone();
+        let mut previous = None;
+        let mut is_broken = false;
+        let logged = self.entries(Tick::default()).map(move |entry| -> Result<Logged, StoreError> {
+            let (tick, entry) = entry?;
+            let (envelope, events) = codec::decode(tick, &entry).map_err(|error| store.damaged(tick, error))?;
+            if let Some(before) = previous.replace(tick).filter(|before| *before != envelope.previous) {
+                let reason = format!("the entry before it, of tick {}, is missing: found {before}", envelope.previous);
+                return Err(store.damaged(tick, reason));
+            }
+            Ok(Logged { tick, events })
+        });
+        let until_broken = logged.take_while(move |logged| !std::mem::replace(&mut is_broken, logged.is_err()));
+        Box::new(until_broken.map(|logged| logged.map_err(LogError::from)))
+    }
+}
+
+/// Locks the folder for this process. The lock goes with the process, however it ends.
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let io = |source| StoreError::Io { folder: folder.to_owned(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(folder.join("LOCK")).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: folder.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
+/// Written whole or not at all, and before anything else: a folder without it is empty.
+fn write_format(folder: &Path) -> io::Result<()> {
+    let new = folder.join("FORMAT.new");
+    let mut file = File::create(&new)?;
+    file.write_all(FORMAT.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(new, folder.join("FORMAT"))?;
+    File::open(folder)?.sync_all()
+}
