@@ -74,7 +74,7 @@ pub enum RunError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A cluster cannot keep its log.
-    #[error("a cluster has no durable log yet (issue 3): leave out [storage] and --data, or run one process")]
+    #[error("a cluster has no durable log yet: leave out [storage] and --data, or run one process")]
     ClusterWithData,
     /// A destination cannot be delivered to.
     #[error(transparent)]
