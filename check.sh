@@ -14,16 +14,19 @@ step() { printf '\n--- %s\n' "$*"; }
 
 # Installs a tool where it is missing; any version of it will do, this one is known to.
 need() {
-    if ! cargo "${1#cargo-}" --version >/dev/null 2>&1; then
-        step "installing $1"
-        cargo install --locked "$1@$2"
+    local tool=$1 version=$2
+    shift 2
+    if ! cargo "${tool#cargo-}" --version >/dev/null 2>&1; then
+        step "installing $tool"
+        cargo install --locked "$tool@$version" "$@"
     fi
 }
 
 for component in rustfmt clippy; do
     cargo "${component/rust/}" --version >/dev/null 2>&1 || rustup component add "$component"
 done
-need cargo-nextest 0.9.143
+# Without the part that updates itself, which would bring a TLS library of its own to be built.
+need cargo-nextest 0.9.143 --no-default-features --features default-no-update
 need cargo-deny 0.20.2
 
 step "formatting"
