@@ -4,7 +4,7 @@
 //! load and the receiver share the machine.
 //!
 //! ```text
-//! cargo bench --bench live -- [--rate EVENTS_A_SECOND] [--batch N] [--seconds N] [--people N] [--connections N]
+//! cargo bench --bench live -- [--rate EVENTS_A_SECOND] [--batch N] [--seconds N] [--people N] [--connections N] [--sync 1]
 //! ```
 
 mod shop;
@@ -36,11 +36,16 @@ async fn main() {
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
     let receiver = Receiver::start(ReceiverOptions::default()).await.expect("a port is free");
     let project = shop::project_with_webhook(folder.path(), &receiver.url());
+    // Synced to the disk that holds the build, which temporary folders may not be on.
+    let kept =
+        tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).expect("there is room for a data folder");
+    let is_synced = arguments.number("sync", 0) != 0;
+    let data = is_synced.then(|| kept.path().join("data"));
     let hlog = folder.path().join("latency.hlog");
     let options = Options {
         topology: Topology::local(1),
         listen: Some(([127, 0, 0, 1], 0).into()),
-        data: None,
+        data,
         hlog: Some(hlog.clone()),
     };
     let (ready, address) = oneshot::channel();
@@ -94,8 +99,9 @@ async fn main() {
 
     let sent = batches - refused;
     println!(
-        "live: {rate} events/s asked, {:.0} done, in batches of {batch} for {seconds} s, {people} people; \
+        "live, {}: {rate} events/s asked, {:.0} done, in batches of {batch} for {seconds} s, {people} people; \
          {refused} batches refused; {} calls at the receiver; {memory}",
+        if is_synced { "synced to disk" } else { "in memory" },
         (sent * batch) as f64 / elapsed,
         receiver.calls_count(),
     );
