@@ -1,5 +1,7 @@
 //! Project files against what becomes of them: definitions, or the text of the problems.
 //!
+//! Long because it is a table: what is covered can be seen in one place.
+//!
 //! A snapshot has the file, a line `----`, and what became of it. `INSTA_UPDATE=always cargo test` writes them anew.
 
 use std::fmt::{Debug, Write};

@@ -1,0 +1,167 @@
+//! Reads the events of a replay, gives them their ticks, and feeds them to the workers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use dataflows::model::{Event, Query, Question, Tick};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Options, ReplayError};
+use crate::engine::{Command, Dedupe, Workers, WorkersError, cut};
+use crate::ingest::Rejection;
+use crate::ingest::files::{Events, Failed, Format};
+use crate::ingest::segment::{Arrival, Extractor};
+use crate::project::Project;
+
+/// Events that are sent on at a time: enough to make a tick's price small, few enough to keep memory small.
+const CHUNK_EVENTS: usize = 8_192;
+
+/// Chunks on their way at the same time: one is worked on while the next is parsed.
+const CHUNKS_IN_FLIGHT: usize = 2;
+
+/// Rejected lines that are shown; all are counted.
+const REJECTIONS_SHOWN: usize = 20;
+
+/// The source whose events a file is taken to have.
+const SOURCE: &str = "replay";
+
+/// What reads, numbers and sends the events.
+pub(super) struct Feed {
+    dedupe: Dedupe,
+    max_future_ms: u64,
+    tick: Tick,
+    chunk: Vec<(Tick, Event)>,
+    /// The last ticks of the chunks that are on their way.
+    sent: Vec<Tick>,
+    complete: Tick,
+    pub(super) events: u64,
+    pub(super) duplicates: u64,
+    pub(super) rejected: BTreeMap<&'static str, u64>,
+    pub(super) as_of: Option<Tick>,
+}
+
+impl Feed {
+    pub(super) fn new(project: &Project) -> Self {
+        Feed {
+            dedupe: Dedupe::new(project.clock.dedupe_window, project.limits.dedupe_ids_max),
+            max_future_ms: project.clock.max_future.as_millis().try_into().unwrap_or(u64::MAX),
+            tick: Tick::default(),
+            chunk: Vec::with_capacity(CHUNK_EVENTS),
+            sent: Vec::new(),
+            complete: Tick::default(),
+            events: 0,
+            duplicates: 0,
+            rejected: BTreeMap::new(),
+            as_of: None,
+        }
+    }
+
+    pub(super) fn run(
+        &mut self,
+        project: &Project,
+        options: &Options,
+        workers: &Workers,
+        progressed: &Receiver<Tick>,
+    ) -> Result<(), ReplayError> {
+        let extractor = Arc::new(Extractor::new(project));
+        let bar = progress_bar(&options.events);
+        let mut unsorted: Vec<Arrival> = Vec::new();
+        let mut bytes_before = 0;
+        'files: for path in &options.events {
+            let format = Format::of_name(path, project.replay.csv.as_ref());
+            let events = Events::open(path, &format, SOURCE, extractor.clone())?;
+            let bytes = events.bytes_read();
+            for arrival in events {
+                match arrival {
+                    Ok(arrival) if project.replay.sort_by_time => unsorted.push(arrival),
+                    Ok(arrival) if self.is_over(&arrival, options.until) => break 'files,
+                    Ok(arrival) => self.take_in(arrival, workers, progressed)?,
+                    Err(Failed::Rejected(rejected)) => {
+                        self.reject(&bar, &rejected.to_string(), &rejected.rejection);
+                    }
+                    Err(Failed::File(error)) => return Err(error.into()),
+                }
+                bar.set_position(bytes_before + bytes.get());
+            }
+            bytes_before += bytes.get();
+        }
+        // A stable sort: events of one time keep the order of the files.
+        unsorted.sort_by_key(|arrival| arrival.at);
+        for arrival in unsorted {
+            if self.is_over(&arrival, options.until) {
+                break;
+            }
+            self.take_in(arrival, workers, progressed)?;
+        }
+        self.send(workers, progressed)?;
+        let as_of = options.until.unwrap_or(self.tick);
+        workers.advance_to(as_of);
+        if options.memberships.is_some() || options.profiles.is_some() {
+            let question = Question::Profiles { after: None, limit: usize::MAX };
+            workers.tell(0, Command::Ask(Query { id: 0, asker: 0, question }));
+        }
+        workers.advance_to(as_of.next());
+        self.wait_for(progressed, as_of.next())?;
+        self.as_of = Some(as_of);
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Whether an event, and so every later one, is beyond the end.
+    fn is_over(&self, arrival: &Arrival, until: Option<Tick>) -> bool {
+        until.is_some_and(|until| self.tick.max(arrival.at) > until)
+    }
+
+    /// Gives an event its tick, and sends the chunk that it completes.
+    fn take_in(&mut self, arrival: Arrival, workers: &Workers, progressed: &Receiver<Tick>) -> Result<(), ReplayError> {
+        self.tick = self.tick.max(arrival.at);
+        if !self.dedupe.admit(arrival.accepted.message, self.tick) {
+            self.duplicates += 1;
+            return Ok(());
+        }
+        self.events += 1;
+        let latest = self.tick.after_ms(self.max_future_ms);
+        self.chunk.push((self.tick, cut(arrival.accepted.event, self.tick, latest)));
+        if self.chunk.len() == CHUNK_EVENTS { self.send(workers, progressed) } else { Ok(()) }
+    }
+
+    fn reject(&mut self, bar: &ProgressBar, message: &str, rejection: &Rejection) {
+        let count = self.rejected.entry(rejection.code()).or_default();
+        *count += 1;
+        if self.rejected.values().sum::<u64>() <= REJECTIONS_SHOWN as u64 {
+            bar.suspend(|| eprintln!("{message}"));
+        }
+    }
+
+    /// Sends the chunk, once there is room for it.
+    fn send(&mut self, workers: &Workers, progressed: &Receiver<Tick>) -> Result<(), ReplayError> {
+        if self.sent.len() >= CHUNKS_IN_FLIGHT {
+            let oldest = self.sent.remove(0);
+            self.wait_for(progressed, oldest)?;
+        }
+        workers.send(std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK_EVENTS)));
+        // Not beyond the tick: the next event may have the same.
+        workers.advance_to(self.tick);
+        self.sent.push(self.tick);
+        Ok(())
+    }
+
+    /// Waits until everything before `tick` is complete.
+    fn wait_for(&mut self, progressed: &Receiver<Tick>, tick: Tick) -> Result<(), ReplayError> {
+        while self.complete < tick {
+            let failed = |_| WorkersError::Failed("it ended early".to_owned());
+            self.complete = progressed.recv().map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+/// A bar over the bytes of the files; hidden where standard error is no terminal.
+fn progress_bar(files: &[PathBuf]) -> ProgressBar {
+    let bytes = files.iter().filter_map(|path| Some(path.metadata().ok()?.len())).sum();
+    let template = "{elapsed_precise} [{bar:40}] {bytes}/{total_bytes} {bytes_per_sec} eta {eta}";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(bytes).with_style(style.progress_chars("=> "))
+}
