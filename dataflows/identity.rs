@@ -49,11 +49,19 @@ enum Standing {
 }
 
 /// All links of one identifier that is not exclusive. Nearly all have one owner and no more, so only that is inline.
-#[derive(Default)]
 struct Links {
-    /// The owner, with the time of its latest sighting: the latest of all, of equals the one with the smaller hash.
-    owner: Option<(Tick, Reverse<IdentifierId>)>,
+    /// The owner: the one that was sighted latest, of equals the one with the smaller hash.
+    owner: IdentifierId,
+    /// The time of the owner's latest sighting; [`Tick::MAX`] where there is no owner. An `Option` would cost another word
+    /// for every identifier.
+    owner_at: Tick,
     others: Option<Box<OtherLinks>>,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Links { owner: IdentifierId::default(), owner_at: Tick::MAX, others: None }
+    }
 }
 
 /// The links beside the one to the owner.
@@ -75,23 +83,25 @@ impl Links {
             return Some(link.other);
         }
         let candidate = (link.at, Reverse(link.other));
-        match self.owner {
-            None => self.owner = Some(candidate),
-            Some((_, Reverse(owner))) if owner == link.other => self.owner = self.owner.max(Some(candidate)),
+        let stays = match self.owner() {
+            None => candidate,
+            Some(owner) if owner == link.other => candidate.max((self.owner_at, Reverse(owner))),
             Some(owner) => {
+                let owner = (self.owner_at, Reverse(owner));
                 // The other one's latest sighting may be among the others, and may be later than this one.
                 let others = self.others.get_or_insert_default();
                 let candidate = candidate.max((others.take_out(link.other), candidate.1));
                 let (stays, goes) = if candidate > owner { (candidate, owner) } else { (owner, candidate) };
-                self.owner = Some(stays);
                 others.put(goes.1.0, goes.0);
+                stays
             }
-        }
+        };
+        (self.owner_at, Reverse(self.owner)) = stays;
         None
     }
 
     fn owner(&self) -> Option<IdentifierId> {
-        self.owner.map(|(_, Reverse(owner))| owner)
+        (self.owner_at < Tick::MAX).then_some(self.owner)
     }
 
     /// Where the identifier `id` starts from in the loop; nothing where it has no business there.
