@@ -47,6 +47,9 @@ else
     echo "$fetched" | tail -1
 fi
 
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --locked --quiet
+
 step "examples in the documentation"
 cargo test --doc --workspace --locked
 

@@ -1,4 +1,22 @@
-//! Deltaic: a real-time customer data platform engine.
+//! Deltaic, a real-time customer data platform engine, as a library: everything that touches the world.
+//!
+//! The way of an event: [`ingest`] parses it, [`engine`] gives it its tick, puts it into the [`log`] and feeds the workers,
+//! which run the pure `dataflows`; what is complete goes to [`egress`], and is read through [`access`]. [`serve`] puts these
+//! together for `deltaic run`, [`replay`] only the part that history needs.
+//!
+//! # Rules
+//!
+//! - **The rims do not know each other.** `ingest`, `access` and `egress` see the engine's [`engine::Handle`] and outlets, and
+//!   meet in [`serve`] alone.
+//! - **What is random, slow or fails is behind a trait or a function**: the time ([`clock::Now`]), the log ([`log::Log`]), the
+//!   outbox ([`egress::outbox::Outbox`]). Each has a twin in memory, so that an engine runs in a test with a clock of its own.
+//! - **Everything that comes from outside is hostile**: [`limits`] has a limit for it, with the reason for its value.
+//! - **Personal data stays out of logs and errors**: they show hashes, counts and codes.
+//!
+//! # Deliberately absent
+//!
+//! No state outside the dataflow that a read could be answered from, no cache, and no second path for events: replay, recovery
+//! and live input are the same dataflow.
 
 pub mod access;
 pub mod clock;

@@ -1,7 +1,7 @@
 //! The engine: workers, ticks, frontiers, reads.
 //!
-//! Three kinds of threads: the [`sequencer`] gives batches their ticks (after [`recovery`] of those that the log has), the
-//! [`workers`] run the dataflow, the [`collector`] hands on what is complete. The rims see a [`Handle`].
+//! Three kinds of threads: the `sequencer` gives batches their ticks (after `recovery` of those that the log has), the
+//! `workers` run the dataflow, the `collector` hands on what is complete. The rims see a [`Handle`].
 
 mod collector;
 mod dedupe;
