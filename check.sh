@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 #
-# Everything that has to hold before a change is taken: formatting, lints, dependencies, documentation's examples, tests.
+# Everything that has to hold before a change is taken: formatting, lints, dependencies, documentation, the shop, tests.
 #
 #     ./check.sh
 #
