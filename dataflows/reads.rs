@@ -4,7 +4,7 @@
 //! profile (or to all workers, each of which answers for its share), and back to the one that asked. It waits there until
 //! everything at its tick has arrived, so an answer is never ahead of or behind the tick that it is said to be of.
 
-use differential_dataflow::difference::IsZero;
+use differential_dataflow::difference::{IsZero, Monoid};
 use differential_dataflow::hashable::Hashable;
 use differential_dataflow::operators::arrange::Arranged;
 use differential_dataflow::trace::cursor::{CursorList, cursor_list};
@@ -21,7 +21,7 @@ use timely::progress::frontier::{AntichainRef, MutableAntichain};
 
 use crate::audiences::{MembersTrace, SizesTrace};
 use crate::definitions::AudienceId;
-use crate::model::{Answer, Derived, Found, IdentifierId, Part, Profile, ProfileId, Query, Question, Tick, Weight};
+use crate::model::{Answer, Derived, Found, IdentifierId, Part, Profile, ProfileId, Query, Question, Tick};
 use crate::profiles::{MovesTrace, PartsTrace};
 use crate::traits::{DerivedTrace, identifiers, merged};
 
@@ -209,9 +209,7 @@ impl Shelf {
         cursor.seek_key(&storage, &id);
         if cursor.get_key(&storage) == Some(&id) {
             while let Some(part) = cursor.get_val(&storage) {
-                let mut weight = Weight::default();
-                cursor.map_times(&storage, |time, diff| weight.0 += if *time <= tick { diff.0 } else { 0 });
-                if !weight.is_zero() {
+                if !amount_at(&mut cursor, &storage, tick).is_zero() {
                     parts.push(part.clone());
                 }
                 cursor.step_val(&storage);
@@ -226,7 +224,7 @@ impl Shelf {
         cursor.seek_key(&storage, &id);
         if cursor.get_key(&storage) == Some(&id) {
             while let Some(derived) = cursor.get_val(&storage) {
-                if count_at(&mut cursor, &storage, tick) > 0 {
+                if amount_at(&mut cursor, &storage, tick) > 0 {
                     match derived {
                         Derived::Trait(id, value) => traits.push((*id, value.clone())),
                         Derived::Member(audience) => audiences.push(*audience),
@@ -246,7 +244,7 @@ impl Shelf {
         if cursor.get_key(&storage) != Some(&audience) {
             return 0;
         }
-        count_at(&mut cursor, &storage, tick).try_into().unwrap_or(0)
+        amount_at(&mut cursor, &storage, tick).try_into().unwrap_or(0)
     }
 
     fn members(&mut self, audience: AudienceId, after: Option<ProfileId>, limit: usize, tick: Tick) -> Vec<ProfileId> {
@@ -265,7 +263,7 @@ impl Shelf {
             cursor.seek_val(&storage, &after);
         }
         while let Some(profile) = cursor.get_val(&storage).filter(|_| members.len() < limit) {
-            if Some(*profile) != after && count_at(&mut cursor, &storage, tick) > 0 {
+            if Some(*profile) != after && amount_at(&mut cursor, &storage, tick) > 0 {
                 members.push(*profile);
             }
             cursor.step_val(&storage);
@@ -283,9 +281,7 @@ impl Shelf {
             // Every profile has an identifier, and those sort first.
             let mut there = false;
             while let (false, Some(Part::Identifier(_))) = (there, cursor.get_val(&storage)) {
-                let mut weight = Weight::default();
-                cursor.map_times(&storage, |time, diff| weight.0 += if *time <= tick { diff.0 } else { 0 });
-                there = !weight.is_zero();
+                there = !amount_at(&mut cursor, &storage, tick).is_zero();
                 cursor.step_val(&storage);
             }
             if there && Some(*profile) != after {
@@ -318,14 +314,19 @@ fn all_batches<Tr: TraceReader<Time = Tick>>(trace: &mut Tr) -> Vec<Tr::Batch> {
     trace.batches_through(AntichainRef::new(&[])).unwrap_or_default()
 }
 
-/// How many times the value under the cursor is there at `tick`.
-fn count_at<C>(cursor: &mut C, storage: &C::Storage, tick: Tick) -> i64
+/// How many times what is under the cursor is there at `tick`.
+fn amount_at<C, R>(cursor: &mut C, storage: &C::Storage, tick: Tick) -> R
 where
-    C: for<'a> Cursor<Time = Tick, TimeGat<'a> = &'a Tick, DiffGat<'a> = &'a i64>,
+    C: for<'a> Cursor<Time = Tick, TimeGat<'a> = &'a Tick, DiffGat<'a> = &'a R>,
+    R: Monoid,
 {
-    let mut count = 0;
-    cursor.map_times(storage, |time, diff| count += if *time <= tick { *diff } else { 0 });
-    count
+    let mut amount = R::zero();
+    cursor.map_times(storage, |time, diff| {
+        if *time <= tick {
+            amount.plus_equals(diff);
+        }
+    });
+    amount
 }
 
 /// The value that `key` has at `tick`, of those that a trace holds.
@@ -336,7 +337,7 @@ fn value_of(trace: &mut MovesTrace, key: &IdentifierId, tick: Tick) -> Option<Pr
         return None;
     }
     while let Some(value) = cursor.get_val(&storage) {
-        if count_at(&mut cursor, &storage, tick) > 0 {
+        if amount_at(&mut cursor, &storage, tick) > 0 {
             return Some(*value);
         }
         cursor.step_val(&storage);

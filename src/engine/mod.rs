@@ -25,7 +25,7 @@ pub use dedupe::Dedupe;
 pub use handle::{Accepted, Answered, Ask, AskError, Handle, Progress, Receipt, Submission, SubmitError};
 pub use recovery::Reread;
 pub use sequencer::cut;
-pub use workers::{Command, Output, Topology, Workers, WorkersError};
+pub use workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Output, Topology, Workers, WorkersError};
 
 use crate::clock::Now;
 use crate::limits::Limits;

@@ -9,16 +9,11 @@ use dataflows::model::{Event, Tick};
 use tokio::sync::oneshot;
 
 use super::sequencer::{Sequencer, cut};
+use super::workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT};
 use crate::log::{LogError, Logged};
 
 /// Reads the text of a stored event again. `Err` has the code of a reason.
 pub type Reread = Box<dyn Fn(&[u8]) -> Result<Event, &'static str> + Send>;
-
-/// Events that are sent on at a time: enough to make a tick's price small, few enough to keep memory small.
-const CHUNK_EVENTS: usize = 8_192;
-
-/// Chunks on their way at the same time: one is worked on while the next is read.
-const CHUNKS_IN_FLIGHT: usize = 2;
 
 /// How often progress is told.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
@@ -76,14 +71,13 @@ impl Sequencer {
     /// Makes events of a logged batch, and remembers their message ids, as when they were accepted.
     fn reread(&mut self, logged: Logged, chunk: &mut Vec<(Tick, Event)>, told: &mut Told) {
         let Logged { tick, events } = logged;
-        let latest = self.latest(tick);
         told.entries += 1;
         for stored in events {
             // Whether the window still knows the id does not matter: the event is in the log, so it counts.
             self.dedupe.admit(stored.message, tick);
             match (self.reread)(&stored.raw) {
                 Ok(event) => {
-                    chunk.push((tick, cut(event, tick, latest)));
+                    chunk.push((tick, cut(event, tick, self.clock.max_future)));
                     told.events += 1;
                 }
                 Err(code) => {

@@ -199,15 +199,10 @@ impl Sequencer {
         self.shared.accepted(tick, handed_in, received);
         // A sender that no longer waits for its receipt is not an error: its events are accepted all the same.
         replies.into_iter().for_each(|(reply, duplicates)| _ = reply.send(Ok(Receipt { tick, duplicates })));
-        let latest = self.latest(tick);
-        let events = accepted.into_iter().map(|accepted| (tick, cut(accepted.event, tick, latest)));
+        let max_future = self.clock.max_future;
+        let events = accepted.into_iter().map(|accepted| (tick, cut(accepted.event, tick, max_future)));
         self.workers.send(events.collect());
         Ok(())
-    }
-
-    /// The latest time that an event of a tick may have.
-    pub(super) fn latest(&self, tick: Tick) -> Tick {
-        tick.after_ms(self.clock.max_future.as_millis().try_into().unwrap_or(u64::MAX))
     }
 
     fn ask(&mut self, tick: Tick, ask: Ask) {
@@ -217,9 +212,10 @@ impl Sequencer {
     }
 }
 
-/// The event with its time cut to the tick, if it is later than `latest`.
-pub fn cut(mut event: Event, tick: Tick, latest: Tick) -> Event {
-    if event.timestamp > latest {
+/// The event with its time cut to the tick, if it is further ahead of it than `max_future`.
+pub fn cut(mut event: Event, tick: Tick, max_future: Duration) -> Event {
+    let ahead_ms = event.timestamp.as_ms().saturating_sub(tick.as_ms());
+    if Duration::from_millis(ahead_ms) > max_future {
         event.timestamp = tick;
     }
     event

@@ -17,6 +17,13 @@ use thiserror::Error;
 use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 
+/// Events of history (a replay, a recovery) that are sent on at a time: enough to make a tick's price small, few enough to
+/// keep memory small.
+pub const CHUNK_EVENTS: usize = 8_192;
+
+/// Chunks of history on their way at the same time: one is worked on while the next is read.
+pub const CHUNKS_IN_FLIGHT: usize = 2;
+
 /// How many workers there are, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topology {

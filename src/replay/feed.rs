@@ -4,22 +4,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use dataflows::model::{Event, Query, Question, Tick};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Options, ReplayError};
-use crate::engine::{Command, Dedupe, Workers, WorkersError, cut};
+use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Dedupe, Workers, WorkersError, cut};
 use crate::ingest::Rejection;
 use crate::ingest::files::{Events, Failed, Format};
 use crate::ingest::segment::{Arrival, Extractor};
 use crate::project::Project;
-
-/// Events that are sent on at a time: enough to make a tick's price small, few enough to keep memory small.
-const CHUNK_EVENTS: usize = 8_192;
-
-/// Chunks on their way at the same time: one is worked on while the next is parsed.
-const CHUNKS_IN_FLIGHT: usize = 2;
 
 /// Rejected lines that are shown; all are counted.
 const REJECTIONS_SHOWN: usize = 20;
@@ -30,7 +25,7 @@ const SOURCE: &str = "replay";
 /// What reads, numbers and sends the events.
 pub(super) struct Feed {
     dedupe: Dedupe,
-    max_future_ms: u64,
+    max_future: Duration,
     tick: Tick,
     chunk: Vec<(Tick, Event)>,
     /// The last ticks of the chunks that are on their way.
@@ -46,7 +41,7 @@ impl Feed {
     pub(super) fn new(project: &Project) -> Self {
         Feed {
             dedupe: Dedupe::new(project.clock.dedupe_window, project.limits.dedupe_ids_max),
-            max_future_ms: project.clock.max_future.as_millis().try_into().unwrap_or(u64::MAX),
+            max_future: project.clock.max_future,
             tick: Tick::default(),
             chunk: Vec::with_capacity(CHUNK_EVENTS),
             sent: Vec::new(),
@@ -122,8 +117,7 @@ impl Feed {
             return Ok(());
         }
         self.events += 1;
-        let latest = self.tick.after_ms(self.max_future_ms);
-        self.chunk.push((self.tick, cut(arrival.accepted.event, self.tick, latest)));
+        self.chunk.push((self.tick, cut(arrival.accepted.event, self.tick, self.max_future)));
         if self.chunk.len() == CHUNK_EVENTS { self.send(workers, progressed) } else { Ok(()) }
     }
 
