@@ -36,6 +36,7 @@ pub(crate) fn project() -> Project {
         listen: ([127, 0, 0, 1], 0).into(),
         sources: vec![source("app", "app-key"), source("web", "web-key")],
         read_tokens: vec![Secret::new("read-token".into())],
+        admin_tokens: vec![Secret::new("admin-token".into())],
         clock: Clock {
             max_future: Duration::from_secs(60),
             heartbeat: Duration::from_millis(10),

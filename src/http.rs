@@ -2,6 +2,7 @@
 
 mod answer;
 mod problem;
+mod role;
 mod server;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -9,5 +10,6 @@ mod tokens;
 
 pub use answer::json;
 pub use problem::{Problem, method_not_allowed, not_found};
+pub use role::Role;
 pub use server::{Timeouts, serve};
 pub use tokens::{Tokens, sent_token};

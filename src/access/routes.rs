@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{FromRequestParts, Path, Query, Request, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::model::{Found, Identifier, IdentifierKey, Question};
@@ -19,7 +18,7 @@ use super::json::ProfileJson;
 use super::members::{self, Page};
 use super::wait::Wait;
 use crate::engine::Handle;
-use crate::http::{Problem, Tokens, json, method_not_allowed, sent_token};
+use crate::http::{Problem, Role, Tokens, json, method_not_allowed};
 use crate::identifiers::{normal_kind, normal_value};
 use crate::limits::Limits;
 use crate::project::Project;
@@ -30,7 +29,6 @@ pub(super) struct Reads {
     pub limits: Limits,
     definitions: Arc<Definitions>,
     identifier_key: IdentifierKey,
-    tokens: Tokens,
 }
 
 /// The routes of reads.
@@ -40,28 +38,14 @@ pub fn router(project: &Project, handle: Handle) -> Router {
         limits: project.limits,
         definitions: project.definitions.clone(),
         identifier_key: project.identifier_key,
-        tokens: Tokens::new(&project.read_tokens),
     });
-    Router::new()
+    let router = Router::new()
         .route("/v1/profiles/{identifier}", get(profile).fallback(method_not_allowed))
         .route("/v1/audiences", get(audiences).fallback(method_not_allowed))
         .route("/v1/audiences/{name}", get(audience).fallback(method_not_allowed))
         .route("/v1/audiences/{name}/members", get(members).fallback(method_not_allowed))
-        .route_layer(from_fn_with_state(reads.clone(), authorize))
-        .with_state(reads)
-}
-
-/// Lets whoever has a read token pass.
-async fn authorize(State(reads): State<Arc<Reads>>, request: Request, next: Next) -> Response {
-    if reads.tokens.is_empty() {
-        let message = "nobody may read: this project has no read token; set `read_tokens` in deltaic.toml";
-        return Problem::new(StatusCode::FORBIDDEN, "no_read_token", message).into_response();
-    }
-    if sent_token(request.headers()).and_then(|token| reads.tokens.find(&token)).is_none() {
-        let message = "expected a read token of the project, as `Authorization: Bearer <token>`";
-        return Problem::new(StatusCode::UNAUTHORIZED, "unknown_read_token", message).into_response();
-    }
-    next.run(request).await
+        .with_state(reads);
+    Role::Reader.guard(router, Tokens::new(&project.read_tokens))
 }
 
 /// `GET /v1/profiles/{type}:{value}`

@@ -34,6 +34,7 @@ pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
         listen: ([127, 0, 0, 1], 0).into(),
         sources: Vec::new(),
         read_tokens: Vec::new(),
+        admin_tokens: Vec::new(),
         clock: Clock { max_future: second, heartbeat: second, dedupe_window: second },
         limits: Limits::default(),
         destinations,

@@ -51,8 +51,11 @@ pub(super) fn resolve(
     };
     let listen = written.listen.and_then(|listen| listen_address(&listen, &mut problems)).unwrap_or(LISTEN);
     let sources = sources(written.sources, &mut problems);
-    written.read_tokens.iter().for_each(|token| check_secret(token, "a token", &mut problems));
-    let read_tokens = written.read_tokens.into_iter().map(|token| Secret::new(token.value)).collect();
+    let mut tokens = |written: Vec<Text>| -> Vec<Secret> {
+        written.iter().for_each(|token| check_secret(token, "a token", &mut problems));
+        written.into_iter().map(|token| Secret::new(token.value)).collect()
+    };
+    let (read_tokens, admin_tokens) = (tokens(written.read_tokens), tokens(written.admin_tokens));
     let clock = clock(written.clock, &mut problems);
     let identity = identity::resolve(written.identity, &mut problems);
     let replay = Replay {
@@ -81,6 +84,7 @@ pub(super) fn resolve(
         listen,
         sources,
         read_tokens,
+        admin_tokens,
         clock,
         limits: written.limits,
         destinations,

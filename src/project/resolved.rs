@@ -32,6 +32,8 @@ pub struct Project {
     pub sources: Vec<Source>,
     /// The tokens that may read. Without one, nobody may.
     pub read_tokens: Vec<Secret>,
+    /// The tokens that may see and change how the engine works: its destinations, what it rejected. Without one, nobody may.
+    pub admin_tokens: Vec<Secret>,
     /// Times that the engine keeps.
     pub clock: Clock,
     /// Limits, each with a default.

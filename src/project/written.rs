@@ -19,6 +19,7 @@ pub(super) struct Written {
     pub(super) listen: Option<Text>,
     pub(super) sources: Vec<WrittenSource>,
     pub(super) read_tokens: Vec<Text>,
+    pub(super) admin_tokens: Vec<Text>,
     pub(super) identity: WrittenIdentity,
     /// Name and type; `None` where there is no such section.
     pub(super) attributes: Option<Vec<(Text, Text)>>,
@@ -139,6 +140,8 @@ impl Written {
         let mut access = root.section(reader, "access");
         let mut read_tokens: Vec<Text> = access.secret(reader, "read_token").into_iter().collect();
         read_tokens.extend(access.secrets(reader, "read_tokens").unwrap_or_default().items);
+        let mut admin_tokens: Vec<Text> = access.secret(reader, "admin_token").into_iter().collect();
+        admin_tokens.extend(access.secrets(reader, "admin_tokens").unwrap_or_default().items);
         access.finish(reader, nothing_elsewhere);
         let identity = root.section(reader, "identity");
         let identity = WrittenIdentity::read(identity, reader);
@@ -177,6 +180,7 @@ impl Written {
             listen,
             sources,
             read_tokens,
+            admin_tokens,
             identity,
             attributes,
             traits,
