@@ -28,6 +28,7 @@ fn main() {
         listen: ([127, 0, 0, 1], 0).into(),
         sources: Vec::new(),
         read_tokens: Vec::new(),
+        admin_tokens: Vec::new(),
         clock: Clock {
             max_future: Duration::from_secs(60),
             heartbeat: Duration::from_millis(10),
