@@ -18,7 +18,9 @@ use timely::dataflow::ProbeHandle;
 use timely::worker::Worker;
 
 use crate::definitions::{AudienceId, Definitions};
+use crate::facts::Facts;
 use crate::model::{Answer, Desired, Event, IdentifierId, ProfileId, Query, Tick};
+use crate::observations::Arrival;
 use crate::operators::{Receiver, deliver, release};
 use crate::{audiences, identity, observations, profiles, reads, records, traits};
 
@@ -36,7 +38,7 @@ pub struct Receivers {
 
 /// What goes in, on one worker. Dropping it says that nothing will come in any more.
 pub struct Inputs {
-    events: InputSession<Tick, Event, i64>,
+    arrivals: InputSession<Tick, Arrival, i64>,
     queries: InputSession<Tick, Query, i64>,
 }
 
@@ -61,10 +63,10 @@ pub fn configure(config: &mut WorkerConfig) {
 pub fn build(worker: &mut Worker, definitions: &Arc<Definitions>, receivers: Receivers) -> (Inputs, Completion) {
     worker.dataflow_named::<Tick, _, _>("Deltaic", |scope| {
         let probe = ProbeHandle::new();
-        let (events_input, events) = scope.new_collection::<Event, i64>();
+        let (arrivals_input, arrivals) = scope.new_collection::<Arrival, i64>();
         let (queries_input, queries) = scope.new_collection::<Query, i64>();
 
-        let observed = observations::observe(events.inner, definitions);
+        let observed = observations::observe(arrivals.inner, definitions);
         let moves = identity::resolve(observed.links).arrange_by_key_named("Moves");
         let parts = records::records(observed.sightings).concatenate([
             records::best_values(observed.candidates, definitions),
@@ -86,7 +88,7 @@ pub fn build(worker: &mut Worker, definitions: &Arc<Definitions>, receivers: Rec
         deliver(identities, "Deliver identity changes", |_| 0, &probe, receivers.identities);
         deliver(desired, "Deliver desired", |row| row.destination.index() as u64, &probe, receivers.desired);
         deliver(answers.as_collection(), "Deliver answers", |answer| answer.asker as u64, &probe, receivers.answers);
-        (Inputs { events: events_input, queries: queries_input }, Completion(probe))
+        (Inputs { arrivals: arrivals_input, queries: queries_input }, Completion(probe))
     })
 }
 
@@ -94,7 +96,15 @@ impl Inputs {
     /// Puts in events, each at the tick of its arrival, which must not be before [`Inputs::time`].
     pub fn send(&mut self, events: impl IntoIterator<Item = (Tick, Event)>) {
         for (tick, event) in events {
-            self.events.update_at(event, tick, 1);
+            self.arrivals.update_at(Arrival::Event(event), tick, 1);
+        }
+    }
+
+    /// Puts in what events said that came before all others, at a tick before theirs. Whatever the tick, it is as of the one
+    /// at which the facts were settled.
+    pub fn restore(&mut self, tick: Tick, facts: impl IntoIterator<Item = (IdentifierId, Facts)>) {
+        for of_one in facts {
+            self.arrivals.update_at(Arrival::Facts(Box::new(of_one)), tick, 1);
         }
     }
 
@@ -105,15 +115,15 @@ impl Inputs {
 
     /// Says that nothing will come in before `tick`.
     pub fn advance_to(&mut self, tick: Tick) {
-        self.events.advance_to(tick);
+        self.arrivals.advance_to(tick);
         self.queries.advance_to(tick);
-        self.events.flush();
+        self.arrivals.flush();
         self.queries.flush();
     }
 
     /// The tick that input is at.
     pub fn time(&self) -> Tick {
-        *self.events.time()
+        *self.arrivals.time()
     }
 }
 

@@ -15,7 +15,7 @@ use timely::dataflow::operators::core::OkErr;
 use timely::order::Product;
 
 use crate::model::{IdentifierId, IdentityChange, ProfileId, Tick};
-use crate::observations::Link;
+use crate::observer::Link;
 use crate::operators::fold;
 
 /// How an identifier came to its root. The least one wins, so the order of the fields is that of the rules.

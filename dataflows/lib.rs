@@ -25,11 +25,13 @@
 pub mod audiences;
 pub mod definitions;
 pub mod expression;
+pub mod facts;
 pub mod graph;
 pub mod identity;
 pub mod limits;
 pub mod model;
 pub mod observations;
+pub mod observer;
 pub mod operators;
 pub mod profiles;
 pub mod reads;

@@ -1,14 +1,10 @@
-//! First stage: what each event says, taken apart by what it is about.
+//! First stage: what arrives, taken apart by what it is about, and each part sent its way.
 //!
-//! Facts attach to the event's *primary* identifier, the strongest that it carries; links are a star from there to its
-//! other identifiers (DESIGN §4). Stateless: one event in, a handful of rows out.
+//! Stateless: one event in, a handful of rows out (see [`crate::observer`]).
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
-use compact_str::CompactString;
 use differential_dataflow::{AsCollection, VecCollection};
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -16,9 +12,19 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use crate::definitions::{Blocked, Definitions, EventTerm, IdentityRules, Measure, MeasureId, Shape, Window};
-use crate::expression::Expression;
-use crate::model::{Event, Identifier, IdentifierId, Part, Sample, Setting, Tick, Topic, Value, Weight};
+use crate::definitions::Definitions;
+use crate::facts::Facts;
+use crate::model::{Event, IdentifierId, Part, Tick, Weight};
+use crate::observer::{Candidate, Holder, Link, Observation, Observer, Sighting};
+
+/// What the dataflow is fed with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Arrival {
+    /// An event.
+    Event(Event),
+    /// What events before said of one identifier.
+    Facts(Box<(IdentifierId, Facts)>),
+}
 
 /// What events say of identifiers, by what it is about.
 pub struct Observations<'scope> {
@@ -32,59 +38,17 @@ pub struct Observations<'scope> {
     pub parts: VecCollection<'scope, Tick, ((Holder, Part), Tick), Weight>,
 }
 
-/// An identifier was seen.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Sighting {
-    /// The identifier, `type:value`.
-    pub identifier: Arc<str>,
-    /// Whether it is exclusive.
-    pub settled: bool,
-    /// What the event sets on it.
-    pub settings: Vec<Setting>,
-}
-
-/// Two identifiers were seen together; this is what it means for one of them, which is not exclusive.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Link {
-    /// The other identifier.
-    pub other: IdentifierId,
-    /// Whether the other is exclusive, and so a possible owner.
-    pub owner: bool,
-    /// When, by event time.
-    pub at: Tick,
-}
-
-/// A value that competes with those that a measure has already.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Candidate {
-    /// The measure.
-    pub measure: MeasureId,
-    /// Whether the identifier is exclusive.
-    pub settled: bool,
-    /// The value.
-    pub sample: Sample,
-}
-
-/// The identifier that holds a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Holder {
-    /// Which identifier.
-    pub id: IdentifierId,
-    /// Whether it is exclusive: then it is its own root for ever, and its parts need not look for one.
-    pub settled: bool,
-}
-
 type Output<T> = CapacityContainerBuilder<Vec<T>>;
 type Row<D, R> = (D, Tick, R);
 
-/// Takes events apart.
+/// Takes what arrives apart.
 pub fn observe<'scope>(
-    events: StreamVec<'scope, Tick, (Event, Tick, i64)>,
+    arrivals: StreamVec<'scope, Tick, (Arrival, Tick, i64)>,
     definitions: &Arc<Definitions>,
 ) -> Observations<'scope> {
     let observer = Observer::new(definitions.clone());
-    let mut builder = OperatorBuilder::new("Observe events".to_owned(), events.scope());
-    let mut input = builder.new_input(events, Pipeline);
+    let mut builder = OperatorBuilder::new("Observe events".to_owned(), arrivals.scope());
+    let mut input = builder.new_input(arrivals, Pipeline);
     let (sightings_out, sightings) = builder.new_output();
     let (links_out, links) = builder.new_output();
     let (candidates_out, candidates) = builder.new_output();
@@ -104,36 +68,17 @@ pub fn observe<'scope>(
                 let mut links = links_out.session_with_builder(&capability);
                 let mut candidates = candidates_out.session_with_builder(&capability);
                 let mut parts = parts_out.session_with_builder(&capability);
-                for (event, tick, _) in data.drain(..) {
-                    let Some(seen) = observer.identifiers(&event.identifiers) else { continue };
-                    let holder = Holder { id: seen.primary.id(), settled: seen.settled };
-                    observer.links(&seen, event.timestamp, |id, link| links.give(((id, link), tick, 1)));
-                    observer.measures(&event, |id, measure| match observer.observation(measure, &event, tick) {
-                        None => {}
-                        Some(Observation::Candidate(sample)) => {
-                            let candidate = Candidate { measure: id, settled: holder.settled, sample };
-                            candidates.give(((holder.id, candidate), tick, 1));
-                        }
-                        Some(Observation::Stay { kept, from, until }) => {
-                            for (part, weight) in kept.parts(id) {
-                                if let Some(until) = until {
-                                    let leaves = Weight(weight.0.wrapping_neg());
-                                    parts.give((((holder, part.clone()), until), tick, leaves));
-                                }
-                                parts.give((((holder, part), from), tick, weight));
-                            }
-                        }
-                    });
-                    let (primary, others) = (seen.primary, seen.others);
-                    for (identifier, settled) in others {
-                        let sighting =
-                            Sighting { identifier: identifier.text().clone(), settled, settings: Vec::new() };
-                        sightings.give(((identifier.id(), sighting), tick, 1));
+                for (arrival, tick, _) in data.drain(..) {
+                    let mut give = |observation| match observation {
+                        Observation::Sighting(id, sighting) => sightings.give(((id, sighting), tick, 1)),
+                        Observation::Link(id, link) => links.give(((id, link), tick, 1)),
+                        Observation::Candidate(id, candidate) => candidates.give(((id, candidate), tick, 1)),
+                        Observation::Part(holder, part, at, weight) => parts.give((((holder, part), at), tick, weight)),
+                    };
+                    match arrival {
+                        Arrival::Event(event) => observer.observe(event, tick, &mut give),
+                        Arrival::Facts(of_one) => of_one.1.tell(of_one.0, &mut give),
                     }
-                    let identifier = primary.text().clone();
-                    let settings = settings(event.attributes, event.consent, event.timestamp);
-                    let sighting = Sighting { identifier, settled: holder.settled, settings };
-                    sightings.give(((holder.id, sighting), tick, 1));
                 }
             });
         }
@@ -144,197 +89,4 @@ pub fn observe<'scope>(
         candidates: candidates.as_collection(),
         parts: parts.as_collection(),
     }
-}
-
-/// The usable identifiers of one event.
-struct Seen<'e> {
-    primary: &'e Identifier,
-    /// Whether the primary is exclusive.
-    settled: bool,
-    /// The others, each with whether it is exclusive.
-    others: Vec<(&'e Identifier, bool)>,
-}
-
-/// The definitions, prepared for one look-up per event.
-struct Observer {
-    definitions: Arc<Definitions>,
-    strength: FxHashMap<CompactString, usize>,
-    measures: FxHashMap<CompactString, Vec<MeasureId>>,
-}
-
-impl Observer {
-    fn new(definitions: Arc<Definitions>) -> Self {
-        let strength = definitions.identity.strength.iter().cloned().zip(0..).collect();
-        let mut measures: FxHashMap<CompactString, Vec<MeasureId>> = FxHashMap::default();
-        for (index, measure) in definitions.measures.iter().enumerate() {
-            measures.entry(measure.event.clone()).or_default().push(MeasureId::new(index));
-        }
-        Observer { definitions, strength, measures }
-    }
-
-    /// The identifiers that are not blocked, the strongest apart; nothing where there is none.
-    fn identifiers<'e>(&self, identifiers: &'e [Identifier]) -> Option<Seen<'e>> {
-        let rules = &self.definitions.identity;
-        let is_exclusive = |identifier: &Identifier| rules.is_exclusive(identifier.kind());
-        let usable = || identifiers.iter().filter(|identifier| !rules.is_blocked(identifier));
-        let primary = usable().min_by(|a, b| self.compare_strength(a, b))?;
-        let others = usable().filter(|other| other.id() != primary.id()).map(|other| (other, is_exclusive(other)));
-        Some(Seen { primary, settled: is_exclusive(primary), others: others.collect() })
-    }
-
-    /// The stronger first. Types that the project does not list come after those that it does, in the order of their names.
-    fn compare_strength(&self, a: &Identifier, b: &Identifier) -> Ordering {
-        let rank = |identifier: &Identifier| self.strength.get(identifier.kind()).copied().unwrap_or(usize::MAX);
-        rank(a).cmp(&rank(b)).then_with(|| a.kind().cmp(b.kind())).then_with(|| a.id().cmp(&b.id()))
-    }
-
-    /// Gives each link of the star, once for each of its ends that is not exclusive.
-    fn links(&self, seen: &Seen<'_>, at: Tick, mut give: impl FnMut(IdentifierId, Link)) {
-        let primary = seen.primary.id();
-        for (other, exclusive) in &seen.others {
-            let other = other.id();
-            // Two exclusive identifiers never share a profile: a link between them means nothing.
-            if !seen.settled {
-                give(primary, Link { other, owner: *exclusive, at });
-            }
-            if !exclusive {
-                give(other, Link { other: primary, owner: seen.settled, at });
-            }
-        }
-    }
-
-    /// Visits the measures over events of this name.
-    fn measures(&self, event: &Event, mut visit: impl FnMut(MeasureId, &Measure)) {
-        for id in self.measures.get(&event.name).into_iter().flatten() {
-            visit(*id, &self.definitions.measures[id.index()]);
-        }
-    }
-
-    /// What `measure` makes of an event that arrives at `tick`.
-    fn observation(&self, measure: &Measure, event: &Event, tick: Tick) -> Option<Observation> {
-        let lookup = |term: &EventTerm| match term {
-            EventTerm::Field(id) => {
-                let kind = self.definitions.fields[id.index()].kind;
-                event.field(*id).filter(|value| kind.is_none_or(|kind| kind == value.kind())).cloned()
-            }
-            EventTerm::Timestamp => Some(Value::Time(event.timestamp)),
-            EventTerm::Name => Some(Value::Text(event.name.clone())),
-        };
-        if measure.condition.as_ref().is_some_and(|condition| condition.truth(&lookup) != Some(true)) {
-            return None;
-        }
-        let (from, until) = match measure.within {
-            None => (tick, None),
-            Some(window) => {
-                let (from, until) = window.stay(event.timestamp, tick)?;
-                (from, Some(until))
-            }
-        };
-        let value = |expression: &Expression<EventTerm>| expression.value(&lookup);
-        let timeless = |value| Sample { at: Tick::default(), value };
-        let timed = |value| Sample { at: event.timestamp, value };
-        let kept = match &measure.shape {
-            Shape::Count => Kept::Event,
-            Shape::Sum(expression) => match value(expression)? {
-                Value::Number(number) => Kept::Addend(Weight::of_addend(number)?),
-                _ => return None,
-            },
-            Shape::Distinct(expression) => Kept::Sample(timeless(value(expression)?)),
-            Shape::Least(expression) | Shape::Greatest(expression) => Kept::Sample(timeless(value(expression)?)),
-            Shape::Earliest(expression) | Shape::Latest(expression) => Kept::Sample(timed(value(expression)?)),
-        };
-        match kept {
-            Kept::Sample(sample) if until.is_none() && measure.shape.has_best() => Some(Observation::Candidate(sample)),
-            kept => Some(Observation::Stay { kept, from, until }),
-        }
-    }
-}
-
-impl IdentityRules {
-    /// Whether a profile has at most one identifier of this type.
-    pub fn is_exclusive(&self, kind: &str) -> bool {
-        self.exclusive.iter().any(|exclusive| exclusive == kind)
-    }
-
-    /// Whether this identifier identifies nobody.
-    pub fn is_blocked(&self, identifier: &Identifier) -> bool {
-        let value = identifier.value();
-        self.blocked.iter().any(|rule| match rule {
-            Blocked::Value(blocked) => value.eq_ignore_ascii_case(blocked),
-            Blocked::ZerosAndDashes => value.bytes().all(|byte| matches!(byte, b'0' | b'-')),
-            Blocked::Pattern(kind, pattern) => identifier.kind() == kind && pattern.matches(value),
-        })
-    }
-}
-
-/// What a measure makes of an event.
-enum Observation {
-    /// It competes with what there is, for ever.
-    Candidate(Sample),
-    /// It counts from one tick, until another if there is a window.
-    Stay { kept: Kept, from: Tick, until: Option<Tick> },
-}
-
-/// What is kept of an event that counts.
-enum Kept {
-    Event,
-    Addend(Weight),
-    Sample(Sample),
-}
-
-impl Kept {
-    fn parts(self, measure: MeasureId) -> impl Iterator<Item = (Part, Weight)> {
-        let parts = match self {
-            Kept::Event => [Some((Part::Count(measure), Weight::ONE)), None],
-            Kept::Addend(addend) => [Some((Part::Count(measure), Weight::ONE)), Some((Part::Sum(measure), addend))],
-            Kept::Sample(sample) => [Some((Part::Sample(measure, sample.into()), Weight::ONE)), None],
-        };
-        parts.into_iter().flatten()
-    }
-}
-
-impl Window {
-    /// From when until when an event counts that arrives at `arrival`; nothing where it never does.
-    ///
-    /// It is inside while `now − length < timestamp ≤ now`; its end is rounded up to the grain. One that is too old on
-    /// arrival does not come in for what the rounding adds.
-    pub fn stay(&self, timestamp: Tick, arrival: Tick) -> Option<(Tick, Tick)> {
-        let end = timestamp.as_ms().checked_add(self.length_ms)?;
-        if end <= arrival.as_ms() {
-            return None;
-        }
-        let until = end.checked_next_multiple_of(self.grain_ms)?;
-        Some((timestamp.max(arrival), Tick::from_ms(until)))
-    }
-}
-
-impl Shape {
-    /// Whether one value is better than all others, so that without a window the rest can be forgotten.
-    pub fn has_best(&self) -> bool {
-        matches!(self, Shape::Least(_) | Shape::Greatest(_) | Shape::Earliest(_) | Shape::Latest(_))
-    }
-
-    /// Whether `a` is better than `b`, by the rule of this shape.
-    pub fn is_better(&self, a: &Sample, b: &Sample) -> bool {
-        match self {
-            Shape::Least(_) | Shape::Earliest(_) => a < b,
-            Shape::Greatest(_) | Shape::Latest(_) => a > b,
-            Shape::Count | Shape::Sum(_) | Shape::Distinct(_) => false,
-        }
-    }
-}
-
-/// What an event sets on its primary identifier.
-fn settings(
-    attributes: Vec<(CompactString, Option<Value>)>,
-    consent: Vec<(CompactString, bool)>,
-    at: Tick,
-) -> Vec<Setting> {
-    let attributes = attributes.into_iter().map(|(name, value)| Setting { topic: Topic::Attribute(name), at, value });
-    let consent = consent.into_iter().map(|(purpose, given)| Setting {
-        topic: Topic::Consent(purpose),
-        at,
-        value: Some(Value::Bool(given)),
-    });
-    attributes.chain(consent).collect()
 }

@@ -12,7 +12,7 @@ use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::vec::Map;
 
 use crate::model::{IdentifierId, Part, ProfileId, Tick, Weight};
-use crate::observations::Holder;
+use crate::observer::Holder;
 
 /// Roots by identifier.
 pub type MovesTrace = TraceAgent<ValSpine<IdentifierId, ProfileId, Tick, i64>>;

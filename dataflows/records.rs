@@ -7,8 +7,8 @@ use differential_dataflow::difference::Abelian;
 
 use crate::definitions::{Definitions, MeasureId};
 use crate::limits::TOPICS_PER_IDENTIFIER_MAX;
-use crate::model::{IdentifierId, Part, Record, Sample, Setting, Tick, Weight};
-use crate::observations::{Candidate, Holder, Sighting};
+use crate::model::{IdentifierId, Part, Record, Sample, Tick, Weight};
+use crate::observer::{Candidate, Holder, Sighting};
 use crate::operators::fold;
 
 /// Each identifier, once, and the latest settings on it.
@@ -16,36 +16,32 @@ pub fn records<'scope>(
     sightings: VecCollection<'scope, Tick, (IdentifierId, Sighting), i64>,
 ) -> VecCollection<'scope, Tick, (Holder, Part), Weight> {
     fold(sightings, "Records", IdentifierId::route, |id, state: &mut Option<Record>, sightings, give| {
-        let mut new_settings: Vec<Setting> = Vec::new();
-        for sighting in sightings {
-            let holder = Holder { id: *id, settled: sighting.settled };
-            if state.is_none() {
-                *state = Some(Record::default());
-                give((holder, Part::Identifier(sighting.identifier)), Weight::ONE);
+        for Sighting { identifier, settled, settings } in sightings {
+            let holder = Holder { id: *id, settled };
+            let record = state.get_or_insert_with(|| {
+                give((holder, Part::Identifier(identifier)), Weight::ONE);
+                Record::default()
+            });
+            if settings.is_empty() {
+                continue;
             }
-            new_settings.extend(sighting.settings);
-            // The sightings of one identifier agree on whether it is settled: it follows from the type.
-            if let (Some(record), false) = (state.as_mut(), new_settings.is_empty()) {
-                let after = write(record, new_settings.drain(..));
-                if after != *record {
-                    replace(holder, Part::Record(record.clone()), Part::Record(after.clone()), give, record.is_empty());
-                    *record = after;
-                }
+            let after = record_together(record, &settings);
+            if after != *record {
+                replace(holder, Part::Record(record.clone()), Part::Record(after.clone()), give, record.is_empty());
+                *record = after;
             }
         }
     })
 }
 
-/// The record with further settings; a write to a further topic is left out where there are too many already.
-fn write(record: &Record, settings: impl Iterator<Item = Setting>) -> Record {
-    let mut room = TOPICS_PER_IDENTIFIER_MAX.saturating_sub(record.len());
-    let settings = settings.filter(|setting| {
-        let known = record.has(&setting.topic);
-        let fits = known || room > 0;
-        room -= usize::from(!known && fits);
-        fits
-    });
-    record.settings().into_iter().chain(settings).collect()
+/// Two records of one identifier as one. Of too many topics those that sort first stay: that does not depend on the order in
+/// which they came.
+pub fn record_together(a: &Record, b: &Record) -> Record {
+    if a.is_empty() || b.is_empty() {
+        return if a.is_empty() { b.clone() } else { a.clone() };
+    }
+    let together: Record = a.settings().into_iter().chain(b.settings()).collect();
+    together.limited_to(TOPICS_PER_IDENTIFIER_MAX)
 }
 
 /// The best value of each measure that needs no other, for each identifier.

@@ -25,6 +25,16 @@ pub enum Part {
     Sample(MeasureId, Arc<Sample>),
 }
 
+impl Part {
+    /// The measure that it is of, if it is one's.
+    pub fn measure(&self) -> Option<MeasureId> {
+        match self {
+            Part::Identifier(_) | Part::Record(_) => None,
+            Part::Count(measure) | Part::Sum(measure) | Part::Sample(measure, _) => Some(*measure),
+        }
+    }
+}
+
 /// A value kept by a measure that is not a mere number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Sample {

@@ -32,6 +32,7 @@ pub struct Setting {
 ///
 /// Shared: the same record stands in an arrangement by identifier and in one by profile. Packed into bytes, because there
 /// is one for each person and most of its fields are short: five usual attributes take about 130 bytes in the place of 330.
+/// Checkpoints keep the bytes as they are: another way of packing is another format of the data folder.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Record(Arc<[u8]>);
 
@@ -59,6 +60,41 @@ impl Record {
     /// True where nothing was ever set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The same with at most `topics_max` attributes and as many purposes: those that sort first.
+    pub fn limited_to(self, topics_max: usize) -> Record {
+        if self.len() <= topics_max {
+            return self;
+        }
+        let mut settings = self.settings();
+        let mut left = [topics_max, topics_max];
+        settings.retain(|setting| {
+            let left = &mut left[usize::from(matches!(setting.topic, Topic::Consent(_)))];
+            let stays = *left > 0;
+            *left = left.saturating_sub(1);
+            stays
+        });
+        settings.into_iter().collect()
+    }
+
+    /// The record in the form in which it is kept in files.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The record that was kept like this; nothing where the bytes are none of a record.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Record> {
+        let mut rest = Bytes(bytes);
+        let mut last: Option<Topic> = None;
+        while !rest.0.is_empty() {
+            let topic = Packed::read(&mut rest)?.setting().topic;
+            if last.is_some_and(|last| last >= topic) {
+                return None;
+            }
+            last = Some(topic);
+        }
+        Some(Record(bytes.into()))
     }
 
     fn packed(&self) -> impl Iterator<Item = Packed<'_>> {

@@ -10,9 +10,10 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use dataflows::definitions::{AudienceId, Definitions};
+use dataflows::facts::Facts;
 use dataflows::graph::{self, Receivers};
 use dataflows::identity;
-use dataflows::model::{Answer, Desired, Event, IdentityChange, ProfileId, Query, Tick};
+use dataflows::model::{Answer, Desired, Event, IdentifierId, IdentityChange, ProfileId, Query, Tick};
 use thiserror::Error;
 use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
@@ -106,6 +107,8 @@ pub enum WorkersError {
 pub enum Command {
     /// These events arrive at these ticks, which do not decrease.
     Events(Vec<(Tick, Event)>),
+    /// What the events of a checkpoint said, at a tick before all events.
+    Restore(Tick, Vec<(IdentifierId, Facts)>),
     /// Nothing will come in before this tick.
     Advance(Tick),
     /// Answer as of the tick that input is at.
@@ -235,6 +238,15 @@ impl Workers {
         }
     }
 
+    /// Shares facts out among the workers.
+    pub fn restore(&self, tick: Tick, mut facts: Vec<(IdentifierId, Facts)>) {
+        let share = facts.len().div_ceil(self.len());
+        for worker in 0..self.len() {
+            let rest = facts.split_off(share.min(facts.len()));
+            self.tell(worker, Command::Restore(tick, std::mem::replace(&mut facts, rest)));
+        }
+    }
+
     /// Tells all workers that nothing will come in before `tick`.
     pub fn advance_to(&self, tick: Tick) {
         for worker in 0..self.len() {
@@ -288,6 +300,7 @@ fn run(
         while let Some(open) = inputs.as_mut() {
             match inbox.try_recv() {
                 Ok(Command::Events(events)) => open.send(events),
+                Ok(Command::Restore(tick, facts)) => open.restore(tick, facts),
                 Ok(Command::Advance(tick)) => open.advance_to(tick),
                 Ok(Command::Ask(query)) => open.ask(query),
                 Err(TryRecvError::Empty) => break,

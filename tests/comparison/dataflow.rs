@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use dataflows::definitions::Definitions;
-use dataflows::model::{Desired, Event, Found, IdentityChange, Query, Question, Tick};
+use dataflows::facts::Facts;
+use dataflows::model::{Desired, Event, Found, IdentifierId, IdentityChange, Query, Question, Tick};
+use dataflows::observer::Observer;
 use deltaic::engine::{Command, Output, Topology, Workers};
 
 use super::{Run, Subject, check_known, check_random};
@@ -18,11 +20,23 @@ struct Dataflow {
     ticks_at_once: usize,
 }
 
-impl Subject for Dataflow {
-    fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> Run {
+impl Dataflow {
+    /// Runs on top of what events before these said.
+    fn run_after(
+        &self,
+        facts: Vec<(IdentifierId, Facts)>,
+        definitions: &Definitions,
+        batches: &[(Tick, Vec<Event>)],
+        read_at: &[Tick],
+    ) -> Run {
         let (outputs, collected) = channel();
         let workers =
             Workers::start(&Topology::local(self.workers), Arc::new(definitions.clone()), outputs).expect("they start");
+        // One by one, so that what belongs together comes from different workers, and at different ticks.
+        for (place, of_one) in facts.into_iter().enumerate() {
+            let tick = Tick::from_ms(place as u64 % 2);
+            workers.tell(place % self.workers, Command::Restore(tick, vec![of_one]));
+        }
         let mut ticks: BTreeMap<Tick, Vec<Event>> = read_at.iter().map(|tick| (*tick, Vec::new())).collect();
         ticks.extend(batches.iter().cloned());
         let mut frontiers = vec![Tick::default(); self.workers];
@@ -47,6 +61,60 @@ impl Subject for Dataflow {
         }
         workers.stop().expect("no worker failed");
         seen.run(read_at)
+    }
+}
+
+impl Subject for Dataflow {
+    fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> Run {
+        self.run_after(Vec::new(), definitions, batches, read_at)
+    }
+}
+
+/// The dataflow that stops somewhere in the middle, and another one that goes on from the facts that it stopped with.
+struct Restored {
+    before: Dataflow,
+    after: Dataflow,
+}
+
+impl Restored {
+    /// The facts of a history as of a tick, put together from two halves as those of two processes would be.
+    fn facts(definitions: &Definitions, batches: &[(Tick, Vec<Event>)], tick: Tick) -> Vec<(IdentifierId, Facts)> {
+        let observer = Observer::new(Arc::new(definitions.clone()));
+        let mut halves = [BTreeMap::new(), BTreeMap::<IdentifierId, Facts>::new()];
+        let events = batches.iter().flat_map(|(tick, events)| events.iter().map(move |event| (*tick, event)));
+        for (place, (tick, event)) in events.enumerate() {
+            observer.observe(event.clone(), tick, &mut |observation| {
+                let facts = halves[place % 2].entry(observation.identifier()).or_default();
+                facts.take_in(observation, definitions);
+            });
+        }
+        let [mut together, other] = halves;
+        for (id, facts) in other {
+            together.entry(id).or_default().merge(facts, definitions);
+        }
+        together.values_mut().for_each(|facts| facts.settle(tick));
+        together.into_iter().collect()
+    }
+}
+
+impl Subject for Restored {
+    fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> Run {
+        let mut run = self.before.run(definitions, batches, read_at);
+        // Any tick will do, one without a batch too.
+        let Some(cut) = read_at.get(read_at.len() / 2).copied().filter(|cut| *cut > Tick::from_ms(1)) else {
+            return run;
+        };
+        let (past, rest) = batches.split_at(batches.partition_point(|(tick, _)| *tick <= cut));
+        let kept = read_at.partition_point(|tick| *tick <= cut);
+        let facts = Self::facts(definitions, past, cut);
+        let after = self.after.run_after(facts, definitions, rest, &read_at[kept..]);
+        run.states.truncate(kept);
+        run.states.extend(after.states);
+        run.memberships.retain(|change| change.tick <= cut);
+        run.memberships.extend(after.memberships.into_iter().filter(|change| change.tick > cut));
+        run.identities.retain(|(tick, _)| *tick <= cut);
+        run.identities.extend(after.identities.into_iter().filter(|(tick, _)| *tick > cut));
+        run
     }
 }
 
@@ -130,4 +198,15 @@ fn three_workers_maintain_what_is_recomputed() {
 fn physical_batches_do_not_show() {
     check_random(&Dataflow { workers: 1, ticks_at_once: 7 }, 60, 20);
     check_random(&Dataflow { workers: 3, ticks_at_once: 1_000 }, 30, 20);
+}
+
+#[test]
+fn what_is_restored_from_facts_goes_on_as_if_nothing_had_been() {
+    let dataflow = |workers| Dataflow { workers, ticks_at_once: 1 };
+    let one_to_three = Restored { before: dataflow(1), after: dataflow(3) };
+    check_known(&one_to_three);
+    check_random(&one_to_three, 40, 20);
+    let three_to_one = Restored { before: dataflow(3), after: dataflow(1) };
+    check_known(&three_to_one);
+    check_random(&three_to_one, 40, 20);
 }

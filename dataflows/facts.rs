@@ -1,0 +1,142 @@
+//! The input side of the dataflow, consolidated: what all events so far say of one identifier.
+//!
+//! Facts can be gathered in any order and put together from any pieces (they form a commutative monoid): so those of a
+//! checkpoint and those of the events after it make those of the next checkpoint, nothing in them depends on the number of
+//! workers, and logs of several processes add up. Fed to the dataflow ([`crate::graph::Inputs::restore`]) they are
+//! observations like those of events, so that nothing behind the first stage knows of checkpoints.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::definitions::{Definitions, MeasureId};
+use crate::model::{IdentifierId, Part, Record, Sample, Tick, Weight};
+use crate::observer::{Candidate, Holder, Link, Observation, Sighting};
+use crate::records::record_together;
+
+/// What all events so far say of one identifier.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Facts {
+    /// `type:value`. Empty as long as it was not seen itself.
+    pub identifier: Arc<str>,
+    /// Whether it is exclusive.
+    pub settled: bool,
+    /// What was set on it.
+    pub record: Record,
+    /// Its links, sorted by the other end, each once with the time of the latest sighting.
+    pub links: Vec<Link>,
+    /// The best value of each measure that needs no other, sorted by measure.
+    pub best: Vec<(MeasureId, Sample)>,
+    /// Its other parts, with the tick at which they come (or go, if the weight is negative). Consolidated by [`Facts::settle`].
+    pub parts: Vec<(Tick, Part, Weight)>,
+}
+
+/// Parts that are gathered before they are looked through for some that meet.
+const CONSOLIDATE_MIN: usize = 16;
+
+impl Facts {
+    /// Takes in an observation of this identifier. Observations are never taken back.
+    pub fn take_in(&mut self, observation: Observation, definitions: &Definitions) {
+        match observation {
+            Observation::Sighting(_, Sighting { identifier, settled, settings }) => {
+                (self.identifier, self.settled) = (identifier, settled);
+                self.record = record_together(&self.record, &settings);
+            }
+            Observation::Link(_, link) => self.link(link),
+            Observation::Candidate(_, Candidate { measure, settled, sample }) => {
+                self.settled = settled;
+                self.candidate(measure, sample, definitions);
+            }
+            Observation::Part(holder, part, at, weight) => {
+                self.settled = holder.settled;
+                if self.parts.len() == self.parts.capacity() && self.parts.len() >= CONSOLIDATE_MIN {
+                    consolidate(&mut self.parts);
+                    self.parts.reserve(self.parts.len());
+                }
+                self.parts.push((at, part, weight));
+            }
+        }
+    }
+
+    /// Takes in what other events say of the same identifier.
+    pub fn merge(&mut self, other: Facts, definitions: &Definitions) {
+        if self.identifier.is_empty() {
+            self.identifier = other.identifier;
+        }
+        self.settled |= other.settled;
+        self.record = record_together(&self.record, &other.record);
+        other.links.into_iter().for_each(|link| self.link(link));
+        other.best.into_iter().for_each(|(measure, sample)| self.candidate(measure, sample, definitions));
+        self.parts.extend(other.parts);
+    }
+
+    /// What is due up to `tick` has come: the parts that are there then, and those that are still to come or go, each once.
+    pub fn settle(&mut self, tick: Tick) {
+        self.parts.iter_mut().filter(|(at, _, _)| *at <= tick).for_each(|(at, _, _)| *at = Tick::default());
+        consolidate(&mut self.parts);
+        self.parts.shrink_to_fit();
+    }
+
+    /// Gives observations of the identifier `id` that say the same.
+    pub fn tell(self, id: IdentifierId, give: &mut impl FnMut(Observation)) {
+        let Facts { identifier, settled, record, links, best, parts } = self;
+        links.into_iter().for_each(|link| give(Observation::Link(id, link)));
+        for (measure, sample) in best {
+            give(Observation::Candidate(id, Candidate { measure, settled, sample }));
+        }
+        for (at, part, weight) in parts {
+            give(Observation::Part(Holder { id, settled }, part, at, weight));
+        }
+        if !identifier.is_empty() {
+            give(Observation::Sighting(id, Sighting { identifier, settled, settings: record }));
+        }
+    }
+
+    fn link(&mut self, link: Link) {
+        match self.links.binary_search_by_key(&(link.other, link.owner), |known| (known.other, known.owner)) {
+            Ok(at) => self.links[at].at = self.links[at].at.max(link.at),
+            Err(at) => self.links.insert(at, link),
+        }
+    }
+
+    fn candidate(&mut self, measure: MeasureId, sample: Sample, definitions: &Definitions) {
+        match self.best.binary_search_by_key(&measure, |(known, _)| *known) {
+            Err(at) => self.best.insert(at, (measure, sample)),
+            Ok(at) if definitions.measures[measure.index()].shape.is_better(&sample, &self.best[at].1) => {
+                self.best[at].1 = sample;
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+impl Observation {
+    /// The identifier that it is of.
+    pub fn identifier(&self) -> IdentifierId {
+        match self {
+            Observation::Sighting(id, _) | Observation::Link(id, _) | Observation::Candidate(id, _) => *id,
+            Observation::Part(holder, ..) => holder.id,
+        }
+    }
+
+    /// The measure that it counts for; nothing where it is none's.
+    pub fn measure(&self) -> Option<MeasureId> {
+        match self {
+            Observation::Sighting(..) | Observation::Link(..) => None,
+            Observation::Candidate(_, candidate) => Some(candidate.measure),
+            Observation::Part(_, part, ..) => part.measure(),
+        }
+    }
+}
+
+fn consolidate(parts: &mut Vec<(Tick, Part, Weight)>) {
+    parts.sort_unstable_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    parts.dedup_by(|next, kept| {
+        let same = (next.0, &next.1) == (kept.0, &kept.1);
+        if same {
+            kept.2.0 = kept.2.0.wrapping_add(next.2.0);
+        }
+        same
+    });
+    parts.retain(|(_, _, weight)| weight.0 != 0);
+}

@@ -1,0 +1,297 @@
+//! What one event says, as rows: facts attach to the event's *primary* identifier, the strongest that it carries; links are
+//! a star from there to its other identifiers (DESIGN §4).
+//!
+//! A plain function of the event, its tick and the definitions. The dataflow's first stage applies it to what arrives, and
+//! [`crate::facts`] to what is in the log: so a checkpoint cannot differ from what the dataflow would have made.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::definitions::{Blocked, Definitions, EventTerm, IdentityRules, Measure, MeasureId, Shape, Window};
+use crate::expression::Expression;
+use crate::model::{Event, Identifier, IdentifierId, Part, Record, Sample, Setting, Tick, Topic, Value, Weight};
+
+/// An identifier was seen.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Sighting {
+    /// The identifier, `type:value`.
+    pub identifier: Arc<str>,
+    /// Whether it is exclusive.
+    pub settled: bool,
+    /// What is set on it.
+    pub settings: Record,
+}
+
+/// Two identifiers were seen together; this is what it means for one of them, which is not exclusive.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Link {
+    /// The other identifier.
+    pub other: IdentifierId,
+    /// Whether the other is exclusive, and so a possible owner.
+    pub owner: bool,
+    /// When, by event time.
+    pub at: Tick,
+}
+
+/// A value that competes with those that a measure has already.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The measure.
+    pub measure: MeasureId,
+    /// Whether the identifier is exclusive.
+    pub settled: bool,
+    /// The value.
+    pub sample: Sample,
+}
+
+/// The identifier that holds a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Holder {
+    /// Which identifier.
+    pub id: IdentifierId,
+    /// Whether it is exclusive: then it is its own root for ever, and its parts need not look for one.
+    pub settled: bool,
+}
+
+/// One thing that an event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// An identifier was seen.
+    Sighting(IdentifierId, Sighting),
+    /// An identifier was seen with another one.
+    Link(IdentifierId, Link),
+    /// A candidate for a measure that keeps only the best value and has no window.
+    Candidate(IdentifierId, Candidate),
+    /// A part that comes, or goes, when the given tick is reached.
+    Part(Holder, Part, Tick, Weight),
+}
+
+/// The usable identifiers of one event.
+struct Seen<'e> {
+    primary: &'e Identifier,
+    /// Whether the primary is exclusive.
+    settled: bool,
+    /// The others, each with whether it is exclusive.
+    others: Vec<(&'e Identifier, bool)>,
+}
+
+/// The definitions, prepared for one look-up per event.
+pub struct Observer {
+    definitions: Arc<Definitions>,
+    strength: FxHashMap<CompactString, usize>,
+    measures: FxHashMap<CompactString, Vec<MeasureId>>,
+}
+
+impl Observer {
+    /// Observes by these definitions.
+    pub fn new(definitions: Arc<Definitions>) -> Self {
+        let strength = definitions.identity.strength.iter().cloned().zip(0..).collect();
+        let mut measures: FxHashMap<CompactString, Vec<MeasureId>> = FxHashMap::default();
+        for (index, measure) in definitions.measures.iter().enumerate() {
+            measures.entry(measure.event.clone()).or_default().push(MeasureId::new(index));
+        }
+        Observer { definitions, strength, measures }
+    }
+
+    /// Gives all that an event says that arrives at `tick`.
+    pub fn observe(&self, event: Event, tick: Tick, give: &mut impl FnMut(Observation)) {
+        let Some(seen) = self.identifiers(&event.identifiers) else { return };
+        let holder = Holder { id: seen.primary.id(), settled: seen.settled };
+        self.links(&seen, event.timestamp, |id, link| give(Observation::Link(id, link)));
+        self.measures(&event, |id, measure| match self.contribution(measure, &event, tick) {
+            None => {}
+            Some(Contribution::Candidate(sample)) => {
+                let candidate = Candidate { measure: id, settled: holder.settled, sample };
+                give(Observation::Candidate(holder.id, candidate));
+            }
+            Some(Contribution::Stay { kept, from, until }) => {
+                for (part, weight) in kept.parts(id) {
+                    if let Some(until) = until {
+                        let leaves = Weight(weight.0.wrapping_neg());
+                        give(Observation::Part(holder, part.clone(), until, leaves));
+                    }
+                    give(Observation::Part(holder, part, from, weight));
+                }
+            }
+        });
+        let (primary, others) = (seen.primary, seen.others);
+        for (identifier, settled) in others {
+            let sighting = Sighting { identifier: identifier.text().clone(), settled, settings: Record::default() };
+            give(Observation::Sighting(identifier.id(), sighting));
+        }
+        let identifier = primary.text().clone();
+        let settings = settings(event.attributes, event.consent, event.timestamp);
+        give(Observation::Sighting(holder.id, Sighting { identifier, settled: holder.settled, settings }));
+    }
+
+    /// The identifiers that are not blocked, the strongest apart; nothing where there is none.
+    fn identifiers<'e>(&self, identifiers: &'e [Identifier]) -> Option<Seen<'e>> {
+        let rules = &self.definitions.identity;
+        let is_exclusive = |identifier: &Identifier| rules.is_exclusive(identifier.kind());
+        let usable = || identifiers.iter().filter(|identifier| !rules.is_blocked(identifier));
+        let primary = usable().min_by(|a, b| self.compare_strength(a, b))?;
+        let others = usable().filter(|other| other.id() != primary.id()).map(|other| (other, is_exclusive(other)));
+        Some(Seen { primary, settled: is_exclusive(primary), others: others.collect() })
+    }
+
+    /// The stronger first. Types that the project does not list come after those that it does, in the order of their names.
+    fn compare_strength(&self, a: &Identifier, b: &Identifier) -> Ordering {
+        let rank = |identifier: &Identifier| self.strength.get(identifier.kind()).copied().unwrap_or(usize::MAX);
+        rank(a).cmp(&rank(b)).then_with(|| a.kind().cmp(b.kind())).then_with(|| a.id().cmp(&b.id()))
+    }
+
+    /// Gives each link of the star, once for each of its ends that is not exclusive.
+    fn links(&self, seen: &Seen<'_>, at: Tick, mut give: impl FnMut(IdentifierId, Link)) {
+        let primary = seen.primary.id();
+        for (other, exclusive) in &seen.others {
+            let other = other.id();
+            // Two exclusive identifiers never share a profile: a link between them means nothing.
+            if !seen.settled {
+                give(primary, Link { other, owner: *exclusive, at });
+            }
+            if !exclusive {
+                give(other, Link { other: primary, owner: seen.settled, at });
+            }
+        }
+    }
+
+    /// Visits the measures over events of this name.
+    fn measures(&self, event: &Event, mut visit: impl FnMut(MeasureId, &Measure)) {
+        for id in self.measures.get(&event.name).into_iter().flatten() {
+            visit(*id, &self.definitions.measures[id.index()]);
+        }
+    }
+
+    /// What `measure` makes of an event that arrives at `tick`.
+    fn contribution(&self, measure: &Measure, event: &Event, tick: Tick) -> Option<Contribution> {
+        let lookup = |term: &EventTerm| match term {
+            EventTerm::Field(id) => {
+                let kind = self.definitions.fields[id.index()].kind;
+                event.field(*id).filter(|value| kind.is_none_or(|kind| kind == value.kind())).cloned()
+            }
+            EventTerm::Timestamp => Some(Value::Time(event.timestamp)),
+            EventTerm::Name => Some(Value::Text(event.name.clone())),
+        };
+        if measure.condition.as_ref().is_some_and(|condition| condition.truth(&lookup) != Some(true)) {
+            return None;
+        }
+        let (from, until) = match measure.within {
+            None => (tick, None),
+            Some(window) => {
+                let (from, until) = window.stay(event.timestamp, tick)?;
+                (from, Some(until))
+            }
+        };
+        let value = |expression: &Expression<EventTerm>| expression.value(&lookup);
+        let timeless = |value| Sample { at: Tick::default(), value };
+        let timed = |value| Sample { at: event.timestamp, value };
+        let kept = match &measure.shape {
+            Shape::Count => Kept::Event,
+            Shape::Sum(expression) => match value(expression)? {
+                Value::Number(number) => Kept::Addend(Weight::of_addend(number)?),
+                _ => return None,
+            },
+            Shape::Distinct(expression) => Kept::Sample(timeless(value(expression)?)),
+            Shape::Least(expression) | Shape::Greatest(expression) => Kept::Sample(timeless(value(expression)?)),
+            Shape::Earliest(expression) | Shape::Latest(expression) => Kept::Sample(timed(value(expression)?)),
+        };
+        match kept {
+            Kept::Sample(sample) if until.is_none() && measure.shape.has_best() => {
+                Some(Contribution::Candidate(sample))
+            }
+            kept => Some(Contribution::Stay { kept, from, until }),
+        }
+    }
+}
+
+impl IdentityRules {
+    /// Whether a profile has at most one identifier of this type.
+    pub fn is_exclusive(&self, kind: &str) -> bool {
+        self.exclusive.iter().any(|exclusive| exclusive == kind)
+    }
+
+    /// Whether this identifier identifies nobody.
+    pub fn is_blocked(&self, identifier: &Identifier) -> bool {
+        let value = identifier.value();
+        self.blocked.iter().any(|rule| match rule {
+            Blocked::Value(blocked) => value.eq_ignore_ascii_case(blocked),
+            Blocked::ZerosAndDashes => value.bytes().all(|byte| matches!(byte, b'0' | b'-')),
+            Blocked::Pattern(kind, pattern) => identifier.kind() == kind && pattern.matches(value),
+        })
+    }
+}
+
+/// What a measure makes of an event.
+enum Contribution {
+    /// It competes with what there is, for ever.
+    Candidate(Sample),
+    /// It counts from one tick, until another if there is a window.
+    Stay { kept: Kept, from: Tick, until: Option<Tick> },
+}
+
+/// What is kept of an event that counts.
+enum Kept {
+    Event,
+    Addend(Weight),
+    Sample(Sample),
+}
+
+impl Kept {
+    fn parts(self, measure: MeasureId) -> impl Iterator<Item = (Part, Weight)> {
+        let parts = match self {
+            Kept::Event => [Some((Part::Count(measure), Weight::ONE)), None],
+            Kept::Addend(addend) => [Some((Part::Count(measure), Weight::ONE)), Some((Part::Sum(measure), addend))],
+            Kept::Sample(sample) => [Some((Part::Sample(measure, sample.into()), Weight::ONE)), None],
+        };
+        parts.into_iter().flatten()
+    }
+}
+
+impl Window {
+    /// From when until when an event counts that arrives at `arrival`; nothing where it never does.
+    ///
+    /// It is inside while `now − length < timestamp ≤ now`; its end is rounded up to the grain. One that is too old on
+    /// arrival does not come in for what the rounding adds.
+    pub fn stay(&self, timestamp: Tick, arrival: Tick) -> Option<(Tick, Tick)> {
+        let end = timestamp.as_ms().checked_add(self.length_ms)?;
+        if end <= arrival.as_ms() {
+            return None;
+        }
+        let until = end.checked_next_multiple_of(self.grain_ms)?;
+        Some((timestamp.max(arrival), Tick::from_ms(until)))
+    }
+}
+
+impl Shape {
+    /// Whether one value is better than all others, so that without a window the rest can be forgotten.
+    pub fn has_best(&self) -> bool {
+        matches!(self, Shape::Least(_) | Shape::Greatest(_) | Shape::Earliest(_) | Shape::Latest(_))
+    }
+
+    /// Whether `a` is better than `b`, by the rule of this shape.
+    pub fn is_better(&self, a: &Sample, b: &Sample) -> bool {
+        match self {
+            Shape::Least(_) | Shape::Earliest(_) => a < b,
+            Shape::Greatest(_) | Shape::Latest(_) => a > b,
+            Shape::Count | Shape::Sum(_) | Shape::Distinct(_) => false,
+        }
+    }
+}
+
+/// What an event sets on its primary identifier.
+fn settings(attributes: Vec<(CompactString, Option<Value>)>, consent: Vec<(CompactString, bool)>, at: Tick) -> Record {
+    if attributes.is_empty() && consent.is_empty() {
+        return Record::default();
+    }
+    let attributes = attributes.into_iter().map(|(name, value)| Setting { topic: Topic::Attribute(name), at, value });
+    let consent = consent.into_iter().map(|(purpose, given)| Setting {
+        topic: Topic::Consent(purpose),
+        at,
+        value: Some(Value::Bool(given)),
+    });
+    attributes.chain(consent).collect()
+}
