@@ -46,6 +46,7 @@ async fn main() {
         topology: Topology::local(1),
         listen: Some(([127, 0, 0, 1], 0).into()),
         data,
+        accept_partial: false,
         hlog: Some(hlog.clone()),
     };
     let (ready, address) = oneshot::channel();

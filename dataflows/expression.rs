@@ -4,6 +4,7 @@
 //! `true or …` is true, and [`Expression::IsMissing`] is never missing. A value of an unexpected type counts as missing.
 
 use std::cmp::Ordering;
+use std::fmt::{self, Write};
 
 use compact_str::CompactString;
 
@@ -171,6 +172,27 @@ enum Piece {
     Text(CompactString),
     AnyCharacter,
     AnyText,
+}
+
+impl fmt::Display for Pattern {
+    /// A text that makes the same pattern.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in &self.0 {
+            match piece {
+                Piece::AnyText => f.write_str("%")?,
+                Piece::AnyCharacter => f.write_str("_")?,
+                Piece::Text(text) => {
+                    for character in text.chars() {
+                        if matches!(character, '%' | '_' | '\\') {
+                            f.write_str("\\")?;
+                        }
+                        f.write_char(character)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Pattern {

@@ -36,4 +36,5 @@ pub mod operators;
 pub mod profiles;
 pub mod reads;
 pub mod records;
+pub mod signature;
 pub mod traits;

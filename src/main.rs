@@ -38,6 +38,9 @@ enum Command {
         /// Keep events, and what destinations acknowledged, in this folder, in the place of what the project says.
         #[arg(long, value_name = "FOLDER")]
         data: Option<PathBuf>,
+        /// Go on with what is kept where a changed project would need more of the past.
+        #[arg(long)]
+        accept_partial: bool,
         /// Write the latency histograms of every second to this file (HdrHistogram interval log, V2).
         #[arg(long, value_name = "FILE")]
         hlog: Option<PathBuf>,
@@ -160,8 +163,8 @@ fn main() -> ExitCode {
 
 fn command(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run { project, listen, data, hlog, workers } => {
-            let options = serve::Options { topology: workers.topology()?, listen, data, hlog };
+        Command::Run { project, listen, data, accept_partial, hlog, workers } => {
+            let options = serve::Options { topology: workers.topology()?, listen, data, accept_partial, hlog };
             let project = load(&project)?;
             let name = project.name.clone();
             let ready = move |address| println!("{name} listens on http://{address}");

@@ -17,11 +17,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::{Now, wall_clock};
 use crate::egress::outbox::{MemoryOutbox, Outbox};
 use crate::egress::{DurableOutbox, Egress, EgressError};
-use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
+use crate::engine::{Engine, Handle, Outlets, Reread, Settings, Topology, WorkersError};
 use crate::http::{Timeouts, not_found, serve};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::Surroundings;
 use crate::ingest::segment::Extractor;
+use crate::log::checkpoint::{self, CheckpointError, Gatherer, Growth, Keeper, KeeperSettings, Kept, Restore};
 use crate::log::{DurableLog, Log, MemoryLog, Store, StoreError};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::latency::{Latency, Observer};
@@ -41,6 +42,8 @@ pub struct Options {
     pub listen: Option<SocketAddr>,
     /// The data folder, in the place of what the project says.
     pub data: Option<PathBuf>,
+    /// Whether to go on with what is kept where definitions would need more.
+    pub accept_partial: bool,
     /// A file for the interval log of the latency histograms.
     pub hlog: Option<PathBuf>,
 }
@@ -73,6 +76,12 @@ pub enum RunError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What is there cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A thread cannot be had.
+    #[error("no thread for checkpoints: {0}")]
+    Keeper(std::io::Error),
     /// A cluster cannot keep its log.
     #[error("a cluster has no durable log yet: leave out [storage] and --data, or run one process")]
     ClusterWithData,
@@ -94,14 +103,15 @@ pub async fn run(
     let address = listener.local_addr().unwrap_or(address);
 
     let latency = Arc::new(Latency::new());
-    let interval_log = match options.hlog {
+    let interval_log = match options.hlog.clone() {
         None => None,
         Some(path) => match IntervalLog::start(&path, latency.clone()) {
             Ok(log) => Some((path, log)),
             Err(source) => return Err(RunError::IntervalLog { path, source }),
         },
     };
-    let Kept { log, outbox, store } = keep(&project, options.data, &options.topology)?;
+    let Storing { log, outbox, store, restore, keeper } = keep(&project, &options)?;
+    let growth = keeper.as_ref().map(|keeper| keeper.growth.clone());
     let egress = Egress::start(&project, outbox, latency.clone(), &tokio::runtime::Handle::current())?;
     let now: Now = Arc::new(wall_clock);
     let observer: Observer = {
@@ -110,17 +120,17 @@ pub async fn run(
     };
 
     let (failed, mut failure) = mpsc::unbounded_channel();
-    let extractor = Extractor::of_stored(&project);
     let settings = Settings {
         topology: options.topology,
         definitions: project.definitions.clone(),
         clock: project.clock,
         limits: project.limits,
         log,
-        reread: Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code())),
+        restore,
+        reread: reread(&project),
         now: now.clone(),
     };
-    let outlets = outlets(egress.clone(), observer.clone(), failed);
+    let outlets = outlets(egress.clone(), observer.clone(), failed, growth);
     let mut shutdown = pin!(shutdown);
     // In a cluster the engine waits for the other processes: on a thread that nothing waits for in its turn.
     let (started, start) = oneshot::channel();
@@ -132,6 +142,8 @@ pub async fn run(
             return Ok(());
         }
     };
+
+    let keeper = keeper.map(Keeper::start).transpose().map_err(RunError::Keeper)?;
 
     let counters = Arc::new(IngestCounters::default());
     let gauges =
@@ -171,6 +183,8 @@ pub async fn run(
             tracing::warn!(%destination, pending, "stopped before all was delivered");
         }
     }
+    // It ends with the checkpoint that it is at.
+    drop(keeper);
     if let Some(store) = store {
         store.sync()?;
     }
@@ -181,38 +195,72 @@ pub async fn run(
 }
 
 /// What outlives the process, if anything does.
-struct Kept {
+struct Storing {
     log: Box<dyn Log>,
     outbox: Arc<dyn Outbox>,
     store: Option<Store>,
+    restore: Option<Restore>,
+    keeper: Option<KeeperSettings>,
 }
 
-/// Opens the data folder: `data`, else what the project says, else none. The storage reads its journal here, in a moment: a
-/// journal is bounded.
-fn keep(project: &Project, data: Option<PathBuf>, topology: &Topology) -> Result<Kept, RunError> {
-    let durability = project.storage.as_ref().map(|storage| storage.durability).unwrap_or_default();
+/// Opens the data folder: that of the options, else what the project says, else none. The storage reads its journal here, in a
+/// moment: a journal is bounded.
+fn keep(project: &Project, options: &Options) -> Result<Storing, RunError> {
     let of_project = project.storage.clone();
-    let Some(storage) = data.map(|folder| Storage { folder, durability }).or(of_project) else {
+    let storage = match &options.data {
+        Some(folder) => {
+            Some(Storage { folder: folder.clone(), ..of_project.unwrap_or_else(|| Storage::in_folder(folder.clone())) })
+        }
+        None => of_project,
+    };
+    let Some(storage) = storage else {
         tracing::warn!("events are kept in memory only, and are gone with the process: add [storage], or give --data");
         let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
-        return Ok(Kept { log: Box::new(MemoryLog::forgetful()), outbox, store: None });
+        let log = Box::new(MemoryLog::forgetful());
+        return Ok(Storing { log, outbox, store: None, restore: None, keeper: None });
     };
-    if !topology.hosts.is_empty() {
+    if !options.topology.hosts.is_empty() {
         return Err(RunError::ClusterWithData);
     }
     let store = Store::open(&storage.folder)?;
-    let log = Box::new(DurableLog::open(store.clone(), storage.durability)?);
+    let log = DurableLog::open(store.clone(), storage.durability)?;
     let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
-    Ok(Kept { log, outbox, store: Some(store) })
+    let mut kept = Kept::open(&storage.folder)?;
+    let gatherer = Gatherer::new(store.clone(), project, reread(project));
+    let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, options.accept_partial)?;
+    let keeper = KeeperSettings {
+        store: store.clone(),
+        kept,
+        gatherer,
+        growth: log.growth(),
+        events_min: storage.checkpoint_events,
+        keep_history: storage.keep_history,
+        bound: Box::new(|| Tick::MAX),
+    };
+    Ok(Storing { log: Box::new(log), outbox, store: Some(store), restore, keeper: Some(keeper) })
+}
+
+/// Reads stored events as the project now says.
+fn reread(project: &Project) -> Reread {
+    let extractor = Extractor::of_stored(project);
+    Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code()))
 }
 
 /// Leads what the engine gives to the destinations.
-fn outlets(egress: Egress, observer: Observer, failed: mpsc::UnboundedSender<String>) -> Outlets {
+fn outlets(
+    egress: Egress,
+    observer: Observer,
+    failed: mpsc::UnboundedSender<String>,
+    growth: Option<Arc<Growth>>,
+) -> Outlets {
     let (frontier, delivery) = (egress.clone(), egress.clone());
     Outlets {
         desired: Box::new(move |tick, received, changes| egress.apply(tick, received, changes)),
         complete: Box::new(move |tick| frontier.complete_to(tick)),
-        recovered: Box::new(move |tick| delivery.recovered(tick)),
+        recovered: Box::new(move |tick| {
+            delivery.recovered(tick);
+            growth.iter().for_each(|growth| growth.recovered());
+        }),
         failed: Box::new(move |reason| _ = failed.send(reason)),
         observer,
     }

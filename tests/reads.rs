@@ -51,6 +51,7 @@ impl Subject {
                 dedupe_window: std::time::Duration::from_secs(60),
             },
             limits: Limits::default(),
+            restore: None,
             log: Box::new(MemoryLog::forgetful()),
             reread: Box::new(|_| Err("nothing_is_kept")),
             now: Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst))),

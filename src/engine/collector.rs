@@ -38,6 +38,8 @@ pub struct Shared {
     asks: AtomicU64,
     /// Where new ticks begin: recovery is over when all before it is complete. Not known before the whole log was read.
     recovered_at: Mutex<Option<Tick>>,
+    /// The tick of the checkpoint that was restored.
+    restored: AtomicU64,
     progress: Arc<Progress>,
     progressed: Notify,
 }
@@ -97,6 +99,16 @@ impl Shared {
     /// Events of the log are on their way, the last of them of this tick.
     pub fn recovering(&self, tick: Tick) {
         lock(&self.ticks).push_back(InFlight { tick, events: 0, received: None });
+    }
+
+    /// What comes before is as of this tick, at the earliest: that of a checkpoint.
+    pub fn restored_at(&self, tick: Tick) {
+        self.restored.store(tick.as_ms(), Ordering::Release);
+    }
+
+    /// The tick of the checkpoint that was restored; 0 where there was none.
+    fn restored(&self) -> Tick {
+        Tick::from_ms(self.restored.load(Ordering::Acquire))
     }
 
     /// Everything of the log is on its way; what is new begins at `input`.
@@ -193,7 +205,8 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, wo
                 received.values().for_each(|received| (outlets.observer)(Stage::Complete, received.elapsed()));
                 while let Some(entry) = desired.first_entry().filter(|entry| *entry.key() < complete) {
                     let (tick, changes) = entry.remove_entry();
-                    (outlets.desired)(tick, received.get(&tick).copied(), changes);
+                    // Facts of a checkpoint went in at ticks of no meaning: what they lead to is as of its tick.
+                    (outlets.desired)(tick.max(shared.restored()), received.get(&tick).copied(), changes);
                 }
                 (outlets.complete)(complete);
                 if is_recovering && lock(&shared.recovered_at).is_some_and(|input| input <= complete) {

@@ -30,6 +30,7 @@ pub use workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Output, Topology, Wor
 use crate::clock::Now;
 use crate::limits::Limits;
 use crate::log::Log;
+use crate::log::checkpoint::Restore;
 use crate::project::Clock;
 use collector::Shared;
 use sequencer::Sequencer;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The log.
     pub log: Box<dyn Log>,
+    /// What to begin with, before what the log has after it.
+    pub restore: Option<Restore>,
     /// Reads the events that it has already.
     pub reread: Reread,
     /// The time.
@@ -63,9 +66,9 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
     pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
-        let Settings { topology, definitions, clock, limits, log, reread, now } = settings;
+        let Settings { topology, definitions, clock, limits, log, restore, reread, now } = settings;
         let (handle, submissions, asks, progress) = Handle::new(limits.pending_events_max);
-        let is_recovering = log.last().is_some();
+        let is_recovering = log.last().is_some() || restore.is_some();
         if is_recovering {
             progress.recovering();
         }
@@ -86,8 +89,20 @@ impl Engine {
             .map_err(|error| WorkersError::Start(error.to_string()))?;
         let dedupe = Dedupe::new(clock.dedupe_window, limits.dedupe_ids_max);
         let first_worker = topology.first_worker();
-        let sequencer =
-            Sequencer { submissions, asks, workers, first_worker, log, reread, alarm, now, clock, dedupe, shared };
+        let sequencer = Sequencer {
+            submissions,
+            asks,
+            workers,
+            first_worker,
+            log,
+            restore,
+            reread,
+            alarm,
+            now,
+            clock,
+            dedupe,
+            shared,
+        };
         let (stop, stopped) = oneshot::channel();
         let sequencer = spawn("sequencer", move || runtime.block_on(sequencer.run(stopped)))?;
         Ok((handle, Engine { stop, sequencer, collector }))

@@ -1,4 +1,7 @@
-//! Recovery: the log goes through the dataflow once more, at the ticks that it has, before anything new is taken in.
+//! Recovery: the facts of a checkpoint, and then the log after it, go through the dataflow, before anything new is taken in.
+//!
+//! Facts go in at the first ticks that there are, long before those of any event: what they lead to is complete with the last
+//! of them, and then it is as of the checkpoint's tick. The log goes in at the ticks that it has.
 //!
 //! Nothing tells the dataflow that this is the past: same log, same ticks, same collections. Only the rims behave differently
 //! until it is over: senders are refused, and destinations get nothing, since what they were to hold in between is history.
@@ -10,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::sequencer::{Sequencer, cut};
 use super::workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT};
+use crate::log::checkpoint::{Piece, Restore};
 use crate::log::{LogError, Logged};
 
 /// Reads the text of a stored event again. `Err` has the code of a reason.
@@ -20,6 +24,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(2);
 
 /// What was told of the log so far.
 struct Told {
+    identifiers: u64,
     entries: u64,
     events: u64,
     /// Events that the project, as it now is, rejects.
@@ -32,13 +37,24 @@ impl Sequencer {
     /// Feeds the log to the workers and advances them to the present; gives the first tick for new input. Nothing where the
     /// engine is to stop before that.
     pub(super) async fn recover(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<Option<Tick>, LogError> {
-        let Some(last) = self.log.last() else { return Ok(Some((self.now)())) };
+        let (restore, last) = (self.restore.take(), self.log.last());
+        if restore.is_none() && last.is_none() {
+            return Ok(Some((self.now)()));
+        }
         let began = Instant::now();
-        let mut told = Told { entries: 0, events: 0, rejected: 0, began, reported: began };
-        tracing::info!(last_tick = %last, "recovering: reading the log");
-        let mut chunk = Vec::new();
+        let mut told = Told { identifiers: 0, entries: 0, events: 0, rejected: 0, began, reported: began };
         let mut tick = Tick::default();
-        for logged in self.log.history() {
+        if let Some(restore) = restore {
+            tracing::info!(tick = %restore.tick, "recovering: reading a checkpoint");
+            tick = restore.tick;
+            self.shared.restored_at(tick);
+            if !self.restore(restore, stop, &mut told).await? {
+                return Ok(None);
+            }
+        }
+        tracing::info!(from = %tick, to = %last.unwrap_or(tick), "recovering: reading the log");
+        let mut chunk = Vec::new();
+        for logged in self.log.history(tick) {
             let logged = logged?;
             tick = logged.tick;
             self.reread(logged, &mut chunk, &mut told);
@@ -59,13 +75,46 @@ impl Sequencer {
                 return Ok(None);
             }
         }
-        let Told { entries, events, rejected, began, .. } = told;
+        let Told { identifiers, entries, events, rejected, began, .. } = told;
         let seconds = began.elapsed().as_secs_f64();
-        tracing::info!(entries, events, last_tick = %tick, "recovered in {seconds:.2} s");
+        tracing::info!(identifiers, entries, events, last_tick = %tick, "recovered in {seconds:.2} s");
         if rejected > 0 {
             tracing::warn!(rejected, "events of the log do not count any more: the limits of the project reject them");
         }
         Ok(Some(input))
+    }
+
+    /// Feeds the facts of a checkpoint to the workers, and remembers its message ids. Says whether to go on.
+    async fn restore(
+        &mut self,
+        restore: Restore,
+        stop: &mut oneshot::Receiver<()>,
+        told: &mut Told,
+    ) -> Result<bool, LogError> {
+        let mut next = Tick::default();
+        for piece in restore.pieces {
+            match piece? {
+                Piece::Facts(facts) => {
+                    told.identifiers += facts.len() as u64;
+                    let tick = next;
+                    next = next.next();
+                    if !self.has_room_for_chunk(stop).await {
+                        return Ok(false);
+                    }
+                    self.shared.recovering(tick);
+                    self.workers.restore(tick, facts);
+                    self.workers.advance_to(next);
+                }
+                Piece::Messages(messages) => {
+                    for (tick, ids) in messages {
+                        ids.into_iter().for_each(|id| _ = self.dedupe.admit(id, tick));
+                    }
+                }
+            }
+            told.report(restore.tick);
+        }
+        debug_assert!(next <= restore.tick, "a checkpoint has fewer pieces than there are milliseconds since 1970");
+        Ok(true)
     }
 
     /// Makes events of a logged batch, and remembers their message ids, as when they were accepted.
@@ -90,14 +139,22 @@ impl Sequencer {
 
     /// Sends a chunk, whose last tick is `tick`, once there is room for it. Says whether to go on.
     async fn feed(&mut self, tick: Tick, chunk: &mut Vec<(Tick, Event)>, stop: &mut oneshot::Receiver<()>) -> bool {
+        if !self.has_room_for_chunk(stop).await {
+            return false;
+        }
+        self.shared.recovering(tick);
+        self.workers.send(std::mem::take(chunk));
+        self.workers.advance_to(tick.next());
+        true
+    }
+
+    /// Waits until the workers have room for a chunk. Says whether to go on.
+    async fn has_room_for_chunk(&self, stop: &mut oneshot::Receiver<()>) -> bool {
         while self.shared.ticks_in_flight() >= CHUNKS_IN_FLIGHT {
             if !self.progressed(stop).await {
                 return false;
             }
         }
-        self.shared.recovering(tick);
-        self.workers.send(std::mem::take(chunk));
-        self.workers.advance_to(tick.next());
         !matches!(stop.try_recv(), Ok(()) | Err(oneshot::error::TryRecvError::Closed))
     }
 
@@ -115,8 +172,8 @@ impl Told {
     fn report(&mut self, tick: Tick) {
         if self.reported.elapsed() >= REPORT_EVERY {
             self.reported = Instant::now();
-            let per_second = self.events as f64 / self.began.elapsed().as_secs_f64();
-            tracing::info!(events = self.events, %tick, "recovering: {per_second:.0} events a second");
+            let Told { identifiers, events, .. } = *self;
+            tracing::info!(identifiers, events, %tick, "recovering for {:.0} s", self.began.elapsed().as_secs_f64());
         }
     }
 }

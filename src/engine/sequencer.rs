@@ -18,6 +18,7 @@ use super::handle::{Accepted, Ask, Receipt, Submission, SubmitError};
 use super::recovery::Reread;
 use super::workers::{Command, Output, Workers};
 use crate::clock::Now;
+use crate::log::checkpoint::Restore;
 use crate::log::{Log, LogError};
 use crate::project;
 
@@ -46,6 +47,8 @@ pub struct Sequencer {
     pub first_worker: usize,
     /// The log.
     pub log: Box<dyn Log>,
+    /// What to begin with, before what the log has after it.
+    pub restore: Option<Restore>,
     /// Reads its events.
     pub reread: Reread,
     /// Where it is told that the engine is of no use any more.

@@ -1,7 +1,7 @@
 //! Recovery in one process, with a clock of our own.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use dataflows::definitions::DestinationId;
@@ -12,6 +12,7 @@ use super::*;
 use crate::egress::DurableOutbox;
 use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::ingest::segment::{Call, Extractor, Given, Stamp};
+use crate::log::checkpoint::{Gatherer, Keeper, KeeperSettings, Kept, plan};
 use crate::log::{DurableLog, LogError, MemoryLog, Store, StoreError};
 use crate::project::{self, Durability, Project};
 
@@ -41,6 +42,10 @@ const DEADLINE: Duration = Duration::from_secs(60);
 struct World {
     folder: TempDir,
     now_ms: Arc<AtomicU64>,
+    /// Whether an engine starts from a checkpoint, and not from the log.
+    checkpoints: bool,
+    /// The project of the latest engine.
+    latest: Mutex<Option<String>>,
 }
 
 /// An engine with its outbox.
@@ -56,7 +61,13 @@ struct Run {
 
 impl World {
     fn new() -> Self {
-        World { folder: tempfile::tempdir().unwrap(), now_ms: Arc::new(AtomicU64::new(START_MS)) }
+        let now_ms = Arc::new(AtomicU64::new(START_MS));
+        World { folder: tempfile::tempdir().unwrap(), now_ms, checkpoints: false, latest: Mutex::default() }
+    }
+
+    /// One whose engines start from the log, and one whose engines start from a checkpoint.
+    fn both() -> [Self; 2] {
+        [World::new(), World { checkpoints: true, ..World::new() }]
     }
 
     fn project(&self, text: &str) -> Project {
@@ -66,15 +77,52 @@ impl World {
 
     /// Starts an engine on the data folder.
     fn start(&self, text: &str) -> Run {
+        if let Some(latest) = self.latest.lock().unwrap().replace(text.to_owned()).filter(|_| self.checkpoints) {
+            self.checkpoint(&latest);
+        }
         let project = self.project(text);
         let store = Store::open(&self.folder.path().join("data")).unwrap();
         let log = DurableLog::open(store.clone(), Durability::Os).unwrap();
-        let outbox = Arc::new(DurableOutbox::open(store, &project).unwrap());
-        self.start_with(project, Box::new(log), outbox)
+        let outbox = Arc::new(DurableOutbox::open(store.clone(), &project).unwrap());
+        let mut kept = Kept::open(&self.folder.path().join("data")).unwrap();
+        let gatherer = Gatherer::new(store.clone(), &project, reread(&project));
+        let restore = plan(&store, &mut kept, &gatherer, &project, false).unwrap();
+        self.start_with(project, Box::new(log), restore, outbox)
     }
 
-    fn start_with(&self, project: Project, log: Box<dyn Log>, outbox: Arc<dyn Outbox>) -> Run {
-        let stored = Extractor::of_stored(&project);
+    /// Makes a checkpoint of all that is in the data folder.
+    fn checkpoint(&self, text: &str) {
+        let project = self.project(text);
+        let store = Store::open(&self.folder.path().join("data")).unwrap();
+        let log = DurableLog::open(store.clone(), Durability::Os).unwrap();
+        log.history(Tick::default()).for_each(drop);
+        log.growth().recovered();
+        let folder = self.folder.path().join("data");
+        let settings = KeeperSettings {
+            store: store.clone(),
+            kept: Kept::open(&folder).unwrap(),
+            gatherer: Gatherer::new(store.clone(), &project, reread(&project)),
+            growth: log.growth(),
+            events_min: 1,
+            keep_history: Duration::ZERO,
+            bound: Box::new(|| Tick::MAX),
+        };
+        let keeper = Keeper::start(settings).unwrap();
+        let began = Instant::now();
+        while log.growth().checkpoint() < log.last().unwrap() {
+            assert!(began.elapsed() < DEADLINE, "no checkpoint");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(keeper);
+    }
+
+    fn start_with(
+        &self,
+        project: Project,
+        log: Box<dyn Log>,
+        restore: Option<Restore>,
+        outbox: Arc<dyn Outbox>,
+    ) -> Run {
         let now_ms = self.now_ms.clone();
         let settings = Settings {
             topology: Topology::local(2),
@@ -82,7 +130,8 @@ impl World {
             clock: project.clock,
             limits: project.limits,
             log,
-            reread: Box::new(move |raw| stored.reread(raw).map_err(|rejection| rejection.code())),
+            restore,
+            reread: reread(&project),
             now: Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst))),
         };
         let (recovered_at, recovered) = channel();
@@ -104,6 +153,11 @@ impl World {
         let extractor = Extractor::new(&project);
         Run { extractor, handle, engine, outbox, recovered, failed, now_ms: self.now_ms.clone() }
     }
+}
+
+fn reread(project: &Project) -> Reread {
+    let extractor = Extractor::of_stored(project);
+    Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code()))
 }
 
 impl Run {
@@ -171,95 +225,99 @@ impl Run {
 
 #[tokio::test]
 async fn a_restart_counts_on_and_sends_nothing_twice() {
-    let world = World::new();
-    let run = world.start(PROJECT);
-    run.recovered().await;
-    let first = run.send("ann", [1, 2]).await.unwrap();
-    run.until(first.tick.next()).await;
-    assert_eq!(run.deliver(), ["add 0 user_id:ann", "add 1 user_id:ann"]);
-    let outbox = run.outbox.clone();
-    run.stop();
-    assert_eq!(outbox.backlog(DestinationId::new(0)).pending, 0, "the end of the process ends no window");
-    drop(outbox);
+    for world in World::both() {
+        let run = world.start(PROJECT);
+        run.recovered().await;
+        let first = run.send("ann", [1, 2]).await.unwrap();
+        run.until(first.tick.next()).await;
+        assert_eq!(run.deliver(), ["add 0 user_id:ann", "add 1 user_id:ann"]);
+        let outbox = run.outbox.clone();
+        run.stop();
+        assert_eq!(outbox.backlog(DestinationId::new(0)).pending, 0, "the end of the process ends no window");
+        drop(outbox);
 
-    let run = world.start(PROJECT);
-    run.recovered().await;
-    assert_eq!(run.deliver(), Vec::<String>::new());
-    assert_eq!(run.backlog().rows, 2);
-    let again = run.send("ann", [2, 2, 3]).await.unwrap();
-    assert_eq!(again.duplicates, 2, "the window is as it was");
-    assert!(again.tick > first.tick);
-    run.until(again.tick.next()).await;
-    let answered = run.handle.ask(Question::Sizes, Some(again.tick), DEADLINE).await.unwrap();
-    assert_eq!(answered.found, Found::Sizes(vec![1, 1]));
-    // The trait `seen` has another value.
-    assert_eq!(run.deliver(), ["add 0 user_id:ann", "add 1 user_id:ann"]);
-    run.stop();
+        let run = world.start(PROJECT);
+        run.recovered().await;
+        assert_eq!(run.deliver(), Vec::<String>::new());
+        assert_eq!(run.backlog().rows, 2);
+        let again = run.send("ann", [2, 2, 3]).await.unwrap();
+        assert_eq!(again.duplicates, 2, "the window is as it was");
+        assert!(again.tick > first.tick);
+        run.until(again.tick.next()).await;
+        let answered = run.handle.ask(Question::Sizes, Some(again.tick), DEADLINE).await.unwrap();
+        assert_eq!(answered.found, Found::Sizes(vec![1, 1]));
+        // The trait `seen` has another value.
+        assert_eq!(run.deliver(), ["add 0 user_id:ann", "add 1 user_id:ann"]);
+        run.stop();
+    }
 }
 
 #[tokio::test]
 async fn who_left_while_the_process_was_down_is_deleted() {
-    let world = World::new();
-    let run = world.start(PROJECT);
-    let receipt = run.send("ann", [1, 2]).await.unwrap();
-    run.until(receipt.tick.next()).await;
-    run.deliver();
-    run.stop();
+    for world in World::both() {
+        let run = world.start(PROJECT);
+        let receipt = run.send("ann", [1, 2]).await.unwrap();
+        run.until(receipt.tick.next()).await;
+        run.deliver();
+        run.stop();
 
-    world.now_ms.fetch_add(2 * HOUR_MS, Ordering::SeqCst);
-    let run = world.start(PROJECT);
-    run.recovered().await;
-    let batch = run.outbox.take(DestinationId::new(0), BatchLimit { changes: 1, bytes: 100_000 }).unwrap();
-    assert_eq!(batch[0].as_of, Tick::from_ms(START_MS + HOUR_MS), "when it left, not when that was noticed");
-    assert_eq!(run.deliver(), ["delete 0 user_id:ann"]);
-    run.stop();
-    // And that is acknowledged, too.
-    let run = world.start(PROJECT);
-    run.recovered().await;
-    assert_eq!(run.deliver(), Vec::<String>::new());
-    run.stop();
+        world.now_ms.fetch_add(2 * HOUR_MS, Ordering::SeqCst);
+        let run = world.start(PROJECT);
+        run.recovered().await;
+        let batch = run.outbox.take(DestinationId::new(0), BatchLimit { changes: 1, bytes: 100_000 }).unwrap();
+        assert_eq!(batch[0].as_of, Tick::from_ms(START_MS + HOUR_MS), "when it left, not when that was noticed");
+        assert_eq!(run.deliver(), ["delete 0 user_id:ann"]);
+        run.stop();
+        // And that is acknowledged, too.
+        let run = world.start(PROJECT);
+        run.recovered().await;
+        assert_eq!(run.deliver(), Vec::<String>::new());
+        run.stop();
+    }
 }
 
 #[tokio::test]
 async fn what_was_not_acknowledged_is_sent_after_a_restart() {
-    let world = World::new();
-    let run = world.start(PROJECT);
-    let receipt = run.send("ann", [1, 2]).await.unwrap();
-    run.until(receipt.tick.next()).await;
-    let in_flight = run.outbox.take(DestinationId::new(0), BatchLimit { changes: 1, bytes: 100_000 });
-    assert_eq!(in_flight.map(|batch| batch.len()), Some(1));
-    run.stop();
+    for world in World::both() {
+        let run = world.start(PROJECT);
+        let receipt = run.send("ann", [1, 2]).await.unwrap();
+        run.until(receipt.tick.next()).await;
+        let in_flight = run.outbox.take(DestinationId::new(0), BatchLimit { changes: 1, bytes: 100_000 });
+        assert_eq!(in_flight.map(|batch| batch.len()), Some(1));
+        run.stop();
 
-    let run = world.start(PROJECT);
-    run.recovered().await;
-    assert_eq!(run.deliver(), ["add 0 user_id:ann", "add 1 user_id:ann"]);
-    run.stop();
+        let run = world.start(PROJECT);
+        run.recovered().await;
+        assert_eq!(run.deliver(), ["add 0 user_id:ann", "add 1 user_id:ann"]);
+        run.stop();
+    }
 }
 
 #[tokio::test]
 async fn changed_definitions_send_exactly_the_difference() {
-    let world = World::new();
-    let run = world.start(PROJECT);
-    let receipt = run.send("ann", 1..=3).await.unwrap();
-    let receipt = receipt.max_by_tick(run.send("bob", 4..=5).await.unwrap());
-    run.until(receipt.tick.next()).await;
-    run.deliver();
-    run.stop();
+    for world in World::both() {
+        let run = world.start(PROJECT);
+        let receipt = run.send("ann", 1..=3).await.unwrap();
+        let receipt = receipt.max_by_tick(run.send("bob", 4..=5).await.unwrap());
+        run.until(receipt.tick.next()).await;
+        run.deliver();
+        run.stop();
 
-    // Stricter; and the other audience, whose id changes, has another name: nobody knows the old one any more.
-    let stricter = PROJECT.replace("seen >= 2", "seen >= 3").replace("often", "always");
-    let run = world.start(&stricter);
-    run.recovered().await;
-    // 0 is `always`, 1 is `lately`, 2 is `often`, which is retired.
-    assert_eq!(run.outbox.retired(), ["often"]);
-    assert_eq!(run.deliver(), ["add 0 user_id:ann", "delete 2 user_id:ann", "delete 2 user_id:bob"]);
-    run.stop();
+        // Stricter; and the other audience, whose id changes, has another name: nobody knows the old one any more.
+        let stricter = PROJECT.replace("seen >= 2", "seen >= 3").replace("often", "always");
+        let run = world.start(&stricter);
+        run.recovered().await;
+        // 0 is `always`, 1 is `lately`, 2 is `often`, which is retired.
+        assert_eq!(run.outbox.retired(), ["often"]);
+        assert_eq!(run.deliver(), ["add 0 user_id:ann", "delete 2 user_id:ann", "delete 2 user_id:bob"]);
+        run.stop();
 
-    let run = world.start(&stricter);
-    run.recovered().await;
-    assert!(run.outbox.retired().is_empty(), "nobody has it any more");
-    assert_eq!(run.deliver(), Vec::<String>::new());
-    run.stop();
+        let run = world.start(&stricter);
+        run.recovered().await;
+        assert!(run.outbox.retired().is_empty(), "nobody has it any more");
+        assert_eq!(run.deliver(), Vec::<String>::new());
+        run.stop();
+    }
 }
 
 impl Receipt {
@@ -302,10 +360,10 @@ impl Log for Slow {
         self.log.last()
     }
 
-    fn history(&self) -> crate::log::History {
+    fn history(&self, after: Tick) -> crate::log::History {
         // The other end says go, or is gone.
         _ = self.hold.recv();
-        self.log.history()
+        self.log.history(after)
     }
 }
 
@@ -315,7 +373,7 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
     let mut log = MemoryLog::keeping();
     let project = world.project(PROJECT);
     let outbox: Arc<dyn Outbox> = Arc::new(crate::egress::outbox::MemoryOutbox::new(1));
-    let first = world.start_with(project.clone(), Box::new(log.clone()), outbox.clone());
+    let first = world.start_with(project.clone(), Box::new(log.clone()), None, outbox.clone());
     let event = first.accepted("ann", 1);
     first.stop();
     log.append(Tick::from_ms(START_MS), &[event]).unwrap();
@@ -323,7 +381,7 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
     let (go, hold) = channel();
     let fails = Arc::new(AtomicBool::new(false));
     let slow = Slow { log, hold, fails: fails.clone() };
-    let run = world.start_with(project, Box::new(slow), outbox);
+    let run = world.start_with(project, Box::new(slow), None, outbox);
     assert!(!run.handle.is_ready());
     assert!(matches!(run.send("ann", [2]).await, Err(SubmitError::Recovering { .. })));
     go.send(()).unwrap();
@@ -342,7 +400,7 @@ async fn what_found_no_room_can_be_sent_again() {
     let world = World::new();
     let outbox: Arc<dyn Outbox> = Arc::new(crate::egress::outbox::MemoryOutbox::new(1));
     let log = MemoryLog::keeping();
-    let run = world.start_with(world.project(PROJECT), Box::new(log.clone().failing(2)), outbox);
+    let run = world.start_with(world.project(PROJECT), Box::new(log.clone().failing(2)), None, outbox);
     run.send("ann", [1]).await.unwrap();
     assert_eq!(run.send("ann", [2]).await, Err(SubmitError::NotLogged));
     assert_eq!(run.send("ann", [1, 2]).await.unwrap().duplicates, 1);
@@ -364,7 +422,7 @@ async fn an_engine_that_is_stopped_during_recovery_delivers_nothing() {
     let project = world.project(PROJECT);
     let store = Store::open(&world.folder.path().join("data")).unwrap();
     let outbox = Arc::new(DurableOutbox::open(store, &project).unwrap());
-    let run = world.start_with(project, Box::new(Slow { log, hold, fails: Arc::default() }), outbox);
+    let run = world.start_with(project, Box::new(Slow { log, hold, fails: Arc::default() }), None, outbox);
     let Run { engine, outbox, recovered, .. } = run;
     // As `Engine::stop`, but with the log held until it is told.
     let Engine { stop, sequencer, collector } = engine;

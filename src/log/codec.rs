@@ -16,6 +16,10 @@
 //! A row of the outbox is a version, then bincode of the profile and the traits. What is stored has types of its own here, so
 //! that a change of the dataflow's records cannot change the format unnoticed.
 
+mod facts;
+
+pub use facts::{decode_facts, decode_messages, encode_facts, encode_messages, facts_block};
+
 use bincode::Options;
 use bytes::Bytes;
 use dataflows::model::{Number, ProfileId, Tick, Traits, Value};
@@ -183,15 +187,32 @@ enum StoredValue<'a> {
     Text(&'a str),
 }
 
+impl<'a> StoredValue<'a> {
+    fn of(value: &'a Value) -> Self {
+        match value {
+            &Value::Bool(value) => StoredValue::Bool(value),
+            Value::Number(number) => StoredValue::Number(number.get()),
+            Value::Time(tick) => StoredValue::Time(tick.as_ms()),
+            Value::Text(text) => StoredValue::Text(text),
+        }
+    }
+
+    fn value(self) -> Result<Value, CodecError> {
+        Ok(match self {
+            StoredValue::Bool(value) => Value::Bool(value),
+            StoredValue::Number(number) => {
+                let number = Number::new(number).ok_or_else(|| CodecError::Malformed("no number".to_owned()))?;
+                Value::Number(number)
+            }
+            StoredValue::Time(ms) => Value::Time(Tick::from_ms(ms)),
+            StoredValue::Text(text) => Value::text(text),
+        })
+    }
+}
+
 /// A row that a destination has acknowledged.
 pub fn encode_row(profile: ProfileId, traits: &Traits) -> Vec<u8> {
-    let stored = |value| match value {
-        &Value::Bool(value) => StoredValue::Bool(value),
-        Value::Number(number) => StoredValue::Number(number.get()),
-        Value::Time(tick) => StoredValue::Time(tick.as_ms()),
-        Value::Text(text) => StoredValue::Text(text),
-    };
-    let traits = traits.iter().map(|(name, value)| (name.as_str(), stored(value))).collect();
+    let traits = traits.iter().map(|(name, value)| (name.as_str(), StoredValue::of(value))).collect();
     let mut row = vec![VERSION];
     bincode::DefaultOptions::new()
         .serialize_into(&mut row, &StoredRow { profile, traits })
@@ -210,13 +231,7 @@ pub fn decode_row(row: &[u8]) -> Result<(ProfileId, Traits), CodecError> {
     let row: StoredRow<'_> = options().deserialize(body).map_err(|error| malformed(&error))?;
     let mut traits = Traits::with_capacity(row.traits.len());
     for (name, value) in row.traits {
-        let value = match value {
-            StoredValue::Bool(value) => Value::Bool(value),
-            StoredValue::Number(number) => Value::Number(Number::new(number).ok_or_else(|| malformed(&"no number"))?),
-            StoredValue::Time(ms) => Value::Time(Tick::from_ms(ms)),
-            StoredValue::Text(text) => Value::text(text),
-        };
-        traits.push((name.into(), value));
+        traits.push((name.into(), value.value()?));
     }
     Ok((row.profile, traits))
 }

@@ -21,11 +21,13 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use dataflows::model::Tick;
 use fjall::PersistMode;
 
-use super::{History, Log, LogError, Store, StoreError, codec};
+use super::checkpoint::Growth;
+use super::{History, Log, LogError, Logged, Store, StoreError, codec};
 use crate::engine::Accepted;
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::project::Durability;
@@ -41,6 +43,8 @@ pub struct DurableLog {
     free: Free,
     /// Where the tick that is safe is noted; nothing where none is ever known to be.
     tail: Option<File>,
+    /// Told how the log grows.
+    growth: Arc<Growth>,
 }
 
 impl DurableLog {
@@ -80,7 +84,12 @@ impl DurableLog {
             Durability::Sync => Some(File::options().create(true).truncate(false).write(true).open(path).map_err(io)?),
             Durability::Os => None,
         };
-        Ok(DurableLog { store, mode, last, free, tail })
+        Ok(DurableLog { store, mode, last, free, tail, growth: Arc::default() })
+    }
+
+    /// How it grows.
+    pub fn growth(&self) -> Arc<Growth> {
+        self.growth.clone()
     }
 
     /// Where it is.
@@ -102,6 +111,7 @@ impl Log for DurableLog {
         write.insert(self.store.log(), tick.as_ms().to_be_bytes(), entry);
         write.commit().map_err(|source| self.store.failed(source))?;
         self.last = Some(tick);
+        self.growth.grew(tick, batch.len());
         if let Some(tail) = &self.tail {
             // Of one length, so that it can be written over. The entry is safe without it.
             if let Err(error) = tail.write_all_at(format!("{:020}\n", tick.as_ms()).as_bytes(), 0) {
@@ -115,7 +125,12 @@ impl Log for DurableLog {
         self.last
     }
 
-    fn history(&self) -> History {
-        self.store.history()
+    fn history(&self, after: Tick) -> History {
+        let growth = self.growth.clone();
+        Box::new(self.store.history(after).inspect(move |logged| {
+            if let Ok(Logged { tick, events }) = logged {
+                growth.grew(*tick, events.len());
+            }
+        }))
     }
 }

@@ -60,7 +60,7 @@ impl Log for MemoryLog {
         self.kept()?.last().map(|logged| logged.tick)
     }
 
-    fn history(&self) -> History {
-        Box::new(self.batches().into_iter().map(Ok))
+    fn history(&self, after: Tick) -> History {
+        Box::new(self.batches().into_iter().filter(move |logged| logged.tick > after).map(Ok))
     }
 }

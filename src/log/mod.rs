@@ -3,9 +3,11 @@
 //! - [`Log`]: the trait at the rim, with [`MemoryLog`] (its twin for tests, and for engines that keep nothing) and
 //!   [`DurableLog`].
 //! - [`Store`]: a data folder, which holds the log and what destinations acknowledged.
+//! - [`checkpoint`]: what the log says up to a tick, consolidated.
 //! - [`codec`]: how entries are written.
 //! - [`inspect`]: `deltaic log`.
 
+pub mod checkpoint;
 pub mod codec;
 mod durable;
 pub mod inspect;
@@ -60,6 +62,9 @@ pub enum LogError {
     /// The disk failed. What was to be written may be there or not, and nothing more can be written.
     #[error(transparent)]
     Failed(#[from] StoreError),
+    /// A checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::CheckpointError),
 }
 
 impl LogError {
@@ -67,7 +72,7 @@ impl LogError {
     pub fn is_fatal(&self) -> bool {
         match self {
             LogError::Full { .. } | LogError::TooLarge(_) => false,
-            LogError::Failed(_) => true,
+            LogError::Failed(_) | LogError::Checkpoint(_) => true,
         }
     }
 }
@@ -81,6 +86,6 @@ pub trait Log: Send {
     /// The tick of the latest batch, if there is one.
     fn last(&self) -> Option<Tick>;
 
-    /// All batches that are there now.
-    fn history(&self) -> History;
+    /// All batches that are there now, of the ticks after `after`.
+    fn history(&self, after: Tick) -> History;
 }

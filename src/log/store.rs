@@ -4,6 +4,7 @@
 //! data/
 //!   FORMAT    the version of all that is in the folder
 //!   LOCK      locked by the process that uses it
+//!   CHECKPOINTS, checkpoints/   see [`super::checkpoint`]
 //!   TAIL      the last tick that is known to be safe in the log
 //!   store/    a fjall database: keyspaces `log` (tick → entry), `outbox` (row → what was acknowledged),
 //!             `frontiers` (destination → tick)
@@ -24,8 +25,12 @@ use thiserror::Error;
 use super::codec::{self, CodecError};
 use super::{History, LogError, Logged};
 
-/// The content of `FORMAT`.
-const FORMAT: &str = "deltaic data folder, format 1\n";
+/// The content of `FORMAT`. Format 2 has checkpoints, and the log need not begin with the first event.
+const FORMAT: &str = "deltaic data folder, format 2\n";
+
+/// Formats that are taken over: what they have means the same. A version that knows only them must not open the folder any
+/// more.
+const FORMER_FORMATS: [&str; 1] = ["deltaic data folder, format 1\n"];
 
 /// Bytes of blocks kept in memory. The log is read once, from its beginning to its end; rows of the outbox likewise.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -140,6 +145,7 @@ impl Store {
         let lock = lock(folder)?;
         match fs::read_to_string(folder.join("FORMAT")) {
             Ok(found) if found == FORMAT => {}
+            Ok(found) if FORMER_FORMATS.contains(&&*found) => write_format(folder).map_err(io)?,
             Ok(found) => return Err(StoreError::Format { folder: folder.to_owned(), found: found.trim().to_owned() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let ours = ["LOCK", "FORMAT.new"].map(|name| folder.join(name));
@@ -236,21 +242,38 @@ impl Store {
         let store = self.clone();
         self.0.log.range(first.as_ms().to_be_bytes()..).map(move |entry| {
             let (key, value) = entry.into_inner().map_err(|source| store.failed(source))?;
-            let key = <[u8; 8]>::try_from(&*key).map_err(|_| store.damaged(Tick::default(), "a key is no tick"))?;
-            Ok((Tick::from_ms(u64::from_be_bytes(key)), value))
+            Ok((store.tick(&key)?, value))
         })
     }
 
-    /// The whole log. Ends with the first error.
-    pub(super) fn history(&self) -> History {
+    /// The ticks of the log up to `last`, in their order.
+    pub(super) fn ticks_up_to(&self, last: Tick) -> impl Iterator<Item = Result<Tick, StoreError>> + use<> {
         let store = self.clone();
-        let mut previous = None;
+        self.0.log.range(..=last.as_ms().to_be_bytes()).map(move |entry| {
+            let key = entry.key().map_err(|source| store.failed(source))?;
+            store.tick(&key)
+        })
+    }
+
+    /// The tick that a key of the log is.
+    fn tick(&self, key: &[u8]) -> Result<Tick, StoreError> {
+        let key = <[u8; 8]>::try_from(key).map_err(|_| self.damaged(Tick::default(), "a key is no tick"))?;
+        Ok(Tick::from_ms(u64::from_be_bytes(key)))
+    }
+
+    /// The log after a tick. Ends with the first error.
+    pub(super) fn history(&self, after: Tick) -> History {
+        let store = self.clone();
+        let mut previous: Option<Tick> = None;
         let mut is_broken = false;
-        let logged = self.entries(Tick::default()).map(move |entry| -> Result<Logged, StoreError> {
+        let logged = self.entries(after.next()).map(move |entry| -> Result<Logged, StoreError> {
             let (tick, entry) = entry?;
             let (envelope, events) = codec::decode(tick, &entry).map_err(|error| store.damaged(tick, error))?;
-            if let Some(before) = previous.replace(tick).filter(|before| *before != envelope.previous) {
-                let reason = format!("the entry before it, of tick {}, is missing: found {before}", envelope.previous);
+            let is_next = previous
+                .replace(tick)
+                .map_or(envelope.previous <= after || after == Tick::default(), |before| before == envelope.previous);
+            if !is_next {
+                let reason = format!("the entry before it, of tick {}, is missing", envelope.previous);
                 return Err(store.damaged(tick, reason));
             }
             Ok(Logged { tick, events })

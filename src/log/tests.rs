@@ -43,7 +43,7 @@ fn folder_with(ticks: u64) -> TempDir {
 
 /// The ticks and message ids of a log, `10:1 20:2`.
 fn content(log: &dyn Log) -> String {
-    let words = log.history().map(|logged| {
+    let words = log.history(Tick::default()).map(|logged| {
         let Logged { tick, events } = logged.unwrap();
         let messages: Vec<String> = events.iter().map(|stored| stored.message.to_string()).collect();
         format!("{tick}:{}", messages.join(","))
@@ -60,7 +60,7 @@ fn what_was_appended_is_there_after_a_restart() {
     drop(log);
     let log = open(folder.path());
     assert_eq!(content(&log), "10:1 20:2 25:3,4");
-    let first = log.history().next().unwrap().unwrap();
+    let first = log.history(Tick::default()).next().unwrap().unwrap();
     assert_eq!(first.events[0].raw, accepted(1).raw);
 }
 
@@ -77,9 +77,9 @@ fn a_folder_is_used_by_one_at_a_time() {
 #[test]
 fn an_unknown_format_is_refused() {
     let folder = folder_with(1);
-    fs::write(folder.path().join("FORMAT"), "deltaic data folder, format 2\n").unwrap();
+    fs::write(folder.path().join("FORMAT"), "deltaic data folder, format 3\n").unwrap();
     let error = Store::open(folder.path()).err().unwrap().to_string();
-    assert!(error.contains("format 2") && error.contains("run the version that wrote it"), "{error}");
+    assert!(error.contains("format 3") && error.contains("run the version that wrote it"), "{error}");
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn tamper(folder: &Path, tick: u64, value: impl FnOnce(Vec<u8>) -> Option<Vec<u8
 
 #[track_caller]
 fn check_damage(folder: &Path, expected: &str) {
-    let error = Store::open(folder).unwrap().history().find_map(Result::err).unwrap();
+    let error = Store::open(folder).unwrap().history(Tick::default()).find_map(Result::err).unwrap();
     assert!(error.is_fatal());
     let error = error.to_string();
     assert!(error.contains(expected) && error.contains(folder.to_str().unwrap()), "{error}");
@@ -234,7 +234,7 @@ fn format_1_opens_for_ever() {
     copy(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/format/v1")), folder.path());
     let log = open(folder.path());
     assert_eq!(content(&log), "10:1 20:2 30:3");
-    assert_eq!(log.history().nth(1).unwrap().unwrap().events[0].raw, long_text());
+    assert_eq!(log.history(Tick::default()).nth(1).unwrap().unwrap().events[0].raw, long_text());
     drop(log);
     let store = Store::open(folder.path()).unwrap();
     let row = store.outbox().get("crm\0vips\0user_id:ann").unwrap().unwrap();

@@ -146,7 +146,13 @@ fn storage(written: WrittenStorage, project: &Path, problems: &mut Vec<Problem>)
         },
     };
     let folder = written.folder.map_or_else(|| DATA_FOLDER.to_owned(), |folder| folder.value);
-    Storage { folder: project.join(folder), durability }
+    let defaults = Storage::in_folder(project.join(folder));
+    Storage {
+        durability,
+        keep_history: written.keep_history.map_or(defaults.keep_history, |(history, _)| history),
+        checkpoint_events: written.checkpoint_events.map_or(defaults.checkpoint_events, |(events, _)| events),
+        ..defaults
+    }
 }
 
 fn clock(written: WrittenClock, problems: &mut Vec<Problem>) -> Clock {

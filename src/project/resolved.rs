@@ -53,6 +53,23 @@ pub struct Storage {
     pub folder: PathBuf,
     /// When events are safe. Default: [`Durability::Sync`].
     pub durability: Durability,
+    /// How long the log is kept: new definitions can count what is in it. Default: 90 days.
+    pub keep_history: Duration,
+    /// Events since the last checkpoint that make the next one due; more where there are many identifiers. Default: 100,000, which
+    /// a start reads in less than a second.
+    pub checkpoint_events: u64,
+}
+
+impl Storage {
+    /// A data folder, with all else as it is by default.
+    pub fn in_folder(folder: PathBuf) -> Self {
+        Storage {
+            folder,
+            durability: Durability::default(),
+            keep_history: Duration::from_secs(90 * 24 * 60 * 60),
+            checkpoint_events: 100_000,
+        }
+    }
 }
 
 /// When a sender is told that its events are safe.

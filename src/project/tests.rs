@@ -60,7 +60,7 @@ fn shown(definitions: &Definitions) -> String {
 #[test]
 fn storage_is_in_memory_unless_there_is_a_section() {
     assert_eq!(loaded("").unwrap().project.storage, None);
-    let storage = Storage { folder: "/projects/shop/data".into(), durability: Durability::Sync };
+    let storage = Storage::in_folder("/projects/shop/data".into());
     assert_eq!(loaded("[storage]").unwrap().project.storage, Some(storage));
     let problems = loaded("[storage]\ndurability = \"always\"").unwrap_err();
     assert!(problems.contains("expected \"sync\" or \"os\""), "{problems}");
@@ -519,6 +519,8 @@ identifiers = { loyalty_card = "card" }
 [storage]
 folder = "kept"
 durability = "os"
+keep_history = "7 days"
+checkpoint_events = 500
 "#;
     let Loaded { project, warnings } = loaded(source).expect("it is right");
     assert!(warnings.is_empty());
@@ -534,7 +536,12 @@ durability = "os"
     assert_eq!(project.definitions.identity.blocked.len(), 12, "ten by default, one value and one pattern");
     assert_eq!(project.clock.dedupe_window, Duration::from_secs(7 * 24 * 3600));
     assert_eq!(project.limits.page_max, 50);
-    let storage = Storage { folder: "/projects/shop/kept".into(), durability: Durability::Os };
+    let storage = Storage {
+        durability: Durability::Os,
+        keep_history: Duration::from_secs(7 * 24 * 3600),
+        checkpoint_events: 500,
+        ..Storage::in_folder("/projects/shop/kept".into())
+    };
     assert_eq!(project.storage, Some(storage));
     let names: Vec<_> = project.destinations.iter().map(|destination| destination.name.as_str()).collect();
     assert_eq!(names, ["disk", "hook"]);

@@ -41,6 +41,8 @@ pub(super) struct Written {
 pub(super) struct WrittenStorage {
     pub(super) folder: Option<Text>,
     pub(super) durability: Option<Text>,
+    pub(super) keep_history: Option<(Duration, Place)>,
+    pub(super) checkpoint_events: Option<(u64, Place)>,
 }
 
 /// `[sources.NAME]`
@@ -172,6 +174,8 @@ impl Written {
         let written_storage = storage.is_there().then(|| WrittenStorage {
             folder: storage.text(reader, "folder"),
             durability: storage.text(reader, "durability"),
+            keep_history: storage.duration(reader, "keep_history"),
+            checkpoint_events: storage.integer(reader, "checkpoint_events", 1..=1_000_000_000),
         });
         storage.finish(reader, nothing_elsewhere);
         root.finish(reader, nothing_elsewhere);

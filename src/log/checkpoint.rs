@@ -1,0 +1,125 @@
+//! Checkpoints: what the log says up to a tick, consolidated, so that a start costs what there is to know and not how long it
+//! took to happen.
+//!
+//! A checkpoint holds the facts of each identifier (`dataflows::facts`) and the ids of messages that are still recognised. The
+//! next one is made of the one before and the log after it, on a thread of its own: the dataflow takes no part, so it does not
+//! stall, and nothing of how it runs (workers, processes, batches) can get into a checkpoint.
+//!
+//! - [`file`]: how a checkpoint is written.
+//! - [`Kept`]: which there are; the last two.
+//! - [`make`]: one from the log.
+//! - [`plan`]: what a start can use, and what it lacks.
+//! - [`Keeper`]: makes them while the engine runs, and drops what is not needed any more of the log.
+
+mod file;
+mod keeper;
+mod kept;
+mod make;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+pub use file::{Counts, FileError, Piece};
+pub use keeper::{Growth, Keeper, KeeperSettings};
+pub use kept::{Kept, Pieces};
+pub use make::Gatherer;
+pub use plan::{Restore, plan};
+
+use std::path::PathBuf;
+
+use dataflows::definitions::Definitions;
+use dataflows::model::{Identifier, Tick, ValueType};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::StoreError;
+use crate::project::Project;
+
+/// What facts depend on, beside the measures: under another basis they would be others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Basis {
+    /// The key of the identifier hash, as a hash, and the rules of identity.
+    identity: String,
+    /// Attributes whose texts are times, sorted.
+    times: Vec<String>,
+}
+
+impl Basis {
+    /// The basis under `project`.
+    pub fn of(project: &Project) -> Self {
+        let key = Identifier::new(&project.identifier_key, "", "basis of facts").id();
+        let times = project.attribute_types.iter().filter(|(_, kind)| **kind == ValueType::Time);
+        Basis {
+            identity: format!("key {key}; {}", project.definitions.identity.signature()),
+            times: times.map(|(name, _)| name.to_string()).collect(),
+        }
+    }
+}
+
+/// What the measures mean, by id.
+fn signatures(definitions: &Definitions) -> Vec<String> {
+    definitions.measures.iter().map(|measure| measure.signature(definitions)).collect()
+}
+
+/// Why a start cannot use what there is.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// A file that is listed is not there, or has another size.
+    #[error(
+        "checkpoint {file} {found}: restore it from a copy; or delete its line in {list} to start from what is before it (an \
+         older checkpoint, or the log, if that is complete)"
+    )]
+    Missing {
+        /// The file.
+        file: PathBuf,
+        /// What was found in its place.
+        found: String,
+        /// The list.
+        list: PathBuf,
+    },
+    /// A file is damaged.
+    #[error(
+        "checkpoint {file} is damaged: {source}; restore it from a copy; or delete its line in {list} to start from what is \
+         before it (an older checkpoint, or the log, if that is complete)"
+    )]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: FileError,
+        /// The list.
+        list: PathBuf,
+    },
+    /// The list cannot be read as one.
+    #[error(
+        "{list}, line {line}: expected the tick, bytes, identifiers and name of a checkpoint; restore it from a copy"
+    )]
+    List {
+        /// The list.
+        list: PathBuf,
+        /// Which line.
+        line: usize,
+    },
+    /// The list, or a file, cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What is needed is not kept any more.
+    #[error(
+        "{what}; the log begins after tick {begins} and what came before is not kept in a form that serves: undo the change, or \
+         start with --accept-partial to go on with what there is"
+    )]
+    Gone {
+        /// What cannot be rebuilt.
+        what: String,
+        /// What is at or before this tick is gone.
+        begins: Tick,
+    },
+    /// The log cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

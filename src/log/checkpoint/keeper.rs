@@ -1,0 +1,188 @@
+//! Makes checkpoints while the engine runs, on a thread of low priority, and drops what is not needed any more of the log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use dataflows::model::Tick;
+
+use super::{CheckpointError, Gatherer, Kept};
+use crate::limits::DISK_RESERVE_BYTES;
+use crate::log::{Store, StoreError};
+
+/// How often there is a look whether one is due.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// After a failure: the disk may be full, and somebody has to come.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// Entries that are dropped from the log at a time.
+const DROPPED_AT_ONCE: usize = 1_000;
+
+/// How the log grows, as its writer tells it.
+#[derive(Debug, Default)]
+pub struct Growth {
+    /// Events in the log that this process knows of, read or written.
+    events: AtomicU64,
+    /// The last tick of it.
+    tick: AtomicU64,
+    is_recovered: AtomicBool,
+    checkpoints: AtomicU64,
+    /// The tick of the newest checkpoint.
+    checkpoint: AtomicU64,
+}
+
+impl Growth {
+    /// The entry of a tick, with so many events, was read or written.
+    pub fn grew(&self, tick: Tick, events: usize) {
+        self.tick.store(tick.as_ms(), Ordering::Release);
+        self.events.fetch_add(events as u64, Ordering::Release);
+    }
+
+    /// The engine has read its log: there is time for checkpoints.
+    pub fn recovered(&self) {
+        self.is_recovered.store(true, Ordering::Release);
+    }
+
+    /// Checkpoints made since the start.
+    pub fn checkpoints(&self) -> u64 {
+        self.checkpoints.load(Ordering::Acquire)
+    }
+
+    /// The tick of the newest checkpoint; 0 where there is none.
+    pub fn checkpoint(&self) -> Tick {
+        Tick::from_ms(self.checkpoint.load(Ordering::Acquire))
+    }
+
+    fn events(&self) -> u64 {
+        self.events.load(Ordering::Acquire)
+    }
+}
+
+/// What a keeper works with.
+pub struct KeeperSettings {
+    /// The data folder.
+    pub store: Store,
+    /// Its checkpoints.
+    pub kept: Kept,
+    /// Gathers what events say.
+    pub gatherer: Gatherer,
+    /// How the log grows.
+    pub growth: Arc<Growth>,
+    /// Events in the log since the last checkpoint that make one due. Where there are many identifiers it takes more of them, so
+    /// that writing all that is known is worth it.
+    pub events_min: u64,
+    /// How long the log is kept.
+    pub keep_history: Duration,
+    /// No checkpoint may be later than this: what is forwarded up to it is in the outbox.
+    pub bound: Box<dyn Fn() -> Tick + Send>,
+}
+
+/// A thread that makes checkpoints. It ends when this goes, after the one that it is at.
+pub struct Keeper {
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Begins as soon as the engine has recovered.
+    pub fn start(settings: KeeperSettings) -> std::io::Result<Self> {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let until = is_over.clone();
+        let thread = std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || {
+            // Of this thread alone. Where it may not be, checkpoints compete with the rest.
+            _ = rustix::process::nice(19);
+            run(settings, &until);
+        })?;
+        Ok(Keeper { is_over, thread: Some(thread) })
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // What it had to say it has said in the log.
+            _ = thread.join();
+        }
+    }
+}
+
+fn run(mut settings: KeeperSettings, is_over: &AtomicBool) {
+    // What the newest checkpoint has of the events that `growth` counts: of those before the start, none.
+    let mut covered = 0;
+    let mut identifiers = 0;
+    if let Some(newest) = settings.kept.newest() {
+        identifiers = newest.identifiers;
+        settings.growth.checkpoint.store(newest.tick.as_ms(), Ordering::Release);
+    }
+    let mut pause = LOOK_EVERY;
+    while !is_over.load(Ordering::Acquire) {
+        std::thread::park_timeout(pause);
+        pause = LOOK_EVERY;
+        let due = settings.events_min.max(identifiers / 4);
+        let growth = &settings.growth;
+        if !growth.is_recovered.load(Ordering::Acquire) || growth.events() - covered < due {
+            continue;
+        }
+        match make(&mut settings, due) {
+            Ok(Some((events, count))) => (covered, identifiers) = (covered + events, count),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%error, "no checkpoint: trying again in {} s", RETRY_AFTER.as_secs());
+                pause = RETRY_AFTER;
+            }
+        }
+    }
+}
+
+/// Makes a checkpoint of at most twice as many events as make one due, so that what is gathered has a bound. Gives the events and
+/// the identifiers; nothing where it cannot be made yet.
+fn make(settings: &mut KeeperSettings, due: u64) -> Result<Option<(u64, u64)>, CheckpointError> {
+    let KeeperSettings { store, kept, gatherer, growth, keep_history, bound, .. } = settings;
+    let began = Instant::now();
+    if store.free_bytes()? < DISK_RESERVE_BYTES + kept.bytes() {
+        tracing::warn!("no checkpoint: there is too little room on the disk");
+        return Ok(None);
+    }
+    let newest = kept.newest().cloned();
+    let after = newest.as_ref().map_or(Tick::default(), |newest| newest.tick);
+    let gathered = gatherer.gather(after, bound(), due * 2, None)?;
+    let (events, tick) = (gathered.events, gathered.tick);
+    if tick <= after {
+        return Ok(None);
+    }
+    let counts = gatherer.make(kept, newest.as_ref(), gathered, tick)?;
+    growth.checkpoint.store(tick.as_ms(), Ordering::Release);
+    growth.checkpoints.fetch_add(1, Ordering::Release);
+    let seconds = began.elapsed().as_secs_f64();
+    tracing::info!(%tick, events, identifiers = counts.identifiers, "a checkpoint in {seconds:.2} s");
+    if let Some(spare) = kept.spare() {
+        let latest = growth.tick.load(Ordering::Acquire);
+        let keep_ms = u64::try_from(keep_history.as_millis()).unwrap_or(u64::MAX);
+        let dropped = drop_up_to(store, spare.min(Tick::from_ms(latest.saturating_sub(keep_ms))))?;
+        if dropped > 0 {
+            tracing::info!(entries = dropped, "dropped from the log: older than checkpoints and keep_history");
+        }
+    }
+    Ok(Some((events, counts.identifiers)))
+}
+
+/// Drops the entries of the log up to `tick`; the last one stays, so that the log says where it ends.
+pub(super) fn drop_up_to(store: &Store, tick: Tick) -> Result<usize, StoreError> {
+    let mut dropped = 0;
+    loop {
+        let mut batch = store.batch();
+        let mut ticks = store.ticks_up_to(tick).take(DROPPED_AT_ONCE + 1).collect::<Result<Vec<_>, _>>()?;
+        // The last of them may be the last of all; it goes with the next batch, or stays.
+        ticks.pop();
+        ticks.iter().for_each(|tick| batch.remove(store.log(), tick.as_ms().to_be_bytes()));
+        if ticks.is_empty() {
+            return Ok(dropped);
+        }
+        batch.commit().map_err(|source| store.failed(source))?;
+        dropped += ticks.len();
+    }
+}

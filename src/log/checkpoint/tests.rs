@@ -1,0 +1,303 @@
+//! Checkpoints on real folders: made bit by bit, damaged, and used under other definitions.
+
+use std::fs;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use dataflows::facts::Facts;
+use dataflows::model::IdentifierId;
+use tempfile::TempDir;
+
+use super::keeper::drop_up_to;
+use super::*;
+use crate::engine::Reread;
+use crate::ingest::segment::Extractor;
+use crate::log::{DurableLog, Log, Store};
+use crate::project::{self, Durability};
+
+const PROJECT: &str = r#"
+name = "checkpoints"
+[identity]
+key = "0123456789abcdef"
+[traits]
+spent = "sum('Bought', properties.total)"
+cheapest = "min('Bought', properties.total)"
+[audiences.lately]
+when = "count('Seen', within => '1 minute') >= 2"
+"#;
+
+/// Two more things to count: one with a short window, one for ever.
+const MORE: &str = r#"
+[audiences.hasty]
+when = "count('Bought', within => '10 seconds') >= 2"
+"#;
+const EVER: &str = r#"
+[audiences.regular]
+when = "count('Seen') >= 5"
+"#;
+
+const START_MS: u64 = 1_700_000_000_000;
+
+/// A data folder.
+struct World {
+    folder: TempDir,
+}
+
+impl World {
+    /// One whose log has an event a second, `events` in all.
+    fn new(events: u64) -> Self {
+        let world = World { folder: tempfile::tempdir().unwrap() };
+        let mut log = DurableLog::open(world.store(), Durability::Os).unwrap();
+        for n in 0..events {
+            let tick = Tick::from_ms(START_MS + n * 1_000);
+            let (user, device, total) = (n * 7 % 5, n * 11 % 8, n % 13);
+            let raw = if n % 3 == 0 {
+                format!(
+                    r#"{{"event":"Bought","userId":"u{user}","anonymousId":"d{device}","properties":{{"total":{total}}},"traits":{{"city":"c{n}","email":"e{user}@x.org"}}}}"#
+                )
+            } else {
+                format!(r#"{{"event":"Seen","anonymousId":"d{device}"}}"#)
+            };
+            let raw = raw.replacen('{', &format!(r#"{{"type":"track","timestamp":"{}","#, time(tick)), 1);
+            let event = reread(&world.project(PROJECT))(raw.as_bytes()).unwrap();
+            log.append(tick, &[crate::engine::Accepted { message: n.into(), raw: Bytes::from(raw), event }]).unwrap();
+        }
+        world
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&self.data()).unwrap()
+    }
+
+    fn kept(&self) -> Kept {
+        Kept::open(&self.data()).unwrap()
+    }
+
+    fn project(&self, text: &str) -> Project {
+        fs::write(self.folder.path().join("deltaic.toml"), text).unwrap();
+        project::load(self.folder.path(), &|_| None).unwrap().project
+    }
+
+    fn gatherer(&self, store: &Store, project: &Project) -> Gatherer {
+        Gatherer::new(store.clone(), project, reread(project))
+    }
+
+    /// Makes checkpoints of so many events each, until the log ends.
+    fn checkpoints(&self, events: u64) {
+        let (store, mut kept) = (self.store(), self.kept());
+        let gatherer = self.gatherer(&store, &self.project(PROJECT));
+        loop {
+            let newest = kept.newest().cloned();
+            let after = newest.as_ref().map_or(Tick::default(), |newest| newest.tick);
+            let gathered = gatherer.gather(after, Tick::MAX, events, None).unwrap();
+            if gathered.events == 0 {
+                return;
+            }
+            let tick = gathered.tick;
+            gatherer.make(&mut kept, newest.as_ref(), gathered, tick).unwrap();
+        }
+    }
+
+    fn plan(&self, text: &str, accept_partial: bool) -> Result<Option<Content>, String> {
+        let (store, mut kept, project) = (self.store(), self.kept(), self.project(text));
+        let gatherer = self.gatherer(&store, &project);
+        let restore = plan(&store, &mut kept, &gatherer, &project, accept_partial);
+        match restore {
+            Ok(None) => Ok(None),
+            Ok(Some(restore)) => content(restore.pieces).map(Some),
+            Err(error) => Err(error.to_string().replace(self.folder.path().to_str().unwrap(), "")),
+        }
+    }
+
+    /// All that is in the log, as it would be in a checkpoint under `text`.
+    fn at_once(&self, text: &str) -> Content {
+        let other = World { folder: tempfile::tempdir().unwrap() };
+        let (store, mut kept, project) = (self.store(), other_kept(&other), self.project(text));
+        let gatherer = self.gatherer(&store, &project);
+        let gathered = gatherer.gather(Tick::default(), Tick::MAX, u64::MAX, None).unwrap();
+        let tick = gathered.tick;
+        gatherer.make(&mut kept, None, gathered, tick).unwrap();
+        let (head, pieces) = kept.read(kept.newest().unwrap()).unwrap();
+        content(pieces.measures(make::of_today(&head.measures, &signatures(&project.definitions)))).unwrap()
+    }
+}
+
+fn other_kept(other: &World) -> Kept {
+    fs::create_dir_all(other.data()).unwrap();
+    other.kept()
+}
+
+fn time(tick: Tick) -> String {
+    jiff::Timestamp::from_millisecond(tick.as_ms().try_into().unwrap()).unwrap().to_string()
+}
+
+fn reread(project: &Project) -> Reread {
+    let extractor = Extractor::of_stored(project);
+    Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code()))
+}
+
+/// What is in a checkpoint.
+#[derive(Debug, Default, PartialEq)]
+struct Content {
+    facts: Vec<(IdentifierId, Facts)>,
+    messages: Vec<(Tick, Vec<u128>)>,
+}
+
+fn content(pieces: Pieces) -> Result<Content, String> {
+    let mut content = Content::default();
+    for piece in pieces {
+        match piece.map_err(|error| error.to_string())? {
+            Piece::Facts(facts) => content.facts.extend(facts),
+            Piece::Messages(messages) => content.messages.extend(messages),
+        }
+    }
+    assert!(content.facts.is_sorted_by_key(|(id, _)| *id));
+    Ok(content)
+}
+
+#[test]
+fn bit_by_bit_is_what_it_would_be_at_once() {
+    for events in [1, 7, 40, 1_000] {
+        let world = World::new(100);
+        world.checkpoints(events);
+        let content = world.plan(PROJECT, false).unwrap().unwrap();
+        assert_eq!(content.facts.len(), 5 + 8 + 5);
+        assert_eq!(content.messages.len(), 100);
+        assert_eq!(content, world.at_once(PROJECT), "{events} events each");
+    }
+}
+
+#[test]
+fn what_new_definitions_count_is_added_from_the_log() {
+    let world = World::new(100);
+    world.checkpoints(40);
+    let text = [PROJECT, MORE, EVER].concat();
+    let expected = world.at_once(&text);
+    assert_eq!(world.plan(&text, false), Ok(Some(expected)));
+    assert_eq!(world.kept().entries().len(), 2, "it is kept, in the place of the one that it was made of");
+}
+
+#[test]
+fn what_no_definition_counts_any_more_is_left_out() {
+    let world = World::new(50);
+    world.checkpoints(50);
+    let text = PROJECT.replace("cheapest = \"min('Bought', properties.total)\"", "");
+    assert_eq!(world.plan(&text, false), Ok(Some(world.at_once(&text))));
+}
+
+#[test]
+fn other_rules_of_identity_take_the_log() {
+    let world = World::new(50);
+    world.checkpoints(20);
+    let text = PROJECT.replace("[identity]", "[identity]\nblocked = [\"u1\"]");
+    assert_eq!(world.plan(&text, false), Ok(None));
+    assert_eq!(world.kept().entries(), [], "they would be of no use");
+}
+
+#[track_caller]
+fn check_gone(world: &World, text: &str, expected: &str) {
+    let begins = Tick::from_ms(START_MS + 49_000);
+    let expected = format!(
+        "{expected}; the log begins after tick {begins} and what came before is not kept in a form that serves: undo the \
+         change, or start with --accept-partial to go on with what there is"
+    );
+    assert_eq!(world.plan(text, false), Err(expected));
+    // Whoever accepts it gets what can be had.
+    world.plan(text, true).unwrap();
+}
+
+#[test]
+fn what_cannot_be_rebuilt_is_said_before_anything_starts() {
+    let world = World::new(200);
+    world.checkpoints(100);
+    drop_up_to(&world.store(), Tick::from_ms(START_MS + 50_000)).unwrap();
+    world.plan(PROJECT, false).unwrap();
+    // The log has the ten seconds, and what the clock of a sender may be ahead: what is not there has left the window.
+    world.plan(&[PROJECT, MORE].concat(), false).unwrap();
+    let ever = [PROJECT, MORE, EVER].concat();
+    check_gone(&world, &ever, "new, and cannot be counted completely: audience regular");
+    let born = [PROJECT, "[audiences.old]\nwhen = \"born < '2000-01-01T00:00:00Z'\"\n[attributes]\nborn = \"time\"\n"];
+    check_gone(&world, &born.concat(), "other attributes are times than in the checkpoint");
+    let blocked = PROJECT.replace("[identity]", "[identity]\nblocked = [\"u1\"]");
+    check_gone(&world, &blocked, "the rules of identity, or their key, are others than those of the checkpoint");
+}
+
+#[test]
+fn a_log_without_its_beginning_takes_a_checkpoint() {
+    let world = World::new(100);
+    drop_up_to(&world.store(), Tick::from_ms(START_MS + 50_000)).unwrap();
+    check_gone(&world, PROJECT, "there is no checkpoint");
+}
+
+#[test]
+fn the_end_of_the_log_stays() {
+    let world = World::new(2_500);
+    assert_eq!(drop_up_to(&world.store(), Tick::MAX).unwrap(), 2_499);
+    let log = DurableLog::open(world.store(), Durability::Os).unwrap();
+    assert_eq!(log.last(), Some(Tick::from_ms(START_MS + 2_499_000)));
+}
+
+/// The newest checkpoint's file.
+fn newest(world: &World) -> PathBuf {
+    let mut files: Vec<_> =
+        fs::read_dir(world.data().join("checkpoints")).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files.pop().unwrap()
+}
+
+#[track_caller]
+fn check_refused(world: &World, expected: &[&str]) {
+    let kept = Kept::open(&world.data());
+    let error = match kept {
+        Err(error) => error.to_string(),
+        Ok(_) => world.plan(PROJECT, false).unwrap_err(),
+    };
+    for part in expected {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_not_as_it_was_is_refused_and_can_be_left_out() {
+    let world = World::new(100);
+    world.checkpoints(50);
+    let (file, list) = (newest(&world), world.data().join("CHECKPOINTS"));
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let whole = fs::read(&file).unwrap();
+
+    for at in [0, 1, 9, 20, whole.len() / 2, whole.len() - 1] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(&file, damaged).unwrap();
+        check_refused(&world, &[name, "delete its line in"]);
+    }
+    fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+    check_refused(&world, &[name, "bytes and not", "delete its line in", "CHECKPOINTS"]);
+    fs::remove_file(&file).unwrap();
+    check_refused(&world, &[name, "cannot be had", "delete its line in", "CHECKPOINTS"]);
+
+    // The way out that the message names.
+    let lines = fs::read_to_string(&list).unwrap();
+    fs::write(&list, lines.lines().next().unwrap()).unwrap();
+    let content = world.plan(PROJECT, false).unwrap().unwrap();
+    assert_eq!(content.messages.len(), 50);
+
+    fs::write(&list, "somewhere else\n").unwrap();
+    check_refused(&world, &["CHECKPOINTS, line 1: expected"]);
+    fs::write(&list, "1 2 3 ../../TAIL\n").unwrap();
+    check_refused(&world, &["CHECKPOINTS, line 1: expected"]);
+}
+
+#[test]
+fn what_is_not_listed_goes() {
+    let world = World::new(10);
+    world.checkpoints(10);
+    let left = world.data().join("checkpoints").join("half");
+    fs::write(&left, "half").unwrap();
+    world.kept();
+    assert!(!left.exists());
+}
