@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use super::checkpoint::{CheckpointError, Kept};
 use super::{LogError, Store, StoreError, codec};
 
 /// Why a folder could not be looked at.
@@ -23,13 +24,16 @@ pub enum InspectError {
     /// An entry cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A checkpoint is not there.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The result cannot be written.
     #[error("cannot write the result: {0}")]
     Write(#[from] io::Error),
 }
 
 /// What is in a log, in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stat {
     /// Entries: one for each tick with events.
     pub entries: u64,
@@ -45,6 +49,10 @@ pub struct Stat {
     pub disk_bytes: u64,
     /// Rows that destinations acknowledged.
     pub rows: u64,
+    /// Whether the log begins with the first event there ever was.
+    pub is_complete: bool,
+    /// Tick, identifiers and bytes of each checkpoint.
+    pub checkpoints: Vec<(Tick, u64, u64)>,
 }
 
 impl fmt::Display for Stat {
@@ -58,7 +66,14 @@ impl fmt::Display for Stat {
         writeln!(f, "event bytes  {}", self.event_bytes)?;
         writeln!(f, "entry bytes  {}", self.entry_bytes)?;
         writeln!(f, "disk bytes   {}", self.disk_bytes)?;
-        writeln!(f, "outbox rows  {}", self.rows)
+        writeln!(f, "outbox rows  {}", self.rows)?;
+        if !self.is_complete {
+            writeln!(f, "older entries are dropped: what they say is in the checkpoints")?;
+        }
+        for (tick, identifiers, bytes) in &self.checkpoints {
+            writeln!(f, "checkpoint   as of tick {tick}, {identifiers} identifiers, {bytes} bytes")?;
+        }
+        Ok(())
     }
 }
 
@@ -66,10 +81,14 @@ impl fmt::Display for Stat {
 pub fn stat(folder: &Path) -> Result<Stat, InspectError> {
     let store = Store::open_existing(folder)?;
     let rows = store.outbox().len().map_err(|source| store.failed(source))? as u64;
-    let mut stat = Stat { disk_bytes: store.disk_bytes()?, rows, ..Stat::default() };
+    let kept = Kept::open(folder)?;
+    let checkpoints = kept.entries().iter().map(|entry| (entry.tick, entry.identifiers, entry.bytes)).collect();
+    let disk_bytes = store.disk_bytes()? + kept.bytes();
+    let mut stat = Stat { disk_bytes, rows, is_complete: true, checkpoints, ..Stat::default() };
     for entry in store.entries(Tick::default()) {
         let (tick, entry) = entry?;
         let envelope = codec::envelope(tick, &entry).map_err(|error| store.damaged(tick, error))?;
+        stat.is_complete &= stat.entries > 0 || envelope.previous == Tick::default();
         stat.entries += 1;
         stat.events += u64::from(envelope.events);
         stat.entry_bytes += entry.len() as u64;
@@ -129,7 +148,14 @@ pub fn verify(folder: &Path, out: &mut impl Write) -> Result<Vec<String>, Inspec
         }
         previous = Some(tick);
     }
-    writeln!(out, "{entries} entries, {events} events, {} damaged", damage.len())?;
+    let kept = Kept::open(folder)?;
+    for entry in kept.entries() {
+        let read: Result<(), _> =
+            kept.read(entry).and_then(|(_, mut pieces)| pieces.try_for_each(|piece| piece.map(drop)));
+        damage.extend(read.err().map(|error| error.to_string()));
+    }
+    let checkpoints = kept.entries().len();
+    writeln!(out, "{entries} entries, {events} events, {checkpoints} checkpoints, {} damaged", damage.len())?;
     for line in &damage {
         writeln!(out, "{line}")?;
     }

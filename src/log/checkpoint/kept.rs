@@ -19,7 +19,8 @@ const KEPT_MAX: usize = 2;
 pub struct Entry {
     /// As of when.
     pub tick: Tick,
-    bytes: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
     /// Identifiers that it has facts of.
     pub identifiers: u64,
     name: String,
