@@ -17,6 +17,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use dataflows::model::Tick;
+use dataflows::observations::Arrival;
 use deltaic::engine::{Output, Topology, Workers};
 use deltaic::ingest::files::{Events, Format};
 use deltaic::ingest::segment::Extractor;
@@ -38,14 +39,15 @@ fn main() {
     write_events(&path, profiles, has_windows);
     let (outputs, collected) = channel();
     let before = Memory::now();
-    let workers = Workers::start(&Topology::local(1), project.definitions.clone(), outputs).expect("a worker starts");
+    let workers =
+        Workers::start(&Topology::local(1), project.definitions.clone(), None, outputs).expect("a worker starts");
     let events =
         Events::open(&path, &Format::Jsonl, "bench", Arc::new(Extractor::new(&project))).expect("the file is there");
     let (mut tick, mut chunk) = (Tick::default(), Vec::new());
     for arrival in events {
         let arrival = arrival.expect("every line is in order");
         tick = tick.max(arrival.at);
-        chunk.push((tick, arrival.accepted.event));
+        chunk.push((tick, Arrival::Event(arrival.accepted.event)));
         if chunk.len() == CHUNK_EVENTS {
             workers.send(std::mem::take(&mut chunk));
             workers.advance_to(tick);

@@ -18,8 +18,8 @@ use timely::dataflow::ProbeHandle;
 use timely::worker::Worker;
 
 use crate::definitions::{AudienceId, Definitions};
-use crate::facts::Facts;
-use crate::model::{Answer, Desired, Event, IdentifierId, ProfileId, Query, Tick};
+use crate::messages::{self, MessageId, Recognition};
+use crate::model::{Answer, Desired, IdentifierId, ProfileId, Query, Tick};
 use crate::observations::Arrival;
 use crate::operators::{Receiver, deliver, release};
 use crate::{audiences, identity, observations, profiles, reads, records, traits};
@@ -32,8 +32,34 @@ pub struct Receivers {
     pub identities: Receiver<(IdentifierId, ProfileId)>,
     /// Changes of what destinations are to hold. Those of one destination arrive at one worker.
     pub desired: Receiver<Desired>,
+    /// Messages that do not count, since another process was sent them too. They arrive at the process whose log has them.
+    pub repeated: Receiver<(usize, MessageId)>,
     /// Answers to questions. They arrive at the worker that asked.
     pub answers: Receiver<Answer>,
+}
+
+/// How the workers are spread over processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Processes.
+    pub processes: usize,
+    /// Workers of each.
+    pub threads: usize,
+    /// Whether messages may come to several processes, and how they are recognised then.
+    pub recognition: Option<Recognition>,
+}
+
+impl Layout {
+    /// So many workers in one process.
+    pub fn local(threads: usize) -> Self {
+        Layout { processes: 1, threads, recognition: None }
+    }
+
+    /// The worker at which the rows of a destination arrive. Which process it is in must not depend on the number of its
+    /// workers: what the destination acknowledged is kept there.
+    fn host(&self, destination: usize) -> u64 {
+        (destination % self.processes * self.threads) as u64
+    }
 }
 
 /// What goes in, on one worker. Dropping it says that nothing will come in any more.
@@ -60,13 +86,25 @@ pub fn configure(config: &mut WorkerConfig) {
 }
 
 /// Builds the dataflow on one worker.
-pub fn build(worker: &mut Worker, definitions: &Arc<Definitions>, receivers: Receivers) -> (Inputs, Completion) {
+pub fn build(
+    worker: &mut Worker,
+    definitions: &Arc<Definitions>,
+    layout: Layout,
+    receivers: Receivers,
+) -> (Inputs, Completion) {
     worker.dataflow_named::<Tick, _, _>("Deltaic", |scope| {
         let probe = ProbeHandle::new();
         let (arrivals_input, arrivals) = scope.new_collection::<Arrival, i64>();
         let (queries_input, queries) = scope.new_collection::<Query, i64>();
 
-        let observed = observations::observe(arrivals.inner, definitions);
+        let mut arrivals = arrivals.inner;
+        if let Some(recognition) = layout.recognition {
+            let (through, repeated) = messages::recognise(arrivals, recognition);
+            arrivals = through;
+            let process = move |(process, _): &(usize, MessageId)| (process * layout.threads) as u64;
+            deliver(repeated, "Deliver repeated messages", process, &probe, receivers.repeated);
+        }
+        let observed = observations::observe(arrivals, definitions);
         let moves = identity::resolve(observed.links).arrange_by_key_named("Moves");
         let parts = records::records(observed.sightings).concatenate([
             records::best_values(observed.candidates, definitions),
@@ -86,25 +124,19 @@ pub fn build(worker: &mut Worker, definitions: &Arc<Definitions>, receivers: Rec
         let identities = moves.as_collection(|id, root| (*id, *root));
         deliver(memberships, "Deliver memberships", |_| 0, &probe, receivers.memberships);
         deliver(identities, "Deliver identity changes", |_| 0, &probe, receivers.identities);
-        deliver(desired, "Deliver desired", |row| row.destination.index() as u64, &probe, receivers.desired);
+        let host = move |row: &Desired| layout.host(row.destination.index());
+        deliver(desired, "Deliver desired", host, &probe, receivers.desired);
         deliver(answers.as_collection(), "Deliver answers", |answer| answer.asker as u64, &probe, receivers.answers);
         (Inputs { arrivals: arrivals_input, queries: queries_input }, Completion(probe))
     })
 }
 
 impl Inputs {
-    /// Puts in events, each at the tick of its arrival, which must not be before [`Inputs::time`].
-    pub fn send(&mut self, events: impl IntoIterator<Item = (Tick, Event)>) {
-        for (tick, event) in events {
-            self.arrivals.update_at(Arrival::Event(event), tick, 1);
-        }
-    }
-
-    /// Puts in what events said that came before all others, at a tick before theirs. Whatever the tick, it is as of the one
-    /// at which the facts were settled.
-    pub fn restore(&mut self, tick: Tick, facts: impl IntoIterator<Item = (IdentifierId, Facts)>) {
-        for of_one in facts {
-            self.arrivals.update_at(Arrival::Facts(Box::new(of_one)), tick, 1);
+    /// Puts in what arrives, each at its tick, which must not be before [`Inputs::time`]. Facts come before all events, at ticks
+    /// before theirs: whatever the tick, they are as of the one at which they were settled.
+    pub fn send(&mut self, arrivals: impl IntoIterator<Item = (Tick, Arrival)>) {
+        for (tick, arrival) in arrivals {
+            self.arrivals.update_at(arrival, tick, 1);
         }
     }
 

@@ -29,6 +29,7 @@ pub mod facts;
 pub mod graph;
 pub mod identity;
 pub mod limits;
+pub mod messages;
 pub mod model;
 pub mod observations;
 pub mod observer;

@@ -14,6 +14,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use crate::definitions::Definitions;
 use crate::facts::Facts;
+use crate::messages::{Message, MessageId};
 use crate::model::{Event, IdentifierId, Part, Tick, Weight};
 use crate::observer::{Candidate, Holder, Link, Observation, Observer, Sighting};
 
@@ -22,6 +23,10 @@ use crate::observer::{Candidate, Holder, Link, Observation, Observer, Sighting};
 pub enum Arrival {
     /// An event.
     Event(Event),
+    /// An event that may have been sent to another process too.
+    Message(Box<Message>),
+    /// A message counted at this tick, before all that arrives.
+    Counted(MessageId, Tick),
     /// What events before said of one identifier.
     Facts(Box<(IdentifierId, Facts)>),
 }
@@ -77,7 +82,9 @@ pub fn observe<'scope>(
                     };
                     match arrival {
                         Arrival::Event(event) => observer.observe(event, tick, &mut give),
+                        Arrival::Message(message) => observer.observe(message.event, tick, &mut give),
                         Arrival::Facts(of_one) => of_one.1.tell(of_one.0, &mut give),
+                        Arrival::Counted(..) => {}
                     }
                 }
             });

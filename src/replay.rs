@@ -115,7 +115,7 @@ pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayErr
     // Opened before anything runs, so that a wrong path is told at once.
     let changes = options.changes.as_deref().map(Lines::create).transpose()?;
     let identities = options.identities.as_deref().map(Lines::create).transpose()?;
-    let mut workers = Some(Workers::start(&options.topology, project.definitions.clone(), outputs)?);
+    let mut workers = Some(Workers::start(&options.topology, project.definitions.clone(), None, outputs)?);
     let (progress, progressed) = channel();
     let (definitions, local) = (project.definitions.clone(), options.topology.threads);
     let collector =
@@ -165,7 +165,7 @@ fn collect(
                     lines.write(moved.iter().map(|change| Moved::new(tick, change)))?;
                 }
             }
-            Output::Desired(..) => {}
+            Output::Desired(..) | Output::Repeated(..) => {}
             Output::Failed(_) => break,
         }
     }

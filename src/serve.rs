@@ -82,9 +82,6 @@ pub enum RunError {
     /// A thread cannot be had.
     #[error("no thread for checkpoints: {0}")]
     Keeper(std::io::Error),
-    /// A cluster cannot keep its log.
-    #[error("a cluster has no durable log yet: leave out [storage] and --data, or run one process")]
-    ClusterWithData,
     /// A destination cannot be delivered to.
     #[error(transparent)]
     Egress(#[from] EgressError),
@@ -219,10 +216,8 @@ fn keep(project: &Project, options: &Options) -> Result<Storing, RunError> {
         let log = Box::new(MemoryLog::forgetful());
         return Ok(Storing { log, outbox, store: None, restore: None, keeper: None });
     };
-    if !options.topology.hosts.is_empty() {
-        return Err(RunError::ClusterWithData);
-    }
     let store = Store::open(&storage.folder)?;
+    store.belongs_to(options.topology.process, options.topology.processes())?;
     let log = DurableLog::open(store.clone(), storage.durability)?;
     let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
     let mut kept = Kept::open(&storage.folder)?;
@@ -254,9 +249,14 @@ fn outlets(
     growth: Option<Arc<Growth>>,
 ) -> Outlets {
     let (frontier, delivery) = (egress.clone(), egress.clone());
+    let (repeated, complete) = (growth.clone(), growth.clone());
     Outlets {
         desired: Box::new(move |tick, received, changes| egress.apply(tick, received, changes)),
-        complete: Box::new(move |tick| frontier.complete_to(tick)),
+        repeated: Box::new(move |tick, ids| repeated.iter().for_each(|growth| growth.repeated(tick, ids.clone()))),
+        complete: Box::new(move |tick| {
+            frontier.complete_to(tick);
+            complete.iter().for_each(|growth| growth.complete(tick));
+        }),
         recovered: Box::new(move |tick| {
             delivery.recovered(tick);
             growth.iter().for_each(|growth| growth.recovered());

@@ -63,6 +63,7 @@ impl Subject {
                 assert!(tick >= given.complete, "a change at {tick} comes after that was complete");
                 assert_eq!(given.changes.insert(tick, changes), None, "tick {tick} comes twice");
             }),
+            repeated: Box::new(|_, _| {}),
             complete: Box::new(move |tick| completed.lock().unwrap().complete = tick),
             // It has said so, and no question is answered any more.
             failed: Box::new(|_| {}),

@@ -6,6 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use dataflows::messages::MessageId;
 use dataflows::model::{Answer, Desired, Found, Profile, Question, Tick};
 use tokio::sync::{Notify, oneshot};
 
@@ -20,6 +21,8 @@ pub type DesiredOutlet = Box<dyn FnMut(Tick, Option<Instant>, Vec<(Desired, i64)
 pub struct Outlets {
     /// Changes of what destinations are to hold.
     pub desired: DesiredOutlet,
+    /// Messages of the log that do not count at a tick, since another process was sent them too. Before `complete`.
+    pub repeated: Box<dyn FnMut(Tick, Vec<MessageId>) + Send>,
     /// All changes before this tick were given.
     pub complete: Box<dyn FnMut(Tick) + Send>,
     /// All that the log had was given, up to the present, before this tick. Called once, after `complete`.
@@ -192,6 +195,7 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, wo
         match output {
             Output::Desired(tick, changes) => desired.entry(tick).or_default().extend(changes),
             Output::Memberships(..) | Output::Identities(..) => {}
+            Output::Repeated(tick, ids) => (outlets.repeated)(tick, ids),
             Output::Failed(reason) => (outlets.failed)(reason),
             Output::Answers(_, answers) => answers.into_iter().for_each(|answer| shared.answer(answer, peers)),
             Output::Complete { worker, frontier } => {

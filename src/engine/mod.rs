@@ -17,6 +17,7 @@ use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
 use dataflows::definitions::Definitions;
+use dataflows::messages::Recognition;
 use dataflows::model::Tick;
 use tokio::sync::oneshot;
 
@@ -78,7 +79,10 @@ impl Engine {
         }
         let (outputs, collected) = channel();
         let alarm = outputs.clone();
-        let workers = Workers::start(&topology, definitions, outputs)?;
+        let window_ms = u64::try_from(clock.dedupe_window.as_millis()).unwrap_or(u64::MAX);
+        let recognition = Recognition { window_ms, ids_max: limits.dedupe_ids_max };
+        let is_cluster = topology.processes() > 1;
+        let workers = Workers::start(&topology, definitions, is_cluster.then_some(recognition), outputs)?;
         let collector = {
             let (shared, local, peers) = (shared.clone(), workers.len(), topology.peers());
             spawn("collector", move || collector::run(&collected, &shared, outlets, local, peers))?
@@ -89,11 +93,13 @@ impl Engine {
             .map_err(|error| WorkersError::Start(error.to_string()))?;
         let dedupe = Dedupe::new(clock.dedupe_window, limits.dedupe_ids_max);
         let first_worker = topology.first_worker();
+        let process = is_cluster.then_some(topology.process);
         let sequencer = Sequencer {
             submissions,
             asks,
             workers,
             first_worker,
+            process,
             log,
             restore,
             reread,

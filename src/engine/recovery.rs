@@ -9,9 +9,10 @@
 use std::time::{Duration, Instant};
 
 use dataflows::model::{Event, Tick};
+use dataflows::observations::Arrival;
 use tokio::sync::oneshot;
 
-use super::sequencer::{Sequencer, cut};
+use super::sequencer::{Sequencer, arrival, cut};
 use super::workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT};
 use crate::log::checkpoint::{Piece, Restore};
 use crate::log::{LogError, Logged};
@@ -102,13 +103,19 @@ impl Sequencer {
                         return Ok(false);
                     }
                     self.shared.recovering(tick);
-                    self.workers.restore(tick, facts);
+                    let arrivals = facts.into_iter().map(|of_one| (tick, Arrival::Facts(Box::new(of_one))));
+                    self.workers.send(arrivals.collect());
                     self.workers.advance_to(next);
                 }
                 Piece::Messages(messages) => {
+                    let mut arrivals = Vec::new();
                     for (tick, ids) in messages {
-                        ids.into_iter().for_each(|id| _ = self.dedupe.admit(id, tick));
+                        ids.iter().for_each(|id| _ = self.dedupe.admit(*id, tick));
+                        if self.process.is_some() {
+                            arrivals.extend(ids.into_iter().map(|id| (next, Arrival::Counted(id.into(), tick))));
+                        }
                     }
+                    self.workers.send(arrivals);
                 }
             }
             told.report(restore.tick);
@@ -118,7 +125,7 @@ impl Sequencer {
     }
 
     /// Makes events of a logged batch, and remembers their message ids, as when they were accepted.
-    fn reread(&mut self, logged: Logged, chunk: &mut Vec<(Tick, Event)>, told: &mut Told) {
+    fn reread(&mut self, logged: Logged, chunk: &mut Vec<(Tick, Arrival)>, told: &mut Told) {
         let Logged { tick, events } = logged;
         told.entries += 1;
         for stored in events {
@@ -126,7 +133,8 @@ impl Sequencer {
             self.dedupe.admit(stored.message, tick);
             match (self.reread)(&stored.raw) {
                 Ok(event) => {
-                    chunk.push((tick, cut(event, tick, self.clock.max_future)));
+                    let event = cut(event, tick, self.clock.max_future);
+                    chunk.push((tick, arrival(self.process, stored.message, event)));
                     told.events += 1;
                 }
                 Err(code) => {
@@ -138,7 +146,7 @@ impl Sequencer {
     }
 
     /// Sends a chunk, whose last tick is `tick`, once there is room for it. Says whether to go on.
-    async fn feed(&mut self, tick: Tick, chunk: &mut Vec<(Tick, Event)>, stop: &mut oneshot::Receiver<()>) -> bool {
+    async fn feed(&mut self, tick: Tick, chunk: &mut Vec<(Tick, Arrival)>, stop: &mut oneshot::Receiver<()>) -> bool {
         if !self.has_room_for_chunk(stop).await {
             return false;
         }

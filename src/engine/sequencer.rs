@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
+use dataflows::messages::Message;
 use dataflows::model::{Event, Query, Tick};
+use dataflows::observations::Arrival;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
@@ -45,6 +47,8 @@ pub struct Sequencer {
     pub workers: Workers,
     /// The first worker of this process, counted over all.
     pub first_worker: usize,
+    /// Which process of a cluster this is, if it is in one.
+    pub process: Option<usize>,
     /// The log.
     pub log: Box<dyn Log>,
     /// What to begin with, before what the log has after it.
@@ -203,8 +207,11 @@ impl Sequencer {
         // A sender that no longer waits for its receipt is not an error: its events are accepted all the same.
         replies.into_iter().for_each(|(reply, duplicates)| _ = reply.send(Ok(Receipt { tick, duplicates })));
         let max_future = self.clock.max_future;
-        let events = accepted.into_iter().map(|accepted| (tick, cut(accepted.event, tick, max_future)));
-        self.workers.send(events.collect());
+        let arrivals = accepted.into_iter().map(|accepted| {
+            let event = cut(accepted.event, tick, max_future);
+            (tick, arrival(self.process, accepted.message, event))
+        });
+        self.workers.send(arrivals.collect());
         Ok(())
     }
 
@@ -212,6 +219,14 @@ impl Sequencer {
         let id = self.shared.asked(Asked::new(ask.question.clone(), tick, ask.reply));
         let query = Query { id, asker: self.first_worker, question: ask.question };
         self.workers.tell(0, Command::Ask(query));
+    }
+}
+
+/// The event as the dataflow takes it: in a cluster, with what makes it the same message to all processes.
+pub(super) fn arrival(process: Option<usize>, message: u128, event: Event) -> Arrival {
+    match process {
+        None => Arrival::Event(event),
+        Some(process) => Arrival::Message(Box::new(Message { id: message.into(), process, event })),
     }
 }
 

@@ -97,6 +97,7 @@ impl World {
         let log = DurableLog::open(store.clone(), Durability::Os).unwrap();
         log.history(Tick::default()).for_each(drop);
         log.growth().recovered();
+        log.growth().complete(Tick::MAX);
         let folder = self.folder.path().join("data");
         let settings = KeeperSettings {
             store: store.clone(),
@@ -141,6 +142,7 @@ impl World {
             desired: Box::new(move |tick, received, changes| {
                 applied.apply(DestinationId::new(0), tick, received, changes);
             }),
+            repeated: Box::new(|_, _| {}),
             complete: Box::new(move |tick| completed.complete_to(tick)),
             recovered: Box::new(move |tick| {
                 freed.recovered(tick);

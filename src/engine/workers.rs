@@ -10,10 +10,11 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use dataflows::definitions::{AudienceId, Definitions};
-use dataflows::facts::Facts;
-use dataflows::graph::{self, Receivers};
+use dataflows::graph::{self, Layout, Receivers};
 use dataflows::identity;
-use dataflows::model::{Answer, Desired, Event, IdentifierId, IdentityChange, ProfileId, Query, Tick};
+use dataflows::messages::{MessageId, Recognition};
+use dataflows::model::{Answer, Desired, IdentityChange, ProfileId, Query, Tick};
+use dataflows::observations::Arrival;
 use thiserror::Error;
 use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
@@ -42,9 +43,14 @@ impl Topology {
         Topology { threads: threads.max(1), process: 0, hosts: Vec::new() }
     }
 
+    /// How many processes there are.
+    pub fn processes(&self) -> usize {
+        self.hosts.len().max(1)
+    }
+
     /// The workers of all processes.
     pub fn peers(&self) -> usize {
-        self.threads * self.hosts.len().max(1)
+        self.threads * self.processes()
     }
 
     /// The first worker of this process, counted over all processes.
@@ -105,10 +111,8 @@ pub enum WorkersError {
 /// What a worker is told.
 #[derive(Debug)]
 pub enum Command {
-    /// These events arrive at these ticks, which do not decrease.
-    Events(Vec<(Tick, Event)>),
-    /// What the events of a checkpoint said, at a tick before all events.
-    Restore(Tick, Vec<(IdentifierId, Facts)>),
+    /// These arrive at these ticks, which do not decrease.
+    Arrivals(Vec<(Tick, Arrival)>),
     /// Nothing will come in before this tick.
     Advance(Tick),
     /// Answer as of the tick that input is at.
@@ -124,6 +128,8 @@ pub enum Output {
     Identities(Tick, Vec<IdentityChange>),
     /// What changed at a tick of what destinations are to hold.
     Desired(Tick, Vec<(Desired, i64)>),
+    /// Messages of this process's log that do not count at a tick, since another process was sent them too.
+    Repeated(Tick, Vec<MessageId>),
     /// Answers to questions that were asked at a tick.
     Answers(Tick, Vec<Answer>),
     /// This worker of this process has received everything before this tick.
@@ -138,13 +144,20 @@ pub enum Output {
 }
 
 /// Tells that its worker panicked, where it did.
-struct Alarm<'a>(&'a Sender<Output>);
+struct Alarm<'a> {
+    outputs: &'a Sender<Output>,
+    is_cluster: bool,
+}
 
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let reason = "a worker panicked; what it said stands above".to_owned();
-            _ = self.0.send(Output::Failed(reason));
+            let hint = if self.is_cluster {
+                "; another process of the cluster may be gone: look there first, then start all of them again"
+            } else {
+                ""
+            };
+            _ = self.outputs.send(Output::Failed(format!("a worker panicked; what it said stands above{hint}")));
         }
     }
 }
@@ -164,6 +177,7 @@ impl Workers {
     pub fn start(
         topology: &Topology,
         definitions: Arc<Definitions>,
+        recognition: Option<Recognition>,
         outputs: Sender<Output>,
     ) -> Result<Self, WorkersError> {
         let mut seats: Vec<Mutex<Option<Seat>>> = Vec::new();
@@ -175,6 +189,7 @@ impl Workers {
             handles.push((commands, threads));
         }
         let (config, threads) = (topology.config(), topology.threads);
+        let layout = Layout { processes: topology.processes(), threads, recognition };
         let outputs = Mutex::new(outputs);
         let guards = std::thread::Builder::new()
             .name("workers".to_owned())
@@ -186,7 +201,7 @@ impl Workers {
                     let (Some((inbox, thread)), Ok(outputs)) = (seat, outputs) else { return };
                     // Nobody waits for the thread any more if the start was given up.
                     if thread.send(std::thread::current()).is_ok() {
-                        run(worker, local, &definitions, &inbox, &outputs);
+                        run(worker, local, (&definitions, layout), &inbox, &outputs);
                     }
                 });
                 let ended = guards.map_err(WorkersError::Start)?.join();
@@ -224,26 +239,17 @@ impl Workers {
         }
     }
 
-    /// Shares events out among the workers, in runs, so that small batches stay with one.
-    pub fn send(&self, mut events: Vec<(Tick, Event)>) {
-        /// Below this many events a second worker costs more than it brings.
-        const RUN_EVENTS_MIN: usize = 64;
-        let run = events.len().div_ceil(self.len()).max(RUN_EVENTS_MIN);
+    /// Shares out what arrives among the workers, in runs, so that small batches stay with one.
+    pub fn send(&self, mut arrivals: Vec<(Tick, Arrival)>) {
+        /// Below this many a second worker costs more than it brings.
+        const RUN_MIN: usize = 64;
+        let run = arrivals.len().div_ceil(self.len()).max(RUN_MIN);
         for worker in 0..self.len() {
-            if events.is_empty() {
+            if arrivals.is_empty() {
                 break;
             }
-            let rest = events.split_off(run.min(events.len()));
-            self.tell(worker, Command::Events(std::mem::replace(&mut events, rest)));
-        }
-    }
-
-    /// Shares facts out among the workers.
-    pub fn restore(&self, tick: Tick, mut facts: Vec<(IdentifierId, Facts)>) {
-        let share = facts.len().div_ceil(self.len());
-        for worker in 0..self.len() {
-            let rest = facts.split_off(share.min(facts.len()));
-            self.tell(worker, Command::Restore(tick, std::mem::replace(&mut facts, rest)));
+            let rest = arrivals.split_off(run.min(arrivals.len()));
+            self.tell(worker, Command::Arrivals(std::mem::replace(&mut arrivals, rest)));
         }
     }
 
@@ -270,37 +276,41 @@ impl Workers {
 fn run(
     worker: &mut Worker,
     local: usize,
-    definitions: &Arc<Definitions>,
+    (definitions, layout): (&Arc<Definitions>, Layout),
     inbox: &Receiver<Command>,
     outputs: &Sender<Output>,
 ) {
     /// A parked worker is woken for commands and by its peers; this only bounds what a lost wake-up could cost.
     const PARK_MAX: Duration = Duration::from_millis(100);
 
-    let _alarm = Alarm(outputs);
+    let _alarm = Alarm { outputs, is_cluster: layout.processes > 1 };
     // An output that nobody takes any more is of no interest to anybody: a failed send is not an error.
     let outlet = || outputs.clone();
-    let (memberships, identities, desired, answers) = (outlet(), outlet(), outlet(), outlet());
+    let (memberships, identities, desired) = (outlet(), outlet(), outlet());
+    let (repeated, answers) = (outlet(), outlet());
     let receivers = Receivers {
         memberships: Box::new(move |tick, changes| _ = memberships.send(Output::Memberships(tick, changes))),
         identities: Box::new(move |tick, updates| {
             _ = identities.send(Output::Identities(tick, identity::changes(&updates)));
         }),
         desired: Box::new(move |tick, changes| _ = desired.send(Output::Desired(tick, changes))),
+        repeated: Box::new(move |tick, updates| {
+            let ids = updates.into_iter().map(|((_, id), _)| id).collect();
+            _ = repeated.send(Output::Repeated(tick, ids));
+        }),
         answers: Box::new(move |tick, changes| {
             // Shares of several workers that are equal come as one row that counts for several.
             let share = |(answer, count): (Answer, i64)| repeat_n(answer, count.try_into().unwrap_or_default());
             _ = answers.send(Output::Answers(tick, changes.into_iter().flat_map(share).collect()));
         }),
     };
-    let (inputs, completion) = graph::build(worker, definitions, receivers);
+    let (inputs, completion) = graph::build(worker, definitions, layout, receivers);
     let mut inputs = Some(inputs);
     let mut reported = Tick::default();
     while reported < Tick::MAX {
         while let Some(open) = inputs.as_mut() {
             match inbox.try_recv() {
-                Ok(Command::Events(events)) => open.send(events),
-                Ok(Command::Restore(tick, facts)) => open.restore(tick, facts),
+                Ok(Command::Arrivals(arrivals)) => open.send(arrivals),
                 Ok(Command::Advance(tick)) => open.advance_to(tick),
                 Ok(Command::Ask(query)) => open.ask(query),
                 Err(TryRecvError::Empty) => break,
@@ -328,7 +338,7 @@ mod tests {
     #[test]
     fn equal_shares_of_several_workers_are_all_counted() {
         let (outputs, collected) = channel();
-        let workers = Workers::start(&Topology::local(3), Arc::default(), outputs).unwrap();
+        let workers = Workers::start(&Topology::local(3), Arc::default(), None, outputs).unwrap();
         workers.tell(0, Command::Ask(Query { id: 1, asker: 0, question: Question::Sizes }));
         workers.advance_to(Tick::from_ms(1));
         workers.stop().unwrap();

@@ -67,6 +67,19 @@ pub enum StoreError {
         /// The folder.
         folder: PathBuf,
     },
+    /// It is the folder of another process.
+    #[error(
+        "data folder {folder} is that of {found}, and this is {wanted}: each process has a folder of its own (--data), and a \
+         cluster keeps its number of processes"
+    )]
+    OtherProcess {
+        /// The folder.
+        folder: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Who opens it.
+        wanted: String,
+    },
     /// The folder cannot be read or written.
     #[error("data folder {folder}: {source}")]
     Io {
@@ -180,6 +193,30 @@ impl Store {
         let frontiers = database.keyspace("frontiers", KeyspaceCreateOptions::default)?;
         let folder = folder.to_owned();
         Ok(Store(Arc::new(Inner { folder, log, outbox, frontiers, database, _lock: lock })))
+    }
+
+    /// Notes at the first time that it is the folder of this process of so many; later, that it is the same. What a destination
+    /// acknowledged is with the process that feeds it, which follows from the number of processes.
+    pub fn belongs_to(&self, process: usize, processes: usize) -> Result<(), StoreError> {
+        let path = self.0.folder.join("PROCESS");
+        let io = |source| StoreError::Io { folder: self.0.folder.clone(), source };
+        let wanted = format!("process {process} of {processes}\n");
+        let found = match fs::read_to_string(&path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let is_new = self.0.log.is_empty().map_err(|source| self.failed(source))?;
+                // Folders from before there was this file are of a process on its own.
+                let owner = if is_new { wanted.clone() } else { "process 0 of 1\n".to_owned() };
+                fs::write(path, &owner).map_err(io)?;
+                owner
+            }
+            Err(error) => return Err(io(error)),
+        };
+        if found == wanted {
+            return Ok(());
+        }
+        let (found, wanted) = (found.trim().to_owned(), wanted.trim().to_owned());
+        Err(StoreError::OtherProcess { folder: self.0.folder.clone(), found, wanted })
     }
 
     /// Where it is.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use dataflows::model::{Event, Query, Question, Tick};
+use dataflows::model::{Query, Question, Tick};
+use dataflows::observations;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Options, ReplayError};
@@ -27,7 +28,7 @@ pub(super) struct Feed {
     dedupe: Dedupe,
     max_future: Duration,
     tick: Tick,
-    chunk: Vec<(Tick, Event)>,
+    chunk: Vec<(Tick, observations::Arrival)>,
     /// The last ticks of the chunks that are on their way.
     sent: Vec<Tick>,
     complete: Tick,
@@ -117,7 +118,8 @@ impl Feed {
             return Ok(());
         }
         self.events += 1;
-        self.chunk.push((self.tick, cut(arrival.accepted.event, self.tick, self.max_future)));
+        let event = cut(arrival.accepted.event, self.tick, self.max_future);
+        self.chunk.push((self.tick, observations::Arrival::Event(event)));
         if self.chunk.len() == CHUNK_EVENTS { self.send(workers, progressed) } else { Ok(()) }
     }
 

@@ -7,6 +7,7 @@ use std::sync::mpsc::channel;
 use dataflows::definitions::Definitions;
 use dataflows::facts::Facts;
 use dataflows::model::{Desired, Event, Found, IdentifierId, IdentityChange, Query, Question, Tick};
+use dataflows::observations::Arrival;
 use dataflows::observer::Observer;
 use deltaic::engine::{Command, Output, Topology, Workers};
 
@@ -30,12 +31,12 @@ impl Dataflow {
         read_at: &[Tick],
     ) -> Run {
         let (outputs, collected) = channel();
-        let workers =
-            Workers::start(&Topology::local(self.workers), Arc::new(definitions.clone()), outputs).expect("they start");
+        let workers = Workers::start(&Topology::local(self.workers), Arc::new(definitions.clone()), None, outputs)
+            .expect("they start");
         // One by one, so that what belongs together comes from different workers, and at different ticks.
         for (place, of_one) in facts.into_iter().enumerate() {
             let tick = Tick::from_ms(place as u64 % 2);
-            workers.tell(place % self.workers, Command::Restore(tick, vec![of_one]));
+            workers.tell(place % self.workers, Command::Arrivals(vec![(tick, Arrival::Facts(Box::new(of_one)))]));
         }
         let mut ticks: BTreeMap<Tick, Vec<Event>> = read_at.iter().map(|tick| (*tick, Vec::new())).collect();
         ticks.extend(batches.iter().cloned());
@@ -45,7 +46,7 @@ impl Dataflow {
             workers.advance_to(*tick);
             // Every event to another worker, so that what belongs together comes from different ones.
             for (place, event) in events.iter().enumerate() {
-                workers.tell(place % self.workers, Command::Events(vec![(*tick, event.clone())]));
+                workers.tell(place % self.workers, Command::Arrivals(vec![(*tick, Arrival::Event(event.clone()))]));
             }
             let question = Question::Profiles { after: None, limit: usize::MAX };
             let asker = index % self.workers;
@@ -154,7 +155,7 @@ impl Seen {
             Output::Identities(tick, moved) => {
                 self.identities.extend(moved.into_iter().map(|change| (tick, change)));
             }
-            Output::Complete { .. } => {}
+            Output::Complete { .. } | Output::Repeated(..) => {}
             Output::Failed(reason) => panic!("{reason}"),
         }
     }

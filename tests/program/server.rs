@@ -152,6 +152,16 @@ impl Server {
         self.program.terminate();
     }
 
+    /// Kills it, as a power cut would.
+    pub fn kill(self) {
+        drop(self);
+    }
+
+    /// Waits for the end, whatever it is.
+    pub fn failed(self) -> Ended {
+        tokio::task::block_in_place(|| self.program.end())
+    }
+
     /// Waits for the end, which is to be a good one.
     pub fn end(self) -> Ended {
         let ended = tokio::task::block_in_place(|| self.program.end());

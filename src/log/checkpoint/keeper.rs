@@ -1,12 +1,16 @@
 //! Makes checkpoints while the engine runs, on a thread of low priority, and drops what is not needed any more of the log.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use dataflows::messages::MessageId;
 use dataflows::model::Tick;
+use rustc_hash::FxHashSet;
 
+use super::make::Only;
 use super::{CheckpointError, Gatherer, Kept};
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::log::{Store, StoreError};
@@ -31,6 +35,10 @@ pub struct Growth {
     checkpoints: AtomicU64,
     /// The tick of the newest checkpoint.
     checkpoint: AtomicU64,
+    /// Everything before this tick is through the dataflow.
+    complete: AtomicU64,
+    /// Messages after the newest checkpoint that do not count, since another process of the cluster was sent them too.
+    repeated: Mutex<BTreeMap<Tick, Vec<MessageId>>>,
 }
 
 impl Growth {
@@ -43,6 +51,25 @@ impl Growth {
     /// The engine has read its log: there is time for checkpoints.
     pub fn recovered(&self) {
         self.is_recovered.store(true, Ordering::Release);
+    }
+
+    /// Messages of a tick do not count, since another process was sent them too.
+    pub fn repeated(&self, tick: Tick, ids: Vec<MessageId>) {
+        self.locked().entry(tick).or_default().extend(ids);
+    }
+
+    /// Everything before this tick is through the dataflow.
+    pub fn complete(&self, tick: Tick) {
+        self.complete.store(tick.as_ms(), Ordering::Release);
+    }
+
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<Tick, Vec<MessageId>>> {
+        self.repeated.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The messages that do not count, with their ticks.
+    fn all_repeated(&self) -> FxHashSet<(Tick, MessageId)> {
+        self.locked().iter().flat_map(|(tick, ids)| ids.iter().map(|id| (*tick, *id))).collect()
     }
 
     /// Checkpoints made since the start.
@@ -149,7 +176,10 @@ fn make(settings: &mut KeeperSettings, due: u64) -> Result<Option<(u64, u64)>, C
     }
     let newest = kept.newest().cloned();
     let after = newest.as_ref().map_or(Tick::default(), |newest| newest.tick);
-    let gathered = gatherer.gather(after, bound(), due * 2, None)?;
+    // What is not complete yet may still turn out not to count.
+    let complete = growth.complete.load(Ordering::Acquire).saturating_sub(1);
+    let until = bound().min(Tick::from_ms(complete));
+    let gathered = gatherer.gather(after, until, due * 2, &Only::Counted(growth.all_repeated()))?;
     let (events, tick) = (gathered.events, gathered.tick);
     if tick <= after {
         return Ok(None);
@@ -157,6 +187,7 @@ fn make(settings: &mut KeeperSettings, due: u64) -> Result<Option<(u64, u64)>, C
     let counts = gatherer.make(kept, newest.as_ref(), gathered, tick)?;
     growth.checkpoint.store(tick.as_ms(), Ordering::Release);
     growth.checkpoints.fetch_add(1, Ordering::Release);
+    growth.locked().retain(|at, _| *at > tick);
     let seconds = began.elapsed().as_secs_f64();
     tracing::info!(%tick, events, identifiers = counts.identifiers, "a checkpoint in {seconds:.2} s");
     if let Some(spare) = kept.spare() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dataflows::definitions::{Definitions, MeasureId};
 use dataflows::facts::Facts;
+use dataflows::messages::MessageId;
 use dataflows::model::{IdentifierId, Tick};
 use dataflows::observer::{Observation, Observer};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -26,6 +27,14 @@ pub struct Gatherer {
     basis: Basis,
     dedupe_window: Duration,
     dedupe_ids_max: usize,
+}
+
+/// What is gathered.
+pub enum Only {
+    /// All that counts: messages of these ticks were sent to another process too, and do not.
+    Counted(FxHashSet<(Tick, MessageId)>),
+    /// What counts for these measures.
+    Measures(FxHashSet<MeasureId>),
 }
 
 /// What a part of the log says.
@@ -60,15 +69,8 @@ impl Gatherer {
         }
     }
 
-    /// Reads the entries after `after`, up to `until`, but no further than the entry in which there are `events_max` events. With
-    /// `measures`, gathers only what counts for those.
-    pub fn gather(
-        &self,
-        after: Tick,
-        until: Tick,
-        events_max: u64,
-        measures: Option<&FxHashSet<MeasureId>>,
-    ) -> Result<Gathered, StoreError> {
+    /// Reads the entries after `after`, up to `until`, but no further than the entry in which there are `events_max` events.
+    pub fn gather(&self, after: Tick, until: Tick, events_max: u64, only: &Only) -> Result<Gathered, StoreError> {
         let mut gathered = Gathered { tick: after, events: 0, facts: FxHashMap::default(), messages: Vec::new() };
         for entry in self.store.entries(after.next()) {
             let (tick, entry) = entry?;
@@ -78,18 +80,27 @@ impl Gatherer {
             let (_, events) = codec::decode(tick, &entry).map_err(|error| self.store.damaged(tick, error))?;
             gathered.tick = tick;
             gathered.events += events.len() as u64;
-            gathered.messages.push((tick, events.iter().map(|stored| stored.message).collect()));
+            let mut counted = Vec::with_capacity(events.len());
             for stored in events {
+                // Nor is it remembered: it would be in the way of the same message where that counts.
+                if matches!(only, Only::Counted(repeated) if repeated.contains(&(tick, stored.message.into()))) {
+                    continue;
+                }
+                counted.push(stored.message);
                 // What the project rejects does not count for the dataflow either.
                 let Ok(event) = (self.reread)(&stored.raw) else { continue };
                 self.observer.observe(cut(event, tick, self.max_future), tick, &mut |observation: Observation| {
-                    if measures.is_none_or(|only| observation.measure().is_some_and(|measure| only.contains(&measure)))
-                    {
+                    let is_wanted = match only {
+                        Only::Counted(_) => true,
+                        Only::Measures(measures) => observation.measure().is_some_and(|of| measures.contains(&of)),
+                    };
+                    if is_wanted {
                         let facts = gathered.facts.entry(observation.identifier()).or_default();
                         facts.take_in(observation, &self.definitions);
                     }
                 });
             }
+            gathered.messages.push((tick, counted));
         }
         Ok(gathered)
     }

@@ -9,7 +9,7 @@ use dataflows::model::Tick;
 use rustc_hash::FxHashSet;
 
 use super::kept::{Entry, Pieces};
-use super::make::of_today;
+use super::make::{Only, of_today};
 use super::{Basis, CheckpointError, Gatherer, Kept, signatures};
 use crate::log::{Store, StoreError, codec};
 use crate::project::Project;
@@ -79,7 +79,7 @@ pub fn plan(
             gone(format!("new, and cannot be counted completely: {}", users.join(", ")))?;
         }
     }
-    rebuild(kept, gatherer, &newest, head.tick, &new)?;
+    rebuild(kept, gatherer, &newest, head.tick, new)?;
     let (head, pieces) = kept.newest().map_or_else(|| kept.read(&newest), |newest| kept.read(newest))?;
     let measures = of_today(&head.measures, &signatures);
     Ok(Some(Restore { tick: head.tick, pieces: pieces.measures(measures) }))
@@ -91,10 +91,10 @@ fn rebuild(
     gatherer: &Gatherer,
     newest: &Entry,
     tick: Tick,
-    new: &FxHashSet<MeasureId>,
+    new: FxHashSet<MeasureId>,
 ) -> Result<(), CheckpointError> {
     tracing::info!(aggregates = new.len(), "new definitions: counting in the log what they need");
-    let mut gathered = gatherer.gather(Tick::default(), tick, u64::MAX, Some(new))?;
+    let mut gathered = gatherer.gather(Tick::default(), tick, u64::MAX, &Only::Measures(new))?;
     tracing::info!(events = gathered.events, "counted");
     // The ids of their messages are in the checkpoint.
     gathered.forget_messages();

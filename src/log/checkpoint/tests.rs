@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use dataflows::facts::Facts;
 use dataflows::model::IdentifierId;
+use rustc_hash::FxHashSet;
 use tempfile::TempDir;
 
 use super::keeper::drop_up_to;
+use super::make::Only;
 use super::*;
 use crate::engine::Reread;
 use crate::ingest::segment::Extractor;
@@ -93,7 +95,7 @@ impl World {
         loop {
             let newest = kept.newest().cloned();
             let after = newest.as_ref().map_or(Tick::default(), |newest| newest.tick);
-            let gathered = gatherer.gather(after, Tick::MAX, events, None).unwrap();
+            let gathered = gatherer.gather(after, Tick::MAX, events, &Only::Counted(FxHashSet::default())).unwrap();
             if gathered.events == 0 {
                 return;
             }
@@ -118,7 +120,8 @@ impl World {
         let other = World { folder: tempfile::tempdir().unwrap() };
         let (store, mut kept, project) = (self.store(), other_kept(&other), self.project(text));
         let gatherer = self.gatherer(&store, &project);
-        let gathered = gatherer.gather(Tick::default(), Tick::MAX, u64::MAX, None).unwrap();
+        let gathered =
+            gatherer.gather(Tick::default(), Tick::MAX, u64::MAX, &Only::Counted(FxHashSet::default())).unwrap();
         let tick = gathered.tick;
         gatherer.make(&mut kept, None, gathered, tick).unwrap();
         let (head, pieces) = kept.read(kept.newest().unwrap()).unwrap();

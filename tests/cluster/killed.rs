@@ -1,0 +1,161 @@
+//! Three processes with logs of their own, one of which is killed: nothing that was acknowledged is lost, and nothing counts
+//! twice, though senders try again elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use deltaic::receive::server::{Options, Receiver};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::hosts;
+use crate::program::{Server, project, until};
+
+const PROCESSES: usize = 3;
+
+const PROJECT: &str = r#"
+name = "cluster"
+[identity]
+key = "0123456789abcdef"
+[sources.web]
+write_key = "web-key"
+[access]
+read_token = "read-token"
+[traits]
+seen = "count('Seen')"
+[audiences.all]
+when = "seen >= 1"
+[audiences.lately]
+when = "count('Seen', within => '1 hour') >= 3"
+[destinations.crm]
+type = "webhook"
+url = "${HOOK}"
+audiences = ["all"]
+identifiers = ["user_id"]
+traits = ["seen"]
+[destinations.other]
+type = "webhook"
+url = "${HOOK}"
+audiences = ["lately"]
+identifiers = ["user_id"]
+[storage]
+checkpoint_events = 20
+"#;
+
+/// A cluster, which is told to listen where it listened before.
+struct Cluster<'a> {
+    project: &'a Path,
+    hosts: &'a str,
+    data: &'a Path,
+    hook: String,
+    workers: &'static str,
+}
+
+impl Cluster<'_> {
+    async fn start(&self) -> Vec<Server> {
+        let begin = |process: usize| {
+            let data = self.data.join(process.to_string());
+            let (process, data) = (process.to_string(), data.to_str().unwrap());
+            let arguments = ["--workers", self.workers, "--process", &process, "--hosts", self.hosts, "--data", data];
+            Server::begin(self.project, &arguments, &[("HOOK", &self.hook)])
+        };
+        let begun: Vec<Server> = (0..PROCESSES).map(begin).collect();
+        let mut servers = Vec::new();
+        for server in begun {
+            servers.push(server.ready().await);
+        }
+        servers
+    }
+}
+
+fn seen(message: usize) -> Value {
+    json!({
+        "type": "track", "event": "Seen", "userId": format!("u{}", message % 7),
+        "anonymousId": format!("d{}", message % 11), "messageId": message.to_string(),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_process_is_killed_and_nothing_is_lost_or_doubled() {
+    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let (folder, hosts, data) = (project(PROJECT), hosts(PROCESSES), TempDir::new().unwrap());
+    let hosts = hosts.path().to_str().unwrap();
+    let mut cluster = Cluster { project: folder.path(), hosts, data: data.path(), hook: receiver.url(), workers: "1" };
+    let mut next = 0;
+    // Sent, and perhaps taken: they are sent again, to another process.
+    let mut unsure: Vec<usize> = Vec::new();
+    let mut taken: BTreeSet<usize> = BTreeSet::new();
+    for victim in 0..PROCESSES {
+        let mut servers = cluster.start().await;
+        for message in unsure.drain(..) {
+            servers[(message + 1) % PROCESSES].take(&[seen(message)]).await;
+            taken.insert(message);
+        }
+        for _ in 0..60 {
+            servers[next % PROCESSES].take(&[seen(next)]).await;
+            taken.insert(next);
+            // Some come again, elsewhere.
+            if next % 5 == 0 {
+                servers[(next + 1) % PROCESSES].take(&[seen(next)]).await;
+            }
+            next += 1;
+        }
+        servers.remove(victim).kill();
+        // Those that are left take what they can, until they notice.
+        for server in &servers {
+            for _ in 0..20 {
+                let sent = server.write("/v1/batch", &json!({ "batch": [seen(next)] }));
+                match Server::try_send(sent).await {
+                    Some(answer) if answer.status == 200 => _ = taken.insert(next),
+                    Some(answer) => {
+                        assert_eq!(answer.status, 503, "{answer:?}");
+                        unsure.push(next);
+                    }
+                    None => unsure.push(next),
+                }
+                next += 1;
+            }
+        }
+        for server in servers {
+            let ended = server.failed();
+            assert!(!ended.status.success(), "{}", ended.stderr);
+            let said = "another process of the cluster may be gone: look there first, then start all of them again";
+            assert!(ended.stderr.contains(said), "{}", ended.stderr);
+        }
+        // Nothing in the data folders depends on the number of workers.
+        cluster.workers = if cluster.workers == "1" { "2" } else { "1" };
+    }
+
+    let servers = cluster.start().await;
+    let mut token = 0;
+    for message in unsure {
+        token = token.max(servers[(message + 1) % PROCESSES].take(&[seen(message)]).await);
+        taken.insert(message);
+    }
+    token = token.max(servers[0].take(&[seen(next)]).await);
+    taken.insert(next);
+    let mut expected: BTreeMap<String, usize> = BTreeMap::new();
+    for message in &taken {
+        *expected.entry(format!("user_id:u{}", message % 7)).or_default() += 1;
+    }
+    for (index, (user, count)) in expected.iter().enumerate() {
+        let profile = servers[index % PROCESSES].profile(user, token).await;
+        assert_eq!(profile["traits"]["seen"], *count, "{user} of {} messages", taken.len());
+        assert_eq!(profile["audiences"], json!(["all", "lately"]));
+    }
+    until(&receiver, "the last changes", |_| {
+        let state = receiver.state();
+        let (all, lately) = (&state["crm"]["all"], &state["other"]["lately"]);
+        expected.iter().all(|(user, count)| all.get(user).is_some_and(|traits| traits["seen"] == *count))
+            && lately.len() == expected.len()
+    })
+    .await;
+    servers.iter().for_each(Server::terminate);
+    for server in servers {
+        server.end();
+    }
+    for process in 0..PROCESSES {
+        let list = std::fs::read_to_string(data.path().join(process.to_string()).join("CHECKPOINTS")).unwrap();
+        assert_eq!(list.lines().count(), 2, "there were checkpoints in the game");
+    }
+}
