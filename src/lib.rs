@@ -20,6 +20,7 @@
 
 pub mod access;
 pub mod clock;
+pub mod destination;
 pub mod egress;
 pub mod engine;
 #[cfg(test)]

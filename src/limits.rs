@@ -42,8 +42,8 @@ pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
 pub const LOG_ENTRY_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// Bytes of the disk below which nothing is taken in any more. The storage needs room for moving what it has in memory (64 MB
-/// for each of its three keyspaces) to tables, and fails for good where it finds none.
-pub const DISK_RESERVE_BYTES: u64 = 256 * 1024 * 1024;
+/// for each of its four keyspaces) to tables, and fails for good where it finds none.
+pub const DISK_RESERVE_BYTES: u64 = 320 * 1024 * 1024;
 
 /// Bytes of an identifier's value that a project may allow: identifiers are parts of keys of the storage, of 64 KB at most.
 pub const IDENTIFIER_BYTES_ALLOWED_MAX: u64 = 32 * 1024;
@@ -128,6 +128,10 @@ pub const SOURCES_MAX: usize = 1_000;
 
 /// Destinations of a project: each has its own queue and connections.
 pub const DESTINATIONS_MAX: usize = 100;
+
+/// Calls to one destination that may be on their way at a time. Each holds a connection and a batch; receivers that take
+/// more at once take larger batches better.
+pub const CONCURRENCY_MAX: u64 = 64;
 
 /// Entries of one list in the project file.
 pub const LIST_MAX: usize = 1_000;

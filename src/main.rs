@@ -11,7 +11,7 @@ use dataflows::model::Tick;
 use deltaic::engine::Topology;
 use deltaic::log::inspect;
 use deltaic::project::{self, Colour, Project};
-use deltaic::{receive, replay, serve};
+use deltaic::{destination, receive, replay, serve};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -82,6 +82,15 @@ enum Command {
         #[command(subcommand)]
         command: LogCommand,
     },
+    /// See how the destinations of a running engine are doing, and pause, resume or resync one of them. The admin token is
+    /// taken from `DELTAIC_ADMIN_TOKEN`.
+    Destination {
+        #[command(subcommand)]
+        command: DestinationCommand,
+        /// Where the engine listens.
+        #[arg(long, global = true, default_value = "http://127.0.0.1:8080")]
+        url: String,
+    },
     /// Receive webhook calls, check and print them.
     Receive {
         /// The port on this machine; 0 for any.
@@ -96,6 +105,27 @@ enum Command {
         /// Take so long for each call.
         #[arg(long, value_name = "MS", default_value_t = 0)]
         delay_ms: u64,
+    },
+}
+
+#[derive(Subcommand)]
+enum DestinationCommand {
+    /// Show all destinations.
+    List,
+    /// Begin no more calls, until it is resumed.
+    Pause {
+        /// The destination.
+        name: String,
+    },
+    /// Begin calls again.
+    Resume {
+        /// The destination.
+        name: String,
+    },
+    /// Tell it everything once more.
+    Resync {
+        /// The destination.
+        name: String,
     },
 }
 
@@ -189,6 +219,17 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             Ok(())
         }
         Command::Log { command } => return log(command),
+        Command::Destination { command, url } => {
+            let (order, name) = match command {
+                DestinationCommand::List => ("", None),
+                DestinationCommand::Pause { name } => ("pause", Some(name)),
+                DestinationCommand::Resume { name } => ("resume", Some(name)),
+                DestinationCommand::Resync { name } => ("resync", Some(name)),
+            };
+            let command = name.map_or(destination::Command::List, |name| destination::Command::Order { order, name });
+            print!("{}", runtime()?.block_on(destination::run(command, &url))?);
+            Ok(())
+        }
         Command::Receive { port, secret, fail_every, delay_ms } => runtime()?
             .block_on(receive::run(receive::Command { port, secret, fail_every, delay_ms }))
             .map_err(|error| anyhow!("cannot receive on port {port}: {error}")),

@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Now, wall_clock};
-use crate::egress::outbox::{MemoryOutbox, Outbox};
-use crate::egress::{DurableOutbox, Egress, EgressError};
+use crate::egress::outbox::{Outbox, State};
+use crate::egress::{self, DurableOutbox, Egress, EgressError, MemoryOutbox};
 use crate::engine::{Engine, Handle, Outlets, Reread, Settings, Topology, WorkersError};
 use crate::http::{Timeouts, not_found, serve};
 use crate::ingest::IngestCounters;
@@ -109,14 +109,16 @@ pub async fn run(
     };
     let Storing { log, outbox, store, restore, keeper } = keep(&project, &options)?;
     let growth = keeper.as_ref().map(|keeper| keeper.growth.clone());
-    let egress = Egress::start(&project, outbox, latency.clone(), &tokio::runtime::Handle::current())?;
     let now: Now = Arc::new(wall_clock);
+    let (failed, mut failure) = mpsc::unbounded_channel();
+    let surroundings =
+        egress::Surroundings { latency: latency.clone(), now: now.clone(), failed: Arc::new(reporter(&failed)) };
+    let egress = Egress::start(&project, outbox, surroundings, &tokio::runtime::Handle::current())?;
     let observer: Observer = {
         let latency = latency.clone();
         Arc::new(move |stage, duration| latency.record(stage, duration))
     };
 
-    let (failed, mut failure) = mpsc::unbounded_channel();
     let settings = Settings {
         topology: options.topology,
         definitions: project.definitions.clone(),
@@ -127,7 +129,7 @@ pub async fn run(
         reread: reread(&project),
         now: now.clone(),
     };
-    let outlets = outlets(egress.clone(), observer.clone(), failed, growth);
+    let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth);
     let mut shutdown = pin!(shutdown);
     // In a cluster the engine waits for the other processes: on a thread that nothing waits for in its turn.
     let (started, start) = oneshot::channel();
@@ -149,9 +151,10 @@ pub async fn run(
     let router = Router::new()
         .merge(ingest::http::router(
             &project,
-            Surroundings { handle: handle.clone(), counters, observer, now, timeouts },
+            Surroundings { handle: handle.clone(), counters, observer, now: now.clone(), timeouts },
         ))
         .merge(access::router(&project, handle))
+        .merge(egress::router(&project, egress.clone(), now))
         .merge(metrics::router(latency, gauges))
         .fallback(not_found);
     ready(address);
@@ -175,8 +178,8 @@ pub async fn run(
         return Err(RunError::Failed(reason));
     }
     for status in egress.stop(DELIVERY_DEADLINE).await {
-        if status.backlog.pending > 0 {
-            let (destination, pending) = (&status.destination, status.backlog.pending);
+        if !status.backlog.is_told() {
+            let (destination, pending) = (&status.destination, status.backlog.pending + status.backlog.resync);
             tracing::warn!(%destination, pending, "stopped before all was delivered");
         }
     }
@@ -241,11 +244,18 @@ fn reread(project: &Project) -> Reread {
     Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code()))
 }
 
+/// Tells why the process has to end.
+fn reporter(failed: &mpsc::UnboundedSender<String>) -> impl Fn(String) + Send + Sync + use<> {
+    let failed = failed.clone();
+    // Nobody listens any more where it ends already.
+    move |reason| _ = failed.send(reason)
+}
+
 /// Leads what the engine gives to the destinations.
 fn outlets(
     egress: Egress,
     observer: Observer,
-    failed: mpsc::UnboundedSender<String>,
+    failed: impl Fn(String) + Send + Sync + 'static,
     growth: Option<Arc<Growth>>,
 ) -> Outlets {
     let (frontier, delivery) = (egress.clone(), egress.clone());
@@ -261,7 +271,7 @@ fn outlets(
             delivery.recovered(tick);
             growth.iter().for_each(|growth| growth.recovered());
         }),
-        failed: Box::new(move |reason| _ = failed.send(reason)),
+        failed: Box::new(failed),
         observer,
     }
 }
@@ -293,7 +303,7 @@ impl Readings for Gauges {
     }
 
     fn destinations(&self) -> Vec<Delivery> {
-        let delivery = |status: crate::egress::Status| Delivery {
+        let delivery = |status: egress::Status| Delivery {
             destination: status.destination.to_string(),
             rows: status.backlog.rows as u64,
             pending: status.backlog.pending as u64,
@@ -301,6 +311,10 @@ impl Readings for Gauges {
             acknowledged: status.acknowledged,
             failed_calls: status.failed_calls,
             given_up: status.given_up,
+            oldest_pending: status.backlog.oldest_pending,
+            resync: status.backlog.resync as u64,
+            dead_letters: status.backlog.refused as u64,
+            is_paused: status.backlog.state == State::Paused,
         };
         self.egress.status().into_iter().map(delivery).collect()
     }

@@ -1,14 +1,16 @@
-//! The way of batches to one destination: one after the other, each until it is acknowledged or given up.
+//! The way of batches to one destination: each until it is acknowledged, given up, or put back.
 //!
 //! A batch in flight is not recomputed for a retry, though an add in it may have been undone meanwhile: after a call
 //! without a clear answer the destination may have it or not, and only the same body under the same idempotency key
 //! tells it which. What happened meanwhile waits behind the batch, and is then a change of its own.
+//!
+//! A destination has as many of these as calls that may be on their way to it. They know of each other only through the
+//! outbox, which gives no identifier to two of them.
 
 use std::future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use compact_str::CompactString;
 use dataflows::definitions::DestinationId;
 use tokio::sync::{Notify, watch};
@@ -17,61 +19,17 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
-use super::outbox::{Batch, BatchLimit, Outbox};
+use super::courier::{Blame, Courier, Failure};
+use super::letters::Refusal;
+use super::outbox::{Batch, BatchLimit, Flight, FlightId, Outbox, rows};
+use super::pacer::Pacer;
 use super::status::Tally;
-use super::{file, webhook};
+use crate::clock::Now;
+use crate::log::StoreError;
 use crate::observe::latency::{Latency, Stage};
 
-/// Why a call did not succeed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// It may succeed later; or it did, and the answer was lost.
-    Later {
-        /// What happened, without personal data.
-        error: String,
-        /// How long the other side asks to wait.
-        wait: Option<Duration>,
-    },
-    /// The destination does not want it as it is.
-    Refused {
-        /// What happened, without personal data.
-        error: String,
-        /// The beginning of its answer, which may repeat personal data.
-        answer: String,
-    },
-}
-
-impl Failure {
-    /// It may succeed later, at any time.
-    pub fn later(error: String) -> Self {
-        Failure::Later { error, wait: None }
-    }
-}
-
-/// Who carries batches, by the kind of destination.
-#[derive(Debug)]
-pub enum Courier {
-    /// To an HTTP endpoint.
-    Webhook(webhook::Courier),
-    /// To a file.
-    File(file::Courier),
-}
-
-impl Courier {
-    fn body(&self, batch: &Batch) -> Bytes {
-        match self {
-            Courier::Webhook(courier) => courier.body(batch),
-            Courier::File(courier) => courier.body(batch),
-        }
-    }
-
-    async fn attempt(&self, body: &Bytes) -> Result<(), Failure> {
-        match self {
-            Courier::Webhook(courier) => courier.attempt(body).await,
-            Courier::File(courier) => courier.attempt(body).await,
-        }
-    }
-}
+/// Is told why there can be no delivery any more.
+pub type Failed = Arc<dyn Fn(String) + Send + Sync>;
 
 /// How calls follow each other.
 #[derive(Clone, Copy, Debug)]
@@ -84,9 +42,14 @@ pub struct Pace {
     pub backoff_max: Duration,
     /// Refusals of one batch until it is given up.
     pub attempts_max: u32,
+    /// Calls on their way at a time.
+    pub concurrency: usize,
+    /// Calls that begin in a second, at most.
+    pub calls_per_second: Option<u32>,
 }
 
-/// The delivery to one destination.
+/// The delivery to one destination, one call at a time.
+#[derive(Clone)]
 pub struct Delivery {
     /// Which one.
     pub destination: DestinationId,
@@ -95,9 +58,11 @@ pub struct Delivery {
     /// Where batches come from.
     pub outbox: Arc<dyn Outbox>,
     /// Who carries them.
-    pub courier: Courier,
+    pub courier: Arc<Courier>,
     /// How calls follow each other.
     pub pace: Pace,
+    /// When calls may begin.
+    pub pacer: Arc<Pacer>,
     /// Woken after the outbox has taken something in.
     pub wake: Arc<Notify>,
     /// Becomes true when nothing more will come.
@@ -106,6 +71,18 @@ pub struct Delivery {
     pub latency: Arc<Latency>,
     /// Where counts go.
     pub tally: Arc<Tally>,
+    /// The time.
+    pub now: Now,
+    /// Who is to end the process.
+    pub failed: Failed,
+}
+
+/// How calls with a batch ended.
+enum End {
+    Acknowledged,
+    GivenUp(Refusal),
+    Split(u32),
+    PutBack(u32),
 }
 
 impl Delivery {
@@ -114,10 +91,14 @@ impl Delivery {
         loop {
             // Asked before the outbox: what is taken in between is still found.
             let stopping = *self.stopping.borrow_and_update();
+            self.pacer.ready().await;
             match self.outbox.take(self.destination, self.pace.limit) {
-                Some(batch) => {
-                    self.deliver(&batch).await;
-                    self.acknowledge().await;
+                Some(flight) => {
+                    if self.pace.concurrency > 1 {
+                        // There may be more than one batch of it.
+                        self.wake.notify_one();
+                    }
+                    self.deliver(flight).await;
                 }
                 None if stopping => return,
                 None => tokio::select! {
@@ -131,38 +112,60 @@ impl Delivery {
         }
     }
 
-    /// Calls with `batch` until it is acknowledged or given up.
-    async fn deliver(&self, batch: &Batch) {
+    /// Brings what was taken to an end.
+    async fn deliver(&self, Flight { id, batch, refusals }: Flight) {
+        // Written down before the first call.
+        self.durably(id, Outbox::note).await;
+        let changes = rows(&batch).count() as u64;
+        match self.call(&batch, refusals).await {
+            End::Acknowledged => {
+                self.tally.acknowledged(changes);
+                self.durably(id, Outbox::acknowledge).await;
+            }
+            End::GivenUp(why) => {
+                let refusals = why.attempts;
+                warn!(destination = %self.name, changes, refusals, "changes are given up: they are dead letters now");
+                self.tally.given_up(changes);
+                self.durably(id, |outbox, to, id| outbox.give_up(to, id, why)).await;
+            }
+            End::Split(refusals) => self.durably(id, move |outbox, to, id| outbox.split(to, id, refusals)).await,
+            End::PutBack(refusals) => self.outbox.put_back(self.destination, id, refusals),
+        }
+    }
+
+    /// Calls with `batch` until that ends.
+    async fn call(&self, batch: &Batch, mut refusals: u32) -> End {
         let body = self.courier.body(batch);
         let mut backoff = Backoff::new(self.pace.backoff_min, self.pace.backoff_max, &body);
-        let mut refusals = 0;
         let mut failures = 0;
         self.record(Stage::Handed, batch);
         loop {
+            self.pacer.turn().await;
+            if self.outbox.is_paused(self.destination) {
+                return End::PutBack(refusals);
+            }
             let Err(failure) = self.courier.attempt(&body).await else {
                 self.record(Stage::Acknowledged, batch);
-                self.tally.acknowledged(rows(batch));
                 if failures > 0 {
                     info!(destination = %self.name, failures, "the destination takes changes again");
                 }
-                break;
+                return End::Acknowledged;
             };
             failures += 1;
             let wait = match failure {
                 Failure::Later { error, wait } => {
-                    self.warn(failures, &error);
-                    self.tally.failed(error);
+                    self.failed(failures, error);
                     backoff.after_failure(wait)
                 }
-                Failure::Refused { error, answer } => {
-                    self.warn(failures, &error);
+                Failure::Refused { error, answer, blame } => {
                     refusals += 1;
+                    self.failed(failures, error.clone());
                     if refusals >= self.pace.attempts_max {
-                        warn!(destination = %self.name, changes = rows(batch), refusals, "changes are given up");
-                        self.tally.given_up(error, answer, batch);
-                        break;
+                        if batch.len() > 1 && blame == Blame::Content {
+                            return End::Split(refusals);
+                        }
+                        return End::GivenUp(Refusal { at: (self.now)(), error, answer, attempts: refusals });
                     }
-                    self.tally.failed(error);
                     backoff.after_failure(None)
                 }
             };
@@ -170,25 +173,30 @@ impl Delivery {
         }
     }
 
-    /// Writes down that the batch is acknowledged, which may wait for the disk.
-    async fn acknowledge(&self) {
+    /// Has something done that may wait for the disk. Where the disk fails, nothing goes on.
+    async fn durably<F>(&self, id: FlightId, write: F)
+    where
+        F: FnOnce(&dyn Outbox, DestinationId, FlightId) -> Result<(), StoreError> + Send + 'static,
+    {
         let (outbox, destination) = (self.outbox.clone(), self.destination);
-        match spawn_blocking(move || outbox.acknowledge(destination)).await {
+        let error = match spawn_blocking(move || write(&*outbox, destination, id)).await {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => {
-                error!(destination = %self.name, %error, "delivery ends: what is acknowledged is not kept")
-            }
-            Err(error) => error!(destination = %self.name, %error, "delivery ends"),
-        }
-        // The disk is broken: the log notices it too, and ends the process.
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let reason = format!("destination {}: what it was told cannot be written down: {error}", self.name);
+        error!("{reason}");
+        (self.failed)(reason);
         future::pending().await
     }
 
-    /// Only the first failure of a batch is worth a line: during an outage the rest would say the same again and again.
-    fn warn(&self, failures: u32, error: &str) {
+    /// Counts a failed call. Only the first failure of a batch is worth a line: during an outage the rest would say the same
+    /// again and again.
+    fn failed(&self, failures: u32, error: String) {
         if failures == 1 {
             warn!(destination = %self.name, %error, "a call failed and will be repeated");
         }
+        self.tally.failed(error);
     }
 
     /// One measurement per change of the batch, which the limit on batches bounds.
@@ -197,9 +205,4 @@ impl Delivery {
             self.latency.record(stage, received.elapsed());
         }
     }
-}
-
-/// Rows that a batch changes.
-fn rows(batch: &Batch) -> u64 {
-    batch.iter().map(|change| change.identifiers.len() as u64).sum()
 }

@@ -2,30 +2,37 @@
 //!
 //! What is *desired* is not: the dataflow makes it again from the log. So after a restart the difference of the two is what is to
 //! be sent: nothing that was acknowledged goes out twice, and what stopped being desired while the process was down (a window
-//! that ended, a definition that changed) is deleted at the destination. What was in flight at the end is told again.
+//! that ended, a definition that changed) is deleted at the destination.
 //!
-//! An acknowledgement is written before it counts, but not synced: it goes through the same journal as the log, whose next sync
-//! takes it along, and stopping syncs. After a power failure a few changes may be told again; they are sets and deletes, which
-//! do no harm twice.
+//! What is *aloft* is written before the call, with all that makes its body: after a crash the destination may have it or not,
+//! and the same body under the same idempotency key goes once more, before anything else of the same identifiers; what is
+//! desired by then follows as a change of its own.
 //!
-//! Rows are kept under names (`destination NUL audience NUL identifier`), since ids change with the project file:
+//! None of this is synced: it goes through the same journal as the log, whose next sync takes it along, and stopping syncs. After
+//! a power failure a few changes may be told again, and under other keys; they are sets and deletes, which do no harm twice. What
+//! an operator orders is synced at once.
+//!
+//! How things are named: see [`super::records`].
 //!
 //! - An audience that is not defined any more is *retired*: its rows are deleted at the destination.
 //! - A destination that is not in the project any more cannot be told anything. Its rows are kept: were they forgotten, the people
 //!   that left meanwhile would stay there for ever once it is back.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use compact_str::CompactString;
-use dataflows::definitions::{AudienceId, DestinationId};
+use dataflows::definitions::DestinationId;
 use dataflows::model::{Desired, Tick};
+use fjall::OwnedWriteBatch;
+use serde::Serialize;
 
 use super::change::Action;
-use super::outbox::{Backlog, Batch, BatchLimit, MemoryOutbox, Outbox};
-use super::shelf::{Key, Left, Shelf};
-use crate::limits::AUDIENCES_MAX;
+use super::letters::{DeadLetter, Refusal};
+use super::memory::MemoryOutbox;
+use super::outbox::{Backlog, BatchLimit, Flight, FlightId, Order, Outbox};
+use super::records::Names;
+use super::shelf::{Aloft, Key, Shelf, Told, told};
 use crate::log::{Store, StoreError, codec};
 use crate::project::Project;
 
@@ -33,81 +40,63 @@ use crate::project::Project;
 pub struct DurableOutbox {
     memory: MemoryOutbox,
     store: Store,
-    destinations: Vec<CompactString>,
-    /// Names of audiences by id, those defined first.
-    audiences: Vec<CompactString>,
-    defined: usize,
+    names: Names,
+    /// Held while something is written of a destination and its books follow, so that both have the same order.
+    writing: Vec<Mutex<()>>,
 }
 
 impl DurableOutbox {
     /// Reads what the destinations of `project` have. Nothing is given out before [`Outbox::recovered`].
     pub fn open(store: Store, project: &Project) -> Result<Self, StoreError> {
-        let destinations: Vec<CompactString> = project.destinations.iter().map(|to| to.name.clone()).collect();
-        let audiences: Vec<CompactString> = project.definitions.audiences.iter().map(|to| to.name.clone()).collect();
-        let mut outbox =
-            DurableOutbox { memory: MemoryOutbox::new(0), store, destinations, defined: audiences.len(), audiences };
-        let shelves = outbox.read()?;
-        outbox.memory = MemoryOutbox::with(shelves.into_iter().map(Shelf::after));
-        Ok(outbox)
+        let mut names = Names::of(project);
+        let left = names.read(&store)?;
+        let writing = left.iter().map(|_| Mutex::new(())).collect();
+        let memory = MemoryOutbox::with(left.into_iter().map(|(left, letters)| (Shelf::after(left), letters)));
+        Ok(DurableOutbox { memory, store, names, writing })
     }
 
-    /// What was written down for each destination.
-    fn read(&mut self) -> Result<Vec<Left>, StoreError> {
-        let mut left = Vec::with_capacity(self.destinations.len());
-        for destination in &self.destinations {
-            let frontier = self.store.frontiers().get(destination.as_bytes());
-            let frontier = frontier.map_err(|source| self.store.failed(source))?;
-            let frontier = frontier.and_then(|ms| <[u8; 8]>::try_from(&*ms).ok()).map_or(0, u64::from_be_bytes);
-            left.push(Left { frontier: Tick::from_ms(frontier), ..Left::default() });
-        }
-        let mut elsewhere: BTreeMap<String, usize> = BTreeMap::new();
-        for row in self.store.outbox().iter() {
-            let (key, row) = row.into_inner().map_err(|source| self.store.failed(source))?;
-            let damaged = |destination: &str, what: &str| StoreError::DamagedRow {
-                folder: self.store.folder().to_owned(),
-                destination: destination.to_owned(),
-                source: codec::CodecError::Malformed(what.to_owned()),
-            };
-            let key = std::str::from_utf8(&key).map_err(|_| damaged("?", "a key is no text"))?;
-            let mut parts = key.splitn(3, '\0');
-            let (Some(destination), Some(audience), Some(identifier)) = (parts.next(), parts.next(), parts.next())
-            else {
-                return Err(damaged(key, "a key is incomplete"));
-            };
-            let Some(index) = self.destinations.iter().position(|name| name == destination) else {
-                *elsewhere.entry(destination.to_owned()).or_default() += 1;
-                continue;
-            };
-            let (profile, traits) =
-                codec::decode_row(&row).map_err(|error| damaged(destination, &error.to_string()))?;
-            let audience = match self.audiences.iter().position(|name| name == audience) {
-                Some(audience) => audience,
-                // As many as there may be audiences, so that ids stay within their 16 bits.
-                None if self.audiences.len() >= self.defined + AUDIENCES_MAX => {
-                    return Err(damaged(
-                        destination,
-                        "it has more audiences that are not defined any more than possible",
-                    ));
-                }
-                None => {
-                    tracing::info!(destination, audience, "not defined any more: it is emptied at the destination");
-                    self.audiences.push(audience.into());
-                    self.audiences.len() - 1
-                }
-            };
-            let key = (AudienceId::new(audience), Arc::from(identifier));
-            left[index].rows.insert(key, (Arc::new(traits), profile));
-        }
-        for (destination, rows) in elsewhere {
-            tracing::warn!(destination, rows, "not in the project any more: what it holds is kept on record");
-        }
-        Ok(left)
+    fn writing(&self, destination: DestinationId) -> MutexGuard<'_, ()> {
+        self.writing[destination.index()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How a row is called in the data folder.
-    fn key(&self, destination: DestinationId, (audience, identifier): &Key) -> String {
-        let (destination, audience) = (&self.destinations[destination.index()], &self.audiences[audience.index()]);
-        format!("{destination}\0{audience}\0{identifier}")
+    /// What is aloft under a number, and the frontier once it ends.
+    fn aloft(&self, destination: DestinationId, flight: FlightId) -> Option<(Aloft, Tick)> {
+        // Read before the shelf: a tick that completes meanwhile must not count as delivered.
+        let complete = self.memory.complete();
+        let shelf = self.memory.shelf(destination);
+        Some((shelf.aloft(flight)?.clone(), shelf.frontier_after(flight, complete)))
+    }
+
+    /// Not under the lock of the books, which the engine's thread takes too.
+    fn commit(&self, write: OwnedWriteBatch) -> Result<(), StoreError> {
+        write.commit().map_err(|source| self.store.failed(source))
+    }
+
+    fn write_flight(&self, write: &mut OwnedWriteBatch, to: DestinationId, flight: FlightId, aloft: &Aloft) {
+        let bytes = codec::encode_flight(&self.names.stored(aloft));
+        write.insert(self.store.delivery(), self.names.flight(to, flight), bytes);
+    }
+
+    /// It has ended, and the destination is complete up to `frontier`.
+    fn write_end(&self, write: &mut OwnedWriteBatch, to: DestinationId, flight: FlightId, frontier: Tick) {
+        write.remove(self.store.delivery(), self.names.flight(to, flight));
+        write.insert(self.store.frontiers(), self.names.destination(to), frontier.as_ms().to_be_bytes());
+    }
+
+    /// The destination has a row as it was told.
+    fn write_row(&self, write: &mut OwnedWriteBatch, to: DestinationId, key: &Key, told: &Told, round: u32) {
+        let name = self.names.row(to, key);
+        match &told.action {
+            Action::Add(traits) => {
+                write.insert(self.store.outbox(), name, codec::encode_row(round, told.profile, traits));
+            }
+            Action::Delete => write.remove(self.store.outbox(), name),
+        }
+    }
+
+    fn write_json(&self, write: &mut OwnedWriteBatch, key: impl Into<fjall::UserKey>, value: &impl Serialize) {
+        let json = serde_json::to_vec(value).expect("texts and numbers are JSON; writing to memory cannot fail");
+        write.insert(self.store.delivery(), key, json);
     }
 }
 
@@ -120,31 +109,109 @@ impl Outbox for DurableOutbox {
         self.memory.complete_to(frontier);
     }
 
-    fn take(&self, destination: DestinationId, limit: BatchLimit) -> Option<Batch> {
+    fn take(&self, destination: DestinationId, limit: BatchLimit) -> Option<Flight> {
         self.memory.take(destination, limit)
     }
 
-    fn acknowledge(&self, destination: DestinationId) -> Result<(), StoreError> {
+    fn note(&self, destination: DestinationId, flight: FlightId) -> Result<(), StoreError> {
+        let Some((aloft, _)) = self.aloft(destination, flight) else { return Ok(()) };
         let mut write = self.store.batch();
-        {
-            // Read before the shelf: a tick that completes meanwhile must not count as delivered.
-            let complete = self.memory.complete();
-            let shelf = self.memory.shelf(destination);
-            for (key, row) in shelf.in_flight() {
-                let key = self.key(destination, key);
-                match &row.action {
-                    Action::Add(traits) => {
-                        write.insert(self.store.outbox(), key, codec::encode_row(row.profile, traits));
+        self.write_flight(&mut write, destination, flight, &aloft);
+        self.commit(write)
+    }
+
+    fn acknowledge(&self, destination: DestinationId, flight: FlightId) -> Result<(), StoreError> {
+        let _writing = self.writing(destination);
+        let Some((aloft, frontier)) = self.aloft(destination, flight) else { return Ok(()) };
+        let mut write = self.store.batch();
+        for (key, told) in told(&aloft.batch) {
+            self.write_row(&mut write, destination, &key, &told, aloft.round);
+            if self.memory.shelf(destination).is_refused(&key) {
+                write.remove(self.store.delivery(), self.names.refused(destination, &key));
+            }
+        }
+        self.write_end(&mut write, destination, flight, frontier);
+        self.commit(write)?;
+        self.memory.acknowledge(destination, flight)
+    }
+
+    fn give_up(&self, destination: DestinationId, flight: FlightId, why: Refusal) -> Result<(), StoreError> {
+        let _writing = self.writing(destination);
+        let Some((aloft, frontier)) = self.aloft(destination, flight) else { return Ok(()) };
+        let mut write = self.store.batch();
+        for (key, told) in told(&aloft.batch) {
+            let traits = match &told.action {
+                Action::Add(traits) => Some(&**traits),
+                Action::Delete => None,
+            };
+            let refused = codec::encode_refused(told.profile, traits);
+            write.insert(self.store.delivery(), self.names.refused(destination, &key), refused);
+        }
+        let (letter, forgotten) = self.memory.letters(destination).add(&aloft.batch, why);
+        self.write_json(&mut write, self.names.letter(destination, letter.id), &letter);
+        if let Some(forgotten) = forgotten {
+            write.remove(self.store.delivery(), self.names.letter(destination, forgotten));
+        }
+        self.write_end(&mut write, destination, flight, frontier);
+        self.commit(write)?;
+        self.memory.shelf(destination).give_up(flight);
+        Ok(())
+    }
+
+    fn split(&self, destination: DestinationId, flight: FlightId, refusals: u32) -> Result<(), StoreError> {
+        let _writing = self.writing(destination);
+        let mut write = self.store.batch();
+        let pieces = self.memory.shelf(destination).split(flight, refusals);
+        for piece in pieces.into_iter().flatten() {
+            // The first has the number of the whole, and so takes its place.
+            if let Some((aloft, _)) = self.aloft(destination, piece) {
+                self.write_flight(&mut write, destination, piece, &aloft);
+            }
+        }
+        self.commit(write)
+    }
+
+    fn put_back(&self, destination: DestinationId, flight: FlightId, refusals: u32) {
+        self.memory.put_back(destination, flight, refusals);
+    }
+
+    fn order(&self, destination: DestinationId, order: Order) -> Result<(), StoreError> {
+        let _writing = self.writing(destination);
+        let mut write = self.store.batch();
+        let complete = self.memory.complete();
+        let mut refused: Vec<Key> = Vec::new();
+        let standing = {
+            let mut shelf = self.memory.shelf(destination);
+            match order {
+                Order::Pause => shelf.pause(true),
+                Order::Resume => shelf.pause(false),
+                Order::Resync => refused = shelf.resync(complete),
+                Order::Retry => refused = shelf.retry(complete),
+                Order::Forget => {
+                    let round = shelf.standing().round;
+                    for (key, told) in shelf.forget() {
+                        self.write_row(&mut write, destination, &key, &told, round);
+                        refused.push(key);
                     }
-                    Action::Delete => write.remove(self.store.outbox(), key),
                 }
             }
-            let frontier = shelf.frontier_after(complete).as_ms().to_be_bytes();
-            write.insert(self.store.frontiers(), self.destinations[destination.index()].as_bytes(), frontier);
+            shelf.standing()
+        };
+        for key in refused {
+            write.remove(self.store.delivery(), self.names.refused(destination, &key));
         }
-        // Not under the lock, which the engine's thread takes too. Nobody else changes what is in flight meanwhile.
-        write.commit().map_err(|source| self.store.failed(source))?;
-        self.memory.acknowledge(destination)
+        if matches!(order, Order::Resync | Order::Retry | Order::Forget) {
+            for letter in self.memory.letters(destination).clear() {
+                write.remove(self.store.delivery(), self.names.letter(destination, letter));
+            }
+        }
+        self.write_json(&mut write, self.names.standing(destination), &standing);
+        self.commit(write)?;
+        self.store.sync()
+    }
+
+    fn is_paused(&self, destination: DestinationId) -> bool {
+        self.memory.is_paused(destination)
     }
 
     fn recovered(&self, tick: Tick) {
@@ -152,10 +219,14 @@ impl Outbox for DurableOutbox {
     }
 
     fn retired(&self) -> &[CompactString] {
-        &self.audiences[self.defined..]
+        self.names.retired()
     }
 
     fn backlog(&self, destination: DestinationId) -> Backlog {
         self.memory.backlog(destination)
+    }
+
+    fn dead_letters(&self, destination: DestinationId) -> Vec<DeadLetter> {
+        self.memory.dead_letters(destination)
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use tokio::task;
 
-use super::delivery::Failure;
+use super::courier::Failure;
 use super::outbox::Batch;
 
 /// Appends to a file.

@@ -1,12 +1,12 @@
 //! Destinations as maintained views (DESIGN §6): what is desired there, less what was acknowledged, is delivered.
 //!
 //! ```text
-//! engine ── changes of a tick ──► outbox ── batch ──► delivery (a task per destination) ──► webhook · file
+//! engine ── changes of a tick ──► outbox ── batch ──► delivery (a task per call at a time) ──► webhook · file
 //!                                   ▲                     │
 //!                                   └─────── acknowledged ┘
 //! ```
 //!
-//! Outage, retry, rate limit and resync are this one mechanism. Consent, and the lists of identifiers and traits that a
+//! Outage, retry, rate limit, pause and resync are this one mechanism. Consent, and the lists of identifiers and traits that a
 //! destination may have, were applied in the dataflow: what is desired may leave.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,15 +21,23 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::clock::Now;
+use crate::log::StoreError;
 use crate::observe::latency::Latency;
 use crate::project::{Destination, DestinationKind, Project};
 
 mod backoff;
 mod change;
+mod courier;
 mod delivery;
 mod durable;
 mod file;
+mod letters;
+mod memory;
 pub mod outbox;
+mod pacer;
+mod records;
+mod routes;
 mod shelf;
 pub mod signature;
 mod status;
@@ -41,12 +49,18 @@ mod testing;
 mod tests;
 
 pub use change::{Action, Change};
+pub use delivery::Failed;
 pub use durable::DurableOutbox;
-pub use status::{Refusal, Status};
-pub use webhook::install_crypto;
+pub use letters::{DeadLetter, Refusal};
+pub use memory::MemoryOutbox;
+pub use routes::router;
+pub use status::Status;
+pub use webhook::{client, install_crypto};
 
-use delivery::{Courier, Delivery, Pace};
-use outbox::{BatchLimit, Outbox};
+use courier::Courier;
+use delivery::{Delivery, Pace};
+use outbox::{BatchLimit, Order, Outbox};
+use pacer::Pacer;
 use status::Tally;
 
 /// Bytes of one call, about: a usual limit on the bodies that endpoints take is 1 MB.
@@ -59,6 +73,8 @@ const FILE_PACE: Pace = Pace {
     backoff_min: Duration::from_millis(100),
     backoff_max: Duration::from_secs(5),
     attempts_max: 1,
+    concurrency: 1,
+    calls_per_second: None,
 };
 
 /// Why there can be no delivery.
@@ -75,7 +91,19 @@ pub struct EgressError {
 #[derive(Clone)]
 pub struct Egress(Arc<Running>);
 
+/// What delivery works with beside the outbox.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where times go.
+    pub latency: Arc<Latency>,
+    /// The time.
+    pub now: Now,
+    /// Is told when nothing can be written down any more: the process is to end then.
+    pub failed: Failed,
+}
+
 struct Running {
+    failed: Failed,
     outbox: Arc<dyn Outbox>,
     lanes: Vec<Lane>,
     stopping: watch::Sender<bool>,
@@ -90,14 +118,15 @@ struct Lane {
 }
 
 impl Egress {
-    /// Begins to deliver what `outbox` has and gets, on `runtime`: a task for each destination, so that a slow one
-    /// delays no other.
+    /// Begins to deliver what `outbox` has and gets, on `runtime`: with tasks of their own for each destination, so that a
+    /// slow one delays no other.
     pub fn start(
         project: &Project,
         outbox: Arc<dyn Outbox>,
-        latency: Arc<Latency>,
+        surroundings: Surroundings,
         runtime: &Handle,
     ) -> Result<Self, EgressError> {
+        let Surroundings { latency, now, failed } = surroundings;
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let mut lanes = Vec::with_capacity(project.destinations.len());
@@ -110,17 +139,22 @@ impl Egress {
                 destination: DestinationId::new(index),
                 name: destination.name.clone(),
                 outbox: outbox.clone(),
-                courier,
+                courier: Arc::new(courier),
                 pace,
+                pacer: Arc::new(Pacer::new(pace.calls_per_second)),
                 wake: lane.wake.clone(),
                 stopping: stopped.clone(),
                 latency: latency.clone(),
                 tally: lane.tally.clone(),
+                now: now.clone(),
+                failed: failed.clone(),
             };
-            tasks.spawn_on(delivery.run(), runtime);
+            for _ in 0..pace.concurrency {
+                tasks.spawn_on(delivery.clone().run(), runtime);
+            }
             lanes.push(lane);
         }
-        Ok(Egress(Arc::new(Running { outbox, lanes, stopping, tasks: Mutex::new(tasks) })))
+        Ok(Egress(Arc::new(Running { failed, outbox, lanes, stopping, tasks: Mutex::new(tasks) })))
     }
 
     /// Takes in the consolidated changes of the desired collection at a complete tick; ticks in order. `received` is
@@ -152,9 +186,35 @@ impl Egress {
 
     /// How each destination is doing, in the order of the definitions.
     pub fn status(&self) -> Vec<Status> {
-        let ids = (0..).map(DestinationId::new);
-        let lanes = self.0.lanes.iter().zip(ids);
-        lanes.map(|(lane, id)| lane.tally.status(lane.name.clone(), self.0.outbox.backlog(id))).collect()
+        (0..self.0.lanes.len()).map(|index| self.status_of(index)).collect()
+    }
+
+    /// How the destination at a position is doing.
+    pub fn status_of(&self, index: usize) -> Status {
+        let lane = &self.0.lanes[index];
+        lane.tally.status(lane.name.clone(), self.0.outbox.backlog(DestinationId::new(index)))
+    }
+
+    /// The position of a destination.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.0.lanes.iter().position(|lane| lane.name == name)
+    }
+
+    /// What the destination at a position refused for good, the latest first.
+    pub fn dead_letters(&self, index: usize) -> Vec<DeadLetter> {
+        self.0.outbox.dead_letters(DestinationId::new(index))
+    }
+
+    /// Does with the destination at a position what an operator wishes. Waits for the disk; an error is the end of delivery.
+    pub fn order(&self, index: usize, order: Order) -> Result<(), StoreError> {
+        let lane = &self.0.lanes[index];
+        tracing::info!(destination = %lane.name, ?order, "an operator's order");
+        let done = self.0.outbox.order(DestinationId::new(index), order);
+        if let Err(error) = &done {
+            (self.0.failed)(format!("destination {}: an order cannot be written down: {error}", lane.name));
+        }
+        lane.wake.notify_one();
+        done
     }
 
     /// Delivers what is pending, but for no longer than `deadline`, and ends. To be called when nothing more is taken
@@ -187,6 +247,8 @@ fn courier(
                 backoff_min: webhook.backoff_min,
                 backoff_max: webhook.backoff_max,
                 attempts_max: webhook.attempts_max,
+                concurrency: webhook.concurrency,
+                calls_per_second: webhook.calls_per_second,
             };
             (Courier::Webhook(courier), pace)
         }

@@ -1,4 +1,8 @@
 //! The outbox's books of one destination: what it has, what it is being told, and what it is still to be told.
+//!
+//! - `shelf.rs`: what is desired comes in.
+//! - `gather.rs`: batches go out; `flights.rs`: those that are aloft.
+//! - `endings.rs`: how they end. `orders.rs`: what operators wish. `recovery.rs`: what a process before this one left.
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
@@ -9,54 +13,65 @@ use dataflows::definitions::AudienceId;
 use dataflows::model::{Desired, ProfileId, Tick, Traits};
 use rustc_hash::FxBuildHasher;
 
-use super::change::{Action, Change};
-use super::outbox::{Backlog, Batch, BatchLimit};
+use super::change::Action;
+use super::outbox::{Backlog, FlightId, State};
 
-/// Identifiers in one change at most; a profile with more of them makes several changes.
-const IDENTIFIERS_PER_CHANGE_MAX: usize = 100;
+mod endings;
+mod flights;
+mod gather;
+mod orders;
+mod recovery;
+#[cfg(test)]
+mod tests;
+
+pub(super) use endings::told;
+pub(super) use flights::{Aloft, Flights};
+pub(super) use orders::Standing;
+pub(super) use recovery::{Left, LeftRow};
 
 /// A row: an identifier in an audience.
 pub(super) type Key = (AudienceId, Arc<str>);
 
-/// The state of one destination. What is desired is not kept by itself: it is `acknowledged`, changed by the batch in
-/// flight, changed by `pending`. So a destination that keeps up costs one map, whose traits are shared with the dataflow.
+type Rows<T> = HashMap<Key, T, FxBuildHasher>;
+
+/// The state of one destination. What is desired is not kept by itself: it is what the destination was told (`acknowledged`
+/// and `stale`, but `refused` where that says otherwise), changed by what is aloft, changed by `pending`. So a destination
+/// that keeps up costs one map, whose traits are shared with the dataflow.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
-    acknowledged: HashMap<Key, Arc<Traits>, FxBuildHasher>,
-    /// What a process before this one left, until the dataflow is where that one was.
-    left: Option<Left>,
-    in_flight: Option<InFlight>,
-    pending: HashMap<Key, Pending, FxBuildHasher>,
+    acknowledged: Rows<Held>,
+    /// What it acknowledged before a resync, which has yet to tell it again. As large as the state at its beginning, which is
+    /// moved here at once: so a resync does not hold up the engine, and costs no memory.
+    stale: Rows<Held>,
+    /// Some rows of `stale`, in the reverse of the order in which they are told.
+    tray: Vec<Key>,
+    /// What it was told and refused for good. It counts as told; otherwise it would be told for ever.
+    refused: Rows<Told>,
+    flights: Flights,
+    pending: Rows<Pending>,
     /// The keys of `pending` by their number, that is in the order of their first pending tick.
     queue: BTreeMap<u64, Key>,
     /// The number of the next key.
     next: u64,
+    standing: Standing,
+    /// How many rows are desired, or were by what of the log has been read so far.
+    desired: i64,
+    /// What a process before this one left, until the dataflow is where that one was.
+    left: Option<Left>,
 }
 
-/// What a process before this one left, by what it wrote down.
-#[derive(Debug, Default)]
-pub(super) struct Left {
-    /// What the destination has.
-    pub rows: HashMap<Key, (Arc<Traits>, ProfileId), FxBuildHasher>,
-    /// It acknowledged all changes before this tick.
-    pub frontier: Tick,
-}
-
-/// A row of the batch in flight, as it is when the batch is acknowledged.
+/// What a destination has of a row.
 #[derive(Clone, Debug)]
-pub(super) struct InFlightRow {
+struct Held {
+    traits: Arc<Traits>,
+    profile: ProfileId,
+}
+
+/// What a destination was told of a row.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
     pub action: Action,
     pub profile: ProfileId,
-}
-
-/// The batch that was given out.
-#[derive(Debug)]
-struct InFlight {
-    batch: Batch,
-    /// The same, by key.
-    rows: HashMap<Key, InFlightRow, FxBuildHasher>,
-    /// The first tick of the oldest row.
-    first: Tick,
 }
 
 /// A row that is to change.
@@ -71,45 +86,13 @@ struct Pending {
     as_of: Tick,
     /// When the cause of the first tick arrived.
     received: Option<Instant>,
+    /// Told whatever the destination is thought to have: it refused something of the row, perhaps after it had taken it.
+    is_in_doubt: bool,
 }
 
 impl Shelf {
-    /// The books of a destination of which a process before this one left something.
-    pub fn after(left: Left) -> Self {
-        Shelf { left: Some(left), ..Shelf::default() }
-    }
-
-    /// The dataflow is at `tick`, where the process before this one was, or later: what is pending now is all that is
-    /// desired. What is left of it is the difference to what the destination has.
-    pub fn recovered(&mut self, tick: Tick) {
-        let Some(Left { rows, frontier }) = self.left.take() else { return };
-        for pending in self.pending.values_mut() {
-            // When it began to differ is not known exactly; not before this.
-            pending.first = pending.first.max(frontier);
-        }
-        let mut gone: Vec<(Key, ProfileId)> = Vec::new();
-        for (key, (traits, profile)) in rows {
-            match self.pending.get(&key).map(|pending| &pending.action) {
-                Some(Action::Add(desired)) if *desired == traits => {
-                    // The dataflow's own traits, so that they are in memory once.
-                    let desired = desired.clone();
-                    self.settle(&key);
-                    self.acknowledged.insert(key, desired);
-                    continue;
-                }
-                Some(_) => {}
-                // Never desired in the history that there is: the definitions are others now.
-                None => gone.push((key.clone(), profile)),
-            }
-            self.acknowledged.insert(key, traits);
-        }
-        gone.sort_unstable_by(|(a, of_a), (b, of_b)| (a.0, of_a, &a.1).cmp(&(b.0, of_b, &b.1)));
-        for (key, profile) in gone {
-            self.desire(key, Action::Delete, profile, tick, None);
-        }
-    }
-
     pub fn apply(&mut self, tick: Tick, received: Option<Instant>, mut changes: Vec<(Desired, i64)>) {
+        self.desired += changes.iter().map(|(_, diff)| diff).sum::<i64>();
         // A row that changes both goes and comes: what comes is the one that counts. Taken one after the other the two
         // would cancel what is pending, and the row would lose its place in the queue with each change.
         changes.sort_unstable_by(|(a, a_diff), (b, b_diff)| {
@@ -128,19 +111,28 @@ impl Shelf {
         for (row, diff) in changes {
             debug_assert!(diff.abs() == 1, "the desired collection is a set");
             let action = if diff > 0 { Action::Add(row.traits) } else { Action::Delete };
-            self.desire((row.audience, row.identifier), action, row.profile, tick, received);
+            self.desire((row.audience, row.identifier), Told { action, profile: row.profile }, tick, received);
         }
     }
 
     /// Makes a row pending, or not pending any more where the destination has it (or is about to) as is now desired:
     /// so an add and a delete that meet before sending cancel.
-    fn desire(&mut self, key: Key, action: Action, profile: ProfileId, tick: Tick, received: Option<Instant>) {
-        let is_left = self.left.as_ref().is_some_and(|left| left.rows.contains_key(&key));
+    fn desire(&mut self, key: Key, told: Told, tick: Tick, received: Option<Instant>) {
+        let is_left = self.left.as_ref().is_some_and(|left| left.knows(&key) || self.flights.action(&key).is_some());
         // While recovering, a row that the destination has and that is not desired any more stays, with the tick of that.
-        if !is_left && self.will_be(&key) == action {
+        let is_in_doubt = self.pending.get(&key).is_some_and(|pending| pending.is_in_doubt);
+        if !is_left && !is_in_doubt && self.will_be(&key) == told.action {
+            if let Some(held) = self.acknowledged.get_mut(&key) {
+                held.profile = told.profile;
+            }
             self.settle(&key);
-            return;
+        } else {
+            self.pend(key, told, tick, received);
         }
+    }
+
+    /// Makes a row pending.
+    fn pend(&mut self, key: Key, Told { action, profile }: Told, tick: Tick, received: Option<Instant>) {
         if let Some(pending) = self.pending.get_mut(&key) {
             *pending = Pending { action, profile, as_of: tick, ..*pending };
             return;
@@ -148,7 +140,8 @@ impl Shelf {
         let number = self.next;
         self.next += 1;
         self.queue.insert(number, key.clone());
-        self.pending.insert(key, Pending { number, action, profile, first: tick, as_of: tick, received });
+        self.pending
+            .insert(key, Pending { number, action, profile, first: tick, as_of: tick, received, is_in_doubt: false });
     }
 
     /// Nothing about the row is pending any more.
@@ -158,92 +151,45 @@ impl Shelf {
         }
     }
 
-    /// What the destination has of a row once the batch in flight is acknowledged.
+    /// What the destination has of a row once what is aloft is acknowledged.
     fn will_be(&self, key: &Key) -> Action {
-        if let Some(row) = self.in_flight.as_ref().and_then(|in_flight| in_flight.rows.get(key)) {
-            return row.action.clone();
+        let refused = || self.refused.get(key).map(|told| &told.action);
+        if let Some(action) = self.flights.action(key).or_else(refused) {
+            return action.clone();
         }
-        self.acknowledged.get(key).map_or(Action::Delete, |traits| Action::Add(traits.clone()))
+        let held = self.acknowledged.get(key).or_else(|| self.stale.get(key));
+        held.map_or(Action::Delete, |held| Action::Add(held.traits.clone()))
     }
 
-    pub fn take(&mut self, limit: BatchLimit) -> Option<Batch> {
-        if self.left.is_some() {
-            return None;
-        }
-        if let Some(in_flight) = &self.in_flight {
-            return Some(in_flight.batch.clone());
-        }
-        let first = self.oldest_waiting()?;
-        let mut batch: Vec<Change> = Vec::new();
-        let mut rows = HashMap::default();
-        let mut bytes = 0;
-        while let Some(entry) = self.queue.first_entry() {
-            let (audience, identifier) = entry.get().clone();
-            let pending = self.pending.get(entry.get()).expect("the queue lists the keys of the pending rows");
-            let next = Change {
-                audience,
-                action: pending.action.clone(),
-                identifiers: vec![identifier],
-                profile: pending.profile,
-                as_of: pending.as_of,
-                received: pending.received,
-            };
-            bytes += next.bytes();
-            let full = batch.len() >= limit.changes || bytes > limit.bytes;
-            match batch.last_mut() {
-                Some(last) if last.identifiers.len() < IDENTIFIERS_PER_CHANGE_MAX && last.goes_with(&next) => {
-                    last.identifiers.extend(next.identifiers);
-                    last.received = [last.received, next.received].into_iter().flatten().min();
-                }
-                Some(_) if full => break,
-                _ => batch.push(next),
-            }
-            let key = entry.remove();
-            if let Some(pending) = self.pending.remove(&key) {
-                rows.insert(key, InFlightRow { action: pending.action, profile: pending.profile });
-            }
-        }
-        let batch = Batch::from(batch);
-        self.in_flight = Some(InFlight { batch: batch.clone(), rows, first });
-        Some(batch)
+    /// The first tick of the oldest row that is to be told, that of one batch left out: the queue is in that order.
+    fn oldest_but(&self, but: Option<FlightId>) -> Option<Tick> {
+        let waiting = self.queue.values().next().and_then(|key| self.pending.get(key)).map(|pending| pending.first);
+        let resync = (!self.stale.is_empty()).then_some(self.standing.resync);
+        [waiting, resync, self.flights.first_but(but)].into_iter().flatten().min()
     }
 
-    /// The rows in flight.
-    pub fn in_flight(&self) -> impl Iterator<Item = (&Key, &InFlightRow)> {
-        self.in_flight.iter().flat_map(|in_flight| &in_flight.rows)
-    }
-
-    /// The frontier once the batch in flight is acknowledged.
-    pub fn frontier_after(&self, complete: Tick) -> Tick {
-        self.oldest_waiting().map_or(complete, |oldest| oldest.min(complete))
-    }
-
-    pub fn acknowledge(&mut self) {
-        let Some(in_flight) = self.in_flight.take() else { return };
-        for (key, row) in in_flight.rows {
-            match row.action {
-                Action::Add(traits) => self.acknowledged.insert(key, traits),
-                Action::Delete => self.acknowledged.remove(&key),
-            };
-        }
-    }
-
-    /// The first tick of the oldest row that is pending and not in flight: the queue is in that order.
-    fn oldest_waiting(&self) -> Option<Tick> {
-        let key = self.queue.values().next()?;
-        Some(self.pending.get(key)?.first)
+    /// The frontier once a batch is acknowledged, or refused for good.
+    pub fn frontier_after(&self, flight: FlightId, complete: Tick) -> Tick {
+        self.oldest_but(Some(flight)).map_or(complete, |oldest| oldest.min(complete))
     }
 
     pub fn backlog(&self, complete: Tick) -> Backlog {
-        if let Some(Left { rows, frontier }) = &self.left {
-            return Backlog { rows: rows.len(), frontier: *frontier, ..Backlog::default() };
+        let desired = usize::try_from(self.desired).unwrap_or_default();
+        let paused = self.standing.is_paused;
+        if let Some(left) = &self.left {
+            let state = if paused { State::Paused } else { State::Recovering };
+            let (rows, refused) = (left.rows.len(), left.refused.len());
+            return Backlog { state, desired, rows, refused, frontier: left.frontier, ..Backlog::default() };
         }
-        let in_flight = self.in_flight.as_ref();
-        let oldest_pending = in_flight.map(|in_flight| in_flight.first).into_iter().chain(self.oldest_waiting()).min();
+        let oldest_pending = self.oldest_but(None);
         Backlog {
-            rows: self.acknowledged.len(),
-            pending: self.pending.len() + in_flight.map_or(0, |in_flight| in_flight.rows.len()),
+            state: if paused { State::Paused } else { State::Delivering },
+            desired,
+            rows: self.acknowledged.len() + self.stale.len(),
+            pending: self.pending.len() + self.flights.rows(),
+            resync: self.stale.len(),
             oldest_pending,
+            refused: self.refused.len(),
             frontier: oldest_pending.map_or(complete, |oldest| oldest.min(complete)),
         }
     }

@@ -1,15 +1,10 @@
 //! How each destination is doing.
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use compact_str::CompactString;
-use dataflows::model::{ProfileId, Tick};
 
-use super::outbox::{Backlog, Batch};
-
-/// Batches that were given up and are kept to be looked at; older ones are forgotten.
-const GIVEN_UP_KEPT_MAX: usize = 20;
+use super::outbox::Backlog;
 
 /// How a destination is doing. Rows are (audience, identifier).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,21 +21,6 @@ pub struct Status {
     pub given_up: u64,
     /// The error of the latest call that failed, without personal data.
     pub last_error: Option<String>,
-    /// The latest batches that were given up, oldest first.
-    pub refusals: Vec<Refusal>,
-}
-
-/// A batch that was given up. Not for logs: the answer may repeat what it was sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The latest tick of its changes.
-    pub as_of: Tick,
-    /// Whose changes it had; each once.
-    pub profiles: Vec<ProfileId>,
-    /// The error.
-    pub error: String,
-    /// The first characters of the answer.
-    pub answer: String,
 }
 
 /// What is counted while delivering to a destination.
@@ -53,7 +33,6 @@ struct Counts {
     failed_calls: u64,
     given_up: u64,
     last_error: Option<String>,
-    refusals: VecDeque<Refusal>,
 }
 
 impl Tally {
@@ -69,19 +48,9 @@ impl Tally {
         counts.last_error = Some(error);
     }
 
-    /// A call failed, and was the last one with this batch.
-    pub fn given_up(&self, error: String, answer: String, batch: &Batch) {
-        let mut profiles: Vec<ProfileId> = batch.iter().map(|change| change.profile).collect();
-        profiles.sort_unstable();
-        profiles.dedup();
-        let as_of = batch.iter().map(|change| change.as_of).max().unwrap_or_default();
-        self.failed(error.clone());
-        let mut counts = self.counts();
-        counts.given_up += batch.iter().map(|change| change.identifiers.len() as u64).sum::<u64>();
-        if counts.refusals.len() == GIVEN_UP_KEPT_MAX {
-            counts.refusals.pop_front();
-        }
-        counts.refusals.push_back(Refusal { as_of, profiles, error, answer });
+    /// So many row changes were given up.
+    pub fn given_up(&self, rows: u64) {
+        self.counts().given_up += rows;
     }
 
     /// All of it.
@@ -94,7 +63,6 @@ impl Tally {
             failed_calls: counts.failed_calls,
             given_up: counts.given_up,
             last_error: counts.last_error.clone(),
-            refusals: counts.refusals.iter().cloned().collect(),
         }
     }
 

@@ -53,6 +53,8 @@ pub fn webhook(url: String) -> Webhook {
         backoff_min: Duration::from_millis(1),
         backoff_max: Duration::from_millis(4),
         attempts_max: 3,
+        concurrency: 1,
+        calls_per_second: None,
     }
 }
 

@@ -16,12 +16,14 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tokio::net::TcpSocket;
 use tokio::runtime::Handle;
 
-use super::outbox::MemoryOutbox;
 use super::testing::{AUDIENCES, crm, numbered, project, row, webhook};
-use super::{Egress, Status};
+use super::{Egress, MemoryOutbox, Status, Surroundings};
+use crate::clock::wall_clock;
 use crate::observe::latency::{Latency, Stage};
 use crate::project::{Destination, DestinationKind, Secret, Webhook};
 use crate::receive::server::{Call, Options, Receiver, Reply};
+
+mod operating;
 
 /// Longer than any test takes: what is not there by then does not come.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -30,8 +32,14 @@ const DEADLINE: Duration = Duration::from_secs(60);
 fn start(folder: &Path, destinations: Vec<Destination>) -> (Egress, Arc<Latency>) {
     let outbox = Arc::new(MemoryOutbox::new(destinations.len()));
     let latency = Arc::new(Latency::new());
-    let egress = Egress::start(&project(folder, destinations), outbox, latency.clone(), &Handle::current());
+    let egress = Egress::start(&project(folder, destinations), outbox, surroundings(&latency), &Handle::current());
     (egress.expect("the destinations are in order"), latency)
+}
+
+/// Nothing fails for good.
+fn surroundings(latency: &Arc<Latency>) -> Surroundings {
+    let failed = Arc::new(|reason| panic!("{reason}"));
+    Surroundings { latency: latency.clone(), now: Arc::new(wall_clock), failed }
 }
 
 /// Egress to a receiver, and the receiver.
@@ -204,16 +212,18 @@ async fn what_is_refused_is_given_up_after_some_attempts_and_the_rest_goes_on() 
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
     receiver.until_calls(3).await;
     feed(&egress, 2, vec![(row(0, "43", numbered(1)), 1)]);
+    eventually(|| egress.status()[0].backlog.is_told()).await;
+    let letters = egress.dead_letters(0);
     let status = finish(egress).await;
 
     assert_eq!(receiver.calls_count(), 4);
     assert_eq!((status.given_up, status.failed_calls, status.acknowledged), (1, 3, 1));
     assert_eq!(status.last_error.as_deref(), Some("the endpoint answered 422 Unprocessable Entity"));
-    let [refusal] = status.refusals.as_slice() else { panic!("{:?}", status.refusals) };
-    assert_eq!((refusal.as_of, refusal.answer.chars().count()), (Tick::from_ms(1), 200));
-    assert_eq!(refusal.profiles, [row(0, "42", numbered(1)).profile]);
-    // It counts as there: otherwise it would be sent again for ever.
-    assert_eq!(status.backlog.rows, 2);
+    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+    assert_eq!((letter.as_of, letter.answer.chars().count(), letter.attempts, letter.changes), (1, 200, 3, 1));
+    assert_eq!(letter.profiles, [row(0, "42", numbered(1)).profile.to_string()]);
+    // It is not sent again for ever, and not taken for there.
+    assert_eq!((status.backlog.rows, status.backlog.refused, status.backlog.desired), (1, 1, 2));
 }
 
 #[tokio::test]
@@ -272,7 +282,7 @@ async fn a_file_that_cannot_be_written_is_tried_again() {
 async fn a_url_that_is_none_is_an_error_at_the_start() {
     let project = project(Path::new("/nonexistent"), vec![crm(webhook("nowhere".into()))]);
     let outbox = Arc::new(MemoryOutbox::new(1));
-    let error = Egress::start(&project, outbox, Arc::default(), &Handle::current()).err().unwrap();
+    let error = Egress::start(&project, outbox, surroundings(&Arc::default()), &Handle::current()).err().unwrap();
     assert_eq!(error.to_string(), "destination crm: the url cannot be read: relative URL without a base");
 }
 
@@ -313,9 +323,11 @@ fn step() -> impl Strategy<Value = Step> {
 type Rows = BTreeMap<(usize, u8), u8>;
 
 /// Lets `steps` happen, and gives what the receiver has then and what it should have.
-async fn play(steps: Vec<Step>, batch_changes_max: usize) -> (BTreeMap<String, Rows>, Rows) {
-    let (egress, receiver, _) =
-        start_with_receiver(Options::default(), |webhook| webhook.batch_changes_max = batch_changes_max).await;
+async fn play(steps: Vec<Step>, batch_changes_max: usize, concurrency: usize) -> (BTreeMap<String, Rows>, Rows) {
+    let (egress, receiver, _) = start_with_receiver(Options::default(), |webhook| {
+        (webhook.batch_changes_max, webhook.concurrency) = (batch_changes_max, concurrency);
+    })
+    .await;
     let mut desired = Rows::new();
     let traits = |n: u8| -> Arc<Traits> { numbered(n.into()) };
     for (tick, step) in (1..).zip(steps) {
@@ -375,9 +387,9 @@ fn the_receiver_has_what_is_desired_in_the_end() {
     let config = Config { cases: 40, failure_persistence: None, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let histories = (proptest::collection::vec(step(), 0..60), 1..20usize);
-    let checked = TestRunner::new_with_rng(config, rng).run(&histories, |(steps, batch_changes_max)| {
-        let (received, desired) = runtime.block_on(play(steps, batch_changes_max));
+    let histories = (proptest::collection::vec(step(), 0..60), 1..20usize, 1..4usize);
+    let checked = TestRunner::new_with_rng(config, rng).run(&histories, |(steps, batch_changes_max, concurrency)| {
+        let (received, desired) = runtime.block_on(play(steps, batch_changes_max, concurrency));
         prop_assert_eq!(received.get("crm").cloned().unwrap_or_default(), desired);
         Ok(())
     });

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::EgressError;
 use super::backoff::retry_after;
-use super::delivery::Failure;
+use super::courier::{Blame, Failure};
 use super::outbox::Batch;
 use super::signature::{IDEMPOTENCY_KEY, SIGNATURE, idempotency_key, sign};
 use crate::project::{Secret, Webhook};
@@ -78,7 +78,7 @@ impl Courier {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Err(Failure::Later { error, wait }),
             _ if status.is_server_error() => Err(Failure::later(error)),
             // Redirects, too: a call with personal data goes where the project says, and nowhere else.
-            _ => Err(Failure::Refused { error, answer }),
+            _ => Err(Failure::Refused { error, answer, blame: blame(status) }),
         }
     }
 
@@ -94,8 +94,22 @@ impl Courier {
     }
 }
 
+/// What a refusal with this status is about.
+fn blame(status: StatusCode) -> Blame {
+    match status {
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::NOT_FOUND
+        | StatusCode::METHOD_NOT_ALLOWED
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        | StatusCode::GONE => Blame::Endpoint,
+        _ if status.is_redirection() => Blame::Endpoint,
+        _ => Blame::Content,
+    }
+}
+
 /// A client for calls to `url`, each of which may take as long as `timeout` with all of its answer.
-fn client(url: &Url, timeout: Duration) -> reqwest::Result<Client> {
+pub fn client(url: &Url, timeout: Duration) -> reqwest::Result<Client> {
     install_crypto();
     let client = Client::builder()
         .user_agent(concat!("deltaic/", env!("CARGO_PKG_VERSION")))

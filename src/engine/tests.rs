@@ -9,8 +9,8 @@ use dataflows::model::{Found, Question, Tick};
 use tempfile::TempDir;
 
 use super::*;
-use crate::egress::DurableOutbox;
 use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
+use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::ingest::segment::{Call, Extractor, Given, Stamp};
 use crate::log::checkpoint::{Gatherer, Keeper, KeeperSettings, Kept, plan};
 use crate::log::{DurableLog, LogError, MemoryLog, Store, StoreError};
@@ -206,11 +206,11 @@ impl Run {
     fn deliver(&self) -> Vec<String> {
         let mut said = Vec::new();
         let to = DestinationId::new(0);
-        while let Some(batch) = self.outbox.take(to, BatchLimit { changes: 100, bytes: 100_000 }) {
-            for change in &*batch {
+        while let Some(flight) = self.outbox.take(to, BatchLimit { changes: 100, bytes: 100_000 }) {
+            for change in &*flight.batch {
                 said.push(format!("{} {} {}", change.action.name(), change.audience, change.identifiers.join(" ")));
             }
-            self.outbox.acknowledge(to).unwrap();
+            self.outbox.acknowledge(to, flight.id).unwrap();
         }
         said.sort();
         said
@@ -266,8 +266,9 @@ async fn who_left_while_the_process_was_down_is_deleted() {
         world.now_ms.fetch_add(2 * HOUR_MS, Ordering::SeqCst);
         let run = world.start(PROJECT);
         run.recovered().await;
-        let batch = run.outbox.take(DestinationId::new(0), BatchLimit { changes: 1, bytes: 100_000 }).unwrap();
-        assert_eq!(batch[0].as_of, Tick::from_ms(START_MS + HOUR_MS), "when it left, not when that was noticed");
+        let flight = run.outbox.take(DestinationId::new(0), BatchLimit { changes: 1, bytes: 100_000 }).unwrap();
+        assert_eq!(flight.batch[0].as_of, Tick::from_ms(START_MS + HOUR_MS), "when it left, not when that was noticed");
+        run.outbox.put_back(DestinationId::new(0), flight.id, 0);
         assert_eq!(run.deliver(), ["delete 0 user_id:ann"]);
         run.stop();
         // And that is acknowledged, too.
@@ -285,7 +286,7 @@ async fn what_was_not_acknowledged_is_sent_after_a_restart() {
         let receipt = run.send("ann", [1, 2]).await.unwrap();
         run.until(receipt.tick.next()).await;
         let in_flight = run.outbox.take(DestinationId::new(0), BatchLimit { changes: 1, bytes: 100_000 });
-        assert_eq!(in_flight.map(|batch| batch.len()), Some(1));
+        assert_eq!(in_flight.map(|flight| flight.batch.len()), Some(1));
         run.stop();
 
         let run = world.start(PROJECT);
@@ -374,7 +375,7 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
     let world = World::new();
     let mut log = MemoryLog::keeping();
     let project = world.project(PROJECT);
-    let outbox: Arc<dyn Outbox> = Arc::new(crate::egress::outbox::MemoryOutbox::new(1));
+    let outbox: Arc<dyn Outbox> = Arc::new(MemoryOutbox::new(1));
     let first = world.start_with(project.clone(), Box::new(log.clone()), None, outbox.clone());
     let event = first.accepted("ann", 1);
     first.stop();
@@ -400,7 +401,7 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
 #[tokio::test]
 async fn what_found_no_room_can_be_sent_again() {
     let world = World::new();
-    let outbox: Arc<dyn Outbox> = Arc::new(crate::egress::outbox::MemoryOutbox::new(1));
+    let outbox: Arc<dyn Outbox> = Arc::new(MemoryOutbox::new(1));
     let log = MemoryLog::keeping();
     let run = world.start_with(world.project(PROJECT), Box::new(log.clone().failing(2)), None, outbox);
     run.send("ann", [1]).await.unwrap();

@@ -13,22 +13,30 @@
 //! 26  body             list of (message hash u128, event as bytes), bincode with variable integers
 //! ```
 //!
-//! A row of the outbox is a version, then bincode of the profile and the traits. What is stored has types of its own here, so
-//! that a change of the dataflow's records cannot change the format unnoticed.
+//! What is stored has types of its own here, so that a change of the dataflow's records cannot change the format unnoticed.
+//! `rows` is how the outbox is written.
 
 mod facts;
+mod value;
 
 pub use facts::{decode_facts, decode_messages, encode_facts, encode_messages, facts_block};
 
 use bincode::Options;
 use bytes::Bytes;
-use dataflows::model::{Number, ProfileId, Tick, Traits, Value};
+use dataflows::model::Tick;
 use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Stored;
 use crate::limits::LOG_ENTRY_BYTES_MAX;
+
+mod rows;
+
+pub use rows::{
+    StoredChange, StoredFlight, StoredRow, decode_flight, decode_refused, decode_row, encode_flight, encode_refused,
+    encode_row,
+};
 
 const VERSION: u8 = 1;
 const LZ4: u8 = 1;
@@ -172,70 +180,6 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.try_into().expect("the ranges above are as long as their numbers")
 }
 
-#[derive(Serialize, Deserialize)]
-struct StoredRow<'a> {
-    profile: ProfileId,
-    #[serde(borrow)]
-    traits: Vec<(&'a str, StoredValue<'a>)>,
-}
-
-#[derive(Serialize, Deserialize)]
-enum StoredValue<'a> {
-    Bool(bool),
-    Number(f64),
-    Time(u64),
-    Text(&'a str),
-}
-
-impl<'a> StoredValue<'a> {
-    fn of(value: &'a Value) -> Self {
-        match value {
-            &Value::Bool(value) => StoredValue::Bool(value),
-            Value::Number(number) => StoredValue::Number(number.get()),
-            Value::Time(tick) => StoredValue::Time(tick.as_ms()),
-            Value::Text(text) => StoredValue::Text(text),
-        }
-    }
-
-    fn value(self) -> Result<Value, CodecError> {
-        Ok(match self {
-            StoredValue::Bool(value) => Value::Bool(value),
-            StoredValue::Number(number) => {
-                let number = Number::new(number).ok_or_else(|| CodecError::Malformed("no number".to_owned()))?;
-                Value::Number(number)
-            }
-            StoredValue::Time(ms) => Value::Time(Tick::from_ms(ms)),
-            StoredValue::Text(text) => Value::text(text),
-        })
-    }
-}
-
-/// A row that a destination has acknowledged.
-pub fn encode_row(profile: ProfileId, traits: &Traits) -> Vec<u8> {
-    let traits = traits.iter().map(|(name, value)| (name.as_str(), StoredValue::of(value))).collect();
-    let mut row = vec![VERSION];
-    bincode::DefaultOptions::new()
-        .serialize_into(&mut row, &StoredRow { profile, traits })
-        .expect("memory takes what is written to it");
-    row
-}
-
-/// The row again.
-pub fn decode_row(row: &[u8]) -> Result<(ProfileId, Traits), CodecError> {
-    let body = match row.split_first() {
-        Some((&VERSION, body)) => body,
-        Some((&version, _)) => return Err(CodecError::Version { version }),
-        None => return Err(CodecError::Short { bytes: 0 }),
-    };
-    let malformed = |error: &dyn ToString| CodecError::Malformed(error.to_string());
-    let row: StoredRow<'_> = options().deserialize(body).map_err(|error| malformed(&error))?;
-    let mut traits = Traits::with_capacity(row.traits.len());
-    for (name, value) in row.traits {
-        traits.push((name.into(), value.value()?));
-    }
-    Ok((row.profile, traits))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,15 +187,6 @@ mod tests {
 
     fn any_events() -> impl Strategy<Value = Vec<(u128, Vec<u8>)>> {
         prop::collection::vec((any::<u128>(), prop::collection::vec(any::<u8>(), 0..300)), 0..40)
-    }
-
-    fn any_value() -> impl Strategy<Value = Value> {
-        prop_oneof![
-            any::<bool>().prop_map(Value::Bool),
-            any::<f64>().prop_filter_map("finite", Value::number),
-            any::<u64>().prop_map(|ms| Value::Time(Tick::from_ms(ms))),
-            ".{0,40}".prop_map(|text| Value::text(&text)),
-        ]
     }
 
     fn entry(tick: u64, events: &[(u128, Vec<u8>)]) -> Vec<u8> {
@@ -285,14 +220,6 @@ mod tests {
         #[test]
         fn any_bytes_are_an_error_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             prop_assert!(decode(Tick::from_ms(1), &bytes).is_err());
-            _ = decode_row(&bytes);
-        }
-
-        #[test]
-        fn a_row_reads_as_it_was_written(traits in prop::collection::vec((".{0,20}", any_value()), 0..10)) {
-            let traits: Traits = traits.into_iter().map(|(name, value)| (name.into(), value)).collect();
-            let profile = ProfileId::default();
-            prop_assert_eq!(decode_row(&encode_row(profile, &traits)), Ok((profile, traits)));
         }
     }
 

@@ -7,10 +7,10 @@
 //!   CHECKPOINTS, checkpoints/   see [`super::checkpoint`]
 //!   TAIL      the last tick that is known to be safe in the log
 //!   store/    a fjall database: keyspaces `log` (tick → entry), `outbox` (row → what was acknowledged),
-//!             `frontiers` (destination → tick)
+//!             `frontiers` (destination → tick), `delivery` (how each destination is being told, see `egress::records`)
 //! ```
 //!
-//! The three keyspaces share one journal, so that they cannot contradict each other: what a destination acknowledged was
+//! The keyspaces share one journal, so that they cannot contradict each other: what a destination acknowledged was
 //! written after the entries that it followed from.
 
 use std::fs::{self, File, TryLockError};
@@ -145,6 +145,7 @@ struct Inner {
     log: Keyspace,
     outbox: Keyspace,
     frontiers: Keyspace,
+    delivery: Keyspace,
     database: Database,
     /// Last, so that it is unlocked when all else is closed.
     _lock: File,
@@ -191,8 +192,9 @@ impl Store {
         let log = database.keyspace("log", entries)?;
         let outbox = database.keyspace("outbox", KeyspaceCreateOptions::default)?;
         let frontiers = database.keyspace("frontiers", KeyspaceCreateOptions::default)?;
+        let delivery = database.keyspace("delivery", KeyspaceCreateOptions::default)?;
         let folder = folder.to_owned();
-        Ok(Store(Arc::new(Inner { folder, log, outbox, frontiers, database, _lock: lock })))
+        Ok(Store(Arc::new(Inner { folder, log, outbox, frontiers, delivery, database, _lock: lock })))
     }
 
     /// Notes at the first time that it is the folder of this process of so many; later, that it is the same. What a destination
@@ -237,6 +239,11 @@ impl Store {
     /// How far destinations have got.
     pub fn frontiers(&self) -> &Keyspace {
         &self.0.frontiers
+    }
+
+    /// How each destination is being told: what is aloft, what was refused, what operators wish.
+    pub fn delivery(&self) -> &Keyspace {
+        &self.0.delivery
     }
 
     /// Changes that are made together, or not at all.

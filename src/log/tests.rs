@@ -238,8 +238,8 @@ fn format_1_opens_for_ever() {
     drop(log);
     let store = Store::open(folder.path()).unwrap();
     let row = store.outbox().get("crm\0vips\0user_id:ann").unwrap().unwrap();
-    let (profile, traits) = codec::decode_row(&row).unwrap();
-    assert_eq!((profile, traits), sample_row());
+    let row = codec::decode_row(&row).unwrap();
+    assert_eq!((row.round, (row.profile, row.traits)), (0, sample_row()));
     assert_eq!(*store.frontiers().get("crm").unwrap().unwrap(), 31u64.to_be_bytes());
 }
 
@@ -280,7 +280,7 @@ fn write_a_folder_of_this_format() {
     drop(log);
     let store = Store::open(Path::new(&folder)).unwrap();
     let (profile, traits) = sample_row();
-    store.outbox().insert("crm\0vips\0user_id:ann", codec::encode_row(profile, &traits)).unwrap();
+    store.outbox().insert("crm\0vips\0user_id:ann", codec::encode_row(0, profile, &traits)).unwrap();
     store.frontiers().insert("crm", 31u64.to_be_bytes()).unwrap();
     store.sync().unwrap();
     drop(store);

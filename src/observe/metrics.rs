@@ -67,6 +67,14 @@ pub struct Delivery {
     pub failed_calls: u64,
     /// Changes that were given up, since the start.
     pub given_up: u64,
+    /// The tick of the oldest change that it did not confirm yet.
+    pub oldest_pending: Option<Tick>,
+    /// Rows that a resync has yet to tell.
+    pub resync: u64,
+    /// Rows that it refused for good.
+    pub dead_letters: u64,
+    /// Whether somebody paused it.
+    pub is_paused: bool,
 }
 
 /// A route `GET /metrics`.
@@ -171,6 +179,15 @@ impl<R: Readings> Collector for Counts<R> {
             &|of| lag_ms(of.frontier),
             Gauge,
         )?;
+        per_destination(
+            "deltaic_destination_oldest_pending_ms",
+            "How long the oldest change has been pending",
+            &|of| of.oldest_pending.map_or(0, lag_ms),
+            Gauge,
+        )?;
+        per_destination("deltaic_destination_resync", "Rows that a resync has yet to tell", &|of| of.resync, Gauge)?;
+        per_destination("deltaic_destination_dead_letters", "Rows refused for good", &|of| of.dead_letters, Gauge)?;
+        per_destination("deltaic_destination_paused", "1 while paused", &|of| of.is_paused.into(), Gauge)?;
         per_destination("deltaic_destination_acknowledged", "Changes confirmed", &|of| of.acknowledged, Counter)?;
         per_destination("deltaic_destination_failed_calls", "Calls that failed", &|of| of.failed_calls, Counter)?;
         per_destination("deltaic_destination_given_up", "Changes given up", &|of| of.given_up, Counter)
@@ -253,6 +270,10 @@ mod tests {
                 acknowledged: 12,
                 failed_calls: 1,
                 given_up: 0,
+                oldest_pending: Some(Tick::from_ms(900)),
+                resync: 5,
+                dead_letters: 2,
+                is_paused: true,
             }]
         }
     }
@@ -295,6 +316,10 @@ mod tests {
             r#"deltaic_destination_rows{destination="crm"} 10"#,
             r#"deltaic_destination_pending{destination="crm"} 4"#,
             r#"deltaic_destination_lag_ms{destination="crm"} 125"#,
+            r#"deltaic_destination_oldest_pending_ms{destination="crm"} 125"#,
+            r#"deltaic_destination_resync{destination="crm"} 5"#,
+            r#"deltaic_destination_dead_letters{destination="crm"} 2"#,
+            r#"deltaic_destination_paused{destination="crm"} 1"#,
             r#"deltaic_destination_acknowledged_total{destination="crm"} 12"#,
             r#"deltaic_destination_failed_calls_total{destination="crm"} 1"#,
             r#"deltaic_destination_given_up_total{destination="crm"} 0"#,

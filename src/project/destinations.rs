@@ -102,8 +102,17 @@ fn traits_of(list: List, checker: &mut Checker) -> Vec<Listed> {
 fn kind_of(written: WrittenKind, problems: &mut Vec<Problem>) -> Option<DestinationKind> {
     match written {
         WrittenKind::Webhook(webhook) => {
-            let WrittenWebhook { url, secret, batch_changes_max, timeout, backoff_min, backoff_max, attempts_max } =
-                *webhook;
+            let WrittenWebhook {
+                url,
+                secret,
+                batch_changes_max,
+                timeout,
+                backoff_min,
+                backoff_max,
+                attempts_max,
+                concurrency,
+                calls_per_second,
+            } = *webhook;
             if let Some(secret) = &secret {
                 check_secret(secret, "the secret of signatures", problems);
             }
@@ -118,6 +127,8 @@ fn kind_of(written: WrittenKind, problems: &mut Vec<Problem>) -> Option<Destinat
                 backoff_min,
                 backoff_max,
                 attempts_max: attempts_max.and_then(|(max, _)| u32::try_from(max).ok()).unwrap_or(5),
+                concurrency: concurrency.and_then(|(max, _)| usize::try_from(max).ok()).unwrap_or(1),
+                calls_per_second: calls_per_second.and_then(|(max, _)| u32::try_from(max).ok()),
             }))
         }
         WrittenKind::File { path } => {

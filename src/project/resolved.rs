@@ -174,6 +174,10 @@ pub struct Webhook {
     pub backoff_max: Duration,
     /// Calls with the same content at most when the endpoint answers 4xx; then the changes are given up. Default: 5.
     pub attempts_max: u32,
+    /// Calls on their way at a time, at most. Default: 1.
+    pub concurrency: usize,
+    /// Calls that begin in a second, at most, repeated ones included. Default: no limit.
+    pub calls_per_second: Option<u32>,
 }
 
 /// How the columns of a CSV file become an event.

@@ -430,11 +430,14 @@ timeout = "1 month"
 backoff_min = "5 min"
 backoff_max = "1 min"
 attempts_max = 0
+concurrency = 1000
+calls_per_second = 0
 [destinations.two]
 type = "fle"
 [destinations.three]
 type = "file"
 url = "x"
+calls_per_second = 5
 audiences = ["y"]
 identifiers = ["email"]
 [destinations.four]

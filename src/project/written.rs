@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{Place, Problem};
 use super::section::{List, Reader, Section};
 use super::text::Text;
-use crate::limits::{IDENTIFIER_BYTES_ALLOWED_MAX, Limits};
+use crate::limits::{CONCURRENCY_MAX, IDENTIFIER_BYTES_ALLOWED_MAX, Limits};
 
 /// A project file.
 #[derive(Debug)]
@@ -102,6 +102,8 @@ pub(super) struct WrittenWebhook {
     pub(super) backoff_min: Option<(Duration, Place)>,
     pub(super) backoff_max: Option<(Duration, Place)>,
     pub(super) attempts_max: Option<(u64, Place)>,
+    pub(super) concurrency: Option<(u64, Place)>,
+    pub(super) calls_per_second: Option<(u64, Place)>,
 }
 
 /// `[clock]`
@@ -249,8 +251,17 @@ impl WrittenIdentity {
 }
 
 /// Keys that only webhooks have.
-const OF_WEBHOOKS: [&str; 7] =
-    ["url", "secret", "batch_changes_max", "timeout", "backoff_min", "backoff_max", "attempts_max"];
+const OF_WEBHOOKS: [&str; 9] = [
+    "url",
+    "secret",
+    "batch_changes_max",
+    "timeout",
+    "backoff_min",
+    "backoff_max",
+    "attempts_max",
+    "concurrency",
+    "calls_per_second",
+];
 
 fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenDestination {
     let mut section = Section::of_entry(reader, format!("[destinations.{}]", name.value), name.place, value);
@@ -277,6 +288,8 @@ fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeVal
                 backoff_min: section.duration(reader, "backoff_min"),
                 backoff_max: section.duration(reader, "backoff_max"),
                 attempts_max: section.integer(reader, "attempts_max", 1..=1_000_000),
+                concurrency: section.integer(reader, "concurrency", 1..=CONCURRENCY_MAX),
+                calls_per_second: section.integer(reader, "calls_per_second", 1..=1_000_000),
             }))
         }
         Some("file") => {

@@ -10,7 +10,8 @@ use dataflows::model::{IdentifierId, Part, Record, Sample, Tick, Weight};
 use dataflows::observer::Link;
 use serde::{Deserialize, Serialize};
 
-use super::{CodecError, StoredValue, as_bytes, options};
+use super::value::StoredValue;
+use super::{CodecError, as_bytes, options};
 
 #[derive(Serialize, Deserialize)]
 struct StoredFacts<'a> {

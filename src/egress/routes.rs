@@ -1,0 +1,137 @@
+//! What operators see of destinations, and what they may do to them, over HTTP. For admins only: the names of profiles and what
+//! an endpoint answered are not for everybody.
+//!
+//! An order is answered when it is safe on the disk; how far it has got is in the status.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+
+use super::outbox::Order;
+use super::{Egress, Status};
+use crate::clock::Now;
+use crate::http::{Problem, Role, Tokens, json, method_not_allowed};
+use crate::project::Project;
+
+/// What the routes work with.
+struct Desk {
+    egress: Egress,
+    now: Now,
+}
+
+type Named = Result<Path<String>, PathRejection>;
+
+/// The routes of destinations.
+pub fn router(project: &Project, egress: Egress, now: Now) -> Router {
+    let order = |order| {
+        let ordered = move |State(desk): State<Arc<Desk>>, name: Named| async move { desk.order(name, order).await };
+        post(ordered).fallback(method_not_allowed)
+    };
+    let forget = |State(desk): State<Arc<Desk>>, name: Named| async move { desk.order(name, Order::Forget).await };
+    let letters = get(dead_letters).delete(forget).fallback(method_not_allowed);
+    let router = Router::new()
+        .route("/v1/destinations", get(all).fallback(method_not_allowed))
+        .route("/v1/destinations/{name}", get(one).fallback(method_not_allowed))
+        .route("/v1/destinations/{name}/pause", order(Order::Pause))
+        .route("/v1/destinations/{name}/resume", order(Order::Resume))
+        .route("/v1/destinations/{name}/resync", order(Order::Resync))
+        .route("/v1/destinations/{name}/dead-letters", letters)
+        .route("/v1/destinations/{name}/dead-letters/retry", order(Order::Retry))
+        .with_state(Arc::new(Desk { egress, now }));
+    Role::Admin.guard(router, Tokens::new(&project.admin_tokens))
+}
+
+/// A destination as JSON. Rows are (audience, identifier).
+#[derive(Serialize)]
+struct StatusJson {
+    name: String,
+    state: String,
+    desired: usize,
+    acknowledged: usize,
+    pending: usize,
+    resync: usize,
+    oldest_pending_ms: Option<u64>,
+    frontier: u64,
+    dead_letters: usize,
+    failed_calls: u64,
+    given_up: u64,
+    last_error: Option<String>,
+}
+
+impl Desk {
+    /// The destination of a name, by position.
+    fn find(&self, name: Named) -> Result<usize, Problem> {
+        let found = name.ok().and_then(|Path(name)| self.egress.position(&name));
+        let message = "there is no destination of this name: GET /v1/destinations lists them";
+        found.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "unknown_destination", message))
+    }
+
+    fn json(&self, status: Status) -> StatusJson {
+        let Status { destination, backlog, failed_calls, given_up, last_error, .. } = status;
+        let now = (self.now)();
+        StatusJson {
+            name: destination.into(),
+            state: backlog.state.to_string(),
+            desired: backlog.desired,
+            acknowledged: backlog.rows,
+            pending: backlog.pending,
+            resync: backlog.resync,
+            oldest_pending_ms: backlog.oldest_pending.map(|since| now.as_ms().saturating_sub(since.as_ms())),
+            frontier: backlog.frontier.as_ms(),
+            dead_letters: backlog.refused,
+            failed_calls,
+            given_up,
+            last_error,
+        }
+    }
+
+    fn status(&self, index: usize) -> Result<Response, Problem> {
+        Ok(json(StatusCode::OK, &self.json(self.egress.status_of(index))))
+    }
+
+    /// Carries out an order; answers with the status after it.
+    async fn order(&self, name: Named, order: Order) -> Result<Response, Problem> {
+        let index = self.find(name)?;
+        let egress = self.egress.clone();
+        match spawn_blocking(move || egress.order(index, order)).await {
+            Ok(Ok(())) => self.status(index),
+            // The process ends.
+            Ok(Err(_)) | Err(_) => {
+                let message = "it cannot be written down, and may have been done or not: the engine stops";
+                Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not_written", message))
+            }
+        }
+    }
+}
+
+/// `GET /v1/destinations`
+async fn all(State(desk): State<Arc<Desk>>) -> Response {
+    #[derive(Serialize)]
+    struct Body {
+        destinations: Vec<StatusJson>,
+    }
+    let destinations = desk.egress.status().into_iter().map(|status| desk.json(status)).collect();
+    json(StatusCode::OK, &Body { destinations })
+}
+
+/// `GET /v1/destinations/{name}`
+async fn one(State(desk): State<Arc<Desk>>, name: Named) -> Result<Response, Problem> {
+    desk.status(desk.find(name)?)
+}
+
+/// `GET /v1/destinations/{name}/dead-letters`
+async fn dead_letters(State(desk): State<Arc<Desk>>, name: Named) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Body<T> {
+        dead_letters: T,
+    }
+    let index = desk.find(name)?;
+    Ok(json(StatusCode::OK, &Body { dead_letters: desk.egress.dead_letters(index) }))
+}

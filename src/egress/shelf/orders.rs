@@ -1,0 +1,95 @@
+//! What operators wish of a destination.
+
+use std::mem;
+
+use dataflows::model::Tick;
+use serde::{Deserialize, Serialize};
+
+use super::{Key, Shelf, Told};
+
+/// What has been wished so far, and stays over a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub(in crate::egress) struct Standing {
+    /// No new call begins.
+    pub is_paused: bool,
+    /// How many resyncs there have been. A row that was acknowledged in an earlier round is to be told again: that is how
+    /// a resync goes on after a crash.
+    pub round: u32,
+    /// The tick of the last one: what it tells is true at this tick, unless something else is pending.
+    pub resync: Tick,
+}
+
+impl Shelf {
+    /// What has been wished so far.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// No new call begins from now on, or may begin again.
+    pub fn pause(&mut self, is_paused: bool) {
+        self.standing.is_paused = is_paused;
+    }
+
+    /// Whether no new call may begin.
+    pub fn is_paused(&self) -> bool {
+        self.standing.is_paused
+    }
+
+    /// Everything is told once more. Gives the rows that were refused, and are not any more.
+    ///
+    /// `tick` is that up to which the changes have been taken in. What is pending is told anyway, also the deletes. Batches that
+    /// are aloft end first: the row that they tell goes once more when they have.
+    pub fn resync(&mut self, tick: Tick) -> Vec<Key> {
+        let refused = self.retry(tick);
+        self.standing.round += 1;
+        self.standing.resync = tick;
+        let mut told = mem::take(&mut self.acknowledged);
+        if told.len() > self.stale.len() {
+            mem::swap(&mut told, &mut self.stale);
+        }
+        self.stale.extend(told);
+        self.tray.clear();
+        refused
+    }
+
+    /// What was refused is told once more. Gives the rows.
+    pub fn retry(&mut self, tick: Tick) -> Vec<Key> {
+        if let Some(left) = &mut self.left {
+            // What is desired of them is known later, and then differs from what the destination has.
+            return mem::take(&mut left.refused).into_keys().collect();
+        }
+        let mut refused: Vec<(Key, Told)> = mem::take(&mut self.refused).into_iter().collect();
+        refused.sort_unstable_by(|(a, of_a), (b, of_b)| (a.0, of_a.profile, &a.1).cmp(&(b.0, of_b.profile, &b.1)));
+        let mut keys = Vec::with_capacity(refused.len());
+        for (key, told) in refused {
+            keys.push(key.clone());
+            // Where something later is pending or on its way, that is what is desired.
+            if self.flights.action(&key).is_some() {
+                continue;
+            }
+            if !self.pending.contains_key(&key) {
+                self.pend(key.clone(), told, tick, None);
+            }
+            if let Some(pending) = self.pending.get_mut(&key) {
+                pending.is_in_doubt = true;
+            }
+        }
+        keys
+    }
+
+    /// What was refused counts as acknowledged. Gives the rows.
+    pub fn forget(&mut self) -> Vec<(Key, Told)> {
+        if let Some(left) = &mut self.left {
+            let refused: Vec<_> = mem::take(&mut left.refused).into_iter().collect();
+            for (key, told) in &refused {
+                left.hold(key.clone(), told, self.standing.round);
+            }
+            return refused;
+        }
+        let refused: Vec<_> = mem::take(&mut self.refused).into_iter().collect();
+        for (key, told) in &refused {
+            self.hold(key.clone(), told.clone(), false);
+        }
+        refused
+    }
+}

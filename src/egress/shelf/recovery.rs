@@ -1,0 +1,106 @@
+//! What a process before this one left, and how it becomes the difference that is to be told.
+
+use std::sync::Arc;
+
+use dataflows::model::{ProfileId, Tick, Traits};
+
+use super::endings::told;
+use super::{Aloft, Held, Key, Rows, Shelf, Standing, Told};
+use crate::egress::change::Action;
+use crate::egress::outbox::FlightId;
+
+/// What a process before this one left, by what it wrote down.
+#[derive(Debug, Default)]
+pub(in crate::egress) struct Left {
+    /// What the destination has.
+    pub rows: Rows<LeftRow>,
+    /// What it refused.
+    pub refused: Rows<Told>,
+    /// What was aloft: the destination may have it or not.
+    pub flights: Vec<(FlightId, Aloft)>,
+    /// What operators wished.
+    pub standing: Standing,
+    /// It acknowledged all changes before this tick.
+    pub frontier: Tick,
+}
+
+/// A row that a destination has.
+#[derive(Clone, Debug)]
+pub(in crate::egress) struct LeftRow {
+    pub traits: Arc<Traits>,
+    pub profile: ProfileId,
+    /// The round of resyncs in which it was told.
+    pub round: u32,
+}
+
+impl Left {
+    /// Whether the destination was told something of a row.
+    pub fn knows(&self, key: &Key) -> bool {
+        self.rows.contains_key(key) || self.refused.contains_key(key)
+    }
+
+    /// The destination has the row as it was told.
+    pub fn hold(&mut self, key: Key, Told { action, profile }: &Told, round: u32) {
+        match action {
+            Action::Add(traits) => {
+                self.rows.insert(key, LeftRow { traits: traits.clone(), profile: *profile, round });
+            }
+            Action::Delete => _ = self.rows.remove(&key),
+        }
+    }
+}
+
+impl Shelf {
+    /// The books of a destination of which a process before this one left something.
+    pub fn after(mut left: Left) -> Self {
+        let mut shelf = Shelf { standing: left.standing, ..Shelf::default() };
+        for (id, aloft) in left.flights.drain(..) {
+            shelf.flights.insert(id, Aloft { first: left.frontier, is_out: false, ..aloft });
+        }
+        shelf.left = Some(left);
+        shelf
+    }
+
+    /// The dataflow is at `tick`, where the process before this one was, or later: what is pending now is all that is
+    /// desired. What is left of it is the difference to what the destination has, or is being told.
+    pub fn recovered(&mut self, tick: Tick) {
+        let Some(Left { rows, refused, frontier, .. }) = self.left.take() else { return };
+        for pending in self.pending.values_mut() {
+            // When it began to differ is not known exactly; not before this.
+            pending.first = pending.first.max(frontier);
+        }
+        let mut known: Vec<(Key, ProfileId)> = Vec::with_capacity(rows.len());
+        known.extend(self.flights.iter().flat_map(|aloft| told(&aloft.batch)).map(|(key, told)| (key, told.profile)));
+        let not_aloft = refused.iter().filter(|(key, _)| self.flights.action(key).is_none());
+        known.extend(not_aloft.map(|(key, told)| (key.clone(), told.profile)));
+        for (key, LeftRow { traits, profile, round }) in rows {
+            let is_refused = refused.contains_key(&key);
+            if !is_refused && self.flights.action(&key).is_none() {
+                known.push((key.clone(), profile));
+            }
+            let traits = match self.pending.get(&key).map(|pending| &pending.action) {
+                // The dataflow's own traits, so that they are in memory once.
+                Some(Action::Add(desired)) if *desired == traits => desired.clone(),
+                _ => traits,
+            };
+            // What was refused in a resync was told in it, though the row was not written anew.
+            let is_stale = round < self.standing.round && !is_refused;
+            let there = if is_stale { &mut self.stale } else { &mut self.acknowledged };
+            there.insert(key, Held { traits, profile });
+        }
+        self.refused = refused;
+        let mut gone: Vec<(Key, ProfileId)> = Vec::new();
+        for (key, profile) in known {
+            match self.pending.get(&key).map(|pending| &pending.action) {
+                Some(desired) if *desired == self.will_be(&key) => self.settle(&key),
+                Some(_) => {}
+                // Never desired in the history that there is: the definitions are others now.
+                None => gone.push((key, profile)),
+            }
+        }
+        gone.sort_unstable_by(|(a, of_a), (b, of_b)| (a.0, of_a, &a.1).cmp(&(b.0, of_b, &b.1)));
+        for (key, profile) in gone {
+            self.desire(key, Told { action: Action::Delete, profile }, tick, None);
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Random histories of the books against a plain model of the other side: of what happens to calls, of what operators wish, and
+//! of processes that end at any moment. The books are those of the durable outbox, which makes them from what it wrote.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use dataflows::definitions::DestinationId;
+use dataflows::model::{Desired, Tick, Value};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use tempfile::TempDir;
+
+use crate::egress::change::{Action, Change};
+use crate::egress::outbox::{BatchLimit, Flight, FlightId, Order, Outbox, State};
+use crate::egress::testing::{AUDIENCES, crm, numbered, project, row, webhook};
+use crate::egress::{DurableOutbox, Refusal};
+use crate::log::Store;
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+enum Step {
+    /// At the next tick these rows (audience, user) are to have this trait, or to be gone.
+    Tick(Vec<(usize, u8, Option<u8>)>),
+    /// One more call begins. Whether it has its effect at once, or with its answer.
+    Call(bool),
+    /// A call ends.
+    End(prop::sample::Index, End),
+    Order(Order),
+    /// The process ends, and another begins.
+    Restart,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Acknowledged,
+    /// There was no answer, and it waits for its next turn.
+    Lost,
+    GivenUp,
+    Split,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let row = (0..AUDIENCES.len(), 0..6u8, prop::option::of(0..3u8));
+    let end = prop_oneof![
+        4 => Just(End::Acknowledged),
+        2 => Just(End::Lost),
+        1 => Just(End::GivenUp),
+        1 => Just(End::Split),
+    ];
+    let order = prop_oneof![
+        1 => Just(Order::Pause),
+        3 => Just(Order::Resume),
+        2 => Just(Order::Resync),
+        1 => Just(Order::Retry),
+        1 => Just(Order::Forget),
+    ];
+    prop_oneof![
+        6 => prop::collection::vec(row, 1..5).prop_map(Step::Tick),
+        8 => any::<bool>().prop_map(Step::Call),
+        8 => (any::<prop::sample::Index>(), end).prop_map(|(index, end)| Step::End(index, end)),
+        2 => order.prop_map(Step::Order),
+        1 => Just(Step::Restart),
+    ]
+}
+
+type Rows = BTreeMap<(usize, Arc<str>), u8>;
+
+/// A call under way.
+struct Call {
+    flight: Flight,
+    is_applied: bool,
+}
+
+/// The outbox, and all around it.
+struct World {
+    folder: TempDir,
+    outbox: Option<DurableOutbox>,
+    limit: BatchLimit,
+    /// What was fed, tick by tick from 1 on: the log.
+    ticks: Vec<Vec<(Desired, i64)>>,
+    desired: Rows,
+    /// What the other side has.
+    there: Rows,
+    /// The tick of the latest change of each row that it got.
+    latest: HashMap<(usize, Arc<str>), Tick>,
+    calls: Vec<Call>,
+    /// What every batch that has not ended must be when it goes once more.
+    unended: HashMap<FlightId, Vec<Change>>,
+    /// Batches that had their effect, whatever was answered: nobody refuses what he has taken.
+    taken: HashSet<FlightId>,
+    /// What was refused for good.
+    refused: BTreeMap<(usize, Arc<str>), Option<u8>>,
+}
+
+fn to() -> DestinationId {
+    DestinationId::new(0)
+}
+
+fn open(folder: &Path) -> DurableOutbox {
+    let project = project(Path::new("/nonexistent"), vec![crm(webhook("http://unused/".into()))]);
+    DurableOutbox::open(Store::open(folder).unwrap(), &project).unwrap()
+}
+
+/// The rows of a batch, and what becomes of them.
+fn rows(batch: &[Change]) -> impl Iterator<Item = ((usize, Arc<str>), Option<u8>, Tick)> {
+    batch.iter().flat_map(|change| {
+        let n = match &change.action {
+            Action::Add(traits) => match traits[0].1 {
+                Value::Number(n) => Some(n.get() as u8),
+                _ => panic!("{traits:?}"),
+            },
+            Action::Delete => None,
+        };
+        change.identifiers.iter().map(move |of| ((change.audience.index(), of.clone()), n, change.as_of))
+    })
+}
+
+impl World {
+    fn new(changes: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut world = World {
+            outbox: None,
+            folder,
+            limit: BatchLimit { changes, bytes: 100_000 },
+            ticks: Vec::new(),
+            desired: Rows::new(),
+            there: Rows::new(),
+            latest: HashMap::new(),
+            calls: Vec::new(),
+            unended: HashMap::new(),
+            taken: HashSet::new(),
+            refused: BTreeMap::new(),
+        };
+        world.start();
+        world
+    }
+
+    fn outbox(&self) -> &DurableOutbox {
+        self.outbox.as_ref().unwrap()
+    }
+
+    fn start(&mut self) {
+        // What the calls do that are under way, nobody is told.
+        self.calls.clear();
+        self.outbox = None;
+        let outbox = open(self.folder.path());
+        for (tick, changes) in (1..).map(Tick::from_ms).zip(&self.ticks) {
+            assert!(outbox.take(to(), self.limit).is_none(), "it waits for the past");
+            outbox.apply(to(), tick, None, changes.clone());
+            outbox.complete_to(tick.next());
+        }
+        outbox.recovered(Tick::from_ms(self.ticks.len() as u64));
+        self.outbox = Some(outbox);
+    }
+
+    fn tick(&mut self, rows: Vec<(usize, u8, Option<u8>)>) {
+        let mut changes = Vec::new();
+        let rows: BTreeMap<(usize, u8), Option<u8>> = rows.into_iter().map(|(of, user, n)| ((of, user), n)).collect();
+        for ((audience, user), n) in rows {
+            let row = |n: u8| row(audience, &user.to_string(), numbered(n.into()));
+            let key = (audience, row(0).identifier);
+            let before = match n {
+                Some(n) => self.desired.insert(key, n),
+                None => self.desired.remove(&key),
+            };
+            if before != n {
+                changes.extend(n.map(|n| (row(n), 1)));
+                changes.extend(before.map(|n| (row(n), -1)));
+            }
+        }
+        self.ticks.push(changes.clone());
+        let tick = Tick::from_ms(self.ticks.len() as u64);
+        self.outbox().apply(to(), tick, None, changes);
+        self.outbox().complete_to(tick.next());
+    }
+
+    /// Begins a call, if there is one to make.
+    fn call(&mut self, is_applied: bool) -> bool {
+        let Some(flight) = self.outbox().take(to(), self.limit) else { return false };
+        self.outbox().note(to(), flight.id).unwrap();
+        let identifiers =
+            |batch: &[Change]| -> HashSet<Arc<str>> { rows(batch).map(|((_, identifier), ..)| identifier).collect() };
+        let mine = identifiers(&flight.batch);
+        for call in &self.calls {
+            assert!(mine.is_disjoint(&identifiers(&call.flight.batch)), "an identifier is in two calls");
+        }
+        let body = self.unended.entry(flight.id).or_insert_with(|| flight.batch.to_vec());
+        assert_eq!(*body, flight.batch.to_vec(), "it goes as it went");
+        if is_applied {
+            self.taken.insert(flight.id);
+            self.apply(&flight.batch);
+        }
+        self.calls.push(Call { flight, is_applied });
+        true
+    }
+
+    /// The other side does what a call says.
+    fn apply(&mut self, batch: &[Change]) {
+        for (key, n, as_of) in rows(batch) {
+            let before = self.latest.insert(key.clone(), as_of);
+            assert!(before <= Some(as_of), "{key:?}: {as_of} after {before:?}");
+            match n {
+                Some(n) => self.there.insert(key, n),
+                None => self.there.remove(&key),
+            };
+        }
+    }
+
+    fn end(&mut self, index: usize, end: End) {
+        let Call { flight, is_applied } = self.calls.remove(index);
+        let Flight { id, batch, refusals } = flight;
+        let end = if self.taken.contains(&id) && !matches!(end, End::Acknowledged) { End::Lost } else { end };
+        match end {
+            End::Acknowledged => {
+                if !is_applied {
+                    self.apply(&batch);
+                }
+                rows(&batch).for_each(|(key, ..)| _ = self.refused.remove(&key));
+                self.unended.remove(&id);
+                self.outbox().acknowledge(to(), id).unwrap();
+            }
+            End::Lost => self.outbox().put_back(to(), id, refusals),
+            End::Split if batch.len() > 1 => {
+                self.unended.remove(&id);
+                self.outbox().split(to(), id, refusals + 1).unwrap();
+            }
+            End::GivenUp | End::Split => {
+                self.refused.extend(rows(&batch).map(|(key, n, _)| (key, n)));
+                self.unended.remove(&id);
+                let why = Refusal { at: Tick::default(), error: "no".into(), answer: "no".into(), attempts: 1 };
+                self.outbox().give_up(to(), id, why).unwrap();
+            }
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        self.outbox().order(to(), order).unwrap();
+        match order {
+            Order::Pause => assert!(self.outbox().take(to(), self.limit).is_none()),
+            Order::Resume => {}
+            // That is why somebody wants one.
+            Order::Resync => self.there.clear(),
+            Order::Retry => {}
+            // Somebody has seen to it.
+            Order::Forget => {
+                for (key, n) in &self.refused {
+                    match n {
+                        Some(n) => self.there.insert(key.clone(), *n),
+                        None => self.there.remove(key),
+                    };
+                }
+            }
+        }
+        if !matches!(order, Order::Pause | Order::Resume) {
+            self.refused.clear();
+            assert!(self.outbox().dead_letters(to()).is_empty());
+        }
+    }
+
+    fn check_counts(&self) {
+        let backlog = self.outbox().backlog(to());
+        assert_eq!((backlog.desired, backlog.refused), (self.desired.len(), self.refused.len()));
+    }
+}
+
+fn play(steps: Vec<Step>, changes: usize) {
+    let mut world = World::new(changes);
+    for step in steps {
+        match step {
+            Step::Tick(rows) => world.tick(rows),
+            Step::Call(is_applied) => _ = world.call(is_applied),
+            Step::End(index, end) if !world.calls.is_empty() => world.end(index.index(world.calls.len()), end),
+            Step::End(..) => {}
+            Step::Order(order) => world.order(order),
+            Step::Restart => {
+                let before = world.outbox().backlog(to());
+                let letters = world.outbox().dead_letters(to());
+                world.start();
+                let after = world.outbox().backlog(to());
+                assert_eq!((before.state, before.rows), (after.state, after.rows));
+                assert_eq!(world.outbox().dead_letters(to()), letters);
+            }
+        }
+        world.check_counts();
+    }
+    // In the end everything goes well.
+    world.order(Order::Retry);
+    world.order(Order::Resume);
+    loop {
+        let began = world.call(false);
+        if world.calls.is_empty() {
+            assert!(!began);
+            break;
+        }
+        if !began {
+            world.end(0, End::Acknowledged);
+        }
+    }
+    assert_eq!(world.there, world.desired);
+    assert!(world.unended.is_empty(), "{:?} never went once more", world.unended);
+    let backlog = world.outbox().backlog(to());
+    assert_eq!((backlog.state, backlog.rows, backlog.is_told()), (State::Delivering, world.desired.len(), true));
+    assert_eq!(backlog.oldest_pending, None);
+
+    // And so it stays.
+    world.start();
+    assert!(!world.call(false), "everything was told");
+}
+
+#[test]
+fn the_other_side_has_what_is_desired_in_the_end() {
+    let config = Config { cases: 40, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let histories = (prop::collection::vec(step(), 0..60), 1..4usize);
+    let checked = TestRunner::new_with_rng(config, rng).run(&histories, |(steps, changes)| {
+        play(steps, changes);
+        Ok(())
+    });
+    checked.unwrap_or_else(|error| panic!("{error}"));
+}
