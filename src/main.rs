@@ -11,7 +11,7 @@ use dataflows::model::Tick;
 use deltaic::engine::Topology;
 use deltaic::log::inspect;
 use deltaic::project::{self, Colour, Project};
-use deltaic::{receive, replay, serve};
+use deltaic::{admin, receive, replay, serve};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -78,6 +78,13 @@ enum Command {
     Log {
         #[command(subcommand)]
         command: LogCommand,
+    },
+    /// Look at what a running engine has rejected, try it again, or delete it.
+    Quarantine {
+        #[command(flatten)]
+        engine: admin::Engine,
+        #[command(subcommand)]
+        command: admin::Command,
     },
     /// Receive webhook calls, check and print them.
     Receive {
@@ -186,6 +193,11 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             Ok(())
         }
         Command::Log { command } => return log(command),
+        Command::Quarantine { engine, command } => {
+            let token = admin::token_of(environment);
+            let mut out = std::io::stdout().lock();
+            runtime()?.block_on(admin::quarantine(engine, command, token, &mut out)).map_err(Into::into)
+        }
         Command::Receive { port, secret, fail_every, delay_ms } => runtime()?
             .block_on(receive::run(receive::Command { port, secret, fail_every, delay_ms }))
             .map_err(|error| anyhow!("cannot receive on port {port}: {error}")),

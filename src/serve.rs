@@ -21,11 +21,12 @@ use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
 use crate::http::{Timeouts, not_found, serve};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::Surroundings;
+use crate::ingest::quarantine::{self, DurableShelf, Keeper, MemoryShelf, Quarantine, QuarantineError, Shelf};
 use crate::ingest::segment::Extractor;
 use crate::log::{DurableLog, Log, MemoryLog, Store, StoreError};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::latency::{Latency, Observer};
-use crate::observe::metrics::{self, Delivery, Intake, Readings};
+use crate::observe::metrics::{self, Delivery, Intake, Quarantined, Readings};
 use crate::project::{Project, Storage};
 use crate::{access, ingest};
 
@@ -76,6 +77,9 @@ pub enum RunError {
     /// A cluster cannot keep its log.
     #[error("a cluster has no durable log yet: leave out [storage] and --data, or run one process")]
     ClusterWithData,
+    /// The quarantine cannot be used.
+    #[error(transparent)]
+    Quarantine(#[from] QuarantineError),
     /// A destination cannot be delivered to.
     #[error(transparent)]
     Egress(#[from] EgressError),
@@ -134,14 +138,32 @@ pub async fn run(
     };
 
     let counters = Arc::new(IngestCounters::default());
-    let gauges =
-        Gauges { counters: counters.clone(), handle: handle.clone(), egress: egress.clone(), now: now.clone() };
+    let shelf: Box<dyn Shelf> = match &store {
+        Some(store) => Box::new(DurableShelf::new(store.clone())),
+        None => Box::<MemoryShelf>::default(),
+    };
+    let (quarantine, keeper) = Keeper::start(shelf, Extractor::new(&project), project.limits)?;
+    let gauges = Gauges {
+        counters: counters.clone(),
+        quarantine: quarantine.clone(),
+        handle: handle.clone(),
+        egress: egress.clone(),
+        now: now.clone(),
+    };
     let timeouts = Timeouts::default();
     let router = Router::new()
         .merge(ingest::http::router(
             &project,
-            Surroundings { handle: handle.clone(), counters, observer, now, timeouts },
+            Surroundings {
+                handle: handle.clone(),
+                counters: counters.clone(),
+                quarantine: quarantine.clone(),
+                observer,
+                now,
+                timeouts,
+            },
         ))
+        .merge(quarantine::router(&project, handle.clone(), counters, quarantine))
         .merge(access::router(&project, handle))
         .merge(metrics::router(latency, gauges))
         .fallback(not_found);
@@ -171,6 +193,9 @@ pub async fn run(
             tracing::warn!(%destination, pending, "stopped before all was delivered");
         }
     }
+    tokio::task::spawn_blocking(move || keeper.stop())
+        .await
+        .map_err(|error| WorkersError::Failed(error.to_string()))?;
     if let Some(store) = store {
         store.sync()?;
     }
@@ -221,6 +246,7 @@ fn outlets(egress: Egress, observer: Observer, failed: mpsc::UnboundedSender<Str
 /// Where the metrics are read off.
 struct Gauges {
     counters: Arc<IngestCounters>,
+    quarantine: Quarantine,
     handle: Handle,
     egress: Egress,
     now: Now,
@@ -234,6 +260,11 @@ impl Readings for Gauges {
             duplicates,
             rejected: self.counters.rejected().map(|(code, count)| (code.to_owned(), count)).collect(),
         }
+    }
+
+    fn quarantine(&self) -> Quarantined {
+        let held = self.quarantine.held();
+        Quarantined { entries: held.entries, bytes: held.bytes, kept: held.kept, dropped: held.dropped.to_vec() }
     }
 
     fn frontier(&self) -> Tick {

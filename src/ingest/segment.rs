@@ -14,6 +14,7 @@
 mod fields;
 mod members;
 mod person;
+mod refused;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use self::fields::Wanted;
 use self::members::{Member, Members};
 use self::person::Person;
+pub(super) use self::refused::strike;
 use super::{Rejection, json, time};
 use crate::engine::Accepted;
 use crate::limits::{Limits, MESSAGE_ID_BYTES_MAX};
@@ -81,6 +83,13 @@ impl FromStr for Call {
 pub struct Stamp {
     tick: Tick,
     text: CompactString,
+}
+
+impl Stamp {
+    /// The tick.
+    pub fn tick(&self) -> Tick {
+        self.tick
+    }
 }
 
 impl From<Tick> for Stamp {

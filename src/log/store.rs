@@ -6,10 +6,10 @@
 //!   LOCK      locked by the process that uses it
 //!   TAIL      the last tick that is known to be safe in the log
 //!   store/    a fjall database: keyspaces `log` (tick → entry), `outbox` (row → what was acknowledged),
-//!             `frontiers` (destination → tick)
+//!             `frontiers` (destination → tick), `quarantine` (number → what was rejected)
 //! ```
 //!
-//! The three keyspaces share one journal, so that they cannot contradict each other: what a destination acknowledged was
+//! The keyspaces share one journal, so that they cannot contradict each other: what a destination acknowledged was
 //! written after the entries that it followed from.
 
 use std::fs::{self, File, TryLockError};
@@ -127,6 +127,7 @@ struct Inner {
     log: Keyspace,
     outbox: Keyspace,
     frontiers: Keyspace,
+    quarantine: Keyspace,
     database: Database,
     /// Last, so that it is unlocked when all else is closed.
     _lock: File,
@@ -172,8 +173,9 @@ impl Store {
         let log = database.keyspace("log", entries)?;
         let outbox = database.keyspace("outbox", KeyspaceCreateOptions::default)?;
         let frontiers = database.keyspace("frontiers", KeyspaceCreateOptions::default)?;
+        let quarantine = database.keyspace("quarantine", KeyspaceCreateOptions::default)?;
         let folder = folder.to_owned();
-        Ok(Store(Arc::new(Inner { folder, log, outbox, frontiers, database, _lock: lock })))
+        Ok(Store(Arc::new(Inner { folder, log, outbox, frontiers, quarantine, database, _lock: lock })))
     }
 
     /// Where it is.
@@ -194,6 +196,11 @@ impl Store {
     /// How far destinations have got.
     pub fn frontiers(&self) -> &Keyspace {
         &self.0.frontiers
+    }
+
+    /// What was rejected.
+    pub fn quarantine(&self) -> &Keyspace {
+        &self.0.quarantine
     }
 
     /// Changes that are made together, or not at all.
