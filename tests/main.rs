@@ -10,6 +10,7 @@ mod durability;
 mod histories;
 mod oracle;
 mod program;
+mod quarantine;
 mod reads;
 mod replay;
 mod segment_client;
