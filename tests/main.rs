@@ -8,6 +8,7 @@ mod cluster;
 mod comparison;
 mod durability;
 mod histories;
+mod hostile;
 mod oracle;
 mod program;
 mod quarantine;

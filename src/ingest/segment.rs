@@ -7,7 +7,8 @@
 //!                └► the text that is stored          (stored.rs)
 //! ```
 //!
-//! Of a key that is there twice the later counts, and a `null` at the top of an event counts as not there. The stored text
+//! Of a key that is there twice the later counts, and a `null` at the top of an event counts as not there. Of an object
+//! that is there twice inside of `properties` or `traits`, the members of both count, of each the later. The stored text
 //! has all that was known only from the request (the call, the time of arrival, the batch's `sentAt` and `context`, a message
 //! id), so that reading it again, with other definitions, needs nothing else.
 

@@ -1,5 +1,7 @@
 //! The real server with a pretended engine.
 
+mod slow;
+
 use std::io::Write;
 use std::sync::Mutex;
 
