@@ -1,21 +1,21 @@
 //! `deltaic quarantine`: a command that talks to a running engine, over HTTP and with an admin token.
 
+mod caller;
+mod shown;
+
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use reqwest::{Client, Method, Url};
-use serde_json::{Value, json};
+use reqwest::{Method, Url};
+use serde_json::json;
 use thiserror::Error;
 
-use crate::egress::install_crypto;
-use crate::project::Secret;
+use self::caller::Caller;
+use self::shown::{list, show};
 
 /// The environment variable with the admin token: an argument would be in the list of processes.
 const TOKEN_VARIABLE: &str = "DELTAIC_ADMIN_TOKEN";
-
-/// Longer than any call takes.
-const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How often a retry waits for an engine that is behind, a second at a time.
 const WAITS_MAX: usize = 60;
@@ -109,12 +109,6 @@ pub enum AdminError {
     Write(#[from] io::Error),
 }
 
-struct Caller {
-    client: Client,
-    url: Url,
-    token: Secret,
-}
-
 /// Does what is asked for; writes the result to `out`.
 pub async fn quarantine(
     engine: Engine,
@@ -154,86 +148,6 @@ pub async fn quarantine(
 /// The token that the environment has.
 pub fn token_of(environment: impl Fn(&str) -> Option<String>) -> Option<String> {
     environment(TOKEN_VARIABLE).filter(|token| !token.is_empty())
-}
-
-impl Caller {
-    fn new(engine: Engine, token: Option<String>) -> Result<Self, AdminError> {
-        let token = Secret::new(token.ok_or(AdminError::NoToken)?);
-        install_crypto();
-        // As for webhooks: a token goes where it is said to go and nowhere else, and no certificates are looked for in vain.
-        let client = Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).referer(false);
-        let client = if engine.url.scheme() == "https" { client } else { client.tls_certs_only([]) };
-        let client = client.build();
-        let client =
-            client.map_err(|error| AdminError::NoAnswer { url: engine.url.clone(), reason: error.to_string() })?;
-        Ok(Caller { client, url: engine.url, token })
-    }
-
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, String)],
-        body: Option<&Value>,
-    ) -> Result<Value, AdminError> {
-        let no_answer = |error: reqwest::Error| AdminError::NoAnswer {
-            url: self.url.clone(),
-            reason: error.without_url().to_string(),
-        };
-        let mut url = self.url.clone();
-        url.set_path(&format!("{}/v1/quarantine{path}", self.url.path().trim_end_matches('/')));
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let mut request = self.client.request(method, url).bearer_auth(self.token.expose());
-        if let Some(body) = body {
-            request = request.body(body.to_string());
-        }
-        let answer = request.send().await.map_err(no_answer)?;
-        let status = answer.status();
-        let text = answer.text().await.map_err(no_answer)?;
-        let body: Value = serde_json::from_str(&text).unwrap_or_default();
-        if status.is_success() {
-            return Ok(body);
-        }
-        let message = body["message"].as_str().map_or_else(|| "is this a deltaic engine?".to_owned(), str::to_owned);
-        Err(AdminError::Refused { status: status.as_u16(), message })
-    }
-}
-
-fn list(page: &Value, out: &mut impl Write) -> Result<(), AdminError> {
-    let entries = page["entries"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for entry in entries {
-        let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
-        let whole = if entry["what"] == "request" { "  (a whole request)" } else { "" };
-        let cut = if entry["cut"] == true { "  (cut)" } else { "" };
-        let (id, bytes) = (&entry["id"], &entry["bytes"]);
-        writeln!(out, "{id}  {}  {}  {}  {bytes} bytes{whole}{cut}", text("at"), text("source"), text("code"))?;
-    }
-    match page["next"].as_u64() {
-        Some(next) => writeln!(out, "{} of {}; go on with --after {next}", entries.len(), page["total"])?,
-        None => writeln!(out, "{} of {}", entries.len(), page["total"])?,
-    }
-    Ok(())
-}
-
-/// Writes an entry. To a terminal nothing is written that would command it: the text is a stranger's.
-fn show(entry: &Value, is_terminal: bool, out: &mut impl Write) -> Result<(), AdminError> {
-    for key in ["id", "at", "source", "what", "call", "code", "message", "bytes", "cut", "hash", "sent_at", "context"] {
-        match &entry[key] {
-            Value::Null => {}
-            Value::String(text) => writeln!(out, "{key:<8} {}", harmless(text, is_terminal))?,
-            other => writeln!(out, "{key:<8} {other}")?,
-        }
-    }
-    let text = entry["text"].as_str().unwrap_or_default();
-    writeln!(out, "\n{}", harmless(text, is_terminal))?;
-    Ok(())
-}
-
-fn harmless(text: &str, is_terminal: bool) -> String {
-    let bad = |c: char| is_terminal && c.is_control() && c != '\n' && c != '\t';
-    text.chars().map(|c| if bad(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Retries, as many calls as it takes.

@@ -11,6 +11,7 @@ mod answer;
 mod batch;
 mod body;
 mod door;
+mod rejected;
 #[cfg(test)]
 mod tests;
 
@@ -24,16 +25,16 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
 use compact_str::CompactString;
-use dataflows::model::Tick;
 use tower_http::cors::{Any, CorsLayer};
 
 use self::answer::{answer, rejection};
 pub use self::batch::Batch;
 use self::body::Bodies;
 pub use self::door::{Door, Parsed, Sent};
-use super::quarantine::{Quarantine, Refused, What};
+use self::rejected::Arrived;
+use super::IngestCounters;
+use super::quarantine::Quarantine;
 use super::segment::{Call, Stamp};
-use super::{IngestCounters, Rejection};
 use crate::clock::Now;
 use crate::engine::Handle;
 use crate::http::{Problem, Timeouts, Tokens, method_not_allowed, sent_token};
@@ -120,13 +121,6 @@ struct Rim {
     with: Surroundings,
 }
 
-/// A request whose body is there.
-struct Arrived {
-    at: Tick,
-    stamp: Stamp,
-    call: Option<Call>,
-}
-
 impl Rim {
     async fn take(&self, call: Option<Call>, request: Request) -> Result<Response, Problem> {
         let arrived = Instant::now();
@@ -170,48 +164,6 @@ impl Rim {
         // Not before: who gets no receipt sends all of it again, and the rejected ones would be there twice.
         self.keep(&request_of, source, &batch, &rejected);
         Ok(answer(Some(receipt), events, answers))
-    }
-
-    /// Keeps the events of a request that were rejected.
-    fn keep(&self, request: &Arrived, source: usize, batch: &Batch<'_>, rejected: &[(usize, Rejection)]) {
-        let bytes = rejected.iter().map(|(index, _)| batch.events[*index].len()).sum();
-        if rejected.is_empty() {
-            return;
-        }
-        if !self.with.quarantine.has_room(bytes) {
-            return self.with.quarantine.count_dropped(rejected.len());
-        }
-        let context: Option<Arc<str>> = batch.context.map(Arc::from);
-        let refused = |(index, why): &(usize, Rejection)| Refused {
-            at: request.at,
-            source: self.sources[source].clone(),
-            what: What::Event,
-            call: request.call,
-            sent_at: batch.sent_at.as_ref().map(Stamp::tick),
-            context: context.clone(),
-            code: why.code().into(),
-            message: why.to_string(),
-            raw: batch.events[*index].as_bytes().to_vec(),
-        };
-        self.with.quarantine.keep(rejected.iter().map(refused).collect());
-    }
-
-    /// Keeps a body of which nothing could be read.
-    fn keep_body(&self, request: &Arrived, source: usize, bytes: &[u8], problem: &Problem) {
-        if !self.with.quarantine.has_room(bytes.len()) {
-            return self.with.quarantine.count_dropped(1);
-        }
-        self.with.quarantine.keep(vec![Refused {
-            at: request.at,
-            source: self.sources[source].clone(),
-            what: What::Request,
-            call: request.call,
-            sent_at: None,
-            context: None,
-            code: problem.code().into(),
-            message: problem.message().to_owned(),
-            raw: bytes.to_vec(),
-        }]);
     }
 
     /// The source that has this write key.

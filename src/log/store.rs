@@ -173,7 +173,9 @@ impl Store {
         let log = database.keyspace("log", entries)?;
         let outbox = database.keyspace("outbox", KeyspaceCreateOptions::default)?;
         let frontiers = database.keyspace("frontiers", KeyspaceCreateOptions::default)?;
-        let quarantine = database.keyspace("quarantine", KeyspaceCreateOptions::default)?;
+        // Not in haste, and its share of the room that the disk must still have is small.
+        let rejected = || KeyspaceCreateOptions::default().max_memtable_size(8 * 1024 * 1024);
+        let quarantine = database.keyspace("quarantine", rejected)?;
         let folder = folder.to_owned();
         Ok(Store(Arc::new(Inner { folder, log, outbox, frontiers, quarantine, database, _lock: lock })))
     }

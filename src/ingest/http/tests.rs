@@ -5,7 +5,7 @@ mod slow;
 use std::io::Write;
 use std::sync::Mutex;
 
-use dataflows::model::Event;
+use dataflows::model::{Event, Tick};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::UnboundedReceiver;

@@ -12,14 +12,13 @@ use axum::routing::{get, post};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::entry::Head;
+use super::json::{Shown, Wanted};
 use super::retry::Retry;
-use super::{Entry, EntryId, Quarantine, Which};
+use super::{EntryId, Quarantine, Which};
 use crate::engine::Handle;
 use crate::http::{Problem, Role, Tokens, json, method_not_allowed};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::Door;
-use crate::json::TimeText;
 use crate::limits::{PAGE_DEFAULT, QUARANTINE_CALL_ENTRIES_MAX};
 use crate::project::Project;
 
@@ -47,93 +46,6 @@ pub fn router(project: &Project, handle: Handle, counters: Arc<IngestCounters>, 
         .layer(DefaultBodyLimit::max(32 * QUARANTINE_CALL_ENTRIES_MAX))
         .with_state(rim);
     Role::Admin.guard(router, Tokens::new(&project.admin_tokens))
-}
-
-/// Which entries, as it is asked for.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wanted {
-    /// These.
-    ids: Option<Vec<EntryId>>,
-    /// All.
-    #[serde(default)]
-    all: bool,
-    /// Those after this one.
-    after: Option<EntryId>,
-    /// Those up to this one.
-    until: Option<EntryId>,
-    /// Those before this one.
-    before: Option<EntryId>,
-    /// Those of this code.
-    code: Option<CompactString>,
-}
-
-impl Wanted {
-    /// Somebody who names nothing means nothing: never all.
-    fn which(self) -> Result<Which, Problem> {
-        let until = self.until.or(self.before.map(EntryId::previous));
-        let wrong = |message: String| Problem::bad_request("bad_selection", message);
-        match self.ids {
-            Some(ids) if ids.len() > QUARANTINE_CALL_ENTRIES_MAX => {
-                Err(wrong(format!("there are more than {QUARANTINE_CALL_ENTRIES_MAX} ids: name fewer at once")))
-            }
-            Some(ids) if !self.all && until.is_none() && self.after.is_none() && self.code.is_none() => {
-                Ok(Which::Ids(ids))
-            }
-            None if self.all || until.is_some() || self.code.is_some() => Ok(Which::Range {
-                after: self.after.unwrap_or_default(),
-                until: until.unwrap_or(EntryId::MAX),
-                code: self.code,
-            }),
-            _ => Err(wrong("expected `ids`, or else `all`, `before` or `code`".to_owned())),
-        }
-    }
-}
-
-/// An entry in an answer.
-#[derive(Serialize)]
-struct Shown<'a> {
-    id: EntryId,
-    at: String,
-    source: &'a str,
-    what: super::What,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    call: Option<&'a str>,
-    code: &'a str,
-    message: &'a str,
-    bytes: usize,
-    cut: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hash: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sent_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    context: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
-}
-
-impl<'a> Shown<'a> {
-    /// The entry without what was sent.
-    fn of(Entry { id, head, .. }: &'a Entry) -> Self {
-        let Head { at, source, what, call, sent_at, code, message, hash, bytes, is_cut, .. } = head;
-        let time = |ms: u64| TimeText(dataflows::model::Tick::from_ms(ms)).to_string();
-        Shown {
-            id: *id,
-            at: time(*at),
-            source,
-            what: *what,
-            call: call.as_deref(),
-            code,
-            message,
-            bytes: *bytes,
-            cut: *is_cut,
-            hash: hash.as_deref(),
-            sent_at: sent_at.map(time),
-            context: None,
-            text: None,
-        }
-    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -170,8 +82,7 @@ async fn show(State(rim): State<Arc<Rim>>, Path(id): Path<String>) -> Result<Res
     };
     let id: EntryId = id.parse().map_err(|_| unknown())?;
     let entry = rim.quarantine.get(vec![id]).await?.pop().ok_or_else(unknown)?;
-    let shown = Shown { context: entry.head.context.as_deref(), text: Some(&entry.text), ..Shown::of(&entry) };
-    Ok(json(StatusCode::OK, &shown))
+    Ok(json(StatusCode::OK, &Shown::whole(&entry)))
 }
 
 /// `POST /v1/quarantine/retry` with `{"ids": […]}`, `{"all": true}` or `{"code": …}`

@@ -11,13 +11,10 @@ use crate::log::{Store, StoreError};
 /// The key of the number that the next entry gets: after those of all entries, which have 8 bytes.
 const NEXT: [u8; 9] = [0xff; 9];
 
-/// Entries as they are written, in order, and the number of the next one.
-type Content = (Vec<(EntryId, Vec<u8>)>, EntryId);
-
 /// Places for entries as they are written.
 pub trait Shelf: Send {
-    /// All that is there.
-    fn all(&self) -> Result<Content, StoreError>;
+    /// Shows all that is there, in order; gives the number of the next entry.
+    fn each(&self, see: &mut dyn FnMut(EntryId, &[u8])) -> Result<EntryId, StoreError>;
 
     /// One entry.
     fn get(&self, id: EntryId) -> Result<Option<Vec<u8>>, StoreError>;
@@ -37,9 +34,9 @@ pub trait Shelf: Send {
 pub struct MemoryShelf(BTreeMap<EntryId, Vec<u8>>);
 
 impl Shelf for MemoryShelf {
-    fn all(&self) -> Result<Content, StoreError> {
-        let all = self.0.iter().map(|(id, stored)| (*id, stored.clone())).collect();
-        Ok((all, self.0.last_key_value().map_or_else(EntryId::default, |(id, _)| *id).next()))
+    fn each(&self, see: &mut dyn FnMut(EntryId, &[u8])) -> Result<EntryId, StoreError> {
+        self.0.iter().for_each(|(id, stored)| see(*id, stored));
+        Ok(self.0.last_key_value().map_or_else(EntryId::default, |(id, _)| *id).next())
     }
 
     fn get(&self, id: EntryId) -> Result<Option<Vec<u8>>, StoreError> {
@@ -72,18 +69,19 @@ impl DurableShelf {
 }
 
 impl Shelf for DurableShelf {
-    fn all(&self) -> Result<Content, StoreError> {
-        let (mut all, mut next) = (Vec::new(), EntryId::default().next());
+    fn each(&self, see: &mut dyn FnMut(EntryId, &[u8])) -> Result<EntryId, StoreError> {
+        let mut next = EntryId::default().next();
         for entry in self.0.quarantine().iter() {
             let (key, value) = entry.into_inner().map_err(|source| self.0.failed(source))?;
             if let Ok(key) = <[u8; 8]>::try_from(&*key) {
-                all.push((EntryId::from_be_bytes(key), value.to_vec()));
+                let id = EntryId::from_be_bytes(key);
+                see(id, &value);
+                next = next.max(id.next());
             } else if let Ok(value) = <[u8; 8]>::try_from(&*value) {
-                next = EntryId::from_be_bytes(value);
+                next = next.max(EntryId::from_be_bytes(value));
             }
         }
-        let last = all.last().map_or_else(EntryId::default, |(id, _)| *id);
-        Ok((all, next.max(last.next())))
+        Ok(next)
     }
 
     fn get(&self, id: EntryId) -> Result<Option<Vec<u8>>, StoreError> {

@@ -1,21 +1,21 @@
 //! The quarantine on both kinds of shelves, over HTTP, with a pretended engine that knows message ids.
 
+mod keeping;
+mod retries;
+
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
-use super::retry::Retry;
 use super::*;
 use crate::engine::{Handle, Receipt};
 use crate::example;
 use crate::http::Timeouts;
 use crate::http::testing::{Reply, Server, request};
 use crate::ingest::IngestCounters;
-use crate::ingest::http::{Door, Surroundings, router as sources};
+use crate::ingest::http::{Surroundings, router as sources};
 use crate::ingest::segment::Extractor;
-use crate::log::Store;
 use crate::project::Project;
 
 const ADMIN: (&str, &str) = ("authorization", "Bearer admin-token");
@@ -101,10 +101,6 @@ impl Setup {
     }
 }
 
-fn on_disk(folder: &Path) -> Box<dyn Shelf> {
-    Box::new(DurableShelf::new(Store::open(folder).unwrap()))
-}
-
 #[tokio::test]
 async fn what_is_rejected_is_kept_with_its_reason() {
     let setup = in_memory(project()).await;
@@ -169,119 +165,6 @@ async fn who_is_not_known_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_retry_is_what_the_event_would_have_been() {
-    let folder = tempfile::tempdir().unwrap();
-    let day_later = Tick::from_ms(NOW.as_ms() + 86_400_000);
-    {
-        let mut project = project();
-        project.limits.event_bytes_max = 20;
-        project.limits.identifier_bytes_max = 2;
-        project.limits.batch_events_max = 1;
-        let setup = start(project, on_disk(folder.path()), NOW).await;
-        let batch =
-            r#"{"sentAt":"2024-01-01T00:00:01Z","batch":[{"userId":"ann","type":"page","timestamp":"2024-01-01"}]}"#;
-        setup.post("/v1/batch", batch).await;
-        setup.post("/v1/page", r#"{"userId":"ann"}"#).await;
-        setup.post("/v1/page", r#"{"userId":"bob","messageId":"m"}"#).await;
-        setup
-            .post(
-                "/v1/batch",
-                r#"{"batch":[{"type":"page","userId":"e"},{"type":"page","userId":"f","messageId":"n"}]}"#,
-            )
-            .await;
-        let expected = "1 event event_too_large cut, 2 event identifier_too_long, 3 event event_too_large cut, 4 request too_many_events";
-        assert_eq!(setup.list().await, expected);
-        assert_eq!(setup.retry(r#"{"all":true}"#).await, [0, 0, 0, 4]);
-        assert_eq!(setup.list().await, expected, "they stay");
-    }
-    // The folder is closed with the thread, which ends after the server.
-    let shelf = loop {
-        match Store::open(folder.path()) {
-            Ok(store) => break Box::new(DurableShelf::new(store)),
-            Err(_) => tokio::task::yield_now().await,
-        }
-    };
-    let setup = start(project(), shelf, day_later).await;
-    let batch =
-        r#"{"sentAt":"2024-01-01T00:00:01Z","context":{"device":{"id":"d"}},"batch":[{"userId":"eve","type":"nap"}]}"#;
-    setup.post("/v1/batch", batch).await;
-    assert_eq!(setup.retry(r#"{"ids":[2,5,99]}"#).await, [1, 1, 0, 1]);
-    let taken = setup.taken();
-    // With the time of its first arrival, the address of the call, and a message id that it will have again.
-    let start = r#"{"type":"page","messageId":"deltaic-"#;
-    assert!(taken[0].starts_with(start), "{taken:?}");
-    assert!(taken[0].ends_with(r#"","receivedAt":"2024-01-01T00:00:00.000Z","userId":"ann"}"#), "{taken:?}");
-    assert_eq!(setup.retry(r#"{"all":true,"code":"too_many_events"}"#).await, [1, 2, 0, 0]);
-    assert_eq!(setup.taken().len(), 2);
-    assert_eq!(setup.list().await, "1 event event_too_large cut, 3 event event_too_large cut, 5 event unknown_type");
-}
-
-#[tokio::test]
-async fn a_retry_whose_receipt_got_lost_is_the_same_at_the_next_one() {
-    let mut small = project();
-    small.limits.batch_events_max = 1;
-    let setup = in_memory(small).await;
-    setup.post("/v1/batch", r#"{"batch":[{"type":"page","userId":"1"},{"type":"page","userId":"1"}]}"#).await;
-    let (handle, mut submissions, _, _) = Handle::new(1_000);
-    let (quarantine, door) = (setup.quarantine.clone(), Door::new(&project()));
-    let retry = Retry { quarantine, door, handle, counters: Arc::default(), sources: vec!["web".into()] };
-    let all = || Which::Range { after: EntryId::default(), until: EntryId::MAX, code: None };
-    let mut messages = Vec::new();
-    for _ in 0..2 {
-        let lose = async {
-            let lost = submissions.recv().await.unwrap().events;
-            messages.push(lost.iter().map(|event| event.message).collect::<Vec<_>>());
-        };
-        let (outcome, ()) = tokio::join!(retry.retry(all()), lose);
-        assert!(outcome.is_err());
-        assert_eq!(setup.list().await, "1 request too_many_events");
-    }
-    assert_eq!(messages[0], messages[1]);
-    assert_ne!(messages[0][0], messages[0][1]);
-}
-
-#[tokio::test]
-async fn the_oldest_go_first_and_ids_are_not_given_twice() {
-    let mut project = project();
-    project.limits.quarantine_entries_max = 2;
-    let folder = tempfile::tempdir().unwrap();
-    let (quarantine, keeper) = Keeper::start(on_disk(folder.path()), Extractor::new(&project), project.limits).unwrap();
-    let refused = |raw: &str| Refused {
-        at: NOW,
-        source: "web".into(),
-        what: What::Event,
-        call: None,
-        sent_at: None,
-        context: None,
-        code: "bad_time".into(),
-        message: String::new(),
-        raw: raw.into(),
-    };
-    let all = || Which::Range { after: EntryId::default(), until: EntryId::MAX, code: None };
-    for raw in ["1", "2", "3"] {
-        quarantine.keep(vec![refused(raw)]);
-    }
-    let ids = |ids: (Vec<EntryId>, bool)| ids.0.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(ids(quarantine.select(all(), 9).await.unwrap()), ["2", "3"]);
-    let held = quarantine.held();
-    assert_eq!((held.entries, held.kept, held.dropped[3]), (2, 3, ("oldest", 1)));
-    let (found, _) = quarantine.select(all(), 9).await.unwrap();
-    assert_eq!(quarantine.remove(found).await.unwrap(), 2);
-    assert_eq!(quarantine.remove(vec![EntryId::MAX]).await.unwrap(), 0);
-    keeper.stop();
-    assert!(matches!(quarantine.select(all(), 9).await, Err(QuarantineError::Stopping)));
-
-    project.limits.quarantine_bytes_max = 700;
-    let (quarantine, keeper) = Keeper::start(on_disk(folder.path()), Extractor::new(&project), project.limits).unwrap();
-    quarantine.keep(vec![refused(&"x".repeat(150)), refused(&"y".repeat(150)), refused(&"z".repeat(150))]);
-    assert_eq!(ids(quarantine.select(all(), 9).await.unwrap()), ["5", "6"], "4 is the next, and bytes count too");
-    let most = QUARANTINE_QUEUE_BYTES_MAX;
-    quarantine.keep(vec![refused(&"x".repeat(most + 1))]);
-    assert_eq!(quarantine.held().dropped[0], ("queue_full", 1));
-    keeper.stop();
-}
-
-#[tokio::test]
 async fn purging_names_what_it_means() {
     let setup = in_memory(project()).await;
     for body in ["{", "7", "{}", "{}", "{}"] {
@@ -307,27 +190,4 @@ async fn purging_names_what_it_means() {
         let problem = setup.admin("POST", "/retry", body).await.problem();
         assert_eq!(problem, (400, "bad_selection".to_owned()), "{body}");
     }
-}
-
-#[test]
-fn an_entry_reads_as_it_was_written_and_damage_is_no_panic() {
-    let project = example::project();
-    let refused = Refused {
-        at: NOW,
-        source: "web".into(),
-        what: What::Event,
-        call: Some(Call::Track),
-        sent_at: Some(NOW),
-        context: Some("{}".into()),
-        code: "bad_time".into(),
-        message: "…".into(),
-        raw: r#"{"messageId":"m"}"#.into(),
-    };
-    let entry = Entry::new(EntryId::default(), refused, &Extractor::new(&project));
-    let stored = entry.encode();
-    assert_eq!(Entry::decode(entry.id, &stored), Some(entry.clone()));
-    for end in 0..stored.len() - entry.text.len() {
-        assert_eq!(Entry::decode(entry.id, &stored[..end]), None, "{end}");
-    }
-    assert_eq!(Entry::decode(entry.id, &[2, 0, 0, 0, 0]), None);
 }

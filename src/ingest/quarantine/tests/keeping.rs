@@ -1,0 +1,75 @@
+//! Entries, the bounds of the quarantine, and what is there after a restart.
+
+use std::path::Path;
+
+use super::*;
+use crate::limits::QUARANTINE_QUEUE_BYTES_MAX;
+use crate::log::Store;
+
+fn on_disk(folder: &Path) -> Box<dyn Shelf> {
+    Box::new(DurableShelf::new(Store::open(folder).unwrap()))
+}
+
+#[tokio::test]
+async fn the_oldest_go_first_and_ids_are_not_given_twice() {
+    let mut project = project();
+    project.limits.quarantine_entries_max = 2;
+    let folder = tempfile::tempdir().unwrap();
+    let (quarantine, keeper) = Keeper::start(on_disk(folder.path()), Extractor::new(&project), project.limits).unwrap();
+    let refused = |raw: &str| Refused {
+        at: NOW,
+        source: "web".into(),
+        what: What::Event,
+        call: None,
+        sent_at: None,
+        context: None,
+        code: "bad_time".into(),
+        message: String::new(),
+        raw: raw.into(),
+    };
+    let all = || Which::Range { after: EntryId::default(), until: EntryId::MAX, code: None };
+    for raw in ["1", "2", "3"] {
+        quarantine.keep(vec![refused(raw)]);
+    }
+    let ids = |ids: (Vec<EntryId>, bool)| ids.0.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(ids(quarantine.select(all(), 9).await.unwrap()), ["2", "3"]);
+    let held = quarantine.held();
+    assert_eq!((held.entries, held.kept, held.dropped[3]), (2, 3, ("oldest", 1)));
+    let (found, _) = quarantine.select(all(), 9).await.unwrap();
+    assert_eq!(quarantine.remove(found).await.unwrap(), 2);
+    assert_eq!(quarantine.remove(vec![EntryId::MAX]).await.unwrap(), 0);
+    keeper.stop();
+    assert!(matches!(quarantine.select(all(), 9).await, Err(QuarantineError::Stopping)));
+
+    project.limits.quarantine_bytes_max = 700;
+    let (quarantine, keeper) = Keeper::start(on_disk(folder.path()), Extractor::new(&project), project.limits).unwrap();
+    quarantine.keep(vec![refused(&"x".repeat(150)), refused(&"y".repeat(150)), refused(&"z".repeat(150))]);
+    assert_eq!(ids(quarantine.select(all(), 9).await.unwrap()), ["5", "6"], "4 is the next, and bytes count too");
+    let most = QUARANTINE_QUEUE_BYTES_MAX;
+    quarantine.keep(vec![refused(&"x".repeat(most + 1))]);
+    assert_eq!(quarantine.held().dropped[0], ("queue_full", 1));
+    keeper.stop();
+}
+
+#[test]
+fn an_entry_reads_as_it_was_written_and_damage_is_no_panic() {
+    let project = example::project();
+    let refused = Refused {
+        at: NOW,
+        source: "web".into(),
+        what: What::Event,
+        call: Some(Call::Track),
+        sent_at: Some(NOW),
+        context: Some("{}".into()),
+        code: "bad_time".into(),
+        message: "…".into(),
+        raw: r#"{"messageId":"m"}"#.into(),
+    };
+    let entry = Entry::new(EntryId::default(), refused, &Extractor::new(&project));
+    let stored = entry.encode();
+    assert_eq!(Entry::decode(entry.id, &stored), Some(entry.clone()));
+    for end in 0..stored.len() - entry.text.len() {
+        assert_eq!(Entry::decode(entry.id, &stored[..end]), None, "{end}");
+    }
+    assert_eq!(Entry::decode(entry.id, &[2, 0, 0, 0, 0]), None);
+}
