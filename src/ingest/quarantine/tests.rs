@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::engine::{Handle, Receipt};
@@ -27,6 +28,7 @@ struct Setup {
     quarantine: Quarantine,
     /// The stored texts of what the engine took.
     taken: Arc<Mutex<Vec<String>>>,
+    engine: Mutex<Option<JoinHandle<()>>>,
 }
 
 fn project() -> Project {
@@ -43,7 +45,7 @@ async fn start(project: Project, shelf: Box<dyn Shelf>, now: Tick) -> Setup {
     let (handle, mut submissions, _, progress) = Handle::new(1_000);
     let (taken, mut known) = (Arc::new(Mutex::new(Vec::new())), HashSet::new());
     let kept = taken.clone();
-    tokio::spawn(async move {
+    let engine = tokio::spawn(async move {
         while let Some(submission) = submissions.recv().await {
             progress.settle(submission.events.len());
             let all = submission.events.len();
@@ -64,7 +66,12 @@ async fn start(project: Project, shelf: Box<dyn Shelf>, now: Tick) -> Setup {
         timeouts: Timeouts::default(),
     };
     let routes = sources(&project, with).merge(router(&project, handle, counters, quarantine.clone()));
-    Setup { server: Server::start(routes, Timeouts::default(), 100).await, quarantine, taken }
+    Setup {
+        server: Server::start(routes, Timeouts::default(), 100).await,
+        quarantine,
+        taken,
+        engine: Mutex::new(Some(engine)),
+    }
 }
 
 async fn in_memory(project: Project) -> Setup {
@@ -72,6 +79,13 @@ async fn in_memory(project: Project) -> Setup {
 }
 
 impl Setup {
+    /// From now on nothing is taken.
+    async fn stop_engine(&self) {
+        let engine = self.engine.lock().unwrap().take().unwrap();
+        engine.abort();
+        assert!(engine.await.unwrap_err().is_cancelled());
+    }
+
     async fn post(&self, path: &str, body: &str) -> Reply {
         self.server.send(&request("POST", path, &[KEY], body.as_bytes())).await
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::limits::QUARANTINE_QUEUE_BYTES_MAX;
-use crate::log::Store;
+use crate::log::{Store, StoreError};
 
 fn on_disk(folder: &Path) -> Box<dyn Shelf> {
     Box::new(DurableShelf::new(Store::open(folder).unwrap()))
@@ -72,4 +72,44 @@ fn an_entry_reads_as_it_was_written_and_damage_is_no_panic() {
         assert_eq!(Entry::decode(entry.id, &stored[..end]), None, "{end}");
     }
     assert_eq!(Entry::decode(entry.id, &[2, 0, 0, 0, 0]), None);
+}
+
+/// A shelf on a disk that is full.
+#[derive(Default)]
+struct Full(MemoryShelf);
+
+impl Shelf for Full {
+    fn each(&self, see: &mut dyn FnMut(EntryId, &[u8])) -> Result<EntryId, StoreError> {
+        self.0.each(see)
+    }
+    fn get(&self, id: EntryId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(id)
+    }
+    fn change(&mut self, _: Vec<(EntryId, Vec<u8>)>, _: &[EntryId], _: EntryId) -> Result<(), StoreError> {
+        panic!("nothing is written")
+    }
+    fn sync(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn has_room(&self, _: usize) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_nothing_and_the_sender_gets_the_same_answer() {
+    let setup = start(project(), Box::<Full>::default(), NOW).await;
+    assert_eq!(setup.post("/v1/track", r#"{"userId":"1"}"#).await.problem(), (400, "no_event_name".to_owned()));
+    assert_eq!(setup.list().await, "");
+    assert_eq!(setup.quarantine.held().dropped[1], ("disk_full", 1));
+}
+
+#[tokio::test]
+async fn what_the_sender_sends_again_is_not_kept_twice() {
+    let setup = in_memory(project()).await;
+    let batch = r#"{"batch":[{"type":"page","userId":"1"},{"type":"nap"}]}"#;
+    // It got no receipt, so it sends the wrong ones again, too.
+    setup.stop_engine().await;
+    assert_eq!(setup.post("/v1/batch", batch).await.problem(), (503, "stopping".to_owned()));
+    assert_eq!(setup.list().await, "");
 }
