@@ -6,6 +6,7 @@
 mod cdnow;
 mod cluster;
 mod comparison;
+mod corpus;
 mod durability;
 mod histories;
 mod hostile;

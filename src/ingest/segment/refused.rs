@@ -18,7 +18,8 @@ impl Extractor {
 /// The text with `null` in the place of each text that follows a key `writeKey`, wherever that stands: for what is not JSON,
 /// or holds more than one event.
 pub(in crate::ingest) fn strike(text: &str) -> String {
-    const KEY: &str = "\"writeKey\"";
+    // Without its first quote, which may be the last one of something else.
+    const KEY: &str = "writeKey\"";
     let mut struck = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(KEY) {
@@ -71,6 +72,8 @@ mod tests {
         check(r#"{"writeKey" : "sec\"ret", "#, r#"{"writeKey" : null, "#);
         check(r#"{"writeKey":"sec"#, r#"{"writeKey":null"#);
         check(r#"[{"writeKey":"a"},{"writeKey":7},{"writeKey"}"#, r#"[{"writeKey":null},{"writeKey":7},{"writeKey"}"#);
+        // Found by the fuzzer: the second key shares its quote with the first one.
+        check(r#"{"writeKey"writeKey":"secret"}"#, r#"{"writeKey"writeKey":null}"#);
         check(r#"{"messageId":""}"#, r#"{"messageId":""}"#);
     }
 }

@@ -113,3 +113,31 @@ async fn what_the_sender_sends_again_is_not_kept_twice() {
     assert_eq!(setup.post("/v1/batch", batch).await.problem(), (503, "stopping".to_owned()));
     assert_eq!(setup.list().await, "");
 }
+
+#[tokio::test]
+async fn purging_names_what_it_means() {
+    let setup = in_memory(project()).await;
+    for body in ["{", "7", "{}", "{}", "{}"] {
+        setup.post("/v1/page", body).await;
+    }
+    let removed = async |query: &str| setup.admin("DELETE", query, "").await.json()["removed"].clone();
+    assert_eq!(removed("?ids=2,99").await, 1);
+    assert_eq!(removed("?before=4").await, 2);
+    assert_eq!(removed("?code=no_identifier").await, 2);
+    setup.post("/v1/page", "7").await;
+    assert_eq!(removed("?all=true").await, 1);
+    assert_eq!(setup.list().await, "");
+    let bad = async |query: &str| setup.admin("DELETE", query, "").await.problem();
+    for query in ["", "?ids=1&all=true"] {
+        assert_eq!(bad(query).await, (400, "bad_selection".to_owned()), "{query}");
+    }
+    for query in ["?ids=", "?ids=a", "?everything=1"] {
+        assert_eq!(bad(query).await, (400, "bad_query".to_owned()), "{query}");
+    }
+    for body in
+        ["", "{}", "[]", r#"{"ids":[1],"all":true}"#, r#"{"id":1}"#, &format!(r#"{{"ids":[{}1]}}"#, "1,".repeat(1_000))]
+    {
+        let problem = setup.admin("POST", "/retry", body).await.problem();
+        assert_eq!(problem, (400, "bad_selection".to_owned()), "{body}");
+    }
+}
