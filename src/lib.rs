@@ -19,6 +19,7 @@
 //! and live input are the same dataflow.
 
 pub mod access;
+pub mod admin;
 pub mod clock;
 pub mod destination;
 pub mod egress;

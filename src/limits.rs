@@ -42,8 +42,26 @@ pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
 pub const LOG_ENTRY_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// Bytes of the disk below which nothing is taken in any more. The storage needs room for moving what it has in memory (64 MB
-/// for each of its four keyspaces) to tables, and fails for good where it finds none.
-pub const DISK_RESERVE_BYTES: u64 = 320 * 1024 * 1024;
+/// for each of its larger keyspaces) to tables, and fails for good where it finds none.
+pub const DISK_RESERVE_BYTES: u64 = 384 * 1024 * 1024;
+
+/// Bytes of the disk below which nothing is put into the quarantine: what is wrong must not take the room of what is right.
+pub const QUARANTINE_RESERVE_BYTES: u64 = 2 * DISK_RESERVE_BYTES;
+
+/// Bytes of rejected events that wait to be put into the quarantine; what does not fit is dropped, and counted.
+pub const QUARANTINE_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes that are put into the quarantine at once. It shares its journal with the log, which waits for as long as that takes.
+pub const QUARANTINE_WRITE_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes that are put into the quarantine in a second, so that a flood of bad events does not take the disk from the log.
+pub const QUARANTINE_BYTES_PER_SECOND: u64 = 8 * 1024 * 1024;
+
+/// Entries of the quarantine that one call retries or names: each is read from the disk while the caller waits.
+pub const QUARANTINE_CALL_ENTRIES_MAX: usize = 1_000;
+
+/// Events of the quarantine that are handed to the engine together, unless one entry has more.
+pub const RETRY_EVENTS_MAX: usize = 200;
 
 /// Bytes of an identifier's value that a project may allow: identifiers are parts of keys of the storage, of 64 KB at most.
 pub const IDENTIFIER_BYTES_ALLOWED_MAX: u64 = 32 * 1024;
@@ -77,6 +95,10 @@ pub struct Limits {
     pub wait_ms_max: u64,
     /// Connections of the HTTP server.
     pub connections_max: usize,
+    /// Rejected events that are kept; then the oldest go. Nobody looks through more; an index of about 60 bytes each is in memory.
+    pub quarantine_entries_max: usize,
+    /// Bytes of them. Without a data folder they are in memory.
+    pub quarantine_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -92,6 +114,8 @@ impl Default for Limits {
             page_max: 1_000,
             wait_ms_max: 30_000,
             connections_max: 10_000,
+            quarantine_entries_max: 100_000,
+            quarantine_bytes_max: 64 * 1024 * 1024,
         }
     }
 }

@@ -11,7 +11,7 @@ use dataflows::model::Tick;
 use deltaic::engine::Topology;
 use deltaic::log::inspect;
 use deltaic::project::{self, Colour, Project};
-use deltaic::{destination, receive, replay, serve};
+use deltaic::{admin, destination, receive, replay, serve};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -90,6 +90,13 @@ enum Command {
         /// Where the engine listens.
         #[arg(long, global = true, default_value = "http://127.0.0.1:8080")]
         url: String,
+    },
+    /// Look at what a running engine has rejected, try it again, or delete it.
+    Quarantine {
+        #[command(flatten)]
+        engine: admin::Engine,
+        #[command(subcommand)]
+        command: admin::Command,
     },
     /// Receive webhook calls, check and print them.
     Receive {
@@ -229,6 +236,11 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             let command = name.map_or(destination::Command::List, |name| destination::Command::Order { order, name });
             print!("{}", runtime()?.block_on(destination::run(command, &url))?);
             Ok(())
+        }
+        Command::Quarantine { engine, command } => {
+            let token = admin::token_of(environment);
+            let mut out = std::io::stdout().lock();
+            runtime()?.block_on(admin::quarantine(engine, command, token, &mut out)).map_err(Into::into)
         }
         Command::Receive { port, secret, fail_every, delay_ms } => runtime()?
             .block_on(receive::run(receive::Command { port, secret, fail_every, delay_ms }))

@@ -21,12 +21,15 @@ use crate::engine::{Engine, Handle, Outlets, Reread, Settings, Topology, Workers
 use crate::http::{Timeouts, not_found, serve};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::Surroundings;
+use crate::ingest::quarantine::{self, DurableShelf, Keeper, MemoryShelf, Quarantine, QuarantineError, Shelf};
 use crate::ingest::segment::Extractor;
-use crate::log::checkpoint::{self, CheckpointError, Gatherer, Growth, Keeper, KeeperSettings, Kept, Restore};
+use crate::log::checkpoint::{
+    self, CheckpointError, Checkpointer, CheckpointerSettings, Gatherer, Growth, Kept, Restore,
+};
 use crate::log::{DurableLog, Log, MemoryLog, Store, StoreError};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::latency::{Latency, Observer};
-use crate::observe::metrics::{self, Delivery, Intake, Readings};
+use crate::observe::metrics::{self, Delivery, Intake, Quarantined, Readings};
 use crate::project::{Project, Storage};
 use crate::{access, ingest};
 
@@ -81,7 +84,10 @@ pub enum RunError {
     Checkpoint(#[from] CheckpointError),
     /// A thread cannot be had.
     #[error("no thread for checkpoints: {0}")]
-    Keeper(std::io::Error),
+    Checkpointer(std::io::Error),
+    /// The quarantine cannot be used.
+    #[error(transparent)]
+    Quarantine(#[from] QuarantineError),
     /// A destination cannot be delivered to.
     #[error(transparent)]
     Egress(#[from] EgressError),
@@ -107,8 +113,8 @@ pub async fn run(
             Err(source) => return Err(RunError::IntervalLog { path, source }),
         },
     };
-    let Storing { log, outbox, store, restore, keeper } = keep(&project, &options)?;
-    let growth = keeper.as_ref().map(|keeper| keeper.growth.clone());
+    let Storing { log, outbox, store, restore, checkpointer } = keep(&project, &options)?;
+    let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
     let now: Now = Arc::new(wall_clock);
     let (failed, mut failure) = mpsc::unbounded_channel();
     let surroundings =
@@ -142,17 +148,35 @@ pub async fn run(
         }
     };
 
-    let keeper = keeper.map(Keeper::start).transpose().map_err(RunError::Keeper)?;
+    let checkpointer = checkpointer.map(Checkpointer::start).transpose().map_err(RunError::Checkpointer)?;
 
     let counters = Arc::new(IngestCounters::default());
-    let gauges =
-        Gauges { counters: counters.clone(), handle: handle.clone(), egress: egress.clone(), now: now.clone() };
+    let shelf: Box<dyn Shelf> = match &store {
+        Some(store) => Box::new(DurableShelf::new(store.clone())),
+        None => Box::<MemoryShelf>::default(),
+    };
+    let (quarantine, keeper) = Keeper::start(shelf, Extractor::new(&project), project.limits)?;
+    let gauges = Gauges {
+        counters: counters.clone(),
+        quarantine: quarantine.clone(),
+        handle: handle.clone(),
+        egress: egress.clone(),
+        now: now.clone(),
+    };
     let timeouts = Timeouts::default();
     let router = Router::new()
         .merge(ingest::http::router(
             &project,
-            Surroundings { handle: handle.clone(), counters, observer, now: now.clone(), timeouts },
+            Surroundings {
+                handle: handle.clone(),
+                counters: counters.clone(),
+                quarantine: quarantine.clone(),
+                observer,
+                now: now.clone(),
+                timeouts,
+            },
         ))
+        .merge(quarantine::router(&project, handle.clone(), counters, quarantine))
         .merge(access::router(&project, handle))
         .merge(egress::router(&project, egress.clone(), now))
         .merge(metrics::router(latency, gauges))
@@ -184,7 +208,10 @@ pub async fn run(
         }
     }
     // It ends with the checkpoint that it is at.
-    drop(keeper);
+    drop(checkpointer);
+    tokio::task::spawn_blocking(move || keeper.stop())
+        .await
+        .map_err(|error| WorkersError::Failed(error.to_string()))?;
     if let Some(store) = store {
         store.sync()?;
     }
@@ -200,7 +227,7 @@ struct Storing {
     outbox: Arc<dyn Outbox>,
     store: Option<Store>,
     restore: Option<Restore>,
-    keeper: Option<KeeperSettings>,
+    checkpointer: Option<CheckpointerSettings>,
 }
 
 /// Opens the data folder: that of the options, else what the project says, else none. The storage reads its journal here, in a
@@ -217,7 +244,7 @@ fn keep(project: &Project, options: &Options) -> Result<Storing, RunError> {
         tracing::warn!("events are kept in memory only, and are gone with the process: add [storage], or give --data");
         let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
         let log = Box::new(MemoryLog::forgetful());
-        return Ok(Storing { log, outbox, store: None, restore: None, keeper: None });
+        return Ok(Storing { log, outbox, store: None, restore: None, checkpointer: None });
     };
     let store = Store::open(&storage.folder)?;
     store.belongs_to(options.topology.process, options.topology.processes())?;
@@ -226,7 +253,7 @@ fn keep(project: &Project, options: &Options) -> Result<Storing, RunError> {
     let mut kept = Kept::open(&storage.folder)?;
     let gatherer = Gatherer::new(store.clone(), project, reread(project));
     let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, options.accept_partial)?;
-    let keeper = KeeperSettings {
+    let checkpointer = CheckpointerSettings {
         store: store.clone(),
         kept,
         gatherer,
@@ -235,7 +262,7 @@ fn keep(project: &Project, options: &Options) -> Result<Storing, RunError> {
         keep_history: storage.keep_history,
         bound: Box::new(|| Tick::MAX),
     };
-    Ok(Storing { log: Box::new(log), outbox, store: Some(store), restore, keeper: Some(keeper) })
+    Ok(Storing { log: Box::new(log), outbox, store: Some(store), restore, checkpointer: Some(checkpointer) })
 }
 
 /// Reads stored events as the project now says.
@@ -279,6 +306,7 @@ fn outlets(
 /// Where the metrics are read off.
 struct Gauges {
     counters: Arc<IngestCounters>,
+    quarantine: Quarantine,
     handle: Handle,
     egress: Egress,
     now: Now,
@@ -292,6 +320,11 @@ impl Readings for Gauges {
             duplicates,
             rejected: self.counters.rejected().map(|(code, count)| (code.to_owned(), count)).collect(),
         }
+    }
+
+    fn quarantine(&self) -> Quarantined {
+        let held = self.quarantine.held();
+        Quarantined { entries: held.entries, bytes: held.bytes, kept: held.kept, dropped: held.dropped.to_vec() }
     }
 
     fn frontier(&self) -> Tick {

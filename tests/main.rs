@@ -6,11 +6,14 @@
 mod cdnow;
 mod cluster;
 mod comparison;
+mod corpus;
 mod destinations;
 mod durability;
 mod histories;
+mod hostile;
 mod oracle;
 mod program;
+mod quarantine;
 mod reads;
 mod replay;
 mod segment_client;

@@ -12,7 +12,7 @@ use super::*;
 use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::ingest::segment::{Call, Extractor, Given, Stamp};
-use crate::log::checkpoint::{Gatherer, Keeper, KeeperSettings, Kept, plan};
+use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, plan};
 use crate::log::{DurableLog, LogError, MemoryLog, Store, StoreError};
 use crate::project::{self, Durability, Project};
 
@@ -99,7 +99,7 @@ impl World {
         log.growth().recovered();
         log.growth().complete(Tick::MAX);
         let folder = self.folder.path().join("data");
-        let settings = KeeperSettings {
+        let settings = CheckpointerSettings {
             store: store.clone(),
             kept: Kept::open(&folder).unwrap(),
             gatherer: Gatherer::new(store.clone(), &project, reread(&project)),
@@ -108,13 +108,13 @@ impl World {
             keep_history: Duration::ZERO,
             bound: Box::new(|| Tick::MAX),
         };
-        let keeper = Keeper::start(settings).unwrap();
+        let checkpointer = Checkpointer::start(settings).unwrap();
         let began = Instant::now();
         while log.growth().checkpoint() < log.last().unwrap() {
             assert!(began.elapsed() < DEADLINE, "no checkpoint");
             std::thread::sleep(Duration::from_millis(1));
         }
-        drop(keeper);
+        drop(checkpointer);
     }
 
     fn start_with(

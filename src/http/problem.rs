@@ -27,6 +27,16 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, code, message)
     }
 
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// What it says to people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// There is too much to do.
     pub fn busy(message: impl Into<String>, retry_after_s: u64) -> Self {
         Problem { retry_after_s: Some(retry_after_s), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", message) }

@@ -10,6 +10,8 @@
 mod answer;
 mod batch;
 mod body;
+mod door;
+mod rejected;
 #[cfg(test)]
 mod tests;
 
@@ -23,16 +25,18 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
 use compact_str::CompactString;
-use dataflows::model::Tick;
 use tower_http::cors::{Any, CorsLayer};
 
-use self::answer::{Rejected, answer, rejection};
-use self::batch::{Batch, Write};
+use self::answer::{answer, rejection};
+pub use self::batch::Batch;
 use self::body::Bodies;
+pub use self::door::{Door, Parsed, Sent};
+use self::rejected::Arrived;
 use super::IngestCounters;
-use super::segment::{Call, Extractor, Given, Stamp};
+use super::quarantine::Quarantine;
+use super::segment::{Call, Stamp};
 use crate::clock::Now;
-use crate::engine::{Accepted, Handle};
+use crate::engine::Handle;
 use crate::http::{Problem, Timeouts, Tokens, method_not_allowed, sent_token};
 use crate::limits::BODY_BYTES_IN_FLIGHT_MAX;
 use crate::observe::latency::{Observer, Stage};
@@ -45,6 +49,8 @@ pub struct Surroundings {
     pub handle: Handle,
     /// Where they are counted.
     pub counters: Arc<IngestCounters>,
+    /// Where rejected ones are kept.
+    pub quarantine: Quarantine,
     /// Who is told of latency.
     pub observer: Observer,
     /// The clock.
@@ -76,10 +82,9 @@ const ADDRESSES: [(&str, Option<Call>); 15] = [
 pub fn router(project: &Project, with: Surroundings) -> Router {
     let handle = with.handle.clone();
     let rim = Arc::new(Rim {
-        extractor: Extractor::new(project),
+        door: Door::new(project),
         sources: project.sources.iter().map(|source| source.name.clone()).collect(),
         keys: Tokens::new(project.sources.iter().map(|source| &source.write_key)),
-        batch_events_max: project.limits.batch_events_max,
         bodies: Bodies::new(project.limits.request_bytes_max, with.timeouts.body_read, BODY_BYTES_IN_FLIGHT_MAX),
         sequence: AtomicU64::new(0),
         with,
@@ -107,36 +112,44 @@ fn not_ready() -> Problem {
 }
 
 struct Rim {
-    extractor: Extractor,
+    door: Door,
     sources: Vec<CompactString>,
     keys: Tokens,
-    batch_events_max: usize,
     bodies: Bodies,
     /// Numbers events, so that message ids made for two of them always differ.
     sequence: AtomicU64,
     with: Surroundings,
 }
 
-/// What one request came to.
-#[derive(Default)]
-struct Parsed {
-    accepted: Vec<Accepted>,
-    rejected: Vec<Rejected>,
-}
-
 impl Rim {
     async fn take(&self, call: Option<Call>, request: Request) -> Result<Response, Problem> {
         let arrived = Instant::now();
-        let received = (self.with.now)();
+        let at = (self.with.now)();
+        let request_of = Arrived { at, stamp: Stamp::from(at), call };
         let (head, body) = request.into_parts();
         // Read before a key in the header is looked at: an answer to a body that is still coming gets lost on its way.
         let body = self.bodies.read(&head.headers, body).await?;
         let source = sent_token(&head.headers).map(|key| self.source_of(Some(&key))).transpose()?;
-        let Parsed { accepted, rejected } = self.parse(call, source, received, &self.bodies.text(&body)?)?;
-        drop(body);
+        let bytes = self.bodies.bytes(&body)?;
+        let batch = self.door.open(&bytes, call).inspect_err(|problem| {
+            // Of a body that cannot be read only the header says whose it is.
+            if let Some(source) = source {
+                self.keep_body(&request_of, source, &bytes, problem);
+            }
+        })?;
+        let source = match source {
+            Some(source) => source,
+            None => self.source_of(batch.write_key.as_deref())?,
+        };
+        let first = self.sequence.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
+        let sent = Sent { source: &self.sources[source], call, received: &request_of.stamp, position: ("", first) };
+        let Parsed { accepted, rejected } = self.door.take(&batch, &sent);
+        rejected.iter().for_each(|(_, why)| self.with.counters.count_rejected(why));
         (self.with.observer)(Stage::Parsed, arrived.elapsed());
+        let answers = rejected.iter().map(|(index, why)| rejection(*index, why)).collect();
         if accepted.is_empty() {
-            return Ok(answer(None, 0, rejected));
+            self.keep(&request_of, source, &batch, &rejected);
+            return Ok(answer(None, 0, answers));
         }
 
         let events = accepted.len();
@@ -148,39 +161,9 @@ impl Rim {
         let receipt = receipt?;
         self.with.counters.count_accepted(events, receipt.duplicates);
         (self.with.observer)(Stage::Accepted, arrived.elapsed());
-        Ok(answer(Some(receipt), events, rejected))
-    }
-
-    /// Reads the events of a body.
-    fn parse(&self, call: Option<Call>, source: Option<usize>, received: Tick, text: &str) -> Result<Parsed, Problem> {
-        let write = if call.is_some() { Write::One } else { Write::Batch };
-        let batch = Batch::read(text, write, self.batch_events_max)?;
-        let source = match source {
-            Some(source) => source,
-            None => self.source_of(batch.write_key.as_deref())?,
-        };
-        let received = Stamp::from(received);
-        let mut position = self.sequence.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
-        let mut parsed = Parsed { accepted: Vec::with_capacity(batch.events.len()), rejected: Vec::new() };
-        for (index, event) in batch.events.iter().enumerate() {
-            let given = Given {
-                source: &self.sources[source],
-                call,
-                received: Some(&received),
-                sent_at: batch.sent_at.as_ref(),
-                context: batch.context,
-                position: ("", position),
-            };
-            position = position.wrapping_add(1);
-            match self.extractor.accept(event.as_bytes(), &given) {
-                Ok(arrival) => parsed.accepted.push(arrival.accepted),
-                Err(why) => {
-                    self.with.counters.count_rejected(&why);
-                    parsed.rejected.push(rejection(index, &why));
-                }
-            }
-        }
-        Ok(parsed)
+        // Not before: who gets no receipt sends all of it again, and the rejected ones would be there twice.
+        self.keep(&request_of, source, &batch, &rejected);
+        Ok(answer(Some(receipt), events, answers))
     }
 
     /// The source that has this write key.

@@ -3,6 +3,7 @@
 //! - [`segment`]: bytes of one Segment-shaped event → an event, or a [`Rejection`]. Pure; the hot path.
 //! - [`files`]: JSONL and CSV, for replay.
 //! - [`http`]: the Segment HTTP tracking API.
+//! - [`quarantine`]: what was rejected, kept.
 //!
 //! Wrong data never stops anything: it is a rejection with a code that senders can act upon, counted in [`IngestCounters`].
 //! Identifiers' values and write keys appear in no log, no answer and no stored event.
@@ -11,6 +12,7 @@ mod counters;
 pub mod files;
 pub mod http;
 mod json;
+pub mod quarantine;
 mod rejection;
 pub mod segment;
 mod time;

@@ -7,13 +7,15 @@
 //!                └► the text that is stored          (stored.rs)
 //! ```
 //!
-//! Of a key that is there twice the later counts, and a `null` at the top of an event counts as not there. The stored text
+//! Of a key that is there twice the later counts, and a `null` at the top of an event counts as not there. Of an object
+//! that is there twice inside of `properties` or `traits`, the members of both count, of each the later. The stored text
 //! has all that was known only from the request (the call, the time of arrival, the batch's `sentAt` and `context`, a message
 //! id), so that reading it again, with other definitions, needs nothing else.
 
 mod fields;
 mod members;
 mod person;
+mod refused;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use self::fields::Wanted;
 use self::members::{Member, Members};
 use self::person::Person;
+pub(super) use self::refused::strike;
 use super::{Rejection, json, time};
 use crate::engine::Accepted;
 use crate::limits::{Limits, MESSAGE_ID_BYTES_MAX};
@@ -81,6 +84,13 @@ impl FromStr for Call {
 pub struct Stamp {
     tick: Tick,
     text: CompactString,
+}
+
+impl Stamp {
+    /// The tick.
+    pub fn tick(&self) -> Tick {
+        self.tick
+    }
 }
 
 impl From<Tick> for Stamp {

@@ -9,18 +9,18 @@
 //! - [`Kept`]: which there are; the last two.
 //! - [`make`]: one from the log.
 //! - [`plan`]: what a start can use, and what it lacks.
-//! - [`Keeper`]: makes them while the engine runs, and drops what is not needed any more of the log.
+//! - [`Checkpointer`]: makes them while the engine runs, and drops what is not needed any more of the log.
 
+mod checkpointer;
 mod file;
-mod keeper;
 mod kept;
 mod make;
 mod plan;
 #[cfg(test)]
 mod tests;
 
+pub use checkpointer::{Checkpointer, CheckpointerSettings, Growth};
 pub use file::{Counts, FileError, Piece};
-pub use keeper::{Growth, Keeper, KeeperSettings};
 pub use kept::{Kept, Pieces};
 pub use make::Gatherer;
 pub use plan::{Restore, plan};

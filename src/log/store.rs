@@ -7,7 +7,8 @@
 //!   CHECKPOINTS, checkpoints/   see [`super::checkpoint`]
 //!   TAIL      the last tick that is known to be safe in the log
 //!   store/    a fjall database: keyspaces `log` (tick → entry), `outbox` (row → what was acknowledged),
-//!             `frontiers` (destination → tick), `delivery` (how each destination is being told, see `egress::records`)
+//!             `frontiers` (destination → tick), `delivery` (how each destination is being told, see `egress::records`),
+//!             `quarantine` (number → what was rejected)
 //! ```
 //!
 //! The keyspaces share one journal, so that they cannot contradict each other: what a destination acknowledged was
@@ -146,6 +147,7 @@ struct Inner {
     outbox: Keyspace,
     frontiers: Keyspace,
     delivery: Keyspace,
+    quarantine: Keyspace,
     database: Database,
     /// Last, so that it is unlocked when all else is closed.
     _lock: File,
@@ -193,8 +195,11 @@ impl Store {
         let outbox = database.keyspace("outbox", KeyspaceCreateOptions::default)?;
         let frontiers = database.keyspace("frontiers", KeyspaceCreateOptions::default)?;
         let delivery = database.keyspace("delivery", KeyspaceCreateOptions::default)?;
+        // Not in haste, and its share of the room that the disk must still have is small.
+        let rejected = || KeyspaceCreateOptions::default().max_memtable_size(8 * 1024 * 1024);
+        let quarantine = database.keyspace("quarantine", rejected)?;
         let folder = folder.to_owned();
-        Ok(Store(Arc::new(Inner { folder, log, outbox, frontiers, delivery, database, _lock: lock })))
+        Ok(Store(Arc::new(Inner { folder, log, outbox, frontiers, delivery, quarantine, database, _lock: lock })))
     }
 
     /// Notes at the first time that it is the folder of this process of so many; later, that it is the same. What a destination
@@ -244,6 +249,11 @@ impl Store {
     /// How each destination is being told: what is aloft, what was refused, what operators wish.
     pub fn delivery(&self) -> &Keyspace {
         &self.0.delivery
+    }
+
+    /// What was rejected.
+    pub fn quarantine(&self) -> &Keyspace {
+        &self.0.quarantine
     }
 
     /// Changes that are made together, or not at all.

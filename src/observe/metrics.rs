@@ -31,6 +31,8 @@ const BUCKETS_US: [u64; 16] = [
 pub trait Readings: Send + Sync + 'static {
     /// The events that came in.
     fn intake(&self) -> Intake;
+    /// The rejected events that are kept.
+    fn quarantine(&self) -> Quarantined;
     /// All ticks before this one are complete.
     fn frontier(&self) -> Tick;
     /// What time it is; the frontier lags behind it.
@@ -48,6 +50,19 @@ pub struct Intake {
     pub duplicates: u64,
     /// Rejected, by code.
     pub rejected: Vec<(String, u64)>,
+}
+
+/// The rejected events that are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quarantined {
+    /// How many there are.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many were kept, since the start.
+    pub kept: u64,
+    /// How many were not, or not any longer, by reason.
+    pub dropped: Vec<(&'static str, u64)>,
 }
 
 /// How a destination is doing.
@@ -155,6 +170,18 @@ impl<R: Readings> Collector for Counts<R> {
             rejected.iter().map(|(code, count)| (code.as_str(), ConstCounter::new(*count))),
         )?;
 
+        let Quarantined { entries, bytes, kept, dropped } = self.0.quarantine();
+        gauge(&mut encoder, "deltaic_quarantine_entries", "Rejected events that are kept", entries)?;
+        gauge(&mut encoder, "deltaic_quarantine_bytes", "Their bytes", bytes)?;
+        counter(&mut encoder, "deltaic_quarantine_kept", "Rejected events that were kept", kept)?;
+        family(
+            &mut encoder,
+            "deltaic_quarantine_dropped",
+            "Rejected events that were not, or not any longer, kept, by reason",
+            "reason",
+            dropped.iter().map(|(reason, count)| (*reason, ConstCounter::new(*count))),
+        )?;
+
         let (now, frontier) = (self.0.now(), self.0.frontier());
         let lag_ms = |frontier: Tick| now.as_ms().saturating_sub(frontier.as_ms());
         gauge(&mut encoder, "deltaic_frontier_ms", "All ticks before this one are complete", frontier.as_ms())?;
@@ -255,6 +282,9 @@ mod tests {
         fn intake(&self) -> Intake {
             Intake { accepted: 7, duplicates: 2, rejected: vec![("too_large".into(), 3)] }
         }
+        fn quarantine(&self) -> Quarantined {
+            Quarantined { entries: 5, bytes: 600, kept: 6, dropped: vec![("oldest", 1)] }
+        }
         fn frontier(&self) -> Tick {
             Tick::from_ms(1_000)
         }
@@ -311,6 +341,10 @@ mod tests {
             "deltaic_events_accepted_total 7",
             "deltaic_events_duplicate_total 2",
             r#"deltaic_events_rejected_total{code="too_large"} 3"#,
+            "deltaic_quarantine_entries 5",
+            "deltaic_quarantine_bytes 600",
+            "deltaic_quarantine_kept_total 6",
+            r#"deltaic_quarantine_dropped_total{reason="oldest"} 1"#,
             "deltaic_frontier_ms 1000",
             "deltaic_frontier_lag_ms 25",
             r#"deltaic_destination_rows{destination="crm"} 10"#,

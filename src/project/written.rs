@@ -327,6 +327,8 @@ fn read_limits(reader: &mut Reader<'_>, mut section: Section<'_>) -> Limits {
         page_max,
         wait_ms_max,
         connections_max,
+        quarantine_entries_max,
+        quarantine_bytes_max,
     } = &mut limits;
     let sizes = [
         ("event_bytes_max", event_bytes_max),
@@ -337,6 +339,8 @@ fn read_limits(reader: &mut Reader<'_>, mut section: Section<'_>) -> Limits {
         ("dedupe_ids_max", dedupe_ids_max),
         ("page_max", page_max),
         ("connections_max", connections_max),
+        ("quarantine_entries_max", quarantine_entries_max),
+        ("quarantine_bytes_max", quarantine_bytes_max),
     ];
     // Far beyond what is useful, and small enough that sums of limits cannot overflow.
     let range = || 1..=u64::from(u32::MAX);

@@ -147,6 +147,11 @@ impl Server {
         answer.json()["size"].as_u64().unwrap_or_else(|| panic!("no size: {answer:?}"))
     }
 
+    /// The most memory that it ever had, in kilobytes.
+    pub fn peak_memory_kb(&self) -> u64 {
+        self.program.peak_memory_kb()
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.program.terminate();

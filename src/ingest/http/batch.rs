@@ -18,10 +18,14 @@ pub(super) enum Write {
 
 /// The events of one body, and what holds for all of them.
 #[derive(Debug)]
-pub(super) struct Batch<'de> {
+pub struct Batch<'de> {
+    /// The text of each event.
     pub events: Vec<&'de str>,
+    /// When the sender says that it sent them.
     pub sent_at: Option<Stamp>,
+    /// The `context` of those without one, as JSON.
     pub context: Option<&'de str>,
+    /// Who sends, where the body says it.
     pub write_key: Option<Cow<'de, str>>,
 }
 
@@ -34,7 +38,7 @@ enum Member {
 
 impl<'de> Batch<'de> {
     /// Reads a body. At least one event is in it, and `events_max` at most.
-    pub fn read(text: &'de str, write: Write, events_max: usize) -> Result<Self, Problem> {
+    pub(super) fn read(text: &'de str, write: Write, events_max: usize) -> Result<Self, Problem> {
         let text = text.trim();
         let mut body = Batch { events: Vec::new(), sent_at: None, context: None, write_key: None };
         let (mut batch, mut sent_at) = (None, None);

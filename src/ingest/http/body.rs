@@ -80,15 +80,9 @@ impl Bodies {
         Ok(())
     }
 
-    /// What the body says, decompressed.
-    pub fn text<'b>(&self, body: &'b Collected) -> Result<Cow<'b, str>, Problem> {
-        let bytes =
-            if body.is_gzip { decompress(&body.bytes, self.bytes_max)?.into() } else { Cow::Borrowed(&body.bytes[..]) };
-        let not_utf8 = Problem::bad_request("not_json", "the body is not UTF-8");
-        match bytes {
-            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| not_utf8),
-            Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| not_utf8),
-        }
+    /// The bytes of the body, decompressed.
+    pub fn bytes<'b>(&self, body: &'b Collected) -> Result<Cow<'b, [u8]>, Problem> {
+        Ok(if body.is_gzip { decompress(&body.bytes, self.bytes_max)?.into() } else { Cow::Borrowed(&body.bytes[..]) })
     }
 }
 
@@ -119,6 +113,6 @@ mod tests {
             Problem::busy("too many requests are on their way: nothing was done", 1)
         );
         drop(first);
-        assert_eq!(bodies.text(&read("12345678").await.unwrap()).unwrap(), "12345678");
+        assert_eq!(*bodies.bytes(&read("12345678").await.unwrap()).unwrap(), *b"12345678");
     }
 }

@@ -1,17 +1,21 @@
 //! The real server with a pretended engine.
 
+mod slow;
+
 use std::io::Write;
 use std::sync::Mutex;
 
-use dataflows::model::Event;
+use dataflows::model::{Event, Tick};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
-use crate::engine::{Progress, Receipt, Submission, SubmitError};
+use crate::engine::{Accepted, Progress, Receipt, Submission, SubmitError};
 use crate::example;
 use crate::http::testing::{Reply, Server, read, request};
+use crate::ingest::quarantine::{Keeper, MemoryShelf};
+use crate::ingest::segment::Extractor;
 
 const KEY: (&str, &str) = ("authorization", "Bearer web-key");
 const PAGE: &str = r#"{"userId":"1","messageId":"m"}"#;
@@ -31,11 +35,15 @@ async fn setup(timeouts: Timeouts, connections_max: usize) -> Setup {
     project.limits.request_bytes_max = 40_000;
     let (handle, submissions, _, progress) = Handle::new(5);
     let counters = Arc::new(IngestCounters::default());
+    // Its thread ends with the last handle.
+    let (quarantine, _) =
+        Keeper::start(Box::<MemoryShelf>::default(), Extractor::new(&project), project.limits).unwrap();
     let stages = Arc::new(Mutex::new(Vec::new()));
     let seen = stages.clone();
     let with = Surroundings {
         handle,
         counters: counters.clone(),
+        quarantine: quarantine.clone(),
         observer: Arc::new(move |stage, _| seen.lock().unwrap().push(stage)),
         now: Arc::new(|| Tick::from_ms(1_704_067_200_000)),
         timeouts,

@@ -27,11 +27,16 @@ pub(super) struct Person<'e> {
 }
 
 /// The members of `context` that tell of the person.
+#[derive(Clone, Copy)]
 enum About {
     ExternalIds,
     Device,
     Traits,
     Consent,
+}
+
+impl About {
+    const ALL: [About; 4] = [About::ExternalIds, About::Device, About::Traits, About::Consent];
 }
 
 /// How the members of an object of traits are taken.
@@ -90,6 +95,7 @@ impl<'e> Person<'e> {
             _ => None,
         };
         let wanted = &self.extractor.context;
+        let mut last = [None; About::ALL.len()];
         json::object(
             json,
             |key| {
@@ -98,23 +104,31 @@ impl<'e> Person<'e> {
             },
             |(wanted, about), value| {
                 wanted.map_or(Ok(()), |wanted| wanted.pick(value, &mut self.fields))?;
-                about.map_or(Ok(()), |about| self.about(about, value))
+                if let Some(about) = about {
+                    last[about as usize] = Some(value);
+                }
+                Ok(())
             },
-        )
+        )?;
+        let mut there = About::ALL.into_iter().zip(last).filter_map(|(about, value)| Some((about, value?)));
+        there.try_for_each(|(about, value)| self.about(about, value))
     }
 
     fn about(&mut self, about: About, json: &str) -> Result<(), Rejection> {
         match about {
             About::ExternalIds => json::array(json, |external| self.external_id(external)),
-            About::Device => json::object(
-                json,
-                |key| match key {
-                    "id" => Some("device_id"),
-                    "advertisingId" => Some("advertising_id"),
-                    _ => None,
-                },
-                |kind, value| self.identify(kind, Leaf::of(value)),
-            ),
+            About::Device => {
+                let mut ids = [None; 2];
+                json::object(
+                    json,
+                    |key| ["id", "advertisingId"].iter().position(|name| *name == key),
+                    |which, value| {
+                        ids[which] = Some(value);
+                        Ok(())
+                    },
+                )?;
+                self.identify_all(["device_id", "advertising_id"], ids)
+            }
             About::Traits => self.traits(json, Taken { as_attributes: true, as_contacts: true }, None),
             About::Consent => json::object(
                 json,
@@ -142,6 +156,12 @@ impl<'e> Person<'e> {
         self.identify(&kind, Leaf::of(id))
     }
 
+    /// Identifies the person by the values that are there.
+    fn identify_all(&mut self, kinds: [&str; 2], values: [Option<&str>; 2]) -> Result<(), Rejection> {
+        let mut there = kinds.into_iter().zip(values).filter_map(|(kind, value)| Some((kind, value?)));
+        there.try_for_each(|(kind, value)| self.identify(kind, Leaf::of(value)))
+    }
+
     fn identify(&mut self, kind: &str, leaf: Leaf<'_>) -> Result<(), Rejection> {
         let limits = &self.extractor.limits;
         let value = scalar(leaf);
@@ -160,11 +180,10 @@ impl<'e> Person<'e> {
     }
 
     fn traits(&mut self, json: &str, taken: Taken, wanted: Option<&Wanted>) -> Result<(), Rejection> {
-        let contact = |key: &str| match key {
-            "email" if taken.as_contacts => Some("email"),
-            "phone" if taken.as_contacts => Some("phone"),
-            _ => None,
-        };
+        const CONTACTS: [&str; 2] = ["email", "phone"];
+        let contact =
+            |key: &str| taken.as_contacts.then(|| CONTACTS.iter().position(|contact| *contact == key)).flatten();
+        let mut contacts = [None; 2];
         json::object(
             json,
             |key| {
@@ -176,12 +195,13 @@ impl<'e> Person<'e> {
                 if let Some(wanted) = wanted {
                     wanted.pick(value, &mut self.fields)?;
                 }
-                if let Some(kind) = contact {
-                    self.identify(kind, Leaf::of(value))?;
+                if let Some(contact) = contact {
+                    contacts[contact] = Some(value);
                 }
                 name.map_or(Ok(()), |name| self.attribute(name, value, 1))
             },
-        )
+        )?;
+        self.identify_all(CONTACTS, contacts)
     }
 
     /// Sets an attribute; an object sets one for each of its members, named with a dot.

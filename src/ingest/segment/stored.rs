@@ -35,14 +35,18 @@ pub(super) fn text(text: &str, members: &Members<'_>, call: Call, given: &Given<
     if let Some(context) = given.context.filter(|_| members.get(Member::Context).is_none()) {
         put("context", context, "");
     }
-    let mut rest = inner;
-    for key in &members.write_keys {
-        // The key is a part of `text`, and keys come in the order in which they stand there.
+    without(inner, &members.write_keys, &mut stored);
+    stored.into()
+}
+
+/// Appends `text` with `null` in the place of each of `keys`, which are parts of it, in the order in which they stand there.
+pub(super) fn without(text: &str, keys: &[&str], to: &mut String) {
+    let mut rest = text;
+    for key in keys {
         let at = key.as_ptr().addr() - rest.as_ptr().addr();
-        stored.push_str(&rest[..at]);
-        stored.push_str("null");
+        to.push_str(&rest[..at]);
+        to.push_str("null");
         rest = &rest[at + key.len()..];
     }
-    stored.push_str(rest);
-    stored.into()
+    to.push_str(rest);
 }

@@ -129,6 +129,12 @@ fn identifiers() {
     check_track(r#""userId":"\ud800""#, "no_identifier");
     check_track(r#""userId":"" ,"anonymousId":null"#, "no_identifier");
     check_track(r#""userId":"u","userId":null"#, "E user_id:u");
+    // Two of one key are not two identifiers, which would be one person.
+    check_track(r#""userId":"u","userId":"v","traits":{"email":"a@b","email":"c@d"}"#, "E user_id:v email:c@d");
+    check_track(r#""context":{"device":{"id":"a","id":"b"}}"#, "E device_id:b f4='b'");
+    check_track(r#""context":{"device":{"id":"a"},"device":{"id":"b"}}"#, "E device_id:b f4='b'");
+    let twice = r#""context":{"externalIds":[{"id":"a","type":"t"}],"externalIds":[{"id":"b","type":"t"}]}"#;
+    check_track(twice, "E t:b");
     check_track(r#""userId":"u:v\"w""#, "E user_id:u:v\"w");
     check_track(r#""previousId":"p""#, "no_identifier");
     check(r#"{"type":"alias","userId":"u","previousId":"p"}"#, "alias user_id:u anonymous_id:p");

@@ -9,7 +9,7 @@ use dataflows::model::IdentifierId;
 use rustc_hash::FxHashSet;
 use tempfile::TempDir;
 
-use super::keeper::drop_up_to;
+use super::checkpointer::drop_up_to;
 use super::make::Only;
 use super::*;
 use crate::engine::Reread;

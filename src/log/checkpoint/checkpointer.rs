@@ -87,8 +87,8 @@ impl Growth {
     }
 }
 
-/// What a keeper works with.
-pub struct KeeperSettings {
+/// What a checkpointer works with.
+pub struct CheckpointerSettings {
     /// The data folder.
     pub store: Store,
     /// Its checkpoints.
@@ -107,14 +107,14 @@ pub struct KeeperSettings {
 }
 
 /// A thread that makes checkpoints. It ends when this goes, after the one that it is at.
-pub struct Keeper {
+pub struct Checkpointer {
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Keeper {
+impl Checkpointer {
     /// Begins as soon as the engine has recovered.
-    pub fn start(settings: KeeperSettings) -> std::io::Result<Self> {
+    pub fn start(settings: CheckpointerSettings) -> std::io::Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
         let until = is_over.clone();
         let thread = std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || {
@@ -122,11 +122,11 @@ impl Keeper {
             _ = rustix::process::nice(19);
             run(settings, &until);
         })?;
-        Ok(Keeper { is_over, thread: Some(thread) })
+        Ok(Checkpointer { is_over, thread: Some(thread) })
     }
 }
 
-impl Drop for Keeper {
+impl Drop for Checkpointer {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
@@ -137,7 +137,7 @@ impl Drop for Keeper {
     }
 }
 
-fn run(mut settings: KeeperSettings, is_over: &AtomicBool) {
+fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
     // What the newest checkpoint has of the events that `growth` counts: of those before the start, none.
     let mut covered = 0;
     let mut identifiers = 0;
@@ -167,8 +167,8 @@ fn run(mut settings: KeeperSettings, is_over: &AtomicBool) {
 
 /// Makes a checkpoint of at most twice as many events as make one due, so that what is gathered has a bound. Gives the events and
 /// the identifiers; nothing where it cannot be made yet.
-fn make(settings: &mut KeeperSettings, due: u64) -> Result<Option<(u64, u64)>, CheckpointError> {
-    let KeeperSettings { store, kept, gatherer, growth, keep_history, bound, .. } = settings;
+fn make(settings: &mut CheckpointerSettings, due: u64) -> Result<Option<(u64, u64)>, CheckpointError> {
+    let CheckpointerSettings { store, kept, gatherer, growth, keep_history, bound, .. } = settings;
     let began = Instant::now();
     if store.free_bytes()? < DISK_RESERVE_BYTES + kept.bytes() {
         tracing::warn!("no checkpoint: there is too little room on the disk");

@@ -1,0 +1,68 @@
+//! Calls to a running engine.
+
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, Url};
+use serde_json::Value;
+
+use super::{AdminError, Engine};
+use crate::egress::install_crypto;
+use crate::project::Secret;
+
+/// Longer than any call takes.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Calls the quarantine of an engine.
+pub(super) struct Caller {
+    client: Client,
+    url: Url,
+    token: Secret,
+}
+
+impl Caller {
+    /// Calls `engine` with this token.
+    pub fn new(engine: Engine, token: Option<String>) -> Result<Self, AdminError> {
+        let token = Secret::new(token.ok_or(AdminError::NoToken)?);
+        install_crypto();
+        // As for webhooks: a token goes where it is said to go and nowhere else, and no certificates are looked for in vain.
+        let client = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).referer(false);
+        let client = if engine.url.scheme() == "https" { client } else { client.tls_certs_only([]) };
+        let client = client.build();
+        let client =
+            client.map_err(|error| AdminError::NoAnswer { url: engine.url.clone(), reason: error.to_string() })?;
+        Ok(Caller { client, url: engine.url, token })
+    }
+
+    /// One call; gives the body of a good answer.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<Value, AdminError> {
+        let no_answer = |error: reqwest::Error| AdminError::NoAnswer {
+            url: self.url.clone(),
+            reason: error.without_url().to_string(),
+        };
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}/v1/quarantine{path}", self.url.path().trim_end_matches('/')));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self.client.request(method, url).bearer_auth(self.token.expose());
+        if let Some(body) = body {
+            request = request.body(body.to_string());
+        }
+        let answer = request.send().await.map_err(no_answer)?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(no_answer)?;
+        let body: Value = serde_json::from_str(&text).unwrap_or_default();
+        if status.is_success() {
+            return Ok(body);
+        }
+        let message = body["message"].as_str().map_or_else(|| "is this a deltaic engine?".to_owned(), str::to_owned);
+        Err(AdminError::Refused { status: status.as_u16(), message })
+    }
+}

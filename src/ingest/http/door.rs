@@ -1,0 +1,81 @@
+//! From the bytes of a body to accepted and rejected events: the one way in, for requests, for retries from the quarantine
+//! and for the fuzzer. Pure.
+
+use super::batch::{Batch, Write};
+use crate::engine::Accepted;
+use crate::http::Problem;
+use crate::ingest::Rejection;
+use crate::ingest::segment::{Call, Extractor, Given, Stamp};
+use crate::project::Project;
+
+/// Reads bodies as a project wants it.
+#[derive(Clone, Debug)]
+pub struct Door {
+    extractor: Extractor,
+    batch_events_max: usize,
+}
+
+/// What is known of a body beside its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// The name of the source.
+    pub source: &'a str,
+    /// The call, where the address says it; a batch else.
+    pub call: Option<Call>,
+    /// When it arrived.
+    pub received: &'a Stamp,
+    /// A text and a number that the first event has, the next ones the next numbers, and no event of another body: message
+    /// ids are made of them.
+    pub position: (&'a str, u64),
+}
+
+/// What the events of a body came to.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    /// Those that are in order.
+    pub accepted: Vec<Accepted>,
+    /// The others, by their number in the body.
+    pub rejected: Vec<(usize, Rejection)>,
+}
+
+impl Door {
+    /// A door to `project`.
+    pub fn new(project: &Project) -> Self {
+        Door { extractor: Extractor::new(project), batch_events_max: project.limits.batch_events_max }
+    }
+
+    /// Reads events.
+    pub fn extractor(&self) -> &Extractor {
+        &self.extractor
+    }
+
+    /// The events of a body, each as it is written.
+    pub fn open<'b>(&self, body: &'b [u8], call: Option<Call>) -> Result<Batch<'b>, Problem> {
+        let not_utf8 = |_| Problem::bad_request("not_json", "the body is not UTF-8");
+        let text = std::str::from_utf8(body).map_err(not_utf8)?;
+        let write = if call.is_some() { Write::One } else { Write::Batch };
+        Batch::read(text, write, self.batch_events_max)
+    }
+
+    /// Reads the events of a body, each on its own.
+    pub fn take(&self, batch: &Batch<'_>, sent: &Sent<'_>) -> Parsed {
+        let mut parsed = Parsed { accepted: Vec::with_capacity(batch.events.len()), rejected: Vec::new() };
+        let (place, mut number) = sent.position;
+        for (index, event) in batch.events.iter().enumerate() {
+            let given = Given {
+                source: sent.source,
+                call: sent.call,
+                received: Some(sent.received),
+                sent_at: batch.sent_at.as_ref(),
+                context: batch.context,
+                position: (place, number),
+            };
+            number = number.wrapping_add(1);
+            match self.extractor.accept(event.as_bytes(), &given) {
+                Ok(arrival) => parsed.accepted.push(arrival.accepted),
+                Err(why) => parsed.rejected.push((index, why)),
+            }
+        }
+        parsed
+    }
+}

@@ -1,0 +1,65 @@
+//! What is rejected goes into the quarantine.
+
+use std::sync::Arc;
+
+use dataflows::model::Tick;
+
+use super::{Batch, Rim};
+use crate::http::Problem;
+use crate::ingest::Rejection;
+use crate::ingest::quarantine::{Refused, What};
+use crate::ingest::segment::{Call, Stamp};
+
+/// A request whose body is there.
+pub(super) struct Arrived {
+    /// When it arrived.
+    pub at: Tick,
+    /// The same, as it is written.
+    pub stamp: Stamp,
+    /// The call, where the address says it.
+    pub call: Option<Call>,
+}
+
+impl Rim {
+    /// Keeps the events of a request that were rejected.
+    pub(super) fn keep(&self, request: &Arrived, source: usize, batch: &Batch<'_>, rejected: &[(usize, Rejection)]) {
+        let bytes = rejected.iter().map(|(index, _)| batch.events[*index].len()).sum();
+        if rejected.is_empty() {
+            return;
+        }
+        if !self.with.quarantine.has_room(bytes) {
+            return self.with.quarantine.count_dropped(rejected.len());
+        }
+        let context: Option<Arc<str>> = batch.context.map(Arc::from);
+        let refused = |(index, why): &(usize, Rejection)| Refused {
+            at: request.at,
+            source: self.sources[source].clone(),
+            what: What::Event,
+            call: request.call,
+            sent_at: batch.sent_at.as_ref().map(Stamp::tick),
+            context: context.clone(),
+            code: why.code().into(),
+            message: why.to_string(),
+            raw: batch.events[*index].as_bytes().to_vec(),
+        };
+        self.with.quarantine.keep(rejected.iter().map(refused).collect());
+    }
+
+    /// Keeps a body of which nothing could be read.
+    pub(super) fn keep_body(&self, request: &Arrived, source: usize, bytes: &[u8], problem: &Problem) {
+        if !self.with.quarantine.has_room(bytes.len()) {
+            return self.with.quarantine.count_dropped(1);
+        }
+        self.with.quarantine.keep(vec![Refused {
+            at: request.at,
+            source: self.sources[source].clone(),
+            what: What::Request,
+            call: request.call,
+            sent_at: None,
+            context: None,
+            code: problem.code().into(),
+            message: problem.message().to_owned(),
+            raw: bytes.to_vec(),
+        }]);
+    }
+}

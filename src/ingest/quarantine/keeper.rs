@@ -1,0 +1,83 @@
+//! The keeper: the one thread that puts entries on the shelf and takes them from it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::handle::{Gauges, Order};
+use super::keeping::Keeping;
+use super::{Quarantine, QuarantineError, Refused, Shelf};
+use crate::ingest::segment::Extractor;
+use crate::limits::{Limits, QUARANTINE_BYTES_PER_SECOND, QUARANTINE_WRITE_BYTES_MAX};
+
+/// The running keeper.
+#[derive(Debug)]
+pub struct Keeper {
+    thread: JoinHandle<()>,
+    stop: std::sync::mpsc::Sender<Order>,
+}
+
+impl Keeper {
+    /// Starts a keeper of what is on the shelf.
+    pub fn start(
+        shelf: Box<dyn Shelf>,
+        extractor: Extractor,
+        limits: Limits,
+    ) -> Result<(Quarantine, Keeper), QuarantineError> {
+        let (orders, ordered) = channel();
+        let gauges = Arc::new(Gauges::default());
+        let keeping = Keeping::open(shelf, extractor, limits, gauges.clone())?;
+        let thread = std::thread::Builder::new().name("quarantine".to_owned()).spawn(move || run(keeping, &ordered));
+        let thread = thread.map_err(|error: io::Error| QuarantineError::Shelf(format!("no thread for it: {error}")))?;
+        Ok((Quarantine { orders: orders.clone(), gauges }, Keeper { thread, stop: orders }))
+    }
+
+    /// Puts away what was handed in, and stops.
+    pub fn stop(self) {
+        // One that has panicked is no reason not to stop: the quarantine is not what was accepted.
+        if self.stop.send(Order::Stop).is_ok() {
+            _ = self.thread.join();
+        }
+    }
+}
+
+fn run(mut keeping: Keeping, orders: &Receiver<Order>) {
+    let mut waiting = None;
+    while let Some(order) = waiting.take().or_else(|| orders.recv().ok()) {
+        match order {
+            Order::Keep(refused) => {
+                let mut refused = refused;
+                let mut bytes: usize = refused.iter().map(Refused::bytes).sum();
+                // What else is there gets into the same write.
+                while bytes < QUARANTINE_WRITE_BYTES_MAX {
+                    match orders.try_recv() {
+                        Ok(Order::Keep(more)) => {
+                            bytes += more.iter().map(Refused::bytes).sum::<usize>();
+                            refused.extend(more);
+                        }
+                        Ok(other) => {
+                            waiting = Some(other);
+                            break;
+                        }
+                        Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                    }
+                }
+                keeping.keep(refused);
+                keeping.gauges.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                let nanoseconds = bytes as u64 * 1_000_000_000 / QUARANTINE_BYTES_PER_SECOND;
+                std::thread::sleep(Duration::from_nanos(nanoseconds));
+            }
+            // Who asked may have gone.
+            Order::Select(which, most, reply) => _ = reply.send(keeping.select(which, most)),
+            Order::Newest(reply) => _ = reply.send(keeping.newest()),
+            Order::Get(ids, reply) => _ = reply.send(keeping.get(&ids)),
+            Order::Remove(ids, reply) => _ = reply.send(keeping.remove(&ids)),
+            Order::Again(id, code, message) => keeping.again(id, code, message),
+            Order::Stop => break,
+        }
+        keeping.tell();
+    }
+}

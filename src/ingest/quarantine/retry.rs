@@ -1,0 +1,179 @@
+//! Retrying: what was rejected goes through the same door again, under the limits and definitions that hold now.
+//!
+//! An event keeps the time of its arrival: without a time of its own that is its time, and `sentAt` is compared with it. Its
+//! tick is that of the retry, so a window that ended in between does not count it.
+//!
+//! A whole body stays until all of its events are accepted; those that were are duplicates at the next retry.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use compact_str::CompactString;
+use dataflows::model::Tick;
+use serde::Serialize;
+
+use super::{Entry, EntryId, Quarantine, QuarantineError, What, Which};
+use crate::engine::{Accepted, Handle, SubmitError};
+use crate::http::Problem;
+use crate::ingest::IngestCounters;
+use crate::ingest::http::{Batch, Door, Sent};
+use crate::ingest::segment::Stamp;
+use crate::limits::{QUARANTINE_CALL_ENTRIES_MAX, RECEIPT_TIMEOUT, RETRY_EVENTS_MAX};
+
+/// Retries entries.
+pub(super) struct Retry {
+    pub quarantine: Quarantine,
+    pub door: Door,
+    pub handle: Handle,
+    pub counters: Arc<IngestCounters>,
+    pub sources: Vec<CompactString>,
+}
+
+/// What a retry came to.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Outcome {
+    /// Entries that were accepted, and are gone.
+    pub removed: usize,
+    /// Events that were accepted, duplicates included.
+    pub accepted: usize,
+    /// Events of them that were there before.
+    pub duplicates: usize,
+    /// Entries that are still wrong, and stay.
+    pub failed: usize,
+    /// Where to go on with `after`; nothing where this was all.
+    pub next: Option<EntryId>,
+    /// The last entry that was there at the call: with `until`, what comes later is left out.
+    pub newest: EntryId,
+}
+
+/// Entries that are handed in together.
+#[derive(Default)]
+struct Group {
+    /// Those that are in order.
+    ids: Vec<EntryId>,
+    events: Vec<Accepted>,
+    /// How many are still wrong.
+    failed: usize,
+    last: EntryId,
+}
+
+/// Why an entry is still wrong.
+struct Wrong {
+    code: CompactString,
+    message: String,
+}
+
+impl Outcome {
+    /// What was done, with the place where to go on; the problem where that is nothing.
+    fn up_to_here(self, problem: Problem) -> Result<Self, Problem> {
+        if self.next.is_some() { Ok(self) } else { Err(problem) }
+    }
+}
+
+impl Retry {
+    /// Retries the first of those that are meant.
+    pub async fn retry(&self, which: Which) -> Result<Outcome, Problem> {
+        let (ids, is_more) = self.quarantine.select(which, QUARANTINE_CALL_ENTRIES_MAX).await?;
+        let mut outcome = Outcome { newest: self.quarantine.newest().await?, ..Outcome::default() };
+        let mut group = Group::default();
+        for chunk in ids.chunks(RETRY_EVENTS_MAX) {
+            for entry in self.quarantine.get(chunk.to_vec()).await? {
+                group.last = entry.id;
+                match self.read(&entry) {
+                    Ok(events) => {
+                        group.ids.push(entry.id);
+                        group.events.extend(events);
+                    }
+                    Err((events, wrong)) => {
+                        group.failed += 1;
+                        self.quarantine.again(entry.id, &wrong.code, &wrong.message);
+                        group.events.extend(events);
+                    }
+                }
+                if group.events.len() >= RETRY_EVENTS_MAX
+                    && let Err(problem) = self.submit(&mut group, &mut outcome).await
+                {
+                    return outcome.up_to_here(problem);
+                }
+            }
+        }
+        match self.submit(&mut group, &mut outcome).await {
+            Ok(()) => Ok(Outcome { next: ids.last().copied().filter(|_| is_more), ..outcome }),
+            Err(problem) => outcome.up_to_here(problem),
+        }
+    }
+
+    /// Hands events in; their entries go after the receipt, and not before.
+    async fn submit(&self, group: &mut Group, outcome: &mut Outcome) -> Result<(), Problem> {
+        let Group { ids, events, failed, last } = std::mem::take(group);
+        let accepted = events.len();
+        let mut duplicates = 0;
+        if accepted > 0 {
+            let submitted = tokio::time::timeout(RECEIPT_TIMEOUT, self.handle.submit(events, Instant::now())).await;
+            duplicates = submitted.unwrap_or(Err(SubmitError::Unknown))?.duplicates;
+            self.counters.count_accepted(accepted, duplicates);
+        }
+        outcome.removed += self.quarantine.remove(ids).await?;
+        outcome.accepted += accepted;
+        outcome.duplicates += duplicates;
+        outcome.failed += failed;
+        outcome.next = Some(last);
+        Ok(())
+    }
+
+    /// The events of an entry that is in order now; else those that are, and what is wrong with the rest.
+    fn read(&self, entry: &Entry) -> Result<Vec<Accepted>, (Vec<Accepted>, Wrong)> {
+        let head = &entry.head;
+        let wrong = |code: &str, message: &str| (Vec::new(), Wrong { code: code.into(), message: message.to_owned() });
+        if head.is_cut {
+            return Err(wrong(&head.code, &head.message));
+        }
+        if !self.sources.contains(&head.source) {
+            return Err(wrong("unknown_source", "the project has no such source any more: expected its section"));
+        }
+        let call = entry.call();
+        let batch = match head.what {
+            What::Request => self
+                .door
+                .open(entry.text.as_bytes(), call)
+                .map_err(|problem| wrong(problem.code(), problem.message()))?,
+            What::Event => Batch {
+                events: vec![&entry.text],
+                sent_at: head.sent_at.map(|ms| Stamp::from(Tick::from_ms(ms))),
+                context: head.context.as_deref(),
+                write_key: None,
+            },
+        };
+        // The same at each retry, and so is a message id that is made of it.
+        let place = format!("quarantine {}", entry.id);
+        let received = Stamp::from(Tick::from_ms(head.at));
+        let sent = Sent { source: &head.source, call, received: &received, position: (&place, 0) };
+        let parsed = self.door.take(&batch, &sent);
+        match parsed.rejected.first() {
+            None => Ok(parsed.accepted),
+            Some((index, why)) => {
+                let message = match head.what {
+                    What::Event => why.to_string(),
+                    What::Request => {
+                        let (wrong, all) = (parsed.rejected.len(), batch.events.len());
+                        format!("{wrong} of {all} events are wrong; the first of them, {index}: {why}")
+                    }
+                };
+                Err((parsed.accepted, Wrong { code: why.code().into(), message }))
+            }
+        }
+    }
+}
+
+impl From<QuarantineError> for Problem {
+    fn from(error: QuarantineError) -> Self {
+        match error {
+            QuarantineError::Stopping => Problem::stopping(),
+            QuarantineError::Shelf(_) => {
+                tracing::error!(%error, "the quarantine failed");
+                let message = "the quarantine cannot be read or written: the engine's log says why";
+                Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "quarantine_failed", message)
+            }
+        }
+    }
+}
