@@ -3,7 +3,6 @@
 //! Facts attach to the event's *primary* identifier, the strongest that it carries; links are a star from there to its
 //! other identifiers (DESIGN §4). Stateless: one event in, a handful of rows out.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -19,6 +18,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use crate::definitions::{Blocked, Definitions, EventTerm, IdentityRules, Measure, MeasureId, Shape, Window};
 use crate::expression::Expression;
 use crate::model::{Event, Identifier, IdentifierId, Part, Sample, Setting, Tick, Topic, Value, Weight};
+use crate::primary::Primaries;
 
 /// What events say of identifiers, by what it is about.
 pub struct Observations<'scope> {
@@ -158,34 +158,26 @@ struct Seen<'e> {
 /// The definitions, prepared for one look-up per event.
 struct Observer {
     definitions: Arc<Definitions>,
-    strength: FxHashMap<CompactString, usize>,
+    primaries: Primaries,
     measures: FxHashMap<CompactString, Vec<MeasureId>>,
 }
 
 impl Observer {
     fn new(definitions: Arc<Definitions>) -> Self {
-        let strength = definitions.identity.strength.iter().cloned().zip(0..).collect();
         let mut measures: FxHashMap<CompactString, Vec<MeasureId>> = FxHashMap::default();
         for (index, measure) in definitions.measures.iter().enumerate() {
             measures.entry(measure.event.clone()).or_default().push(MeasureId::new(index));
         }
-        Observer { definitions, strength, measures }
+        Observer { primaries: Primaries::new(&definitions.identity), definitions, measures }
     }
 
     /// The identifiers that are not blocked, the strongest apart; nothing where there is none.
     fn identifiers<'e>(&self, identifiers: &'e [Identifier]) -> Option<Seen<'e>> {
-        let rules = &self.definitions.identity;
-        let is_exclusive = |identifier: &Identifier| rules.is_exclusive(identifier.kind());
-        let usable = || identifiers.iter().filter(|identifier| !rules.is_blocked(identifier));
-        let primary = usable().min_by(|a, b| self.compare_strength(a, b))?;
-        let others = usable().filter(|other| other.id() != primary.id()).map(|other| (other, is_exclusive(other)));
+        let is_exclusive = |identifier: &Identifier| self.primaries.rules().is_exclusive(identifier.kind());
+        let primary = self.primaries.primary(identifiers)?;
+        let usable = self.primaries.usable(identifiers);
+        let others = usable.filter(|other| other.id() != primary.id()).map(|other| (other, is_exclusive(other)));
         Some(Seen { primary, settled: is_exclusive(primary), others: others.collect() })
-    }
-
-    /// The stronger first. Types that the project does not list come after those that it does, in the order of their names.
-    fn compare_strength(&self, a: &Identifier, b: &Identifier) -> Ordering {
-        let rank = |identifier: &Identifier| self.strength.get(identifier.kind()).copied().unwrap_or(usize::MAX);
-        rank(a).cmp(&rank(b)).then_with(|| a.kind().cmp(b.kind())).then_with(|| a.id().cmp(&b.id()))
     }
 
     /// Gives each link of the star, once for each of its ends that is not exclusive.
@@ -212,14 +204,7 @@ impl Observer {
 
     /// What `measure` makes of an event that arrives at `tick`.
     fn observation(&self, measure: &Measure, event: &Event, tick: Tick) -> Option<Observation> {
-        let lookup = |term: &EventTerm| match term {
-            EventTerm::Field(id) => {
-                let kind = self.definitions.fields[id.index()].kind;
-                event.field(*id).filter(|value| kind.is_none_or(|kind| kind == value.kind())).cloned()
-            }
-            EventTerm::Timestamp => Some(Value::Time(event.timestamp)),
-            EventTerm::Name => Some(Value::Text(event.name.clone())),
-        };
+        let lookup = |term: &EventTerm| self.definitions.value_of(term, event);
         if measure.condition.as_ref().is_some_and(|condition| condition.truth(&lookup) != Some(true)) {
             return None;
         }

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Now, wall_clock};
+use crate::egress::forward::{Forwarding, Queues};
 use crate::egress::outbox::{MemoryOutbox, Outbox};
 use crate::egress::{DurableOutbox, Egress, EgressError};
 use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
@@ -25,7 +26,7 @@ use crate::ingest::segment::Extractor;
 use crate::log::{DurableLog, Log, MemoryLog, Store, StoreError};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::latency::{Latency, Observer};
-use crate::observe::metrics::{self, Delivery, Intake, Readings};
+use crate::observe::metrics::{self, Delivery, EventDelivery, Intake, Readings};
 use crate::project::{Project, Storage};
 use crate::{access, ingest};
 
@@ -101,8 +102,10 @@ pub async fn run(
             Err(source) => return Err(RunError::IntervalLog { path, source }),
         },
     };
-    let Kept { log, outbox, store } = keep(&project, options.data, &options.topology)?;
+    let Kept { log, outbox, queues, store } = keep(&project, options.data, &options.topology)?;
+    let forward_from = queues.from();
     let egress = Egress::start(&project, outbox, latency.clone(), &tokio::runtime::Handle::current())?;
+    let forwarding = Forwarding::start(&project, queues, &latency, &tokio::runtime::Handle::current())?;
     let now: Now = Arc::new(wall_clock);
     let observer: Observer = {
         let latency = latency.clone();
@@ -118,9 +121,10 @@ pub async fn run(
         limits: project.limits,
         log,
         reread: Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code())),
+        forward_from,
         now: now.clone(),
     };
-    let outlets = outlets(egress.clone(), observer.clone(), failed);
+    let outlets = outlets(egress.clone(), forwarding.clone(), observer.clone(), failed);
     let mut shutdown = pin!(shutdown);
     // In a cluster the engine waits for the other processes: on a thread that nothing waits for in its turn.
     let (started, start) = oneshot::channel();
@@ -134,8 +138,13 @@ pub async fn run(
     };
 
     let counters = Arc::new(IngestCounters::default());
-    let gauges =
-        Gauges { counters: counters.clone(), handle: handle.clone(), egress: egress.clone(), now: now.clone() };
+    let gauges = Gauges {
+        counters: counters.clone(),
+        handle: handle.clone(),
+        egress: egress.clone(),
+        forwarding: forwarding.clone(),
+        now: now.clone(),
+    };
     let timeouts = Timeouts::default();
     let router = Router::new()
         .merge(ingest::http::router(
@@ -165,11 +174,16 @@ pub async fn run(
     if let Ok(reason) = failure.try_recv() {
         return Err(RunError::Failed(reason));
     }
-    for status in egress.stop(DELIVERY_DEADLINE).await {
+    let (changes, events) = tokio::join!(egress.stop(DELIVERY_DEADLINE), forwarding.stop(DELIVERY_DEADLINE));
+    for status in changes {
         if status.backlog.pending > 0 {
             let (destination, pending) = (&status.destination, status.backlog.pending);
             tracing::warn!(%destination, pending, "stopped before all was delivered");
         }
+    }
+    for status in events.into_iter().filter(|status| status.pending.events > 0) {
+        let (destination, events) = (&status.destination, status.pending.events);
+        tracing::warn!(%destination, events, "stopped before all events were delivered");
     }
     if let Some(store) = store {
         store.sync()?;
@@ -184,6 +198,7 @@ pub async fn run(
 struct Kept {
     log: Box<dyn Log>,
     outbox: Arc<dyn Outbox>,
+    queues: Queues,
     store: Option<Store>,
 }
 
@@ -195,7 +210,8 @@ fn keep(project: &Project, data: Option<PathBuf>, topology: &Topology) -> Result
     let Some(storage) = data.map(|folder| Storage { folder, durability }).or(of_project) else {
         tracing::warn!("events are kept in memory only, and are gone with the process: add [storage], or give --data");
         let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
-        return Ok(Kept { log: Box::new(MemoryLog::forgetful()), outbox, store: None });
+        let queues = Queues::open(project, None, Tick::default())?;
+        return Ok(Kept { log: Box::new(MemoryLog::forgetful()), outbox, queues, store: None });
     };
     if !topology.hosts.is_empty() {
         return Err(RunError::ClusterWithData);
@@ -203,14 +219,26 @@ fn keep(project: &Project, data: Option<PathBuf>, topology: &Topology) -> Result
     let store = Store::open(&storage.folder)?;
     let log = Box::new(DurableLog::open(store.clone(), storage.durability)?);
     let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
-    Ok(Kept { log, outbox, store: Some(store) })
+    let present = log.last().map_or(Tick::default(), Tick::next);
+    let queues = Queues::open(project, Some(&store), present)?;
+    Ok(Kept { log, outbox, queues, store: Some(store) })
 }
 
 /// Leads what the engine gives to the destinations.
-fn outlets(egress: Egress, observer: Observer, failed: mpsc::UnboundedSender<String>) -> Outlets {
-    let (frontier, delivery) = (egress.clone(), egress.clone());
+fn outlets(
+    egress: Egress,
+    forwarding: Forwarding,
+    observer: Observer,
+    failed: mpsc::UnboundedSender<String>,
+) -> Outlets {
+    let (frontier, delivery, broken) = (egress.clone(), egress.clone(), failed.clone());
     Outlets {
         desired: Box::new(move |tick, received, changes| egress.apply(tick, received, changes)),
+        forwarded: Box::new(move |tick, events| {
+            if let Err(error) = forwarding.take_in(tick, &events) {
+                _ = broken.send(error.to_string());
+            }
+        }),
         complete: Box::new(move |tick| frontier.complete_to(tick)),
         recovered: Box::new(move |tick| delivery.recovered(tick)),
         failed: Box::new(move |reason| _ = failed.send(reason)),
@@ -223,6 +251,7 @@ struct Gauges {
     counters: Arc<IngestCounters>,
     handle: Handle,
     egress: Egress,
+    forwarding: Forwarding,
     now: Now,
 }
 
@@ -255,5 +284,17 @@ impl Readings for Gauges {
             given_up: status.given_up,
         };
         self.egress.status().into_iter().map(delivery).collect()
+    }
+
+    fn events(&self) -> Vec<EventDelivery> {
+        let delivery = |status: crate::egress::forward::ForwardStatus| EventDelivery {
+            destination: status.destination.to_string(),
+            pending: status.pending.events as u64,
+            oldest: status.pending.oldest,
+            acknowledged: status.acknowledged,
+            failed_calls: status.failed_calls,
+            given_up: status.refused + status.pending.overflowed,
+        };
+        self.forwarding.status().into_iter().map(delivery).collect()
     }
 }

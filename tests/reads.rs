@@ -53,6 +53,7 @@ impl Subject {
             limits: Limits::default(),
             log: Box::new(MemoryLog::forgetful()),
             reread: Box::new(|_| Err("nothing_is_kept")),
+            forward_from: Vec::new(),
             now: Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst))),
         };
         let (changed, completed) = (given.clone(), given.clone());
@@ -62,6 +63,7 @@ impl Subject {
                 assert!(tick >= given.complete, "a change at {tick} comes after that was complete");
                 assert_eq!(given.changes.insert(tick, changes), None, "tick {tick} comes twice");
             }),
+            forwarded: Box::new(|_, _| {}),
             complete: Box::new(move |tick| completed.lock().unwrap().complete = tick),
             // It has said so, and no question is answered any more.
             failed: Box::new(|_| {}),

@@ -65,7 +65,8 @@ impl Courier {
         }
     }
 
-    async fn attempt(&self, body: &Bytes) -> Result<(), Failure> {
+    /// Calls once. `Ok` means acknowledged.
+    pub(super) async fn attempt(&self, body: &Bytes) -> Result<(), Failure> {
         match self {
             Courier::Webhook(courier) => courier.attempt(body).await,
             Courier::File(courier) => courier.attempt(body).await,

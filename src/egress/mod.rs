@@ -29,6 +29,7 @@ mod change;
 mod delivery;
 mod durable;
 mod file;
+pub mod forward;
 pub mod outbox;
 mod shelf;
 pub mod signature;

@@ -5,6 +5,7 @@
 
 mod collector;
 mod dedupe;
+mod forwarding;
 mod handle;
 mod recovery;
 mod sequencer;
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 
 pub use collector::Outlets;
 pub use dedupe::Dedupe;
+pub use forwarding::{Forwarded, Position};
 pub use handle::{Accepted, Answered, Ask, AskError, Handle, Progress, Receipt, Submission, SubmitError};
 pub use recovery::Reread;
 pub use sequencer::cut;
@@ -32,6 +34,7 @@ use crate::limits::Limits;
 use crate::log::Log;
 use crate::project::Clock;
 use collector::Shared;
+use forwarding::Picker;
 use sequencer::Sequencer;
 
 /// What an engine needs to know.
@@ -48,6 +51,8 @@ pub struct Settings {
     pub log: Box<dyn Log>,
     /// Reads the events that it has already.
     pub reread: Reread,
+    /// By forward: the tick from which on its events are to be given out; earlier ones were. Without an entry, all.
+    pub forward_from: Vec<Tick>,
     /// The time.
     pub now: Now,
 }
@@ -63,7 +68,7 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
     pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
-        let Settings { topology, definitions, clock, limits, log, reread, now } = settings;
+        let Settings { topology, definitions, clock, limits, log, reread, forward_from, now } = settings;
         let (handle, submissions, asks, progress) = Handle::new(limits.pending_events_max);
         let is_recovering = log.last().is_some();
         if is_recovering {
@@ -75,6 +80,7 @@ impl Engine {
         }
         let (outputs, collected) = channel();
         let alarm = outputs.clone();
+        let picker = Picker::new(definitions.clone(), forward_from);
         let workers = Workers::start(&topology, definitions, outputs)?;
         let collector = {
             let (shared, local, peers) = (shared.clone(), workers.len(), topology.peers());
@@ -86,8 +92,20 @@ impl Engine {
             .map_err(|error| WorkersError::Start(error.to_string()))?;
         let dedupe = Dedupe::new(clock.dedupe_window, limits.dedupe_ids_max);
         let first_worker = topology.first_worker();
-        let sequencer =
-            Sequencer { submissions, asks, workers, first_worker, log, reread, alarm, now, clock, dedupe, shared };
+        let sequencer = Sequencer {
+            submissions,
+            asks,
+            workers,
+            first_worker,
+            log,
+            reread,
+            alarm,
+            now,
+            clock,
+            dedupe,
+            picker,
+            shared,
+        };
         let (stop, stopped) = oneshot::channel();
         let sequencer = spawn("sequencer", move || runtime.block_on(sequencer.run(stopped)))?;
         Ok((handle, Engine { stop, sequencer, collector }))

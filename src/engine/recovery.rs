@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use dataflows::model::{Event, Tick};
 use tokio::sync::oneshot;
 
+use super::forwarding::Position;
 use super::sequencer::{Sequencer, cut};
 use super::workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT};
 use crate::log::{LogError, Logged};
@@ -72,12 +73,14 @@ impl Sequencer {
     fn reread(&mut self, logged: Logged, chunk: &mut Vec<(Tick, Event)>, told: &mut Told) {
         let Logged { tick, events } = logged;
         told.entries += 1;
-        for stored in events {
+        for (stored, index) in events.into_iter().zip(0..) {
             // Whether the window still knows the id does not matter: the event is in the log, so it counts.
             self.dedupe.admit(stored.message, tick);
             match (self.reread)(&stored.raw) {
                 Ok(event) => {
-                    chunk.push((tick, cut(event, tick, self.clock.max_future)));
+                    let event = cut(event, tick, self.clock.max_future);
+                    self.forward(Position { tick, index }, &stored.raw, &event, None);
+                    chunk.push((tick, event));
                     told.events += 1;
                 }
                 Err(code) => {

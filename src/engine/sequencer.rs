@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use super::collector::{Asked, Shared};
 use super::dedupe::Dedupe;
+use super::forwarding::{Picker, Position};
 use super::handle::{Accepted, Ask, Receipt, Submission, SubmitError};
 use super::recovery::Reread;
 use super::workers::{Command, Output, Workers};
@@ -56,6 +57,8 @@ pub struct Sequencer {
     pub clock: project::Clock,
     /// What was sent before.
     pub dedupe: Dedupe,
+    /// What goes on to destinations.
+    pub picker: Picker,
     /// What the collector shares.
     pub shared: Arc<Shared>,
 }
@@ -200,7 +203,11 @@ impl Sequencer {
         // A sender that no longer waits for its receipt is not an error: its events are accepted all the same.
         replies.into_iter().for_each(|(reply, duplicates)| _ = reply.send(Ok(Receipt { tick, duplicates })));
         let max_future = self.clock.max_future;
-        let events = accepted.into_iter().map(|accepted| (tick, cut(accepted.event, tick, max_future)));
+        let events = accepted.into_iter().zip(0..).map(|(accepted, index)| {
+            let event = cut(accepted.event, tick, max_future);
+            self.forward(Position { tick, index }, &accepted.raw, &event, Some(received));
+            (tick, event)
+        });
         self.workers.send(events.collect());
         Ok(())
     }
@@ -208,7 +215,7 @@ impl Sequencer {
     fn ask(&mut self, tick: Tick, ask: Ask) {
         let id = self.shared.asked(Asked::new(ask.question.clone(), tick, ask.reply));
         let query = Query { id, asker: self.first_worker, question: ask.question };
-        self.workers.tell(0, Command::Ask(query));
+        self.workers.tell(0, Command::Ask(tick, query));
     }
 }
 

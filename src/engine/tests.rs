@@ -83,6 +83,7 @@ impl World {
             limits: project.limits,
             log,
             reread: Box::new(move |raw| stored.reread(raw).map_err(|rejection| rejection.code())),
+            forward_from: Vec::new(),
             now: Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst))),
         };
         let (recovered_at, recovered) = channel();
@@ -92,6 +93,7 @@ impl World {
             desired: Box::new(move |tick, received, changes| {
                 applied.apply(DestinationId::new(0), tick, received, changes);
             }),
+            forwarded: Box::new(|_, _| {}),
             complete: Box::new(move |tick| completed.complete_to(tick)),
             recovered: Box::new(move |tick| {
                 freed.recovered(tick);

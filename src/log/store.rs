@@ -6,10 +6,10 @@
 //!   LOCK      locked by the process that uses it
 //!   TAIL      the last tick that is known to be safe in the log
 //!   store/    a fjall database: keyspaces `log` (tick → entry), `outbox` (row → what was acknowledged),
-//!             `frontiers` (destination → tick)
+//!             `frontiers` (destination → tick), `forwards` (destination, tick, index → event to be sent)
 //! ```
 //!
-//! The three keyspaces share one journal, so that they cannot contradict each other: what a destination acknowledged was
+//! The keyspaces share one journal, so that they cannot contradict each other: what a destination acknowledged was
 //! written after the entries that it followed from.
 
 use std::fs::{self, File, TryLockError};
@@ -104,6 +104,19 @@ pub enum StoreError {
         /// The last tick that is there.
         last: Tick,
     },
+    /// The events that wait for a destination cannot be read.
+    #[error(
+        "data folder {folder}: the events that wait for destination {destination} are damaged: {reason}; restore the folder \
+         from a copy"
+    )]
+    DamagedQueue {
+        /// The folder.
+        folder: PathBuf,
+        /// The destination.
+        destination: String,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// A row of the outbox cannot be read.
     #[error(
         "data folder {folder}: what destination {destination} acknowledged is damaged: {source}; restore the folder from a copy"
@@ -127,6 +140,7 @@ struct Inner {
     log: Keyspace,
     outbox: Keyspace,
     frontiers: Keyspace,
+    forwards: Keyspace,
     database: Database,
     /// Last, so that it is unlocked when all else is closed.
     _lock: File,
@@ -172,8 +186,9 @@ impl Store {
         let log = database.keyspace("log", entries)?;
         let outbox = database.keyspace("outbox", KeyspaceCreateOptions::default)?;
         let frontiers = database.keyspace("frontiers", KeyspaceCreateOptions::default)?;
+        let forwards = database.keyspace("forwards", KeyspaceCreateOptions::default)?;
         let folder = folder.to_owned();
-        Ok(Store(Arc::new(Inner { folder, log, outbox, frontiers, database, _lock: lock })))
+        Ok(Store(Arc::new(Inner { folder, log, outbox, frontiers, forwards, database, _lock: lock })))
     }
 
     /// Where it is.
@@ -194,6 +209,11 @@ impl Store {
     /// How far destinations have got.
     pub fn frontiers(&self) -> &Keyspace {
         &self.0.frontiers
+    }
+
+    /// Events that destinations are to be sent.
+    pub fn forwards(&self) -> &Keyspace {
+        &self.0.forwards
     }
 
     /// Changes that are made together, or not at all.
@@ -221,6 +241,12 @@ impl Store {
     /// The database failed.
     pub fn failed(&self, source: fjall::Error) -> StoreError {
         StoreError::Database { folder: self.0.folder.clone(), source }
+    }
+
+    /// The events that wait for a destination are not as they were written.
+    pub fn damaged_queue(&self, destination: &str, reason: &str) -> StoreError {
+        let (folder, destination) = (self.0.folder.clone(), destination.to_owned());
+        StoreError::DamagedQueue { folder, destination, reason: reason.to_owned() }
     }
 
     /// The entry of a tick is not as it was written.

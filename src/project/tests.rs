@@ -54,6 +54,7 @@ fn shown(definitions: &Definitions) -> String {
     lines(&mut text, "audience", &definitions.audiences);
     lines(&mut text, "order", &[&definitions.order]);
     lines(&mut text, "destination", &definitions.destinations);
+    lines(&mut text, "forward", &definitions.forwards);
     text
 }
 

@@ -321,6 +321,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
                 requires_consent: None,
             },
         ],
+        forwards: Vec::new(),
     };
     definitions.order = order(&definitions);
     definitions
