@@ -7,6 +7,7 @@ mod cdnow;
 mod cluster;
 mod comparison;
 mod durability;
+mod forwards;
 mod histories;
 mod oracle;
 mod program;
