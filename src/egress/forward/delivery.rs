@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use super::queue::Batch;
+use super::entries::Batch;
 use super::{Lane, envelope};
 use crate::egress::backoff::Backoff;
 use crate::egress::delivery::{Courier, Failure, Pace};

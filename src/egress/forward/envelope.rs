@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use super::queue::Batch;
+use super::entries::Batch;
 use crate::engine::Position;
 use crate::json::ObjectJson;
 

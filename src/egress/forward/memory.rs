@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::queue::{Cursor, Entries, EntriesIter, Entry};
+use super::entries::{Cursor, Entries, EntriesIter, Entry};
 use crate::engine::Position;
 use crate::log::StoreError;
 

@@ -25,6 +25,7 @@ use crate::observe::latency::Latency;
 use crate::project::Project;
 
 mod delivery;
+mod entries;
 mod envelope;
 mod memory;
 mod queue;
@@ -33,12 +34,13 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-pub use queue::Pending;
+pub use entries::Pending;
 pub use status::ForwardStatus;
 
 use delivery::Delivery;
+use entries::{Entries, Entry, QueueLimit};
 use memory::MemoryEntries;
-use queue::{Entries, Entry, Queue, QueueLimit};
+use queue::Queue;
 use status::Tally;
 use stored::StoredEntries;
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use compact_str::CompactString;
 use dataflows::model::Tick;
 
-use super::queue::Pending;
+use super::entries::Pending;
 
 /// How the events for a destination are doing.
 #[derive(Clone, Debug, PartialEq, Eq)]

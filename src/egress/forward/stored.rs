@@ -11,7 +11,7 @@ use compact_str::CompactString;
 use dataflows::model::Tick;
 use fjall::PersistMode;
 
-use super::queue::{Cursor, Entries, EntriesIter, Entry};
+use super::entries::{Cursor, Entries, EntriesIter, Entry};
 use crate::engine::Position;
 use crate::log::{Store, StoreError};
 
