@@ -111,6 +111,47 @@ async fn an_engine_that_is_killed_forwards_each_event_once() {
     assert_eq!(in_file, expected, "the file has all of them, and what was being written at a kill at most twice");
 }
 
+/// Nothing is logged between the call and the kill, so no sync of the log takes along what the queue has written.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_stays_taken_and_the_last_call_stays_as_it_was() {
+    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let with = PROJECT.replace("URL", &receiver.url());
+    let folder = project(&with);
+    let data = folder.path().join("data");
+    let arguments = ["--data", data.to_str().unwrap()];
+    let server = Server::start(folder.path(), &arguments, &[]).await;
+    let ((first, release_first), (second, release_second)) = (Reply::held(), Reply::held());
+    receiver.answer_next(first);
+    receiver.answer_next(second);
+    send(&server, 0, 1).await;
+    receiver.until_calls(1).await;
+    send(&server, 1, 2).await;
+    drop(release_first);
+    receiver.until_calls(2).await;
+    drop(server);
+    drop(release_second);
+
+    // Calls are smaller from now on, but not the one that is under way.
+    let smaller = with.replace("batch_changes_max = 3", "batch_changes_max = 1");
+    std::fs::write(folder.path().join("deltaic.toml"), smaller).unwrap();
+    let server = Server::start(folder.path(), &arguments, &[]).await;
+    receiver.until_calls(3).await;
+    let pending = async {
+        while !server.get("/metrics").await.body.contains("deltaic_forward_pending{destination=\"crm\"} 0\n") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, pending).await.expect("the call is taken");
+    drop(server);
+
+    let server = Server::start(folder.path(), &arguments, &[]).await;
+    send(&server, 3, 1).await;
+    server.stop();
+    let calls: Vec<Vec<u64>> = receiver.calls().into_iter().map(|call| numbers(&[call])).collect();
+    assert_eq!(calls, [vec![0], vec![1, 2], vec![1, 2], vec![3]]);
+    assert_eq!(once(&receiver).1, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_that_is_new_gets_nothing_of_the_past() {
     let receiver = Receiver::start(Options::default()).await.unwrap();
