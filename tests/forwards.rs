@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod killed;
+mod lanes;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
