@@ -10,7 +10,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::expression::{Expression, Pattern};
-use crate::model::ValueType;
+use crate::model::{Event, Value, ValueType};
 
 /// Declares an id: an index into one of the vectors of [`Definitions`].
 macro_rules! id {
@@ -60,6 +60,10 @@ id!(
     /// A destination's view of audiences.
     DestinationId
 );
+id!(
+    /// A destination's choice of events.
+    ForwardId
+);
 
 /// All that a project defines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,12 +82,26 @@ pub struct Definitions {
     pub order: Vec<Step>,
     /// What destinations are to hold, sorted by name.
     pub destinations: Vec<DestinationView>,
+    /// The events that destinations are sent, in the order of the destinations.
+    pub forwards: Vec<Forward>,
 }
 
 impl Definitions {
     /// The audience of this name.
     pub fn audience(&self, name: &str) -> Option<AudienceId> {
         self.audiences.iter().position(|audience| audience.name == name).map(AudienceId::new)
+    }
+
+    /// What a term says of an event. A field of another type than definitions expect is missing.
+    pub fn value_of(&self, term: &EventTerm, event: &Event) -> Option<Value> {
+        match term {
+            EventTerm::Field(id) => {
+                let kind = self.fields[id.index()].kind;
+                event.field(*id).filter(|value| kind.is_none_or(|kind| kind == value.kind())).cloned()
+            }
+            EventTerm::Timestamp => Some(Value::Time(event.timestamp)),
+            EventTerm::Name => Some(Value::Text(event.name.clone())),
+        }
     }
 }
 
@@ -274,6 +292,25 @@ pub struct DestinationView {
     /// The traits and attributes that may leave.
     pub traits: Vec<Listed>,
     /// The purpose to which a person must consent to be there at all.
+    pub requires_consent: Option<CompactString>,
+}
+
+/// The events that a destination is sent, each once, enriched as of its own tick.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Which destination.
+    pub destination: DestinationId,
+    /// The names of the events, as in [`Event::name`].
+    pub events: Vec<CompactString>,
+    /// Which of them go: those where this is true. `None`: all.
+    pub condition: Option<Expression<EventTerm>>,
+    /// The identifier types that go with them.
+    pub identifiers: Vec<CompactString>,
+    /// The traits and attributes that go with them.
+    pub traits: Vec<Listed>,
+    /// The purposes that go with them, each with whether the person consents.
+    pub consent: Vec<CompactString>,
+    /// The purpose to which the person must consent for the event to go at all.
     pub requires_consent: Option<CompactString>,
 }
 

@@ -140,9 +140,9 @@ impl Inputs {
         }
     }
 
-    /// Puts a question, to be answered as of the present tick.
-    pub fn ask(&mut self, query: Query) {
-        self.queries.update(query, 1);
+    /// Puts a question, to be answered as of `tick`, which must not be before [`Inputs::time`].
+    pub fn ask(&mut self, tick: Tick, query: Query) {
+        self.queries.update_at(query, tick, 1);
     }
 
     /// Says that nothing will come in before `tick`.

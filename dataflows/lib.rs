@@ -14,7 +14,8 @@
 //!
 //! [`graph`] puts the stages together: [`observations`] → [`records`], [`identity`] → [`profiles`] → [`traits`] →
 //! [`audiences`], and [`reads`] beside them. Each stage is a file and imports no later one; [`model`] has the records that
-//! flow, [`definitions`] and [`expression`] what is to be maintained, [`operators`] what differential lacks.
+//! flow, [`definitions`] and [`expression`] what is to be maintained, [`operators`] what differential lacks, [`primary`] the
+//! rule of whom an event is about, [`forwards`] which events go on to destinations and with what.
 //!
 //! # Deliberately absent
 //!
@@ -26,6 +27,7 @@ pub mod audiences;
 pub mod definitions;
 pub mod expression;
 pub mod facts;
+pub mod forwards;
 pub mod graph;
 pub mod identity;
 pub mod limits;
@@ -34,6 +36,7 @@ pub mod model;
 pub mod observations;
 pub mod observer;
 pub mod operators;
+pub mod primary;
 pub mod profiles;
 pub mod reads;
 pub mod records;

@@ -4,7 +4,6 @@
 //! A plain function of the event, its tick and the definitions. The dataflow's first stage applies it to what arrives, and
 //! [`crate::facts`] to what is in the log: so a checkpoint cannot differ from what the dataflow would have made.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::definitions::{Blocked, Definitions, EventTerm, IdentityRules, Measure, MeasureId, Shape, Window};
 use crate::expression::Expression;
 use crate::model::{Event, Identifier, IdentifierId, Part, Record, Sample, Setting, Tick, Topic, Value, Weight};
+use crate::primary::Primaries;
 
 /// An identifier was seen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -82,19 +82,18 @@ struct Seen<'e> {
 /// The definitions, prepared for one look-up per event.
 pub struct Observer {
     definitions: Arc<Definitions>,
-    strength: FxHashMap<CompactString, usize>,
+    primaries: Primaries,
     measures: FxHashMap<CompactString, Vec<MeasureId>>,
 }
 
 impl Observer {
     /// Observes by these definitions.
     pub fn new(definitions: Arc<Definitions>) -> Self {
-        let strength = definitions.identity.strength.iter().cloned().zip(0..).collect();
         let mut measures: FxHashMap<CompactString, Vec<MeasureId>> = FxHashMap::default();
         for (index, measure) in definitions.measures.iter().enumerate() {
             measures.entry(measure.event.clone()).or_default().push(MeasureId::new(index));
         }
-        Observer { definitions, strength, measures }
+        Observer { primaries: Primaries::new(&definitions.identity), definitions, measures }
     }
 
     /// Gives all that an event says that arrives at `tick`.
@@ -130,18 +129,11 @@ impl Observer {
 
     /// The identifiers that are not blocked, the strongest apart; nothing where there is none.
     fn identifiers<'e>(&self, identifiers: &'e [Identifier]) -> Option<Seen<'e>> {
-        let rules = &self.definitions.identity;
-        let is_exclusive = |identifier: &Identifier| rules.is_exclusive(identifier.kind());
-        let usable = || identifiers.iter().filter(|identifier| !rules.is_blocked(identifier));
-        let primary = usable().min_by(|a, b| self.compare_strength(a, b))?;
-        let others = usable().filter(|other| other.id() != primary.id()).map(|other| (other, is_exclusive(other)));
+        let is_exclusive = |identifier: &Identifier| self.primaries.rules().is_exclusive(identifier.kind());
+        let primary = self.primaries.primary(identifiers)?;
+        let usable = self.primaries.usable(identifiers);
+        let others = usable.filter(|other| other.id() != primary.id()).map(|other| (other, is_exclusive(other)));
         Some(Seen { primary, settled: is_exclusive(primary), others: others.collect() })
-    }
-
-    /// The stronger first. Types that the project does not list come after those that it does, in the order of their names.
-    fn compare_strength(&self, a: &Identifier, b: &Identifier) -> Ordering {
-        let rank = |identifier: &Identifier| self.strength.get(identifier.kind()).copied().unwrap_or(usize::MAX);
-        rank(a).cmp(&rank(b)).then_with(|| a.kind().cmp(b.kind())).then_with(|| a.id().cmp(&b.id()))
     }
 
     /// Gives each link of the star, once for each of its ends that is not exclusive.
@@ -168,14 +160,7 @@ impl Observer {
 
     /// What `measure` makes of an event that arrives at `tick`.
     fn contribution(&self, measure: &Measure, event: &Event, tick: Tick) -> Option<Contribution> {
-        let lookup = |term: &EventTerm| match term {
-            EventTerm::Field(id) => {
-                let kind = self.definitions.fields[id.index()].kind;
-                event.field(*id).filter(|value| kind.is_none_or(|kind| kind == value.kind())).cloned()
-            }
-            EventTerm::Timestamp => Some(Value::Time(event.timestamp)),
-            EventTerm::Name => Some(Value::Text(event.name.clone())),
-        };
+        let lookup = |term: &EventTerm| self.definitions.value_of(term, event);
         if measure.condition.as_ref().is_some_and(|condition| condition.truth(&lookup) != Some(true)) {
             return None;
         }

@@ -43,7 +43,7 @@ pub const LOG_ENTRY_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// Bytes of the disk below which nothing is taken in any more. The storage needs room for moving what it has in memory (64 MB
 /// for each of its larger keyspaces) to tables, and fails for good where it finds none.
-pub const DISK_RESERVE_BYTES: u64 = 384 * 1024 * 1024;
+pub const DISK_RESERVE_BYTES: u64 = 448 * 1024 * 1024;
 
 /// Bytes of the disk below which nothing is put into the quarantine: what is wrong must not take the room of what is right.
 pub const QUARANTINE_RESERVE_BYTES: u64 = 2 * DISK_RESERVE_BYTES;
@@ -89,6 +89,11 @@ pub struct Limits {
     pub pending_events_max: usize,
     /// Message ids kept to recognise duplicates, at most; beyond it the oldest are forgotten early. About 40 bytes each.
     pub dedupe_ids_max: usize,
+    /// Events that may wait for one destination; beyond it the oldest are given up. A day at 10 events a second: who does
+    /// not take them for longer has to be told otherwise what happened.
+    pub forward_events_max: usize,
+    /// Bytes of those events as JSON. They are on the disk, or in memory where there is no data folder.
+    pub forward_bytes_max: usize,
     /// Members or profiles in one answer.
     pub page_max: usize,
     /// Milliseconds that a read with `after` waits at most.
@@ -111,6 +116,8 @@ impl Default for Limits {
             identifier_bytes_max: 512,
             pending_events_max: 100_000,
             dedupe_ids_max: 5_000_000,
+            forward_events_max: 1_000_000,
+            forward_bytes_max: 512 * 1024 * 1024,
             page_max: 1_000,
             wait_ms_max: 30_000,
             connections_max: 10_000,

@@ -1,6 +1,6 @@
 //! `deltaic receive`: a receiver of webhook calls, to see what a destination would see, and to try out bad days.
 //!
-//! It prints each change on a line, keeps who is in which audience, and checks what a receiver should check: the
+//! It prints each change and each forwarded event on a line, keeps who is in which audience, and checks what a receiver should check: the
 //! signature, where a secret is given, and the shape. Tests use the same [`server`] as the peer of the real thing.
 
 use std::io::{self, Write};
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::project::Secret;
 
+pub mod event;
 pub mod server;
 
 use server::{Applied, Options, Receiver};
@@ -38,6 +39,7 @@ pub async fn run(command: Command) -> io::Result<()> {
         fail_every: command.fail_every,
         delay: Duration::from_millis(command.delay_ms),
         on_applied: Some(Box::new(|applied| print(&line(applied)))),
+        on_event: Some(Box::new(|event| print(&tame(&event.line())))),
     })
     .await?;
     print(&format!("receiving on http://{}/ ({checked}); who is in which audience: GET /state", receiver.addr()));
@@ -50,8 +52,11 @@ pub async fn run(command: Command) -> io::Result<()> {
 fn line(Applied { change, .. }: &Applied) -> String {
     let identifiers = change.identifiers.join(" ");
     let traits = serde_json::Value::Object(change.traits.clone());
-    let line = format!("{:<6}  {}  {identifiers}  {traits}  as_of {}", change.action, change.audience, change.as_of);
-    // Whoever calls must not be able to make other lines, or to command the terminal.
+    tame(&format!("{:<6}  {}  {identifiers}  {traits}  as_of {}", change.action, change.audience, change.as_of))
+}
+
+/// A line without what whoever calls could make other lines of, or command the terminal with.
+fn tame(line: &str) -> String {
     line.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Now, wall_clock};
+use crate::egress::forward::{ForwardStatus, Forwarding, Queues};
 use crate::egress::outbox::{Outbox, State};
 use crate::egress::{self, DurableOutbox, Egress, EgressError, MemoryOutbox};
 use crate::engine::{Engine, Handle, Outlets, Reread, Settings, Topology, WorkersError};
@@ -29,7 +30,7 @@ use crate::log::checkpoint::{
 use crate::log::{DurableLog, Log, MemoryLog, Store, StoreError};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::latency::{Latency, Observer};
-use crate::observe::metrics::{self, Delivery, Intake, Quarantined, Readings};
+use crate::observe::metrics::{self, Delivery, EventDelivery, Intake, Quarantined, Readings};
 use crate::project::{Project, Storage};
 use crate::{access, ingest};
 
@@ -113,8 +114,10 @@ pub async fn run(
             Err(source) => return Err(RunError::IntervalLog { path, source }),
         },
     };
-    let Storing { log, outbox, store, restore, checkpointer } = keep(&project, &options)?;
+    let Storing { log, outbox, queues, store, restore, checkpointer } = keep(&project, &options)?;
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
+    let forward_from = queues.from();
+    let forwarding = Forwarding::start(&project, queues, &latency, &tokio::runtime::Handle::current())?;
     let now: Now = Arc::new(wall_clock);
     let (failed, mut failure) = mpsc::unbounded_channel();
     let surroundings =
@@ -133,9 +136,10 @@ pub async fn run(
         log,
         restore,
         reread: reread(&project),
+        forward_from,
         now: now.clone(),
     };
-    let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth);
+    let outlets = outlets(egress.clone(), forwarding.clone(), observer.clone(), reporter(&failed), growth);
     let mut shutdown = pin!(shutdown);
     // In a cluster the engine waits for the other processes: on a thread that nothing waits for in its turn.
     let (started, start) = oneshot::channel();
@@ -148,7 +152,13 @@ pub async fn run(
         }
     };
 
-    let checkpointer = checkpointer.map(Checkpointer::start).transpose().map_err(RunError::Checkpointer)?;
+    let checkpointer = checkpointer.map(|settings| {
+        // All events before this tick that are to be forwarded are in the data folder.
+        let forwarding = forwarding.clone();
+        let bound = Box::new(move || Tick::from_ms(forwarding.produced().as_ms().saturating_sub(1)));
+        Checkpointer::start(CheckpointerSettings { bound, ..settings })
+    });
+    let checkpointer = checkpointer.transpose().map_err(RunError::Checkpointer)?;
 
     let counters = Arc::new(IngestCounters::default());
     let shelf: Box<dyn Shelf> = match &store {
@@ -161,6 +171,7 @@ pub async fn run(
         quarantine: quarantine.clone(),
         handle: handle.clone(),
         egress: egress.clone(),
+        forwarding: forwarding.clone(),
         now: now.clone(),
     };
     let timeouts = Timeouts::default();
@@ -201,11 +212,14 @@ pub async fn run(
     if let Ok(reason) = failure.try_recv() {
         return Err(RunError::Failed(reason));
     }
-    for status in egress.stop(DELIVERY_DEADLINE).await {
-        if !status.backlog.is_told() {
-            let (destination, pending) = (&status.destination, status.backlog.pending + status.backlog.resync);
-            tracing::warn!(%destination, pending, "stopped before all was delivered");
-        }
+    let (changes, events) = tokio::join!(egress.stop(DELIVERY_DEADLINE), forwarding.stop(DELIVERY_DEADLINE));
+    for status in changes.into_iter().filter(|status| !status.backlog.is_told()) {
+        let (destination, pending) = (&status.destination, status.backlog.pending + status.backlog.resync);
+        tracing::warn!(%destination, pending, "stopped before all was delivered");
+    }
+    for status in events.into_iter().filter(|status| status.pending.events > 0) {
+        let (destination, events) = (&status.destination, status.pending.events);
+        tracing::warn!(%destination, events, "stopped before all events were delivered");
     }
     // It ends with the checkpoint that it is at.
     drop(checkpointer);
@@ -225,6 +239,7 @@ pub async fn run(
 struct Storing {
     log: Box<dyn Log>,
     outbox: Arc<dyn Outbox>,
+    queues: Queues,
     store: Option<Store>,
     restore: Option<Restore>,
     checkpointer: Option<CheckpointerSettings>,
@@ -243,13 +258,16 @@ fn keep(project: &Project, options: &Options) -> Result<Storing, RunError> {
     let Some(storage) = storage else {
         tracing::warn!("events are kept in memory only, and are gone with the process: add [storage], or give --data");
         let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
+        let queues = Queues::open(project, None, Tick::default())?;
         let log = Box::new(MemoryLog::forgetful());
-        return Ok(Storing { log, outbox, store: None, restore: None, checkpointer: None });
+        return Ok(Storing { log, outbox, queues, store: None, restore: None, checkpointer: None });
     };
     let store = Store::open(&storage.folder)?;
     store.belongs_to(options.topology.process, options.topology.processes())?;
     let log = DurableLog::open(store.clone(), storage.durability)?;
     let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
+    let present = log.last().map_or(Tick::default(), Tick::next);
+    let queues = Queues::open(project, Some(&store), present)?;
     let mut kept = Kept::open(&storage.folder)?;
     let gatherer = Gatherer::new(store.clone(), project, reread(project));
     let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, options.accept_partial)?;
@@ -262,7 +280,7 @@ fn keep(project: &Project, options: &Options) -> Result<Storing, RunError> {
         keep_history: storage.keep_history,
         bound: Box::new(|| Tick::MAX),
     };
-    Ok(Storing { log: Box::new(log), outbox, store: Some(store), restore, checkpointer: Some(checkpointer) })
+    Ok(Storing { log: Box::new(log), outbox, queues, store: Some(store), restore, checkpointer: Some(checkpointer) })
 }
 
 /// Reads stored events as the project now says.
@@ -272,7 +290,7 @@ fn reread(project: &Project) -> Reread {
 }
 
 /// Tells why the process has to end.
-fn reporter(failed: &mpsc::UnboundedSender<String>) -> impl Fn(String) + Send + Sync + use<> {
+fn reporter(failed: &mpsc::UnboundedSender<String>) -> impl Fn(String) + Send + Sync + Clone + use<> {
     let failed = failed.clone();
     // Nobody listens any more where it ends already.
     move |reason| _ = failed.send(reason)
@@ -281,15 +299,21 @@ fn reporter(failed: &mpsc::UnboundedSender<String>) -> impl Fn(String) + Send + 
 /// Leads what the engine gives to the destinations.
 fn outlets(
     egress: Egress,
+    forwarding: Forwarding,
     observer: Observer,
-    failed: impl Fn(String) + Send + Sync + 'static,
+    failed: impl Fn(String) + Send + Sync + Clone + 'static,
     growth: Option<Arc<Growth>>,
 ) -> Outlets {
-    let (frontier, delivery) = (egress.clone(), egress.clone());
+    let (frontier, delivery, broken) = (egress.clone(), egress.clone(), failed.clone());
     let (repeated, complete) = (growth.clone(), growth.clone());
     Outlets {
         desired: Box::new(move |tick, received, changes| egress.apply(tick, received, changes)),
         repeated: Box::new(move |tick, ids| repeated.iter().for_each(|growth| growth.repeated(tick, ids.clone()))),
+        forwarded: Box::new(move |tick, events| {
+            if let Err(error) = forwarding.take_in(tick, &events) {
+                broken(error.to_string());
+            }
+        }),
         complete: Box::new(move |tick| {
             frontier.complete_to(tick);
             complete.iter().for_each(|growth| growth.complete(tick));
@@ -309,6 +333,7 @@ struct Gauges {
     quarantine: Quarantine,
     handle: Handle,
     egress: Egress,
+    forwarding: Forwarding,
     now: Now,
 }
 
@@ -350,5 +375,17 @@ impl Readings for Gauges {
             is_paused: status.backlog.state == State::Paused,
         };
         self.egress.status().into_iter().map(delivery).collect()
+    }
+
+    fn events(&self) -> Vec<EventDelivery> {
+        let delivery = |status: ForwardStatus| EventDelivery {
+            destination: status.destination.to_string(),
+            pending: status.pending.events as u64,
+            oldest: status.pending.oldest,
+            acknowledged: status.acknowledged,
+            failed_calls: status.failed_calls,
+            given_up: status.refused + status.pending.overflowed,
+        };
+        self.forwarding.status().into_iter().map(delivery).collect()
     }
 }

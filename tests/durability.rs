@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use deltaic::egress::install_crypto;
+use deltaic::receive::event::ForwardedEvent;
 use deltaic::receive::server::{Options, Receiver};
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -35,6 +36,12 @@ url = "URL"
 audiences = ["regulars"]
 identifiers = ["user_id"]
 traits = ["seen"]
+[destinations.events]
+type = "webhook"
+url = "URL"
+batch_changes_max = 7
+events = ["Seen"]
+enrich = { identifiers = ["user_id"], traits = ["seen"] }
 [storage]
 folder = "data"
 "#;
@@ -168,6 +175,33 @@ async fn until_state(receiver: &Receiver, expected: &Value) {
     }
 }
 
+/// That each event was forwarded once, in order, with a count that includes it. A call that was repeated had the same body
+/// under the same key, so the receiver can tell.
+fn check_forwarded(receiver: &Receiver, sent: usize) {
+    let mut bodies = BTreeMap::new();
+    let mut events: Vec<ForwardedEvent> = Vec::new();
+    for call in receiver.calls().iter().filter(|call| call.status.is_success()) {
+        match bodies.insert(call.key().to_owned(), call.body.clone()) {
+            Some(before) => assert_eq!(before, call.body),
+            None => events.extend(call.events()),
+        }
+    }
+    assert!(events.is_sorted_by(|a, b| (a.as_of, a.index) < (b.as_of, b.index)), "they come in order");
+    let mut counts: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let mut messages: Vec<&str> = Vec::new();
+    for event in &events {
+        messages.push(event.event["messageId"].as_str().unwrap());
+        let (so_far, told) = counts.entry(event.identifiers.concat()).or_default();
+        *so_far += 1;
+        *told = event.traits["seen"].as_u64().unwrap();
+        assert!(so_far <= told, "{event:?} is the {so_far}. of that person");
+    }
+    assert!(counts.values().all(|(so_far, told)| so_far == told), "the last one has counted all: {counts:?}");
+    messages.sort_unstable();
+    messages.dedup();
+    assert_eq!((messages.len(), events.len()), (sent, sent), "each once");
+}
+
 /// A number below `end`.
 fn below(rng: &mut TestRng, end: u32) -> u32 {
     rng.next_u32() % end
@@ -249,7 +283,9 @@ async fn an_engine_that_is_killed_again_and_again_counts_each_event_once() {
         until_state(&receiver, &expected).await;
         engine.stop();
 
-        // A start without news tells the destination nothing.
+        check_forwarded(&receiver, sent.len());
+
+        // A start without news tells the destinations nothing.
         let calls = receiver.calls_count();
         let engine = world.start_ready().await;
         let refused = world.command().output().unwrap();

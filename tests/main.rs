@@ -9,6 +9,7 @@ mod comparison;
 mod corpus;
 mod destinations;
 mod durability;
+mod forwards;
 mod histories;
 mod hostile;
 mod oracle;

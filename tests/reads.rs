@@ -54,6 +54,7 @@ impl Subject {
             restore: None,
             log: Box::new(MemoryLog::forgetful()),
             reread: Box::new(|_| Err("nothing_is_kept")),
+            forward_from: Vec::new(),
             now: Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst))),
         };
         let (changed, completed) = (given.clone(), given.clone());
@@ -64,6 +65,7 @@ impl Subject {
                 assert_eq!(given.changes.insert(tick, changes), None, "tick {tick} comes twice");
             }),
             repeated: Box::new(|_, _| {}),
+            forwarded: Box::new(|_, _| {}),
             complete: Box::new(move |tick| completed.lock().unwrap().complete = tick),
             // It has said so, and no question is answered any more.
             failed: Box::new(|_| {}),

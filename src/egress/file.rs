@@ -63,12 +63,14 @@ impl Target {
             Some(file) => file,
             None => open(&self.path)?,
         };
+        lock(&file);
         let before = file.metadata()?.len();
         if let Err(error) = file.write_all(lines) {
             // Half of a batch is taken away again. If that fails too, `open` finds the torn line.
             let _ = file.set_len(before);
             return Err(error);
         }
+        let _ = file.unlock();
         *slot = Some(file);
         Ok(())
     }
@@ -80,9 +82,18 @@ fn open(path: &Path) -> io::Result<File> {
         fs::create_dir_all(folder)?;
     }
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    lock(&file);
     let end = end_of_last_line(&mut file)?;
     file.set_len(end)?;
+    let _ = file.unlock();
     Ok(file)
+}
+
+/// Keeps others who append to the same file from it until it is unlocked or closed: what looks torn may be what they are
+/// writing. Others are a destination's events beside its changes, and destinations with the same path.
+fn lock(file: &File) {
+    // A file system without locks is one for a single writer.
+    let _ = file.lock();
 }
 
 /// Where the last complete line ends.

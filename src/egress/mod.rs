@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Outage, retry, rate limit, pause and resync are this one mechanism. Consent, and the lists of identifiers and traits that a
-//! destination may have, were applied in the dataflow: what is desired may leave.
+//! destination may have, were applied in the dataflow: what is desired may leave. Events go another way: see [`forward`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,6 +32,7 @@ mod courier;
 mod delivery;
 mod durable;
 mod file;
+pub mod forward;
 mod letters;
 mod memory;
 pub mod outbox;

@@ -41,7 +41,8 @@ pub fn verify(secret: &Secret, body: &[u8], signature: &str) -> bool {
 
 /// The idempotency key of a call: the SHA-256 of its body, so that a retry, which has the same body, has the same key.
 ///
-/// Two calls never have the same body otherwise: a change carries the tick at which it happened.
+/// Two calls never have the same body otherwise: a change carries the tick at which it happened, an event its tick and
+/// its place within it.
 pub fn idempotency_key(body: &[u8]) -> String {
     hexadecimal(&Sha256::digest(body))
 }

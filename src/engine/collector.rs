@@ -10,6 +10,7 @@ use dataflows::messages::MessageId;
 use dataflows::model::{Answer, Desired, Found, Profile, Question, Tick};
 use tokio::sync::{Notify, oneshot};
 
+use super::forwarding::{Forwarded, Underway};
 use super::handle::{Answered, Progress};
 use super::workers::Output;
 use crate::observe::latency::{Observer, Stage};
@@ -23,6 +24,8 @@ pub struct Outlets {
     pub desired: DesiredOutlet,
     /// Messages of the log that do not count at a tick, since another process was sent them too. Before `complete`.
     pub repeated: Box<dyn FnMut(Tick, Vec<MessageId>) + Send>,
+    /// The events for destinations of all ticks before this one that were not given yet, in order; often there is none.
+    pub forwarded: Box<dyn FnMut(Tick, Vec<Forwarded>) + Send>,
     /// All changes before this tick were given.
     pub complete: Box<dyn FnMut(Tick) + Send>,
     /// All that the log had was given, up to the present, before this tick. Called once, after `complete`.
@@ -39,6 +42,7 @@ pub struct Shared {
     ticks: Mutex<VecDeque<InFlight>>,
     asked: Mutex<HashMap<u64, Asked>>,
     asks: AtomicU64,
+    underway: Mutex<Underway>,
     /// Where new ticks begin: recovery is over when all before it is complete. Not known before the whole log was read.
     recovered_at: Mutex<Option<Tick>>,
     /// The tick of the checkpoint that was restored.
@@ -141,6 +145,13 @@ impl Shared {
         id
     }
 
+    /// An event for destinations is on its way; gives the number of the question for its person.
+    pub fn forwarding(&self, forwarded: Forwarded) -> u64 {
+        let id = self.asks.fetch_add(1, Ordering::Relaxed);
+        lock(&self.underway).begin(id, forwarded);
+        id
+    }
+
     /// Everything before `frontier` is complete; gives the ticks with input among it, with the arrival of the earliest
     /// request of each.
     fn complete(&self, frontier: Tick) -> BTreeMap<Tick, Instant> {
@@ -157,7 +168,9 @@ impl Shared {
     /// Takes one worker's share of an answer, of `peers` that there may be.
     fn answer(&self, answer: Answer, peers: usize) {
         let mut all = lock(&self.asked);
-        let Some(asked) = all.get_mut(&answer.id) else { return };
+        let Some(asked) = all.get_mut(&answer.id) else {
+            return lock(&self.underway).answered(answer.id, answer.found);
+        };
         asked.shares.push(answer.found);
         if asked.shares.len() < if asked.for_all_workers { peers } else { 1 } {
             return;
@@ -212,6 +225,8 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, wo
                     // Facts of a checkpoint went in at ticks of no meaning: what they lead to is as of its tick.
                     (outlets.desired)(tick.max(shared.restored()), received.get(&tick).copied(), changes);
                 }
+                let forwarded = lock(&shared.underway).complete(complete);
+                (outlets.forwarded)(complete, forwarded);
                 (outlets.complete)(complete);
                 if is_recovering && lock(&shared.recovered_at).is_some_and(|input| input <= complete) {
                     is_recovering = false;

@@ -5,6 +5,7 @@
 
 mod collector;
 mod dedupe;
+mod forwarding;
 mod handle;
 mod recovery;
 mod sequencer;
@@ -23,6 +24,7 @@ use tokio::sync::oneshot;
 
 pub use collector::Outlets;
 pub use dedupe::Dedupe;
+pub use forwarding::{Forwarded, Position};
 pub use handle::{Accepted, Answered, Ask, AskError, Handle, Progress, Receipt, Submission, SubmitError};
 pub use recovery::Reread;
 pub use sequencer::cut;
@@ -34,6 +36,7 @@ use crate::log::Log;
 use crate::log::checkpoint::Restore;
 use crate::project::Clock;
 use collector::Shared;
+use forwarding::Picker;
 use sequencer::Sequencer;
 
 /// What an engine needs to know.
@@ -52,6 +55,8 @@ pub struct Settings {
     pub restore: Option<Restore>,
     /// Reads the events that it has already.
     pub reread: Reread,
+    /// By forward: the tick from which on its events are to be given out; earlier ones were. Without an entry, all.
+    pub forward_from: Vec<Tick>,
     /// The time.
     pub now: Now,
 }
@@ -67,7 +72,7 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
     pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
-        let Settings { topology, definitions, clock, limits, log, restore, reread, now } = settings;
+        let Settings { topology, definitions, clock, limits, log, restore, reread, forward_from, now } = settings;
         let (handle, submissions, asks, progress) = Handle::new(limits.pending_events_max);
         let is_recovering = log.last().is_some() || restore.is_some();
         if is_recovering {
@@ -79,6 +84,7 @@ impl Engine {
         }
         let (outputs, collected) = channel();
         let alarm = outputs.clone();
+        let picker = Picker::new(definitions.clone(), forward_from);
         let window_ms = u64::try_from(clock.dedupe_window.as_millis()).unwrap_or(u64::MAX);
         let recognition = Recognition { window_ms, ids_max: limits.dedupe_ids_max };
         let is_cluster = topology.processes() > 1;
@@ -107,6 +113,7 @@ impl Engine {
             now,
             clock,
             dedupe,
+            picker,
             shared,
         };
         let (stop, stopped) = oneshot::channel();

@@ -12,6 +12,7 @@ use dataflows::model::{Event, Tick};
 use dataflows::observations::Arrival;
 use tokio::sync::oneshot;
 
+use super::forwarding::Position;
 use super::sequencer::{Sequencer, arrival, cut};
 use super::workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT};
 use crate::log::checkpoint::{Piece, Restore};
@@ -128,12 +129,13 @@ impl Sequencer {
     fn reread(&mut self, logged: Logged, chunk: &mut Vec<(Tick, Arrival)>, told: &mut Told) {
         let Logged { tick, events } = logged;
         told.entries += 1;
-        for stored in events {
+        for (stored, index) in events.into_iter().zip(0..) {
             // Whether the window still knows the id does not matter: the event is in the log, so it counts.
             self.dedupe.admit(stored.message, tick);
             match (self.reread)(&stored.raw) {
                 Ok(event) => {
                     let event = cut(event, tick, self.clock.max_future);
+                    self.forward(Position { tick, index }, &stored.raw, &event, None);
                     chunk.push((tick, arrival(self.process, stored.message, event)));
                     told.events += 1;
                 }

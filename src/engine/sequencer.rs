@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use super::collector::{Asked, Shared};
 use super::dedupe::Dedupe;
+use super::forwarding::{Picker, Position};
 use super::handle::{Accepted, Ask, Receipt, Submission, SubmitError};
 use super::recovery::Reread;
 use super::workers::{Command, Output, Workers};
@@ -63,6 +64,8 @@ pub struct Sequencer {
     pub clock: project::Clock,
     /// What was sent before.
     pub dedupe: Dedupe,
+    /// What goes on to destinations.
+    pub picker: Picker,
     /// What the collector shares.
     pub shared: Arc<Shared>,
 }
@@ -207,18 +210,23 @@ impl Sequencer {
         // A sender that no longer waits for its receipt is not an error: its events are accepted all the same.
         replies.into_iter().for_each(|(reply, duplicates)| _ = reply.send(Ok(Receipt { tick, duplicates })));
         let max_future = self.clock.max_future;
-        let arrivals = accepted.into_iter().map(|accepted| {
-            let event = cut(accepted.event, tick, max_future);
-            (tick, arrival(self.process, accepted.message, event))
-        });
-        self.workers.send(arrivals.collect());
+        let arrivals: Vec<_> = accepted
+            .into_iter()
+            .zip(0..)
+            .map(|(accepted, index)| {
+                let event = cut(accepted.event, tick, max_future);
+                self.forward(Position { tick, index }, &accepted.raw, &event, Some(received));
+                (tick, arrival(self.process, accepted.message, event))
+            })
+            .collect();
+        self.workers.send(arrivals);
         Ok(())
     }
 
     fn ask(&mut self, tick: Tick, ask: Ask) {
         let id = self.shared.asked(Asked::new(ask.question.clone(), tick, ask.reply));
         let query = Query { id, asker: self.first_worker, question: ask.question };
-        self.workers.tell(0, Command::Ask(query));
+        self.workers.tell(0, Command::Ask(tick, query));
     }
 }
 

@@ -133,6 +133,7 @@ impl World {
             log,
             restore,
             reread: reread(&project),
+            forward_from: Vec::new(),
             now: Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst))),
         };
         let (recovered_at, recovered) = channel();
@@ -143,6 +144,7 @@ impl World {
                 applied.apply(DestinationId::new(0), tick, received, changes);
             }),
             repeated: Box::new(|_, _| {}),
+            forwarded: Box::new(|_, _| {}),
             complete: Box::new(move |tick| completed.complete_to(tick)),
             recovered: Box::new(move |tick| {
                 freed.recovered(tick);

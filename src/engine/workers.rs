@@ -115,8 +115,8 @@ pub enum Command {
     Arrivals(Vec<(Tick, Arrival)>),
     /// Nothing will come in before this tick.
     Advance(Tick),
-    /// Answer as of the tick that input is at.
-    Ask(Query),
+    /// Answer as of this tick, which is not before that of input.
+    Ask(Tick, Query),
 }
 
 /// What a worker tells. `Changes` of a tick come before the `Complete` that passes it.
@@ -312,7 +312,7 @@ fn run(
             match inbox.try_recv() {
                 Ok(Command::Arrivals(arrivals)) => open.send(arrivals),
                 Ok(Command::Advance(tick)) => open.advance_to(tick),
-                Ok(Command::Ask(query)) => open.ask(query),
+                Ok(Command::Ask(tick, query)) => open.ask(tick, query),
                 Err(TryRecvError::Empty) => break,
                 // The end of input is the end of time: what is due before it has to come out first.
                 Err(TryRecvError::Disconnected) if completion.frontier() < open.time() => break,
@@ -339,7 +339,7 @@ mod tests {
     fn equal_shares_of_several_workers_are_all_counted() {
         let (outputs, collected) = channel();
         let workers = Workers::start(&Topology::local(3), Arc::default(), None, outputs).unwrap();
-        workers.tell(0, Command::Ask(Query { id: 1, asker: 0, question: Question::Sizes }));
+        workers.tell(0, Command::Ask(Tick::default(), Query { id: 1, asker: 0, question: Question::Sizes }));
         workers.advance_to(Tick::from_ms(1));
         workers.stop().unwrap();
         let shares =

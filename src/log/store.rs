@@ -8,7 +8,7 @@
 //!   TAIL      the last tick that is known to be safe in the log
 //!   store/    a fjall database: keyspaces `log` (tick → entry), `outbox` (row → what was acknowledged),
 //!             `frontiers` (destination → tick), `delivery` (how each destination is being told, see `egress::records`),
-//!             `quarantine` (number → what was rejected)
+//!             `forwards` (destination, tick, index → event to be sent), `quarantine` (number → what was rejected)
 //! ```
 //!
 //! The keyspaces share one journal, so that they cannot contradict each other: what a destination acknowledged was
@@ -123,6 +123,19 @@ pub enum StoreError {
         /// The last tick that is there.
         last: Tick,
     },
+    /// The events that wait for a destination cannot be read.
+    #[error(
+        "data folder {folder}: the events that wait for destination {destination} are damaged: {reason}; restore the folder \
+         from a copy"
+    )]
+    DamagedQueue {
+        /// The folder.
+        folder: PathBuf,
+        /// The destination.
+        destination: String,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// A row of the outbox cannot be read.
     #[error(
         "data folder {folder}: what destination {destination} acknowledged is damaged: {source}; restore the folder from a copy"
@@ -148,6 +161,7 @@ struct Inner {
     frontiers: Keyspace,
     delivery: Keyspace,
     quarantine: Keyspace,
+    forwards: Keyspace,
     database: Database,
     /// Last, so that it is unlocked when all else is closed.
     _lock: File,
@@ -195,11 +209,22 @@ impl Store {
         let outbox = database.keyspace("outbox", KeyspaceCreateOptions::default)?;
         let frontiers = database.keyspace("frontiers", KeyspaceCreateOptions::default)?;
         let delivery = database.keyspace("delivery", KeyspaceCreateOptions::default)?;
+        let forwards = database.keyspace("forwards", KeyspaceCreateOptions::default)?;
         // Not in haste, and its share of the room that the disk must still have is small.
         let rejected = || KeyspaceCreateOptions::default().max_memtable_size(8 * 1024 * 1024);
         let quarantine = database.keyspace("quarantine", rejected)?;
         let folder = folder.to_owned();
-        Ok(Store(Arc::new(Inner { folder, log, outbox, frontiers, delivery, quarantine, database, _lock: lock })))
+        Ok(Store(Arc::new(Inner {
+            folder,
+            log,
+            outbox,
+            frontiers,
+            delivery,
+            forwards,
+            quarantine,
+            database,
+            _lock: lock,
+        })))
     }
 
     /// Notes at the first time that it is the folder of this process of so many; later, that it is the same. What a destination
@@ -256,6 +281,11 @@ impl Store {
         &self.0.quarantine
     }
 
+    /// Events that destinations are to be sent.
+    pub fn forwards(&self) -> &Keyspace {
+        &self.0.forwards
+    }
+
     /// Changes that are made together, or not at all.
     pub fn batch(&self) -> OwnedWriteBatch {
         self.0.database.batch()
@@ -281,6 +311,12 @@ impl Store {
     /// The database failed.
     pub fn failed(&self, source: fjall::Error) -> StoreError {
         StoreError::Database { folder: self.0.folder.clone(), source }
+    }
+
+    /// The events that wait for a destination are not as they were written.
+    pub fn damaged_queue(&self, destination: &str, reason: &str) -> StoreError {
+        let (folder, destination) = (self.0.folder.clone(), destination.to_owned());
+        StoreError::DamagedQueue { folder, destination, reason: reason.to_owned() }
     }
 
     /// The entry of a tick is not as it was written.

@@ -39,6 +39,8 @@ pub trait Readings: Send + Sync + 'static {
     fn now(&self) -> Tick;
     /// The destinations, in the order of the definitions.
     fn destinations(&self) -> Vec<Delivery>;
+    /// The destinations that are sent events, in the order of the definitions.
+    fn events(&self) -> Vec<EventDelivery>;
 }
 
 /// The events that came in, since the start.
@@ -90,6 +92,23 @@ pub struct Delivery {
     pub dead_letters: u64,
     /// Whether somebody paused it.
     pub is_paused: bool,
+}
+
+/// How the events for a destination are doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventDelivery {
+    /// Its name.
+    pub destination: String,
+    /// Events that it did not confirm yet, those in flight included.
+    pub pending: u64,
+    /// The tick of the oldest of them.
+    pub oldest: Option<Tick>,
+    /// Events that it confirmed, since the start.
+    pub acknowledged: u64,
+    /// Calls that failed, since the start; each retry is a call.
+    pub failed_calls: u64,
+    /// Events that were given up, since the start: it refused them, or too many waited.
+    pub given_up: u64,
 }
 
 /// A route `GET /metrics`.
@@ -191,12 +210,7 @@ impl<R: Readings> Collector for Counts<R> {
         use MetricType::{Counter, Gauge};
         let mut per_destination = |name: &str, help: &str, value: &dyn Fn(&Delivery) -> u64, kind| {
             let rows = all.iter().map(|delivery| (delivery.destination.as_str(), value(delivery)));
-            match kind {
-                Counter => {
-                    family(&mut encoder, name, help, "destination", rows.map(|(to, n)| (to, ConstCounter::new(n))))
-                }
-                _ => family(&mut encoder, name, help, "destination", rows.map(|(to, n)| (to, ConstGauge::new(n)))),
-            }
+            by_destination(&mut encoder, name, help, rows, kind)
         };
         per_destination("deltaic_destination_rows", "Rows that the destination confirmed", &|of| of.rows, Gauge)?;
         per_destination("deltaic_destination_pending", "Changes not confirmed yet", &|of| of.pending, Gauge)?;
@@ -217,7 +231,35 @@ impl<R: Readings> Collector for Counts<R> {
         per_destination("deltaic_destination_paused", "1 while paused", &|of| of.is_paused.into(), Gauge)?;
         per_destination("deltaic_destination_acknowledged", "Changes confirmed", &|of| of.acknowledged, Counter)?;
         per_destination("deltaic_destination_failed_calls", "Calls that failed", &|of| of.failed_calls, Counter)?;
-        per_destination("deltaic_destination_given_up", "Changes given up", &|of| of.given_up, Counter)
+        per_destination("deltaic_destination_given_up", "Changes given up", &|of| of.given_up, Counter)?;
+
+        let all = self.0.events();
+        let mut per_destination = |name: &str, help: &str, value: &dyn Fn(&EventDelivery) -> u64, kind| {
+            let rows = all.iter().map(|delivery| (delivery.destination.as_str(), value(delivery)));
+            by_destination(&mut encoder, name, help, rows, kind)
+        };
+        per_destination("deltaic_forward_pending", "Events not confirmed yet", &|of| of.pending, Gauge)?;
+        let age = |of: &EventDelivery| of.oldest.map_or(0, lag_ms);
+        per_destination("deltaic_forward_lag_ms", "Age of the oldest event not confirmed yet", &age, Gauge)?;
+        per_destination("deltaic_forward_acknowledged", "Events confirmed", &|of| of.acknowledged, Counter)?;
+        per_destination("deltaic_forward_failed_calls", "Calls with events failed", &|of| of.failed_calls, Counter)?;
+        per_destination("deltaic_forward_given_up", "Events given up", &|of| of.given_up, Counter)
+    }
+}
+
+/// One metric of this kind with a value per destination.
+fn by_destination<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    rows: impl Iterator<Item = (&'a str, u64)>,
+    kind: MetricType,
+) -> fmt::Result {
+    match kind {
+        MetricType::Counter => {
+            family(encoder, name, help, "destination", rows.map(|(to, n)| (to, ConstCounter::new(n))))
+        }
+        _ => family(encoder, name, help, "destination", rows.map(|(to, n)| (to, ConstGauge::new(n)))),
     }
 }
 
@@ -306,6 +348,12 @@ mod tests {
                 is_paused: true,
             }]
         }
+        fn events(&self) -> Vec<EventDelivery> {
+            let oldest = Some(Tick::from_ms(1_000));
+            let (pending, acknowledged, failed_calls, given_up) = (5, 6, 7, 8);
+            let destination = "crm".into();
+            vec![EventDelivery { destination, pending, oldest, acknowledged, failed_calls, given_up }]
+        }
     }
 
     /// What `GET /metrics` answers, over a real socket.
@@ -357,6 +405,11 @@ mod tests {
             r#"deltaic_destination_acknowledged_total{destination="crm"} 12"#,
             r#"deltaic_destination_failed_calls_total{destination="crm"} 1"#,
             r#"deltaic_destination_given_up_total{destination="crm"} 0"#,
+            r#"deltaic_forward_pending{destination="crm"} 5"#,
+            r#"deltaic_forward_lag_ms{destination="crm"} 25"#,
+            r#"deltaic_forward_acknowledged_total{destination="crm"} 6"#,
+            r#"deltaic_forward_failed_calls_total{destination="crm"} 7"#,
+            r#"deltaic_forward_given_up_total{destination="crm"} 8"#,
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "no line {line}\nin\n{text}");

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use compact_str::CompactString;
 use dataflows::definitions::{
-    Audience, AudienceId, Definitions, DestinationView, IdentityRules, PersonTerm, Step, Trait, TraitId,
+    Audience, AudienceId, Definitions, DestinationView, Forward, IdentityRules, PersonTerm, Step, Trait, TraitId,
 };
 use dataflows::expression::Expression;
 use dataflows::model::ValueType;
 
+use super::forwards::TypedForward;
 use super::identity::known_types;
 use super::infer::Checker;
 use super::lower::Lowering;
@@ -110,6 +111,7 @@ impl Defining {
     pub(super) fn finish(
         self,
         destinations: Vec<DestinationView>,
+        forwards: Vec<TypedForward>,
     ) -> Result<(Definitions, BTreeMap<CompactString, ValueType>), Vec<Problem>> {
         let Defining { mut checker, identity, order, traits, audiences } = self;
         checker.finish();
@@ -125,6 +127,7 @@ impl Defining {
             traits.into_iter().map(&mut lower).map(|(name, expression)| Trait { name, expression }).collect();
         let audiences: Vec<Audience> =
             audiences.into_iter().map(&mut lower).map(|(name, condition)| Audience { name, condition }).collect();
+        let forwards: Vec<Forward> = forwards.into_iter().map(|forward| lowering.forward(forward)).collect();
         let Lowering { measures, is_full, .. } = lowering;
         if is_full {
             let message = format!("the project has more than {MEASURES_MAX} different aggregates over events");
@@ -136,7 +139,8 @@ impl Defining {
             .filter_map(|(name, variable)| Some((name, checker.types.resolved(variable)?)))
             .collect();
         let fields = checker.fields();
-        Ok((Definitions { identity, fields, measures, traits, audiences, order, destinations }, attribute_types))
+        let definitions = Definitions { identity, fields, measures, traits, audiences, order, destinations, forwards };
+        Ok((definitions, attribute_types))
     }
 }
 

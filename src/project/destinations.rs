@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use compact_str::CompactString;
-use dataflows::definitions::{AudienceId, DestinationView, Listed};
+use dataflows::definitions::{AudienceId, DestinationId, DestinationView, Listed};
 use reqwest::Url;
 
+use super::forwards::{self, TypedForward};
 use super::identity::each_once;
 use super::infer::Checker;
 use super::names::{Alphabet, check_count, check_name, check_outside_name, check_secret};
@@ -18,31 +19,54 @@ use super::text::Text;
 use super::written::{WrittenDestination, WrittenKind, WrittenWebhook};
 use crate::limits::DESTINATIONS_MAX;
 
-/// Both halves of the destinations, sorted by name. One that has an error is left out.
-pub(super) fn resolve(
-    mut written: Vec<WrittenDestination>,
-    checker: &mut Checker,
-) -> (Vec<Destination>, Vec<DestinationView>) {
+/// Destinations, sorted by name: how to deliver, what they are to hold, which events they are sent.
+#[derive(Default)]
+pub(super) struct Resolved {
+    pub(super) destinations: Vec<Destination>,
+    pub(super) views: Vec<DestinationView>,
+    pub(super) forwards: Vec<TypedForward>,
+}
+
+/// All that the project says of destinations. One that has an error is left out.
+pub(super) fn resolve(mut written: Vec<WrittenDestination>, checker: &mut Checker) -> Resolved {
     let place = written.first().map(|destination| destination.name.place);
     check_count(written.len(), DESTINATIONS_MAX, "destinations", place, &mut checker.problems);
     written.sort_by(|a, b| a.name.value.cmp(&b.name.value));
-    written.into_iter().filter_map(|destination| one(destination, checker)).unzip()
+    let mut resolved = Resolved::default();
+    for destination in written {
+        one(destination, checker, &mut resolved);
+    }
+    resolved
 }
 
-fn one(written: WrittenDestination, checker: &mut Checker) -> Option<(Destination, DestinationView)> {
-    let WrittenDestination { name, kind, audiences, identifiers, traits, requires_consent } = written;
+fn one(written: WrittenDestination, checker: &mut Checker, resolved: &mut Resolved) -> Option<()> {
+    let WrittenDestination { name, kind, audiences, identifiers, traits, requires_consent, forward } = written;
     check_name(&name, "a destination", Alphabet::Dashed, &mut checker.problems);
+    if audiences.is_none() && forward.events.is_some() {
+        let of_audiences = [("identifiers", &identifiers), ("traits", &traits)];
+        for (key, list) in of_audiences {
+            if list.is_some() {
+                let message = format!("destination `{}` has `{key}` but no `audiences`", name.value);
+                let help = format!("what goes with events is under `enrich`: enrich = {{ {key} = [\"NAME\"] }}");
+                checker.report(Problem::at(name.place, message).help(help));
+            }
+        }
+    }
     let audiences = audiences_of(&name, audiences, checker);
     let identifiers = identifiers_of(&name, identifiers, checker);
-    let traits = traits_of(traits, checker);
+    let traits = traits_of(traits.unwrap_or_default(), checker);
     if let Some(purpose) = &requires_consent {
         check_outside_name(purpose, "a purpose of consent", &mut checker.problems);
     }
-    let requires_consent = requires_consent.map(|purpose| purpose.value.into());
+    let requires_consent: Option<CompactString> = requires_consent.map(|purpose| purpose.value.into());
+    let id = DestinationId::new(resolved.views.len());
+    let forward = forwards::resolve(&name, id, forward, requires_consent.clone(), checker);
     let kind = kind_of(kind, &mut checker.problems)?;
     let name = CompactString::from(name.value);
-    let view = DestinationView { name: name.clone(), audiences, identifiers, traits, requires_consent };
-    Some((Destination { name, kind }, view))
+    resolved.forwards.extend(forward);
+    resolved.views.push(DestinationView { name: name.clone(), audiences, identifiers, traits, requires_consent });
+    resolved.destinations.push(Destination { name, kind });
+    Some(())
 }
 
 fn audiences_of(name: &Text, list: Option<List>, checker: &mut Checker) -> Vec<AudienceId> {
@@ -72,6 +96,11 @@ fn identifiers_of(name: &Text, list: Option<List>, checker: &mut Checker) -> Vec
         let problem = Problem::at(name.place, format!("destination `{}` has no identifiers", name.value));
         checker.report(problem.help("list the identifier types that may leave: identifiers = [\"email\"]"));
     }
+    known_identifiers(list, checker)
+}
+
+/// Names of identifier types, each once.
+pub(super) fn known_identifiers(list: List, checker: &mut Checker) -> Vec<CompactString> {
     for item in list.items.iter().filter(|item| !item.is_broken) {
         if !checker.identifiers.contains(item.value.as_str()) {
             let problem = unknown_identifier(checker, &item.value, item.place);
@@ -81,7 +110,8 @@ fn identifiers_of(name: &Text, list: Option<List>, checker: &mut Checker) -> Vec
     each_once(list, &mut checker.problems)
 }
 
-fn traits_of(list: List, checker: &mut Checker) -> Vec<Listed> {
+/// Names of traits and attributes, each once.
+pub(super) fn traits_of(list: List, checker: &mut Checker) -> Vec<Listed> {
     let mut listed = Vec::with_capacity(list.items.len());
     for item in list.items.iter().filter(|item| !item.is_broken) {
         let name = CompactString::from(item.value.as_str());

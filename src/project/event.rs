@@ -57,7 +57,7 @@ impl Scope for EventTerm {
 
     fn call(checker: &mut Checker, call: &Call, _: Place) -> Option<(Self, Variable)> {
         let message = format!("a function, `{}`, is not possible in an expression over an event", call.name);
-        let help = "the argument and `where` of an aggregate look at one event: properties, traits, context, \
+        let help = "`where`, and the argument of an aggregate, look at one event: properties, traits, context, \
                     timestamp, name";
         checker.report(Problem::at(call.name_place, message).help(help));
         None

@@ -3,10 +3,11 @@
 //! Everything was checked before, so nothing can be wrong here. Measures are compared after this step: however two
 //! aggregates are spelt, the same aggregate is one measure.
 
-use dataflows::definitions::{EventTerm, Measure, MeasureId, PersonTerm, Shape};
+use dataflows::definitions::{EventTerm, Forward, Measure, MeasureId, PersonTerm, Shape};
 use dataflows::expression::Expression;
 use dataflows::model::{Value, ValueType};
 
+use super::forwards::TypedForward;
 use super::time::parse_time;
 use super::typed::{Aggregate, Function, PersonName, Typed, TypedKind};
 use super::types::Types;
@@ -28,6 +29,13 @@ impl Lowering<'_> {
             PersonName::Attribute(name) => PersonTerm::Attribute(name, kind),
             PersonName::Term(term) => term,
         })
+    }
+
+    /// The events that a destination is sent.
+    pub(super) fn forward(&mut self, typed: TypedForward) -> Forward {
+        let TypedForward { destination, events, condition, identifiers, traits, consent, requires_consent } = typed;
+        let condition = condition.map(|condition| self.event(condition));
+        Forward { destination, events, condition, identifiers, traits, consent, requires_consent }
     }
 
     fn event(&mut self, typed: Typed<EventTerm>) -> Expression<EventTerm> {

@@ -1,7 +1,7 @@
 //! The project file: from text to a checked, typed [`Project`].
 //!
 //! The way of a `deltaic.toml`, one file each: `written` (sections and keys, read by `section`, strings by `text` and
-//! `environment`) → `resolve` (with `identity`, `csv`, `destinations`) and `define`, which takes each expression through
+//! `environment`) → `resolve` (with `identity`, `csv`, `destinations`, `forwards`) and `define`, which takes each expression through
 //! `parse` (text → `syntax`), `infer` (names by `person` and `event`, types by `types` → `typed`), `order` and `lower`
 //! (→ [`dataflows::definitions`]). Every step collects `problem`s and goes on, so that all are shown at once.
 
@@ -11,6 +11,7 @@ mod destinations;
 mod duration;
 mod environment;
 mod event;
+mod forwards;
 mod identity;
 mod infer;
 mod lower;

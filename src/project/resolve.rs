@@ -73,8 +73,8 @@ pub(super) fn resolve(
     let storage = written.storage.map(|written| storage(written, folder, &mut problems));
 
     let mut defining = Defining::new(identity, written.attributes, written.traits, written.audiences, problems);
-    let (destinations, views) = destinations::resolve(written.destinations, &mut defining.checker);
-    let (definitions, attribute_types) = defining.finish(views)?;
+    let destinations = destinations::resolve(written.destinations, &mut defining.checker);
+    let (definitions, attribute_types) = defining.finish(destinations.views, destinations.forwards)?;
     let project = Project {
         name,
         folder: folder.to_path_buf(),
@@ -87,7 +87,7 @@ pub(super) fn resolve(
         admin_tokens,
         clock,
         limits: written.limits,
-        destinations,
+        destinations: destinations.destinations,
         replay,
         storage,
     };

@@ -54,6 +54,7 @@ fn shown(definitions: &Definitions) -> String {
     lines(&mut text, "audience", &definitions.audiences);
     lines(&mut text, "order", &[&definitions.order]);
     lines(&mut text, "destination", &definitions.destinations);
+    lines(&mut text, "forward", &definitions.forwards);
     text
 }
 
@@ -107,6 +108,75 @@ audiences = ["vip_in_berlin"]
 identifiers = ["email"]
 traits = ["lifetime_value", "city"]
 requires_consent = "marketing"
+"#,
+    );
+}
+
+#[test]
+fn events_that_destinations_are_sent() {
+    check(
+        "forwards",
+        r#"[traits]
+orders_30d = "count('Order Completed', within => '30 days')"
+[audiences.buyers]
+when = "orders_30d > 0"
+[destinations.crm]
+type = "webhook"
+url = "https://example.com/hooks"
+events = ["Order Completed", "identify"]
+where = "properties.total > 100 and properties.placed > '2026-01-31'"
+enrich = { identifiers = ["email"], traits = ["orders_30d", "city"], consent = ["marketing"] }
+requires_consent = "marketing"
+[destinations.both]
+type = "file"
+path = "out.jsonl"
+audiences = ["buyers"]
+identifiers = ["user_id"]
+events = ["Order Completed"]
+"#,
+    );
+}
+
+#[test]
+fn what_is_wrong_about_events() {
+    check(
+        "forwards_wrong",
+        r#"[destinations.a]
+type = "file"
+path = "a"
+events = []
+where = "properties.total > 'x' + 1"
+enrich = { identifiers = ["emial"], traits = ["city", "city"], consent = "ads", trait = ["x"] }
+[destinations.b]
+type = "file"
+path = "b"
+events = ["A", "A", " "]
+where = "properties.n"
+identifiers = ["email"]
+traits = ["city"]
+[destinations.c]
+type = "file"
+path = "c"
+audiences = []
+identifiers = ["email"]
+where = "true"
+enrich = { traits = ["city"] }
+[destinations.d]
+type = "file"
+path = "d"
+events = ["A"]
+where = "properties.n > 1 and properties.n = 'x' and orders > 1 and count('A') > 1"
+[destinations.e]
+type = "file"
+path = "e"
+events = ["A"]
+where = "properties.total >"
+enrich = ["email"]
+[destinations.f]
+type = "file"
+path = "f"
+[limits]
+forward_events_max = 0
 "#,
     );
 }

@@ -77,8 +77,27 @@ pub(super) struct WrittenDestination {
     pub(super) kind: WrittenKind,
     pub(super) audiences: Option<List>,
     pub(super) identifiers: Option<List>,
-    pub(super) traits: List,
+    pub(super) traits: Option<List>,
     pub(super) requires_consent: Option<Text>,
+    pub(super) forward: WrittenForward,
+}
+
+/// What a destination says of the events that it is sent.
+#[derive(Debug)]
+pub(super) struct WrittenForward {
+    pub(super) events: Option<List>,
+    pub(super) condition: Option<Text>,
+    /// `None` where there is no such section.
+    pub(super) enrich: Option<WrittenEnrich>,
+}
+
+/// `enrich` of a destination.
+#[derive(Debug)]
+pub(super) struct WrittenEnrich {
+    pub(super) place: Place,
+    pub(super) identifiers: List,
+    pub(super) traits: List,
+    pub(super) consent: List,
 }
 
 /// What a destination's type needs.
@@ -268,10 +287,15 @@ fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeVal
     let kind = section.text(reader, "type");
     let audiences = section.list(reader, "audiences");
     let identifiers = section.list(reader, "identifiers");
-    let traits = section.list(reader, "traits").unwrap_or_default();
+    let traits = section.list(reader, "traits");
     let requires_consent = section.text(reader, "requires_consent");
-    section.missing(reader, "audiences", "the audiences that it is fed, such as [\"NAME\"]");
-    section.missing(reader, "identifiers", "the identifier types that may leave, such as [\"email\"]");
+    let forward = WrittenForward::read(&mut section, reader);
+    // Without either it was to be one with audiences.
+    if audiences.is_some() || forward.events.is_none() {
+        let or_events = "the audiences that it is fed, such as [\"NAME\"]; or `events`, such as [\"Order Completed\"]";
+        section.missing(reader, "audiences", or_events);
+        section.missing(reader, "identifiers", "the identifier types that may leave, such as [\"email\"]");
+    }
     let kind = match kind.as_ref().map(|kind| kind.value.as_str()) {
         Some("webhook") => {
             let url = section.text(reader, "url");
@@ -310,7 +334,23 @@ fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeVal
         key if OF_WEBHOOKS.contains(&key) => Some(format!("`{key}` belongs to destinations of type `webhook`")),
         _ => None,
     });
-    WrittenDestination { name, kind, audiences, identifiers, traits, requires_consent }
+    WrittenDestination { name, kind, audiences, identifiers, traits, requires_consent, forward }
+}
+
+impl WrittenForward {
+    fn read(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Self {
+        let events = section.list(reader, "events");
+        let condition = section.text(reader, "where");
+        let mut enrich = section.section(reader, "enrich");
+        let written = enrich.is_there().then(|| WrittenEnrich {
+            place: enrich.place,
+            identifiers: enrich.list(reader, "identifiers").unwrap_or_default(),
+            traits: enrich.list(reader, "traits").unwrap_or_default(),
+            consent: enrich.list(reader, "consent").unwrap_or_default(),
+        });
+        enrich.finish(reader, nothing_elsewhere);
+        WrittenForward { events, condition, enrich: written }
+    }
 }
 
 fn read_limits(reader: &mut Reader<'_>, mut section: Section<'_>) -> Limits {
@@ -324,6 +364,8 @@ fn read_limits(reader: &mut Reader<'_>, mut section: Section<'_>) -> Limits {
         identifier_bytes_max,
         pending_events_max,
         dedupe_ids_max,
+        forward_events_max,
+        forward_bytes_max,
         page_max,
         wait_ms_max,
         connections_max,
@@ -337,6 +379,8 @@ fn read_limits(reader: &mut Reader<'_>, mut section: Section<'_>) -> Limits {
         ("identifiers_per_event_max", identifiers_per_event_max),
         ("pending_events_max", pending_events_max),
         ("dedupe_ids_max", dedupe_ids_max),
+        ("forward_events_max", forward_events_max),
+        ("forward_bytes_max", forward_bytes_max),
         ("page_max", page_max),
         ("connections_max", connections_max),
         ("quarantine_entries_max", quarantine_entries_max),

@@ -22,6 +22,7 @@ use tokio::time::sleep;
 
 use crate::egress::signature::{IDEMPOTENCY_KEY, SIGNATURE, verify};
 use crate::project::Secret;
+use crate::receive::event::ForwardedEvent;
 
 /// Bytes of one call at most: well above what the engine sends.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -34,6 +35,9 @@ const MEMBERS_MAX: usize = 5_000_000;
 
 /// Is told of each change that had its effect.
 pub type OnApplied = Box<dyn Fn(&Applied) + Send + Sync>;
+
+/// Is told of each forwarded event that was taken.
+pub type OnEvent = Box<dyn Fn(&ForwardedEvent) + Send + Sync>;
 
 /// How a receiver behaves.
 #[derive(Default)]
@@ -48,6 +52,8 @@ pub struct Options {
     pub delay: Duration,
     /// Called with each change that had its effect.
     pub on_applied: Option<OnApplied>,
+    /// Called with each forwarded event that was taken.
+    pub on_event: Option<OnEvent>,
 }
 
 /// A running receiver. It stops when dropped.
@@ -80,7 +86,12 @@ impl Call {
 
     /// The changes in it; none where the shape is wrong.
     pub fn changes(&self) -> Vec<Change> {
-        serde_json::from_slice::<Body>(&self.body).map(|body| body.changes).unwrap_or_default()
+        serde_json::from_slice::<Body>(&self.body).ok().and_then(|body| body.changes).unwrap_or_default()
+    }
+
+    /// The forwarded events in it; none where the shape is wrong.
+    pub fn events(&self) -> Vec<ForwardedEvent> {
+        serde_json::from_slice::<Body>(&self.body).ok().and_then(|body| body.events).unwrap_or_default()
     }
 }
 
@@ -112,12 +123,13 @@ impl Reply {
     }
 }
 
-/// The body of a call.
+/// The body of a call, which has one of the two.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
     destination: String,
-    changes: Vec<Change>,
+    changes: Option<Vec<Change>>,
+    events: Option<Vec<ForwardedEvent>>,
 }
 
 /// A change as a receiver reads it. Its own type, not the sender's: so the two check each other.
@@ -263,7 +275,15 @@ impl Server {
             }
         }
         let wrong = |reason: String| (StatusCode::BAD_REQUEST, reason);
-        let Body { destination, changes } = serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?;
+        let Body { destination, changes, events } =
+            serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?;
+        if changes.is_none() && events.is_none() {
+            return Err(wrong("a call has neither `changes` nor `events`".into()));
+        }
+        if let Some(on_event) = &self.options.on_event {
+            events.iter().flatten().for_each(on_event);
+        }
+        let changes = changes.unwrap_or_default();
         changes.iter().try_for_each(check).map_err(wrong)?;
         for change in changes {
             let applied = Applied { destination: destination.clone(), change };
@@ -397,6 +417,7 @@ mod tests {
             ("user_id:42", "42", "an identifier is written type:value"),
             (r#""add""#, r#""delete""#, "a delete has no traits"),
             (r#""audience""#, r#""segment""#, "unknown field `segment`"),
+            (r#""changes""#, r#""events""#, "unknown field `audience`"),
         ] {
             let (status, text) = post(&receiver, &BODY.replace(found, put)).await;
             assert_eq!(status, StatusCode::BAD_REQUEST, "{put}");

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use deltaic::project::Secret;
+use deltaic::receive::event::ForwardedEvent;
 use deltaic::receive::server::{Options, Receiver};
 use serde_json::{Value, json};
 
@@ -10,12 +11,21 @@ use super::hosts;
 use crate::program::{Program, Server, project, until};
 use crate::server::{PROJECT, track};
 
+/// A file that both processes append the events to that they took.
+const EVENTS: &str = r#"
+[destinations.events]
+type = "file"
+path = "out/events.jsonl"
+events = ["Order Completed"]
+enrich = { identifiers = ["user_id"], traits = ["orders"] }
+"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_process_takes_the_other_one_knows() {
     let receiver = Receiver::start(Options { secret: Some(Secret::new("hook-secret".into())), ..Options::default() })
         .await
         .unwrap();
-    let (folder, hosts) = (project(PROJECT), hosts(2));
+    let (folder, hosts) = (project(&format!("{PROJECT}{EVENTS}")), hosts(2));
     let begin = |process: &str| {
         let arguments = ["--workers", "2", "--process", process, "--hosts", hosts.path().to_str().unwrap()];
         Server::begin(folder.path(), &arguments, &[("HOOK", &receiver.url())])
@@ -78,6 +88,17 @@ async fn what_one_process_takes_the_other_one_knows() {
 
     let lines = std::fs::read_to_string(folder.path().join("out/changes.jsonl")).unwrap();
     assert_eq!(lines.lines().count(), users.len(), "each once: {lines}");
+
+    // Whoever took an event sends it on, with what both know.
+    let lines = std::fs::read_to_string(folder.path().join("out/events.jsonl")).unwrap();
+    let events: Vec<ForwardedEvent> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut of_both: Vec<u64> = Vec::new();
+    for event in &events {
+        let orders = event.traits["orders"].as_u64().unwrap();
+        if event.event["userId"] == "both" { of_both.push(orders) } else { assert_eq!(orders, 1, "{event:?}") }
+    }
+    of_both.sort_unstable();
+    assert_eq!((events.len(), of_both), (22, (1..=10).collect()), "{lines}");
 }
 
 /// It had no ear for SIGTERM until the others came.

@@ -50,7 +50,7 @@ impl Dataflow {
             }
             let question = Question::Profiles { after: None, limit: usize::MAX };
             let asker = index % self.workers;
-            workers.tell(asker, Command::Ask(Query { id: tick.as_ms(), asker, question }));
+            workers.tell(asker, Command::Ask(*tick, Query { id: tick.as_ms(), asker, question }));
             workers.advance_to(tick.next());
             let is_last = index + 1 == ticks.len();
             while (is_last || index.is_multiple_of(self.ticks_at_once)) && frontiers.iter().any(|at| at <= tick) {

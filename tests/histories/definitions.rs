@@ -2,8 +2,8 @@
 
 use compact_str::CompactString;
 use dataflows::definitions::{
-    Audience, AudienceId, Blocked, Definitions, DestinationView, EventTerm, Field, FieldRoot, IdentityRules, Listed,
-    Measure, MeasureId, PersonTerm, Shape, Step, Trait, TraitId, Window,
+    Audience, AudienceId, Blocked, Definitions, DestinationId, DestinationView, EventTerm, Field, FieldRoot, Forward,
+    IdentityRules, Listed, Measure, MeasureId, PersonTerm, Shape, Step, Trait, TraitId, Window,
 };
 use dataflows::expression::{Arithmetic, Comparison, Expression, Pattern};
 use dataflows::model::{Tick, Value, ValueType};
@@ -321,9 +321,37 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
                 requires_consent: None,
             },
         ],
+        forwards: forwards(),
     };
     definitions.order = order(&definitions);
     definitions
+}
+
+/// Orders and logins for the mailer, where there is consent; orders and views for the warehouse, with what windows say.
+fn forwards() -> Vec<Forward> {
+    vec![
+        Forward {
+            destination: DestinationId::new(0),
+            events: vec![ORDERED.into(), "identify".into()],
+            condition: Some(Expression::Or(vec![
+                is_missing(field(TOTAL)),
+                compare(field(TOTAL), Comparison::GreaterOrEqual, literal(10.0)),
+            ])),
+            identifiers: vec!["email".into(), "user_id".into()],
+            traits: vec![Listed::Trait(trait_id("revenue")), Listed::Attribute("city".into())],
+            consent: vec!["marketing".into()],
+            requires_consent: Some("marketing".into()),
+        },
+        Forward {
+            destination: DestinationId::new(1),
+            events: vec![ORDERED.into(), VIEWED.into()],
+            condition: None,
+            identifiers: vec!["anonymous_id".into(), "device_id".into(), "cookie".into()],
+            traits: ["orders_5ms", "views_10ms", "was_lapsed"].map(|name| Listed::Trait(trait_id(name))).to_vec(),
+            consent: vec!["never asked".into(), "marketing".into()],
+            requires_consent: None,
+        },
+    ]
 }
 
 fn event_field(key: &str, kind: Option<ValueType>) -> Field {

@@ -105,7 +105,8 @@ fn millionths(addend: &Value) -> Option<i128> {
     }
 }
 
-fn event_term(definitions: &Definitions, event: &Event, term: &EventTerm) -> Option<Value> {
+/// What a term says of an event.
+pub fn event_term(definitions: &Definitions, event: &Event, term: &EventTerm) -> Option<Value> {
     match term {
         EventTerm::Timestamp => Some(Value::Time(event.timestamp)),
         EventTerm::Name => Some(Value::Text(event.name.clone())),

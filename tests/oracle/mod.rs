@@ -5,6 +5,7 @@
 //! DESIGN, so that a mistake would have to be made twice to go unseen. No speed, no cleverness, no differential.
 
 mod expression;
+mod forwards;
 mod identity;
 mod like;
 mod measures;
@@ -17,8 +18,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use dataflows::definitions::{AudienceId, Definitions, DestinationId, Listed};
-use dataflows::model::{Desired, Event, IdentifierId, Profile, ProfileId, Tick};
+use dataflows::model::{Desired, Event, IdentifierId, Profile, ProfileId, Tick, Traits};
 
+pub use forwards::{Sent, forwarded};
 pub use identity::strongest_unblocked;
 
 use self::person::Person;
@@ -103,20 +105,7 @@ fn desired_of(definitions: &Definitions, profile: &Profile) -> Vec<Desired> {
         {
             continue;
         }
-        let mut traits = Vec::new();
-        for listed in &view.traits {
-            let (name, value) = match listed {
-                Listed::Trait(id) => (
-                    definitions.traits[id.index()].name.clone(),
-                    profile.traits.iter().find(|(of, _)| of == id).map(|(_, value)| value.clone()),
-                ),
-                Listed::Attribute(name) => (name.clone(), person::attribute(&profile.record, name)),
-            };
-            if let Some(value) = value {
-                traits.push((name, value));
-            }
-        }
-        traits.sort();
+        let traits = traits_of(definitions, profile, &view.traits);
         for audience in view.audiences.iter().filter(|audience| profile.audiences.contains(audience)) {
             for identifier in &profile.identifiers {
                 let kind = identifier.split(':').next().expect("split gives at least one part");
@@ -133,6 +122,25 @@ fn desired_of(definitions: &Definitions, profile: &Profile) -> Vec<Desired> {
         }
     }
     rows
+}
+
+/// The listed traits and attributes that a profile has, sorted by name.
+fn traits_of(definitions: &Definitions, profile: &Profile, listed: &[Listed]) -> Traits {
+    let mut traits = Vec::new();
+    for listed in listed {
+        let (name, value) = match listed {
+            Listed::Trait(id) => (
+                definitions.traits[id.index()].name.clone(),
+                profile.traits.iter().find(|(of, _)| of == id).map(|(_, value)| value.clone()),
+            ),
+            Listed::Attribute(name) => (name.clone(), person::attribute(&profile.record, name)),
+        };
+        if let Some(value) = value {
+            traits.push((name, value));
+        }
+    }
+    traits.sort();
+    traits
 }
 
 /// A profile that enters (+1) or leaves (-1) an audience.

@@ -179,6 +179,8 @@ fn make(settings: &mut CheckpointerSettings, due: u64) -> Result<Option<(u64, u6
     // What is not complete yet may still turn out not to count.
     let complete = growth.complete.load(Ordering::Acquire).saturating_sub(1);
     let until = bound().min(Tick::from_ms(complete));
+    // What is forwarded up to then is in the data folder, and has to stay there: it cannot be made again behind a checkpoint.
+    store.sync()?;
     let gathered = gatherer.gather(after, until, due * 2, &Only::Counted(growth.all_repeated()))?;
     let (events, tick) = (gathered.events, gathered.tick);
     if tick <= after {

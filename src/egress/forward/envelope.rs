@@ -1,0 +1,116 @@
+//! The JSON in which events go to destinations.
+//!
+//! An event keeps the words in which it was sent; what the destination may know of its person stands beside it.
+
+use std::fmt;
+
+use bytes::Bytes;
+use compact_str::CompactString;
+use dataflows::forwards::Enrichment;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::value::RawValue;
+
+use super::entries::Batch;
+use crate::engine::Position;
+use crate::json::ObjectJson;
+
+/// Why an event could not be written: its text is no JSON. It was when it was accepted.
+#[derive(Debug)]
+pub struct NotJson(serde_json::Error);
+
+impl fmt::Display for NotJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An event on one line: `{"event", "profile_id", "identifiers", "traits", "consent", "as_of", "index"}`.
+pub fn envelope(raw: &[u8], position: Position, enrichment: &Enrichment) -> Result<Bytes, NotJson> {
+    #[derive(Serialize)]
+    struct Envelope<'a, T> {
+        event: &'a RawValue,
+        profile_id: Option<String>,
+        identifiers: &'a [std::sync::Arc<str>],
+        traits: T,
+        consent: ConsentJson<'a>,
+        as_of: u64,
+        index: u32,
+    }
+    // Between the values of JSON a new line is a space, and within them there is none.
+    let one_line: Vec<u8> = raw.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
+    let event: &RawValue = serde_json::from_slice(&one_line).map_err(NotJson)?;
+    let Enrichment { profile, identifiers, traits, consent } = enrichment;
+    let envelope = Envelope {
+        event,
+        profile_id: profile.map(|id| id.to_string()),
+        identifiers,
+        traits: ObjectJson(traits.iter().map(|(name, value)| (name.as_str(), value))),
+        consent: ConsentJson(consent),
+        as_of: position.tick.as_ms(),
+        index: position.index,
+    };
+    serde_json::to_vec(&envelope).map(Bytes::from).map_err(NotJson)
+}
+
+/// Decisions by purpose, as an object.
+struct ConsentJson<'a>(&'a [(CompactString, bool)]);
+
+impl Serialize for ConsentJson<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(self.0.len()))?;
+        self.0.iter().try_for_each(|(purpose, given)| map.serialize_entry(purpose.as_str(), given))?;
+        map.end()
+    }
+}
+
+/// The body of the call that carries `batch`.
+pub fn call(destination: &str, batch: &Batch) -> Bytes {
+    let name = serde_json::Value::from(destination);
+    let mut body = format!("{{\"destination\":{name},\"events\":[").into_bytes();
+    for (entry, index) in batch.entries.iter().zip(0..) {
+        if index > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(&entry.json);
+    }
+    body.extend_from_slice(b"]}");
+    body.into()
+}
+
+/// The lines that tell of `batch`.
+pub fn lines(batch: &Batch) -> Bytes {
+    let mut lines = Vec::new();
+    for entry in &batch.entries {
+        lines.extend_from_slice(&entry.json);
+        lines.push(b'\n');
+    }
+    lines.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use dataflows::model::{Tick, Value};
+
+    use super::*;
+
+    #[test]
+    fn an_event_keeps_its_words_on_one_line() {
+        let raw = b"{\"n\": 12345678901234567890123,\r\n \"b\": \"x\\ny\", \"a\": 1.0}";
+        let enrichment = Enrichment {
+            profile: None,
+            identifiers: vec!["email:a@b.org".into()],
+            traits: vec![("city".into(), Value::text("K\u{f6}ln"))],
+            consent: vec![("marketing".into(), true), ("ads".into(), false)],
+        };
+        let position = Position { tick: Tick::from_ms(17), index: 3 };
+        let json = envelope(raw, position, &enrichment).unwrap();
+        let expected = concat!(
+            r#"{"event":{"n": 12345678901234567890123,   "b": "x\ny", "a": 1.0},"profile_id":null,"#,
+            r#""identifiers":["email:a@b.org"],"traits":{"city":"Köln"},"consent":{"marketing":true,"ads":false},"#,
+            r#""as_of":17,"index":3}"#
+        );
+        assert_eq!(json, expected);
+        assert!(envelope(b"{\"n\":", position, &enrichment).is_err());
+    }
+}

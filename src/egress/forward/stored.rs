@@ -1,0 +1,121 @@
+//! Entries in the data folder: keyspace `forwards`, `destination NUL tick index` → JSON, numbers big endian.
+//!
+//! The cursor is a row of the keyspace `frontiers`, `destination NUL forwards` → `produced`, and the place where the batch in
+//! flight ends if there is one. All goes through the journal of the log: what is written without being told is on the disk
+//! with the next sync of the log, and an event that is logged later cannot be there without it.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+use compact_str::CompactString;
+use dataflows::model::Tick;
+use fjall::PersistMode;
+
+use super::entries::{Cursor, Entries, EntriesIter, Entry};
+use crate::engine::Position;
+use crate::log::{Store, StoreError};
+
+/// What stands behind the name of a destination in the key of its cursor. No name has a NUL.
+const CURSOR: &[u8] = b"\0forwards";
+
+/// Bytes of a position.
+const POSITION: usize = 12;
+
+/// The entries of one destination.
+pub struct StoredEntries {
+    store: Store,
+    destination: CompactString,
+}
+
+impl StoredEntries {
+    /// Those of this destination.
+    pub fn new(store: Store, destination: CompactString) -> Self {
+        StoredEntries { store, destination }
+    }
+
+    /// Forgets how far destinations are that are not in `names`: once they are back, they begin with what is new then. What
+    /// they were still to be sent is kept.
+    pub fn forget_others(store: &Store, names: &[CompactString]) -> Result<(), StoreError> {
+        let mut write = store.batch();
+        for row in store.frontiers().iter() {
+            let key = row.key().map_err(|source| store.failed(source))?;
+            let Some(name) = key.strip_suffix(CURSOR) else { continue };
+            if !names.iter().any(|known| known.as_bytes() == name) {
+                let destination = String::from_utf8_lossy(name).into_owned();
+                tracing::info!(destination, "is sent no events any more: what still waits for it is kept on record");
+                write.remove(store.frontiers(), key);
+            }
+        }
+        write.commit().map_err(|source| store.failed(source))
+    }
+
+    fn cursor_key(&self) -> Vec<u8> {
+        [self.destination.as_bytes(), CURSOR].concat()
+    }
+
+    fn key(&self, position: Position) -> Vec<u8> {
+        [self.destination.as_bytes(), b"\0", &bytes_of(position)].concat()
+    }
+
+    fn damaged(&self, what: &str) -> StoreError {
+        self.store.damaged_queue(&self.destination, what)
+    }
+}
+
+fn bytes_of(Position { tick, index }: Position) -> [u8; POSITION] {
+    let mut bytes = [0; POSITION];
+    bytes[..8].copy_from_slice(&tick.as_ms().to_be_bytes());
+    bytes[8..].copy_from_slice(&index.to_be_bytes());
+    bytes
+}
+
+fn position_of(bytes: &[u8]) -> Option<Position> {
+    let (tick, index) = bytes.split_first_chunk()?;
+    let index = u32::from_be_bytes(index.try_into().ok()?);
+    Some(Position { tick: Tick::from_ms(u64::from_be_bytes(*tick)), index })
+}
+
+impl Entries for StoredEntries {
+    fn cursor(&self) -> Result<Option<Cursor>, StoreError> {
+        let row = self.store.frontiers().get(self.cursor_key()).map_err(|source| self.store.failed(source))?;
+        let Some(row) = row else { return Ok(None) };
+        let damaged = || self.damaged("how far it is cannot be read");
+        let (produced, in_flight) = row.split_first_chunk().ok_or_else(damaged)?;
+        let produced = Tick::from_ms(u64::from_be_bytes(*produced));
+        let in_flight = match in_flight {
+            [] => None,
+            bytes => Some(position_of(bytes).ok_or_else(damaged)?),
+        };
+        Ok(Some(Cursor { produced, in_flight }))
+    }
+
+    fn after(&self, position: Option<Position>) -> EntriesIter<'_> {
+        let first = match position {
+            Some(position) => Bound::Excluded(self.key(position)),
+            None => Bound::Included(self.key(Position::default())),
+        };
+        // The byte after NUL: behind all positions.
+        let end = Bound::Excluded([self.destination.as_bytes(), b"\x01"].concat());
+        let names = self.destination.len() + 1;
+        Box::new(self.store.forwards().range::<Vec<u8>, _>((first, end)).map(move |entry| {
+            let (key, json) = entry.into_inner().map_err(|source| self.store.failed(source))?;
+            let position = key.get(names..).and_then(position_of);
+            let position = position.ok_or_else(|| self.damaged("the key of an event is no place"))?;
+            Ok(Entry { position, json: Bytes::copy_from_slice(&json) })
+        }))
+    }
+
+    fn write(&mut self, add: &[Entry], remove: &[Position], cursor: Cursor, told: bool) -> Result<(), StoreError> {
+        let mut write = self.store.batch().durability(told.then_some(PersistMode::Buffer));
+        for entry in add {
+            write.insert(self.store.forwards(), self.key(entry.position), entry.json.to_vec());
+        }
+        for position in remove {
+            write.remove(self.store.forwards(), self.key(*position));
+        }
+        let mut row = cursor.produced.as_ms().to_be_bytes().to_vec();
+        row.extend(cursor.in_flight.iter().flat_map(|position| bytes_of(*position)));
+        write.insert(self.store.frontiers(), self.cursor_key(), row);
+        write.commit().map_err(|source| self.store.failed(source))
+    }
+}

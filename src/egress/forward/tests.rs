@@ -1,0 +1,4 @@
+//! Queues in memory and in a data folder, and delivery over real sockets.
+
+mod delivered;
+mod queued;

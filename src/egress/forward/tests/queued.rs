@@ -1,0 +1,173 @@
+//! Queues in memory and in a data folder. A crash is a queue that is opened again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dataflows::model::Tick;
+
+use crate::egress::forward::entries::{Batch, Entries, Entry, Pending, QueueLimit};
+use crate::egress::forward::memory::MemoryEntries;
+use crate::egress::forward::queue::Queue;
+use crate::egress::forward::stored::StoredEntries;
+use crate::egress::outbox::BatchLimit;
+use crate::engine::Position;
+use crate::log::Store;
+
+const ROOMY: QueueLimit = QueueLimit { events: 1_000, bytes: 1_000_000 };
+
+fn ms(ms: u64) -> Tick {
+    Tick::from_ms(ms)
+}
+
+fn two() -> BatchLimit {
+    BatchLimit { changes: 2, bytes: 1_000_000 }
+}
+
+/// Takes in events at these ticks, each of ten bytes, and all before `frontier`.
+fn push(queue: &mut Queue, frontier: u64, ticks: &[u64]) -> Option<usize> {
+    let entry = |(place, tick): (usize, &u64)| {
+        let index = ticks[..place].iter().filter(|earlier| *earlier == tick).count() as u32;
+        let position = Position { tick: ms(*tick), index };
+        (Entry { position, json: Bytes::from(format!("{{\"n\":{tick:04}}}")) }, None)
+    };
+    queue.push(ms(frontier), ticks.iter().enumerate().map(entry).collect()).unwrap()
+}
+
+/// The places of a batch: `5.0 5.1`.
+fn places(batch: Option<Arc<Batch>>) -> String {
+    let entries = batch.iter().flat_map(|batch| &batch.entries);
+    entries.map(|entry| format!("{}.{}", entry.position.tick, entry.position.index)).collect::<Vec<_>>().join(" ")
+}
+
+/// Takes and acknowledges all there is, two at a time.
+fn drain(queue: &mut Queue) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some(batch) = queue.take(two()).unwrap() {
+        all.push(places(Some(batch)));
+        queue.acknowledge().unwrap();
+    }
+    all
+}
+
+/// A data folder in which queues can be opened again and again.
+struct World {
+    _folder: tempfile::TempDir,
+    store: Store,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("data")).unwrap();
+        World { _folder: folder, store }
+    }
+
+    fn open(&self, name: &str, limit: QueueLimit, present: u64) -> Queue {
+        let entries = StoredEntries::new(self.store.clone(), name.into());
+        Queue::open(Box::new(entries), limit, ms(present)).unwrap()
+    }
+}
+
+/// The same for queues of both kinds.
+fn with_both(limit: QueueLimit, check: impl Fn(Queue)) {
+    let world = World::new();
+    let memory: Box<dyn Entries> = Box::<MemoryEntries>::default();
+    check(Queue::open(memory, limit, ms(0)).unwrap());
+    check(world.open("crm", limit, 0));
+}
+
+#[test]
+fn events_come_in_order_and_once() {
+    with_both(ROOMY, |mut queue| {
+        assert_eq!(push(&mut queue, 4, &[3, 3]), None);
+        push(&mut queue, 9, &[5, 8]);
+        assert_eq!(drain(&mut queue), ["3.0 3.1", "5.0 8.0"]);
+        push(&mut queue, 20, &[8, 9, 9, 15]);
+        assert_eq!(drain(&mut queue), ["9.0 9.1", "15.0"], "8 was there before");
+        assert_eq!((queue.pending(), queue.produced()), (Pending::default(), ms(20)));
+    });
+}
+
+#[test]
+fn a_batch_ends_at_its_bytes_but_has_one_event_at_least() {
+    with_both(ROOMY, |mut queue| {
+        push(&mut queue, 9, &[1, 2, 3]);
+        let take = |queue: &mut Queue, bytes| places(queue.take(BatchLimit { changes: 10, bytes }).unwrap());
+        assert_eq!(take(&mut queue, 5), "1.0");
+        queue.acknowledge().unwrap();
+        assert_eq!(take(&mut queue, 25), "2.0 3.0");
+    });
+}
+
+#[test]
+fn the_oldest_that_wait_are_given_up_but_not_what_is_in_flight() {
+    with_both(QueueLimit { events: 3, ..ROOMY }, |mut queue| {
+        push(&mut queue, 5, &[1, 2, 3, 4]);
+        assert_eq!(queue.pending().overflowed, 1);
+        assert_eq!(places(queue.take(two()).unwrap()), "2.0 3.0");
+        assert_eq!(push(&mut queue, 9, &[6, 7, 8]), None, "that was told already");
+        let pending = queue.pending();
+        assert_eq!((pending.events, pending.bytes, pending.oldest, pending.overflowed), (5, 30, Some(ms(2)), 2));
+        assert_eq!(drain(&mut queue), ["2.0 3.0", "6.0 7.0", "8.0"]);
+        assert_eq!(push(&mut queue, 20, &[10, 11, 12, 13, 14]), Some(2), "and is told again once there was room");
+        assert_eq!(drain(&mut queue), ["12.0 13.0", "14.0"]);
+    });
+    with_both(QueueLimit { bytes: 25, ..ROOMY }, |mut queue| {
+        push(&mut queue, 5, &[1, 2, 3, 4]);
+        assert_eq!(drain(&mut queue), ["3.0 4.0"]);
+    });
+}
+
+#[test]
+fn a_crash_repeats_nothing_but_the_batch_in_flight_as_it_was() {
+    let world = World::new();
+    let mut queue = world.open("crm", ROOMY, 0);
+    push(&mut queue, 10, &[1, 2, 3, 4, 5]);
+    queue.take(two()).unwrap();
+    queue.acknowledge().unwrap();
+    let in_flight = queue.take(two()).unwrap();
+    push(&mut queue, 12, &[11]);
+
+    let mut queue = world.open("crm", QueueLimit { events: 1, ..ROOMY }, 77);
+    assert_eq!(queue.produced(), ms(12), "not the present");
+    push(&mut queue, 13, &[3, 11, 12]);
+    assert_eq!(queue.take(BatchLimit { changes: 100, ..two() }).unwrap(), in_flight);
+    assert_eq!(drain(&mut queue), ["3.0 4.0", "12.0"]);
+    assert_eq!(drain(&mut world.open("crm", ROOMY, 77)), Vec::<String>::new());
+}
+
+#[test]
+fn a_new_queue_begins_at_the_present_for_good() {
+    let world = World::new();
+    drop(world.open("crm", ROOMY, 50));
+    let mut queue = world.open("crm", ROOMY, 90);
+    push(&mut queue, 70, &[49, 50, 60]);
+    assert_eq!(drain(&mut queue), ["50.0 60.0"]);
+    // The other end of a name is another name.
+    assert_eq!(world.open("crm-2", ROOMY, 90).produced(), ms(90));
+    assert_eq!(world.open("crm", ROOMY, 90).produced(), ms(70));
+}
+
+#[test]
+fn time_without_events_is_written_now_and_then_and_its_end_never() {
+    let world = World::new();
+    let mut queue = world.open("crm", ROOMY, 50);
+    push(&mut queue, 1_049, &[]);
+    assert_eq!((queue.produced(), world.open("crm", ROOMY, 0).produced()), (ms(1_049), ms(50)));
+    push(&mut queue, 1_050, &[]);
+    assert_eq!(world.open("crm", ROOMY, 0).produced(), ms(1_050));
+    queue.push(Tick::MAX, Vec::new()).unwrap();
+    assert_eq!(queue.produced(), ms(1_050));
+}
+
+#[test]
+fn who_is_sent_nothing_any_more_begins_anew_with_what_was_left() {
+    let world = World::new();
+    push(&mut world.open("crm", ROOMY, 0), 10, &[1]);
+    push(&mut world.open("other", ROOMY, 0), 10, &[1]);
+    StoredEntries::forget_others(&world.store, &["other".into()]).unwrap();
+    assert_eq!(world.open("other", ROOMY, 90).produced(), ms(10));
+    let mut queue = world.open("crm", ROOMY, 90);
+    push(&mut queue, 100, &[20, 95]);
+    assert_eq!(drain(&mut queue), ["1.0 95.0"]);
+}

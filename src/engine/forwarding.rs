@@ -1,0 +1,116 @@
+//! Events on their way to destinations: picked where they get their tick, handed on when that is complete.
+//!
+//! Each takes a question for the profile of its person, put at its own tick. The dataflow answers it as of that tick, with
+//! all that arrived in it: neither without the event itself, nor with anything later. In a cluster each process hands on
+//! the events that it accepted, since answers come to the worker that asked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use dataflows::definitions::{Definitions, ForwardId};
+use dataflows::forwards::Forwards;
+use dataflows::model::{Event, Found, Profile, Query, Question, Tick};
+
+use super::sequencer::Sequencer;
+use super::workers::Command;
+
+/// The place of an event in all that was accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Its tick.
+    pub tick: Tick,
+    /// Its place among the events of that tick, as the log has them.
+    pub index: u32,
+}
+
+/// An event for destinations, with what is known of its person as of its tick.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// Its place.
+    pub position: Position,
+    /// Its text, as the log has it.
+    pub raw: Bytes,
+    /// When it arrived; nothing where it comes from the log.
+    pub received: Option<Instant>,
+    /// The forwards that it matches, at least one.
+    pub to: Vec<ForwardId>,
+    /// Its person; nothing where all identifiers that it has are blocked.
+    pub profile: Option<Profile>,
+}
+
+/// Picks the events that are to be forwarded.
+#[derive(Debug)]
+pub struct Picker {
+    forwards: Forwards,
+    /// By forward: the tick where it begins. Without an entry it begins at the first.
+    from: Vec<Tick>,
+}
+
+impl Picker {
+    /// By these definitions, each forward from its tick on.
+    pub fn new(definitions: Arc<Definitions>, from: Vec<Tick>) -> Self {
+        Picker { forwards: Forwards::new(definitions), from }
+    }
+
+    fn pick(&self, tick: Tick, event: &Event) -> Vec<ForwardId> {
+        let mut to = self.forwards.of(event);
+        to.retain(|id| self.from.get(id.index()).is_none_or(|from| *from <= tick));
+        to
+    }
+}
+
+impl Sequencer {
+    /// Sees to it that an event that is about to go to the workers goes to the destinations that want it, too. To be called
+    /// before input leaves its tick.
+    pub(super) fn forward(&self, position: Position, raw: &Bytes, event: &Event, received: Option<Instant>) {
+        let Position { tick, .. } = position;
+        let to = self.picker.pick(tick, event);
+        if to.is_empty() {
+            return;
+        }
+        let primary = self.picker.forwards.primary(event);
+        let forwarded = Forwarded { position, raw: raw.clone(), received, to, profile: None };
+        let id = self.shared.forwarding(forwarded);
+        if let Some(primary) = primary {
+            let query = Query { id, asker: self.first_worker, question: Question::Profile(primary) };
+            self.workers.tell(0, Command::Ask(tick, query));
+        }
+    }
+}
+
+/// Events whose ticks are not complete yet. Bounded by the events that may be under way at all.
+#[derive(Debug, Default)]
+pub struct Underway {
+    /// By number of the question.
+    asked: HashMap<u64, Position>,
+    events: BTreeMap<Position, Forwarded>,
+}
+
+impl Underway {
+    /// An event is on its way, and the question `id` for its person, where it has one.
+    pub fn begin(&mut self, id: u64, forwarded: Forwarded) {
+        self.asked.insert(id, forwarded.position);
+        self.events.insert(forwarded.position, forwarded);
+    }
+
+    /// Takes the answer to one of the questions.
+    pub fn answered(&mut self, id: u64, found: Found) {
+        let Some(position) = self.asked.remove(&id) else { return };
+        if let (Some(event), Found::Profile(profile)) = (self.events.get_mut(&position), found) {
+            event.profile = profile;
+        }
+    }
+
+    /// The events before `frontier`, in order. All answers of their ticks were taken.
+    pub fn complete(&mut self, frontier: Tick) -> Vec<Forwarded> {
+        let later = self.events.split_off(&Position { tick: frontier, index: 0 });
+        let complete = std::mem::replace(&mut self.events, later);
+        if !complete.is_empty() {
+            // Those that no question was put for are left: nobody answered them.
+            self.asked.retain(|_, position| position.tick >= frontier);
+        }
+        complete.into_values().collect()
+    }
+}

@@ -1,0 +1,70 @@
+//! `events`, `where` and `enrich` of a destination: which events it is sent, and what goes with them.
+
+use compact_str::CompactString;
+use dataflows::definitions::{DestinationId, EventTerm, Listed};
+use dataflows::model::ValueType;
+
+use super::destinations::{known_identifiers, traits_of};
+use super::identity::each_once;
+use super::infer::Checker;
+use super::names::check_outside_name;
+use super::parse::parse;
+use super::problem::Problem;
+use super::text::Text;
+use super::typed::Typed;
+use super::written::{WrittenEnrich, WrittenForward};
+
+/// The events that a destination is sent, with a condition whose types are not known yet.
+pub(super) struct TypedForward {
+    pub(super) destination: DestinationId,
+    pub(super) events: Vec<CompactString>,
+    pub(super) condition: Option<Typed<EventTerm>>,
+    pub(super) identifiers: Vec<CompactString>,
+    pub(super) traits: Vec<Listed>,
+    pub(super) consent: Vec<CompactString>,
+    pub(super) requires_consent: Option<CompactString>,
+}
+
+/// What the destination `name` says of events; nothing where it is sent none.
+pub(super) fn resolve(
+    name: &Text,
+    destination: DestinationId,
+    written: WrittenForward,
+    requires_consent: Option<CompactString>,
+    checker: &mut Checker,
+) -> Option<TypedForward> {
+    let WrittenForward { events, condition, enrich } = written;
+    let Some(events) = events else {
+        let places = [("where", condition.map(|text| text.place)), ("enrich", enrich.map(|enrich| enrich.place))];
+        for (key, place) in places {
+            if let Some(place) = place {
+                let problem = Problem::at(place, format!("`{key}` of destination `{}` has no events", name.value));
+                checker.report(problem.help("list the events that it is sent: events = [\"Order Completed\"]"));
+            }
+        }
+        return None;
+    };
+    if events.items.is_empty() {
+        let problem = Problem::at(name.place, format!("destination `{}` has no events", name.value));
+        checker.report(problem.help("list what it is sent: events = [\"Order Completed\"]"));
+    }
+    for event in events.items.iter().filter(|event| event.value.trim().is_empty() && !event.is_broken) {
+        let problem = Problem::at(event.place, "expected the name of an event");
+        checker.report(problem.help("that of a track call, such as \"Order Completed\", or `page`, `identify`, …"));
+    }
+    let events = each_once(events, &mut checker.problems);
+    let condition = condition.filter(|text| !text.is_broken).and_then(|text| {
+        let node = checker.settle(parse(&text))?;
+        Some(checker.expect(&node, ValueType::Bool, "the condition in `where`"))
+    });
+    let (mut identifiers, mut traits, mut consent) = Default::default();
+    if let Some(WrittenEnrich { identifiers: kinds, traits: listed, consent: purposes, .. }) = enrich {
+        identifiers = known_identifiers(kinds, checker);
+        traits = traits_of(listed, checker);
+        for purpose in &purposes.items {
+            check_outside_name(purpose, "a purpose of consent", &mut checker.problems);
+        }
+        consent = each_once(purposes, &mut checker.problems);
+    }
+    Some(TypedForward { destination, events, condition, identifiers, traits, consent, requires_consent })
+}
