@@ -49,6 +49,7 @@ fn start(project: &Project) -> Forwarding {
 /// An event that came at this tick.
 fn event(tick: u64) -> Forwarded {
     Forwarded {
+        message: 0.into(),
         position: Position { tick: ms(tick), index: 0 },
         raw: Bytes::from(format!("{{\"n\":\n{tick}}}")),
         received: None,
