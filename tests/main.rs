@@ -6,6 +6,7 @@
 mod cdnow;
 mod cluster;
 mod comparison;
+mod crash;
 mod durability;
 mod histories;
 mod oracle;
