@@ -20,6 +20,7 @@ use super::backoff::Backoff;
 use super::outbox::{Batch, BatchLimit, Outbox};
 use super::status::Tally;
 use super::{file, webhook};
+use crate::log::StoreError;
 use crate::observe::latency::{Latency, Stage};
 
 /// Why a call did not succeed.
@@ -116,8 +117,9 @@ impl Delivery {
             let stopping = *self.stopping.borrow_and_update();
             match self.outbox.take(self.destination, self.pace.limit) {
                 Some(batch) => {
+                    self.write_down(|outbox, destination| outbox.begin(destination)).await;
                     self.deliver(&batch).await;
-                    self.acknowledge().await;
+                    self.write_down(|outbox, destination| outbox.acknowledge(destination)).await;
                 }
                 None if stopping => return,
                 None => tokio::select! {
@@ -170,10 +172,10 @@ impl Delivery {
         }
     }
 
-    /// Writes down that the batch is acknowledged, which may wait for the disk.
-    async fn acknowledge(&self) {
+    /// Writes down that the batch is under way, or that it is acknowledged, which may wait for the disk.
+    async fn write_down(&self, what: fn(&dyn Outbox, DestinationId) -> Result<(), StoreError>) {
         let (outbox, destination) = (self.outbox.clone(), self.destination);
-        match spawn_blocking(move || outbox.acknowledge(destination)).await {
+        match spawn_blocking(move || what(&*outbox, destination)).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {
                 error!(destination = %self.name, %error, "delivery ends: what is acknowledged is not kept")
