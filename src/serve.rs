@@ -23,6 +23,7 @@ use crate::ingest::IngestCounters;
 use crate::ingest::http::Surroundings;
 use crate::ingest::segment::Extractor;
 use crate::log::{DurableLog, Log, MemoryLog, Store, StoreError};
+use crate::memory::{Gate, resident_bytes};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::latency::{Latency, Observer};
 use crate::observe::metrics::{self, Delivery, Intake, Readings};
@@ -119,6 +120,7 @@ pub async fn run(
         log,
         reread: Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code())),
         now: now.clone(),
+        memory: Gate::new(project.limits.memory_limit, Arc::new(resident_bytes)),
     };
     let outlets = outlets(egress.clone(), observer.clone(), failed);
     let mut shutdown = pin!(shutdown);

@@ -73,7 +73,8 @@ async fn a_start_without_news_tells_nothing_and_one_with_other_definitions_the_d
     let (hook, data) = ([("HOOK", url.as_str())], folder.path().join("data"));
     let server = Server::start(folder.path(), &[], &hook).await;
     server.take(&[seen("ann", 3), seen("bob", 5), seen("cid", 1)].concat()).await;
-    until_state(&receiver, &json!({"crm": {"regulars": {"user_id:ann": {"seen": 3}, "user_id:bob": {"seen": 5}}}})).await;
+    until_state(&receiver, &json!({"crm": {"regulars": {"user_id:ann": {"seen": 3}, "user_id:bob": {"seen": 5}}}}))
+        .await;
     server.stop();
 
     let calls = receiver.calls_count();
@@ -119,5 +120,9 @@ fn damage_is_told_and_nothing_starts() {
     let hosts = folder.path().join("hosts");
     std::fs::write(&hosts, "127.0.0.1:1\n127.0.0.1:2\n").unwrap();
     let refused = run(&[&start[..], &["--process", "0", "--hosts", hosts.to_str().unwrap()]].concat());
-    assert!(!refused.status.success() && refused.stderr.contains("a cluster has no durable log yet"), "{}", refused.stderr);
+    assert!(
+        !refused.status.success() && refused.stderr.contains("a cluster has no durable log yet"),
+        "{}",
+        refused.stderr
+    );
 }

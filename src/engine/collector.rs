@@ -9,7 +9,7 @@ use std::time::Instant;
 use dataflows::model::{Answer, Desired, Found, Profile, Question, Tick};
 use tokio::sync::{Notify, oneshot};
 
-use super::handle::{Answered, Progress};
+use super::handle::{Answered, Load, Progress};
 use super::workers::Output;
 use crate::observe::latency::{Observer, Stage};
 
@@ -46,7 +46,7 @@ pub struct Shared {
 #[derive(Debug)]
 struct InFlight {
     tick: Tick,
-    events: usize,
+    load: Load,
     /// When its earliest request arrived; nothing where it comes from the log.
     received: Option<Instant>,
 }
@@ -89,14 +89,14 @@ impl Shared {
         self.progressed.notified().await;
     }
 
-    /// A batch of so many events is on its way.
-    pub fn accepted(&self, tick: Tick, events: usize, received: Instant) {
-        lock(&self.ticks).push_back(InFlight { tick, events, received: Some(received) });
+    /// A batch of this size is on its way.
+    pub fn accepted(&self, tick: Tick, load: Load, received: Instant) {
+        lock(&self.ticks).push_back(InFlight { tick, load, received: Some(received) });
     }
 
     /// Events of the log are on their way, the last of them of this tick.
     pub fn recovering(&self, tick: Tick) {
-        lock(&self.ticks).push_back(InFlight { tick, events: 0, received: None });
+        lock(&self.ticks).push_back(InFlight { tick, load: Load::default(), received: None });
     }
 
     /// Everything of the log is on its way; what is new begins at `input`.
@@ -114,9 +114,9 @@ impl Shared {
         self.progress.frontier()
     }
 
-    /// So many events were refused.
-    pub fn refused(&self, events: usize) {
-        self.progress.settle(events);
+    /// So much was refused.
+    pub fn refused(&self, load: Load) {
+        self.progress.settle(load);
     }
 
     /// A question is on its way; gives its number.
@@ -133,7 +133,7 @@ impl Shared {
         let complete = ticks.iter().take_while(|in_flight| in_flight.tick < frontier).count();
         let complete: Vec<InFlight> = ticks.drain(..complete).collect();
         drop(ticks);
-        self.progress.settle(complete.iter().map(|in_flight| in_flight.events).sum());
+        self.progress.settle(complete.iter().map(|in_flight| in_flight.load).sum());
         self.progress.advance_to(frontier);
         self.progressed.notify_one();
         complete.into_iter().filter_map(|in_flight| Some((in_flight.tick, in_flight.received?))).collect()

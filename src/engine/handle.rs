@@ -1,13 +1,18 @@
 //! How the rims talk to the engine: batches in, questions in, answers out.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::iter::Sum;
+use std::ops::Add;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dataflows::model::{Event, Found, Question, Tick};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::limits::Limits;
+use crate::memory::Gate;
 
 /// An event that ingestion found to be in order.
 #[derive(Clone, Debug)]
@@ -31,6 +36,43 @@ pub struct Submission {
     pub reply: oneshot::Sender<Result<Receipt, SubmitError>>,
 }
 
+impl Submission {
+    /// What it adds to what is pending.
+    pub fn load(&self) -> Load {
+        Load::of(&self.events)
+    }
+}
+
+/// How much is pending: events, and the bytes of their texts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Events.
+    pub events: usize,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+impl Load {
+    /// That of these events.
+    pub fn of(events: &[Accepted]) -> Self {
+        Load { events: events.len(), bytes: events.iter().map(|accepted| accepted.raw.len()).sum() }
+    }
+}
+
+impl Add for Load {
+    type Output = Load;
+
+    fn add(self, other: Load) -> Load {
+        Load { events: self.events + other.events, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl Sum for Load {
+    fn sum<I: Iterator<Item = Load>>(loads: I) -> Load {
+        loads.fold(Load::default(), Add::add)
+    }
+}
+
 /// What the engine promises of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
@@ -46,6 +88,12 @@ pub enum SubmitError {
     /// Too much is accepted and not yet processed.
     #[error("the engine is behind: try again in {retry_after_s} s")]
     Busy {
+        /// When to try again.
+        retry_after_s: u64,
+    },
+    /// There is hardly any memory left.
+    #[error("the engine uses all the memory that it may: try again in {retry_after_s} s")]
+    NoMemory {
         /// When to try again.
         retry_after_s: u64,
     },
@@ -110,7 +158,8 @@ pub struct Handle {
     submissions: mpsc::UnboundedSender<Submission>,
     asks: mpsc::Sender<Ask>,
     progress: Arc<Progress>,
-    pending_events_max: usize,
+    pending_max: Load,
+    memory: Arc<Gate>,
 }
 
 /// Questions that may wait to be put, before those who ask have to wait.
@@ -123,7 +172,7 @@ const RETRY_AFTER_S: u64 = 1;
 #[derive(Debug, Default)]
 pub struct Progress {
     frontier: AtomicU64,
-    pending_events: AtomicUsize,
+    pending: Mutex<Load>,
     is_recovering: AtomicBool,
 }
 
@@ -155,46 +204,68 @@ impl Progress {
 
     /// Events that were handed in and are not yet through the dataflow.
     pub fn pending_events(&self) -> usize {
-        self.pending_events.load(Ordering::Acquire)
+        self.pending().events
     }
 
-    /// Says that so many events are through, or were refused.
-    pub fn settle(&self, events: usize) {
-        self.pending_events.fetch_sub(events, Ordering::AcqRel);
+    /// Says that so much is through, or was refused.
+    pub fn settle(&self, load: Load) {
+        let mut pending = self.pending();
+        *pending = Load { events: pending.events - load.events, bytes: pending.bytes - load.bytes };
     }
 
     /// Counts events in, unless that makes more than `most`. Where none are pending any number may come in.
-    fn take_in(&self, events: usize, most: usize) -> bool {
-        let add = |pending: usize| (pending == 0 || pending + events <= most).then_some(pending + events);
-        self.pending_events.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).is_ok()
+    fn take_in(&self, load: Load, most: Load) -> bool {
+        let mut pending = self.pending();
+        let then = *pending + load;
+        let fits = pending.events == 0 || (then.events <= most.events && then.bytes <= most.bytes);
+        if fits {
+            *pending = then;
+        }
+        fits
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Load> {
+        // Whoever panicked with it left it whole: it is assigned to as a whole.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Handle {
-    /// A handle, and the ends of it that the engine holds. At most so many events are handed in and not yet through.
+    /// A handle, and the ends of it that the engine holds. What is handed in and not yet through is within the limits.
     pub fn new(
-        pending_events_max: usize,
+        limits: &Limits,
+        memory: Gate,
     ) -> (Self, mpsc::UnboundedReceiver<Submission>, mpsc::Receiver<Ask>, Arc<Progress>) {
         // Bounded by the events in it: what is sent was counted in before.
         let (submissions, submitted) = mpsc::unbounded_channel();
         let (asks, asked) = mpsc::channel(ASKS_WAITING_MAX);
         let progress = Arc::new(Progress::default());
-        let handle = Handle { submissions, asks, progress: progress.clone(), pending_events_max };
+        let pending_max = Load { events: limits.pending_events_max, bytes: limits.pending_bytes_max };
+        let handle = Handle { submissions, asks, progress: progress.clone(), pending_max, memory: Arc::new(memory) };
         (handle, submitted, asked, progress)
+    }
+
+    /// Whether anything can be taken in now. Asked before a request is read in full, so that refusals are cheap.
+    pub fn admits(&self) -> Result<(), SubmitError> {
+        if !self.progress.is_recovered() {
+            return Err(SubmitError::Recovering { retry_after_s: RETRY_AFTER_S });
+        }
+        if !self.memory.is_open() {
+            return Err(SubmitError::NoMemory { retry_after_s: RETRY_AFTER_S });
+        }
+        Ok(())
     }
 
     /// Hands in a batch. An answer means that it is accepted: safely in the log, under the tick of the receipt.
     pub async fn submit(&self, events: Vec<Accepted>, received: Instant) -> Result<Receipt, SubmitError> {
-        if !self.progress.is_recovered() {
-            return Err(SubmitError::Recovering { retry_after_s: RETRY_AFTER_S });
-        }
-        let count = events.len();
-        if !self.progress.take_in(count, self.pending_events_max) {
+        self.admits()?;
+        let load = Load::of(&events);
+        if !self.progress.take_in(load, self.pending_max) {
             return Err(SubmitError::Busy { retry_after_s: RETRY_AFTER_S });
         }
         let (reply, receipt) = oneshot::channel();
         if self.submissions.send(Submission { events, received, reply }).is_err() {
-            self.progress.settle(count);
+            self.progress.settle(load);
             return Err(SubmitError::Stopping);
         }
         receipt.await.unwrap_or(Err(SubmitError::Stopping))

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 pub use collector::Outlets;
 pub use dedupe::Dedupe;
-pub use handle::{Accepted, Answered, Ask, AskError, Handle, Progress, Receipt, Submission, SubmitError};
+pub use handle::{Accepted, Answered, Ask, AskError, Handle, Load, Progress, Receipt, Submission, SubmitError};
 pub use recovery::Reread;
 pub use sequencer::cut;
 pub use workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Output, Topology, Workers, WorkersError};
@@ -30,6 +30,7 @@ pub use workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Output, Topology, Wor
 use crate::clock::Now;
 use crate::limits::Limits;
 use crate::log::Log;
+use crate::memory::Gate;
 use crate::project::Clock;
 use collector::Shared;
 use sequencer::Sequencer;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub reread: Reread,
     /// The time.
     pub now: Now,
+    /// Whether there is memory for more events.
+    pub memory: Gate,
 }
 
 /// A running engine.
@@ -63,8 +66,8 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
     pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
-        let Settings { topology, definitions, clock, limits, log, reread, now } = settings;
-        let (handle, submissions, asks, progress) = Handle::new(limits.pending_events_max);
+        let Settings { topology, definitions, clock, limits, log, reread, now, memory } = settings;
+        let (handle, submissions, asks, progress) = Handle::new(&limits, memory);
         let is_recovering = log.last().is_some();
         if is_recovering {
             progress.recovering();

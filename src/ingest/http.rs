@@ -132,6 +132,7 @@ impl Rim {
         // Read before a key in the header is looked at: an answer to a body that is still coming gets lost on its way.
         let body = self.bodies.read(&head.headers, body).await?;
         let source = sent_token(&head.headers).map(|key| self.source_of(Some(&key))).transpose()?;
+        self.with.handle.admits()?;
         let Parsed { accepted, rejected } = self.parse(call, source, received, &self.bodies.text(&body)?)?;
         drop(body);
         (self.with.observer)(Stage::Parsed, arrived.elapsed());

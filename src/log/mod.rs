@@ -1,13 +1,14 @@
 //! The input log: what was accepted, in the order of its ticks. Everything behind it is a function of it.
 //!
-//! - [`Log`]: the trait at the rim, with [`MemoryLog`] (its twin for tests, and for engines that keep nothing) and
-//!   [`DurableLog`].
+//! - [`Log`]: the trait at the rim, with [`DurableLog`], [`MemoryLog`] (its twin for tests, and for engines that keep nothing)
+//!   and [`FaultyLog`] (a twin that goes wrong as a script says).
 //! - [`Store`]: a data folder, which holds the log and what destinations acknowledged.
 //! - [`codec`]: how entries are written.
 //! - [`inspect`]: `deltaic log`.
 
 pub mod codec;
 mod durable;
+mod faulty;
 pub mod inspect;
 mod memory;
 mod store;
@@ -15,6 +16,7 @@ mod store;
 mod tests;
 
 pub use durable::DurableLog;
+pub use faulty::{Fault, FaultyLog};
 pub use memory::MemoryLog;
 pub use store::{Store, StoreError};
 

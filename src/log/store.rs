@@ -14,6 +14,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -75,6 +76,18 @@ pub enum StoreError {
     Database {
         /// The folder.
         folder: PathBuf,
+        /// Why.
+        source: fjall::Error,
+    },
+    /// The journal of the database cannot be read.
+    #[error(
+        "data folder {folder}: a journal of its storage is damaged ({journals}): {source}; restore the folder from a copy"
+    )]
+    Journal {
+        /// The folder.
+        folder: PathBuf,
+        /// The files that it may be.
+        journals: String,
         /// Why.
         source: fjall::Error,
     },
@@ -150,10 +163,18 @@ impl Store {
             }
             Err(error) => return Err(io(error)),
         }
-        Self::database(folder, lock).map_err(|source| match source {
+        let written = journals(folder).into_iter().filter_map(|path| Some((path.clone(), end_of_writes(&path).ok()?)));
+        let written: Vec<(PathBuf, u64)> = written.collect();
+        let opened = Self::database(folder, lock).map_err(|source| match source {
             fjall::Error::Locked => StoreError::InUse { folder: folder.to_owned() },
+            fjall::Error::JournalRecovery(_) => {
+                let journals = journals(folder).iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+                StoreError::Journal { folder: folder.to_owned(), journals: journals.join(", "), source }
+            }
             source => StoreError::Database { folder: folder.to_owned(), source },
-        })
+        })?;
+        tell_what_was_cut(&written);
+        Ok(opened)
     }
 
     /// Opens a data folder that is there.
@@ -257,6 +278,45 @@ impl Store {
         });
         let until_broken = logged.take_while(move |logged| !std::mem::replace(&mut is_broken, logged.is_err()));
         Box::new(until_broken.map(|logged| logged.map_err(LogError::from)))
+    }
+}
+
+/// The journals of the storage: usually one, and never many.
+fn journals(folder: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder.join("store")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut journals: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end == "jnl")).collect();
+    journals.sort();
+    journals
+}
+
+/// Where what was written to a file ends: storage sets zeros aside for what it will write.
+fn end_of_writes(file: &Path) -> io::Result<u64> {
+    const BLOCK: u64 = 64 * 1024;
+    let file = File::open(file)?;
+    let mut end = file.metadata()?.len();
+    let mut block = vec![0; BLOCK as usize];
+    while end > 0 {
+        let start = (end - 1) / BLOCK * BLOCK;
+        let read = &mut block[..(end - start) as usize];
+        file.read_exact_at(read, start)?;
+        if let Some(last) = read.iter().rposition(|byte| *byte != 0) {
+            return Ok(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+/// Tells what opening a folder cut off: writes that a crash interrupted, which the storage drops without a word.
+fn tell_what_was_cut(written: &[(PathBuf, u64)]) {
+    for (journal, end) in written {
+        // A journal that is gone was moved to tables as a whole.
+        let Ok(now) = fs::metadata(journal) else { continue };
+        let cut_bytes = end.saturating_sub(now.len());
+        if cut_bytes > 0 {
+            let journal = journal.display();
+            tracing::warn!(%journal, cut_bytes, "cut off a write that was not finished: nobody was told that it is safe");
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use dataflows::model::{IdentifierKey, ValueType};
 use proptest::prelude::*;
 
 use super::{Colour, DestinationKind, Durability, Loaded, Storage, check as check_folder, load, load_text};
+use crate::limits::MemoryLimit;
 
 fn environment(name: &str) -> Option<String> {
     match name {
@@ -445,6 +446,7 @@ max_future = "5 mins ago"
 [limits]
 page_mx = 5
 page_max = 0
+memory_limit = "2 gigs"
 event_bytes_max = 2000
 request_bytes_max = 1000
 [replay.csv]
@@ -510,6 +512,7 @@ heartbeat = "20 ms"
 dedupe_window = "1 week"
 [limits]
 page_max = 50
+memory_limit = "2 GB"
 [replay.csv]
 delimiter = "\t"
 columns = ["at", "card"]
@@ -534,6 +537,7 @@ durability = "os"
     assert_eq!(project.definitions.identity.blocked.len(), 12, "ten by default, one value and one pattern");
     assert_eq!(project.clock.dedupe_window, Duration::from_secs(7 * 24 * 3600));
     assert_eq!(project.limits.page_max, 50);
+    assert_eq!(project.limits.memory_limit, MemoryLimit::Bytes(2_000_000_000));
     let storage = Storage { folder: "/projects/shop/kept".into(), durability: Durability::Os };
     assert_eq!(project.storage, Some(storage));
     let names: Vec<_> = project.destinations.iter().map(|destination| destination.name.as_str()).collect();

@@ -94,14 +94,8 @@ impl Expected {
 
 /// The event as the engine takes it at `tick`.
 fn read(extractor: &Extractor, event: &Value, received: &Stamp, tick: Tick) -> Event {
-    let given = Given {
-        source: SOURCE,
-        call: None,
-        received: Some(received),
-        sent_at: None,
-        context: None,
-        position: ("", 0),
-    };
+    let given =
+        Given { source: SOURCE, call: None, received: Some(received), sent_at: None, context: None, position: ("", 0) };
     let arrival = extractor.accept(event.to_string().as_bytes(), &given).expect("the engine took it");
     let mut event = arrival.accepted.event;
     if event.timestamp > tick.after_ms(MAX_FUTURE_MS) {

@@ -52,7 +52,11 @@ impl Logged {
             request.logged = first;
             match (request.fate, first) {
                 (Fate::At(tick), found) if tick >= self.begins_at => {
-                    assert_eq!(found, Some(tick), "acknowledged, and in the log at another tick or not at all: {request:?}");
+                    assert_eq!(
+                        found,
+                        Some(tick),
+                        "acknowledged, and in the log at another tick or not at all: {request:?}"
+                    );
                 }
                 // There before it was sent for the last time.
                 (Fate::Before(receipt), Some(found)) => assert!(found <= receipt, "{request:?}"),

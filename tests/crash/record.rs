@@ -139,7 +139,14 @@ impl Record {
 
     fn add(&mut self, from: u64, repeats: usize, is_given_up: bool) -> usize {
         let events = from..self.events.len() as u64;
-        self.requests.push(Request { events, repeats, fate: Fate::Open, is_given_up, is_under_way: true, logged: None });
+        self.requests.push(Request {
+            events,
+            repeats,
+            fate: Fate::Open,
+            is_given_up,
+            is_under_way: true,
+            logged: None,
+        });
         self.requests.len() - 1
     }
 

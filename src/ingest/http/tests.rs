@@ -9,9 +9,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
-use crate::engine::{Progress, Receipt, Submission, SubmitError};
+use crate::engine::{Load, Progress, Receipt, Submission, SubmitError};
 use crate::example;
 use crate::http::testing::{Reply, Server, read, request};
+use crate::limits::MemoryLimit;
+use crate::memory::Gate;
 
 const KEY: (&str, &str) = ("authorization", "Bearer web-key");
 const PAGE: &str = r#"{"userId":"1","messageId":"m"}"#;
@@ -26,10 +28,16 @@ struct Setup {
 }
 
 async fn setup(timeouts: Timeouts, connections_max: usize) -> Setup {
+    setup_with(timeouts, connections_max, Gate::off()).await
+}
+
+async fn setup_with(timeouts: Timeouts, connections_max: usize, memory: Gate) -> Setup {
     let mut project = example::project();
     project.limits.batch_events_max = 5;
     project.limits.request_bytes_max = 40_000;
-    let (handle, submissions, _, progress) = Handle::new(5);
+    project.limits.pending_events_max = 5;
+    project.limits.pending_bytes_max = 20_000;
+    let (handle, submissions, _, progress) = Handle::new(&project.limits, memory);
     let counters = Arc::new(IngestCounters::default());
     let stages = Arc::new(Mutex::new(Vec::new()));
     let seen = stages.clone();
@@ -53,7 +61,7 @@ impl Setup {
         let progress = setup.progress.clone();
         tokio::spawn(async move {
             while let Some(submission) = submissions.recv().await {
-                progress.settle(submission.events.len());
+                progress.settle(submission.load());
                 kept.lock().unwrap().extend(submission.events);
                 let _ = submission.reply.send(Ok(Receipt { tick: Tick::from_ms(77), duplicates: 1 }));
             }
@@ -248,9 +256,13 @@ async fn an_engine_that_is_behind_or_stopping() {
     let reply = setup.post("/v1/batch", &four).await;
     assert_eq!(reply.problem(), problem(429, "busy"));
     assert!(reply.head.contains("retry-after: 1"), "{}", reply.head);
+    let long = format!(r#"{{"userId":"1","properties":{{"x":"{}"}}}}"#, "x".repeat(20_000));
+    assert_eq!(setup.post("/v1/page", &long).await.problem(), problem(429, "busy"), "too many bytes");
     let mut submissions = setup.submissions.take().unwrap();
+    let mut pending = Load::default();
     let log_fails = async {
         while let Some(submission) = submissions.recv().await {
+            pending = pending + submission.load();
             if submission.events.len() == 1 {
                 let _ = submission.reply.send(Err(SubmitError::NotLogged));
                 break;
@@ -259,9 +271,19 @@ async fn an_engine_that_is_behind_or_stopping() {
     };
     let (reply, ()) = tokio::join!(setup.post("/v1/page", PAGE), log_fails);
     assert_eq!(reply.problem(), problem(503, "not_logged"));
-    setup.progress.settle(5);
+    setup.progress.settle(pending);
     drop(submissions);
     assert_eq!(setup.post("/v1/page", PAGE).await.problem(), problem(503, "stopping"));
+}
+
+#[tokio::test]
+async fn nothing_is_taken_in_while_memory_is_short() {
+    let gate = Gate::new(MemoryLimit::Bytes(1_000), Arc::new(|| Some(1_000)));
+    let setup = setup_with(Timeouts::default(), 100, gate).await;
+    let reply = setup.post("/v1/page", PAGE).await;
+    assert_eq!(reply.problem(), problem(429, "memory"));
+    assert!(reply.head.contains("retry-after: 1"), "{}", reply.head);
+    assert_eq!(setup.progress.pending_events(), 0);
 }
 
 #[tokio::test]
