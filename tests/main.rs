@@ -10,6 +10,7 @@ mod crash;
 mod durability;
 mod histories;
 mod oracle;
+mod overload;
 mod program;
 mod reads;
 mod replay;

@@ -147,6 +147,11 @@ impl Server {
         answer.json()["size"].as_u64().unwrap_or_else(|| panic!("no size: {answer:?}"))
     }
 
+    /// The most memory that it has had, in bytes.
+    pub fn memory_peak(&self) -> u64 {
+        self.program.memory_peak()
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.program.terminate();
