@@ -100,6 +100,33 @@ async fn a_start_without_news_tells_nothing_and_one_with_other_definitions_the_d
     assert_eq!(receiver.calls_count(), calls + 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_torn_tail_is_cut_and_said() {
+    let (folder, hook) = (project(PROJECT), [("HOOK", "http://127.0.0.1:9/")]);
+    let server = Server::start(folder.path(), &[], &hook).await;
+    server.take(&seen("ann", 2)).await;
+    server.take(&seen("bob", 1)).await;
+    // Killed.
+    drop(server);
+    let data = folder.path().join("data");
+    let journal = data.join("store/0.jnl");
+    let bytes = std::fs::read(&journal).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    std::fs::write(&journal, &bytes[..end - 20]).unwrap();
+    // As when it was cut off while it was written: nobody was told that it is safe.
+    std::fs::write(data.join("TAIL"), "1\n").unwrap();
+
+    let verified = log("verify", &data);
+    assert!(verified.status.success() && verified.stdout.contains("1 entries, 2 events, 0 damaged"), "{verified:?}");
+    let said = &verified.stderr;
+    assert!(said.contains("cut off a write that was not finished") && said.contains("0.jnl"), "{said}");
+    assert!(!log("verify", &data).stderr.contains("cut off"), "it is said once");
+    let server = Server::start(folder.path(), &[], &hook).await;
+    assert_eq!(server.profile("user_id:ann", 0).await["traits"]["seen"], 2);
+    server.take(&seen("bob", 1)).await;
+    server.stop();
+}
+
 #[test]
 fn damage_is_told_and_nothing_starts() {
     let empty = tempfile::tempdir().unwrap();

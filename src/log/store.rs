@@ -15,6 +15,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,15 +82,15 @@ pub enum StoreError {
     },
     /// The journal of the database cannot be read.
     #[error(
-        "data folder {folder}: a journal of its storage is damaged ({journals}): {source}; restore the folder from a copy"
+        "data folder {folder}: a journal of its storage is damaged ({journals}): {reason}; restore the folder from a copy"
     )]
     Journal {
         /// The folder.
         folder: PathBuf,
         /// The files that it may be.
         journals: String,
-        /// Why.
-        source: fjall::Error,
+        /// What is wrong with it.
+        reason: String,
     },
     /// An entry of the log cannot be read.
     #[error(
@@ -165,14 +166,18 @@ impl Store {
         }
         let written = journals(folder).into_iter().filter_map(|path| Some((path.clone(), end_of_writes(&path).ok()?)));
         let written: Vec<(PathBuf, u64)> = written.collect();
-        let opened = Self::database(folder, lock).map_err(|source| match source {
-            fjall::Error::Locked => StoreError::InUse { folder: folder.to_owned() },
-            fjall::Error::JournalRecovery(_) => {
-                let journals = journals(folder).iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
-                StoreError::Journal { folder: folder.to_owned(), journals: journals.join(", "), source }
-            }
-            source => StoreError::Database { folder: folder.to_owned(), source },
-        })?;
+        let damaged = |reason: String| {
+            let journals: Vec<String> = journals(folder).iter().map(|path| path.display().to_string()).collect();
+            StoreError::Journal { folder: folder.to_owned(), journals: journals.join(", "), reason }
+        };
+        // Debug builds of the storage assert what they expect of a journal; nothing of it is left to be used after a panic.
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| Self::database(folder, lock)))
+            .map_err(|_| damaged("the storage panicked while it read it; what it said stands above".to_owned()))?
+            .map_err(|source| match source {
+                fjall::Error::Locked => StoreError::InUse { folder: folder.to_owned() },
+                fjall::Error::JournalRecovery(why) => damaged(format!("{why:?}")),
+                source => StoreError::Database { folder: folder.to_owned(), source },
+            })?;
         tell_what_was_cut(&written);
         Ok(opened)
     }

@@ -12,7 +12,7 @@ use super::*;
 use crate::engine::{Load, Progress, Receipt, Submission, SubmitError};
 use crate::example;
 use crate::http::testing::{Reply, Server, read, request};
-use crate::limits::MemoryLimit;
+use crate::limits::{Limits, MemoryLimit};
 use crate::memory::Gate;
 
 const KEY: (&str, &str) = ("authorization", "Bearer web-key");
@@ -274,6 +274,31 @@ async fn an_engine_that_is_behind_or_stopping() {
     setup.progress.settle(pending);
     drop(submissions);
     assert_eq!(setup.post("/v1/page", PAGE).await.problem(), problem(503, "stopping"));
+}
+
+/// What the log takes is in the stage `accepted`, and not in the one before.
+#[tokio::test]
+async fn a_slow_log_shows_in_its_stage() {
+    let took = Arc::new(Mutex::new(Vec::new()));
+    let (handle, mut submissions, _, _) = Handle::new(&Limits::default(), Gate::off());
+    let seen = took.clone();
+    let with = Surroundings {
+        handle,
+        counters: Arc::default(),
+        observer: Arc::new(move |stage, latency| seen.lock().unwrap().push((stage, latency))),
+        now: Arc::new(|| Tick::from_ms(1)),
+        timeouts: Timeouts::default(),
+    };
+    let server = Server::start(router(&example::project(), with), Timeouts::default(), 10).await;
+    tokio::spawn(async move {
+        let submission = submissions.recv().await.unwrap();
+        tokio::time::sleep(SHORT).await;
+        _ = submission.reply.send(Ok(Receipt { tick: Tick::from_ms(77), duplicates: 0 }));
+    });
+    let reply = server.send(&request("POST", "/v1/page", &[KEY], PAGE.as_bytes())).await;
+    assert_eq!(reply.status, 200);
+    let took = took.lock().unwrap();
+    assert!(matches!(took[..], [(Stage::Parsed, _), (Stage::Accepted, accepted)] if accepted >= SHORT), "{took:?}");
 }
 
 #[tokio::test]
