@@ -98,6 +98,7 @@ async fn main() {
     let folder =
         tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).expect("there is room for a data folder");
     let data = folder.path().join("data");
+    deltaic::egress::install_crypto();
     let client = reqwest::Client::new();
 
     let engine = Engine::start(folder.path(), &data, workers).await;

@@ -9,7 +9,8 @@ use std::time::Instant;
 use dataflows::model::{Answer, Desired, Found, Profile, Question, Tick};
 use tokio::sync::{Notify, oneshot};
 
-use super::handle::{Answered, Load, Progress};
+use super::handle::Answered;
+use super::progress::{Load, Progress};
 use super::workers::Output;
 use crate::observe::latency::{Observer, Stage};
 

@@ -6,6 +6,7 @@
 mod collector;
 mod dedupe;
 mod handle;
+mod progress;
 mod recovery;
 mod sequencer;
 #[cfg(test)]
@@ -22,7 +23,8 @@ use tokio::sync::oneshot;
 
 pub use collector::Outlets;
 pub use dedupe::Dedupe;
-pub use handle::{Accepted, Answered, Ask, AskError, Handle, Load, Progress, Receipt, Submission, SubmitError};
+pub use handle::{Accepted, Answered, Ask, AskError, Handle, Receipt, Submission, SubmitError};
+pub use progress::{Load, Progress};
 pub use recovery::Reread;
 pub use sequencer::cut;
 pub use workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Output, Topology, Workers, WorkersError};

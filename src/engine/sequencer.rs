@@ -14,7 +14,8 @@ use tokio::time::sleep;
 
 use super::collector::{Asked, Shared};
 use super::dedupe::Dedupe;
-use super::handle::{Accepted, Ask, Load, Receipt, Submission, SubmitError};
+use super::handle::{Accepted, Ask, Receipt, Submission, SubmitError};
+use super::progress::Load;
 use super::recovery::Reread;
 use super::workers::{Command, Output, Workers};
 use crate::clock::Now;

@@ -10,6 +10,7 @@ pub mod codec;
 mod durable;
 mod faulty;
 pub mod inspect;
+mod journal;
 mod memory;
 mod store;
 #[cfg(test)]

@@ -14,7 +14,6 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +23,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, Owne
 use thiserror::Error;
 
 use super::codec::{self, CodecError};
-use super::{History, LogError, Logged};
+use super::{History, LogError, Logged, journal};
 
 /// The content of `FORMAT`.
 const FORMAT: &str = "deltaic data folder, format 1\n";
@@ -164,10 +163,9 @@ impl Store {
             }
             Err(error) => return Err(io(error)),
         }
-        let written = journals(folder).into_iter().filter_map(|path| Some((path.clone(), end_of_writes(&path).ok()?)));
-        let written: Vec<(PathBuf, u64)> = written.collect();
+        let written = journal::written(folder);
         let damaged = |reason: String| {
-            let journals: Vec<String> = journals(folder).iter().map(|path| path.display().to_string()).collect();
+            let journals: Vec<String> = journal::files(folder).iter().map(|path| path.display().to_string()).collect();
             StoreError::Journal { folder: folder.to_owned(), journals: journals.join(", "), reason }
         };
         // Debug builds of the storage assert what they expect of a journal; nothing of it is left to be used after a panic.
@@ -178,7 +176,7 @@ impl Store {
                 fjall::Error::JournalRecovery(why) => damaged(format!("{why:?}")),
                 source => StoreError::Database { folder: folder.to_owned(), source },
             })?;
-        tell_what_was_cut(&written);
+        journal::tell_what_was_cut(&written);
         Ok(opened)
     }
 
@@ -283,45 +281,6 @@ impl Store {
         });
         let until_broken = logged.take_while(move |logged| !std::mem::replace(&mut is_broken, logged.is_err()));
         Box::new(until_broken.map(|logged| logged.map_err(LogError::from)))
-    }
-}
-
-/// The journals of the storage: usually one, and never many.
-fn journals(folder: &Path) -> Vec<PathBuf> {
-    let files = fs::read_dir(folder.join("store")).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut journals: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end == "jnl")).collect();
-    journals.sort();
-    journals
-}
-
-/// Where what was written to a file ends: storage sets zeros aside for what it will write.
-fn end_of_writes(file: &Path) -> io::Result<u64> {
-    const BLOCK: u64 = 64 * 1024;
-    let file = File::open(file)?;
-    let mut end = file.metadata()?.len();
-    let mut block = vec![0; BLOCK as usize];
-    while end > 0 {
-        let start = (end - 1) / BLOCK * BLOCK;
-        let read = &mut block[..(end - start) as usize];
-        file.read_exact_at(read, start)?;
-        if let Some(last) = read.iter().rposition(|byte| *byte != 0) {
-            return Ok(start + last as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
-}
-
-/// Tells what opening a folder cut off: writes that a crash interrupted, which the storage drops without a word.
-fn tell_what_was_cut(written: &[(PathBuf, u64)]) {
-    for (journal, end) in written {
-        // A journal that is gone was moved to tables as a whole.
-        let Ok(now) = fs::metadata(journal) else { continue };
-        let cut_bytes = end.saturating_sub(now.len());
-        if cut_bytes > 0 {
-            let journal = journal.display();
-            tracing::warn!(%journal, cut_bytes, "cut off a write that was not finished: nobody was told that it is safe");
-        }
     }
 }
 

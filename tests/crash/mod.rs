@@ -10,6 +10,7 @@
 //! Shared by the tests and by `examples/crash_loop.rs`; both have the oracle at their root.
 
 mod compare;
+mod counts;
 mod engine;
 mod events;
 mod expected;
@@ -28,9 +29,10 @@ use deltaic::receive::server::{Options, Receiver};
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
+use self::counts::Counts;
 use self::engine::{Engine, World};
 use self::logged::Logged;
-use self::record::{Counts, Record};
+use self::record::Record;
 use self::sender::Sender;
 
 /// Longer than anything takes: what is not there by then does not come.

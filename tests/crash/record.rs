@@ -1,12 +1,12 @@
 //! What the clients sent, and what became of it as far as they know.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 
 use dataflows::model::Tick;
 use serde_json::{Value, json};
 
+use super::counts::Counts;
 use super::{Chance, events};
 
 /// Events of a request at most.
@@ -68,30 +68,6 @@ pub struct Record {
     events: Vec<Value>,
     requests: Vec<Request>,
     counts: Counts,
-}
-
-/// What happened, in numbers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
-    events: usize,
-    requests: usize,
-    duplicates: usize,
-    /// Requests that were refused, or got no answer, each as often as that happened.
-    refused: usize,
-    unanswered: usize,
-    /// Of the latter those that turned out to have been taken.
-    were_taken: usize,
-}
-
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { events, requests, duplicates, refused, unanswered, were_taken } = self;
-        write!(
-            f,
-            "{events} events in {requests} requests, {duplicates} duplicates; requests refused {refused} times, without an \
-             answer {unanswered} times (of which {were_taken} had been taken)"
-        )
-    }
 }
 
 impl Record {
