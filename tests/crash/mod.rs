@@ -175,4 +175,5 @@ async fn compare(world: &World, receiver: &Receiver, record: &Arc<Mutex<Record>>
     Sender::new(&engine, record.clone(), Arc::default()).send_what_is_open().await;
     compare::compare(world, &engine, receiver, record, &format!("{what}, with all that was open")).await;
     engine.stop();
+    println!("{what}, all is as it should be: {}", record.lock().unwrap().counts());
 }
