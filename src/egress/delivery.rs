@@ -20,7 +20,6 @@ use super::backoff::Backoff;
 use super::outbox::{Batch, BatchLimit, Outbox};
 use super::status::Tally;
 use super::{file, webhook};
-use crate::log::StoreError;
 use crate::observe::latency::{Latency, Stage};
 
 /// Why a call did not succeed.
@@ -117,9 +116,8 @@ impl Delivery {
             let stopping = *self.stopping.borrow_and_update();
             match self.outbox.take(self.destination, self.pace.limit) {
                 Some(batch) => {
-                    self.write_down(|outbox, destination| outbox.begin(destination)).await;
                     self.deliver(&batch).await;
-                    self.write_down(|outbox, destination| outbox.acknowledge(destination)).await;
+                    self.acknowledge().await;
                 }
                 None if stopping => return,
                 None => tokio::select! {
@@ -172,10 +170,10 @@ impl Delivery {
         }
     }
 
-    /// Writes down that the batch is under way, or that it is acknowledged, which may wait for the disk.
-    async fn write_down(&self, what: fn(&dyn Outbox, DestinationId) -> Result<(), StoreError>) {
+    /// Writes down that the batch is acknowledged, which may wait for the disk.
+    async fn acknowledge(&self) {
         let (outbox, destination) = (self.outbox.clone(), self.destination);
-        match spawn_blocking(move || what(&*outbox, destination)).await {
+        match spawn_blocking(move || outbox.acknowledge(destination)).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {
                 error!(destination = %self.name, %error, "delivery ends: what is acknowledged is not kept")

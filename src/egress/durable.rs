@@ -2,15 +2,11 @@
 //!
 //! What is *desired* is not: the dataflow makes it again from the log. So after a restart the difference of the two is what is to
 //! be sent: nothing that was acknowledged goes out twice, and what stopped being desired while the process was down (a window
-//! that ended, a definition that changed) is deleted at the destination.
-//!
-//! Before a call, the rows that it changes are *marked*, and the acknowledgement takes the marks away. What the destination has of
-//! a marked row is not known after the end of the process, so it is told again, whatever is desired by then: an add that was under
-//! way, and is undone when the next process is there, must become a delete.
+//! that ended, a definition that changed) is deleted at the destination. What was in flight at the end is told again.
 //!
 //! An acknowledgement is written before it counts, but not synced: it goes through the same journal as the log, whose next sync
-//! takes it along, and stopping syncs. So do marks. After a power failure a few changes may be told again; they are sets and
-//! deletes, which do no harm twice. One whose mark and acknowledgement are both lost, and that is undone by then, is not noticed.
+//! takes it along, and stopping syncs. After a power failure a few changes may be told again; they are sets and deletes, which
+//! do no harm twice.
 //!
 //! Rows are kept under names (`destination NUL audience NUL identifier`), since ids change with the project file:
 //!
@@ -24,7 +20,7 @@ use std::time::Instant;
 
 use compact_str::CompactString;
 use dataflows::definitions::{AudienceId, DestinationId};
-use dataflows::model::{Desired, Tick, Traits};
+use dataflows::model::{Desired, Tick};
 
 use super::change::Action;
 use super::outbox::{Backlog, Batch, BatchLimit, MemoryOutbox, Outbox};
@@ -64,18 +60,11 @@ impl DurableOutbox {
             let frontier = frontier.and_then(|ms| <[u8; 8]>::try_from(&*ms).ok()).map_or(0, u64::from_be_bytes);
             left.push(Left { frontier: Tick::from_ms(frontier), ..Left::default() });
         }
-        let folder = self.store.folder().to_owned();
         let mut elsewhere: BTreeMap<String, usize> = BTreeMap::new();
-        let rows = self.store.outbox().iter().map(|row| (false, row));
-        // Beside the frontiers, whose keys are names of destinations, without a NUL.
-        let marks = self.store.frontiers().iter().map(|mark| (true, mark));
-        for (is_mark, row) in rows.chain(marks) {
+        for row in self.store.outbox().iter() {
             let (key, row) = row.into_inner().map_err(|source| self.store.failed(source))?;
-            if is_mark && !key.contains(&0) {
-                continue;
-            }
             let damaged = |destination: &str, what: &str| StoreError::DamagedRow {
-                folder: folder.clone(),
+                folder: self.store.folder().to_owned(),
                 destination: destination.to_owned(),
                 source: codec::CodecError::Malformed(what.to_owned()),
             };
@@ -91,36 +80,28 @@ impl DurableOutbox {
             };
             let (profile, traits) =
                 codec::decode_row(&row).map_err(|error| damaged(destination, &error.to_string()))?;
-            let audience = self.audience(destination, audience).map_err(|what| damaged(destination, what))?;
-            let key = (audience, Arc::from(identifier));
-            if is_mark {
-                left[index].marked.insert(key, profile);
-            } else {
-                left[index].rows.insert(key, (Arc::new(traits), profile));
-            }
+            let audience = match self.audiences.iter().position(|name| name == audience) {
+                Some(audience) => audience,
+                // As many as there may be audiences, so that ids stay within their 16 bits.
+                None if self.audiences.len() >= self.defined + AUDIENCES_MAX => {
+                    return Err(damaged(
+                        destination,
+                        "it has more audiences that are not defined any more than possible",
+                    ));
+                }
+                None => {
+                    tracing::info!(destination, audience, "not defined any more: it is emptied at the destination");
+                    self.audiences.push(audience.into());
+                    self.audiences.len() - 1
+                }
+            };
+            let key = (AudienceId::new(audience), Arc::from(identifier));
+            left[index].rows.insert(key, (Arc::new(traits), profile));
         }
         for (destination, rows) in elsewhere {
             tracing::warn!(destination, rows, "not in the project any more: what it holds is kept on record");
         }
         Ok(left)
-    }
-
-    /// The id of an audience, which may not be defined any more.
-    fn audience(&mut self, destination: &str, name: &str) -> Result<AudienceId, &'static str> {
-        let known = self.audiences.iter().position(|known| known == name);
-        let audience = match known {
-            Some(audience) => audience,
-            // As many as there may be audiences, so that ids stay within their 16 bits.
-            None if self.audiences.len() >= self.defined + AUDIENCES_MAX => {
-                return Err("it has more audiences that are not defined any more than possible");
-            }
-            None => {
-                tracing::info!(destination, audience = name, "not defined any more: it is emptied at the destination");
-                self.audiences.push(name.into());
-                self.audiences.len() - 1
-            }
-        };
-        Ok(AudienceId::new(audience))
     }
 
     /// How a row is called in the data folder.
@@ -143,15 +124,6 @@ impl Outbox for DurableOutbox {
         self.memory.take(destination, limit)
     }
 
-    fn begin(&self, destination: DestinationId) -> Result<(), StoreError> {
-        let mut write = self.store.batch();
-        for (key, row) in self.memory.shelf(destination).in_flight() {
-            let mark = codec::encode_row(row.profile, &Traits::new());
-            write.insert(self.store.frontiers(), self.key(destination, key), mark);
-        }
-        write.commit().map_err(|source| self.store.failed(source))
-    }
-
     fn acknowledge(&self, destination: DestinationId) -> Result<(), StoreError> {
         let mut write = self.store.batch();
         {
@@ -160,7 +132,6 @@ impl Outbox for DurableOutbox {
             let shelf = self.memory.shelf(destination);
             for (key, row) in shelf.in_flight() {
                 let key = self.key(destination, key);
-                write.remove(self.store.frontiers(), key.clone());
                 match &row.action {
                     Action::Add(traits) => {
                         write.insert(self.store.outbox(), key, codec::encode_row(row.profile, traits));

@@ -29,10 +29,6 @@ pub trait Outbox: Send + Sync + 'static {
     /// pending. Where a batch is in flight, the same one.
     fn take(&self, destination: DestinationId, limit: BatchLimit) -> Option<Batch>;
 
-    /// The batch in flight is about to be told. May wait for a disk. What it changes is not known any more from here on until it
-    /// is acknowledged: a process that starts after the end of this one must tell these rows again, whatever is desired then.
-    fn begin(&self, destination: DestinationId) -> Result<(), StoreError>;
-
     /// The batch in flight has been acknowledged (or given up: then it counts as acknowledged, so that things go on). May
     /// wait for a disk. An error means that nothing can be written down any more, and is the end of delivery: otherwise
     /// the next process would tell the destination again what it was told long ago.
@@ -115,10 +111,6 @@ impl Outbox for MemoryOutbox {
 
     fn take(&self, destination: DestinationId, limit: BatchLimit) -> Option<Batch> {
         self.shelf(destination).take(limit)
-    }
-
-    fn begin(&self, _: DestinationId) -> Result<(), StoreError> {
-        Ok(())
     }
 
     fn acknowledge(&self, destination: DestinationId) -> Result<(), StoreError> {

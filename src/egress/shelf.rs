@@ -1,6 +1,6 @@
 //! The outbox's books of one destination: what it has, what it is being told, and what it is still to be told.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,8 +23,6 @@ pub(super) type Key = (AudienceId, Arc<str>);
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
     acknowledged: HashMap<Key, Arc<Traits>, FxBuildHasher>,
-    /// What it has of these is not known: a process before this one was telling it when it ended.
-    unknown: HashSet<Key, FxBuildHasher>,
     /// What a process before this one left, until the dataflow is where that one was.
     left: Option<Left>,
     in_flight: Option<InFlight>,
@@ -40,8 +38,6 @@ pub(super) struct Shelf {
 pub(super) struct Left {
     /// What the destination has.
     pub rows: HashMap<Key, (Arc<Traits>, ProfileId), FxBuildHasher>,
-    /// What it was being told about, by the profiles.
-    pub marked: HashMap<Key, ProfileId, FxBuildHasher>,
     /// It acknowledged all changes before this tick.
     pub frontier: Tick,
 }
@@ -86,20 +82,12 @@ impl Shelf {
     /// The dataflow is at `tick`, where the process before this one was, or later: what is pending now is all that is
     /// desired. What is left of it is the difference to what the destination has.
     pub fn recovered(&mut self, tick: Tick) {
-        let Some(Left { mut rows, marked, frontier }) = self.left.take() else { return };
+        let Some(Left { rows, frontier }) = self.left.take() else { return };
         for pending in self.pending.values_mut() {
             // When it began to differ is not known exactly; not before this.
             pending.first = pending.first.max(frontier);
         }
         let mut gone: Vec<(Key, ProfileId)> = Vec::new();
-        for (key, profile) in marked {
-            // Told again in any case, whatever it was before.
-            rows.remove(&key);
-            if !self.pending.contains_key(&key) {
-                gone.push((key.clone(), profile));
-            }
-            self.unknown.insert(key);
-        }
         for (key, (traits, profile)) in rows {
             match self.pending.get(&key).map(|pending| &pending.action) {
                 Some(Action::Add(desired)) if *desired == traits => {
@@ -147,10 +135,9 @@ impl Shelf {
     /// Makes a row pending, or not pending any more where the destination has it (or is about to) as is now desired:
     /// so an add and a delete that meet before sending cancel.
     fn desire(&mut self, key: Key, action: Action, profile: ProfileId, tick: Tick, received: Option<Instant>) {
-        let is_left =
-            self.left.as_ref().is_some_and(|left| left.rows.contains_key(&key) || left.marked.contains_key(&key));
+        let is_left = self.left.as_ref().is_some_and(|left| left.rows.contains_key(&key));
         // While recovering, a row that the destination has and that is not desired any more stays, with the tick of that.
-        if !is_left && self.will_be(&key) == Some(action.clone()) {
+        if !is_left && self.will_be(&key) == action {
             self.settle(&key);
             return;
         }
@@ -171,15 +158,12 @@ impl Shelf {
         }
     }
 
-    /// What the destination has of a row once the batch in flight is acknowledged, where that is known.
-    fn will_be(&self, key: &Key) -> Option<Action> {
+    /// What the destination has of a row once the batch in flight is acknowledged.
+    fn will_be(&self, key: &Key) -> Action {
         if let Some(row) = self.in_flight.as_ref().and_then(|in_flight| in_flight.rows.get(key)) {
-            return Some(row.action.clone());
+            return row.action.clone();
         }
-        if self.unknown.contains(key) {
-            return None;
-        }
-        Some(self.acknowledged.get(key).map_or(Action::Delete, |traits| Action::Add(traits.clone())))
+        self.acknowledged.get(key).map_or(Action::Delete, |traits| Action::Add(traits.clone()))
     }
 
     pub fn take(&mut self, limit: BatchLimit) -> Option<Batch> {
@@ -237,7 +221,6 @@ impl Shelf {
     pub fn acknowledge(&mut self) {
         let Some(in_flight) = self.in_flight.take() else { return };
         for (key, row) in in_flight.rows {
-            self.unknown.remove(&key);
             match row.action {
                 Action::Add(traits) => self.acknowledged.insert(key, traits),
                 Action::Delete => self.acknowledged.remove(&key),
@@ -252,7 +235,7 @@ impl Shelf {
     }
 
     pub fn backlog(&self, complete: Tick) -> Backlog {
-        if let Some(Left { rows, frontier, .. }) = &self.left {
+        if let Some(Left { rows, frontier }) = &self.left {
             return Backlog { rows: rows.len(), frontier: *frontier, ..Backlog::default() };
         }
         let in_flight = self.in_flight.as_ref();
