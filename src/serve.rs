@@ -28,6 +28,7 @@ use crate::log::checkpoint::{
     self, CheckpointError, Checkpointer, CheckpointerSettings, Gatherer, Growth, Kept, Restore,
 };
 use crate::log::{DurableLog, Log, MemoryLog, Store, StoreError};
+use crate::memory::{Gate, resident_bytes};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::latency::{Latency, Observer};
 use crate::observe::metrics::{self, Delivery, EngineState, EventDelivery, Intake, Quarantined, Readings};
@@ -139,6 +140,7 @@ pub async fn run(
         reread: reread(&project),
         forward_from,
         now: now.clone(),
+        memory: Gate::new(project.limits.memory_limit, Arc::new(resident_bytes)),
     };
     let outlets = outlets(egress.clone(), forwarding.clone(), observer.clone(), reporter(&failed), growth);
     let mut shutdown = pin!(shutdown);

@@ -16,6 +16,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, Owne
 use thiserror::Error;
 
 use super::codec::{self, CodecError};
-use super::{History, LogError, Logged};
+use super::{History, LogError, Logged, journal};
 
 /// The content of `FORMAT`. Format 2 has checkpoints, and the log need not begin with the first event.
 const FORMAT: &str = "deltaic data folder, format 2\n";
@@ -96,6 +97,18 @@ pub enum StoreError {
         folder: PathBuf,
         /// Why.
         source: fjall::Error,
+    },
+    /// The journal of the database cannot be read.
+    #[error(
+        "data folder {folder}: a journal of its storage is damaged ({journals}): {reason}; restore the folder from a copy"
+    )]
+    Journal {
+        /// The folder.
+        folder: PathBuf,
+        /// The files that it may be.
+        journals: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// An entry of the log cannot be read.
     #[error(
@@ -186,10 +199,21 @@ impl Store {
             }
             Err(error) => return Err(io(error)),
         }
-        Self::database(folder, lock).map_err(|source| match source {
-            fjall::Error::Locked => StoreError::InUse { folder: folder.to_owned() },
-            source => StoreError::Database { folder: folder.to_owned(), source },
-        })
+        let written = journal::written(folder);
+        let damaged = |reason: String| {
+            let journals: Vec<String> = journal::files(folder).iter().map(|path| path.display().to_string()).collect();
+            StoreError::Journal { folder: folder.to_owned(), journals: journals.join(", "), reason }
+        };
+        // Debug builds of the storage assert what they expect of a journal; nothing of it is left to be used after a panic.
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| Self::database(folder, lock)))
+            .map_err(|_| damaged("the storage panicked while it read it; what it said stands above".to_owned()))?
+            .map_err(|source| match source {
+                fjall::Error::Locked => StoreError::InUse { folder: folder.to_owned() },
+                fjall::Error::JournalRecovery(why) => damaged(format!("{why:?}")),
+                source => StoreError::Database { folder: folder.to_owned(), source },
+            })?;
+        journal::tell_what_was_cut(&written);
+        Ok(opened)
     }
 
     /// Opens a data folder that is there.
