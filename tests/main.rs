@@ -10,6 +10,7 @@ mod corpus;
 mod crash;
 mod destinations;
 mod durability;
+mod format;
 mod forwards;
 mod histories;
 mod hostile;
