@@ -1,9 +1,10 @@
 //! How long does a start take, until events are taken in again?
 //!
-//! Builds a data folder with so many people, each of whom has four identifiers and some events; stops; starts again.
+//! Builds a data folder with so many people, each of whom has four identifiers and some events; stops; starts again. Then: what
+//! do checkpoints of all that cost those who send meanwhile? A steady load without any, and the same while one follows the other.
 //!
 //! ```text
-//! cargo bench --bench restart -- [--profiles N] [--events EVENTS_A_PERSON] [--workers N]
+//! cargo bench --bench restart -- [--profiles N] [--events EVENTS_A_PERSON] [--workers N] [--live SECONDS] [--rate REQUESTS/S]
 //! ```
 
 mod shop;
@@ -13,7 +14,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use deltaic::engine::Topology;
+use deltaic::project::Storage;
 use deltaic::serve::{Options, RunError, run};
+use hdrhistogram::Histogram;
 use shop::{Arguments, Memory};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -33,13 +36,14 @@ struct Engine {
 }
 
 impl Engine {
-    async fn start(project: &Path, data: &Path, workers: usize) -> Self {
+    async fn start(project: &Path, data: &Path, workers: usize, checkpoint_events: Option<u64>) -> Self {
         let began = Instant::now();
-        let project = shop::project(project);
+        let mut project = shop::project(project);
+        project.storage = Some(Storage { checkpoint_events, ..Storage::in_folder(data.to_owned()) });
         let options = Options {
             topology: Topology::local(workers),
             listen: Some(([127, 0, 0, 1], 0).into()),
-            data: Some(data.to_owned()),
+            data: None,
             accept_partial: false,
             hlog: None,
         };
@@ -65,6 +69,31 @@ impl Engine {
         _ = self.stop.send(());
         self.ended.await.expect("the engine does not panic").expect("the engine stops well");
     }
+}
+
+/// Events of a request under steady load.
+const LIVE_BATCH: u64 = 20;
+
+/// Sends at a steady rate, an open loop: latency counts from when a request was due. Gives the latencies until the answer.
+async fn load(engine: &Engine, client: &reqwest::Client, (first, rate, seconds): (u64, u64, u64)) -> Histogram<u64> {
+    let (began, mut sent) = (tokio::time::Instant::now(), tokio::task::JoinSet::new());
+    for n in 0..rate * seconds {
+        let due = began + Duration::from_micros(n * 1_000_000 / rate);
+        tokio::time::sleep_until(due).await;
+        // Others than those of the build, and other messages in each run.
+        let body = body(n * LIVE_BATCH % 100_000, LIVE_BATCH, first + n);
+        let request = client.post(format!("{}/v1/batch", engine.url)).basic_auth("bench", Some("")).body(body);
+        sent.spawn(async move {
+            let answer = request.send().await.expect("the engine is there");
+            assert!(answer.status().is_success(), "{}", answer.status());
+            due.elapsed()
+        });
+    }
+    let mut took = Histogram::new(3).expect("three digits are possible");
+    for latency in sent.join_all().await {
+        took.saturating_record(latency.as_micros() as u64);
+    }
+    took
 }
 
 /// The events of a request: of people from `first` on, each once, for the time number `time`.
@@ -102,7 +131,7 @@ async fn main() {
     deltaic::egress::install_crypto();
     let client = reqwest::Client::new();
 
-    let engine = Engine::start(folder.path(), &data, workers).await;
+    let engine = Engine::start(folder.path(), &data, workers, None).await;
     engine.ready(&client).await;
     for time in 0..events {
         for first in (0..profiles).step_by(BATCH as usize) {
@@ -122,7 +151,7 @@ async fn main() {
     engine.stop().await;
 
     let before = Memory::now();
-    let engine = Engine::start(folder.path(), &data, workers).await;
+    let engine = Engine::start(folder.path(), &data, workers, None).await;
     let listening = engine.began.elapsed();
     let ready = engine.ready(&client).await;
     let memory = Memory::now().since(&before);
@@ -135,4 +164,27 @@ async fn main() {
         listening.as_secs_f64(),
         built.as_secs_f64(),
     );
+
+    let (seconds, rate) = (arguments.number("live", 20), arguments.number("rate", 100));
+    for (name, checkpoint_events, first) in
+        [("no checkpoints", u64::MAX, 1_000_000), ("a checkpoint after the other", 1, 2_000_000)]
+    {
+        let engine = Engine::start(folder.path(), &data, workers, Some(checkpoint_events)).await;
+        engine.ready(&client).await;
+        let took = load(&engine, &client, (first, rate, seconds)).await;
+        let metrics = client.get(format!("{}/metrics", engine.url)).send().await.expect("it is there");
+        let metrics = metrics.text().await.expect("it is a text");
+        let made = metrics.lines().find_map(|line| line.strip_prefix("deltaic_checkpoints_total "));
+        let ms = |quantile| took.value_at_quantile(quantile) as f64 / 1_000.0;
+        println!(
+            "{name} ({} made), {rate} requests/s of {LIVE_BATCH} events for {seconds} s: answered p50 {:.2}, p99 {:.2}, \
+             p99.9 {:.2}, max {:.2} ms",
+            made.unwrap_or("?"),
+            ms(0.5),
+            ms(0.99),
+            ms(0.999),
+            ms(1.0),
+        );
+        engine.stop().await;
+    }
 }

@@ -280,7 +280,7 @@ fn keep(project: &Project, options: &Options) -> Result<Storing, RunError> {
         kept,
         gatherer,
         growth: log.growth(),
-        events_min: storage.checkpoint_events,
+        due: storage.checkpoint_events,
         keep_history: storage.keep_history,
         bound: Box::new(|| Tick::MAX),
     };

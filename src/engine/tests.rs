@@ -106,7 +106,7 @@ impl World {
             kept: Kept::open(&folder).unwrap(),
             gatherer: Gatherer::new(store.clone(), &project, reread(&project)),
             growth: log.growth(),
-            events_min: 1,
+            due: Some(1),
             keep_history: Duration::ZERO,
             bound: Box::new(|| Tick::MAX),
         };

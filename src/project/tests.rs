@@ -616,7 +616,7 @@ checkpoint_events = 500
     let storage = Storage {
         durability: Durability::Os,
         keep_history: Duration::from_secs(7 * 24 * 3600),
-        checkpoint_events: 500,
+        checkpoint_events: Some(500),
         ..Storage::in_folder("/projects/shop/kept".into())
     };
     assert_eq!(project.storage, Some(storage));
