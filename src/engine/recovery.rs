@@ -104,36 +104,44 @@ impl Sequencer {
         stop: &mut oneshot::Receiver<()>,
         told: &mut Told,
     ) -> Result<bool, LogError> {
-        let mut next = Tick::default();
+        // Facts, then messages: which chunk they are in does not matter, only that a tick is worth its price.
+        let mut chunk: Vec<Arrival> = Vec::with_capacity(CHUNK_EVENTS);
+        let mut tick = Tick::default();
         for piece in restore.pieces {
             match piece? {
                 Piece::Facts(facts) => {
                     told.identifiers += facts.len() as u64;
-                    let tick = next;
-                    next = next.next();
-                    if !self.has_room_for_chunk(stop).await {
-                        return Ok(false);
-                    }
-                    self.shared.recovering(tick);
-                    let arrivals = facts.into_iter().map(|of_one| (tick, Arrival::Facts(Box::new(of_one))));
-                    self.workers.send(arrivals.collect());
-                    self.workers.advance_to(next);
+                    chunk.extend(facts.into_iter().map(|of_one| Arrival::Facts(Box::new(of_one))));
                 }
                 Piece::Messages(messages) => {
-                    let mut arrivals = Vec::new();
-                    for (tick, ids) in messages {
-                        ids.iter().for_each(|id| _ = self.dedupe.admit(*id, tick));
+                    for (counted, ids) in messages {
+                        ids.iter().for_each(|id| _ = self.dedupe.admit(*id, counted));
                         if self.process.is_some() {
-                            arrivals.extend(ids.into_iter().map(|id| (next, Arrival::Counted(id.into(), tick))));
+                            chunk.extend(ids.into_iter().map(|id| Arrival::Counted(id.into(), counted)));
                         }
                     }
-                    self.workers.send(arrivals);
                 }
+            }
+            if chunk.len() >= CHUNK_EVENTS {
+                let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_EVENTS));
+                if !self.feed_restored(tick, full, stop).await {
+                    return Ok(false);
+                }
+                tick = tick.next();
             }
             told.report(restore.tick);
         }
-        debug_assert!(next <= restore.tick, "a checkpoint has fewer pieces than there are milliseconds since 1970");
-        Ok(true)
+        debug_assert!(tick < restore.tick, "a checkpoint has fewer chunks than there are milliseconds since 1970");
+        Ok(self.feed_restored(tick, chunk, stop).await)
+    }
+
+    /// Sends what was restored, at a tick of no meaning, once there is room for it. Says whether to go on.
+    async fn feed_restored(&self, tick: Tick, chunk: Vec<Arrival>, stop: &mut oneshot::Receiver<()>) -> bool {
+        let goes_on = self.has_room_for_chunk(stop).await;
+        self.shared.recovering(tick);
+        self.workers.send(chunk.into_iter().map(|arrival| (tick, arrival)).collect());
+        self.workers.advance_to(tick.next());
+        goes_on
     }
 
     /// Makes events of a logged batch, and remembers their message ids, as when they were accepted.
