@@ -15,9 +15,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Now, wall_clock};
-use crate::egress::forward::{ForwardStatus, Forwarding, Queues};
+use crate::egress::forward::Queues;
 use crate::egress::outbox::{Outbox, State};
-use crate::egress::{self, DurableOutbox, Egress, EgressError, MemoryOutbox};
+use crate::egress::{self, DurableOutbox, Egress, EgressError, EventStatus, MemoryOutbox};
 use crate::engine::{Engine, Handle, Outlets, Reread, Settings, Topology, WorkersError};
 use crate::http::{Timeouts, not_found, serve};
 use crate::ingest::IngestCounters;
@@ -117,12 +117,11 @@ pub async fn run(
     let Storing { log, outbox, queues, store, restore, checkpointer } = keep(&project, &options)?;
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
     let forward_from = queues.from();
-    let forwarding = Forwarding::start(&project, queues, &latency, &tokio::runtime::Handle::current())?;
     let now: Now = Arc::new(wall_clock);
     let (failed, mut failure) = mpsc::unbounded_channel();
     let surroundings =
         egress::Surroundings { latency: latency.clone(), now: now.clone(), failed: Arc::new(reporter(&failed)) };
-    let egress = Egress::start(&project, outbox, surroundings, &tokio::runtime::Handle::current())?;
+    let egress = Egress::start(&project, outbox, queues, surroundings, &tokio::runtime::Handle::current())?;
     let observer: Observer = {
         let latency = latency.clone();
         Arc::new(move |stage, duration| latency.record(stage, duration))
@@ -139,7 +138,7 @@ pub async fn run(
         forward_from,
         now: now.clone(),
     };
-    let outlets = outlets(egress.clone(), forwarding.clone(), observer.clone(), reporter(&failed), growth);
+    let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth);
     let mut shutdown = pin!(shutdown);
     // In a cluster the engine waits for the other processes: on a thread that nothing waits for in its turn.
     let (started, start) = oneshot::channel();
@@ -154,8 +153,8 @@ pub async fn run(
 
     let checkpointer = checkpointer.map(|settings| {
         // All events before this tick that are to be forwarded are in the data folder.
-        let forwarding = forwarding.clone();
-        let bound = Box::new(move || Tick::from_ms(forwarding.produced().as_ms().saturating_sub(1)));
+        let egress = egress.clone();
+        let bound = Box::new(move || Tick::from_ms(egress.produced().as_ms().saturating_sub(1)));
         Checkpointer::start(CheckpointerSettings { bound, ..settings })
     });
     let checkpointer = checkpointer.transpose().map_err(RunError::Checkpointer)?;
@@ -171,7 +170,6 @@ pub async fn run(
         quarantine: quarantine.clone(),
         handle: handle.clone(),
         egress: egress.clone(),
-        forwarding: forwarding.clone(),
         now: now.clone(),
     };
     let timeouts = Timeouts::default();
@@ -212,14 +210,10 @@ pub async fn run(
     if let Ok(reason) = failure.try_recv() {
         return Err(RunError::Failed(reason));
     }
-    let (changes, events) = tokio::join!(egress.stop(DELIVERY_DEADLINE), forwarding.stop(DELIVERY_DEADLINE));
-    for status in changes.into_iter().filter(|status| !status.backlog.is_told()) {
+    for status in egress.stop(DELIVERY_DEADLINE).await.into_iter().filter(|status| !status.is_told()) {
         let (destination, pending) = (&status.destination, status.backlog.pending + status.backlog.resync);
-        tracing::warn!(%destination, pending, "stopped before all was delivered");
-    }
-    for status in events.into_iter().filter(|status| status.pending.events > 0) {
-        let (destination, events) = (&status.destination, status.pending.events);
-        tracing::warn!(%destination, events, "stopped before all events were delivered");
+        let events = status.events.map_or(0, |events| events.pending.events);
+        tracing::warn!(%destination, pending, events, "stopped before all was delivered");
     }
     // It ends with the checkpoint that it is at.
     drop(checkpointer);
@@ -299,12 +293,11 @@ fn reporter(failed: &mpsc::UnboundedSender<String>) -> impl Fn(String) + Send + 
 /// Leads what the engine gives to the destinations.
 fn outlets(
     egress: Egress,
-    forwarding: Forwarding,
     observer: Observer,
     failed: impl Fn(String) + Send + Sync + Clone + 'static,
     growth: Option<Arc<Growth>>,
 ) -> Outlets {
-    let (frontier, delivery, broken) = (egress.clone(), egress.clone(), failed.clone());
+    let (frontier, delivery, forwarding, broken) = (egress.clone(), egress.clone(), egress.clone(), failed.clone());
     let (repeated, complete) = (growth.clone(), growth.clone());
     Outlets {
         desired: Box::new(move |tick, received, changes| egress.apply(tick, received, changes)),
@@ -333,7 +326,6 @@ struct Gauges {
     quarantine: Quarantine,
     handle: Handle,
     egress: Egress,
-    forwarding: Forwarding,
     now: Now,
 }
 
@@ -366,9 +358,9 @@ impl Readings for Gauges {
             rows: status.backlog.rows as u64,
             pending: status.backlog.pending as u64,
             frontier: status.backlog.frontier,
-            acknowledged: status.acknowledged,
-            failed_calls: status.failed_calls,
-            given_up: status.given_up,
+            acknowledged: status.changes.acknowledged,
+            failed_calls: status.changes.failed_calls,
+            given_up: status.changes.given_up,
             oldest_pending: status.backlog.oldest_pending,
             resync: status.backlog.resync as u64,
             dead_letters: status.backlog.refused as u64,
@@ -378,14 +370,17 @@ impl Readings for Gauges {
     }
 
     fn events(&self) -> Vec<EventDelivery> {
-        let delivery = |status: ForwardStatus| EventDelivery {
-            destination: status.destination.to_string(),
-            pending: status.pending.events as u64,
-            oldest: status.pending.oldest,
-            acknowledged: status.acknowledged,
-            failed_calls: status.failed_calls,
-            given_up: status.refused + status.pending.overflowed,
+        let delivery = |status: egress::Status| {
+            let EventStatus { pending, counts } = status.events?;
+            Some(EventDelivery {
+                destination: status.destination.to_string(),
+                pending: pending.events as u64,
+                oldest: pending.oldest,
+                acknowledged: counts.acknowledged,
+                failed_calls: counts.failed_calls,
+                given_up: counts.given_up + pending.overflowed,
+            })
         };
-        self.forwarding.status().into_iter().map(delivery).collect()
+        self.egress.status().into_iter().filter_map(delivery).collect()
     }
 }

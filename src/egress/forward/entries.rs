@@ -1,5 +1,6 @@
 //! What a queue is made of, and where it is kept: in memory or in the data folder.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -57,6 +58,15 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// When they arrived, as far as that is remembered.
     pub received: Vec<Instant>,
+}
+
+/// A batch in flight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flight {
+    /// The events.
+    pub batch: Arc<Batch>,
+    /// How often it was refused already, itself or what it is a piece of; a restart forgets it.
+    pub refusals: u32,
 }
 
 /// How much there is.

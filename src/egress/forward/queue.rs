@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! engine ── events of a tick ──► waiting ── take ──► in flight ── acknowledge ──► gone
+//!                                                      │    ▲
+//!                                                      └ split: the other half
 //! ```
 //!
 //! An event comes in once: those of ticks before `produced` are in the queue or gone, and the two are written together. A
@@ -14,10 +16,11 @@ use std::time::Instant;
 
 use dataflows::model::Tick;
 
-use super::entries::{Batch, Cursor, Entries, Entry, Pending, QueueLimit};
-use crate::egress::outbox::BatchLimit;
+use super::entries::{Batch, Cursor, Entries, Entry, Flight, Pending, QueueLimit};
 use crate::engine::Position;
 use crate::log::StoreError;
+
+mod flight;
 
 /// How long, in ticks' milliseconds, `produced` may be ahead of what is written of it where no event comes. What a crash
 /// then reads again has no event of this destination in it, unless its definition was changed meanwhile.
@@ -32,7 +35,9 @@ pub struct Queue {
     limit: QueueLimit,
     written: Cursor,
     produced: Tick,
-    in_flight: Option<Arc<Batch>>,
+    in_flight: Option<Flight>,
+    /// What follows it before all that waits: other halves of what was refused, the next one last.
+    halves: Vec<Flight>,
     /// What waits lies behind this.
     floor: Option<Position>,
     events: usize,
@@ -65,10 +70,25 @@ impl Queue {
                 bytes += entry.json.len();
             }
         }
-        let in_flight = (!flight.is_empty()).then(|| Arc::new(Batch { entries: flight, received: Vec::new() }));
+        let batch = Arc::new(Batch { entries: flight, received: Vec::new() });
+        let in_flight = (!batch.entries.is_empty()).then_some(Flight { batch, refusals: 0 });
         let (floor, produced) = (written.in_flight, written.produced);
-        let (received, overflowed, is_told) = (VecDeque::new(), 0, false);
-        Ok(Queue { entries, limit, written, produced, in_flight, floor, events, bytes, received, overflowed, is_told })
+        let (halves, received) = Default::default();
+        let (overflowed, is_told) = (0, false);
+        Ok(Queue {
+            entries,
+            limit,
+            written,
+            produced,
+            in_flight,
+            halves,
+            floor,
+            events,
+            bytes,
+            received,
+            overflowed,
+            is_told,
+        })
     }
 
     /// The events of all ticks before this one were taken in.
@@ -129,62 +149,16 @@ impl Queue {
         Ok(given_up)
     }
 
-    /// Puts the oldest events in flight, as many as the limit lets, and gives them out. Where a batch is in flight, the
-    /// same one. Nothing where none waits.
-    pub fn take(&mut self, limit: BatchLimit) -> Result<Option<Arc<Batch>>, StoreError> {
-        if let Some(batch) = &self.in_flight {
-            return Ok(Some(batch.clone()));
-        }
-        if self.events == 0 {
-            return Ok(None);
-        }
-        let (mut entries, mut bytes) = (Vec::new(), 0);
-        for entry in self.entries.after(self.floor) {
-            let entry = entry?;
-            bytes += entry.json.len();
-            if !entries.is_empty() && (entries.len() >= limit.changes || bytes > limit.bytes) {
-                bytes -= entry.json.len();
-                break;
-            }
-            entries.push(entry);
-        }
-        let Some(end) = entries.last().map(|entry: &Entry| entry.position) else { return Ok(None) };
-        let cursor = Cursor { in_flight: Some(end), produced: self.produced };
-        self.entries.write(&[], &[], cursor, true)?;
-        self.written = cursor;
-        self.floor = Some(end);
-        self.events -= entries.len();
-        self.bytes -= bytes;
-        let until = self.received.partition_point(|(position, _)| *position <= end);
-        let received = self.received.drain(..until).map(|(_, received)| received).collect();
-        let batch = Arc::new(Batch { entries, received });
-        self.in_flight = Some(batch.clone());
-        Ok(Some(batch))
-    }
-
-    /// The batch in flight was acknowledged, or given up.
-    pub fn acknowledge(&mut self) -> Result<(), StoreError> {
-        let Some(batch) = &self.in_flight else { return Ok(()) };
-        let done: Vec<Position> = batch.entries.iter().map(|entry| entry.position).collect();
-        let cursor = Cursor { in_flight: None, produced: self.produced };
-        self.entries.write(&[], &done, cursor, true)?;
-        self.written = cursor;
-        self.in_flight = None;
-        // Not at once: a destination that is too slow for ever would make a line of each call.
-        self.is_told &= self.events > self.limit.events / 2 || self.bytes > self.limit.bytes / 2;
-        Ok(())
-    }
-
     /// How much there is.
     pub fn pending(&self) -> Pending {
-        let in_flight = self.in_flight.as_ref();
+        let aloft = || self.in_flight.iter().chain(self.halves.iter().rev()).map(|flight| &flight.batch.entries);
         let waiting = || self.entries.after(self.floor).next()?.ok();
-        let oldest = match in_flight.and_then(|batch| batch.entries.first()) {
+        let oldest = match aloft().flatten().next() {
             Some(entry) => Some(entry.position.tick),
             None if self.events == 0 => None,
             None => waiting().map(|entry| entry.position.tick),
         };
-        let events = self.events + in_flight.map_or(0, |batch| batch.entries.len());
+        let events = self.events + aloft().map(Vec::len).sum::<usize>();
         Pending { events, bytes: self.bytes, oldest, overflowed: self.overflowed }
     }
 }

@@ -11,8 +11,10 @@ use dataflows::definitions::{Definitions, DestinationId, Forward, ForwardId};
 use dataflows::model::Tick;
 use tokio::runtime::Handle;
 
-use crate::egress::forward::{Forwarding, Queues};
+use crate::clock::wall_clock;
+use crate::egress::forward::Queues;
 use crate::egress::testing::{crm, definitions, project, webhook};
+use crate::egress::{Egress, EventStatus, MemoryOutbox, Surroundings};
 use crate::engine::{Forwarded, Position};
 use crate::observe::latency::Latency;
 use crate::project::{Destination, DestinationKind, Project, Secret};
@@ -41,9 +43,16 @@ fn sending(folder: &Path, destination: Destination) -> Project {
     project
 }
 
-fn start(project: &Project) -> Forwarding {
+fn start(project: &Project) -> Egress {
     let queues = Queues::open(project, None, Tick::default()).unwrap();
-    Forwarding::start(project, queues, &Arc::new(Latency::new()), &Handle::current()).unwrap()
+    let failed = Arc::new(|reason| panic!("{reason}"));
+    let surroundings = Surroundings { latency: Arc::new(Latency::new()), now: Arc::new(wall_clock), failed };
+    Egress::start(project, Arc::new(MemoryOutbox::new(1)), queues, surroundings, &Handle::current()).unwrap()
+}
+
+/// Delivers what is pending and ends.
+async fn finish(egress: Egress) -> EventStatus {
+    egress.stop(DEADLINE).await.remove(0).events.unwrap()
 }
 
 /// An event that came at this tick.
@@ -69,12 +78,12 @@ async fn events_arrive_signed_and_in_order_also_when_calls_fail() {
     let receiver = Receiver::start(options).await.unwrap();
     let mut to = webhook(receiver.url());
     (to.secret, to.batch_changes_max) = (secret(), 2);
-    let forwarding = start(&sending(Path::new("/nonexistent"), crm(to)));
-    assert_eq!(forwarding.produced(), ms(0));
-    forwarding.take_in(ms(9), &[event(1), event(2), event(3)]).unwrap();
-    assert_eq!(forwarding.produced(), ms(9));
-    let status = forwarding.stop(DEADLINE).await.remove(0);
-    assert_eq!((status.pending.events, status.acknowledged, status.refused), (0, 3, 0));
+    let egress = start(&sending(Path::new("/nonexistent"), crm(to)));
+    assert_eq!(egress.produced(), ms(0));
+    egress.take_in(ms(9), &[event(1), event(2), event(3)]).unwrap();
+    assert_eq!(egress.produced(), ms(9));
+    let status = finish(egress).await;
+    assert_eq!((status.pending.events, status.counts.acknowledged, status.counts.given_up), (0, 3, 0));
     let taken: Vec<_> = receiver.calls().into_iter().filter(|call| call.status.is_success()).collect();
     let bodies: Vec<&[u8]> = taken.iter().map(|call| &*call.body).collect();
     let body = |events: &str| format!(r#"{{"destination":"crm","events":[{events}]}}"#);
@@ -87,24 +96,24 @@ async fn events_arrive_signed_and_in_order_also_when_calls_fail() {
 #[tokio::test]
 async fn what_is_refused_is_given_up_and_the_next_follows() {
     let receiver = Receiver::start(Options::default()).await.unwrap();
-    let forwarding = start(&sending(Path::new("/nonexistent"), crm(webhook(receiver.url()))));
+    let egress = start(&sending(Path::new("/nonexistent"), crm(webhook(receiver.url()))));
     (0..3).for_each(|_| receiver.answer_next(Reply::status(StatusCode::BAD_REQUEST)));
-    forwarding.take_in(ms(2), &[event(1)]).unwrap();
+    egress.take_in(ms(2), &[event(1)]).unwrap();
     receiver.until_calls(3).await;
-    forwarding.take_in(ms(3), &[event(2)]).unwrap();
-    let status = forwarding.stop(DEADLINE).await.remove(0);
-    assert_eq!((status.refused, status.acknowledged, status.failed_calls), (1, 1, 3));
-    assert_eq!(status.last_error.as_deref(), Some("the endpoint answered 400 Bad Request"));
+    egress.take_in(ms(3), &[event(2)]).unwrap();
+    let status = finish(egress).await;
+    assert_eq!((status.counts.given_up, status.counts.acknowledged, status.counts.failed_calls), (1, 1, 3));
+    assert_eq!(status.counts.last_error.as_deref(), Some("the endpoint answered 400 Bad Request"));
 }
 
 #[tokio::test]
 async fn a_file_gets_a_line_for_each() {
     let folder = tempfile::tempdir().unwrap();
     let kind = DestinationKind::File { path: "out/events.jsonl".into() };
-    let forwarding = start(&sending(folder.path(), Destination { name: "disk".into(), kind }));
-    forwarding.take_in(ms(2), &[event(1)]).unwrap();
-    forwarding.take_in(ms(6), &[event(4), event(5)]).unwrap();
-    forwarding.stop(DEADLINE).await;
+    let egress = start(&sending(folder.path(), Destination { name: "disk".into(), kind }));
+    egress.take_in(ms(2), &[event(1)]).unwrap();
+    egress.take_in(ms(6), &[event(4), event(5)]).unwrap();
+    finish(egress).await;
     let lines = fs::read_to_string(folder.path().join("out/events.jsonl")).unwrap();
     assert_eq!(lines.lines().collect::<Vec<_>>(), [line(1), line(4), line(5)]);
 }

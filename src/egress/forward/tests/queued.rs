@@ -1,11 +1,9 @@
 //! Queues in memory and in a data folder. A crash is a queue that is opened again.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use dataflows::model::Tick;
 
-use crate::egress::forward::entries::{Batch, Entries, Entry, Pending, QueueLimit};
+use crate::egress::forward::entries::{Entries, Entry, Flight, Pending, QueueLimit};
 use crate::egress::forward::memory::MemoryEntries;
 use crate::egress::forward::queue::Queue;
 use crate::egress::forward::stored::StoredEntries;
@@ -34,8 +32,8 @@ fn push(queue: &mut Queue, frontier: u64, ticks: &[u64]) -> Option<usize> {
 }
 
 /// The places of a batch: `5.0 5.1`.
-fn places(batch: Option<Arc<Batch>>) -> String {
-    let entries = batch.iter().flat_map(|batch| &batch.entries);
+fn places(flight: Option<Flight>) -> String {
+    let entries = flight.iter().flat_map(|flight| &flight.batch.entries);
     entries.map(|entry| format!("{}.{}", entry.position.tick, entry.position.index)).collect::<Vec<_>>().join(" ")
 }
 
