@@ -192,6 +192,14 @@ impl Shelf {
         match routed.query.question {
             Question::Profile(_) => Found::Profile(self.profile(routed.profile, tick)),
             Question::Sizes => Found::Sizes((0..self.audiences).map(|index| self.size(index, tick)).collect()),
+            Question::Books(part) => {
+                let audiences = 0..self.audiences;
+                let sizes = audiences.clone().map(|index| self.size(index, tick)).collect();
+                Found::Books(
+                    sizes,
+                    audiences.map(|index| self.members_in(part, AudienceId::new(index), tick)).collect(),
+                )
+            }
             Question::Members { audience, after, limit } => {
                 let members = self.members(audience, after, limit, tick);
                 Found::Profiles(members.into_iter().filter_map(|id| self.profile(id, tick)).collect())
@@ -249,6 +257,33 @@ impl Shelf {
 
     fn members(&mut self, audience: AudienceId, after: Option<ProfileId>, limit: usize, tick: Tick) -> Vec<ProfileId> {
         let mut members = Vec::new();
+        self.visit_members(audience, after.unwrap_or_default(), tick, |profile| {
+            if Some(profile) != after && members.len() < limit {
+                members.push(profile);
+            }
+            members.len() < limit
+        });
+        members
+    }
+
+    /// How many members an audience has in a part of all profiles.
+    fn members_in(&mut self, part: u8, audience: AudienceId, tick: Tick) -> u64 {
+        let mut count = 0;
+        self.visit_members(audience, ProfileId::first_of_part(part), tick, |profile| {
+            count += u64::from(profile.part() == part);
+            profile.part() == part
+        });
+        count
+    }
+
+    /// Visits members of an audience in the order of their ids, from `first` on, as long as `visit` says so.
+    fn visit_members(
+        &mut self,
+        audience: AudienceId,
+        first: ProfileId,
+        tick: Tick,
+        mut visit: impl FnMut(ProfileId) -> bool,
+    ) {
         let mut batches = all_batches(&mut self.members);
         // Seeking a value seeks it in all batches, and panics in one that has run out of keys: only those that have the
         // audience are looked at.
@@ -259,16 +294,13 @@ impl Shelf {
         });
         let (mut cursor, storage) = cursor_list(batches);
         cursor.seek_key(&storage, &audience);
-        if let Some(after) = after {
-            cursor.seek_val(&storage, &after);
-        }
-        while let Some(profile) = cursor.get_val(&storage).filter(|_| members.len() < limit) {
-            if Some(*profile) != after && amount_at(&mut cursor, &storage, tick) > 0 {
-                members.push(*profile);
+        cursor.seek_val(&storage, &first);
+        while let Some(profile) = cursor.get_val(&storage).copied() {
+            if amount_at(&mut cursor, &storage, tick) > 0 && !visit(profile) {
+                break;
             }
             cursor.step_val(&storage);
         }
-        members
     }
 
     fn profiles(&mut self, after: Option<ProfileId>, limit: usize, tick: Tick) -> Vec<ProfileId> {

@@ -30,7 +30,7 @@ use crate::log::checkpoint::{
 use crate::log::{DurableLog, Log, MemoryLog, Store, StoreError};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::latency::{Latency, Observer};
-use crate::observe::metrics::{self, Delivery, EventDelivery, Intake, Quarantined, Readings};
+use crate::observe::metrics::{self, Delivery, EngineState, EventDelivery, Intake, Quarantined, Readings};
 use crate::project::{Project, Storage};
 use crate::{access, ingest};
 
@@ -116,6 +116,7 @@ pub async fn run(
     };
     let Storing { log, outbox, queues, store, restore, checkpointer } = keep(&project, &options)?;
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
+    let gauged = growth.clone();
     let forward_from = queues.from();
     let now: Now = Arc::new(wall_clock);
     let (failed, mut failure) = mpsc::unbounded_channel();
@@ -170,6 +171,7 @@ pub async fn run(
         quarantine: quarantine.clone(),
         handle: handle.clone(),
         egress: egress.clone(),
+        growth: gauged,
         now: now.clone(),
     };
     let timeouts = Timeouts::default();
@@ -322,6 +324,7 @@ fn outlets(
 
 /// Where the metrics are read off.
 struct Gauges {
+    growth: Option<Arc<Growth>>,
     counters: Arc<IngestCounters>,
     quarantine: Quarantine,
     handle: Handle,
@@ -346,6 +349,18 @@ impl Readings for Gauges {
 
     fn frontier(&self) -> Tick {
         self.handle.frontier()
+    }
+
+    fn engine(&self) -> EngineState {
+        let (progress, audit) = (self.handle.progress(), self.handle.progress().audit());
+        EngineState {
+            recovery: progress.recovery(),
+            pending_events: progress.pending_events() as u64,
+            books_looks: audit.looks(),
+            books_differences: audit.differences(),
+            checkpoints: self.growth.as_ref().map_or(0, |growth| growth.checkpoints()),
+            checkpoint: self.growth.as_ref().map_or(Tick::default(), |growth| growth.checkpoint()),
+        }
     }
 
     fn now(&self) -> Tick {

@@ -326,9 +326,13 @@ fn damage_is_told_and_nothing_starts() {
     let reason = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(reason.contains("format 99") && reason.contains("run the version that wrote it"), "{reason}");
 
+    // A folder is of one process of a cluster, and stays so.
+    std::fs::remove_dir_all(world.data()).unwrap();
+    drop(world.start());
     let hosts = world.folder.path().join("hosts");
     std::fs::write(&hosts, "127.0.0.1:1\n127.0.0.1:2\n").unwrap();
-    let refused = world.command().args(["--process", "0", "--hosts"]).arg(hosts).output().unwrap();
+    let refused = world.command().args(["--process", "1", "--hosts"]).arg(hosts).output().unwrap();
     let reason = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && reason.contains("a cluster has no durable log yet"), "{reason}");
+    let said = "is that of process 0 of 1, and this is process 1 of 2";
+    assert!(!refused.status.success() && reason.contains(said), "{reason}");
 }

@@ -134,6 +134,17 @@ fn expected(definitions: &Definitions, identifiers: &[Identifier], state: &State
             let size = |index| memberships.iter().filter(|(audience, _)| *audience == AudienceId::new(index)).count();
             Found::Sizes((0..definitions.audiences.len()).map(|index| size(index) as u64).collect())
         }
+        Question::Books(part) => {
+            let is_in = |profile: &&Profile, index| profile.audiences.contains(&AudienceId::new(index));
+            let count = |part: Option<u8>, index| {
+                let profiles =
+                    state.profiles.values().filter(|profile| part.is_none_or(|part| profile.id.part() == part));
+                profiles.filter(|profile| is_in(profile, index)).count() as u64
+            };
+            let audiences = 0..definitions.audiences.len();
+            let sizes = audiences.clone().map(|index| count(None, index)).collect();
+            Found::Books(sizes, audiences.map(|index| count(Some(*part), index)).collect())
+        }
         Question::Members { audience, after, limit } => page(after, *limit, Some(*audience)),
         Question::Profiles { after, limit } => page(after, *limit, None),
     }
@@ -147,7 +158,8 @@ async fn check(case: &Case, workers: usize) {
     let identifiers: Vec<Identifier> = identifiers.into_iter().collect();
     let of_profiles = identifiers.iter().map(|identifier| Question::Profile(identifier.id()));
     let members = |index| Question::Members { audience: AudienceId::new(index), after: None, limit: PAGE };
-    let few = vec![Question::Sizes, Question::Profiles { after: None, limit: PAGE }];
+    let part = identifiers.first().map_or(0, |identifier| ProfileId::of_root(identifier.id()).part());
+    let few = vec![Question::Sizes, Question::Books(part), Question::Profiles { after: None, limit: PAGE }];
     let all: Vec<Question> =
         of_profiles.chain((0..definitions.audiences.len()).map(members)).chain(few.clone()).collect();
 

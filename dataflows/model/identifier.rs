@@ -74,6 +74,16 @@ impl ProfileId {
     pub fn route(&self) -> u64 {
         self.0.route()
     }
+
+    /// The first byte of the hash: in which of 256 parts of all profiles this one is.
+    pub fn part(&self) -> u8 {
+        self.0.high.to_be_bytes()[0]
+    }
+
+    /// The least id of a part.
+    pub fn first_of_part(part: u8) -> Self {
+        ProfileId(IdentifierId { high: u64::from(part) << 56, low: 0 })
+    }
 }
 
 impl fmt::Display for ProfileId {

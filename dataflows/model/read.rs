@@ -27,6 +27,8 @@ pub enum Question {
     Profile(IdentifierId),
     /// The size of every audience. Each worker answers for its share; the sizes add up.
     Sizes,
+    /// The size of every audience, and how many members it has in a part of all profiles. Each worker answers for its share.
+    Books(u8),
     /// Members of an audience, in the order of their profile ids. Each worker answers for its share.
     Members {
         /// Which audience.
@@ -70,6 +72,8 @@ pub enum Found {
     Profile(Option<Profile>),
     /// Sizes of audiences, by id.
     Sizes(Vec<u64>),
+    /// Sizes of audiences, and their members in the part that was asked for, counted one by one; by id.
+    Books(Vec<u64>, Vec<u64>),
     /// Profiles, sorted by id: the answer to `Members` and to `Profiles`.
     Profiles(Vec<Profile>),
 }

@@ -10,6 +10,7 @@ use dataflows::messages::MessageId;
 use dataflows::model::{Answer, Desired, Found, Profile, Question, Tick};
 use tokio::sync::{Notify, oneshot};
 
+use super::books::{Books, Look};
 use super::forwarding::{Forwarded, Underway};
 use super::handle::{Answered, Progress};
 use super::workers::Output;
@@ -68,17 +69,26 @@ pub struct Asked {
     limit: usize,
     shares: Vec<Found>,
     for_all_workers: bool,
-    reply: oneshot::Sender<Answered>,
+    asker: Asker,
+}
+
+/// Who asked.
+#[derive(Debug)]
+pub enum Asker {
+    /// Somebody who waits for the answer.
+    Reader(oneshot::Sender<Answered>),
+    /// The engine, about the books, in this part.
+    Books(u8),
 }
 
 impl Asked {
     /// A question that was put at `tick`.
-    pub fn new(question: Question, tick: Tick, reply: oneshot::Sender<Answered>) -> Self {
-        let limit = match question {
+    pub fn new(question: &Question, tick: Tick, asker: Asker) -> Self {
+        let limit = match *question {
             Question::Members { limit, .. } | Question::Profiles { limit, .. } => limit,
-            Question::Profile(_) | Question::Sizes => usize::MAX,
+            Question::Profile(_) | Question::Sizes | Question::Books(_) => usize::MAX,
         };
-        Asked { tick, limit, shares: Vec::new(), for_all_workers: question.is_for_all_workers(), reply }
+        Asked { tick, limit, shares: Vec::new(), for_all_workers: question.is_for_all_workers(), asker }
     }
 }
 
@@ -121,6 +131,12 @@ impl Shared {
     /// Everything of the log is on its way; what is new begins at `input`.
     pub fn recovered_at(&self, input: Tick) {
         *lock(&self.recovered_at) = Some(input);
+    }
+
+    /// Of a log from `first` to `last`, everything up to `tick` is on its way.
+    pub fn recovered_up_to(&self, tick: Tick, first: Tick, last: Tick) {
+        let ms = |tick: Tick| tick.as_ms() - first.as_ms();
+        self.progress.recovered_permille(ms(tick).saturating_mul(1_000) / ms(last).max(1));
     }
 
     /// Recovery is over: events may be handed in.
@@ -166,28 +182,41 @@ impl Shared {
     }
 
     /// Takes one worker's share of an answer, of `peers` that there may be.
-    fn answer(&self, answer: Answer, peers: usize) {
+    /// Gives what was found of the books, if they were looked at.
+    fn answer(&self, answer: Answer, peers: usize) -> Option<Look> {
         let mut all = lock(&self.asked);
         let Some(asked) = all.get_mut(&answer.id) else {
-            return lock(&self.underway).answered(answer.id, answer.found);
+            lock(&self.underway).answered(answer.id, answer.found);
+            return None;
         };
         asked.shares.push(answer.found);
         if asked.shares.len() < if asked.for_all_workers { peers } else { 1 } {
-            return;
+            return None;
         }
-        if let Some(Asked { tick, limit, shares, reply, .. }) = all.remove(&answer.id) {
-            drop(all);
-            let found = shares.into_iter().reduce(|a, b| together(a, b, limit));
-            // Whoever asked may have given up waiting.
-            _ = found.map(|found| reply.send(Answered { as_of: tick, found }));
+        let Asked { tick, limit, shares, asker, .. } = all.remove(&answer.id)?;
+        drop(all);
+        let found = shares.into_iter().reduce(|a, b| together(a, b, limit))?;
+        match (asker, found) {
+            (Asker::Books(part), Found::Books(sizes, listed)) => Some(Look { part, sizes, listed }),
+            (Asker::Books(_), _) => None,
+            (Asker::Reader(reply), found) => {
+                // Whoever asked may have given up waiting.
+                _ = reply.send(Answered { as_of: tick, found });
+                None
+            }
         }
     }
+}
+
+fn sums(a: Vec<u64>, b: Vec<u64>) -> Vec<u64> {
+    a.into_iter().zip(b).map(|(a, b)| a + b).collect()
 }
 
 /// Two shares of an answer as one.
 fn together(a: Found, b: Found, limit: usize) -> Found {
     match (a, b) {
-        (Found::Sizes(a), Found::Sizes(b)) => Found::Sizes(a.into_iter().zip(b).map(|(a, b)| a + b).collect()),
+        (Found::Sizes(a), Found::Sizes(b)) => Found::Sizes(sums(a, b)),
+        (Found::Books(a, of_a), Found::Books(b, of_b)) => Found::Books(sums(a, b), sums(of_a, of_b)),
         (Found::Profiles(a), Found::Profiles(b)) => {
             let mut both: Vec<Profile> = a.into_iter().chain(b).collect();
             both.sort_unstable_by_key(|profile| profile.id);
@@ -204,13 +233,24 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, wo
     let mut complete = Tick::default();
     let mut is_recovering = true;
     let mut desired: BTreeMap<Tick, Vec<(Desired, i64)>> = BTreeMap::new();
+    let mut books = Books::default();
     while let Ok(output) = outputs.recv() {
         match output {
             Output::Desired(tick, changes) => desired.entry(tick).or_default().extend(changes),
-            Output::Memberships(..) | Output::Identities(..) => {}
-            Output::Repeated(tick, ids) => (outlets.repeated)(tick, ids),
+            Output::Memberships(tick, changes) => books.changed(tick, changes),
+            Output::Identities(..) => {}
+            Output::Repeated(tick, ids) => {
+                lock(&shared.underway).repeated(tick, &ids);
+                (outlets.repeated)(tick, ids);
+            }
             Output::Failed(reason) => (outlets.failed)(reason),
-            Output::Answers(_, answers) => answers.into_iter().for_each(|answer| shared.answer(answer, peers)),
+            Output::Answers(tick, answers) => {
+                for answer in answers {
+                    if let Some(look) = shared.answer(answer, peers) {
+                        books.looked(tick, look);
+                    }
+                }
+            }
             Output::Complete { worker, frontier } => {
                 frontiers[worker] = frontier;
                 let least = frontiers.iter().copied().min().unwrap_or_default();
@@ -225,6 +265,7 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, wo
                     // Facts of a checkpoint went in at ticks of no meaning: what they lead to is as of its tick.
                     (outlets.desired)(tick.max(shared.restored()), received.get(&tick).copied(), changes);
                 }
+                books.complete(complete).into_iter().for_each(|differences| shared.progress.audit.looked(differences));
                 let forwarded = lock(&shared.underway).complete(complete);
                 (outlets.forwarded)(complete, forwarded);
                 (outlets.complete)(complete);

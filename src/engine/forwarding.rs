@@ -11,7 +11,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use dataflows::definitions::{Definitions, ForwardId};
 use dataflows::forwards::Forwards;
-use dataflows::model::{Event, Found, Profile, Query, Question, Tick};
+use dataflows::messages::MessageId;
+use dataflows::model::{Event, Found, IdentifierId, Profile, Query, Question, Tick};
 
 use super::sequencer::Sequencer;
 use super::workers::Command;
@@ -30,6 +31,8 @@ pub struct Position {
 pub struct Forwarded {
     /// Its place.
     pub position: Position,
+    /// What makes it the same message to all processes of a cluster.
+    pub message: MessageId,
     /// Its text, as the log has it.
     pub raw: Bytes,
     /// When it arrived; nothing where it comes from the log.
@@ -61,17 +64,37 @@ impl Picker {
     }
 }
 
+/// An event that was picked, and not yet put on its way.
+#[derive(Debug)]
+pub struct Picked {
+    forwarded: Forwarded,
+    /// Whose profile goes with it.
+    primary: Option<IdentifierId>,
+}
+
 impl Sequencer {
-    /// Sees to it that an event that is about to go to the workers goes to the destinations that want it, too. To be called
-    /// before input leaves its tick.
-    pub(super) fn forward(&self, position: Position, raw: &Bytes, event: &Event, received: Option<Instant>) {
-        let Position { tick, .. } = position;
-        let to = self.picker.pick(tick, event);
+    /// The event as it is to be forwarded; nothing where nobody wants it.
+    pub(super) fn pick(
+        &self,
+        position: Position,
+        stored: (u128, &Bytes),
+        event: &Event,
+        received: Option<Instant>,
+    ) -> Option<Picked> {
+        let to = self.picker.pick(position.tick, event);
         if to.is_empty() {
-            return;
+            return None;
         }
-        let primary = self.picker.forwards.primary(event);
-        let forwarded = Forwarded { position, raw: raw.clone(), received, to, profile: None };
+        let (message, raw) = (stored.0.into(), stored.1.clone());
+        let forwarded = Forwarded { position, message, raw, received, to, profile: None };
+        Some(Picked { forwarded, primary: self.picker.forwards.primary(event) })
+    }
+
+    /// Puts an event on its way to the destinations that want it. The event itself must go to the workers, too, before input
+    /// leaves its tick: or else the profile would be one without it.
+    pub(super) fn forward(&self, picked: Picked) {
+        let Picked { forwarded, primary } = picked;
+        let tick = forwarded.position.tick;
         let id = self.shared.forwarding(forwarded);
         if let Some(primary) = primary {
             let query = Query { id, asker: self.first_worker, question: Question::Profile(primary) };
@@ -101,6 +124,15 @@ impl Underway {
         if let (Some(event), Found::Profile(profile)) = (self.events.get_mut(&position), found) {
             event.profile = profile;
         }
+    }
+
+    /// Messages of a tick do not count, since another process was sent them too, which forwards them.
+    pub fn repeated(&mut self, tick: Tick, ids: &[MessageId]) {
+        let at = |tick| Position { tick, index: 0 };
+        let of_tick = self.events.range(at(tick)..at(tick.next()));
+        let repeated: Vec<Position> =
+            of_tick.filter(|(_, event)| ids.contains(&event.message)).map(|(position, _)| *position).collect();
+        repeated.iter().for_each(|position| _ = self.events.remove(position));
     }
 
     /// The events before `frontier`, in order. All answers of their ticks were taken.

@@ -9,6 +9,8 @@ use dataflows::model::{Event, Found, Question, Tick};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use super::books::Audit;
+
 /// An event that ingestion found to be in order.
 #[derive(Clone, Debug)]
 pub struct Accepted {
@@ -125,6 +127,10 @@ pub struct Progress {
     frontier: AtomicU64,
     pending_events: AtomicUsize,
     is_recovering: AtomicBool,
+    /// Thousandths of the log that are through, while recovering.
+    recovered_permille: AtomicU64,
+    /// Whether the books balance.
+    pub(super) audit: Audit,
 }
 
 impl Progress {
@@ -136,6 +142,11 @@ impl Progress {
     /// Says that all ticks before `frontier` are complete.
     pub fn advance_to(&self, frontier: Tick) {
         self.frontier.fetch_max(frontier.as_ms(), Ordering::AcqRel);
+    }
+
+    /// Whether the books balance.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// Whether all that the log had is through the dataflow.
@@ -151,6 +162,16 @@ impl Progress {
     /// Says that all that the log had is through the dataflow.
     pub fn recovered(&self) {
         self.is_recovering.store(false, Ordering::Release);
+    }
+
+    /// How much of what there was before the start is through: up to 1.
+    pub fn recovery(&self) -> f64 {
+        if self.is_recovered() { 1.0 } else { self.recovered_permille.load(Ordering::Relaxed) as f64 / 1_000.0 }
+    }
+
+    /// Says how much of it is through, in thousandths.
+    pub fn recovered_permille(&self, permille: u64) {
+        self.recovered_permille.store(permille.min(1_000), Ordering::Relaxed);
     }
 
     /// Events that were handed in and are not yet through the dataflow.
@@ -224,6 +245,11 @@ impl Handle {
     /// Events that were handed in and are not yet through the dataflow.
     pub fn pending_events(&self) -> usize {
         self.progress.pending_events()
+    }
+
+    /// What the engine lets everybody see of its state.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// Whether the engine takes and answers: what the log had and its first tick are complete, and it is not stopping.

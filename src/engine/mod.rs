@@ -3,6 +3,7 @@
 //! Three kinds of threads: the `sequencer` gives batches their ticks (after `recovery` of those that the log has), the
 //! `workers` run the dataflow, the `collector` hands on what is complete. The rims see a [`Handle`].
 
+mod books;
 mod collector;
 mod dedupe;
 mod forwarding;
@@ -22,6 +23,7 @@ use dataflows::messages::Recognition;
 use dataflows::model::Tick;
 use tokio::sync::oneshot;
 
+pub use books::Audit;
 pub use collector::Outlets;
 pub use dedupe::Dedupe;
 pub use forwarding::{Forwarded, Position};

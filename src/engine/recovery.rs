@@ -12,7 +12,7 @@ use dataflows::model::{Event, Tick};
 use dataflows::observations::Arrival;
 use tokio::sync::oneshot;
 
-use super::forwarding::Position;
+use super::forwarding::{Picked, Position};
 use super::sequencer::{Sequencer, arrival, cut};
 use super::workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT};
 use crate::log::checkpoint::{Piece, Restore};
@@ -35,6 +35,14 @@ struct Told {
     reported: Instant,
 }
 
+/// A part of the log, on its way to the workers.
+#[derive(Default)]
+struct Chunk {
+    arrivals: Vec<(Tick, Arrival)>,
+    /// Those of its events that are to be forwarded.
+    picked: Vec<Picked>,
+}
+
 impl Sequencer {
     /// Feeds the log to the workers and advances them to the present; gives the first tick for new input. Nothing where the
     /// engine is to stop before that.
@@ -55,15 +63,18 @@ impl Sequencer {
             }
         }
         tracing::info!(from = %tick, to = %last.unwrap_or(tick), "recovering: reading the log");
-        let mut chunk = Vec::new();
+        let mut chunk = Chunk::default();
+        let mut first = None;
         for logged in self.log.history(tick) {
             let logged = logged?;
             tick = logged.tick;
             self.reread(logged, &mut chunk, &mut told);
-            if chunk.len() >= CHUNK_EVENTS && !self.feed(tick, &mut chunk, stop).await {
+            if chunk.arrivals.len() >= CHUNK_EVENTS && !self.feed(tick, &mut chunk, stop).await {
                 return Ok(None);
             }
             told.report(tick);
+            let first = *first.get_or_insert(tick);
+            self.shared.recovered_up_to(tick, first, last.unwrap_or(tick));
         }
         if !self.feed(tick, &mut chunk, stop).await {
             return Ok(None);
@@ -126,7 +137,7 @@ impl Sequencer {
     }
 
     /// Makes events of a logged batch, and remembers their message ids, as when they were accepted.
-    fn reread(&mut self, logged: Logged, chunk: &mut Vec<(Tick, Arrival)>, told: &mut Told) {
+    fn reread(&mut self, logged: Logged, chunk: &mut Chunk, told: &mut Told) {
         let Logged { tick, events } = logged;
         told.entries += 1;
         for (stored, index) in events.into_iter().zip(0..) {
@@ -135,8 +146,9 @@ impl Sequencer {
             match (self.reread)(&stored.raw) {
                 Ok(event) => {
                     let event = cut(event, tick, self.clock.max_future);
-                    self.forward(Position { tick, index }, &stored.raw, &event, None);
-                    chunk.push((tick, arrival(self.process, stored.message, event)));
+                    let position = Position { tick, index };
+                    chunk.picked.extend(self.pick(position, (stored.message, &stored.raw), &event, None));
+                    chunk.arrivals.push((tick, arrival(self.process, stored.message, event)));
                     told.events += 1;
                 }
                 Err(code) => {
@@ -148,17 +160,17 @@ impl Sequencer {
     }
 
     /// Sends a chunk, whose last tick is `tick`, once there is room for it. Says whether to go on.
-    async fn feed(&mut self, tick: Tick, chunk: &mut Vec<(Tick, Arrival)>, stop: &mut oneshot::Receiver<()>) -> bool {
-        if !self.has_room_for_chunk(stop).await {
-            return false;
-        }
+    async fn feed(&mut self, tick: Tick, chunk: &mut Chunk, stop: &mut oneshot::Receiver<()>) -> bool {
+        let goes_on = self.has_room_for_chunk(stop).await;
+        let Chunk { arrivals, picked } = std::mem::take(chunk);
         self.shared.recovering(tick);
-        self.workers.send(std::mem::take(chunk));
+        picked.into_iter().for_each(|picked| self.forward(picked));
+        self.workers.send(arrivals);
         self.workers.advance_to(tick.next());
-        true
+        goes_on
     }
 
-    /// Waits until the workers have room for a chunk. Says whether to go on.
+    /// Waits until the workers have room for a chunk. Says whether to go on after it.
     async fn has_room_for_chunk(&self, stop: &mut oneshot::Receiver<()>) -> bool {
         while self.shared.ticks_in_flight() >= CHUNKS_IN_FLIGHT {
             if !self.progressed(stop).await {

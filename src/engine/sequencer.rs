@@ -9,12 +9,13 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use dataflows::messages::Message;
-use dataflows::model::{Event, Query, Tick};
+use dataflows::model::{Event, Query, Question, Tick};
 use dataflows::observations::Arrival;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use super::collector::{Asked, Shared};
+use super::books::Rounds;
+use super::collector::{Asked, Asker, Shared};
 use super::dedupe::Dedupe;
 use super::forwarding::{Picker, Position};
 use super::handle::{Accepted, Ask, Receipt, Submission, SubmitError};
@@ -98,6 +99,7 @@ impl Sequencer {
         let mut input = input;
         self.workers.advance_to(input);
         let mut waiting_asks: BTreeMap<Tick, Vec<Ask>> = BTreeMap::new();
+        let mut rounds = Rounds::new();
         let mut stopping = false;
         let mut drained = false;
         while !drained {
@@ -131,13 +133,17 @@ impl Sequencer {
             });
             let later = waiting_asks.split_off(&tick.next());
             let asks: Vec<Ask> = std::mem::replace(&mut waiting_asks, later).into_values().flatten().collect();
-            let has_input = !batch.is_empty() || !asks.is_empty();
+            let look = if self.keeps_books() { rounds.due() } else { None };
+            let has_input = !batch.is_empty() || !asks.is_empty() || look.is_some();
             self.workers.advance_to(tick);
             if !batch.is_empty() {
                 self.take_in(tick, batch)?;
             }
-            for ask in asks {
-                self.ask(tick, ask);
+            for Ask { question, reply, .. } in asks {
+                self.ask(tick, question, Asker::Reader(reply));
+            }
+            if let Some(part) = look {
+                self.ask(tick, Question::Books(part), Asker::Books(part));
             }
             input = if has_input { tick.next() } else { tick };
             self.workers.advance_to(input);
@@ -155,6 +161,11 @@ impl Sequencer {
             std::thread::sleep(ahead);
         }
         input.max((self.now)())
+    }
+
+    /// Whether memberships are delivered to this process, which then looks after the books.
+    fn keeps_books(&self) -> bool {
+        self.first_worker == 0
     }
 
     /// Whether the dataflow is ready for another tick. Not asked when stopping: a worker that has failed never is.
@@ -215,7 +226,9 @@ impl Sequencer {
             .zip(0..)
             .map(|(accepted, index)| {
                 let event = cut(accepted.event, tick, max_future);
-                self.forward(Position { tick, index }, &accepted.raw, &event, Some(received));
+                let stored = (accepted.message, &accepted.raw);
+                let picked = self.pick(Position { tick, index }, stored, &event, Some(received));
+                picked.into_iter().for_each(|picked| self.forward(picked));
                 (tick, arrival(self.process, accepted.message, event))
             })
             .collect();
@@ -223,9 +236,9 @@ impl Sequencer {
         Ok(())
     }
 
-    fn ask(&mut self, tick: Tick, ask: Ask) {
-        let id = self.shared.asked(Asked::new(ask.question.clone(), tick, ask.reply));
-        let query = Query { id, asker: self.first_worker, question: ask.question };
+    fn ask(&mut self, tick: Tick, question: Question, asker: Asker) {
+        let id = self.shared.asked(Asked::new(&question, tick, asker));
+        let query = Query { id, asker: self.first_worker, question };
         self.workers.tell(0, Command::Ask(tick, query));
     }
 }

@@ -35,6 +35,8 @@ pub trait Readings: Send + Sync + 'static {
     fn quarantine(&self) -> Quarantined;
     /// All ticks before this one are complete.
     fn frontier(&self) -> Tick;
+    /// How the engine is doing.
+    fn engine(&self) -> EngineState;
     /// What time it is; the frontier lags behind it.
     fn now(&self) -> Tick;
     /// The destinations, in the order of the definitions.
@@ -52,6 +54,23 @@ pub struct Intake {
     pub duplicates: u64,
     /// Rejected, by code.
     pub rejected: Vec<(String, u64)>,
+}
+
+/// How the engine is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct EngineState {
+    /// How much of what there was before the start is through the dataflow: up to 1.
+    pub recovery: f64,
+    /// Events that were handed in and are not yet through.
+    pub pending_events: u64,
+    /// Looks at whether the books balance, since the start.
+    pub books_looks: u64,
+    /// Figures that did not agree, since the start.
+    pub books_differences: u64,
+    /// Checkpoints that were made since the start.
+    pub checkpoints: u64,
+    /// The tick of the newest one; 0 where there is none.
+    pub checkpoint: Tick,
 }
 
 /// The rejected events that are kept.
@@ -205,6 +224,15 @@ impl<R: Readings> Collector for Counts<R> {
         let lag_ms = |frontier: Tick| now.as_ms().saturating_sub(frontier.as_ms());
         gauge(&mut encoder, "deltaic_frontier_ms", "All ticks before this one are complete", frontier.as_ms())?;
         gauge(&mut encoder, "deltaic_frontier_lag_ms", "How far the frontier is behind the clock", lag_ms(frontier))?;
+        let engine = self.0.engine();
+        let permille = (engine.recovery * 1_000.0) as u64;
+        gauge(&mut encoder, "deltaic_recovery_permille", "Of the log, so much is read after the start", permille)?;
+        gauge(&mut encoder, "deltaic_pending_events", "Events that are not yet complete", engine.pending_events)?;
+        counter(&mut encoder, "deltaic_books_looks", "Looks at whether the books balance", engine.books_looks)?;
+        let help = "Figures of audiences (size, members, changes) that did not agree: alert on any";
+        counter(&mut encoder, "deltaic_books_differences", help, engine.books_differences)?;
+        counter(&mut encoder, "deltaic_checkpoints", "Checkpoints that were made", engine.checkpoints)?;
+        gauge(&mut encoder, "deltaic_checkpoint_ms", "The tick of the newest checkpoint", engine.checkpoint.as_ms())?;
 
         let all = self.0.destinations();
         use MetricType::{Counter, Gauge};
@@ -330,6 +358,16 @@ mod tests {
         fn frontier(&self) -> Tick {
             Tick::from_ms(1_000)
         }
+        fn engine(&self) -> EngineState {
+            EngineState {
+                recovery: 0.5,
+                pending_events: 3,
+                books_looks: 9,
+                books_differences: 1,
+                checkpoints: 2,
+                checkpoint: Tick::from_ms(900),
+            }
+        }
         fn now(&self) -> Tick {
             Tick::from_ms(1_025)
         }
@@ -395,6 +433,12 @@ mod tests {
             r#"deltaic_quarantine_dropped_total{reason="oldest"} 1"#,
             "deltaic_frontier_ms 1000",
             "deltaic_frontier_lag_ms 25",
+            "deltaic_recovery_permille 500",
+            "deltaic_pending_events 3",
+            "deltaic_books_looks_total 9",
+            "deltaic_books_differences_total 1",
+            "deltaic_checkpoints_total 2",
+            "deltaic_checkpoint_ms 900",
             r#"deltaic_destination_rows{destination="crm"} 10"#,
             r#"deltaic_destination_pending{destination="crm"} 4"#,
             r#"deltaic_destination_lag_ms{destination="crm"} 125"#,

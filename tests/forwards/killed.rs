@@ -111,6 +111,17 @@ async fn an_engine_that_is_killed_forwards_each_event_once() {
     assert_eq!(in_file, expected, "the file has all of them, and what was being written at a kill at most twice");
 }
 
+/// Waits until so many events are not confirmed yet.
+async fn pending(server: &Server, events: usize) {
+    let line = format!("deltaic_forward_pending{{destination=\"crm\"}} {events}\n");
+    let there = async {
+        while !server.get("/metrics").await.body.contains(&line) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, there).await.unwrap_or_else(|_| panic!("there never are {events} pending events"));
+}
+
 /// Nothing is logged between the call and the kill, so no sync of the log takes along what the queue has written.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_taken_stays_taken_and_the_last_call_stays_as_it_was() {
@@ -126,6 +137,7 @@ async fn what_was_taken_stays_taken_and_the_last_call_stays_as_it_was() {
     send(&server, 0, 1).await;
     receiver.until_calls(1).await;
     send(&server, 1, 2).await;
+    pending(&server, 3).await;
     drop(release_first);
     receiver.until_calls(2).await;
     drop(server);
@@ -136,12 +148,7 @@ async fn what_was_taken_stays_taken_and_the_last_call_stays_as_it_was() {
     std::fs::write(folder.path().join("deltaic.toml"), smaller).unwrap();
     let server = Server::start(folder.path(), &arguments, &[]).await;
     receiver.until_calls(3).await;
-    let pending = async {
-        while !server.get("/metrics").await.body.contains("deltaic_forward_pending{destination=\"crm\"} 0\n") {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, pending).await.expect("the call is taken");
+    pending(&server, 0).await;
     drop(server);
 
     let server = Server::start(folder.path(), &arguments, &[]).await;
