@@ -54,6 +54,7 @@ struct ToldEvents {
     acknowledged: u64,
     pending: u64,
     oldest_pending_ms: Option<u64>,
+    dead_letters: u64,
     failed_calls: u64,
     last_error: Option<String>,
 }
@@ -102,21 +103,12 @@ fn table(all: &[Told]) -> String {
             errors += &format!("{}: the latest error: {error}\n", told.name);
         }
         let Some(events) = &told.events else { continue };
-        let [acknowledged, pending, failed] =
-            [events.acknowledged, events.pending, events.failed_calls].map(|count| count.to_string());
-        let oldest = age(events.oldest_pending_ms);
+        let counts = [events.acknowledged, events.pending, events.dead_letters, events.failed_calls];
+        let [acknowledged, pending, dead, failed] = counts.map(|count| count.to_string());
+        let (name, oldest) = ("  events".to_owned(), age(events.oldest_pending_ms));
+        // Events are not desired for good, and are not told again by a resync.
         let none = || "-".to_owned();
-        lines.push([
-            "  events".to_owned(),
-            String::new(),
-            none(),
-            acknowledged,
-            pending,
-            oldest,
-            none(),
-            none(),
-            failed,
-        ]);
+        lines.push([name, String::new(), none(), acknowledged, pending, oldest, none(), dead, failed]);
         if let Some(error) = &events.last_error {
             errors += &format!("{}: the latest error with events: {error}\n", told.name);
         }
@@ -142,7 +134,7 @@ mod tests {
             r#"[{"name": "crm", "state": "paused", "desired": 12, "acknowledged": 10, "pending": 2, "resync": 0,
                 "oldest_pending_ms": 1500, "frontier": 1, "dead_letters": 0, "failed_calls": 3, "given_up": 0,
                 "last_error": "the endpoint answered 500 Internal Server Error",
-                "events": {"pending": 7, "oldest_pending_ms": 90, "acknowledged": 41, "failed_calls": 1, "given_up": 2,
+                "events": {"pending": 7, "oldest_pending_ms": 90, "acknowledged": 41, "dead_letters": 2, "failed_calls": 1, "given_up": 2,
                            "last_error": "the endpoint answered 400 Bad Request"}},
                {"name": "ads", "state": "delivering", "desired": 0, "acknowledged": 0, "pending": 0, "resync": 0,
                 "oldest_pending_ms": null, "frontier": 1, "dead_letters": 0, "failed_calls": 0, "given_up": 0,
@@ -152,7 +144,7 @@ mod tests {
         let expected = "\
 name      state       desired  acknowledged  pending  oldest   resync  dead  failed calls
 crm       paused      12       10            2        1500 ms  0       0     3
-  events              -        41            7        90 ms    -       -     1
+  events              -        41            7        90 ms    -       2     1
 ads       delivering  0        0             0        -        0       0     0
 crm: the latest error: the endpoint answered 500 Internal Server Error
 crm: the latest error with events: the endpoint answered 400 Bad Request

@@ -99,16 +99,18 @@ impl<L: Lane> Delivery<L> {
     async fn deliver(&self, load: Load<L::Flight>) {
         let (flight, count) = (load.flight, load.count);
         let end = self.call(load).await;
-        match &end {
-            End::Acknowledged => self.line.tally.acknowledged(count),
+        let counted = match &end {
+            End::Acknowledged => Tally::acknowledged,
             End::GivenUp(Refusal { attempts, .. }) => {
                 let destination = &self.line.destination;
                 warn!(%destination, count, attempts, "{} are given up: they are dead letters now", L::WHAT);
-                self.line.tally.given_up(count);
+                Tally::given_up
             }
-            End::Split(_) | End::PutBack(_) => {}
-        }
+            End::Split(_) | End::PutBack(_) => |_: &Tally, _| (),
+        };
         self.durably(move |lane| lane.end(flight, end)).await;
+        // Only now: what is counted can be relied on.
+        counted(&self.line.tally, count);
     }
 
     /// Calls with `load` until that ends.

@@ -13,12 +13,12 @@ use tokio::time::timeout;
 
 use super::changes::Changes;
 use super::delivery::{Delivery, Failed, Line};
-use super::forward::{Events, Forwarding, Queues};
-use super::letters::DeadLetter;
+use super::forward::{EventLetter, Events, Forwarding, Queues};
+use super::letters::{DeadLetter, LETTERS_MAX};
 use super::outbox::{Order, Outbox};
 use super::pace::{Pace, courier};
 use super::pacer::Pacer;
-use super::status::{EventStatus, Status, Tally};
+use super::status::{Status, Tally};
 use super::{EgressError, Surroundings};
 use crate::engine::Forwarded;
 use crate::log::StoreError;
@@ -160,7 +160,7 @@ impl Egress {
             destination: name.clone(),
             backlog: self.0.outbox.backlog(DestinationId::new(index)),
             changes: tally.counts(),
-            events: events.map(|of| EventStatus { pending: of.lane.queue().pending(), counts: of.tally.counts() }),
+            events: events.map(|of| of.lane.status(&of.tally)),
         }
     }
 
@@ -174,11 +174,17 @@ impl Egress {
         self.0.outbox.dead_letters(DestinationId::new(index))
     }
 
+    /// The same of its events, as many as there are letters of changes; nothing where it is sent none.
+    pub fn dead_events(&self, index: usize) -> Option<Vec<EventLetter>> {
+        self.0.desks[index].events.as_ref().map(|events| events.lane.queue().letters(LETTERS_MAX))
+    }
+
     /// Does with the destination at a position what an operator wishes. Waits for the disk; an error is the end of delivery.
     pub fn order(&self, index: usize, order: Order) -> Result<(), StoreError> {
         let desk = &self.0.desks[index];
         tracing::info!(destination = %desk.name, ?order, "an operator's order");
         let done = self.0.outbox.order(DestinationId::new(index), order);
+        let done = done.and_then(|()| desk.events.iter().try_for_each(|events| events.lane.order(order)));
         if let Err(error) = &done {
             (self.0.failed)(format!("destination {}: an order cannot be written down: {error}", desk.name));
         }

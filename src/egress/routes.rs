@@ -15,8 +15,9 @@ use dataflows::model::Tick;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
+use super::forward::EventLetter;
 use super::outbox::Order;
-use super::{Egress, EventStatus, Status};
+use super::{DeadLetter, Egress, EventStatus, Status};
 use crate::clock::Now;
 use crate::http::{Problem, Role, Tokens, json, method_not_allowed};
 use crate::project::Project;
@@ -74,6 +75,7 @@ struct EventsJson {
     pending: usize,
     oldest_pending_ms: Option<u64>,
     acknowledged: u64,
+    dead_letters: usize,
     failed_calls: u64,
     given_up: u64,
     last_error: Option<String>,
@@ -104,10 +106,11 @@ impl Desk {
             failed_calls: changes.failed_calls,
             given_up: changes.given_up,
             last_error: changes.last_error,
-            events: events.map(|EventStatus { pending, counts }| EventsJson {
+            events: events.map(|EventStatus { pending, dead_letters, counts }| EventsJson {
                 pending: pending.events,
                 oldest_pending_ms: pending.oldest.map(age_ms),
                 acknowledged: counts.acknowledged,
+                dead_letters,
                 failed_calls: counts.failed_calls,
                 given_up: counts.given_up + pending.overflowed,
                 last_error: counts.last_error,
@@ -152,9 +155,12 @@ async fn one(State(desk): State<Arc<Desk>>, name: Named) -> Result<Response, Pro
 /// `GET /v1/destinations/{name}/dead-letters`
 async fn dead_letters(State(desk): State<Arc<Desk>>, name: Named) -> Result<Response, Problem> {
     #[derive(Serialize)]
-    struct Body<T> {
-        dead_letters: T,
+    struct Body {
+        dead_letters: Vec<DeadLetter>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        events: Option<Vec<EventLetter>>,
     }
     let index = desk.find(name)?;
-    Ok(json(StatusCode::OK, &Body { dead_letters: desk.egress.dead_letters(index) }))
+    let (dead_letters, events) = (desk.egress.dead_letters(index), desk.egress.dead_events(index));
+    Ok(json(StatusCode::OK, &Body { dead_letters, events }))
 }

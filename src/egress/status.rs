@@ -32,6 +32,8 @@ impl Status {
 pub struct EventStatus {
     /// What it is still to be sent.
     pub pending: Pending,
+    /// Events that it refused for good, as far as they are kept.
+    pub dead_letters: usize,
     /// What became of events.
     pub counts: Counts,
 }

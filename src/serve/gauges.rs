@@ -77,11 +77,12 @@ impl Readings for Gauges {
 
     fn events(&self) -> Vec<EventDelivery> {
         let delivery = |status: Status| {
-            let EventStatus { pending, counts } = status.events?;
+            let EventStatus { pending, dead_letters, counts } = status.events?;
             Some(EventDelivery {
                 destination: status.destination.to_string(),
                 pending: pending.events as u64,
-                oldest: pending.oldest,
+                oldest_pending: pending.oldest,
+                dead_letters: dead_letters as u64,
                 acknowledged: counts.acknowledged,
                 failed_calls: counts.failed_calls,
                 given_up: counts.given_up + pending.overflowed,

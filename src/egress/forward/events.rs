@@ -13,7 +13,8 @@ use super::queue::Queue;
 use crate::egress::courier::Courier;
 use crate::egress::delivery::Line;
 use crate::egress::lane::{End, Lane, Load};
-use crate::egress::outbox::{BatchLimit, Outbox};
+use crate::egress::outbox::{BatchLimit, Order, Outbox};
+use crate::egress::status::{EventStatus, Tally};
 use crate::log::StoreError;
 
 /// The events for one destination. One call at a time takes from it, so that they come in order.
@@ -56,6 +57,21 @@ impl Events {
         }
         Ok(())
     }
+
+    /// Does what an operator wishes of events; what concerns the destination as a whole is with the outbox.
+    pub fn order(&self, order: Order) -> Result<(), StoreError> {
+        match order {
+            Order::Retry => self.queue().retry(),
+            Order::Forget => self.queue().forget(),
+            Order::Pause | Order::Resume | Order::Resync => Ok(()),
+        }
+    }
+
+    /// How it is doing.
+    pub fn status(&self, tally: &Tally) -> EventStatus {
+        let queue = self.queue();
+        EventStatus { pending: queue.pending(), dead_letters: queue.dead_letters(), counts: tally.counts() }
+    }
 }
 
 impl Lane for Events {
@@ -67,7 +83,7 @@ impl Lane for Events {
         if self.is_paused() {
             return Ok(None);
         }
-        let Some(Flight { batch, refusals }) = self.queue().take(limit)? else { return Ok(None) };
+        let Some(Flight { batch, refusals, .. }) = self.queue().take(limit)? else { return Ok(None) };
         Ok(Some(Load {
             flight: (),
             body: self.courier.events(&self.name, &batch),
@@ -81,7 +97,8 @@ impl Lane for Events {
     fn end(&self, (): (), end: End) -> Result<(), StoreError> {
         let mut queue = self.queue();
         match end {
-            End::Acknowledged | End::GivenUp(_) => queue.acknowledge(),
+            End::Acknowledged => queue.acknowledge(),
+            End::GivenUp(why) => queue.give_up(&why),
             End::Split(refusals) => queue.split(refusals),
             End::PutBack(refusals) => {
                 queue.put_back(refusals);

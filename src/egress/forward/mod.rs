@@ -27,7 +27,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-pub use entries::{Batch, Pending};
+pub use entries::{Batch, EventLetter, Pending};
 pub(super) use events::Events;
 
 use entries::{Entries, Entry, QueueLimit};

@@ -5,6 +5,7 @@
 //!                                                      │    ▲
 //!                                                      └ split: the other half
 //! ```
+//! What is refused for good: see `queue/refused.rs`.
 //!
 //! An event comes in once: those of ticks before `produced` are in the queue or gone, and the two are written together. A
 //! batch in flight stays as it is, also over a crash, since where it ends is written down before it is given out: only the
@@ -16,11 +17,14 @@ use std::time::Instant;
 
 use dataflows::model::Tick;
 
-use super::entries::{Batch, Cursor, Entries, Entry, Flight, Pending, QueueLimit};
+use super::entries::{Batch, Cursor, Entries, Entry, Flight, Hold, Pending, QueueLimit, Writes};
 use crate::engine::Position;
 use crate::log::StoreError;
 
 mod flight;
+mod refused;
+
+use refused::Refused;
 
 /// How long, in ticks' milliseconds, `produced` may be ahead of what is written of it where no event comes. What a crash
 /// then reads again has no event of this destination in it, unless its definition was changed meanwhile.
@@ -38,6 +42,8 @@ pub struct Queue {
     in_flight: Option<Flight>,
     /// What follows it before all that waits: other halves of what was refused, the next one last.
     halves: Vec<Flight>,
+    /// What was given up, and may go once more.
+    refused: Refused,
     /// What waits lies behind this.
     floor: Option<Position>,
     events: usize,
@@ -56,7 +62,7 @@ impl Queue {
             None => {
                 // Written at once: were it not, a crash would make it begin later the next time.
                 let cursor = Cursor { produced: present, in_flight: None };
-                entries.write(&[], &[], cursor, false)?;
+                entries.write(Writes::default(), cursor, Hold::Later)?;
                 cursor
             }
         };
@@ -71,8 +77,9 @@ impl Queue {
             }
         }
         let batch = Arc::new(Batch { entries: flight, received: Vec::new() });
-        let in_flight = (!batch.entries.is_empty()).then_some(Flight { batch, refusals: 0 });
+        let in_flight = (!batch.entries.is_empty()).then_some(Flight { batch, refusals: 0, is_retry: false });
         let (floor, produced) = (written.in_flight, written.produced);
+        let refused = Refused::of(entries.letters()?);
         let (halves, received) = Default::default();
         let (overflowed, is_told) = (0, false);
         Ok(Queue {
@@ -82,6 +89,7 @@ impl Queue {
             produced,
             in_flight,
             halves,
+            refused,
             floor,
             events,
             bytes,
@@ -107,7 +115,7 @@ impl Queue {
         let cursor = Cursor { produced: self.produced, ..self.written };
         if new.is_empty() {
             if self.produced >= self.written.produced.after_ms(PRODUCED_UNWRITTEN_MS_MAX) {
-                self.entries.write(&[], &[], cursor, false)?;
+                self.entries.write(Writes::default(), cursor, Hold::Later)?;
                 self.written = cursor;
             }
             return Ok(None);
@@ -118,7 +126,8 @@ impl Queue {
         self.events += new.len();
         self.bytes += new.iter().map(|entry| entry.json.len()).sum::<usize>();
         let given_up = self.make_room(&mut new)?;
-        self.entries.write(new.make_contiguous(), &given_up.removed, cursor, false)?;
+        let writes = Writes { add: new.make_contiguous(), remove: &given_up.removed, ..Writes::default() };
+        self.entries.write(writes, cursor, Hold::Later)?;
         self.written = cursor;
         self.overflowed += given_up.count as u64;
         let is_known = given_up.count == 0 || std::mem::replace(&mut self.is_told, true);
@@ -151,14 +160,15 @@ impl Queue {
 
     /// How much there is.
     pub fn pending(&self) -> Pending {
-        let aloft = || self.in_flight.iter().chain(self.halves.iter().rev()).map(|flight| &flight.batch.entries);
+        let new = self.in_flight.iter().filter(|flight| !flight.is_retry);
+        let aloft = || new.clone().chain(self.halves.iter().rev()).map(|flight| &flight.batch.entries);
         let waiting = || self.entries.after(self.floor).next()?.ok();
         let oldest = match aloft().flatten().next() {
             Some(entry) => Some(entry.position.tick),
             None if self.events == 0 => None,
             None => waiting().map(|entry| entry.position.tick),
         };
-        let events = self.events + aloft().map(Vec::len).sum::<usize>();
+        let events = self.events + aloft().map(Vec::len).sum::<usize>() + self.refused.retried();
         Pending { events, bytes: self.bytes, oldest, overflowed: self.overflowed }
     }
 }

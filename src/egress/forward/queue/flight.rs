@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Queue;
-use crate::egress::forward::entries::{Batch, Cursor, Entry, Flight};
+use crate::egress::forward::entries::{Batch, Cursor, Entry, Flight, Hold, Writes};
 use crate::egress::outbox::BatchLimit;
 use crate::engine::Position;
 use crate::log::StoreError;
@@ -15,20 +15,21 @@ impl Queue {
         if let Some(flight) = &self.in_flight {
             return Ok(Some(flight.clone()));
         }
-        let flight = match self.halves.pop() {
-            Some(half) => half,
-            None => match self.oldest(limit)? {
-                Some(batch) => Flight { batch: Arc::new(batch), refusals: 0 },
-                None => return Ok(None),
-            },
-        };
-        self.depart(flight).map(Some)
+        if let Some(half) = self.halves.pop() {
+            return self.depart(half).map(Some);
+        }
+        if let Some(retry) = self.next_retry()? {
+            self.in_flight = Some(retry.clone());
+            return Ok(Some(retry));
+        }
+        let Some(batch) = self.oldest(limit)? else { return Ok(None) };
+        self.depart(Flight { batch: Arc::new(batch), refusals: 0, is_retry: false }).map(Some)
     }
 
     /// Writes down where a batch ends, before it is given out.
     fn depart(&mut self, flight: Flight) -> Result<Flight, StoreError> {
         let end = flight.batch.entries.last().map(|entry| entry.position);
-        self.write(&[], end)?;
+        self.write(Writes::default(), end)?;
         self.in_flight = Some(flight.clone());
         Ok(flight)
     }
@@ -59,10 +60,12 @@ impl Queue {
 
     /// The batch in flight was acknowledged.
     pub fn acknowledge(&mut self) -> Result<(), StoreError> {
-        let Some(flight) = &self.in_flight else { return Ok(()) };
+        let Some(flight) = self.in_flight.take() else { return Ok(()) };
         let done: Vec<Position> = flight.batch.entries.iter().map(|entry| entry.position).collect();
-        self.write(&done, None)?;
-        self.in_flight = None;
+        if flight.is_retry {
+            return done.into_iter().try_for_each(|position| self.was_taken(position));
+        }
+        self.write(Writes { remove: &done, ..Writes::default() }, None)?;
         // Not at once: a destination that is too slow for ever would make a line of each call.
         self.is_told &= self.events > self.limit.events / 2 || self.bytes > self.limit.bytes / 2;
         Ok(())
@@ -76,7 +79,7 @@ impl Queue {
         // When they arrived does not matter any more: an event that is looked for is no latency.
         let half = |entries: &[Entry]| {
             let batch = Arc::new(Batch { entries: entries.to_vec(), received: Vec::new() });
-            Flight { batch, refusals }
+            Flight { batch, refusals, is_retry: false }
         };
         if !second.is_empty() {
             self.halves.push(half(second));
@@ -89,9 +92,10 @@ impl Queue {
         self.in_flight.iter_mut().for_each(|flight| flight.refusals = refusals);
     }
 
-    fn write(&mut self, remove: &[Position], in_flight: Option<Position>) -> Result<(), StoreError> {
+    /// Writes down what became of a flight, and where the next one ends if there is one.
+    pub(super) fn write(&mut self, writes: Writes<'_>, in_flight: Option<Position>) -> Result<(), StoreError> {
         let cursor = Cursor { in_flight, produced: self.produced };
-        self.entries.write(&[], remove, cursor, true)?;
+        self.entries.write(writes, cursor, Hold::Process)?;
         self.written = cursor;
         Ok(())
     }
