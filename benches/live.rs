@@ -1,12 +1,15 @@
 //! How long from a request to the change at a destination, live over HTTP?
 //!
-//! An open loop: each batch has a due time, and latency counts from there, so that a stall is not hidden. The engine, the
-//! load and the receiver share the machine.
+//! An open loop: each batch has a due time, and latency counts from there, so that a stall is not hidden. With `--rate 0` it is
+//! a closed one: each connection sends its next batch when the last one is answered, which tells what can be sustained. With
+//! `--sync 1` the log is synced, and what one sync of the disk takes is measured first. The engine, the load and the receiver
+//! share the machine.
 //!
 //! ```text
 //! cargo bench --bench live -- [--rate EVENTS_A_SECOND] [--batch N] [--seconds N] [--people N] [--connections N] [--sync 1]
 //! ```
 
+mod disk;
 mod shop;
 
 use std::sync::Arc;
@@ -41,6 +44,7 @@ async fn main() {
         tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).expect("there is room for a data folder");
     let is_synced = arguments.number("sync", 0) != 0;
     let data = is_synced.then(|| kept.path().join("data"));
+    let syncs = is_synced.then(|| disk::syncs(kept.path(), 4 * 1024, 500));
     let hlog = folder.path().join("latency.hlog");
     let options = Options {
         topology: Topology::local(1),
@@ -56,7 +60,7 @@ async fn main() {
 
     let before = Memory::now();
     let stream = Arc::new(Mutex::new(Stream::live(arguments.number("seed", 1), people)));
-    let batches = rate * seconds / batch;
+    let batches = if rate == 0 { u64::MAX } else { rate * seconds / batch };
     let next = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     let client = reqwest::Client::new();
@@ -71,8 +75,12 @@ async fn main() {
                 if number >= batches {
                     return (answered, refused);
                 }
-                let due = started + Duration::from_nanos(number * batch * 1_000_000_000 / rate);
                 let body = stream.lock().await.batch(batch);
+                let due = match (number * batch * 1_000_000_000).checked_div(rate) {
+                    Some(after_ns) => started + Duration::from_nanos(after_ns),
+                    None if started.elapsed() > Duration::from_secs(seconds) => return (answered, refused),
+                    None => Instant::now(),
+                };
                 tokio::time::sleep_until(due.into()).await;
                 let request = client.post(&url).basic_auth("bench", Some("")).body(body);
                 match request.send().await {
@@ -98,15 +106,21 @@ async fn main() {
     _ = stop.send(());
     engine.await.expect("the engine does not panic").expect("the engine stops well");
 
-    let sent = batches - refused;
+    let sent = answered.len();
     println!(
-        "live, {}: {rate} events/s asked, {:.0} done, in batches of {batch} for {seconds} s, {people} people; \
+        "live, {}: {rate} events/s asked (0: as many as it takes), {:.0} done, in batches of {batch} for {seconds} s, {people} people; \
          {refused} batches refused; {} calls at the receiver; {memory}",
         if is_synced { "synced to disk" } else { "in memory" },
         (sent * batch) as f64 / elapsed,
         receiver.calls_count(),
     );
     print("due → answered", &answered, 1_000.0);
+    if let Some(syncs) = syncs {
+        print("one sync of the disk", &syncs, 1_000.0);
+        let ratio =
+            |percent: f64| answered.value_at_percentile(percent) as f64 / syncs.value_at_percentile(50.0) as f64;
+        println!("  answered / sync p50      p50 {:>7.2}      p99 {:>7.2}", ratio(50.0), ratio(99.0));
+    }
     for (stage, histogram) in stages(&std::fs::read(&hlog).expect("the interval log is there")) {
         print(&format!("request → {stage}"), &histogram, 1_000_000.0);
     }

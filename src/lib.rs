@@ -9,7 +9,7 @@
 //! - **The rims do not know each other.** `ingest`, `access` and `egress` see the engine's [`engine::Handle`] and outlets, and
 //!   meet in [`serve`] alone.
 //! - **What is random, slow or fails is behind a trait or a function**: the time ([`clock::Now`]), the log ([`log::Log`]), the
-//!   outbox ([`egress::outbox::Outbox`]). Each has a twin in memory, so that an engine runs in a test with a clock of its own.
+//!   outbox ([`egress::outbox::Outbox`]), the memory in use ([`memory::Resident`]). Each has a twin in memory, so that an engine runs in a test with a clock of its own.
 //! - **Everything that comes from outside is hostile**: [`limits`] has a limit for it, with the reason for its value.
 //! - **Personal data stays out of logs and errors**: they show hashes, counts and codes.
 //!
@@ -31,6 +31,7 @@ pub mod ingest;
 pub mod json;
 pub mod limits;
 pub mod log;
+pub mod memory;
 pub mod observe;
 pub mod project;
 pub mod receive;

@@ -79,6 +79,18 @@ pub const WAIT_MS_DEFAULT: u64 = 1_000;
 /// Members in one answer where the read does not say.
 pub const PAGE_DEFAULT: usize = 100;
 
+/// How much memory the process may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// 80 % of what the machine, or the container, has.
+    #[default]
+    OfMachine,
+    /// Any amount.
+    Off,
+    /// So many bytes.
+    Bytes(u64),
+}
+
 /// Limits that a project may set under `[limits]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -94,6 +106,10 @@ pub struct Limits {
     pub identifier_bytes_max: usize,
     /// Events accepted and not yet through the dataflow; beyond it senders get 429. About 100 MB of parsed events.
     pub pending_events_max: usize,
+    /// Bytes of the texts of these events. Events of the largest size would be 3 GB otherwise; parsed, they take as much again.
+    pub pending_bytes_max: usize,
+    /// Resident memory that senders get 429 before it is reached, rather than that the kernel kills the process.
+    pub memory_limit: MemoryLimit,
     /// Message ids kept to recognise duplicates, at most; beyond it the oldest are forgotten early. About 40 bytes each.
     pub dedupe_ids_max: usize,
     /// Events that may wait for one destination; beyond it the oldest are given up. A day at 10 events a second: who does
@@ -122,6 +138,8 @@ impl Default for Limits {
             identifiers_per_event_max: 32,
             identifier_bytes_max: 512,
             pending_events_max: 100_000,
+            pending_bytes_max: 128 * 1024 * 1024,
+            memory_limit: MemoryLimit::OfMachine,
             dedupe_ids_max: 5_000_000,
             forward_events_max: 1_000_000,
             forward_bytes_max: 512 * 1024 * 1024,

@@ -22,6 +22,7 @@ use crate::http::{Timeouts, serve};
 use crate::ingest::quarantine::Keeper;
 use crate::ingest::segment::Extractor;
 use crate::log::checkpoint::{Checkpointer, CheckpointerSettings};
+use crate::memory::{Gate, resident_bytes};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::latency::{Latency, Observer};
 use crate::project::Project;
@@ -97,6 +98,7 @@ pub async fn run(
         reread: reread(&project),
         forward_from,
         now: now.clone(),
+        memory: Gate::new(project.limits.memory_limit, Arc::new(resident_bytes)),
     };
     let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth.clone());
     let mut shutdown = pin!(shutdown);

@@ -14,6 +14,7 @@ use dataflows::model::{Event, Tick};
 use deltaic::engine::{Accepted, Engine, Forwarded, Outlets, Settings, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
+use deltaic::memory::Gate;
 use deltaic::project::Clock;
 
 use crate::comparison::{batches, some_cases, told};
@@ -53,6 +54,7 @@ async fn run(
         },
         limits: Limits::default(),
         restore: None,
+        memory: Gate::off(),
         log: Box::new(log.clone()),
         reread: Box::new(move |raw| {
             let number: usize = std::str::from_utf8(raw).unwrap().parse().unwrap();

@@ -11,6 +11,7 @@ use dataflows::model::{Desired, Event, Found, Identifier, Profile, ProfileId, Qu
 use deltaic::engine::{Accepted, Answered, Engine, Handle, Outlets, Settings, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
+use deltaic::memory::Gate;
 use deltaic::project::Clock;
 use tokio::task::JoinSet;
 
@@ -56,6 +57,7 @@ impl Subject {
             reread: Box::new(|_| Err("nothing_is_kept")),
             forward_from: Vec::new(),
             now: Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst))),
+            memory: Gate::off(),
         };
         let (changed, completed) = (given.clone(), given.clone());
         let outlets = Outlets {

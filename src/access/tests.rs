@@ -9,6 +9,8 @@ use crate::engine::{Answered, Ask, Handle};
 use crate::example;
 use crate::http::Timeouts;
 use crate::http::testing::{Reply, Server, request};
+use crate::limits::Limits;
+use crate::memory::Gate;
 
 fn identifier(kind: &str, value: &str) -> Identifier {
     Identifier::new(&example::project().identifier_key, kind, value)
@@ -62,7 +64,7 @@ async fn server(tokens: bool) -> Server {
     let mut project = example::project();
     project.limits.page_max = 4;
     project.read_tokens.truncate(usize::from(tokens));
-    let (handle, submissions, mut asks, _) = Handle::new(10);
+    let (handle, submissions, mut asks, _) = Handle::new(&project.limits, Gate::off());
     tokio::spawn(async move {
         let _submissions = submissions;
         while let Some(ask) = asks.recv().await {
@@ -166,7 +168,7 @@ async fn only_readers_read() {
 
 #[tokio::test]
 async fn an_engine_that_has_stopped() {
-    let (handle, submissions, asks, _) = Handle::new(1);
+    let (handle, submissions, asks, _) = Handle::new(&Limits::default(), Gate::off());
     drop((submissions, asks));
     let server = Server::start(router(&example::project(), handle), Timeouts::default(), 10).await;
     assert_eq!(get(&server, "/v1/audiences").await.problem(), problem(503, "stopping"));

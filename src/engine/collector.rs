@@ -12,7 +12,8 @@ use tokio::sync::{Notify, oneshot};
 
 use super::books::{Books, Look};
 use super::forwarding::{Forwarded, Underway};
-use super::handle::{Answered, Progress};
+use super::handle::Answered;
+use super::progress::{Load, Progress};
 use super::workers::Output;
 use crate::observe::latency::{Observer, Stage};
 
@@ -56,7 +57,7 @@ pub struct Shared {
 #[derive(Debug)]
 struct InFlight {
     tick: Tick,
-    events: usize,
+    load: Load,
     /// When its earliest request arrived; nothing where it comes from the log.
     received: Option<Instant>,
 }
@@ -108,14 +109,14 @@ impl Shared {
         self.progressed.notified().await;
     }
 
-    /// A batch of so many events is on its way.
-    pub fn accepted(&self, tick: Tick, events: usize, received: Instant) {
-        lock(&self.ticks).push_back(InFlight { tick, events, received: Some(received) });
+    /// A batch of this size is on its way.
+    pub fn accepted(&self, tick: Tick, load: Load, received: Instant) {
+        lock(&self.ticks).push_back(InFlight { tick, load, received: Some(received) });
     }
 
     /// Events of the log are on their way, the last of them of this tick.
     pub fn recovering(&self, tick: Tick) {
-        lock(&self.ticks).push_back(InFlight { tick, events: 0, received: None });
+        lock(&self.ticks).push_back(InFlight { tick, load: Load::default(), received: None });
     }
 
     /// What comes before is as of this tick, at the earliest: that of a checkpoint.
@@ -149,9 +150,9 @@ impl Shared {
         self.progress.frontier()
     }
 
-    /// So many events were refused.
-    pub fn refused(&self, events: usize) {
-        self.progress.settle(events);
+    /// So much was refused.
+    pub fn refused(&self, load: Load) {
+        self.progress.settle(load);
     }
 
     /// A question is on its way; gives its number.
@@ -175,7 +176,7 @@ impl Shared {
         let complete = ticks.iter().take_while(|in_flight| in_flight.tick < frontier).count();
         let complete: Vec<InFlight> = ticks.drain(..complete).collect();
         drop(ticks);
-        self.progress.settle(complete.iter().map(|in_flight| in_flight.events).sum());
+        self.progress.settle(complete.iter().map(|in_flight| in_flight.load).sum());
         self.progress.advance_to(frontier);
         self.progressed.notify_one();
         complete.into_iter().filter_map(|in_flight| Some((in_flight.tick, in_flight.received?))).collect()

@@ -1,7 +1,6 @@
 //! How the rims talk to the engine: batches in, questions in, answers out.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,7 +8,9 @@ use dataflows::model::{Event, Found, Question, Tick};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use super::books::Audit;
+use super::progress::{Load, Progress};
+use crate::limits::Limits;
+use crate::memory::Gate;
 
 /// An event that ingestion found to be in order.
 #[derive(Clone, Debug)]
@@ -33,6 +34,13 @@ pub struct Submission {
     pub reply: oneshot::Sender<Result<Receipt, SubmitError>>,
 }
 
+impl Submission {
+    /// What it adds to what is pending.
+    pub fn load(&self) -> Load {
+        Load::of(&self.events)
+    }
+}
+
 /// What the engine promises of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
@@ -48,6 +56,12 @@ pub enum SubmitError {
     /// Too much is accepted and not yet processed.
     #[error("the engine is behind: try again in {retry_after_s} s")]
     Busy {
+        /// When to try again.
+        retry_after_s: u64,
+    },
+    /// There is hardly any memory left.
+    #[error("the engine uses all the memory that it may: try again in {retry_after_s} s")]
+    NoMemory {
         /// When to try again.
         retry_after_s: u64,
     },
@@ -112,7 +126,8 @@ pub struct Handle {
     submissions: mpsc::UnboundedSender<Submission>,
     asks: mpsc::Sender<Ask>,
     progress: Arc<Progress>,
-    pending_events_max: usize,
+    pending_max: Load,
+    memory: Arc<Gate>,
 }
 
 /// Questions that may wait to be put, before those who ask have to wait.
@@ -121,101 +136,42 @@ const ASKS_WAITING_MAX: usize = 1_000;
 /// When a sender that was refused should try again. The engine works off a full queue in about that time.
 const RETRY_AFTER_S: u64 = 1;
 
-/// What the engine lets everybody see of its state.
-#[derive(Debug, Default)]
-pub struct Progress {
-    frontier: AtomicU64,
-    pending_events: AtomicUsize,
-    is_recovering: AtomicBool,
-    /// Thousandths of the log that are through, while recovering.
-    recovered_permille: AtomicU64,
-    /// Whether the books balance.
-    pub(super) audit: Audit,
-}
-
-impl Progress {
-    /// All ticks before this one are complete.
-    pub fn frontier(&self) -> Tick {
-        Tick::from_ms(self.frontier.load(Ordering::Acquire))
-    }
-
-    /// Says that all ticks before `frontier` are complete.
-    pub fn advance_to(&self, frontier: Tick) {
-        self.frontier.fetch_max(frontier.as_ms(), Ordering::AcqRel);
-    }
-
-    /// Whether the books balance.
-    pub fn audit(&self) -> &Audit {
-        &self.audit
-    }
-
-    /// Whether all that the log had is through the dataflow.
-    pub fn is_recovered(&self) -> bool {
-        !self.is_recovering.load(Ordering::Acquire)
-    }
-
-    /// Says that the log has something that is not yet through the dataflow.
-    pub fn recovering(&self) {
-        self.is_recovering.store(true, Ordering::Release);
-    }
-
-    /// Says that all that the log had is through the dataflow.
-    pub fn recovered(&self) {
-        self.is_recovering.store(false, Ordering::Release);
-    }
-
-    /// How much of what there was before the start is through: up to 1.
-    pub fn recovery(&self) -> f64 {
-        if self.is_recovered() { 1.0 } else { self.recovered_permille.load(Ordering::Relaxed) as f64 / 1_000.0 }
-    }
-
-    /// Says how much of it is through, in thousandths.
-    pub fn recovered_permille(&self, permille: u64) {
-        self.recovered_permille.store(permille.min(1_000), Ordering::Relaxed);
-    }
-
-    /// Events that were handed in and are not yet through the dataflow.
-    pub fn pending_events(&self) -> usize {
-        self.pending_events.load(Ordering::Acquire)
-    }
-
-    /// Says that so many events are through, or were refused.
-    pub fn settle(&self, events: usize) {
-        self.pending_events.fetch_sub(events, Ordering::AcqRel);
-    }
-
-    /// Counts events in, unless that makes more than `most`. Where none are pending any number may come in.
-    fn take_in(&self, events: usize, most: usize) -> bool {
-        let add = |pending: usize| (pending == 0 || pending + events <= most).then_some(pending + events);
-        self.pending_events.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).is_ok()
-    }
-}
-
 impl Handle {
-    /// A handle, and the ends of it that the engine holds. At most so many events are handed in and not yet through.
+    /// A handle, and the ends of it that the engine holds. What is handed in and not yet through is within the limits.
     pub fn new(
-        pending_events_max: usize,
+        limits: &Limits,
+        memory: Gate,
     ) -> (Self, mpsc::UnboundedReceiver<Submission>, mpsc::Receiver<Ask>, Arc<Progress>) {
         // Bounded by the events in it: what is sent was counted in before.
         let (submissions, submitted) = mpsc::unbounded_channel();
         let (asks, asked) = mpsc::channel(ASKS_WAITING_MAX);
         let progress = Arc::new(Progress::default());
-        let handle = Handle { submissions, asks, progress: progress.clone(), pending_events_max };
+        let pending_max = Load { events: limits.pending_events_max, bytes: limits.pending_bytes_max };
+        let handle = Handle { submissions, asks, progress: progress.clone(), pending_max, memory: Arc::new(memory) };
         (handle, submitted, asked, progress)
+    }
+
+    /// Whether anything can be taken in now. Asked before a request is read in full, so that refusals are cheap.
+    pub fn admits(&self) -> Result<(), SubmitError> {
+        if !self.progress.is_recovered() {
+            return Err(SubmitError::Recovering { retry_after_s: RETRY_AFTER_S });
+        }
+        if !self.memory.is_open() {
+            return Err(SubmitError::NoMemory { retry_after_s: RETRY_AFTER_S });
+        }
+        Ok(())
     }
 
     /// Hands in a batch. An answer means that it is accepted: safely in the log, under the tick of the receipt.
     pub async fn submit(&self, events: Vec<Accepted>, received: Instant) -> Result<Receipt, SubmitError> {
-        if !self.progress.is_recovered() {
-            return Err(SubmitError::Recovering { retry_after_s: RETRY_AFTER_S });
-        }
-        let count = events.len();
-        if !self.progress.take_in(count, self.pending_events_max) {
+        self.admits()?;
+        let load = Load::of(&events);
+        if !self.progress.take_in(load, self.pending_max) {
             return Err(SubmitError::Busy { retry_after_s: RETRY_AFTER_S });
         }
         let (reply, receipt) = oneshot::channel();
         if self.submissions.send(Submission { events, received, reply }).is_err() {
-            self.progress.settle(count);
+            self.progress.settle(load);
             return Err(SubmitError::Stopping);
         }
         receipt.await.unwrap_or(Err(SubmitError::Stopping))

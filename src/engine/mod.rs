@@ -8,6 +8,7 @@ mod collector;
 mod dedupe;
 mod forwarding;
 mod handle;
+mod progress;
 mod recovery;
 mod sequencer;
 #[cfg(test)]
@@ -27,7 +28,8 @@ pub use books::Audit;
 pub use collector::Outlets;
 pub use dedupe::Dedupe;
 pub use forwarding::{Forwarded, Position};
-pub use handle::{Accepted, Answered, Ask, AskError, Handle, Progress, Receipt, Submission, SubmitError};
+pub use handle::{Accepted, Answered, Ask, AskError, Handle, Receipt, Submission, SubmitError};
+pub use progress::{Load, Progress};
 pub use recovery::Reread;
 pub use sequencer::cut;
 pub use workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Output, Topology, Workers, WorkersError};
@@ -36,6 +38,7 @@ use crate::clock::Now;
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::log::checkpoint::Restore;
+use crate::memory::Gate;
 use crate::project::Clock;
 use collector::Shared;
 use forwarding::Picker;
@@ -61,6 +64,8 @@ pub struct Settings {
     pub forward_from: Vec<Tick>,
     /// The time.
     pub now: Now,
+    /// Whether there is memory for more events.
+    pub memory: Gate,
 }
 
 /// A running engine.
@@ -74,8 +79,9 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
     pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
-        let Settings { topology, definitions, clock, limits, log, restore, reread, forward_from, now } = settings;
-        let (handle, submissions, asks, progress) = Handle::new(limits.pending_events_max);
+        let Settings { topology, definitions, clock, limits, log, restore, reread, forward_from, now, memory } =
+            settings;
+        let (handle, submissions, asks, progress) = Handle::new(&limits, memory);
         let is_recovering = log.last().is_some() || restore.is_some();
         if is_recovering {
             progress.recovering();

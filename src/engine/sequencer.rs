@@ -19,6 +19,7 @@ use super::collector::{Asked, Asker, Shared};
 use super::dedupe::Dedupe;
 use super::forwarding::{Picker, Position};
 use super::handle::{Accepted, Ask, Receipt, Submission, SubmitError};
+use super::progress::Load;
 use super::recovery::Reread;
 use super::workers::{Command, Output, Workers};
 use crate::clock::Now;
@@ -175,11 +176,10 @@ impl Sequencer {
 
     /// Adds what else was handed in.
     fn gather(&mut self, batch: &mut Vec<Submission>) {
-        let (mut events, mut bytes) = (0, 0);
+        let mut gathered = Load::default();
         while let Some(latest) = batch.last() {
-            events += latest.events.len();
-            bytes += latest.events.iter().map(|accepted| accepted.raw.len()).sum::<usize>();
-            if events >= TICK_EVENTS_MAX || bytes >= TICK_BYTES_MAX {
+            gathered = gathered + latest.load();
+            if gathered.events >= TICK_EVENTS_MAX || gathered.bytes >= TICK_BYTES_MAX {
                 break;
             }
             let Ok(submission) = self.submissions.try_recv() else { break };
@@ -190,9 +190,9 @@ impl Sequencer {
     /// Logs a batch under its tick, answers its senders, and hands it to the workers. An error means that the log is of no
     /// use any more.
     fn take_in(&mut self, tick: Tick, batch: Vec<Submission>) -> Result<(), LogError> {
-        let handed_in: usize = batch.iter().map(|submission| submission.events.len()).sum();
+        let handed_in: Load = batch.iter().map(Submission::load).sum();
         let received = batch.iter().map(|submission| submission.received).min().unwrap_or_else(Instant::now);
-        let mut accepted: Vec<Accepted> = Vec::with_capacity(handed_in);
+        let mut accepted: Vec<Accepted> = Vec::with_capacity(handed_in.events);
         let mut replies = Vec::with_capacity(batch.len());
         for submission in batch {
             let mut duplicates = 0;

@@ -1,5 +1,7 @@
 //! Recovery in one process, with a clock of our own.
 
+mod faults;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -13,7 +15,7 @@ use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::ingest::segment::{Call, Extractor, Given, Stamp};
 use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, plan};
-use crate::log::{DurableLog, LogError, MemoryLog, Store, StoreError};
+use crate::log::{DurableLog, Fault, FaultyLog, LogError, MemoryLog, Store};
 use crate::project::{self, Durability, Project};
 
 const PROJECT: &str = r#"
@@ -104,7 +106,7 @@ impl World {
             kept: Kept::open(&folder).unwrap(),
             gatherer: Gatherer::new(store.clone(), &project, reread(&project)),
             growth: log.growth(),
-            events_min: 1,
+            due: Some(1),
             keep_history: Duration::ZERO,
             bound: Box::new(|| Tick::MAX),
         };
@@ -135,6 +137,7 @@ impl World {
             reread: reread(&project),
             forward_from: Vec::new(),
             now: Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst))),
+            memory: Gate::off(),
         };
         let (recovered_at, recovered) = channel();
         let (failed_for, failed) = channel();
@@ -298,6 +301,33 @@ async fn what_was_not_acknowledged_is_sent_after_a_restart() {
     }
 }
 
+/// The destination kept those for ever who left between the call and the next start: an add that nobody had acknowledged met
+/// the delete, and the two cancelled.
+#[tokio::test]
+async fn what_was_under_way_and_is_undone_after_a_restart_is_deleted() {
+    let world = World::new();
+    let run = world.start(PROJECT);
+    let receipt = run.send("ann", [1, 2]).await.unwrap();
+    run.until(receipt.tick.next()).await;
+    let to = DestinationId::new(0);
+    let in_flight = run.outbox.take(to, BatchLimit { changes: 1, bytes: 100_000 }).unwrap();
+    assert_eq!(in_flight.batch[0].audience.index(), 0);
+    run.outbox.note(to, in_flight.id).unwrap();
+    run.stop();
+
+    // The window is over, and nobody knows whether the destination has Ann.
+    world.now_ms.fetch_add(2 * HOUR_MS, Ordering::SeqCst);
+    let run = world.start(PROJECT);
+    run.recovered().await;
+    // What was under way goes once more as it was, and then what has come of it.
+    assert_eq!(run.deliver(), ["add 0 user_id:ann", "add 1 user_id:ann", "delete 0 user_id:ann"]);
+    run.stop();
+    let run = world.start(PROJECT);
+    run.recovered().await;
+    assert_eq!(run.deliver(), Vec::<String>::new(), "acknowledged, and so no question any more");
+    run.stop();
+}
+
 #[tokio::test]
 async fn changed_definitions_send_exactly_the_difference() {
     for world in World::both() {
@@ -345,19 +375,14 @@ async fn new_ticks_are_later_though_the_clock_was_set_back() {
     run.stop();
 }
 
-/// A log that waits before it gives what it has, and may fail.
-struct Slow {
-    log: MemoryLog,
+/// A log that waits before it gives what it has.
+struct Held<L> {
+    log: L,
     hold: mpsc::Receiver<()>,
-    fails: Arc<AtomicBool>,
 }
 
-impl Log for Slow {
+impl<L: Log> Log for Held<L> {
     fn append(&mut self, tick: Tick, batch: &[Accepted]) -> Result<(), LogError> {
-        if self.fails.load(Ordering::SeqCst) {
-            let source = std::io::Error::other("fsync failed");
-            return Err(StoreError::Io { folder: "data".into(), source }.into());
-        }
         self.log.append(tick, batch)
     }
 
@@ -385,8 +410,10 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
 
     let (go, hold) = channel();
     let fails = Arc::new(AtomicBool::new(false));
-    let slow = Slow { log, hold, fails: fails.clone() };
-    let run = world.start_with(project, Box::new(slow), None, outbox);
+    let is_failing = fails.clone();
+    let log =
+        FaultyLog::new(log, move |_| is_failing.load(Ordering::SeqCst).then_some(Fault::FailedSync { is_kept: false }));
+    let run = world.start_with(project, Box::new(Held { log, hold }), None, outbox);
     assert!(!run.handle.is_ready());
     assert!(matches!(run.send("ann", [2]).await, Err(SubmitError::Recovering { .. })));
     go.send(()).unwrap();
@@ -405,7 +432,12 @@ async fn what_found_no_room_can_be_sent_again() {
     let world = World::new();
     let outbox: Arc<dyn Outbox> = Arc::new(MemoryOutbox::new(1));
     let log = MemoryLog::keeping();
-    let run = world.start_with(world.project(PROJECT), Box::new(log.clone().failing(2)), None, outbox);
+    let run = world.start_with(
+        world.project(PROJECT),
+        Box::new(FaultyLog::new(log.clone(), |append| (append == 1).then_some(Fault::NoSpace))),
+        None,
+        outbox,
+    );
     run.send("ann", [1]).await.unwrap();
     assert_eq!(run.send("ann", [2]).await, Err(SubmitError::NotLogged));
     assert_eq!(run.send("ann", [1, 2]).await.unwrap().duplicates, 1);
@@ -427,7 +459,7 @@ async fn an_engine_that_is_stopped_during_recovery_delivers_nothing() {
     let project = world.project(PROJECT);
     let store = Store::open(&world.folder.path().join("data")).unwrap();
     let outbox = Arc::new(DurableOutbox::open(store, &project).unwrap());
-    let run = world.start_with(project, Box::new(Slow { log, hold, fails: Arc::default() }), None, outbox);
+    let run = world.start_with(project, Box::new(Held { log, hold }), None, outbox);
     let Run { engine, outbox, recovered, .. } = run;
     // As `Engine::stop`, but with the log held until it is told.
     let Engine { stop, sequencer, collector } = engine;

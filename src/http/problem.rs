@@ -53,6 +53,10 @@ impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Busy { retry_after_s } => Problem::busy(error.to_string(), retry_after_s),
+            SubmitError::NoMemory { retry_after_s } => Problem {
+                retry_after_s: Some(retry_after_s),
+                ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "memory", error.to_string())
+            },
             SubmitError::Stopping => Problem::stopping(),
             SubmitError::Recovering { retry_after_s } => Problem {
                 retry_after_s: Some(retry_after_s),

@@ -130,6 +130,7 @@ impl Rim {
         // Read before a key in the header is looked at: an answer to a body that is still coming gets lost on its way.
         let body = self.bodies.read(&head.headers, body).await?;
         let source = sent_token(&head.headers).map(|key| self.source_of(Some(&key))).transpose()?;
+        self.with.handle.admits()?;
         let bytes = self.bodies.bytes(&body)?;
         let batch = self.door.open(&bytes, call).inspect_err(|problem| {
             // Of a body that cannot be read only the header says whose it is.

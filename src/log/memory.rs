@@ -12,9 +12,6 @@ use crate::engine::Accepted;
 pub struct MemoryLog {
     /// Nothing where batches are not kept at all.
     kept: Option<Arc<Mutex<Vec<Logged>>>>,
-    /// Every n-th append fails, if not 0: for tests.
-    fail_every: usize,
-    appends: usize,
 }
 
 impl MemoryLog {
@@ -25,12 +22,7 @@ impl MemoryLog {
 
     /// A log that keeps everything, to be looked at later.
     pub fn keeping() -> Self {
-        MemoryLog { kept: Some(Arc::default()), ..MemoryLog::default() }
-    }
-
-    /// The same log, of which every `every`-th append fails.
-    pub fn failing(self, every: usize) -> Self {
-        MemoryLog { fail_every: every, ..self }
+        MemoryLog { kept: Some(Arc::default()) }
     }
 
     /// What was appended.
@@ -45,10 +37,6 @@ impl MemoryLog {
 
 impl Log for MemoryLog {
     fn append(&mut self, tick: Tick, batch: &[Accepted]) -> Result<(), LogError> {
-        self.appends += 1;
-        if self.fail_every > 0 && self.appends.is_multiple_of(self.fail_every) {
-            return Err(LogError::Full { bytes: batch.iter().map(|accepted| accepted.raw.len()).sum() });
-        }
         if let Some(mut kept) = self.kept() {
             let stored = |accepted: &Accepted| Stored { message: accepted.message, raw: accepted.raw.clone() };
             kept.push(Logged { tick, events: batch.iter().map(stored).collect() });

@@ -1,7 +1,7 @@
 //! The input log: what was accepted, in the order of its ticks. Everything behind it is a function of it.
 //!
-//! - [`Log`]: the trait at the rim, with [`MemoryLog`] (its twin for tests, and for engines that keep nothing) and
-//!   [`DurableLog`].
+//! - [`Log`]: the trait at the rim, with [`DurableLog`], [`MemoryLog`] (its twin for tests, and for engines that keep nothing)
+//!   and [`FaultyLog`] (a twin that goes wrong as a script says).
 //! - [`Store`]: a data folder, which holds the log and what destinations acknowledged.
 //! - [`checkpoint`]: what the log says up to a tick, consolidated.
 //! - [`codec`]: how entries are written.
@@ -10,13 +10,16 @@
 pub mod checkpoint;
 pub mod codec;
 mod durable;
+mod faulty;
 pub mod inspect;
+mod journal;
 mod memory;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use durable::DurableLog;
+pub use faulty::{Fault, FaultyLog};
 pub use memory::MemoryLog;
 pub use store::{Store, StoreError};
 

@@ -14,17 +14,21 @@
 //! The keyspaces share one journal, so that they cannot contradict each other: what a destination acknowledged was
 //! written after the entries that it followed from.
 
+mod error;
+
+pub use error::StoreError;
+
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dataflows::model::Tick;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode};
-use thiserror::Error;
 
-use super::codec::{self, CodecError};
-use super::{History, LogError, Logged};
+use super::codec;
+use super::{History, LogError, Logged, journal};
 
 /// The content of `FORMAT`. Format 2 has checkpoints, and the log need not begin with the first event.
 const FORMAT: &str = "deltaic data folder, format 2\n";
@@ -35,120 +39,6 @@ const FORMER_FORMATS: [&str; 1] = ["deltaic data folder, format 1\n"];
 
 /// Bytes of blocks kept in memory. The log is read once, from its beginning to its end; rows of the outbox likewise.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
-
-/// What is wrong with a data folder.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// Another process has it open.
-    #[error("data folder {folder} is in use by another process: stop that one, or name another folder")]
-    InUse {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// It is of a format that this version does not know.
-    #[error(
-        "data folder {folder} has the format {found:?}, which this version of deltaic does not know: run the version that \
-         wrote it"
-    )]
-    Format {
-        /// The folder.
-        folder: PathBuf,
-        /// What its `FORMAT` file says.
-        found: String,
-    },
-    /// There is something else in the folder.
-    #[error("{folder} is not a data folder, and not empty: name a folder of its own")]
-    NotData {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// There is no such data folder.
-    #[error("{folder} is not a data folder: it has no file FORMAT")]
-    Missing {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// It is the folder of another process.
-    #[error(
-        "data folder {folder} is that of {found}, and this is {wanted}: each process has a folder of its own (--data), and a \
-         cluster keeps its number of processes"
-    )]
-    OtherProcess {
-        /// The folder.
-        folder: PathBuf,
-        /// Whose it is.
-        found: String,
-        /// Who opens it.
-        wanted: String,
-    },
-    /// The folder cannot be read or written.
-    #[error("data folder {folder}: {source}")]
-    Io {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The database failed.
-    #[error("data folder {folder}: the storage failed: {source}")]
-    Database {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        source: fjall::Error,
-    },
-    /// An entry of the log cannot be read.
-    #[error(
-        "data folder {folder}: the log is damaged at tick {tick}: {reason}; `deltaic log verify` lists all damage; restore the \
-         folder from a copy"
-    )]
-    Damaged {
-        /// The folder.
-        folder: PathBuf,
-        /// The tick of the entry.
-        tick: Tick,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The log ends too early.
-    #[error(
-        "data folder {folder}: the log was safe up to tick {safe} and now ends at {last}: the end of its journal is damaged; \
-         restore the folder from a copy, or delete the file TAIL to go on without what is lost"
-    )]
-    Lost {
-        /// The folder.
-        folder: PathBuf,
-        /// The last tick that was safe.
-        safe: Tick,
-        /// The last tick that is there.
-        last: Tick,
-    },
-    /// The events that wait for a destination cannot be read.
-    #[error(
-        "data folder {folder}: the events that wait for destination {destination} are damaged: {reason}; restore the folder \
-         from a copy"
-    )]
-    DamagedQueue {
-        /// The folder.
-        folder: PathBuf,
-        /// The destination.
-        destination: String,
-        /// What is wrong with them.
-        reason: String,
-    },
-    /// A row of the outbox cannot be read.
-    #[error(
-        "data folder {folder}: what destination {destination} acknowledged is damaged: {source}; restore the folder from a copy"
-    )]
-    DamagedRow {
-        /// The folder.
-        folder: PathBuf,
-        /// The destination.
-        destination: String,
-        /// What is wrong with it.
-        source: CodecError,
-    },
-}
 
 /// An open data folder. Cheap to clone; it is closed with the last clone.
 #[derive(Clone)]
@@ -186,10 +76,21 @@ impl Store {
             }
             Err(error) => return Err(io(error)),
         }
-        Self::database(folder, lock).map_err(|source| match source {
-            fjall::Error::Locked => StoreError::InUse { folder: folder.to_owned() },
-            source => StoreError::Database { folder: folder.to_owned(), source },
-        })
+        let written = journal::written(folder);
+        let damaged = |reason: String| {
+            let journals: Vec<String> = journal::files(folder).iter().map(|path| path.display().to_string()).collect();
+            StoreError::Journal { folder: folder.to_owned(), journals: journals.join(", "), reason }
+        };
+        // Debug builds of the storage assert what they expect of a journal; nothing of it is left to be used after a panic.
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| Self::database(folder, lock)))
+            .map_err(|_| damaged("the storage panicked while it read it; what it said stands above".to_owned()))?
+            .map_err(|source| match source {
+                fjall::Error::Locked => StoreError::InUse { folder: folder.to_owned() },
+                fjall::Error::JournalRecovery(why) => damaged(format!("{why:?}")),
+                source => StoreError::Database { folder: folder.to_owned(), source },
+            })?;
+        journal::tell_what_was_cut(&written);
+        Ok(opened)
     }
 
     /// Opens a data folder that is there.

@@ -161,6 +161,49 @@ fn a_log_that_lost_what_was_safe_is_refused() {
     assert_eq!(content(&open(folder.path())), "10:1");
 }
 
+/// Where a change is found depends on what it hits: a value (the storage's checksum is wrong), or what says how long it is (the
+/// rest makes no sense, and is cut). Whatever it is, it is said with the file and the way out, or nothing was lost.
+#[test]
+fn a_changed_byte_anywhere_in_the_journal_is_told_or_does_no_harm() {
+    let (mut damaged, mut lost) = (0, 0);
+    let folder = folder_with(3);
+    let mut whole = fs::read(journal(folder.path())).unwrap();
+    // Without the 64 MB that are set aside.
+    whole.truncate(end_of_writes(&journal(folder.path())) as usize);
+    for place in (0..whole.len()).step_by(23) {
+        let folder = folder_with_bytes(&whole, place);
+        let opened = Store::open(folder.path()).and_then(|store| DurableLog::open(store, Durability::Sync));
+        match opened {
+            Ok(log) => match log.history(Tick::default()).collect::<Result<Vec<_>, _>>() {
+                Ok(_) => assert_eq!(content(&log), "10:1 20:2 30:3", "byte {place}"),
+                Err(error) => assert!(error.to_string().contains("damaged at tick"), "byte {place}: {error}"),
+            },
+            Err(error) => {
+                let text = error.to_string();
+                assert!(text.contains("restore the folder from a copy"), "byte {place}: {text}");
+                assert!(text.contains(folder.path().to_str().unwrap()), "byte {place}: {text}");
+                match error {
+                    StoreError::Journal { journals, .. } => {
+                        assert!(journals.ends_with("0.jnl"), "{journals}");
+                        damaged += 1;
+                    }
+                    _ => lost += 1,
+                }
+            }
+        }
+    }
+    assert!(damaged > 0 && lost > 0, "{damaged} {lost}");
+}
+
+/// The folder of [`folder_with`] three ticks, with another byte at a place of its journal.
+fn folder_with_bytes(whole: &[u8], place: usize) -> TempDir {
+    let folder = folder_with(3);
+    let mut bytes = whole.to_vec();
+    bytes[place] ^= 0x55;
+    fs::write(journal(folder.path()), bytes).unwrap();
+    folder
+}
+
 /// Puts `value` in the place of the entry of a tick; nothing removes it.
 fn tamper(folder: &Path, tick: u64, value: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
     let store = Store::open(folder).unwrap();

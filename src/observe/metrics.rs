@@ -20,6 +20,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::latency::{Latency, Stage};
+use crate::memory::resident_bytes;
 
 /// Upper ends of the latency buckets, in microseconds. Narrow around 50 ms, the engine's yardstick.
 const BUCKETS_US: [u64; 16] = [
@@ -307,16 +308,6 @@ impl Collector for Process {
         let Some(bytes) = resident_bytes() else { return Ok(()) };
         gauge(&mut encoder, "process_resident_memory_bytes", "Resident memory", bytes)
     }
-}
-
-/// The resident memory of this process; nothing where the system does not tell (it is Linux that does).
-///
-/// From `status` rather than `statm`, which counts in pages of a size that differs between machines.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: u64 = resident.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
 }
 
 fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {

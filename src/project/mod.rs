@@ -5,6 +5,7 @@
 //! `parse` (text → `syntax`), `infer` (names by `person` and `event`, types by `types` → `typed`), `order` and `lower`
 //! (→ [`dataflows::definitions`]). Every step collects `problem`s and goes on, so that all are shown at once.
 
+mod bytes;
 mod csv;
 mod define;
 mod destinations;

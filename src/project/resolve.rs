@@ -150,7 +150,7 @@ fn storage(written: WrittenStorage, project: &Path, problems: &mut Vec<Problem>)
     Storage {
         durability,
         keep_history: written.keep_history.map_or(defaults.keep_history, |(history, _)| history),
-        checkpoint_events: written.checkpoint_events.map_or(defaults.checkpoint_events, |(events, _)| events),
+        checkpoint_events: written.checkpoint_events.map(|(events, _)| events),
         ..defaults
     }
 }

@@ -55,9 +55,9 @@ pub struct Storage {
     pub durability: Durability,
     /// How long the log is kept: new definitions can count what is in it. Default: 90 days.
     pub keep_history: Duration,
-    /// Events since the last checkpoint that make the next one due; more where there are many identifiers. Default: 100,000, which
-    /// a start reads in less than a second.
-    pub checkpoint_events: u64,
+    /// Events since the last checkpoint that make the next one due. By default a quarter of the identifiers that there are, so
+    /// that writing all that is known is worth it; but 100,000 at least, which a start reads in less than a second.
+    pub checkpoint_events: Option<u64>,
 }
 
 impl Storage {
@@ -67,7 +67,7 @@ impl Storage {
             folder,
             durability: Durability::default(),
             keep_history: Duration::from_secs(90 * 24 * 60 * 60),
-            checkpoint_events: 100_000,
+            checkpoint_events: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::bytes::parse_bytes;
 use super::duration::parse_ms;
 use super::environment::Environment;
 use super::problem::{Place, Problem};
@@ -182,6 +183,31 @@ impl<'t> Section<'t> {
                 None
             }
         }
+    }
+
+    /// The bytes under a key, as a number or as a text with a unit, or `off`, for which there is nothing.
+    pub(super) fn bytes(
+        &mut self,
+        reader: &mut Reader<'_>,
+        key: &'static str,
+        range: RangeInclusive<u64>,
+    ) -> Option<Option<u64>> {
+        let (_, value) = self.get(key)?;
+        if !value.get_ref().is_str() {
+            return self.integer(reader, key, range).map(|(bytes, _)| Some(bytes));
+        }
+        let text = reader.text(value).filter(|text| !text.is_broken)?;
+        if text.value == "off" {
+            return Some(None);
+        }
+        let bytes = parse_bytes(&text.value).filter(|bytes| range.contains(bytes));
+        if bytes.is_none() {
+            let least_mb = range.start() / 1_000_000;
+            let problem =
+                Problem::at(text.place, format!("expected `{key}` as an amount of memory, {least_mb} MB at least"));
+            reader.report(problem.help("write a whole number and a unit, such as '800 MB' or '2 GB', or 'off'"));
+        }
+        bytes.map(Some)
     }
 
     /// The integer under a key, which must be in a range.

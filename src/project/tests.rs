@@ -13,6 +13,7 @@ use dataflows::model::{IdentifierKey, ValueType};
 use proptest::prelude::*;
 
 use super::{Colour, DestinationKind, Durability, Loaded, Storage, check as check_folder, load, load_text};
+use crate::limits::MemoryLimit;
 
 fn environment(name: &str) -> Option<String> {
     match name {
@@ -518,6 +519,7 @@ max_future = "5 mins ago"
 [limits]
 page_mx = 5
 page_max = 0
+memory_limit = "2 gigs"
 event_bytes_max = 2000
 request_bytes_max = 1000
 [replay.csv]
@@ -583,6 +585,7 @@ heartbeat = "20 ms"
 dedupe_window = "1 week"
 [limits]
 page_max = 50
+memory_limit = "2 GB"
 [replay.csv]
 delimiter = "\t"
 columns = ["at", "card"]
@@ -609,10 +612,11 @@ checkpoint_events = 500
     assert_eq!(project.definitions.identity.blocked.len(), 12, "ten by default, one value and one pattern");
     assert_eq!(project.clock.dedupe_window, Duration::from_secs(7 * 24 * 3600));
     assert_eq!(project.limits.page_max, 50);
+    assert_eq!(project.limits.memory_limit, MemoryLimit::Bytes(2_000_000_000));
     let storage = Storage {
         durability: Durability::Os,
         keep_history: Duration::from_secs(7 * 24 * 3600),
-        checkpoint_events: 500,
+        checkpoint_events: Some(500),
         ..Storage::in_folder("/projects/shop/kept".into())
     };
     assert_eq!(project.storage, Some(storage));

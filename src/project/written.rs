@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{Place, Problem};
 use super::section::{List, Reader, Section};
 use super::text::Text;
-use crate::limits::{CONCURRENCY_MAX, IDENTIFIER_BYTES_ALLOWED_MAX, Limits};
+use crate::limits::{CONCURRENCY_MAX, IDENTIFIER_BYTES_ALLOWED_MAX, Limits, MemoryLimit};
 
 /// A project file.
 #[derive(Debug)]
@@ -363,6 +363,8 @@ fn read_limits(reader: &mut Reader<'_>, mut section: Section<'_>) -> Limits {
         identifiers_per_event_max,
         identifier_bytes_max,
         pending_events_max,
+        pending_bytes_max,
+        memory_limit,
         dedupe_ids_max,
         forward_events_max,
         forward_bytes_max,
@@ -378,6 +380,7 @@ fn read_limits(reader: &mut Reader<'_>, mut section: Section<'_>) -> Limits {
         ("batch_events_max", batch_events_max),
         ("identifiers_per_event_max", identifiers_per_event_max),
         ("pending_events_max", pending_events_max),
+        ("pending_bytes_max", pending_bytes_max),
         ("dedupe_ids_max", dedupe_ids_max),
         ("forward_events_max", forward_events_max),
         ("forward_bytes_max", forward_bytes_max),
@@ -398,6 +401,10 @@ fn read_limits(reader: &mut Reader<'_>, mut section: Section<'_>) -> Limits {
     }
     if let Some((value, _)) = section.integer(reader, "wait_ms_max", range()) {
         *wait_ms_max = value;
+    }
+    // An engine with nothing in it has some tens of megabytes.
+    if let Some(bytes) = section.bytes(reader, "memory_limit", 100_000_000..=u64::MAX) {
+        *memory_limit = bytes.map_or(MemoryLimit::Off, MemoryLimit::Bytes);
     }
     if limits.event_bytes_max > limits.request_bytes_max {
         let problem = Problem::at(section.place, "`event_bytes_max` is greater than `request_bytes_max`");

@@ -60,7 +60,7 @@ impl Storing {
             kept,
             gatherer,
             growth: log.growth(),
-            events_min: storage.checkpoint_events,
+            due: storage.checkpoint_events,
             keep_history: storage.keep_history,
             bound: Box::new(|| Tick::MAX),
         };

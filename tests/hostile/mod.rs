@@ -45,7 +45,7 @@ impl World {
     async fn new() -> Self {
         let folder = project(PROJECT);
         let server = Server::start(folder.path(), &[], &[]).await;
-        let memory_kb = server.peak_memory_kb();
+        let memory_kb = server.memory_peak() / 1024;
         World { server, _folder: folder, memory_kb }
     }
 
@@ -90,7 +90,7 @@ impl World {
     async fn end(self) {
         assert_eq!(self.order("well", ""), "200");
         assert_eq!(self.traits("well").await["orders"], 1);
-        let grown = self.server.peak_memory_kb().saturating_sub(self.memory_kb);
+        let grown = (self.server.memory_peak() / 1024).saturating_sub(self.memory_kb);
         println!("peak memory has grown by {grown} KB");
         assert!(grown < MEMORY_GROWTH_KB_MAX, "{grown} KB");
         let ended = self.server.stop();

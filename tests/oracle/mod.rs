@@ -11,6 +11,7 @@ mod like;
 mod measures;
 mod person;
 
+#[cfg(test)]
 mod by_hand;
 
 use std::collections::{BTreeMap, BTreeSet};

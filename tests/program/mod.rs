@@ -18,7 +18,7 @@ use tempfile::{NamedTempFile, TempDir};
 
 pub use receiver::until;
 pub use replay::{Replay, Replayed, check_books, replay};
-pub use server::Server;
+pub use server::{Server, WRITE_KEY};
 
 /// How long anything may take. Generous, since machines that run tests do other things too; nothing takes that long.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -91,11 +91,11 @@ impl Program {
             .unwrap_or_else(|error| panic!("{error}:\n{}", self.messages()))
     }
 
-    /// The most memory that it ever had, in kilobytes.
-    pub fn peak_memory_kb(&self) -> u64 {
+    /// The most memory that it has had, in bytes.
+    pub fn memory_peak(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
-        peak.trim().trim_end_matches(" kB").parse().unwrap()
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().strip_suffix("kB").unwrap().trim().parse::<u64>().unwrap() * 1024
     }
 
     /// Sends SIGTERM.

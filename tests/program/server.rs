@@ -147,9 +147,9 @@ impl Server {
         answer.json()["size"].as_u64().unwrap_or_else(|| panic!("no size: {answer:?}"))
     }
 
-    /// The most memory that it ever had, in kilobytes.
-    pub fn peak_memory_kb(&self) -> u64 {
-        self.program.peak_memory_kb()
+    /// The most memory that it has had, in bytes.
+    pub fn memory_peak(&self) -> u64 {
+        self.program.memory_peak()
     }
 
     /// Sends SIGTERM.

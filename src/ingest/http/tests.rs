@@ -11,11 +11,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
-use crate::engine::{Accepted, Progress, Receipt, Submission, SubmitError};
+use crate::engine::{Accepted, Load, Progress, Receipt, Submission, SubmitError};
 use crate::example;
 use crate::http::testing::{Reply, Server, read, request};
 use crate::ingest::quarantine::{Keeper, MemoryShelf};
 use crate::ingest::segment::Extractor;
+use crate::limits::{Limits, MemoryLimit};
+use crate::memory::Gate;
 
 const KEY: (&str, &str) = ("authorization", "Bearer web-key");
 const PAGE: &str = r#"{"userId":"1","messageId":"m"}"#;
@@ -30,10 +32,16 @@ struct Setup {
 }
 
 async fn setup(timeouts: Timeouts, connections_max: usize) -> Setup {
+    setup_with(timeouts, connections_max, Gate::off()).await
+}
+
+async fn setup_with(timeouts: Timeouts, connections_max: usize, memory: Gate) -> Setup {
     let mut project = example::project();
     project.limits.batch_events_max = 5;
     project.limits.request_bytes_max = 40_000;
-    let (handle, submissions, _, progress) = Handle::new(5);
+    project.limits.pending_events_max = 5;
+    project.limits.pending_bytes_max = 20_000;
+    let (handle, submissions, _, progress) = Handle::new(&project.limits, memory);
     let counters = Arc::new(IngestCounters::default());
     // Its thread ends with the last handle.
     let (quarantine, _) =
@@ -61,7 +69,7 @@ impl Setup {
         let progress = setup.progress.clone();
         tokio::spawn(async move {
             while let Some(submission) = submissions.recv().await {
-                progress.settle(submission.events.len());
+                progress.settle(submission.load());
                 kept.lock().unwrap().extend(submission.events);
                 let _ = submission.reply.send(Ok(Receipt { tick: Tick::from_ms(77), duplicates: 1 }));
             }
@@ -256,9 +264,13 @@ async fn an_engine_that_is_behind_or_stopping() {
     let reply = setup.post("/v1/batch", &four).await;
     assert_eq!(reply.problem(), problem(429, "busy"));
     assert!(reply.head.contains("retry-after: 1"), "{}", reply.head);
+    let long = format!(r#"{{"userId":"1","properties":{{"x":"{}"}}}}"#, "x".repeat(20_000));
+    assert_eq!(setup.post("/v1/page", &long).await.problem(), problem(429, "busy"), "too many bytes");
     let mut submissions = setup.submissions.take().unwrap();
+    let mut pending = Load::default();
     let log_fails = async {
         while let Some(submission) = submissions.recv().await {
+            pending = pending + submission.load();
             if submission.events.len() == 1 {
                 let _ = submission.reply.send(Err(SubmitError::NotLogged));
                 break;
@@ -267,9 +279,47 @@ async fn an_engine_that_is_behind_or_stopping() {
     };
     let (reply, ()) = tokio::join!(setup.post("/v1/page", PAGE), log_fails);
     assert_eq!(reply.problem(), problem(503, "not_logged"));
-    setup.progress.settle(5);
+    setup.progress.settle(pending);
     drop(submissions);
     assert_eq!(setup.post("/v1/page", PAGE).await.problem(), problem(503, "stopping"));
+}
+
+/// What the log takes is in the stage `accepted`, and not in the one before.
+#[tokio::test]
+async fn a_slow_log_shows_in_its_stage() {
+    let took = Arc::new(Mutex::new(Vec::new()));
+    let (handle, mut submissions, _, _) = Handle::new(&Limits::default(), Gate::off());
+    let seen = took.clone();
+    let (quarantine, _) =
+        Keeper::start(Box::<MemoryShelf>::default(), Extractor::new(&example::project()), Limits::default()).unwrap();
+    let with = Surroundings {
+        handle,
+        counters: Arc::default(),
+        quarantine,
+        observer: Arc::new(move |stage, latency| seen.lock().unwrap().push((stage, latency))),
+        now: Arc::new(|| Tick::from_ms(1)),
+        timeouts: Timeouts::default(),
+    };
+    let server = Server::start(router(&example::project(), with), Timeouts::default(), 10).await;
+    tokio::spawn(async move {
+        let submission = submissions.recv().await.unwrap();
+        tokio::time::sleep(SHORT).await;
+        _ = submission.reply.send(Ok(Receipt { tick: Tick::from_ms(77), duplicates: 0 }));
+    });
+    let reply = server.send(&request("POST", "/v1/page", &[KEY], PAGE.as_bytes())).await;
+    assert_eq!(reply.status, 200);
+    let took = took.lock().unwrap();
+    assert!(matches!(took[..], [(Stage::Parsed, _), (Stage::Accepted, accepted)] if accepted >= SHORT), "{took:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_taken_in_while_memory_is_short() {
+    let gate = Gate::new(MemoryLimit::Bytes(1_000), Arc::new(|| Some(1_000)));
+    let setup = setup_with(Timeouts::default(), 100, gate).await;
+    let reply = setup.post("/v1/page", PAGE).await;
+    assert_eq!(reply.problem(), problem(429, "memory"));
+    assert!(reply.head.contains("retry-after: 1"), "{}", reply.head);
+    assert_eq!(setup.progress.pending_events(), 0);
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ use crate::http::testing::{Reply, Server, request};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::{Surroundings, router as sources};
 use crate::ingest::segment::Extractor;
+use crate::limits::Limits;
+use crate::memory::Gate;
 use crate::project::Project;
 
 const ADMIN: (&str, &str) = ("authorization", "Bearer admin-token");
@@ -42,12 +44,12 @@ fn project() -> Project {
 async fn start(project: Project, shelf: Box<dyn Shelf>, now: Tick) -> Setup {
     // Its thread ends with the last handle.
     let (quarantine, _) = Keeper::start(shelf, Extractor::new(&project), project.limits).unwrap();
-    let (handle, mut submissions, _, progress) = Handle::new(1_000);
+    let (handle, mut submissions, _, progress) = Handle::new(&Limits::default(), Gate::off());
     let (taken, mut known) = (Arc::new(Mutex::new(Vec::new())), HashSet::new());
     let kept = taken.clone();
     let engine = tokio::spawn(async move {
         while let Some(submission) = submissions.recv().await {
-            progress.settle(submission.events.len());
+            progress.settle(submission.load());
             let all = submission.events.len();
             let new = submission.events.into_iter().filter(|event| known.insert(event.message));
             let new: Vec<String> = new.map(|event| String::from_utf8_lossy(&event.raw).into_owned()).collect();

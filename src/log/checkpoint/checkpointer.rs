@@ -21,6 +21,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// After a failure: the disk may be full, and somebody has to come.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
+/// Events that make a checkpoint due, at least, where nobody says how many. A start reads them in less than a second.
+const DUE_MIN: u64 = 100_000;
+
 /// Entries that are dropped from the log at a time.
 const DROPPED_AT_ONCE: usize = 1_000;
 
@@ -97,9 +100,9 @@ pub struct CheckpointerSettings {
     pub gatherer: Gatherer,
     /// How the log grows.
     pub growth: Arc<Growth>,
-    /// Events in the log since the last checkpoint that make one due. Where there are many identifiers it takes more of them, so
-    /// that writing all that is known is worth it.
-    pub events_min: u64,
+    /// Events in the log since the last checkpoint that make one due. Where it does not say, it takes more of them where there are
+    /// many identifiers, so that writing all that is known is worth it.
+    pub due: Option<u64>,
     /// How long the log is kept.
     pub keep_history: Duration,
     /// No checkpoint may be later than this: what is forwarded up to it is in the outbox.
@@ -149,7 +152,7 @@ fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Acquire) {
         std::thread::park_timeout(pause);
         pause = LOOK_EVERY;
-        let due = settings.events_min.max(identifiers / 4);
+        let due = settings.due.unwrap_or(DUE_MIN.max(identifiers / 4));
         let growth = &settings.growth;
         if !growth.is_recovered.load(Ordering::Acquire) || growth.events() - covered < due {
             continue;

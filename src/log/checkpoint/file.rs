@@ -29,6 +29,9 @@ const VERSION: u32 = 1;
 /// Bytes of a block before compression, about: large enough to compress, small enough to be read piece by piece.
 const BLOCK_BYTES: usize = 256 * 1024;
 
+/// Bytes that are written before they are synced: were it all of them at once, a sync of the log would wait for them.
+const UNSYNCED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Bytes in front of the compressed body of a block.
 const BLOCK_HEAD: usize = 17;
 
@@ -88,6 +91,7 @@ pub struct Writer {
     messages: Vec<(Tick, Vec<u128>)>,
     messages_waiting: usize,
     counts: Counts,
+    unsynced: usize,
 }
 
 impl Writer {
@@ -100,6 +104,7 @@ impl Writer {
             messages: Vec::new(),
             messages_waiting: 0,
             counts: Counts::default(),
+            unsynced: 0,
         };
         writer.block(HEAD, &serde_json::to_vec(head)?)?;
         Ok(writer)
@@ -155,7 +160,14 @@ impl Writer {
         let sum = checksum(&head, &stored);
         head[9..].copy_from_slice(&sum.to_be_bytes());
         self.file.write_all(&head)?;
-        self.file.write_all(&stored)
+        self.file.write_all(&stored)?;
+        self.unsynced += head.len() + stored.len();
+        if self.unsynced >= UNSYNCED_BYTES_MAX {
+            self.unsynced = 0;
+            self.file.flush()?;
+            self.file.get_ref().sync_data()?;
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,122 @@
+//! What the engine lets everybody see of its state: how far it is, and how much is pending.
+
+use std::iter::Sum;
+use std::ops::Add;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dataflows::model::Tick;
+
+use super::books::Audit;
+use super::handle::Accepted;
+
+/// How much is pending: events, and the bytes of their texts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Events.
+    pub events: usize,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+impl Load {
+    /// That of these events.
+    pub fn of(events: &[Accepted]) -> Self {
+        Load { events: events.len(), bytes: events.iter().map(|accepted| accepted.raw.len()).sum() }
+    }
+}
+
+impl Add for Load {
+    type Output = Load;
+
+    fn add(self, other: Load) -> Load {
+        Load { events: self.events + other.events, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl Sum for Load {
+    fn sum<I: Iterator<Item = Load>>(loads: I) -> Load {
+        loads.fold(Load::default(), Add::add)
+    }
+}
+
+/// What the engine lets everybody see of its state.
+#[derive(Debug, Default)]
+pub struct Progress {
+    frontier: AtomicU64,
+    pending: Mutex<Load>,
+    is_recovering: AtomicBool,
+    /// Thousandths of the log that are through, while recovering.
+    recovered_permille: AtomicU64,
+    /// Whether the books balance.
+    pub(super) audit: Audit,
+}
+
+impl Progress {
+    /// All ticks before this one are complete.
+    pub fn frontier(&self) -> Tick {
+        Tick::from_ms(self.frontier.load(Ordering::Acquire))
+    }
+
+    /// Says that all ticks before `frontier` are complete.
+    pub fn advance_to(&self, frontier: Tick) {
+        self.frontier.fetch_max(frontier.as_ms(), Ordering::AcqRel);
+    }
+
+    /// Whether all that the log had is through the dataflow.
+    pub fn is_recovered(&self) -> bool {
+        !self.is_recovering.load(Ordering::Acquire)
+    }
+
+    /// Says that the log has something that is not yet through the dataflow.
+    pub fn recovering(&self) {
+        self.is_recovering.store(true, Ordering::Release);
+    }
+
+    /// Says that all that the log had is through the dataflow.
+    pub fn recovered(&self) {
+        self.is_recovering.store(false, Ordering::Release);
+    }
+
+    /// How much of what there was before the start is through: up to 1.
+    pub fn recovery(&self) -> f64 {
+        if self.is_recovered() { 1.0 } else { self.recovered_permille.load(Ordering::Relaxed) as f64 / 1_000.0 }
+    }
+
+    /// Says how much of it is through, in thousandths.
+    pub fn recovered_permille(&self, permille: u64) {
+        self.recovered_permille.store(permille.min(1_000), Ordering::Relaxed);
+    }
+
+    /// Whether the books balance.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// Events that were handed in and are not yet through the dataflow.
+    pub fn pending_events(&self) -> usize {
+        self.pending().events
+    }
+
+    /// Says that so much is through, or was refused.
+    pub fn settle(&self, load: Load) {
+        let mut pending = self.pending();
+        *pending = Load { events: pending.events - load.events, bytes: pending.bytes - load.bytes };
+    }
+
+    /// Counts events in, unless that makes more than `most`. Where none are pending any number may come in.
+    pub(super) fn take_in(&self, load: Load, most: Load) -> bool {
+        let mut pending = self.pending();
+        let then = *pending + load;
+        let fits = pending.events == 0 || (then.events <= most.events && then.bytes <= most.bytes);
+        if fits {
+            *pending = then;
+        }
+        fits
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Load> {
+        // Whoever panicked with it left it whole: it is assigned to as a whole.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,135 @@
+//! What can be wrong with a data folder, each with the way out.
+
+use std::io;
+use std::path::PathBuf;
+
+use dataflows::model::Tick;
+use thiserror::Error;
+
+use crate::log::codec::CodecError;
+
+/// What is wrong with a data folder.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Another process has it open.
+    #[error("data folder {folder} is in use by another process: stop that one, or name another folder")]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// It is of a format that this version does not know.
+    #[error(
+        "data folder {folder} has the format {found:?}, which this version of deltaic does not know: run the version that \
+         wrote it"
+    )]
+    Format {
+        /// The folder.
+        folder: PathBuf,
+        /// What its `FORMAT` file says.
+        found: String,
+    },
+    /// There is something else in the folder.
+    #[error("{folder} is not a data folder, and not empty: name a folder of its own")]
+    NotData {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// There is no such data folder.
+    #[error("{folder} is not a data folder: it has no file FORMAT")]
+    Missing {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// It is the folder of another process.
+    #[error(
+        "data folder {folder} is that of {found}, and this is {wanted}: each process has a folder of its own (--data), and a \
+         cluster keeps its number of processes"
+    )]
+    OtherProcess {
+        /// The folder.
+        folder: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Who opens it.
+        wanted: String,
+    },
+    /// The folder cannot be read or written.
+    #[error("data folder {folder}: {source}")]
+    Io {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The database failed.
+    #[error("data folder {folder}: the storage failed: {source}")]
+    Database {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: fjall::Error,
+    },
+    /// The journal of the database cannot be read.
+    #[error(
+        "data folder {folder}: a journal of its storage is damaged ({journals}): {reason}; restore the folder from a copy"
+    )]
+    Journal {
+        /// The folder.
+        folder: PathBuf,
+        /// The files that it may be.
+        journals: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An entry of the log cannot be read.
+    #[error(
+        "data folder {folder}: the log is damaged at tick {tick}: {reason}; `deltaic log verify` lists all damage; restore the \
+         folder from a copy"
+    )]
+    Damaged {
+        /// The folder.
+        folder: PathBuf,
+        /// The tick of the entry.
+        tick: Tick,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The log ends too early.
+    #[error(
+        "data folder {folder}: the log was safe up to tick {safe} and now ends at {last}: the end of its journal is damaged; \
+         restore the folder from a copy, or delete the file TAIL to go on without what is lost"
+    )]
+    Lost {
+        /// The folder.
+        folder: PathBuf,
+        /// The last tick that was safe.
+        safe: Tick,
+        /// The last tick that is there.
+        last: Tick,
+    },
+    /// The events that wait for a destination cannot be read.
+    #[error(
+        "data folder {folder}: the events that wait for destination {destination} are damaged: {reason}; restore the folder \
+         from a copy"
+    )]
+    DamagedQueue {
+        /// The folder.
+        folder: PathBuf,
+        /// The destination.
+        destination: String,
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// A row of the outbox cannot be read.
+    #[error(
+        "data folder {folder}: what destination {destination} acknowledged is damaged: {source}; restore the folder from a copy"
+    )]
+    DamagedRow {
+        /// The folder.
+        folder: PathBuf,
+        /// The destination.
+        destination: String,
+        /// What is wrong with it.
+        source: CodecError,
+    },
+}

@@ -1,0 +1,110 @@
+//! What the oracle makes of what the clients know.
+
+use std::collections::BTreeMap;
+
+use dataflows::model::{Event, Tick};
+use deltaic::access::ProfileJson;
+use deltaic::ingest::segment::{Extractor, Given, Stamp};
+use deltaic::json::ObjectJson;
+use deltaic::project::{self, Project};
+use deltaic::receive::server;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::engine::World;
+use super::project::{MAX_FUTURE_MS, SOURCE};
+use super::record::{Fate, Record};
+use crate::oracle::State;
+
+/// All events that are there, and the project that they are for.
+pub struct Expected {
+    project: Project,
+    history: Vec<(Tick, Event)>,
+    states: BTreeMap<Tick, State>,
+}
+
+/// What an engine is to answer as of a tick.
+pub struct Answers {
+    /// Profiles by each of their identifiers.
+    pub profiles: BTreeMap<String, Value>,
+    /// Sizes of the audiences.
+    pub sizes: BTreeMap<String, u64>,
+}
+
+impl Expected {
+    /// Of a record in which nothing is open that the log could have decided.
+    pub fn of(world: &World, record: &Record) -> Self {
+        let project = project::load(world.folder(), &|_| None).unwrap_or_else(|error| panic!("{error:?}")).project;
+        let extractor = Extractor::new(&project);
+        let mut history = Vec::new();
+        for request in record.requests() {
+            // An event that is not ahead of its time is the same at whatever tick it arrived; one that is has a receipt.
+            let tick = match (request.fate, request.logged) {
+                (Fate::At(tick), _) => tick,
+                (_, Some(tick)) | (Fate::Before(tick), None) => tick,
+                (Fate::Open | Fate::Absent, None) => continue,
+            };
+            let received = Stamp::from(tick);
+            for event in record.events_of(request) {
+                history.push((tick, read(&extractor, event, &received, tick)));
+            }
+        }
+        Expected { project, history, states: BTreeMap::new() }
+    }
+
+    /// What is to be answered as of a tick.
+    pub fn answers(&mut self, as_of: Tick) -> Answers {
+        let definitions = self.project.definitions.clone();
+        let state = self.state(as_of);
+        let mut profiles = BTreeMap::new();
+        let mut sizes: BTreeMap<String, u64> =
+            definitions.audiences.iter().map(|audience| (audience.name.to_string(), 0)).collect();
+        for profile in state.profiles.values() {
+            let json = json(&ProfileJson { profile, definitions: &definitions });
+            for identifier in &profile.identifiers {
+                profiles.insert(identifier.to_string(), json.clone());
+            }
+            for audience in &profile.audiences {
+                *sizes.get_mut(definitions.audiences[audience.index()].name.as_str()).unwrap() += 1;
+            }
+        }
+        Answers { profiles, sizes }
+    }
+
+    /// What a receiver is to hold as of a tick.
+    pub fn receiver(&mut self, as_of: Tick) -> server::State {
+        let definitions = self.project.definitions.clone();
+        let mut held = server::State::new();
+        for row in &self.state(as_of).desired {
+            let destination = &definitions.destinations[row.destination.index()].name;
+            let audience = &definitions.audiences[row.audience.index()].name;
+            let traits = json(&ObjectJson(row.traits.iter().map(|(name, value)| (name.as_str(), value))));
+            let Value::Object(traits) = traits else { panic!("traits are an object") };
+            let members = held.entry(destination.to_string()).or_default().entry(audience.to_string()).or_default();
+            members.insert(row.identifier.to_string(), traits);
+        }
+        held
+    }
+
+    fn state(&mut self, as_of: Tick) -> &State {
+        let Expected { project, history, states } = self;
+        states.entry(as_of).or_insert_with(|| State::of(&project.definitions, history, as_of))
+    }
+}
+
+/// The event as the engine takes it at `tick`.
+fn read(extractor: &Extractor, event: &Value, received: &Stamp, tick: Tick) -> Event {
+    let given =
+        Given { source: SOURCE, call: None, received: Some(received), sent_at: None, context: None, position: ("", 0) };
+    let arrival = extractor.accept(event.to_string().as_bytes(), &given).expect("the engine took it");
+    let mut event = arrival.accepted.event;
+    if event.timestamp > tick.after_ms(MAX_FUTURE_MS) {
+        event.timestamp = tick;
+    }
+    event
+}
+
+/// As it comes out of an answer: through text, in which `1` and `1.0` are not the same.
+fn json(value: &impl Serialize) -> Value {
+    serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
+}

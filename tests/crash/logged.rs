@@ -1,0 +1,71 @@
+//! What `deltaic log dump` has, and what it says of the requests.
+
+use std::collections::BTreeMap;
+
+use dataflows::model::Tick;
+use serde_json::Value;
+
+use super::engine::World;
+use super::events;
+use super::record::{Fate, Record};
+
+/// The events of a log.
+pub struct Logged {
+    /// The log has everything from this tick on.
+    begins_at: Tick,
+    /// Tick and text of each event, by its number.
+    events: BTreeMap<u64, (Tick, Value)>,
+}
+
+impl Logged {
+    /// Reads the log of an engine that does not run. No event is in it twice.
+    pub fn read(world: &World) -> Self {
+        world.log("verify");
+        let dump = String::from_utf8(world.log("dump").stdout).unwrap();
+        let mut events = BTreeMap::new();
+        for line in dump.lines() {
+            let mut line: Value = serde_json::from_str(line).unwrap();
+            let tick = Tick::from_ms(line["tick"].as_u64().unwrap());
+            let event = line["event"].take();
+            let number = event["messageId"].as_str().and_then(events::number).expect("it has the id it was sent with");
+            let before = events.insert(number, (tick, event));
+            assert!(before.is_none(), "event {number} is in the log twice: at {tick} and before in {before:?}");
+        }
+        // Logs are never cut at their beginning yet.
+        Logged { begins_at: Tick::default(), events }
+    }
+
+    /// Checks that all that has a receipt is there, and decides on what had no answer.
+    pub fn decide(&self, record: &mut Record) {
+        let owners = record.owners();
+        for (number, (tick, stored)) in &self.events {
+            let request = &record.requests()[owners[number]];
+            let sent = &record.events_of(request)[(number - request.events.start) as usize];
+            for (name, value) in sent.as_object().expect("events are objects") {
+                assert_eq!(&stored[name], value, "event {number} at {tick}, {name}");
+            }
+        }
+        for request in record.requests_mut() {
+            let mut ticks = request.events.clone().map(|number| self.events.get(&number).map(|(tick, _)| *tick));
+            let first = ticks.next().expect("a request has an event");
+            assert!(ticks.all(|tick| tick == first), "only a part of {request:?} is in the log, or at other ticks");
+            request.logged = first;
+            match (request.fate, first) {
+                (Fate::At(tick), found) if tick >= self.begins_at => {
+                    assert_eq!(
+                        found,
+                        Some(tick),
+                        "acknowledged, and in the log at another tick or not at all: {request:?}"
+                    );
+                }
+                // There before it was sent for the last time.
+                (Fate::Before(receipt), Some(found)) => assert!(found <= receipt, "{request:?}"),
+                (Fate::Before(_), None) => {
+                    assert!(self.begins_at > Tick::default(), "acknowledged, and not in the log: {request:?}");
+                }
+                (Fate::Open, None) if self.begins_at == Tick::default() => request.fate = Fate::Absent,
+                _ => {}
+            }
+        }
+    }
+}

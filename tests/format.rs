@@ -1,0 +1,102 @@
+//! Data folders that earlier versions wrote open for ever, with all that is in them.
+//!
+//! `tests/format/v2` was written by this test, with `DELTAIC_WRITE_FORMAT=1`, when format 2 was new, and stays as it is: for a
+//! later format there will be another folder. (Format 1 is looked at in `src/log/tests.rs`.)
+
+use std::path::{Path, PathBuf};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::program::{DEADLINE, Server};
+
+const ADMIN_TOKEN: &str = "admin-token";
+
+fn kept() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format/v2")
+}
+
+async fn admin(server: &Server, method: Method, path: &str) -> Value {
+    let answer = Server::try_send(server.request(method, path).bearer_auth(ADMIN_TOKEN)).await.unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+fn seen(n: u64) -> Value {
+    json!({
+        "type": "track", "event": "Seen", "userId": format!("u{}", n % 4), "anonymousId": format!("d{}", n % 6),
+        "messageId": n.to_string(), "timestamp": "2026-11-22T00:00:00Z",
+        "properties": {"shelf": format!("s{}", n % 5), "total": n},
+        "traits": {"city": format!("c{n}"), "vip": true, "since": "2026-01-01"},
+        "context": {"consent": {"categoryPreferences": {"marketing": n.is_multiple_of(2)}}},
+    })
+}
+
+/// Writes the folder anew.
+async fn write(project: &Path) {
+    let data = project.join("data");
+    _ = std::fs::remove_dir_all(&data);
+    let server = Server::start(project, &[], &[]).await;
+    admin(&server, Method::POST, "/v1/destinations/down/pause").await;
+    for n in 0..40 {
+        server.take(&[seen(n)]).await;
+        // Now and then there is a checkpoint, and what is older than the one before it goes.
+        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    }
+    server.post("/v1/batch", &json!({"batch": [{"type": "track", "event": "Nobody"}]})).await;
+    let there = async {
+        while admin(&server, Method::GET, "/v1/quarantine").await["entries"].as_array().is_none_or(Vec::is_empty) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, there).await.unwrap();
+    server.stop();
+    assert_eq!(std::fs::read_to_string(data.join("CHECKPOINTS")).unwrap().lines().count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn format_2_opens_for_ever() {
+    if std::env::var_os("DELTAIC_WRITE_FORMAT").is_some() {
+        write(&kept()).await;
+    }
+    let folder = TempDir::new().unwrap();
+    copy(&kept(), folder.path());
+    _ = std::fs::remove_dir_all(folder.path().join("out"));
+    let server = Server::start(folder.path(), &[], &[]).await;
+    let token = server.take(&[seen(39)]).await;
+    for n in 0..4 {
+        let profile = server.profile(&format!("user_id:u{n}"), token).await;
+        let numbers = || (0..40u64).filter(|number| number % 4 == n);
+        let traits = json!({
+            "dearest": 36 + n, "seen": 10, "shelves": 5, "spent": numbers().sum::<u64>(), "first_shelf": format!("s{}", n % 5),
+        });
+        assert_eq!(profile["traits"], traits, "{profile}");
+        assert_eq!(profile["attributes"]["vip"], true);
+        assert_eq!(profile["audiences"], json!(["consenting", "regulars"][usize::from(n % 2 == 1)..]));
+    }
+    assert_eq!(server.size("regulars", token).await, 4, "a message that was sent before counts no more");
+    assert_eq!(server.size("consenting", token).await, 2);
+
+    let down = admin(&server, Method::GET, "/v1/destinations/down").await;
+    assert_eq!((&down["state"], &down["acknowledged"]), (&json!("paused"), &json!(0)), "{down}");
+    assert_eq!((&down["desired"], &down["pending"]), (&json!(4), &json!(4)), "{down}");
+    let file = admin(&server, Method::GET, "/v1/destinations/file").await;
+    assert_eq!((&file["acknowledged"], &file["pending"]), (&json!(4), &json!(0)), "{file}");
+    let quarantine = admin(&server, Method::GET, "/v1/quarantine").await;
+    assert_eq!(quarantine["entries"].as_array().map(Vec::len), Some(1), "{quarantine}");
+    server.stop();
+    assert!(!folder.path().join("out").exists(), "what was told is not told again");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The real program under ten times the load that it can bear: it refuses rather than grows, and loses nothing that it took.
+//!
+//! For some seconds; `DELTAIC_OVERLOAD_SECONDS` says for how many.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use deltaic::clock::wall_clock;
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+
+use crate::program::{Server, WRITE_KEY, project};
+
+/// What each person leaves in memory, so that it fills up soon.
+const ATTRIBUTE_BYTES: usize = 16_000;
+
+/// People in a request, each of whom is new.
+const BATCH: u64 = 20;
+
+/// Requests on their way at the same time: more than the engine can be at work on, few enough for the sender.
+const IN_FLIGHT: usize = 32;
+
+const MEMORY_LIMIT: u64 = 320_000_000;
+
+const PROJECT: &str = r#"
+name = "overload"
+[identity]
+key = "0123456789abcdef"
+[sources.web]
+write_key = "web-key"
+[access]
+read_token = "read-token"
+[audiences.everyone]
+when = "has(user_id)"
+[limits]
+memory_limit = "320 MB"
+pending_bytes_max = 10_000_000
+[storage]
+folder = "data"
+"#;
+
+/// What was answered, in people.
+#[derive(Default)]
+struct Answered {
+    accepted: AtomicU64,
+    busy: AtomicU64,
+    memory: AtomicU64,
+    token: AtomicU64,
+}
+
+/// Sends requests of new people, from `first` on.
+async fn send(server: &Server, first: u64, answered: &Answered) {
+    let padding = "x".repeat(ATTRIBUTE_BYTES);
+    let person = |user| {
+        format!(r#"{{"type":"identify","userId":"u{user}","messageId":"{user}","traits":{{"padding":"{padding}"}}}}"#)
+    };
+    let people: Vec<String> = (first..first + BATCH).map(person).collect();
+    let body = format!(r#"{{"batch":[{}]}}"#, people.join(","));
+    let request = server.request(reqwest::Method::POST, "/v1/batch").basic_auth(WRITE_KEY, Some("")).body(body);
+    let answer = Server::try_send(request).await.expect("the server is there");
+    if answer.status == 200 {
+        answered.token.fetch_max(answer.token(), Ordering::Relaxed);
+        answered.accepted.fetch_add(BATCH, Ordering::Relaxed);
+        return;
+    }
+    assert_eq!(answer.retry_after.as_deref(), Some("1"), "{answer:?}");
+    match answer.problem() {
+        (429, code) if code == "busy" => answered.busy.fetch_add(BATCH, Ordering::Relaxed),
+        (429, code) if code == "memory" => answered.memory.fetch_add(BATCH, Ordering::Relaxed),
+        problem => panic!("{problem:?}"),
+    };
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_times_too_much_is_refused_and_not_kept_in_memory() {
+    let seconds = std::env::var("DELTAIC_OVERLOAD_SECONDS").map_or(8, |seconds| seconds.parse().unwrap());
+    let folder = project(PROJECT);
+    let server = Arc::new(Server::start(folder.path(), &[], &[]).await);
+    let answered = Arc::new(Answered::default());
+
+    // What it can bear: one request after the other.
+    let began = Instant::now();
+    let mut people = 0;
+    while began.elapsed() < Duration::from_secs(1) {
+        send(&server, people, &answered).await;
+        people += BATCH;
+    }
+    let sustained_per_s = answered.accepted.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64();
+
+    let (began, mut requests) = (tokio::time::Instant::now(), JoinSet::new());
+    let pause = Duration::from_secs_f64(BATCH as f64 / (10.0 * sustained_per_s));
+    let mut due = began;
+    while began.elapsed() < Duration::from_secs(seconds) {
+        if requests.len() >= IN_FLIGHT {
+            requests.join_next().await.expect("there are some").unwrap();
+        }
+        let (server, answered, first) = (server.clone(), answered.clone(), people);
+        requests.spawn(async move { send(&server, first, &answered).await });
+        people += BATCH;
+        due += pause;
+        sleep_until(due).await;
+    }
+    while let Some(sent) = requests.join_next().await {
+        sent.unwrap();
+    }
+
+    let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    let (accepted, busy, memory) = (of(&answered.accepted), of(&answered.busy), of(&answered.memory));
+    let peak = server.memory_peak();
+    println!(
+        "{sustained_per_s:.0} a second sustained; then of {people}: {accepted} accepted, {busy} refused as too much at a time, \
+         {memory} for want of memory; peak {} MB",
+        peak / 1_000_000
+    );
+    assert!(memory > 0, "nobody was refused for want of memory");
+    assert!(peak < MEMORY_LIMIT, "{peak} bytes");
+    assert_eq!(server.size("everyone", of(&answered.token)).await, accepted, "what was accepted is there");
+    // It is no longer behind: a read of now is answered within the second that reads wait.
+    let now = wall_clock();
+    let answer = server.get(&format!("/v1/audiences?after={now}")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
