@@ -7,18 +7,20 @@ use compact_str::CompactString;
 use dataflows::definitions::DestinationId;
 use dataflows::model::{Desired, Tick};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::changes::Changes;
 use super::delivery::{Delivery, Failed, Line};
-use super::forward::{EventLetter, Events, Forwarding, Queues};
+use super::desk::{Desk, EventDesk};
+use super::forward::Events;
+use super::forward::{EventLetter, Forwarding, Queues};
 use super::letters::{DeadLetter, LETTERS_MAX};
 use super::outbox::{Order, Outbox};
 use super::pace::{Pace, courier};
 use super::pacer::Pacer;
-use super::status::{Status, Tally};
+use super::status::Status;
 use super::{EgressError, Surroundings};
 use crate::engine::Forwarded;
 use crate::log::StoreError;
@@ -36,20 +38,6 @@ struct Running {
     desks: Vec<Desk>,
     stopping: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
-}
-
-/// What is shared with the delivery to one destination.
-struct Desk {
-    name: CompactString,
-    wake: Arc<Notify>,
-    tally: Arc<Tally>,
-    events: Option<EventDesk>,
-}
-
-/// What is shared with the delivery of its events.
-struct EventDesk {
-    lane: Arc<Events>,
-    tally: Arc<Tally>,
 }
 
 impl Egress {
@@ -154,14 +142,7 @@ impl Egress {
 
     /// How the destination at a position is doing.
     pub fn status_of(&self, index: usize) -> Status {
-        let Desk { name, tally, events, .. } = &self.0.desks[index];
-        let events = events.as_ref();
-        Status {
-            destination: name.clone(),
-            backlog: self.0.outbox.backlog(DestinationId::new(index)),
-            changes: tally.counts(),
-            events: events.map(|of| of.lane.status(&of.tally)),
-        }
+        self.0.desks[index].status(self.0.outbox.backlog(DestinationId::new(index)))
     }
 
     /// The position of a destination.
@@ -184,7 +165,7 @@ impl Egress {
         let desk = &self.0.desks[index];
         tracing::info!(destination = %desk.name, ?order, "an operator's order");
         let done = self.0.outbox.order(DestinationId::new(index), order);
-        let done = done.and_then(|()| desk.events.iter().try_for_each(|events| events.lane.order(order)));
+        let done = done.and_then(|()| desk.order(order));
         if let Err(error) = &done {
             (self.0.failed)(format!("destination {}: an order cannot be written down: {error}", desk.name));
         }
@@ -203,13 +184,5 @@ impl Egress {
         // What is not done by then is aborted when `tasks` goes out of scope.
         let _ = timeout(deadline, async { while tasks.join_next().await.is_some() {} }).await;
         self.status()
-    }
-}
-
-impl Desk {
-    /// Both lanes are to look again whether there is something to do.
-    fn wake(&self) {
-        self.wake.notify_one();
-        self.events.iter().for_each(|events| events.lane.wake.notify_one());
     }
 }

@@ -24,6 +24,7 @@ mod change;
 mod changes;
 mod courier;
 mod delivery;
+mod desk;
 mod destinations;
 mod durable;
 mod file;
