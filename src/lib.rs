@@ -21,7 +21,6 @@
 pub mod access;
 pub mod admin;
 pub mod clock;
-pub mod destination;
 pub mod egress;
 pub mod engine;
 #[cfg(test)]

@@ -57,6 +57,13 @@ pub const QUARANTINE_WRITE_BYTES_MAX: usize = 256 * 1024;
 /// Bytes that are put into the quarantine in a second, so that a flood of bad events does not take the disk from the log.
 pub const QUARANTINE_BYTES_PER_SECOND: u64 = 8 * 1024 * 1024;
 
+/// Events refused by a destination that are kept, to be looked at and sent once more; then the oldest go. More than anybody
+/// looks at; a letter of about 500 bytes for each is in memory.
+pub const DEAD_EVENTS_MAX: usize = 10_000;
+
+/// Bytes of those events as JSON. They are on the disk, or in memory where there is no data folder.
+pub const DEAD_EVENTS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Entries of the quarantine that one call retries or names: each is read from the disk while the caller waits.
 pub const QUARANTINE_CALL_ENTRIES_MAX: usize = 1_000;
 

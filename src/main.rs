@@ -11,7 +11,7 @@ use dataflows::model::Tick;
 use deltaic::engine::Topology;
 use deltaic::log::inspect;
 use deltaic::project::{self, Colour, Project};
-use deltaic::{admin, destination, receive, replay, serve};
+use deltaic::{admin, receive, replay, serve};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -82,21 +82,19 @@ enum Command {
         #[command(subcommand)]
         command: LogCommand,
     },
-    /// See how the destinations of a running engine are doing, and pause, resume or resync one of them. The admin token is
-    /// taken from `DELTAIC_ADMIN_TOKEN`.
+    /// See how the destinations of a running engine are doing, and pause, resume or resync one of them.
     Destination {
+        #[command(flatten)]
+        engine: admin::Engine,
         #[command(subcommand)]
-        command: DestinationCommand,
-        /// Where the engine listens.
-        #[arg(long, global = true, default_value = "http://127.0.0.1:8080")]
-        url: String,
+        command: admin::destination::Command,
     },
     /// Look at what a running engine has rejected, try it again, or delete it.
     Quarantine {
         #[command(flatten)]
         engine: admin::Engine,
         #[command(subcommand)]
-        command: admin::Command,
+        command: admin::quarantine::Command,
     },
     /// Receive webhook calls, check and print them.
     Receive {
@@ -112,27 +110,6 @@ enum Command {
         /// Take so long for each call.
         #[arg(long, value_name = "MS", default_value_t = 0)]
         delay_ms: u64,
-    },
-}
-
-#[derive(Subcommand)]
-enum DestinationCommand {
-    /// Show all destinations.
-    List,
-    /// Begin no more calls, until it is resumed.
-    Pause {
-        /// The destination.
-        name: String,
-    },
-    /// Begin calls again.
-    Resume {
-        /// The destination.
-        name: String,
-    },
-    /// Tell it everything once more.
-    Resync {
-        /// The destination.
-        name: String,
     },
 }
 
@@ -226,21 +203,15 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             Ok(())
         }
         Command::Log { command } => return log(command),
-        Command::Destination { command, url } => {
-            let (order, name) = match command {
-                DestinationCommand::List => ("", None),
-                DestinationCommand::Pause { name } => ("pause", Some(name)),
-                DestinationCommand::Resume { name } => ("resume", Some(name)),
-                DestinationCommand::Resync { name } => ("resync", Some(name)),
-            };
-            let command = name.map_or(destination::Command::List, |name| destination::Command::Order { order, name });
-            print!("{}", runtime()?.block_on(destination::run(command, &url))?);
-            Ok(())
+        Command::Destination { engine, command } => {
+            let mut out = std::io::stdout().lock();
+            let done = admin::destination::run(engine, command, admin::token_of(environment), &mut out);
+            runtime()?.block_on(done).map_err(Into::into)
         }
         Command::Quarantine { engine, command } => {
-            let token = admin::token_of(environment);
             let mut out = std::io::stdout().lock();
-            runtime()?.block_on(admin::quarantine(engine, command, token, &mut out)).map_err(Into::into)
+            let done = admin::quarantine::run(engine, command, admin::token_of(environment), &mut out);
+            runtime()?.block_on(done).map_err(Into::into)
         }
         Command::Receive { port, secret, fail_every, delay_ms } => runtime()?
             .block_on(receive::run(receive::Command { port, secret, fail_every, delay_ms }))

@@ -1,39 +1,43 @@
 //! `deltaic run`: the rims around the engine, from the first request to the last delivery.
 //!
 //! This is where ingest, access and egress meet; they know nothing of each other.
+//!
+//! - `storing.rs`: opening the data folder. `outlets.rs`: where what the engine gives goes.
+//! - `rims.rs`: what is served over HTTP. `gauges.rs`: what the metrics are read off.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use dataflows::model::Tick;
-use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Now, wall_clock};
-use crate::egress::forward::{ForwardStatus, Forwarding, Queues};
-use crate::egress::outbox::{Outbox, State};
-use crate::egress::{self, DurableOutbox, Egress, EgressError, MemoryOutbox};
-use crate::engine::{Engine, Handle, Outlets, Reread, Settings, Topology, WorkersError};
-use crate::http::{Timeouts, not_found, serve};
-use crate::ingest::IngestCounters;
-use crate::ingest::http::Surroundings;
-use crate::ingest::quarantine::{self, DurableShelf, Keeper, MemoryShelf, Quarantine, QuarantineError, Shelf};
+use crate::egress::{self, Egress};
+use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
+use crate::http::{Timeouts, serve};
+use crate::ingest::quarantine::Keeper;
 use crate::ingest::segment::Extractor;
-use crate::log::checkpoint::{
-    self, CheckpointError, Checkpointer, CheckpointerSettings, Gatherer, Growth, Kept, Restore,
-};
-use crate::log::{DurableLog, Log, MemoryLog, Store, StoreError};
+use crate::log::checkpoint::{Checkpointer, CheckpointerSettings};
 use crate::memory::{Gate, resident_bytes};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::latency::{Latency, Observer};
-use crate::observe::metrics::{self, Delivery, EngineState, EventDelivery, Intake, Quarantined, Readings};
-use crate::project::{Project, Storage};
-use crate::{access, ingest};
+use crate::project::Project;
+
+mod error;
+mod gauges;
+mod outlets;
+mod rims;
+mod storing;
+
+pub use error::RunError;
+
+use outlets::{outlets, reporter};
+use rims::Rims;
+use storing::{Storing, reread};
 
 /// How long destinations get, at the stop, to take what is pending.
 const DELIVERY_DEADLINE: Duration = Duration::from_secs(10);
@@ -53,48 +57,6 @@ pub struct Options {
     pub hlog: Option<PathBuf>,
 }
 
-/// Why the engine did not run, or not to its end.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// The address cannot be had.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The interval log cannot be written.
-    #[error("cannot write the interval log {path}: {source}")]
-    IntervalLog {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The workers failed.
-    #[error(transparent)]
-    Workers(#[from] WorkersError),
-    /// The engine came to an end on its own.
-    #[error("{0}")]
-    Failed(String),
-    /// The data folder cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// What is there cannot be used.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// A thread cannot be had.
-    #[error("no thread for checkpoints: {0}")]
-    Checkpointer(std::io::Error),
-    /// The quarantine cannot be used.
-    #[error(transparent)]
-    Quarantine(#[from] QuarantineError),
-    /// A destination cannot be delivered to.
-    #[error(transparent)]
-    Egress(#[from] EgressError),
-}
-
 /// Runs the project until `shutdown`, then finishes what was accepted. `ready` is told the address once it is bound.
 pub async fn run(
     project: Project,
@@ -108,23 +70,19 @@ pub async fn run(
     let address = listener.local_addr().unwrap_or(address);
 
     let latency = Arc::new(Latency::new());
-    let interval_log = match options.hlog.clone() {
-        None => None,
-        Some(path) => match IntervalLog::start(&path, latency.clone()) {
-            Ok(log) => Some((path, log)),
-            Err(source) => return Err(RunError::IntervalLog { path, source }),
-        },
-    };
-    let Storing { log, outbox, queues, store, restore, checkpointer } = keep(&project, &options)?;
+    let interval_log = options.hlog.clone().map(|path| {
+        let log = IntervalLog::start(&path, latency.clone());
+        log.map_err(|source| RunError::IntervalLog { path: path.clone(), source }).map(|log| (path, log))
+    });
+    let interval_log = interval_log.transpose()?;
+    let Storing { log, outbox, queues, store, restore, checkpointer } = Storing::open(&project, &options)?;
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
-    let gauged = growth.clone();
-    let forward_from = queues.from();
-    let forwarding = Forwarding::start(&project, queues, &latency, &tokio::runtime::Handle::current())?;
     let now: Now = Arc::new(wall_clock);
     let (failed, mut failure) = mpsc::unbounded_channel();
+    let forward_from = queues.from();
     let surroundings =
         egress::Surroundings { latency: latency.clone(), now: now.clone(), failed: Arc::new(reporter(&failed)) };
-    let egress = Egress::start(&project, outbox, surroundings, &tokio::runtime::Handle::current())?;
+    let egress = Egress::start(&project, outbox, queues, surroundings, &tokio::runtime::Handle::current())?;
     let observer: Observer = {
         let latency = latency.clone();
         Arc::new(move |stage, duration| latency.record(stage, duration))
@@ -142,60 +100,14 @@ pub async fn run(
         now: now.clone(),
         memory: Gate::new(project.limits.memory_limit, Arc::new(resident_bytes)),
     };
-    let outlets = outlets(egress.clone(), forwarding.clone(), observer.clone(), reporter(&failed), growth);
+    let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth.clone());
     let mut shutdown = pin!(shutdown);
-    // In a cluster the engine waits for the other processes: on a thread that nothing waits for in its turn.
-    let (started, start) = oneshot::channel();
-    std::thread::spawn(move || started.send(Engine::start(settings, outlets)).is_ok());
-    let (handle, engine) = tokio::select! {
-        started = start => started.map_err(|_| WorkersError::Start("the engine panicked".to_owned()))??,
-        () = &mut shutdown => {
-            tracing::info!("stopped before the engine was there: nothing was accepted");
-            return Ok(());
-        }
-    };
-
-    let checkpointer = checkpointer.map(|settings| {
-        // All events before this tick that are to be forwarded are in the data folder.
-        let forwarding = forwarding.clone();
-        let bound = Box::new(move || Tick::from_ms(forwarding.produced().as_ms().saturating_sub(1)));
-        Checkpointer::start(CheckpointerSettings { bound, ..settings })
-    });
-    let checkpointer = checkpointer.transpose().map_err(RunError::Checkpointer)?;
-
-    let counters = Arc::new(IngestCounters::default());
-    let shelf: Box<dyn Shelf> = match &store {
-        Some(store) => Box::new(DurableShelf::new(store.clone())),
-        None => Box::<MemoryShelf>::default(),
-    };
-    let (quarantine, keeper) = Keeper::start(shelf, Extractor::new(&project), project.limits)?;
-    let gauges = Gauges {
-        counters: counters.clone(),
-        quarantine: quarantine.clone(),
-        handle: handle.clone(),
-        egress: egress.clone(),
-        forwarding: forwarding.clone(),
-        growth: gauged,
-        now: now.clone(),
-    };
+    let Some((handle, engine)) = start(settings, outlets, shutdown.as_mut()).await? else { return Ok(()) };
+    let checkpointer = checkpointer.map(|settings| checkpoints(settings, egress.clone())).transpose()?;
+    let (quarantine, keeper) = Keeper::start(Storing::shelf(store.as_ref()), Extractor::new(&project), project.limits)?;
     let timeouts = Timeouts::default();
-    let router = Router::new()
-        .merge(ingest::http::router(
-            &project,
-            Surroundings {
-                handle: handle.clone(),
-                counters: counters.clone(),
-                quarantine: quarantine.clone(),
-                observer,
-                now: now.clone(),
-                timeouts,
-            },
-        ))
-        .merge(quarantine::router(&project, handle.clone(), counters, quarantine))
-        .merge(access::router(&project, handle))
-        .merge(egress::router(&project, egress.clone(), now))
-        .merge(metrics::router(latency, gauges))
-        .fallback(not_found);
+    let rims = Rims { handle, egress: egress.clone(), quarantine, latency, observer, growth, now, timeouts };
+
     ready(address);
     let mut failed = None;
     let until = async {
@@ -204,32 +116,25 @@ pub async fn run(
             reason = failure.recv() => failed = reason,
         }
     };
-    serve(listener, router, project.limits.connections_max, timeouts, until).await;
+    serve(listener, rims.router(&project), project.limits.connections_max, timeouts, until).await;
     if let Some(reason) = failed {
         // Workers wait for one that is no more, or the disk is broken: nobody can be asked to finish.
         return Err(RunError::Failed(reason));
     }
 
     tracing::info!("stopping: finishing what was accepted");
-    let stop = tokio::task::spawn_blocking(move || engine.stop());
-    stop.await.map_err(|error| WorkersError::Failed(error.to_string()))??;
+    on_a_thread(move || engine.stop()).await??;
     if let Ok(reason) = failure.try_recv() {
         return Err(RunError::Failed(reason));
     }
-    let (changes, events) = tokio::join!(egress.stop(DELIVERY_DEADLINE), forwarding.stop(DELIVERY_DEADLINE));
-    for status in changes.into_iter().filter(|status| !status.backlog.is_told()) {
+    for status in egress.stop(DELIVERY_DEADLINE).await.into_iter().filter(|status| !status.is_told()) {
         let (destination, pending) = (&status.destination, status.backlog.pending + status.backlog.resync);
-        tracing::warn!(%destination, pending, "stopped before all was delivered");
-    }
-    for status in events.into_iter().filter(|status| status.pending.events > 0) {
-        let (destination, events) = (&status.destination, status.pending.events);
-        tracing::warn!(%destination, events, "stopped before all events were delivered");
+        let events = status.events.map_or(0, |events| events.pending.events);
+        tracing::warn!(%destination, pending, events, "stopped before all was delivered");
     }
     // It ends with the checkpoint that it is at.
     drop(checkpointer);
-    tokio::task::spawn_blocking(move || keeper.stop())
-        .await
-        .map_err(|error| WorkersError::Failed(error.to_string()))?;
+    on_a_thread(move || keeper.stop()).await?;
     if let Some(store) = store {
         store.sync()?;
     }
@@ -239,170 +144,32 @@ pub async fn run(
     Ok(())
 }
 
-/// What outlives the process, if anything does.
-struct Storing {
-    log: Box<dyn Log>,
-    outbox: Arc<dyn Outbox>,
-    queues: Queues,
-    store: Option<Store>,
-    restore: Option<Restore>,
-    checkpointer: Option<CheckpointerSettings>,
-}
-
-/// Opens the data folder: that of the options, else what the project says, else none. The storage reads its journal here, in a
-/// moment: a journal is bounded.
-fn keep(project: &Project, options: &Options) -> Result<Storing, RunError> {
-    let of_project = project.storage.clone();
-    let storage = match &options.data {
-        Some(folder) => {
-            Some(Storage { folder: folder.clone(), ..of_project.unwrap_or_else(|| Storage::in_folder(folder.clone())) })
-        }
-        None => of_project,
-    };
-    let Some(storage) = storage else {
-        tracing::warn!("events are kept in memory only, and are gone with the process: add [storage], or give --data");
-        let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
-        let queues = Queues::open(project, None, Tick::default())?;
-        let log = Box::new(MemoryLog::forgetful());
-        return Ok(Storing { log, outbox, queues, store: None, restore: None, checkpointer: None });
-    };
-    let store = Store::open(&storage.folder)?;
-    store.belongs_to(options.topology.process, options.topology.processes())?;
-    let log = DurableLog::open(store.clone(), storage.durability)?;
-    let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
-    let present = log.last().map_or(Tick::default(), Tick::next);
-    let queues = Queues::open(project, Some(&store), present)?;
-    let mut kept = Kept::open(&storage.folder)?;
-    let gatherer = Gatherer::new(store.clone(), project, reread(project));
-    let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, options.accept_partial)?;
-    let checkpointer = CheckpointerSettings {
-        store: store.clone(),
-        kept,
-        gatherer,
-        growth: log.growth(),
-        due: storage.checkpoint_events,
-        keep_history: storage.keep_history,
-        bound: Box::new(|| Tick::MAX),
-    };
-    Ok(Storing { log: Box::new(log), outbox, queues, store: Some(store), restore, checkpointer: Some(checkpointer) })
-}
-
-/// Reads stored events as the project now says.
-fn reread(project: &Project) -> Reread {
-    let extractor = Extractor::of_stored(project);
-    Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code()))
-}
-
-/// Tells why the process has to end.
-fn reporter(failed: &mpsc::UnboundedSender<String>) -> impl Fn(String) + Send + Sync + Clone + use<> {
-    let failed = failed.clone();
-    // Nobody listens any more where it ends already.
-    move |reason| _ = failed.send(reason)
-}
-
-/// Leads what the engine gives to the destinations.
-fn outlets(
-    egress: Egress,
-    forwarding: Forwarding,
-    observer: Observer,
-    failed: impl Fn(String) + Send + Sync + Clone + 'static,
-    growth: Option<Arc<Growth>>,
-) -> Outlets {
-    let (frontier, delivery, broken) = (egress.clone(), egress.clone(), failed.clone());
-    let (repeated, complete) = (growth.clone(), growth.clone());
-    Outlets {
-        desired: Box::new(move |tick, received, changes| egress.apply(tick, received, changes)),
-        repeated: Box::new(move |tick, ids| repeated.iter().for_each(|growth| growth.repeated(tick, ids.clone()))),
-        forwarded: Box::new(move |tick, events| {
-            if let Err(error) = forwarding.take_in(tick, &events) {
-                broken(error.to_string());
-            }
-        }),
-        complete: Box::new(move |tick| {
-            frontier.complete_to(tick);
-            complete.iter().for_each(|growth| growth.complete(tick));
-        }),
-        recovered: Box::new(move |tick| {
-            delivery.recovered(tick);
-            growth.iter().for_each(|growth| growth.recovered());
-        }),
-        failed: Box::new(failed),
-        observer,
-    }
-}
-
-/// Where the metrics are read off.
-struct Gauges {
-    growth: Option<Arc<Growth>>,
-    counters: Arc<IngestCounters>,
-    quarantine: Quarantine,
-    handle: Handle,
-    egress: Egress,
-    forwarding: Forwarding,
-    now: Now,
-}
-
-impl Readings for Gauges {
-    fn intake(&self) -> Intake {
-        let duplicates = self.counters.duplicates();
-        Intake {
-            accepted: self.counters.accepted().saturating_sub(duplicates),
-            duplicates,
-            rejected: self.counters.rejected().map(|(code, count)| (code.to_owned(), count)).collect(),
+/// Starts the engine; nothing where `shutdown` comes before it is there.
+async fn start(
+    settings: Settings,
+    outlets: Outlets,
+    shutdown: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Option<(Handle, Engine)>, RunError> {
+    // In a cluster the engine waits for the other processes: on a thread that nothing waits for in its turn.
+    let (started, start) = oneshot::channel();
+    std::thread::spawn(move || started.send(Engine::start(settings, outlets)).is_ok());
+    tokio::select! {
+        started = start => Ok(Some(started.map_err(|_| WorkersError::Start("the engine panicked".to_owned()))??)),
+        () = shutdown => {
+            tracing::info!("stopped before the engine was there: nothing was accepted");
+            Ok(None)
         }
     }
+}
 
-    fn quarantine(&self) -> Quarantined {
-        let held = self.quarantine.held();
-        Quarantined { entries: held.entries, bytes: held.bytes, kept: held.kept, dropped: held.dropped.to_vec() }
-    }
+/// Begins to make checkpoints, none of them ahead of what `egress` has in its queues.
+fn checkpoints(settings: CheckpointerSettings, egress: Egress) -> Result<Checkpointer, RunError> {
+    // All events before this tick that are to be forwarded are in the data folder.
+    let bound = Box::new(move || Tick::from_ms(egress.produced().as_ms().saturating_sub(1)));
+    Checkpointer::start(CheckpointerSettings { bound, ..settings }).map_err(RunError::Checkpointer)
+}
 
-    fn frontier(&self) -> Tick {
-        self.handle.frontier()
-    }
-
-    fn engine(&self) -> EngineState {
-        let (progress, audit) = (self.handle.progress(), self.handle.progress().audit());
-        EngineState {
-            recovery: progress.recovery(),
-            pending_events: progress.pending_events() as u64,
-            books_looks: audit.looks(),
-            books_differences: audit.differences(),
-            checkpoints: self.growth.as_ref().map_or(0, |growth| growth.checkpoints()),
-            checkpoint: self.growth.as_ref().map_or(Tick::default(), |growth| growth.checkpoint()),
-        }
-    }
-
-    fn now(&self) -> Tick {
-        (self.now)()
-    }
-
-    fn destinations(&self) -> Vec<Delivery> {
-        let delivery = |status: egress::Status| Delivery {
-            destination: status.destination.to_string(),
-            rows: status.backlog.rows as u64,
-            pending: status.backlog.pending as u64,
-            frontier: status.backlog.frontier,
-            acknowledged: status.acknowledged,
-            failed_calls: status.failed_calls,
-            given_up: status.given_up,
-            oldest_pending: status.backlog.oldest_pending,
-            resync: status.backlog.resync as u64,
-            dead_letters: status.backlog.refused as u64,
-            is_paused: status.backlog.state == State::Paused,
-        };
-        self.egress.status().into_iter().map(delivery).collect()
-    }
-
-    fn events(&self) -> Vec<EventDelivery> {
-        let delivery = |status: ForwardStatus| EventDelivery {
-            destination: status.destination.to_string(),
-            pending: status.pending.events as u64,
-            oldest: status.pending.oldest,
-            acknowledged: status.acknowledged,
-            failed_calls: status.failed_calls,
-            given_up: status.refused + status.pending.overflowed,
-        };
-        self.forwarding.status().into_iter().map(delivery).collect()
-    }
+/// Waits for what waits for threads or disks itself.
+async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, WorkersError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| WorkersError::Failed(error.to_string()))
 }

@@ -246,3 +246,51 @@ async fn dead_letters_are_shown_kept_and_told_once_more() {
     assert_eq!(admin(&server, Method::GET, path).await["dead_letters"], json!([]));
     server.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_operators_wish_holds_for_events_too_and_outlives_a_kill() {
+    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let folder = project("");
+    let destination = format!(
+        "[destinations.crm]\ntype = \"webhook\"\nurl = \"{}\"\nevents = [\"Order\"]\nattempts_max = 1\n\
+         backoff_max = \"20 ms\"\n",
+        receiver.url()
+    );
+    write(folder.path(), &[destination]);
+    let server = start(&folder).await;
+    let bad = Reply { text: "no such list".into(), ..Reply::status(reqwest::StatusCode::BAD_REQUEST) };
+    receiver.answer_next(bad);
+    order(&server, [1]).await;
+    let status = until(&server, "crm", |status| status["events"]["dead_letters"] == 1).await;
+    assert_eq!((&status["events"]["given_up"], &status["events"]["failed_calls"]), (&json!(1), &json!(1)));
+    let error = "the endpoint answered 400 Bad Request";
+    assert_eq!((&status["events"]["last_error"], &status["dead_letters"]), (&json!(error), &json!(0)));
+    admin(&server, Method::POST, "/v1/destinations/crm/pause").await;
+    order(&server, [2]).await;
+    let waits = until(&server, "crm", |status| status["events"]["pending"] == 1).await;
+    assert!(waits["events"]["oldest_pending_ms"].as_u64().is_some(), "{waits}");
+    drop(server);
+
+    let server = start(&folder).await;
+    let path = "/v1/destinations/crm/dead-letters";
+    let letters = admin(&server, Method::GET, path).await;
+    let letter = &letters["events"][0];
+    assert_eq!(
+        (&letter["answer"], &letter["attempts"], &letter["index"]),
+        (&json!("no such list"), &json!(1), &json!(0))
+    );
+    assert!(!letters.to_string().contains("u1"), "it tells nothing of the person: {letters}");
+    admin(&server, Method::POST, &format!("{path}/retry")).await;
+    let (done, said) = command(&server, &["list"], ADMIN_TOKEN);
+    let line = said.lines().find(|line| line.starts_with("  events")).unwrap_or_default();
+    assert!(done && line.split_whitespace().nth(3) == Some("2"), "{said}");
+    assert_eq!(receiver.calls_count(), 1, "nothing while it is paused");
+    admin(&server, Method::POST, "/v1/destinations/crm/resume").await;
+    until(&server, "crm", |status| status["events"]["acknowledged"] == 2).await;
+    let mut users: Vec<Value> =
+        receiver.calls()[1..].iter().flat_map(|call| call.events()).map(|of| of.event["userId"].clone()).collect();
+    users.sort_by_key(Value::to_string);
+    assert_eq!(users, ["u1", "u2"]);
+    assert_eq!(admin(&server, Method::GET, path).await["events"], json!([]));
+    server.stop();
+}

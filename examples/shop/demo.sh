@@ -139,14 +139,16 @@ post identify "$website_key" <<JSON
 JSON
 expect "add *open_carts*user_id:$ana*Tent for two*" "add *retarget_viewers*email:$ana_email*"
 
-say "She buys the tent and the boots: no open cart any more, no more advertisements for them, a good customer."
+say "She buys the tent and the boots: no open cart any more, no more advertisements for them, a good customer." \
+    "The order itself goes to those who pack it, with her e-mail address and what she spent so far."
 post track "$website_key" <<JSON
 {"type": "track", "event": "Order Completed", "userId": "$ana", "anonymousId": "$ana_cookie", "messageId": "$run-6",
  "properties": {"order_id": "o-1", "total": 649.00, "revenue": 649.00, "currency": "EUR",
   "products": [{"product_id": "p-42", "price": 460.00, "quantity": 1}, {"product_id": "p-17", "price": 189.00, "quantity": 1}]}}
 JSON
 expect "delete *open_carts*user_id:$ana*" "add *vips*user_id:$ana*649*" \
-    "delete *retarget_viewers*$ana_email*" "add *recent_buyers*$ana_email*"
+    "delete *retarget_viewers*$ana_email*" "add *recent_buyers*$ana_email*" \
+    "event *Order Completed*email:$ana_email*\"first_name\":\"Ana\",\"lifetime_value\":649,\"orders\":1*"
 get "/v1/profiles/email:$ana_email"
 
 say "Ben's phone was offline: his events come now, in one gzip batch, with their own times. One has no identifier."

@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Url};
 use serde_json::Value;
 
 use super::{AdminError, Engine};
-use crate::egress::install_crypto;
+use crate::egress::client;
 use crate::project::Secret;
 
 /// Longer than any call takes.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Calls the quarantine of an engine.
+/// Calls an engine.
 pub(super) struct Caller {
     client: Client,
     url: Url,
@@ -24,21 +23,17 @@ impl Caller {
     /// Calls `engine` with this token.
     pub fn new(engine: Engine, token: Option<String>) -> Result<Self, AdminError> {
         let token = Secret::new(token.ok_or(AdminError::NoToken)?);
-        install_crypto();
-        // As for webhooks: a token goes where it is said to go and nowhere else, and no certificates are looked for in vain.
-        let client = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).referer(false);
-        let client = if engine.url.scheme() == "https" { client } else { client.tls_certs_only([]) };
-        let client = client.build();
-        let client =
-            client.map_err(|error| AdminError::NoAnswer { url: engine.url.clone(), reason: error.to_string() })?;
+        // As for webhooks: a token goes where it is said to go and nowhere else.
+        let client = client(&engine.url, TIMEOUT)
+            .map_err(|error| AdminError::NoAnswer { url: engine.url.clone(), reason: error.to_string() })?;
         Ok(Caller { client, url: engine.url, token })
     }
 
-    /// One call; gives the body of a good answer.
+    /// One call, to what is under `/v1` there; gives the body of a good answer.
     pub async fn call(
         &self,
         method: Method,
-        path: &str,
+        path: &[&str],
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, AdminError> {
@@ -47,7 +42,12 @@ impl Caller {
             reason: error.without_url().to_string(),
         };
         let mut url = self.url.clone();
-        url.set_path(&format!("{}/v1/quarantine{path}", self.url.path().trim_end_matches('/')));
+        match url.path_segments_mut() {
+            Ok(mut segments) => _ = segments.pop_if_empty().push("v1").extend(path),
+            Err(()) => {
+                return Err(AdminError::NoAnswer { url: self.url.clone(), reason: "it has no host".to_owned() });
+            }
+        }
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }

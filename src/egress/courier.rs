@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::outbox::Batch;
-use super::{file, webhook};
+use super::{file, forward, webhook};
 
 /// Why a call did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,11 +54,19 @@ pub enum Courier {
 }
 
 impl Courier {
-    /// What is carried.
-    pub fn body(&self, batch: &Batch) -> Bytes {
+    /// The body of the call that carries changes.
+    pub fn changes(&self, batch: &Batch) -> Bytes {
         match self {
             Courier::Webhook(courier) => courier.body(batch),
             Courier::File(courier) => courier.body(batch),
+        }
+    }
+
+    /// The body of the call that carries events.
+    pub fn events(&self, destination: &str, batch: &forward::Batch) -> Bytes {
+        match self {
+            Courier::Webhook(_) => forward::envelope::call(destination, batch),
+            Courier::File(_) => forward::envelope::lines(batch),
         }
     }
 

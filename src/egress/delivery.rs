@@ -1,18 +1,19 @@
-//! The way of batches to one destination: each until it is acknowledged, given up, or put back.
+//! The way to one destination, for each of its two lanes: calls until what was taken is acknowledged, given up, split or put
+//! back.
 //!
-//! A batch in flight is not recomputed for a retry, though an add in it may have been undone meanwhile: after a call
-//! without a clear answer the destination may have it or not, and only the same body under the same idempotency key
-//! tells it which. What happened meanwhile waits behind the batch, and is then a change of its own.
+//! The lanes are what happens to people ([`super::changes`]) and the events themselves ([`super::forward`]). They do not wait
+//! for each other, but they share what concerns the destination as such: who carries, when calls may begin, and whether
+//! somebody paused it.
 //!
-//! A destination has as many of these as calls that may be on their way to it. They know of each other only through the
-//! outbox, which gives no identifier to two of them.
+//! What is in flight is not made anew for a retry, though it may have been undone meanwhile: after a call without a clear
+//! answer the destination may have it or not, and only the same body under the same idempotency key tells it which. What
+//! happened meanwhile waits behind it.
 
 use std::future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use compact_str::CompactString;
-use dataflows::definitions::DestinationId;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -20,8 +21,9 @@ use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
 use super::courier::{Blame, Courier, Failure};
+use super::lane::{End, Lane, Load};
 use super::letters::Refusal;
-use super::outbox::{Batch, BatchLimit, Flight, FlightId, Outbox, rows};
+use super::pace::Pace;
 use super::pacer::Pacer;
 use super::status::Tally;
 use crate::clock::Now;
@@ -31,39 +33,18 @@ use crate::observe::latency::{Latency, Stage};
 /// Is told why there can be no delivery any more.
 pub type Failed = Arc<dyn Fn(String) + Send + Sync>;
 
-/// How calls follow each other.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// What a batch may hold.
-    pub limit: BatchLimit,
-    /// The first wait after a failure.
-    pub backoff_min: Duration,
-    /// The longest wait.
-    pub backoff_max: Duration,
-    /// Refusals of one batch until it is given up.
-    pub attempts_max: u32,
-    /// Calls on their way at a time.
-    pub concurrency: usize,
-    /// Calls that begin in a second, at most.
-    pub calls_per_second: Option<u32>,
-}
-
-/// The delivery to one destination, one call at a time.
+/// What the calls of a lane work with.
 #[derive(Clone)]
-pub struct Delivery {
-    /// Which one.
-    pub destination: DestinationId,
-    /// Its name.
-    pub name: CompactString,
-    /// Where batches come from.
-    pub outbox: Arc<dyn Outbox>,
-    /// Who carries them.
+pub struct Line {
+    /// The name of the destination.
+    pub destination: CompactString,
+    /// Who carries.
     pub courier: Arc<Courier>,
     /// How calls follow each other.
     pub pace: Pace,
-    /// When calls may begin.
+    /// When calls may begin; one for both lanes.
     pub pacer: Arc<Pacer>,
-    /// Woken after the outbox has taken something in.
+    /// Woken after the lane has got something, or may go on.
     pub wake: Arc<Notify>,
     /// Becomes true when nothing more will come.
     pub stopping: watch::Receiver<bool>,
@@ -77,33 +58,35 @@ pub struct Delivery {
     pub failed: Failed,
 }
 
-/// How calls with a batch ended.
-enum End {
-    Acknowledged,
-    GivenUp(Refusal),
-    Split(u32),
-    PutBack(u32),
+/// The delivery of one lane, one call at a time. There are as many of these as calls that may be under way; they know of each
+/// other only through the lane.
+pub struct Delivery<L> {
+    /// Where calls come from.
+    pub lane: Arc<L>,
+    /// What they work with.
+    pub line: Line,
 }
 
-impl Delivery {
+impl<L: Lane> Delivery<L> {
     /// Delivers until nothing is pending and nothing more will come.
     pub async fn run(mut self) {
         loop {
-            // Asked before the outbox: what is taken in between is still found.
-            let stopping = *self.stopping.borrow_and_update();
-            self.pacer.ready().await;
-            match self.outbox.take(self.destination, self.pace.limit) {
-                Some(flight) => {
-                    if self.pace.concurrency > 1 {
+            // Asked before the lane: what is taken in between is still found.
+            let stopping = *self.line.stopping.borrow_and_update();
+            self.line.pacer.ready().await;
+            let limit = self.line.pace.limit;
+            match self.durably(move |lane| lane.take(limit)).await {
+                Some(load) => {
+                    if self.line.pace.concurrency > 1 {
                         // There may be more than one batch of it.
-                        self.wake.notify_one();
+                        self.line.wake.notify_one();
                     }
-                    self.deliver(flight).await;
+                    self.deliver(load).await;
                 }
                 None if stopping => return,
                 None => tokio::select! {
-                    () = self.wake.notified() => {}
-                    changed = self.stopping.changed() => if changed.is_err() {
+                    () = self.line.wake.notified() => {}
+                    changed = self.line.stopping.changed() => if changed.is_err() {
                         // Whoever could say that it is over is gone without a word: then this task is, too.
                         future::pending::<()>().await;
                     }
@@ -113,41 +96,39 @@ impl Delivery {
     }
 
     /// Brings what was taken to an end.
-    async fn deliver(&self, Flight { id, batch, refusals }: Flight) {
-        // Written down before the first call.
-        self.durably(id, Outbox::note).await;
-        let changes = rows(&batch).count() as u64;
-        match self.call(&batch, refusals).await {
-            End::Acknowledged => {
-                self.tally.acknowledged(changes);
-                self.durably(id, Outbox::acknowledge).await;
+    async fn deliver(&self, load: Load<L::Flight>) {
+        let (flight, count) = (load.flight, load.count);
+        let end = self.call(load).await;
+        let counted = match &end {
+            End::Acknowledged => Tally::acknowledged,
+            End::GivenUp(Refusal { attempts, .. }) => {
+                let destination = &self.line.destination;
+                warn!(%destination, count, attempts, "{} are given up: they are dead letters now", L::WHAT);
+                Tally::given_up
             }
-            End::GivenUp(why) => {
-                let refusals = why.attempts;
-                warn!(destination = %self.name, changes, refusals, "changes are given up: they are dead letters now");
-                self.tally.given_up(changes);
-                self.durably(id, |outbox, to, id| outbox.give_up(to, id, why)).await;
-            }
-            End::Split(refusals) => self.durably(id, move |outbox, to, id| outbox.split(to, id, refusals)).await,
-            End::PutBack(refusals) => self.outbox.put_back(self.destination, id, refusals),
-        }
+            End::Split(_) | End::PutBack(_) => |_: &Tally, _| (),
+        };
+        self.durably(move |lane| lane.end(flight, end)).await;
+        // Only now: what is counted can be relied on.
+        counted(&self.line.tally, count);
     }
 
-    /// Calls with `batch` until that ends.
-    async fn call(&self, batch: &Batch, mut refusals: u32) -> End {
-        let body = self.courier.body(batch);
-        let mut backoff = Backoff::new(self.pace.backoff_min, self.pace.backoff_max, &body);
+    /// Calls with `load` until that ends.
+    async fn call(&self, load: Load<L::Flight>) -> End {
+        let Load { body, parts, received, mut refusals, .. } = load;
+        let Line { destination, courier, pace, pacer, now, .. } = &self.line;
+        let mut backoff = Backoff::new(pace.backoff_min, pace.backoff_max, &body);
         let mut failures = 0;
-        self.record(Stage::Handed, batch);
+        self.record(Stage::Handed, &received);
         loop {
-            self.pacer.turn().await;
-            if self.outbox.is_paused(self.destination) {
+            pacer.turn().await;
+            if self.lane.is_paused() {
                 return End::PutBack(refusals);
             }
-            let Err(failure) = self.courier.attempt(&body).await else {
-                self.record(Stage::Acknowledged, batch);
+            let Err(failure) = courier.attempt(&body).await else {
+                self.record(Stage::Acknowledged, &received);
                 if failures > 0 {
-                    info!(destination = %self.name, failures, "the destination takes changes again");
+                    info!(%destination, failures, "the destination takes {} again", L::WHAT);
                 }
                 return End::Acknowledged;
             };
@@ -160,11 +141,11 @@ impl Delivery {
                 Failure::Refused { error, answer, blame } => {
                     refusals += 1;
                     self.failed(failures, error.clone());
-                    if refusals >= self.pace.attempts_max {
-                        if batch.len() > 1 && blame == Blame::Content {
+                    if refusals >= pace.attempts_max {
+                        if parts > 1 && blame == Blame::Content {
                             return End::Split(refusals);
                         }
-                        return End::GivenUp(Refusal { at: (self.now)(), error, answer, attempts: refusals });
+                        return End::GivenUp(Refusal { at: now(), error, answer, attempts: refusals });
                     }
                     backoff.after_failure(None)
                 }
@@ -174,35 +155,31 @@ impl Delivery {
     }
 
     /// Has something done that may wait for the disk. Where the disk fails, nothing goes on.
-    async fn durably<F>(&self, id: FlightId, write: F)
-    where
-        F: FnOnce(&dyn Outbox, DestinationId, FlightId) -> Result<(), StoreError> + Send + 'static,
-    {
-        let (outbox, destination) = (self.outbox.clone(), self.destination);
-        let error = match spawn_blocking(move || write(&*outbox, destination, id)).await {
-            Ok(Ok(())) => return,
+    async fn durably<T: Send + 'static>(&self, work: impl FnOnce(&L) -> Result<T, StoreError> + Send + 'static) -> T {
+        let lane = self.lane.clone();
+        let error = match spawn_blocking(move || work(&lane)).await {
+            Ok(Ok(done)) => return done,
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
-        let reason = format!("destination {}: what it was told cannot be written down: {error}", self.name);
+        let reason = format!("destination {}: delivery of {} ends: {error}", self.line.destination, L::WHAT);
         error!("{reason}");
-        (self.failed)(reason);
+        (self.line.failed)(reason);
         future::pending().await
     }
 
-    /// Counts a failed call. Only the first failure of a batch is worth a line: during an outage the rest would say the same
+    /// Counts a failed call. Only the first failure of a load is worth a line: during an outage the rest would say the same
     /// again and again.
     fn failed(&self, failures: u32, error: String) {
         if failures == 1 {
-            warn!(destination = %self.name, %error, "a call failed and will be repeated");
+            let destination = &self.line.destination;
+            warn!(%destination, %error, "a call with {} failed and will be repeated", L::WHAT);
         }
-        self.tally.failed(error);
+        self.line.tally.failed(error);
     }
 
-    /// One measurement per change of the batch, which the limit on batches bounds.
-    fn record(&self, stage: Stage, batch: &Batch) {
-        for received in batch.iter().filter_map(|change| change.received) {
-            self.latency.record(stage, received.elapsed());
-        }
+    /// One measurement per cause, which the limit on batches bounds.
+    fn record(&self, stage: Stage, received: &[Instant]) {
+        received.iter().for_each(|received| self.line.latency.record(stage, received.elapsed()));
     }
 }

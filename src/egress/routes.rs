@@ -11,11 +11,13 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
+use dataflows::model::Tick;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
+use super::forward::EventLetter;
 use super::outbox::Order;
-use super::{Egress, Status};
+use super::{DeadLetter, Egress, EventStatus, Status};
 use crate::clock::Now;
 use crate::http::{Problem, Role, Tokens, json, method_not_allowed};
 use crate::project::Project;
@@ -63,6 +65,20 @@ struct StatusJson {
     failed_calls: u64,
     given_up: u64,
     last_error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<EventsJson>,
+}
+
+/// The same of its events.
+#[derive(Serialize)]
+struct EventsJson {
+    pending: usize,
+    oldest_pending_ms: Option<u64>,
+    acknowledged: u64,
+    dead_letters: usize,
+    failed_calls: u64,
+    given_up: u64,
+    last_error: Option<String>,
 }
 
 impl Desk {
@@ -74,8 +90,9 @@ impl Desk {
     }
 
     fn json(&self, status: Status) -> StatusJson {
-        let Status { destination, backlog, failed_calls, given_up, last_error, .. } = status;
+        let Status { destination, backlog, changes, events } = status;
         let now = (self.now)();
+        let age_ms = |since: Tick| now.as_ms().saturating_sub(since.as_ms());
         StatusJson {
             name: destination.into(),
             state: backlog.state.to_string(),
@@ -83,12 +100,21 @@ impl Desk {
             acknowledged: backlog.rows,
             pending: backlog.pending,
             resync: backlog.resync,
-            oldest_pending_ms: backlog.oldest_pending.map(|since| now.as_ms().saturating_sub(since.as_ms())),
+            oldest_pending_ms: backlog.oldest_pending.map(age_ms),
             frontier: backlog.frontier.as_ms(),
             dead_letters: backlog.refused,
-            failed_calls,
-            given_up,
-            last_error,
+            failed_calls: changes.failed_calls,
+            given_up: changes.given_up,
+            last_error: changes.last_error,
+            events: events.map(|EventStatus { pending, dead_letters, counts }| EventsJson {
+                pending: pending.events,
+                oldest_pending_ms: pending.oldest.map(age_ms),
+                acknowledged: counts.acknowledged,
+                dead_letters,
+                failed_calls: counts.failed_calls,
+                given_up: counts.given_up + pending.overflowed,
+                last_error: counts.last_error,
+            }),
         }
     }
 
@@ -129,9 +155,12 @@ async fn one(State(desk): State<Arc<Desk>>, name: Named) -> Result<Response, Pro
 /// `GET /v1/destinations/{name}/dead-letters`
 async fn dead_letters(State(desk): State<Arc<Desk>>, name: Named) -> Result<Response, Problem> {
     #[derive(Serialize)]
-    struct Body<T> {
-        dead_letters: T,
+    struct Body {
+        dead_letters: Vec<DeadLetter>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        events: Option<Vec<EventLetter>>,
     }
     let index = desk.find(name)?;
-    Ok(json(StatusCode::OK, &Body { dead_letters: desk.egress.dead_letters(index) }))
+    let (dead_letters, events) = (desk.egress.dead_letters(index), desk.egress.dead_events(index));
+    Ok(json(StatusCode::OK, &Body { dead_letters, events }))
 }

@@ -4,69 +4,81 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use compact_str::CompactString;
 
+use super::forward::Pending;
 use super::outbox::Backlog;
 
-/// How a destination is doing. Rows are (audience, identifier).
+/// How a destination is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Its name.
     pub destination: CompactString,
     /// What it holds, and what it does not hold yet.
     pub backlog: Backlog,
-    /// Row changes that it acknowledged, since the start.
+    /// What became of row changes. Rows are (audience, identifier).
+    pub changes: Counts,
+    /// The same for events, where it is sent any.
+    pub events: Option<EventStatus>,
+}
+
+impl Status {
+    /// Whether there is nothing to tell.
+    pub fn is_told(&self) -> bool {
+        self.backlog.is_told() && self.events.as_ref().is_none_or(|events| events.pending.events == 0)
+    }
+}
+
+/// How the events for a destination are doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventStatus {
+    /// What it is still to be sent.
+    pub pending: Pending,
+    /// Events that it refused for good, as far as they are kept.
+    pub dead_letters: usize,
+    /// What became of events.
+    pub counts: Counts,
+}
+
+/// What is counted of a lane, since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// What was acknowledged: row changes, or events.
     pub acknowledged: u64,
-    /// Calls that failed, since the start; each retry is a call.
+    /// Calls that failed; each retry is a call.
     pub failed_calls: u64,
-    /// Row changes that were given up, since the start.
+    /// What was given up since it was refused: row changes, or events.
     pub given_up: u64,
     /// The error of the latest call that failed, without personal data.
     pub last_error: Option<String>,
 }
 
-/// What is counted while delivering to a destination.
+/// Counts while a lane delivers.
 #[derive(Debug, Default)]
 pub struct Tally(Mutex<Counts>);
 
-#[derive(Debug, Default)]
-struct Counts {
-    acknowledged: u64,
-    failed_calls: u64,
-    given_up: u64,
-    last_error: Option<String>,
-}
-
 impl Tally {
-    /// A call was acknowledged that changed this many rows.
-    pub fn acknowledged(&self, rows: u64) {
-        self.counts().acknowledged += rows;
+    /// A call was acknowledged that carried so many.
+    pub fn acknowledged(&self, count: u64) {
+        self.lock().acknowledged += count;
     }
 
     /// A call failed.
     pub fn failed(&self, error: String) {
-        let mut counts = self.counts();
+        let mut counts = self.lock();
         counts.failed_calls += 1;
         counts.last_error = Some(error);
     }
 
-    /// So many row changes were given up.
-    pub fn given_up(&self, rows: u64) {
-        self.counts().given_up += rows;
+    /// So many were given up.
+    pub fn given_up(&self, count: u64) {
+        self.lock().given_up += count;
     }
 
     /// All of it.
-    pub fn status(&self, destination: CompactString, backlog: Backlog) -> Status {
-        let counts = self.counts();
-        Status {
-            destination,
-            backlog,
-            acknowledged: counts.acknowledged,
-            failed_calls: counts.failed_calls,
-            given_up: counts.given_up,
-            last_error: counts.last_error.clone(),
-        }
+    pub fn counts(&self) -> Counts {
+        self.lock().clone()
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
+    fn lock(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

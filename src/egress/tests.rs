@@ -16,11 +16,12 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tokio::net::TcpSocket;
 use tokio::runtime::Handle;
 
+use super::forward::Queues;
 use super::testing::{AUDIENCES, crm, numbered, project, row, webhook};
 use super::{Egress, MemoryOutbox, Status, Surroundings};
 use crate::clock::wall_clock;
 use crate::observe::latency::{Latency, Stage};
-use crate::project::{Destination, DestinationKind, Secret, Webhook};
+use crate::project::{Destination, DestinationKind, Project, Secret, Webhook};
 use crate::receive::server::{Call, Options, Receiver, Reply};
 
 mod operating;
@@ -32,8 +33,14 @@ const DEADLINE: Duration = Duration::from_secs(60);
 fn start(folder: &Path, destinations: Vec<Destination>) -> (Egress, Arc<Latency>) {
     let outbox = Arc::new(MemoryOutbox::new(destinations.len()));
     let latency = Arc::new(Latency::new());
-    let egress = Egress::start(&project(folder, destinations), outbox, surroundings(&latency), &Handle::current());
+    let project = project(folder, destinations);
+    let egress = Egress::start(&project, outbox, queues(&project), surroundings(&latency), &Handle::current());
     (egress.expect("the destinations are in order"), latency)
+}
+
+/// Nothing waits in them.
+fn queues(project: &Project) -> Queues {
+    Queues::open(project, None, Tick::default()).unwrap()
 }
 
 /// Nothing fails for good.
@@ -87,7 +94,7 @@ async fn a_change_arrives_signed_and_is_measured() {
     assert_eq!(call.headers["user-agent"], concat!("deltaic/", env!("CARGO_PKG_VERSION")));
     let body = r#"{"destination":"crm","changes":[{"audience":"vips","action":"add","identifiers":["user_id:42"],"traits":{"n":1},"as_of":7}]}"#;
     assert_eq!(call.body, body);
-    assert_eq!((status.acknowledged, status.backlog.rows, status.backlog.pending), (1, 1, 0));
+    assert_eq!((status.changes.acknowledged, status.backlog.rows, status.backlog.pending), (1, 1, 0));
     assert_eq!(status.backlog.frontier, Tick::from_ms(8));
     for stage in [Stage::Handed, Stage::Acknowledged] {
         assert_eq!(latency.total(stage).histogram.len(), 1, "{stage}");
@@ -103,7 +110,7 @@ async fn a_wrong_signature_is_refused() {
     let status = finish(egress).await;
     assert!(receiver.calls().iter().all(|call| call.status == StatusCode::UNAUTHORIZED));
     assert!(receiver.state().is_empty());
-    assert_eq!(status.given_up, 1);
+    assert_eq!(status.changes.given_up, 1);
 }
 
 #[tokio::test]
@@ -157,7 +164,7 @@ async fn a_retry_has_the_same_body_and_key_whatever_happened_meanwhile() {
     assert!(calls[..3].iter().all(|call| (call.key(), &call.body) == (calls[0].key(), &calls[0].body)));
     assert_eq!(calls[0].key().len(), 64);
     assert_ne!(calls[3].key(), calls[0].key());
-    assert_eq!(status.failed_calls, 2);
+    assert_eq!(status.changes.failed_calls, 2);
     assert!(receiver.state()["crm"].is_empty());
 }
 
@@ -169,8 +176,8 @@ async fn a_call_that_times_out_is_repeated() {
     receiver.answer_next(slow);
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
     let status = finish(egress).await;
-    assert!(status.failed_calls >= 1);
-    assert_eq!(status.acknowledged, 1);
+    assert!(status.changes.failed_calls >= 1);
+    assert_eq!(status.changes.acknowledged, 1);
     assert_eq!(receiver.calls()[0].key(), receiver.calls()[1].key());
 }
 
@@ -182,11 +189,11 @@ async fn a_call_that_finds_nobody_is_repeated_and_its_error_tells_no_secrets() {
     let url = format!("http://{}/?token=s3cret", nobody.local_addr().unwrap());
     let (egress, _) = start(Path::new("/nonexistent"), vec![crm(webhook(url))]);
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
-    eventually(|| egress.status()[0].failed_calls > 3).await;
+    eventually(|| egress.status()[0].changes.failed_calls > 3).await;
     let status = egress.stop(Duration::ZERO).await.remove(0);
-    let error = status.last_error.unwrap();
+    let error = status.changes.last_error.unwrap();
     assert!(error.contains("refused") && !error.contains("s3cret"), "{error}");
-    assert_eq!((status.backlog.pending, status.given_up), (1, 0));
+    assert_eq!((status.backlog.pending, status.changes.given_up), (1, 0));
 }
 
 #[tokio::test]
@@ -199,7 +206,7 @@ async fn retry_after_is_obeyed() {
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
     let status = finish(egress).await;
     assert!(began.elapsed() >= Duration::from_secs(1));
-    assert_eq!((status.failed_calls, status.acknowledged, receiver.calls_count()), (1, 1, 2));
+    assert_eq!((status.changes.failed_calls, status.changes.acknowledged, receiver.calls_count()), (1, 1, 2));
 }
 
 #[tokio::test]
@@ -217,8 +224,8 @@ async fn what_is_refused_is_given_up_after_some_attempts_and_the_rest_goes_on() 
     let status = finish(egress).await;
 
     assert_eq!(receiver.calls_count(), 4);
-    assert_eq!((status.given_up, status.failed_calls, status.acknowledged), (1, 3, 1));
-    assert_eq!(status.last_error.as_deref(), Some("the endpoint answered 422 Unprocessable Entity"));
+    assert_eq!((status.changes.given_up, status.changes.failed_calls, status.changes.acknowledged), (1, 3, 1));
+    assert_eq!(status.changes.last_error.as_deref(), Some("the endpoint answered 422 Unprocessable Entity"));
     let [letter] = letters.as_slice() else { panic!("{letters:?}") };
     assert_eq!((letter.as_of, letter.answer.chars().count(), letter.attempts, letter.changes), (1, 200, 3, 1));
     assert_eq!(letter.profiles, [row(0, "42", numbered(1)).profile.to_string()]);
@@ -232,7 +239,7 @@ async fn redirects_are_not_followed() {
     let header = Some((LOCATION, receiver.url()));
     receiver.answer_next(Reply { header, ..Reply::status(StatusCode::TEMPORARY_REDIRECT) });
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
-    assert_eq!(finish(egress).await.given_up, 1);
+    assert_eq!(finish(egress).await.changes.given_up, 1);
     assert_eq!(receiver.calls_count(), 1);
 }
 
@@ -249,9 +256,9 @@ async fn a_slow_destination_delays_no_other_and_stop_keeps_its_deadline() {
     for n in 1..=100 {
         feed(&egress, n.into(), to_both(n).to_vec());
     }
-    eventually(|| egress.status()[1].acknowledged == 100).await;
+    eventually(|| egress.status()[1].changes.acknowledged == 100).await;
     assert!(began.elapsed() < Duration::from_secs(10));
-    assert_eq!(egress.status()[0].acknowledged, 0);
+    assert_eq!(egress.status()[0].changes.acknowledged, 0);
 
     let lines = fs::read_to_string(folder.path().join("out/crm.jsonl")).unwrap();
     let first =
@@ -271,10 +278,10 @@ async fn a_file_that_cannot_be_written_is_tried_again() {
     let file = Destination { name: "file".into(), kind: DestinationKind::File { path: "out/crm.jsonl".into() } };
     let (egress, _) = start(folder.path(), vec![file]);
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
-    eventually(|| egress.status()[0].failed_calls > 0).await;
-    assert!(egress.status()[0].last_error.as_deref().unwrap().starts_with("the file cannot be written: "));
+    eventually(|| egress.status()[0].changes.failed_calls > 0).await;
+    assert!(egress.status()[0].changes.last_error.as_deref().unwrap().starts_with("the file cannot be written: "));
     fs::remove_file(&in_the_way).unwrap();
-    assert_eq!(finish(egress).await.acknowledged, 1);
+    assert_eq!(finish(egress).await.changes.acknowledged, 1);
     assert_eq!(fs::read_to_string(folder.path().join("out/crm.jsonl")).unwrap().lines().count(), 1);
 }
 
@@ -282,7 +289,9 @@ async fn a_file_that_cannot_be_written_is_tried_again() {
 async fn a_url_that_is_none_is_an_error_at_the_start() {
     let project = project(Path::new("/nonexistent"), vec![crm(webhook("nowhere".into()))]);
     let outbox = Arc::new(MemoryOutbox::new(1));
-    let error = Egress::start(&project, outbox, surroundings(&Arc::default()), &Handle::current()).err().unwrap();
+    let error = Egress::start(&project, outbox, queues(&project), surroundings(&Arc::default()), &Handle::current())
+        .err()
+        .unwrap();
     assert_eq!(error.to_string(), "destination crm: the url cannot be read: relative URL without a base");
 }
 
@@ -357,7 +366,7 @@ async fn play(steps: Vec<Step>, batch_changes_max: usize, concurrency: usize) ->
         }
     }
     let status = finish(egress).await;
-    assert_eq!((status.backlog.pending, status.backlog.rows, status.given_up), (0, desired.len(), 0));
+    assert_eq!((status.backlog.pending, status.backlog.rows, status.changes.given_up), (0, desired.len(), 0));
 
     // Order per identifier: ticks never go back, whatever was repeated.
     let mut seen: HashMap<(String, String), u64> = HashMap::new();

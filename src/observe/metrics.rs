@@ -122,7 +122,9 @@ pub struct EventDelivery {
     /// Events that it did not confirm yet, those in flight included.
     pub pending: u64,
     /// The tick of the oldest of them.
-    pub oldest: Option<Tick>,
+    pub oldest_pending: Option<Tick>,
+    /// Events that it refused for good, as far as they are kept.
+    pub dead_letters: u64,
     /// Events that it confirmed, since the start.
     pub acknowledged: u64,
     /// Calls that failed, since the start; each retry is a call.
@@ -268,8 +270,13 @@ impl<R: Readings> Collector for Counts<R> {
             by_destination(&mut encoder, name, help, rows, kind)
         };
         per_destination("deltaic_forward_pending", "Events not confirmed yet", &|of| of.pending, Gauge)?;
-        let age = |of: &EventDelivery| of.oldest.map_or(0, lag_ms);
-        per_destination("deltaic_forward_lag_ms", "Age of the oldest event not confirmed yet", &age, Gauge)?;
+        per_destination(
+            "deltaic_forward_oldest_pending_ms",
+            "How long the oldest event has been pending",
+            &|of| of.oldest_pending.map_or(0, lag_ms),
+            Gauge,
+        )?;
+        per_destination("deltaic_forward_dead_letters", "Events refused for good", &|of| of.dead_letters, Gauge)?;
         per_destination("deltaic_forward_acknowledged", "Events confirmed", &|of| of.acknowledged, Counter)?;
         per_destination("deltaic_forward_failed_calls", "Calls with events failed", &|of| of.failed_calls, Counter)?;
         per_destination("deltaic_forward_given_up", "Events given up", &|of| of.given_up, Counter)
@@ -378,10 +385,15 @@ mod tests {
             }]
         }
         fn events(&self) -> Vec<EventDelivery> {
-            let oldest = Some(Tick::from_ms(1_000));
-            let (pending, acknowledged, failed_calls, given_up) = (5, 6, 7, 8);
-            let destination = "crm".into();
-            vec![EventDelivery { destination, pending, oldest, acknowledged, failed_calls, given_up }]
+            vec![EventDelivery {
+                destination: "crm".into(),
+                pending: 5,
+                oldest_pending: Some(Tick::from_ms(1_000)),
+                dead_letters: 3,
+                acknowledged: 6,
+                failed_calls: 7,
+                given_up: 8,
+            }]
         }
     }
 
@@ -441,7 +453,8 @@ mod tests {
             r#"deltaic_destination_failed_calls_total{destination="crm"} 1"#,
             r#"deltaic_destination_given_up_total{destination="crm"} 0"#,
             r#"deltaic_forward_pending{destination="crm"} 5"#,
-            r#"deltaic_forward_lag_ms{destination="crm"} 25"#,
+            r#"deltaic_forward_oldest_pending_ms{destination="crm"} 25"#,
+            r#"deltaic_forward_dead_letters{destination="crm"} 3"#,
             r#"deltaic_forward_acknowledged_total{destination="crm"} 6"#,
             r#"deltaic_forward_failed_calls_total{destination="crm"} 7"#,
             r#"deltaic_forward_given_up_total{destination="crm"} 8"#,

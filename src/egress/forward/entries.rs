@@ -1,10 +1,13 @@
 //! What a queue is made of, and where it is kept: in memory or in the data folder.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use dataflows::model::Tick;
+use serde::{Deserialize, Serialize};
 
+use crate::egress::letters::Refusal;
 use crate::engine::Position;
 use crate::log::StoreError;
 
@@ -34,11 +37,80 @@ pub trait Entries: Send {
     /// What was written last; nothing where this destination is new.
     fn cursor(&self) -> Result<Option<Cursor>, StoreError>;
 
-    /// The entries behind a place, or all of them.
+    /// The entries behind a place, or all of them; not those that were refused.
     fn after(&self, position: Option<Position>) -> EntriesIter<'_>;
 
-    /// Makes all these changes or none. With `told`, they survive the end of the process once this returns.
-    fn write(&mut self, add: &[Entry], remove: &[Position], cursor: Cursor, told: bool) -> Result<(), StoreError>;
+    /// The letters of what was refused, in order.
+    fn letters(&self) -> Result<Vec<EventLetter>, StoreError>;
+
+    /// The text of what was refused.
+    fn refused(&self, position: Position) -> Result<Bytes, StoreError>;
+
+    /// Makes all these changes or none.
+    fn write(&mut self, writes: Writes<'_>, cursor: Cursor, hold: Hold) -> Result<(), StoreError>;
+}
+
+/// What is to be written together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Writes<'a> {
+    /// Entries that come.
+    pub add: &'a [Entry],
+    /// Entries that go.
+    pub remove: &'a [Position],
+    /// What was refused.
+    pub refuse: &'a [Entry],
+    /// Why.
+    pub letters: &'a [EventLetter],
+    /// What was refused and goes, with its letters.
+    pub forget: &'a [Position],
+}
+
+/// What a write outlives once it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Nothing yet: the next sync of the log takes it along.
+    Later,
+    /// The end of the process.
+    Process,
+    /// A loss of power.
+    Disk,
+}
+
+/// Why an event is a dead letter. Not for logs: the answer may repeat what it was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct EventLetter {
+    /// When it was given up: milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Its tick, under which the log has it.
+    pub as_of: u64,
+    /// Its place in the tick.
+    pub index: u32,
+    /// The error.
+    pub error: String,
+    /// The first characters of the answer.
+    pub answer: String,
+    /// Calls that were refused, those included in which it was with others.
+    pub attempts: u32,
+    /// Bytes of it, as JSON.
+    pub bytes: usize,
+    /// Whether it is to go once more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_retried: bool,
+}
+
+impl EventLetter {
+    /// That of `entry`.
+    pub fn new(entry: &Entry, why: &Refusal) -> Self {
+        let Refusal { at, error, answer, attempts } = why.clone();
+        let Position { tick, index } = entry.position;
+        let (at, as_of, bytes) = (at.as_ms(), tick.as_ms(), entry.json.len());
+        EventLetter { at, as_of, index, error, answer, attempts, bytes, is_retried: false }
+    }
+
+    /// The place of the event.
+    pub fn position(&self) -> Position {
+        Position { tick: Tick::from_ms(self.as_of), index: self.index }
+    }
 }
 
 /// How much may wait.
@@ -57,6 +129,17 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// When they arrived, as far as that is remembered.
     pub received: Vec<Instant>,
+}
+
+/// A batch in flight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flight {
+    /// The events.
+    pub batch: Arc<Batch>,
+    /// How often it was refused already, itself or what it is a piece of; a restart forgets it.
+    pub refusals: u32,
+    /// Whether it was a dead letter before.
+    pub is_retry: bool,
 }
 
 /// How much there is.

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::entries::{Cursor, Entries, EntriesIter, Entry};
+use super::entries::{Cursor, Entries, EntriesIter, Entry, EventLetter, Hold, Writes};
 use crate::engine::Position;
 use crate::log::StoreError;
 
@@ -13,6 +13,7 @@ use crate::log::StoreError;
 #[derive(Debug, Default)]
 pub struct MemoryEntries {
     entries: BTreeMap<Position, Bytes>,
+    refused: BTreeMap<Position, Bytes>,
     cursor: Option<Cursor>,
 }
 
@@ -27,9 +28,21 @@ impl Entries for MemoryEntries {
         Box::new(entries.map(|(position, json)| Ok(Entry { position: *position, json: json.clone() })))
     }
 
-    fn write(&mut self, add: &[Entry], remove: &[Position], cursor: Cursor, _: bool) -> Result<(), StoreError> {
+    fn letters(&self) -> Result<Vec<EventLetter>, StoreError> {
+        // Nothing was left: the process before this one took it along.
+        Ok(Vec::new())
+    }
+
+    fn refused(&self, position: Position) -> Result<Bytes, StoreError> {
+        Ok(self.refused.get(&position).cloned().unwrap_or_default())
+    }
+
+    fn write(&mut self, writes: Writes<'_>, cursor: Cursor, _: Hold) -> Result<(), StoreError> {
+        let Writes { add, remove, refuse, forget, .. } = writes;
         self.entries.extend(add.iter().map(|entry| (entry.position, entry.json.clone())));
         remove.iter().for_each(|position| _ = self.entries.remove(position));
+        self.refused.extend(refuse.iter().map(|entry| (entry.position, entry.json.clone())));
+        forget.iter().for_each(|position| _ = self.refused.remove(position));
         self.cursor = Some(cursor);
         Ok(())
     }

@@ -4,44 +4,35 @@
 //! engine ── events of complete ticks, with their people ──► queue ── batch ──► delivery ──► webhook · file
 //! ```
 //!
-//! Unlike audiences, events do not cancel: what a destination does not take in time has to wait, and so there is an end to
+//! Unlike changes, events do not cancel: what a destination does not take in time has to wait, and so there is an end to
 //! what can. Consent is looked at when the event comes in, as of its tick.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use compact_str::CompactString;
-use dataflows::definitions::{Definitions, ForwardId};
+use dataflows::definitions::{Definitions, DestinationId, ForwardId};
 use dataflows::model::Tick;
-use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 
-use super::{EgressError, courier};
 use crate::engine::Forwarded;
 use crate::log::{Store, StoreError};
-use crate::observe::latency::Latency;
 use crate::project::Project;
 
-mod delivery;
 mod entries;
-mod envelope;
+pub(super) mod envelope;
+mod events;
 mod memory;
 mod queue;
-mod status;
 mod stored;
 #[cfg(test)]
 mod tests;
 
-pub use entries::Pending;
-pub use status::ForwardStatus;
+pub use entries::{Batch, EventLetter, Pending};
+pub(super) use events::Events;
 
-use delivery::Delivery;
 use entries::{Entries, Entry, QueueLimit};
 use memory::MemoryEntries;
 use queue::Queue;
-use status::Tally;
 use stored::StoredEntries;
 
 /// The queues of all destinations that are sent events, as they were left.
@@ -52,7 +43,8 @@ impl Queues {
     /// nothing of the past.
     pub fn open(project: &Project, store: Option<&Store>, present: Tick) -> Result<Self, StoreError> {
         let limit = QueueLimit { events: project.limits.forward_events_max, bytes: project.limits.forward_bytes_max };
-        let names: Vec<CompactString> = names(project).collect();
+        let names: Vec<CompactString> =
+            destinations(project).map(|of| project.destinations[of.index()].name.clone()).collect();
         if let Some(store) = store {
             StoredEntries::forget_others(store, &names)?;
         }
@@ -70,94 +62,49 @@ impl Queues {
     pub fn from(&self) -> Vec<Tick> {
         self.0.iter().map(Queue::produced).collect()
     }
+
+    /// Which is whose. The order is that of the forwards, as long as each destination has one at most.
+    pub(super) fn by_destination(self, project: &Project) -> BTreeMap<DestinationId, Queue> {
+        destinations(project).zip(self.0).collect()
+    }
 }
 
-/// The names of the destinations that are sent events, by forward.
-fn names(project: &Project) -> impl Iterator<Item = CompactString> {
-    let forwards = project.definitions.forwards.iter();
-    forwards.map(|forward| project.destinations[forward.destination.index()].name.clone())
+/// The destinations that are sent events, by forward.
+fn destinations(project: &Project) -> impl Iterator<Item = DestinationId> {
+    project.definitions.forwards.iter().map(|forward| forward.destination)
 }
 
-/// The delivery of events to all destinations. Cheap to clone; it ends with the last clone, at once, if not by `stop`.
-#[derive(Clone)]
-pub struct Forwarding(Arc<Running>);
-
-struct Running {
+/// Fills the queues with what the engine gives.
+pub(super) struct Forwarding {
     definitions: Arc<Definitions>,
     /// By forward.
-    lanes: Vec<Arc<Lane>>,
-    stopping: watch::Sender<bool>,
-    tasks: Mutex<JoinSet<()>>,
-}
-
-/// What is shared with the delivery to one destination.
-struct Lane {
-    destination: CompactString,
-    queue: Mutex<Queue>,
-    wake: Notify,
-    tally: Tally,
-}
-
-impl Lane {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    lanes: Vec<Arc<Events>>,
 }
 
 impl Forwarding {
-    /// Begins to deliver what the queues have and get, on `runtime`: a task for each destination.
-    pub fn start(
-        project: &Project,
-        queues: Queues,
-        latency: &Arc<Latency>,
-        runtime: &Handle,
-    ) -> Result<Self, EgressError> {
-        let (stopping, stopped) = watch::channel(false);
-        let (mut tasks, mut lanes) = (JoinSet::new(), Vec::new());
-        for (queue, forward) in queues.0.into_iter().zip(&project.definitions.forwards) {
-            let destination = &project.destinations[forward.destination.index()];
-            // It carries no audiences, so it needs no names of any.
-            let (courier, pace) = courier(project, destination, &Arc::default())?;
-            let (wake, tally) = Default::default();
-            let lane = Arc::new(Lane { destination: destination.name.clone(), queue: Mutex::new(queue), wake, tally });
-            let (stopping, latency) = (stopped.clone(), latency.clone());
-            tasks.spawn_on(Delivery { lane: lane.clone(), courier, pace, stopping, latency }.run(), runtime);
-            lanes.push(lane);
-        }
-        let definitions = project.definitions.clone();
-        Ok(Forwarding(Arc::new(Running { definitions, lanes, stopping, tasks: Mutex::new(tasks) })))
+    /// Into these lanes, by forward.
+    pub fn new(definitions: Arc<Definitions>, lanes: Vec<Arc<Events>>) -> Self {
+        Forwarding { definitions, lanes }
     }
 
-    /// Takes in the events of all ticks before `frontier` that were not taken in yet, in order. For the engine's thread:
-    /// waits for no destination, and for the disk only as long as the log does. An error means that the disk is broken.
+    /// See [`super::Egress::take_in`].
     pub fn take_in(&self, frontier: Tick, events: &[Forwarded]) -> Result<(), StoreError> {
-        for (lane, index) in self.0.lanes.iter().zip(0..) {
+        for (lane, index) in self.lanes.iter().zip(0..) {
             let id = ForwardId::new(index);
             let entries: Vec<_> = events
                 .iter()
                 .filter(|event| event.to.contains(&id))
                 .filter_map(|event| Some((self.entry(id, event)?, event.received)))
                 .collect();
-            let is_news = !entries.is_empty();
-            if let Some(given_up) = lane.queue().push(frontier, entries)? {
-                tracing::warn!(
-                    destination = %lane.destination,
-                    given_up,
-                    "too many events wait: the oldest are given up, and so on until some are taken; see [limits] \
-                     `forward_events_max` and `forward_bytes_max`"
-                );
-            }
-            if is_news {
-                lane.wake.notify_one();
-            }
+            lane.take_in(frontier, entries)?;
         }
         Ok(())
     }
 
     /// An event as it goes to a destination; nothing where it must not go.
     fn entry(&self, id: ForwardId, event: &Forwarded) -> Option<Entry> {
-        let forward = &self.0.definitions.forwards[id.index()];
-        let enrichment = forward.enrichment(&self.0.definitions, event.profile.as_ref())?;
+        let forward = &self.definitions.forwards[id.index()];
+        let enrichment = forward.enrichment(&self.definitions, event.profile.as_ref())?;
         let json = envelope::envelope(&event.raw, event.position, &enrichment);
         let json = json.inspect_err(|error| {
             tracing::error!(tick = %event.position.tick, %error, "an event of the log is not forwarded: it is no JSON");
@@ -165,33 +112,8 @@ impl Forwarding {
         Some(Entry { position: event.position, json: json.ok()? })
     }
 
-    /// All events before this tick are in the queues or gone: what needs the log no more for this. [`Tick::MAX`] where no
-    /// destination is sent events.
+    /// See [`super::Egress::produced`].
     pub fn produced(&self) -> Tick {
-        self.0.lanes.iter().map(|lane| lane.queue().produced()).min().unwrap_or(Tick::MAX)
-    }
-
-    /// How the events for each destination are doing, in the order of the definitions.
-    pub fn status(&self) -> Vec<ForwardStatus> {
-        let status = |lane: &Arc<Lane>| {
-            let (pending, produced) = {
-                let queue = lane.queue();
-                (queue.pending(), queue.produced())
-            };
-            lane.tally.status(lane.destination.clone(), pending, produced)
-        };
-        self.0.lanes.iter().map(status).collect()
-    }
-
-    /// Delivers what is pending, but for no longer than `deadline`, and ends. To be called when nothing more is taken in.
-    pub async fn stop(self, deadline: Duration) -> Vec<ForwardStatus> {
-        self.0.stopping.send_replace(true);
-        let mut tasks = {
-            let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *tasks)
-        };
-        // What is not done by then is aborted when `tasks` goes out of scope.
-        let _ = timeout(deadline, async { while tasks.join_next().await.is_some() {} }).await;
-        self.status()
+        self.lanes.iter().map(|lane| lane.queue().produced()).min().unwrap_or(Tick::MAX)
     }
 }

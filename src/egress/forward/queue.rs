@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! engine ── events of a tick ──► waiting ── take ──► in flight ── acknowledge ──► gone
+//!                                                      │    ▲
+//!                                                      └ split: the other half
 //! ```
+//! What is refused for good: see `queue/refused.rs`.
 //!
 //! An event comes in once: those of ticks before `produced` are in the queue or gone, and the two are written together. A
 //! batch in flight stays as it is, also over a crash, since where it ends is written down before it is given out: only the
@@ -14,10 +17,14 @@ use std::time::Instant;
 
 use dataflows::model::Tick;
 
-use super::entries::{Batch, Cursor, Entries, Entry, Pending, QueueLimit};
-use crate::egress::outbox::BatchLimit;
+use super::entries::{Batch, Cursor, Entries, Entry, Flight, Hold, Pending, QueueLimit, Writes};
 use crate::engine::Position;
 use crate::log::StoreError;
+
+mod flight;
+mod refused;
+
+use refused::Refused;
 
 /// How long, in ticks' milliseconds, `produced` may be ahead of what is written of it where no event comes. What a crash
 /// then reads again has no event of this destination in it, unless its definition was changed meanwhile.
@@ -32,7 +39,11 @@ pub struct Queue {
     limit: QueueLimit,
     written: Cursor,
     produced: Tick,
-    in_flight: Option<Arc<Batch>>,
+    in_flight: Option<Flight>,
+    /// What follows it before all that waits: other halves of what was refused, the next one last.
+    halves: Vec<Flight>,
+    /// What was given up, and may go once more.
+    refused: Refused,
     /// What waits lies behind this.
     floor: Option<Position>,
     events: usize,
@@ -51,7 +62,7 @@ impl Queue {
             None => {
                 // Written at once: were it not, a crash would make it begin later the next time.
                 let cursor = Cursor { produced: present, in_flight: None };
-                entries.write(&[], &[], cursor, false)?;
+                entries.write(Writes::default(), cursor, Hold::Later)?;
                 cursor
             }
         };
@@ -65,10 +76,27 @@ impl Queue {
                 bytes += entry.json.len();
             }
         }
-        let in_flight = (!flight.is_empty()).then(|| Arc::new(Batch { entries: flight, received: Vec::new() }));
+        let batch = Arc::new(Batch { entries: flight, received: Vec::new() });
+        let in_flight = (!batch.entries.is_empty()).then_some(Flight { batch, refusals: 0, is_retry: false });
         let (floor, produced) = (written.in_flight, written.produced);
-        let (received, overflowed, is_told) = (VecDeque::new(), 0, false);
-        Ok(Queue { entries, limit, written, produced, in_flight, floor, events, bytes, received, overflowed, is_told })
+        let refused = Refused::of(entries.letters()?);
+        let (halves, received) = Default::default();
+        let (overflowed, is_told) = (0, false);
+        Ok(Queue {
+            entries,
+            limit,
+            written,
+            produced,
+            in_flight,
+            halves,
+            refused,
+            floor,
+            events,
+            bytes,
+            received,
+            overflowed,
+            is_told,
+        })
     }
 
     /// The events of all ticks before this one were taken in.
@@ -87,7 +115,7 @@ impl Queue {
         let cursor = Cursor { produced: self.produced, ..self.written };
         if new.is_empty() {
             if self.produced >= self.written.produced.after_ms(PRODUCED_UNWRITTEN_MS_MAX) {
-                self.entries.write(&[], &[], cursor, false)?;
+                self.entries.write(Writes::default(), cursor, Hold::Later)?;
                 self.written = cursor;
             }
             return Ok(None);
@@ -98,7 +126,8 @@ impl Queue {
         self.events += new.len();
         self.bytes += new.iter().map(|entry| entry.json.len()).sum::<usize>();
         let given_up = self.make_room(&mut new)?;
-        self.entries.write(new.make_contiguous(), &given_up.removed, cursor, false)?;
+        let writes = Writes { add: new.make_contiguous(), remove: &given_up.removed, ..Writes::default() };
+        self.entries.write(writes, cursor, Hold::Later)?;
         self.written = cursor;
         self.overflowed += given_up.count as u64;
         let is_known = given_up.count == 0 || std::mem::replace(&mut self.is_told, true);
@@ -129,62 +158,17 @@ impl Queue {
         Ok(given_up)
     }
 
-    /// Puts the oldest events in flight, as many as the limit lets, and gives them out. Where a batch is in flight, the
-    /// same one. Nothing where none waits.
-    pub fn take(&mut self, limit: BatchLimit) -> Result<Option<Arc<Batch>>, StoreError> {
-        if let Some(batch) = &self.in_flight {
-            return Ok(Some(batch.clone()));
-        }
-        if self.events == 0 {
-            return Ok(None);
-        }
-        let (mut entries, mut bytes) = (Vec::new(), 0);
-        for entry in self.entries.after(self.floor) {
-            let entry = entry?;
-            bytes += entry.json.len();
-            if !entries.is_empty() && (entries.len() >= limit.changes || bytes > limit.bytes) {
-                bytes -= entry.json.len();
-                break;
-            }
-            entries.push(entry);
-        }
-        let Some(end) = entries.last().map(|entry: &Entry| entry.position) else { return Ok(None) };
-        let cursor = Cursor { in_flight: Some(end), produced: self.produced };
-        self.entries.write(&[], &[], cursor, true)?;
-        self.written = cursor;
-        self.floor = Some(end);
-        self.events -= entries.len();
-        self.bytes -= bytes;
-        let until = self.received.partition_point(|(position, _)| *position <= end);
-        let received = self.received.drain(..until).map(|(_, received)| received).collect();
-        let batch = Arc::new(Batch { entries, received });
-        self.in_flight = Some(batch.clone());
-        Ok(Some(batch))
-    }
-
-    /// The batch in flight was acknowledged, or given up.
-    pub fn acknowledge(&mut self) -> Result<(), StoreError> {
-        let Some(batch) = &self.in_flight else { return Ok(()) };
-        let done: Vec<Position> = batch.entries.iter().map(|entry| entry.position).collect();
-        let cursor = Cursor { in_flight: None, produced: self.produced };
-        self.entries.write(&[], &done, cursor, true)?;
-        self.written = cursor;
-        self.in_flight = None;
-        // Not at once: a destination that is too slow for ever would make a line of each call.
-        self.is_told &= self.events > self.limit.events / 2 || self.bytes > self.limit.bytes / 2;
-        Ok(())
-    }
-
     /// How much there is.
     pub fn pending(&self) -> Pending {
-        let in_flight = self.in_flight.as_ref();
+        let new = self.in_flight.iter().filter(|flight| !flight.is_retry);
+        let aloft = || new.clone().chain(self.halves.iter().rev()).map(|flight| &flight.batch.entries);
         let waiting = || self.entries.after(self.floor).next()?.ok();
-        let oldest = match in_flight.and_then(|batch| batch.entries.first()) {
+        let oldest = match aloft().flatten().next() {
             Some(entry) => Some(entry.position.tick),
             None if self.events == 0 => None,
             None => waiting().map(|entry| entry.position.tick),
         };
-        let events = self.events + in_flight.map_or(0, |batch| batch.entries.len());
+        let events = self.events + aloft().map(Vec::len).sum::<usize>() + self.refused.retried();
         Pending { events, bytes: self.bytes, oldest, overflowed: self.overflowed }
     }
 }

@@ -1,4 +1,10 @@
-//! Entries in the data folder: keyspace `forwards`, `destination NUL tick index` → JSON, numbers big endian.
+//! Entries in the data folder: keyspace `forwards`, numbers big endian.
+//!
+//! ```text
+//! destination 0 tick index   an event that waits or is in flight, as JSON
+//! destination 1 tick index   an event that was refused
+//! destination 2 tick index   why, as JSON
+//! ```
 //!
 //! The cursor is a row of the keyspace `frontiers`, `destination NUL forwards` → `produced`, and the place where the batch in
 //! flight ends if there is one. All goes through the journal of the log: what is written without being told is on the disk
@@ -11,12 +17,20 @@ use compact_str::CompactString;
 use dataflows::model::Tick;
 use fjall::PersistMode;
 
-use super::entries::{Cursor, Entries, EntriesIter, Entry};
+use super::entries::{Cursor, Entries, EntriesIter, Entry, EventLetter, Hold, Writes};
 use crate::engine::Position;
 use crate::log::{Store, StoreError};
 
 /// What stands behind the name of a destination in the key of its cursor. No name has a NUL.
 const CURSOR: &[u8] = b"\0forwards";
+
+/// What stands behind the name of a destination in the key of an entry. No name has these characters.
+#[derive(Clone, Copy)]
+enum Section {
+    Waiting = 0,
+    Refused = 1,
+    Letter = 2,
+}
 
 /// Bytes of a position.
 const POSITION: usize = 12;
@@ -53,8 +67,14 @@ impl StoredEntries {
         [self.destination.as_bytes(), CURSOR].concat()
     }
 
-    fn key(&self, position: Position) -> Vec<u8> {
-        [self.destination.as_bytes(), b"\0", &bytes_of(position)].concat()
+    fn key(&self, section: Section, position: Position) -> Vec<u8> {
+        [self.destination.as_bytes(), &[section as u8], &bytes_of(position)].concat()
+    }
+
+    /// What a section has from a key on.
+    fn section(&self, section: Section, first: Bound<Vec<u8>>) -> fjall::Iter {
+        let end = [self.destination.as_bytes(), &[section as u8 + 1]].concat();
+        self.store.forwards().range::<Vec<u8>, _>((first, Bound::Excluded(end)))
     }
 
     fn damaged(&self, what: &str) -> StoreError {
@@ -91,13 +111,11 @@ impl Entries for StoredEntries {
 
     fn after(&self, position: Option<Position>) -> EntriesIter<'_> {
         let first = match position {
-            Some(position) => Bound::Excluded(self.key(position)),
-            None => Bound::Included(self.key(Position::default())),
+            Some(position) => Bound::Excluded(self.key(Section::Waiting, position)),
+            None => Bound::Included(self.key(Section::Waiting, Position::default())),
         };
-        // The byte after NUL: behind all positions.
-        let end = Bound::Excluded([self.destination.as_bytes(), b"\x01"].concat());
         let names = self.destination.len() + 1;
-        Box::new(self.store.forwards().range::<Vec<u8>, _>((first, end)).map(move |entry| {
+        Box::new(self.section(Section::Waiting, first).map(move |entry| {
             let (key, json) = entry.into_inner().map_err(|source| self.store.failed(source))?;
             let position = key.get(names..).and_then(position_of);
             let position = position.ok_or_else(|| self.damaged("the key of an event is no place"))?;
@@ -105,13 +123,45 @@ impl Entries for StoredEntries {
         }))
     }
 
-    fn write(&mut self, add: &[Entry], remove: &[Position], cursor: Cursor, told: bool) -> Result<(), StoreError> {
-        let mut write = self.store.batch().durability(told.then_some(PersistMode::Buffer));
-        for entry in add {
-            write.insert(self.store.forwards(), self.key(entry.position), entry.json.to_vec());
+    fn letters(&self) -> Result<Vec<EventLetter>, StoreError> {
+        let first = Bound::Included(self.key(Section::Letter, Position::default()));
+        let letter = |row: fjall::Guard| {
+            let json = row.value().map_err(|source| self.store.failed(source))?;
+            serde_json::from_slice(&json)
+                .map_err(|error| self.damaged(&format!("a dead letter cannot be read: {error}")))
+        };
+        self.section(Section::Letter, first).map(letter).collect()
+    }
+
+    fn refused(&self, position: Position) -> Result<Bytes, StoreError> {
+        let json = self.store.forwards().get(self.key(Section::Refused, position));
+        let json = json.map_err(|source| self.store.failed(source))?;
+        let json = json.ok_or_else(|| self.damaged("a dead letter has no event"))?;
+        Ok(Bytes::copy_from_slice(&json))
+    }
+
+    fn write(&mut self, writes: Writes<'_>, cursor: Cursor, hold: Hold) -> Result<(), StoreError> {
+        let durability = match hold {
+            Hold::Later => None,
+            Hold::Process => Some(PersistMode::Buffer),
+            Hold::Disk => Some(PersistMode::SyncAll),
+        };
+        let mut write = self.store.batch().durability(durability);
+        for (section, entries) in [(Section::Waiting, writes.add), (Section::Refused, writes.refuse)] {
+            for entry in entries {
+                write.insert(self.store.forwards(), self.key(section, entry.position), entry.json.to_vec());
+            }
         }
-        for position in remove {
-            write.remove(self.store.forwards(), self.key(*position));
+        for letter in writes.letters {
+            let json = serde_json::to_vec(letter).expect("texts and numbers are JSON; writing to memory cannot fail");
+            write.insert(self.store.forwards(), self.key(Section::Letter, letter.position()), json);
+        }
+        for position in writes.remove {
+            write.remove(self.store.forwards(), self.key(Section::Waiting, *position));
+        }
+        for position in writes.forget {
+            write.remove(self.store.forwards(), self.key(Section::Refused, *position));
+            write.remove(self.store.forwards(), self.key(Section::Letter, *position));
         }
         let mut row = cursor.produced.as_ms().to_be_bytes().to_vec();
         row.extend(cursor.in_flight.iter().flat_map(|position| bytes_of(*position)));

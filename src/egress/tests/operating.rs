@@ -37,7 +37,7 @@ async fn a_refusal_of_all_calls_is_not_looked_for_in_halves() {
     (0..2).for_each(|_| receiver.answer_next(Reply::status(StatusCode::FORBIDDEN)));
     feed(&egress, 1, ["1", "2"].map(|user| (row(0, user, numbered(1)), 1)).to_vec());
     let status = finish(egress).await;
-    assert_eq!((receiver.calls_count(), status.given_up, status.backlog.refused), (2, 2, 2));
+    assert_eq!((receiver.calls_count(), status.changes.given_up, status.backlog.refused), (2, 2, 2));
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_paused_destination_is_not_called_and_a_call_that_failed_goes_on_as_it
     egress.order(0, Order::Pause).unwrap();
     drop(release);
     feed(&egress, 2, vec![(row(0, "2", numbered(1)), 1)]);
-    eventually(|| egress.status()[0].failed_calls == 1).await;
+    eventually(|| egress.status()[0].changes.failed_calls == 1).await;
     let backlog = egress.status()[0].backlog;
     assert_eq!((backlog.state, backlog.pending, backlog.desired), (State::Paused, 2, 2));
     egress.order(0, Order::Resume).unwrap();
@@ -161,8 +161,8 @@ async fn a_disk_that_fails_is_the_end_of_the_process() {
     let failed = Arc::new(move |reason| _ = failed.send(reason));
     let surroundings = Surroundings { failed, ..surroundings(&Arc::default()) };
     let outbox = Arc::new(Broken(MemoryOutbox::new(1)));
-    let egress = Egress::start(&project, outbox, surroundings, &Handle::current()).unwrap();
+    let egress = Egress::start(&project, outbox, queues(&project), surroundings, &Handle::current()).unwrap();
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
     let reason = failure.recv().await.unwrap();
-    assert!(reason.starts_with("destination crm: what it was told cannot be written down: gone"), "{reason}");
+    assert!(reason.starts_with("destination crm: delivery of changes ends: gone"), "{reason}");
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use bytes::Bytes;
@@ -11,11 +11,18 @@ use dataflows::definitions::{Definitions, DestinationId, Forward, ForwardId};
 use dataflows::model::Tick;
 use tokio::runtime::Handle;
 
-use crate::egress::forward::{Forwarding, Queues};
-use crate::egress::testing::{crm, definitions, project, webhook};
+use crate::clock::wall_clock;
+use crate::egress::forward::Queues;
+use crate::egress::forward::entries::{Cursor, Entries, EntriesIter, EventLetter, Hold, QueueLimit, Writes};
+use crate::egress::forward::memory::MemoryEntries;
+use crate::egress::forward::queue::Queue;
+use crate::egress::outbox::Order;
+use crate::egress::testing::{crm, definitions, numbered, project, row, webhook};
+use crate::egress::{Egress, EventStatus, Failed, MemoryOutbox, Surroundings};
 use crate::engine::{Forwarded, Position};
+use crate::log::StoreError;
 use crate::observe::latency::Latency;
-use crate::project::{Destination, DestinationKind, Project, Secret};
+use crate::project::{Destination, DestinationKind, Project, Secret, Webhook};
 use crate::receive::server::{Options, Receiver, Reply};
 
 /// Longer than any test takes: what is not there by then does not come.
@@ -41,9 +48,19 @@ fn sending(folder: &Path, destination: Destination) -> Project {
     project
 }
 
-fn start(project: &Project) -> Forwarding {
+fn start(project: &Project) -> Egress {
     let queues = Queues::open(project, None, Tick::default()).unwrap();
-    Forwarding::start(project, queues, &Arc::new(Latency::new()), &Handle::current()).unwrap()
+    start_with(project, queues, Arc::new(|reason| panic!("{reason}")))
+}
+
+fn start_with(project: &Project, queues: Queues, failed: Failed) -> Egress {
+    let surroundings = Surroundings { latency: Arc::new(Latency::new()), now: Arc::new(wall_clock), failed };
+    Egress::start(project, Arc::new(MemoryOutbox::new(1)), queues, surroundings, &Handle::current()).unwrap()
+}
+
+/// Delivers what is pending and ends.
+async fn finish(egress: Egress) -> EventStatus {
+    egress.stop(DEADLINE).await.remove(0).events.unwrap()
 }
 
 /// An event that came at this tick.
@@ -70,12 +87,12 @@ async fn events_arrive_signed_and_in_order_also_when_calls_fail() {
     let receiver = Receiver::start(options).await.unwrap();
     let mut to = webhook(receiver.url());
     (to.secret, to.batch_changes_max) = (secret(), 2);
-    let forwarding = start(&sending(Path::new("/nonexistent"), crm(to)));
-    assert_eq!(forwarding.produced(), ms(0));
-    forwarding.take_in(ms(9), &[event(1), event(2), event(3)]).unwrap();
-    assert_eq!(forwarding.produced(), ms(9));
-    let status = forwarding.stop(DEADLINE).await.remove(0);
-    assert_eq!((status.pending.events, status.acknowledged, status.refused), (0, 3, 0));
+    let egress = start(&sending(Path::new("/nonexistent"), crm(to)));
+    assert_eq!(egress.produced(), ms(0));
+    egress.take_in(ms(9), &[event(1), event(2), event(3)]).unwrap();
+    assert_eq!(egress.produced(), ms(9));
+    let status = finish(egress).await;
+    assert_eq!((status.pending.events, status.counts.acknowledged, status.counts.given_up), (0, 3, 0));
     let taken: Vec<_> = receiver.calls().into_iter().filter(|call| call.status.is_success()).collect();
     let bodies: Vec<&[u8]> = taken.iter().map(|call| &*call.body).collect();
     let body = |events: &str| format!(r#"{{"destination":"crm","events":[{events}]}}"#);
@@ -88,24 +105,144 @@ async fn events_arrive_signed_and_in_order_also_when_calls_fail() {
 #[tokio::test]
 async fn what_is_refused_is_given_up_and_the_next_follows() {
     let receiver = Receiver::start(Options::default()).await.unwrap();
-    let forwarding = start(&sending(Path::new("/nonexistent"), crm(webhook(receiver.url()))));
+    let egress = start(&sending(Path::new("/nonexistent"), crm(webhook(receiver.url()))));
     (0..3).for_each(|_| receiver.answer_next(Reply::status(StatusCode::BAD_REQUEST)));
-    forwarding.take_in(ms(2), &[event(1)]).unwrap();
+    egress.take_in(ms(2), &[event(1)]).unwrap();
     receiver.until_calls(3).await;
-    forwarding.take_in(ms(3), &[event(2)]).unwrap();
-    let status = forwarding.stop(DEADLINE).await.remove(0);
-    assert_eq!((status.refused, status.acknowledged, status.failed_calls), (1, 1, 3));
-    assert_eq!(status.last_error.as_deref(), Some("the endpoint answered 400 Bad Request"));
+    egress.take_in(ms(3), &[event(2)]).unwrap();
+    let status = finish(egress).await;
+    assert_eq!((status.counts.given_up, status.counts.acknowledged, status.counts.failed_calls), (1, 1, 3));
+    assert_eq!(status.counts.last_error.as_deref(), Some("the endpoint answered 400 Bad Request"));
 }
 
 #[tokio::test]
 async fn a_file_gets_a_line_for_each() {
     let folder = tempfile::tempdir().unwrap();
     let kind = DestinationKind::File { path: "out/events.jsonl".into() };
-    let forwarding = start(&sending(folder.path(), Destination { name: "disk".into(), kind }));
-    forwarding.take_in(ms(2), &[event(1)]).unwrap();
-    forwarding.take_in(ms(6), &[event(4), event(5)]).unwrap();
-    forwarding.stop(DEADLINE).await;
+    let egress = start(&sending(folder.path(), Destination { name: "disk".into(), kind }));
+    egress.take_in(ms(2), &[event(1)]).unwrap();
+    egress.take_in(ms(6), &[event(4), event(5)]).unwrap();
+    finish(egress).await;
     let lines = fs::read_to_string(folder.path().join("out/events.jsonl")).unwrap();
     assert_eq!(lines.lines().collect::<Vec<_>>(), [line(1), line(4), line(5)]);
+}
+
+/// Waits until something is true of what runs beside the test.
+async fn eventually(condition: impl Fn() -> bool) {
+    let all = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, all).await.expect("it happens");
+}
+
+#[tokio::test]
+async fn of_a_refused_batch_only_what_is_to_blame_is_a_dead_letter_and_may_be_retried() {
+    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let to = Webhook { attempts_max: 2, ..webhook(receiver.url()) };
+    let egress = start(&sending(Path::new("/nonexistent"), crm(to)));
+    let refusal = || Reply { text: "bad".into(), ..Reply::status(StatusCode::UNPROCESSABLE_ENTITY) };
+    let fine = || Reply { applies: true, ..Reply::status(StatusCode::OK) };
+    // All four twice; then halves: the first two are fine, of the others only the fourth.
+    [refusal(), refusal(), fine(), refusal(), fine(), refusal()]
+        .into_iter()
+        .for_each(|reply| receiver.answer_next(reply));
+    egress.take_in(ms(9), &[event(1), event(2), event(3), event(4)]).unwrap();
+    let events = || egress.status()[0].events.clone().unwrap();
+    eventually(|| events().pending.events == 0).await;
+    let sizes: Vec<usize> = receiver.calls().iter().map(|call| call.events().len()).collect();
+    assert_eq!(sizes, [4, 4, 2, 2, 1, 1]);
+    let letters = egress.dead_events(0).unwrap();
+    let [letter] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!((letter.as_of, letter.index, letter.attempts, letter.answer.as_str()), (4, 0, 4, "bad"));
+    assert_eq!((events().counts.acknowledged, events().counts.given_up, events().dead_letters), (3, 1, 1));
+
+    // Refused once more it is a letter again, without further calls; then somebody mends what was wrong.
+    receiver.answer_next(refusal());
+    egress.order(0, Order::Retry).unwrap();
+    eventually(|| events().counts.given_up == 2).await;
+    assert_eq!((receiver.calls_count(), egress.dead_events(0).unwrap()[0].attempts), (7, 5));
+    egress.order(0, Order::Retry).unwrap();
+    eventually(|| events().counts.acknowledged == 4).await;
+    assert_eq!((events().dead_letters, finish(egress).await.pending.events), (0, 0));
+}
+
+#[tokio::test]
+async fn a_pause_holds_events_and_a_call_that_failed_goes_on_as_it_was() {
+    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let egress = start(&sending(Path::new("/nonexistent"), crm(webhook(receiver.url()))));
+    let (mut lost, release) = Reply::held();
+    lost.status = StatusCode::BAD_GATEWAY;
+    receiver.answer_next(lost);
+    egress.take_in(ms(2), &[event(1)]).unwrap();
+    receiver.until_calls(1).await;
+    egress.order(0, Order::Pause).unwrap();
+    drop(release);
+    egress.take_in(ms(3), &[event(2)]).unwrap();
+    let events = || egress.status()[0].events.clone().unwrap();
+    eventually(|| events().counts.failed_calls == 1).await;
+    assert_eq!(events().pending.events, 2);
+    egress.order(0, Order::Resume).unwrap();
+    eventually(|| events().pending.events == 0).await;
+    let calls = receiver.calls();
+    assert_eq!((calls.len(), calls[0].key()), (3, calls[1].key()), "none while it was paused");
+
+    // One that is paused holds up no stop.
+    egress.order(0, Order::Pause).unwrap();
+    egress.take_in(ms(4), &[event(3)]).unwrap();
+    assert_eq!((finish(egress).await.pending.events, receiver.calls_count()), (1, 3));
+}
+
+#[tokio::test]
+async fn both_lanes_share_the_calls_of_a_second() {
+    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let to = Webhook { calls_per_second: Some(10), batch_changes_max: 1, ..webhook(receiver.url()) };
+    let egress = start(&sending(Path::new("/nonexistent"), crm(to)));
+    let began = Instant::now();
+    egress.apply(ms(1), None, ["1", "2", "3"].map(|user| (row(0, user, numbered(1)), 1)).to_vec());
+    egress.complete_to(ms(2));
+    egress.take_in(ms(9), &[event(1), event(2), event(3)]).unwrap();
+    finish(egress).await;
+    assert_eq!(receiver.calls_count(), 6);
+    // The first begins at once; five more, a tenth of a second each.
+    assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
+}
+
+/// Entries on a disk that fails when a batch goes out.
+struct Broken(MemoryEntries);
+
+impl Entries for Broken {
+    fn cursor(&self) -> Result<Option<Cursor>, StoreError> {
+        self.0.cursor()
+    }
+    fn after(&self, position: Option<Position>) -> EntriesIter<'_> {
+        self.0.after(position)
+    }
+    fn letters(&self) -> Result<Vec<EventLetter>, StoreError> {
+        self.0.letters()
+    }
+    fn refused(&self, position: Position) -> Result<Bytes, StoreError> {
+        self.0.refused(position)
+    }
+    fn write(&mut self, writes: Writes<'_>, cursor: Cursor, hold: Hold) -> Result<(), StoreError> {
+        match hold {
+            Hold::Later => self.0.write(writes, cursor, hold),
+            Hold::Process | Hold::Disk => Err(StoreError::Missing { folder: "gone".into() }),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_fails_is_the_end_of_the_process() {
+    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let project = sending(Path::new("/nonexistent"), crm(webhook(receiver.url())));
+    let (failed, mut failure) = tokio::sync::mpsc::unbounded_channel();
+    let failed = Arc::new(move |reason| _ = failed.send(reason));
+    let limit = QueueLimit { events: 9, bytes: 9_999 };
+    let queue = Queue::open(Box::new(Broken(MemoryEntries::default())), limit, ms(0)).unwrap();
+    let egress = start_with(&project, Queues(vec![queue]), failed);
+    egress.take_in(ms(2), &[event(1)]).unwrap();
+    let reason = failure.recv().await.unwrap();
+    assert!(reason.starts_with("destination crm: delivery of events ends: gone"), "{reason}");
 }

@@ -1,16 +1,16 @@
 //! Queues in memory and in a data folder. A crash is a queue that is opened again.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use dataflows::model::Tick;
 
-use crate::egress::forward::entries::{Batch, Entries, Entry, Pending, QueueLimit};
+use crate::egress::forward::entries::{Entries, Entry, EventLetter, Flight, Pending, QueueLimit};
 use crate::egress::forward::memory::MemoryEntries;
 use crate::egress::forward::queue::Queue;
 use crate::egress::forward::stored::StoredEntries;
+use crate::egress::letters::Refusal;
 use crate::egress::outbox::BatchLimit;
 use crate::engine::Position;
+use crate::limits::DEAD_EVENTS_MAX;
 use crate::log::Store;
 
 const ROOMY: QueueLimit = QueueLimit { events: 1_000, bytes: 1_000_000 };
@@ -34,8 +34,8 @@ fn push(queue: &mut Queue, frontier: u64, ticks: &[u64]) -> Option<usize> {
 }
 
 /// The places of a batch: `5.0 5.1`.
-fn places(batch: Option<Arc<Batch>>) -> String {
-    let entries = batch.iter().flat_map(|batch| &batch.entries);
+fn places(flight: Option<Flight>) -> String {
+    let entries = flight.iter().flat_map(|flight| &flight.batch.entries);
     entries.map(|entry| format!("{}.{}", entry.position.tick, entry.position.index)).collect::<Vec<_>>().join(" ")
 }
 
@@ -170,4 +170,90 @@ fn who_is_sent_nothing_any_more_begins_anew_with_what_was_left() {
     let mut queue = world.open("crm", ROOMY, 90);
     push(&mut queue, 100, &[20, 95]);
     assert_eq!(drain(&mut queue), ["1.0 95.0"]);
+}
+
+fn why() -> Refusal {
+    Refusal { at: ms(99), error: "refused".into(), answer: "no such list".into(), attempts: 3 }
+}
+
+#[test]
+fn a_refused_batch_goes_in_halves_before_all_that_waits() {
+    with_both(ROOMY, |mut queue| {
+        push(&mut queue, 9, &[1, 2, 3, 4, 5]);
+        let limit = BatchLimit { changes: 3, ..two() };
+        assert_eq!(places(queue.take(limit).unwrap()), "1.0 2.0 3.0");
+        queue.split(2).unwrap();
+        assert_eq!(queue.pending().events, 5);
+        let half = queue.take(limit).unwrap();
+        assert_eq!((half.as_ref().map(|half| half.refusals), places(half)), (Some(2), "1.0 2.0".to_owned()));
+        queue.split(3).unwrap();
+        assert_eq!(places(queue.take(limit).unwrap()), "1.0");
+        queue.put_back(4);
+        let quarter = queue.take(limit).unwrap();
+        assert_eq!((quarter.as_ref().map(|half| half.refusals), places(quarter)), (Some(4), "1.0".to_owned()));
+        queue.give_up(&why()).unwrap();
+        assert_eq!(drain(&mut queue), ["2.0", "3.0", "4.0 5.0"]);
+        assert_eq!((queue.dead_letters(), queue.letters(9)[0].position().tick), (1, ms(1)));
+    });
+}
+
+#[test]
+fn dead_letters_go_alone_between_what_is_new_and_stay_until_they_are_taken() {
+    with_both(ROOMY, |mut queue| {
+        push(&mut queue, 9, &[1, 2, 3, 4, 5, 6]);
+        queue.take(two()).unwrap();
+        queue.give_up(&why()).unwrap();
+        assert_eq!((queue.dead_letters(), queue.pending().events, queue.letters(1)[0].as_of), (2, 4, 2));
+        queue.retry().unwrap();
+        assert_eq!((queue.dead_letters(), queue.pending().events), (0, 6));
+        assert_eq!(places(queue.take(two()).unwrap()), "1.0", "they are next where none was before");
+        queue.give_up(&why()).unwrap();
+        assert_eq!(drain(&mut queue), ["3.0 4.0", "2.0", "5.0 6.0"]);
+        assert_eq!((queue.dead_letters(), queue.letters(9).len(), queue.pending()), (1, 1, Pending::default()));
+        queue.forget().unwrap();
+        queue.retry().unwrap();
+        assert_eq!((queue.dead_letters(), drain(&mut queue)), (0, Vec::new()));
+    });
+}
+
+#[test]
+fn halves_and_dead_letters_outlive_a_crash() {
+    let world = World::new();
+    let mut queue = world.open("crm", ROOMY, 0);
+    push(&mut queue, 9, &[1, 2, 3, 4]);
+    queue.take(two()).unwrap();
+    queue.split(2).unwrap();
+
+    let mut queue = world.open("crm", ROOMY, 0);
+    assert_eq!(places(queue.take(two()).unwrap()), "1.0", "the half that was under way");
+    queue.give_up(&why()).unwrap();
+
+    let mut queue = world.open("crm", ROOMY, 0);
+    let letter: EventLetter = queue.letters(9).remove(0);
+    assert_eq!((letter.as_of, letter.index, letter.attempts, letter.answer.as_str()), (1, 0, 3, "no such list"));
+    queue.retry().unwrap();
+    let mut queue = world.open("crm", ROOMY, 0);
+    assert_eq!((queue.dead_letters(), queue.pending().events), (0, 4));
+    queue.take(two()).unwrap();
+    queue.acknowledge().unwrap();
+    let retried = queue.take(two()).unwrap();
+    assert_eq!(places(retried.clone()), "1.0");
+    let mut queue = world.open("crm", ROOMY, 0);
+    assert_eq!(drain(&mut queue), ["4.0", "1.0"], "it goes until it is taken");
+    assert_eq!(drain(&mut world.open("crm", ROOMY, 0)), Vec::<String>::new());
+}
+
+#[test]
+fn dead_letters_have_a_limit() {
+    with_both(ROOMY, |mut queue| {
+        for n in 0..DEAD_EVENTS_MAX as u64 / 100 + 1 {
+            let ticks: Vec<u64> = (n * 100..(n + 1) * 100).collect();
+            push(&mut queue, (n + 1) * 100, &ticks);
+            queue.take(BatchLimit { changes: 100, ..two() }).unwrap();
+            queue.give_up(&why()).unwrap();
+        }
+        assert_eq!((queue.dead_letters(), queue.letters(1)[0].as_of), (DEAD_EVENTS_MAX, DEAD_EVENTS_MAX as u64 + 99));
+        queue.retry().unwrap();
+        assert_eq!(places(queue.take(two()).unwrap()), "100.0", "the oldest went");
+    });
 }

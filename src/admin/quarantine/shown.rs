@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::AdminError;
+use crate::admin::AdminError;
 
 /// Writes a page of entries, a line each.
 pub(super) fn list(page: &Value, out: &mut impl Write) -> Result<(), AdminError> {

@@ -1,0 +1,154 @@
+//! `deltaic destination`: asks a running engine how its destinations are doing, and orders them to pause, resume or resync.
+
+use std::io::Write;
+
+use clap::Subcommand;
+use compact_str::CompactString;
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::caller::Caller;
+use super::{AdminError, Engine};
+
+/// What can be done with destinations.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Show all destinations.
+    List,
+    /// Begin no more calls, until it is resumed.
+    Pause {
+        /// The destination.
+        name: String,
+    },
+    /// Begin calls again.
+    Resume {
+        /// The destination.
+        name: String,
+    },
+    /// Tell it everything once more. Events are not sent again.
+    Resync {
+        /// The destination.
+        name: String,
+    },
+}
+
+/// A destination, as the engine tells of it.
+#[derive(Debug, Deserialize)]
+struct Told {
+    name: CompactString,
+    state: CompactString,
+    desired: u64,
+    acknowledged: u64,
+    pending: u64,
+    resync: u64,
+    oldest_pending_ms: Option<u64>,
+    dead_letters: u64,
+    failed_calls: u64,
+    last_error: Option<String>,
+    events: Option<ToldEvents>,
+}
+
+/// The same of its events.
+#[derive(Debug, Deserialize)]
+struct ToldEvents {
+    acknowledged: u64,
+    pending: u64,
+    oldest_pending_ms: Option<u64>,
+    dead_letters: u64,
+    failed_calls: u64,
+    last_error: Option<String>,
+}
+
+/// Does what is asked for; writes to `out` how those that it is about are doing then.
+pub async fn run(
+    engine: Engine,
+    command: Command,
+    token: Option<String>,
+    out: &mut impl Write,
+) -> Result<(), AdminError> {
+    let caller = Caller::new(engine, token)?;
+    let (name, order) = match &command {
+        Command::List => {
+            #[derive(Deserialize)]
+            struct Body {
+                destinations: Vec<Told>,
+            }
+            let answer = caller.call(Method::GET, &["destinations"], &[], None).await?;
+            let Body { destinations } = serde_json::from_value(answer)?;
+            return Ok(out.write_all(table(&destinations).as_bytes())?);
+        }
+        Command::Pause { name } => (name, "pause"),
+        Command::Resume { name } => (name, "resume"),
+        Command::Resync { name } => (name, "resync"),
+    };
+    let answer = caller.call(Method::POST, &["destinations", name, order], &[], None).await?;
+    Ok(out.write_all(table(&[serde_json::from_value(answer)?]).as_bytes())?)
+}
+
+const COLUMNS: usize = 9;
+
+/// A line for each destination and for its events, under a line of headings.
+fn table(all: &[Told]) -> String {
+    const HEADINGS: [&str; COLUMNS] =
+        ["name", "state", "desired", "acknowledged", "pending", "oldest", "resync", "dead", "failed calls"];
+    let mut lines = vec![HEADINGS.map(str::to_owned)];
+    let mut errors = String::new();
+    let age = |ms: Option<u64>| ms.map_or("-".to_owned(), |ms| format!("{ms} ms"));
+    for told in all {
+        let counts = [told.desired, told.acknowledged, told.pending, told.resync, told.dead_letters, told.failed_calls];
+        let [desired, acknowledged, pending, resync, dead, failed] = counts.map(|count| count.to_string());
+        let (name, state) = (told.name.to_string(), told.state.to_string());
+        lines.push([name, state, desired, acknowledged, pending, age(told.oldest_pending_ms), resync, dead, failed]);
+        if let Some(error) = &told.last_error {
+            errors += &format!("{}: the latest error: {error}\n", told.name);
+        }
+        let Some(events) = &told.events else { continue };
+        let counts = [events.acknowledged, events.pending, events.dead_letters, events.failed_calls];
+        let [acknowledged, pending, dead, failed] = counts.map(|count| count.to_string());
+        let (name, oldest) = ("  events".to_owned(), age(events.oldest_pending_ms));
+        // Events are not desired for good, and are not told again by a resync.
+        let none = || "-".to_owned();
+        lines.push([name, String::new(), none(), acknowledged, pending, oldest, none(), dead, failed]);
+        if let Some(error) = &events.last_error {
+            errors += &format!("{}: the latest error with events: {error}\n", told.name);
+        }
+    }
+    let widths: [usize; COLUMNS] =
+        std::array::from_fn(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default());
+    let mut text = String::new();
+    for line in &lines {
+        let cells: Vec<String> = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text += cells.join("  ").trim_end();
+        text.push('\n');
+    }
+    text + &errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations_are_a_table() {
+        let told: [Told; 2] = serde_json::from_str(
+            r#"[{"name": "crm", "state": "paused", "desired": 12, "acknowledged": 10, "pending": 2, "resync": 0,
+                "oldest_pending_ms": 1500, "frontier": 1, "dead_letters": 0, "failed_calls": 3, "given_up": 0,
+                "last_error": "the endpoint answered 500 Internal Server Error",
+                "events": {"pending": 7, "oldest_pending_ms": 90, "acknowledged": 41, "dead_letters": 2, "failed_calls": 1, "given_up": 2,
+                           "last_error": "the endpoint answered 400 Bad Request"}},
+               {"name": "ads", "state": "delivering", "desired": 0, "acknowledged": 0, "pending": 0, "resync": 0,
+                "oldest_pending_ms": null, "frontier": 1, "dead_letters": 0, "failed_calls": 0, "given_up": 0,
+                "last_error": null}]"#,
+        )
+        .unwrap();
+        let expected = "\
+name      state       desired  acknowledged  pending  oldest   resync  dead  failed calls
+crm       paused      12       10            2        1500 ms  0       0     3
+  events              -        41            7        90 ms    -       2     1
+ads       delivering  0        0             0        -        0       0     0
+crm: the latest error: the endpoint answered 500 Internal Server Error
+crm: the latest error with events: the endpoint answered 400 Bad Request
+";
+        assert_eq!(table(&told), expected);
+    }
+}

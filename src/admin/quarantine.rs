@@ -1,0 +1,145 @@
+//! `deltaic quarantine`: looks at what a running engine has rejected, tries it again, or deletes it.
+
+mod shown;
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::json;
+
+use self::shown::{list, show};
+use super::caller::Caller;
+use super::{AdminError, Engine};
+
+/// How often a retry waits for an engine that is behind, a second at a time.
+const WAITS_MAX: usize = 60;
+
+/// What can be done with rejected events.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// List what was rejected, the oldest first: number, time, source, code, bytes.
+    List {
+        /// Only what is later than this entry.
+        #[arg(long, value_name = "ID", default_value_t = 0)]
+        after: u64,
+        /// So many at most.
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: usize,
+        /// Only those of this code.
+        #[arg(long)]
+        code: Option<String>,
+    },
+    /// Show an entry, and what was sent. That is personal data.
+    Show {
+        /// Its number.
+        id: u64,
+    },
+    /// Try again: what is accepted now goes, what is still wrong stays. Counts nothing twice.
+    Retry {
+        /// Which entries.
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Delete entries.
+    Purge {
+        /// Which entries.
+        #[command(flatten)]
+        which: Which,
+        /// All before this one.
+        #[arg(long, value_name = "ID", conflicts_with_all = ["ids", "all"])]
+        before: Option<u64>,
+    },
+}
+
+/// Which entries.
+#[derive(Args, Clone, Debug)]
+pub struct Which {
+    /// Their numbers.
+    #[arg(value_name = "ID")]
+    ids: Vec<u64>,
+    /// All of them.
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+    /// All of this code.
+    #[arg(long, conflicts_with = "ids")]
+    code: Option<String>,
+}
+
+/// Does what is asked for; writes the result to `out`.
+pub async fn run(
+    engine: Engine,
+    command: Command,
+    token: Option<String>,
+    out: &mut impl Write,
+) -> Result<(), AdminError> {
+    let caller = Caller::new(engine, token)?;
+    match command {
+        Command::List { after, limit, code } => {
+            let mut query = vec![("after", after.to_string()), ("limit", limit.to_string())];
+            query.extend(code.map(|code| ("code", code)));
+            list(&caller.call(Method::GET, &["quarantine"], &query, None).await?, out)
+        }
+        Command::Show { id } => {
+            let entry = caller.call(Method::GET, &["quarantine", &id.to_string()], &[], None).await?;
+            show(&entry, io::stdout().is_terminal(), out)
+        }
+        Command::Retry { which } => retry(&caller, which, out).await,
+        Command::Purge { which: Which { ids, all, code }, before } => {
+            let mut query = Vec::new();
+            if !ids.is_empty() {
+                query.push(("ids", ids.iter().map(u64::to_string).collect::<Vec<_>>().join(",")));
+            }
+            query.extend(all.then(|| ("all", "true".to_owned())));
+            query.extend(before.map(|before| ("before", before.to_string())));
+            query.extend(code.map(|code| ("code", code)));
+            if query.is_empty() {
+                return Err(AdminError::Nothing);
+            }
+            let answer = caller.call(Method::DELETE, &["quarantine"], &query, None).await?;
+            Ok(writeln!(out, "{} entries are deleted", answer["removed"])?)
+        }
+    }
+}
+
+/// Retries, as many calls as it takes.
+async fn retry(caller: &Caller, which: Which, out: &mut impl Write) -> Result<(), AdminError> {
+    let mut body = match which {
+        Which { ids, all: false, code: None } if !ids.is_empty() => json!({ "ids": ids }),
+        Which { all: true, code: None, .. } => json!({"all": true}),
+        Which { code: Some(code), .. } => json!({ "code": code }),
+        _ => return Err(AdminError::Nothing),
+    };
+    let (mut sums, mut waits) = ([0; 4], 0);
+    const KEYS: [&str; 4] = ["removed", "accepted", "duplicates", "failed"];
+    loop {
+        let answer = match caller.call(Method::POST, &["quarantine", "retry"], &[], Some(&body)).await {
+            Err(AdminError::Refused { status: 429 | 503, .. }) if waits < WAITS_MAX => {
+                waits += 1;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+            answer => answer?,
+        };
+        sums.iter_mut().zip(KEYS).for_each(|(sum, key)| *sum += answer[key].as_u64().unwrap_or_default());
+        let next = answer["next"].as_u64();
+        match (next, body.get_mut("ids")) {
+            (None, _) => break,
+            (Some(_), Some(_)) => {
+                let message = "the engine is behind, and has not retried all of these: try again".to_owned();
+                return Err(AdminError::Refused { status: 429, message });
+            }
+            (Some(next), None) => {
+                body["after"] = next.into();
+                // What is rejected from now on was not meant.
+                if body.get("until").is_none() {
+                    body["until"] = answer["newest"].clone();
+                }
+            }
+        }
+    }
+    let [removed, accepted, duplicates, failed] = sums;
+    writeln!(out, "{removed} entries are gone: {accepted} events accepted, {duplicates} of them were there before")?;
+    Ok(writeln!(out, "{failed} entries are still wrong: they stay")?)
+}

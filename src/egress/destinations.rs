@@ -1,0 +1,188 @@
+//! All destinations: what comes in for them, how they are doing, and what operators wish.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use compact_str::CompactString;
+use dataflows::definitions::DestinationId;
+use dataflows::model::{Desired, Tick};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::changes::Changes;
+use super::delivery::{Delivery, Failed, Line};
+use super::desk::{Desk, EventDesk};
+use super::forward::Events;
+use super::forward::{EventLetter, Forwarding, Queues};
+use super::letters::{DeadLetter, LETTERS_MAX};
+use super::outbox::{Order, Outbox};
+use super::pace::{Pace, courier};
+use super::pacer::Pacer;
+use super::status::Status;
+use super::{EgressError, Surroundings};
+use crate::engine::Forwarded;
+use crate::log::StoreError;
+use crate::project::Project;
+
+/// The delivery to all destinations. Cheap to clone; delivery ends with the last clone, at once, if not by `stop`.
+#[derive(Clone)]
+pub struct Egress(Arc<Running>);
+
+struct Running {
+    failed: Failed,
+    outbox: Arc<dyn Outbox>,
+    forwarding: Forwarding,
+    /// By destination.
+    desks: Vec<Desk>,
+    stopping: watch::Sender<bool>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Egress {
+    /// Begins to deliver what `outbox` and `queues` have and get, on `runtime`: with tasks of their own for each destination and
+    /// lane, so that a slow one delays no other.
+    pub fn start(
+        project: &Project,
+        outbox: Arc<dyn Outbox>,
+        queues: Queues,
+        surroundings: Surroundings,
+        runtime: &Handle,
+    ) -> Result<Self, EgressError> {
+        let Surroundings { latency, now, failed } = surroundings;
+        let (stopping, stopped) = watch::channel(false);
+        let (mut tasks, mut lanes) = (JoinSet::new(), Vec::new());
+        let mut desks = Vec::with_capacity(project.destinations.len());
+        let defined = project.definitions.audiences.iter().map(|audience| &audience.name);
+        let audiences: Arc<[CompactString]> = defined.chain(outbox.retired()).cloned().collect();
+        let mut queues = queues.by_destination(project);
+        for (destination, id) in project.destinations.iter().zip((0..).map(DestinationId::new)) {
+            let (courier, pace) = courier(project, destination, &audiences)?;
+            let line = Line {
+                destination: destination.name.clone(),
+                courier: Arc::new(courier),
+                pace,
+                pacer: Arc::new(Pacer::new(pace.calls_per_second)),
+                wake: Arc::default(),
+                stopping: stopped.clone(),
+                latency: latency.clone(),
+                tally: Arc::default(),
+                now: now.clone(),
+                failed: failed.clone(),
+            };
+            let events = queues.remove(&id).map(|queue| {
+                // One call at a time: events come in order.
+                let pace = Pace { concurrency: 1, ..pace };
+                let line = Line { pace, wake: Arc::default(), tally: Arc::default(), ..line.clone() };
+                let lane = Arc::new(Events::new(id, &line, outbox.clone(), queue));
+                let events = EventDesk { lane: lane.clone(), tally: line.tally.clone() };
+                lanes.push(lane.clone());
+                tasks.spawn_on(Delivery { lane, line }.run(), runtime);
+                events
+            });
+            desks.push(Desk {
+                name: line.destination.clone(),
+                wake: line.wake.clone(),
+                tally: line.tally.clone(),
+                events,
+            });
+            let lane = Arc::new(Changes { destination: id, outbox: outbox.clone(), courier: line.courier.clone() });
+            for _ in 0..pace.concurrency {
+                tasks.spawn_on(Delivery { lane: lane.clone(), line: line.clone() }.run(), runtime);
+            }
+        }
+        let forwarding = Forwarding::new(project.definitions.clone(), lanes);
+        Ok(Egress(Arc::new(Running { failed, outbox, forwarding, desks, stopping, tasks: Mutex::new(tasks) })))
+    }
+
+    /// Takes in the consolidated changes of the desired collection at a complete tick; ticks in order. `received` is
+    /// when the request arrived that the tick is of. For the engine's thread: does not wait for any destination.
+    pub fn apply(&self, tick: Tick, received: Option<Instant>, changes: Vec<(Desired, i64)>) {
+        let mut of_desk: Vec<Vec<(Desired, i64)>> = self.0.desks.iter().map(|_| Vec::new()).collect();
+        for change in changes {
+            of_desk[change.0.destination.index()].push(change);
+        }
+        for (index, (desk, changes)) in self.0.desks.iter().zip(of_desk).enumerate() {
+            if !changes.is_empty() {
+                self.0.outbox.apply(DestinationId::new(index), tick, received, changes);
+                desk.wake.notify_one();
+            }
+        }
+    }
+
+    /// Takes in the events of all ticks before `frontier` that were not taken in yet, in order. For the engine's thread:
+    /// waits for no destination, and for the disk only as long as the log does. An error means that the disk is broken.
+    pub fn take_in(&self, frontier: Tick, events: &[Forwarded]) -> Result<(), StoreError> {
+        self.0.forwarding.take_in(frontier, events)
+    }
+
+    /// All events before this tick are in the queues or gone: what needs the log no more for this. [`Tick::MAX`] where no
+    /// destination is sent events.
+    pub fn produced(&self) -> Tick {
+        self.0.forwarding.produced()
+    }
+
+    /// Says that the changes of all ticks before `frontier` have been taken in.
+    pub fn complete_to(&self, frontier: Tick) {
+        self.0.outbox.complete_to(frontier);
+    }
+
+    /// Says that what was logged before this process started has been taken in, up to `tick`. Delivery begins with this
+    /// where a process before this one left something.
+    pub fn recovered(&self, tick: Tick) {
+        self.0.outbox.recovered(tick);
+        self.0.desks.iter().for_each(Desk::wake);
+    }
+
+    /// How each destination is doing, in the order of the definitions.
+    pub fn status(&self) -> Vec<Status> {
+        (0..self.0.desks.len()).map(|index| self.status_of(index)).collect()
+    }
+
+    /// How the destination at a position is doing.
+    pub fn status_of(&self, index: usize) -> Status {
+        self.0.desks[index].status(self.0.outbox.backlog(DestinationId::new(index)))
+    }
+
+    /// The position of a destination.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.0.desks.iter().position(|desk| desk.name == name)
+    }
+
+    /// What the destination at a position refused for good, the latest first.
+    pub fn dead_letters(&self, index: usize) -> Vec<DeadLetter> {
+        self.0.outbox.dead_letters(DestinationId::new(index))
+    }
+
+    /// The same of its events, as many as there are letters of changes; nothing where it is sent none.
+    pub fn dead_events(&self, index: usize) -> Option<Vec<EventLetter>> {
+        self.0.desks[index].events.as_ref().map(|events| events.lane.queue().letters(LETTERS_MAX))
+    }
+
+    /// Does with the destination at a position what an operator wishes. Waits for the disk; an error is the end of delivery.
+    pub fn order(&self, index: usize, order: Order) -> Result<(), StoreError> {
+        let desk = &self.0.desks[index];
+        tracing::info!(destination = %desk.name, ?order, "an operator's order");
+        let done = self.0.outbox.order(DestinationId::new(index), order);
+        let done = done.and_then(|()| desk.order(order));
+        if let Err(error) = &done {
+            (self.0.failed)(format!("destination {}: an order cannot be written down: {error}", desk.name));
+        }
+        desk.wake();
+        done
+    }
+
+    /// Delivers what is pending, but for no longer than `deadline`, and ends. To be called when nothing more is taken
+    /// in. Says how it ended: what is pending then was not delivered, or may have been, if it was in flight.
+    pub async fn stop(self, deadline: Duration) -> Vec<Status> {
+        self.0.stopping.send_replace(true);
+        let mut tasks = {
+            let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *tasks)
+        };
+        // What is not done by then is aborted when `tasks` goes out of scope.
+        let _ = timeout(deadline, async { while tasks.join_next().await.is_some() {} }).await;
+        self.status()
+    }
+}

@@ -1,0 +1,113 @@
+//! The lane of events: what the queue of a destination gives out, as calls.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use compact_str::CompactString;
+use dataflows::definitions::DestinationId;
+use dataflows::model::Tick;
+use tokio::sync::Notify;
+
+use super::entries::{Entry, Flight};
+use super::queue::Queue;
+use crate::egress::courier::Courier;
+use crate::egress::delivery::Line;
+use crate::egress::lane::{End, Lane, Load};
+use crate::egress::outbox::{BatchLimit, Order, Outbox};
+use crate::egress::status::{EventStatus, Tally};
+use crate::log::StoreError;
+
+/// The events for one destination. One call at a time takes from it, so that they come in order.
+pub struct Events {
+    destination: DestinationId,
+    name: CompactString,
+    courier: Arc<Courier>,
+    queue: Mutex<Queue>,
+    /// Knows what operators wish of the destination as a whole.
+    outbox: Arc<dyn Outbox>,
+    /// Woken after something was taken in, or may go on.
+    pub wake: Arc<Notify>,
+}
+
+impl Events {
+    /// Those that `queue` has and gets, for the calls of `line`.
+    pub fn new(destination: DestinationId, line: &Line, outbox: Arc<dyn Outbox>, queue: Queue) -> Self {
+        let (name, courier, wake) = (line.destination.clone(), line.courier.clone(), line.wake.clone());
+        Events { destination, name, courier, queue: Mutex::new(queue), outbox, wake }
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in all events of the ticks before `frontier` that were not yet, in order.
+    pub fn take_in(&self, frontier: Tick, entries: Vec<(Entry, Option<Instant>)>) -> Result<(), StoreError> {
+        let is_news = !entries.is_empty();
+        if let Some(given_up) = self.queue().push(frontier, entries)? {
+            tracing::warn!(
+                destination = %self.name,
+                given_up,
+                "too many events wait: the oldest are given up, and so on until some are taken; see [limits] \
+                 `forward_events_max` and `forward_bytes_max`"
+            );
+        }
+        if is_news {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Does what an operator wishes of events; what concerns the destination as a whole is with the outbox.
+    pub fn order(&self, order: Order) -> Result<(), StoreError> {
+        match order {
+            Order::Retry => self.queue().retry(),
+            Order::Forget => self.queue().forget(),
+            Order::Pause | Order::Resume | Order::Resync => Ok(()),
+        }
+    }
+
+    /// How it is doing.
+    pub fn status(&self, tally: &Tally) -> EventStatus {
+        let queue = self.queue();
+        EventStatus { pending: queue.pending(), dead_letters: queue.dead_letters(), counts: tally.counts() }
+    }
+}
+
+impl Lane for Events {
+    const WHAT: &'static str = "events";
+    /// There is one flight at a time.
+    type Flight = ();
+
+    fn take(&self, limit: BatchLimit) -> Result<Option<Load<()>>, StoreError> {
+        if self.is_paused() {
+            return Ok(None);
+        }
+        let Some(Flight { batch, refusals, .. }) = self.queue().take(limit)? else { return Ok(None) };
+        Ok(Some(Load {
+            flight: (),
+            body: self.courier.events(&self.name, &batch),
+            parts: batch.entries.len(),
+            count: batch.entries.len() as u64,
+            received: batch.received.clone(),
+            refusals,
+        }))
+    }
+
+    fn end(&self, (): (), end: End) -> Result<(), StoreError> {
+        let mut queue = self.queue();
+        match end {
+            End::Acknowledged => queue.acknowledge(),
+            End::GivenUp(why) => queue.give_up(&why),
+            End::Split(refusals) => queue.split(refusals),
+            End::PutBack(refusals) => {
+                queue.put_back(refusals);
+                Ok(())
+            }
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.outbox.is_paused(self.destination)
+    }
+}

@@ -1,0 +1,135 @@
+//! What a destination refused for good: dead letters, and what becomes of them.
+//!
+//! ```text
+//! in flight ── give_up ──► letter ── retry ──► letter that is to go ── take ──► in flight ── acknowledge ──► gone
+//!                            │ ▲                                                   │
+//!               gone ◄ forget┘ └──────────────────── give_up ──────────────────────┘
+//! ```
+//!
+//! What is retried stays a letter until it is acknowledged, so a crash loses nothing of it; and it goes alone, so that it goes
+//! under the same idempotency key after one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Queue;
+use crate::egress::forward::entries::{Batch, Entry, EventLetter, Flight, Hold, Writes};
+use crate::egress::letters::Refusal;
+use crate::engine::Position;
+use crate::limits::{DEAD_EVENTS_BYTES_MAX, DEAD_EVENTS_MAX};
+use crate::log::StoreError;
+
+/// The letters of a queue.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    letters: BTreeMap<Position, EventLetter>,
+    bytes: usize,
+    /// Those of them that are to go once more.
+    retries: BTreeSet<Position>,
+    /// Whether the one that goes next is one of these. They take turns with what is new, which has not to wait for them.
+    is_next: bool,
+}
+
+impl Refused {
+    /// As they were left.
+    pub fn of(letters: Vec<EventLetter>) -> Self {
+        let retries = letters.iter().filter(|letter| letter.is_retried).map(EventLetter::position).collect();
+        let bytes = letters.iter().map(|letter| letter.bytes).sum();
+        let letters = letters.into_iter().map(|letter| (letter.position(), letter)).collect();
+        Refused { letters, bytes, retries, is_next: false }
+    }
+
+    /// How many are to go once more.
+    pub fn retried(&self) -> usize {
+        self.retries.len()
+    }
+
+    fn add(&mut self, letter: EventLetter) {
+        let position = letter.position();
+        self.remove(position);
+        self.bytes += letter.bytes;
+        self.letters.insert(position, letter);
+    }
+
+    fn remove(&mut self, position: Position) {
+        self.retries.remove(&position);
+        self.bytes -= self.letters.remove(&position).map_or(0, |letter| letter.bytes);
+    }
+
+    /// Forgets the oldest until the rest is within the limits; gives their places.
+    fn make_room(&mut self) -> Vec<Position> {
+        let mut gone = Vec::new();
+        while self.letters.len() > DEAD_EVENTS_MAX || self.bytes > DEAD_EVENTS_BYTES_MAX {
+            let Some(position) = self.letters.keys().next().copied() else { break };
+            self.remove(position);
+            gone.push(position);
+        }
+        gone
+    }
+}
+
+impl Queue {
+    /// Events that are dead letters, those that are to go once more not included.
+    pub fn dead_letters(&self) -> usize {
+        self.refused.letters.len() - self.refused.retries.len()
+    }
+
+    /// The letters of the latest of them, the latest first.
+    pub fn letters(&self, most: usize) -> Vec<EventLetter> {
+        let dead = self.refused.letters.values().rev().filter(|letter| !letter.is_retried);
+        dead.take(most).cloned().collect()
+    }
+
+    /// The batch in flight was refused for good.
+    pub fn give_up(&mut self, why: &Refusal) -> Result<(), StoreError> {
+        let Some(flight) = self.in_flight.take() else { return Ok(()) };
+        let entries = &flight.batch.entries;
+        let letters: Vec<EventLetter> = entries.iter().map(|entry| EventLetter::new(entry, why)).collect();
+        letters.iter().for_each(|letter| self.refused.add(letter.clone()));
+        let forget = self.refused.make_room();
+        let done: Vec<Position> = entries.iter().map(|entry| entry.position).collect();
+        // One that was retried is where it was.
+        let remove = if flight.is_retry { &[][..] } else { &done };
+        self.write(Writes { remove, refuse: entries, letters: &letters, forget: &forget, ..Writes::default() }, None)
+    }
+
+    /// All letters are to go once more; on the disk when this returns.
+    pub fn retry(&mut self) -> Result<(), StoreError> {
+        let Refused { letters, retries, .. } = &mut self.refused;
+        let mut marked = Vec::new();
+        for (position, letter) in letters.iter_mut().filter(|(_, letter)| !letter.is_retried) {
+            letter.is_retried = true;
+            retries.insert(*position);
+            marked.push(letter.clone());
+        }
+        self.entries.write(Writes { letters: &marked, ..Writes::default() }, self.written, Hold::Disk)
+    }
+
+    /// Dead letters are spoken of no more; on the disk when this returns. Those that are to go once more still do.
+    pub fn forget(&mut self) -> Result<(), StoreError> {
+        let letters = self.refused.letters.values();
+        let forget: Vec<Position> = letters.filter(|of| !of.is_retried).map(EventLetter::position).collect();
+        forget.iter().for_each(|position| self.refused.remove(*position));
+        self.entries.write(Writes { forget: &forget, ..Writes::default() }, self.written, Hold::Disk)
+    }
+
+    /// The oldest that is to go once more, if it is its turn or nothing else waits.
+    pub(super) fn next_retry(&mut self) -> Result<Option<Flight>, StoreError> {
+        let is_turn = std::mem::replace(&mut self.refused.is_next, true);
+        let Some(position) = self.refused.retries.first().copied() else { return Ok(None) };
+        if !is_turn && self.events > 0 {
+            return Ok(None);
+        }
+        self.refused.is_next = false;
+        let json = self.entries.refused(position)?;
+        let refusals = self.refused.letters.get(&position).map_or(0, |letter| letter.attempts);
+        let batch = Arc::new(Batch { entries: vec![Entry { position, json }], received: Vec::new() });
+        Ok(Some(Flight { batch, refusals, is_retry: true }))
+    }
+
+    /// One that went once more was acknowledged.
+    pub(super) fn was_taken(&mut self, position: Position) -> Result<(), StoreError> {
+        self.refused.remove(position);
+        self.write(Writes { forget: &[position], ..Writes::default() }, None)
+    }
+}

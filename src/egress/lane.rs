@@ -1,0 +1,58 @@
+//! What a lane of a destination has to give to [`super::delivery`]: what is to be carried, and how it ended.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::letters::Refusal;
+use super::outbox::BatchLimit;
+use crate::log::StoreError;
+
+/// Where calls of one kind come from, and where it is written down how they end. Both may wait for a disk; an error is the end
+/// of delivery.
+pub trait Lane: Send + Sync + 'static {
+    /// What is carried, in the plural.
+    const WHAT: &'static str;
+
+    /// Under what a load ends.
+    type Flight: Copy + Send + 'static;
+
+    /// Gives out what is next, written down as it is. Nothing where none waits, or the destination is paused.
+    fn take(&self, limit: BatchLimit) -> Result<Option<Load<Self::Flight>>, StoreError>;
+
+    /// Writes down how it ended.
+    fn end(&self, flight: Self::Flight, end: End) -> Result<(), StoreError>;
+
+    /// Whether no new call may begin.
+    fn is_paused(&self) -> bool;
+}
+
+/// What travels in one call.
+#[derive(Debug)]
+pub struct Load<F> {
+    /// Under what it ends.
+    pub flight: F,
+    /// The call's body.
+    pub body: Bytes,
+    /// How many it can be split into.
+    pub parts: usize,
+    /// How many count as told once it is acknowledged.
+    pub count: u64,
+    /// When its causes arrived, as far as that is remembered.
+    pub received: Vec<Instant>,
+    /// How often it was refused already, itself or what it is a piece of.
+    pub refusals: u32,
+}
+
+/// How calls with a load ended.
+#[derive(Debug)]
+pub enum End {
+    /// The destination has it.
+    Acknowledged,
+    /// It was refused for good.
+    GivenUp(Refusal),
+    /// It was refused so many times, and goes in two halves, to find out which of its parts are the reason.
+    Split(u32),
+    /// It was refused so many times, and goes once more, later.
+    PutBack(u32),
+}

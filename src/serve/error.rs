@@ -1,0 +1,54 @@
+//! Why a run ends, if nobody asked it to.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::egress::EgressError;
+use crate::engine::WorkersError;
+use crate::ingest::quarantine::QuarantineError;
+use crate::log::StoreError;
+use crate::log::checkpoint::CheckpointError;
+
+/// Why the engine did not run, or not to its end.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The interval log cannot be written.
+    #[error("cannot write the interval log {path}: {source}")]
+    IntervalLog {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The workers failed.
+    #[error(transparent)]
+    Workers(#[from] WorkersError),
+    /// The engine came to an end on its own.
+    #[error("{0}")]
+    Failed(String),
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is there cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A thread cannot be had.
+    #[error("no thread for checkpoints: {0}")]
+    Checkpointer(std::io::Error),
+    /// The quarantine cannot be used.
+    #[error(transparent)]
+    Quarantine(#[from] QuarantineError),
+    /// A destination cannot be delivered to.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+}

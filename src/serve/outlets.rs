@@ -1,0 +1,47 @@
+//! Where what the engine gives goes: to the destinations, and to those who have to know how far it is.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::egress::Egress;
+use crate::engine::Outlets;
+use crate::log::checkpoint::Growth;
+use crate::observe::latency::Observer;
+
+/// Tells why the process has to end.
+pub(super) fn reporter(failed: &mpsc::UnboundedSender<String>) -> impl Fn(String) + Send + Sync + Clone + use<> {
+    let failed = failed.clone();
+    // Nobody listens any more where it ends already.
+    move |reason| _ = failed.send(reason)
+}
+
+/// Leads what the engine gives to the destinations.
+pub(super) fn outlets(
+    egress: Egress,
+    observer: Observer,
+    failed: impl Fn(String) + Send + Sync + Clone + 'static,
+    growth: Option<Arc<Growth>>,
+) -> Outlets {
+    let (frontier, delivery, forwarding, broken) = (egress.clone(), egress.clone(), egress.clone(), failed.clone());
+    let (repeated, complete) = (growth.clone(), growth.clone());
+    Outlets {
+        desired: Box::new(move |tick, received, changes| egress.apply(tick, received, changes)),
+        repeated: Box::new(move |tick, ids| repeated.iter().for_each(|growth| growth.repeated(tick, ids.clone()))),
+        forwarded: Box::new(move |tick, events| {
+            if let Err(error) = forwarding.take_in(tick, &events) {
+                broken(error.to_string());
+            }
+        }),
+        complete: Box::new(move |tick| {
+            frontier.complete_to(tick);
+            complete.iter().for_each(|growth| growth.complete(tick));
+        }),
+        recovered: Box::new(move |tick| {
+            delivery.recovered(tick);
+            growth.iter().for_each(|growth| growth.recovered());
+        }),
+        failed: Box::new(failed),
+        observer,
+    }
+}

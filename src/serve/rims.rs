@@ -1,0 +1,62 @@
+//! What is served over HTTP: senders, readers, operators and whoever measures, on one port.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use super::gauges::Gauges;
+use crate::clock::Now;
+use crate::egress::{self, Egress};
+use crate::engine::Handle;
+use crate::http::{Timeouts, not_found};
+use crate::ingest::IngestCounters;
+use crate::ingest::http::Surroundings;
+use crate::ingest::quarantine::{self, Quarantine};
+use crate::log::checkpoint::Growth;
+use crate::observe::latency::{Latency, Observer};
+use crate::observe::metrics;
+use crate::project::Project;
+use crate::{access, ingest};
+
+/// What the rims work with.
+pub(super) struct Rims {
+    pub handle: Handle,
+    pub egress: Egress,
+    pub quarantine: Quarantine,
+    pub latency: Arc<Latency>,
+    pub observer: Observer,
+    pub growth: Option<Arc<Growth>>,
+    pub now: Now,
+    pub timeouts: Timeouts,
+}
+
+impl Rims {
+    /// All routes.
+    pub fn router(self, project: &Project) -> Router {
+        let Rims { handle, egress, quarantine, latency, observer, growth, now, timeouts } = self;
+        let counters = Arc::new(IngestCounters::default());
+        let gauges = Gauges {
+            growth,
+            counters: counters.clone(),
+            quarantine: quarantine.clone(),
+            handle: handle.clone(),
+            egress: egress.clone(),
+            now: now.clone(),
+        };
+        let surroundings = Surroundings {
+            handle: handle.clone(),
+            counters: counters.clone(),
+            quarantine: quarantine.clone(),
+            observer,
+            now: now.clone(),
+            timeouts,
+        };
+        Router::new()
+            .merge(ingest::http::router(project, surroundings))
+            .merge(quarantine::router(project, handle.clone(), counters, quarantine))
+            .merge(access::router(project, handle))
+            .merge(egress::router(project, egress, now))
+            .merge(metrics::router(latency, gauges))
+            .fallback(not_found)
+    }
+}

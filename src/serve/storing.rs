@@ -1,0 +1,90 @@
+//! Opening the data folder, or what stands in its place where nothing is to outlive the process.
+
+use std::sync::Arc;
+
+use dataflows::model::Tick;
+
+use super::{Options, RunError};
+use crate::egress::forward::Queues;
+use crate::egress::outbox::Outbox;
+use crate::egress::{DurableOutbox, MemoryOutbox};
+use crate::engine::Reread;
+use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
+use crate::ingest::segment::Extractor;
+use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, Restore};
+use crate::log::{DurableLog, Log, MemoryLog, Store};
+use crate::project::{Project, Storage};
+
+/// What outlives the process, if anything does.
+pub(super) struct Storing {
+    pub log: Box<dyn Log>,
+    pub outbox: Arc<dyn Outbox>,
+    pub queues: Queues,
+    pub store: Option<Store>,
+    pub restore: Option<Restore>,
+    pub checkpointer: Option<CheckpointerSettings>,
+}
+
+impl Storing {
+    /// Opens the data folder: that of the options, else what the project says, else none. The storage reads its journal here, in a
+    /// moment: a journal is bounded.
+    pub fn open(project: &Project, options: &Options) -> Result<Self, RunError> {
+        let of_project = project.storage.clone();
+        let storage = match &options.data {
+            Some(folder) => Some(Storage {
+                folder: folder.clone(),
+                ..of_project.unwrap_or_else(|| Storage::in_folder(folder.clone()))
+            }),
+            None => of_project,
+        };
+        let Some(storage) = storage else {
+            tracing::warn!(
+                "events are kept in memory only, and are gone with the process: add [storage], or give --data"
+            );
+            let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
+            let queues = Queues::open(project, None, Tick::default())?;
+            let log = Box::new(MemoryLog::forgetful());
+            return Ok(Storing { log, outbox, queues, store: None, restore: None, checkpointer: None });
+        };
+        let store = Store::open(&storage.folder)?;
+        store.belongs_to(options.topology.process, options.topology.processes())?;
+        let log = DurableLog::open(store.clone(), storage.durability)?;
+        let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
+        let present = log.last().map_or(Tick::default(), Tick::next);
+        let queues = Queues::open(project, Some(&store), present)?;
+        let mut kept = Kept::open(&storage.folder)?;
+        let gatherer = Gatherer::new(store.clone(), project, reread(project));
+        let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, options.accept_partial)?;
+        let checkpointer = CheckpointerSettings {
+            store: store.clone(),
+            kept,
+            gatherer,
+            growth: log.growth(),
+            due: storage.checkpoint_events,
+            keep_history: storage.keep_history,
+            bound: Box::new(|| Tick::MAX),
+        };
+        Ok(Storing {
+            log: Box::new(log),
+            outbox,
+            queues,
+            store: Some(store),
+            restore,
+            checkpointer: Some(checkpointer),
+        })
+    }
+
+    /// Where rejected events are kept.
+    pub fn shelf(store: Option<&Store>) -> Box<dyn Shelf> {
+        match store {
+            Some(store) => Box::new(DurableShelf::new(store.clone())),
+            None => Box::<MemoryShelf>::default(),
+        }
+    }
+}
+
+/// Reads stored events as the project now says.
+pub(super) fn reread(project: &Project) -> Reread {
+    let extractor = Extractor::of_stored(project);
+    Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code()))
+}
