@@ -31,6 +31,8 @@ pub mod identifiers;
 pub mod ingest;
 pub mod json;
 pub mod limits;
+#[cfg(feature = "load")]
+pub mod load;
 pub mod log;
 pub mod observe;
 pub mod project;
