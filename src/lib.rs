@@ -26,6 +26,8 @@ pub mod egress;
 pub mod engine;
 #[cfg(test)]
 mod example;
+#[cfg(feature = "load")]
+pub mod hist;
 pub mod http;
 pub mod identifiers;
 pub mod ingest;

@@ -300,14 +300,17 @@ impl Judge {
             // What is left is a difference.
             let mut different: Vec<Key> = members
                 .into_iter()
-                .flat_map(|(of, bits)| (0..AUDIENCES.len()).filter(move |at| bits >> at & 1 == 1).map(move |at| (of, at)))
+                .flat_map(|(of, bits)| {
+                    (0..AUDIENCES.len()).filter(move |at| bits >> at & 1 == 1).map(move |at| (of, at))
+                })
                 .collect();
             different.sort_unstable();
             comparison.different += different.len() as u64;
             for key in different {
                 let of = &self.lanes[lane as usize];
                 let is_present = of.rows.get(&key).is_some_and(|row| row.present);
-                let what = if is_present { "at the receiver only, at the end" } else { "in the model only, at the end" };
+                let what =
+                    if is_present { "at the receiver only, at the end" } else { "in the model only, at the end" };
                 let done_to = of.done_to;
                 self.complain(what, lane, key, true, done_to);
             }

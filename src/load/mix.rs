@@ -72,7 +72,10 @@ mod tests {
     #[test]
     fn shares_are_shares() {
         let mix: Mix = "view=2, login=1".parse().unwrap();
-        assert_eq!((0..mix.whole()).map(|place| mix.at(place)).collect::<Vec<_>>(), [Kind::View, Kind::View, Kind::Login]);
+        assert_eq!(
+            (0..mix.whole()).map(|place| mix.at(place)).collect::<Vec<_>>(),
+            [Kind::View, Kind::View, Kind::Login]
+        );
     }
 
     #[test]

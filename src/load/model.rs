@@ -34,13 +34,8 @@ pub const SHORT_WINDOW_MS: u64 = 3_000;
 pub type Members = u16;
 
 /// The windows, each with its length and grain in milliseconds.
-const WINDOWS: [(u64, u64); 5] = [
-    (60 * 60_000, 1_000),
-    (60 * 60_000, 1_000),
-    (30 * 60_000, 1_000),
-    (3 * 60 * 60_000, 5_000),
-    (SHORT_WINDOW_MS, 1),
-];
+const WINDOWS: [(u64, u64); 5] =
+    [(60 * 60_000, 1_000), (60 * 60_000, 1_000), (30 * 60_000, 1_000), (3 * 60 * 60_000, 5_000), (SHORT_WINDOW_MS, 1)];
 const CARTS_60M: usize = 0;
 const ORDERS_60M: usize = 1;
 const VIEWS_30M: usize = 2;

@@ -135,7 +135,8 @@ impl Stream {
                 (own, user, What::Purchase { cents })
             }
             Kind::Login => {
-                let user = if self.random.random_bool(self.moves) { self.random.random_range(0..self.people) } else { person };
+                let user =
+                    if self.random.random_bool(self.moves) { self.random.random_range(0..self.people) } else { person };
                 let email = self.random.random_bool(0.5);
                 let city = self.random.random_bool(0.3).then(|| self.random.random_range(0..CITIES.len()));
                 (own, Some(user), What::Login { email, city })

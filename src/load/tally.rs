@@ -60,6 +60,10 @@ impl Step {
 
     /// So many events took this long from their due time.
     pub fn record(&self, stage: Stage, latency: Duration, events: u64) {
+        if events == 0 {
+            // The histogram would still remember it as its maximum.
+            return;
+        }
         let ns = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         self.lock(stage).saturating_record_n(ns, events);
     }

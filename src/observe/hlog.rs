@@ -53,9 +53,8 @@ impl IntervalLog {
     pub fn of(path: &Path, series: Vec<Series>) -> io::Result<Self> {
         let file = LineWriter::new(File::create(path)?);
         let (stop, stopped) = mpsc::channel();
-        let writer = thread::Builder::new()
-            .name("hlog".into())
-            .spawn(move || write_until(file, &series, INTERVAL, &stopped))?;
+        let writer =
+            thread::Builder::new().name("hlog".into()).spawn(move || write_until(file, &series, INTERVAL, &stopped))?;
         Ok(IntervalLog { stop, writer })
     }
 

@@ -31,8 +31,7 @@ impl Court {
 
     fn received(&mut self, action: Action, audience: &str, identifiers: &[&str], as_of: u64, after_ms: u64) {
         let identifiers = identifiers.iter().map(|of| (*of).to_owned()).collect();
-        let change =
-            Change { audience: audience.into(), action, identifiers, traits: serde_json::Map::new(), as_of };
+        let change = Change { audience: audience.into(), action, identifiers, traits: serde_json::Map::new(), as_of };
         self.judge.received(&change, self.due + Duration::from_millis(after_ms));
     }
 
@@ -112,10 +111,7 @@ fn an_exit_alone_may_not() {
     court.acked(1_000_005, vec![view(0, 1_000_000), view(1, 1_000_000)]);
     court.judge.advance(1_010_000);
     court.received(Action::Delete, "hot", &["anonymous_id:r-0-2"], 1_003_000, 9);
-    court.check(
-        "2 1 0 1 0 0",
-        "add hot anonymous_id:r-0-2 as of 1003000 did not come, but what follows it did",
-    );
+    court.check("2 1 0 1 0 0", "add hot anonymous_id:r-0-2 as of 1003000 did not come, but what follows it did");
 }
 
 #[test]

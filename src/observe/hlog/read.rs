@@ -13,10 +13,14 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ReadError {
     /// A line is wrong.
-    #[error("this is no interval log of HdrHistogram (V2): expected what `--hlog` of `deltaic run` or `deltaic load` wrote")]
+    #[error(
+        "this is no interval log of HdrHistogram (V2): expected what `--hlog` of `deltaic run` or `deltaic load` wrote"
+    )]
     Line,
     /// The histogram of a line is wrong.
-    #[error("a histogram is damaged, or was written by something else than `deltaic`: expected V2, compressed, in base64")]
+    #[error(
+        "a histogram is damaged, or was written by something else than `deltaic`: expected V2, compressed, in base64"
+    )]
     Histogram,
 }
 
