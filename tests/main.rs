@@ -12,6 +12,8 @@ mod durability;
 mod forwards;
 mod histories;
 mod hostile;
+#[cfg(feature = "load")]
+mod load;
 mod oracle;
 mod program;
 mod quarantine;

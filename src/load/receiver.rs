@@ -11,6 +11,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use axum::serve::ListenerExt;
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -64,6 +65,8 @@ impl Receiver {
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .with_state(calls.clone());
         let task = tokio::spawn(async move {
+            // An answer that waits for a full segment would be a delay of ours. Where that cannot be set, it is in the figures.
+            let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
             // It does not end by itself.
             _ = axum::serve(listener, router).await;
         });
