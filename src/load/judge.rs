@@ -9,119 +9,26 @@
 //!
 //! Not judged: traits (the destination has none), the order among different identifiers, and what reads answer.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::body::{Identifier, Names};
-use super::model::{AUDIENCES, Members, Model, Transition};
-use super::stream::Event;
+use super::model::{AUDIENCES, Transition};
 use super::tally::{Stage, Step};
 use crate::receive::server::{Action, Change};
 
+mod closing;
 pub mod desk;
+mod lane;
+mod papers;
+
+use lane::{Arrived, Expected, Key, Lane};
+pub use papers::{Acked, Cause, Comparison, Counts};
 
 /// Complaints that are kept to be shown; the rest is only counted.
 const COMPLAINTS_MAX: usize = 20;
-
-/// Which batch something was caused by.
-#[derive(Clone, Copy, Debug)]
-pub struct Cause {
-    /// When the batch was due.
-    pub due: Instant,
-    /// The place of its step.
-    pub step: usize,
-    /// Whether its latency counts: not in the warm-up.
-    pub counts: bool,
-}
-
-/// A batch that was acknowledged.
-#[derive(Debug)]
-pub struct Acked {
-    /// Where it was sent.
-    pub lane: u32,
-    /// What was sent.
-    pub events: Vec<Event>,
-    /// The earliest tick that it can have: that of the answer, unless an attempt before had no clear answer.
-    pub earliest: u64,
-    /// The tick of the answer.
-    pub tick: u64,
-    /// Which batch.
-    pub cause: Cause,
-}
-
-/// How many changes there were.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// The model expects them.
-    pub expected: u64,
-    /// They came.
-    pub received: u64,
-    /// They stayed away in pairs, as they may.
-    pub cancelled: u64,
-    /// They did not come.
-    pub missing: u64,
-    /// They came and were not expected.
-    pub extra: u64,
-    /// They came, but too late.
-    pub late: u64,
-}
-
-impl Counts {
-    /// Changes that were wrong.
-    pub fn wrong(&self) -> u64 {
-        self.missing + self.extra + self.late
-    }
-}
-
-/// How the final states compare.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Comparison {
-    /// Rows that the model has.
-    pub members: u64,
-    /// Rows that only one of the two has.
-    pub different: u64,
-}
-
-#[derive(Debug)]
-struct Expected {
-    /// The ticks that it may come from; one, where the answer was clear.
-    ticks: (u64, u64),
-    enters: bool,
-    step: usize,
-    cause: Option<Cause>,
-}
-
-type Key = (Identifier, usize);
-
-#[derive(Debug, Default)]
-struct Row {
-    /// Whether the receiver has it, by the calls alone.
-    present: bool,
-    expected: VecDeque<Expected>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Arrived {
-    key: Key,
-    enters: bool,
-    as_of: u64,
-    at: Instant,
-}
-
-#[derive(Debug, Default)]
-struct Lane {
-    model: Model,
-    /// The model has taken in everything up to this tick.
-    done_to: u64,
-    rows: FxHashMap<Key, Row>,
-    /// Rows of which something is expected.
-    open: FxHashSet<Key>,
-    /// What came before the model was there: the call can be faster than the answer to the sender.
-    early: Vec<Arrived>,
-}
 
 /// The judge.
 #[derive(Debug)]
@@ -257,65 +164,6 @@ impl Judge {
             let identifier = self.names.written(lane, identifier);
             self.complaints.push(format!("{action} {audience} {identifier} as of {tick} {what}"));
         }
-    }
-
-    /// Whether the fence with this number has come, and nothing is missing.
-    pub fn is_settled(&self, fence: usize) -> bool {
-        let fence = format!("user_id:{}", self.names.fence(fence));
-        let is_told = |lane: &Lane| lane.open.iter().all(|key| lane.rows[key].expected.len().is_multiple_of(2));
-        self.fences.contains(&fence) && self.lanes.iter().all(is_told)
-    }
-
-    /// What has not come by now is missing.
-    pub fn close(&mut self) {
-        for lane in 0..self.lanes.len() as u32 {
-            let of = &mut self.lanes[lane as usize];
-            let mut open: Vec<Key> = of.open.drain().collect();
-            open.sort_unstable();
-            for key in open {
-                let of = &mut self.lanes[lane as usize];
-                let Some(row) = of.rows.get_mut(&key) else { continue };
-                let expected: Vec<Expected> = row.expected.drain(..).collect();
-                let Some(last) = expected.last() else { continue };
-                let missing = expected.len() as u64 % 2;
-                self.counts[last.step].missing += missing;
-                self.counts[last.step].cancelled += expected.len() as u64 - missing;
-                if missing == 1 {
-                    self.complain("did not come", lane, key, last.enters, last.ticks.1);
-                }
-            }
-        }
-    }
-
-    /// What came, put together, against the members by the model.
-    pub fn compare(&mut self) -> Comparison {
-        let mut comparison = Comparison::default();
-        for lane in 0..self.lanes.len() as u32 {
-            let of = &self.lanes[lane as usize];
-            let mut members: FxHashMap<Identifier, Members> = of.model.members().collect();
-            comparison.members += members.values().map(|bits| u64::from(bits.count_ones())).sum::<u64>();
-            for ((identifier, audience), _) in of.rows.iter().filter(|(_, row)| row.present) {
-                *members.entry(*identifier).or_default() ^= 1 << audience;
-            }
-            // What is left is a difference.
-            let mut different: Vec<Key> = members
-                .into_iter()
-                .flat_map(|(of, bits)| {
-                    (0..AUDIENCES.len()).filter(move |at| bits >> at & 1 == 1).map(move |at| (of, at))
-                })
-                .collect();
-            different.sort_unstable();
-            comparison.different += different.len() as u64;
-            for key in different {
-                let of = &self.lanes[lane as usize];
-                let is_present = of.rows.get(&key).is_some_and(|row| row.present);
-                let what =
-                    if is_present { "at the receiver only, at the end" } else { "in the model only, at the end" };
-                let done_to = of.done_to;
-                self.complain(what, lane, key, true, done_to);
-            }
-        }
-        comparison
     }
 
     /// What was counted at a step.

@@ -147,7 +147,10 @@ impl Test {
         for index in 0..self.load.steps.len() {
             let (line, back) = self.step(index, lanes).await?;
             lanes = back;
-            is_right &= line.counts.wrong() == 0 && line.unsent == 0 && line.failed_reads == 0 && self.is_fast(&line);
+            is_right &= line.counts.wrong() == 0
+                && line.unsent == 0
+                && line.failed_reads == 0
+                && line.is_within(self.options.p99_ms);
             say(&table::line(&line));
         }
         // Until the short windows are over: what changes after the last fence would be compared with what is not yet told.
@@ -185,11 +188,6 @@ impl Test {
             failed_reads: count(&step.failed_reads),
         };
         Ok((line, back))
-    }
-
-    fn is_fast(&self, line: &Line) -> bool {
-        let delivered = &line.stages[Stage::Delivered as usize];
-        self.options.p99_ms.is_none_or(|ms| delivered.value_at_percentile(99.0) as f64 <= ms * table::NS_PER_MS)
     }
 
     fn plot(&self, path: &Path) -> Result<(), LoadError> {

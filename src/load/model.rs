@@ -6,66 +6,17 @@
 //! linked with, by event time, and takes along what was done on it anonymously; an event is in a window from the later of its
 //! time and its tick until its end, rounded up to the grain, unless it was too old when it came.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::body::Identifier;
 use super::stream::{Event, What};
 
-/// The audiences of `examples/load`, in the order of the bits of [`Members`].
-pub const AUDIENCES: [&str; 10] = [
-    "spenders",
-    "cart_abandoners",
-    "keen",
-    "big_ticket",
-    "reachable",
-    "reachable_spenders",
-    "known_viewers",
-    "berliners",
-    "newcomers",
-    "hot",
-];
+mod audiences;
 
-/// The window of `hot`, the one that ends while a test runs.
-pub const SHORT_WINDOW_MS: u64 = 3_000;
-
-/// The audiences that somebody is in, a bit each.
-pub type Members = u16;
-
-/// The windows, each with its length and grain in milliseconds.
-const WINDOWS: [(u64, u64); 5] =
-    [(60 * 60_000, 1_000), (60 * 60_000, 1_000), (30 * 60_000, 1_000), (3 * 60 * 60_000, 5_000), (SHORT_WINDOW_MS, 1)];
-const CARTS_60M: usize = 0;
-const ORDERS_60M: usize = 1;
-const VIEWS_30M: usize = 2;
-const ORDERS_3H: usize = 3;
-const VIEWS_3S: usize = 4;
-
-/// What events are kept with. Of the two that make up a person, the user stands for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Part {
-    User(u32),
-    Device(u32),
-}
-
-/// What was done.
-#[derive(Clone, Debug, Default)]
-struct Facts {
-    cents: u64,
-    cents_max: u32,
-    views: u32,
-    carts: u32,
-    /// How many events are in each of [`WINDOWS`].
-    in_window: [u32; WINDOWS.len()],
-}
-
-#[derive(Debug, Default)]
-struct User {
-    devices: BTreeSet<u32>,
-    has_email: bool,
-    city: Option<usize>,
-}
+pub use audiences::{AUDIENCES, Members, SHORT_WINDOW_MS};
+use audiences::{CARTS_60M, Facts, ORDERS_3H, ORDERS_60M, Part, User, VIEWS_3S, VIEWS_30M, WINDOWS, members};
 
 /// An identifier that enters an audience or leaves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,33 +183,11 @@ impl Model {
         }
         let mut all = Facts::default();
         for facts in parts.iter().filter_map(|part| self.facts.get(part)) {
-            all.cents += facts.cents;
-            all.cents_max = all.cents_max.max(facts.cents_max);
-            all.views += facts.views;
-            all.carts += facts.carts;
-            all.in_window.iter_mut().zip(facts.in_window).for_each(|(all, of_part)| *all += of_part);
+            all.add(facts);
         }
         let is_user = matches!(person, Part::User(_));
         (members(&all, user, is_user), identifiers)
     }
-}
-
-/// The definitions of `examples/load/deltaic.toml`.
-fn members(facts: &Facts, user: &User, is_user: bool) -> Members {
-    let spends = facts.cents >= 50_000;
-    let conditions = [
-        spends,
-        facts.in_window[CARTS_60M] > 0 && facts.in_window[ORDERS_60M] == 0,
-        facts.in_window[VIEWS_30M] >= 3 && facts.in_window[ORDERS_3H] > 0,
-        facts.cents_max >= 9_500,
-        user.has_email,
-        spends && user.has_email,
-        is_user && facts.views >= 5,
-        user.city == Some(0),
-        !is_user && facts.carts > 0,
-        facts.in_window[VIEWS_3S] >= 2,
-    ];
-    conditions.iter().rev().fold(0, |members, holds| members << 1 | Members::from(*holds))
 }
 
 #[cfg(test)]

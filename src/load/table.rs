@@ -30,6 +30,14 @@ pub struct Line {
     pub failed_reads: u64,
 }
 
+impl Line {
+    /// Whether the 99th percentile of what was delivered is at most this, if there is such a limit.
+    pub fn is_within(&self, p99_ms: Option<f64>) -> bool {
+        let p99 = self.stages[Stage::Delivered as usize].value_at_percentile(99.0);
+        p99_ms.is_none_or(|ms| p99 as f64 <= ms * NS_PER_MS)
+    }
+}
+
 /// The head of the table.
 pub fn head() -> String {
     let stages = Stage::ALL.map(|stage| format!("{:^29}", format!("due → {}, ms", stage.name())));

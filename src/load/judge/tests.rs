@@ -1,7 +1,7 @@
 //! The judge over changes that are put together by hand.
 
 use super::*;
-use crate::load::stream::What;
+use crate::load::stream::{Event, What};
 
 /// Somebody with a device, who spends enough with the first event.
 fn purchase(number: u64, cents: u32) -> Event {
