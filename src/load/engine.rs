@@ -34,7 +34,7 @@ pub struct Connection(Client);
 pub struct Receipt {
     /// The tick.
     pub tick: u64,
-    /// Whether no attempt before can have been taken.
+    /// Whether it is that of the events: not where an attempt before was taken, and its answer lost.
     pub is_clear: bool,
 }
 
@@ -42,6 +42,7 @@ pub struct Receipt {
 struct Taken {
     token: u64,
     accepted: u64,
+    duplicates: u64,
     #[serde(default)]
     rejected: Vec<Value>,
 }
@@ -93,19 +94,15 @@ impl Engine {
         loop {
             let request = connection.0.post(self.at("/v1/batch")).basic_auth(self.secrets.write_key.expose(), Some(""));
             let answer = request.body(body.clone()).send().await;
-            let (status, wait, text) = match answer {
+            let (status, wait, text) = match answered(answer).await {
                 Err(error) if Instant::now() >= deadline => return Err(self.no_answer(&error)),
                 Err(_) => {
                     is_clear = false;
                     tokio::time::sleep(BACKOFF).await;
                     continue;
                 }
-                Ok(answer) => {
-                    let wait = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-                    (answer.status().as_u16(), wait.map_or(BACKOFF, Duration::from_secs), answer.text().await)
-                }
+                Ok(answer) => answer,
             };
-            let text = text.unwrap_or_default();
             let refused = |message: &str| LoadError::Refused { what: "a batch", status, message: message.to_owned() };
             match status {
                 200 => {
@@ -113,7 +110,7 @@ impl Engine {
                     if taken.accepted != events || !taken.rejected.is_empty() {
                         return Err(refused("it has not accepted all events of a batch that is in order"));
                     }
-                    return Ok(Some(Receipt { tick: taken.token, is_clear }));
+                    return Ok(Some(Receipt { tick: taken.token, is_clear: taken.duplicates == 0 }));
                 }
                 429 | 503 => {
                     step.iter().for_each(|step| _ = step.refused.fetch_add(1, Ordering::Relaxed));
@@ -140,4 +137,11 @@ impl Engine {
             Err(_) => false,
         }
     }
+}
+
+/// Status, wait and text of an answer that came in full.
+async fn answered(answer: reqwest::Result<reqwest::Response>) -> reqwest::Result<(u16, Duration, String)> {
+    let answer = answer?;
+    let wait = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    Ok((answer.status().as_u16(), wait.map_or(BACKOFF, Duration::from_secs), answer.text().await?))
 }

@@ -7,6 +7,9 @@
 //! may go to another member of the same audience, which is told as a later `as_of`; so of devices that one need only be before
 //! the next expected change.
 //!
+//! Where an engine did not answer and took the batch all the same, as one that was killed may, its tick is only known to be between
+//! two: then windows that end in between can be reported although they are right.
+//!
 //! Not judged: traits (the destination has none), the order among different identifiers, and what reads answer.
 
 use std::sync::Arc;
@@ -124,10 +127,14 @@ impl Judge {
         let of = &mut self.lanes[lane as usize];
         let row = of.rows.entry(key).or_default();
         row.present = enters;
+        let fits = |expected: &Expected| {
+            let (from, to) = expected.ticks;
+            expected.enters == enters && (from..=to).contains(&as_of)
+        };
         let is_device = matches!(key.0, Identifier::Device(_));
-        let found = row.expected.iter().rposition(|expected| expected.ticks.0 <= as_of).filter(|found| {
-            let expected = &row.expected[*found];
-            expected.enters == enters && (as_of <= expected.ticks.1 || is_device)
+        let found = row.expected.iter().rposition(fits).or_else(|| {
+            let latest = row.expected.iter().rposition(|expected| expected.ticks.1 <= as_of)?;
+            (is_device && row.expected[latest].enters == enters).then_some(latest)
         });
         let Some(found) = found else {
             self.counts[self.step].extra += 1;

@@ -25,8 +25,12 @@ impl Court {
     }
 
     fn acked(&mut self, tick: u64, events: Vec<Event>) {
+        self.acked_after(tick, tick, events);
+    }
+
+    fn acked_after(&mut self, earliest: u64, tick: u64, events: Vec<Event>) {
         let cause = Cause { due: self.due, step: 0, counts: true };
-        self.judge.acked(Acked { lane: 0, events, earliest: tick, tick, cause });
+        self.judge.acked(Acked { lane: 0, events, earliest, tick, cause });
     }
 
     fn received(&mut self, action: Action, audience: &str, identifiers: &[&str], as_of: u64, after_ms: u64) {
@@ -132,4 +136,21 @@ fn people_of_other_runs_are_nobodys_business() {
     court.received(Action::Add, "fence", &["user_id:r-fence3"], 6, 7);
     assert!(court.judge.is_settled(3));
     court.check("0 0 0 0 0 0", "");
+}
+
+#[test]
+fn an_answer_that_was_unclear_leaves_room_for_the_tick() {
+    for add in [1_003_001, 1_003_400, 1_003_500, 1_003_501] {
+        let mut court = Court::new();
+        court.acked(1_000_005, vec![view(0, 1_000_000), view(1, 1_000_000)]);
+        court.received(Action::Add, "hot", &["anonymous_id:r-0-2"], 1_000_005, 9);
+        court.acked_after(1_000_006, 1_003_500, vec![view(2, 1_003_000), view(3, 1_003_000)]);
+        court.judge.advance(1_004_000);
+        court.received(Action::Delete, "hot", &["anonymous_id:r-0-2"], 1_003_000, 9);
+        court.received(Action::Add, "hot", &["anonymous_id:r-0-2"], add, 9);
+        court.judge.close();
+        let counts = court.judge.counts(0);
+        // Of a device a later tick may be right.
+        assert_eq!((counts.received, counts.missing, counts.extra), (3, 0, 0), "{add}");
+    }
 }
