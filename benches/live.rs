@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use deltaic::engine::Topology;
+use deltaic::observe::hlog::read;
 use deltaic::receive::server::{Options as ReceiverOptions, Receiver};
 use deltaic::serve::{Options, run};
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::Deserializer;
 use shop::{Arguments, Memory, Stream};
 use tokio::sync::{Mutex, oneshot};
 
@@ -121,7 +121,8 @@ async fn main() {
             |percent: f64| answered.value_at_percentile(percent) as f64 / syncs.value_at_percentile(50.0) as f64;
         println!("  answered / sync p50      p50 {:>7.2}      p99 {:>7.2}", ratio(50.0), ratio(99.0));
     }
-    for (stage, histogram) in stages(&std::fs::read(&hlog).expect("the interval log is there")) {
+    let log = std::fs::read(&hlog).expect("the interval log is there");
+    for (stage, histogram) in read(&log).expect("the engine has written it") {
         print(&format!("request → {stage}"), &histogram, 1_000_000.0);
     }
 }
@@ -136,24 +137,4 @@ fn print(what: &str, histogram: &Histogram<u64>, units_per_ms: f64) {
         histogram.max() as f64 / units_per_ms,
         histogram.len(),
     );
-}
-
-/// The histograms of an interval log, one a stage.
-fn stages(log: &[u8]) -> Vec<(String, Histogram<u64>)> {
-    use base64::Engine;
-    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-    let mut stages: Vec<(String, Histogram<u64>)> = Vec::new();
-    for entry in IntervalLogIterator::new(log) {
-        let Ok(LogEntry::Interval(interval)) = entry else { continue };
-        let Some(tag) = interval.tag() else { continue };
-        let encoded = base64::engine::general_purpose::STANDARD.decode(interval.encoded_histogram());
-        let histogram: Histogram<u64> = Deserializer::new()
-            .deserialize(&mut encoded.expect("the log is base64").as_slice())
-            .expect("the log holds histograms");
-        match stages.iter_mut().find(|(stage, _)| stage == tag.as_str()) {
-            Some((_, all)) => all.add(histogram).expect("equal bounds"),
-            None => stages.push((tag.as_str().to_owned(), histogram)),
-        }
-    }
-    stages
 }

@@ -25,11 +25,15 @@ pub mod egress;
 pub mod engine;
 #[cfg(test)]
 mod example;
+#[cfg(feature = "load")]
+pub mod hist;
 pub mod http;
 pub mod identifiers;
 pub mod ingest;
 pub mod json;
 pub mod limits;
+#[cfg(feature = "load")]
+pub mod load;
 pub mod log;
 pub mod memory;
 pub mod observe;

@@ -12,6 +12,8 @@ use deltaic::engine::Topology;
 use deltaic::log::inspect;
 use deltaic::project::{self, Colour, Project};
 use deltaic::{admin, receive, replay, serve};
+#[cfg(feature = "load")]
+use deltaic::{hist, load};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -111,6 +113,13 @@ enum Command {
         #[arg(long, value_name = "MS", default_value_t = 0)]
         delay_ms: u64,
     },
+    /// Send events to a running engine at a rate, and check every change that comes of them. Secrets are taken from
+    /// `DELTAIC_WRITE_KEY`, `DELTAIC_READ_TOKEN` and `DELTAIC_WEBHOOK_SECRET`; without them those of `examples/load` are used.
+    #[cfg(feature = "load")]
+    Load(Box<load::Options>),
+    /// Show the percentiles of interval logs, and the difference of two of them.
+    #[cfg(feature = "load")]
+    Hist(hist::Options),
 }
 
 #[derive(Subcommand)]
@@ -216,6 +225,17 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Receive { port, secret, fail_every, delay_ms } => runtime()?
             .block_on(receive::run(receive::Command { port, secret, fail_every, delay_ms }))
             .map_err(|error| anyhow!("cannot receive on port {port}: {error}")),
+        #[cfg(feature = "load")]
+        Command::Load(options) => {
+            let say = |text: &str| _ = std::io::stdout().lock().write_all(text.as_bytes());
+            let is_right = runtime()?.block_on(load::run(*options, load::Secrets::of(environment), say))?;
+            return Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        #[cfg(feature = "load")]
+        Command::Hist(options) => {
+            print!("{}", hist::run(&options)?);
+            Ok(())
+        }
     }
     .map(|()| ExitCode::SUCCESS)
 }

@@ -15,7 +15,7 @@ use tempfile::NamedTempFile;
 ///
 /// Its ports are below those that the system gives out by itself: one of those could go to somebody else between this
 /// and the moment when the process wants it.
-fn hosts(processes: usize) -> NamedTempFile {
+pub fn hosts(processes: usize) -> NamedTempFile {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

@@ -14,6 +14,8 @@ mod format;
 mod forwards;
 mod histories;
 mod hostile;
+#[cfg(feature = "load")]
+mod load;
 mod oracle;
 mod overload;
 mod program;

@@ -1,8 +1,8 @@
-//! `deltaic run --hlog FILE`: latencies as an HdrHistogram interval log, for the public tools that read these
-//! (HistogramLogAnalyzer, hdr-plot, the HdrHistogram libraries).
+//! Latencies as an HdrHistogram interval log, for the public tools that read these (HistogramLogAnalyzer, hdr-plot, the
+//! HdrHistogram libraries): of `deltaic run --hlog FILE` and `deltaic load --hlog FILE`. [`read`] reads them again.
 //!
-//! One line per stage and second, tagged with the stage's name; values are nanoseconds. A second in which a stage was
-//! not reached has no line for it.
+//! One line per series and second, tagged with the name of the series, such as that of a stage; values are nanoseconds. A
+//! second in which nothing was recorded has no line.
 
 use std::fs::File;
 use std::io::{self, LineWriter, Write};
@@ -18,7 +18,11 @@ use hdrhistogram::serialization::interval_log::{IntervalLogWriter, IntervalLogWr
 
 use super::latency::{Latency, Stage, Total};
 
-/// The time between lines of a stage.
+mod read;
+
+pub use read::{ReadError, read};
+
+/// The time between lines of a series.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the column "maximum" is divided by: nanoseconds become milliseconds, as the tools expect.
@@ -31,14 +35,26 @@ pub struct IntervalLog {
     writer: JoinHandle<io::Result<()>>,
 }
 
+/// Something that is recorded over and over.
+pub struct Series {
+    /// Its name: without spaces and commas.
+    pub tag: String,
+    /// All that was recorded so far, in nanoseconds.
+    pub total: Box<dyn Fn() -> Histogram<u64> + Send>,
+}
+
 impl IntervalLog {
     /// Creates the file (an existing one is overwritten) and begins to write every second, on a thread of its own.
     pub fn start(path: &Path, latency: Arc<Latency>) -> io::Result<Self> {
+        Self::of(path, stages(&latency))
+    }
+
+    /// The same for other series than the stages of the engine.
+    pub fn of(path: &Path, series: Vec<Series>) -> io::Result<Self> {
         let file = LineWriter::new(File::create(path)?);
         let (stop, stopped) = mpsc::channel();
-        let writer = thread::Builder::new()
-            .name("hlog".into())
-            .spawn(move || write_until(file, &latency, INTERVAL, &stopped))?;
+        let writer =
+            thread::Builder::new().name("hlog".into()).spawn(move || write_until(file, &series, INTERVAL, &stopped))?;
         Ok(IntervalLog { stop, writer })
     }
 
@@ -49,10 +65,19 @@ impl IntervalLog {
     }
 }
 
+/// The stages of the engine.
+fn stages(latency: &Arc<Latency>) -> Vec<Series> {
+    let series = |stage: Stage| {
+        let latency = latency.clone();
+        Series { tag: stage.name().to_owned(), total: Box::new(move || latency.total(stage).histogram) }
+    };
+    Stage::ALL.map(series).into()
+}
+
 /// Writes an interval every `interval` until the other end of `stopped` is gone, then the last one.
 fn write_until(
     mut out: impl Write,
-    latency: &Latency,
+    series: &[Series],
     interval: Duration,
     stopped: &mpsc::Receiver<()>,
 ) -> io::Result<()> {
@@ -66,14 +91,14 @@ fn write_until(
         .with_max_value_divisor(MAX_VALUE_DIVISOR)
         .begin_log_with(&mut out, &mut serializer)?;
 
-    let mut written = Stage::ALL.map(|_| Total::new().histogram);
+    let mut written: Vec<_> = series.iter().map(|_| Total::new().histogram).collect();
     let mut from = Duration::ZERO;
     loop {
         // Measured from the beginning, so that lines do not drift.
         let next = from + interval;
         let stopping = stopped.recv_timeout(next.saturating_sub(began.elapsed())) != Err(RecvTimeoutError::Timeout);
         let to = began.elapsed();
-        write_interval(&mut log, latency, &mut written, from, to)?;
+        write_interval(&mut log, series, &mut written, from, to)?;
         if stopping {
             return Ok(());
         }
@@ -84,19 +109,19 @@ fn write_until(
 /// Writes what was recorded since `written`, and remembers it there.
 fn write_interval<W: Write>(
     log: &mut IntervalLogWriter<'_, '_, W, V2DeflateSerializer>,
-    latency: &Latency,
-    written: &mut [Histogram<u64>; Stage::ALL.len()],
+    series: &[Series],
+    written: &mut [Histogram<u64>],
     from: Duration,
     to: Duration,
 ) -> io::Result<()> {
-    for (stage, written) in Stage::ALL.into_iter().zip(written) {
-        let total = latency.total(stage).histogram;
+    for (Series { tag, total }, written) in series.iter().zip(written) {
+        let total = total();
         if total.len() == written.len() {
             continue;
         }
         let mut interval = total.clone();
         interval.subtract(&*written).map_err(io::Error::other)?;
-        log.write_histogram(&interval, from, to - from, Tag::new(stage.name()))
+        log.write_histogram(&interval, from, to - from, Tag::new(tag))
             .map_err(|error| io::Error::other(error.to_string()))?;
         *written = total;
     }
@@ -105,28 +130,8 @@ fn write_interval<W: Write>(
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::prelude::BASE64_STANDARD;
-    use hdrhistogram::serialization::Deserializer;
-    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-
+    use super::read::intervals;
     use super::*;
-
-    /// The intervals of a log: tag, seconds from the base time, values.
-    fn read(log: &[u8]) -> Vec<(String, Duration, Histogram<u64>)> {
-        IntervalLogIterator::new(log)
-            .map(|entry| entry.expect("the log is well formed"))
-            .filter_map(|entry| match entry {
-                LogEntry::Interval(interval) => Some(interval),
-                _ => None,
-            })
-            .map(|interval| {
-                let bytes = BASE64_STANDARD.decode(interval.encoded_histogram()).unwrap();
-                let histogram = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
-                (interval.tag().unwrap().to_string(), interval.start_timestamp(), histogram)
-            })
-            .collect()
-    }
 
     #[test]
     fn what_is_written_reads_back() {
@@ -140,30 +145,33 @@ mod tests {
         }
         log.stop().unwrap();
 
-        let intervals = read(&std::fs::read(&path).unwrap());
+        let log = std::fs::read(&path).unwrap();
+        let intervals: Vec<_> = intervals(&log).map(Result::unwrap).collect();
         for (tag, ms_max) in [("accepted", 100), ("acknowledged", 200)] {
             let of_stage: Vec<_> = intervals.iter().filter(|(stage, ..)| stage == tag).collect();
             assert_eq!(of_stage.iter().map(|(.., histogram)| histogram.len()).sum::<u64>(), 100, "{tag}");
             let max = of_stage.iter().map(|(.., histogram)| histogram.max()).max().unwrap();
             assert!(latency.total(Stage::Accepted).histogram.equivalent(max, ms_max * 1_000_000), "{tag}: {max}");
         }
-        assert!(intervals.iter().all(|(tag, ..)| ["accepted", "acknowledged"].contains(&tag.as_str())));
+        let tags: Vec<_> = read(&log).unwrap().into_iter().map(|(tag, total)| (tag, total.len())).collect();
+        assert_eq!(tags, [("accepted".to_owned(), 100), ("acknowledged".to_owned(), 100)]);
     }
 
     #[test]
     fn each_latency_is_in_one_interval_only() {
-        let latency = Latency::new();
+        let latency = Arc::new(Latency::new());
+        let series = stages(&latency);
         let mut out = Vec::new();
         let mut serializer = V2DeflateSerializer::new();
         let mut log = IntervalLogWriterBuilder::new().begin_log_with(&mut out, &mut serializer).unwrap();
-        let mut written = Stage::ALL.map(|_| Total::new().histogram);
+        let mut written: Vec<_> = series.iter().map(|_| Total::new().histogram).collect();
         for second in 0..3 {
             latency.record(Stage::Parsed, Duration::from_millis(10 - second));
             let [from, to] = [second, second + 1].map(Duration::from_secs);
-            write_interval(&mut log, &latency, &mut written, from, to).unwrap();
+            write_interval(&mut log, &series, &mut written, from, to).unwrap();
         }
-        let seconds: Vec<_> = read(&out)
-            .into_iter()
+        let seconds: Vec<_> = intervals(&out)
+            .map(Result::unwrap)
             .map(|(_, from, histogram)| {
                 let ms = (histogram.max() as f64 / 1e6).round();
                 (from.as_secs(), histogram.len(), ms)

@@ -1,0 +1,168 @@
+//! The stream as JSON, and the names that people have in it.
+
+use std::fmt::Write;
+
+use jiff::Timestamp;
+
+use super::stream::{CITIES, Event, What};
+
+/// What sets the people of one run apart from those of all others, and those of a lane from those of the other lanes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The run: lower-case letters and digits.
+    pub run: String,
+}
+
+/// Somebody, within a lane: what webhook calls and reads name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Identifier {
+    /// A user id.
+    User(u32),
+    /// The address of a user.
+    Email(u32),
+    /// The anonymous id of a device.
+    Device(u32),
+}
+
+impl Names {
+    /// `type:value` of somebody.
+    pub fn written(&self, lane: u32, identifier: Identifier) -> String {
+        let run = &self.run;
+        match identifier {
+            Identifier::User(user) => format!("user_id:{run}-{lane}-{user}"),
+            Identifier::Email(user) => format!("email:{run}-{lane}-{user}@load.example"),
+            Identifier::Device(device) => format!("anonymous_id:{run}-{lane}-{device}"),
+        }
+    }
+
+    /// Who that is; nobody for people of other runs.
+    pub fn read(&self, written: &str) -> Option<(u32, Identifier)> {
+        let (kind, value) = written.split_once(':')?;
+        let (value, identifier): (_, fn(u32) -> Identifier) = match kind {
+            "user_id" => (value, Identifier::User),
+            "email" => (value.strip_suffix("@load.example")?, Identifier::Email),
+            "anonymous_id" => (value, Identifier::Device),
+            _ => return None,
+        };
+        let (lane, number) = value.strip_prefix(self.run.as_str())?.strip_prefix('-')?.split_once('-')?;
+        Some((lane.parse().ok()?, identifier(number.parse().ok()?)))
+    }
+
+    /// The user id of the fence with this number.
+    pub fn fence(&self, number: usize) -> String {
+        format!("{}-fence{number}", self.run)
+    }
+
+    /// The body of a batch call with these events.
+    pub fn batch(&self, lane: u32, events: &[Event]) -> String {
+        let mut body = String::with_capacity(events.len() * 340 + 16);
+        body.push_str(r#"{"batch":["#);
+        for (place, event) in events.iter().enumerate() {
+            body.push_str(if place == 0 { "" } else { "," });
+            self.event(lane, event, &mut body);
+        }
+        body.push_str("]}");
+        body
+    }
+
+    /// Appends one event.
+    pub fn event(&self, lane: u32, event: &Event, to: &mut String) {
+        /// What a browser sends along.
+        const CONTEXT: &str = r#""context":{"library":{"name":"analytics.js","version":"2.1.0"},"locale":"de-DE","page":{"path":"/shop","url":"https://shop.example/shop"}}"#;
+        let (run, number, device) = (&self.run, event.number, event.device);
+        let (kind, name) = match event.what {
+            What::Page => ("page", ""),
+            What::View => ("track", r#""event":"Product Viewed","#),
+            What::Cart => ("track", r#""event":"Product Added","#),
+            What::Purchase { .. } => ("track", r#""event":"Order Completed","#),
+            What::Login { .. } => ("identify", ""),
+        };
+        let time = Time(event.at_ms);
+        // A string takes any text.
+        _ = write!(to, r#"{{"type":"{kind}",{name}"messageId":"{run}-{lane}-{number}","timestamp":"{time}","#);
+        _ = write!(to, r#""anonymousId":"{run}-{lane}-{device}","#);
+        if let Some(user) = event.user {
+            _ = write!(to, r#""userId":"{run}-{lane}-{user}","#);
+        }
+        let product = number % 1_000;
+        _ = match event.what {
+            What::Page => write!(to, r#""properties":{{"title":"Shop","path":"/p/{product}"}},"#),
+            What::View => write!(to, r#""properties":{{"product_id":"p-{product}","category":"c-{}"}},"#, product % 20),
+            What::Cart => write!(to, r#""properties":{{"product_id":"p-{product}","quantity":1}},"#),
+            What::Purchase { cents } => write!(
+                to,
+                r#""properties":{{"order_id":"o-{number}","total":{}.{:02},"currency":"EUR"}},"#,
+                cents / 100,
+                cents % 100
+            ),
+            What::Login { email, city } => {
+                let email = match event.user {
+                    Some(user) if email => format!(r#""email":"{run}-{lane}-{user}@load.example""#),
+                    _ => String::new(),
+                };
+                let city = city.map_or_else(String::new, |city| format!(r#""city":"{}""#, CITIES[city]));
+                let comma = if email.is_empty() || city.is_empty() { "" } else { "," };
+                write!(to, r#""traits":{{{email}{comma}{city}}},"#)
+            }
+        };
+        to.push_str(CONTEXT);
+        to.push('}');
+    }
+
+    /// The body that puts up a fence.
+    pub fn fence_batch(&self, number: usize) -> String {
+        let user = self.fence(number);
+        format!(r#"{{"batch":[{{"type":"track","event":"Load Fence","messageId":"{user}","userId":"{user}"}}]}}"#)
+    }
+}
+
+/// A time as JavaScript writes it.
+struct Time(u64);
+
+impl std::fmt::Display for Time {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let at = i64::try_from(self.0).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
+        write!(f, "{at:.3}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Names {
+        Names { run: "r1".into() }
+    }
+
+    #[test]
+    fn who_is_written_is_read() {
+        for identifier in [Identifier::User(3), Identifier::Email(4), Identifier::Device(5)] {
+            assert_eq!(names().read(&names().written(2, identifier)), Some((2, identifier)));
+        }
+        for other in ["user_id:r2-2-3", "user_id:r1-fence1", "phone:r1-2-3", "user_id:r1-2-x", "email:r1-2-3"] {
+            assert_eq!(names().read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn events_are_those_of_a_shop() {
+        let event = |user, what| Event { number: 9, at_ms: 1_767_225_600_001, device: 5, user, what };
+        let events = [
+            event(None, What::View),
+            event(Some(3), What::Purchase { cents: 1_205 }),
+            event(Some(3), What::Login { email: true, city: Some(1) }),
+        ];
+        let body: serde_json::Value = serde_json::from_str(&names().batch(2, &events)).unwrap();
+        let shown: Vec<String> = body["batch"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| {
+                let mut event = event.as_object().unwrap().clone();
+                event.remove("context").unwrap();
+                serde_json::Value::Object(event).to_string()
+            })
+            .collect();
+        insta::assert_snapshot!(shown.join("\n"));
+    }
+}

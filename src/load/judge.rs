@@ -1,0 +1,188 @@
+//! The judge: holds the changes that come as webhook calls against those that the model expects.
+//!
+//! A row is an identifier in an audience. Of each the model says when it comes and goes, to the tick: the tick of a batch is the
+//! token of its answer, and the batches of a lane are sent one after the other. So every change that comes must be an expected
+//! one: the same row, action and `as_of`. What may differ is what README says of destinations: an entry and an exit that meet
+//! before they are sent cancel, so expected changes may stay away in pairs. And while a change of a device waits, its device
+//! may go to another member of the same audience, which is told as a later `as_of`; so of devices that one need only be before
+//! the next expected change.
+//!
+//! Where an engine did not answer and took the batch all the same, as one that was killed may, its tick is only known to be between
+//! two: then windows that end in between can be reported although they are right.
+//!
+//! Not judged: traits (the destination has none), the order among different identifiers, and what reads answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashSet;
+
+use super::body::{Identifier, Names};
+use super::model::{AUDIENCES, Transition};
+use super::tally::{Stage, Step};
+use crate::receive::server::{Action, Change};
+
+mod closing;
+pub mod desk;
+mod lane;
+mod papers;
+
+use lane::{Arrived, Expected, Key, Lane};
+pub use papers::{Acked, Cause, Comparison, Counts};
+
+/// Complaints that are kept to be shown; the rest is only counted.
+const COMPLAINTS_MAX: usize = 20;
+
+/// The judge.
+#[derive(Debug)]
+pub struct Judge {
+    names: Names,
+    late: Duration,
+    steps: Arc<[Step]>,
+    counts: Vec<Counts>,
+    lanes: Vec<Lane>,
+    step: usize,
+    fences: FxHashSet<String>,
+    complaints: Vec<String>,
+}
+
+impl Judge {
+    /// A judge of a new run; a change that comes later than `late` is wrong.
+    pub fn new(names: Names, lanes: u32, late: Duration, steps: Arc<[Step]>) -> Self {
+        let counts = steps.iter().map(|_| Counts::default()).collect();
+        let lanes = (0..lanes).map(|_| Lane::default()).collect();
+        Judge { names, late, steps, counts, lanes, step: 0, fences: FxHashSet::default(), complaints: Vec::new() }
+    }
+
+    /// Takes in a batch that was acknowledged; those of a lane in their order.
+    pub fn acked(&mut self, Acked { lane, events, earliest, tick, cause }: Acked) {
+        self.step = cause.step;
+        let of = &mut self.lanes[lane as usize];
+        let mut transitions = Vec::new();
+        of.model.take(tick, &events, &mut transitions);
+        of.done_to = tick;
+        for transition in transitions {
+            let from = if transition.tick == tick { earliest } else { transition.tick };
+            self.expect(lane, from, &transition, Some(cause));
+        }
+        self.judge_early(lane);
+    }
+
+    /// All lanes are at least at this tick.
+    pub fn advance(&mut self, tick: u64) {
+        for lane in 0..self.lanes.len() as u32 {
+            let of = &mut self.lanes[lane as usize];
+            let mut transitions = Vec::new();
+            of.model.advance(tick, &mut transitions);
+            of.done_to = of.done_to.max(tick);
+            for transition in transitions {
+                self.expect(lane, transition.tick, &transition, None);
+            }
+            self.judge_early(lane);
+        }
+    }
+
+    fn expect(&mut self, lane: u32, from: u64, transition: &Transition, cause: Option<Cause>) {
+        let Transition { tick, identifier, audience, enters, by_event } = *transition;
+        let key = (identifier, audience);
+        let of = &mut self.lanes[lane as usize];
+        let expected = Expected { ticks: (from, tick), enters, step: self.step, cause: cause.filter(|_| by_event) };
+        of.rows.entry(key).or_default().expected.push_back(expected);
+        of.open.insert(key);
+        self.counts[self.step].expected += 1;
+    }
+
+    /// Takes in a change that came.
+    pub fn received(&mut self, change: &Change, at: Instant) {
+        let audience = AUDIENCES.iter().position(|audience| *audience == change.audience);
+        for identifier in &change.identifiers {
+            let (Some((lane, who)), Some(audience)) = (self.names.read(identifier), audience) else {
+                // Fences; people of runs before this one, whose windows end now, are nobody's business.
+                if change.audience == "fence" {
+                    self.fences.insert(identifier.clone());
+                }
+                continue;
+            };
+            let enters = change.action == Action::Add;
+            let arrived = Arrived { key: (who, audience), enters, as_of: change.as_of, at };
+            let Some(of) = self.lanes.get_mut(lane as usize) else { continue };
+            if change.as_of > of.done_to {
+                of.early.push(arrived);
+            } else {
+                self.judge(lane, arrived);
+            }
+        }
+    }
+
+    /// Judges what came early and is not early any more, in the order in which it came.
+    fn judge_early(&mut self, lane: u32) {
+        let of = &mut self.lanes[lane as usize];
+        let done_to = of.done_to;
+        let due: Vec<Arrived> = of.early.extract_if(.., |arrived| arrived.as_of <= done_to).collect();
+        due.into_iter().for_each(|arrived| self.judge(lane, arrived));
+    }
+
+    fn judge(&mut self, lane: u32, arrived: Arrived) {
+        let Arrived { key, enters, as_of, at } = arrived;
+        let of = &mut self.lanes[lane as usize];
+        let row = of.rows.entry(key).or_default();
+        row.present = enters;
+        let fits = |expected: &Expected| {
+            let (from, to) = expected.ticks;
+            expected.enters == enters && (from..=to).contains(&as_of)
+        };
+        let is_device = matches!(key.0, Identifier::Device(_));
+        let found = row.expected.iter().rposition(fits).or_else(|| {
+            let latest = row.expected.iter().rposition(|expected| expected.ticks.1 <= as_of)?;
+            (is_device && row.expected[latest].enters == enters).then_some(latest)
+        });
+        let Some(found) = found else {
+            self.counts[self.step].extra += 1;
+            self.complain("came and was not expected", lane, key, enters, as_of);
+            return;
+        };
+        let passed_over = row.expected.drain(..found).count() as u64;
+        let Some(expected) = row.expected.pop_front() else { return };
+        if row.expected.is_empty() {
+            of.open.remove(&key);
+        }
+        let counts = &mut self.counts[expected.step];
+        counts.received += 1;
+        let missing = passed_over % 2;
+        counts.missing += missing;
+        counts.cancelled += passed_over - missing;
+        let latency = expected.cause.map(|cause| (cause, at.saturating_duration_since(cause.due)));
+        if let Some((cause, latency)) = latency.filter(|(cause, _)| cause.counts) {
+            self.steps[cause.step].record(Stage::Delivered, latency, 1);
+        }
+        let is_late = latency.is_some_and(|(_, latency)| latency > self.late);
+        counts.late += u64::from(is_late);
+        if missing == 1 {
+            self.complain("did not come, but what follows it did", lane, key, !enters, as_of);
+        }
+        if is_late {
+            self.complain("came late", lane, key, enters, as_of);
+        }
+    }
+
+    fn complain(&mut self, what: &str, lane: u32, (identifier, audience): Key, enters: bool, tick: u64) {
+        if self.complaints.len() < COMPLAINTS_MAX {
+            let (action, audience) = (if enters { "add" } else { "delete" }, AUDIENCES[audience]);
+            let identifier = self.names.written(lane, identifier);
+            self.complaints.push(format!("{action} {audience} {identifier} as of {tick} {what}"));
+        }
+    }
+
+    /// What was counted at a step.
+    pub fn counts(&self, step: usize) -> Counts {
+        self.counts[step]
+    }
+
+    /// The first things that were wrong, in words.
+    pub fn complaints(&self) -> &[String] {
+        &self.complaints
+    }
+}
+
+#[cfg(test)]
+mod tests;

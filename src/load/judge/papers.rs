@@ -1,0 +1,64 @@
+//! What the judge is told, and what it says.
+
+use std::time::Instant;
+
+use crate::load::stream::Event;
+
+/// Which batch something was caused by.
+#[derive(Clone, Copy, Debug)]
+pub struct Cause {
+    /// When the batch was due.
+    pub due: Instant,
+    /// The place of its step.
+    pub step: usize,
+    /// Whether its latency counts: not in the warm-up.
+    pub counts: bool,
+}
+
+/// A batch that was acknowledged.
+#[derive(Debug)]
+pub struct Acked {
+    /// Where it was sent.
+    pub lane: u32,
+    /// What was sent.
+    pub events: Vec<Event>,
+    /// The earliest tick that it can have: that of the answer, unless an attempt before had no clear answer.
+    pub earliest: u64,
+    /// The tick of the answer.
+    pub tick: u64,
+    /// Which batch.
+    pub cause: Cause,
+}
+
+/// How many changes there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// The model expects them.
+    pub expected: u64,
+    /// They came.
+    pub received: u64,
+    /// They stayed away in pairs, as they may.
+    pub cancelled: u64,
+    /// They did not come.
+    pub missing: u64,
+    /// They came and were not expected.
+    pub extra: u64,
+    /// They came, but too late.
+    pub late: u64,
+}
+
+impl Counts {
+    /// Changes that were wrong.
+    pub fn wrong(&self) -> u64 {
+        self.missing + self.extra + self.late
+    }
+}
+
+/// How the final states compare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Rows that the model has.
+    pub members: u64,
+    /// Rows that only one of the two has.
+    pub different: u64,
+}

@@ -1,0 +1,126 @@
+//! What can be asked of a load test.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::Url;
+
+use super::mix::Mix;
+use super::stream::Shape;
+use crate::project::Secret;
+
+/// Events of one call at most: the limit of `examples/load`.
+const BATCH_MAX: i64 = 2_500;
+
+/// Connections at most: each is a lane with people of its own.
+const CONNECTIONS_MAX: i64 = 1_000;
+
+/// A load test.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Where the engine listens that runs `examples/load`.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub url: Url,
+    /// Where the webhook calls of that engine come in.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9000")]
+    pub listen: SocketAddr,
+    /// Events a second: a step for each rate.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1000", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub rate: Vec<u64>,
+    /// How long each step is measured, in seconds.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    pub duration: Duration,
+    /// How long each step runs before it is measured, in seconds.
+    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
+    pub warm_up: Duration,
+    /// How many people there are.
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    pub people: u32,
+    /// How much more active some are than others: the exponent of Zipf's law; 0 for all alike.
+    #[arg(long, value_name = "S", default_value = "1.0", value_parser = |text: &str| number(text, 10.0))]
+    pub skew: f64,
+    /// What people do, in shares.
+    #[arg(long, value_name = "KIND=SHARE,…", default_value = "page=55,view=25,cart=8,purchase=4,login=8")]
+    pub mix: Mix,
+    /// The share of logins that are on somebody else's device, which moves it.
+    #[arg(long, value_name = "SHARE", default_value = "0.002", value_parser = |text: &str| number(text, 1.0))]
+    pub moves: f64,
+    /// Events in a call.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=BATCH_MAX))]
+    pub batch: u32,
+    /// Connections; each has people of its own, and a call under way at a time.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=CONNECTIONS_MAX))]
+    pub connections: u32,
+    /// The same seed gives the same stream.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Read somebody of every n-th call; 0 for no reads.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub read_every: u64,
+    /// A change that comes later than this is wrong, in seconds.
+    #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
+    pub late: Duration,
+    /// How long to wait for what is under way when a step is over, in seconds.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    pub drain: Duration,
+    /// Exit with 1 if the 99th percentile from due to delivered was above this, in milliseconds, at any rate.
+    #[arg(long, value_name = "MS")]
+    pub p99_ms: Option<f64>,
+    /// Write the latencies of every second to this file (HdrHistogram interval log, V2).
+    #[arg(long, value_name = "FILE")]
+    pub hlog: Option<PathBuf>,
+    /// Write the percentile curves to this file (SVG).
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// Throw away the n-th webhook call, to see that it is missed.
+    #[arg(long, value_name = "N")]
+    pub lose_call: Option<u64>,
+    /// Write the project that the engine is to run into this folder (`-` for standard output), and do nothing else.
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = "-")]
+    pub print_project: Option<PathBuf>,
+}
+
+impl Options {
+    /// What the stream is like.
+    pub fn shape(&self) -> Shape {
+        let Options { seed, people, skew, mix, moves, connections, .. } = *self;
+        Shape { seed, people, skew, mix, moves, lanes: connections }
+    }
+}
+
+/// What a load test shows to the engine, and what it asks of the engine's calls.
+#[derive(Debug)]
+pub struct Secrets {
+    /// The write key.
+    pub write_key: Secret,
+    /// The read token.
+    pub read_token: Secret,
+    /// The key of the signatures of webhook calls.
+    pub webhook: Secret,
+}
+
+impl Secrets {
+    /// From the environment; else those of `examples/load`.
+    pub fn of(environment: impl Fn(&str) -> Option<String>) -> Self {
+        let secret = |variable, default: &str| {
+            let found = environment(variable).filter(|value| !value.is_empty());
+            Secret::new(found.unwrap_or_else(|| default.to_owned()))
+        };
+        Secrets {
+            write_key: secret("DELTAIC_WRITE_KEY", "load-write-key"),
+            read_token: secret("DELTAIC_READ_TOKEN", "load-read-token"),
+            webhook: secret("DELTAIC_WEBHOOK_SECRET", "load-webhook-secret"),
+        }
+    }
+}
+
+fn number(text: &str, max: f64) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=max).contains(number));
+    number.ok_or_else(|| format!("expected a number from 0 to {max}"))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    number(text, 86_400.0).map(Duration::from_secs_f64)
+}

@@ -1,0 +1,121 @@
+//! Where the webhook calls come in: checks the signature, and hands the changes to the judge with the time at which they came.
+//!
+//! Not [`crate::receive`], which keeps the calls and everybody's state: at these rates that would be measured, too.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use axum::serve::ListenerExt;
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::error::LoadError;
+use super::judge::desk::Desk;
+use crate::egress::signature::{IDEMPOTENCY_KEY, SIGNATURE, verify};
+use crate::project::Secret;
+use crate::receive::server::Change;
+
+/// Bytes of one call at most: well above what the engine sends.
+const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Calls that are known again when they are repeated. One is under way at a time.
+const KEYS_KEPT: usize = 100;
+
+/// A receiver; it ends when dropped.
+pub struct Receiver {
+    calls: Arc<Calls>,
+    task: JoinHandle<()>,
+}
+
+struct Calls {
+    desk: Desk,
+    secret: Secret,
+    lose_call: Option<u64>,
+    taken: AtomicU64,
+    keys: Mutex<VecDeque<String>>,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    changes: Vec<Change>,
+}
+
+impl Receiver {
+    /// Listens. The call numbered `lose_call` is thrown away, although it is confirmed.
+    pub async fn start(
+        listen: std::net::SocketAddr,
+        secret: Secret,
+        lose_call: Option<u64>,
+        desk: Desk,
+    ) -> Result<Self, LoadError> {
+        let listener = TcpListener::bind(listen).await;
+        let listener = listener.map_err(|source| LoadError::Listen { listen: listen.to_string(), source })?;
+        let (taken, keys) = (AtomicU64::new(0), Mutex::default());
+        let calls = Arc::new(Calls { desk, secret, lose_call, taken, keys });
+        let router = Router::new()
+            .fallback(post(receive))
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .with_state(calls.clone());
+        let task = tokio::spawn(async move {
+            // An answer that waits for a full segment would be a delay of ours. Where that cannot be set, it is in the figures.
+            let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
+            // It does not end by itself.
+            _ = axum::serve(listener, router).await;
+        });
+        Ok(Receiver { calls, task })
+    }
+
+    /// How many calls came, repeated ones left out.
+    pub fn calls(&self) -> u64 {
+        self.calls.taken.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Calls {
+    /// Whether a call with this key came before.
+    fn is_repeated(&self, key: &str) -> bool {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.iter().any(|known| known == key) {
+            return true;
+        }
+        if keys.len() == KEYS_KEPT {
+            keys.pop_front();
+        }
+        keys.push_back(key.to_owned());
+        false
+    }
+}
+
+async fn receive(State(calls): State<Arc<Calls>>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
+    let at = Instant::now();
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !verify(&calls.secret, &body, header(SIGNATURE)) {
+        tracing::warn!("a call with a wrong signature: give this program the DELTAIC_WEBHOOK_SECRET of the engine");
+        return (StatusCode::UNAUTHORIZED, format!("the header {SIGNATURE} does not sign this body"));
+    }
+    let changes = match serde_json::from_slice::<Body>(&body) {
+        Ok(body) => body.changes,
+        Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    if !calls.is_repeated(header(IDEMPOTENCY_KEY)) {
+        let number = calls.taken.fetch_add(1, Ordering::Relaxed) + 1;
+        if calls.lose_call != Some(number) {
+            calls.desk.received(changes, at);
+        }
+    }
+    (StatusCode::OK, String::new())
+}

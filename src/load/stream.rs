@@ -1,0 +1,158 @@
+//! The stream: what people do, from a seed.
+//!
+//! There is one stream for each connection (a *lane*), with people of its own, so that all events of a person and of a device go
+//! over one connection, in order. The same seed, people, lanes and mix give the same stream, whatever the machine: times
+//! are the caller's, all else comes from the seed. The generator (PCG) and the distribution (Zipf) are libraries that keep
+//! their values stable.
+//!
+//! An event that links a user and a device is never within the same millisecond as another one that links either of them:
+//! whose device it is then, and which attribute is the last, would depend on hashes.
+
+use rand::RngExt;
+use rand_distr::{Distribution, Zipf};
+use rand_pcg::Pcg64Mcg;
+
+use super::mix::{Kind, Mix};
+
+/// The devices that each person begins with.
+const DEVICES_PER_PERSON: u32 = 2;
+
+/// Where people live. `berliners` are those of the first.
+pub const CITIES: [&str; 5] = ["Berlin", "Köln", "Leipzig", "Mainz", "Ulm"];
+
+/// What a stream is like.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// The seed of all lanes.
+    pub seed: u64,
+    /// People of all lanes together.
+    pub people: u32,
+    /// The exponent of Zipf's law, by which people are more or less active; 0 for all alike.
+    pub skew: f64,
+    /// What people do.
+    pub mix: Mix,
+    /// The share of logins that are on somebody else's device.
+    pub moves: f64,
+    /// How many lanes there are.
+    pub lanes: u32,
+}
+
+/// Something that somebody did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its number in its lane: no two events have the same.
+    pub number: u64,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// On which device.
+    pub device: u32,
+    /// As which user, where that is said.
+    pub user: Option<u32>,
+    /// What.
+    pub what: What,
+}
+
+/// What somebody did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Looked at a page.
+    Page,
+    /// Looked at a product.
+    View,
+    /// Put a product into the cart.
+    Cart,
+    /// Bought for so much.
+    Purchase {
+        /// The total.
+        cents: u32,
+    },
+    /// Logged in. The user is always said.
+    Login {
+        /// Whether the address is said, too.
+        email: bool,
+        /// The place in [`CITIES`], where it is said.
+        city: Option<usize>,
+    },
+}
+
+/// The stream of one lane.
+#[derive(Debug)]
+pub struct Stream {
+    random: Pcg64Mcg,
+    popularity: Zipf<f64>,
+    mix: Mix,
+    moves: f64,
+    people: u32,
+    number: u64,
+    /// The time of the latest event.
+    at_ms: u64,
+    /// Who was linked at that time: `(user, device)`.
+    linked: Vec<(u32, u32)>,
+}
+
+impl Stream {
+    /// The stream of a lane.
+    pub fn new(shape: &Shape, lane: u32) -> Self {
+        let people = (shape.people / shape.lanes).max(1);
+        // Odd numbers far apart, so that neighbouring seeds and lanes have nothing in common.
+        let seed = u128::from(shape.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        let seed = seed ^ (u128::from(lane) + 1).wrapping_mul(0xd1b5_4a32_d192_ed03_2545_f491_4f6c_dd1d);
+        let popularity = Zipf::new(f64::from(people), shape.skew).expect("the command line has checked the exponent");
+        let (mix, moves) = (shape.mix, shape.moves);
+        let (random, linked) = (Pcg64Mcg::new(seed), Vec::new());
+        Stream { random, popularity, mix, moves, people, number: 0, at_ms: 0, linked }
+    }
+
+    /// The next so many events, which happen evenly in the `over_ms` up to `until_ms`, but not before those that came
+    /// before.
+    pub fn batch(&mut self, events: u32, until_ms: u64, over_ms: u64) -> Vec<Event> {
+        let from_ms = until_ms.saturating_sub(over_ms).max(self.at_ms);
+        let over_ms = until_ms.saturating_sub(from_ms);
+        let at_ms = |place: u32| from_ms + over_ms * u64::from(place + 1) / u64::from(events);
+        (0..events).map(|place| self.next(at_ms(place))).collect()
+    }
+
+    /// The next event, which happens at `at_ms`, or when the one before did.
+    pub fn next(&mut self, at_ms: u64) -> Event {
+        if at_ms > self.at_ms {
+            self.at_ms = at_ms;
+            self.linked.clear();
+        }
+        let number = self.number;
+        self.number += 1;
+        // The ranks of Zipf's law begin at 1.
+        let person = (self.popularity.sample(&mut self.random) as u32).clamp(1, self.people) - 1;
+        let own = person * DEVICES_PER_PERSON + self.random.random_range(0..DEVICES_PER_PERSON);
+        let kind = self.mix.at(self.random.random_range(0..self.mix.whole()));
+        let (device, user, what) = match kind {
+            Kind::Page => (own, None, What::Page),
+            Kind::View => (own, None, What::View),
+            Kind::Cart => (own, None, What::Cart),
+            Kind::Purchase => {
+                let cents = self.random.random_range(1_000..10_000);
+                // Half of the buyers are logged in: what they do stays with them when the device goes to somebody else.
+                let user = self.random.random_bool(0.5).then_some(person);
+                (own, user, What::Purchase { cents })
+            }
+            Kind::Login => {
+                let user =
+                    if self.random.random_bool(self.moves) { self.random.random_range(0..self.people) } else { person };
+                let email = self.random.random_bool(0.5);
+                let city = self.random.random_bool(0.3).then(|| self.random.random_range(0..CITIES.len()));
+                (own, Some(user), What::Login { email, city })
+            }
+        };
+        let (user, what) = match user {
+            Some(user) if self.linked.iter().any(|(of, on)| *of == user || *on == device) => (None, What::Page),
+            Some(user) => {
+                self.linked.push((user, device));
+                (Some(user), what)
+            }
+            None => (None, what),
+        };
+        Event { number, at_ms: self.at_ms, device, user, what }
+    }
+}
+
+#[cfg(test)]
+mod tests;
