@@ -177,9 +177,14 @@ impl Shared {
         let complete: Vec<InFlight> = ticks.drain(..complete).collect();
         drop(ticks);
         self.progress.settle(complete.iter().map(|in_flight| in_flight.load).sum());
-        self.progress.advance_to(frontier);
         self.progressed.notify_one();
         complete.into_iter().filter_map(|in_flight| Some((in_flight.tick, in_flight.received?))).collect()
+    }
+
+    /// Everything before `frontier` was handed on.
+    fn handed_on(&self, frontier: Tick) {
+        self.progress.advance_to(frontier);
+        self.progressed.notify_one();
     }
 
     /// Takes one worker's share of an answer, of `peers` that there may be.
@@ -270,6 +275,7 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, wo
                 let forwarded = lock(&shared.underway).complete(complete);
                 (outlets.forwarded)(complete, forwarded);
                 (outlets.complete)(complete);
+                shared.handed_on(complete);
                 if is_recovering && lock(&shared.recovered_at).is_some_and(|input| input <= complete) {
                     is_recovering = false;
                     (outlets.recovered)(complete);
