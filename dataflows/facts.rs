@@ -2,7 +2,7 @@
 //!
 //! Facts can be gathered in any order and put together from any pieces (they form a commutative monoid): so those of a
 //! checkpoint and those of the events after it make those of the next checkpoint, nothing in them depends on the number of
-//! workers, and logs of several processes add up. Fed to the dataflow ([`crate::graph::Inputs::restore`]) they are
+//! workers, and logs of several processes add up. Fed to the dataflow ([`crate::observations::Arrival::Facts`]) they are
 //! observations like those of events, so that nothing behind the first stage knows of checkpoints.
 
 use std::sync::Arc;

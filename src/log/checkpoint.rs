@@ -5,9 +5,9 @@
 //! next one is made of the one before and the log after it, on a thread of its own: the dataflow takes no part, so it does not
 //! stall, and nothing of how it runs (workers, processes, batches) can get into a checkpoint.
 //!
-//! - [`file`]: how a checkpoint is written.
+//! - `file`: how a checkpoint is written.
 //! - [`Kept`]: which there are; the last two.
-//! - [`make`]: one from the log.
+//! - [`Gatherer`]: makes one from the log.
 //! - [`plan`]: what a start can use, and what it lacks.
 //! - [`Checkpointer`]: makes them while the engine runs, and drops what is not needed any more of the log.
 
