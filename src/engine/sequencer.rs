@@ -136,10 +136,11 @@ impl Sequencer {
             let asks: Vec<Ask> = std::mem::replace(&mut waiting_asks, later).into_values().flatten().collect();
             let look = if self.keeps_books() { rounds.due() } else { None };
             let has_input = !batch.is_empty() || !asks.is_empty() || look.is_some();
-            self.workers.advance_to(tick);
+            // Workers are woken after the senders were answered: to wake a thread can take longer than a sync of the disk.
             if !batch.is_empty() {
                 self.take_in(tick, batch)?;
             }
+            self.workers.advance_to(tick);
             for Ask { question, reply, .. } in asks {
                 self.ask(tick, question, Asker::Reader(reply));
             }
