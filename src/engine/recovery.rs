@@ -21,10 +21,6 @@ use crate::log::{LogError, Logged};
 /// Reads the text of a stored event again. `Err` has the code of a reason.
 pub type Reread = Box<dyn Fn(&[u8]) -> Result<Event, &'static str> + Send>;
 
-/// Facts that go in at once. Many: the arrangements that they make are then merged less often, and a profile whose identifiers
-/// come together is derived once. They take some 60 MB.
-const RESTORED_AT_ONCE: usize = 8 * CHUNK_EVENTS;
-
 /// How often progress is told.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
@@ -109,7 +105,7 @@ impl Sequencer {
         told: &mut Told,
     ) -> Result<bool, LogError> {
         // Facts, then messages: which chunk they are in does not matter, only that a tick is worth its price.
-        let mut chunk: Vec<Arrival> = Vec::new();
+        let mut chunk: Vec<Arrival> = Vec::with_capacity(CHUNK_EVENTS);
         let mut tick = Tick::default();
         for piece in restore.pieces {
             match piece? {
@@ -126,8 +122,9 @@ impl Sequencer {
                     }
                 }
             }
-            if chunk.len() >= RESTORED_AT_ONCE {
-                if !self.feed_restored(tick, std::mem::take(&mut chunk), stop).await {
+            if chunk.len() >= CHUNK_EVENTS {
+                let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_EVENTS));
+                if !self.feed_restored(tick, full, stop).await {
                     return Ok(false);
                 }
                 tick = tick.next();
