@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::generic::Operator;
 
 use crate::model::{Event, IdentifierId, Tick};
 use crate::observations::Arrival;
+use crate::operators::Waiting;
 
 /// The keyed hash of a source and a message id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,44 +75,32 @@ pub fn recognise<'scope>(
         "Recognise messages",
         |_, _| {
             let mut counted = Counted { since: FxHashMap::default(), queue: VecDeque::new(), recognition, share };
-            let mut waiting: Vec<Row> = Vec::new();
-            // For the earliest tick in `waiting`; none where nothing waits.
-            let mut held: Option<Capability<Tick>> = None;
+            let mut waiting: Waiting<Row> = Waiting::default();
             move |(input, frontier), output| {
-                input.for_each(|capability, data| {
-                    let earlier = |held: &Capability<Tick>| capability.least().is_some_and(|least| least < held.time());
-                    if held.as_ref().is_none_or(earlier) {
-                        held = capability.retain_least(0);
-                    }
-                    waiting.append(data);
-                });
-                let Some(capability) = held.as_mut() else { return };
-                if frontier.less_equal(capability.time()) {
-                    return;
-                }
-                // What came first must not decide between messages of the same tick.
-                waiting.sort_unstable_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
-                let complete = waiting.partition_point(|(_, tick, _)| !frontier.less_equal(tick));
-                let mut session = output.session(capability);
-                for (arrival, tick, diff) in waiting.drain(..complete) {
-                    let decided = match arrival {
-                        Arrival::Message(message) if counted.counts(message.id, tick) => {
-                            Ok(Arrival::Event(message.event))
+                input.for_each(|capability, data| waiting.take_in(&capability, data.drain(..)));
+                let sort = |rows: &mut Vec<Row>| rows.sort_unstable_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+                waiting.complete(
+                    frontier,
+                    sort,
+                    |row| &row.1,
+                    |capability, rows| {
+                        let mut session = output.session(capability);
+                        for (arrival, tick, diff) in rows {
+                            let decided = match arrival {
+                                Arrival::Message(message) if counted.counts(message.id, tick) => {
+                                    Ok(Arrival::Event(message.event))
+                                }
+                                Arrival::Message(message) => Err((message.process, message.id)),
+                                Arrival::Counted(id, since) => {
+                                    counted.counts(id, since);
+                                    continue;
+                                }
+                                other => Ok(other),
+                            };
+                            session.give((decided, tick, diff));
                         }
-                        Arrival::Message(message) => Err((message.process, message.id)),
-                        Arrival::Counted(id, since) => {
-                            counted.counts(id, since);
-                            continue;
-                        }
-                        other => Ok(other),
-                    };
-                    session.give((decided, tick, diff));
-                }
-                drop(session);
-                match waiting.first() {
-                    Some((_, earliest, _)) => capability.downgrade(earliest),
-                    None => held = None,
-                }
+                    },
+                );
             }
         },
     );

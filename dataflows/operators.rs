@@ -3,7 +3,9 @@
 mod deliver;
 mod fold;
 mod release;
+mod waiting;
 
 pub use deliver::{Receiver, deliver};
 pub use fold::fold;
 pub use release::release;
+pub(crate) use waiting::Waiting;

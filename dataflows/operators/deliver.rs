@@ -5,9 +5,10 @@ use differential_dataflow::{ExchangeData, VecCollection};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Probe;
 use timely::dataflow::operators::generic::Operator;
-use timely::dataflow::operators::{Capability, Probe};
 
+use super::waiting::Waiting;
 use crate::model::Tick;
 
 /// Takes the changes of one collection on one worker: a tick, and all changes at it, consolidated and sorted, at least one.
@@ -28,37 +29,28 @@ pub fn deliver<D: ExchangeData>(
     changes
         .inner
         .unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(exchange, name, |_, _| {
-            let mut waiting: Vec<(D, Tick, i64)> = Vec::new();
-            // For the earliest tick in `waiting`, so that the probe does not pass what is not yet handed over.
-            let mut held: Option<Capability<Tick>> = None;
+            let mut waiting: Waiting<(D, Tick, i64)> = Waiting::default();
             move |(input, frontier), _output| {
-                input.for_each(|capability, data| {
-                    let earlier = |held: &Capability<Tick>| capability.least().is_some_and(|least| least < held.time());
-                    if held.as_ref().is_none_or(earlier) {
-                        held = capability.retain_least(0);
-                    }
-                    waiting.append(data);
-                });
-                let Some(capability) = held.as_mut() else { return };
-                if frontier.less_equal(capability.time()) {
-                    return;
-                }
-                consolidate_updates(&mut waiting);
-                waiting.sort_unstable_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
-                let ready = waiting.partition_point(|(_, tick, _)| !frontier.less_equal(tick));
-                let mut updates = waiting.drain(..ready).peekable();
-                while let Some((data, tick, diff)) = updates.next() {
-                    let mut changes = vec![(data, diff)];
-                    while let Some((data, _, diff)) = updates.next_if(|next| next.1 == tick) {
-                        changes.push((data, diff));
-                    }
-                    receiver(tick, changes);
-                }
-                drop(updates);
-                match waiting.first() {
-                    Some((_, earliest, _)) => capability.downgrade(earliest),
-                    None => held = None,
-                }
+                input.for_each(|capability, data| waiting.take_in(&capability, data.drain(..)));
+                let sort = |rows: &mut Vec<(D, Tick, i64)>| {
+                    consolidate_updates(rows);
+                    rows.sort_unstable_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+                };
+                waiting.complete(
+                    frontier,
+                    sort,
+                    |row| &row.1,
+                    |_capability, updates| {
+                        let mut updates = updates.peekable();
+                        while let Some((data, tick, diff)) = updates.next() {
+                            let mut changes = vec![(data, diff)];
+                            while let Some((data, _, diff)) = updates.next_if(|next| next.1 == tick) {
+                                changes.push((data, diff));
+                            }
+                            receiver(tick, changes);
+                        }
+                    },
+                );
             }
         })
         .probe_with(probe);

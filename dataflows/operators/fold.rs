@@ -9,9 +9,9 @@ use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
 use rustc_hash::FxHashMap;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
+use super::waiting::Waiting;
 use crate::model::Tick;
 
 /// Applies each key's facts to its state, tick by tick, and outputs the updates that `apply` gives.
@@ -63,43 +63,32 @@ where
         .inner
         .unary_frontier::<CapacityContainerBuilder<Vec<(D, Tick, R)>>, _, _, _>(exchange, name, |_, _| {
             let mut states: FxHashMap<K, S> = FxHashMap::default();
-            let mut waiting: Vec<(Tick, K, V)> = Vec::new();
-            // For the earliest tick in `waiting`; none where nothing waits.
-            let mut held: Option<Capability<Tick>> = None;
+            let mut waiting: Waiting<(Tick, K, V)> = Waiting::default();
             move |(input, frontier), output| {
                 input.for_each(|capability, data| {
-                    let earlier = |held: &Capability<Tick>| capability.least().is_some_and(|least| least < held.time());
-                    if held.as_ref().is_none_or(earlier) {
-                        held = capability.retain_least(0);
-                    }
-                    waiting.extend(data.drain(..).map(|((key, fact), tick, diff)| {
+                    let facts = data.drain(..).map(|((key, fact), tick, diff)| {
                         debug_assert!(diff > 0, "facts are never taken back");
                         (tick, key, fact)
-                    }));
+                    });
+                    waiting.take_in(&capability, facts);
                 });
-                let Some(capability) = held.as_mut() else { return };
-                if frontier.less_equal(capability.time()) {
-                    return;
-                }
-                // Another worker's facts of the same tick may have come earlier or later: their order must not show.
-                waiting.sort_unstable();
-                let complete = waiting.partition_point(|(tick, _, _)| !frontier.less_equal(tick));
-                let mut session = output.session(capability);
-                let mut facts = waiting.drain(..complete).peekable();
-                while let Some((tick, key, fact)) = facts.next() {
-                    let state = states.entry(key.clone()).or_default();
-                    let mut same = std::iter::once(fact).chain(std::iter::from_fn(|| {
-                        facts.next_if(|next| next.0 == tick && next.1 == key).map(|(_, _, fact)| fact)
-                    }));
-                    apply(&key, state, &mut same, &mut |data, diff| session.give((data, tick, diff)));
-                    same.for_each(drop);
-                }
-                drop(facts);
-                drop(session);
-                match waiting.first() {
-                    Some((earliest, _, _)) => capability.downgrade(earliest),
-                    None => held = None,
-                }
+                waiting.complete(
+                    frontier,
+                    |facts| facts.sort_unstable(),
+                    |fact| &fact.0,
+                    |capability, facts| {
+                        let mut session = output.session(capability);
+                        let mut facts = facts.peekable();
+                        while let Some((tick, key, fact)) = facts.next() {
+                            let state = states.entry(key.clone()).or_default();
+                            let mut same = std::iter::once(fact).chain(std::iter::from_fn(|| {
+                                facts.next_if(|next| next.0 == tick && next.1 == key).map(|(_, _, fact)| fact)
+                            }));
+                            apply(&key, state, &mut same, &mut |data, diff| session.give((data, tick, diff)));
+                            same.for_each(drop);
+                        }
+                    },
+                );
             }
         })
         .as_collection()
