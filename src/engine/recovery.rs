@@ -35,7 +35,7 @@ struct Told {
     reported: Instant,
 }
 
-/// A part of the log, on its way to the workers.
+/// A part of a checkpoint or of the log, on its way to the workers.
 #[derive(Default)]
 struct Chunk {
     arrivals: Vec<(Tick, Arrival)>,
@@ -105,26 +105,26 @@ impl Sequencer {
         told: &mut Told,
     ) -> Result<bool, LogError> {
         // Facts, then messages: which chunk they are in does not matter, only that a tick is worth its price.
-        let mut chunk: Vec<Arrival> = Vec::with_capacity(CHUNK_EVENTS);
+        let mut chunk = Chunk::default();
         let mut tick = Tick::default();
         for piece in restore.pieces {
             match piece? {
                 Piece::Facts(facts) => {
                     told.identifiers += facts.len() as u64;
-                    chunk.extend(facts.into_iter().map(|of_one| Arrival::Facts(Box::new(of_one))));
+                    chunk.arrivals.extend(facts.into_iter().map(|of_one| (tick, Arrival::Facts(Box::new(of_one)))));
                 }
                 Piece::Messages(messages) => {
                     for (counted, ids) in messages {
                         ids.iter().for_each(|id| _ = self.dedupe.admit(*id, counted));
                         if self.process.is_some() {
-                            chunk.extend(ids.into_iter().map(|id| Arrival::Counted(id.into(), counted)));
+                            let arrivals = ids.into_iter().map(|id| (tick, Arrival::Counted(id.into(), counted)));
+                            chunk.arrivals.extend(arrivals);
                         }
                     }
                 }
             }
-            if chunk.len() >= CHUNK_EVENTS {
-                let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_EVENTS));
-                if !self.feed_restored(tick, full, stop).await {
+            if chunk.arrivals.len() >= CHUNK_EVENTS {
+                if !self.feed(tick, &mut chunk, stop).await {
                     return Ok(false);
                 }
                 tick = tick.next();
@@ -132,16 +132,7 @@ impl Sequencer {
             told.report(restore.tick);
         }
         debug_assert!(tick < restore.tick, "a checkpoint has fewer chunks than there are milliseconds since 1970");
-        Ok(self.feed_restored(tick, chunk, stop).await)
-    }
-
-    /// Sends what was restored, at a tick of no meaning, once there is room for it. Says whether to go on.
-    async fn feed_restored(&self, tick: Tick, chunk: Vec<Arrival>, stop: &mut oneshot::Receiver<()>) -> bool {
-        let goes_on = self.has_room_for_chunk(stop).await;
-        self.shared.recovering(tick);
-        self.workers.send(chunk.into_iter().map(|arrival| (tick, arrival)).collect());
-        self.workers.advance_to(tick.next());
-        goes_on
+        Ok(self.feed(tick, &mut chunk, stop).await)
     }
 
     /// Makes events of a logged batch, and remembers their message ids, as when they were accepted.
