@@ -20,7 +20,7 @@ use crate::egress::{self, Egress};
 use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
 use crate::http::{Timeouts, serve};
 use crate::ingest::quarantine::Keeper;
-use crate::ingest::segment::Extractor;
+use crate::ingest::segment::{Extractor, reread};
 use crate::log::checkpoint::{Checkpointer, CheckpointerSettings};
 use crate::memory::{Gate, resident_bytes};
 use crate::observe::hlog::IntervalLog;
@@ -37,7 +37,7 @@ pub use error::RunError;
 
 use outlets::{outlets, reporter};
 use rims::Rims;
-use storing::{Storing, reread};
+use storing::Storing;
 
 /// How long destinations get, at the stop, to take what is pending.
 const DELIVERY_DEADLINE: Duration = Duration::from_secs(10);

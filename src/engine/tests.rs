@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
-use crate::ingest::segment::{Call, Extractor, Given, Stamp};
+use crate::ingest::segment::{Call, Extractor, Given, Stamp, reread};
 use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, plan};
 use crate::log::{DurableLog, Fault, FaultyLog, LogError, MemoryLog, Store};
 use crate::project::{self, Durability, Project};
@@ -160,11 +160,6 @@ impl World {
         let extractor = Extractor::new(&project);
         Run { extractor, handle, engine, outbox, recovered, failed, now_ms: self.now_ms.clone() }
     }
-}
-
-fn reread(project: &Project) -> Reread {
-    let extractor = Extractor::of_stored(project);
-    Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code()))
 }
 
 impl Run {

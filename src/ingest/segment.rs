@@ -33,7 +33,7 @@ use self::members::{Member, Members};
 use self::person::Person;
 pub(super) use self::refused::strike;
 use super::{Rejection, json, time};
-use crate::engine::Accepted;
+use crate::engine::{Accepted, Reread};
 use crate::limits::{Limits, MESSAGE_ID_BYTES_MAX};
 use crate::project::Project;
 
@@ -136,6 +136,12 @@ pub struct Extractor {
     /// Attributes whose texts are times.
     times: FxHashSet<CompactString>,
     limits: Limits,
+}
+
+/// Reads stored events as `project` says: what recovery and checkpoints are given.
+pub fn reread(project: &Project) -> Reread {
+    let extractor = Extractor::of_stored(project);
+    Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code()))
 }
 
 impl Extractor {

@@ -285,12 +285,17 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Written whole or not at all, and before anything else: a folder without it is empty.
+/// Written before anything else: a folder without it is empty.
 fn write_format(folder: &Path) -> io::Result<()> {
-    let new = folder.join("FORMAT.new");
+    write_whole(&folder.join("FORMAT"), FORMAT.as_bytes())
+}
+
+/// Writes a file whole or not at all, and onto the disk.
+pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
     let mut file = File::create(&new)?;
-    file.write_all(FORMAT.as_bytes())?;
+    file.write_all(content)?;
     file.sync_all()?;
-    fs::rename(new, folder.join("FORMAT"))?;
-    File::open(folder)?.sync_all()
+    fs::rename(new, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -8,9 +8,8 @@ use super::{Options, RunError};
 use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
-use crate::engine::Reread;
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
-use crate::ingest::segment::Extractor;
+use crate::ingest::segment::reread;
 use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, Restore};
 use crate::log::{DurableLog, Log, MemoryLog, Store};
 use crate::project::{Project, Storage};
@@ -81,10 +80,4 @@ impl Storing {
             None => Box::<MemoryShelf>::default(),
         }
     }
-}
-
-/// Reads stored events as the project now says.
-pub(super) fn reread(project: &Project) -> Reread {
-    let extractor = Extractor::of_stored(project);
-    Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code()))
 }

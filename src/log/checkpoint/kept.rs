@@ -2,7 +2,7 @@
 //! name in the folder `checkpoints`. It is replaced as a whole, after what it lists is on the disk; files that it does not list are leftovers.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use dataflows::definitions::MeasureId;
@@ -10,6 +10,7 @@ use dataflows::model::Tick;
 
 use super::CheckpointError;
 use super::file::{self, Counts, Head, Piece, Reader};
+use crate::log::store::write_whole;
 
 /// Checkpoints that are kept: the last one, and one more should that be damaged.
 const KEPT_MAX: usize = 2;
@@ -191,14 +192,4 @@ impl Iterator for Pieces {
         let damaged = |source| CheckpointError::Damaged { file: self.file.clone(), source, list: self.list.clone() };
         Some(self.reader.next()?.map_err(damaged))
     }
-}
-
-/// Writes a file whole or not at all, and onto the disk.
-fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(new, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -12,8 +12,7 @@ use tempfile::TempDir;
 use super::checkpointer::drop_up_to;
 use super::make::Only;
 use super::*;
-use crate::engine::Reread;
-use crate::ingest::segment::Extractor;
+use crate::ingest::segment::reread;
 use crate::log::{DurableLog, Log, Store};
 use crate::project::{self, Durability};
 
@@ -136,11 +135,6 @@ fn other_kept(other: &World) -> Kept {
 
 fn time(tick: Tick) -> String {
     jiff::Timestamp::from_millisecond(tick.as_ms().try_into().unwrap()).unwrap().to_string()
-}
-
-fn reread(project: &Project) -> Reread {
-    let extractor = Extractor::of_stored(project);
-    Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code()))
 }
 
 /// What is in a checkpoint.
