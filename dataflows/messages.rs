@@ -20,12 +20,18 @@ use crate::observations::Arrival;
 use crate::operators::Waiting;
 
 /// The keyed hash of a source and a message id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MessageId(u64, u64);
 
 impl From<u128> for MessageId {
     fn from(hash: u128) -> Self {
         MessageId((hash >> 64) as u64, hash as u64)
+    }
+}
+
+impl From<MessageId> for u128 {
+    fn from(MessageId(high, low): MessageId) -> Self {
+        (u128::from(high) << 64) | u128::from(low)
     }
 }
 

@@ -16,6 +16,7 @@ mod file;
 mod kept;
 mod make;
 mod plan;
+mod repeated;
 #[cfg(test)]
 mod tests;
 

@@ -8,7 +8,8 @@
 //!   TAIL      the last tick that is known to be safe in the log
 //!   store/    a fjall database: keyspaces `log` (tick → entry), `outbox` (row → what was acknowledged),
 //!             `frontiers` (destination → tick), `delivery` (how each destination is being told, see `egress::records`),
-//!             `forwards` (destination, tick, index → event to be sent), `quarantine` (number → what was rejected)
+//!             `forwards` (destination, tick, index → event to be sent), `quarantine` (number → what was rejected),
+//!             `repeated` (tick, message id: does not count, since another process was sent it too)
 //! ```
 //!
 //! The keyspaces share one journal, so that they cannot contradict each other: what a destination acknowledged was
@@ -52,6 +53,7 @@ struct Inner {
     delivery: Keyspace,
     quarantine: Keyspace,
     forwards: Keyspace,
+    repeated: Keyspace,
     database: Database,
     /// Last, so that it is unlocked when all else is closed.
     _lock: File,
@@ -111,6 +113,7 @@ impl Store {
         let frontiers = database.keyspace("frontiers", KeyspaceCreateOptions::default)?;
         let delivery = database.keyspace("delivery", KeyspaceCreateOptions::default)?;
         let forwards = database.keyspace("forwards", KeyspaceCreateOptions::default)?;
+        let repeated = database.keyspace("repeated", KeyspaceCreateOptions::default)?;
         // Not in haste, and its share of the room that the disk must still have is small.
         let rejected = || KeyspaceCreateOptions::default().max_memtable_size(8 * 1024 * 1024);
         let quarantine = database.keyspace("quarantine", rejected)?;
@@ -123,6 +126,7 @@ impl Store {
             delivery,
             forwards,
             quarantine,
+            repeated,
             database,
             _lock: lock,
         })))
@@ -185,6 +189,11 @@ impl Store {
     /// Events that destinations are to be sent.
     pub fn forwards(&self) -> &Keyspace {
         &self.0.forwards
+    }
+
+    /// Messages in the log that do not count.
+    pub(super) fn repeated(&self) -> &Keyspace {
+        &self.0.repeated
     }
 
     /// Changes that are made together, or not at all.

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use dataflows::messages::MessageId;
 use dataflows::model::Tick;
-use rustc_hash::FxHashSet;
 
-use super::make::Only;
+use super::make::LeftOut;
+use super::repeated::{self, Repeated};
 use super::{CheckpointError, Gatherer, Kept};
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::log::{Store, StoreError};
@@ -71,7 +71,7 @@ impl Growth {
     }
 
     /// The messages that do not count, with their ticks.
-    fn all_repeated(&self) -> FxHashSet<(Tick, MessageId)> {
+    fn all_repeated(&self) -> Repeated {
         self.locked().iter().flat_map(|(tick, ids)| ids.iter().map(|id| (*tick, *id))).collect()
     }
 
@@ -184,11 +184,13 @@ fn make(settings: &mut CheckpointerSettings, due: u64) -> Result<Option<(u64, u6
     let until = bound().min(Tick::from_ms(complete));
     // What is forwarded up to then is in the data folder, and has to stay there: it cannot be made again behind a checkpoint.
     store.sync()?;
-    let gathered = gatherer.gather(after, until, due * 2, &Only::Counted(growth.all_repeated()))?;
+    let left_out = LeftOut { repeated: growth.all_repeated(), all_but: None };
+    let gathered = gatherer.gather(after, until, due * 2, &left_out)?;
     let (events, tick) = (gathered.events, gathered.tick);
     if tick <= after {
         return Ok(None);
     }
+    repeated::keep(store, left_out.repeated.into_iter().filter(|(at, _)| *at <= tick))?;
     let counts = gatherer.make(kept, newest.as_ref(), gathered, tick)?;
     growth.checkpoint.store(tick.as_ms(), Ordering::Release);
     growth.checkpoints.fetch_add(1, Ordering::Release);
@@ -206,7 +208,8 @@ fn make(settings: &mut CheckpointerSettings, due: u64) -> Result<Option<(u64, u6
     Ok(Some((events, counts.identifiers)))
 }
 
-/// Drops the entries of the log up to `tick`; the last one stays, so that the log says where it ends.
+/// Drops the entries of the log up to `tick`, and what is kept with them; the last one stays, so that the log says where it
+/// ends.
 pub(super) fn drop_up_to(store: &Store, tick: Tick) -> Result<usize, StoreError> {
     let mut dropped = 0;
     loop {
@@ -215,10 +218,9 @@ pub(super) fn drop_up_to(store: &Store, tick: Tick) -> Result<usize, StoreError>
         // The last of them may be the last of all; it goes with the next batch, or stays.
         ticks.pop();
         ticks.iter().for_each(|tick| batch.remove(store.log(), tick.as_ms().to_be_bytes()));
-        if ticks.is_empty() {
-            return Ok(dropped);
-        }
+        let Some(last) = ticks.last() else { return Ok(dropped) };
         batch.commit().map_err(|source| store.failed(source))?;
+        repeated::forget_up_to(store, *last)?;
         dropped += ticks.len();
     }
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use dataflows::definitions::{Definitions, MeasureId};
 use dataflows::facts::Facts;
-use dataflows::messages::MessageId;
 use dataflows::model::{IdentifierId, Tick};
 use dataflows::observer::{Observation, Observer};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::file::{Counts, Head, Piece, Writer};
 use super::kept::Entry;
+use super::repeated::Repeated;
 use super::{Basis, CheckpointError, Kept, signatures};
 use crate::engine::{Reread, cut};
 use crate::log::{Store, StoreError, codec};
@@ -29,12 +29,13 @@ pub struct Gatherer {
     dedupe_ids_max: usize,
 }
 
-/// What is gathered.
-pub enum Only {
-    /// All that counts: messages of these ticks were sent to another process too, and do not.
-    Counted(FxHashSet<(Tick, MessageId)>),
-    /// What counts for these measures.
-    Measures(FxHashSet<MeasureId>),
+/// What is left out.
+#[derive(Default)]
+pub struct LeftOut {
+    /// Messages that do not count.
+    pub repeated: Repeated,
+    /// What does not count for these measures, if there are any.
+    pub all_but: Option<FxHashSet<MeasureId>>,
 }
 
 /// What a part of the log says.
@@ -70,7 +71,7 @@ impl Gatherer {
     }
 
     /// Reads the entries after `after`, up to `until`, but no further than the entry in which there are `events_max` events.
-    pub fn gather(&self, after: Tick, until: Tick, events_max: u64, only: &Only) -> Result<Gathered, StoreError> {
+    pub fn gather(&self, after: Tick, until: Tick, events_max: u64, but: &LeftOut) -> Result<Gathered, StoreError> {
         let mut gathered = Gathered { tick: after, events: 0, facts: FxHashMap::default(), messages: Vec::new() };
         for entry in self.store.entries(after.next()) {
             let (tick, entry) = entry?;
@@ -83,17 +84,17 @@ impl Gatherer {
             let mut counted = Vec::with_capacity(events.len());
             for stored in events {
                 // Nor is it remembered: it would be in the way of the same message where that counts.
-                if matches!(only, Only::Counted(repeated) if repeated.contains(&(tick, stored.message.into()))) {
+                if but.repeated.contains(&(tick, stored.message.into())) {
                     continue;
                 }
                 counted.push(stored.message);
                 // What the project rejects does not count for the dataflow either.
                 let Ok(event) = (self.reread)(&stored.raw) else { continue };
                 self.observer.observe(cut(event, tick, self.max_future), tick, &mut |observation: Observation| {
-                    let is_wanted = match only {
-                        Only::Counted(_) => true,
-                        Only::Measures(measures) => observation.measure().is_some_and(|of| measures.contains(&of)),
+                    let counts = |measures: &FxHashSet<MeasureId>| {
+                        observation.measure().is_some_and(|measure| measures.contains(&measure))
                     };
+                    let is_wanted = but.all_but.as_ref().is_none_or(counts);
                     if is_wanted {
                         let facts = gathered.facts.entry(observation.identifier()).or_default();
                         facts.take_in(observation, &self.definitions);

@@ -9,8 +9,8 @@ use dataflows::model::Tick;
 use rustc_hash::FxHashSet;
 
 use super::kept::{Entry, Pieces};
-use super::make::{Only, of_today};
-use super::{Basis, CheckpointError, Gatherer, Kept, signatures};
+use super::make::{LeftOut, of_today};
+use super::{Basis, CheckpointError, Gatherer, Kept, repeated, signatures};
 use crate::log::{Store, StoreError, codec};
 use crate::project::Project;
 
@@ -79,22 +79,23 @@ pub fn plan(
             gone(format!("new, and cannot be counted completely: {}", users.join(", ")))?;
         }
     }
-    rebuild(kept, gatherer, &newest, head.tick, new)?;
+    let left_out = LeftOut { repeated: repeated::up_to(store, head.tick)?, all_but: Some(new) };
+    rebuild(kept, gatherer, &newest, head.tick, &left_out)?;
     let (head, pieces) = kept.newest().map_or_else(|| kept.read(&newest), |newest| kept.read(newest))?;
     let measures = of_today(&head.measures, &signatures);
     Ok(Some(Restore { tick: head.tick, pieces: pieces.measures(measures) }))
 }
 
-/// Puts what events say of new measures into a checkpoint.
+/// Puts what events say of new measures, all else left out, into a checkpoint.
 fn rebuild(
     kept: &mut Kept,
     gatherer: &Gatherer,
     newest: &Entry,
     tick: Tick,
-    new: FxHashSet<MeasureId>,
+    left_out: &LeftOut,
 ) -> Result<(), CheckpointError> {
-    tracing::info!(aggregates = new.len(), "new definitions: counting in the log what they need");
-    let mut gathered = gatherer.gather(Tick::default(), tick, u64::MAX, &Only::Measures(new))?;
+    tracing::info!("new definitions: counting in the log what they need");
+    let mut gathered = gatherer.gather(Tick::default(), tick, u64::MAX, left_out)?;
     tracing::info!(events = gathered.events, "counted");
     // The ids of their messages are in the checkpoint.
     gathered.forget_messages();

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use dataflows::definitions::MeasureId;
 use dataflows::facts::Facts;
-use dataflows::model::IdentifierId;
-use rustc_hash::FxHashSet;
+use dataflows::model::{IdentifierId, Part};
 use tempfile::TempDir;
 
 use super::checkpointer::drop_up_to;
-use super::make::Only;
+use super::make::LeftOut;
 use super::*;
 use crate::ingest::segment::reread;
 use crate::log::{DurableLog, Log, Store};
@@ -94,7 +94,7 @@ impl World {
         loop {
             let newest = kept.newest().cloned();
             let after = newest.as_ref().map_or(Tick::default(), |newest| newest.tick);
-            let gathered = gatherer.gather(after, Tick::MAX, events, &Only::Counted(FxHashSet::default())).unwrap();
+            let gathered = gatherer.gather(after, Tick::MAX, events, &LeftOut::default()).unwrap();
             if gathered.events == 0 {
                 return;
             }
@@ -119,8 +119,7 @@ impl World {
         let other = World { folder: tempfile::tempdir().unwrap() };
         let (store, mut kept, project) = (self.store(), other_kept(&other), self.project(text));
         let gatherer = self.gatherer(&store, &project);
-        let gathered =
-            gatherer.gather(Tick::default(), Tick::MAX, u64::MAX, &Only::Counted(FxHashSet::default())).unwrap();
+        let gathered = gatherer.gather(Tick::default(), Tick::MAX, u64::MAX, &LeftOut::default()).unwrap();
         let tick = gathered.tick;
         gatherer.make(&mut kept, None, gathered, tick).unwrap();
         let (head, pieces) = kept.read(kept.newest().unwrap()).unwrap();
@@ -176,6 +175,38 @@ fn what_new_definitions_count_is_added_from_the_log() {
     let expected = world.at_once(&text);
     assert_eq!(world.plan(&text, false), Ok(Some(expected)));
     assert_eq!(world.kept().entries().len(), 2, "it is kept, in the place of the one that it was made of");
+}
+
+#[test]
+fn what_does_not_count_counts_for_no_new_definition_either() {
+    let (world, same) = (World::new(100), World::new(100));
+    world.checkpoints(40);
+    let dropped = Tick::from_ms(START_MS + 60_000);
+    // Two that count for `regular`, and one that the log will not have any more.
+    let repeated =
+        [(61, 61), (70, 70), (59, 59)].map(|(s, id): (u64, u128)| (Tick::from_ms(START_MS + s * 1_000), id.into()));
+    repeated::keep(&world.store(), repeated).unwrap();
+    let text = [PROJECT, EVER].concat();
+    let counted = |world: &World| {
+        let content = world.plan(&text, false).unwrap().unwrap();
+        let of_new = content.facts.into_iter().flat_map(|(_, facts)| facts.parts);
+        let counts = of_new.filter_map(|(at, part, weight)| match part {
+            Part::Count(measure) if at == Tick::default() && is_regular(world, &text, measure) => Some(weight.0),
+            _ => None,
+        });
+        counts.sum::<i128>()
+    };
+    same.checkpoints(40);
+    assert_eq!(counted(&world), counted(&same) - 3);
+
+    drop_up_to(&world.store(), dropped).unwrap();
+    let kept = repeated::up_to(&world.store(), Tick::MAX).unwrap();
+    assert_eq!(kept, repeated.into_iter().filter(|(tick, _)| *tick > dropped).collect());
+}
+
+/// Whether a measure counts what was seen, ever.
+fn is_regular(world: &World, text: &str, measure: MeasureId) -> bool {
+    world.project(text).definitions.measures[measure.index()].within.is_none()
 }
 
 #[test]
