@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -277,7 +278,10 @@ fn environment(variable: &str) -> Option<String> {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    // The sequencer waits for the disk on one of them.
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get) + 1;
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
         .enable_all()
         .build()
         .map_err(|error| anyhow!("cannot start the I/O runtime: {error}"))

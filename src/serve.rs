@@ -99,6 +99,7 @@ pub async fn run(
         forward_from,
         now: now.clone(),
         memory: Gate::new(project.limits.memory_limit, Arc::new(resident_bytes)),
+        runtime: Some(tokio::runtime::Handle::current()),
     };
     let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth.clone());
     let mut shutdown = pin!(shutdown);

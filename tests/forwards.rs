@@ -55,6 +55,7 @@ async fn run(
         limits: Limits::default(),
         restore: None,
         memory: Gate::off(),
+        runtime: None,
         log: Box::new(log.clone()),
         reread: Box::new(move |raw| {
             let number: usize = std::str::from_utf8(raw).unwrap().parse().unwrap();

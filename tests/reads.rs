@@ -58,6 +58,7 @@ impl Subject {
             forward_from: Vec::new(),
             now: Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst))),
             memory: Gate::off(),
+            runtime: None,
         };
         let (changed, completed) = (given.clone(), given.clone());
         let outlets = Outlets {

@@ -1,7 +1,7 @@
 //! The engine: workers, ticks, frontiers, reads.
 //!
-//! Three kinds of threads: the `sequencer` gives batches their ticks (after `recovery` of those that the log has), the
-//! `workers` run the dataflow, the `collector` hands on what is complete. The rims see a [`Handle`].
+//! The `sequencer`, a task beside those of the requests, gives batches their ticks (after `recovery` of those that the log
+//! has); the threads `workers` run the dataflow; the thread `collector` hands on what is complete. The rims see a [`Handle`].
 
 mod books;
 mod collector;
@@ -16,7 +16,7 @@ mod tests;
 mod workers;
 
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use dataflows::definitions::Definitions;
@@ -66,20 +66,24 @@ pub struct Settings {
     pub now: Now,
     /// Whether there is memory for more events.
     pub memory: Gate,
+    /// Where the senders' requests are served. The sequencer is a task there: on the thread that a request is served on, no
+    /// thread has to be woken to log it, nor to answer it. Without one it has a thread of its own.
+    pub runtime: Option<tokio::runtime::Handle>,
 }
 
 /// A running engine.
 #[derive(Debug)]
 pub struct Engine {
     stop: oneshot::Sender<()>,
-    sequencer: JoinHandle<Workers>,
+    /// Gives the workers back when the sequencer has ended.
+    sequencer: mpsc::Receiver<Workers>,
     collector: JoinHandle<()>,
 }
 
 impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
     pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
-        let Settings { topology, definitions, clock, limits, log, restore, reread, forward_from, now, memory } =
+        let Settings { topology, definitions, clock, limits, log, restore, reread, forward_from, now, memory, runtime } =
             settings;
         let (handle, submissions, asks, progress) = Handle::new(&limits, memory);
         let is_recovering = log.last().is_some() || restore.is_some();
@@ -90,7 +94,7 @@ impl Engine {
         if !is_recovering {
             shared.recovered_at(Tick::default());
         }
-        let (outputs, collected) = channel();
+        let (outputs, collected) = mpsc::channel();
         let alarm = outputs.clone();
         let picker = Picker::new(definitions.clone(), forward_from);
         let window_ms = u64::try_from(clock.dedupe_window.as_millis()).unwrap_or(u64::MAX);
@@ -101,10 +105,6 @@ impl Engine {
             let (shared, local, peers) = (shared.clone(), workers.len(), topology.peers());
             spawn("collector", move || collector::run(&collected, &shared, outlets, local, peers))?
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(|error| WorkersError::Start(error.to_string()))?;
         let dedupe = Dedupe::new(clock.dedupe_window, limits.dedupe_ids_max);
         let first_worker = topology.first_worker();
         let process = is_cluster.then_some(topology.process);
@@ -125,8 +125,18 @@ impl Engine {
             shared,
         };
         let (stop, stopped) = oneshot::channel();
-        let sequencer = spawn("sequencer", move || runtime.block_on(sequencer.run(stopped)))?;
-        Ok((handle, Engine { stop, sequencer, collector }))
+        let (ended, sequencer_ended) = mpsc::channel();
+        // Nobody takes the workers of an engine that was dropped.
+        let sequencing = async move { _ = ended.send(sequencer.run(stopped).await) };
+        match runtime {
+            Some(runtime) => _ = runtime.spawn(sequencing),
+            None => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+                let runtime = runtime.map_err(|error| WorkersError::Start(error.to_string()))?;
+                spawn("sequencer", move || runtime.block_on(sequencing))?;
+            }
+        }
+        Ok((handle, Engine { stop, sequencer: sequencer_ended, collector }))
     }
 
     /// Takes in what was handed in, processes it, and stops. In a cluster, waits for the other processes to stop too.
@@ -134,7 +144,7 @@ impl Engine {
         // A sequencer that is gone already needs no telling.
         _ = self.stop.send(());
         let failed = |thread: &str| WorkersError::Failed(format!("the {thread} panicked"));
-        let workers = self.sequencer.join().map_err(|_| failed("sequencer"))?;
+        let workers = self.sequencer.recv().map_err(|_| failed("sequencer"))?;
         let ended = workers.stop();
         self.collector.join().map_err(|_| failed("collector"))?;
         ended

@@ -170,7 +170,7 @@ impl Sequencer {
     }
 
     /// Waits until the workers have room for a chunk. Says whether to go on after it.
-    async fn has_room_for_chunk(&self, stop: &mut oneshot::Receiver<()>) -> bool {
+    async fn has_room_for_chunk(&mut self, stop: &mut oneshot::Receiver<()>) -> bool {
         while self.shared.ticks_in_flight() >= CHUNKS_IN_FLIGHT {
             if !self.progressed(stop).await {
                 return false;
@@ -180,7 +180,7 @@ impl Sequencer {
     }
 
     /// Waits until a tick completes. Says whether to go on.
-    async fn progressed(&self, stop: &mut oneshot::Receiver<()>) -> bool {
+    async fn progressed(&mut self, stop: &mut oneshot::Receiver<()>) -> bool {
         tokio::select! {
             biased;
             _ = stop => false,

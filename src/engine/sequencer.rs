@@ -72,6 +72,14 @@ pub struct Sequencer {
     pub shared: Arc<Shared>,
 }
 
+/// Events that are in the log and not yet with the workers.
+struct InLog {
+    tick: Tick,
+    /// When the first of their requests arrived.
+    received: Instant,
+    events: Vec<Accepted>,
+}
+
 impl Sequencer {
     /// Recovers what the log has, and runs until `stop`; then takes in what was handed in before, and returns the workers.
     pub async fn run(mut self, mut stop: oneshot::Receiver<()>) -> Workers {
@@ -136,9 +144,15 @@ impl Sequencer {
             let asks: Vec<Ask> = std::mem::replace(&mut waiting_asks, later).into_values().flatten().collect();
             let look = if self.keeps_books() { rounds.due() } else { None };
             let has_input = !batch.is_empty() || !asks.is_empty() || look.is_some();
-            // Workers are woken after the senders were answered: to wake a thread can take longer than a sync of the disk.
             if !batch.is_empty() {
-                self.take_in(tick, batch)?;
+                let is_alone = batch.len() == 1;
+                let logged = self.take_in(tick, batch)?;
+                if is_alone {
+                    // Its answer goes out first: to wake an idle thread can take longer than a sync of the disk. Where
+                    // several senders are at it, no thread is idle.
+                    tokio::task::yield_now().await;
+                }
+                self.hand_over(logged);
             }
             self.workers.advance_to(tick);
             for Ask { question, reply, .. } in asks {
@@ -159,7 +173,7 @@ impl Sequencer {
         let now = (self.now)();
         let ahead = Duration::from_millis(input.as_ms().saturating_sub(now.as_ms()));
         if !ahead.is_zero() && ahead <= AHEAD_MAX {
-            // This thread has nothing else to do, and the timer of the runtime is too coarse for this.
+            // The timer of the runtime is too coarse for this.
             std::thread::sleep(ahead);
         }
         input.max((self.now)())
@@ -188,9 +202,8 @@ impl Sequencer {
         }
     }
 
-    /// Logs a batch under its tick, answers its senders, and hands it to the workers. An error means that the log is of no
-    /// use any more.
-    fn take_in(&mut self, tick: Tick, batch: Vec<Submission>) -> Result<(), LogError> {
+    /// Logs a batch under its tick and answers its senders. An error means that the log is of no use any more.
+    fn take_in(&mut self, tick: Tick, batch: Vec<Submission>) -> Result<InLog, LogError> {
         let handed_in: Load = batch.iter().map(Submission::load).sum();
         let received = batch.iter().map(|submission| submission.received).min().unwrap_or_else(Instant::now);
         let mut accepted: Vec<Accepted> = Vec::with_capacity(handed_in.events);
@@ -216,13 +229,19 @@ impl Sequencer {
             accepted.iter().for_each(|event| self.dedupe.take_back(event.message));
             replies.into_iter().for_each(|(reply, _)| _ = reply.send(Err(SubmitError::NotLogged)));
             self.shared.refused(handed_in);
-            return Ok(());
+            return Ok(InLog { tick, received, events: Vec::new() });
         }
         self.shared.accepted(tick, handed_in, received);
         // A sender that no longer waits for its receipt is not an error: its events are accepted all the same.
         replies.into_iter().for_each(|(reply, duplicates)| _ = reply.send(Ok(Receipt { tick, duplicates })));
+        Ok(InLog { tick, received, events: accepted })
+    }
+
+    /// Hands what is logged to the workers.
+    fn hand_over(&mut self, logged: InLog) {
+        let InLog { tick, received, events } = logged;
         let max_future = self.clock.max_future;
-        let arrivals: Vec<_> = accepted
+        let arrivals: Vec<_> = events
             .into_iter()
             .zip(0..)
             .map(|(accepted, index)| {
@@ -234,7 +253,6 @@ impl Sequencer {
             })
             .collect();
         self.workers.send(arrivals);
-        Ok(())
     }
 
     fn ask(&mut self, tick: Tick, question: Question, asker: Asker) {

@@ -3,7 +3,7 @@
 mod faults;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dataflows::definitions::DestinationId;
@@ -138,9 +138,10 @@ impl World {
             forward_from: Vec::new(),
             now: Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst))),
             memory: Gate::off(),
+            runtime: None,
         };
-        let (recovered_at, recovered) = channel();
-        let (failed_for, failed) = channel();
+        let (recovered_at, recovered) = mpsc::channel();
+        let (failed_for, failed) = mpsc::channel();
         let (applied, completed, freed) = (outbox.clone(), outbox.clone(), outbox.clone());
         let outlets = Outlets {
             desired: Box::new(move |tick, received, changes| {
@@ -403,7 +404,7 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
     first.stop();
     log.append(Tick::from_ms(START_MS), &[event]).unwrap();
 
-    let (go, hold) = channel();
+    let (go, hold) = mpsc::channel();
     let fails = Arc::new(AtomicBool::new(false));
     let is_failing = fails.clone();
     let log =
@@ -446,7 +447,7 @@ async fn an_engine_that_is_stopped_during_recovery_delivers_nothing() {
     let run = world.start(PROJECT);
     let receipt = run.send("ann", [1, 2]).await.unwrap();
     run.until(receipt.tick.next()).await;
-    let (go, hold) = channel();
+    let (go, hold) = mpsc::channel();
     let mut log = MemoryLog::keeping();
     log.append(receipt.tick, &[run.accepted("ann", 1), run.accepted("ann", 2)]).unwrap();
     run.stop();
@@ -460,7 +461,7 @@ async fn an_engine_that_is_stopped_during_recovery_delivers_nothing() {
     let Engine { stop, sequencer, collector } = engine;
     stop.send(()).unwrap();
     drop(go);
-    sequencer.join().unwrap().stop().unwrap();
+    sequencer.recv().unwrap().stop().unwrap();
     collector.join().unwrap();
     assert!(recovered.try_recv().is_err());
     assert!(outbox.take(DestinationId::new(0), BatchLimit { changes: 100, bytes: 100_000 }).is_none());
