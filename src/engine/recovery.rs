@@ -1,16 +1,18 @@
 //! Recovery: the facts of a checkpoint, and then the log after it, go through the dataflow, before anything new is taken in.
 //!
-//! Facts go in at the first ticks that there are, long before those of any event: what they lead to is complete with the last
-//! of them, and then it is as of the checkpoint's tick. The log goes in at the ticks that it has.
+//! Facts go in at the first tick that there is, long before those of any event, all of them at one: so what follows from them is
+//! worked out once for each profile, and arrangements are built once and not merged from many batches. What they lead to is as
+//! of the checkpoint's tick. The log goes in at the ticks that it has.
 //!
 //! Nothing tells the dataflow that this is the past: same log, same ticks, same collections. Only the rims behave differently
 //! until it is over: senders are refused, and destinations get nothing, since what they were to hold in between is history.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dataflows::model::{Event, Tick};
 use dataflows::observations::Arrival;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::forwarding::{Picked, Position};
 use super::sequencer::{Sequencer, arrival, cut};
@@ -104,9 +106,9 @@ impl Sequencer {
         stop: &mut oneshot::Receiver<()>,
         told: &mut Told,
     ) -> Result<bool, LogError> {
-        // Facts, then messages: which chunk they are in does not matter, only that a tick is worth its price.
+        let room = Arc::new(Semaphore::new(CHUNKS_IN_FLIGHT));
+        let tick = Tick::default();
         let mut chunk = Chunk::default();
-        let mut tick = Tick::default();
         for piece in restore.pieces {
             match piece? {
                 Piece::Facts(facts) => {
@@ -124,14 +126,16 @@ impl Sequencer {
                 }
             }
             if chunk.arrivals.len() >= CHUNK_EVENTS {
-                if !self.feed(tick, &mut chunk, stop).await {
-                    return Ok(false);
-                }
-                tick = tick.next();
+                let permit = tokio::select! {
+                    biased;
+                    _ = &mut *stop => return Ok(false),
+                    permit = room.clone().acquire_owned() => permit.expect("it is never closed"),
+                };
+                self.workers.send(std::mem::take(&mut chunk.arrivals));
+                self.workers.work(permit);
             }
             told.report(restore.tick);
         }
-        debug_assert!(tick < restore.tick, "a checkpoint has fewer chunks than there are milliseconds since 1970");
         Ok(self.feed(tick, &mut chunk, stop).await)
     }
 

@@ -18,6 +18,7 @@ use dataflows::observations::Arrival;
 use thiserror::Error;
 use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Events of history (a replay, a recovery) that are sent on at a time: enough to make a tick's price small, few enough to
 /// keep memory small.
@@ -113,11 +114,16 @@ pub enum WorkersError {
 pub enum Command {
     /// These arrive at these ticks, which do not decrease.
     Arrivals(Vec<(Tick, Arrival)>),
+    /// Work on what has arrived, then let go of this.
+    Work(Permit),
     /// Nothing will come in before this tick.
     Advance(Tick),
     /// Answer as of this tick, which is not before that of input.
     Ask(Tick, Query),
 }
+
+/// Held until the workers have worked on what arrived before it: so a sender can be kept from running ahead of them.
+pub type Permit = Arc<OwnedSemaphorePermit>;
 
 /// What a worker tells. `Changes` of a tick come before the `Complete` that passes it.
 #[derive(Debug)]
@@ -253,6 +259,14 @@ impl Workers {
         }
     }
 
+    /// Tells all workers to work on what has arrived before they take in more, and to let go of `permit` then.
+    pub fn work(&self, permit: OwnedSemaphorePermit) {
+        let permit = Arc::new(permit);
+        for worker in 0..self.len() {
+            self.tell(worker, Command::Work(permit.clone()));
+        }
+    }
+
     /// Tells all workers that nothing will come in before `tick`.
     pub fn advance_to(&self, tick: Tick) {
         for worker in 0..self.len() {
@@ -308,9 +322,14 @@ fn run(
     let mut inputs = Some(inputs);
     let mut reported = Tick::default();
     while reported < Tick::MAX {
+        let mut permit = None;
         while let Some(open) = inputs.as_mut() {
             match inbox.try_recv() {
                 Ok(Command::Arrivals(arrivals)) => open.send(arrivals),
+                Ok(Command::Work(held)) => {
+                    permit = Some(held);
+                    break;
+                }
                 Ok(Command::Advance(tick)) => open.advance_to(tick),
                 Ok(Command::Ask(tick, query)) => open.ask(tick, query),
                 Err(TryRecvError::Empty) => break,
@@ -320,6 +339,7 @@ fn run(
             }
         }
         worker.step_or_park(Some(PARK_MAX));
+        drop(permit);
         let frontier = completion.frontier();
         if frontier > reported {
             reported = frontier;
