@@ -1,7 +1,5 @@
 //! Sixth stage: memberships by audience, and what destinations are to hold, row by row.
 
-use std::sync::Arc;
-
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
@@ -9,7 +7,7 @@ use differential_dataflow::trace::implementations::{KeyBatcher, KeySpine, ValBat
 use timely::dataflow::channels::pact::Pipeline;
 
 use crate::definitions::AudienceId;
-use crate::model::{Derived, Desired, ProfileId, Tick};
+use crate::model::{Derived, Desired, ProfileId, Text, Tick};
 use crate::traits::DerivedTrace;
 
 /// Members by audience.
@@ -45,7 +43,7 @@ pub fn sizes<'scope>(
 pub fn desired<'scope>(derived: &Arranged<'scope, DerivedTrace>) -> VecCollection<'scope, Tick, Desired, i64> {
     derived.clone().flat_map_ref(|profile, derived| match derived {
         Derived::Desired(destination, audience, card) => {
-            let row = |identifier: &Arc<str>| Desired {
+            let row = |identifier: &Text| Desired {
                 destination: *destination,
                 audience: *audience,
                 identifier: identifier.clone(),

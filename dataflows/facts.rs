@@ -5,12 +5,10 @@
 //! workers, and logs of several processes add up. Fed to the dataflow ([`crate::observations::Arrival::Facts`]) they are
 //! observations like those of events, so that nothing behind the first stage knows of checkpoints.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use crate::definitions::{Definitions, MeasureId};
-use crate::model::{IdentifierId, Part, Record, Sample, Tick, Weight};
+use crate::model::{IdentifierId, Part, Record, Sample, Text, Tick, Weight};
 use crate::observer::{Candidate, Holder, Link, Observation, Sighting};
 use crate::records::record_together;
 
@@ -18,7 +16,7 @@ use crate::records::record_together;
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Facts {
     /// `type:value`. Empty as long as it was not seen itself.
-    pub identifier: Arc<str>,
+    pub identifier: Text,
     /// Whether it is exclusive.
     pub settled: bool,
     /// What was set on it.

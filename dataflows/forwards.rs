@@ -9,7 +9,7 @@ use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
 use crate::definitions::{Definitions, Forward, ForwardId, Listed};
-use crate::model::{Event, IdentifierId, Profile, ProfileId, Topic, Traits, Value, kind_of};
+use crate::model::{Event, IdentifierId, Profile, ProfileId, Text, Topic, Traits, Value, kind_of};
 use crate::primary::Primaries;
 
 /// The forwards of a project, prepared for one look-up per event.
@@ -56,7 +56,7 @@ pub struct Enrichment {
     /// Whose it is; `None` for nobody's.
     pub profile: Option<ProfileId>,
     /// Identifiers of the listed types, `type:value`, sorted.
-    pub identifiers: Vec<Arc<str>>,
+    pub identifiers: Vec<Text>,
     /// The listed traits and attributes that there are, sorted by name.
     pub traits: Traits,
     /// The listed purposes, each with whether there is consent to it.
@@ -75,7 +75,7 @@ impl Forward {
         }
         let consent = self.consent.iter().map(|purpose| (purpose.clone(), consents(purpose))).collect();
         let Some(profile) = profile else { return Some(Enrichment { consent, ..Enrichment::default() }) };
-        let is_listed = |text: &&Arc<str>| self.identifiers.iter().any(|kind| kind == kind_of(text));
+        let is_listed = |text: &&Text| self.identifiers.iter().any(|kind| kind == kind_of(text));
         let value = |listed: &Listed| match listed {
             Listed::Trait(id) => {
                 let (_, value) = profile.traits.iter().find(|(other, _)| other == id)?;

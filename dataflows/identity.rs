@@ -16,7 +16,7 @@ use timely::order::Product;
 
 use crate::model::{IdentifierId, IdentityChange, ProfileId, Tick};
 use crate::observer::Link;
-use crate::operators::fold;
+use crate::operators::{Slot, fold};
 
 /// How an identifier came to its root. The least one wins, so the order of the fields is that of the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -132,7 +132,8 @@ impl OtherLinks {
 pub fn resolve<'scope>(
     links: VecCollection<'scope, Tick, (IdentifierId, Link), i64>,
 ) -> VecCollection<'scope, Tick, (IdentifierId, ProfileId), i64> {
-    let standings = fold(links, "Links", IdentifierId::route, |id, links: &mut Links, seen, give| {
+    let standings = fold(links, "Links", IdentifierId::route, |id, slot: Slot<'_, Links>, seen, give| {
+        let links = slot.state;
         let (owner, start) = (links.owner(), links.start(*id));
         for neighbour in seen.filter_map(|link| links.see(link)) {
             give((*id, Standing::Neighbour(neighbour)), 1);

@@ -5,6 +5,7 @@ mod identifier;
 mod part;
 mod read;
 mod record;
+mod text;
 mod tick;
 mod value;
 mod weight;
@@ -14,6 +15,7 @@ pub use identifier::{Identifier, IdentifierId, IdentifierKey, IdentityChange, No
 pub use part::{Card, Derived, Desired, Part, Sample, Traits};
 pub use read::{Answer, Found, Profile, Query, Question};
 pub use record::{Record, Setting, Topic};
+pub use text::Text;
 pub use tick::Tick;
 pub use value::{Number, Value, ValueType};
 pub use weight::Weight;

@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::definitions::{Blocked, Definitions, EventTerm, IdentityRules, Measure, MeasureId, Shape, Window};
 use crate::expression::Expression;
-use crate::model::{Event, Identifier, IdentifierId, Part, Record, Sample, Setting, Tick, Topic, Value, Weight};
+use crate::model::{Event, Identifier, IdentifierId, Part, Record, Sample, Setting, Text, Tick, Topic, Value, Weight};
 use crate::primary::Primaries;
 
 /// An identifier was seen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Sighting {
     /// The identifier, `type:value`.
-    pub identifier: Arc<str>,
+    pub identifier: Text,
     /// Whether it is exclusive.
     pub settled: bool,
     /// What is set on it.

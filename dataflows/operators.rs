@@ -3,9 +3,10 @@
 mod deliver;
 mod fold;
 mod release;
+mod states;
 mod waiting;
 
 pub use deliver::{Receiver, deliver};
-pub use fold::fold;
+pub use fold::{Slot, fold};
 pub use release::release;
 pub(crate) use waiting::Waiting;

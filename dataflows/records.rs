@@ -9,19 +9,19 @@ use crate::definitions::{Definitions, MeasureId};
 use crate::limits::TOPICS_PER_IDENTIFIER_MAX;
 use crate::model::{IdentifierId, Part, Record, Sample, Tick, Weight};
 use crate::observer::{Candidate, Holder, Sighting};
-use crate::operators::fold;
+use crate::operators::{Slot, fold};
 
 /// Each identifier, once, and the latest settings on it.
 pub fn records<'scope>(
     sightings: VecCollection<'scope, Tick, (IdentifierId, Sighting), i64>,
 ) -> VecCollection<'scope, Tick, (Holder, Part), Weight> {
-    fold(sightings, "Records", IdentifierId::route, |id, state: &mut Option<Record>, sightings, give| {
+    fold(sightings, "Records", IdentifierId::route, |id, slot: Slot<'_, Record>, sightings, give| {
+        let Slot { state: record, mut is_new } = slot;
         for Sighting { identifier, settled, settings } in sightings {
             let holder = Holder { id: *id, settled };
-            let record = state.get_or_insert_with(|| {
+            if std::mem::take(&mut is_new) {
                 give((holder, Part::Identifier(identifier)), Weight::ONE);
-                Record::default()
-            });
+            }
             if settings.is_empty() {
                 continue;
             }
@@ -51,25 +51,30 @@ pub fn best_values<'scope>(
 ) -> VecCollection<'scope, Tick, (Holder, Part), Weight> {
     let definitions = definitions.clone();
     type Best = Vec<(MeasureId, Arc<Sample>)>;
-    fold(candidates, "Best values", IdentifierId::route, move |id, best: &mut Best, candidates, give| {
-        for Candidate { measure, settled, sample } in candidates {
-            let holder = Holder { id: *id, settled };
-            let shape = &definitions.measures[measure.index()].shape;
-            match best.binary_search_by_key(&measure, |(measure, _)| *measure) {
-                Err(at) => {
-                    let sample = Arc::new(sample);
-                    best.insert(at, (measure, sample.clone()));
-                    give((holder, Part::Sample(measure, sample)), Weight::ONE);
+    fold(
+        candidates,
+        "Best values",
+        IdentifierId::route,
+        move |id, Slot { state: best, .. }: Slot<'_, Best>, candidates, give| {
+            for Candidate { measure, settled, sample } in candidates {
+                let holder = Holder { id: *id, settled };
+                let shape = &definitions.measures[measure.index()].shape;
+                match best.binary_search_by_key(&measure, |(measure, _)| *measure) {
+                    Err(at) => {
+                        let sample = Arc::new(sample);
+                        best.insert(at, (measure, sample.clone()));
+                        give((holder, Part::Sample(measure, sample)), Weight::ONE);
+                    }
+                    Ok(at) if shape.is_better(&sample, &best[at].1) => {
+                        let after = Arc::new(sample);
+                        let before = std::mem::replace(&mut best[at].1, after.clone());
+                        replace(holder, Part::Sample(measure, before), Part::Sample(measure, after), give, false);
+                    }
+                    Ok(_) => {}
                 }
-                Ok(at) if shape.is_better(&sample, &best[at].1) => {
-                    let after = Arc::new(sample);
-                    let before = std::mem::replace(&mut best[at].1, after.clone());
-                    replace(holder, Part::Sample(measure, before), Part::Sample(measure, after), give, false);
-                }
-                Ok(_) => {}
             }
-        }
-    })
+        },
+    )
 }
 
 /// Gives the updates that put `after` in the place of `before`, which is not there where it `is_new`.

@@ -12,7 +12,7 @@ use crate::definitions::{
     AudienceId, Definitions, DestinationId, DestinationView, Listed, MeasureId, PersonTerm, Shape, Step, TraitId,
 };
 use crate::model::{
-    Card, Derived, Number, Part, ProfileId, Record, Sample, Tick, Topic, Traits, Value, Weight, kind_of,
+    Card, Derived, Number, Part, ProfileId, Record, Sample, Text, Tick, Topic, Traits, Value, Weight, kind_of,
 };
 use crate::profiles::PartsTrace;
 
@@ -152,7 +152,7 @@ impl<'p> Person<'p> {
     }
 
     /// The identifiers, sorted.
-    fn identifiers(&self) -> impl Iterator<Item = &'p Arc<str>> {
+    fn identifiers(&self) -> impl Iterator<Item = &'p Text> {
         identifiers(self.parts.iter().map(|(part, _)| *part))
     }
 
@@ -167,8 +167,8 @@ impl<'p> Person<'p> {
         {
             return None;
         }
-        let listed = |text: &&Arc<str>| view.identifiers.iter().any(|kind| kind == kind_of(text));
-        let identifiers: Vec<Arc<str>> = self.identifiers().filter(listed).cloned().collect();
+        let listed = |text: &&Text| view.identifiers.iter().any(|kind| kind == kind_of(text));
+        let identifiers: Vec<Text> = self.identifiers().filter(listed).cloned().collect();
         if identifiers.is_empty() {
             return None;
         }
@@ -186,7 +186,7 @@ impl<'p> Person<'p> {
 }
 
 /// The identifiers among the parts of a profile.
-pub fn identifiers<'p>(parts: impl Iterator<Item = &'p Part>) -> impl Iterator<Item = &'p Arc<str>> {
+pub fn identifiers<'p>(parts: impl Iterator<Item = &'p Part>) -> impl Iterator<Item = &'p Text> {
     parts.filter_map(|part| match part {
         Part::Identifier(text) => Some(text),
         _ => None,

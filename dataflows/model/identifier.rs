@@ -3,10 +3,11 @@
 use std::fmt;
 use std::hash::Hasher;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher13};
+
+use super::Text;
 
 /// The project's own key of the identifier hash, so that nobody outside can make two identifiers collide.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -139,7 +140,7 @@ impl FromStr for ProfileId {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identifier {
     id: IdentifierId,
-    text: Arc<str>,
+    text: Text,
 }
 
 impl Identifier {
@@ -148,7 +149,7 @@ impl Identifier {
     /// `value` must be normalised and `kind` free of colons: ingestion sees to both.
     pub fn new(key: &IdentifierKey, kind: &str, value: &str) -> Self {
         debug_assert!(!kind.contains(':'), "an identifier type has no colon");
-        let text: Arc<str> = [kind, ":", value].concat().into();
+        let text: Text = [kind, ":", value].concat().into();
         let mut hasher = SipHasher13::new_with_key(&key.0);
         hasher.write(text.as_bytes());
         let hash = hasher.finish128();
@@ -161,7 +162,7 @@ impl Identifier {
     }
 
     /// `type:value`.
-    pub fn text(&self) -> &Arc<str> {
+    pub fn text(&self) -> &Text {
         &self.text
     }
 

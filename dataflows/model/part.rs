@@ -5,7 +5,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{ProfileId, Record, Tick, Value};
+use super::{ProfileId, Record, Text, Tick, Value};
 use crate::definitions::{AudienceId, DestinationId, MeasureId, TraitId};
 
 /// A part of what is known of an identifier, and so of the profile that it belongs to.
@@ -14,7 +14,7 @@ use crate::definitions::{AudienceId, DestinationId, MeasureId, TraitId};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Part {
     /// The identifier itself, `type:value`.
-    Identifier(Arc<str>),
+    Identifier(Text),
     /// What it has set.
     Record(Record),
     /// How many events a measure has counted: the weight.
@@ -59,7 +59,7 @@ pub enum Derived {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Card {
     /// Identifiers, `type:value`, sorted.
-    pub identifiers: Vec<Arc<str>>,
+    pub identifiers: Vec<Text>,
     /// Traits and attributes by name, sorted.
     pub traits: Arc<Traits>,
 }
@@ -75,7 +75,7 @@ pub struct Desired {
     /// The audience.
     pub audience: AudienceId,
     /// The identifier, `type:value`.
-    pub identifier: Arc<str>,
+    pub identifier: Text,
     /// The traits that the destination lists, sorted by name.
     pub traits: Arc<Traits>,
     /// The profile that the identifier belongs to: identifiers of one person may leave together, those of two may not.

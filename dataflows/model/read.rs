@@ -2,11 +2,9 @@
 //!
 //! A query flows through the dataflow like an event, at a tick, and is answered from the arrangements *as of* that tick.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
-use super::{IdentifierId, ProfileId, Record, Value};
+use super::{IdentifierId, ProfileId, Record, Text, Value};
 use crate::definitions::{AudienceId, TraitId};
 
 /// A question.
@@ -84,7 +82,7 @@ pub struct Profile {
     /// Its id.
     pub id: ProfileId,
     /// Its identifiers, `type:value`, sorted.
-    pub identifiers: Vec<Arc<str>>,
+    pub identifiers: Vec<Text>,
     /// Its attributes and consent.
     pub record: Record,
     /// Its traits, sorted by id.

@@ -1,10 +1,10 @@
 //! What an identifier has set on its person: attributes and consent, last write by event time.
 
 use std::fmt;
-use std::sync::Arc;
 
 use compact_str::CompactString;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use triomphe::ThinArc;
 
 use super::{Number, Tick, Value};
 
@@ -33,8 +33,9 @@ pub struct Setting {
 /// Shared: the same record stands in an arrangement by identifier and in one by profile. Packed into bytes, because there
 /// is one for each person and most of its fields are short: five usual attributes take about 130 bytes in the place of 330.
 /// Checkpoints keep the bytes as they are: another way of packing is another format of the data folder.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Record(Arc<[u8]>);
+/// One word wide; nothing stands for the empty one, which most identifiers have.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Record(Option<ThinArc<(), u8>>);
 
 impl Record {
     /// The settings, sorted by topic.
@@ -59,7 +60,7 @@ impl Record {
 
     /// True where nothing was ever set.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// The same with at most `topics_max` attributes and as many purposes: those that sort first.
@@ -80,7 +81,7 @@ impl Record {
 
     /// The record in the form in which it is kept in files.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.0.as_ref().map_or(&[], |bytes| &bytes.slice)
     }
 
     /// The record that was kept like this; nothing where the bytes are none of a record.
@@ -94,11 +95,15 @@ impl Record {
             }
             last = Some(topic);
         }
-        Some(Record(bytes.into()))
+        Some(Record::packed_like(bytes))
+    }
+
+    fn packed_like(bytes: &[u8]) -> Record {
+        Record((!bytes.is_empty()).then(|| ThinArc::from_header_and_slice((), bytes)))
     }
 
     fn packed(&self) -> impl Iterator<Item = Packed<'_>> {
-        let mut bytes = Bytes(&self.0);
+        let mut bytes = Bytes(self.as_bytes());
         std::iter::from_fn(move || Packed::read(&mut bytes))
     }
 }
@@ -112,13 +117,25 @@ impl FromIterator<Setting> for Record {
         settings.dedup_by(|later, kept| later.topic == kept.topic);
         let mut bytes = Vec::new();
         settings.iter().for_each(|setting| pack(setting, &mut bytes));
-        Record(bytes.into())
+        Record::packed_like(&bytes)
     }
 }
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Record").field(&self.settings()).finish()
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.as_bytes())
+    }
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::<u8>::deserialize(deserializer).map(|bytes| Record::packed_like(&bytes))
     }
 }
 
@@ -288,7 +305,7 @@ mod tests {
     #[test]
     fn foreign_bytes_are_an_end_and_no_panic() {
         for bytes in [&[5][..], &[5, 0xff, 0xff], &[3, 1, b'a', 0, 0], &[0xff; 40]] {
-            _ = Record(bytes.into()).settings();
+            _ = Record::packed_like(bytes).settings();
         }
     }
 }

@@ -1,10 +1,8 @@
 //! The members of an audience, page by page.
 
-use std::sync::Arc;
-
 use axum::response::Response;
 use dataflows::definitions::AudienceId;
-use dataflows::model::{Found, Profile, ProfileId, Question};
+use dataflows::model::{Found, Profile, ProfileId, Question, Text};
 use serde::{Deserialize, Serialize};
 
 use super::routes::{Reads, ok, unexpected};
@@ -24,7 +22,7 @@ pub(super) struct Page {
 #[derive(Serialize)]
 struct Member<'a> {
     id: String,
-    identifiers: &'a [Arc<str>],
+    identifiers: &'a [Text],
 }
 
 impl<'a> From<&'a Profile> for Member<'a> {

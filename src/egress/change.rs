@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use compact_str::CompactString;
 use dataflows::definitions::AudienceId;
-use dataflows::model::{ProfileId, Tick, Traits, Value};
+use dataflows::model::{ProfileId, Text, Tick, Traits, Value};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
 use crate::json::ObjectJson;
@@ -37,7 +37,7 @@ pub struct Change {
     /// What becomes of the identifiers.
     pub action: Action,
     /// `type:value`, at least one, each once.
-    pub identifiers: Vec<Arc<str>>,
+    pub identifiers: Vec<Text>,
     /// Whose they are.
     pub profile: ProfileId,
     /// The tick at which this came about.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use compact_str::CompactString;
 use dataflows::definitions::{AudienceId, DestinationId};
-use dataflows::model::{Desired, Tick};
+use dataflows::model::{Desired, Text, Tick};
 
 use super::change::Change;
 use super::letters::{DeadLetter, Refusal};
@@ -73,7 +73,7 @@ pub trait Outbox: Send + Sync + 'static {
 pub type Batch = Arc<[Change]>;
 
 /// The rows of a batch, each with its change.
-pub fn rows(batch: &Batch) -> impl Iterator<Item = (AudienceId, &Arc<str>, &Change)> {
+pub fn rows(batch: &Batch) -> impl Iterator<Item = (AudienceId, &Text, &Change)> {
     batch.iter().flat_map(|change| change.identifiers.iter().map(move |of| (change.audience, of, change)))
 }
 

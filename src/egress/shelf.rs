@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dataflows::definitions::AudienceId;
-use dataflows::model::{Desired, ProfileId, Tick, Traits};
+use dataflows::model::{Desired, ProfileId, Text, Tick, Traits};
 use rustc_hash::FxBuildHasher;
 
 use super::change::Action;
@@ -30,7 +30,7 @@ pub(super) use orders::Standing;
 pub(super) use recovery::{Left, LeftRow};
 
 /// A row: an identifier in an audience.
-pub(super) type Key = (AudienceId, Arc<str>);
+pub(super) type Key = (AudienceId, Text);
 
 type Rows<T> = HashMap<Key, T, FxBuildHasher>;
 

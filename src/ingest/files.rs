@@ -99,7 +99,7 @@ impl fmt::Display for Rejected {
     }
 }
 
-/// The events of one file.
+/// The events of one file, without their texts: nobody stores them.
 pub struct Events {
     extractor: Arc<Extractor>,
     source: String,
@@ -107,6 +107,8 @@ pub struct Events {
     /// The name of the file: with the line, it tells events without a message id apart.
     name: String,
     parts: Box<dyn Parts>,
+    /// The text of the event that was read last; kept for its room.
+    event: Vec<u8>,
     bytes_read: BytesRead,
     failed: bool,
 }
@@ -147,7 +149,7 @@ type Text = Box<dyn BufRead + Send>;
 
 /// A file in parts: each is the text of one event, in Segment's shape.
 trait Parts: Send {
-    /// Reads the next part into `event`, and tells its line; `None` at the end.
+    /// Reads the next part into `event`, which is empty, and tells its line; `None` at the end.
     fn next(&mut self, event: &mut Vec<u8>) -> io::Result<Option<(u64, Result<(), Rejection>)>>;
 }
 
@@ -175,6 +177,7 @@ impl Events {
             path: path.to_owned(),
             name,
             parts,
+            event: Vec::new(),
             bytes_read,
             failed: false,
         })
@@ -206,8 +209,8 @@ impl Iterator for Events {
         if self.failed {
             return None;
         }
-        let mut event = Vec::new();
-        let (line, read) = match self.parts.next(&mut event) {
+        self.event.clear();
+        let (line, read) = match self.parts.next(&mut self.event) {
             Ok(next) => next?,
             Err(source) => {
                 self.failed = true;
@@ -222,7 +225,7 @@ impl Iterator for Events {
             context: None,
             position: (&self.name, line),
         };
-        let arrival = read.and_then(|()| self.extractor.accept(&event, &given));
+        let arrival = read.and_then(|()| self.extractor.accept_unstored(&self.event, &given));
         Some(arrival.map_err(|rejection| Rejected { path: self.path.clone(), line, rejection }.into()))
     }
 }

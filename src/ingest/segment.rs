@@ -22,6 +22,7 @@ mod tests;
 
 use std::str::FromStr;
 
+use bytes::Bytes;
 use compact_str::CompactString;
 use dataflows::definitions::FieldRoot;
 use dataflows::model::{Event, Identifier, IdentifierKey, Tick, ValueType};
@@ -125,6 +126,14 @@ pub struct Arrival {
     pub accepted: Accepted,
 }
 
+/// Whether the text of an event is to be stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Storing {
+    Text,
+    /// It is, elsewhere, or never will be.
+    Nothing,
+}
+
 /// What a project makes of Segment-shaped events. Compiled once; cheap to share behind an `Arc`.
 #[derive(Clone, Debug)]
 pub struct Extractor {
@@ -172,7 +181,7 @@ impl Extractor {
     pub fn reread(&self, stored: &[u8]) -> Result<Event, Rejection> {
         // The text has all of it. Its source and its message id went into the hash that is stored beside it.
         let given = Given { source: "", call: None, received: None, sent_at: None, context: None, position: ("", 0) };
-        self.accept(stored, &given).map(|arrival| arrival.accepted.event)
+        self.accept_unstored(stored, &given).map(|arrival| arrival.accepted.event)
     }
 
     /// Bytes of one event at most.
@@ -182,6 +191,15 @@ impl Extractor {
 
     /// Reads one event.
     pub fn accept(&self, raw: &[u8], given: &Given<'_>) -> Result<Arrival, Rejection> {
+        self.read(raw, given, Storing::Text)
+    }
+
+    /// The same for an event that will not be stored: its text is left empty.
+    pub fn accept_unstored(&self, raw: &[u8], given: &Given<'_>) -> Result<Arrival, Rejection> {
+        self.read(raw, given, Storing::Nothing)
+    }
+
+    fn read(&self, raw: &[u8], given: &Given<'_>, storing: Storing) -> Result<Arrival, Rejection> {
         if raw.len() > self.limits.event_bytes_max {
             return Err(Rejection::TooLarge { max: self.limits.event_bytes_max });
         }
@@ -214,7 +232,10 @@ impl Extractor {
         }
         let made_id = sent_id.is_none().then(|| self.made_id(raw, given));
         let message = self.message(given.source, sent_id.as_deref().or(made_id.as_deref()).unwrap_or_default());
-        let raw = stored::text(text, &members, call, given, made_id.as_deref());
+        let raw = match storing {
+            Storing::Text => stored::text(text, &members, call, given, made_id.as_deref()),
+            Storing::Nothing => Bytes::new(),
+        };
         Ok(Arrival { at, accepted: Accepted { message, raw, event } })
     }
 

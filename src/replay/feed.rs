@@ -79,7 +79,10 @@ impl Feed {
                     }
                     Err(Failed::File(error)) => return Err(error.into()),
                 }
-                bar.set_position(bytes_before + bytes.get());
+                // Not for each event: it takes a lock and looks at the clock.
+                if self.chunk.is_empty() {
+                    bar.set_position(bytes_before + bytes.get());
+                }
             }
             bytes_before += bytes.get();
         }

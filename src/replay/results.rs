@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use dataflows::definitions::{AudienceId, Definitions};
-use dataflows::model::{IdentityChange, Profile, ProfileId, Tick};
+use dataflows::model::{IdentityChange, Profile, ProfileId, Text, Tick};
 use serde::Serialize;
 
 use super::{Options, ReplayError};
@@ -51,7 +50,7 @@ impl Moved {
 struct Membership<'a> {
     audience: &'a str,
     profile: String,
-    identifiers: &'a [Arc<str>],
+    identifiers: &'a [Text],
 }
 
 /// Writes members and profiles; gives the sizes of the audiences.

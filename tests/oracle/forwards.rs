@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use compact_str::CompactString;
 use dataflows::definitions::Definitions;
-use dataflows::model::{Event, ProfileId, Tick, Traits};
+use dataflows::model::{Event, ProfileId, Text, Tick, Traits};
 
 use super::expression::is_true;
 use super::measures::event_term;
@@ -48,9 +48,7 @@ pub fn forwarded(definitions: &Definitions, history: &[(Tick, Event)]) -> Vec<Se
             if !is_meant || rules.requires_consent.as_ref().is_some_and(|purpose| !given(purpose)) {
                 continue;
             }
-            let of_kind = |text: &&std::sync::Arc<str>| {
-                rules.identifiers.iter().any(|kind| text.starts_with(&format!("{kind}:")))
-            };
+            let of_kind = |text: &&Text| rules.identifiers.iter().any(|kind| text.starts_with(&format!("{kind}:")));
             let identifiers = profile.map(|profile| profile.identifiers.iter().filter(of_kind)).into_iter().flatten();
             sent.push(Sent {
                 tick: *tick,

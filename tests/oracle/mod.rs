@@ -19,7 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use dataflows::definitions::{AudienceId, Definitions, DestinationId, Listed};
-use dataflows::model::{Desired, Event, IdentifierId, Profile, ProfileId, Tick, Traits};
+use dataflows::model::{Desired, Event, IdentifierId, Profile, ProfileId, Text, Tick, Traits};
 
 pub use forwards::{Sent, forwarded};
 pub use identity::strongest_unblocked;
@@ -49,7 +49,7 @@ impl State {
             .collect();
         let roots = identity::resolve(&definitions.identity, arrived.iter().map(|(_, event, _)| *event));
 
-        let mut texts: BTreeMap<IdentifierId, Arc<str>> = BTreeMap::new();
+        let mut texts: BTreeMap<IdentifierId, Text> = BTreeMap::new();
         for (_, event, _) in &arrived {
             for identifier in &event.identifiers {
                 texts.insert(identifier.id(), identifier.text().clone());
@@ -85,7 +85,7 @@ impl State {
     }
 
     /// The profile of every identifier, by its text.
-    fn owners(&self) -> BTreeMap<Arc<str>, ProfileId> {
+    fn owners(&self) -> BTreeMap<Text, ProfileId> {
         let mut owners = BTreeMap::new();
         for profile in self.profiles.values() {
             for identifier in &profile.identifiers {
@@ -171,7 +171,7 @@ pub fn membership_changes(tick: Tick, before: &State, after: &State) -> Vec<Memb
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IdentityChange {
     /// `type:value`.
-    pub identifier: Arc<str>,
+    pub identifier: Text,
     /// Where it was; `None` where it was not known.
     pub from: Option<ProfileId>,
     /// Where it is; `None` where it is not known any more.
@@ -181,7 +181,7 @@ pub struct IdentityChange {
 /// Which identifiers changed their profile between two states, sorted.
 pub fn identity_changes(before: &State, after: &State) -> Vec<IdentityChange> {
     let (before, after) = (before.owners(), after.owners());
-    let identifiers: BTreeSet<&Arc<str>> = before.keys().chain(after.keys()).collect();
+    let identifiers: BTreeSet<&Text> = before.keys().chain(after.keys()).collect();
     identifiers
         .into_iter()
         .map(|identifier| IdentityChange {

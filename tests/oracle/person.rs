@@ -1,10 +1,9 @@
 //! One person: from identifiers and events to a profile.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use dataflows::definitions::{AudienceId, Definitions, PersonTerm, Step, TraitId};
-use dataflows::model::{Event, Profile, ProfileId, Record, Setting, Tick, Topic, Value};
+use dataflows::model::{Event, Profile, ProfileId, Record, Setting, Text, Tick, Topic, Value};
 
 use super::expression::{evaluate, is_true};
 use super::measures::counted;
@@ -13,7 +12,7 @@ use super::measures::counted;
 #[derive(Default)]
 pub struct Person<'a> {
     /// `type:value`.
-    pub identifiers: BTreeSet<Arc<str>>,
+    pub identifiers: BTreeSet<Text>,
     /// Arrivals and events.
     pub events: Vec<(Tick, &'a Event)>,
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use bytes::Bytes;
 use compact_str::CompactString;
 use dataflows::forwards::Enrichment;
+use dataflows::model::Text;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
@@ -31,7 +32,7 @@ pub fn envelope(raw: &[u8], position: Position, enrichment: &Enrichment) -> Resu
     struct Envelope<'a, T> {
         event: &'a RawValue,
         profile_id: Option<String>,
-        identifiers: &'a [std::sync::Arc<str>],
+        identifiers: &'a [Text],
         traits: T,
         consent: ConsentJson<'a>,
         as_of: u64,

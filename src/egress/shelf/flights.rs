@@ -4,10 +4,9 @@
 //! No identifier is ever in two calls at a time: what is aloft keeps its identifiers, in all audiences, until it ends.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use dataflows::definitions::AudienceId;
-use dataflows::model::Tick;
+use dataflows::model::{Text, Tick};
 use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use super::Key;
@@ -33,7 +32,7 @@ pub(in crate::egress) struct Aloft {
 pub(in crate::egress) struct Flights {
     by_id: BTreeMap<FlightId, Aloft>,
     /// What becomes of the identifiers: an identifier is in one batch only, or in pieces of one.
-    identifiers: HashMap<Arc<str>, Vec<(AudienceId, Action)>, FxBuildHasher>,
+    identifiers: HashMap<Text, Vec<(AudienceId, Action)>, FxBuildHasher>,
     rows: usize,
     next: u64,
 }
@@ -92,7 +91,7 @@ impl Flights {
     /// The next one that waits to go once more, if it need not wait for another: for an earlier one, or one that is out.
     pub fn again(&mut self) -> Option<Flight> {
         let waits_for = |id: &FlightId, aloft: &Aloft| {
-            let mine: FxHashSet<&Arc<str>> = rows(&aloft.batch).map(|(_, identifier, _)| identifier).collect();
+            let mine: FxHashSet<&Text> = rows(&aloft.batch).map(|(_, identifier, _)| identifier).collect();
             let mut before = self.by_id.iter().filter(|(other, of)| *other != id && (of.is_out || *other < id));
             before.any(|(_, other)| rows(&other.batch).any(|(_, identifier, _)| mine.contains(identifier)))
         };

@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
-use std::sync::Arc;
 
 use dataflows::definitions::DestinationId;
-use dataflows::model::{Desired, Tick, Value};
+use dataflows::model::{Desired, Text, Tick, Value};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tempfile::TempDir;
@@ -64,7 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-type Rows = BTreeMap<(usize, Arc<str>), u8>;
+type Rows = BTreeMap<(usize, Text), u8>;
 
 /// A call under way.
 struct Call {
@@ -83,14 +82,14 @@ struct World {
     /// What the other side has.
     there: Rows,
     /// The tick of the latest change of each row that it got.
-    latest: HashMap<(usize, Arc<str>), Tick>,
+    latest: HashMap<(usize, Text), Tick>,
     calls: Vec<Call>,
     /// What every batch that has not ended must be when it goes once more.
     unended: HashMap<FlightId, Vec<Change>>,
     /// Batches that had their effect, whatever was answered: nobody refuses what he has taken.
     taken: HashSet<FlightId>,
     /// What was refused for good.
-    refused: BTreeMap<(usize, Arc<str>), Option<u8>>,
+    refused: BTreeMap<(usize, Text), Option<u8>>,
 }
 
 fn to() -> DestinationId {
@@ -103,7 +102,7 @@ fn open(folder: &Path) -> DurableOutbox {
 }
 
 /// The rows of a batch, and what becomes of them.
-fn rows(batch: &[Change]) -> impl Iterator<Item = ((usize, Arc<str>), Option<u8>, Tick)> {
+fn rows(batch: &[Change]) -> impl Iterator<Item = ((usize, Text), Option<u8>, Tick)> {
     batch.iter().flat_map(|change| {
         let n = match &change.action {
             Action::Add(traits) => match traits[0].1 {
@@ -180,7 +179,7 @@ impl World {
         let Some(flight) = self.outbox().take(to(), self.limit) else { return false };
         self.outbox().note(to(), flight.id).unwrap();
         let identifiers =
-            |batch: &[Change]| -> HashSet<Arc<str>> { rows(batch).map(|((_, identifier), ..)| identifier).collect() };
+            |batch: &[Change]| -> HashSet<Text> { rows(batch).map(|((_, identifier), ..)| identifier).collect() };
         let mine = identifiers(&flight.batch);
         for call in &self.calls {
             assert!(mine.is_disjoint(&identifiers(&call.flight.batch)), "an identifier is in two calls");

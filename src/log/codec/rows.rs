@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bincode::Options;
 use compact_str::CompactString;
-use dataflows::model::{ProfileId, Tick, Traits};
+use dataflows::model::{ProfileId, Text, Tick, Traits};
 use serde::{Deserialize, Serialize};
 
 use super::value::StoredValue;
@@ -44,7 +44,7 @@ pub struct StoredChange {
     /// The name of the audience.
     pub audience: CompactString,
     /// `type:value`
-    pub identifiers: Vec<Arc<str>>,
+    pub identifiers: Vec<Text>,
     /// Whose they are.
     pub profile: ProfileId,
     /// The tick at which it came about.
@@ -132,7 +132,7 @@ pub fn decode_flight(bytes: &[u8]) -> Result<StoredFlight, CodecError> {
     let change = |change: ChangeBytes<'_>| {
         Ok(StoredChange {
             audience: change.audience.into(),
-            identifiers: change.identifiers.into_iter().map(Arc::from).collect(),
+            identifiers: change.identifiers.into_iter().map(Text::from).collect(),
             profile: change.profile,
             as_of: Tick::from_ms(change.as_of),
             traits: change.traits.map(traits).transpose()?.map(Arc::new),
