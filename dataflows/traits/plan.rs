@@ -320,3 +320,67 @@ impl Dependents {
         self.thresholds.push(Threshold { literal: literal.clone(), comparison, dependent });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definitions::{Audience, Measure, MeasureId, Shape, Trait};
+
+    /// Which of some audiences over a count have to be looked at when it changes.
+    #[track_caller]
+    fn check(condition: fn(Expression<PersonTerm>) -> Expression<PersonTerm>, touching: fn(f64, f64) -> bool) {
+        let count = || Expression::Term(PersonTerm::Count(MeasureId::new(0)));
+        let audience = |name: &str, condition| Audience { name: name.into(), condition };
+        let definitions = Definitions {
+            measures: vec![Measure { event: "e".into(), condition: None, shape: Shape::Count, within: None }],
+            traits: vec![Trait { name: "t".into(), expression: count() }],
+            audiences: vec![
+                audience("of count", condition(count())),
+                audience("of nothing", Expression::Or(Vec::new())),
+            ],
+            order: vec![
+                Step::Audience(AudienceId::new(1)),
+                Step::Trait(TraitId::new(0)),
+                Step::Audience(AudienceId::new(0)),
+            ],
+            ..Definitions::default()
+        };
+        let plan = Plan::new(Arc::new(definitions));
+        let [trait_node, audience] = [plan.trait_node(TraitId::new(0)), plan.audience_node(AudienceId::new(0))];
+        for (before, after) in (0..5).flat_map(|before| (0..5).map(move |after| (f64::from(before), f64::from(after))))
+        {
+            let mut touched = Vec::new();
+            let [was, is] = [before, after].map(Value::number);
+            plan.touched(plan.of_measure[0][0], was.as_ref(), is.as_ref(), |node| touched.push(node));
+            let mut expected = vec![trait_node];
+            expected.extend(touching(before, after).then_some(audience));
+            assert_eq!(touched, expected, "{before} to {after}");
+        }
+    }
+
+    fn two() -> Box<Expression<PersonTerm>> {
+        Box::new(Expression::Literal(Value::number(2.0)))
+    }
+
+    #[test]
+    fn comparisons_are_touched_where_their_threshold_is_crossed() {
+        use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
+        check(|count| Expression::Compare(Equal, Box::new(count), two()), |a, b| (a == 2.0) != (b == 2.0));
+        check(|count| Expression::Compare(NotEqual, Box::new(count), two()), |a, b| (a == 2.0) != (b == 2.0));
+        check(|count| Expression::Compare(Less, Box::new(count), two()), |a, b| (a < 2.0) != (b < 2.0));
+        check(|count| Expression::Compare(LessOrEqual, Box::new(count), two()), |a, b| (a <= 2.0) != (b <= 2.0));
+        check(|count| Expression::Compare(Greater, Box::new(count), two()), |a, b| (a > 2.0) != (b > 2.0));
+        check(|count| Expression::Compare(GreaterOrEqual, Box::new(count), two()), |a, b| (a >= 2.0) != (b >= 2.0));
+        check(|count| Expression::Compare(Less, two(), Box::new(count)), |a, b| (2.0 < a) != (2.0 < b));
+        check(|count| Expression::Compare(LessOrEqual, two(), Box::new(count)), |a, b| (2.0 <= a) != (2.0 <= b));
+        check(|count| Expression::Compare(Greater, two(), Box::new(count)), |a, b| (2.0 > a) != (2.0 > b));
+        check(|count| Expression::Compare(GreaterOrEqual, two(), Box::new(count)), |a, b| (2.0 >= a) != (2.0 >= b));
+    }
+
+    #[test]
+    fn other_expressions_are_always_touched_but_for_whether_there_is_a_value() {
+        check(|count| Expression::Compare(Comparison::Less, Box::new(count.clone()), Box::new(count)), |_, _| true);
+        check(|count| Expression::In(Box::new(count), Vec::new()), |_, _| true);
+        check(|count| Expression::Not(Box::new(Expression::IsMissing(Box::new(count)))), |_, _| false);
+    }
+}
