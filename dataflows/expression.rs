@@ -53,7 +53,8 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    fn holds(self, ordering: Ordering) -> bool {
+    /// Whether it holds of two values that compare like this.
+    pub fn holds(self, ordering: Ordering) -> bool {
         match self {
             Comparison::Equal => ordering.is_eq(),
             Comparison::NotEqual => ordering.is_ne(),
@@ -61,6 +62,17 @@ impl Comparison {
             Comparison::LessOrEqual => ordering.is_le(),
             Comparison::Greater => ordering.is_gt(),
             Comparison::GreaterOrEqual => ordering.is_ge(),
+        }
+    }
+
+    /// The comparison that holds of `(b, a)` where this one holds of `(a, b)`.
+    pub fn mirrored(self) -> Self {
+        match self {
+            Comparison::Equal | Comparison::NotEqual => self,
+            Comparison::Less => Comparison::Greater,
+            Comparison::LessOrEqual => Comparison::GreaterOrEqual,
+            Comparison::Greater => Comparison::Less,
+            Comparison::GreaterOrEqual => Comparison::LessOrEqual,
         }
     }
 }
@@ -146,6 +158,25 @@ impl<T> Expression<T> {
                 a.for_each_term(visit);
                 b.for_each_term(visit);
             }
+        }
+    }
+}
+
+impl<T> Expression<T> {
+    /// The same expression over what `map` makes of its terms.
+    pub fn map<U>(&self, map: &mut impl FnMut(&T) -> U) -> Expression<U> {
+        let mut boxed = |inner: &Expression<T>| Box::new(inner.map(map));
+        match self {
+            Expression::Literal(value) => Expression::Literal(value.clone()),
+            Expression::Term(term) => Expression::Term(map(term)),
+            Expression::Not(inner) => Expression::Not(boxed(inner)),
+            Expression::And(all) => Expression::And(all.iter().map(|one| one.map(map)).collect()),
+            Expression::Or(any) => Expression::Or(any.iter().map(|one| one.map(map)).collect()),
+            Expression::Compare(comparison, a, b) => Expression::Compare(*comparison, boxed(a), boxed(b)),
+            Expression::Arithmetic(operation, a, b) => Expression::Arithmetic(*operation, boxed(a), boxed(b)),
+            Expression::In(inner, values) => Expression::In(boxed(inner), values.clone()),
+            Expression::Like(inner, pattern) => Expression::Like(boxed(inner), pattern.clone()),
+            Expression::IsMissing(inner) => Expression::IsMissing(boxed(inner)),
         }
     }
 }

@@ -2,11 +2,13 @@
 
 mod deliver;
 mod fold;
+mod reduce_changes;
 mod release;
 mod states;
 mod waiting;
 
 pub use deliver::{Receiver, deliver};
 pub use fold::{Slot, fold};
+pub use reduce_changes::{Past, reduce_changes};
 pub use release::release;
 pub(crate) use waiting::Waiting;

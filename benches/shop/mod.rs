@@ -31,9 +31,42 @@ when = "count('Product Viewed', within => '30 min') >= 3 and count('Order Comple
 /// The first event's time: 2026-01-01T00:00:00Z.
 pub const START_MS: u64 = 1_767_225_600_000;
 
+/// SplitMix64.
+pub struct Random(u64);
+
+impl Random {
+    /// The numbers of a seed.
+    pub fn new(seed: u64) -> Self {
+        Random(seed)
+    }
+
+    /// The next number.
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    /// A number in 0..1.
+    fn fraction(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// One of so many, by popularity: the logarithm of the rank is uniform.
+    pub fn popular(&mut self, people: u64) -> u64 {
+        (people as f64).powf(self.fraction()) as u64 % people
+    }
+}
+
 /// The stream.
 pub struct Stream {
-    state: u64,
+    random: Random,
     people: u64,
     count: u64,
     /// Live events have no time of their own: they happen when they arrive.
@@ -43,7 +76,7 @@ pub struct Stream {
 impl Stream {
     /// The stream of a seed, over so many people.
     pub fn new(seed: u64, people: u64) -> Self {
-        Stream { state: seed, people, count: 0, is_live: false }
+        Stream { random: Random::new(seed), people, count: 0, is_live: false }
     }
 
     /// The same stream, of events that happen when they arrive.
@@ -62,31 +95,17 @@ impl Stream {
         body
     }
 
-    /// SplitMix64.
-    fn random(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn fraction(&mut self) -> f64 {
-        (self.random() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
     /// Appends the next event to `line`, as Segment-shaped JSON.
     pub fn next_event(&mut self, line: &mut String) {
         let at_ms = START_MS + self.count * 20;
         let id = self.count;
         self.count += 1;
-        let fraction = self.fraction();
-        // Popularity: the logarithm of the rank is uniform.
-        let person = (self.people as f64).powf(fraction) as u64 % self.people;
-        let device = person * 2 + self.random() % 2;
-        let kind = self.fraction();
-        let product = self.random() % 1_000;
-        let cents = self.random() % 9_000 + 1_000;
-        let owner = if self.fraction() < 0.002 { self.random() % self.people } else { person };
+        let person = self.random.popular(self.people);
+        let device = person * 2 + self.random.next() % 2;
+        let kind = self.random.fraction();
+        let product = self.random.next() % 1_000;
+        let cents = self.random.next() % 9_000 + 1_000;
+        let owner = if self.random.fraction() < 0.002 { self.random.next() % self.people } else { person };
         let time = if self.is_live { String::new() } else { format!(r#""timestamp":"{}","#, timestamp(at_ms)) };
         let head = format!(r#""messageId":"m-{id}",{time}"anonymousId":"a-{device:08}""#);
         let context = r#""context":{"library":{"name":"analytics.js","version":"2.1.0"},"locale":"de-DE","page":{"path":"/shop","url":"https://shop.example/shop"}}"#;
@@ -120,7 +139,7 @@ impl Stream {
                 )
             }
             _ => {
-                let email = if self.random().is_multiple_of(2) {
+                let email = if self.random.next().is_multiple_of(2) {
                     format!(r#""email":"p{owner}@shop.example""#)
                 } else {
                     String::new()
@@ -180,7 +199,8 @@ batch_changes_max = 1000
     load(folder, &[PROJECT, &destination].concat())
 }
 
-fn load(folder: &Path, text: &str) -> Project {
+/// The project of this text, in a folder.
+pub fn load(folder: &Path, text: &str) -> Project {
     std::fs::write(folder.join("deltaic.toml"), text).expect("there is room for a project file");
     deltaic::project::load(folder, &|_| None).unwrap_or_else(|problems| panic!("{problems:?}")).project
 }

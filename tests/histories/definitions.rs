@@ -204,7 +204,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
             "beta_or_rich",
             Expression::Or(vec![
                 compare(person(PersonTerm::Count, 12), Comparison::Greater, n(0.0)),
-                compare(the_trait("revenue"), Comparison::Greater, n(100.0)),
+                compare(n(100.0), Comparison::Less, the_trait("revenue")),
             ]),
         ),
         ("biggest_total", person(PersonTerm::Sample, 7)),

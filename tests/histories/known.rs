@@ -18,6 +18,7 @@ pub fn known_cases() -> Vec<(&'static str, Case)> {
         ("samples of the same time, and numbers at the limits of sums", usual(samples())),
         ("the stronger of two types that are not listed", usual(unlisted_types())),
         ("consent comes, goes and comes back, late too", usual(consent())),
+        ("what a destination holds changes while memberships stay, and the other way round", usual(cards())),
     ]
 }
 
@@ -75,6 +76,32 @@ fn device() -> Vec<Draft> {
         drafts.push(draft(2, When::Now, &["device_id:d1"], order(20.0)));
         drafts.push(draft(1, When::Now, &[user, "device_id:d1"], order(1.0)));
         drafts.push(draft(0, When::Ago(4), &["user_id:1", "device_id:d1"], city(Some("Berlin"))));
+    }
+    drafts
+}
+
+/// Identifiers, attributes, traits and consent of somebody at a destination change one by one, all at once, and to and fro
+/// within a tick; then the person is taken apart and put together again.
+fn cards() -> Vec<Draft> {
+    let now = |gap_ms, who: &[&'static str], what| draft(gap_ms, When::Now, who, what);
+    let mut drafts = vec![
+        now(1, &["email:a@x.org"], order(10.0)),
+        now(1, &["email:a@x.org"], marketing(true)),
+        now(1, &["email:a@x.org"], city(Some("Berlin"))),
+        // A trait of the card changes, no membership does.
+        now(1, &["email:a@x.org"], order(1.0)),
+        // Three things at once, of which one takes back what another does.
+        now(1, &["email:a@x.org"], order(200.0)),
+        now(0, &["email:a@x.org"], order(-200.0)),
+        now(0, &["email:a@x.org"], city(Some("Bern"))),
+        now(1, &["email:a@x.org", "device_id:d1"], view()),
+    ];
+    for user in ["user_id:1", "user_id:2", "user_id:1"] {
+        drafts.push(now(1, &[user, "email:a@x.org"], view()));
+        drafts.push(now(1, &[user], marketing(false)));
+        drafts.push(now(0, &[user, "device_id:d1"], order(20.0)));
+        drafts.push(now(0, &[user], city(None)));
+        drafts.push(now(1, &[user], marketing(true)));
     }
     drafts
 }

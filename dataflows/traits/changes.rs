@@ -1,0 +1,241 @@
+//! From the changes of a person's parts to the changes of what is derived, tick by tick.
+//!
+//! A change of parts changes inputs; from there only what a change can touch is looked at, each node after those that it
+//! depends on, and where a value stays as it is nothing follows from it. The costs are those of what changes: they do not
+//! grow with the number of definitions that have nothing to do with it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::person::{Moment, Past, Person, has, input_over_topic};
+use super::plan::{Node, Place, Plan, Planned, derived_of};
+use crate::definitions::{AudienceId, Definitions, DestinationId, DestinationView, Listed, MeasureId, Step};
+use crate::model::{Card, Derived, Part, Record, Setting, Text, Tick, Topic, Traits, Value, Weight, kind_of};
+
+/// Follows changes through the graph of the definitions.
+pub struct Follower {
+    plan: Arc<Plan>,
+    person: Person,
+    /// The nodes that are still to be looked at, at this tick.
+    touched: BTreeSet<Node>,
+    /// The audiences that the person entered or left at this tick.
+    crossed: Vec<AudienceId>,
+}
+
+/// Where the changes of what is derived go.
+type Rows = Vec<(Derived, Tick, i64)>;
+
+impl Follower {
+    /// Follows by these definitions.
+    pub fn new(definitions: Arc<Definitions>) -> Self {
+        let plan = Arc::new(Plan::new(definitions));
+        Follower { person: Person::new(&plan), plan, touched: BTreeSet::new(), crossed: Vec::new() }
+    }
+
+    /// Gives what follows from these changes of the parts of one person, which come by tick, then part.
+    pub fn follow(&mut self, changes: &[(Tick, &Part, Weight)], past: &mut Past, rows: &mut Rows) {
+        self.person.next_person();
+        let plan = self.plan.clone();
+        for changes in changes.chunk_by(|(a, ..), (b, ..)| a == b) {
+            self.person.next_tick();
+            let mut give = |row, diff| rows.push((row, changes[0].0, diff));
+            self.change_parts(changes, &plan, past, &mut give);
+            while let Some(node) = self.touched.pop_first() {
+                match plan.place(node) {
+                    Place::Step(planned) => self.change_step(node, planned, &plan, past, &mut give),
+                    Place::View(id) => self.change_view(id, &plan, past, &mut give),
+                    Place::Input(_) => {}
+                }
+            }
+            self.crossed.clear();
+        }
+    }
+
+    fn change_parts(
+        &mut self,
+        changes: &[(Tick, &Part, Weight)],
+        plan: &Plan,
+        past: &mut Past,
+        give: &mut impl FnMut(Derived, i64),
+    ) {
+        for (_, part, _) in changes {
+            self.person.learn_around(part, plan, past);
+        }
+        let (mut identifiers, mut record, mut last) = (false, false, None);
+        for (_, part, weight) in changes {
+            self.person.apply(part, *weight);
+            identifiers |= matches!(part, Part::Identifier(_));
+            record |= matches!(part, Part::Record(_));
+        }
+        if identifiers {
+            self.change_identifiers(plan, give);
+        }
+        if record {
+            self.change_record(plan);
+        }
+        // The parts of a measure may stand in two places. Then nothing is left for the second time.
+        for measure in changes.iter().filter_map(|(_, part, _)| part.measure()) {
+            if last.replace(measure) != Some(measure) {
+                self.change_measure(measure, plan);
+            }
+        }
+    }
+
+    fn change_identifiers(&mut self, plan: &Plan, give: &mut impl FnMut(Derived, i64)) {
+        self.person.settle_identifiers();
+        let [before, after] = [Moment::Before, Moment::After].map(|moment| self.person.identifiers(moment).to_vec());
+        // Every person has an identifier as long as there is anything of them.
+        let came = i64::from(before.is_empty()) - i64::from(after.is_empty());
+        if came != 0 {
+            plan.of_everybody.iter().for_each(|row| give(row.clone(), came));
+        }
+        let differ = |kind: &str| {
+            let of_kind = |text: &&Text| kind_of(text) == kind;
+            !before.iter().filter(of_kind).eq(after.iter().filter(of_kind))
+        };
+        let kinds: BTreeSet<&str> = before.iter().chain(&after).map(|text| kind_of(text)).collect();
+        for kind in kinds.into_iter().filter(|kind| differ(kind)) {
+            let [was, is] = [&before, &after].map(|texts| Some(Value::Bool(has(texts, kind))));
+            for node in plan.of_kind.get(kind).into_iter().flatten() {
+                match plan.place(*node) {
+                    Place::View(_) => _ = self.touched.insert(*node),
+                    _ => self.change_input(*node, was.clone(), is.clone(), plan),
+                }
+            }
+        }
+    }
+
+    fn change_record(&mut self, plan: &Plan) {
+        self.person.settle_record();
+        let [before, after] = [Moment::Before, Moment::After].map(|moment| self.person.record(moment).clone());
+        for (topic, was, is) in differences(&before, &after) {
+            for node in plan.of_topic.get(&topic).into_iter().flatten() {
+                match plan.place(*node) {
+                    Place::Input(term) => {
+                        let [was, is] = [&was, &is].map(|value| input_over_topic(term, value.clone()));
+                        self.change_input(*node, was, is, plan);
+                    }
+                    _ => _ = self.touched.insert(*node),
+                }
+            }
+        }
+    }
+
+    fn change_measure(&mut self, measure: MeasureId, plan: &Plan) {
+        for node in &plan.of_measure[measure.index()] {
+            let Place::Input(term) = plan.place(*node) else { continue };
+            let before = self.person.value(*node, Moment::After).cloned();
+            let after = self.person.measured(term, plan);
+            self.change_input(*node, before, after, plan);
+        }
+    }
+
+    fn change_input(&mut self, node: Node, before: Option<Value>, after: Option<Value>, plan: &Plan) {
+        if before != after {
+            self.change_value(node, before, after, plan);
+        }
+    }
+
+    fn change_value(&mut self, node: Node, before: Option<Value>, after: Option<Value>, plan: &Plan) {
+        plan.touched(node, before.as_ref(), after.as_ref(), |node| _ = self.touched.insert(node));
+        self.person.change(node, before, after);
+    }
+
+    fn change_step(
+        &mut self,
+        node: Node,
+        planned: &Planned,
+        plan: &Plan,
+        past: &mut Past,
+        give: &mut impl FnMut(Derived, i64),
+    ) {
+        planned.reads.iter().for_each(|read| self.person.learn(*read, plan, past));
+        let evaluate = |moment| planned.value(&|read| self.person.value(*read, moment).cloned());
+        let after = evaluate(Moment::After);
+        let before = match self.person.knows(node) {
+            true => self.person.value(node, Moment::After).cloned(),
+            false => evaluate(Moment::Before),
+        };
+        if before == after {
+            self.person.learn_value(node, after);
+            return;
+        }
+        for (value, diff) in [(&before, -1), (&after, 1)] {
+            if let Some(row) = derived_of(planned.step, value.as_ref()) {
+                give(row, diff);
+            }
+        }
+        if let Step::Audience(id) = planned.step {
+            self.crossed.push(id);
+        }
+        self.change_value(node, before, after, plan);
+    }
+
+    fn change_view(&mut self, id: DestinationId, plan: &Plan, past: &mut Past, give: &mut impl FnMut(Derived, i64)) {
+        let view = &plan.definitions.destinations[id.index()];
+        self.person.learn_identifiers(past);
+        self.person.learn_record(past);
+        for listed in &view.traits {
+            if let Listed::Trait(id) = listed {
+                self.person.learn(plan.trait_node(*id), plan, past);
+            }
+        }
+        let [before, after] = [Moment::Before, Moment::After].map(|moment| self.card(view, plan, moment));
+        // The rows of those who stayed are as they were where the card is.
+        let concerned: Vec<AudienceId> = if before == after {
+            self.crossed.iter().filter(|audience| view.audiences.contains(audience)).copied().collect()
+        } else {
+            view.audiences.clone()
+        };
+        for audience in concerned {
+            let node = plan.audience_node(audience);
+            self.person.learn(node, plan, past);
+            for (moment, card, diff) in [(Moment::Before, &before, -1), (Moment::After, &after, 1)] {
+                let is_member = self.person.value(node, moment) == Some(&Value::Bool(true));
+                if let (true, Some(card)) = (is_member, card) {
+                    give(Derived::Desired(id, audience, card.clone()), diff);
+                }
+            }
+        }
+    }
+
+    /// What a destination may hold of the person; nothing without consent, or without an identifier that it lists.
+    fn card(&self, view: &DestinationView, plan: &Plan, moment: Moment) -> Option<Arc<Card>> {
+        let (identifiers, record) = (self.person.identifiers(moment), self.person.record(moment));
+        let consents = |purpose| record.get(&Topic::Consent(purpose)) == Some(Value::Bool(true));
+        if !view.requires_consent.clone().is_none_or(consents) {
+            return None;
+        }
+        let listed = |text: &&Text| view.identifiers.iter().any(|kind| kind == kind_of(text));
+        let identifiers: Vec<Text> = identifiers.iter().filter(listed).cloned().collect();
+        if identifiers.is_empty() {
+            return None;
+        }
+        let value = |listed: &Listed| match listed {
+            Listed::Trait(id) => {
+                let value = self.person.value(plan.trait_node(*id), moment)?;
+                Some((plan.definitions.traits[id.index()].name.clone(), value.clone()))
+            }
+            Listed::Attribute(name) => Some((name.clone(), record.get(&Topic::Attribute(name.clone()))?)),
+        };
+        let mut traits: Traits = view.traits.iter().filter_map(value).collect();
+        traits.sort_unstable();
+        Some(Arc::new(Card { identifiers, traits: Arc::new(traits) }))
+    }
+}
+
+/// The topics whose values differ, each with the one before and the one after.
+fn differences(before: &Record, after: &Record) -> Vec<(Topic, Option<Value>, Option<Value>)> {
+    let (mut before, mut after) = (before.settings().into_iter().peekable(), after.settings().into_iter().peekable());
+    let value = |setting: Option<Setting>| setting.and_then(|setting| setting.value);
+    let mut differences = Vec::new();
+    while let Some(topic) = [before.peek(), after.peek()].into_iter().flatten().map(|setting| &setting.topic).min() {
+        let topic = topic.clone();
+        let was = value(before.next_if(|setting| setting.topic == topic));
+        let is = value(after.next_if(|setting| setting.topic == topic));
+        if was != is {
+            differences.push((topic, was, is));
+        }
+    }
+    differences
+}

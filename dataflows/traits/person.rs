@@ -1,0 +1,366 @@
+//! What is known of the person at hand: values of nodes and what they are made of, each taken from the past only when it is
+//! asked for, and kept up to date as changes come.
+
+use std::sync::Arc;
+
+use differential_dataflow::difference::{IsZero, Semigroup};
+
+use super::plan::{Node, Place, Plan};
+use super::together;
+use crate::definitions::{MeasureId, PersonTerm, Shape};
+use crate::model::{Number, Part, ProfileId, Record, Sample, Text, Tick, Topic, Value, Weight, kind_of};
+use crate::operators;
+
+/// The parts that a profile had.
+pub type Past = operators::Past<ProfileId, Part, Weight>;
+
+/// Before or after the changes of a tick.
+#[derive(Clone, Copy)]
+pub enum Moment {
+    /// Before.
+    Before,
+    /// After.
+    After,
+}
+
+/// Which person is at hand, and which of their ticks: counted over all persons, so that nothing has to be cleared.
+#[derive(Clone, Copy, Default)]
+pub struct Turn {
+    person: u64,
+    tick: u64,
+}
+
+/// Something that is known of a person at a time.
+#[derive(Default)]
+pub struct Known<T> {
+    /// The turns at which it was learned, and at which it last changed.
+    person: u64,
+    tick: u64,
+    before: T,
+    after: T,
+}
+
+impl<T> Known<T> {
+    fn is_of(&self, turn: Turn) -> bool {
+        self.person == turn.person
+    }
+
+    /// It is this, and did not change at this tick.
+    fn learn(&mut self, turn: Turn, value: T) {
+        (self.person, self.tick) = (turn.person, 0);
+        self.after = value;
+    }
+
+    /// It was this, and is that.
+    fn change(&mut self, turn: Turn, before: T, after: T) {
+        *self = Known { person: turn.person, tick: turn.tick, before, after };
+    }
+
+    fn at(&self, turn: Turn, moment: Moment) -> &T {
+        match moment {
+            Moment::Before if self.tick == turn.tick => &self.before,
+            _ => &self.after,
+        }
+    }
+}
+
+/// What a measure counts, now.
+#[derive(Default)]
+struct Counted {
+    person: u64,
+    count: Weight,
+    sum: Weight,
+    samples: Vec<(Arc<Sample>, Weight)>,
+}
+
+/// The person at hand.
+pub struct Person {
+    turn: Turn,
+    values: Vec<Known<Option<Value>>>,
+    measures: Vec<Counted>,
+    identifiers: Known<Vec<Text>>,
+    identifier_parts: Vec<(Text, Weight)>,
+    record: Known<Record>,
+    record_parts: Vec<(Record, Weight)>,
+}
+
+impl Person {
+    /// Nobody yet.
+    pub fn new(plan: &Plan) -> Self {
+        let mut person = Person {
+            turn: Turn::default(),
+            values: Vec::new(),
+            measures: Vec::new(),
+            identifiers: Known::default(),
+            identifier_parts: Vec::new(),
+            record: Known::default(),
+            record_parts: Vec::new(),
+        };
+        person.values.resize_with(plan.values(), Known::default);
+        person.measures.resize_with(plan.of_measure.len(), Counted::default);
+        person
+    }
+
+    /// Goes on to another person.
+    pub fn next_person(&mut self) {
+        self.turn.person += 1;
+    }
+
+    /// Goes on to the next tick.
+    pub fn next_tick(&mut self) {
+        self.turn.tick += 1;
+    }
+
+    /// The value of a node that is known.
+    pub fn value(&self, node: Node, moment: Moment) -> Option<&Value> {
+        self.values[node.index()].at(self.turn, moment).as_ref()
+    }
+
+    /// The identifiers, sorted, once they are known.
+    pub fn identifiers(&self, moment: Moment) -> &[Text] {
+        self.identifiers.at(self.turn, moment)
+    }
+
+    /// The record, once it is known.
+    pub fn record(&self, moment: Moment) -> &Record {
+        self.record.at(self.turn, moment)
+    }
+
+    /// Whether the value of a node is known.
+    pub fn knows(&self, node: Node) -> bool {
+        self.values[node.index()].is_of(self.turn)
+    }
+
+    /// A node's value changed.
+    pub fn change(&mut self, node: Node, before: Option<Value>, after: Option<Value>) {
+        self.values[node.index()].change(self.turn, before, after);
+    }
+
+    /// A node's value is this, before and after.
+    pub fn learn_value(&mut self, node: Node, value: Option<Value>) {
+        self.values[node.index()].learn(self.turn, value);
+    }
+
+    /// Learns the value of an input or a step that no change of this tick can have touched, or that was followed already.
+    pub fn learn(&mut self, node: Node, plan: &Plan, past: &mut Past) {
+        if self.knows(node) {
+            return;
+        }
+        // Not by recursion: traits may refer to each other in a long chain.
+        let mut path = vec![node];
+        while let Some(&node) = path.last() {
+            let value = match plan.place(node) {
+                Place::Input(term) => match measure_of(term) {
+                    Some(measure) => {
+                        self.learn_measure(measure, plan, past);
+                        path.pop();
+                        continue;
+                    }
+                    None => self.look_up(term, past),
+                },
+                Place::Step(planned) => match planned.reads.iter().find(|read| !self.knows(**read)) {
+                    Some(unknown) => {
+                        path.push(*unknown);
+                        continue;
+                    }
+                    None => planned.value(&|read| self.value(*read, Moment::After).cloned()),
+                },
+                Place::View(_) => None,
+            };
+            self.values[node.index()].learn(self.turn, value);
+            path.pop();
+        }
+    }
+
+    /// Learns what a part that is about to change belongs to, as it was before.
+    pub fn learn_around(&mut self, part: &Part, plan: &Plan, past: &mut Past) {
+        match part {
+            Part::Identifier(_) => self.learn_identifiers(past),
+            Part::Record(_) => self.learn_record(past),
+            Part::Count(measure) | Part::Sum(measure) | Part::Sample(measure, _) => {
+                self.learn_measure(*measure, plan, past);
+            }
+        }
+    }
+
+    /// Changes a part; what is made of it follows with the methods that begin with `settle`.
+    pub fn apply(&mut self, part: &Part, weight: Weight) {
+        let Some(measure) = part.measure() else {
+            match part {
+                Part::Identifier(text) => add(&mut self.identifier_parts, text, weight),
+                Part::Record(record) => add(&mut self.record_parts, record, weight),
+                Part::Count(_) | Part::Sum(_) | Part::Sample(..) => {}
+            }
+            return;
+        };
+        let counted = &mut self.measures[measure.index()];
+        match part {
+            // Nobody asks for it, so it was not learned.
+            _ if counted.person != self.turn.person => {}
+            Part::Sum(_) => counted.sum.plus_equals(&weight),
+            Part::Sample(_, sample) => add(&mut counted.samples, sample, weight),
+            _ => counted.count.plus_equals(&weight),
+        }
+    }
+
+    /// All changes of identifiers at this tick have been applied.
+    pub fn settle_identifiers(&mut self) {
+        let before = std::mem::take(&mut self.identifiers.after);
+        let after = self.identifier_parts.iter().map(|(text, _)| text.clone()).collect();
+        self.identifiers.change(self.turn, before, after);
+    }
+
+    /// All changes of records at this tick have been applied.
+    pub fn settle_record(&mut self) {
+        let before = std::mem::take(&mut self.record.after);
+        let after = together(self.record_parts.iter().map(|(record, _)| record));
+        self.record.change(self.turn, before, after);
+    }
+
+    /// The value of an input over a measure, as it is made of what has been applied.
+    pub fn measured(&self, term: &PersonTerm, plan: &Plan) -> Option<Value> {
+        let measure = measure_of(term)?;
+        let Counted { count, sum, samples, .. } = &self.measures[measure.index()];
+        let sum_of_any = (count.0 > 0).then(|| sum.as_sum());
+        match term {
+            PersonTerm::Count(_) => Value::number(count.0 as f64),
+            PersonTerm::Sum(_) => sum_of_any.and_then(Value::number),
+            PersonTerm::Average(_) => sum_of_any.map(|sum| sum / count.0 as f64).and_then(Value::number),
+            PersonTerm::Distinct(_) => {
+                let count = u32::try_from(samples.len()).unwrap_or(u32::MAX);
+                Some(Value::Number(Number::from(count)))
+            }
+            _ => {
+                let best = match plan.definitions.measures[measure.index()].shape {
+                    Shape::Least(_) | Shape::Earliest(_) => samples.first(),
+                    Shape::Greatest(_) | Shape::Latest(_) => samples.last(),
+                    Shape::Count | Shape::Sum(_) | Shape::Distinct(_) => None,
+                };
+                best.map(|(sample, _)| sample.value.clone())
+            }
+        }
+    }
+
+    /// Learns a measure, and the inputs over it.
+    fn learn_measure(&mut self, measure: MeasureId, plan: &Plan, past: &mut Past) {
+        let counted = &mut self.measures[measure.index()];
+        let inputs = &plan.of_measure[measure.index()];
+        if counted.person == self.turn.person || inputs.is_empty() {
+            return;
+        }
+        counted.person = self.turn.person;
+        (counted.count, counted.sum) = Default::default();
+        counted.samples.clear();
+        match plan.definitions.measures[measure.index()].shape {
+            Shape::Count => counted.count = past.amount(&Part::Count(measure)),
+            Shape::Sum(_) => {
+                counted.count = past.amount(&Part::Count(measure));
+                counted.sum = past.amount(&Part::Sum(measure));
+            }
+            _ => {
+                let least = Sample { at: Tick::default(), value: Value::Bool(false) };
+                past.visit(&Part::Sample(measure, least.into()), |part, weight| match part {
+                    Part::Sample(of, sample) if *of == measure => {
+                        counted.samples.push((sample.clone(), weight));
+                        true
+                    }
+                    _ => false,
+                });
+            }
+        }
+        for node in inputs {
+            let Place::Input(term) = plan.place(*node) else { continue };
+            let value = self.measured(term, plan);
+            self.values[node.index()].learn(self.turn, value);
+        }
+    }
+
+    /// Learns the identifiers.
+    pub fn learn_identifiers(&mut self, past: &mut Past) {
+        if self.identifiers.is_of(self.turn) {
+            return;
+        }
+        self.identifier_parts.clear();
+        past.visit(&Part::Identifier(Text::default()), |part, weight| match part {
+            Part::Identifier(text) => {
+                self.identifier_parts.push((text.clone(), weight));
+                true
+            }
+            _ => false,
+        });
+        let texts = self.identifier_parts.iter().map(|(text, _)| text.clone()).collect();
+        self.identifiers.learn(self.turn, texts);
+    }
+
+    /// Learns the record.
+    pub fn learn_record(&mut self, past: &mut Past) {
+        if self.record.is_of(self.turn) {
+            return;
+        }
+        self.record_parts.clear();
+        past.visit(&Part::Record(Record::default()), |part, weight| match part {
+            Part::Record(record) => {
+                self.record_parts.push((record.clone(), weight));
+                true
+            }
+            _ => false,
+        });
+        self.record.learn(self.turn, together(self.record_parts.iter().map(|(record, _)| record)));
+    }
+
+    fn look_up(&mut self, term: &PersonTerm, past: &mut Past) -> Option<Value> {
+        match term {
+            PersonTerm::Has(kind) => {
+                self.learn_identifiers(past);
+                Some(Value::Bool(has(self.identifiers(Moment::After), kind)))
+            }
+            PersonTerm::Attribute(name, _) => {
+                self.learn_record(past);
+                input_over_topic(term, self.record(Moment::After).get(&Topic::Attribute(name.clone())))
+            }
+            PersonTerm::Consent(purpose) => {
+                self.learn_record(past);
+                input_over_topic(term, self.record(Moment::After).get(&Topic::Consent(purpose.clone())))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether there is an identifier of a type among these.
+pub fn has(identifiers: &[Text], kind: &str) -> bool {
+    identifiers.iter().any(|text| kind_of(text) == kind)
+}
+
+/// What an input makes of the value that its topic is set to.
+pub fn input_over_topic(term: &PersonTerm, value: Option<Value>) -> Option<Value> {
+    match term {
+        PersonTerm::Consent(_) => Some(Value::Bool(value == Some(Value::Bool(true)))),
+        PersonTerm::Attribute(_, Some(kind)) => value.filter(|value| value.kind() == *kind),
+        _ => value,
+    }
+}
+
+fn measure_of(term: &PersonTerm) -> Option<MeasureId> {
+    match term {
+        PersonTerm::Count(measure)
+        | PersonTerm::Sum(measure)
+        | PersonTerm::Average(measure)
+        | PersonTerm::Sample(measure)
+        | PersonTerm::Distinct(measure) => Some(*measure),
+        _ => None,
+    }
+}
+
+/// Changes how many times `item` is in a sorted list.
+fn add<T: Ord + Clone>(list: &mut Vec<(T, Weight)>, item: &T, weight: Weight) {
+    match list.binary_search_by(|(known, _)| known.cmp(item)) {
+        Ok(at) => {
+            list[at].1.plus_equals(&weight);
+            if list[at].1.is_zero() {
+                list.remove(at);
+            }
+        }
+        Err(at) => list.insert(at, (item.clone(), weight)),
+    }
+}

@@ -1,0 +1,386 @@
+//! What a change can touch: the definitions as a graph, from what is known of a person to what follows from it.
+//!
+//! Its nodes are, in this order, the *inputs* (the terms of expressions that are not traits or audiences), the *steps* (traits
+//! and audiences) and the *views* (destinations). Each node knows which later nodes depend on its value. Of a comparison with
+//! a literal also on which side of it: a count that goes from 7 to 8 leaves `count > 3` as it is, so that of a thousand
+//! audiences over it only those have to be looked at whose threshold it crosses.
+
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use rustc_hash::FxHashMap;
+
+use crate::definitions::{AudienceId, Definitions, DestinationId, Listed, PersonTerm, Step, TraitId};
+use crate::expression::{Comparison, Expression};
+use crate::model::{Derived, Topic, Value};
+
+/// A node of the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Node(u32);
+
+impl Node {
+    fn new(index: usize) -> Self {
+        Node(u32::try_from(index).expect("limits on definitions keep nodes in 32 bits"))
+    }
+
+    /// Where it stands among all nodes.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a node stands for.
+pub enum Place<'p> {
+    /// A term that is looked up in what is known of the person.
+    Input(&'p PersonTerm),
+    /// A trait or audience.
+    Step(&'p Planned),
+    /// What a destination is to hold.
+    View(DestinationId),
+}
+
+/// A trait or audience, ready to be evaluated.
+pub struct Planned {
+    /// Which.
+    pub step: Step,
+    /// Over the nodes before it.
+    pub expression: Expression<Node>,
+    /// The nodes in the expression.
+    pub reads: Vec<Node>,
+}
+
+impl Planned {
+    /// Its value, where `lookup` gives those of the nodes that it reads. For an audience, whether one is in it.
+    pub fn value(&self, lookup: &impl Fn(&Node) -> Option<Value>) -> Option<Value> {
+        match self.step {
+            Step::Trait(_) => self.expression.value(lookup),
+            Step::Audience(_) => Some(Value::Bool(self.expression.truth(lookup) == Some(true))),
+        }
+    }
+}
+
+/// The definitions, prepared for changes.
+pub struct Plan {
+    /// The definitions themselves.
+    pub definitions: Arc<Definitions>,
+    /// The inputs over each measure.
+    pub of_measure: Vec<Vec<Node>>,
+    /// The inputs and views that look at a topic.
+    pub of_topic: FxHashMap<Topic, Vec<Node>>,
+    /// The inputs and views that look at identifiers of a type.
+    pub of_kind: FxHashMap<CompactString, Vec<Node>>,
+    /// What follows from nothing: what everybody has by being there.
+    pub of_everybody: Vec<Derived>,
+    inputs: Vec<PersonTerm>,
+    steps: Vec<Planned>,
+    traits: Vec<Node>,
+    audiences: Vec<Node>,
+    /// For each input and step what depends on it.
+    dependents: Vec<Dependents>,
+}
+
+/// What depends on the value of a node.
+#[derive(Default)]
+struct Dependents {
+    all: Vec<Node>,
+    /// Those that are more than comparisons with literals.
+    always: Vec<Node>,
+    /// Comparisons with literals, sorted by these.
+    thresholds: Vec<Threshold>,
+}
+
+/// `dependent` compares a value with this one.
+struct Threshold {
+    literal: Value,
+    comparison: Comparison,
+    dependent: Node,
+}
+
+impl Plan {
+    /// Prepares these definitions.
+    pub fn new(definitions: Arc<Definitions>) -> Self {
+        let mut inputs: Vec<PersonTerm> = Vec::new();
+        for step in &definitions.order {
+            expression_of(&definitions, *step).for_each_term(&mut |term| {
+                if !matches!(term, PersonTerm::Trait(_) | PersonTerm::Audience(_)) && !inputs.contains(term) {
+                    inputs.push(term.clone());
+                }
+            });
+        }
+        let mut plan = Plan {
+            of_measure: vec![Vec::new(); definitions.measures.len()],
+            of_topic: FxHashMap::default(),
+            of_kind: FxHashMap::default(),
+            of_everybody: Vec::new(),
+            steps: Vec::with_capacity(definitions.order.len()),
+            traits: vec![Node(u32::MAX); definitions.traits.len()],
+            audiences: vec![Node(u32::MAX); definitions.audiences.len()],
+            dependents: Vec::new(),
+            inputs,
+            definitions: definitions.clone(),
+        };
+        plan.dependents.resize_with(plan.inputs.len() + definitions.order.len(), Dependents::default);
+        plan.add_inputs();
+        definitions.order.iter().for_each(|step| plan.add_step(*step));
+        plan.add_views();
+        for Dependents { all, always, thresholds } in &mut plan.dependents {
+            all.dedup();
+            always.dedup();
+            thresholds.sort_by(|a, b| a.literal.cmp(&b.literal));
+        }
+        plan.of_everybody = plan.evaluate_nobody();
+        plan
+    }
+
+    fn add_inputs(&mut self) {
+        for (index, term) in self.inputs.iter().enumerate() {
+            let nodes = match term {
+                PersonTerm::Count(measure)
+                | PersonTerm::Sum(measure)
+                | PersonTerm::Average(measure)
+                | PersonTerm::Sample(measure)
+                | PersonTerm::Distinct(measure) => &mut self.of_measure[measure.index()],
+                PersonTerm::Attribute(name, _) => self.of_topic.entry(Topic::Attribute(name.clone())).or_default(),
+                PersonTerm::Consent(purpose) => self.of_topic.entry(Topic::Consent(purpose.clone())).or_default(),
+                PersonTerm::Has(kind) => self.of_kind.entry(kind.clone()).or_default(),
+                PersonTerm::Trait(_) | PersonTerm::Audience(_) => continue,
+            };
+            nodes.push(Node::new(index));
+        }
+    }
+
+    fn add_step(&mut self, step: Step) {
+        let node = Node::new(self.inputs.len() + self.steps.len());
+        let mut reads = Vec::new();
+        let expression = expression_of(&self.definitions, step).map(&mut |term| {
+            let read = match term {
+                PersonTerm::Trait(id) => self.traits[id.index()],
+                PersonTerm::Audience(id) => self.audiences[id.index()],
+                input => Node::new(self.inputs.iter().position(|known| known == input).expect("it is in the list")),
+            };
+            reads.push(read);
+            read
+        });
+        reads.sort_unstable();
+        reads.dedup();
+        depend(&expression, node, &mut self.dependents);
+        match step {
+            Step::Trait(id) => self.traits[id.index()] = node,
+            Step::Audience(id) => self.audiences[id.index()] = node,
+        }
+        self.steps.push(Planned { step, expression, reads });
+    }
+
+    fn add_views(&mut self) {
+        for (index, view) in self.definitions.destinations.iter().enumerate() {
+            let node = Node::new(self.inputs.len() + self.steps.len() + index);
+            let listed = view.traits.iter().filter_map(|listed| match listed {
+                Listed::Trait(id) => Some(self.traits[id.index()]),
+                Listed::Attribute(_) => None,
+            });
+            for step in view.audiences.iter().map(|id| self.audiences[id.index()]).chain(listed) {
+                let dependents = &mut self.dependents[step.index()];
+                dependents.all.push(node);
+                dependents.always.push(node);
+            }
+            let attributes = view.traits.iter().filter_map(|listed| match listed {
+                Listed::Attribute(name) => Some(Topic::Attribute(name.clone())),
+                Listed::Trait(_) => None,
+            });
+            for topic in attributes.chain(view.requires_consent.clone().map(Topic::Consent)) {
+                self.of_topic.entry(topic).or_default().push(node);
+            }
+            for kind in &view.identifiers {
+                self.of_kind.entry(kind.clone()).or_default().push(node);
+            }
+        }
+    }
+
+    /// How many inputs and steps there are.
+    pub fn values(&self) -> usize {
+        self.dependents.len()
+    }
+
+    /// What a node stands for.
+    pub fn place(&self, node: Node) -> Place<'_> {
+        let index = node.index();
+        match (self.inputs.get(index), index.checked_sub(self.values())) {
+            (_, Some(view)) => Place::View(DestinationId::new(view)),
+            (Some(term), _) => Place::Input(term),
+            (None, None) => Place::Step(&self.steps[index - self.inputs.len()]),
+        }
+    }
+
+    /// The node of a trait.
+    pub fn trait_node(&self, id: TraitId) -> Node {
+        self.traits[id.index()]
+    }
+
+    /// The node of an audience.
+    pub fn audience_node(&self, id: AudienceId) -> Node {
+        self.audiences[id.index()]
+    }
+
+    /// Calls `touch` with every node whose value may be another one now that the value of `node` is.
+    pub fn touched(&self, node: Node, before: Option<&Value>, now: Option<&Value>, mut touch: impl FnMut(Node)) {
+        let Dependents { all, always, thresholds } = &self.dependents[node.index()];
+        match (before, now) {
+            (Some(before), Some(now)) if before.kind() == now.kind() => {
+                always.iter().for_each(|node| touch(*node));
+                // Beyond both, the value compares as before.
+                let (least, greatest) = (before.min(now), before.max(now));
+                let from = thresholds.partition_point(|threshold| threshold.literal < *least);
+                let between = thresholds[from..].iter().take_while(|threshold| threshold.literal <= *greatest);
+                between.filter(|threshold| threshold.is_crossed(before, now)).for_each(|it| touch(it.dependent));
+            }
+            _ => all.iter().for_each(|node| touch(*node)),
+        }
+    }
+
+    fn evaluate_nobody(&self) -> Vec<Derived> {
+        let mut values: Vec<Option<Value>> = self.inputs.iter().map(value_of_nobody).collect();
+        let mut derived = Vec::new();
+        for planned in &self.steps {
+            let value = planned.value(&|node| values[node.index()].clone());
+            derived.extend(derived_of(planned.step, value.as_ref()));
+            values.push(value);
+        }
+        derived
+    }
+}
+
+impl Threshold {
+    fn is_crossed(&self, before: &Value, now: &Value) -> bool {
+        let holds = |value: &Value| self.comparison.holds(value.cmp(&self.literal));
+        holds(before) != holds(now)
+    }
+}
+
+/// What a value of a trait or an audience gives to the profile.
+pub fn derived_of(step: Step, value: Option<&Value>) -> Option<Derived> {
+    match (step, value?) {
+        (Step::Trait(id), value) => Some(Derived::Trait(id, value.clone())),
+        (Step::Audience(id), Value::Bool(true)) => Some(Derived::Member(id)),
+        (Step::Audience(_), _) => None,
+    }
+}
+
+fn expression_of(definitions: &Definitions, step: Step) -> &Expression<PersonTerm> {
+    match step {
+        Step::Trait(id) => &definitions.traits[id.index()].expression,
+        Step::Audience(id) => &definitions.audiences[id.index()].condition,
+    }
+}
+
+/// What a term is where nothing is known.
+fn value_of_nobody(term: &PersonTerm) -> Option<Value> {
+    match term {
+        PersonTerm::Count(_) | PersonTerm::Distinct(_) => Value::number(0.0),
+        PersonTerm::Consent(_) | PersonTerm::Has(_) => Some(Value::Bool(false)),
+        _ => None,
+    }
+}
+
+/// Notes in what way `dependent`, of which this is the expression or a part of it, depends on others.
+fn depend(expression: &Expression<Node>, dependent: Node, dependents: &mut [Dependents]) {
+    match expression {
+        Expression::Compare(comparison, a, b) => match (&**a, &**b) {
+            (Expression::Term(node), Expression::Literal(Some(literal))) => {
+                dependents[node.index()].compare(literal, *comparison, dependent);
+            }
+            (Expression::Literal(Some(literal)), Expression::Term(node)) => {
+                dependents[node.index()].compare(literal, comparison.mirrored(), dependent);
+            }
+            (a, b) => [a, b].into_iter().for_each(|operand| depend(operand, dependent, dependents)),
+        },
+        Expression::IsMissing(inner) => match &**inner {
+            Expression::Term(node) => dependents[node.index()].all.push(dependent),
+            inner => depend(inner, dependent, dependents),
+        },
+        Expression::Term(node) => {
+            dependents[node.index()].all.push(dependent);
+            dependents[node.index()].always.push(dependent);
+        }
+        Expression::Literal(_) => {}
+        Expression::Not(inner) | Expression::In(inner, _) | Expression::Like(inner, _) => {
+            depend(inner, dependent, dependents);
+        }
+        Expression::And(several) | Expression::Or(several) => {
+            several.iter().for_each(|one| depend(one, dependent, dependents));
+        }
+        Expression::Arithmetic(_, a, b) => {
+            [a, b].into_iter().for_each(|operand| depend(operand, dependent, dependents));
+        }
+    }
+}
+
+impl Dependents {
+    fn compare(&mut self, literal: &Value, comparison: Comparison, dependent: Node) {
+        self.all.push(dependent);
+        self.thresholds.push(Threshold { literal: literal.clone(), comparison, dependent });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definitions::{Audience, Measure, MeasureId, Shape, Trait};
+
+    /// Which of some audiences over a count have to be looked at when it changes.
+    #[track_caller]
+    fn check(condition: fn(Expression<PersonTerm>) -> Expression<PersonTerm>, touching: fn(f64, f64) -> bool) {
+        let count = || Expression::Term(PersonTerm::Count(MeasureId::new(0)));
+        let audience = |name: &str, condition| Audience { name: name.into(), condition };
+        let definitions = Definitions {
+            measures: vec![Measure { event: "e".into(), condition: None, shape: Shape::Count, within: None }],
+            traits: vec![Trait { name: "t".into(), expression: count() }],
+            audiences: vec![
+                audience("of count", condition(count())),
+                audience("of nothing", Expression::Or(Vec::new())),
+            ],
+            order: vec![
+                Step::Audience(AudienceId::new(1)),
+                Step::Trait(TraitId::new(0)),
+                Step::Audience(AudienceId::new(0)),
+            ],
+            ..Definitions::default()
+        };
+        let plan = Plan::new(Arc::new(definitions));
+        let [trait_node, audience] = [plan.trait_node(TraitId::new(0)), plan.audience_node(AudienceId::new(0))];
+        for (before, after) in (0..5).flat_map(|before| (0..5).map(move |after| (f64::from(before), f64::from(after))))
+        {
+            let mut touched = Vec::new();
+            let [was, is] = [before, after].map(Value::number);
+            plan.touched(plan.of_measure[0][0], was.as_ref(), is.as_ref(), |node| touched.push(node));
+            let mut expected = vec![trait_node];
+            expected.extend(touching(before, after).then_some(audience));
+            assert_eq!(touched, expected, "{before} to {after}");
+        }
+    }
+
+    fn two() -> Box<Expression<PersonTerm>> {
+        Box::new(Expression::Literal(Value::number(2.0)))
+    }
+
+    #[test]
+    fn comparisons_are_touched_where_their_threshold_is_crossed() {
+        use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
+        check(|count| Expression::Compare(Equal, Box::new(count), two()), |a, b| (a == 2.0) != (b == 2.0));
+        check(|count| Expression::Compare(NotEqual, Box::new(count), two()), |a, b| (a == 2.0) != (b == 2.0));
+        check(|count| Expression::Compare(Less, Box::new(count), two()), |a, b| (a < 2.0) != (b < 2.0));
+        check(|count| Expression::Compare(LessOrEqual, Box::new(count), two()), |a, b| (a <= 2.0) != (b <= 2.0));
+        check(|count| Expression::Compare(Greater, Box::new(count), two()), |a, b| (a > 2.0) != (b > 2.0));
+        check(|count| Expression::Compare(GreaterOrEqual, Box::new(count), two()), |a, b| (a >= 2.0) != (b >= 2.0));
+        check(|count| Expression::Compare(Less, two(), Box::new(count)), |a, b| (2.0 < a) != (2.0 < b));
+        check(|count| Expression::Compare(LessOrEqual, two(), Box::new(count)), |a, b| (2.0 <= a) != (2.0 <= b));
+        check(|count| Expression::Compare(Greater, two(), Box::new(count)), |a, b| (2.0 > a) != (2.0 > b));
+        check(|count| Expression::Compare(GreaterOrEqual, two(), Box::new(count)), |a, b| (2.0 >= a) != (2.0 >= b));
+    }
+
+    #[test]
+    fn other_expressions_are_always_touched_but_for_whether_there_is_a_value() {
+        check(|count| Expression::Compare(Comparison::Less, Box::new(count.clone()), Box::new(count)), |_, _| true);
+        check(|count| Expression::In(Box::new(count), Vec::new()), |_, _| true);
+        check(|count| Expression::Not(Box::new(Expression::IsMissing(Box::new(count)))), |_, _| false);
+    }
+}
