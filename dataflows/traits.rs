@@ -26,7 +26,7 @@ pub fn derive<'scope>(
 ) -> Arranged<'scope, DerivedTrace> {
     let definitions = definitions.clone();
     parts.reduce_abelian::<_, ValBuilder<_, _, _, _>, ValSpine<ProfileId, Derived, Tick, i64>, _, _>(
-        "Derive",
+        "Derived by profile",
         move |_profile, parts, derived| {
             let person = Person::new(&definitions, parts);
             derived.extend(person.derived().into_iter().map(|row| (row, 1)));

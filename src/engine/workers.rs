@@ -304,7 +304,7 @@ fn run(
             _ = answers.send(Output::Answers(tick, changes.into_iter().flat_map(share).collect()));
         }),
     };
-    let (inputs, completion) = graph::build(worker, definitions, layout, receivers);
+    let (inputs, completion, _arrangements) = graph::build(worker, definitions, layout, receivers);
     let mut inputs = Some(inputs);
     let mut reported = Tick::default();
     while reported < Tick::MAX {
