@@ -15,6 +15,7 @@ use deltaic::engine::{Accepted, Engine, Forwarded, Outlets, Settings, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
 use deltaic::memory::Gate;
+use deltaic::observe::inside::Inside;
 use deltaic::project::Clock;
 
 use crate::comparison::{batches, some_cases, told};
@@ -55,6 +56,7 @@ async fn run(
         limits: Limits::default(),
         restore: None,
         memory: Gate::off(),
+        inside: Inside::new(workers, true),
         log: Box::new(log.clone()),
         reread: Box::new(move |raw| {
             let number: usize = std::str::from_utf8(raw).unwrap().parse().unwrap();

@@ -39,6 +39,7 @@ use crate::limits::Limits;
 use crate::log::Log;
 use crate::log::checkpoint::Restore;
 use crate::memory::Gate;
+use crate::observe::inside::Inside;
 use crate::project::Clock;
 use collector::Shared;
 use forwarding::Picker;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub now: Now,
     /// Whether there is memory for more events.
     pub memory: Gate,
+    /// Where the workers show what they do.
+    pub inside: Arc<Inside>,
 }
 
 /// A running engine.
@@ -79,7 +82,7 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
     pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
-        let Settings { topology, definitions, clock, limits, log, restore, reread, forward_from, now, memory } =
+        let Settings { topology, definitions, clock, limits, log, restore, reread, forward_from, now, memory, inside } =
             settings;
         let (handle, submissions, asks, progress) = Handle::new(&limits, memory);
         let is_recovering = log.last().is_some() || restore.is_some();
@@ -96,7 +99,8 @@ impl Engine {
         let window_ms = u64::try_from(clock.dedupe_window.as_millis()).unwrap_or(u64::MAX);
         let recognition = Recognition { window_ms, ids_max: limits.dedupe_ids_max };
         let is_cluster = topology.processes() > 1;
-        let workers = Workers::start(&topology, definitions, is_cluster.then_some(recognition), outputs)?;
+        let recognition = is_cluster.then_some(recognition);
+        let workers = Workers::start_watched(&topology, definitions, recognition, outputs, inside)?;
         let collector = {
             let (shared, local, peers) = (shared.clone(), workers.len(), topology.peers());
             spawn("collector", move || collector::run(&collected, &shared, outlets, local, peers))?

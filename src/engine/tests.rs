@@ -138,6 +138,7 @@ impl World {
             forward_from: Vec::new(),
             now: Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst))),
             memory: Gate::off(),
+            inside: Inside::new(2, true),
         };
         let (recovered_at, recovered) = channel();
         let (failed_for, failed) = channel();
