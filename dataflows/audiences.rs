@@ -29,14 +29,14 @@ pub fn memberships<'scope>(
 pub fn members<'scope>(
     memberships: VecCollection<'scope, Tick, (AudienceId, ProfileId), i64>,
 ) -> Arranged<'scope, MembersTrace> {
-    arrange_core(memberships.inner, Pipeline, "Members", ValBatcher::new)
+    arrange_core(memberships.inner, Pipeline, "Members by audience", ValBatcher::new)
 }
 
 /// The size of each audience, in the differences: the arrangement is the count. Each worker has its own share.
 pub fn sizes<'scope>(
     memberships: VecCollection<'scope, Tick, (AudienceId, ProfileId), i64>,
 ) -> Arranged<'scope, SizesTrace> {
-    arrange_core(memberships.map(|(audience, _)| (audience, ())).inner, Pipeline, "Sizes", KeyBatcher::new)
+    arrange_core(memberships.map(|(audience, _)| (audience, ())).inner, Pipeline, "Sizes of audiences", KeyBatcher::new)
 }
 
 /// The rows that destinations are to hold, one for each identifier.

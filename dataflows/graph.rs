@@ -17,6 +17,7 @@ use timely::WorkerConfig;
 use timely::dataflow::ProbeHandle;
 use timely::worker::Worker;
 
+use crate::arrangements::Arrangements;
 use crate::definitions::{AudienceId, Definitions};
 use crate::messages::{self, MessageId, Recognition};
 use crate::model::{Answer, Desired, IdentifierId, ProfileId, Query, Tick};
@@ -85,15 +86,16 @@ pub fn configure(config: &mut WorkerConfig) {
     config.set("differential/default_exert_logic".to_owned(), logic);
 }
 
-/// Builds the dataflow on one worker.
+/// Builds the dataflow on one worker. What holds state has a name that says what it holds: people see it in `deltaic top`.
 pub fn build(
     worker: &mut Worker,
     definitions: &Arc<Definitions>,
     layout: Layout,
     receivers: Receivers,
-) -> (Inputs, Completion) {
+) -> (Inputs, Completion, Arrangements) {
     worker.dataflow_named::<Tick, _, _>("Deltaic", |scope| {
         let probe = ProbeHandle::new();
+        let mut arrangements = Arrangements::default();
         let (arrivals_input, arrivals) = scope.new_collection::<Arrival, i64>();
         let (queries_input, queries) = scope.new_collection::<Query, i64>();
 
@@ -105,17 +107,23 @@ pub fn build(
             deliver(repeated, "Deliver repeated messages", process, &probe, receivers.repeated);
         }
         let observed = observations::observe(arrivals, definitions);
-        let moves = identity::resolve(observed.links).arrange_by_key_named("Moves");
+        let moves = identity::resolve(observed.links, &mut arrangements).arrange_by_key_named("Moves");
         let parts = records::records(observed.sightings).concatenate([
             records::best_values(observed.candidates, definitions),
-            release(observed.parts, "Release when due"),
+            release(observed.parts, "Parts not yet due"),
         ]);
-        let parts = profiles::gather(parts, moves.clone());
+        let parts = profiles::gather(parts, moves.clone(), &mut arrangements);
         let derived = traits::derive(parts.clone(), definitions);
         let memberships = audiences::memberships(&derived);
         let desired = audiences::desired(&derived);
         let members = audiences::members(memberships.clone());
         let sizes = audiences::sizes(memberships.clone());
+
+        arrangements.watch(&moves);
+        arrangements.watch(&parts);
+        arrangements.watch(&derived);
+        arrangements.watch(&members);
+        arrangements.watch(&sizes);
 
         let sources =
             reads::Sources { moves: &moves, parts: &parts, derived: &derived, members: &members, sizes: &sizes };
@@ -127,7 +135,7 @@ pub fn build(
         let host = move |row: &Desired| layout.host(row.destination.index());
         deliver(desired, "Deliver desired", host, &probe, receivers.desired);
         deliver(answers.as_collection(), "Deliver answers", |answer| answer.asker as u64, &probe, receivers.answers);
-        (Inputs { arrivals: arrivals_input, queries: queries_input }, Completion(probe))
+        (Inputs { arrivals: arrivals_input, queries: queries_input }, Completion(probe), arrangements)
     })
 }
 

@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::core::OkErr;
 use timely::order::Product;
 
+use crate::arrangements::Arrangements;
 use crate::model::{IdentifierId, IdentityChange, ProfileId, Tick};
 use crate::observer::Link;
-use crate::operators::{Slot, fold};
+use crate::operators::{Slot, fold, join};
 
 /// How an identifier came to its root. The least one wins, so the order of the fields is that of the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -131,6 +132,7 @@ impl OtherLinks {
 /// The moves: identifiers whose root is another one, with the profile of that root.
 pub fn resolve<'scope>(
     links: VecCollection<'scope, Tick, (IdentifierId, Link), i64>,
+    arrangements: &mut Arrangements,
 ) -> VecCollection<'scope, Tick, (IdentifierId, ProfileId), i64> {
     let standings = fold(links, "Links", IdentifierId::route, |id, slot: Slot<'_, Links>, seen, give| {
         let links = slot.state;
@@ -156,7 +158,7 @@ pub fn resolve<'scope>(
         Standing::Start(label) => Ok(((id, label), tick, diff)),
         Standing::Neighbour(other) | Standing::Owner(other) => Err(((id, other), tick, diff)),
     });
-    owners.as_collection().concat(spread(starts.as_collection(), neighbours.as_collection()))
+    owners.as_collection().concat(spread(starts.as_collection(), neighbours.as_collection(), arrangements))
 }
 
 /// What the updates of one tick to the moves mean, sorted by identifier: merges and splits.
@@ -180,20 +182,28 @@ pub fn changes(updates: &[((IdentifierId, ProfileId), i64)]) -> Vec<IdentityChan
 fn spread<'scope>(
     starts: VecCollection<'scope, Tick, (IdentifierId, Label), i64>,
     neighbours: VecCollection<'scope, Tick, (IdentifierId, IdentifierId), i64>,
+    arrangements: &mut Arrangements,
 ) -> VecCollection<'scope, Tick, (IdentifierId, ProfileId), i64> {
     let outer = starts.scope();
     let neighbours = neighbours.arrange_by_key_named("Neighbours");
+    arrangements.watch(&neighbours);
     outer.scoped::<Product<Tick, u32>, _, _>("Resolve identities", |scope| {
         let neighbours = neighbours.enter(scope);
         let starts = starts.enter(scope);
         let (variable, proposals) = Variable::new(scope, Product::new(Tick::default(), 1));
+        let proposals = proposals.concat(starts).arrange_by_key_named("Proposed labels");
+        arrangements.watch(&proposals);
         let labels = proposals
-            .concat(starts)
-            .reduce_abelian::<_, ValBuilder<_, _, _, _>, ValSpine<IdentifierId, Label, _, i64>>(
-                "Least label",
-                |_id, labels: &[(&Label, i64)], least: &mut Vec<(Label, i64)>| least.push((*labels[0].0, 1)),
+            .reduce_abelian::<_, ValBuilder<_, _, _, _>, ValSpine<IdentifierId, Label, _, i64>, _, _>(
+                "Least labels",
+                |_id, labels, least| least.push((*labels[0].0, 1)),
+                |buffer, id, updates| {
+                    buffer.clear();
+                    buffer.extend(updates.drain(..).map(|(label, time, diff)| ((*id, label), time, diff)));
+                },
             );
-        variable.set(labels.clone().join_core(neighbours, |_id, label: &Label, neighbour: &IdentifierId| {
+        arrangements.watch(&labels);
+        variable.set(join(labels.clone(), neighbours, "Labels handed on", |_id, label, neighbour| {
             Some((*neighbour, label.handed_on()))
         }));
         labels

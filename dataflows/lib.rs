@@ -15,7 +15,8 @@
 //! [`graph`] puts the stages together: [`observations`] → [`records`], [`identity`] → [`profiles`] → [`traits`] →
 //! [`audiences`], and [`reads`] beside them. Each stage is a file and imports no later one; [`model`] has the records that
 //! flow, [`definitions`] and [`expression`] what is to be maintained, [`operators`] what differential lacks, [`primary`] the
-//! rule of whom an event is about, [`forwards`] which events go on to destinations and with what.
+//! rule of whom an event is about, [`forwards`] which events go on to destinations and with what, [`arrangements`] what the
+//! arrangements take up.
 //!
 //! # Deliberately absent
 //!
@@ -23,6 +24,7 @@
 //! destinations' kinds: that is the business of the crate `deltaic`.
 #![forbid(missing_docs)]
 
+pub mod arrangements;
 pub mod audiences;
 pub mod definitions;
 pub mod expression;

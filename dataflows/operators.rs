@@ -2,6 +2,7 @@
 
 mod deliver;
 mod fold;
+mod join;
 mod reduce_changes;
 mod release;
 mod states;
@@ -9,6 +10,7 @@ mod waiting;
 
 pub use deliver::{Receiver, deliver};
 pub use fold::{Slot, fold};
+pub use join::join;
 pub use reduce_changes::{Past, reduce_changes};
 pub use release::release;
 pub(crate) use waiting::Waiting;

@@ -11,8 +11,10 @@ use differential_dataflow::{AsCollection, VecCollection};
 use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::vec::Map;
 
+use crate::arrangements::Arrangements;
 use crate::model::{IdentifierId, Part, ProfileId, Tick, Weight};
 use crate::observer::Holder;
+use crate::operators::join;
 
 /// Roots by identifier.
 pub type MovesTrace = TraceAgent<ValSpine<IdentifierId, ProfileId, Tick, i64>>;
@@ -23,6 +25,7 @@ pub type PartsTrace = TraceAgent<ValSpine<ProfileId, Part, Tick, Weight>>;
 pub fn gather<'scope>(
     parts: VecCollection<'scope, Tick, (Holder, Part), Weight>,
     moves: Arranged<'scope, MovesTrace>,
+    arrangements: &mut Arrangements,
 ) -> Arranged<'scope, PartsTrace> {
     let (settled, movable) = parts.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((holder, part), tick, weight)| {
         if holder.settled {
@@ -32,10 +35,9 @@ pub fn gather<'scope>(
         }
     });
     let movable = movable.as_collection();
-    let moved = movable
-        .clone()
-        .arrange_by_key_named("Parts by identifier")
-        .join_core(moves, |id, part: &Part, root: &ProfileId| Some((*id, *root, part.clone())))
+    let by_identifier = movable.clone().arrange_by_key_named("Parts by identifier");
+    arrangements.watch(&by_identifier);
+    let moved = join(by_identifier, moves, "Parts that move", |id, part, root| Some((*id, *root, part.clone())))
         .inner
         .flat_map(|((id, root, part), tick, weight): (_, _, Weight)| {
             let mut taken = weight;

@@ -27,7 +27,9 @@ pub fn derive<'scope>(
     definitions: &Arc<Definitions>,
 ) -> Arranged<'scope, DerivedTrace> {
     let mut follower = changes::Follower::new(definitions.clone());
-    reduce_changes(parts, "Derive", move |_profile, changes, past, rows| follower.follow(changes, past, rows))
+    reduce_changes(parts, "Derived by profile", move |_profile, changes, past, rows| {
+        follower.follow(changes, past, rows)
+    })
 }
 
 /// The identifiers among the parts of a profile.

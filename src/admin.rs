@@ -1,8 +1,11 @@
-//! Commands that talk to a running engine, over HTTP and with an admin token: `deltaic quarantine`, `deltaic destination`.
+//! Commands that talk to a running engine, over HTTP and with an admin token: `deltaic quarantine`, `deltaic destination`,
+//! `deltaic top` and `deltaic dot`.
 
 mod caller;
 pub mod destination;
+pub mod dot;
 pub mod quarantine;
+pub mod top;
 
 use std::io;
 
@@ -30,6 +33,17 @@ pub enum AdminError {
     /// Nothing is said to be meant.
     #[error("nothing is named: give the numbers of entries, or --all, or --code")]
     Nothing,
+    /// What is given is no address.
+    #[error("{text:?} is not a URL: {reason}; expected one such as http://127.0.0.1:8080")]
+    Url {
+        /// What is given.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The engine does not log its dataflow.
+    #[error("the engine does not log its dataflow: set `dataflow_log = true` under [observe] in its deltaic.toml")]
+    NotLogged,
     /// The engine did not answer, or its answer did not arrive: what was ordered may have been done or not.
     #[error("no answer of {url}: {reason}; is the engine running there? What was ordered may have been done or not")]
     NoAnswer {

@@ -46,5 +46,6 @@ pub(crate) fn project() -> Project {
         destinations: Vec::new(),
         replay: Replay::default(),
         storage: None,
+        dataflow_log: true,
     }
 }

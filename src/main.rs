@@ -99,6 +99,10 @@ enum Command {
         #[command(subcommand)]
         command: admin::quarantine::Command,
     },
+    /// See what takes the time of a running engine, and what holds how much.
+    Top(admin::top::Options),
+    /// Write the dataflow as a graph for Graphviz: that of a running engine with its sizes, or that of a project.
+    Dot(admin::dot::Options),
     /// Receive webhook calls, check and print them.
     Receive {
         /// The port on this machine; 0 for any.
@@ -222,6 +226,24 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             let mut out = std::io::stdout().lock();
             let done = admin::quarantine::run(engine, command, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
+        }
+        Command::Top(options) => {
+            let mut out = std::io::stdout().lock();
+            let done = admin::top::run(options, admin::token_of(environment), &mut out);
+            runtime()?.block_on(done).map_err(Into::into)
+        }
+        Command::Dot(options) => {
+            let mut out = std::io::stdout().lock();
+            match options.project() {
+                Some(folder) => {
+                    let project = load(folder)?;
+                    Ok(out.write_all(admin::dot::of_definitions(project.definitions)?.as_bytes())?)
+                }
+                None => {
+                    let done = admin::dot::run(options, admin::token_of(environment), &mut out);
+                    runtime()?.block_on(done).map_err(Into::into)
+                }
+            }
         }
         Command::Receive { port, secret, fail_every, delay_ms } => runtime()?
             .block_on(receive::run(receive::Command { port, secret, fail_every, delay_ms }))

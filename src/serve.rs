@@ -24,6 +24,7 @@ use crate::ingest::segment::{Extractor, reread};
 use crate::log::checkpoint::{Checkpointer, CheckpointerSettings};
 use crate::memory::{Gate, resident_bytes};
 use crate::observe::hlog::IntervalLog;
+use crate::observe::inside::Inside;
 use crate::observe::latency::{Latency, Observer};
 use crate::project::Project;
 
@@ -88,8 +89,9 @@ pub async fn run(
         Arc::new(move |stage, duration| latency.record(stage, duration))
     };
 
+    let inside = Inside::new(options.topology.threads, project.dataflow_log);
     let settings = Settings {
-        topology: options.topology,
+        topology: options.topology.clone(),
         definitions: project.definitions.clone(),
         clock: project.clock,
         limits: project.limits,
@@ -100,6 +102,7 @@ pub async fn run(
         now: now.clone(),
         memory: Gate::new(project.limits.memory_limit, Arc::new(resident_bytes)),
         runtime: Some(tokio::runtime::Handle::current()),
+        inside: inside.clone(),
     };
     let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth.clone());
     let mut shutdown = pin!(shutdown);
@@ -107,7 +110,9 @@ pub async fn run(
     let checkpointer = checkpointer.map(|settings| checkpoints(settings, egress.clone())).transpose()?;
     let (quarantine, keeper) = Keeper::start(Storing::shelf(store.as_ref()), Extractor::new(&project), project.limits)?;
     let timeouts = Timeouts::default();
-    let rims = Rims { handle, egress: egress.clone(), quarantine, latency, observer, growth, now, timeouts };
+    let topology = options.topology;
+    let rims =
+        Rims { handle, egress: egress.clone(), quarantine, latency, observer, growth, inside, topology, now, timeouts };
 
     ready(address);
     let mut failed = None;

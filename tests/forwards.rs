@@ -15,6 +15,7 @@ use deltaic::engine::{Accepted, Engine, Forwarded, Outlets, Settings, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
 use deltaic::memory::Gate;
+use deltaic::observe::inside::Inside;
 use deltaic::project::Clock;
 
 use crate::comparison::{batches, some_cases, told};
@@ -56,6 +57,7 @@ async fn run(
         restore: None,
         memory: Gate::off(),
         runtime: None,
+        inside: Inside::new(workers, true),
         log: Box::new(log.clone()),
         reread: Box::new(move |raw| {
             let number: usize = std::str::from_utf8(raw).unwrap().parse().unwrap();

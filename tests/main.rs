@@ -14,6 +14,7 @@ mod format;
 mod forwards;
 mod histories;
 mod hostile;
+mod inside;
 #[cfg(feature = "load")]
 mod load;
 mod oracle;

@@ -12,6 +12,7 @@ use deltaic::engine::{Accepted, Answered, Engine, Handle, Outlets, Settings, Top
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
 use deltaic::memory::Gate;
+use deltaic::observe::inside::Inside;
 use deltaic::project::Clock;
 use tokio::task::JoinSet;
 
@@ -59,6 +60,7 @@ impl Subject {
             now: Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst))),
             memory: Gate::off(),
             runtime: None,
+            inside: Inside::new(workers, true),
         };
         let (changed, completed) = (given.clone(), given.clone());
         let outlets = Outlets {

@@ -39,6 +39,7 @@ use crate::limits::Limits;
 use crate::log::Log;
 use crate::log::checkpoint::Restore;
 use crate::memory::Gate;
+use crate::observe::inside::Inside;
 use crate::project::Clock;
 use collector::Shared;
 use forwarding::Picker;
@@ -69,6 +70,8 @@ pub struct Settings {
     /// Where the senders' requests are served. The sequencer is a task there: on the thread that a request is served on, no
     /// thread has to be woken to log it, nor to answer it. Without one it has a thread of its own.
     pub runtime: Option<tokio::runtime::Handle>,
+    /// Where the workers show what they do.
+    pub inside: Arc<Inside>,
 }
 
 /// A running engine.
@@ -83,8 +86,8 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
     pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
-        let Settings { topology, definitions, clock, limits, log, restore, reread, forward_from, now, memory, runtime } =
-            settings;
+        let Settings { topology, definitions, clock, limits, log, restore, .. } = settings;
+        let Settings { reread, forward_from, now, memory, runtime, inside, .. } = settings;
         let (handle, submissions, asks, progress) = Handle::new(&limits, memory);
         let is_recovering = log.last().is_some() || restore.is_some();
         if is_recovering {
@@ -100,7 +103,8 @@ impl Engine {
         let window_ms = u64::try_from(clock.dedupe_window.as_millis()).unwrap_or(u64::MAX);
         let recognition = Recognition { window_ms, ids_max: limits.dedupe_ids_max };
         let is_cluster = topology.processes() > 1;
-        let workers = Workers::start(&topology, definitions, is_cluster.then_some(recognition), outputs)?;
+        let recognition = is_cluster.then_some(recognition);
+        let workers = Workers::start_watched(&topology, definitions, recognition, outputs, inside)?;
         let collector = {
             let (shared, local, peers) = (shared.clone(), workers.len(), topology.peers());
             spawn("collector", move || collector::run(&collected, &shared, outlets, local, peers))?

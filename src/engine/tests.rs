@@ -139,6 +139,7 @@ impl World {
             now: Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst))),
             memory: Gate::off(),
             runtime: None,
+            inside: Inside::new(2, true),
         };
         let (recovered_at, recovered) = mpsc::channel();
         let (failed_for, failed) = mpsc::channel();

@@ -20,6 +20,8 @@ use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::observe::inside::{Inside, Watcher};
+
 /// Events of history (a replay, a recovery) that are sent on at a time: enough to make a tick's price small, few enough to
 /// keep memory small.
 pub const CHUNK_EVENTS: usize = 8_192;
@@ -179,12 +181,24 @@ pub struct Workers {
 type Seat = (Receiver<Command>, Sender<Thread>);
 
 impl Workers {
-    /// Starts the workers; in a cluster, waits for the other processes. Outputs of all of them go to `outputs`.
+    /// Starts the workers, with nobody who looks inside.
     pub fn start(
         topology: &Topology,
         definitions: Arc<Definitions>,
         recognition: Option<Recognition>,
         outputs: Sender<Output>,
+    ) -> Result<Self, WorkersError> {
+        Self::start_watched(topology, definitions, recognition, outputs, Inside::new(topology.threads, false))
+    }
+
+    /// Starts the workers; in a cluster, waits for the other processes. Outputs of all of them go to `outputs`, and what they
+    /// do to `inside`, which is for so many workers.
+    pub fn start_watched(
+        topology: &Topology,
+        definitions: Arc<Definitions>,
+        recognition: Option<Recognition>,
+        outputs: Sender<Output>,
+        inside: Arc<Inside>,
     ) -> Result<Self, WorkersError> {
         let mut seats: Vec<Mutex<Option<Seat>>> = Vec::new();
         let mut handles = Vec::new();
@@ -207,7 +221,8 @@ impl Workers {
                     let (Some((inbox, thread)), Ok(outputs)) = (seat, outputs) else { return };
                     // Nobody waits for the thread any more if the start was given up.
                     if thread.send(std::thread::current()).is_ok() {
-                        run(worker, local, (&definitions, layout), &inbox, &outputs);
+                        let watcher = Watcher::start(inside.clone(), worker, local);
+                        run(worker, watcher, (&definitions, layout), &inbox, &outputs);
                     }
                 });
                 let ended = guards.map_err(WorkersError::Start)?.join();
@@ -289,7 +304,7 @@ impl Workers {
 /// The loop of one worker.
 fn run(
     worker: &mut Worker,
-    local: usize,
+    mut watcher: Watcher,
     (definitions, layout): (&Arc<Definitions>, Layout),
     inbox: &Receiver<Command>,
     outputs: &Sender<Output>,
@@ -318,19 +333,26 @@ fn run(
             _ = answers.send(Output::Answers(tick, changes.into_iter().flat_map(share).collect()));
         }),
     };
-    let (inputs, completion) = graph::build(worker, definitions, layout, receivers);
+    let (inputs, completion, arrangements) = graph::build(worker, definitions, layout, receivers);
+    watcher.holds(arrangements);
     let mut inputs = Some(inputs);
     let mut reported = Tick::default();
     while reported < Tick::MAX {
         let mut permit = None;
         while let Some(open) = inputs.as_mut() {
             match inbox.try_recv() {
-                Ok(Command::Arrivals(arrivals)) => open.send(arrivals),
+                Ok(Command::Arrivals(arrivals)) => {
+                    watcher.arrivals(&arrivals);
+                    open.send(arrivals);
+                }
                 Ok(Command::Work(held)) => {
                     permit = Some(held);
                     break;
                 }
-                Ok(Command::Advance(tick)) => open.advance_to(tick),
+                Ok(Command::Advance(tick)) => {
+                    watcher.advance(tick);
+                    open.advance_to(tick);
+                }
                 Ok(Command::Ask(tick, query)) => open.ask(tick, query),
                 Err(TryRecvError::Empty) => break,
                 // The end of input is the end of time: what is due before it has to come out first.
@@ -343,9 +365,11 @@ fn run(
         let frontier = completion.frontier();
         if frontier > reported {
             reported = frontier;
-            _ = outputs.send(Output::Complete { worker: local, frontier });
+            _ = outputs.send(Output::Complete { worker: watcher.worker(), frontier });
         }
+        watcher.show_if_due();
     }
+    watcher.show();
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! What the engine shows of itself: latency histograms and metrics.
+//! What the engine shows of itself: latency histograms, metrics, and what goes on inside the dataflow.
 
 pub mod hlog;
+pub mod inside;
 pub mod latency;
 pub mod metrics;

@@ -90,6 +90,7 @@ pub(super) fn resolve(
         destinations: destinations.destinations,
         replay,
         storage,
+        dataflow_log: written.dataflow_log.unwrap_or(true),
     };
     Ok((project, warnings))
 }

@@ -44,6 +44,8 @@ pub struct Project {
     pub replay: Replay,
     /// Where events are kept; in memory only where it does not say.
     pub storage: Option<Storage>,
+    /// Whether the dataflow is logged, for `GET /v1/dataflow`. Default: yes.
+    pub dataflow_log: bool,
 }
 
 /// Where events, and what destinations acknowledged, are kept.

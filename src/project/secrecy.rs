@@ -44,7 +44,8 @@ fn is_variable(text: &str) -> bool {
 }
 
 /// Sections that never hold a secret.
-const OPEN: [&str; 8] = ["traits", "audiences", "attributes", "clock", "limits", "replay", "http", "storage"];
+const OPEN: [&str; 9] =
+    ["traits", "audiences", "attributes", "clock", "limits", "replay", "http", "storage", "observe"];
 
 /// The same for a file that is not TOML, where only its lines can tell what is secret: all that does not stand in an
 /// open section is masked, except for the keys.

@@ -34,6 +34,7 @@ pub(super) struct Written {
     pub(super) csv: Option<WrittenCsv>,
     /// `None` where there is no such section.
     pub(super) storage: Option<WrittenStorage>,
+    pub(super) dataflow_log: Option<bool>,
 }
 
 /// `[storage]`
@@ -199,6 +200,9 @@ impl Written {
             checkpoint_events: storage.integer(reader, "checkpoint_events", 1..=1_000_000_000),
         });
         storage.finish(reader, nothing_elsewhere);
+        let mut observe = root.section(reader, "observe");
+        let dataflow_log = observe.boolean(reader, "dataflow_log");
+        observe.finish(reader, nothing_elsewhere);
         root.finish(reader, nothing_elsewhere);
         Written {
             name,
@@ -217,6 +221,7 @@ impl Written {
             sort_by_time,
             csv,
             storage: written_storage,
+            dataflow_log,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::log::checkpoint::Growth;
 use crate::observe::metrics::{Delivery, EngineState, EventDelivery, Intake, Quarantined, Readings};
 
 /// The parts of a running engine that have something to say.
+#[derive(Clone)]
 pub(super) struct Gauges {
     pub growth: Option<Arc<Growth>>,
     pub counters: Arc<IngestCounters>,

@@ -7,14 +7,15 @@ use axum::Router;
 use super::gauges::Gauges;
 use crate::clock::Now;
 use crate::egress::{self, Egress};
-use crate::engine::Handle;
+use crate::engine::{Handle, Topology};
 use crate::http::{Timeouts, not_found};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::Surroundings;
 use crate::ingest::quarantine::{self, Quarantine};
 use crate::log::checkpoint::Growth;
+use crate::observe::inside::Inside;
 use crate::observe::latency::{Latency, Observer};
-use crate::observe::metrics;
+use crate::observe::{inside, metrics};
 use crate::project::Project;
 use crate::{access, ingest};
 
@@ -26,6 +27,8 @@ pub(super) struct Rims {
     pub latency: Arc<Latency>,
     pub observer: Observer,
     pub growth: Option<Arc<Growth>>,
+    pub inside: Arc<Inside>,
+    pub topology: Topology,
     pub now: Now,
     pub timeouts: Timeouts,
 }
@@ -33,7 +36,7 @@ pub(super) struct Rims {
 impl Rims {
     /// All routes.
     pub fn router(self, project: &Project) -> Router {
-        let Rims { handle, egress, quarantine, latency, observer, growth, now, timeouts } = self;
+        let Rims { handle, egress, quarantine, latency, observer, growth, inside, topology, now, timeouts } = self;
         let counters = Arc::new(IngestCounters::default());
         let gauges = Gauges {
             growth,
@@ -56,6 +59,7 @@ impl Rims {
             .merge(quarantine::router(project, handle.clone(), counters, quarantine))
             .merge(access::router(project, handle))
             .merge(egress::router(project, egress, now))
+            .merge(inside::router(project, inside, &topology, gauges.clone()))
             .merge(metrics::router(latency, gauges))
             .fallback(not_found)
     }

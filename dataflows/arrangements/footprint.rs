@@ -1,0 +1,56 @@
+//! What a batch takes up.
+
+use std::rc::Rc;
+
+use differential_dataflow::trace::implementations::ord_neu::layers::{Upds, Vals};
+use differential_dataflow::trace::implementations::ord_neu::{OrdKeyBatch, OrdValBatch};
+use differential_dataflow::trace::implementations::{OffsetList, Update, Vector};
+
+/// What a batch has allocated for itself.
+pub trait Footprint {
+    /// In bytes.
+    fn bytes(&self) -> usize;
+}
+
+impl<B: Footprint> Footprint for Rc<B> {
+    fn bytes(&self) -> usize {
+        B::bytes(self)
+    }
+}
+
+impl<U: Update> Footprint for OrdValBatch<Vector<U>> {
+    fn bytes(&self) -> usize {
+        let storage = &self.storage;
+        storage.keys.bytes() + storage.vals.bytes() + storage.upds.bytes()
+    }
+}
+
+impl<U: Update> Footprint for OrdKeyBatch<Vector<U>> {
+    fn bytes(&self) -> usize {
+        self.storage.keys.bytes() + self.storage.upds.bytes()
+    }
+}
+
+impl<O: Footprint, V: Footprint> Footprint for Vals<O, V> {
+    fn bytes(&self) -> usize {
+        self.offs.bytes() + self.vals.bytes()
+    }
+}
+
+impl<O: Footprint, T: Footprint, D: Footprint> Footprint for Upds<O, T, D> {
+    fn bytes(&self) -> usize {
+        self.offs.bytes() + self.times.bytes() + self.diffs.bytes()
+    }
+}
+
+impl<T> Footprint for Vec<T> {
+    fn bytes(&self) -> usize {
+        self.capacity() * size_of::<T>()
+    }
+}
+
+impl Footprint for OffsetList {
+    fn bytes(&self) -> usize {
+        self.smol.bytes() + self.chonk.bytes()
+    }
+}

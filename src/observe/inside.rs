@@ -1,0 +1,107 @@
+//! Seeing inside the dataflow of a running engine: which operator takes how long, and what is held where.
+//!
+//! Each worker sums up what timely ([`tally`]) and differential log on its thread, and shows the sum four times a second
+//! ([`watcher`]); who asks ([`routes`]) gets what was shown last, so that no question keeps a worker from its work.
+//!
+//! `figures.rs`: what is shown, and the form that it has as JSON. `dot.rs`: the same as a graph for Graphviz.
+
+mod dot;
+mod figures;
+mod routes;
+mod tally;
+mod watcher;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use dataflows::model::Tick;
+
+pub use dot::dot;
+pub use figures::{Arrangement, Channel, Figures, Operator, Report, Stage};
+pub use routes::router;
+pub use watcher::Watcher;
+
+/// The time over which ticks are counted, to say how many there are a second.
+const RATE_OVER: Duration = Duration::from_secs(1);
+
+/// What the workers of this process show.
+#[derive(Debug)]
+pub struct Inside {
+    /// Whether the dataflow is logged. It costs a little (benches/README.md).
+    is_logged: bool,
+    started: Instant,
+    workers: Vec<Mutex<Figures>>,
+    input: AtomicU64,
+    ticks: AtomicU64,
+    rate: Mutex<Rate>,
+}
+
+/// How many ticks a second.
+#[derive(Debug)]
+struct Rate {
+    since: Instant,
+    ticks: u64,
+    per_s: f64,
+}
+
+impl Inside {
+    /// For so many workers.
+    pub fn new(workers: usize, is_logged: bool) -> Arc<Self> {
+        let started = Instant::now();
+        Arc::new(Inside {
+            is_logged,
+            started,
+            workers: (0..workers).map(|_| Mutex::default()).collect(),
+            input: AtomicU64::new(0),
+            ticks: AtomicU64::new(0),
+            rate: Mutex::new(Rate { since: started, ticks: 0, per_s: 0.0 }),
+        })
+    }
+
+    /// Whether the dataflow is logged.
+    pub fn is_logged(&self) -> bool {
+        self.is_logged
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// What one worker has shown last, or all of them together; nothing where there is no such worker.
+    pub fn figures(&self, worker: Option<usize>) -> Option<Figures> {
+        let of_one = |shown: &Mutex<Figures>| shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match worker {
+            Some(worker) => self.workers.get(worker).map(of_one),
+            None => Some(self.workers.iter().map(of_one).sum()),
+        }
+    }
+
+    /// Everything before this tick was handed to the workers: it is in the log.
+    pub fn input(&self) -> Tick {
+        Tick::from_ms(self.input.load(Ordering::Relaxed))
+    }
+
+    /// Ticks with events since the start.
+    pub fn ticks(&self) -> u64 {
+        self.ticks.load(Ordering::Relaxed)
+    }
+
+    /// Ticks with events a second, over the latest second or so.
+    pub fn ticks_per_s(&self) -> f64 {
+        self.rate.lock().unwrap_or_else(PoisonError::into_inner).per_s
+    }
+
+    fn show(&self, worker: usize, figures: Figures) {
+        // Whoever panicked with one of these left it whole: both are assigned to as a whole.
+        *self.workers[worker].lock().unwrap_or_else(PoisonError::into_inner) = figures;
+        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = rate.since.elapsed();
+        if over >= RATE_OVER {
+            let ticks = self.ticks();
+            let per_s = (ticks - rate.ticks) as f64 / over.as_secs_f64();
+            *rate = Rate { since: Instant::now(), ticks, per_s };
+        }
+    }
+}

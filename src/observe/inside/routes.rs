@@ -1,0 +1,92 @@
+//! `GET /v1/dataflow`: how the dataflow of this process is doing.
+//!
+//! For admins only: it is about how the engine works, and of no use to who reads profiles. There is no personal data in it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use serde::Deserialize;
+
+use super::Inside;
+use super::figures::{Report, Stage};
+use crate::engine::Topology;
+use crate::http::{Problem, Role, Tokens, json, method_not_allowed};
+use crate::memory::resident_bytes;
+use crate::observe::metrics::Readings;
+use crate::project::Project;
+
+/// What the route works with.
+struct Desk<R> {
+    inside: Arc<Inside>,
+    readings: R,
+    process: usize,
+    processes: usize,
+}
+
+/// The parameters of the query.
+#[derive(Deserialize)]
+struct Asked {
+    worker: Option<usize>,
+}
+
+/// The route.
+pub fn router(project: &Project, inside: Arc<Inside>, topology: &Topology, readings: impl Readings) -> Router {
+    let desk = Desk { inside, readings, process: topology.process, processes: topology.processes() };
+    let router =
+        Router::new().route("/v1/dataflow", get(dataflow).fallback(method_not_allowed)).with_state(Arc::new(desk));
+    Role::Admin.guard(router, Tokens::new(&project.admin_tokens))
+}
+
+async fn dataflow<R: Readings>(
+    State(desk): State<Arc<Desk<R>>>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let wrong = |_| Problem::bad_request("bad_query", "expected the number of a worker in `worker`");
+    let Query(Asked { worker }) = asked.map_err(wrong)?;
+    let Some(figures) = desk.inside.figures(worker) else {
+        let message = format!("this process has {} workers, counted from 0", desk.inside.workers());
+        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_worker", message));
+    };
+    let report = Report {
+        process: desk.process,
+        processes: desk.processes,
+        workers: desk.inside.workers(),
+        worker,
+        memory_bytes: resident_bytes(),
+        ticks: desk.inside.ticks(),
+        ticks_per_s: desk.inside.ticks_per_s(),
+        stages: desk.stages(),
+        logged: desk.inside.is_logged(),
+        figures,
+    };
+    Ok(json(StatusCode::OK, &report))
+}
+
+impl<R: Readings> Desk<R> {
+    fn stages(&self) -> Vec<Stage> {
+        let readings = &self.readings;
+        let now = readings.now();
+        let stage = |stage: &str, destination, frontier: dataflows::model::Tick, queued| Stage {
+            stage: stage.to_owned(),
+            destination,
+            lag_ms: now.as_ms().saturating_sub(frontier.as_ms()),
+            queued,
+        };
+        let mut stages = vec![
+            stage("log", None, self.inside.input(), None),
+            stage("dataflow", None, readings.frontier(), Some(readings.engine().pending_events)),
+        ];
+        let events = readings.events();
+        for of in readings.destinations() {
+            let events = events.iter().find(|events| events.destination == of.destination);
+            let queued = of.pending + events.map_or(0, |events| events.pending);
+            stages.push(stage("egress", Some(of.destination), of.frontier, Some(queued)));
+        }
+        stages
+    }
+}
