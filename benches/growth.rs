@@ -31,9 +31,10 @@ const IDENTIFIERS_A_PROFILE: u64 = 4;
 fn main() {
     let arguments = Arguments::of_command_line();
     let sizes = arguments.numbers("identifiers", &[100_000, 1_000_000, 5_000_000]);
-    if let [size] = sizes[..] {
+    // What the process that prints the table starts, for one size.
+    if let ([size], true) = (&sizes[..], arguments.number("row", 0) != 0) {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
-        println!("{}", runtime.block_on(measure(size, &arguments)));
+        println!("{}", runtime.block_on(measure(*size, &arguments)));
         return;
     }
     println!("growth, in memory, {IDENTIFIERS_A_PROFILE} identifiers a profile; changes: due → at the receiver, in ms");
@@ -41,7 +42,7 @@ fn main() {
     for size in sizes {
         let itself = std::env::current_exe().expect("a process knows its program");
         let mut command = Command::new(itself);
-        command.args(std::env::args().skip(1)).args(["--identifiers", &size.to_string()]);
+        command.args(std::env::args().skip(1)).args(["--row", "1", "--identifiers", &size.to_string()]);
         let output = command.output().expect("the program is still there");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         print!("{}", String::from_utf8_lossy(&output.stdout));

@@ -5,11 +5,12 @@
 //!   anybody on it, each of which makes it theirs.
 //! - `merge`: two devices with 100,000 different facts each, of two people, become one person's, and again two people's, and so on.
 //!   A login on the second device as the owner of the first merges, one as somebody else parts them (DESIGN §4, rule 2).
+//! - `apart`: the same, of facts that are not summed but kept apart, each a row (`distinct`).
 //!
 //! Each in an engine of its own, in memory: first the crowd alone, then with the hot key.
 //!
 //! ```text
-//! cargo bench --bench hot -- [--person 0] [--identifier 0] [--merge 0] [--rate EVENTS_A_SECOND] [--batch N] [--seconds N]
+//! cargo bench --bench hot -- [--person 0] [--identifier 0] [--merge 0] [--apart 0] [--rate EVENTS_A_SECOND] [--batch N] [--seconds N]
 //!     [--people N] [--facts N] [--every SECONDS_BETWEEN_MERGES] [--workers N]
 //! ```
 
@@ -65,9 +66,11 @@ async fn main() {
     if is_asked("identifier") {
         identifier(&asked).await;
     }
-    if is_asked("merge") {
-        let every = Duration::from_secs(arguments.number("every", 4));
-        merge(&asked, arguments.number("facts", 100_000), every).await;
+    let every = Duration::from_secs(arguments.number("every", 4));
+    for (name, definitions) in [("merge", facts::SUMMED), ("apart", facts::APART)] {
+        if is_asked(name) {
+            merge(&asked, name, definitions, arguments.number("facts", 100_000), every).await;
+        }
     }
 }
 
@@ -121,17 +124,17 @@ fn login_on_shared(crowd: &mut Crowd) -> String {
     )
 }
 
-async fn merge(asked: &Asked, facts: u64, every: Duration) {
-    let load = asked.load(facts::DEFINITIONS).await;
+async fn merge(asked: &Asked, name: &str, definitions: &str, facts: u64, every: Duration) {
+    let load = asked.load(definitions).await;
     let began = Instant::now();
     facts::tell(&load, facts).await;
-    println!("  merge       2 x {facts} facts told in {:.1} s", began.elapsed().as_secs_f64());
-    asked.alone(&load, "merge").await;
+    println!("  {name:<11} 2 x {facts} facts told in {:.1} s", began.elapsed().as_secs_f64());
+    asked.alone(&load, name).await;
     let ends = Instant::now() + asked.duration;
     let (outcome, merges) =
         tokio::join!(load.at_rate(asked.rate, asked.duration, None), facts::merge_and_part(&load, every, ends));
-    print("merge", "with merges and partings", &outcome);
-    merges.print("  merge    due → readable");
+    print(name, "with merges and partings", &outcome);
+    merges.print(&format!("{name:<11} itself: sent → readable"));
     load.stop().await;
 }
 

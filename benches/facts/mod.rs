@@ -6,8 +6,17 @@ use crate::crowd::Crowd;
 use crate::latencies::Latencies;
 use crate::load::Load;
 
-/// A trait that keeps each fact apart, as a row of its own, and an audience that depends on it.
-pub const DEFINITIONS: &str = r#"
+/// Facts of which only sums are kept, a row a device whatever their number, and their expiries until a window closes.
+pub const SUMMED: &str = r#"
+[traits]
+facts = "sum('Fact', properties.value, within => '1 day')"
+
+[audiences.knowing]
+when = "facts > 100"
+"#;
+
+/// Facts that are kept apart, each a row of its own.
+pub const APART: &str = r#"
 [traits]
 facts = "distinct('Fact', properties.fact)"
 
@@ -25,7 +34,7 @@ pub async fn tell(load: &Load, facts: u64) {
                 .map(|fact| {
                     let id = load.crowd().message();
                     format!(
-                        r#"{{"type":"track","event":"Fact","messageId":"m-{id}","anonymousId":"{device}","properties":{{"fact":"{device}-{fact}"}}}}"#
+                        r#"{{"type":"track","event":"Fact","messageId":"m-{id}","anonymousId":"{device}","properties":{{"value":1,"fact":"{device}-{fact}"}}}}"#
                     )
                 })
                 .collect();

@@ -37,7 +37,7 @@ impl Latencies {
 pub fn print(what: &str, histogram: &Histogram<u64>, units_per_ms: f64) {
     let at = |percent: f64| histogram.value_at_percentile(percent) as f64 / units_per_ms;
     println!(
-        "  {what:<34} p50 {:>7.2} ms   p99 {:>7.2} ms   p99.9 {:>7.2} ms   max {:>7.2} ms   ({} measured)",
+        "  {what:<44} p50 {:>7.2} ms   p99 {:>7.2} ms   p99.9 {:>7.2} ms   max {:>7.2} ms   ({} measured)",
         at(50.0),
         at(99.0),
         at(99.9),
