@@ -1,7 +1,7 @@
 //! How long from a request to the change at a destination, live over HTTP?
 //!
-//! An open loop: each batch has a due time, and latency counts from there, so that a stall is not hidden. With `--rate 0` it is
-//! a closed one: each connection sends its next batch when the last one is answered, which tells what can be sustained. With
+//! An open loop: each batch has a due time, at which it is sent whatever became of those before, and latency counts from there,
+//! so that a stall is not hidden; how late it was sent is printed, too. With `--rate 0` it is a closed one: each connection sends its next batch when the last one is answered, which tells what can be sustained. With
 //! `--sync 1` the log is synced, and what one sync of the disk takes is measured first. The engine, the load and the receiver
 //! share the machine.
 //!
@@ -10,19 +10,21 @@
 //! ```
 
 mod disk;
+mod engine;
+mod latencies;
+mod pace;
 mod shop;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use deltaic::engine::Topology;
 use deltaic::observe::hlog::read;
 use deltaic::receive::server::{Options as ReceiverOptions, Receiver};
-use deltaic::serve::{Options, run};
-use hdrhistogram::Histogram;
+use engine::{Engine, How};
+use latencies::{Latencies, print};
+use pace::paced;
 use shop::{Arguments, Memory, Stream};
-use tokio::sync::{Mutex, oneshot};
+use tokio::task::JoinSet;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -46,79 +48,38 @@ async fn main() {
     let data = is_synced.then(|| kept.path().join("data"));
     let syncs = is_synced.then(|| disk::syncs(kept.path(), 4 * 1024, 500));
     let hlog = folder.path().join("latency.hlog");
-    let options = Options {
-        topology: Topology::local(1),
-        listen: Some(([127, 0, 0, 1], 0).into()),
-        data,
-        accept_partial: false,
-        hlog: Some(hlog.clone()),
-    };
-    let (ready, address) = oneshot::channel();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let engine = tokio::spawn(run(project, options, |address| _ = ready.send(address), async { _ = stopped.await }));
-    let url = format!("http://{}/v1/batch", address.await.expect("the engine starts"));
+    let how = How { workers: 1, data, hlog: Some(hlog.clone()) };
+    let engine = Arc::new(Engine::start(project, how).await);
+    engine.ready().await;
 
     let before = Memory::now();
-    let stream = Arc::new(Mutex::new(Stream::live(arguments.number("seed", 1), people)));
-    let batches = if rate == 0 { u64::MAX } else { rate * seconds / batch };
-    let next = Arc::new(AtomicU64::new(0));
+    let stream = Stream::live(arguments.number("seed", 1), people);
     let started = Instant::now();
-    let client = reqwest::Client::new();
-    let mut senders = Vec::new();
-    for _ in 0..connections {
-        let (client, url, stream, next) = (client.clone(), url.clone(), stream.clone(), next.clone());
-        senders.push(tokio::spawn(async move {
-            let mut answered: Histogram<u64> = Histogram::new(3).expect("three digits are possible");
-            let mut refused = 0u64;
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= batches {
-                    return (answered, refused);
-                }
-                let body = stream.lock().await.batch(batch);
-                let due = match (number * batch * 1_000_000_000).checked_div(rate) {
-                    Some(after_ns) => started + Duration::from_nanos(after_ns),
-                    None if started.elapsed() > Duration::from_secs(seconds) => return (answered, refused),
-                    None => Instant::now(),
-                };
-                tokio::time::sleep_until(due.into()).await;
-                let request = client.post(&url).basic_auth("bench", Some("")).body(body);
-                match request.send().await {
-                    Ok(answer) if answer.status().is_success() => {
-                        _ = answer.bytes().await;
-                        let latency_us = due.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
-                        answered.record(latency_us).expect("it resizes itself");
-                    }
-                    Ok(_) | Err(_) => refused += 1,
-                }
-            }
-        }));
-    }
-    let mut answered: Histogram<u64> = Histogram::new(3).expect("three digits are possible");
-    let mut refused = 0;
-    for sender in senders {
-        let (one, not) = sender.await.expect("a sender does not panic");
-        answered.add(one).expect("equal bounds");
-        refused += not;
-    }
+    let (sent, late) = if rate == 0 {
+        (closed_loop(&engine, stream, batch, connections, Duration::from_secs(seconds)).await, None)
+    } else {
+        let (sent, late) = open_loop(&engine, stream, batch, rate, rate * seconds / batch).await;
+        (sent, Some(late))
+    };
+    let Sent { answered, refused } = sent;
     let elapsed = started.elapsed().as_secs_f64();
     let memory = Memory::now().since(&before);
-    _ = stop.send(());
-    engine.await.expect("the engine does not panic").expect("the engine stops well");
+    Arc::into_inner(engine).expect("nothing is on its way any more").stop().await;
 
-    let sent = answered.len();
     println!(
         "live, {}: {rate} events/s asked (0: as many as it takes), {:.0} done, in batches of {batch} for {seconds} s, {people} people; \
          {refused} batches refused; {} calls at the receiver; {memory}",
         if is_synced { "synced to disk" } else { "in memory" },
-        (sent * batch) as f64 / elapsed,
+        (answered.0.len() * batch) as f64 / elapsed,
         receiver.calls_count(),
     );
-    print("due → answered", &answered, 1_000.0);
+    answered.print("due → answered");
+    if let Some(late) = late {
+        late.print("of which due → sent");
+    }
     if let Some(syncs) = syncs {
         print("one sync of the disk", &syncs, 1_000.0);
-        let ratio =
-            |percent: f64| answered.value_at_percentile(percent) as f64 / syncs.value_at_percentile(50.0) as f64;
+        let ratio = |percent| answered.ms(percent) * 1_000.0 / syncs.value_at_percentile(50.0) as f64;
         println!("  answered / sync p50      p50 {:>7.2}      p99 {:>7.2}", ratio(50.0), ratio(99.0));
     }
     let log = std::fs::read(&hlog).expect("the interval log is there");
@@ -127,14 +88,58 @@ async fn main() {
     }
 }
 
-fn print(what: &str, histogram: &Histogram<u64>, units_per_ms: f64) {
-    let at = |percent: f64| histogram.value_at_percentile(percent) as f64 / units_per_ms;
-    println!(
-        "  {what:<24} p50 {:>7.2} ms   p99 {:>7.2} ms   p99.9 {:>7.2} ms   max {:>7.2} ms   ({} measured)",
-        at(50.0),
-        at(99.0),
-        at(99.9),
-        histogram.max() as f64 / units_per_ms,
-        histogram.len(),
-    );
+/// What was sent.
+#[derive(Default)]
+struct Sent {
+    answered: Latencies,
+    refused: u64,
+}
+
+impl Sent {
+    fn count(&mut self, latency: Option<Duration>) {
+        match latency {
+            Some(latency) => self.answered.record(latency),
+            None => self.refused += 1,
+        }
+    }
+}
+
+/// Sends a batch; gives how long after `due` it was answered, or nothing where it was not taken.
+async fn send(engine: Arc<Engine>, body: String, due: Instant) -> Option<Duration> {
+    let answer = engine.batch(body).send().await.ok().filter(|answer| answer.status().is_success())?;
+    _ = answer.bytes().await;
+    Some(due.elapsed())
+}
+
+/// Each batch at its due time; and how late they were sent.
+async fn open_loop(engine: &Arc<Engine>, mut stream: Stream, batch: u64, rate: u64, batches: u64) -> (Sent, Latencies) {
+    let requests = Arc::new(Mutex::new(JoinSet::new()));
+    let (engine, sending) = (engine.clone(), requests.clone());
+    let start = move |due, body| {
+        _ = sending.lock().expect("nobody panics with it").spawn(send(engine.clone(), body, due));
+    };
+    let every = Duration::from_nanos(batch * 1_000_000_000 / rate);
+    let late = paced(every, batches, move |_| stream.batch(batch), start).await;
+    let requests = std::mem::take(&mut *requests.lock().expect("nobody panics with it"));
+    let mut sent = Sent::default();
+    requests.join_all().await.into_iter().for_each(|latency| sent.count(latency));
+    (sent, late)
+}
+
+/// On each connection the next batch when the last one is answered.
+async fn closed_loop(engine: &Arc<Engine>, stream: Stream, batch: u64, connections: u64, duration: Duration) -> Sent {
+    let (stream, sent) = (Arc::new(Mutex::new(stream)), Arc::new(Mutex::new(Sent::default())));
+    let (mut senders, started) = (JoinSet::new(), Instant::now());
+    for _ in 0..connections {
+        let (engine, stream, sent) = (engine.clone(), stream.clone(), sent.clone());
+        senders.spawn(async move {
+            while started.elapsed() < duration {
+                let body = stream.lock().expect("nobody panics with it").batch(batch);
+                let latency = send(engine.clone(), body, Instant::now()).await;
+                sent.lock().expect("nobody panics with it").count(latency);
+            }
+        });
+    }
+    senders.join_all().await;
+    std::mem::take(&mut *sent.lock().expect("nobody panics with it"))
 }

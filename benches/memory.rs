@@ -14,7 +14,6 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use dataflows::model::Tick;
 use dataflows::observations::Arrival;
@@ -58,7 +57,7 @@ fn main() {
     workers.advance_to(tick.next());
     let memberships = wait_for(&collected, tick.next());
     let busy = Memory::now().bytes_since(&before);
-    let bytes = at_rest(&before);
+    let bytes = Memory::at_rest_since(&before);
     println!(
         "memory: {profiles} profiles, {} windows: {} bytes a profile at rest, {} MB in all; {} right after the last event \
          ({memberships} entries in the last step)",
@@ -67,19 +66,6 @@ fn main() {
         bytes / 1_000_000,
         busy / profiles,
     );
-}
-
-/// The memory once the arrangements have finished the merges that were under way.
-fn at_rest(before: &Memory) -> u64 {
-    let mut last = u64::MAX;
-    loop {
-        std::thread::sleep(Duration::from_secs(1));
-        let now = Memory::now().bytes_since(before);
-        if now >= last {
-            return last;
-        }
-        last = now;
-    }
 }
 
 /// Waits until everything before `tick` is complete; gives how many changes of audiences came meanwhile.

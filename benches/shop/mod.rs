@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use deltaic::project::Project;
 
@@ -199,7 +200,7 @@ batch_changes_max = 1000
     load(folder, &[PROJECT, &destination].concat())
 }
 
-/// The project of this text, in a folder.
+/// A project of this text, in a folder.
 pub fn load(folder: &Path, text: &str) -> Project {
     std::fs::write(folder.join("deltaic.toml"), text).expect("there is room for a project file");
     deltaic::project::load(folder, &|_| None).unwrap_or_else(|problems| panic!("{problems:?}")).project
@@ -216,11 +217,19 @@ impl Arguments {
 
     /// The number after `--name`.
     pub fn number(&self, name: &str, default: u64) -> u64 {
+        self.numbers(name, &[default])[0]
+    }
+
+    /// The numbers after `--name`, which commas are between. If it is there twice, the last one counts.
+    pub fn numbers(&self, name: &str, default: &[u64]) -> Vec<u64> {
         let flag = format!("--{name}");
-        let place = self.0.iter().position(|argument| *argument == flag);
-        place.map_or(default, |place| {
+        let place = self.0.iter().rposition(|argument| *argument == flag);
+        place.map_or(default.to_owned(), |place| {
             let value = self.0.get(place + 1).map_or("", String::as_str);
-            value.replace('_', "").parse().unwrap_or_else(|_| panic!("{flag} wants a number, not {value:?}"))
+            let number = |text: &str| {
+                text.replace('_', "").parse().unwrap_or_else(|_| panic!("{flag} wants a number, not {text:?}"))
+            };
+            value.split(',').map(number).collect()
         })
     }
 }
@@ -239,12 +248,30 @@ impl Memory {
         Memory { resident_kb: resident.unwrap_or_default() }
     }
 
+    /// No memory at all, to count from.
+    pub fn none() -> Self {
+        Memory { resident_kb: 0 }
+    }
+
     /// How many bytes more than before are resident.
     pub fn bytes_since(&self, before: &Memory) -> u64 {
         self.resident_kb.saturating_sub(before.resident_kb) * 1024
     }
 
-    /// The same, to be read.
+    /// How many bytes more than before are resident once the arrangements have finished the merges that were under way.
+    pub fn at_rest_since(before: &Memory) -> u64 {
+        let mut last = u64::MAX;
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+            let now = Memory::now().bytes_since(before);
+            if now >= last {
+                return last;
+            }
+            last = now;
+        }
+    }
+
+    /// What [`Memory::bytes_since`] gives, to be read.
     pub fn since(&self, before: &Memory) -> String {
         format!("{} MB resident", self.bytes_since(before) / 1_000_000)
     }

@@ -1,0 +1,115 @@
+//! An engine in this process, as `deltaic run` has it, with everything around it.
+
+#![allow(dead_code, reason = "each bench is a crate of its own and uses a part of this")]
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use deltaic::engine::Topology;
+use deltaic::project::Project;
+use deltaic::serve::{Options, RunError, run};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// How it is to run.
+#[derive(Clone, Debug)]
+pub struct How {
+    /// Worker threads.
+    pub workers: usize,
+    /// The data folder; without one, all is in memory.
+    pub data: Option<PathBuf>,
+    /// A file for its own histograms.
+    pub hlog: Option<PathBuf>,
+}
+
+impl How {
+    /// In memory.
+    pub fn in_memory(workers: u64) -> Self {
+        How { workers: workers as usize, data: None, hlog: None }
+    }
+}
+
+/// A running engine.
+pub struct Engine {
+    /// Where it answers, without a path.
+    pub url: String,
+    /// For whoever sends to it.
+    pub client: reqwest::Client,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<Result<(), RunError>>,
+    /// When it was started.
+    pub began: Instant,
+}
+
+impl Engine {
+    /// Starts it, and waits until it listens.
+    pub async fn start(project: Project, how: How) -> Self {
+        let began = Instant::now();
+        deltaic::egress::install_crypto();
+        let options = Options {
+            topology: Topology::local(how.workers),
+            listen: Some(([127, 0, 0, 1], 0).into()),
+            data: how.data,
+            accept_partial: false,
+            hlog: how.hlog,
+        };
+        let (ready, address) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let ended = tokio::spawn(run(project, options, |address| _ = ready.send(address), async { _ = stopped.await }));
+        let url = format!("http://{}", address.await.expect("the engine starts"));
+        Engine { url, client: reqwest::Client::new(), stop, ended, began }
+    }
+
+    /// Waits until it takes events in; gives how long that took from its start.
+    pub async fn ready(&self) -> Duration {
+        loop {
+            let ready = self.client.get(format!("{}/readyz", self.url)).send().await;
+            if ready.is_ok_and(|answer| answer.status().is_success()) {
+                return self.began.elapsed();
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// A batch call with this body, not sent yet.
+    pub fn batch(&self, body: String) -> reqwest::RequestBuilder {
+        self.client.post(format!("{}/v1/batch", self.url)).basic_auth("bench", Some("")).body(body)
+    }
+
+    /// A read, not sent yet.
+    pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.get(format!("{}{path}", self.url)).bearer_auth("bench")
+    }
+
+    /// Sends a batch, again while the engine says that it is behind; gives the tick.
+    pub async fn send_surely(&self, body: String) -> u64 {
+        loop {
+            let answer = self.batch(body.clone()).send().await.expect("the engine is there");
+            if answer.status().is_success() {
+                let text = answer.text().await.expect("it is a text");
+                let answer: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+                return answer["token"].as_u64().expect("a receipt has its tick");
+            }
+            assert_eq!(answer.status(), 429, "it can only be behind");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until all before and at `tick` is through the dataflow.
+    pub async fn complete(&self, tick: u64) {
+        loop {
+            let answer = self.get(&format!("/v1/audiences?after={tick}&wait_ms=30000")).send().await;
+            let status = answer.expect("the engine is there").status();
+            if status.is_success() {
+                return;
+            }
+            assert_eq!(status, 504, "it can only take its time");
+        }
+    }
+
+    /// Stops it, in good order.
+    pub async fn stop(self) {
+        _ = self.stop.send(());
+        self.ended.await.expect("the engine does not panic").expect("the engine stops well");
+    }
+}
