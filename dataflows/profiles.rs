@@ -1,20 +1,17 @@
 //! Fourth stage: the parts of each profile, brought together from its identifiers.
 //!
-//! Parts of an identifier that never moves go straight to its profile. Of the others each part stands at the identifier
-//! itself, and where that has moved, the move takes it away there and puts it to the root: the identity function costs
-//! nothing, only the differences from it are stored.
+//! Parts of an identifier that never moves go straight to its profile. Those of the others follow the moves of their
+//! identifier ([`rekey`]); identifiers that did not move cost nothing there.
 
-use differential_dataflow::difference::Abelian;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::implementations::ValSpine;
 use differential_dataflow::{AsCollection, VecCollection};
 use timely::dataflow::operators::core::OkErr;
-use timely::dataflow::operators::vec::Map;
 
 use crate::arrangements::Arrangements;
 use crate::model::{IdentifierId, Part, ProfileId, Tick, Weight};
 use crate::observer::Holder;
-use crate::operators::join;
+use crate::operators::rekey;
 
 /// Roots by identifier.
 pub type MovesTrace = TraceAgent<ValSpine<IdentifierId, ProfileId, Tick, i64>>;
@@ -34,19 +31,9 @@ pub fn gather<'scope>(
             Err(((holder.id, part), tick, weight))
         }
     });
-    let movable = movable.as_collection();
-    let by_identifier = movable.clone().arrange_by_key_named("Parts by identifier");
+    let by_identifier = movable.as_collection().arrange_by_key_named("Parts by identifier");
     arrangements.watch(&by_identifier);
-    let moved = join(by_identifier, moves, "Parts that move", |id, part, root| Some((*id, *root, part.clone())))
-        .inner
-        .flat_map(|((id, root, part), tick, weight): (_, _, Weight)| {
-            let mut taken = weight;
-            taken.negate();
-            [((ProfileId::of_root(id), part.clone()), tick, taken), ((root, part), tick, weight)]
-        })
-        .as_collection();
-    movable
-        .map(|(id, part)| (ProfileId::of_root(id), part))
-        .concatenate([settled.as_collection(), moved])
+    rekey(by_identifier, moves, "Parts to their profiles", |id| ProfileId::of_root(*id))
+        .concat(settled.as_collection())
         .arrange_by_key_named("Parts by profile")
 }

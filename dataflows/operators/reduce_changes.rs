@@ -20,8 +20,8 @@ use timely::progress::{Antichain, Timestamp};
 
 use crate::model::Tick;
 
-type Trace<K, V, R> = TraceAgent<ValSpine<K, V, Tick, R>>;
-type Batch<K, V, R> = Rc<OrdValBatch<Vector<((K, V), Tick, R)>>>;
+pub(super) type Trace<K, V, R> = TraceAgent<ValSpine<K, V, Tick, R>>;
+pub(super) type Batch<K, V, R> = Rc<OrdValBatch<Vector<((K, V), Tick, R)>>>;
 
 /// Lets `logic` turn the changes of each key into changes of its output.
 ///
@@ -128,11 +128,11 @@ pub struct Past<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> {
 }
 
 impl<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> Past<K, V, R> {
-    fn of(batches: Vec<Batch<K, V, R>>) -> Self {
+    pub(super) fn of(batches: Vec<Batch<K, V, R>>) -> Self {
         Past { cursors: batches.iter().map(Navigable::cursor).collect(), batches, here: Vec::new() }
     }
 
-    fn turn_to(&mut self, key: &K) {
+    pub(super) fn turn_to(&mut self, key: &K) {
         self.here.clear();
         for (place, (cursor, batch)) in self.cursors.iter_mut().zip(&self.batches).enumerate() {
             cursor.seek_key(batch, key);
@@ -157,12 +157,27 @@ impl<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> Past<K, V, R> {
     }
 
     /// Visits the values that were there, in their order, from `first` on, as long as `visit` says so.
-    pub fn visit(&mut self, first: &V, mut visit: impl FnMut(&V, R) -> bool) {
+    pub fn visit(&mut self, first: &V, visit: impl FnMut(&V, R) -> bool) {
         for place in &self.here {
             let (cursor, batch) = (&mut self.cursors[*place], &self.batches[*place]);
             cursor.rewind_vals(batch);
             cursor.seek_val(batch, first);
         }
+        self.go_on(visit);
+    }
+
+    /// Visits all values that were there, in their order.
+    pub(super) fn visit_all(&mut self, mut visit: impl FnMut(&V, R)) {
+        for place in &self.here {
+            self.cursors[*place].rewind_vals(&self.batches[*place]);
+        }
+        self.go_on(|value, amount| {
+            visit(value, amount);
+            true
+        });
+    }
+
+    fn go_on(&mut self, mut visit: impl FnMut(&V, R) -> bool) {
         let value_at =
             |cursors: &[BatchCursor<Trace<K, V, R>>], place: usize| cursors[place].get_val(&self.batches[place]);
         while let Some(value) = self.here.iter().filter_map(|place| value_at(&self.cursors, *place)).min() {
@@ -191,7 +206,9 @@ mod tests {
     use super::*;
 
     /// The least two values of a key, by differential's `reduce` and by hand, from changes in batches of so many ticks.
-    fn least_two(ticks_at_once: u64) -> [Vec<((u64, u64), Tick, i64)>; 2] {
+    type Updates = Vec<((u64, u64), Tick, i64)>;
+
+    fn least_two(ticks_at_once: u64) -> [Updates; 2] {
         let [expected, found] = timely::execute_directly(move |worker| {
             let (mut input, probe, captured) = worker.dataflow::<Tick, _, _>(|scope| {
                 let (input, values) = scope.new_collection::<(u64, u64), i64>();
@@ -246,7 +263,7 @@ mod tests {
             captured
         })
         .map(|captured| {
-            let mut updates: Vec<_> = captured.extract().into_iter().flat_map(|(_, updates)| updates).collect();
+            let mut updates: Updates = captured.extract().into_iter().flat_map(|(_, updates)| updates).collect();
             consolidate_updates(&mut updates);
             updates
         });

@@ -1,0 +1,343 @@
+//! `rekey`: values under the key that their own key stands for, as that changes.
+//!
+//! Said with differential's operators: each value stands under its own key, and where that key stands for another one, a join
+//! takes the value away there and puts it to the other. That is three updates for each value that stands elsewhere, two of
+//! which meet and are gone. Ticks are totally ordered, so here each key's values and what it stands for are followed side by
+//! side, and only what remains is given out.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Range;
+
+use differential_dataflow::difference::{Abelian, Monoid};
+use differential_dataflow::operators::arrange::Arranged;
+use differential_dataflow::trace::cursor::{CursorList, cursor_list};
+use differential_dataflow::trace::{BatchCursor, Cursor, Span, TraceReader};
+use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::Operator;
+use timely::progress::Antichain;
+use timely::progress::frontier::MutableAntichain;
+
+use super::reduce_changes::{Batch, Past, Trace};
+use crate::model::Tick;
+
+/// Gives each of `values` under the key that its key stands for by `stands_for`, which has one row for a key at most; keys without
+/// one stand for `own`.
+pub fn rekey<'scope, K, V, R, L>(
+    values: Arranged<'scope, Trace<K, V, R>>,
+    stands_for: Arranged<'scope, Trace<K, L, i64>>,
+    name: &str,
+    own: impl Fn(&K) -> L + 'static,
+) -> VecCollection<'scope, Tick, (L, V), R>
+where
+    K: ExchangeData,
+    V: ExchangeData,
+    R: Abelian + Monoid + ExchangeData,
+    L: ExchangeData,
+{
+    let (mut values_in, mut keys_in) = (Side::new(values.trace), Side::new(stands_for.trace));
+    values
+        .stream
+        .binary_frontier::<_, CapacityContainerBuilder<Vec<((L, V), Tick, R)>>, _, _, _, _>(
+            stands_for.stream,
+            Pipeline,
+            Pipeline,
+            name,
+            move |_, _| {
+                // For the earliest update that waits; none where nothing waits.
+                let mut held: Option<Capability<Tick>> = None;
+                let mut done = Tick::default();
+                move |(values, values_frontier), (keys, keys_frontier), output| {
+                    let mut hold = |capability: Option<Capability<Tick>>| {
+                        let earlier = |held: &Capability<Tick>| {
+                            capability.as_ref().is_some_and(|capability| capability.time() < held.time())
+                        };
+                        if held.as_ref().is_none_or(earlier) {
+                            held = capability;
+                        }
+                    };
+                    values.for_each(|capability, spans| {
+                        hold(capability.retain_least(0));
+                        values_in.take_in(spans);
+                    });
+                    keys.for_each(|capability, spans| {
+                        hold(capability.retain_least(0));
+                        keys_in.take_in(spans);
+                    });
+                    let until = tick_of(values_frontier).min(tick_of(keys_frontier));
+                    if until <= done {
+                        return;
+                    }
+                    if let Some(capability) = held.as_mut().filter(|held| *held.time() < until) {
+                        let mut session = output.session(&*capability);
+                        follow(&mut values_in, &mut keys_in, &(done..until), &own, |row, tick, diff| {
+                            session.give((row, tick, diff));
+                        });
+                        drop(session);
+                        capability.downgrade(&until);
+                    }
+                    done = until;
+                    let more = values_in.finish(done) | keys_in.finish(done);
+                    held = held.take().filter(|_| more);
+                }
+            },
+        )
+        .as_collection()
+}
+
+/// The tick that a frontier is at.
+fn tick_of(frontier: &MutableAntichain<Tick>) -> Tick {
+    frontier.frontier().first().copied().unwrap_or(Tick::MAX)
+}
+
+/// One of the inputs.
+struct Side<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> {
+    trace: Trace<K, V, R>,
+    /// What has come and was not followed to its end.
+    waiting: Vec<Span<Tick, Batch<K, V, R>>>,
+    /// Where what waits begins: what is in the trace before that is past.
+    begins: Antichain<Tick>,
+}
+
+impl<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> Side<K, V, R> {
+    fn new(trace: Trace<K, V, R>) -> Self {
+        Side { trace, waiting: Vec::new(), begins: Antichain::from_elem(Tick::default()) }
+    }
+
+    fn take_in(&mut self, spans: &mut Vec<Span<Tick, Batch<K, V, R>>>) {
+        self.waiting.append(spans);
+    }
+
+    fn batches(&self) -> Vec<Batch<K, V, R>> {
+        self.waiting.iter().filter_map(|span| span.inner.clone()).collect()
+    }
+
+    /// What was there before all that waits.
+    fn past(&mut self) -> Past<K, V, R> {
+        // The trace is not let merge across `begins`, so there is always an answer.
+        Past::of(self.trace.batches_through(self.begins.borrow()).unwrap_or_default())
+    }
+
+    /// Everything before `done` was followed. Says whether anything still waits.
+    fn finish(&mut self, done: Tick) -> bool {
+        let ended = self.waiting.partition_point(|span| span.upper().iter().all(|upper| *upper <= done));
+        for span in self.waiting.drain(..ended) {
+            // The trace may have been empty for longer, as it was asked below.
+            if self.begins.iter().any(|begins| span.upper().iter().all(|upper| begins < upper)) {
+                self.begins.clone_from(span.upper());
+            }
+        }
+        if self.waiting.is_empty() {
+            self.trace.advance_upper(&mut self.begins);
+        }
+        let done = if done == Tick::MAX { Antichain::new() } else { Antichain::from_elem(done) };
+        self.trace.set_logical_compaction(done.borrow());
+        self.trace.set_physical_compaction(self.begins.borrow());
+        !self.waiting.is_empty()
+    }
+}
+
+/// Follows what waits of both inputs through these ticks, key by key.
+fn follow<K, V, R, L>(
+    values: &mut Side<K, V, R>,
+    keys: &mut Side<K, L, i64>,
+    ticks: &Range<Tick>,
+    own: impl Fn(&K) -> L,
+    mut give: impl FnMut((L, V), Tick, R),
+) where
+    K: ExchangeData,
+    V: ExchangeData,
+    R: Abelian + Monoid + ExchangeData,
+    L: ExchangeData,
+{
+    let (mut past_values, mut past_keys) = (values.past(), keys.past());
+    let (mut value_cursor, value_batches) = cursor_list(values.batches());
+    let (mut key_cursor, key_batches) = cursor_list(keys.batches());
+    let (mut value_changes, mut key_changes) = (Changes::default(), Changes::default());
+    loop {
+        let next = [value_cursor.get_key(&value_batches), key_cursor.get_key(&key_batches)];
+        let Some(key) = next.into_iter().flatten().min() else { return };
+        value_changes.read(&mut value_cursor, &value_batches, key, ticks);
+        key_changes.read(&mut key_cursor, &key_batches, key, ticks);
+        if value_changes.new.is_empty() && key_changes.new.is_empty() {
+            continue;
+        }
+        let mut standing = key_changes.sum(&mut past_keys, key);
+        let place_of = |standing: &BTreeMap<L, i64>| {
+            standing.first_key_value().map_or_else(|| own(key), |(other, _)| other.clone())
+        };
+        let mut place = place_of(&standing);
+        if key_changes.new.is_empty() {
+            // Nearly always.
+            value_changes.new.drain(..).for_each(|(tick, value, diff)| give((place.clone(), value), tick, diff));
+            continue;
+        }
+        let mut there = value_changes.sum(&mut past_values, key);
+        let (mut new_values, mut new_keys) =
+            (value_changes.new.drain(..).peekable(), key_changes.new.drain(..).peekable());
+        while let Some(tick) =
+            [new_values.peek().map(|of| of.0), new_keys.peek().map(|of| of.0)].into_iter().flatten().min()
+        {
+            while let Some((_, other, diff)) = new_keys.next_if(|of| of.0 == tick) {
+                add(&mut standing, other, &diff);
+            }
+            let before = std::mem::replace(&mut place, place_of(&standing));
+            if place != before {
+                for (value, diff) in &there {
+                    let mut taken = diff.clone();
+                    taken.negate();
+                    give((before.clone(), value.clone()), tick, taken);
+                    give((place.clone(), value.clone()), tick, diff.clone());
+                }
+            }
+            while let Some((_, value, diff)) = new_values.next_if(|of| of.0 == tick) {
+                add(&mut there, value.clone(), &diff);
+                give((place.clone(), value), tick, diff);
+            }
+        }
+    }
+}
+
+/// What waits of one key.
+struct Changes<V, R> {
+    /// What was followed already: it is past, though not yet in the past of the trace.
+    followed: Vec<(V, R)>,
+    /// The rest, by tick.
+    new: Vec<(Tick, V, R)>,
+}
+
+impl<V, R> Default for Changes<V, R> {
+    fn default() -> Self {
+        Changes { followed: Vec::new(), new: Vec::new() }
+    }
+}
+
+impl<V: ExchangeData, R: Monoid + ExchangeData> Changes<V, R> {
+    /// Reads those of `key`, if the cursor is there, and steps to the next key then.
+    fn read<K: ExchangeData>(
+        &mut self,
+        cursor: &mut CursorList<BatchCursor<Trace<K, V, R>>>,
+        batches: &Vec<Batch<K, V, R>>,
+        key: &K,
+        ticks: &Range<Tick>,
+    ) {
+        self.followed.clear();
+        self.new.clear();
+        if cursor.get_key(batches) != Some(key) {
+            return;
+        }
+        while let Some(value) = cursor.get_val(batches) {
+            cursor.map_times(batches, |tick, diff| {
+                if *tick < ticks.start {
+                    self.followed.push((value.clone(), diff.clone()));
+                } else if *tick < ticks.end {
+                    self.new.push((*tick, value.clone(), diff.clone()));
+                }
+            });
+            cursor.step_val(batches);
+        }
+        cursor.step_key(batches);
+        // Stable: within a tick the order of the values stays.
+        self.new.sort_by_key(|(tick, ..)| *tick);
+    }
+
+    /// What there is of `key` before the new changes.
+    fn sum<K: ExchangeData>(&mut self, past: &mut Past<K, V, R>, key: &K) -> BTreeMap<V, R> {
+        let mut sum = BTreeMap::new();
+        past.turn_to(key);
+        past.visit_all(|value, diff| _ = sum.insert(value.clone(), diff));
+        self.followed.drain(..).for_each(|(value, diff)| add(&mut sum, value, &diff));
+        sum
+    }
+}
+
+/// Adds to a value, which goes where nothing is left of it.
+fn add<V: Ord, R: Monoid>(sum: &mut BTreeMap<V, R>, value: V, diff: &R) {
+    match sum.entry(value) {
+        Entry::Vacant(entry) => _ = entry.insert(diff.clone()),
+        Entry::Occupied(mut entry) => {
+            entry.get_mut().plus_equals(diff);
+            if entry.get().is_zero() {
+                entry.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use differential_dataflow::consolidation::consolidate_updates;
+    use differential_dataflow::input::InputSession;
+    use timely::dataflow::operators::Capture;
+    use timely::dataflow::operators::capture::Extract;
+
+    use super::*;
+    use crate::operators::join;
+
+    type Updates = Vec<((u64, u64), Tick, i64)>;
+
+    /// Values that come and go, of keys that stand for others for a while: as said with differential's operators, and by `rekey`.
+    /// The two inputs are told of the time every so many ticks.
+    fn followed(values_every: u64, keys_every: u64) -> [Updates; 2] {
+        let ms = Tick::from_ms;
+        timely::execute_directly(move |worker| {
+            let (mut values_in, mut keys_in) = (InputSession::new(), InputSession::new());
+            let (probe, captured) = worker.dataflow::<Tick, _, _>(|scope| {
+                let (values, keys) = (values_in.to_collection(scope), keys_in.to_collection(scope));
+                let (values_by_key, keys_by_key) = (values.clone().arrange_by_key(), keys.arrange_by_key());
+                let moved =
+                    join(values_by_key.clone(), keys_by_key.clone(), "Moved", |key: &u64, value: &u64, other: &u64| {
+                        [((*key, *value), false), ((*other, *value), true)]
+                    });
+                let moved = moved.map(|(row, there)| (row, there));
+                let there = moved.clone().filter(|(_, there)| *there).map(|(row, _)| row);
+                let taken = moved.filter(|(_, there)| !*there).map(|(row, _)| row);
+                let expected = values.concat(there).concat(taken.negate());
+                let (probe, found) = rekey(values_by_key, keys_by_key, "Found", |key| *key).probe();
+                (probe, [expected.inner.capture(), found.inner.capture()])
+            });
+            // Each value and each standing lasts a while, and comes back.
+            const STAY_MS: u64 = 40;
+            let random = |now: u64, salt: u64| (now + salt).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            let value = |now: u64| (random(now, 1) % 7, random(now, 2) % 10);
+            // A key has one standing at a time.
+            let standing = |now: u64| (now % STAY_MS % 7, 100 + random(now, 3) % 3);
+            for now in 0..400 {
+                values_in.update_at(value(now), ms(now), 1);
+                keys_in.update_at(standing(now), ms(now), i64::from(now % STAY_MS < 7));
+                if let Some(then) = now.checked_sub(STAY_MS) {
+                    values_in.update_at(value(then), ms(now), -1);
+                    keys_in.update_at(standing(then), ms(now), -i64::from(then % STAY_MS < 7));
+                }
+                if now % values_every == 0 {
+                    values_in.advance_to(ms(now + 1));
+                    values_in.flush();
+                }
+                if now % keys_every == 0 {
+                    keys_in.advance_to(ms(now + 1));
+                    keys_in.flush();
+                }
+                let frontier = ms(now / values_every * values_every).min(ms(now / keys_every * keys_every));
+                worker.step_while(|| probe.less_than(&frontier));
+            }
+            captured
+        })
+        .map(|captured| {
+            let mut updates: Updates = captured.extract().into_iter().flat_map(|(_, updates)| updates).collect();
+            consolidate_updates(&mut updates);
+            updates
+        })
+    }
+
+    #[test]
+    fn values_are_where_a_join_puts_them() {
+        for (values_every, keys_every) in [(1, 1), (1, 7), (7, 1), (3, 5), (400, 400)] {
+            let [expected, found] = followed(values_every, keys_every);
+            assert!(expected.len() > 300, "much happens");
+            assert_eq!(expected, found, "{values_every} and {keys_every} ticks at once");
+        }
+    }
+}
