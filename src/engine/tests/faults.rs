@@ -141,6 +141,12 @@ async fn a_slow_disk_shows_in_receipts_and_turns_into_refusals_before_memory_gro
         "{accepted_bytes}, {accepted}, {refused}"
     );
     assert_eq!(messages(&disk).len(), accepted);
-    // And it goes on.
-    run.send("ann", [1_000]).await.unwrap();
+    // And it goes on, once these are through.
+    let more = async {
+        while let Err(error) = run.send("ann", [1_000]).await {
+            assert_eq!(error, SubmitError::Busy { retry_after_s: 1 });
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, more).await.unwrap();
 }
