@@ -32,7 +32,7 @@ const WINDOWS: Windows = Windows { views: "1 min", carts: "5 min", orders: "10 m
 /// What the engine remembers of messages must not be what grows.
 const CLOCK: &str = "\n[clock]\ndedupe_window = \"5 min\"\n";
 
-#[tokio::main]
+#[tokio::main(worker_threads = 3)]
 async fn main() {
     let arguments = Arguments::of_command_line();
     let minutes = arguments.number("minutes", 30);

@@ -43,7 +43,7 @@ struct Asked {
     workers: u64,
 }
 
-#[tokio::main]
+#[tokio::main(worker_threads = 3)]
 async fn main() {
     let arguments = Arguments::of_command_line();
     let asked = Asked {

@@ -23,7 +23,7 @@ use shop::{Arguments, Memory};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
+#[tokio::main(worker_threads = 3)]
 async fn main() {
     let arguments = Arguments::of_command_line();
     let profiles = arguments.number("profiles", 1_000_000);

@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
+#[tokio::main(worker_threads = 3)]
 async fn main() {
     let arguments = Arguments::of_command_line();
     let rate = arguments.number("rate", 5_000);
@@ -46,7 +46,9 @@ async fn main() {
         tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).expect("there is room for a data folder");
     let is_synced = arguments.number("sync", 0) != 0;
     let data = is_synced.then(|| kept.path().join("data"));
-    let syncs = is_synced.then(|| disk::syncs(kept.path(), 4 * 1024, 500));
+    // As often as the load has the log synced: with pauses, a sync takes longer.
+    let pause = Duration::from_nanos((batch * 1_000_000_000).checked_div(rate).unwrap_or_default());
+    let syncs = is_synced.then(|| [Duration::ZERO, pause].map(|pause| disk::syncs(kept.path(), 4 * 1024, 500, pause)));
     let hlog = folder.path().join("latency.hlog");
     let how = How { workers: 1, data, hlog: Some(hlog.clone()) };
     let engine = Arc::new(Engine::start(project, how).await);
@@ -77,14 +79,21 @@ async fn main() {
     if let Some(late) = late {
         late.print("of which due → sent");
     }
-    if let Some(syncs) = syncs {
-        print("one sync of the disk", &syncs, 1_000.0);
-        let ratio = |percent| answered.ms(percent) * 1_000.0 / syncs.value_at_percentile(50.0) as f64;
-        println!("  answered / sync p50      p50 {:>7.2}      p99 {:>7.2}", ratio(50.0), ratio(99.0));
-    }
     let log = std::fs::read(&hlog).expect("the interval log is there");
-    for (stage, histogram) in read(&log).expect("the engine has written it") {
-        print(&format!("request → {stage}"), &histogram, 1_000_000.0);
+    let stages = read(&log).expect("the engine has written it");
+    for (stage, histogram) in &stages {
+        print(&format!("request → {stage}"), histogram, 1_000_000.0);
+    }
+    if let Some([in_a_row, paced]) = syncs {
+        print("syncs of the disk in a row", &in_a_row, 1_000.0);
+        print("syncs of the disk at this rate", &paced, 1_000.0);
+        let accepted = stages.iter().find(|(stage, _)| stage == "accepted");
+        let ratio = |percent| {
+            let accepted_us =
+                accepted.map_or(0.0, |(_, accepted)| accepted.value_at_percentile(percent) as f64 / 1_000.0);
+            accepted_us / paced.value_at_percentile(percent) as f64
+        };
+        println!("  request → accepted / sync at this rate: p50 {:.2}, p99 {:.2}", ratio(50.0), ratio(99.0));
     }
 }
 

@@ -88,7 +88,7 @@ fn body(first: u64, people: u64, time: u64) -> String {
     body
 }
 
-#[tokio::main]
+#[tokio::main(worker_threads = 3)]
 async fn main() {
     let arguments = Arguments::of_command_line();
     let profiles = arguments.number("profiles", 1_000_000);
