@@ -30,7 +30,7 @@ const VERSION: u32 = 1;
 const BLOCK_BYTES: usize = 256 * 1024;
 
 /// Bytes that are written before they are synced: were it all of them at once, a sync of the log would wait for them.
-const UNSYNCED_BYTES_MAX: usize = 4 * 1024 * 1024;
+const UNSYNCED_BYTES_MAX: usize = 512 * 1024;
 
 /// Bytes in front of the compressed body of a block.
 const BLOCK_HEAD: usize = 17;
