@@ -18,6 +18,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The gate closes when less than this part of the limit is left: for what was accepted before, and is still on its way.
 const RESERVED_PART: u64 = 8;
 
+/// And this much more, of small limits a quarter in all: storage moves what it has in memory to tables while the gate is closed.
+const RESERVED_BYTES: u64 = 48 * 1024 * 1024;
+
 /// It opens again when this part more is free, so that it does not open and close all the time.
 const FREE_PART: u64 = 32;
 
@@ -52,7 +55,7 @@ impl Gate {
             MemoryLimit::Bytes(bytes) => Some(bytes),
             MemoryLimit::OfMachine => machine_bytes().map(|bytes| bytes / 100 * OF_MACHINE_PERCENT),
         };
-        let closes_at = limit.map(|limit| limit - limit / RESERVED_PART);
+        let closes_at = limit.map(|limit| limit - (limit / RESERVED_PART + RESERVED_BYTES).min(limit / 4));
         Gate { closes_at, resident, looked: Mutex::new(Looked { at: None, is_open: true }) }
     }
 
@@ -123,7 +126,7 @@ mod tests {
             gate.looked.lock().unwrap().at = None;
             gate.is_open()
         };
-        assert_eq!([699, 700, 800, 699, 670].map(is_open_at), [true, false, false, false, true]);
+        assert_eq!([599, 600, 800, 599, 570].map(is_open_at), [true, false, false, false, true]);
         memory.store(800, Ordering::Relaxed);
         assert!(gate.is_open(), "it does not look at each event");
         assert!(Gate::off().is_open());
