@@ -14,7 +14,7 @@ use std::sync::mpsc::channel;
 
 use dataflows::model::Tick;
 use dataflows::observations::Arrival;
-use deltaic::engine::{Output, Topology, Workers};
+use deltaic::engine::{Listeners, Output, Topology, Workers};
 use deltaic::ingest::files::{Events, Format};
 use deltaic::ingest::segment::Extractor;
 use deltaic::observe::inside::Inside;
@@ -49,8 +49,14 @@ fn main() {
     let topology = Topology::local(arguments.number("workers", 1) as usize);
     let (outputs, collected) = channel();
     let inside = Inside::new(topology.threads, is_logged);
-    let workers = Workers::start_watched(&topology, project.definitions.clone(), None, outputs, inside.clone())
-        .expect("workers start");
+    let workers = Workers::start_with(
+        &topology,
+        project.definitions.clone(),
+        None,
+        outputs,
+        Listeners { inside: inside.clone(), identities: false },
+    )
+    .expect("workers start");
     let before = cpu_ns();
     for _ in 0..ticks {
         let of_tick = events.by_ref().take(batch as usize);

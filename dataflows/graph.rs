@@ -25,12 +25,15 @@ use crate::observations::Arrival;
 use crate::operators::{Receiver, deliver, release};
 use crate::{audiences, identity, observations, profiles, reads, records, traits};
 
+/// Takes changes of roots.
+pub type ToldOfIdentities = Receiver<(IdentifierId, ProfileId)>;
+
 /// Who takes what comes out, on one worker.
 pub struct Receivers {
     /// Changes of audiences. They arrive at the first worker.
     pub memberships: Receiver<(AudienceId, ProfileId)>,
-    /// Changes of roots other than the identifier itself. They arrive at the first worker.
-    pub identities: Receiver<(IdentifierId, ProfileId)>,
+    /// Changes of roots other than the identifier itself, where anybody takes them. They arrive at the first worker.
+    pub identities: Option<ToldOfIdentities>,
     /// Changes of what destinations are to hold. Those of one destination arrive at one worker.
     pub desired: Receiver<Desired>,
     /// Messages that do not count, since another process was sent them too. They arrive at the process whose log has them.
@@ -129,9 +132,11 @@ pub fn build(
             reads::Sources { moves: &moves, parts: &parts, derived: &derived, members: &members, sizes: &sizes };
         let answers = reads::answer(queries.inner, &sources, definitions.audiences.len());
 
-        let identities = moves.as_collection(|id, root| (*id, *root));
         deliver(memberships, "Deliver memberships", |_| 0, &probe, receivers.memberships);
-        deliver(identities, "Deliver identity changes", |_| 0, &probe, receivers.identities);
+        if let Some(receiver) = receivers.identities {
+            let identities = moves.as_collection(|id, root| (*id, *root));
+            deliver(identities, "Deliver identity changes", |_| 0, &probe, receiver);
+        }
         let host = move |row: &Desired| layout.host(row.destination.index());
         deliver(desired, "Deliver desired", host, &probe, receivers.desired);
         deliver(answers.as_collection(), "Deliver answers", |answer| answer.asker as u64, &probe, receivers.answers);

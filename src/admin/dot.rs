@@ -12,7 +12,7 @@ use reqwest::Url;
 use super::caller::Caller;
 use super::top::report;
 use super::{AdminError, Engine};
-use crate::engine::{Topology, Workers, WorkersError};
+use crate::engine::{Listeners, Topology, Workers, WorkersError};
 use crate::observe::inside::{Figures, Inside, dot};
 
 /// What is asked for.
@@ -62,7 +62,14 @@ fn built(definitions: Arc<Definitions>) -> Result<Figures, WorkersError> {
     let inside = Inside::new(topology.threads, true);
     // Nothing comes of nothing: nobody needs to take it.
     let (outputs, _nobody) = channel();
-    Workers::start_watched(&topology, definitions, None, outputs, inside.clone())?.stop()?;
+    Workers::start_with(
+        &topology,
+        definitions,
+        None,
+        outputs,
+        Listeners { inside: inside.clone(), identities: false },
+    )?
+    .stop()?;
     let mut figures = inside.figures(None).unwrap_or_default();
     for operator in &mut figures.operators {
         // What it took to build it and end it says nothing.

@@ -32,7 +32,7 @@ pub use handle::{Accepted, Answered, Ask, AskError, Handle, Receipt, Submission,
 pub use progress::{Load, Progress};
 pub use recovery::Reread;
 pub use sequencer::cut;
-pub use workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Output, Topology, Workers, WorkersError};
+pub use workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Listeners, Output, Topology, Workers, WorkersError};
 
 use crate::clock::Now;
 use crate::limits::Limits;
@@ -104,7 +104,8 @@ impl Engine {
         let recognition = Recognition { window_ms, ids_max: limits.dedupe_ids_max };
         let is_cluster = topology.processes() > 1;
         let recognition = is_cluster.then_some(recognition);
-        let workers = Workers::start_watched(&topology, definitions, recognition, outputs, inside)?;
+        let listeners = Listeners { inside, identities: false };
+        let workers = Workers::start_with(&topology, definitions, recognition, outputs, listeners)?;
         let collector = {
             let (shared, local, peers) = (shared.clone(), workers.len(), topology.peers());
             spawn("collector", move || collector::run(&collected, &shared, outlets, local, peers))?

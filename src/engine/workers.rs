@@ -177,28 +177,43 @@ pub struct Workers {
     guards: std::thread::JoinHandle<Result<(), WorkersError>>,
 }
 
+/// Who hears of more than the outputs that every engine needs.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Where the workers show what they do; made for so many workers.
+    pub inside: Arc<Inside>,
+    /// Whether anybody wants to hear of identities.
+    pub identities: bool,
+}
+
+/// Where a worker's outputs go, and whether those of identities are among them.
+struct Outputs {
+    sender: Sender<Output>,
+    identities: bool,
+}
+
 /// A worker's ends: it takes commands, and says which thread to wake.
 type Seat = (Receiver<Command>, Sender<Thread>);
 
 impl Workers {
-    /// Starts the workers, with nobody who looks inside.
+    /// Starts the workers, with nobody who looks inside. They tell of identities.
     pub fn start(
         topology: &Topology,
         definitions: Arc<Definitions>,
         recognition: Option<Recognition>,
         outputs: Sender<Output>,
     ) -> Result<Self, WorkersError> {
-        Self::start_watched(topology, definitions, recognition, outputs, Inside::new(topology.threads, false))
+        let listeners = Listeners { inside: Inside::new(topology.threads, false), identities: true };
+        Self::start_with(topology, definitions, recognition, outputs, listeners)
     }
 
-    /// Starts the workers; in a cluster, waits for the other processes. Outputs of all of them go to `outputs`, and what they
-    /// do to `inside`, which is for so many workers.
-    pub fn start_watched(
+    /// Starts the workers; in a cluster, waits for the other processes. Outputs of all of them go to `outputs`.
+    pub fn start_with(
         topology: &Topology,
         definitions: Arc<Definitions>,
         recognition: Option<Recognition>,
         outputs: Sender<Output>,
-        inside: Arc<Inside>,
+        Listeners { inside, identities }: Listeners,
     ) -> Result<Self, WorkersError> {
         let mut seats: Vec<Mutex<Option<Seat>>> = Vec::new();
         let mut handles = Vec::new();
@@ -222,6 +237,7 @@ impl Workers {
                     // Nobody waits for the thread any more if the start was given up.
                     if thread.send(std::thread::current()).is_ok() {
                         let watcher = Watcher::start(inside.clone(), worker, local);
+                        let outputs = Outputs { sender: outputs, identities };
                         run(worker, watcher, (&definitions, layout), &inbox, &outputs);
                     }
                 });
@@ -307,20 +323,23 @@ fn run(
     mut watcher: Watcher,
     (definitions, layout): (&Arc<Definitions>, Layout),
     inbox: &Receiver<Command>,
-    outputs: &Sender<Output>,
+    outputs: &Outputs,
 ) {
     /// A parked worker is woken for commands and by its peers; this only bounds what a lost wake-up could cost.
     const PARK_MAX: Duration = Duration::from_millis(100);
 
+    let Outputs { sender: outputs, identities } = outputs;
     let _alarm = Alarm { outputs, is_cluster: layout.processes > 1 };
     // An output that nobody takes any more is of no interest to anybody: a failed send is not an error.
     let outlet = || outputs.clone();
-    let (memberships, identities, desired) = (outlet(), outlet(), outlet());
-    let (repeated, answers) = (outlet(), outlet());
+    let (memberships, desired, repeated, answers) = (outlet(), outlet(), outlet(), outlet());
+    let identities = identities.then(outlet);
     let receivers = Receivers {
         memberships: Box::new(move |tick, changes| _ = memberships.send(Output::Memberships(tick, changes))),
-        identities: Box::new(move |tick, updates| {
-            _ = identities.send(Output::Identities(tick, identity::changes(&updates)));
+        identities: identities.map(|identities| -> graph::ToldOfIdentities {
+            Box::new(move |tick, updates| {
+                _ = identities.send(Output::Identities(tick, identity::changes(&updates)));
+            })
         }),
         desired: Box::new(move |tick, changes| _ = desired.send(Output::Desired(tick, changes))),
         repeated: Box::new(move |tick, updates| {
