@@ -13,6 +13,7 @@
 
 mod checkpointer;
 mod file;
+mod gently;
 mod kept;
 mod make;
 mod plan;

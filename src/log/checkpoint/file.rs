@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::Basis;
+use super::{Basis, gently};
 use crate::limits::LOG_ENTRY_BYTES_MAX;
 use crate::log::codec::{self, CodecError};
 
@@ -30,7 +30,7 @@ const VERSION: u32 = 1;
 const BLOCK_BYTES: usize = 256 * 1024;
 
 /// Bytes that are written before they are synced: were it all of them at once, a sync of the log would wait for them.
-const UNSYNCED_BYTES_MAX: usize = 512 * 1024;
+const UNSYNCED_BYTES_MAX: usize = 256 * 1024;
 
 /// Bytes in front of the compressed body of a block.
 const BLOCK_HEAD: usize = 17;
@@ -91,7 +91,10 @@ pub struct Writer {
     messages: Vec<(Tick, Vec<u128>)>,
     messages_waiting: usize,
     counts: Counts,
+    written: u64,
     unsynced: usize,
+    /// Where the room ends that is set aside.
+    room: u64,
 }
 
 impl Writer {
@@ -104,7 +107,9 @@ impl Writer {
             messages: Vec::new(),
             messages_waiting: 0,
             counts: Counts::default(),
+            written: 0,
             unsynced: 0,
+            room: 0,
         };
         writer.block(HEAD, &serde_json::to_vec(head)?)?;
         Ok(writer)
@@ -132,6 +137,8 @@ impl Writer {
         self.flush_messages()?;
         self.block(END, &serde_json::to_vec(&self.counts)?)?;
         self.file.flush()?;
+        // Without the room that was not needed.
+        self.file.get_ref().set_len(self.written)?;
         self.file.get_ref().sync_all()?;
         Ok(self.counts)
     }
@@ -159,9 +166,14 @@ impl Writer {
         head[5..9].copy_from_slice(&u32::try_from(body.len()).map_err(too_large)?.to_be_bytes());
         let sum = checksum(&head, &stored);
         head[9..].copy_from_slice(&sum.to_be_bytes());
+        let bytes = head.len() + stored.len();
+        if self.room < self.written + bytes as u64 {
+            self.room = gently::set_aside(self.file.get_ref(), self.room);
+        }
         self.file.write_all(&head)?;
         self.file.write_all(&stored)?;
-        self.unsynced += head.len() + stored.len();
+        self.written += bytes as u64;
+        self.unsynced += bytes;
         if self.unsynced >= UNSYNCED_BYTES_MAX {
             self.unsynced = 0;
             self.file.flush()?;

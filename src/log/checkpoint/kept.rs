@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use dataflows::definitions::MeasureId;
 use dataflows::model::Tick;
 
-use super::CheckpointError;
 use super::file::{self, Counts, Head, Piece, Reader};
+use super::{CheckpointError, gently};
 use crate::log::store::write_whole;
 
 /// Checkpoints that are kept: the last one, and one more should that be damaged.
@@ -127,7 +127,7 @@ impl Kept {
         });
         if written.is_err() {
             // Whatever is there of it is in the way of nobody, and goes at the next start at the latest.
-            _ = fs::remove_file(&path);
+            _ = gently::remove(&path);
         }
         let counts = written?;
         let bytes = fs::metadata(&path).map_err(io)?.len();
@@ -157,7 +157,7 @@ impl Kept {
     fn sweep(&self) {
         for file in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if !self.entries.iter().any(|entry| file.file_name() == *entry.name) {
-                _ = fs::remove_file(file.path());
+                _ = gently::remove(&file.path());
             }
         }
     }
