@@ -1,7 +1,7 @@
 //! Seeing inside the dataflow of a running engine: which operator takes how long, and what is held where.
 //!
-//! Each worker sums up what timely ([`tally`]) and differential log on its thread, and shows the sum four times a second
-//! ([`watcher`]); who asks ([`routes`]) gets what was shown last, so that no question keeps a worker from its work.
+//! Each worker sums up what timely (`tally`) and differential log on its thread, and shows the sum four times a second
+//! (`watcher`); who asks (`routes`) gets what was shown last, so that no question keeps a worker from its work.
 //!
 //! `figures.rs`: what is shown, and the form that it has as JSON. `dot.rs`: the same as a graph for Graphviz.
 
