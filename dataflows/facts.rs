@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::definitions::{Definitions, MeasureId};
+use crate::limits::VALUES_PER_IDENTIFIER_MAX;
 use crate::model::{IdentifierId, Part, Record, Sample, Text, Tick, Weight};
 use crate::observer::{Candidate, Holder, Link, Observation, Sighting};
 use crate::records::record_together;
@@ -69,9 +70,19 @@ impl Facts {
     }
 
     /// What is due up to `tick` has come: the parts that are there then, and those that are still to come or go, each once.
-    pub fn settle(&mut self, tick: Tick) {
+    /// Values that can never count are left out.
+    pub fn settle(&mut self, tick: Tick, definitions: &Definitions) {
         self.parts.iter_mut().filter(|(at, _, _)| *at <= tick).for_each(|(at, _, _)| *at = Tick::default());
         consolidate(&mut self.parts);
+        // They stand together, each measure's sorted.
+        let mut values = (None, 0);
+        self.parts.retain(|(_, part, _)| match part {
+            Part::Sample(measure, _) if definitions.measures[measure.index()].within.is_none() => {
+                values = if values.0 == Some(*measure) { (values.0, values.1 + 1) } else { (Some(*measure), 1) };
+                values.1 <= VALUES_PER_IDENTIFIER_MAX
+            }
+            _ => true,
+        });
         self.parts.shrink_to_fit();
     }
 

@@ -3,27 +3,31 @@
 //! ```text
 //!  events ─► observe ─┬─ links ──────► resolve ── moves ──┐
 //!                     ├─ sightings ──► records ─┐         ▼
-//!                     ├─ candidates ─► best ────┼─ parts ─► gather ─► derive ─┬─► memberships ─► members, sizes
-//!                     └─ parts ──────► release ─┘                             └─► desired
+//!                     ├─ candidates ─► values ──┼─ parts ─► gather ─► derive ─┬─► memberships ─► members, sizes
+//!                     │                  ▲      │                             └─► desired
+//!                     └─ parts ──────► release ─┘
 //!  queries ─────────────────────────────────────────────────────────────────────► answer
 //! ```
 
 use std::sync::Arc;
 
-use differential_dataflow::AsCollection;
 use differential_dataflow::input::{Input, InputSession};
 use differential_dataflow::trace::ExertionLogic;
+use differential_dataflow::{AsCollection, VecCollection};
 use timely::WorkerConfig;
 use timely::dataflow::ProbeHandle;
+use timely::dataflow::operators::core::OkErr;
 use timely::worker::Worker;
 
 use crate::arrangements::Arrangements;
 use crate::definitions::{AudienceId, Definitions};
+use crate::limits::Limit;
 use crate::messages::{self, MessageId, Recognition};
-use crate::model::{Answer, Desired, IdentifierId, ProfileId, Query, Tick};
+use crate::model::{Answer, Desired, IdentifierId, Part, ProfileId, Query, Tick, Weight};
 use crate::observations::Arrival;
+use crate::observer::Holder;
 use crate::operators::{Receiver, deliver, release};
-use crate::{audiences, identity, observations, profiles, reads, records, traits};
+use crate::{audiences, identity, observations, profiles, reads, records, traits, values};
 
 /// Takes changes of roots.
 pub type ToldOfIdentities = Receiver<(IdentifierId, ProfileId)>;
@@ -38,6 +42,8 @@ pub struct Receivers {
     pub desired: Receiver<Desired>,
     /// Messages that do not count, since another process was sent them too. They arrive at the process whose log has them.
     pub repeated: Receiver<(usize, MessageId)>,
+    /// Changes of how many identifiers have as many of something as they may. They arrive at the first worker.
+    pub limits: Receiver<Limit>,
     /// Answers to questions. They arrive at the worker that asked.
     pub answers: Receiver<Answer>,
 }
@@ -111,11 +117,11 @@ pub fn build(
         }
         let observed = observations::observe(arrivals, definitions);
         let moves = identity::resolve(observed.links, &mut arrangements).arrange_by_key_named("Moves");
-        let parts = records::records(observed.sightings).concatenate([
-            records::best_values(observed.candidates, definitions),
-            release(observed.parts, "Parts not yet due"),
-        ]);
-        let parts = profiles::gather(parts, moves.clone(), &mut arrangements);
+        let (changes, parts) = values::apart(release(observed.parts, "Parts not yet due"));
+        let candidates = observed.candidates.map(|(id, candidate)| (id, candidate.into()));
+        let values = values::that_count(changes.concat(candidates), definitions);
+        let (of_identifiers, limits) = apart(records::records(observed.sightings).concat(values));
+        let parts = profiles::gather(parts.concat(of_identifiers), moves.clone(), &mut arrangements);
         let derived = traits::derive(parts.clone(), definitions);
         let memberships = audiences::memberships(&derived);
         let desired = audiences::desired(&derived);
@@ -138,10 +144,22 @@ pub fn build(
             deliver(identities, "Deliver identity changes", |_| 0, &probe, receiver);
         }
         let host = move |row: &Desired| layout.host(row.destination.index());
+        deliver(limits, "Deliver limits", |_| 0, &probe, receivers.limits);
         deliver(desired, "Deliver desired", host, &probe, receivers.desired);
         deliver(answers.as_collection(), "Deliver answers", |answer| answer.asker as u64, &probe, receivers.answers);
         (Inputs { arrivals: arrivals_input, queries: queries_input }, Completion(probe), arrangements)
     })
+}
+
+/// What identifiers hold, and which limits they have reached.
+fn apart(
+    rows: VecCollection<'_, Tick, Result<(Holder, Part), Limit>, Weight>,
+) -> (values::Parts<'_>, VecCollection<'_, Tick, Limit, i64>) {
+    let (parts, limits) = rows.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(row, tick, weight)| match row {
+        Ok(part) => Ok((part, tick, weight)),
+        Err(limit) => Err((limit, tick, weight.0.signum() as i64)),
+    });
+    (parts.as_collection(), limits.as_collection())
 }
 
 impl Inputs {

@@ -12,7 +12,7 @@
 //!
 //! # Map
 //!
-//! [`graph`] puts the stages together: [`observations`] → [`records`], [`identity`] → [`profiles`] → [`traits`] →
+//! [`graph`] puts the stages together: [`observations`] → [`records`], [`values`], [`identity`] → [`profiles`] → [`traits`] →
 //! [`audiences`], and [`reads`] beside them. Each stage is a file and imports no later one; [`model`] has the records that
 //! flow, [`definitions`] and [`expression`] what is to be maintained, [`operators`] what differential lacks, [`primary`] the
 //! rule of whom an event is about, [`forwards`] which events go on to destinations and with what, [`arrangements`] what the
@@ -44,3 +44,4 @@ pub mod reads;
 pub mod records;
 pub mod signature;
 pub mod traits;
+pub mod values;

@@ -1,35 +1,39 @@
-//! Second stage: what is kept of each identifier: that it exists, what was last set on it, and its best values.
-
-use std::sync::Arc;
+//! Second stage: what is kept of each identifier: that it exists, and what was last set on it.
 
 use differential_dataflow::VecCollection;
-use differential_dataflow::difference::Abelian;
 
-use crate::definitions::{Definitions, MeasureId};
-use crate::limits::TOPICS_PER_IDENTIFIER_MAX;
-use crate::model::{IdentifierId, Part, Record, Sample, Tick, Weight};
-use crate::observer::{Candidate, Holder, Sighting};
+use crate::limits::{Limit, TOPICS_PER_IDENTIFIER_MAX};
+use crate::model::{IdentifierId, Part, Record, Tick, Weight};
+use crate::observer::{Holder, Sighting};
 use crate::operators::{Slot, fold};
 
-/// Each identifier, once, and the latest settings on it.
+/// Each identifier, once, with the latest settings on it; and which identifiers have as many as they may.
 pub fn records<'scope>(
     sightings: VecCollection<'scope, Tick, (IdentifierId, Sighting), i64>,
-) -> VecCollection<'scope, Tick, (Holder, Part), Weight> {
+) -> VecCollection<'scope, Tick, Result<(Holder, Part), Limit>, Weight> {
     fold(sightings, "Records", IdentifierId::route, |id, slot: Slot<'_, Record>, sightings, give| {
         let Slot { state: record, mut is_new } = slot;
         for Sighting { identifier, settled, settings } in sightings {
             let holder = Holder { id: *id, settled };
+            let mut part = |part, weight| give(Ok((holder, part)), weight);
             if std::mem::take(&mut is_new) {
-                give((holder, Part::Identifier(identifier)), Weight::ONE);
+                part(Part::Identifier(identifier), Weight::ONE);
             }
             if settings.is_empty() {
                 continue;
             }
             let after = record_together(record, &settings);
-            if after != *record {
-                replace(holder, Part::Record(record.clone()), Part::Record(after.clone()), give, record.is_empty());
-                *record = after;
+            if after == *record {
+                continue;
             }
+            if !record.is_empty() {
+                part(Part::Record(record.clone()), Weight::GONE);
+            }
+            part(Part::Record(after.clone()), Weight::ONE);
+            if after.is_full(TOPICS_PER_IDENTIFIER_MAX) && !record.is_full(TOPICS_PER_IDENTIFIER_MAX) {
+                give(Err(Limit::Topics), Weight::ONE);
+            }
+            *record = after;
         }
     })
 }
@@ -42,47 +46,4 @@ pub fn record_together(a: &Record, b: &Record) -> Record {
     }
     let together: Record = a.settings().into_iter().chain(b.settings()).collect();
     together.limited_to(TOPICS_PER_IDENTIFIER_MAX)
-}
-
-/// The best value of each measure that needs no other, for each identifier.
-pub fn best_values<'scope>(
-    candidates: VecCollection<'scope, Tick, (IdentifierId, Candidate), i64>,
-    definitions: &Arc<Definitions>,
-) -> VecCollection<'scope, Tick, (Holder, Part), Weight> {
-    let definitions = definitions.clone();
-    type Best = Vec<(MeasureId, Arc<Sample>)>;
-    fold(
-        candidates,
-        "Best values",
-        IdentifierId::route,
-        move |id, Slot { state: best, .. }: Slot<'_, Best>, candidates, give| {
-            for Candidate { measure, settled, sample } in candidates {
-                let holder = Holder { id: *id, settled };
-                let shape = &definitions.measures[measure.index()].shape;
-                match best.binary_search_by_key(&measure, |(measure, _)| *measure) {
-                    Err(at) => {
-                        let sample = Arc::new(sample);
-                        best.insert(at, (measure, sample.clone()));
-                        give((holder, Part::Sample(measure, sample)), Weight::ONE);
-                    }
-                    Ok(at) if shape.is_better(&sample, &best[at].1) => {
-                        let after = Arc::new(sample);
-                        let before = std::mem::replace(&mut best[at].1, after.clone());
-                        replace(holder, Part::Sample(measure, before), Part::Sample(measure, after), give, false);
-                    }
-                    Ok(_) => {}
-                }
-            }
-        },
-    )
-}
-
-/// Gives the updates that put `after` in the place of `before`, which is not there where it `is_new`.
-fn replace(holder: Holder, before: Part, after: Part, give: &mut dyn FnMut((Holder, Part), Weight), is_new: bool) {
-    if !is_new {
-        let mut taken = Weight::ONE;
-        taken.negate();
-        give((holder, before), taken);
-    }
-    give((holder, after), Weight::ONE);
 }

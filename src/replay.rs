@@ -165,7 +165,7 @@ fn collect(
                     lines.write(moved.iter().map(|change| Moved::new(tick, change)))?;
                 }
             }
-            Output::Desired(..) | Output::Repeated(..) => {}
+            Output::Desired(..) | Output::Repeated(..) | Output::Limits(_) => {}
             Output::Failed(_) => break,
         }
     }

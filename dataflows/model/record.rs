@@ -79,6 +79,15 @@ impl Record {
         settings.into_iter().collect()
     }
 
+    /// Whether there are `topics_max` attributes, or as many purposes.
+    pub fn is_full(&self, topics_max: usize) -> bool {
+        // A topic takes more than a byte: of most records the length says enough.
+        self.as_bytes().len() >= topics_max && {
+            let purposes = self.packed().filter(|packed| packed.kind & kind::CONSENT != 0).count();
+            purposes.max(self.len() - purposes) >= topics_max
+        }
+    }
+
     /// The record in the form in which it is kept in files.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_ref().map_or(&[], |bytes| &bytes.slice)

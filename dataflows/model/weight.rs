@@ -17,6 +17,9 @@ impl Weight {
     /// The weight of a thing that is there once.
     pub const ONE: Weight = Weight(1);
 
+    /// The weight that takes such a thing away.
+    pub const GONE: Weight = Weight(-1);
+
     /// Millionths in one.
     const SCALE: f64 = 1e6;
 

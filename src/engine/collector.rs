@@ -249,6 +249,7 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, wo
                 lock(&shared.underway).repeated(tick, &ids);
                 (outlets.repeated)(tick, ids);
             }
+            Output::Limits(changes) => shared.progress.reached(&changes),
             Output::Failed(reason) => (outlets.failed)(reason),
             Output::Answers(tick, answers) => {
                 for answer in answers {

@@ -2,9 +2,10 @@
 
 use std::iter::Sum;
 use std::ops::Add;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use dataflows::limits::Limit;
 use dataflows::model::Tick;
 
 use super::books::Audit;
@@ -48,6 +49,8 @@ pub struct Progress {
     is_recovering: AtomicBool,
     /// Thousandths of the log that are through, while recovering.
     recovered_permille: AtomicU64,
+    /// Identifiers that have as many of something as they may, in the order of [`Limit::ALL`].
+    full: [AtomicI64; Limit::ALL.len()],
     /// Whether the books balance.
     pub(super) audit: Audit,
 }
@@ -86,6 +89,18 @@ impl Progress {
     /// Says how much of it is through, in thousandths.
     pub fn recovered_permille(&self, permille: u64) {
         self.recovered_permille.store(permille.min(1_000), Ordering::Relaxed);
+    }
+
+    /// So many more identifiers have as many of something as they may.
+    pub(super) fn reached(&self, changes: &[(Limit, i64)]) {
+        for (limit, change) in changes {
+            self.full[limit.index()].fetch_add(*change, Ordering::Relaxed);
+        }
+    }
+
+    /// How many identifiers have as many of something as they may, in the order of [`Limit::ALL`].
+    pub fn full(&self) -> [u64; Limit::ALL.len()] {
+        self.full.each_ref().map(|count| count.load(Ordering::Relaxed).try_into().unwrap_or_default())
     }
 
     /// Whether the books balance.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::graph::{self, Layout, Receivers};
 use dataflows::identity;
+use dataflows::limits::Limit;
 use dataflows::messages::{MessageId, Recognition};
 use dataflows::model::{Answer, Desired, IdentityChange, ProfileId, Query, Tick};
 use dataflows::observations::Arrival;
@@ -138,6 +139,8 @@ pub enum Output {
     Desired(Tick, Vec<(Desired, i64)>),
     /// Messages of this process's log that do not count at a tick, since another process was sent them too.
     Repeated(Tick, Vec<MessageId>),
+    /// How many more identifiers have as many of something as they may.
+    Limits(Vec<(Limit, i64)>),
     /// Answers to questions that were asked at a tick.
     Answers(Tick, Vec<Answer>),
     /// This worker of this process has received everything before this tick.
@@ -332,7 +335,7 @@ fn run(
     let _alarm = Alarm { outputs, is_cluster: layout.processes > 1 };
     // An output that nobody takes any more is of no interest to anybody: a failed send is not an error.
     let outlet = || outputs.clone();
-    let (memberships, desired, repeated, answers) = (outlet(), outlet(), outlet(), outlet());
+    let (memberships, desired, repeated, limits, answers) = (outlet(), outlet(), outlet(), outlet(), outlet());
     let identities = identities.then(outlet);
     let receivers = Receivers {
         memberships: Box::new(move |tick, changes| _ = memberships.send(Output::Memberships(tick, changes))),
@@ -346,6 +349,7 @@ fn run(
             let ids = updates.into_iter().map(|((_, id), _)| id).collect();
             _ = repeated.send(Output::Repeated(tick, ids));
         }),
+        limits: Box::new(move |_tick, changes| _ = limits.send(Output::Limits(changes))),
         answers: Box::new(move |tick, changes| {
             // Shares of several workers that are equal come as one row that counts for several.
             let share = |(answer, count): (Answer, i64)| repeat_n(answer, count.try_into().unwrap_or_default());

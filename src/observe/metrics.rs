@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use dataflows::limits::Limit;
 use dataflows::model::Tick;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -68,6 +69,8 @@ pub struct EngineState {
     pub books_looks: u64,
     /// Figures that did not agree, since the start.
     pub books_differences: u64,
+    /// Identifiers that have as many of something as they may, in the order of [`Limit::ALL`].
+    pub full: [u64; Limit::ALL.len()],
     /// Checkpoints that were made since the start.
     pub checkpoints: u64,
     /// The tick of the newest one; 0 where there is none.
@@ -234,6 +237,13 @@ impl<R: Readings> Collector for Counts<R> {
         counter(&mut encoder, "deltaic_books_looks", "Looks at whether the books balance", engine.books_looks)?;
         let help = "Figures of audiences (size, members, changes) that did not agree: alert on any";
         counter(&mut encoder, "deltaic_books_differences", help, engine.books_differences)?;
+        family(
+            &mut encoder,
+            "deltaic_full_identifiers",
+            "Identifiers that have as many topics, or values of a distinct, as they may: of more, those that sort first count",
+            "limit",
+            Limit::ALL.iter().map(|limit| (limit.name(), ConstGauge::new(engine.full[limit.index()]))),
+        )?;
         counter(&mut encoder, "deltaic_checkpoints", "Checkpoints that were made", engine.checkpoints)?;
         gauge(&mut encoder, "deltaic_checkpoint_ms", "The tick of the newest checkpoint", engine.checkpoint.as_ms())?;
 
@@ -362,6 +372,7 @@ mod tests {
                 pending_events: 3,
                 books_looks: 9,
                 books_differences: 1,
+                full: [0, 4],
                 checkpoints: 2,
                 checkpoint: Tick::from_ms(900),
             }
@@ -440,6 +451,7 @@ mod tests {
             "deltaic_pending_events 3",
             "deltaic_books_looks_total 9",
             "deltaic_books_differences_total 1",
+            r#"deltaic_full_identifiers{limit="values"} 4"#,
             "deltaic_checkpoints_total 2",
             "deltaic_checkpoint_ms 900",
             r#"deltaic_destination_rows{destination="crm"} 10"#,

@@ -50,6 +50,7 @@ impl Readings for Gauges {
             pending_events: progress.pending_events() as u64,
             books_looks: audit.looks(),
             books_differences: audit.differences(),
+            full: progress.full(),
             checkpoints: self.growth.as_ref().map_or(0, |growth| growth.checkpoints()),
             checkpoint: self.growth.as_ref().map_or(Tick::default(), |growth| growth.checkpoint()),
         }

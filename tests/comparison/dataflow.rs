@@ -15,10 +15,11 @@ use super::{Run, Subject, check_known, check_random};
 use crate::oracle::{MembershipChange, State};
 
 /// The real workers, fed by hand.
-struct Dataflow {
-    workers: usize,
+pub struct Dataflow {
+    /// How many there are.
+    pub workers: usize,
     /// Ticks that are put in before the workers' progress is waited for.
-    ticks_at_once: usize,
+    pub ticks_at_once: usize,
 }
 
 impl Dataflow {
@@ -72,9 +73,11 @@ impl Subject for Dataflow {
 }
 
 /// The dataflow that stops somewhere in the middle, and another one that goes on from the facts that it stopped with.
-struct Restored {
-    before: Dataflow,
-    after: Dataflow,
+pub struct Restored {
+    /// The one that stops.
+    pub before: Dataflow,
+    /// The one that goes on.
+    pub after: Dataflow,
 }
 
 impl Restored {
@@ -93,7 +96,7 @@ impl Restored {
         for (id, facts) in other {
             together.entry(id).or_default().merge(facts, definitions);
         }
-        together.values_mut().for_each(|facts| facts.settle(tick));
+        together.values_mut().for_each(|facts| facts.settle(tick, definitions));
         together.into_iter().collect()
     }
 }
@@ -155,7 +158,7 @@ impl Seen {
             Output::Identities(tick, moved) => {
                 self.identities.extend(moved.into_iter().map(|change| (tick, change)));
             }
-            Output::Complete { .. } | Output::Repeated(..) => {}
+            Output::Complete { .. } | Output::Repeated(..) | Output::Limits(_) => {}
             Output::Failed(reason) => panic!("{reason}"),
         }
     }

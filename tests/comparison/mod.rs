@@ -4,6 +4,7 @@
 
 mod dataflow;
 mod itself;
+mod limits;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

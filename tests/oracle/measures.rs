@@ -1,11 +1,13 @@
 //! Aggregates over the events of one person, and the windows in which these count (DESIGN §3).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::definitions::{Definitions, EventTerm, Measure, Shape, Window};
-use dataflows::model::{Event, Tick, Value};
+use dataflows::limits::VALUES_PER_IDENTIFIER_MAX;
+use dataflows::model::{Event, IdentifierId, Tick, Value};
 
 use super::expression::{evaluate, is_true};
+use super::identity::strongest_unblocked;
 
 /// Whether an event that happened at `timestamp` and arrived at `arrival` counts at `now`.
 pub fn counts(window: Option<Window>, arrival: Tick, timestamp: Tick, now: Tick) -> bool {
@@ -28,10 +30,10 @@ pub fn leaves_at(window: Window, timestamp: u64) -> u64 {
     }
 }
 
-/// What one measure has to go by: the time and the value of each event that counts.
+/// What one measure has to go by: the time and the value of each event that counts, with the identifier that it is about.
 pub struct Counted<'a> {
     measure: &'a Measure,
-    samples: Vec<(Tick, Value)>,
+    samples: Vec<(Tick, Value, IdentifierId)>,
 }
 
 /// The events (with their arrivals) of one person that a measure counts at `now`.
@@ -58,7 +60,8 @@ pub fn counted<'a>(
             | Shape::Distinct(value) => evaluate(value, &lookup),
         };
         if let Some(value) = value {
-            samples.push((event.timestamp, value));
+            let primary = strongest_unblocked(&definitions.identity, event).expect("the event is somebody's");
+            samples.push((event.timestamp, value, primary.id()));
         }
     }
     Counted { measure, samples }
@@ -75,25 +78,31 @@ impl Counted<'_> {
         if self.samples.is_empty() {
             return None;
         }
-        let sum: i128 = self.samples.iter().map(|(_, addend)| millionths(addend).expect("only addends are kept")).sum();
+        let sum: i128 =
+            self.samples.iter().map(|(_, addend, _)| millionths(addend).expect("only addends are kept")).sum();
         Some((sum / 1_000_000) as f64 + (sum % 1_000_000) as f64 / 1e6)
     }
 
     /// The one value that the measure picks, where there is an event.
     pub fn sample(&self) -> Option<Value> {
-        let values = self.samples.iter().map(|(_, value)| value.clone());
+        let values = self.samples.iter().map(|(_, value, _)| value.clone());
         match self.measure.shape {
             Shape::Least(_) => values.min(),
             Shape::Greatest(_) => values.max(),
-            Shape::Earliest(_) => self.samples.iter().min().map(|(_, value)| value.clone()),
-            Shape::Latest(_) => self.samples.iter().max().map(|(_, value)| value.clone()),
+            Shape::Earliest(_) => self.samples.iter().min().map(|(_, value, _)| value.clone()),
+            Shape::Latest(_) => self.samples.iter().max().map(|(_, value, _)| value.clone()),
             Shape::Count | Shape::Sum(_) | Shape::Distinct(_) => panic!("this measure picks no value"),
         }
     }
 
-    /// How many different values there are.
+    /// How many different values there are, of each identifier's as many as it may have.
     pub fn distinct(&self) -> usize {
-        self.samples.iter().map(|(_, value)| value).collect::<BTreeSet<_>>().len()
+        let mut by_identifier: BTreeMap<IdentifierId, BTreeSet<&Value>> = BTreeMap::new();
+        for (_, value, identifier) in &self.samples {
+            by_identifier.entry(*identifier).or_default().insert(value);
+        }
+        let values = by_identifier.into_values().flat_map(|all| all.into_iter().take(VALUES_PER_IDENTIFIER_MAX));
+        values.collect::<BTreeSet<_>>().len()
     }
 }
 

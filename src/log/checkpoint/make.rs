@@ -131,7 +131,7 @@ impl Gatherer {
         let mut all_messages = Vec::new();
         kept.add(&head, |writer| {
             let write = |id, mut facts: Facts, writer: &mut Writer| {
-                facts.settle(tick);
+                facts.settle(tick, &self.definitions);
                 writer.facts(id, &facts).map_err(io)
             };
             for piece in pieces.into_iter().flatten() {

@@ -1,0 +1,290 @@
+//! Between the first stage and the fourth: of the values that events give to measures, those that count: for `min`, `max`,
+//! `first` and `last` the best one, for `distinct` as many as one identifier may have.
+//!
+//! Values of a window come and go ([`crate::operators::release`]). All that are there are held here, so that when the best
+//! one goes the next best takes its place; what lies behind this stage, and changes hands when people merge, is what counts.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use differential_dataflow::{AsCollection, VecCollection};
+use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::core::OkErr;
+
+use crate::definitions::{Definitions, Measure, MeasureId, Shape};
+use crate::limits::{Limit, VALUES_PER_IDENTIFIER_MAX};
+use crate::model::{IdentifierId, Part, Sample, Tick, Weight};
+use crate::observer::{Candidate, Holder};
+use crate::operators::{Slot, fold};
+
+/// Values come to an identifier, or go.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Change {
+    measure: MeasureId,
+    sample: Arc<Sample>,
+    /// Whether the identifier is exclusive.
+    settled: bool,
+    /// How many events gave this value; negative where they go.
+    events: i64,
+}
+
+/// Changes of values, by identifier.
+pub type Changes<'scope> = VecCollection<'scope, Tick, (IdentifierId, Change), i64>;
+
+/// Parts, by the identifier that holds them.
+pub type Parts<'scope> = VecCollection<'scope, Tick, (Holder, Part), Weight>;
+
+/// Values among the parts of identifiers, and the other parts.
+pub fn apart(parts: Parts<'_>) -> (Changes<'_>, Parts<'_>) {
+    let (values, others) = parts.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((holder, part), tick, weight)| match part {
+        Part::Sample(measure, sample) => {
+            // More events than that are nowhere.
+            let events = weight.0.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+            Ok(((holder.id, Change { measure, sample, settled: holder.settled, events }), tick, 1))
+        }
+        part => Err(((holder, part), tick, weight)),
+    });
+    (values.as_collection(), others.as_collection())
+}
+
+/// What counts of the values of each identifier, and which identifiers have as many as they may.
+pub fn that_count<'scope>(
+    changes: Changes<'scope>,
+    definitions: &Arc<Definitions>,
+) -> VecCollection<'scope, Tick, Result<(Holder, Part), Limit>, Weight> {
+    let definitions = definitions.clone();
+    fold(changes, "Values", IdentifierId::route, move |id, slot: Slot<'_, Held>, changes, give| {
+        let mut changes = changes.peekable();
+        while let Some(Change { measure, sample, settled, mut events }) = changes.next() {
+            while let Some(same) = changes.next_if(|next| (next.measure, &next.sample) == (measure, &sample)) {
+                events = events.saturating_add(same.events);
+            }
+            let rule = Rule::of(&definitions.measures[measure.index()], VALUES_PER_IDENTIFIER_MAX);
+            slot.state.change(measure, &rule, sample, events, |outcome| match outcome {
+                Outcome::Counts(sample, weight) => {
+                    give(Ok((Holder { id: *id, settled }, Part::Sample(measure, sample))), weight);
+                }
+                Outcome::Full(weight) => give(Err(Limit::Values), weight),
+            });
+        }
+    })
+}
+
+impl From<Candidate> for Change {
+    fn from(Candidate { measure, settled, sample }: Candidate) -> Self {
+        Change { measure, sample: sample.into(), settled, events: 1 }
+    }
+}
+
+/// Which values of a measure count.
+struct Rule {
+    /// So many of the best.
+    count_max: usize,
+    /// Whether greater values are better.
+    greatest: bool,
+    /// Whether those that do not count are forgotten, since none goes before them.
+    forgets: bool,
+    /// Whether it is worth telling when there are so many.
+    tells: bool,
+}
+
+impl Rule {
+    fn of(measure: &Measure, distinct_max: usize) -> Self {
+        let tells = matches!(measure.shape, Shape::Distinct(_));
+        Rule {
+            count_max: if tells { distinct_max } else { 1 },
+            greatest: matches!(measure.shape, Shape::Greatest(_) | Shape::Latest(_)),
+            forgets: measure.within.is_none(),
+            tells,
+        }
+    }
+
+    /// Where the value of this rank is in a sorted range.
+    fn place(&self, range: &Range<usize>, rank: usize) -> usize {
+        if self.greatest { range.end - 1 - rank } else { range.start + rank }
+    }
+
+    /// The rank of the value at this place.
+    fn rank(&self, range: &Range<usize>, place: usize) -> usize {
+        if self.greatest { range.end - 1 - place } else { place - range.start }
+    }
+}
+
+/// What follows from a change.
+enum Outcome {
+    /// A value counts from now on, or does no more.
+    Counts(Arc<Sample>, Weight),
+    /// There are as many as there may be, or no more.
+    Full(Weight),
+}
+
+/// The values of one identifier: by measure, then in their order, each with how many events gave it.
+#[derive(Default)]
+struct Held(Vec<(MeasureId, u32, Arc<Sample>)>);
+
+impl Held {
+    fn change(
+        &mut self,
+        measure: MeasureId,
+        rule: &Rule,
+        sample: Arc<Sample>,
+        events: i64,
+        mut give: impl FnMut(Outcome),
+    ) {
+        let mut range = self.range(measure);
+        match self.0[range.clone()].binary_search_by(|(.., known)| known.cmp(&sample)).map(|at| range.start + at) {
+            Ok(place) => {
+                let entry = &mut self.0[place];
+                let events = i64::from(entry.1).saturating_add(events);
+                if events > 0 {
+                    // Where it is cut off, no event ever leaves: no window holds so many.
+                    entry.1 = u32::try_from(events).unwrap_or(u32::MAX);
+                    return;
+                }
+                let rank = rule.rank(&range, place);
+                self.take_out(place);
+                range.end -= 1;
+                if rank >= rule.count_max {
+                    return;
+                }
+                give(Outcome::Counts(sample, Weight::GONE));
+                if range.len() >= rule.count_max {
+                    give(Outcome::Counts(self.sample(rule.place(&range, rule.count_max - 1)), Weight::ONE));
+                } else if rule.tells && range.len() + 1 == rule.count_max {
+                    give(Outcome::Full(Weight::GONE));
+                }
+            }
+            Err(_) if events <= 0 => {}
+            Err(place) => {
+                let place = range.start + place;
+                range.end += 1;
+                let rank = rule.rank(&range, place);
+                if rank >= rule.count_max && rule.forgets {
+                    return;
+                }
+                self.put_in(place, (measure, u32::try_from(events).unwrap_or(u32::MAX), sample.clone()));
+                if rank >= rule.count_max {
+                    return;
+                }
+                give(Outcome::Counts(sample, Weight::ONE));
+                if range.len() > rule.count_max {
+                    let beyond = rule.place(&range, rule.count_max);
+                    give(Outcome::Counts(self.sample(beyond), Weight::GONE));
+                    if rule.forgets {
+                        self.take_out(beyond);
+                    }
+                } else if rule.tells && range.len() == rule.count_max {
+                    give(Outcome::Full(Weight::ONE));
+                }
+            }
+        }
+    }
+
+    /// Where the values of a measure are.
+    fn range(&self, measure: MeasureId) -> Range<usize> {
+        self.0.partition_point(|(of, ..)| *of < measure)..self.0.partition_point(|(of, ..)| *of <= measure)
+    }
+
+    fn sample(&self, place: usize) -> Arc<Sample> {
+        self.0[place].2.clone()
+    }
+
+    /// Most identifiers have a value or two, so room grows by a quarter and not to twice.
+    fn put_in(&mut self, place: usize, entry: (MeasureId, u32, Arc<Sample>)) {
+        if self.0.len() == self.0.capacity() {
+            self.0.reserve_exact((self.0.len() / 4).max(1));
+        }
+        self.0.insert(place, entry);
+    }
+
+    fn take_out(&mut self, place: usize) {
+        self.0.remove(place);
+        if self.0.len() <= self.0.capacity() / 2 {
+            self.0.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::definitions::{EventTerm, Window};
+    use crate::expression::Expression;
+    use crate::model::{Number, Value};
+
+    /// Follows changes of values of two measures, and compares what counts with what is best of all that are there.
+    #[track_caller]
+    fn check(shape: impl Fn(Expression<EventTerm>) -> Shape, within: Option<Window>, distinct_max: usize) {
+        let shape = shape(Expression::Term(EventTerm::Timestamp));
+        let measure = Measure { event: "e".into(), condition: None, shape, within };
+        let rule = Rule::of(&measure, distinct_max);
+        let mut held = Held::default();
+        let mut there: BTreeMap<(MeasureId, Arc<Sample>), i64> = BTreeMap::new();
+        let mut counting: BTreeMap<(MeasureId, Arc<Sample>), i128> = BTreeMap::new();
+        let mut full: BTreeMap<MeasureId, i128> = BTreeMap::new();
+        let mut random = 7u64;
+        let mut most = 0;
+        for step in 0..4_000u64 {
+            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            let of = MeasureId::new((random >> 60) as usize % 2);
+            let value = Value::Number(Number::from((random >> 32) as u32 % 25));
+            let key = (of, Arc::new(Sample { at: Tick::default(), value }));
+            // There are more and more of them, then fewer and fewer.
+            let comes = within.is_none() || (random >> 40) % 8 < if step % 500 < 250 { 6 } else { 2 };
+            let events = if comes { 1 + (random >> 50) as i64 % 2 } else { -there.get(&key).copied().unwrap_or(0) };
+            *there.entry(key.clone()).or_default() += events;
+            there.retain(|_, events| *events > 0);
+            held.change(of, &rule, key.1, events, |outcome| match outcome {
+                Outcome::Counts(sample, weight) => *counting.entry((of, sample)).or_default() += weight.0,
+                Outcome::Full(weight) => *full.entry(of).or_default() += weight.0,
+            });
+            counting.retain(|_, weight| *weight != 0);
+            full.retain(|_, weight| *weight != 0);
+            let mut expected = BTreeMap::new();
+            for of in [0, 1].map(MeasureId::new) {
+                let mut all: Vec<_> = there.keys().filter(|(measure, _)| *measure == of).cloned().collect();
+                if rule.greatest {
+                    all.reverse();
+                }
+                most = most.max(all.len());
+                all.truncate(rule.count_max);
+                assert_eq!(full.get(&of).copied().unwrap_or(0), i128::from(rule.tells && all.len() == rule.count_max));
+                expected.extend(all.into_iter().map(|key| (key, 1)));
+            }
+            assert_eq!(counting, expected, "after step {step}");
+            assert!(!rule.forgets || held.0.len() <= 2 * rule.count_max, "what never counts is forgotten");
+        }
+        assert!(most > rule.count_max, "there are more than count");
+    }
+
+    #[test]
+    fn the_best_count() {
+        let window = Some(Window::new(1_000));
+        for within in [None, window] {
+            check(Shape::Least, within, 10);
+            check(Shape::Greatest, within, 10);
+            check(Shape::Earliest, within, 10);
+            check(Shape::Latest, within, 10);
+            check(Shape::Distinct, within, 10);
+            check(Shape::Distinct, within, 1);
+        }
+    }
+
+    #[test]
+    fn what_has_gone_leaves_nothing_behind() {
+        let measure = Measure {
+            event: "e".into(),
+            condition: None,
+            shape: Shape::Distinct(Expression::Term(EventTerm::Timestamp)),
+            within: Some(Window::new(1_000)),
+        };
+        let (rule, of, mut held) = (Rule::of(&measure, 10), MeasureId::new(0), Held::default());
+        let sample = |number: u32| Arc::new(Sample { at: Tick::default(), value: Value::Number(number.into()) });
+        for events in [1, -1] {
+            (0..1_000).for_each(|number| held.change(of, &rule, sample(number), events, |_| {}));
+        }
+        assert_eq!((held.0.len(), held.0.capacity()), (0, 0));
+    }
+}
