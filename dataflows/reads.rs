@@ -21,7 +21,7 @@ use timely::progress::frontier::{AntichainRef, MutableAntichain};
 
 use crate::audiences::{MembersTrace, SizesTrace};
 use crate::definitions::AudienceId;
-use crate::model::{Answer, Derived, Found, IdentifierId, Part, Profile, ProfileId, Query, Question, Tick};
+use crate::model::{Answer, Derived, Found, IdentifierId, Part, Profile, ProfileId, Query, Question, Tick, Value};
 use crate::profiles::{MovesTrace, PartsTrace};
 use crate::traits::{DerivedTrace, identifiers, merged};
 
@@ -234,7 +234,8 @@ impl Shelf {
             while let Some(derived) = cursor.get_val(&storage) {
                 if amount_at(&mut cursor, &storage, tick) > 0 {
                     match derived {
-                        Derived::Trait(id, value) => traits.push((*id, value.clone())),
+                        Derived::Number(id, number) => traits.push((*id, Value::Number(*number))),
+                        Derived::Other(id, value) => traits.push((*id, (**value).clone())),
                         Derived::Member(audience) => audiences.push(*audience),
                         Derived::Desired(..) => {}
                     }
@@ -242,6 +243,8 @@ impl Shelf {
                 cursor.step_val(&storage);
             }
         }
+        // Numbers come before others.
+        traits.sort_unstable_by_key(|(id, _)| *id);
         Some(Profile { id, identifiers, record: merged(parts.iter()), traits, audiences })
     }
 

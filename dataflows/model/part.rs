@@ -5,7 +5,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{ProfileId, Record, Text, Tick, Value};
+use super::{Number, ProfileId, Record, Text, Tick, Value};
 use crate::definitions::{AudienceId, DestinationId, MeasureId, TraitId};
 
 /// A part of what is known of an identifier, and so of the profile that it belongs to.
@@ -44,15 +44,27 @@ pub struct Sample {
     pub value: Value,
 }
 
-/// What follows from the parts of one profile.
+/// What follows from the parts of one profile. Two words wide: there are as many of these as there are memberships.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Derived {
-    /// A trait has a value.
-    Trait(TraitId, Value),
+    /// A trait is this number.
+    Number(TraitId, Number),
+    /// A trait has another value.
+    Other(TraitId, Box<Value>),
     /// The profile is in an audience.
     Member(AudienceId),
     /// The profile is to be at a destination, as a member of an audience, like this.
     Desired(DestinationId, AudienceId, Arc<Card>),
+}
+
+impl Derived {
+    /// A trait has this value.
+    pub fn of_trait(id: TraitId, value: &Value) -> Self {
+        match value {
+            Value::Number(number) => Derived::Number(id, *number),
+            other => Derived::Other(id, Box::new(other.clone())),
+        }
+    }
 }
 
 /// What a destination is to hold of one profile: only what it lists.

@@ -259,7 +259,7 @@ impl Threshold {
 /// What a value of a trait or an audience gives to the profile.
 pub fn derived_of(step: Step, value: Option<&Value>) -> Option<Derived> {
     match (step, value?) {
-        (Step::Trait(id), value) => Some(Derived::Trait(id, value.clone())),
+        (Step::Trait(id), value) => Some(Derived::of_trait(id, value)),
         (Step::Audience(id), Value::Bool(true)) => Some(Derived::Member(id)),
         (Step::Audience(_), _) => None,
     }
