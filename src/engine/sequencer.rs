@@ -40,6 +40,9 @@ const TICK_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How far ticks may be ahead of the clock before the sequencer no longer waits for it: then the clock was set back.
 const AHEAD_MAX: Duration = Duration::from_millis(5);
 
+/// How long nothing must come in before time passes every other heartbeat only: what an idle engine costs is its ticks.
+const QUIET_AFTER: Duration = Duration::from_secs(1);
+
 /// What the sequencer works with.
 pub struct Sequencer {
     /// Batches that wait for a tick.
@@ -109,10 +112,12 @@ impl Sequencer {
         self.workers.advance_to(input);
         let mut waiting_asks: BTreeMap<Tick, Vec<Ask>> = BTreeMap::new();
         let mut rounds = Rounds::new();
+        let mut latest_input = Instant::now();
         let mut stopping = false;
         let mut drained = false;
         while !drained {
             let mut batch = Vec::new();
+            let heartbeat = self.heartbeat(latest_input.elapsed());
             tokio::select! {
                 biased;
                 _ = &mut stop, if !stopping => stopping = true,
@@ -124,7 +129,7 @@ impl Sequencer {
                 }
                 Some(ask) = self.asks.recv() => waiting_asks.entry(ask.after).or_default().push(ask),
                 () = self.shared.progressed(), if self.shared.ticks_in_flight() > 0 => {}
-                () = sleep(self.clock.heartbeat) => {}
+                () = sleep(heartbeat) => {}
             }
             if stopping {
                 self.submissions.close();
@@ -143,7 +148,10 @@ impl Sequencer {
             let later = waiting_asks.split_off(&tick.next());
             let asks: Vec<Ask> = std::mem::replace(&mut waiting_asks, later).into_values().flatten().collect();
             let look = if self.keeps_books() { rounds.due() } else { None };
-            let has_input = !batch.is_empty() || !asks.is_empty() || look.is_some();
+            let is_asked = !batch.is_empty() || !asks.is_empty();
+            if is_asked {
+                latest_input = Instant::now();
+            }
             if !batch.is_empty() {
                 let is_alone = batch.len() == 1;
                 let logged = self.take_in(tick, batch)?;
@@ -161,10 +169,20 @@ impl Sequencer {
             if let Some(part) = look {
                 self.ask(tick, Question::Books(part), Asker::Books(part));
             }
-            input = if has_input { tick.next() } else { tick };
-            self.workers.advance_to(input);
+            input = tick;
+            if is_asked || look.is_some() {
+                input = tick.next();
+                self.workers.advance_to(input);
+            }
         }
         Ok(())
+    }
+
+    /// How long to wait for input, of which there has been none for so long. In a cluster the others wait for this process, so
+    /// their input counts as well as its own.
+    fn heartbeat(&self, quiet: Duration) -> Duration {
+        let is_quiet = quiet >= QUIET_AFTER && self.process.is_none();
+        self.clock.heartbeat * if is_quiet { 2 } else { 1 }
     }
 
     /// The next tick: the clock's, but never before `input`. Where ticks got ahead, because batches came faster than one a
