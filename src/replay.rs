@@ -19,9 +19,10 @@ use thiserror::Error;
 
 use self::feed::Feed;
 use self::results::{Change, Lines, Moved, write_results};
-use crate::engine::{Output, Topology, Workers, WorkersError};
+use crate::engine::{Listeners, Output, Topology, Workers, WorkersError};
 use crate::ingest::files::FileError;
 use crate::json::TimeText;
+use crate::observe::inside::Inside;
 use crate::project::Project;
 
 /// What is asked of a replay.
@@ -115,9 +116,11 @@ pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayErr
     // Opened before anything runs, so that a wrong path is told at once.
     let changes = options.changes.as_deref().map(Lines::create).transpose()?;
     let identities = options.identities.as_deref().map(Lines::create).transpose()?;
-    let mut workers = Some(Workers::start(&options.topology, project.definitions.clone(), None, outputs)?);
-    let (progress, progressed) = channel();
     let (definitions, local) = (project.definitions.clone(), options.topology.threads);
+    let listeners = Listeners { inside: Inside::new(local, false), identities: identities.is_some() };
+    let started_workers = Workers::start_with(&options.topology, definitions.clone(), None, outputs, listeners)?;
+    let mut workers = Some(started_workers);
+    let (progress, progressed) = channel();
     let collector =
         std::thread::spawn(move || collect(&collected, &definitions, (changes, identities), local, &progress));
     let mut feed = Feed::new(project);

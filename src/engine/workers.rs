@@ -25,7 +25,7 @@ use crate::observe::inside::{Inside, Watcher};
 
 /// Events of history (a replay, a recovery) that are sent on at a time: enough to make a tick's price small, few enough to
 /// keep memory small.
-pub const CHUNK_EVENTS: usize = 8_192;
+pub const CHUNK_EVENTS: usize = 16_384;
 
 /// Chunks of history on their way at the same time: one is worked on while the next is read.
 pub const CHUNKS_IN_FLIGHT: usize = 2;
