@@ -49,16 +49,20 @@ async fn main() {
         rate.batch,
         minute.as_secs(),
     );
-    println!("  no.     MB   changes: p50    p99    max ms   answers: p50    p99    max ms   refused  missing");
-    let (mut megabytes, mut p99) = (Vec::new(), Vec::new());
+    println!(
+        "  no.     MB       rows   changes: p50    p99    max ms   answers: p50    p99    max ms   refused  missing"
+    );
+    let (mut megabytes, mut rows, mut p99) = (Vec::new(), Vec::new(), Vec::new());
     for number in 1..=minutes {
         let outcome = load.at_rate(rate, minute, None).await;
         let (changed, answered) = (&outcome.changed, &outcome.answered);
         megabytes.push(Memory::now().bytes_since(&Memory::none()) as f64 / 1e6);
+        rows.push(load.engine.rows().await as f64);
         p99.push(changed.ms(99.0));
         println!(
-            "{number:>5} {:>6.0} {:>14.1} {:>6.1} {:>6.1} {:>17.1} {:>6.1} {:>6.1} {:>12} {:>8}",
+            "{number:>5} {:>6.0} {:>10} {:>14.1} {:>6.1} {:>6.1} {:>17.1} {:>6.1} {:>6.1} {:>12} {:>8}",
             megabytes[megabytes.len() - 1],
+            rows[rows.len() - 1],
             changed.ms(50.0),
             changed.ms(99.0),
             changed.ms(100.0),
@@ -71,6 +75,7 @@ async fn main() {
     }
     load.stop().await;
     verdict("memory", "MB", &megabytes);
+    verdict("rows of arrangements", "rows", &rows);
     verdict("p99 of changes", "ms", &p99);
 }
 

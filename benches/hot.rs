@@ -66,7 +66,7 @@ async fn main() {
     if is_asked("identifier") {
         identifier(&asked).await;
     }
-    let every = Duration::from_secs(arguments.number("every", 4));
+    let every = Duration::from_secs(arguments.number("every", 1));
     for (name, definitions) in [("merge", facts::SUMMED), ("apart", facts::APART)] {
         if is_asked(name) {
             merge(&asked, name, definitions, arguments.number("facts", 100_000), every).await;

@@ -14,6 +14,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use dataflows::model::Tick;
 use dataflows::observations::Arrival;
@@ -24,6 +25,9 @@ use shop::{Arguments, Memory};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How often time passes at rest.
+const HEARTBEAT: Duration = Duration::from_millis(10);
 
 /// Events that are on their way at a time.
 const CHUNK_EVENTS: usize = 8_192;
@@ -57,7 +61,17 @@ fn main() {
     workers.advance_to(tick.next());
     let memberships = wait_for(&collected, tick.next());
     let busy = Memory::now().bytes_since(&before);
+    // Time goes on, as in an engine that has nothing to do: else merges would not end, and the allocator would give nothing back.
+    let (rest, rested) = channel::<()>();
+    let clock = std::thread::spawn(move || {
+        while rested.recv_timeout(HEARTBEAT).is_err() {
+            tick = tick.after_ms(HEARTBEAT.as_millis() as u64);
+            workers.advance_to(tick);
+        }
+    });
     let bytes = Memory::at_rest_since(&before);
+    _ = rest.send(());
+    _ = clock.join();
     println!(
         "memory: {profiles} profiles, {} windows: {} bytes a profile at rest, {} MB in all; {} right after the last event \
          ({memberships} entries in the last step)",

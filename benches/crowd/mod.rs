@@ -31,6 +31,7 @@ name = "bench"
 
 [access]
 read_token = "bench"
+admin_token = "bench-admin"
 
 [identity]
 key = "bench"

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use deltaic::engine::Topology;
+use deltaic::observe::inside::Report;
 use deltaic::project::Project;
 use deltaic::serve::{Options, RunError, run};
 use tokio::sync::oneshot;
@@ -105,6 +106,15 @@ impl Engine {
             }
             assert_eq!(status, 504, "it can only take its time");
         }
+    }
+
+    /// How many rows its arrangements have.
+    pub async fn rows(&self) -> u64 {
+        let ask = self.client.get(format!("{}/v1/dataflow", self.url)).bearer_auth("bench-admin");
+        let text = ask.send().await.expect("the engine is there").text().await.expect("it is a text");
+        let report: Report = serde_json::from_str(&text).expect("it is a report");
+        let held = report.figures.operators.iter().filter_map(|operator| operator.arrangement.as_ref());
+        held.map(|arrangement| arrangement.records).sum()
     }
 
     /// Stops it, in good order.

@@ -53,7 +53,7 @@ pub async fn merge_and_part(load: &Load, every: Duration, ends: Instant) -> Late
     let mut took = Latencies::default();
     for user in ["one", "other"].into_iter().cycle() {
         tokio::time::sleep(every).await;
-        if Instant::now() + every > ends {
+        if Instant::now() >= ends {
             break;
         }
         let (began, login) = (Instant::now(), login(load, user, "y"));

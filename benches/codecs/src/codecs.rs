@@ -2,12 +2,13 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use abomonation::Abomonation;
 use columnar::bytes::stash::Stash;
 use columnar::{Borrow, Columnar, ContainerBytes, ContainerOf, Index, Len, Push};
 use serde::{Serialize, de::DeserializeOwned};
+
+use crate::best::best;
 
 /// What a codec costs, by record.
 pub struct Cost {
@@ -18,17 +19,6 @@ pub struct Cost {
     pub own_ns: f64,
     pub bytes: f64,
     pub lz4_bytes: f64,
-}
-
-/// The best of many rounds, in nanoseconds by record.
-pub fn best(records: usize, mut round: impl FnMut()) -> f64 {
-    let (started, mut best) = (Instant::now(), Duration::MAX);
-    while started.elapsed() < Duration::from_millis(300) {
-        let began = Instant::now();
-        round();
-        best = best.min(began.elapsed());
-    }
-    best.as_nanos() as f64 / records as f64
 }
 
 fn sizes(records: usize, bytes: &[u8]) -> (f64, f64) {

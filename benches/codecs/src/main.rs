@@ -6,10 +6,12 @@
 #[path = "../../shop/mod.rs"]
 mod shop;
 
+mod best;
 mod codecs;
 mod mirrors;
 
 use abomonation::Abomonation;
+use best::best;
 use codecs::{Cost, abomonation, bincode, columnar};
 use dataflows::model::Tick;
 use dataflows::observer::{Observation, Observer};
@@ -103,9 +105,9 @@ fn ours(raws: &[(u128, Vec<u8>)]) {
     let entry = encode();
     let raw_bytes = codec::envelope(tick, &entry).expect("it was written so").raw_bytes;
     let cost = Cost {
-        encode_ns: codecs::best(raws.len(), || _ = std::hint::black_box(encode())),
+        encode_ns: best(raws.len(), || _ = std::hint::black_box(encode())),
         view_ns: None,
-        own_ns: codecs::best(raws.len(), || _ = std::hint::black_box(codec::decode(tick, &entry))),
+        own_ns: best(raws.len(), || _ = std::hint::black_box(codec::decode(tick, &entry))),
         bytes: f64::from(raw_bytes) / raws.len() as f64,
         lz4_bytes: entry.len() as f64 / raws.len() as f64,
     };
