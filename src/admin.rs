@@ -44,8 +44,16 @@ pub enum AdminError {
     /// The engine does not log its dataflow.
     #[error("the engine does not log its dataflow: set `dataflow_log = true` under [observe] in its deltaic.toml")]
     NotLogged,
-    /// The engine did not answer, or its answer did not arrive: what was ordered may have been done or not.
-    #[error("no answer of {url}: {reason}; is the engine running there? What was ordered may have been done or not")]
+    /// There is no engine, or nothing was ordered of it.
+    #[error("no answer of {url}: {reason}; is the engine running there?")]
+    Unreachable {
+        /// Where it should be.
+        url: Url,
+        /// Why.
+        reason: String,
+    },
+    /// The answer did not arrive: what was ordered may have been done or not.
+    #[error("no answer of {url}: {reason}; what was ordered may have been done or not")]
     NoAnswer {
         /// Where it should be.
         url: Url,

@@ -25,7 +25,7 @@ impl Caller {
         let token = Secret::new(token.ok_or(AdminError::NoToken)?);
         // As for webhooks: a token goes where it is said to go and nowhere else.
         let client = client(&engine.url, TIMEOUT)
-            .map_err(|error| AdminError::NoAnswer { url: engine.url.clone(), reason: error.to_string() })?;
+            .map_err(|error| AdminError::Unreachable { url: engine.url.clone(), reason: error.to_string() })?;
         Ok(Caller { client, url: engine.url, token })
     }
 
@@ -37,15 +37,21 @@ impl Caller {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, AdminError> {
-        let no_answer = |error: reqwest::Error| AdminError::NoAnswer {
-            url: self.url.clone(),
-            reason: error.without_url().to_string(),
+        let is_order = method != Method::GET;
+        let no_answer = |error: reqwest::Error| {
+            let (arrived, url) = (!error.is_connect(), self.url.clone());
+            let reason = error.without_url().to_string();
+            if is_order && arrived {
+                AdminError::NoAnswer { url, reason }
+            } else {
+                AdminError::Unreachable { url, reason }
+            }
         };
         let mut url = self.url.clone();
         match url.path_segments_mut() {
             Ok(mut segments) => _ = segments.pop_if_empty().push("v1").extend(path),
             Err(()) => {
-                return Err(AdminError::NoAnswer { url: self.url.clone(), reason: "it has no host".to_owned() });
+                return Err(AdminError::Unreachable { url: self.url.clone(), reason: "it has no host".to_owned() });
             }
         }
         if !query.is_empty() {
