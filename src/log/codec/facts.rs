@@ -55,11 +55,12 @@ pub fn encode_facts(id: IdentifierId, facts: &Facts, block: &mut Vec<u8>) {
         };
         Some((at.as_ms(), part, weight.0))
     });
+    let record = facts.record.to_bytes();
     let stored = StoredFacts {
         id,
         identifier: &facts.identifier,
         settled: facts.settled,
-        record: facts.record.as_bytes(),
+        record: &record,
         links: facts.links.iter().map(|link| (link.other, link.owner, link.at.as_ms())).collect(),
         best,
         parts: parts.collect(),
