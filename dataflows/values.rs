@@ -1,5 +1,5 @@
-//! Between the first stage and the fourth: of the values that events give to measures, those that count: for `min`, `max`,
-//! `first` and `last` the best one, for `distinct` as many as one identifier may have.
+//! Second stage too, beside the records: of the values that events give to measures, those that count: for `min`, `max`, `first`
+//! and `last` the best one, for `distinct` as many as one identifier may have.
 //!
 //! Values of a window come and go ([`crate::operators::release`]). All that are there are held here, so that when the best
 //! one goes the next best takes its place; what lies behind this stage, and changes hands when people merge, is what counts.
