@@ -82,7 +82,7 @@ impl Record {
     pub fn is_full(&self, topics_max: usize) -> bool {
         // A topic takes more than a byte: of most records the length says enough.
         self.as_bytes().len() >= topics_max && {
-            let purposes = self.packed().filter(|packed| packed.kind & kind::CONSENT != 0).count();
+            let purposes = self.packed().filter(Packed::is_consent).count();
             purposes.max(self.len() - purposes) >= topics_max
         }
     }
@@ -91,31 +91,22 @@ impl Record {
     /// of the data folder.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        self.settings().iter().for_each(|setting| pack(setting, None, &mut bytes));
+        self.packed().for_each(|packed| packed.write(None, &mut bytes));
         bytes
     }
 
     /// The record that was kept like this; nothing where the bytes are none of a record.
     pub fn from_bytes(bytes: &[u8]) -> Option<Record> {
-        let mut rest = Bytes(bytes);
-        let mut settings: Vec<Setting> = Vec::new();
+        let (mut rest, mut packed) = (Bytes(bytes), Vec::new());
+        let mut before: Option<Packed<'_>> = None;
         while !rest.0.is_empty() {
-            let setting = Packed::read(&mut rest, None)?.setting();
-            if settings.last().is_some_and(|last| last.topic >= setting.topic) {
+            let next = Packed::read(&mut rest, None)?;
+            if before.is_some_and(|before| before.topic() >= next.topic()) {
                 return None;
             }
-            settings.push(setting);
+            next.write(before.replace(next).map(|before| before.at), &mut packed);
         }
-        Some(Record::packed_from(&settings))
-    }
-
-    /// The record of these, which are sorted by topic, one each.
-    fn packed_from(settings: &[Setting]) -> Record {
-        let (mut bytes, mut before) = (Vec::new(), None);
-        for setting in settings {
-            pack(setting, before.replace(setting.at), &mut bytes);
-        }
-        Record::packed_like(&bytes)
+        Some(Record::packed_like(&packed))
     }
 
     fn as_bytes(&self) -> &[u8] {
@@ -143,7 +134,9 @@ impl FromIterator<Setting> for Record {
         // Descending by (time, value) within a topic, so that the first of each topic is the one that stays.
         settings.sort_by(|a, b| a.topic.cmp(&b.topic).then_with(|| (b.at, &b.value).cmp(&(a.at, &a.value))));
         settings.dedup_by(|later, kept| later.topic == kept.topic);
-        Record::packed_from(&settings)
+        let (mut bytes, mut before) = (Vec::new(), None);
+        settings.iter().for_each(|setting| pack(setting, before.replace(setting.at), &mut bytes));
+        Record::packed_like(&bytes)
     }
 }
 
@@ -181,45 +174,38 @@ mod kind {
     pub const SAME_TIME: u8 = 16;
 }
 
-/// Appends a setting: its kind, the name, the time (8 bytes, unless it is that of the setting `before`), the value (nothing, 8
-/// bytes, or a text). Texts follow their length; a length takes one byte up to 127.
+/// Appends a setting, after one of the time `before`.
 fn pack(setting: &Setting, before: Option<Tick>, bytes: &mut Vec<u8>) {
     let (name, topic) = match &setting.topic {
         Topic::Attribute(name) => (name, 0),
         Topic::Consent(name) => (name, kind::CONSENT),
     };
-    let value = match &setting.value {
-        None => kind::NONE,
-        Some(Value::Bool(false)) => kind::FALSE,
-        Some(Value::Bool(true)) => kind::TRUE,
-        Some(Value::Number(_)) => kind::NUMBER,
-        Some(Value::Time(_)) => kind::TIME,
-        Some(Value::Text(_)) => kind::TEXT,
+    let eight: [u8; 8];
+    let (kind, value): (u8, &[u8]) = match &setting.value {
+        None => (kind::NONE, &[]),
+        Some(Value::Bool(false)) => (kind::FALSE, &[]),
+        Some(Value::Bool(true)) => (kind::TRUE, &[]),
+        Some(Value::Number(number)) => {
+            eight = number.get().to_le_bytes();
+            (kind::NUMBER, &eight)
+        }
+        Some(Value::Time(time)) => {
+            eight = time.as_ms().to_le_bytes();
+            (kind::TIME, &eight)
+        }
+        Some(Value::Text(text)) => (kind::TEXT, text.as_bytes()),
     };
-    if before == Some(setting.at) {
-        bytes.push(topic | value | kind::SAME_TIME);
-        pack_text(name, bytes);
-    } else {
-        bytes.push(topic | value);
-        pack_text(name, bytes);
-        bytes.extend(setting.at.as_ms().to_le_bytes());
-    }
-    match &setting.value {
-        Some(Value::Number(number)) => bytes.extend(number.get().to_le_bytes()),
-        Some(Value::Time(time)) => bytes.extend(time.as_ms().to_le_bytes()),
-        Some(Value::Text(text)) => pack_text(text, bytes),
-        Some(Value::Bool(_)) | None => {}
-    }
+    Packed { kind: topic | kind, name, at: setting.at, value }.write(before, bytes);
 }
 
-fn pack_text(text: &str, bytes: &mut Vec<u8>) {
+fn pack_text(text: &[u8], bytes: &mut Vec<u8>) {
     let mut length = text.len();
     while length > 0x7f {
         bytes.push((length & 0x7f) as u8 | 0x80);
         length >>= 7;
     }
     bytes.push(length as u8);
-    bytes.extend(text.as_bytes());
+    bytes.extend(text);
 }
 
 /// A setting within the bytes of a record.
@@ -245,7 +231,31 @@ impl<'r> Packed<'r> {
             kind::TEXT => bytes.text()?.as_bytes(),
             _ => &[],
         };
-        Some(Packed { kind, name, at, value })
+        Some(Packed { kind: kind & !kind::SAME_TIME, name, at, value })
+    }
+
+    /// Appends it, after one of the time `before`: its kind, the name, the time (8 bytes, unless it is the same), the value
+    /// (nothing, 8 bytes, or a text). Texts follow their length; a length takes one byte up to 127.
+    fn write(self, before: Option<Tick>, bytes: &mut Vec<u8>) {
+        let is_same = before == Some(self.at);
+        bytes.push(if is_same { self.kind | kind::SAME_TIME } else { self.kind });
+        pack_text(self.name.as_bytes(), bytes);
+        if !is_same {
+            bytes.extend(self.at.as_ms().to_le_bytes());
+        }
+        match self.kind & kind::MASK {
+            kind::TEXT => pack_text(self.value, bytes),
+            _ => bytes.extend(self.value),
+        }
+    }
+
+    /// What sorts as its topic does.
+    fn topic(&self) -> (bool, &'r str) {
+        (self.is_consent(), self.name)
+    }
+
+    fn is_consent(&self) -> bool {
+        self.kind & kind::CONSENT != 0
     }
 
     fn is_about(&self, topic: &Topic) -> bool {
@@ -253,7 +263,7 @@ impl<'r> Packed<'r> {
             Topic::Attribute(name) => (name, false),
             Topic::Consent(name) => (name, true),
         };
-        self.name == name && (self.kind & kind::CONSENT != 0) == is_consent
+        self.topic() == (is_consent, name.as_str())
     }
 
     fn value(self) -> Option<Value> {
@@ -270,7 +280,7 @@ impl<'r> Packed<'r> {
 
     fn setting(self) -> Setting {
         let name = CompactString::from(self.name);
-        let topic = if self.kind & kind::CONSENT == 0 { Topic::Attribute(name) } else { Topic::Consent(name) };
+        let topic = if self.is_consent() { Topic::Consent(name) } else { Topic::Attribute(name) };
         Setting { topic, at: self.at, value: self.value() }
     }
 }
