@@ -257,13 +257,14 @@ impl Shape {
         matches!(self, Shape::Least(_) | Shape::Greatest(_) | Shape::Earliest(_) | Shape::Latest(_))
     }
 
+    /// Whether of two samples the greater one is better.
+    pub fn prefers_greater(&self) -> bool {
+        matches!(self, Shape::Greatest(_) | Shape::Latest(_))
+    }
+
     /// Whether `a` is better than `b`, by the rule of this shape.
     pub fn is_better(&self, a: &Sample, b: &Sample) -> bool {
-        match self {
-            Shape::Least(_) | Shape::Earliest(_) => a < b,
-            Shape::Greatest(_) | Shape::Latest(_) => a > b,
-            Shape::Count | Shape::Sum(_) | Shape::Distinct(_) => false,
-        }
+        self.has_best() && if self.prefers_greater() { a > b } else { a < b }
     }
 }
 

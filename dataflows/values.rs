@@ -93,7 +93,7 @@ impl Rule {
         let tells = matches!(measure.shape, Shape::Distinct(_));
         Rule {
             count_max: if tells { distinct_max } else { 1 },
-            greatest: matches!(measure.shape, Shape::Greatest(_) | Shape::Latest(_)),
+            greatest: measure.shape.prefers_greater(),
             forgets: measure.within.is_none(),
             tells,
         }
