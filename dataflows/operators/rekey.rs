@@ -22,6 +22,7 @@ use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 
 use super::reduce_changes::{Batch, Past, Trace};
+use super::waiting::hold;
 use crate::model::Tick;
 
 /// Gives each of `values` under the key that its key stands for by `stands_for`, which has one row for a key at most; keys without
@@ -51,20 +52,12 @@ where
                 let mut held: Option<Capability<Tick>> = None;
                 let mut done = Tick::default();
                 move |(values, values_frontier), (keys, keys_frontier), output| {
-                    let mut hold = |capability: Option<Capability<Tick>>| {
-                        let earlier = |held: &Capability<Tick>| {
-                            capability.as_ref().is_some_and(|capability| capability.time() < held.time())
-                        };
-                        if held.as_ref().is_none_or(earlier) {
-                            held = capability;
-                        }
-                    };
                     values.for_each(|capability, spans| {
-                        hold(capability.retain_least(0));
+                        hold(&mut held, &capability);
                         values_in.take_in(spans);
                     });
                     keys.for_each(|capability, spans| {
-                        hold(capability.retain_least(0));
+                        hold(&mut held, &capability);
                         keys_in.take_in(spans);
                     });
                     let until = tick_of(values_frontier).min(tick_of(keys_frontier));

@@ -20,13 +20,18 @@ impl<T> Default for Waiting<T> {
     }
 }
 
+/// Holds on to `capability`, unless an earlier one is held.
+pub fn hold(held: &mut Option<Capability<Tick>>, capability: &InputCapability<Tick>) {
+    let earlier = |held: &Capability<Tick>| capability.least().is_some_and(|least| least < held.time());
+    if held.as_ref().is_none_or(earlier) {
+        *held = capability.retain_least(0);
+    }
+}
+
 impl<T> Waiting<T> {
     /// Takes in rows that came under `capability`.
     pub fn take_in(&mut self, capability: &InputCapability<Tick>, rows: impl Iterator<Item = T>) {
-        let earlier = |held: &Capability<Tick>| capability.least().is_some_and(|least| least < held.time());
-        if self.held.as_ref().is_none_or(earlier) {
-            self.held = capability.retain_least(0);
-        }
+        hold(&mut self.held, capability);
         self.rows.extend(rows);
     }
 
