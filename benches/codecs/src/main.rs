@@ -8,6 +8,7 @@ mod shop;
 
 mod best;
 mod codecs;
+mod given;
 mod mirrors;
 
 use abomonation::Abomonation;
@@ -15,8 +16,9 @@ use best::best;
 use codecs::{Cost, abomonation, bincode, columnar};
 use dataflows::model::Tick;
 use dataflows::observer::{Observation, Observer};
-use deltaic::ingest::segment::{Extractor, Given};
+use deltaic::ingest::segment::Extractor;
 use deltaic::log::codec;
+use given::given;
 use mirrors::{Holder, Id, Link, Part, Sighting};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,16 +45,9 @@ fn main() {
         line.clear();
         stream.next_event(&mut line);
         let tick = Tick::from_ms(shop::START_MS + number * 20);
-        let now = tick.into();
-        let given = Given {
-            source: "shop",
-            call: None,
-            received: Some(&now),
-            sent_at: Some(&now),
-            context: None,
-            position: ("", 0),
+        let Ok(arrival) = extractor.accept(line.as_bytes(), &given(&tick.into())) else {
+            panic!("the shop's events are in order")
         };
-        let Ok(arrival) = extractor.accept(line.as_bytes(), &given) else { panic!("the shop's events are in order") };
         raws.push((arrival.accepted.message, line.clone().into_bytes()));
         observer.observe(arrival.accepted.event, tick, &mut |observation| match observation {
             Observation::Link(id, link) => links.push(mirror::<_, LinkRow>(&((id, link), tick, 1i64))),

@@ -6,6 +6,8 @@
 
 #[path = "../best.rs"]
 mod best;
+#[path = "../given.rs"]
+mod given;
 #[path = "../../../shop/mod.rs"]
 mod shop;
 
@@ -13,7 +15,8 @@ use std::borrow::Cow;
 use std::hint::black_box;
 
 use dataflows::model::Tick;
-use deltaic::ingest::segment::{Extractor, Given};
+use deltaic::ingest::segment::Extractor;
+use given::given;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -81,7 +84,8 @@ fn main() {
         println!("{name:<28} {ns:>8.0}");
     };
     measure("serde_json", &mut |event| {
-        let event: Event<'_, &RawValue, &RawValue> = serde_json::from_str(event).expect("the shop's events are in order");
+        let event: Event<'_, &RawValue, &RawValue> =
+            serde_json::from_str(event).expect("the shop's events are in order");
         black_box(event.properties.map(|raw| serde_json::from_str::<Properties>(raw.get()).is_ok()));
         black_box(event.context.map(|raw| serde_json::from_str::<Context>(raw.get()).is_ok()));
         black_box(event.message_id);
@@ -103,14 +107,7 @@ fn main() {
     });
     let extractor = Extractor::new(&project);
     let now = Tick::from_ms(shop::START_MS).into();
-    let given = Given {
-        source: "shop",
-        call: None,
-        received: Some(&now),
-        sent_at: Some(&now),
-        context: None,
-        position: ("", 0),
-    };
+    let given = given(&now);
     measure("the engine, to its record", &mut |event| {
         black_box(extractor.accept(event.as_bytes(), &given).is_ok());
     });
