@@ -3,6 +3,7 @@
 mod event;
 mod identifier;
 mod part;
+mod position;
 mod read;
 mod record;
 mod text;
@@ -13,6 +14,7 @@ mod weight;
 pub use event::Event;
 pub use identifier::{Identifier, IdentifierId, IdentifierKey, IdentityChange, NotAProfileId, ProfileId, kind_of};
 pub use part::{Card, Derived, Desired, Part, Sample, Traits};
+pub use position::Position;
 pub use read::{Answer, Found, Profile, Query, Question};
 pub use record::{Record, Setting, Topic};
 pub use text::Text;

@@ -17,9 +17,9 @@ use dataflows::model::{Event, Found, IdentifierId, Profile, Query, Question, Tic
 use super::sequencer::Sequencer;
 use super::workers::Command;
 
-/// The place of an event in all that was accepted.
+/// The place of an event in what this process accepted: how far a destination that is sent events has got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position {
+pub struct Offset {
     /// Its tick.
     pub tick: Tick,
     /// Its place among the events of that tick, as the log has them.
@@ -30,7 +30,7 @@ pub struct Position {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forwarded {
     /// Its place.
-    pub position: Position,
+    pub position: Offset,
     /// What makes it the same message to all processes of a cluster.
     pub message: MessageId,
     /// Its text, as the log has it.
@@ -76,7 +76,7 @@ impl Sequencer {
     /// The event as it is to be forwarded; nothing where nobody wants it.
     pub(super) fn pick(
         &self,
-        position: Position,
+        position: Offset,
         stored: (u128, &Bytes),
         event: &Event,
         received: Option<Instant>,
@@ -107,8 +107,8 @@ impl Sequencer {
 #[derive(Debug, Default)]
 pub struct Underway {
     /// By number of the question.
-    asked: HashMap<u64, Position>,
-    events: BTreeMap<Position, Forwarded>,
+    asked: HashMap<u64, Offset>,
+    events: BTreeMap<Offset, Forwarded>,
 }
 
 impl Underway {
@@ -128,16 +128,16 @@ impl Underway {
 
     /// Messages of a tick do not count, since another process was sent them too, which forwards them.
     pub fn repeated(&mut self, tick: Tick, ids: &[MessageId]) {
-        let at = |tick| Position { tick, index: 0 };
+        let at = |tick| Offset { tick, index: 0 };
         let of_tick = self.events.range(at(tick)..at(tick.next()));
-        let repeated: Vec<Position> =
+        let repeated: Vec<Offset> =
             of_tick.filter(|(_, event)| ids.contains(&event.message)).map(|(position, _)| *position).collect();
         repeated.iter().for_each(|position| _ = self.events.remove(position));
     }
 
     /// The events before `frontier`, in order. All answers of their ticks were taken.
     pub fn complete(&mut self, frontier: Tick) -> Vec<Forwarded> {
-        let later = self.events.split_off(&Position { tick: frontier, index: 0 });
+        let later = self.events.split_off(&Offset { tick: frontier, index: 0 });
         let complete = std::mem::replace(&mut self.events, later);
         if !complete.is_empty() {
             // Those that no question was put for are left: nobody answered them.

@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 pub use books::Audit;
 pub use collector::Outlets;
 pub use dedupe::Dedupe;
-pub use forwarding::{Forwarded, Position};
+pub use forwarding::{Forwarded, Offset};
 pub use handle::{Accepted, Answered, Ask, AskError, Handle, Receipt, Submission, SubmitError};
 pub use progress::{Load, Progress};
 pub use recovery::Reread;

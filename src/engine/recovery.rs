@@ -14,7 +14,7 @@ use dataflows::model::{Event, Tick};
 use dataflows::observations::Arrival;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::forwarding::{Picked, Position};
+use super::forwarding::{Offset, Picked};
 use super::sequencer::{Sequencer, arrival, cut};
 use super::workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT};
 use crate::log::checkpoint::{Piece, Restore};
@@ -149,7 +149,7 @@ impl Sequencer {
             match (self.reread)(&stored.raw) {
                 Ok(event) => {
                     let event = cut(event, tick, self.clock.max_future);
-                    let position = Position { tick, index };
+                    let position = Offset { tick, index };
                     chunk.picked.extend(self.pick(position, (stored.message, &stored.raw), &event, None));
                     chunk.arrivals.push((tick, arrival(self.process, stored.message, event)));
                     told.events += 1;

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use super::books::Rounds;
 use super::collector::{Asked, Asker, Shared};
 use super::dedupe::Dedupe;
-use super::forwarding::{Picker, Position};
+use super::forwarding::{Offset, Picker};
 use super::handle::{Accepted, Ask, Receipt, Submission, SubmitError};
 use super::progress::Load;
 use super::recovery::Reread;
@@ -265,7 +265,7 @@ impl Sequencer {
             .map(|(accepted, index)| {
                 let event = cut(accepted.event, tick, max_future);
                 let stored = (accepted.message, &accepted.raw);
-                let picked = self.pick(Position { tick, index }, stored, &event, Some(received));
+                let picked = self.pick(Offset { tick, index }, stored, &event, Some(received));
                 picked.into_iter().for_each(|picked| self.forward(picked));
                 (tick, arrival(self.process, accepted.message, event))
             })

@@ -8,14 +8,14 @@ use dataflows::model::Tick;
 use serde::{Deserialize, Serialize};
 
 use crate::egress::letters::Refusal;
-use crate::engine::Position;
+use crate::engine::Offset;
 use crate::log::StoreError;
 
 /// An event on its way, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its place.
-    pub position: Position,
+    pub position: Offset,
     /// Its text.
     pub json: Bytes,
 }
@@ -26,7 +26,7 @@ pub struct Cursor {
     /// The events of all ticks before this one were taken in.
     pub produced: Tick,
     /// The last event of the batch in flight.
-    pub in_flight: Option<Position>,
+    pub in_flight: Option<Offset>,
 }
 
 /// Entries in order.
@@ -38,13 +38,13 @@ pub trait Entries: Send {
     fn cursor(&self) -> Result<Option<Cursor>, StoreError>;
 
     /// The entries behind a place, or all of them; not those that were refused.
-    fn after(&self, position: Option<Position>) -> EntriesIter<'_>;
+    fn after(&self, position: Option<Offset>) -> EntriesIter<'_>;
 
     /// The letters of what was refused, in order.
     fn letters(&self) -> Result<Vec<EventLetter>, StoreError>;
 
     /// The text of what was refused.
-    fn refused(&self, position: Position) -> Result<Bytes, StoreError>;
+    fn refused(&self, position: Offset) -> Result<Bytes, StoreError>;
 
     /// Makes all these changes or none.
     fn write(&mut self, writes: Writes<'_>, cursor: Cursor, hold: Hold) -> Result<(), StoreError>;
@@ -56,13 +56,13 @@ pub struct Writes<'a> {
     /// Entries that come.
     pub add: &'a [Entry],
     /// Entries that go.
-    pub remove: &'a [Position],
+    pub remove: &'a [Offset],
     /// What was refused.
     pub refuse: &'a [Entry],
     /// Why.
     pub letters: &'a [EventLetter],
     /// What was refused and goes, with its letters.
-    pub forget: &'a [Position],
+    pub forget: &'a [Offset],
 }
 
 /// What a write outlives once it is made.
@@ -102,14 +102,14 @@ impl EventLetter {
     /// That of `entry`.
     pub fn new(entry: &Entry, why: &Refusal) -> Self {
         let Refusal { at, error, answer, attempts } = why.clone();
-        let Position { tick, index } = entry.position;
+        let Offset { tick, index } = entry.position;
         let (at, as_of, bytes) = (at.as_ms(), tick.as_ms(), entry.json.len());
         EventLetter { at, as_of, index, error, answer, attempts, bytes, is_retried: false }
     }
 
     /// The place of the event.
-    pub fn position(&self) -> Position {
-        Position { tick: Tick::from_ms(self.as_of), index: self.index }
+    pub fn position(&self) -> Offset {
+        Offset { tick: Tick::from_ms(self.as_of), index: self.index }
     }
 }
 

@@ -13,7 +13,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 use super::entries::Batch;
-use crate::engine::Position;
+use crate::engine::Offset;
 use crate::json::ObjectJson;
 
 /// Why an event could not be written: its text is no JSON. It was when it was accepted.
@@ -27,7 +27,7 @@ impl fmt::Display for NotJson {
 }
 
 /// An event on one line: `{"event", "profile_id", "identifiers", "traits", "consent", "as_of", "index"}`.
-pub fn envelope(raw: &[u8], position: Position, enrichment: &Enrichment) -> Result<Bytes, NotJson> {
+pub fn envelope(raw: &[u8], position: Offset, enrichment: &Enrichment) -> Result<Bytes, NotJson> {
     #[derive(Serialize)]
     struct Envelope<'a, T> {
         event: &'a RawValue,
@@ -104,7 +104,7 @@ mod tests {
             traits: vec![("city".into(), Value::text("K\u{f6}ln"))],
             consent: vec![("marketing".into(), true), ("ads".into(), false)],
         };
-        let position = Position { tick: Tick::from_ms(17), index: 3 };
+        let position = Offset { tick: Tick::from_ms(17), index: 3 };
         let json = envelope(raw, position, &enrichment).unwrap();
         let expected = concat!(
             r#"{"event":{"n": 12345678901234567890123,   "b": "x\ny", "a": 1.0},"profile_id":null,"#,

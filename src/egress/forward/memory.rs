@@ -6,14 +6,14 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use super::entries::{Cursor, Entries, EntriesIter, Entry, EventLetter, Hold, Writes};
-use crate::engine::Position;
+use crate::engine::Offset;
 use crate::log::StoreError;
 
 /// The entries of one destination.
 #[derive(Debug, Default)]
 pub struct MemoryEntries {
-    entries: BTreeMap<Position, Bytes>,
-    refused: BTreeMap<Position, Bytes>,
+    entries: BTreeMap<Offset, Bytes>,
+    refused: BTreeMap<Offset, Bytes>,
     cursor: Option<Cursor>,
 }
 
@@ -22,7 +22,7 @@ impl Entries for MemoryEntries {
         Ok(self.cursor)
     }
 
-    fn after(&self, position: Option<Position>) -> EntriesIter<'_> {
+    fn after(&self, position: Option<Offset>) -> EntriesIter<'_> {
         let first = position.map_or(Bound::Unbounded, Bound::Excluded);
         let entries = self.entries.range((first, Bound::Unbounded));
         Box::new(entries.map(|(position, json)| Ok(Entry { position: *position, json: json.clone() })))
@@ -33,7 +33,7 @@ impl Entries for MemoryEntries {
         Ok(Vec::new())
     }
 
-    fn refused(&self, position: Position) -> Result<Bytes, StoreError> {
+    fn refused(&self, position: Offset) -> Result<Bytes, StoreError> {
         Ok(self.refused.get(&position).cloned().unwrap_or_default())
     }
 

@@ -18,7 +18,7 @@ use std::time::Instant;
 use dataflows::model::Tick;
 
 use super::entries::{Batch, Cursor, Entries, Entry, Flight, Hold, Pending, QueueLimit, Writes};
-use crate::engine::Position;
+use crate::engine::Offset;
 use crate::log::StoreError;
 
 mod flight;
@@ -45,10 +45,10 @@ pub struct Queue {
     /// What was given up, and may go once more.
     refused: Refused,
     /// What waits lies behind this.
-    floor: Option<Position>,
+    floor: Option<Offset>,
     events: usize,
     bytes: usize,
-    received: VecDeque<(Position, Instant)>,
+    received: VecDeque<(Offset, Instant)>,
     overflowed: u64,
     /// Whether it was said that too many wait.
     is_told: bool,
@@ -178,5 +178,5 @@ impl Queue {
 struct GivenUp {
     count: usize,
     /// Those of them that were in the queue before.
-    removed: Vec<Position>,
+    removed: Vec<Offset>,
 }

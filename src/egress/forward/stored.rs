@@ -18,7 +18,7 @@ use dataflows::model::Tick;
 use fjall::PersistMode;
 
 use super::entries::{Cursor, Entries, EntriesIter, Entry, EventLetter, Hold, Writes};
-use crate::engine::Position;
+use crate::engine::Offset;
 use crate::log::{Store, StoreError};
 
 /// What stands behind the name of a destination in the key of its cursor. No name has a NUL.
@@ -67,7 +67,7 @@ impl StoredEntries {
         [self.destination.as_bytes(), CURSOR].concat()
     }
 
-    fn key(&self, section: Section, position: Position) -> Vec<u8> {
+    fn key(&self, section: Section, position: Offset) -> Vec<u8> {
         [self.destination.as_bytes(), &[section as u8], &bytes_of(position)].concat()
     }
 
@@ -82,17 +82,17 @@ impl StoredEntries {
     }
 }
 
-fn bytes_of(Position { tick, index }: Position) -> [u8; POSITION] {
+fn bytes_of(Offset { tick, index }: Offset) -> [u8; POSITION] {
     let mut bytes = [0; POSITION];
     bytes[..8].copy_from_slice(&tick.as_ms().to_be_bytes());
     bytes[8..].copy_from_slice(&index.to_be_bytes());
     bytes
 }
 
-fn position_of(bytes: &[u8]) -> Option<Position> {
+fn position_of(bytes: &[u8]) -> Option<Offset> {
     let (tick, index) = bytes.split_first_chunk()?;
     let index = u32::from_be_bytes(index.try_into().ok()?);
-    Some(Position { tick: Tick::from_ms(u64::from_be_bytes(*tick)), index })
+    Some(Offset { tick: Tick::from_ms(u64::from_be_bytes(*tick)), index })
 }
 
 impl Entries for StoredEntries {
@@ -109,10 +109,10 @@ impl Entries for StoredEntries {
         Ok(Some(Cursor { produced, in_flight }))
     }
 
-    fn after(&self, position: Option<Position>) -> EntriesIter<'_> {
+    fn after(&self, position: Option<Offset>) -> EntriesIter<'_> {
         let first = match position {
             Some(position) => Bound::Excluded(self.key(Section::Waiting, position)),
-            None => Bound::Included(self.key(Section::Waiting, Position::default())),
+            None => Bound::Included(self.key(Section::Waiting, Offset::default())),
         };
         let names = self.destination.len() + 1;
         Box::new(self.section(Section::Waiting, first).map(move |entry| {
@@ -124,7 +124,7 @@ impl Entries for StoredEntries {
     }
 
     fn letters(&self) -> Result<Vec<EventLetter>, StoreError> {
-        let first = Bound::Included(self.key(Section::Letter, Position::default()));
+        let first = Bound::Included(self.key(Section::Letter, Offset::default()));
         let letter = |row: fjall::Guard| {
             let json = row.value().map_err(|source| self.store.failed(source))?;
             serde_json::from_slice(&json)
@@ -133,7 +133,7 @@ impl Entries for StoredEntries {
         self.section(Section::Letter, first).map(letter).collect()
     }
 
-    fn refused(&self, position: Position) -> Result<Bytes, StoreError> {
+    fn refused(&self, position: Offset) -> Result<Bytes, StoreError> {
         let json = self.store.forwards().get(self.key(Section::Refused, position));
         let json = json.map_err(|source| self.store.failed(source))?;
         let json = json.ok_or_else(|| self.damaged("a dead letter has no event"))?;

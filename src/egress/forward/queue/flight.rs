@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Queue;
 use crate::egress::forward::entries::{Batch, Cursor, Entry, Flight, Hold, Writes};
 use crate::egress::outbox::BatchLimit;
-use crate::engine::Position;
+use crate::engine::Offset;
 use crate::log::StoreError;
 
 impl Queue {
@@ -61,7 +61,7 @@ impl Queue {
     /// The batch in flight was acknowledged.
     pub fn acknowledge(&mut self) -> Result<(), StoreError> {
         let Some(flight) = self.in_flight.take() else { return Ok(()) };
-        let done: Vec<Position> = flight.batch.entries.iter().map(|entry| entry.position).collect();
+        let done: Vec<Offset> = flight.batch.entries.iter().map(|entry| entry.position).collect();
         if flight.is_retry {
             return done.into_iter().try_for_each(|position| self.was_taken(position));
         }
@@ -93,7 +93,7 @@ impl Queue {
     }
 
     /// Writes down what became of a flight, and where the next one ends if there is one.
-    pub(super) fn write(&mut self, writes: Writes<'_>, in_flight: Option<Position>) -> Result<(), StoreError> {
+    pub(super) fn write(&mut self, writes: Writes<'_>, in_flight: Option<Offset>) -> Result<(), StoreError> {
         let cursor = Cursor { in_flight, produced: self.produced };
         self.entries.write(writes, cursor, Hold::Process)?;
         self.written = cursor;

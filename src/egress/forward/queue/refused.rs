@@ -15,17 +15,17 @@ use std::sync::Arc;
 use super::Queue;
 use crate::egress::forward::entries::{Batch, Entry, EventLetter, Flight, Hold, Writes};
 use crate::egress::letters::Refusal;
-use crate::engine::Position;
+use crate::engine::Offset;
 use crate::limits::{DEAD_EVENTS_BYTES_MAX, DEAD_EVENTS_MAX};
 use crate::log::StoreError;
 
 /// The letters of a queue.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
-    letters: BTreeMap<Position, EventLetter>,
+    letters: BTreeMap<Offset, EventLetter>,
     bytes: usize,
     /// Those of them that are to go once more.
-    retries: BTreeSet<Position>,
+    retries: BTreeSet<Offset>,
     /// Whether the one that goes next is one of these. They take turns with what is new, which has not to wait for them.
     is_next: bool,
 }
@@ -51,13 +51,13 @@ impl Refused {
         self.letters.insert(position, letter);
     }
 
-    fn remove(&mut self, position: Position) {
+    fn remove(&mut self, position: Offset) {
         self.retries.remove(&position);
         self.bytes -= self.letters.remove(&position).map_or(0, |letter| letter.bytes);
     }
 
     /// Forgets the oldest until the rest is within the limits; gives their places.
-    fn make_room(&mut self) -> Vec<Position> {
+    fn make_room(&mut self) -> Vec<Offset> {
         let mut gone = Vec::new();
         while self.letters.len() > DEAD_EVENTS_MAX || self.bytes > DEAD_EVENTS_BYTES_MAX {
             let Some(position) = self.letters.keys().next().copied() else { break };
@@ -87,7 +87,7 @@ impl Queue {
         let letters: Vec<EventLetter> = entries.iter().map(|entry| EventLetter::new(entry, why)).collect();
         letters.iter().for_each(|letter| self.refused.add(letter.clone()));
         let forget = self.refused.make_room();
-        let done: Vec<Position> = entries.iter().map(|entry| entry.position).collect();
+        let done: Vec<Offset> = entries.iter().map(|entry| entry.position).collect();
         // One that was retried is where it was.
         let remove = if flight.is_retry { &[][..] } else { &done };
         self.write(Writes { remove, refuse: entries, letters: &letters, forget: &forget, ..Writes::default() }, None)
@@ -108,7 +108,7 @@ impl Queue {
     /// Dead letters are spoken of no more; on the disk when this returns. Those that are to go once more still do.
     pub fn forget(&mut self) -> Result<(), StoreError> {
         let letters = self.refused.letters.values();
-        let forget: Vec<Position> = letters.filter(|of| !of.is_retried).map(EventLetter::position).collect();
+        let forget: Vec<Offset> = letters.filter(|of| !of.is_retried).map(EventLetter::position).collect();
         forget.iter().for_each(|position| self.refused.remove(*position));
         self.entries.write(Writes { forget: &forget, ..Writes::default() }, self.written, Hold::Disk)
     }
@@ -128,7 +128,7 @@ impl Queue {
     }
 
     /// One that went once more was acknowledged.
-    pub(super) fn was_taken(&mut self, position: Position) -> Result<(), StoreError> {
+    pub(super) fn was_taken(&mut self, position: Offset) -> Result<(), StoreError> {
         self.refused.remove(position);
         self.write(Writes { forget: &[position], ..Writes::default() }, None)
     }

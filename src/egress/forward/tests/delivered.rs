@@ -19,7 +19,7 @@ use crate::egress::forward::queue::Queue;
 use crate::egress::outbox::Order;
 use crate::egress::testing::{crm, definitions, numbered, project, row, webhook};
 use crate::egress::{Egress, EventStatus, Failed, MemoryOutbox, Surroundings};
-use crate::engine::{Forwarded, Position};
+use crate::engine::{Forwarded, Offset};
 use crate::log::StoreError;
 use crate::observe::latency::Latency;
 use crate::project::{Destination, DestinationKind, Project, Secret, Webhook};
@@ -67,7 +67,7 @@ async fn finish(egress: Egress) -> EventStatus {
 fn event(tick: u64) -> Forwarded {
     Forwarded {
         message: 0.into(),
-        position: Position { tick: ms(tick), index: 0 },
+        position: Offset { tick: ms(tick), index: 0 },
         raw: Bytes::from(format!("{{\"n\":\n{tick}}}")),
         received: None,
         to: vec![ForwardId::new(0)],
@@ -217,13 +217,13 @@ impl Entries for Broken {
     fn cursor(&self) -> Result<Option<Cursor>, StoreError> {
         self.0.cursor()
     }
-    fn after(&self, position: Option<Position>) -> EntriesIter<'_> {
+    fn after(&self, position: Option<Offset>) -> EntriesIter<'_> {
         self.0.after(position)
     }
     fn letters(&self) -> Result<Vec<EventLetter>, StoreError> {
         self.0.letters()
     }
-    fn refused(&self, position: Position) -> Result<Bytes, StoreError> {
+    fn refused(&self, position: Offset) -> Result<Bytes, StoreError> {
         self.0.refused(position)
     }
     fn write(&mut self, writes: Writes<'_>, cursor: Cursor, hold: Hold) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use crate::egress::forward::queue::Queue;
 use crate::egress::forward::stored::StoredEntries;
 use crate::egress::letters::Refusal;
 use crate::egress::outbox::BatchLimit;
-use crate::engine::Position;
+use crate::engine::Offset;
 use crate::limits::DEAD_EVENTS_MAX;
 use crate::log::Store;
 
@@ -27,7 +27,7 @@ fn two() -> BatchLimit {
 fn push(queue: &mut Queue, frontier: u64, ticks: &[u64]) -> Option<usize> {
     let entry = |(place, tick): (usize, &u64)| {
         let index = ticks[..place].iter().filter(|earlier| *earlier == tick).count() as u32;
-        let position = Position { tick: ms(*tick), index };
+        let position = Offset { tick: ms(*tick), index };
         (Entry { position, json: Bytes::from(format!("{{\"n\":{tick:04}}}")) }, None)
     };
     queue.push(ms(frontier), ticks.iter().enumerate().map(entry).collect()).unwrap()
