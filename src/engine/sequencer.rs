@@ -21,6 +21,7 @@ use super::forwarding::{Offset, Picker};
 use super::handle::{Accepted, Ask, Receipt, Submission, SubmitError};
 use super::progress::Load;
 use super::recovery::Reread;
+use super::room::Room;
 use super::workers::{Command, Output, Workers};
 use crate::clock::Now;
 use crate::log::checkpoint::Restore;
@@ -69,6 +70,8 @@ pub struct Sequencer {
     pub clock: project::Clock,
     /// What was sent before.
     pub dedupe: Dedupe,
+    /// Whether the log has room.
+    pub room: Room,
     /// What goes on to destinations.
     pub picker: Picker,
     /// What the collector shares.
@@ -86,6 +89,7 @@ struct InLog {
 impl Sequencer {
     /// Recovers what the log has, and runs until `stop`; then takes in what was handed in before, and returns the workers.
     pub async fn run(mut self, mut stop: oneshot::Receiver<()>) -> Workers {
+        self.look_for_room();
         match self.recover(&mut stop).await {
             Ok(Some(input)) => {
                 if let Err(error) = self.sequence(input, stop).await {
@@ -135,6 +139,7 @@ impl Sequencer {
                 self.submissions.close();
                 self.asks.close();
             }
+            self.look_for_room();
             let tick = self.wait_for_clock(input);
             self.gather(&mut batch);
             while let Ok(ask) = self.asks.try_recv() {
@@ -207,6 +212,14 @@ impl Sequencer {
         self.shared.ticks_in_flight() < TICKS_IN_FLIGHT_MAX
     }
 
+    /// Looks whether the log has room, if it is time.
+    fn look_for_room(&mut self) {
+        let now = Instant::now();
+        if self.room.is_due(now) {
+            self.room.found(self.log.room(), now, self.shared.progress());
+        }
+    }
+
     /// Adds what else was handed in.
     fn gather(&mut self, batch: &mut Vec<Submission>) {
         let mut gathered = Load::default();
@@ -243,7 +256,10 @@ impl Sequencer {
                 replies.into_iter().for_each(|(reply, _)| _ = reply.send(Err(SubmitError::Unknown)));
                 return Err(error);
             }
-            tracing::error!(%error, "a batch did not get into the log");
+            match error {
+                LogError::Full { .. } => self.room.is_full(&error, Instant::now(), self.shared.progress()),
+                error => tracing::error!(%error, "a batch did not get into the log"),
+            }
             accepted.iter().for_each(|event| self.dedupe.take_back(event.message));
             replies.into_iter().for_each(|(reply, _)| _ = reply.send(Err(SubmitError::NotLogged)));
             self.shared.refused(handed_in);
