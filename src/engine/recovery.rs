@@ -18,7 +18,7 @@ use super::forwarding::{Offset, Picked};
 use super::sequencer::{Sequencer, arrival, cut};
 use super::workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT};
 use crate::log::checkpoint::{Piece, Restore};
-use crate::log::{LogError, Logged};
+use crate::log::{LogError, LogRecord, Logged};
 
 /// Reads the text of a stored event again. `Err` has the code of a reason.
 pub type Reread = Box<dyn Fn(&[u8]) -> Result<Event, &'static str> + Send>;
@@ -141,7 +141,8 @@ impl Sequencer {
 
     /// Makes events of a logged batch, and remembers their message ids, as when they were accepted.
     fn reread(&mut self, logged: Logged, chunk: &mut Chunk, told: &mut Told) {
-        let Logged { tick, events } = logged;
+        let Logged { tick, record, .. } = logged;
+        let LogRecord::Events(events) = record;
         told.entries += 1;
         for (stored, index) in events.into_iter().zip(0..) {
             // Whether the window still knows the id does not matter: the event is in the log, so it counts.

@@ -54,6 +54,8 @@ impl Storing {
         let mut kept = Kept::open(&storage.folder)?;
         let gatherer = Gatherer::new(store.clone(), project, reread(project));
         let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, options.accept_partial)?;
+        // Nothing stands in the way of the start any more.
+        store.take_over()?;
         let checkpointer = CheckpointerSettings {
             store: store.clone(),
             kept,

@@ -14,7 +14,7 @@ use super::kept::Entry;
 use super::repeated::Repeated;
 use super::{Basis, CheckpointError, Kept, signatures};
 use crate::engine::{Reread, cut};
-use crate::log::{Store, StoreError, codec};
+use crate::log::{LogRecord, Store, StoreError, codec};
 use crate::project::Project;
 
 /// Gathers what events of the log say.
@@ -74,11 +74,13 @@ impl Gatherer {
     pub fn gather(&self, after: Tick, until: Tick, events_max: u64, but: &LeftOut) -> Result<Gathered, StoreError> {
         let mut gathered = Gathered { tick: after, events: 0, facts: FxHashMap::default(), messages: Vec::new() };
         for entry in self.store.entries(after.next()) {
-            let (tick, entry) = entry?;
+            let entry = entry?;
+            let (tick, bytes) = (entry.tick, entry.bytes);
             if tick > until || gathered.events >= events_max {
                 break;
             }
-            let (_, events) = codec::decode(tick, &entry).map_err(|error| self.store.damaged(tick, error))?;
+            let (_, record) = codec::decode(tick, &bytes).map_err(|error| self.store.undecodable(tick, error))?;
+            let LogRecord::Events(events) = record;
             gathered.tick = tick;
             gathered.events += events.len() as u64;
             let mut counted = Vec::with_capacity(events.len());
