@@ -56,6 +56,8 @@ impl Storing {
         let process = process_index(options.topology.process);
         let gatherer = Gatherer::new(store.clone(), project, reread(project), process);
         let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, options.accept_partial)?;
+        // Nothing stands in the way of the start any more.
+        store.take_over()?;
         let checkpointer = CheckpointerSettings {
             store: store.clone(),
             kept,
