@@ -19,6 +19,7 @@ mod inside;
 #[cfg(feature = "load")]
 mod load;
 mod oracle;
+mod order;
 mod overload;
 mod program;
 mod quarantine;
