@@ -94,7 +94,7 @@ async fn format_2_opens_for_ever() {
     assert!(!folder.path().join("out").exists(), "what was told is not told again");
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
         let to = to.join(entry.file_name());

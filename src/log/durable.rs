@@ -18,16 +18,17 @@
 //! is against that: after each sync it is told the tick that is safe now. It is not synced itself, since it may be behind, but
 //! it is never ahead; a log that ends before it has lost something.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
 use std::sync::Arc;
 
 use dataflows::model::Tick;
 use fjall::PersistMode;
 
 use super::checkpoint::Growth;
-use super::{History, Log, LogError, Logged, Store, StoreError, codec};
+use super::{History, Log, LogError, Logged, Store, StoreError, codec, files};
 use crate::engine::Accepted;
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::project::Durability;
@@ -61,27 +62,11 @@ impl DurableLog {
             Durability::Sync => PersistMode::SyncData,
             Durability::Os => PersistMode::Buffer,
         };
-        let last = match store.log().last_key_value() {
-            None => None,
-            Some(entry) => {
-                let key = entry.key().map_err(|source| store.failed(source))?;
-                let key = <[u8; 8]>::try_from(&*key).map_err(|_| store.damaged(Tick::MAX, "a key is no tick"))?;
-                Some(Tick::from_ms(u64::from_be_bytes(key)))
-            }
-        };
-        let io = |source| StoreError::Io { folder: store.folder().to_owned(), source };
+        let last = last(&store)?;
         let path = store.folder().join("TAIL");
-        let safe = match fs::read_to_string(&path) {
-            Ok(text) => text.trim().parse().ok().map(Tick::from_ms),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(io(error)),
-        };
-        if safe > last {
-            let folder = store.folder().to_owned();
-            return Err(StoreError::Lost { folder, safe: safe.unwrap_or_default(), last: last.unwrap_or_default() });
-        }
+        let io = |source| StoreError::File { file: path.clone(), source };
         let tail = match durability {
-            Durability::Sync => Some(File::options().create(true).truncate(false).write(true).open(path).map_err(io)?),
+            Durability::Sync => Some(tail(&path).map_err(io)?),
             Durability::Os => None,
         };
         Ok(DurableLog { store, mode, last, free, tail, growth: Arc::default() })
@@ -99,6 +84,41 @@ impl DurableLog {
     }
 }
 
+/// The last tick of the log, which has to be as late as what is noted in the folder.
+pub(super) fn last(store: &Store) -> Result<Option<Tick>, StoreError> {
+    let last = match store.log().last_key_value() {
+        None => None,
+        Some(entry) => {
+            let key = entry.key().map_err(|source| store.failed(source))?;
+            let key = <[u8; 8]>::try_from(&*key).map_err(|_| store.damaged(Tick::MAX, "a key is no tick"))?;
+            Some(Tick::from_ms(u64::from_be_bytes(key)))
+        }
+    };
+    let file = store.folder().join("TAIL");
+    let noted = match files::read_small(&file) {
+        Ok(noted) => noted,
+        Err(source) => return Err(StoreError::File { file, source }),
+    };
+    // It is not synced: its length may be on the disk before what it says.
+    let Some(noted) = noted.filter(|noted| noted.iter().any(|byte| *byte != 0)) else { return Ok(last) };
+    let Some(safe) = std::str::from_utf8(&noted).ok().and_then(|text| text.trim().parse().ok()) else {
+        let (reason, way) =
+            ("is no tick".to_owned(), "delete it; what the log has is then believed as it is".to_owned());
+        return Err(StoreError::Small { file, reason, way });
+    };
+    let safe = Tick::from_ms(safe);
+    if Some(safe) > last {
+        let folder = store.folder().to_owned();
+        return Err(StoreError::Lost { folder, safe, last: last.unwrap_or_default() });
+    }
+    Ok(last)
+}
+
+/// The file in which it is noted how far the log is safe.
+fn tail(path: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).write(true).mode(0o600).open(path)
+}
+
 impl Log for DurableLog {
     fn append(&mut self, tick: Tick, batch: &[Accepted]) -> Result<(), LogError> {
         debug_assert!(self.last < Some(tick), "ticks grow");
@@ -107,7 +127,7 @@ impl Log for DurableLog {
         if (self.free)()? < DISK_RESERVE_BYTES + entry.len() as u64 {
             return Err(LogError::Full { bytes: entry.len() });
         }
-        let mut write = self.store.batch().durability(Some(self.mode));
+        let mut write = self.store.batch().durability(self.mode);
         write.insert(self.store.log(), tick.as_ms().to_be_bytes(), entry);
         write.commit().map_err(|source| self.store.failed(source))?;
         self.last = Some(tick);

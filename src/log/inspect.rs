@@ -1,11 +1,11 @@
 //! `deltaic log`: what a data folder has, without an engine.
 //!
-//! Opening a folder is what a start does with it too: an incomplete write at the end of the journal is cut off. A folder in use
-//! is refused; look at a copy.
+//! Nothing in the folder is changed: what would have to be opened for writing is copied first. A folder in use is refused; look at
+//! a copy.
 
 use std::fmt;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dataflows::model::Tick;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use super::checkpoint::{CheckpointError, Kept};
-use super::{LogError, Store, StoreError, codec};
+use super::{Found, LogError, Purpose, Store, StoreError, codec, durable, files};
 
 /// Why a folder could not be looked at.
 #[derive(Debug, Error)]
@@ -27,6 +27,12 @@ pub enum InspectError {
     /// A checkpoint is not there.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// There is something where a copy is to be made.
+    #[error("{into} is not empty: name a folder of its own for the repaired copy")]
+    Taken {
+        /// The folder.
+        into: PathBuf,
+    },
     /// The result cannot be written.
     #[error("cannot write the result: {0}")]
     Write(#[from] io::Error),
@@ -79,11 +85,11 @@ impl fmt::Display for Stat {
 
 /// Counts what is in the log of a data folder.
 pub fn stat(folder: &Path) -> Result<Stat, InspectError> {
-    let store = Store::open_existing(folder)?;
+    let store = Store::look(folder)?;
     let rows = store.outbox().len().map_err(|source| store.failed(source))? as u64;
-    let kept = Kept::open(folder)?;
+    let kept = Kept::look(folder)?;
     let checkpoints = kept.entries().iter().map(|entry| (entry.tick, entry.identifiers, entry.bytes)).collect();
-    let disk_bytes = store.disk_bytes()? + kept.bytes();
+    let disk_bytes = files::bytes(folder)?;
     let mut stat = Stat { disk_bytes, rows, is_complete: true, checkpoints, ..Stat::default() };
     for entry in store.entries(Tick::default()) {
         let (tick, entry) = entry?;
@@ -105,7 +111,7 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
         tick: Tick,
         event: &'a RawValue,
     }
-    let store = Store::open_existing(folder)?;
+    let store = Store::look(folder)?;
     for entry in store.entries(from) {
         let (tick, entry) = entry?;
         if tick > until {
@@ -123,41 +129,75 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
 
 /// Reads everything; gives what is wrong, a line each, and says how much there is.
 pub fn verify(folder: &Path, out: &mut impl Write) -> Result<Vec<String>, InspectError> {
-    let store = Store::open_existing(folder)?;
-    let mut damage = Vec::new();
-    let (mut entries, mut events) = (0u64, 0u64);
-    let mut previous: Option<Tick> = None;
-    for entry in store.entries(Tick::default()) {
-        let (tick, entry) = match entry {
-            Ok(entry) => entry,
-            // The storage reads no further.
-            Err(error) => {
-                damage.push(error.to_string());
-                break;
+    let found = Found::find(folder, Purpose::Look)?;
+    let mut damage: Vec<String> = found.damage().iter().map(ToString::to_string).collect();
+    damage.extend(found.owner().err().map(|error| error.to_string()));
+    let torn = found.torn();
+    let mut counted = Counted::default();
+    match found.salvage() {
+        Ok(store) => counted.read(&store, &mut damage),
+        Err(error) if damage.is_empty() => return Err(error.into()),
+        // What is wrong with the files says why.
+        Err(_) => {}
+    }
+    match Kept::look(folder) {
+        Ok(kept) => {
+            for entry in kept.entries() {
+                let read: Result<(), _> =
+                    kept.read(entry).and_then(|(_, mut pieces)| pieces.try_for_each(|piece| piece.map(drop)));
+                damage.extend(read.err().map(|error| error.to_string()));
             }
-        };
-        entries += 1;
-        match codec::decode(tick, &entry) {
-            Ok((envelope, stored)) => {
-                events += stored.len() as u64;
-                if let Some(before) = previous.filter(|before| *before != envelope.previous) {
-                    damage.push(format!("tick {tick}: entries between {before} and {} are missing", envelope.previous));
-                }
-            }
-            Err(error) => damage.push(format!("tick {tick}: {error}")),
+            counted.checkpoints = kept.entries().len();
         }
-        previous = Some(tick);
+        Err(error) => damage.push(error.to_string()),
     }
-    let kept = Kept::open(folder)?;
-    for entry in kept.entries() {
-        let read: Result<(), _> =
-            kept.read(entry).and_then(|(_, mut pieces)| pieces.try_for_each(|piece| piece.map(drop)));
-        damage.extend(read.err().map(|error| error.to_string()));
-    }
-    let checkpoints = kept.entries().len();
+    let Counted { entries, events, checkpoints } = counted;
     writeln!(out, "{entries} entries, {events} events, {checkpoints} checkpoints, {} damaged", damage.len())?;
     for line in &damage {
         writeln!(out, "{line}")?;
     }
+    if let Some((file, place, bytes)) = torn {
+        writeln!(
+            out,
+            "{file}, byte {place}: a write of {bytes} bytes that was not finished, as a crash leaves it: nobody was told that \
+             it is safe, and the next start cuts it off"
+        )?;
+    }
     Ok(damage)
+}
+
+/// How much there is.
+#[derive(Default)]
+struct Counted {
+    entries: u64,
+    events: u64,
+    checkpoints: usize,
+}
+
+impl Counted {
+    /// Reads the log.
+    fn read(&mut self, store: &Store, damage: &mut Vec<String>) {
+        let mut previous: Option<Tick> = None;
+        for entry in store.entries(Tick::default()) {
+            let (tick, entry) = match entry {
+                Ok(entry) => entry,
+                // The storage reads no further.
+                Err(error) => return damage.push(error.to_string()),
+            };
+            self.entries += 1;
+            match codec::decode(tick, &entry) {
+                Ok((envelope, stored)) => {
+                    self.events += stored.len() as u64;
+                    if let Some(before) = previous.filter(|before| *before != envelope.previous) {
+                        let missing =
+                            format!("tick {tick}: entries between {before} and {} are missing", envelope.previous);
+                        damage.push(missing);
+                    }
+                }
+                Err(error) => damage.push(format!("tick {tick}: {error}")),
+            }
+            previous = Some(tick);
+        }
+        damage.extend(durable::last(store).err().map(|error| error.to_string()));
+    }
 }

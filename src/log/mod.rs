@@ -6,14 +6,19 @@
 //! - [`checkpoint`]: what the log says up to a tick, consolidated.
 //! - [`codec`]: how entries are written.
 //! - [`inspect`]: `deltaic log`.
+//! - `journal`, `keyspaces`: what the storage has written, checked before it is opened.
 
 pub mod checkpoint;
 pub mod codec;
 mod durable;
 mod faulty;
+mod files;
 pub mod inspect;
 mod journal;
+mod keyspaces;
+mod look;
 mod memory;
+mod repair;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -21,7 +26,8 @@ mod tests;
 pub use durable::DurableLog;
 pub use faulty::{Fault, FaultyLog};
 pub use memory::MemoryLog;
-pub use store::{Store, StoreError};
+pub use repair::repair;
+pub use store::{Batch, Damage, Found, Purpose, Store, StoreError};
 
 use bytes::Bytes;
 use dataflows::model::Tick;

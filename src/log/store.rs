@@ -6,6 +6,8 @@
 //!   LOCK      locked by the process that uses it
 //!   CHECKPOINTS, checkpoints/   see [`super::checkpoint`]
 //!   TAIL      the last tick that is known to be safe in the log
+//!   PROCESS   which process of how many it belongs to
+//!   SEAL      how far the journals of the store are known, see [`super::journal::seal`]
 //!   store/    a fjall database: keyspaces `log` (tick → entry), `outbox` (row → what was acknowledged),
 //!             `frontiers` (destination → tick), `delivery` (how each destination is being told, see `egress::records`),
 //!             `forwards` (destination, tick, index → event to be sent), `quarantine` (number → what was rejected),
@@ -14,29 +16,39 @@
 //!
 //! The keyspaces share one journal, so that they cannot contradict each other: what a destination acknowledged was
 //! written after the entries that it followed from.
+//!
+//! To open a folder is to change it. So it is found first ([`Found`]): read without changing a byte, and checked. Only what is
+//! sound is opened; a look opens a copy.
 
+mod batch;
+mod damage;
 mod error;
+mod found;
+mod sound;
+#[cfg(test)]
+mod tests;
 
+pub use batch::Batch;
+pub use damage::Damage;
 pub use error::StoreError;
+pub use found::{Found, Purpose};
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
-use std::panic::AssertUnwindSafe;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dataflows::model::Tick;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+use tempfile::TempDir;
 
-use super::codec;
-use super::{History, LogError, Logged, journal};
+use super::journal::seal::Sealer;
+use super::{History, LogError, Logged, codec, files};
 
-/// The content of `FORMAT`. Format 2 has checkpoints, and the log need not begin with the first event.
-const FORMAT: &str = "deltaic data folder, format 2\n";
+/// The keyspaces that are looked up, and not read as the log is.
+pub(super) const KEYSPACES: [&str; 6] = ["outbox", "frontiers", "delivery", "forwards", "quarantine", "repeated"];
 
-/// Formats that are taken over: what they have means the same. A version that knows only them must not open the folder any
-/// more.
-const FORMER_FORMATS: [&str; 1] = ["deltaic data folder, format 1\n"];
+/// The rows of a keyspace.
+pub(super) type Rows = Box<dyn Iterator<Item = Result<(fjall::UserKey, fjall::UserValue), StoreError>>>;
 
 /// Bytes of blocks kept in memory. The log is read once, from its beginning to its end; rows of the outbox likewise.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -55,57 +67,28 @@ struct Inner {
     forwards: Keyspace,
     repeated: Keyspace,
     database: Database,
+    /// Notes what is written; nothing in a copy.
+    sealer: Mutex<Option<Sealer>>,
+    /// Where the copy is, if it is one.
+    _copy: Option<TempDir>,
     /// Last, so that it is unlocked when all else is closed.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Store {
-    /// Opens the data folder; makes it where there is none yet.
+    /// Opens the data folder; makes it where there is none yet. One that is damaged is left as it is.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let io = |source| StoreError::Io { folder: folder.to_owned(), source };
-        fs::create_dir_all(folder).map_err(io)?;
-        let lock = lock(folder)?;
-        match fs::read_to_string(folder.join("FORMAT")) {
-            Ok(found) if found == FORMAT => {}
-            Ok(found) if FORMER_FORMATS.contains(&&*found) => write_format(folder).map_err(io)?,
-            Ok(found) => return Err(StoreError::Format { folder: folder.to_owned(), found: found.trim().to_owned() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let ours = ["LOCK", "FORMAT.new"].map(|name| folder.join(name));
-                if fs::read_dir(folder).map_err(io)?.flatten().any(|entry| !ours.contains(&entry.path())) {
-                    return Err(StoreError::NotData { folder: folder.to_owned() });
-                }
-                write_format(folder).map_err(io)?;
-            }
-            Err(error) => return Err(io(error)),
-        }
-        let written = journal::written(folder);
-        let damaged = |reason: String| {
-            let journals: Vec<String> = journal::files(folder).iter().map(|path| path.display().to_string()).collect();
-            StoreError::Journal { folder: folder.to_owned(), journals: journals.join(", "), reason }
-        };
-        // Debug builds of the storage assert what they expect of a journal; nothing of it is left to be used after a panic.
-        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| Self::database(folder, lock)))
-            .map_err(|_| damaged("the storage panicked while it read it; what it said stands above".to_owned()))?
-            .map_err(|source| match source {
-                fjall::Error::Locked => StoreError::InUse { folder: folder.to_owned() },
-                fjall::Error::JournalRecovery(why) => damaged(format!("{why:?}")),
-                source => StoreError::Database { folder: folder.to_owned(), source },
-            })?;
-        journal::tell_what_was_cut(&written);
-        Ok(opened)
+        Found::find(folder, Purpose::Start)?.open()
     }
 
-    /// Opens a data folder that is there.
-    pub fn open_existing(folder: &Path) -> Result<Self, StoreError> {
-        if folder.join("FORMAT").is_file() {
-            Self::open(folder)
-        } else {
-            Err(StoreError::Missing { folder: folder.to_owned() })
-        }
+    /// A copy of what is in a data folder, to be looked at. What is written to it is gone with it.
+    pub fn look(folder: &Path) -> Result<Self, StoreError> {
+        Found::find(folder, Purpose::Look)?.copy()
     }
 
-    fn database(folder: &Path, lock: File) -> Result<Self, fjall::Error> {
-        let database = Database::builder(folder.join("store")).cache_size(CACHE_BYTES).worker_threads(1).open()?;
+    /// Opens the database at `store`, of the data folder `folder`.
+    fn database(folder: &Path, store: &Path, lock: Option<File>, copy: Option<TempDir>) -> Result<Self, fjall::Error> {
+        let database = Database::builder(store).cache_size(CACHE_BYTES).worker_threads(1).open()?;
         // Entries are large, written once and never changed: kept apart from their keys, no compaction copies them.
         let entries = || KeyspaceCreateOptions::default().with_kv_separation(Some(KvSeparationOptions::default()));
         let log = database.keyspace("log", entries)?;
@@ -128,6 +111,8 @@ impl Store {
             quarantine,
             repeated,
             database,
+            sealer: Mutex::default(),
+            _copy: copy,
             _lock: lock,
         })))
     }
@@ -136,24 +121,18 @@ impl Store {
     /// acknowledged is with the process that feeds it, which follows from the number of processes.
     pub fn belongs_to(&self, process: usize, processes: usize) -> Result<(), StoreError> {
         let path = self.0.folder.join("PROCESS");
-        let io = |source| StoreError::Io { folder: self.0.folder.clone(), source };
-        let wanted = format!("process {process} of {processes}\n");
-        let found = match fs::read_to_string(&path) {
-            Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let is_new = self.0.log.is_empty().map_err(|source| self.failed(source))?;
-                // Folders from before there was this file are of a process on its own.
-                let owner = if is_new { wanted.clone() } else { "process 0 of 1\n".to_owned() };
-                fs::write(path, &owner).map_err(io)?;
-                owner
-            }
-            Err(error) => return Err(io(error)),
-        };
-        if found == wanted {
-            return Ok(());
+        let io = |source| StoreError::File { file: path.clone(), source };
+        if files::read_small(&path).map_err(io)?.is_none() {
+            let is_new = self.0.log.is_empty().map_err(|source| self.failed(source))?;
+            // Folders from before there was this file are of a process on its own.
+            let (process, processes) = if is_new { (process, processes) } else { (0, 1) };
+            files::write_whole(&path, found::process(process, processes).as_bytes()).map_err(io)?;
         }
-        let (found, wanted) = (found.trim().to_owned(), wanted.trim().to_owned());
-        Err(StoreError::OtherProcess { folder: self.0.folder.clone(), found, wanted })
+        found::belongs_to(&self.0.folder, process, processes)
+    }
+
+    fn sealer(&self) -> MutexGuard<'_, Option<Sealer>> {
+        self.0.sealer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where it is.
@@ -196,14 +175,55 @@ impl Store {
         &self.0.repeated
     }
 
+    /// One of [`KEYSPACES`].
+    pub(super) fn keyspace(&self, name: &str) -> &Keyspace {
+        match name {
+            "outbox" => self.outbox(),
+            "frontiers" => self.frontiers(),
+            "delivery" => self.delivery(),
+            "forwards" => self.forwards(),
+            "quarantine" => self.quarantine(),
+            _ => self.repeated(),
+        }
+    }
+
+    /// The rows of one of [`KEYSPACES`].
+    pub(super) fn rows(&self, name: &str) -> Rows {
+        let store = self.clone();
+        Box::new(self.keyspace(name).iter().map(move |row| row.into_inner().map_err(|source| store.failed(source))))
+    }
+
+    /// Appends entries of another log, up to the tick `last`.
+    pub(super) fn append_all(
+        &self,
+        entries: impl Iterator<Item = Result<(Tick, fjall::UserValue), StoreError>>,
+        last: Tick,
+    ) -> Result<(), StoreError> {
+        for entry in entries {
+            let (tick, bytes) = entry?;
+            let mut batch = self.batch();
+            batch.insert(self.log(), tick.as_ms().to_be_bytes(), bytes);
+            batch.commit().map_err(|source| self.failed(source))?;
+            if tick >= last {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Changes that are made together, or not at all.
-    pub fn batch(&self) -> OwnedWriteBatch {
-        self.0.database.batch()
+    pub fn batch(&self) -> Batch {
+        Batch { store: self.clone(), write: self.0.database.batch(), mode: PersistMode::Buffer }
     }
 
     /// Everything written so far is on the disk when this returns.
     pub fn sync(&self) -> Result<(), StoreError> {
-        self.0.database.persist(PersistMode::SyncAll).map_err(|source| self.failed(source))
+        let mut sealer = self.sealer();
+        self.0.database.persist(PersistMode::SyncAll).map_err(|source| self.failed(source))?;
+        if let Some(sealer) = &mut *sealer {
+            sealer.note(true);
+        }
+        Ok(())
     }
 
     /// Bytes on the disk, those set aside for the journal included.
@@ -283,28 +303,13 @@ impl Store {
     }
 }
 
-/// Locks the folder for this process. The lock goes with the process, however it ends.
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let io = |source| StoreError::Io { folder: folder.to_owned(), source };
-    let file = File::options().create(true).truncate(false).write(true).open(folder.join("LOCK")).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: folder.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(io(source)),
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // What it has to say it says when it is opened again.
+        let is_synced = self.database.persist(PersistMode::SyncAll).is_ok();
+        if let Some(sealer) = self.sealer.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            sealer.note(is_synced);
+            _ = files::close_to_others(&self.folder);
+        }
     }
-}
-
-/// Written before anything else: a folder without it is empty.
-fn write_format(folder: &Path) -> io::Result<()> {
-    write_whole(&folder.join("FORMAT"), FORMAT.as_bytes())
-}
-
-/// Writes a file whole or not at all, and onto the disk.
-pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(new, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -88,7 +88,7 @@ fn a_folder_of_something_else_is_refused_and_left_alone() {
     fs::write(folder.path().join("letters.txt"), "dear").unwrap();
     assert!(matches!(Store::open(folder.path()), Err(StoreError::NotData { .. })));
     assert!(!folder.path().join("FORMAT").exists());
-    assert!(matches!(Store::open_existing(folder.path()), Err(StoreError::Missing { .. })));
+    assert!(matches!(Store::look(folder.path()), Err(StoreError::Missing { .. })));
 }
 
 #[test]
@@ -136,6 +136,7 @@ fn a_torn_tail_is_cut_at_the_last_whole_entry() {
     drop(file);
     // As when it was cut off while it was written: its sync did not come back.
     fs::write(folder.path().join("TAIL"), "20\n").unwrap();
+    fs::remove_file(folder.path().join("SEAL")).unwrap();
     let mut log = open(folder.path());
     assert_eq!(content(&log), "10:1 20:2");
     log.append(Tick::from_ms(40), &[accepted(4)]).unwrap();
@@ -156,43 +157,24 @@ fn a_log_that_lost_what_was_safe_is_refused() {
         Ok(Err(error)) | Err(error) => error.to_string(),
         Ok(Ok(log)) => panic!("it opens with {}", content(&log)),
     };
-    assert!(error.contains("the log was safe up to tick 30 and now ends at 10"), "{error}");
-    fs::remove_file(folder.path().join("TAIL")).unwrap();
-    assert_eq!(content(&open(folder.path())), "10:1");
+    assert!(error.contains("store/0.jnl, byte ") && error.contains("was written after it"), "{error}");
 }
 
-/// Where a change is found depends on what it hits: a value (the storage's checksum is wrong), or what says how long it is (the
-/// rest makes no sense, and is cut). Whatever it is, it is said with the file and the way out, or nothing was lost.
+/// Whatever it hits, it is said with the file and the way out.
 #[test]
-fn a_changed_byte_anywhere_in_the_journal_is_told_or_does_no_harm() {
-    let (mut damaged, mut lost) = (0, 0);
+fn a_changed_byte_anywhere_in_the_journal_is_told() {
     let folder = folder_with(3);
     let mut whole = fs::read(journal(folder.path())).unwrap();
     // Without the 64 MB that are set aside.
     whole.truncate(end_of_writes(&journal(folder.path())) as usize);
     for place in (0..whole.len()).step_by(23) {
         let folder = folder_with_bytes(&whole, place);
-        let opened = Store::open(folder.path()).and_then(|store| DurableLog::open(store, Durability::Sync));
-        match opened {
-            Ok(log) => match log.history(Tick::default()).collect::<Result<Vec<_>, _>>() {
-                Ok(_) => assert_eq!(content(&log), "10:1 20:2 30:3", "byte {place}"),
-                Err(error) => assert!(error.to_string().contains("damaged at tick"), "byte {place}: {error}"),
-            },
-            Err(error) => {
-                let text = error.to_string();
-                assert!(text.contains("restore the folder from a copy"), "byte {place}: {text}");
-                assert!(text.contains(folder.path().to_str().unwrap()), "byte {place}: {text}");
-                match error {
-                    StoreError::Journal { journals, .. } => {
-                        assert!(journals.ends_with("0.jnl"), "{journals}");
-                        damaged += 1;
-                    }
-                    _ => lost += 1,
-                }
-            }
-        }
+        let error = Store::open(folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(
+            error.contains("restore the folder from a copy") && error.contains("store/0.jnl"),
+            "byte {place}: {error}"
+        );
     }
-    assert!(damaged > 0 && lost > 0, "{damaged} {lost}");
 }
 
 /// The folder of [`folder_with`] three ticks, with another byte at a place of its journal.
@@ -257,7 +239,7 @@ fn inspection_counts_and_writes() {
 }
 
 /// A copy of the data folder of a format, since opening writes.
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap().path();

@@ -11,7 +11,7 @@ use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reread;
 use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, Restore};
-use crate::log::{DurableLog, Log, MemoryLog, Store};
+use crate::log::{DurableLog, Found, Log, MemoryLog, Purpose, Store};
 use crate::project::{Project, Storage};
 
 /// What outlives the process, if anything does.
@@ -45,7 +45,12 @@ impl Storing {
             let log = Box::new(MemoryLog::forgetful());
             return Ok(Storing { log, outbox, queues, store: None, restore: None, checkpointer: None });
         };
-        let store = Store::open(&storage.folder)?;
+        // What is refused is left as it is: nothing is changed before all this has been looked at.
+        let found = Found::find(&storage.folder, Purpose::Start)?;
+        found.is_sound()?;
+        found.belongs_to(options.topology.process, options.topology.processes())?;
+        Kept::look(&storage.folder)?.check()?;
+        let store = found.open()?;
         store.belongs_to(options.topology.process, options.topology.processes())?;
         let log = DurableLog::open(store.clone(), storage.durability)?;
         let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
@@ -54,6 +59,7 @@ impl Storing {
         let mut kept = Kept::open(&storage.folder)?;
         let gatherer = Gatherer::new(store.clone(), project, reread(project));
         let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, options.accept_partial)?;
+        kept.sweep();
         let checkpointer = CheckpointerSettings {
             store: store.clone(),
             kept,

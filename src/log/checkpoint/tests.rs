@@ -326,6 +326,7 @@ fn what_is_not_listed_goes() {
     world.checkpoints(10);
     let left = world.data().join("checkpoints").join("half");
     fs::write(&left, "half").unwrap();
-    world.kept();
+    world.kept().sweep();
     assert!(!left.exists());
+    assert_eq!(world.kept().entries().len(), 1);
 }
