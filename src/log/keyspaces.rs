@@ -87,14 +87,7 @@ pub(super) fn check(store: &Path, has_batches: bool, damage: &mut Vec<Damage>) -
             }
         }
     }
-    for (id, folder) in folders.iter().filter(|(id, _)| **id != LIST && !names.contains_key(id)) {
-        // Made, and not listed yet, when the process ended: then it is empty.
-        let tables = folder.join("tables");
-        if tables.exists() && fs::read_dir(tables)?.next().is_some() {
-            let file = format!("store/keyspaces/{id}");
-            damage.push(Damage::new(&file, "the list of keyspaces does not have it", &lost(None)));
-        }
-    }
+    // A folder that the list does not have was not listed yet, or not any more, when the process ended: the storage removes it.
     Ok(())
 }
 

@@ -222,6 +222,8 @@ impl Store {
         self.0.database.persist(PersistMode::SyncAll).map_err(|source| self.failed(source))?;
         if let Some(sealer) = &mut *sealer {
             sealer.note(true);
+            // What the storage has made since is closed, too; that it is in a closed folder is what counts.
+            _ = files::close_to_others(&self.0.folder);
         }
         Ok(())
     }

@@ -99,3 +99,42 @@ impl<'a> Bytes<'a> {
         Some((number, self.array().map(u128::from_le_bytes)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A version that the storage wrote, of a keyspace with two tables.
+    fn written() -> Vec<u8> {
+        let file = "tests/format/v2/data/store/keyspaces/0/v9";
+        std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+    }
+
+    #[test]
+    fn the_tables_of_a_version_are_those_that_are_there() {
+        let version = Version::read(&written()).unwrap();
+        let mut tables: Vec<u64> = version.tables.iter().map(|(number, _)| *number).collect();
+        tables.sort_unstable();
+        assert_eq!((tables, version.blobs), (vec![6, 7], vec![]));
+    }
+
+    #[test]
+    fn a_version_that_was_cut_is_none() {
+        let file = written();
+        for end in 0..file.len() {
+            assert_eq!(Version::read(&file[..end]), None, "cut at {end}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn changed_bytes_are_no_panic(at: prop::sample::Index, to: u8, more: prop::sample::Index, too: u8) {
+            let mut file = written();
+            let (at, more) = (at.index(file.len()), more.index(file.len()));
+            (file[at], file[more]) = (to, too);
+            Version::read(&file);
+        }
+    }
+}
