@@ -8,7 +8,7 @@
 //! - `file`: how a checkpoint is written.
 //! - [`Kept`]: which there are; the last two.
 //! - [`Gatherer`]: makes one from the log.
-//! - [`plan`]: what a start can use, and what it lacks.
+//! - [`Plan`]: what a start can use, and what it lacks.
 //! - [`Checkpointer`]: makes them while the engine runs, and drops what is not needed any more of the log.
 
 mod checkpointer;
@@ -26,7 +26,7 @@ pub use checkpointer::{Checkpointer, CheckpointerSettings, Growth};
 pub use file::{Counts, FileError, Piece};
 pub use kept::{Kept, Pieces};
 pub use make::Gatherer;
-pub use plan::{Restore, plan};
+pub use plan::{Plan, Restore, begins};
 pub use salvage::salvage;
 
 use std::path::PathBuf;

@@ -10,7 +10,7 @@ use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reread;
-use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, Restore};
+use crate::log::checkpoint::{CheckpointerSettings, Gatherer, Kept, Plan, Restore};
 use crate::log::{DurableLog, Found, Log, MemoryLog, Purpose, Store};
 use crate::project::{Project, Storage};
 
@@ -49,7 +49,9 @@ impl Storing {
         let found = Found::find(&storage.folder, Purpose::Start)?;
         found.is_sound()?;
         found.belongs_to(options.topology.process, options.topology.processes())?;
-        Kept::look(&storage.folder)?.check()?;
+        let kept = Kept::look(&storage.folder)?;
+        kept.check()?;
+        let plan = Plan::new(found.begins()?, &kept, project, options.accept_partial)?;
         let store = found.open()?;
         store.belongs_to(options.topology.process, options.topology.processes())?;
         let log = DurableLog::open(store.clone(), storage.durability)?;
@@ -58,7 +60,7 @@ impl Storing {
         let queues = Queues::open(project, Some(&store), present)?;
         let mut kept = Kept::open(&storage.folder)?;
         let gatherer = Gatherer::new(store.clone(), project, reread(project));
-        let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, options.accept_partial)?;
+        let restore = plan.prepare(&store, &mut kept, &gatherer, project)?;
         kept.sweep();
         let checkpointer = CheckpointerSettings {
             store: store.clone(),

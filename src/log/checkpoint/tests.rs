@@ -106,7 +106,9 @@ impl World {
     fn plan(&self, text: &str, accept_partial: bool) -> Result<Option<Content>, String> {
         let (store, mut kept, project) = (self.store(), self.kept(), self.project(text));
         let gatherer = self.gatherer(&store, &project);
-        let restore = plan(&store, &mut kept, &gatherer, &project, accept_partial);
+        let planned = begins(&store).map_err(CheckpointError::from);
+        let planned = planned.and_then(|begins| Plan::new(begins, &kept, &project, accept_partial));
+        let restore = planned.and_then(|plan| plan.prepare(&store, &mut kept, &gatherer, &project));
         match restore {
             Ok(None) => Ok(None),
             Ok(Some(restore)) => content(restore.pieces).map(Some),

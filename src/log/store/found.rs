@@ -6,10 +6,12 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
+use dataflows::model::Tick;
 use tempfile::TempDir;
 
 use super::sound::{self, Sound};
 use super::{Damage, Store, StoreError};
+use crate::log::checkpoint::begins;
 use crate::log::journal::seal::Sealer;
 use crate::log::{durable, files};
 
@@ -90,6 +92,14 @@ impl Found {
     /// Refuses the folder of another process.
     pub fn belongs_to(&self, process: usize, processes: usize) -> Result<(), StoreError> {
         belongs_to(&self.folder, process, processes)
+    }
+
+    /// The tick up to which its log is gone; nothing where that begins with the first event.
+    pub fn begins(&self) -> Result<Option<Tick>, StoreError> {
+        match self.state {
+            State::New => Ok(None),
+            State::Former | State::Current => begins(&self.copy()?),
+        }
     }
 
     /// Opens it: from here on it is changed.
