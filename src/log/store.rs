@@ -71,6 +71,9 @@ struct Inner {
     sealer: Mutex<Option<Sealer>>,
     /// Where the copy is, if it is one.
     _copy: Option<TempDir>,
+    /// How often [`Store::sync`] has come to its end.
+    #[cfg(test)]
+    syncs: std::sync::atomic::AtomicUsize,
     /// Last, so that it is unlocked when all else is closed.
     _lock: Option<File>,
 }
@@ -113,6 +116,8 @@ impl Store {
             database,
             sealer: Mutex::default(),
             _copy: copy,
+            #[cfg(test)]
+            syncs: Default::default(),
             _lock: lock,
         })))
     }
@@ -225,7 +230,15 @@ impl Store {
             // What the storage has made since is closed, too; that it is in a closed folder is what counts.
             _ = files::close_to_others(&self.0.folder);
         }
+        #[cfg(test)]
+        self.0.syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok(())
+    }
+
+    /// How often that was done.
+    #[cfg(test)]
+    pub fn syncs(&self) -> usize {
+        self.0.syncs.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Bytes on the disk, those set aside for the journal included.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use dataflows::model::{Event, Tick};
+use dataflows::model::{Event, Position, Tick};
 use tempfile::TempDir;
 
 use super::*;
@@ -50,6 +50,7 @@ fn accepted(message: u128) -> Accepted {
     let raw = format!(r#"{{"type":"track","event":"Seen","userId":"{message}","properties":{{"n":{message}}}}}"#);
     let event = Event {
         timestamp: Tick::default(),
+        position: Position::UNKNOWN,
         name: "Seen".into(),
         identifiers: Vec::new(),
         fields: Vec::new(),
