@@ -5,30 +5,23 @@
 //!
 //! What can go wrong with a write, and what is done:
 //!
-//! - **No room.** The storage cannot tell a full disk from a broken one once a write has failed (it takes no more writes after
-//!   any failure, since it cannot know what of its journal is on the disk). So there is a look at the free space *before* each
-//!   append: below a reserve nothing is written, the senders get 503 `not_logged`, and it goes on when there is room again. The
-//!   reserve is for what the storage writes on its own: it moves what is in memory to tables, and merges tables.
+//! - **No room.** There is a look at the free space *before* each append: below a reserve nothing is written, the senders get 503
+//!   `not_logged`, and it goes on when there is room again. The reserve is for what the storage of all else writes on its own (it
+//!   moves what is in memory to tables, and merges tables), and which takes no more writes after any failure. The room of a segment
+//!   is set aside before it is needed, so there is no half-written entry where a disk is full.
 //! - **Anything else** is fatal. After a failed sync the pages may be marked clean without being on the disk, and a second sync
 //!   would succeed without them (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020). Nobody is told
 //!   that their events are safe; the process ends; the next start reads what the disk really has.
 //!
-//! The storage reads its journal up to the first thing that makes no sense, takes that for a write that a crash cut off, and
-//! drops it with all that follows. So a single damaged byte can take acknowledged entries away without a word. The file `TAIL`
-//! is against that: after each sync it is told the tick that is safe now. It is not synced itself, since it may be behind, but
-//! it is never ahead; a log that ends before it has lost something.
+//! Nothing is written before the first append: until then a start can still be refused, and leaves the log as it was.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
 use std::sync::Arc;
 
 use dataflows::model::Tick;
-use fjall::PersistMode;
 
 use super::checkpoint::Growth;
-use super::{History, Log, LogError, Logged, Store, StoreError, codec, files};
+use super::segments::{Appended, Disk, RealDisk, Safety, Writer};
+use super::{History, Log, LogError, Store, StoreError, codec};
 use crate::engine::Accepted;
 use crate::limits::{DISK_RESERVE_BYTES, LOG_ROOM_BYTES};
 use crate::project::Durability;
@@ -39,11 +32,12 @@ type Free = Box<dyn Fn() -> Result<u64, StoreError> + Send>;
 /// The log in a data folder.
 pub struct DurableLog {
     store: Store,
-    mode: PersistMode,
+    disk: Arc<dyn Disk>,
+    safety: Safety,
     last: Option<Tick>,
     free: Free,
-    /// Where the tick that is safe is noted; nothing where none is ever known to be.
-    tail: Option<File>,
+    /// From the first append on.
+    writer: Option<Writer>,
     /// Told how the log grows.
     growth: Arc<Growth>,
 }
@@ -57,19 +51,23 @@ impl DurableLog {
 
     /// The same on a disk with that much room.
     pub(crate) fn open_on(store: Store, durability: Durability, free: Free) -> Result<Self, StoreError> {
-        let mode = match durability {
-            // The length of the journal is metadata that fdatasync takes along: data without it could not be read.
-            Durability::Sync => PersistMode::SyncData,
-            Durability::Os => PersistMode::Buffer,
+        Self::open_with(store, durability, Arc::new(RealDisk), free)
+    }
+
+    /// The same, written on another disk.
+    pub(super) fn open_with(
+        store: Store,
+        durability: Durability,
+        disk: Arc<dyn Disk>,
+        free: Free,
+    ) -> Result<Self, StoreError> {
+        let safety = match durability {
+            Durability::Sync => Safety::Sync,
+            Durability::Os => Safety::Os,
         };
-        let last = last(&store)?;
-        let path = store.folder().join("TAIL");
-        let io = |source| StoreError::File { file: path.clone(), source };
-        let tail = match durability {
-            Durability::Sync => Some(tail(&path).map_err(io)?),
-            Durability::Os => None,
-        };
-        Ok(DurableLog { store, mode, last, free, tail, growth: Arc::default() })
+        store.check_end()?;
+        let last = store.last()?;
+        Ok(DurableLog { store, disk, safety, last, free, writer: None, growth: Arc::default() })
     }
 
     /// How it grows.
@@ -77,51 +75,27 @@ impl DurableLog {
         self.growth.clone()
     }
 
-    fn has_room_for(&self, bytes: usize) -> Result<(), LogError> {
-        let free = (self.free)()?;
-        if free < DISK_RESERVE_BYTES + bytes as u64 { Err(LogError::Full { bytes, free }) } else { Ok(()) }
-    }
-
     /// Where it is.
     #[cfg(test)]
     pub(super) fn store(&self) -> &Store {
         &self.store
     }
-}
 
-/// The last tick of the log, which has to be as late as what is noted in the folder.
-pub(super) fn last(store: &Store) -> Result<Option<Tick>, StoreError> {
-    let last = match store.log().last_key_value() {
-        None => None,
-        Some(entry) => {
-            let key = entry.key().map_err(|source| store.failed(source))?;
-            let key = <[u8; 8]>::try_from(&*key).map_err(|_| store.damaged(Tick::MAX, "a key is no tick"))?;
-            Some(Tick::from_ms(u64::from_be_bytes(key)))
-        }
-    };
-    let file = store.folder().join("TAIL");
-    let noted = match files::read_small(&file) {
-        Ok(noted) => noted,
-        Err(source) => return Err(StoreError::File { file, source }),
-    };
-    // It is not synced: its length may be on the disk before what it says.
-    let Some(noted) = noted.filter(|noted| noted.iter().any(|byte| *byte != 0)) else { return Ok(last) };
-    let Some(safe) = std::str::from_utf8(&noted).ok().and_then(|text| text.trim().parse().ok()) else {
-        let (reason, way) =
-            ("is no tick".to_owned(), "delete it; what the log has is then believed as it is".to_owned());
-        return Err(StoreError::Small { file, reason, way });
-    };
-    let safe = Tick::from_ms(safe);
-    if Some(safe) > last {
-        let folder = store.folder().to_owned();
-        return Err(StoreError::Lost { folder, safe, last: last.unwrap_or_default() });
+    /// What is written with. It goes on where the log ends when it is needed for the first time.
+    fn writer(&mut self) -> Result<&mut Writer, StoreError> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => self.store.writer(self.disk.clone(), self.safety)?,
+        };
+        Ok(self.writer.insert(writer))
     }
-    Ok(last)
-}
 
-/// The file in which it is noted how far the log is safe.
-fn tail(path: &Path) -> io::Result<File> {
-    File::options().create(true).truncate(false).write(true).mode(0o600).open(path)
+    /// Bytes that the disk may still be filled with.
+    fn spare_bytes(&self, bytes: usize) -> Result<u64, LogError> {
+        let free = (self.free)()?;
+        let spare = free.checked_sub(DISK_RESERVE_BYTES).filter(|spare| *spare >= bytes as u64);
+        spare.ok_or(LogError::Full { bytes, free })
+    }
 }
 
 impl Log for DurableLog {
@@ -129,23 +103,18 @@ impl Log for DurableLog {
         debug_assert!(self.last < Some(tick), "ticks grow");
         let events = batch.iter().map(|accepted| (accepted.message, &*accepted.raw));
         let entry = codec::encode(tick, self.last.unwrap_or_default(), events)?;
-        self.has_room_for(entry.len())?;
-        let mut write = self.store.batch().durability(self.mode);
-        write.insert(self.store.log(), tick.as_ms().to_be_bytes(), entry);
-        write.commit().map_err(|source| self.store.failed(source))?;
+        let spare_bytes = self.spare_bytes(entry.len())?;
+        let appended = self.writer()?.append(tick, &entry, spare_bytes);
+        if let Appended::NoRoom(bytes) = appended.map_err(|error| self.store.failed_log(error))? {
+            return Err(LogError::Full { bytes: bytes as usize, free: (self.free)()? });
+        }
         self.last = Some(tick);
         self.growth.grew(tick, batch.len());
-        if let Some(tail) = &self.tail {
-            // Of one length, so that it can be written over. The entry is safe without it.
-            if let Err(error) = tail.write_all_at(format!("{:020}\n", tick.as_ms()).as_bytes(), 0) {
-                tracing::warn!(%error, "cannot note how far the log is safe");
-            }
-        }
         Ok(())
     }
 
     fn room(&self) -> Result<(), LogError> {
-        self.has_room_for(LOG_ROOM_BYTES)
+        self.spare_bytes(LOG_ROOM_BYTES).map(drop)
     }
 
     fn last(&self) -> Option<Tick> {
@@ -155,8 +124,8 @@ impl Log for DurableLog {
     fn history(&self, after: Tick) -> History {
         let growth = self.growth.clone();
         Box::new(self.store.history(after).inspect(move |logged| {
-            if let Ok(Logged { tick, events }) = logged {
-                growth.grew(*tick, events.len());
+            if let Ok(logged) = logged {
+                growth.grew(logged.tick, logged.events());
             }
         }))
     }

@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use super::checkpoint::{CheckpointError, Kept};
-use super::{Found, LogError, Purpose, Store, StoreError, codec, durable, files};
+use super::segments::{Entry, Torn};
+use super::{DataFolder, LogError, LogRecord, Order, Purpose, Store, StoreError, codec, files};
 
 /// Why a folder could not be looked at.
 #[derive(Debug, Error)]
@@ -92,12 +93,12 @@ pub fn stat(folder: &Path) -> Result<Stat, InspectError> {
     let disk_bytes = files::bytes(folder)?;
     let mut stat = Stat { disk_bytes, rows, is_complete: true, checkpoints, ..Stat::default() };
     for entry in store.entries(Tick::default()) {
-        let (tick, entry) = entry?;
-        let envelope = codec::envelope(tick, &entry).map_err(|error| store.damaged(tick, error))?;
+        let Entry { tick, bytes } = entry?;
+        let envelope = codec::envelope(tick, &bytes).map_err(|error| store.undecodable(tick, error))?;
         stat.is_complete &= stat.entries > 0 || envelope.previous == Tick::default();
         stat.entries += 1;
         stat.events += u64::from(envelope.events);
-        stat.entry_bytes += entry.len() as u64;
+        stat.entry_bytes += bytes.len() as u64;
         stat.event_bytes += u64::from(envelope.raw_bytes);
         stat.ticks = Some((stat.ticks.map_or(tick, |(first, _)| first), tick));
     }
@@ -109,18 +110,27 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
     #[derive(Serialize)]
     struct Line<'a> {
         tick: Tick,
+        /// With the place in the entry, where the order is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        process: Option<u16>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        index: Option<u32>,
         event: &'a RawValue,
     }
     let store = Store::look(folder)?;
+    let process = store.process()?;
     for entry in store.entries(from) {
-        let (tick, entry) = entry?;
+        let Entry { tick, bytes } = entry?;
         if tick > until {
             break;
         }
-        let (_, events) = codec::decode(tick, &entry).map_err(|error| store.damaged(tick, error))?;
-        for stored in events {
+        let (envelope, record) = codec::decode(tick, &bytes).map_err(|error| store.undecodable(tick, error))?;
+        let LogRecord::Events(events) = record;
+        for (stored, index) in events.into_iter().zip(0..) {
             let event = serde_json::from_slice(&stored.raw).map_err(|error| store.damaged(tick, error))?;
-            serde_json::to_writer(&mut *out, &Line { tick, event }).map_err(io::Error::from)?;
+            let is_ordered = envelope.order == Order::Known;
+            let (process, index) = (is_ordered.then_some(process), is_ordered.then_some(index));
+            serde_json::to_writer(&mut *out, &Line { tick, process, index, event }).map_err(io::Error::from)?;
             out.write_all(b"\n")?;
         }
     }
@@ -129,13 +139,20 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
 
 /// Reads everything; gives what is wrong, a line each, and says how much there is.
 pub fn verify(folder: &Path, out: &mut impl Write) -> Result<Vec<String>, InspectError> {
-    let found = Found::find(folder, Purpose::Look)?;
+    let found = DataFolder::find(folder, Purpose::Look)?;
     let mut damage: Vec<String> = found.damage().iter().map(ToString::to_string).collect();
     damage.extend(found.owner().err().map(|error| error.to_string()));
-    let torn = found.torn();
+    let mut torn: Vec<(String, u64, u64)> = found.torn().into_iter().collect();
     let mut counted = Counted::default();
     match found.salvage() {
-        Ok(store) => counted.read(&store, &mut damage),
+        Ok(store) => {
+            counted.read(&store, &mut damage);
+            let of_log = |Torn { file, at, bytes }: Torn| {
+                let file = file.strip_prefix(folder).unwrap_or(&file);
+                (file.display().to_string(), at, bytes)
+            };
+            torn.extend(store.torn().into_iter().map(of_log));
+        }
         Err(error) if damage.is_empty() => return Err(error.into()),
         // What is wrong with the files says why.
         Err(_) => {}
@@ -156,11 +173,11 @@ pub fn verify(folder: &Path, out: &mut impl Write) -> Result<Vec<String>, Inspec
     for line in &damage {
         writeln!(out, "{line}")?;
     }
-    if let Some((file, place, bytes)) = torn {
+    for (file, at, bytes) in torn {
         writeln!(
             out,
-            "{file}, byte {place}: a write of {bytes} bytes that was not finished, as a crash leaves it: nobody was told that \
-             it is safe, and the next start cuts it off"
+            "{file}, byte {at}: {bytes} bytes of a write that was not finished: nobody was told that it is safe, and the next \
+             start cuts it off"
         )?;
     }
     Ok(damage)
@@ -179,25 +196,34 @@ impl Counted {
     fn read(&mut self, store: &Store, damage: &mut Vec<String>) {
         let mut previous: Option<Tick> = None;
         for entry in store.entries(Tick::default()) {
-            let (tick, entry) = match entry {
+            let Entry { tick, bytes } = match entry {
                 Ok(entry) => entry,
+                // What is behind it is read all the same.
+                Err(StoreError::DamagedLog { damage: found, .. }) => {
+                    damage.push(found.to_string());
+                    previous = None;
+                    continue;
+                }
                 // The storage reads no further.
-                Err(error) => return damage.push(error.to_string()),
+                Err(error) => {
+                    damage.push(error.to_string());
+                    break;
+                }
             };
             self.entries += 1;
-            match codec::decode(tick, &entry) {
-                Ok((envelope, stored)) => {
+            match codec::decode(tick, &bytes) {
+                Ok((envelope, LogRecord::Events(stored))) => {
                     self.events += stored.len() as u64;
                     if let Some(before) = previous.filter(|before| *before != envelope.previous) {
-                        let missing =
-                            format!("tick {tick}: entries between {before} and {} are missing", envelope.previous);
-                        damage.push(missing);
+                        damage.push(format!("tick {tick}: entries between {before} and {} are missing", envelope.previous));
                     }
                 }
                 Err(error) => damage.push(format!("tick {tick}: {error}")),
             }
             previous = Some(tick);
         }
-        damage.extend(durable::last(store).err().map(|error| error.to_string()));
+        if let Err(error @ StoreError::Lost { .. }) = store.check_end() {
+            damage.push(error.to_string());
+        }
     }
 }

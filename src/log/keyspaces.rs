@@ -22,7 +22,7 @@ use lsm_tree::{AbstractTree, Guard, SeqNo, SequenceNumberCounter};
 use tempfile::TempDir;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::store::Damage;
+use super::store::Flaw;
 use crate::limits::VERSION_FILE_BYTES_MAX;
 use version::Version;
 
@@ -47,18 +47,18 @@ fn lost(name: Option<&str>) -> String {
 }
 
 /// Checks the keyspaces of a store. With `has_batches`, its journals are not empty.
-pub(super) fn check(store: &Path, has_batches: bool, damage: &mut Vec<Damage>) -> io::Result<()> {
+pub(super) fn check(store: &Path, has_batches: bool, damage: &mut Vec<Flaw>) -> io::Result<()> {
     let version = super::files::read_small(&store.join("version"))?;
     if version.as_deref() != Some(VERSION) {
         let reason = if version.is_some() { "it is not of the storage's version 3" } else { "it is missing" };
-        damage.push(Damage::new("store/version", reason, "nothing, if the rest is sound"));
+        damage.push(Flaw::new("store/version", reason, "nothing, if the rest is sound"));
     }
     let folders = folders(&store.join("keyspaces"), damage)?;
     let Some(list) = folders.get(&LIST).filter(|list| list.join("current").exists()) else {
         // The very first thing that is made of a store.
         if folders.len() > 1 || has_batches {
             let reason = "it is missing: it says which version of the list of keyspaces is in force";
-            damage.push(Damage::new(
+            damage.push(Flaw::new(
                 "store/keyspaces/0/current",
                 reason,
                 "which keyspace is which, and so all of them",
@@ -74,7 +74,7 @@ pub(super) fn check(store: &Path, has_batches: bool, damage: &mut Vec<Damage>) -
     let names = match names(list)? {
         Ok(names) => names,
         Err(reason) => {
-            damage.push(Damage::new("store/keyspaces/0", &reason, "which keyspace is which, and so all of them"));
+            damage.push(Flaw::new("store/keyspaces/0", &reason, "which keyspace is which, and so all of them"));
             return Ok(());
         }
     };
@@ -83,7 +83,7 @@ pub(super) fn check(store: &Path, has_batches: bool, damage: &mut Vec<Damage>) -
             Some(folder) => check_tree(*id, folder, Some(name), damage)?,
             None => {
                 let file = format!("store/keyspaces/{id}/current");
-                damage.push(Damage::new(&file, &format!("it is missing, and so keyspace {name}"), &lost(Some(name))));
+                damage.push(Flaw::new(&file, &format!("it is missing, and so keyspace {name}"), &lost(Some(name))));
             }
         }
     }
@@ -92,7 +92,7 @@ pub(super) fn check(store: &Path, has_batches: bool, damage: &mut Vec<Damage>) -
 }
 
 /// The folders of keyspaces, by their ids.
-fn folders(keyspaces: &Path, damage: &mut Vec<Damage>) -> io::Result<BTreeMap<u64, PathBuf>> {
+fn folders(keyspaces: &Path, damage: &mut Vec<Flaw>) -> io::Result<BTreeMap<u64, PathBuf>> {
     let mut folders = BTreeMap::new();
     let entries = match fs::read_dir(keyspaces) {
         Ok(entries) => entries,
@@ -110,7 +110,7 @@ fn folders(keyspaces: &Path, damage: &mut Vec<Damage>) -> io::Result<BTreeMap<u6
             Some(id) => _ = folders.insert(id, path),
             None => {
                 let file = format!("store/keyspaces/{}", name.display());
-                damage.push(Damage::new(&file, "it is no keyspace: take it away", "nothing"));
+                damage.push(Flaw::new(&file, "it is no keyspace: take it away", "nothing"));
             }
         }
     }
@@ -118,10 +118,10 @@ fn folders(keyspaces: &Path, damage: &mut Vec<Damage>) -> io::Result<BTreeMap<u6
 }
 
 /// Follows the checksums of a keyspace.
-fn check_tree(id: u64, folder: &Path, name: Option<&str>, damage: &mut Vec<Damage>) -> io::Result<()> {
+fn check_tree(id: u64, folder: &Path, name: Option<&str>, damage: &mut Vec<Flaw>) -> io::Result<()> {
     let lost = if id == LIST { "which keyspace is which, and so all of them".to_owned() } else { lost(name) };
     let mut wrong = |file: &str, reason: &str| {
-        damage.push(Damage::new(&format!("store/keyspaces/{id}/{file}"), reason, &lost));
+        damage.push(Flaw::new(&format!("store/keyspaces/{id}/{file}"), reason, &lost));
     };
     let Some((number, sum)) = current(folder)? else {
         wrong("current", "it is not the number and the checksum of a version");

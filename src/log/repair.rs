@@ -14,8 +14,9 @@ use dataflows::model::Tick;
 
 use super::checkpoint::salvage;
 use super::inspect::InspectError;
+use super::segments::Entry;
 use super::store::{KEYSPACES, Rows};
-use super::{Found, Purpose, Store, codec, files};
+use super::{DataFolder, Purpose, Store, codec, files};
 
 /// Rows that are written together.
 const ROWS_AT_ONCE: usize = 1_000;
@@ -26,7 +27,7 @@ pub fn repair(folder: &Path, into: &Path, out: &mut impl Write) -> Result<(), In
     if !is_free {
         return Err(InspectError::Taken { into: into.to_owned() });
     }
-    let found = Found::find(folder, Purpose::Look)?;
+    let found = DataFolder::find(folder, Purpose::Look)?;
     for damage in found.damage() {
         writeln!(out, "damaged      {damage}")?;
     }
@@ -77,11 +78,11 @@ impl Usable {
         let mut given_up = 0u64;
         let mut is_over = false;
         for entry in source.entries(Tick::default()) {
-            let (tick, previous) = match entry.map_err(|error| error.to_string()).and_then(|entry| {
-                let (envelope, _) =
-                    codec::decode(entry.0, &entry.1).map_err(|error| format!("tick {}: {error}", entry.0))?;
-                Ok((entry.0, envelope.previous))
-            }) {
+            let read = entry.map_err(|error| error.to_string()).and_then(|Entry { tick, bytes }| {
+                let (envelope, _) = codec::decode(tick, &bytes).map_err(|error| format!("tick {tick}: {error}"))?;
+                Ok((tick, envelope.previous))
+            });
+            let (tick, previous) = match read {
                 Ok(read) => read,
                 Err(reason) => {
                     usable.lost.push(reason);

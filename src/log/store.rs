@@ -8,43 +8,53 @@
 //!   TAIL      the last tick that is known to be safe in the log
 //!   PROCESS   which process of how many it belongs to
 //!   SEAL      how far the journals of the store are known, see [`super::journal::seal`]
-//!   store/    a fjall database: keyspaces `log` (tick → entry), `outbox` (row → what was acknowledged),
-//!             `frontiers` (destination → tick), `delivery` (how each destination is being told, see `egress::records`),
+//!   log/      the log: see [`super::segments`]
+//!   store/    a fjall database: keyspaces `outbox` (row → what was acknowledged), `frontiers` (destination → tick), `delivery` (how each destination is being told, see `egress::records`),
 //!             `forwards` (destination, tick, index → event to be sent), `quarantine` (number → what was rejected),
 //!             `repeated` (tick, message id: does not count, since another process was sent it too)
 //! ```
 //!
-//! The keyspaces share one journal, so that they cannot contradict each other: what a destination acknowledged was
-//! written after the entries that it followed from.
+//! The keyspaces share one journal, so that they cannot contradict each other. The log is ahead of them: what a destination
+//! acknowledged was written after the entries that it followed from were synced. Where the log is not synced at each append,
+//! [`Store::sync`] syncs it first.
 //!
-//! To open a folder is to change it. So it is found first ([`Found`]): read without changing a byte, and checked. Only what is
+//! To open a folder is to change it. So it is found first ([`DataFolder`]): read without changing a byte, and checked. Only what is
 //! sound is opened; a look opens a copy.
 
 mod batch;
-mod damage;
+mod flaw;
 mod error;
-mod found;
+mod format;
+mod data_folder;
 mod sound;
+mod syncing;
+mod takeover;
 #[cfg(test)]
 mod tests;
 
 pub use batch::Batch;
-pub use damage::Damage;
+pub use flaw::Flaw;
 pub use error::StoreError;
-pub use found::{Found, Purpose};
+pub use data_folder::{DataFolder, Purpose};
+pub use syncing::Syncer;
+#[cfg(test)]
+pub(super) use takeover::Step;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use dataflows::model::Tick;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use tempfile::TempDir;
 
+use super::codec::{self, CodecError};
 use super::journal::seal::Sealer;
-use super::{History, LogError, Logged, codec, files};
+use super::segments::{Appended, Disk, Entry, RealDisk, Safety, SegmentError, Segments, Torn, Writer, noted_safe};
+use super::{History, LogError, Logged, files};
 
-/// The keyspaces that are looked up, and not read as the log is.
+/// The keyspaces of the database.
 pub(super) const KEYSPACES: [&str; 6] = ["outbox", "frontiers", "delivery", "forwards", "quarantine", "repeated"];
 
 /// The rows of a keyspace.
@@ -59,7 +69,7 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     folder: PathBuf,
-    log: Keyspace,
+    log: Mutex<LogFiles>,
     outbox: Keyspace,
     frontiers: Keyspace,
     delivery: Keyspace,
@@ -67,34 +77,51 @@ struct Inner {
     forwards: Keyspace,
     repeated: Keyspace,
     database: Database,
+    /// How often [`Store::sync`] has come to its end.
+    #[cfg(test)]
+    syncs: std::sync::atomic::AtomicUsize,
     /// Notes what is written; nothing in a copy.
     sealer: Mutex<Option<Sealer>>,
     /// Where the copy is, if it is one.
     _copy: Option<TempDir>,
-    /// How often [`Store::sync`] has come to its end.
-    #[cfg(test)]
-    syncs: std::sync::atomic::AtomicUsize,
     /// Last, so that it is unlocked when all else is closed.
     _lock: Option<File>,
 }
 
+/// Where the log is.
+#[derive(Clone)]
+enum LogFiles {
+    /// In its own files.
+    Segments(Segments),
+    /// In the database, as formats 1 and 2 have it: tick → entry.
+    Keyspace(Keyspace),
+}
+
 impl Store {
-    /// Opens the data folder; makes it where there is none yet. One that is damaged is left as it is.
+    /// Opens the data folder; makes it where there is none yet. One that is damaged is left as it is, and one of a former format
+    /// stays as it is until [`take_over`](Self::take_over).
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        Found::find(folder, Purpose::Start)?.open()
+        DataFolder::find(folder, Purpose::Start)?.open()
     }
 
     /// A copy of what is in a data folder, to be looked at. What is written to it is gone with it.
     pub fn look(folder: &Path) -> Result<Self, StoreError> {
-        Found::find(folder, Purpose::Look)?.copy()
+        DataFolder::find(folder, Purpose::Look)?.copy()
     }
 
-    /// Opens the database at `store`, of the data folder `folder`.
-    fn database(folder: &Path, store: &Path, lock: Option<File>, copy: Option<TempDir>) -> Result<Self, fjall::Error> {
-        let database = Database::builder(store).cache_size(CACHE_BYTES).worker_threads(1).open()?;
-        // Entries are large, written once and never changed: kept apart from their keys, no compaction copies them.
-        let entries = || KeyspaceCreateOptions::default().with_kv_separation(Some(KvSeparationOptions::default()));
-        let log = database.keyspace("log", entries)?;
+    /// Opens the database at `store`, of the data folder `folder` whose log is in these segments, or in the database.
+    fn database(
+        folder: &Path,
+        store: &Path,
+        segments: Option<Segments>,
+        lock: Option<File>,
+        copy: Option<TempDir>,
+    ) -> Result<Self, fjall::Error> {
+        let database = database_at(store)?;
+        let log = match segments {
+            Some(segments) => LogFiles::Segments(segments),
+            None => LogFiles::Keyspace(takeover::keyspace(&database)?),
+        };
         let outbox = database.keyspace("outbox", KeyspaceCreateOptions::default)?;
         let frontiers = database.keyspace("frontiers", KeyspaceCreateOptions::default)?;
         let delivery = database.keyspace("delivery", KeyspaceCreateOptions::default)?;
@@ -106,7 +133,7 @@ impl Store {
         let folder = folder.to_owned();
         Ok(Store(Arc::new(Inner {
             folder,
-            log,
+            log: Mutex::new(log),
             outbox,
             frontiers,
             delivery,
@@ -114,10 +141,10 @@ impl Store {
             quarantine,
             repeated,
             database,
-            sealer: Mutex::default(),
-            _copy: copy,
             #[cfg(test)]
             syncs: Default::default(),
+            sealer: Mutex::default(),
+            _copy: copy,
             _lock: lock,
         })))
     }
@@ -128,12 +155,12 @@ impl Store {
         let path = self.0.folder.join("PROCESS");
         let io = |source| StoreError::File { file: path.clone(), source };
         if files::read_small(&path).map_err(io)?.is_none() {
-            let is_new = self.0.log.is_empty().map_err(|source| self.failed(source))?;
+            let is_new = self.last()?.is_none();
             // Folders from before there was this file are of a process on its own.
             let (process, processes) = if is_new { (process, processes) } else { (0, 1) };
-            files::write_whole(&path, found::process(process, processes).as_bytes()).map_err(io)?;
+            files::write_whole(&path, data_folder::process(process, processes).as_bytes()).map_err(io)?;
         }
-        found::belongs_to(&self.0.folder, process, processes)
+        data_folder::belongs_to(&self.0.folder, process, processes)
     }
 
     fn sealer(&self) -> MutexGuard<'_, Option<Sealer>> {
@@ -145,9 +172,10 @@ impl Store {
         &self.0.folder
     }
 
-    /// The entries of the log.
-    pub(super) fn log(&self) -> &Keyspace {
-        &self.0.log
+    /// Which process of a cluster it is of; 0 where none is noted.
+    pub(super) fn process(&self) -> Result<u16, StoreError> {
+        let owner = data_folder::owner(&self.0.folder)?;
+        Ok(owner.and_then(|owner| owner.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0))
     }
 
     /// The rows that destinations acknowledged.
@@ -180,6 +208,11 @@ impl Store {
         &self.0.repeated
     }
 
+    /// Changes that are made together, or not at all.
+    pub fn batch(&self) -> Batch {
+        Batch { store: self.clone(), write: self.0.database.batch(), mode: PersistMode::Buffer }
+    }
+
     /// One of [`KEYSPACES`].
     pub(super) fn keyspace(&self, name: &str) -> &Keyspace {
         match name {
@@ -198,37 +231,41 @@ impl Store {
         Box::new(self.keyspace(name).iter().map(move |row| row.into_inner().map_err(|source| store.failed(source))))
     }
 
-    /// Appends entries of another log, up to the tick `last`.
+    /// Writes the log with the entries of another one, up to the tick `last`.
     pub(super) fn append_all(
         &self,
-        entries: impl Iterator<Item = Result<(Tick, fjall::UserValue), StoreError>>,
+        entries: impl Iterator<Item = Result<Entry, StoreError>>,
         last: Tick,
     ) -> Result<(), StoreError> {
+        let mut writer = self.writer(Arc::new(RealDisk), Safety::Sync)?;
         for entry in entries {
-            let (tick, bytes) = entry?;
-            let mut batch = self.batch();
-            batch.insert(self.log(), tick.as_ms().to_be_bytes(), bytes);
-            batch.commit().map_err(|source| self.failed(source))?;
+            let Entry { tick, bytes } = entry?;
+            let envelope = codec::envelope(tick, &bytes).map_err(|error| self.undecodable(tick, error))?;
+            let appended = writer.copy(tick, envelope.previous, &bytes).map_err(|error| self.failed_log(error))?;
+            if let Appended::NoRoom(bytes) = appended {
+                return Err(StoreError::NoRoomToTakeOver { folder: self.0.folder.clone(), bytes });
+            }
             if tick >= last {
                 break;
             }
         }
-        Ok(())
+        writer.sync().map_err(|error| self.failed_log(error))
     }
 
-    /// Changes that are made together, or not at all.
-    pub fn batch(&self) -> Batch {
-        Batch { store: self.clone(), write: self.0.database.batch(), mode: PersistMode::Buffer }
+    /// A number that grows with each write beside the log.
+    fn writes(&self) -> u64 {
+        self.0.database.seqno()
     }
 
-    /// Everything written so far is on the disk when this returns.
+    /// Everything written so far is on the disk when this returns, the log before what followed from it.
     pub fn sync(&self) -> Result<(), StoreError> {
+        if let LogFiles::Segments(segments) = self.log() {
+            segments.sync().map_err(|error| self.failed_log(error))?;
+        }
         let mut sealer = self.sealer();
         self.0.database.persist(PersistMode::SyncAll).map_err(|source| self.failed(source))?;
         if let Some(sealer) = &mut *sealer {
             sealer.note(true);
-            // What the storage has made since is closed, too; that it is in a closed folder is what counts.
-            _ = files::close_to_others(&self.0.folder);
         }
         #[cfg(test)]
         self.0.syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -243,7 +280,11 @@ impl Store {
 
     /// Bytes on the disk, those set aside for the journal included.
     pub fn disk_bytes(&self) -> Result<u64, StoreError> {
-        self.0.database.disk_space().map_err(|source| self.failed(source))
+        let of_log = match self.log() {
+            LogFiles::Segments(segments) => segments.bytes().map_err(|error| self.failed_log(error))?,
+            LogFiles::Keyspace(_) => 0,
+        };
+        Ok(of_log + self.0.database.disk_space().map_err(|source| self.failed(source))?)
     }
 
     /// Bytes that the disk of the folder still has for us.
@@ -264,30 +305,88 @@ impl Store {
         StoreError::DamagedQueue { folder, destination, reason: reason.to_owned() }
     }
 
+    /// The entry of a tick cannot be read.
+    pub(super) fn undecodable(&self, tick: Tick, error: CodecError) -> StoreError {
+        match error {
+            CodecError::Kind { kind } => StoreError::UnknownKind { folder: self.0.folder.clone(), tick, kind },
+            error => self.damaged(tick, error),
+        }
+    }
+
     /// The entry of a tick is not as it was written.
     pub(super) fn damaged(&self, tick: Tick, reason: impl ToString) -> StoreError {
         StoreError::Damaged { folder: self.0.folder.clone(), tick, reason: reason.to_string() }
     }
 
-    /// The keys and values of the log from `first` on, in order of ticks.
-    pub(super) fn entries(
-        &self,
-        first: Tick,
-    ) -> impl Iterator<Item = Result<(Tick, fjall::UserValue), StoreError>> + use<> {
-        let store = self.clone();
-        self.0.log.range(first.as_ms().to_be_bytes()..).map(move |entry| {
-            let (key, value) = entry.into_inner().map_err(|source| store.failed(source))?;
-            Ok((store.tick(&key)?, value))
-        })
+    /// The files of the log failed.
+    pub(super) fn failed_log(&self, error: SegmentError) -> StoreError {
+        StoreError::of_log(&self.0.folder, error)
     }
 
-    /// The ticks of the log up to `last`, in their order.
-    pub(super) fn ticks_up_to(&self, last: Tick) -> impl Iterator<Item = Result<Tick, StoreError>> + use<> {
+    /// The last tick of the log, if there is one.
+    pub(super) fn last(&self) -> Result<Option<Tick>, StoreError> {
+        match self.log() {
+            LogFiles::Segments(segments) => Ok(segments.last().map(|last| last.tick)),
+            LogFiles::Keyspace(log) => match log.last_key_value() {
+                None => Ok(None),
+                Some(entry) => self.tick(&entry.key().map_err(|source| self.failed(source))?).map(Some),
+            },
+        }
+    }
+
+    /// Refuses a log that does not end where it should.
+    pub(super) fn check_end(&self) -> Result<(), StoreError> {
+        match self.log() {
+            LogFiles::Segments(segments) => data_folder::check_end(&self.0.folder, &segments),
+            LogFiles::Keyspace(_) => {
+                let safe = noted_safe(&self.0.folder.join("TAIL")).map_err(|error| self.failed_log(error))?;
+                data_folder::reaches(&self.0.folder, self.last()?, safe)
+            }
+        }
+    }
+
+    /// What is behind the end of the log of writes that were not finished.
+    pub(super) fn torn(&self) -> Vec<Torn> {
+        self.segments().map(|segments| segments.torn()).unwrap_or_default()
+    }
+
+    /// The one that writes the log. A folder of a former format is taken over first.
+    pub(super) fn writer(&self, disk: Arc<dyn Disk>, safety: Safety) -> Result<Writer, StoreError> {
+        let segments = self.take_over()?;
+        Writer::open(segments, disk, safety).map_err(|error| self.failed_log(error))
+    }
+
+    /// The segments of the log; nothing where it is of a former format.
+    pub(super) fn segments(&self) -> Option<Segments> {
+        match self.log() {
+            LogFiles::Segments(segments) => Some(segments),
+            LogFiles::Keyspace(_) => None,
+        }
+    }
+
+    /// The entries of the log from `first` on, in order of ticks. Behind [`StoreError::DamagedLog`] it may go on.
+    pub(super) fn entries(&self, first: Tick) -> Box<dyn Iterator<Item = Result<Entry, StoreError>> + Send> {
         let store = self.clone();
-        self.0.log.range(..=last.as_ms().to_be_bytes()).map(move |entry| {
-            let key = entry.key().map_err(|source| store.failed(source))?;
-            store.tick(&key)
-        })
+        match self.log() {
+            LogFiles::Segments(segments) => {
+                Box::new(segments.entries(first).map(move |entry| entry.map_err(|error| store.failed_log(error))))
+            }
+            LogFiles::Keyspace(log) => Box::new(log.range(first.as_ms().to_be_bytes()..).map(move |entry| {
+                let (key, value) = entry.into_inner().map_err(|source| store.failed(source))?;
+                Ok(Entry { tick: store.tick(&key)?, bytes: Bytes::copy_from_slice(&value) })
+            })),
+        }
+    }
+
+    /// The next entry begins a segment, so that those before it can be dropped without it.
+    pub(super) fn end_segment(&self) {
+        self.segments().iter().for_each(Segments::end_segment);
+    }
+
+    /// Drops entries of the log up to `tick`, in whole segments; the last entry stays. Gives how many went, and the tick of the
+    /// last of them.
+    pub(super) fn drop_up_to(&self, tick: Tick) -> (u64, Option<Tick>) {
+        self.segments().map_or((0, None), |segments| segments.drop_up_to(tick))
     }
 
     /// The tick that a key of the log is.
@@ -302,8 +401,8 @@ impl Store {
         let mut previous: Option<Tick> = None;
         let mut is_broken = false;
         let logged = self.entries(after.next()).map(move |entry| -> Result<Logged, StoreError> {
-            let (tick, entry) = entry?;
-            let (envelope, events) = codec::decode(tick, &entry).map_err(|error| store.damaged(tick, error))?;
+            let Entry { tick, bytes } = entry?;
+            let (envelope, record) = codec::decode(tick, &bytes).map_err(|error| store.undecodable(tick, error))?;
             let is_next = previous
                 .replace(tick)
                 .map_or(envelope.previous <= after || after == Tick::default(), |before| before == envelope.previous);
@@ -311,10 +410,27 @@ impl Store {
                 let reason = format!("the entry before it, of tick {}, is missing", envelope.previous);
                 return Err(store.damaged(tick, reason));
             }
-            Ok(Logged { tick, events })
+            Ok(Logged { tick, order: envelope.order, record })
         });
         let until_broken = logged.take_while(move |logged| !std::mem::replace(&mut is_broken, logged.is_err()));
         Box::new(until_broken.map(|logged| logged.map_err(LogError::from)))
+    }
+
+    /// The log where it is of a former format.
+    #[cfg(test)]
+    pub(super) fn former_log(&self) -> Keyspace {
+        match self.log() {
+            LogFiles::Keyspace(log) => log,
+            LogFiles::Segments(_) => panic!("it is of this format"),
+        }
+    }
+
+    fn log(&self) -> LogFiles {
+        self.locked_log().clone()
+    }
+
+    fn locked_log(&self) -> MutexGuard<'_, LogFiles> {
+        self.0.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -327,4 +443,23 @@ impl Drop for Inner {
             _ = files::close_to_others(&self.folder);
         }
     }
+}
+
+/// Makes the database; its name is there when all of it is on the disk.
+fn make_database(folder: &Path) -> Result<(), StoreError> {
+    let io = |source| StoreError::Io { folder: folder.to_owned(), source };
+    let (new, store) = (folder.join(format::UNFINISHED_STORE), folder.join("store"));
+    files::make_folder(&new).map_err(io)?;
+    let made = database_at(&new).and_then(|database| database.persist(PersistMode::SyncAll));
+    made.map_err(|source| StoreError::Database { folder: folder.to_owned(), source })?;
+    fs::rename(&new, store).and_then(|()| files::sync_folder(folder)).map_err(io)
+}
+
+fn database_at(path: &Path) -> Result<Database, fjall::Error> {
+    Database::builder(path).cache_size(CACHE_BYTES).worker_threads(1).open()
+}
+
+/// The log of a folder in files of its own.
+fn segments_of(folder: &Path) -> Result<Segments, StoreError> {
+    Segments::open(&folder.join("log"), &folder.join("TAIL")).map_err(|error| StoreError::of_log(folder, error))
 }

@@ -12,7 +12,7 @@ use crate::engine::process_index;
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reread;
 use crate::log::checkpoint::{CheckpointerSettings, Gatherer, Kept, Plan, Restore};
-use crate::log::{DurableLog, Found, Log, MemoryLog, Purpose, Store};
+use crate::log::{DurableLog, DataFolder, Log, MemoryLog, Purpose, Store};
 use crate::project::{Project, Storage};
 
 /// What outlives the process, if anything does.
@@ -47,12 +47,13 @@ impl Storing {
             return Ok(Storing { log, outbox, queues, store: None, restore: None, checkpointer: None });
         };
         // What is refused is left as it is: nothing is changed before all this has been looked at.
-        let found = Found::find(&storage.folder, Purpose::Start)?;
+        let found = DataFolder::find(&storage.folder, Purpose::Start)?;
         found.is_sound()?;
         found.belongs_to(options.topology.process, options.topology.processes())?;
         let kept = Kept::look(&storage.folder)?;
         kept.check()?;
-        let plan = Plan::new(found.begins()?, &kept, project, options.accept_partial)?;
+        let after = kept.newest().map_or(Tick::default(), |newest| newest.tick);
+        let plan = Plan::new(found.log_is_sound(after)?, &kept, project, options.accept_partial)?;
         let store = found.open()?;
         store.belongs_to(options.topology.process, options.topology.processes())?;
         let log = DurableLog::open(store.clone(), storage.durability)?;
@@ -64,6 +65,8 @@ impl Storing {
         let gatherer = Gatherer::new(store.clone(), project, reread(project), process);
         let restore = plan.prepare(&store, &mut kept, &gatherer, project)?;
         kept.sweep();
+        // Nothing stands in the way of the start any more.
+        store.take_over()?;
         let checkpointer = CheckpointerSettings {
             store: store.clone(),
             kept,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dataflows::definitions::{Definitions, MeasureId};
 use dataflows::facts::Facts;
-use dataflows::model::{IdentifierId, Position, Tick};
+use dataflows::model::{IdentifierId, Tick};
 use dataflows::observer::{Observation, Observer};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -14,7 +14,7 @@ use super::kept::Entry;
 use super::repeated::Repeated;
 use super::{Basis, CheckpointError, Kept, signatures};
 use crate::engine::{Reread, placed};
-use crate::log::{Store, StoreError, codec};
+use crate::log::{LogRecord, Store, StoreError, codec};
 use crate::project::Project;
 
 /// Gathers what events of the log say.
@@ -76,11 +76,14 @@ impl Gatherer {
     pub fn gather(&self, after: Tick, until: Tick, events_max: u64, but: &LeftOut) -> Result<Gathered, StoreError> {
         let mut gathered = Gathered { tick: after, events: 0, facts: FxHashMap::default(), messages: Vec::new() };
         for entry in self.store.entries(after.next()) {
-            let (tick, entry) = entry?;
+            let entry = entry?;
+            let (tick, bytes) = (entry.tick, entry.bytes);
             if tick > until || gathered.events >= events_max {
                 break;
             }
-            let (_, events) = codec::decode(tick, &entry).map_err(|error| self.store.damaged(tick, error))?;
+            let (envelope, record) =
+                codec::decode(tick, &bytes).map_err(|error| self.store.undecodable(tick, error))?;
+            let LogRecord::Events(events) = record;
             gathered.tick = tick;
             gathered.events += events.len() as u64;
             let mut counted = Vec::with_capacity(events.len());
@@ -92,7 +95,8 @@ impl Gatherer {
                 counted.push(stored.message);
                 // What the project rejects does not count for the dataflow either.
                 let Ok(event) = (self.reread)(&stored.raw) else { continue };
-                let event = placed(event, Position { tick, process: self.process, index }, self.max_future);
+                let position = envelope.order.position(tick, self.process, index);
+                let event = placed(event, tick, position, self.max_future);
                 self.observer.observe(event, tick, &mut |observation: Observation| {
                     let counts = |measures: &FxHashSet<MeasureId>| {
                         observation.measure().is_some_and(|measure| measures.contains(&measure))

@@ -145,8 +145,8 @@ fn rebuild(
 /// The tick up to which the log is gone; nothing where it is complete, from the first event on.
 pub fn begins(store: &Store) -> Result<Option<Tick>, StoreError> {
     let Some(first) = store.entries(Tick::default()).next() else { return Ok(None) };
-    let (tick, entry) = first?;
-    let envelope = codec::envelope(tick, &entry).map_err(|error| store.damaged(tick, error))?;
+    let first = first?;
+    let envelope = codec::envelope(first.tick, &first.bytes).map_err(|error| store.undecodable(first.tick, error))?;
     Ok((envelope.previous > Tick::default()).then_some(envelope.previous))
 }
 

@@ -1,13 +1,14 @@
 //! What can be wrong with a data folder, each with the way out.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dataflows::model::Tick;
 use thiserror::Error;
 
-use super::Damage;
+use super::Flaw;
 use crate::log::codec::CodecError;
+use crate::log::segments::{Damage, SegmentError};
 
 /// What is wrong with a data folder.
 #[derive(Debug, Error)]
@@ -98,7 +99,7 @@ pub enum StoreError {
         /// The folder.
         folder: PathBuf,
         /// What is wrong.
-        damage: Vec<Damage>,
+        damage: Vec<Flaw>,
     },
     /// The storage cannot be opened, though its files are as they were written.
     #[error(
@@ -137,10 +138,54 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The files of the log are not as they were written.
+    #[error(
+        "data folder {folder}: the log is damaged in {damage}; `deltaic log verify` lists all damage; restore the folder from \
+         a copy, or make one of what is whole with `deltaic log repair`"
+    )]
+    DamagedLog {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong, and where.
+        damage: Damage,
+    },
+    /// A file of the log cannot be read or written.
+    #[error("data folder {folder}: the log: {path}: {source}")]
+    LogFile {
+        /// The folder.
+        folder: PathBuf,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A later version wrote something into the log.
+    #[error(
+        "data folder {folder}: the log has a record of the kind {kind} at tick {tick}, which this version of deltaic does not \
+         know: run the version that wrote it"
+    )]
+    UnknownKind {
+        /// The folder.
+        folder: PathBuf,
+        /// The tick of the record.
+        tick: Tick,
+        /// The number of the kind.
+        kind: u8,
+    },
+    /// A log of a former format cannot be copied.
+    #[error(
+        "data folder {folder}: its log is to be taken over into another format, for which the disk has too little room: make \
+         {bytes} bytes free; nothing was changed"
+    )]
+    NoRoomToTakeOver {
+        /// The folder.
+        folder: PathBuf,
+        /// What it takes.
+        bytes: u64,
+    },
     /// The log ends too early.
     #[error(
-        "data folder {folder}: the log was safe up to tick {safe} and now ends at {last}: the end of its journal is damaged; \
-         restore the folder from a copy, or delete the file TAIL to go on without what is lost"
+        "data folder {folder}: the log was safe up to tick {safe} and now ends at {last}: its end is damaged; restore the folder from a copy, or delete the file TAIL to go on without what is lost"
     )]
     Lost {
         /// The folder.
@@ -177,8 +222,19 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// What is wrong with the files of the log.
+    pub(in crate::log) fn of_log(folder: &Path, error: SegmentError) -> Self {
+        let folder = folder.to_owned();
+        match error {
+            SegmentError::Damaged(damage) => StoreError::DamagedLog { folder, damage },
+            SegmentError::Io { path, source } => StoreError::LogFile { folder, path, source },
+        }
+    }
+}
+
 /// The first of the damage, and how much more there is.
-fn listed(damage: &[Damage]) -> String {
+fn listed(damage: &[Flaw]) -> String {
     let first = damage.first().map_or_else(String::new, ToString::to_string);
     match damage.len() {
         0 | 1 => first,

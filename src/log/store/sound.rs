@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use super::Damage;
+use super::Flaw;
 use crate::log::journal::seal::{self, Seal};
 use crate::log::journal::{self, Content, Journal, Rest};
 use crate::log::{files, keyspaces};
@@ -15,14 +15,14 @@ pub struct Sound {
     /// The journals, oldest first.
     pub journals: Vec<(Journal, Content)>,
     /// What is damaged.
-    pub damage: Vec<Damage>,
+    pub damage: Vec<Flaw>,
     /// A write that was not finished, at the end of the last journal.
-    pub torn: Option<Torn>,
+    pub torn: Option<Unfinished>,
 }
 
 /// A write that was not finished, as a crash leaves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Torn {
+pub struct Unfinished {
     journal: Journal,
     /// Where it begins.
     pub at: u64,
@@ -32,7 +32,7 @@ pub struct Torn {
     was_finished: bool,
 }
 
-impl Torn {
+impl Unfinished {
     /// The file.
     pub fn file(&self) -> String {
         format!("store/{}.jnl", self.journal.id)
@@ -61,12 +61,7 @@ pub fn check(folder: &Path) -> io::Result<Sound> {
     let mut sound = Sound::default();
     let store = folder.join("store");
     if !store.exists() {
-        // The first thing that is made after FORMAT; what else there is was made after it.
-        let later = ["PROCESS", "CHECKPOINTS", "TAIL", "SEAL"].into_iter().find(|name| folder.join(name).exists());
-        if let Some(later) = later {
-            let reason = format!("it is missing, and there is a {later}");
-            sound.damage.push(Damage::new("store", &reason, "all that is in it"));
-        }
+        sound.damage.push(Flaw::new("store", "it is missing", "all that is in it"));
         return Ok(sound);
     }
     sound.check_journals(folder, &store)?;
@@ -81,7 +76,7 @@ impl Sound {
             Ok(seal) => seal,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let lost = "nothing, if the rest is sound: delete it, and less is known of the journals";
-                self.damage.push(Damage::new("SEAL", &error.to_string(), lost));
+                self.damage.push(Flaw::new("SEAL", &error.to_string(), lost));
                 None
             }
             Err(error) => return Err(error),
@@ -89,7 +84,7 @@ impl Sound {
         let boot = seal::boot();
         let found = journal::journals(store)?;
         if found.is_empty() && store.join("version").exists() {
-            self.damage.push(Damage::new("store", "it has no journal (0.jnl, or a later one)", LOST));
+            self.damage.push(Flaw::new("store", "it has no journal (0.jnl, or a later one)", LOST));
         }
         let mut last = None;
         let count = found.len();
@@ -100,7 +95,7 @@ impl Sound {
             let went_down = safe.is_some_and(|safe| content.bytes >= safe);
             let is_last = number == count;
             let torn =
-                |bytes, was_finished| Some(Torn { journal: journal.clone(), at: content.bytes, bytes, was_finished });
+                |bytes, was_finished| Some(Unfinished { journal: journal.clone(), at: content.bytes, bytes, was_finished });
             match &content.rest {
                 Rest::Nothing => {}
                 Rest::Torn(_, bytes) if is_last => self.torn = torn(*bytes, went_down),
@@ -120,7 +115,7 @@ impl Sound {
             for (name, place, reason) in seal.check(boot.as_deref(), &self.journals)? {
                 let file = format!("store/{name}");
                 if !self.damage.iter().any(|damage| damage.file == file) {
-                    self.damage.push(Damage::at(&file, place, &format!("{reason} (as SEAL says)"), LOST));
+                    self.damage.push(Flaw::at(&file, place, &format!("{reason} (as SEAL says)"), LOST));
                 }
                 self.torn.take_if(|torn| torn.file() == file);
             }
@@ -129,7 +124,7 @@ impl Sound {
     }
 
     fn wrong(&mut self, journal: &Journal, place: u64, reason: &str) {
-        self.damage.push(Damage::at(&format!("store/{}.jnl", journal.id), place, reason, LOST));
+        self.damage.push(Flaw::at(&format!("store/{}.jnl", journal.id), place, reason, LOST));
     }
 
     /// Writes what is sound of the storage to another place, for it to be opened there. Tables stay where they are.

@@ -3,24 +3,20 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use dataflows::model::Tick;
 use tempfile::TempDir;
 
+use super::format::{self, Format};
 use super::sound::{self, Sound};
-use super::{Damage, Store, StoreError};
+use super::{Flaw, Store, StoreError};
 use crate::log::checkpoint::begins;
 use crate::log::journal::seal::Sealer;
-use crate::log::{durable, files};
-
-/// The content of `FORMAT`. Format 2 has checkpoints, and the log need not begin with the first event.
-const FORMAT: &str = "deltaic data folder, format 2\n";
-
-/// Formats that are taken over: what they have means the same. A version that knows only them must not open the folder any
-/// more.
-const FORMER_FORMATS: [&str; 1] = ["deltaic data folder, format 1\n"];
+use crate::log::segments::{Entry, Segments};
+use crate::log::{codec, files};
 
 /// Whether what is kept is of use to somebody that only looks, or that is going to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,34 +27,37 @@ pub enum Purpose {
     Start,
 }
 
-/// What there is of a folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Nothing yet.
-    New,
-    /// It is of a format that is taken over.
-    Former,
-    /// It is of ours.
-    Current,
-}
-
 /// A data folder that was found.
-#[derive(Debug)]
-pub struct Found {
+pub struct DataFolder {
     folder: PathBuf,
-    state: State,
+    format: Format,
+    /// Nothing was ever accepted in it.
+    lacks_store: bool,
     sound: Sound,
+    /// The log, where it is in its own files.
+    segments: Option<Segments>,
     lock: Option<File>,
 }
 
-impl Found {
+impl DataFolder {
     /// Finds a data folder, and checks what is in it.
     pub fn find(folder: &Path, purpose: Purpose) -> Result<Self, StoreError> {
-        let lock = lock(folder, purpose)?;
-        let state = state(folder, purpose)?;
         let io = |source| StoreError::Io { folder: folder.to_owned(), source };
-        let sound = if state == State::New { Sound::default() } else { sound::check(folder).map_err(io)? };
-        Ok(Found { folder: folder.to_owned(), state, sound, lock })
+        if purpose == Purpose::Look && !folder.join("FORMAT").exists() {
+            return Err(StoreError::Missing { folder: folder.to_owned() });
+        }
+        let lock = lock(folder, purpose)?;
+        let format = format::of(folder)?;
+        let lacks_store = format::lacks_store(folder).map_err(io)?;
+        let sound = if lacks_store { Sound::default() } else { sound::check(folder).map_err(io)? };
+        let segments = match format {
+            Format::Former => None,
+            Format::None | Format::Current => {
+                let opened = Segments::open(&folder.join("log"), &folder.join("TAIL"));
+                Some(opened.map_err(|error| StoreError::of_log(folder, error))?)
+            }
+        };
+        Ok(DataFolder { folder: folder.to_owned(), format, lacks_store, sound, segments, lock })
     }
 
     /// Where it is.
@@ -67,7 +66,7 @@ impl Found {
     }
 
     /// What is damaged.
-    pub fn damage(&self) -> &[Damage] {
+    pub fn damage(&self) -> &[Flaw] {
         &self.sound.damage
     }
 
@@ -94,41 +93,58 @@ impl Found {
         belongs_to(&self.folder, process, processes)
     }
 
-    /// The tick up to which its log is gone; nothing where that begins with the first event.
-    pub fn begins(&self) -> Result<Option<Tick>, StoreError> {
-        match self.state {
-            State::New => Ok(None),
-            State::Former | State::Current => begins(&self.copy()?),
-        }
+    /// Refuses a log that does not end where it should, or that cannot be read after a tick: all that a start is going to read.
+    /// Gives the tick up to which it is gone; nothing where it begins with the first event.
+    pub fn log_is_sound(&self, after: Tick) -> Result<Option<Tick>, StoreError> {
+        let Some(segments) = &self.segments else {
+            // One of a former format is read as a whole before it is taken over.
+            let copy = self.copy()?;
+            copy.check_end()?;
+            return begins(&copy);
+        };
+        check_end(&self.folder, segments)?;
+        let read = |entry: Result<Entry, _>| {
+            let Entry { tick, bytes } = entry.map_err(|error| StoreError::of_log(&self.folder, error))?;
+            codec::envelope(tick, &bytes)
+                .map_err(|error| StoreError::Damaged { folder: self.folder.clone(), tick, reason: error.to_string() })
+        };
+        let first = segments.entries(Tick::default()).next().map(read).transpose()?;
+        segments.entries(after.next()).try_for_each(|entry| read(entry).map(drop))?;
+        Ok(first.map(|first| first.previous).filter(|previous| *previous > Tick::default()))
     }
 
     /// Opens it: from here on it is changed.
     pub fn open(self) -> Result<Store, StoreError> {
         self.is_sound()?;
-        if self.state != State::New {
-            // What is there is looked at in a copy, until it is known that it is all that was safe.
-            durable::last(&self.copy()?)?;
+        match &self.segments {
+            Some(segments) => check_end(&self.folder, segments)?,
+            None => self.copy()?.check_end()?,
         }
-        let folder = self.folder;
+        let DataFolder { folder, format, lacks_store, sound, segments, lock } = self;
         let io = |source| StoreError::Io { folder: folder.clone(), source };
         files::make_folder(&folder).map_err(io)?;
-        let lock = match self.lock {
+        let lock = match lock {
             Some(lock) => lock,
-            None => take(&folder, File::options().create(true).truncate(false).write(true).open(folder.join("LOCK")))?,
+            None => {
+                let mut options = File::options();
+                options.create(true).truncate(false).write(true).mode(0o600);
+                take(&folder, options.open(folder.join("LOCK")))?
+            }
         };
-        if self.state != State::Current {
-            // Before anything else: a folder without it is empty.
-            files::write_whole(&folder.join("FORMAT"), FORMAT.as_bytes()).map_err(io)?;
-        }
-        if let Some(torn) = &self.sound.torn {
-            torn.cut().map_err(io)?;
+        if format == Format::None {
+            format::write(&folder).map_err(io)?;
         }
         let path = folder.join("store");
-        if path.exists() {
-            // The storage locks it, and does not make it again.
-            File::options().create(true).append(true).open(path.join("lock")).map_err(io)?;
+        if lacks_store {
+            format::clear(&folder).map_err(io)?;
+            super::make_database(&folder)?;
         }
-        let store = open(&folder, &path, Some(lock), None)?;
+        if let Some(torn) = &sound.torn {
+            torn.cut().map_err(io)?;
+        }
+        // The storage locks it, and does not make it again.
+        File::options().create(true).append(true).open(path.join("lock")).map_err(io)?;
+        let store = open(&folder, &path, segments, Some(lock), None)?;
         *store.sealer() = Some(Sealer::begin(&folder, &path).map_err(io)?);
         files::close_to_others(&folder).map_err(io)?;
         Ok(store)
@@ -168,15 +184,21 @@ impl Found {
         }
         let lock = self.lock.as_ref().map(File::try_clone).transpose();
         let lock = lock.map_err(|source| StoreError::File { file: self.folder.join("LOCK"), source })?;
-        open(&self.folder, &store, lock, Some(copy))
+        open(&self.folder, &store, self.segments.clone(), lock, Some(copy))
     }
 }
 
 /// Opens the database. What its files are is known; what it makes of them is up to it.
-fn open(folder: &Path, store: &Path, lock: Option<File>, copy: Option<TempDir>) -> Result<Store, StoreError> {
+fn open(
+    folder: &Path,
+    store: &Path,
+    segments: Option<Segments>,
+    lock: Option<File>,
+    copy: Option<TempDir>,
+) -> Result<Store, StoreError> {
     let failed = |reason| StoreError::Opening { folder: folder.to_owned(), reason };
     // Debug builds of the storage assert what they expect of a journal; nothing of it is left to be used after a panic.
-    std::panic::catch_unwind(AssertUnwindSafe(|| Store::database(folder, store, lock, copy)))
+    std::panic::catch_unwind(AssertUnwindSafe(|| Store::database(folder, store, segments, lock, copy)))
         .map_err(|_| failed("it panicked; what it said stands above".to_owned()))?
         .map_err(|source| match source {
             fjall::Error::Locked => StoreError::InUse { folder: folder.to_owned() },
@@ -208,31 +230,19 @@ fn locked(folder: &Path, tried: Result<(), TryLockError>) -> Result<(), StoreErr
     }
 }
 
-/// What there is of a folder, as its `FORMAT` says.
-fn state(folder: &Path, purpose: Purpose) -> Result<State, StoreError> {
-    let path = folder.join("FORMAT");
-    let found = files::read_small(&path).map_err(|source| StoreError::File { file: path, source })?;
-    match found {
-        Some(found) if found == FORMAT.as_bytes() => Ok(State::Current),
-        Some(found) if FORMER_FORMATS.iter().any(|former| found == former.as_bytes()) => Ok(State::Former),
-        Some(found) => {
-            let found = String::from_utf8_lossy(&found).trim().to_owned();
-            Err(StoreError::Format { folder: folder.to_owned(), found })
-        }
-        None if purpose == Purpose::Look => Err(StoreError::Missing { folder: folder.to_owned() }),
-        None => {
-            let io = |source| StoreError::Io { folder: folder.to_owned(), source };
-            let ours = ["LOCK", "FORMAT.new"].map(|name| folder.join(name));
-            let mut entries = match fs::read_dir(folder) {
-                Ok(entries) => entries.flatten(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::New),
-                Err(error) => return Err(io(error)),
-            };
-            if entries.any(|entry| !ours.contains(&entry.path())) {
-                return Err(StoreError::NotData { folder: folder.to_owned() });
-            }
-            Ok(State::New)
-        }
+/// Refuses a log that is damaged at its end, or ends before what was safe.
+pub(super) fn check_end(folder: &Path, segments: &Segments) -> Result<(), StoreError> {
+    if let Some(damage) = segments.damage() {
+        return Err(StoreError::DamagedLog { folder: folder.to_owned(), damage });
+    }
+    reaches(folder, segments.last().map(|last| last.tick), segments.safe())
+}
+
+/// Refuses a log that ends before what was safe.
+pub(super) fn reaches(folder: &Path, last: Option<Tick>, safe: Option<Tick>) -> Result<(), StoreError> {
+    match safe.filter(|safe| Some(*safe) > last) {
+        Some(safe) => Err(StoreError::Lost { folder: folder.to_owned(), safe, last: last.unwrap_or_default() }),
+        None => Ok(()),
     }
 }
 
@@ -242,7 +252,7 @@ pub(super) fn process(process: usize, processes: usize) -> String {
 }
 
 /// What `PROCESS` says, if it is there.
-fn owner(folder: &Path) -> Result<Option<String>, StoreError> {
+pub(super) fn owner(folder: &Path) -> Result<Option<String>, StoreError> {
     let file = folder.join("PROCESS");
     let found = match files::read_small(&file) {
         Ok(Some(found)) => String::from_utf8_lossy(&found).into_owned(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Something that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
+pub struct Flaw {
     /// The file, seen from the data folder.
     pub file: String,
     /// The byte of it, where that is known.
@@ -15,21 +15,21 @@ pub struct Damage {
     pub lost: String,
 }
 
-impl Damage {
+impl Flaw {
     /// A file is wrong as a whole.
     pub fn new(file: &str, reason: &str, lost: &str) -> Self {
-        Damage { file: file.to_owned(), place: None, reason: reason.to_owned(), lost: lost.to_owned() }
+        Flaw { file: file.to_owned(), place: None, reason: reason.to_owned(), lost: lost.to_owned() }
     }
 
     /// It is wrong from a byte on.
     pub fn at(file: &str, place: u64, reason: &str, lost: &str) -> Self {
-        Damage { place: Some(place), ..Damage::new(file, reason, lost) }
+        Flaw { place: Some(place), ..Flaw::new(file, reason, lost) }
     }
 }
 
-impl fmt::Display for Damage {
+impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Damage { file, place, reason, lost } = self;
+        let Flaw { file, place, reason, lost } = self;
         write!(f, "{file}")?;
         if let Some(place) = place {
             write!(f, ", byte {place}")?;
