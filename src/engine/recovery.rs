@@ -15,7 +15,7 @@ use dataflows::observations::Arrival;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::forwarding::{Offset, Picked};
-use super::sequencer::{Sequencer, arrival, cut};
+use super::sequencer::{Sequencer, arrival, placed};
 use super::workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT};
 use crate::log::checkpoint::{Piece, Restore};
 use crate::log::{LogError, LogRecord, Logged};
@@ -141,7 +141,7 @@ impl Sequencer {
 
     /// Makes events of a logged batch, and remembers their message ids, as when they were accepted.
     fn reread(&mut self, logged: Logged, chunk: &mut Chunk, told: &mut Told) {
-        let Logged { tick, record, .. } = logged;
+        let Logged { tick, order, record } = logged;
         let LogRecord::Events(events) = record;
         told.entries += 1;
         for (stored, index) in events.into_iter().zip(0..) {
@@ -149,9 +149,9 @@ impl Sequencer {
             self.dedupe.admit(stored.message, tick);
             match (self.reread)(&stored.raw) {
                 Ok(event) => {
-                    let event = cut(event, tick, self.clock.max_future);
-                    let position = Offset { tick, index };
-                    chunk.picked.extend(self.pick(position, (stored.message, &stored.raw), &event, None));
+                    let position = order.position(tick, self.process_index(), index);
+                    let event = placed(event, tick, position, self.clock.max_future);
+                    chunk.picked.extend(self.pick(Offset { tick, index }, (stored.message, &stored.raw), &event, None));
                     chunk.arrivals.push((tick, arrival(self.process, stored.message, event)));
                     told.events += 1;
                 }

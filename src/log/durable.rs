@@ -23,7 +23,7 @@ use super::checkpoint::Growth;
 use super::segments::{Appended, Disk, RealDisk, Safety, Writer};
 use super::{History, Log, LogError, Store, StoreError, codec};
 use crate::engine::Accepted;
-use crate::limits::DISK_RESERVE_BYTES;
+use crate::limits::{DISK_RESERVE_BYTES, LOG_ROOM_BYTES};
 use crate::project::Durability;
 
 /// Gives the free bytes of the disk.
@@ -46,11 +46,16 @@ impl DurableLog {
     /// The log in `store`. There is one at a time.
     pub fn open(store: Store, durability: Durability) -> Result<Self, StoreError> {
         let disk = store.clone();
-        Self::open_on(store, durability, Arc::new(RealDisk), Box::new(move || disk.free_bytes()))
+        Self::open_on(store, durability, Box::new(move || disk.free_bytes()))
     }
 
-    /// The same on another disk, or with so much room.
-    pub(super) fn open_on(
+    /// The same on a disk with that much room.
+    pub(crate) fn open_on(store: Store, durability: Durability, free: Free) -> Result<Self, StoreError> {
+        Self::open_with(store, durability, Arc::new(RealDisk), free)
+    }
+
+    /// The same, written on another disk.
+    pub(super) fn open_with(
         store: Store,
         durability: Durability,
         disk: Arc<dyn Disk>,
@@ -70,16 +75,26 @@ impl DurableLog {
         self.growth.clone()
     }
 
-    /// What is written with.
+    /// Where it is.
+    #[cfg(test)]
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What is written with. It goes on where the log ends when it is needed for the first time.
     fn writer(&mut self) -> Result<&mut Writer, StoreError> {
         let writer = match self.writer.take() {
             Some(writer) => writer,
-            None => {
-                self.store.take_over()?;
-                self.store.writer(self.disk.clone(), self.safety)?
-            }
+            None => self.store.writer(self.disk.clone(), self.safety)?,
         };
         Ok(self.writer.insert(writer))
+    }
+
+    /// Bytes that the disk may still be filled with.
+    fn spare_bytes(&self, bytes: usize) -> Result<u64, LogError> {
+        let free = (self.free)()?;
+        let spare = free.checked_sub(DISK_RESERVE_BYTES).filter(|spare| *spare >= bytes as u64);
+        spare.ok_or(LogError::Full { bytes, free })
     }
 }
 
@@ -88,18 +103,18 @@ impl Log for DurableLog {
         debug_assert!(self.last < Some(tick), "ticks grow");
         let events = batch.iter().map(|accepted| (accepted.message, &*accepted.raw));
         let entry = codec::encode(tick, self.last.unwrap_or_default(), events)?;
-        let spare_bytes = (self.free)()?.saturating_sub(DISK_RESERVE_BYTES);
-        if spare_bytes < entry.len() as u64 {
-            return Err(LogError::Full { bytes: entry.len() });
-        }
+        let spare_bytes = self.spare_bytes(entry.len())?;
         let appended = self.writer()?.append(tick, &entry, spare_bytes);
-        match appended.map_err(|error| self.store.failed_log(error))? {
-            Appended::Done => {}
-            Appended::NoRoom(bytes) => return Err(LogError::Full { bytes: bytes as usize }),
+        if let Appended::NoRoom(bytes) = appended.map_err(|error| self.store.failed_log(error))? {
+            return Err(LogError::Full { bytes: bytes as usize, free: (self.free)()? });
         }
         self.last = Some(tick);
         self.growth.grew(tick, batch.len());
         Ok(())
+    }
+
+    fn room(&self) -> Result<(), LogError> {
+        self.spare_bytes(LOG_ROOM_BYTES).map(drop)
     }
 
     fn last(&self) -> Option<Tick> {

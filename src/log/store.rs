@@ -60,6 +60,9 @@ struct Inner {
     forwards: Keyspace,
     repeated: Keyspace,
     database: Database,
+    /// How often [`Store::sync`] has come to its end.
+    #[cfg(test)]
+    syncs: std::sync::atomic::AtomicUsize,
     /// Last, so that it is unlocked when all else is closed.
     _lock: File,
 }
@@ -143,6 +146,8 @@ impl Store {
             quarantine,
             repeated,
             database,
+            #[cfg(test)]
+            syncs: Default::default(),
             _lock: lock,
         })))
     }
@@ -230,7 +235,16 @@ impl Store {
         if let LogFiles::Segments(segments) = self.log() {
             segments.sync().map_err(|error| self.failed_log(error))?;
         }
-        self.0.database.persist(PersistMode::SyncAll).map_err(|source| self.failed(source))
+        self.0.database.persist(PersistMode::SyncAll).map_err(|source| self.failed(source))?;
+        #[cfg(test)]
+        self.0.syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How often that was done.
+    #[cfg(test)]
+    pub fn syncs(&self) -> usize {
+        self.0.syncs.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Bytes on the disk, those set aside for the journal included.
@@ -299,7 +313,7 @@ impl Store {
             }
         };
         if let Some(damage) = damage {
-            return Err(StoreError::DamagedLog { folder: folder(), damage });
+            return Err(StoreError::DamagedLog { folder: folder(), damage: Box::new(damage) });
         }
         let last = self.last()?;
         match safe.filter(|safe| Some(*safe) > last) {

@@ -20,6 +20,7 @@ fn accepted(message: u128) -> Accepted {
     let raw = format!(r#"{{"type":"track","event":"Seen","userId":"{message}"}}"#);
     let event = Event {
         timestamp: Tick::default(),
+        position: Position::UNKNOWN,
         name: "Seen".into(),
         identifiers: Vec::new(),
         fields: Vec::new(),
@@ -104,7 +105,6 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
     let mut log = DurableLog::open_on(
         Store::open(folder.path()).unwrap(),
         Durability::Os,
-        Arc::new(segments::RealDisk),
         Box::new(move || Ok(disk.load(Ordering::Relaxed))),
     )
     .unwrap();
@@ -112,7 +112,11 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
     free.store(DISK_RESERVE_BYTES, Ordering::Relaxed);
     let error = log.append(Tick::from_ms(2), &[accepted(2)]).unwrap_err();
     assert!(matches!(error, LogError::Full { .. }) && !error.is_fatal(), "{error}");
+    let reserve = "the disk of the data folder has 469 MB free, of which the reserve of 469 MB has to stay free";
+    assert!(error.to_string().contains(reserve), "{error}");
+    assert!(matches!(log.room(), Err(LogError::Full { .. })));
     free.store(DISK_RESERVE_BYTES * 2, Ordering::Relaxed);
+    log.room().unwrap();
     log.append(Tick::from_ms(3), &[accepted(2)]).unwrap();
     assert_eq!(content(&log), "1:1 3:2");
 }
@@ -238,7 +242,7 @@ fn a_sync_that_fails_ends_it_and_nobody_was_told() {
     let (folder, disk) = (tempfile::tempdir().unwrap(), segments::UnsyncedDisk::default());
     let store = Store::open(folder.path()).unwrap();
     let mut log =
-        DurableLog::open_on(store, Durability::Sync, Arc::new(disk.clone()), Box::new(|| Ok(u64::MAX))).unwrap();
+        DurableLog::open_with(store, Durability::Sync, Arc::new(disk.clone()), Box::new(|| Ok(u64::MAX))).unwrap();
     log.append(Tick::from_ms(10), &[accepted(1)]).unwrap();
     assert!(disk.is_synced(), "the senders are answered now");
     disk.fail_sync();
