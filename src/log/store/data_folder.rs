@@ -233,7 +233,7 @@ fn locked(folder: &Path, tried: Result<(), TryLockError>) -> Result<(), StoreErr
 /// Refuses a log that is damaged at its end, or ends before what was safe.
 pub(super) fn check_end(folder: &Path, segments: &Segments) -> Result<(), StoreError> {
     if let Some(damage) = segments.damage() {
-        return Err(StoreError::DamagedLog { folder: folder.to_owned(), damage });
+        return Err(StoreError::DamagedLog { folder: folder.to_owned(), damage: Box::new(damage) });
     }
     reaches(folder, segments.last().map(|last| last.tick), segments.safe())
 }

@@ -147,7 +147,7 @@ pub enum StoreError {
         /// The folder.
         folder: PathBuf,
         /// What is wrong, and where.
-        damage: Damage,
+        damage: Box<Damage>,
     },
     /// A file of the log cannot be read or written.
     #[error("data folder {folder}: the log: {path}: {source}")]
