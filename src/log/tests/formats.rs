@@ -136,7 +136,7 @@ fn a_folder_that_was_used_and_lost_its_store_is_refused() {
     let folder = folder_with(1);
     fs::remove_dir_all(folder.path().join("store")).unwrap();
     let error = Store::open(folder.path()).err().unwrap().to_string();
-    assert!(error.contains("its folder `store` is missing"), "{error}");
+    assert!(error.contains("store: it is missing"), "{error}");
     assert!(!folder.path().join("store").exists());
 }
 
