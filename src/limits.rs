@@ -87,6 +87,12 @@ pub const RETRY_EVENTS_MAX: usize = 200;
 /// Bytes of an identifier's value that a project may allow: identifiers are parts of keys of the storage, of 64 KB at most.
 pub const IDENTIFIER_BYTES_ALLOWED_MAX: u64 = 32 * 1024;
 
+/// Bytes of a small file of the data folder (`FORMAT`, `PROCESS`, `SEAL` …): the largest has two pages.
+pub const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Bytes of the storage's list of tables. A table is 33 bytes of it and has 64 MB: so many are 32 TB.
+pub const VERSION_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// Milliseconds that a read waits where it does not say.
 pub const WAIT_MS_DEFAULT: u64 = 1_000;
 

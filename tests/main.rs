@@ -8,6 +8,7 @@ mod cluster;
 mod comparison;
 mod corpus;
 mod crash;
+mod damage;
 mod destinations;
 mod durability;
 mod format;

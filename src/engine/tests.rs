@@ -16,7 +16,7 @@ use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::ingest::segment::{Call, Extractor, Given, Stamp, reread};
 use crate::limits::DISK_RESERVE_BYTES;
-use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, plan};
+use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, Plan, begins};
 use crate::log::{DurableLog, Fault, FaultyLog, LogError, MemoryLog, Store};
 use crate::project::{self, Durability, Project};
 
@@ -90,7 +90,8 @@ impl World {
         let outbox = Arc::new(DurableOutbox::open(store.clone(), &project).unwrap());
         let mut kept = Kept::open(&self.folder.path().join("data")).unwrap();
         let gatherer = Gatherer::new(store.clone(), &project, reread(&project), 0);
-        let restore = plan(&store, &mut kept, &gatherer, &project, false).unwrap();
+        let plan = Plan::new(begins(&store).unwrap(), &kept, &project, false).unwrap();
+        let restore = plan.prepare(&store, &mut kept, &gatherer, &project).unwrap();
         self.start_with(project, Box::new(log), restore, outbox)
     }
 

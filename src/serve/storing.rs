@@ -11,8 +11,8 @@ use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::engine::process_index;
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reread;
-use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, Restore};
-use crate::log::{DurableLog, Log, MemoryLog, Store};
+use crate::log::checkpoint::{CheckpointerSettings, Gatherer, Kept, Plan, Restore};
+use crate::log::{DurableLog, DataFolder, Log, MemoryLog, Purpose, Store};
 use crate::project::{Project, Storage};
 
 /// What outlives the process, if anything does.
@@ -46,7 +46,15 @@ impl Storing {
             let log = Box::new(MemoryLog::forgetful());
             return Ok(Storing { log, outbox, queues, store: None, restore: None, checkpointer: None });
         };
-        let store = Store::open(&storage.folder)?;
+        // What is refused is left as it is: nothing is changed before all this has been looked at.
+        let found = DataFolder::find(&storage.folder, Purpose::Start)?;
+        found.is_sound()?;
+        found.belongs_to(options.topology.process, options.topology.processes())?;
+        let kept = Kept::look(&storage.folder)?;
+        kept.check()?;
+        let after = kept.newest().map_or(Tick::default(), |newest| newest.tick);
+        let plan = Plan::new(found.log_is_sound(after)?, &kept, project, options.accept_partial)?;
+        let store = found.open()?;
         store.belongs_to(options.topology.process, options.topology.processes())?;
         let log = DurableLog::open(store.clone(), storage.durability)?;
         let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
@@ -55,7 +63,8 @@ impl Storing {
         let mut kept = Kept::open(&storage.folder)?;
         let process = process_index(options.topology.process);
         let gatherer = Gatherer::new(store.clone(), project, reread(project), process);
-        let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, options.accept_partial)?;
+        let restore = plan.prepare(&store, &mut kept, &gatherer, project)?;
+        kept.sweep();
         // Nothing stands in the way of the start any more.
         store.take_over()?;
         let checkpointer = CheckpointerSettings {
