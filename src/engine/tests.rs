@@ -142,6 +142,7 @@ impl World {
             memory: Gate::off(),
             runtime: None,
             inside: Inside::new(2, true),
+            agreement: None,
         };
         let (recovered_at, recovered) = mpsc::channel();
         let (failed_for, failed) = mpsc::channel();

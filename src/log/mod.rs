@@ -21,6 +21,7 @@ mod tests;
 pub use durable::DurableLog;
 pub use faulty::{Fault, FaultyLog};
 pub use memory::MemoryLog;
+pub(crate) use store::write_whole;
 pub use store::{Store, StoreError};
 
 use bytes::Bytes;

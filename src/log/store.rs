@@ -314,7 +314,7 @@ fn write_format(folder: &Path) -> io::Result<()> {
 }
 
 /// Writes a file whole or not at all, and onto the disk.
-pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
     file.write_all(content)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dataflows::model::Tick;
 
 use super::{Options, RunError};
+use crate::catalogue::Agreement;
 use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
@@ -22,6 +23,7 @@ pub(super) struct Storing {
     pub store: Option<Store>,
     pub restore: Option<Restore>,
     pub checkpointer: Option<CheckpointerSettings>,
+    pub agreement: Agreement,
 }
 
 impl Storing {
@@ -43,7 +45,8 @@ impl Storing {
             let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
             let queues = Queues::open(project, None, Tick::default())?;
             let log = Box::new(MemoryLog::forgetful());
-            return Ok(Storing { log, outbox, queues, store: None, restore: None, checkpointer: None });
+            let agreement = Agreement::open(None, project.definitions.clone(), options.topology.process)?;
+            return Ok(Storing { log, outbox, queues, store: None, restore: None, checkpointer: None, agreement });
         };
         let store = Store::open(&storage.folder)?;
         store.belongs_to(options.topology.process, options.topology.processes())?;
@@ -54,6 +57,9 @@ impl Storing {
         let mut kept = Kept::open(&storage.folder)?;
         let gatherer = Gatherer::new(store.clone(), project, reread(project));
         let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, options.accept_partial)?;
+        // Not before all else is found to be in order: a start that is refused gives no ids.
+        let (folder, definitions) = (storage.folder.clone(), project.definitions.clone());
+        let agreement = Agreement::open(Some(folder), definitions, options.topology.process)?;
         let checkpointer = CheckpointerSettings {
             store: store.clone(),
             kept,
@@ -70,6 +76,7 @@ impl Storing {
             store: Some(store),
             restore,
             checkpointer: Some(checkpointer),
+            agreement,
         })
     }
 
