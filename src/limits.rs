@@ -86,6 +86,9 @@ pub const WAIT_MS_DEFAULT: u64 = 1_000;
 /// Members in one answer where the read does not say.
 pub const PAGE_DEFAULT: usize = 100;
 
+/// Processes of a cluster: each has connections to all others. Positions of events have room for 65,536.
+pub const PROCESSES_MAX: usize = 256;
+
 /// How much memory the process may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MemoryLimit {

@@ -33,7 +33,7 @@ pub use forwarding::{Forwarded, Offset};
 pub use handle::{Accepted, Answered, Ask, AskError, Handle, NotReady, Receipt, Submission, SubmitError};
 pub use progress::{Load, Progress};
 pub use recovery::Reread;
-pub use sequencer::cut;
+pub use sequencer::{placed, process_index};
 pub use workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Listeners, Output, Topology, Workers, WorkersError};
 
 use crate::catalogue::Agreement;

@@ -9,7 +9,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use dataflows::messages::Message;
-use dataflows::model::{Event, Query, Question, Tick};
+use dataflows::model::{Event, Position, Query, Question, Tick};
 use dataflows::observations::Arrival;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
@@ -279,7 +279,8 @@ impl Sequencer {
             .into_iter()
             .zip(0..)
             .map(|(accepted, index)| {
-                let event = cut(accepted.event, tick, max_future);
+                let position = Position { tick, process: self.process_index(), index };
+                let event = placed(accepted.event, position, max_future);
                 let stored = (accepted.message, &accepted.raw);
                 let picked = self.pick(Offset { tick, index }, stored, &event, Some(received));
                 picked.into_iter().for_each(|picked| self.forward(picked));
@@ -289,11 +290,21 @@ impl Sequencer {
         self.workers.send(arrivals);
     }
 
+    /// Which process accepts these events, as their positions have it.
+    pub(super) fn process_index(&self) -> u16 {
+        self.process.map_or(0, process_index)
+    }
+
     fn ask(&mut self, tick: Tick, question: Question, asker: Asker) {
         let id = self.shared.asked(Asked::new(&question, tick, asker));
         let query = Query { id, asker: self.first_worker, question };
         self.workers.tell(0, Command::Ask(tick, query));
     }
+}
+
+/// A process as positions have it.
+pub fn process_index(process: usize) -> u16 {
+    u16::try_from(process).expect("a cluster has at most PROCESSES_MAX processes")
 }
 
 /// The event as the dataflow takes it: in a cluster, with what makes it the same message to all processes.
@@ -304,11 +315,11 @@ pub(super) fn arrival(process: Option<usize>, message: u128, event: Event) -> Ar
     }
 }
 
-/// The event with its time cut to the tick, if it is further ahead of it than `max_future`.
-pub fn cut(mut event: Event, tick: Tick, max_future: Duration) -> Event {
-    let ahead_ms = event.timestamp.as_ms().saturating_sub(tick.as_ms());
+/// The event at its place in the order of the log, with its time cut to the tick if it is further ahead of it than `max_future`.
+pub fn placed(mut event: Event, position: Position, max_future: Duration) -> Event {
+    let ahead_ms = event.timestamp.as_ms().saturating_sub(position.tick.as_ms());
     if Duration::from_millis(ahead_ms) > max_future {
-        event.timestamp = tick;
+        event.timestamp = position.tick;
     }
-    event
+    Event { position, ..event }
 }

@@ -89,7 +89,7 @@ impl World {
         let log = DurableLog::open(store.clone(), Durability::Os).unwrap();
         let outbox = Arc::new(DurableOutbox::open(store.clone(), &project).unwrap());
         let mut kept = Kept::open(&self.folder.path().join("data")).unwrap();
-        let gatherer = Gatherer::new(store.clone(), &project, reread(&project));
+        let gatherer = Gatherer::new(store.clone(), &project, reread(&project), 0);
         let restore = plan(&store, &mut kept, &gatherer, &project, false).unwrap();
         self.start_with(project, Box::new(log), restore, outbox)
     }
@@ -106,7 +106,7 @@ impl World {
         let settings = CheckpointerSettings {
             store: store.clone(),
             kept: Kept::open(&folder).unwrap(),
-            gatherer: Gatherer::new(store.clone(), &project, reread(&project)),
+            gatherer: Gatherer::new(store.clone(), &project, reread(&project), 0),
             growth: log.growth(),
             due: Some(1),
             keep_history: Duration::ZERO,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use dataflows::model::{Event, Tick};
+use dataflows::model::{Event, Position, Tick};
 use tempfile::TempDir;
 
 use super::*;
@@ -18,6 +18,7 @@ fn accepted(message: u128) -> Accepted {
     let raw = format!(r#"{{"type":"track","event":"Seen","userId":"{message}"}}"#);
     let event = Event {
         timestamp: Tick::default(),
+        position: Position::UNKNOWN,
         name: "Seen".into(),
         identifiers: Vec::new(),
         fields: Vec::new(),

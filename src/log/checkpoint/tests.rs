@@ -85,7 +85,7 @@ impl World {
     }
 
     fn gatherer(&self, store: &Store, project: &Project) -> Gatherer {
-        Gatherer::new(store.clone(), project, reread(project))
+        Gatherer::new(store.clone(), project, reread(project), 0)
     }
 
     /// Makes checkpoints of so many events each, until the log ends.
