@@ -22,10 +22,10 @@
 //! sound is opened; a look opens a copy.
 
 mod batch;
-mod flaw;
-mod error;
-mod format;
 mod data_folder;
+mod error;
+mod flaw;
+mod format;
 mod sound;
 mod syncing;
 mod takeover;
@@ -33,9 +33,9 @@ mod takeover;
 mod tests;
 
 pub use batch::Batch;
-pub use flaw::Flaw;
-pub use error::StoreError;
 pub use data_folder::{DataFolder, Purpose};
+pub use error::StoreError;
+pub use flaw::Flaw;
 pub use syncing::Syncer;
 #[cfg(test)]
 pub(super) use takeover::Step;

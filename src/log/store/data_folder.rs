@@ -105,8 +105,11 @@ impl DataFolder {
         check_end(&self.folder, segments)?;
         let read = |entry: Result<Entry, _>| {
             let Entry { tick, bytes } = entry.map_err(|error| StoreError::of_log(&self.folder, error))?;
-            codec::envelope(tick, &bytes)
-                .map_err(|error| StoreError::Damaged { folder: self.folder.clone(), tick, reason: error.to_string() })
+            codec::envelope(tick, &bytes).map_err(|error| StoreError::Damaged {
+                folder: self.folder.clone(),
+                tick,
+                reason: error.to_string(),
+            })
         };
         let first = segments.entries(Tick::default()).next().map(read).transpose()?;
         segments.entries(after.next()).try_for_each(|entry| read(entry).map(drop))?;

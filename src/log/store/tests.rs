@@ -96,9 +96,9 @@ fn content(folder: &Path, store: &Store) -> Vec<String> {
     let kept = Kept::look(folder).unwrap();
     let after = kept.newest().map_or(Tick::default(), |newest| newest.tick);
     let log = store.entries(after.next()).map(|entry| format!("{:?}", entry.unwrap()));
-    let rows = KEYSPACES.into_iter().flat_map(|name| {
-        store.rows(name).map(move |row| format!("{name} {:?}", row.unwrap())).collect::<Vec<_>>()
-    });
+    let rows = KEYSPACES
+        .into_iter()
+        .flat_map(|name| store.rows(name).map(move |row| format!("{name} {:?}", row.unwrap())).collect::<Vec<_>>());
     log.chain(rows).collect()
 }
 
