@@ -215,7 +215,10 @@ impl Counted {
                 Ok((envelope, LogRecord::Events(stored))) => {
                     self.events += stored.len() as u64;
                     if let Some(before) = previous.filter(|before| *before != envelope.previous) {
-                        damage.push(format!("tick {tick}: entries between {before} and {} are missing", envelope.previous));
+                        damage.push(format!(
+                            "tick {tick}: entries between {before} and {} are missing",
+                            envelope.previous
+                        ));
                     }
                 }
                 Err(error) => damage.push(format!("tick {tick}: {error}")),

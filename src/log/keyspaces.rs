@@ -58,11 +58,7 @@ pub(super) fn check(store: &Path, has_batches: bool, damage: &mut Vec<Flaw>) -> 
         // The very first thing that is made of a store.
         if folders.len() > 1 || has_batches {
             let reason = "it is missing: it says which version of the list of keyspaces is in force";
-            damage.push(Flaw::new(
-                "store/keyspaces/0/current",
-                reason,
-                "which keyspace is which, and so all of them",
-            ));
+            damage.push(Flaw::new("store/keyspaces/0/current", reason, "which keyspace is which, and so all of them"));
         }
         return Ok(());
     };

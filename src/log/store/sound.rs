@@ -94,8 +94,9 @@ impl Sound {
             let safe = seal.as_ref().and_then(|seal| seal.may_be_torn_from(journal.id, boot.as_deref()));
             let went_down = safe.is_some_and(|safe| content.bytes >= safe);
             let is_last = number == count;
-            let torn =
-                |bytes, was_finished| Some(Unfinished { journal: journal.clone(), at: content.bytes, bytes, was_finished });
+            let torn = |bytes, was_finished| {
+                Some(Unfinished { journal: journal.clone(), at: content.bytes, bytes, was_finished })
+            };
             match &content.rest {
                 Rest::Nothing => {}
                 Rest::Torn(_, bytes) if is_last => self.torn = torn(*bytes, went_down),
