@@ -26,6 +26,7 @@ mod data_folder;
 mod error;
 mod flaw;
 mod format;
+mod rows;
 mod sound;
 mod syncing;
 mod takeover;
@@ -36,6 +37,7 @@ pub use batch::Batch;
 pub use data_folder::{DataFolder, Purpose};
 pub use error::StoreError;
 pub use flaw::Flaw;
+pub(super) use rows::{KEYSPACES, Rows};
 pub use syncing::Syncer;
 #[cfg(test)]
 pub(super) use takeover::Step;
@@ -51,14 +53,8 @@ use tempfile::TempDir;
 
 use super::codec::{self, CodecError};
 use super::journal::seal::Sealer;
-use super::segments::{Appended, Disk, Entry, RealDisk, Safety, SegmentError, Segments, Torn, Writer, noted_safe};
+use super::segments::{Disk, Entry, Safety, SegmentError, Segments, Torn, Writer, noted_safe};
 use super::{History, LogError, Logged, files};
-
-/// The keyspaces of the database.
-pub(super) const KEYSPACES: [&str; 6] = ["outbox", "frontiers", "delivery", "forwards", "quarantine", "repeated"];
-
-/// The rows of a keyspace.
-pub(super) type Rows = Box<dyn Iterator<Item = Result<(fjall::UserKey, fjall::UserValue), StoreError>>>;
 
 /// Bytes of blocks kept in memory. The log is read once, from its beginning to its end; rows of the outbox likewise.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -211,45 +207,6 @@ impl Store {
     /// Changes that are made together, or not at all.
     pub fn batch(&self) -> Batch {
         Batch { store: self.clone(), write: self.0.database.batch(), mode: PersistMode::Buffer }
-    }
-
-    /// One of [`KEYSPACES`].
-    pub(super) fn keyspace(&self, name: &str) -> &Keyspace {
-        match name {
-            "outbox" => self.outbox(),
-            "frontiers" => self.frontiers(),
-            "delivery" => self.delivery(),
-            "forwards" => self.forwards(),
-            "quarantine" => self.quarantine(),
-            _ => self.repeated(),
-        }
-    }
-
-    /// The rows of one of [`KEYSPACES`].
-    pub(super) fn rows(&self, name: &str) -> Rows {
-        let store = self.clone();
-        Box::new(self.keyspace(name).iter().map(move |row| row.into_inner().map_err(|source| store.failed(source))))
-    }
-
-    /// Writes the log with the entries of another one, up to the tick `last`.
-    pub(super) fn append_all(
-        &self,
-        entries: impl Iterator<Item = Result<Entry, StoreError>>,
-        last: Tick,
-    ) -> Result<(), StoreError> {
-        let mut writer = self.writer(Arc::new(RealDisk), Safety::Sync)?;
-        for entry in entries {
-            let Entry { tick, bytes } = entry?;
-            let envelope = codec::envelope(tick, &bytes).map_err(|error| self.undecodable(tick, error))?;
-            let appended = writer.copy(tick, envelope.previous, &bytes).map_err(|error| self.failed_log(error))?;
-            if let Appended::NoRoom(bytes) = appended {
-                return Err(StoreError::NoRoomToTakeOver { folder: self.0.folder.clone(), bytes });
-            }
-            if tick >= last {
-                break;
-            }
-        }
-        writer.sync().map_err(|error| self.failed_log(error))
     }
 
     /// A number that grows with each write beside the log.

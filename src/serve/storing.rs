@@ -51,12 +51,12 @@ impl Storing {
         };
         // What is refused is left as it is: nothing is changed before all this has been looked at.
         let found = DataFolder::find(&storage.folder, Purpose::Start)?;
-        found.is_sound()?;
+        found.check_store()?;
         found.belongs_to(options.topology.process, options.topology.processes())?;
         let kept = Kept::look(&storage.folder)?;
         kept.check()?;
         let after = kept.newest().map_or(Tick::default(), |newest| newest.tick);
-        let plan = Plan::new(found.log_is_sound(after)?, &kept, project, options.accept_partial)?;
+        let plan = Plan::new(found.check_log(after)?, &kept, project, options.accept_partial)?;
         let store = found.open()?;
         store.belongs_to(options.topology.process, options.topology.processes())?;
         let log = DurableLog::open(store.clone(), storage.durability)?;

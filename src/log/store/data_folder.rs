@@ -76,7 +76,7 @@ impl DataFolder {
     }
 
     /// Refuses what is damaged.
-    pub fn is_sound(&self) -> Result<(), StoreError> {
+    pub fn check_store(&self) -> Result<(), StoreError> {
         if self.sound.damage.is_empty() {
             return Ok(());
         }
@@ -95,7 +95,7 @@ impl DataFolder {
 
     /// Refuses a log that does not end where it should, or that cannot be read after a tick: all that a start is going to read.
     /// Gives the tick up to which it is gone; nothing where it begins with the first event.
-    pub fn log_is_sound(&self, after: Tick) -> Result<Option<Tick>, StoreError> {
+    pub fn check_log(&self, after: Tick) -> Result<Option<Tick>, StoreError> {
         let Some(segments) = &self.segments else {
             // One of a former format is read as a whole before it is taken over.
             let copy = self.copy()?;
@@ -118,7 +118,7 @@ impl DataFolder {
 
     /// Opens it: from here on it is changed.
     pub fn open(self) -> Result<Store, StoreError> {
-        self.is_sound()?;
+        self.check_store()?;
         match &self.segments {
             Some(segments) => check_end(&self.folder, segments)?,
             None => self.copy()?.check_end()?,
@@ -155,7 +155,7 @@ impl DataFolder {
 
     /// A copy of it, to be looked at. What is damaged is refused.
     pub fn copy(&self) -> Result<Store, StoreError> {
-        self.is_sound()?;
+        self.check_store()?;
         self.copy_without(&[])
     }
 

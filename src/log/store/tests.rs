@@ -105,12 +105,12 @@ fn content(folder: &Path, store: &Store) -> Vec<String> {
 /// What a start does until it has decided, and then.
 fn start(folder: &Path) -> Result<Store, String> {
     let found = DataFolder::find(folder, Purpose::Start).map_err(|error| error.to_string())?;
-    found.is_sound().map_err(|error| error.to_string())?;
+    found.check_store().map_err(|error| error.to_string())?;
     found.belongs_to(0, 1).map_err(|error| error.to_string())?;
     let kept = Kept::look(folder).map_err(|error| error.to_string())?;
     kept.check().map_err(|error| error.to_string())?;
     let after = kept.newest().map_or(Tick::default(), |newest| newest.tick);
-    found.log_is_sound(after).map_err(|error| error.to_string())?;
+    found.check_log(after).map_err(|error| error.to_string())?;
     let store = found.open().map_err(|error| error.to_string())?;
     DurableLog::open(store.clone(), Durability::Sync).map_err(|error| error.to_string())?;
     Ok(store)
