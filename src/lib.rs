@@ -21,6 +21,7 @@
 pub mod access;
 pub mod admin;
 pub mod clock;
+pub mod dedupe;
 pub mod egress;
 pub mod engine;
 #[cfg(test)]

@@ -76,8 +76,9 @@ pub async fn run(
         log.map_err(|source| RunError::IntervalLog { path: path.clone(), source }).map(|log| (path, log))
     });
     let interval_log = interval_log.transpose()?;
-    let Storing { log, outbox, queues, store, restore, checkpointer } = Storing::open(&project, &options)?;
+    let Storing { log, outbox, queues, store, restore, dedupe, checkpointer } = Storing::open(&project, &options)?;
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
+    let remembered = dedupe.figures();
     let now: Now = Arc::new(wall_clock);
     let (failed, mut failure) = mpsc::unbounded_channel();
     let forward_from = queues.from();
@@ -97,6 +98,7 @@ pub async fn run(
         limits: project.limits,
         log,
         restore,
+        dedupe,
         reread: reread(&project),
         forward_from,
         now: now.clone(),
@@ -111,8 +113,20 @@ pub async fn run(
     let (quarantine, keeper) = Keeper::start(Storing::shelf(store.as_ref()), Extractor::new(&project), project.limits)?;
     let timeouts = Timeouts::default();
     let topology = options.topology;
-    let rims =
-        Rims { handle, egress: egress.clone(), quarantine, latency, observer, growth, inside, topology, now, timeouts };
+    let rims = Rims {
+        handle,
+        egress: egress.clone(),
+        quarantine,
+        latency,
+        observer,
+        growth,
+        dedupe: remembered,
+        store: store.clone(),
+        inside,
+        topology,
+        now,
+        timeouts,
+    };
 
     ready(address);
     let mut failed = None;

@@ -11,10 +11,11 @@ use dataflows::model::{Found, Question, Tick};
 use tempfile::TempDir;
 
 use super::*;
+use crate::dedupe::{MessageWindow, OnDiskSettings};
 use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::ingest::segment::{Call, Extractor, Given, Stamp, reread};
-use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, plan};
+use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, MessageIds, plan};
 use crate::log::{DurableLog, Fault, FaultyLog, LogError, MemoryLog, Store};
 use crate::project::{self, Durability, Project};
 
@@ -48,6 +49,10 @@ struct World {
     checkpoints: bool,
     /// The project of the latest engine.
     latest: Mutex<Option<String>>,
+}
+
+fn in_memory(project: &Project) -> Dedupe {
+    Dedupe::in_memory(&project.clock, &project.limits)
 }
 
 /// An engine with its outbox.
@@ -89,7 +94,17 @@ impl World {
         let mut kept = Kept::open(&self.folder.path().join("data")).unwrap();
         let gatherer = Gatherer::new(store.clone(), &project, reread(&project));
         let restore = plan(&store, &mut kept, &gatherer, &project, false).unwrap();
-        self.start_with(project, Box::new(log), restore, outbox)
+        let (dedupe, _) = OnDiskSettings {
+            data: &self.folder.path().join("data"),
+            window: MessageWindow::new(project.clock.dedupe_window),
+            last: log.last().unwrap_or_default(),
+            complete: None,
+            logged: &|after| Ok(Some(log.history(after))),
+            accept_partial: false,
+        }
+        .open()
+        .unwrap();
+        self.start_with(project, Box::new(log), restore, dedupe, outbox)
     }
 
     /// Makes a checkpoint of all that is in the data folder.
@@ -108,6 +123,8 @@ impl World {
             growth: log.growth(),
             due: Some(1),
             keep_history: Duration::ZERO,
+            messages: MessageIds::Within,
+            seal: None,
             bound: Box::new(|| Tick::MAX),
         };
         let checkpointer = Checkpointer::start(settings).unwrap();
@@ -124,6 +141,7 @@ impl World {
         project: Project,
         log: Box<dyn Log>,
         restore: Option<Restore>,
+        dedupe: Dedupe,
         outbox: Arc<dyn Outbox>,
     ) -> Run {
         let now_ms = self.now_ms.clone();
@@ -134,6 +152,7 @@ impl World {
             limits: project.limits,
             log,
             restore,
+            dedupe,
             reread: reread(&project),
             forward_from: Vec::new(),
             now: Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst))),
@@ -400,7 +419,7 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
     let mut log = MemoryLog::keeping();
     let project = world.project(PROJECT);
     let outbox: Arc<dyn Outbox> = Arc::new(MemoryOutbox::new(1));
-    let first = world.start_with(project.clone(), Box::new(log.clone()), None, outbox.clone());
+    let first = world.start_with(project.clone(), Box::new(log.clone()), None, in_memory(&project), outbox.clone());
     let event = first.accepted("ann", 1);
     first.stop();
     log.append(Tick::from_ms(START_MS), &[event]).unwrap();
@@ -410,7 +429,8 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
     let is_failing = fails.clone();
     let log =
         FaultyLog::new(log, move |_| is_failing.load(Ordering::SeqCst).then_some(Fault::FailedSync { is_kept: false }));
-    let run = world.start_with(project, Box::new(Held { log, hold }), None, outbox);
+    let dedupe = in_memory(&project);
+    let run = world.start_with(project, Box::new(Held { log, hold }), None, dedupe, outbox);
     assert!(!run.handle.is_ready());
     assert!(matches!(run.send("ann", [2]).await, Err(SubmitError::Recovering { .. })));
     go.send(()).unwrap();
@@ -429,10 +449,13 @@ async fn what_found_no_room_can_be_sent_again() {
     let world = World::new();
     let outbox: Arc<dyn Outbox> = Arc::new(MemoryOutbox::new(1));
     let log = MemoryLog::keeping();
+    let project = world.project(PROJECT);
+    let dedupe = in_memory(&project);
     let run = world.start_with(
-        world.project(PROJECT),
+        project,
         Box::new(FaultyLog::new(log.clone(), |append| (append == 1).then_some(Fault::NoSpace))),
         None,
+        dedupe,
         outbox,
     );
     run.send("ann", [1]).await.unwrap();
@@ -456,7 +479,8 @@ async fn an_engine_that_is_stopped_during_recovery_delivers_nothing() {
     let project = world.project(PROJECT);
     let store = Store::open(&world.folder.path().join("data")).unwrap();
     let outbox = Arc::new(DurableOutbox::open(store, &project).unwrap());
-    let run = world.start_with(project, Box::new(Held { log, hold }), None, outbox);
+    let dedupe = in_memory(&project);
+    let run = world.start_with(project, Box::new(Held { log, hold }), None, dedupe, outbox);
     let Run { engine, outbox, recovered, .. } = run;
     // As `Engine::stop`, but with the log held until it is told.
     let Engine { stop, sequencer, collector } = engine;

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::checkpoint::{CheckpointError, Kept};
 use super::{LogError, Store, StoreError, codec};
+use crate::dedupe;
 
 /// Why a folder could not be looked at.
 #[derive(Debug, Error)]
@@ -155,6 +156,10 @@ pub fn verify(folder: &Path, out: &mut impl Write) -> Result<Vec<String>, Inspec
         damage.extend(read.err().map(|error| error.to_string()));
     }
     let checkpoints = kept.entries().len();
+    match dedupe::verify(folder) {
+        Ok((_, damaged)) => damage.extend(damaged),
+        Err(error) => damage.push(error.to_string()),
+    }
     writeln!(out, "{entries} entries, {events} events, {checkpoints} checkpoints, {} damaged", damage.len())?;
     for line in &damage {
         writeln!(out, "{line}")?;

@@ -18,15 +18,18 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use checkpoint::gently;
 pub use durable::DurableLog;
 pub use faulty::{Fault, FaultyLog};
 pub use memory::MemoryLog;
+pub(crate) use store::write_whole;
 pub use store::{Store, StoreError};
 
 use bytes::Bytes;
 use dataflows::model::Tick;
 use thiserror::Error;
 
+use crate::dedupe::DedupeError;
 use crate::engine::Accepted;
 
 /// An event as the log has it.
@@ -68,6 +71,9 @@ pub enum LogError {
     /// A checkpoint cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::CheckpointError),
+    /// It is not known whether a message was there before.
+    #[error(transparent)]
+    Dedupe(#[from] DedupeError),
 }
 
 impl LogError {
@@ -76,6 +82,7 @@ impl LogError {
         match self {
             LogError::Full { .. } | LogError::TooLarge(_) => false,
             LogError::Failed(_) | LogError::Checkpoint(_) => true,
+            LogError::Dedupe(error) => error.is_fatal(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //!   FORMAT    the version of all that is in the folder
 //!   LOCK      locked by the process that uses it
 //!   CHECKPOINTS, checkpoints/   see [`super::checkpoint`]
+//!   messages/ the ids of messages, see [`crate::dedupe`]
 //!   TAIL      the last tick that is known to be safe in the log
 //!   store/    a fjall database: keyspaces `log` (tick → entry), `outbox` (row → what was acknowledged),
 //!             `frontiers` (destination → tick), `delivery` (how each destination is being told, see `egress::records`),
@@ -211,6 +212,16 @@ impl Store {
         self.0.database.disk_space().map_err(|source| self.failed(source))
     }
 
+    /// Bytes of memory that hold what was written and is not in tables yet.
+    pub fn memtable_bytes(&self) -> u64 {
+        self.0.database.write_buffer_size()
+    }
+
+    /// Bytes of memory that hold blocks of tables.
+    pub fn cached_bytes(&self) -> u64 {
+        self.0.database.cache_size()
+    }
+
     /// Bytes that the disk of the folder still has for us.
     pub fn free_bytes(&self) -> Result<u64, StoreError> {
         let disk = rustix::fs::statvfs(&self.0.folder)
@@ -300,7 +311,7 @@ fn write_format(folder: &Path) -> io::Result<()> {
 }
 
 /// Writes a file whole or not at all, and onto the disk.
-pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
     file.write_all(content)?;

@@ -8,8 +8,8 @@ use thiserror::Error;
 use crate::egress::EgressError;
 use crate::engine::WorkersError;
 use crate::ingest::quarantine::QuarantineError;
-use crate::log::StoreError;
 use crate::log::checkpoint::CheckpointError;
+use crate::log::{LogError, StoreError};
 
 /// Why the engine did not run, or not to its end.
 #[derive(Debug, Error)]
@@ -42,6 +42,9 @@ pub enum RunError {
     /// What is there cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// Message ids cannot be had.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// A thread cannot be had.
     #[error("no thread for checkpoints: {0}")]
     Checkpointer(std::io::Error),

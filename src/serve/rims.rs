@@ -6,12 +6,14 @@ use axum::Router;
 
 use super::gauges::Gauges;
 use crate::clock::Now;
+use crate::dedupe::DedupeFigures;
 use crate::egress::{self, Egress};
 use crate::engine::{Handle, Topology};
 use crate::http::{Timeouts, not_found};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::Surroundings;
 use crate::ingest::quarantine::{self, Quarantine};
+use crate::log::Store;
 use crate::log::checkpoint::Growth;
 use crate::observe::inside::Inside;
 use crate::observe::latency::{Latency, Observer};
@@ -27,6 +29,8 @@ pub(super) struct Rims {
     pub latency: Arc<Latency>,
     pub observer: Observer,
     pub growth: Option<Arc<Growth>>,
+    pub dedupe: Arc<DedupeFigures>,
+    pub store: Option<Store>,
     pub inside: Arc<Inside>,
     pub topology: Topology,
     pub now: Now,
@@ -36,10 +40,26 @@ pub(super) struct Rims {
 impl Rims {
     /// All routes.
     pub fn router(self, project: &Project) -> Router {
-        let Rims { handle, egress, quarantine, latency, observer, growth, inside, topology, now, timeouts } = self;
+        let Rims {
+            handle,
+            egress,
+            quarantine,
+            latency,
+            observer,
+            growth,
+            dedupe,
+            store,
+            inside,
+            topology,
+            now,
+            timeouts,
+        } = self;
         let counters = Arc::new(IngestCounters::default());
         let gauges = Gauges {
             growth,
+            dedupe,
+            store,
+            inside: inside.clone(),
             counters: counters.clone(),
             quarantine: quarantine.clone(),
             handle: handle.clone(),

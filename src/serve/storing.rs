@@ -5,12 +5,13 @@ use std::sync::Arc;
 use dataflows::model::Tick;
 
 use super::{Options, RunError};
+use crate::dedupe::{Dedupe, MessageWindow, OnDiskSettings};
 use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reread;
-use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, Restore};
+use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, MessageIds, Restore};
 use crate::log::{DurableLog, Log, MemoryLog, Store};
 use crate::project::{Project, Storage};
 
@@ -21,6 +22,7 @@ pub(super) struct Storing {
     pub queues: Queues,
     pub store: Option<Store>,
     pub restore: Option<Restore>,
+    pub dedupe: Dedupe,
     pub checkpointer: Option<CheckpointerSettings>,
 }
 
@@ -43,7 +45,8 @@ impl Storing {
             let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
             let queues = Queues::open(project, None, Tick::default())?;
             let log = Box::new(MemoryLog::forgetful());
-            return Ok(Storing { log, outbox, queues, store: None, restore: None, checkpointer: None });
+            let dedupe = Dedupe::in_memory(&project.clock, &project.limits);
+            return Ok(Storing { log, outbox, queues, store: None, restore: None, dedupe, checkpointer: None });
         };
         let store = Store::open(&storage.folder)?;
         store.belongs_to(options.topology.process, options.topology.processes())?;
@@ -54,6 +57,19 @@ impl Storing {
         let mut kept = Kept::open(&storage.folder)?;
         let gatherer = Gatherer::new(store.clone(), project, reread(project));
         let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, options.accept_partial)?;
+        let (dedupe, seal) = OnDiskSettings {
+            data: &storage.folder,
+            window: MessageWindow::new(project.clock.dedupe_window),
+            last: log.last().unwrap_or_default(),
+            complete: restore.as_ref().filter(|of| of.messages != MessageIds::Within).map(|of| of.tick),
+            logged: &|after| {
+                let begins = checkpoint::begins(&store)?;
+                Ok(begins.is_none_or(|begins| begins <= after).then(|| log.history(after)))
+            },
+            accept_partial: options.accept_partial,
+        }
+        .open()?;
+        let is_cluster = options.topology.processes() > 1;
         let checkpointer = CheckpointerSettings {
             store: store.clone(),
             kept,
@@ -61,6 +77,8 @@ impl Storing {
             growth: log.growth(),
             due: storage.checkpoint_events,
             keep_history: storage.keep_history,
+            messages: if is_cluster { MessageIds::Both } else { MessageIds::Apart },
+            seal: Some(seal),
             bound: Box::new(|| Tick::MAX),
         };
         Ok(Storing {
@@ -69,6 +87,7 @@ impl Storing {
             queues,
             store: Some(store),
             restore,
+            dedupe,
             checkpointer: Some(checkpointer),
         })
     }

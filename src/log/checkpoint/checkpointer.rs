@@ -11,7 +11,8 @@ use dataflows::model::Tick;
 
 use super::make::LeftOut;
 use super::repeated::{self, Repeated};
-use super::{CheckpointError, Gatherer, Kept};
+use super::{CheckpointError, Gatherer, Kept, MessageIds};
+use crate::dedupe::Seal;
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::log::{Store, StoreError};
 
@@ -105,6 +106,10 @@ pub struct CheckpointerSettings {
     pub due: Option<u64>,
     /// How long the log is kept.
     pub keep_history: Duration,
+    /// Where it leaves the ids of messages.
+    pub messages: MessageIds,
+    /// Who puts them on the disk before a checkpoint is made; nobody where they are within checkpoints only.
+    pub seal: Option<Seal>,
     /// No checkpoint may be later than this: what is forwarded up to it is in the outbox.
     pub bound: Box<dyn Fn() -> Tick + Send>,
 }
@@ -157,7 +162,7 @@ fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
         if !growth.is_recovered.load(Ordering::Acquire) || growth.events() - covered < due {
             continue;
         }
-        match make(&mut settings, due) {
+        match make(&mut settings, due, is_over) {
             Ok(Some((events, count))) => (covered, identifiers) = (covered + events, count),
             Ok(None) => {}
             Err(error) => {
@@ -170,8 +175,12 @@ fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
 
 /// Makes a checkpoint of at most twice as many events as make one due, so that what is gathered has a bound. Gives the events and
 /// the identifiers; nothing where it cannot be made yet.
-fn make(settings: &mut CheckpointerSettings, due: u64) -> Result<Option<(u64, u64)>, CheckpointError> {
-    let CheckpointerSettings { store, kept, gatherer, growth, keep_history, bound, .. } = settings;
+fn make(
+    settings: &mut CheckpointerSettings,
+    due: u64,
+    is_over: &AtomicBool,
+) -> Result<Option<(u64, u64)>, CheckpointError> {
+    let CheckpointerSettings { store, kept, gatherer, growth, keep_history, messages, seal, bound, .. } = settings;
     let began = Instant::now();
     if store.free_bytes()? < DISK_RESERVE_BYTES + kept.bytes() {
         tracing::warn!("no checkpoint: there is too little room on the disk");
@@ -190,8 +199,12 @@ fn make(settings: &mut CheckpointerSettings, due: u64) -> Result<Option<(u64, u6
     if tick <= after {
         return Ok(None);
     }
+    // Who starts from it reads no ids of the log before it.
+    if seal.as_ref().is_some_and(|seal| !seal.up_to(tick, is_over)) {
+        return Ok(None);
+    }
     repeated::keep(store, left_out.repeated.into_iter().filter(|(at, _)| *at <= tick))?;
-    let counts = gatherer.make(kept, newest.as_ref(), gathered, tick)?;
+    let counts = gatherer.make(kept, newest.as_ref(), gathered, tick, *messages)?;
     growth.checkpoint.store(tick.as_ms(), Ordering::Release);
     growth.checkpoints.fetch_add(1, Ordering::Release);
     growth.locked().retain(|at, _| *at > tick);

@@ -8,6 +8,7 @@ use dataflows::expression::Expression;
 use dataflows::model::Tick;
 use rustc_hash::FxHashSet;
 
+use super::file::{Head, MessageIds};
 use super::kept::{Entry, Pieces};
 use super::make::{LeftOut, of_today};
 use super::{Basis, CheckpointError, Gatherer, Kept, repeated, signatures};
@@ -18,6 +19,8 @@ use crate::project::Project;
 pub struct Restore {
     /// It is as of this tick: what the log has after it is to follow.
     pub tick: Tick,
+    /// Where the ids of messages up to it are.
+    pub messages: MessageIds,
     /// What is in it.
     pub pieces: Pieces,
 }
@@ -70,7 +73,7 @@ pub fn plan(
     let new: FxHashSet<MeasureId> =
         (0..signatures.len()).map(MeasureId::new).filter(|measure| !known.contains(measure)).collect();
     if new.is_empty() {
-        return Ok(Some(Restore { tick: head.tick, pieces: pieces.measures(measures) }));
+        return Ok(Some(Restore { tick: head.tick, messages: head.messages, pieces: pieces.measures(measures) }));
     }
     if let Some(begins) = begins {
         let lacking = new.iter().copied().filter(|measure| !is_covered(project, *measure, begins, head.tick)).collect();
@@ -80,10 +83,10 @@ pub fn plan(
         }
     }
     let left_out = LeftOut { repeated: repeated::up_to(store, head.tick)?, all_but: Some(new) };
-    rebuild(kept, gatherer, &newest, head.tick, &left_out)?;
+    rebuild(kept, gatherer, &newest, &head, &left_out)?;
     let (head, pieces) = kept.newest().map_or_else(|| kept.read(&newest), |newest| kept.read(newest))?;
     let measures = of_today(&head.measures, &signatures);
-    Ok(Some(Restore { tick: head.tick, pieces: pieces.measures(measures) }))
+    Ok(Some(Restore { tick: head.tick, messages: head.messages, pieces: pieces.measures(measures) }))
 }
 
 /// Puts what events say of new measures, all else left out, into a checkpoint.
@@ -91,20 +94,20 @@ fn rebuild(
     kept: &mut Kept,
     gatherer: &Gatherer,
     newest: &Entry,
-    tick: Tick,
+    head: &Head,
     left_out: &LeftOut,
 ) -> Result<(), CheckpointError> {
     tracing::info!("new definitions: counting in the log what they need");
-    let mut gathered = gatherer.gather(Tick::default(), tick, u64::MAX, left_out)?;
+    let mut gathered = gatherer.gather(Tick::default(), head.tick, u64::MAX, left_out)?;
     tracing::info!(events = gathered.events, "counted");
-    // The ids of their messages are in the checkpoint.
+    // The ids of their messages are where those of the checkpoint are.
     gathered.forget_messages();
-    gatherer.make(kept, Some(newest), gathered, tick)?;
+    gatherer.make(kept, Some(newest), gathered, head.tick, head.messages)?;
     Ok(())
 }
 
 /// The tick up to which the log is gone; nothing where it is complete, from the first event on.
-fn begins(store: &Store) -> Result<Option<Tick>, StoreError> {
+pub fn begins(store: &Store) -> Result<Option<Tick>, StoreError> {
     let Some(first) = store.entries(Tick::default()).next() else { return Ok(None) };
     let (tick, entry) = first?;
     let envelope = codec::envelope(tick, &entry).map_err(|error| store.damaged(tick, error))?;

@@ -99,7 +99,7 @@ impl World {
                 return;
             }
             let tick = gathered.tick;
-            gatherer.make(&mut kept, newest.as_ref(), gathered, tick).unwrap();
+            gatherer.make(&mut kept, newest.as_ref(), gathered, tick, MessageIds::Within).unwrap();
         }
     }
 
@@ -121,7 +121,7 @@ impl World {
         let gatherer = self.gatherer(&store, &project);
         let gathered = gatherer.gather(Tick::default(), Tick::MAX, u64::MAX, &LeftOut::default()).unwrap();
         let tick = gathered.tick;
-        gatherer.make(&mut kept, None, gathered, tick).unwrap();
+        gatherer.make(&mut kept, None, gathered, tick, MessageIds::Within).unwrap();
         let (head, pieces) = kept.read(kept.newest().unwrap()).unwrap();
         content(pieces.measures(make::of_today(&head.measures, &signatures(&project.definitions)))).unwrap()
     }
