@@ -15,10 +15,12 @@
 mod figures;
 mod folder;
 mod in_memory;
+mod jobs;
 mod on_disk;
 mod opening;
 mod run;
 mod sealer;
+mod shared;
 #[cfg(test)]
 mod tests;
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use dataflows::model::Tick;
 use rustc_hash::FxHashMap;
 
-use super::sealer::{Gathered, Handed, Sealer, Shared};
+use super::sealer::Sealer;
+use super::shared::{Gathered, Handed, Shared};
 use super::{DedupeError, DedupeFigures, Halves, MessageWindow, Seal};
 
 /// Lots of ids that may wait to be written, while the next one is gathered.

@@ -8,9 +8,11 @@ use dataflows::model::Tick;
 use rustc_hash::FxHashMap;
 
 use super::folder::{Listed, RunFolder};
+use super::jobs::write_run;
 use super::on_disk::OnDisk;
 use super::run::merge;
-use super::sealer::{Gathered, Sealer, Shared, write_run};
+use super::sealer::Sealer;
+use super::shared::{Gathered, Shared};
 use super::{Dedupe, DedupeError, MessageWindow};
 use crate::limits::MESSAGE_LOT_IDS;
 use crate::log::{History, LogError};

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::folder::RunFolder;
 use super::on_disk::OnDisk;
-use super::sealer::Shared;
+use super::shared::Shared;
 use super::*;
 use crate::log::{History, LogError, Logged, Stored};
 
