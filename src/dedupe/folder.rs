@@ -27,6 +27,7 @@ pub struct Listed {
     pub through: Tick,
     /// The ids.
     pub run: Arc<Run>,
+    /// All that know of the file share it.
     name: Arc<str>,
 }
 
@@ -44,6 +45,11 @@ impl Listed {
     /// The same file, opened in another way.
     pub fn with(&self, run: Run) -> Self {
         Listed { run: Arc::new(run), ..self.clone() }
+    }
+
+    /// Whether nobody else has it.
+    pub fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.name) == 1
     }
 
     /// Whether it is the same file.
@@ -148,13 +154,11 @@ impl RunFolder {
         Ok(Listed { from: new.from, through: new.through, run: Arc::new(run), name: new.name.as_str().into() })
     }
 
-    /// These are the runs from now on; what else is in the folder goes.
+    /// These are the runs from now on.
     pub fn replace(&self, listed: &[Listed]) -> Result<(), DedupeError> {
         let line = |of: &Listed| format!("{} {} {}\n", of.from, of.through, of.name);
         let text: String = listed.iter().map(line).collect();
-        write_whole(&self.list, text.as_bytes()).map_err(|source| self.io(source))?;
-        self.sweep(listed);
-        Ok(())
+        write_whole(&self.list, text.as_bytes()).map_err(|source| self.io(source))
     }
 
     /// Bytes that the disk still has for us.
@@ -168,8 +172,14 @@ impl RunFolder {
         &self.list
     }
 
-    /// Removes files that are not listed. One that stays does no harm.
-    fn sweep(&self, listed: &[Listed]) {
+    /// Removes a file that is not listed any more, and that nobody reads: it is cut to nothing step by step.
+    pub fn remove(&self, listed: &Listed) {
+        // One that stays does no harm, and goes at the next start.
+        _ = gently::remove(&self.folder.join(&*listed.name));
+    }
+
+    /// Removes files that are not listed, at a start. One that stays does no harm.
+    pub fn sweep(&self, listed: &[Listed]) {
         for file in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let name = file.file_name();
             if name != "RUNS" && !listed.iter().any(|of| name == *of.name) {

@@ -2,21 +2,19 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dataflows::model::Tick;
 use rustc_hash::FxHashMap;
 
 use super::{DedupeFigures, Halves, MessageWindow};
+use crate::observe::seldom::Seldom;
 
 /// Generations in a window: what goes, goes by generations, as a whole.
 const GENERATIONS: u64 = 8;
 
 /// Bytes of an id in a table, which is between 7/16 and 7/8 full.
 const ID_BYTES: u64 = 40;
-
-/// How often it is said that the window is too short, at most.
-const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// Message ids that are gone with the process. Of more than the limit, the oldest are forgotten early.
 #[derive(Debug)]
@@ -28,7 +26,7 @@ pub struct InMemory {
     ids_max: usize,
     /// Where ids were forgotten early: those that counted from here on are known.
     whole_since: Option<Tick>,
-    said: Option<Instant>,
+    said: Seldom,
     figures: Arc<DedupeFigures>,
 }
 
@@ -51,7 +49,7 @@ impl InMemory {
             ids: 0,
             ids_max: ids_max.max(1),
             whole_since: None,
-            said: None,
+            said: Seldom::default(),
             figures,
         }
     }
@@ -125,8 +123,7 @@ impl InMemory {
         }
         let window_ms = tick.as_ms() - since.as_ms();
         self.figures.set_window_ms(window_ms);
-        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
-            self.said = Some(Instant::now());
+        if self.said.happened(Instant::now()).is_some() {
             tracing::warn!(
                 "message ids are remembered for {} s and not for the `dedupe_window` of {} s: there are more than \
                  `limits.dedupe_ids_max`; with a data folder ([storage]) there is no such limit",
@@ -139,6 +136,8 @@ impl InMemory {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn ms(ms: u64) -> Tick {
@@ -184,5 +183,26 @@ mod tests {
         assert!(!ids.admit(1_049, ms(15_000)));
         assert!(ids.admit(1, ms(100_000)));
         assert_eq!(figures.window_ms(), 8_000, "what was forgotten early would be forgotten by now");
+    }
+
+    /// Against a plain list of what was admitted when.
+    #[test]
+    fn no_id_is_forgotten_within_the_window_nor_kept_longer() {
+        const WINDOW_MS: u64 = 800;
+        let mut ids = ids(WINDOW_MS, 1_000_000);
+        let mut admitted: Vec<Option<u64>> = vec![None; 400];
+        let mut chance: u64 = 1;
+        let mut at = 0;
+        for _ in 0..50_000 {
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (id, pause) = ((chance >> 40) as usize % admitted.len(), (chance >> 33) % 4);
+            at += pause;
+            let age = admitted[id].map(|since: u64| at - since);
+            let is_new = ids.admit(id as u128, ms(at));
+            assert_eq!(is_new, age.is_none_or(|age| age >= WINDOW_MS), "id {id}, {age:?} ms after it counted, at {at}");
+            if is_new {
+                admitted[id] = Some(at);
+            }
+        }
     }
 }

@@ -19,6 +19,10 @@ const GENERATIONS: u64 = 4;
 /// runs as 1,000,000 has to be multiplied by four to be all of them, and one id is written as often.
 const GROWTH: u64 = 4;
 
+/// Runs from which on merges come before all else: where ids come as fast as they can be written, there would be none, and more and
+/// more to look in.
+const RUNS_MAX: usize = 12;
+
 /// What there is to do.
 enum Job {
     Seal(Arc<Gathered>),
@@ -30,12 +34,19 @@ enum Job {
 }
 
 impl Shared {
-    /// Does one thing, if there is something to do; says whether there was. Ids from memory come before all else.
+    /// Does one thing, if there is something to do; says whether there was. Ids from memory come first, but for merges that are due for long.
     pub fn work(&self) -> Result<bool, DedupeError> {
+        for of in self.unused() {
+            self.folder().remove(&of);
+        }
         let job = {
             let state = self.locked();
             match state.handed.gathered.first() {
-                Some(oldest) => Some(Job::Seal(oldest.clone())),
+                Some(oldest) if state.handed.runs.len() < RUNS_MAX || state.merges_wait => {
+                    Some(Job::Seal(oldest.clone()))
+                }
+                // What waits is written in the midst of a merge.
+                Some(oldest) => self.next_job(&state).or_else(|| Some(Job::Seal(oldest.clone()))),
                 None => self.next_job(&state),
             }
         };
@@ -70,7 +81,7 @@ impl Shared {
         let mut runs = self.handed().runs.clone();
         runs.push(listed);
         self.folder().replace(&runs)?;
-        self.put(runs, 1);
+        self.put(runs, 1, &[]);
         Ok(())
     }
 
@@ -86,25 +97,25 @@ impl Shared {
                 *of = of.with(of.run.without_index()?);
             }
         }
-        self.put(runs, 0);
+        self.put(runs, 0, &[]);
         Ok(())
     }
 
     /// Forgets the oldest runs: all of their ids are over.
     fn forget(&self, count: usize) -> Result<(), DedupeError> {
-        let runs = self.handed().runs.clone();
-        let from = runs[0].from;
-        let mut rest = runs.into_iter().skip(count);
+        let before = self.handed().runs.clone();
+        let from = before[0].from;
+        let mut rest = before[count..].iter().cloned();
         let runs: Vec<Listed> = rest.next().map(|oldest| oldest.since(from)).into_iter().chain(rest).collect();
         self.folder().replace(&runs)?;
-        self.put(runs, 0);
+        self.put(runs, 0, &before[..count]);
         Ok(())
     }
 
     /// Makes one run of all from `first` on. What is handed over meanwhile is written first.
     fn merge(&self, first: usize) -> Result<(), DedupeError> {
         let runs = self.handed().runs.clone();
-        let merged = &runs[first..];
+        let merged = runs[first..].to_vec();
         let (from, through) = (merged[0].from, merged[merged.len() - 1].through);
         let bytes: u64 = merged.iter().map(|of| of.run.bytes()).sum();
         if self.folder().free_bytes()? < 2 * DISK_RESERVE_BYTES + bytes {
@@ -130,7 +141,7 @@ impl Shared {
         let later = &later.runs[runs.len()..];
         let runs: Vec<Listed> = runs[..first].iter().chain([&new]).chain(later).cloned().collect();
         self.folder().replace(&runs)?;
-        self.put(runs, 0);
+        self.put(runs, 0, &merged);
         Ok(())
     }
 

@@ -129,6 +129,10 @@ impl OnDisk {
 
     /// Hands over what is in memory, if somebody waits for it.
     pub fn tend(&mut self) {
+        // Lest runs that are not listed any more are held where nothing comes in.
+        if let Some(handed) = self.shared.try_handed() {
+            self.handed = handed;
+        }
         let wanted = self.shared.wanted();
         if wanted >= self.from && self.tick >= wanted {
             // Where there is no room there will be.

@@ -89,6 +89,7 @@ impl OnDiskSettings<'_> {
             from = of.through.next();
         }
         folder.replace(&whole)?;
+        folder.sweep(&whole);
         Ok(Shared::new(folder, whole, self.window))
     }
 

@@ -1,7 +1,7 @@
 //! The thread of low priority that looks after runs, beside the sequencer.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -9,6 +9,9 @@ use dataflows::model::Tick;
 
 use super::DedupeError;
 use super::shared::{Shared, State};
+
+/// How often there is a look, where nobody hands over anything.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// After a failure: the disk may be full, and somebody has to come.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -52,8 +55,9 @@ fn run(shared: &Shared) {
         match worked {
             Ok(true) => {}
             Ok(false) => {
-                while !shared.is_closed() && state.handed.gathered.is_empty() {
-                    state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                if !shared.is_closed() && state.handed.gathered.is_empty() {
+                    // Who looks in a run that is not listed any more does not say when he is done.
+                    drop(shared.changed.wait_timeout(state, LOOK_EVERY));
                 }
             }
             Err(error) => {

@@ -58,6 +58,8 @@ pub struct State {
     pub has_failed: bool,
     /// There is no room for merged runs; there may be when something was written.
     pub merges_wait: bool,
+    /// Runs that are not listed any more. Somebody may still look in them.
+    retired: Vec<Listed>,
 }
 
 impl Shared {
@@ -69,7 +71,7 @@ impl Shared {
         figures.set_window_ms(window.ms());
         tell(&figures, &handed.runs);
         Shared {
-            state: Mutex::new(State { handed, through, has_failed: false, merges_wait: false }),
+            state: Mutex::new(State { handed, through, has_failed: false, merges_wait: false, retired: Vec::new() }),
             changed: Condvar::new(),
             wanted: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
@@ -147,8 +149,14 @@ impl Shared {
         true
     }
 
-    /// These are the runs now; so many of what was handed over are in them.
-    pub fn put(&self, runs: Vec<Listed>, sealed: usize) {
+    /// Runs that are not listed any more, and that nobody looks in.
+    pub fn unused(&self) -> Vec<Listed> {
+        self.locked().retired.extract_if(.., |of| of.is_unused()).collect()
+    }
+
+    /// These are the runs now; so many of what was handed over are in them. `retired` are those that were there before, and are
+    /// not now.
+    pub fn put(&self, runs: Vec<Listed>, sealed: usize, retired: &[Listed]) {
         tell(&self.figures, &runs);
         let mut state = self.locked();
         state.through = runs.last().map(|newest| newest.through);
@@ -156,6 +164,7 @@ impl Shared {
         state.handed = Arc::new(Handed { gathered, runs });
         state.merges_wait &= sealed == 0;
         state.has_failed = false;
+        state.retired.extend_from_slice(retired);
         self.changed.notify_all();
     }
 
