@@ -22,6 +22,7 @@ pub mod access;
 pub mod admin;
 pub mod catalogue;
 pub mod clock;
+pub mod dedupe;
 pub mod egress;
 pub mod engine;
 #[cfg(test)]

@@ -58,6 +58,14 @@ pub const LOG_SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// for each of its larger keyspaces) to tables, and fails for good where it finds none.
 pub const DISK_RESERVE_BYTES: u64 = 448 * 1024 * 1024;
 
+/// Message ids that are gathered in memory before they go to disk, in a table of 26 MB; three such tables at most, and what is
+/// sorted of one. Smaller lots are more files to look in; no table is full then, so that none grows in the midst of a tick.
+pub const MESSAGE_LOT_IDS: usize = 850_000;
+
+/// Bytes of the indexes of message ids that are in memory, two for each id: so those of the last 50 million ids. With the tables
+/// above it is well below 300 MB, however long the window is.
+pub const MESSAGE_INDEX_BYTES_MAX: u64 = 96 * 1024 * 1024;
+
 /// Bytes that there must be beside the reserve for the engine to say that it is ready: those of a full tick, so that it is not
 /// ready and not ready in turns while small batches fit and larger ones do not.
 pub const LOG_ROOM_BYTES: usize = 16 * 1024 * 1024;
@@ -136,7 +144,9 @@ pub struct Limits {
     pub pending_bytes_max: usize,
     /// Resident memory that senders get 429 before it is reached, rather than that the kernel kills the process.
     pub memory_limit: MemoryLimit,
-    /// Message ids kept to recognise duplicates, at most; beyond it the oldest are forgotten early. About 40 bytes each.
+    /// Message ids that are remembered where there is no data folder, and in replays, at most; beyond it the oldest are forgotten
+    /// early, and it is said for how long they are remembered. About 40 bytes each, in memory. In a data folder they are on disk,
+    /// without a limit. In a cluster it also bounds what the dataflow remembers to tell apart what came to two processes.
     pub dedupe_ids_max: usize,
     /// Events that may wait for one destination; beyond it the oldest are given up. A day at 10 events a second: who does
     /// not take them for longer has to be told otherwise what happened.

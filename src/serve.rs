@@ -79,8 +79,10 @@ pub async fn run(
         log.map_err(|source| RunError::IntervalLog { path: path.clone(), source }).map(|log| (path, log))
     });
     let interval_log = interval_log.transpose()?;
-    let Storing { log, outbox, queues, store, restore, checkpointer, agreement } = Storing::open(&project, &options)?;
+    let Storing { log, outbox, queues, store, restore, dedupe, checkpointer, agreement } =
+        Storing::open(&project, &options)?;
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
+    let remembered = dedupe.figures();
     let now: Now = options.clock_from.map_or_else(|| Arc::new(wall_clock) as Now, clock_from);
     let (failed, mut failure) = mpsc::unbounded_channel();
     let forward_from = queues.from();
@@ -100,6 +102,7 @@ pub async fn run(
         limits: project.limits,
         log,
         restore,
+        dedupe,
         reread: reread(&project),
         forward_from,
         now: now.clone(),
@@ -125,6 +128,8 @@ pub async fn run(
         latency,
         observer,
         growth,
+        dedupe: remembered,
+        store: store.clone(),
         inside,
         topology,
         now,

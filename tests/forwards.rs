@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dataflows::definitions::Definitions;
 use dataflows::model::{Event, Tick};
+use deltaic::dedupe::Dedupe;
 use deltaic::engine::{Accepted, Engine, Forwarded, Outlets, Settings, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
@@ -45,16 +46,18 @@ async fn run(
     let events: Vec<Event> = logged.iter().map(|(_, event)| event.clone()).collect();
     let clock = Arc::new(AtomicU64::new(0));
     let now = clock.clone();
+    let times = Clock {
+        max_future: Duration::from_secs(60),
+        heartbeat: Duration::from_millis(1),
+        dedupe_window: Duration::from_secs(60),
+    };
     let settings = Settings {
         topology: Topology::local(workers),
         definitions: definitions.clone(),
-        clock: Clock {
-            max_future: Duration::from_secs(60),
-            heartbeat: Duration::from_millis(1),
-            dedupe_window: Duration::from_secs(60),
-        },
+        clock: times,
         limits: Limits::default(),
         restore: None,
+        dedupe: Dedupe::in_memory(&times, &Limits::default()),
         memory: Gate::off(),
         runtime: None,
         inside: Inside::new(workers, true),

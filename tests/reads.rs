@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::model::{Desired, Event, Found, Identifier, Profile, ProfileId, Question, Tick};
+use deltaic::dedupe::Dedupe;
 use deltaic::engine::{Accepted, Answered, Engine, Handle, Outlets, Settings, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
@@ -44,16 +45,18 @@ impl Subject {
     fn start(definitions: &Arc<Definitions>, workers: usize) -> Self {
         let (clock, given) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Given::default())));
         let now = clock.clone();
+        let times = Clock {
+            max_future: std::time::Duration::from_secs(60),
+            heartbeat: std::time::Duration::from_millis(1),
+            dedupe_window: std::time::Duration::from_secs(60),
+        };
         let settings = Settings {
             topology: Topology::local(workers),
             definitions: definitions.clone(),
-            clock: Clock {
-                max_future: std::time::Duration::from_secs(60),
-                heartbeat: std::time::Duration::from_millis(1),
-                dedupe_window: std::time::Duration::from_secs(60),
-            },
+            clock: times,
             limits: Limits::default(),
             restore: None,
+            dedupe: Dedupe::in_memory(&times, &Limits::default()),
             log: Box::new(MemoryLog::forgetful()),
             reread: Box::new(|_| Err("nothing_is_kept")),
             forward_from: Vec::new(),

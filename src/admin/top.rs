@@ -10,7 +10,7 @@ use reqwest::{Method, Url};
 
 use super::caller::Caller;
 use super::{AdminError, Engine};
-use crate::observe::inside::{Operator, Report};
+use crate::observe::inside::{Holder, Operator, Report};
 
 /// How often the table is drawn: over less time, shares would jump.
 const EVERY: Duration = Duration::from_secs(1);
@@ -141,7 +141,9 @@ fn head(before: &Report, now: &Report) -> String {
         text += &format!("{name} {} ms behind{queued}  ", stage.lag_ms);
     }
     text.truncate(text.trim_end().len());
-    text + "\n\n"
+    let held = |of: &Holder| format!("{} {:.1} MB", of.of.replace('_', " "), of.bytes as f64 / 1e6);
+    let held: Vec<String> = now.memory.iter().map(held).collect();
+    format!("{text}\nof memory: {}\n\n", held.join(", "))
 }
 
 #[cfg(test)]
@@ -173,6 +175,7 @@ mod tests {
             workers: 2,
             worker: None,
             memory_bytes: Some(95_200_000),
+            memory: vec![Holder { of: "message_ids".to_owned(), bytes: 26_000_000 }],
             ticks: 9,
             ticks_per_s: 42.0,
             stages: vec![stage("log", None, 3, None), stage("egress", Some("crm"), 5, Some(2))],
@@ -199,6 +202,7 @@ mod tests {
         let expected = "\
 process 0 of 1, 2 workers: busy 1.0 %, memory 95.2 MB, 42.0 ticks/s with events
 log 3 ms behind  crm 5 ms behind (2 waiting)
+of memory: message ids 26.0 MB
 
  share  ms/s  runs/s  records  batches   MB  waiting  operator
 75.0 %  15.00     150     1200        3  2.5        7  Resolve identities / Least labels

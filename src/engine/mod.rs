@@ -6,7 +6,6 @@
 mod announced;
 mod books;
 mod collector;
-mod dedupe;
 mod forwarding;
 mod handle;
 mod progress;
@@ -28,7 +27,6 @@ use tokio::sync::oneshot;
 
 pub use books::Audit;
 pub use collector::Outlets;
-pub use dedupe::Dedupe;
 pub use forwarding::{Forwarded, Offset};
 pub use handle::{Accepted, Answered, Ask, AskError, Handle, NotReady, Receipt, Submission, SubmitError};
 pub use progress::{Load, Progress};
@@ -38,6 +36,7 @@ pub use workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Listeners, Output, To
 
 use crate::catalogue::Agreement;
 use crate::clock::Now;
+use crate::dedupe::Dedupe;
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::log::checkpoint::Restore;
@@ -63,6 +62,8 @@ pub struct Settings {
     pub log: Box<dyn Log>,
     /// What to begin with, before what the log has after it.
     pub restore: Option<Restore>,
+    /// What was sent before.
+    pub dedupe: Dedupe,
     /// Reads the events that it has already.
     pub reread: Reread,
     /// By forward: the tick from which on its events are to be given out; earlier ones were. Without an entry, all.
@@ -92,7 +93,7 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
     pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
-        let Settings { topology, definitions, clock, limits, log, restore, .. } = settings;
+        let Settings { topology, definitions, clock, limits, log, restore, dedupe, .. } = settings;
         let Settings { reread, forward_from, now, memory, runtime, inside, agreement, .. } = settings;
         let (handle, submissions, asks, progress) = Handle::new(&limits, memory);
         let is_recovering = log.last().is_some() || restore.is_some();
@@ -116,7 +117,6 @@ impl Engine {
             let (shared, local, peers) = (shared.clone(), workers.len(), topology.peers());
             spawn("collector", move || collector::run(&collected, &shared, outlets, local, peers))?
         };
-        let dedupe = Dedupe::new(clock.dedupe_window, limits.dedupe_ids_max);
         let first_worker = topology.first_worker();
         let process = is_cluster.then_some(topology.process);
         let sequencer = Sequencer {

@@ -125,6 +125,11 @@ impl Progress {
         self.pending().events
     }
 
+    /// Bytes of their texts.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending().bytes
+    }
+
     /// Says that so much is through, or was refused.
     pub fn settle(&self, load: Load) {
         let mut pending = self.pending();

@@ -70,7 +70,7 @@ impl Sequencer {
         for logged in self.log.history(tick) {
             let logged = logged?;
             tick = logged.tick;
-            self.reread(logged, &mut chunk, &mut told);
+            self.reread(logged, &mut chunk, &mut told)?;
             if chunk.arrivals.len() >= CHUNK_EVENTS && !self.feed(tick, &mut chunk, stop).await {
                 return Ok(None);
             }
@@ -117,7 +117,7 @@ impl Sequencer {
                 }
                 Piece::Messages(messages) => {
                     for (counted, ids) in messages {
-                        ids.iter().for_each(|id| _ = self.dedupe.admit(*id, counted));
+                        ids.iter().try_for_each(|id| self.dedupe.remember(*id, counted))?;
                         if self.process.is_some() {
                             let arrivals = ids.into_iter().map(|id| (tick, Arrival::Counted(id.into(), counted)));
                             chunk.arrivals.extend(arrivals);
@@ -140,13 +140,13 @@ impl Sequencer {
     }
 
     /// Makes events of a logged batch, and remembers their message ids, as when they were accepted.
-    fn reread(&mut self, logged: Logged, chunk: &mut Chunk, told: &mut Told) {
+    fn reread(&mut self, logged: Logged, chunk: &mut Chunk, told: &mut Told) -> Result<(), LogError> {
         let Logged { tick, order, record } = logged;
         let LogRecord::Events(events) = record;
         told.entries += 1;
         for (stored, index) in events.into_iter().zip(0..) {
             // Whether the window still knows the id does not matter: the event is in the log, so it counts.
-            self.dedupe.admit(stored.message, tick);
+            self.dedupe.remember(stored.message, tick)?;
             match (self.reread)(&stored.raw) {
                 Ok(event) => {
                     let position = order.position(tick, self.process_index(), index);
@@ -161,6 +161,7 @@ impl Sequencer {
                 }
             }
         }
+        Ok(())
     }
 
     /// Sends a chunk, whose last tick is `tick`, once there is room for it. Says whether to go on.

@@ -16,7 +16,6 @@ use tokio::time::sleep;
 
 use super::books::Rounds;
 use super::collector::{Asked, Asker, Shared};
-use super::dedupe::Dedupe;
 use super::forwarding::{Offset, Picker};
 use super::handle::{Accepted, Ask, Receipt, Submission, SubmitError};
 use super::progress::Load;
@@ -24,6 +23,7 @@ use super::recovery::Reread;
 use super::room::Room;
 use super::workers::{Command, Output, Workers};
 use crate::clock::Now;
+use crate::dedupe::Dedupe;
 use crate::log::checkpoint::Restore;
 use crate::log::{Log, LogError};
 use crate::project;
@@ -77,6 +77,9 @@ pub struct Sequencer {
     /// What the collector shares.
     pub shared: Arc<Shared>,
 }
+
+/// Where the receipt of a batch goes.
+type Reply = oneshot::Sender<Result<Receipt, SubmitError>>;
 
 /// Events that are in the log and not yet with the workers.
 struct InLog {
@@ -135,6 +138,7 @@ impl Sequencer {
                 () = self.shared.progressed(), if self.shared.ticks_in_flight() > 0 => {}
                 () = sleep(heartbeat) => {}
             }
+            self.dedupe.tend();
             if stopping {
                 self.submissions.close();
                 self.asks.close();
@@ -237,12 +241,16 @@ impl Sequencer {
     fn take_in(&mut self, tick: Tick, batch: Vec<Submission>) -> Result<InLog, LogError> {
         let handed_in: Load = batch.iter().map(Submission::load).sum();
         let received = batch.iter().map(|submission| submission.received).min().unwrap_or_else(Instant::now);
+        if let Err(error) = self.dedupe.begin(tick) {
+            let replies = batch.into_iter().map(|submission| submission.reply);
+            return self.refuse(tick, received, handed_in, replies, error.into());
+        }
         let mut accepted: Vec<Accepted> = Vec::with_capacity(handed_in.events);
         let mut replies = Vec::with_capacity(batch.len());
         for submission in batch {
             let mut duplicates = 0;
             for event in submission.events {
-                if self.dedupe.admit(event.message, tick) {
+                if self.dedupe.admit(event.message, tick)? {
                     accepted.push(event);
                 } else {
                     duplicates += 1;
@@ -252,23 +260,35 @@ impl Sequencer {
         }
         let logged = if accepted.is_empty() { Ok(()) } else { self.log.append(tick, &accepted) };
         if let Err(error) = logged {
-            if error.is_fatal() {
-                replies.into_iter().for_each(|(reply, _)| _ = reply.send(Err(SubmitError::Unknown)));
-                return Err(error);
-            }
-            match error {
-                LogError::Full { .. } => self.room.is_full(&error, Instant::now(), self.shared.progress()),
-                error => tracing::error!(%error, "a batch did not get into the log"),
-            }
-            accepted.iter().for_each(|event| self.dedupe.take_back(event.message));
-            replies.into_iter().for_each(|(reply, _)| _ = reply.send(Err(SubmitError::NotLogged)));
-            self.shared.refused(handed_in);
-            return Ok(InLog { tick, received, events: Vec::new() });
+            accepted.iter().for_each(|event| self.dedupe.take_back(event.message, tick));
+            return self.refuse(tick, received, handed_in, replies.into_iter().map(|(reply, _)| reply), error);
         }
         self.shared.accepted(tick, handed_in, received);
         // A sender that no longer waits for its receipt is not an error: its events are accepted all the same.
         replies.into_iter().for_each(|(reply, duplicates)| _ = reply.send(Ok(Receipt { tick, duplicates })));
         Ok(InLog { tick, received, events: accepted })
+    }
+
+    /// Tells the senders of a batch that it is not in the log, or that nobody knows whether it is.
+    fn refuse(
+        &mut self,
+        tick: Tick,
+        received: Instant,
+        handed_in: Load,
+        replies: impl Iterator<Item = Reply>,
+        error: LogError,
+    ) -> Result<InLog, LogError> {
+        if error.is_fatal() {
+            replies.for_each(|reply| _ = reply.send(Err(SubmitError::Unknown)));
+            return Err(error);
+        }
+        match error {
+            LogError::Full { .. } => self.room.is_full(&error, Instant::now(), self.shared.progress()),
+            error => tracing::error!(%error, "a batch did not get into the log"),
+        }
+        replies.for_each(|reply| _ = reply.send(Err(SubmitError::NotLogged)));
+        self.shared.refused(handed_in);
+        Ok(InLog { tick, received, events: Vec::new() })
     }
 
     /// Hands what is logged to the workers.

@@ -12,11 +12,12 @@ use dataflows::model::{Found, Question, Tick};
 use tempfile::TempDir;
 
 use super::*;
+use crate::dedupe::{MessageWindow, OnDiskSettings};
 use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::ingest::segment::{Call, Extractor, Given, Stamp, reread};
 use crate::limits::DISK_RESERVE_BYTES;
-use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, Plan, begins};
+use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, MessageIds, Plan, begins};
 use crate::log::{DurableLog, Fault, FaultyLog, LogError, MemoryLog, Store};
 use crate::project::{self, Durability, Project};
 
@@ -50,6 +51,10 @@ struct World {
     checkpoints: bool,
     /// The project of the latest engine.
     latest: Mutex<Option<String>>,
+}
+
+fn in_memory(project: &Project) -> Dedupe {
+    Dedupe::in_memory(&project.clock, &project.limits)
 }
 
 /// An engine with its outbox.
@@ -92,7 +97,17 @@ impl World {
         let gatherer = Gatherer::new(store.clone(), &project, reread(&project), 0);
         let plan = Plan::new(begins(&store).unwrap(), &kept, &project, false).unwrap();
         let restore = plan.prepare(&store, &mut kept, &gatherer, &project).unwrap();
-        self.start_with(project, Box::new(log), restore, outbox)
+        let (dedupe, _) = OnDiskSettings {
+            data: &self.folder.path().join("data"),
+            window: MessageWindow::new(project.clock.dedupe_window),
+            last: log.last().unwrap_or_default(),
+            complete: None,
+            logged: &|after| Ok(Some(log.history(after))),
+            accept_partial: false,
+        }
+        .open()
+        .unwrap();
+        self.start_with(project, Box::new(log), restore, dedupe, outbox)
     }
 
     /// Makes a checkpoint of all that is in the data folder.
@@ -111,6 +126,8 @@ impl World {
             growth: log.growth(),
             due: Some(1),
             keep_history: Duration::ZERO,
+            messages: MessageIds::Within,
+            seal: None,
             bound: Box::new(|| Tick::MAX),
         };
         let checkpointer = Checkpointer::start(settings).unwrap();
@@ -127,6 +144,7 @@ impl World {
         project: Project,
         log: Box<dyn Log>,
         restore: Option<Restore>,
+        dedupe: Dedupe,
         outbox: Arc<dyn Outbox>,
     ) -> Run {
         let now_ms = self.now_ms.clone();
@@ -137,6 +155,7 @@ impl World {
             limits: project.limits,
             log,
             restore,
+            dedupe,
             reread: reread(&project),
             forward_from: Vec::new(),
             now: Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst))),
@@ -409,7 +428,7 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
     let mut log = MemoryLog::keeping();
     let project = world.project(PROJECT);
     let outbox: Arc<dyn Outbox> = Arc::new(MemoryOutbox::new(1));
-    let first = world.start_with(project.clone(), Box::new(log.clone()), None, outbox.clone());
+    let first = world.start_with(project.clone(), Box::new(log.clone()), None, in_memory(&project), outbox.clone());
     let event = first.accepted("ann", 1);
     first.stop();
     log.append(Tick::from_ms(START_MS), &[event]).unwrap();
@@ -419,7 +438,8 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
     let is_failing = fails.clone();
     let log =
         FaultyLog::new(log, move |_| is_failing.load(Ordering::SeqCst).then_some(Fault::FailedSync { is_kept: false }));
-    let run = world.start_with(project, Box::new(Held { log, hold }), None, outbox);
+    let dedupe = in_memory(&project);
+    let run = world.start_with(project, Box::new(Held { log, hold }), None, dedupe, outbox);
     assert_eq!(run.handle.readiness(), Err(NotReady::StartingOrStopping));
     assert!(matches!(run.send("ann", [2]).await, Err(SubmitError::Recovering { .. })));
     go.send(()).unwrap();
@@ -438,10 +458,13 @@ async fn what_found_no_room_can_be_sent_again() {
     let world = World::new();
     let outbox: Arc<dyn Outbox> = Arc::new(MemoryOutbox::new(1));
     let log = MemoryLog::keeping();
+    let project = world.project(PROJECT);
+    let dedupe = in_memory(&project);
     let run = world.start_with(
-        world.project(PROJECT),
+        project,
         Box::new(FaultyLog::new(log.clone(), |append| (append == 1).then_some(Fault::NoSpace))),
         None,
+        dedupe,
         outbox,
     );
     run.send("ann", [1]).await.unwrap();
@@ -459,7 +482,9 @@ async fn a_disk_without_room_is_told_before_anybody_sends_and_so_is_room_that_co
     let store = Store::open(&world.folder.path().join("data")).unwrap();
     let log = DurableLog::open_on(store, Durability::Os, Box::new(move || Ok(disk.load(Ordering::SeqCst)))).unwrap();
     let outbox: Arc<dyn Outbox> = Arc::new(MemoryOutbox::new(1));
-    let run = world.start_with(world.project(PROJECT), Box::new(log), None, outbox);
+    let project = world.project(PROJECT);
+    let dedupe = in_memory(&project);
+    let run = world.start_with(project, Box::new(log), None, dedupe, outbox);
     run.until(Tick::from_ms(START_MS + 1)).await;
     assert_eq!(run.handle.readiness(), Err(NotReady::NoRoom));
     assert_eq!(run.send("ann", [1]).await, Err(SubmitError::NotLogged));
@@ -489,7 +514,8 @@ async fn an_engine_that_is_stopped_during_recovery_delivers_nothing() {
     let project = world.project(PROJECT);
     let store = Store::open(&world.folder.path().join("data")).unwrap();
     let outbox = Arc::new(DurableOutbox::open(store, &project).unwrap());
-    let run = world.start_with(project, Box::new(Held { log, hold }), None, outbox);
+    let dedupe = in_memory(&project);
+    let run = world.start_with(project, Box::new(Held { log, hold }), None, dedupe, outbox);
     let Run { engine, outbox, recovered, .. } = run;
     // As `Engine::stop`, but with the log held until it is told.
     let Engine { stop, sequencer, collector } = engine;

@@ -1,8 +1,9 @@
 //! Checkpoints: what the log says up to a tick, consolidated, so that a start costs what there is to know and not how long it
 //! took to happen.
 //!
-//! A checkpoint holds the facts of each identifier (`dataflows::facts`) and the ids of messages that are still recognised. The
-//! next one is made of the one before and the log after it, on a thread of its own: the dataflow takes no part, so it does not
+//! A checkpoint holds the facts of each identifier (`dataflows::facts`). The ids of messages that are still recognised are in runs
+//! beside it ([`crate::dedupe`]), which go up to its tick at least; in a cluster, where the dataflow needs them as well, they are in
+//! the checkpoint too. The next one is made of the one before and the log after it, on a thread of its own: the dataflow takes no part, so it does not
 //! stall, and nothing of how it runs (workers, processes, batches) can get into a checkpoint.
 //!
 //! - `file`: how a checkpoint is written.
@@ -13,7 +14,7 @@
 
 mod checkpointer;
 mod file;
-pub(in crate::log) mod gently;
+pub(crate) mod gently;
 mod kept;
 mod make;
 mod plan;
@@ -23,7 +24,7 @@ mod salvage;
 mod tests;
 
 pub use checkpointer::{Checkpointer, CheckpointerSettings, Growth};
-pub use file::{Counts, FileError, Piece};
+pub use file::{Counts, FileError, MessageIds, Piece};
 pub use kept::{Kept, Pieces};
 pub use make::Gatherer;
 pub use plan::{Plan, Restore, begins};

@@ -15,6 +15,7 @@ use thiserror::Error;
 use super::checkpoint::{CheckpointError, Kept};
 use super::segments::{Entry, Torn};
 use super::{DataFolder, EntryOrder, LogError, LogRecord, Purpose, Store, StoreError, codec, files};
+use crate::dedupe;
 
 /// Why a folder could not be looked at.
 #[derive(Debug, Error)]
@@ -169,6 +170,10 @@ pub fn verify(folder: &Path, out: &mut impl Write) -> Result<Vec<String>, Inspec
         Err(error) => damage.push(error.to_string()),
     }
     let Counted { entries, events, checkpoints } = counted;
+    match dedupe::verify(folder) {
+        Ok((_, damaged)) => damage.extend(damaged),
+        Err(error) => damage.push(error.to_string()),
+    }
     writeln!(out, "{entries} entries, {events} events, {checkpoints} checkpoints, {} damaged", damage.len())?;
     for line in &damage {
         writeln!(out, "{line}")?;

@@ -26,6 +26,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use checkpoint::gently;
 pub use durable::DurableLog;
 pub use faulty::{Fault, FaultyLog};
 pub(crate) use files::write_whole;
@@ -37,6 +38,7 @@ pub use store::{Batch, DataFolder, Flaw, Purpose, Store, StoreError, Syncer};
 use dataflows::model::Tick;
 use thiserror::Error;
 
+use crate::dedupe::DedupeError;
 use crate::engine::Accepted;
 use crate::limits::DISK_RESERVE_BYTES;
 
@@ -67,6 +69,9 @@ pub enum LogError {
     /// A checkpoint cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::CheckpointError),
+    /// It is not known whether a message was there before.
+    #[error(transparent)]
+    Dedupe(#[from] DedupeError),
 }
 
 impl LogError {
@@ -75,6 +80,7 @@ impl LogError {
         match self {
             LogError::Full { .. } | LogError::TooLarge(_) => false,
             LogError::Failed(_) | LogError::Checkpoint(_) => true,
+            LogError::Dedupe(error) => error.is_fatal(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //!   FORMAT    the version of all that is in the folder
 //!   LOCK      locked by the process that uses it
 //!   CHECKPOINTS, checkpoints/   see [`super::checkpoint`]
+//!   messages/ the ids of messages, see [`crate::dedupe`]
 //!   TAIL      the last tick that is known to be safe in the log
 //!   PROCESS   which process of how many it belongs to
 //!   SEAL      how far the journals of the store are known, see [`super::journal::seal`]
@@ -242,6 +243,16 @@ impl Store {
             LogFiles::Keyspace(_) => 0,
         };
         Ok(of_log + self.0.database.disk_space().map_err(|source| self.failed(source))?)
+    }
+
+    /// Bytes of memory that hold what was written and is not in tables yet.
+    pub fn memtable_bytes(&self) -> u64 {
+        self.0.database.write_buffer_size()
+    }
+
+    /// Bytes of memory that hold blocks of tables.
+    pub fn cached_bytes(&self) -> u64 {
+        self.0.database.cache_size()
     }
 
     /// Bytes that the disk of the folder still has for us.

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use dataflows::model::Tick;
 
 pub use dot::dot;
-pub use figures::{Arrangement, Channel, Figures, Operator, Report, Stage};
+pub use figures::{Arrangement, Channel, Figures, Holder, Operator, Report, Stage};
 pub use routes::router;
 pub use watcher::Watcher;
 
@@ -76,6 +76,15 @@ impl Inside {
             Some(worker) => self.workers.get(worker).map(of_one),
             None => Some(self.workers.iter().map(of_one).sum()),
         }
+    }
+
+    /// What the arrangements of all workers have allocated; nothing where the dataflow is not logged.
+    pub fn arrangement_bytes(&self) -> Option<u64> {
+        let of_one = |shown: &Mutex<Figures>| {
+            let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.operators.iter().filter_map(|operator| operator.arrangement).map(|held| held.bytes).sum::<u64>()
+        };
+        self.is_logged.then(|| self.workers.iter().map(of_one).sum())
     }
 
     /// Everything before this tick was handed to the workers: it is in the log.

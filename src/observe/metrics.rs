@@ -41,6 +41,10 @@ pub trait Readings: Send + Sync + 'static {
     fn engine(&self) -> EngineState;
     /// What time it is; the frontier lags behind it.
     fn now(&self) -> Tick;
+    /// The ids by which messages are recognised.
+    fn messages(&self) -> RememberedMessages;
+    /// Who holds how many bytes of memory, as far as that is known.
+    fn memory(&self) -> Vec<(&'static str, u64)>;
     /// The destinations, in the order of the definitions.
     fn destinations(&self) -> Vec<Delivery>;
     /// The destinations that are sent events, in the order of the definitions.
@@ -81,6 +85,19 @@ pub struct EngineState {
     pub checkpoint: Tick,
     /// Events of the log that are in no checkpoint yet.
     pub checkpoint_behind: u64,
+}
+
+/// The ids by which messages are recognised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RememberedMessages {
+    /// How many there are.
+    pub ids: u64,
+    /// Bytes of their files.
+    pub disk_bytes: u64,
+    /// Their files.
+    pub runs: u64,
+    /// For how long a message is recognised now.
+    pub window_ms: u64,
 }
 
 /// The rejected events that are kept.
@@ -263,6 +280,20 @@ impl<R: Readings> Collector for Counts<R> {
         let help = "Events of the log that no checkpoint has yet: a start has to read them";
         gauge(&mut encoder, "deltaic_checkpoint_behind_events", help, engine.checkpoint_behind)?;
 
+        let RememberedMessages { ids, disk_bytes, runs, window_ms } = self.0.messages();
+        gauge(&mut encoder, "deltaic_message_ids", "Message ids that are remembered", ids)?;
+        gauge(&mut encoder, "deltaic_message_id_disk_bytes", "Bytes of their files", disk_bytes)?;
+        gauge(&mut encoder, "deltaic_message_id_runs", "Their files", runs)?;
+        let help = "For how long a message is recognised: alert where it is less than clock.dedupe_window";
+        gauge(&mut encoder, "deltaic_message_window_ms", help, window_ms)?;
+        family(
+            &mut encoder,
+            "deltaic_memory_bytes",
+            "Memory by who holds it, as far as that is known",
+            "of",
+            self.0.memory().into_iter().map(|(of, bytes)| (of, ConstGauge::new(bytes))),
+        )?;
+
         let all = self.0.destinations();
         use MetricType::{Counter, Gauge};
         let mut per_destination = |name: &str, help: &str, value: &dyn Fn(&Delivery) -> u64, kind| {
@@ -399,6 +430,12 @@ mod tests {
         fn now(&self) -> Tick {
             Tick::from_ms(1_025)
         }
+        fn messages(&self) -> RememberedMessages {
+            RememberedMessages { ids: 11, disk_bytes: 12, runs: 13, window_ms: 14 }
+        }
+        fn memory(&self) -> Vec<(&'static str, u64)> {
+            vec![("message_ids", 15)]
+        }
         fn destinations(&self) -> Vec<Delivery> {
             vec![Delivery {
                 destination: "crm".into(),
@@ -473,6 +510,11 @@ mod tests {
             r#"deltaic_full_identifiers{limit="values"} 4"#,
             "deltaic_checkpoints_total 2",
             "deltaic_checkpoint_ms 900",
+            "deltaic_message_ids 11",
+            "deltaic_message_id_disk_bytes 12",
+            "deltaic_message_id_runs 13",
+            "deltaic_message_window_ms 14",
+            r#"deltaic_memory_bytes{of="message_ids"} 15"#,
             "deltaic_checkpoint_behind_events 70",
             r#"deltaic_refusing{reason="disk"} 0"#,
             r#"deltaic_refusing{reason="memory"} 1"#,

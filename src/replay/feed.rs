@@ -11,7 +11,8 @@ use dataflows::observations;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Options, ReplayError};
-use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Dedupe, Workers, WorkersError, placed};
+use crate::dedupe::{InMemory, MessageWindow};
+use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Workers, WorkersError, placed};
 use crate::ingest::Rejection;
 use crate::ingest::files::{Events, Failed, Format};
 use crate::ingest::segment::{Arrival, Extractor};
@@ -25,7 +26,7 @@ const SOURCE: &str = "replay";
 
 /// What reads, numbers and sends the events.
 pub(super) struct Feed {
-    dedupe: Dedupe,
+    dedupe: InMemory,
     max_future: Duration,
     tick: Tick,
     /// The place of the next event among those of this tick: the order of the files, and of their lines.
@@ -43,7 +44,7 @@ pub(super) struct Feed {
 impl Feed {
     pub(super) fn new(project: &Project) -> Self {
         Feed {
-            dedupe: Dedupe::new(project.clock.dedupe_window, project.limits.dedupe_ids_max),
+            dedupe: InMemory::new(MessageWindow::new(project.clock.dedupe_window), project.limits.dedupe_ids_max),
             max_future: project.clock.max_future,
             tick: Tick::default(),
             index: 0,

@@ -9,8 +9,8 @@ use crate::catalogue::CatalogueError;
 use crate::egress::EgressError;
 use crate::engine::WorkersError;
 use crate::ingest::quarantine::QuarantineError;
-use crate::log::StoreError;
 use crate::log::checkpoint::CheckpointError;
+use crate::log::{LogError, StoreError};
 
 /// Why the engine did not run, or not to its end.
 #[derive(Debug, Error)]
@@ -46,6 +46,9 @@ pub enum RunError {
     /// The ids of the definitions cannot be used.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
+    /// Message ids cannot be had.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// A thread cannot be had.
     #[error("no thread for checkpoints: {0}")]
     Checkpointer(std::io::Error),

@@ -5,18 +5,26 @@ use std::sync::Arc;
 use dataflows::model::Tick;
 
 use crate::clock::Now;
+use crate::dedupe::DedupeFigures;
 use crate::egress::outbox::State;
 use crate::egress::{Egress, EventStatus, Status};
 use crate::engine::Handle;
 use crate::ingest::IngestCounters;
 use crate::ingest::quarantine::Quarantine;
+use crate::log::Store;
 use crate::log::checkpoint::Growth;
-use crate::observe::metrics::{Delivery, EngineState, EventDelivery, Intake, Quarantined, Readings};
+use crate::observe::inside::Inside;
+use crate::observe::metrics::{
+    Delivery, EngineState, EventDelivery, Intake, Quarantined, Readings, RememberedMessages,
+};
 
 /// The parts of a running engine that have something to say.
 #[derive(Clone)]
 pub(super) struct Gauges {
     pub growth: Option<Arc<Growth>>,
+    pub dedupe: Arc<DedupeFigures>,
+    pub store: Option<Store>,
+    pub inside: Arc<Inside>,
     pub counters: Arc<IngestCounters>,
     pub quarantine: Quarantine,
     pub handle: Handle,
@@ -57,6 +65,28 @@ impl Readings for Gauges {
             checkpoint: self.growth.as_ref().map_or(Tick::default(), |growth| growth.checkpoint()),
             checkpoint_behind: self.growth.as_ref().map_or(0, |growth| growth.behind()),
         }
+    }
+
+    fn messages(&self) -> RememberedMessages {
+        RememberedMessages {
+            ids: self.dedupe.ids_in_memory() + self.dedupe.ids_on_disk(),
+            disk_bytes: self.dedupe.disk_bytes(),
+            runs: self.dedupe.runs(),
+            window_ms: self.dedupe.window_ms(),
+        }
+    }
+
+    fn memory(&self) -> Vec<(&'static str, u64)> {
+        let mut memory = vec![
+            ("message_ids", self.dedupe.buffer_bytes()),
+            ("message_id_indexes", self.dedupe.index_bytes()),
+            ("pending_events", self.handle.progress().pending_bytes() as u64),
+        ];
+        if let Some(store) = &self.store {
+            memory.extend([("storage_memtables", store.memtable_bytes()), ("storage_cache", store.cached_bytes())]);
+        }
+        memory.extend(self.inside.arrangement_bytes().map(|bytes| ("arrangements", bytes)));
+        memory
     }
 
     fn now(&self) -> Tick {

@@ -7,12 +7,14 @@ use axum::Router;
 use super::gauges::Gauges;
 use crate::catalogue::Catalogue;
 use crate::clock::Now;
+use crate::dedupe::DedupeFigures;
 use crate::egress::{self, Egress};
 use crate::engine::{Handle, Topology};
 use crate::http::{Timeouts, not_found};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::Surroundings;
 use crate::ingest::quarantine::{self, Quarantine};
+use crate::log::Store;
 use crate::log::checkpoint::Growth;
 use crate::observe::inside::Inside;
 use crate::observe::latency::{Latency, Observer};
@@ -29,6 +31,8 @@ pub(super) struct Rims {
     pub latency: Arc<Latency>,
     pub observer: Observer,
     pub growth: Option<Arc<Growth>>,
+    pub dedupe: Arc<DedupeFigures>,
+    pub store: Option<Store>,
     pub inside: Arc<Inside>,
     pub topology: Topology,
     pub now: Now,
@@ -38,11 +42,27 @@ pub(super) struct Rims {
 impl Rims {
     /// All routes.
     pub fn router(self, project: &Project) -> Router {
-        let Rims { catalogue, handle, egress, quarantine, latency, observer, growth, inside, topology, now, timeouts } =
-            self;
+        let Rims {
+            catalogue,
+            handle,
+            egress,
+            quarantine,
+            latency,
+            observer,
+            growth,
+            dedupe,
+            store,
+            inside,
+            topology,
+            now,
+            timeouts,
+        } = self;
         let counters = Arc::new(IngestCounters::default());
         let gauges = Gauges {
             growth,
+            dedupe,
+            store,
+            inside: inside.clone(),
             counters: counters.clone(),
             quarantine: quarantine.clone(),
             handle: handle.clone(),

@@ -6,13 +6,14 @@ use dataflows::model::Tick;
 
 use super::{Options, RunError};
 use crate::catalogue::Agreement;
+use crate::dedupe::{Dedupe, MessageWindow, OnDiskSettings};
 use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::engine::process_index;
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reread;
-use crate::log::checkpoint::{CheckpointerSettings, Gatherer, Kept, Plan, Restore};
+use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, MessageIds, Plan, Restore};
 use crate::log::{DataFolder, DurableLog, Log, MemoryLog, Purpose, Store};
 use crate::project::{Project, Storage};
 
@@ -23,6 +24,7 @@ pub(super) struct Storing {
     pub queues: Queues,
     pub store: Option<Store>,
     pub restore: Option<Restore>,
+    pub dedupe: Dedupe,
     pub checkpointer: Option<CheckpointerSettings>,
     pub agreement: Agreement,
 }
@@ -47,7 +49,9 @@ impl Storing {
             let queues = Queues::open(project, None, Tick::default())?;
             let log = Box::new(MemoryLog::forgetful());
             let agreement = Agreement::open(None, project.definitions.clone(), options.topology.process)?;
-            return Ok(Storing { log, outbox, queues, store: None, restore: None, checkpointer: None, agreement });
+            let dedupe = Dedupe::in_memory(&project.clock, &project.limits);
+            let (store, restore, checkpointer) = (None, None, None);
+            return Ok(Storing { log, outbox, queues, store, restore, dedupe, checkpointer, agreement });
         };
         // What is refused is left as it is: nothing is changed before all this has been looked at.
         let found = DataFolder::find(&storage.folder, Purpose::Start)?;
@@ -67,6 +71,19 @@ impl Storing {
         let process = process_index(options.topology.process);
         let gatherer = Gatherer::new(store.clone(), project, reread(project), process);
         let restore = plan.prepare(&store, &mut kept, &gatherer, project)?;
+        let (dedupe, seal) = OnDiskSettings {
+            data: &storage.folder,
+            window: MessageWindow::new(project.clock.dedupe_window),
+            last: log.last().unwrap_or_default(),
+            complete: restore.as_ref().filter(|of| of.messages != MessageIds::Within).map(|of| of.tick),
+            logged: &|after| {
+                let begins = checkpoint::begins(&store)?;
+                Ok(begins.is_none_or(|begins| begins <= after).then(|| log.history(after)))
+            },
+            accept_partial: options.accept_partial,
+        }
+        .open()?;
+        let is_cluster = options.topology.processes() > 1;
         kept.sweep();
         // Nothing stands in the way of the start any more.
         store.take_over()?;
@@ -80,6 +97,8 @@ impl Storing {
             growth: log.growth(),
             due: storage.checkpoint_events,
             keep_history: storage.keep_history,
+            messages: if is_cluster { MessageIds::Both } else { MessageIds::Apart },
+            seal: Some(seal),
             bound: Box::new(|| Tick::MAX),
         };
         Ok(Storing {
@@ -88,6 +107,7 @@ impl Storing {
             queues,
             store: Some(store),
             restore,
+            dedupe,
             checkpointer: Some(checkpointer),
             agreement,
         })

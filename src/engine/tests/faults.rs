@@ -54,7 +54,9 @@ async fn check_bad_days(seed: u64) {
     let mut safe: BTreeMap<u128, Tick> = BTreeMap::new();
     for life in 0.. {
         let log = FaultyLog::new(disk.clone(), bad_days(seed * 1_000 + life));
-        let run = world.start_with(world.project(PROJECT), Box::new(log), None, outbox());
+        let project = world.project(PROJECT);
+        let dedupe = in_memory(&project);
+        let run = world.start_with(project, Box::new(log), None, dedupe, outbox());
         let has_history = disk.last().is_some();
         if has_history {
             run.recovered().await;
@@ -111,7 +113,8 @@ async fn a_slow_disk_shows_in_receipts_and_turns_into_refusals_before_memory_gro
     project.limits.pending_bytes_max = PENDING_BYTES_MAX;
     let disk = MemoryLog::keeping();
     let slow = FaultyLog::new(disk.clone(), |_| Some(Fault::Slow(DELAY)));
-    let run = world.start_with(project, Box::new(slow), None, outbox());
+    let dedupe = in_memory(&project);
+    let run = world.start_with(project, Box::new(slow), None, dedupe, outbox());
     run.until(Tick::from_ms(START_MS)).await;
     let mut sends = JoinSet::new();
     for message in 0..500 {

@@ -11,7 +11,8 @@ use dataflows::model::Tick;
 
 use super::make::LeftOut;
 use super::repeated::{self, Repeated};
-use super::{CheckpointError, Gatherer, Kept};
+use super::{CheckpointError, Gatherer, Kept, MessageIds};
+use crate::dedupe::Seal;
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::log::{Store, StoreError};
 use crate::observe::seldom::Seldom;
@@ -107,6 +108,10 @@ pub struct CheckpointerSettings {
     pub due: Option<u64>,
     /// How long the log is kept.
     pub keep_history: Duration,
+    /// Where it leaves the ids of messages.
+    pub messages: MessageIds,
+    /// Who puts them on the disk before a checkpoint is made; nobody where they are within checkpoints only.
+    pub seal: Option<Seal>,
     /// No checkpoint may be later than this: what is forwarded up to it is in the outbox.
     pub bound: Box<dyn Fn() -> Tick + Send>,
 }
@@ -161,7 +166,7 @@ fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
         }
         // However few make one due: where they come faster than checkpoints of so few can be made, one takes more.
         let most = 2 * most.max(due);
-        match make(&mut settings, most, &mut told) {
+        match make(&mut settings, most, &mut told, is_over) {
             Ok(Some((events, count))) => {
                 growth.covered.fetch_add(events, Ordering::AcqRel);
                 identifiers = count;
@@ -197,8 +202,9 @@ fn make(
     settings: &mut CheckpointerSettings,
     most: u64,
     told: &mut Told,
+    is_over: &AtomicBool,
 ) -> Result<Option<(u64, u64)>, CheckpointError> {
-    let CheckpointerSettings { store, kept, gatherer, growth, keep_history, bound, .. } = settings;
+    let CheckpointerSettings { store, kept, gatherer, growth, keep_history, messages, seal, bound, .. } = settings;
     let began = Instant::now();
     let (free, needed) = (store.free_bytes()?, DISK_RESERVE_BYTES + kept.bytes());
     if free < needed {
@@ -228,8 +234,12 @@ fn make(
     if tick <= after {
         return Ok(None);
     }
+    // Who starts from it reads no ids of the log before it.
+    if seal.as_ref().is_some_and(|seal| !seal.up_to(tick, is_over)) {
+        return Ok(None);
+    }
     repeated::keep(store, left_out.repeated.into_iter().filter(|(at, _)| *at <= tick))?;
-    let counts = gatherer.make(kept, newest.as_ref(), gathered, tick)?;
+    let counts = gatherer.make(kept, newest.as_ref(), gathered, tick, *messages)?;
     growth.checkpoint.store(tick.as_ms(), Ordering::Release);
     growth.checkpoints.fetch_add(1, Ordering::Release);
     growth.locked().retain(|at, _| *at > tick);

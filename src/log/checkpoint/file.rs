@@ -55,12 +55,27 @@ pub struct Head {
     pub basis: Basis,
     /// What the measures mean whose places the facts name.
     pub measures: Vec<String>,
+    /// Where the ids of messages are; checkpoints that do not say have them.
+    #[serde(default)]
+    pub messages: MessageIds,
+}
+
+/// Where the ids of messages are that are still recognised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MessageIds {
+    /// In the checkpoint.
+    #[default]
+    Within,
+    /// Beside it, in runs that go up to its tick at least: see [`crate::dedupe`].
+    Apart,
+    /// In runs, and of the latest also in the checkpoint: the dataflow of a cluster is told them.
+    Both,
 }
 
 impl Head {
     /// The head of a checkpoint as of `tick`.
-    pub fn new(tick: Tick, basis: Basis, measures: Vec<String>) -> Self {
-        Head { version: VERSION, tick, basis, measures }
+    pub fn new(tick: Tick, basis: Basis, measures: Vec<String>, messages: MessageIds) -> Self {
+        Head { version: VERSION, tick, basis, measures, messages }
     }
 }
 

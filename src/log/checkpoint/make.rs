@@ -9,7 +9,7 @@ use dataflows::model::{IdentifierId, Tick};
 use dataflows::observer::{Observation, Observer};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::file::{Counts, Head, Piece, Writer};
+use super::file::{Counts, Head, MessageIds, Piece, Writer};
 use super::kept::Entry;
 use super::repeated::Repeated;
 use super::{Basis, CheckpointError, Kept, signatures};
@@ -114,13 +114,15 @@ impl Gatherer {
     }
 
     /// Makes a checkpoint of the one in `before`, if there is one, and of what was gathered after it. As of `tick`, which is
-    /// not before either.
+    /// not before either. `ids` says where the ids of messages are: runs have them
+    /// up to `tick` by now, if it says so.
     pub fn make(
         &self,
         kept: &mut Kept,
         before: Option<&Entry>,
         gathered: Gathered,
         tick: Tick,
+        ids: MessageIds,
     ) -> Result<Counts, CheckpointError> {
         let signatures = signatures(&self.definitions);
         let mut pieces = None;
@@ -128,7 +130,7 @@ impl Gatherer {
             let (head, before) = kept.read(entry)?;
             pieces = Some(before.measures(of_today(&head.measures, &signatures)));
         }
-        let head = Head::new(tick, self.basis.clone(), signatures);
+        let head = Head::new(tick, self.basis.clone(), signatures, ids);
         let folder = kept.folder().to_owned();
         let io = |source| CheckpointError::Io { path: folder.clone(), source };
         let Gathered { facts, messages, .. } = gathered;
@@ -154,13 +156,16 @@ impl Gatherer {
                             write(id, facts, writer)?;
                         }
                     }
+                    Piece::Messages(_) if ids == MessageIds::Apart => {}
                     Piece::Messages(old) => all_messages.extend(old),
                 }
             }
             for (id, facts) in new {
                 write(id, facts, writer)?;
             }
-            all_messages.extend(messages);
+            if ids != MessageIds::Apart {
+                all_messages.extend(messages);
+            }
             self.recognised(all_messages, tick).try_for_each(|(at, ids)| writer.messages(at, ids).map_err(io))
         })
     }

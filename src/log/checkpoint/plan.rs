@@ -8,6 +8,7 @@ use dataflows::expression::Expression;
 use dataflows::model::Tick;
 use rustc_hash::FxHashSet;
 
+use super::file::{Head, MessageIds};
 use super::kept::{Entry, Pieces};
 use super::make::{LeftOut, of_today};
 use super::{Basis, CheckpointError, Gatherer, Kept, repeated, signatures};
@@ -18,6 +19,8 @@ use crate::project::Project;
 pub struct Restore {
     /// It is as of this tick: what the log has after it is to follow.
     pub tick: Tick,
+    /// Where the ids of messages up to it are.
+    pub messages: MessageIds,
     /// What is in it.
     pub pieces: Pieces,
 }
@@ -114,14 +117,15 @@ impl Plan {
             Begin::Newest(newest, measures) => (newest, measures),
             Begin::Counted(newest, new) => {
                 let left_out = LeftOut { repeated: repeated::up_to(store, newest.tick)?, all_but: Some(new) };
-                rebuild(kept, gatherer, &newest, newest.tick, &left_out)?;
+                let (head, _) = kept.read(&newest)?;
+                rebuild(kept, gatherer, &newest, &head, &left_out)?;
                 let counted = kept.newest().cloned().unwrap_or(newest);
                 let (head, _) = kept.read(&counted)?;
                 (counted, of_today(&head.measures, &signatures(&project.definitions)))
             }
         };
         let (head, pieces) = kept.read(&entry)?;
-        Ok(Some(Restore { tick: head.tick, pieces: pieces.measures(measures) }))
+        Ok(Some(Restore { tick: head.tick, messages: head.messages, pieces: pieces.measures(measures) }))
     }
 }
 
@@ -130,15 +134,15 @@ fn rebuild(
     kept: &mut Kept,
     gatherer: &Gatherer,
     newest: &Entry,
-    tick: Tick,
+    head: &Head,
     left_out: &LeftOut,
 ) -> Result<(), CheckpointError> {
     tracing::info!("new definitions: counting in the log what they need");
-    let mut gathered = gatherer.gather(Tick::default(), tick, u64::MAX, left_out)?;
+    let mut gathered = gatherer.gather(Tick::default(), head.tick, u64::MAX, left_out)?;
     tracing::info!(events = gathered.events, "counted");
-    // The ids of their messages are in the checkpoint.
+    // The ids of their messages are where those of the checkpoint are.
     gathered.forget_messages();
-    gatherer.make(kept, Some(newest), gathered, tick)?;
+    gatherer.make(kept, Some(newest), gathered, head.tick, head.messages)?;
     Ok(())
 }
 

@@ -105,7 +105,7 @@ impl World {
                 return;
             }
             let tick = gathered.tick;
-            gatherer.make(&mut kept, newest.as_ref(), gathered, tick).unwrap();
+            gatherer.make(&mut kept, newest.as_ref(), gathered, tick, MessageIds::Within).unwrap();
         }
     }
 
@@ -129,7 +129,7 @@ impl World {
         let gatherer = self.gatherer(&store, &project);
         let gathered = gatherer.gather(Tick::default(), Tick::MAX, u64::MAX, &LeftOut::default()).unwrap();
         let tick = gathered.tick;
-        gatherer.make(&mut kept, None, gathered, tick).unwrap();
+        gatherer.make(&mut kept, None, gathered, tick, MessageIds::Within).unwrap();
         let (head, pieces) = kept.read(kept.newest().unwrap()).unwrap();
         content(pieces.measures(make::of_today(&head.measures, &signatures(&project.definitions)))).unwrap()
     }
@@ -282,6 +282,8 @@ fn checkpointed(world: &World, due: u64, first: u64, checkpoints: u64) {
         growth: log.growth(),
         due: Some(due),
         keep_history: Duration::ZERO,
+        messages: MessageIds::Within,
+        seal: None,
         bound: Box::new({
             let growth = log.growth();
             move || if growth.checkpoints() == 0 { Tick::from_ms(first) } else { Tick::MAX }

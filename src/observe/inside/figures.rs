@@ -62,6 +62,15 @@ pub struct Channel {
     pub records: u64,
 }
 
+/// Who holds memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// What it is.
+    pub of: String,
+    /// How much it holds.
+    pub bytes: u64,
+}
+
 /// The answer of `GET /v1/dataflow`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -75,6 +84,9 @@ pub struct Report {
     pub worker: Option<usize>,
     /// Resident memory of the process; nothing where the system does not tell.
     pub memory_bytes: Option<u64>,
+    /// Who holds how much of it, as far as that is known.
+    #[serde(default)]
+    pub memory: Vec<Holder>,
     /// Ticks with events since the start.
     pub ticks: u64,
     /// Ticks with events a second.

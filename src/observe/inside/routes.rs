@@ -13,7 +13,7 @@ use axum::routing::get;
 use serde::Deserialize;
 
 use super::Inside;
-use super::figures::{Report, Stage};
+use super::figures::{Holder, Report, Stage};
 use crate::engine::Topology;
 use crate::http::{Problem, Role, Tokens, json, method_not_allowed};
 use crate::memory::resident_bytes;
@@ -58,6 +58,7 @@ async fn dataflow<R: Readings>(
         workers: desk.inside.workers(),
         worker,
         memory_bytes: resident_bytes(),
+        memory: desk.readings.memory().into_iter().map(|(of, bytes)| Holder { of: of.to_owned(), bytes }).collect(),
         ticks: desk.inside.ticks(),
         ticks_per_s: desk.inside.ticks_per_s(),
         stages: desk.stages(),

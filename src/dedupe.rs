@@ -1,0 +1,199 @@
+//! Recognises events that were sent before: one (source, message id) counts once within the window of the project.
+//!
+//! The rule, in one place: [`MessageWindow::has`]. An id that counted at tick `t` is recognised at tick `now` iff
+//! `now − window < t`; a message that is recognised does not count, and does not make the window longer. The tick is kept with
+//! each id, so the rule is exact, and since ids count at ticks of the log, it is a function of the log: after a restart the same
+//! messages are recognised as before.
+//!
+//! Ids are keyed hashes of 128 bits. Where they are:
+//!
+//! - [`OnDisk`]: in a data folder. The latest in memory, all others in sorted files ([`Run`]), exact for the whole window, in
+//!   memory that does not grow with it. The log is the truth: what is not yet in a file is read from the log at a start.
+//! - [`InMemory`]: where nothing is kept, and for replays. There is a limit on their number (`limits.dedupe_ids_max`), and the
+//!   window is shorter where it does not suffice, which is told.
+
+mod figures;
+mod folder;
+mod in_memory;
+mod jobs;
+mod on_disk;
+mod opening;
+mod run;
+mod sealer;
+mod shared;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dataflows::model::Tick;
+use thiserror::Error;
+
+pub use figures::DedupeFigures;
+pub use in_memory::InMemory;
+pub use on_disk::OnDisk;
+pub use opening::{OnDiskSettings, verify};
+pub use run::{Run, RunError, RunWriter, merge};
+pub use sealer::Seal;
+
+use crate::limits::Limits;
+use crate::project::Clock;
+
+/// For how long messages are recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageWindow {
+    ms: u64,
+}
+
+impl MessageWindow {
+    /// So long after a message counted, it is recognised.
+    pub fn new(window: Duration) -> Self {
+        MessageWindow { ms: u64::try_from(window.as_millis()).unwrap_or(u64::MAX) }
+    }
+
+    /// Whether it has a message, at `now`, that counted at `counted`.
+    pub fn has(self, counted: Tick, now: Tick) -> bool {
+        counted.after_ms(self.ms) > now
+    }
+
+    /// Milliseconds.
+    pub fn ms(self) -> u64 {
+        self.ms
+    }
+}
+
+/// Message ids that have counted.
+#[derive(Debug)]
+pub enum Dedupe {
+    /// Gone with the process.
+    InMemory(InMemory),
+    /// In a data folder.
+    OnDisk(Box<OnDisk>),
+}
+
+impl Dedupe {
+    /// Remembers in memory for the window of the project, within its limits.
+    pub fn in_memory(clock: &Clock, limits: &Limits) -> Self {
+        Dedupe::InMemory(InMemory::new(MessageWindow::new(clock.dedupe_window), limits.dedupe_ids_max))
+    }
+
+    /// Begins with the messages of `tick`, which is later than those before. Where there is no room, nothing happens.
+    pub fn begin(&mut self, tick: Tick) -> Result<(), DedupeError> {
+        match self {
+            Dedupe::InMemory(_) => Ok(()),
+            Dedupe::OnDisk(ids) => ids.begin(tick),
+        }
+    }
+
+    /// Whether a message counts at `tick`, which does not decrease; if so, it is remembered. After an error nothing is of use.
+    pub fn admit(&mut self, id: u128, tick: Tick) -> Result<bool, DedupeError> {
+        match self {
+            Dedupe::InMemory(ids) => Ok(ids.admit(id, tick)),
+            Dedupe::OnDisk(ids) => ids.admit(id, tick),
+        }
+    }
+
+    /// Takes back a message that was admitted at `tick`, the latest: its event did not get into the log.
+    pub fn take_back(&mut self, id: u128, tick: Tick) {
+        match self {
+            Dedupe::InMemory(ids) => ids.take_back(id, tick),
+            Dedupe::OnDisk(ids) => ids.take_back(id, tick),
+        }
+    }
+
+    /// Remembers a message of the log, or of a checkpoint, that counted at `tick`. They come in the order of their ticks. Waits
+    /// where there is no room.
+    pub fn remember(&mut self, id: u128, tick: Tick) -> Result<(), DedupeError> {
+        match self {
+            Dedupe::InMemory(ids) => ids.remember(id, tick),
+            Dedupe::OnDisk(ids) => ids.remember(id, tick)?,
+        }
+        Ok(())
+    }
+
+    /// Called again and again, between ticks, also where nothing comes in: somebody may wait for what is in memory to be on disk.
+    pub fn tend(&mut self) {
+        if let Dedupe::OnDisk(ids) = self {
+            ids.tend();
+        }
+    }
+
+    /// How many ids there are, and what they take.
+    pub fn figures(&self) -> Arc<DedupeFigures> {
+        match self {
+            Dedupe::InMemory(ids) => ids.figures(),
+            Dedupe::OnDisk(ids) => ids.figures(),
+        }
+    }
+}
+
+/// The halves of an id: it aligns, and so packs, like its tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Halves(u64, u64);
+
+impl From<u128> for Halves {
+    fn from(id: u128) -> Self {
+        Halves((id >> 64) as u64, id as u64)
+    }
+}
+
+impl From<Halves> for u128 {
+    fn from(Halves(high, low): Halves) -> Self {
+        (u128::from(high) << 64) | u128::from(low)
+    }
+}
+
+/// Why it is not known whether a message was there before.
+#[derive(Debug, Error)]
+pub enum DedupeError {
+    /// More ids wait to be written than there may be. Nothing happened, and it may go well later.
+    #[error("too many message ids wait to be written and listed in {list}: the disk is too slow, or full")]
+    NoRoom {
+        /// Where they belong.
+        list: PathBuf,
+    },
+    /// A run cannot be used.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The list cannot be read as one.
+    #[error(
+        "{list}, line {line}: expected the first tick, the last tick and the name of a run, after those before; restore it from a copy"
+    )]
+    List {
+        /// The list.
+        list: PathBuf,
+        /// Which line.
+        line: usize,
+    },
+    /// The folder cannot be read or written.
+    #[error("message ids {folder}: {source}")]
+    Io {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Ids are neither in a run nor in the log.
+    #[error(
+        "message ids of the ticks {from} to {through} are not in {list}, and the log does not go back to them: restore the folder from \
+         a copy, or start with --accept-partial, and what was sent then counts again if it is sent again"
+    )]
+    Gone {
+        /// The list.
+        list: PathBuf,
+        /// The first tick.
+        from: Tick,
+        /// The last one.
+        through: Tick,
+    },
+}
+
+impl DedupeError {
+    /// Whether it is of no use to go on.
+    pub fn is_fatal(&self) -> bool {
+        !matches!(self, DedupeError::NoRoom { .. })
+    }
+}

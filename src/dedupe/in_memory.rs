@@ -1,0 +1,208 @@
+//! Message ids in memory.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use dataflows::model::Tick;
+use rustc_hash::FxHashMap;
+
+use super::{DedupeFigures, Halves, MessageWindow};
+use crate::observe::seldom::Seldom;
+
+/// Generations in a window: what goes, goes by generations, as a whole.
+const GENERATIONS: u64 = 8;
+
+/// Bytes of an id in a table, which is between 7/16 and 7/8 full.
+const ID_BYTES: u64 = 40;
+
+/// Message ids that are gone with the process. Of more than the limit, the oldest are forgotten early.
+#[derive(Debug)]
+pub struct InMemory {
+    generations: VecDeque<Generation>,
+    generation_ms: u64,
+    window: MessageWindow,
+    ids: usize,
+    ids_max: usize,
+    /// Where ids were forgotten early: those that counted from here on are known.
+    whole_since: Option<Tick>,
+    said: Seldom,
+    figures: Arc<DedupeFigures>,
+}
+
+#[derive(Debug)]
+struct Generation {
+    since: Tick,
+    until: Tick,
+    ids: FxHashMap<Halves, Tick>,
+}
+
+impl InMemory {
+    /// Remembers ids for `window`, but at most `ids_max` of them.
+    pub fn new(window: MessageWindow, ids_max: usize) -> Self {
+        let figures = Arc::new(DedupeFigures::default());
+        figures.set_window_ms(window.ms());
+        InMemory {
+            generations: VecDeque::new(),
+            generation_ms: (window.ms() / GENERATIONS).max(1),
+            window,
+            ids: 0,
+            ids_max: ids_max.max(1),
+            whole_since: None,
+            said: Seldom::default(),
+            figures,
+        }
+    }
+
+    /// Whether a message counts at `tick`, which does not decrease; if so, it is remembered.
+    pub fn admit(&mut self, id: u128, tick: Tick) -> bool {
+        let is_there = |of: &Generation| of.ids.get(&id.into()).is_some_and(|counted| self.window.has(*counted, tick));
+        if self.generations.iter().any(is_there) {
+            return false;
+        }
+        self.insert(id, tick);
+        true
+    }
+
+    /// Remembers a message that counted at `tick`.
+    pub fn remember(&mut self, id: u128, tick: Tick) {
+        self.insert(id, tick);
+    }
+
+    /// Takes back a message that was just admitted at `tick`.
+    pub fn take_back(&mut self, id: u128, tick: Tick) {
+        let Some(newest) = self.generations.back_mut() else { return };
+        if newest.ids.get(&id.into()) == Some(&tick) {
+            newest.ids.remove(&id.into());
+            self.ids -= 1;
+        }
+    }
+
+    /// What they take.
+    pub fn figures(&self) -> Arc<DedupeFigures> {
+        self.figures.clone()
+    }
+
+    fn insert(&mut self, id: u128, tick: Tick) {
+        self.forget(tick);
+        let is_over = |newest: &Generation| newest.since.after_ms(self.generation_ms) <= tick;
+        if self.generations.back().is_none_or(is_over) {
+            self.generations.push_back(Generation { since: tick, until: tick, ids: FxHashMap::default() });
+        }
+        let Some(newest) = self.generations.back_mut() else { return };
+        newest.until = tick;
+        if newest.ids.insert(id.into(), tick).is_none() {
+            self.ids += 1;
+        }
+        self.tell(tick);
+    }
+
+    /// Forgets what is over, and makes room for one more.
+    fn forget(&mut self, tick: Tick) {
+        while let Some(oldest) = self.generations.front() {
+            let is_over = !self.window.has(oldest.until, tick);
+            if !is_over && self.ids < self.ids_max {
+                break;
+            }
+            if !is_over {
+                self.whole_since = Some(oldest.until.next());
+            }
+            self.ids -= self.generations.pop_front().map_or(0, |oldest| oldest.ids.len());
+        }
+    }
+
+    /// Tells what there is, and says so where it is less than it should be.
+    fn tell(&mut self, tick: Tick) {
+        self.figures.set_ids_in_memory(self.ids as u64);
+        self.figures.set_buffer_bytes(self.ids as u64 * ID_BYTES);
+        let Some(since) = self.whole_since else { return };
+        if !self.window.has(since, tick) {
+            self.whole_since = None;
+            self.figures.set_window_ms(self.window.ms());
+            return;
+        }
+        let window_ms = tick.as_ms() - since.as_ms();
+        self.figures.set_window_ms(window_ms);
+        if self.said.happened(Instant::now()).is_some() {
+            tracing::warn!(
+                "message ids are remembered for {} s and not for the `dedupe_window` of {} s: there are more than \
+                 `limits.dedupe_ids_max`; with a data folder ([storage]) there is no such limit",
+                window_ms / 1_000,
+                self.window.ms() / 1_000,
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn ms(ms: u64) -> Tick {
+        Tick::from_ms(ms)
+    }
+
+    fn ids(window_ms: u64, ids_max: usize) -> InMemory {
+        InMemory::new(MessageWindow::new(Duration::from_millis(window_ms)), ids_max)
+    }
+
+    #[test]
+    fn an_id_counts_once_within_the_window() {
+        let mut ids = ids(80, 1_000);
+        assert!(ids.admit(1, ms(0)));
+        assert!(!ids.admit(1, ms(0)));
+        assert!(!ids.admit(1, ms(79)), "a duplicate does not refresh the id, and the window is not over");
+        assert!(ids.admit(1, ms(80)), "now it is, to the millisecond");
+        assert!(!ids.admit(1, ms(159)));
+        assert_eq!(ids.figures().ids_in_memory(), 1);
+    }
+
+    #[test]
+    fn an_id_that_was_taken_back_is_new_again() {
+        let mut ids = ids(1_000, 1_000);
+        assert!(ids.admit(1, ms(0)));
+        ids.take_back(1, ms(0));
+        assert!(ids.admit(1, ms(0)));
+    }
+
+    #[test]
+    fn the_oldest_ids_go_when_there_are_too_many_and_that_is_told() {
+        let mut ids = ids(8_000, 100);
+        let figures = ids.figures();
+        for id in 0..50u32 {
+            assert!(ids.admit(id.into(), ms(u64::from(id) * 100)));
+        }
+        assert_eq!(figures.window_ms(), 8_000);
+        for id in 0..1_000u32 {
+            assert!(ids.admit((50 + id).into(), ms(5_000 + u64::from(id) * 10)));
+            assert!(figures.ids_in_memory() <= 100);
+        }
+        assert!(figures.window_ms() <= 1_000, "{}", figures.window_ms());
+        assert!(!ids.admit(1_049, ms(15_000)));
+        assert!(ids.admit(1, ms(100_000)));
+        assert_eq!(figures.window_ms(), 8_000, "what was forgotten early would be forgotten by now");
+    }
+
+    /// Against a plain list of what was admitted when.
+    #[test]
+    fn no_id_is_forgotten_within_the_window_nor_kept_longer() {
+        const WINDOW_MS: u64 = 800;
+        let mut ids = ids(WINDOW_MS, 1_000_000);
+        let mut admitted: Vec<Option<u64>> = vec![None; 400];
+        let mut chance: u64 = 1;
+        let mut at = 0;
+        for _ in 0..50_000 {
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (id, pause) = ((chance >> 40) as usize % admitted.len(), (chance >> 33) % 4);
+            at += pause;
+            let age = admitted[id].map(|since: u64| at - since);
+            let is_new = ids.admit(id as u128, ms(at));
+            assert_eq!(is_new, age.is_none_or(|age| age >= WINDOW_MS), "id {id}, {age:?} ms after it counted, at {at}");
+            if is_new {
+                admitted[id] = Some(at);
+            }
+        }
+    }
+}

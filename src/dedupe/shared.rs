@@ -1,0 +1,189 @@
+//! What the sequencer, the thread that writes runs and whoever waits for it share.
+//!
+//! The sequencer hands over what it has gathered, as a whole, between two ticks. From then on nobody changes it: all that is handed
+//! over is made anew at each change and put in the place of what was there, so who has it may read it for as long as he likes.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dataflows::model::Tick;
+use rustc_hash::FxHashMap;
+
+use super::folder::{Listed, RunFolder};
+use super::{DedupeFigures, Halves, MessageWindow};
+
+/// How often who waits looks whether it still should.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Ids of some ticks that are not in a run yet, and do not change any more.
+#[derive(Debug)]
+pub struct Gathered {
+    pub ids: FxHashMap<Halves, Tick>,
+    /// The first tick.
+    pub from: Tick,
+    /// The last one.
+    pub through: Tick,
+}
+
+/// All ids but those that the sequencer still gathers. Made anew at each change.
+#[derive(Clone, Debug, Default)]
+pub struct Handed {
+    /// Oldest first, and later than all runs.
+    pub gathered: Vec<Arc<Gathered>>,
+    /// Oldest first.
+    pub runs: Vec<Listed>,
+}
+
+/// What all of them share.
+#[derive(Debug)]
+pub struct Shared {
+    state: Mutex<State>,
+    pub(super) changed: Condvar,
+    /// Somebody waits for the ids up to this tick to be on the disk.
+    wanted: AtomicU64,
+    is_closed: AtomicBool,
+    pub(super) window: MessageWindow,
+    folder: RunFolder,
+    pub(super) figures: Arc<DedupeFigures>,
+}
+
+/// What changes.
+#[derive(Debug)]
+pub struct State {
+    pub handed: Arc<Handed>,
+    /// The ids up to this tick are on the disk.
+    through: Option<Tick>,
+    /// The last attempt to write failed.
+    pub has_failed: bool,
+    /// There is no room for merged runs; there may be when something was written.
+    pub merges_wait: bool,
+    /// Runs that are not listed any more. Somebody may still look in them.
+    retired: Vec<Listed>,
+}
+
+impl Shared {
+    /// The ids of these runs.
+    pub fn new(folder: RunFolder, runs: Vec<Listed>, window: MessageWindow) -> Self {
+        let through = runs.last().map(|newest| newest.through);
+        let handed = Arc::new(Handed { gathered: Vec::new(), runs });
+        let figures = Arc::new(DedupeFigures::default());
+        figures.set_window_ms(window.ms());
+        tell(&figures, &handed.runs);
+        Shared {
+            state: Mutex::new(State { handed, through, has_failed: false, merges_wait: false, retired: Vec::new() }),
+            changed: Condvar::new(),
+            wanted: AtomicU64::new(0),
+            is_closed: AtomicBool::new(false),
+            folder,
+            window,
+            figures,
+        }
+    }
+
+    /// The ids of the folder.
+    pub fn handed(&self) -> Arc<Handed> {
+        self.locked().handed.clone()
+    }
+
+    /// The same, where nobody else is at it just now.
+    pub fn try_handed(&self) -> Option<Arc<Handed>> {
+        Some(self.state.try_lock().ok()?.handed.clone())
+    }
+
+    /// The tick up to which ids are wanted on the disk.
+    pub fn wanted(&self) -> Tick {
+        Tick::from_ms(self.wanted.load(Ordering::Acquire))
+    }
+
+    /// Where the runs are.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// Hands over ids. Gives them back where `waiting_max` others wait already.
+    pub fn hand_over(&self, gathered: Gathered, waiting_max: usize) -> Result<Arc<Handed>, Gathered> {
+        let mut state = self.locked();
+        if state.handed.gathered.len() >= waiting_max {
+            return Err(gathered);
+        }
+        let mut handed = Handed::clone(&state.handed);
+        handed.gathered.push(Arc::new(gathered));
+        state.handed = Arc::new(handed);
+        self.changed.notify_all();
+        Ok(state.handed.clone())
+    }
+
+    /// Waits until fewer than `waiting_max` wait to be written, and says so; it says no where writing fails.
+    pub fn wait_for_room(&self, waiting_max: usize) -> bool {
+        let mut state = self.locked();
+        while state.handed.gathered.len() >= waiting_max && !state.has_failed {
+            state = self.wait(state, LOOK_EVERY);
+        }
+        !state.has_failed
+    }
+
+    /// Nobody hands over anything any more.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        drop(self.locked());
+        self.changed.notify_all();
+    }
+
+    /// Whether that is so.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Waits until all ids that counted up to `tick` are on the disk, and says so; it says no where `is_over`, or where nobody
+    /// writes any more.
+    pub fn wait_for(&self, tick: Tick, is_over: &AtomicBool) -> bool {
+        self.wanted.fetch_max(tick.as_ms(), Ordering::AcqRel);
+        let mut state = self.locked();
+        while state.through.is_none_or(|through| through < tick) {
+            if is_over.load(Ordering::Acquire) || self.is_closed() {
+                return false;
+            }
+            state = self.wait(state, LOOK_EVERY);
+        }
+        true
+    }
+
+    /// Runs that are not listed any more, and that nobody looks in.
+    pub fn unused(&self) -> Vec<Listed> {
+        self.locked().retired.extract_if(.., |of| of.is_unused()).collect()
+    }
+
+    /// These are the runs now; so many of what was handed over are in them. `retired` are those that were there before, and are
+    /// not now.
+    pub fn put(&self, runs: Vec<Listed>, sealed: usize, retired: &[Listed]) {
+        tell(&self.figures, &runs);
+        let mut state = self.locked();
+        state.through = runs.last().map(|newest| newest.through);
+        let gathered = state.handed.gathered[sealed..].to_vec();
+        state.handed = Arc::new(Handed { gathered, runs });
+        state.merges_wait &= sealed == 0;
+        state.has_failed = false;
+        state.retired.extend_from_slice(retired);
+        self.changed.notify_all();
+    }
+
+    /// What changes, for as long as nobody else needs it.
+    pub fn locked(&self) -> MutexGuard<'_, State> {
+        // Whoever panicked with it left it whole: its parts are only assigned to.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+        self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// Tells what runs take.
+fn tell(figures: &DedupeFigures, runs: &[Listed]) {
+    let figure = |of: &dyn Fn(&Listed) -> u64| runs.iter().map(of).sum();
+    figures.set_index_bytes(figure(&|of| if of.run.is_indexed() { of.run.index_bytes() } else { 0 }));
+    figures.set_disk_bytes(figure(&|of| of.run.bytes()));
+    figures.set_runs(runs.len() as u64);
+    figures.set_ids_on_disk(figure(&|of| of.run.head().records));
+}
