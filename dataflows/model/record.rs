@@ -439,7 +439,7 @@ mod tests {
         let set = |ms, index, text| at(ms, position(9, 0, index))(attribute("city"), Some(Value::text(text)));
         let stays = |settings: &[Setting]| Record::from_iter(settings.iter().cloned()).settings();
         let (late, early) = (set(3, 1, "a"), set(2, 2, "b"));
-        assert_eq!(stays(&[early.clone(), late.clone()]), [late.clone()], "by its own time first");
+        assert_eq!(stays(&[early, late.clone()]), std::slice::from_ref(&late), "by its own time first");
         let later = set(3, 2, "A");
         assert_eq!(stays(&[later.clone(), late.clone()]), [later], "then by the order of the log, whatever the value");
         let unknown = |text| at(3, Position::UNKNOWN)(attribute("city"), Some(Value::text(text)));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dataflows::model::Tick;
 
 use super::{Options, RunError};
-use crate::catalogue::Agreement;
+use crate::catalogue::{Agreement, Catalogue};
 use crate::dedupe::{Dedupe, MessageWindow, OnDiskSettings};
 use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
@@ -61,6 +61,8 @@ impl Storing {
         kept.check()?;
         let after = kept.newest().map_or(Tick::default(), |newest| newest.tick);
         let plan = Plan::new(found.check_log(after)?, &kept, project, options.accept_partial)?;
+        // One that is damaged refuses the start while nothing has been touched; it is written when nothing else can.
+        Catalogue::read(&storage.folder)?;
         let store = found.open()?;
         store.belongs_to(options.topology.process, options.topology.processes())?;
         let log = DurableLog::open(store.clone(), storage.durability)?;
