@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{LogRecord, Order, Stored};
+use super::{EntryOrder, LogRecord, Stored};
 use crate::limits::LOG_ENTRY_BYTES_MAX;
 
 mod rows;
@@ -47,10 +47,11 @@ const LZ4: u8 = 1;
 const EVENTS: u8 = 1;
 
 /// The version that is written.
-const WRITTEN: Version = Version { number: 2, kind_at: Some(2), numbers_at: 3, order: Order::Known };
+const WRITTEN: Version = Version { number: 2, kind_at: Some(2), numbers_at: 3, order: EntryOrder::Known };
 
 /// The versions that are read.
-const VERSIONS: [Version; 2] = [Version { number: 1, kind_at: None, numbers_at: 2, order: Order::Unknown }, WRITTEN];
+const VERSIONS: [Version; 2] =
+    [Version { number: 1, kind_at: None, numbers_at: 2, order: EntryOrder::Unknown }, WRITTEN];
 
 /// What the versions of the envelope differ in.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +61,7 @@ struct Version {
     kind_at: Option<usize>,
     /// Where the numbers begin, which are alike in all versions.
     numbers_at: usize,
-    order: Order,
+    order: EntryOrder,
 }
 
 impl Version {
@@ -118,7 +119,7 @@ pub struct Envelope {
     /// The tick of the entry before it; tick 0 for the first.
     pub previous: Tick,
     /// What is known of the order in it.
-    pub order: Order,
+    pub order: EntryOrder,
     /// How many events it has.
     pub events: u32,
     /// Bytes of the body before compression.
@@ -249,7 +250,7 @@ mod tests {
         #[test]
         fn an_entry_reads_as_it_was_written(tick: u64, events in any_events()) {
             let (envelope, LogRecord::Events(read)) = decode(Tick::from_ms(tick), &entry(tick, &events)).unwrap();
-            prop_assert_eq!((envelope.previous, envelope.order), (Tick::from_ms(7), Order::Known));
+            prop_assert_eq!((envelope.previous, envelope.order), (Tick::from_ms(7), EntryOrder::Known));
             let read: Vec<_> = read.into_iter().map(|stored| (stored.message, stored.raw.to_vec())).collect();
             prop_assert_eq!(read, events);
         }
@@ -295,7 +296,7 @@ mod tests {
         let new = entry(1, &[(1, b"{}".to_vec()), (2, b"[]".to_vec())]);
         let (was, record) = decode(Tick::from_ms(1), &new).unwrap();
         let (envelope, same) = decode(Tick::from_ms(1), &of_version_1(1, &new)).unwrap();
-        assert_eq!((envelope, same), (Envelope { order: Order::Unknown, ..was }, record));
+        assert_eq!((envelope, same), (Envelope { order: EntryOrder::Unknown, ..was }, record));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dataflows::model::Tick;
 
-use super::{History, Log, LogError, LogRecord, Logged, Order, Stored};
+use super::{EntryOrder, History, Log, LogError, LogRecord, Logged, Stored};
 use crate::engine::Accepted;
 
 /// A log that is gone with the process. Clones share their records.
@@ -40,7 +40,7 @@ impl Log for MemoryLog {
         if let Some(mut kept) = self.kept() {
             let stored = |accepted: &Accepted| Stored { message: accepted.message, raw: accepted.raw.clone() };
             let record = LogRecord::Events(batch.iter().map(stored).collect());
-            kept.push(Logged { tick, order: Order::Known, record });
+            kept.push(Logged { tick, order: EntryOrder::Known, record });
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ mod tests;
 pub use durable::DurableLog;
 pub use faulty::{Fault, FaultyLog};
 pub use memory::MemoryLog;
-pub use record::{LogRecord, Logged, Order, Stored};
+pub use record::{EntryOrder, LogRecord, Logged, Stored};
 pub use store::{Store, StoreError, Syncer};
 
 use dataflows::model::Tick;

@@ -19,9 +19,9 @@ pub enum LogRecord {
     Events(Vec<Stored>),
 }
 
-/// Whether the order of what shares a tick is known.
+/// Whether the order of what shares an entry is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum EntryOrder {
     /// It is not data: entries that data folders of formats 1 and 2 had.
     Unknown,
     /// It is that of the record.
@@ -34,7 +34,7 @@ pub struct Logged {
     /// The tick.
     pub tick: Tick,
     /// What is known of the order in it.
-    pub order: Order,
+    pub order: EntryOrder,
     /// What is there.
     pub record: LogRecord,
 }
@@ -53,12 +53,12 @@ impl Logged {
     }
 }
 
-impl Order {
+impl EntryOrder {
     /// The place of an event at `index` of a record, under what is known of the order in that.
     pub fn position(self, tick: Tick, process: u16, index: u32) -> Position {
         match self {
-            Order::Unknown => Position::UNKNOWN,
-            Order::Known => Position { tick, process, index },
+            EntryOrder::Unknown => Position::UNKNOWN,
+            EntryOrder::Known => Position { tick, process, index },
         }
     }
 }

@@ -105,6 +105,7 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
     let mut log = DurableLog::open_on(
         Store::open(folder.path()).unwrap(),
         Durability::Os,
+        Arc::new(segments::RealDisk),
         Box::new(move || Ok(disk.load(Ordering::Relaxed))),
     )
     .unwrap();
@@ -242,7 +243,7 @@ fn a_sync_that_fails_ends_it_and_nobody_was_told() {
     let (folder, disk) = (tempfile::tempdir().unwrap(), segments::UnsyncedDisk::default());
     let store = Store::open(folder.path()).unwrap();
     let mut log =
-        DurableLog::open_with(store, Durability::Sync, Arc::new(disk.clone()), Box::new(|| Ok(u64::MAX))).unwrap();
+        DurableLog::open_on(store, Durability::Sync, Arc::new(disk.clone()), Box::new(|| Ok(u64::MAX))).unwrap();
     log.append(Tick::from_ms(10), &[accepted(1)]).unwrap();
     assert!(disk.is_synced(), "the senders are answered now");
     disk.fail_sync();
