@@ -27,7 +27,7 @@ use crate::memory::{Gate, resident_bytes};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::inside::Inside;
 use crate::observe::latency::{Latency, Observer};
-use crate::project::Project;
+use crate::project::{Durability, Project};
 
 mod error;
 mod gauges;
@@ -79,7 +79,7 @@ pub async fn run(
         log.map_err(|source| RunError::IntervalLog { path: path.clone(), source }).map(|log| (path, log))
     });
     let interval_log = interval_log.transpose()?;
-    let Storing { log, outbox, queues, store, restore, checkpointer } = Storing::open(&project, &options)?;
+    let Storing { log, outbox, queues, store, durability, restore, checkpointer } = Storing::open(&project, &options)?;
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
     let now: Now = options.clock_from.map_or_else(|| Arc::new(wall_clock) as Now, clock_from);
     let (failed, mut failure) = mpsc::unbounded_channel();
@@ -111,7 +111,8 @@ pub async fn run(
     let mut shutdown = pin!(shutdown);
     let Some((handle, engine)) = start(settings, outlets, shutdown.as_mut()).await? else { return Ok(()) };
     let checkpointer = checkpointer.map(|settings| checkpoints(settings, egress.clone())).transpose()?;
-    let syncer = store.clone().map(Syncer::start).transpose().map_err(RunError::Syncer)?;
+    let synced = store.clone().filter(|_| durability == Durability::Sync);
+    let syncer = synced.map(Syncer::start).transpose().map_err(RunError::Syncer)?;
     let (quarantine, keeper) = Keeper::start(Storing::shelf(store.as_ref()), Extractor::new(&project), project.limits)?;
     let timeouts = Timeouts::default();
     let topology = options.topology;

@@ -93,10 +93,7 @@ impl DurableLog {
     fn writer(&mut self) -> Result<&mut Writer, StoreError> {
         let writer = match self.writer.take() {
             Some(writer) => writer,
-            None => {
-                self.store.take_over()?;
-                self.store.writer(self.disk.clone(), self.safety)?
-            }
+            None => self.store.writer(self.disk.clone(), self.safety)?,
         };
         Ok(self.writer.insert(writer))
     }

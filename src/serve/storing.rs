@@ -13,7 +13,7 @@ use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reread;
 use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, Restore};
 use crate::log::{DurableLog, Log, MemoryLog, Store};
-use crate::project::{Project, Storage};
+use crate::project::{Durability, Project, Storage};
 
 /// What outlives the process, if anything does.
 pub(super) struct Storing {
@@ -21,6 +21,8 @@ pub(super) struct Storing {
     pub outbox: Arc<dyn Outbox>,
     pub queues: Queues,
     pub store: Option<Store>,
+    /// Whether what is stored is to be synced from time to time.
+    pub durability: Durability,
     pub restore: Option<Restore>,
     pub checkpointer: Option<CheckpointerSettings>,
 }
@@ -44,7 +46,15 @@ impl Storing {
             let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
             let queues = Queues::open(project, None, Tick::default())?;
             let log = Box::new(MemoryLog::forgetful());
-            return Ok(Storing { log, outbox, queues, store: None, restore: None, checkpointer: None });
+            return Ok(Storing {
+                log,
+                outbox,
+                queues,
+                durability: Durability::Os,
+                store: None,
+                restore: None,
+                checkpointer: None,
+            });
         };
         let store = Store::open(&storage.folder)?;
         store.belongs_to(options.topology.process, options.topology.processes())?;
@@ -72,6 +82,7 @@ impl Storing {
             outbox,
             queues,
             store: Some(store),
+            durability: storage.durability,
             restore,
             checkpointer: Some(checkpointer),
         })

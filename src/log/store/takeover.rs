@@ -12,7 +12,8 @@ use std::sync::Arc;
 use dataflows::model::Tick;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
 
-use super::{LogFiles, Store, StoreError, format, segments_of};
+use super::log::{LogFiles, segments_of};
+use super::{Store, StoreError, format};
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::log::codec;
 use crate::log::segments::{Appended, Entry, RealDisk, Safety, Segments, Writer};
