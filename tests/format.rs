@@ -118,7 +118,7 @@ async fn check(format: u32, first_shelf: fn(u64) -> String, time: &str, counts: 
     assert_eq!(told, (0, counts), "what was told is not told again");
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
         let to = to.join(entry.file_name());

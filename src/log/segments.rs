@@ -29,7 +29,7 @@ mod tests;
 mod unsynced;
 mod writer;
 
-pub use disk::{Disk, RealDisk, make_folder};
+pub use disk::{Disk, RealDisk};
 pub use entries::{Damage, Entries, Entry};
 pub use frame::Safety;
 pub use tail::Torn;

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use dataflows::model::Tick;
 
 use super::{Options, RunError};
+use crate::catalogue::Agreement;
 use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::engine::process_index;
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reread;
-use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, Restore};
-use crate::log::{DurableLog, Log, MemoryLog, Store};
+use crate::log::checkpoint::{CheckpointerSettings, Gatherer, Kept, Plan, Restore};
+use crate::log::{DataFolder, DurableLog, Log, MemoryLog, Purpose, Store};
 use crate::project::{Durability, Project, Storage};
 
 /// What outlives the process, if anything does.
@@ -25,6 +26,7 @@ pub(super) struct Storing {
     pub durability: Durability,
     pub restore: Option<Restore>,
     pub checkpointer: Option<CheckpointerSettings>,
+    pub agreement: Agreement,
 }
 
 impl Storing {
@@ -46,17 +48,27 @@ impl Storing {
             let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
             let queues = Queues::open(project, None, Tick::default())?;
             let log = Box::new(MemoryLog::forgetful());
+            let agreement = Agreement::open(None, project.definitions.clone(), options.topology.process)?;
             return Ok(Storing {
                 log,
                 outbox,
                 queues,
-                durability: Durability::Os,
                 store: None,
+                durability: Durability::Os,
                 restore: None,
                 checkpointer: None,
+                agreement,
             });
         };
-        let store = Store::open(&storage.folder)?;
+        // What is refused is left as it is: nothing is changed before all this has been looked at.
+        let found = DataFolder::find(&storage.folder, Purpose::Start)?;
+        found.is_sound()?;
+        found.belongs_to(options.topology.process, options.topology.processes())?;
+        let kept = Kept::look(&storage.folder)?;
+        kept.check()?;
+        let after = kept.newest().map_or(Tick::default(), |newest| newest.tick);
+        let plan = Plan::new(found.log_is_sound(after)?, &kept, project, options.accept_partial)?;
+        let store = found.open()?;
         store.belongs_to(options.topology.process, options.topology.processes())?;
         let log = DurableLog::open(store.clone(), storage.durability)?;
         let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
@@ -65,9 +77,13 @@ impl Storing {
         let mut kept = Kept::open(&storage.folder)?;
         let process = process_index(options.topology.process);
         let gatherer = Gatherer::new(store.clone(), project, reread(project), process);
-        let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, options.accept_partial)?;
+        let restore = plan.prepare(&store, &mut kept, &gatherer, project)?;
+        kept.sweep();
         // Nothing stands in the way of the start any more.
         store.take_over()?;
+        // A start that is refused gives no ids.
+        let (folder, definitions) = (storage.folder.clone(), project.definitions.clone());
+        let agreement = Agreement::open(Some(folder), definitions, options.topology.process)?;
         let checkpointer = CheckpointerSettings {
             store: store.clone(),
             kept,
@@ -85,6 +101,7 @@ impl Storing {
             durability: storage.durability,
             restore,
             checkpointer: Some(checkpointer),
+            agreement,
         })
     }
 

@@ -95,7 +95,8 @@ impl Gatherer {
                 counted.push(stored.message);
                 // What the project rejects does not count for the dataflow either.
                 let Ok(event) = (self.reread)(&stored.raw) else { continue };
-                let event = placed(event, tick, envelope.order.position(tick, self.process, index), self.max_future);
+                let position = envelope.order.position(tick, self.process, index);
+                let event = placed(event, tick, position, self.max_future);
                 self.observer.observe(event, tick, &mut |observation: Observation| {
                     let counts = |measures: &FxHashSet<MeasureId>| {
                         observation.measure().is_some_and(|measure| measures.contains(&measure))

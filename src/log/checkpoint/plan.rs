@@ -22,68 +22,107 @@ pub struct Restore {
     pub pieces: Pieces,
 }
 
-/// Prepares a start with `project`. Nothing where the log alone is to be read, from its beginning. With `accept_partial`, what
-/// cannot be rebuilt is made of what is kept.
-pub fn plan(
-    store: &Store,
-    kept: &mut Kept,
-    gatherer: &Gatherer,
-    project: &Project,
-    accept_partial: bool,
-) -> Result<Option<Restore>, CheckpointError> {
-    let begins = begins(store)?;
-    let is_complete = begins.is_none();
-    let gone = |what: String| match begins {
-        Some(begins) if !accept_partial => Err(CheckpointError::Gone { what, begins }),
-        Some(begins) => {
-            tracing::warn!(%begins, "{what}: going on with what is kept");
-            Ok(())
+/// How a start is to begin. It is made before anything is changed.
+pub struct Plan {
+    begin: Begin,
+}
+
+enum Begin {
+    /// With the log, from its beginning.
+    Log,
+    /// The same, since the checkpoints are of no use any more.
+    LogAlone,
+    /// With the newest checkpoint, whose measures are these today.
+    Newest(Entry, Vec<Option<MeasureId>>),
+    /// The same, once what new measures count has been added from the log.
+    Counted(Entry, FxHashSet<MeasureId>),
+}
+
+impl Plan {
+    /// Decides how to start with `project`, where the log is gone up to `begins`. With `accept_partial`, what cannot be rebuilt is
+    /// made of what is kept.
+    pub fn new(
+        begins: Option<Tick>,
+        kept: &Kept,
+        project: &Project,
+        accept_partial: bool,
+    ) -> Result<Self, CheckpointError> {
+        let is_complete = begins.is_none();
+        let gone = |what: String| match begins {
+            Some(begins) if !accept_partial => Err(CheckpointError::Gone { what, begins }),
+            Some(begins) => {
+                tracing::warn!(%begins, "{what}: going on with what is kept");
+                Ok(())
+            }
+            None => Ok(()),
+        };
+        let begin = |begin| Ok(Plan { begin });
+        let Some(newest) = kept.newest().cloned() else {
+            gone("there is no checkpoint".to_owned())?;
+            return begin(Begin::Log);
+        };
+        let (head, _) = kept.read(&newest)?;
+        if begins.is_some_and(|begins| begins > head.tick) {
+            gone(format!("entries of the log after the checkpoint of tick {} are missing", head.tick))?;
         }
-        None => Ok(()),
-    };
-    let Some(newest) = kept.newest().cloned() else {
-        gone("there is no checkpoint".to_owned())?;
-        return Ok(None);
-    };
-    let (head, pieces) = kept.read(&newest)?;
-    if begins.is_some_and(|begins| begins > head.tick) {
-        gone(format!("entries of the log after the checkpoint of tick {} are missing", head.tick))?;
-    }
-    let basis = Basis::of(project);
-    if head.basis.identity != basis.identity {
-        gone("the rules of identity, or their key, are others than those of the checkpoint".to_owned())?;
-        tracing::info!("the rules of identity have changed: everything is made anew from the log");
-        kept.clear()?;
-        return Ok(None);
-    }
-    if head.basis.times != basis.times {
-        gone("other attributes are times than in the checkpoint".to_owned())?;
-        if is_complete {
-            tracing::info!("other attributes are times now: everything is made anew from the log");
-            kept.clear()?;
-            return Ok(None);
+        let basis = Basis::of(project);
+        if head.basis.identity != basis.identity {
+            gone("the rules of identity, or their key, are others than those of the checkpoint".to_owned())?;
+            tracing::info!("the rules of identity have changed: everything is made anew from the log");
+            return begin(Begin::LogAlone);
         }
-    }
-    let signatures = signatures(&project.definitions);
-    let measures = of_today(&head.measures, &signatures);
-    let known: FxHashSet<MeasureId> = measures.iter().flatten().copied().collect();
-    let new: FxHashSet<MeasureId> =
-        (0..signatures.len()).map(MeasureId::new).filter(|measure| !known.contains(measure)).collect();
-    if new.is_empty() {
-        return Ok(Some(Restore { tick: head.tick, pieces: pieces.measures(measures) }));
-    }
-    if let Some(begins) = begins {
-        let lacking = new.iter().copied().filter(|measure| !is_covered(project, *measure, begins, head.tick)).collect();
-        let users = users(&project.definitions, &lacking);
-        if !users.is_empty() {
-            gone(format!("new, and cannot be counted completely: {}", users.join(", ")))?;
+        if head.basis.times != basis.times {
+            gone("other attributes are times than in the checkpoint".to_owned())?;
+            if is_complete {
+                tracing::info!("other attributes are times now: everything is made anew from the log");
+                return begin(Begin::LogAlone);
+            }
         }
+        let signatures = signatures(&project.definitions);
+        let measures = of_today(&head.measures, &signatures);
+        let known: FxHashSet<MeasureId> = measures.iter().flatten().copied().collect();
+        let new: FxHashSet<MeasureId> =
+            (0..signatures.len()).map(MeasureId::new).filter(|measure| !known.contains(measure)).collect();
+        if new.is_empty() {
+            return begin(Begin::Newest(newest, measures));
+        }
+        if let Some(begins) = begins {
+            let lacking =
+                new.iter().copied().filter(|measure| !is_covered(project, *measure, begins, head.tick)).collect();
+            let users = users(&project.definitions, &lacking);
+            if !users.is_empty() {
+                gone(format!("new, and cannot be counted completely: {}", users.join(", ")))?;
+            }
+        }
+        begin(Begin::Counted(newest, new))
     }
-    let left_out = LeftOut { repeated: repeated::up_to(store, head.tick)?, all_but: Some(new) };
-    rebuild(kept, gatherer, &newest, head.tick, &left_out)?;
-    let (head, pieces) = kept.newest().map_or_else(|| kept.read(&newest), |newest| kept.read(newest))?;
-    let measures = of_today(&head.measures, &signatures);
-    Ok(Some(Restore { tick: head.tick, pieces: pieces.measures(measures) }))
+
+    /// Prepares the start. Nothing where the log alone is to be read, from its beginning.
+    pub fn prepare(
+        self,
+        store: &Store,
+        kept: &mut Kept,
+        gatherer: &Gatherer,
+        project: &Project,
+    ) -> Result<Option<Restore>, CheckpointError> {
+        let (entry, measures) = match self.begin {
+            Begin::Log => return Ok(None),
+            Begin::LogAlone => {
+                kept.clear()?;
+                return Ok(None);
+            }
+            Begin::Newest(newest, measures) => (newest, measures),
+            Begin::Counted(newest, new) => {
+                let left_out = LeftOut { repeated: repeated::up_to(store, newest.tick)?, all_but: Some(new) };
+                rebuild(kept, gatherer, &newest, newest.tick, &left_out)?;
+                let counted = kept.newest().cloned().unwrap_or(newest);
+                let (head, _) = kept.read(&counted)?;
+                (counted, of_today(&head.measures, &signatures(&project.definitions)))
+            }
+        };
+        let (head, pieces) = kept.read(&entry)?;
+        Ok(Some(Restore { tick: head.tick, pieces: pieces.measures(measures) }))
+    }
 }
 
 /// Puts what events say of new measures, all else left out, into a checkpoint.
@@ -104,7 +143,7 @@ fn rebuild(
 }
 
 /// The tick up to which the log is gone; nothing where it is complete, from the first event on.
-fn begins(store: &Store) -> Result<Option<Tick>, StoreError> {
+pub fn begins(store: &Store) -> Result<Option<Tick>, StoreError> {
     let Some(first) = store.entries(Tick::default()).next() else { return Ok(None) };
     let first = first?;
     let envelope = codec::envelope(first.tick, &first.bytes).map_err(|error| store.undecodable(first.tick, error))?;

@@ -112,7 +112,9 @@ impl World {
     fn plan(&self, text: &str, accept_partial: bool) -> Result<Option<Content>, String> {
         let (store, mut kept, project) = (self.store(), self.kept(), self.project(text));
         let gatherer = self.gatherer(&store, &project);
-        let restore = plan(&store, &mut kept, &gatherer, &project, accept_partial);
+        let planned = begins(&store).map_err(CheckpointError::from);
+        let planned = planned.and_then(|begins| Plan::new(begins, &kept, &project, accept_partial));
+        let restore = planned.and_then(|plan| plan.prepare(&store, &mut kept, &gatherer, &project));
         match restore {
             Ok(None) => Ok(None),
             Ok(Some(restore)) => content(restore.pieces).map(Some),
@@ -389,6 +391,7 @@ fn what_is_not_listed_goes() {
     world.checkpoints(10);
     let left = world.data().join("checkpoints").join("half");
     fs::write(&left, "half").unwrap();
-    world.kept();
+    world.kept().sweep();
     assert!(!left.exists());
+    assert_eq!(world.kept().entries().len(), 1);
 }

@@ -12,8 +12,7 @@ use std::sync::Arc;
 use dataflows::model::Tick;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
 
-use super::log::{LogFiles, segments_of};
-use super::{Store, StoreError, format};
+use super::{LogFiles, Store, StoreError, format, segments_of};
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::log::codec;
 use crate::log::segments::{Appended, Entry, RealDisk, Safety, Segments, Writer};
