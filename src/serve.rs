@@ -27,7 +27,7 @@ use crate::memory::{Gate, resident_bytes};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::inside::Inside;
 use crate::observe::latency::{Latency, Observer};
-use crate::project::Project;
+use crate::project::{Durability, Project};
 
 mod error;
 mod gauges;
@@ -79,7 +79,7 @@ pub async fn run(
         log.map_err(|source| RunError::IntervalLog { path: path.clone(), source }).map(|log| (path, log))
     });
     let interval_log = interval_log.transpose()?;
-    let Storing { log, outbox, queues, store, restore, dedupe, checkpointer, agreement } =
+    let Storing { log, outbox, queues, store, durability, restore, dedupe, checkpointer, agreement } =
         Storing::open(&project, &options)?;
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
     let remembered = dedupe.figures();
@@ -116,7 +116,8 @@ pub async fn run(
     let Some((handle, engine)) = start(settings, outlets, shutdown.as_mut()).await? else { return Ok(()) };
     let catalogue = agreement.agreed()?;
     let checkpointer = checkpointer.map(|settings| checkpoints(settings, egress.clone())).transpose()?;
-    let syncer = store.clone().map(Syncer::start).transpose().map_err(RunError::Syncer)?;
+    let synced = store.clone().filter(|_| durability == Durability::Sync);
+    let syncer = synced.map(Syncer::start).transpose().map_err(RunError::Syncer)?;
     let (quarantine, keeper) = Keeper::start(Storing::shelf(store.as_ref()), Extractor::new(&project), project.limits)?;
     let timeouts = Timeouts::default();
     let topology = options.topology;

@@ -15,7 +15,7 @@ use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reread;
 use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, MessageIds, Plan, Restore};
 use crate::log::{DataFolder, DurableLog, Log, MemoryLog, Purpose, Store};
-use crate::project::{Project, Storage};
+use crate::project::{Durability, Project, Storage};
 
 /// What outlives the process, if anything does.
 pub(super) struct Storing {
@@ -23,6 +23,8 @@ pub(super) struct Storing {
     pub outbox: Arc<dyn Outbox>,
     pub queues: Queues,
     pub store: Option<Store>,
+    /// Whether what is stored is to be synced from time to time.
+    pub durability: Durability,
     pub restore: Option<Restore>,
     pub dedupe: Dedupe,
     pub checkpointer: Option<CheckpointerSettings>,
@@ -50,8 +52,17 @@ impl Storing {
             let log = Box::new(MemoryLog::forgetful());
             let agreement = Agreement::open(None, project.definitions.clone(), options.topology.process)?;
             let dedupe = Dedupe::in_memory(&project.clock, &project.limits);
-            let (store, restore, checkpointer) = (None, None, None);
-            return Ok(Storing { log, outbox, queues, store, restore, dedupe, checkpointer, agreement });
+            return Ok(Storing {
+                log,
+                outbox,
+                queues,
+                store: None,
+                durability: Durability::Os,
+                restore: None,
+                dedupe,
+                checkpointer: None,
+                agreement,
+            });
         };
         // What is refused is left as it is: nothing is changed before all this has been looked at.
         let found = DataFolder::find(&storage.folder, Purpose::Start)?;
@@ -108,6 +119,7 @@ impl Storing {
             outbox,
             queues,
             store: Some(store),
+            durability: storage.durability,
             restore,
             dedupe,
             checkpointer: Some(checkpointer),

@@ -357,6 +357,7 @@ fn a_disk_that_fills_up_in_the_middle_of_a_write_leaves_a_torn_end() {
         let mut writer = world.writer(disk.clone(), Safety::Sync);
         disk.fill_after(bytes);
         writer.append(Tick::from_ms(30), &body(30), u64::MAX).unwrap_err();
+        writer.append(Tick::from_ms(40), &body(40), u64::MAX).unwrap_err();
         drop(writer);
         let segments = world.open();
         assert_eq!((ticks(&segments), segments.damage()), (vec![10, 20], None), "{bytes}");

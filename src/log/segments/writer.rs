@@ -39,6 +39,8 @@ pub struct Writer {
     next_number: SegmentNumber,
     /// Whether all that was written is on the disk.
     is_synced: bool,
+    /// Whether a write failed: what of it is on the disk is not known, so nothing can be written behind it.
+    has_failed: bool,
 }
 
 struct Current {
@@ -78,7 +80,7 @@ impl Writer {
             let file = file.display();
             tracing::warn!(%file, at, cut_bytes = bytes, "cut off a write that was not finished: nobody was told that it is safe");
         }
-        Ok(Writer { segments, disk, safety, current, next: None, next_number, is_synced: false })
+        Ok(Writer { segments, disk, safety, current, next: None, next_number, is_synced: false, has_failed: false })
     }
 
     /// Appends an entry, whose tick is later than those before. Where the writer is to make it safe, it is when this returns. An
@@ -86,11 +88,8 @@ impl Writer {
     /// be filled with.
     pub fn append(&mut self, tick: Tick, body: &[u8], spare_bytes: u64) -> Result<Appended, SegmentError> {
         let previous = self.segments.last().map(|last| last.tick).unwrap_or_default();
-        let appended = self.write(tick, previous, body, spare_bytes)?;
+        let appended = self.write(tick, previous, body, spare_bytes, self.safety)?;
         if appended == Appended::Done {
-            if self.safety == Safety::Sync {
-                self.sync()?;
-            }
             self.make_next_ready(spare_bytes);
         }
         Ok(appended)
@@ -98,10 +97,21 @@ impl Writer {
 
     /// Appends an entry of another log, which had one at `previous` before it. It is safe when [`sync`](Self::sync) says so.
     pub fn copy(&mut self, tick: Tick, previous: Tick, body: &[u8]) -> Result<Appended, SegmentError> {
-        self.write(tick, previous, body, u64::MAX)
+        self.write(tick, previous, body, u64::MAX, Safety::Os)
     }
 
-    fn write(&mut self, tick: Tick, previous: Tick, body: &[u8], spare_bytes: u64) -> Result<Appended, SegmentError> {
+    /// Writes a frame; where it is to be safe at once, nobody can read it before it is.
+    fn write(
+        &mut self,
+        tick: Tick,
+        previous: Tick,
+        body: &[u8],
+        spare_bytes: u64,
+        at_once: Safety,
+    ) -> Result<Appended, SegmentError> {
+        if self.has_failed {
+            return Err(io_error(self.segments.folder())(io::Error::other("an earlier write failed")));
+        }
         let bytes = frame_bytes(body);
         if let Some(lacking) = self.make_room(bytes, spare_bytes)? {
             return Ok(Appended::NoRoom(lacking));
@@ -117,13 +127,22 @@ impl Writer {
         frame.extend_from_slice(&head.encode(segment.head, current.at));
         frame.extend_from_slice(body);
         frame.resize(bytes as usize, 0);
-        self.is_synced = false;
+        self.has_failed = true;
         current.file.write_all_at(&frame, current.at).map_err(io)?;
+        self.is_synced = at_once == Safety::Sync;
+        if self.is_synced {
+            current.file.sync_data().map_err(io)?;
+        }
         current.at += bytes;
         let mut state = self.segments.locked();
         segment.first.get_or_init(|| head);
         state.end.last = Some(Last { tick, number });
         state.end.at = current.at;
+        drop(state);
+        if self.is_synced {
+            self.segments.note_safe(tick);
+        }
+        self.has_failed = false;
         Ok(Appended::Done)
     }
 

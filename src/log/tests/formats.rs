@@ -71,7 +71,7 @@ fn format_3_opens_for_ever() {
 #[test]
 fn a_takeover_that_is_interrupted_anywhere_does_no_harm() {
     let steps = [Step::Clear, Step::Copy, Step::Copy, Step::Copy, Step::Name, Step::Switch, Step::Remove];
-    for stop in 0..steps.len() {
+    for (stop, next) in steps.into_iter().enumerate() {
         let folder = folder_of("v1");
         // Twice at the same step, then through.
         for _ in 0..2 {
@@ -90,7 +90,7 @@ fn a_takeover_that_is_interrupted_anywhere_does_no_harm() {
         let mut log = open(folder.path());
         log.append(Tick::from_ms(40), &[accepted(4)]).unwrap();
         drop(log);
-        assert_eq!(content(&open(folder.path())), "10:1 20:2 30:3 40:4", "stopped before {:?}", steps[stop]);
+        assert_eq!(content(&open(folder.path())), "10:1 20:2 30:3 40:4", "stopped before {next:?}");
         Store::open(folder.path()).unwrap().take_over_by(&mut |step| panic!("{step:?} is done")).unwrap();
         assert!(!folder.path().join("log.new").exists());
     }
