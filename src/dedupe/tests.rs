@@ -277,7 +277,7 @@ proptest! {
 fn what_is_over_goes_and_runs_become_few() {
     let mut world = World::new();
     let mut engine = world.start();
-    for number in 0..5_000 {
+    for number in 0..700 {
         world.now += 1;
         world.send(&mut engine, &[number], true).unwrap();
         engine.work(usize::MAX);
