@@ -34,6 +34,9 @@ pub const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests that are under way may take when the server stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Bytes of the catalogue of definitions. With as many of each kind as there may be, and the longest names, it has less.
+pub const CATALOGUE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// Bytes of the head of a request. Heads with a cookie jar stay below 8 KB.
 pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
 

@@ -3,6 +3,7 @@
 // `allow-unwrap-in-tests` knows functions that are tests, not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod catalogue;
 mod cdnow;
 mod cluster;
 mod comparison;
@@ -20,6 +21,7 @@ mod inside;
 #[cfg(feature = "load")]
 mod load;
 mod oracle;
+mod order;
 mod overload;
 mod program;
 mod quarantine;

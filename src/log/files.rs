@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::limits::SMALL_FILE_BYTES_MAX;
 
 /// Writes a file whole or not at all, and onto the disk.
-pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(content)?;

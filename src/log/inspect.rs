@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::checkpoint::{CheckpointError, Kept};
 use super::segments::{Entry, Torn};
-use super::{DataFolder, LogError, LogRecord, Order, Purpose, Store, StoreError, codec, files};
+use super::{DataFolder, EntryOrder, LogError, LogRecord, Purpose, Store, StoreError, codec, files};
 
 /// Why a folder could not be looked at.
 #[derive(Debug, Error)]
@@ -128,7 +128,7 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
         let LogRecord::Events(events) = record;
         for (stored, index) in events.into_iter().zip(0..) {
             let event = serde_json::from_slice(&stored.raw).map_err(|error| store.damaged(tick, error))?;
-            let is_ordered = envelope.order == Order::Known;
+            let is_ordered = envelope.order == EntryOrder::Known;
             let (process, index) = (is_ordered.then_some(process), is_ordered.then_some(index));
             serde_json::to_writer(&mut *out, &Line { tick, process, index, event }).map_err(io::Error::from)?;
             out.write_all(b"\n")?;

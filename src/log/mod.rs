@@ -28,8 +28,9 @@ mod tests;
 
 pub use durable::DurableLog;
 pub use faulty::{Fault, FaultyLog};
+pub(crate) use files::write_whole;
 pub use memory::MemoryLog;
-pub use record::{LogRecord, Logged, Order, Stored};
+pub use record::{EntryOrder, LogRecord, Logged, Stored};
 pub use repair::repair;
 pub use store::{Batch, DataFolder, Flaw, Purpose, Store, StoreError, Syncer};
 

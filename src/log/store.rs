@@ -26,7 +26,6 @@ mod data_folder;
 mod error;
 mod flaw;
 mod format;
-mod rows;
 mod sound;
 mod syncing;
 mod takeover;
@@ -37,7 +36,6 @@ pub use batch::Batch;
 pub use data_folder::{DataFolder, Purpose};
 pub use error::StoreError;
 pub use flaw::Flaw;
-pub(super) use rows::{KEYSPACES, Rows};
 pub use syncing::Syncer;
 #[cfg(test)]
 pub(super) use takeover::Step;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::catalogue::CatalogueError;
 use crate::egress::EgressError;
 use crate::engine::WorkersError;
 use crate::ingest::quarantine::QuarantineError;
@@ -42,6 +43,9 @@ pub enum RunError {
     /// What is there cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The ids of the definitions cannot be used.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
     /// A thread cannot be had.
     #[error("no thread for checkpoints: {0}")]
     Checkpointer(std::io::Error),

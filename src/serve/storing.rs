@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dataflows::model::Tick;
 
 use super::{Options, RunError};
+use crate::catalogue::Agreement;
 use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
@@ -23,6 +24,7 @@ pub(super) struct Storing {
     pub store: Option<Store>,
     pub restore: Option<Restore>,
     pub checkpointer: Option<CheckpointerSettings>,
+    pub agreement: Agreement,
 }
 
 impl Storing {
@@ -44,7 +46,8 @@ impl Storing {
             let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
             let queues = Queues::open(project, None, Tick::default())?;
             let log = Box::new(MemoryLog::forgetful());
-            return Ok(Storing { log, outbox, queues, store: None, restore: None, checkpointer: None });
+            let agreement = Agreement::open(None, project.definitions.clone(), options.topology.process)?;
+            return Ok(Storing { log, outbox, queues, store: None, restore: None, checkpointer: None, agreement });
         };
         // What is refused is left as it is: nothing is changed before all this has been looked at.
         let found = DataFolder::find(&storage.folder, Purpose::Start)?;
@@ -67,6 +70,9 @@ impl Storing {
         kept.sweep();
         // Nothing stands in the way of the start any more.
         store.take_over()?;
+        // A start that is refused gives no ids.
+        let (folder, definitions) = (storage.folder.clone(), project.definitions.clone());
+        let agreement = Agreement::open(Some(folder), definitions, options.topology.process)?;
         let checkpointer = CheckpointerSettings {
             store: store.clone(),
             kept,
@@ -83,6 +89,7 @@ impl Storing {
             store: Some(store),
             restore,
             checkpointer: Some(checkpointer),
+            agreement,
         })
     }
 
