@@ -42,6 +42,9 @@ pub struct Kept {
     entries: Vec<Entry>,
 }
 
+/// The list where there is no checkpoint: other than an empty one, it says so.
+const NONE: &str = "none\n";
+
 impl Kept {
     /// Reads the list of a data folder, and changes nothing. Each file must be there.
     pub fn look(data: &Path) -> Result<Self, CheckpointError> {
@@ -70,8 +73,9 @@ impl Kept {
     pub(super) fn listed(data: &Path) -> Result<Option<Vec<Entry>>, CheckpointError> {
         let list = data.join(LIST);
         let text = match read_small(&list) {
-            Ok(Some(text)) => String::from_utf8_lossy(&text).into_owned(),
-            Ok(None) => return Ok(None),
+            // Nobody writes an empty one any more: it has lost what it had.
+            Ok(Some(text)) if !text.is_empty() => String::from_utf8_lossy(&text).into_owned(),
+            Ok(_) => return Ok(None),
             Err(source) => return Err(CheckpointError::Io { path: list, source }),
         };
         let entry = |(line, number): (&str, usize)| {
@@ -88,6 +92,9 @@ impl Kept {
             };
             Ok(Entry { tick: Tick::from_ms(tick), bytes, identifiers, name: name.to_owned() })
         };
+        if text == NONE {
+            return Ok(Some(Vec::new()));
+        }
         text.lines().zip(1..).map(entry).collect::<Result<_, _>>().map(Some)
     }
 
@@ -108,8 +115,8 @@ impl Kept {
     pub fn open(data: &Path) -> Result<Self, CheckpointError> {
         let kept = Kept::look(data)?;
         make_folder(&kept.folder).map_err(|source| kept.io(&kept.folder, source))?;
-        if !kept.list.exists() {
-            write_whole(&kept.list, b"").map_err(|source| kept.io(&kept.list, source))?;
+        if fs::metadata(&kept.list).map_or(0, |list| list.len()) == 0 {
+            write_whole(&kept.list, NONE.as_bytes()).map_err(|source| kept.io(&kept.list, source))?;
         }
         Ok(kept)
     }
@@ -188,7 +195,7 @@ impl Kept {
 
     fn replace(&mut self, entries: Vec<Entry>) -> Result<(), CheckpointError> {
         let line = |entry: &Entry| format!("{} {} {} {}\n", entry.tick, entry.bytes, entry.identifiers, entry.name);
-        let text: String = entries.iter().map(line).collect();
+        let text = if entries.is_empty() { NONE.to_owned() } else { entries.iter().map(line).collect() };
         write_whole(&self.list, text.as_bytes()).map_err(|source| self.io(&self.list, source))?;
         self.entries = entries;
         self.sweep();
