@@ -1,0 +1,238 @@
+//! What a history has, and how it changes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dataflows::model::{IdentifierId, Tick};
+
+use super::manifest::{Content, DataFile, Manifest};
+use super::place::{Place, Version};
+use super::portions::{self, Portions};
+use super::recorder::Draft;
+use super::{HistoryError, Placed, Portion, Reading, Recorder, Way, merge};
+
+/// The history in a place.
+#[derive(Debug)]
+pub struct Archive {
+    place: Arc<dyn Place>,
+    /// Tells the key of identifier hashes from others.
+    key: String,
+    manifest: Manifest,
+    /// Nothing where there is no manifest yet.
+    version: Option<Version>,
+}
+
+impl Archive {
+    /// The history in `place`, to be written to; there may be none yet. Files that the manifest does not name go. `key` tells the
+    /// key of identifier hashes from others.
+    pub fn open(place: Arc<dyn Place>, key: String) -> Result<Self, HistoryError> {
+        let (manifest, version) = read_manifest(&*place)?.unzip();
+        let archive = Archive { place, key, manifest: manifest.unwrap_or_default(), version };
+        archive.sweep()?;
+        Ok(archive)
+    }
+
+    /// The history in `place`, to be read.
+    pub fn open_existing(place: Arc<dyn Place>) -> Result<Self, HistoryError> {
+        let read = read_manifest(&*place)?;
+        let (manifest, version) = read.ok_or_else(|| HistoryError::Missing { place: place.title() })?;
+        Ok(Archive { place, key: String::new(), manifest, version: Some(version) })
+    }
+
+    /// All events after this tick, and up to [`Archive::until`], are there. Files may have older ones, with gaps.
+    pub fn begins(&self) -> Tick {
+        self.manifest.begins
+    }
+
+    /// See [`Archive::begins`].
+    pub fn until(&self) -> Tick {
+        self.manifest.until
+    }
+
+    /// Whether nothing was ever written.
+    pub fn is_new(&self) -> bool {
+        self.version.is_none()
+    }
+
+    /// Its files, sorted by their ticks.
+    pub fn files(&self) -> &[DataFile] {
+        &self.manifest.files
+    }
+
+    /// Where it is, for messages.
+    pub fn title(&self) -> String {
+        self.place.title()
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The events after `after`, up to `until`, in their order.
+    pub fn portions(&self, after: Tick, until: Tick) -> Portions {
+        let wanted = self.files().iter().filter(|file| file.last > after && file.first <= until);
+        Portions::new(self.place.clone(), wanted.cloned().collect(), after, until)
+    }
+
+    /// It has nothing of what follows up to `begins`: from there on it is complete.
+    pub fn begin(&mut self, begins: Tick) -> Result<(), HistoryError> {
+        let files = self.manifest.files.clone();
+        self.replace(Manifest { begins, until: begins, files })
+    }
+
+    /// Begins to write what follows on it.
+    pub fn record(&mut self) -> Result<Recorder<'_>, HistoryError> {
+        Recorder::new(self)
+    }
+
+    /// Writes a file that is not in the manifest yet.
+    pub(super) fn put(&self, file: &DataFile, content: Bytes) -> Result<(), HistoryError> {
+        let name = file.name();
+        self.place.write(&name, content).map_err(|source| self.io(Way::Write, name, source))
+    }
+
+    /// Files that were written follow, and with them there is everything up to `until`.
+    pub(super) fn append(&mut self, written: Vec<DataFile>, until: Tick) -> Result<(), HistoryError> {
+        if written.is_empty() && until <= self.until() && !self.is_new() {
+            return Ok(());
+        }
+        let mut manifest = self.manifest.clone();
+        manifest.files.extend(written);
+        manifest.until = until.max(manifest.until);
+        self.replace(manifest)?;
+        self.merge()
+    }
+
+    /// Makes one file of the last ones, where they are many and small: checkpoints come more often than files are worth it.
+    fn merge(&mut self) -> Result<(), HistoryError> {
+        let Some(run) = merge::due(self.files()) else { return Ok(()) };
+        let old = self.manifest.files[run].to_vec();
+        let contents = old.iter().map(|file| portions::whole(&*self.place, file)).collect::<Result<Vec<_>, _>>()?;
+        let (mut merged, content) = merge::merge(&old, &contents)?;
+        // A file alone has its own name.
+        merged.copy = old.iter().map(|file| file.copy).max().unwrap_or_default();
+        self.exchange(&old, Some((merged, content)))
+    }
+
+    /// The files that may have events of an identifier; no other has one. Of a hundred others, one is named for nothing.
+    pub fn files_that_may_hold(&self, id: IdentifierId) -> Result<Vec<DataFile>, HistoryError> {
+        let mut found = Vec::new();
+        for file in self.files() {
+            // What nobody could read may be of anybody; and hashes under another key say nothing.
+            if file.unread > 0 || file.key != self.key || portions::may_hold(&*self.place, file, id)? {
+                found.push(file.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Puts a file in the place of `file` that has of its events only those that `keeps` says; `read` reads them again. Gives how
+    /// many events went.
+    pub fn rewrite(
+        &mut self,
+        file: &DataFile,
+        read: &dyn Fn(&Placed) -> Option<Reading>,
+        keeps: &mut dyn FnMut(&Placed, Option<&Reading>) -> bool,
+    ) -> Result<u64, HistoryError> {
+        let properties = Draft::properties()?;
+        let mut draft: Option<Draft> = None;
+        let mut kept = 0;
+        for portion in Portions::new(self.place.clone(), vec![file.clone()], Tick::default(), Tick::MAX) {
+            let Portion { tick, events } = portion?;
+            let with_readings = events.into_iter().map(|placed| (read(&placed), placed));
+            let kept_of_it = with_readings.filter(|(reading, placed)| keeps(placed, reading.as_ref()));
+            let (readings, events): (Vec<_>, Vec<_>) = kept_of_it.unzip();
+            kept += events.len() as u64;
+            if !events.is_empty() {
+                let draft = match &mut draft {
+                    Some(draft) => draft,
+                    none => none.insert(Draft::new(tick, &properties)?),
+                };
+                draft.add(&Portion { tick, events }, &readings)?;
+            }
+        }
+        if kept < file.rows {
+            let new = draft.map(|draft| draft.finish(&self.key)).transpose()?;
+            let copy = file.copy.saturating_add(1);
+            self.exchange(std::slice::from_ref(file), new.map(|(new, content)| (DataFile { copy, ..new }, content)))?;
+        }
+        Ok(file.rows - kept)
+    }
+
+    /// Drops the files all of whose ticks are before `tick`; gives how many. The history begins later then.
+    pub fn drop_before(&mut self, tick: Tick) -> Result<usize, HistoryError> {
+        let goes = self.files().partition_point(|file| file.last < tick);
+        let Some(last) = goes.checked_sub(1).map(|place| self.files()[place].last) else { return Ok(0) };
+        let mut manifest = self.manifest.clone();
+        let gone: Vec<DataFile> = manifest.files.drain(..goes).collect();
+        manifest.begins = manifest.begins.max(last);
+        self.replace(manifest)?;
+        self.remove(&gone)?;
+        Ok(gone.len())
+    }
+
+    /// Takes a file, if there is one, in the place of others, which stand side by side. At each moment the manifest names either
+    /// the old ones or the new one, all of which are there.
+    fn exchange(&mut self, old: &[DataFile], new: Option<(DataFile, Content)>) -> Result<(), HistoryError> {
+        let Some(at) = self.files().windows(old.len()).position(|files| files == old) else {
+            let reason = "it is not in the manifest any more".to_owned();
+            return Err(HistoryError::Damaged { name: old[0].name(), place: self.title(), reason });
+        };
+        let mut manifest = self.manifest.clone();
+        let file = match new {
+            Some((file, content)) => {
+                self.put(&file, content.whole)?;
+                Some(file)
+            }
+            None => None,
+        };
+        manifest.files.splice(at..at + old.len(), file);
+        self.replace(manifest)?;
+        self.remove(old)
+    }
+
+    fn replace(&mut self, manifest: Manifest) -> Result<(), HistoryError> {
+        let content = manifest.encode();
+        let replaced = self.place.replace_manifest(content.clone(), self.version.as_ref());
+        let version = replaced.or_else(|error| match self.place.manifest() {
+            // It was done, and only the answer was lost.
+            Ok(Some((found, version))) if found == content => Ok(version),
+            _ => Err(error),
+        });
+        self.version =
+            Some(version.map_err(|source| self.io(Way::Write, super::manifest::MANIFEST.to_owned(), source))?);
+        self.manifest = manifest;
+        Ok(())
+    }
+
+    fn remove(&self, files: &[DataFile]) -> Result<(), HistoryError> {
+        for name in files.iter().map(DataFile::name) {
+            self.place.remove(&name).map_err(|source| self.io(Way::Remove, name, source))?;
+        }
+        Ok(())
+    }
+
+    /// Removes files that the manifest does not name: a crash left them.
+    fn sweep(&self) -> Result<(), HistoryError> {
+        let names = self.place.names().map_err(|source| self.io(Way::Read, "the folders".to_owned(), source))?;
+        let listed: std::collections::HashSet<String> = self.files().iter().map(DataFile::name).collect();
+        for name in names.into_iter().filter(|name| !listed.contains(name)) {
+            self.place.remove(&name).map_err(|source| self.io(Way::Remove, name, source))?;
+        }
+        Ok(())
+    }
+
+    fn io(&self, way: Way, name: String, source: std::io::Error) -> HistoryError {
+        HistoryError::Io { way, name, place: self.title(), source }
+    }
+}
+
+fn read_manifest(place: &dyn Place) -> Result<Option<(Manifest, Version)>, HistoryError> {
+    let name = super::manifest::MANIFEST.to_owned();
+    let read = place.manifest();
+    let read = read.map_err(|source| HistoryError::Io { way: Way::Read, name, place: place.title(), source })?;
+    let Some((content, version)) = read else { return Ok(None) };
+    let manifest = Manifest::decode(&content);
+    let manifest = manifest.map_err(|(line, reason)| HistoryError::Manifest { place: place.title(), line, reason })?;
+    Ok(Some((manifest, version)))
+}
