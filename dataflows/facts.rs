@@ -103,7 +103,10 @@ impl Facts {
 
     fn link(&mut self, link: Link) {
         match self.links.binary_search_by_key(&(link.other, link.owner), |known| (known.other, known.owner)) {
-            Ok(at) => self.links[at].at = self.links[at].at.max(link.at),
+            Ok(at) => {
+                let known = &mut self.links[at];
+                (known.at, known.position) = (known.at, known.position).max((link.at, link.position));
+            }
             Err(at) => self.links.insert(at, link),
         }
     }

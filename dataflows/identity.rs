@@ -15,7 +15,7 @@ use timely::dataflow::operators::core::OkErr;
 use timely::order::Product;
 
 use crate::arrangements::Arrangements;
-use crate::model::{IdentifierId, IdentityChange, ProfileId, Tick};
+use crate::model::{IdentifierId, IdentityChange, Position, ProfileId, Tick};
 use crate::observer::Link;
 use crate::operators::{Slot, fold, join};
 
@@ -49,56 +49,47 @@ enum Standing {
     Start(Label),
 }
 
-/// All links of one identifier that is not exclusive. Nearly all have one owner and no more, so only that is inline.
+/// What the links of one identifier that is not exclusive amount to. Nearly all have one owner and no more, so only that is
+/// inline.
 struct Links {
-    /// The owner: the one that was sighted latest, of equals the one with the smaller hash.
+    /// The owner: the one that was sighted latest.
     owner: IdentifierId,
     /// The time of the owner's latest sighting; [`Tick::MAX`] where there is no owner. An `Option` would cost another word
     /// for every identifier.
     owner_at: Tick,
-    others: Option<Box<OtherLinks>>,
+    neighbours: Option<Box<Neighbours>>,
 }
+
+/// Identifiers that are not exclusive either and were seen with it, sorted.
+#[derive(Default)]
+struct Neighbours(Vec<IdentifierId>);
 
 impl Default for Links {
     fn default() -> Self {
-        Links { owner: IdentifierId::default(), owner_at: Tick::MAX, others: None }
+        Links { owner: IdentifierId::default(), owner_at: Tick::MAX, neighbours: None }
     }
 }
 
-/// The links beside the one to the owner.
-#[derive(Default)]
-struct OtherLinks {
-    /// Those that owned it before or could have, with the time of the latest sighting, sorted by id.
-    owners: Vec<(IdentifierId, Tick)>,
-    /// Neighbours, sorted.
-    neighbours: Vec<IdentifierId>,
-}
-
 impl Links {
-    /// Takes a link in; gives the neighbour that it brought, if it did.
-    fn see(&mut self, link: Link) -> Option<IdentifierId> {
-        if !link.owner {
-            let neighbours = &mut self.others.get_or_insert_default().neighbours;
-            let at = neighbours.binary_search(&link.other).err()?;
-            neighbours.insert(at, link.other);
-            return Some(link.other);
-        }
-        let candidate = (link.at, Reverse(link.other));
-        let stays = match self.owner() {
-            None => candidate,
-            Some(owner) if owner == link.other => candidate.max((self.owner_at, Reverse(owner))),
-            Some(owner) => {
-                let owner = (self.owner_at, Reverse(owner));
-                // The other one's latest sighting may be among the others, and may be later than this one.
-                let others = self.others.get_or_insert_default();
-                let candidate = candidate.max((others.take_out(link.other), candidate.1));
-                let (stays, goes) = if candidate > owner { (candidate, owner) } else { (owner, candidate) };
-                others.put(goes.1.0, goes.0);
-                stays
+    /// Takes in the links of one tick, in the order of the log; gives the neighbours that they brought.
+    fn see(&mut self, links: impl Iterator<Item = Link>, mut give: impl FnMut(IdentifierId)) {
+        // Positions grow with ticks, so whatever the owner's is, it comes before those of this tick: it need not be kept.
+        let mut owner_position = Position::UNKNOWN;
+        for Link { position, other, owner, at } in links {
+            if !owner {
+                let Neighbours(neighbours) = &mut **self.neighbours.get_or_insert_default();
+                if let Err(place) = neighbours.binary_search(&other) {
+                    neighbours.insert(place, other);
+                    give(other);
+                }
+                continue;
             }
-        };
-        (self.owner_at, Reverse(self.owner)) = stays;
-        None
+            // The latest by its own time, then in the log; of one event's, or where the log did not keep its order, the smaller.
+            let is_later = |owner| (at, position, Reverse(other)) > (self.owner_at, owner_position, Reverse(owner));
+            if self.owner().is_none_or(is_later) {
+                (self.owner, self.owner_at, owner_position) = (other, at, position);
+            }
+        }
     }
 
     fn owner(&self) -> Option<IdentifierId> {
@@ -111,21 +102,7 @@ impl Links {
             Some(root) => Label { unplaced: false, hops: 0, root },
             None => Label { unplaced: true, hops: 0, root: id },
         };
-        self.others.as_ref().is_some_and(|others| !others.neighbours.is_empty()).then_some(label)
-    }
-}
-
-impl OtherLinks {
-    /// Takes an owner out; gives its latest sighting, or the beginning of time where it was never seen.
-    fn take_out(&mut self, owner: IdentifierId) -> Tick {
-        let at = self.owners.binary_search_by_key(&owner, |(owner, _)| *owner);
-        at.map_or(Tick::default(), |at| self.owners.remove(at).1)
-    }
-
-    fn put(&mut self, owner: IdentifierId, at: Tick) {
-        if let Err(place) = self.owners.binary_search_by_key(&owner, |(owner, _)| *owner) {
-            self.owners.insert(place, (owner, at));
-        }
+        self.neighbours.is_some().then_some(label)
     }
 }
 
@@ -137,9 +114,7 @@ pub fn resolve<'scope>(
     let standings = fold(links, "Links", IdentifierId::route, |id, slot: Slot<'_, Links>, seen, give| {
         let links = slot.state;
         let (owner, start) = (links.owner(), links.start(*id));
-        for neighbour in seen.filter_map(|link| links.see(link)) {
-            give((*id, Standing::Neighbour(neighbour)), 1);
-        }
+        links.see(seen, |neighbour| give((*id, Standing::Neighbour(neighbour)), 1));
         let mut replace = |before: Option<Standing>, after: Option<Standing>| {
             if before != after {
                 before.into_iter().for_each(|standing| give((*id, standing), -1));

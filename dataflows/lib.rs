@@ -5,8 +5,8 @@
 //! - **Pure.** No I/O, no clock, no randomness, no threads: `Cargo.toml` lists nothing that could. Time comes in as ticks,
 //!   randomness (the key of the identifier hash) as data.
 //! - **Deterministic.** The same events at the same ticks give the same outputs at the same ticks, for any number of workers
-//!   and however the input is cut into physical batches. So no output depends on the order of arrival within a tick, and
-//!   sums are integers.
+//!   and however the input is cut into physical batches. So the order of events is data ([`model::Position`]): of equal times
+//!   the later in the log wins. In which order rows of a tick reach an operator does not matter, and sums are integers.
 //! - **Incremental equals from scratch.** At every tick each collection equals a plain recomputation over all input so far.
 //! - **Wrong data becomes rows, or is missing; it never panics.**
 //!

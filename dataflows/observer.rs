@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::definitions::{Blocked, Definitions, EventTerm, IdentityRules, Measure, MeasureId, Shape, Window};
 use crate::expression::Expression;
-use crate::model::{Event, Identifier, IdentifierId, Part, Record, Sample, Setting, Text, Tick, Topic, Value, Weight};
+use crate::model::{
+    Event, Identifier, IdentifierId, Part, Position, Record, Sample, Setting, Text, Tick, Topic, Value, Weight,
+};
 use crate::primary::Primaries;
 
 /// An identifier was seen.
@@ -26,9 +28,12 @@ pub struct Sighting {
     pub settings: Record,
 }
 
-/// Two identifiers were seen together; this is what it means for one of them, which is not exclusive.
+/// Two identifiers were seen together; this is what it means for one of them, which is not exclusive. Links sort as the log
+/// has them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Link {
+    /// The place of the event in the order of the log.
+    pub position: Position,
     /// The other identifier.
     pub other: IdentifierId,
     /// Whether the other is exclusive, and so a possible owner.
@@ -100,7 +105,7 @@ impl Observer {
     pub fn observe(&self, event: Event, tick: Tick, give: &mut impl FnMut(Observation)) {
         let Some(seen) = self.identifiers(&event.identifiers) else { return };
         let holder = Holder { id: seen.primary.id(), settled: seen.settled };
-        self.links(&seen, event.timestamp, |id, link| give(Observation::Link(id, link)));
+        self.links(&seen, &event, |id, link| give(Observation::Link(id, link)));
         self.measures(&event, |id, measure| match self.contribution(measure, &event, tick) {
             None => {}
             Some(Contribution::Candidate(sample)) => {
@@ -123,7 +128,7 @@ impl Observer {
             give(Observation::Sighting(identifier.id(), sighting));
         }
         let identifier = primary.text().clone();
-        let settings = settings(event.attributes, event.consent, event.timestamp);
+        let settings = settings(event.attributes, event.consent, (event.timestamp, event.position));
         give(Observation::Sighting(holder.id, Sighting { identifier, settled: holder.settled, settings }));
     }
 
@@ -137,16 +142,17 @@ impl Observer {
     }
 
     /// Gives each link of the star, once for each of its ends that is not exclusive.
-    fn links(&self, seen: &Seen<'_>, at: Tick, mut give: impl FnMut(IdentifierId, Link)) {
+    fn links(&self, seen: &Seen<'_>, event: &Event, mut give: impl FnMut(IdentifierId, Link)) {
         let primary = seen.primary.id();
+        let link = |other, owner| Link { position: event.position, other, owner, at: event.timestamp };
         for (other, exclusive) in &seen.others {
             let other = other.id();
             // Two exclusive identifiers never share a profile: a link between them means nothing.
             if !seen.settled {
-                give(primary, Link { other, owner: *exclusive, at });
+                give(primary, link(other, *exclusive));
             }
             if !exclusive {
-                give(other, Link { other: primary, owner: seen.settled, at });
+                give(other, link(primary, seen.settled));
             }
         }
     }
@@ -172,8 +178,8 @@ impl Observer {
             }
         };
         let value = |expression: &Expression<EventTerm>| expression.value(&lookup);
-        let timeless = |value| Sample { at: Tick::default(), value };
-        let timed = |value| Sample { at: event.timestamp, value };
+        let timeless = |value| Sample { at: Tick::default(), position: Position::UNKNOWN, value };
+        let timed = |value| Sample { at: event.timestamp, position: event.position, value };
         let kept = match &measure.shape {
             Shape::Count => Kept::Event,
             Shape::Sum(expression) => match value(expression)? {
@@ -269,14 +275,20 @@ impl Shape {
 }
 
 /// What an event sets on its primary identifier.
-fn settings(attributes: Vec<(CompactString, Option<Value>)>, consent: Vec<(CompactString, bool)>, at: Tick) -> Record {
+fn settings(
+    attributes: Vec<(CompactString, Option<Value>)>,
+    consent: Vec<(CompactString, bool)>,
+    (at, position): (Tick, Position),
+) -> Record {
     if attributes.is_empty() && consent.is_empty() {
         return Record::default();
     }
-    let attributes = attributes.into_iter().map(|(name, value)| Setting { topic: Topic::Attribute(name), at, value });
+    let attributes =
+        attributes.into_iter().map(|(name, value)| Setting { topic: Topic::Attribute(name), at, position, value });
     let consent = consent.into_iter().map(|(purpose, given)| Setting {
         topic: Topic::Consent(purpose),
         at,
+        position,
         value: Some(Value::Bool(given)),
     });
     attributes.chain(consent).collect()

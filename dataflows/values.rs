@@ -212,7 +212,7 @@ mod tests {
     use super::*;
     use crate::definitions::{EventTerm, Window};
     use crate::expression::Expression;
-    use crate::model::{Number, Value};
+    use crate::model::{Number, Position, Value};
 
     /// Follows changes of values of two measures, and compares what counts with what is best of all that are there.
     #[track_caller]
@@ -230,7 +230,7 @@ mod tests {
             random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
             let of = MeasureId::new((random >> 60) as usize % 2);
             let value = Value::Number(Number::from((random >> 32) as u32 % 25));
-            let key = (of, Arc::new(Sample { at: Tick::default(), value }));
+            let key = (of, Arc::new(Sample { at: Tick::default(), position: Position::UNKNOWN, value }));
             // There are more and more of them, then fewer and fewer.
             let comes = within.is_none() || (random >> 40) % 8 < if step % 500 < 250 { 6 } else { 2 };
             let events = if comes { 1 + (random >> 50) as i64 % 2 } else { -there.get(&key).copied().unwrap_or(0) };
@@ -281,7 +281,9 @@ mod tests {
             within: Some(Window::new(1_000)),
         };
         let (rule, of, mut held) = (Rule::of(&measure, 10), MeasureId::new(0), Held::default());
-        let sample = |number: u32| Arc::new(Sample { at: Tick::default(), value: Value::Number(number.into()) });
+        let sample = |number: u32| {
+            Arc::new(Sample { at: Tick::default(), position: Position::UNKNOWN, value: Value::Number(number.into()) })
+        };
         for events in [1, -1] {
             (0..1_000).for_each(|number| held.change(of, &rule, sample(number), events, |_| {}));
         }

@@ -65,6 +65,10 @@ pub const HISTORY_FILES_MAX: usize = 1_000_000;
 /// for each of its larger keyspaces) to tables, and fails for good where it finds none.
 pub const DISK_RESERVE_BYTES: u64 = 448 * 1024 * 1024;
 
+/// Bytes that there must be beside the reserve for the engine to say that it is ready: those of a full tick, so that it is not
+/// ready and not ready in turns while small batches fit and larger ones do not.
+pub const LOG_ROOM_BYTES: usize = 16 * 1024 * 1024;
+
 /// Bytes of the disk below which nothing is put into the quarantine: what is wrong must not take the room of what is right.
 pub const QUARANTINE_RESERVE_BYTES: u64 = 2 * DISK_RESERVE_BYTES;
 
@@ -98,6 +102,9 @@ pub const WAIT_MS_DEFAULT: u64 = 1_000;
 
 /// Members in one answer where the read does not say.
 pub const PAGE_DEFAULT: usize = 100;
+
+/// Processes of a cluster: each has connections to all others. Positions of events have room for 65,536.
+pub const PROCESSES_MAX: usize = 256;
 
 /// How much memory the process may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

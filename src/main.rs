@@ -47,6 +47,9 @@ enum Command {
         /// Write the latency histograms of every second to this file (HdrHistogram interval log, V2).
         #[arg(long, value_name = "FILE")]
         hlog: Option<PathBuf>,
+        /// Begin with this time (RFC 3339), in the place of the machine's: to try what depends on the age of data.
+        #[arg(long, value_name = "TIME", value_parser = project::parse_time, hide = true)]
+        clock_from: Option<Tick>,
         #[command(flatten)]
         workers: WorkerArgs,
     },
@@ -191,8 +194,9 @@ fn main() -> ExitCode {
 
 fn command(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run { project, listen, data, accept_partial, hlog, workers } => {
-            let options = serve::Options { topology: workers.topology()?, listen, data, accept_partial, hlog };
+        Command::Run { project, listen, data, accept_partial, hlog, clock_from, workers } => {
+            let topology = workers.topology()?;
+            let options = serve::Options { topology, listen, data, accept_partial, hlog, clock_from };
             let project = load(&project)?;
             let name = project.name.clone();
             let ready = move |address| println!("{name} listens on http://{address}");

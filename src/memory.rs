@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::limits::MemoryLimit;
+use crate::observe::seldom::Seldom;
 
 /// Gives the resident memory of the process in bytes; nothing where the system does not tell.
 pub type Resident = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
@@ -39,6 +40,7 @@ pub struct Gate {
 struct Looked {
     at: Option<Instant>,
     is_open: bool,
+    told: Seldom,
 }
 
 impl std::fmt::Debug for Gate {
@@ -56,7 +58,7 @@ impl Gate {
             MemoryLimit::OfMachine => machine_bytes().map(|bytes| bytes / 100 * OF_MACHINE_PERCENT),
         };
         let closes_at = limit.map(|limit| limit - (limit / RESERVED_PART + RESERVED_BYTES).min(limit / 4));
-        Gate { closes_at, resident, looked: Mutex::new(Looked { at: None, is_open: true }) }
+        Gate { closes_at, resident, looked: Mutex::new(Looked { at: None, is_open: true, told: Seldom::default() }) }
     }
 
     /// A gate that never closes.
@@ -70,15 +72,15 @@ impl Gate {
         // Whoever panicked with it left it whole: it is only assigned to.
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         if looked.at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
-            looked.at = Some(Instant::now());
+            let now = Instant::now();
+            looked.at = Some(now);
             let resident = (self.resident)().unwrap_or_default();
             let is_open = resident < if looked.is_open { closes_at } else { closes_at - closes_at / FREE_PART };
             if is_open != looked.is_open {
                 looked.is_open = is_open;
-                let (resident_mb, mb) = (resident / 1_000_000, closes_at / 1_000_000);
-                if is_open {
-                    tracing::info!(resident_mb, "there is memory again: events are taken in");
-                } else {
+                // Where it opens and closes all the time, the metric tells.
+                if !is_open && looked.told.happened(now).is_some() {
+                    let (resident_mb, mb) = (resident / 1_000_000, closes_at / 1_000_000);
                     tracing::warn!(resident_mb, "senders get 429 while more than {mb} MB are in use (memory_limit)");
                 }
             }

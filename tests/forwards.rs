@@ -19,7 +19,7 @@ use deltaic::observe::inside::Inside;
 use deltaic::project::Clock;
 
 use crate::comparison::{batches, some_cases, told};
-use crate::histories::{Case, known_cases};
+use crate::histories::{Case, accepted_at, known_cases};
 use crate::oracle::{self, Sent};
 
 /// What an engine made of a history.
@@ -95,7 +95,7 @@ async fn run(
         };
         let accepted = events.iter().zip(number..).map(accepted).collect();
         let receipt = handle.submit(accepted, Instant::now()).await.unwrap();
-        arrived.extend(events.iter().map(|event| (receipt.tick, event.clone())));
+        arrived.extend(accepted_at(receipt.tick, events));
     }
     // Everything that was taken in is complete when this returns.
     tokio::task::spawn_blocking(move || engine.stop().unwrap()).await.unwrap();

@@ -12,6 +12,7 @@ mod destinations;
 mod durability;
 mod format;
 mod forwards;
+mod full_disk;
 mod histories;
 mod hostile;
 mod inside;

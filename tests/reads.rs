@@ -17,7 +17,7 @@ use deltaic::project::Clock;
 use tokio::task::JoinSet;
 
 use crate::comparison::{batches, some_cases, told};
-use crate::histories::{Case, known_cases, ticks_of_change};
+use crate::histories::{Case, accepted_at, known_cases, ticks_of_change};
 use crate::oracle::State;
 use crate::program::DEADLINE;
 
@@ -198,7 +198,7 @@ async fn check(case: &Case, workers: usize) {
         }
         if let Some((tick, events)) = batch {
             let tick = subject.submit(tick, &events).await;
-            arrived.extend(events.into_iter().map(|event| (tick, event)));
+            arrived.extend(accepted_at(tick, &events));
             at = compare(&subject, &arrived, &all, tick).await;
         }
     }

@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{Identifier, Tick, Value};
+use super::{Identifier, Position, Tick, Value};
 use crate::definitions::FieldId;
 
 /// One accepted fact, as far as the dataflow needs it: of the properties only those that some definition reads.
@@ -11,6 +11,8 @@ use crate::definitions::FieldId;
 pub struct Event {
     /// The event's own time, corrected for the sender's clock and at most `max_future` ahead of its tick.
     pub timestamp: Tick,
+    /// Its place in the order of the log, which decides among events of equal time.
+    pub position: Position,
     /// The name of a `track` call's event; of other calls, the call (`identify`, `page`, `screen`, `group`, `alias`).
     pub name: CompactString,
     /// Its identifiers, each once, in the order in which the event carries them; blocked ones included.

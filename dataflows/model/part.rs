@@ -5,7 +5,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{Number, ProfileId, Record, Text, Tick, Value};
+use super::{Number, Position, ProfileId, Record, Text, Tick, Value};
 use crate::definitions::{AudienceId, DestinationId, MeasureId, TraitId};
 
 /// A part of what is known of an identifier, and so of the profile that it belongs to.
@@ -40,6 +40,8 @@ impl Part {
 pub struct Sample {
     /// The event's time for `first` and `last`; zero for `min`, `max` and `distinct`, where equal values are one.
     pub at: Tick,
+    /// Its place among events of that time, likewise.
+    pub position: Position,
     /// The value.
     pub value: Value,
 }

@@ -6,7 +6,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use triomphe::ThinArc;
 
-use super::{Number, Tick, Value};
+use super::{Number, Position, Tick, Value};
 
 /// What a [`Setting`] is about. Attributes sort before consent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub struct Setting {
     pub topic: Topic,
     /// When, by event time.
     pub at: Tick,
+    /// The place of the event in the order of the log: of writes of one time, the later stays.
+    pub position: Position,
     /// To what; `None` where it was taken away. Consent is a [`Value::Bool`].
     pub value: Option<Value>,
 }
@@ -87,29 +89,23 @@ impl Record {
         }
     }
 
-    /// The record in the form in which it is kept in files, where each setting has its time. Another form is another format
-    /// of the data folder.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.packed().for_each(|packed| packed.write(None, &mut bytes));
-        bytes
-    }
-
-    /// The record that was kept like this; nothing where the bytes are none of a record.
+    /// The record that these bytes are of, as [`Record::as_bytes`] gave them; nothing where they are none of a record. In
+    /// formats 1 and 2 of the data folder each setting had its own time and none a position: that is read too.
     pub fn from_bytes(bytes: &[u8]) -> Option<Record> {
         let (mut rest, mut packed) = (Bytes(bytes), Vec::new());
         let mut before: Option<Packed<'_>> = None;
         while !rest.0.is_empty() {
-            let next = Packed::read(&mut rest, None)?;
+            let next = Packed::read(&mut rest, before.map(|before| before.moment))?;
             if before.is_some_and(|before| before.topic() >= next.topic()) {
                 return None;
             }
-            next.write(before.replace(next).map(|before| before.at), &mut packed);
+            next.write(before.replace(next).map(|before| before.moment), &mut packed);
         }
         Some(Record::packed_like(&packed))
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    /// The record as it is in memory and in files. Another form is another format of the data folder.
+    pub fn as_bytes(&self) -> &[u8] {
         self.0.as_ref().map_or(&[], |bytes| &bytes.slice)
     }
 
@@ -121,21 +117,22 @@ impl Record {
         let (mut bytes, mut before) = (Bytes(self.as_bytes()), None);
         std::iter::from_fn(move || {
             let packed = Packed::read(&mut bytes, before)?;
-            before = Some(packed.at);
+            before = Some(packed.moment);
             Some(packed)
         })
     }
 }
 
-/// Of writes to the same topic the latest stays; at the same time, the larger value.
+/// Of writes to the same topic the latest stays: by time, then by position; where that is unknown, the larger value.
 impl FromIterator<Setting> for Record {
     fn from_iter<I: IntoIterator<Item = Setting>>(settings: I) -> Self {
         let mut settings: Vec<Setting> = settings.into_iter().collect();
-        // Descending by (time, value) within a topic, so that the first of each topic is the one that stays.
-        settings.sort_by(|a, b| a.topic.cmp(&b.topic).then_with(|| (b.at, &b.value).cmp(&(a.at, &a.value))));
+        // Descending within a topic, so that the first of each topic is the one that stays.
+        let rank = |setting: &Setting| (setting.at, setting.position, setting.value.clone());
+        settings.sort_by(|a, b| a.topic.cmp(&b.topic).then_with(|| rank(b).cmp(&rank(a))));
         settings.dedup_by(|later, kept| later.topic == kept.topic);
         let (mut bytes, mut before) = (Vec::new(), None);
-        settings.iter().for_each(|setting| pack(setting, before.replace(setting.at), &mut bytes));
+        settings.iter().for_each(|setting| pack(setting, before.replace((setting.at, setting.position)), &mut bytes));
         Record::packed_like(&bytes)
     }
 }
@@ -170,12 +167,21 @@ mod kind {
     pub const MASK: u8 = 7;
     /// Set where the topic is consent.
     pub const CONSENT: u8 = 8;
-    /// Set where the time is that of the setting before.
-    pub const SAME_TIME: u8 = 16;
+    /// Set where time and position are those of the setting before: one event set both.
+    pub const SAME_EVENT: u8 = 16;
+    /// Set where the position follows the time.
+    pub const POSITION: u8 = 32;
+    /// Set where the position begins with a process, which is not the first.
+    pub const PROCESS: u8 = 64;
+    /// All bits that say how time and position are written.
+    pub const WHEN: u8 = SAME_EVENT | POSITION | PROCESS;
 }
 
-/// Appends a setting, after one of the time `before`.
-fn pack(setting: &Setting, before: Option<Tick>, bytes: &mut Vec<u8>) {
+/// The time of an event and its position.
+type Moment = (Tick, Position);
+
+/// Appends a setting, after one of the event `before`.
+fn pack(setting: &Setting, before: Option<Moment>, bytes: &mut Vec<u8>) {
     let (name, topic) = match &setting.topic {
         Topic::Attribute(name) => (name, 0),
         Topic::Consent(name) => (name, kind::CONSENT),
@@ -195,17 +201,33 @@ fn pack(setting: &Setting, before: Option<Tick>, bytes: &mut Vec<u8>) {
         }
         Some(Value::Text(text)) => (kind::TEXT, text.as_bytes()),
     };
-    Packed { kind: topic | kind, name, at: setting.at, value }.write(before, bytes);
+    Packed { kind: topic | kind, name, moment: (setting.at, setting.position), value }.write(before, bytes);
+}
+
+/// Appends a number, seven bits a byte, the lowest first.
+fn pack_number(mut number: u64, bytes: &mut Vec<u8>) {
+    while number > 0x7f {
+        bytes.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
 }
 
 fn pack_text(text: &[u8], bytes: &mut Vec<u8>) {
-    let mut length = text.len();
-    while length > 0x7f {
-        bytes.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    bytes.push(length as u8);
+    pack_number(text.len() as u64, bytes);
     bytes.extend(text);
+}
+
+/// Appends a position, as seen from the time of its event: mostly the log has an event soon after it happened, so two to five
+/// bytes do.
+fn pack_position(at: Tick, position: Position, bytes: &mut Vec<u8>) {
+    let delay_ms = position.tick.as_ms().wrapping_sub(at.as_ms()) as i64;
+    // Small numbers of either sign become small numbers.
+    pack_number(((delay_ms << 1) ^ (delay_ms >> 63)) as u64, bytes);
+    if position.process > 0 {
+        pack_number(position.process.into(), bytes);
+    }
+    pack_number(position.index.into(), bytes);
 }
 
 /// A setting within the bytes of a record.
@@ -213,35 +235,46 @@ fn pack_text(text: &[u8], bytes: &mut Vec<u8>) {
 struct Packed<'r> {
     kind: u8,
     name: &'r str,
-    at: Tick,
+    moment: Moment,
     value: &'r [u8],
 }
 
 impl<'r> Packed<'r> {
-    /// The next setting, after one of the time `before`; nothing at the end, or where the bytes are none of ours.
-    fn read(bytes: &mut Bytes<'r>, before: Option<Tick>) -> Option<Self> {
+    /// The next setting, after one of the event `before`; nothing at the end, or where the bytes are none of ours.
+    fn read(bytes: &mut Bytes<'r>, before: Option<Moment>) -> Option<Self> {
         let kind = *bytes.take(1)?.first()?;
         let name = bytes.text()?;
-        let at = match kind & kind::SAME_TIME {
-            0 => Tick::from_ms(u64::from_le_bytes(bytes.take(8)?.try_into().ok()?)),
-            _ => before?,
+        let moment = if kind & kind::SAME_EVENT != 0 {
+            before?
+        } else {
+            let at = Tick::from_ms(u64::from_le_bytes(bytes.take(8)?.try_into().ok()?));
+            (at, if kind & kind::POSITION != 0 { bytes.position(at, kind)? } else { Position::UNKNOWN })
         };
         let value = match kind & kind::MASK {
             kind::NUMBER | kind::TIME => bytes.take(8)?,
             kind::TEXT => bytes.text()?.as_bytes(),
             _ => &[],
         };
-        Some(Packed { kind: kind & !kind::SAME_TIME, name, at, value })
+        Some(Packed { kind: kind & !kind::WHEN, name, moment, value })
     }
 
-    /// Appends it, after one of the time `before`: its kind, the name, the time (8 bytes, unless it is the same), the value
-    /// (nothing, 8 bytes, or a text). Texts follow their length; a length takes one byte up to 127.
-    fn write(self, before: Option<Tick>, bytes: &mut Vec<u8>) {
-        let is_same = before == Some(self.at);
-        bytes.push(if is_same { self.kind | kind::SAME_TIME } else { self.kind });
+    /// Appends it, after one of the event `before`: its kind, the name, the time (8 bytes) and the position unless they are the
+    /// same, the value (nothing, 8 bytes, or a text). Texts follow their length; a length takes one byte up to 127.
+    fn write(self, before: Option<Moment>, bytes: &mut Vec<u8>) {
+        let (at, position) = self.moment;
+        let when = match before {
+            Some(before) if before == self.moment => kind::SAME_EVENT,
+            _ if !position.is_known() => 0,
+            _ if position.process > 0 => kind::POSITION | kind::PROCESS,
+            _ => kind::POSITION,
+        };
+        bytes.push(self.kind | when);
         pack_text(self.name.as_bytes(), bytes);
-        if !is_same {
-            bytes.extend(self.at.as_ms().to_le_bytes());
+        if when & kind::SAME_EVENT == 0 {
+            bytes.extend(at.as_ms().to_le_bytes());
+        }
+        if when & kind::POSITION != 0 {
+            pack_position(at, position, bytes);
         }
         match self.kind & kind::MASK {
             kind::TEXT => pack_text(self.value, bytes),
@@ -281,7 +314,8 @@ impl<'r> Packed<'r> {
     fn setting(self) -> Setting {
         let name = CompactString::from(self.name);
         let topic = if self.is_consent() { Topic::Consent(name) } else { Topic::Attribute(name) };
-        Setting { topic, at: self.at, value: self.value() }
+        let (at, position) = self.moment;
+        Setting { topic, at, position, value: self.value() }
     }
 }
 
@@ -295,16 +329,30 @@ impl<'r> Bytes<'r> {
         Some(taken)
     }
 
-    fn text(&mut self) -> Option<&'r str> {
-        let mut length = 0;
-        for shift in (0..usize::BITS).step_by(7) {
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..u64::BITS).step_by(7) {
             let byte = *self.take(1)?.first()?;
-            length |= usize::from(byte & 0x7f) << shift;
+            number |= u64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
                 break;
             }
         }
+        Some(number)
+    }
+
+    fn text(&mut self) -> Option<&'r str> {
+        let length = self.number()?.try_into().ok()?;
         std::str::from_utf8(self.take(length)?).ok()
+    }
+
+    /// The position of an event of the time `at`, for a setting of this kind.
+    fn position(&mut self, at: Tick, kind: u8) -> Option<Position> {
+        let delay = self.number()?;
+        let delay_ms = ((delay >> 1) as i64) ^ -((delay & 1) as i64);
+        let process = if kind & kind::PROCESS != 0 { self.number()?.try_into().ok()? } else { 0 };
+        let tick = Tick::from_ms(at.as_ms().wrapping_add(delay_ms as u64));
+        Some(Position { tick, process, index: self.number()?.try_into().ok()? })
     }
 }
 
@@ -312,26 +360,42 @@ impl<'r> Bytes<'r> {
 mod tests {
     use super::*;
 
+    fn attribute(name: &str) -> Topic {
+        Topic::Attribute(name.into())
+    }
+
+    fn at(ms: u64, position: Position) -> impl Fn(Topic, Option<Value>) -> Setting {
+        move |topic, value| Setting { topic, at: Tick::from_ms(ms), position, value }
+    }
+
+    fn position(tick: u64, process: u16, index: u32) -> Position {
+        Position { tick: Tick::from_ms(tick), process, index }
+    }
+
     #[test]
     fn what_is_packed_comes_out_again() {
-        let at = |ms| move |topic, value| Setting { topic, at: Tick::from_ms(ms), value };
-        let (set, set_later) = (at(1_700_000_000_123), at(1_700_000_000_124));
-        let attribute = |name: &str| Topic::Attribute(name.into());
+        const NOW: u64 = 1_700_000_000_123;
+        let set = at(NOW, position(NOW + 2, 0, 5));
+        let set_elsewhere = at(NOW, position(NOW + 2, 300, 5));
+        let set_early = at(NOW, position(NOW - 60_000, 1, u32::MAX));
+        let set_late = at(0, position(u64::MAX, u16::MAX, u32::MAX));
+        let set_somewhere = at(NOW, Position::UNKNOWN);
         let long = "ü".repeat(10_000);
         let settings = vec![
             set(attribute(""), Some(Value::text(""))),
             set(attribute("age"), Value::number(-42.5)),
             set(attribute("born"), Some(Value::Time(Tick::MAX))),
-            set_later(attribute("gone"), None),
-            set_later(attribute(&long), Some(Value::text(&long))),
-            set(Topic::Consent("ads".into()), Some(Value::Bool(false))),
-            set(Topic::Consent("age".into()), Some(Value::Bool(true))),
+            set_elsewhere(attribute("gone"), None),
+            set_elsewhere(attribute(&long), Some(Value::text(&long))),
+            set_early(Topic::Consent("ads".into()), Some(Value::Bool(false))),
+            set_late(Topic::Consent("age".into()), Some(Value::Bool(true))),
+            set_somewhere(Topic::Consent("else".into()), Some(Value::Bool(true))),
+            set_somewhere(Topic::Consent("more".into()), Some(Value::Bool(true))),
         ];
         let record: Record = settings.iter().rev().cloned().collect();
         assert_eq!(record.settings(), settings);
-        assert_eq!(record.len(), 7);
-        assert_eq!(Record::from_bytes(&record.to_bytes()).as_ref(), Some(&record), "also as it is kept in files");
-        assert!(record.as_bytes().len() < record.to_bytes().len(), "in memory, equal times are there once");
+        assert_eq!(record.len(), 9);
+        assert_eq!(Record::from_bytes(record.as_bytes()).as_ref(), Some(&record), "also as it is kept in files");
         for setting in settings {
             assert_eq!(record.get(&setting.topic), setting.value);
             assert!(record.has(&setting.topic));
@@ -341,20 +405,53 @@ mod tests {
     }
 
     #[test]
+    fn positions_take_few_bytes() {
+        let bytes =
+            |position| Record::from_iter([at(1_700_000_000_123, position)(attribute("a"), None)]).as_bytes().len();
+        let unknown = bytes(Position::UNKNOWN);
+        assert_eq!(bytes(position(1_700_000_000_125, 0, 20)), unknown + 2, "an event of now");
+        assert_eq!(bytes(position(1_700_000_005_000, 2, 9_000)), unknown + 5, "one that was five seconds on its way");
+    }
+
+    #[test]
+    fn settings_of_one_event_have_its_moment_once() {
+        let set = at(7, position(8, 1, 2));
+        let one = Record::from_iter([set(attribute("a"), None)]).as_bytes().len();
+        let two = Record::from_iter([set(attribute("a"), None), set(attribute("b"), None)]).as_bytes().len();
+        assert_eq!(two - one, 3, "the kind and the name");
+    }
+
+    /// Format 2 of the data folder: the kind, the name, the time in full, the value.
+    #[test]
+    fn records_of_former_formats_are_read() {
+        let bytes =
+            [&[5, 1, b'a', 7, 0, 0, 0, 0, 0, 0, 0, 1, b'x'][..], &[10, 1, b'b', 7, 0, 0, 0, 0, 0, 0, 0]].concat();
+        let set = at(7, Position::UNKNOWN);
+        let expected =
+            [set(attribute("a"), Some(Value::text("x"))), set(Topic::Consent("b".into()), Some(Value::Bool(true)))];
+        let record = Record::from_bytes(&bytes).expect("it is one");
+        assert_eq!(record.settings(), expected);
+        assert_eq!(record, Record::from_iter(expected), "equal records have equal bytes");
+    }
+
+    #[test]
     fn the_latest_write_stays() {
-        let set = |at, text| Setting {
-            topic: Topic::Attribute("city".into()),
-            at: Tick::from_ms(at),
-            value: Some(Value::text(text)),
-        };
-        let record: Record = [set(2, "a"), set(3, "b"), set(3, "c"), set(1, "d")].into_iter().collect();
-        assert_eq!(record.settings(), [set(3, "c")]);
+        let set = |ms, index, text| at(ms, position(9, 0, index))(attribute("city"), Some(Value::text(text)));
+        let stays = |settings: &[Setting]| Record::from_iter(settings.iter().cloned()).settings();
+        let (late, early) = (set(3, 1, "a"), set(2, 2, "b"));
+        assert_eq!(stays(&[early.clone(), late.clone()]), [late.clone()], "by its own time first");
+        let later = set(3, 2, "A");
+        assert_eq!(stays(&[later.clone(), late.clone()]), [later], "then by the order of the log, whatever the value");
+        let unknown = |text| at(3, Position::UNKNOWN)(attribute("city"), Some(Value::text(text)));
+        assert_eq!(stays(&[late.clone(), unknown("z")]), [late], "what has no position loses each tie");
+        assert_eq!(stays(&[unknown("z"), unknown("y")]), [unknown("z")], "among itself, the larger value stays");
     }
 
     #[test]
     fn foreign_bytes_are_an_end_and_no_panic() {
-        for bytes in [&[5][..], &[5, 0xff, 0xff], &[3, 1, b'a', 0, 0], &[0xff; 40]] {
+        for bytes in [&[5][..], &[5, 0xff, 0xff], &[3, 1, b'a', 0, 0], &[0xff; 40], &[33, 0, 1, 2, 3, 4, 5, 6, 7, 8]] {
             _ = Record::packed_like(bytes).settings();
+            assert_eq!(Record::from_bytes(bytes), None);
         }
     }
 }

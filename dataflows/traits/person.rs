@@ -8,7 +8,7 @@ use differential_dataflow::difference::{IsZero, Semigroup};
 use super::plan::{Node, Place, Plan};
 use super::together;
 use crate::definitions::{MeasureId, PersonTerm, Shape};
-use crate::model::{Number, Part, ProfileId, Record, Sample, Text, Tick, Topic, Value, Weight, kind_of};
+use crate::model::{Number, Part, Position, ProfileId, Record, Sample, Text, Tick, Topic, Value, Weight, kind_of};
 use crate::operators;
 
 /// The parts that a profile had.
@@ -258,7 +258,7 @@ impl Person {
                 counted.sum = past.amount(&Part::Sum(measure));
             }
             _ => {
-                let least = Sample { at: Tick::default(), value: Value::Bool(false) };
+                let least = Sample { at: Tick::default(), position: Position::UNKNOWN, value: Value::Bool(false) };
                 past.visit(&Part::Sample(measure, least.into()), |part, weight| match part {
                     Part::Sample(of, sample) if *of == measure => {
                         counted.samples.push((sample.clone(), weight));

@@ -1,7 +1,9 @@
 //! The real server with a pretended engine.
 
 use dataflows::definitions::{AudienceId, TraitId};
-use dataflows::model::{Found, Identifier, IdentifierId, Profile, ProfileId, Question, Setting, Tick, Topic, Value};
+use dataflows::model::{
+    Found, Identifier, IdentifierId, Position, Profile, ProfileId, Question, Setting, Tick, Topic, Value,
+};
 use serde_json::json;
 
 use super::router;
@@ -18,7 +20,7 @@ fn identifier(kind: &str, value: &str) -> Identifier {
 
 /// The profile whose root is an identifier.
 fn profile(root: &Identifier) -> Profile {
-    let setting = |topic, value| Setting { topic, at: Tick::from_ms(1), value };
+    let setting = |topic, value| Setting { topic, at: Tick::from_ms(1), position: Position::UNKNOWN, value };
     let attribute = |name: &str| Topic::Attribute(name.into());
     Profile {
         id: ProfileId::of_root(root.id()),

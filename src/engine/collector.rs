@@ -99,6 +99,11 @@ impl Shared {
         Shared { progress, ..Shared::default() }
     }
 
+    /// What everybody is let see.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
     /// How many ticks with input are not complete yet.
     pub fn ticks_in_flight(&self) -> usize {
         lock(&self.ticks).len()

@@ -123,4 +123,30 @@ mod tests {
         }
         assert!(!dedupe.admit(999, ms(100_000)));
     }
+
+    /// Against a plain list of what was admitted when.
+    #[test]
+    fn no_id_is_forgotten_within_the_window_nor_kept_much_longer() {
+        const WINDOW_MS: u64 = 800;
+        let mut dedupe = Dedupe::new(Duration::from_millis(WINDOW_MS), 1_000_000);
+        let mut admitted: Vec<Option<u64>> = vec![None; 400];
+        let mut chance: u64 = 1;
+        let mut at = 0;
+        for _ in 0..50_000 {
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (id, pause) = ((chance >> 40) as usize % admitted.len(), (chance >> 33) % 4);
+            at += pause;
+            let age = admitted[id].map(|since: u64| at - since);
+            let is_new = dedupe.admit(id as u128, ms(at));
+            match age {
+                Some(age) if age < WINDOW_MS => assert!(!is_new, "id {id} is forgotten after {age} ms, at {at}"),
+                // What goes is a generation.
+                Some(age) if age <= WINDOW_MS + WINDOW_MS / 8 => {}
+                _ => assert!(is_new, "id {id} is remembered after {age:?} ms, at {at}"),
+            }
+            if is_new {
+                admitted[id] = Some(at);
+            }
+        }
+    }
 }

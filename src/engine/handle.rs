@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use super::progress::{Load, Progress};
-use crate::limits::Limits;
+use crate::limits::{DISK_RESERVE_BYTES, Limits};
 use crate::memory::Gate;
 
 /// An event that ingestion found to be in order.
@@ -80,6 +80,23 @@ pub enum SubmitError {
     /// The log failed while it took it.
     #[error("the events may be accepted or not: send them again with the same `messageId`s")]
     Unknown,
+}
+
+/// Why the engine is not ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NotReady {
+    /// What the log had is not through yet, or the engine is about to end.
+    #[error("the engine is starting or stopping")]
+    StartingOrStopping,
+    /// There is hardly any memory left.
+    #[error("the engine uses all the memory that it may (memory_limit): events are refused")]
+    NoMemory,
+    /// There is hardly any disk left.
+    #[error(
+        "the disk of the data folder has less than the reserve of {} MB free: events are refused until there is more",
+        DISK_RESERVE_BYTES / 1_000_000
+    )]
+    NoRoom,
 }
 
 /// A question on its way to the engine.
@@ -156,7 +173,7 @@ impl Handle {
         if !self.progress.is_recovered() {
             return Err(SubmitError::Recovering { retry_after_s: RETRY_AFTER_S });
         }
-        if !self.memory.is_open() {
+        if !self.has_memory() {
             return Err(SubmitError::NoMemory { retry_after_s: RETRY_AFTER_S });
         }
         Ok(())
@@ -208,8 +225,22 @@ impl Handle {
         &self.progress
     }
 
-    /// Whether the engine takes and answers: what the log had and its first tick are complete, and it is not stopping.
-    pub fn is_ready(&self) -> bool {
-        self.progress.is_recovered() && self.frontier() > Tick::default() && !self.submissions.is_closed()
+    /// Whether the engine takes and answers: what the log had and its first tick are complete, it is not stopping, and there is
+    /// memory and room on the disk.
+    pub fn readiness(&self) -> Result<(), NotReady> {
+        if !self.progress.is_recovered() || self.frontier() == Tick::default() || self.submissions.is_closed() {
+            Err(NotReady::StartingOrStopping)
+        } else if !self.has_memory() {
+            Err(NotReady::NoMemory)
+        } else if !self.progress.has_room() {
+            Err(NotReady::NoRoom)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether there is memory for more events.
+    pub fn has_memory(&self) -> bool {
+        self.memory.is_open()
     }
 }

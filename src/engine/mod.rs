@@ -10,6 +10,7 @@ mod forwarding;
 mod handle;
 mod progress;
 mod recovery;
+mod room;
 mod sequencer;
 #[cfg(test)]
 mod tests;
@@ -28,10 +29,10 @@ pub use books::Audit;
 pub use collector::Outlets;
 pub use dedupe::Dedupe;
 pub use forwarding::{Forwarded, Offset};
-pub use handle::{Accepted, Answered, Ask, AskError, Handle, Receipt, Submission, SubmitError};
+pub use handle::{Accepted, Answered, Ask, AskError, Handle, NotReady, Receipt, Submission, SubmitError};
 pub use progress::{Load, Progress};
 pub use recovery::Reread;
-pub use sequencer::cut;
+pub use sequencer::{placed, process_index};
 pub use workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Listeners, Output, Topology, Workers, WorkersError};
 
 use crate::clock::Now;
@@ -43,6 +44,7 @@ use crate::observe::inside::Inside;
 use crate::project::Clock;
 use collector::Shared;
 use forwarding::Picker;
+use room::Room;
 use sequencer::Sequencer;
 
 /// What an engine needs to know.
@@ -126,6 +128,7 @@ impl Engine {
             now,
             clock,
             dedupe,
+            room: Room::default(),
             picker,
             shared,
         };

@@ -47,6 +47,8 @@ pub struct Progress {
     frontier: AtomicU64,
     pending: Mutex<Load>,
     is_recovering: AtomicBool,
+    /// The disk of the log has no more than its reserve.
+    no_room: AtomicBool,
     /// Thousandths of the log that are through, while recovering.
     recovered_permille: AtomicU64,
     /// Identifiers that have as many of something as they may, in the order of [`Limit::ALL`].
@@ -69,6 +71,16 @@ impl Progress {
     /// Whether all that the log had is through the dataflow.
     pub fn is_recovered(&self) -> bool {
         !self.is_recovering.load(Ordering::Acquire)
+    }
+
+    /// Whether the log has room for more.
+    pub fn has_room(&self) -> bool {
+        !self.no_room.load(Ordering::Acquire)
+    }
+
+    /// Says whether the log has room for more.
+    pub(super) fn room(&self, has_room: bool) {
+        self.no_room.store(!has_room, Ordering::Release);
     }
 
     /// Says that the log has something that is not yet through the dataflow.

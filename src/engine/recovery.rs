@@ -10,12 +10,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dataflows::model::{Event, Tick};
+use dataflows::model::{Event, Position, Tick};
 use dataflows::observations::Arrival;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::forwarding::{Offset, Picked};
-use super::sequencer::{Sequencer, arrival, cut};
+use super::sequencer::{Sequencer, arrival, placed};
 use super::workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT};
 use crate::log::checkpoint::{Piece, Restore};
 use crate::log::{LogError, Logged};
@@ -148,9 +148,9 @@ impl Sequencer {
             self.dedupe.admit(stored.message, tick);
             match (self.reread)(&stored.raw) {
                 Ok(event) => {
-                    let event = cut(event, tick, self.clock.max_future);
-                    let position = Offset { tick, index };
-                    chunk.picked.extend(self.pick(position, (stored.message, &stored.raw), &event, None));
+                    let position = Position { tick, process: self.process_index(), index };
+                    let event = placed(event, position, self.clock.max_future);
+                    chunk.picked.extend(self.pick(Offset { tick, index }, (stored.message, &stored.raw), &event, None));
                     chunk.arrivals.push((tick, arrival(self.process, stored.message, event)));
                     told.events += 1;
                 }

@@ -9,7 +9,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use dataflows::messages::Message;
-use dataflows::model::{Event, Query, Question, Tick};
+use dataflows::model::{Event, Position, Query, Question, Tick};
 use dataflows::observations::Arrival;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
@@ -21,6 +21,7 @@ use super::forwarding::{Offset, Picker};
 use super::handle::{Accepted, Ask, Receipt, Submission, SubmitError};
 use super::progress::Load;
 use super::recovery::Reread;
+use super::room::Room;
 use super::workers::{Command, Output, Workers};
 use crate::clock::Now;
 use crate::log::checkpoint::Restore;
@@ -69,6 +70,8 @@ pub struct Sequencer {
     pub clock: project::Clock,
     /// What was sent before.
     pub dedupe: Dedupe,
+    /// Whether the log has room.
+    pub room: Room,
     /// What goes on to destinations.
     pub picker: Picker,
     /// What the collector shares.
@@ -86,6 +89,7 @@ struct InLog {
 impl Sequencer {
     /// Recovers what the log has, and runs until `stop`; then takes in what was handed in before, and returns the workers.
     pub async fn run(mut self, mut stop: oneshot::Receiver<()>) -> Workers {
+        self.look_for_room();
         match self.recover(&mut stop).await {
             Ok(Some(input)) => {
                 if let Err(error) = self.sequence(input, stop).await {
@@ -135,6 +139,7 @@ impl Sequencer {
                 self.submissions.close();
                 self.asks.close();
             }
+            self.look_for_room();
             let tick = self.wait_for_clock(input);
             self.gather(&mut batch);
             while let Ok(ask) = self.asks.try_recv() {
@@ -207,6 +212,14 @@ impl Sequencer {
         self.shared.ticks_in_flight() < TICKS_IN_FLIGHT_MAX
     }
 
+    /// Looks whether the log has room, if it is time.
+    fn look_for_room(&mut self) {
+        let now = Instant::now();
+        if self.room.is_due(now) {
+            self.room.found(self.log.room(), now, self.shared.progress());
+        }
+    }
+
     /// Adds what else was handed in.
     fn gather(&mut self, batch: &mut Vec<Submission>) {
         let mut gathered = Load::default();
@@ -243,7 +256,10 @@ impl Sequencer {
                 replies.into_iter().for_each(|(reply, _)| _ = reply.send(Err(SubmitError::Unknown)));
                 return Err(error);
             }
-            tracing::error!(%error, "a batch did not get into the log");
+            match error {
+                LogError::Full { .. } => self.room.is_full(&error, Instant::now(), self.shared.progress()),
+                error => tracing::error!(%error, "a batch did not get into the log"),
+            }
             accepted.iter().for_each(|event| self.dedupe.take_back(event.message));
             replies.into_iter().for_each(|(reply, _)| _ = reply.send(Err(SubmitError::NotLogged)));
             self.shared.refused(handed_in);
@@ -263,7 +279,8 @@ impl Sequencer {
             .into_iter()
             .zip(0..)
             .map(|(accepted, index)| {
-                let event = cut(accepted.event, tick, max_future);
+                let position = Position { tick, process: self.process_index(), index };
+                let event = placed(accepted.event, position, max_future);
                 let stored = (accepted.message, &accepted.raw);
                 let picked = self.pick(Offset { tick, index }, stored, &event, Some(received));
                 picked.into_iter().for_each(|picked| self.forward(picked));
@@ -273,11 +290,21 @@ impl Sequencer {
         self.workers.send(arrivals);
     }
 
+    /// Which process accepts these events, as their positions have it.
+    pub(super) fn process_index(&self) -> u16 {
+        self.process.map_or(0, process_index)
+    }
+
     fn ask(&mut self, tick: Tick, question: Question, asker: Asker) {
         let id = self.shared.asked(Asked::new(&question, tick, asker));
         let query = Query { id, asker: self.first_worker, question };
         self.workers.tell(0, Command::Ask(tick, query));
     }
+}
+
+/// A process as positions have it.
+pub fn process_index(process: usize) -> u16 {
+    u16::try_from(process).expect("a cluster has at most PROCESSES_MAX processes")
 }
 
 /// The event as the dataflow takes it: in a cluster, with what makes it the same message to all processes.
@@ -288,11 +315,11 @@ pub(super) fn arrival(process: Option<usize>, message: u128, event: Event) -> Ar
     }
 }
 
-/// The event with its time cut to the tick, if it is further ahead of it than `max_future`.
-pub fn cut(mut event: Event, tick: Tick, max_future: Duration) -> Event {
-    let ahead_ms = event.timestamp.as_ms().saturating_sub(tick.as_ms());
+/// The event at its place in the order of the log, with its time cut to the tick if it is further ahead of it than `max_future`.
+pub fn placed(mut event: Event, position: Position, max_future: Duration) -> Event {
+    let ahead_ms = event.timestamp.as_ms().saturating_sub(position.tick.as_ms());
     if Duration::from_millis(ahead_ms) > max_future {
-        event.timestamp = tick;
+        event.timestamp = position.tick;
     }
-    event
+    Event { position, ..event }
 }

@@ -1,5 +1,6 @@
 //! Recovery in one process, with a clock of our own.
 
+mod collected;
 mod faults;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use super::*;
 use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::ingest::segment::{Call, Extractor, Given, Stamp, reread};
+use crate::limits::DISK_RESERVE_BYTES;
 use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, plan};
 use crate::log::{DurableLog, Fault, FaultyLog, LogError, MemoryLog, Store};
 use crate::project::{self, Durability, Project};
@@ -87,7 +89,7 @@ impl World {
         let log = DurableLog::open(store.clone(), Durability::Os).unwrap();
         let outbox = Arc::new(DurableOutbox::open(store.clone(), &project).unwrap());
         let mut kept = Kept::open(&self.folder.path().join("data")).unwrap();
-        let gatherer = Gatherer::new(store.clone(), &project, reread(&project));
+        let gatherer = Gatherer::new(store.clone(), &project, reread(&project), 0);
         let restore = plan(&store, &mut kept, &gatherer, &project, false).unwrap();
         self.start_with(project, Box::new(log), restore, outbox)
     }
@@ -104,7 +106,7 @@ impl World {
         let settings = CheckpointerSettings {
             store: store.clone(),
             kept: Kept::open(&folder).unwrap(),
-            gatherer: Gatherer::new(store.clone(), &project, reread(&project)),
+            gatherer: Gatherer::new(store.clone(), &project, reread(&project), 0),
             growth: log.growth(),
             due: Some(1),
             keep_history: Duration::ZERO,
@@ -198,7 +200,7 @@ impl Run {
         self.recovered.recv_timeout(DEADLINE).unwrap();
         // Readiness is told right after.
         let began = Instant::now();
-        while !self.handle.is_ready() {
+        while self.handle.readiness().is_err() {
             assert!(began.elapsed() < DEADLINE, "it does not get ready");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -293,6 +295,11 @@ async fn what_was_not_acknowledged_is_sent_after_a_restart() {
 
         let run = world.start(PROJECT);
         run.recovered().await;
+        let to = DestinationId::new(0);
+        let flight = run.outbox.take(to, BatchLimit { changes: 2, bytes: 100_000 }).unwrap();
+        let told: Vec<Tick> = flight.batch.iter().map(|change| change.as_of).collect();
+        assert_eq!(told, [receipt.tick; 2], "when they came, also where only a checkpoint knows of it");
+        run.outbox.put_back(to, flight.id, 0);
         assert_eq!(run.deliver(), ["add 0 user_id:ann", "add 1 user_id:ann"]);
         run.stop();
     }
@@ -411,7 +418,7 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
     let log =
         FaultyLog::new(log, move |_| is_failing.load(Ordering::SeqCst).then_some(Fault::FailedSync { is_kept: false }));
     let run = world.start_with(project, Box::new(Held { log, hold }), None, outbox);
-    assert!(!run.handle.is_ready());
+    assert_eq!(run.handle.readiness(), Err(NotReady::StartingOrStopping));
     assert!(matches!(run.send("ann", [2]).await, Err(SubmitError::Recovering { .. })));
     go.send(()).unwrap();
     run.recovered().await;
@@ -421,7 +428,7 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
     assert_eq!(run.send("ann", [3]).await, Err(SubmitError::Unknown));
     assert!(run.failed.recv_timeout(DEADLINE).unwrap().contains("fsync failed"));
     assert_eq!(run.send("ann", [4]).await, Err(SubmitError::Stopping));
-    assert!(!run.handle.is_ready());
+    assert_eq!(run.handle.readiness(), Err(NotReady::StartingOrStopping));
 }
 
 #[tokio::test]
@@ -440,6 +447,30 @@ async fn what_found_no_room_can_be_sent_again() {
     assert_eq!(run.send("ann", [1, 2]).await.unwrap().duplicates, 1);
     run.stop();
     assert_eq!(log.batches().len(), 2);
+}
+
+#[tokio::test]
+async fn a_disk_without_room_is_told_before_anybody_sends_and_so_is_room_that_comes_back() {
+    let world = World::new();
+    let free = Arc::new(AtomicU64::new(DISK_RESERVE_BYTES));
+    let disk = free.clone();
+    let store = Store::open(&world.folder.path().join("data")).unwrap();
+    let log = DurableLog::open_on(store, Durability::Os, Box::new(move || Ok(disk.load(Ordering::SeqCst)))).unwrap();
+    let outbox: Arc<dyn Outbox> = Arc::new(MemoryOutbox::new(1));
+    let run = world.start_with(world.project(PROJECT), Box::new(log), None, outbox);
+    run.until(Tick::from_ms(START_MS + 1)).await;
+    assert_eq!(run.handle.readiness(), Err(NotReady::NoRoom));
+    assert_eq!(run.send("ann", [1]).await, Err(SubmitError::NotLogged));
+
+    free.store(u64::MAX / 2, Ordering::SeqCst);
+    // Nobody has to send anything for that.
+    let began = Instant::now();
+    while run.handle.readiness().is_err() {
+        assert!(began.elapsed() < DEADLINE, "it does not get ready");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(run.send("ann", [1]).await.unwrap().duplicates, 0);
+    run.stop();
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::limits::PROCESSES_MAX;
 use crate::observe::inside::{Inside, Watcher};
 
 /// Events of history (a replay, a recovery) that are sent on at a time: enough to make a tick's price small, few enough to
@@ -70,6 +71,11 @@ impl Topology {
             text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
         if process >= hosts_listed.len() {
             let reason = format!("process {process} is not in it: it has {} lines, counted from 0", hosts_listed.len());
+            return Err(WorkersError::Hosts { file: hosts.display().to_string(), reason });
+        }
+        if hosts_listed.len() > PROCESSES_MAX {
+            let reason =
+                format!("it has {} lines: a cluster has at most {PROCESSES_MAX} processes", hosts_listed.len());
             return Err(WorkersError::Hosts { file: hosts.display().to_string(), reason });
         }
         Ok(Topology { threads: threads.max(1), process, hosts: hosts_listed })

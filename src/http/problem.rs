@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::json;
-use crate::engine::SubmitError;
+use crate::engine::{NotReady, SubmitError};
 
 /// Why a request is not answered as it wished. The message names what was expected, and neither values nor internals.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,17 @@ impl From<SubmitError> for Problem {
                 ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_logged", error.to_string())
             },
         }
+    }
+}
+
+impl From<NotReady> for Problem {
+    fn from(why: NotReady) -> Self {
+        let code = match why {
+            NotReady::StartingOrStopping => "not_ready",
+            NotReady::NoMemory => "memory",
+            NotReady::NoRoom => "disk_full",
+        };
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, why.to_string())
     }
 }
 

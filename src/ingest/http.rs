@@ -103,12 +103,8 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::CONTENT_ENCODING])
         .expose_headers([header::RETRY_AFTER])
         .max_age(Duration::from_secs(86_400));
-    let ready = move || async move { if handle.is_ready() { Ok("ready\n") } else { Err(not_ready()) } };
+    let ready = move || async move { handle.readiness().map(|()| "ready\n").map_err(Problem::from) };
     router.layer(browsers).route("/healthz", get(|| async { "alive\n" })).route("/readyz", get(ready))
-}
-
-fn not_ready() -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "the engine is starting or stopping")
 }
 
 struct Rim {

@@ -25,7 +25,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use compact_str::CompactString;
 use dataflows::definitions::FieldRoot;
-use dataflows::model::{Event, Identifier, IdentifierKey, Tick, ValueType};
+use dataflows::model::{Event, Identifier, IdentifierKey, Position, Tick, ValueType};
 use rustc_hash::FxHashSet;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
@@ -219,6 +219,7 @@ impl Extractor {
         }
         let event = Event {
             timestamp,
+            position: Position::UNKNOWN,
             name,
             identifiers: person.identifiers,
             fields: last_of_each(person.fields).filter_map(|(field, value)| Some((field, value?))).collect(),

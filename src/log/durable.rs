@@ -29,7 +29,7 @@ use fjall::PersistMode;
 use super::checkpoint::Growth;
 use super::{History, Log, LogError, Logged, Store, StoreError, codec};
 use crate::engine::Accepted;
-use crate::limits::DISK_RESERVE_BYTES;
+use crate::limits::{DISK_RESERVE_BYTES, LOG_ROOM_BYTES};
 use crate::project::Durability;
 
 /// Gives the free bytes of the disk.
@@ -55,7 +55,7 @@ impl DurableLog {
     }
 
     /// The same on a disk with that much room.
-    pub(super) fn open_on(store: Store, durability: Durability, free: Free) -> Result<Self, StoreError> {
+    pub(crate) fn open_on(store: Store, durability: Durability, free: Free) -> Result<Self, StoreError> {
         let mode = match durability {
             // The length of the journal is metadata that fdatasync takes along: data without it could not be read.
             Durability::Sync => PersistMode::SyncData,
@@ -92,6 +92,11 @@ impl DurableLog {
         self.growth.clone()
     }
 
+    fn has_room_for(&self, bytes: usize) -> Result<(), LogError> {
+        let free = (self.free)()?;
+        if free < DISK_RESERVE_BYTES + bytes as u64 { Err(LogError::Full { bytes, free }) } else { Ok(()) }
+    }
+
     /// Where it is.
     #[cfg(test)]
     pub(super) fn store(&self) -> &Store {
@@ -104,9 +109,7 @@ impl Log for DurableLog {
         debug_assert!(self.last < Some(tick), "ticks grow");
         let events = batch.iter().map(|accepted| (accepted.message, &*accepted.raw));
         let entry = codec::encode(tick, self.last.unwrap_or_default(), events)?;
-        if (self.free)()? < DISK_RESERVE_BYTES + entry.len() as u64 {
-            return Err(LogError::Full { bytes: entry.len() });
-        }
+        self.has_room_for(entry.len())?;
         let mut write = self.store.batch().durability(Some(self.mode));
         write.insert(self.store.log(), tick.as_ms().to_be_bytes(), entry);
         write.commit().map_err(|source| self.store.failed(source))?;
@@ -119,6 +122,10 @@ impl Log for DurableLog {
             }
         }
         Ok(())
+    }
+
+    fn room(&self) -> Result<(), LogError> {
+        self.has_room_for(LOG_ROOM_BYTES)
     }
 
     fn last(&self) -> Option<Tick> {

@@ -62,7 +62,7 @@ impl Log for FaultyLog {
                 self.disk.append(tick, batch)
             }
             Some(Fault::NoSpace) => {
-                Err(LogError::Full { bytes: batch.iter().map(|accepted| accepted.raw.len()).sum() })
+                Err(LogError::Full { bytes: batch.iter().map(|accepted| accepted.raw.len()).sum(), free: 0 })
             }
             Some(Fault::FailedSync { is_kept }) => {
                 if is_kept {

@@ -28,6 +28,7 @@ use dataflows::model::Tick;
 use thiserror::Error;
 
 use crate::engine::Accepted;
+use crate::limits::DISK_RESERVE_BYTES;
 
 /// An event as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,10 +55,16 @@ pub type History = Box<dyn Iterator<Item = Result<Logged, LogError>> + Send>;
 #[derive(Debug, Error)]
 pub enum LogError {
     /// There is no room; nothing of the batch was written.
-    #[error("no room in the log for {bytes} more bytes")]
+    #[error(
+        "no room in the log for {bytes} more bytes: the disk of the data folder has {} MB free, of which the reserve of {} MB \
+         has to stay free; make room there",
+        free / 1_000_000, DISK_RESERVE_BYTES / 1_000_000
+    )]
     Full {
         /// The size of the batch.
         bytes: usize,
+        /// Bytes that are free.
+        free: u64,
     },
     /// The batch is larger than an entry may be; nothing of it was written.
     #[error(transparent)]
@@ -85,6 +92,11 @@ pub trait Log: Send {
     /// Appends the batch of a tick, which is later than those before. When this returns, the batch is as safe as the log
     /// makes it: the senders are answered then.
     fn append(&mut self, tick: Tick, batch: &[Accepted]) -> Result<(), LogError>;
+
+    /// Whether there is room for the batch of a full tick: [`LogError::Full`] where there is none.
+    fn room(&self) -> Result<(), LogError> {
+        Ok(())
+    }
 
     /// The tick of the latest batch, if there is one.
     fn last(&self) -> Option<Tick>;

@@ -55,6 +55,9 @@ struct Inner {
     forwards: Keyspace,
     repeated: Keyspace,
     database: Database,
+    /// How often [`Store::sync`] has come to its end.
+    #[cfg(test)]
+    syncs: std::sync::atomic::AtomicUsize,
     /// Last, so that it is unlocked when all else is closed.
     _lock: File,
 }
@@ -128,6 +131,8 @@ impl Store {
             quarantine,
             repeated,
             database,
+            #[cfg(test)]
+            syncs: Default::default(),
             _lock: lock,
         })))
     }
@@ -203,7 +208,16 @@ impl Store {
 
     /// Everything written so far is on the disk when this returns.
     pub fn sync(&self) -> Result<(), StoreError> {
-        self.0.database.persist(PersistMode::SyncAll).map_err(|source| self.failed(source))
+        self.0.database.persist(PersistMode::SyncAll).map_err(|source| self.failed(source))?;
+        #[cfg(test)]
+        self.0.syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How often that was done.
+    #[cfg(test)]
+    pub fn syncs(&self) -> usize {
+        self.0.syncs.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Bytes on the disk, those set aside for the journal included.

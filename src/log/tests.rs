@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use dataflows::model::{Event, Tick};
+use dataflows::model::{Event, Position, Tick};
 use tempfile::TempDir;
 
 use super::*;
@@ -18,6 +18,7 @@ fn accepted(message: u128) -> Accepted {
     let raw = format!(r#"{{"type":"track","event":"Seen","userId":"{message}"}}"#);
     let event = Event {
         timestamp: Tick::default(),
+        position: Position::UNKNOWN,
         name: "Seen".into(),
         identifiers: Vec::new(),
         fields: Vec::new(),
@@ -106,7 +107,11 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
     free.store(DISK_RESERVE_BYTES, Ordering::Relaxed);
     let error = log.append(Tick::from_ms(2), &[accepted(2)]).unwrap_err();
     assert!(matches!(error, LogError::Full { .. }) && !error.is_fatal(), "{error}");
+    let reserve = "the disk of the data folder has 469 MB free, of which the reserve of 469 MB has to stay free";
+    assert!(error.to_string().contains(reserve), "{error}");
+    assert!(matches!(log.room(), Err(LogError::Full { .. })));
     free.store(DISK_RESERVE_BYTES * 2, Ordering::Relaxed);
+    log.room().unwrap();
     log.append(Tick::from_ms(3), &[accepted(2)]).unwrap();
     assert_eq!(content(&log), "1:1 3:2");
 }

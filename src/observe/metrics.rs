@@ -71,10 +71,16 @@ pub struct EngineState {
     pub books_differences: u64,
     /// Identifiers that have as many of something as they may, in the order of [`Limit::ALL`].
     pub full: [u64; Limit::ALL.len()],
+    /// Whether events are refused for want of memory.
+    pub is_short_of_memory: bool,
+    /// Whether they are for want of room on the disk.
+    pub is_short_of_room: bool,
     /// Checkpoints that were made since the start.
     pub checkpoints: u64,
     /// The tick of the newest one; 0 where there is none.
     pub checkpoint: Tick,
+    /// Events of the log that are in no checkpoint yet.
+    pub checkpoint_behind: u64,
 }
 
 /// The rejected events that are kept.
@@ -244,8 +250,18 @@ impl<R: Readings> Collector for Counts<R> {
             "limit",
             Limit::ALL.iter().map(|limit| (limit.name(), ConstGauge::new(engine.full[limit.index()]))),
         )?;
+        let refusing = [("disk", engine.is_short_of_room), ("memory", engine.is_short_of_memory)];
+        family(
+            &mut encoder,
+            "deltaic_refusing",
+            "1 while events are refused for want of this: alert on any",
+            "reason",
+            refusing.into_iter().map(|(reason, is_short)| (reason, ConstGauge::new(u64::from(is_short)))),
+        )?;
         counter(&mut encoder, "deltaic_checkpoints", "Checkpoints that were made", engine.checkpoints)?;
         gauge(&mut encoder, "deltaic_checkpoint_ms", "The tick of the newest checkpoint", engine.checkpoint.as_ms())?;
+        let help = "Events of the log that no checkpoint has yet: a start has to read them";
+        gauge(&mut encoder, "deltaic_checkpoint_behind_events", help, engine.checkpoint_behind)?;
 
         let all = self.0.destinations();
         use MetricType::{Counter, Gauge};
@@ -373,8 +389,11 @@ mod tests {
                 books_looks: 9,
                 books_differences: 1,
                 full: [0, 4],
+                is_short_of_memory: true,
+                is_short_of_room: false,
                 checkpoints: 2,
                 checkpoint: Tick::from_ms(900),
+                checkpoint_behind: 70,
             }
         }
         fn now(&self) -> Tick {
@@ -454,6 +473,9 @@ mod tests {
             r#"deltaic_full_identifiers{limit="values"} 4"#,
             "deltaic_checkpoints_total 2",
             "deltaic_checkpoint_ms 900",
+            "deltaic_checkpoint_behind_events 70",
+            r#"deltaic_refusing{reason="disk"} 0"#,
+            r#"deltaic_refusing{reason="memory"} 1"#,
             r#"deltaic_destination_rows{destination="crm"} 10"#,
             r#"deltaic_destination_pending{destination="crm"} 4"#,
             r#"deltaic_destination_lag_ms{destination="crm"} 125"#,

@@ -4,3 +4,4 @@ pub mod hlog;
 pub mod inside;
 pub mod latency;
 pub mod metrics;
+pub mod seldom;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use dataflows::model::{Query, Question, Tick};
+use dataflows::model::{Position, Query, Question, Tick};
 use dataflows::observations;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Options, ReplayError};
-use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Dedupe, Workers, WorkersError, cut};
+use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Dedupe, Workers, WorkersError, placed};
 use crate::ingest::Rejection;
 use crate::ingest::files::{Events, Failed, Format};
 use crate::ingest::segment::{Arrival, Extractor};
@@ -28,6 +28,8 @@ pub(super) struct Feed {
     dedupe: Dedupe,
     max_future: Duration,
     tick: Tick,
+    /// The place of the next event among those of this tick: the order of the files, and of their lines.
+    index: u32,
     chunk: Vec<(Tick, observations::Arrival)>,
     /// The last ticks of the chunks that are on their way.
     sent: Vec<Tick>,
@@ -44,6 +46,7 @@ impl Feed {
             dedupe: Dedupe::new(project.clock.dedupe_window, project.limits.dedupe_ids_max),
             max_future: project.clock.max_future,
             tick: Tick::default(),
+            index: 0,
             chunk: Vec::with_capacity(CHUNK_EVENTS),
             sent: Vec::new(),
             complete: Tick::default(),
@@ -115,13 +118,17 @@ impl Feed {
 
     /// Gives an event its tick, and sends the chunk that it completes.
     fn take_in(&mut self, arrival: Arrival, workers: &Workers, progressed: &Receiver<Tick>) -> Result<(), ReplayError> {
-        self.tick = self.tick.max(arrival.at);
+        if self.tick < arrival.at {
+            (self.tick, self.index) = (arrival.at, 0);
+        }
         if !self.dedupe.admit(arrival.accepted.message, self.tick) {
             self.duplicates += 1;
             return Ok(());
         }
         self.events += 1;
-        let event = cut(arrival.accepted.event, self.tick, self.max_future);
+        let position = Position { tick: self.tick, process: 0, index: self.index };
+        self.index = self.index.saturating_add(1);
+        let event = placed(arrival.accepted.event, position, self.max_future);
         self.chunk.push((self.tick, observations::Arrival::Event(event)));
         if self.chunk.len() == CHUNK_EVENTS { self.send(workers, progressed) } else { Ok(()) }
     }

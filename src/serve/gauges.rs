@@ -51,8 +51,11 @@ impl Readings for Gauges {
             books_looks: audit.looks(),
             books_differences: audit.differences(),
             full: progress.full(),
+            is_short_of_memory: !self.handle.has_memory(),
+            is_short_of_room: !progress.has_room(),
             checkpoints: self.growth.as_ref().map_or(0, |growth| growth.checkpoints()),
             checkpoint: self.growth.as_ref().map_or(Tick::default(), |growth| growth.checkpoint()),
+            checkpoint_behind: self.growth.as_ref().map_or(0, |growth| growth.behind()),
         }
     }
 

@@ -8,6 +8,7 @@ use super::{Options, RunError};
 use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
+use crate::engine::process_index;
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reread;
 use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, Restore};
@@ -52,7 +53,8 @@ impl Storing {
         let present = log.last().map_or(Tick::default(), Tick::next);
         let queues = Queues::open(project, Some(&store), present)?;
         let mut kept = Kept::open(&storage.folder)?;
-        let gatherer = Gatherer::new(store.clone(), project, reread(project));
+        let process = process_index(options.topology.process);
+        let gatherer = Gatherer::new(store.clone(), project, reread(project), process);
         let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, options.accept_partial)?;
         let checkpointer = CheckpointerSettings {
             store: store.clone(),

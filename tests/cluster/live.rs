@@ -49,8 +49,13 @@ async fn what_one_process_takes_the_other_one_knows() {
             assert_eq!(kiosk, writes.profile("anonymous_id:kiosk", token).await);
         }
     }
+    // The same message to both.
+    let mut twice = order("twice");
+    twice["messageId"] = json!("twice");
+    first.take(std::slice::from_ref(&twice)).await;
+    second.take(&[twice]).await;
     let token = second.take(&[order("last")]).await;
-    users.extend(["user_id:both".to_owned(), "user_id:last".to_owned()]);
+    users.extend(["both", "last", "twice"].map(|user| format!("user_id:{user}")));
     let page = first.get(&format!("/v1/audiences/buyers/members?after={token}&wait_ms=30000&limit=1000")).await.json();
     let has_user = |member: &Value| {
         let identifiers = member["identifiers"].as_array().unwrap();
@@ -98,7 +103,7 @@ async fn what_one_process_takes_the_other_one_knows() {
         if event.event["userId"] == "both" { of_both.push(orders) } else { assert_eq!(orders, 1, "{event:?}") }
     }
     of_both.sort_unstable();
-    assert_eq!((events.len(), of_both), (22, (1..=10).collect()), "{lines}");
+    assert_eq!((events.len(), of_both), (23, (1..=10).collect()), "{lines}");
 }
 
 /// It had no ear for SIGTERM until the others came.

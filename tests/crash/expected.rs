@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dataflows::model::{Event, Tick};
+use dataflows::model::{Event, Position, Tick};
 use deltaic::access::ProfileJson;
 use deltaic::ingest::segment::{Extractor, Given, Stamp};
 use deltaic::json::ObjectJson;
@@ -39,14 +39,16 @@ impl Expected {
         let mut history = Vec::new();
         for request in record.requests() {
             // An event that is not ahead of its time is the same at whatever tick it arrived; one that is has a receipt.
-            let tick = match (request.fate, request.logged) {
-                (Fate::At(tick), _) => tick,
-                (_, Some(tick)) | (Fate::Before(tick), None) => tick,
+            // Where the log was not looked at since it was taken, it was the only one of its tick.
+            let (tick, place) = match (request.fate, request.logged) {
+                (_, Some(logged)) => logged,
+                (Fate::At(tick) | Fate::Before(tick), None) => (tick, 0),
                 (Fate::Open | Fate::Absent, None) => continue,
             };
             let received = Stamp::from(tick);
-            for event in record.events_of(request) {
-                history.push((tick, read(&extractor, event, &received, tick)));
+            for (event, index) in record.events_of(request).iter().zip(place..) {
+                let position = Position { tick, process: 0, index };
+                history.push((tick, Event { position, ..read(&extractor, event, &received, tick) }));
             }
         }
         Expected { project, history, states: BTreeMap::new() }

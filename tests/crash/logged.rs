@@ -13,8 +13,8 @@ use super::record::{Fate, Record};
 pub struct Logged {
     /// The log has everything from this tick on.
     begins_at: Tick,
-    /// Tick and text of each event, by its number.
-    events: BTreeMap<u64, (Tick, Value)>,
+    /// Tick, place within the tick and text of each event, by its number.
+    events: BTreeMap<u64, (Tick, u32, Value)>,
 }
 
 impl Logged {
@@ -23,12 +23,15 @@ impl Logged {
         world.log("verify");
         let dump = String::from_utf8(world.log("dump").stdout).unwrap();
         let mut events = BTreeMap::new();
+        let (mut of_tick, mut place) = (Tick::default(), 0);
         for line in dump.lines() {
             let mut line: Value = serde_json::from_str(line).unwrap();
             let tick = Tick::from_ms(line["tick"].as_u64().unwrap());
+            place = if tick == of_tick { place + 1 } else { 0 };
+            of_tick = tick;
             let event = line["event"].take();
             let number = event["messageId"].as_str().and_then(events::number).expect("it has the id it was sent with");
-            let before = events.insert(number, (tick, event));
+            let before = events.insert(number, (tick, place, event));
             assert!(before.is_none(), "event {number} is in the log twice: at {tick} and before in {before:?}");
         }
         // Logs are never cut at their beginning yet.
@@ -38,7 +41,7 @@ impl Logged {
     /// Checks that all that has a receipt is there, and decides on what had no answer.
     pub fn decide(&self, record: &mut Record) {
         let owners = record.owners();
-        for (number, (tick, stored)) in &self.events {
+        for (number, (tick, _, stored)) in &self.events {
             let request = &record.requests()[owners[number]];
             let sent = &record.events_of(request)[(number - request.events.start) as usize];
             for (name, value) in sent.as_object().expect("events are objects") {
@@ -46,10 +49,10 @@ impl Logged {
             }
         }
         for request in record.requests_mut() {
-            let mut ticks = request.events.clone().map(|number| self.events.get(&number).map(|(tick, _)| *tick));
+            let mut ticks = request.events.clone().map(|number| self.events.get(&number).map(|(tick, ..)| *tick));
             let first = ticks.next().expect("a request has an event");
             assert!(ticks.all(|tick| tick == first), "only a part of {request:?} is in the log, or at other ticks");
-            request.logged = first;
+            request.logged = self.events.get(&request.events.start).map(|(tick, place, _)| (*tick, *place));
             match (request.fate, first) {
                 (Fate::At(tick), found) if tick >= self.begins_at => {
                     assert_eq!(

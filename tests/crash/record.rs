@@ -38,8 +38,8 @@ pub struct Request {
     is_given_up: bool,
     /// It is being sent for the first time, or once more because there was no answer.
     is_under_way: bool,
-    /// The log has it, at this tick.
-    pub logged: Option<Tick>,
+    /// The log has it at this tick, its first event in this place.
+    pub logged: Option<(Tick, u32)>,
 }
 
 /// Which request is sent, and what is expected of its answer.

@@ -1,7 +1,7 @@
 //! What a random history is drawn from.
 
 use dataflows::definitions::{Definitions, FieldId};
-use dataflows::model::{Event, Tick, Value};
+use dataflows::model::{Event, Position, Tick, Value};
 use proptest::prelude::*;
 
 use super::definitions::{
@@ -32,6 +32,8 @@ const UNLISTED: [&str; 5] = ["loyalty:l1", "cookie:c1", "loyalty:l2", "cookie:c2
 pub struct Case {
     /// Which of [`identity_rules`].
     pub rules: usize,
+    /// So many of the first events are from a log that did not keep its order.
+    pub without_order: usize,
     /// What happens, in the order of arrival.
     pub drafts: Vec<Draft>,
 }
@@ -41,6 +43,8 @@ pub struct Case {
 pub struct Draft {
     /// Milliseconds since the event before; 0: it comes in the same tick.
     pub gap_ms: u64,
+    /// The process that accepts it: within a tick, what the first process accepts comes first.
+    pub process: u16,
     /// Its own time.
     pub when: When,
     /// Its identifiers.
@@ -81,7 +85,7 @@ impl Case {
     pub fn history(&self) -> Vec<(Tick, Event)> {
         let mut history: Vec<(Tick, Event)> = Vec::new();
         let mut tick = Tick::from_ms(START_MS);
-        for draft in &self.drafts {
+        for (place, draft) in self.drafts.iter().enumerate() {
             tick = tick.after_ms(draft.gap_ms);
             let before = |places: usize| history.len().checked_sub(places).map(|index| history[index].1.timestamp);
             let timestamp = match draft.when {
@@ -90,7 +94,12 @@ impl Case {
                 When::Ahead(ms) => tick.after_ms(ms),
                 When::LikeTheOneBefore(places) => before(places).unwrap_or(tick).min(tick.after_ms(FUTURE_MS_MAX)),
             };
-            history.push((tick, draft.event(timestamp)));
+            let index = u32::try_from(place).expect("histories are short");
+            let position = match place < self.without_order {
+                true => Position::UNKNOWN,
+                false => Position { tick, process: draft.process, index },
+            };
+            history.push((tick, Event { position, ..draft.event(timestamp) }));
         }
         history
     }
@@ -130,7 +139,8 @@ impl Draft {
 pub fn cases(events_max: usize) -> impl Strategy<Value = Case> {
     let drafts = move |few| prop::collection::vec(draft(few), 1..=events_max);
     let drafts = prop_oneof![drafts(true), drafts(false)];
-    (rules(), drafts).prop_map(|(rules, drafts)| Case { rules, drafts })
+    let without_order = prop_oneof![3 => Just(0), 1 => 0..=events_max];
+    (rules(), without_order, drafts).prop_map(|(rules, without_order, drafts)| Case { rules, without_order, drafts })
 }
 
 fn rules() -> impl Strategy<Value = usize> {
@@ -139,7 +149,14 @@ fn rules() -> impl Strategy<Value = usize> {
 }
 
 fn draft(few: bool) -> impl Strategy<Value = Draft> {
-    (gap(), when(), who(few), what()).prop_map(|(gap_ms, when, who, what)| Draft { gap_ms, when, who, what })
+    let process = prop_oneof![2 => Just(0), 1 => 1..3u16];
+    (gap(), process, when(), who(few), what()).prop_map(|(gap_ms, process, when, who, what)| Draft {
+        gap_ms,
+        process,
+        when,
+        who,
+        what,
+    })
 }
 
 fn one_of(of: &'static [&'static str]) -> impl Strategy<Value = &'static str> {

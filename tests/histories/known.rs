@@ -10,12 +10,18 @@ pub fn known_cases() -> Vec<(&'static str, Case)> {
     vec![
         ("a chain of many hops is cut, joined and taken over", usual(chain())),
         ("a device goes back and forth, also by late logins", usual(device())),
-        ("people who share a device under other rules", Case { rules: 2, drafts: device() }),
-        ("logins under two exclusive types", Case { rules: 1, drafts: two_exclusive_types() }),
+        ("people who share a device under other rules", Case { rules: 2, ..usual(device()) }),
+        ("logins under two exclusive types", Case { rules: 1, ..usual(two_exclusive_types()) }),
         ("every window is hit exactly, and one millisecond to either side", usual(window_edges())),
         ("one tick brings all there is", usual(one_tick())),
         ("links and writes of the same time", usual(ties())),
+        ("the same of several processes", usual(of_three_processes(ties()))),
+        ("the same, all in one tick", usual(at_once(of_three_processes(ties())))),
+        ("the same, where the log did not keep its order at first", Case { without_order: 8, ..usual(ties()) }),
+        ("the same, where it never did", Case { without_order: usize::MAX, ..usual(at_once(ties())) }),
         ("samples of the same time, and numbers at the limits of sums", usual(samples())),
+        ("the same of several processes", usual(of_three_processes(samples()))),
+        ("the same, where the log did not keep its order at first", Case { without_order: 3, ..usual(samples()) }),
         ("the stronger of two types that are not listed", usual(unlisted_types())),
         ("consent comes, goes and comes back, late too", usual(consent())),
         ("what a destination holds changes while memberships stay, and the other way round", usual(cards())),
@@ -23,11 +29,11 @@ pub fn known_cases() -> Vec<(&'static str, Case)> {
 }
 
 fn usual(drafts: Vec<Draft>) -> Case {
-    Case { rules: 0, drafts }
+    Case { rules: 0, without_order: 0, drafts }
 }
 
 fn draft(gap_ms: u64, when: When, who: &[&'static str], what: What) -> Draft {
-    Draft { gap_ms, when, who: who.to_vec(), what }
+    Draft { gap_ms, process: 0, when, who: who.to_vec(), what }
 }
 
 fn order(total: f64) -> What {
@@ -138,8 +144,17 @@ fn window_edges() -> Vec<Draft> {
 }
 
 fn one_tick() -> Vec<Draft> {
-    let mut drafts: Vec<Draft> = [chain(), device(), ties(), consent()].concat();
+    at_once([chain(), device(), ties(), consent()].concat())
+}
+
+fn at_once(mut drafts: Vec<Draft>) -> Vec<Draft> {
     drafts.iter_mut().for_each(|draft| draft.gap_ms = 0);
+    drafts
+}
+
+/// In turns; the third one first.
+fn of_three_processes(mut drafts: Vec<Draft>) -> Vec<Draft> {
+    drafts.iter_mut().zip([2, 0, 1].into_iter().cycle()).for_each(|(draft, process)| draft.process = process);
     drafts
 }
 

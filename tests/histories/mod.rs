@@ -13,10 +13,16 @@ pub use drafts::{Case, cases};
 pub use known::known_cases;
 pub use ticks::{interesting_ticks, ticks_of_change};
 
-use dataflows::model::{Identifier, IdentifierKey};
+use dataflows::model::{Event, Identifier, IdentifierKey, Position, Tick};
 
 /// The identifier that is written `type:value`, under a key that is the same in all tests.
 pub fn identifier(text: &str) -> Identifier {
     let (kind, value) = text.split_once(':').expect("an identifier is written type:value");
     Identifier::new(&IdentifierKey::from_secret("test"), kind, value)
+}
+
+/// The events of a batch as an engine on its own takes them at a tick: in their order.
+pub fn accepted_at(tick: Tick, events: &[Event]) -> impl Iterator<Item = (Tick, Event)> {
+    let at = move |index| Position { tick, process: 0, index };
+    events.iter().zip(0..).map(move |(event, index)| (tick, Event { position: at(index), ..event.clone() }))
 }

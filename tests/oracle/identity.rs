@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::definitions::{Blocked, IdentityRules};
-use dataflows::model::{Event, Identifier, IdentifierId, Tick};
+use dataflows::model::{Event, Identifier, IdentifierId, Position, Tick};
 
 use super::like;
 
@@ -32,16 +32,17 @@ pub fn resolve<'a>(
     events: impl Iterator<Item = &'a Event>,
 ) -> BTreeMap<IdentifierId, IdentifierId> {
     let mut kinds: BTreeMap<IdentifierId, String> = BTreeMap::new();
-    // Both directions of every link, with the time of the latest sighting.
-    let mut links: BTreeMap<(IdentifierId, IdentifierId), Tick> = BTreeMap::new();
+    // Both directions of every link, with the latest sighting: its time, and its place in the log.
+    let mut links: BTreeMap<(IdentifierId, IdentifierId), (Tick, Position)> = BTreeMap::new();
     for event in events {
         let Some(primary) = strongest_unblocked(rules, event) else { continue };
         for identifier in event.identifiers.iter().filter(|identifier| !is_blocked(rules, identifier)) {
             kinds.insert(identifier.id(), identifier.kind().to_owned());
             if identifier.id() != primary.id() {
                 for pair in [(primary.id(), identifier.id()), (identifier.id(), primary.id())] {
-                    let latest = links.entry(pair).or_insert(event.timestamp);
-                    *latest = event.timestamp.max(*latest);
+                    let sighting = (event.timestamp, event.position);
+                    let latest = links.entry(pair).or_insert(sighting);
+                    *latest = sighting.max(*latest);
                 }
             }
         }
@@ -58,10 +59,10 @@ pub fn resolve<'a>(
             roots.insert(*id, *id);
             continue;
         }
-        let mut owner: Option<(Tick, IdentifierId)> = None;
+        let mut owner: Option<((Tick, Position), IdentifierId)> = None;
         for candidate in neighbours(*id).filter(|neighbour| is_exclusive(neighbour)) {
             let at = links[&(*id, candidate)];
-            // The most recent; at the same time, the smaller one.
+            // The most recent; at the same time, the later in the log; in one event, or of unknown order, the smaller one.
             if owner.is_none_or(|(latest, smallest)| at > latest || (at == latest && candidate < smallest)) {
                 owner = Some((at, candidate));
             }

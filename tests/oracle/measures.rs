@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::definitions::{Definitions, EventTerm, Measure, Shape, Window};
 use dataflows::limits::VALUES_PER_IDENTIFIER_MAX;
-use dataflows::model::{Event, IdentifierId, Tick, Value};
+use dataflows::model::{Event, IdentifierId, Position, Tick, Value};
 
 use super::expression::{evaluate, is_true};
 use super::identity::strongest_unblocked;
@@ -30,10 +30,11 @@ pub fn leaves_at(window: Window, timestamp: u64) -> u64 {
     }
 }
 
-/// What one measure has to go by: the time and the value of each event that counts, with the identifier that it is about.
+/// What one measure has to go by: the time, the place in the log and the value of each event that counts, with the identifier
+/// that it is about.
 pub struct Counted<'a> {
     measure: &'a Measure,
-    samples: Vec<(Tick, Value, IdentifierId)>,
+    samples: Vec<(Tick, Position, Value, IdentifierId)>,
 }
 
 /// The events (with their arrivals) of one person that a measure counts at `now`.
@@ -61,7 +62,7 @@ pub fn counted<'a>(
         };
         if let Some(value) = value {
             let primary = strongest_unblocked(&definitions.identity, event).expect("the event is somebody's");
-            samples.push((event.timestamp, value, primary.id()));
+            samples.push((event.timestamp, event.position, value, primary.id()));
         }
     }
     Counted { measure, samples }
@@ -79,18 +80,18 @@ impl Counted<'_> {
             return None;
         }
         let sum: i128 =
-            self.samples.iter().map(|(_, addend, _)| millionths(addend).expect("only addends are kept")).sum();
+            self.samples.iter().map(|(_, _, addend, _)| millionths(addend).expect("only addends are kept")).sum();
         Some((sum / 1_000_000) as f64 + (sum % 1_000_000) as f64 / 1e6)
     }
 
     /// The one value that the measure picks, where there is an event.
     pub fn sample(&self) -> Option<Value> {
-        let values = self.samples.iter().map(|(_, value, _)| value.clone());
+        let values = self.samples.iter().map(|(_, _, value, _)| value.clone());
         match self.measure.shape {
             Shape::Least(_) => values.min(),
             Shape::Greatest(_) => values.max(),
-            Shape::Earliest(_) => self.samples.iter().min().map(|(_, value, _)| value.clone()),
-            Shape::Latest(_) => self.samples.iter().max().map(|(_, value, _)| value.clone()),
+            Shape::Earliest(_) => self.samples.iter().min().map(|(_, _, value, _)| value.clone()),
+            Shape::Latest(_) => self.samples.iter().max().map(|(_, _, value, _)| value.clone()),
             Shape::Count | Shape::Sum(_) | Shape::Distinct(_) => panic!("this measure picks no value"),
         }
     }
@@ -98,7 +99,7 @@ impl Counted<'_> {
     /// How many different values there are, of each identifier's as many as it may have.
     pub fn distinct(&self) -> usize {
         let mut by_identifier: BTreeMap<IdentifierId, BTreeSet<&Value>> = BTreeMap::new();
-        for (_, value, identifier) in &self.samples {
+        for (_, _, value, identifier) in &self.samples {
             by_identifier.entry(*identifier).or_default().insert(value);
         }
         let values = by_identifier.into_values().flat_map(|all| all.into_iter().take(VALUES_PER_IDENTIFIER_MAX));

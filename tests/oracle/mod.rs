@@ -19,7 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use dataflows::definitions::{AudienceId, Definitions, DestinationId, Listed};
-use dataflows::model::{Desired, Event, IdentifierId, Profile, ProfileId, Text, Tick, Traits};
+use dataflows::model::{Desired, Event, IdentifierId, Profile, ProfileId, Setting, Text, Tick, Traits};
 
 pub use forwards::{Sent, forwarded};
 pub use identity::strongest_unblocked;
@@ -205,8 +205,8 @@ impl Readable<'_> {
             let short = &profile.id.to_string()[..6];
             lines.insert(format!("profile {short}: identifiers {}", profile.identifiers.join(" ")));
             for setting in profile.record.settings() {
-                let (topic, at, value) = (&setting.topic, setting.at, &setting.value);
-                lines.insert(format!("profile {short}: record {topic:?} = {value:?} at {at}"));
+                let Setting { topic, at, position, value } = setting;
+                lines.insert(format!("profile {short}: record {topic:?} = {value:?} at {at}, {position:?}"));
             }
             for (id, value) in &profile.traits {
                 let name = &definitions.traits[id.index()].name;

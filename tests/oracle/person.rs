@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::definitions::{AudienceId, Definitions, PersonTerm, Step, TraitId};
-use dataflows::model::{Event, Profile, ProfileId, Record, Setting, Text, Tick, Topic, Value};
+use dataflows::model::{Event, Position, Profile, ProfileId, Record, Setting, Text, Tick, Topic, Value};
 
 use super::expression::{evaluate, is_true};
 use super::measures::counted;
@@ -47,9 +47,10 @@ impl Person<'_> {
         }
     }
 
-    /// The latest write to each topic; of writes at the same time the largest value. Taking away is a write too.
+    /// The latest write to each topic; of writes at the same time the later in the log, or where the log did not keep its order
+    /// the largest value. Taking away is a write too.
     fn record(&self) -> Record {
-        let mut latest: BTreeMap<Topic, (Tick, Option<Value>)> = BTreeMap::new();
+        let mut latest: BTreeMap<Topic, (Tick, Position, Option<Value>)> = BTreeMap::new();
         for (_, event) in &self.events {
             let attributes =
                 event.attributes.iter().map(|(name, value)| (Topic::Attribute(name.clone()), value.clone()));
@@ -58,7 +59,7 @@ impl Person<'_> {
                 (topic, Some(Value::Bool(*given)))
             });
             for (topic, value) in attributes.chain(consent) {
-                let write = (event.timestamp, value);
+                let write = (event.timestamp, event.position, value);
                 let kept = latest.entry(topic).or_insert_with(|| write.clone());
                 if *kept < write {
                     *kept = write;
@@ -66,7 +67,8 @@ impl Person<'_> {
             }
         }
         // A record can be made in this way only; with one setting per topic, there is nothing left for it to decide.
-        latest.into_iter().map(|(topic, (at, value))| Setting { topic, at, value }).collect()
+        let setting = |(topic, (at, position, value))| Setting { topic, at, position, value };
+        latest.into_iter().map(setting).collect()
     }
 
     fn term(

@@ -18,7 +18,7 @@ use tempfile::{NamedTempFile, TempDir};
 
 pub use receiver::until;
 pub use replay::{Replay, Replayed, check_books, replay};
-pub use server::{Server, WRITE_KEY};
+pub use server::{Answer, Server, WRITE_KEY};
 
 /// How long anything may take. Generous, since machines that run tests do other things too; nothing takes that long.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -58,9 +58,15 @@ pub struct Ended {
 impl Program {
     /// Starts `deltaic` with these arguments and variables of the environment.
     pub fn start(arguments: &[impl AsRef<OsStr>], environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deltaic"));
+        command.args(arguments);
+        Self::spawn(command, environment)
+    }
+
+    /// Starts it by a command that becomes the program.
+    pub fn spawn(mut command: Command, environment: &[(&str, &str)]) -> Self {
         let messages = NamedTempFile::new().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_deltaic"))
-            .args(arguments)
+        let mut child = command
             .env_remove("DELTAIC_LOG")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
@@ -80,6 +86,11 @@ impl Program {
             all
         });
         Program { child, messages, lines: Mutex::new(lines), stdout: Some(stdout) }
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The next line of standard output.

@@ -65,9 +65,14 @@ impl Server {
     pub fn begin(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = folder.to_str().expect("folders of tests have usual names");
         let arguments = [&["run", folder, "--listen", "127.0.0.1:0"], arguments].concat();
+        Self::of(Program::start(&arguments, environment))
+    }
+
+    /// The server that a program becomes.
+    pub fn of(program: Program) -> Self {
         install_crypto();
         let client = Client::builder().tls_certs_only([]).timeout(DEADLINE).build().unwrap();
-        Server { program: Program::start(&arguments, environment), client, url: String::new() }
+        Server { program, client, url: String::new() }
     }
 
     /// Waits until the server is ready.
@@ -145,6 +150,11 @@ impl Server {
     pub async fn size(&self, audience: &str, after: u64) -> u64 {
         let answer = self.get(&format!("/v1/audiences/{audience}?after={after}&wait_ms=30000")).await;
         answer.json()["size"].as_u64().unwrap_or_else(|| panic!("no size: {answer:?}"))
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.program.id()
     }
 
     /// The most memory that it has had, in bytes.

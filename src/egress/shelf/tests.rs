@@ -55,7 +55,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Order::Forget),
     ];
     prop_oneof![
-        6 => prop::collection::vec(row, 1..5).prop_map(Step::Tick),
+        6 => prop::collection::vec(row, 1..9).prop_map(Step::Tick),
         8 => any::<bool>().prop_map(Step::Call),
         8 => (any::<prop::sample::Index>(), end).prop_map(|(index, end)| Step::End(index, end)),
         2 => order.prop_map(Step::Order),
@@ -311,10 +311,86 @@ fn play(steps: Vec<Step>, changes: usize) {
 fn the_other_side_has_what_is_desired_in_the_end() {
     let config = Config { cases: 40, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let histories = (prop::collection::vec(step(), 0..60), 1..4usize);
+    let histories = (prop::collection::vec(step(), 0..60), 1..9usize);
     let checked = TestRunner::new_with_rng(config, rng).run(&histories, |(steps, changes)| {
         play(steps, changes);
         Ok(())
     });
     checked.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Up to which tick the destination is complete, by what a process that is gone wrote down.
+fn written_frontier(mut world: World) -> u64 {
+    let before = world.outbox().backlog(to()).frontier;
+    world.outbox = None;
+    let written = open(world.folder.path()).backlog(to()).frontier;
+    assert!(written <= before, "{written} was written, and it was complete up to {before} only");
+    written.as_ms()
+}
+
+#[test]
+fn the_frontier_that_is_written_stops_at_what_is_not_told_yet() {
+    let world = || {
+        let mut world = World::new(1);
+        for user in 0..3 {
+            world.tick(vec![(0, user, Some(1))]);
+        }
+        assert!(world.call(false));
+        world
+    };
+    let mut told = world();
+    told.end(0, End::Acknowledged);
+    assert_eq!(written_frontier(told), 2, "the second waits");
+
+    let mut refused = world();
+    refused.end(0, End::GivenUp);
+    assert_eq!(written_frontier(refused), 2, "the same where the first was refused for good");
+
+    let mut aloft = world();
+    assert!(aloft.call(false) && aloft.call(false));
+    aloft.end(1, End::Acknowledged);
+    assert_eq!(written_frontier(aloft), 1, "the first is aloft");
+
+    let mut all = world();
+    all.end(0, End::Acknowledged);
+    while all.call(false) {
+        all.end(0, End::Acknowledged);
+    }
+    // Ticks 1 to 3 hold all that there is.
+    all.tick(vec![]);
+    all.order(Order::Resync);
+    assert!(all.call(false));
+    all.end(0, End::Acknowledged);
+    assert_eq!(written_frontier(all), 5, "a resync of tick 5 has more to tell");
+}
+
+#[test]
+fn a_batch_that_is_refused_again_and_again_is_told_change_by_change() {
+    let mut world = World::new(8);
+    world.tick((0..4).flat_map(|user| [(0, user, Some(1)), (1, user, Some(2))]).collect());
+    assert!(world.call(false));
+    let mut alone = 0;
+    while !world.calls.is_empty() {
+        let changes = world.calls[0].flight.batch.len();
+        let end = if changes > 1 { End::Split } else { End::Acknowledged };
+        alone += usize::from(changes == 1);
+        world.end(0, end);
+        world.call(false);
+    }
+    assert_eq!((alone, &world.there), (8, &world.desired));
+    world.start();
+    assert!(!world.call(false), "everything was told");
+}
+
+#[test]
+fn what_an_operator_orders_is_on_the_disk_when_he_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let project = project(Path::new("/nonexistent"), vec![crm(webhook("http://unused/".into()))]);
+    let outbox = DurableOutbox::open(store.clone(), &project).unwrap();
+    for order in [Order::Pause, Order::Resume, Order::Resync, Order::Retry, Order::Forget] {
+        let before = store.syncs();
+        outbox.order(to(), order).unwrap();
+        assert_eq!(store.syncs(), before + 1, "{order:?}");
+    }
 }

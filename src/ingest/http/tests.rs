@@ -320,6 +320,9 @@ async fn nothing_is_taken_in_while_memory_is_short() {
     assert_eq!(reply.problem(), problem(429, "memory"));
     assert!(reply.head.contains("retry-after: 1"), "{}", reply.head);
     assert_eq!(setup.progress.pending_events(), 0);
+    setup.progress.advance_to(Tick::from_ms(1));
+    let reply = setup.server.send(&request("GET", "/readyz", &[], b"")).await;
+    assert_eq!(reply.problem(), problem(503, "memory"));
 }
 
 #[tokio::test]

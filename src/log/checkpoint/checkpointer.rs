@@ -14,6 +14,7 @@ use super::repeated::{self, Repeated};
 use super::{CheckpointError, Gatherer, Kept};
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::log::{Store, StoreError};
+use crate::observe::seldom::Seldom;
 
 /// How often there is a look whether one is due.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -32,6 +33,8 @@ const DROPPED_AT_ONCE: usize = 1_000;
 pub struct Growth {
     /// Events in the log that this process knows of, read or written.
     events: AtomicU64,
+    /// Those of them that are in a checkpoint.
+    covered: AtomicU64,
     /// The last tick of it.
     tick: AtomicU64,
     is_recovered: AtomicBool,
@@ -85,8 +88,10 @@ impl Growth {
         Tick::from_ms(self.checkpoint.load(Ordering::Acquire))
     }
 
-    fn events(&self) -> u64 {
-        self.events.load(Ordering::Acquire)
+    /// Events of the log that are in no checkpoint yet.
+    pub fn behind(&self) -> u64 {
+        let covered = self.covered.load(Ordering::Acquire);
+        self.events.load(Ordering::Acquire).saturating_sub(covered)
     }
 }
 
@@ -141,9 +146,8 @@ impl Drop for Checkpointer {
 }
 
 fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
-    // What the newest checkpoint has of the events that `growth` counts: of those before the start, none.
-    let mut covered = 0;
     let mut identifiers = 0;
+    let mut told = Told::default();
     if let Some(newest) = settings.kept.newest() {
         identifiers = newest.identifiers;
         settings.growth.checkpoint.store(newest.tick.as_ms(), Ordering::Release);
@@ -152,13 +156,28 @@ fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Acquire) {
         std::thread::park_timeout(pause);
         pause = LOOK_EVERY;
-        let due = settings.due.unwrap_or(DUE_MIN.max(identifiers / 4));
-        let growth = &settings.growth;
-        if !growth.is_recovered.load(Ordering::Acquire) || growth.events() - covered < due {
+        let most = DUE_MIN.max(identifiers / 4);
+        let due = settings.due.unwrap_or(most);
+        let growth = settings.growth.clone();
+        if !growth.is_recovered.load(Ordering::Acquire) || growth.behind() < due {
             continue;
         }
-        match make(&mut settings, due) {
-            Ok(Some((events, count))) => (covered, identifiers) = (covered + events, count),
+        // However few make one due: where they come faster than checkpoints of so few can be made, one takes more.
+        let most = 2 * most.max(due);
+        match make(&mut settings, most, &mut told) {
+            Ok(Some((events, count))) => {
+                growth.covered.fetch_add(events, Ordering::AcqRel);
+                identifiers = count;
+                // It was not all that there was: the next one at once.
+                pause = if events >= most { Duration::ZERO } else { LOOK_EVERY };
+                let behind = growth.behind();
+                if behind >= 2 * most && told.behind.happened(Instant::now()).is_some() {
+                    tracing::warn!(
+                        behind,
+                        "events come faster than checkpoints are made: a start takes longer, the log grows"
+                    );
+                }
+            }
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(%error, "no checkpoint: trying again in {} s", RETRY_AFTER.as_secs());
@@ -168,13 +187,33 @@ fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
     }
 }
 
-/// Makes a checkpoint of at most twice as many events as make one due, so that what is gathered has a bound. Gives the events and
-/// the identifiers; nothing where it cannot be made yet.
-fn make(settings: &mut CheckpointerSettings, due: u64) -> Result<Option<(u64, u64)>, CheckpointError> {
+/// What is not to be told at each attempt.
+#[derive(Default)]
+struct Told {
+    no_room: Seldom,
+    behind: Seldom,
+}
+
+/// Makes a checkpoint of `most` events and the rest of the entry in which they end, so that what is gathered has a bound. Gives
+/// the events and the identifiers; nothing where it cannot be made yet.
+fn make(
+    settings: &mut CheckpointerSettings,
+    most: u64,
+    told: &mut Told,
+) -> Result<Option<(u64, u64)>, CheckpointError> {
     let CheckpointerSettings { store, kept, gatherer, growth, keep_history, bound, .. } = settings;
     let began = Instant::now();
-    if store.free_bytes()? < DISK_RESERVE_BYTES + kept.bytes() {
-        tracing::warn!("no checkpoint: there is too little room on the disk");
+    let (free, needed) = (store.free_bytes()?, DISK_RESERVE_BYTES + kept.bytes());
+    if free < needed {
+        if told.no_room.happened(began).is_some() {
+            let [free_mb, needed_mb, reserve_mb] = [free, needed, DISK_RESERVE_BYTES].map(|bytes| bytes / 1_000_000);
+            tracing::warn!(
+                free_mb,
+                needed_mb,
+                reserve_mb,
+                "no checkpoint: the disk has too little room, beside its reserve"
+            );
+        }
         return Ok(None);
     }
     let newest = kept.newest().cloned();
@@ -185,7 +224,7 @@ fn make(settings: &mut CheckpointerSettings, due: u64) -> Result<Option<(u64, u6
     // What is forwarded up to then is in the data folder, and has to stay there: it cannot be made again behind a checkpoint.
     store.sync()?;
     let left_out = LeftOut { repeated: growth.all_repeated(), all_but: None };
-    let gathered = gatherer.gather(after, until, due * 2, &left_out)?;
+    let gathered = gatherer.gather(after, until, most, &left_out)?;
     let (events, tick) = (gathered.events, gathered.tick);
     if tick <= after {
         return Ok(None);

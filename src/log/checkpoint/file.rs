@@ -24,7 +24,10 @@ use crate::limits::LOG_ENTRY_BYTES_MAX;
 use crate::log::codec::{self, CodecError};
 
 /// The version of the file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// The version of format 2 of the data folder, whose facts have no positions.
+const FORMER_VERSION: u32 = 1;
 
 /// Bytes of a block before compression, about: large enough to compress, small enough to be read piece by piece.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -36,9 +39,11 @@ const UNSYNCED_BYTES_MAX: usize = 256 * 1024;
 const BLOCK_HEAD: usize = 17;
 
 const HEAD: u8 = 1;
-const FACTS: u8 = 2;
+/// Facts of a file of the former version.
+const FORMER_FACTS: u8 = 2;
 const MESSAGES: u8 = 3;
 const END: u8 = 4;
+const FACTS: u8 = 5;
 
 /// What a checkpoint begins with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,7 +213,7 @@ pub fn open(path: &Path) -> Result<(Head, Reader), FileError> {
         return Err(malformed("it does not begin like a checkpoint"));
     }
     let head: Head = serde_json::from_slice(&body).map_err(malformed)?;
-    if head.version != VERSION {
+    if ![VERSION, FORMER_VERSION].contains(&head.version) {
         return Err(malformed(format!("it has the unknown version {}", head.version)));
     }
     Ok((head, Reader { file, measures: Vec::new(), counts: Counts::default(), is_over: false }))
@@ -223,9 +228,12 @@ impl Reader {
     fn piece(&mut self) -> Result<Option<Piece>, FileError> {
         let (kind, body) = block(&mut self.file)?;
         match kind {
-            FACTS => {
+            FACTS | FORMER_FACTS => {
                 let today = |place: u16| self.measures.get(usize::from(place)).copied().flatten();
-                let facts = codec::decode_facts(&body, &today)?;
+                let facts = match kind {
+                    FACTS => codec::decode_facts(&body, &today)?,
+                    _ => codec::decode_facts_without_positions(&body, &today)?,
+                };
                 self.counts.identifiers += facts.len() as u64;
                 Ok(Some(Piece::Facts(facts)))
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dataflows::definitions::{Definitions, MeasureId};
 use dataflows::facts::Facts;
-use dataflows::model::{IdentifierId, Tick};
+use dataflows::model::{IdentifierId, Position, Tick};
 use dataflows::observer::{Observation, Observer};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -13,7 +13,7 @@ use super::file::{Counts, Head, Piece, Writer};
 use super::kept::Entry;
 use super::repeated::Repeated;
 use super::{Basis, CheckpointError, Kept, signatures};
-use crate::engine::{Reread, cut};
+use crate::engine::{Reread, placed};
 use crate::log::{Store, StoreError, codec};
 use crate::project::Project;
 
@@ -23,6 +23,7 @@ pub struct Gatherer {
     definitions: Arc<Definitions>,
     observer: Observer,
     reread: Reread,
+    process: u16,
     max_future: Duration,
     basis: Basis,
     dedupe_window: Duration,
@@ -56,13 +57,14 @@ impl Gathered {
 }
 
 impl Gatherer {
-    /// Gathers as `project` says. `reread` reads stored events.
-    pub fn new(store: Store, project: &Project, reread: Reread) -> Self {
+    /// Gathers as `project` says what this process accepted. `reread` reads stored events.
+    pub fn new(store: Store, project: &Project, reread: Reread, process: u16) -> Self {
         Gatherer {
             store,
             definitions: project.definitions.clone(),
             observer: Observer::new(project.definitions.clone()),
             reread,
+            process,
             max_future: project.clock.max_future,
             basis: Basis::of(project),
             dedupe_window: project.clock.dedupe_window,
@@ -82,7 +84,7 @@ impl Gatherer {
             gathered.tick = tick;
             gathered.events += events.len() as u64;
             let mut counted = Vec::with_capacity(events.len());
-            for stored in events {
+            for (stored, index) in events.into_iter().zip(0..) {
                 // Nor is it remembered: it would be in the way of the same message where that counts.
                 if but.repeated.contains(&(tick, stored.message.into())) {
                     continue;
@@ -90,7 +92,8 @@ impl Gatherer {
                 counted.push(stored.message);
                 // What the project rejects does not count for the dataflow either.
                 let Ok(event) = (self.reread)(&stored.raw) else { continue };
-                self.observer.observe(cut(event, tick, self.max_future), tick, &mut |observation: Observation| {
+                let event = placed(event, Position { tick, process: self.process, index }, self.max_future);
+                self.observer.observe(event, tick, &mut |observation: Observation| {
                     let counts = |measures: &FxHashSet<MeasureId>| {
                         observation.measure().is_some_and(|measure| measures.contains(&measure))
                     };

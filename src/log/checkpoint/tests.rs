@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dataflows::definitions::MeasureId;
@@ -84,7 +85,7 @@ impl World {
     }
 
     fn gatherer(&self, store: &Store, project: &Project) -> Gatherer {
-        Gatherer::new(store.clone(), project, reread(project))
+        Gatherer::new(store.clone(), project, reread(project), 0)
     }
 
     /// Makes checkpoints of so many events each, until the log ends.
@@ -259,6 +260,62 @@ fn a_log_without_its_beginning_takes_a_checkpoint() {
     let world = World::new(100);
     drop_up_to(&world.store(), Tick::from_ms(START_MS + 50_000)).unwrap();
     check_gone(&world, PROJECT, "there is no checkpoint");
+}
+
+/// Lets a checkpointer work until there are so many checkpoints of all 100 events, the first up to `first`.
+fn checkpointed(world: &World, due: u64, first: u64, checkpoints: u64) {
+    let log = DurableLog::open(world.store(), Durability::Os).unwrap();
+    log.history(Tick::default()).for_each(drop);
+    log.growth().recovered();
+    log.growth().complete(Tick::MAX);
+    let settings = CheckpointerSettings {
+        store: log.store().clone(),
+        kept: world.kept(),
+        gatherer: world.gatherer(log.store(), &world.project(PROJECT)),
+        growth: log.growth(),
+        due: Some(due),
+        keep_history: Duration::ZERO,
+        bound: Box::new({
+            let growth = log.growth();
+            move || if growth.checkpoints() == 0 { Tick::from_ms(first) } else { Tick::MAX }
+        }),
+    };
+    let checkpointer = Checkpointer::start(settings).unwrap();
+    let began = Instant::now();
+    while log.growth().behind() > 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "no checkpoints");
+        std::thread::yield_now();
+    }
+    drop(checkpointer);
+    assert_eq!(log.growth().checkpoints(), checkpoints);
+    assert_eq!(log.growth().checkpoint(), log.last().unwrap());
+}
+
+/// Each took twice as many events as make one due, and where those came faster fell behind for ever.
+#[test]
+fn checkpoints_that_are_due_often_take_all_that_there_is() {
+    let world = World::new(100);
+    let expected = world.at_once(PROJECT);
+    checkpointed(&world, 1, u64::MAX, 1);
+    assert_eq!(world.plan(PROJECT, false), Ok(Some(expected)));
+}
+
+#[test]
+fn the_log_stays_for_the_older_of_two_checkpoints() {
+    let world = World::new(100);
+    let expected = world.at_once(PROJECT);
+    checkpointed(&world, 25, START_MS + 49_000, 2);
+
+    // The newer is lost.
+    let list = world.data().join("CHECKPOINTS");
+    let lines = fs::read_to_string(&list).unwrap();
+    assert_eq!(lines.lines().count(), 2);
+    fs::write(&list, lines.lines().next().unwrap()).unwrap();
+    let left = world.kept().newest().unwrap().tick;
+    let first = world.store().history(left).next().unwrap().unwrap();
+    assert_eq!(first.tick, left.after_ms(1_000), "what is next to it is there");
+    world.checkpoints(1_000);
+    assert_eq!(world.plan(PROJECT, false), Ok(Some(expected)));
 }
 
 #[test]

@@ -1,68 +1,102 @@
 //! Facts of identifiers as a checkpoint has them.
 //!
 //! Measures are written as places in the list of measures that the checkpoint begins with. Records are written as they are
-//! packed in memory.
+//! packed in memory. Facts of formats 1 and 2 have no positions; otherwise they are the same.
 
 use bincode::Options;
 use dataflows::definitions::MeasureId;
 use dataflows::facts::Facts;
-use dataflows::model::{IdentifierId, Part, Record, Sample, Tick, Weight};
+use dataflows::model::{IdentifierId, Part, Position, Record, Sample, Tick, Weight};
 use dataflows::observer::Link;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::value::StoredValue;
 use super::{CodecError, as_bytes, options};
 
+/// A position as seen from the time of its event, in ticks after it; nothing where it is not known.
+type Kept = Option<(i64, u16, u32)>;
+
+/// What is kept of a position.
+trait StoredPosition: DeserializeOwned {
+    /// The position of an event of this time.
+    fn of_time(self, at: u64) -> Position;
+}
+
+impl StoredPosition for Kept {
+    fn of_time(self, at: u64) -> Position {
+        self.map_or(Position::UNKNOWN, |(delay_ms, process, index)| {
+            let tick = Tick::from_ms(at.wrapping_add(delay_ms as u64));
+            Position { tick, process, index }
+        })
+    }
+}
+
+/// Of formats 1 and 2.
+impl StoredPosition for () {
+    fn of_time(self, _at: u64) -> Position {
+        Position::UNKNOWN
+    }
+}
+
+fn kept(at: Tick, position: Position) -> Kept {
+    let delay_ms = position.tick.as_ms().wrapping_sub(at.as_ms()) as i64;
+    position.is_known().then_some((delay_ms, position.process, position.index))
+}
+
 #[derive(Serialize, Deserialize)]
-struct StoredFacts<'a> {
+struct StoredFacts<'a, P> {
     id: IdentifierId,
     identifier: &'a str,
     settled: bool,
     #[serde(borrow, serialize_with = "as_bytes")]
     record: &'a [u8],
-    /// The other end, whether it is an owner, the time.
-    links: Vec<(IdentifierId, bool, u64)>,
-    /// Measure, time, value.
-    best: Vec<(u16, u64, StoredValue<'a>)>,
+    /// The other end, whether it is an owner, the time, the position.
+    links: Vec<(IdentifierId, bool, u64, P)>,
+    /// Measure, time, position, value.
+    best: Vec<(u16, u64, P, StoredValue<'a>)>,
     /// When it comes, what, and with which weight.
-    parts: Vec<(u64, StoredPart<'a>, i128)>,
+    parts: Vec<(u64, StoredPart<'a, P>, i128)>,
 }
 
 #[derive(Serialize, Deserialize)]
-enum StoredPart<'a> {
+enum StoredPart<'a, P> {
     Count(u16),
     Sum(u16),
-    Sample(u16, u64, #[serde(borrow)] StoredValue<'a>),
+    Sample(u16, u64, P, #[serde(borrow)] StoredValue<'a>),
 }
 
 /// Appends the facts of an identifier to a block.
 pub fn encode_facts(id: IdentifierId, facts: &Facts, block: &mut Vec<u8>) {
     let measure = |measure: MeasureId| u16::try_from(measure.index()).expect("ids of measures have 16 bits");
-    let best = facts
-        .best
-        .iter()
-        .map(|(of, sample)| (measure(*of), sample.at.as_ms(), StoredValue::of(&sample.value)))
-        .collect();
+    let best = facts.best.iter().map(|(of, sample)| {
+        let Sample { at, position, value } = sample;
+        (measure(*of), at.as_ms(), kept(*at, *position), StoredValue::of(value))
+    });
     let parts = facts.parts.iter().filter_map(|(at, part, weight)| {
         let part = match part {
             Part::Count(of) => StoredPart::Count(measure(*of)),
             Part::Sum(of) => StoredPart::Sum(measure(*of)),
             Part::Sample(of, sample) => {
-                StoredPart::Sample(measure(*of), sample.at.as_ms(), StoredValue::of(&sample.value))
+                let Sample { at, position, value } = &**sample;
+                StoredPart::Sample(measure(*of), at.as_ms(), kept(*at, *position), StoredValue::of(value))
             }
             // These are told by the sightings of the identifier.
             Part::Identifier(_) | Part::Record(_) => return None,
         };
         Some((at.as_ms(), part, weight.0))
     });
-    let record = facts.record.to_bytes();
+    let links = facts.links.iter().map(|Link { position, other, owner, at }| {
+        let position = kept(*at, *position);
+        (*other, *owner, at.as_ms(), position)
+    });
     let stored = StoredFacts {
         id,
         identifier: &facts.identifier,
         settled: facts.settled,
-        record: &record,
-        links: facts.links.iter().map(|link| (link.other, link.owner, link.at.as_ms())).collect(),
-        best,
+        record: facts.record.as_bytes(),
+        links: links.collect(),
+        best: best.collect(),
         parts: parts.collect(),
     };
     bincode::DefaultOptions::new().serialize_into(block, &stored).expect("memory takes what is written to it");
@@ -82,13 +116,28 @@ pub fn decode_facts(
     block: &[u8],
     measure: &impl Fn(u16) -> Option<MeasureId>,
 ) -> Result<Vec<(IdentifierId, Facts)>, CodecError> {
-    let stored: Vec<StoredFacts<'_>> =
+    decode::<Kept>(block, measure)
+}
+
+/// The same of a block of format 1 or 2.
+pub fn decode_facts_without_positions(
+    block: &[u8],
+    measure: &impl Fn(u16) -> Option<MeasureId>,
+) -> Result<Vec<(IdentifierId, Facts)>, CodecError> {
+    decode::<()>(block, measure)
+}
+
+fn decode<P: StoredPosition>(
+    block: &[u8],
+    measure: &impl Fn(u16) -> Option<MeasureId>,
+) -> Result<Vec<(IdentifierId, Facts)>, CodecError> {
+    let stored: Vec<StoredFacts<'_, P>> =
         options().deserialize(block).map_err(|error| CodecError::Malformed(error.to_string()))?;
     stored.into_iter().map(|stored| one(stored, measure)).collect()
 }
 
-fn one(
-    stored: StoredFacts<'_>,
+fn one<P: StoredPosition>(
+    stored: StoredFacts<'_, P>,
     measure: &impl Fn(u16) -> Option<MeasureId>,
 ) -> Result<(IdentifierId, Facts), CodecError> {
     let no_record = || CodecError::Malformed("a record is none".to_owned());
@@ -100,19 +149,28 @@ fn one(
         best: Vec::with_capacity(stored.best.len()),
         parts: Vec::with_capacity(stored.parts.len()),
     };
-    let link = |(other, owner, at)| Link { other, owner, at: Tick::from_ms(at) };
+    let link = |(other, owner, at, position): (_, _, _, P)| Link {
+        position: position.of_time(at),
+        other,
+        owner,
+        at: Tick::from_ms(at),
+    };
+    let sample = |at, position: P, value: StoredValue<'_>| {
+        let (at, position) = (Tick::from_ms(at), position.of_time(at));
+        value.value().map(|value| Sample { at, position, value })
+    };
     facts.links.extend(stored.links.into_iter().map(link));
-    for (of, at, value) in stored.best {
+    for (of, at, position, value) in stored.best {
         let Some(of) = measure(of) else { continue };
-        facts.best.push((of, Sample { at: Tick::from_ms(at), value: value.value()? }));
+        facts.best.push((of, sample(at, position, value)?));
     }
     facts.best.sort_unstable_by_key(|(measure, _)| *measure);
     for (at, part, weight) in stored.parts {
         let part = match part {
             StoredPart::Count(of) => measure(of).map(Part::Count),
             StoredPart::Sum(of) => measure(of).map(Part::Sum),
-            StoredPart::Sample(of, at, value) => {
-                let sample = Sample { at: Tick::from_ms(at), value: value.value()? };
+            StoredPart::Sample(of, at, position, value) => {
+                let sample = sample(at, position, value)?;
                 measure(of).map(|of| Part::Sample(of, sample.into()))
             }
         };

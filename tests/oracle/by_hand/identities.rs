@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::definitions::{Blocked, Definitions, IdentityRules};
 use dataflows::expression::Pattern;
-use dataflows::model::{Event, Tick};
+use dataflows::model::{Event, Profile, Tick};
 
-use super::event;
+use super::{event, placed};
 use crate::histories::identifier;
 use crate::oracle::{State, identity_changes, strongest_unblocked};
 
@@ -92,6 +92,42 @@ fn rule_2_the_last_login_owns_the_device() {
     );
     let [smaller, larger] = in_order(["user_id:1", "user_id:2"]);
     check(&[(5, "user_id:1 device_id:d"), (5, "user_id:2 device_id:d")], &[(smaller, "device_id:d"), (larger, "")]);
+}
+
+#[test]
+fn of_two_logins_at_one_time_the_later_in_the_log_owns_the_device() {
+    #[track_caller]
+    fn check(logins: &[(u64, (u16, u32), &str)], owner: &str) {
+        let login = |(at, (process, index), who): &(u64, (u16, u32), &str)| {
+            (Tick::from_ms(50), placed(*process, *index, event(*at, "page", &format!("{who} device_id:d"))))
+        };
+        let history: Vec<(Tick, Event)> = logins.iter().map(login).collect();
+        let state = State::of(&Definitions::default(), &history, Tick::from_ms(50));
+        let owns = |profile: &&Profile| profile.identifiers.iter().any(|text| text == "device_id:d");
+        let profile = state.profiles.values().find(owns).expect("the device is somebody's");
+        assert_eq!(profile.id.root(), identifier(owner).id(), "{logins:?}");
+    }
+    for [first, second] in [["user_id:1", "user_id:2"], ["user_id:2", "user_id:1"]] {
+        check(&[(5, (0, 0), first), (5, (0, 1), second)], second);
+        check(&[(5, (0, 1), second), (5, (0, 0), first)], second);
+        // What the second process accepted at a tick comes after all that the first one did.
+        check(&[(5, (0, 9), first), (5, (1, 0), second)], second);
+        // Their own times come first.
+        check(&[(6, (0, 0), first), (5, (0, 1), second)], first);
+        // The latest sighting of a pair counts.
+        check(&[(5, (0, 0), second), (5, (0, 1), first), (5, (0, 2), second)], second);
+        check(&[(5, (0, 2), first), (5, (0, 1), second), (4, (0, 3), second)], first);
+    }
+    let [smaller, larger] = in_order(["user_id:1", "user_id:2"]);
+    // The log did not keep the order of the second one.
+    let old = |at, who: &str| (Tick::from_ms(50), event(at, "page", &format!("{who} device_id:d")));
+    for (known, unknown) in [(smaller, larger), (larger, smaller)] {
+        let history =
+            [(Tick::from_ms(50), placed(0, 0, event(5, "page", &format!("{known} device_id:d")))), old(5, unknown)];
+        let state = State::of(&Definitions::default(), &history, Tick::from_ms(50));
+        let profile = &state.profiles[&dataflows::model::ProfileId::of_root(identifier(known).id())];
+        assert_eq!(profile.identifiers.len(), 2, "what has a position wins: {known}");
+    }
 }
 
 #[test]

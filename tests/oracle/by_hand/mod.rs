@@ -5,7 +5,7 @@ mod identities;
 mod people;
 mod windows;
 
-use dataflows::model::{Event, Tick};
+use dataflows::model::{Event, Position, Tick};
 
 use crate::histories::identifier;
 
@@ -17,4 +17,9 @@ fn event(timestamp_ms: u64, name: &str, identifiers: &str) -> Event {
         identifiers: identifiers.split_whitespace().map(identifier).collect(),
         ..Event::default()
     }
+}
+
+/// The event at a place in the order of the log.
+fn placed(process: u16, index: u32, event: Event) -> Event {
+    Event { position: Position { tick: Tick::from_ms(50), process, index }, ..event }
 }

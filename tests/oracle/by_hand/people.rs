@@ -7,7 +7,7 @@ use dataflows::definitions::{
 use dataflows::expression::{Comparison, Expression};
 use dataflows::model::{Event, Tick, Topic, Value, ValueType};
 
-use super::event;
+use super::{event, placed};
 use crate::histories::definitions::order;
 use crate::histories::expressions::{compare, field, literal, measure, not};
 use crate::oracle::{MembershipChange, State, membership_changes};
@@ -87,7 +87,7 @@ fn one_value_out_of_many() {
     let check = |shape, expected| check_measure(shape, PersonTerm::Sample, &events, Some(number(expected)));
     check(Shape::Least(field(0)), 1.0);
     check(Shape::Greatest(field(0)), 9.0);
-    // At the same time, the smaller of the first and the larger of the last.
+    // At the same time, where the log did not keep its order: the smaller of the first and the larger of the last.
     check(Shape::Earliest(field(0)), 2.0);
     check(Shape::Latest(field(0)), 5.0);
     check_measure(Shape::Latest(field(0)), PersonTerm::Sample, &[(1, None)], None);
@@ -144,7 +144,7 @@ fn what_was_done_while_logged_in_stays_with_the_user() {
 }
 
 #[test]
-fn the_latest_write_wins_and_of_equal_ones_the_largest() {
+fn the_latest_write_wins_and_without_an_order_the_largest() {
     #[track_caller]
     fn check(writes: &[(u64, Option<&str>)], expected: Option<(u64, Option<&str>)>) {
         // Written under two identifiers of one person in turn.
@@ -175,6 +175,40 @@ fn the_latest_write_wins_and_of_equal_ones_the_largest() {
     check(&[(1, Some("a")), (2, None)], Some((2, None)));
     check(&[(2, Some("a")), (2, None)], Some((2, Some("a"))));
     check(&[(2, None), (1, Some("a"))], Some((2, None)));
+}
+
+/// One batch without times of its own: what comes later in it wins, whatever the values.
+#[test]
+fn of_equal_times_the_order_of_the_log_decides() {
+    let mut definitions = one_measure(Shape::Latest(field(0)), PersonTerm::Sample);
+    definitions.measures.push(measure("buy", Shape::Earliest(field(0)), None));
+    definitions
+        .traits
+        .push(Trait { name: "first".into(), expression: Expression::Term(PersonTerm::Sample(MeasureId::new(1))) });
+    definitions.order.push(Step::Trait(TraitId::new(1)));
+    let identify = |city: Option<&str>, plan: Option<&str>, given| Event {
+        attributes: vec![("city".into(), city.map(Value::text)), ("plan".into(), plan.map(Value::text))],
+        consent: vec![("marketing".into(), given)],
+        ..event(50, "identify", "user_id:1")
+    };
+    let buy = |value| Event { fields: vec![(FieldId::new(0), number(value))], ..event(50, "buy", "user_id:1") };
+    let events = [
+        placed(0, 0, identify(Some("Rome"), Some("pro"), true)),
+        placed(0, 1, identify(Some("Berlin"), None, false)),
+        placed(0, 2, buy(9.0)),
+        placed(0, 3, buy(5.0)),
+    ];
+    let mut history: Vec<(Tick, Event)> = events.map(|event| (Tick::from_ms(50), event)).into();
+    for _ in 0..history.len() {
+        history.rotate_left(1);
+        let state = State::of(&definitions, &history, Tick::from_ms(50));
+        let profile = state.profiles.values().next().expect("there is one");
+        let value = |topic| profile.record.get(&topic);
+        assert_eq!(value(Topic::Attribute("city".into())), Some(Value::text("Berlin")));
+        assert_eq!(value(Topic::Attribute("plan".into())), None);
+        assert_eq!(value(Topic::Consent("marketing".into())), Some(Value::Bool(false)));
+        assert_eq!(profile.traits, [(TraitId::new(0), number(5.0)), (TraitId::new(1), number(9.0))]);
+    }
 }
 
 /// An audience of those who bought within 5 ms, one of the others, and a destination that asks for consent.

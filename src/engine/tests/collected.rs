@@ -1,0 +1,79 @@
+//! What the collector hands on, and when, without any worker: the test gives what workers give.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use dataflows::definitions::{AudienceId, DestinationId};
+use dataflows::messages::MessageId;
+use dataflows::model::{Desired, IdentifierId, ProfileId, Tick, Traits};
+
+use super::super::collector::{self, Shared};
+use super::super::forwarding::{Forwarded, Offset, Underway};
+use super::super::{Outlets, Output, Progress};
+
+fn ms(ms: u64) -> Tick {
+    Tick::from_ms(ms)
+}
+
+/// What the collector of so many workers hands on of these: `5: 1 change`, `complete 6`.
+fn handed_on(workers: usize, outputs: Vec<Output>) -> Vec<String> {
+    let (said, all): (_, Receiver<String>) = channel();
+    let (changes, complete) = (said.clone(), said);
+    let outlets = Outlets {
+        desired: Box::new(move |tick, _, rows| _ = changes.send(format!("{tick}: {} change", rows.len()))),
+        repeated: Box::new(|_, _| {}),
+        forwarded: Box::new(|_, _| {}),
+        complete: Box::new(move |tick| _ = complete.send(format!("complete {tick}"))),
+        recovered: Box::new(|_| {}),
+        failed: Box::new(|reason| panic!("{reason}")),
+        observer: Arc::new(|_, _| {}),
+    };
+    let (output, given) = channel();
+    outputs.into_iter().for_each(|one| output.send(one).unwrap());
+    drop(output);
+    collector::run(&given, &Shared::new(Arc::<Progress>::default()), outlets, workers, workers);
+    all.try_iter().collect()
+}
+
+fn complete(worker: usize, frontier: u64) -> Output {
+    Output::Complete { worker, frontier: ms(frontier) }
+}
+
+fn desired(tick: u64) -> Output {
+    let row = Desired {
+        destination: DestinationId::new(0),
+        audience: AudienceId::new(0),
+        identifier: "user_id:ann".into(),
+        traits: Arc::<Traits>::default(),
+        profile: ProfileId::of_root(IdentifierId::default()),
+    };
+    Output::Desired(ms(tick), vec![(row, 1)])
+}
+
+#[test]
+fn a_tick_is_complete_when_the_slowest_worker_says_so() {
+    assert_eq!(
+        handed_on(2, vec![desired(5), complete(0, 9)]),
+        Vec::<String>::new(),
+        "the other one may have more of it"
+    );
+    let outputs = vec![desired(5), complete(0, 9), desired(7), complete(1, 6), complete(1, 8), complete(0, 20)];
+    assert_eq!(handed_on(2, outputs), ["5: 1 change", "complete 6", "7: 1 change", "complete 8"]);
+}
+
+#[test]
+fn a_message_that_another_process_was_sent_too_is_not_forwarded_here() {
+    let mut underway = Underway::default();
+    let event = |id: u64, tick, index, message: u128| {
+        let position = Offset { tick: ms(tick), index };
+        let (to, raw) = (Vec::new(), Default::default());
+        (id, Forwarded { position, message: message.into(), raw, received: None, to, profile: None })
+    };
+    for (id, forwarded) in [event(1, 5, 0, 77), event(2, 5, 1, 78), event(3, 6, 0, 77)] {
+        underway.begin(id, forwarded);
+    }
+    // Only at the tick at which it does not count.
+    underway.repeated(ms(5), &[MessageId::from(77)]);
+    let left: Vec<Offset> = underway.complete(ms(9)).iter().map(|event| event.position).collect();
+    assert_eq!(left, [Offset { tick: ms(5), index: 1 }, Offset { tick: ms(6), index: 0 }]);
+}
