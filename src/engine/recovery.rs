@@ -149,7 +149,7 @@ impl Sequencer {
             match (self.reread)(&stored.raw) {
                 Ok(event) => {
                     let position = Position { tick, process: self.process_index(), index };
-                    let event = placed(event, position, self.clock.max_future);
+                    let event = placed(event, tick, position, self.clock.max_future);
                     chunk.picked.extend(self.pick(Offset { tick, index }, (stored.message, &stored.raw), &event, None));
                     chunk.arrivals.push((tick, arrival(self.process, stored.message, event)));
                     told.events += 1;

@@ -280,7 +280,7 @@ impl Sequencer {
             .zip(0..)
             .map(|(accepted, index)| {
                 let position = Position { tick, process: self.process_index(), index };
-                let event = placed(accepted.event, position, max_future);
+                let event = placed(accepted.event, tick, position, max_future);
                 let stored = (accepted.message, &accepted.raw);
                 let picked = self.pick(Offset { tick, index }, stored, &event, Some(received));
                 picked.into_iter().for_each(|picked| self.forward(picked));
@@ -315,11 +315,12 @@ pub(super) fn arrival(process: Option<usize>, message: u128, event: Event) -> Ar
     }
 }
 
-/// The event at its place in the order of the log, with its time cut to the tick if it is further ahead of it than `max_future`.
-pub fn placed(mut event: Event, position: Position, max_future: Duration) -> Event {
-    let ahead_ms = event.timestamp.as_ms().saturating_sub(position.tick.as_ms());
+/// The event of a tick at its place in the order of the log, if that is known, with its time cut to the tick if it is further ahead
+/// of it than `max_future`.
+pub fn placed(mut event: Event, tick: Tick, position: Position, max_future: Duration) -> Event {
+    let ahead_ms = event.timestamp.as_ms().saturating_sub(tick.as_ms());
     if Duration::from_millis(ahead_ms) > max_future {
-        event.timestamp = position.tick;
+        event.timestamp = tick;
     }
     Event { position, ..event }
 }

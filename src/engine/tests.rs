@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
-use crate::ingest::segment::{Call, Extractor, Given, Stamp, reread};
+use crate::ingest::segment::{Call, Extractor, Given, Stamp, reading, reread};
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, plan};
 use crate::log::{DurableLog, Fault, FaultyLog, LogError, MemoryLog, Store};
@@ -89,8 +89,8 @@ impl World {
         let log = DurableLog::open(store.clone(), Durability::Os).unwrap();
         let outbox = Arc::new(DurableOutbox::open(store.clone(), &project).unwrap());
         let mut kept = Kept::open(&self.folder.path().join("data")).unwrap();
-        let gatherer = Gatherer::new(store.clone(), &project, reread(&project), 0);
-        let restore = plan(&store, &mut kept, &gatherer, &project, false).unwrap();
+        let gatherer = Gatherer::new(store.clone(), &project, reading(&project), 0);
+        let restore = plan(&store, &mut kept, &gatherer, &project, None, false).unwrap();
         self.start_with(project, Box::new(log), restore, outbox)
     }
 
@@ -106,10 +106,10 @@ impl World {
         let settings = CheckpointerSettings {
             store: store.clone(),
             kept: Kept::open(&folder).unwrap(),
-            gatherer: Gatherer::new(store.clone(), &project, reread(&project), 0),
+            gatherer: Gatherer::new(store.clone(), &project, reading(&project), 0),
             growth: log.growth(),
             due: Some(1),
-            keep_history: Duration::ZERO,
+            history: None,
             bound: Box::new(|| Tick::MAX),
         };
         let checkpointer = Checkpointer::start(settings).unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dataflows::model::{IdentifierId, Tick};
+use dataflows::model::{Identifier, IdentifierId, IdentifierKey, Tick};
 
 use super::manifest::{Content, DataFile, Manifest};
 use super::place::{Place, Version};
@@ -23,6 +23,11 @@ pub struct Archive {
 }
 
 impl Archive {
+    /// What tells this key of identifier hashes from others, and says nothing else of it.
+    pub fn key_of(key: &IdentifierKey) -> String {
+        Identifier::new(key, "", "key of history").id().to_string()
+    }
+
     /// The history in `place`, to be written to; there may be none yet. Files that the manifest does not name go. `key` tells the
     /// key of identifier hashes from others.
     pub fn open(place: Arc<dyn Place>, key: String) -> Result<Self, HistoryError> {

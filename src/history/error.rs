@@ -51,6 +51,19 @@ pub enum HistoryError {
         /// Where it was looked for.
         place: String,
     },
+    /// It has events that the log never had.
+    #[error(
+        "the history in {place} goes up to tick {until}, and the log to {last}: it is of another data folder, or the log lost its \
+         end; restore the data folder from a copy, or move the history away to begin another"
+    )]
+    Ahead {
+        /// Where the history is.
+        place: String,
+        /// Where it ends.
+        until: u64,
+        /// Where the log ends.
+        last: u64,
+    },
     /// What was to be written cannot be a file of the history.
     #[error("cannot write the events of tick {tick} to the history: {reason}")]
     Write {

@@ -37,6 +37,7 @@ pub use place::{Folder, Place};
 pub use portions::Portions;
 pub use recorder::Recorder;
 
+use compact_str::CompactString;
 use dataflows::model::{Event, Position, Tick};
 
 use crate::log::Stored;
@@ -65,8 +66,11 @@ pub struct Origin {
     /// The call: `track`, `identify` and so on.
     pub call: &'static str,
     /// The name of its source; nothing where no source of the project sent it.
-    pub source: Option<compact_str::CompactString>,
+    pub source: Option<CompactString>,
 }
+
+/// Reads a stored event again, with where it comes from. `Err` has the code of a reason.
+pub type ReadStored = Box<dyn Fn(&Stored) -> Result<Reading, &'static str> + Send>;
 
 /// What the project makes of an event.
 #[derive(Clone, Debug)]

@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::StoreError;
+use crate::history::HistoryError;
 use crate::project::Project;
 
 /// What facts depend on, beside the measures: under another basis they would be others.
@@ -112,8 +113,8 @@ pub enum CheckpointError {
     },
     /// What is needed is not kept any more.
     #[error(
-        "{what}; the log begins after tick {begins} and what came before is not kept in a form that serves: undo the change, or \
-         start with --accept-partial to go on with what there is"
+        "{what}; log and history begin after tick {begins} and what came before is not kept in a form that serves: undo the \
+         change, or start with --accept-partial to go on with what there is"
     )]
     Gone {
         /// What cannot be rebuilt.
@@ -124,4 +125,7 @@ pub enum CheckpointError {
     /// The log cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The history cannot be read or written.
+    #[error(transparent)]
+    History(#[from] HistoryError),
 }

@@ -128,7 +128,7 @@ impl Feed {
         self.events += 1;
         let position = Position { tick: self.tick, process: 0, index: self.index };
         self.index = self.index.saturating_add(1);
-        let event = placed(arrival.accepted.event, position, self.max_future);
+        let event = placed(arrival.accepted.event, self.tick, position, self.max_future);
         self.chunk.push((self.tick, observations::Arrival::Event(event)));
         if self.chunk.len() == CHUNK_EVENTS { self.send(workers, progressed) } else { Ok(()) }
     }

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::egress::EgressError;
 use crate::engine::WorkersError;
+use crate::history::HistoryError;
 use crate::ingest::quarantine::QuarantineError;
 use crate::log::StoreError;
 use crate::log::checkpoint::CheckpointError;
@@ -42,6 +43,9 @@ pub enum RunError {
     /// What is there cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The history cannot be used.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// A thread cannot be had.
     #[error("no thread for checkpoints: {0}")]
     Checkpointer(std::io::Error),

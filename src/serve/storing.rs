@@ -9,8 +9,9 @@ use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::engine::process_index;
+use crate::history::{Archive, Folder, HistoryError};
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
-use crate::ingest::segment::reread;
+use crate::ingest::segment::reading;
 use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, Restore};
 use crate::log::{DurableLog, Log, MemoryLog, Store};
 use crate::project::{Project, Storage};
@@ -54,15 +55,23 @@ impl Storing {
         let queues = Queues::open(project, Some(&store), present)?;
         let mut kept = Kept::open(&storage.folder)?;
         let process = process_index(options.topology.process);
-        let gatherer = Gatherer::new(store.clone(), project, reread(project), process);
-        let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, options.accept_partial)?;
+        let gatherer = Gatherer::new(store.clone(), project, reading(project), process);
+        let history = match &project.history {
+            Some(settings) => {
+                let last = log.last().max(kept.newest().map(|newest| newest.tick)).unwrap_or_default();
+                Some((history(&storage, project, last)?, settings.keep))
+            }
+            None => None,
+        };
+        let archive = history.as_ref().map(|(archive, _)| archive);
+        let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, archive, options.accept_partial)?;
         let checkpointer = CheckpointerSettings {
             store: store.clone(),
             kept,
             gatherer,
             growth: log.growth(),
             due: storage.checkpoint_events,
-            keep_history: storage.keep_history,
+            history,
             bound: Box::new(|| Tick::MAX),
         };
         Ok(Storing {
@@ -82,4 +91,14 @@ impl Storing {
             None => Box::<MemoryShelf>::default(),
         }
     }
+}
+
+/// The history of a log that ends at `last`.
+fn history(storage: &Storage, project: &Project, last: Tick) -> Result<Archive, HistoryError> {
+    let place = Folder::new(storage.folder.join("history"));
+    let archive = Archive::open(Arc::new(place), Archive::key_of(&project.identifier_key))?;
+    if archive.until() > last {
+        return Err(HistoryError::Ahead { place: archive.title(), until: archive.until().as_ms(), last: last.as_ms() });
+    }
+    Ok(archive)
 }

@@ -1,5 +1,5 @@
-//! What a start can use: the newest checkpoint as it is, the same with what new definitions count added from the kept log, or
-//! the log alone. What cannot be had is said before anything starts.
+//! What a start can use: the newest checkpoint as it is, the same with what new definitions count added from history and log, one
+//! made of the history, or the log alone. What cannot be had is said before anything starts.
 
 use std::sync::Arc;
 
@@ -9,9 +9,10 @@ use dataflows::model::Tick;
 use rustc_hash::FxHashSet;
 
 use super::kept::{Entry, Pieces};
-use super::make::{LeftOut, of_today};
+use super::make::{LeftOut, log_begins, of_history, of_today};
 use super::{Basis, CheckpointError, Gatherer, Kept, repeated, signatures};
-use crate::log::{Store, StoreError, codec};
+use crate::history::Archive;
+use crate::log::Store;
 use crate::project::Project;
 
 /// What a start begins with.
@@ -29,10 +30,16 @@ pub fn plan(
     kept: &mut Kept,
     gatherer: &Gatherer,
     project: &Project,
+    history: Option<&Archive>,
     accept_partial: bool,
 ) -> Result<Option<Restore>, CheckpointError> {
-    let begins = begins(store)?;
-    let is_complete = begins.is_none();
+    let log = log_begins(store)?;
+    // A history that ends before the log begins has a gap behind it.
+    let is_joined = |history: &&Archive, log| history.begins() <= log && history.until() >= log;
+    let history = history.filter(|history| !history.is_new() && log.is_some_and(|log| is_joined(history, log)));
+    // What is in neither came up to this tick.
+    let begins = history.map_or(log, |history| Some(history.begins()));
+    let begins = begins.filter(|begins| *begins > Tick::default());
     let gone = |what: String| match begins {
         Some(begins) if !accept_partial => Err(CheckpointError::Gone { what, begins }),
         Some(begins) => {
@@ -41,74 +48,106 @@ pub fn plan(
         }
         None => Ok(()),
     };
+    let signatures = signatures(&project.definitions);
+    let restored = |kept: &Kept| -> Result<Option<Restore>, CheckpointError> {
+        let Some(newest) = kept.newest() else { return Ok(None) };
+        let (head, pieces) = kept.read(newest)?;
+        let measures = of_today(&head.measures, &signatures);
+        Ok(Some(Restore { tick: head.tick, pieces: pieces.measures(measures) }))
+    };
+    let anew = |kept: &mut Kept| {
+        kept.clear()?;
+        history.map_or(Ok(()), |history| roll_forward(kept, gatherer, history))?;
+        restored(kept)
+    };
     let Some(newest) = kept.newest().cloned() else {
         gone("there is no checkpoint".to_owned())?;
-        return Ok(None);
+        return anew(kept);
     };
-    let (head, pieces) = kept.read(&newest)?;
-    if begins.is_some_and(|begins| begins > head.tick) {
-        gone(format!("entries of the log after the checkpoint of tick {} are missing", head.tick))?;
-    }
+    let (head, _) = kept.read(&newest)?;
     let basis = Basis::of(project);
     if head.basis.identity != basis.identity {
         gone("the rules of identity, or their key, are others than those of the checkpoint".to_owned())?;
-        tracing::info!("the rules of identity have changed: everything is made anew from the log");
-        kept.clear()?;
-        return Ok(None);
+        tracing::info!("the rules of identity have changed: everything is made anew from history and log");
+        return anew(kept);
     }
     if head.basis.times != basis.times {
         gone("other attributes are times than in the checkpoint".to_owned())?;
-        if is_complete {
-            tracing::info!("other attributes are times now: everything is made anew from the log");
-            kept.clear()?;
-            return Ok(None);
+        if begins.is_none() {
+            tracing::info!("other attributes are times now: everything is made anew from history and log");
+            return anew(kept);
         }
     }
-    let signatures = signatures(&project.definitions);
-    let measures = of_today(&head.measures, &signatures);
-    let known: FxHashSet<MeasureId> = measures.iter().flatten().copied().collect();
+    let known: FxHashSet<MeasureId> = of_today(&head.measures, &signatures).into_iter().flatten().collect();
     let new: FxHashSet<MeasureId> =
         (0..signatures.len()).map(MeasureId::new).filter(|measure| !known.contains(measure)).collect();
-    if new.is_empty() {
-        return Ok(Some(Restore { tick: head.tick, pieces: pieces.measures(measures) }));
-    }
-    if let Some(begins) = begins {
+    if let Some(begins) = begins.filter(|_| !new.is_empty()) {
         let lacking = new.iter().copied().filter(|measure| !is_covered(project, *measure, begins, head.tick)).collect();
         let users = users(&project.definitions, &lacking);
         if !users.is_empty() {
             gone(format!("new, and cannot be counted completely: {}", users.join(", ")))?;
         }
     }
-    let left_out = LeftOut { repeated: repeated::up_to(store, head.tick)?, all_but: Some(new) };
-    rebuild(kept, gatherer, &newest, head.tick, &left_out)?;
-    let (head, pieces) = kept.newest().map_or_else(|| kept.read(&newest), |newest| kept.read(newest))?;
-    let measures = of_today(&head.measures, &signatures);
-    Ok(Some(Restore { tick: head.tick, pieces: pieces.measures(measures) }))
+    if !new.is_empty() {
+        rebuild(
+            kept,
+            gatherer,
+            history,
+            &newest,
+            LeftOut { repeated: repeated::up_to(store, head.tick)?, all_but: Some(new) },
+        )?;
+    }
+    if log.is_some_and(|log| log > head.tick) {
+        if begins.is_some_and(|begins| begins > head.tick) {
+            gone(format!("entries of the log after the checkpoint of tick {} are missing", head.tick))?;
+        }
+        // The log does not follow on the checkpoint, but what the history has in between does.
+        history.map_or(Ok(()), |history| roll_forward(kept, gatherer, history))?;
+    }
+    restored(kept)
 }
 
-/// Puts what events say of new measures, all else left out, into a checkpoint.
+/// Puts what events say of new measures, all else left out, into the newest checkpoint.
 fn rebuild(
     kept: &mut Kept,
     gatherer: &Gatherer,
+    history: Option<&Archive>,
     newest: &Entry,
-    tick: Tick,
-    left_out: &LeftOut,
+    left_out: LeftOut,
 ) -> Result<(), CheckpointError> {
-    tracing::info!("new definitions: counting in the log what they need");
-    let mut gathered = gatherer.gather(Tick::default(), tick, u64::MAX, left_out)?;
+    tracing::info!("new definitions: counting in history and log what they need");
+    let mut gathered = match history {
+        Some(history) => {
+            let portions = gatherer.history_and_log(history, Tick::default());
+            gatherer.gather(portions, newest.tick, u64::MAX, &left_out, None)?
+        }
+        None => gatherer.gather(gatherer.log(Tick::default()), newest.tick, u64::MAX, &left_out, None)?,
+    };
     tracing::info!(events = gathered.events, "counted");
     // The ids of their messages are in the checkpoint.
     gathered.forget_messages();
-    gatherer.make(kept, Some(newest), gathered, tick)?;
+    gatherer.make(kept, Some(newest), gathered, newest.tick)?;
     Ok(())
 }
 
-/// The tick up to which the log is gone; nothing where it is complete, from the first event on.
-fn begins(store: &Store) -> Result<Option<Tick>, StoreError> {
-    let Some(first) = store.entries(Tick::default()).next() else { return Ok(None) };
-    let (tick, entry) = first?;
-    let envelope = codec::envelope(tick, &entry).map_err(|error| store.damaged(tick, error))?;
-    Ok((envelope.previous > Tick::default()).then_some(envelope.previous))
+/// Makes checkpoints of what the history has after the newest one, up to its end.
+fn roll_forward(kept: &mut Kept, gatherer: &Gatherer, history: &Archive) -> Result<(), CheckpointError> {
+    /// Events that are gathered in memory at a time.
+    const EVENTS_AT_ONCE: u64 = 2_000_000;
+    tracing::info!("making checkpoints of the history");
+    loop {
+        let newest = kept.newest().cloned();
+        let after = newest.as_ref().map_or(Tick::default(), |newest| newest.tick);
+        if after >= history.until() {
+            return Ok(());
+        }
+        let gathered =
+            gatherer.gather(of_history(history, after), history.until(), EVENTS_AT_ONCE, &LeftOut::default(), None)?;
+        // The end of it is later than its last event where what came then did not count.
+        let tick = if gathered.events < EVENTS_AT_ONCE { history.until() } else { gathered.tick };
+        tracing::info!(events = gathered.events, %tick, "a checkpoint of the history");
+        gatherer.make(kept, newest.as_ref(), gathered, tick)?;
+    }
 }
 
 /// Whether all events that count for a measure at `tick` came after `begins`.
