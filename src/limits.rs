@@ -61,6 +61,9 @@ pub const HISTORY_MERGED_FILES: usize = 16;
 /// Files of a history: the manifest, 200 bytes for each, is written at each checkpoint. Ten years at 1,000 events a second.
 pub const HISTORY_FILES_MAX: usize = 1_000_000;
 
+/// Bytes of the manifest of a history: of so many files.
+pub const HISTORY_MANIFEST_BYTES_MAX: u64 = 512 * HISTORY_FILES_MAX as u64;
+
 /// Bytes of the disk below which nothing is taken in any more. The storage needs room for moving what it has in memory (64 MB
 /// for each of its larger keyspaces) to tables, and fails for good where it finds none.
 pub const DISK_RESERVE_BYTES: u64 = 448 * 1024 * 1024;

@@ -1,12 +1,13 @@
 //! What a history has, and how it changes.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use dataflows::model::{Identifier, IdentifierId, IdentifierKey, Tick};
 
-use super::manifest::{Content, DataFile, Manifest};
-use super::place::{Place, Version};
+use super::manifest::{Content, DataFile, MANIFEST, Manifest};
+use super::place::Place;
 use super::portions::{self, Portions};
 use super::recorder::Draft;
 use super::{HistoryError, Placed, Portion, Reading, Recorder, Way, merge};
@@ -18,8 +19,10 @@ pub struct Archive {
     /// Tells the key of identifier hashes from others.
     key: String,
     manifest: Manifest,
-    /// Nothing where there is no manifest yet.
-    version: Option<Version>,
+    /// Whether there is no manifest yet.
+    is_new: bool,
+    /// Whether what a crash left over is gone.
+    is_swept: bool,
 }
 
 impl Archive {
@@ -28,20 +31,23 @@ impl Archive {
         Identifier::new(key, "", "key of history").id().to_string()
     }
 
-    /// The history in `place`, to be written to; there may be none yet. Files that the manifest does not name go. `key` tells the
-    /// key of identifier hashes from others.
+    /// The history in `place`, to be written to; there may be none yet. `key` tells the key of identifier hashes from others.
+    /// Nothing is changed before something is written.
     pub fn open(place: Arc<dyn Place>, key: String) -> Result<Self, HistoryError> {
-        let (manifest, version) = read_manifest(&*place)?.unzip();
-        let archive = Archive { place, key, manifest: manifest.unwrap_or_default(), version };
-        archive.sweep()?;
+        let manifest = read_manifest(&*place)?;
+        let is_new = manifest.is_none();
+        let archive = Archive { place, key, manifest: manifest.unwrap_or_default(), is_new, is_swept: false };
+        // A manifest is there before any file is.
+        if is_new && archive.names()?.iter().any(|name| name.ends_with(".parquet")) {
+            return Err(HistoryError::NoManifest { place: archive.title() });
+        }
         Ok(archive)
     }
 
     /// The history in `place`, to be read.
     pub fn open_existing(place: Arc<dyn Place>) -> Result<Self, HistoryError> {
-        let read = read_manifest(&*place)?;
-        let (manifest, version) = read.ok_or_else(|| HistoryError::Missing { place: place.title() })?;
-        Ok(Archive { place, key: String::new(), manifest, version: Some(version) })
+        let manifest = read_manifest(&*place)?.ok_or_else(|| HistoryError::Missing { place: place.title() })?;
+        Ok(Archive { place, key: String::new(), manifest, is_new: false, is_swept: false })
     }
 
     /// All events after this tick, and up to [`Archive::until`], are there. Files may have older ones, with gaps.
@@ -56,7 +62,7 @@ impl Archive {
 
     /// Whether nothing was ever written.
     pub fn is_new(&self) -> bool {
-        self.version.is_none()
+        self.is_new
     }
 
     /// Its files, sorted by their ticks.
@@ -85,8 +91,15 @@ impl Archive {
         self.replace(Manifest { begins, until: begins, files })
     }
 
-    /// Begins to write what follows on it.
+    /// Begins to write what follows on it. What a crash left over goes first.
     pub fn record(&mut self) -> Result<Recorder<'_>, HistoryError> {
+        if self.is_new {
+            self.begin(Tick::default())?;
+        }
+        if !self.is_swept {
+            self.sweep()?;
+            self.is_swept = true;
+        }
         Recorder::new(self)
     }
 
@@ -98,14 +111,18 @@ impl Archive {
 
     /// Files that were written follow, and with them there is everything up to `until`.
     pub(super) fn append(&mut self, written: Vec<DataFile>, until: Tick) -> Result<(), HistoryError> {
-        if written.is_empty() && until <= self.until() && !self.is_new() {
+        if written.is_empty() && until <= self.until() {
             return Ok(());
         }
         let mut manifest = self.manifest.clone();
         manifest.files.extend(written);
         manifest.until = until.max(manifest.until);
         self.replace(manifest)?;
-        self.merge()
+        if let Err(error) = self.merge() {
+            // They stay as they are, which is as good for all but the number of files.
+            tracing::error!(%error, "cannot make one file of several of the history");
+        }
+        Ok(())
     }
 
     /// Makes one file of the last ones, where they are many and small: checkpoints come more often than files are worth it.
@@ -197,16 +214,9 @@ impl Archive {
     }
 
     fn replace(&mut self, manifest: Manifest) -> Result<(), HistoryError> {
-        let content = manifest.encode();
-        let replaced = self.place.replace_manifest(content.clone(), self.version.as_ref());
-        let version = replaced.or_else(|error| match self.place.manifest() {
-            // It was done, and only the answer was lost.
-            Ok(Some((found, version))) if found == content => Ok(version),
-            _ => Err(error),
-        });
-        self.version =
-            Some(version.map_err(|source| self.io(Way::Write, super::manifest::MANIFEST.to_owned(), source))?);
-        self.manifest = manifest;
+        let replaced = self.place.replace_manifest(manifest.encode());
+        replaced.map_err(|source| self.io(Way::Write, MANIFEST.to_owned(), source))?;
+        (self.manifest, self.is_new) = (manifest, false);
         Ok(())
     }
 
@@ -217,11 +227,14 @@ impl Archive {
         Ok(())
     }
 
+    fn names(&self) -> Result<Vec<String>, HistoryError> {
+        self.place.names().map_err(|source| self.io(Way::Read, "the folders".to_owned(), source))
+    }
+
     /// Removes files that the manifest does not name: a crash left them.
-    fn sweep(&self) -> Result<(), HistoryError> {
-        let names = self.place.names().map_err(|source| self.io(Way::Read, "the folders".to_owned(), source))?;
-        let listed: std::collections::HashSet<String> = self.files().iter().map(DataFile::name).collect();
-        for name in names.into_iter().filter(|name| !listed.contains(name)) {
+    pub(super) fn sweep(&self) -> Result<(), HistoryError> {
+        let listed: HashSet<String> = self.files().iter().map(DataFile::name).collect();
+        for name in self.names()?.into_iter().filter(|name| !listed.contains(name)) {
             self.place.remove(&name).map_err(|source| self.io(Way::Remove, name, source))?;
         }
         Ok(())
@@ -232,12 +245,12 @@ impl Archive {
     }
 }
 
-fn read_manifest(place: &dyn Place) -> Result<Option<(Manifest, Version)>, HistoryError> {
-    let name = super::manifest::MANIFEST.to_owned();
+fn read_manifest(place: &dyn Place) -> Result<Option<Manifest>, HistoryError> {
+    let name = MANIFEST.to_owned();
     let read = place.manifest();
     let read = read.map_err(|source| HistoryError::Io { way: Way::Read, name, place: place.title(), source })?;
-    let Some((content, version)) = read else { return Ok(None) };
+    let Some(content) = read else { return Ok(None) };
     let manifest = Manifest::decode(&content);
     let manifest = manifest.map_err(|(line, reason)| HistoryError::Manifest { place: place.title(), line, reason })?;
-    Ok(Some((manifest, version)))
+    Ok(Some(manifest))
 }

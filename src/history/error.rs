@@ -43,6 +43,14 @@ pub enum HistoryError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There are files, and nothing that says which of them count.
+    #[error(
+        "the history in {place} has files but no MANIFEST: restore it from a copy, or move the folder away to begin another"
+    )]
+    NoManifest {
+        /// Where the history is.
+        place: String,
+    },
     /// There is no history.
     #[error(
         "there is no history in {place}: expected a folder with a MANIFEST, such as the folder `history` of a data folder"

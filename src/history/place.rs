@@ -2,24 +2,25 @@
 
 use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
 use super::manifest::MANIFEST;
+use crate::limits::HISTORY_MANIFEST_BYTES_MAX;
 
 /// Where a history is. All that is written is safe when the call returns.
 pub trait Place: Debug + Send + Sync {
     /// How it is called in messages.
     fn title(&self) -> String;
 
-    /// The manifest, with what tells this version of it from others; nothing where there is none.
-    fn manifest(&self) -> io::Result<Option<(Bytes, Version)>>;
+    /// The manifest; nothing where there is none.
+    fn manifest(&self) -> io::Result<Option<Bytes>>;
 
-    /// Replaces the manifest, if it is still of that version; there must be none where it is of none.
-    fn replace_manifest(&self, content: Bytes, version: Option<&Version>) -> io::Result<Version>;
+    /// Replaces the manifest.
+    fn replace_manifest(&self, content: Bytes) -> io::Result<()>;
 
     /// Writes a file, in the place of one of that name.
     fn write(&self, name: &str, content: Bytes) -> io::Result<()>;
@@ -33,10 +34,6 @@ pub trait Place: Debug + Send + Sync {
     /// The names of all files but the manifest.
     fn names(&self) -> io::Result<Vec<String>>;
 }
-
-/// Tells one version of a manifest from another, where a place has several writers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Version(pub String);
 
 /// A folder. A data folder is locked by its process, so there is one writer.
 #[derive(Clone, Debug)]
@@ -80,17 +77,21 @@ impl Place for Folder {
         self.root.display().to_string()
     }
 
-    fn manifest(&self) -> io::Result<Option<(Bytes, Version)>> {
-        match fs::read(self.root.join(MANIFEST)) {
-            Ok(content) => Ok(Some((content.into(), Version::default()))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+    fn manifest(&self) -> io::Result<Option<Bytes>> {
+        let file = match File::open(self.root.join(MANIFEST)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let mut content = Vec::new();
+        file.take(HISTORY_MANIFEST_BYTES_MAX + 1).read_to_end(&mut content)?;
+        if content.len() as u64 > HISTORY_MANIFEST_BYTES_MAX {
+            return Err(io::Error::new(ErrorKind::InvalidData, "it is larger than any manifest"));
         }
+        Ok(Some(content.into()))
     }
 
-    fn replace_manifest(&self, content: Bytes, _version: Option<&Version>) -> io::Result<Version> {
-        self.write_whole(&self.root.join(MANIFEST), &content)?;
-        Ok(Version::default())
+    fn replace_manifest(&self, content: Bytes) -> io::Result<()> {
+        self.write_whole(&self.root.join(MANIFEST), &content)
     }
 
     fn write(&self, name: &str, content: Bytes) -> io::Result<()> {
