@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use dataflows::model::Tick;
+use dataflows::model::{Event, Position, Tick};
 use dataflows::observations::Arrival;
 use deltaic::engine::{Output, Topology, Workers};
 use deltaic::ingest::files::{Events, Format};
@@ -47,10 +47,12 @@ fn main() {
     let events =
         Events::open(&path, &Format::Jsonl, "bench", Arc::new(Extractor::new(&project))).expect("the file is there");
     let (mut tick, mut chunk) = (Tick::default(), Vec::new());
-    for arrival in events {
+    for (arrival, index) in events.zip(0..) {
         let arrival = arrival.expect("every line is in order");
         tick = tick.max(arrival.at);
-        chunk.push((tick, Arrival::Event(arrival.accepted.event)));
+        // As many places in a tick as a busy engine has.
+        let position = Position { tick, process: 0, index: index % 200 };
+        chunk.push((tick, Arrival::Event(Event { position, ..arrival.accepted.event })));
         if chunk.len() == CHUNK_EVENTS {
             workers.send(std::mem::take(&mut chunk));
             workers.advance_to(tick);

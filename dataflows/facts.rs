@@ -5,12 +5,14 @@
 //! workers, and logs of several processes add up. Fed to the dataflow ([`crate::observations::Arrival::Facts`]) they are
 //! observations like those of events, so that nothing behind the first stage knows of checkpoints.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::definitions::{Definitions, MeasureId};
 use crate::limits::VALUES_PER_IDENTIFIER_MAX;
 use crate::model::{IdentifierId, Part, Record, Sample, Text, Tick, Weight};
-use crate::observer::{Candidate, Holder, Link, Observation, Sighting};
+use crate::observer::{Candidate, Holder, Link, Observation, Seen, Sighting};
 use crate::records::record_together;
 
 /// What all events so far say of one identifier.
@@ -42,7 +44,7 @@ impl Facts {
                 self.record = record_together(&self.record, &settings);
             }
             Observation::Link(_, link) => self.link(link),
-            Observation::Candidate(_, Candidate { measure, settled, sample }) => {
+            Observation::Candidate(_, Candidate { measure, settled, sample, .. }) => {
                 self.settled = settled;
                 self.candidate(measure, sample, definitions);
             }
@@ -91,7 +93,7 @@ impl Facts {
         let Facts { identifier, settled, record, links, best, parts } = self;
         links.into_iter().for_each(|link| give(Observation::Link(id, link)));
         for (measure, sample) in best {
-            give(Observation::Candidate(id, Candidate { measure, settled, sample }));
+            give(Observation::Candidate(id, Candidate { measure, settled, sample, events: 1 }));
         }
         for (at, part, weight) in parts {
             give(Observation::Part(Holder { id, settled }, part, at, weight));
@@ -120,6 +122,66 @@ impl Facts {
             Ok(_) => {}
         }
     }
+}
+
+/// What events before a tick say of one identifier is something else than it was: one of them was taken away, or came to it.
+///
+/// What the dataflow keeps does not say what it would be without one of its causes: the second latest sighting, the overwritten
+/// attribute, the beaten minimum are gone. So the facts of an identifier are gathered anew and replaced as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Replacement {
+    /// Whose facts they are.
+    pub id: IdentifierId,
+    /// What they were. Of the tick before the one at which they are replaced, as [`Facts::settle`] leaves them.
+    pub before: Facts,
+    /// What they are, of the same tick.
+    pub after: Facts,
+}
+
+/// What arrives, taken apart by what it is about.
+pub enum Told {
+    /// All sightings of an identifier so far are void; this is what they had in common.
+    SightingsVoid(IdentifierId, Seen),
+    /// All links of an identifier so far are void.
+    LinksVoid(IdentifierId),
+    /// All values of an identifier so far are void; says whether it is exclusive.
+    ValuesVoid(IdentifierId, bool),
+    /// One more observation.
+    Observed(Observation),
+}
+
+impl Replacement {
+    /// Tells what is void, and what takes its place.
+    pub fn tell(self, give: &mut impl FnMut(Told)) {
+        let Replacement { id, before, mut after } = self;
+        let settled = before.settled || after.settled;
+        if !before.identifier.is_empty() {
+            give(Told::SightingsVoid(id, Seen { identifier: before.identifier, settled }));
+        }
+        give(Told::LinksVoid(id));
+        give(Told::ValuesVoid(id, settled));
+        let is_value = |part: &Part| matches!(part, Part::Sample(..));
+        // Values that have come are void with the others. What else there is, and what is still to come or go, is there in so
+        // many: the difference is what changes.
+        let has_come = |at: &Tick, part: &Part| is_value(part) && *at == Tick::default();
+        let mut parts = std::mem::take(&mut after.parts);
+        for (_, part, weight) in parts.extract_if(.., |(at, part, _)| has_come(at, part)) {
+            if let Part::Sample(measure, sample) = part {
+                let sample = Arc::unwrap_or_clone(sample);
+                let candidate = Candidate { measure, settled, sample, events: events(weight) };
+                give(Told::Observed(Observation::Candidate(id, candidate)));
+            }
+        }
+        let were = before.parts.into_iter().filter(|(at, part, _)| !has_come(at, part));
+        parts.extend(were.map(|(at, part, weight)| (at, part, Weight(weight.0.wrapping_neg()))));
+        consolidate(&mut parts);
+        Facts { parts, ..after }.tell(id, &mut |observation| give(Told::Observed(observation)));
+    }
+}
+
+/// So many events; more than that are nowhere.
+pub fn events(weight: Weight) -> i64 {
+    weight.0.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
 impl Observation {

@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use differential_dataflow::difference::Present;
 use differential_dataflow::input::{Input, InputSession};
 use differential_dataflow::trace::ExertionLogic;
 use differential_dataflow::{AsCollection, VecCollection};
@@ -74,7 +75,7 @@ impl Layout {
 
 /// What goes in, on one worker. Dropping it says that nothing will come in any more.
 pub struct Inputs {
-    arrivals: InputSession<Tick, Arrival, i64>,
+    arrivals: InputSession<Tick, Arrival, Present>,
     queries: InputSession<Tick, Query, i64>,
 }
 
@@ -105,7 +106,7 @@ pub fn build(
     worker.dataflow_named::<Tick, _, _>("Deltaic", |scope| {
         let probe = ProbeHandle::new();
         let mut arrangements = Arrangements::default();
-        let (arrivals_input, arrivals) = scope.new_collection::<Arrival, i64>();
+        let (arrivals_input, arrivals) = scope.new_collection::<Arrival, Present>();
         let (queries_input, queries) = scope.new_collection::<Query, i64>();
 
         let mut arrivals = arrivals.inner;
@@ -118,7 +119,7 @@ pub fn build(
         let observed = observations::observe(arrivals, definitions);
         let moves = identity::resolve(observed.links, &mut arrangements).arrange_by_key_named("Moves");
         let (changes, parts) = values::apart(release(observed.parts, "Parts not yet due"));
-        let candidates = observed.candidates.map(|(id, candidate)| (id, candidate.into()));
+        let candidates = observed.candidates.map(|(id, fact)| (id, fact.map(Into::into)));
         let values = values::that_count(changes.concat(candidates), definitions);
         let (of_identifiers, limits) = apart(records::records(observed.sightings).concat(values));
         let parts = profiles::gather(parts.concat(of_identifiers), moves.clone(), &mut arrangements);
@@ -167,7 +168,7 @@ impl Inputs {
     /// before theirs: whatever the tick, they are as of the one at which they were settled.
     pub fn send(&mut self, arrivals: impl IntoIterator<Item = (Tick, Arrival)>) {
         for (tick, arrival) in arrivals {
-            self.arrivals.update_at(arrival, tick, 1);
+            self.arrivals.update_at(arrival, tick, Present);
         }
     }
 

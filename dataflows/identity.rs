@@ -7,6 +7,7 @@
 
 use std::cmp::Reverse;
 
+use differential_dataflow::difference::Present;
 use differential_dataflow::operators::iterate::Variable;
 use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
 use differential_dataflow::{AsCollection, VecCollection};
@@ -17,7 +18,7 @@ use timely::order::Product;
 use crate::arrangements::Arrangements;
 use crate::model::{IdentifierId, IdentityChange, Position, ProfileId, Tick};
 use crate::observer::Link;
-use crate::operators::{Slot, fold, join};
+use crate::operators::{Fact, Slot, fold, join};
 
 /// How an identifier came to its root. The least one wins, so the order of the fields is that of the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -92,6 +93,10 @@ impl Links {
         }
     }
 
+    fn neighbours(&self) -> &[IdentifierId] {
+        self.neighbours.as_ref().map_or(&[], |neighbours| &neighbours.0)
+    }
+
     fn owner(&self) -> Option<IdentifierId> {
         (self.owner_at < Tick::MAX).then_some(self.owner)
     }
@@ -108,12 +113,16 @@ impl Links {
 
 /// The moves: identifiers whose root is another one, with the profile of that root.
 pub fn resolve<'scope>(
-    links: VecCollection<'scope, Tick, (IdentifierId, Link), i64>,
+    links: VecCollection<'scope, Tick, (IdentifierId, Fact<Link>), Present>,
     arrangements: &mut Arrangements,
 ) -> VecCollection<'scope, Tick, (IdentifierId, ProfileId), i64> {
     let standings = fold(links, "Links", IdentifierId::route, |id, slot: Slot<'_, Links>, seen, give| {
         let links = slot.state;
-        let (owner, start) = (links.owner(), links.start(*id));
+        let before = slot.void.as_ref().map_or(&*links, |(void, ())| void);
+        let (owner, start) = (before.owner(), before.start(*id));
+        for neighbour in slot.void.iter().flat_map(|(void, ())| void.neighbours()) {
+            give((*id, Standing::Neighbour(*neighbour)), -1);
+        }
         links.see(seen, |neighbour| give((*id, Standing::Neighbour(neighbour)), 1));
         let mut replace = |before: Option<Standing>, after: Option<Standing>| {
             if before != after {

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use differential_dataflow::difference::Present;
 use differential_dataflow::{AsCollection, VecCollection};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -55,7 +56,7 @@ pub struct Recognition {
     pub ids_max: usize,
 }
 
-type Row = (Arrival, Tick, i64);
+type Row = (Arrival, Tick, Present);
 
 /// Messages that do not count, with the process whose log has them.
 type Repeated<'scope> = VecCollection<'scope, Tick, (usize, MessageId), i64>;
@@ -74,9 +75,10 @@ pub fn recognise<'scope>(
         Arrival::Message(message) => message.id.1,
         Arrival::Counted(id, _) => id.1,
         Arrival::Facts(of_one) => IdentifierId::route(&of_one.0),
+        Arrival::Replacement(replacement) => IdentifierId::route(&replacement.id),
         Arrival::Event(_) => 0,
     });
-    let decided = arrivals.unary_frontier::<CapacityContainerBuilder<Vec<(Decided, Tick, i64)>>, _, _, _>(
+    let decided = arrivals.unary_frontier::<CapacityContainerBuilder<Vec<(Decided, Tick)>>, _, _, _>(
         exchange,
         "Recognise messages",
         |_, _| {
@@ -91,7 +93,7 @@ pub fn recognise<'scope>(
                     |row| &row.1,
                     |capability, rows| {
                         let mut session = output.session(capability);
-                        for (arrival, tick, diff) in rows {
+                        for (arrival, tick, Present) in rows {
                             let decided = match arrival {
                                 Arrival::Message(message) if counted.counts(message.id, tick) => {
                                     Ok(Arrival::Event(message.event))
@@ -103,16 +105,16 @@ pub fn recognise<'scope>(
                                 }
                                 other => Ok(other),
                             };
-                            session.give((decided, tick, diff));
+                            session.give((decided, tick));
                         }
                     },
                 );
             }
         },
     );
-    let (through, repeated) = decided.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(decided, tick, diff)| match decided {
-        Ok(arrival) => Ok((arrival, tick, diff)),
-        Err(repeated) => Err((repeated, tick, diff)),
+    let (through, repeated) = decided.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(decided, tick)| match decided {
+        Ok(arrival) => Ok((arrival, tick, Present)),
+        Err(repeated) => Err((repeated, tick, 1)),
     });
     (through, repeated.as_collection())
 }

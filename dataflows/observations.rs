@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use differential_dataflow::difference::Present;
 use differential_dataflow::{AsCollection, VecCollection};
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
@@ -13,10 +14,11 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use crate::definitions::Definitions;
-use crate::facts::Facts;
+use crate::facts::{Facts, Replacement, Told};
 use crate::messages::{Message, MessageId};
 use crate::model::{Event, IdentifierId, Part, Tick, Weight};
-use crate::observer::{Candidate, Holder, Link, Observation, Observer, Sighting};
+use crate::observer::{Candidate, Holder, Link, Observation, Observer, Seen, Sighting};
+use crate::operators::Fact;
 
 /// What the dataflow is fed with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -29,16 +31,19 @@ pub enum Arrival {
     Counted(MessageId, Tick),
     /// What events before said of one identifier.
     Facts(Box<(IdentifierId, Facts)>),
+    /// What events before said of one identifier is something else from this tick on.
+    Replacement(Box<Replacement>),
 }
 
 /// What events say of identifiers, by what it is about.
 pub struct Observations<'scope> {
     /// Identifiers that were seen, with what was set on them.
-    pub sightings: VecCollection<'scope, Tick, (IdentifierId, Sighting), i64>,
+    pub sightings: VecCollection<'scope, Tick, (IdentifierId, Fact<Sighting, Seen>), Present>,
     /// Links, from each end that can move.
-    pub links: VecCollection<'scope, Tick, (IdentifierId, Link), i64>,
-    /// Candidates for measures that keep only the best value and have no window.
-    pub candidates: VecCollection<'scope, Tick, (IdentifierId, Candidate), i64>,
+    pub links: VecCollection<'scope, Tick, (IdentifierId, Fact<Link>), Present>,
+    /// Candidates for measures that keep only the best value and have no window. Of those that are void it says whether the
+    /// identifier is exclusive.
+    pub candidates: VecCollection<'scope, Tick, (IdentifierId, Fact<Candidate, bool>), Present>,
     /// Parts that come, or go, when the given tick is reached.
     pub parts: VecCollection<'scope, Tick, ((Holder, Part), Tick), Weight>,
 }
@@ -48,7 +53,7 @@ type Row<D, R> = (D, Tick, R);
 
 /// Takes what arrives apart.
 pub fn observe<'scope>(
-    arrivals: StreamVec<'scope, Tick, (Arrival, Tick, i64)>,
+    arrivals: StreamVec<'scope, Tick, (Arrival, Tick, Present)>,
     definitions: &Arc<Definitions>,
 ) -> Observations<'scope> {
     let observer = Observer::new(definitions.clone());
@@ -58,9 +63,11 @@ pub fn observe<'scope>(
     let (links_out, links) = builder.new_output();
     let (candidates_out, candidates) = builder.new_output();
     let (parts_out, parts) = builder.new_output();
-    let mut sightings_out = OutputBuilder::<_, Output<Row<(IdentifierId, Sighting), i64>>>::from(sightings_out);
-    let mut links_out = OutputBuilder::<_, Output<Row<(IdentifierId, Link), i64>>>::from(links_out);
-    let mut candidates_out = OutputBuilder::<_, Output<Row<(IdentifierId, Candidate), i64>>>::from(candidates_out);
+    let mut sightings_out =
+        OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Sighting, Seen>), Present>>>::from(sightings_out);
+    let mut links_out = OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Link>), Present>>>::from(links_out);
+    let mut candidates_out =
+        OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Candidate, bool>), Present>>>::from(candidates_out);
     let mut parts_out = OutputBuilder::<_, Output<Row<((Holder, Part), Tick), Weight>>>::from(parts_out);
     builder.build(move |_| {
         move |_frontiers| {
@@ -73,17 +80,31 @@ pub fn observe<'scope>(
                 let mut links = links_out.session_with_builder(&capability);
                 let mut candidates = candidates_out.session_with_builder(&capability);
                 let mut parts = parts_out.session_with_builder(&capability);
-                for (arrival, tick, _) in data.drain(..) {
-                    let mut give = |observation| match observation {
-                        Observation::Sighting(id, sighting) => sightings.give(((id, sighting), tick, 1)),
-                        Observation::Link(id, link) => links.give(((id, link), tick, 1)),
-                        Observation::Candidate(id, candidate) => candidates.give(((id, candidate), tick, 1)),
-                        Observation::Part(holder, part, at, weight) => parts.give((((holder, part), at), tick, weight)),
+                for (arrival, tick, Present) in data.drain(..) {
+                    let mut give = |told| match told {
+                        Told::SightingsVoid(id, seen) => sightings.give(((id, Fact::Void(seen)), tick, Present)),
+                        Told::LinksVoid(id) => links.give(((id, Fact::Void(())), tick, Present)),
+                        Told::ValuesVoid(id, settled) => candidates.give(((id, Fact::Void(settled)), tick, Present)),
+                        Told::Observed(Observation::Sighting(id, sighting)) => {
+                            sightings.give(((id, Fact::More(sighting)), tick, Present));
+                        }
+                        Told::Observed(Observation::Link(id, link)) => {
+                            links.give(((id, Fact::More(link)), tick, Present));
+                        }
+                        Told::Observed(Observation::Candidate(id, candidate)) => {
+                            candidates.give(((id, Fact::More(candidate)), tick, Present));
+                        }
+                        Told::Observed(Observation::Part(holder, part, at, weight)) => {
+                            parts.give((((holder, part), at), tick, weight));
+                        }
                     };
                     match arrival {
-                        Arrival::Event(event) => observer.observe(event, tick, &mut give),
-                        Arrival::Message(message) => observer.observe(message.event, tick, &mut give),
-                        Arrival::Facts(of_one) => of_one.1.tell(of_one.0, &mut give),
+                        Arrival::Event(event) => observer.observe(event, tick, &mut |seen| give(Told::Observed(seen))),
+                        Arrival::Message(message) => {
+                            observer.observe(message.event, tick, &mut |seen| give(Told::Observed(seen)));
+                        }
+                        Arrival::Facts(of_one) => of_one.1.tell(of_one.0, &mut |seen| give(Told::Observed(seen))),
+                        Arrival::Replacement(replacement) => replacement.tell(&mut give),
                         Arrival::Counted(..) => {}
                     }
                 }

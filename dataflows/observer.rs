@@ -28,6 +28,15 @@ pub struct Sighting {
     pub settings: Record,
 }
 
+/// What of the sightings of an identifier is always the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Seen {
+    /// The identifier, `type:value`.
+    pub identifier: Text,
+    /// Whether it is exclusive.
+    pub settled: bool,
+}
+
 /// Two identifiers were seen together; this is what it means for one of them, which is not exclusive. Links sort as the log
 /// has them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,6 +60,8 @@ pub struct Candidate {
     pub settled: bool,
     /// The value.
     pub sample: Sample,
+    /// How many events gave it.
+    pub events: i64,
 }
 
 /// The identifier that holds a part.
@@ -75,8 +86,8 @@ pub enum Observation {
     Part(Holder, Part, Tick, Weight),
 }
 
-/// The usable identifiers of one event.
-struct Seen<'e> {
+/// The usable identifiers of one event, which are linked as a star.
+struct Star<'e> {
     primary: &'e Identifier,
     /// Whether the primary is exclusive.
     settled: bool,
@@ -103,13 +114,13 @@ impl Observer {
 
     /// Gives all that an event says that arrives at `tick`.
     pub fn observe(&self, event: Event, tick: Tick, give: &mut impl FnMut(Observation)) {
-        let Some(seen) = self.identifiers(&event.identifiers) else { return };
-        let holder = Holder { id: seen.primary.id(), settled: seen.settled };
-        self.links(&seen, &event, |id, link| give(Observation::Link(id, link)));
+        let Some(star) = self.identifiers(&event.identifiers) else { return };
+        let holder = Holder { id: star.primary.id(), settled: star.settled };
+        self.links(&star, &event, |id, link| give(Observation::Link(id, link)));
         self.measures(&event, |id, measure| match self.contribution(measure, &event, tick) {
             None => {}
             Some(Contribution::Candidate(sample)) => {
-                let candidate = Candidate { measure: id, settled: holder.settled, sample };
+                let candidate = Candidate { measure: id, settled: holder.settled, sample, events: 1 };
                 give(Observation::Candidate(holder.id, candidate));
             }
             Some(Contribution::Stay { kept, from, until }) => {
@@ -122,7 +133,7 @@ impl Observer {
                 }
             }
         });
-        let (primary, others) = (seen.primary, seen.others);
+        let (primary, others) = (star.primary, star.others);
         for (identifier, settled) in others {
             let sighting = Sighting { identifier: identifier.text().clone(), settled, settings: Record::default() };
             give(Observation::Sighting(identifier.id(), sighting));
@@ -133,26 +144,26 @@ impl Observer {
     }
 
     /// The identifiers that are not blocked, the strongest apart; nothing where there is none.
-    fn identifiers<'e>(&self, identifiers: &'e [Identifier]) -> Option<Seen<'e>> {
+    fn identifiers<'e>(&self, identifiers: &'e [Identifier]) -> Option<Star<'e>> {
         let is_exclusive = |identifier: &Identifier| self.primaries.rules().is_exclusive(identifier.kind());
         let primary = self.primaries.primary(identifiers)?;
         let usable = self.primaries.usable(identifiers);
         let others = usable.filter(|other| other.id() != primary.id()).map(|other| (other, is_exclusive(other)));
-        Some(Seen { primary, settled: is_exclusive(primary), others: others.collect() })
+        Some(Star { primary, settled: is_exclusive(primary), others: others.collect() })
     }
 
     /// Gives each link of the star, once for each of its ends that is not exclusive.
-    fn links(&self, seen: &Seen<'_>, event: &Event, mut give: impl FnMut(IdentifierId, Link)) {
-        let primary = seen.primary.id();
+    fn links(&self, star: &Star<'_>, event: &Event, mut give: impl FnMut(IdentifierId, Link)) {
+        let primary = star.primary.id();
         let link = |other, owner| Link { position: event.position, other, owner, at: event.timestamp };
-        for (other, exclusive) in &seen.others {
+        for (other, exclusive) in &star.others {
             let other = other.id();
             // Two exclusive identifiers never share a profile: a link between them means nothing.
-            if !seen.settled {
+            if !star.settled {
                 give(primary, link(other, *exclusive));
             }
             if !exclusive {
-                give(other, link(primary, seen.settled));
+                give(other, link(primary, star.settled));
             }
         }
     }

@@ -10,7 +10,7 @@ mod states;
 mod waiting;
 
 pub use deliver::{Receiver, deliver};
-pub use fold::{Slot, fold};
+pub use fold::{Fact, Slot, fold};
 pub use join::join;
 pub use reduce_changes::{Past, reduce_changes};
 pub use rekey::rekey;

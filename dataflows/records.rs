@@ -1,18 +1,31 @@
 //! Second stage: what is kept of each identifier: that it exists, and what was last set on it.
 
 use differential_dataflow::VecCollection;
+use differential_dataflow::difference::Present;
 
 use crate::limits::{Limit, TOPICS_PER_IDENTIFIER_MAX};
 use crate::model::{IdentifierId, Part, Record, Tick, Weight};
-use crate::observer::{Holder, Sighting};
-use crate::operators::{Slot, fold};
+use crate::observer::{Holder, Seen, Sighting};
+use crate::operators::{Fact, Slot, fold};
+
+/// Sightings by identifier. Of those that are void, the identifier is what its record does not say.
+pub type Sightings<'scope> = VecCollection<'scope, Tick, (IdentifierId, Fact<Sighting, Seen>), Present>;
 
 /// Each identifier, once, with the latest settings on it; and which identifiers have as many as they may.
-pub fn records<'scope>(
-    sightings: VecCollection<'scope, Tick, (IdentifierId, Sighting), i64>,
-) -> VecCollection<'scope, Tick, Result<(Holder, Part), Limit>, Weight> {
-    fold(sightings, "Records", IdentifierId::route, |id, slot: Slot<'_, Record>, sightings, give| {
-        let Slot { state: record, mut is_new } = slot;
+pub fn records(sightings: Sightings<'_>) -> VecCollection<'_, Tick, Result<(Holder, Part), Limit>, Weight> {
+    fold(sightings, "Records", IdentifierId::route, |id, slot: Slot<'_, Record, Seen>, sightings, give| {
+        let Slot { state: record, mut is_new, void } = slot;
+        let is_full = |record: &Record| record.is_full(TOPICS_PER_IDENTIFIER_MAX);
+        if let Some((record, Seen { identifier, settled })) = void {
+            let holder = Holder { id: *id, settled };
+            give(Ok((holder, Part::Identifier(identifier))), Weight::GONE);
+            if is_full(&record) {
+                give(Err(Limit::Topics), Weight::GONE);
+            }
+            if !record.is_empty() {
+                give(Ok((holder, Part::Record(record))), Weight::GONE);
+            }
+        }
         for Sighting { identifier, settled, settings } in sightings {
             let holder = Holder { id: *id, settled };
             let mut part = |part, weight| give(Ok((holder, part)), weight);
@@ -30,7 +43,7 @@ pub fn records<'scope>(
                 part(Part::Record(record.clone()), Weight::GONE);
             }
             part(Part::Record(after.clone()), Weight::ONE);
-            if after.is_full(TOPICS_PER_IDENTIFIER_MAX) && !record.is_full(TOPICS_PER_IDENTIFIER_MAX) {
+            if is_full(&after) && !is_full(record) {
                 give(Err(Limit::Topics), Weight::ONE);
             }
             *record = after;

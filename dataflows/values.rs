@@ -7,15 +7,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use differential_dataflow::difference::Present;
 use differential_dataflow::{AsCollection, VecCollection};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::core::OkErr;
 
 use crate::definitions::{Definitions, Measure, MeasureId, Shape};
+use crate::facts::events;
 use crate::limits::{Limit, VALUES_PER_IDENTIFIER_MAX};
 use crate::model::{IdentifierId, Part, Sample, Tick, Weight};
 use crate::observer::{Candidate, Holder};
-use crate::operators::{Slot, fold};
+use crate::operators::{Fact, Slot, fold};
 
 /// Values come to an identifier, or go.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,8 +30,8 @@ pub struct Change {
     events: i64,
 }
 
-/// Changes of values, by identifier.
-pub type Changes<'scope> = VecCollection<'scope, Tick, (IdentifierId, Change), i64>;
+/// Changes of values, by identifier. Of those that are void it says whether the identifier is exclusive.
+pub type Changes<'scope> = VecCollection<'scope, Tick, (IdentifierId, Fact<Change, bool>), Present>;
 
 /// Parts, by the identifier that holds them.
 pub type Parts<'scope> = VecCollection<'scope, Tick, (Holder, Part), Weight>;
@@ -38,9 +40,9 @@ pub type Parts<'scope> = VecCollection<'scope, Tick, (Holder, Part), Weight>;
 pub fn apart(parts: Parts<'_>) -> (Changes<'_>, Parts<'_>) {
     let (values, others) = parts.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((holder, part), tick, weight)| match part {
         Part::Sample(measure, sample) => {
-            // More events than that are nowhere.
-            let events = weight.0.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
-            Ok(((holder.id, Change { measure, sample, settled: holder.settled, events }), tick, 1))
+            let events = events(weight);
+            let change = Change { measure, sample, settled: holder.settled, events };
+            Ok(((holder.id, Fact::More(change)), tick, Present))
         }
         part => Err(((holder, part), tick, weight)),
     });
@@ -53,14 +55,22 @@ pub fn that_count<'scope>(
     definitions: &Arc<Definitions>,
 ) -> VecCollection<'scope, Tick, Result<(Holder, Part), Limit>, Weight> {
     let definitions = definitions.clone();
-    fold(changes, "Values", IdentifierId::route, move |id, slot: Slot<'_, Held>, changes, give| {
+    fold(changes, "Values", IdentifierId::route, move |id, slot: Slot<'_, Held, bool>, changes, give| {
+        let rule = |measure: MeasureId| Rule::of(&definitions.measures[measure.index()], VALUES_PER_IDENTIFIER_MAX);
+        if let Some((held, settled)) = slot.void {
+            held.all_goes(rule, |measure, outcome| match outcome {
+                Outcome::Counts(sample, weight) => {
+                    give(Ok((Holder { id: *id, settled }, Part::Sample(measure, sample))), weight);
+                }
+                Outcome::Full(weight) => give(Err(Limit::Values), weight),
+            });
+        }
         let mut changes = changes.peekable();
         while let Some(Change { measure, sample, settled, mut events }) = changes.next() {
             while let Some(same) = changes.next_if(|next| (next.measure, &next.sample) == (measure, &sample)) {
                 events = events.saturating_add(same.events);
             }
-            let rule = Rule::of(&definitions.measures[measure.index()], VALUES_PER_IDENTIFIER_MAX);
-            slot.state.change(measure, &rule, sample, events, |outcome| match outcome {
+            slot.state.change(measure, &rule(measure), sample, events, |outcome| match outcome {
                 Outcome::Counts(sample, weight) => {
                     give(Ok((Holder { id: *id, settled }, Part::Sample(measure, sample))), weight);
                 }
@@ -71,8 +81,8 @@ pub fn that_count<'scope>(
 }
 
 impl From<Candidate> for Change {
-    fn from(Candidate { measure, settled, sample }: Candidate) -> Self {
-        Change { measure, sample: sample.into(), settled, events: 1 }
+    fn from(Candidate { measure, settled, sample, events }: Candidate) -> Self {
+        Change { measure, sample: sample.into(), settled, events }
     }
 }
 
@@ -177,6 +187,21 @@ impl Held {
                     give(Outcome::Full(Weight::ONE));
                 }
             }
+        }
+    }
+
+    /// What counted of it counts no more.
+    fn all_goes(self, rule: impl Fn(MeasureId) -> Rule, mut give: impl FnMut(MeasureId, Outcome)) {
+        let mut from = 0;
+        while let Some(&(measure, ..)) = self.0.get(from) {
+            let (rule, range) = (rule(measure), self.range(measure));
+            for rank in 0..range.len().min(rule.count_max) {
+                give(measure, Outcome::Counts(self.sample(rule.place(&range, rank)), Weight::GONE));
+            }
+            if rule.tells && range.len() >= rule.count_max {
+                give(measure, Outcome::Full(Weight::GONE));
+            }
+            from = range.end;
         }
     }
 

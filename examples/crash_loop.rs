@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example crash_loop -- [--rounds N] [--seed N] [--rate REQUESTS_A_SECOND] [--binary PATH]
+//! cargo run --release --example crash_loop -- --first-starts N [--seed N] [--binary PATH]
 //! ```
 //!
 //! The tests do the same for some rounds; here the rounds are many. The program is built first, in the same profile, unless
@@ -26,6 +27,9 @@ struct Arguments {
     /// How often it is killed.
     #[arg(long, default_value_t = 500)]
     rounds: u32,
+    /// First starts that are killed, each in a folder of its own, in the place of the loop.
+    #[arg(long, conflicts_with_all = ["rounds", "rate"])]
+    first_starts: Option<u32>,
     /// Where all chance comes from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -39,9 +43,14 @@ struct Arguments {
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
-    let Arguments { rounds, seed, rate, binary } = Arguments::parse();
-    println!("crash_loop --rounds {rounds} --seed {seed} --rate {rate}");
+    let Arguments { rounds, first_starts, seed, rate, binary } = Arguments::parse();
     let binary = binary.unwrap_or_else(build);
+    if let Some(kills) = first_starts {
+        println!("crash_loop --first-starts {kills} --seed {seed}");
+        println!("{kills} first starts killed; there was {}", crash::first_start::run(&binary, kills, seed).await);
+        return;
+    }
+    println!("crash_loop --rounds {rounds} --seed {seed} --rate {rate}");
     let settings = crash::Settings { binary, rounds, seed, requests_per_s: rate, compare_every: 25 };
     println!("{}", crash::run(settings).await);
 }

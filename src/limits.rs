@@ -41,6 +41,16 @@ pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// let be large, and each of whose events may have the whole `context` of the request.
 pub const LOG_ENTRY_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
+/// Bytes of a frame of the log: what an entry of the largest size may be when it does not compress at all.
+pub const LOG_FRAME_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX / 10 * 11 + 64 * 1024;
+
+/// Bytes that are set aside for a segment of the log at least: the first, and those of a log that hardly grows.
+pub const LOG_SEGMENT_BYTES_MIN: u64 = 256 * 1024;
+
+/// Bytes of a segment, if it does not have a single entry that is larger. A start reads one of them; what is not needed any
+/// more of the log goes in pieces of this size; and to get the next one ready takes less time than to fill this one.
+pub const LOG_SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// Bytes of events in a row group of the history, about: what is not written yet of a file is in memory.
 pub const HISTORY_GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
 

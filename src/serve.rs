@@ -21,6 +21,7 @@ use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
 use crate::http::{Timeouts, serve};
 use crate::ingest::quarantine::Keeper;
 use crate::ingest::segment::{Extractor, reread};
+use crate::log::Syncer;
 use crate::log::checkpoint::{Checkpointer, CheckpointerSettings};
 use crate::memory::{Gate, resident_bytes};
 use crate::observe::hlog::IntervalLog;
@@ -110,6 +111,7 @@ pub async fn run(
     let mut shutdown = pin!(shutdown);
     let Some((handle, engine)) = start(settings, outlets, shutdown.as_mut()).await? else { return Ok(()) };
     let checkpointer = checkpointer.map(|settings| checkpoints(settings, egress.clone())).transpose()?;
+    let syncer = store.clone().map(Syncer::start).transpose().map_err(RunError::Syncer)?;
     let (quarantine, keeper) = Keeper::start(Storing::shelf(store.as_ref()), Extractor::new(&project), project.limits)?;
     let timeouts = Timeouts::default();
     let topology = options.topology;
@@ -142,6 +144,7 @@ pub async fn run(
     }
     // It ends with the checkpoint that it is at.
     drop(checkpointer);
+    drop(syncer);
     on_a_thread(move || keeper.stop()).await?;
     if let Some(store) = store {
         store.sync()?;

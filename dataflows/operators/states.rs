@@ -5,8 +5,6 @@
 //! no empty slots by the million. That is why it is not a `HashMap`, which takes twice the memory; a `BTreeMap`, whose nodes
 //! are two thirds full, takes a third more.
 
-use super::fold::Slot;
-
 /// Keys of a list on average.
 const MEAN: usize = 16;
 
@@ -23,9 +21,9 @@ impl<K: Ord + Clone, S: Default> States<K, S> {
         States { lists: vec![Vec::new()], count: 0 }
     }
 
-    /// The state of `key`, which is there from now on. `hash` is a word that tells keys apart well in some of its bits, always
+    /// The state of `key`, which is there from now on, and whether it is new. `hash` is a word that tells keys apart well in some of its bits, always
     /// the same.
-    pub(super) fn slot(&mut self, key: &K, hash: impl Fn(&K) -> u64) -> Slot<'_, S> {
+    pub(super) fn state(&mut self, key: &K, hash: impl Fn(&K) -> u64) -> (&mut S, bool) {
         let spread_of = |key: &K| spread(hash(key));
         let sought = spread_of(key);
         let mut list = self.list_of(sought);
@@ -44,7 +42,18 @@ impl<K: Ord + Clone, S: Default> States<K, S> {
             entries.insert(place, (key.clone(), S::default()));
             place
         });
-        Slot { state: &mut self.lists[list][place].1, is_new }
+        (&mut self.lists[list][place].1, is_new)
+    }
+
+    /// Forgets the state of `key`, if there is one. As many lists stay: keys that go are few.
+    pub(super) fn remove(&mut self, key: &K, hash: impl Fn(&K) -> u64) {
+        let spread_of = |key: &K| spread(hash(key));
+        let sought = spread_of(key);
+        let list = self.list_of(sought);
+        if let Ok(place) = place_of(&self.lists[list], (sought, key), spread_of) {
+            self.lists[list].remove(place);
+            self.count -= 1;
+        }
     }
 
     /// The list in which a key with this spread hash is.
@@ -105,15 +114,20 @@ mod tests {
         for round in 1..=3u64 {
             // Keys that have their lowest bits in common, as those of one worker of eight.
             for key in (0..40_000 * round).step_by(8).map(|key| key.wrapping_mul(0x5851_f42d_4c95_7f2d)) {
-                *states.slot(&key, |key| *key).state += key % 1_000 + round;
+                *states.state(&key, |key| *key).0 += key % 1_000 + round;
                 *expected.entry(key).or_default() += key % 1_000 + round;
             }
         }
         assert_eq!(states.count, expected.len());
         for (key, state) in expected {
-            let slot = states.slot(&key, |key| *key);
-            assert_eq!((*slot.state, slot.is_new), (state, false));
+            let (found, is_new) = states.state(&key, |key| *key);
+            assert_eq!((*found, is_new), (state, false));
         }
+        let key = 8u64.wrapping_mul(0x5851_f42d_4c95_7f2d);
+        states.remove(&key, |key| *key);
+        states.remove(&key, |key| *key);
+        assert_eq!(states.count, 39_999 / 8 * 3 + 2, "one has gone");
+        assert_eq!(states.state(&key, |key| *key), (&mut 0, true));
         let lengths = || states.lists.iter().map(Vec::len);
         assert_eq!(lengths().sum::<usize>(), states.count, "looking a key up brings none");
         assert!(lengths().max() < Some(4 * MEAN), "lists stay short");

@@ -8,9 +8,8 @@
 //! and the same body under the same idempotency key goes once more, before anything else of the same identifiers; what is
 //! desired by then follows as a change of its own.
 //!
-//! None of this is synced: it goes through the same journal as the log, whose next sync takes it along, and stopping syncs. After
-//! a power failure a few changes may be told again, and under other keys; they are sets and deletes, which do no harm twice. What
-//! an operator orders is synced at once.
+//! None of this is synced at once: that happens every second, and when stopping. After a power failure a few changes may be told
+//! again, and under other keys; they are sets and deletes, which do no harm twice. What an operator orders is synced at once.
 //!
 //! How things are named: see [`super::records`].
 //!

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dataflows::model::{Event, Position, Tick};
+use dataflows::model::{Event, Tick};
 use dataflows::observations::Arrival;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -18,7 +18,7 @@ use super::forwarding::{Offset, Picked};
 use super::sequencer::{Sequencer, arrival, placed};
 use super::workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT};
 use crate::log::checkpoint::{Piece, Restore};
-use crate::log::{LogError, Logged};
+use crate::log::{LogError, LogRecord, Logged};
 
 /// Reads the text of a stored event again. `Err` has the code of a reason.
 pub type Reread = Box<dyn Fn(&[u8]) -> Result<Event, &'static str> + Send>;
@@ -141,14 +141,15 @@ impl Sequencer {
 
     /// Makes events of a logged batch, and remembers their message ids, as when they were accepted.
     fn reread(&mut self, logged: Logged, chunk: &mut Chunk, told: &mut Told) {
-        let Logged { tick, events } = logged;
+        let Logged { tick, order, record } = logged;
+        let LogRecord::Events(events) = record;
         told.entries += 1;
         for (stored, index) in events.into_iter().zip(0..) {
             // Whether the window still knows the id does not matter: the event is in the log, so it counts.
             self.dedupe.admit(stored.message, tick);
             match (self.reread)(&stored.raw) {
                 Ok(event) => {
-                    let position = Position { tick, process: self.process_index(), index };
+                    let position = order.position(tick, self.process_index(), index);
                     let event = placed(event, tick, position, self.clock.max_future);
                     chunk.picked.extend(self.pick(Offset { tick, index }, (stored.message, &stored.raw), &event, None));
                     chunk.arrivals.push((tick, arrival(self.process, stored.message, event)));

@@ -455,7 +455,8 @@ async fn a_disk_without_room_is_told_before_anybody_sends_and_so_is_room_that_co
     let free = Arc::new(AtomicU64::new(DISK_RESERVE_BYTES));
     let disk = free.clone();
     let store = Store::open(&world.folder.path().join("data")).unwrap();
-    let log = DurableLog::open_on(store, Durability::Os, Box::new(move || Ok(disk.load(Ordering::SeqCst)))).unwrap();
+    let log = DurableLog::open(store, Durability::Os).unwrap();
+    let log = log.with_free(Box::new(move || Ok(disk.load(Ordering::SeqCst))));
     let outbox: Arc<dyn Outbox> = Arc::new(MemoryOutbox::new(1));
     let run = world.start_with(world.project(PROJECT), Box::new(log), None, outbox);
     run.until(Tick::from_ms(START_MS + 1)).await;

@@ -13,7 +13,7 @@
 
 mod checkpointer;
 mod file;
-mod gently;
+pub(in crate::log) mod gently;
 mod kept;
 mod make;
 mod plan;

@@ -4,14 +4,17 @@
 //! An entry of the log is an envelope, numbers in it big endian:
 //!
 //! ```text
-//!  0  version           1
+//!  0  version           2
 //!  1  compression       1 = LZ4 block
-//!  2  events            u32
-//!  6  bytes of the body before compression   u32
-//! 10  tick of the entry before               u64, 0 for the first: so an entry that is missing is noticed
-//! 18  checksum         u64, XXH3 of the tick, the 18 bytes above and the body
-//! 26  body             list of (message hash u128, event as bytes), bincode with variable integers
+//!  2  kind              1 = events
+//!  3  how many          u32
+//!  7  bytes of the body before compression   u32
+//! 11  tick of the entry before               u64, 0 for the first: so an entry that is missing is noticed
+//! 19  checksum         u64, XXH3 of the tick, the 19 bytes above and the body
+//! 27  body             events: list of (message hash u128, event as bytes), bincode with variable integers
 //! ```
+//!
+//! Version 1, which is only read, has no kind and is of events. What order its events came in was not yet data.
 //!
 //! What is stored has types of its own here, so that a change of the dataflow's records cannot change the format unnoticed.
 //! `rows` is how the outbox is written.
@@ -30,7 +33,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::Stored;
+use super::{EntryOrder, LogRecord, Stored};
 use crate::limits::LOG_ENTRY_BYTES_MAX;
 
 mod rows;
@@ -40,10 +43,38 @@ pub use rows::{
     encode_row,
 };
 
-const VERSION: u8 = 1;
 const LZ4: u8 = 1;
-const SUMMED: usize = 18;
-const HEADER: usize = 26;
+const EVENTS: u8 = 1;
+
+/// The version that is written.
+const WRITTEN: Version = Version { number: 2, kind_at: Some(2), numbers_at: 3, order: EntryOrder::Known };
+
+/// The versions that are read.
+const VERSIONS: [Version; 2] =
+    [Version { number: 1, kind_at: None, numbers_at: 2, order: EntryOrder::Unknown }, WRITTEN];
+
+/// What the versions of the envelope differ in.
+#[derive(Clone, Copy, Debug)]
+struct Version {
+    number: u8,
+    /// Where the kind of the record is.
+    kind_at: Option<usize>,
+    /// Where the numbers begin, which are alike in all versions.
+    numbers_at: usize,
+    order: EntryOrder,
+}
+
+impl Version {
+    /// Where the checksum is.
+    const fn sum_at(self) -> usize {
+        self.numbers_at + 16
+    }
+
+    /// Where the body begins.
+    const fn body_at(self) -> usize {
+        self.sum_at() + 8
+    }
+}
 
 /// Why bytes are not what was once written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -59,6 +90,12 @@ pub enum CodecError {
     Version {
         /// The version.
         version: u8,
+    },
+    /// They are of something that a later version writes.
+    #[error("it is a record of the unknown kind {kind}: a later deltaic wrote it")]
+    Kind {
+        /// The kind.
+        kind: u8,
     },
     /// They are not what was written.
     #[error("its checksum is wrong: the disk, or somebody, changed it")]
@@ -81,6 +118,8 @@ pub enum CodecError {
 pub struct Envelope {
     /// The tick of the entry before it; tick 0 for the first.
     pub previous: Tick,
+    /// What is known of the order in it.
+    pub order: EntryOrder,
     /// How many events it has.
     pub events: u32,
     /// Bytes of the body before compression.
@@ -103,7 +142,7 @@ fn options() -> impl Options {
     bincode::DefaultOptions::new().with_limit(LOG_ENTRY_BYTES_MAX as u64)
 }
 
-/// The entry of `tick`, whose predecessor is `previous`.
+/// The entry of `tick`, whose predecessor is `previous`: a record of events.
 pub fn encode<'a>(
     tick: Tick,
     previous: Tick,
@@ -119,46 +158,57 @@ pub fn encode<'a>(
     let (Ok(count), Ok(raw_bytes)) = (u32::try_from(events.len()), u32::try_from(body.len())) else {
         return Err(too_large());
     };
-    let mut entry = vec![0; HEADER + lz4_flex::block::get_maximum_output_size(body.len())];
-    entry[0] = VERSION;
-    entry[1] = LZ4;
-    entry[2..6].copy_from_slice(&count.to_be_bytes());
-    entry[6..10].copy_from_slice(&raw_bytes.to_be_bytes());
-    entry[10..SUMMED].copy_from_slice(&previous.as_ms().to_be_bytes());
+    let (numbers, sum_at, body_at) = (WRITTEN.numbers_at, WRITTEN.sum_at(), WRITTEN.body_at());
+    let mut entry = vec![0; body_at + lz4_flex::block::get_maximum_output_size(body.len())];
+    entry[..numbers].copy_from_slice(&[WRITTEN.number, LZ4, EVENTS]);
+    entry[numbers..][..4].copy_from_slice(&count.to_be_bytes());
+    entry[numbers + 4..][..4].copy_from_slice(&raw_bytes.to_be_bytes());
+    entry[numbers + 8..sum_at].copy_from_slice(&previous.as_ms().to_be_bytes());
     let compressed =
-        lz4_flex::block::compress_into(&body, &mut entry[HEADER..]).expect("there is room for what compresses worst");
-    entry.truncate(HEADER + compressed);
-    let sum = checksum(tick, &entry);
-    entry[SUMMED..HEADER].copy_from_slice(&sum.to_be_bytes());
+        lz4_flex::block::compress_into(&body, &mut entry[body_at..]).expect("there is room for what compresses worst");
+    entry.truncate(body_at + compressed);
+    let sum = checksum(WRITTEN, tick, &entry);
+    entry[sum_at..body_at].copy_from_slice(&sum.to_be_bytes());
     Ok(entry)
 }
 
 /// What the entry of `tick` says of itself, once its checksum is found right.
 pub fn envelope(tick: Tick, entry: &[u8]) -> Result<Envelope, CodecError> {
-    match entry.first() {
-        Some(&VERSION) if entry.len() >= HEADER => {}
-        Some(&version) if version != VERSION => return Err(CodecError::Version { version }),
-        _ => return Err(CodecError::Short { bytes: entry.len() }),
+    opened(tick, entry).map(|(_, envelope)| envelope)
+}
+
+fn opened(tick: Tick, entry: &[u8]) -> Result<(Version, Envelope), CodecError> {
+    let short = || CodecError::Short { bytes: entry.len() };
+    let number = *entry.first().ok_or_else(short)?;
+    let version = VERSIONS.iter().find(|version| version.number == number).copied();
+    let version = version.ok_or(CodecError::Version { version: number })?;
+    let (numbers, sum_at, body_at) = (version.numbers_at, version.sum_at(), version.body_at());
+    if entry.len() < body_at {
+        return Err(short());
     }
-    if checksum(tick, entry) != u64::from_be_bytes(array(&entry[SUMMED..HEADER])) {
+    if checksum(version, tick, entry) != u64::from_be_bytes(array(&entry[sum_at..body_at])) {
         return Err(CodecError::Checksum);
+    }
+    if let Some(kind) = version.kind_at.map(|at| entry[at]).filter(|kind| *kind != EVENTS) {
+        return Err(CodecError::Kind { kind });
     }
     if entry[1] != LZ4 {
         return Err(CodecError::Malformed(format!("unknown compression {}", entry[1])));
     }
-    let raw_bytes = u32::from_be_bytes(array(&entry[6..10]));
+    let raw_bytes = u32::from_be_bytes(array(&entry[numbers + 4..numbers + 8]));
     if raw_bytes as usize > LOG_ENTRY_BYTES_MAX {
         return Err(CodecError::Malformed(format!("{raw_bytes} bytes are more than an entry may have")));
     }
-    let events = u32::from_be_bytes(array(&entry[2..6]));
-    Ok(Envelope { previous: Tick::from_ms(u64::from_be_bytes(array(&entry[10..SUMMED]))), events, raw_bytes })
+    let events = u32::from_be_bytes(array(&entry[numbers..numbers + 4]));
+    let previous = Tick::from_ms(u64::from_be_bytes(array(&entry[numbers + 8..sum_at])));
+    Ok((version, Envelope { previous, order: version.order, events, raw_bytes }))
 }
 
 /// The entry of `tick`.
-pub fn decode(tick: Tick, entry: &[u8]) -> Result<(Envelope, Vec<Stored>), CodecError> {
-    let envelope = envelope(tick, entry)?;
+pub fn decode(tick: Tick, entry: &[u8]) -> Result<(Envelope, LogRecord), CodecError> {
+    let (version, envelope) = opened(tick, entry)?;
     let malformed = |what: &dyn ToString| CodecError::Malformed(what.to_string());
-    let body = lz4_flex::block::decompress(&entry[HEADER..], envelope.raw_bytes as usize)
+    let body = lz4_flex::block::decompress(&entry[version.body_at()..], envelope.raw_bytes as usize)
         .map(Bytes::from)
         .map_err(|error| malformed(&error))?;
     let events: Vec<StoredEvent<'_>> = options().deserialize(&body).map_err(|error| malformed(&error))?;
@@ -166,14 +216,14 @@ pub fn decode(tick: Tick, entry: &[u8]) -> Result<(Envelope, Vec<Stored>), Codec
         return Err(malformed(&"it has another number of events than it says"));
     }
     let stored = |event: StoredEvent<'_>| Stored { message: event.message, raw: body.slice_ref(event.raw) };
-    Ok((envelope, events.into_iter().map(stored).collect()))
+    Ok((envelope, LogRecord::Events(events.into_iter().map(stored).collect())))
 }
 
-fn checksum(tick: Tick, entry: &[u8]) -> u64 {
+fn checksum(version: Version, tick: Tick, entry: &[u8]) -> u64 {
     let mut hasher = Xxh3::new();
     hasher.update(&tick.as_ms().to_be_bytes());
-    hasher.update(&entry[..SUMMED]);
-    hasher.update(&entry[HEADER..]);
+    hasher.update(&entry[..version.sum_at()]);
+    hasher.update(&entry[version.body_at()..]);
     hasher.digest()
 }
 
@@ -199,8 +249,8 @@ mod tests {
     proptest! {
         #[test]
         fn an_entry_reads_as_it_was_written(tick: u64, events in any_events()) {
-            let (envelope, read) = decode(Tick::from_ms(tick), &entry(tick, &events)).unwrap();
-            prop_assert_eq!(envelope.previous, Tick::from_ms(7));
+            let (envelope, LogRecord::Events(read)) = decode(Tick::from_ms(tick), &entry(tick, &events)).unwrap();
+            prop_assert_eq!((envelope.previous, envelope.order), (Tick::from_ms(7), EntryOrder::Known));
             let read: Vec<_> = read.into_iter().map(|stored| (stored.message, stored.raw.to_vec())).collect();
             prop_assert_eq!(read, events);
         }
@@ -229,5 +279,33 @@ mod tests {
     fn an_entry_belongs_to_its_tick() {
         let entry = entry(1, &[(1, b"{}".to_vec())]);
         assert_eq!(decode(Tick::from_ms(2), &entry), Err(CodecError::Checksum));
+    }
+
+    /// The entry as version 1 would have it: with the same numbers and body, and no kind.
+    fn of_version_1(tick: u64, entry: &[u8]) -> Vec<u8> {
+        let [version, _] = VERSIONS;
+        let (numbers, body) = (&entry[WRITTEN.numbers_at..WRITTEN.sum_at()], &entry[WRITTEN.body_at()..]);
+        let mut old = [&[version.number, LZ4][..], numbers, &[0; 8], body].concat();
+        let sum = checksum(version, Tick::from_ms(tick), &old);
+        old[version.sum_at()..version.body_at()].copy_from_slice(&sum.to_be_bytes());
+        old
+    }
+
+    #[test]
+    fn an_entry_of_version_1_reads_as_events_in_no_known_order() {
+        let new = entry(1, &[(1, b"{}".to_vec()), (2, b"[]".to_vec())]);
+        let (was, record) = decode(Tick::from_ms(1), &new).unwrap();
+        let (envelope, same) = decode(Tick::from_ms(1), &of_version_1(1, &new)).unwrap();
+        assert_eq!((envelope, same), (Envelope { order: EntryOrder::Unknown, ..was }, record));
+    }
+
+    #[test]
+    fn a_record_of_an_unknown_kind_is_no_damage() {
+        let mut entry = entry(1, &[(1, b"{}".to_vec())]);
+        entry[2] = 9;
+        assert_eq!(decode(Tick::from_ms(1), &entry), Err(CodecError::Checksum));
+        let sum = checksum(WRITTEN, Tick::from_ms(1), &entry);
+        entry[WRITTEN.sum_at()..WRITTEN.body_at()].copy_from_slice(&sum.to_be_bytes());
+        assert_eq!(decode(Tick::from_ms(1), &entry), Err(CodecError::Kind { kind: 9 }));
     }
 }

@@ -1,7 +1,6 @@
 //! `deltaic log`: what a data folder has, without an engine.
 //!
-//! Opening a folder is what a start does with it too: an incomplete write at the end of the journal is cut off. A folder in use
-//! is refused; look at a copy.
+//! The log is left as it is, in whatever format. A folder in use is refused; look at a copy.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -13,7 +12,8 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use super::checkpoint::{CheckpointError, Kept};
-use super::{LogError, Store, StoreError, codec};
+use super::segments::{Entry, Torn};
+use super::{EntryOrder, LogError, LogRecord, Store, StoreError, codec};
 
 /// Why a folder could not be looked at.
 #[derive(Debug, Error)]
@@ -86,12 +86,12 @@ pub fn stat(folder: &Path) -> Result<Stat, InspectError> {
     let disk_bytes = store.disk_bytes()? + kept.bytes();
     let mut stat = Stat { disk_bytes, rows, is_complete: true, checkpoints, ..Stat::default() };
     for entry in store.entries(Tick::default()) {
-        let (tick, entry) = entry?;
-        let envelope = codec::envelope(tick, &entry).map_err(|error| store.damaged(tick, error))?;
+        let Entry { tick, bytes } = entry?;
+        let envelope = codec::envelope(tick, &bytes).map_err(|error| store.undecodable(tick, error))?;
         stat.is_complete &= stat.entries > 0 || envelope.previous == Tick::default();
         stat.entries += 1;
         stat.events += u64::from(envelope.events);
-        stat.entry_bytes += entry.len() as u64;
+        stat.entry_bytes += bytes.len() as u64;
         stat.event_bytes += u64::from(envelope.raw_bytes);
         stat.ticks = Some((stat.ticks.map_or(tick, |(first, _)| first), tick));
     }
@@ -103,18 +103,27 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
     #[derive(Serialize)]
     struct Line<'a> {
         tick: Tick,
+        /// With the place in the entry, where the order is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        process: Option<u16>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        index: Option<u32>,
         event: &'a RawValue,
     }
     let store = Store::open_existing(folder)?;
+    let process = store.process()?;
     for entry in store.entries(from) {
-        let (tick, entry) = entry?;
+        let Entry { tick, bytes } = entry?;
         if tick > until {
             break;
         }
-        let (_, events) = codec::decode(tick, &entry).map_err(|error| store.damaged(tick, error))?;
-        for stored in events {
+        let (envelope, record) = codec::decode(tick, &bytes).map_err(|error| store.undecodable(tick, error))?;
+        let LogRecord::Events(events) = record;
+        for (stored, index) in events.into_iter().zip(0..) {
             let event = serde_json::from_slice(&stored.raw).map_err(|error| store.damaged(tick, error))?;
-            serde_json::to_writer(&mut *out, &Line { tick, event }).map_err(io::Error::from)?;
+            let is_ordered = envelope.order == EntryOrder::Known;
+            let (process, index) = (is_ordered.then_some(process), is_ordered.then_some(index));
+            serde_json::to_writer(&mut *out, &Line { tick, process, index, event }).map_err(io::Error::from)?;
             out.write_all(b"\n")?;
         }
     }
@@ -128,8 +137,14 @@ pub fn verify(folder: &Path, out: &mut impl Write) -> Result<Vec<String>, Inspec
     let (mut entries, mut events) = (0u64, 0u64);
     let mut previous: Option<Tick> = None;
     for entry in store.entries(Tick::default()) {
-        let (tick, entry) = match entry {
+        let Entry { tick, bytes } = match entry {
             Ok(entry) => entry,
+            // What is behind it is read all the same.
+            Err(StoreError::DamagedLog { damage: found, .. }) => {
+                damage.push(found.to_string());
+                previous = None;
+                continue;
+            }
             // The storage reads no further.
             Err(error) => {
                 damage.push(error.to_string());
@@ -137,8 +152,8 @@ pub fn verify(folder: &Path, out: &mut impl Write) -> Result<Vec<String>, Inspec
             }
         };
         entries += 1;
-        match codec::decode(tick, &entry) {
-            Ok((envelope, stored)) => {
+        match codec::decode(tick, &bytes) {
+            Ok((envelope, LogRecord::Events(stored))) => {
                 events += stored.len() as u64;
                 if let Some(before) = previous.filter(|before| *before != envelope.previous) {
                     damage.push(format!("tick {tick}: entries between {before} and {} are missing", envelope.previous));
@@ -148,6 +163,9 @@ pub fn verify(folder: &Path, out: &mut impl Write) -> Result<Vec<String>, Inspec
         }
         previous = Some(tick);
     }
+    if let Err(error @ StoreError::Lost { .. }) = store.check_end() {
+        damage.push(error.to_string());
+    }
     let kept = Kept::open(folder)?;
     for entry in kept.entries() {
         let read: Result<(), _> =
@@ -156,6 +174,13 @@ pub fn verify(folder: &Path, out: &mut impl Write) -> Result<Vec<String>, Inspec
     }
     let checkpoints = kept.entries().len();
     writeln!(out, "{entries} entries, {events} events, {checkpoints} checkpoints, {} damaged", damage.len())?;
+    for Torn { file, at, bytes } in store.torn() {
+        let file = file.display();
+        writeln!(
+            out,
+            "{file}, byte {at}: {bytes} bytes of a write that was not finished: nobody was told that it is safe"
+        )?;
+    }
     for line in &damage {
         writeln!(out, "{line}")?;
     }

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dataflows::model::Tick;
 
-use super::{History, Log, LogError, Logged, Stored};
+use super::{EntryOrder, History, Log, LogError, LogRecord, Logged, Stored};
 use crate::engine::Accepted;
 
-/// A log that is gone with the process. Clones share their batches.
+/// A log that is gone with the process. Clones share their records.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryLog {
     /// Nothing where batches are not kept at all.
@@ -39,7 +39,8 @@ impl Log for MemoryLog {
     fn append(&mut self, tick: Tick, batch: &[Accepted]) -> Result<(), LogError> {
         if let Some(mut kept) = self.kept() {
             let stored = |accepted: &Accepted| Stored { message: accepted.message, raw: accepted.raw.clone() };
-            kept.push(Logged { tick, events: batch.iter().map(stored).collect() });
+            let record = LogRecord::Events(batch.iter().map(stored).collect());
+            kept.push(Logged { tick, order: EntryOrder::Known, record });
         }
         Ok(())
     }

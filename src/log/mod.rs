@@ -2,7 +2,8 @@
 //!
 //! - [`Log`]: the trait at the rim, with [`DurableLog`], [`MemoryLog`] (its twin for tests, and for engines that keep nothing)
 //!   and [`FaultyLog`] (a twin that goes wrong as a script says).
-//! - [`Store`]: a data folder, which holds the log and what destinations acknowledged.
+//! - [`LogRecord`]: what the log has at a tick.
+//! - [`Store`]: a data folder, which holds the log, in `segments`, and what destinations acknowledged.
 //! - [`checkpoint`]: what the log says up to a tick, consolidated.
 //! - [`codec`]: how entries are written.
 //! - [`inspect`]: `deltaic log`.
@@ -14,6 +15,8 @@ mod faulty;
 pub mod inspect;
 mod journal;
 mod memory;
+mod record;
+mod segments;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -21,32 +24,14 @@ mod tests;
 pub use durable::DurableLog;
 pub use faulty::{Fault, FaultyLog};
 pub use memory::MemoryLog;
-pub use store::{Store, StoreError};
+pub use record::{EntryOrder, LogRecord, Logged, Stored};
+pub use store::{Store, StoreError, Syncer};
 
-use bytes::Bytes;
 use dataflows::model::Tick;
 use thiserror::Error;
 
 use crate::engine::Accepted;
 use crate::limits::DISK_RESERVE_BYTES;
-
-/// An event as the log has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// The keyed hash of (source, message id).
-    pub message: u128,
-    /// The text of the event, complete in itself.
-    pub raw: Bytes,
-}
-
-/// The batch of a tick as the log has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Logged {
-    /// The tick.
-    pub tick: Tick,
-    /// Its events, in the order in which they came.
-    pub events: Vec<Stored>,
-}
 
 /// What a log has, oldest first.
 pub type History = Box<dyn Iterator<Item = Result<Logged, LogError>> + Send>;
@@ -89,7 +74,7 @@ impl LogError {
 
 /// A log of accepted batches.
 pub trait Log: Send {
-    /// Appends the batch of a tick, which is later than those before. When this returns, the batch is as safe as the log
+    /// Appends the batch of a tick, which is later than those before, as a record of events. When this returns, the batch is as safe as the log
     /// makes it: the senders are answered then.
     fn append(&mut self, tick: Tick, batch: &[Accepted]) -> Result<(), LogError>;
 
@@ -101,6 +86,6 @@ pub trait Log: Send {
     /// The tick of the latest batch, if there is one.
     fn last(&self) -> Option<Tick>;
 
-    /// All batches that are there now, of the ticks after `after`.
+    /// All records that are there now, of the ticks after `after`.
     fn history(&self, after: Tick) -> History;
 }

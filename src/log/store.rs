@@ -6,37 +6,42 @@
 //!   LOCK      locked by the process that uses it
 //!   CHECKPOINTS, checkpoints/   see [`super::checkpoint`]
 //!   TAIL      the last tick that is known to be safe in the log
-//!   store/    a fjall database: keyspaces `log` (tick → entry), `outbox` (row → what was acknowledged),
-//!             `frontiers` (destination → tick), `delivery` (how each destination is being told, see `egress::records`),
+//!   log/      the log: see [`super::segments`]
+//!   store/    a fjall database: keyspaces `outbox` (row → what was acknowledged), `frontiers` (destination → tick), `delivery` (how each destination is being told, see `egress::records`),
 //!             `forwards` (destination, tick, index → event to be sent), `quarantine` (number → what was rejected),
 //!             `repeated` (tick, message id: does not count, since another process was sent it too)
 //! ```
 //!
-//! The keyspaces share one journal, so that they cannot contradict each other: what a destination acknowledged was
-//! written after the entries that it followed from.
+//! The keyspaces share one journal, so that they cannot contradict each other. The log is ahead of them: what a destination
+//! acknowledged was written after the entries that it followed from were synced. Where the log is not synced at each append,
+//! [`Store::sync`] syncs it first.
 
 mod error;
+mod format;
+mod syncing;
+mod takeover;
 
 pub use error::StoreError;
+pub use syncing::Syncer;
+#[cfg(test)]
+pub(super) use takeover::Step;
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use dataflows::model::Tick;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 
-use super::codec;
+use self::format::Format;
+pub(super) use self::format::write_whole;
+use super::codec::{self, CodecError};
+use super::segments::{Disk, Entry, Safety, SegmentError, Segments, Torn, Writer, make_folder, noted_safe};
 use super::{History, LogError, Logged, journal};
-
-/// The content of `FORMAT`. Format 2 has checkpoints, and the log need not begin with the first event.
-const FORMAT: &str = "deltaic data folder, format 2\n";
-
-/// Formats that are taken over: what they have means the same. A version that knows only them must not open the folder any
-/// more.
-const FORMER_FORMATS: [&str; 1] = ["deltaic data folder, format 1\n"];
 
 /// Bytes of blocks kept in memory. The log is read once, from its beginning to its end; rows of the outbox likewise.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -47,7 +52,7 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     folder: PathBuf,
-    log: Keyspace,
+    log: Mutex<LogFiles>,
     outbox: Keyspace,
     frontiers: Keyspace,
     delivery: Keyspace,
@@ -62,32 +67,41 @@ struct Inner {
     _lock: File,
 }
 
+/// Where the log is.
+#[derive(Clone)]
+enum LogFiles {
+    /// In its own files.
+    Segments(Segments),
+    /// In the database, as formats 1 and 2 have it: tick → entry.
+    Keyspace(Keyspace),
+}
+
 impl Store {
-    /// Opens the data folder; makes it where there is none yet.
+    /// Opens the data folder; makes it where there is none yet. One of a former format stays as it is, until
+    /// [`take_over`](Self::take_over).
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let io = |source| StoreError::Io { folder: folder.to_owned(), source };
-        fs::create_dir_all(folder).map_err(io)?;
-        let lock = lock(folder)?;
-        match fs::read_to_string(folder.join("FORMAT")) {
-            Ok(found) if found == FORMAT => {}
-            Ok(found) if FORMER_FORMATS.contains(&&*found) => write_format(folder).map_err(io)?,
-            Ok(found) => return Err(StoreError::Format { folder: folder.to_owned(), found: found.trim().to_owned() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let ours = ["LOCK", "FORMAT.new"].map(|name| folder.join(name));
-                if fs::read_dir(folder).map_err(io)?.flatten().any(|entry| !ours.contains(&entry.path())) {
-                    return Err(StoreError::NotData { folder: folder.to_owned() });
-                }
-                write_format(folder).map_err(io)?;
-            }
-            Err(error) => return Err(io(error)),
+        if let Some(parent) = folder.parent() {
+            fs::create_dir_all(parent).map_err(io)?;
         }
+        make_folder(folder).map_err(io)?;
+        let lock = lock(folder)?;
+        let format = format::of(folder)?;
+        if format == Format::None {
+            format::write(folder).map_err(io)?;
+        }
+        let lacks_store = format::lacks_store(folder)?;
+        let segments = if format == Format::Former { None } else { Some(segments_of(folder)?) };
         let written = journal::written(folder);
         let damaged = |reason: String| {
             let journals: Vec<String> = journal::files(folder).iter().map(|path| path.display().to_string()).collect();
             StoreError::Journal { folder: folder.to_owned(), journals: journals.join(", "), reason }
         };
         // Debug builds of the storage assert what they expect of a journal; nothing of it is left to be used after a panic.
-        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| Self::database(folder, lock)))
+        if lacks_store {
+            make_database(folder)?;
+        }
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| Self::database(folder, lock, segments)))
             .map_err(|_| damaged("the storage panicked while it read it; what it said stands above".to_owned()))?
             .map_err(|source| match source {
                 fjall::Error::Locked => StoreError::InUse { folder: folder.to_owned() },
@@ -107,11 +121,12 @@ impl Store {
         }
     }
 
-    fn database(folder: &Path, lock: File) -> Result<Self, fjall::Error> {
-        let database = Database::builder(folder.join("store")).cache_size(CACHE_BYTES).worker_threads(1).open()?;
-        // Entries are large, written once and never changed: kept apart from their keys, no compaction copies them.
-        let entries = || KeyspaceCreateOptions::default().with_kv_separation(Some(KvSeparationOptions::default()));
-        let log = database.keyspace("log", entries)?;
+    fn database(folder: &Path, lock: File, segments: Option<Segments>) -> Result<Self, fjall::Error> {
+        let database = database_at(&folder.join("store"))?;
+        let log = match segments {
+            Some(segments) => LogFiles::Segments(segments),
+            None => LogFiles::Keyspace(takeover::keyspace(&database)?),
+        };
         let outbox = database.keyspace("outbox", KeyspaceCreateOptions::default)?;
         let frontiers = database.keyspace("frontiers", KeyspaceCreateOptions::default)?;
         let delivery = database.keyspace("delivery", KeyspaceCreateOptions::default)?;
@@ -123,7 +138,7 @@ impl Store {
         let folder = folder.to_owned();
         Ok(Store(Arc::new(Inner {
             folder,
-            log,
+            log: Mutex::new(log),
             outbox,
             frontiers,
             delivery,
@@ -146,10 +161,10 @@ impl Store {
         let found = match fs::read_to_string(&path) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let is_new = self.0.log.is_empty().map_err(|source| self.failed(source))?;
+                let is_new = self.last()?.is_none();
                 // Folders from before there was this file are of a process on its own.
                 let owner = if is_new { wanted.clone() } else { "process 0 of 1\n".to_owned() };
-                fs::write(path, &owner).map_err(io)?;
+                write_whole(&path, owner.as_bytes()).map_err(io)?;
                 owner
             }
             Err(error) => return Err(io(error)),
@@ -166,9 +181,13 @@ impl Store {
         &self.0.folder
     }
 
-    /// The entries of the log.
-    pub(super) fn log(&self) -> &Keyspace {
-        &self.0.log
+    /// Which process of a cluster it is of; 0 where none is noted.
+    pub(super) fn process(&self) -> Result<u16, StoreError> {
+        match fs::read_to_string(self.0.folder.join("PROCESS")) {
+            Ok(text) => Ok(text.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(source) => Err(StoreError::Io { folder: self.0.folder.clone(), source }),
+        }
     }
 
     /// The rows that destinations acknowledged.
@@ -206,8 +225,16 @@ impl Store {
         self.0.database.batch()
     }
 
-    /// Everything written so far is on the disk when this returns.
+    /// A number that grows with each write beside the log.
+    fn writes(&self) -> u64 {
+        self.0.database.seqno()
+    }
+
+    /// Everything written so far is on the disk when this returns, the log before what followed from it.
     pub fn sync(&self) -> Result<(), StoreError> {
+        if let LogFiles::Segments(segments) = self.log() {
+            segments.sync().map_err(|error| self.failed_log(error))?;
+        }
         self.0.database.persist(PersistMode::SyncAll).map_err(|source| self.failed(source))?;
         #[cfg(test)]
         self.0.syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -222,7 +249,11 @@ impl Store {
 
     /// Bytes on the disk, those set aside for the journal included.
     pub fn disk_bytes(&self) -> Result<u64, StoreError> {
-        self.0.database.disk_space().map_err(|source| self.failed(source))
+        let of_log = match self.log() {
+            LogFiles::Segments(segments) => segments.bytes().map_err(|error| self.failed_log(error))?,
+            LogFiles::Keyspace(_) => 0,
+        };
+        Ok(of_log + self.0.database.disk_space().map_err(|source| self.failed(source))?)
     }
 
     /// Bytes that the disk of the folder still has for us.
@@ -243,30 +274,96 @@ impl Store {
         StoreError::DamagedQueue { folder, destination, reason: reason.to_owned() }
     }
 
+    /// The entry of a tick cannot be read.
+    pub(super) fn undecodable(&self, tick: Tick, error: CodecError) -> StoreError {
+        match error {
+            CodecError::Kind { kind } => StoreError::UnknownKind { folder: self.0.folder.clone(), tick, kind },
+            error => self.damaged(tick, error),
+        }
+    }
+
     /// The entry of a tick is not as it was written.
     pub(super) fn damaged(&self, tick: Tick, reason: impl ToString) -> StoreError {
         StoreError::Damaged { folder: self.0.folder.clone(), tick, reason: reason.to_string() }
     }
 
-    /// The keys and values of the log from `first` on, in order of ticks.
-    pub(super) fn entries(
-        &self,
-        first: Tick,
-    ) -> impl Iterator<Item = Result<(Tick, fjall::UserValue), StoreError>> + use<> {
-        let store = self.clone();
-        self.0.log.range(first.as_ms().to_be_bytes()..).map(move |entry| {
-            let (key, value) = entry.into_inner().map_err(|source| store.failed(source))?;
-            Ok((store.tick(&key)?, value))
-        })
+    /// The files of the log failed.
+    pub(super) fn failed_log(&self, error: SegmentError) -> StoreError {
+        StoreError::of_log(&self.0.folder, error)
     }
 
-    /// The ticks of the log up to `last`, in their order.
-    pub(super) fn ticks_up_to(&self, last: Tick) -> impl Iterator<Item = Result<Tick, StoreError>> + use<> {
+    /// The last tick of the log, if there is one.
+    pub(super) fn last(&self) -> Result<Option<Tick>, StoreError> {
+        match self.log() {
+            LogFiles::Segments(segments) => Ok(segments.last().map(|last| last.tick)),
+            LogFiles::Keyspace(log) => match log.last_key_value() {
+                None => Ok(None),
+                Some(entry) => self.tick(&entry.key().map_err(|source| self.failed(source))?).map(Some),
+            },
+        }
+    }
+
+    /// Refuses a log that does not end where it should.
+    pub(super) fn check_end(&self) -> Result<(), StoreError> {
+        let folder = || self.0.folder.clone();
+        let (safe, damage) = match self.log() {
+            LogFiles::Segments(segments) => (segments.safe(), segments.damage()),
+            LogFiles::Keyspace(_) => {
+                (noted_safe(&self.0.folder.join("TAIL")).map_err(|error| self.failed_log(error))?, None)
+            }
+        };
+        if let Some(damage) = damage {
+            return Err(StoreError::DamagedLog { folder: folder(), damage });
+        }
+        let last = self.last()?;
+        match safe.filter(|safe| Some(*safe) > last) {
+            Some(safe) => Err(StoreError::Lost { folder: folder(), safe, last: last.unwrap_or_default() }),
+            None => Ok(()),
+        }
+    }
+
+    /// What is behind the end of the log of writes that were not finished.
+    pub(super) fn torn(&self) -> Vec<Torn> {
+        self.segments().map(|segments| segments.torn()).unwrap_or_default()
+    }
+
+    /// The one that writes the log. A folder of a former format is taken over first.
+    pub(super) fn writer(&self, disk: Arc<dyn Disk>, safety: Safety) -> Result<Writer, StoreError> {
+        let segments = self.take_over()?;
+        Writer::open(segments, disk, safety).map_err(|error| self.failed_log(error))
+    }
+
+    /// The segments of the log; nothing where it is of a former format.
+    pub(super) fn segments(&self) -> Option<Segments> {
+        match self.log() {
+            LogFiles::Segments(segments) => Some(segments),
+            LogFiles::Keyspace(_) => None,
+        }
+    }
+
+    /// The entries of the log from `first` on, in order of ticks. Behind [`StoreError::DamagedLog`] it may go on.
+    pub(super) fn entries(&self, first: Tick) -> Box<dyn Iterator<Item = Result<Entry, StoreError>> + Send> {
         let store = self.clone();
-        self.0.log.range(..=last.as_ms().to_be_bytes()).map(move |entry| {
-            let key = entry.key().map_err(|source| store.failed(source))?;
-            store.tick(&key)
-        })
+        match self.log() {
+            LogFiles::Segments(segments) => {
+                Box::new(segments.entries(first).map(move |entry| entry.map_err(|error| store.failed_log(error))))
+            }
+            LogFiles::Keyspace(log) => Box::new(log.range(first.as_ms().to_be_bytes()..).map(move |entry| {
+                let (key, value) = entry.into_inner().map_err(|source| store.failed(source))?;
+                Ok(Entry { tick: store.tick(&key)?, bytes: Bytes::copy_from_slice(&value) })
+            })),
+        }
+    }
+
+    /// The next entry begins a segment, so that those before it can be dropped without it.
+    pub(super) fn end_segment(&self) {
+        self.segments().iter().for_each(Segments::end_segment);
+    }
+
+    /// Drops entries of the log up to `tick`, in whole segments; the last entry stays. Gives how many went, and the tick of the
+    /// last of them.
+    pub(super) fn drop_up_to(&self, tick: Tick) -> (u64, Option<Tick>) {
+        self.segments().map_or((0, None), |segments| segments.drop_up_to(tick))
     }
 
     /// The tick that a key of the log is.
@@ -281,8 +378,8 @@ impl Store {
         let mut previous: Option<Tick> = None;
         let mut is_broken = false;
         let logged = self.entries(after.next()).map(move |entry| -> Result<Logged, StoreError> {
-            let (tick, entry) = entry?;
-            let (envelope, events) = codec::decode(tick, &entry).map_err(|error| store.damaged(tick, error))?;
+            let Entry { tick, bytes } = entry?;
+            let (envelope, record) = codec::decode(tick, &bytes).map_err(|error| store.undecodable(tick, error))?;
             let is_next = previous
                 .replace(tick)
                 .map_or(envelope.previous <= after || after == Tick::default(), |before| before == envelope.previous);
@@ -290,35 +387,58 @@ impl Store {
                 let reason = format!("the entry before it, of tick {}, is missing", envelope.previous);
                 return Err(store.damaged(tick, reason));
             }
-            Ok(Logged { tick, events })
+            Ok(Logged { tick, order: envelope.order, record })
         });
         let until_broken = logged.take_while(move |logged| !std::mem::replace(&mut is_broken, logged.is_err()));
         Box::new(until_broken.map(|logged| logged.map_err(LogError::from)))
     }
+
+    /// The log where it is of a former format.
+    #[cfg(test)]
+    pub(super) fn former_log(&self) -> Keyspace {
+        match self.log() {
+            LogFiles::Keyspace(log) => log,
+            LogFiles::Segments(_) => panic!("it is of this format"),
+        }
+    }
+
+    fn log(&self) -> LogFiles {
+        self.locked_log().clone()
+    }
+
+    fn locked_log(&self) -> MutexGuard<'_, LogFiles> {
+        self.0.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes the database; its name is there when all of it is on the disk.
+fn make_database(folder: &Path) -> Result<(), StoreError> {
+    let (new, store) = (folder.join(format::UNFINISHED_STORE), folder.join("store"));
+    make_folder(&new).map_err(|source| StoreError::Io { folder: folder.to_owned(), source })?;
+    let made = database_at(&new).and_then(|database| database.persist(PersistMode::SyncAll));
+    made.map_err(|source| StoreError::Database { folder: folder.to_owned(), source })?;
+    let renamed = fs::rename(&new, store).and_then(|()| File::open(folder)?.sync_all());
+    renamed.map_err(|source| StoreError::Io { folder: folder.to_owned(), source })
+}
+
+fn database_at(path: &Path) -> Result<Database, fjall::Error> {
+    Database::builder(path).cache_size(CACHE_BYTES).worker_threads(1).open()
+}
+
+/// The log of a folder in files of its own.
+fn segments_of(folder: &Path) -> Result<Segments, StoreError> {
+    Segments::open(&folder.join("log"), &folder.join("TAIL")).map_err(|error| StoreError::of_log(folder, error))
 }
 
 /// Locks the folder for this process. The lock goes with the process, however it ends.
 fn lock(folder: &Path) -> Result<File, StoreError> {
     let io = |source| StoreError::Io { folder: folder.to_owned(), source };
-    let file = File::options().create(true).truncate(false).write(true).open(folder.join("LOCK")).map_err(io)?;
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    let file = options.open(folder.join("LOCK")).map_err(io)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: folder.to_owned() }),
         Err(TryLockError::Error(source)) => Err(io(source)),
     }
-}
-
-/// Written before anything else: a folder without it is empty.
-fn write_format(folder: &Path) -> io::Result<()> {
-    write_whole(&folder.join("FORMAT"), FORMAT.as_bytes())
-}
-
-/// Writes a file whole or not at all, and onto the disk.
-pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(new, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -1,7 +1,9 @@
 //! The durable log on real folders.
 
+mod formats;
+
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -45,7 +47,7 @@ fn folder_with(ticks: u64) -> TempDir {
 /// The ticks and message ids of a log, `10:1 20:2`.
 fn content(log: &dyn Log) -> String {
     let words = log.history(Tick::default()).map(|logged| {
-        let Logged { tick, events } = logged.unwrap();
+        let Logged { tick, record: LogRecord::Events(events), .. } = logged.unwrap();
         let messages: Vec<String> = events.iter().map(|stored| stored.message.to_string()).collect();
         format!("{tick}:{}", messages.join(","))
     });
@@ -62,7 +64,10 @@ fn what_was_appended_is_there_after_a_restart() {
     let log = open(folder.path());
     assert_eq!(content(&log), "10:1 20:2 25:3,4");
     let first = log.history(Tick::default()).next().unwrap().unwrap();
-    assert_eq!(first.events[0].raw, accepted(1).raw);
+    let LogRecord::Events(events) = &first.record;
+    assert_eq!(events[0].raw, accepted(1).raw);
+    let position = Position { tick: Tick::from_ms(10), process: 3, index: 7 };
+    assert_eq!((first.events(), first.position(3, 7)), (1, position));
 }
 
 #[test]
@@ -78,9 +83,9 @@ fn a_folder_is_used_by_one_at_a_time() {
 #[test]
 fn an_unknown_format_is_refused() {
     let folder = folder_with(1);
-    fs::write(folder.path().join("FORMAT"), "deltaic data folder, format 3\n").unwrap();
+    fs::write(folder.path().join("FORMAT"), "deltaic data folder, format 99\n").unwrap();
     let error = Store::open(folder.path()).err().unwrap().to_string();
-    assert!(error.contains("format 3") && error.contains("run the version that wrote it"), "{error}");
+    assert!(error.contains("format 99") && error.contains("run the version that wrote it"), "{error}");
 }
 
 #[test]
@@ -100,6 +105,7 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
     let mut log = DurableLog::open_on(
         Store::open(folder.path()).unwrap(),
         Durability::Os,
+        Arc::new(segments::RealDisk),
         Box::new(move || Ok(disk.load(Ordering::Relaxed))),
     )
     .unwrap();
@@ -116,33 +122,37 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
     assert_eq!(content(&log), "1:1 3:2");
 }
 
-/// The journal of the storage, which is the only one while little is written.
-fn journal(folder: &Path) -> std::path::PathBuf {
-    let files = fs::read_dir(folder.join("store")).unwrap().map(|entry| entry.unwrap().path());
-    let mut journals: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "jnl")).collect();
-    assert_eq!(journals.len(), 1);
-    journals.remove(0)
+/// The file of the log, which is the only one while little is written.
+fn segment(folder: &Path) -> PathBuf {
+    let files = fs::read_dir(folder.join("log")).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments: Vec<_> = files.collect();
+    assert_eq!(segments.len(), 1);
+    segments.remove(0)
 }
 
 /// Where what was written ends; the rest is set aside.
-fn end_of_writes(journal: &Path) -> u64 {
-    let bytes = fs::read(journal).unwrap();
-    (bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1) as u64
+fn end_of_writes(segment: &Path) -> usize {
+    fs::read(segment).unwrap().iter().rposition(|byte| *byte != 0).unwrap() + 1
+}
+
+fn change(segment: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(segment).unwrap();
+    change(&mut bytes);
+    fs::write(segment, bytes).unwrap();
 }
 
 #[test]
-fn a_torn_tail_is_cut_at_the_last_whole_entry() {
+fn a_torn_tail_is_cut_at_the_last_whole_entry_when_something_is_written() {
     let folder = folder_with(3);
-    let journal = journal(folder.path());
-    let whole = end_of_writes(&journal);
-    // In the middle of the last write, wherever exactly: an entry is more than a hundred bytes.
-    let file = fs::File::options().write(true).open(&journal).unwrap();
-    file.set_len(whole - 40).unwrap();
-    drop(file);
+    let segment = segment(folder.path());
+    let end = end_of_writes(&segment);
+    change(&segment, |bytes| bytes[end - 40..].fill(0));
     // As when it was cut off while it was written: its sync did not come back.
     fs::write(folder.path().join("TAIL"), "20\n").unwrap();
+    let torn = fs::read(&segment).unwrap();
     let mut log = open(folder.path());
     assert_eq!(content(&log), "10:1 20:2");
+    assert!(fs::read(&segment).unwrap() == torn, "nothing was written yet");
     log.append(Tick::from_ms(40), &[accepted(4)]).unwrap();
     drop(log);
     assert_eq!(content(&open(folder.path())), "10:1 20:2 40:4");
@@ -151,73 +161,16 @@ fn a_torn_tail_is_cut_at_the_last_whole_entry() {
 #[test]
 fn a_log_that_lost_what_was_safe_is_refused() {
     let folder = folder_with(3);
-    let journal = journal(folder.path());
-    let mut bytes = fs::read(&journal).unwrap();
-    // The first byte of some write in the middle: the storage takes what follows for garbage.
-    let entry = bytes.windows(8).position(|key| key == 20u64.to_be_bytes()).unwrap();
-    bytes[entry - 32..entry].fill(0);
-    fs::write(&journal, bytes).unwrap();
-    let error = match Store::open(folder.path()).map(|store| DurableLog::open(store, Durability::Os)) {
-        Ok(Err(error)) | Err(error) => error.to_string(),
-        Ok(Ok(log)) => panic!("it opens with {}", content(&log)),
-    };
-    assert!(error.contains("the log was safe up to tick 30 and now ends at 10"), "{error}");
+    let segment = segment(folder.path());
+    let end = end_of_writes(&segment);
+    change(&segment, |bytes| bytes[end - 40..].fill(0));
+    let opened = DurableLog::open(Store::open(folder.path()).unwrap(), Durability::Os);
+    let error = opened.err().unwrap().to_string();
+    assert!(error.contains("the log was safe up to tick 30 and now ends at 20"), "{error}");
+    let damage = inspect::verify(folder.path(), &mut Vec::new()).unwrap();
+    assert!(damage.len() == 1 && damage[0].contains("safe up to tick 30"), "{damage:?}");
     fs::remove_file(folder.path().join("TAIL")).unwrap();
-    assert_eq!(content(&open(folder.path())), "10:1");
-}
-
-/// Where a change is found depends on what it hits: a value (the storage's checksum is wrong), or what says how long it is (the
-/// rest makes no sense, and is cut). Whatever it is, it is said with the file and the way out, or nothing was lost.
-#[test]
-fn a_changed_byte_anywhere_in_the_journal_is_told_or_does_no_harm() {
-    let (mut damaged, mut lost) = (0, 0);
-    let folder = folder_with(3);
-    let mut whole = fs::read(journal(folder.path())).unwrap();
-    // Without the 64 MB that are set aside.
-    whole.truncate(end_of_writes(&journal(folder.path())) as usize);
-    for place in (0..whole.len()).step_by(23) {
-        let folder = folder_with_bytes(&whole, place);
-        let opened = Store::open(folder.path()).and_then(|store| DurableLog::open(store, Durability::Sync));
-        match opened {
-            Ok(log) => match log.history(Tick::default()).collect::<Result<Vec<_>, _>>() {
-                Ok(_) => assert_eq!(content(&log), "10:1 20:2 30:3", "byte {place}"),
-                Err(error) => assert!(error.to_string().contains("damaged at tick"), "byte {place}: {error}"),
-            },
-            Err(error) => {
-                let text = error.to_string();
-                assert!(text.contains("restore the folder from a copy"), "byte {place}: {text}");
-                assert!(text.contains(folder.path().to_str().unwrap()), "byte {place}: {text}");
-                match error {
-                    StoreError::Journal { journals, .. } => {
-                        assert!(journals.ends_with("0.jnl"), "{journals}");
-                        damaged += 1;
-                    }
-                    _ => lost += 1,
-                }
-            }
-        }
-    }
-    assert!(damaged > 0 && lost > 0, "{damaged} {lost}");
-}
-
-/// The folder of [`folder_with`] three ticks, with another byte at a place of its journal.
-fn folder_with_bytes(whole: &[u8], place: usize) -> TempDir {
-    let folder = folder_with(3);
-    let mut bytes = whole.to_vec();
-    bytes[place] ^= 0x55;
-    fs::write(journal(folder.path()), bytes).unwrap();
-    folder
-}
-
-/// Puts `value` in the place of the entry of a tick; nothing removes it.
-fn tamper(folder: &Path, tick: u64, value: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
-    let store = Store::open(folder).unwrap();
-    let key = tick.to_be_bytes();
-    let entry = store.log().get(key).unwrap().unwrap().to_vec();
-    match value(entry) {
-        Some(value) => store.log().insert(key, value).unwrap(),
-        None => store.log().remove(key).unwrap(),
-    }
+    assert_eq!(content(&open(folder.path())), "10:1 20:2");
 }
 
 #[track_caller]
@@ -232,20 +185,72 @@ fn check_damage(folder: &Path, expected: &str) {
 }
 
 #[test]
-fn a_changed_entry_is_named_by_folder_and_tick() {
+fn a_changed_entry_is_named_by_file_and_tick_and_nothing_starts() {
     let folder = folder_with(3);
-    tamper(folder.path(), 20, |mut entry| {
-        *entry.last_mut().unwrap() ^= 1;
-        Some(entry)
+    let segment = segment(folder.path());
+    change(&segment, |bytes| {
+        let second = bytes.windows(8).position(|tick| tick == 20u64.to_be_bytes()).unwrap();
+        bytes[second + 60] ^= 1;
     });
-    check_damage(folder.path(), "damaged at tick 20: its checksum is wrong");
+    let lost = format!("{}, byte 4", segment.display());
+    check_damage(folder.path(), &lost);
+    check_damage(
+        folder.path(),
+        "an entry has a wrong checksum; lost: 1 entry after tick 10 up to tick 20; `deltaic log",
+    );
+    let refused = DurableLog::open(Store::open(folder.path()).unwrap(), Durability::Sync).err().unwrap().to_string();
+    assert!(refused.contains(&lost), "{refused}");
+}
+
+/// Appends what no version wrote, in a frame that is right.
+fn append_raw(folder: &Path, tick: u64, entry: &[u8]) {
+    let mut writer = Store::open(folder).unwrap().writer(Arc::new(segments::RealDisk), segments::Safety::Sync).unwrap();
+    writer.append(Tick::from_ms(tick), entry, u64::MAX).unwrap();
 }
 
 #[test]
-fn a_missing_entry_is_noticed() {
-    let folder = folder_with(3);
-    tamper(folder.path(), 20, |_| None);
-    check_damage(folder.path(), "damaged at tick 30: the entry before it, of tick 20, is missing");
+fn a_record_of_an_unknown_kind_is_refused_in_plain_words() {
+    let folder = folder_with(1);
+    let mut entry = codec::encode(Tick::from_ms(20), Tick::from_ms(10), [(1, &b"{}"[..])].into_iter()).unwrap();
+    entry[2] = 7;
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    [&20u64.to_be_bytes()[..], &entry[..19], &entry[27..]].iter().for_each(|part| hasher.update(part));
+    entry[19..27].copy_from_slice(&hasher.digest().to_be_bytes());
+    append_raw(folder.path(), 20, &entry);
+    check_damage_of_content(
+        folder.path(),
+        "a record of the kind 7 at tick 20, which this version of deltaic does not know",
+    );
+}
+
+#[test]
+fn an_entry_of_another_tick_is_noticed() {
+    let folder = folder_with(1);
+    let entry = codec::encode(Tick::from_ms(21), Tick::from_ms(10), [(1, &b"{}"[..])].into_iter()).unwrap();
+    append_raw(folder.path(), 20, &entry);
+    check_damage_of_content(folder.path(), "damaged at tick 20: its checksum is wrong");
+}
+
+#[track_caller]
+fn check_damage_of_content(folder: &Path, expected: &str) {
+    check_damage(folder, expected);
+    let log = open(folder);
+    assert_eq!(log.last(), Some(Tick::from_ms(20)), "it is there");
+}
+
+#[test]
+fn a_sync_that_fails_ends_it_and_nobody_was_told() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), segments::UnsyncedDisk::default());
+    let store = Store::open(folder.path()).unwrap();
+    let mut log =
+        DurableLog::open_on(store, Durability::Sync, Arc::new(disk.clone()), Box::new(|| Ok(u64::MAX))).unwrap();
+    log.append(Tick::from_ms(10), &[accepted(1)]).unwrap();
+    assert!(disk.is_synced(), "the senders are answered now");
+    disk.fail_sync();
+    assert!(log.append(Tick::from_ms(20), &[accepted(2)]).unwrap_err().is_fatal());
+    drop(log);
+    disk.lose_power(&mut || false);
+    assert_eq!(content(&open(folder.path())), "10:1");
 }
 
 #[test]
@@ -257,81 +262,6 @@ fn inspection_counts_and_writes() {
     assert_eq!(inspect::verify(folder.path(), &mut Vec::new()).unwrap(), Vec::<String>::new());
     let mut out = Vec::new();
     inspect::dump(folder.path(), Tick::from_ms(11), Tick::from_ms(20), &mut out).unwrap();
-    let line = r#"{"tick":20,"event":{"type":"track","event":"Seen","userId":"2"}}"#;
+    let line = r#"{"tick":20,"process":0,"index":0,"event":{"type":"track","event":"Seen","userId":"2"}}"#;
     assert_eq!(String::from_utf8(out).unwrap(), format!("{line}\n"));
-}
-
-/// A copy of the data folder of a format, since opening writes.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap().path();
-        let name = to.join(entry.file_name().unwrap());
-        if entry.is_dir() {
-            copy(&entry, &name);
-        } else {
-            fs::copy(&entry, &name).unwrap();
-        }
-    }
-}
-
-/// `tests/format/v1` was written by [`write_a_folder_of_this_format`] and stays as it is.
-#[test]
-fn format_1_opens_for_ever() {
-    let folder = tempfile::tempdir().unwrap();
-    copy(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/format/v1")), folder.path());
-    let log = open(folder.path());
-    assert_eq!(content(&log), "10:1 20:2 30:3");
-    assert_eq!(log.history(Tick::default()).nth(1).unwrap().unwrap().events[0].raw, long_text());
-    drop(log);
-    let store = Store::open(folder.path()).unwrap();
-    let row = store.outbox().get("crm\0vips\0user_id:ann").unwrap().unwrap();
-    let row = codec::decode_row(&row).unwrap();
-    assert_eq!((row.round, (row.profile, row.traits)), (0, sample_row()));
-    assert_eq!(*store.frontiers().get("crm").unwrap().unwrap(), 31u64.to_be_bytes());
-}
-
-/// A text that is long even when compressed: the storage keeps such values apart.
-fn long_text() -> Bytes {
-    let numbers = (0..400u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_string());
-    Bytes::from(format!(r#"{{"type":"track","event":"{}","userId":"2"}}"#, numbers.collect::<String>()))
-}
-
-fn sample_row() -> (dataflows::model::ProfileId, dataflows::model::Traits) {
-    use dataflows::model::{Identifier, IdentifierKey, ProfileId, Value};
-    let ann = Identifier::new(&IdentifierKey::from_secret("format"), "user_id", "ann");
-    let traits = vec![
-        ("city".into(), Value::text("Köln")),
-        ("orders".into(), Value::number(3.5).unwrap()),
-        ("since".into(), Value::Time(Tick::from_ms(1_700_000_000_000))),
-        ("vip".into(), Value::Bool(true)),
-    ];
-    (ProfileId::of_root(ann.id()), traits)
-}
-
-/// Writes a data folder where `DELTAIC_WRITE_FORMAT` says: when there is a new format, to be kept under `tests/format/`.
-#[test]
-fn write_a_folder_of_this_format() {
-    let Some(folder) = std::env::var_os("DELTAIC_WRITE_FORMAT") else { return };
-    let mut log = open(Path::new(&folder));
-    for n in 1..=3u64 {
-        let mut event = accepted(n.into());
-        if n == 2 {
-            event.raw = long_text();
-        }
-        log.append(Tick::from_ms(n * 10), &[event]).unwrap();
-        if n == 2 {
-            // Two entries in tables, the rest in the journal.
-            log.store().log().rotate_memtable_and_wait().unwrap();
-        }
-    }
-    drop(log);
-    let store = Store::open(Path::new(&folder)).unwrap();
-    let (profile, traits) = sample_row();
-    store.outbox().insert("crm\0vips\0user_id:ann", codec::encode_row(0, profile, &traits)).unwrap();
-    store.frontiers().insert("crm", 31u64.to_be_bytes()).unwrap();
-    store.sync().unwrap();
-    drop(store);
-    // Cuts off what the journal sets aside.
-    drop(open(Path::new(&folder)));
 }

@@ -49,6 +49,9 @@ pub enum RunError {
     /// A thread cannot be had.
     #[error("no thread for checkpoints: {0}")]
     Checkpointer(std::io::Error),
+    /// A thread cannot be had.
+    #[error("no thread to sync the data folder: {0}")]
+    Syncer(std::io::Error),
     /// The quarantine cannot be used.
     #[error(transparent)]
     Quarantine(#[from] QuarantineError),

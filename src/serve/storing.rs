@@ -65,6 +65,8 @@ impl Storing {
         };
         let archive = history.as_ref().map(|(archive, _)| archive);
         let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, archive, options.accept_partial)?;
+        // Nothing stands in the way of the start any more.
+        store.take_over()?;
         let checkpointer = CheckpointerSettings {
             store: store.clone(),
             kept,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use dataflows::definitions::Definitions;
-use dataflows::facts::Facts;
+use dataflows::facts::{Facts, Replacement};
 use dataflows::model::{Desired, Event, Found, IdentifierId, IdentityChange, Query, Question, Tick};
 use dataflows::observations::Arrival;
 use dataflows::observer::Observer;
@@ -23,10 +23,11 @@ pub struct Dataflow {
 }
 
 impl Dataflow {
-    /// Runs on top of what events before these said.
-    fn run_after(
+    /// Runs on top of what events before these said, of which some is replaced at a tick.
+    pub fn run_after(
         &self,
         facts: Vec<(IdentifierId, Facts)>,
+        replacements: &[(Tick, Replacement)],
         definitions: &Definitions,
         batches: &[(Tick, Vec<Event>)],
         read_at: &[Tick],
@@ -49,6 +50,10 @@ impl Dataflow {
             for (place, event) in events.iter().enumerate() {
                 workers.tell(place % self.workers, Command::Arrivals(vec![(*tick, Arrival::Event(event.clone()))]));
             }
+            for (place, (_, replacement)) in replacements.iter().filter(|(at, _)| at == tick).enumerate() {
+                let arrival = Arrival::Replacement(Box::new(replacement.clone()));
+                workers.tell((place + 1) % self.workers, Command::Arrivals(vec![(*tick, arrival)]));
+            }
             let question = Question::Profiles { after: None, limit: usize::MAX };
             let asker = index % self.workers;
             workers.tell(asker, Command::Ask(*tick, Query { id: tick.as_ms(), asker, question }));
@@ -68,7 +73,7 @@ impl Dataflow {
 
 impl Subject for Dataflow {
     fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> Run {
-        self.run_after(Vec::new(), definitions, batches, read_at)
+        self.run_after(Vec::new(), &[], definitions, batches, read_at)
     }
 }
 
@@ -111,7 +116,7 @@ impl Subject for Restored {
         let (past, rest) = batches.split_at(batches.partition_point(|(tick, _)| *tick <= cut));
         let kept = read_at.partition_point(|tick| *tick <= cut);
         let facts = Self::facts(definitions, past, cut);
-        let after = self.after.run_after(facts, definitions, rest, &read_at[kept..]);
+        let after = self.after.run_after(facts, &[], definitions, rest, &read_at[kept..]);
         run.states.truncate(kept);
         run.states.extend(after.states);
         run.memberships.retain(|change| change.tick <= cut);

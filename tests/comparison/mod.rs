@@ -5,6 +5,7 @@
 mod dataflow;
 mod itself;
 mod limits;
+mod replaced;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -39,6 +40,16 @@ pub struct Run {
 pub fn compare(subject: &dyn Subject, definitions: &Definitions, history: &[(Tick, Event)]) -> Result<(), String> {
     let read_at = interesting_ticks(definitions, history);
     let run = subject.run(definitions, &batches(history), &read_at);
+    compare_run(definitions, &read_at, run, |tick| State::of(definitions, history, tick))
+}
+
+/// Compares what was shown at these ticks with what is `expected` at each. An error says at which tick they part, and how.
+fn compare_run(
+    definitions: &Definitions,
+    read_at: &[Tick],
+    run: Run,
+    expected: impl Fn(Tick) -> State,
+) -> Result<(), String> {
     if run.states.len() != read_at.len() {
         return Err(format!("{} states were read at {} ticks", run.states.len(), read_at.len()));
     }
@@ -49,7 +60,7 @@ pub fn compare(subject: &dyn Subject, definitions: &Definitions, history: &[(Tic
     let mut identities_left = run.identities.as_slice();
     let mut before = State::default();
     for (tick, found) in read_at.iter().zip(&run.states) {
-        let expected = State::of(definitions, history, *tick);
+        let expected = expected(*tick);
         if *found != expected {
             return Err(format!("at tick {tick}:\n{}", difference(definitions, &expected, found)));
         }
@@ -79,12 +90,13 @@ pub fn compare(subject: &dyn Subject, definitions: &Definitions, history: &[(Tic
     Ok(())
 }
 
-/// The moves between two states. An identifier that is new was its own profile, as far as anybody could tell.
+/// The moves between two states. An identifier that is new was its own profile, as far as anybody could tell; so is one that is
+/// gone.
 fn moves(before: &State, after: &State) -> Vec<IdentityChange> {
     let change = |change: oracle::IdentityChange| {
         let identifier = identifier(&change.identifier).id();
         let own = ProfileId::of_root(identifier);
-        let (from, to) = (change.from.unwrap_or(own), change.to.expect("no identifier is ever forgotten"));
+        let (from, to) = (change.from.unwrap_or(own), change.to.unwrap_or(own));
         (from != to).then_some(IdentityChange { identifier, from, to })
     };
     let mut moves: Vec<IdentityChange> = identity_changes(before, after).into_iter().filter_map(change).collect();

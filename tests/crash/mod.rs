@@ -7,6 +7,8 @@
 //!
 //! What happens is drawn from a seed: events, order, times of the kills. How far the program gets in that time is not.
 //!
+//! [`first_start`] kills it while it makes its data folder.
+//!
 //! Shared by the tests and by `examples/crash_loop.rs`; both have the oracle at their root.
 
 mod compare;
@@ -14,7 +16,9 @@ mod counts;
 mod engine;
 mod events;
 mod expected;
+pub mod first_start;
 mod logged;
+mod power;
 mod project;
 mod record;
 mod sender;
@@ -44,6 +48,9 @@ const SENDERS: usize = 3;
 /// One life in so many is killed at any moment of its start; as many while it recovers; the others under load.
 const EARLY_KILL_IN: u64 = 8;
 
+/// One kill in so many is a loss of power.
+const POWER_LOSS_IN: u64 = 3;
+
 /// How long a life under load is at most.
 const LIFE_MS_MAX: u64 = 400;
 
@@ -68,6 +75,8 @@ pub struct Outcome {
     starts: u32,
     /// Kills that came before the program was ready.
     early: u32,
+    /// Kills that were losses of power, and those of them that took something.
+    power: (u32, u32),
     comparisons: u32,
     calls: usize,
     elapsed: Duration,
@@ -75,10 +84,11 @@ pub struct Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Outcome { counts, rounds, starts, early, comparisons, calls, elapsed } = self;
+        let Outcome { counts, rounds, starts, early, power: (power, took), comparisons, calls, elapsed } = self;
         write!(
             f,
-            "{rounds} kills ({early} before the program was ready), {starts} starts, {comparisons} comparisons, {counts}, \
+            "{rounds} kills ({early} before the program was ready, {power} with a loss of power of which {took} took something), \
+             {starts} starts, {comparisons} comparisons, {counts}, \
              {calls} calls at the receiver, {:.0} s",
             elapsed.as_secs_f64()
         )
@@ -114,7 +124,7 @@ pub async fn run(settings: Settings) -> Outcome {
     let receiver = Receiver::start(Options { fail_every: Some(7), ..Options::default() }).await.unwrap();
     let world = World::new(&settings.binary, &receiver.url());
     let record = Arc::new(Mutex::new(Record::new(settings.seed)));
-    let (mut starts, mut early, mut comparisons) = (0, 0, 0);
+    let (mut starts, mut early, mut comparisons, mut power) = (0, 0, 0, (0, 0));
     let mut ready_after = Duration::from_millis(50);
     for round in 0..settings.rounds {
         starts += 1;
@@ -137,6 +147,10 @@ pub async fn run(settings: Settings) -> Outcome {
                 load(&settings, &engine, &record, &mut chance).await;
             }
         }
+        if chance.one_in(POWER_LOSS_IN) {
+            let took = power::lose(&world.folder().join("data"), &mut chance);
+            power = (power.0 + 1, power.1 + u32::from(took));
+        }
         if (round + 1) % settings.compare_every == 0 || round + 1 == settings.rounds {
             compare(&world, &receiver, &record, round).await;
             starts += 1;
@@ -145,7 +159,7 @@ pub async fn run(settings: Settings) -> Outcome {
     }
     let counts = record.lock().unwrap().counts();
     let calls = receiver.calls_count();
-    Outcome { counts, rounds: settings.rounds, starts, early, comparisons, calls, elapsed: began.elapsed() }
+    Outcome { counts, rounds: settings.rounds, starts, early, power, comparisons, calls, elapsed: began.elapsed() }
 }
 
 /// Sends until the program is killed, after a random time.

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The cursor is a row of the keyspace `frontiers`, `destination NUL forwards` → `produced`, and the place where the batch in
-//! flight ends if there is one. All goes through the journal of the log: what is written without being told is on the disk
-//! with the next sync of the log, and an event that is logged later cannot be there without it.
+//! flight ends if there is one. It is written with the entries, or not at all; so what is not on the disk after a power failure
+//! is made again from the log, and what was sent in the last second may be sent once more.
 
 use std::ops::Bound;
 

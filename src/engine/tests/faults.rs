@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::egress::MemoryOutbox;
+use crate::log::LogRecord;
 
 fn outbox() -> Arc<dyn Outbox> {
     Arc::new(MemoryOutbox::new(1))
@@ -37,7 +38,8 @@ fn bad_days(seed: u64) -> impl FnMut(usize) -> Option<Fault> + Send + 'static {
 fn messages(disk: &MemoryLog) -> BTreeMap<u128, Tick> {
     let mut messages = BTreeMap::new();
     for batch in disk.batches() {
-        for event in batch.events {
+        let LogRecord::Events(events) = batch.record;
+        for event in events {
             assert_eq!(messages.insert(event.message, batch.tick), None, "it is in the log twice");
         }
     }

@@ -26,9 +26,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// Events that make a checkpoint due, at least, where nobody says how many. A start reads them in less than a second.
 const DUE_MIN: u64 = 100_000;
 
-/// Entries that are dropped from the log at a time.
-const DROPPED_AT_ONCE: usize = 1_000;
-
 /// How the log grows, as its writer tells it.
 #[derive(Debug, Default)]
 pub struct Growth {
@@ -229,6 +226,8 @@ fn make(
         gatherer.catch_up(archive, after)?;
     }
     let mut recorder = history.as_mut().map(|(archive, _)| archive.record()).transpose()?;
+    // What will be behind this checkpoint can go when there are two later ones, and nothing else with it.
+    store.end_segment();
     let gathered = gatherer.gather(gatherer.log(after), until, most, &left_out, recorder.as_mut())?;
     let (events, tick) = (gathered.events, gathered.tick);
     if tick <= after {
@@ -260,19 +259,9 @@ fn make(
     Ok(Some((events, counts.identifiers)))
 }
 
-/// Drops the entries of the log up to `tick`, and what is kept with them; the last one stays, so that the log says where it
-/// ends.
-pub(super) fn drop_up_to(store: &Store, tick: Tick) -> Result<usize, StoreError> {
-    let mut dropped = 0;
-    loop {
-        let mut batch = store.batch();
-        let mut ticks = store.ticks_up_to(tick).take(DROPPED_AT_ONCE + 1).collect::<Result<Vec<_>, _>>()?;
-        // The last of them may be the last of all; it goes with the next batch, or stays.
-        ticks.pop();
-        ticks.iter().for_each(|tick| batch.remove(store.log(), tick.as_ms().to_be_bytes()));
-        let Some(last) = ticks.last() else { return Ok(dropped) };
-        batch.commit().map_err(|source| store.failed(source))?;
-        repeated::forget_up_to(store, *last)?;
-        dropped += ticks.len();
-    }
+/// Drops what the log has up to `tick`, in whole segments, and what is kept with it. Gives how many entries went.
+pub(super) fn drop_up_to(store: &Store, tick: Tick) -> Result<u64, StoreError> {
+    let (dropped, last) = store.drop_up_to(tick);
+    last.map_or(Ok(()), |last| repeated::forget_up_to(store, last))?;
+    Ok(dropped)
 }

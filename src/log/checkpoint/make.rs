@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dataflows::definitions::{Definitions, MeasureId};
 use dataflows::facts::Facts;
-use dataflows::model::{IdentifierId, Position, Tick};
+use dataflows::model::{IdentifierId, Tick};
 use dataflows::observer::{Observation, Observer};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -15,7 +15,7 @@ use super::repeated::{self, Repeated};
 use super::{Basis, CheckpointError, Kept, signatures};
 use crate::engine::placed;
 use crate::history::{Archive, Placed, Portion, ReadStored, Reading, Recorder};
-use crate::log::{Store, StoreError, codec};
+use crate::log::{LogRecord, Store, StoreError, codec};
 use crate::project::Project;
 
 /// Gathers what events of the log say.
@@ -77,9 +77,12 @@ impl Gatherer {
     pub fn log(&self, after: Tick) -> impl Iterator<Item = Result<Portion, CheckpointError>> + use<> {
         let (store, process) = (self.store.clone(), self.process);
         self.store.entries(after.next()).map(move |entry| {
-            let (tick, entry) = entry?;
-            let (_, events) = codec::decode(tick, &entry).map_err(|error| store.damaged(tick, error))?;
-            let place = |(stored, index)| Placed { position: Position { tick, process, index }, stored };
+            let entry = entry?;
+            let tick = entry.tick;
+            let (envelope, record) =
+                codec::decode(tick, &entry.bytes).map_err(|error| store.undecodable(tick, error))?;
+            let LogRecord::Events(events) = record;
+            let place = |(stored, index)| Placed { position: envelope.order.position(tick, process, index), stored };
             Ok(Portion { tick, events: events.into_iter().zip(0..).map(place).collect() })
         })
     }
@@ -265,7 +268,7 @@ pub(super) fn of_history(
 /// The tick up to which the log is gone; nothing where it is complete, from the first event on.
 pub(super) fn log_begins(store: &Store) -> Result<Option<Tick>, StoreError> {
     let Some(first) = store.entries(Tick::default()).next() else { return Ok(None) };
-    let (tick, entry) = first?;
-    let envelope = codec::envelope(tick, &entry).map_err(|error| store.damaged(tick, error))?;
+    let first = first?;
+    let envelope = codec::envelope(first.tick, &first.bytes).map_err(|error| store.undecodable(first.tick, error))?;
     Ok((envelope.previous > Tick::default()).then_some(envelope.previous))
 }

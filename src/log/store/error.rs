@@ -1,12 +1,13 @@
 //! What can be wrong with a data folder, each with the way out.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dataflows::model::Tick;
 use thiserror::Error;
 
 use crate::log::codec::CodecError;
+use crate::log::segments::{Damage, SegmentError};
 
 /// What is wrong with a data folder.
 #[derive(Debug, Error)]
@@ -37,6 +38,12 @@ pub enum StoreError {
     /// There is no such data folder.
     #[error("{folder} is not a data folder: it has no file FORMAT")]
     Missing {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A part of it is gone.
+    #[error("data folder {folder}: its folder `store` is missing: restore the data folder from a copy")]
+    NoStore {
         /// The folder.
         folder: PathBuf,
     },
@@ -94,10 +101,54 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The files of the log are not as they were written.
+    #[error(
+        "data folder {folder}: the log is damaged in {damage}; `deltaic log verify` lists all damage; restore the folder from \
+         a copy, or make one of what is whole with `deltaic log repair`"
+    )]
+    DamagedLog {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong, and where.
+        damage: Damage,
+    },
+    /// A file of the log cannot be read or written.
+    #[error("data folder {folder}: the log: {path}: {source}")]
+    LogFile {
+        /// The folder.
+        folder: PathBuf,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A later version wrote something into the log.
+    #[error(
+        "data folder {folder}: the log has a record of the kind {kind} at tick {tick}, which this version of deltaic does not \
+         know: run the version that wrote it"
+    )]
+    UnknownKind {
+        /// The folder.
+        folder: PathBuf,
+        /// The tick of the record.
+        tick: Tick,
+        /// The number of the kind.
+        kind: u8,
+    },
+    /// A log of a former format cannot be copied.
+    #[error(
+        "data folder {folder}: its log is to be taken over into another format, for which the disk has too little room: make \
+         {bytes} bytes free; nothing was changed"
+    )]
+    NoRoomToTakeOver {
+        /// The folder.
+        folder: PathBuf,
+        /// What it takes.
+        bytes: u64,
+    },
     /// The log ends too early.
     #[error(
-        "data folder {folder}: the log was safe up to tick {safe} and now ends at {last}: the end of its journal is damaged; \
-         restore the folder from a copy, or delete the file TAIL to go on without what is lost"
+        "data folder {folder}: the log was safe up to tick {safe} and now ends at {last}: its end is damaged; restore the folder from a copy, or delete the file TAIL to go on without what is lost"
     )]
     Lost {
         /// The folder.
@@ -132,4 +183,15 @@ pub enum StoreError {
         /// What is wrong with it.
         source: CodecError,
     },
+}
+
+impl StoreError {
+    /// What is wrong with the files of the log.
+    pub(in crate::log) fn of_log(folder: &Path, error: SegmentError) -> Self {
+        let folder = folder.to_owned();
+        match error {
+            SegmentError::Damaged(damage) => StoreError::DamagedLog { folder, damage },
+            SegmentError::Io { path, source } => StoreError::LogFile { folder, path, source },
+        }
+    }
 }
