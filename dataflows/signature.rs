@@ -1,11 +1,17 @@
-//! What a measure and the rules of identity *mean*, as a text in which nothing depends on ids or on how the code names things.
+//! What definitions and the rules of identity *mean*, as a text in which nothing depends on ids or on how the code names things.
 //!
-//! Checkpoints carry these texts: facts that were gathered under one of them can be used under the same one, whatever else
-//! has changed in the project.
+//! Checkpoints carry those of measures: facts that were gathered under one of them can be used under the same one, whatever
+//! else has changed in the project. The catalogue tells by the others whether a definition is still what it was. They name
+//! what they refer to, and do not say what that means: a trait that changes changes no audience that reads it.
 
 use std::fmt::Write;
 
-use crate::definitions::{Blocked, Definitions, EventTerm, Field, FieldRoot, IdentityRules, Measure, Shape};
+use compact_str::CompactString;
+
+use crate::definitions::{
+    Audience, Blocked, Definitions, DestinationView, EventTerm, Field, FieldRoot, Forward, IdentityRules, Listed,
+    Measure, MeasureId, PersonTerm, Shape, Trait,
+};
 use crate::expression::{Arithmetic, Comparison, Expression};
 use crate::model::{Value, ValueType};
 
@@ -19,7 +25,7 @@ impl Measure {
     /// assert_eq!(measure.signature(&Definitions::default()), r#"count "Seen" within 3600000 ms by 1000 ms"#);
     /// ```
     pub fn signature(&self, definitions: &Definitions) -> String {
-        let of = |name: &str, expression| format!("{name} {}", text(expression, &definitions.fields));
+        let of = |name: &str, expression| format!("{name} {}", of_event(expression, &definitions.fields));
         let mut signature = match &self.shape {
             Shape::Count => "count".to_owned(),
             Shape::Sum(expression) => of("sum", expression),
@@ -31,13 +37,80 @@ impl Measure {
         };
         _ = write!(signature, " {:?}", self.event);
         if let Some(condition) = &self.condition {
-            _ = write!(signature, " where {}", text(condition, &definitions.fields));
+            _ = write!(signature, " where {}", of_event(condition, &definitions.fields));
         }
         if let Some(window) = self.within {
             _ = write!(signature, " within {} ms by {} ms", window.length_ms, window.grain_ms);
         }
         signature
     }
+}
+
+impl Trait {
+    /// What the trait means among these definitions, which it belongs to.
+    pub fn signature(&self, definitions: &Definitions) -> String {
+        of_person(&self.expression, definitions)
+    }
+}
+
+impl Audience {
+    /// What the audience means among these definitions, which it belongs to.
+    ///
+    /// ```
+    /// use dataflows::definitions::{Audience, Definitions, PersonTerm};
+    /// use dataflows::expression::Expression;
+    /// let condition = Expression::Not(Box::new(Expression::Term(PersonTerm::Consent("marketing".into()))));
+    /// let audience = Audience { name: "silent".into(), condition };
+    /// assert_eq!(audience.signature(&Definitions::default()), r#"(not consent "marketing")"#);
+    /// ```
+    pub fn signature(&self, definitions: &Definitions) -> String {
+        of_person(&self.condition, definitions)
+    }
+}
+
+impl DestinationView {
+    /// What the destination is to hold, among these definitions, which it belongs to.
+    pub fn signature(&self, definitions: &Definitions) -> String {
+        let mut audiences: Vec<&str> =
+            self.audiences.iter().map(|id| &*definitions.audiences[id.index()].name).collect();
+        audiences.sort_unstable();
+        let purpose = &self.requires_consent;
+        format!("audiences {audiences:?}; {}", leaves(&self.identifiers, &self.traits, purpose, definitions))
+    }
+}
+
+impl Forward {
+    /// Which events go, and what with them, among these definitions, which it belongs to.
+    pub fn signature(&self, definitions: &Definitions) -> String {
+        let mut events = self.events.clone();
+        events.sort_unstable();
+        let condition = self
+            .condition
+            .as_ref()
+            .map_or_else(String::new, |condition| format!(" where {}", of_event(condition, &definitions.fields)));
+        let mut consent = self.consent.clone();
+        consent.sort_unstable();
+        let with = leaves(&self.identifiers, &self.traits, &self.requires_consent, definitions);
+        format!("events {events:?}{condition}; consent {consent:?}; {with}")
+    }
+}
+
+/// What may leave of a person, and under which purpose.
+fn leaves(
+    identifiers: &[CompactString],
+    traits: &[Listed],
+    purpose: &Option<CompactString>,
+    definitions: &Definitions,
+) -> String {
+    let mut identifiers = identifiers.to_vec();
+    identifiers.sort_unstable();
+    let name = |listed: &Listed| match listed {
+        Listed::Trait(id) => format!("trait {:?}", definitions.traits[id.index()].name),
+        Listed::Attribute(name) => format!("attribute {name:?}"),
+    };
+    let mut traits: Vec<String> = traits.iter().map(name).collect();
+    traits.sort_unstable();
+    format!("identifiers {identifiers:?}; traits [{}]; requires {purpose:?}", traits.join(", "))
 }
 
 impl IdentityRules {
@@ -64,17 +137,38 @@ impl IdentityRules {
     }
 }
 
+fn of_event(expression: &Expression<EventTerm>, fields: &[Field]) -> String {
+    text(expression, &|term| match term {
+        EventTerm::Field(id) => field(&fields[id.index()]),
+        EventTerm::Timestamp => "timestamp".to_owned(),
+        EventTerm::Name => "name".to_owned(),
+    })
+}
+
+fn of_person(expression: &Expression<PersonTerm>, definitions: &Definitions) -> String {
+    let measure = |id: &MeasureId| definitions.measures[id.index()].signature(definitions);
+    text(expression, &|term| match term {
+        PersonTerm::Count(id) => format!("[count of {}]", measure(id)),
+        PersonTerm::Sum(id) => format!("[sum of {}]", measure(id)),
+        PersonTerm::Average(id) => format!("[average of {}]", measure(id)),
+        PersonTerm::Sample(id) => format!("[value of {}]", measure(id)),
+        PersonTerm::Distinct(id) => format!("[distinct of {}]", measure(id)),
+        PersonTerm::Attribute(name, kind) => format!("attribute {name:?}{}", of_type(*kind)),
+        PersonTerm::Trait(id) => format!("trait {:?}", definitions.traits[id.index()].name),
+        PersonTerm::Audience(id) => format!("audience {:?}", definitions.audiences[id.index()].name),
+        PersonTerm::Consent(purpose) => format!("consent {purpose:?}"),
+        PersonTerm::Has(kind) => format!("has {kind:?}"),
+    })
+}
+
 /// The expression with operators in front of their operands.
-fn text(expression: &Expression<EventTerm>, fields: &[Field]) -> String {
-    let one = |inner: &Expression<EventTerm>| text(inner, fields);
-    let list =
-        |several: &[Expression<EventTerm>]| several.iter().map(|one| text(one, fields)).collect::<Vec<_>>().join(" ");
+fn text<T>(expression: &Expression<T>, term: &impl Fn(&T) -> String) -> String {
+    let one = |inner: &Expression<T>| text(inner, term);
+    let list = |several: &[Expression<T>]| several.iter().map(|one| text(one, term)).collect::<Vec<_>>().join(" ");
     match expression {
         Expression::Literal(None) => "null".to_owned(),
         Expression::Literal(Some(literal)) => value(literal),
-        Expression::Term(EventTerm::Field(id)) => field(&fields[id.index()]),
-        Expression::Term(EventTerm::Timestamp) => "timestamp".to_owned(),
-        Expression::Term(EventTerm::Name) => "name".to_owned(),
+        Expression::Term(of) => term(of),
         Expression::Not(inner) => format!("(not {})", one(inner)),
         Expression::And(all) => format!("(and {})", list(all)),
         Expression::Or(any) => format!("(or {})", list(any)),
@@ -113,15 +207,18 @@ fn field(field: &Field) -> String {
         FieldRoot::Traits => "traits",
         FieldRoot::Context => "context",
     };
-    let kind = match field.kind {
+    let path: String = field.path.iter().map(|key| format!(".{key:?}")).collect();
+    format!("{root}{path}{}", of_type(field.kind))
+}
+
+fn of_type(kind: Option<ValueType>) -> &'static str {
+    match kind {
         None => "",
         Some(ValueType::Bool) => ":bool",
         Some(ValueType::Number) => ":number",
         Some(ValueType::Time) => ":time",
         Some(ValueType::Text) => ":text",
-    };
-    let path: String = field.path.iter().map(|key| format!(".{key:?}")).collect();
-    format!("{root}{path}{kind}")
+    }
 }
 
 fn value(value: &Value) -> String {

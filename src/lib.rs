@@ -20,6 +20,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod catalogue;
 pub mod clock;
 pub mod egress;
 pub mod engine;

@@ -34,6 +34,9 @@ pub const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests that are under way may take when the server stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Bytes of the catalogue of definitions. With as many of each kind as there may be, and the longest names, it has less.
+pub const CATALOGUE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// Bytes of the head of a request. Heads with a cookie jar stay below 8 KB.
 pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
 
@@ -109,6 +112,12 @@ pub const RETRY_EVENTS_MAX: usize = 200;
 
 /// Bytes of an identifier's value that a project may allow: identifiers are parts of keys of the storage, of 64 KB at most.
 pub const IDENTIFIER_BYTES_ALLOWED_MAX: u64 = 32 * 1024;
+
+/// Bytes of a small file of the data folder (`FORMAT`, `PROCESS`, `SEAL` …): the largest has two pages.
+pub const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Bytes of the storage's list of tables. A table is 33 bytes of it and has 64 MB: so many are 32 TB.
+pub const VERSION_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Milliseconds that a read waits where it does not say.
 pub const WAIT_MS_DEFAULT: u64 = 1_000;

@@ -10,7 +10,7 @@ use anyhow::{anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use dataflows::model::Tick;
 use deltaic::engine::Topology;
-use deltaic::log::inspect;
+use deltaic::log::{inspect, repair};
 use deltaic::project::{self, Colour, Project};
 use deltaic::{admin, receive, replay, serve};
 #[cfg(feature = "load")]
@@ -163,6 +163,14 @@ enum LogCommand {
         /// The data folder.
         folder: PathBuf,
     },
+    /// Make a new data folder of what is sound in a damaged one, which is left as it is, and say what is lost.
+    Repair {
+        /// The damaged data folder.
+        folder: PathBuf,
+        /// The new one.
+        #[arg(long, value_name = "COPY")]
+        into: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -300,6 +308,7 @@ fn log(command: LogCommand) -> anyhow::Result<ExitCode> {
         LogCommand::Dump { folder, from, until } => {
             inspect::dump(&folder, from, until.unwrap_or(Tick::MAX), &mut out)?;
         }
+        LogCommand::Repair { folder, into } => repair(&folder, &into, &mut out)?,
         LogCommand::Verify { folder } => {
             if !inspect::verify(&folder, &mut out)?.is_empty() {
                 out.flush()?;

@@ -79,7 +79,7 @@ pub async fn run(
         log.map_err(|source| RunError::IntervalLog { path: path.clone(), source }).map(|log| (path, log))
     });
     let interval_log = interval_log.transpose()?;
-    let Storing { log, outbox, queues, store, restore, checkpointer } = Storing::open(&project, &options)?;
+    let Storing { log, outbox, queues, store, restore, checkpointer, agreement } = Storing::open(&project, &options)?;
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
     let now: Now = options.clock_from.map_or_else(|| Arc::new(wall_clock) as Now, clock_from);
     let (failed, mut failure) = mpsc::unbounded_channel();
@@ -106,17 +106,30 @@ pub async fn run(
         memory: Gate::new(project.limits.memory_limit, Arc::new(resident_bytes)),
         runtime: Some(tokio::runtime::Handle::current()),
         inside: inside.clone(),
+        agreement: Some(agreement.clone()),
     };
     let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth.clone());
     let mut shutdown = pin!(shutdown);
     let Some((handle, engine)) = start(settings, outlets, shutdown.as_mut()).await? else { return Ok(()) };
+    let catalogue = agreement.agreed()?;
     let checkpointer = checkpointer.map(|settings| checkpoints(settings, egress.clone())).transpose()?;
     let syncer = store.clone().map(Syncer::start).transpose().map_err(RunError::Syncer)?;
     let (quarantine, keeper) = Keeper::start(Storing::shelf(store.as_ref()), Extractor::new(&project), project.limits)?;
     let timeouts = Timeouts::default();
     let topology = options.topology;
-    let rims =
-        Rims { handle, egress: egress.clone(), quarantine, latency, observer, growth, inside, topology, now, timeouts };
+    let rims = Rims {
+        catalogue,
+        handle,
+        egress: egress.clone(),
+        quarantine,
+        latency,
+        observer,
+        growth,
+        inside,
+        topology,
+        now,
+        timeouts,
+    };
 
     ready(address);
     let mut failed = None;

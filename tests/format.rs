@@ -106,7 +106,7 @@ async fn check(time: &str, counts: u64) {
     assert_eq!(told, (0, counts), "what was told is not told again");
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
         let to = to.join(entry.file_name());

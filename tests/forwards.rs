@@ -58,6 +58,7 @@ async fn run(
         memory: Gate::off(),
         runtime: None,
         inside: Inside::new(workers, true),
+        agreement: None,
         log: Box::new(log.clone()),
         reread: Box::new(move |raw| {
             let number: usize = std::str::from_utf8(raw).unwrap().parse().unwrap();

@@ -3,11 +3,13 @@
 // `allow-unwrap-in-tests` knows functions that are tests, not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod catalogue;
 mod cdnow;
 mod cluster;
 mod comparison;
 mod corpus;
 mod crash;
+mod damage;
 mod destinations;
 mod durability;
 mod format;
@@ -20,6 +22,7 @@ mod inside;
 #[cfg(feature = "load")]
 mod load;
 mod oracle;
+mod order;
 mod overload;
 mod program;
 mod quarantine;

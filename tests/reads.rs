@@ -61,6 +61,7 @@ impl Subject {
             memory: Gate::off(),
             runtime: None,
             inside: Inside::new(workers, true),
+            agreement: None,
         };
         let (changed, completed) = (given.clone(), given.clone());
         let outlets = Outlets {

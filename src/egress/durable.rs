@@ -23,7 +23,6 @@ use std::time::Instant;
 use compact_str::CompactString;
 use dataflows::definitions::DestinationId;
 use dataflows::model::{Desired, Tick};
-use fjall::OwnedWriteBatch;
 use serde::Serialize;
 
 use super::change::Action;
@@ -32,7 +31,7 @@ use super::memory::MemoryOutbox;
 use super::outbox::{Backlog, BatchLimit, Flight, FlightId, Order, Outbox};
 use super::records::Names;
 use super::shelf::{Aloft, Key, Shelf, Told, told};
-use crate::log::{Store, StoreError, codec};
+use crate::log::{Batch, Store, StoreError, codec};
 use crate::project::Project;
 
 /// An outbox in a data folder.
@@ -67,23 +66,23 @@ impl DurableOutbox {
     }
 
     /// Not under the lock of the books, which the engine's thread takes too.
-    fn commit(&self, write: OwnedWriteBatch) -> Result<(), StoreError> {
+    fn commit(&self, write: Batch) -> Result<(), StoreError> {
         write.commit().map_err(|source| self.store.failed(source))
     }
 
-    fn write_flight(&self, write: &mut OwnedWriteBatch, to: DestinationId, flight: FlightId, aloft: &Aloft) {
+    fn write_flight(&self, write: &mut Batch, to: DestinationId, flight: FlightId, aloft: &Aloft) {
         let bytes = codec::encode_flight(&self.names.stored(aloft));
         write.insert(self.store.delivery(), self.names.flight(to, flight), bytes);
     }
 
     /// It has ended, and the destination is complete up to `frontier`.
-    fn write_end(&self, write: &mut OwnedWriteBatch, to: DestinationId, flight: FlightId, frontier: Tick) {
+    fn write_end(&self, write: &mut Batch, to: DestinationId, flight: FlightId, frontier: Tick) {
         write.remove(self.store.delivery(), self.names.flight(to, flight));
         write.insert(self.store.frontiers(), self.names.destination(to), frontier.as_ms().to_be_bytes());
     }
 
     /// The destination has a row as it was told.
-    fn write_row(&self, write: &mut OwnedWriteBatch, to: DestinationId, key: &Key, told: &Told, round: u32) {
+    fn write_row(&self, write: &mut Batch, to: DestinationId, key: &Key, told: &Told, round: u32) {
         let name = self.names.row(to, key);
         match &told.action {
             Action::Add(traits) => {
@@ -93,7 +92,7 @@ impl DurableOutbox {
         }
     }
 
-    fn write_json(&self, write: &mut OwnedWriteBatch, key: impl Into<fjall::UserKey>, value: &impl Serialize) {
+    fn write_json(&self, write: &mut Batch, key: impl Into<fjall::UserKey>, value: &impl Serialize) {
         let json = serde_json::to_vec(value).expect("texts and numbers are JSON; writing to memory cannot fail");
         write.insert(self.store.delivery(), key, json);
     }

@@ -3,6 +3,7 @@
 //! The `sequencer`, a task beside those of the requests, gives batches their ticks (after `recovery` of those that the log
 //! has); the threads `workers` run the dataflow; the thread `collector` hands on what is complete. The rims see a [`Handle`].
 
+mod announced;
 mod books;
 mod collector;
 mod dedupe;
@@ -35,6 +36,7 @@ pub use recovery::Reread;
 pub use sequencer::{placed, process_index};
 pub use workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Listeners, Output, Topology, Workers, WorkersError};
 
+use crate::catalogue::Agreement;
 use crate::clock::Now;
 use crate::limits::Limits;
 use crate::log::Log;
@@ -74,6 +76,8 @@ pub struct Settings {
     pub runtime: Option<tokio::runtime::Handle>,
     /// Where the workers show what they do.
     pub inside: Arc<Inside>,
+    /// What the processes of a cluster have to agree on before they start.
+    pub agreement: Option<Agreement>,
 }
 
 /// A running engine.
@@ -89,7 +93,7 @@ impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
     pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
         let Settings { topology, definitions, clock, limits, log, restore, .. } = settings;
-        let Settings { reread, forward_from, now, memory, runtime, inside, .. } = settings;
+        let Settings { reread, forward_from, now, memory, runtime, inside, agreement, .. } = settings;
         let (handle, submissions, asks, progress) = Handle::new(&limits, memory);
         let is_recovering = log.last().is_some() || restore.is_some();
         if is_recovering {
@@ -107,7 +111,7 @@ impl Engine {
         let is_cluster = topology.processes() > 1;
         let recognition = is_cluster.then_some(recognition);
         let listeners = Listeners { inside, identities: false };
-        let workers = Workers::start_with(&topology, definitions, recognition, outputs, listeners)?;
+        let workers = Workers::start_agreed(&topology, definitions, recognition, outputs, listeners, agreement)?;
         let collector = {
             let (shared, local, peers) = (shared.clone(), workers.len(), topology.peers());
             spawn("collector", move || collector::run(&collected, &shared, outlets, local, peers))?

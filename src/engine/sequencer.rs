@@ -315,7 +315,8 @@ pub(super) fn arrival(process: Option<usize>, message: u128, event: Event) -> Ar
     }
 }
 
-/// The event at its tick and place in the order of the log, with its time cut to the tick if it is further ahead of it than `max_future`.
+/// The event of a tick at its place in the order of the log, if that is known, with its time cut to the tick if it is further
+/// ahead of it than `max_future`.
 pub fn placed(mut event: Event, tick: Tick, position: Position, max_future: Duration) -> Event {
     let ahead_ms = event.timestamp.as_ms().saturating_sub(tick.as_ms());
     if Duration::from_millis(ahead_ms) > max_future {

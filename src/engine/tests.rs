@@ -16,7 +16,7 @@ use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::ingest::segment::{Call, Extractor, Given, Stamp, reading, reread};
 use crate::limits::DISK_RESERVE_BYTES;
-use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, plan};
+use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, Past, Plan, begins};
 use crate::log::{DurableLog, Fault, FaultyLog, LogError, MemoryLog, Store};
 use crate::project::{self, Durability, Project};
 
@@ -90,7 +90,9 @@ impl World {
         let outbox = Arc::new(DurableOutbox::open(store.clone(), &project).unwrap());
         let mut kept = Kept::open(&self.folder.path().join("data")).unwrap();
         let gatherer = Gatherer::new(store.clone(), &project, reading(&project), 0);
-        let restore = plan(&store, &mut kept, &gatherer, &project, None, false).unwrap();
+        let past = Past::new(begins(&store).unwrap(), None);
+        let plan = Plan::new(&past, &kept, &project, false).unwrap();
+        let restore = plan.prepare(&past, &store, &mut kept, &gatherer, &project).unwrap();
         self.start_with(project, Box::new(log), restore, outbox)
     }
 
@@ -142,6 +144,7 @@ impl World {
             memory: Gate::off(),
             runtime: None,
             inside: Inside::new(2, true),
+            agreement: None,
         };
         let (recovered_at, recovered) = mpsc::channel();
         let (failed_for, failed) = mpsc::channel();
@@ -455,8 +458,7 @@ async fn a_disk_without_room_is_told_before_anybody_sends_and_so_is_room_that_co
     let free = Arc::new(AtomicU64::new(DISK_RESERVE_BYTES));
     let disk = free.clone();
     let store = Store::open(&world.folder.path().join("data")).unwrap();
-    let log = DurableLog::open(store, Durability::Os).unwrap();
-    let log = log.with_free(Box::new(move || Ok(disk.load(Ordering::SeqCst))));
+    let log = DurableLog::open_on(store, Durability::Os, Box::new(move || Ok(disk.load(Ordering::SeqCst)))).unwrap();
     let outbox: Arc<dyn Outbox> = Arc::new(MemoryOutbox::new(1));
     let run = world.start_with(world.project(PROJECT), Box::new(log), None, outbox);
     run.until(Tick::from_ms(START_MS + 1)).await;

@@ -5,7 +5,7 @@
 use std::iter::repeat_n;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::announced::announced;
+use crate::catalogue::Agreement;
 use crate::limits::PROCESSES_MAX;
 use crate::observe::inside::{Inside, Watcher};
 
@@ -222,8 +224,23 @@ impl Workers {
         definitions: Arc<Definitions>,
         recognition: Option<Recognition>,
         outputs: Sender<Output>,
-        Listeners { inside, identities }: Listeners,
+        listeners: Listeners,
     ) -> Result<Self, WorkersError> {
+        Self::start_agreed(topology, definitions, recognition, outputs, listeners, None)
+    }
+
+    /// The same; the processes of a cluster come to an agreement first, or do not start.
+    pub fn start_agreed(
+        topology: &Topology,
+        definitions: Arc<Definitions>,
+        recognition: Option<Recognition>,
+        outputs: Sender<Output>,
+        Listeners { inside, identities }: Listeners,
+        agreement: Option<Agreement>,
+    ) -> Result<Self, WorkersError> {
+        let agreement = agreement.filter(|_| topology.processes() > 1);
+        let refused: Arc<OnceLock<String>> = Arc::default();
+        let refusal = refused.clone();
         let mut seats: Vec<Mutex<Option<Seat>>> = Vec::new();
         let mut handles = Vec::new();
         for _ in 0..topology.threads {
@@ -243,6 +260,12 @@ impl Workers {
                     let seat = seats[local].lock().ok().and_then(|mut seat| seat.take());
                     let outputs = outputs.lock().map(|outputs| outputs.clone());
                     let (Some((inbox, thread)), Ok(outputs)) = (seat, outputs) else { return };
+                    if let Some(agreement) = &agreement
+                        && let Err(why) = agreement.hear(&announced(worker, agreement.said()))
+                    {
+                        refusal.get_or_init(|| why);
+                        return;
+                    }
                     // Nobody waits for the thread any more if the start was given up.
                     if thread.send(std::thread::current()).is_ok() {
                         let watcher = Watcher::start(inside.clone(), worker, local);
@@ -259,6 +282,10 @@ impl Workers {
             match threads.recv() {
                 Ok(thread) => senders.push((commands, thread)),
                 Err(_) => {
+                    if let Some(why) = refused.get() {
+                        // Not joined: they wait for the other processes, who wait for this one.
+                        return Err(WorkersError::Start(why.clone()));
+                    }
                     let ended = guards.join().unwrap_or_else(|_| Err(WorkersError::Failed("it panicked".to_owned())));
                     return Err(ended.err().unwrap_or_else(|| WorkersError::Start("they ended at once".to_owned())));
                 }

@@ -60,6 +60,15 @@ impl Archive {
         self.manifest.until
     }
 
+    /// Whether it can be that of a log that ends at `last`.
+    pub fn is_of_log(&self, last: Tick) -> Result<(), HistoryError> {
+        if self.until() > last {
+            let (until, last) = (self.until().as_ms(), last.as_ms());
+            return Err(HistoryError::Ahead { place: self.title(), until, last });
+        }
+        Ok(())
+    }
+
     /// Whether nothing was ever written.
     pub fn is_new(&self) -> bool {
         self.is_new

@@ -8,7 +8,7 @@
 //! - `file`: how a checkpoint is written.
 //! - [`Kept`]: which there are; the last two.
 //! - [`Gatherer`]: makes one from the log.
-//! - [`plan`]: what a start can use, and what it lacks.
+//! - [`Plan`]: what a start can use, and what it lacks.
 //! - [`Checkpointer`]: makes them while the engine runs, and drops what is not needed any more of the log.
 
 mod checkpointer;
@@ -18,6 +18,7 @@ mod kept;
 mod make;
 mod plan;
 mod repeated;
+mod salvage;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +26,8 @@ pub use checkpointer::{Checkpointer, CheckpointerSettings, Growth};
 pub use file::{Counts, FileError, Piece};
 pub use kept::{Kept, Pieces};
 pub use make::Gatherer;
-pub use plan::{Restore, plan};
+pub use plan::{Past, Plan, Restore, begins};
+pub use salvage::salvage;
 
 use std::path::PathBuf;
 
@@ -92,6 +94,19 @@ pub enum CheckpointError {
         source: FileError,
         /// The list.
         list: PathBuf,
+    },
+    /// There are files, and no list of them.
+    #[error(
+        "{list} is missing, and there are {files} files in {folder}: they may be the only copy of what is older than the log, and \
+         were left as they are; restore {list} from a copy, or make it anew with `deltaic log repair`"
+    )]
+    Unlisted {
+        /// The list.
+        list: PathBuf,
+        /// Where the files are.
+        folder: PathBuf,
+        /// How many.
+        files: usize,
     },
     /// The list cannot be read as one.
     #[error(

@@ -46,11 +46,16 @@ impl DurableLog {
     /// The log in `store`. There is one at a time.
     pub fn open(store: Store, durability: Durability) -> Result<Self, StoreError> {
         let disk = store.clone();
-        Self::open_on(store, durability, Arc::new(RealDisk), Box::new(move || disk.free_bytes()))
+        Self::open_on(store, durability, Box::new(move || disk.free_bytes()))
     }
 
-    /// The same on another disk, or with so much room.
-    pub(super) fn open_on(
+    /// The same on a disk with that much room.
+    pub(crate) fn open_on(store: Store, durability: Durability, free: Free) -> Result<Self, StoreError> {
+        Self::open_with(store, durability, Arc::new(RealDisk), free)
+    }
+
+    /// The same, written on another disk.
+    pub(super) fn open_with(
         store: Store,
         durability: Durability,
         disk: Arc<dyn Disk>,
@@ -70,35 +75,26 @@ impl DurableLog {
         self.growth.clone()
     }
 
-    /// Bytes of the disk beyond the reserve, of which so many are needed.
-    fn spare_bytes_for(&self, bytes: usize) -> Result<u64, LogError> {
-        let free = (self.free)()?;
-        let spare_bytes = free.saturating_sub(DISK_RESERVE_BYTES);
-        if spare_bytes < bytes as u64 { Err(LogError::Full { bytes, free }) } else { Ok(spare_bytes) }
-    }
-
-    /// The same on a disk with so much room.
-    #[cfg(test)]
-    pub(crate) fn with_free(self, free: Free) -> Self {
-        DurableLog { free, ..self }
-    }
-
     /// Where it is.
     #[cfg(test)]
     pub(super) fn store(&self) -> &Store {
         &self.store
     }
 
-    /// What is written with.
+    /// What is written with. It goes on where the log ends when it is needed for the first time.
     fn writer(&mut self) -> Result<&mut Writer, StoreError> {
         let writer = match self.writer.take() {
             Some(writer) => writer,
-            None => {
-                self.store.take_over()?;
-                self.store.writer(self.disk.clone(), self.safety)?
-            }
+            None => self.store.writer(self.disk.clone(), self.safety)?,
         };
         Ok(self.writer.insert(writer))
+    }
+
+    /// Bytes that the disk may still be filled with.
+    fn spare_bytes(&self, bytes: usize) -> Result<u64, LogError> {
+        let free = (self.free)()?;
+        let spare = free.checked_sub(DISK_RESERVE_BYTES).filter(|spare| *spare >= bytes as u64);
+        spare.ok_or(LogError::Full { bytes, free })
     }
 }
 
@@ -107,11 +103,10 @@ impl Log for DurableLog {
         debug_assert!(self.last < Some(tick), "ticks grow");
         let events = batch.iter().map(|accepted| (accepted.message, &*accepted.raw));
         let entry = codec::encode(tick, self.last.unwrap_or_default(), events)?;
-        let spare_bytes = self.spare_bytes_for(entry.len())?;
+        let spare_bytes = self.spare_bytes(entry.len())?;
         let appended = self.writer()?.append(tick, &entry, spare_bytes);
-        match appended.map_err(|error| self.store.failed_log(error))? {
-            Appended::Done => {}
-            Appended::NoRoom(bytes) => return Err(LogError::Full { bytes: bytes as usize, free: (self.free)()? }),
+        if let Appended::NoRoom(bytes) = appended.map_err(|error| self.store.failed_log(error))? {
+            return Err(LogError::Full { bytes: bytes as usize, free: (self.free)()? });
         }
         self.last = Some(tick);
         self.growth.grew(tick, batch.len());
@@ -119,7 +114,7 @@ impl Log for DurableLog {
     }
 
     fn room(&self) -> Result<(), LogError> {
-        self.spare_bytes_for(LOG_ROOM_BYTES).map(drop)
+        self.spare_bytes(LOG_ROOM_BYTES).map(drop)
     }
 
     fn last(&self) -> Option<Tick> {

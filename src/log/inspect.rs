@@ -1,10 +1,11 @@
 //! `deltaic log`: what a data folder has, without an engine.
 //!
-//! The log is left as it is, in whatever format. A folder in use is refused; look at a copy.
+//! Nothing in the folder is changed: what would have to be opened for writing is copied first. A folder in use is refused; look at
+//! a copy.
 
 use std::fmt;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dataflows::model::Tick;
 use serde::Serialize;
@@ -13,7 +14,7 @@ use thiserror::Error;
 
 use super::checkpoint::{CheckpointError, Kept};
 use super::segments::{Entry, Torn};
-use super::{EntryOrder, LogError, LogRecord, Store, StoreError, codec};
+use super::{DataFolder, EntryOrder, LogError, LogRecord, Purpose, Store, StoreError, codec, files};
 
 /// Why a folder could not be looked at.
 #[derive(Debug, Error)]
@@ -27,6 +28,12 @@ pub enum InspectError {
     /// A checkpoint is not there.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// There is something where a copy is to be made.
+    #[error("{into} is not empty: name a folder of its own for the repaired copy")]
+    Taken {
+        /// The folder.
+        into: PathBuf,
+    },
     /// The result cannot be written.
     #[error("cannot write the result: {0}")]
     Write(#[from] io::Error),
@@ -79,11 +86,11 @@ impl fmt::Display for Stat {
 
 /// Counts what is in the log of a data folder.
 pub fn stat(folder: &Path) -> Result<Stat, InspectError> {
-    let store = Store::open_existing(folder)?;
+    let store = Store::look(folder)?;
     let rows = store.outbox().len().map_err(|source| store.failed(source))? as u64;
-    let kept = Kept::open(folder)?;
+    let kept = Kept::look(folder)?;
     let checkpoints = kept.entries().iter().map(|entry| (entry.tick, entry.identifiers, entry.bytes)).collect();
-    let disk_bytes = store.disk_bytes()? + kept.bytes();
+    let disk_bytes = files::bytes(folder)?;
     let mut stat = Stat { disk_bytes, rows, is_complete: true, checkpoints, ..Stat::default() };
     for entry in store.entries(Tick::default()) {
         let Entry { tick, bytes } = entry?;
@@ -110,7 +117,7 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
         index: Option<u32>,
         event: &'a RawValue,
     }
-    let store = Store::open_existing(folder)?;
+    let store = Store::look(folder)?;
     let process = store.process()?;
     for entry in store.entries(from) {
         let Entry { tick, bytes } = entry?;
@@ -132,57 +139,94 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
 
 /// Reads everything; gives what is wrong, a line each, and says how much there is.
 pub fn verify(folder: &Path, out: &mut impl Write) -> Result<Vec<String>, InspectError> {
-    let store = Store::open_existing(folder)?;
-    let mut damage = Vec::new();
-    let (mut entries, mut events) = (0u64, 0u64);
-    let mut previous: Option<Tick> = None;
-    for entry in store.entries(Tick::default()) {
-        let Entry { tick, bytes } = match entry {
-            Ok(entry) => entry,
-            // What is behind it is read all the same.
-            Err(StoreError::DamagedLog { damage: found, .. }) => {
-                damage.push(found.to_string());
-                previous = None;
-                continue;
-            }
-            // The storage reads no further.
-            Err(error) => {
-                damage.push(error.to_string());
-                break;
-            }
-        };
-        entries += 1;
-        match codec::decode(tick, &bytes) {
-            Ok((envelope, LogRecord::Events(stored))) => {
-                events += stored.len() as u64;
-                if let Some(before) = previous.filter(|before| *before != envelope.previous) {
-                    damage.push(format!("tick {tick}: entries between {before} and {} are missing", envelope.previous));
-                }
-            }
-            Err(error) => damage.push(format!("tick {tick}: {error}")),
+    let found = DataFolder::find(folder, Purpose::Look)?;
+    let mut damage: Vec<String> = found.damage().iter().map(ToString::to_string).collect();
+    damage.extend(found.owner().err().map(|error| error.to_string()));
+    let mut torn: Vec<(String, u64, u64)> = found.torn().into_iter().collect();
+    let mut counted = Counted::default();
+    match found.salvage() {
+        Ok(store) => {
+            counted.read(&store, &mut damage);
+            let of_log = |Torn { file, at, bytes }: Torn| {
+                let file = file.strip_prefix(folder).unwrap_or(&file);
+                (file.display().to_string(), at, bytes)
+            };
+            torn.extend(store.torn().into_iter().map(of_log));
         }
-        previous = Some(tick);
+        Err(error) if damage.is_empty() => return Err(error.into()),
+        // What is wrong with the files says why.
+        Err(_) => {}
     }
-    if let Err(error @ StoreError::Lost { .. }) = store.check_end() {
-        damage.push(error.to_string());
+    match Kept::look(folder) {
+        Ok(kept) => {
+            for entry in kept.entries() {
+                let read: Result<(), _> =
+                    kept.read(entry).and_then(|(_, mut pieces)| pieces.try_for_each(|piece| piece.map(drop)));
+                damage.extend(read.err().map(|error| error.to_string()));
+            }
+            counted.checkpoints = kept.entries().len();
+        }
+        Err(error) => damage.push(error.to_string()),
     }
-    let kept = Kept::open(folder)?;
-    for entry in kept.entries() {
-        let read: Result<(), _> =
-            kept.read(entry).and_then(|(_, mut pieces)| pieces.try_for_each(|piece| piece.map(drop)));
-        damage.extend(read.err().map(|error| error.to_string()));
-    }
-    let checkpoints = kept.entries().len();
+    let Counted { entries, events, checkpoints } = counted;
     writeln!(out, "{entries} entries, {events} events, {checkpoints} checkpoints, {} damaged", damage.len())?;
-    for Torn { file, at, bytes } in store.torn() {
-        let file = file.display();
-        writeln!(
-            out,
-            "{file}, byte {at}: {bytes} bytes of a write that was not finished: nobody was told that it is safe"
-        )?;
-    }
     for line in &damage {
         writeln!(out, "{line}")?;
     }
+    for (file, at, bytes) in torn {
+        writeln!(
+            out,
+            "{file}, byte {at}: {bytes} bytes of a write that was not finished: nobody was told that it is safe, and the next \
+             start cuts it off"
+        )?;
+    }
     Ok(damage)
+}
+
+/// How much there is.
+#[derive(Default)]
+struct Counted {
+    entries: u64,
+    events: u64,
+    checkpoints: usize,
+}
+
+impl Counted {
+    /// Reads the log.
+    fn read(&mut self, store: &Store, damage: &mut Vec<String>) {
+        let mut previous: Option<Tick> = None;
+        for entry in store.entries(Tick::default()) {
+            let Entry { tick, bytes } = match entry {
+                Ok(entry) => entry,
+                // What is behind it is read all the same.
+                Err(StoreError::DamagedLog { damage: found, .. }) => {
+                    damage.push(found.to_string());
+                    previous = None;
+                    continue;
+                }
+                // The storage reads no further.
+                Err(error) => {
+                    damage.push(error.to_string());
+                    break;
+                }
+            };
+            self.entries += 1;
+            match codec::decode(tick, &bytes) {
+                Ok((envelope, LogRecord::Events(stored))) => {
+                    self.events += stored.len() as u64;
+                    if let Some(before) = previous.filter(|before| *before != envelope.previous) {
+                        damage.push(format!(
+                            "tick {tick}: entries between {before} and {} are missing",
+                            envelope.previous
+                        ));
+                    }
+                }
+                Err(error) => damage.push(format!("tick {tick}: {error}")),
+            }
+            previous = Some(tick);
+        }
+        if let Err(error @ StoreError::Lost { .. }) = store.check_end() {
+            damage.push(error.to_string());
+        }
+    }
 }

@@ -7,15 +7,20 @@
 //! - [`checkpoint`]: what the log says up to a tick, consolidated.
 //! - [`codec`]: how entries are written.
 //! - [`inspect`]: `deltaic log`.
+//! - `journal`, `keyspaces`: what the storage has written, checked before it is opened.
 
 pub mod checkpoint;
 pub mod codec;
 mod durable;
 mod faulty;
+mod files;
 pub mod inspect;
 mod journal;
+mod keyspaces;
+mod look;
 mod memory;
 mod record;
+mod repair;
 mod segments;
 mod store;
 #[cfg(test)]
@@ -23,9 +28,11 @@ mod tests;
 
 pub use durable::DurableLog;
 pub use faulty::{Fault, FaultyLog};
+pub(crate) use files::write_whole;
 pub use memory::MemoryLog;
 pub use record::{EntryOrder, LogRecord, Logged, Stored};
-pub use store::{Store, StoreError, Syncer};
+pub use repair::repair;
+pub use store::{Batch, DataFolder, Flaw, Purpose, Store, StoreError, Syncer};
 
 use dataflows::model::Tick;
 use thiserror::Error;

@@ -29,7 +29,7 @@ mod tests;
 mod unsynced;
 mod writer;
 
-pub use disk::{Disk, RealDisk, make_folder};
+pub use disk::{Disk, RealDisk};
 pub use entries::{Damage, Entries, Entry};
 pub use frame::Safety;
 pub use tail::Torn;
@@ -87,7 +87,7 @@ pub enum SegmentError {
     },
     /// What was written is not there.
     #[error(transparent)]
-    Damaged(#[from] Damage),
+    Damaged(#[from] Box<Damage>),
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> SegmentError + '_ {
@@ -159,7 +159,7 @@ impl Segments {
             let path = number.path(folder);
             let file = File::open(&path).map_err(io_error(&path))?;
             let head = file::segment_head(&file).map_err(io_error(&path))?.filter(|head| head.number == number);
-            let Some(head) = head else { return Err(Damage::headless(&path).into()) };
+            let Some(head) = head else { return Err(Box::new(Damage::headless(&path)).into()) };
             let segment = Segment { path, head, first: OnceLock::new(), is_dropped: AtomicBool::new(false) };
             if let Some(first) = tail::first(&segment)? {
                 _ = segment.first.set(first);

@@ -6,6 +6,8 @@
 //!   LOCK      locked by the process that uses it
 //!   CHECKPOINTS, checkpoints/   see [`super::checkpoint`]
 //!   TAIL      the last tick that is known to be safe in the log
+//!   PROCESS   which process of how many it belongs to
+//!   SEAL      how far the journals of the store are known, see [`super::journal::seal`]
 //!   log/      the log: see [`super::segments`]
 //!   store/    a fjall database: keyspaces `outbox` (row → what was acknowledged), `frontiers` (destination → tick), `delivery` (how each destination is being told, see `egress::records`),
 //!             `forwards` (destination, tick, index → event to be sent), `quarantine` (number → what was rejected),
@@ -15,33 +17,48 @@
 //! The keyspaces share one journal, so that they cannot contradict each other. The log is ahead of them: what a destination
 //! acknowledged was written after the entries that it followed from were synced. Where the log is not synced at each append,
 //! [`Store::sync`] syncs it first.
+//!
+//! To open a folder is to change it. So it is found first ([`DataFolder`]): read without changing a byte, and checked. Only what is
+//! sound is opened; a look opens a copy.
 
+mod batch;
+mod data_folder;
 mod error;
+mod flaw;
 mod format;
+mod sound;
 mod syncing;
 mod takeover;
+#[cfg(test)]
+mod tests;
 
+pub use batch::Batch;
+pub use data_folder::{DataFolder, Purpose};
 pub use error::StoreError;
+pub use flaw::Flaw;
 pub use syncing::Syncer;
 #[cfg(test)]
 pub(super) use takeover::Step;
 
-use std::fs::{self, File, TryLockError};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::panic::AssertUnwindSafe;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use dataflows::model::Tick;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use tempfile::TempDir;
 
-use self::format::Format;
-pub(super) use self::format::write_whole;
 use super::codec::{self, CodecError};
-use super::segments::{Disk, Entry, Safety, SegmentError, Segments, Torn, Writer, make_folder, noted_safe};
-use super::{History, LogError, Logged, journal};
+use super::journal::seal::Sealer;
+use super::segments::{Appended, Disk, Entry, RealDisk, Safety, SegmentError, Segments, Torn, Writer, noted_safe};
+use super::{History, LogError, Logged, files};
+
+/// The keyspaces of the database.
+pub(super) const KEYSPACES: [&str; 6] = ["outbox", "frontiers", "delivery", "forwards", "quarantine", "repeated"];
+
+/// The rows of a keyspace.
+pub(super) type Rows = Box<dyn Iterator<Item = Result<(fjall::UserKey, fjall::UserValue), StoreError>>>;
 
 /// Bytes of blocks kept in memory. The log is read once, from its beginning to its end; rows of the outbox likewise.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -63,8 +80,12 @@ struct Inner {
     /// How often [`Store::sync`] has come to its end.
     #[cfg(test)]
     syncs: std::sync::atomic::AtomicUsize,
+    /// Notes what is written; nothing in a copy.
+    sealer: Mutex<Option<Sealer>>,
+    /// Where the copy is, if it is one.
+    _copy: Option<TempDir>,
     /// Last, so that it is unlocked when all else is closed.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// Where the log is.
@@ -77,52 +98,26 @@ enum LogFiles {
 }
 
 impl Store {
-    /// Opens the data folder; makes it where there is none yet. One of a former format stays as it is, until
-    /// [`take_over`](Self::take_over).
+    /// Opens the data folder; makes it where there is none yet. One that is damaged is left as it is, and one of a former format
+    /// stays as it is until [`take_over`](Self::take_over).
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let io = |source| StoreError::Io { folder: folder.to_owned(), source };
-        if let Some(parent) = folder.parent() {
-            fs::create_dir_all(parent).map_err(io)?;
-        }
-        make_folder(folder).map_err(io)?;
-        let lock = lock(folder)?;
-        let format = format::of(folder)?;
-        if format == Format::None {
-            format::write(folder).map_err(io)?;
-        }
-        let lacks_store = format::lacks_store(folder)?;
-        let segments = if format == Format::Former { None } else { Some(segments_of(folder)?) };
-        let written = journal::written(folder);
-        let damaged = |reason: String| {
-            let journals: Vec<String> = journal::files(folder).iter().map(|path| path.display().to_string()).collect();
-            StoreError::Journal { folder: folder.to_owned(), journals: journals.join(", "), reason }
-        };
-        // Debug builds of the storage assert what they expect of a journal; nothing of it is left to be used after a panic.
-        if lacks_store {
-            make_database(folder)?;
-        }
-        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| Self::database(folder, lock, segments)))
-            .map_err(|_| damaged("the storage panicked while it read it; what it said stands above".to_owned()))?
-            .map_err(|source| match source {
-                fjall::Error::Locked => StoreError::InUse { folder: folder.to_owned() },
-                fjall::Error::JournalRecovery(why) => damaged(format!("{why:?}")),
-                source => StoreError::Database { folder: folder.to_owned(), source },
-            })?;
-        journal::tell_what_was_cut(&written);
-        Ok(opened)
+        DataFolder::find(folder, Purpose::Start)?.open()
     }
 
-    /// Opens a data folder that is there.
-    pub fn open_existing(folder: &Path) -> Result<Self, StoreError> {
-        if folder.join("FORMAT").is_file() {
-            Self::open(folder)
-        } else {
-            Err(StoreError::Missing { folder: folder.to_owned() })
-        }
+    /// A copy of what is in a data folder, to be looked at. What is written to it is gone with it.
+    pub fn look(folder: &Path) -> Result<Self, StoreError> {
+        DataFolder::find(folder, Purpose::Look)?.copy()
     }
 
-    fn database(folder: &Path, lock: File, segments: Option<Segments>) -> Result<Self, fjall::Error> {
-        let database = database_at(&folder.join("store"))?;
+    /// Opens the database at `store`, of the data folder `folder` whose log is in these segments, or in the database.
+    fn database(
+        folder: &Path,
+        store: &Path,
+        segments: Option<Segments>,
+        lock: Option<File>,
+        copy: Option<TempDir>,
+    ) -> Result<Self, fjall::Error> {
+        let database = database_at(store)?;
         let log = match segments {
             Some(segments) => LogFiles::Segments(segments),
             None => LogFiles::Keyspace(takeover::keyspace(&database)?),
@@ -148,6 +143,8 @@ impl Store {
             database,
             #[cfg(test)]
             syncs: Default::default(),
+            sealer: Mutex::default(),
+            _copy: copy,
             _lock: lock,
         })))
     }
@@ -156,24 +153,18 @@ impl Store {
     /// acknowledged is with the process that feeds it, which follows from the number of processes.
     pub fn belongs_to(&self, process: usize, processes: usize) -> Result<(), StoreError> {
         let path = self.0.folder.join("PROCESS");
-        let io = |source| StoreError::Io { folder: self.0.folder.clone(), source };
-        let wanted = format!("process {process} of {processes}\n");
-        let found = match fs::read_to_string(&path) {
-            Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let is_new = self.last()?.is_none();
-                // Folders from before there was this file are of a process on its own.
-                let owner = if is_new { wanted.clone() } else { "process 0 of 1\n".to_owned() };
-                write_whole(&path, owner.as_bytes()).map_err(io)?;
-                owner
-            }
-            Err(error) => return Err(io(error)),
-        };
-        if found == wanted {
-            return Ok(());
+        let io = |source| StoreError::File { file: path.clone(), source };
+        if files::read_small(&path).map_err(io)?.is_none() {
+            let is_new = self.last()?.is_none();
+            // Folders from before there was this file are of a process on its own.
+            let (process, processes) = if is_new { (process, processes) } else { (0, 1) };
+            files::write_whole(&path, data_folder::process(process, processes).as_bytes()).map_err(io)?;
         }
-        let (found, wanted) = (found.trim().to_owned(), wanted.trim().to_owned());
-        Err(StoreError::OtherProcess { folder: self.0.folder.clone(), found, wanted })
+        data_folder::belongs_to(&self.0.folder, process, processes)
+    }
+
+    fn sealer(&self) -> MutexGuard<'_, Option<Sealer>> {
+        self.0.sealer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where it is.
@@ -183,11 +174,8 @@ impl Store {
 
     /// Which process of a cluster it is of; 0 where none is noted.
     pub(super) fn process(&self) -> Result<u16, StoreError> {
-        match fs::read_to_string(self.0.folder.join("PROCESS")) {
-            Ok(text) => Ok(text.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            Err(source) => Err(StoreError::Io { folder: self.0.folder.clone(), source }),
-        }
+        let owner = data_folder::owner(&self.0.folder)?;
+        Ok(owner.and_then(|owner| owner.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0))
     }
 
     /// The rows that destinations acknowledged.
@@ -221,8 +209,47 @@ impl Store {
     }
 
     /// Changes that are made together, or not at all.
-    pub fn batch(&self) -> OwnedWriteBatch {
-        self.0.database.batch()
+    pub fn batch(&self) -> Batch {
+        Batch { store: self.clone(), write: self.0.database.batch(), mode: PersistMode::Buffer }
+    }
+
+    /// One of [`KEYSPACES`].
+    pub(super) fn keyspace(&self, name: &str) -> &Keyspace {
+        match name {
+            "outbox" => self.outbox(),
+            "frontiers" => self.frontiers(),
+            "delivery" => self.delivery(),
+            "forwards" => self.forwards(),
+            "quarantine" => self.quarantine(),
+            _ => self.repeated(),
+        }
+    }
+
+    /// The rows of one of [`KEYSPACES`].
+    pub(super) fn rows(&self, name: &str) -> Rows {
+        let store = self.clone();
+        Box::new(self.keyspace(name).iter().map(move |row| row.into_inner().map_err(|source| store.failed(source))))
+    }
+
+    /// Writes the log with the entries of another one, up to the tick `last`.
+    pub(super) fn append_all(
+        &self,
+        entries: impl Iterator<Item = Result<Entry, StoreError>>,
+        last: Tick,
+    ) -> Result<(), StoreError> {
+        let mut writer = self.writer(Arc::new(RealDisk), Safety::Sync)?;
+        for entry in entries {
+            let Entry { tick, bytes } = entry?;
+            let envelope = codec::envelope(tick, &bytes).map_err(|error| self.undecodable(tick, error))?;
+            let appended = writer.copy(tick, envelope.previous, &bytes).map_err(|error| self.failed_log(error))?;
+            if let Appended::NoRoom(bytes) = appended {
+                return Err(StoreError::NoRoomToTakeOver { folder: self.0.folder.clone(), bytes });
+            }
+            if tick >= last {
+                break;
+            }
+        }
+        writer.sync().map_err(|error| self.failed_log(error))
     }
 
     /// A number that grows with each write beside the log.
@@ -235,7 +262,11 @@ impl Store {
         if let LogFiles::Segments(segments) = self.log() {
             segments.sync().map_err(|error| self.failed_log(error))?;
         }
+        let mut sealer = self.sealer();
         self.0.database.persist(PersistMode::SyncAll).map_err(|source| self.failed(source))?;
+        if let Some(sealer) = &mut *sealer {
+            sealer.note(true);
+        }
         #[cfg(test)]
         self.0.syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok(())
@@ -305,20 +336,12 @@ impl Store {
 
     /// Refuses a log that does not end where it should.
     pub(super) fn check_end(&self) -> Result<(), StoreError> {
-        let folder = || self.0.folder.clone();
-        let (safe, damage) = match self.log() {
-            LogFiles::Segments(segments) => (segments.safe(), segments.damage()),
+        match self.log() {
+            LogFiles::Segments(segments) => data_folder::check_end(&self.0.folder, &segments),
             LogFiles::Keyspace(_) => {
-                (noted_safe(&self.0.folder.join("TAIL")).map_err(|error| self.failed_log(error))?, None)
+                let safe = noted_safe(&self.0.folder.join("TAIL")).map_err(|error| self.failed_log(error))?;
+                data_folder::reaches(&self.0.folder, self.last()?, safe)
             }
-        };
-        if let Some(damage) = damage {
-            return Err(StoreError::DamagedLog { folder: folder(), damage });
-        }
-        let last = self.last()?;
-        match safe.filter(|safe| Some(*safe) > last) {
-            Some(safe) => Err(StoreError::Lost { folder: folder(), safe, last: last.unwrap_or_default() }),
-            None => Ok(()),
         }
     }
 
@@ -411,14 +434,25 @@ impl Store {
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // What it has to say it says when it is opened again.
+        let is_synced = self.database.persist(PersistMode::SyncAll).is_ok();
+        if let Some(sealer) = self.sealer.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            sealer.note(is_synced);
+            _ = files::close_to_others(&self.folder);
+        }
+    }
+}
+
 /// Makes the database; its name is there when all of it is on the disk.
 fn make_database(folder: &Path) -> Result<(), StoreError> {
+    let io = |source| StoreError::Io { folder: folder.to_owned(), source };
     let (new, store) = (folder.join(format::UNFINISHED_STORE), folder.join("store"));
-    make_folder(&new).map_err(|source| StoreError::Io { folder: folder.to_owned(), source })?;
+    files::make_folder(&new).map_err(io)?;
     let made = database_at(&new).and_then(|database| database.persist(PersistMode::SyncAll));
     made.map_err(|source| StoreError::Database { folder: folder.to_owned(), source })?;
-    let renamed = fs::rename(&new, store).and_then(|()| File::open(folder)?.sync_all());
-    renamed.map_err(|source| StoreError::Io { folder: folder.to_owned(), source })
+    fs::rename(&new, store).and_then(|()| files::sync_folder(folder)).map_err(io)
 }
 
 fn database_at(path: &Path) -> Result<Database, fjall::Error> {
@@ -428,17 +462,4 @@ fn database_at(path: &Path) -> Result<Database, fjall::Error> {
 /// The log of a folder in files of its own.
 fn segments_of(folder: &Path) -> Result<Segments, StoreError> {
     Segments::open(&folder.join("log"), &folder.join("TAIL")).map_err(|error| StoreError::of_log(folder, error))
-}
-
-/// Locks the folder for this process. The lock goes with the process, however it ends.
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let io = |source| StoreError::Io { folder: folder.to_owned(), source };
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true).mode(0o600);
-    let file = options.open(folder.join("LOCK")).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: folder.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(io(source)),
-    }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::catalogue::CatalogueError;
 use crate::egress::EgressError;
 use crate::engine::WorkersError;
 use crate::history::HistoryError;
@@ -46,6 +47,9 @@ pub enum RunError {
     /// The history cannot be used.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// The ids of the definitions cannot be used.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
     /// A thread cannot be had.
     #[error("no thread for checkpoints: {0}")]
     Checkpointer(std::io::Error),

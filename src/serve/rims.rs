@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 
 use super::gauges::Gauges;
+use crate::catalogue::Catalogue;
 use crate::clock::Now;
 use crate::egress::{self, Egress};
 use crate::engine::{Handle, Topology};
@@ -17,10 +18,11 @@ use crate::observe::inside::Inside;
 use crate::observe::latency::{Latency, Observer};
 use crate::observe::{inside, metrics};
 use crate::project::Project;
-use crate::{access, ingest};
+use crate::{access, catalogue, ingest};
 
 /// What the rims work with.
 pub(super) struct Rims {
+    pub catalogue: Catalogue,
     pub handle: Handle,
     pub egress: Egress,
     pub quarantine: Quarantine,
@@ -36,7 +38,8 @@ pub(super) struct Rims {
 impl Rims {
     /// All routes.
     pub fn router(self, project: &Project) -> Router {
-        let Rims { handle, egress, quarantine, latency, observer, growth, inside, topology, now, timeouts } = self;
+        let Rims { catalogue, handle, egress, quarantine, latency, observer, growth, inside, topology, now, timeouts } =
+            self;
         let counters = Arc::new(IngestCounters::default());
         let gauges = Gauges {
             growth,
@@ -60,6 +63,7 @@ impl Rims {
             .merge(access::router(project, handle))
             .merge(egress::router(project, egress, now))
             .merge(inside::router(project, inside, &topology, gauges.clone()))
+            .merge(catalogue::router(project, catalogue))
             .merge(metrics::router(latency, gauges))
             .fallback(not_found)
     }

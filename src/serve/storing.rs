@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dataflows::model::Tick;
 
 use super::{Options, RunError};
+use crate::catalogue::Agreement;
 use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
@@ -12,8 +13,8 @@ use crate::engine::process_index;
 use crate::history::{Archive, Folder, HistoryError};
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reading;
-use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, Restore};
-use crate::log::{DurableLog, Log, MemoryLog, Store};
+use crate::log::checkpoint::{CheckpointerSettings, Gatherer, Kept, Past, Plan, Restore};
+use crate::log::{DataFolder, DurableLog, Log, MemoryLog, Purpose, Store};
 use crate::project::{Project, Storage};
 
 /// What outlives the process, if anything does.
@@ -24,6 +25,7 @@ pub(super) struct Storing {
     pub store: Option<Store>,
     pub restore: Option<Restore>,
     pub checkpointer: Option<CheckpointerSettings>,
+    pub agreement: Agreement,
 }
 
 impl Storing {
@@ -45,9 +47,20 @@ impl Storing {
             let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
             let queues = Queues::open(project, None, Tick::default())?;
             let log = Box::new(MemoryLog::forgetful());
-            return Ok(Storing { log, outbox, queues, store: None, restore: None, checkpointer: None });
+            let agreement = Agreement::open(None, project.definitions.clone(), options.topology.process)?;
+            return Ok(Storing { log, outbox, queues, store: None, restore: None, checkpointer: None, agreement });
         };
-        let store = Store::open(&storage.folder)?;
+        // What is refused is left as it is: nothing is changed before all this has been looked at.
+        let found = DataFolder::find(&storage.folder, Purpose::Start)?;
+        found.is_sound()?;
+        found.belongs_to(options.topology.process, options.topology.processes())?;
+        let kept = Kept::look(&storage.folder)?;
+        kept.check()?;
+        let after = kept.newest().map_or(Tick::default(), |newest| newest.tick);
+        let history = project.history.is_some().then(|| history(&storage, project)).transpose()?;
+        let past = Past::new(found.log_is_sound(after)?, history.as_ref());
+        let plan = Plan::new(&past, &kept, project, options.accept_partial)?;
+        let store = found.open()?;
         store.belongs_to(options.topology.process, options.topology.processes())?;
         let log = DurableLog::open(store.clone(), storage.durability)?;
         let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
@@ -56,24 +69,22 @@ impl Storing {
         let mut kept = Kept::open(&storage.folder)?;
         let process = process_index(options.topology.process);
         let gatherer = Gatherer::new(store.clone(), project, reading(project), process);
-        let history = match &project.history {
-            Some(settings) => {
-                let last = log.last().max(kept.newest().map(|newest| newest.tick)).unwrap_or_default();
-                Some((history(&storage, project, last)?, settings.keep))
-            }
-            None => None,
-        };
-        let archive = history.as_ref().map(|(archive, _)| archive);
-        let restore = checkpoint::plan(&store, &mut kept, &gatherer, project, archive, options.accept_partial)?;
+        let last = log.last().max(kept.newest().map(|newest| newest.tick)).unwrap_or_default();
+        history.as_ref().map_or(Ok(()), |history| history.is_of_log(last))?;
+        let restore = plan.prepare(&past, &store, &mut kept, &gatherer, project)?;
+        kept.sweep();
         // Nothing stands in the way of the start any more.
         store.take_over()?;
+        // A start that is refused gives no ids.
+        let (folder, definitions) = (storage.folder.clone(), project.definitions.clone());
+        let agreement = Agreement::open(Some(folder), definitions, options.topology.process)?;
         let checkpointer = CheckpointerSettings {
             store: store.clone(),
             kept,
             gatherer,
             growth: log.growth(),
             due: storage.checkpoint_events,
-            history,
+            history: history.zip(project.history.as_ref().map(|settings| settings.keep)),
             bound: Box::new(|| Tick::MAX),
         };
         Ok(Storing {
@@ -83,6 +94,7 @@ impl Storing {
             store: Some(store),
             restore,
             checkpointer: Some(checkpointer),
+            agreement,
         })
     }
 
@@ -95,12 +107,8 @@ impl Storing {
     }
 }
 
-/// The history of a log that ends at `last`.
-fn history(storage: &Storage, project: &Project, last: Tick) -> Result<Archive, HistoryError> {
+/// The history in the data folder; there may be none yet.
+fn history(storage: &Storage, project: &Project) -> Result<Archive, HistoryError> {
     let place = Folder::new(storage.folder.join("history"));
-    let archive = Archive::open(Arc::new(place), Archive::key_of(&project.identifier_key))?;
-    if archive.until() > last {
-        return Err(HistoryError::Ahead { place: archive.title(), until: archive.until().as_ms(), last: last.as_ms() });
-    }
-    Ok(archive)
+    Archive::open(Arc::new(place), Archive::key_of(&project.identifier_key))
 }

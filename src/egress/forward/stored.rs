@@ -142,9 +142,8 @@ impl Entries for StoredEntries {
 
     fn write(&mut self, writes: Writes<'_>, cursor: Cursor, hold: Hold) -> Result<(), StoreError> {
         let durability = match hold {
-            Hold::Later => None,
-            Hold::Process => Some(PersistMode::Buffer),
-            Hold::Disk => Some(PersistMode::SyncAll),
+            Hold::Later | Hold::Process => PersistMode::Buffer,
+            Hold::Disk => PersistMode::SyncAll,
         };
         let mut write = self.store.batch().durability(durability);
         for (section, entries) in [(Section::Waiting, writes.add), (Section::Refused, writes.refuse)] {

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use fjall::PersistMode;
-
 use super::EntryId;
 use crate::limits::QUARANTINE_RESERVE_BYTES;
 use crate::log::{Store, StoreError};
@@ -91,7 +89,7 @@ impl Shelf for DurableShelf {
 
     fn change(&mut self, put: Vec<(EntryId, Vec<u8>)>, remove: &[EntryId], next: EntryId) -> Result<(), StoreError> {
         // Given to the operating system, so that it survives the end of the process; the log's next sync takes it along.
-        let mut write = self.0.batch().durability(Some(PersistMode::Buffer));
+        let mut write = self.0.batch();
         for (id, stored) in put {
             write.insert(self.0.quarantine(), id.to_be_bytes(), stored);
         }

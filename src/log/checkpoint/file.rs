@@ -264,8 +264,24 @@ impl Iterator for Reader {
     }
 }
 
+/// Follows the checksums of a file from its beginning to its end, and looks at nothing else.
+pub fn check(path: &Path) -> Result<(), FileError> {
+    let mut file = BufReader::with_capacity(BLOCK_BYTES, File::open(path)?);
+    while stored(&mut file)?.0 != END {}
+    match file.read(&mut [0])? {
+        0 => Ok(()),
+        _ => Err(malformed("it goes on behind its end")),
+    }
+}
+
 /// The kind and the body of the next block.
 fn block(file: &mut impl Read) -> Result<(u8, Vec<u8>), FileError> {
+    let (kind, body, bytes) = stored(file)?;
+    Ok((kind, lz4_flex::block::decompress(&body, bytes).map_err(malformed)?))
+}
+
+/// The kind of the next block, its body as it is stored, and the bytes that this has before compression.
+fn stored(file: &mut impl Read) -> Result<(u8, Vec<u8>, usize), FileError> {
     let ends_early = |error: io::Error| match error.kind() {
         ErrorKind::UnexpectedEof => malformed("it ends early"),
         _ => FileError::Io(error),
@@ -285,7 +301,7 @@ fn block(file: &mut impl Read) -> Result<(u8, Vec<u8>), FileError> {
     if checksum(&head, &body) != u64::from_be_bytes(sum) {
         return Err(CodecError::Checksum.into());
     }
-    Ok((kind, lz4_flex::block::decompress(&body, bytes).map_err(malformed)?))
+    Ok((kind, body, bytes))
 }
 
 fn checksum(head: &[u8; BLOCK_HEAD], stored: &[u8]) -> u64 {

@@ -1,7 +1,8 @@
 //! The checkpoints of a data folder. The file `CHECKPOINTS` lists them, oldest first, a line each: tick, bytes, identifiers,
-//! name in the folder `checkpoints`. It is replaced as a whole, after what it lists is on the disk; files that it does not list are leftovers.
+//! name in the folder `checkpoints`. It is replaced as a whole, after what it lists is on the disk; files that it does not list
+//! are leftovers. It is there before the first of them: files without a list are checkpoints whose list is lost.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -10,10 +11,16 @@ use dataflows::model::Tick;
 
 use super::file::{self, Counts, Head, Piece, Reader};
 use super::{CheckpointError, gently};
-use crate::log::store::write_whole;
+use crate::log::files::{make_folder, read_small, sync_folder, write_whole};
 
 /// Checkpoints that are kept: the last one, and one more should that be damaged.
-const KEPT_MAX: usize = 2;
+pub(super) const KEPT_MAX: usize = 2;
+
+/// The list, in a data folder.
+const LIST: &str = "CHECKPOINTS";
+
+/// Where the files are, in a data folder.
+pub(super) const FOLDER: &str = "checkpoints";
 
 /// A checkpoint that is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +31,7 @@ pub struct Entry {
     pub bytes: u64,
     /// Identifiers that it has facts of.
     pub identifiers: u64,
-    name: String,
+    pub(super) name: String,
 }
 
 /// Which checkpoints there are.
@@ -36,17 +43,39 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Reads the list of a data folder. Each file must be there; what else is in the folder `checkpoints` goes.
-    pub fn open(data: &Path) -> Result<Self, CheckpointError> {
-        let mut kept = Kept { list: data.join("CHECKPOINTS"), folder: data.join("checkpoints"), entries: Vec::new() };
-        fs::create_dir_all(&kept.folder).map_err(|source| kept.io(&kept.folder, source))?;
-        let text = match fs::read_to_string(&kept.list) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(kept.io(&kept.list, error)),
+    /// Reads the list of a data folder, and changes nothing. Each file must be there.
+    pub fn look(data: &Path) -> Result<Self, CheckpointError> {
+        let (list, folder) = (data.join(LIST), data.join(FOLDER));
+        let Some(entries) = Self::listed(data)? else {
+            let files = fs::read_dir(&folder).into_iter().flatten().count();
+            return match files {
+                0 => Ok(Kept { list, folder, entries: Vec::new() }),
+                files => Err(CheckpointError::Unlisted { list, folder, files }),
+            };
         };
-        for (line, number) in text.lines().zip(1..) {
-            let bad = || CheckpointError::List { list: kept.list.clone(), line: number };
+        let kept = Kept { list, folder, entries };
+        for entry in &kept.entries {
+            let file = kept.path(entry);
+            let found = match fs::metadata(&file) {
+                Ok(metadata) if metadata.len() == entry.bytes => continue,
+                Ok(metadata) => format!("has {} bytes and not {}", metadata.len(), entry.bytes),
+                Err(error) => format!("cannot be had ({error})"),
+            };
+            return Err(CheckpointError::Missing { file, found, list: kept.list.clone() });
+        }
+        Ok(kept)
+    }
+
+    /// The list of a data folder; nothing where there is none.
+    pub(super) fn listed(data: &Path) -> Result<Option<Vec<Entry>>, CheckpointError> {
+        let list = data.join(LIST);
+        let text = match read_small(&list) {
+            Ok(Some(text)) => String::from_utf8_lossy(&text).into_owned(),
+            Ok(None) => return Ok(None),
+            Err(source) => return Err(CheckpointError::Io { path: list, source }),
+        };
+        let entry = |(line, number): (&str, usize)| {
+            let bad = || CheckpointError::List { list: list.clone(), line: number };
             let mut words = line.split_whitespace();
             let mut next = || words.next().ok_or_else(bad);
             let (tick, bytes, identifiers, name) = (next()?, next()?, next()?, next()?);
@@ -57,18 +86,31 @@ impl Kept {
             else {
                 return Err(bad());
             };
-            kept.entries.push(Entry { tick: Tick::from_ms(tick), bytes, identifiers, name: name.to_owned() });
+            Ok(Entry { tick: Tick::from_ms(tick), bytes, identifiers, name: name.to_owned() })
+        };
+        text.lines().zip(1..).map(entry).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Writes the list of a data folder that has the files of these.
+    pub(super) fn write_list(data: &Path, entries: Vec<Entry>) -> Result<(), CheckpointError> {
+        Kept { list: data.join(LIST), folder: data.join(FOLDER), entries: Vec::new() }.replace(entries)
+    }
+
+    /// Refuses the newest where it is not as it was written.
+    pub fn check(&self) -> Result<(), CheckpointError> {
+        let Some(newest) = self.newest() else { return Ok(()) };
+        let damaged = |source| CheckpointError::Damaged { file: self.path(newest), source, list: self.list.clone() };
+        file::check(&self.path(newest)).map_err(damaged)?;
+        self.read(newest).map(drop)
+    }
+
+    /// Reads the list of a data folder, for more to be made.
+    pub fn open(data: &Path) -> Result<Self, CheckpointError> {
+        let kept = Kept::look(data)?;
+        make_folder(&kept.folder).map_err(|source| kept.io(&kept.folder, source))?;
+        if !kept.list.exists() {
+            write_whole(&kept.list, b"").map_err(|source| kept.io(&kept.list, source))?;
         }
-        for entry in &kept.entries {
-            let file = kept.path(entry);
-            let found = match fs::metadata(&file) {
-                Ok(metadata) if metadata.len() == entry.bytes => continue,
-                Ok(metadata) => format!("has {} bytes and not {}", metadata.len(), entry.bytes),
-                Err(error) => format!("cannot be had ({error})"),
-            };
-            return Err(CheckpointError::Missing { file, found, list: kept.list.clone() });
-        }
-        kept.sweep();
         Ok(kept)
     }
 
@@ -131,7 +173,7 @@ impl Kept {
         }
         let counts = written?;
         let bytes = fs::metadata(&path).map_err(io)?.len();
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+        sync_folder(&self.folder).map_err(io)?;
         let mut entries: Vec<Entry> = self.entries.iter().filter(|entry| entry.tick != head.tick).cloned().collect();
         entries.push(Entry { tick: head.tick, bytes, identifiers: counts.identifiers, name });
         let first = entries.len().saturating_sub(KEPT_MAX);
@@ -154,7 +196,7 @@ impl Kept {
     }
 
     /// Removes files that are not listed. One that stays does no harm.
-    fn sweep(&self) {
+    pub fn sweep(&self) {
         for file in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if !self.entries.iter().any(|entry| file.file_name() == *entry.name) {
                 _ = gently::remove(&file.path());

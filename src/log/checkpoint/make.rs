@@ -11,11 +11,12 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::file::{Counts, Head, Piece, Writer};
 use super::kept::Entry;
+use super::plan::begins;
 use super::repeated::{self, Repeated};
 use super::{Basis, CheckpointError, Kept, signatures};
 use crate::engine::placed;
 use crate::history::{Archive, Placed, Portion, ReadStored, Reading, Recorder};
-use crate::log::{LogRecord, Store, StoreError, codec};
+use crate::log::{LogRecord, Store, codec};
 use crate::project::Project;
 
 /// Gathers what events of the log say.
@@ -150,7 +151,7 @@ impl Gatherer {
     pub fn catch_up(&self, history: &mut Archive, until: Tick) -> Result<(), CheckpointError> {
         /// Events that are written before the history counts with them.
         const EVENTS_AT_ONCE: usize = 1_000_000;
-        let begins = log_begins(&self.store)?.unwrap_or_default();
+        let begins = begins(&self.store)?.unwrap_or_default();
         if history.is_new() || history.until() < begins {
             if !history.is_new() {
                 let (ends, place) = (history.until(), history.title());
@@ -263,12 +264,4 @@ pub(super) fn of_history(
 ) -> impl Iterator<Item = Result<Portion, CheckpointError>> + use<> {
     let portions = history.portions(after.max(history.begins()), history.until());
     portions.map(|portion| portion.map_err(CheckpointError::from))
-}
-
-/// The tick up to which the log is gone; nothing where it is complete, from the first event on.
-pub(super) fn log_begins(store: &Store) -> Result<Option<Tick>, StoreError> {
-    let Some(first) = store.entries(Tick::default()).next() else { return Ok(None) };
-    let first = first?;
-    let envelope = codec::envelope(first.tick, &first.bytes).map_err(|error| store.undecodable(first.tick, error))?;
-    Ok((envelope.previous > Tick::default()).then_some(envelope.previous))
 }

@@ -9,10 +9,10 @@ use dataflows::model::Tick;
 use rustc_hash::FxHashSet;
 
 use super::kept::{Entry, Pieces};
-use super::make::{LeftOut, log_begins, of_history, of_today};
+use super::make::{LeftOut, of_history, of_today};
 use super::{Basis, CheckpointError, Gatherer, Kept, repeated, signatures};
 use crate::history::Archive;
-use crate::log::Store;
+use crate::log::{Store, StoreError, codec};
 use crate::project::Project;
 
 /// What a start begins with.
@@ -23,88 +23,122 @@ pub struct Restore {
     pub pieces: Pieces,
 }
 
-/// Prepares a start with `project`. Nothing where the log alone is to be read, from its beginning. With `accept_partial`, what
-/// cannot be rebuilt is made of what is kept.
-pub fn plan(
-    store: &Store,
-    kept: &mut Kept,
-    gatherer: &Gatherer,
-    project: &Project,
-    history: Option<&Archive>,
-    accept_partial: bool,
-) -> Result<Option<Restore>, CheckpointError> {
-    let log = log_begins(store)?;
-    // A history that ends before the log begins has a gap behind it.
-    let is_joined = |history: &&Archive, log| history.begins() <= log && history.until() >= log;
-    let history = history.filter(|history| !history.is_new() && log.is_some_and(|log| is_joined(history, log)));
-    // What is in neither came up to this tick.
-    let begins = history.map_or(log, |history| Some(history.begins()));
-    let begins = begins.filter(|begins| *begins > Tick::default());
-    let gone = |what: String| match begins {
-        Some(begins) if !accept_partial => Err(CheckpointError::Gone { what, begins }),
-        Some(begins) => {
-            tracing::warn!(%begins, "{what}: going on with what is kept");
-            Ok(())
-        }
-        None => Ok(()),
-    };
-    let signatures = signatures(&project.definitions);
-    let restored = |kept: &Kept| -> Result<Option<Restore>, CheckpointError> {
-        let Some(newest) = kept.newest() else { return Ok(None) };
-        let (head, pieces) = kept.read(newest)?;
-        let measures = of_today(&head.measures, &signatures);
-        Ok(Some(Restore { tick: head.tick, pieces: pieces.measures(measures) }))
-    };
-    let anew = |kept: &mut Kept| {
-        kept.clear()?;
-        history.map_or(Ok(()), |history| roll_forward(kept, gatherer, history))?;
-        restored(kept)
-    };
-    let Some(newest) = kept.newest().cloned() else {
-        gone("there is no checkpoint".to_owned())?;
-        return anew(kept);
-    };
-    let (head, _) = kept.read(&newest)?;
-    let basis = Basis::of(project);
-    if head.basis.identity != basis.identity {
-        gone("the rules of identity, or their key, are others than those of the checkpoint".to_owned())?;
-        tracing::info!("the rules of identity have changed: everything is made anew from history and log");
-        return anew(kept);
+/// What there is of the past, beside checkpoints.
+pub struct Past<'a> {
+    /// The log is gone up to this tick; nothing where it is complete.
+    log: Option<Tick>,
+    /// A history that has what came before the log, or the end of it.
+    history: Option<&'a Archive>,
+}
+
+impl<'a> Past<'a> {
+    /// The log is gone up to `log`, and there may be a history.
+    pub fn new(log: Option<Tick>, history: Option<&'a Archive>) -> Self {
+        // One that ends before the log begins has a gap behind it.
+        let is_joined = |history: &&Archive| {
+            log.is_some_and(|log| !history.is_new() && history.begins() <= log && history.until() >= log)
+        };
+        Past { log, history: history.filter(is_joined) }
     }
-    if head.basis.times != basis.times {
-        gone("other attributes are times than in the checkpoint".to_owned())?;
-        if begins.is_none() {
-            tracing::info!("other attributes are times now: everything is made anew from history and log");
-            return anew(kept);
-        }
+
+    /// What is in neither came up to this tick; nothing where there is everything.
+    fn begins(&self) -> Option<Tick> {
+        let begins = self.history.map_or(self.log, |history| Some(history.begins()));
+        begins.filter(|begins| *begins > Tick::default())
     }
-    let known: FxHashSet<MeasureId> = of_today(&head.measures, &signatures).into_iter().flatten().collect();
-    let new: FxHashSet<MeasureId> =
-        (0..signatures.len()).map(MeasureId::new).filter(|measure| !known.contains(measure)).collect();
-    if let Some(begins) = begins.filter(|_| !new.is_empty()) {
-        let lacking = new.iter().copied().filter(|measure| !is_covered(project, *measure, begins, head.tick)).collect();
-        let users = users(&project.definitions, &lacking);
-        if !users.is_empty() {
-            gone(format!("new, and cannot be counted completely: {}", users.join(", ")))?;
-        }
-    }
-    if !new.is_empty() {
-        rebuild(
-            kept,
-            gatherer,
-            history,
-            &newest,
-            LeftOut { repeated: repeated::up_to(store, head.tick)?, all_but: Some(new) },
-        )?;
-    }
-    if log.is_some_and(|log| log > head.tick) {
+}
+
+/// How a start is to begin. It is made before anything is changed.
+pub struct Plan {
+    begin: Begin,
+}
+
+enum Begin {
+    /// With the log, from its beginning; or with a checkpoint of the history, where that has what the log lost.
+    Anew,
+    /// The same, since the checkpoints are of no use any more.
+    AnewAlone,
+    /// With the newest checkpoint, once what new measures count has been added from history and log.
+    Newest(Entry, FxHashSet<MeasureId>),
+}
+
+impl Plan {
+    /// Decides how to start with `project`. With `accept_partial`, what cannot be rebuilt is made of what is kept.
+    pub fn new(past: &Past<'_>, kept: &Kept, project: &Project, accept_partial: bool) -> Result<Self, CheckpointError> {
+        let begins = past.begins();
+        let gone = |what: String| match begins {
+            Some(begins) if !accept_partial => Err(CheckpointError::Gone { what, begins }),
+            Some(begins) => {
+                tracing::warn!(%begins, "{what}: going on with what is kept");
+                Ok(())
+            }
+            None => Ok(()),
+        };
+        let begin = |begin| Ok(Plan { begin });
+        let Some(newest) = kept.newest().cloned() else {
+            gone("there is no checkpoint".to_owned())?;
+            return begin(Begin::Anew);
+        };
+        let (head, _) = kept.read(&newest)?;
         if begins.is_some_and(|begins| begins > head.tick) {
             gone(format!("entries of the log after the checkpoint of tick {} are missing", head.tick))?;
         }
-        // The log does not follow on the checkpoint, but what the history has in between does.
-        history.map_or(Ok(()), |history| roll_forward(kept, gatherer, history))?;
+        let basis = Basis::of(project);
+        if head.basis.identity != basis.identity {
+            gone("the rules of identity, or their key, are others than those of the checkpoint".to_owned())?;
+            tracing::info!("the rules of identity have changed: everything is made anew from history and log");
+            return begin(Begin::AnewAlone);
+        }
+        if head.basis.times != basis.times {
+            gone("other attributes are times than in the checkpoint".to_owned())?;
+            if begins.is_none() {
+                tracing::info!("other attributes are times now: everything is made anew from history and log");
+                return begin(Begin::AnewAlone);
+            }
+        }
+        let signatures = signatures(&project.definitions);
+        let known: FxHashSet<MeasureId> = of_today(&head.measures, &signatures).into_iter().flatten().collect();
+        let new: FxHashSet<MeasureId> =
+            (0..signatures.len()).map(MeasureId::new).filter(|measure| !known.contains(measure)).collect();
+        if let Some(begins) = begins {
+            let lacking =
+                new.iter().copied().filter(|measure| !is_covered(project, *measure, begins, head.tick)).collect();
+            let users = users(&project.definitions, &lacking);
+            if !users.is_empty() {
+                gone(format!("new, and cannot be counted completely: {}", users.join(", ")))?;
+            }
+        }
+        begin(Begin::Newest(newest, new))
     }
-    restored(kept)
+
+    /// Prepares the start. Nothing where the log alone is to be read, from its beginning.
+    pub fn prepare(
+        self,
+        past: &Past<'_>,
+        store: &Store,
+        kept: &mut Kept,
+        gatherer: &Gatherer,
+        project: &Project,
+    ) -> Result<Option<Restore>, CheckpointError> {
+        match self.begin {
+            Begin::Anew => {}
+            Begin::AnewAlone => kept.clear()?,
+            Begin::Newest(_, new) if new.is_empty() => {}
+            Begin::Newest(newest, new) => {
+                let left_out = LeftOut { repeated: repeated::up_to(store, newest.tick)?, all_but: Some(new) };
+                rebuild(kept, gatherer, past.history, &newest, &left_out)?;
+            }
+        }
+        // Where the log does not follow on the newest checkpoint, what the history has in between does.
+        let newest = kept.newest().map_or(Tick::default(), |newest| newest.tick);
+        if let Some(history) = past.history.filter(|_| past.log.is_some_and(|log| log > newest)) {
+            roll_forward(kept, gatherer, history)?;
+        }
+        let Some(newest) = kept.newest() else { return Ok(None) };
+        let (head, pieces) = kept.read(newest)?;
+        let measures = of_today(&head.measures, &signatures(&project.definitions));
+        Ok(Some(Restore { tick: head.tick, pieces: pieces.measures(measures) }))
+    }
 }
 
 /// Puts what events say of new measures, all else left out, into the newest checkpoint.
@@ -113,15 +147,15 @@ fn rebuild(
     gatherer: &Gatherer,
     history: Option<&Archive>,
     newest: &Entry,
-    left_out: LeftOut,
+    left_out: &LeftOut,
 ) -> Result<(), CheckpointError> {
     tracing::info!("new definitions: counting in history and log what they need");
     let mut gathered = match history {
         Some(history) => {
             let portions = gatherer.history_and_log(history, Tick::default());
-            gatherer.gather(portions, newest.tick, u64::MAX, &left_out, None)?
+            gatherer.gather(portions, newest.tick, u64::MAX, left_out, None)?
         }
-        None => gatherer.gather(gatherer.log(Tick::default()), newest.tick, u64::MAX, &left_out, None)?,
+        None => gatherer.gather(gatherer.log(Tick::default()), newest.tick, u64::MAX, left_out, None)?,
     };
     tracing::info!(events = gathered.events, "counted");
     // The ids of their messages are in the checkpoint.
@@ -148,6 +182,14 @@ fn roll_forward(kept: &mut Kept, gatherer: &Gatherer, history: &Archive) -> Resu
         tracing::info!(events = gathered.events, %tick, "a checkpoint of the history");
         gatherer.make(kept, newest.as_ref(), gathered, tick)?;
     }
+}
+
+/// The tick up to which the log is gone; nothing where it is complete, from the first event on.
+pub fn begins(store: &Store) -> Result<Option<Tick>, StoreError> {
+    let Some(first) = store.entries(Tick::default()).next() else { return Ok(None) };
+    let first = first?;
+    let envelope = codec::envelope(first.tick, &first.bytes).map_err(|error| store.undecodable(first.tick, error))?;
+    Ok((envelope.previous > Tick::default()).then_some(envelope.previous))
 }
 
 /// Whether all events that count for a measure at `tick` came after `begins`.

@@ -120,7 +120,12 @@ impl World {
     fn plan(&self, text: &str, accept_partial: bool) -> Result<Option<Content>, String> {
         let (store, mut kept, project) = (self.store(), self.kept(), self.project(text));
         let gatherer = self.gatherer(&store, &project);
-        let restore = plan(&store, &mut kept, &gatherer, &project, self.archive().as_ref(), accept_partial);
+        let archive = self.archive();
+        let past = begins(&store).map_err(CheckpointError::from);
+        let restore = past.and_then(|begins| {
+            let past = Past::new(begins, archive.as_ref());
+            Plan::new(&past, &kept, &project, accept_partial)?.prepare(&past, &store, &mut kept, &gatherer, &project)
+        });
         match restore {
             Ok(None) => Ok(None),
             Ok(Some(restore)) => content(restore.pieces).map(Some),
@@ -479,6 +484,7 @@ fn what_is_not_listed_goes() {
     world.checkpoints(10);
     let left = world.data().join("checkpoints").join("half");
     fs::write(&left, "half").unwrap();
-    world.kept();
+    world.kept().sweep();
     assert!(!left.exists());
+    assert_eq!(world.kept().entries().len(), 1);
 }

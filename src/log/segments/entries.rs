@@ -156,7 +156,7 @@ impl Entries {
                 Damage { file: segment.path.clone(), at, reason, lost }
             });
             damage.found_again(&head, before);
-            return Err(damage.into());
+            return Err(Box::new(damage).into());
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use dataflows::model::Tick;
 use thiserror::Error;
 
+use super::Flaw;
 use crate::log::codec::CodecError;
 use crate::log::segments::{Damage, SegmentError};
 
@@ -41,12 +42,6 @@ pub enum StoreError {
         /// The folder.
         folder: PathBuf,
     },
-    /// A part of it is gone.
-    #[error("data folder {folder}: its folder `store` is missing: restore the data folder from a copy")]
-    NoStore {
-        /// The folder.
-        folder: PathBuf,
-    },
     /// It is the folder of another process.
     #[error(
         "data folder {folder} is that of {found}, and this is {wanted}: each process has a folder of its own (--data), and a \
@@ -76,17 +71,59 @@ pub enum StoreError {
         /// Why.
         source: fjall::Error,
     },
-    /// The journal of the database cannot be read.
-    #[error(
-        "data folder {folder}: a journal of its storage is damaged ({journals}): {reason}; restore the folder from a copy"
-    )]
-    Journal {
-        /// The folder.
-        folder: PathBuf,
-        /// The files that it may be.
-        journals: String,
+    /// A file of the folder cannot be read or written.
+    #[error("{file}: {source}")]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A small file of the folder is not what it should be.
+    #[error("{file} {reason}: {way}")]
+    Small {
+        /// The file.
+        file: PathBuf,
         /// What is wrong with it.
         reason: String,
+        /// The way out.
+        way: String,
+    },
+    /// Files of its storage are not as they were written.
+    #[error(
+        "data folder {folder} is damaged, and was left as it is: {}; restore the folder from a copy, or save what is sound with \
+         `deltaic log repair {folder} --into COPY`",
+        listed(damage)
+    )]
+    Unsound {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong.
+        damage: Vec<Flaw>,
+    },
+    /// The storage cannot be opened, though its files are as they were written.
+    #[error(
+        "data folder {folder}: the storage cannot be opened: {reason}; save what is sound with `deltaic log repair {folder} \
+         --into COPY`"
+    )]
+    Opening {
+        /// The folder.
+        folder: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+    /// The storage cannot be copied to be looked at.
+    #[error(
+        "cannot copy the journals of {folder} to look at them ({bytes} bytes): {source}; set TMPDIR to a folder with room for \
+         them"
+    )]
+    Copy {
+        /// The folder.
+        folder: PathBuf,
+        /// How much is to be copied.
+        bytes: u64,
+        /// Why.
+        source: io::Error,
     },
     /// An entry of the log cannot be read.
     #[error(
@@ -110,7 +147,7 @@ pub enum StoreError {
         /// The folder.
         folder: PathBuf,
         /// What is wrong, and where.
-        damage: Damage,
+        damage: Box<Damage>,
     },
     /// A file of the log cannot be read or written.
     #[error("data folder {folder}: the log: {path}: {source}")]
@@ -193,5 +230,15 @@ impl StoreError {
             SegmentError::Damaged(damage) => StoreError::DamagedLog { folder, damage },
             SegmentError::Io { path, source } => StoreError::LogFile { folder, path, source },
         }
+    }
+}
+
+/// The first of the damage, and how much more there is.
+fn listed(damage: &[Flaw]) -> String {
+    let first = damage.first().map_or_else(String::new, ToString::to_string);
+    match damage.len() {
+        0 | 1 => first,
+        2 => format!("{first}; and one thing more, which `deltaic log verify` lists"),
+        all => format!("{first}; and {} things more, which `deltaic log verify` lists", all - 1),
     }
 }

@@ -1,11 +1,11 @@
 //! Which format a data folder has, and folders whose first start never came to its end.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::StoreError;
+use crate::log::files::{read_small, write_whole};
 
 /// The content of `FORMAT`. In format 3 the log is in segments, as records whose order is known. Format 2 has checkpoints, and
 /// its log need not begin with the first event.
@@ -31,18 +31,20 @@ pub enum Format {
 /// The format that a folder has.
 pub fn of(folder: &Path) -> Result<Format, StoreError> {
     let io = |source| StoreError::Io { folder: folder.to_owned(), source };
-    match fs::read_to_string(folder.join("FORMAT")) {
-        Ok(found) if found == FORMAT => Ok(Format::Current),
-        Ok(found) if FORMER_FORMATS.contains(&&*found) => Ok(Format::Former),
-        Ok(found) => Err(StoreError::Format { folder: folder.to_owned(), found: found.trim().to_owned() }),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
+    match read_small(&folder.join("FORMAT")).map_err(io)? {
+        Some(found) if found == FORMAT.as_bytes() => Ok(Format::Current),
+        Some(found) if FORMER_FORMATS.iter().any(|former| found == former.as_bytes()) => Ok(Format::Former),
+        Some(found) => {
+            let found = String::from_utf8_lossy(&found).trim().to_owned();
+            Err(StoreError::Format { folder: folder.to_owned(), found })
+        }
+        None => {
             if has_only(folder, &["LOCK", "FORMAT.new"]).map_err(io)? {
                 Ok(Format::None)
             } else {
                 Err(StoreError::NotData { folder: folder.to_owned() })
             }
         }
-        Err(error) => Err(io(error)),
     }
 }
 
@@ -54,26 +56,24 @@ pub fn write(folder: &Path) -> io::Result<()> {
 /// Where the database is made, so that one that is there is whole.
 pub const UNFINISHED_STORE: &str = "store.new";
 
-/// Whether the database is still to be made. Removes what a first start left of it that was killed meanwhile: nothing was accepted
-/// yet, or there would be more in the folder.
-pub fn lacks_store(folder: &Path) -> Result<bool, StoreError> {
-    let io = |source| StoreError::Io { folder: folder.to_owned(), source };
+/// Whether the database is still to be made: nothing was accepted yet, or there would be more in the folder.
+pub fn lacks_store(folder: &Path) -> io::Result<bool> {
     let store = folder.join("store");
-    let is_before_the_first_start = has_only(folder, &BEFORE_THE_FIRST_START).map_err(io)?;
-    if is_before_the_first_start && is_half_made(&store).map_err(io)? {
+    Ok(has_only(folder, &BEFORE_THE_FIRST_START)? && (!store.exists() || is_half_made(&store)?))
+}
+
+/// Removes what a first start left of the database that was killed meanwhile.
+pub fn clear(folder: &Path) -> io::Result<()> {
+    if folder.join("store").exists() {
         tracing::info!("the first start was killed before it could take anything in: beginning anew");
-        fs::remove_dir_all(&store).map_err(io)?;
     }
-    if store.exists() {
-        return Ok(false);
+    for name in ["store", UNFINISHED_STORE] {
+        match fs::remove_dir_all(folder.join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
-    if !is_before_the_first_start {
-        return Err(StoreError::NoStore { folder: folder.to_owned() });
-    }
-    match fs::remove_dir_all(folder.join(UNFINISHED_STORE)) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(io(error)),
-        _ => Ok(true),
-    }
+    Ok(())
 }
 
 /// Whether an earlier version of deltaic was killed while it made a database. It opens what has the file `version`, which it writes
@@ -98,21 +98,16 @@ fn has_tables(store: &Path) -> io::Result<bool> {
 
 /// Whether there is nothing in a folder but what has these names.
 fn has_only(folder: &Path, names: &[&str]) -> io::Result<bool> {
-    for entry in fs::read_dir(folder)? {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
         let name = entry?.file_name();
         if !names.iter().any(|known| name == *known) {
             return Ok(false);
         }
     }
     Ok(true)
-}
-
-/// Writes a file whole or not at all, and onto the disk.
-pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(new, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

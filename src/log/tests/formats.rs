@@ -6,7 +6,7 @@ use super::*;
 use crate::log::store::Step;
 
 /// A copy of the data folder of a format, since opening writes.
-fn copy(from: &Path, to: &Path) {
+pub(in crate::log) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap().path();
@@ -136,7 +136,7 @@ fn a_folder_that_was_used_and_lost_its_store_is_refused() {
     let folder = folder_with(1);
     fs::remove_dir_all(folder.path().join("store")).unwrap();
     let error = Store::open(folder.path()).err().unwrap().to_string();
-    assert!(error.contains("its folder `store` is missing"), "{error}");
+    assert!(error.contains("store: it is missing"), "{error}");
     assert!(!folder.path().join("store").exists());
 }
 

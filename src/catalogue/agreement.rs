@@ -1,0 +1,80 @@
+//! How the processes of a cluster come to the same catalogue.
+//!
+//! Process 0 writes its own down first, and says it; what is said is in its folder, so it holds whatever becomes of the others.
+//! Each of the others compares, keeps what it heard, and writes it down once the engine is there: its copy may be behind, but
+//! never ahead. So of two copies one is always an earlier state of the other, unless somebody exchanged a folder.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use dataflows::definitions::Definitions;
+
+use super::{Catalogue, CatalogueError, Differences};
+
+/// The catalogue of a process, on its way to be that of all.
+#[derive(Clone, Debug)]
+pub struct Agreement {
+    definitions: Arc<Definitions>,
+    /// The data folder, if there is one.
+    folder: Option<PathBuf>,
+    /// What this process has; in process 0, what it says.
+    own: Option<Catalogue>,
+    agreed: Arc<OnceLock<Catalogue>>,
+}
+
+impl Agreement {
+    /// What the process begins with: process 0 of a cluster, or one on its own, gives ids to what is new.
+    pub fn open(
+        folder: Option<PathBuf>,
+        definitions: Arc<Definitions>,
+        process: usize,
+    ) -> Result<Self, CatalogueError> {
+        let mut own = folder.as_deref().map(Catalogue::read).transpose()?.flatten();
+        if process == 0 {
+            let is_new = own.is_none();
+            let mut catalogue = own.unwrap_or_default();
+            let differences = catalogue.update(&definitions)?;
+            if let Some(folder) = folder.as_deref().filter(|_| is_new || differences != Differences::default()) {
+                catalogue.write(folder)?;
+                let Differences { added, changed, removed } = differences;
+                tracing::info!(added, changed, removed, "definitions are not those of the last start");
+            }
+            own = Some(catalogue);
+        }
+        Ok(Agreement { definitions, folder, own, agreed: Arc::default() })
+    }
+
+    /// What process 0 says to all.
+    pub fn said(&self) -> String {
+        self.own.as_ref().map(Catalogue::to_text).unwrap_or_default()
+    }
+
+    /// Process 0 said this. The same for whoever hears it of this process. Says why not, where it cannot be.
+    pub fn hear(&self, said: &str) -> Result<(), String> {
+        let heard = Catalogue::parse(said).map_err(|reason| format!("the catalogue of process 0: {reason}"))?;
+        if !heard.is_of(&self.definitions) {
+            return Err(
+                "process 0 has other definitions than this process: give all of them the same project".to_owned()
+            );
+        }
+        if let Some(own) = &self.own {
+            heard.continues(own).map_err(|reason| {
+                format!(
+                    "the catalogue of this process's data folder is no earlier state of that of process 0 ({reason}): start each \
+                     process with the data folder that it had"
+                )
+            })?;
+        }
+        self.agreed.get_or_init(|| heard);
+        Ok(())
+    }
+
+    /// The catalogue of all, written down. After [`Agreement::hear`] in a cluster; a process on its own agrees with itself.
+    pub fn agreed(self) -> Result<Catalogue, CatalogueError> {
+        let Some(heard) = self.agreed.get().cloned() else { return Ok(self.own.unwrap_or_default()) };
+        if let Some(folder) = self.folder.filter(|_| self.own.as_ref() != Some(&heard)) {
+            heard.write(&folder)?;
+        }
+        Ok(heard)
+    }
+}

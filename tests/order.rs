@@ -1,0 +1,71 @@
+//! Events of equal times, as `docs/concepts/order-of-events.md` shows them.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::program::{Server, project};
+
+/// A block of the page, by what its first line says.
+fn block(name: &str) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/concepts/order-of-events.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let fence = |block: &&str| block.lines().next().is_some_and(|line| line.split_whitespace().last() == Some(name));
+    let block = page.split("```").find(fence).unwrap_or_else(|| panic!("there is no block {name}"));
+    block.split_once('\n').expect("it has a first line").1.to_owned()
+}
+
+fn batch() -> Value {
+    serde_json::from_str(&block("events")).unwrap()
+}
+
+fn toml() -> String {
+    let head = r#"
+        name = "order"
+        identity.key = "test"
+        sources.web.write_key = "web-key"
+        access.read_token = "read-token"
+        [audiences.consenting]
+        when = "consent('marketing')"
+    "#;
+    format!("{head}\n{}", block("traits"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_equal_times_the_later_in_the_batch_wins() {
+    let folder = project(&toml());
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    let expected: Value = serde_json::from_str(&block("profile")).unwrap();
+    let server = Server::start(folder.path(), &["--data", data], &[]).await;
+    let token = server.post("/v1/batch", &batch()).await.token();
+    let check = async |server: &Server| {
+        let profile = server.profile("user_id:u1", token).await;
+        assert_eq!(profile["attributes"], expected["attributes"], "{profile}");
+        assert_eq!(profile["traits"], expected["traits"], "{profile}");
+        assert_eq!(server.size("consenting", token).await, 0);
+    };
+    check(&server).await;
+    server.kill();
+    // From the log, with other workers.
+    let server = Server::start(folder.path(), &["--data", data, "--workers", "3"], &[]).await;
+    check(&server).await;
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_logins_at_one_time_the_later_owns_the_device() {
+    let folder = project(&toml());
+    let server = Server::start(folder.path(), &[], &[]).await;
+    let login = |user: &str, device: &str| json!({"type": "identify", "userId": user, "anonymousId": device, "timestamp": "2026-01-01T00:00:00Z"});
+    // Whichever has the smaller hash.
+    server.take(&[login("a", "d1"), login("b", "d1"), login("b", "d2"), login("a", "d2")]).await;
+    let token = server.take(&[login("c", "d3")]).await;
+    let token = server.take(&[login("a", "d3")]).await.max(token);
+    for (device, owner) in [("d1", "b"), ("d2", "a"), ("d3", "a")] {
+        let profile = server.profile(&format!("anonymous_id:{device}"), token).await;
+        let identifiers = profile["identifiers"].as_array().unwrap();
+        assert!(identifiers.contains(&json!(format!("user_id:{owner}"))), "{device}: {profile}");
+    }
+    server.stop();
+}
