@@ -38,6 +38,7 @@ fn main() {
         destinations: Vec::new(),
         replay: Default::default(),
         storage: None,
+        history: None,
         dataflow_log: true,
     };
     let extractor = Extractor::new(&project);

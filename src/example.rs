@@ -46,6 +46,7 @@ pub(crate) fn project() -> Project {
         destinations: Vec::new(),
         replay: Replay::default(),
         storage: None,
+        history: None,
         dataflow_log: true,
     }
 }

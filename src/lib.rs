@@ -29,6 +29,7 @@ pub mod engine;
 mod example;
 #[cfg(feature = "load")]
 pub mod hist;
+pub mod history;
 pub mod http;
 pub mod identifiers;
 pub mod ingest;

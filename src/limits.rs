@@ -54,6 +54,29 @@ pub const LOG_SEGMENT_BYTES_MIN: u64 = 256 * 1024;
 /// more of the log goes in pieces of this size; and to get the next one ready takes less time than to fill this one.
 pub const LOG_SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Bytes of events in a row group of the history, about: what is not written yet of a file is in memory.
+pub const HISTORY_GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Rows in a row group of the history. Tools that read it work on a row group at a time; the filter over its identifiers is 256 KB.
+pub const HISTORY_GROUP_ROWS_MAX: usize = 64 * 1024;
+
+/// Bytes at which a file of the history ends; it is made in memory. Tools like files of this size: larger ones are no faster
+/// to read, and many small ones are slower.
+pub const HISTORY_FILE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of a file of the history that can be read: it may be larger than it was to be by the events of one tick.
+pub const HISTORY_FILE_BYTES_ALLOWED_MAX: u64 = (HISTORY_FILE_BYTES + 2 * LOG_ENTRY_BYTES_MAX) as u64;
+
+/// Small files of a day at the end of the history that are made one. A checkpoint makes a file; of a day at 5,000 events a second
+/// would otherwise be 4,000.
+pub const HISTORY_MERGED_FILES: usize = 16;
+
+/// Files of a history: the manifest, 200 bytes for each, is written at each checkpoint. Ten years at 1,000 events a second.
+pub const HISTORY_FILES_MAX: usize = 1_000_000;
+
+/// Bytes of the manifest of a history: of so many files.
+pub const HISTORY_MANIFEST_BYTES_MAX: u64 = 512 * HISTORY_FILES_MAX as u64;
+
 /// Bytes of the disk below which nothing is taken in any more. The storage needs room for moving what it has in memory (64 MB
 /// for each of its larger keyspaces) to tables, and fails for good where it finds none.
 pub const DISK_RESERVE_BYTES: u64 = 448 * 1024 * 1024;

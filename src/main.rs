@@ -65,6 +65,16 @@ enum Command {
         /// Files of events: JSONL, or CSV by the project's mapping; also with `.gz`. [default: those of the project]
         #[arg(long, value_name = "FILE", num_args = 1..)]
         events: Vec<PathBuf>,
+        /// Replay what an engine wrote, at its ticks and in its order: a folder `history`, or the data folder that has it; in a
+        /// cluster those of all processes.
+        #[arg(long, value_name = "FOLDER", num_args = 1.., conflicts_with_all = ["events", "until"])]
+        from_history: Vec<PathBuf>,
+        /// Of the history, only what came from this time on (RFC 3339, or a date).
+        #[arg(long, value_name = "TIME", value_parser = project::parse_time, requires = "from_history")]
+        from: Option<Tick>,
+        /// Of the history, only what came up to this time, included; results are as of it.
+        #[arg(long, value_name = "TIME", value_parser = project::parse_time, requires = "from_history")]
+        to: Option<Tick>,
         /// Stop at this time (RFC 3339, or a date), and give results as of it.
         #[arg(long, value_name = "TIME", value_parser = project::parse_time)]
         until: Option<Tick>,
@@ -220,11 +230,27 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         },
-        Command::Replay { project, events, until, changes, identities, memberships, profiles, workers } => {
+        Command::Replay {
+            project,
+            events,
+            from_history: folders,
+            from,
+            to,
+            until,
+            changes,
+            identities,
+            memberships,
+            profiles,
+            workers,
+        } => {
             let topology = workers.topology()?;
             let project = load(&project)?;
             let events = if events.is_empty() { project.replay.events.clone() } else { events };
-            let options = replay::Options { events, until, changes, identities, memberships, profiles, topology };
+            let from = from.unwrap_or_default();
+            let history = (!folders.is_empty()).then_some(replay::HistoryOptions { folders, from });
+            let until = until.or(to);
+            let options =
+                replay::Options { events, history, until, changes, identities, memberships, profiles, topology };
             eprint!("{}", replay::replay(&project, &options)?);
             Ok(())
         }

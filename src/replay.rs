@@ -1,9 +1,10 @@
 //! `deltaic replay`: history through the same dataflow, with the events' own clock.
 //!
-//! The tick of an event is the largest own time seen so far, so nothing of the machine's clock gets into the result. Events
-//! are read and parsed here while the workers run; a few thousand at a time are on their way, at their exact ticks.
+//! The tick of an event is the largest own time seen so far, so nothing of the machine's clock gets into the result. A history that
+//! an engine wrote has the ticks and the order that the engine gave its events; they are replayed at those. Events are read and parsed here while the workers run; a few thousand at a time are on their way, at their exact ticks.
 
 mod feed;
+mod merged;
 mod results;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use thiserror::Error;
 use self::feed::Feed;
 use self::results::{Change, Lines, Moved, write_results};
 use crate::engine::{Listeners, Output, Topology, Workers, WorkersError};
+use crate::history::HistoryError;
 use crate::ingest::files::FileError;
 use crate::json::TimeText;
 use crate::observe::inside::Inside;
@@ -30,6 +32,8 @@ use crate::project::Project;
 pub struct Options {
     /// The files, in the order in which they are read.
     pub events: Vec<PathBuf>,
+    /// What an engine wrote, in the place of files.
+    pub history: Option<HistoryOptions>,
     /// Only events up to this tick; the result is as of this tick.
     pub until: Option<Tick>,
     /// Where changes of audiences go.
@@ -42,6 +46,15 @@ pub struct Options {
     pub profiles: Option<PathBuf>,
     /// How many workers, where.
     pub topology: Topology,
+}
+
+/// Which part of which histories is replayed.
+#[derive(Clone, Debug)]
+pub struct HistoryOptions {
+    /// The folders of histories, or the data folders that have them inside; those of all processes of a cluster.
+    pub folders: Vec<PathBuf>,
+    /// Only events from this tick on.
+    pub from: Tick,
 }
 
 /// How a replay went.
@@ -99,8 +112,11 @@ pub enum ReplayError {
     /// The workers failed.
     #[error(transparent)]
     Workers(#[from] WorkersError),
+    /// A history cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// There is nothing to replay.
-    #[error("no events to replay: name files with --events")]
+    #[error("no events to replay: name files with --events, or a history with --from-history")]
     NoEvents,
 }
 
@@ -109,7 +125,7 @@ pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayErr
     let started = Instant::now();
     // In a cluster the first process feeds; the others lend their workers.
     let feeds = options.topology.process == 0;
-    if feeds && options.events.is_empty() {
+    if feeds && options.events.is_empty() && options.history.is_none() {
         return Err(ReplayError::NoEvents);
     }
     let (outputs, collected) = channel();

@@ -16,6 +16,7 @@ mod format;
 mod forwards;
 mod full_disk;
 mod histories;
+mod history;
 mod hostile;
 mod inside;
 #[cfg(feature = "load")]

@@ -11,7 +11,7 @@ fn block(name: &str) -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/concepts/order-of-events.md");
     let page = std::fs::read_to_string(page).unwrap();
     let fence = |block: &&str| block.lines().next().is_some_and(|line| line.split_whitespace().last() == Some(name));
-    let block = page.split("```").find(fence).unwrap_or_else(|| panic!("there is no block {name}"));
+    let block = page.split("```").skip(1).step_by(2).find(fence).unwrap_or_else(|| panic!("there is no block {name}"));
     block.split_once('\n').expect("it has a first line").1.to_owned()
 }
 

@@ -1,11 +1,8 @@
 //! A stock Segment client against the real server: what customers already have must work as it is.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use serde_json::json;
 
-use crate::program::Server;
+use crate::program::{Python, Server};
 use crate::server::{Shop, track};
 
 /// The client, from PyPI.
@@ -43,44 +40,15 @@ if errors:
     sys.exit("\n".join(errors))
 "#;
 
-/// Runs a command that is to succeed.
-#[track_caller]
-fn run(program: &Path, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        output.status.success(),
-        "{} {arguments:?}:\n{}\n{}",
-        program.display(),
-        text(&output.stdout),
-        text(&output.stderr)
-    );
-}
-
-/// A Python that has the client; installed once for all runs. Nothing where there is no Python.
-fn python() -> Option<PathBuf> {
-    if Command::new("python3").arg("--version").output().is_err() {
-        return None;
-    }
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(CLIENT);
-    let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
-    if !complete.exists() {
-        run(Path::new("python3"), &["-m", "venv", "--clear", folder.to_str().unwrap()]);
-        run(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", CLIENT]);
-        std::fs::write(complete, "").unwrap();
-    }
-    Some(python)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stock_client_works_as_it_is() {
-    let Some(python) = tokio::task::block_in_place(python) else {
+    let Some(python) = tokio::task::block_in_place(|| Python::with(CLIENT)) else {
         println!("not tested: there is no python3 on PATH to run {CLIENT} with");
         return;
     };
     let Shop { server, .. } = Shop::open(&[]).await;
     for user in ["plain", "gzip"] {
-        tokio::task::block_in_place(|| run(&python, &["-c", SCRIPT, server.url(), user]));
+        tokio::task::block_in_place(|| python.run(SCRIPT, &[server.url(), user]));
         check(&server, user).await;
     }
 }

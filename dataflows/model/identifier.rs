@@ -42,6 +42,11 @@ impl IdentifierId {
     pub fn route(&self) -> u64 {
         self.low
     }
+
+    /// The bytes of the hash, in the order in which it is printed.
+    pub fn to_bytes(self) -> [u8; 16] {
+        ((u128::from(self.high) << 64) | u128::from(self.low)).to_be_bytes()
+    }
 }
 
 impl fmt::Display for IdentifierId {

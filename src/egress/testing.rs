@@ -40,6 +40,7 @@ pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
         destinations,
         replay: Replay::default(),
         storage: None,
+        history: None,
         dataflow_log: true,
     }
 }

@@ -15,9 +15,9 @@ use super::*;
 use crate::dedupe::{MessageWindow, OnDiskSettings};
 use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
-use crate::ingest::segment::{Call, Extractor, Given, Stamp, reread};
+use crate::ingest::segment::{Call, Extractor, Given, Stamp, reading, reread};
 use crate::limits::DISK_RESERVE_BYTES;
-use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, MessageIds, Plan, begins};
+use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, MessageIds, Past, Plan, begins};
 use crate::log::{DurableLog, Fault, FaultyLog, LogError, MemoryLog, Store};
 use crate::project::{self, Durability, Project};
 
@@ -94,9 +94,10 @@ impl World {
         let log = DurableLog::open(store.clone(), Durability::Os).unwrap();
         let outbox = Arc::new(DurableOutbox::open(store.clone(), &project).unwrap());
         let mut kept = Kept::open(&self.folder.path().join("data")).unwrap();
-        let gatherer = Gatherer::new(store.clone(), &project, reread(&project), 0);
-        let plan = Plan::new(begins(&store).unwrap(), &kept, &project, false).unwrap();
-        let restore = plan.prepare(&store, &mut kept, &gatherer, &project).unwrap();
+        let gatherer = Gatherer::new(store.clone(), &project, reading(&project), 0);
+        let past = Past::new(begins(&store).unwrap(), None);
+        let plan = Plan::new(&past, &kept, &project, false).unwrap();
+        let restore = plan.prepare(&past, &store, &mut kept, &gatherer, &project).unwrap();
         let (dedupe, _) = OnDiskSettings {
             data: &self.folder.path().join("data"),
             window: MessageWindow::new(project.clock.dedupe_window),
@@ -122,10 +123,10 @@ impl World {
         let settings = CheckpointerSettings {
             store: store.clone(),
             kept: Kept::open(&folder).unwrap(),
-            gatherer: Gatherer::new(store.clone(), &project, reread(&project), 0),
+            gatherer: Gatherer::new(store.clone(), &project, reading(&project), 0),
             growth: log.growth(),
             due: Some(1),
-            keep_history: Duration::ZERO,
+            history: None,
             messages: MessageIds::Within,
             seal: None,
             bound: Box::new(|| Tick::MAX),

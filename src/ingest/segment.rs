@@ -20,6 +20,8 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::str::FromStr;
 
 use bytes::Bytes;
@@ -35,6 +37,7 @@ use self::person::Person;
 pub(super) use self::refused::strike;
 use super::{Rejection, json, time};
 use crate::engine::{Accepted, Reread};
+use crate::history::{Origin, ReadStored, Reading};
 use crate::limits::{Limits, MESSAGE_ID_BYTES_MAX};
 use crate::project::Project;
 
@@ -153,6 +156,35 @@ pub fn reread(project: &Project) -> Reread {
     Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code()))
 }
 
+/// Reads stored events as `project` says, with where they come from: what checkpoints and the history are given.
+pub fn reading(project: &Project) -> ReadStored {
+    let extractor = Extractor::of_stored(project);
+    let sources: Vec<CompactString> = project.sources.iter().map(|source| source.name.clone()).collect();
+    // Most events come from the source that the one before came from.
+    let latest = Cell::new(0);
+    Box::new(move |stored| {
+        let parsed = extractor.parse_stored(&stored.raw).map_err(|rejection| rejection.code())?;
+        // The log has the hash of source and message id only: the source is the one that has this hash.
+        let id = parsed.sent_id.as_deref().unwrap_or_default();
+        let is_of =
+            |place: &usize| sources.get(*place).is_some_and(|source| extractor.message(source, id) == stored.message);
+        let found = std::iter::once(latest.get()).chain(0..sources.len()).find(is_of);
+        latest.set(found.unwrap_or(latest.get()));
+        let source = found.map(|place| sources[place].clone());
+        Ok(Reading { event: parsed.event, origin: Origin { call: parsed.call.name(), source } })
+    })
+}
+
+/// What a text says.
+struct Parsed<'t> {
+    members: Members<'t>,
+    call: Call,
+    event: Event,
+    /// The clock of a replay.
+    at: Tick,
+    sent_id: Option<Cow<'t, str>>,
+}
+
 impl Extractor {
     /// Compiles what the definitions of `project` read.
     pub fn new(project: &Project) -> Self {
@@ -179,9 +211,13 @@ impl Extractor {
 
     /// Reads a stored text again: the same event as when it was accepted.
     pub fn reread(&self, stored: &[u8]) -> Result<Event, Rejection> {
+        self.parse_stored(stored).map(|parsed| parsed.event)
+    }
+
+    fn parse_stored<'t>(&self, stored: &'t [u8]) -> Result<Parsed<'t>, Rejection> {
         // The text has all of it. Its source and its message id went into the hash that is stored beside it.
         let given = Given { source: "", call: None, received: None, sent_at: None, context: None, position: ("", 0) };
-        self.accept_unstored(stored, &given).map(|arrival| arrival.accepted.event)
+        self.parse(self.text(stored)?, &given)
     }
 
     /// Bytes of one event at most.
@@ -200,10 +236,26 @@ impl Extractor {
     }
 
     fn read(&self, raw: &[u8], given: &Given<'_>, storing: Storing) -> Result<Arrival, Rejection> {
+        let text = self.text(raw)?;
+        let Parsed { members, call, event, at, sent_id } = self.parse(text, given)?;
+        let made_id = sent_id.is_none().then(|| self.made_id(raw, given));
+        let message = self.message(given.source, sent_id.as_deref().or(made_id.as_deref()).unwrap_or_default());
+        let raw = match storing {
+            Storing::Text => stored::text(text, &members, call, given, made_id.as_deref()),
+            Storing::Nothing => Bytes::new(),
+        };
+        Ok(Arrival { at, accepted: Accepted { message, raw, event } })
+    }
+
+    /// The text that an event is.
+    fn text<'t>(&self, raw: &'t [u8]) -> Result<&'t str, Rejection> {
         if raw.len() > self.limits.event_bytes_max {
             return Err(Rejection::TooLarge { max: self.limits.event_bytes_max });
         }
-        let text = std::str::from_utf8(raw).map_err(|_| Rejection::NotJson("it is not UTF-8".into()))?.trim();
+        Ok(std::str::from_utf8(raw).map_err(|_| Rejection::NotJson("it is not UTF-8".into()))?.trim())
+    }
+
+    fn parse<'t>(&self, text: &'t str, given: &Given<'_>) -> Result<Parsed<'t>, Rejection> {
         let members = Members::read(text)?;
         let call = call(&members, given)?;
         let name = match call {
@@ -231,13 +283,7 @@ impl Extractor {
         if sent_id.as_ref().is_some_and(|id| id.len() > MESSAGE_ID_BYTES_MAX) {
             return Err(Rejection::MessageIdTooLong);
         }
-        let made_id = sent_id.is_none().then(|| self.made_id(raw, given));
-        let message = self.message(given.source, sent_id.as_deref().or(made_id.as_deref()).unwrap_or_default());
-        let raw = match storing {
-            Storing::Text => stored::text(text, &members, call, given, made_id.as_deref()),
-            Storing::Nothing => Bytes::new(),
-        };
-        Ok(Arrival { at, accepted: Accepted { message, raw, event } })
+        Ok(Parsed { members, call, event, at, sent_id })
     }
 
     /// The keyed hash of (source, message id).
@@ -321,8 +367,7 @@ fn last_of_each<K: Ord, V>(mut entries: Vec<(K, V)>) -> impl Iterator<Item = (K,
 }
 
 /// Reads scalars of an event where a text or a whole number will do, such as ids.
-fn scalar(leaf: json::Leaf<'_>) -> Option<std::borrow::Cow<'_, str>> {
-    use std::borrow::Cow;
+fn scalar(leaf: json::Leaf<'_>) -> Option<Cow<'_, str>> {
     match leaf {
         json::Leaf::Text(Cow::Borrowed(text)) => Some(text.trim().into()),
         json::Leaf::Text(Cow::Owned(text)) => Some(text.trim().to_owned().into()),

@@ -27,7 +27,7 @@ pub use checkpointer::{Checkpointer, CheckpointerSettings, Growth};
 pub use file::{Counts, FileError, MessageIds, Piece};
 pub use kept::{Kept, Pieces};
 pub use make::Gatherer;
-pub use plan::{Plan, Restore, begins};
+pub use plan::{Past, Plan, Restore, begins};
 pub use salvage::salvage;
 
 use std::path::PathBuf;
@@ -38,6 +38,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::StoreError;
+use crate::history::HistoryError;
 use crate::project::Project;
 
 /// What facts depend on, beside the measures: under another basis they would be others.
@@ -128,8 +129,8 @@ pub enum CheckpointError {
     },
     /// What is needed is not kept any more.
     #[error(
-        "{what}; the log begins after tick {begins} and what came before is not kept in a form that serves: undo the change, or \
-         start with --accept-partial to go on with what there is"
+        "{what}; log and history begin after tick {begins} and what came before is not kept in a form that serves: undo the \
+         change, or start with --accept-partial to go on with what there is"
     )]
     Gone {
         /// What cannot be rebuilt.
@@ -140,4 +141,7 @@ pub enum CheckpointError {
     /// The log cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The history cannot be read or written.
+    #[error(transparent)]
+    History(#[from] HistoryError),
 }

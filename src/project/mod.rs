@@ -44,7 +44,8 @@ use environment::Environment;
 use problem::Problem;
 pub use problem::{Colour, Problems};
 pub use resolved::{
-    Clock, CsvMapping, Destination, DestinationKind, Durability, Project, Replay, Secret, Source, Storage, Webhook,
+    Clock, CsvMapping, Destination, DestinationKind, Durability, HistorySettings, Project, Replay, Secret, Source,
+    Storage, Webhook,
 };
 use section::Reader;
 pub use time::parse_time;

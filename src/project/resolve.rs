@@ -14,7 +14,7 @@ use super::destinations;
 use super::identity;
 use super::names::{Alphabet, check_count, check_name, check_secret};
 use super::problem::Problem;
-use super::resolved::{Clock, Durability, Project, Replay, Secret, Source, Storage};
+use super::resolved::{Clock, Durability, HistorySettings, Project, Replay, Secret, Source, Storage};
 use super::text::Text;
 use super::written::{Written, WrittenClock, WrittenSource, WrittenStorage};
 use crate::limits::SOURCES_MAX;
@@ -71,6 +71,8 @@ pub(super) fn resolve(
     };
 
     let storage = written.storage.map(|written| storage(written, folder, &mut problems));
+    let keep = written.history.keep.unwrap_or(HistorySettings::default().keep);
+    let history = written.history.enabled.unwrap_or(true).then_some(HistorySettings { keep });
 
     let mut defining = Defining::new(identity, written.attributes, written.traits, written.audiences, problems);
     let destinations = destinations::resolve(written.destinations, &mut defining.checker);
@@ -90,6 +92,7 @@ pub(super) fn resolve(
         destinations: destinations.destinations,
         replay,
         storage,
+        history,
         dataflow_log: written.dataflow_log.unwrap_or(true),
     };
     Ok((project, warnings))
@@ -148,12 +151,7 @@ fn storage(written: WrittenStorage, project: &Path, problems: &mut Vec<Problem>)
     };
     let folder = written.folder.map_or_else(|| DATA_FOLDER.to_owned(), |folder| folder.value);
     let defaults = Storage::in_folder(project.join(folder));
-    Storage {
-        durability,
-        keep_history: written.keep_history.map_or(defaults.keep_history, |(history, _)| history),
-        checkpoint_events: written.checkpoint_events.map(|(events, _)| events),
-        ..defaults
-    }
+    Storage { durability, checkpoint_events: written.checkpoint_events.map(|(events, _)| events), ..defaults }
 }
 
 fn clock(written: WrittenClock, problems: &mut Vec<Problem>) -> Clock {

@@ -44,6 +44,9 @@ pub struct Project {
     pub replay: Replay,
     /// Where events are kept; in memory only where it does not say.
     pub storage: Option<Storage>,
+    /// Whether events are kept when the log does not have them any more, and how; only where there is a data folder. Default:
+    /// yes.
+    pub history: Option<HistorySettings>,
     /// Whether the dataflow is logged, for `GET /v1/dataflow`. Default: yes.
     pub dataflow_log: bool,
 }
@@ -55,8 +58,6 @@ pub struct Storage {
     pub folder: PathBuf,
     /// When events are safe. Default: [`Durability::Sync`].
     pub durability: Durability,
-    /// How long the log is kept: new definitions can count what is in it. Default: 90 days.
-    pub keep_history: Duration,
     /// Events since the last checkpoint that make the next one due. By default a quarter of the identifiers that there are, so
     /// that writing all that is known is worth it; but 100,000 at least, which a start reads in less than a second.
     pub checkpoint_events: Option<u64>,
@@ -65,12 +66,20 @@ pub struct Storage {
 impl Storage {
     /// A data folder, with all else as it is by default.
     pub fn in_folder(folder: PathBuf) -> Self {
-        Storage {
-            folder,
-            durability: Durability::default(),
-            keep_history: Duration::from_secs(90 * 24 * 60 * 60),
-            checkpoint_events: None,
-        }
+        Storage { folder, durability: Durability::default(), checkpoint_events: None }
+    }
+}
+
+/// How events are kept when the log does not have them any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// For how long: new definitions can count what is in it. For ever where it does not say. Default: 90 days.
+    pub keep: Option<Duration>,
+}
+
+impl Default for HistorySettings {
+    fn default() -> Self {
+        HistorySettings { keep: Some(Duration::from_secs(90 * 24 * 60 * 60)) }
     }
 }
 

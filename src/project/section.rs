@@ -185,6 +185,20 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// The duration under a key, or nothing inside where it is the word `never`.
+    pub(super) fn duration_or(
+        &mut self,
+        reader: &mut Reader<'_>,
+        key: &'static str,
+        never: &str,
+    ) -> Option<Option<Duration>> {
+        let (_, value) = self.get(key)?;
+        if value.get_ref().as_str() == Some(never) {
+            return Some(None);
+        }
+        self.duration(reader, key).map(|(duration, _)| Some(duration))
+    }
+
     /// The bytes under a key, as a number or as a text with a unit, or `off`, for which there is nothing.
     pub(super) fn bytes(
         &mut self,

@@ -12,7 +12,9 @@ use dataflows::definitions::Definitions;
 use dataflows::model::{IdentifierKey, ValueType};
 use proptest::prelude::*;
 
-use super::{Colour, DestinationKind, Durability, Loaded, Storage, check as check_folder, load, load_text};
+use super::{
+    Colour, DestinationKind, Durability, HistorySettings, Loaded, Storage, check as check_folder, load, load_text,
+};
 use crate::limits::MemoryLimit;
 
 fn environment(name: &str) -> Option<String> {
@@ -595,8 +597,9 @@ identifiers = { loyalty_card = "card" }
 [storage]
 folder = "kept"
 durability = "os"
-keep_history = "7 days"
 checkpoint_events = 500
+[history]
+keep = "7 days"
 "#;
     let Loaded { project, warnings } = loaded(source).expect("it is right");
     assert!(warnings.is_empty());
@@ -615,11 +618,11 @@ checkpoint_events = 500
     assert_eq!(project.limits.memory_limit, MemoryLimit::Bytes(2_000_000_000));
     let storage = Storage {
         durability: Durability::Os,
-        keep_history: Duration::from_secs(7 * 24 * 3600),
         checkpoint_events: Some(500),
         ..Storage::in_folder("/projects/shop/kept".into())
     };
     assert_eq!(project.storage, Some(storage));
+    assert_eq!(project.history, Some(HistorySettings { keep: Some(Duration::from_secs(7 * 24 * 3600)) }));
     let names: Vec<_> = project.destinations.iter().map(|destination| destination.name.as_str()).collect();
     assert_eq!(names, ["disk", "hook"]);
     let views: Vec<_> = project.definitions.destinations.iter().map(|view| view.name.as_str()).collect();

@@ -34,6 +34,7 @@ pub(super) struct Written {
     pub(super) csv: Option<WrittenCsv>,
     /// `None` where there is no such section.
     pub(super) storage: Option<WrittenStorage>,
+    pub(super) history: WrittenHistory,
     pub(super) dataflow_log: Option<bool>,
 }
 
@@ -42,8 +43,15 @@ pub(super) struct Written {
 pub(super) struct WrittenStorage {
     pub(super) folder: Option<Text>,
     pub(super) durability: Option<Text>,
-    pub(super) keep_history: Option<(Duration, Place)>,
     pub(super) checkpoint_events: Option<(u64, Place)>,
+}
+
+/// `[history]`
+#[derive(Debug)]
+pub(super) struct WrittenHistory {
+    pub(super) enabled: Option<bool>,
+    /// Nothing inside for ever.
+    pub(super) keep: Option<Option<Duration>>,
 }
 
 /// `[sources.NAME]`
@@ -196,10 +204,20 @@ impl Written {
         let written_storage = storage.is_there().then(|| WrittenStorage {
             folder: storage.text(reader, "folder"),
             durability: storage.text(reader, "durability"),
-            keep_history: storage.duration(reader, "keep_history"),
             checkpoint_events: storage.integer(reader, "checkpoint_events", 1..=1_000_000_000),
         });
+        if let Some((_, place)) = storage.duration(reader, "keep_history") {
+            let problem =
+                Problem::at(place, "the log is kept since the older checkpoint only, and the history has the rest");
+            reader.report(problem.help("write `keep` in the section `[history]` in the place of `keep_history`"));
+        }
         storage.finish(reader, nothing_elsewhere);
+        let mut history = root.section(reader, "history");
+        let written_history = WrittenHistory {
+            enabled: history.boolean(reader, "enabled"),
+            keep: history.duration_or(reader, "keep", "forever"),
+        };
+        history.finish(reader, nothing_elsewhere);
         let mut observe = root.section(reader, "observe");
         let dataflow_log = observe.boolean(reader, "dataflow_log");
         observe.finish(reader, nothing_elsewhere);
@@ -221,6 +239,7 @@ impl Written {
             sort_by_time,
             csv,
             storage: written_storage,
+            history: written_history,
             dataflow_log,
         }
     }

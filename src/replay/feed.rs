@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use dataflows::model::{Position, Query, Question, Tick};
+use dataflows::model::{Event, Position, Query, Question, Tick};
 use dataflows::observations;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Options, ReplayError};
+use super::merged::Merged;
+use super::{HistoryOptions, Options, ReplayError};
 use crate::dedupe::{InMemory, MessageWindow};
 use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Workers, WorkersError, placed};
 use crate::ingest::Rejection;
@@ -65,6 +66,61 @@ impl Feed {
         workers: &Workers,
         progressed: &Receiver<Tick>,
     ) -> Result<(), ReplayError> {
+        match &options.history {
+            Some(history) => self.read_history(project, history, options.until, workers, progressed)?,
+            None => self.read_files(project, options, workers, progressed)?,
+        }
+        self.send(workers, progressed)?;
+        let as_of = options.until.unwrap_or(self.tick);
+        workers.advance_to(as_of);
+        if options.memberships.is_some() || options.profiles.is_some() {
+            let question = Question::Profiles { after: None, limit: usize::MAX };
+            workers.tell(0, Command::Ask(as_of, Query { id: 0, asker: 0, question }));
+        }
+        workers.advance_to(as_of.next());
+        self.wait_for(progressed, as_of.next())?;
+        self.as_of = Some(as_of);
+        Ok(())
+    }
+
+    /// Takes in what an engine wrote, at the ticks and places that it has there. It has each message once.
+    fn read_history(
+        &mut self,
+        project: &Project,
+        history: &HistoryOptions,
+        until: Option<Tick>,
+        workers: &Workers,
+        progressed: &Receiver<Tick>,
+    ) -> Result<(), ReplayError> {
+        let extractor = Extractor::of_stored(project);
+        let bar = ProgressBar::no_length().with_style(ProgressStyle::default_spinner());
+        for portion in Merged::open(&history.folders, history.from, until.unwrap_or(Tick::MAX))? {
+            let portion = portion?;
+            self.tick = portion.tick;
+            for at in portion.events {
+                match extractor.reread(&at.stored.raw) {
+                    Ok(event) => {
+                        let event = placed(event, portion.tick, at.position, self.max_future);
+                        self.feed(event, workers, progressed)?;
+                    }
+                    Err(rejection) => self.reject(&bar, &format!("tick {}: {rejection}", portion.tick), &rejection),
+                }
+            }
+            if self.chunk.is_empty() {
+                bar.set_message(format!("{} events", self.events));
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn read_files(
+        &mut self,
+        project: &Project,
+        options: &Options,
+        workers: &Workers,
+        progressed: &Receiver<Tick>,
+    ) -> Result<(), ReplayError> {
         let extractor = Arc::new(Extractor::new(project));
         let bar = progress_bar(&options.events);
         let mut unsorted: Vec<Arrival> = Vec::new();
@@ -98,16 +154,6 @@ impl Feed {
             }
             self.take_in(arrival, workers, progressed)?;
         }
-        self.send(workers, progressed)?;
-        let as_of = options.until.unwrap_or(self.tick);
-        workers.advance_to(as_of);
-        if options.memberships.is_some() || options.profiles.is_some() {
-            let question = Question::Profiles { after: None, limit: usize::MAX };
-            workers.tell(0, Command::Ask(as_of, Query { id: 0, asker: 0, question }));
-        }
-        workers.advance_to(as_of.next());
-        self.wait_for(progressed, as_of.next())?;
-        self.as_of = Some(as_of);
         bar.finish_and_clear();
         Ok(())
     }
@@ -126,10 +172,15 @@ impl Feed {
             self.duplicates += 1;
             return Ok(());
         }
-        self.events += 1;
         let position = Position { tick: self.tick, process: 0, index: self.index };
         self.index = self.index.saturating_add(1);
         let event = placed(arrival.accepted.event, self.tick, position, self.max_future);
+        self.feed(event, workers, progressed)
+    }
+
+    /// Adds an event of the present tick to the chunk, and sends that when it is full.
+    fn feed(&mut self, event: Event, workers: &Workers, progressed: &Receiver<Tick>) -> Result<(), ReplayError> {
+        self.events += 1;
         self.chunk.push((self.tick, observations::Arrival::Event(event)));
         if self.chunk.len() == CHUNK_EVENTS { self.send(workers, progressed) } else { Ok(()) }
     }

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::catalogue::CatalogueError;
 use crate::egress::EgressError;
 use crate::engine::WorkersError;
+use crate::history::HistoryError;
 use crate::ingest::quarantine::QuarantineError;
 use crate::log::checkpoint::CheckpointError;
 use crate::log::{LogError, StoreError};
@@ -43,6 +44,9 @@ pub enum RunError {
     /// What is there cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The history cannot be used.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// The ids of the definitions cannot be used.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),

@@ -11,9 +11,10 @@ use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::engine::process_index;
+use crate::history::{Archive, Folder, HistoryError};
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
-use crate::ingest::segment::reread;
-use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, MessageIds, Plan, Restore};
+use crate::ingest::segment::reading;
+use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, MessageIds, Past, Plan, Restore};
 use crate::log::{DataFolder, DurableLog, Log, MemoryLog, Purpose, Store};
 use crate::project::{Durability, Project, Storage};
 
@@ -71,7 +72,9 @@ impl Storing {
         let kept = Kept::look(&storage.folder)?;
         kept.check()?;
         let after = kept.newest().map_or(Tick::default(), |newest| newest.tick);
-        let plan = Plan::new(found.check_log(after)?, &kept, project, options.accept_partial)?;
+        let history = project.history.is_some().then(|| history(&storage, project)).transpose()?;
+        let past = Past::new(found.check_log(after)?, history.as_ref());
+        let plan = Plan::new(&past, &kept, project, options.accept_partial)?;
         // One that is damaged refuses the start while nothing has been touched; it is written when nothing else can.
         Catalogue::read(&storage.folder)?;
         let store = found.open()?;
@@ -82,8 +85,10 @@ impl Storing {
         let queues = Queues::open(project, Some(&store), present)?;
         let mut kept = Kept::open(&storage.folder)?;
         let process = process_index(options.topology.process);
-        let gatherer = Gatherer::new(store.clone(), project, reread(project), process);
-        let restore = plan.prepare(&store, &mut kept, &gatherer, project)?;
+        let gatherer = Gatherer::new(store.clone(), project, reading(project), process);
+        let last = log.last().max(kept.newest().map(|newest| newest.tick)).unwrap_or_default();
+        history.as_ref().map_or(Ok(()), |history| history.is_of_log(last))?;
+        let restore = plan.prepare(&past, &store, &mut kept, &gatherer, project)?;
         let (dedupe, seal) = OnDiskSettings {
             data: &storage.folder,
             window: MessageWindow::new(project.clock.dedupe_window),
@@ -109,7 +114,7 @@ impl Storing {
             gatherer,
             growth: log.growth(),
             due: storage.checkpoint_events,
-            keep_history: storage.keep_history,
+            history: history.zip(project.history.as_ref().map(|settings| settings.keep)),
             messages: if is_cluster { MessageIds::Both } else { MessageIds::Apart },
             seal: Some(seal),
             bound: Box::new(|| Tick::MAX),
@@ -134,4 +139,10 @@ impl Storing {
             None => Box::<MemoryShelf>::default(),
         }
     }
+}
+
+/// The history in the data folder; there may be none yet.
+fn history(storage: &Storage, project: &Project) -> Result<Archive, HistoryError> {
+    let place = Folder::new(storage.folder.join("history"));
+    Archive::open(Arc::new(place), Archive::key_of(&project.identifier_key))
 }

@@ -13,7 +13,8 @@ use super::make::LeftOut;
 use super::repeated::{self, Repeated};
 use super::{CheckpointError, Gatherer, Kept, MessageIds};
 use crate::dedupe::Seal;
-use crate::limits::DISK_RESERVE_BYTES;
+use crate::history::{Archive, Recorder};
+use crate::limits::{DISK_RESERVE_BYTES, HISTORY_FILE_BYTES};
 use crate::log::{Store, StoreError};
 use crate::observe::seldom::Seldom;
 
@@ -106,8 +107,8 @@ pub struct CheckpointerSettings {
     /// Events in the log since the last checkpoint that make one due. Where it does not say, it takes more of them where there are
     /// many identifiers, so that writing all that is known is worth it.
     pub due: Option<u64>,
-    /// How long the log is kept.
-    pub keep_history: Duration,
+    /// Where events are kept when the log does not have them any more, and for how long; for ever where it does not say.
+    pub history: Option<(Archive, Option<Duration>)>,
     /// Where it leaves the ids of messages.
     pub messages: MessageIds,
     /// Who puts them on the disk before a checkpoint is made; nobody where they are within checkpoints only.
@@ -204,9 +205,9 @@ fn make(
     told: &mut Told,
     is_over: &AtomicBool,
 ) -> Result<Option<(u64, u64)>, CheckpointError> {
-    let CheckpointerSettings { store, kept, gatherer, growth, keep_history, messages, seal, bound, .. } = settings;
+    let CheckpointerSettings { store, kept, gatherer, growth, history, messages, seal, bound, .. } = settings;
     let began = Instant::now();
-    let (free, needed) = (store.free_bytes()?, DISK_RESERVE_BYTES + kept.bytes());
+    let (free, needed) = (store.free_bytes()?, DISK_RESERVE_BYTES + HISTORY_FILE_BYTES as u64 + kept.bytes());
     if free < needed {
         if told.no_room.happened(began).is_some() {
             let [free_mb, needed_mb, reserve_mb] = [free, needed, DISK_RESERVE_BYTES].map(|bytes| bytes / 1_000_000);
@@ -227,9 +228,13 @@ fn make(
     // What is forwarded up to then is in the data folder, and has to stay there: it cannot be made again behind a checkpoint.
     store.sync()?;
     let left_out = LeftOut { repeated: growth.all_repeated(), all_but: None };
+    if let Some((archive, _)) = history {
+        gatherer.catch_up(archive, after)?;
+    }
+    let mut recorder = history.as_mut().map(|(archive, _)| archive.record()).transpose()?;
     // What will be behind this checkpoint can go when there are two later ones, and nothing else with it.
     store.end_segment();
-    let gathered = gatherer.gather(after, until, most, &left_out)?;
+    let gathered = gatherer.gather(gatherer.log(after), until, most, &left_out, recorder.as_mut())?;
     let (events, tick) = (gathered.events, gathered.tick);
     if tick <= after {
         return Ok(None);
@@ -239,6 +244,8 @@ fn make(
         return Ok(None);
     }
     repeated::keep(store, left_out.repeated.into_iter().filter(|(at, _)| *at <= tick))?;
+    // Before the checkpoint is listed: from then on the log may be without these events.
+    recorder.map_or(Ok(()), |recorder: Recorder<'_>| recorder.commit(tick))?;
     let counts = gatherer.make(kept, newest.as_ref(), gathered, tick, *messages)?;
     growth.checkpoint.store(tick.as_ms(), Ordering::Release);
     growth.checkpoints.fetch_add(1, Ordering::Release);
@@ -246,11 +253,17 @@ fn make(
     let seconds = began.elapsed().as_secs_f64();
     tracing::info!(%tick, events, identifiers = counts.identifiers, "a checkpoint in {seconds:.2} s");
     if let Some(spare) = kept.spare() {
-        let latest = growth.tick.load(Ordering::Acquire);
-        let keep_ms = u64::try_from(keep_history.as_millis()).unwrap_or(u64::MAX);
-        let dropped = drop_up_to(store, spare.min(Tick::from_ms(latest.saturating_sub(keep_ms))))?;
+        let dropped = drop_up_to(store, spare)?;
         if dropped > 0 {
-            tracing::info!(entries = dropped, "dropped from the log: older than checkpoints and keep_history");
+            tracing::info!(entries = dropped, "dropped from the log: older than checkpoints");
+        }
+        if let Some((archive, Some(keep))) = history {
+            let latest = growth.tick.load(Ordering::Acquire);
+            let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+            let files = archive.drop_before(spare.min(Tick::from_ms(latest.saturating_sub(keep_ms))))?;
+            if files > 0 {
+                tracing::info!(files, "dropped from the history: older than it is to be kept");
+            }
         }
     }
     Ok(Some((events, counts.identifiers)))

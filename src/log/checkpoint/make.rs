@@ -11,10 +11,12 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::file::{Counts, Head, MessageIds, Piece, Writer};
 use super::kept::Entry;
-use super::repeated::Repeated;
+use super::plan::begins;
+use super::repeated::{self, Repeated};
 use super::{Basis, CheckpointError, Kept, signatures};
-use crate::engine::{Reread, placed};
-use crate::log::{LogRecord, Store, StoreError, codec};
+use crate::engine::placed;
+use crate::history::{Archive, Placed, Portion, ReadStored, Reading, Recorder};
+use crate::log::{LogRecord, Store, codec};
 use crate::project::Project;
 
 /// Gathers what events of the log say.
@@ -22,7 +24,7 @@ pub struct Gatherer {
     store: Store,
     definitions: Arc<Definitions>,
     observer: Observer,
-    reread: Reread,
+    read: ReadStored,
     process: u16,
     max_future: Duration,
     basis: Basis,
@@ -57,13 +59,13 @@ impl Gathered {
 }
 
 impl Gatherer {
-    /// Gathers as `project` says what this process accepted. `reread` reads stored events.
-    pub fn new(store: Store, project: &Project, reread: Reread, process: u16) -> Self {
+    /// Gathers as `project` says what this process accepted. `read` reads stored events.
+    pub fn new(store: Store, project: &Project, read: ReadStored, process: u16) -> Self {
         Gatherer {
             store,
             definitions: project.definitions.clone(),
             observer: Observer::new(project.definitions.clone()),
-            reread,
+            read,
             process,
             max_future: project.clock.max_future,
             basis: Basis::of(project),
@@ -72,32 +74,58 @@ impl Gatherer {
         }
     }
 
-    /// Reads the entries after `after`, up to `until`, but no further than the entry in which there are `events_max` events.
-    pub fn gather(&self, after: Tick, until: Tick, events_max: u64, but: &LeftOut) -> Result<Gathered, StoreError> {
-        let mut gathered = Gathered { tick: after, events: 0, facts: FxHashMap::default(), messages: Vec::new() };
-        for entry in self.store.entries(after.next()) {
+    /// What the log has after `after`.
+    pub fn log(&self, after: Tick) -> impl Iterator<Item = Result<Portion, CheckpointError>> + use<> {
+        let (store, process) = (self.store.clone(), self.process);
+        self.store.entries(after.next()).map(move |entry| {
             let entry = entry?;
-            let (tick, bytes) = (entry.tick, entry.bytes);
-            if tick > until || gathered.events >= events_max {
+            let tick = entry.tick;
+            let (envelope, record) =
+                codec::decode(tick, &entry.bytes).map_err(|error| store.undecodable(tick, error))?;
+            let LogRecord::Events(events) = record;
+            let place = |(stored, index)| Placed { position: envelope.order.position(tick, process, index), stored };
+            Ok(Portion { tick, events: events.into_iter().zip(0..).map(place).collect() })
+        })
+    }
+
+    /// What the history has after `after`, and the log after that.
+    pub fn history_and_log(
+        &self,
+        history: &Archive,
+        after: Tick,
+    ) -> impl Iterator<Item = Result<Portion, CheckpointError>> + use<> {
+        of_history(history, after).chain(self.log(after.max(history.until())))
+    }
+
+    /// Gathers what `portions` say up to `until`, but no further than the portion in which there are `events_max` events. What
+    /// counts of it is written to the history as well, where there is one to be written.
+    pub fn gather(
+        &self,
+        portions: impl Iterator<Item = Result<Portion, CheckpointError>>,
+        until: Tick,
+        events_max: u64,
+        but: &LeftOut,
+        mut history: Option<&mut Recorder<'_>>,
+    ) -> Result<Gathered, CheckpointError> {
+        let mut gathered =
+            Gathered { tick: Tick::default(), events: 0, facts: FxHashMap::default(), messages: Vec::new() };
+        for portion in portions {
+            let mut portion = portion?;
+            if portion.tick > until || gathered.events >= events_max {
                 break;
             }
-            let (envelope, record) =
-                codec::decode(tick, &bytes).map_err(|error| self.store.undecodable(tick, error))?;
-            let LogRecord::Events(events) = record;
-            gathered.tick = tick;
-            gathered.events += events.len() as u64;
-            let mut counted = Vec::with_capacity(events.len());
-            for (stored, index) in events.into_iter().zip(0..) {
-                // Nor is it remembered: it would be in the way of the same message where that counts.
-                if but.repeated.contains(&(tick, stored.message.into())) {
-                    continue;
-                }
-                counted.push(stored.message);
+            gathered.tick = portion.tick;
+            gathered.events += portion.events.len() as u64;
+            let readings = self.readings(&mut portion, but);
+            if let Some(history) = &mut history {
+                history.add(&portion, &readings)?;
+            }
+            gathered.messages.push((portion.tick, portion.events.iter().map(|placed| placed.stored.message).collect()));
+            for (reading, at) in readings.into_iter().zip(&portion.events) {
                 // What the project rejects does not count for the dataflow either.
-                let Ok(event) = (self.reread)(&stored.raw) else { continue };
-                let position = envelope.order.position(tick, self.process, index);
-                let event = placed(event, tick, position, self.max_future);
-                self.observer.observe(event, tick, &mut |observation: Observation| {
+                let Some(reading) = reading else { continue };
+                let event = placed(reading.event, portion.tick, at.position, self.max_future);
+                self.observer.observe(event, portion.tick, &mut |observation: Observation| {
                     let counts = |measures: &FxHashSet<MeasureId>| {
                         observation.measure().is_some_and(|measure| measures.contains(&measure))
                     };
@@ -108,9 +136,52 @@ impl Gatherer {
                     }
                 });
             }
-            gathered.messages.push((tick, counted));
         }
         Ok(gathered)
+    }
+
+    /// What the project makes of the events that count; the others go.
+    fn readings(&self, portion: &mut Portion, but: &LeftOut) -> Vec<Option<Reading>> {
+        // Nor are they remembered: they would be in the way of the same message where that counts.
+        portion.events.retain(|placed| !but.repeated.contains(&(portion.tick, placed.stored.message.into())));
+        portion.events.iter().map(|placed| (self.read)(&placed.stored).ok()).collect()
+    }
+
+    /// Writes to the history what it lacks up to `until`, as it does at first, and where it was away for a while.
+    pub fn catch_up(&self, history: &mut Archive, until: Tick) -> Result<(), CheckpointError> {
+        /// Events that are written before the history counts with them.
+        const EVENTS_AT_ONCE: usize = 1_000_000;
+        let begins = begins(&self.store)?.unwrap_or_default();
+        if history.is_new() || history.until() < begins {
+            if !history.is_new() {
+                let (ends, place) = (history.until(), history.title());
+                tracing::warn!(%ends, %begins, "the history in {place} has a gap: the log does not have what it lacks");
+            }
+            history.begin(begins)?;
+        }
+        while history.until() < until {
+            let but = LeftOut { repeated: repeated::up_to(&self.store, until)?, all_but: None };
+            let portions = self.log(history.until());
+            let mut recorder = history.record()?;
+            let (mut events, mut at) = (0, until);
+            for portion in portions {
+                let mut portion = portion?;
+                if portion.tick > until {
+                    break;
+                }
+                if events >= EVENTS_AT_ONCE {
+                    // Everything before this one is written.
+                    at = Tick::from_ms(portion.tick.as_ms().saturating_sub(1));
+                    break;
+                }
+                events += portion.events.len();
+                let readings = self.readings(&mut portion, &but);
+                recorder.add(&portion, &readings)?;
+            }
+            recorder.commit(at)?;
+            tracing::info!(events, until = %at, "the history has caught up");
+        }
+        Ok(())
     }
 
     /// Makes a checkpoint of the one in `before`, if there is one, and of what was gathered after it. As of `tick`, which is
@@ -189,4 +260,13 @@ impl Gatherer {
 pub fn of_today(measures: &[String], signatures: &[String]) -> Vec<Option<MeasureId>> {
     let today = |text: &String| signatures.iter().position(|known| known == text).map(MeasureId::new);
     measures.iter().map(today).collect()
+}
+
+/// What the history has after `after`, of what it has without gaps.
+pub(super) fn of_history(
+    history: &Archive,
+    after: Tick,
+) -> impl Iterator<Item = Result<Portion, CheckpointError>> + use<> {
+    let portions = history.portions(after.max(history.begins()), history.until());
+    portions.map(|portion| portion.map_err(CheckpointError::from))
 }

@@ -1,5 +1,5 @@
-//! What a start can use: the newest checkpoint as it is, the same with what new definitions count added from the kept log, or
-//! the log alone. What cannot be had is said before anything starts.
+//! What a start can use: the newest checkpoint as it is, the same with what new definitions count added from history and log, one
+//! made of the history, or the log alone. What cannot be had is said before anything starts.
 
 use std::sync::Arc;
 
@@ -8,10 +8,11 @@ use dataflows::expression::Expression;
 use dataflows::model::Tick;
 use rustc_hash::FxHashSet;
 
-use super::file::{Head, MessageIds};
+use super::file::MessageIds;
 use super::kept::{Entry, Pieces};
-use super::make::{LeftOut, of_today};
+use super::make::{LeftOut, of_history, of_today};
 use super::{Basis, CheckpointError, Gatherer, Kept, repeated, signatures};
+use crate::history::Archive;
 use crate::log::{Store, StoreError, codec};
 use crate::project::Project;
 
@@ -25,32 +26,49 @@ pub struct Restore {
     pub pieces: Pieces,
 }
 
+/// What there is of the past, beside checkpoints.
+pub struct Past<'a> {
+    /// The log is gone up to this tick; nothing where it is complete.
+    log: Option<Tick>,
+    /// A history that has what came before the log, or the end of it.
+    history: Option<&'a Archive>,
+}
+
+impl<'a> Past<'a> {
+    /// The log is gone up to `log`, and there may be a history.
+    pub fn new(log: Option<Tick>, history: Option<&'a Archive>) -> Self {
+        // One that ends before the log begins has a gap behind it.
+        let is_joined = |history: &&Archive| {
+            log.is_some_and(|log| !history.is_new() && history.begins() <= log && history.until() >= log)
+        };
+        Past { log, history: history.filter(is_joined) }
+    }
+
+    /// What is in neither came up to this tick; nothing where there is everything.
+    fn begins(&self) -> Option<Tick> {
+        let begins = self.history.map_or(self.log, |history| Some(history.begins()));
+        begins.filter(|begins| *begins > Tick::default())
+    }
+}
+
 /// How a start is to begin. It is made before anything is changed.
 pub struct Plan {
     begin: Begin,
 }
 
 enum Begin {
-    /// With the log, from its beginning.
-    Log,
+    /// With the log, from its beginning; or with a checkpoint of the history, where that has what the log lost.
+    Anew,
     /// The same, since the checkpoints are of no use any more.
-    LogAlone,
-    /// With the newest checkpoint, whose measures are these today.
-    Newest(Entry, Vec<Option<MeasureId>>),
-    /// The same, once what new measures count has been added from the log.
-    Counted(Entry, FxHashSet<MeasureId>),
+    AnewAlone,
+    /// With the newest checkpoint, once what new measures count has been added from history and log.
+    Newest(Entry, FxHashSet<MeasureId>),
 }
 
 impl Plan {
-    /// Decides how to start with `project`, where the log is gone up to `begins`. With `accept_partial`, what cannot be rebuilt is
-    /// made of what is kept.
-    pub fn new(
-        begins: Option<Tick>,
-        kept: &Kept,
-        project: &Project,
-        accept_partial: bool,
-    ) -> Result<Self, CheckpointError> {
-        let is_complete = begins.is_none();
+    /// Decides how to start with `project`. With `accept_partial`, what cannot be rebuilt is made of what is kept.
+    pub fn new(past: &Past<'_>, kept: &Kept, project: &Project, accept_partial: bool) -> Result<Self, CheckpointError> {
+        let begins = past.begins();
         let gone = |what: String| match begins {
             Some(begins) if !accept_partial => Err(CheckpointError::Gone { what, begins }),
             Some(begins) => {
@@ -62,7 +80,7 @@ impl Plan {
         let begin = |begin| Ok(Plan { begin });
         let Some(newest) = kept.newest().cloned() else {
             gone("there is no checkpoint".to_owned())?;
-            return begin(Begin::Log);
+            return begin(Begin::Anew);
         };
         let (head, _) = kept.read(&newest)?;
         if begins.is_some_and(|begins| begins > head.tick) {
@@ -71,24 +89,20 @@ impl Plan {
         let basis = Basis::of(project);
         if head.basis.identity != basis.identity {
             gone("the rules of identity, or their key, are others than those of the checkpoint".to_owned())?;
-            tracing::info!("the rules of identity have changed: everything is made anew from the log");
-            return begin(Begin::LogAlone);
+            tracing::info!("the rules of identity have changed: everything is made anew from history and log");
+            return begin(Begin::AnewAlone);
         }
         if head.basis.times != basis.times {
             gone("other attributes are times than in the checkpoint".to_owned())?;
-            if is_complete {
-                tracing::info!("other attributes are times now: everything is made anew from the log");
-                return begin(Begin::LogAlone);
+            if begins.is_none() {
+                tracing::info!("other attributes are times now: everything is made anew from history and log");
+                return begin(Begin::AnewAlone);
             }
         }
         let signatures = signatures(&project.definitions);
-        let measures = of_today(&head.measures, &signatures);
-        let known: FxHashSet<MeasureId> = measures.iter().flatten().copied().collect();
+        let known: FxHashSet<MeasureId> = of_today(&head.measures, &signatures).into_iter().flatten().collect();
         let new: FxHashSet<MeasureId> =
             (0..signatures.len()).map(MeasureId::new).filter(|measure| !known.contains(measure)).collect();
-        if new.is_empty() {
-            return begin(Begin::Newest(newest, measures));
-        }
         if let Some(begins) = begins {
             let lacking =
                 new.iter().copied().filter(|measure| !is_covered(project, *measure, begins, head.tick)).collect();
@@ -97,53 +111,82 @@ impl Plan {
                 gone(format!("new, and cannot be counted completely: {}", users.join(", ")))?;
             }
         }
-        begin(Begin::Counted(newest, new))
+        begin(Begin::Newest(newest, new))
     }
 
     /// Prepares the start. Nothing where the log alone is to be read, from its beginning.
     pub fn prepare(
         self,
+        past: &Past<'_>,
         store: &Store,
         kept: &mut Kept,
         gatherer: &Gatherer,
         project: &Project,
     ) -> Result<Option<Restore>, CheckpointError> {
-        let (entry, measures) = match self.begin {
-            Begin::Log => return Ok(None),
-            Begin::LogAlone => {
-                kept.clear()?;
-                return Ok(None);
-            }
-            Begin::Newest(newest, measures) => (newest, measures),
-            Begin::Counted(newest, new) => {
+        match self.begin {
+            Begin::Anew => {}
+            Begin::AnewAlone => kept.clear()?,
+            Begin::Newest(_, new) if new.is_empty() => {}
+            Begin::Newest(newest, new) => {
                 let left_out = LeftOut { repeated: repeated::up_to(store, newest.tick)?, all_but: Some(new) };
                 let (head, _) = kept.read(&newest)?;
-                rebuild(kept, gatherer, &newest, &head, &left_out)?;
-                let counted = kept.newest().cloned().unwrap_or(newest);
-                let (head, _) = kept.read(&counted)?;
-                (counted, of_today(&head.measures, &signatures(&project.definitions)))
+                rebuild(kept, gatherer, past.history, &newest, head.messages, &left_out)?;
             }
-        };
-        let (head, pieces) = kept.read(&entry)?;
+        }
+        // Where the log does not follow on the newest checkpoint, what the history has in between does.
+        let newest = kept.newest().map_or(Tick::default(), |newest| newest.tick);
+        if let Some(history) = past.history.filter(|_| past.log.is_some_and(|log| log > newest)) {
+            roll_forward(kept, gatherer, history)?;
+        }
+        let Some(newest) = kept.newest() else { return Ok(None) };
+        let (head, pieces) = kept.read(newest)?;
+        let measures = of_today(&head.measures, &signatures(&project.definitions));
         Ok(Some(Restore { tick: head.tick, messages: head.messages, pieces: pieces.measures(measures) }))
     }
 }
 
-/// Puts what events say of new measures, all else left out, into a checkpoint.
+/// Puts what events say of new measures, all else left out, into the newest checkpoint.
 fn rebuild(
     kept: &mut Kept,
     gatherer: &Gatherer,
+    history: Option<&Archive>,
     newest: &Entry,
-    head: &Head,
+    messages: MessageIds,
     left_out: &LeftOut,
 ) -> Result<(), CheckpointError> {
-    tracing::info!("new definitions: counting in the log what they need");
-    let mut gathered = gatherer.gather(Tick::default(), head.tick, u64::MAX, left_out)?;
+    tracing::info!("new definitions: counting in history and log what they need");
+    let mut gathered = match history {
+        Some(history) => {
+            let portions = gatherer.history_and_log(history, Tick::default());
+            gatherer.gather(portions, newest.tick, u64::MAX, left_out, None)?
+        }
+        None => gatherer.gather(gatherer.log(Tick::default()), newest.tick, u64::MAX, left_out, None)?,
+    };
     tracing::info!(events = gathered.events, "counted");
     // The ids of their messages are where those of the checkpoint are.
     gathered.forget_messages();
-    gatherer.make(kept, Some(newest), gathered, head.tick, head.messages)?;
+    gatherer.make(kept, Some(newest), gathered, newest.tick, messages)?;
     Ok(())
+}
+
+/// Makes checkpoints of what the history has after the newest one, up to its end.
+fn roll_forward(kept: &mut Kept, gatherer: &Gatherer, history: &Archive) -> Result<(), CheckpointError> {
+    /// Events that are gathered in memory at a time.
+    const EVENTS_AT_ONCE: u64 = 2_000_000;
+    tracing::info!("making checkpoints of the history");
+    loop {
+        let newest = kept.newest().cloned();
+        let after = newest.as_ref().map_or(Tick::default(), |newest| newest.tick);
+        if after >= history.until() {
+            return Ok(());
+        }
+        let gathered =
+            gatherer.gather(of_history(history, after), history.until(), EVENTS_AT_ONCE, &LeftOut::default(), None)?;
+        // The end of it is later than its last event where what came then did not count.
+        let tick = if gathered.events < EVENTS_AT_ONCE { history.until() } else { gathered.tick };
+        tracing::info!(events = gathered.events, %tick, "a checkpoint of the history");
+        gatherer.make(kept, newest.as_ref(), gathered, tick, MessageIds::Within)?;
+    }
 }
 
 /// The tick up to which the log is gone; nothing where it is complete, from the first event on.

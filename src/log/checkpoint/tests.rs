@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,7 +14,8 @@ use tempfile::TempDir;
 use super::checkpointer::drop_up_to;
 use super::make::LeftOut;
 use super::*;
-use crate::ingest::segment::reread;
+use crate::history::{Archive, Folder, Portion};
+use crate::ingest::segment::{reading, reread};
 use crate::log::{DurableLog, Log, Store};
 use crate::project::{self, Durability};
 
@@ -43,12 +45,13 @@ const START_MS: u64 = 1_700_000_000_000;
 /// A data folder.
 struct World {
     folder: TempDir,
+    has_history: bool,
 }
 
 impl World {
     /// One whose log has an event a second, `events` in all.
     fn new(events: u64) -> Self {
-        let world = World { folder: tempfile::tempdir().unwrap() };
+        let world = World { folder: tempfile::tempdir().unwrap(), has_history: false };
         let store = world.store();
         let mut log = DurableLog::open(store.clone(), Durability::Os).unwrap();
         for n in 0..events {
@@ -80,6 +83,11 @@ impl World {
         Store::open(&self.data()).unwrap()
     }
 
+    fn archive(&self) -> Option<Archive> {
+        let place = Arc::new(Folder::new(self.data().join("history")));
+        self.has_history.then(|| Archive::open(place, "key".to_owned()).unwrap())
+    }
+
     fn kept(&self) -> Kept {
         Kept::open(&self.data()).unwrap()
     }
@@ -90,7 +98,7 @@ impl World {
     }
 
     fn gatherer(&self, store: &Store, project: &Project) -> Gatherer {
-        Gatherer::new(store.clone(), project, reread(project), 0)
+        Gatherer::new(store.clone(), project, reading(project), 0)
     }
 
     /// Makes checkpoints of so many events each, until the log ends.
@@ -100,7 +108,7 @@ impl World {
         loop {
             let newest = kept.newest().cloned();
             let after = newest.as_ref().map_or(Tick::default(), |newest| newest.tick);
-            let gathered = gatherer.gather(after, Tick::MAX, events, &LeftOut::default()).unwrap();
+            let gathered = gatherer.gather(gatherer.log(after), Tick::MAX, events, &LeftOut::default(), None).unwrap();
             if gathered.events == 0 {
                 return;
             }
@@ -112,9 +120,12 @@ impl World {
     fn plan(&self, text: &str, accept_partial: bool) -> Result<Option<Content>, String> {
         let (store, mut kept, project) = (self.store(), self.kept(), self.project(text));
         let gatherer = self.gatherer(&store, &project);
-        let planned = begins(&store).map_err(CheckpointError::from);
-        let planned = planned.and_then(|begins| Plan::new(begins, &kept, &project, accept_partial));
-        let restore = planned.and_then(|plan| plan.prepare(&store, &mut kept, &gatherer, &project));
+        let archive = self.archive();
+        let past = begins(&store).map_err(CheckpointError::from);
+        let restore = past.and_then(|begins| {
+            let past = Past::new(begins, archive.as_ref());
+            Plan::new(&past, &kept, &project, accept_partial)?.prepare(&past, &store, &mut kept, &gatherer, &project)
+        });
         match restore {
             Ok(None) => Ok(None),
             Ok(Some(restore)) => content(restore.pieces).map(Some),
@@ -124,10 +135,11 @@ impl World {
 
     /// All that is in the log, as it would be in a checkpoint under `text`.
     fn at_once(&self, text: &str) -> Content {
-        let other = World { folder: tempfile::tempdir().unwrap() };
+        let other = World { folder: tempfile::tempdir().unwrap(), has_history: false };
         let (store, mut kept, project) = (self.store(), other_kept(&other), self.project(text));
         let gatherer = self.gatherer(&store, &project);
-        let gathered = gatherer.gather(Tick::default(), Tick::MAX, u64::MAX, &LeftOut::default()).unwrap();
+        let gathered =
+            gatherer.gather(gatherer.log(Tick::default()), Tick::MAX, u64::MAX, &LeftOut::default(), None).unwrap();
         let tick = gathered.tick;
         gatherer.make(&mut kept, None, gathered, tick, MessageIds::Within).unwrap();
         let (head, pieces) = kept.read(kept.newest().unwrap()).unwrap();
@@ -238,8 +250,8 @@ fn other_rules_of_identity_take_the_log() {
 fn check_gone(world: &World, text: &str, expected: &str) {
     let begins = Tick::from_ms(START_MS + 49_000);
     let expected = format!(
-        "{expected}; the log begins after tick {begins} and what came before is not kept in a form that serves: undo the \
-         change, or start with --accept-partial to go on with what there is"
+        "{expected}; log and history begin after tick {begins} and what came before is not kept in a form that serves: \
+         undo the change, or start with --accept-partial to go on with what there is"
     );
     assert_eq!(world.plan(text, false), Err(expected));
     // Whoever accepts it gets what can be had.
@@ -281,7 +293,7 @@ fn checkpointed(world: &World, due: u64, first: u64, checkpoints: u64) {
         gatherer: world.gatherer(log.store(), &world.project(PROJECT)),
         growth: log.growth(),
         due: Some(due),
-        keep_history: Duration::ZERO,
+        history: world.archive().map(|archive| (archive, None)),
         messages: MessageIds::Within,
         seal: None,
         bound: Box::new({
@@ -325,6 +337,87 @@ fn the_log_stays_for_the_older_of_two_checkpoints() {
     assert_eq!(first.tick, left.after_ms(1_000), "what is next to it is there");
     world.checkpoints(1_000);
     assert_eq!(world.plan(PROJECT, false), Ok(Some(expected)));
+}
+
+/// Of a log whose first half is cut, and a history that has it.
+#[test]
+fn the_history_has_what_the_log_lost() {
+    let texts = [
+        PROJECT.to_owned(),
+        [PROJECT, MORE, EVER].concat(),
+        PROJECT.replace("[identity]", "[identity]\nblocked = [\"u1\"]"),
+        [PROJECT, EVER, "[audiences.old]\nwhen = \"born < '2000-01-01T00:00:00Z'\"\n[attributes]\nborn = \"time\"\n"]
+            .concat(),
+    ];
+    for text in &texts {
+        let world = World { has_history: true, ..World::new(100) };
+        let expected = world.at_once(text);
+        checkpointed(&world, 25, START_MS + 49_000, 2);
+        let first = world.store().history(Tick::default()).next().unwrap().unwrap().tick;
+        assert_eq!(first, Tick::from_ms(START_MS + 50_000), "the first half is gone");
+        assert!(world.plan(text, false) == Ok(Some(expected)), "{text}");
+    }
+
+    // Without any checkpoint, too; and where the log does not follow on the one that is left.
+    for lines_left in [0, 1] {
+        let world = World { has_history: true, ..World::new(100) };
+        let expected = world.at_once(&texts[1]);
+        checkpointed(&world, 25, START_MS + 49_000, 2);
+        drop_up_to(&world.store(), Tick::from_ms(START_MS + 80_000)).unwrap();
+        let list = world.data().join("CHECKPOINTS");
+        let lines = fs::read_to_string(&list).unwrap();
+        fs::write(&list, lines.lines().take(lines_left).collect::<String>()).unwrap();
+        assert!(world.plan(&texts[1], false) == Ok(Some(expected)), "{lines_left} checkpoints left");
+    }
+}
+
+#[test]
+fn a_history_that_begins_late_says_so() {
+    let mut world = World::new(200);
+    world.checkpoints(100);
+    drop_up_to(&world.store(), Tick::from_ms(START_MS + 50_000)).unwrap();
+    world.has_history = true;
+    let gatherer = world.gatherer(&world.store(), &world.project(PROJECT));
+    gatherer.catch_up(&mut world.archive().unwrap(), Tick::from_ms(START_MS + 199_000)).unwrap();
+    drop(gatherer);
+    let archive = world.archive().unwrap();
+    assert_eq!(
+        (archive.begins(), archive.until()),
+        (Tick::from_ms(START_MS + 49_000), Tick::from_ms(START_MS + 199_000))
+    );
+    // Now the log goes further; what is said is where the history begins.
+    drop_up_to(&world.store(), Tick::from_ms(START_MS + 150_000)).unwrap();
+    world.plan(&[PROJECT, MORE].concat(), false).unwrap();
+    check_gone(&world, &[PROJECT, MORE, EVER].concat(), "new, and cannot be counted completely: audience regular");
+    // The history was away for a while: there is a gap, and it begins behind it.
+    let gatherer = world.gatherer(&world.store(), &world.project(PROJECT));
+    let other = World { folder: tempfile::tempdir().unwrap(), has_history: true };
+    let mut archive = other.archive().unwrap();
+    archive.begin(Tick::from_ms(START_MS + 20_000)).unwrap();
+    gatherer.catch_up(&mut archive, Tick::from_ms(START_MS + 199_000)).unwrap();
+    assert_eq!(archive.begins(), Tick::from_ms(START_MS + 149_000));
+}
+
+/// What is in the history is what was in the log, without what does not count, and with its places.
+#[test]
+fn the_history_has_what_counted() {
+    let world = World { has_history: true, ..World::new(100) };
+    let gatherer = world.gatherer(&world.store(), &world.project(PROJECT));
+    let mut expected: Vec<Portion> = gatherer.log(Tick::default()).collect::<Result<_, _>>().unwrap();
+    drop(gatherer);
+    let repeated = [(61, 61), (70, 70)].map(|(s, id): (u64, u128)| (Tick::from_ms(START_MS + s * 1_000), id.into()));
+    repeated::keep(&world.store(), repeated).unwrap();
+    // Once caught up with, once as checkpoints are made.
+    let gatherer = world.gatherer(&world.store(), &world.project(PROJECT));
+    gatherer.catch_up(&mut world.archive().unwrap(), Tick::from_ms(START_MS + 80_000)).unwrap();
+    drop(gatherer);
+    checkpointed(&world, 25, START_MS + 49_000, 2);
+    expected.retain(|portion| !repeated.iter().any(|(tick, _)| *tick == portion.tick));
+    let archive = world.archive().unwrap();
+    let found: Vec<Portion> = archive.portions(Tick::default(), Tick::MAX).collect::<Result<_, _>>().unwrap();
+    assert!(found == expected);
+    assert!(found.iter().all(|portion| portion.events[0].position.tick == portion.tick));
+    assert_eq!(archive.until(), Tick::from_ms(START_MS + 99_000));
 }
 
 #[test]
