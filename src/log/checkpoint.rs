@@ -22,6 +22,7 @@ mod repeated;
 mod salvage;
 #[cfg(test)]
 mod tests;
+mod without;
 
 pub use checkpointer::{Checkpointer, CheckpointerSettings, Growth};
 pub use file::{Counts, FileError, MessageIds, Piece};
@@ -98,8 +99,9 @@ pub enum CheckpointError {
     },
     /// There are files, and no list of them.
     #[error(
-        "{list} is missing, and there are {files} files in {folder}: they may be the only copy of what is older than the log, and \
-         were left as they are; restore {list} from a copy, or make it anew with `deltaic log repair`"
+        "{list} is missing or empty, and there are {files} files in {folder}: they may be the only copy of what is older than the \
+         log, and were left as they are; restore {list} from a copy, make it anew with `deltaic log repair`, or write `none` into \
+         it to start without them"
     )]
     Unlisted {
         /// The list.
@@ -126,6 +128,15 @@ pub enum CheckpointError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// Facts are to be gathered anew, and not all events are kept that they came from.
+    #[error(
+        "an event cannot be taken back: what came up to tick {begins} is neither in the history nor in the log, and without it \
+         what is known of its people cannot be gathered anew; nothing was changed"
+    )]
+    OutOfReach {
+        /// What is at or before this tick is gone.
+        begins: Tick,
     },
     /// What is needed is not kept any more.
     #[error(

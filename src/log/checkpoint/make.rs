@@ -11,6 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::file::{Counts, Head, MessageIds, Piece, Writer};
 use super::kept::Entry;
+use super::plan::Past;
 use super::plan::begins;
 use super::repeated::{self, Repeated};
 use super::{Basis, CheckpointError, Kept, signatures};
@@ -22,11 +23,11 @@ use crate::project::Project;
 /// Gathers what events of the log say.
 pub struct Gatherer {
     store: Store,
-    definitions: Arc<Definitions>,
-    observer: Observer,
+    pub(super) definitions: Arc<Definitions>,
+    pub(super) observer: Observer,
     read: ReadStored,
     process: u16,
-    max_future: Duration,
+    pub(super) max_future: Duration,
     basis: Basis,
     dedupe_window: Duration,
     dedupe_ids_max: usize,
@@ -52,6 +53,12 @@ pub struct Gathered {
 }
 
 impl Gathered {
+    /// What is said of each identifier.
+    #[cfg(test)]
+    pub fn facts(self) -> FxHashMap<IdentifierId, Facts> {
+        self.facts
+    }
+
     /// Of the messages nothing is to be remembered.
     pub fn forget_messages(&mut self) {
         self.messages.clear();
@@ -88,13 +95,12 @@ impl Gatherer {
         })
     }
 
-    /// What the history has after `after`, and the log after that.
-    pub fn history_and_log(
-        &self,
-        history: &Archive,
-        after: Tick,
-    ) -> impl Iterator<Item = Result<Portion, CheckpointError>> + use<> {
-        of_history(history, after).chain(self.log(after.max(history.until())))
+    /// What the history has, where there is one, and the log after that.
+    pub(super) fn all_of(&self, past: &Past<'_>) -> Box<dyn Iterator<Item = Result<Portion, CheckpointError>>> {
+        match past.history() {
+            Some(history) => Box::new(of_history(history, Tick::default()).chain(self.log(history.until()))),
+            None => Box::new(self.log(Tick::default())),
+        }
     }
 
     /// Gathers what `portions` say up to `until`, but no further than the portion in which there are `events_max` events. What
@@ -141,7 +147,7 @@ impl Gatherer {
     }
 
     /// What the project makes of the events that count; the others go.
-    fn readings(&self, portion: &mut Portion, but: &LeftOut) -> Vec<Option<Reading>> {
+    pub(super) fn readings(&self, portion: &mut Portion, but: &LeftOut) -> Vec<Option<Reading>> {
         // Nor are they remembered: they would be in the way of the same message where that counts.
         portion.events.retain(|placed| !but.repeated.contains(&(portion.tick, placed.stored.message.into())));
         portion.events.iter().map(|placed| (self.read)(&placed.stored).ok()).collect()

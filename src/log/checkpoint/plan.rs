@@ -44,8 +44,13 @@ impl<'a> Past<'a> {
         Past { log, history: history.filter(is_joined) }
     }
 
+    /// The history, where it is of use.
+    pub(super) fn history(&self) -> Option<&'a Archive> {
+        self.history
+    }
+
     /// What is in neither came up to this tick; nothing where there is everything.
-    fn begins(&self) -> Option<Tick> {
+    pub(super) fn begins(&self) -> Option<Tick> {
         let begins = self.history.map_or(self.log, |history| Some(history.begins()));
         begins.filter(|begins| *begins > Tick::default())
     }
@@ -130,7 +135,7 @@ impl Plan {
             Begin::Newest(newest, new) => {
                 let left_out = LeftOut { repeated: repeated::up_to(store, newest.tick)?, all_but: Some(new) };
                 let (head, _) = kept.read(&newest)?;
-                rebuild(kept, gatherer, past.history, &newest, head.messages, &left_out)?;
+                rebuild(kept, gatherer, past, &newest, head.messages, &left_out)?;
             }
         }
         // Where the log does not follow on the newest checkpoint, what the history has in between does.
@@ -149,19 +154,13 @@ impl Plan {
 fn rebuild(
     kept: &mut Kept,
     gatherer: &Gatherer,
-    history: Option<&Archive>,
+    past: &Past<'_>,
     newest: &Entry,
     messages: MessageIds,
     left_out: &LeftOut,
 ) -> Result<(), CheckpointError> {
     tracing::info!("new definitions: counting in history and log what they need");
-    let mut gathered = match history {
-        Some(history) => {
-            let portions = gatherer.history_and_log(history, Tick::default());
-            gatherer.gather(portions, newest.tick, u64::MAX, left_out, None)?
-        }
-        None => gatherer.gather(gatherer.log(Tick::default()), newest.tick, u64::MAX, left_out, None)?,
-    };
+    let mut gathered = gatherer.gather(gatherer.all_of(past), newest.tick, u64::MAX, left_out, None)?;
     tracing::info!(events = gathered.events, "counted");
     // The ids of their messages are where those of the checkpoint are.
     gathered.forget_messages();

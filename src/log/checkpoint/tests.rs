@@ -366,7 +366,8 @@ fn the_history_has_what_the_log_lost() {
         drop_up_to(&world.store(), Tick::from_ms(START_MS + 80_000)).unwrap();
         let list = world.data().join("CHECKPOINTS");
         let lines = fs::read_to_string(&list).unwrap();
-        fs::write(&list, lines.lines().take(lines_left).collect::<String>()).unwrap();
+        let left: String = lines.lines().take(lines_left).collect();
+        fs::write(&list, if left.is_empty() { "none\n" } else { &left }).unwrap();
         assert!(world.plan(&texts[1], false) == Ok(Some(expected)), "{lines_left} checkpoints left");
     }
 }
@@ -418,6 +419,44 @@ fn the_history_has_what_counted() {
     assert!(found == expected);
     assert!(found.iter().all(|portion| portion.events[0].position.tick == portion.tick));
     assert_eq!(archive.until(), Tick::from_ms(START_MS + 99_000));
+}
+
+/// What its people's facts are without an event is what they are in a log that never had it.
+#[test]
+fn facts_are_gathered_anew_without_an_event() {
+    let world = World { has_history: true, ..World::new(100) };
+    let gatherer = world.gatherer(&world.store(), &world.project(PROJECT));
+    let at = Tick::from_ms(START_MS + 70_000);
+    let cause: repeated::Repeated = [(Tick::from_ms(START_MS + 21_000), 21u128.into())].into_iter().collect();
+    let all = |left_out: LeftOut| {
+        let until = Tick::from_ms(at.as_ms() - 1);
+        let gathered = gatherer.gather(gatherer.log(Tick::default()), until, u64::MAX, &left_out, None).unwrap();
+        let mut facts = gathered.facts();
+        facts.values_mut().for_each(|facts| facts.settle(until, &world.project(PROJECT).definitions));
+        facts
+    };
+    let with = all(LeftOut::default());
+    let without = all(LeftOut { repeated: cause.clone(), all_but: None });
+    let check = |past: &Past<'_>| {
+        let replaced = gatherer.without(past, &cause, &LeftOut::default(), at).unwrap();
+        assert_eq!(replaced.len(), 3, "a user, a device and an address");
+        for replacement in &replaced {
+            assert_eq!(Some(&replacement.before), with.get(&replacement.id));
+            assert_eq!(Some(&replacement.after), without.get(&replacement.id));
+            assert_ne!(replacement.before, replacement.after);
+        }
+        for (id, facts) in with.iter().filter(|(id, _)| replaced.iter().all(|replacement| replacement.id != **id)) {
+            assert_eq!(without.get(id), Some(facts), "nobody else is concerned");
+        }
+    };
+    check(&Past::new(begins(&world.store()).unwrap(), None));
+    // From the history, where the log does not have it any more; without one it is refused.
+    checkpointed(&world, 25, START_MS + 49_000, 2);
+    let log = begins(&world.store()).unwrap();
+    assert_eq!(log, Some(Tick::from_ms(START_MS + 49_000)));
+    check(&Past::new(log, world.archive().as_ref()));
+    let refused = gatherer.without(&Past::new(log, None), &cause, &LeftOut::default(), at).unwrap_err().to_string();
+    assert!(refused.contains("neither in the history nor in the log"), "{refused}");
 }
 
 #[test]
