@@ -1,15 +1,22 @@
-//! What `deltaic log dump` has, and what it says of the requests.
+//! What the history and `deltaic log dump` have, and what they say of the requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use dataflows::model::Tick;
+use deltaic::history::{Archive, Folder};
 use serde_json::Value;
 
 use super::engine::World;
 use super::events;
 use super::record::{Fate, Record};
 
-/// The events of a log.
+/// The number of an event.
+fn number(event: &Value) -> u64 {
+    event["messageId"].as_str().and_then(events::number).expect("it has the id it was sent with")
+}
+
+/// The events of history and log.
 pub struct Logged {
     /// The log has everything from this tick on.
     begins_at: Tick,
@@ -18,11 +25,13 @@ pub struct Logged {
 }
 
 impl Logged {
-    /// Reads the log of an engine that does not run. No event is in it twice.
+    /// Reads the history and the log of an engine that does not run. No event is twice in either, and one that is in both is at one
+    /// place.
     pub fn read(world: &World) -> Self {
+        let mut events = Self::of_history(world);
         world.log("verify");
         let dump = String::from_utf8(world.log("dump").stdout).unwrap();
-        let mut events = BTreeMap::new();
+        let mut of_log = BTreeSet::new();
         let (mut of_tick, mut place) = (Tick::default(), 0);
         for line in dump.lines() {
             let mut line: Value = serde_json::from_str(line).unwrap();
@@ -30,12 +39,35 @@ impl Logged {
             place = if tick == of_tick { place + 1 } else { 0 };
             of_tick = tick;
             let event = line["event"].take();
-            let number = event["messageId"].as_str().and_then(events::number).expect("it has the id it was sent with");
-            let before = events.insert(number, (tick, place, event));
-            assert!(before.is_none(), "event {number} is in the log twice: at {tick} and before in {before:?}");
+            let number = number(&event);
+            assert!(of_log.insert(number), "event {number} is in the log twice, the second time at {tick}");
+            let logged = (tick, place, event);
+            let before = events.entry(number).or_insert_with(|| logged.clone());
+            assert_eq!(*before, logged, "event {number} is in the history at another place than in the log");
         }
-        // Logs are never cut at their beginning yet.
+        // Together they have everything.
         Logged { begins_at: Tick::default(), events }
+    }
+
+    /// What the history has; nothing where there was no checkpoint yet.
+    fn of_history(world: &World) -> BTreeMap<u64, (Tick, u32, Value)> {
+        let mut events = BTreeMap::new();
+        let root = world.folder().join("data/history");
+        if !root.join("MANIFEST").exists() {
+            return events;
+        }
+        let archive = Archive::open_existing(Arc::new(Folder::new(root))).unwrap();
+        assert_eq!(archive.begins(), Tick::default());
+        for portion in archive.portions(Tick::default(), Tick::MAX) {
+            let portion = portion.unwrap();
+            for placed in portion.events {
+                let event: Value = serde_json::from_slice(&placed.stored.raw).unwrap();
+                let number = number(&event);
+                let before = events.insert(number, (portion.tick, placed.position.index, event));
+                assert!(before.is_none(), "event {number} is in the history twice, once at {}", portion.tick);
+            }
+        }
+        events
     }
 
     /// Checks that all that has a receipt is there, and decides on what had no answer.
