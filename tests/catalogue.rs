@@ -133,7 +133,8 @@ async fn in_a_cluster_process_0_gives_the_ids() {
         assert_eq!(told(&second).await, told_by_first);
         first.terminate();
         second.terminate();
-        (first.end(), second.end());
+        first.end();
+        second.end();
         let file = |process: &str| std::fs::read_to_string(data.path().join(process).join("CATALOGUE")).unwrap();
         assert_eq!(file("0"), file("1"));
         if let Some(before) = before.replace(told_by_first.clone()) {
