@@ -15,7 +15,7 @@ const WAITING_MAX: usize = 2;
 /// Bytes of an id in a table with room for twice as many at most, and its byte of control.
 const ID_BYTES: u64 = size_of::<(Halves, Tick)>() as u64 + 1;
 
-/// Message ids of which the latest are in memory, and all others in files that a [thread](super::sealer) writes.
+/// Message ids of which the latest are in memory, and all others in files that a thread writes.
 #[derive(Debug)]
 pub struct OnDisk {
     window: MessageWindow,

@@ -96,7 +96,7 @@ enum LogFiles {
 
 impl Store {
     /// Opens the data folder; makes it where there is none yet. One that is damaged is left as it is, and one of a former format
-    /// stays as it is until [`take_over`](Self::take_over).
+    /// stays as it is until it is taken over.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         DataFolder::find(folder, Purpose::Start)?.open()
     }
