@@ -81,7 +81,8 @@ pub struct Slot<'s, S, A = ()> {
 ///         greatest.inner.capture()
 ///     })
 /// });
-/// let updates: Vec<_> = updates.extract().into_iter().flat_map(|(_, updates)| updates).collect();
+/// let mut updates: Vec<_> = updates.extract().into_iter().flat_map(|(_, updates)| updates).collect();
+/// updates.sort_by_key(|(_, tick, diff)| (*tick, *diff));
 /// let (at_first, later) = (Tick::default(), Tick::from_ms(1));
 /// assert_eq!(updates, [((1, 30), at_first, 1), ((1, 30), later, -1), ((1, 20), later, 1)]);
 /// ```

@@ -425,19 +425,19 @@ fn the_history_has_what_counted() {
 #[test]
 fn facts_are_gathered_anew_without_an_event() {
     let world = World { has_history: true, ..World::new(100) };
-    let gatherer = world.gatherer(&world.store(), &world.project(PROJECT));
+    let (store, project) = (world.store(), world.project(PROJECT));
     let at = Tick::from_ms(START_MS + 70_000);
     let cause: repeated::Repeated = [(Tick::from_ms(START_MS + 21_000), 21u128.into())].into_iter().collect();
     let all = |left_out: LeftOut| {
-        let until = Tick::from_ms(at.as_ms() - 1);
+        let (gatherer, until) = (world.gatherer(&store, &project), Tick::from_ms(at.as_ms() - 1));
         let gathered = gatherer.gather(gatherer.log(Tick::default()), until, u64::MAX, &left_out, None).unwrap();
         let mut facts = gathered.facts();
-        facts.values_mut().for_each(|facts| facts.settle(until, &world.project(PROJECT).definitions));
+        facts.values_mut().for_each(|facts| facts.settle(until, &project.definitions));
         facts
     };
     let with = all(LeftOut::default());
     let without = all(LeftOut { repeated: cause.clone(), all_but: None });
-    let check = |past: &Past<'_>| {
+    let check = |gatherer: &Gatherer, past: &Past<'_>| {
         let replaced = gatherer.without(past, &cause, &LeftOut::default(), at).unwrap();
         assert_eq!(replaced.len(), 3, "a user, a device and an address");
         for replacement in &replaced {
@@ -449,12 +449,15 @@ fn facts_are_gathered_anew_without_an_event() {
             assert_eq!(without.get(id), Some(facts), "nobody else is concerned");
         }
     };
-    check(&Past::new(begins(&world.store()).unwrap(), None));
+    check(&world.gatherer(&store, &project), &Past::new(begins(&store).unwrap(), None));
+    drop(store);
     // From the history, where the log does not have it any more; without one it is refused.
     checkpointed(&world, 25, START_MS + 49_000, 2);
-    let log = begins(&world.store()).unwrap();
+    let store = world.store();
+    let gatherer = world.gatherer(&store, &project);
+    let log = begins(&store).unwrap();
     assert_eq!(log, Some(Tick::from_ms(START_MS + 49_000)));
-    check(&Past::new(log, world.archive().as_ref()));
+    check(&gatherer, &Past::new(log, world.archive().as_ref()));
     let refused = gatherer.without(&Past::new(log, None), &cause, &LeftOut::default(), at).unwrap_err().to_string();
     assert!(refused.contains("neither in the history nor in the log"), "{refused}");
 }
