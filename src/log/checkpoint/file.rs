@@ -10,6 +10,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use dataflows::definitions::MeasureId;
@@ -120,7 +121,10 @@ pub struct Writer {
 impl Writer {
     /// Begins a file.
     pub fn create(path: &Path, head: &Head) -> io::Result<Self> {
-        let file = BufWriter::with_capacity(BLOCK_BYTES, File::create(path)?);
+        let file = BufWriter::with_capacity(
+            BLOCK_BYTES,
+            File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?,
+        );
         let mut writer = Writer {
             file,
             facts: Default::default(),
