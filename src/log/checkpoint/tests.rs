@@ -443,8 +443,8 @@ fn facts_are_gathered_anew_without_an_event() {
         for replacement in &replaced {
             assert_eq!(Some(&replacement.before), with.get(&replacement.id));
             assert_eq!(Some(&replacement.after), without.get(&replacement.id));
-            assert_ne!(replacement.before, replacement.after);
         }
+        assert!(replaced.iter().any(|replacement| replacement.before != replacement.after), "it had an effect");
         for (id, facts) in with.iter().filter(|(id, _)| replaced.iter().all(|replacement| replacement.id != **id)) {
             assert_eq!(without.get(id), Some(facts), "nobody else is concerned");
         }
