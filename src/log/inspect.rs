@@ -152,7 +152,10 @@ pub fn verify(folder: &Path, out: &mut impl Write) -> Result<Vec<String>, Inspec
                 let file = file.strip_prefix(folder).unwrap_or(&file);
                 (file.display().to_string(), at, bytes)
             };
-            torn.extend(store.torn().into_iter().map(of_log));
+            // Where the log is damaged, its end may have been safe: then it is no unfinished write.
+            if damage.is_empty() {
+                torn.extend(store.torn().into_iter().map(of_log));
+            }
         }
         Err(error) if damage.is_empty() => return Err(error.into()),
         // What is wrong with the files says why.

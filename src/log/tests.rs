@@ -162,8 +162,11 @@ fn a_log_that_lost_what_was_safe_is_refused() {
     let opened = Store::open(folder.path()).and_then(|store| DurableLog::open(store, Durability::Os));
     let error = opened.err().unwrap().to_string();
     assert!(error.contains("the log was safe up to tick 30 and now ends at 20"), "{error}");
-    let damage = inspect::verify(folder.path(), &mut Vec::new()).unwrap();
+    let mut said = Vec::new();
+    let damage = inspect::verify(folder.path(), &mut said).unwrap();
     assert!(damage.len() == 1 && damage[0].contains("safe up to tick 30"), "{damage:?}");
+    let said = String::from_utf8(said).unwrap();
+    assert!(!said.contains("nobody was told"), "{said}");
     fs::remove_file(folder.path().join("TAIL")).unwrap();
     assert_eq!(content(&open(folder.path())), "10:1 20:2");
 }
