@@ -265,3 +265,39 @@ async fn duckdb_reads_it() {
     }
     assert!(Path::new(root).join("data/history/MANIFEST").exists());
 }
+
+/// All segments are gone, and TAIL with them, as an operator may do who wants to go on: what checkpoint, message ids and history say
+/// is still true.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_has_lost_all_is_not_taken_for_a_complete_one() {
+    let folder = project(PROJECT);
+    let server = start(&folder).await;
+    let seen = |n: u64| json!({"type": "track", "event": "Seen", "userId": "u", "messageId": format!("m{n}")});
+    let mut token = 0;
+    for n in 0..6 {
+        token = server.take(&[seen(n)]).await;
+        checkpointed(&folder, token).await;
+    }
+    server.stop();
+    let data = folder.path().join("data");
+    std::fs::remove_dir_all(data.join("log")).unwrap();
+    std::fs::remove_file(data.join("TAIL")).unwrap();
+    let toml =
+        PROJECT.replace("[audiences.buyers]", "ones = \"count('Seen', within => '30 days')\"\n[audiences.buyers]");
+    std::fs::write(folder.path().join("deltaic.toml"), toml).unwrap();
+    for round in 0..2 {
+        let server = start(&folder).await;
+        for n in 0..6 {
+            let answer = server.post("/v1/batch", &json!({"batch": [seen(n)]})).await.json();
+            assert_eq!(answer["duplicates"], 1, "round {round}: {answer}");
+        }
+        let token = server.take(&[seen(100 + round)]).await.max(token);
+        let traits = server.profile("user_id:u", token).await["traits"].clone();
+        assert_eq!(
+            (&traits["seen"], &traits["ones"]),
+            (&json!(7 + round), &json!(7 + round)),
+            "round {round}: {traits}"
+        );
+        server.stop();
+    }
+}

@@ -95,7 +95,7 @@ impl World {
         let outbox = Arc::new(DurableOutbox::open(store.clone(), &project).unwrap());
         let mut kept = Kept::open(&self.folder.path().join("data")).unwrap();
         let gatherer = Gatherer::new(store.clone(), &project, reading(&project), 0);
-        let past = Past::new(begins(&store).unwrap(), None);
+        let past = Past::new(begins(&store, Tick::default()).unwrap(), None);
         let plan = Plan::new(&past, &kept, &project, false).unwrap();
         let restore = plan.prepare(&past, &store, &mut kept, &gatherer, &project).unwrap();
         let (dedupe, _) = OnDiskSettings {

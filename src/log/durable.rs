@@ -70,6 +70,12 @@ impl DurableLog {
         Ok(DurableLog { store, disk, safety, last, free, writer: None, growth: Arc::default() })
     }
 
+    /// The same behind a checkpoint: what it takes follows on that, where it has lost what was before.
+    pub fn behind(self, checkpoint: Tick) -> Self {
+        let last = self.last.max(Some(checkpoint).filter(|tick| *tick > Tick::default()));
+        DurableLog { last, ..self }
+    }
+
     /// How it grows.
     pub fn growth(&self) -> Arc<Growth> {
         self.growth.clone()

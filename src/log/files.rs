@@ -17,6 +17,21 @@ pub(crate) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
+/// Copies a file, or a folder with all that is in it, onto the disk.
+pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if !from.is_dir() {
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(to)?;
+        io::copy(&mut File::open(from)?, &mut file)?;
+        return file.sync_all();
+    }
+    make_folder(to)?;
+    for entry in fs::read_dir(from)? {
+        let name = entry?.file_name();
+        copy(&from.join(&name), &to.join(&name))?;
+    }
+    sync_folder(to)
+}
+
 /// What is in a small file; nothing where there is none.
 pub(super) fn read_small(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {

@@ -4,6 +4,8 @@
 //! - Checkpoints that can be read to their end.
 //! - The rows of keyspaces whose tables are as they were written, and of journals what comes before the first damage.
 //!
+//! - Message ids, history and catalogue as they are: a start checks them.
+//!
 //! What is lost is said, a line for each thing.
 
 use std::fs;
@@ -34,6 +36,16 @@ pub fn repair(folder: &Path, into: &Path, out: &mut impl Write) -> Result<(), In
     if let Some((file, place, bytes)) = found.torn() {
         writeln!(out, "unfinished   {file}, byte {place}: {bytes} bytes that nobody was told are safe")?;
     }
+    let made = salvage_into(folder, &found, into, out);
+    if made.is_err() {
+        // What is not whole must not start.
+        _ = fs::remove_file(into.join("FORMAT"));
+    }
+    made
+}
+
+/// Makes the data folder.
+fn salvage_into(folder: &Path, found: &DataFolder, into: &Path, out: &mut impl Write) -> Result<(), InspectError> {
     let source = found.salvage()?;
     let target = Store::open(into)?;
     let checkpoints = salvage(folder, into)?;
@@ -49,6 +61,14 @@ pub fn repair(folder: &Path, into: &Path, out: &mut impl Write) -> Result<(), In
     }
     target.sync()?;
     drop(target);
+    for name in ["CATALOGUE", "messages", "history"] {
+        if folder.join(name).exists() {
+            files::copy(&folder.join(name), &into.join(name))?;
+            writeln!(out, "{name:<12} kept as it is: a start looks at it")?;
+        } else {
+            writeln!(out, "{name:<12} there is none")?;
+        }
+    }
     // Whose it is. One that is damaged is left out: the first start says whose it is.
     match found.owner() {
         Ok(Some(owner)) => files::write_whole(&into.join("PROCESS"), owner.as_bytes())?,
@@ -129,7 +149,8 @@ fn copy_log(source: &Store, target: &Store, checkpoint: Tick, out: &mut impl Wri
     match usable.ticks {
         Some((first, last)) => {
             writeln!(out, "log          {} entries kept, from tick {first} to {last}", usable.entries)?;
-            target.append_all(source.entries(first), last)?;
+            // What is damaged is before the first of these, or behind the last.
+            target.append_all(source.entries(first).filter(Result::is_ok), last)?;
         }
         None => writeln!(out, "log          0 entries kept")?,
     }

@@ -71,15 +71,15 @@ impl Storing {
         found.belongs_to(options.topology.process, options.topology.processes())?;
         let kept = Kept::look(&storage.folder)?;
         kept.check()?;
-        let after = kept.newest().map_or(Tick::default(), |newest| newest.tick);
+        let newest = kept.newest().map_or(Tick::default(), |newest| newest.tick);
         let history = project.history.is_some().then(|| history(&storage, project)).transpose()?;
-        let past = Past::new(found.check_log(after)?, history.as_ref());
+        let past = Past::new(found.check_log(newest)?, history.as_ref());
         let plan = Plan::new(&past, &kept, project, options.accept_partial)?;
         // One that is damaged refuses the start while nothing has been touched; it is written when nothing else can.
         Catalogue::read(&storage.folder)?;
         let store = found.open()?;
         store.belongs_to(options.topology.process, options.topology.processes())?;
-        let log = DurableLog::open(store.clone(), storage.durability)?;
+        let log = DurableLog::open(store.clone(), storage.durability)?.behind(newest);
         let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
         let present = log.last().map_or(Tick::default(), Tick::next);
         let queues = Queues::open(project, Some(&store), present)?;
@@ -95,7 +95,7 @@ impl Storing {
             last: log.last().unwrap_or_default(),
             complete: restore.as_ref().filter(|of| of.messages != MessageIds::Within).map(|of| of.tick),
             logged: &|after| {
-                let begins = checkpoint::begins(&store)?;
+                let begins = checkpoint::begins(&store, newest)?;
                 Ok(begins.is_none_or(|begins| begins <= after).then(|| log.history(after)))
             },
             accept_partial: options.accept_partial,

@@ -157,7 +157,7 @@ impl Gatherer {
     pub fn catch_up(&self, history: &mut Archive, until: Tick) -> Result<(), CheckpointError> {
         /// Events that are written before the history counts with them.
         const EVENTS_AT_ONCE: usize = 1_000_000;
-        let begins = begins(&self.store)?.unwrap_or_default();
+        let begins = begins(&self.store, until)?.unwrap_or_default();
         if history.is_new() || history.until() < begins {
             if !history.is_new() {
                 let (ends, place) = (history.until(), history.title());

@@ -189,8 +189,12 @@ fn roll_forward(kept: &mut Kept, gatherer: &Gatherer, history: &Archive) -> Resu
 }
 
 /// The tick up to which the log is gone; nothing where it is complete, from the first event on.
-pub fn begins(store: &Store) -> Result<Option<Tick>, StoreError> {
-    let Some(first) = store.entries(Tick::default()).next() else { return Ok(None) };
+///
+/// The last entry stays whatever a checkpoint drops, so an empty log beside one, whose tick is `newest`, has lost what it had.
+pub fn begins(store: &Store, newest: Tick) -> Result<Option<Tick>, StoreError> {
+    let Some(first) = store.entries(Tick::default()).next() else {
+        return Ok((newest > Tick::default()).then_some(newest));
+    };
     let first = first?;
     let envelope = codec::envelope(first.tick, &first.bytes).map_err(|error| store.undecodable(first.tick, error))?;
     Ok((envelope.previous > Tick::default()).then_some(envelope.previous))

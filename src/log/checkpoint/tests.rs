@@ -121,7 +121,8 @@ impl World {
         let (store, mut kept, project) = (self.store(), self.kept(), self.project(text));
         let gatherer = self.gatherer(&store, &project);
         let archive = self.archive();
-        let past = begins(&store).map_err(CheckpointError::from);
+        let newest = kept.newest().map_or(Tick::default(), |newest| newest.tick);
+        let past = begins(&store, newest).map_err(CheckpointError::from);
         let restore = past.and_then(|begins| {
             let past = Past::new(begins, archive.as_ref());
             Plan::new(&past, &kept, &project, accept_partial)?.prepare(&past, &store, &mut kept, &gatherer, &project)
@@ -449,13 +450,13 @@ fn facts_are_gathered_anew_without_an_event() {
             assert_eq!(without.get(id), Some(facts), "nobody else is concerned");
         }
     };
-    check(&world.gatherer(&store, &project), &Past::new(begins(&store).unwrap(), None));
+    check(&world.gatherer(&store, &project), &Past::new(begins(&store, Tick::default()).unwrap(), None));
     drop(store);
     // From the history, where the log does not have it any more; without one it is refused.
     checkpointed(&world, 25, START_MS + 49_000, 2);
     let store = world.store();
     let gatherer = world.gatherer(&store, &project);
-    let log = begins(&store).unwrap();
+    let log = begins(&store, Tick::default()).unwrap();
     assert_eq!(log, Some(Tick::from_ms(START_MS + 49_000)));
     check(&gatherer, &Past::new(log, world.archive().as_ref()));
     let refused = gatherer.without(&Past::new(log, None), &cause, &LeftOut::default(), at).unwrap_err().to_string();

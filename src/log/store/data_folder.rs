@@ -100,7 +100,7 @@ impl DataFolder {
             // One of a former format is read as a whole before it is taken over.
             let copy = self.copy()?;
             copy.check_end()?;
-            return begins(&copy);
+            return begins(&copy, after);
         };
         check_end(&self.folder, segments)?;
         let read = |entry: Result<Entry, _>| {
@@ -113,7 +113,8 @@ impl DataFolder {
         };
         let first = segments.entries(Tick::default()).next().map(read).transpose()?;
         segments.entries(after.next()).try_for_each(|entry| read(entry).map(drop))?;
-        Ok(first.map(|first| first.previous).filter(|previous| *previous > Tick::default()))
+        // The last entry stays whatever a checkpoint drops: without any, what came up to the checkpoint is gone.
+        Ok(Some(first.map_or(after, |first| first.previous)).filter(|previous| *previous > Tick::default()))
     }
 
     /// Opens it: from here on it is changed.
