@@ -10,6 +10,7 @@ use anyhow::{anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use dataflows::model::Tick;
 use deltaic::engine::Topology;
+use deltaic::history::HistoryAddress;
 use deltaic::log::{inspect, repair};
 use deltaic::project::{self, Colour, Project};
 use deltaic::{admin, receive, replay, serve};
@@ -65,9 +66,9 @@ enum Command {
         /// Files of events: JSONL, or CSV by the project's mapping; also with `.gz`. [default: those of the project]
         #[arg(long, value_name = "FILE", num_args = 1..)]
         events: Vec<PathBuf>,
-        /// Replay what an engine wrote, at its ticks and in its order: a folder `history`, or the data folder that has it; in a
-        /// cluster those of all processes.
-        #[arg(long, value_name = "FOLDER", num_args = 1.., conflicts_with_all = ["events", "until"])]
+        /// Replay what an engine wrote, at its ticks and in its order: a folder `history`, the data folder that has it, or
+        /// `s3://BUCKET/PREFIX`; in a cluster those of all processes.
+        #[arg(long, value_name = "HISTORY", num_args = 1.., conflicts_with_all = ["events", "until"])]
         from_history: Vec<PathBuf>,
         /// Of the history, only what came from this time on (RFC 3339, or a date).
         #[arg(long, value_name = "TIME", value_parser = project::parse_time, requires = "from_history")]
@@ -233,7 +234,7 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay {
             project,
             events,
-            from_history: folders,
+            from_history,
             from,
             to,
             until,
@@ -247,7 +248,9 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             let project = load(&project)?;
             let events = if events.is_empty() { project.replay.events.clone() } else { events };
             let from = from.unwrap_or_default();
-            let history = (!folders.is_empty()).then_some(replay::HistoryOptions { folders, from });
+            let address = |text: &PathBuf| HistoryAddress::of(text, project.history.as_ref());
+            let addresses = from_history.iter().map(address).collect::<Result<Vec<_>, _>>()?;
+            let history = (!addresses.is_empty()).then_some(replay::HistoryOptions { addresses, from });
             let until = until.or(to);
             let options =
                 replay::Options { events, history, until, changes, identities, memberships, profiles, topology };

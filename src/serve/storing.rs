@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dataflows::model::Tick;
 
+use super::historied::Historied;
 use super::{Options, RunError};
 use crate::catalogue::{Agreement, Catalogue};
 use crate::dedupe::{Dedupe, MessageWindow, OnDiskSettings};
@@ -11,7 +12,6 @@ use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::engine::process_index;
-use crate::history::{Archive, Folder, HistoryError};
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reading;
 use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, MessageIds, Past, Plan, Restore};
@@ -72,9 +72,9 @@ impl Storing {
         let kept = Kept::look(&storage.folder)?;
         kept.check()?;
         let newest = kept.newest().map_or(Tick::default(), |newest| newest.tick);
-        let history = project.history.is_some().then(|| history(&storage, project)).transpose()?;
-        let past = Past::new(found.check_log(newest)?, history.as_ref());
-        let plan = Plan::new(&past, &kept, project, options.accept_partial)?;
+        let history = Historied::look(&storage, project, options)?;
+        let past = Past::new(found.check_log(newest)?, history.archive());
+        let plan = Plan::new(&past, &kept, project, options.accept_partial).map_err(|error| history.blame(error))?;
         // One that is damaged refuses the start while nothing has been touched; it is written when nothing else can.
         Catalogue::read(&storage.folder)?;
         let store = found.open()?;
@@ -87,7 +87,7 @@ impl Storing {
         let process = process_index(options.topology.process);
         let gatherer = Gatherer::new(store.clone(), project, reading(project), process);
         let last = log.last().max(kept.newest().map(|newest| newest.tick)).unwrap_or_default();
-        history.as_ref().map_or(Ok(()), |history| history.is_of_log(last))?;
+        history.archive().map_or(Ok(()), |history| history.is_of_log(last))?;
         let restore = plan.prepare(&past, &store, &mut kept, &gatherer, project)?;
         let (dedupe, seal) = OnDiskSettings {
             data: &storage.folder,
@@ -105,6 +105,7 @@ impl Storing {
         kept.sweep();
         // Nothing stands in the way of the start any more.
         store.take_over()?;
+        history.keep_owner(&storage.folder)?;
         // A start that is refused gives no ids.
         let (folder, definitions) = (storage.folder.clone(), project.definitions.clone());
         let agreement = Agreement::open(Some(folder), definitions, options.topology.process)?;
@@ -114,7 +115,7 @@ impl Storing {
             gatherer,
             growth: log.growth(),
             due: storage.checkpoint_events,
-            history: history.zip(project.history.as_ref().map(|settings| settings.keep)),
+            history: history.writer,
             messages: if is_cluster { MessageIds::Both } else { MessageIds::Apart },
             seal: Some(seal),
             bound: Box::new(|| Tick::MAX),
@@ -139,10 +140,4 @@ impl Storing {
             None => Box::<MemoryShelf>::default(),
         }
     }
-}
-
-/// The history in the data folder; there may be none yet.
-fn history(storage: &Storage, project: &Project) -> Result<Archive, HistoryError> {
-    let place = Folder::new(storage.folder.join("history"));
-    Archive::open(Arc::new(place), Archive::key_of(&project.identifier_key))
 }

@@ -3,6 +3,7 @@
 mod python;
 mod receiver;
 mod replay;
+mod s3;
 mod server;
 
 use std::ffi::OsStr;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use tempfile::{NamedTempFile, TempDir};
 
 pub use python::Python;
+pub use s3::{BUCKET, S3};
 pub use receiver::until;
 pub use replay::{Replay, Replayed, check_books, replay};
 pub use server::{Answer, Server, WRITE_KEY};
