@@ -166,14 +166,16 @@ async fn a_replay_of_it_is_what_was_live() {
 
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
+    let time = |tick: u64| jiff::Timestamp::from_millisecond(tick.try_into().unwrap()).unwrap().to_string();
     let replayed = replay(folder.path(), &["--from-history", data]);
     assert_eq!(users(&replayed.profiles), live);
     assert!(replayed.summary.contains("60 events in "), "{}", replayed.summary);
+    let ends = format!("data/history reaches until {}", time(last));
+    assert!(replayed.summary.contains(&ends), "{}", replayed.summary);
     let two = replay(folder.path(), &["--from-history", &format!("{data}/history"), "--workers", "2"]);
     assert_eq!((&two.profiles, &two.changes), (&replayed.profiles, &replayed.changes));
 
     // A part of it; the middle of three rounds.
-    let time = |tick: u64| jiff::Timestamp::from_millisecond(tick.try_into().unwrap()).unwrap().to_string();
     let (from, to) = (time(tokens[1]), time(tokens[3]));
     let part = replay(folder.path(), &["--from-history", data, "--from", &from, "--to", &to]);
     assert!(part.summary.contains("36 events in "), "{}", part.summary);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dataflows::model::{Identifier, IdentifierId, IdentifierKey, Tick};
 
-use super::manifest::{Content, DataFile, MANIFEST, Manifest};
 use super::files::HistoryFiles;
+use super::manifest::{Content, DataFile, MANIFEST, Manifest};
 use super::portions::{self, Portions};
 use super::recorder::Draft;
 use super::{HistoryError, HistoryFigures, HistoryOwner, Placed, Portion, Reading, Recorder, Way, merge};
@@ -66,7 +66,15 @@ impl Archive {
     /// The history in `place`, to be read.
     pub fn open_existing(place: Arc<dyn HistoryFiles>) -> Result<Self, HistoryError> {
         let manifest = read_manifest(&*place)?.ok_or_else(|| HistoryError::Missing { place: place.title() })?;
-        Ok(Archive { place, key: String::new(), owner: None, manifest, is_new: false, is_swept: false, figures: Arc::default() })
+        Ok(Archive {
+            place,
+            key: String::new(),
+            owner: None,
+            manifest,
+            is_new: false,
+            is_swept: false,
+            figures: Arc::default(),
+        })
     }
 
     /// All events after this tick, and up to [`Archive::until`], are there. Files may have older ones, with gaps.

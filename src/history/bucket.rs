@@ -6,6 +6,7 @@
 //!
 //! Calls are made on a thread of its own; who asks waits for them, on a thread that may wait.
 
+mod failure;
 mod http;
 
 use std::collections::VecDeque;
@@ -26,10 +27,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::failure::Failure;
 use super::manifest::MANIFEST;
 use super::{HistoryError, HistoryFiles};
 use crate::limits::{
-    HISTORY_FILES_MAX, HISTORY_MANIFEST_BYTES_MAX, HISTORY_MANIFEST_CALL_MAX, HISTORY_OPERATION_MAX, HISTORY_RETRIES_MAX, HISTORY_RETRY_MAX,
+    HISTORY_FILES_MAX, HISTORY_MANIFEST_BYTES_MAX, HISTORY_MANIFEST_CALL_MAX, HISTORY_OPERATION_MAX,
+    HISTORY_RETRIES_MAX, HISTORY_RETRY_MAX,
 };
 use crate::project::BucketSettings;
 
@@ -37,12 +40,11 @@ use crate::project::BucketSettings;
 const UNANSWERED_MAX: usize = 64;
 
 /// One of these must be known. Without any the library would ask the machine's own cloud, which may be none.
-const CREDENTIALS: [AmazonS3ConfigKey; 5] = [
+const CREDENTIALS: [AmazonS3ConfigKey; 4] = [
     AmazonS3ConfigKey::AccessKeyId,
     AmazonS3ConfigKey::WebIdentityTokenFile,
     AmazonS3ConfigKey::ContainerCredentialsRelativeUri,
     AmazonS3ConfigKey::ContainerCredentialsFullUri,
-    AmazonS3ConfigKey::SkipSignature,
 ];
 
 /// A bucket, or a part of it.
@@ -102,8 +104,7 @@ impl Bucket {
                 backoff: BackoffConfig { init_backoff: Duration::from_millis(100), ..BackoffConfig::default() },
                 max_retries: HISTORY_RETRIES_MAX,
                 retry_timeout: HISTORY_RETRY_MAX,
-            })
-            ;
+            });
         if let Some(endpoint) = &settings.endpoint {
             // The one that goes before what the environment says.
             builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint.as_str().trim_end_matches('/'));
@@ -314,71 +315,5 @@ impl HistoryFiles for Bucket {
 
     fn give_up(&self) {
         self.is_over.send_replace(true);
-    }
-}
-
-/// Why a call failed.
-#[derive(Debug)]
-enum Failure {
-    /// There is no such object.
-    Missing,
-    /// The object has fewer bytes.
-    Short,
-    /// It is not the version that it was to be.
-    Changed,
-    /// Somebody has to change something.
-    Refused(String),
-    /// It may be better later.
-    Passing(String),
-    /// The process stops.
-    Over,
-}
-
-impl Failure {
-    fn of(error: Error) -> Self {
-        // The answer's text has more than is anybody's business, such as what was signed.
-        let text = error.to_string();
-        let between = |start: &str, end: char| {
-            let from = text.find(start)? + start.len();
-            let word = text[from..].split(end).next()?;
-            (word.len() < 100).then(|| word.to_owned())
-        };
-        let code = between("<Code>", '<');
-        let status = between("status code: ", ' ').filter(|status| status.bytes().all(|byte| byte.is_ascii_digit()));
-        let told = match (&status, &code) {
-            (Some(status), Some(code)) => format!("{code} ({status})"),
-            (Some(status), None) => format!("it answers {status}"),
-            (None, _) => http::last(&error),
-        };
-        let is_missing = code.as_deref() == Some("NoSuchBucket");
-        match error {
-            _ if is_missing => Failure::Refused("there is no such bucket (NoSuchBucket)".to_owned()),
-            Error::NotFound { .. } => Failure::Missing,
-            Error::Precondition { .. } | Error::AlreadyExists { .. } | Error::NotModified { .. } => Failure::Changed,
-            Error::Generic { .. } if status.as_deref() == Some("416") => Failure::Short,
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
-                Failure::Refused(format!("denied: {told}"))
-            }
-            Error::Generic { .. } => match status.as_deref() {
-                // Those that a client can do something about; others come and go.
-                Some(status) if status.starts_with('4') && !["408", "429"].contains(&status) => Failure::Refused(told),
-                Some("501") => Failure::Refused(told),
-                _ => Failure::Passing(told),
-            },
-            _ => Failure::Refused(told),
-        }
-    }
-}
-
-impl From<Failure> for io::Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Missing => ErrorKind::NotFound.into(),
-            Failure::Short => ErrorKind::UnexpectedEof.into(),
-            Failure::Changed => io::Error::new(ErrorKind::ResourceBusy, "somebody else has changed it"),
-            Failure::Refused(reason) => io::Error::new(ErrorKind::PermissionDenied, reason),
-            Failure::Passing(reason) => io::Error::new(ErrorKind::NotConnected, reason),
-            Failure::Over => io::Error::new(ErrorKind::NotConnected, "the process stops"),
-        }
     }
 }

@@ -132,7 +132,8 @@ impl Manifest {
     pub fn encode(&self) -> Bytes {
         let json = |line: serde_json::Result<String>| line.expect("numbers and texts are JSON");
         let mut text = format!("{TITLE}\n");
-        text += &json(serde_json::to_string(&Span { begins: self.begins, until: self.until, owner: self.owner.clone() }));
+        text +=
+            &json(serde_json::to_string(&Span { begins: self.begins, until: self.until, owner: self.owner.clone() }));
         text.push('\n');
         for file in &self.files {
             text += &json(serde_json::to_string(file));

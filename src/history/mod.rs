@@ -32,19 +32,19 @@ mod owner;
 mod portions;
 mod recorder;
 mod schema;
-mod writer;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 pub use address::HistoryAddress;
 pub use archive::Archive;
 pub use bucket::Bucket;
 pub use error::{HistoryError, Way};
-pub use manifest::DataFile;
-pub use owner::HistoryOwner;
 pub use figures::HistoryFigures;
 pub use files::HistoryFiles;
 pub use folder::Folder;
+pub use manifest::DataFile;
+pub use owner::HistoryOwner;
 pub use portions::Portions;
 pub use recorder::Recorder;
 pub use writer::HistoryWriter;

@@ -109,7 +109,8 @@ impl FromStr for BucketUrl {
 /// What the section says; nothing where there is to be no history.
 pub(super) fn resolve(written: WrittenHistory, problems: &mut Vec<Problem>) -> Option<HistorySettings> {
     let WrittenHistory { enabled, keep, url, endpoint, region, access_key_id, secret_access_key } = written;
-    for (key, what) in [(&access_key_id, "the id of an access key"), (&secret_access_key, "the secret of an access key")]
+    for (key, what) in
+        [(&access_key_id, "the id of an access key"), (&secret_access_key, "the secret of an access key")]
     {
         key.iter().for_each(|key| check_secret(key, what, problems));
     }

@@ -46,8 +46,7 @@ pub use history::{BucketKeys, BucketSettings, BucketUrl, HistorySettings};
 use problem::Problem;
 pub use problem::{Colour, Problems};
 pub use resolved::{
-    Clock, CsvMapping, Destination, DestinationKind, Durability, Project, Replay, Secret, Source,
-    Storage, Webhook,
+    Clock, CsvMapping, Destination, DestinationKind, Durability, Project, Replay, Secret, Source, Storage, Webhook,
 };
 use section::Reader;
 pub use time::parse_time;

@@ -4,6 +4,7 @@ use std::iter::Peekable;
 
 use dataflows::model::Tick;
 
+use crate::json::TimeText;
 use crate::history::{HistoryAddress, HistoryError, Portion, Portions};
 
 /// The events of several histories, a tick at a time. Ends with the first error.
@@ -23,6 +24,10 @@ impl Merged {
             }
             if until < Tick::MAX && ends < until {
                 tracing::warn!(%ends, "the history in {place} ends before the time that is asked for");
+            }
+            if ends <= until {
+                let time = TimeText(ends);
+                tracing::info!("the history in {place} reaches until {time}: later events are in the log of its engine only");
             }
             Ok(archive.portions(after, until).peekable())
         };

@@ -45,7 +45,8 @@ pub struct S3 {
 impl S3 {
     /// Starts it. A test that cannot have it fails.
     pub fn start() -> Self {
-        let python = Python::with(MOTO).expect("this test needs python3 with venv on PATH, to run S3-compatible storage");
+        let python =
+            Python::with(MOTO).expect("this test needs python3 with venv on PATH, to run S3-compatible storage");
         let mut command = python.program("moto_server");
         command.args(["-H", "127.0.0.1", "-p", "0"]).env("INITIAL_NO_AUTH_ACTION_COUNT", SETUP_CALLS);
         command.env("PYTHONUNBUFFERED", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -57,12 +58,8 @@ impl S3 {
         });
         // It writes a line for each call, which somebody has to take.
         std::thread::spawn(move || lines.for_each(drop));
-        let mut s3 = S3 {
-            server,
-            url: url.expect("it says where it is"),
-            key_id: String::new(),
-            secret: String::new(),
-        };
+        let mut s3 =
+            S3 { server, url: url.expect("it says where it is"), key_id: String::new(), secret: String::new() };
         let printed = python.run(SETUP, &[&s3.url, BUCKET]);
         let (key_id, secret) = printed.trim().split_once(' ').expect("an id and a secret");
         (s3.key_id, s3.secret) = (key_id.to_owned(), secret.to_owned());
