@@ -83,6 +83,9 @@ pub const HISTORY_CALL_MAX: Duration = Duration::from_secs(120);
 /// The same with all that is tried again of it. A list of many files takes many calls.
 pub const HISTORY_OPERATION_MAX: Duration = Duration::from_secs(300);
 
+/// What a call may take once the process stops: one of a file of usual size is done by then, and what a crash leaves over is mended.
+pub const HISTORY_STOP_MAX: Duration = Duration::from_secs(5);
+
 /// The same where the manifest is read: a start waits for it, and goes on without where it may.
 pub const HISTORY_MANIFEST_CALL_MAX: Duration = Duration::from_secs(20);
 

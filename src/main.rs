@@ -147,6 +147,9 @@ enum LogCommand {
     Stat {
         /// The data folder.
         folder: PathBuf,
+        /// Its history, where that is not inside: `s3://BUCKET/PREFIX`, opened with what the environment says (`AWS_…`).
+        #[arg(long, value_name = "HISTORY")]
+        history: Option<PathBuf>,
     },
     /// Write the events as lines of JSON, with their ticks.
     Dump {
@@ -163,6 +166,9 @@ enum LogCommand {
     Verify {
         /// The data folder.
         folder: PathBuf,
+        /// Its history, where that is not inside: `s3://BUCKET/PREFIX`, opened with what the environment says (`AWS_…`).
+        #[arg(long, value_name = "HISTORY")]
+        history: Option<PathBuf>,
     },
     /// Make a new data folder of what is sound in a damaged one, which is left as it is, and say what is lost.
     Repair {
@@ -306,14 +312,17 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
 
 fn log(command: LogCommand) -> anyhow::Result<ExitCode> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let address = |history: Option<PathBuf>| history.map(|text| HistoryAddress::of(&text, None)).transpose();
     match command {
-        LogCommand::Stat { folder } => write!(out, "{}", inspect::stat(&folder)?)?,
+        LogCommand::Stat { folder, history } => {
+            write!(out, "{}", inspect::stat(&folder, address(history)?.as_ref())?)?;
+        }
         LogCommand::Dump { folder, from, until } => {
             inspect::dump(&folder, from, until.unwrap_or(Tick::MAX), &mut out)?;
         }
         LogCommand::Repair { folder, into } => repair(&folder, &into, &mut out)?,
-        LogCommand::Verify { folder } => {
-            if !inspect::verify(&folder, &mut out)?.is_empty() {
+        LogCommand::Verify { folder, history } => {
+            if !inspect::verify(&folder, address(history)?.as_ref(), &mut out)?.is_empty() {
                 out.flush()?;
                 return Ok(ExitCode::FAILURE);
             }

@@ -33,14 +33,18 @@ impl HistoryAddress {
 
     /// The history there, to be read.
     pub fn open(&self) -> Result<Archive, HistoryError> {
-        let files: Arc<dyn HistoryFiles> = match self {
+        Archive::open_existing(self.files()?)
+    }
+
+    /// Its files.
+    pub fn files(&self) -> Result<Arc<dyn HistoryFiles>, HistoryError> {
+        Ok(match self {
             HistoryAddress::Folder(folder) => {
                 // A data folder has its history inside.
                 let inside = folder.join("history");
                 Arc::new(Folder::new(if inside.is_dir() { inside } else { folder.clone() }))
             }
             HistoryAddress::Bucket(settings) => Arc::new(Bucket::new(settings)?),
-        };
-        Archive::open_existing(files)
+        })
     }
 }

@@ -268,7 +268,7 @@ impl Archive {
         Ok(())
     }
 
-    fn names(&self) -> Result<Vec<String>, HistoryError> {
+    pub(super) fn names(&self) -> Result<Vec<String>, HistoryError> {
         self.place.names().map_err(|source| self.io(Way::Read, "the folders".to_owned(), source))
     }
 

@@ -25,6 +25,7 @@ use object_store::{
 use reqwest::Url;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::failure::Failure;
@@ -32,7 +33,7 @@ use super::manifest::MANIFEST;
 use super::{HistoryError, HistoryFiles};
 use crate::limits::{
     HISTORY_FILES_MAX, HISTORY_MANIFEST_BYTES_MAX, HISTORY_MANIFEST_CALL_MAX, HISTORY_OPERATION_MAX,
-    HISTORY_RETRIES_MAX, HISTORY_RETRY_MAX,
+    HISTORY_RETRIES_MAX, HISTORY_RETRY_MAX, HISTORY_STOP_MAX,
 };
 use crate::project::BucketSettings;
 
@@ -56,7 +57,8 @@ pub struct Bucket {
     manifest: Mutex<Known>,
     /// Taken when it goes: a runtime cannot be dropped everywhere.
     runtime: Option<Runtime>,
-    is_over: watch::Sender<bool>,
+    /// When what is being done is given up, once the process stops.
+    over_at: watch::Sender<Option<Instant>>,
 }
 
 /// What is known of the manifest there.
@@ -132,8 +134,8 @@ impl Bucket {
             .enable_all()
             .build()
             .map_err(|error| wrong(format!("no thread for it: {error}")))?;
-        let (is_over, _) = watch::channel(false);
-        Ok(Bucket { title, store, prefix, manifest: Mutex::default(), runtime: Some(runtime), is_over })
+        let (over_at, _) = watch::channel(None);
+        Ok(Bucket { title, store, prefix, manifest: Mutex::default(), runtime: Some(runtime), over_at })
     }
 
     /// Does something on the thread of calls, and waits for it.
@@ -143,7 +145,7 @@ impl Bucket {
         call: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Failure> {
         let (sender, receiver) = mpsc::channel();
-        let mut is_over = self.is_over.subscribe();
+        let mut over_at = self.over_at.subscribe();
         let runtime = self.runtime.as_ref().ok_or(Failure::Over)?;
         runtime.spawn(async move {
             let done = tokio::select! {
@@ -151,8 +153,11 @@ impl Bucket {
                     Ok(done) => done.map_err(Failure::of),
                     Err(_) => Err(Failure::Passing(format!("no answer within {} s", within.as_secs()))),
                 },
-                // An error means that there is nobody left to say it.
-                _ = is_over.wait_for(|is_over| *is_over) => Err(Failure::Over),
+                () = async {
+                    // An error means that there is nobody left to say it.
+                    let at = over_at.wait_for(Option::is_some).await.ok().and_then(|at| *at);
+                    tokio::time::sleep_until(at.unwrap_or_else(Instant::now)).await;
+                } => Err(Failure::Over),
             };
             // Whoever asked waits for it.
             _ = sender.send(done);
@@ -314,6 +319,6 @@ impl HistoryFiles for Bucket {
     }
 
     fn give_up(&self) {
-        self.is_over.send_replace(true);
+        self.over_at.send_replace(Some(Instant::now() + HISTORY_STOP_MAX));
     }
 }

@@ -28,6 +28,6 @@ pub trait HistoryFiles: Debug + Send + Sync {
     /// The names of all files but the manifest.
     fn names(&self) -> io::Result<Vec<String>>;
 
-    /// The process stops: what is being done, and all that follows, ends with an error where it would take long.
+    /// The process stops: what is being done, and all that follows, ends soon, with an error if need be.
     fn give_up(&self) {}
 }

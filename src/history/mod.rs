@@ -16,7 +16,7 @@
 //!
 //! Files: `files.rs` (where it is), `folder.rs` and `bucket.rs` (there), `address.rs` (which one), `owner.rs` (whose), `manifest.rs`,
 //! `archive.rs` (what there is, and its changes), `writer.rs` (opens it when it can be reached), `recorder.rs` (writes), `merge.rs` (one
-//! file of several), `columns.rs` and `schema.rs` (a file's content), `portions.rs` (reads), `figures.rs`, `error.rs`.
+//! file of several), `columns.rs` and `schema.rs` (a file's content), `portions.rs` (reads), `verify.rs` (all of it), `figures.rs`, `error.rs`.
 
 mod address;
 mod archive;
@@ -34,6 +34,7 @@ mod recorder;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 pub use address::HistoryAddress;
@@ -47,6 +48,7 @@ pub use manifest::DataFile;
 pub use owner::HistoryOwner;
 pub use portions::Portions;
 pub use recorder::Recorder;
+pub use verify::HistoryFound;
 pub use writer::HistoryWriter;
 
 use compact_str::CompactString;

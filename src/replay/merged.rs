@@ -4,8 +4,8 @@ use std::iter::Peekable;
 
 use dataflows::model::Tick;
 
-use crate::json::TimeText;
 use crate::history::{HistoryAddress, HistoryError, Portion, Portions};
+use crate::json::TimeText;
 
 /// The events of several histories, a tick at a time. Ends with the first error.
 pub(super) struct Merged {
@@ -27,7 +27,9 @@ impl Merged {
             }
             if ends <= until {
                 let time = TimeText(ends);
-                tracing::info!("the history in {place} reaches until {time}: later events are in the log of its engine only");
+                tracing::info!(
+                    "the history in {place} reaches until {time}: later events are in the log of its engine only"
+                );
             }
             Ok(archive.portions(after, until).peekable())
         };
