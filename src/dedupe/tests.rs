@@ -81,7 +81,15 @@ impl World {
     fn settings<'a>(&'a self, logged: &'a dyn Fn(Tick) -> Result<Option<History>, LogError>) -> OnDiskSettings<'a> {
         let last = self.log.keys().next_back().copied().unwrap_or_default();
         let complete = self.checkpoint;
-        OnDiskSettings { data: self.data(), window: window(), last, complete, logged, accept_partial: false }
+        OnDiskSettings {
+            data: self.data(),
+            window: window(),
+            last,
+            told_by: ToldBy::ThisLog,
+            complete,
+            logged,
+            accept_partial: false,
+        }
     }
 
     /// Starts as a recovery does: with what the log has after the checkpoint.
