@@ -435,6 +435,25 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_hosts_file_may_name_ports_for_message_ids() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hosts");
+        let read = |text: &str, process| {
+            std::fs::write(&file, text).unwrap();
+            Topology::cluster(2, process, &file).map_err(|error| error.to_string())
+        };
+        let page = include_str!("../../docs/concepts/messages-count-once.md");
+        let block = page.split("```text hosts\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let topology = read(block, 1).unwrap();
+        assert_eq!(topology.hosts, ["127.0.0.1:7001", "127.0.0.1:7002"]);
+        assert_eq!((topology.ids_port, topology.process), (7_102, 1));
+        assert_eq!(read("a:1\n\nb:2\n", 0).unwrap().ids_port, 0);
+        assert!(read("a:1\n", 1).unwrap_err().contains("process 1 is not in it: it has 1 lines"));
+        assert!(read("a:1 x\n", 0).unwrap_err().contains("line 1: expected host:port"));
+        assert!(read("a:1\nb:2 1 2\n", 0).unwrap_err().contains("line 2: expected host:port"));
+    }
+
     /// Where two workers held equally many members, such as none, a question to all was never answered.
     #[test]
     fn equal_shares_of_several_workers_are_all_counted() {

@@ -8,7 +8,7 @@ use deltaic::receive::server::{Options, Receiver};
 use serde_json::{Value, json};
 
 use super::hosts;
-use crate::program::{Program, Server, project, until};
+use crate::program::{Program, Server, block, project, until};
 use crate::server::{PROJECT, track};
 
 /// A file that both processes append the events to that they took.
@@ -52,8 +52,12 @@ async fn what_one_process_takes_the_other_one_knows() {
     // The same message to both.
     let mut twice = order("twice");
     twice["messageId"] = json!("twice");
-    first.take(std::slice::from_ref(&twice)).await;
-    second.take(&[twice]).await;
+    let token = first.take(std::slice::from_ref(&twice)).await;
+    let mut answer = second.post("/v1/batch", &json!({ "batch": [twice] })).await.json();
+    assert!(answer["token"].as_u64() >= Some(token), "{answer}");
+    answer.as_object_mut().unwrap().remove("token");
+    let page = "docs/concepts/messages-count-once.md";
+    assert_eq!(answer, serde_json::from_str::<Value>(&block(page, "answer")).unwrap());
     let token = second.take(&[order("last")]).await;
     users.extend(["both", "last", "twice"].map(|user| format!("user_id:{user}")));
     let page = first.get(&format!("/v1/audiences/buyers/members?after={token}&wait_ms=30000&limit=1000")).await.json();

@@ -204,8 +204,7 @@ fn what_does_not_count_counts_for_no_new_definition_either() {
     world.checkpoints(40);
     let dropped = Tick::from_ms(START_MS + 60_000);
     // Two that count for `regular`, and one that the log will not have any more.
-    let repeated =
-        [(61, 61), (70, 70), (59, 59)].map(|(s, id): (u64, u128)| (Tick::from_ms(START_MS + s * 1_000), id));
+    let repeated = [(61, 61), (70, 70), (59, 59)].map(|(s, id): (u64, u128)| (Tick::from_ms(START_MS + s * 1_000), id));
     repeated::keep_for_tests(&world.store(), repeated);
     let text = [PROJECT, EVER].concat();
     let counted = |world: &World| {
