@@ -94,6 +94,7 @@ async fn run(
         clock.store(tick.as_ms(), Ordering::SeqCst);
         let number = arrived.len();
         let accepted = |(event, number): (&Event, usize)| Accepted {
+            source: "app".into(),
             message: number as u128,
             raw: Bytes::from(number.to_string()),
             event: event.clone(),

@@ -91,7 +91,7 @@ impl Subject {
         self.clock.store(tick.as_ms(), Ordering::SeqCst);
         let accepted = |event: &Event| {
             self.messages += 1;
-            Accepted { message: self.messages, raw: bytes::Bytes::new(), event: event.clone() }
+            Accepted { message: self.messages, source: "app".into(), raw: bytes::Bytes::new(), event: event.clone() }
         };
         let accepted = events.iter().map(accepted).collect();
         self.handle.submit(accepted, Instant::now()).await.unwrap().tick

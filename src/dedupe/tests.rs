@@ -45,7 +45,7 @@ type LogOf = BTreeMap<Tick, Vec<u128>>;
 
 fn history(log: &LogOf, after: Tick) -> History {
     let logged = log.range(after.next()..).map(|(tick, ids)| {
-        let events = ids.iter().map(|id| Stored { message: *id, raw: Bytes::new() }).collect();
+        let events = ids.iter().map(|id| Stored { message: *id, source: None, raw: Bytes::new() }).collect();
         Ok(Logged { tick: *tick, order: EntryOrder::Known, record: LogRecord::Events(events) })
     });
     Box::new(logged.collect::<Vec<_>>().into_iter())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use compact_str::CompactString;
 use dataflows::model::{Event, Found, Question, Tick};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,8 @@ use crate::owners::{Claim, ClaimError, Owners};
 pub struct Accepted {
     /// The keyed hash of (source, message id): one of them counts once.
     pub message: u128,
+    /// The name of its source.
+    pub source: CompactString,
     /// The event as it was sent (JSON), for the log.
     pub raw: Bytes,
     /// The event as the dataflow takes it; its timestamp is not yet cut to the tick.

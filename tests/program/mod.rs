@@ -122,8 +122,13 @@ impl Program {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let killed = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().unwrap();
-        assert!(killed.success(), "the process is gone:\n{}", self.messages());
+        self.signal("TERM");
+    }
+
+    /// Sends the signal of this name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().unwrap();
+        assert!(sent.success(), "the process is gone:\n{}", self.messages());
     }
 
     /// Waits for the end.

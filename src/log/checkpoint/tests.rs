@@ -66,7 +66,11 @@ impl World {
             };
             let raw = raw.replacen('{', &format!(r#"{{"type":"track","timestamp":"{}","#, time(tick)), 1);
             let event = reread(&world.project(PROJECT))(raw.as_bytes()).unwrap();
-            log.append(tick, &[crate::engine::Accepted { message: n.into(), raw: Bytes::from(raw), event }]).unwrap();
+            log.append(
+                tick,
+                &[crate::engine::Accepted { message: n.into(), source: "app".into(), raw: Bytes::from(raw), event }],
+            )
+            .unwrap();
             if n % 10 == 9 {
                 // As a checkpoint would.
                 store.end_segment();
