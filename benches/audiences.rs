@@ -74,7 +74,7 @@ fn measure(project: &str, folder: &TempDir, events: &Path, count: u64) -> (f64, 
     }
     let (outputs, collected) = channel();
     let topology = Topology::local(1);
-    let workers = Workers::start(&topology, project.definitions.clone(), None, outputs).expect("a worker starts");
+    let workers = Workers::start(&topology, project.definitions.clone(), outputs).expect("a worker starts");
     let before = user_ms();
     let mut changes = 0;
     for (tick, chunk) in chunks {

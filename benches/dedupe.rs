@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use dataflows::model::Tick;
-use deltaic::dedupe::{Dedupe, MessageWindow, OnDiskSettings};
+use deltaic::dedupe::{Dedupe, MessageWindow, OnDiskSettings, ToldBy};
 
 /// Ids of a tick of 10 ms.
 const BATCH: u64 = 50;
@@ -27,6 +27,7 @@ fn main() {
             data: folder.path(),
             window: MessageWindow::new(Duration::from_secs(24 * 60 * 60)),
             last,
+            told_by: ToldBy::ThisLog,
             complete: None,
             logged: &logged,
             accept_partial: false,

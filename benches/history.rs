@@ -55,7 +55,7 @@ fn main() {
         let given =
             Given { source: "shop", call: None, received: None, sent_at: None, context: None, position: ("", count) };
         let accepted = extractor.accept(line.as_bytes(), &given).expect("the stream is in order").accepted;
-        Stored { message: accepted.message, raw: accepted.raw }
+        Stored { message: accepted.message, source: Some(accepted.source), raw: accepted.raw }
     };
 
     let root = folder.path().join("history");

@@ -52,7 +52,6 @@ fn main() {
     let workers = Workers::start_with(
         &topology,
         project.definitions.clone(),
-        None,
         outputs,
         Listeners { inside: inside.clone(), identities: false },
     )

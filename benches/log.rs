@@ -146,7 +146,7 @@ fn keyspace(folder: &Path, batches: &[Vec<Accepted>], how: How) {
     let (database, log) = open_keyspace(folder);
     let mut previous = Tick::default();
     let measured = measure(batches, how, |tick, batch| {
-        let events = batch.iter().map(|event| (event.message, &*event.raw));
+        let events = batch.iter().map(|event| (event.message, &*event.source, &*event.raw));
         let entry = codec::encode(tick, previous, events).expect("it is small");
         let mut write = database.batch().durability(Some(PersistMode::SyncData));
         write.insert(&log, tick.as_ms().to_be_bytes(), entry);

@@ -42,8 +42,7 @@ fn main() {
     write_events(&path, profiles, has_windows);
     let (outputs, collected) = channel();
     let before = Memory::now();
-    let workers =
-        Workers::start(&Topology::local(1), project.definitions.clone(), None, outputs).expect("a worker starts");
+    let workers = Workers::start(&Topology::local(1), project.definitions.clone(), outputs).expect("a worker starts");
     let events =
         Events::open(&path, &Format::Jsonl, "bench", Arc::new(Extractor::new(&project))).expect("the file is there");
     let (mut tick, mut chunk) = (Tick::default(), Vec::new());

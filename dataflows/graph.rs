@@ -23,7 +23,6 @@ use timely::worker::Worker;
 use crate::arrangements::Arrangements;
 use crate::definitions::{AudienceId, Definitions};
 use crate::limits::Limit;
-use crate::messages::{self, MessageId, Recognition};
 use crate::model::{Answer, Desired, IdentifierId, Part, ProfileId, Query, Tick, Weight};
 use crate::observations::Arrival;
 use crate::observer::Holder;
@@ -41,8 +40,6 @@ pub struct Receivers {
     pub identities: Option<ToldOfIdentities>,
     /// Changes of what destinations are to hold. Those of one destination arrive at one worker.
     pub desired: Receiver<Desired>,
-    /// Messages that do not count, since another process was sent them too. They arrive at the process whose log has them.
-    pub repeated: Receiver<(usize, MessageId)>,
     /// Changes of how many identifiers have as many of something as they may. They arrive at the first worker.
     pub limits: Receiver<Limit>,
     /// Answers to questions. They arrive at the worker that asked.
@@ -56,14 +53,12 @@ pub struct Layout {
     pub processes: usize,
     /// Workers of each.
     pub threads: usize,
-    /// Whether messages may come to several processes, and how they are recognised then.
-    pub recognition: Option<Recognition>,
 }
 
 impl Layout {
     /// So many workers in one process.
     pub fn local(threads: usize) -> Self {
-        Layout { processes: 1, threads, recognition: None }
+        Layout { processes: 1, threads }
     }
 
     /// The worker at which the rows of a destination arrive. Which process it is in must not depend on the number of its
@@ -109,14 +104,7 @@ pub fn build(
         let (arrivals_input, arrivals) = scope.new_collection::<Arrival, Present>();
         let (queries_input, queries) = scope.new_collection::<Query, i64>();
 
-        let mut arrivals = arrivals.inner;
-        if let Some(recognition) = layout.recognition {
-            let (through, repeated) = messages::recognise(arrivals, recognition);
-            arrivals = through;
-            let process = move |(process, _): &(usize, MessageId)| (process * layout.threads) as u64;
-            deliver(repeated, "Deliver repeated messages", process, &probe, receivers.repeated);
-        }
-        let observed = observations::observe(arrivals, definitions);
+        let observed = observations::observe(arrivals.inner, definitions);
         let moves = identity::resolve(observed.links, &mut arrangements).arrange_by_key_named("Moves");
         let (changes, parts) = values::apart(release(observed.parts, "Parts not yet due"));
         let candidates = observed.candidates.map(|(id, fact)| (id, fact.map(Into::into)));

@@ -33,7 +33,6 @@ pub mod forwards;
 pub mod graph;
 pub mod identity;
 pub mod limits;
-pub mod messages;
 pub mod model;
 pub mod observations;
 pub mod observer;

@@ -15,7 +15,6 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use crate::definitions::Definitions;
 use crate::facts::{Facts, Replacement, Told};
-use crate::messages::{Message, MessageId};
 use crate::model::{Event, IdentifierId, Part, Tick, Weight};
 use crate::observer::{Candidate, Holder, Link, Observation, Observer, Seen, Sighting};
 use crate::operators::Fact;
@@ -25,10 +24,6 @@ use crate::operators::Fact;
 pub enum Arrival {
     /// An event.
     Event(Event),
-    /// An event that may have been sent to another process too.
-    Message(Box<Message>),
-    /// A message counted at this tick, before all that arrives.
-    Counted(MessageId, Tick),
     /// What events before said of one identifier.
     Facts(Box<(IdentifierId, Facts)>),
     /// What events before said of one identifier is something else from this tick on.
@@ -100,12 +95,8 @@ pub fn observe<'scope>(
                     };
                     match arrival {
                         Arrival::Event(event) => observer.observe(event, tick, &mut |seen| give(Told::Observed(seen))),
-                        Arrival::Message(message) => {
-                            observer.observe(message.event, tick, &mut |seen| give(Told::Observed(seen)));
-                        }
                         Arrival::Facts(of_one) => of_one.1.tell(of_one.0, &mut |seen| give(Told::Observed(seen))),
                         Arrival::Replacement(replacement) => replacement.tell(&mut give),
-                        Arrival::Counted(..) => {}
                     }
                 }
             });

@@ -15,4 +15,3 @@ pub use join::join;
 pub use reduce_changes::{Past, reduce_changes};
 pub use rekey::rekey;
 pub use release::release;
-pub(crate) use waiting::Waiting;

@@ -35,7 +35,7 @@ use thiserror::Error;
 pub use figures::DedupeFigures;
 pub use in_memory::InMemory;
 pub use on_disk::OnDisk;
-pub use opening::{OnDiskSettings, verify};
+pub use opening::{OnDiskSettings, ToldBy, verify};
 pub use run::{Run, RunError, RunWriter, merge};
 pub use sealer::Seal;
 
@@ -93,6 +93,37 @@ impl Dedupe {
         match self {
             Dedupe::InMemory(ids) => Ok(ids.admit(id, tick)),
             Dedupe::OnDisk(ids) => ids.admit(id, tick),
+        }
+    }
+
+    /// For how long messages are recognised.
+    pub fn window(&self) -> MessageWindow {
+        match self {
+            Dedupe::InMemory(ids) => ids.window(),
+            Dedupe::OnDisk(ids) => ids.window(),
+        }
+    }
+
+    /// When a message counted that is recognised at `now`; nothing where it is new.
+    pub fn recognised(&self, id: u128, now: Tick) -> Result<Option<Tick>, DedupeError> {
+        match self {
+            Dedupe::InMemory(ids) => Ok(ids.recognised(id, now)),
+            Dedupe::OnDisk(ids) => ids.recognised(id, now),
+        }
+    }
+
+    /// All that counted up to `tick` has been remembered.
+    pub fn pass(&mut self, tick: Tick) {
+        if let Dedupe::OnDisk(ids) = self {
+            ids.pass(tick);
+        }
+    }
+
+    /// For who has to wait for ids to be on the disk, where they are to be there.
+    pub fn seal(&self) -> Option<Seal> {
+        match self {
+            Dedupe::InMemory(_) => None,
+            Dedupe::OnDisk(ids) => Some(ids.seal()),
         }
     }
 

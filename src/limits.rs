@@ -274,3 +274,19 @@ pub const DURATION_MS_MAX: u64 = 3_660 * 24 * 60 * 60 * 1_000;
 
 /// Errors of a project file that are printed; nobody reads on.
 pub const PROBLEMS_MAX: usize = 100;
+
+/// Ids of messages that are asked for, or told, at once between processes: an answer comes when all of them have been looked up,
+/// at some microseconds each.
+pub const OWNERS_IDS_AT_ONCE: usize = 16 * 1024;
+
+/// Bytes of what processes say to each other about message ids at once: so many ids, and what goes with them.
+pub const OWNERS_FRAME_BYTES_MAX: usize = 32 * OWNERS_IDS_AT_ONCE;
+
+/// How long a request waits for the owners of its message ids. They take a millisecond; a sender tries again, perhaps elsewhere.
+pub const OWNERS_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a connection for message ids may take to say who it is.
+pub const OWNERS_HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections for message ids that have not said yet who they are. The processes of a cluster come one by one.
+pub const OWNERS_STRANGERS_MAX: usize = 64;

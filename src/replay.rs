@@ -134,7 +134,7 @@ pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayErr
     let identities = options.identities.as_deref().map(Lines::create).transpose()?;
     let (definitions, local) = (project.definitions.clone(), options.topology.threads);
     let listeners = Listeners { inside: Inside::new(local, false), identities: identities.is_some() };
-    let mut workers = Some(Workers::start_with(&options.topology, definitions.clone(), None, outputs, listeners)?);
+    let mut workers = Some(Workers::start_with(&options.topology, definitions.clone(), outputs, listeners)?);
     let (progress, progressed) = channel();
     let collector =
         std::thread::spawn(move || collect(&collected, &definitions, (changes, identities), local, &progress));
@@ -183,7 +183,7 @@ fn collect(
                     lines.write(moved.iter().map(|change| Moved::new(tick, change)))?;
                 }
             }
-            Output::Desired(..) | Output::Repeated(..) | Output::Limits(_) => {}
+            Output::Desired(..) | Output::Limits(_) => {}
             Output::Failed(_) => break,
         }
     }

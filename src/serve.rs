@@ -23,7 +23,7 @@ use crate::http::{Timeouts, serve};
 use crate::ingest::quarantine::Keeper;
 use crate::ingest::segment::{Extractor, reread};
 use crate::log::Syncer;
-use crate::log::checkpoint::{Checkpointer, CheckpointerSettings};
+use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, SealIds};
 use crate::memory::{Gate, resident_bytes};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::inside::Inside;
@@ -81,7 +81,7 @@ pub async fn run(
         log.map_err(|source| RunError::IntervalLog { path: path.clone(), source }).map(|log| (path, log))
     });
     let interval_log = interval_log.transpose()?;
-    let Storing { log, outbox, queues, store, durability, restore, dedupe, checkpointer, agreement } =
+    let Storing { log, outbox, queues, store, durability, restore, dedupe, former, checkpointer, agreement } =
         Storing::open(&project, &options)?;
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
     let history = checkpointer.as_ref().and_then(|settings| settings.history.as_ref()).map(HistoryWriter::figures);
@@ -106,6 +106,8 @@ pub async fn run(
         log,
         restore,
         dedupe,
+        former,
+        accept_partial: options.accept_partial,
         reread: reread(&project),
         forward_from,
         now: now.clone(),
@@ -118,7 +120,7 @@ pub async fn run(
     let mut shutdown = pin!(shutdown);
     let Some((handle, engine)) = start(settings, outlets, shutdown.as_mut()).await? else { return Ok(()) };
     let catalogue = agreement.agreed()?;
-    let checkpointer = checkpointer.map(|settings| checkpoints(settings, egress.clone())).transpose()?;
+    let checkpointer = checkpointer.map(|settings| checkpoints(settings, &handle, egress.clone())).transpose()?;
     let synced = store.clone().filter(|_| durability == Durability::Sync);
     let syncer = synced.map(Syncer::start).transpose().map_err(RunError::Syncer)?;
     let (quarantine, keeper) = Keeper::start(Storing::shelf(store.as_ref()), Extractor::new(&project), project.limits)?;
@@ -197,10 +199,16 @@ async fn start(
 }
 
 /// Begins to make checkpoints, none of them ahead of what `egress` has in its queues.
-fn checkpoints(settings: CheckpointerSettings, egress: Egress) -> Result<Checkpointer, RunError> {
+fn checkpoints(settings: CheckpointerSettings, handle: &Handle, egress: Egress) -> Result<Checkpointer, RunError> {
     // All events before this tick that are to be forwarded are in the data folder.
     let bound = Box::new(move || Tick::from_ms(egress.produced().as_ms().saturating_sub(1)));
-    Checkpointer::start(CheckpointerSettings { bound, ..settings }).map_err(RunError::Checkpointer)
+    // In a cluster the ids of messages are with their owners.
+    let owned = handle
+        .owners()
+        .cloned()
+        .map(|owners| -> SealIds { Box::new(move |tick, is_over| owners.on_disk(tick, is_over)) });
+    let seal = owned.or(settings.seal);
+    Checkpointer::start(CheckpointerSettings { bound, seal, ..settings }).map_err(RunError::Checkpointer)
 }
 
 /// Waits for what waits for threads or disks itself.

@@ -58,6 +58,8 @@ async fn run(
         limits: Limits::default(),
         restore: None,
         dedupe: Dedupe::in_memory(&times, &Limits::default()),
+        former: None,
+        accept_partial: false,
         memory: Gate::off(),
         runtime: None,
         inside: Inside::new(workers, true),
@@ -82,7 +84,6 @@ async fn run(
             }
             taken.0 = frontier;
         }),
-        repeated: Box::new(|_, _| {}),
         complete: Box::new(|_| {}),
         failed: Box::new(|reason| panic!("{reason}")),
         recovered: Box::new(|_| {}),
@@ -93,6 +94,7 @@ async fn run(
         clock.store(tick.as_ms(), Ordering::SeqCst);
         let number = arrived.len();
         let accepted = |(event, number): (&Event, usize)| Accepted {
+            source: "app".into(),
             message: number as u128,
             raw: Bytes::from(number.to_string()),
             event: event.clone(),

@@ -1,18 +1,11 @@
 //! Events of equal times, as `docs/concepts/order-of-events.md` shows them.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use crate::program::{Server, project};
 
-/// A block of the page, by what its first line says.
 fn block(name: &str) -> String {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/concepts/order-of-events.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let fence = |block: &&str| block.lines().next().is_some_and(|line| line.split_whitespace().last() == Some(name));
-    let block = page.split("```").skip(1).step_by(2).find(fence).unwrap_or_else(|| panic!("there is no block {name}"));
-    block.split_once('\n').expect("it has a first line").1.to_owned()
+    crate::program::block("docs/concepts/order-of-events.md", name)
 }
 
 fn batch() -> Value {

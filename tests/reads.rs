@@ -57,6 +57,8 @@ impl Subject {
             limits: Limits::default(),
             restore: None,
             dedupe: Dedupe::in_memory(&times, &Limits::default()),
+            former: None,
+            accept_partial: false,
             log: Box::new(MemoryLog::forgetful()),
             reread: Box::new(|_| Err("nothing_is_kept")),
             forward_from: Vec::new(),
@@ -73,7 +75,6 @@ impl Subject {
                 assert!(tick >= given.complete, "a change at {tick} comes after that was complete");
                 assert_eq!(given.changes.insert(tick, changes), None, "tick {tick} comes twice");
             }),
-            repeated: Box::new(|_, _| {}),
             forwarded: Box::new(|_, _| {}),
             complete: Box::new(move |tick| completed.lock().unwrap().complete = tick),
             // It has said so, and no question is answered any more.
@@ -90,7 +91,7 @@ impl Subject {
         self.clock.store(tick.as_ms(), Ordering::SeqCst);
         let accepted = |event: &Event| {
             self.messages += 1;
-            Accepted { message: self.messages, raw: bytes::Bytes::new(), event: event.clone() }
+            Accepted { message: self.messages, source: "app".into(), raw: bytes::Bytes::new(), event: event.clone() }
         };
         let accepted = events.iter().map(accepted).collect();
         self.handle.submit(accepted, Instant::now()).await.unwrap().tick

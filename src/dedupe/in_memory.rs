@@ -56,12 +56,22 @@ impl InMemory {
 
     /// Whether a message counts at `tick`, which does not decrease; if so, it is remembered.
     pub fn admit(&mut self, id: u128, tick: Tick) -> bool {
-        let is_there = |of: &Generation| of.ids.get(&id.into()).is_some_and(|counted| self.window.has(*counted, tick));
-        if self.generations.iter().any(is_there) {
+        if self.recognised(id, tick).is_some() {
             return false;
         }
         self.insert(id, tick);
         true
+    }
+
+    /// For how long messages are recognised.
+    pub fn window(&self) -> MessageWindow {
+        self.window
+    }
+
+    /// When a message counted that is recognised at `now`.
+    pub fn recognised(&self, id: u128, now: Tick) -> Option<Tick> {
+        let counted = self.generations.iter().rev().find_map(|of| of.ids.get(&id.into()).copied());
+        counted.filter(|counted| self.window.has(*counted, now))
     }
 
     /// Remembers a message that counted at `tick`.

@@ -86,13 +86,28 @@ impl OnDisk {
 
     /// Whether a message counts at `tick`; if so, it is remembered.
     pub fn admit(&mut self, id: u128, tick: Tick) -> Result<bool, DedupeError> {
-        if self.counted(id, tick)?.is_some_and(|counted| self.window.has(counted, tick)) {
+        if self.recognised(id, tick)?.is_some() {
             return Ok(false);
         }
         let replaced = self.recent.insert(id.into(), tick);
         self.before.1.extend(replaced.map(|counted| (id, counted)));
         self.tick = tick;
         Ok(true)
+    }
+
+    /// For how long messages are recognised.
+    pub fn window(&self) -> MessageWindow {
+        self.window
+    }
+
+    /// When a message counted that is recognised at `now`.
+    pub fn recognised(&self, id: u128, now: Tick) -> Result<Option<Tick>, DedupeError> {
+        Ok(self.counted(id, now)?.filter(|counted| self.window.has(*counted, now)))
+    }
+
+    /// All that counted up to `tick` has been remembered.
+    pub fn pass(&mut self, tick: Tick) {
+        self.tick = self.tick.max(tick);
     }
 
     /// Takes back a message that was just admitted at `tick`, like all others of this tick. It is in memory still: ids are handed

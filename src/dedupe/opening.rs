@@ -20,6 +20,15 @@ use crate::log::{History, LogError, LogRecord};
 /// What the log has after a tick; nothing where it does not go back that far.
 pub type LoggedAfter<'a> = &'a dyn Fn(Tick) -> Result<Option<History>, LogError>;
 
+/// Who says which ids counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToldBy {
+    /// The log in the same folder, of which it is known what it has.
+    ThisLog,
+    /// The logs of all processes of a cluster, which tell at a start what may be missing at the end.
+    AllLogs,
+}
+
 /// What ids are opened with.
 pub struct OnDiskSettings<'a> {
     /// The data folder.
@@ -28,6 +37,8 @@ pub struct OnDiskSettings<'a> {
     pub window: MessageWindow,
     /// The last tick of the log.
     pub last: Tick,
+    /// Where the ids came from.
+    pub told_by: ToldBy,
     /// Up to this tick the runs must have all ids: nobody else tells them. Nothing where the log, or a checkpoint, has them all.
     pub complete: Option<Tick>,
     /// Reads the log.
@@ -112,7 +123,7 @@ impl OnDiskSettings<'_> {
     /// Takes out the runs that have ids of ticks that the log does not have, where the log has the others of them: a machine that
     /// lost its power may have kept the later write and not the earlier one.
     fn leave_to_the_log(&self, listed: &mut Vec<Listed>) -> Result<(), LogError> {
-        let Some(ahead) = listed.iter().position(|of| of.run.head().newest > self.last) else { return Ok(()) };
+        let Some(ahead) = listed.iter().position(|of| self.is_ahead(of.run.head().newest)) else { return Ok(()) };
         let from = listed[ahead].from;
         let after = Tick::from_ms(from.as_ms().saturating_sub(1));
         if self.complete.is_none_or(|complete| complete < from) || (self.logged)(after)?.is_some() {
@@ -121,12 +132,17 @@ impl OnDiskSettings<'_> {
         Ok(())
     }
 
+    /// Whether the log does not have this tick, nor any later one.
+    fn is_ahead(&self, tick: Tick) -> bool {
+        self.told_by == ToldBy::ThisLog && tick > self.last
+    }
+
     /// The runs, without ids of ticks that the log does not have.
     fn cut(&self, folder: &RunFolder, listed: &[Listed]) -> Result<Vec<Listed>, DedupeError> {
         let mut whole = Vec::with_capacity(listed.len());
-        for of in listed.iter().filter(|of| of.from <= self.last) {
-            let through = of.through.min(self.last);
-            if of.run.head().newest <= self.last {
+        for of in listed.iter().filter(|of| !self.is_ahead(of.from)) {
+            let through = if self.is_ahead(of.through) { self.last } else { of.through };
+            if !self.is_ahead(of.run.head().newest) {
                 whole.push(of.clone().until(through));
                 continue;
             }

@@ -81,6 +81,21 @@ impl Seal {
         Seal(shared)
     }
 
+    /// Asks for the ids up to `tick` to be put on the disk, and does not wait.
+    pub fn want(&self, tick: Tick) {
+        self.0.want(tick);
+    }
+
+    /// All ids that counted up to this tick are on the disk; nothing where it is not known of any.
+    pub fn through(&self) -> Option<Tick> {
+        self.0.through()
+    }
+
+    /// That ids of these ticks, both included, cannot be had.
+    pub fn gone(&self, from: Tick, through: Tick) -> DedupeError {
+        DedupeError::Gone { list: self.0.folder().list().to_owned(), from, through }
+    }
+
     /// Waits until all ids that counted up to `tick`, which is in the log, are on the disk, and says so; it says no where
     /// `is_over`, or where there is nobody any more who could write them.
     pub fn up_to(&self, tick: Tick, is_over: &AtomicBool) -> bool {

@@ -135,10 +135,20 @@ impl Shared {
         self.is_closed.load(Ordering::Acquire)
     }
 
+    /// Ids up to `tick` are wanted on the disk.
+    pub fn want(&self, tick: Tick) {
+        self.wanted.fetch_max(tick.as_ms(), Ordering::AcqRel);
+    }
+
+    /// The ids up to this tick are on the disk.
+    pub fn through(&self) -> Option<Tick> {
+        self.locked().through
+    }
+
     /// Waits until all ids that counted up to `tick` are on the disk, and says so; it says no where `is_over`, or where nobody
     /// writes any more.
     pub fn wait_for(&self, tick: Tick, is_over: &AtomicBool) -> bool {
-        self.wanted.fetch_max(tick.as_ms(), Ordering::AcqRel);
+        self.want(tick);
         let mut state = self.locked();
         while state.through.is_none_or(|through| through < tick) {
             if is_over.load(Ordering::Acquire) || self.is_closed() {

@@ -45,7 +45,7 @@ type LogOf = BTreeMap<Tick, Vec<u128>>;
 
 fn history(log: &LogOf, after: Tick) -> History {
     let logged = log.range(after.next()..).map(|(tick, ids)| {
-        let events = ids.iter().map(|id| Stored { message: *id, raw: Bytes::new() }).collect();
+        let events = ids.iter().map(|id| Stored { message: *id, source: None, raw: Bytes::new() }).collect();
         Ok(Logged { tick: *tick, order: EntryOrder::Known, record: LogRecord::Events(events) })
     });
     Box::new(logged.collect::<Vec<_>>().into_iter())
@@ -81,7 +81,15 @@ impl World {
     fn settings<'a>(&'a self, logged: &'a dyn Fn(Tick) -> Result<Option<History>, LogError>) -> OnDiskSettings<'a> {
         let last = self.log.keys().next_back().copied().unwrap_or_default();
         let complete = self.checkpoint;
-        OnDiskSettings { data: self.data(), window: window(), last, complete, logged, accept_partial: false }
+        OnDiskSettings {
+            data: self.data(),
+            window: window(),
+            last,
+            told_by: ToldBy::ThisLog,
+            complete,
+            logged,
+            accept_partial: false,
+        }
     }
 
     /// Starts as a recovery does: with what the log has after the checkpoint.

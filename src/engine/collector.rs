@@ -6,7 +6,6 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use dataflows::messages::MessageId;
 use dataflows::model::{Answer, Desired, Found, Profile, Question, Tick};
 use tokio::sync::{Notify, oneshot};
 
@@ -24,8 +23,6 @@ pub type DesiredOutlet = Box<dyn FnMut(Tick, Option<Instant>, Vec<(Desired, i64)
 pub struct Outlets {
     /// Changes of what destinations are to hold.
     pub desired: DesiredOutlet,
-    /// Messages of the log that do not count at a tick, since another process was sent them too. Before `complete`.
-    pub repeated: Box<dyn FnMut(Tick, Vec<MessageId>) + Send>,
     /// The events for destinations of all ticks before this one that were not given yet, in order; often there is none.
     pub forwarded: Box<dyn FnMut(Tick, Vec<Forwarded>) + Send>,
     /// All changes before this tick were given.
@@ -250,10 +247,6 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, wo
             Output::Desired(tick, changes) => desired.entry(tick).or_default().extend(changes),
             Output::Memberships(tick, changes) => books.changed(tick, changes),
             Output::Identities(..) => {}
-            Output::Repeated(tick, ids) => {
-                lock(&shared.underway).repeated(tick, &ids);
-                (outlets.repeated)(tick, ids);
-            }
             Output::Limits(changes) => shared.progress.reached(&changes),
             Output::Failed(reason) => (outlets.failed)(reason),
             Output::Answers(tick, answers) => {

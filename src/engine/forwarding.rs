@@ -11,7 +11,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use dataflows::definitions::{Definitions, ForwardId};
 use dataflows::forwards::Forwards;
-use dataflows::messages::MessageId;
 use dataflows::model::{Event, Found, IdentifierId, Profile, Query, Question, Tick};
 
 use super::sequencer::Sequencer;
@@ -31,8 +30,6 @@ pub struct Offset {
 pub struct Forwarded {
     /// Its place.
     pub position: Offset,
-    /// What makes it the same message to all processes of a cluster.
-    pub message: MessageId,
     /// Its text, as the log has it.
     pub raw: Bytes,
     /// When it arrived; nothing where it comes from the log.
@@ -77,7 +74,7 @@ impl Sequencer {
     pub(super) fn pick(
         &self,
         position: Offset,
-        stored: (u128, &Bytes),
+        raw: &Bytes,
         event: &Event,
         received: Option<Instant>,
     ) -> Option<Picked> {
@@ -85,8 +82,7 @@ impl Sequencer {
         if to.is_empty() {
             return None;
         }
-        let (message, raw) = (stored.0.into(), stored.1.clone());
-        let forwarded = Forwarded { position, message, raw, received, to, profile: None };
+        let forwarded = Forwarded { position, raw: raw.clone(), received, to, profile: None };
         Some(Picked { forwarded, primary: self.picker.forwards.primary(event) })
     }
 
@@ -124,15 +120,6 @@ impl Underway {
         if let (Some(event), Found::Profile(profile)) = (self.events.get_mut(&position), found) {
             event.profile = profile;
         }
-    }
-
-    /// Messages of a tick do not count, since another process was sent them too, which forwards them.
-    pub fn repeated(&mut self, tick: Tick, ids: &[MessageId]) {
-        let at = |tick| Offset { tick, index: 0 };
-        let of_tick = self.events.range(at(tick)..at(tick.next()));
-        let repeated: Vec<Offset> =
-            of_tick.filter(|(_, event)| ids.contains(&event.message)).map(|(position, _)| *position).collect();
-        repeated.iter().for_each(|position| _ = self.events.remove(position));
     }
 
     /// The events before `frontier`, in order. All answers of their ticks were taken.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use compact_str::CompactString;
 use dataflows::model::{Event, Found, Question, Tick};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -11,12 +12,15 @@ use tokio::sync::{mpsc, oneshot};
 use super::progress::{Load, Progress};
 use crate::limits::{DISK_RESERVE_BYTES, Limits};
 use crate::memory::Gate;
+use crate::owners::{Claim, ClaimError, Owners};
 
 /// An event that ingestion found to be in order.
 #[derive(Clone, Debug)]
 pub struct Accepted {
     /// The keyed hash of (source, message id): one of them counts once.
     pub message: u128,
+    /// The name of its source.
+    pub source: CompactString,
     /// The event as it was sent (JSON), for the log.
     pub raw: Bytes,
     /// The event as the dataflow takes it; its timestamp is not yet cut to the tick.
@@ -26,12 +30,25 @@ pub struct Accepted {
 /// Events that share a fate: all get the same tick.
 #[derive(Debug)]
 pub struct Submission {
-    /// The events, at least one.
+    /// The events; none where the owners of message ids know all of them.
     pub events: Vec<Accepted>,
+    /// What the owners of message ids said, in a cluster.
+    pub decided: Option<Decided>,
     /// When the request arrived, for the latency histograms.
     pub received: Instant,
     /// Where the receipt goes.
     pub reply: oneshot::Sender<Result<Receipt, SubmitError>>,
+}
+
+/// What the owners of message ids said of the messages of a request: only those that count are left.
+#[derive(Debug)]
+pub struct Decided {
+    /// The right to count them.
+    pub claim: Claim,
+    /// How many others there were.
+    pub duplicates: usize,
+    /// The last tick at which one of the others counted.
+    pub seen: Tick,
 }
 
 impl Submission {
@@ -71,6 +88,20 @@ pub enum SubmitError {
     /// The engine still reads its log.
     #[error("the engine is starting: try again in {retry_after_s} s")]
     Recovering {
+        /// When to try again.
+        retry_after_s: u64,
+    },
+    /// In a cluster: a process that knows whether one of the messages counted does not say.
+    #[error(
+        "a process of the cluster that knows whether these messages were sent before does not answer: try again in {retry_after_s} s"
+    )]
+    OwnerAway {
+        /// When to try again.
+        retry_after_s: u64,
+    },
+    /// In a cluster: one of the messages is being taken in elsewhere.
+    #[error("one of these messages was sent twice and is being taken in elsewhere: try again in {retry_after_s} s")]
+    Contested {
         /// When to try again.
         retry_after_s: u64,
     },
@@ -145,6 +176,27 @@ pub struct Handle {
     progress: Arc<Progress>,
     pending_max: Load,
     memory: Arc<Gate>,
+    /// In a cluster: who says whether a message counts.
+    owners: Option<Owners>,
+}
+
+/// What was counted in, until it is handed over: a request may go at any time.
+struct CountedIn<'a> {
+    progress: &'a Progress,
+    load: Load,
+}
+
+impl CountedIn<'_> {
+    /// So much is handed over, and goes on by itself.
+    fn hand_over(mut self, load: Load) {
+        self.load = self.load - load;
+    }
+}
+
+impl Drop for CountedIn<'_> {
+    fn drop(&mut self) {
+        self.progress.settle(self.load);
+    }
 }
 
 /// Questions that may wait to be put, before those who ask have to wait.
@@ -164,8 +216,25 @@ impl Handle {
         let (asks, asked) = mpsc::channel(ASKS_WAITING_MAX);
         let progress = Arc::new(Progress::default());
         let pending_max = Load { events: limits.pending_events_max, bytes: limits.pending_bytes_max };
-        let handle = Handle { submissions, asks, progress: progress.clone(), pending_max, memory: Arc::new(memory) };
+        let handle = Handle {
+            submissions,
+            asks,
+            progress: progress.clone(),
+            pending_max,
+            memory: Arc::new(memory),
+            owners: None,
+        };
         (handle, submitted, asked, progress)
+    }
+
+    /// The same, where others say whether a message counts.
+    pub(super) fn with_owners(self, owners: Owners) -> Self {
+        Handle { owners: Some(owners), ..self }
+    }
+
+    /// Who says whether a message counts, in a cluster.
+    pub fn owners(&self) -> Option<&Owners> {
+        self.owners.as_ref()
     }
 
     /// Whether anything can be taken in now. Asked before a request is read in full, so that refusals are cheap.
@@ -186,11 +255,17 @@ impl Handle {
         if !self.progress.take_in(load, self.pending_max) {
             return Err(SubmitError::Busy { retry_after_s: RETRY_AFTER_S });
         }
+        let counted_in = CountedIn { progress: &self.progress, load };
+        let (events, decided) = match &self.owners {
+            None => (events, None),
+            Some(owners) => decided(owners, events).await?,
+        };
         let (reply, receipt) = oneshot::channel();
-        if self.submissions.send(Submission { events, received, reply }).is_err() {
-            self.progress.settle(load);
+        let load = Load::of(&events);
+        if self.submissions.send(Submission { events, decided, received, reply }).is_err() {
             return Err(SubmitError::Stopping);
         }
+        counted_in.hand_over(load);
         receipt.await.unwrap_or(Err(SubmitError::Stopping))
     }
 
@@ -243,4 +318,17 @@ impl Handle {
     pub fn has_memory(&self) -> bool {
         self.memory.is_open()
     }
+}
+
+/// Asks the owners which messages count; the others go.
+async fn decided(owners: &Owners, mut events: Vec<Accepted>) -> Result<(Vec<Accepted>, Option<Decided>), SubmitError> {
+    let ids: Vec<u128> = events.iter().map(|event| event.message).collect();
+    let claimed = owners.claim(&ids).await.map_err(|error| match error {
+        ClaimError::Away => SubmitError::OwnerAway { retry_after_s: RETRY_AFTER_S },
+        ClaimError::Contested => SubmitError::Contested { retry_after_s: RETRY_AFTER_S },
+    })?;
+    let mut is_new = claimed.is_new.iter();
+    events.retain(|_| is_new.next().is_some_and(|is_new| *is_new));
+    let decided = Decided { claim: claimed.claim, duplicates: ids.len() - events.len(), seen: claimed.seen };
+    Ok((events, Some(decided)))
 }

@@ -6,6 +6,7 @@
 mod announced;
 mod books;
 mod collector;
+mod counting;
 mod forwarding;
 mod handle;
 mod progress;
@@ -21,7 +22,6 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use dataflows::definitions::Definitions;
-use dataflows::messages::Recognition;
 use dataflows::model::Tick;
 use tokio::sync::oneshot;
 
@@ -39,11 +39,14 @@ use crate::clock::Now;
 use crate::dedupe::Dedupe;
 use crate::limits::Limits;
 use crate::log::Log;
-use crate::log::checkpoint::Restore;
+use crate::log::checkpoint::{FormerLog, MessageIds, Repeated, Restore};
 use crate::memory::Gate;
 use crate::observe::inside::Inside;
+use crate::owners::{self, Door, Net, NetError};
 use crate::project::Clock;
+use announced::{Announcement, Meeting};
 use collector::Shared;
+use counting::Counting;
 use forwarding::Picker;
 use room::Room;
 use sequencer::Sequencer;
@@ -62,8 +65,12 @@ pub struct Settings {
     pub log: Box<dyn Log>,
     /// What to begin with, before what the log has after it.
     pub restore: Option<Restore>,
-    /// What was sent before.
+    /// What was sent before: all of it, or in a cluster what this process owns.
     pub dedupe: Dedupe,
+    /// What the log has from an earlier version of messages that several processes may have been sent.
+    pub former: Option<FormerLog>,
+    /// Whether to go on without message ids that cannot be had, in a cluster.
+    pub accept_partial: bool,
     /// Reads the events that it has already.
     pub reread: Reread,
     /// By forward: the tick from which on its events are to be given out; earlier ones were. Without an entry, all.
@@ -88,13 +95,16 @@ pub struct Engine {
     /// Gives the workers back when the sequencer has ended.
     sequencer: mpsc::Receiver<Workers>,
     collector: JoinHandle<()>,
+    /// What is between the owners of message ids, in a cluster.
+    net: Option<Net>,
 }
 
 impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
     pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
         let Settings { topology, definitions, clock, limits, log, restore, dedupe, .. } = settings;
-        let Settings { reread, forward_from, now, memory, runtime, inside, agreement, .. } = settings;
+        let Settings { reread, forward_from, now, memory, runtime, inside, agreement, accept_partial, former, .. } =
+            settings;
         let (handle, submissions, asks, progress) = Handle::new(&limits, memory);
         let is_recovering = log.last().is_some() || restore.is_some();
         if is_recovering {
@@ -107,15 +117,36 @@ impl Engine {
         let (outputs, collected) = mpsc::channel();
         let alarm = outputs.clone();
         let picker = Picker::new(definitions.clone(), forward_from);
-        let window_ms = u64::try_from(clock.dedupe_window.as_millis()).unwrap_or(u64::MAX);
-        let recognition = Recognition { window_ms, ids_max: limits.dedupe_ids_max };
         let is_cluster = topology.processes() > 1;
-        let recognition = is_cluster.then_some(recognition);
+        let met = is_cluster.then(|| Met::prepare(&topology, agreement)).transpose()?;
+        let meeting = met.as_ref().map(|met| met.meeting.clone());
         let listeners = Listeners { inside, identities: false };
-        let workers = Workers::start_agreed(&topology, definitions, recognition, outputs, listeners, agreement)?;
+        let workers = Workers::start_met(&topology, definitions, outputs, listeners, meeting)?;
         let collector = {
             let (shared, local, peers) = (shared.clone(), workers.len(), topology.peers());
             spawn("collector", move || collector::run(&collected, &shared, outlets, local, peers))?
+        };
+        let (handle, counting, net) = match met {
+            None => (handle, Counting::Alone(dedupe), None),
+            Some(met) => {
+                // What is in a checkpoint, or before it and nowhere else, this process does not tell the owners.
+                let reaches = restore.as_ref().filter(|of| of.messages != MessageIds::Within).map(|of| of.tick);
+                let heard = met.heard()?;
+                let owned = owners::Settings {
+                    process: topology.process,
+                    hosts: topology.hosts.clone(),
+                    ports: heard.iter().map(|of| of.port).collect(),
+                    secret: heard.first().map(|of| of.secret.clone()).unwrap_or_default(),
+                    door: met.door,
+                    ids: dedupe,
+                    reaches,
+                    accept_partial,
+                    now: now.clone(),
+                    alarm: alarm.clone(),
+                };
+                let (owners, net) = Net::start(owned).map_err(no_net)?;
+                (handle.with_owners(owners.clone()), Counting::by(owners), Some(net))
+            }
         };
         let first_worker = topology.first_worker();
         let process = is_cluster.then_some(topology.process);
@@ -131,7 +162,9 @@ impl Engine {
             alarm,
             now,
             clock,
-            dedupe,
+            counting,
+            former,
+            repeated: Repeated::default(),
             room: Room::default(),
             picker,
             shared,
@@ -148,7 +181,7 @@ impl Engine {
                 spawn("sequencer", move || runtime.block_on(sequencing))?;
             }
         }
-        Ok((handle, Engine { stop, sequencer: sequencer_ended, collector }))
+        Ok((handle, Engine { stop, sequencer: sequencer_ended, collector, net }))
     }
 
     /// Takes in what was handed in, processes it, and stops. In a cluster, waits for the other processes to stop too.
@@ -158,9 +191,38 @@ impl Engine {
         let failed = |thread: &str| WorkersError::Failed(format!("the {thread} panicked"));
         let workers = self.sequencer.recv().map_err(|_| failed("sequencer"))?;
         let ended = workers.stop();
+        // Nothing counts any more, at any process.
+        self.net.into_iter().for_each(Net::stop);
         self.collector.join().map_err(|_| failed("collector"))?;
         ended
     }
+}
+
+/// How this process meets the others of its cluster.
+struct Met {
+    door: Door,
+    meeting: Meeting,
+}
+
+impl Met {
+    /// Opens the door, before anybody is told where it is.
+    fn prepare(topology: &Topology, agreement: Option<Agreement>) -> Result<Self, WorkersError> {
+        let alone = || WorkersError::Start("the processes of a cluster need something to agree on".to_owned());
+        let agreement = agreement.ok_or_else(alone)?;
+        let door = Door::open(&topology.hosts[topology.process], topology.ids_port).map_err(no_net)?;
+        let meeting = Meeting { agreement, door: door.said(), heard: Default::default() };
+        Ok(Met { door, meeting })
+    }
+
+    /// What all processes said, by process. After they have met.
+    fn heard(&self) -> Result<Vec<Announcement>, WorkersError> {
+        let nobody = || WorkersError::Start("the processes of the cluster have not met".to_owned());
+        self.meeting.heard.get().cloned().ok_or_else(nobody)
+    }
+}
+
+fn no_net(error: NetError) -> WorkersError {
+    WorkersError::Start(error.to_string())
 }
 
 /// A thread with a name, so that a profile of the process can be read.

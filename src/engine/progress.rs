@@ -1,7 +1,7 @@
 //! What the engine lets everybody see of its state: how far it is, and how much is pending.
 
 use std::iter::Sum;
-use std::ops::Add;
+use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +32,14 @@ impl Add for Load {
 
     fn add(self, other: Load) -> Load {
         Load { events: self.events + other.events, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl Sub for Load {
+    type Output = Load;
+
+    fn sub(self, other: Load) -> Load {
+        Load { events: self.events - other.events, bytes: self.bytes - other.bytes }
     }
 }
 
@@ -133,7 +141,7 @@ impl Progress {
     /// Says that so much is through, or was refused.
     pub fn settle(&self, load: Load) {
         let mut pending = self.pending();
-        *pending = Load { events: pending.events - load.events, bytes: pending.bytes - load.bytes };
+        *pending = *pending - load;
     }
 
     /// Counts events in, unless that makes more than `most`. Where none are pending any number may come in.

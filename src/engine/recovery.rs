@@ -15,10 +15,10 @@ use dataflows::observations::Arrival;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::forwarding::{Offset, Picked};
-use super::sequencer::{Sequencer, arrival, placed};
+use super::sequencer::{Sequencer, placed};
 use super::workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT};
 use crate::log::checkpoint::{Piece, Restore};
-use crate::log::{LogError, LogRecord, Logged};
+use crate::log::{LogError, LogRecord, Logged, Stored};
 
 /// Reads the text of a stored event again. `Err` has the code of a reason.
 pub type Reread = Box<dyn Fn(&[u8]) -> Result<Event, &'static str> + Send>;
@@ -50,8 +50,13 @@ impl Sequencer {
     /// engine is to stop before that.
     pub(super) async fn recover(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<Option<Tick>, LogError> {
         let (restore, last) = (self.restore.take(), self.log.last());
+        self.repeated = tokio::select! {
+            biased;
+            _ = &mut *stop => return Ok(None),
+            repeated = self.counting.former(self.former.take()) => repeated?,
+        };
         if restore.is_none() && last.is_none() {
-            return Ok(Some((self.now)()));
+            return Ok(self.first((self.now)(), stop).await);
         }
         let began = Instant::now();
         let mut told = Told { identifiers: 0, entries: 0, events: 0, rejected: 0, began, reported: began };
@@ -82,7 +87,7 @@ impl Sequencer {
             return Ok(None);
         }
         // The log may be ahead of a clock that was set back.
-        let input = (self.now)().max(tick.next());
+        let Some(input) = self.first((self.now)().max(tick.next()), stop).await else { return Ok(None) };
         self.shared.recovered_at(input);
         self.workers.advance_to(input);
         while self.shared.frontier() < input {
@@ -117,11 +122,7 @@ impl Sequencer {
                 }
                 Piece::Messages(messages) => {
                     for (counted, ids) in messages {
-                        ids.iter().try_for_each(|id| self.dedupe.remember(*id, counted))?;
-                        if self.process.is_some() {
-                            let arrivals = ids.into_iter().map(|id| (tick, Arrival::Counted(id.into(), counted)));
-                            chunk.arrivals.extend(arrivals);
-                        }
+                        self.counting.remember(counted, ids)?;
                     }
                 }
             }
@@ -144,15 +145,17 @@ impl Sequencer {
         let Logged { tick, order, record } = logged;
         let LogRecord::Events(events) = record;
         told.entries += 1;
-        for (stored, index) in events.into_iter().zip(0..) {
-            // Whether the window still knows the id does not matter: the event is in the log, so it counts.
-            self.dedupe.remember(stored.message, tick)?;
+        let counts = |stored: &Stored| !self.repeated.contains(&(tick, stored.message));
+        let events: Vec<(Stored, u32)> = events.into_iter().zip(0..).filter(|(stored, _)| counts(stored)).collect();
+        // Whether the window still knows an id does not matter: the event is in the log, so it counts.
+        self.counting.remember(tick, events.iter().map(|(stored, _)| stored.message))?;
+        for (stored, index) in events {
             match (self.reread)(&stored.raw) {
                 Ok(event) => {
                     let position = order.position(tick, self.process_index(), index);
                     let event = placed(event, tick, position, self.clock.max_future);
-                    chunk.picked.extend(self.pick(Offset { tick, index }, (stored.message, &stored.raw), &event, None));
-                    chunk.arrivals.push((tick, arrival(self.process, stored.message, event)));
+                    chunk.picked.extend(self.pick(Offset { tick, index }, &stored.raw, &event, None));
+                    chunk.arrivals.push((tick, Arrival::Event(event)));
                     told.events += 1;
                 }
                 Err(code) => {
@@ -172,6 +175,7 @@ impl Sequencer {
         picked.into_iter().for_each(|picked| self.forward(picked));
         self.workers.send(arrivals);
         self.workers.advance_to(tick.next());
+        self.counting.recovering(tick.next());
         goes_on
     }
 
@@ -183,6 +187,15 @@ impl Sequencer {
             }
         }
         !matches!(stop.try_recv(), Ok(()) | Err(oneshot::error::TryRecvError::Closed))
+    }
+
+    /// The first tick for new input, not before `input`; nothing where the engine is to stop before it is known.
+    async fn first(&mut self, input: Tick, stop: &mut oneshot::Receiver<()>) -> Option<Tick> {
+        tokio::select! {
+            biased;
+            _ = stop => None,
+            first = self.counting.first(input) => Some(first),
+        }
     }
 
     /// Waits until a tick completes. Says whether to go on.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use dataflows::messages::Message;
 use dataflows::model::{Event, Position, Query, Question, Tick};
 use dataflows::observations::Arrival;
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +15,7 @@ use tokio::time::sleep;
 
 use super::books::Rounds;
 use super::collector::{Asked, Asker, Shared};
+use super::counting::{Counted, Counting};
 use super::forwarding::{Offset, Picker};
 use super::handle::{Accepted, Ask, Receipt, Submission, SubmitError};
 use super::progress::Load;
@@ -23,8 +23,7 @@ use super::recovery::Reread;
 use super::room::Room;
 use super::workers::{Command, Output, Workers};
 use crate::clock::Now;
-use crate::dedupe::Dedupe;
-use crate::log::checkpoint::Restore;
+use crate::log::checkpoint::{FormerLog, Repeated, Restore};
 use crate::log::{Log, LogError};
 use crate::project;
 
@@ -68,8 +67,11 @@ pub struct Sequencer {
     pub now: Now,
     /// The times that the project keeps.
     pub clock: project::Clock,
-    /// What was sent before.
-    pub dedupe: Dedupe,
+    /// Which messages count.
+    pub counting: Counting,
+    /// What the log has from an earlier version, in a cluster; and what of it does not count.
+    pub former: Option<FormerLog>,
+    pub repeated: Repeated,
     /// Whether the log has room.
     pub room: Room,
     /// What goes on to destinations.
@@ -102,6 +104,7 @@ impl Sequencer {
             Ok(None) => {}
             Err(error) => self.fail(&error),
         }
+        self.counting.ends();
         self.workers
     }
 
@@ -117,6 +120,7 @@ impl Sequencer {
         // The tick that input is at: everything before it is on its way.
         let mut input = input;
         self.workers.advance_to(input);
+        self.counting.begins(input);
         let mut waiting_asks: BTreeMap<Tick, Vec<Ask>> = BTreeMap::new();
         let mut rounds = Rounds::new();
         let mut latest_input = Instant::now();
@@ -138,7 +142,7 @@ impl Sequencer {
                 () = self.shared.progressed(), if self.shared.ticks_in_flight() > 0 => {}
                 () = sleep(heartbeat) => {}
             }
-            self.dedupe.tend();
+            self.counting.tend(input);
             if stopping {
                 self.submissions.close();
                 self.asks.close();
@@ -241,31 +245,29 @@ impl Sequencer {
     fn take_in(&mut self, tick: Tick, batch: Vec<Submission>) -> Result<InLog, LogError> {
         let handed_in: Load = batch.iter().map(Submission::load).sum();
         let received = batch.iter().map(|submission| submission.received).min().unwrap_or_else(Instant::now);
-        if let Err(error) = self.dedupe.begin(tick) {
-            let replies = batch.into_iter().map(|submission| submission.reply);
+        if let Err(error) = self.counting.begin(tick) {
+            let replies = batch.into_iter().map(|submission| (submission.reply, Counted::default()));
             return self.refuse(tick, received, handed_in, replies, error.into());
         }
         let mut accepted: Vec<Accepted> = Vec::with_capacity(handed_in.events);
         let mut replies = Vec::with_capacity(batch.len());
-        for submission in batch {
-            let mut duplicates = 0;
-            for event in submission.events {
-                if self.dedupe.admit(event.message, tick)? {
-                    accepted.push(event);
-                } else {
-                    duplicates += 1;
-                }
-            }
-            replies.push((submission.reply, duplicates));
+        for mut submission in batch {
+            let counted = self.counting.admit(&mut submission, tick, &mut accepted)?;
+            replies.push((submission.reply, counted));
         }
         let logged = if accepted.is_empty() { Ok(()) } else { self.log.append(tick, &accepted) };
         if let Err(error) = logged {
-            accepted.iter().for_each(|event| self.dedupe.take_back(event.message, tick));
-            return self.refuse(tick, received, handed_in, replies.into_iter().map(|(reply, _)| reply), error);
+            self.counting.take_back(&accepted, tick);
+            return self.refuse(tick, received, handed_in, replies.into_iter(), error);
         }
         self.shared.accepted(tick, handed_in, received);
         // A sender that no longer waits for its receipt is not an error: its events are accepted all the same.
-        replies.into_iter().for_each(|(reply, duplicates)| _ = reply.send(Ok(Receipt { tick, duplicates })));
+        for (reply, counted) in replies {
+            // Who reads with this token finds what the duplicates said, too, whoever took them in.
+            let receipt = Receipt { tick: tick.max(counted.seen), duplicates: counted.duplicates };
+            counted.logged(tick);
+            _ = reply.send(Ok(receipt));
+        }
         Ok(InLog { tick, received, events: accepted })
     }
 
@@ -275,18 +277,21 @@ impl Sequencer {
         tick: Tick,
         received: Instant,
         handed_in: Load,
-        replies: impl Iterator<Item = Reply>,
+        replies: impl Iterator<Item = (Reply, Counted)>,
         error: LogError,
     ) -> Result<InLog, LogError> {
         if error.is_fatal() {
-            replies.for_each(|reply| _ = reply.send(Err(SubmitError::Unknown)));
+            replies.for_each(|(reply, counted)| {
+                counted.leave();
+                _ = reply.send(Err(SubmitError::Unknown));
+            });
             return Err(error);
         }
         match error {
             LogError::Full { .. } => self.room.is_full(&error, Instant::now(), self.shared.progress()),
             error => tracing::error!(%error, "a batch did not get into the log"),
         }
-        replies.for_each(|reply| _ = reply.send(Err(SubmitError::NotLogged)));
+        replies.for_each(|(reply, _)| _ = reply.send(Err(SubmitError::NotLogged)));
         self.shared.refused(handed_in);
         Ok(InLog { tick, received, events: Vec::new() })
     }
@@ -301,10 +306,9 @@ impl Sequencer {
             .map(|(accepted, index)| {
                 let position = Position { tick, process: self.process_index(), index };
                 let event = placed(accepted.event, tick, position, max_future);
-                let stored = (accepted.message, &accepted.raw);
-                let picked = self.pick(Offset { tick, index }, stored, &event, Some(received));
+                let picked = self.pick(Offset { tick, index }, &accepted.raw, &event, Some(received));
                 picked.into_iter().for_each(|picked| self.forward(picked));
-                (tick, arrival(self.process, accepted.message, event))
+                (tick, Arrival::Event(event))
             })
             .collect();
         self.workers.send(arrivals);
@@ -325,14 +329,6 @@ impl Sequencer {
 /// A process as positions have it.
 pub fn process_index(process: usize) -> u16 {
     u16::try_from(process).expect("a cluster has at most PROCESSES_MAX processes")
-}
-
-/// The event as the dataflow takes it: in a cluster, with what makes it the same message to all processes.
-pub(super) fn arrival(process: Option<usize>, message: u128, event: Event) -> Arrival {
-    match process {
-        None => Arrival::Event(event),
-        Some(process) => Arrival::Message(Box::new(Message { id: message.into(), process, event })),
-    }
 }
 
 /// The event of a tick at its place in the order of the log, if that is known, with its time cut to the tick if it is further

@@ -12,12 +12,12 @@ use dataflows::model::{Found, Question, Tick};
 use tempfile::TempDir;
 
 use super::*;
-use crate::dedupe::{MessageWindow, OnDiskSettings};
+use crate::dedupe::{MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::ingest::segment::{Call, Extractor, Given, Stamp, reading, reread};
 use crate::limits::DISK_RESERVE_BYTES;
-use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, MessageIds, Past, Plan, begins};
+use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, Past, Plan, begins};
 use crate::log::{DurableLog, Fault, FaultyLog, LogError, MemoryLog, Store};
 use crate::project::{self, Durability, Project};
 
@@ -101,6 +101,7 @@ impl World {
         let (dedupe, _) = OnDiskSettings {
             data: &self.folder.path().join("data"),
             window: MessageWindow::new(project.clock.dedupe_window),
+            told_by: ToldBy::ThisLog,
             last: log.last().unwrap_or_default(),
             complete: None,
             logged: &|after| Ok(Some(log.history(after))),
@@ -118,7 +119,6 @@ impl World {
         let log = DurableLog::open(store.clone(), Durability::Os).unwrap();
         log.history(Tick::default()).for_each(drop);
         log.growth().recovered();
-        log.growth().complete(Tick::MAX);
         let folder = self.folder.path().join("data");
         let settings = CheckpointerSettings {
             store: store.clone(),
@@ -127,7 +127,6 @@ impl World {
             growth: log.growth(),
             due: Some(1),
             history: None,
-            messages: MessageIds::Within,
             seal: None,
             bound: Box::new(|| Tick::MAX),
         };
@@ -157,6 +156,8 @@ impl World {
             log,
             restore,
             dedupe,
+            former: None,
+            accept_partial: false,
             reread: reread(&project),
             forward_from: Vec::new(),
             now: Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst))),
@@ -172,7 +173,6 @@ impl World {
             desired: Box::new(move |tick, received, changes| {
                 applied.apply(DestinationId::new(0), tick, received, changes);
             }),
-            repeated: Box::new(|_, _| {}),
             forwarded: Box::new(|_, _| {}),
             complete: Box::new(move |tick| completed.complete_to(tick)),
             recovered: Box::new(move |tick| {
@@ -519,7 +519,7 @@ async fn an_engine_that_is_stopped_during_recovery_delivers_nothing() {
     let run = world.start_with(project, Box::new(Held { log, hold }), None, dedupe, outbox);
     let Run { engine, outbox, recovered, .. } = run;
     // As `Engine::stop`, but with the log held until it is told.
-    let Engine { stop, sequencer, collector } = engine;
+    let Engine { stop, sequencer, collector, net: _ } = engine;
     stop.send(()).unwrap();
     drop(go);
     sequencer.recv().unwrap().stop().unwrap();

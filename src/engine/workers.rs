@@ -13,7 +13,6 @@ use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::graph::{self, Layout, Receivers};
 use dataflows::identity;
 use dataflows::limits::Limit;
-use dataflows::messages::{MessageId, Recognition};
 use dataflows::model::{Answer, Desired, IdentityChange, ProfileId, Query, Tick};
 use dataflows::observations::Arrival;
 use thiserror::Error;
@@ -21,8 +20,7 @@ use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::announced::announced;
-use crate::catalogue::Agreement;
+use super::announced::Meeting;
 use crate::limits::PROCESSES_MAX;
 use crate::observe::inside::{Inside, Watcher};
 
@@ -42,12 +40,14 @@ pub struct Topology {
     pub process: usize,
     /// Where the processes listen to each other, in the same order for all; empty for a process on its own.
     pub hosts: Vec<String>,
+    /// The port of this process for message ids; any that is free where it is 0.
+    pub ids_port: u16,
 }
 
 impl Topology {
     /// One process with this many workers.
     pub fn local(threads: usize) -> Self {
-        Topology { threads: threads.max(1), process: 0, hosts: Vec::new() }
+        Topology { threads: threads.max(1), process: 0, hosts: Vec::new(), ids_port: 0 }
     }
 
     /// How many processes there are.
@@ -65,22 +65,33 @@ impl Topology {
         self.threads * self.process
     }
 
-    /// Reads a file with one `host:port` per line.
+    /// Reads a file with one `host:port` per line, and where a firewall needs to know it, the port for message ids behind that.
     pub fn cluster(threads: usize, process: usize, hosts: &Path) -> Result<Self, WorkersError> {
-        let text = std::fs::read_to_string(hosts)
-            .map_err(|error| WorkersError::Hosts { file: hosts.display().to_string(), reason: error.to_string() })?;
-        let hosts_listed: Vec<String> =
-            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
-        if process >= hosts_listed.len() {
-            let reason = format!("process {process} is not in it: it has {} lines, counted from 0", hosts_listed.len());
-            return Err(WorkersError::Hosts { file: hosts.display().to_string(), reason });
+        let refused = |reason: String| WorkersError::Hosts { file: hosts.display().to_string(), reason };
+        let text = std::fs::read_to_string(hosts).map_err(|error| refused(error.to_string()))?;
+        let mut listed = Vec::new();
+        for (line, number) in text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()) {
+            let bad = || refused(format!("line {number}: expected host:port, and perhaps the port for message ids"));
+            let mut words = line.split_whitespace();
+            let host = words.next().ok_or_else(bad)?.to_owned();
+            let ids_port = words.next().map_or(Ok(0), |port| port.parse().map_err(|_| bad()))?;
+            if words.next().is_some() {
+                return Err(bad());
+            }
+            listed.push((host, ids_port));
         }
-        if hosts_listed.len() > PROCESSES_MAX {
-            let reason =
-                format!("it has {} lines: a cluster has at most {PROCESSES_MAX} processes", hosts_listed.len());
-            return Err(WorkersError::Hosts { file: hosts.display().to_string(), reason });
+        let Some((_, ids_port)) = listed.get(process).cloned() else {
+            return Err(refused(format!(
+                "process {process} is not in it: it has {} lines, counted from 0",
+                listed.len()
+            )));
+        };
+        if listed.len() > PROCESSES_MAX {
+            let count = listed.len();
+            return Err(refused(format!("it has {count} lines: a cluster has at most {PROCESSES_MAX} processes")));
         }
-        Ok(Topology { threads: threads.max(1), process, hosts: hosts_listed })
+        let hosts = listed.into_iter().map(|(host, _)| host).collect();
+        Ok(Topology { threads: threads.max(1), process, hosts, ids_port })
     }
 
     fn config(&self) -> Config {
@@ -145,8 +156,6 @@ pub enum Output {
     Identities(Tick, Vec<IdentityChange>),
     /// What changed at a tick of what destinations are to hold.
     Desired(Tick, Vec<(Desired, i64)>),
-    /// Messages of this process's log that do not count at a tick, since another process was sent them too.
-    Repeated(Tick, Vec<MessageId>),
     /// How many more identifiers have as many of something as they may.
     Limits(Vec<(Limit, i64)>),
     /// Answers to questions that were asked at a tick.
@@ -211,34 +220,30 @@ impl Workers {
     pub fn start(
         topology: &Topology,
         definitions: Arc<Definitions>,
-        recognition: Option<Recognition>,
         outputs: Sender<Output>,
     ) -> Result<Self, WorkersError> {
         let listeners = Listeners { inside: Inside::new(topology.threads, false), identities: true };
-        Self::start_with(topology, definitions, recognition, outputs, listeners)
+        Self::start_with(topology, definitions, outputs, listeners)
     }
 
     /// Starts the workers; in a cluster, waits for the other processes. Outputs of all of them go to `outputs`.
     pub fn start_with(
         topology: &Topology,
         definitions: Arc<Definitions>,
-        recognition: Option<Recognition>,
         outputs: Sender<Output>,
         listeners: Listeners,
     ) -> Result<Self, WorkersError> {
-        Self::start_agreed(topology, definitions, recognition, outputs, listeners, None)
+        Self::start_met(topology, definitions, outputs, listeners, None)
     }
 
-    /// The same; the processes of a cluster come to an agreement first, or do not start.
-    pub fn start_agreed(
+    /// The same; the processes of a cluster meet first, and come to an agreement, or do not start.
+    pub(super) fn start_met(
         topology: &Topology,
         definitions: Arc<Definitions>,
-        recognition: Option<Recognition>,
         outputs: Sender<Output>,
         Listeners { inside, identities }: Listeners,
-        agreement: Option<Agreement>,
+        meeting: Option<Meeting>,
     ) -> Result<Self, WorkersError> {
-        let agreement = agreement.filter(|_| topology.processes() > 1);
         let refused: Arc<OnceLock<String>> = Arc::default();
         let refusal = refused.clone();
         let mut seats: Vec<Mutex<Option<Seat>>> = Vec::new();
@@ -250,7 +255,7 @@ impl Workers {
             handles.push((commands, threads));
         }
         let (config, threads) = (topology.config(), topology.threads);
-        let layout = Layout { processes: topology.processes(), threads, recognition };
+        let layout = Layout { processes: topology.processes(), threads };
         let outputs = Mutex::new(outputs);
         let guards = std::thread::Builder::new()
             .name("workers".to_owned())
@@ -260,8 +265,8 @@ impl Workers {
                     let seat = seats[local].lock().ok().and_then(|mut seat| seat.take());
                     let outputs = outputs.lock().map(|outputs| outputs.clone());
                     let (Some((inbox, thread)), Ok(outputs)) = (seat, outputs) else { return };
-                    if let Some(agreement) = &agreement
-                        && let Err(why) = agreement.hear(&announced(worker, agreement.said()))
+                    if let Some(meeting) = &meeting
+                        && let Err(why) = meeting.meet(worker, threads)
                     {
                         refusal.get_or_init(|| why);
                         return;
@@ -368,7 +373,7 @@ fn run(
     let _alarm = Alarm { outputs, is_cluster: layout.processes > 1 };
     // An output that nobody takes any more is of no interest to anybody: a failed send is not an error.
     let outlet = || outputs.clone();
-    let (memberships, desired, repeated, limits, answers) = (outlet(), outlet(), outlet(), outlet(), outlet());
+    let (memberships, desired, limits, answers) = (outlet(), outlet(), outlet(), outlet());
     let identities = identities.then(outlet);
     let receivers = Receivers {
         memberships: Box::new(move |tick, changes| _ = memberships.send(Output::Memberships(tick, changes))),
@@ -378,10 +383,6 @@ fn run(
             })
         }),
         desired: Box::new(move |tick, changes| _ = desired.send(Output::Desired(tick, changes))),
-        repeated: Box::new(move |tick, updates| {
-            let ids = updates.into_iter().map(|((_, id), _)| id).collect();
-            _ = repeated.send(Output::Repeated(tick, ids));
-        }),
         limits: Box::new(move |_tick, changes| _ = limits.send(Output::Limits(changes))),
         answers: Box::new(move |tick, changes| {
             // Shares of several workers that are equal come as one row that counts for several.
@@ -434,11 +435,30 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_hosts_file_may_name_ports_for_message_ids() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hosts");
+        let read = |text: &str, process| {
+            std::fs::write(&file, text).unwrap();
+            Topology::cluster(2, process, &file).map_err(|error| error.to_string())
+        };
+        let page = include_str!("../../docs/concepts/messages-count-once.md");
+        let block = page.split("```text hosts\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let topology = read(block, 1).unwrap();
+        assert_eq!(topology.hosts, ["127.0.0.1:7001", "127.0.0.1:7002"]);
+        assert_eq!((topology.ids_port, topology.process), (7_102, 1));
+        assert_eq!(read("a:1\n\nb:2\n", 0).unwrap().ids_port, 0);
+        assert!(read("a:1\n", 1).unwrap_err().contains("process 1 is not in it: it has 1 lines"));
+        assert!(read("a:1 x\n", 0).unwrap_err().contains("line 1: expected host:port"));
+        assert!(read("a:1\nb:2 1 2\n", 0).unwrap_err().contains("line 2: expected host:port"));
+    }
+
     /// Where two workers held equally many members, such as none, a question to all was never answered.
     #[test]
     fn equal_shares_of_several_workers_are_all_counted() {
         let (outputs, collected) = channel();
-        let workers = Workers::start(&Topology::local(3), Arc::default(), None, outputs).unwrap();
+        let workers = Workers::start(&Topology::local(3), Arc::default(), outputs).unwrap();
         workers.tell(0, Command::Ask(Tick::default(), Query { id: 1, asker: 0, question: Question::Sizes }));
         workers.advance_to(Tick::from_ms(1));
         workers.stop().unwrap();

@@ -108,7 +108,8 @@ impl Columns {
         let event = reading.map(|reading| &reading.event);
         self.timestamps.push(event.map(|event| event.timestamp.as_ms().cast_signed()));
         let origin = reading.map(|reading| &reading.origin);
-        self.sources.push(origin.and_then(|origin| Some(origin.source.as_ref()?.as_bytes())));
+        let source = stored.source.as_ref().or_else(|| origin?.source.as_ref());
+        self.sources.push(source.map(|source| source.as_bytes()));
         self.calls.push(origin.map(|origin| origin.call.as_bytes()));
         self.names.push(event.map(|event| event.name.as_bytes()));
         self.messages.extend(stored.message.to_be_bytes());

@@ -9,6 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use compact_str::CompactString;
 use dataflows::model::{IdentifierId, Position, Tick};
 use parquet::bloom_filter::Sbbf;
 use parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
@@ -209,6 +210,7 @@ struct Group {
     ticks: ColumnReaderImpl<Int64Type>,
     processes: ColumnReaderImpl<Int32Type>,
     positions: ColumnReaderImpl<Int32Type>,
+    sources: ColumnReaderImpl<ByteArrayType>,
     messages: ColumnReaderImpl<FixedLenByteArrayType>,
     events: ColumnReaderImpl<ByteArrayType>,
 }
@@ -220,6 +222,7 @@ impl Group {
             ticks: get_typed_column_reader(group.get_column_reader(place::TICK)?),
             processes: get_typed_column_reader(group.get_column_reader(place::PROCESS)?),
             positions: get_typed_column_reader(group.get_column_reader(place::POSITION)?),
+            sources: get_typed_column_reader(group.get_column_reader(place::SOURCE)?),
             messages: get_typed_column_reader(group.get_column_reader(place::MESSAGE)?),
             events: get_typed_column_reader(group.get_column_reader(place::EVENT)?),
         })
@@ -230,9 +233,10 @@ impl Group {
         let ticks = all(&mut self.ticks)?;
         let processes = some(&mut self.processes)?;
         let positions = some(&mut self.positions)?;
+        let sources = some(&mut self.sources)?;
         let messages = all(&mut self.messages)?;
         let events = all(&mut self.events)?;
-        let counts = [processes.len(), positions.len(), messages.len(), events.len()];
+        let counts = [processes.len(), positions.len(), sources.len(), messages.len(), events.len()];
         if counts.iter().any(|count| *count != ticks.len()) {
             return Err(other("its columns have different lengths"));
         }
@@ -243,7 +247,10 @@ impl Group {
             let tick = Tick::from_ms(ticks[row].cast_unsigned());
             let end = start + event.len();
             let message = messages[row].data().try_into().map_err(|_| other("a message hash is too short"))?;
-            let stored = Stored { message: u128::from_be_bytes(message), raw: texts.slice(start..end) };
+            let source =
+                sources[row].as_ref().map(|name| str::from_utf8(name.data()).map(CompactString::from)).transpose();
+            let source = source.map_err(|_| other("a source is no text"))?;
+            let stored = Stored { message: u128::from_be_bytes(message), source, raw: texts.slice(start..end) };
             start = end;
             let position = match (processes[row], positions[row]) {
                 (Some(process), Some(index)) => {
@@ -266,7 +273,7 @@ fn all<T: DataType>(reader: &mut ColumnReaderImpl<T>) -> Result<Vec<T::T>, Parqu
 }
 
 /// The next values of a column that some rows have.
-fn some<T: DataType<T: Copy>>(reader: &mut ColumnReaderImpl<T>) -> Result<Vec<Option<T::T>>, ParquetError> {
+fn some<T: DataType>(reader: &mut ColumnReaderImpl<T>) -> Result<Vec<Option<T::T>>, ParquetError> {
     let (mut values, mut levels) = (Vec::with_capacity(BATCH_ROWS), Vec::with_capacity(BATCH_ROWS));
     reader.read_records(BATCH_ROWS, Some(&mut levels), None, &mut values)?;
     let mut values = values.into_iter();

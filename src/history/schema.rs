@@ -34,6 +34,7 @@ pub(super) mod place {
     pub const TICK: usize = 0;
     pub const PROCESS: usize = 1;
     pub const POSITION: usize = 2;
+    pub const SOURCE: usize = 4;
     pub const MESSAGE: usize = 7;
     pub const HASHES: usize = 9;
     pub const EVENT: usize = 12;

@@ -67,7 +67,10 @@ fn portions(numbers: &mut Numbers, after: Tick, ticks: u64) -> Vec<Portion> {
             let filler = "ä".repeat(numbers.below(50) as usize);
             let raw = Bytes::from(format!("[ {user},\"{filler}\"]"));
             let position = Position { tick, process: 3, index: index as u32 * 2 };
-            Placed { position: if is_known { position } else { Position::UNKNOWN }, stored: Stored { message, raw } }
+            Placed {
+                position: if is_known { position } else { Position::UNKNOWN },
+                stored: Stored { message, source: Some("app".into()), raw },
+            }
         });
         Portion { tick, events: events.collect() }
     };
@@ -242,7 +245,7 @@ fn the_files_of_a_person_are_found_and_rewritten() {
 fn whose_events_nobody_could_read_is_not_known() {
     let world = World::new();
     let mut archive = world.open();
-    let stored = Stored { message: 1, raw: "[ 10,1]".into() };
+    let stored = Stored { message: 1, source: Some("web".into()), raw: "[ 10,1]".into() };
     let placed = Placed { position: Position::UNKNOWN, stored };
     write(&mut archive, &[Portion { tick: Tick::from_ms(START_MS), events: vec![placed] }]).unwrap();
     assert_eq!(archive.files()[0].unread, 1);

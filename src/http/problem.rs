@@ -62,6 +62,14 @@ impl From<SubmitError> for Problem {
                 retry_after_s: Some(retry_after_s),
                 ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", error.to_string())
             },
+            SubmitError::OwnerAway { retry_after_s } => Problem {
+                retry_after_s: Some(retry_after_s),
+                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "owner_away", error.to_string())
+            },
+            SubmitError::Contested { retry_after_s } => Problem {
+                retry_after_s: Some(retry_after_s),
+                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "contested", error.to_string())
+            },
             SubmitError::Unknown => Problem::new(StatusCode::GATEWAY_TIMEOUT, "no_receipt", error.to_string()),
             SubmitError::NotLogged => Problem {
                 retry_after_s: Some(1),

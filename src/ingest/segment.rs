@@ -164,7 +164,11 @@ pub fn reading(project: &Project) -> ReadStored {
     let latest = Cell::new(0);
     Box::new(move |stored| {
         let parsed = extractor.parse_stored(&stored.raw).map_err(|rejection| rejection.code())?;
-        // The log has the hash of source and message id only: the source is the one that has this hash.
+        if let Some(source) = &stored.source {
+            let origin = Origin { call: parsed.call.name(), source: Some(source.clone()) };
+            return Ok(Reading { event: parsed.event, origin });
+        }
+        // What earlier versions wrote has the hash of source and message id only: the source is the one that has this hash.
         let id = parsed.sent_id.as_deref().unwrap_or_default();
         let is_of =
             |place: &usize| sources.get(*place).is_some_and(|source| extractor.message(source, id) == stored.message);
@@ -244,7 +248,7 @@ impl Extractor {
             Storing::Text => stored::text(text, &members, call, given, made_id.as_deref()),
             Storing::Nothing => Bytes::new(),
         };
-        Ok(Arrival { at, accepted: Accepted { message, raw, event } })
+        Ok(Arrival { at, accepted: Accepted { message, source: given.source.into(), raw, event } })
     }
 
     /// The text that an event is.

@@ -2,8 +2,8 @@
 //! took to happen.
 //!
 //! A checkpoint holds the facts of each identifier (`dataflows::facts`). The ids of messages that are still recognised are in runs
-//! beside it ([`crate::dedupe`]), which go up to its tick at least; in a cluster, where the dataflow needs them as well, they are in
-//! the checkpoint too. The next one is made of the one before and the log after it, on a thread of its own: the dataflow takes no part, so it does not
+//! beside it ([`crate::dedupe`]), which go up to its tick at least; in a cluster, in those of their owners ([`crate::owners`]). The
+//! next one is made of the one before and the log after it, on a thread of its own: the dataflow takes no part, so it does not
 //! stall, and nothing of how it runs (workers, processes, batches) can get into a checkpoint.
 //!
 //! - `file`: how a checkpoint is written.
@@ -24,11 +24,12 @@ mod salvage;
 mod tests;
 mod without;
 
-pub use checkpointer::{Checkpointer, CheckpointerSettings, Growth};
+pub use checkpointer::{Checkpointer, CheckpointerSettings, Growth, SealIds};
 pub use file::{Counts, FileError, MessageIds, Piece};
 pub use kept::{Kept, Pieces};
 pub use make::Gatherer;
 pub use plan::{Past, Plan, Restore, begins};
+pub use repeated::{FormerLog, Repeated};
 pub use salvage::salvage;
 
 use std::path::PathBuf;

@@ -4,17 +4,19 @@
 //! An entry of the log is an envelope, numbers in it big endian:
 //!
 //! ```text
-//!  0  version           2
+//!  0  version           3
 //!  1  compression       1 = LZ4 block
 //!  2  kind              1 = events
 //!  3  how many          u32
 //!  7  bytes of the body before compression   u32
 //! 11  tick of the entry before               u64, 0 for the first: so an entry that is missing is noticed
 //! 19  checksum         u64, XXH3 of the tick, the 19 bytes above and the body
-//! 27  body             events: list of (message hash u128, event as bytes), bincode with variable integers
+//! 27  body             names of sources: list of texts; events: list of (message hash u128, place of its source, event as
+//!                      bytes); bincode with variable integers
 //! ```
 //!
-//! Version 1, which is only read, has no kind and is of events. What order its events came in was not yet data.
+//! Versions 1 and 2 are only read, and have events without their sources. Version 1 has no kind and is of events; what order they
+//! came in was not yet data.
 //!
 //! What is stored has types of its own here, so that a change of the dataflow's records cannot change the format unnoticed.
 //! `rows` is how the outbox is written.
@@ -28,6 +30,7 @@ pub use facts::{
 
 use bincode::Options;
 use bytes::Bytes;
+use compact_str::CompactString;
 use dataflows::model::Tick;
 use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
@@ -47,11 +50,15 @@ const LZ4: u8 = 1;
 const EVENTS: u8 = 1;
 
 /// The version that is written.
-const WRITTEN: Version = Version { number: 2, kind_at: Some(2), numbers_at: 3, order: EntryOrder::Known };
+const WRITTEN: Version =
+    Version { number: 3, kind_at: Some(2), numbers_at: 3, order: EntryOrder::Known, has_sources: true };
 
 /// The versions that are read.
-const VERSIONS: [Version; 2] =
-    [Version { number: 1, kind_at: None, numbers_at: 2, order: EntryOrder::Unknown }, WRITTEN];
+const VERSIONS: [Version; 3] = [
+    Version { number: 1, kind_at: None, numbers_at: 2, order: EntryOrder::Unknown, has_sources: false },
+    Version { number: 2, has_sources: false, ..WRITTEN },
+    WRITTEN,
+];
 
 /// What the versions of the envelope differ in.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +69,7 @@ struct Version {
     /// Where the numbers begin, which are alike in all versions.
     numbers_at: usize,
     order: EntryOrder,
+    has_sources: bool,
 }
 
 impl Version {
@@ -129,7 +137,17 @@ pub struct Envelope {
 #[derive(Serialize, Deserialize)]
 struct StoredEvent<'a> {
     message: u128,
+    /// The place of its source among those of the entry.
+    source: u32,
     #[serde(borrow, serialize_with = "as_bytes")]
+    raw: &'a [u8],
+}
+
+/// An event of versions without sources.
+#[derive(Deserialize)]
+struct FormerEvent<'a> {
+    message: u128,
+    #[serde(borrow)]
     raw: &'a [u8],
 }
 
@@ -146,15 +164,25 @@ fn options() -> impl Options {
 pub fn encode<'a>(
     tick: Tick,
     previous: Tick,
-    events: impl Iterator<Item = (u128, &'a [u8])>,
+    events: impl Iterator<Item = (u128, &'a str, &'a [u8])>,
 ) -> Result<Vec<u8>, CodecError> {
-    let events: Vec<StoredEvent<'_>> = events.map(|(message, raw)| StoredEvent { message, raw }).collect();
+    let mut sources: Vec<&str> = Vec::new();
+    let events: Vec<StoredEvent<'_>> = events
+        .map(|(message, name, raw)| {
+            // A project has a handful, and most events come from the source that the one before came from.
+            let place = sources.iter().rposition(|known| *known == name).unwrap_or_else(|| {
+                sources.push(name);
+                sources.len() - 1
+            });
+            StoredEvent { message, source: u32::try_from(place).unwrap_or(u32::MAX), raw }
+        })
+        .collect();
     let bytes = events.iter().map(|event| event.raw.len()).sum();
     let too_large = || CodecError::TooLarge { bytes, max: LOG_ENTRY_BYTES_MAX };
     if bytes > LOG_ENTRY_BYTES_MAX {
         return Err(too_large());
     }
-    let body = options().serialize(&events).map_err(|_| too_large())?;
+    let body = options().serialize(&(&sources, &events)).map_err(|_| too_large())?;
     let (Ok(count), Ok(raw_bytes)) = (u32::try_from(events.len()), u32::try_from(body.len())) else {
         return Err(too_large());
     };
@@ -211,12 +239,28 @@ pub fn decode(tick: Tick, entry: &[u8]) -> Result<(Envelope, LogRecord), CodecEr
     let body = lz4_flex::block::decompress(&entry[version.body_at()..], envelope.raw_bytes as usize)
         .map(Bytes::from)
         .map_err(|error| malformed(&error))?;
-    let events: Vec<StoredEvent<'_>> = options().deserialize(&body).map_err(|error| malformed(&error))?;
+    let events = stored(version, &body).map_err(|error| malformed(&error))?;
     if events.len() != envelope.events as usize {
         return Err(malformed(&"it has another number of events than it says"));
     }
-    let stored = |event: StoredEvent<'_>| Stored { message: event.message, raw: body.slice_ref(event.raw) };
-    Ok((envelope, LogRecord::Events(events.into_iter().map(stored).collect())))
+    Ok((envelope, LogRecord::Events(events)))
+}
+
+/// The events of a body.
+fn stored(version: Version, body: &Bytes) -> bincode::Result<Vec<Stored>> {
+    if !version.has_sources {
+        let events: Vec<FormerEvent<'_>> = options().deserialize(body)?;
+        let stored = |of: FormerEvent<'_>| Stored { message: of.message, source: None, raw: body.slice_ref(of.raw) };
+        return Ok(events.into_iter().map(stored).collect());
+    }
+    let (sources, events): (Vec<CompactString>, Vec<StoredEvent<'_>>) = options().deserialize(body)?;
+    let stored = |of: StoredEvent<'_>| {
+        let source = sources.get(of.source as usize).cloned();
+        let source =
+            source.ok_or_else(|| bincode::ErrorKind::Custom("an event names a source that is not there".to_owned()))?;
+        Ok(Stored { message: of.message, source: Some(source), raw: body.slice_ref(of.raw) })
+    };
+    events.into_iter().map(stored).collect()
 }
 
 fn checksum(version: Version, tick: Tick, entry: &[u8]) -> u64 {
@@ -237,12 +281,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn any_events() -> impl Strategy<Value = Vec<(u128, Vec<u8>)>> {
-        prop::collection::vec((any::<u128>(), prop::collection::vec(any::<u8>(), 0..300)), 0..40)
+    fn any_events() -> impl Strategy<Value = Vec<(u128, String, Vec<u8>)>> {
+        prop::collection::vec((any::<u128>(), "[a-c]?|.{0,30}", prop::collection::vec(any::<u8>(), 0..300)), 0..40)
     }
 
-    fn entry(tick: u64, events: &[(u128, Vec<u8>)]) -> Vec<u8> {
-        let events = events.iter().map(|(message, raw)| (*message, raw.as_slice()));
+    fn entry(tick: u64, events: &[(u128, String, Vec<u8>)]) -> Vec<u8> {
+        let events = events.iter().map(|(message, source, raw)| (*message, source.as_str(), raw.as_slice()));
         encode(Tick::from_ms(tick), Tick::from_ms(7), events).unwrap()
     }
 
@@ -251,7 +295,8 @@ mod tests {
         fn an_entry_reads_as_it_was_written(tick: u64, events in any_events()) {
             let (envelope, LogRecord::Events(read)) = decode(Tick::from_ms(tick), &entry(tick, &events)).unwrap();
             prop_assert_eq!((envelope.previous, envelope.order), (Tick::from_ms(7), EntryOrder::Known));
-            let read: Vec<_> = read.into_iter().map(|stored| (stored.message, stored.raw.to_vec())).collect();
+            let read = read.into_iter().map(|of| (of.message, of.source.unwrap().to_string(), of.raw.to_vec()));
+            let read: Vec<_> = read.collect();
             prop_assert_eq!(read, events);
         }
 
@@ -277,31 +322,48 @@ mod tests {
 
     #[test]
     fn an_entry_belongs_to_its_tick() {
-        let entry = entry(1, &[(1, b"{}".to_vec())]);
+        let entry = entry(1, &[event(1, b"{}")]);
         assert_eq!(decode(Tick::from_ms(2), &entry), Err(CodecError::Checksum));
     }
 
-    /// The entry as version 1 would have it: with the same numbers and body, and no kind.
-    fn of_version_1(tick: u64, entry: &[u8]) -> Vec<u8> {
-        let [version, _] = VERSIONS;
-        let (numbers, body) = (&entry[WRITTEN.numbers_at..WRITTEN.sum_at()], &entry[WRITTEN.body_at()..]);
-        let mut old = [&[version.number, LZ4][..], numbers, &[0; 8], body].concat();
-        let sum = checksum(version, Tick::from_ms(tick), &old);
-        old[version.sum_at()..version.body_at()].copy_from_slice(&sum.to_be_bytes());
-        old
+    fn event(message: u128, raw: &[u8]) -> (u128, String, Vec<u8>) {
+        (message, "web".to_owned(), raw.to_vec())
+    }
+
+    /// An entry as versions 1 and 2 had it: its numbers, and a body without sources.
+    fn of_version(version: Version, tick: u64, events: &[(u128, &[u8])]) -> Vec<u8> {
+        let body =
+            options().serialize(&events.iter().map(|(message, raw)| (message, *raw)).collect::<Vec<_>>()).unwrap();
+        let kind = version.kind_at.map(|_| EVENTS);
+        let numbers =
+            [&(events.len() as u32).to_be_bytes()[..], &(body.len() as u32).to_be_bytes(), &7u64.to_be_bytes()];
+        let head = [&[version.number, LZ4][..], kind.as_slice(), &numbers.concat(), &[0; 8]].concat();
+        let mut entry = [head, lz4_flex::block::compress(&body)].concat();
+        let sum = checksum(version, Tick::from_ms(tick), &entry);
+        entry[version.sum_at()..version.body_at()].copy_from_slice(&sum.to_be_bytes());
+        entry
     }
 
     #[test]
-    fn an_entry_of_version_1_reads_as_events_in_no_known_order() {
-        let new = entry(1, &[(1, b"{}".to_vec()), (2, b"[]".to_vec())]);
-        let (was, record) = decode(Tick::from_ms(1), &new).unwrap();
-        let (envelope, same) = decode(Tick::from_ms(1), &of_version_1(1, &new)).unwrap();
-        assert_eq!((envelope, same), (Envelope { order: EntryOrder::Unknown, ..was }, record));
+    fn entries_of_earlier_versions_read_as_events_without_sources() {
+        for (version, order) in VERSIONS.into_iter().zip([EntryOrder::Unknown, EntryOrder::Known]) {
+            let entry = of_version(version, 1, &[(1, b"{}"), (2, b"[]")]);
+            let (envelope, record) = decode(Tick::from_ms(1), &entry).unwrap();
+            assert_eq!((envelope.previous, envelope.order, envelope.events), (Tick::from_ms(7), order, 2));
+            let stored = [(1, "{}"), (2, "[]")].map(|(message, raw)| Stored { message, source: None, raw: raw.into() });
+            assert_eq!(record, LogRecord::Events(stored.to_vec()));
+        }
+    }
+
+    #[test]
+    fn an_event_that_names_no_source_of_its_entry_is_malformed() {
+        let body = options().serialize(&(["web"], [StoredEvent { message: 1, source: 1, raw: b"{}" }])).unwrap();
+        assert!(stored(WRITTEN, &body.into()).is_err());
     }
 
     #[test]
     fn a_record_of_an_unknown_kind_is_no_damage() {
-        let mut entry = entry(1, &[(1, b"{}".to_vec())]);
+        let mut entry = entry(1, &[event(1, b"{}")]);
         entry[2] = 9;
         assert_eq!(decode(Tick::from_ms(1), &entry), Err(CodecError::Checksum));
         let sum = checksum(WRITTEN, Tick::from_ms(1), &entry);

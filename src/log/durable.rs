@@ -107,7 +107,7 @@ impl DurableLog {
 impl Log for DurableLog {
     fn append(&mut self, tick: Tick, batch: &[Accepted]) -> Result<(), LogError> {
         debug_assert!(self.last < Some(tick), "ticks grow");
-        let events = batch.iter().map(|accepted| (accepted.message, &*accepted.raw));
+        let events = batch.iter().map(|accepted| (accepted.message, &*accepted.source, &*accepted.raw));
         let entry = codec::encode(tick, self.last.unwrap_or_default(), events)?;
         let spare_bytes = self.spare_bytes(entry.len())?;
         let appended = self.writer()?.append(tick, &entry, spare_bytes);

@@ -9,6 +9,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use compact_str::CompactString;
 use dataflows::model::Tick;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -128,6 +129,8 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
         process: Option<u16>,
         #[serde(skip_serializing_if = "Option::is_none")]
         index: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        source: Option<CompactString>,
         event: &'a RawValue,
     }
     let store = Store::look(folder)?;
@@ -143,7 +146,8 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
             let event = serde_json::from_slice(&stored.raw).map_err(|error| store.damaged(tick, error))?;
             let is_ordered = envelope.order == EntryOrder::Known;
             let (process, index) = (is_ordered.then_some(process), is_ordered.then_some(index));
-            serde_json::to_writer(&mut *out, &Line { tick, process, index, event }).map_err(io::Error::from)?;
+            serde_json::to_writer(&mut *out, &Line { tick, process, index, source: stored.source, event })
+                .map_err(io::Error::from)?;
             out.write_all(b"\n")?;
         }
     }

@@ -38,7 +38,8 @@ impl MemoryLog {
 impl Log for MemoryLog {
     fn append(&mut self, tick: Tick, batch: &[Accepted]) -> Result<(), LogError> {
         if let Some(mut kept) = self.kept() {
-            let stored = |accepted: &Accepted| Stored { message: accepted.message, raw: accepted.raw.clone() };
+            let stored =
+                |of: &Accepted| Stored { message: of.message, source: Some(of.source.clone()), raw: of.raw.clone() };
             let record = LogRecord::Events(batch.iter().map(stored).collect());
             kept.push(Logged { tick, order: EntryOrder::Known, record });
         }

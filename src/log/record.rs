@@ -1,6 +1,7 @@
 //! A record: what the log has at a tick.
 
 use bytes::Bytes;
+use compact_str::CompactString;
 use dataflows::model::{Position, Tick};
 
 /// An event as the log has it.
@@ -8,6 +9,8 @@ use dataflows::model::{Position, Tick};
 pub struct Stored {
     /// The keyed hash of (source, message id).
     pub message: u128,
+    /// The name of the source that sent it; nothing where an earlier version wrote it.
+    pub source: Option<CompactString>,
     /// The text of the event, complete in itself.
     pub raw: Bytes,
 }

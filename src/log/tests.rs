@@ -27,7 +27,7 @@ fn accepted(message: u128) -> Accepted {
         attributes: Vec::new(),
         consent: Vec::new(),
     };
-    Accepted { message, raw: Bytes::from(raw), event }
+    Accepted { message, source: "web".into(), raw: Bytes::from(raw), event }
 }
 
 fn open(folder: &Path) -> DurableLog {
@@ -212,7 +212,7 @@ fn append_raw(folder: &Path, tick: u64, entry: &[u8]) {
 #[test]
 fn a_record_of_an_unknown_kind_is_refused_in_plain_words() {
     let folder = folder_with(1);
-    let mut entry = codec::encode(Tick::from_ms(20), Tick::from_ms(10), [(1, &b"{}"[..])].into_iter()).unwrap();
+    let mut entry = codec::encode(Tick::from_ms(20), Tick::from_ms(10), [(1, "web", &b"{}"[..])].into_iter()).unwrap();
     entry[2] = 7;
     let mut hasher = xxhash_rust::xxh3::Xxh3::new();
     [&20u64.to_be_bytes()[..], &entry[..19], &entry[27..]].iter().for_each(|part| hasher.update(part));
@@ -227,7 +227,7 @@ fn a_record_of_an_unknown_kind_is_refused_in_plain_words() {
 #[test]
 fn an_entry_of_another_tick_is_noticed() {
     let folder = folder_with(1);
-    let entry = codec::encode(Tick::from_ms(21), Tick::from_ms(10), [(1, &b"{}"[..])].into_iter()).unwrap();
+    let entry = codec::encode(Tick::from_ms(21), Tick::from_ms(10), [(1, "web", &b"{}"[..])].into_iter()).unwrap();
     append_raw(folder.path(), 20, &entry);
     check_damage_of_content(folder.path(), "damaged at tick 20: its checksum is wrong");
 }
@@ -263,6 +263,7 @@ fn inspection_counts_and_writes() {
     assert_eq!(inspect::verify(folder.path(), None, &mut Vec::new()).unwrap(), Vec::<String>::new());
     let mut out = Vec::new();
     inspect::dump(folder.path(), Tick::from_ms(11), Tick::from_ms(20), &mut out).unwrap();
-    let line = r#"{"tick":20,"process":0,"index":0,"event":{"type":"track","event":"Seen","userId":"2"}}"#;
+    let line =
+        r#"{"tick":20,"process":0,"index":0,"source":"web","event":{"type":"track","event":"Seen","userId":"2"}}"#;
     assert_eq!(String::from_utf8(out).unwrap(), format!("{line}\n"));
 }

@@ -24,19 +24,14 @@ pub(super) fn outlets(
     growth: Option<Arc<Growth>>,
 ) -> Outlets {
     let (frontier, delivery, forwarding, broken) = (egress.clone(), egress.clone(), egress.clone(), failed.clone());
-    let (repeated, complete) = (growth.clone(), growth.clone());
     Outlets {
         desired: Box::new(move |tick, received, changes| egress.apply(tick, received, changes)),
-        repeated: Box::new(move |tick, ids| repeated.iter().for_each(|growth| growth.repeated(tick, ids.clone()))),
         forwarded: Box::new(move |tick, events| {
             if let Err(error) = forwarding.take_in(tick, &events) {
                 broken(error.to_string());
             }
         }),
-        complete: Box::new(move |tick| {
-            frontier.complete_to(tick);
-            complete.iter().for_each(|growth| growth.complete(tick));
-        }),
+        complete: Box::new(move |tick| frontier.complete_to(tick)),
         recovered: Box::new(move |tick| {
             delivery.recovered(tick);
             growth.iter().for_each(|growth| growth.recovered());

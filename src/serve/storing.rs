@@ -7,14 +7,14 @@ use dataflows::model::Tick;
 use super::historied::Historied;
 use super::{Options, RunError};
 use crate::catalogue::{Agreement, Catalogue};
-use crate::dedupe::{Dedupe, MessageWindow, OnDiskSettings};
+use crate::dedupe::{Dedupe, MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::engine::process_index;
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reading;
-use crate::log::checkpoint::{self, CheckpointerSettings, Gatherer, Kept, MessageIds, Past, Plan, Restore};
+use crate::log::checkpoint::{self, CheckpointerSettings, FormerLog, Gatherer, Kept, MessageIds, Past, Plan, Restore};
 use crate::log::{DataFolder, DurableLog, Log, MemoryLog, Purpose, Store};
 use crate::project::{Durability, Project, Storage};
 
@@ -28,6 +28,7 @@ pub(super) struct Storing {
     pub durability: Durability,
     pub restore: Option<Restore>,
     pub dedupe: Dedupe,
+    pub former: Option<FormerLog>,
     pub checkpointer: Option<CheckpointerSettings>,
     pub agreement: Agreement,
 }
@@ -61,6 +62,7 @@ impl Storing {
                 durability: Durability::Os,
                 restore: None,
                 dedupe,
+                former: None,
                 checkpointer: None,
                 agreement,
             });
@@ -89,19 +91,25 @@ impl Storing {
         let last = log.last().max(kept.newest().map(|newest| newest.tick)).unwrap_or_default();
         history.archive().map_or(Ok(()), |history| history.is_of_log(last))?;
         let restore = plan.prepare(&past, &store, &mut kept, &gatherer, project)?;
+        let is_cluster = options.topology.processes() > 1;
         let (dedupe, seal) = OnDiskSettings {
             data: &storage.folder,
             window: MessageWindow::new(project.clock.dedupe_window),
             last: log.last().unwrap_or_default(),
-            complete: restore.as_ref().filter(|of| of.messages != MessageIds::Within).map(|of| of.tick),
+            told_by: if is_cluster { ToldBy::AllLogs } else { ToldBy::ThisLog },
+            // What is missing at the end, the processes of a cluster find out when they meet.
+            complete: restore.as_ref().filter(|of| !is_cluster && of.messages != MessageIds::Within).map(|of| of.tick),
             logged: &|after| {
+                if is_cluster {
+                    return Ok(None);
+                }
                 let begins = checkpoint::begins(&store, newest)?;
                 Ok(begins.is_none_or(|begins| begins <= after).then(|| log.history(after)))
             },
             accept_partial: options.accept_partial,
         }
         .open()?;
-        let is_cluster = options.topology.processes() > 1;
+        let former = if is_cluster { FormerLog::read(&store, &kept, &log)? } else { None };
         kept.sweep();
         // Nothing stands in the way of the start any more.
         store.take_over()?;
@@ -116,8 +124,7 @@ impl Storing {
             growth: log.growth(),
             due: storage.checkpoint_events,
             history: history.writer,
-            messages: if is_cluster { MessageIds::Both } else { MessageIds::Apart },
-            seal: Some(seal),
+            seal: Some(Box::new(move |tick, is_over| seal.up_to(tick, is_over))),
             bound: Box::new(|| Tick::MAX),
         };
         Ok(Storing {
@@ -128,6 +135,7 @@ impl Storing {
             durability: storage.durability,
             restore,
             dedupe,
+            former,
             checkpointer: Some(checkpointer),
             agreement,
         })

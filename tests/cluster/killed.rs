@@ -103,7 +103,8 @@ async fn each_process_is_killed_and_nothing_is_lost_or_doubled() {
             taken.insert(next);
             // Some come again, elsewhere.
             if next % 5 == 0 {
-                servers[(next + 1) % PROCESSES].take(&[seen(next)]).await;
+                let answer = servers[(next + 1) % PROCESSES].post("/v1/batch", &json!({ "batch": [seen(next)] })).await;
+                assert_eq!(answer.json()["duplicates"], 1, "{answer:?}");
             }
             next += 1;
         }

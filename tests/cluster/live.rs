@@ -8,7 +8,7 @@ use deltaic::receive::server::{Options, Receiver};
 use serde_json::{Value, json};
 
 use super::hosts;
-use crate::program::{Program, Server, project, until};
+use crate::program::{Program, Server, block, project, until};
 use crate::server::{PROJECT, track};
 
 /// A file that both processes append the events to that they took.
@@ -52,8 +52,12 @@ async fn what_one_process_takes_the_other_one_knows() {
     // The same message to both.
     let mut twice = order("twice");
     twice["messageId"] = json!("twice");
-    first.take(std::slice::from_ref(&twice)).await;
-    second.take(&[twice]).await;
+    let token = first.take(std::slice::from_ref(&twice)).await;
+    let mut answer = second.post("/v1/batch", &json!({ "batch": [twice] })).await.json();
+    assert!(answer["token"].as_u64() >= Some(token), "{answer}");
+    answer.as_object_mut().unwrap().remove("token");
+    let page = "docs/concepts/messages-count-once.md";
+    assert_eq!(answer, serde_json::from_str::<Value>(&block(page, "answer")).unwrap());
     let token = second.take(&[order("last")]).await;
     users.extend(["both", "last", "twice"].map(|user| format!("user_id:{user}")));
     let page = first.get(&format!("/v1/audiences/buyers/members?after={token}&wait_ms=30000&limit=1000")).await.json();
@@ -104,6 +108,39 @@ async fn what_one_process_takes_the_other_one_knows() {
     }
     of_both.sort_unstable();
     assert_eq!((events.len(), of_both), (23, (1..=10).collect()), "{lines}");
+}
+
+/// An owner that hangs makes senders wait for two seconds, and nothing is taken in; then it is as if nothing had been.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_hangs_is_told_to_senders() {
+    let (folder, hosts) = (project(PROJECT), hosts(2));
+    let begin = |process: &str| {
+        let arguments = ["--process", process, "--hosts", hosts.path().to_str().unwrap()];
+        Server::begin(folder.path(), &arguments, &[("HOOK", "http://127.0.0.1:9")])
+    };
+    let (first, second) = (begin("0"), begin("1"));
+    let (first, second) = (first.ready().await, second.ready().await);
+    let order = |n: u64| {
+        let mut order = track("Order Completed", json!({"userId": "u"}), json!({"total": 3}));
+        order["messageId"] = json!(format!("m{n}"));
+        order
+    };
+    // So many that some are the other one's.
+    let orders: Vec<Value> = (0..40).map(order).collect();
+    second.signal("STOP");
+    for _ in 0..2 {
+        let answer = first.post("/v1/batch", &json!({ "batch": orders })).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("owner_away")), "{answer:?}");
+    }
+    second.signal("CONT");
+    let token = first.take(&orders).await;
+    assert_eq!(second.profile("user_id:u", token).await["traits"]["orders"], 40);
+    let answer = second.post("/v1/batch", &json!({ "batch": orders })).await.json();
+    assert_eq!(answer["duplicates"], 40, "{answer}");
+    second.terminate();
+    first.terminate();
+    first.end();
+    second.end();
 }
 
 /// It had no ear for SIGTERM until the others came.

@@ -33,8 +33,8 @@ impl Dataflow {
         read_at: &[Tick],
     ) -> Run {
         let (outputs, collected) = channel();
-        let workers = Workers::start(&Topology::local(self.workers), Arc::new(definitions.clone()), None, outputs)
-            .expect("they start");
+        let workers =
+            Workers::start(&Topology::local(self.workers), Arc::new(definitions.clone()), outputs).expect("they start");
         // One by one, so that what belongs together comes from different workers, and at different ticks.
         for (place, of_one) in facts.into_iter().enumerate() {
             let tick = Tick::from_ms(place as u64 % 2);
@@ -163,7 +163,7 @@ impl Seen {
             Output::Identities(tick, moved) => {
                 self.identities.extend(moved.into_iter().map(|change| (tick, change)));
             }
-            Output::Complete { .. } | Output::Repeated(..) | Output::Limits(_) => {}
+            Output::Complete { .. } | Output::Limits(_) => {}
             Output::Failed(reason) => panic!("{reason}"),
         }
     }

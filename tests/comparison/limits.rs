@@ -66,7 +66,7 @@ fn values_beyond_the_limit() {
 #[track_caller]
 fn check_told(events: impl Iterator<Item = (Tick, Event)>, expected: [(Limit, i64); 2]) {
     let (outputs, collected) = channel();
-    let workers = Workers::start(&Topology::local(2), Arc::new(definitions()), None, outputs).unwrap();
+    let workers = Workers::start(&Topology::local(2), Arc::new(definitions()), outputs).unwrap();
     let arrivals = events.map(|(tick, event)| (tick, Arrival::Event(event))).collect();
     workers.tell(1, Command::Arrivals(arrivals));
     workers.advance_to(Tick::from_ms(1_000));

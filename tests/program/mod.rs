@@ -39,6 +39,15 @@ pub fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
 }
 
+/// A block of code of a page of the docs, by the last word behind its fence: what the page shows is what is tested.
+pub fn block(page: &str, name: &str) -> String {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+    let fence = |block: &&str| block.lines().next().is_some_and(|line| line.split_whitespace().last() == Some(name));
+    let block = text.split("```").skip(1).step_by(2).find(fence);
+    let block = block.unwrap_or_else(|| panic!("there is no block {name} in {page}"));
+    block.split_once('\n').expect("it has a first line").1.to_owned()
+}
+
 /// A process of the program. Killed when dropped; its messages are then shown where the test has failed.
 pub struct Program {
     child: Child,
@@ -119,8 +128,13 @@ impl Program {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let killed = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().unwrap();
-        assert!(killed.success(), "the process is gone:\n{}", self.messages());
+        self.signal("TERM");
+    }
+
+    /// Sends the signal of this name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().unwrap();
+        assert!(sent.success(), "the process is gone:\n{}", self.messages());
     }
 
     /// Waits for the end.

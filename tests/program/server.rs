@@ -167,6 +167,11 @@ impl Server {
         self.program.terminate();
     }
 
+    /// Sends the signal of this name.
+    pub fn signal(&self, name: &str) {
+        self.program.signal(name);
+    }
+
     /// Kills it, as a power cut would.
     pub fn kill(self) {
         drop(self);

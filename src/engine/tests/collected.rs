@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use dataflows::definitions::{AudienceId, DestinationId};
-use dataflows::messages::MessageId;
 use dataflows::model::{Desired, IdentifierId, ProfileId, Tick, Traits};
 
 use super::super::collector::{self, Shared};
-use super::super::forwarding::{Forwarded, Offset, Underway};
 use super::super::{Outlets, Output, Progress};
 
 fn ms(ms: u64) -> Tick {
@@ -21,7 +19,6 @@ fn handed_on(workers: usize, outputs: Vec<Output>) -> Vec<String> {
     let (changes, complete) = (said.clone(), said);
     let outlets = Outlets {
         desired: Box::new(move |tick, _, rows| _ = changes.send(format!("{tick}: {} change", rows.len()))),
-        repeated: Box::new(|_, _| {}),
         forwarded: Box::new(|_, _| {}),
         complete: Box::new(move |tick| _ = complete.send(format!("complete {tick}"))),
         recovered: Box::new(|_| {}),
@@ -59,21 +56,4 @@ fn a_tick_is_complete_when_the_slowest_worker_says_so() {
     );
     let outputs = vec![desired(5), complete(0, 9), desired(7), complete(1, 6), complete(1, 8), complete(0, 20)];
     assert_eq!(handed_on(2, outputs), ["5: 1 change", "complete 6", "7: 1 change", "complete 8"]);
-}
-
-#[test]
-fn a_message_that_another_process_was_sent_too_is_not_forwarded_here() {
-    let mut underway = Underway::default();
-    let event = |id: u64, tick, index, message: u128| {
-        let position = Offset { tick: ms(tick), index };
-        let (to, raw) = (Vec::new(), Default::default());
-        (id, Forwarded { position, message: message.into(), raw, received: None, to, profile: None })
-    };
-    for (id, forwarded) in [event(1, 5, 0, 77), event(2, 5, 1, 78), event(3, 6, 0, 77)] {
-        underway.begin(id, forwarded);
-    }
-    // Only at the tick at which it does not count.
-    underway.repeated(ms(5), &[MessageId::from(77)]);
-    let left: Vec<Offset> = underway.complete(ms(9)).iter().map(|event| event.position).collect();
-    assert_eq!(left, [Offset { tick: ms(5), index: 1 }, Offset { tick: ms(6), index: 0 }]);
 }

@@ -1,18 +1,15 @@
 //! Makes checkpoints while the engine runs, on a thread of low priority, and drops what is not needed any more of the log.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dataflows::messages::MessageId;
 use dataflows::model::Tick;
 
 use super::make::LeftOut;
-use super::repeated::{self, Repeated};
+use super::repeated;
 use super::{CheckpointError, Gatherer, Kept, MessageIds};
-use crate::dedupe::Seal;
 use crate::history::{HistoryFiles, HistoryWriter, Recorder};
 use crate::limits::{DISK_RESERVE_BYTES, HISTORY_FILE_BYTES};
 use crate::log::{Store, StoreError};
@@ -43,10 +40,6 @@ pub struct Growth {
     checkpoints: AtomicU64,
     /// The tick of the newest checkpoint.
     checkpoint: AtomicU64,
-    /// Everything before this tick is through the dataflow.
-    complete: AtomicU64,
-    /// Messages after the newest checkpoint that do not count, since another process of the cluster was sent them too.
-    repeated: Mutex<BTreeMap<Tick, Vec<MessageId>>>,
 }
 
 impl Growth {
@@ -59,25 +52,6 @@ impl Growth {
     /// The engine has read its log: there is time for checkpoints.
     pub fn recovered(&self) {
         self.is_recovered.store(true, Ordering::Release);
-    }
-
-    /// Messages of a tick do not count, since another process was sent them too.
-    pub fn repeated(&self, tick: Tick, ids: Vec<MessageId>) {
-        self.locked().entry(tick).or_default().extend(ids);
-    }
-
-    /// Everything before this tick is through the dataflow.
-    pub fn complete(&self, tick: Tick) {
-        self.complete.store(tick.as_ms(), Ordering::Release);
-    }
-
-    fn locked(&self) -> MutexGuard<'_, BTreeMap<Tick, Vec<MessageId>>> {
-        self.repeated.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The messages that do not count, with their ticks.
-    fn all_repeated(&self) -> Repeated {
-        self.locked().iter().flat_map(|(tick, ids)| ids.iter().map(|id| (*tick, *id))).collect()
     }
 
     /// The last tick of the log.
@@ -102,6 +76,9 @@ impl Growth {
     }
 }
 
+/// Waits until ids are on the disk, unless it is over.
+pub type SealIds = Box<dyn Fn(Tick, &AtomicBool) -> bool + Send>;
+
 /// What a checkpointer works with.
 pub struct CheckpointerSettings {
     /// The data folder.
@@ -117,10 +94,9 @@ pub struct CheckpointerSettings {
     pub due: Option<u64>,
     /// Where events are kept when the log does not have them any more.
     pub history: Option<HistoryWriter>,
-    /// Where it leaves the ids of messages.
-    pub messages: MessageIds,
-    /// Who puts them on the disk before a checkpoint is made; nobody where they are within checkpoints only.
-    pub seal: Option<Seal>,
+    /// Waits until the ids of all messages up to a tick are on the disk, and says so; it says no where that will not be. In tests
+    /// there is nobody, and ids are within checkpoints.
+    pub seal: Option<SealIds>,
     /// No checkpoint may be later than this: what is forwarded up to it is in the outbox.
     pub bound: Box<dyn Fn() -> Tick + Send>,
 }
@@ -239,7 +215,7 @@ fn make(
     told: &mut Told,
     is_over: &AtomicBool,
 ) -> Result<Option<(u64, u64)>, CheckpointError> {
-    let CheckpointerSettings { store, kept, gatherer, growth, history, messages, seal, bound, .. } = settings;
+    let CheckpointerSettings { store, kept, gatherer, growth, history, seal, bound, .. } = settings;
     let began = Instant::now();
     let (free, needed) = (store.free_bytes()?, DISK_RESERVE_BYTES + HISTORY_FILE_BYTES as u64 + kept.bytes());
     if free < needed {
@@ -256,12 +232,10 @@ fn make(
     }
     let newest = kept.newest().cloned();
     let after = newest.as_ref().map_or(Tick::default(), |newest| newest.tick);
-    // What is not complete yet may still turn out not to count.
-    let complete = growth.complete.load(Ordering::Acquire).saturating_sub(1);
-    let until = bound().min(Tick::from_ms(complete));
+    let until = bound();
     // What is forwarded up to then is in the data folder, and has to stay there: it cannot be made again behind a checkpoint.
     store.sync()?;
-    let left_out = LeftOut { repeated: growth.all_repeated(), all_but: None };
+    let left_out = LeftOut { repeated: repeated::up_to(store, Tick::MAX)?, all_but: None };
     // Of the log as it is at least by now.
     let last = growth.last().max(after);
     let keep = history.as_ref().and_then(HistoryWriter::keep);
@@ -278,16 +252,15 @@ fn make(
         return Ok(None);
     }
     // Who starts from it reads no ids of the log before it.
-    if seal.as_ref().is_some_and(|seal| !seal.up_to(tick, is_over)) {
+    if seal.as_ref().is_some_and(|seal| !seal(tick, is_over)) {
         return Ok(None);
     }
-    repeated::keep(store, left_out.repeated.into_iter().filter(|(at, _)| *at <= tick))?;
     // Before the checkpoint is listed: from then on the log may be without these events.
     recorder.map_or(Ok(()), |recorder: Recorder<'_>| recorder.commit(tick))?;
-    let counts = gatherer.make(kept, newest.as_ref(), gathered, tick, *messages)?;
+    let messages = if seal.is_some() { MessageIds::Apart } else { MessageIds::Within };
+    let counts = gatherer.make(kept, newest.as_ref(), gathered, tick, messages)?;
     growth.checkpoint.store(tick.as_ms(), Ordering::Release);
     growth.checkpoints.fetch_add(1, Ordering::Release);
-    growth.locked().retain(|at, _| *at > tick);
     let seconds = began.elapsed().as_secs_f64();
     tracing::info!(%tick, events, identifiers = counts.identifiers, "a checkpoint in {seconds:.2} s");
     if let Some(spare) = kept.spare() {

@@ -69,8 +69,6 @@ pub enum MessageIds {
     Within,
     /// Beside it, in runs that go up to its tick at least: see [`crate::dedupe`].
     Apart,
-    /// In runs, and of the latest also in the checkpoint: the dataflow of a cluster is told them.
-    Both,
 }
 
 impl Head {

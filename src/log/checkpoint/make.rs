@@ -149,7 +149,7 @@ impl Gatherer {
     /// What the project makes of the events that count; the others go.
     pub(super) fn readings(&self, portion: &mut Portion, but: &LeftOut) -> Vec<Option<Reading>> {
         // Nor are they remembered: they would be in the way of the same message where that counts.
-        portion.events.retain(|placed| !but.repeated.contains(&(portion.tick, placed.stored.message.into())));
+        portion.events.retain(|placed| !but.repeated.contains(&(portion.tick, placed.stored.message)));
         portion.events.iter().map(|placed| (self.read)(&placed.stored).ok()).collect()
     }
 

@@ -66,7 +66,11 @@ impl World {
             };
             let raw = raw.replacen('{', &format!(r#"{{"type":"track","timestamp":"{}","#, time(tick)), 1);
             let event = reread(&world.project(PROJECT))(raw.as_bytes()).unwrap();
-            log.append(tick, &[crate::engine::Accepted { message: n.into(), raw: Bytes::from(raw), event }]).unwrap();
+            log.append(
+                tick,
+                &[crate::engine::Accepted { message: n.into(), source: "app".into(), raw: Bytes::from(raw), event }],
+            )
+            .unwrap();
             if n % 10 == 9 {
                 // As a checkpoint would.
                 store.end_segment();
@@ -208,9 +212,8 @@ fn what_does_not_count_counts_for_no_new_definition_either() {
     world.checkpoints(40);
     let dropped = Tick::from_ms(START_MS + 60_000);
     // Two that count for `regular`, and one that the log will not have any more.
-    let repeated =
-        [(61, 61), (70, 70), (59, 59)].map(|(s, id): (u64, u128)| (Tick::from_ms(START_MS + s * 1_000), id.into()));
-    repeated::keep(&world.store(), repeated).unwrap();
+    let repeated = [(61, 61), (70, 70), (59, 59)].map(|(s, id): (u64, u128)| (Tick::from_ms(START_MS + s * 1_000), id));
+    repeated::keep_for_tests(&world.store(), repeated);
     let text = [PROJECT, EVER].concat();
     let counted = |world: &World| {
         let content = world.plan(&text, false).unwrap().unwrap();
@@ -291,7 +294,6 @@ fn checkpointed(world: &World, due: u64, first: u64, checkpoints: u64) {
     let log = DurableLog::open(world.store(), Durability::Os).unwrap();
     log.history(Tick::default()).for_each(drop);
     log.growth().recovered();
-    log.growth().complete(Tick::MAX);
     let settings = CheckpointerSettings {
         store: log.store().clone(),
         kept: world.kept(),
@@ -299,7 +301,6 @@ fn checkpointed(world: &World, due: u64, first: u64, checkpoints: u64) {
         growth: log.growth(),
         due: Some(due),
         history: world.has_history.then(|| world.writer()),
-        messages: MessageIds::Within,
         seal: None,
         bound: Box::new({
             let growth = log.growth();
@@ -411,8 +412,8 @@ fn the_history_has_what_counted() {
     let gatherer = world.gatherer(&world.store(), &world.project(PROJECT));
     let mut expected: Vec<Portion> = gatherer.log(Tick::default()).collect::<Result<_, _>>().unwrap();
     drop(gatherer);
-    let repeated = [(61, 61), (70, 70)].map(|(s, id): (u64, u128)| (Tick::from_ms(START_MS + s * 1_000), id.into()));
-    repeated::keep(&world.store(), repeated).unwrap();
+    let repeated = [(61, 61), (70, 70)].map(|(s, id): (u64, u128)| (Tick::from_ms(START_MS + s * 1_000), id));
+    repeated::keep_for_tests(&world.store(), repeated);
     // Once caught up with, once as checkpoints are made.
     let gatherer = world.gatherer(&world.store(), &world.project(PROJECT));
     gatherer.catch_up(&mut world.archive().unwrap(), Tick::from_ms(START_MS + 80_000)).unwrap();
@@ -432,7 +433,7 @@ fn facts_are_gathered_anew_without_an_event() {
     let world = World { has_history: true, ..World::new(100) };
     let (store, project) = (world.store(), world.project(PROJECT));
     let at = Tick::from_ms(START_MS + 70_000);
-    let cause: repeated::Repeated = [(Tick::from_ms(START_MS + 21_000), 21u128.into())].into_iter().collect();
+    let cause: Repeated = [(Tick::from_ms(START_MS + 21_000), 21u128)].into_iter().collect();
     let all = |left_out: LeftOut| {
         let (gatherer, until) = (world.gatherer(&store, &project), Tick::from_ms(at.as_ms() - 1));
         let gathered = gatherer.gather(gatherer.log(Tick::default()), until, u64::MAX, &left_out, None).unwrap();

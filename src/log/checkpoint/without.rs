@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use dataflows::facts::{Facts, Replacement};
-use dataflows::messages::MessageId;
 use dataflows::model::{IdentifierId, Tick};
 use dataflows::observer::Observation;
 use rustc_hash::FxHashSet;
@@ -62,7 +61,7 @@ impl Gatherer {
         past: &Past<'_>,
         but: &LeftOut,
         at: Tick,
-        mut give: impl FnMut((Tick, MessageId), Observation),
+        mut give: impl FnMut((Tick, u128), Observation),
     ) -> Result<(), CheckpointError> {
         for portion in self.all_of(past) {
             let mut portion = portion?;
@@ -73,7 +72,7 @@ impl Gatherer {
             for (reading, of) in readings.into_iter().zip(&portion.events) {
                 let Some(reading) = reading else { continue };
                 let event = placed(reading.event, portion.tick, of.position, self.max_future);
-                let message = (portion.tick, of.stored.message.into());
+                let message = (portion.tick, of.stored.message);
                 self.observer.observe(event, portion.tick, &mut |observation| give(message, observation));
             }
         }

@@ -57,7 +57,7 @@ fn accepted(message: u128) -> Accepted {
         attributes: Vec::new(),
         consent: Vec::new(),
     };
-    Accepted { message, raw: Bytes::from(raw), event }
+    Accepted { message, source: "web".into(), raw: Bytes::from(raw), event }
 }
 
 /// A folder with checkpoints, tables in most keyspaces, and a journal.

@@ -66,7 +66,6 @@ async fn finish(egress: Egress) -> EventStatus {
 /// An event that came at this tick.
 fn event(tick: u64) -> Forwarded {
     Forwarded {
-        message: 0.into(),
         position: Offset { tick: ms(tick), index: 0 },
         raw: Bytes::from(format!("{{\"n\":\n{tick}}}")),
         received: None,

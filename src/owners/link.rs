@@ -1,0 +1,148 @@
+//! The way from a process to an owner: what is asked, and who waits for the answer.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dataflows::model::Tick;
+use rustc_hash::FxHashMap;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::ids::Verdict;
+use super::wire::{Heard, Said};
+
+/// How often who waits for the disk of an owner looks whether it still should.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What an owner answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// What was claimed, if anything was.
+    pub part: Option<Part>,
+    /// What it said.
+    pub verdict: Verdict,
+}
+
+/// The way to an owner.
+#[derive(Debug)]
+pub struct Link {
+    said: mpsc::UnboundedSender<Said>,
+    waiting: Mutex<FxHashMap<u64, oneshot::Sender<Answer>>>,
+    /// What it has on its disk at the start; nothing before it is there.
+    welcome: watch::Sender<Option<Tick>>,
+    /// What it said of logs of earlier versions: what does not count, once it has said all.
+    repeated: watch::Sender<(Vec<(Tick, u128)>, bool)>,
+    /// What it has on its disk.
+    on_disk: Mutex<Option<Tick>>,
+    changed: Condvar,
+}
+
+impl Link {
+    /// A way on which `said` is heard at the other end.
+    pub fn new(said: mpsc::UnboundedSender<Said>) -> Self {
+        let (welcome, repeated) = (watch::Sender::new(None), watch::Sender::new((Vec::new(), false)));
+        let (waiting, on_disk, changed) = (Mutex::default(), Mutex::default(), Condvar::new());
+        Link { said, waiting, welcome, repeated, on_disk, changed }
+    }
+
+    /// Says something. Where nobody hears it any more the process is about to end.
+    pub fn say(&self, said: Said) {
+        _ = self.said.send(said);
+    }
+
+    /// Asks for messages. An answer that nobody waits for any more gives back what was claimed.
+    pub fn ask(self: &Arc<Self>, request: u64, now: Tick, ids: Vec<u128>) -> oneshot::Receiver<Answer> {
+        let (answer, answered) = oneshot::channel();
+        lock(&self.waiting).insert(request, answer);
+        self.say(Said::Ask { request, now, ids });
+        answered
+    }
+
+    /// The owner said this.
+    pub fn hear(self: &Arc<Self>, heard: Heard) {
+        match heard {
+            Heard::Welcome(through) => _ = self.welcome.send_replace(Some(through.unwrap_or_default())),
+            Heard::Verdict { request, verdict } => {
+                let is_claimed = matches!(&verdict, Verdict::Claimed(counted) if counted.contains(&None));
+                let part = is_claimed.then(|| Part { link: Some(self.clone()), request });
+                // Where nobody waits any more, the part goes, and says so.
+                let waits = lock(&self.waiting).remove(&request);
+                _ = waits.map(|waits| waits.send(Answer { part, verdict }));
+            }
+            Heard::Repeated(ids) => self.repeated.send_modify(|(repeated, _)| repeated.extend(ids)),
+            Heard::RepeatedEnd => self.repeated.send_modify(|(_, is_complete)| *is_complete = true),
+            Heard::OnDisk(tick) => {
+                *lock(&self.on_disk) = Some(tick);
+                self.changed.notify_all();
+            }
+        }
+    }
+
+    /// The owner is gone: nobody waits for it any more.
+    pub fn end(&self) {
+        lock(&self.waiting).clear();
+    }
+
+    /// Waits until the owner is there; gives what it has on its disk.
+    pub async fn joined(&self) -> Tick {
+        let mut welcome = self.welcome.subscribe();
+        let through = welcome.wait_for(Option::is_some).await.map(|through| *through);
+        through.ok().flatten().unwrap_or_default()
+    }
+
+    /// Waits until the owner has decided on the logs of earlier versions; gives what does not count.
+    pub async fn repeated(&self) -> Vec<(Tick, u128)> {
+        let mut repeated = self.repeated.subscribe();
+        let complete = repeated.wait_for(|(_, is_complete)| *is_complete).await;
+        complete.map(|complete| complete.0.clone()).unwrap_or_default()
+    }
+
+    /// Waits until the owner has all ids up to `tick` on its disk, which it was asked for.
+    pub fn on_disk(&self, tick: Tick, is_over: &AtomicBool) -> bool {
+        let mut on_disk = lock(&self.on_disk);
+        while on_disk.is_none_or(|on_disk| on_disk < tick) {
+            if is_over.load(Ordering::Acquire) {
+                return false;
+            }
+            on_disk = self.changed.wait_timeout(on_disk, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}
+
+/// What was claimed at one owner. It goes back unless it is said what became of it.
+#[derive(Debug)]
+pub struct Part {
+    /// Nothing where it is settled.
+    link: Option<Arc<Link>>,
+    request: u64,
+}
+
+impl Part {
+    /// It counted at this tick.
+    pub fn settle(mut self, tick: Tick) {
+        self.end(Some(tick));
+    }
+
+    /// It stays claimed.
+    pub fn leave(mut self) {
+        self.link = None;
+    }
+
+    fn end(&mut self, counted: Option<Tick>) {
+        if let Some(link) = self.link.take() {
+            link.say(Said::Settle { request: self.request, counted });
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.end(None);
+    }
+}
+
+/// The content of a lock. Whoever panicked with it left it whole: all uses are single statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
