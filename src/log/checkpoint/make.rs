@@ -43,6 +43,7 @@ pub struct LeftOut {
 }
 
 /// What a part of the log says.
+#[derive(Default)]
 pub struct Gathered {
     /// It is as of this tick.
     pub tick: Tick,
@@ -59,9 +60,14 @@ impl Gathered {
         self.facts
     }
 
-    /// Of the messages nothing is to be remembered.
-    pub fn forget_messages(&mut self) {
-        self.messages.clear();
+    /// Takes in what follows, but for the ids of messages, and settles it: so it holds what is to be known of people, however many
+    /// events said it.
+    pub fn take_in(&mut self, next: Gathered, definitions: &Definitions) {
+        (self.tick, self.events) = (next.tick, self.events + next.events);
+        for (id, facts) in next.facts {
+            self.facts.entry(id).or_default().merge(facts, definitions);
+        }
+        self.facts.values_mut().for_each(|facts| facts.settle(next.tick, definitions));
     }
 }
 
@@ -95,11 +101,15 @@ impl Gatherer {
         })
     }
 
-    /// What the history has, where there is one, and the log after that.
-    pub(super) fn all_of(&self, past: &Past<'_>) -> Box<dyn Iterator<Item = Result<Portion, CheckpointError>>> {
+    /// What came after `after`: what the history has of it, where there is one, and the log after that.
+    pub(super) fn all_of(
+        &self,
+        past: &Past<'_>,
+        after: Tick,
+    ) -> Box<dyn Iterator<Item = Result<Portion, CheckpointError>>> {
         match past.history() {
-            Some(history) => Box::new(of_history(history, Tick::default()).chain(self.log(history.until()))),
-            None => Box::new(self.log(Tick::default())),
+            Some(history) => Box::new(of_history(history, after).chain(self.log(history.until().max(after)))),
+            None => Box::new(self.log(after)),
         }
     }
 
@@ -113,8 +123,7 @@ impl Gatherer {
         but: &LeftOut,
         mut history: Option<&mut Recorder<'_>>,
     ) -> Result<Gathered, CheckpointError> {
-        let mut gathered =
-            Gathered { tick: Tick::default(), events: 0, facts: FxHashMap::default(), messages: Vec::new() };
+        let mut gathered = Gathered::default();
         for portion in portions {
             let mut portion = portion?;
             if portion.tick > until || gathered.events >= events_max {

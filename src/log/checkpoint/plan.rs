@@ -10,7 +10,7 @@ use rustc_hash::FxHashSet;
 
 use super::file::MessageIds;
 use super::kept::{Entry, Pieces};
-use super::make::{LeftOut, of_history, of_today};
+use super::make::{Gathered, LeftOut, of_history, of_today};
 use super::{Basis, CheckpointError, Gatherer, Kept, repeated, signatures};
 use crate::history::Archive;
 use crate::log::{Store, StoreError, codec};
@@ -159,11 +159,20 @@ fn rebuild(
     messages: MessageIds,
     left_out: &LeftOut,
 ) -> Result<(), CheckpointError> {
+    /// Events that are gathered before they are settled. Few in tests, so that there is more than one part.
+    const EVENTS_AT_ONCE: u64 = if cfg!(test) { 30 } else { 500_000 };
     tracing::info!("new definitions: counting in history and log what they need");
-    let mut gathered = gatherer.gather(gatherer.all_of(past), newest.tick, u64::MAX, left_out, None)?;
-    tracing::info!(events = gathered.events, "counted");
     // The ids of their messages are where those of the checkpoint are.
-    gathered.forget_messages();
+    let mut gathered = Gathered::default();
+    loop {
+        let portions = gatherer.all_of(past, gathered.tick);
+        let next = gatherer.gather(portions, newest.tick, EVENTS_AT_ONCE, left_out, None)?;
+        if next.events == 0 {
+            break;
+        }
+        gathered.take_in(next, &gatherer.definitions);
+    }
+    tracing::info!(events = gathered.events, "counted");
     gatherer.make(kept, Some(newest), gathered, newest.tick, messages)?;
     Ok(())
 }

@@ -63,7 +63,7 @@ impl Gatherer {
         at: Tick,
         mut give: impl FnMut((Tick, u128), Observation),
     ) -> Result<(), CheckpointError> {
-        for portion in self.all_of(past) {
+        for portion in self.all_of(past, Tick::default()) {
             let mut portion = portion?;
             if portion.tick >= at {
                 break;
