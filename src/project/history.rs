@@ -149,3 +149,44 @@ pub(super) fn resolve(written: WrittenHistory, problems: &mut Vec<Problem>) -> O
     let keep = keep.unwrap_or(HistorySettings::default().keep);
     enabled.unwrap_or(true).then_some(HistorySettings { keep, bucket })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<(&str, &str)>) {
+        let url = text.parse::<BucketUrl>();
+        assert_eq!(url.as_ref().ok().map(|url| (url.bucket(), url.prefix())), expected, "{text}");
+        if let Ok(url) = url {
+            assert_eq!(url.to_string(), text.trim_end_matches('/'));
+        }
+    }
+
+    #[test]
+    fn addresses_of_buckets() {
+        check("s3://histories", Some(("histories", "")));
+        check("s3://histories/", Some(("histories", "")));
+        check("s3://histories/shop", Some(("histories", "shop")));
+        check("s3://my.histories-2/a/b=c_d/", Some(("my.histories-2", "a/b=c_d")));
+        for wrong in ["histories", "s3:/histories", "s3://", "s3://hi", "s3://Histories", "s3://key:secret@histories"] {
+            check(wrong, None);
+        }
+        for wrong in [
+            "s3://histories//a",
+            "s3://histories/a//b",
+            "s3://histories/../b",
+            "s3://histories/a?b",
+            "s3://histories/ü",
+        ] {
+            check(wrong, None);
+        }
+        check(&format!("s3://histories/{}", "a".repeat(513)), None);
+        let part = "s3://histories/shop".parse::<BucketUrl>().unwrap().within("process-1");
+        assert_eq!(part.to_string(), "s3://histories/shop/process-1");
+        assert_eq!(
+            "s3://histories".parse::<BucketUrl>().unwrap().within("process-1").to_string(),
+            "s3://histories/process-1"
+        );
+    }
+}
