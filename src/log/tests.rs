@@ -263,6 +263,7 @@ fn inspection_counts_and_writes() {
     assert_eq!(inspect::verify(folder.path(), &mut Vec::new()).unwrap(), Vec::<String>::new());
     let mut out = Vec::new();
     inspect::dump(folder.path(), Tick::from_ms(11), Tick::from_ms(20), &mut out).unwrap();
-    let line = r#"{"tick":20,"process":0,"index":0,"source":"web","event":{"type":"track","event":"Seen","userId":"2"}}"#;
+    let line =
+        r#"{"tick":20,"process":0,"index":0,"source":"web","event":{"type":"track","event":"Seen","userId":"2"}}"#;
     assert_eq!(String::from_utf8(out).unwrap(), format!("{line}\n"));
 }
