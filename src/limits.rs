@@ -77,6 +77,24 @@ pub const HISTORY_FILES_MAX: usize = 1_000_000;
 /// Bytes of the manifest of a history: of so many files.
 pub const HISTORY_MANIFEST_BYTES_MAX: u64 = 512 * HISTORY_FILES_MAX as u64;
 
+/// One call to the storage of a history: a file of [`HISTORY_FILE_BYTES`] within it takes 5 Mbit/s.
+pub const HISTORY_CALL_MAX: Duration = Duration::from_secs(120);
+
+/// The same with all that is tried again of it. A list of many files takes many calls.
+pub const HISTORY_OPERATION_MAX: Duration = Duration::from_secs(300);
+
+/// What a call may take once the process stops: one of a file of usual size is done by then, and what a crash leaves over is mended.
+pub const HISTORY_STOP_MAX: Duration = Duration::from_secs(5);
+
+/// The same where the manifest is read: a start waits for it, and goes on without where it may.
+pub const HISTORY_MANIFEST_CALL_MAX: Duration = Duration::from_secs(20);
+
+/// Retries of a call that failed for what may pass. After them the whole checkpoint is tried again, in its time.
+pub const HISTORY_RETRIES_MAX: usize = 4;
+
+/// Time after which a call is not tried again.
+pub const HISTORY_RETRY_MAX: Duration = Duration::from_secs(15);
+
 /// Bytes of the disk below which nothing is taken in any more. The storage needs room for moving what it has in memory (64 MB
 /// for each of its larger keyspaces) to tables, and fails for good where it finds none.
 pub const DISK_RESERVE_BYTES: u64 = 448 * 1024 * 1024;

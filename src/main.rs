@@ -10,6 +10,7 @@ use anyhow::{anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use dataflows::model::Tick;
 use deltaic::engine::Topology;
+use deltaic::history::HistoryAddress;
 use deltaic::log::{inspect, repair};
 use deltaic::project::{self, Colour, Project};
 use deltaic::{admin, receive, replay, serve};
@@ -65,9 +66,9 @@ enum Command {
         /// Files of events: JSONL, or CSV by the project's mapping; also with `.gz`. [default: those of the project]
         #[arg(long, value_name = "FILE", num_args = 1..)]
         events: Vec<PathBuf>,
-        /// Replay what an engine wrote, at its ticks and in its order: a folder `history`, or the data folder that has it; in a
-        /// cluster those of all processes.
-        #[arg(long, value_name = "FOLDER", num_args = 1.., conflicts_with_all = ["events", "until"])]
+        /// Replay what an engine wrote, at its ticks and in its order: a folder `history`, the data folder that has it, or
+        /// `s3://BUCKET/PREFIX`; in a cluster those of all processes.
+        #[arg(long, value_name = "HISTORY", num_args = 1.., conflicts_with_all = ["events", "until"])]
         from_history: Vec<PathBuf>,
         /// Of the history, only what came from this time on (RFC 3339, or a date).
         #[arg(long, value_name = "TIME", value_parser = project::parse_time, requires = "from_history")]
@@ -146,6 +147,9 @@ enum LogCommand {
     Stat {
         /// The data folder.
         folder: PathBuf,
+        /// Its history, where that is not inside: `s3://BUCKET/PREFIX`, opened with what the environment says (`AWS_…`).
+        #[arg(long, value_name = "HISTORY")]
+        history: Option<PathBuf>,
     },
     /// Write the events as lines of JSON, with their ticks.
     Dump {
@@ -162,6 +166,9 @@ enum LogCommand {
     Verify {
         /// The data folder.
         folder: PathBuf,
+        /// Its history, where that is not inside: `s3://BUCKET/PREFIX`, opened with what the environment says (`AWS_…`).
+        #[arg(long, value_name = "HISTORY")]
+        history: Option<PathBuf>,
     },
     /// Make a new data folder of what is sound in a damaged one, which is left as it is, and say what is lost.
     Repair {
@@ -233,7 +240,7 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay {
             project,
             events,
-            from_history: folders,
+            from_history,
             from,
             to,
             until,
@@ -247,7 +254,9 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             let project = load(&project)?;
             let events = if events.is_empty() { project.replay.events.clone() } else { events };
             let from = from.unwrap_or_default();
-            let history = (!folders.is_empty()).then_some(replay::HistoryOptions { folders, from });
+            let address = |text: &PathBuf| HistoryAddress::of(text, project.history.as_ref());
+            let addresses = from_history.iter().map(address).collect::<Result<Vec<_>, _>>()?;
+            let history = (!addresses.is_empty()).then_some(replay::HistoryOptions { addresses, from });
             let until = until.or(to);
             let options =
                 replay::Options { events, history, until, changes, identities, memberships, profiles, topology };
@@ -303,14 +312,17 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
 
 fn log(command: LogCommand) -> anyhow::Result<ExitCode> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let address = |history: Option<PathBuf>| history.map(|text| HistoryAddress::of(&text, None)).transpose();
     match command {
-        LogCommand::Stat { folder } => write!(out, "{}", inspect::stat(&folder)?)?,
+        LogCommand::Stat { folder, history } => {
+            write!(out, "{}", inspect::stat(&folder, address(history)?.as_ref())?)?;
+        }
         LogCommand::Dump { folder, from, until } => {
             inspect::dump(&folder, from, until.unwrap_or(Tick::MAX), &mut out)?;
         }
         LogCommand::Repair { folder, into } => repair(&folder, &into, &mut out)?,
-        LogCommand::Verify { folder } => {
-            if !inspect::verify(&folder, &mut out)?.is_empty() {
+        LogCommand::Verify { folder, history } => {
+            if !inspect::verify(&folder, address(history)?.as_ref(), &mut out)?.is_empty() {
                 out.flush()?;
                 return Ok(ExitCode::FAILURE);
             }

@@ -21,7 +21,7 @@ use thiserror::Error;
 use self::feed::Feed;
 use self::results::{Change, Lines, Moved, write_results};
 use crate::engine::{Listeners, Output, Topology, Workers, WorkersError};
-use crate::history::HistoryError;
+use crate::history::{HistoryAddress, HistoryError};
 use crate::ingest::files::FileError;
 use crate::json::TimeText;
 use crate::observe::inside::Inside;
@@ -51,8 +51,8 @@ pub struct Options {
 /// Which part of which histories is replayed.
 #[derive(Clone, Debug)]
 pub struct HistoryOptions {
-    /// The folders of histories, or the data folders that have them inside; those of all processes of a cluster.
-    pub folders: Vec<PathBuf>,
+    /// The histories; those of all processes of a cluster.
+    pub addresses: Vec<HistoryAddress>,
     /// Only events from this tick on.
     pub from: Tick,
 }

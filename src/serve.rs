@@ -2,7 +2,7 @@
 //!
 //! This is where ingest, access and egress meet; they know nothing of each other.
 //!
-//! - `storing.rs`: opening the data folder. `outlets.rs`: where what the engine gives goes.
+//! - `storing.rs`: opening the data folder; `historied.rs`: and its history. `outlets.rs`: where what the engine gives goes.
 //! - `rims.rs`: what is served over HTTP. `gauges.rs`: what the metrics are read off.
 
 use std::net::SocketAddr;
@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::{Now, clock_from, wall_clock};
 use crate::egress::{self, Egress};
 use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
+use crate::history::HistoryWriter;
 use crate::http::{Timeouts, serve};
 use crate::ingest::quarantine::Keeper;
 use crate::ingest::segment::{Extractor, reread};
@@ -31,6 +32,7 @@ use crate::project::{Durability, Project};
 
 mod error;
 mod gauges;
+mod historied;
 mod outlets;
 mod rims;
 mod storing;
@@ -82,6 +84,7 @@ pub async fn run(
     let Storing { log, outbox, queues, store, durability, restore, dedupe, former, checkpointer, agreement } =
         Storing::open(&project, &options)?;
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
+    let history = checkpointer.as_ref().and_then(|settings| settings.history.as_ref()).map(HistoryWriter::figures);
     let remembered = dedupe.figures();
     let now: Now = options.clock_from.map_or_else(|| Arc::new(wall_clock) as Now, clock_from);
     let (failed, mut failure) = mpsc::unbounded_channel();
@@ -131,6 +134,7 @@ pub async fn run(
         latency,
         observer,
         growth,
+        history,
         dedupe: remembered,
         store: store.clone(),
         inside,

@@ -10,7 +10,7 @@ use deltaic::history::{Archive, Folder, Portion};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{DEADLINE, Python, Server, project, replay, run};
+use crate::program::{DEADLINE, Program, Python, Server, project, replay, run};
 
 const PROJECT: &str = r#"
 name = "history"
@@ -166,14 +166,16 @@ async fn a_replay_of_it_is_what_was_live() {
 
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
+    let time = |tick: u64| jiff::Timestamp::from_millisecond(tick.try_into().unwrap()).unwrap().to_string();
     let replayed = replay(folder.path(), &["--from-history", data]);
     assert_eq!(users(&replayed.profiles), live);
     assert!(replayed.summary.contains("60 events in "), "{}", replayed.summary);
+    let ends = format!("data/history reaches until {}", time(last));
+    assert!(replayed.summary.contains(&ends), "{}", replayed.summary);
     let two = replay(folder.path(), &["--from-history", &format!("{data}/history"), "--workers", "2"]);
     assert_eq!((&two.profiles, &two.changes), (&replayed.profiles, &replayed.changes));
 
     // A part of it; the middle of three rounds.
-    let time = |tick: u64| jiff::Timestamp::from_millisecond(tick.try_into().unwrap()).unwrap().to_string();
     let (from, to) = (time(tokens[1]), time(tokens[3]));
     let part = replay(folder.path(), &["--from-history", data, "--from", &from, "--to", &to]);
     assert!(part.summary.contains("36 events in "), "{}", part.summary);
@@ -300,4 +302,78 @@ async fn a_log_that_has_lost_all_is_not_taken_for_a_complete_one() {
         );
         server.stop();
     }
+}
+
+/// What `deltaic log verify` says of a data folder, and whether that is good; nothing in the folder changes by it.
+#[track_caller]
+fn verified(data: &Path) -> (bool, String) {
+    let files = || {
+        let mut found = BTreeMap::new();
+        let mut folders = vec![data.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if entry.is_dir() {
+                    folders.push(entry);
+                } else {
+                    found.insert(entry.clone(), std::fs::read(entry).unwrap());
+                }
+            }
+        }
+        found
+    };
+    let before = files();
+    let ended = Program::start(&["log", "verify", data.to_str().unwrap()], &[]).end();
+    assert!(before == files(), "a look changes nothing");
+    (ended.status.success(), ended.stdout + &ended.stderr)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_at_a_data_folder_says_what_is_wrong_with_it() {
+    let folder = project(PROJECT);
+    let server = start(&folder).await;
+    for n in 0..5 {
+        let seen = json!({"type": "track", "event": "Seen", "userId": "ann", "messageId": format!("m-{n}")});
+        let token = server.take(&[seen]).await;
+        checkpointed(&folder, token).await;
+    }
+    server.stop();
+    let data = folder.path().join("data");
+    let (is_good, said) = verified(&data);
+    assert!(
+        is_good && said.contains(", 0 damaged") && said.contains("history: 5 files, 5 events, up to tick"),
+        "{said}"
+    );
+    let stat = run(&["log", "stat", data.to_str().unwrap()]).stdout;
+    assert!(stat.contains("history      5 files, 5 events, "), "{stat}");
+
+    // What a crash left is no damage.
+    let archive = Archive::open_existing(Arc::new(Folder::new(data.join("history")))).unwrap();
+    let names: Vec<String> = archive.files().iter().map(|file| file.name()).collect();
+    let path = |name: &str| data.join("history").join(name);
+    let other = names[0].replace("-0.parquet", "-7.parquet");
+    std::fs::copy(path(&names[0]), path(&other)).unwrap();
+    let (is_good, said) = verified(&data);
+    assert!(is_good && said.contains(&format!("{other}: not in the manifest")), "{said}");
+
+    let mut content = std::fs::read(path(&names[1])).unwrap();
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    std::fs::write(path(&names[1]), content).unwrap();
+    std::fs::remove_file(path(&names[2])).unwrap();
+    for missing in ["CATALOGUE", "messages/RUNS"] {
+        std::fs::remove_file(data.join(missing)).unwrap();
+    }
+    let (is_good, said) = verified(&data);
+    assert!(!is_good && said.contains(", 4 damaged"), "{said}");
+    for expected in [
+        format!("{} of the history in {} is damaged: its checksum is wrong", names[1], data.join("history").display()),
+        format!("{} of the history in {} is damaged: it is gone", names[2], data.join("history").display()),
+        "CATALOGUE is missing".to_owned(),
+        "messages/RUNS is missing".to_owned(),
+    ] {
+        assert!(said.contains(&expected), "{expected}: {said}");
+    }
+    std::fs::write(data.join("history/MANIFEST"), "deltaic history, version 2\n").unwrap();
+    let (is_good, said) = verified(&data);
+    assert!(!is_good && said.contains("the manifest of the history in") && said.contains(", line 1"), "{said}");
 }

@@ -6,23 +6,26 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dataflows::model::{Identifier, IdentifierId, IdentifierKey, Tick};
 
+use super::files::HistoryFiles;
 use super::manifest::{Content, DataFile, MANIFEST, Manifest};
-use super::place::Place;
 use super::portions::{self, Portions};
 use super::recorder::Draft;
-use super::{HistoryError, Placed, Portion, Reading, Recorder, Way, merge};
+use super::{HistoryError, HistoryFigures, HistoryOwner, Placed, Portion, Reading, Recorder, Way, merge};
 
 /// The history in a place.
 #[derive(Debug)]
 pub struct Archive {
-    place: Arc<dyn Place>,
+    place: Arc<dyn HistoryFiles>,
     /// Tells the key of identifier hashes from others.
     key: String,
+    /// Whose it is, where it could be another's.
+    owner: Option<HistoryOwner>,
     manifest: Manifest,
     /// Whether there is no manifest yet.
     is_new: bool,
     /// Whether what a crash left over is gone.
     is_swept: bool,
+    figures: Arc<HistoryFigures>,
 }
 
 impl Archive {
@@ -33,10 +36,11 @@ impl Archive {
 
     /// The history in `place`, to be written to; there may be none yet. `key` tells the key of identifier hashes from others.
     /// Nothing is changed before something is written.
-    pub fn open(place: Arc<dyn Place>, key: String) -> Result<Self, HistoryError> {
+    pub fn open(place: Arc<dyn HistoryFiles>, key: String) -> Result<Self, HistoryError> {
         let manifest = read_manifest(&*place)?;
         let is_new = manifest.is_none();
-        let archive = Archive { place, key, manifest: manifest.unwrap_or_default(), is_new, is_swept: false };
+        let manifest = manifest.unwrap_or_default();
+        let archive = Archive { place, key, owner: None, manifest, is_new, is_swept: false, figures: Arc::default() };
         // A manifest is there before any file is.
         if is_new && archive.names()?.iter().any(|name| name.ends_with(".parquet")) {
             return Err(HistoryError::NoManifest { place: archive.title() });
@@ -44,10 +48,33 @@ impl Archive {
         Ok(archive)
     }
 
+    /// The same, where it is the history of `owner`, or nobody's yet.
+    pub fn owned_by(mut self, owner: HistoryOwner) -> Result<Self, HistoryError> {
+        if self.manifest.owner.as_deref().is_some_and(|found| found != owner.text()) {
+            return Err(HistoryError::Foreign { place: self.title() });
+        }
+        self.owner = Some(owner);
+        Ok(self)
+    }
+
+    /// The same, and it is told in `figures` how it is.
+    pub(super) fn told_in(self, figures: Arc<HistoryFigures>) -> Self {
+        figures.has(&self.manifest);
+        Archive { figures, ..self }
+    }
+
     /// The history in `place`, to be read.
-    pub fn open_existing(place: Arc<dyn Place>) -> Result<Self, HistoryError> {
+    pub fn open_existing(place: Arc<dyn HistoryFiles>) -> Result<Self, HistoryError> {
         let manifest = read_manifest(&*place)?.ok_or_else(|| HistoryError::Missing { place: place.title() })?;
-        Ok(Archive { place, key: String::new(), manifest, is_new: false, is_swept: false })
+        Ok(Archive {
+            place,
+            key: String::new(),
+            owner: None,
+            manifest,
+            is_new: false,
+            is_swept: false,
+            figures: Arc::default(),
+        })
     }
 
     /// All events after this tick, and up to [`Archive::until`], are there. Files may have older ones, with gaps.
@@ -97,7 +124,7 @@ impl Archive {
     /// It has nothing of what follows up to `begins`: from there on it is complete.
     pub fn begin(&mut self, begins: Tick) -> Result<(), HistoryError> {
         let files = self.manifest.files.clone();
-        self.replace(Manifest { begins, until: begins, files })
+        self.replace(Manifest { begins, until: begins, files, ..self.manifest.clone() })
     }
 
     /// Begins to write what follows on it. What a crash left over goes first.
@@ -114,8 +141,10 @@ impl Archive {
 
     /// Writes a file that is not in the manifest yet.
     pub(super) fn put(&self, file: &DataFile, content: Bytes) -> Result<(), HistoryError> {
-        let name = file.name();
-        self.place.write(&name, content).map_err(|source| self.io(Way::Write, name, source))
+        let (name, bytes) = (file.name(), content.len());
+        self.place.write(&name, content).map_err(|source| self.io(Way::Write, name, source))?;
+        self.figures.wrote(bytes);
+        Ok(())
     }
 
     /// Files that were written follow, and with them there is everything up to `until`.
@@ -222,10 +251,13 @@ impl Archive {
         self.remove(old)
     }
 
-    fn replace(&mut self, manifest: Manifest) -> Result<(), HistoryError> {
+    fn replace(&mut self, mut manifest: Manifest) -> Result<(), HistoryError> {
+        // One that was copied there is nobody's, and theirs who writes it.
+        manifest.owner = self.owner.as_ref().map(|owner| owner.text().to_owned()).or(manifest.owner);
         let replaced = self.place.replace_manifest(manifest.encode());
         replaced.map_err(|source| self.io(Way::Write, MANIFEST.to_owned(), source))?;
         (self.manifest, self.is_new) = (manifest, false);
+        self.figures.has(&self.manifest);
         Ok(())
     }
 
@@ -236,7 +268,7 @@ impl Archive {
         Ok(())
     }
 
-    fn names(&self) -> Result<Vec<String>, HistoryError> {
+    pub(super) fn names(&self) -> Result<Vec<String>, HistoryError> {
         self.place.names().map_err(|source| self.io(Way::Read, "the folders".to_owned(), source))
     }
 
@@ -254,7 +286,7 @@ impl Archive {
     }
 }
 
-fn read_manifest(place: &dyn Place) -> Result<Option<Manifest>, HistoryError> {
+fn read_manifest(place: &dyn HistoryFiles) -> Result<Option<Manifest>, HistoryError> {
     let name = MANIFEST.to_owned();
     let read = place.manifest();
     let read = read.map_err(|source| HistoryError::Io { way: Way::Read, name, place: place.title(), source })?;

@@ -1,6 +1,7 @@
 //! What is wrong with a history, and what to do about it.
 
 use std::io;
+use std::path::PathBuf;
 
 use parquet::errors::ParquetError;
 use thiserror::Error;
@@ -59,6 +60,42 @@ pub enum HistoryError {
         /// Where it was looked for.
         place: String,
     },
+    /// It is another's.
+    #[error(
+        "the history in {place} is of another data folder, and two must not write to one: give this one an address of its own, or, \
+         where the data folder is gone and was no copy, read it there with `deltaic replay --from-history`"
+    )]
+    Foreign {
+        /// Where the history is.
+        place: String,
+    },
+    /// What tells whose history it is cannot be read or written.
+    #[error("{file}, which tells whose history it is: {source}; restore it from a copy of the data folder")]
+    Owner {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is one in the data folder, and the project says that it is elsewhere.
+    #[error(
+        "there is a history in {folder}, and none in {place} yet: copy it there with all of its folders, or move it away to begin \
+         another"
+    )]
+    LeftBehind {
+        /// The history in the data folder.
+        folder: PathBuf,
+        /// Where it is to be.
+        place: String,
+    },
+    /// It cannot be said where it is, or how it is opened.
+    #[error("the history in {place}: {reason}")]
+    Settings {
+        /// Where it is said to be.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// It has events that the log never had.
     #[error(
         "the history in {place} goes up to tick {until}, and the log to {last}: it is of another data folder, or the log lost its \
@@ -104,6 +141,11 @@ impl std::fmt::Display for Way {
 }
 
 impl HistoryError {
+    /// Whether it may be better later, without anybody's doing: the storage cannot be reached.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, HistoryError::Io { source, .. } if source.kind() == io::ErrorKind::NotConnected)
+    }
+
     /// Events of `tick` and later cannot be written.
     pub(super) fn write(tick: dataflows::model::Tick, error: &ParquetError) -> Self {
         HistoryError::Write { tick: tick.as_ms(), reason: error.to_string() }

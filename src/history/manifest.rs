@@ -15,6 +15,7 @@ use dataflows::model::Tick;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::owner;
 use crate::limits::{HISTORY_FILE_BYTES_ALLOWED_MAX, HISTORY_FILES_MAX};
 
 /// The name of the manifest.
@@ -113,6 +114,8 @@ pub(super) struct Manifest {
     pub begins: Tick,
     /// See `begins`.
     pub until: Tick,
+    /// Whose it is, where it could be another's.
+    pub owner: Option<String>,
     /// Sorted by their ticks, which do not overlap.
     pub files: Vec<DataFile>,
 }
@@ -121,13 +124,16 @@ pub(super) struct Manifest {
 struct Span {
     begins: Tick,
     until: Tick,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
 }
 
 impl Manifest {
     pub fn encode(&self) -> Bytes {
         let json = |line: serde_json::Result<String>| line.expect("numbers and texts are JSON");
         let mut text = format!("{TITLE}\n");
-        text += &json(serde_json::to_string(&Span { begins: self.begins, until: self.until }));
+        text +=
+            &json(serde_json::to_string(&Span { begins: self.begins, until: self.until, owner: self.owner.clone() }));
         text.push('\n');
         for file in &self.files {
             text += &json(serde_json::to_string(file));
@@ -152,8 +158,11 @@ impl Manifest {
         }
         let mut lines = summed.lines().zip(1..).skip(1);
         let (span, _) = lines.next().ok_or((2, "expected the ticks that it covers".to_owned()))?;
-        let Span { begins, until } = serde_json::from_str(span).map_err(|error| (2, error.to_string()))?;
-        let mut manifest = Manifest { begins, until, files: Vec::new() };
+        let Span { begins, until, owner } = serde_json::from_str(span).map_err(|error| (2, error.to_string()))?;
+        if owner.as_deref().is_some_and(|owner| !owner::is_one(owner)) {
+            return Err((2, "it does not say whose it is".to_owned()));
+        }
+        let mut manifest = Manifest { begins, until, owner, files: Vec::new() };
         for (line, number) in lines {
             let wrong = |reason: &str| (number, reason.to_owned());
             let file: DataFile = serde_json::from_str(line).map_err(|error| wrong(&error.to_string()))?;

@@ -14,28 +14,42 @@
 //! - **A file never changes.** To take a person out, or to make one file of several, another takes its place in the manifest.
 //! - **Ticks do not straddle files**, so files sorted by their first tick are the order of the log.
 //!
-//! Files: `place.rs` (where: a folder), `manifest.rs`, `archive.rs` (what there is, and its changes), `recorder.rs` (writes),
-//! `merge.rs` (one file of several),
-//! `columns.rs` and `schema.rs` (a file's content), `portions.rs` (reads), `error.rs`.
+//! Files: `files.rs` (where it is), `folder.rs` and `bucket.rs` (there), `address.rs` (which one), `owner.rs` (whose), `manifest.rs`,
+//! `archive.rs` (what there is, and its changes), `writer.rs` (opens it when it can be reached), `recorder.rs` (writes), `merge.rs` (one
+//! file of several), `columns.rs` and `schema.rs` (a file's content), `portions.rs` (reads), `verify.rs` (all of it), `figures.rs`, `error.rs`.
 
+mod address;
 mod archive;
+mod bucket;
 mod columns;
 mod error;
+mod figures;
+mod files;
+mod folder;
 mod manifest;
 mod merge;
-mod place;
+mod owner;
 mod portions;
 mod recorder;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod verify;
+mod writer;
 
+pub use address::HistoryAddress;
 pub use archive::Archive;
+pub use bucket::Bucket;
 pub use error::{HistoryError, Way};
+pub use figures::HistoryFigures;
+pub use files::HistoryFiles;
+pub use folder::Folder;
 pub use manifest::DataFile;
-pub use place::{Folder, Place};
+pub use owner::HistoryOwner;
 pub use portions::Portions;
 pub use recorder::Recorder;
+pub use verify::HistoryFound;
+pub use writer::HistoryWriter;
 
 use compact_str::CompactString;
 use dataflows::model::{Event, Position, Tick};

@@ -20,7 +20,7 @@ use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReade
 
 use super::manifest::DataFile;
 use super::schema::{self, place};
-use super::{HistoryError, Place, Placed, Portion, Way};
+use super::{HistoryError, HistoryFiles, Placed, Portion, Way};
 use crate::log::Stored;
 
 /// Rows that are decoded at a time.
@@ -28,7 +28,7 @@ const BATCH_ROWS: usize = 1024;
 
 /// The events of some files of a history, a tick at a time. Ends with the first error.
 pub struct Portions {
-    place: Arc<dyn Place>,
+    place: Arc<dyn HistoryFiles>,
     files: VecDeque<DataFile>,
     after: Tick,
     until: Tick,
@@ -37,7 +37,7 @@ pub struct Portions {
 }
 
 impl Portions {
-    pub(super) fn new(place: Arc<dyn Place>, files: Vec<DataFile>, after: Tick, until: Tick) -> Self {
+    pub(super) fn new(place: Arc<dyn HistoryFiles>, files: Vec<DataFile>, after: Tick, until: Tick) -> Self {
         Portions { place, files: files.into(), after, until, open: None, is_over: false }
     }
 
@@ -76,12 +76,12 @@ impl Iterator for Portions {
 const CHANGED: &str = "its checksum is wrong: the disk, or somebody, changed it";
 
 /// The content of a file, as it was written.
-pub(super) fn whole(place: &dyn Place, file: &DataFile) -> Result<Bytes, HistoryError> {
+pub(super) fn whole(place: &dyn HistoryFiles, file: &DataFile) -> Result<Bytes, HistoryError> {
     let content = read(place, file, 0, file.bytes)?;
     if file.is(&content) { Ok(content) } else { Err(damaged(place, file, CHANGED.to_owned())) }
 }
 
-fn read(place: &dyn Place, file: &DataFile, start: u64, bytes: u64) -> Result<Bytes, HistoryError> {
+fn read(place: &dyn HistoryFiles, file: &DataFile, start: u64, bytes: u64) -> Result<Bytes, HistoryError> {
     let name = file.name();
     let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
     place.read(&name, start, wanted).map_err(|source| match source.kind() {
@@ -92,7 +92,7 @@ fn read(place: &dyn Place, file: &DataFile, start: u64, bytes: u64) -> Result<By
 }
 
 /// Whether the filters of a file say that it may have an event with this identifier.
-pub(super) fn may_hold(place: &dyn Place, file: &DataFile, id: IdentifierId) -> Result<bool, HistoryError> {
+pub(super) fn may_hold(place: &dyn HistoryFiles, file: &DataFile, id: IdentifierId) -> Result<bool, HistoryError> {
     let start = file.bytes - file.tail_bytes;
     let tail = read(place, file, start, file.tail_bytes)?;
     if !file.ends_with(&tail) {
@@ -114,7 +114,7 @@ pub(super) fn may_hold(place: &dyn Place, file: &DataFile, id: IdentifierId) -> 
     asked.map_err(|reason| damaged(place, file, reason))
 }
 
-fn damaged(place: &dyn Place, file: &DataFile, reason: String) -> HistoryError {
+fn damaged(place: &dyn HistoryFiles, file: &DataFile, reason: String) -> HistoryError {
     HistoryError::Damaged { name: file.name(), place: place.title(), reason }
 }
 
@@ -143,7 +143,7 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    fn open(place: &dyn Place, file: DataFile) -> Result<Self, HistoryError> {
+    fn open(place: &dyn HistoryFiles, file: DataFile) -> Result<Self, HistoryError> {
         let content = whole(place, &file)?;
         let reader = guarded(|| {
             let reader = SerializedFileReader::new(content)?;

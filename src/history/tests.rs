@@ -107,7 +107,7 @@ impl World {
         self.folder.path().join("history")
     }
 
-    fn place(&self) -> Arc<dyn Place> {
+    fn place(&self) -> Arc<dyn HistoryFiles> {
         Arc::new(Folder::new(self.root()))
     }
 
@@ -274,7 +274,7 @@ impl Failing {
     }
 }
 
-impl Place for Failing {
+impl HistoryFiles for Failing {
     fn title(&self) -> String {
         self.folder.title()
     }

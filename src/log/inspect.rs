@@ -3,6 +3,8 @@
 //! Nothing in the folder is changed: what would have to be opened for writing is copied first. A folder in use is refused; look at
 //! a copy.
 
+mod beside;
+
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use super::checkpoint::{CheckpointError, Kept};
 use super::segments::{Entry, Torn};
 use super::{DataFolder, EntryOrder, LogError, LogRecord, Purpose, Store, StoreError, codec, files};
 use crate::dedupe;
+use crate::history::{HistoryAddress, HistoryError, HistoryFound};
 
 /// Why a folder could not be looked at.
 #[derive(Debug, Error)]
@@ -30,6 +33,9 @@ pub enum InspectError {
     /// A checkpoint is not there.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The history cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// There is something where a copy is to be made.
     #[error("{into} is not empty: name a folder of its own for the repaired copy")]
     Taken {
@@ -62,6 +68,8 @@ pub struct Stat {
     pub is_complete: bool,
     /// Tick, identifiers and bytes of each checkpoint.
     pub checkpoints: Vec<(Tick, u64, u64)>,
+    /// The history, if there is one.
+    pub history: Option<HistoryFound>,
 }
 
 impl fmt::Display for Stat {
@@ -82,18 +90,22 @@ impl fmt::Display for Stat {
         for (tick, identifiers, bytes) in &self.checkpoints {
             writeln!(f, "checkpoint   as of tick {tick}, {identifiers} identifiers, {bytes} bytes")?;
         }
+        if let Some(HistoryFound { files, rows, bytes, until, .. }) = &self.history {
+            writeln!(f, "history      {files} files, {rows} events, {bytes} bytes, up to tick {until}")?;
+        }
         Ok(())
     }
 }
 
-/// Counts what is in the log of a data folder.
-pub fn stat(folder: &Path) -> Result<Stat, InspectError> {
+/// Counts what is in the log of a data folder, and in its history, which may be said to be elsewhere.
+pub fn stat(folder: &Path, history: Option<&HistoryAddress>) -> Result<Stat, InspectError> {
     let store = Store::look(folder)?;
     let rows = store.outbox().len().map_err(|source| store.failed(source))? as u64;
     let kept = Kept::look(folder)?;
     let checkpoints = kept.entries().iter().map(|entry| (entry.tick, entry.identifiers, entry.bytes)).collect();
     let disk_bytes = files::bytes(folder)?;
-    let mut stat = Stat { disk_bytes, rows, is_complete: true, checkpoints, ..Stat::default() };
+    let history = beside::stat(folder, history)?;
+    let mut stat = Stat { disk_bytes, rows, is_complete: true, checkpoints, history, ..Stat::default() };
     for entry in store.entries(Tick::default()) {
         let Entry { tick, bytes } = entry?;
         let envelope = codec::envelope(tick, &bytes).map_err(|error| store.undecodable(tick, error))?;
@@ -142,13 +154,19 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
     Ok(())
 }
 
-/// Reads everything; gives what is wrong, a line each, and says how much there is.
-pub fn verify(folder: &Path, out: &mut impl Write) -> Result<Vec<String>, InspectError> {
+/// Reads everything, also the history, which may be said to be elsewhere; gives what is wrong, a line each, and says how much there
+/// is.
+pub fn verify(
+    folder: &Path,
+    history: Option<&HistoryAddress>,
+    out: &mut impl Write,
+) -> Result<Vec<String>, InspectError> {
     let found = DataFolder::find(folder, Purpose::Look)?;
     let mut damage: Vec<String> = found.damage().iter().map(ToString::to_string).collect();
     damage.extend(found.owner().err().map(|error| error.to_string()));
     let mut torn: Vec<(String, u64, u64)> = found.torn().into_iter().collect();
     let mut counted = Counted::default();
+    let is_current = found.is_current();
     match found.salvage() {
         Ok(store) => {
             counted.read(&store, &mut damage);
@@ -173,18 +191,24 @@ pub fn verify(folder: &Path, out: &mut impl Write) -> Result<Vec<String>, Inspec
                 damage.extend(read.err().map(|error| error.to_string()));
             }
             counted.checkpoints = kept.entries().len();
+            counted.last = counted.last.max(kept.newest().map_or(Tick::default(), |newest| newest.tick));
+            if is_current {
+                damage.extend(beside::missing(folder, &kept));
+            }
         }
         Err(error) => damage.push(error.to_string()),
     }
-    let Counted { entries, events, checkpoints } = counted;
+    let Counted { entries, events, checkpoints, last } = counted;
     match dedupe::verify(folder) {
         Ok((_, damaged)) => damage.extend(damaged),
         Err(error) => damage.push(error.to_string()),
     }
+    let found = beside::verify(folder, history, last, &mut damage)?;
     writeln!(out, "{entries} entries, {events} events, {checkpoints} checkpoints, {} damaged", damage.len())?;
     for line in &damage {
         writeln!(out, "{line}")?;
     }
+    beside::tell(found.as_ref(), folder, history, out)?;
     for (file, at, bytes) in torn {
         writeln!(
             out,
@@ -201,6 +225,8 @@ struct Counted {
     entries: u64,
     events: u64,
     checkpoints: usize,
+    /// The last tick that log or checkpoints have.
+    last: Tick,
 }
 
 impl Counted {
@@ -223,6 +249,7 @@ impl Counted {
                 }
             };
             self.entries += 1;
+            self.last = tick;
             match codec::decode(tick, &bytes) {
                 Ok((envelope, LogRecord::Events(stored))) => {
                     self.events += stored.len() as u64;

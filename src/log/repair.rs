@@ -19,6 +19,7 @@ use super::inspect::InspectError;
 use super::segments::Entry;
 use super::store::{KEYSPACES, Rows};
 use super::{DataFolder, Purpose, Store, codec, files};
+use crate::history::HistoryOwner;
 
 /// Rows that are written together.
 const ROWS_AT_ONCE: usize = 1_000;
@@ -61,7 +62,11 @@ fn salvage_into(folder: &Path, found: &DataFolder, into: &Path, out: &mut impl W
     }
     target.sync()?;
     drop(target);
-    for name in ["CATALOGUE", "messages", "history"] {
+    for name in ["CATALOGUE", "messages", "history", HistoryOwner::FILE] {
+        // Only a history elsewhere has that.
+        if name == HistoryOwner::FILE && !folder.join(name).exists() {
+            continue;
+        }
         if folder.join(name).exists() {
             files::copy(&folder.join(name), &into.join(name))?;
             writeln!(out, "{name:<12} kept as it is: a start looks at it")?;

@@ -163,7 +163,7 @@ fn a_log_that_lost_what_was_safe_is_refused() {
     let error = opened.err().unwrap().to_string();
     assert!(error.contains("the log was safe up to tick 30 and now ends at 20"), "{error}");
     let mut said = Vec::new();
-    let damage = inspect::verify(folder.path(), &mut said).unwrap();
+    let damage = inspect::verify(folder.path(), None, &mut said).unwrap();
     assert!(damage.len() == 1 && damage[0].contains("safe up to tick 30"), "{damage:?}");
     let said = String::from_utf8(said).unwrap();
     assert!(!said.contains("nobody was told"), "{said}");
@@ -181,7 +181,7 @@ fn check_damage(folder: &Path, expected: &str) {
     let error = error.to_string();
     assert!(error.contains(expected) && error.contains(folder.to_str().unwrap()), "{error}");
     let mut said = Vec::new();
-    let damage = inspect::verify(folder, &mut said).unwrap();
+    let damage = inspect::verify(folder, None, &mut said).unwrap();
     assert_eq!(damage.len(), 1, "{damage:?}");
 }
 
@@ -257,10 +257,10 @@ fn a_sync_that_fails_ends_it_and_nobody_was_told() {
 #[test]
 fn inspection_counts_and_writes() {
     let folder = folder_with(3);
-    let stat = inspect::stat(folder.path()).unwrap();
+    let stat = inspect::stat(folder.path(), None).unwrap();
     assert_eq!((stat.entries, stat.events), (3, 3));
     assert_eq!(stat.ticks, Some((Tick::from_ms(10), Tick::from_ms(30))));
-    assert_eq!(inspect::verify(folder.path(), &mut Vec::new()).unwrap(), Vec::<String>::new());
+    assert_eq!(inspect::verify(folder.path(), None, &mut Vec::new()).unwrap(), Vec::<String>::new());
     let mut out = Vec::new();
     inspect::dump(folder.path(), Tick::from_ms(11), Tick::from_ms(20), &mut out).unwrap();
     let line =

@@ -43,6 +43,8 @@ pub trait Readings: Send + Sync + 'static {
     fn now(&self) -> Tick;
     /// The ids by which messages are recognised.
     fn messages(&self) -> RememberedMessages;
+    /// The history, where there is to be one.
+    fn history(&self) -> Option<HistoryState>;
     /// Who holds how many bytes of memory, as far as that is known.
     fn memory(&self) -> Vec<(&'static str, u64)>;
     /// The destinations, in the order of the definitions.
@@ -98,6 +100,23 @@ pub struct RememberedMessages {
     pub runs: u64,
     /// For how long a message is recognised now.
     pub window_ms: u64,
+}
+
+/// How the history is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HistoryState {
+    /// Its files.
+    pub files: u64,
+    /// The events in them.
+    pub rows: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes that were written since the start.
+    pub written: u64,
+    /// How often it could not be read or written, since the start.
+    pub failures: u64,
+    /// From its end to the last event of the log.
+    pub behind_ms: u64,
 }
 
 /// The rejected events that are kept.
@@ -286,6 +305,17 @@ impl<R: Readings> Collector for Counts<R> {
         gauge(&mut encoder, "deltaic_message_id_runs", "Their files", runs)?;
         let help = "For how long a message is recognised: alert where it is less than clock.dedupe_window";
         gauge(&mut encoder, "deltaic_message_window_ms", help, window_ms)?;
+        if let Some(history) = self.0.history() {
+            let HistoryState { files, rows, bytes, written, failures, behind_ms } = history;
+            gauge(&mut encoder, "deltaic_history_files", "Files of the history", files)?;
+            gauge(&mut encoder, "deltaic_history_rows", "Events in them", rows)?;
+            gauge(&mut encoder, "deltaic_history_bytes", "Their bytes", bytes)?;
+            counter(&mut encoder, "deltaic_history_written_bytes", "Bytes written to the history", written)?;
+            let help = "Attempts to write the history that failed: alert where they grow, the log is not cut meanwhile";
+            counter(&mut encoder, "deltaic_history_failures", help, failures)?;
+            let help = "From the end of the history to the last event of the log, by their ticks";
+            gauge(&mut encoder, "deltaic_history_behind_ms", help, behind_ms)?;
+        }
         family(
             &mut encoder,
             "deltaic_memory_bytes",
@@ -433,6 +463,9 @@ mod tests {
         fn messages(&self) -> RememberedMessages {
             RememberedMessages { ids: 11, disk_bytes: 12, runs: 13, window_ms: 14 }
         }
+        fn history(&self) -> Option<HistoryState> {
+            Some(HistoryState { files: 16, rows: 17, bytes: 18, written: 19, failures: 20, behind_ms: 21 })
+        }
         fn memory(&self) -> Vec<(&'static str, u64)> {
             vec![("message_ids", 15)]
         }
@@ -514,6 +547,12 @@ mod tests {
             "deltaic_message_id_disk_bytes 12",
             "deltaic_message_id_runs 13",
             "deltaic_message_window_ms 14",
+            "deltaic_history_files 16",
+            "deltaic_history_rows 17",
+            "deltaic_history_bytes 18",
+            "deltaic_history_written_bytes_total 19",
+            "deltaic_history_failures_total 20",
+            "deltaic_history_behind_ms 21",
             r#"deltaic_memory_bytes{of="message_ids"} 15"#,
             "deltaic_checkpoint_behind_events 70",
             r#"deltaic_refusing{reason="disk"} 0"#,

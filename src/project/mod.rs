@@ -1,7 +1,7 @@
 //! The project file: from text to a checked, typed [`Project`].
 //!
 //! The way of a `deltaic.toml`, one file each: `written` (sections and keys, read by `section`, strings by `text` and
-//! `environment`) → `resolve` (with `identity`, `csv`, `destinations`, `forwards`) and `define`, which takes each expression through
+//! `environment`) → `resolve` (with `identity`, `csv`, `destinations`, `forwards`, `history`) and `define`, which takes each expression through
 //! `parse` (text → `syntax`), `infer` (names by `person` and `event`, types by `types` → `typed`), `order` and `lower`
 //! (→ [`dataflows::definitions`]). Every step collects `problem`s and goes on, so that all are shown at once.
 
@@ -13,6 +13,7 @@ mod duration;
 mod environment;
 mod event;
 mod forwards;
+mod history;
 mod identity;
 mod infer;
 mod lower;
@@ -41,11 +42,11 @@ use toml::de::DeTable;
 
 use crate::limits::PROJECT_BYTES_MAX;
 use environment::Environment;
+pub use history::{BucketKeys, BucketSettings, BucketUrl, HistorySettings};
 use problem::Problem;
 pub use problem::{Colour, Problems};
 pub use resolved::{
-    Clock, CsvMapping, Destination, DestinationKind, Durability, HistorySettings, Project, Replay, Secret, Source,
-    Storage, Webhook,
+    Clock, CsvMapping, Destination, DestinationKind, Durability, Project, Replay, Secret, Source, Storage, Webhook,
 };
 use section::Reader;
 pub use time::parse_time;

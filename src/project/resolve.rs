@@ -11,10 +11,11 @@ use dataflows::model::IdentifierKey;
 use super::csv;
 use super::define::Defining;
 use super::destinations;
+use super::history;
 use super::identity;
 use super::names::{Alphabet, check_count, check_name, check_secret};
 use super::problem::Problem;
-use super::resolved::{Clock, Durability, HistorySettings, Project, Replay, Secret, Source, Storage};
+use super::resolved::{Clock, Durability, Project, Replay, Secret, Source, Storage};
 use super::text::Text;
 use super::written::{Written, WrittenClock, WrittenSource, WrittenStorage};
 use crate::limits::SOURCES_MAX;
@@ -71,8 +72,7 @@ pub(super) fn resolve(
     };
 
     let storage = written.storage.map(|written| storage(written, folder, &mut problems));
-    let keep = written.history.keep.unwrap_or(HistorySettings::default().keep);
-    let history = written.history.enabled.unwrap_or(true).then_some(HistorySettings { keep });
+    let history = history::resolve(written.history, &mut problems);
 
     let mut defining = Defining::new(identity, written.attributes, written.traits, written.audiences, problems);
     let destinations = destinations::resolve(written.destinations, &mut defining.checker);

@@ -11,6 +11,7 @@ use compact_str::CompactString;
 use dataflows::definitions::Definitions;
 use dataflows::model::{IdentifierKey, ValueType};
 
+use super::HistorySettings;
 use crate::limits::Limits;
 
 /// A project that `deltaic check` has nothing against.
@@ -67,19 +68,6 @@ impl Storage {
     /// A data folder, with all else as it is by default.
     pub fn in_folder(folder: PathBuf) -> Self {
         Storage { folder, durability: Durability::default(), checkpoint_events: None }
-    }
-}
-
-/// How events are kept when the log does not have them any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistorySettings {
-    /// For how long: new definitions can count what is in it. For ever where it does not say. Default: 90 days.
-    pub keep: Option<Duration>,
-}
-
-impl Default for HistorySettings {
-    fn default() -> Self {
-        HistorySettings { keep: Some(Duration::from_secs(90 * 24 * 60 * 60)) }
     }
 }
 

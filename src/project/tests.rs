@@ -622,7 +622,10 @@ keep = "7 days"
         ..Storage::in_folder("/projects/shop/kept".into())
     };
     assert_eq!(project.storage, Some(storage));
-    assert_eq!(project.history, Some(HistorySettings { keep: Some(Duration::from_secs(7 * 24 * 3600)) }));
+    assert_eq!(
+        project.history,
+        Some(HistorySettings { keep: Some(Duration::from_secs(7 * 24 * 3600)), ..HistorySettings::default() })
+    );
     let names: Vec<_> = project.destinations.iter().map(|destination| destination.name.as_str()).collect();
     assert_eq!(names, ["disk", "hook"]);
     let views: Vec<_> = project.definitions.destinations.iter().map(|view| view.name.as_str()).collect();

@@ -52,6 +52,11 @@ pub(super) struct WrittenHistory {
     pub(super) enabled: Option<bool>,
     /// Nothing inside for ever.
     pub(super) keep: Option<Option<Duration>>,
+    pub(super) url: Option<Text>,
+    pub(super) endpoint: Option<Text>,
+    pub(super) region: Option<Text>,
+    pub(super) access_key_id: Option<Text>,
+    pub(super) secret_access_key: Option<Text>,
 }
 
 /// `[sources.NAME]`
@@ -216,6 +221,11 @@ impl Written {
         let written_history = WrittenHistory {
             enabled: history.boolean(reader, "enabled"),
             keep: history.duration_or(reader, "keep", "forever"),
+            url: history.text(reader, "url"),
+            endpoint: history.text(reader, "endpoint"),
+            region: history.text(reader, "region"),
+            access_key_id: history.secret(reader, "access_key_id"),
+            secret_access_key: history.secret(reader, "secret_access_key"),
         };
         history.finish(reader, nothing_elsewhere);
         let mut observe = root.section(reader, "observe");

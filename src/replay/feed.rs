@@ -94,7 +94,7 @@ impl Feed {
     ) -> Result<(), ReplayError> {
         let extractor = Extractor::of_stored(project);
         let bar = ProgressBar::no_length().with_style(ProgressStyle::default_spinner());
-        for portion in Merged::open(&history.folders, history.from, until.unwrap_or(Tick::MAX))? {
+        for portion in Merged::open(&history.addresses, history.from, until.unwrap_or(Tick::MAX))? {
             let portion = portion?;
             self.tick = portion.tick;
             for at in portion.events {

@@ -1,12 +1,11 @@
 //! Histories of the processes of a cluster as one: in the order of the log.
 
 use std::iter::Peekable;
-use std::path::Path;
-use std::sync::Arc;
 
 use dataflows::model::Tick;
 
-use crate::history::{Archive, Folder, HistoryError, Portion, Portions};
+use crate::history::{HistoryAddress, HistoryError, Portion, Portions};
+use crate::json::TimeText;
 
 /// The events of several histories, a tick at a time. Ends with the first error.
 pub(super) struct Merged {
@@ -15,13 +14,10 @@ pub(super) struct Merged {
 
 impl Merged {
     /// Those from `from` to `until`, both included.
-    pub fn open(folders: &[impl AsRef<Path>], from: Tick, until: Tick) -> Result<Self, HistoryError> {
+    pub fn open(addresses: &[HistoryAddress], from: Tick, until: Tick) -> Result<Self, HistoryError> {
         let after = Tick::from_ms(from.as_ms().saturating_sub(1));
-        let open = |folder: &Path| {
-            // A data folder has its history inside.
-            let inside = folder.join("history");
-            let root = if inside.is_dir() { inside } else { folder.to_owned() };
-            let archive = Archive::open_existing(Arc::new(Folder::new(root)))?;
+        let open = |address: &HistoryAddress| {
+            let archive = address.open()?;
             let (begins, ends, place) = (archive.begins(), archive.until(), archive.title());
             if begins > after {
                 tracing::warn!(%begins, "the history in {place} is not complete before this tick");
@@ -29,9 +25,15 @@ impl Merged {
             if until < Tick::MAX && ends < until {
                 tracing::warn!(%ends, "the history in {place} ends before the time that is asked for");
             }
+            if ends <= until {
+                let time = TimeText(ends);
+                tracing::info!(
+                    "the history in {place} reaches until {time}: later events are in the log of its engine only"
+                );
+            }
             Ok(archive.portions(after, until).peekable())
         };
-        let histories = folders.iter().map(|folder| open(folder.as_ref())).collect::<Result<_, _>>()?;
+        let histories = addresses.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Merged { histories })
     }
 }

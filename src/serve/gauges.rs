@@ -9,19 +9,21 @@ use crate::dedupe::DedupeFigures;
 use crate::egress::outbox::State;
 use crate::egress::{Egress, EventStatus, Status};
 use crate::engine::Handle;
+use crate::history::HistoryFigures;
 use crate::ingest::IngestCounters;
 use crate::ingest::quarantine::Quarantine;
 use crate::log::Store;
 use crate::log::checkpoint::Growth;
 use crate::observe::inside::Inside;
 use crate::observe::metrics::{
-    Delivery, EngineState, EventDelivery, Intake, Quarantined, Readings, RememberedMessages,
+    Delivery, EngineState, EventDelivery, HistoryState, Intake, Quarantined, Readings, RememberedMessages,
 };
 
 /// The parts of a running engine that have something to say.
 #[derive(Clone)]
 pub(super) struct Gauges {
     pub growth: Option<Arc<Growth>>,
+    pub history: Option<Arc<HistoryFigures>>,
     pub dedupe: Arc<DedupeFigures>,
     pub store: Option<Store>,
     pub inside: Arc<Inside>,
@@ -74,6 +76,19 @@ impl Readings for Gauges {
             runs: self.dedupe.runs(),
             window_ms: self.dedupe.window_ms(),
         }
+    }
+
+    fn history(&self) -> Option<HistoryState> {
+        let history = self.history.as_ref()?;
+        let last = self.growth.as_ref().map_or(Tick::default(), |growth| growth.last());
+        Some(HistoryState {
+            files: history.files(),
+            rows: history.rows(),
+            bytes: history.bytes(),
+            written: history.written(),
+            failures: history.failures(),
+            behind_ms: last.as_ms().saturating_sub(history.until().as_ms()),
+        })
     }
 
     fn memory(&self) -> Vec<(&'static str, u64)> {

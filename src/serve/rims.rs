@@ -10,6 +10,7 @@ use crate::clock::Now;
 use crate::dedupe::DedupeFigures;
 use crate::egress::{self, Egress};
 use crate::engine::{Handle, Topology};
+use crate::history::HistoryFigures;
 use crate::http::{Timeouts, not_found};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::Surroundings;
@@ -31,6 +32,7 @@ pub(super) struct Rims {
     pub latency: Arc<Latency>,
     pub observer: Observer,
     pub growth: Option<Arc<Growth>>,
+    pub history: Option<Arc<HistoryFigures>>,
     pub dedupe: Arc<DedupeFigures>,
     pub store: Option<Store>,
     pub inside: Arc<Inside>,
@@ -50,6 +52,7 @@ impl Rims {
             latency,
             observer,
             growth,
+            history,
             dedupe,
             store,
             inside,
@@ -60,6 +63,7 @@ impl Rims {
         let counters = Arc::new(IngestCounters::default());
         let gauges = Gauges {
             growth,
+            history,
             dedupe,
             store,
             inside: inside.clone(),

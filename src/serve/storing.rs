@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dataflows::model::Tick;
 
+use super::historied::Historied;
 use super::{Options, RunError};
 use crate::catalogue::{Agreement, Catalogue};
 use crate::dedupe::{self, Dedupe, MessageWindow, OnDiskSettings, ToldBy};
@@ -11,7 +12,6 @@ use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::engine::process_index;
-use crate::history::{Archive, Folder, HistoryError};
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reading;
 use crate::log::checkpoint::{self, CheckpointerSettings, FormerLog, Gatherer, Kept, MessageIds, Past, Plan, Restore};
@@ -74,9 +74,9 @@ impl Storing {
         let kept = Kept::look(&storage.folder)?;
         kept.check()?;
         let newest = kept.newest().map_or(Tick::default(), |newest| newest.tick);
-        let history = project.history.is_some().then(|| history(&storage, project)).transpose()?;
-        let past = Past::new(found.check_log(newest)?, history.as_ref());
-        let plan = Plan::new(&past, &kept, project, options.accept_partial)?;
+        let history = Historied::look(&storage, project, options)?;
+        let past = Past::new(found.check_log(newest)?, history.archive());
+        let plan = Plan::new(&past, &kept, project, options.accept_partial).map_err(|error| history.blame(error))?;
         // What is damaged refuses the start while nothing has been touched. The catalogue is that of process 0.
         let is_expected = found.is_used() && options.topology.process == 0 && !options.accept_partial;
         Catalogue::check(&storage.folder, is_expected)?;
@@ -91,7 +91,7 @@ impl Storing {
         let process = process_index(options.topology.process);
         let gatherer = Gatherer::new(store.clone(), project, reading(project), process);
         let last = log.last().max(kept.newest().map(|newest| newest.tick)).unwrap_or_default();
-        history.as_ref().map_or(Ok(()), |history| history.is_of_log(last))?;
+        history.archive().map_or(Ok(()), |history| history.is_of_log(last))?;
         let restore = plan.prepare(&past, &store, &mut kept, &gatherer, project)?;
         let is_cluster = options.topology.processes() > 1;
         let (dedupe, seal) = OnDiskSettings {
@@ -118,13 +118,14 @@ impl Storing {
         let (folder, definitions) = (storage.folder.clone(), project.definitions.clone());
         let agreement = Agreement::open(Some(folder), definitions, options.topology.process)?;
         store.take_over()?;
+        history.keep_owner(&storage.folder)?;
         let checkpointer = CheckpointerSettings {
             store: store.clone(),
             kept,
             gatherer,
             growth: log.growth(),
             due: storage.checkpoint_events,
-            history: history.zip(project.history.as_ref().map(|settings| settings.keep)),
+            history: history.writer,
             seal: Some(Box::new(move |tick, is_over| seal.up_to(tick, is_over))),
             bound: Box::new(|| Tick::MAX),
         };
@@ -149,10 +150,4 @@ impl Storing {
             None => Box::<MemoryShelf>::default(),
         }
     }
-}
-
-/// The history in the data folder; there may be none yet.
-fn history(storage: &Storage, project: &Project) -> Result<Archive, HistoryError> {
-    let place = Folder::new(storage.folder.join("history"));
-    Archive::open(Arc::new(place), Archive::key_of(&project.identifier_key))
 }

@@ -1,5 +1,6 @@
 //! Programs of others that are on PyPI, such as a client or a database: what users have must work with the real program.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,12 +15,20 @@ impl Python {
         }
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(package);
         let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
+        // Tests are processes, and several may want it.
+        let lock = File::create(folder.with_extension("lock")).unwrap();
+        lock.lock().unwrap();
         if !complete.exists() {
             run(Path::new("python3"), &["-m", "venv", "--clear", folder.to_str().unwrap()]);
             run(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", package]);
             std::fs::write(complete, "").unwrap();
         }
         Some(Python(python))
+    }
+
+    /// A program that the package brings.
+    pub fn program(&self, name: &str) -> Command {
+        Command::new(self.0.with_file_name(name))
     }
 
     /// Runs a script, which is to succeed; gives what it wrote to standard output.

@@ -10,7 +10,7 @@ use dataflows::model::Tick;
 use super::make::LeftOut;
 use super::repeated;
 use super::{CheckpointError, Gatherer, Kept, MessageIds};
-use crate::history::{Archive, Recorder};
+use crate::history::{HistoryFiles, HistoryWriter, Recorder};
 use crate::limits::{DISK_RESERVE_BYTES, HISTORY_FILE_BYTES};
 use crate::log::{Store, StoreError};
 use crate::observe::seldom::Seldom;
@@ -20,6 +20,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// After a failure: the disk may be full, and somebody has to come.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// The same, at first, where the storage of the history cannot be reached: then twice as long each time.
+const RETRY_HISTORY_AFTER: Duration = Duration::from_secs(1);
 
 /// Events that make a checkpoint due, at least, where nobody says how many. A start reads them in less than a second.
 const DUE_MIN: u64 = 100_000;
@@ -49,6 +52,11 @@ impl Growth {
     /// The engine has read its log: there is time for checkpoints.
     pub fn recovered(&self) {
         self.is_recovered.store(true, Ordering::Release);
+    }
+
+    /// The last tick of the log.
+    pub fn last(&self) -> Tick {
+        Tick::from_ms(self.tick.load(Ordering::Acquire))
     }
 
     /// Checkpoints made since the start.
@@ -84,8 +92,8 @@ pub struct CheckpointerSettings {
     /// Events in the log since the last checkpoint that make one due. Where it does not say, it takes more of them where there are
     /// many identifiers, so that writing all that is known is worth it.
     pub due: Option<u64>,
-    /// Where events are kept when the log does not have them any more, and for how long; for ever where it does not say.
-    pub history: Option<(Archive, Option<Duration>)>,
+    /// Where events are kept when the log does not have them any more.
+    pub history: Option<HistoryWriter>,
     /// Waits until the ids of all messages up to a tick are on the disk, and says so; it says no where that will not be. In tests
     /// there is nobody, and ids are within checkpoints.
     pub seal: Option<SealIds>,
@@ -93,9 +101,10 @@ pub struct CheckpointerSettings {
     pub bound: Box<dyn Fn() -> Tick + Send>,
 }
 
-/// A thread that makes checkpoints. It ends when this goes, after the one that it is at.
+/// A thread that makes checkpoints. It ends when this goes, after the one that it is at; unless that waits for a history elsewhere.
 pub struct Checkpointer {
     is_over: Arc<AtomicBool>,
+    history: Option<Arc<dyn HistoryFiles>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -104,18 +113,22 @@ impl Checkpointer {
     pub fn start(settings: CheckpointerSettings) -> std::io::Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
         let until = is_over.clone();
+        let history = settings.history.as_ref().map(HistoryWriter::files);
         let thread = std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || {
             // Of this thread alone. Where it may not be, checkpoints compete with the rest.
             _ = rustix::process::nice(19);
             run(settings, &until);
         })?;
-        Ok(Checkpointer { is_over, thread: Some(thread) })
+        Ok(Checkpointer { is_over, history, thread: Some(thread) })
     }
 }
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Release);
+        if let Some(history) = &self.history {
+            history.give_up();
+        }
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
             // What it had to say it has said in the log.
@@ -132,6 +145,8 @@ fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
         settings.growth.checkpoint.store(newest.tick.as_ms(), Ordering::Release);
     }
     let mut pause = LOOK_EVERY;
+    let mut retry_after = RETRY_HISTORY_AFTER;
+    let history = settings.history.as_ref().map(HistoryWriter::figures);
     while !is_over.load(Ordering::Acquire) {
         std::thread::park_timeout(pause);
         pause = LOOK_EVERY;
@@ -145,6 +160,7 @@ fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
         let most = 2 * most.max(due);
         match make(&mut settings, most, &mut told, is_over) {
             Ok(Some((events, count))) => {
+                retry_after = RETRY_HISTORY_AFTER;
                 growth.covered.fetch_add(events, Ordering::AcqRel);
                 identifiers = count;
                 // It was not all that there was: the next one at once.
@@ -158,7 +174,24 @@ fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
                 }
             }
             Ok(None) => {}
+            // It was given up.
+            Err(_) if is_over.load(Ordering::Acquire) => {}
+            Err(CheckpointError::History(error)) if error.is_passing() => {
+                history.iter().for_each(|history| history.failed());
+                if let Some(times) = told.history.happened(Instant::now()) {
+                    tracing::error!(
+                        %error,
+                        times,
+                        "the history is behind: events are taken in, and the log keeps them until it can be reached"
+                    );
+                }
+                pause = retry_after;
+                retry_after = (2 * retry_after).min(RETRY_AFTER);
+            }
             Err(error) => {
+                if matches!(error, CheckpointError::History(_)) {
+                    history.iter().for_each(|history| history.failed());
+                }
                 tracing::error!(%error, "no checkpoint: trying again in {} s", RETRY_AFTER.as_secs());
                 pause = RETRY_AFTER;
             }
@@ -171,6 +204,7 @@ fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
 struct Told {
     no_room: Seldom,
     behind: Seldom,
+    history: Seldom,
 }
 
 /// Makes a checkpoint of `most` events and the rest of the entry in which they end, so that what is gathered has a bound. Gives
@@ -202,10 +236,14 @@ fn make(
     // What is forwarded up to then is in the data folder, and has to stay there: it cannot be made again behind a checkpoint.
     store.sync()?;
     let left_out = LeftOut { repeated: repeated::up_to(store, Tick::MAX)?, all_but: None };
-    if let Some((archive, _)) = history {
+    // Of the log as it is at least by now.
+    let last = growth.last().max(after);
+    let keep = history.as_ref().and_then(HistoryWriter::keep);
+    let mut archive = history.as_mut().map(|history| history.open(last)).transpose()?;
+    if let Some(archive) = &mut archive {
         gatherer.catch_up(archive, after)?;
     }
-    let mut recorder = history.as_mut().map(|(archive, _)| archive.record()).transpose()?;
+    let mut recorder = archive.as_mut().map(|archive| archive.record()).transpose()?;
     // What will be behind this checkpoint can go when there are two later ones, and nothing else with it.
     store.end_segment();
     let gathered = gatherer.gather(gatherer.log(after), until, most, &left_out, recorder.as_mut())?;
@@ -230,8 +268,8 @@ fn make(
         if dropped > 0 {
             tracing::info!(entries = dropped, "dropped from the log: older than checkpoints");
         }
-        if let Some((archive, Some(keep))) = history {
-            let latest = growth.tick.load(Ordering::Acquire);
+        if let Some((archive, keep)) = archive.zip(keep) {
+            let latest = growth.last().as_ms();
             let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
             let files = archive.drop_before(spare.min(Tick::from_ms(latest.saturating_sub(keep_ms))))?;
             if files > 0 {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::checkpointer::drop_up_to;
 use super::make::LeftOut;
 use super::*;
-use crate::history::{Archive, Folder, Portion};
+use crate::history::{Archive, Folder, HistoryWriter, Portion};
 use crate::ingest::segment::{reading, reread};
 use crate::log::{DurableLog, Log, Store};
 use crate::project::{self, Durability};
@@ -90,6 +90,10 @@ impl World {
     fn archive(&self) -> Option<Archive> {
         let place = Arc::new(Folder::new(self.data().join("history")));
         self.has_history.then(|| Archive::open(place, "key".to_owned()).unwrap())
+    }
+
+    fn writer(&self) -> HistoryWriter {
+        HistoryWriter::new(Arc::new(Folder::new(self.data().join("history"))), "key".to_owned(), None, None)
     }
 
     fn kept(&self) -> Kept {
@@ -296,7 +300,7 @@ fn checkpointed(world: &World, due: u64, first: u64, checkpoints: u64) {
         gatherer: world.gatherer(log.store(), &world.project(PROJECT)),
         growth: log.growth(),
         due: Some(due),
-        history: world.archive().map(|archive| (archive, None)),
+        history: world.has_history.then(|| world.writer()),
         seal: None,
         bound: Box::new({
             let growth = log.growth();

@@ -60,6 +60,11 @@ impl DataFolder {
         Ok(DataFolder { folder: folder.to_owned(), format, lacks_store, sound, segments, lock })
     }
 
+    /// Whether it has the format of this version; or else it is one that a start takes over, or empty.
+    pub fn is_current(&self) -> bool {
+        matches!(self.format, Format::Current)
+    }
+
     /// Where it is.
     pub fn folder(&self) -> &Path {
         &self.folder

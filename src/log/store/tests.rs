@@ -190,9 +190,9 @@ fn whatever_is_damaged_is_found_or_harmless_and_nobody_touches_it() {
         let said = format!("seed {seed}, damage {n}: {what}");
         let before = snapshot(&data);
         let looks = [
-            inspect::stat(&data).map(|_| ()).map_err(|error| error.to_string()),
+            inspect::stat(&data, None).map(|_| ()).map_err(|error| error.to_string()),
             inspect::dump(&data, Tick::default(), Tick::MAX, &mut Vec::new()).map_err(|error| error.to_string()),
-            inspect::verify(&data, &mut Vec::new())
+            inspect::verify(&data, None, &mut Vec::new())
                 .map_err(|error| error.to_string())
                 .and_then(|damage| if damage.is_empty() { Ok(()) } else { Err(damage.join("; ")) }),
         ];

@@ -84,7 +84,7 @@ fn a_takeover_that_is_interrupted_anywhere_does_no_harm() {
                 Ok(())
             });
             assert!(matches!(stopped, Err(StoreError::NotData { .. })), "{done:?}");
-            assert_eq!(inspect::stat(folder.path()).unwrap().entries, 3);
+            assert_eq!(inspect::stat(folder.path(), None).unwrap().entries, 3);
             check_content(folder.path(), Position::UNKNOWN);
         }
         let mut log = open(folder.path());

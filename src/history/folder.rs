@@ -1,6 +1,5 @@
-//! Where a history is: files by name, each written whole, and a manifest that is replaced whole.
+//! A history in a folder of a disk.
 
-use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -8,32 +7,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::HistoryFiles;
 use super::manifest::MANIFEST;
 use crate::limits::HISTORY_MANIFEST_BYTES_MAX;
-
-/// Where a history is. All that is written is safe when the call returns.
-pub trait Place: Debug + Send + Sync {
-    /// How it is called in messages.
-    fn title(&self) -> String;
-
-    /// The manifest; nothing where there is none.
-    fn manifest(&self) -> io::Result<Option<Bytes>>;
-
-    /// Replaces the manifest.
-    fn replace_manifest(&self, content: Bytes) -> io::Result<()>;
-
-    /// Writes a file, in the place of one of that name.
-    fn write(&self, name: &str, content: Bytes) -> io::Result<()>;
-
-    /// The bytes of a file from `start` on.
-    fn read(&self, name: &str, start: u64, bytes: usize) -> io::Result<Bytes>;
-
-    /// Removes a file; one that is not there is no error.
-    fn remove(&self, name: &str) -> io::Result<()>;
-
-    /// The names of all files but the manifest.
-    fn names(&self) -> io::Result<Vec<String>>;
-}
 
 /// A folder. A data folder is locked by its process, so there is one writer.
 #[derive(Clone, Debug)]
@@ -72,7 +48,7 @@ fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-impl Place for Folder {
+impl HistoryFiles for Folder {
     fn title(&self) -> String {
         self.root.display().to_string()
     }
