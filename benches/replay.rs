@@ -37,7 +37,7 @@ fn main() {
 
     let before = Memory::now();
     let options = Options {
-        history: None,
+        recorded: None,
         events: vec![path],
         until: None,
         changes: Some(folder.path().join("changes.jsonl")),

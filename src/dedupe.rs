@@ -35,7 +35,7 @@ use thiserror::Error;
 pub use figures::DedupeFigures;
 pub use in_memory::InMemory;
 pub use on_disk::OnDisk;
-pub use opening::{OnDiskSettings, ToldBy, verify};
+pub use opening::{OnDiskSettings, ToldBy, check, verify};
 pub use run::{Run, RunError, RunWriter, merge};
 pub use sealer::Seal;
 

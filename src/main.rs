@@ -66,15 +66,18 @@ enum Command {
         /// Files of events: JSONL, or CSV by the project's mapping; also with `.gz`. [default: those of the project]
         #[arg(long, value_name = "FILE", num_args = 1..)]
         events: Vec<PathBuf>,
+        /// Replay what `deltaic log dump` wrote, at the ticks and in the order of the log; in a cluster the dumps of all processes.
+        #[arg(long, value_name = "FILE", num_args = 1.., group = "recorded", conflicts_with_all = ["events", "until", "from_history"])]
+        from_dump: Vec<PathBuf>,
         /// Replay what an engine wrote, at its ticks and in its order: a folder `history`, the data folder that has it, or
         /// `s3://BUCKET/PREFIX`; in a cluster those of all processes.
-        #[arg(long, value_name = "HISTORY", num_args = 1.., conflicts_with_all = ["events", "until"])]
+        #[arg(long, value_name = "HISTORY", num_args = 1.., group = "recorded", conflicts_with_all = ["events", "until"])]
         from_history: Vec<PathBuf>,
-        /// Of the history, only what came from this time on (RFC 3339, or a date).
-        #[arg(long, value_name = "TIME", value_parser = project::parse_time, requires = "from_history")]
+        /// Of the history or the dump, only what came from this time on (RFC 3339, or a date).
+        #[arg(long, value_name = "TIME", value_parser = project::parse_time, requires = "recorded")]
         from: Option<Tick>,
-        /// Of the history, only what came up to this time, included; results are as of it.
-        #[arg(long, value_name = "TIME", value_parser = project::parse_time, requires = "from_history")]
+        /// Of the history or the dump, only what came up to this time, included; results are as of it.
+        #[arg(long, value_name = "TIME", value_parser = project::parse_time, requires = "recorded")]
         to: Option<Tick>,
         /// Stop at this time (RFC 3339, or a date), and give results as of it.
         #[arg(long, value_name = "TIME", value_parser = project::parse_time)]
@@ -240,6 +243,7 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay {
             project,
             events,
+            from_dump,
             from_history,
             from,
             to,
@@ -255,11 +259,12 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             let events = if events.is_empty() { project.replay.events.clone() } else { events };
             let from = from.unwrap_or_default();
             let address = |text: &PathBuf| HistoryAddress::of(text, project.history.as_ref());
-            let addresses = from_history.iter().map(address).collect::<Result<Vec<_>, _>>()?;
-            let history = (!addresses.is_empty()).then_some(replay::HistoryOptions { addresses, from });
+            let histories = from_history.iter().map(address).collect::<Result<Vec<_>, _>>()?;
+            let is_recorded = !histories.is_empty() || !from_dump.is_empty();
+            let recorded = is_recorded.then_some(replay::RecordedOptions { histories, dumps: from_dump, from });
             let until = until.or(to);
             let options =
-                replay::Options { events, history, until, changes, identities, memberships, profiles, topology };
+                replay::Options { events, recorded, until, changes, identities, memberships, profiles, topology };
             eprint!("{}", replay::replay(&project, &options)?);
             Ok(())
         }

@@ -32,8 +32,8 @@ use crate::project::Project;
 pub struct Options {
     /// The files, in the order in which they are read.
     pub events: Vec<PathBuf>,
-    /// What an engine wrote, in the place of files.
-    pub history: Option<HistoryOptions>,
+    /// What engines wrote, in the place of files.
+    pub recorded: Option<RecordedOptions>,
     /// Only events up to this tick; the result is as of this tick.
     pub until: Option<Tick>,
     /// Where changes of audiences go.
@@ -48,11 +48,13 @@ pub struct Options {
     pub topology: Topology,
 }
 
-/// Which part of which histories is replayed.
-#[derive(Clone, Debug)]
-pub struct HistoryOptions {
-    /// The histories; those of all processes of a cluster.
-    pub addresses: Vec<HistoryAddress>,
+/// Which part is replayed of what which engines wrote.
+#[derive(Clone, Debug, Default)]
+pub struct RecordedOptions {
+    /// Histories; those of all processes of a cluster.
+    pub histories: Vec<HistoryAddress>,
+    /// Dumps of logs; those of all processes of a cluster.
+    pub dumps: Vec<PathBuf>,
     /// Only events from this tick on.
     pub from: Tick,
 }
@@ -116,7 +118,7 @@ pub enum ReplayError {
     #[error(transparent)]
     History(#[from] HistoryError),
     /// There is nothing to replay.
-    #[error("no events to replay: name files with --events, or a history with --from-history")]
+    #[error("no events to replay: name files with --events, a history with --from-history, or a dump with --from-dump")]
     NoEvents,
 }
 
@@ -125,7 +127,7 @@ pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayErr
     let started = Instant::now();
     // In a cluster the first process feeds; the others lend their workers.
     let feeds = options.topology.process == 0;
-    if feeds && options.events.is_empty() && options.history.is_none() {
+    if feeds && options.events.is_empty() && options.recorded.is_none() {
         return Err(ReplayError::NoEvents);
     }
     let (outputs, collected) = channel();

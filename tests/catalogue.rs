@@ -73,6 +73,19 @@ async fn ids_outlive_restarts_and_are_given_once() {
     std::fs::write(&file, text).unwrap();
     std::fs::write(folder.path().join("data/CATALOGUE.new"), "half").unwrap();
     assert_eq!(started(folder.path(), &[("absent", 9), ("often", 4)]).await, fourth);
+
+    // Gone: ids would be given again. Where nothing was ever logged, nobody has seen one.
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(started(folder.path(), &[("often", 4)]).await["often"].1, 1);
+    let server = Server::start(folder.path(), &[], &[]).await;
+    server.take(&[serde_json::json!({"type": "track", "event": "Seen", "userId": "u"})]).await;
+    server.stop();
+    std::fs::remove_file(&file).unwrap();
+    let refused = run(&["run", folder.path().to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    assert!(!refused.status.success() && refused.stderr.contains("CATALOGUE is missing"), "{}", refused.stderr);
+    assert!(!file.exists(), "it is not made anew");
+    Server::start(folder.path(), &["--accept-partial"], &[]).await.stop();
+    assert!(file.exists());
 }
 
 /// The audiences of the catalogue in a data folder, with their ids.

@@ -141,10 +141,8 @@ fn users(profiles: &str) -> BTreeMap<String, Value> {
     profiles.lines().map(of_line).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replay_of_it_is_what_was_live() {
-    let folder = project(PROJECT);
-    let server = start(&folder).await;
+/// Five rounds of twelve events of three users, each round at a tick; gives the ticks.
+async fn rounds(server: &Server) -> Vec<u64> {
     let mut tokens = Vec::new();
     for round in 0..5_u64 {
         // Of one time: the last in the order of the log wins, whatever sorts first by its value.
@@ -156,17 +154,61 @@ async fn a_replay_of_it_is_what_was_live() {
         let events: Vec<Value> = (0..9).map(told).chain((0..3).map(bought)).collect();
         tokens.push(server.take(&events).await);
     }
-    let last = tokens[4];
-    checkpointed(&folder, last).await;
+    tokens
+}
+
+/// What a server says of these users.
+async fn live(server: &Server, token: u64) -> BTreeMap<String, Value> {
     let mut live = BTreeMap::new();
     for user in ["user_id:u0", "user_id:u1", "user_id:u2"] {
-        live.insert(user.to_owned(), server.profile(user, last).await);
+        live.insert(user.to_owned(), server.profile(user, token).await);
     }
+    live
+}
+
+fn time(tick: u64) -> String {
+    jiff::Timestamp::from_millisecond(tick.try_into().unwrap()).unwrap().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_of_a_dump_is_what_was_live() {
+    let folder = project(&PROJECT.replace("checkpoint_events = 1", "checkpoint_events = 1000"));
+    let server = start(&folder).await;
+    let tokens = rounds(&server).await;
+    let live = live(&server, tokens[4]).await;
+    server.kill();
+    let data = folder.path().join("data");
+    let dumped = run(&["log", "dump", data.to_str().unwrap()]);
+    let dump = folder.path().join("dump.jsonl");
+    std::fs::write(&dump, dumped.stdout).unwrap();
+    let dump = dump.to_str().unwrap();
+    let replayed = replay(folder.path(), &["--from-dump", dump]);
+    assert_eq!(users(&replayed.profiles), live);
+    assert!(replayed.summary.contains("60 events in "), "{}", replayed.summary);
+    let two = replay(folder.path(), &["--from-dump", dump, "--workers", "2"]);
+    assert_eq!((&two.profiles, &two.changes), (&replayed.profiles, &replayed.changes));
+    let part = replay(folder.path(), &["--from-dump", dump, "--from", &time(tokens[1]), "--to", &time(tokens[3])]);
+    assert!(part.summary.contains("36 events in "), "{}", part.summary);
+    // Of events in a file nobody knows a tick.
+    let file = folder.path().join("events.jsonl");
+    std::fs::write(&file, "{\"type\":\"track\",\"event\":\"Bought\",\"userId\":\"u1\"}\n").unwrap();
+    let refused = run(&["replay", folder.path().to_str().unwrap(), "--from-dump", file.to_str().unwrap()]);
+    let said = "events.jsonl:1 is no line of `deltaic log dump`: missing field `tick`";
+    assert!(!refused.status.success() && refused.stderr.contains(said), "{}", refused.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_of_it_is_what_was_live() {
+    let folder = project(PROJECT);
+    let server = start(&folder).await;
+    let tokens = rounds(&server).await;
+    let last = tokens[4];
+    checkpointed(&folder, last).await;
+    let live = live(&server, last).await;
     server.stop();
 
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
-    let time = |tick: u64| jiff::Timestamp::from_millisecond(tick.try_into().unwrap()).unwrap().to_string();
     let replayed = replay(folder.path(), &["--from-history", data]);
     assert_eq!(users(&replayed.profiles), live);
     assert!(replayed.summary.contains("60 events in "), "{}", replayed.summary);

@@ -40,6 +40,15 @@ pub enum CatalogueError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is none, and there was one.
+    #[error(
+        "catalogue {file} is missing: it has the ids of all definitions, which are given once and cannot be told from the project; \
+         restore it from a copy, or start with --accept-partial to give new ones, which then may have meant something else before"
+    )]
+    Missing {
+        /// The file.
+        file: PathBuf,
+    },
     /// A later version of deltaic wrote it.
     #[error(
         "catalogue {file} has the version {found:?}, which this version of deltaic does not know: run the version that wrote it"
@@ -69,6 +78,14 @@ pub(super) fn path(folder: &Path) -> PathBuf {
 }
 
 impl Catalogue {
+    /// Refuses a catalogue that is damaged; and where `is_expected`, one that is missing.
+    pub fn check(folder: &Path, is_expected: bool) -> Result<(), CatalogueError> {
+        match Catalogue::read(folder)? {
+            None if is_expected => Err(CatalogueError::Missing { file: path(folder) }),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads that of a data folder; nothing where there is none yet.
     pub fn read(folder: &Path) -> Result<Option<Self>, CatalogueError> {
         let file = path(folder);

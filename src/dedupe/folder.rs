@@ -107,9 +107,10 @@ impl RunFolder {
     pub fn read(&self) -> Result<Vec<Listed>, DedupeError> {
         let text = match fs::metadata(&self.list).and_then(|of| {
             let is_list = of.len() <= LIST_BYTES_MAX;
-            if is_list { fs::read_to_string(&self.list) } else { Err(ErrorKind::FileTooLarge.into()) }
+            if is_list { fs::read(&self.list) } else { Err(ErrorKind::FileTooLarge.into()) }
         }) {
-            Ok(text) => text,
+            // What is no text is no tick and no name either, and is told with its line.
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             Err(error) => return Err(self.io(error)),
         };

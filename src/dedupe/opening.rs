@@ -179,6 +179,11 @@ fn fill(folder: &RunFolder, hole: Hole, history: History, lot: usize, whole: &mu
     Ok(())
 }
 
+/// Refuses a data folder whose list of runs, or one of whose runs, is not what it should be; their ids are not read. Changes nothing.
+pub fn check(data: &Path) -> Result<(), LogError> {
+    RunFolder::of(data).read().map(drop).map_err(LogError::from)
+}
+
 /// Reads all ids of a data folder and changes nothing; gives how many runs there are, and what is wrong, a line each.
 pub fn verify(data: &Path) -> Result<(usize, Vec<String>), DedupeError> {
     let listed = RunFolder::of(data).read()?;

@@ -1,9 +1,10 @@
-//! Files of events, for replay: JSONL (one Segment-shaped event a line) and CSV, also with `.gz`.
+//! Files of events, for replay: JSONL (one Segment-shaped event a line), CSV, and dumps of a log, also with `.gz`.
 //!
 //! A file is read as it is consumed. A line that is wrong is a rejection with its place, and the next line follows; only a
 //! file that cannot be read ends the iteration. The clock of each event is its own (DESIGN §3).
 
 mod csv;
+mod dump;
 mod lines;
 mod table;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use flate2::bufread::MultiGzDecoder;
 use thiserror::Error;
 
 use self::csv::Rows;
+pub use self::dump::Dump;
 use self::lines::{Line, Lines};
 use super::Rejection;
 use super::segment::{Arrival, Extractor, Given};
@@ -65,6 +67,16 @@ pub enum FileError {
         column: String,
         /// Those that are there.
         columns: Vec<String>,
+    },
+    /// A line of a dump is none.
+    #[error("{path}:{line} is no line of `deltaic log dump`: {reason}")]
+    NoDump {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The delimiter is not one byte.
     #[error("the delimiter {0:?} cannot be used: expected one ASCII character")]
@@ -156,15 +168,7 @@ trait Parts: Send {
 impl Events {
     /// Opens a file whose events are from `source`.
     pub fn open(path: &Path, format: &Format, source: &str, extractor: Arc<Extractor>) -> Result<Self, FileError> {
-        let unreadable = |source| FileError::Read { path: path.to_owned(), source };
-        let bytes_read = BytesRead::default();
-        let file = Counted { file: File::open(path).map_err(unreadable)?, bytes: bytes_read.clone() };
-        let file = BufReader::with_capacity(1 << 16, file);
-        let text: Text = if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz")) {
-            Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
-        } else {
-            Box::new(file)
-        };
+        let (text, bytes_read) = open(path)?;
         let bytes_max = extractor.event_bytes_max();
         let parts: Box<dyn Parts> = match format {
             Format::Jsonl => Box::new(Lines::new(text, bytes_max)),
@@ -187,6 +191,20 @@ impl Events {
     pub fn bytes_read(&self) -> BytesRead {
         self.bytes_read.clone()
     }
+}
+
+/// Opens a file, and decompresses it where its name says that it has to be.
+fn open(path: &Path) -> Result<(Text, BytesRead), FileError> {
+    let unreadable = |source| FileError::Read { path: path.to_owned(), source };
+    let bytes_read = BytesRead::default();
+    let file = Counted { file: File::open(path).map_err(unreadable)?, bytes: bytes_read.clone() };
+    let file = BufReader::with_capacity(1 << 16, file);
+    let text: Text = if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz")) {
+        Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
+    } else {
+        Box::new(file)
+    };
+    Ok((text, bytes_read))
 }
 
 impl Parts for Lines {

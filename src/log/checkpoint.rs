@@ -55,13 +55,17 @@ pub struct Basis {
 impl Basis {
     /// The basis under `project`.
     pub fn of(project: &Project) -> Self {
-        let key = Identifier::new(&project.identifier_key, "", "basis of facts").id();
         let times = project.attribute_types.iter().filter(|(_, kind)| **kind == ValueType::Time);
         Basis {
-            identity: format!("key {key}; {}", project.definitions.identity.signature()),
+            identity: format!("{}{}", key_of(project), project.definitions.identity.signature()),
             times: times.map(|(name, _)| name.to_string()).collect(),
         }
     }
+}
+
+/// The key of the identifier hash, as a hash, as a basis begins with it.
+fn key_of(project: &Project) -> String {
+    format!("key {}; ", Identifier::new(&project.identifier_key, "", "basis of facts").id())
 }
 
 /// What the measures mean, by id.

@@ -10,8 +10,8 @@ use dataflows::model::{Event, Position, Query, Question, Tick};
 use dataflows::observations;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::merged::Merged;
-use super::{HistoryOptions, Options, ReplayError};
+use super::merged::{AtTick, Merged};
+use super::{Options, RecordedOptions, ReplayError};
 use crate::dedupe::{InMemory, MessageWindow};
 use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Workers, WorkersError, placed};
 use crate::ingest::Rejection;
@@ -66,8 +66,8 @@ impl Feed {
         workers: &Workers,
         progressed: &Receiver<Tick>,
     ) -> Result<(), ReplayError> {
-        match &options.history {
-            Some(history) => self.read_history(project, history, options.until, workers, progressed)?,
+        match &options.recorded {
+            Some(recorded) => self.read_recorded(project, recorded, options.until, workers, progressed)?,
             None => self.read_files(project, options, workers, progressed)?,
         }
         self.send(workers, progressed)?;
@@ -84,26 +84,26 @@ impl Feed {
     }
 
     /// Takes in what an engine wrote, at the ticks and places that it has there. It has each message once.
-    fn read_history(
+    fn read_recorded(
         &mut self,
         project: &Project,
-        history: &HistoryOptions,
+        recorded: &RecordedOptions,
         until: Option<Tick>,
         workers: &Workers,
         progressed: &Receiver<Tick>,
     ) -> Result<(), ReplayError> {
         let extractor = Extractor::of_stored(project);
         let bar = ProgressBar::no_length().with_style(ProgressStyle::default_spinner());
-        for portion in Merged::open(&history.addresses, history.from, until.unwrap_or(Tick::MAX))? {
-            let portion = portion?;
-            self.tick = portion.tick;
-            for at in portion.events {
-                match extractor.reread(&at.stored.raw) {
+        for at_tick in Merged::open(recorded, until.unwrap_or(Tick::MAX), extractor.event_bytes_max())? {
+            let AtTick { tick, events } = at_tick?;
+            self.tick = tick;
+            for (position, raw) in events {
+                match extractor.reread(&raw) {
                     Ok(event) => {
-                        let event = placed(event, portion.tick, at.position, self.max_future);
+                        let event = placed(event, tick, position, self.max_future);
                         self.feed(event, workers, progressed)?;
                     }
-                    Err(rejection) => self.reject(&bar, &format!("tick {}: {rejection}", portion.tick), &rejection),
+                    Err(rejection) => self.reject(&bar, &format!("tick {tick}: {rejection}"), &rejection),
                 }
             }
             if self.chunk.is_empty() {

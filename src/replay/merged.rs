@@ -1,61 +1,91 @@
-//! Histories of the processes of a cluster as one: in the order of the log.
+//! What the engines of a cluster wrote, as one: in the order of the log.
 
 use std::iter::Peekable;
 
-use dataflows::model::Tick;
+use bytes::Bytes;
+use dataflows::model::{Position, Tick};
 
-use crate::history::{HistoryAddress, HistoryError, Portion, Portions};
+use super::{RecordedOptions, ReplayError};
+use crate::history::HistoryAddress;
+use crate::ingest::files::{Dump, FileError};
 use crate::json::TimeText;
 
-/// The events of several histories, a tick at a time. Ends with the first error.
+/// An event: its tick, its place, and its text.
+type Recorded = (Tick, Position, Bytes);
+
+/// What one of them wrote, in the order of its ticks.
+type Recording = Box<dyn Iterator<Item = Result<Recorded, ReplayError>>>;
+
+/// The events of several, a tick at a time. Ends with the first error.
 pub(super) struct Merged {
-    histories: Vec<Peekable<Portions>>,
+    recordings: Vec<Peekable<Recording>>,
+}
+
+/// The events of a tick.
+pub(super) struct AtTick {
+    pub tick: Tick,
+    pub events: Vec<(Position, Bytes)>,
 }
 
 impl Merged {
-    /// Those from `from` to `until`, both included.
-    pub fn open(addresses: &[HistoryAddress], from: Tick, until: Tick) -> Result<Self, HistoryError> {
-        let after = Tick::from_ms(from.as_ms().saturating_sub(1));
-        let open = |address: &HistoryAddress| {
-            let archive = address.open()?;
-            let (begins, ends, place) = (archive.begins(), archive.until(), archive.title());
-            if begins > after {
-                tracing::warn!(%begins, "the history in {place} is not complete before this tick");
-            }
-            if until < Tick::MAX && ends < until {
-                tracing::warn!(%ends, "the history in {place} ends before the time that is asked for");
-            }
-            if ends <= until {
-                let time = TimeText(ends);
-                tracing::info!(
-                    "the history in {place} reaches until {time}: later events are in the log of its engine only"
-                );
-            }
-            Ok(archive.portions(after, until).peekable())
-        };
-        let histories = addresses.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Merged { histories })
+    /// Opens all of them, up to `until`.
+    pub fn open(options: &RecordedOptions, until: Tick, event_bytes_max: usize) -> Result<Self, ReplayError> {
+        let histories = options.histories.iter().map(|address| history(address, options.from, until));
+        let dumps = options.dumps.iter().map(|path| Ok(dump(Dump::open(path, event_bytes_max)?, options.from, until)));
+        let recordings: Result<Vec<Recording>, ReplayError> = histories.chain(dumps).collect();
+        Ok(Merged { recordings: recordings?.into_iter().map(Iterator::peekable).collect() })
     }
 }
 
+/// A history from `from` to `until`, both included.
+fn history(address: &HistoryAddress, from: Tick, until: Tick) -> Result<Recording, ReplayError> {
+    let after = Tick::from_ms(from.as_ms().saturating_sub(1));
+    let archive = address.open()?;
+    let (begins, ends, place) = (archive.begins(), archive.until(), archive.title());
+    if begins > after {
+        tracing::warn!(%begins, "the history in {place} is not complete before this tick");
+    }
+    if until < Tick::MAX && ends < until {
+        tracing::warn!(%ends, "the history in {place} ends before the time that is asked for");
+    }
+    if ends <= until {
+        let time = TimeText(ends);
+        tracing::info!("the history in {place} reaches until {time}: later events are in the log of its engine only");
+    }
+    Ok(Box::new(archive.portions(after, until).flat_map(|portion| match portion {
+        Ok(portion) => {
+            let recorded = move |placed: crate::history::Placed| Ok((portion.tick, placed.position, placed.stored.raw));
+            portion.events.into_iter().map(recorded).collect::<Vec<_>>()
+        }
+        Err(error) => vec![Err(error.into())],
+    })))
+}
+
+/// A dump from `from` to `until`, both included.
+fn dump(dump: Dump, from: Tick, until: Tick) -> Recording {
+    let is_within = move |read: &Result<Recorded, FileError>| read.as_ref().is_ok_and(|(tick, ..)| *tick >= from);
+    let is_over = move |read: &Result<Recorded, FileError>| read.as_ref().is_ok_and(|(tick, ..)| *tick > until);
+    let within = dump.take_while(move |read| !is_over(read)).filter(move |read| read.is_err() || is_within(read));
+    Box::new(within.map(|read| read.map_err(ReplayError::from)))
+}
+
 impl Iterator for Merged {
-    type Item = Result<Portion, HistoryError>;
+    type Item = Result<AtTick, ReplayError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let is_at =
-            |next: &Result<Portion, HistoryError>, tick: Tick| next.as_ref().map_or(true, |next| next.tick == tick);
-        let ticks = self.histories.iter_mut().filter_map(Peekable::peek);
-        let tick = ticks.map(|next| next.as_ref().map_or(Tick::default(), |portion| portion.tick)).min()?;
-        let mut merged = Portion { tick, events: Vec::new() };
-        for history in &mut self.histories {
-            match history.next_if(|next| is_at(next, tick)) {
-                Some(Ok(portion)) => merged.events.extend(portion.events),
-                Some(Err(error)) => return Some(Err(error)),
-                None => {}
+        let tick_of = |next: &Result<Recorded, ReplayError>| next.as_ref().map_or(Tick::default(), |(tick, ..)| *tick);
+        let tick = self.recordings.iter_mut().filter_map(Peekable::peek).map(tick_of).min()?;
+        let mut events = Vec::new();
+        for recording in &mut self.recordings {
+            while let Some(next) = recording.next_if(|next| tick_of(next) == tick) {
+                match next {
+                    Ok((_, position, raw)) => events.push((position, raw)),
+                    Err(error) => return Some(Err(error)),
+                }
             }
         }
-        // A stable sort: where the order is not known it stays that of each history.
-        merged.events.sort_by_key(|placed| placed.position);
-        Some(Ok(merged))
+        // A stable sort: where the order is not known it stays that of each recording.
+        events.sort_by_key(|(position, _)| *position);
+        Some(Ok(AtTick { tick, events }))
     }
 }

@@ -7,7 +7,7 @@ use dataflows::model::Tick;
 use super::historied::Historied;
 use super::{Options, RunError};
 use crate::catalogue::{Agreement, Catalogue};
-use crate::dedupe::{Dedupe, MessageWindow, OnDiskSettings, ToldBy};
+use crate::dedupe::{self, Dedupe, MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
@@ -77,8 +77,10 @@ impl Storing {
         let history = Historied::look(&storage, project, options)?;
         let past = Past::new(found.check_log(newest)?, history.archive());
         let plan = Plan::new(&past, &kept, project, options.accept_partial).map_err(|error| history.blame(error))?;
-        // One that is damaged refuses the start while nothing has been touched; it is written when nothing else can.
-        Catalogue::read(&storage.folder)?;
+        // What is damaged refuses the start while nothing has been touched. The catalogue is that of process 0.
+        let is_expected = found.is_used() && options.topology.process == 0 && !options.accept_partial;
+        Catalogue::check(&storage.folder, is_expected)?;
+        dedupe::check(&storage.folder)?;
         let store = found.open()?;
         store.belongs_to(options.topology.process, options.topology.processes())?;
         let log = DurableLog::open(store.clone(), storage.durability)?.behind(newest);
@@ -111,12 +113,12 @@ impl Storing {
         .open()?;
         let former = if is_cluster { FormerLog::read(&store, &kept, &log)? } else { None };
         kept.sweep();
-        // Nothing stands in the way of the start any more.
-        store.take_over()?;
-        history.keep_owner(&storage.folder)?;
-        // A start that is refused gives no ids.
+        // Nothing stands in the way of the start any more: a start that is refused gives no ids. A folder that was taken over has a
+        // catalogue.
         let (folder, definitions) = (storage.folder.clone(), project.definitions.clone());
         let agreement = Agreement::open(Some(folder), definitions, options.topology.process)?;
+        store.take_over()?;
+        history.keep_owner(&storage.folder)?;
         let checkpointer = CheckpointerSettings {
             store: store.clone(),
             kept,

@@ -38,7 +38,7 @@ fn replayed(folder: &std::path::Path, until: u64) -> BTreeSet<Row> {
     let memberships = folder.join("memberships.jsonl");
     let options = Options {
         events: vec![folder.join("events.jsonl")],
-        history: None,
+        recorded: None,
         until: Some(dataflows::model::Tick::from_ms(until)),
         changes: None,
         identities: None,

@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 use super::file::MessageIds;
 use super::kept::{Entry, Pieces};
 use super::make::{Gathered, LeftOut, of_history, of_today};
-use super::{Basis, CheckpointError, Gatherer, Kept, repeated, signatures};
+use super::{Basis, CheckpointError, Gatherer, Kept, key_of, repeated, signatures};
 use crate::history::Archive;
 use crate::log::{Store, StoreError, codec};
 use crate::project::Project;
@@ -92,6 +92,11 @@ impl Plan {
             gone(format!("entries of the log after the checkpoint of tick {} are missing", head.tick))?;
         }
         let basis = Basis::of(project);
+        if !head.basis.identity.starts_with(&key_of(project)) {
+            tracing::warn!(
+                "the key of [identity] is another one: what was sent within `dedupe_window` counts again if it is sent again"
+            );
+        }
         if head.basis.identity != basis.identity {
             gone("the rules of identity, or their key, are others than those of the checkpoint".to_owned())?;
             tracing::info!("the rules of identity have changed: everything is made anew from history and log");

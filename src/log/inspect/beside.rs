@@ -66,7 +66,7 @@ pub(super) fn missing(data: &Path, kept: &Kept) -> Vec<String> {
     let mut missing = Vec::new();
     if !data.join("CATALOGUE").exists() {
         missing.push(
-            "CATALOGUE is missing: the ids of definitions would be given anew; restore it from a copy".to_owned(),
+            "CATALOGUE is missing: the ids of definitions are known nowhere else; restore it from a copy".to_owned(),
         );
     }
     // One that cannot be read is damage already.

@@ -70,6 +70,12 @@ impl DataFolder {
         &self.folder
     }
 
+    /// Whether a process of this format has logged something in it.
+    pub fn is_used(&self) -> bool {
+        let has_entries = |segments: &Segments| segments.entries(Tick::default()).next().is_some();
+        self.format == Format::Current && self.segments.as_ref().is_some_and(has_entries)
+    }
+
     /// What is damaged.
     pub fn damage(&self) -> &[Flaw] {
         &self.sound.damage

@@ -1,0 +1,128 @@
+//! What `deltaic log dump` wrote: events at the ticks and in the order that they had in a log.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use dataflows::model::{Position, Tick};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::lines::{Line, Lines};
+use super::{FileError, open};
+
+/// Bytes of a line beside its event: numbers, and the name of a source.
+const AROUND_MAX: usize = 64 * 1024;
+
+/// A line.
+#[derive(Deserialize)]
+struct Dumped<'a> {
+    tick: u64,
+    process: Option<u16>,
+    index: Option<u32>,
+    #[serde(borrow)]
+    event: &'a RawValue,
+}
+
+/// The events of a dump. Ends with the first error: a program wrote it, so nothing in it is wrong by accident.
+pub struct Dump {
+    path: PathBuf,
+    lines: Lines,
+    line: Vec<u8>,
+    tick: Tick,
+    is_over: bool,
+}
+
+/// An event of a dump: its tick, its place, [`Position::UNKNOWN`] where the log did not keep it, and its text.
+pub type DumpedEvent = (Tick, Position, Bytes);
+
+impl Dump {
+    /// Opens a file, whose events have at most `event_bytes_max` bytes each.
+    pub fn open(path: &Path, event_bytes_max: usize) -> Result<Self, FileError> {
+        let (text, _) = open(path)?;
+        let lines = Lines::new(text, event_bytes_max.saturating_add(AROUND_MAX));
+        Ok(Dump { path: path.to_owned(), lines, line: Vec::new(), tick: Tick::default(), is_over: false })
+    }
+
+    fn read(&mut self) -> Result<Option<DumpedEvent>, FileError> {
+        let unreadable = |source: io::Error| FileError::Read { path: self.path.clone(), source };
+        loop {
+            match self.lines.read(&mut self.line).map_err(unreadable)? {
+                Line::End => return Ok(None),
+                Line::TooLong => return Err(self.wrong(format!("it has more than {} bytes", self.lines.bytes_max()))),
+                Line::Read if self.line.trim_ascii().is_empty() => {}
+                Line::Read => break,
+            }
+        }
+        let Dumped { tick, process, index, event } =
+            serde_json::from_slice(&self.line).map_err(|error| self.wrong(error.to_string()))?;
+        let tick = Tick::from_ms(tick);
+        if tick < self.tick {
+            return Err(self.wrong(format!("tick {tick} comes after tick {}: name each dump by itself", self.tick)));
+        }
+        self.tick = tick;
+        let position = match (process, index) {
+            (Some(process), Some(index)) => Position { tick, process, index },
+            _ => Position::UNKNOWN,
+        };
+        Ok(Some((tick, position, Bytes::copy_from_slice(event.get().as_bytes()))))
+    }
+
+    fn wrong(&self, reason: String) -> FileError {
+        FileError::NoDump { path: self.path.clone(), line: self.lines.line(), reason }
+    }
+}
+
+impl Iterator for Dump {
+    type Item = Result<DumpedEvent, FileError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let read = self.read().transpose();
+        self.is_over = !matches!(read, Some(Ok(_)));
+        read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<DumpedEvent>, String> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let dump = Dump::open(file.path(), 100).unwrap();
+        let read: Result<Vec<_>, _> = dump.collect();
+        read.map_err(|error| error.to_string().replace(file.path().to_str().unwrap(), "FILE"))
+    }
+
+    #[test]
+    fn events_have_the_places_that_they_had() {
+        let text = "{\"tick\":5,\"event\":{}}\n\n{\"tick\":7,\"process\":2,\"index\":3,\"source\":\"web\",\"event\":{\"a\":1}}\r\n";
+        let place = Position { tick: Tick::from_ms(7), process: 2, index: 3 };
+        let expected =
+            [(Tick::from_ms(5), Position::UNKNOWN, "{}".into()), (Tick::from_ms(7), place, "{\"a\":1}".into())];
+        assert_eq!(read(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_no_dump_is_refused_with_its_line() {
+        let first = "{\"tick\":5,\"event\":{}}\n";
+        let check = |rest: &str, expected: &str| {
+            let error = read(&format!("{first}{rest}")).unwrap_err();
+            assert!(
+                error.starts_with("FILE:2 is no line of `deltaic log dump`: ") && error.contains(expected),
+                "{error}"
+            );
+        };
+        check("{\"tick\":4,\"event\":{}}\n", "tick 4 comes after tick 5");
+        check("{\"event\":\"Seen\",\"userId\":\"u\"}\n", "missing field `tick`");
+        check("{\"tick\":6,\"event\":{\"a\"", "EOF");
+        check("{\"tick\":-6,\"event\":{}}\n", "invalid value");
+        check(&format!("{{\"tick\":6,\"event\":\"{}\"}}\n", "x".repeat(70_000)), "it has more than");
+    }
+}
