@@ -290,3 +290,6 @@ pub const OWNERS_HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections for message ids that have not said yet who they are. The processes of a cluster come one by one.
 pub const OWNERS_STRANGERS_MAX: usize = 64;
+
+/// Bytes of a line of a dump: an event is as large as a request at most, and few projects take requests of a tenth of this.
+pub const DUMP_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;

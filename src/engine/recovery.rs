@@ -52,8 +52,9 @@ impl Sequencer {
         let (restore, last) = (self.restore.take(), self.log.last());
         self.repeated = tokio::select! {
             biased;
-            _ = &mut *stop => return Ok(None),
+            // Without other processes there is nothing to wait for: what the log has is read, whoever stops meanwhile.
             repeated = self.counting.former(self.former.take()) => repeated?,
+            _ = &mut *stop => return Ok(None),
         };
         if restore.is_none() && last.is_none() {
             return Ok(self.first((self.now)(), stop).await);
@@ -193,8 +194,8 @@ impl Sequencer {
     async fn first(&mut self, input: Tick, stop: &mut oneshot::Receiver<()>) -> Option<Tick> {
         tokio::select! {
             biased;
-            _ = stop => None,
             first = self.counting.first(input) => Some(first),
+            _ = stop => None,
         }
     }
 

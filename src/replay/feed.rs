@@ -94,7 +94,7 @@ impl Feed {
     ) -> Result<(), ReplayError> {
         let extractor = Extractor::of_stored(project);
         let bar = ProgressBar::no_length().with_style(ProgressStyle::default_spinner());
-        for at_tick in Merged::open(recorded, until.unwrap_or(Tick::MAX), extractor.event_bytes_max())? {
+        for at_tick in Merged::open(recorded, until.unwrap_or(Tick::MAX))? {
             let AtTick { tick, events } = at_tick?;
             self.tick = tick;
             for (position, raw) in events {

@@ -29,9 +29,9 @@ pub(super) struct AtTick {
 
 impl Merged {
     /// Opens all of them, up to `until`.
-    pub fn open(options: &RecordedOptions, until: Tick, event_bytes_max: usize) -> Result<Self, ReplayError> {
+    pub fn open(options: &RecordedOptions, until: Tick) -> Result<Self, ReplayError> {
         let histories = options.histories.iter().map(|address| history(address, options.from, until));
-        let dumps = options.dumps.iter().map(|path| Ok(dump(Dump::open(path, event_bytes_max)?, options.from, until)));
+        let dumps = options.dumps.iter().map(|path| Ok(dump(Dump::open(path)?, options.from, until)));
         let recordings: Result<Vec<Recording>, ReplayError> = histories.chain(dumps).collect();
         Ok(Merged { recordings: recordings?.into_iter().map(Iterator::peekable).collect() })
     }

@@ -10,9 +10,7 @@ use serde_json::value::RawValue;
 
 use super::lines::{Line, Lines};
 use super::{FileError, open};
-
-/// Bytes of a line beside its event: numbers, and the name of a source.
-const AROUND_MAX: usize = 64 * 1024;
+use crate::limits::DUMP_LINE_BYTES_MAX;
 
 /// A line.
 #[derive(Deserialize)]
@@ -37,10 +35,10 @@ pub struct Dump {
 pub type DumpedEvent = (Tick, Position, Bytes);
 
 impl Dump {
-    /// Opens a file, whose events have at most `event_bytes_max` bytes each.
-    pub fn open(path: &Path, event_bytes_max: usize) -> Result<Self, FileError> {
+    /// Opens a file.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
         let (text, _) = open(path)?;
-        let lines = Lines::new(text, event_bytes_max.saturating_add(AROUND_MAX));
+        let lines = Lines::new(text, DUMP_LINE_BYTES_MAX);
         Ok(Dump { path: path.to_owned(), lines, line: Vec::new(), tick: Tick::default(), is_over: false })
     }
 
@@ -95,7 +93,7 @@ mod tests {
     fn read(text: &str) -> Result<Vec<DumpedEvent>, String> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        let dump = Dump::open(file.path(), 100).unwrap();
+        let dump = Dump::open(file.path()).unwrap();
         let read: Result<Vec<_>, _> = dump.collect();
         read.map_err(|error| error.to_string().replace(file.path().to_str().unwrap(), "FILE"))
     }
@@ -123,6 +121,6 @@ mod tests {
         check("{\"event\":\"Seen\",\"userId\":\"u\"}\n", "missing field `tick`");
         check("{\"tick\":6,\"event\":{\"a\"", "EOF");
         check("{\"tick\":-6,\"event\":{}}\n", "invalid value");
-        check(&format!("{{\"tick\":6,\"event\":\"{}\"}}\n", "x".repeat(70_000)), "it has more than");
+        check(&format!("{{\"tick\":6,\"event\":\"{}\"}}\n", "x".repeat(DUMP_LINE_BYTES_MAX)), "it has more than");
     }
 }
