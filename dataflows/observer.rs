@@ -287,8 +287,8 @@ impl Shape {
 
 /// What an event sets on its primary identifier.
 fn settings(
-    attributes: Vec<(CompactString, Option<Value>)>,
-    consent: Vec<(CompactString, bool)>,
+    attributes: Box<[(CompactString, Option<Value>)]>,
+    consent: Box<[(CompactString, bool)]>,
     (at, position): (Tick, Position),
 ) -> Record {
     if attributes.is_empty() && consent.is_empty() {

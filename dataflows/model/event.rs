@@ -7,6 +7,8 @@ use super::{Identifier, Position, Tick, Value};
 use crate::definitions::FieldId;
 
 /// One accepted fact, as far as the dataflow needs it: of the properties only those that some definition reads.
+///
+/// It has 128 bytes: what is larger is moved by a call of its own, several times on the way of each event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Event {
     /// The event's own time, corrected for the sender's clock and at most `max_future` ahead of its tick.
@@ -20,9 +22,9 @@ pub struct Event {
     /// Values of the fields that definitions read, sorted by field; a missing value has no entry.
     pub fields: Vec<(FieldId, Value)>,
     /// Attributes that it sets on the person, each name once, sorted; `None` takes an attribute away.
-    pub attributes: Vec<(CompactString, Option<Value>)>,
+    pub attributes: Box<[(CompactString, Option<Value>)]>,
     /// Consent that it gives or withdraws, by purpose, each once, sorted.
-    pub consent: Vec<(CompactString, bool)>,
+    pub consent: Box<[(CompactString, bool)]>,
 }
 
 impl Event {
@@ -32,3 +34,6 @@ impl Event {
         Some(&self.fields[at].1)
     }
 }
+
+// Where it grows, something else has to shrink.
+const _: () = assert!(size_of::<Event>() <= 128);

@@ -48,8 +48,8 @@ fn reading(placed: &Placed) -> Option<Reading> {
         timestamp: Tick::from_ms(START_MS),
         name: "Seen".into(),
         identifiers: vec![identifier(user), identifier(user + 1_000)],
-        attributes: vec![("age".into(), dataflows::model::Value::number(7.0)), ("gone".into(), None)],
-        consent: vec![("ads".into(), true)],
+        attributes: [("age".into(), dataflows::model::Value::number(7.0)), ("gone".into(), None)].into(),
+        consent: [("ads".into(), true)].into(),
         ..Event::default()
     };
     let origin = Origin { call: "track", source: Some("app".into()) };

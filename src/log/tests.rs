@@ -24,8 +24,8 @@ fn accepted(message: u128) -> Accepted {
         name: "Seen".into(),
         identifiers: Vec::new(),
         fields: Vec::new(),
-        attributes: Vec::new(),
-        consent: Vec::new(),
+        attributes: Box::default(),
+        consent: Box::default(),
     };
     Accepted { message, source: "web".into(), raw: Bytes::from(raw), event }
 }

@@ -60,7 +60,7 @@ impl Subject for Wrong {
             }
             Wrong::ConsentForEver => {
                 for event in batches.iter_mut().flat_map(|(_, events)| events) {
-                    event.consent.retain(|(_, given)| *given);
+                    event.consent = event.consent.iter().filter(|(_, given)| *given).cloned().collect();
                 }
             }
         }

@@ -48,7 +48,7 @@ fn event(name: &str, identifiers: &str) -> Event {
 
 fn marketing(given: bool, at: u64) -> Event {
     let timestamp = Tick::from_ms(at);
-    Event { timestamp, consent: vec![("marketing".into(), given)], ..event("identify", "user_id:1") }
+    Event { timestamp, consent: [("marketing".into(), given)].into(), ..event("identify", "user_id:1") }
 }
 
 /// Puts in each list of events as one batch; each line is one event that is sent: its place, and what goes with it.
@@ -84,7 +84,7 @@ async fn an_event_that_creates_its_profile_has_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_of_one_tick_meet_the_same_profile_in_their_order() {
-    let rome = Event { attributes: vec![("city".into(), Some(Value::text("Rome")))], ..event("order", "user_id:1") };
+    let rome = Event { attributes: [("city".into(), Some(Value::text("Rome")))].into(), ..event("order", "user_id:1") };
     let first = event("order", "user_id:1");
     check(
         false,

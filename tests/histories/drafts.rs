@@ -1,5 +1,6 @@
 //! What a random history is drawn from.
 
+use compact_str::CompactString;
 use dataflows::definitions::{Definitions, FieldId};
 use dataflows::model::{Event, Position, Tick, Value};
 use proptest::prelude::*;
@@ -117,12 +118,14 @@ impl Draft {
         match &self.what {
             What::Identify { attributes, consent } => {
                 event.name = "identify".into();
-                event.attributes = attributes.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
-                event.attributes.sort();
-                event.attributes.dedup_by(|a, b| a.0 == b.0);
-                event.consent = consent.iter().map(|(purpose, given)| ((*purpose).into(), *given)).collect();
-                event.consent.sort();
-                event.consent.dedup_by(|a, b| a.0 == b.0);
+                let mut set: Vec<_> = attributes.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+                set.sort();
+                set.dedup_by(|a: &mut (CompactString, _), b| a.0 == b.0);
+                event.attributes = set.into();
+                let mut decided: Vec<_> = consent.iter().map(|(purpose, given)| ((*purpose).into(), *given)).collect();
+                decided.sort();
+                decided.dedup_by(|a: &mut (CompactString, _), b| a.0 == b.0);
+                event.consent = decided.into();
             }
             What::Track(name, fields) => {
                 event.name = (*name).into();

@@ -152,7 +152,7 @@ fn the_latest_write_wins_and_without_an_order_the_largest() {
             .iter()
             .zip(["email:a", "user_id:1"].iter().cycle())
             .map(|((at, value), who)| {
-                let attributes = vec![("city".into(), value.map(Value::text))];
+                let attributes = [("city".into(), value.map(Value::text))].into();
                 (Tick::from_ms(50), Event { attributes, ..event(*at, "identify", who) })
             })
             .chain([(Tick::from_ms(50), event(0, "page", "user_id:1 email:a"))])
@@ -187,8 +187,8 @@ fn of_equal_times_the_order_of_the_log_decides() {
         .push(Trait { name: "first".into(), expression: Expression::Term(PersonTerm::Sample(MeasureId::new(1))) });
     definitions.order.push(Step::Trait(TraitId::new(1)));
     let identify = |city: Option<&str>, plan: Option<&str>, given| Event {
-        attributes: vec![("city".into(), city.map(Value::text)), ("plan".into(), plan.map(Value::text))],
-        consent: vec![("marketing".into(), given)],
+        attributes: [("city".into(), city.map(Value::text)), ("plan".into(), plan.map(Value::text))].into(),
+        consent: [("marketing".into(), given)].into(),
         ..event(50, "identify", "user_id:1")
     };
     let buy = |value| Event { fields: vec![(FieldId::new(0), number(value))], ..event(50, "buy", "user_id:1") };
@@ -262,9 +262,12 @@ fn audiences_change_when_windows_end() {
 fn destinations_hold_who_consents_with_what_is_listed() {
     let definitions = with_audiences();
     let consent = |at, given| {
-        (Tick::from_ms(at), Event { consent: vec![("marketing".into(), given)], ..event(at, "identify", "user_id:1") })
+        (
+            Tick::from_ms(at),
+            Event { consent: [("marketing".into(), given)].into(), ..event(at, "identify", "user_id:1") },
+        )
     };
-    let attributes = vec![("city".into(), Some(Value::text("Rome"))), ("shoe_size".into(), Some(Value::text("43")))];
+    let attributes = [("city".into(), Some(Value::text("Rome"))), ("shoe_size".into(), Some(Value::text("43")))].into();
     let history = [
         (Tick::from_ms(10), Event { attributes, ..event(10, "buy", "user_id:1 email:b email:a phone:5") }),
         consent(11, true),
@@ -297,7 +300,7 @@ fn an_attribute_of_another_type_is_missing() {
             order: vec![Step::Trait(TraitId::new(0))],
             ..Definitions::default()
         };
-        let attributes = vec![("city".into(), Some(Value::text("Rome")))];
+        let attributes = [("city".into(), Some(Value::text("Rome")))].into();
         let history = [(Tick::from_ms(1), Event { attributes, ..event(1, "identify", "email:a") })];
         let state = State::of(&definitions, &history, Tick::from_ms(1));
         assert_eq!(state.profiles.values().next().expect("there is one").traits, expected);
