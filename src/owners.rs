@@ -119,18 +119,21 @@ impl Owners {
     pub async fn claim(&self, ids: &[u128]) -> Result<Claimed, ClaimError> {
         let deadline = Instant::now() + OWNERS_WAIT;
         let mut pause = PAUSE_MIN;
+        // What was heard last, should nothing be heard any more.
+        let mut why = ClaimError::Away;
         loop {
-            match timeout_at(deadline, self.try_to_claim(ids)).await {
-                Err(_) => return Err(ClaimError::Away),
+            why = match timeout_at(deadline, self.try_to_claim(ids)).await {
+                Err(_) => return Err(why),
                 Ok(Ok(claimed)) => return Ok(claimed),
-                Ok(Err(_)) if Instant::now() + pause < deadline => {
-                    // What was claimed has gone back: whoever else wants to go on can.
-                    sleep(pause).await;
-                    pause = (2 * pause).min(PAUSE_MAX);
-                }
-                Ok(Err(Verdict::Busy)) => return Err(ClaimError::Contested),
-                Ok(Err(_)) => return Err(ClaimError::Away),
+                Ok(Err(Verdict::Busy)) => ClaimError::Contested,
+                Ok(Err(_)) => ClaimError::Away,
+            };
+            if Instant::now() + pause >= deadline {
+                return Err(why);
             }
+            // What was claimed has gone back: whoever else wants to go on can.
+            sleep(pause).await;
+            pause = (2 * pause).min(PAUSE_MAX);
         }
     }
 
