@@ -11,7 +11,7 @@ use deltaic::project::{BucketKeys, BucketSettings, BucketUrl, Secret};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{BUCKET, DEADLINE, Program, S3, Server, project, replay};
+use crate::program::{BUCKET, DEADLINE, Program, S3, Server, checkpointed, project, replay};
 
 const PROJECT: &str = r#"
 name = "history"
@@ -55,20 +55,6 @@ fn seen(id: &str) -> Value {
 
 async fn start(folder: &TempDir) -> Server {
     Server::start(folder.path(), &[], &[]).await
-}
-
-/// Waits until there is a checkpoint that has what came up to `token`.
-async fn checkpointed(folder: &TempDir, token: u64) {
-    let began = Instant::now();
-    let list = folder.path().join("data/CHECKPOINTS");
-    let latest = || {
-        let text = std::fs::read_to_string(&list).unwrap_or_default();
-        text.lines().last().and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok())
-    };
-    while latest() < Some(token) {
-        assert!(began.elapsed() < DEADLINE, "no checkpoint");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// Waits until a metric is as wished.

@@ -10,7 +10,7 @@ use deltaic::history::{Archive, Folder, Portion};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{DEADLINE, Program, Python, Server, project, replay, run};
+use crate::program::{Program, Python, Server, checkpointed, project, replay, run};
 
 const PROJECT: &str = r#"
 name = "history"
@@ -40,20 +40,6 @@ const PAGE: &str = include_str!("../docs/reference/history.md");
 
 async fn start(folder: &TempDir) -> Server {
     Server::start(folder.path(), &[], &[]).await
-}
-
-/// Waits until there is a checkpoint that has what came up to `token`.
-async fn checkpointed(folder: &TempDir, token: u64) {
-    let began = Instant::now();
-    let list = folder.path().join("data/CHECKPOINTS");
-    let latest = || {
-        let text = std::fs::read_to_string(&list).unwrap_or_default();
-        text.lines().last().and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok())
-    };
-    while latest() < Some(token) {
-        assert!(began.elapsed() < DEADLINE, "no checkpoint");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 fn portions(folder: &TempDir) -> Vec<Portion> {

@@ -39,6 +39,20 @@ pub fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
 }
 
+/// Waits until the data folder `data` of a project has a checkpoint of what came up to `token`.
+pub async fn checkpointed(folder: &TempDir, token: u64) {
+    let began = Instant::now();
+    let list = folder.path().join("data/CHECKPOINTS");
+    let latest = || {
+        let text = std::fs::read_to_string(&list).unwrap_or_default();
+        text.lines().last().and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok())
+    };
+    while latest() < Some(token) {
+        assert!(began.elapsed() < DEADLINE, "no checkpoint");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// A block of code of a page of the docs, by the last word behind its fence: what the page shows is what is tested.
 pub fn block(page: &str, name: &str) -> String {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
