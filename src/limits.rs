@@ -99,7 +99,7 @@ pub const HISTORY_RETRY_MAX: Duration = Duration::from_secs(15);
 /// for each of its larger keyspaces) to tables, and fails for good where it finds none.
 pub const DISK_RESERVE_BYTES: u64 = 448 * 1024 * 1024;
 
-/// Message ids that are gathered in memory before they go to disk, in a table of 26 MB; three such tables at most, and what is
+/// Message ids that are gathered in memory before they go to disk, in a table of 26 MB; four such tables at most, and what is
 /// sorted of one. Smaller lots are more files to look in; no table is full then, so that none grows in the midst of a tick.
 pub const MESSAGE_LOT_IDS: usize = 850_000;
 

@@ -149,7 +149,7 @@ impl OnDisk {
             self.handed = handed;
         }
         let wanted = self.shared.wanted();
-        if wanted >= self.from && self.tick >= wanted {
+        if wanted > Tick::default() && wanted >= self.from && self.tick >= wanted {
             // Where there is no room there will be.
             self.hand_over();
         }
@@ -180,7 +180,8 @@ impl OnDisk {
         let gathered = Gathered { ids: std::mem::take(&mut self.recent), from: self.from, through };
         match self.shared.hand_over(gathered, WAITING_MAX) {
             Ok(handed) => {
-                (self.handed, self.recent, self.from) = (handed, table(self.lot), through.next());
+                let next = self.shared.take_table().unwrap_or_else(|| table(self.lot));
+                (self.handed, self.recent, self.from) = (handed, next, through.next());
                 true
             }
             Err(gathered) => {
@@ -191,7 +192,12 @@ impl OnDisk {
     }
 }
 
-/// A table that takes a lot without growing: to grow takes as long as a tick may.
-fn table(lot: usize) -> FxHashMap<Halves, Tick> {
-    FxHashMap::with_capacity_and_hasher(lot, rustc_hash::FxBuildHasher)
+/// A table that takes a lot without growing: to grow takes as long as a tick may. So does the system when it gives the memory, at the
+/// first ids: that is done here, and while somebody else waits for nothing.
+pub(super) fn table(lot: usize) -> FxHashMap<Halves, Tick> {
+    let mut table = FxHashMap::with_capacity_and_hasher(lot, rustc_hash::FxBuildHasher);
+    // As many as reach nearly all of its pages.
+    table.extend((0..lot as u64 / 32).map(|id| (Halves(id, id), Tick::default())));
+    table.clear();
+    table
 }

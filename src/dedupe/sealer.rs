@@ -9,6 +9,7 @@ use dataflows::model::Tick;
 
 use super::DedupeError;
 use super::shared::{Shared, State};
+use crate::limits::MESSAGE_LOT_IDS;
 
 /// How often there is a look, where nobody hands over anything.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -50,6 +51,7 @@ impl Drop for Sealer {
 
 fn run(shared: &Shared) {
     while !shared.is_closed() {
+        shared.make_table(MESSAGE_LOT_IDS);
         let worked = shared.work();
         let mut state = shared.locked();
         match worked {

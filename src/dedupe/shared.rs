@@ -43,6 +43,8 @@ pub struct Shared {
     /// Somebody waits for the ids up to this tick to be on the disk.
     wanted: AtomicU64,
     is_closed: AtomicBool,
+    /// The next table to gather ids in.
+    table: Mutex<Option<FxHashMap<Halves, Tick>>>,
     pub(super) window: MessageWindow,
     folder: RunFolder,
     pub(super) figures: Arc<DedupeFigures>,
@@ -75,6 +77,7 @@ impl Shared {
             changed: Condvar::new(),
             wanted: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
+            table: Mutex::default(),
             folder,
             window,
             figures,
@@ -121,6 +124,20 @@ impl Shared {
             state = self.wait(state, LOOK_EVERY);
         }
         !state.has_failed
+    }
+
+    /// Makes the next table, of `lot` ids, ready where there is none.
+    pub fn make_table(&self, lot: usize) {
+        let is_there = self.table.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if !is_there {
+            let made = super::on_disk::table(lot);
+            *self.table.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+        }
+    }
+
+    /// The next table, if it is ready.
+    pub fn take_table(&self) -> Option<FxHashMap<Halves, Tick>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Nobody hands over anything any more.
