@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use dataflows::model::Tick;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub use former::FormerId;
@@ -141,17 +141,13 @@ impl Owners {
     async fn try_to_claim(&self, ids: &[u128]) -> Result<Claimed, Verdict> {
         let now = (self.now)();
         let mut seen_ids: FxHashSet<u128> = FxHashSet::default();
-        let mut by_owner: FxHashMap<usize, (Vec<usize>, Vec<u128>)> = FxHashMap::default();
-        for (place, id) in ids.iter().enumerate().filter(|(_, id)| seen_ids.insert(**id)) {
-            let (places, of_owner) = by_owner.entry(owner_of(*id, self.links.len())).or_default();
-            places.push(place);
-            of_owner.push(*id);
-        }
+        let distinct = ids.iter().copied().enumerate().filter(|(_, id)| seen_ids.insert(*id));
         let mut asked = Vec::new();
-        for (owner, (places, of_owner)) in by_owner {
-            for (places, ids) in places.chunks(OWNERS_IDS_AT_ONCE).zip(of_owner.chunks(OWNERS_IDS_AT_ONCE)) {
+        for (link, of_owner) in self.links.iter().zip(self.by_owner(distinct, |(_, id)| *id)) {
+            for chunk in of_owner.chunks(OWNERS_IDS_AT_ONCE) {
+                let (places, ids): (Vec<usize>, Vec<u128>) = chunk.iter().copied().unzip();
                 let request = self.requests.fetch_add(1, Ordering::Relaxed);
-                asked.push((places.to_vec(), self.links[owner].ask(request, now, ids.to_vec())));
+                asked.push((places, link.ask(request, now, ids)));
             }
         }
         let mut claimed = Claimed { claim: Claim::default(), is_new: vec![false; ids.len()], seen: Tick::default() };
@@ -173,19 +169,24 @@ impl Owners {
 
     /// Tells the owners what counted at a tick, as a checkpoint or the log says.
     pub fn count(&self, tick: Tick, ids: impl IntoIterator<Item = u128>) {
-        let mut of_owners = vec![Vec::new(); self.links.len()];
-        ids.into_iter().for_each(|id| of_owners[owner_of(id, self.links.len())].push(id));
-        for (link, ids) in self.links.iter().zip(of_owners) {
+        for (link, ids) in self.links.iter().zip(self.by_owner(ids, |id| *id)) {
             ids.chunks(OWNERS_IDS_AT_ONCE).for_each(|ids| link.say(Said::Counted { tick, ids: ids.to_vec() }));
         }
+    }
+
+    /// Things by the owners of their ids, in the order of the links.
+    fn by_owner<T>(&self, things: impl IntoIterator<Item = T>, id: impl Fn(&T) -> u128) -> Vec<Vec<T>> {
+        let mut of_owners: Vec<Vec<T>> = self.links.iter().map(|_| Vec::new()).collect();
+        for thing in things {
+            of_owners[owner_of(id(&thing), self.links.len())].push(thing);
+        }
+        of_owners
     }
 
     /// Tells what the log has from an earlier version; gives what of it does not count. All processes have to call it.
     pub async fn former(&self, ids: &[FormerId]) -> Vec<(Tick, u128)> {
         let mut repeated = Vec::new();
-        let mut of_owners = vec![Vec::new(); self.links.len()];
-        ids.iter().for_each(|of| of_owners[owner_of(of.id, self.links.len())].push(*of));
-        for (link, ids) in self.links.iter().zip(of_owners) {
+        for (link, ids) in self.links.iter().zip(self.by_owner(ids.iter().copied(), |of| of.id)) {
             ids.chunks(OWNERS_IDS_AT_ONCE).for_each(|ids| link.say(Said::Former(ids.to_vec())));
             link.say(Said::FormerEnd);
         }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dataflows::model::Tick;
-use deltaic::history::{Archive, Bucket, HistoryFiles};
+use deltaic::history::{Archive, Bucket, HistoryFiles, Portion};
 use deltaic::project::{BucketKeys, BucketSettings, BucketUrl, Secret};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::history::count;
 use crate::program::{BUCKET, DEADLINE, Program, S3, Server, checkpointed, project, replay};
 
 const PROJECT: &str = r#"
@@ -77,14 +78,8 @@ fn messages(s3: &S3, prefix: &str) -> BTreeMap<String, usize> {
     let archive = Archive::open_existing(files.clone()).unwrap();
     let named: BTreeSet<String> = archive.files().iter().map(|file| file.name()).collect();
     assert_eq!(files.names().unwrap().into_iter().collect::<BTreeSet<_>>(), named);
-    let mut messages = BTreeMap::new();
-    for portion in archive.portions(Tick::default(), Tick::MAX) {
-        for placed in portion.unwrap().events {
-            let event: Value = serde_json::from_slice(&placed.stored.raw).unwrap();
-            *messages.entry(event["messageId"].as_str().unwrap().to_owned()).or_default() += 1;
-        }
-    }
-    messages
+    let portions: Vec<Portion> = archive.portions(Tick::default(), Tick::MAX).collect::<Result<_, _>>().unwrap();
+    count(&portions)
 }
 
 fn once(ids: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {

@@ -50,8 +50,13 @@ fn portions(folder: &TempDir) -> Vec<Portion> {
 
 /// The messages of a history, with how often each is there.
 fn messages(folder: &TempDir) -> BTreeMap<String, usize> {
+    count(&portions(folder))
+}
+
+/// The messages of these events, with how often each is there.
+pub fn count(portions: &[Portion]) -> BTreeMap<String, usize> {
     let mut messages = BTreeMap::new();
-    for placed in portions(folder).iter().flat_map(|portion| &portion.events) {
+    for placed in portions.iter().flat_map(|portion| &portion.events) {
         let event: Value = serde_json::from_slice(&placed.stored.raw).unwrap();
         *messages.entry(event["messageId"].as_str().unwrap().to_owned()).or_default() += 1;
     }

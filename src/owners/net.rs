@@ -149,9 +149,7 @@ impl Net {
         let thread = std::thread::Builder::new().name("owners".to_owned()).spawn(run).map_err(NetError::Thread)?;
         Ok((owners, Net { close, thread }))
     }
-}
 
-impl Net {
     /// Says goodbye to the others, when nothing counts any more. A process that fails goes without one.
     pub fn stop(self) {
         _ = self.close.send(());
