@@ -26,6 +26,7 @@
 
 pub mod arrangements;
 pub mod audiences;
+pub mod blocked;
 pub mod definitions;
 pub mod expression;
 pub mod facts;

@@ -1,6 +1,8 @@
 //! The records that flow, and their ids.
 
 mod event;
+mod event_name;
+mod folded;
 mod identifier;
 mod part;
 mod position;
@@ -12,6 +14,8 @@ mod value;
 mod weight;
 
 pub use event::Event;
+pub use event_name::EventName;
+pub use folded::folded;
 pub use identifier::{Identifier, IdentifierId, IdentifierKey, IdentityChange, NotAProfileId, ProfileId, kind_of};
 pub use part::{Card, Derived, Desired, Part, Sample, Traits};
 pub use position::Position;

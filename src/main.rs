@@ -58,6 +58,9 @@ enum Command {
     Check {
         /// The folder with `deltaic.toml`.
         project: PathBuf,
+        /// Say how identities are resolved, with all that is left to defaults.
+        #[arg(short, long)]
+        verbose: bool,
     },
     /// Put history through the same dataflow, with the events' own clock.
     Replay {
@@ -230,16 +233,19 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             let ready = move |address| println!("{name} listens on http://{address}");
             runtime()?.block_on(async { serve::run(project, options, ready, stop_signal()?).await.map_err(Into::into) })
         }
-        Command::Check { project } => match project::check(&project, &environment, Colour::of_stderr()) {
-            Ok(summary) => {
-                print!("{summary}");
-                Ok(())
+        Command::Check { project, verbose } => {
+            let detail = if verbose { project::Detail::Settings } else { project::Detail::Summary };
+            match project::check(&project, &environment, Colour::of_stderr(), detail) {
+                Ok(summary) => {
+                    print!("{summary}");
+                    Ok(())
+                }
+                Err(problems) => {
+                    eprint!("{problems}");
+                    return Ok(ExitCode::FAILURE);
+                }
             }
-            Err(problems) => {
-                eprint!("{problems}");
-                return Ok(ExitCode::FAILURE);
-            }
-        },
+        }
         Command::Replay {
             project,
             events,
