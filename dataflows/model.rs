@@ -1,7 +1,9 @@
 //! The records that flow, and their ids.
 
+mod decisions;
 mod event;
 mod identifier;
+mod order;
 mod part;
 mod position;
 mod read;
@@ -11,8 +13,10 @@ mod tick;
 mod value;
 mod weight;
 
+pub use decisions::{Decision, Decisions};
 pub use event::Event;
 pub use identifier::{Identifier, IdentifierId, IdentifierKey, IdentityChange, NotAProfileId, ProfileId, kind_of};
+pub use order::EventOrder;
 pub use part::{Card, Derived, Desired, Part, Sample, Traits};
 pub use position::Position;
 pub use read::{Answer, Found, Profile, Query, Question};
