@@ -29,11 +29,7 @@ fn main() {
         sources: Vec::new(),
         read_tokens: Vec::new(),
         admin_tokens: Vec::new(),
-        clock: Clock {
-            max_future: Duration::from_secs(60),
-            heartbeat: Duration::from_millis(10),
-            dedupe_window: Duration::from_secs(86_400),
-        },
+        clock: Clock { heartbeat: Duration::from_millis(10), dedupe_window: Duration::from_secs(86_400) },
         limits: Limits::default(),
         destinations: Vec::new(),
         replay: Default::default(),

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::definitions::{Definitions, MeasureId};
 use crate::limits::VALUES_PER_IDENTIFIER_MAX;
-use crate::model::{IdentifierId, Part, Record, Sample, Text, Tick, Weight};
+use crate::model::{
+    Decision, Decisions, EventOrder, IdentifierId, Part, Record, Sample, Setting, Text, Tick, Topic, Value, Weight,
+};
 use crate::observer::{Candidate, Holder, Link, Observation, Seen, Sighting};
 use crate::records::record_together;
 
@@ -24,8 +26,10 @@ pub struct Facts {
     pub settled: bool,
     /// What was set on it.
     pub record: Record,
-    /// Its links, sorted by the other end, each once with the time of the latest sighting.
+    /// Its links, sorted by the other end, then as the log has them: the latest one with each, and with an owner the first one too.
     pub links: Vec<Link>,
+    /// What was decided on consent through it, if it is not exclusive.
+    pub decisions: Decisions,
     /// The best value of each measure that needs no other, sorted by measure.
     pub best: Vec<(MeasureId, Sample)>,
     /// Its other parts, with the tick at which they come (or go, if the weight is negative). Consolidated by [`Facts::settle`].
@@ -44,6 +48,7 @@ impl Facts {
                 self.record = record_together(&self.record, &settings);
             }
             Observation::Link(_, link) => self.link(link),
+            Observation::Decided(_, decisions) => self.decisions = self.decisions.and(&decisions),
             Observation::Candidate(_, Candidate { measure, settled, sample, .. }) => {
                 self.settled = settled;
                 self.candidate(measure, sample, definitions);
@@ -67,8 +72,27 @@ impl Facts {
         self.settled |= other.settled;
         self.record = record_together(&self.record, &other.record);
         other.links.into_iter().for_each(|link| self.link(link));
+        self.decisions = self.decisions.and(&other.decisions);
         other.best.into_iter().for_each(|(measure, sample)| self.candidate(measure, sample, definitions));
         self.parts.extend(other.parts);
+    }
+
+    /// The same of facts that a version wrote for which decisions on consent were a part of what is set on any identifier.
+    pub fn with_decisions_apart(mut self) -> Self {
+        if !self.settled {
+            let (consent, attributes): (Vec<Setting>, Vec<Setting>) =
+                self.record.settings().into_iter().partition(|setting| matches!(setting.topic, Topic::Consent(_)));
+            let decision = |setting: Setting| match (setting.topic, setting.value) {
+                (Topic::Consent(purpose), Some(Value::Bool(given))) => {
+                    let order = EventOrder { at: setting.at, position: setting.position };
+                    Some(Decision { purpose, order, given })
+                }
+                _ => None,
+            };
+            self.decisions = self.decisions.and(&consent.into_iter().filter_map(decision).collect());
+            self.record = attributes.into_iter().collect();
+        }
+        self
     }
 
     /// What is due up to `tick` has come: the parts that are there then, and those that are still to come or go, each once.
@@ -90,8 +114,11 @@ impl Facts {
 
     /// Gives observations of the identifier `id` that say the same.
     pub fn tell(self, id: IdentifierId, give: &mut impl FnMut(Observation)) {
-        let Facts { identifier, settled, record, links, best, parts } = self;
+        let Facts { identifier, settled, record, links, decisions, best, parts } = self;
         links.into_iter().for_each(|link| give(Observation::Link(id, link)));
+        if !decisions.is_empty() {
+            give(Observation::Decided(id, decisions));
+        }
         for (measure, sample) in best {
             give(Observation::Candidate(id, Candidate { measure, settled, sample, events: 1 }));
         }
@@ -104,13 +131,14 @@ impl Facts {
     }
 
     fn link(&mut self, link: Link) {
-        match self.links.binary_search_by_key(&(link.other, link.owner), |known| (known.other, known.owner)) {
-            Ok(at) => {
-                let known = &mut self.links[at];
-                (known.at, known.position) = (known.at, known.position).max((link.at, link.position));
-            }
-            Err(at) => self.links.insert(at, link),
-        }
+        let end = |link: &Link| (link.other, link.owner);
+        let from = self.links.partition_point(|known| end(known) < end(&link));
+        let known = self.links[from..].iter().take_while(|known| end(known) == end(&link)).count();
+        let orders = self.links[from..from + known].iter().chain([&link]).map(Link::order);
+        let (Some(first), Some(latest)) = (orders.clone().min(), orders.max()) else { return };
+        let of = |order: EventOrder| Link { at: order.at, position: order.position, ..link };
+        let kept = [(link.owner && first < latest).then(|| of(first)), Some(of(latest))];
+        self.links.splice(from..from + known, kept.into_iter().flatten());
     }
 
     fn candidate(&mut self, measure: MeasureId, sample: Sample, definitions: &Definitions) {
@@ -142,8 +170,8 @@ pub struct Replacement {
 pub enum Told {
     /// All sightings of an identifier so far are void; this is what they had in common.
     SightingsVoid(IdentifierId, Seen),
-    /// All links of an identifier so far are void.
-    LinksVoid(IdentifierId),
+    /// All links of an identifier so far, and all decisions made through it, are void.
+    EvidenceVoid(IdentifierId),
     /// All values of an identifier so far are void; says whether it is exclusive.
     ValuesVoid(IdentifierId, bool),
     /// One more observation.
@@ -158,7 +186,7 @@ impl Replacement {
         if !before.identifier.is_empty() {
             give(Told::SightingsVoid(id, Seen { identifier: before.identifier, settled }));
         }
-        give(Told::LinksVoid(id));
+        give(Told::EvidenceVoid(id));
         give(Told::ValuesVoid(id, settled));
         let is_value = |part: &Part| matches!(part, Part::Sample(..));
         // Values that have come are void with the others. What else there is, and what is still to come or go, is there in so
@@ -188,7 +216,10 @@ impl Observation {
     /// The identifier that it is of.
     pub fn identifier(&self) -> IdentifierId {
         match self {
-            Observation::Sighting(id, _) | Observation::Link(id, _) | Observation::Candidate(id, _) => *id,
+            Observation::Sighting(id, _)
+            | Observation::Link(id, _)
+            | Observation::Decided(id, _)
+            | Observation::Candidate(id, _) => *id,
             Observation::Part(holder, ..) => holder.id,
         }
     }
@@ -196,7 +227,7 @@ impl Observation {
     /// The measure that it counts for; nothing where it is none's.
     pub fn measure(&self) -> Option<MeasureId> {
         match self {
-            Observation::Sighting(..) | Observation::Link(..) => None,
+            Observation::Sighting(..) | Observation::Link(..) | Observation::Decided(..) => None,
             Observation::Candidate(_, candidate) => Some(candidate.measure),
             Observation::Part(_, part, ..) => part.measure(),
         }

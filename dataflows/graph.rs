@@ -1,7 +1,8 @@
 //! The one place where the stages are put together, in the order in which an event meets them.
 //!
 //! ```text
-//!  events ─► observe ─┬─ links ──────► resolve ── moves ──┐
+//!  events ─► observe ─┬─ evidence ───► resolve ── moves ──┐
+//!                     │                  │ decisions      │
 //!                     ├─ sightings ──► records ─┐         ▼
 //!                     ├─ candidates ─► values ──┼─ parts ─► gather ─► derive ─┬─► memberships ─► members, sizes
 //!                     │                  ▲      │                             └─► desired
@@ -105,12 +106,14 @@ pub fn build(
         let (queries_input, queries) = scope.new_collection::<Query, i64>();
 
         let observed = observations::observe(arrivals.inner, definitions);
-        let moves = identity::resolve(observed.links, &mut arrangements).arrange_by_key_named("Moves");
+        let resolved = identity::resolve(observed.evidence, &mut arrangements);
+        let moves = resolved.moves.arrange_by_key_named("Moves");
         let (changes, parts) = values::apart(release(observed.parts, "Parts not yet due"));
         let candidates = observed.candidates.map(|(id, fact)| (id, fact.map(Into::into)));
         let values = values::that_count(changes.concat(candidates), definitions);
         let (of_identifiers, limits) = apart(records::records(observed.sightings).concat(values));
-        let parts = profiles::gather(parts.concat(of_identifiers), moves.clone(), &mut arrangements);
+        let parts = parts.concat(of_identifiers).concat(resolved.decisions);
+        let parts = profiles::gather(parts, moves.clone(), &mut arrangements);
         let derived = traits::derive(parts.clone(), definitions);
         let memberships = audiences::memberships(&derived);
         let desired = audiences::desired(&derived);

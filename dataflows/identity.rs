@@ -4,8 +4,12 @@
 //! identifiers never move (rule 1). Of the others, those that were seen with an exclusive one belong to the latest (rule 2),
 //! which needs no iteration. The rest take their root from their neighbours (rules 3 and 4): only they enter the loop, and
 //! those of rule 2 that are their neighbours.
+//!
+//! The links of an identifier that is not exclusive also say to whom decisions on consent belong that were made through it
+//! ([`crate::consent`]), so these come out here too.
 
 use std::cmp::Reverse;
+use std::collections::btree_map::Entry;
 
 use differential_dataflow::difference::Present;
 use differential_dataflow::operators::iterate::Variable;
@@ -16,8 +20,12 @@ use timely::dataflow::operators::core::OkErr;
 use timely::order::Product;
 
 use crate::arrangements::Arrangements;
-use crate::model::{IdentifierId, IdentityChange, Position, ProfileId, Tick};
-use crate::observer::Link;
+use crate::consent::{self, Owners, Tenure};
+use crate::limits::OWNERS_PER_IDENTIFIER_MAX;
+use crate::model::{
+    Decisions, EventOrder, IdentifierId, IdentityChange, Part, Position, ProfileId, Record, Tick, Weight,
+};
+use crate::observer::{Evidence, Holder, Link};
 use crate::operators::{Fact, Slot, fold, join};
 
 /// How an identifier came to its root. The least one wins, so the order of the fields is that of the rules.
@@ -50,6 +58,15 @@ enum Standing {
     Start(Label),
 }
 
+/// What follows from the evidence on one identifier.
+#[derive(Clone, Debug)]
+enum Outcome {
+    /// How it stands.
+    Stands(IdentifierId, Standing),
+    /// What this one decided on consent through it.
+    Decided(Holder, Record),
+}
+
 /// What the links of one identifier that is not exclusive amount to. Nearly all have one owner and no more, so only that is
 /// inline.
 struct Links {
@@ -58,43 +75,110 @@ struct Links {
     /// The time of the owner's latest sighting; [`Tick::MAX`] where there is no owner. An `Option` would cost another word
     /// for every identifier.
     owner_at: Tick,
-    neighbours: Option<Box<Neighbours>>,
+    /// The time of the owner's first sighting, where it is the only one and nothing was decided.
+    owner_first: Tick,
+    more: Option<Box<More>>,
 }
 
-/// Identifiers that are not exclusive either and were seen with it, sorted.
+/// What few have.
 #[derive(Default)]
-struct Neighbours(Vec<IdentifierId>);
+struct More {
+    /// Identifiers that are not exclusive either and were seen with it, sorted.
+    neighbours: Vec<IdentifierId>,
+    shared: Option<Box<Shared>>,
+}
+
+/// Of an identifier that several exclusive ones were seen with, or through which something was decided.
+#[derive(Default)]
+struct Shared {
+    owners: Owners,
+    decisions: Decisions,
+    /// What follows for whom.
+    held: Vec<(Holder, Record)>,
+}
 
 impl Default for Links {
     fn default() -> Self {
-        Links { owner: IdentifierId::default(), owner_at: Tick::MAX, neighbours: None }
+        Links { owner: IdentifierId::default(), owner_at: Tick::MAX, owner_first: Tick::MAX, more: None }
     }
 }
 
 impl Links {
-    /// Takes in the links of one tick, in the order of the log; gives the neighbours that they brought.
-    fn see(&mut self, links: impl Iterator<Item = Link>, mut give: impl FnMut(IdentifierId)) {
+    /// Takes in the evidence of one tick, in the order of the log; gives the neighbours that it brought.
+    fn see(&mut self, id: IdentifierId, seen: &mut dyn Iterator<Item = Evidence>, mut give: impl FnMut(IdentifierId)) {
+        let Some(first) = seen.next() else { return };
+        let second = seen.next();
+        if let (Evidence::Link(link), None) = (&first, &second)
+            && self.shared().is_none()
+            && (!link.owner || self.owner().is_none_or(|owner| owner == link.other))
+        {
+            // Nearly always.
+            if link.owner {
+                let (at, since) = self.owner().map_or((link.at, link.at), |_| (self.owner_at, self.owner_first));
+                (self.owner, self.owner_at, self.owner_first) = (link.other, at.max(link.at), since.min(link.at));
+            } else {
+                self.meet(link.other, &mut give);
+            }
+            return;
+        }
+        let mut shared = self.take_shared();
         // Positions grow with ticks, so whatever the owner's is, it comes before those of this tick: it need not be kept.
         let mut owner_position = Position::UNKNOWN;
-        for Link { position, other, owner, at } in links {
-            if !owner {
-                let Neighbours(neighbours) = &mut **self.neighbours.get_or_insert_default();
-                if let Err(place) = neighbours.binary_search(&other) {
-                    neighbours.insert(place, other);
-                    give(other);
+        for evidence in [Some(first), second].into_iter().flatten().chain(seen) {
+            match evidence {
+                Evidence::Link(link) if !link.owner => self.meet(link.other, &mut give),
+                Evidence::Link(link) => {
+                    shared.sight(&link);
+                    let Link { position, other, at, .. } = link;
+                    // The latest by its own time, then in the log; of one event's, or where the log did not keep its order, the smaller.
+                    let is_later =
+                        |owner| (at, position, Reverse(other)) > (self.owner_at, owner_position, Reverse(owner));
+                    if self.owner().is_none_or(is_later) {
+                        (self.owner, self.owner_at, owner_position) = (other, at, position);
+                    }
                 }
-                continue;
+                Evidence::Decided(decisions) => shared.decisions = shared.decisions.and(&decisions),
             }
-            // The latest by its own time, then in the log; of one event's, or where the log did not keep its order, the smaller.
-            let is_later = |owner| (at, position, Reverse(other)) > (self.owner_at, owner_position, Reverse(owner));
-            if self.owner().is_none_or(is_later) {
-                (self.owner, self.owner_at, owner_position) = (other, at, position);
-            }
+        }
+        if shared.decisions.is_empty() && shared.owners.len() <= 1 {
+            self.owner_first = shared.owners.values().next().map_or(Tick::MAX, |tenure| tenure.first.at);
+            return;
+        }
+        shared.hold(id, self.owner(), self.owner_at);
+        self.more.get_or_insert_default().shared = Some(shared);
+    }
+
+    /// Gives a neighbour that is new.
+    fn meet(&mut self, other: IdentifierId, give: &mut impl FnMut(IdentifierId)) {
+        let neighbours = &mut self.more.get_or_insert_default().neighbours;
+        if let Err(place) = neighbours.binary_search(&other) {
+            neighbours.insert(place, other);
+            give(other);
         }
     }
 
+    fn shared(&self) -> Option<&Shared> {
+        self.more.as_ref()?.shared.as_deref()
+    }
+
+    /// What there is of it, or what it would be.
+    fn take_shared(&mut self) -> Box<Shared> {
+        let taken = self.more.as_mut().and_then(|more| more.shared.take());
+        taken.unwrap_or_else(|| {
+            let unplaced = |at| EventOrder { at, position: Position::UNKNOWN };
+            let tenure = Tenure { first: unplaced(self.owner_first), latest: unplaced(self.owner_at) };
+            let owners = self.owner().map(|owner| (owner, tenure)).into_iter().collect();
+            Box::new(Shared { owners, ..Shared::default() })
+        })
+    }
+
+    /// What was decided through it, by whom.
+    fn held(&self) -> &[(Holder, Record)] {
+        self.shared().map_or(&[], |shared| &shared.held)
+    }
+
     fn neighbours(&self) -> &[IdentifierId] {
-        self.neighbours.as_ref().map_or(&[], |neighbours| &neighbours.0)
+        self.more.as_ref().map_or(&[], |more| &more.neighbours)
     }
 
     fn owner(&self) -> Option<IdentifierId> {
@@ -107,42 +191,93 @@ impl Links {
             Some(root) => Label { unplaced: false, hops: 0, root },
             None => Label { unplaced: true, hops: 0, root: id },
         };
-        self.neighbours.is_some().then_some(label)
+        (!self.neighbours().is_empty()).then_some(label)
     }
 }
 
-/// The moves: identifiers whose root is another one, with the profile of that root.
+impl Shared {
+    /// Takes in a link with an owner.
+    fn sight(&mut self, link: &Link) {
+        match self.owners.entry(link.other) {
+            Entry::Occupied(mut known) => known.get_mut().extend(link.order()),
+            Entry::Vacant(new) => _ = new.insert(Tenure::of(link.order())),
+        }
+        if self.owners.len() > OWNERS_PER_IDENTIFIER_MAX {
+            self.owners.pop_last();
+        }
+    }
+
+    /// Works out whom the decisions count for.
+    fn hold(&mut self, id: IdentifierId, owner: Option<IdentifierId>, owner_at: Tick) {
+        if self.decisions.is_empty() {
+            return;
+        }
+        let one_too_many = owner.filter(|owner| !self.owners.contains_key(owner));
+        if let Some(owner) = one_too_many {
+            let latest = EventOrder { at: owner_at, position: Position::UNKNOWN };
+            self.owners.insert(owner, Tenure::of(latest));
+        }
+        let holder = |of| Holder { id: of, settled: of != id };
+        let held = consent::holders(id, &self.owners, &self.decisions.all());
+        self.held = held.into_iter().map(|(of, record)| (holder(of), record)).collect();
+        if let Some(owner) = one_too_many {
+            self.owners.remove(&owner);
+        }
+    }
+}
+
+/// Who is who, and what follows from it for consent.
+pub struct Resolved<'scope> {
+    /// The moves: identifiers whose root is another one, with the profile of that root.
+    pub moves: VecCollection<'scope, Tick, (IdentifierId, ProfileId), i64>,
+    /// The latest decisions of each holder that were made through an identifier that is not exclusive.
+    pub decisions: VecCollection<'scope, Tick, (Holder, Part), Weight>,
+}
+
+/// Resolves identities from what is known of each identifier that is not exclusive.
 pub fn resolve<'scope>(
-    links: VecCollection<'scope, Tick, (IdentifierId, Fact<Link>), Present>,
+    evidence: VecCollection<'scope, Tick, (IdentifierId, Fact<Evidence>), Present>,
     arrangements: &mut Arrangements,
-) -> VecCollection<'scope, Tick, (IdentifierId, ProfileId), i64> {
-    let standings = fold(links, "Links", IdentifierId::route, |id, slot: Slot<'_, Links>, seen, give| {
+) -> Resolved<'scope> {
+    let outcomes = fold(evidence, "Links", IdentifierId::route, |id, slot: Slot<'_, Links>, seen, give| {
         let links = slot.state;
         let before = slot.void.as_ref().map_or(&*links, |(void, ())| void);
-        let (owner, start) = (before.owner(), before.start(*id));
+        let (owner, start, held) = (before.owner(), before.start(*id), before.held().to_vec());
         for neighbour in slot.void.iter().flat_map(|(void, ())| void.neighbours()) {
-            give((*id, Standing::Neighbour(*neighbour)), -1);
+            give(Outcome::Stands(*id, Standing::Neighbour(*neighbour)), -1);
         }
-        links.see(seen, |neighbour| give((*id, Standing::Neighbour(neighbour)), 1));
+        links.see(*id, seen, |neighbour| give(Outcome::Stands(*id, Standing::Neighbour(neighbour)), 1));
         let mut replace = |before: Option<Standing>, after: Option<Standing>| {
             if before != after {
-                before.into_iter().for_each(|standing| give((*id, standing), -1));
-                after.into_iter().for_each(|standing| give((*id, standing), 1));
+                before.into_iter().for_each(|standing| give(Outcome::Stands(*id, standing), -1));
+                after.into_iter().for_each(|standing| give(Outcome::Stands(*id, standing), 1));
             }
         };
         replace(owner.map(Standing::Owner), links.owner().map(Standing::Owner));
         replace(start.map(Standing::Start), links.start(*id).map(Standing::Start));
+        if held != links.held() {
+            let mut decided = |held: &[(Holder, Record)], diff: i64| {
+                held.iter().for_each(|(holder, record)| give(Outcome::Decided(*holder, record.clone()), diff));
+            };
+            decided(&held, -1);
+            decided(links.held(), 1);
+        }
     });
-    let (owners, rest) =
-        standings.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((id, standing), tick, diff)| match standing {
-            Standing::Owner(root) => Ok(((id, ProfileId::of_root(root)), tick, diff)),
-            other => Err(((id, other), tick, diff)),
+    let (standings, decisions) =
+        outcomes.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(outcome, tick, diff)| match outcome {
+            Outcome::Stands(id, standing) => Ok(((id, standing), tick, diff)),
+            Outcome::Decided(holder, record) => Err(((holder, Part::Record(record)), tick, Weight(i128::from(diff)))),
         });
+    let (owners, rest) = standings.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((id, standing), tick, diff)| match standing {
+        Standing::Owner(root) => Ok(((id, ProfileId::of_root(root)), tick, diff)),
+        other => Err(((id, other), tick, diff)),
+    });
     let (starts, neighbours) = rest.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((id, standing), tick, diff)| match standing {
         Standing::Start(label) => Ok(((id, label), tick, diff)),
         Standing::Neighbour(other) | Standing::Owner(other) => Err(((id, other), tick, diff)),
     });
-    owners.as_collection().concat(spread(starts.as_collection(), neighbours.as_collection(), arrangements))
+    let moves = owners.as_collection().concat(spread(starts.as_collection(), neighbours.as_collection(), arrangements));
+    Resolved { moves, decisions: decisions.as_collection() }
 }
 
 /// What the updates of one tick to the moves mean, sorted by identifier: merges and splits.

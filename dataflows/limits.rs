@@ -14,6 +14,19 @@ pub const TOPICS_PER_IDENTIFIER_MAX: usize = 1_000;
 /// some milliseconds. It is also more than anybody has articles or pages that matter to him.
 pub const VALUES_PER_IDENTIFIER_MAX: usize = 10_000;
 
+/// Decisions on consent through one identifier that is not exclusive, for one purpose. Of those before the latest ones, only the
+/// first and the latest of each answer are kept.
+///
+/// Consent tools repeat all of their decisions with every event, so this is about what a browser says in one visit.
+pub const DECISIONS_PER_PURPOSE_MAX: usize = 16;
+
+/// Exclusive identifiers that one that is not exclusive was seen with, for which it is known when. Of more, those that sort first,
+/// and the latest one.
+///
+/// Each decision through it is held against all of them, at each of their links. A family or an office share a device; who has
+/// more than that is a kiosk.
+pub const OWNERS_PER_IDENTIFIER_MAX: usize = 128;
+
 /// What an identifier may only have so many of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Limit {

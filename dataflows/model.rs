@@ -1,9 +1,11 @@
 //! The records that flow, and their ids.
 
+mod decisions;
 mod event;
 mod event_name;
 mod folded;
 mod identifier;
+mod order;
 mod part;
 mod position;
 mod read;
@@ -13,10 +15,12 @@ mod tick;
 mod value;
 mod weight;
 
+pub use decisions::{Decision, Decisions};
 pub use event::Event;
 pub use event_name::EventName;
 pub use folded::folded;
 pub use identifier::{Identifier, IdentifierId, IdentifierKey, IdentityChange, NotAProfileId, ProfileId, kind_of};
+pub use order::EventOrder;
 pub use part::{Card, Derived, Desired, Part, Sample, Traits};
 pub use position::Position;
 pub use read::{Answer, Found, Profile, Query, Question};

@@ -16,7 +16,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use crate::definitions::Definitions;
 use crate::facts::{Facts, Replacement, Told};
 use crate::model::{Event, IdentifierId, Part, Tick, Weight};
-use crate::observer::{Candidate, Holder, Link, Observation, Observer, Seen, Sighting};
+use crate::observer::{Candidate, Evidence, Holder, Observation, Observer, Seen, Sighting};
 use crate::operators::Fact;
 
 /// What the dataflow is fed with.
@@ -34,8 +34,8 @@ pub enum Arrival {
 pub struct Observations<'scope> {
     /// Identifiers that were seen, with what was set on them.
     pub sightings: VecCollection<'scope, Tick, (IdentifierId, Fact<Sighting, Seen>), Present>,
-    /// Links, from each end that can move.
-    pub links: VecCollection<'scope, Tick, (IdentifierId, Fact<Link>), Present>,
+    /// Links, from each end that can move, and decisions on consent that were made through it.
+    pub evidence: VecCollection<'scope, Tick, (IdentifierId, Fact<Evidence>), Present>,
     /// Candidates for measures that keep only the best value and have no window. Of those that are void it says whether the
     /// identifier is exclusive.
     pub candidates: VecCollection<'scope, Tick, (IdentifierId, Fact<Candidate, bool>), Present>,
@@ -55,36 +55,39 @@ pub fn observe<'scope>(
     let mut builder = OperatorBuilder::new("Observe events".to_owned(), arrivals.scope());
     let mut input = builder.new_input(arrivals, Pipeline);
     let (sightings_out, sightings) = builder.new_output();
-    let (links_out, links) = builder.new_output();
+    let (evidence_out, evidence) = builder.new_output();
     let (candidates_out, candidates) = builder.new_output();
     let (parts_out, parts) = builder.new_output();
     let mut sightings_out =
         OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Sighting, Seen>), Present>>>::from(sightings_out);
-    let mut links_out = OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Link>), Present>>>::from(links_out);
+    let mut evidence_out = OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Evidence>), Present>>>::from(evidence_out);
     let mut candidates_out =
         OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Candidate, bool>), Present>>>::from(candidates_out);
     let mut parts_out = OutputBuilder::<_, Output<Row<((Holder, Part), Tick), Weight>>>::from(parts_out);
     builder.build(move |_| {
         move |_frontiers| {
             let mut sightings_out = sightings_out.activate();
-            let mut links_out = links_out.activate();
+            let mut evidence_out = evidence_out.activate();
             let mut candidates_out = candidates_out.activate();
             let mut parts_out = parts_out.activate();
             input.for_each(|capability, data| {
                 let mut sightings = sightings_out.session_with_builder(&capability);
-                let mut links = links_out.session_with_builder(&capability);
+                let mut evidence = evidence_out.session_with_builder(&capability);
                 let mut candidates = candidates_out.session_with_builder(&capability);
                 let mut parts = parts_out.session_with_builder(&capability);
                 for (arrival, tick, Present) in data.drain(..) {
                     let mut give = |told| match told {
                         Told::SightingsVoid(id, seen) => sightings.give(((id, Fact::Void(seen)), tick, Present)),
-                        Told::LinksVoid(id) => links.give(((id, Fact::Void(())), tick, Present)),
+                        Told::EvidenceVoid(id) => evidence.give(((id, Fact::Void(())), tick, Present)),
                         Told::ValuesVoid(id, settled) => candidates.give(((id, Fact::Void(settled)), tick, Present)),
                         Told::Observed(Observation::Sighting(id, sighting)) => {
                             sightings.give(((id, Fact::More(sighting)), tick, Present));
                         }
                         Told::Observed(Observation::Link(id, link)) => {
-                            links.give(((id, Fact::More(link)), tick, Present));
+                            evidence.give(((id, Fact::More(Evidence::Link(link))), tick, Present));
+                        }
+                        Told::Observed(Observation::Decided(id, decisions)) => {
+                            evidence.give(((id, Fact::More(Evidence::Decided(decisions))), tick, Present));
                         }
                         Told::Observed(Observation::Candidate(id, candidate)) => {
                             candidates.give(((id, Fact::More(candidate)), tick, Present));
@@ -104,7 +107,7 @@ pub fn observe<'scope>(
     });
     Observations {
         sightings: sightings.as_collection(),
-        links: links.as_collection(),
+        evidence: evidence.as_collection(),
         candidates: candidates.as_collection(),
         parts: parts.as_collection(),
     }

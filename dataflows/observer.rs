@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::definitions::{Definitions, EventTerm, Measure, MeasureId, Shape, Window};
 use crate::expression::Expression;
 use crate::model::{
-    Event, EventName, Identifier, IdentifierId, Part, Position, Record, Sample, Setting, Text, Tick, Topic, Value,
-    Weight,
+    Decision, Decisions, Event, EventName, EventOrder, Identifier, IdentifierId, Part, Position, Record, Sample,
+    Setting, Text, Tick, Topic, Value, Weight,
 };
 use crate::primary::Primaries;
 
@@ -52,6 +52,22 @@ pub struct Link {
     pub at: Tick,
 }
 
+impl Link {
+    /// Its place among all links.
+    pub fn order(&self) -> EventOrder {
+        EventOrder { at: self.at, position: self.position }
+    }
+}
+
+/// What says whose an identifier is that is not exclusive, and what was decided through it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Evidence {
+    /// It was seen with another one.
+    Link(Link),
+    /// Decisions on consent were made through it.
+    Decided(Decisions),
+}
+
 /// A value that competes with those that a measure has already.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Candidate {
@@ -81,6 +97,8 @@ pub enum Observation {
     Sighting(IdentifierId, Sighting),
     /// An identifier was seen with another one.
     Link(IdentifierId, Link),
+    /// Decisions on consent were made through an identifier that is not exclusive.
+    Decided(IdentifierId, Decisions),
     /// A candidate for a measure that keeps only the best value and has no window.
     Candidate(IdentifierId, Candidate),
     /// A part that comes, or goes, when the given tick is reached.
@@ -115,6 +133,7 @@ impl Observer {
 
     /// Gives all that an event says that arrives at `tick`.
     pub fn observe(&self, event: Event, tick: Tick, give: &mut impl FnMut(Observation)) {
+        let event = event.not_after(tick);
         let Some(star) = self.identifiers(&event.identifiers) else { return };
         let holder = Holder { id: star.primary.id(), settled: star.settled };
         self.links(&star, &event, |id, link| give(Observation::Link(id, link)));
@@ -140,7 +159,15 @@ impl Observer {
             give(Observation::Sighting(identifier.id(), sighting));
         }
         let identifier = primary.text().clone();
-        let settings = settings(event.attributes, event.consent, (event.timestamp, event.position));
+        let order = EventOrder { at: event.timestamp, position: event.position };
+        // Made through an exclusive identifier, a decision is that one's for ever.
+        let (own, shared) =
+            if holder.settled { (event.consent, Box::default()) } else { (Box::default(), event.consent) };
+        if !shared.is_empty() {
+            let decision = |(purpose, given)| Decision { purpose, order, given };
+            give(Observation::Decided(holder.id, shared.into_iter().map(decision).collect()));
+        }
+        let settings = settings(event.attributes, own, order);
         give(Observation::Sighting(holder.id, Sighting { identifier, settled: holder.settled, settings }));
     }
 
@@ -273,7 +300,7 @@ impl Shape {
 fn settings(
     attributes: Box<[(CompactString, Option<Value>)]>,
     consent: Box<[(CompactString, bool)]>,
-    (at, position): (Tick, Position),
+    EventOrder { at, position }: EventOrder,
 ) -> Record {
     if attributes.is_empty() && consent.is_empty() {
         return Record::default();

@@ -46,11 +46,7 @@ async fn run(
     let events: Vec<Event> = logged.iter().map(|(_, event)| event.clone()).collect();
     let clock = Arc::new(AtomicU64::new(0));
     let now = clock.clone();
-    let times = Clock {
-        max_future: Duration::from_secs(60),
-        heartbeat: Duration::from_millis(1),
-        dedupe_window: Duration::from_secs(60),
-    };
+    let times = Clock { heartbeat: Duration::from_millis(1), dedupe_window: Duration::from_secs(60) };
     let settings = Settings {
         topology: Topology::local(workers),
         definitions: definitions.clone(),

@@ -8,6 +8,7 @@ mod catalogue;
 mod cdnow;
 mod cluster;
 mod comparison;
+mod consent;
 mod corpus;
 mod crash;
 mod damage;

@@ -62,3 +62,50 @@ async fn of_two_logins_at_one_time_the_later_owns_the_device() {
     }
     server.stop();
 }
+
+/// A clock that goes ahead neither has an event count before it happened, nor lets an old decision beat a new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_from_the_future() {
+    let folder = project(
+        r#"
+        name = "future"
+        identity.key = "test"
+        sources.web.write_key = "web-key"
+        access.read_token = "read-token"
+        [traits]
+        latest = "last('Seen', timestamp)"
+        [audiences.lapsed]
+        when = "count('Seen') > 0 and count('Seen', within => '30 days') = 0"
+        [audiences.seen]
+        when = "count('Seen', within => '30 days') > 0"
+        [destinations.file]
+        type = "file"
+        path = "out.jsonl"
+        audiences = ["lapsed"]
+        identifiers = ["user_id"]
+        [audiences.consenting]
+        when = "consent('marketing')"
+    "#,
+    );
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    let server = Server::start(folder.path(), &["--data", data], &[]).await;
+    let ahead = |seconds: i64| (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds)).to_string();
+    let decided = |given: bool, at: String| json!({"type": "identify", "userId": "u1", "timestamp": at, "context": {"consent": {"categoryPreferences": {"marketing": given}}}});
+    server.take(&[json!({"type": "track", "event": "Seen", "userId": "u1", "timestamp": ahead(50)})]).await;
+    server.take(&[decided(true, ahead(50))]).await;
+    let token = server.take(&[decided(false, ahead(1))]).await;
+    let check = async |server: &Server| {
+        let profile = server.profile("user_id:u1", token).await;
+        assert_eq!((&profile["audiences"], &profile["consent"]), (&json!(["seen"]), &json!({"marketing": false})));
+        let latest: jiff::Timestamp = profile["traits"]["latest"].as_str().unwrap().parse().unwrap();
+        assert!(latest.as_millisecond() <= i64::try_from(token).unwrap(), "{profile}");
+    };
+    check(&server).await;
+    server.kill();
+    let server = Server::start(folder.path(), &["--data", data], &[]).await;
+    check(&server).await;
+    server.stop();
+    let told = std::fs::read_to_string(folder.path().join("out.jsonl")).unwrap_or_default();
+    assert_eq!(told, "", "nobody was told that somebody lapsed, not for a moment");
+}

@@ -45,11 +45,8 @@ impl Subject {
     fn start(definitions: &Arc<Definitions>, workers: usize) -> Self {
         let (clock, given) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Given::default())));
         let now = clock.clone();
-        let times = Clock {
-            max_future: std::time::Duration::from_secs(60),
-            heartbeat: std::time::Duration::from_millis(1),
-            dedupe_window: std::time::Duration::from_secs(60),
-        };
+        let times =
+            Clock { heartbeat: std::time::Duration::from_millis(1), dedupe_window: std::time::Duration::from_secs(60) };
         let settings = Settings {
             topology: Topology::local(workers),
             definitions: definitions.clone(),

@@ -11,7 +11,7 @@ use crate::definitions::FieldId;
 /// It has 128 bytes: what is larger is moved by a call of its own, several times on the way of each event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Event {
-    /// The event's own time, corrected for the sender's clock and at most `max_future` ahead of its tick.
+    /// The event's own time, corrected for the sender's clock, and never after its tick.
     pub timestamp: Tick,
     /// Its place in the order of the log, which decides among events of equal time.
     pub position: Position,
@@ -28,6 +28,12 @@ pub struct Event {
 }
 
 impl Event {
+    /// The event as it counts at its tick: nothing is from the future, so one that claims to be happened when it arrived.
+    pub fn not_after(mut self, tick: Tick) -> Self {
+        self.timestamp = self.timestamp.min(tick);
+        self
+    }
+
     /// The value of a field, where the event has it.
     pub fn field(&self, field: FieldId) -> Option<&Value> {
         let at = self.fields.binary_search_by_key(&field, |(id, _)| *id).ok()?;

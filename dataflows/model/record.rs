@@ -178,10 +178,10 @@ mod kind {
 }
 
 /// The time of an event and its position.
-type Moment = (Tick, Position);
+pub(super) type Moment = (Tick, Position);
 
 /// Appends a setting, after one of the event `before`.
-fn pack(setting: &Setting, before: Option<Moment>, bytes: &mut Vec<u8>) {
+pub(super) fn pack(setting: &Setting, before: Option<Moment>, bytes: &mut Vec<u8>) {
     let (name, topic) = match &setting.topic {
         Topic::Attribute(name) => (name, 0),
         Topic::Consent(name) => (name, kind::CONSENT),
@@ -232,16 +232,16 @@ fn pack_position(at: Tick, position: Position, bytes: &mut Vec<u8>) {
 
 /// A setting within the bytes of a record.
 #[derive(Clone, Copy)]
-struct Packed<'r> {
+pub(super) struct Packed<'r> {
     kind: u8,
     name: &'r str,
-    moment: Moment,
+    pub(super) moment: Moment,
     value: &'r [u8],
 }
 
 impl<'r> Packed<'r> {
     /// The next setting, after one of the event `before`; nothing at the end, or where the bytes are none of ours.
-    fn read(bytes: &mut Bytes<'r>, before: Option<Moment>) -> Option<Self> {
+    pub(super) fn read(bytes: &mut Bytes<'r>, before: Option<Moment>) -> Option<Self> {
         let kind = *bytes.take(1)?.first()?;
         let name = bytes.text()?;
         let moment = if kind & kind::SAME_EVENT != 0 {
@@ -311,7 +311,7 @@ impl<'r> Packed<'r> {
         }
     }
 
-    fn setting(self) -> Setting {
+    pub(super) fn setting(self) -> Setting {
         let name = CompactString::from(self.name);
         let topic = if self.is_consent() { Topic::Consent(name) } else { Topic::Attribute(name) };
         let (at, position) = self.moment;
@@ -320,7 +320,7 @@ impl<'r> Packed<'r> {
 }
 
 /// Bytes that are still to be read.
-struct Bytes<'r>(&'r [u8]);
+pub(super) struct Bytes<'r>(pub(super) &'r [u8]);
 
 impl<'r> Bytes<'r> {
     fn take(&mut self, count: usize) -> Option<&'r [u8]> {

@@ -35,7 +35,7 @@ pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
         sources: Vec::new(),
         read_tokens: Vec::new(),
         admin_tokens: Vec::new(),
-        clock: Clock { max_future: second, heartbeat: second, dedupe_window: second },
+        clock: Clock { heartbeat: second, dedupe_window: second },
         limits: Limits::default(),
         destinations,
         replay: Replay::default(),

@@ -154,7 +154,7 @@ impl Sequencer {
             match (self.reread)(&stored.raw) {
                 Ok(event) => {
                     let position = order.position(tick, self.process_index(), index);
-                    let event = placed(event, tick, position, self.clock.max_future);
+                    let event = placed(event, tick, position);
                     chunk.picked.extend(self.pick(Offset { tick, index }, &stored.raw, &event, None));
                     chunk.arrivals.push((tick, Arrival::Event(event)));
                     told.events += 1;

@@ -299,13 +299,12 @@ impl Sequencer {
     /// Hands what is logged to the workers.
     fn hand_over(&mut self, logged: InLog) {
         let InLog { tick, received, events } = logged;
-        let max_future = self.clock.max_future;
         let arrivals: Vec<_> = events
             .into_iter()
             .zip(0..)
             .map(|(accepted, index)| {
                 let position = Position { tick, process: self.process_index(), index };
-                let event = placed(accepted.event, tick, position, max_future);
+                let event = placed(accepted.event, tick, position);
                 let picked = self.pick(Offset { tick, index }, &accepted.raw, &event, Some(received));
                 picked.into_iter().for_each(|picked| self.forward(picked));
                 (tick, Arrival::Event(event))
@@ -331,12 +330,7 @@ pub fn process_index(process: usize) -> u16 {
     u16::try_from(process).expect("a cluster has at most PROCESSES_MAX processes")
 }
 
-/// The event of a tick at its place in the order of the log, if that is known, with its time cut to the tick if it is further
-/// ahead of it than `max_future`.
-pub fn placed(mut event: Event, tick: Tick, position: Position, max_future: Duration) -> Event {
-    let ahead_ms = event.timestamp.as_ms().saturating_sub(tick.as_ms());
-    if Duration::from_millis(ahead_ms) > max_future {
-        event.timestamp = tick;
-    }
-    Event { position, ..event }
+/// The event of a tick as it counts there, at its place in the order of the log, if that is known.
+pub fn placed(event: Event, tick: Tick, position: Position) -> Event {
+    Event { position, ..event.not_after(tick) }
 }

@@ -50,7 +50,15 @@ pub struct Basis {
     identity: String,
     /// Attributes whose texts are times, sorted.
     times: Vec<String>,
+    /// What events mean, as far as the program decides it: see [`MEANING`]. Checkpoints that do not say are of the first meaning.
+    #[serde(default)]
+    meaning: u32,
 }
+
+/// Counts up with each change of the program after which the same events say something else: then they are read anew.
+///
+/// 1: nothing is from the future, and a decision on consent never travels.
+const MEANING: u32 = 1;
 
 impl Basis {
     /// The basis under `project`.
@@ -59,6 +67,7 @@ impl Basis {
         Basis {
             identity: format!("{}{}", key_of(project), project.definitions.identity.signature()),
             times: times.map(|(name, _)| name.to_string()).collect(),
+            meaning: MEANING,
         }
     }
 }

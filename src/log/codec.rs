@@ -24,9 +24,7 @@
 mod facts;
 mod value;
 
-pub use facts::{
-    decode_facts, decode_facts_without_positions, decode_messages, encode_facts, encode_messages, facts_block,
-};
+pub use facts::{FactsForm, decode_facts, decode_messages, encode_facts, encode_messages, facts_block};
 
 use bincode::Options;
 use bytes::Bytes;

@@ -156,15 +156,11 @@ fn storage(written: WrittenStorage, project: &Path, problems: &mut Vec<Problem>)
 
 fn clock(written: WrittenClock, problems: &mut Vec<Problem>) -> Clock {
     const MINUTE: Duration = Duration::from_secs(60);
-    let WrittenClock { max_future, heartbeat, dedupe_window } = written;
+    let WrittenClock { heartbeat, dedupe_window } = written;
     if let Some((_, place)) = heartbeat.filter(|(heartbeat, _)| *heartbeat > MINUTE) {
         let problem = Problem::at(place, "the heartbeat is longer than a minute");
         problems.push(problem.help("windows end late by up to a heartbeat"));
     }
     let or = |written: Option<(Duration, _)>, default| written.map_or(default, |(duration, _)| duration);
-    Clock {
-        max_future: or(max_future, MINUTE),
-        heartbeat: or(heartbeat, Duration::from_millis(10)),
-        dedupe_window: or(dedupe_window, 24 * 60 * MINUTE),
-    }
+    Clock { heartbeat: or(heartbeat, Duration::from_millis(10)), dedupe_window: or(dedupe_window, 24 * 60 * MINUTE) }
 }

@@ -96,8 +96,6 @@ pub struct Replay {
 /// Times that the engine keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
-    /// A timestamp further ahead of its tick than this is cut to the tick. Default: 1 min.
-    pub max_future: Duration,
     /// Ticks advance at least this often when nothing arrives. Default: 10 ms.
     pub heartbeat: Duration,
     /// One (source, message id) counts once within this time. Default: 24 h.

@@ -142,7 +142,6 @@ pub(super) struct WrittenWebhook {
 /// `[clock]`
 #[derive(Debug)]
 pub(super) struct WrittenClock {
-    pub(super) max_future: Option<(Duration, Place)>,
     pub(super) heartbeat: Option<(Duration, Place)>,
     pub(super) dedupe_window: Option<(Duration, Place)>,
 }
@@ -191,8 +190,9 @@ impl Written {
         let destinations = root.section(reader, "destinations");
         let destinations = destinations.entries().map(|(name, value)| destination(reader, name, value)).collect();
         let mut clock = root.section(reader, "clock");
+        // Events were let be ahead of their tick by it. Now nothing is from the future, and projects that say it go on to be read.
+        _ = clock.duration(reader, "max_future");
         let written_clock = WrittenClock {
-            max_future: clock.duration(reader, "max_future"),
             heartbeat: clock.duration(reader, "heartbeat"),
             dedupe_window: clock.duration(reader, "dedupe_window"),
         };

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
 
 use dataflows::model::{Event, Position, Query, Question, Tick};
 use dataflows::observations;
@@ -28,7 +27,6 @@ const SOURCE: &str = "replay";
 /// What reads, numbers and sends the events.
 pub(super) struct Feed {
     dedupe: InMemory,
-    max_future: Duration,
     tick: Tick,
     /// The place of the next event among those of this tick: the order of the files, and of their lines.
     index: u32,
@@ -47,7 +45,6 @@ impl Feed {
     pub(super) fn new(project: &Project) -> Self {
         Feed {
             dedupe: InMemory::new(MessageWindow::new(project.clock.dedupe_window), project.limits.dedupe_ids_max),
-            max_future: project.clock.max_future,
             tick: Tick::default(),
             index: 0,
             chunk: Vec::with_capacity(CHUNK_EVENTS),
@@ -102,7 +99,7 @@ impl Feed {
             for (position, raw) in events {
                 match extractor.reread(&raw) {
                     Ok(event) => {
-                        let event = placed(event, tick, position, self.max_future);
+                        let event = placed(event, tick, position);
                         self.feed(event, workers, progressed)?;
                     }
                     Err(rejection) => self.reject(&bar, &format!("tick {tick}: {rejection}"), &rejection),
@@ -177,7 +174,7 @@ impl Feed {
         arrival.warnings.iter().for_each(|warning| *self.warnings.entry(warning.code()).or_default() += 1);
         let position = Position { tick: self.tick, process: 0, index: self.index };
         self.index = self.index.saturating_add(1);
-        let event = placed(arrival.accepted.event, self.tick, position, self.max_future);
+        let event = placed(arrival.accepted.event, self.tick, position);
         self.feed(event, workers, progressed)
     }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::engine::World;
-use super::project::{MAX_FUTURE_MS, SOURCE};
+use super::project::SOURCE;
 use super::record::{Fate, Record};
 use crate::oracle::State;
 
@@ -48,7 +48,7 @@ impl Expected {
             let received = Stamp::from(tick);
             for (event, index) in record.events_of(request).iter().zip(place..) {
                 let position = Position { tick, process: 0, index };
-                history.push((tick, Event { position, ..read(&extractor, event, &received, tick) }));
+                history.push((tick, Event { position, ..read(&extractor, event, &received) }));
             }
         }
         Expected { project, history, states: BTreeMap::new() }
@@ -94,16 +94,12 @@ impl Expected {
     }
 }
 
-/// The event as the engine takes it at `tick`.
-fn read(extractor: &Extractor, event: &Value, received: &Stamp, tick: Tick) -> Event {
+/// The event as the engine takes it.
+fn read(extractor: &Extractor, event: &Value, received: &Stamp) -> Event {
     let given =
         Given { source: SOURCE, call: None, received: Some(received), sent_at: None, context: None, position: ("", 0) };
     let arrival = extractor.accept(event.to_string().as_bytes(), &given).expect("the engine took it");
-    let mut event = arrival.accepted.event;
-    if event.timestamp > tick.after_ms(MAX_FUTURE_MS) {
-        event.timestamp = tick;
-    }
-    event
+    arrival.accepted.event
 }
 
 /// As it comes out of an answer: through text, in which `1` and `1.0` are not the same.

@@ -9,9 +9,6 @@ pub const SOURCE: &str = "app";
 /// Who may read.
 pub const READ_TOKEN: &str = "the-read-token";
 
-/// An event further ahead than this is cut to its tick.
-pub const MAX_FUTURE_MS: u64 = 60_000;
-
 /// The project. Windows that end within a life, within some lives, and hardly ever; identities that merge and move; a
 /// destination that people leave with their consent.
 pub fn text(webhook: &str) -> String {
@@ -25,8 +22,6 @@ exclusive = ["user_id"]
 write_key = "{WRITE_KEY}"
 [access]
 read_token = "{READ_TOKEN}"
-[clock]
-max_future = "{MAX_FUTURE_MS} ms"
 [traits]
 seen = "count('Seen')"
 seen_1s = "count('Seen', within => '1 s')"

@@ -24,6 +24,16 @@ pub fn known_cases() -> Vec<(&'static str, Case)> {
         ("the same, where the log did not keep its order at first", Case { without_order: 3, ..usual(samples()) }),
         ("the stronger of two types that are not listed", usual(unlisted_types())),
         ("consent comes, goes and comes back, late too", usual(consent())),
+        ("a withdrawal stays with whom it was made for, wherever the device goes", usual(withdrawals())),
+        ("the same of several processes, all in one tick", usual(at_once(of_three_processes(withdrawals())))),
+        ("the same, where the log did not keep its order", Case { without_order: usize::MAX, ..usual(withdrawals()) }),
+        ("decisions of the time at which the device moves", usual(decisions_and_logins_of_one_time())),
+        (
+            "the same of several processes, all in one tick",
+            usual(at_once(of_three_processes(decisions_and_logins_of_one_time()))),
+        ),
+        ("decisions that are repeated with every event", usual(repeated_decisions())),
+        ("the same of several processes, from behind", usual(from_behind(of_three_processes(repeated_decisions())))),
         ("what a destination holds changes while memberships stay, and the other way round", usual(cards())),
     ]
 }
@@ -211,4 +221,86 @@ fn consent() -> Vec<Draft> {
         draft(5, When::Now, &["user_id:2", "email:a@x.org"], view()),
         draft(5, When::Ahead(60_000), &["email:a@x.org"], marketing(false)),
     ]
+}
+
+/// Users who consent, withdraw through a device, and log in on it in turns; then logins and decisions come late, from in between.
+fn withdrawals() -> Vec<Draft> {
+    let now = |who: &[&'static str], what| draft(3, When::Now, who, what);
+    let device = "device_id:d1";
+    let mut drafts = vec![
+        // What is said before anybody logs in is the first one's.
+        now(&[device], marketing(false)),
+        now(&["user_id:1"], marketing(true)),
+        now(&["user_id:2"], marketing(true)),
+        now(&["user_id:1", device], order(50.0)),
+        now(&[device], marketing(false)),
+        now(&["user_id:2", device], order(50.0)),
+        now(&["user_id:2"], marketing(true)),
+        now(&[device], marketing(true)),
+        now(&["user_id:1", device], view()),
+        now(&["user_id:3", device], order(50.0)),
+        now(&[device], marketing(true)),
+        now(&[device], marketing(false)),
+        now(&["user_id:1"], marketing(true)),
+        // An address that belongs to nobody, and one that is linked to the device only.
+        now(&["email:a@x.org"], marketing(false)),
+        now(&["email:b@x.org", device], marketing(true)),
+    ];
+    // Each from somewhere in the past, back and forth.
+    for (place, ago) in [4, 40, 19, 25, 31, 13, 37, 7, 22].into_iter().enumerate() {
+        let who: &[&str] = match place % 3 {
+            0 => &["user_id:3", "device_id:d1"],
+            1 => &["device_id:d1"],
+            _ => &["user_id:1", "device_id:d1"],
+        };
+        drafts.push(draft(1, When::Ago(ago), who, marketing(place % 2 == 0)));
+    }
+    drafts
+}
+
+fn decisions_and_logins_of_one_time() -> Vec<Draft> {
+    let same = |who: &[&'static str], what| draft(1, When::LikeTheOneBefore(1), who, what);
+    let device = "device_id:d1";
+    vec![
+        draft(1, When::Now, &["user_id:1"], marketing(true)),
+        same(&["user_id:2"], marketing(true)),
+        same(&[device], marketing(false)),
+        same(&["user_id:1", device], order(50.0)),
+        same(&[device], marketing(true)),
+        same(&["user_id:2", device], order(50.0)),
+        same(&[device], marketing(false)),
+        // Late by its own time, and the last in the log.
+        draft(1, When::Ago(20), &["user_id:2", device], view()),
+        draft(0, When::LikeTheOneBefore(2), &[device], marketing(true)),
+        draft(0, When::LikeTheOneBefore(3), &["user_id:1", device], view()),
+        draft(0, When::LikeTheOneBefore(4), &[device], marketing(false)),
+    ]
+}
+
+/// A device on which two people take turns, with the same two decisions on each event, and another answer now and then.
+fn repeated_decisions() -> Vec<Draft> {
+    let both = |marketing, other| What::Identify {
+        attributes: Vec::new(),
+        consent: vec![("marketing", marketing), ("other", other)],
+    };
+    let mut drafts = Vec::new();
+    for turn in 0..6 {
+        let user = ["user_id:1", "user_id:2"][turn % 2];
+        drafts.push(draft(1, When::Now, &[user, "device_id:d1"], order(50.0)));
+        drafts.push(draft(1, When::Now, &[user], both(true, true)));
+        for event in 0..4 {
+            drafts.push(draft(1, When::Now, &["device_id:d1"], both(turn % 4 != 0 || event > 1, event % 2 == 0)));
+        }
+    }
+    drafts
+}
+
+/// The last happens first: each event arrives now, and happened before the one that came before it.
+fn from_behind(mut drafts: Vec<Draft>) -> Vec<Draft> {
+    let mut ago = 0;
+    for draft in &mut drafts {
+        draft.when = When::Ago(ago);
+        ago += 2 * draft.gap_ms.max(1);
+    }
+    drafts
 }

@@ -10,10 +10,11 @@ pub fn ticks_of_change(definitions: &Definitions, history: &[(Tick, Event)]) -> 
     let Some(first) = history.iter().map(|(arrival, _)| *arrival).min() else { return BTreeSet::new() };
     let mut changes = BTreeSet::new();
     for (arrival, event) in history {
-        // An event from the future counts in windows from its own time on.
-        changes.extend([*arrival, event.timestamp]);
+        changes.insert(*arrival);
+        // Nothing is from the future.
+        let timestamp = event.timestamp.min(*arrival);
         for window in definitions.measures.iter().filter_map(|measure| measure.within) {
-            let end = event.timestamp.as_ms() + window.length_ms;
+            let end = timestamp.as_ms() + window.length_ms;
             changes.insert(Tick::from_ms(end.div_ceil(window.grain_ms) * window.grain_ms));
         }
     }

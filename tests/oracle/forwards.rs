@@ -9,7 +9,7 @@ use dataflows::model::{Event, ProfileId, Text, Tick, Traits};
 use super::expression::is_true;
 use super::measures::event_term;
 use super::person::consents;
-use super::{State, strongest_unblocked, traits_of};
+use super::{State, in_time, strongest_unblocked, traits_of};
 
 /// An event as it is sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +41,7 @@ pub fn forwarded(definitions: &Definitions, history: &[(Tick, Event)]) -> Vec<Se
         let profile = primary
             .and_then(|primary| state.profiles.values().find(|profile| profile.identifiers.contains(primary.text())));
         for (forward, rules) in definitions.forwards.iter().enumerate() {
+            let event = &in_time(*tick, event);
             let lookup = |term: &_| event_term(definitions, event, term);
             let is_meant = rules.events.contains(&event.name)
                 && rules.condition.as_ref().is_none_or(|condition| is_true(condition, &lookup));

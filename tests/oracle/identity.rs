@@ -21,6 +21,21 @@ pub fn strongest_unblocked<'a>(rules: &IdentityRules, event: &'a Event) -> Optio
     strongest.map(|(_, identifier)| identifier)
 }
 
+/// Whether a profile has at most one identifier of its type.
+pub fn is_exclusive(rules: &IdentityRules, identifier: &Identifier) -> bool {
+    rules.exclusive.iter().any(|kind| kind == identifier.kind())
+}
+
+/// The identifiers of an event that are not blocked, beside its primary one.
+pub fn others<'a>(
+    rules: &IdentityRules,
+    event: &'a Event,
+    primary: &Identifier,
+) -> impl Iterator<Item = &'a Identifier> {
+    let is_other = move |identifier: &&Identifier| identifier.id() != primary.id() && !is_blocked(rules, identifier);
+    event.identifiers.iter().filter(is_other)
+}
+
 fn is_blocked(rules: &IdentityRules, identifier: &Identifier) -> bool {
     let value = identifier.value();
     rules.blocked.iter().any(|rule| match rule {
@@ -44,36 +59,37 @@ pub fn resolve<'a>(
     rules: &IdentityRules,
     events: impl Iterator<Item = &'a Event>,
 ) -> BTreeMap<IdentifierId, IdentifierId> {
-    let mut kinds: BTreeMap<IdentifierId, String> = BTreeMap::new();
+    let mut all: BTreeSet<IdentifierId> = BTreeSet::new();
+    let mut exclusive: BTreeSet<IdentifierId> = BTreeSet::new();
     // Both directions of every link, with the latest sighting: its time, and its place in the log.
     let mut links: BTreeMap<(IdentifierId, IdentifierId), (Tick, Position)> = BTreeMap::new();
     for event in events {
         let Some(primary) = strongest_unblocked(rules, event) else { continue };
-        for identifier in event.identifiers.iter().filter(|identifier| !is_blocked(rules, identifier)) {
-            kinds.insert(identifier.id(), identifier.kind().to_owned());
-            if identifier.id() != primary.id() {
-                for pair in [(primary.id(), identifier.id()), (identifier.id(), primary.id())] {
-                    let sighting = (event.timestamp, event.position);
-                    let latest = links.entry(pair).or_insert(sighting);
-                    *latest = sighting.max(*latest);
-                }
+        exclusive.extend(is_exclusive(rules, primary).then_some(primary.id()));
+        all.insert(primary.id());
+        for identifier in others(rules, event, primary) {
+            exclusive.extend(is_exclusive(rules, identifier).then_some(identifier.id()));
+            all.insert(identifier.id());
+            for pair in [(primary.id(), identifier.id()), (identifier.id(), primary.id())] {
+                let sighting = (event.timestamp, event.position);
+                let latest = links.entry(pair).or_insert(sighting);
+                *latest = sighting.max(*latest);
             }
         }
     }
-    let is_exclusive = |id: &IdentifierId| rules.exclusive.iter().any(|kind| *kind == kinds[id]);
     let neighbours = |id: IdentifierId| links.keys().filter(move |(from, _)| *from == id).map(|(_, to)| *to);
 
     let mut roots: BTreeMap<IdentifierId, IdentifierId> = BTreeMap::new();
     let mut others: BTreeSet<IdentifierId> = BTreeSet::new();
 
     // Rules 1 and 2: the exclusive ones, and those that are linked to one. Links between exclusive ones have no effect.
-    for id in kinds.keys() {
-        if is_exclusive(id) {
+    for id in &all {
+        if exclusive.contains(id) {
             roots.insert(*id, *id);
             continue;
         }
         let mut owner: Option<((Tick, Position), IdentifierId)> = None;
-        for candidate in neighbours(*id).filter(|neighbour| is_exclusive(neighbour)) {
+        for candidate in neighbours(*id).filter(|neighbour| exclusive.contains(neighbour)) {
             let at = links[&(*id, candidate)];
             // The most recent; at the same time, the later in the log; in one event, or of unknown order, the smaller one.
             if owner.is_none_or(|(latest, smallest)| at > latest || (at == latest && candidate < smallest)) {

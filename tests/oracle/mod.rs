@@ -4,6 +4,7 @@
 //! expressions, patterns, windows, sums and identities are written once more here, in another way and straight from
 //! DESIGN, so that a mistake would have to be made twice to go unseen. No speed, no cleverness, no differential.
 
+mod consent;
 mod expression;
 mod forwards;
 mod identity;
@@ -40,14 +41,19 @@ impl State {
     /// (source, message id) counts once); its order does not matter.
     pub fn of(definitions: &Definitions, history: &[(Tick, Event)], now: Tick) -> State {
         // Events that have arrived, with the identifier that each is about; one without any has no effect at all.
-        let arrived: Vec<(Tick, &Event, IdentifierId)> = history
+        let history: Vec<(Tick, Event)> = history
             .iter()
             .filter(|(arrival, _)| *arrival <= now)
+            .map(|(arrival, event)| (*arrival, in_time(*arrival, event)))
+            .collect();
+        let arrived: Vec<(Tick, &Event, IdentifierId)> = history
+            .iter()
             .filter_map(|(arrival, event)| {
                 Some((*arrival, event, strongest_unblocked(&definitions.identity, event)?.id()))
             })
             .collect();
         let roots = identity::resolve(&definitions.identity, arrived.iter().map(|(_, event, _)| *event));
+        let decisions = consent::held(&definitions.identity, arrived.iter().map(|(_, event, _)| *event));
 
         let mut texts: BTreeMap<IdentifierId, Text> = BTreeMap::new();
         for (_, event, _) in &arrived {
@@ -64,6 +70,12 @@ impl State {
         for (arrival, event, primary) in &arrived {
             let person = people.get_mut(&ProfileId::of_root(roots[primary])).expect("its primary has a profile");
             person.events.push((*arrival, event));
+        }
+        for (holder, decisions) in &decisions {
+            let person = people.get_mut(&ProfileId::of_root(roots[holder])).expect("who decides has a profile");
+            for (purpose, decisions) in decisions {
+                person.decisions.entry(purpose.clone()).or_default().extend(decisions);
+            }
         }
 
         let mut state = State::default();
@@ -95,6 +107,11 @@ impl State {
         }
         owners
     }
+}
+
+/// Nothing is from the future: an event that claims to be happened when it arrived.
+fn in_time(arrival: Tick, event: &Event) -> Event {
+    Event { timestamp: event.timestamp.min(arrival), ..event.clone() }
 }
 
 /// The rows that destinations are to hold for one profile.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dataflows::definitions::{AudienceId, Definitions, PersonTerm, Step, TraitId};
 use dataflows::model::{Event, Position, Profile, ProfileId, Record, Setting, Text, Tick, Topic, Value};
 
+use super::consent::Decision;
 use super::expression::{evaluate, is_true};
 use super::measures::counted;
 
@@ -15,6 +16,8 @@ pub struct Person<'a> {
     pub identifiers: BTreeSet<Text>,
     /// Arrivals and events.
     pub events: Vec<(Tick, &'a Event)>,
+    /// What their identifiers decided on consent, by purpose.
+    pub decisions: BTreeMap<String, BTreeSet<Decision>>,
 }
 
 impl Person<'_> {
@@ -54,17 +57,17 @@ impl Person<'_> {
         for (_, event) in &self.events {
             let attributes =
                 event.attributes.iter().map(|(name, value)| (Topic::Attribute(name.clone()), value.clone()));
-            let consent = event.consent.iter().map(|(purpose, given)| {
-                let topic = Topic::Consent(purpose.clone());
-                (topic, Some(Value::Bool(*given)))
-            });
-            for (topic, value) in attributes.chain(consent) {
+            for (topic, value) in attributes {
                 let write = (event.timestamp, event.position, value);
                 let kept = latest.entry(topic).or_insert_with(|| write.clone());
                 if *kept < write {
                     *kept = write;
                 }
             }
+        }
+        for (purpose, decisions) in &self.decisions {
+            let ((at, position), given) = decisions.last().expect("there is a decision");
+            latest.insert(Topic::Consent(purpose.into()), (*at, *position, Some(Value::Bool(*given))));
         }
         // A record can be made in this way only; with one setting per topic, there is nothing left for it to decide.
         let setting = |(topic, (at, position, value))| Setting { topic, at, position, value };

@@ -22,13 +22,13 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::{Basis, gently};
 use crate::limits::LOG_ENTRY_BYTES_MAX;
-use crate::log::codec::{self, CodecError};
+use crate::log::codec::{self, CodecError, FactsForm};
 
 /// The version of the file.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
-/// The version of format 2 of the data folder, whose facts have no positions.
-const FORMER_VERSION: u32 = 1;
+/// What is read: in version 1, of format 2 of the data folder, facts have no positions; up to version 2 they have no decisions apart.
+const VERSIONS: [u32; 3] = [1, 2, VERSION];
 
 /// Bytes of a block before compression, about: large enough to compress, small enough to be read piece by piece.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -40,11 +40,13 @@ const UNSYNCED_BYTES_MAX: usize = 256 * 1024;
 const BLOCK_HEAD: usize = 17;
 
 const HEAD: u8 = 1;
-/// Facts of a file of the former version.
-const FORMER_FACTS: u8 = 2;
+/// Facts of a file of version 1.
+const FACTS_WITHOUT_POSITIONS: u8 = 2;
 const MESSAGES: u8 = 3;
 const END: u8 = 4;
-const FACTS: u8 = 5;
+/// Facts of a file of version 2.
+const FACTS_WITHOUT_DECISIONS: u8 = 5;
+const FACTS: u8 = 6;
 
 /// What a checkpoint begins with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,7 +232,7 @@ pub fn open(path: &Path) -> Result<(Head, Reader), FileError> {
         return Err(malformed("it does not begin like a checkpoint"));
     }
     let head: Head = serde_json::from_slice(&body).map_err(malformed)?;
-    if ![VERSION, FORMER_VERSION].contains(&head.version) {
+    if !VERSIONS.contains(&head.version) {
         return Err(malformed(format!("it has the unknown version {}", head.version)));
     }
     Ok((head, Reader { file, measures: Vec::new(), counts: Counts::default(), is_over: false }))
@@ -245,12 +247,14 @@ impl Reader {
     fn piece(&mut self) -> Result<Option<Piece>, FileError> {
         let (kind, body) = block(&mut self.file)?;
         match kind {
-            FACTS | FORMER_FACTS => {
+            FACTS | FACTS_WITHOUT_DECISIONS | FACTS_WITHOUT_POSITIONS => {
                 let today = |place: u16| self.measures.get(usize::from(place)).copied().flatten();
-                let facts = match kind {
-                    FACTS => codec::decode_facts(&body, &today)?,
-                    _ => codec::decode_facts_without_positions(&body, &today)?,
+                let form = match kind {
+                    FACTS_WITHOUT_POSITIONS => FactsForm::WithoutPositions,
+                    FACTS_WITHOUT_DECISIONS => FactsForm::WithoutDecisions,
+                    _ => FactsForm::Whole,
                 };
+                let facts = codec::decode_facts(&body, form, &today)?;
                 self.counts.identifiers += facts.len() as u64;
                 Ok(Some(Piece::Facts(facts)))
             }

@@ -27,7 +27,6 @@ pub struct Gatherer {
     pub(super) observer: Observer,
     read: ReadStored,
     process: u16,
-    pub(super) max_future: Duration,
     basis: Basis,
     dedupe_window: Duration,
     dedupe_ids_max: usize,
@@ -80,11 +79,17 @@ impl Gatherer {
             observer: Observer::new(project.definitions.clone()),
             read,
             process,
-            max_future: project.clock.max_future,
             basis: Basis::of(project),
             dedupe_window: project.clock.dedupe_window,
             dedupe_ids_max: project.limits.dedupe_ids_max,
         }
+    }
+
+    /// The same where a version of the program gathers for which events meant something else.
+    #[cfg(test)]
+    pub(super) fn of_another_meaning(mut self) -> Self {
+        self.basis.meaning += 1;
+        self
     }
 
     /// What the log has after `after`.
@@ -139,7 +144,7 @@ impl Gatherer {
             for (reading, at) in readings.into_iter().zip(&portion.events) {
                 // What the project rejects does not count for the dataflow either.
                 let Some(reading) = reading else { continue };
-                let event = placed(reading.event, portion.tick, at.position, self.max_future);
+                let event = placed(reading.event, portion.tick, at.position);
                 self.observer.observe(event, portion.tick, &mut |observation: Observation| {
                     let counts = |measures: &FxHashSet<MeasureId>| {
                         observation.measure().is_some_and(|measure| measures.contains(&measure))

@@ -102,6 +102,17 @@ impl Plan {
             tracing::info!("the rules of identity have changed: everything is made anew from history and log");
             return begin(Begin::AnewAlone);
         }
+        if head.basis.meaning != basis.meaning {
+            if begins.is_none() {
+                tracing::info!(
+                    "events mean something else than when the checkpoint was made: everything is made anew from history and log"
+                );
+                return begin(Begin::AnewAlone);
+            }
+            tracing::info!(
+                "events mean something else than when the checkpoint was made; what came before is not kept, so it stays as it was understood then"
+            );
+        }
         if head.basis.times != basis.times {
             gone("other attributes are times than in the checkpoint".to_owned())?;
             if begins.is_none() {
@@ -217,9 +228,7 @@ pub fn begins(store: &Store, newest: Tick) -> Result<Option<Tick>, StoreError> {
 /// Whether all events that count for a measure at `tick` came after `begins`.
 fn is_covered(project: &Project, measure: MeasureId, begins: Tick, tick: Tick) -> bool {
     let Some(window) = project.definitions.measures[measure.index()].within else { return false };
-    // An event may be as much ahead of its tick as the clock of its sender may be wrong.
-    let max_future_ms = u64::try_from(project.clock.max_future.as_millis()).unwrap_or(u64::MAX);
-    begins.after_ms(window.length_ms.saturating_add(max_future_ms)) <= tick
+    begins.after_ms(window.length_ms) <= tick
 }
 
 /// Which traits and audiences use one of these measures.

@@ -111,8 +111,12 @@ impl World {
 
     /// Makes checkpoints of so many events each, until the log ends.
     fn checkpoints(&self, events: u64) {
-        let (store, mut kept) = (self.store(), self.kept());
-        let gatherer = self.gatherer(&store, &self.project(PROJECT));
+        let store = self.store();
+        self.checkpoints_by(&self.gatherer(&store, &self.project(PROJECT)), events);
+    }
+
+    fn checkpoints_by(&self, gatherer: &Gatherer, events: u64) {
+        let mut kept = self.kept();
         loop {
             let newest = kept.newest().cloned();
             let after = newest.as_ref().map_or(Tick::default(), |newest| newest.tick);
@@ -252,6 +256,26 @@ fn other_rules_of_identity_take_the_log() {
     let text = PROJECT.replace("[identity]", "[identity]\nblocked = [\"u1\"]");
     assert_eq!(world.plan(&text, false), Ok(None));
     assert_eq!(world.kept().entries(), [], "they would be of no use");
+}
+
+#[test]
+fn events_that_meant_something_else_are_read_anew() {
+    let checkpoints = |world: &World| {
+        let store = world.store();
+        let gatherer = world.gatherer(&store, &world.project(PROJECT)).of_another_meaning();
+        world.checkpoints_by(&gatherer, 20);
+    };
+    let world = World::new(50);
+    checkpoints(&world);
+    assert_eq!(world.plan(PROJECT, false), Ok(None), "the log has all of them");
+    assert_eq!(world.kept().entries(), []);
+
+    // Where it has not, nothing is refused, and the checkpoint stays.
+    let world = World::new(50);
+    checkpoints(&world);
+    let expected = world.at_once(PROJECT);
+    drop_up_to(&world.store(), Tick::from_ms(START_MS + 20_000)).unwrap();
+    assert_eq!(world.plan(PROJECT, false), Ok(Some(expected)));
 }
 
 #[track_caller]

@@ -71,7 +71,7 @@ impl Gatherer {
             let readings = self.readings(&mut portion, but);
             for (reading, of) in readings.into_iter().zip(&portion.events) {
                 let Some(reading) = reading else { continue };
-                let event = placed(reading.event, portion.tick, of.position, self.max_future);
+                let event = placed(reading.event, portion.tick, of.position);
                 let message = (portion.tick, of.stored.message);
                 self.observer.observe(event, portion.tick, &mut |observation| give(message, observation));
             }

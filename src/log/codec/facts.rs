@@ -1,12 +1,13 @@
 //! Facts of identifiers as a checkpoint has them.
 //!
 //! Measures are written as places in the list of measures that the checkpoint begins with. Records are written as they are
-//! packed in memory. Facts of formats 1 and 2 have no positions; otherwise they are the same.
+//! packed in memory. Facts of formats 1 and 2 have no positions. Those, and what format 3 had at first, have no decisions apart
+//! from records; otherwise they are the same.
 
 use bincode::Options;
 use dataflows::definitions::MeasureId;
 use dataflows::facts::Facts;
-use dataflows::model::{IdentifierId, Part, Position, Record, Sample, Tick, Weight};
+use dataflows::model::{Decisions, IdentifierId, Part, Position, Record, Sample, Tick, Weight};
 use dataflows::observer::Link;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,10 @@ struct StoredFacts<'a, P> {
     parts: Vec<(u64, StoredPart<'a, P>, i128)>,
 }
 
+/// Bytes that are written as such.
+#[derive(Serialize, Deserialize)]
+struct Bytes<'a>(#[serde(borrow, serialize_with = "as_bytes")] &'a [u8]);
+
 #[derive(Serialize, Deserialize)]
 enum StoredPart<'a, P> {
     Count(u16),
@@ -99,6 +104,7 @@ pub fn encode_facts(id: IdentifierId, facts: &Facts, block: &mut Vec<u8>) {
         best: best.collect(),
         parts: parts.collect(),
     };
+    let stored = (stored, Bytes(facts.decisions.as_bytes()));
     bincode::DefaultOptions::new().serialize_into(block, &stored).expect("memory takes what is written to it");
 }
 
@@ -110,30 +116,48 @@ pub fn facts_block(count: usize, list: &[u8]) -> Vec<u8> {
     block
 }
 
+/// What there is of facts in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FactsForm {
+    /// Formats 1 and 2.
+    WithoutPositions,
+    /// Format 3 at first.
+    WithoutDecisions,
+    /// What is written.
+    Whole,
+}
+
 /// The facts of a block. `measure` tells which measure of today a place in the checkpoint's list stands for: what is of none
 /// is left out.
 pub fn decode_facts(
     block: &[u8],
+    form: FactsForm,
     measure: &impl Fn(u16) -> Option<MeasureId>,
 ) -> Result<Vec<(IdentifierId, Facts)>, CodecError> {
-    decode::<Kept>(block, measure)
+    match form {
+        FactsForm::WithoutPositions => former::<()>(block, measure),
+        FactsForm::WithoutDecisions => former::<Kept>(block, measure),
+        FactsForm::Whole => {
+            let none = || CodecError::Malformed("decisions are none".to_owned());
+            let whole = |(stored, decisions): (StoredFacts<'_, Kept>, Bytes<'_>)| {
+                let (id, facts) = one(stored, measure)?;
+                Ok((id, Facts { decisions: Decisions::from_bytes(decisions.0).ok_or_else(none)?, ..facts }))
+            };
+            list::<(StoredFacts<'_, Kept>, Bytes<'_>)>(block)?.into_iter().map(whole).collect()
+        }
+    }
 }
 
-/// The same of a block of format 1 or 2.
-pub fn decode_facts_without_positions(
+fn former<P: StoredPosition>(
     block: &[u8],
     measure: &impl Fn(u16) -> Option<MeasureId>,
 ) -> Result<Vec<(IdentifierId, Facts)>, CodecError> {
-    decode::<()>(block, measure)
+    let facts = |stored| one(stored, measure).map(|(id, facts)| (id, facts.with_decisions_apart()));
+    list::<StoredFacts<'_, P>>(block)?.into_iter().map(facts).collect()
 }
 
-fn decode<P: StoredPosition>(
-    block: &[u8],
-    measure: &impl Fn(u16) -> Option<MeasureId>,
-) -> Result<Vec<(IdentifierId, Facts)>, CodecError> {
-    let stored: Vec<StoredFacts<'_, P>> =
-        options().deserialize(block).map_err(|error| CodecError::Malformed(error.to_string()))?;
-    stored.into_iter().map(|stored| one(stored, measure)).collect()
+fn list<'b, T: Deserialize<'b>>(block: &'b [u8]) -> Result<Vec<T>, CodecError> {
+    options().deserialize(block).map_err(|error| CodecError::Malformed(error.to_string()))
 }
 
 fn one<P: StoredPosition>(
@@ -146,6 +170,7 @@ fn one<P: StoredPosition>(
         settled: stored.settled,
         record: Record::from_bytes(stored.record).ok_or_else(no_record)?,
         links: Vec::with_capacity(stored.links.len()),
+        decisions: Decisions::default(),
         best: Vec::with_capacity(stored.best.len()),
         parts: Vec::with_capacity(stored.parts.len()),
     };

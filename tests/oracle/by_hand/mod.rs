@@ -1,5 +1,6 @@
 //! The oracle against small cases that were worked out by hand: who tests the tester.
 
+mod consent;
 mod expressions;
 mod identities;
 mod people;

@@ -1,0 +1,109 @@
+//! To whom a decision on consent belongs (`docs/concepts/consent.md`), from all events and nothing but them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dataflows::definitions::IdentityRules;
+use dataflows::limits::DECISIONS_PER_PURPOSE_MAX;
+use dataflows::model::{Event, IdentifierId, Position, Tick};
+
+use super::identity::{is_exclusive, others, strongest_unblocked};
+
+/// When something happened: by its own time, then by its place in the log.
+type Moment = (Tick, Position);
+
+/// A decision: when, and whether consent was given.
+pub type Decision = (Moment, bool);
+
+/// The decisions of each holder, by purpose.
+pub type Decisions = BTreeMap<IdentifierId, BTreeMap<String, BTreeSet<Decision>>>;
+
+/// Who holds which decisions, after these events.
+pub fn held<'a>(rules: &IdentityRules, events: impl Iterator<Item = &'a Event>) -> Decisions {
+    let mut held = Decisions::new();
+    // What was decided through identifiers that are not exclusive, and when these were seen with exclusive ones.
+    let mut through = Decisions::new();
+    let mut seen: BTreeMap<IdentifierId, BTreeMap<IdentifierId, Vec<Moment>>> = BTreeMap::new();
+    for event in events {
+        let Some(primary) = strongest_unblocked(rules, event) else { continue };
+        let moment = (event.timestamp, event.position);
+        let of_the_event = if is_exclusive(rules, primary) { &mut held } else { &mut through };
+        for (purpose, given) in &event.consent {
+            let of_purpose = of_the_event.entry(primary.id()).or_default().entry(purpose.to_string()).or_default();
+            of_purpose.insert((moment, *given));
+        }
+        for other in others(rules, event, primary) {
+            let (exclusive, shared) = match (is_exclusive(rules, primary), is_exclusive(rules, other)) {
+                (true, false) => (primary, other),
+                (false, true) => (other, primary),
+                _ => continue,
+            };
+            seen.entry(shared.id()).or_default().entry(exclusive.id()).or_default().push(moment);
+        }
+    }
+    for (identifier, purposes) in through {
+        let owners = seen.get(&identifier).map_or_else(Vec::new, |owners| owners.iter().map(Owner::new).collect());
+        for (purpose, decisions) in purposes {
+            for (moment, given) in kept(&decisions) {
+                let holders = match owners.is_empty() {
+                    true => vec![identifier],
+                    false => holders(&owners, moment, given),
+                };
+                for holder in holders {
+                    held.entry(holder).or_default().entry(purpose.clone()).or_default().insert((moment, given));
+                }
+            }
+        }
+    }
+    held
+}
+
+/// An exclusive identifier that an identifier was seen with: the first and the latest time.
+struct Owner {
+    id: IdentifierId,
+    first: Moment,
+    latest: Moment,
+}
+
+impl Owner {
+    fn new((id, moments): (&IdentifierId, &Vec<Moment>)) -> Self {
+        let mut moments = moments.clone();
+        moments.sort();
+        Owner { id: *id, first: moments[0], latest: moments[moments.len() - 1] }
+    }
+}
+
+/// Whom a decision of this moment counts for. There is at least one owner.
+fn holders(owners: &[Owner], moment: Moment, given: bool) -> Vec<IdentifierId> {
+    // The links that are known, from the earliest to the latest; of one moment the smaller identifier is as good as later.
+    let mut known: Vec<(Moment, IdentifierId)> =
+        owners.iter().flat_map(|owner| [(owner.first, owner.id), (owner.latest, owner.id)]).collect();
+    known.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+    let last_before = known.iter().rfind(|(at, _)| *at <= moment).map(|(_, id)| *id);
+    let Some(last_before) = last_before else {
+        // It was not linked yet: the first one that it came to. Of one moment, the smaller.
+        let first = owners.iter().map(|owner| (owner.first, owner.id)).min();
+        return vec![first.expect("there is an owner").1];
+    };
+    let may_be = |owner: &&Owner| owner.id == last_before || (owner.first <= moment && moment < owner.latest);
+    let possible: Vec<&Owner> = owners.iter().filter(may_be).collect();
+    if !given {
+        return possible.iter().map(|owner| owner.id).collect();
+    }
+    let mut by_latest = possible;
+    by_latest.sort_by(|a, b| a.latest.cmp(&b.latest).then(b.id.cmp(&a.id)));
+    vec![by_latest.last().expect("the last before is among them").id]
+}
+
+/// The decisions that are kept of those through one identifier, for one purpose: the latest ones, and of those before them the
+/// first and the latest of each answer.
+fn kept(decisions: &BTreeSet<Decision>) -> BTreeSet<Decision> {
+    let all: Vec<Decision> = decisions.iter().copied().collect();
+    let (before, latest) = all.split_at(all.len().saturating_sub(DECISIONS_PER_PURPOSE_MAX));
+    let mut kept: BTreeSet<Decision> = latest.iter().copied().collect();
+    for answer in [true, false] {
+        let of_answer: Vec<Decision> = before.iter().copied().filter(|(_, given)| *given == answer).collect();
+        kept.extend(of_answer.first());
+        kept.extend(of_answer.last());
+    }
+    kept
+}
