@@ -9,6 +9,7 @@ use dataflows::definitions::{AudienceId, Field, FieldId, FieldRoot, TraitId};
 use dataflows::expression::{Arithmetic, Comparison, Pattern};
 use dataflows::model::{Number, Value, ValueType};
 
+use super::consent::Purposes;
 use super::problem::{Place, Problem};
 use super::syntax::{Call, Kind, Node};
 use super::time::parse_time;
@@ -42,6 +43,7 @@ pub(super) struct Checker {
     pub(super) attributes_are_closed: bool,
     /// Identifier types.
     pub(super) identifiers: BTreeSet<CompactString>,
+    pub(super) purposes: Purposes,
     fields: Vec<(FieldName, Variable)>,
     field_ids: BTreeMap<FieldName, usize>,
     /// Literals in quotes, each with its type.
@@ -49,9 +51,9 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    /// One that knows nothing but the identifier types, and the problems that were found elsewhere.
-    pub(super) fn new(identifiers: BTreeSet<CompactString>, problems: Vec<Problem>) -> Self {
-        Checker { identifiers, problems, ..Checker::default() }
+    /// One that knows nothing but the identifier types, purposes, and the problems that were found elsewhere.
+    pub(super) fn new(identifiers: BTreeSet<CompactString>, purposes: Purposes, problems: Vec<Problem>) -> Self {
+        Checker { identifiers, purposes, problems, ..Checker::default() }
     }
 
     pub(super) fn report(&mut self, problem: Problem) {

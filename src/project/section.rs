@@ -153,6 +153,15 @@ impl<'t> Section<'t> {
         reader.list(value)
     }
 
+    /// The items of the list under a key, whatever they are.
+    pub(super) fn items(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Vec<&'t Spanned<DeValue<'t>>> {
+        let Some((_, value)) = self.get(key) else { return Vec::new() };
+        let DeValue::Array(array) = value.get_ref() else {
+            return reader.mismatch::<Vec<_>>("a list", value.get_ref(), value.span().into()).unwrap_or_default();
+        };
+        array.iter().collect()
+    }
+
     /// The same for secrets.
     pub(super) fn secrets(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<List> {
         let (_, value) = self.get(key)?;
