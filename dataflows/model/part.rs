@@ -5,7 +5,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{Number, Position, ProfileId, Record, Text, Tick, Value};
+use super::{Position, ProfileId, Record, Text, Tick, Value};
 use crate::definitions::{AudienceId, DestinationId, MeasureId, TraitId};
 
 /// A part of what is known of an identifier, and so of the profile that it belongs to.
@@ -49,8 +49,8 @@ pub struct Sample {
 /// What follows from the parts of one profile. Two words wide: there are as many of these as there are memberships.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Derived {
-    /// A trait is this number.
-    Number(TraitId, Number),
+    /// A trait is a number that a float is exactly: the one of these bits.
+    Float(TraitId, u64),
     /// A trait has another value.
     Other(TraitId, Box<Value>),
     /// The profile is in an audience.
@@ -63,11 +63,13 @@ impl Derived {
     /// A trait has this value.
     pub fn of_trait(id: TraitId, value: &Value) -> Self {
         match value {
-            Value::Number(number) => Derived::Number(id, *number),
+            Value::Number(number) if let Some(float) = number.as_float() => Derived::Float(id, float.to_bits()),
             other => Derived::Other(id, Box::new(other.clone())),
         }
     }
 }
+
+const _: () = assert!(size_of::<Derived>() == 16);
 
 /// What a destination is to hold of one profile: only what it lists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

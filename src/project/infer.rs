@@ -150,7 +150,7 @@ impl Checker {
             }
             Kind::Negate(inner) => match &inner.kind {
                 Kind::Number(number) => {
-                    let negative = Number::new(-number.get()).unwrap_or(*number);
+                    let negative = Number::from(0).minus(*number).unwrap_or(*number);
                     literal(self.known(ValueType::Number, place), Value::Number(negative))
                 }
                 _ => {

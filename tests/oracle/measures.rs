@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use dataflows::definitions::{Definitions, EventTerm, Measure, Shape, Window};
 use dataflows::limits::VALUES_PER_IDENTIFIER_MAX;
 use dataflows::model::{Event, IdentifierId, Position, Tick, Value};
+use num_bigint::BigInt;
 
 use super::expression::{evaluate, is_true};
 use super::identity::strongest_unblocked;
+use super::numbers::{Fraction, millionths};
 
 /// Whether an event that happened at `timestamp` and arrived at `arrival` counts at `now`.
 pub fn counts(window: Option<Window>, arrival: Tick, timestamp: Tick, now: Tick) -> bool {
@@ -74,14 +76,14 @@ impl Counted<'_> {
         self.samples.len()
     }
 
-    /// Their sum, where there is an addend.
-    pub fn sum(&self) -> Option<f64> {
+    /// Their sum divided by `count`, where there is an addend: the nearest number to the exact fraction.
+    pub fn sum_over(&self, count: usize) -> Option<Value> {
         if self.samples.is_empty() {
             return None;
         }
-        let sum: i128 =
+        let sum: BigInt =
             self.samples.iter().map(|(_, _, addend, _)| millionths(addend).expect("only addends are kept")).sum();
-        Some((sum / 1_000_000) as f64 + (sum % 1_000_000) as f64 / 1e6)
+        Fraction::new(sum, BigInt::from(1_000_000) * BigInt::from(count)).nearest().map(Value::Number)
     }
 
     /// The one value that the measure picks, where there is an event.
@@ -104,14 +106,6 @@ impl Counted<'_> {
         }
         let values = by_identifier.into_values().flat_map(|all| all.into_iter().take(VALUES_PER_IDENTIFIER_MAX));
         values.collect::<BTreeSet<_>>().len()
-    }
-}
-
-/// The addend in millionths, halves away from zero; only numbers of at most 10^15 are added up.
-fn millionths(addend: &Value) -> Option<i128> {
-    match addend {
-        Value::Number(number) if number.get().abs() <= 1e15 => Some((number.get() * 1e6).round() as i128),
-        _ => None,
     }
 }
 
