@@ -3,6 +3,7 @@
 mod decisions;
 mod event;
 mod identifier;
+mod number;
 mod order;
 mod part;
 mod position;

@@ -6,7 +6,8 @@ use dataflows::model::ValueType;
 use super::infer::{Checker, Scope};
 use super::problem::{Place, Problem};
 use super::suggestion::nearest;
-use super::syntax::Call;
+use super::syntax::{Call, Node};
+use super::typed::{EventName, Typed, TypedKind};
 use super::types::{Class, Variable};
 
 const NAMES: [&str; 5] = ["properties", "traits", "context", "timestamp", "name"];
@@ -21,7 +22,7 @@ pub(super) fn root_of(name: &str) -> Option<FieldRoot> {
     }
 }
 
-impl Scope for EventTerm {
+impl Scope for EventName {
     fn name(checker: &mut Checker, path: &[String], place: Place) -> Result<(Self, Variable), Problem> {
         let Some((first, rest)) = path.split_first() else {
             return Err(Problem::at(place, "expected a name"));
@@ -32,13 +33,13 @@ impl Scope for EventTerm {
                 Err(problem.help(format!("write `{first}.NAME`")))
             }
             (Some(root), path) => {
-                checker.field(root, path, place).map(|(field, variable)| (EventTerm::Field(field), variable))
+                checker.field(root, path, place).map(|(field, variable)| (EventName::Field(field), variable))
             }
             (None, []) if first == "timestamp" => {
-                Ok((EventTerm::Timestamp, checker.types.known(Class::Is(ValueType::Time), place)))
+                Ok((EventName::Term(EventTerm::Timestamp), checker.types.known(Class::Is(ValueType::Time), place)))
             }
             (None, []) if first == "name" => {
-                Ok((EventTerm::Name, checker.types.known(Class::Is(ValueType::Text), place)))
+                Ok((EventName::Term(EventTerm::Name), checker.types.known(Class::Is(ValueType::Text), place)))
             }
             _ => {
                 let written = path.join(".");
@@ -53,6 +54,11 @@ impl Scope for EventTerm {
                 Err(Problem::at(place, format!("an event has no `{written}`")).help(help))
             }
         }
+    }
+
+    fn of_any_type(checker: &mut Checker, node: &Node) -> Option<Typed<Self>> {
+        let (field, variable) = checker.field_of_any_type(node)?;
+        Some(Typed { variable, kind: TypedKind::Term(EventName::Field(field)) })
     }
 
     fn call(checker: &mut Checker, call: &Call, _: Place) -> Option<(Self, Variable)> {
