@@ -1,5 +1,6 @@
 //! The parts that a profile is made of, and what is derived from them.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -36,7 +37,10 @@ impl Part {
 }
 
 /// A value kept by a measure that is not a mere number.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// Samples whose value is a number come after all others, then by time, position and value: where values are of several types,
+/// `min`, `max`, `first` and `last` look at numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Sample {
     /// The event's time for `first` and `last`; zero for `min`, `max` and `distinct`, where equal values are one.
     pub at: Tick,
@@ -44,6 +48,26 @@ pub struct Sample {
     pub position: Position,
     /// The value.
     pub value: Value,
+}
+
+impl Sample {
+    /// Whether its value is a number.
+    pub fn is_number(&self) -> bool {
+        matches!(self.value, Value::Number(_))
+    }
+}
+
+impl Ord for Sample {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let rank = |sample: &Sample| (sample.is_number(), sample.at, sample.position);
+        rank(self).cmp(&rank(other)).then_with(|| self.value.cmp(&other.value))
+    }
+}
+
+impl PartialOrd for Sample {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// What follows from the parts of one profile. Two words wide: there are as many of these as there are memberships.

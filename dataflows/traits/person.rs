@@ -232,7 +232,10 @@ impl Person {
             }
             _ => {
                 let best = match plan.definitions.measures[measure.index()].shape {
-                    Shape::Least(_) | Shape::Earliest(_) => samples.first(),
+                    Shape::Least(_) | Shape::Earliest(_) => {
+                        let numbers = samples.partition_point(|(sample, _)| !sample.is_number());
+                        samples.get(numbers).or(samples.first())
+                    }
                     Shape::Greatest(_) | Shape::Latest(_) => samples.last(),
                     Shape::Count | Shape::Sum(_) | Shape::Distinct(_) => None,
                 };

@@ -88,21 +88,28 @@ impl Counted<'_> {
 
     /// The one value that the measure picks, where there is an event.
     pub fn sample(&self) -> Option<Value> {
-        let values = self.samples.iter().map(|(_, _, value, _)| value.clone());
+        // Numbers, where there are any.
+        let is_number = |value: &Value| matches!(value, Value::Number(_));
+        let has_numbers = self.samples.iter().any(|(_, _, value, _)| is_number(value));
+        let looked_at: Vec<_> =
+            self.samples.iter().filter(|(_, _, value, _)| !has_numbers || is_number(value)).collect();
+        let values = looked_at.iter().map(|(_, _, value, _)| value.clone());
         match self.measure.shape {
             Shape::Least(_) => values.min(),
             Shape::Greatest(_) => values.max(),
-            Shape::Earliest(_) => self.samples.iter().min().map(|(_, _, value, _)| value.clone()),
-            Shape::Latest(_) => self.samples.iter().max().map(|(_, _, value, _)| value.clone()),
+            Shape::Earliest(_) => looked_at.iter().min().map(|(_, _, value, _)| value.clone()),
+            Shape::Latest(_) => looked_at.iter().max().map(|(_, _, value, _)| value.clone()),
             Shape::Count | Shape::Sum(_) | Shape::Distinct(_) => panic!("this measure picks no value"),
         }
     }
 
     /// How many different values there are, of each identifier's as many as it may have.
     pub fn distinct(&self) -> usize {
-        let mut by_identifier: BTreeMap<IdentifierId, BTreeSet<&Value>> = BTreeMap::new();
+        // Of too many those that sort first: numbers after all others.
+        let mut by_identifier: BTreeMap<IdentifierId, BTreeSet<(bool, &Value)>> = BTreeMap::new();
         for (_, _, value, identifier) in &self.samples {
-            by_identifier.entry(*identifier).or_default().insert(value);
+            let is_number = matches!(value, Value::Number(_));
+            by_identifier.entry(*identifier).or_default().insert((is_number, value));
         }
         let values = by_identifier.into_values().flat_map(|all| all.into_iter().take(VALUES_PER_IDENTIFIER_MAX));
         values.collect::<BTreeSet<_>>().len()
