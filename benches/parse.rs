@@ -25,6 +25,7 @@ fn main() {
         identifier_key: IdentifierKey::from_secret("bench"),
         definitions: Arc::new(definitions),
         attribute_types: Default::default(),
+        merged_attributes: Vec::new(),
         listen: ([127, 0, 0, 1], 0).into(),
         sources: Vec::new(),
         read_tokens: Vec::new(),

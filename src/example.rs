@@ -32,6 +32,7 @@ pub(crate) fn project() -> Project {
             audiences: ["buyers", "vip"].map(|name| Audience { name: name.into(), condition: nothing() }).to_vec(),
             ..Definitions::default()
         }),
+        merged_attributes: Vec::new(),
         attribute_types: [("born".into(), ValueType::Time)].into(),
         listen: ([127, 0, 0, 1], 0).into(),
         sources: vec![source("app", "app-key"), source("web", "web-key")],

@@ -20,11 +20,13 @@ impl Serialize for ValueJson<'_> {
             // After the year 9999 RFC 3339 has no words for it.
             Value::Time(tick) if time(*tick).is_none() => to.serialize_u64(tick.as_ms()),
             Value::Time(tick) => to.collect_str(&TimeText(*tick)),
-            Value::Number(number) => match number.as_integer().map(|whole| (u64::try_from(whole), i64::try_from(whole))) {
-                Some((Ok(whole), _)) => to.serialize_u64(whole),
-                Some((_, Ok(whole))) => to.serialize_i64(whole),
-                _ => to.serialize_f64(number.get()),
-            },
+            Value::Number(number) => {
+                match number.as_integer().map(|whole| (u64::try_from(whole), i64::try_from(whole))) {
+                    Some((Ok(whole), _)) => to.serialize_u64(whole),
+                    Some((_, Ok(whole))) => to.serialize_i64(whole),
+                    _ => to.serialize_f64(number.get()),
+                }
+            }
         }
     }
 }

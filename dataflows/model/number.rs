@@ -256,9 +256,26 @@ mod tests {
     #[test]
     fn all_are_in_one_order() {
         let written = [
-            "-1.8e308", "-9007199254740994", "-9007199254740993", "-9007199254740992.0", "-1.5", "-1", "0", "1e-9", "1", "1.5",
-            "9007199254740991", "9007199254740992", "9007199254740993", "9007199254740994", "9007199254740995",
-            "18446744073709549568", "18446744073709551614", "18446744073709551615", "18446744073709551616", "1e300",
+            "-1.8e308",
+            "-9007199254740994",
+            "-9007199254740993",
+            "-9007199254740992.0",
+            "-1.5",
+            "-1",
+            "0",
+            "1e-9",
+            "1",
+            "1.5",
+            "9007199254740991",
+            "9007199254740992",
+            "9007199254740993",
+            "9007199254740994",
+            "9007199254740995",
+            "18446744073709549568",
+            "18446744073709551614",
+            "18446744073709551615",
+            "18446744073709551616",
+            "1e300",
         ];
         let numbers: Vec<Number> = written.iter().filter_map(|written| Number::read(written)).collect();
         assert_eq!(numbers.len(), written.len() - 1, "all but the first are finite");
@@ -275,7 +292,10 @@ mod tests {
         let of = |form| Number::try_from(form).ok();
         assert_eq!(of(Form::Positive(3)), Some(Number::from(3)), "whatever form comes over the wire");
         assert_eq!(of(Form::Negative(i64::MIN)), Number::new(-2f64.powi(63)));
-        assert_eq!(of(Form::Positive(u64::MAX)).map(|number| number.to_string()), Some("18446744073709551615".to_owned()));
+        assert_eq!(
+            of(Form::Positive(u64::MAX)).map(|number| number.to_string()),
+            Some("18446744073709551615".to_owned())
+        );
         assert_eq!(of(Form::Float(f64::INFINITY)), None);
         assert_eq!(of(Form::Float(-0.0)).map(|zero| zero.get().to_bits()), Some(0));
     }

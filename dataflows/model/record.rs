@@ -1,5 +1,7 @@
 //! What an identifier has set on its person: attributes and consent, last write by event time.
 
+mod paths;
+
 use std::fmt;
 
 use compact_str::CompactString;
@@ -101,7 +103,10 @@ impl Record {
             }
             next.write(before.replace(next).map(|before| before.moment), &mut packed);
         }
-        Some(Record::packed_like(&packed))
+        let record = Record::packed_like(&packed);
+        // What older versions wrote may have what was overwritten from above.
+        let has_paths = record.packed().any(|packed| packed.name.contains('.'));
+        Some(if has_paths { record.settings().into_iter().collect() } else { record })
     }
 
     /// The record as it is in memory and in files. Another form is another format of the data folder.
@@ -123,7 +128,7 @@ impl Record {
     }
 }
 
-/// Of writes to the same topic the latest stays: by time, then by position; where that is unknown, the larger value.
+/// A write to an attribute is one to every path below it. Of writes to the same topic the latest stays: by time, then by position; where that is unknown, the larger value.
 impl FromIterator<Setting> for Record {
     fn from_iter<I: IntoIterator<Item = Setting>>(settings: I) -> Self {
         let mut settings: Vec<Setting> = settings.into_iter().collect();
@@ -131,6 +136,7 @@ impl FromIterator<Setting> for Record {
         let rank = |setting: &Setting| (setting.at, setting.position, setting.value.clone());
         settings.sort_by(|a, b| a.topic.cmp(&b.topic).then_with(|| rank(b).cmp(&rank(a))));
         settings.dedup_by(|later, kept| later.topic == kept.topic);
+        paths::leave_out_overwritten(&mut settings);
         let (mut bytes, mut before) = (Vec::new(), None);
         settings.iter().for_each(|setting| pack(setting, before.replace((setting.at, setting.position)), &mut bytes));
         Record::packed_like(&bytes)
@@ -475,7 +481,14 @@ mod tests {
 
     #[test]
     fn foreign_bytes_are_an_end_and_no_panic() {
-        for bytes in [&[5][..], &[6, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1], &[5, 0xff, 0xff], &[3, 1, b'a', 0, 0], &[0xff; 40], &[33, 0, 1, 2, 3, 4, 5, 6, 7, 8]] {
+        for bytes in [
+            &[5][..],
+            &[6, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+            &[5, 0xff, 0xff],
+            &[3, 1, b'a', 0, 0],
+            &[0xff; 40],
+            &[33, 0, 1, 2, 3, 4, 5, 6, 7, 8],
+        ] {
             _ = Record::packed_like(bytes).settings();
             assert_eq!(Record::from_bytes(bytes), None);
         }

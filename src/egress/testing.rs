@@ -31,6 +31,7 @@ pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
         identifier_key: key(),
         definitions: Arc::new(definitions()),
         attribute_types: BTreeMap::new(),
+        merged_attributes: Vec::new(),
         listen: ([127, 0, 0, 1], 0).into(),
         sources: Vec::new(),
         read_tokens: Vec::new(),

@@ -10,6 +10,7 @@
 
 mod counters;
 pub mod files;
+mod fits;
 pub mod http;
 mod json;
 pub mod quarantine;
@@ -18,4 +19,5 @@ pub mod segment;
 mod time;
 
 pub use counters::IngestCounters;
+pub use fits::{Fits, Unfit};
 pub use rejection::Rejection;

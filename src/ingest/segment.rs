@@ -23,19 +23,20 @@ mod tests;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use compact_str::CompactString;
-use dataflows::definitions::FieldRoot;
+use dataflows::definitions::{FieldId, FieldRoot};
 use dataflows::model::{Event, Identifier, IdentifierKey, Number, Position, Tick, ValueType};
 use rustc_hash::FxHashSet;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use self::fields::Wanted;
+use self::fields::{Found, Wanted};
 use self::members::{Member, Members};
 use self::person::Person;
 pub(super) use self::refused::strike;
-use super::{Rejection, json, time};
+use super::{Fits, Rejection, json, time};
 use crate::engine::{Accepted, Reread};
 use crate::history::{Origin, ReadStored, Reading};
 use crate::limits::{Limits, MESSAGE_ID_BYTES_MAX};
@@ -147,7 +148,11 @@ pub struct Extractor {
     context: Wanted,
     /// Attributes whose texts are times.
     times: FxHashSet<CompactString>,
+    /// Attributes that objects add to.
+    merged: Vec<CompactString>,
     limits: Limits,
+    /// Where it is counted how values fit, of events that arrive.
+    fits: Arc<Fits>,
 }
 
 /// Reads stored events as `project` says: what recovery and checkpoints are given.
@@ -187,6 +192,8 @@ struct Parsed<'t> {
     /// The clock of a replay.
     at: Tick,
     sent_id: Option<Cow<'t, str>>,
+    /// The fields of which it has a value of another type.
+    others: Vec<FieldId>,
 }
 
 impl Extractor {
@@ -203,8 +210,15 @@ impl Extractor {
             traits: Wanted::new(fields, FieldRoot::Traits),
             context: Wanted::new(fields, FieldRoot::Context),
             times: times.map(|(name, _)| name.clone()).collect(),
+            merged: project.merged_attributes.clone(),
             limits: project.limits,
+            fits: Arc::default(),
         }
+    }
+
+    /// One that counts how the values of events fit.
+    pub fn counting(project: &Project, fits: Arc<Fits>) -> Self {
+        Extractor { fits, ..Extractor::new(project) }
     }
 
     /// The same for stored texts, which are longer than what was sent by what only the request told.
@@ -221,7 +235,15 @@ impl Extractor {
     fn parse_stored<'t>(&self, stored: &'t [u8]) -> Result<Parsed<'t>, Rejection> {
         // The text has all of it. Its source and its message id went into the hash that is stored beside it.
         let given = Given { source: "", call: None, received: None, sent_at: None, context: None, position: ("", 0) };
-        self.parse(self.text(stored)?, &given)
+        self.parse(self.text(stored)?, &given, &[])
+    }
+
+    /// Whether an object at this attribute adds to what is there, because that was said of it or of one above it.
+    fn is_merged(&self, name: &str) -> bool {
+        let is_of = |merged: &CompactString| {
+            name.strip_prefix(merged.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.merged.iter().any(is_of)
     }
 
     /// Bytes of one event at most.
@@ -231,17 +253,32 @@ impl Extractor {
 
     /// Reads one event.
     pub fn accept(&self, raw: &[u8], given: &Given<'_>) -> Result<Arrival, Rejection> {
-        self.read(raw, given, Storing::Text)
+        self.read(raw, given, Storing::Text, &[])
     }
 
-    /// The same for an event that will not be stored: its text is left empty.
-    pub fn accept_unstored(&self, raw: &[u8], given: &Given<'_>) -> Result<Arrival, Rejection> {
-        self.read(raw, given, Storing::Nothing)
+    /// The same for an event that will not be stored: its text is left empty. The properties `cells` are of a table: texts whose
+    /// types nobody said.
+    pub fn accept_unstored(
+        &self,
+        raw: &[u8],
+        given: &Given<'_>,
+        cells: &[CompactString],
+    ) -> Result<Arrival, Rejection> {
+        self.read(raw, given, Storing::Nothing, cells)
     }
 
-    fn read(&self, raw: &[u8], given: &Given<'_>, storing: Storing) -> Result<Arrival, Rejection> {
+    fn read(
+        &self,
+        raw: &[u8],
+        given: &Given<'_>,
+        storing: Storing,
+        cells: &[CompactString],
+    ) -> Result<Arrival, Rejection> {
         let text = self.text(raw)?;
-        let Parsed { members, call, event, at, sent_id } = self.parse(text, given)?;
+        let Parsed { members, call, event, at, sent_id, others } = self.parse(text, given, cells)?;
+        if storing == Storing::Text {
+            self.fits.count(&event, &others);
+        }
         let made_id = sent_id.is_none().then(|| self.made_id(raw, given));
         let message = self.message(given.source, sent_id.as_deref().or(made_id.as_deref()).unwrap_or_default());
         let raw = match storing {
@@ -261,7 +298,7 @@ impl Extractor {
 
     /// Inlined, or all of it would be moved once more, which takes a hundredth of a replay.
     #[inline(always)]
-    fn parse<'t>(&self, text: &'t str, given: &Given<'_>) -> Result<Parsed<'t>, Rejection> {
+    fn parse<'t>(&self, text: &'t str, given: &Given<'_>, cells: &[CompactString]) -> Result<Parsed<'t>, Rejection> {
         let members = Members::read(text)?;
         let call = call(&members, given)?;
         let name = match call {
@@ -271,16 +308,25 @@ impl Extractor {
         let name = CompactString::from(name.ok_or(Rejection::NoEventName)?);
         let (timestamp, at) = times(&members, given)?;
 
-        let person = Person::read(self, call, &members, members.get(Member::Context).or(given.context))?;
+        let person = Person::read(self, call, &members, members.get(Member::Context).or(given.context), cells)?;
         if person.identifiers.is_empty() {
             return Err(Rejection::NoIdentifier);
         }
+        let mut others = Vec::new();
+        let fitting = |(field, found)| match found {
+            Found::Value(value) => Some((field, value)),
+            Found::Nothing => None,
+            Found::Other => {
+                others.push(field);
+                None
+            }
+        };
         let event = Event {
             timestamp,
             position: Position::UNKNOWN,
             name,
             identifiers: person.identifiers,
-            fields: last_of_each(person.fields).filter_map(|(field, value)| Some((field, value?))).collect(),
+            fields: last_of_each(person.fields).filter_map(fitting).collect(),
             attributes: last_of_each(person.attributes).collect(),
             consent: last_of_each(person.consent).collect(),
         };
@@ -289,7 +335,7 @@ impl Extractor {
         if sent_id.as_ref().is_some_and(|id| id.len() > MESSAGE_ID_BYTES_MAX) {
             return Err(Rejection::MessageIdTooLong);
         }
-        Ok(Parsed { members, call, event, at, sent_id })
+        Ok(Parsed { members, call, event, at, sent_id, others })
     }
 
     /// The keyed hash of (source, message id).

@@ -62,6 +62,12 @@ pub struct Intake {
     pub duplicates: u64,
     /// Rejected, by code.
     pub rejected: Vec<(String, u64)>,
+    /// Values of another type than a definition expects, by use.
+    pub other_type: Vec<(String, u64)>,
+    /// Addends that rounding to millionths changed, by sum.
+    pub rounded: Vec<(String, u64)>,
+    /// Addends that were too large, by sum.
+    pub too_large: Vec<(String, u64)>,
 }
 
 /// How the engine is doing.
@@ -245,7 +251,7 @@ impl<R> fmt::Debug for Counts<R> {
 
 impl<R: Readings> Collector for Counts<R> {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Intake { accepted, duplicates, rejected } = self.0.intake();
+        let Intake { accepted, duplicates, rejected, other_type, rounded, too_large } = self.0.intake();
         counter(&mut encoder, "deltaic_events_accepted", "Events accepted", accepted)?;
         counter(&mut encoder, "deltaic_events_duplicate", "Events that were there before", duplicates)?;
         family(
@@ -255,6 +261,22 @@ impl<R: Readings> Collector for Counts<R> {
             "code",
             rejected.iter().map(|(code, count)| (code.as_str(), ConstCounter::new(*count))),
         )?;
+        for (name, help, counted) in [
+            (
+                "deltaic_values_of_other_type",
+                "Values of another type than this use expects: they are missing there",
+                other_type,
+            ),
+            (
+                "deltaic_addends_rounded",
+                "Addends that rounding to a millionth changed by more than 1e-9, by sum",
+                rounded,
+            ),
+            ("deltaic_addends_too_large", "Addends beyond 1e15, which were left out, by sum", too_large),
+        ] {
+            let counted = counted.iter().map(|(used, count)| (used.as_str(), ConstCounter::new(*count)));
+            family(&mut encoder, name, help, "use", counted)?;
+        }
 
         let Quarantined { entries, bytes, kept, dropped } = self.0.quarantine();
         gauge(&mut encoder, "deltaic_quarantine_entries", "Rejected events that are kept", entries)?;
@@ -435,7 +457,15 @@ mod tests {
 
     impl Readings for Fixed {
         fn intake(&self) -> Intake {
-            Intake { accepted: 7, duplicates: 2, rejected: vec![("too_large".into(), 3)] }
+            let used = |name: &str, count| vec![(name.to_owned(), count)];
+            Intake {
+                accepted: 7,
+                duplicates: 2,
+                rejected: used("too_large", 3),
+                other_type: used("Order: properties.total as a number", 9),
+                rounded: used("sum of \"x\"", 1),
+                too_large: Vec::new(),
+            }
         }
         fn quarantine(&self) -> Quarantined {
             Quarantined { entries: 5, bytes: 600, kept: 6, dropped: vec![("oldest", 1)] }
@@ -530,6 +560,8 @@ mod tests {
             "deltaic_events_accepted_total 7",
             "deltaic_events_duplicate_total 2",
             r#"deltaic_events_rejected_total{code="too_large"} 3"#,
+            r#"deltaic_values_of_other_type_total{use="Order: properties.total as a number"} 9"#,
+            r#"deltaic_addends_rounded_total{use="sum of \"x\""} 1"#,
             "deltaic_quarantine_entries 5",
             "deltaic_quarantine_bytes 600",
             "deltaic_quarantine_kept_total 6",

@@ -83,6 +83,7 @@ pub(super) fn resolve(
         identifier_key,
         definitions: Arc::new(definitions),
         attribute_types,
+        merged_attributes: written.merged_attributes.into_iter().map(|name| name.value.into()).collect(),
         listen,
         sources,
         read_tokens,

@@ -25,6 +25,8 @@ const EMAILS: [&str; 5] = ["email:a@x.org", "email:b@x.org", "email:c@x.org", "e
 const DEVICES: [&str; 3] = ["device_id:d1", "device_id:d2", "device_id:0000-00"];
 const ANONYMOUS: [&str; 6] =
     ["anonymous_id:a1", "anonymous_id:a2", "anonymous_id:a3", "anonymous_id:a4", "anonymous_id:a5", "anonymous_id:-1"];
+/// Names of attributes; some are below others.
+const ATTRIBUTES: [&str; 7] = ["city", "city", "city.a", "city.a.b", "city.c", "city-x", "plan"];
 /// Types that no order of strength lists.
 const UNLISTED: [&str; 5] = ["loyalty:l1", "cookie:c1", "loyalty:l2", "cookie:c2", "cookie:unknown"];
 
@@ -211,7 +213,7 @@ fn who(few: bool) -> impl Strategy<Value = Vec<&'static str>> {
 fn what() -> impl Strategy<Value = What> {
     let track = |name| prop::collection::vec(field_value(), 0..4).prop_map(move |fields| What::Track(name, fields));
     let identify = (
-        prop::collection::vec((one_of(&["city", "city", "plan"]), attribute_value()), 0..3),
+        prop::collection::vec((one_of(&ATTRIBUTES), attribute_value()), 0..3),
         prop::collection::vec((one_of(&["marketing", "other"]), any::<bool>()), 0..2),
     );
     prop_oneof![
@@ -245,11 +247,11 @@ fn attribute_value() -> impl Strategy<Value = Option<Value>> {
 fn field_value() -> impl Strategy<Value = (usize, Value)> {
     const USUAL: [f64; 4] = [10.0, 50.0, -50.0, 99.995];
     // 0.1 is not exact, 0.0000005 is half a millionth, and beyond 1e15 a number is no addend.
-    const ODD: [f64; 14] = [
-        0.0, 0.1, 0.2, -0.3, 0.0000005, -0.0000025, 1.14, 11.77, 1.0000005, 1e15, -1e15, 1.1e15, 123_456_789.5, LARGE,
-    ];
+    const ODD: [f64; 14] =
+        [0.0, 0.1, 0.2, -0.3, 0.0000005, -0.0000025, 1.14, 11.77, 1.0000005, 1e15, -1e15, 1.1e15, 123_456_789.5, LARGE];
     let number = || {
-        let float = |of: &'static [f64]| prop::sample::select(of).prop_map(|float| Value::number(float).expect("it is finite"));
+        let float =
+            |of: &'static [f64]| prop::sample::select(of).prop_map(|float| Value::number(float).expect("it is finite"));
         prop_oneof![6 => float(&USUAL), 2 => float(&ODD), 1 => integer()]
     };
     let text = || one_of(&["books", "shoes", "tools", "100% wool"]).prop_map(Value::text);

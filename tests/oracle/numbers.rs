@@ -96,7 +96,8 @@ impl Fraction {
         assert!(float.is_finite(), "fractions in tests are not as long as that");
         loop {
             let nearer = [float.next_down(), float.next_up()].into_iter().find(|other| {
-                let (here, there) = (self.distance(&Fraction::of_float(float)), self.distance(&Fraction::of_float(*other)));
+                let (here, there) =
+                    (self.distance(&Fraction::of_float(float)), self.distance(&Fraction::of_float(*other)));
                 there.is_less(&here) || (there.is_equal(&here) && other.to_bits() & 1 == 0)
             });
             match nearer {
@@ -141,9 +142,9 @@ pub fn computed(operation: Arithmetic, a: Number, b: Number) -> Option<Number> {
         return None;
     }
     let [left, right] = [&x, &y].map(Fraction::in_millionths);
-    let fits = left.zip(right).is_some_and(|(left, right)| {
-        operation != Arithmetic::Multiply || i128::try_from(left * right).is_ok()
-    });
+    let fits = left
+        .zip(right)
+        .is_some_and(|(left, right)| operation != Arithmetic::Multiply || i128::try_from(left * right).is_ok());
     if !fits {
         let (a, b) = (a.get(), b.get());
         return Number::new(match operation {

@@ -145,7 +145,8 @@ mod tests {
 
     #[test]
     fn addends_are_rounded_from_what_was_written() {
-        let addend = |written: &str| Number::read(written).unwrap().as_addend().map(|it| (it.millionths, it.is_changed));
+        let addend =
+            |written: &str| Number::read(written).unwrap().as_addend().map(|it| (it.millionths, it.is_changed));
         assert_eq!(addend("19.99"), Some((19_990_000, false)));
         assert_eq!(addend("0.0000005"), Some((1, true)));
         assert_eq!(addend("-0.0000025"), Some((-3, true)));

@@ -125,7 +125,9 @@ mod tests {
 
     #[test]
     fn it_is_told_what_rounding_changed() {
-        let told = |text: &str| Decimal::read(text).and_then(|decimal| decimal.scaled(6)).map(|it| (it.is_rounded, it.is_changed));
+        let told = |text: &str| {
+            Decimal::read(text).and_then(|decimal| decimal.scaled(6)).map(|it| (it.is_rounded, it.is_changed))
+        };
         assert_eq!(told("1.14"), Some((false, false)));
         assert_eq!(told("1.140000001"), Some((true, false)), "by 1e-9 and not by more");
         assert_eq!(told("1.1400000011"), Some((true, true)));

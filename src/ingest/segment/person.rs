@@ -6,7 +6,7 @@ use compact_str::CompactString;
 use dataflows::definitions::FieldId;
 use dataflows::model::{Identifier, Number, Value};
 
-use super::fields::Wanted;
+use super::fields::{Found, Wanted};
 use super::members::{Member, Members};
 use super::{Call, Extractor, scalar};
 use crate::identifiers::{normal_kind, normal_value};
@@ -19,10 +19,14 @@ use crate::limits::{
 /// What is collected; of a name that is there twice the later entry counts.
 pub(super) struct Person<'e> {
     extractor: &'e Extractor,
-    pub fields: Vec<(FieldId, Option<Value>)>,
+    /// The properties that are cells of a table.
+    cells: &'e [CompactString],
+    pub fields: Vec<(FieldId, Found)>,
     /// Each once, in the order in which they are found.
     pub identifiers: Vec<Identifier>,
     pub attributes: Vec<(CompactString, Option<Value>)>,
+    /// How many of these are no attributes, but only say that there was an object.
+    objects: usize,
     pub consent: Vec<(CompactString, bool)>,
 }
 
@@ -55,12 +59,15 @@ impl<'e> Person<'e> {
         call: Call,
         members: &Members<'_>,
         context: Option<&str>,
+        cells: &'e [CompactString],
     ) -> Result<Self, Rejection> {
         let mut person = Person {
             extractor,
+            cells: &[],
             fields: Vec::new(),
             identifiers: Vec::new(),
             attributes: Vec::new(),
+            objects: 0,
             consent: Vec::new(),
         };
         let ids = [(Member::UserId, "user_id"), (Member::AnonymousId, "anonymous_id")];
@@ -80,6 +87,7 @@ impl<'e> Person<'e> {
             person.traits(traits, taken, Some(&extractor.traits))?;
         }
         if let Some(properties) = members.get(Member::Properties) {
+            person.cells = cells;
             let taken = Taken { as_attributes: false, as_contacts: true };
             person.traits(properties, taken, Some(&extractor.properties))?;
         }
@@ -189,11 +197,14 @@ impl<'e> Person<'e> {
             |key| {
                 let name = taken.as_attributes.then(|| CompactString::from(key));
                 let (contact, wanted) = (contact(key), wanted.and_then(|wanted| wanted.below(key)));
-                (name.is_some() || contact.is_some() || wanted.is_some()).then_some((name, contact, wanted))
+                let is_cell = self.cells.iter().any(|cell| cell == key);
+                (name.is_some() || contact.is_some() || wanted.is_some()).then_some((name, contact, wanted, is_cell))
             },
-            |(name, contact, wanted), value| {
-                if let Some(wanted) = wanted {
-                    wanted.pick(value, &mut self.fields)?;
+            |(name, contact, wanted, is_cell), value| {
+                match wanted {
+                    Some(wanted) if is_cell => wanted.pick_cell(value, &mut self.fields),
+                    Some(wanted) => wanted.pick(value, &mut self.fields)?,
+                    None => {}
                 }
                 if let Some(contact) = contact {
                     contacts[contact] = Some(value);
@@ -204,13 +215,13 @@ impl<'e> Person<'e> {
         self.identify_all(CONTACTS, contacts)
     }
 
-    /// Sets an attribute; an object sets one for each of its members, named with a dot.
+    /// Sets an attribute; an object sets one for each of its members, named with a dot, and takes away what else is there.
     ///
     /// A text that should be a time and is none stays a text: profiles show what was sent, and definitions, which expect a
     /// time, find nothing there.
     fn attribute(&mut self, name: CompactString, json: &str, depth: usize) -> Result<(), Rejection> {
         // Before the members of an object, each of which would copy the name.
-        check_name(&name, self.attributes.len())?;
+        check_name(&name, self.attributes.len() - self.objects)?;
         let value = match Leaf::of(json) {
             Leaf::Null => None,
             Leaf::Bool(truth) => Some(Value::Bool(truth)),
@@ -223,6 +234,11 @@ impl<'e> Person<'e> {
                 Some(time.map_or_else(|| Value::Text(text.into()), Value::Time))
             }
             Leaf::Object(object) if depth < ATTRIBUTE_DEPTH_MAX => {
+                // It is a write to every path below, also to those that it does not name.
+                if !self.extractor.is_merged(&name) {
+                    self.objects += 1;
+                    self.attributes.push((name.clone(), None));
+                }
                 return json::object(
                     object,
                     |key| Some(CompactString::from_iter([name.as_str(), ".", key])),

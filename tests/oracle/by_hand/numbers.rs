@@ -49,7 +49,8 @@ fn averages_are_rounded_once() {
 
 /// Numbers of every size, and decimals as people write them.
 fn number() -> impl Strategy<Value = Number> {
-    let decimal = (-10_000_000_000i64..10_000_000_000, 0..7u32).prop_map(|(digits, places)| format!("{digits}e-{places}"));
+    let decimal =
+        (-10_000_000_000i64..10_000_000_000, 0..7u32).prop_map(|(digits, places)| format!("{digits}e-{places}"));
     prop_oneof![
         3 => decimal.prop_map(|written| read(&written)),
         1 => any::<f64>().prop_filter_map("finite", Number::new),
