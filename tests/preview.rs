@@ -87,12 +87,14 @@ async fn what_is_said_beforehand_is_what_destinations_are_told() {
     assert_eq!(told(folder.path(), &mut lines), (0, 3));
 
     // Other rules of identity: all is read anew, from the history and the log.
-    write(text("total >= 200", "[identity]\nkey = \"test\"\nblocked = [\"u7\"]").replace("identity.key = \"test\"", ""));
+    write(
+        text("total >= 200", "[identity]\nkey = \"test\"\nblocked = [\"u7\"]").replace("identity.key = \"test\"", ""),
+    );
     let said = check();
-    assert_eq!(said, [
-        "a start reads all 40 events anew",
-        "destination file, audience regulars: 1 added, 0 updated, 1 deleted"
-    ]);
+    assert_eq!(
+        said,
+        ["a start reads all 40 events anew", "destination file, audience regulars: 1 added, 0 updated, 1 deleted"]
+    );
     start().await.stop();
     assert_eq!(told(folder.path(), &mut lines), (1, 1));
     assert_eq!(check()[1..], ["destinations have what they are to have"]);
@@ -104,6 +106,7 @@ async fn what_is_said_beforehand_is_what_destinations_are_told() {
     assert!(!ended.status.success() && ended.stderr.contains("in use"), "{ended:?}");
     server.stop();
     let nowhere = folder.path().join("nowhere");
-    let ended = tokio::task::block_in_place(|| run(&[Path::new("check"), folder.path(), Path::new("--data"), &nowhere]));
+    let ended =
+        tokio::task::block_in_place(|| run(&[Path::new("check"), folder.path(), Path::new("--data"), &nowhere]));
     assert!(!ended.status.success() && !nowhere.exists(), "{ended:?}");
 }
