@@ -2,6 +2,8 @@
 
 mod decisions;
 mod event;
+mod event_name;
+mod folded;
 mod identifier;
 mod order;
 mod part;
@@ -15,6 +17,8 @@ mod weight;
 
 pub use decisions::{Decision, Decisions};
 pub use event::Event;
+pub use event_name::EventName;
+pub use folded::folded;
 pub use identifier::{Identifier, IdentifierId, IdentifierKey, IdentityChange, NotAProfileId, ProfileId, kind_of};
 pub use order::EventOrder;
 pub use part::{Card, Derived, Desired, Part, Sample, Traits};

@@ -64,6 +64,9 @@ enum Command {
         /// Worker threads that go through the data folder.
         #[arg(long, value_name = "N", default_value_t = 1)]
         workers: usize,
+        /// Say how identities are resolved, with all that is left to defaults.
+        #[arg(short, long)]
+        verbose: bool,
     },
     /// Put history through the same dataflow, with the events' own clock.
     Replay {
@@ -236,8 +239,9 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             let ready = move |address| println!("{name} listens on http://{address}");
             runtime()?.block_on(async { serve::run(project, options, ready, stop_signal()?).await.map_err(Into::into) })
         }
-        Command::Check { project, data, workers } => {
-            match project::check(&project, &environment, Colour::of_stderr()) {
+        Command::Check { project, data, workers, verbose } => {
+            let detail = if verbose { project::Detail::Settings } else { project::Detail::Summary };
+            match project::check(&project, &environment, Colour::of_stderr(), detail) {
                 Ok(summary) => {
                     print!("{summary}");
                     if let Some(data) = data {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Rejection;
+use super::{Rejection, Warning, Warnings};
 
 /// Counters of one server. Relaxed: they are read for metrics only.
 #[derive(Debug, Default)]
@@ -10,6 +10,7 @@ pub struct IngestCounters {
     accepted: AtomicU64,
     duplicates: AtomicU64,
     rejected: [AtomicU64; Rejection::CODES.len()],
+    warnings: [AtomicU64; Warning::ALL.len()],
 }
 
 impl IngestCounters {
@@ -22,6 +23,11 @@ impl IngestCounters {
     /// Counts an event that was not in order.
     pub fn count_rejected(&self, rejection: &Rejection) {
         self.rejected[rejection.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what was told of an event that got a receipt.
+    pub fn count_warnings(&self, warnings: Warnings) {
+        warnings.iter().for_each(|warning| _ = self.warnings[warning as usize].fetch_add(1, Ordering::Relaxed));
     }
 
     /// Events that got a receipt, duplicates included.
@@ -37,5 +43,10 @@ impl IngestCounters {
     /// Rejected events by code; every code is there, in a fixed order.
     pub fn rejected(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Rejection::CODES.into_iter().zip(self.rejected.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+
+    /// Events with a warning by code; every code is there, in a fixed order.
+    pub fn warnings(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Warning::ALL.into_iter().map(Warning::code).zip(self.warnings.iter().map(|count| count.load(Ordering::Relaxed)))
     }
 }

@@ -14,6 +14,7 @@
 
 mod fields;
 mod members;
+mod own;
 mod person;
 mod refused;
 mod stored;
@@ -27,15 +28,17 @@ use std::str::FromStr;
 use bytes::Bytes;
 use compact_str::CompactString;
 use dataflows::definitions::FieldRoot;
-use dataflows::model::{Event, Identifier, IdentifierKey, Position, Tick, ValueType};
+use dataflows::model::{Event, EventName, Identifier, IdentifierKey, Position, Tick, ValueType};
+use dataflows::primary::Primaries;
 use rustc_hash::FxHashSet;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use self::fields::Wanted;
 use self::members::{Member, Members};
+use self::own::OwnFields;
 use self::person::Person;
 pub(super) use self::refused::strike;
-use super::{Rejection, json, time};
+use super::{Rejection, Warnings, json, time};
 use crate::engine::{Accepted, Reread};
 use crate::history::{Origin, ReadStored, Reading};
 use crate::limits::{Limits, MESSAGE_ID_BYTES_MAX};
@@ -127,6 +130,8 @@ pub struct Arrival {
     pub at: Tick,
     /// What goes to the engine.
     pub accepted: Accepted,
+    /// What its sender is told.
+    pub warnings: Warnings,
 }
 
 /// Whether the text of an event is to be stored.
@@ -145,6 +150,9 @@ pub struct Extractor {
     properties: Wanted,
     traits: Wanted,
     context: Wanted,
+    /// Of the event itself.
+    own: OwnFields,
+    primaries: Primaries,
     /// Attributes whose texts are times.
     times: FxHashSet<CompactString>,
     limits: Limits,
@@ -165,7 +173,7 @@ pub fn reading(project: &Project) -> ReadStored {
     Box::new(move |stored| {
         let parsed = extractor.parse_stored(&stored.raw).map_err(|rejection| rejection.code())?;
         if let Some(source) = &stored.source {
-            let origin = Origin { call: parsed.call.name(), source: Some(source.clone()) };
+            let origin = parsed.origin(Some(source.clone()));
             return Ok(Reading { event: parsed.event, origin });
         }
         // What earlier versions wrote has the hash of source and message id only: the source is the one that has this hash.
@@ -175,7 +183,8 @@ pub fn reading(project: &Project) -> ReadStored {
         let found = std::iter::once(latest.get()).chain(0..sources.len()).find(is_of);
         latest.set(found.unwrap_or(latest.get()));
         let source = found.map(|place| sources[place].clone());
-        Ok(Reading { event: parsed.event, origin: Origin { call: parsed.call.name(), source } })
+        let origin = parsed.origin(source);
+        Ok(Reading { event: parsed.event, origin })
     })
 }
 
@@ -187,6 +196,15 @@ struct Parsed<'t> {
     /// The clock of a replay.
     at: Tick,
     sent_id: Option<Cow<'t, str>>,
+    warnings: Warnings,
+}
+
+impl Parsed<'_> {
+    /// Where it comes from, with its source.
+    fn origin(&self, source: Option<CompactString>) -> Origin {
+        let name = own::name(self.call, &self.members).map(CompactString::from);
+        Origin { call: self.call.name(), source, name }
+    }
 }
 
 impl Extractor {
@@ -202,6 +220,8 @@ impl Extractor {
             properties: Wanted::new(fields, FieldRoot::Properties),
             traits: Wanted::new(fields, FieldRoot::Traits),
             context: Wanted::new(fields, FieldRoot::Context),
+            own: OwnFields::new(fields),
+            primaries: Primaries::new(&project.definitions.identity),
             times: times.map(|(name, _)| name.clone()).collect(),
             limits: project.limits,
         }
@@ -241,14 +261,14 @@ impl Extractor {
 
     fn read(&self, raw: &[u8], given: &Given<'_>, storing: Storing) -> Result<Arrival, Rejection> {
         let text = self.text(raw)?;
-        let Parsed { members, call, event, at, sent_id } = self.parse(text, given)?;
+        let Parsed { members, call, event, at, sent_id, warnings } = self.parse(text, given)?;
         let made_id = sent_id.is_none().then(|| self.made_id(raw, given));
         let message = self.message(given.source, sent_id.as_deref().or(made_id.as_deref()).unwrap_or_default());
         let raw = match storing {
             Storing::Text => stored::text(text, &members, call, given, made_id.as_deref()),
             Storing::Nothing => Bytes::new(),
         };
-        Ok(Arrival { at, accepted: Accepted { message, source: given.source.into(), raw, event } })
+        Ok(Arrival { at, accepted: Accepted { message, source: given.source.into(), raw, event }, warnings })
     }
 
     /// The text that an event is.
@@ -265,13 +285,17 @@ impl Extractor {
         let members = Members::read(text)?;
         let call = call(&members, given)?;
         let name = match call {
-            Call::Track => members.text(Member::Event).filter(|name| !name.trim().is_empty()),
-            call => Some(call.name().into()),
+            Call::Track => {
+                let event = members.text(Member::Event).filter(|name| !name.trim().is_empty());
+                EventName::of_track(event.ok_or(Rejection::NoEventName)?)
+            }
+            call => EventName::of_call(call.name()),
         };
-        let name = CompactString::from(name.ok_or(Rejection::NoEventName)?);
         let (timestamp, at) = times(&members, given)?;
 
-        let person = Person::read(self, call, &members, members.get(Member::Context).or(given.context))?;
+        let mut person = Person::read(self, call, &members, members.get(Member::Context).or(given.context))?;
+        self.own.pick(call, &members, &mut person.fields);
+        let warnings = person.warnings;
         if person.identifiers.is_empty() {
             return Err(Rejection::NoIdentifier);
         }
@@ -289,7 +313,7 @@ impl Extractor {
         if sent_id.as_ref().is_some_and(|id| id.len() > MESSAGE_ID_BYTES_MAX) {
             return Err(Rejection::MessageIdTooLong);
         }
-        Ok(Parsed { members, call, event, at, sent_id })
+        Ok(Parsed { members, call, event, at, sent_id, warnings })
     }
 
     /// The keyed hash of (source, message id).

@@ -62,6 +62,8 @@ pub struct Intake {
     pub duplicates: u64,
     /// Rejected, by code.
     pub rejected: Vec<(String, u64)>,
+    /// Accepted with a warning, by code.
+    pub warned: Vec<(&'static str, u64)>,
 }
 
 /// How the engine is doing.
@@ -245,7 +247,7 @@ impl<R> fmt::Debug for Counts<R> {
 
 impl<R: Readings> Collector for Counts<R> {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Intake { accepted, duplicates, rejected } = self.0.intake();
+        let Intake { accepted, duplicates, rejected, warned } = self.0.intake();
         counter(&mut encoder, "deltaic_events_accepted", "Events accepted", accepted)?;
         counter(&mut encoder, "deltaic_events_duplicate", "Events that were there before", duplicates)?;
         family(
@@ -254,6 +256,13 @@ impl<R: Readings> Collector for Counts<R> {
             "Events rejected, by code",
             "code",
             rejected.iter().map(|(code, count)| (code.as_str(), ConstCounter::new(*count))),
+        )?;
+        family(
+            &mut encoder,
+            "deltaic_events_warned",
+            "Events accepted with a warning, by code",
+            "code",
+            warned.iter().map(|(code, count)| (*code, ConstCounter::new(*count))),
         )?;
 
         let Quarantined { entries, bytes, kept, dropped } = self.0.quarantine();
@@ -435,7 +444,12 @@ mod tests {
 
     impl Readings for Fixed {
         fn intake(&self) -> Intake {
-            Intake { accepted: 7, duplicates: 2, rejected: vec![("too_large".into(), 3)] }
+            Intake {
+                accepted: 7,
+                duplicates: 2,
+                rejected: vec![("too_large".into(), 3)],
+                warned: vec![("other_person", 4)],
+            }
         }
         fn quarantine(&self) -> Quarantined {
             Quarantined { entries: 5, bytes: 600, kept: 6, dropped: vec![("oldest", 1)] }
@@ -530,6 +544,7 @@ mod tests {
             "deltaic_events_accepted_total 7",
             "deltaic_events_duplicate_total 2",
             r#"deltaic_events_rejected_total{code="too_large"} 3"#,
+            r#"deltaic_events_warned_total{code="other_person"} 4"#,
             "deltaic_quarantine_entries 5",
             "deltaic_quarantine_bytes 600",
             "deltaic_quarantine_kept_total 6",

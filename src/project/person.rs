@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 use dataflows::definitions::{EventTerm, PersonTerm, Window};
-use dataflows::model::ValueType;
+use dataflows::model::{EventName, ValueType};
 
 use super::duration::parse_ms;
 use super::event::root_of;
@@ -198,7 +198,7 @@ fn aggregate(checker: &mut Checker, call: &Call, place: Place) -> Option<(Person
         checker.report(problem.help(format!("write {example}")));
         return None;
     };
-    let event = string(checker, event, "the name of an event", &example).map(CompactString::from);
+    let event = string(checker, event, "the name of an event", &example).map(EventName::from);
     let argument: Option<Typed<EventTerm>> = match rest {
         [] if is_count => None,
         [argument] if !is_count => Some(match call.name.as_str() {

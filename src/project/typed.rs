@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 use dataflows::definitions::{EventTerm, PersonTerm, Window};
 use dataflows::expression::{Arithmetic, Comparison, Pattern};
-use dataflows::model::Value;
+use dataflows::model::{EventName, Value};
 
 use super::types::Variable;
 
@@ -45,7 +45,7 @@ pub(super) enum PersonName {
 #[derive(Clone, Debug)]
 pub(super) struct Aggregate {
     pub(super) function: Function,
-    pub(super) event: CompactString,
+    pub(super) event: EventName,
     pub(super) condition: Option<Typed<EventTerm>>,
     pub(super) within: Option<Window>,
 }

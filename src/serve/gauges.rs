@@ -41,6 +41,7 @@ impl Readings for Gauges {
             accepted: self.counters.accepted().saturating_sub(duplicates),
             duplicates,
             rejected: self.counters.rejected().map(|(code, count)| (code.to_owned(), count)).collect(),
+            warned: self.counters.warnings().collect(),
         }
     }
 
