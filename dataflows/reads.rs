@@ -234,7 +234,9 @@ impl Shelf {
             while let Some(derived) = cursor.get_val(&storage) {
                 if amount_at(&mut cursor, &storage, tick) > 0 {
                     match derived {
-                        Derived::Number(id, number) => traits.push((*id, Value::Number(*number))),
+                        Derived::Float(id, bits) => {
+                            traits.extend(Value::number(f64::from_bits(*bits)).map(|number| (*id, number)))
+                        }
                         Derived::Other(id, value) => traits.push((*id, (**value).clone())),
                         Derived::Member(audience) => audiences.push(*audience),
                         Derived::Desired(..) => {}

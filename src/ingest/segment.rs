@@ -28,7 +28,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use compact_str::CompactString;
 use dataflows::definitions::FieldRoot;
-use dataflows::model::{Event, EventName, Identifier, IdentifierKey, Position, Tick, ValueType};
+use dataflows::model::{Event, EventName, Identifier, IdentifierKey, Number, Position, Tick, ValueType};
 use dataflows::primary::Primaries;
 use rustc_hash::FxHashSet;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -404,7 +404,7 @@ fn scalar(leaf: json::Leaf<'_>) -> Option<Cow<'_, str>> {
         // As it is written: 12345678901234567890 is no float, and two ids must not become one.
         json::Leaf::Number(written) if written.bytes().all(|b| b.is_ascii_digit() || b == b'-') => Some(written.into()),
         json::Leaf::Number(written) => {
-            let number = json::number(written)?;
+            let number = Number::read(written)?;
             Some(number.to_string().into())
         }
         _ => None,

@@ -118,7 +118,9 @@ impl Defining {
         if !checker.problems.is_empty() {
             return Err(checker.problems);
         }
-        let mut lowering = Lowering { types: &mut checker.types, measures: Vec::new(), is_full: false };
+        let (fields, of_use) = checker.fields();
+        let types = &mut checker.types;
+        let mut lowering = Lowering { types, fields: &of_use, measures: Vec::new(), is_full: false };
         let mut lower = |half: Half| -> (CompactString, Expression<PersonTerm>) {
             // What has no expression was a problem.
             (half.name, half.typed.map_or(Expression::Literal(None), |typed| lowering.person(typed)))
@@ -138,7 +140,6 @@ impl Defining {
             .into_iter()
             .filter_map(|(name, variable)| Some((name, checker.types.resolved(variable)?)))
             .collect();
-        let fields = checker.fields();
         let definitions = Definitions { identity, fields, measures, traits, audiences, order, destinations, forwards };
         Ok((definitions, attribute_types))
     }

@@ -10,6 +10,7 @@ mod forwards;
 mod identity;
 mod like;
 mod measures;
+mod numbers;
 mod person;
 
 #[cfg(test)]

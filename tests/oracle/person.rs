@@ -88,10 +88,10 @@ impl Person<'_> {
         };
         match term {
             PersonTerm::Count(id) => Value::number(counted(id).count() as f64),
-            PersonTerm::Sum(id) => Value::number(counted(id).sum()?),
+            PersonTerm::Sum(id) => counted(id).sum_over(1),
             PersonTerm::Average(id) => {
                 let addends = counted(id);
-                Value::number(addends.sum()? / addends.count() as f64)
+                addends.sum_over(addends.count())
             }
             PersonTerm::Sample(id) => counted(id).sample(),
             PersonTerm::Distinct(id) => Value::number(counted(id).distinct() as f64),

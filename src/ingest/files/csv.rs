@@ -6,13 +6,14 @@ use std::path::Path;
 
 use compact_str::CompactString;
 use csv::ByteRecord;
-use dataflows::model::Tick;
+use dataflows::model::{Number, Tick, Value as Property};
 use jiff::fmt::strtime::BrokenDownTime;
 use serde_json::{Map, Value, json};
 
 use super::table::Table;
 use super::{FileError, Parts, Text};
-use crate::ingest::{Rejection, json, time};
+use crate::ingest::{Rejection, time};
+use crate::json::ValueJson;
 use crate::project::CsvMapping;
 
 /// The rows of a file, as events.
@@ -99,7 +100,7 @@ impl Rows {
         for (name, column) in &self.properties {
             let cell = self.cell(*column)?;
             if !cell.is_empty() {
-                let number = json::number(cell).map(Value::from);
+                let number = Number::read(cell).map(|number| json!(ValueJson(&Property::Number(number))));
                 properties.insert(name.to_string(), number.unwrap_or_else(|| cell.into()));
             }
         }
@@ -125,7 +126,7 @@ impl Parts for Rows {
 /// The time that a cell says. A pattern without a time of day means midnight, one without an offset UTC.
 fn time_of(cell: &str, format: &TimeFormat) -> Option<Tick> {
     // A cast from a float saturates, so what is absurd stays absurd.
-    let unix = |scale: f64| json::number(cell).and_then(|number| time::tick((number * scale).floor() as i64));
+    let unix = |scale: f64| Number::read(cell).and_then(|number| time::tick((number.get() * scale).floor() as i64));
     match format {
         TimeFormat::Rfc3339 => time::of_text(cell),
         TimeFormat::UnixMs => unix(1.0),

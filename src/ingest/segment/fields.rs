@@ -4,7 +4,7 @@
 
 use compact_str::CompactString;
 use dataflows::definitions::{Field, FieldId, FieldRoot};
-use dataflows::model::{Value, ValueType};
+use dataflows::model::{Number, Value, ValueType};
 
 use crate::ingest::json::{self, Leaf};
 use crate::ingest::{Rejection, time};
@@ -58,7 +58,7 @@ impl Wanted {
 fn value_of(leaf: Leaf<'_>, kind: Option<ValueType>) -> Option<Value> {
     match (leaf, kind) {
         (Leaf::Bool(truth), None | Some(ValueType::Bool)) => Some(Value::Bool(truth)),
-        (Leaf::Number(written), None | Some(ValueType::Number)) => Value::number(json::number(written)?),
+        (Leaf::Number(written), None | Some(ValueType::Number)) => Number::read(written).map(Value::Number),
         (Leaf::Text(text), None | Some(ValueType::Text)) => Some(Value::Text(text.into())),
         (Leaf::Text(text), Some(ValueType::Time)) => time::of_text(&text).map(Value::Time),
         _ => None,

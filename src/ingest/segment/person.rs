@@ -4,7 +4,7 @@
 
 use compact_str::CompactString;
 use dataflows::definitions::FieldId;
-use dataflows::model::{Identifier, Value};
+use dataflows::model::{Identifier, Number, Value};
 
 use super::fields::Wanted;
 use super::members::{Member, Members};
@@ -241,7 +241,7 @@ impl<'e> Person<'e> {
         let value = match Leaf::of(json) {
             Leaf::Null => None,
             Leaf::Bool(truth) => Some(Value::Bool(truth)),
-            Leaf::Number(written) => match json::number(written).and_then(Value::number) {
+            Leaf::Number(written) => match Number::read(written).map(Value::Number) {
                 Some(number) => Some(number),
                 None => return Ok(()),
             },
