@@ -10,7 +10,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::expression::{Expression, Pattern};
-use crate::model::{Event, Value, ValueType};
+use crate::model::{Event, EventName, Value, ValueType};
 
 /// Declares an id: an index into one of the vectors of [`Definitions`].
 macro_rules! id {
@@ -100,7 +100,6 @@ impl Definitions {
                 event.field(*id).filter(|value| kind.is_none_or(|kind| kind == value.kind())).cloned()
             }
             EventTerm::Timestamp => Some(Value::Time(event.timestamp)),
-            EventTerm::Name => Some(Value::Text(event.name.clone())),
         }
     }
 }
@@ -128,15 +127,10 @@ pub struct IdentityRules {
 impl Default for IdentityRules {
     fn default() -> Self {
         let types = ["user_id", "email", "phone", "device_id", "advertising_id", "anonymous_id"];
-        let values = ["", "null", "nil", "none", "undefined", "anonymous", "unknown", "0", "-1"];
         IdentityRules {
             strength: types.map(CompactString::from).to_vec(),
             exclusive: vec!["user_id".into()],
-            blocked: values
-                .map(|value| Blocked::Value(value.into()))
-                .into_iter()
-                .chain([Blocked::ZerosAndDashes])
-                .collect(),
+            blocked: vec![Blocked::Nobody],
         }
     }
 }
@@ -144,12 +138,22 @@ impl Default for IdentityRules {
 /// A rule that takes identifiers out of consideration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Blocked {
-    /// This value, of any type, in any case of letters.
+    /// What systems write where they know nobody ([`NOBODY`](crate::blocked::NOBODY)), and zeros and signs, of any type.
+    Nobody,
+    /// This value, of any type, in any case of letters and with any white space.
     Value(CompactString),
-    /// Values of nothing but zeros and dashes, of any type.
-    ZerosAndDashes,
     /// Values of this type that match this pattern.
     Pattern(CompactString, Pattern),
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Blocked::Nobody => write!(f, "{}, zeros and signs", crate::blocked::NOBODY.join(", ")),
+            Blocked::Value(value) => f.write_str(value),
+            Blocked::Pattern(kind, pattern) => write!(f, "{kind} like {pattern}"),
+        }
+    }
 }
 
 /// A field of events.
@@ -172,13 +176,16 @@ pub enum FieldRoot {
     Traits,
     /// `context`.
     Context,
+    /// The event itself, of which these are texts: `type`, the call; `name`, the `event` of a track call, and the `name` of
+    /// another; `category`; `groupId`.
+    Event,
 }
 
 /// An aggregate over the events of a person, kept up to date.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measure {
-    /// The name of the events, as in [`crate::model::Event::name`].
-    pub event: CompactString,
+    /// Which events, as in [`Event::name`].
+    pub event: EventName,
     /// Which of them count: those where this is true. `None`: all.
     pub condition: Option<Expression<EventTerm>>,
     /// What is kept of each.
@@ -233,8 +240,6 @@ pub enum EventTerm {
     Field(FieldId),
     /// The event's time.
     Timestamp,
-    /// The event's name.
-    Name,
 }
 
 /// What an expression over a person can refer to.
@@ -300,8 +305,8 @@ pub struct DestinationView {
 pub struct Forward {
     /// Which destination.
     pub destination: DestinationId,
-    /// The names of the events, as in [`Event::name`].
-    pub events: Vec<CompactString>,
+    /// Which events, as in [`Event::name`].
+    pub events: Vec<EventName>,
     /// Which of them go: those where this is true. `None`: all.
     pub condition: Option<Expression<EventTerm>>,
     /// The identifier types that go with them.

@@ -9,7 +9,7 @@ use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
 use crate::definitions::{Definitions, Forward, ForwardId, Listed};
-use crate::model::{Event, IdentifierId, Profile, ProfileId, Text, Topic, Traits, Value, kind_of};
+use crate::model::{Event, EventName, IdentifierId, Profile, ProfileId, Text, Topic, Traits, Value, kind_of};
 use crate::primary::Primaries;
 
 /// The forwards of a project, prepared for one look-up per event.
@@ -17,13 +17,13 @@ use crate::primary::Primaries;
 pub struct Forwards {
     definitions: Arc<Definitions>,
     primaries: Primaries,
-    by_event: FxHashMap<CompactString, Vec<ForwardId>>,
+    by_event: FxHashMap<EventName, Vec<ForwardId>>,
 }
 
 impl Forwards {
     /// Those of these definitions.
     pub fn new(definitions: Arc<Definitions>) -> Self {
-        let mut by_event: FxHashMap<CompactString, Vec<ForwardId>> = FxHashMap::default();
+        let mut by_event: FxHashMap<EventName, Vec<ForwardId>> = FxHashMap::default();
         for (forward, index) in definitions.forwards.iter().zip(0..) {
             for event in &forward.events {
                 by_event.entry(event.clone()).or_default().push(ForwardId::new(index));

@@ -26,6 +26,7 @@
 
 pub mod arrangements;
 pub mod audiences;
+pub mod blocked;
 pub mod consent;
 pub mod definitions;
 pub mod expression;

@@ -2,6 +2,8 @@
 
 mod decisions;
 mod event;
+mod event_name;
+mod folded;
 mod identifier;
 mod number;
 mod order;
@@ -16,6 +18,8 @@ mod weight;
 
 pub use decisions::{Decision, Decisions};
 pub use event::Event;
+pub use event_name::EventName;
+pub use folded::folded;
 pub use identifier::{Identifier, IdentifierId, IdentifierKey, IdentityChange, NotAProfileId, ProfileId, kind_of};
 pub use number::{Addend, Number};
 pub use order::EventOrder;

@@ -10,11 +10,11 @@ use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::definitions::{Blocked, Definitions, EventTerm, IdentityRules, Measure, MeasureId, Shape, Window};
+use crate::definitions::{Definitions, EventTerm, Measure, MeasureId, Shape, Window};
 use crate::expression::Expression;
 use crate::model::{
-    Decision, Decisions, Event, EventOrder, Identifier, IdentifierId, Part, Position, Record, Sample, Setting, Text,
-    Tick, Topic, Value, Weight,
+    Decision, Decisions, Event, EventName, EventOrder, Identifier, IdentifierId, Part, Position, Record, Sample,
+    Setting, Text, Tick, Topic, Value, Weight,
 };
 use crate::primary::Primaries;
 
@@ -118,13 +118,13 @@ struct Star<'e> {
 pub struct Observer {
     definitions: Arc<Definitions>,
     primaries: Primaries,
-    measures: FxHashMap<CompactString, Vec<MeasureId>>,
+    measures: FxHashMap<EventName, Vec<MeasureId>>,
 }
 
 impl Observer {
     /// Observes by these definitions.
     pub fn new(definitions: Arc<Definitions>) -> Self {
-        let mut measures: FxHashMap<CompactString, Vec<MeasureId>> = FxHashMap::default();
+        let mut measures: FxHashMap<EventName, Vec<MeasureId>> = FxHashMap::default();
         for (index, measure) in definitions.measures.iter().enumerate() {
             measures.entry(measure.event.clone()).or_default().push(MeasureId::new(index));
         }
@@ -173,7 +173,7 @@ impl Observer {
 
     /// The identifiers that are not blocked, the strongest apart; nothing where there is none.
     fn identifiers<'e>(&self, identifiers: &'e [Identifier]) -> Option<Star<'e>> {
-        let is_exclusive = |identifier: &Identifier| self.primaries.rules().is_exclusive(identifier.kind());
+        let is_exclusive = |identifier: &Identifier| self.primaries.is_exclusive(identifier.kind());
         let primary = self.primaries.primary(identifiers)?;
         let usable = self.primaries.usable(identifiers);
         let others = usable.filter(|other| other.id() != primary.id()).map(|other| (other, is_exclusive(other)));
@@ -235,23 +235,6 @@ impl Observer {
             }
             kept => Some(Contribution::Stay { kept, from, until }),
         }
-    }
-}
-
-impl IdentityRules {
-    /// Whether a profile has at most one identifier of this type.
-    pub fn is_exclusive(&self, kind: &str) -> bool {
-        self.exclusive.iter().any(|exclusive| exclusive == kind)
-    }
-
-    /// Whether this identifier identifies nobody.
-    pub fn is_blocked(&self, identifier: &Identifier) -> bool {
-        let value = identifier.value();
-        self.blocked.iter().any(|rule| match rule {
-            Blocked::Value(blocked) => value.eq_ignore_ascii_case(blocked),
-            Blocked::ZerosAndDashes => value.bytes().all(|byte| matches!(byte, b'0' | b'-')),
-            Blocked::Pattern(kind, pattern) => identifier.kind() == kind && pattern.matches(value),
-        })
     }
 }
 

@@ -116,16 +116,29 @@ fn leaves(
 impl IdentityRules {
     /// What the rules mean.
     pub fn signature(&self) -> String {
-        let mut blocked: Vec<String> = self
-            .blocked
-            .iter()
-            .map(|rule| match rule {
-                Blocked::Value(value) => format!("{:?}", value.to_ascii_lowercase()),
-                Blocked::ZerosAndDashes => "zeros and dashes".to_owned(),
-                Blocked::Pattern(kind, pattern) => format!("{kind} like {:?}", pattern.to_string()),
-            })
-            .collect();
+        // What was nobody's at first: which values those are is a matter of the program and not of the project.
+        const NOBODY: [&str; 10] = [
+            "\"\"",
+            "\"-1\"",
+            "\"0\"",
+            "\"anonymous\"",
+            "\"nil\"",
+            "\"none\"",
+            "\"null\"",
+            "\"undefined\"",
+            "\"unknown\"",
+            "zeros and dashes",
+        ];
+        let mut blocked: Vec<String> = Vec::new();
+        for rule in &self.blocked {
+            match rule {
+                Blocked::Nobody => blocked.extend(NOBODY.map(str::to_owned)),
+                Blocked::Value(value) => blocked.push(format!("{:?}", value.to_ascii_lowercase())),
+                Blocked::Pattern(kind, pattern) => blocked.push(format!("{kind} like {:?}", pattern.to_string())),
+            }
+        }
         blocked.sort();
+        blocked.dedup();
         let mut exclusive = self.exclusive.clone();
         exclusive.sort();
         format!(
@@ -141,7 +154,6 @@ fn of_event(expression: &Expression<EventTerm>, fields: &[Field]) -> String {
     text(expression, &|term| match term {
         EventTerm::Field(id) => field(&fields[id.index()]),
         EventTerm::Timestamp => "timestamp".to_owned(),
-        EventTerm::Name => "name".to_owned(),
     })
 }
 
@@ -206,6 +218,8 @@ fn field(field: &Field) -> String {
         FieldRoot::Properties => "properties",
         FieldRoot::Traits => "traits",
         FieldRoot::Context => "context",
+        // Always a text.
+        FieldRoot::Event => return field.path.join("."),
     };
     let path: String = field.path.iter().map(|key| format!(".{key:?}")).collect();
     format!("{root}{path}{}", of_type(field.kind))

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use dataflows::model::folded;
+
 /// The normal form of the name of an identifier type: lower case, of `a-z 0-9 _ . -`; any other character becomes `_`.
 /// Nothing where the name is empty.
 ///
@@ -22,13 +24,14 @@ pub fn normal_kind(name: &str) -> Option<Cow<'_, str>> {
 
 /// The normal form of an identifier's value; nothing where no identifier is left.
 ///
-/// An `email` is trimmed and in lower case; a `phone` keeps its digits and a leading `+`, and has at least five digits; any
-/// other type is trimmed only, since ids are case-sensitive.
+/// An `email` is trimmed, in no case of letters and with each accent in one spelling (see [`folded`]); a `phone` is its digits, of
+/// which there are at least five; any other type is trimmed only, since ids are case-sensitive.
 ///
 /// ```
 /// use deltaic::identifiers::normal_value;
 /// assert_eq!(normal_value("email", " Ann@Example.org ").as_deref(), Some("ann@example.org"));
-/// assert_eq!(normal_value("phone", "+49 (30) 1234-567").as_deref(), Some("+49301234567"));
+/// assert_eq!(normal_value("email", "Jos\u{e9}@x.org"), normal_value("email", "JOSE\u{301}@x.org"));
+/// assert_eq!(normal_value("phone", "+49 (30) 1234-567").as_deref(), Some("49301234567"));
 /// assert_eq!(normal_value("phone", "ext. 12"), None);
 /// assert_eq!(normal_value("user_id", " A 7 ").as_deref(), Some("A 7"));
 /// ```
@@ -36,16 +39,31 @@ pub fn normal_value<'a>(kind: &str, value: &'a str) -> Option<Cow<'a, str>> {
     const PHONE_DIGITS_MIN: usize = 5;
     let value = value.trim();
     let normal = match kind {
-        "email" if value.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) => Cow::Owned(value.to_lowercase()),
+        "email" => folded(value),
         "phone" => {
-            let plus = value.starts_with('+').then_some('+');
-            let phone: String = plus.into_iter().chain(value.chars().filter(char::is_ascii_digit)).collect();
-            if phone.len() - usize::from(plus.is_some()) < PHONE_DIGITS_MIN {
+            let digits: String = value.chars().filter(char::is_ascii_digit).collect();
+            if digits.len() < PHONE_DIGITS_MIN {
                 return None;
             }
-            Cow::Owned(phone)
+            Cow::Owned(digits)
         }
         _ => Cow::Borrowed(value),
     };
     (!normal.is_empty()).then_some(normal)
+}
+
+/// The pattern (see [`Pattern`](dataflows::expression::Pattern)) that matches the normal form of the values that are meant.
+///
+/// ```
+/// use deltaic::identifiers::normal_pattern;
+/// assert_eq!(normal_pattern("email", "%@Internal.test"), "%@internal.test");
+/// assert_eq!(normal_pattern("phone", "+49 30%"), "4930%");
+/// assert_eq!(normal_pattern("user_id", "QA-%"), "QA-%");
+/// ```
+pub fn normal_pattern<'a>(kind: &str, pattern: &'a str) -> Cow<'a, str> {
+    match kind {
+        "email" => folded(pattern),
+        "phone" => pattern.chars().filter(|c| c.is_ascii_digit() || matches!(c, '%' | '_')).collect(),
+        _ => Cow::Borrowed(pattern),
+    }
 }

@@ -68,6 +68,8 @@ pub struct Summary {
     pub duplicates: u64,
     /// Lines that were wrong, by code.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// Events of which something is to be told, by code.
+    pub warnings: BTreeMap<&'static str, u64>,
     /// The tick that the result is of; none in a process that only helps.
     pub as_of: Option<Tick>,
     /// How long it took.
@@ -89,6 +91,9 @@ impl fmt::Display for Summary {
         }
         for (code, count) in &self.rejected {
             writeln!(f, "{count} lines rejected: {code}")?;
+        }
+        for (code, count) in &self.warnings {
+            writeln!(f, "{count} events with a warning: {code}")?;
         }
         for (audience, size) in &self.sizes {
             writeln!(f, "{audience}: {size} members")?;
@@ -147,8 +152,8 @@ pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayErr
     workers.take().map_or(Ok(()), Workers::stop)?;
     let profiles = collector.join().unwrap_or_else(|_| Ok(Vec::new()))?;
     let sizes = write_results(&project.definitions, options, profiles)?;
-    let Feed { events, duplicates, rejected, as_of, .. } = feed;
-    Ok(Summary { events, duplicates, rejected, as_of, elapsed: started.elapsed(), sizes })
+    let Feed { events, duplicates, rejected, warnings, as_of, .. } = feed;
+    Ok(Summary { events, duplicates, rejected, warnings, as_of, elapsed: started.elapsed(), sizes })
 }
 
 /// Takes what the workers give: writes changes, and keeps the answer. Ends with the workers, or when one has failed.

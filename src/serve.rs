@@ -3,7 +3,7 @@
 //! This is where ingest, access and egress meet; they know nothing of each other.
 //!
 //! - `storing.rs`: opening the data folder; `historied.rs`: and its history. `outlets.rs`: where what the engine gives goes.
-//! - `rims.rs`: what is served over HTTP. `gauges.rs`: what the metrics are read off.
+//! - `preview.rs`: what a start would change. `rims.rs`: what is served over HTTP. `gauges.rs`: what the metrics are read off.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,10 +34,12 @@ mod error;
 mod gauges;
 mod historied;
 mod outlets;
+mod preview;
 mod rims;
 mod storing;
 
 pub use error::RunError;
+pub use preview::{Preview, preview};
 
 use outlets::{outlets, reporter};
 use rims::Rims;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dataflows::definitions::Definitions;
-use dataflows::model::{Event, Tick};
+use dataflows::model::{Event, EventName, Tick};
 use deltaic::dedupe::Dedupe;
 use deltaic::engine::{Accepted, Engine, Forwarded, Outlets, Settings, Topology};
 use deltaic::limits::Limits;
@@ -172,7 +172,7 @@ fn random_histories_send_much() {
         let all = oracle::forwarded(&definitions, &history);
         with_consent += all.iter().filter(|sent| sent.forward == 0 && !sent.traits.is_empty()).count();
         of_nobody += all.iter().filter(|sent| sent.profile.is_none()).count();
-        let meant = history.iter().filter(|(_, event)| event.name == "identify").count();
+        let meant = history.iter().filter(|(_, event)| event.name == EventName::of_call("identify")).count();
         withheld += meant - all.iter().filter(|sent| sent.forward == 0).count().min(meant);
     }
     assert!(with_consent > 20 && of_nobody > 20 && withheld > 20, "{with_consent} {of_nobody} {withheld}");

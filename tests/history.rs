@@ -247,7 +247,7 @@ async fn duckdb_reads_it() {
          "traits": {"city": "Köln", "age": 42.5, "gone": null}, "context": {"consent": {"categoryPreferences": {"ads": true}}}},
         {"type": "track", "event": "Bought", "userId": "ann", "messageId": "m1", "timestamp": "2024-02-29T12:00:01Z",
          "properties": {"total": 9.5}},
-        {"type": "page", "anonymousId": "a2", "messageId": "m2", "timestamp": "2024-02-29T12:00:02Z"},
+        {"type": "page", "name": "Home", "anonymousId": "a2", "messageId": "m2", "timestamp": "2024-02-29T12:00:02Z"},
     ]);
     let token = server.take(events.as_array().unwrap()).await;
     let other = server
@@ -277,7 +277,7 @@ async fn duckdb_reads_it() {
                position: u64,
                at: u64,
                call: &str,
-               name: &str,
+               name: Option<&str>,
                identifiers: &[&str],
                told: [Value; 2],
                id: &str| {
@@ -289,10 +289,10 @@ async fn duckdb_reads_it() {
     let none = || [Value::Null, Value::Null];
     let told = [json!(r#"{"age":42.5,"city":"Köln","gone":null}"#), json!(r#"{"ads":true}"#)];
     let expected = json!([
-        row(token, 0, 123, "identify", "identify", &["user_id:ann", "anonymous_id:a1"], told, "m0"),
-        row(token, 1, 1_000, "track", "Bought", &["user_id:ann"], none(), "m1"),
-        row(token, 2, 2_000, "page", "page", &["anonymous_id:a2"], none(), "m2"),
-        row(other, 0, 3_000, "track", "Seen", &["user_id:bob"], none(), "m3"),
+        row(token, 0, 123, "identify", None, &["user_id:ann", "anonymous_id:a1"], told, "m0"),
+        row(token, 1, 1_000, "track", Some("Bought"), &["user_id:ann"], none(), "m1"),
+        row(token, 2, 2_000, "page", Some("Home"), &["anonymous_id:a2"], none(), "m2"),
+        row(other, 0, 3_000, "track", Some("Seen"), &["user_id:bob"], none(), "m3"),
     ]);
     assert_eq!(found[0], expected);
     for (example, rows) in examples.iter().zip(found.as_array().unwrap().iter().skip(1)) {

@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{Identifier, Position, Tick, Value};
+use super::{EventName, Identifier, Position, Tick, Value};
 use crate::definitions::FieldId;
 
 /// One accepted fact, as far as the dataflow needs it: of the properties only those that some definition reads.
@@ -15,8 +15,8 @@ pub struct Event {
     pub timestamp: Tick,
     /// Its place in the order of the log, which decides among events of equal time.
     pub position: Position,
-    /// The name of a `track` call's event; of other calls, the call (`identify`, `page`, `screen`, `group`, `alias`).
-    pub name: CompactString,
+    /// What definitions call it by.
+    pub name: EventName,
     /// Its identifiers, each once, in the order in which the event carries them; blocked ones included.
     pub identifiers: Vec<Identifier>,
     /// Values of the fields that definitions read, sorted by field; a missing value has no entry.

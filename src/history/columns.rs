@@ -111,7 +111,7 @@ impl Columns {
         let source = stored.source.as_ref().or_else(|| origin?.source.as_ref());
         self.sources.push(source.map(|source| source.as_bytes()));
         self.calls.push(origin.map(|origin| origin.call.as_bytes()));
-        self.names.push(event.map(|event| event.name.as_bytes()));
+        self.names.push(origin.and_then(|origin| origin.name.as_ref()).map(|name| name.as_bytes()));
         self.messages.extend(stored.message.to_be_bytes());
         let (there, repeated) = &mut self.identifier_levels;
         let identifiers = event.map_or(&[][..], |event| &event.identifiers);

@@ -81,6 +81,8 @@ pub struct Origin {
     pub call: &'static str,
     /// The name of its source; nothing where no source of the project sent it.
     pub source: Option<CompactString>,
+    /// What it is called: the `event` of a track call, the `name` of another.
+    pub name: Option<CompactString>,
 }
 
 /// Reads a stored event again, with where it comes from. `Err` has the code of a reason.

@@ -52,7 +52,7 @@ fn reading(placed: &Placed) -> Option<Reading> {
         consent: [("ads".into(), true)].into(),
         ..Event::default()
     };
-    let origin = Origin { call: "track", source: Some("app".into()) };
+    let origin = Origin { call: "track", source: Some("app".into()), name: Some("Seen".into()) };
     (!user.is_multiple_of(10)).then_some(Reading { event, origin })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Fits, Rejection};
+use super::{Fits, Rejection, Warning, Warnings};
 use crate::project::Project;
 
 /// Counters of one server. Relaxed: they are read for metrics only.
@@ -13,6 +13,7 @@ pub struct IngestCounters {
     duplicates: AtomicU64,
     rejected: [AtomicU64; Rejection::CODES.len()],
     fits: Arc<Fits>,
+    warnings: [AtomicU64; Warning::ALL.len()],
 }
 
 impl IngestCounters {
@@ -37,6 +38,11 @@ impl IngestCounters {
         self.rejected[rejection.index()].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts what was told of an event that got a receipt.
+    pub fn count_warnings(&self, warnings: Warnings) {
+        warnings.iter().for_each(|warning| _ = self.warnings[warning as usize].fetch_add(1, Ordering::Relaxed));
+    }
+
     /// Events that got a receipt, duplicates included.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
@@ -50,5 +56,10 @@ impl IngestCounters {
     /// Rejected events by code; every code is there, in a fixed order.
     pub fn rejected(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Rejection::CODES.into_iter().zip(self.rejected.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+
+    /// Events with a warning by code; every code is there, in a fixed order.
+    pub fn warnings(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Warning::ALL.into_iter().map(Warning::code).zip(self.warnings.iter().map(|count| count.load(Ordering::Relaxed)))
     }
 }

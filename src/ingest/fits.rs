@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use compact_str::CompactString;
 use dataflows::definitions::{Definitions, EventTerm, Field, FieldId, FieldRoot, Measure, Shape};
 use dataflows::expression::Expression;
-use dataflows::model::{Event, Value};
+use dataflows::model::{Event, EventName, Value};
 use rustc_hash::FxHashMap;
 
 /// What is wrong with a value.
@@ -25,7 +24,7 @@ pub enum Unfit {
 #[derive(Debug, Default)]
 pub struct Fits {
     definitions: Arc<Definitions>,
-    by_event: FxHashMap<CompactString, Uses>,
+    by_event: FxHashMap<EventName, Uses>,
 }
 
 /// What definitions use of events of one name.
@@ -40,7 +39,7 @@ struct Uses {
 impl Fits {
     /// Nothing counted yet.
     pub fn new(definitions: Arc<Definitions>) -> Self {
-        let mut by_event: FxHashMap<CompactString, Uses> = FxHashMap::default();
+        let mut by_event: FxHashMap<EventName, Uses> = FxHashMap::default();
         for (place, measure) in definitions.measures.iter().enumerate() {
             let uses = by_event.entry(measure.event.clone()).or_default();
             if let Shape::Sum(_) = measure.shape {
@@ -50,8 +49,8 @@ impl Fits {
             expressions.for_each(|expression| uses.add_fields(expression, &definitions.fields));
         }
         for forward in &definitions.forwards {
-            for (event, condition) in forward.events.iter().zip(std::iter::repeat(&forward.condition)) {
-                let Some(condition) = condition else { continue };
+            let Some(condition) = &forward.condition else { continue };
+            for event in &forward.events {
                 by_event.entry(event.clone()).or_default().add_fields(condition, &definitions.fields);
             }
         }
@@ -135,12 +134,13 @@ fn argument(measure: &Measure) -> Option<&Expression<EventTerm>> {
 }
 
 /// Such as `Order Completed: properties.total as a number`.
-fn use_of(event: &str, field: &Field) -> String {
+fn use_of(event: &EventName, field: &Field) -> String {
     let root = match field.root {
-        FieldRoot::Properties => "properties",
-        FieldRoot::Traits => "traits",
-        FieldRoot::Context => "context",
+        FieldRoot::Properties => "properties.",
+        FieldRoot::Traits => "traits.",
+        FieldRoot::Context => "context.",
+        FieldRoot::Event => "",
     };
     let kind = field.kind.map_or_else(String::new, |kind| format!(" as {kind}"));
-    format!("{event}: {root}.{}{kind}", field.path.join("."))
+    format!("{event}: {root}{}{kind}", field.path.join("."))
 }

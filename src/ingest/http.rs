@@ -27,7 +27,7 @@ use axum::routing::{get, post};
 use compact_str::CompactString;
 use tower_http::cors::{Any, CorsLayer};
 
-use self::answer::{answer, rejection};
+use self::answer::{answer, rejection, warning};
 pub use self::batch::Batch;
 use self::body::Bodies;
 pub use self::door::{Door, Parsed, Sent};
@@ -140,13 +140,13 @@ impl Rim {
         };
         let first = self.sequence.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
         let sent = Sent { source: &self.sources[source], call, received: &request_of.stamp, position: ("", first) };
-        let Parsed { accepted, rejected } = self.door.take(&batch, &sent);
+        let Parsed { accepted, rejected, warnings } = self.door.take(&batch, &sent);
         rejected.iter().for_each(|(_, why)| self.with.counters.count_rejected(why));
         (self.with.observer)(Stage::Parsed, arrived.elapsed());
         let answers = rejected.iter().map(|(index, why)| rejection(*index, why)).collect();
         if accepted.is_empty() {
             self.keep(&request_of, source, &batch, &rejected);
-            return Ok(answer(None, 0, answers));
+            return Ok(answer(None, 0, answers, Vec::new()));
         }
 
         let events = accepted.len();
@@ -157,10 +157,12 @@ impl Rim {
         };
         let receipt = receipt?;
         self.with.counters.count_accepted(events, receipt.duplicates);
+        warnings.iter().for_each(|(_, of_one)| self.with.counters.count_warnings(*of_one));
         (self.with.observer)(Stage::Accepted, arrived.elapsed());
         // Not before: who gets no receipt sends all of it again, and the rejected ones would be there twice.
         self.keep(&request_of, source, &batch, &rejected);
-        Ok(answer(Some(receipt), events, answers))
+        let warnings = warnings.iter().flat_map(|(index, of_one)| of_one.iter().map(|one| warning(*index, one)));
+        Ok(answer(Some(receipt), events, answers, warnings.collect()))
     }
 
     /// The source that has this write key.

@@ -5,7 +5,8 @@
 //! - [`http`]: the Segment HTTP tracking API.
 //! - [`quarantine`]: what was rejected, kept.
 //!
-//! Wrong data never stops anything: it is a rejection with a code that senders can act upon, counted in [`IngestCounters`].
+//! Wrong data never stops anything: it is a rejection with a code that senders can act upon, counted in [`IngestCounters`];
+//! what counts all the same, but not as its sender may think, is a [`Warning`].
 //! Identifiers' values and write keys appear in no log, no answer and no stored event.
 
 mod counters;
@@ -17,7 +18,9 @@ pub mod quarantine;
 mod rejection;
 pub mod segment;
 mod time;
+mod warning;
 
 pub use counters::IngestCounters;
 pub use fits::{Fits, Unfit};
 pub use rejection::Rejection;
+pub use warning::{Warning, Warnings};

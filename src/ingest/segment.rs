@@ -14,6 +14,7 @@
 
 mod fields;
 mod members;
+mod own;
 mod person;
 mod refused;
 mod stored;
@@ -28,15 +29,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use compact_str::CompactString;
 use dataflows::definitions::{FieldId, FieldRoot};
-use dataflows::model::{Event, Identifier, IdentifierKey, Number, Position, Tick, ValueType};
+use dataflows::model::{Event, EventName, Identifier, IdentifierKey, Number, Position, Tick, ValueType};
+use dataflows::primary::Primaries;
 use rustc_hash::FxHashSet;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use self::fields::{Found, Wanted};
 use self::members::{Member, Members};
+use self::own::OwnFields;
 use self::person::Person;
 pub(super) use self::refused::strike;
-use super::{Fits, Rejection, json, time};
+use super::{Fits, Rejection, Warnings, json, time};
 use crate::engine::{Accepted, Reread};
 use crate::history::{Origin, ReadStored, Reading};
 use crate::limits::{Limits, MESSAGE_ID_BYTES_MAX};
@@ -128,6 +131,8 @@ pub struct Arrival {
     pub at: Tick,
     /// What goes to the engine.
     pub accepted: Accepted,
+    /// What its sender is told.
+    pub warnings: Warnings,
 }
 
 /// Whether the text of an event is to be stored.
@@ -146,6 +151,9 @@ pub struct Extractor {
     properties: Wanted,
     traits: Wanted,
     context: Wanted,
+    /// Of the event itself.
+    own: OwnFields,
+    primaries: Primaries,
     /// Attributes whose texts are times.
     times: FxHashSet<CompactString>,
     /// Attributes that objects add to.
@@ -170,7 +178,7 @@ pub fn reading(project: &Project) -> ReadStored {
     Box::new(move |stored| {
         let parsed = extractor.parse_stored(&stored.raw).map_err(|rejection| rejection.code())?;
         if let Some(source) = &stored.source {
-            let origin = Origin { call: parsed.call.name(), source: Some(source.clone()) };
+            let origin = parsed.origin(Some(source.clone()));
             return Ok(Reading { event: parsed.event, origin });
         }
         // What earlier versions wrote has the hash of source and message id only: the source is the one that has this hash.
@@ -180,7 +188,8 @@ pub fn reading(project: &Project) -> ReadStored {
         let found = std::iter::once(latest.get()).chain(0..sources.len()).find(is_of);
         latest.set(found.unwrap_or(latest.get()));
         let source = found.map(|place| sources[place].clone());
-        Ok(Reading { event: parsed.event, origin: Origin { call: parsed.call.name(), source } })
+        let origin = parsed.origin(source);
+        Ok(Reading { event: parsed.event, origin })
     })
 }
 
@@ -194,6 +203,15 @@ struct Parsed<'t> {
     sent_id: Option<Cow<'t, str>>,
     /// The fields of which it has a value of another type.
     others: Vec<FieldId>,
+    warnings: Warnings,
+}
+
+impl Parsed<'_> {
+    /// Where it comes from, with its source.
+    fn origin(&self, source: Option<CompactString>) -> Origin {
+        let name = own::name(self.call, &self.members).map(CompactString::from);
+        Origin { call: self.call.name(), source, name }
+    }
 }
 
 impl Extractor {
@@ -209,6 +227,8 @@ impl Extractor {
             properties: Wanted::new(fields, FieldRoot::Properties),
             traits: Wanted::new(fields, FieldRoot::Traits),
             context: Wanted::new(fields, FieldRoot::Context),
+            own: OwnFields::new(fields),
+            primaries: Primaries::new(&project.definitions.identity),
             times: times.map(|(name, _)| name.clone()).collect(),
             merged: project.merged_attributes.clone(),
             limits: project.limits,
@@ -275,7 +295,7 @@ impl Extractor {
         cells: &[CompactString],
     ) -> Result<Arrival, Rejection> {
         let text = self.text(raw)?;
-        let Parsed { members, call, event, at, sent_id, others } = self.parse(text, given, cells)?;
+        let Parsed { members, call, event, at, sent_id, others, warnings } = self.parse(text, given, cells)?;
         if storing == Storing::Text {
             self.fits.count(&event, &others);
         }
@@ -285,7 +305,7 @@ impl Extractor {
             Storing::Text => stored::text(text, &members, call, given, made_id.as_deref()),
             Storing::Nothing => Bytes::new(),
         };
-        Ok(Arrival { at, accepted: Accepted { message, source: given.source.into(), raw, event } })
+        Ok(Arrival { at, accepted: Accepted { message, source: given.source.into(), raw, event }, warnings })
     }
 
     /// The text that an event is.
@@ -302,13 +322,17 @@ impl Extractor {
         let members = Members::read(text)?;
         let call = call(&members, given)?;
         let name = match call {
-            Call::Track => members.text(Member::Event).filter(|name| !name.trim().is_empty()),
-            call => Some(call.name().into()),
+            Call::Track => {
+                let event = members.text(Member::Event).filter(|name| !name.trim().is_empty());
+                EventName::of_track(event.ok_or(Rejection::NoEventName)?)
+            }
+            call => EventName::of_call(call.name()),
         };
-        let name = CompactString::from(name.ok_or(Rejection::NoEventName)?);
         let (timestamp, at) = times(&members, given)?;
 
-        let person = Person::read(self, call, &members, members.get(Member::Context).or(given.context), cells)?;
+        let mut person = Person::read(self, call, &members, members.get(Member::Context).or(given.context), cells)?;
+        self.own.pick(call, &members, &mut person.fields);
+        let warnings = person.warnings;
         if person.identifiers.is_empty() {
             return Err(Rejection::NoIdentifier);
         }
@@ -335,7 +359,7 @@ impl Extractor {
         if sent_id.as_ref().is_some_and(|id| id.len() > MESSAGE_ID_BYTES_MAX) {
             return Err(Rejection::MessageIdTooLong);
         }
-        Ok(Parsed { members, call, event, at, sent_id, others })
+        Ok(Parsed { members, call, event, at, sent_id, others, warnings })
     }
 
     /// The keyed hash of (source, message id).

@@ -28,7 +28,7 @@ pub use checkpointer::{Checkpointer, CheckpointerSettings, Growth, SealIds};
 pub use file::{Counts, FileError, MessageIds, Piece};
 pub use kept::{Kept, Pieces};
 pub use make::Gatherer;
-pub use plan::{Past, Plan, Restore, begins};
+pub use plan::{Past, Plan, Restore, StartPlan, begins};
 pub use repeated::{FormerLog, Repeated};
 pub use salvage::salvage;
 

@@ -68,6 +68,8 @@ pub struct Intake {
     pub rounded: Vec<(String, u64)>,
     /// Addends that were too large, by sum.
     pub too_large: Vec<(String, u64)>,
+    /// Accepted with a warning, by code.
+    pub warned: Vec<(&'static str, u64)>,
 }
 
 /// How the engine is doing.
@@ -251,7 +253,7 @@ impl<R> fmt::Debug for Counts<R> {
 
 impl<R: Readings> Collector for Counts<R> {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Intake { accepted, duplicates, rejected, other_type, rounded, too_large } = self.0.intake();
+        let Intake { accepted, duplicates, rejected, warned, other_type, rounded, too_large } = self.0.intake();
         counter(&mut encoder, "deltaic_events_accepted", "Events accepted", accepted)?;
         counter(&mut encoder, "deltaic_events_duplicate", "Events that were there before", duplicates)?;
         family(
@@ -277,6 +279,13 @@ impl<R: Readings> Collector for Counts<R> {
             let counted = counted.iter().map(|(used, count)| (used.as_str(), ConstCounter::new(*count)));
             family(&mut encoder, name, help, "use", counted)?;
         }
+        family(
+            &mut encoder,
+            "deltaic_events_warned",
+            "Events accepted with a warning, by code",
+            "code",
+            warned.iter().map(|(code, count)| (*code, ConstCounter::new(*count))),
+        )?;
 
         let Quarantined { entries, bytes, kept, dropped } = self.0.quarantine();
         gauge(&mut encoder, "deltaic_quarantine_entries", "Rejected events that are kept", entries)?;
@@ -462,6 +471,7 @@ mod tests {
                 accepted: 7,
                 duplicates: 2,
                 rejected: used("too_large", 3),
+                warned: vec![("other_person", 4)],
                 other_type: used("Order: properties.total as a number", 9),
                 rounded: used("sum of \"x\"", 1),
                 too_large: Vec::new(),
@@ -562,6 +572,7 @@ mod tests {
             r#"deltaic_events_rejected_total{code="too_large"} 3"#,
             r#"deltaic_values_of_other_type_total{use="Order: properties.total as a number"} 9"#,
             r#"deltaic_addends_rounded_total{use="sum of \"x\""} 1"#,
+            r#"deltaic_events_warned_total{code="other_person"} 4"#,
             "deltaic_quarantine_entries 5",
             "deltaic_quarantine_bytes 600",
             "deltaic_quarantine_kept_total 6",

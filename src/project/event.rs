@@ -1,4 +1,4 @@
-//! Names in an expression over an event: its fields, its time, its name.
+//! Names in an expression over an event: its fields, its time, and what it says of itself.
 
 use dataflows::definitions::{EventTerm, FieldRoot};
 use dataflows::model::ValueType;
@@ -7,10 +7,13 @@ use super::infer::{Checker, Scope};
 use super::problem::{Place, Problem};
 use super::suggestion::nearest;
 use super::syntax::{Call, Node};
-use super::typed::{EventName, Typed, TypedKind};
+use super::typed::{EventReference, Typed, TypedKind};
 use super::types::{Class, Variable};
 
-const NAMES: [&str; 5] = ["properties", "traits", "context", "timestamp", "name"];
+/// What an event says of itself.
+const OWN: [&str; 4] = ["type", "name", "category", "groupId"];
+
+const NAMES: [&str; 8] = ["properties", "traits", "context", "timestamp", "type", "name", "category", "groupId"];
 
 /// The object of an event that has this name.
 pub(super) fn root_of(name: &str) -> Option<FieldRoot> {
@@ -22,7 +25,7 @@ pub(super) fn root_of(name: &str) -> Option<FieldRoot> {
     }
 }
 
-impl Scope for EventName {
+impl Scope for EventReference {
     fn name(checker: &mut Checker, path: &[String], place: Place) -> Result<(Self, Variable), Problem> {
         let Some((first, rest)) = path.split_first() else {
             return Err(Problem::at(place, "expected a name"));
@@ -33,22 +36,25 @@ impl Scope for EventName {
                 Err(problem.help(format!("write `{first}.NAME`")))
             }
             (Some(root), path) => {
-                checker.field(root, path, place).map(|(field, variable)| (EventName::Field(field), variable))
+                checker.field(root, path, place).map(|(field, variable)| (EventReference::Field(field), variable))
             }
             (None, []) if first == "timestamp" => {
-                Ok((EventName::Term(EventTerm::Timestamp), checker.types.known(Class::Is(ValueType::Time), place)))
+                Ok((EventReference::Term(EventTerm::Timestamp), checker.types.known(Class::Is(ValueType::Time), place)))
             }
-            (None, []) if first == "name" => {
-                Ok((EventName::Term(EventTerm::Name), checker.types.known(Class::Is(ValueType::Text), place)))
+            (None, []) if OWN.contains(&first.as_str()) => {
+                let (field, variable) = checker.field(FieldRoot::Event, path, place)?;
+                checker.types.demand((variable, place), ValueType::Text, &format!("`{first}` of an event"))?;
+                Ok((EventReference::Field(field), variable))
             }
             _ => {
                 let written = path.join(".");
                 let help = match nearest(first, NAMES) {
+                    _ if first == "event" && rest.is_empty() => "the event of a track call is its `name`".into(),
                     Some(near) if rest.is_empty() => format!("did you mean `{near}`?"),
                     Some(near) => format!("did you mean `{near}.{}`?", rest.join(".")),
                     None => format!(
-                        "an event has `properties.NAME`, `traits.NAME`, `context.NAME`, `timestamp` and `name`: \
-                         did you mean `properties.{written}`?"
+                        "an event has `properties.NAME`, `traits.NAME`, `context.NAME`, `timestamp`, `type`, `name`, \
+                         `category` and `groupId`: did you mean `properties.{written}`?"
                     ),
                 };
                 Err(Problem::at(place, format!("an event has no `{written}`")).help(help))
@@ -58,13 +64,13 @@ impl Scope for EventName {
 
     fn of_any_type(checker: &mut Checker, node: &Node) -> Option<Typed<Self>> {
         let (field, variable) = checker.field_of_any_type(node)?;
-        Some(Typed { variable, kind: TypedKind::Term(EventName::Field(field)) })
+        Some(Typed { variable, kind: TypedKind::Term(EventReference::Field(field)) })
     }
 
     fn call(checker: &mut Checker, call: &Call, _: Place) -> Option<(Self, Variable)> {
         let message = format!("a function, `{}`, is not possible in an expression over an event", call.name);
         let help = "`where`, and the argument of an aggregate, look at one event: properties, traits, context, \
-                    timestamp, name";
+                    timestamp, type, name, category, groupId";
         checker.report(Problem::at(call.name_place, message).help(help));
         None
     }

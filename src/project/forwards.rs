@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 use dataflows::definitions::{DestinationId, Listed};
-use dataflows::model::ValueType;
+use dataflows::model::{EventName, ValueType};
 
 use super::destinations::{known_identifiers, traits_of};
 use super::identity::each_once;
@@ -11,14 +11,14 @@ use super::names::check_outside_name;
 use super::parse::parse;
 use super::problem::Problem;
 use super::text::Text;
-use super::typed::{EventName, Typed};
+use super::typed::{EventReference, Typed};
 use super::written::{WrittenEnrich, WrittenForward};
 
 /// The events that a destination is sent, with a condition whose types are not known yet.
 pub(super) struct TypedForward {
     pub(super) destination: DestinationId,
-    pub(super) events: Vec<CompactString>,
-    pub(super) condition: Option<Typed<EventName>>,
+    pub(super) events: Vec<EventName>,
+    pub(super) condition: Option<Typed<EventReference>>,
     pub(super) identifiers: Vec<CompactString>,
     pub(super) traits: Vec<Listed>,
     pub(super) consent: Vec<CompactString>,
@@ -52,7 +52,14 @@ pub(super) fn resolve(
         let problem = Problem::at(event.place, "expected the name of an event");
         checker.report(problem.help("that of a track call, such as \"Order Completed\", or `page`, `identify`, …"));
     }
-    let events = each_once(events, &mut checker.problems);
+    // Of two ways to write one name, one is enough.
+    let mut names: Vec<EventName> = Vec::with_capacity(events.items.len());
+    for name in each_once(events, &mut checker.problems) {
+        let name = EventName::from(name.as_str());
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     let condition = condition.filter(|text| !text.is_broken).and_then(|text| {
         let node = checker.settle(parse(&text))?;
         checker.begin_use();
@@ -67,5 +74,5 @@ pub(super) fn resolve(
         }
         consent = each_once(purposes, &mut checker.problems);
     }
-    Some(TypedForward { destination, events, condition, identifiers, traits, consent, requires_consent })
+    Some(TypedForward { destination, events: names, condition, identifiers, traits, consent, requires_consent })
 }

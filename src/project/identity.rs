@@ -9,6 +9,7 @@ use super::problem::Problem;
 use super::section::List;
 use super::suggestion::did_you_mean;
 use super::written::WrittenIdentity;
+use crate::identifiers::normal_pattern;
 
 /// The rules, with the default for all that is not written.
 pub(super) fn resolve(written: WrittenIdentity, problems: &mut Vec<Problem>) -> IdentityRules {
@@ -46,7 +47,7 @@ pub(super) fn resolve(written: WrittenIdentity, problems: &mut Vec<Problem>) -> 
             problems.push(Problem::at(kind.place, format!("unknown identifier type `{}`", kind.value)).help(hint));
         }
         let kind = CompactString::from(kind.value);
-        let patterns = patterns.items.iter().map(|pattern| Pattern::new(&pattern.value));
+        let patterns = patterns.items.iter().map(|pattern| Pattern::new(&normal_pattern(&kind, &pattern.value)));
         rules.blocked.extend(patterns.map(|pattern| Blocked::Pattern(kind.clone(), pattern)));
     }
     rules

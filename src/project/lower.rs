@@ -9,7 +9,7 @@ use dataflows::model::{Value, ValueType};
 
 use super::forwards::TypedForward;
 use super::time::parse_time;
-use super::typed::{Aggregate, EventName, Function, PersonName, Typed, TypedKind};
+use super::typed::{Aggregate, EventReference, Function, PersonName, Typed, TypedKind};
 use super::types::Types;
 use crate::limits::MEASURES_MAX;
 
@@ -40,10 +40,10 @@ impl Lowering<'_> {
         Forward { destination, events, condition, identifiers, traits, consent, requires_consent }
     }
 
-    fn event(&mut self, typed: Typed<EventName>) -> Expression<EventTerm> {
+    fn event(&mut self, typed: Typed<EventReference>) -> Expression<EventTerm> {
         self.lower(typed, &mut |lowering, name, _| match name {
-            EventName::Field(field) => EventTerm::Field(lowering.fields[field.index()]),
-            EventName::Term(term) => term,
+            EventReference::Field(field) => EventTerm::Field(lowering.fields[field.index()]),
+            EventReference::Term(term) => term,
         })
     }
 

@@ -8,6 +8,7 @@
 mod bytes;
 mod csv;
 mod define;
+mod described;
 mod destinations;
 mod duration;
 mod environment;
@@ -80,8 +81,22 @@ pub fn load(folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Resu
     load_text(&source, &name, folder, environment)
 }
 
+/// How much `deltaic check` prints of a project that is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// How many definitions there are.
+    Summary,
+    /// The settings that decide who is who, too, with all that is left to defaults.
+    Settings,
+}
+
 /// What `deltaic check` prints about the project in a folder: a summary, or else its errors.
-pub fn check(folder: &Path, environment: &dyn Fn(&str) -> Option<String>, colour: Colour) -> Result<String, String> {
+pub fn check(
+    folder: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+    colour: Colour,
+    detail: Detail,
+) -> Result<String, String> {
     match load(folder, environment) {
         Ok(Loaded { project, warnings }) => {
             let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
@@ -92,7 +107,12 @@ pub fn check(folder: &Path, environment: &dyn Fn(&str) -> Option<String>, colour
                 count(definitions.measures.len(), "measure"),
                 count(definitions.destinations.len(), "destination"),
             ];
-            Ok(format!("{}{}: {}: no errors\n", warnings.render(colour), project.name, counts.join(", ")))
+            let settings = match detail {
+                Detail::Summary => String::new(),
+                Detail::Settings => described::described(&project),
+            };
+            let counts = counts.join(", ");
+            Ok(format!("{}{}: {counts}: no errors\n{settings}", warnings.render(colour), project.name))
         }
         Err(problems) => Err(format!("{}{}\n", problems.render(colour), problems)),
     }

@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 use dataflows::definitions::{PersonTerm, Window};
-use dataflows::model::ValueType;
+use dataflows::model::{EventName, ValueType};
 
 use super::duration::parse_ms;
 use super::event::root_of;
@@ -10,7 +10,7 @@ use super::infer::{Checker, Scope};
 use super::problem::{Place, Problem};
 use super::suggestion::{did_you_mean, listed, nearest};
 use super::syntax::{Call, Kind, Named, Node};
-use super::typed::{Aggregate, EventName, Function, PersonName, Typed};
+use super::typed::{Aggregate, EventReference, Function, PersonName, Typed};
 use super::types::{Class, Variable};
 use crate::limits::TRAITS_MAX;
 
@@ -204,8 +204,8 @@ fn aggregate(checker: &mut Checker, call: &Call, place: Place) -> Option<(Person
         checker.report(problem.help(format!("write {example}")));
         return None;
     };
-    let event = string(checker, event, "the name of an event", &example).map(CompactString::from);
-    let argument: Option<Typed<EventName>> = match rest {
+    let event = string(checker, event, "the name of an event", &example).map(EventName::from);
+    let argument: Option<Typed<EventReference>> = match rest {
         [] if is_count => None,
         [argument] if !is_count => Some(match call.name.as_str() {
             // It counts values of every type, whatever the condition expects.

@@ -14,7 +14,8 @@ use dataflows::model::{IdentifierKey, Number, Value, ValueType};
 use proptest::prelude::*;
 
 use super::{
-    Colour, DestinationKind, Durability, HistorySettings, Loaded, Storage, check as check_folder, load, load_text,
+    Colour, DestinationKind, Detail, Durability, HistorySettings, Loaded, Storage, check as check_folder, load,
+    load_text,
 };
 use crate::limits::MemoryLimit;
 
@@ -127,7 +128,7 @@ when = "orders_30d > 0"
 [destinations.crm]
 type = "webhook"
 url = "https://example.com/hooks"
-events = ["Order Completed", "identify"]
+events = ["Order Completed", "identify", "track:Order Completed", "track:identify"]
 where = "properties.total > 100 and properties.placed > '2026-01-31'"
 enrich = { identifiers = ["email"], traits = ["orders_30d", "city"], consent = ["marketing"] }
 requires_consent = "marketing"
@@ -197,6 +198,9 @@ fn every_aggregate() {
             "max('A', context.ip)",
             "first('A', timestamp)",
             "last('A', name, within => '1 hour')",
+            "count('page', where => name = 'Home' and category like 'Doc%' and type <> 'screen')",
+            "last('group', groupId)",
+            "count('track:page') + count('track:A') + count('track:track:x')",
             "distinct('A', properties.sku) / 2",
         ],
     );
@@ -676,7 +680,7 @@ keep = "7 days"
     assert_eq!(tokens, ["reader", "other"]);
     assert_eq!(project.identifier_key, IdentifierKey::from_secret("secret"));
     assert_eq!(project.definitions.identity.exclusive, ["user_id", "loyalty_card"]);
-    assert_eq!(project.definitions.identity.blocked.len(), 12, "ten by default, one value and one pattern");
+    assert_eq!(project.definitions.identity.blocked.len(), 3, "what is nobody's by default, one value and one pattern");
     assert_eq!(project.clock.dedupe_window, Duration::from_secs(7 * 24 * 3600));
     assert_eq!(project.limits.page_max, 50);
     assert_eq!(project.limits.memory_limit, MemoryLimit::Bytes(2_000_000_000));
@@ -719,13 +723,22 @@ fn a_folder_is_loaded_and_checked() {
     assert!(missing.contains("a project is a folder with a file `deltaic.toml` in it"), "{missing}");
     let write = |text: &str| std::fs::write(folder.path().join("deltaic.toml"), text).expect("there is a disk");
     write("name = \"shop\"\nidentity.key = \"k\"\n[traits]\na = \"count('A') + sum('A', properties.x)\"");
-    let summary = check_folder(folder.path(), &environment, Colour::Plain);
+    let check = |detail| check_folder(folder.path(), &environment, Colour::Plain, detail);
+    let summary = check(Detail::Summary);
     assert_eq!(summary.as_deref(), Ok("shop: 1 trait, 0 audiences, 2 measures, 0 destinations: no errors\n"));
+    let settings = check(Detail::Settings).expect("it is right");
+    let lines: Vec<&str> = settings.lines().skip(1).collect();
+    let expected = [
+        "  identity.order       user_id, email, phone, device_id, advertising_id, anonymous_id",
+        "  identity.exclusive   user_id",
+        "  identity.blocked     null, (null), nil, none, undefined, anonymous, unknown, n/a, nan, test, -1, zeros and signs",
+    ];
+    assert_eq!(lines, expected);
     write("traits.a = \"cuont('A')\"");
-    let errors = check_folder(folder.path(), &environment, Colour::Plain).expect_err("it is misspelt");
+    let errors = check(Detail::Summary).expect_err("it is misspelt");
     assert!(errors.contains("did you mean `count`?") && errors.contains("deltaic.toml: 1 error"), "{errors}");
     write(&"#\n".repeat(1_000_000));
-    assert!(check_folder(folder.path(), &environment, Colour::Plain).is_err());
+    assert!(check(Detail::Settings).is_err());
 }
 
 /// Wherever a secret stands and whatever else is wrong around it, it is not printed.

@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 use dataflows::definitions::{EventTerm, PersonTerm, Window};
 use dataflows::expression::{Arithmetic, Comparison, Pattern};
-use dataflows::model::Value;
+use dataflows::model::{EventName, Value};
 
 use super::infer::FieldUse;
 use super::types::Variable;
@@ -44,7 +44,7 @@ pub(super) enum PersonName {
 
 /// What an expression over an event refers to, before types are known.
 #[derive(Clone, Debug)]
-pub(super) enum EventName {
+pub(super) enum EventReference {
     /// A field, in one use.
     Field(FieldUse),
     /// Anything that needs no more work.
@@ -55,8 +55,8 @@ pub(super) enum EventName {
 #[derive(Clone, Debug)]
 pub(super) struct Aggregate {
     pub(super) function: Function,
-    pub(super) event: CompactString,
-    pub(super) condition: Option<Typed<EventName>>,
+    pub(super) event: EventName,
+    pub(super) condition: Option<Typed<EventReference>>,
     pub(super) within: Option<Window>,
 }
 
@@ -64,11 +64,11 @@ pub(super) struct Aggregate {
 #[derive(Clone, Debug)]
 pub(super) enum Function {
     Count,
-    Sum(Typed<EventName>),
-    Average(Typed<EventName>),
-    Least(Typed<EventName>),
-    Greatest(Typed<EventName>),
-    Earliest(Typed<EventName>),
-    Latest(Typed<EventName>),
-    Distinct(Typed<EventName>),
+    Sum(Typed<EventReference>),
+    Average(Typed<EventReference>),
+    Least(Typed<EventReference>),
+    Greatest(Typed<EventReference>),
+    Earliest(Typed<EventReference>),
+    Latest(Typed<EventReference>),
+    Distinct(Typed<EventReference>),
 }

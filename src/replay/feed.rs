@@ -37,6 +37,7 @@ pub(super) struct Feed {
     pub(super) events: u64,
     pub(super) duplicates: u64,
     pub(super) rejected: BTreeMap<&'static str, u64>,
+    pub(super) warnings: BTreeMap<&'static str, u64>,
     pub(super) as_of: Option<Tick>,
 }
 
@@ -52,6 +53,7 @@ impl Feed {
             events: 0,
             duplicates: 0,
             rejected: BTreeMap::new(),
+            warnings: BTreeMap::new(),
             as_of: None,
         }
     }
@@ -169,6 +171,7 @@ impl Feed {
             self.duplicates += 1;
             return Ok(());
         }
+        arrival.warnings.iter().for_each(|warning| *self.warnings.entry(warning.code()).or_default() += 1);
         let position = Position { tick: self.tick, process: 0, index: self.index };
         self.index = self.index.saturating_add(1);
         let event = placed(arrival.accepted.event, self.tick, position);

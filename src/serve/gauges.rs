@@ -44,6 +44,7 @@ impl Readings for Gauges {
             rounded: self.counters.fits().counted(Unfit::Rounded),
             too_large: self.counters.fits().counted(Unfit::TooLarge),
             rejected: self.counters.rejected().map(|(code, count)| (code.to_owned(), count)).collect(),
+            warned: self.counters.warnings().collect(),
         }
     }
 

@@ -175,8 +175,12 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
         /* 16 */ measure(ORDERED, Shape::Latest(Expression::Term(EventTerm::Timestamp)), None),
         /* 17 */
         Measure {
-            // An event that never happens, by a condition on its name and time.
-            condition: Some(compare(Expression::Term(EventTerm::Name), Comparison::NotEqual, literal(ORDERED))),
+            // An event that never happens, by a condition on its time.
+            condition: Some(compare(
+                Expression::Term(EventTerm::Timestamp),
+                Comparison::Less,
+                literal(Value::Time(Tick::from_ms(0))),
+            )),
             ..measure(ORDERED, Shape::Sum(arithmetic(total(), Arithmetic::Multiply, number(2.0))), None)
         },
         /* 18 */

@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 use dataflows::definitions::{Definitions, FieldId};
-use dataflows::model::{Event, Number, Position, Tick, Value};
+use dataflows::model::{Event, EventName, Number, Position, Tick, Value};
 use proptest::prelude::*;
 
 use super::definitions::{
@@ -119,7 +119,7 @@ impl Draft {
         }
         match &self.what {
             What::Identify { attributes, consent } => {
-                event.name = "identify".into();
+                event.name = EventName::of_call("identify");
                 let mut set: Vec<_> = attributes.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
                 set.sort();
                 set.dedup_by(|a: &mut (CompactString, _), b| a.0 == b.0);
@@ -130,7 +130,7 @@ impl Draft {
                 event.consent = decided.into();
             }
             What::Track(name, fields) => {
-                event.name = (*name).into();
+                event.name = EventName::of_track(*name);
                 event.fields = fields.iter().map(|(id, value)| (FieldId::new(*id), value.clone())).collect();
                 event.fields.sort();
                 event.fields.dedup_by_key(|(id, _)| *id);
@@ -221,6 +221,8 @@ fn what() -> impl Strategy<Value = What> {
         4 => track(VIEWED),
         5 => identify.prop_map(|(attributes, consent)| What::Identify { attributes, consent }),
         1 => track("Not Measured"),
+        // Named like a call, and none.
+        1 => track("identify"),
     ]
 }
 

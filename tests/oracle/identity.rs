@@ -10,11 +10,15 @@ use super::like;
 /// The identifier that the facts of an event attach to; `None` where all of its identifiers are blocked.
 pub fn strongest_unblocked<'a>(rules: &IdentityRules, event: &'a Event) -> Option<&'a Identifier> {
     let unblocked = event.identifiers.iter().filter(|identifier| !is_blocked(rules, identifier));
-    unblocked.min_by_key(|identifier| {
-        let place = rules.strength.iter().position(|kind| kind == identifier.kind());
-        // Listed types by their place in the list, then the others by name; within a type the smaller hash.
-        (place.unwrap_or(usize::MAX), identifier.kind(), identifier.id())
-    })
+    let mut strongest: Option<(usize, &Identifier)> = None;
+    for identifier in unblocked {
+        // Listed types by their place in the list, then the others by name; within a type the first that the event names.
+        let place = rules.strength.iter().position(|kind| kind == identifier.kind()).unwrap_or(usize::MAX);
+        if strongest.is_none_or(|(best, known)| (place, identifier.kind()) < (best, known.kind())) {
+            strongest = Some((place, identifier));
+        }
+    }
+    strongest.map(|(_, identifier)| identifier)
 }
 
 /// Whether a profile has at most one identifier of its type.
@@ -35,10 +39,19 @@ pub fn others<'a>(
 fn is_blocked(rules: &IdentityRules, identifier: &Identifier) -> bool {
     let value = identifier.value();
     rules.blocked.iter().any(|rule| match rule {
-        Blocked::Value(blocked) => value.to_lowercase() == blocked.to_lowercase(),
-        Blocked::ZerosAndDashes => value.chars().all(|character| character == '0' || character == '-'),
+        Blocked::Value(blocked) => bare(value) == bare(blocked),
+        Blocked::Nobody => {
+            const WORDS: &str = "null (null) nil none undefined anonymous unknown n/a nan test -1";
+            let bare = bare(value);
+            bare.trim_matches(['0', '-', '+', '{', '}']).is_empty() || WORDS.split(' ').any(|word| word == bare)
+        }
         Blocked::Pattern(kind, pattern) => kind == identifier.kind() && like::matches(pattern, value),
     })
+}
+
+/// Without white space, and in no case: what is the same in capital letters is the same.
+fn bare(value: &str) -> String {
+    value.split_whitespace().collect::<String>().to_uppercase().to_lowercase()
 }
 
 /// The root of every identifier that occurs unblocked in these events.

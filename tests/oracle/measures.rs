@@ -120,7 +120,6 @@ impl Counted<'_> {
 pub fn event_term(definitions: &Definitions, event: &Event, term: &EventTerm) -> Option<Value> {
     match term {
         EventTerm::Timestamp => Some(Value::Time(event.timestamp)),
-        EventTerm::Name => Some(Value::Text(event.name.clone())),
         EventTerm::Field(id) => {
             let (_, value) = event.fields.iter().find(|(field, _)| field == id)?;
             let kind = definitions.fields[id.index()].kind;

@@ -30,12 +30,12 @@ fn read(name: &str, bytes: &[u8], format: &Format) -> Vec<String> {
         Err(error) => return vec![error.to_string().replace(&path.display().to_string(), name)],
     };
     let shown = events.map(|event| match event {
-        Ok(Arrival { at, accepted }) => {
+        Ok(Arrival { at, accepted, .. }) => {
             let event = accepted.event;
             let identifiers = event.identifiers.iter().map(|identifier| identifier.text().to_string());
             let fields = event.fields.iter().map(|(field, value)| format!("f{field}={value:?}"));
             let parts: Vec<String> =
-                [at.to_string(), event.name.into()].into_iter().chain(identifiers).chain(fields).collect();
+                [at.to_string(), event.name.to_string()].into_iter().chain(identifiers).chain(fields).collect();
             parts.join(" ")
         }
         Err(Failed::Rejected(rejected)) => format!("line {}: {}", rejected.line, rejected.rejection.code()),

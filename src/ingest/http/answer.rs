@@ -6,19 +6,24 @@ use serde::Serialize;
 
 use crate::engine::Receipt;
 use crate::http::json;
-use crate::ingest::Rejection;
+use crate::ingest::{Rejection, Warning};
 
-/// An event that was not taken, in an answer.
+/// What an answer says of one event.
 #[derive(Debug, Serialize)]
-pub(super) struct Rejected {
+pub(super) struct Told {
     index: usize,
     code: &'static str,
     message: String,
 }
 
 /// The entry of the event at `index` of the request.
-pub(super) fn rejection(index: usize, why: &Rejection) -> Rejected {
-    Rejected { index, code: why.code(), message: why.to_string() }
+pub(super) fn rejection(index: usize, why: &Rejection) -> Told {
+    Told { index, code: why.code(), message: why.to_string() }
+}
+
+/// What is told of the event at `index` of the request, which was taken.
+pub(super) fn warning(index: usize, what: Warning) -> Told {
+    Told { index, code: what.code(), message: what.to_string() }
 }
 
 #[derive(Serialize)]
@@ -33,11 +38,13 @@ struct Body {
     message: Option<String>,
     accepted: usize,
     duplicates: usize,
-    rejected: Vec<Rejected>,
+    rejected: Vec<Told>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Told>,
 }
 
 /// The answer where `accepted` events got this receipt; where none did, the first rejection is the reason.
-pub(super) fn answer(receipt: Option<Receipt>, accepted: usize, rejected: Vec<Rejected>) -> Response {
+pub(super) fn answer(receipt: Option<Receipt>, accepted: usize, rejected: Vec<Told>, warnings: Vec<Told>) -> Response {
     let status = if receipt.is_some() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
     let why = rejected.first().filter(|_| receipt.is_none());
     let body = Body {
@@ -48,6 +55,7 @@ pub(super) fn answer(receipt: Option<Receipt>, accepted: usize, rejected: Vec<Re
         accepted,
         duplicates: receipt.map_or(0, |receipt| receipt.duplicates),
         rejected,
+        warnings,
     };
     json(status, &body)
 }

@@ -7,7 +7,7 @@ use super::batch::{Batch, Write};
 use crate::engine::Accepted;
 use crate::http::Problem;
 use crate::ingest::segment::{Call, Extractor, Given, Stamp};
-use crate::ingest::{Fits, Rejection};
+use crate::ingest::{Fits, Rejection, Warnings};
 use crate::project::Project;
 
 /// Reads bodies as a project wants it.
@@ -38,6 +38,8 @@ pub struct Parsed {
     pub accepted: Vec<Accepted>,
     /// The others, by their number in the body.
     pub rejected: Vec<(usize, Rejection)>,
+    /// What is told of accepted ones, by their number in the body.
+    pub warnings: Vec<(usize, Warnings)>,
 }
 
 impl Door {
@@ -66,7 +68,7 @@ impl Door {
 
     /// Reads the events of a body, each on its own.
     pub fn take(&self, batch: &Batch<'_>, sent: &Sent<'_>) -> Parsed {
-        let mut parsed = Parsed { accepted: Vec::with_capacity(batch.events.len()), rejected: Vec::new() };
+        let mut parsed = Parsed { accepted: Vec::with_capacity(batch.events.len()), ..Parsed::default() };
         let (place, mut number) = sent.position;
         for (index, event) in batch.events.iter().enumerate() {
             let given = Given {
@@ -79,7 +81,12 @@ impl Door {
             };
             number = number.wrapping_add(1);
             match self.extractor.accept(event.as_bytes(), &given) {
-                Ok(arrival) => parsed.accepted.push(arrival.accepted),
+                Ok(arrival) => {
+                    if arrival.warnings != Warnings::default() {
+                        parsed.warnings.push((index, arrival.warnings));
+                    }
+                    parsed.accepted.push(arrival.accepted);
+                }
                 Err(why) => parsed.rejected.push((index, why)),
             }
         }

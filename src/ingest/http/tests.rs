@@ -120,7 +120,7 @@ async fn every_address() {
         for path in [format!("/v1/{name}"), format!("/v1/{name}/")] {
             assert_eq!(setup.post(&path, body).await.status, 200, "{path}");
             let expected = call.map_or("screen", |call| if call == Call::Track { "E" } else { call.name() });
-            assert_eq!(events.lock().unwrap().pop().unwrap().event.name, expected, "{path}");
+            assert_eq!(events.lock().unwrap().pop().unwrap().event.name.as_str(), expected, "{path}");
         }
     }
 }

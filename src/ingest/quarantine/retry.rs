@@ -149,6 +149,7 @@ impl Retry {
         let received = Stamp::from(Tick::from_ms(head.at));
         let sent = Sent { source: &head.source, call, received: &received, position: (&place, 0) };
         let parsed = self.door.take(&batch, &sent);
+        parsed.warnings.iter().for_each(|(_, of_one)| self.counters.count_warnings(*of_one));
         match parsed.rejected.first() {
             None => Ok(parsed.accepted),
             Some((index, why)) => {

@@ -22,6 +22,9 @@ pub(super) enum Member {
     Properties,
     Traits,
     Context,
+    Name,
+    Category,
+    GroupId,
     WriteKey,
 }
 
@@ -43,6 +46,9 @@ impl Member {
             "properties" => Member::Properties,
             "traits" => Member::Traits,
             "context" => Member::Context,
+            "name" => Member::Name,
+            "category" => Member::Category,
+            "groupId" => Member::GroupId,
             "writeKey" => Member::WriteKey,
             _ => return None,
         })

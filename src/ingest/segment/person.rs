@@ -11,7 +11,7 @@ use super::members::{Member, Members};
 use super::{Call, Extractor, scalar};
 use crate::identifiers::{normal_kind, normal_value};
 use crate::ingest::json::{self, Leaf};
-use crate::ingest::{Rejection, time};
+use crate::ingest::{Rejection, Warning, Warnings, time};
 use crate::limits::{
     ATTRIBUTE_DEPTH_MAX, ATTRIBUTE_NAME_BYTES_MAX, ATTRIBUTES_PER_EVENT_MAX, IDENTIFIER_TYPE_BYTES_MAX,
 };
@@ -28,19 +28,21 @@ pub(super) struct Person<'e> {
     /// How many of these are no attributes, but only say that there was an object.
     objects: usize,
     pub consent: Vec<(CompactString, bool)>,
+    pub warnings: Warnings,
 }
 
 /// The members of `context` that tell of the person.
 #[derive(Clone, Copy)]
 enum About {
     ExternalIds,
+    ExternalId,
     Device,
     Traits,
     Consent,
 }
 
 impl About {
-    const ALL: [About; 4] = [About::ExternalIds, About::Device, About::Traits, About::Consent];
+    const ALL: [About; 5] = [About::ExternalIds, About::ExternalId, About::Device, About::Traits, About::Consent];
 }
 
 /// How the members of an object of traits are taken.
@@ -69,6 +71,7 @@ impl<'e> Person<'e> {
             attributes: Vec::new(),
             objects: 0,
             consent: Vec::new(),
+            warnings: Warnings::default(),
         };
         let ids = [(Member::UserId, "user_id"), (Member::AnonymousId, "anonymous_id")];
         let previous = (call == Call::Alias).then_some((Member::PreviousId, "anonymous_id"));
@@ -97,6 +100,7 @@ impl<'e> Person<'e> {
     fn context(&mut self, json: &str) -> Result<(), Rejection> {
         let about = |key: &str| match key {
             "externalIds" => Some(About::ExternalIds),
+            "externalId" => Some(About::ExternalId),
             "device" => Some(About::Device),
             "traits" => Some(About::Traits),
             "consent" => Some(About::Consent),
@@ -124,7 +128,8 @@ impl<'e> Person<'e> {
 
     fn about(&mut self, about: About, json: &str) -> Result<(), Rejection> {
         match about {
-            About::ExternalIds => json::array(json, |external| self.external_id(external)),
+            About::ExternalId if json.starts_with('{') => self.external_id(json),
+            About::ExternalIds | About::ExternalId => json::array(json, |external| self.external_id(external)),
             About::Device => {
                 let mut ids = [None; 2];
                 json::object(
@@ -147,21 +152,43 @@ impl<'e> Person<'e> {
     }
 
     fn external_id(&mut self, json: &str) -> Result<(), Rejection> {
-        let (mut id, mut kind) = (None, None);
+        const MEMBERS: [&str; 3] = ["id", "type", "collection"];
+        let mut found = [None; MEMBERS.len()];
         json::object(
             json,
-            |key| matches!(key, "id" | "type").then_some(key == "id"),
-            |is_id, value| {
-                *(if is_id { &mut id } else { &mut kind }) = Some(value);
+            |key| MEMBERS.iter().position(|member| *member == key),
+            |member, value| {
+                found[member] = Some(value);
                 Ok(())
             },
         )?;
+        let [id, kind, collection] = found;
+        if !is_of_people(collection) {
+            return Ok(());
+        }
         let kind = kind.and_then(|kind| Leaf::of(kind).text());
         let Some((id, kind)) = id.zip(kind.as_deref().and_then(normal_kind)) else { return Ok(()) };
         if kind.len() > IDENTIFIER_TYPE_BYTES_MAX {
             return Err(Rejection::IdentifierTypeTooLong);
         }
-        self.identify(&kind, Leaf::of(id))
+        self.identify_too(&kind, Leaf::of(id))
+    }
+
+    /// Identifies the person, whom other members may have named already: what would be another person is left out, and told.
+    fn identify_too(&mut self, kind: &str, leaf: Leaf<'_>) -> Result<(), Rejection> {
+        let rules = &self.extractor.primaries;
+        let known = self.identifiers.len();
+        self.identify(kind, leaf)?;
+        let Some((added, before)) = self.identifiers[..].split_last().filter(|(_, before)| before.len() == known)
+        else {
+            return Ok(());
+        };
+        let names_the_person = |one: &Identifier| one.kind() == kind && rules.is_usable(one);
+        if rules.is_exclusive(kind) && rules.is_usable(added) && before.iter().any(names_the_person) {
+            self.identifiers.pop();
+            self.warnings.add(Warning::OtherPerson);
+        }
+        Ok(())
     }
 
     /// Identifies the person by the values that are there.
@@ -192,12 +219,13 @@ impl<'e> Person<'e> {
         let contact =
             |key: &str| taken.as_contacts.then(|| CONTACTS.iter().position(|contact| *contact == key)).flatten();
         let mut contacts = [None; 2];
+        let cells = self.cells;
         json::object(
             json,
             |key| {
                 let name = taken.as_attributes.then(|| CompactString::from(key));
                 let (contact, wanted) = (contact(key), wanted.and_then(|wanted| wanted.below(key)));
-                let is_cell = self.cells.iter().any(|cell| cell == key);
+                let is_cell = cells.iter().any(|cell| cell == key);
                 (name.is_some() || contact.is_some() || wanted.is_some()).then_some((name, contact, wanted, is_cell))
             },
             |(name, contact, wanted, is_cell), value| {
@@ -265,6 +293,15 @@ impl<'e> Person<'e> {
                 Ok(())
             },
         )
+    }
+}
+
+/// Whether an external id of this `collection` is one of people, which it is where it does not say.
+fn is_of_people(collection: Option<&str>) -> bool {
+    match collection.map(Leaf::of) {
+        None | Some(Leaf::Null) => true,
+        Some(Leaf::Text(collection)) => collection.trim().eq_ignore_ascii_case("users"),
+        Some(_) => false,
     }
 }
 

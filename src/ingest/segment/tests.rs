@@ -1,5 +1,7 @@
 //! Pairs of an event and what is made of it.
 
+use std::sync::Arc;
+
 use dataflows::definitions::{Definitions, EventTerm, Field, Measure, Shape};
 use dataflows::expression::{Comparison, Expression};
 use dataflows::model::{Event, Value};
@@ -7,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::example;
-use crate::ingest::Unfit;
+use crate::ingest::{Unfit, Warning};
 use crate::limits::ATTRIBUTES_PER_EVENT_MAX;
 
 /// When all events here arrive: 2024-01-01.
@@ -147,16 +149,103 @@ fn identifiers() {
     );
     check_track(r#""context":{"externalIds":{"id":"x","type":"t"}}"#, "no_identifier");
     check_track(r#""context":{"device":{"id":"d","advertisingId":"i"}}"#, "E device_id:d advertising_id:i f4='d'");
-    check_track(r#""properties":{"email":" Ann@B.org","phone":"+1 (23) 45-6"}"#, "E email:ann@b.org phone:+123456");
+    check_track(r#""properties":{"email":" Ann@B.org","phone":"+1 (23) 45-6"}"#, "E email:ann@b.org phone:123456");
     check_track(r#""properties":{"phone":12345}"#, "E phone:12345");
     check_track(r#""properties":{"phone":"1234"}"#, "no_identifier");
     check_track(r#""traits":{"email":"a@b"},"properties":{"email":"A@b "}"#, "E email:a@b");
     check(r#"{"type":"group","userId":"u","traits":{"email":"office@b","x":1}}"#, "group user_id:u");
+    check_track(r#""context":{"externalId":[{"id":"c","type":"crm"}]}"#, "E crm:c");
+    check_track(r#""context":{"externalId":{"id":"c","type":"crm"}}"#, "E crm:c");
+    check_track(r#""context":{"externalId":"c"}"#, "no_identifier");
+    check_track(
+        r#""context":{"externalId":[{"id":"c","type":"crm"}],"externalIds":[{"id":"d","type":"crm"}]}"#,
+        "E crm:d crm:c",
+    );
     let ids = |n: usize| (0..n).map(|i| format!(r#"{{"id":{i},"type":"t"}}"#)).collect::<Vec<_>>().join(",");
     check_track(&format!(r#""context":{{"externalIds":[{}]}}"#, ids(7)), "too_many_identifiers");
     check_track(&format!(r#""userId":"{}""#, "u".repeat(41)), "identifier_too_long");
     let long = "t".repeat(65);
     check_track(&format!(r#""context":{{"externalIds":[{{"id":1,"type":"{long}"}}]}}"#), "identifier_type_too_long");
+}
+
+#[test]
+fn external_ids_of_other_collections_are_nobodys() {
+    let external =
+        |collection: &str| format!(r#""userId":"u","context":{{"externalIds":[{{"id":"a","type":"t"{collection}}}]}}"#);
+    for people in ["", r#","collection":"users""#, r#","collection":" Users ""#, r#","collection":null"#] {
+        check_track(&external(people), "E user_id:u t:a");
+    }
+    for others in [r#""accounts""#, r#""companies""#, r#""""#, "7", "{}"] {
+        check_track(&external(&format!(r#","collection":{others}"#)), "E user_id:u");
+    }
+    check_track(r#""context":{"externalIds":[{"id":"a","type":"t","collection":"accounts"}]}"#, "no_identifier");
+    // What is no identifier has no limits.
+    let long = "t".repeat(65);
+    let account =
+        format!(r#""userId":"u","context":{{"externalIds":[{{"id":1,"type":"{long}","collection":"accounts"}}]}}"#);
+    check_track(&account, "E user_id:u");
+}
+
+#[test]
+fn the_user_id_of_an_event_is_its_person() {
+    #[track_caller]
+    fn check(members: &str, expected: &str, warnings: &[&str]) {
+        check_track(members, expected);
+        let arrival = accept(&format!(r#"{{"type":"track","event":"E",{members}}}"#), &live()).unwrap();
+        assert_eq!(arrival.warnings.iter().map(Warning::code).collect::<Vec<_>>(), warnings, "{members}");
+    }
+    let other = ["other_person"];
+    for n in 0..8 {
+        let legacy = format!(r#""externalIds":[{{"type":"user_id","id":"legacy{n}"}}]"#);
+        check(&format!(r#""userId":"u{n}","context":{{{legacy}}}"#), &format!("E user_id:u{n}"), &other);
+        check(&format!(r#""context":{{{legacy}}},"userId":"u{n}""#), &format!("E user_id:u{n}"), &other);
+        check(
+            &format!(r#""anonymousId":"a","context":{{{legacy}}}"#),
+            &format!("E anonymous_id:a user_id:legacy{n}"),
+            &[],
+        );
+    }
+    let of = |user: &str, ids: &str| format!(r#""userId":{user},"context":{{"externalIds":[{ids}]}}"#);
+    let (one, two) = (r#"{"type":"User ID","id":" u "}"#, r#"{"type":"user_id","id":"v"}"#);
+    check(&of(r#""u""#, one), "E user_id:u", &[]);
+    // Of several the first, where there is no `userId`, or one that is nobody's.
+    check(&of("null", &format!("{two},{one}")), "E user_id:v", &other);
+    check(&of(r#""NULL""#, &format!("{two},{one}")), "E user_id:NULL user_id:v", &other);
+    check(&of(r#""u""#, r#"{"type":"user_id","id":"null"}"#), "E user_id:u user_id:null", &[]);
+    // Other types may have several.
+    check(&of(r#""u""#, r#"{"type":"t","id":1},{"type":"t","id":2}"#), "E user_id:u t:1 t:2", &[]);
+}
+
+/// A project that reads what events say of themselves.
+fn own_project() -> Project {
+    let own = ["type", "name", "category", "groupId"];
+    let field = |name: &str| Field { root: FieldRoot::Event, path: vec![name.into()], kind: Some(ValueType::Text) };
+    let definitions = Definitions { fields: own.map(field).to_vec(), ..Definitions::default() };
+    Project { definitions: Arc::new(definitions), ..example::project() }
+}
+
+#[test]
+fn what_events_say_of_themselves() {
+    #[track_caller]
+    fn check(members: &str, expected: &str) {
+        let text = format!(r#"{{"userId":"1",{members}}}"#);
+        let arrival = Extractor::new(&own_project()).accept(text.as_bytes(), &live()).unwrap();
+        let shown = line(&arrival.accepted.event);
+        assert_eq!(shown, expected, "{members}");
+        let again = Extractor::of_stored(&own_project()).reread(&arrival.accepted.raw).unwrap();
+        assert_eq!(again, arrival.accepted.event, "{members}");
+    }
+    check(r#""type":"page","name":"Home","category":"Docs""#, "page user_id:1 f0='page' f1='Home' f2='Docs'");
+    check(r#""type":"screen","name":" Home ","category":null"#, "screen user_id:1 f0='screen' f1=' Home '");
+    check(r#""type":"page","properties":{"name":"x"}"#, "page user_id:1 f0='page'");
+    check(r#""type":"page","name":7,"category":{}"#, "page user_id:1 f0='page'");
+    check(r#""type":"group","groupId":" g ""#, "group user_id:1 f0='group' f3='g'");
+    check(r#""type":"group","groupId":12345678901234567890"#, "group user_id:1 f0='group' f3='12345678901234567890'");
+    check(r#""type":"track","event":"E","name":"x""#, "E user_id:1 f0='track' f1='E'");
+    // Named like a call, and none.
+    check(r#""type":"track","event":"page","category":"c""#, "track:page user_id:1 f0='track' f1='page' f2='c'");
+    check(r#""type":"track","event":"track""#, "track user_id:1 f0='track' f1='track'");
+    check(r#""type":"track","event":"track:x""#, "track:track:x user_id:1 f0='track' f1='track:x'");
 }
 
 #[test]

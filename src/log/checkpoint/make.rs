@@ -6,13 +6,14 @@ use std::time::Duration;
 use dataflows::definitions::{Definitions, MeasureId};
 use dataflows::facts::Facts;
 use dataflows::model::{IdentifierId, Tick};
+use dataflows::observations::Arrival;
 use dataflows::observer::{Observation, Observer};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::file::{Counts, Head, MessageIds, Piece, Writer};
 use super::kept::Entry;
 use super::plan::Past;
-use super::plan::begins;
+use super::plan::{ArrivalsAt, begins};
 use super::repeated::{self, Repeated};
 use super::{Basis, CheckpointError, Kept, signatures};
 use crate::engine::placed;
@@ -22,7 +23,7 @@ use crate::project::Project;
 
 /// Gathers what events of the log say.
 pub struct Gatherer {
-    store: Store,
+    pub(super) store: Store,
     pub(super) definitions: Arc<Definitions>,
     pub(super) observer: Observer,
     read: ReadStored,
@@ -116,6 +117,22 @@ impl Gatherer {
             Some(history) => Box::new(of_history(history, after).chain(self.log(history.until().max(after)))),
             None => Box::new(self.log(after)),
         }
+    }
+
+    /// What the dataflow is fed with of `portions`, each as it counts at its tick.
+    pub(super) fn arrivals<'g>(
+        &'g self,
+        portions: impl Iterator<Item = Result<Portion, CheckpointError>> + 'g,
+        but: LeftOut,
+    ) -> Box<dyn Iterator<Item = Result<ArrivalsAt, CheckpointError>> + 'g> {
+        Box::new(portions.map(move |portion| {
+            let mut portion = portion?;
+            let readings = self.readings(&mut portion, &but);
+            let event = |(reading, at): (Option<Reading>, &Placed)| {
+                Some(Arrival::Event(placed(reading?.event, portion.tick, at.position)))
+            };
+            Ok((portion.tick, readings.into_iter().zip(&portion.events).filter_map(event).collect()))
+        }))
     }
 
     /// Gathers what `portions` say up to `until`, but no further than the portion in which there are `events_max` events. What

@@ -330,9 +330,7 @@ fn a_person_has_types_of_identifiers() {
 }
 
 #[test]
-fn measures_can_look_at_name_and_time() {
+fn measures_can_look_at_the_time() {
     let shape = Shape::Latest(Expression::Term(EventTerm::Timestamp));
     check_measure(shape, PersonTerm::Sample, &[(7, None), (5, None)], Some(Value::Time(Tick::from_ms(7))));
-    let shape = Shape::Least(Expression::Term(EventTerm::Name));
-    check_measure(shape, PersonTerm::Sample, &[(7, None)], Some(Value::text("buy")));
 }

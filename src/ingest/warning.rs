@@ -1,0 +1,50 @@
+//! What is told of an event that counts all the same: a stable code for programs, a message for people. Neither carries a
+//! value of the event.
+
+use std::fmt;
+
+/// What a sender should look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// A second identifier of an exclusive type was left out.
+    OtherPerson,
+}
+
+impl Warning {
+    /// All of them, in the order in which they are told.
+    pub const ALL: [Warning; 1] = [Warning::OtherPerson];
+
+    /// The stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Warning::OtherPerson => "other_person",
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Warning::OtherPerson => {
+                "a second identifier of an exclusive type, such as an external id of the type `user_id` beside `userId`, is \
+                 left out: an event is of one person, and two ids of one are joined by an alias call"
+            }
+        })
+    }
+}
+
+/// The warnings of one event, each once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Warnings(u8);
+
+impl Warnings {
+    /// Adds one.
+    pub fn add(&mut self, warning: Warning) {
+        self.0 |= 1 << warning as u8;
+    }
+
+    /// Those that there are.
+    pub fn iter(self) -> impl Iterator<Item = Warning> {
+        Warning::ALL.into_iter().filter(move |warning| self.0 & (1 << *warning as u8) != 0)
+    }
+}
