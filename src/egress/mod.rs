@@ -76,6 +76,8 @@ pub struct Surroundings {
     pub latency: Arc<Latency>,
     /// The time.
     pub now: Now,
+    /// Whose an event is that an earlier version left in a queue.
+    pub whose: forward::Whose,
     /// Is told when nothing can be written down any more: the process is to end then.
     pub failed: Failed,
 }

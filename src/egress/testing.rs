@@ -92,6 +92,6 @@ pub fn row_of(user: &str, audience: usize, identifier: &str, traits: Arc<Traits>
     }
 }
 
-fn key() -> IdentifierKey {
+pub fn key() -> IdentifierKey {
     IdentifierKey::from_secret("test")
 }

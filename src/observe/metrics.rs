@@ -184,6 +184,8 @@ pub struct EventDelivery {
     pub failed_calls: u64,
     /// Events that were given up, since the start: it refused them, or too many waited.
     pub given_up: u64,
+    /// Events that did not go, since the start, because their people did not consent any more.
+    pub withheld: u64,
 }
 
 /// A route `GET /metrics`.
@@ -397,7 +399,8 @@ impl<R: Readings> Collector for Counts<R> {
         per_destination("deltaic_forward_dead_letters", "Events refused for good", &|of| of.dead_letters, Gauge)?;
         per_destination("deltaic_forward_acknowledged", "Events confirmed", &|of| of.acknowledged, Counter)?;
         per_destination("deltaic_forward_failed_calls", "Calls with events failed", &|of| of.failed_calls, Counter)?;
-        per_destination("deltaic_forward_given_up", "Events given up", &|of| of.given_up, Counter)
+        per_destination("deltaic_forward_given_up", "Events given up", &|of| of.given_up, Counter)?;
+        per_destination("deltaic_forward_withheld", "Events whose people withdrew", &|of| of.withheld, Counter)
     }
 }
 
@@ -533,6 +536,7 @@ mod tests {
                 acknowledged: 6,
                 failed_calls: 7,
                 given_up: 8,
+                withheld: 9,
             }]
         }
     }
@@ -616,6 +620,7 @@ mod tests {
             r#"deltaic_forward_acknowledged_total{destination="crm"} 6"#,
             r#"deltaic_forward_failed_calls_total{destination="crm"} 7"#,
             r#"deltaic_forward_given_up_total{destination="crm"} 8"#,
+            r#"deltaic_forward_withheld_total{destination="crm"} 9"#,
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "no line {line}\nin\n{text}");

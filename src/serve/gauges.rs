@@ -140,6 +140,7 @@ impl Readings for Gauges {
                 acknowledged: counts.acknowledged,
                 failed_calls: counts.failed_calls,
                 given_up: counts.given_up + pending.overflowed,
+                withheld: pending.withheld,
             })
         };
         self.egress.status().into_iter().filter_map(delivery).collect()
