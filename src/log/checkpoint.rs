@@ -50,6 +50,9 @@ pub struct Basis {
     identity: String,
     /// Attributes whose texts are times, sorted.
     times: Vec<String>,
+    /// Attributes that objects add to, sorted; none where a checkpoint does not say.
+    #[serde(default)]
+    merged: Vec<String>,
     /// What events mean, as far as the program decides it: see [`MEANING`]. Checkpoints that do not say are of the first meaning.
     #[serde(default)]
     meaning: u32,
@@ -57,14 +60,18 @@ pub struct Basis {
 
 /// Counts up with each change of the program after which the same events say something else: then they are read anew.
 ///
-/// 1: nothing is from the future, and a decision on consent never travels.
+/// 1: nothing is from the future, a decision on consent never travels, numbers and types are what was written, and a write to an
+/// attribute is one to all below it.
 const MEANING: u32 = 1;
 
 impl Basis {
     /// The basis under `project`.
     pub fn of(project: &Project) -> Self {
         let times = project.attribute_types.iter().filter(|(_, kind)| **kind == ValueType::Time);
+        let mut merged: Vec<String> = project.merged_attributes.iter().map(ToString::to_string).collect();
+        merged.sort();
         Basis {
+            merged,
             identity: format!("{}{}", key_of(project), project.definitions.identity.signature()),
             times: times.map(|(name, _)| name.to_string()).collect(),
             meaning: MEANING,

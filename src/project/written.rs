@@ -186,9 +186,8 @@ impl Written {
         let identity = WrittenIdentity::read(identity, reader);
         let attributes = root.section(reader, "attributes");
         let mut merged_attributes = Vec::new();
-        let mut declare = || declared(reader, &attributes, "", &mut merged_attributes);
+        let attributes = attributes.is_there().then(|| declared(reader, &attributes, "", &mut merged_attributes));
         // Who only says how objects are put together does not say which attributes there are.
-        let attributes = attributes.is_there().then(&mut declare);
         let attributes = attributes.filter(|declared| !declared.is_empty() || merged_attributes.is_empty());
         let traits = root.section(reader, "traits");
         let traits = traits.entries().map(|(name, value)| (name, reader.text(value))).collect();
@@ -291,11 +290,12 @@ fn declared<'t>(
     let mut attributes = Vec::new();
     for (mut name, value) in section.entries() {
         // No type has this name, so an attribute `merge` can still be declared.
-        if name.value == "merge" && value.get_ref().as_str() == Some("deep") {
-            if let Some(outer) = prefix.strip_suffix('.') {
-                merged.push(Text::key(outer, name.place));
-                continue;
-            }
+        if name.value == "merge"
+            && value.get_ref().as_str() == Some("deep")
+            && let Some(outer) = prefix.strip_suffix('.')
+        {
+            merged.push(Text::key(outer, name.place));
+            continue;
         }
         name.value.insert_str(0, prefix);
         if let DeValue::Table(_) = value.get_ref() {

@@ -58,7 +58,7 @@ impl Rows {
             })
         };
         let places = |named: &BTreeMap<CompactString, String>| {
-            named.iter().map(|(name, column)| Ok((name.clone(), place(column)?))).collect::<Result<_, FileError>>()
+            named.iter().map(|(name, column)| Ok((name.clone(), place(column)?))).collect::<Result<Vec<_>, FileError>>()
         };
         let format = match mapping.timestamp.1.as_str() {
             "rfc3339" => TimeFormat::Rfc3339,

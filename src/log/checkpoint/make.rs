@@ -15,7 +15,7 @@ use super::kept::Entry;
 use super::plan::Past;
 use super::plan::{ArrivalsAt, begins};
 use super::repeated::{self, Repeated};
-use super::{Basis, CheckpointError, Kept, signatures};
+use super::{Basis, CheckpointError, Kept, MEANING, signatures};
 use crate::engine::placed;
 use crate::history::{Archive, Placed, Portion, ReadStored, Reading, Recorder};
 use crate::log::{LogRecord, Store, codec};
@@ -236,7 +236,7 @@ impl Gatherer {
         let mut pieces = None;
         if let Some(entry) = before {
             let (head, before) = kept.read(entry)?;
-            pieces = Some(before.measures(of_today(&head.measures, &signatures)));
+            pieces = Some(before.measures(of_today(&head, &signatures)));
         }
         let head = Head::new(tick, self.basis.clone(), signatures, ids);
         let folder = kept.folder().to_owned();
@@ -293,10 +293,28 @@ impl Gatherer {
     }
 }
 
-/// Of each of `measures`, by their signatures, which one of today it is.
-pub fn of_today(measures: &[String], signatures: &[String]) -> Vec<Option<MeasureId>> {
-    let today = |text: &String| signatures.iter().position(|known| known == text).map(MeasureId::new);
-    measures.iter().map(today).collect()
+/// Of each measure of a checkpoint, by its signature, which one of today it is.
+///
+/// Where a field had one type for all of a project, it may have another one since, in a definition that is the same. What the
+/// checkpoint has of such a measure is what events said then, and stays.
+pub fn of_today(head: &Head, signatures: &[String]) -> Vec<Option<MeasureId>> {
+    let today = |text: &String| signatures.iter().position(|known| known == text);
+    let mut found: Vec<Option<usize>> = head.measures.iter().map(today).collect();
+    if head.basis.meaning < MEANING {
+        for (place, measure) in head.measures.iter().enumerate() {
+            let same = |today: &usize| without_types(&signatures[*today]) == without_types(measure);
+            if found[place].is_none() {
+                found[place] = (0..signatures.len()).filter(|today| !found.contains(&Some(*today))).find(same);
+            }
+        }
+    }
+    found.into_iter().map(|place| place.map(MeasureId::new)).collect()
+}
+
+/// A signature without the types of fields.
+fn without_types(signature: &str) -> String {
+    const TYPES: [&str; 4] = ["\":bool", "\":number", "\":time", "\":text"];
+    TYPES.into_iter().fold(signature.to_owned(), |signature, kind| signature.replace(kind, "\""))
 }
 
 /// What the history has after `after`, of what it has without gaps.

@@ -137,8 +137,15 @@ impl Plan {
                 return begin(Begin::AnewAlone);
             }
         }
+        if head.basis.merged != basis.merged {
+            gone("objects are merged in other attributes than in the checkpoint".to_owned())?;
+            if begins.is_none() {
+                tracing::info!("objects are merged in other attributes now: everything is made anew from history and log");
+                return begin(Begin::AnewAlone);
+            }
+        }
         let signatures = signatures(&project.definitions);
-        let known: FxHashSet<MeasureId> = of_today(&head.measures, &signatures).into_iter().flatten().collect();
+        let known: FxHashSet<MeasureId> = of_today(&head, &signatures).into_iter().flatten().collect();
         let new: FxHashSet<MeasureId> =
             (0..signatures.len()).map(MeasureId::new).filter(|measure| !known.contains(measure)).collect();
         if let Some(begins) = begins {
@@ -181,7 +188,7 @@ impl Plan {
         let events = gatherer.arrivals(gatherer.all_of(past, after), but);
         let Some(newest) = kept.newest().filter(|newest| newest.tick == after) else { return Ok(events) };
         let (head, pieces) = kept.read(newest)?;
-        let pieces = pieces.measures(of_today(&head.measures, &signatures(&project.definitions)));
+        let pieces = pieces.measures(of_today(&head, &signatures(&project.definitions)));
         let facts = pieces.map(|piece| match piece? {
             Piece::Facts(facts) => {
                 Ok((Tick::default(), facts.into_iter().map(|of_one| Arrival::Facts(Box::new(of_one))).collect()))
@@ -217,7 +224,7 @@ impl Plan {
         }
         let Some(newest) = kept.newest() else { return Ok(None) };
         let (head, pieces) = kept.read(newest)?;
-        let measures = of_today(&head.measures, &signatures(&project.definitions));
+        let measures = of_today(&head, &signatures(&project.definitions));
         Ok(Some(Restore { tick: head.tick, messages: head.messages, pieces: pieces.measures(measures) }))
     }
 }
