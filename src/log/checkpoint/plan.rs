@@ -140,7 +140,9 @@ impl Plan {
         if head.basis.merged != basis.merged {
             gone("objects are merged in other attributes than in the checkpoint".to_owned())?;
             if begins.is_none() {
-                tracing::info!("objects are merged in other attributes now: everything is made anew from history and log");
+                tracing::info!(
+                    "objects are merged in other attributes now: everything is made anew from history and log"
+                );
                 return begin(Begin::AnewAlone);
             }
         }

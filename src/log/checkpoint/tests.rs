@@ -313,7 +313,8 @@ fn what_cannot_be_rebuilt_is_said_before_anything_starts() {
 fn a_measure_is_known_though_its_fields_have_other_types_now() {
     let project = World::new(1).project(PROJECT);
     let head = |meaning| {
-        let measures = ["count \"Seen\"", "distinct properties.\"id\":text \"Seen\"", "sum properties.\"n\":number \"Seen\""];
+        let measures =
+            ["count \"Seen\"", "distinct properties.\"id\":text \"Seen\"", "sum properties.\"n\":number \"Seen\""];
         let basis = Basis { meaning, ..Basis::of(&project) };
         file::Head::new(Tick::default(), basis, measures.map(str::to_owned).to_vec(), MessageIds::Within)
     };
