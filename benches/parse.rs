@@ -27,6 +27,7 @@ fn main() {
         origins: Vec::new(),
         purposes: vec!["marketing".into()],
         attribute_types: Default::default(),
+        merged_attributes: Vec::new(),
         listen: ([127, 0, 0, 1], 0).into(),
         sources: Vec::new(),
         read_tokens: Vec::new(),

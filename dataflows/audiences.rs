@@ -52,6 +52,6 @@ pub fn desired<'scope>(derived: &Arranged<'scope, DerivedTrace>) -> VecCollectio
             };
             card.identifiers.iter().map(row).collect()
         }
-        Derived::Number(..) | Derived::Other(..) | Derived::Member(_) => Vec::new(),
+        Derived::Float(..) | Derived::Other(..) | Derived::Member(_) => Vec::new(),
     })
 }

@@ -25,7 +25,8 @@ pub enum Expression<T> {
     Or(Vec<Expression<T>>),
     /// Comparison of two values of one type.
     Compare(Comparison, Box<Expression<T>>, Box<Expression<T>>),
-    /// Arithmetic on numbers; missing where the result is not finite (division by zero, overflow).
+    /// Arithmetic on numbers, exact on whole numbers and decimals of six digits ([`Number`]); missing where the result is not
+    /// finite (division by zero, overflow).
     Arithmetic(Arithmetic, Box<Expression<T>>, Box<Expression<T>>),
     /// Whether the value is among these, which are sorted.
     In(Box<Expression<T>>, Vec<Value>),
@@ -94,14 +95,13 @@ pub enum Arithmetic {
 
 impl Arithmetic {
     fn apply(self, a: Number, b: Number) -> Option<Number> {
-        let (a, b) = (a.get(), b.get());
-        Number::new(match self {
-            Arithmetic::Add => a + b,
-            Arithmetic::Subtract => a - b,
-            Arithmetic::Multiply => a * b,
-            Arithmetic::Divide => a / b,
-            Arithmetic::Remainder => a % b,
-        })
+        match self {
+            Arithmetic::Add => a.plus(b),
+            Arithmetic::Subtract => a.minus(b),
+            Arithmetic::Multiply => a.times(b),
+            Arithmetic::Divide => a.over(b),
+            Arithmetic::Remainder => a.modulo(b),
+        }
     }
 }
 

@@ -299,9 +299,9 @@ impl Shape {
         matches!(self, Shape::Greatest(_) | Shape::Latest(_))
     }
 
-    /// Whether `a` is better than `b`, by the rule of this shape.
+    /// Whether `a` is better than `b`, by the rule of this shape: numbers are better than what is none.
     pub fn is_better(&self, a: &Sample, b: &Sample) -> bool {
-        self.has_best() && if self.prefers_greater() { a > b } else { a < b }
+        self.has_best() && if self.prefers_greater() || a.is_number() != b.is_number() { a > b } else { a < b }
     }
 }
 

@@ -16,12 +16,15 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::vec::Map;
 use timely::progress::Antichain;
 use timely::progress::frontier::{AntichainRef, MutableAntichain};
 
 use crate::audiences::{MembersTrace, SizesTrace};
 use crate::definitions::AudienceId;
-use crate::model::{Answer, Derived, Found, IdentifierId, Part, Profile, ProfileId, Query, Question, Tick, Value};
+use crate::model::{
+    Answer, Derived, Found, IdentifierId, Part, Profile, ProfileId, Query, Question, Tick, Topic, Value,
+};
 use crate::profiles::{MovesTrace, PartsTrace};
 use crate::traits::{DerivedTrace, identifiers, merged};
 
@@ -58,8 +61,30 @@ pub fn answer<'scope>(
     sources: &Sources<'_, 'scope>,
     audiences: usize,
 ) -> StreamVec<'scope, Tick, Row<Answer>> {
-    let routed = find_profile(queries, sources.moves);
+    let routed = find_profile(queries.flat_map(one_by_one), sources.moves);
     look_up(routed, sources, audiences)
+}
+
+/// A question for several identifiers as a question for each, since each has a worker of its own. Others stay as they are.
+fn one_by_one((query, tick, diff): Row<Query>) -> impl Iterator<Item = Row<Query>> {
+    let Query { id, asker, question } = query;
+    let (one, many) = match question {
+        Question::Consents { purpose, of } => (None, Some((purpose, of))),
+        other => (Some(other), None),
+    };
+    let each = many.into_iter().flat_map(|(purpose, of)| {
+        of.into_iter().map(move |of| Question::Consents { purpose: purpose.clone(), of: vec![of] })
+    });
+    one.into_iter().chain(each).map(move |question| (Query { id, asker, question }, tick, diff))
+}
+
+/// The identifier that a question is about, if it is about one.
+fn identifier_of(question: &Question) -> Option<IdentifierId> {
+    match question {
+        Question::Profile(id) => Some(*id),
+        Question::Consents { of, .. } => of.first().copied(),
+        Question::Sizes | Question::Books(_) | Question::Members { .. } | Question::Profiles { .. } => None,
+    }
 }
 
 /// Finds the profile of the identifier that is asked for, and the workers that are to answer.
@@ -69,10 +94,8 @@ fn find_profile<'scope>(
 ) -> StreamVec<'scope, Tick, Row<Routed>> {
     let peers = queries.scope().peers() as u64;
     // The route by which `moves` is arranged.
-    let exchange = Exchange::new(|(query, _, _): &Row<Query>| match &query.question {
-        Question::Profile(id) => id.hashed(),
-        _ => query.id,
-    });
+    let exchange =
+        Exchange::new(|(query, _, _): &Row<Query>| identifier_of(&query.question).map_or(query.id, |id| id.hashed()));
     let mut moves_trace = moves.trace.clone();
     let mut builder = OperatorBuilder::new("Find profile".to_owned(), queries.scope());
     let mut input = builder.new_input(queries, exchange);
@@ -88,7 +111,7 @@ fn find_profile<'scope>(
             for (capability, query) in waiting.ready(frontiers) {
                 let tick = *capability.time();
                 let mut session = output.session_with_builder(&capability);
-                if let Question::Profile(id) = query.question {
+                if let Some(id) = identifier_of(&query.question) {
                     let root = value_of(&mut moves_trace, &id, tick).unwrap_or(ProfileId::of_root(id));
                     session.give((Routed { query, profile: root, route: root.hashed() }, tick, 1));
                 } else {
@@ -191,6 +214,10 @@ impl Shelf {
     fn find(&mut self, routed: &Routed, tick: Tick) -> Found {
         match routed.query.question {
             Question::Profile(_) => Found::Profile(self.profile(routed.profile, tick)),
+            Question::Consents { ref purpose, ref of } => {
+                let decided = merged(self.parts(routed.profile, tick).iter()).get(&Topic::Consent(purpose.clone()));
+                Found::Consents(if decided == Some(Value::Bool(true)) { of.clone() } else { Vec::new() })
+            }
             Question::Sizes => Found::Sizes((0..self.audiences).map(|index| self.size(index, tick)).collect()),
             Question::Books(part) => {
                 let audiences = 0..self.audiences;
@@ -211,7 +238,7 @@ impl Shelf {
         }
     }
 
-    fn profile(&mut self, id: ProfileId, tick: Tick) -> Option<Profile> {
+    fn parts(&mut self, id: ProfileId, tick: Tick) -> Vec<Part> {
         let mut parts: Vec<Part> = Vec::new();
         let (mut cursor, storage) = open(&mut self.parts);
         cursor.seek_key(&storage, &id);
@@ -223,6 +250,11 @@ impl Shelf {
                 cursor.step_val(&storage);
             }
         }
+        parts
+    }
+
+    fn profile(&mut self, id: ProfileId, tick: Tick) -> Option<Profile> {
+        let parts = self.parts(id, tick);
         let identifiers: Vec<_> = identifiers(parts.iter()).cloned().collect();
         if identifiers.is_empty() {
             return None;
@@ -234,7 +266,9 @@ impl Shelf {
             while let Some(derived) = cursor.get_val(&storage) {
                 if amount_at(&mut cursor, &storage, tick) > 0 {
                     match derived {
-                        Derived::Number(id, number) => traits.push((*id, Value::Number(*number))),
+                        Derived::Float(id, bits) => {
+                            traits.extend(Value::number(f64::from_bits(*bits)).map(|number| (*id, number)))
+                        }
                         Derived::Other(id, value) => traits.push((*id, (**value).clone())),
                         Derived::Member(audience) => audiences.push(*audience),
                         Derived::Desired(..) => {}

@@ -90,12 +90,31 @@ impl From<Candidate> for Change {
 struct Rule {
     /// So many of the best.
     count_max: usize,
-    /// Whether greater values are better.
-    greatest: bool,
+    /// Which are better.
+    best: Best,
     /// Whether those that do not count are forgotten, since none goes before them.
     forgets: bool,
     /// Whether it is worth telling when there are so many.
     tells: bool,
+}
+
+/// Which of sorted values are better; those that are numbers come last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Best {
+    Greater,
+    Lesser,
+    /// The lesser ones, but any number before what is none.
+    LesserNumbers,
+}
+
+impl Best {
+    fn of(shape: &Shape) -> Self {
+        match shape {
+            _ if shape.prefers_greater() => Best::Greater,
+            _ if shape.has_best() => Best::LesserNumbers,
+            _ => Best::Lesser,
+        }
+    }
 }
 
 impl Rule {
@@ -103,20 +122,30 @@ impl Rule {
         let tells = matches!(measure.shape, Shape::Distinct(_));
         Rule {
             count_max: if tells { distinct_max } else { 1 },
-            greatest: measure.shape.prefers_greater(),
+            best: Best::of(&measure.shape),
             forgets: measure.within.is_none(),
             tells,
         }
     }
 
-    /// Where the value of this rank is in a sorted range.
-    fn place(&self, range: &Range<usize>, rank: usize) -> usize {
-        if self.greatest { range.end - 1 - rank } else { range.start + rank }
+    /// Where the value of this rank is in a sorted range, whose numbers begin at `numbers`.
+    fn place(&self, range: &Range<usize>, numbers: usize, rank: usize) -> usize {
+        match self.best {
+            Best::Greater => range.end - 1 - rank,
+            Best::Lesser => range.start + rank,
+            Best::LesserNumbers if rank < range.end - numbers => numbers + rank,
+            Best::LesserNumbers => range.start + rank - (range.end - numbers),
+        }
     }
 
     /// The rank of the value at this place.
-    fn rank(&self, range: &Range<usize>, place: usize) -> usize {
-        if self.greatest { range.end - 1 - place } else { place - range.start }
+    fn rank(&self, range: &Range<usize>, numbers: usize, place: usize) -> usize {
+        match self.best {
+            Best::Greater => range.end - 1 - place,
+            Best::Lesser => place - range.start,
+            Best::LesserNumbers if place >= numbers => place - numbers,
+            Best::LesserNumbers => place - range.start + (range.end - numbers),
+        }
     }
 }
 
@@ -151,7 +180,7 @@ impl Held {
                     entry.1 = u32::try_from(events).unwrap_or(u32::MAX);
                     return;
                 }
-                let rank = rule.rank(&range, place);
+                let rank = rule.rank(&range, self.numbers(&range), place);
                 self.take_out(place);
                 range.end -= 1;
                 if rank >= rule.count_max {
@@ -159,7 +188,8 @@ impl Held {
                 }
                 give(Outcome::Counts(sample, Weight::GONE));
                 if range.len() >= rule.count_max {
-                    give(Outcome::Counts(self.sample(rule.place(&range, rule.count_max - 1)), Weight::ONE));
+                    let next = rule.place(&range, self.numbers(&range), rule.count_max - 1);
+                    give(Outcome::Counts(self.sample(next), Weight::ONE));
                 } else if rule.tells && range.len() + 1 == rule.count_max {
                     give(Outcome::Full(Weight::GONE));
                 }
@@ -167,8 +197,9 @@ impl Held {
             Err(_) if events <= 0 => {}
             Err(place) => {
                 let place = range.start + place;
+                let numbers = self.numbers(&range) + usize::from(!sample.is_number());
                 range.end += 1;
-                let rank = rule.rank(&range, place);
+                let rank = rule.rank(&range, numbers, place);
                 if rank >= rule.count_max && rule.forgets {
                     return;
                 }
@@ -178,7 +209,7 @@ impl Held {
                 }
                 give(Outcome::Counts(sample, Weight::ONE));
                 if range.len() > rule.count_max {
-                    let beyond = rule.place(&range, rule.count_max);
+                    let beyond = rule.place(&range, numbers, rule.count_max);
                     give(Outcome::Counts(self.sample(beyond), Weight::GONE));
                     if rule.forgets {
                         self.take_out(beyond);
@@ -195,8 +226,9 @@ impl Held {
         let mut from = 0;
         while let Some(&(measure, ..)) = self.0.get(from) {
             let (rule, range) = (rule(measure), self.range(measure));
+            let numbers = self.numbers(&range);
             for rank in 0..range.len().min(rule.count_max) {
-                give(measure, Outcome::Counts(self.sample(rule.place(&range, rank)), Weight::GONE));
+                give(measure, Outcome::Counts(self.sample(rule.place(&range, numbers, rank)), Weight::GONE));
             }
             if rule.tells && range.len() >= rule.count_max {
                 give(measure, Outcome::Full(Weight::GONE));
@@ -208,6 +240,11 @@ impl Held {
     /// Where the values of a measure are.
     fn range(&self, measure: MeasureId) -> Range<usize> {
         self.0.partition_point(|(of, ..)| *of < measure)..self.0.partition_point(|(of, ..)| *of <= measure)
+    }
+
+    /// Where those of a range begin that are numbers.
+    fn numbers(&self, range: &Range<usize>) -> usize {
+        range.start + self.0[range.clone()].partition_point(|(.., sample)| !sample.is_number())
     }
 
     fn sample(&self, place: usize) -> Arc<Sample> {
@@ -242,6 +279,17 @@ mod tests {
     /// Follows changes of values of two measures, and compares what counts with what is best of all that are there.
     #[track_caller]
     fn check(shape: impl Fn(Expression<EventTerm>) -> Shape, within: Option<Window>, distinct_max: usize) {
+        [false, true].into_iter().for_each(|mixed| check_of(&shape, within, distinct_max, mixed));
+    }
+
+    /// The same with numbers only, or with texts among them.
+    #[track_caller]
+    fn check_of(
+        shape: &impl Fn(Expression<EventTerm>) -> Shape,
+        within: Option<Window>,
+        distinct_max: usize,
+        mixed: bool,
+    ) {
         let shape = shape(Expression::Term(EventTerm::Timestamp));
         let measure = Measure { event: "e".into(), condition: None, shape, within };
         let rule = Rule::of(&measure, distinct_max);
@@ -254,7 +302,11 @@ mod tests {
         for step in 0..4_000u64 {
             random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
             let of = MeasureId::new((random >> 60) as usize % 2);
-            let value = Value::Number(Number::from((random >> 32) as u32 % 25));
+            let number = (random >> 32) as u32 % 25;
+            let value = match mixed && number % 3 == 0 {
+                true => Value::text(&number.to_string()),
+                false => Value::Number(Number::from(number)),
+            };
             let key = (of, Arc::new(Sample { at: Tick::default(), position: Position::UNKNOWN, value }));
             // There are more and more of them, then fewer and fewer.
             let comes = within.is_none() || (random >> 40) % 8 < if step % 500 < 250 { 6 } else { 2 };
@@ -270,8 +322,14 @@ mod tests {
             let mut expected = BTreeMap::new();
             for of in [0, 1].map(MeasureId::new) {
                 let mut all: Vec<_> = there.keys().filter(|(measure, _)| *measure == of).cloned().collect();
-                if rule.greatest {
+                // What is best of all: numbers, then the greater or the lesser; of different values, numbers come last.
+                let is_number = |sample: &Sample| matches!(sample.value, Value::Number(_));
+                all.sort_by_key(|(_, sample)| (is_number(sample), sample.value.clone()));
+                if measure.shape.prefers_greater() {
                     all.reverse();
+                }
+                if measure.shape.has_best() {
+                    all.sort_by_key(|(_, sample)| !is_number(sample));
                 }
                 most = most.max(all.len());
                 all.truncate(rule.count_max);

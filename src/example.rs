@@ -38,6 +38,7 @@ pub(crate) fn project() -> Project {
         }),
         origins: Vec::new(),
         purposes: ["ads", "marketing", "Statistics"].map(Into::into).to_vec(),
+        merged_attributes: Vec::new(),
         attribute_types: [("born".into(), ValueType::Time)].into(),
         listen: ([127, 0, 0, 1], 0).into(),
         sources: vec![source("app", "app-key"), source("web", "web-key")],

@@ -1,6 +1,6 @@
 //! The one way in which values are written as JSON.
 //!
-//! Times are RFC 3339 texts in UTC; whole numbers have no fraction (`12`, not `12.0`).
+//! Times are RFC 3339 texts in UTC; whole numbers of 64 bits have no fraction (`12`, not `12.0`).
 
 use std::fmt;
 
@@ -14,8 +14,6 @@ pub struct ValueJson<'a>(pub &'a Value);
 
 impl Serialize for ValueJson<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        /// Up to here every whole number is a float of its own, so the integer is what was meant.
-        const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
         match self.0 {
             Value::Bool(truth) => to.serialize_bool(*truth),
             Value::Text(text) => to.serialize_str(text),
@@ -23,11 +21,10 @@ impl Serialize for ValueJson<'_> {
             Value::Time(tick) if time(*tick).is_none() => to.serialize_u64(tick.as_ms()),
             Value::Time(tick) => to.collect_str(&TimeText(*tick)),
             Value::Number(number) => {
-                let number = number.get();
-                if number.fract() == 0.0 && number.abs() <= WHOLE_MAX {
-                    to.serialize_i64(number as i64)
-                } else {
-                    to.serialize_f64(number)
+                match number.as_integer().map(|whole| (u64::try_from(whole), i64::try_from(whole))) {
+                    Some((Ok(whole), _)) => to.serialize_u64(whole),
+                    Some((_, Ok(whole))) => to.serialize_i64(whole),
+                    _ => to.serialize_f64(number.get()),
                 }
             }
         }
@@ -64,6 +61,8 @@ fn time(tick: Tick) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use dataflows::model::Number;
+
     use super::*;
 
     #[track_caller]
@@ -78,7 +77,12 @@ mod tests {
         check(number(-0.0), "0");
         check(number(0.1), "0.1");
         check(number(-9_007_199_254_740_992.0), "-9007199254740992");
+        check(number(-9_223_372_036_854_775_808.0), "-9223372036854775808");
+        check(number(18_446_744_073_709_551_616.0), "1.8446744073709552e+19");
         check(number(1e300), "1e+300");
+        for whole in ["9007199254740993", "-9007199254740993", "18446744073709551615", "9223372036854775808"] {
+            check(Value::Number(Number::read(whole).unwrap()), whole);
+        }
         check(Value::Time(Tick::from_ms(1_704_067_200_000)), r#""2024-01-01T00:00:00Z""#);
         check(Value::Time(Tick::from_ms(1_704_067_200_001)), r#""2024-01-01T00:00:00.001Z""#);
         check(Value::Time(Tick::MAX), "18446744073709551615");

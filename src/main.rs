@@ -54,10 +54,16 @@ enum Command {
         #[command(flatten)]
         workers: WorkerArgs,
     },
-    /// Say all that is wrong with a project.
+    /// Say all that is wrong with a project; with a data folder, also what a start on it would read and tell destinations.
     Check {
         /// The folder with `deltaic.toml`.
         project: PathBuf,
+        /// A data folder that is not in use. It is only looked at.
+        #[arg(long, value_name = "FOLDER")]
+        data: Option<PathBuf>,
+        /// Worker threads that go through the data folder.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        workers: usize,
         /// Say how identities are resolved, with all that is left to defaults.
         #[arg(short, long)]
         verbose: bool,
@@ -233,11 +239,14 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             let ready = move |address| println!("{name} listens on http://{address}");
             runtime()?.block_on(async { serve::run(project, options, ready, stop_signal()?).await.map_err(Into::into) })
         }
-        Command::Check { project, verbose } => {
+        Command::Check { project, data, workers, verbose } => {
             let detail = if verbose { project::Detail::Settings } else { project::Detail::Summary };
             match project::check(&project, &environment, Colour::of_stderr(), detail) {
                 Ok(summary) => {
                     print!("{summary}");
+                    if let Some(data) = data {
+                        print!("{}", serve::preview(&load(&project)?, &data, workers.max(1))?);
+                    }
                     Ok(())
                 }
                 Err(problems) => {

@@ -3,13 +3,13 @@
 //! This is where ingest, access and egress meet; they know nothing of each other.
 //!
 //! - `storing.rs`: opening the data folder; `historied.rs`: and its history. `outlets.rs`: where what the engine gives goes.
-//! - `rims.rs`: what is served over HTTP. `gauges.rs`: what the metrics are read off.
+//! - `preview.rs`: what a start would change. `rims.rs`: what is served over HTTP. `gauges.rs`: what the metrics are read off.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dataflows::model::Tick;
 use tokio::net::TcpListener;
@@ -34,12 +34,14 @@ mod error;
 mod gauges;
 mod historied;
 mod outlets;
+mod preview;
 mod rims;
 mod storing;
 
 pub use error::RunError;
+pub use preview::{Preview, preview};
 
-use outlets::{outlets, reporter};
+use outlets::{outlets, reporter, whose};
 use rims::Rims;
 use storing::Storing;
 
@@ -89,8 +91,12 @@ pub async fn run(
     let now: Now = options.clock_from.map_or_else(|| Arc::new(wall_clock) as Now, clock_from);
     let (failed, mut failure) = mpsc::unbounded_channel();
     let forward_from = queues.from();
-    let surroundings =
-        egress::Surroundings { latency: latency.clone(), now: now.clone(), failed: Arc::new(reporter(&failed)) };
+    let surroundings = egress::Surroundings {
+        latency: latency.clone(),
+        now: now.clone(),
+        whose: whose(&project),
+        failed: Arc::new(reporter(&failed)),
+    };
     let egress = Egress::start(&project, outbox, queues, surroundings, &tokio::runtime::Handle::current())?;
     let observer: Observer = {
         let latency = latency.clone();
@@ -119,6 +125,7 @@ pub async fn run(
     let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth.clone());
     let mut shutdown = pin!(shutdown);
     let Some((handle, engine)) = start(settings, outlets, shutdown.as_mut()).await? else { return Ok(()) };
+    egress.ask(handle.clone());
     let catalogue = agreement.agreed()?;
     let checkpointer = checkpointer.map(|settings| checkpoints(settings, &handle, egress.clone())).transpose()?;
     let synced = store.clone().filter(|_| durability == Durability::Sync);
@@ -158,11 +165,15 @@ pub async fn run(
     }
 
     tracing::info!("stopping: finishing what was accepted");
+    let began = Instant::now();
+    // One that is down leaves the others their time.
+    egress.finish_asking(DELIVERY_DEADLINE / 2).await;
+    let deadline = DELIVERY_DEADLINE.saturating_sub(began.elapsed());
     on_a_thread(move || engine.stop()).await??;
     if let Ok(reason) = failure.try_recv() {
         return Err(RunError::Failed(reason));
     }
-    for status in egress.stop(DELIVERY_DEADLINE).await.into_iter().filter(|status| !status.is_told()) {
+    for status in egress.stop(deadline).await.into_iter().filter(|status| !status.is_told()) {
         let (destination, pending) = (&status.destination, status.backlog.pending + status.backlog.resync);
         let events = status.events.map_or(0, |events| events.pending.events);
         tracing::warn!(%destination, pending, events, "stopped before all was delivered");

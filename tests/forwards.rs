@@ -1,5 +1,6 @@
 //! Forwarded events, held against the oracle: each with what was known of its person at its own tick, in order and once.
 
+mod again;
 mod by_hand;
 mod killed;
 mod lanes;

@@ -26,6 +26,7 @@ mod load;
 mod oracle;
 mod order;
 mod overload;
+mod preview;
 mod program;
 mod quarantine;
 mod reads;

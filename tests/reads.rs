@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use dataflows::definitions::{AudienceId, Definitions};
-use dataflows::model::{Desired, Event, Found, Identifier, Profile, ProfileId, Question, Tick};
+use dataflows::model::{Desired, Event, Found, Identifier, IdentifierId, Profile, ProfileId, Question, Tick};
 use deltaic::dedupe::Dedupe;
 use deltaic::engine::{Accepted, Answered, Engine, Handle, Outlets, Settings, Topology};
 use deltaic::limits::Limits;
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::comparison::{batches, some_cases, told};
 use crate::histories::{Case, accepted_at, known_cases, ticks_of_change};
-use crate::oracle::State;
+use crate::oracle::{State, consents};
 use crate::program::DEADLINE;
 
 /// Profiles in a page: so few that there are several pages.
@@ -108,7 +108,11 @@ impl Subject {
 async fn ask_on(handle: Handle, mut question: Question, after: Tick) -> Vec<(Question, Answered)> {
     let mut answers = Vec::new();
     loop {
-        let answered = handle.ask(question.clone(), Some(after), DEADLINE).await.unwrap();
+        let mut answered = handle.ask(question.clone(), Some(after), DEADLINE).await.unwrap();
+        if let Found::Consents(of) = &mut answered.found {
+            // In the order of the workers.
+            of.sort_unstable();
+        }
         assert!(answered.as_of >= after, "{} is before {after}", answered.as_of);
         let last = match &answered.found {
             Found::Profiles(profiles) if profiles.len() == PAGE => profiles.last().map(|profile| profile.id),
@@ -135,6 +139,16 @@ fn expected(definitions: &Definitions, identifiers: &[Identifier], state: &State
         Question::Profile(id) => {
             let text = identifiers.iter().find(|identifier| identifier.id() == *id).expect("it is asked for").text();
             Found::Profile(state.profiles.values().find(|profile| profile.identifiers.contains(text)).cloned())
+        }
+        Question::Consents { purpose, of } => {
+            let person = |id: &IdentifierId| {
+                let text = identifiers.iter().find(|identifier| identifier.id() == *id)?.text();
+                state.profiles.values().find(|profile| profile.identifiers.contains(text))
+            };
+            let consents = |id: &&IdentifierId| person(id).is_some_and(|person| consents(&person.record, purpose));
+            let mut of: Vec<IdentifierId> = of.iter().filter(consents).copied().collect();
+            of.sort_unstable();
+            Found::Consents(of)
         }
         Question::Sizes => {
             let memberships = state.memberships();
@@ -166,7 +180,9 @@ async fn check(case: &Case, workers: usize) {
     let of_profiles = identifiers.iter().map(|identifier| Question::Profile(identifier.id()));
     let members = |index| Question::Members { audience: AudienceId::new(index), after: None, limit: PAGE };
     let part = identifiers.first().map_or(0, |identifier| ProfileId::of_root(identifier.id()).part());
-    let few = vec![Question::Sizes, Question::Books(part), Question::Profiles { after: None, limit: PAGE }];
+    let everybody = identifiers.iter().map(|identifier| identifier.id()).collect();
+    let consents = Question::Consents { purpose: "marketing".into(), of: everybody };
+    let few = vec![consents, Question::Sizes, Question::Books(part), Question::Profiles { after: None, limit: PAGE }];
     let all: Vec<Question> =
         of_profiles.chain((0..definitions.audiences.len()).map(members)).chain(few.clone()).collect();
 

@@ -47,6 +47,12 @@ impl IdentifierId {
     pub fn to_bytes(self) -> [u8; 16] {
         ((u128::from(self.high) << 64) | u128::from(self.low)).to_be_bytes()
     }
+
+    /// From those bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let hash = u128::from_be_bytes(bytes);
+        IdentifierId { high: (hash >> 64) as u64, low: hash as u64 }
+    }
 }
 
 impl fmt::Display for IdentifierId {

@@ -1,11 +1,12 @@
 //! The parts that a profile is made of, and what is derived from them.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{Number, Position, ProfileId, Record, Text, Tick, Value};
+use super::{Position, ProfileId, Record, Text, Tick, Value};
 use crate::definitions::{AudienceId, DestinationId, MeasureId, TraitId};
 
 /// A part of what is known of an identifier, and so of the profile that it belongs to.
@@ -36,7 +37,10 @@ impl Part {
 }
 
 /// A value kept by a measure that is not a mere number.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// Samples whose value is a number come after all others, then by time, position and value: where values are of several types,
+/// `min`, `max`, `first` and `last` look at numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Sample {
     /// The event's time for `first` and `last`; zero for `min`, `max` and `distinct`, where equal values are one.
     pub at: Tick,
@@ -46,11 +50,31 @@ pub struct Sample {
     pub value: Value,
 }
 
+impl Sample {
+    /// Whether its value is a number.
+    pub fn is_number(&self) -> bool {
+        matches!(self.value, Value::Number(_))
+    }
+}
+
+impl Ord for Sample {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let rank = |sample: &Sample| (sample.is_number(), sample.at, sample.position);
+        rank(self).cmp(&rank(other)).then_with(|| self.value.cmp(&other.value))
+    }
+}
+
+impl PartialOrd for Sample {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 /// What follows from the parts of one profile. Two words wide: there are as many of these as there are memberships.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Derived {
-    /// A trait is this number.
-    Number(TraitId, Number),
+    /// A trait is a number that a float is exactly: the one of these bits.
+    Float(TraitId, u64),
     /// A trait has another value.
     Other(TraitId, Box<Value>),
     /// The profile is in an audience.
@@ -63,11 +87,13 @@ impl Derived {
     /// A trait has this value.
     pub fn of_trait(id: TraitId, value: &Value) -> Self {
         match value {
-            Value::Number(number) => Derived::Number(id, *number),
+            Value::Number(number) if let Some(float) = number.as_float() => Derived::Float(id, float.to_bits()),
             other => Derived::Other(id, Box::new(other.clone())),
         }
     }
 }
+
+const _: () = assert!(size_of::<Derived>() == 16);
 
 /// What a destination is to hold of one profile: only what it lists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 //!
 //! A query flows through the dataflow like an event, at a tick, and is answered from the arrangements *as of* that tick.
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::{IdentifierId, ProfileId, Record, Text, Value};
@@ -23,6 +24,13 @@ pub struct Query {
 pub enum Question {
     /// The profile that an identifier belongs to. One worker answers.
     Profile(IdentifierId),
+    /// Whose persons consent to a purpose: each identifier is answered for by one worker.
+    Consents {
+        /// The purpose.
+        purpose: CompactString,
+        /// An identifier of each person, at least one.
+        of: Vec<IdentifierId>,
+    },
     /// The size of every audience. Each worker answers for its share; the sizes add up.
     Sizes,
     /// The size of every audience, and how many members it has in a part of all profiles. Each worker answers for its share.
@@ -46,9 +54,13 @@ pub enum Question {
 }
 
 impl Question {
-    /// Whether every worker answers for its share, rather than one for all.
-    pub fn is_for_all_workers(&self) -> bool {
-        !matches!(self, Question::Profile(_))
+    /// How many answers it gets, which are one together; nothing where every worker answers for its share.
+    pub fn answers(&self) -> Option<usize> {
+        match self {
+            Question::Profile(_) => Some(1),
+            Question::Consents { of, .. } => Some(of.len()),
+            Question::Sizes | Question::Books(_) | Question::Members { .. } | Question::Profiles { .. } => None,
+        }
     }
 }
 
@@ -68,6 +80,8 @@ pub struct Answer {
 pub enum Found {
     /// The profile, if the identifier is known.
     Profile(Option<Profile>),
+    /// Those of the identifiers whose person consents; a person that is not known does not.
+    Consents(Vec<IdentifierId>),
     /// Sizes of audiences, by id.
     Sizes(Vec<u64>),
     /// Sizes of audiences, and their members in the part that was asked for, counted one by one; by id.

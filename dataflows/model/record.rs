@@ -1,5 +1,7 @@
 //! What an identifier has set on its person: attributes and consent, last write by event time.
 
+mod paths;
+
 use std::fmt;
 
 use compact_str::CompactString;
@@ -101,7 +103,10 @@ impl Record {
             }
             next.write(before.replace(next).map(|before| before.moment), &mut packed);
         }
-        Some(Record::packed_like(&packed))
+        let record = Record::packed_like(&packed);
+        // What older versions wrote may have what was overwritten from above.
+        let has_paths = record.packed().any(|packed| packed.name.contains('.'));
+        Some(if has_paths { record.settings().into_iter().collect() } else { record })
     }
 
     /// The record as it is in memory and in files. Another form is another format of the data folder.
@@ -123,7 +128,7 @@ impl Record {
     }
 }
 
-/// Of writes to the same topic the latest stays: by time, then by position; where that is unknown, the larger value.
+/// A write to an attribute is one to every path below it. Of writes to the same topic the latest stays: by time, then by position; where that is unknown, the larger value.
 impl FromIterator<Setting> for Record {
     fn from_iter<I: IntoIterator<Item = Setting>>(settings: I) -> Self {
         let mut settings: Vec<Setting> = settings.into_iter().collect();
@@ -131,6 +136,7 @@ impl FromIterator<Setting> for Record {
         let rank = |setting: &Setting| (setting.at, setting.position, setting.value.clone());
         settings.sort_by(|a, b| a.topic.cmp(&b.topic).then_with(|| rank(b).cmp(&rank(a))));
         settings.dedup_by(|later, kept| later.topic == kept.topic);
+        paths::leave_out_overwritten(&mut settings);
         let (mut bytes, mut before) = (Vec::new(), None);
         settings.iter().for_each(|setting| pack(setting, before.replace((setting.at, setting.position)), &mut bytes));
         Record::packed_like(&bytes)
@@ -163,6 +169,8 @@ mod kind {
     pub const NUMBER: u8 = 3;
     pub const TIME: u8 = 4;
     pub const TEXT: u8 = 5;
+    /// A whole number that no float is: whether it is negative, then 8 bytes.
+    pub const INTEGER: u8 = 6;
     /// All bits of a kind.
     pub const MASK: u8 = 7;
     /// Set where the topic is consent.
@@ -186,15 +194,21 @@ pub(super) fn pack(setting: &Setting, before: Option<Moment>, bytes: &mut Vec<u8
         Topic::Attribute(name) => (name, 0),
         Topic::Consent(name) => (name, kind::CONSENT),
     };
-    let eight: [u8; 8];
+    let (eight, nine): ([u8; 8], [u8; 9]);
     let (kind, value): (u8, &[u8]) = match &setting.value {
         None => (kind::NONE, &[]),
         Some(Value::Bool(false)) => (kind::FALSE, &[]),
         Some(Value::Bool(true)) => (kind::TRUE, &[]),
-        Some(Value::Number(number)) => {
-            eight = number.get().to_le_bytes();
-            (kind::NUMBER, &eight)
-        }
+        Some(Value::Number(number)) => match number.as_integer().filter(|_| number.as_float().is_none()) {
+            None => {
+                eight = number.get().to_le_bytes();
+                (kind::NUMBER, &eight)
+            }
+            Some(integer) => {
+                nine = pack_integer(integer);
+                (kind::INTEGER, &nine)
+            }
+        },
         Some(Value::Time(time)) => {
             eight = time.as_ms().to_le_bytes();
             (kind::TIME, &eight)
@@ -202,6 +216,20 @@ pub(super) fn pack(setting: &Setting, before: Option<Moment>, bytes: &mut Vec<u8
         Some(Value::Text(text)) => (kind::TEXT, text.as_bytes()),
     };
     Packed { kind: topic | kind, name, moment: (setting.at, setting.position), value }.write(before, bytes);
+}
+
+/// An integer of 64 bits: whether it is negative, then its lowest bits.
+fn pack_integer(integer: i128) -> [u8; 9] {
+    let mut nine = [0; 9];
+    nine[0] = u8::from(integer < 0);
+    nine[1..].copy_from_slice(&(integer as u64).to_le_bytes());
+    nine
+}
+
+fn unpack_integer(nine: &[u8]) -> Option<i128> {
+    let (sign, bits) = nine.split_first()?;
+    let bits = u64::from_le_bytes(bits.try_into().ok()?);
+    Some(if *sign == 0 { bits.into() } else { (bits as i64).into() })
 }
 
 /// Appends a number, seven bits a byte, the lowest first.
@@ -252,6 +280,7 @@ impl<'r> Packed<'r> {
         };
         let value = match kind & kind::MASK {
             kind::NUMBER | kind::TIME => bytes.take(8)?,
+            kind::INTEGER => bytes.take(9)?,
             kind::TEXT => bytes.text()?.as_bytes(),
             _ => &[],
         };
@@ -305,6 +334,7 @@ impl<'r> Packed<'r> {
             kind::FALSE => Some(Value::Bool(false)),
             kind::TRUE => Some(Value::Bool(true)),
             kind::NUMBER => Number::new(f64::from_bits(eight()?)).map(Value::Number),
+            kind::INTEGER => unpack_integer(self.value).and_then(Number::of_integer).map(Value::Number),
             kind::TIME => eight().map(Tick::from_ms).map(Value::Time),
             kind::TEXT => std::str::from_utf8(self.value).ok().map(Value::text),
             _ => None,
@@ -385,6 +415,8 @@ mod tests {
             set(attribute(""), Some(Value::text(""))),
             set(attribute("age"), Value::number(-42.5)),
             set(attribute("born"), Some(Value::Time(Tick::MAX))),
+            set(attribute("card"), Number::of_integer(9_007_199_254_740_993).map(Value::Number)),
+            set(attribute("debt"), Number::of_integer(1 - (1 << 63)).map(Value::Number)),
             set_elsewhere(attribute("gone"), None),
             set_elsewhere(attribute(&long), Some(Value::text(&long))),
             set_early(Topic::Consent("ads".into()), Some(Value::Bool(false))),
@@ -394,7 +426,7 @@ mod tests {
         ];
         let record: Record = settings.iter().rev().cloned().collect();
         assert_eq!(record.settings(), settings);
-        assert_eq!(record.len(), 9);
+        assert_eq!(record.len(), 11);
         assert_eq!(Record::from_bytes(record.as_bytes()).as_ref(), Some(&record), "also as it is kept in files");
         for setting in settings {
             assert_eq!(record.get(&setting.topic), setting.value);
@@ -449,7 +481,14 @@ mod tests {
 
     #[test]
     fn foreign_bytes_are_an_end_and_no_panic() {
-        for bytes in [&[5][..], &[5, 0xff, 0xff], &[3, 1, b'a', 0, 0], &[0xff; 40], &[33, 0, 1, 2, 3, 4, 5, 6, 7, 8]] {
+        for bytes in [
+            &[5][..],
+            &[6, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+            &[5, 0xff, 0xff],
+            &[3, 1, b'a', 0, 0],
+            &[0xff; 40],
+            &[33, 0, 1, 2, 3, 4, 5, 6, 7, 8],
+        ] {
             _ = Record::packed_like(bytes).settings();
             assert_eq!(Record::from_bytes(bytes), None);
         }

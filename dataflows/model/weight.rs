@@ -20,23 +20,15 @@ impl Weight {
     /// The weight that takes such a thing away.
     pub const GONE: Weight = Weight(-1);
 
-    /// Millionths in one.
-    const SCALE: f64 = 1e6;
-
-    /// Numbers beyond this (in absolute value) count as missing in a sum: a float is not exact to one there.
-    pub const ADDEND_MAX: f64 = 1e15;
-
-    /// The addend `number`, rounded to millionths, or nothing where it is beyond [`Weight::ADDEND_MAX`].
+    /// The addend `number`, rounded to millionths; nothing where it is beyond [`Number::ADDEND_MAX`].
     pub fn of_addend(number: Number) -> Option<Self> {
-        let number = number.get();
-        (number.abs() <= Self::ADDEND_MAX).then(|| Weight((number * Self::SCALE).round() as i128))
+        number.as_addend().map(|addend| Weight(addend.millionths))
     }
 
-    /// The sum that this weight stands for.
-    pub fn as_sum(self) -> f64 {
-        // Whole part and fraction separately, so that sums beyond 2^53 millionths keep their precision.
-        let scale = Self::SCALE as i128;
-        (self.0 / scale) as f64 + (self.0 % scale) as f64 / Self::SCALE
+    /// The sum that this weight stands for, divided by `count`: rounded once, to the nearest number. Nothing where the count is
+    /// zero.
+    pub fn as_sum_over(self, count: i128) -> Option<Number> {
+        Number::of_millionths(self.0, count)
     }
 }
 

@@ -221,18 +221,21 @@ impl Person {
     pub fn measured(&self, term: &PersonTerm, plan: &Plan) -> Option<Value> {
         let measure = measure_of(term)?;
         let Counted { count, sum, samples, .. } = &self.measures[measure.index()];
-        let sum_of_any = (count.0 > 0).then(|| sum.as_sum());
+        let sum_over = |divisor| (count.0 > 0).then(|| sum.as_sum_over(divisor)).flatten().map(Value::Number);
         match term {
             PersonTerm::Count(_) => Value::number(count.0 as f64),
-            PersonTerm::Sum(_) => sum_of_any.and_then(Value::number),
-            PersonTerm::Average(_) => sum_of_any.map(|sum| sum / count.0 as f64).and_then(Value::number),
+            PersonTerm::Sum(_) => sum_over(1),
+            PersonTerm::Average(_) => sum_over(count.0),
             PersonTerm::Distinct(_) => {
                 let count = u32::try_from(samples.len()).unwrap_or(u32::MAX);
                 Some(Value::Number(Number::from(count)))
             }
             _ => {
                 let best = match plan.definitions.measures[measure.index()].shape {
-                    Shape::Least(_) | Shape::Earliest(_) => samples.first(),
+                    Shape::Least(_) | Shape::Earliest(_) => {
+                        let numbers = samples.partition_point(|(sample, _)| !sample.is_number());
+                        samples.get(numbers).or(samples.first())
+                    }
                     Shape::Greatest(_) | Shape::Latest(_) => samples.last(),
                     Shape::Count | Shape::Sum(_) | Shape::Distinct(_) => None,
                 };

@@ -57,7 +57,7 @@ fn answer(ask: Ask) {
             all.truncate(limit);
             Found::Profiles(all)
         }
-        Question::Books(_) | Question::Profiles { .. } => Found::Sizes(Vec::new()),
+        Question::Consents { .. } | Question::Books(_) | Question::Profiles { .. } => Found::Sizes(Vec::new()),
     };
     let _ = ask.reply.send(Answered { as_of: Tick::from_ms(9), found });
 }

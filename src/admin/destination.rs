@@ -56,6 +56,7 @@ struct ToldEvents {
     oldest_pending_ms: Option<u64>,
     dead_letters: u64,
     failed_calls: u64,
+    withheld: u64,
     last_error: Option<String>,
 }
 
@@ -85,12 +86,12 @@ pub async fn run(
     Ok(out.write_all(table(&[serde_json::from_value(answer)?]).as_bytes())?)
 }
 
-const COLUMNS: usize = 9;
+const COLUMNS: usize = 10;
 
 /// A line for each destination and for its events, under a line of headings.
 fn table(all: &[Told]) -> String {
     const HEADINGS: [&str; COLUMNS] =
-        ["name", "state", "desired", "acknowledged", "pending", "oldest", "resync", "dead", "failed calls"];
+        ["name", "state", "desired", "acknowledged", "pending", "oldest", "resync", "dead", "withheld", "failed calls"];
     let mut lines = vec![HEADINGS.map(str::to_owned)];
     let mut errors = String::new();
     let age = |ms: Option<u64>| ms.map_or("-".to_owned(), |ms| format!("{ms} ms"));
@@ -98,17 +99,19 @@ fn table(all: &[Told]) -> String {
         let counts = [told.desired, told.acknowledged, told.pending, told.resync, told.dead_letters, told.failed_calls];
         let [desired, acknowledged, pending, resync, dead, failed] = counts.map(|count| count.to_string());
         let (name, state) = (told.name.to_string(), told.state.to_string());
-        lines.push([name, state, desired, acknowledged, pending, age(told.oldest_pending_ms), resync, dead, failed]);
+        // What consent takes from changes was never desired.
+        let (oldest, withheld) = (age(told.oldest_pending_ms), "-".to_owned());
+        lines.push([name, state, desired, acknowledged, pending, oldest, resync, dead, withheld, failed]);
         if let Some(error) = &told.last_error {
             errors += &format!("{}: the latest error: {error}\n", told.name);
         }
         let Some(events) = &told.events else { continue };
-        let counts = [events.acknowledged, events.pending, events.dead_letters, events.failed_calls];
-        let [acknowledged, pending, dead, failed] = counts.map(|count| count.to_string());
+        let counts = [events.acknowledged, events.pending, events.dead_letters, events.withheld, events.failed_calls];
+        let [acknowledged, pending, dead, withheld, failed] = counts.map(|count| count.to_string());
         let (name, oldest) = ("  events".to_owned(), age(events.oldest_pending_ms));
         // Events are not desired for good, and are not told again by a resync.
         let none = || "-".to_owned();
-        lines.push([name, String::new(), none(), acknowledged, pending, oldest, none(), dead, failed]);
+        lines.push([name, String::new(), none(), acknowledged, pending, oldest, none(), dead, withheld, failed]);
         if let Some(error) = &events.last_error {
             errors += &format!("{}: the latest error with events: {error}\n", told.name);
         }
@@ -135,17 +138,17 @@ mod tests {
                 "oldest_pending_ms": 1500, "frontier": 1, "dead_letters": 0, "failed_calls": 3, "given_up": 0,
                 "last_error": "the endpoint answered 500 Internal Server Error",
                 "events": {"pending": 7, "oldest_pending_ms": 90, "acknowledged": 41, "dead_letters": 2, "failed_calls": 1, "given_up": 2,
-                           "last_error": "the endpoint answered 400 Bad Request"}},
+                           "withheld": 3, "last_error": "the endpoint answered 400 Bad Request"}},
                {"name": "ads", "state": "delivering", "desired": 0, "acknowledged": 0, "pending": 0, "resync": 0,
                 "oldest_pending_ms": null, "frontier": 1, "dead_letters": 0, "failed_calls": 0, "given_up": 0,
                 "last_error": null}]"#,
         )
         .unwrap();
         let expected = "\
-name      state       desired  acknowledged  pending  oldest   resync  dead  failed calls
-crm       paused      12       10            2        1500 ms  0       0     3
-  events              -        41            7        90 ms    -       2     1
-ads       delivering  0        0             0        -        0       0     0
+name      state       desired  acknowledged  pending  oldest   resync  dead  withheld  failed calls
+crm       paused      12       10            2        1500 ms  0       0     -         3
+  events              -        41            7        90 ms    -       2     3         1
+ads       delivering  0        0             0        -        0       0     -         0
 crm: the latest error: the endpoint answered 500 Internal Server Error
 crm: the latest error with events: the endpoint answered 400 Bad Request
 ";

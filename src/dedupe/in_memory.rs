@@ -1,20 +1,22 @@
 //! Message ids in memory.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
 use dataflows::model::Tick;
 use rustc_hash::FxHashMap;
 
-use super::{DedupeFigures, Halves, MessageWindow};
+use super::{DedupeFigures, MessageWindow};
 use crate::observe::seldom::Seldom;
 
 /// Generations in a window: what goes, goes by generations, as a whole.
 const GENERATIONS: u64 = 8;
 
 /// Bytes of an id in a table, which is between 7/16 and 7/8 full.
-const ID_BYTES: u64 = 40;
+const ID_BYTES: u64 = 26;
 
 /// Message ids that are gone with the process. Of more than the limit, the oldest are forgotten early.
 #[derive(Debug)]
@@ -34,7 +36,32 @@ pub struct InMemory {
 struct Generation {
     since: Tick,
     until: Tick,
-    ids: FxHashMap<Halves, Tick>,
+    /// With each id the milliseconds from `since` until it counted.
+    ids: FxHashMap<Abridged, u32>,
+}
+
+impl Generation {
+    fn counted(&self, id: Abridged) -> Option<Tick> {
+        self.ids.get(&id).map(|ms| self.since.after_ms((*ms).into()))
+    }
+}
+
+/// 96 bits of an id, so that it takes 16 bytes with its time: memory is what a look-up waits for. Among 5 million, two are taken
+/// for one with a chance of one in 10^16; who sends them cannot choose, since ids are keyed hashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Abridged([u32; 3]);
+
+impl From<u128> for Abridged {
+    fn from(id: u128) -> Self {
+        Abridged([(id >> 64) as u32, (id >> 32) as u32, id as u32])
+    }
+}
+
+impl Hash for Abridged {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Hashes already.
+        state.write_u64((u64::from(self.0[0]) << 32) | u64::from(self.0[1]));
+    }
 }
 
 impl InMemory {
@@ -44,7 +71,7 @@ impl InMemory {
         figures.set_window_ms(window.ms());
         InMemory {
             generations: VecDeque::new(),
-            generation_ms: (window.ms() / GENERATIONS).max(1),
+            generation_ms: (window.ms() / GENERATIONS).clamp(1, u32::MAX.into()),
             window,
             ids: 0,
             ids_max: ids_max.max(1),
@@ -56,10 +83,29 @@ impl InMemory {
 
     /// Whether a message counts at `tick`, which does not decrease; if so, it is remembered.
     pub fn admit(&mut self, id: u128, tick: Tick) -> bool {
-        if self.recognised(id, tick).is_some() {
+        // A duplicate makes no room for itself.
+        if self.ids >= self.ids_max && self.recognised(id, tick).is_some() {
             return false;
         }
-        self.insert(id, tick);
+        let id = Abridged::from(id);
+        self.forget(tick);
+        self.begin(tick);
+        let Some((newest, older)) = self.generations.make_contiguous().split_last_mut() else { return true };
+        let counted = older.iter().rev().find_map(|of| of.counted(id));
+        if counted.is_some_and(|counted| self.window.has(counted, tick)) {
+            return false;
+        }
+        newest.until = tick;
+        let ms = u32::try_from(tick.as_ms().saturating_sub(newest.since.as_ms())).unwrap_or(u32::MAX);
+        match newest.ids.entry(id) {
+            Entry::Occupied(of) if self.window.has(newest.since.after_ms((*of.get()).into()), tick) => return false,
+            Entry::Occupied(mut of) => _ = of.insert(ms),
+            Entry::Vacant(of) => {
+                of.insert(ms);
+                self.ids += 1;
+            }
+        }
+        self.tell(tick);
         true
     }
 
@@ -70,19 +116,19 @@ impl InMemory {
 
     /// When a message counted that is recognised at `now`.
     pub fn recognised(&self, id: u128, now: Tick) -> Option<Tick> {
-        let counted = self.generations.iter().rev().find_map(|of| of.ids.get(&id.into()).copied());
+        let counted = self.generations.iter().rev().find_map(|of| of.counted(id.into()));
         counted.filter(|counted| self.window.has(*counted, now))
     }
 
     /// Remembers a message that counted at `tick`.
     pub fn remember(&mut self, id: u128, tick: Tick) {
-        self.insert(id, tick);
+        self.admit(id, tick);
     }
 
     /// Takes back a message that was just admitted at `tick`.
     pub fn take_back(&mut self, id: u128, tick: Tick) {
         let Some(newest) = self.generations.back_mut() else { return };
-        if newest.ids.get(&id.into()) == Some(&tick) {
+        if newest.counted(id.into()) == Some(tick) {
             newest.ids.remove(&id.into());
             self.ids -= 1;
         }
@@ -93,18 +139,12 @@ impl InMemory {
         self.figures.clone()
     }
 
-    fn insert(&mut self, id: u128, tick: Tick) {
-        self.forget(tick);
+    /// Begins a generation where the newest is over.
+    fn begin(&mut self, tick: Tick) {
         let is_over = |newest: &Generation| newest.since.after_ms(self.generation_ms) <= tick;
         if self.generations.back().is_none_or(is_over) {
             self.generations.push_back(Generation { since: tick, until: tick, ids: FxHashMap::default() });
         }
-        let Some(newest) = self.generations.back_mut() else { return };
-        newest.until = tick;
-        if newest.ids.insert(id.into(), tick).is_none() {
-            self.ids += 1;
-        }
-        self.tell(tick);
     }
 
     /// Forgets what is over, and makes room for one more.

@@ -74,8 +74,7 @@ impl<L: Lane> Delivery<L> {
             // Asked before the lane: what is taken in between is still found.
             let stopping = *self.line.stopping.borrow_and_update();
             self.line.pacer.ready().await;
-            let limit = self.line.pace.limit;
-            match self.durably(move |lane| lane.take(limit)).await {
+            match self.next().await {
                 Some(load) => {
                     if self.line.pace.concurrency > 1 {
                         // There may be more than one batch of it.
@@ -95,6 +94,17 @@ impl<L: Lane> Delivery<L> {
         }
     }
 
+    /// What is next, after what there is to find out of it.
+    async fn next(&self) -> Option<Load<L::Flight>> {
+        let limit = self.line.pace.limit;
+        loop {
+            let taken = self.durably(move |lane| lane.take(limit)).await;
+            if taken.is_some() || !self.lane.find_out().await {
+                return taken;
+            }
+        }
+    }
+
     /// Brings what was taken to an end.
     async fn deliver(&self, load: Load<L::Flight>) {
         let (flight, count) = (load.flight, load.count);
@@ -106,7 +116,7 @@ impl<L: Lane> Delivery<L> {
                 warn!(%destination, count, attempts, "{} are given up: they are dead letters now", L::WHAT);
                 Tally::given_up
             }
-            End::Split(_) | End::PutBack(_) => |_: &Tally, _| (),
+            End::Split(_) | End::PutBack(_) | End::NotBegun(_) => |_: &Tally, _| (),
         };
         self.durably(move |lane| lane.end(flight, end)).await;
         // Only now: what is counted can be relied on.
@@ -123,7 +133,7 @@ impl<L: Lane> Delivery<L> {
         loop {
             pacer.turn().await;
             if self.lane.is_paused() {
-                return End::PutBack(refusals);
+                return if failures == 0 { End::NotBegun(refusals) } else { End::PutBack(refusals) };
             }
             let Err(failure) = courier.attempt(&body).await else {
                 self.record(Stage::Acknowledged, &received);

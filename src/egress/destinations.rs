@@ -5,26 +5,29 @@ use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
 use dataflows::definitions::DestinationId;
-use dataflows::model::{Desired, Tick};
+use dataflows::model::{Desired, Question, Tick};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::changes::Changes;
 use super::delivery::{Delivery, Failed, Line};
 use super::desk::{Desk, EventDesk};
 use super::forward::Events;
-use super::forward::{EventLetter, Forwarding, Queues};
+use super::forward::{EventLetter, Forwarding, Queues, Recheck};
 use super::letters::{DeadLetter, LETTERS_MAX};
 use super::outbox::{Order, Outbox};
 use super::pace::{Pace, courier};
 use super::pacer::Pacer;
 use super::status::Status;
 use super::{EgressError, Surroundings};
-use crate::engine::Forwarded;
+use crate::engine::{self, Forwarded};
 use crate::log::StoreError;
 use crate::project::Project;
+
+/// How often it is looked whether what has to be asked for is delivered, at a stop.
+const FINISHED_EVERY: Duration = Duration::from_millis(2);
 
 /// The delivery to all destinations. Cheap to clone; delivery ends with the last clone, at once, if not by `stop`.
 #[derive(Clone)]
@@ -37,6 +40,8 @@ struct Running {
     /// By destination.
     desks: Vec<Desk>,
     stopping: watch::Sender<bool>,
+    /// Who can be asked, while it can.
+    engine: watch::Sender<Option<engine::Handle>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -50,8 +55,14 @@ impl Egress {
         surroundings: Surroundings,
         runtime: &Handle,
     ) -> Result<Self, EgressError> {
-        let Surroundings { latency, now, failed } = surroundings;
+        let Surroundings { latency, now, whose, failed } = surroundings;
         let (stopping, stopped) = watch::channel(false);
+        let (engine, asked) = watch::channel(None);
+        // One destination has one forward at most.
+        let purpose = |id| {
+            let forward = project.definitions.forwards.iter().find(|forward| forward.destination == id);
+            forward.and_then(|forward| forward.requires_consent.clone())
+        };
         let (mut tasks, mut lanes) = (JoinSet::new(), Vec::new());
         let mut desks = Vec::with_capacity(project.destinations.len());
         let defined = project.definitions.audiences.iter().map(|audience| &audience.name);
@@ -75,7 +86,8 @@ impl Egress {
                 // One call at a time: events come in order.
                 let pace = Pace { concurrency: 1, ..pace };
                 let line = Line { pace, wake: Arc::default(), tally: Arc::default(), ..line.clone() };
-                let lane = Arc::new(Events::new(id, &line, outbox.clone(), queue));
+                let recheck = purpose(id).map(|purpose| Recheck::new(purpose, whose.clone(), asked.clone()));
+                let lane = Arc::new(Events::new(id, &line, outbox.clone(), queue, recheck));
                 let events = EventDesk { lane: lane.clone(), tally: line.tally.clone() };
                 lanes.push(lane.clone());
                 tasks.spawn_on(Delivery { lane, line }.run(), runtime);
@@ -93,7 +105,38 @@ impl Egress {
             }
         }
         let forwarding = Forwarding::new(project.definitions.clone(), lanes);
-        Ok(Egress(Arc::new(Running { failed, outbox, forwarding, desks, stopping, tasks: Mutex::new(tasks) })))
+        let tasks = Mutex::new(tasks);
+        Ok(Egress(Arc::new(Running { failed, outbox, forwarding, desks, stopping, engine, tasks })))
+    }
+
+    /// The engine is there, and can be asked: what waited for that goes on.
+    pub fn ask(&self, engine: engine::Handle) {
+        self.0.engine.send_replace(Some(engine));
+        self.0.desks.iter().for_each(Desk::wake);
+    }
+
+    /// Delivers what cannot be delivered without asking the engine, but for no longer than `deadline`. To be called when nothing
+    /// more is handed in, before the engine is stopped.
+    pub async fn finish_asking(&self, deadline: Duration) {
+        let lanes = || self.0.desks.iter().filter_map(|desk| desk.events.as_ref()).map(|events| &events.lane);
+        let engine = self.0.engine.borrow().clone();
+        let Some(engine) = engine.filter(|engine| engine.admits().is_ok() && lanes().any(|lane| lane.rechecks()))
+        else {
+            return;
+        };
+        let finished = async {
+            while engine.pending_events() > 0 {
+                sleep(FINISHED_EVERY).await;
+            }
+            // What was complete before this is answered is in the queues.
+            if engine.ask(Question::Sizes, None, deadline).await.is_ok() {
+                while lanes().any(|lane| lane.needs_engine()) {
+                    sleep(FINISHED_EVERY).await;
+                }
+            }
+        };
+        // What is not delivered by then stays where it is.
+        _ = timeout(deadline, finished).await;
     }
 
     /// Takes in the consolidated changes of the desired collection at a complete tick; ticks in order. `received` is

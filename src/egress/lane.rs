@@ -1,5 +1,6 @@
 //! What a lane of a destination has to give to [`super::delivery`]: what is to be carried, and how it ended.
 
+use std::future;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -19,6 +20,11 @@ pub trait Lane: Send + Sync + 'static {
 
     /// Gives out what is next, written down as it is. Nothing where none waits, or the destination is paused.
     fn take(&self, limit: BatchLimit) -> Result<Option<Load<Self::Flight>>, StoreError>;
+
+    /// Finds out what has to be known before what is next may be given out. Whether it did: then there may be something to take.
+    fn find_out(&self) -> impl Future<Output = bool> + Send {
+        future::ready(false)
+    }
 
     /// Writes down how it ended.
     fn end(&self, flight: Self::Flight, end: End) -> Result<(), StoreError>;
@@ -55,4 +61,6 @@ pub enum End {
     Split(u32),
     /// It was refused so many times, and goes once more, later.
     PutBack(u32),
+    /// No call began with it now. It was refused so many times before.
+    NotBegun(u32),
 }

@@ -35,6 +35,7 @@ mod memory;
 pub mod outbox;
 mod pace;
 mod pacer;
+mod preview;
 mod records;
 mod routes;
 mod shelf;
@@ -53,6 +54,7 @@ pub use destinations::Egress;
 pub use durable::DurableOutbox;
 pub use letters::{DeadLetter, Refusal};
 pub use memory::MemoryOutbox;
+pub use preview::{Differing, differences};
 pub use routes::router;
 pub use status::{Counts, EventStatus, Status};
 pub use webhook::{client, install_crypto};
@@ -74,6 +76,8 @@ pub struct Surroundings {
     pub latency: Arc<Latency>,
     /// The time.
     pub now: Now,
+    /// Whose an event is that an earlier version left in a queue.
+    pub whose: forward::Whose,
     /// Is told when nothing can be written down any more: the process is to end then.
     pub failed: Failed,
 }

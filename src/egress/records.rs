@@ -49,6 +49,10 @@ impl Names {
         &self.destinations[destination.index()]
     }
 
+    pub fn audience(&self, audience: AudienceId) -> &CompactString {
+        &self.audiences[audience.index()]
+    }
+
     /// How a row is called.
     pub fn row(&self, destination: DestinationId, (audience, identifier): &Key) -> String {
         let (destination, audience) = (self.destination(destination), &self.audiences[audience.index()]);
@@ -89,7 +93,7 @@ impl Names {
     }
 
     /// The id of an audience; one that is not defined any more becomes a retired one.
-    fn audience(&mut self, destination: &str, name: &str) -> Result<AudienceId, String> {
+    fn audience_of(&mut self, destination: &str, name: &str) -> Result<AudienceId, String> {
         if let Some(known) = self.audiences.iter().position(|audience| audience == name) {
             return Ok(AudienceId::new(known));
         }
@@ -168,7 +172,7 @@ impl Names {
                     codec::decode_flight(bytes).map_err(|error| error.to_string())?;
                 let change = |change: StoredChange| {
                     Ok(Change {
-                        audience: self.audience(destination, &change.audience)?,
+                        audience: self.audience_of(destination, &change.audience)?,
                         action: change.traits.map_or(Action::Delete, Action::Add),
                         identifiers: change.identifiers,
                         profile: change.profile,
@@ -189,7 +193,7 @@ impl Names {
     fn key(&mut self, destination: &str, rest: &[u8]) -> Result<Key, String> {
         let (audience, identifier) = parted(rest)?;
         let identifier = std::str::from_utf8(identifier).map_err(|_| "a key is no text")?;
-        Ok((self.audience(destination, audience)?, identifier.into()))
+        Ok((self.audience_of(destination, audience)?, identifier.into()))
     }
 }
 

@@ -78,6 +78,7 @@ struct EventsJson {
     dead_letters: usize,
     failed_calls: u64,
     given_up: u64,
+    withheld: u64,
     last_error: Option<String>,
 }
 
@@ -113,6 +114,7 @@ impl Desk {
                 dead_letters,
                 failed_calls: counts.failed_calls,
                 given_up: counts.given_up + pending.overflowed,
+                withheld: pending.withheld,
                 last_error: counts.last_error,
             }),
         }

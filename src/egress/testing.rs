@@ -33,6 +33,7 @@ pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
         origins: Vec::new(),
         purposes: Vec::new(),
         attribute_types: BTreeMap::new(),
+        merged_attributes: Vec::new(),
         listen: ([127, 0, 0, 1], 0).into(),
         sources: Vec::new(),
         read_tokens: Vec::new(),
@@ -93,6 +94,6 @@ pub fn row_of(user: &str, audience: usize, identifier: &str, traits: Arc<Traits>
     }
 }
 
-fn key() -> IdentifierKey {
+pub fn key() -> IdentifierKey {
     IdentifierKey::from_secret("test")
 }

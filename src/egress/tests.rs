@@ -46,7 +46,7 @@ fn queues(project: &Project) -> Queues {
 /// Nothing fails for good.
 fn surroundings(latency: &Arc<Latency>) -> Surroundings {
     let failed = Arc::new(|reason| panic!("{reason}"));
-    Surroundings { latency: latency.clone(), now: Arc::new(wall_clock), failed }
+    Surroundings { latency: latency.clone(), now: Arc::new(wall_clock), whose: Arc::new(|_| None), failed }
 }
 
 /// Egress to a receiver, and the receiver.

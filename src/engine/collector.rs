@@ -66,7 +66,8 @@ pub struct Asked {
     /// The most profiles that it may be answered with.
     limit: usize,
     shares: Vec<Found>,
-    for_all_workers: bool,
+    /// How many there will be; nothing where each worker has one.
+    answers: Option<usize>,
     asker: Asker,
 }
 
@@ -84,9 +85,9 @@ impl Asked {
     pub fn new(question: &Question, tick: Tick, asker: Asker) -> Self {
         let limit = match *question {
             Question::Members { limit, .. } | Question::Profiles { limit, .. } => limit,
-            Question::Profile(_) | Question::Sizes | Question::Books(_) => usize::MAX,
+            Question::Profile(_) | Question::Consents { .. } | Question::Sizes | Question::Books(_) => usize::MAX,
         };
-        Asked { tick, limit, shares: Vec::new(), for_all_workers: question.is_for_all_workers(), asker }
+        Asked { tick, limit, shares: Vec::new(), answers: question.answers(), asker }
     }
 }
 
@@ -198,7 +199,7 @@ impl Shared {
             return None;
         };
         asked.shares.push(answer.found);
-        if asked.shares.len() < if asked.for_all_workers { peers } else { 1 } {
+        if asked.shares.len() < asked.answers.unwrap_or(peers) {
             return None;
         }
         let Asked { tick, limit, shares, asker, .. } = all.remove(&answer.id)?;
@@ -223,6 +224,10 @@ fn sums(a: Vec<u64>, b: Vec<u64>) -> Vec<u64> {
 /// Two shares of an answer as one.
 fn together(a: Found, b: Found, limit: usize) -> Found {
     match (a, b) {
+        (Found::Consents(mut a), Found::Consents(mut b)) => {
+            a.append(&mut b);
+            Found::Consents(a)
+        }
         (Found::Sizes(a), Found::Sizes(b)) => Found::Sizes(sums(a, b)),
         (Found::Books(a, of_a), Found::Books(b, of_b)) => Found::Books(sums(a, b), sums(of_a, of_b)),
         (Found::Profiles(a), Found::Profiles(b)) => {

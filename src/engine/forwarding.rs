@@ -36,6 +36,8 @@ pub struct Forwarded {
     pub received: Option<Instant>,
     /// The forwards that it matches, at least one.
     pub to: Vec<ForwardId>,
+    /// The identifier that says whose it is; nothing where all that it has are blocked.
+    pub primary: Option<IdentifierId>,
     /// Its person; nothing where all identifiers that it has are blocked.
     pub profile: Option<Profile>,
 }
@@ -63,11 +65,7 @@ impl Picker {
 
 /// An event that was picked, and not yet put on its way.
 #[derive(Debug)]
-pub struct Picked {
-    forwarded: Forwarded,
-    /// Whose profile goes with it.
-    primary: Option<IdentifierId>,
-}
+pub struct Picked(Forwarded);
 
 impl Sequencer {
     /// The event as it is to be forwarded; nothing where nobody wants it.
@@ -82,15 +80,14 @@ impl Sequencer {
         if to.is_empty() {
             return None;
         }
-        let forwarded = Forwarded { position, raw: raw.clone(), received, to, profile: None };
-        Some(Picked { forwarded, primary: self.picker.forwards.primary(event) })
+        let primary = self.picker.forwards.primary(event);
+        Some(Picked(Forwarded { position, raw: raw.clone(), received, to, primary, profile: None }))
     }
 
     /// Puts an event on its way to the destinations that want it. The event itself must go to the workers, too, before input
     /// leaves its tick: or else the profile would be one without it.
-    pub(super) fn forward(&self, picked: Picked) {
-        let Picked { forwarded, primary } = picked;
-        let tick = forwarded.position.tick;
+    pub(super) fn forward(&self, Picked(forwarded): Picked) {
+        let (tick, primary) = (forwarded.position.tick, forwarded.primary);
         let id = self.shared.forwarding(forwarded);
         if let Some(primary) = primary {
             let query = Query { id, asker: self.first_worker, question: Question::Profile(primary) };

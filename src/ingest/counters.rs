@@ -1,8 +1,10 @@
 //! What ingestion has counted since the start, for metrics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Rejection, Warning, Warnings};
+use super::{Fits, Rejection, Warning, Warnings};
+use crate::project::Project;
 
 /// Counters of one server. Relaxed: they are read for metrics only.
 #[derive(Debug, Default)]
@@ -10,10 +12,21 @@ pub struct IngestCounters {
     accepted: AtomicU64,
     duplicates: AtomicU64,
     rejected: [AtomicU64; Rejection::CODES.len()],
+    fits: Arc<Fits>,
     warnings: [AtomicU64; Warning::ALL.len()],
 }
 
 impl IngestCounters {
+    /// Those of a server of `project`.
+    pub fn new(project: &Project) -> Self {
+        IngestCounters { fits: Arc::new(Fits::new(project.definitions.clone())), ..IngestCounters::default() }
+    }
+
+    /// How the values of events fit the definitions.
+    pub fn fits(&self) -> &Arc<Fits> {
+        &self.fits
+    }
+
     /// Counts events that got a receipt, duplicates included.
     pub fn count_accepted(&self, events: usize, duplicates: usize) {
         self.accepted.fetch_add(events as u64, Ordering::Relaxed);

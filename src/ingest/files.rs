@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use compact_str::CompactString;
 use flate2::bufread::MultiGzDecoder;
 use thiserror::Error;
 
@@ -163,6 +164,11 @@ type Text = Box<dyn BufRead + Send>;
 trait Parts: Send {
     /// Reads the next part into `event`, which is empty, and tells its line; `None` at the end.
     fn next(&mut self, event: &mut Vec<u8>) -> io::Result<Option<(u64, Result<(), Rejection>)>>;
+
+    /// The properties that are cells of a table, whose types are those that definitions expect.
+    fn cells(&self) -> &[CompactString] {
+        &[]
+    }
 }
 
 impl Events {
@@ -243,7 +249,7 @@ impl Iterator for Events {
             context: None,
             position: (&self.name, line),
         };
-        let arrival = read.and_then(|()| self.extractor.accept_unstored(&self.event, &given));
+        let arrival = read.and_then(|()| self.extractor.accept_unstored(&self.event, &given, self.parts.cells()));
         Some(arrival.map_err(|rejection| Rejected { path: self.path.clone(), line, rejection }.into()))
     }
 }

@@ -82,7 +82,7 @@ const ADDRESSES: [(&str, Option<Call>); 15] = [
 pub fn router(project: &Project, with: Surroundings) -> Router {
     let handle = with.handle.clone();
     let rim = Arc::new(Rim {
-        door: Door::new(project),
+        door: Door::counting(project, with.counters.fits().clone()),
         sources: project.sources.iter().map(|source| source.name.clone()).collect(),
         keys: Tokens::new(project.sources.iter().map(|source| &source.write_key)),
         bodies: Bodies::new(project.limits.request_bytes_max, with.timeouts.body_read, BODY_BYTES_IN_FLIGHT_MAX),

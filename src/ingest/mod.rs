@@ -11,6 +11,7 @@
 
 mod counters;
 pub mod files;
+mod fits;
 pub mod http;
 mod json;
 pub mod quarantine;
@@ -20,5 +21,6 @@ mod time;
 mod warning;
 
 pub use counters::IngestCounters;
+pub use fits::{Fits, Unfit};
 pub use rejection::Rejection;
 pub use warning::{Warning, Warnings};

@@ -26,24 +26,25 @@ mod tests;
 
 use std::borrow::Cow;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use compact_str::CompactString;
-use dataflows::definitions::FieldRoot;
-use dataflows::model::{Event, EventName, Identifier, IdentifierKey, Position, Tick, ValueType};
+use dataflows::definitions::{FieldId, FieldRoot};
+use dataflows::model::{Event, EventName, Identifier, IdentifierKey, Number, Position, Tick, ValueType};
 use dataflows::primary::Primaries;
 use rustc_hash::FxHashSet;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use self::consent::Purposes;
-use self::fields::Wanted;
+use self::consent::KnownPurposes;
+use self::fields::{Found, Wanted};
 use self::members::{Member, Members};
 use self::origins::Origins;
 use self::own::OwnFields;
 use self::person::Person;
 pub(super) use self::refused::strike;
 pub use self::reread::{reading, reread};
-use super::{Rejection, Warnings, json, time};
+use super::{Fits, Rejection, Warnings, json, time};
 use crate::engine::Accepted;
 use crate::limits::{Limits, MESSAGE_ID_BYTES_MAX};
 use crate::project::Project;
@@ -158,10 +159,14 @@ pub struct Extractor {
     own: OwnFields,
     primaries: Primaries,
     origins: Origins,
-    purposes: Purposes,
+    purposes: KnownPurposes,
     /// Attributes whose texts are times.
     times: FxHashSet<CompactString>,
+    /// Attributes that objects add to.
+    merged: Vec<CompactString>,
     limits: Limits,
+    /// Where it is counted how values fit, of events that arrive.
+    fits: Arc<Fits>,
 }
 
 /// What a text says.
@@ -172,6 +177,8 @@ struct Parsed<'t> {
     /// The clock of a replay.
     at: Tick,
     sent_id: Option<Cow<'t, str>>,
+    /// The fields of which it has a value of another type.
+    others: Vec<FieldId>,
     warnings: Warnings,
 }
 
@@ -191,10 +198,25 @@ impl Extractor {
             own: OwnFields::new(fields),
             primaries: Primaries::new(&project.definitions.identity),
             origins: Origins::new(project),
-            purposes: Purposes::new(&project.purposes),
+            purposes: KnownPurposes::new(&project.purposes),
             times: times.map(|(name, _)| name.clone()).collect(),
+            merged: project.merged_attributes.clone(),
             limits: project.limits,
+            fits: Arc::default(),
         }
+    }
+
+    /// One that counts how the values of events fit.
+    pub fn counting(project: &Project, fits: Arc<Fits>) -> Self {
+        Extractor { fits, ..Extractor::new(project) }
+    }
+
+    /// Whether an object at this attribute adds to what is there, because that was said of it or of one above it.
+    fn is_merged(&self, name: &str) -> bool {
+        let is_of = |merged: &CompactString| {
+            name.strip_prefix(merged.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.merged.iter().any(is_of)
     }
 
     /// Bytes of one event at most.
@@ -204,17 +226,32 @@ impl Extractor {
 
     /// Reads one event.
     pub fn accept(&self, raw: &[u8], given: &Given<'_>) -> Result<Arrival, Rejection> {
-        self.read(raw, given, Storing::Text)
+        self.read(raw, given, Storing::Text, &[])
     }
 
-    /// The same for an event that will not be stored: its text is left empty.
-    pub fn accept_unstored(&self, raw: &[u8], given: &Given<'_>) -> Result<Arrival, Rejection> {
-        self.read(raw, given, Storing::Nothing)
+    /// The same for an event that will not be stored: its text is left empty. The properties `cells` are of a table: texts whose
+    /// types nobody said.
+    pub fn accept_unstored(
+        &self,
+        raw: &[u8],
+        given: &Given<'_>,
+        cells: &[CompactString],
+    ) -> Result<Arrival, Rejection> {
+        self.read(raw, given, Storing::Nothing, cells)
     }
 
-    fn read(&self, raw: &[u8], given: &Given<'_>, storing: Storing) -> Result<Arrival, Rejection> {
+    fn read(
+        &self,
+        raw: &[u8],
+        given: &Given<'_>,
+        storing: Storing,
+        cells: &[CompactString],
+    ) -> Result<Arrival, Rejection> {
         let text = self.text(raw)?;
-        let Parsed { members, call, event, at, sent_id, warnings } = self.parse(text, given)?;
+        let Parsed { members, call, event, at, sent_id, others, warnings } = self.parse(text, given, cells)?;
+        if storing == Storing::Text {
+            self.fits.count(&event, &others);
+        }
         let made_id = sent_id.is_none().then(|| self.made_id(raw, given));
         let message = self.message(given.source, sent_id.as_deref().or(made_id.as_deref()).unwrap_or_default());
         let raw = match storing {
@@ -234,7 +271,7 @@ impl Extractor {
 
     /// Inlined, or all of it would be moved once more, which takes a hundredth of a replay.
     #[inline(always)]
-    fn parse<'t>(&self, text: &'t str, given: &Given<'_>) -> Result<Parsed<'t>, Rejection> {
+    fn parse<'t>(&self, text: &'t str, given: &Given<'_>, cells: &[CompactString]) -> Result<Parsed<'t>, Rejection> {
         let members = Members::read(text)?;
         let call = call(&members, given)?;
         let name = match call {
@@ -247,19 +284,28 @@ impl Extractor {
         let (timestamp, at) = times(&members, given)?;
 
         let context = members.get(Member::Context).or(given.context);
-        let mut person = Person::read(self, (call, &name), given.source, &members, context)?;
+        let mut person = Person::read(self, (call, &name), given.source, &members, context, cells)?;
         self.own.pick(call, &members, &mut person.fields);
         let warnings = person.warnings;
         let identifiers = person.identifiers();
         if identifiers.is_empty() {
             return Err(Rejection::NoIdentifier);
         }
+        let mut others = Vec::new();
+        let fitting = |(field, found)| match found {
+            Found::Value(value) => Some((field, value)),
+            Found::Nothing => None,
+            Found::Other => {
+                others.push(field);
+                None
+            }
+        };
         let event = Event {
             timestamp,
             position: Position::UNKNOWN,
             name,
             identifiers,
-            fields: last_of_each(person.fields).filter_map(|(field, value)| Some((field, value?))).collect(),
+            fields: last_of_each(person.fields).filter_map(fitting).collect(),
             attributes: last_of_each(person.attributes).collect(),
             consent: person.consent,
         };
@@ -268,7 +314,7 @@ impl Extractor {
         if sent_id.as_ref().is_some_and(|id| id.len() > MESSAGE_ID_BYTES_MAX) {
             return Err(Rejection::MessageIdTooLong);
         }
-        Ok(Parsed { members, call, event, at, sent_id, warnings })
+        Ok(Parsed { members, call, event, at, sent_id, others, warnings })
     }
 
     /// The keyed hash of (source, message id).
@@ -359,7 +405,7 @@ fn scalar(leaf: json::Leaf<'_>) -> Option<Cow<'_, str>> {
         // As it is written: 12345678901234567890 is no float, and two ids must not become one.
         json::Leaf::Number(written) if written.bytes().all(|b| b.is_ascii_digit() || b == b'-') => Some(written.into()),
         json::Leaf::Number(written) => {
-            let number = json::number(written)?;
+            let number = Number::read(written)?;
             Some(number.to_string().into())
         }
         _ => None,

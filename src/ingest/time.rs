@@ -1,12 +1,12 @@
 //! Times as senders write them.
 
 use compact_str::{CompactString, format_compact};
-use dataflows::model::Tick;
+use dataflows::model::{Number, Tick};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::json::{self, Leaf};
+use super::json::Leaf;
 
 /// The last millisecond of the year 9999: later times are mistakes (seconds or microseconds taken for milliseconds).
 const LAST_MS: i64 = 253_402_300_799_999;
@@ -21,7 +21,7 @@ pub(super) fn of_leaf(leaf: Leaf<'_>) -> Option<Tick> {
     match leaf {
         Leaf::Text(text) => of_text(&text),
         // A cast from a float saturates, so what is absurd stays absurd.
-        Leaf::Number(written) => json::number(written).and_then(|ms| tick(ms.floor() as i64)),
+        Leaf::Number(written) => Number::read(written).and_then(|ms| tick(ms.get().floor() as i64)),
         _ => None,
     }
 }

@@ -28,7 +28,7 @@ pub use checkpointer::{Checkpointer, CheckpointerSettings, Growth, SealIds};
 pub use file::{Counts, FileError, MessageIds, Piece};
 pub use kept::{Kept, Pieces};
 pub use make::Gatherer;
-pub use plan::{Past, Plan, Restore, begins};
+pub use plan::{Past, Plan, Restore, StartPlan, begins};
 pub use repeated::{FormerLog, Repeated};
 pub use salvage::salvage;
 
@@ -53,6 +53,9 @@ pub struct Basis {
     /// The purposes of consent that there were, sorted; checkpoints that do not say have all that anybody decided on.
     #[serde(default)]
     purposes: Option<Vec<String>>,
+    /// Attributes that objects add to, sorted; none where a checkpoint does not say.
+    #[serde(default)]
+    merged: Vec<String>,
     /// What events mean, as far as the program decides it: see [`MEANING`]. Checkpoints that do not say are of the first meaning.
     #[serde(default)]
     meaning: u32,
@@ -60,14 +63,18 @@ pub struct Basis {
 
 /// Counts up with each change of the program after which the same events say something else: then they are read anew.
 ///
-/// 1: nothing is from the future, a decision on consent never travels, and identifiers, names and decisions are read otherwise.
+/// 1: nothing is from the future, a decision on consent never travels, identifiers, names and decisions are read otherwise, numbers and
+/// types are what was written, and a write to an attribute is one to all below it.
 const MEANING: u32 = 1;
 
 impl Basis {
     /// The basis under `project`.
     pub fn of(project: &Project) -> Self {
         let times = project.attribute_types.iter().filter(|(_, kind)| **kind == ValueType::Time);
+        let mut merged: Vec<String> = project.merged_attributes.iter().map(ToString::to_string).collect();
+        merged.sort();
         Basis {
+            merged,
             identity: format!("{}{}{}", key_of(project), project.definitions.identity.signature(), origins_of(project)),
             purposes: Some(project.purposes.iter().map(ToString::to_string).collect()),
             times: times.map(|(name, _)| name.to_string()).collect(),

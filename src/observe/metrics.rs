@@ -62,6 +62,12 @@ pub struct Intake {
     pub duplicates: u64,
     /// Rejected, by code.
     pub rejected: Vec<(String, u64)>,
+    /// Values of another type than a definition expects, by use.
+    pub other_type: Vec<(String, u64)>,
+    /// Addends that rounding to millionths changed, by sum.
+    pub rounded: Vec<(String, u64)>,
+    /// Addends that were too large, by sum.
+    pub too_large: Vec<(String, u64)>,
     /// Accepted with a warning, by code.
     pub warned: Vec<(&'static str, u64)>,
 }
@@ -178,6 +184,8 @@ pub struct EventDelivery {
     pub failed_calls: u64,
     /// Events that were given up, since the start: it refused them, or too many waited.
     pub given_up: u64,
+    /// Events that did not go, since the start, because their people did not consent any more.
+    pub withheld: u64,
 }
 
 /// A route `GET /metrics`.
@@ -247,7 +255,7 @@ impl<R> fmt::Debug for Counts<R> {
 
 impl<R: Readings> Collector for Counts<R> {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Intake { accepted, duplicates, rejected, warned } = self.0.intake();
+        let Intake { accepted, duplicates, rejected, warned, other_type, rounded, too_large } = self.0.intake();
         counter(&mut encoder, "deltaic_events_accepted", "Events accepted", accepted)?;
         counter(&mut encoder, "deltaic_events_duplicate", "Events that were there before", duplicates)?;
         family(
@@ -257,6 +265,22 @@ impl<R: Readings> Collector for Counts<R> {
             "code",
             rejected.iter().map(|(code, count)| (code.as_str(), ConstCounter::new(*count))),
         )?;
+        for (name, help, counted) in [
+            (
+                "deltaic_values_of_other_type",
+                "Values of another type than this use expects: they are missing there",
+                other_type,
+            ),
+            (
+                "deltaic_addends_rounded",
+                "Addends that rounding to a millionth changed by more than 1e-9, by sum",
+                rounded,
+            ),
+            ("deltaic_addends_too_large", "Addends beyond 1e15, which were left out, by sum", too_large),
+        ] {
+            let counted = counted.iter().map(|(used, count)| (used.as_str(), ConstCounter::new(*count)));
+            family(&mut encoder, name, help, "use", counted)?;
+        }
         family(
             &mut encoder,
             "deltaic_events_warned",
@@ -375,7 +399,8 @@ impl<R: Readings> Collector for Counts<R> {
         per_destination("deltaic_forward_dead_letters", "Events refused for good", &|of| of.dead_letters, Gauge)?;
         per_destination("deltaic_forward_acknowledged", "Events confirmed", &|of| of.acknowledged, Counter)?;
         per_destination("deltaic_forward_failed_calls", "Calls with events failed", &|of| of.failed_calls, Counter)?;
-        per_destination("deltaic_forward_given_up", "Events given up", &|of| of.given_up, Counter)
+        per_destination("deltaic_forward_given_up", "Events given up", &|of| of.given_up, Counter)?;
+        per_destination("deltaic_forward_withheld", "Events whose people withdrew", &|of| of.withheld, Counter)
     }
 }
 
@@ -444,11 +469,15 @@ mod tests {
 
     impl Readings for Fixed {
         fn intake(&self) -> Intake {
+            let used = |name: &str, count| vec![(name.to_owned(), count)];
             Intake {
                 accepted: 7,
                 duplicates: 2,
-                rejected: vec![("too_large".into(), 3)],
+                rejected: used("too_large", 3),
                 warned: vec![("other_person", 4)],
+                other_type: used("Order: properties.total as a number", 9),
+                rounded: used("sum of \"x\"", 1),
+                too_large: Vec::new(),
             }
         }
         fn quarantine(&self) -> Quarantined {
@@ -507,6 +536,7 @@ mod tests {
                 acknowledged: 6,
                 failed_calls: 7,
                 given_up: 8,
+                withheld: 9,
             }]
         }
     }
@@ -544,6 +574,8 @@ mod tests {
             "deltaic_events_accepted_total 7",
             "deltaic_events_duplicate_total 2",
             r#"deltaic_events_rejected_total{code="too_large"} 3"#,
+            r#"deltaic_values_of_other_type_total{use="Order: properties.total as a number"} 9"#,
+            r#"deltaic_addends_rounded_total{use="sum of \"x\""} 1"#,
             r#"deltaic_events_warned_total{code="other_person"} 4"#,
             "deltaic_quarantine_entries 5",
             "deltaic_quarantine_bytes 600",
@@ -588,6 +620,7 @@ mod tests {
             r#"deltaic_forward_acknowledged_total{destination="crm"} 6"#,
             r#"deltaic_forward_failed_calls_total{destination="crm"} 7"#,
             r#"deltaic_forward_given_up_total{destination="crm"} 8"#,
+            r#"deltaic_forward_withheld_total{destination="crm"} 9"#,
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "no line {line}\nin\n{text}");

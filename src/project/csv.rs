@@ -6,6 +6,7 @@ use compact_str::CompactString;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, fmt::strtime};
 
+use super::define::named_type;
 use super::names::{Alphabet, check_name, check_outside_name};
 use super::problem::Problem;
 use super::resolved::CsvMapping;
@@ -19,7 +20,13 @@ pub(super) fn resolve(written: WrittenCsv, problems: &mut Vec<Problem>) -> Optio
         Some(delimiter) => delimiter_of(delimiter, problems),
         None => Some(','),
     };
-    let columns: Vec<String> = written.columns.unwrap_or_default().items.into_iter().map(|name| name.value).collect();
+    let (columns, typed) = written.columns.unwrap_or_default();
+    let columns: Vec<String> = columns.items.into_iter().map(|name| name.value).collect();
+    let mut types = BTreeMap::new();
+    for (column, kind) in typed {
+        check_column(&column, &columns, problems);
+        types.extend(named_type(&kind, problems).map(|kind| (column.value, kind)));
+    }
     if written.identifiers.is_empty() {
         let problem = Problem::at(written.place, "[replay.csv] has no identifiers, so its events would be nobody's");
         problems.push(problem.help("add [replay.csv.identifiers] with type = \"column\""));
@@ -50,7 +57,7 @@ pub(super) fn resolve(written: WrittenCsv, problems: &mut Vec<Problem>) -> Optio
     let format = written.timestamp_format.map_or("rfc3339".into(), |format| format.value);
     let timestamp = (written.timestamp_column?.value, format);
     let event = written.event?.value.into();
-    Some(CsvMapping { delimiter: delimiter?, columns, event, timestamp, identifiers, properties })
+    Some(CsvMapping { delimiter: delimiter?, columns, event, timestamp, identifiers, properties, types })
 }
 
 fn delimiter_of(text: &Text, problems: &mut Vec<Problem>) -> Option<char> {

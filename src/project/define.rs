@@ -124,7 +124,9 @@ impl Defining {
         if !checker.problems.is_empty() {
             return Err(checker.problems);
         }
-        let mut lowering = Lowering { types: &mut checker.types, measures: Vec::new(), is_full: false };
+        let (fields, of_use) = checker.fields();
+        let types = &mut checker.types;
+        let mut lowering = Lowering { types, fields: &of_use, measures: Vec::new(), is_full: false };
         let mut lower = |half: Half| -> (CompactString, Expression<PersonTerm>) {
             // What has no expression was a problem.
             (half.name, half.typed.map_or(Expression::Literal(None), |typed| lowering.person(typed)))
@@ -144,7 +146,6 @@ impl Defining {
             .into_iter()
             .filter_map(|(name, variable)| Some((name, checker.types.resolved(variable)?)))
             .collect();
-        let fields = checker.fields();
         let definitions = Definitions { identity, fields, measures, traits, audiences, order, destinations, forwards };
         Ok((definitions, attribute_types))
     }
@@ -184,13 +185,24 @@ fn declare_audiences(checker: &mut Checker, mut written: Vec<WrittenAudience>) -
     halves
 }
 
-fn declare_attributes(checker: &mut Checker, written: Vec<(Text, Text)>) {
+/// The type of this name, or a problem.
+pub(super) fn named_type(name: &Text, problems: &mut Vec<Problem>) -> Option<ValueType> {
     const KINDS: [(&str, ValueType); 4] = [
         ("string", ValueType::Text),
         ("number", ValueType::Number),
         ("boolean", ValueType::Bool),
         ("time", ValueType::Time),
     ];
+    let found = KINDS.into_iter().find(|(written, _)| *written == name.value);
+    if found.is_none() && !name.is_broken {
+        let kinds = KINDS.map(|(written, _)| written);
+        let hint = did_you_mean(&name.value, kinds).unwrap_or_else(|| format!("there are {}", listed(&kinds)));
+        problems.push(Problem::at(name.place, format!("unknown type `{}`", name.value)).help(hint));
+    }
+    found.map(|(_, kind)| kind)
+}
+
+fn declare_attributes(checker: &mut Checker, written: Vec<(Text, Text)>) {
     let first = written.first().map(|(name, _)| name.place);
     check_count(written.len(), TRAITS_MAX, "attributes", first, &mut checker.problems);
     checker.attributes_are_closed = true;
@@ -200,17 +212,9 @@ fn declare_attributes(checker: &mut Checker, written: Vec<(Text, Text)>) {
             let problem = Problem::at(name.place, format!("`{}` is both a trait and an attribute", name.value));
             checker.report(problem.help("give the trait another name"));
         }
-        let variable = match KINDS.into_iter().find(|(written, _)| *written == kind.value) {
-            Some((_, found)) => checker.types.known(Class::Is(found), kind.place),
-            None => {
-                if !kind.is_broken {
-                    let kinds = KINDS.map(|(written, _)| written);
-                    let hint =
-                        did_you_mean(&kind.value, kinds).unwrap_or_else(|| format!("there are {}", listed(&kinds)));
-                    checker.report(Problem::at(kind.place, format!("unknown type `{}`", kind.value)).help(hint));
-                }
-                checker.types.unknown()
-            }
+        let variable = match named_type(&kind, &mut checker.problems) {
+            Some(found) => checker.types.known(Class::Is(found), kind.place),
+            None => checker.types.unknown(),
         };
         checker.attributes.insert(name.value.into(), variable);
     }

@@ -6,7 +6,8 @@ use dataflows::model::ValueType;
 use super::infer::{Checker, Scope};
 use super::problem::{Place, Problem};
 use super::suggestion::nearest;
-use super::syntax::Call;
+use super::syntax::{Call, Node};
+use super::typed::{EventReference, Typed, TypedKind};
 use super::types::{Class, Variable};
 
 /// What an event says of itself.
@@ -24,7 +25,7 @@ pub(super) fn root_of(name: &str) -> Option<FieldRoot> {
     }
 }
 
-impl Scope for EventTerm {
+impl Scope for EventReference {
     fn name(checker: &mut Checker, path: &[String], place: Place) -> Result<(Self, Variable), Problem> {
         let Some((first, rest)) = path.split_first() else {
             return Err(Problem::at(place, "expected a name"));
@@ -35,15 +36,15 @@ impl Scope for EventTerm {
                 Err(problem.help(format!("write `{first}.NAME`")))
             }
             (Some(root), path) => {
-                checker.field(root, path, place).map(|(field, variable)| (EventTerm::Field(field), variable))
+                checker.field(root, path, place).map(|(field, variable)| (EventReference::Field(field), variable))
             }
             (None, []) if first == "timestamp" => {
-                Ok((EventTerm::Timestamp, checker.types.known(Class::Is(ValueType::Time), place)))
+                Ok((EventReference::Term(EventTerm::Timestamp), checker.types.known(Class::Is(ValueType::Time), place)))
             }
             (None, []) if OWN.contains(&first.as_str()) => {
                 let (field, variable) = checker.field(FieldRoot::Event, path, place)?;
                 checker.types.demand((variable, place), ValueType::Text, &format!("`{first}` of an event"))?;
-                Ok((EventTerm::Field(field), variable))
+                Ok((EventReference::Field(field), variable))
             }
             _ => {
                 let written = path.join(".");
@@ -59,6 +60,11 @@ impl Scope for EventTerm {
                 Err(Problem::at(place, format!("an event has no `{written}`")).help(help))
             }
         }
+    }
+
+    fn of_any_type(checker: &mut Checker, node: &Node) -> Option<Typed<Self>> {
+        let (field, variable) = checker.field_of_any_type(node)?;
+        Some(Typed { variable, kind: TypedKind::Term(EventReference::Field(field)) })
     }
 
     fn call(checker: &mut Checker, call: &Call, _: Place) -> Option<(Self, Variable)> {

@@ -1,7 +1,7 @@
 //! `events`, `where` and `enrich` of a destination: which events it is sent, and what goes with them.
 
 use compact_str::CompactString;
-use dataflows::definitions::{DestinationId, EventTerm, Listed};
+use dataflows::definitions::{DestinationId, Listed};
 use dataflows::model::{EventName, ValueType};
 
 use super::destinations::{known_identifiers, traits_of};
@@ -10,14 +10,14 @@ use super::infer::Checker;
 use super::parse::parse;
 use super::problem::Problem;
 use super::text::Text;
-use super::typed::Typed;
+use super::typed::{EventReference, Typed};
 use super::written::{WrittenEnrich, WrittenForward};
 
 /// The events that a destination is sent, with a condition whose types are not known yet.
 pub(super) struct TypedForward {
     pub(super) destination: DestinationId,
     pub(super) events: Vec<EventName>,
-    pub(super) condition: Option<Typed<EventTerm>>,
+    pub(super) condition: Option<Typed<EventReference>>,
     pub(super) identifiers: Vec<CompactString>,
     pub(super) traits: Vec<Listed>,
     pub(super) consent: Vec<CompactString>,
@@ -61,6 +61,7 @@ pub(super) fn resolve(
     }
     let condition = condition.filter(|text| !text.is_broken).and_then(|text| {
         let node = checker.settle(parse(&text))?;
+        checker.begin_use();
         Some(checker.expect(&node, ValueType::Bool, "the condition in `where`"))
     });
     let (mut identifiers, mut traits) = Default::default();

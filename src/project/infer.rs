@@ -10,6 +10,7 @@ use dataflows::expression::{Arithmetic, Comparison, Pattern};
 use dataflows::model::{Number, Value, ValueType};
 
 use super::consent::Purposes;
+use super::event::root_of;
 use super::problem::{Place, Problem};
 use super::syntax::{Call, Kind, Node};
 use super::time::parse_time;
@@ -21,12 +22,19 @@ use crate::limits::FIELDS_MAX;
 pub(super) trait Scope: Sized + Clone {
     /// What a name stands for, with its type.
     fn name(checker: &mut Checker, path: &[String], place: Place) -> Result<(Self, Variable), Problem>;
+    /// What stands for a value of any type, where the node is a name of one whose type depends on its use.
+    fn of_any_type(checker: &mut Checker, node: &Node) -> Option<Typed<Self>>;
     /// What a call stands for, with its type. `None` where what is wrong is reported already.
     fn call(checker: &mut Checker, call: &Call, place: Place) -> Option<(Self, Variable)>;
 }
 
 /// A name of an event's field: where, and the keys that lead there.
 type FieldName = (FieldRoot, Vec<CompactString>);
+
+/// A field as one expression uses it: its place in [`Checker::uses`]. It has a type of its own there, so that no definition
+/// says what another one reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FieldUse(usize);
 
 /// What is known while the expressions of a project are checked.
 #[derive(Default)]
@@ -44,10 +52,21 @@ pub(super) struct Checker {
     /// Identifier types.
     pub(super) identifiers: BTreeSet<CompactString>,
     pub(super) purposes: Purposes,
-    fields: Vec<(FieldName, Variable)>,
-    field_ids: BTreeMap<FieldName, usize>,
+    /// Fields, each once for every use of it.
+    uses: Vec<(FieldName, Variable)>,
+    /// Those of the use that is being checked.
+    current: BTreeMap<FieldName, usize>,
+    /// The names of all.
+    field_names: BTreeSet<FieldName>,
     /// Literals in quotes, each with its type.
     quoted: Vec<(Variable, String, Place)>,
+}
+
+impl FieldUse {
+    /// Its place among all uses.
+    pub(super) fn index(self) -> usize {
+        self.0
+    }
 }
 
 impl Checker {
@@ -65,29 +84,46 @@ impl Checker {
         result.map_err(|problem| self.report(problem)).ok()
     }
 
-    /// The field of events at a path, and its type.
+    /// Another use of fields begins: an aggregate, or what it counts the values of, or the events that a destination is sent.
+    /// What types they have there has nothing to do with those before.
+    pub(super) fn begin_use(&mut self) {
+        self.current.clear();
+    }
+
+    /// The field of events at a path, in this use, and its type.
     pub(super) fn field(
         &mut self,
         root: FieldRoot,
         path: &[String],
         place: Place,
-    ) -> Result<(FieldId, Variable), Problem> {
+    ) -> Result<(FieldUse, Variable), Problem> {
         let name = (root, path.iter().map(CompactString::from).collect::<Vec<_>>());
-        let index = match self.field_ids.get(&name) {
-            Some(index) => *index,
-            None if self.fields.len() >= FIELDS_MAX => {
-                let message = format!("the project reads more than {FIELDS_MAX} different fields of events");
-                return Err(Problem::at(place, message).here("this is one too many"));
-            }
-            None => {
-                let index = self.fields.len();
-                self.field_ids.insert(name.clone(), index);
-                let variable = self.types.unknown();
-                self.fields.push((name, variable));
-                index
-            }
-        };
-        Ok((FieldId::new(index), self.fields[index].1))
+        if let Some(known) = self.current.get(&name) {
+            return Ok((FieldUse(*known), self.uses[*known].1));
+        }
+        let used = self.another_use(name.clone(), place)?;
+        self.current.insert(name, used.0.0);
+        Ok(used)
+    }
+
+    /// The field at a path where any type will do, whatever the rest of this use makes of it.
+    pub(super) fn field_of_any_type(&mut self, node: &Node) -> Option<(FieldUse, Variable)> {
+        let Kind::Name(path) = &node.kind else { return None };
+        let (first, rest) = path.split_first()?;
+        let root = root_of(first).filter(|_| !rest.is_empty())?;
+        let used = self.another_use((root, rest.iter().map(CompactString::from).collect()), node.place);
+        self.settle(used)
+    }
+
+    fn another_use(&mut self, name: FieldName, place: Place) -> Result<(FieldUse, Variable), Problem> {
+        if !self.field_names.contains(&name) && self.field_names.len() >= FIELDS_MAX {
+            let message = format!("the project reads more than {FIELDS_MAX} different fields of events");
+            return Err(Problem::at(place, message).here("this is one too many"));
+        }
+        self.field_names.insert(name.clone());
+        let variable = self.types.unknown();
+        self.uses.push((name, variable));
+        Ok((FieldUse(self.uses.len() - 1), variable))
     }
 
     /// Reports what can be told only when every expression was seen.
@@ -104,13 +140,21 @@ impl Checker {
         }
     }
 
-    /// The fields as they are defined, once all is known.
-    pub(super) fn fields(&mut self) -> Vec<Field> {
-        let fields = std::mem::take(&mut self.fields);
-        fields
-            .into_iter()
-            .map(|((root, path), variable)| Field { root, path, kind: self.types.resolved(variable) })
-            .collect()
+    /// The fields as they are defined, once all is known: each path once for every type that it is used as; and which of them
+    /// each use means.
+    pub(super) fn fields(&mut self) -> (Vec<Field>, Vec<FieldId>) {
+        let mut ids: BTreeMap<Field, FieldId> = BTreeMap::new();
+        let mut fields = Vec::new();
+        let mut of_use = Vec::with_capacity(self.uses.len());
+        for ((root, path), variable) in std::mem::take(&mut self.uses) {
+            let field = Field { root, path, kind: self.types.resolved(variable) };
+            let id = *ids.entry(field).or_insert_with_key(|field| {
+                fields.push(field.clone());
+                FieldId::new(fields.len() - 1)
+            });
+            of_use.push(id);
+        }
+        (fields, of_use)
     }
 
     fn known(&mut self, kind: ValueType, place: Place) -> Variable {
@@ -152,7 +196,7 @@ impl Checker {
             }
             Kind::Negate(inner) => match &inner.kind {
                 Kind::Number(number) => {
-                    let negative = Number::new(-number.get()).unwrap_or(*number);
+                    let negative = Number::from(0).minus(*number).unwrap_or(*number);
                     literal(self.known(ValueType::Number, place), Value::Number(negative))
                 }
                 _ => {
@@ -220,7 +264,10 @@ impl Checker {
                 };
                 TypedKind::Like(Box::new(of), Pattern::new(pattern))
             }
-            Kind::IsNull(inner) => TypedKind::IsMissing(Box::new(self.check(inner))),
+            Kind::IsNull(inner) => {
+                let missing = T::of_any_type(self, inner).unwrap_or_else(|| self.check(inner));
+                TypedKind::IsMissing(Box::new(missing))
+            }
             // All others are not conditions, and handled by `check`.
             _ => TypedKind::Literal(None),
         }

@@ -3,19 +3,21 @@
 //! Everything was checked before, so nothing can be wrong here. Measures are compared after this step: however two
 //! aggregates are spelt, the same aggregate is one measure.
 
-use dataflows::definitions::{EventTerm, Forward, Measure, MeasureId, PersonTerm, Shape};
+use dataflows::definitions::{EventTerm, FieldId, Forward, Measure, MeasureId, PersonTerm, Shape};
 use dataflows::expression::Expression;
 use dataflows::model::{Value, ValueType};
 
 use super::forwards::TypedForward;
 use super::time::parse_time;
-use super::typed::{Aggregate, Function, PersonName, Typed, TypedKind};
+use super::typed::{Aggregate, EventReference, Function, PersonName, Typed, TypedKind};
 use super::types::Types;
 use crate::limits::MEASURES_MAX;
 
 /// The measures of a project, as far as its expressions are lowered.
 pub(super) struct Lowering<'t> {
     pub(super) types: &'t mut Types,
+    /// Which field each use of one means.
+    pub(super) fields: &'t [FieldId],
     pub(super) measures: Vec<Measure>,
     /// Whether there are more measures than are possible.
     pub(super) is_full: bool,
@@ -38,8 +40,11 @@ impl Lowering<'_> {
         Forward { destination, events, condition, identifiers, traits, consent, requires_consent }
     }
 
-    fn event(&mut self, typed: Typed<EventTerm>) -> Expression<EventTerm> {
-        self.lower(typed, &mut |_, term, _| term)
+    fn event(&mut self, typed: Typed<EventReference>) -> Expression<EventTerm> {
+        self.lower(typed, &mut |lowering, name, _| match name {
+            EventReference::Field(field) => EventTerm::Field(lowering.fields[field.index()]),
+            EventReference::Term(term) => term,
+        })
     }
 
     fn aggregate(&mut self, aggregate: Aggregate) -> PersonTerm {

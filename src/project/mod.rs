@@ -46,7 +46,7 @@ use toml::de::DeTable;
 use crate::limits::PROJECT_BYTES_MAX;
 use environment::Environment;
 pub use history::{BucketKeys, BucketSettings, BucketUrl, HistorySettings};
-pub use origins::Origin;
+pub use origins::IdentifierOrigin;
 use problem::Problem;
 pub use problem::{Colour, Problems};
 pub use resolved::{

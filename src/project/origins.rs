@@ -19,7 +19,7 @@ use crate::limits::{ORIGIN_DEPTH_MAX, ORIGINS_MAX};
 
 /// A place in events whose value identifies the person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct IdentifierOrigin {
     /// The object of the event.
     pub root: FieldRoot,
     /// The keys that lead to the value, from the outside in; at least one.
@@ -34,7 +34,7 @@ pub struct Origin {
     pub link: Option<Strength>,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for IdentifierOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let root = match self.root {
             FieldRoot::Properties => "properties",
@@ -64,17 +64,17 @@ pub(super) fn resolve(
     rules: &IdentityRules,
     sources: &[Source],
     problems: &mut Vec<Problem>,
-) -> Vec<Origin> {
+) -> Vec<IdentifierOrigin> {
     if let Some(one_too_many) = written.get(ORIGINS_MAX) {
         let problem = Problem::at(one_too_many.place, format!("`from` has {} entries", written.len()));
         problems.push(problem.help(format!("at most {ORIGINS_MAX} are possible")));
         return Vec::new();
     }
-    let mut origins: Vec<Origin> = Vec::with_capacity(written.len());
+    let mut origins: Vec<IdentifierOrigin> = Vec::with_capacity(written.len());
     for written in written {
         let place = written.place;
         let Some(origin) = origin(written, rules, sources, problems) else { continue };
-        let same = |other: &&Origin| {
+        let same = |other: &&IdentifierOrigin| {
             (other.root, &other.path, &other.events, &other.sources)
                 == (origin.root, &origin.path, &origin.events, &origin.sources)
         };
@@ -93,7 +93,7 @@ fn origin(
     rules: &IdentityRules,
     sources: &[Source],
     problems: &mut Vec<Problem>,
-) -> Option<Origin> {
+) -> Option<IdentifierOrigin> {
     let WrittenOrigin { field, kind, events, sources: from, link, .. } = written;
     let place = field.as_ref().filter(|field| !field.is_broken).and_then(|field| path(field, problems));
     let link = link.map_or(Some(Some(Strength::Strong)), |link| strength(&link, problems));
@@ -111,7 +111,7 @@ fn origin(
         });
         problems.push(Problem::at(at.place, format!("unknown identifier type `{kind}`")).help(hint));
     }
-    Some(Origin { root, path, kind, events, sources: from, link: link? })
+    Some(IdentifierOrigin { root, path, kind, events, sources: from, link: link? })
 }
 
 /// Where a field is.

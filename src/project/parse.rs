@@ -280,7 +280,7 @@ impl Conversion<'_> {
             Value::Boolean(truth) => Kind::Bool(truth),
             Value::Null => Kind::Null,
             Value::Number(digits, false) => {
-                let number = digits.parse().ok().and_then(Number::new);
+                let number = Number::read(&digits);
                 Kind::Number(number.ok_or_else(|| Problem::at(place, "the number is too large"))?)
             }
             Value::Placeholder(_) => return Err(unsupported(place, "a placeholder")),

@@ -1,7 +1,7 @@
 //! Names and functions in an expression over a person: traits, attributes, aggregates, audiences, consent.
 
 use compact_str::CompactString;
-use dataflows::definitions::{EventTerm, PersonTerm, Window};
+use dataflows::definitions::{PersonTerm, Window};
 use dataflows::model::{EventName, ValueType};
 
 use super::duration::parse_ms;
@@ -10,7 +10,7 @@ use super::infer::{Checker, Scope};
 use super::problem::{Place, Problem};
 use super::suggestion::{did_you_mean, listed, nearest};
 use super::syntax::{Call, Kind, Named, Node};
-use super::typed::{Aggregate, Function, PersonName, Typed};
+use super::typed::{Aggregate, EventReference, Function, PersonName, Typed};
 use super::types::{Class, Variable};
 use crate::limits::TRAITS_MAX;
 
@@ -25,6 +25,11 @@ impl Scope for PersonName {
         }
         let variable = attribute(checker, &name, place)?;
         Ok((PersonName::Attribute(name), variable))
+    }
+
+    /// An attribute has one type in a project.
+    fn of_any_type(_: &mut Checker, _: &Node) -> Option<Typed<Self>> {
+        None
     }
 
     fn call(checker: &mut Checker, call: &Call, place: Place) -> Option<(Self, Variable)> {
@@ -185,6 +190,7 @@ fn aggregate(checker: &mut Checker, call: &Call, place: Place) -> Option<(Person
     const NAMED: [&str; 2] = ["within", "where"];
     refuse_named(checker, call, &NAMED);
     let named = |name: &str| call.named.iter().find(|argument| argument.name == name).map(|argument| &argument.value);
+    checker.begin_use();
     let within = named("within").and_then(|value| window(checker, value));
     let role = "the condition in `where`";
     let condition = named("where").map(|value| checker.expect(value, ValueType::Bool, role));
@@ -199,9 +205,14 @@ fn aggregate(checker: &mut Checker, call: &Call, place: Place) -> Option<(Person
         return None;
     };
     let event = string(checker, event, "the name of an event", &example).map(EventName::from);
-    let argument: Option<Typed<EventTerm>> = match rest {
+    let argument: Option<Typed<EventReference>> = match rest {
         [] if is_count => None,
         [argument] if !is_count => Some(match call.name.as_str() {
+            // It counts values of every type, whatever the condition expects.
+            "distinct" => {
+                checker.begin_use();
+                checker.check(argument)
+            }
             "sum" | "avg" => checker.expect(argument, ValueType::Number, &format!("what `{}` adds up", call.name)),
             _ => checker.check(argument),
         }),

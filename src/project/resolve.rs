@@ -94,6 +94,7 @@ pub(super) fn resolve(
         origins,
         purposes,
         attribute_types,
+        merged_attributes: written.merged_attributes.into_iter().map(|name| name.value.into()).collect(),
         listen,
         sources,
         read_tokens,

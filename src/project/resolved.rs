@@ -11,7 +11,7 @@ use compact_str::CompactString;
 use dataflows::definitions::Definitions;
 use dataflows::model::{IdentifierKey, ValueType};
 
-use super::{HistorySettings, Origin};
+use super::{HistorySettings, IdentifierOrigin};
 use crate::limits::Limits;
 
 /// A project that `deltaic check` has nothing against.
@@ -26,11 +26,13 @@ pub struct Project {
     /// What is maintained.
     pub definitions: Arc<Definitions>,
     /// Where identifiers come from, beside the usual places.
-    pub origins: Vec<Origin>,
+    pub origins: Vec<IdentifierOrigin>,
     /// The purposes of consent, sorted: what is decided about others is left out.
     pub purposes: Vec<CompactString>,
     /// Types of attributes that are declared or follow from use; other attributes keep the type they come with.
     pub attribute_types: BTreeMap<CompactString, ValueType>,
+    /// Attributes that an object adds to, with `merge = "deep"`, in the place of replacing what is there.
+    pub merged_attributes: Vec<CompactString>,
     /// Where the HTTP server listens.
     pub listen: SocketAddr,
     /// Who may send events; sorted by name.
@@ -206,6 +208,8 @@ pub struct CsvMapping {
     pub timestamp: (String, String),
     /// Identifiers: type → column.
     pub identifiers: BTreeMap<CompactString, String>,
-    /// Properties: name → column. Cells that read as numbers are numbers.
+    /// Properties: name → column. Cells are texts, which a definition that expects something else reads as that.
     pub properties: BTreeMap<CompactString, String>,
+    /// Columns whose type is said: their cells are that for all definitions, or texts where they do not read as it.
+    pub types: BTreeMap<String, ValueType>,
 }

@@ -162,6 +162,33 @@ impl<'t> Section<'t> {
         array.iter().collect()
     }
 
+    /// Names under a key, and what is said of some of them: a list, in which `{ name = "…" }` says something of one, or a table
+    /// that says it without giving the order.
+    pub(super) fn names(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<(List, Vec<(Text, Text)>)> {
+        let (_, value) = self.get(key)?;
+        let said =
+            |reader: &mut Reader<'_>, value| Section::of_entry(reader, key.into(), self.place, value).texts(reader);
+        match value.get_ref() {
+            DeValue::Table(_) => Some((List::default(), said(reader, value))),
+            DeValue::Array(array) if array.len() <= LIST_MAX => {
+                let (mut list, mut types) = (List::default(), Vec::new());
+                for item in array.iter() {
+                    if !item.get_ref().is_table() {
+                        list.items.extend(reader.text(item));
+                        continue;
+                    }
+                    for (name, kind) in said(reader, item) {
+                        list.items.push(name.clone());
+                        types.push((name, kind));
+                    }
+                }
+                Some((list, types))
+            }
+            // Reports what is wrong.
+            _ => reader.list(value).map(|list| (list, Vec::new())),
+        }
+    }
+
     /// The same for secrets.
     pub(super) fn secrets(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<List> {
         let (_, value) = self.get(key)?;

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use dataflows::definitions::Definitions;
-use dataflows::model::{IdentifierKey, ValueType};
+use dataflows::expression::Expression;
+use dataflows::model::{IdentifierKey, Number, Value, ValueType};
 use proptest::prelude::*;
 
 use super::{
@@ -346,6 +347,69 @@ fn spelling_does_not_matter() {
     );
     assert_eq!(shared.measures.len(), 3);
     assert_eq!(of("x between 1 and 5 and (x > 1 and x < 2)"), of("x >= 1 and x <= 5 and x > 1 and x < 2"));
+}
+
+/// The fields of a definition have the types that it needs, whatever else the project has.
+#[test]
+fn a_definition_does_not_change_what_another_one_reads() {
+    const AUDIENCE: &str = "[audiences.a]\nwhen = \"distinct('Product Viewed', properties.id) > 1 \
+                            and last('Product Viewed', properties.id) = 'x'\"";
+    let signature = |source: &str| {
+        let definitions = definitions(source);
+        definitions.audiences[0].signature(&definitions)
+    };
+    let alone = signature(AUDIENCE);
+    for other in [
+        "count('Promo Clicked', where => properties.id = 'spring') > 0",
+        "sum('Promo Clicked', properties.id) > 0",
+        "sum('Product Viewed', properties.id) > 0",
+        "count('Product Viewed', where => properties.id is not null) > 0",
+    ] {
+        let both = format!("{AUDIENCE}\n[audiences.b]\nwhen = \"{other}\"");
+        assert_eq!(signature(&both), alone, "{other}");
+    }
+    let condition =
+        "[audiences.a]\nwhen = \"distinct('E', properties.id, where => properties.id = 'x' or name = 'E') > 1\"";
+    assert!(signature(condition).contains(r#"distinct properties."id" "#), "values of every type are counted");
+    let missing = "[audiences.a]\nwhen = \"count('E', where => properties.id = 'x' or properties.id is null) > 1\"";
+    assert!(signature(missing).contains(r#"(missing properties."id")"#), "whatever the type, it is there");
+}
+
+#[test]
+fn literals_are_the_numbers_that_are_written() {
+    let of = |number: &str| definitions(&format!("[traits]\na = \"{number}\"")).traits[0].expression.clone();
+    for number in ["9007199254740993", "-9007199254740993", "18446744073709551615", "-9223372036854775808"] {
+        let expected = Number::read(number).map(Value::Number);
+        assert_eq!(of(number), Expression::Literal(expected), "{number}");
+    }
+    assert_ne!(of("9007199254740993"), of("9007199254740992"));
+}
+
+#[test]
+fn objects_are_merged_where_it_is_said() {
+    let project = |source: &str| loaded(source).expect("it is right").project;
+    let merged = project("[attributes.address]\nmerge = \"deep\"\n[audiences.a]\nwhen = \"city = 'x'\"");
+    assert_eq!(merged.merged_attributes, ["address"]);
+    let declared = project("[attributes]\naddress = { merge = \"deep\", zip = \"string\", geo.merge = \"deep\" }");
+    assert_eq!(declared.merged_attributes, ["address", "address.geo"]);
+    assert_eq!(declared.attribute_types, [("address.zip".into(), ValueType::Text)].into());
+    let plain = project("[attributes]\nmerge = \"string\"\na.merge = \"number\"");
+    assert_eq!((plain.merged_attributes.len(), plain.attribute_types.len()), (0, 2));
+}
+
+#[test]
+fn columns_have_types() {
+    let types = |columns: &str| {
+        let rest = "event = \"E\"\ntimestamp = { column = \"at\" }\nidentifiers = { user_id = \"who\" }";
+        let csv = loaded(&format!("[replay.csv]\n{rest}\n{columns}")).map(|loaded| loaded.project.replay.csv.unwrap());
+        csv.map(|csv| (csv.columns, csv.types))
+    };
+    let zip = || [("zip".to_owned(), ValueType::Text)].into();
+    assert_eq!(types("columns.zip = \"string\""), Ok((Vec::new(), zip())));
+    let names = ["at", "who", "zip"].map(str::to_owned).to_vec();
+    assert_eq!(types("columns = [\"at\", \"who\", { zip = \"string\" }]"), Ok((names, zip())));
+    assert!(types("columns.zip = \"text\"").is_err_and(|problems| problems.contains("unknown type `text`")));
+    assert!(types("columns = 5").is_err_and(|problems| problems.contains("expected a list of strings")));
 }
 
 #[test]

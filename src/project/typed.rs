@@ -5,6 +5,7 @@ use dataflows::definitions::{EventTerm, PersonTerm, Window};
 use dataflows::expression::{Arithmetic, Comparison, Pattern};
 use dataflows::model::{EventName, Value};
 
+use super::infer::FieldUse;
 use super::types::Variable;
 
 /// An expression over terms `T`.
@@ -41,12 +42,21 @@ pub(super) enum PersonName {
     Term(PersonTerm),
 }
 
+/// What an expression over an event refers to, before types are known.
+#[derive(Clone, Debug)]
+pub(super) enum EventReference {
+    /// A field, in one use.
+    Field(FieldUse),
+    /// Anything that needs no more work.
+    Term(EventTerm),
+}
+
 /// A call of an aggregate function.
 #[derive(Clone, Debug)]
 pub(super) struct Aggregate {
     pub(super) function: Function,
     pub(super) event: EventName,
-    pub(super) condition: Option<Typed<EventTerm>>,
+    pub(super) condition: Option<Typed<EventReference>>,
     pub(super) within: Option<Window>,
 }
 
@@ -54,11 +64,11 @@ pub(super) struct Aggregate {
 #[derive(Clone, Debug)]
 pub(super) enum Function {
     Count,
-    Sum(Typed<EventTerm>),
-    Average(Typed<EventTerm>),
-    Least(Typed<EventTerm>),
-    Greatest(Typed<EventTerm>),
-    Earliest(Typed<EventTerm>),
-    Latest(Typed<EventTerm>),
-    Distinct(Typed<EventTerm>),
+    Sum(Typed<EventReference>),
+    Average(Typed<EventReference>),
+    Least(Typed<EventReference>),
+    Greatest(Typed<EventReference>),
+    Earliest(Typed<EventReference>),
+    Latest(Typed<EventReference>),
+    Distinct(Typed<EventReference>),
 }

@@ -25,6 +25,8 @@ pub(super) struct Written {
     pub(super) purposes: Option<List>,
     /// Name and type; `None` where there is no such section.
     pub(super) attributes: Option<Vec<(Text, Text)>>,
+    /// Names of attributes with `merge = "deep"`.
+    pub(super) merged_attributes: Vec<Text>,
     /// Name and expression; `None` where the expression is no string.
     pub(super) traits: Vec<(Text, Option<Text>)>,
     pub(super) audiences: Vec<WrittenAudience>,
@@ -166,7 +168,8 @@ pub(super) struct WrittenClock {
 pub(super) struct WrittenCsv {
     pub(super) place: Place,
     pub(super) delimiter: Option<Text>,
-    pub(super) columns: Option<List>,
+    /// Names of columns in their order, and types of some.
+    pub(super) columns: Option<(List, Vec<(Text, Text)>)>,
     pub(super) event: Option<Text>,
     pub(super) timestamp_column: Option<Text>,
     pub(super) timestamp_format: Option<Text>,
@@ -200,7 +203,10 @@ impl Written {
         let purposes = consent.list(reader, "purposes");
         consent.finish(reader, nothing_elsewhere);
         let attributes = root.section(reader, "attributes");
-        let attributes = attributes.is_there().then(|| declared(reader, &attributes, ""));
+        let mut merged_attributes = Vec::new();
+        let attributes = attributes.is_there().then(|| declared(reader, &attributes, "", &mut merged_attributes));
+        // Who only says how objects are put together does not say which attributes there are.
+        let attributes = attributes.filter(|declared| !declared.is_empty() || merged_attributes.is_empty());
         let traits = root.section(reader, "traits");
         let traits = traits.entries().map(|(name, value)| (name, reader.text(value))).collect();
         let audiences = root.section(reader, "audiences");
@@ -259,6 +265,7 @@ impl Written {
             identity,
             purposes,
             attributes,
+            merged_attributes,
             traits,
             audiences,
             destinations,
@@ -293,15 +300,28 @@ fn audience<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<
     WrittenAudience { name, when }
 }
 
-/// Attributes by name; a nested table declares `outer.inner`.
-fn declared<'t>(reader: &mut Reader<'_>, section: &Section<'t>, prefix: &str) -> Vec<(Text, Text)> {
+/// Attributes by name; a nested table declares `outer.inner`, and `merge = "deep"` in it says of `outer` that it is `merged`.
+fn declared<'t>(
+    reader: &mut Reader<'_>,
+    section: &Section<'t>,
+    prefix: &str,
+    merged: &mut Vec<Text>,
+) -> Vec<(Text, Text)> {
     let mut attributes = Vec::new();
     for (mut name, value) in section.entries() {
+        // No type has this name, so an attribute `merge` can still be declared.
+        if name.value == "merge"
+            && value.get_ref().as_str() == Some("deep")
+            && let Some(outer) = prefix.strip_suffix('.')
+        {
+            merged.push(Text::key(outer, name.place));
+            continue;
+        }
         name.value.insert_str(0, prefix);
         if let DeValue::Table(_) = value.get_ref() {
             let title = format!("[attributes.{}]", name.value);
             let inner = Section::of_entry(reader, title, name.place, value);
-            attributes.extend(declared(reader, &inner, &format!("{}.", name.value)));
+            attributes.extend(declared(reader, &inner, &format!("{}.", name.value), merged));
         } else if let Some(kind) = reader.text(value) {
             attributes.push((name, kind));
         }
@@ -495,7 +515,7 @@ impl WrittenCsv {
         let csv = WrittenCsv {
             place: section.place,
             delimiter: section.text(reader, "delimiter"),
-            columns: section.list(reader, "columns"),
+            columns: section.names(reader, "columns"),
             event: section.text(reader, "event"),
             timestamp_column: timestamp.text(reader, "column"),
             timestamp_format: timestamp.text(reader, "format"),

@@ -10,8 +10,8 @@ use crate::egress::outbox::State;
 use crate::egress::{Egress, EventStatus, Status};
 use crate::engine::Handle;
 use crate::history::HistoryFigures;
-use crate::ingest::IngestCounters;
 use crate::ingest::quarantine::Quarantine;
+use crate::ingest::{IngestCounters, Unfit};
 use crate::log::Store;
 use crate::log::checkpoint::Growth;
 use crate::observe::inside::Inside;
@@ -40,6 +40,9 @@ impl Readings for Gauges {
         Intake {
             accepted: self.counters.accepted().saturating_sub(duplicates),
             duplicates,
+            other_type: self.counters.fits().counted(Unfit::OtherType),
+            rounded: self.counters.fits().counted(Unfit::Rounded),
+            too_large: self.counters.fits().counted(Unfit::TooLarge),
             rejected: self.counters.rejected().map(|(code, count)| (code.to_owned(), count)).collect(),
             warned: self.counters.warnings().collect(),
         }
@@ -137,6 +140,7 @@ impl Readings for Gauges {
                 acknowledged: counts.acknowledged,
                 failed_calls: counts.failed_calls,
                 given_up: counts.given_up + pending.overflowed,
+                withheld: pending.withheld,
             })
         };
         self.egress.status().into_iter().filter_map(delivery).collect()

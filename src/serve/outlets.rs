@@ -1,19 +1,30 @@
-//! Where what the engine gives goes: to the destinations, and to those who have to know how far it is.
+//! Where what the engine gives goes: to the destinations, and to those who have to know how far it is. And what destinations are
+//! told of events beside that.
 
 use std::sync::Arc;
 
+use dataflows::forwards::Forwards;
 use tokio::sync::mpsc;
 
 use crate::egress::Egress;
+use crate::egress::forward::Whose;
 use crate::engine::Outlets;
+use crate::ingest::segment::Extractor;
 use crate::log::checkpoint::Growth;
 use crate::observe::latency::Observer;
+use crate::project::Project;
 
 /// Tells why the process has to end.
 pub(super) fn reporter(failed: &mpsc::UnboundedSender<String>) -> impl Fn(String) + Send + Sync + Clone + use<> {
     let failed = failed.clone();
     // Nobody listens any more where it ends already.
     move |reason| _ = failed.send(reason)
+}
+
+/// Says whose a stored event is.
+pub(super) fn whose(project: &Project) -> Whose {
+    let (extractor, forwards) = (Extractor::of_stored(project), Forwards::new(project.definitions.clone()));
+    Arc::new(move |raw| forwards.primary(&extractor.reread("", raw).ok()?))
 }
 
 /// Leads what the engine gives to the destinations.

@@ -60,7 +60,7 @@ impl Rims {
             now,
             timeouts,
         } = self;
-        let counters = Arc::new(IngestCounters::default());
+        let counters = Arc::new(IngestCounters::new(project));
         let gauges = Gauges {
             growth,
             history,

@@ -39,7 +39,8 @@ pub const WINDOWS: [Window; 5] = [
 ];
 
 /// The names of the traits, sorted: a trait's id is its place.
-const TRAITS: [&str; 26] = [
+const TRAITS: [&str; 30] = [
+    "anythings",
     "average_total",
     "beta_or_rich",
     "biggest_total",
@@ -49,11 +50,14 @@ const TRAITS: [&str; 26] = [
     "city_twice",
     "even_orders",
     "events_1h",
+    "first_anything",
     "first_category",
     "first_shipped_60s",
+    "greatest_anything_60s",
     "last_anything",
     "last_category_1s",
     "last_seen_order",
+    "least_anything_1s",
     "never",
     "orders",
     "orders_5ms",
@@ -198,11 +202,16 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
             )),
             None,
         ),
+        /* 20 */ measure(ORDERED, Shape::Earliest(field(ANYTHING)), None),
+        /* 21 */ measure(ORDERED, Shape::Least(field(ANYTHING)), s_1),
+        /* 22 */ measure(ORDERED, Shape::Greatest(field(ANYTHING)), s_60),
+        /* 23 */ measure(ORDERED, Shape::Distinct(field(ANYTHING)), None),
     ];
 
     let orders = || person(PersonTerm::Count, 0);
     let n = |value: f64| literal::<PersonTerm>(value);
     let traits = vec![
+        ("anythings", person(PersonTerm::Distinct, 23)),
         ("average_total", person(PersonTerm::Average, 4)),
         (
             "beta_or_rich",
@@ -218,11 +227,14 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
         ("city_twice", compare(the_trait("city_trait"), Comparison::Equal, attribute("city", None))),
         ("even_orders", compare(arithmetic(orders(), Arithmetic::Remainder, n(2.0)), Comparison::Equal, n(0.0))),
         ("events_1h", arithmetic(person(PersonTerm::Count, 13), Arithmetic::Add, person(PersonTerm::Count, 5))),
+        ("first_anything", person(PersonTerm::Sample, 20)),
         ("first_category", person(PersonTerm::Sample, 8)),
         ("first_shipped_60s", person(PersonTerm::Sample, 15)),
+        ("greatest_anything_60s", person(PersonTerm::Sample, 22)),
         ("last_anything", person(PersonTerm::Sample, 14)),
         ("last_category_1s", person(PersonTerm::Sample, 9)),
         ("last_seen_order", person(PersonTerm::Sample, 16)),
+        ("least_anything_1s", person(PersonTerm::Sample, 21)),
         ("never", person(PersonTerm::Sum, 17)),
         ("orders", orders()),
         ("orders_5ms", person(PersonTerm::Count, 1)),

@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 use dataflows::definitions::{Definitions, FieldId};
-use dataflows::model::{Event, EventName, Position, Tick, Value};
+use dataflows::model::{Event, EventName, Number, Position, Tick, Value};
 use proptest::prelude::*;
 
 use super::definitions::{
@@ -25,6 +25,8 @@ const EMAILS: [&str; 5] = ["email:a@x.org", "email:b@x.org", "email:c@x.org", "e
 const DEVICES: [&str; 3] = ["device_id:d1", "device_id:d2", "device_id:0000-00"];
 const ANONYMOUS: [&str; 6] =
     ["anonymous_id:a1", "anonymous_id:a2", "anonymous_id:a3", "anonymous_id:a4", "anonymous_id:a5", "anonymous_id:-1"];
+/// Names of attributes; some are below others.
+const ATTRIBUTES: [&str; 7] = ["city", "city", "city.a", "city.a.b", "city.c", "city-x", "plan"];
 /// Types that no order of strength lists.
 const UNLISTED: [&str; 5] = ["loyalty:l1", "cookie:c1", "loyalty:l2", "cookie:c2", "cookie:unknown"];
 
@@ -221,7 +223,7 @@ fn who(few: bool) -> impl Strategy<Value = Vec<&'static str>> {
 fn what() -> impl Strategy<Value = What> {
     let track = |name| prop::collection::vec(field_value(), 0..4).prop_map(move |fields| What::Track(name, fields));
     let identify = (
-        prop::collection::vec((one_of(&["city", "city", "plan"]), attribute_value()), 0..3),
+        prop::collection::vec((one_of(&ATTRIBUTES), attribute_value()), 0..3),
         prop::collection::vec((one_of(&["marketing", "other"]), any::<bool>()), 0..2),
     );
     prop_oneof![
@@ -234,11 +236,22 @@ fn what() -> impl Strategy<Value = What> {
     ]
 }
 
+/// Integers that no float is, and their neighbours.
+pub fn integers() -> impl Strategy<Value = i128> {
+    const NEAR: [i128; 6] = [0, 1 << 53, -(1 << 53), i64::MIN as i128 + 1, i64::MAX as i128, u64::MAX as i128 - 1];
+    (prop::sample::select(&NEAR[..]), -1..=1i128).prop_map(|(near, by)| near + by)
+}
+
+fn integer() -> impl Strategy<Value = Value> {
+    integers().prop_map(|integer| Value::Number(Number::of_integer(integer).expect("it has 64 bits")))
+}
+
 fn attribute_value() -> impl Strategy<Value = Option<Value>> {
     prop_oneof![
         2 => Just(None),
         4 => one_of(&["Berlin", "Paris", "X"]).prop_map(|text| Some(Value::text(text))),
         1 => Just(Value::number(1.0)),
+        1 => integer().prop_map(Some),
         1 => any::<bool>().prop_map(|truth| Some(Value::Bool(truth))),
     ]
 }
@@ -246,10 +259,12 @@ fn attribute_value() -> impl Strategy<Value = Option<Value>> {
 fn field_value() -> impl Strategy<Value = (usize, Value)> {
     const USUAL: [f64; 4] = [10.0, 50.0, -50.0, 99.995];
     // 0.1 is not exact, 0.0000005 is half a millionth, and beyond 1e15 a number is no addend.
-    const ODD: [f64; 11] = [0.0, 0.1, 0.2, -0.3, 0.0000005, -0.0000025, 1e15, -1e15, 1.1e15, 123_456_789.5, LARGE];
+    const ODD: [f64; 14] =
+        [0.0, 0.1, 0.2, -0.3, 0.0000005, -0.0000025, 1.14, 11.77, 1.0000005, 1e15, -1e15, 1.1e15, 123_456_789.5, LARGE];
     let number = || {
-        let number = prop_oneof![3 => prop::sample::select(&USUAL[..]), 1 => prop::sample::select(&ODD[..])];
-        number.prop_map(|number| Value::number(number).expect("it is finite"))
+        let float =
+            |of: &'static [f64]| prop::sample::select(of).prop_map(|float| Value::number(float).expect("it is finite"));
+        prop_oneof![6 => float(&USUAL), 2 => float(&ODD), 1 => integer()]
     };
     let text = || one_of(&["books", "shoes", "tools", "100% wool"]).prop_map(Value::text);
     let truth = || any::<bool>().prop_map(Value::Bool);

@@ -1,9 +1,9 @@
 //! Expressions, evaluated as `dataflows/expression.rs` documents them: one function from an expression to its value.
 
-use dataflows::expression::{Arithmetic, Comparison, Expression};
+use dataflows::expression::{Comparison, Expression};
 use dataflows::model::Value;
 
-use super::like;
+use super::{like, numbers};
 
 /// The value of `expression`; `None` where it is missing.
 pub fn evaluate<T>(expression: &Expression<T>, lookup: &dyn Fn(&T) -> Option<Value>) -> Option<Value> {
@@ -36,7 +36,7 @@ pub fn evaluate<T>(expression: &Expression<T>, lookup: &dyn Fn(&T) -> Option<Val
             let (a, b) = (evaluate(a, lookup)?, evaluate(b, lookup)?);
             let (less, equal) = match (&a, &b) {
                 (Value::Bool(a), Value::Bool(b)) => (!a & b, a == b),
-                (Value::Number(a), Value::Number(b)) => (a.get() < b.get(), a.get() == b.get()),
+                (Value::Number(a), Value::Number(b)) => numbers::compared(*a, *b),
                 (Value::Time(a), Value::Time(b)) => (a.as_ms() < b.as_ms(), a.as_ms() == b.as_ms()),
                 (Value::Text(a), Value::Text(b)) => (a.as_bytes() < b.as_bytes(), a.as_bytes() == b.as_bytes()),
                 _ => return None,
@@ -54,16 +54,7 @@ pub fn evaluate<T>(expression: &Expression<T>, lookup: &dyn Fn(&T) -> Option<Val
             let (Value::Number(a), Value::Number(b)) = (evaluate(a, lookup)?, evaluate(b, lookup)?) else {
                 return None;
             };
-            let (a, b) = (a.get(), b.get());
-            let result = match operation {
-                Arithmetic::Add => a + b,
-                Arithmetic::Subtract => a - b,
-                Arithmetic::Multiply => a * b,
-                Arithmetic::Divide => a / b,
-                Arithmetic::Remainder => a % b,
-            };
-            // Infinities and "not a number" have no `Value`: they are missing.
-            Value::number(result)
+            numbers::computed(*operation, a, b).map(Value::Number)
         }
         Expression::In(inner, values) => {
             let value = evaluate(inner, lookup)?;

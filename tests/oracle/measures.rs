@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use dataflows::definitions::{Definitions, EventTerm, Measure, Shape, Window};
 use dataflows::limits::VALUES_PER_IDENTIFIER_MAX;
 use dataflows::model::{Event, IdentifierId, Position, Tick, Value};
+use num_bigint::BigInt;
 
 use super::expression::{evaluate, is_true};
 use super::identity::strongest_unblocked;
+use super::numbers::{Fraction, millionths};
 
 /// Whether an event that happened at `timestamp` and arrived at `arrival` counts at `now`.
 pub fn counts(window: Option<Window>, arrival: Tick, timestamp: Tick, now: Tick) -> bool {
@@ -74,44 +76,43 @@ impl Counted<'_> {
         self.samples.len()
     }
 
-    /// Their sum, where there is an addend.
-    pub fn sum(&self) -> Option<f64> {
+    /// Their sum divided by `count`, where there is an addend: the nearest number to the exact fraction.
+    pub fn sum_over(&self, count: usize) -> Option<Value> {
         if self.samples.is_empty() {
             return None;
         }
-        let sum: i128 =
+        let sum: BigInt =
             self.samples.iter().map(|(_, _, addend, _)| millionths(addend).expect("only addends are kept")).sum();
-        Some((sum / 1_000_000) as f64 + (sum % 1_000_000) as f64 / 1e6)
+        Fraction::new(sum, BigInt::from(1_000_000) * BigInt::from(count)).nearest().map(Value::Number)
     }
 
     /// The one value that the measure picks, where there is an event.
     pub fn sample(&self) -> Option<Value> {
-        let values = self.samples.iter().map(|(_, _, value, _)| value.clone());
+        // Numbers, where there are any.
+        let is_number = |value: &Value| matches!(value, Value::Number(_));
+        let has_numbers = self.samples.iter().any(|(_, _, value, _)| is_number(value));
+        let looked_at: Vec<_> =
+            self.samples.iter().filter(|(_, _, value, _)| !has_numbers || is_number(value)).collect();
+        let values = looked_at.iter().map(|(_, _, value, _)| value.clone());
         match self.measure.shape {
             Shape::Least(_) => values.min(),
             Shape::Greatest(_) => values.max(),
-            Shape::Earliest(_) => self.samples.iter().min().map(|(_, _, value, _)| value.clone()),
-            Shape::Latest(_) => self.samples.iter().max().map(|(_, _, value, _)| value.clone()),
+            Shape::Earliest(_) => looked_at.iter().min().map(|(_, _, value, _)| value.clone()),
+            Shape::Latest(_) => looked_at.iter().max().map(|(_, _, value, _)| value.clone()),
             Shape::Count | Shape::Sum(_) | Shape::Distinct(_) => panic!("this measure picks no value"),
         }
     }
 
     /// How many different values there are, of each identifier's as many as it may have.
     pub fn distinct(&self) -> usize {
-        let mut by_identifier: BTreeMap<IdentifierId, BTreeSet<&Value>> = BTreeMap::new();
+        // Of too many those that sort first: numbers after all others.
+        let mut by_identifier: BTreeMap<IdentifierId, BTreeSet<(bool, &Value)>> = BTreeMap::new();
         for (_, _, value, identifier) in &self.samples {
-            by_identifier.entry(*identifier).or_default().insert(value);
+            let is_number = matches!(value, Value::Number(_));
+            by_identifier.entry(*identifier).or_default().insert((is_number, value));
         }
         let values = by_identifier.into_values().flat_map(|all| all.into_iter().take(VALUES_PER_IDENTIFIER_MAX));
         values.collect::<BTreeSet<_>>().len()
-    }
-}
-
-/// The addend in millionths, halves away from zero; only numbers of at most 10^15 are added up.
-fn millionths(addend: &Value) -> Option<i128> {
-    match addend {
-        Value::Number(number) if number.get().abs() <= 1e15 => Some((number.get() * 1e6).round() as i128),
-        _ => None,
     }
 }
 

@@ -10,6 +10,7 @@ mod forwards;
 mod identity;
 mod like;
 mod measures;
+mod numbers;
 mod person;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use dataflows::model::{Desired, Event, IdentifierId, Profile, ProfileId, Setting
 
 pub use forwards::{Sent, forwarded};
 pub use identity::strongest_unblocked;
+pub use person::consents;
 
 use self::person::Person;
 
@@ -119,7 +121,7 @@ fn desired_of(definitions: &Definitions, profile: &Profile) -> Vec<Desired> {
     let mut rows = Vec::new();
     for (index, view) in definitions.destinations.iter().enumerate() {
         if let Some(purpose) = &view.requires_consent
-            && !person::consents(&profile.record, purpose)
+            && !consents(&profile.record, purpose)
         {
             continue;
         }

@@ -69,6 +69,16 @@ impl Person<'_> {
             let ((at, position), given) = decisions.last().expect("there is a decision");
             latest.insert(Topic::Consent(purpose.into()), (*at, *position, Some(Value::Bool(*given))));
         }
+        // A write at an attribute is one to every path below it: what was written there before is gone.
+        let written = latest.clone();
+        latest.retain(|topic, (at, position, _)| {
+            let Topic::Attribute(name) = topic else { return true };
+            let parts: Vec<&str> = name.split('.').collect();
+            (1..parts.len()).all(|length| {
+                let above = Topic::Attribute(parts[..length].join(".").into());
+                written.get(&above).is_none_or(|(of_above, its, _)| (*of_above, *its) <= (*at, *position))
+            })
+        });
         // A record can be made in this way only; with one setting per topic, there is nothing left for it to decide.
         let setting = |(topic, (at, position, value))| Setting { topic, at, position, value };
         latest.into_iter().map(setting).collect()
@@ -88,10 +98,10 @@ impl Person<'_> {
         };
         match term {
             PersonTerm::Count(id) => Value::number(counted(id).count() as f64),
-            PersonTerm::Sum(id) => Value::number(counted(id).sum()?),
+            PersonTerm::Sum(id) => counted(id).sum_over(1),
             PersonTerm::Average(id) => {
                 let addends = counted(id);
-                Value::number(addends.sum()? / addends.count() as f64)
+                addends.sum_over(addends.count())
             }
             PersonTerm::Sample(id) => counted(id).sample(),
             PersonTerm::Distinct(id) => Value::number(counted(id).distinct() as f64),

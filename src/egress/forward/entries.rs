@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use dataflows::model::Tick;
+use dataflows::model::{IdentifierId, Tick};
 use serde::{Deserialize, Serialize};
 
 use crate::egress::letters::Refusal;
@@ -16,6 +16,9 @@ use crate::log::StoreError;
 pub struct Entry {
     /// Its place.
     pub position: Offset,
+    /// The identifier that says whose it is, where consent is looked at again before it goes. Entries of earlier versions have
+    /// none.
+    pub whose: Option<IdentifierId>,
     /// Its text.
     pub json: Bytes,
 }
@@ -44,7 +47,7 @@ pub trait Entries: Send {
     fn letters(&self) -> Result<Vec<EventLetter>, StoreError>;
 
     /// The text of what was refused.
-    fn refused(&self, position: Offset) -> Result<Bytes, StoreError>;
+    fn refused(&self, position: Offset) -> Result<Entry, StoreError>;
 
     /// Makes all these changes or none.
     fn write(&mut self, writes: Writes<'_>, cursor: Cursor, hold: Hold) -> Result<(), StoreError>;
@@ -140,6 +143,8 @@ pub struct Flight {
     pub refusals: u32,
     /// Whether it was a dead letter before.
     pub is_retry: bool,
+    /// Whether a call with it began, or may have: then it goes once more as it was.
+    pub has_begun: bool,
 }
 
 /// How much there is.
@@ -153,4 +158,6 @@ pub struct Pending {
     pub oldest: Option<Tick>,
     /// Events that were given up because too many waited, since the start.
     pub overflowed: u64,
+    /// Events that did not go since their people did not consent any more, since the start.
+    pub withheld: u64,
 }

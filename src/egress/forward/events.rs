@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::entries::{Entry, Flight};
 use super::queue::Queue;
+use super::recheck::Recheck;
 use crate::egress::courier::Courier;
 use crate::egress::delivery::Line;
 use crate::egress::lane::{End, Lane, Load};
@@ -23,6 +24,8 @@ pub struct Events {
     name: CompactString,
     courier: Arc<Courier>,
     queue: Mutex<Queue>,
+    /// How consent is looked at again, where it is required.
+    recheck: Option<Recheck>,
     /// Knows what operators wish of the destination as a whole.
     outbox: Arc<dyn Outbox>,
     /// Woken after something was taken in, or may go on.
@@ -31,9 +34,25 @@ pub struct Events {
 
 impl Events {
     /// Those that `queue` has and gets, for the calls of `line`.
-    pub fn new(destination: DestinationId, line: &Line, outbox: Arc<dyn Outbox>, queue: Queue) -> Self {
+    pub fn new(
+        destination: DestinationId,
+        line: &Line,
+        outbox: Arc<dyn Outbox>,
+        queue: Queue,
+        recheck: Option<Recheck>,
+    ) -> Self {
         let (name, courier, wake) = (line.destination.clone(), line.courier.clone(), line.wake.clone());
-        Events { destination, name, courier, queue: Mutex::new(queue), outbox, wake }
+        Events { destination, name, courier, queue: Mutex::new(queue), recheck, outbox, wake }
+    }
+
+    /// Whether consent is looked at again.
+    pub fn rechecks(&self) -> bool {
+        self.recheck.is_some()
+    }
+
+    /// Whether there is something to send that only goes while the engine can be asked.
+    pub fn needs_engine(&self) -> bool {
+        self.rechecks() && !self.is_paused() && self.queue().pending().events > 0
     }
 
     /// The queue.
@@ -81,9 +100,11 @@ impl Lane for Events {
 
     fn take(&self, limit: BatchLimit) -> Result<Option<Load<()>>, StoreError> {
         if self.is_paused() {
+            self.queue().forget_told();
             return Ok(None);
         }
-        let Some(Flight { batch, refusals, .. }) = self.queue().take(limit)? else { return Ok(None) };
+        let taken = self.queue().take(limit, self.recheck.as_ref())?;
+        let Some(Flight { batch, refusals, .. }) = taken else { return Ok(None) };
         Ok(Some(Load {
             flight: (),
             body: self.courier.events(&self.name, &batch),
@@ -94,16 +115,26 @@ impl Lane for Events {
         }))
     }
 
+    async fn find_out(&self) -> bool {
+        let Some(recheck) = self.recheck.as_ref().filter(|_| !self.is_paused()) else { return false };
+        let in_doubt = self.queue().in_doubt();
+        let Some(people) = in_doubt else { return false };
+        let Some(consenting) = recheck.consenting(&people).await else { return false };
+        self.queue().told(consenting);
+        true
+    }
+
     fn end(&self, (): (), end: End) -> Result<(), StoreError> {
         let mut queue = self.queue();
         match end {
             End::Acknowledged => queue.acknowledge(),
             End::GivenUp(why) => queue.give_up(&why),
-            End::Split(refusals) => queue.split(refusals),
+            End::Split(refusals) => queue.split(refusals, self.recheck.as_ref()),
             End::PutBack(refusals) => {
                 queue.put_back(refusals);
                 Ok(())
             }
+            End::NotBegun(_) => queue.take_back(self.recheck.as_ref()),
         }
     }
 

@@ -12,8 +12,8 @@ use crate::log::StoreError;
 /// The entries of one destination.
 #[derive(Debug, Default)]
 pub struct MemoryEntries {
-    entries: BTreeMap<Offset, Bytes>,
-    refused: BTreeMap<Offset, Bytes>,
+    entries: BTreeMap<Offset, Entry>,
+    refused: BTreeMap<Offset, Entry>,
     cursor: Option<Cursor>,
 }
 
@@ -25,7 +25,7 @@ impl Entries for MemoryEntries {
     fn after(&self, position: Option<Offset>) -> EntriesIter<'_> {
         let first = position.map_or(Bound::Unbounded, Bound::Excluded);
         let entries = self.entries.range((first, Bound::Unbounded));
-        Box::new(entries.map(|(position, json)| Ok(Entry { position: *position, json: json.clone() })))
+        Box::new(entries.map(|(_, entry)| Ok(entry.clone())))
     }
 
     fn letters(&self) -> Result<Vec<EventLetter>, StoreError> {
@@ -33,15 +33,16 @@ impl Entries for MemoryEntries {
         Ok(Vec::new())
     }
 
-    fn refused(&self, position: Offset) -> Result<Bytes, StoreError> {
-        Ok(self.refused.get(&position).cloned().unwrap_or_default())
+    fn refused(&self, position: Offset) -> Result<Entry, StoreError> {
+        let gone = || Entry { position, whose: None, json: Bytes::new() };
+        Ok(self.refused.get(&position).cloned().unwrap_or_else(gone))
     }
 
     fn write(&mut self, writes: Writes<'_>, cursor: Cursor, _: Hold) -> Result<(), StoreError> {
         let Writes { add, remove, refuse, forget, .. } = writes;
-        self.entries.extend(add.iter().map(|entry| (entry.position, entry.json.clone())));
+        self.entries.extend(add.iter().map(|entry| (entry.position, entry.clone())));
         remove.iter().for_each(|position| _ = self.entries.remove(position));
-        self.refused.extend(refuse.iter().map(|entry| (entry.position, entry.json.clone())));
+        self.refused.extend(refuse.iter().map(|entry| (entry.position, entry.clone())));
         forget.iter().for_each(|position| _ = self.refused.remove(position));
         self.cursor = Some(cursor);
         Ok(())

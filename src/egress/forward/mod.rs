@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Unlike changes, events do not cancel: what a destination does not take in time has to wait, and so there is an end to
-//! what can. Consent is looked at when the event comes in, as of its tick.
+//! what can. Consent is looked at when the event comes in, as of its tick; and again before a call with it begins, if it had to
+//! wait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,17 +19,21 @@ use crate::engine::Forwarded;
 use crate::log::{Store, StoreError};
 use crate::project::Project;
 
+mod doubt;
 mod entries;
 pub(super) mod envelope;
 mod events;
 mod memory;
 mod queue;
+mod recheck;
 mod stored;
 #[cfg(test)]
 mod tests;
 
 pub use entries::{Batch, EventLetter, Pending};
 pub(super) use events::Events;
+pub(super) use recheck::Recheck;
+pub use recheck::Whose;
 
 use entries::{Entries, Entry, QueueLimit};
 use memory::MemoryEntries;
@@ -109,7 +114,8 @@ impl Forwarding {
         let json = json.inspect_err(|error| {
             tracing::error!(tick = %event.position.tick, %error, "an event of the log is not forwarded: it is no JSON");
         });
-        Some(Entry { position: event.position, json: json.ok()? })
+        let whose = event.primary.filter(|_| forward.requires_consent.is_some());
+        Some(Entry { position: event.position, whose, json: json.ok()? })
     }
 
     /// See [`super::Egress::produced`].

@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use dataflows::model::Tick;
 
+use super::doubt::Doubt;
 use super::entries::{Batch, Cursor, Entries, Entry, Flight, Hold, Pending, QueueLimit, Writes};
 use crate::engine::Offset;
 use crate::log::StoreError;
@@ -39,7 +40,11 @@ pub struct Queue {
     limit: QueueLimit,
     written: Cursor,
     produced: Tick,
+    /// What came in before this tick was here when the process started: nobody knows for how long.
+    opened_at: Tick,
     in_flight: Option<Flight>,
+    /// What goes next, once it is known who consents.
+    doubt: Option<Doubt>,
     /// What follows it before all that waits: other halves of what was refused, the next one last.
     halves: Vec<Flight>,
     /// What was given up, and may go once more.
@@ -50,6 +55,7 @@ pub struct Queue {
     bytes: usize,
     received: VecDeque<(Offset, Instant)>,
     overflowed: u64,
+    withheld: u64,
     /// Whether it was said that too many wait.
     is_told: bool,
 }
@@ -77,17 +83,20 @@ impl Queue {
             }
         }
         let batch = Arc::new(Batch { entries: flight, received: Vec::new() });
-        let in_flight = (!batch.entries.is_empty()).then_some(Flight { batch, refusals: 0, is_retry: false });
+        let in_flight =
+            (!batch.entries.is_empty()).then(|| Flight { batch, refusals: 0, is_retry: false, has_begun: true });
         let (floor, produced) = (written.in_flight, written.produced);
         let refused = Refused::of(entries.letters()?);
-        let (halves, received) = Default::default();
-        let (overflowed, is_told) = (0, false);
+        let (doubt, halves, received) = Default::default();
+        let (overflowed, withheld, is_told) = (0, 0, false);
         Ok(Queue {
             entries,
             limit,
             written,
             produced,
+            opened_at: produced,
             in_flight,
+            doubt,
             halves,
             refused,
             floor,
@@ -95,6 +104,7 @@ impl Queue {
             bytes,
             received,
             overflowed,
+            withheld,
             is_told,
         })
     }
@@ -160,7 +170,8 @@ impl Queue {
 
     /// How much there is.
     pub fn pending(&self) -> Pending {
-        let new = self.in_flight.iter().filter(|flight| !flight.is_retry);
+        let next = self.in_flight.iter().chain(self.doubt.iter().map(|doubt| &doubt.flight));
+        let new = next.filter(|flight| !flight.is_retry);
         let aloft = || new.clone().chain(self.halves.iter().rev()).map(|flight| &flight.batch.entries);
         let waiting = || self.entries.after(self.floor).next()?.ok();
         let oldest = match aloft().flatten().next() {
@@ -169,7 +180,7 @@ impl Queue {
             None => waiting().map(|entry| entry.position.tick),
         };
         let events = self.events + aloft().map(Vec::len).sum::<usize>() + self.refused.retried();
-        Pending { events, bytes: self.bytes, oldest, overflowed: self.overflowed }
+        Pending { events, bytes: self.bytes, oldest, overflowed: self.overflowed, withheld: self.withheld }
     }
 }
 

@@ -1,10 +1,13 @@
 //! Entries in the data folder: keyspace `forwards`, numbers big endian.
 //!
 //! ```text
-//! destination 0 tick index   an event that waits or is in flight, as JSON
+//! destination 0 tick index   an event that waits or is in flight
 //! destination 1 tick index   an event that was refused
 //! destination 2 tick index   why, as JSON
 //! ```
+//!
+//! An event is its JSON. Where consent is looked at again, a byte 1 and the identifier that says whose it is stand before it: no
+//! JSON begins with that byte, and earlier versions wrote none.
 //!
 //! The cursor is a row of the keyspace `frontiers`, `destination NUL forwards` → `produced`, and the place where the batch in
 //! flight ends if there is one. It is written with the entries, or not at all; so what is not on the disk after a power failure
@@ -14,7 +17,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use compact_str::CompactString;
-use dataflows::model::Tick;
+use dataflows::model::{IdentifierId, Tick};
 use fjall::PersistMode;
 
 use super::entries::{Cursor, Entries, EntriesIter, Entry, EventLetter, Hold, Writes};
@@ -31,6 +34,9 @@ enum Section {
     Refused = 1,
     Letter = 2,
 }
+
+/// Stands before the identifier that says whose an event is.
+const WHOSE: u8 = 1;
 
 /// Bytes of a position.
 const POSITION: usize = 12;
@@ -77,8 +83,26 @@ impl StoredEntries {
         self.store.forwards().range::<Vec<u8>, _>((first, Bound::Excluded(end)))
     }
 
+    /// The entry of a value.
+    fn entry(&self, position: Offset, value: &[u8]) -> Result<Entry, StoreError> {
+        let Some(rest) = value.strip_prefix(&[WHOSE]) else {
+            return Ok(Entry { position, whose: None, json: Bytes::copy_from_slice(value) });
+        };
+        let (id, json) = rest.split_first_chunk().ok_or_else(|| self.damaged("whose an event is cannot be read"))?;
+        let whose = Some(IdentifierId::from_bytes(*id));
+        Ok(Entry { position, whose, json: Bytes::copy_from_slice(json) })
+    }
+
     fn damaged(&self, what: &str) -> StoreError {
         self.store.damaged_queue(&self.destination, what)
+    }
+}
+
+/// The value of an entry.
+fn value_of(entry: &Entry) -> Vec<u8> {
+    match entry.whose {
+        Some(id) => [&[WHOSE], &id.to_bytes()[..], &entry.json].concat(),
+        None => entry.json.to_vec(),
     }
 }
 
@@ -119,7 +143,7 @@ impl Entries for StoredEntries {
             let (key, json) = entry.into_inner().map_err(|source| self.store.failed(source))?;
             let position = key.get(names..).and_then(position_of);
             let position = position.ok_or_else(|| self.damaged("the key of an event is no place"))?;
-            Ok(Entry { position, json: Bytes::copy_from_slice(&json) })
+            self.entry(position, &json)
         }))
     }
 
@@ -133,11 +157,11 @@ impl Entries for StoredEntries {
         self.section(Section::Letter, first).map(letter).collect()
     }
 
-    fn refused(&self, position: Offset) -> Result<Bytes, StoreError> {
+    fn refused(&self, position: Offset) -> Result<Entry, StoreError> {
         let json = self.store.forwards().get(self.key(Section::Refused, position));
         let json = json.map_err(|source| self.store.failed(source))?;
         let json = json.ok_or_else(|| self.damaged("a dead letter has no event"))?;
-        Ok(Bytes::copy_from_slice(&json))
+        self.entry(position, &json)
     }
 
     fn write(&mut self, writes: Writes<'_>, cursor: Cursor, hold: Hold) -> Result<(), StoreError> {
@@ -148,7 +172,7 @@ impl Entries for StoredEntries {
         let mut write = self.store.batch().durability(durability);
         for (section, entries) in [(Section::Waiting, writes.add), (Section::Refused, writes.refuse)] {
             for entry in entries {
-                write.insert(self.store.forwards(), self.key(section, entry.position), entry.json.to_vec());
+                write.insert(self.store.forwards(), self.key(section, entry.position), value_of(entry));
             }
         }
         for letter in writes.letters {

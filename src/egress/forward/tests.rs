@@ -2,3 +2,4 @@
 
 mod delivered;
 mod queued;
+mod rechecked;

@@ -6,13 +6,14 @@ use std::path::Path;
 
 use compact_str::CompactString;
 use csv::ByteRecord;
-use dataflows::model::Tick;
+use dataflows::model::{Number, Tick, Value as Property, ValueType};
 use jiff::fmt::strtime::BrokenDownTime;
 use serde_json::{Map, Value, json};
 
 use super::table::Table;
 use super::{FileError, Parts, Text};
-use crate::ingest::{Rejection, json, time};
+use crate::ingest::{Rejection, time};
+use crate::json::ValueJson;
 use crate::project::CsvMapping;
 
 /// The rows of a file, as events.
@@ -24,7 +25,9 @@ pub(super) struct Rows {
     event: CompactString,
     timestamp: (usize, TimeFormat),
     identifiers: Vec<(CompactString, usize)>,
-    properties: Vec<(CompactString, usize)>,
+    properties: Vec<(CompactString, usize, Option<ValueType>)>,
+    /// The properties that nobody said the types of.
+    cells: Vec<CompactString>,
 }
 
 /// How times are written.
@@ -55,7 +58,7 @@ impl Rows {
             })
         };
         let places = |named: &BTreeMap<CompactString, String>| {
-            named.iter().map(|(name, column)| Ok((name.clone(), place(column)?))).collect::<Result<_, FileError>>()
+            named.iter().map(|(name, column)| Ok((name.clone(), place(column)?))).collect::<Result<Vec<_>, FileError>>()
         };
         let format = match mapping.timestamp.1.as_str() {
             "rfc3339" => TimeFormat::Rfc3339,
@@ -63,11 +66,18 @@ impl Rows {
             "unix_s" => TimeFormat::UnixS,
             pattern => TimeFormat::Pattern(pattern.to_owned()),
         };
+        let property = |(name, place): (CompactString, usize)| {
+            let kind = mapping.types.get(&columns[place]).copied();
+            (name, place, kind)
+        };
+        let properties: Vec<_> = places(&mapping.properties)?.into_iter().map(property).collect();
+        let cells = properties.iter().filter(|(.., kind)| kind.is_none()).map(|(name, ..)| name.clone()).collect();
         Ok(Rows {
             event: mapping.event.clone(),
             timestamp: (place(&mapping.timestamp.0)?, format),
             identifiers: places(&mapping.identifiers)?,
-            properties: places(&mapping.properties)?,
+            properties,
+            cells,
             columns: columns.len(),
             record,
             table,
@@ -96,11 +106,10 @@ impl Rows {
             event["context"] = json!({"externalIds": external});
         }
         let mut properties = Map::new();
-        for (name, column) in &self.properties {
+        for (name, column, kind) in &self.properties {
             let cell = self.cell(*column)?;
             if !cell.is_empty() {
-                let number = json::number(cell).map(Value::from);
-                properties.insert(name.to_string(), number.unwrap_or_else(|| cell.into()));
+                properties.insert(name.to_string(), typed(cell, *kind).unwrap_or_else(|| cell.into()));
             }
         }
         event["properties"] = properties.into();
@@ -114,7 +123,21 @@ impl Rows {
     }
 }
 
+/// A cell as something else than a text, where it is said to be that and reads as it.
+fn typed(cell: &str, kind: Option<ValueType>) -> Option<Value> {
+    match kind? {
+        ValueType::Number => Number::read(cell).map(|number| json!(ValueJson(&Property::Number(number)))),
+        ValueType::Bool => cell.to_ascii_lowercase().parse().ok().map(Value::Bool),
+        // In JSON a time is a text.
+        ValueType::Text | ValueType::Time => None,
+    }
+}
+
 impl Parts for Rows {
+    fn cells(&self) -> &[CompactString] {
+        &self.cells
+    }
+
     fn next(&mut self, event: &mut Vec<u8>) -> io::Result<Option<(u64, Result<(), Rejection>)>> {
         let Some((line, read)) = self.table.read(&mut self.record)? else { return Ok(None) };
         let row = read.and_then(|()| self.event());
@@ -125,7 +148,7 @@ impl Parts for Rows {
 /// The time that a cell says. A pattern without a time of day means midnight, one without an offset UTC.
 fn time_of(cell: &str, format: &TimeFormat) -> Option<Tick> {
     // A cast from a float saturates, so what is absurd stays absurd.
-    let unix = |scale: f64| json::number(cell).and_then(|number| time::tick((number * scale).floor() as i64));
+    let unix = |scale: f64| Number::read(cell).and_then(|number| time::tick((number.get() * scale).floor() as i64));
     match format {
         TimeFormat::Rfc3339 => time::of_text(cell),
         TimeFormat::UnixMs => unix(1.0),

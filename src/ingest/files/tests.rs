@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use dataflows::model::ValueType;
+
 use super::*;
 use crate::example;
 
@@ -13,6 +15,7 @@ fn mapping() -> CsvMapping {
         timestamp: ("at".into(), "rfc3339".into()),
         identifiers: [("user_id".into(), "who".into()), ("email".into(), "mail".into())].into(),
         properties: [("total".into(), "total".into())].into(),
+        types: [].into(),
     }
 }
 
@@ -95,7 +98,7 @@ fn csv() {
         "mail,at,total,who\nA@b.c,1970-01-01T00:00:01Z,1.50,u\n,\"1970-01-02\",\"x, \"\"y\"\"\",7\n",
         &csv,
         &[
-            "1000 Order user_id:u email:a@b.c f0=Number(1.5) f1=Number(1.5)",
+            "1000 Order user_id:u email:a@b.c f0=Number(1.5) f1=Text(\"1.50\")",
             "86400000 Order user_id:7 f1=Text(\"x, \\\"y\\\"\")",
         ],
     );
@@ -121,6 +124,31 @@ fn csv() {
     );
 }
 
+/// Field 0 expects a number, field 1 takes any type.
+#[test]
+fn cells_are_texts_unless_a_number_is_expected() {
+    for (cell, number) in [
+        ("007", Some("7.0")),
+        ("01234", Some("1234.0")),
+        ("+4930123", Some("4930123.0")),
+        ("1e5", Some("100000.0")),
+        ("9007199254740993", Some("9007199254740993")),
+        ("x", None),
+    ] {
+        let text = format!("who,mail,total,at\n1,,{cell},1970-01-01");
+        let number = number.map(|number| format!(" f0=Number({number})")).unwrap_or_default();
+        let as_text = format!("0 Order user_id:1{number} f1=Text({cell:?})");
+        check("a.csv", &text, &Format::Csv(mapping()), &[&as_text]);
+        let of_type = |kind| Format::Csv(CsvMapping { types: [("total".into(), kind)].into(), ..mapping() });
+        let by_hand = format!("0 Order user_id:1 f1=Text({cell:?})");
+        check("a.csv", &text, &of_type(ValueType::Text), &[&by_hand]);
+        let is_number = !number.is_empty();
+        let numbers =
+            if is_number { format!("{number}{}", number.replace("f0", "f1")) } else { format!(" f1=Text({cell:?})") };
+        check("a.csv", &text, &of_type(ValueType::Number), &[&format!("0 Order user_id:1{numbers}")]);
+    }
+}
+
 #[test]
 fn columns_between_spaces() {
     let columns = ["who", "at", "n", "total"].map(String::from).to_vec();
@@ -132,8 +160,8 @@ fn columns_between_spaces() {
         " 00001 19970101  1   11.77\n\n 00002 19970112 1 12.00\n 3 19971301 1 1\n 3 1 1\n",
         &csv,
         &[
-            "852076800000 Order user_id:00001 f0=Number(11.77) f1=Number(11.77)",
-            "853027200000 Order user_id:00002 f0=Number(12.0) f1=Number(12.0)",
+            "852076800000 Order user_id:00001 f0=Number(11.77) f1=Text(\"11.77\")",
+            "853027200000 Order user_id:00002 f0=Number(12.0) f1=Text(\"12.00\")",
             "line 4: bad_time",
             "line 5: bad_row",
         ],

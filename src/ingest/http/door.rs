@@ -1,11 +1,13 @@
 //! From the bytes of a body to accepted and rejected events: the one way in, for requests, for retries from the quarantine
 //! and for the fuzzer. Pure.
 
+use std::sync::Arc;
+
 use super::batch::{Batch, Write};
 use crate::engine::Accepted;
 use crate::http::Problem;
 use crate::ingest::segment::{Call, Extractor, Given, Stamp};
-use crate::ingest::{Rejection, Warnings};
+use crate::ingest::{Fits, Rejection, Warnings};
 use crate::project::Project;
 
 /// Reads bodies as a project wants it.
@@ -44,6 +46,11 @@ impl Door {
     /// A door to `project`.
     pub fn new(project: &Project) -> Self {
         Door { extractor: Extractor::new(project), batch_events_max: project.limits.batch_events_max }
+    }
+
+    /// The same, which counts how the values of events fit the definitions.
+    pub fn counting(project: &Project, fits: Arc<Fits>) -> Self {
+        Door { extractor: Extractor::counting(project, fits), ..Door::new(project) }
     }
 
     /// Reads events.

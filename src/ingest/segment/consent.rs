@@ -22,12 +22,12 @@ use crate::limits::ATTRIBUTE_NAME_BYTES_MAX;
 
 /// The purposes of a project, however they are spelt.
 #[derive(Clone, Debug)]
-pub(super) struct Purposes(FxHashMap<CompactString, CompactString>);
+pub(super) struct KnownPurposes(FxHashMap<CompactString, CompactString>);
 
-impl Purposes {
+impl KnownPurposes {
     /// These purposes.
     pub fn new(purposes: &[CompactString]) -> Self {
-        Purposes(purposes.iter().map(|purpose| (folded(purpose).into(), purpose.clone())).collect())
+        KnownPurposes(purposes.iter().map(|purpose| (folded(purpose).into(), purpose.clone())).collect())
     }
 
     /// The purpose that is sent as this.
@@ -39,14 +39,14 @@ impl Purposes {
 
 /// What is decided, as far as it was read. There are at most so many decisions as purposes in each place.
 pub(super) struct ConsentReader<'p> {
-    purposes: &'p Purposes,
+    purposes: &'p KnownPurposes,
     decided: Vec<(&'p CompactString, bool)>,
     pub warnings: Warnings,
 }
 
 impl<'p> ConsentReader<'p> {
     /// None, about these purposes.
-    pub fn new(purposes: &'p Purposes) -> Self {
+    pub fn new(purposes: &'p KnownPurposes) -> Self {
         ConsentReader { purposes, decided: Vec::new(), warnings: Warnings::default() }
     }
 

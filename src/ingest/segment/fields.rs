@@ -4,7 +4,7 @@
 
 use compact_str::CompactString;
 use dataflows::definitions::{Field, FieldId, FieldRoot};
-use dataflows::model::{Value, ValueType};
+use dataflows::model::{Number, Value, ValueType};
 
 use crate::ingest::json::{self, Leaf};
 use crate::ingest::{Rejection, time};
@@ -42,25 +42,62 @@ impl Wanted {
         Some(&self.below[place].1)
     }
 
-    /// Picks the wanted fields of `json`, which stands here; `None` is a value that is there and not of the field's type.
-    pub fn pick(&self, json: &str, fields: &mut Vec<(FieldId, Option<Value>)>) -> Result<(), Rejection> {
+    /// Picks the wanted fields of `json`, which stands here.
+    pub fn pick(&self, json: &str, fields: &mut Vec<(FieldId, Found)>) -> Result<(), Rejection> {
         for (field, kind) in &self.fields {
-            fields.push((*field, value_of(Leaf::of(json), *kind)));
+            fields.push((*field, Found::of(json, *kind)));
         }
         if self.below.is_empty() {
             return Ok(());
         }
         json::object(json, |key| self.below(key), |wanted, value| wanted.pick(value, fields))
     }
+
+    /// The same of a cell of a table, which is a JSON text in `json`.
+    pub fn pick_cell(&self, json: &str, fields: &mut Vec<(FieldId, Found)>) {
+        if let Leaf::Text(text) = Leaf::of(json) {
+            fields.extend(self.fields.iter().map(|(field, kind)| (*field, Found::of_cell(&text, *kind))));
+        }
+    }
 }
 
-/// The value of a field of this type.
-fn value_of(leaf: Leaf<'_>, kind: Option<ValueType>) -> Option<Value> {
-    match (leaf, kind) {
-        (Leaf::Bool(truth), None | Some(ValueType::Bool)) => Some(Value::Bool(truth)),
-        (Leaf::Number(written), None | Some(ValueType::Number)) => Value::number(json::number(written)?),
-        (Leaf::Text(text), None | Some(ValueType::Text)) => Some(Value::Text(text.into())),
-        (Leaf::Text(text), Some(ValueType::Time)) => time::of_text(&text).map(Value::Time),
-        _ => None,
+/// What is found where a field is wanted.
+#[derive(Debug, PartialEq)]
+pub(super) enum Found {
+    /// A value of its type.
+    Value(Value),
+    /// `null`, or what no value can be.
+    Nothing,
+    /// A value of another type.
+    Other,
+}
+
+impl Found {
+    /// What `json` is to a field of this type. Where any type will do, an array or object is its text.
+    fn of(json: &str, kind: Option<ValueType>) -> Self {
+        let value = match (Leaf::of(json), kind) {
+            (Leaf::Null | Leaf::Unreadable, _) => return Found::Nothing,
+            (Leaf::Bool(truth), None | Some(ValueType::Bool)) => Some(Value::Bool(truth)),
+            (Leaf::Number(written), None | Some(ValueType::Number)) => match Number::read(written) {
+                Some(number) => Some(Value::Number(number)),
+                None => return Found::Nothing,
+            },
+            (Leaf::Text(text), None | Some(ValueType::Text)) => Some(Value::Text(text.into())),
+            (Leaf::Text(text), Some(ValueType::Time)) => time::of_text(&text).map(Value::Time),
+            (Leaf::Array(nested) | Leaf::Object(nested), None) => Some(Value::Text(json::compact(nested).into())),
+            _ => None,
+        };
+        value.map_or(Found::Other, Found::Value)
+    }
+
+    /// What a cell of a table is to a field of this type: a text, unless something else is expected.
+    fn of_cell(text: &str, kind: Option<ValueType>) -> Self {
+        let value = match kind {
+            None | Some(ValueType::Text) => Some(Value::text(text)),
+            Some(ValueType::Number) => Number::read(text).map(Value::Number),
+            Some(ValueType::Bool) => text.to_ascii_lowercase().parse().ok().map(Value::Bool),
+            Some(ValueType::Time) => time::of_text(text).map(Value::Time),
+        };
+        value.map_or(Found::Other, Found::Value)
     }
 }

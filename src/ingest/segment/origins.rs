@@ -8,7 +8,7 @@ use dataflows::model::{EventName, Strength};
 use rustc_hash::FxHashMap;
 
 use super::Call;
-use crate::project::{ContextTraits, Origin, Project};
+use crate::project::{ContextTraits, IdentifierOrigin, Project};
 
 /// The usual places, in the order in which they are looked at.
 const USUAL: [(FieldRoot, &[&str], &str, Usual); USUAL_COUNT] = [
@@ -50,7 +50,7 @@ pub(super) struct Places {
     pub context: Tree,
     /// Whether `context.traits` say in all calls what they say in an identify call.
     context_traits: ContextTraits,
-    all: Vec<Place>,
+    all: Vec<Spot>,
 }
 
 /// The places below one point of an event.
@@ -63,7 +63,7 @@ pub(super) struct Tree {
 }
 
 #[derive(Clone, Debug)]
-struct Place {
+struct Spot {
     usual: Option<(CompactString, Usual)>,
     /// What the project says of it, the first that is meant first.
     rules: Vec<Rule>,
@@ -83,9 +83,9 @@ impl Origins {
             source.context_traits != ContextTraits::default()
                 || project.origins.iter().any(|origin| origin.sources.contains(&source.name))
         };
-        let of_all = |origin: &&Origin| origin.sources.is_empty();
+        let of_all = |origin: &&IdentifierOrigin| origin.sources.is_empty();
         let by_source = project.sources.iter().filter(is_special).map(|source| {
-            let meant = |origin: &&Origin| origin.sources.is_empty() || origin.sources.contains(&source.name);
+            let meant = |origin: &&IdentifierOrigin| origin.sources.is_empty() || origin.sources.contains(&source.name);
             (source.name.clone(), Places::new(project.origins.iter().filter(meant), source.context_traits))
         });
         Origins {
@@ -106,7 +106,7 @@ impl Origins {
 }
 
 impl Places {
-    fn new<'o>(origins: impl Iterator<Item = &'o Origin>, context_traits: ContextTraits) -> Self {
+    fn new<'o>(origins: impl Iterator<Item = &'o IdentifierOrigin>, context_traits: ContextTraits) -> Self {
         let mut places = Places {
             properties: Tree::default(),
             traits: Tree::default(),
@@ -119,14 +119,14 @@ impl Places {
             places.at(root, &path).usual = Some((kind.into(), usual));
         }
         for origin in origins {
-            let Origin { kind, events, link, .. } = origin.clone();
+            let IdentifierOrigin { kind, events, link, .. } = origin.clone();
             places.at(origin.root, &origin.path).rules.push(Rule { kind, events, link });
         }
         places
     }
 
     /// The place at a path, which is made where there is none.
-    fn at(&mut self, root: FieldRoot, path: &[CompactString]) -> &mut Place {
+    fn at(&mut self, root: FieldRoot, path: &[CompactString]) -> &mut Spot {
         let mut at = match root {
             FieldRoot::Properties => &mut self.properties,
             FieldRoot::Traits => &mut self.traits,
@@ -141,14 +141,14 @@ impl Places {
         }
         let place = *at.place.get_or_insert(self.all.len());
         if place == self.all.len() {
-            self.all.push(Place { usual: None, rules: Vec::new() });
+            self.all.push(Spot { usual: None, rules: Vec::new() });
         }
         &mut self.all[place]
     }
 
     /// What the value at a place is in an event: its type, and how surely it is the person's; nothing where it is none.
     pub fn identifier(&self, place: usize, call: Call, name: &EventName) -> Option<(&str, Strength)> {
-        let Place { usual, rules } = &self.all[place];
+        let Spot { usual, rules } = &self.all[place];
         let is_meant = |rule: &&Rule| rule.events.is_empty() || rule.events.contains(name);
         if let Some(rule) = rules.iter().find(is_meant) {
             return Some((&rule.kind, rule.link?));

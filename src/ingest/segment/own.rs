@@ -6,6 +6,7 @@ use dataflows::definitions::{Field, FieldId, FieldRoot};
 use dataflows::model::Value;
 
 use super::Call;
+use super::fields::Found;
 use super::members::{Member, Members};
 
 /// Which of it definitions read.
@@ -35,7 +36,7 @@ impl OwnFields {
     }
 
     /// Picks them of an event.
-    pub fn pick(&self, call: Call, members: &Members<'_>, fields: &mut Vec<(FieldId, Option<Value>)>) {
+    pub fn pick(&self, call: Call, members: &Members<'_>, fields: &mut Vec<(FieldId, Found)>) {
         for (field, own) in &self.0 {
             let text = match own {
                 Own::Type => Some(call.name().into()),
@@ -44,7 +45,7 @@ impl OwnFields {
                 // An id, which some write as a number.
                 Own::GroupId => members.scalar(Member::GroupId),
             };
-            fields.push((*field, text.map(|text| Value::Text(text.into()))));
+            fields.push((*field, text.map_or(Found::Nothing, |text| Found::Value(Value::Text(text.into())))));
         }
     }
 }

@@ -4,11 +4,11 @@
 
 use compact_str::CompactString;
 use dataflows::definitions::FieldId;
-use dataflows::model::{EventName, Identifier, Identifiers, Strength, Value};
+use dataflows::model::{EventName, Identifier, Identifiers, Number, Strength, Value};
 use smallvec::SmallVec;
 
 use super::consent::ConsentReader;
-use super::fields::Wanted;
+use super::fields::{Found, Wanted};
 use super::members::{Member, Members};
 use super::origins::{Places, Tree, USUAL_COUNT};
 use super::{Call, Extractor, scalar};
@@ -23,20 +23,24 @@ use crate::limits::{
 pub(super) struct Person<'e> {
     extractor: &'e Extractor,
     places: &'e Places,
-    found: Found<'e>,
-    pub fields: Vec<(FieldId, Option<Value>)>,
+    at_places: AtPlaces<'e>,
+    /// The properties that are cells of a table.
+    cells: &'e [CompactString],
+    pub fields: Vec<(FieldId, Found)>,
     /// Each once, in the order in which they are found. Most events have few.
     identifiers: SmallVec<[Identifier; 4]>,
     /// So many of them, the last ones, are weak.
     weak: usize,
     pub attributes: Vec<(CompactString, Option<Value>)>,
+    /// How many of these are no attributes, but only say that there was an object.
+    objects: usize,
     pub consent: Box<[(CompactString, bool)]>,
     pub warnings: Warnings,
 }
 
 /// Values at the places that may have identifiers; of one place the last.
 #[derive(Default)]
-struct Found<'e> {
+struct AtPlaces<'e> {
     usual: [Option<&'e str>; USUAL_COUNT],
     /// At those that only the project names.
     others: Vec<(usize, &'e str)>,
@@ -65,15 +69,18 @@ impl<'e> Person<'e> {
         source: &str,
         members: &Members<'e>,
         context: Option<&'e str>,
+        cells: &'e [CompactString],
     ) -> Result<Self, Rejection> {
         let mut person = Person {
             extractor,
             places: extractor.origins.of(source),
-            found: Found::default(),
+            at_places: AtPlaces::default(),
+            cells: &[],
             fields: Vec::new(),
             identifiers: SmallVec::new(),
             weak: 0,
             attributes: Vec::new(),
+            objects: 0,
             consent: Box::default(),
             warnings: Warnings::default(),
         };
@@ -96,6 +103,7 @@ impl<'e> Person<'e> {
             person.object(traits, Some(&extractor.traits), Some(places), call == Call::Identify)?;
         }
         if let Some(properties) = members.get(Member::Properties) {
+            person.cells = cells;
             let places = &person.places.properties;
             person.object(properties, Some(&extractor.properties), Some(places), false)?;
         }
@@ -129,7 +137,7 @@ impl<'e> Person<'e> {
             },
             |(wanted, places, about), value| {
                 wanted.map_or(Ok(()), |wanted| wanted.pick(value, &mut self.fields))?;
-                places.map_or(Ok(()), |places| self.found.look(places, value))?;
+                places.map_or(Ok(()), |places| self.at_places.look(places, value))?;
                 if let Some(about) = about {
                     last[about as usize] = Some(value);
                 }
@@ -175,7 +183,7 @@ impl<'e> Person<'e> {
 
     /// Identifies the person by what was found: first by what is stated, then by hearsay.
     fn identify_found(&mut self, call: Call, name: &EventName) -> Result<(), Rejection> {
-        let Found { usual, mut others } = std::mem::take(&mut self.found);
+        let AtPlaces { usual, mut others } = std::mem::take(&mut self.at_places);
         others.sort_unstable_by_key(|(place, _)| *place);
         let there = |(place, value): (usize, Option<&'e str>)| Some((place, value?));
         let found = usual.into_iter().enumerate().filter_map(there).chain(others);
@@ -237,37 +245,41 @@ impl<'e> Person<'e> {
         places: Option<&Tree>,
         as_attributes: bool,
     ) -> Result<(), Rejection> {
+        let cells = self.cells;
         json::object(
             json,
             |key| {
                 let name = as_attributes.then(|| CompactString::from(key));
                 let wanted = wanted.and_then(|wanted| wanted.below(key));
                 let places = places.and_then(|places| places.below(key));
-                (name.is_some() || places.is_some() || wanted.is_some()).then_some((name, places, wanted))
+                let is_cell = cells.iter().any(|cell| cell == key);
+                (name.is_some() || places.is_some() || wanted.is_some()).then_some((name, places, wanted, is_cell))
             },
-            |(name, places, wanted), value| {
-                if let Some(wanted) = wanted {
-                    wanted.pick(value, &mut self.fields)?;
+            |(name, places, wanted, is_cell), value| {
+                match wanted {
+                    Some(wanted) if is_cell => wanted.pick_cell(value, &mut self.fields),
+                    Some(wanted) => wanted.pick(value, &mut self.fields)?,
+                    None => {}
                 }
                 if let Some(places) = places {
-                    self.found.look(places, value)?;
+                    self.at_places.look(places, value)?;
                 }
                 name.map_or(Ok(()), |name| self.attribute(name, value, 1))
             },
         )
     }
 
-    /// Sets an attribute; an object sets one for each of its members, named with a dot.
+    /// Sets an attribute; an object sets one for each of its members, named with a dot, and takes away what else is there.
     ///
     /// A text that should be a time and is none stays a text: profiles show what was sent, and definitions, which expect a
     /// time, find nothing there.
     fn attribute(&mut self, name: CompactString, json: &str, depth: usize) -> Result<(), Rejection> {
         // Before the members of an object, each of which would copy the name.
-        check_name(&name, self.attributes.len())?;
+        check_name(&name, self.attributes.len() - self.objects)?;
         let value = match Leaf::of(json) {
             Leaf::Null => None,
             Leaf::Bool(truth) => Some(Value::Bool(truth)),
-            Leaf::Number(written) => match json::number(written).and_then(Value::number) {
+            Leaf::Number(written) => match Number::read(written).map(Value::Number) {
                 Some(number) => Some(number),
                 None => return Ok(()),
             },
@@ -276,6 +288,11 @@ impl<'e> Person<'e> {
                 Some(time.map_or_else(|| Value::Text(text.into()), Value::Time))
             }
             Leaf::Object(object) if depth < ATTRIBUTE_DEPTH_MAX => {
+                // It is a write to every path below, also to those that it does not name.
+                if !self.extractor.is_merged(&name) {
+                    self.objects += 1;
+                    self.attributes.push((name.clone(), None));
+                }
                 return json::object(
                     object,
                     |key| Some(CompactString::from_iter([name.as_str(), ".", key])),
@@ -291,7 +308,7 @@ impl<'e> Person<'e> {
     }
 }
 
-impl<'e> Found<'e> {
+impl<'e> AtPlaces<'e> {
     /// Looks for the places that are in `json`, which stands here.
     fn look(&mut self, places: &Tree, json: &'e str) -> Result<(), Rejection> {
         if let Some(place) = places.place {

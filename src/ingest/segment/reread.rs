@@ -94,6 +94,6 @@ impl Extractor {
     fn parse_stored<'t>(&self, source: &str, stored: &'t [u8]) -> Result<Parsed<'t>, Rejection> {
         // The text has all else of it. Its message id went into the hash that is stored beside it.
         let given = Given { source, call: None, received: None, sent_at: None, context: None, position: ("", 0) };
-        self.parse(self.text(stored)?, &given)
+        self.parse(self.text(stored)?, &given, &[])
     }
 }

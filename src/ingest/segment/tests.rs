@@ -5,13 +5,14 @@ mod origins;
 
 use std::sync::Arc;
 
-use dataflows::definitions::{Definitions, Field};
+use dataflows::definitions::{Definitions, EventTerm, Field, Measure, Shape};
+use dataflows::expression::{Comparison, Expression};
 use dataflows::model::{Event, Value};
 use proptest::prelude::*;
 
 use super::*;
 use crate::example;
-use crate::ingest::Warning;
+use crate::ingest::{Unfit, Warning};
 use crate::limits::ATTRIBUTES_PER_EVENT_MAX;
 use crate::log::Stored;
 
@@ -265,7 +266,13 @@ fn fields() {
     check_track(r#""userId":"1","properties":{"total":1.5,"x":{"total":3}}"#, "E user_id:1 f0=1.5 f1=1.5");
     check_track(r#""userId":"1","properties":{"total":"1.5"}"#, "E user_id:1 f1='1.5'");
     check_track(r#""userId":"1","properties":{"total":true}"#, "E user_id:1 f1=true");
-    for missing in ["null", "{}", "[1]", "1e400", "-1e400", r#""\udfff""#] {
+    check_track(r#""userId":"1","properties":{"total":[1, "x"]}"#, r#"E user_id:1 f1='[1,"x"]'"#);
+    check_track(r#""userId":"1","properties":{"total":{ }}"#, "E user_id:1 f1='{}'");
+    check_track(
+        r#""userId":"1","properties":{"total":9007199254740993}"#,
+        "E user_id:1 f0=9007199254740993 f1=9007199254740993",
+    );
+    for missing in ["null", "1e400", "-1e400", r#""\udfff""#] {
         check_track(&format!(r#""userId":"1","properties":{{"total":{missing}}}"#), "E user_id:1");
     }
     check_track(r#""userId":"1","properties":{"total":-0}"#, "E user_id:1 f0=0 f1=0");
@@ -288,8 +295,12 @@ fn fields() {
 fn attributes() {
     check_traits(r#"{"b":"x","a":1,"c":false,"d":null}"#, "identify user_id:1 a=1 b='x' c=false d=-");
     check_traits(r#"{"a":1,"a":null,"b":null,"b":2}"#, "identify user_id:1 a=- b=2");
-    check_traits(r#"{"a":{"b":{"c":{"d":{"e": 1}}}}}"#, r#"identify user_id:1 a.b.c.d='{"e":1}'"#);
-    check_traits(r#"{"a":[1, "x y", {"b": null}],"e":{}}"#, r#"identify user_id:1 a='[1,"x y",{"b":null}]'"#);
+    // An object takes away what else is there: it is a write of nothing at its own path.
+    check_traits(r#"{"a":{"b":{"c":{"d":{"e": 1}}}}}"#, r#"identify user_id:1 a=- a.b=- a.b.c=- a.b.c.d='{"e":1}'"#);
+    check_traits(r#"{"a":{"b":1},"a":{"c":2}}"#, "identify user_id:1 a=- a.b=1 a.c=2");
+    check_traits(r#"{"a":7,"a":{"c":2}}"#, "identify user_id:1 a=- a.c=2");
+    check_traits(r#"{"a.b":18446744073709551615}"#, "identify user_id:1 a.b=18446744073709551615");
+    check_traits(r#"{"a":[1, "x y", {"b": null}],"e":{}}"#, r#"identify user_id:1 a='[1,"x y",{"b":null}]' e=-"#);
     check_traits(r#"{"a":1e400,"b":"\ud800","c":1}"#, "identify user_id:1 c=1");
     check_traits(r#"{"born":"1970-01-01T00:00:01Z"}"#, "identify user_id:1 born=@1000");
     check_traits(r#"{"born":"1960-01-01"}"#, "identify user_id:1 born='1960-01-01'");
@@ -302,8 +313,71 @@ fn attributes() {
     check_track(r#""userId":"1","traits":{"a":1},"context":{"traits":{"b":1}}"#, "E user_id:1 b=1");
     let many = (0..=ATTRIBUTES_PER_EVENT_MAX).map(|i| format!(r#""a{i}":1"#)).collect::<Vec<_>>().join(",");
     check_traits(&format!("{{{many}}}"), "too_many_attributes");
+    let within = |objects: &str| format!("{{{objects}{}}}", many.split_once(',').expect("there are some").1);
+    assert!(
+        accept(&format!(r#"{{"type":"identify","userId":"1","traits":{}}}"#, within(r#""o":{"p":{}},"#)), &live())
+            .is_ok()
+    );
     check_traits(&format!(r#"{{"{}":1}}"#, "n".repeat(201)), "attribute_name_too_long");
     check_traits(&format!(r#"{{"{}":{{}}}}"#, "n".repeat(201)), "attribute_name_too_long");
+}
+
+#[test]
+fn objects_add_to_what_is_there_where_the_project_says_so() {
+    let project = Project { merged_attributes: vec!["a".into()], ..example::project() };
+    let set = |traits: &str| {
+        let json = format!(r#"{{"type":"identify","userId":"1","traits":{traits}}}"#);
+        line(&Extractor::new(&project).accept(json.as_bytes(), &live()).unwrap().accepted.event)
+    };
+    assert_eq!(set(r#"{"a":{"b":{"c":1}},"ab":{"c":1}}"#), "identify user_id:1 a.b.c=1 ab=- ab.c=1");
+    assert_eq!(set(r#"{"a":null}"#), "identify user_id:1 a=-", "nothing is still all of it");
+}
+
+/// Of values that definitions leave out it is told how many.
+#[test]
+fn what_does_not_fit_is_counted() {
+    let field = |name: &str, kind| Field { root: FieldRoot::Properties, path: vec![name.into()], kind };
+    let term = |id| Expression::Term(EventTerm::Field(FieldId::new(id)));
+    let is_x = Expression::Compare(
+        Comparison::Equal,
+        Box::new(term(1)),
+        Box::new(Expression::Literal(Some(Value::text("x")))),
+    );
+    let sum = Measure { event: "E".into(), condition: Some(is_x), shape: Shape::Sum(term(0)), within: None };
+    let definitions = Definitions {
+        fields: vec![
+            field("total", Some(ValueType::Number)),
+            field("kind", Some(ValueType::Text)),
+            field("total", None),
+        ],
+        measures: vec![sum],
+        ..Definitions::default()
+    };
+    let project = Project { definitions: Arc::new(definitions), ..example::project() };
+    let fits = Arc::new(Fits::new(project.definitions.clone()));
+    let extractor = Extractor::counting(&project, fits.clone());
+    let send = |event: &str, properties: &str| {
+        let json = format!(r#"{{"type":"track","event":"{event}","userId":"1","properties":{properties}}}"#);
+        extractor.accept(json.as_bytes(), &live()).unwrap();
+    };
+    for properties in [
+        r#"{"total":1.14,"kind":"x"}"#,
+        r#"{"total":"1.14","kind":"x"}"#,
+        r#"{"total":null,"kind":null}"#,
+        r#"{"total":[1],"kind":7}"#,
+        r#"{"total":1.00000001,"kind":"x"}"#,
+        r#"{"total":1.00000001,"kind":"y"}"#,
+        r#"{"total":1000000000000001,"kind":"x"}"#,
+    ] {
+        send("E", properties);
+        send("Other", properties);
+    }
+    let sum = project.definitions.measures[0].signature(&project.definitions);
+    let other_type =
+        [("E: properties.kind as a string".to_owned(), 1), ("E: properties.total as a number".to_owned(), 2)];
+    assert_eq!(fits.counted(Unfit::OtherType), other_type);
+    assert_eq!(fits.counted(Unfit::Rounded), [(sum.clone(), 1)]);
+    assert_eq!(fits.counted(Unfit::TooLarge), [(sum, 1)]);
 }
 
 #[test]

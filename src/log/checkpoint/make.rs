@@ -6,15 +6,16 @@ use std::time::Duration;
 use dataflows::definitions::{Definitions, MeasureId};
 use dataflows::facts::Facts;
 use dataflows::model::{IdentifierId, Tick};
+use dataflows::observations::Arrival;
 use dataflows::observer::{Observation, Observer};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::file::{Counts, Head, MessageIds, Piece, Writer};
 use super::kept::Entry;
 use super::plan::Past;
-use super::plan::begins;
+use super::plan::{ArrivalsAt, begins};
 use super::repeated::{self, Repeated};
-use super::{Basis, CheckpointError, Kept, signatures};
+use super::{Basis, CheckpointError, Kept, MEANING, signatures};
 use crate::engine::placed;
 use crate::history::{Archive, Placed, Portion, ReadStored, Reading, Recorder};
 use crate::log::{LogRecord, Store, codec};
@@ -22,7 +23,7 @@ use crate::project::Project;
 
 /// Gathers what events of the log say.
 pub struct Gatherer {
-    store: Store,
+    pub(super) store: Store,
     pub(super) definitions: Arc<Definitions>,
     pub(super) observer: Observer,
     read: ReadStored,
@@ -116,6 +117,22 @@ impl Gatherer {
             Some(history) => Box::new(of_history(history, after).chain(self.log(history.until().max(after)))),
             None => Box::new(self.log(after)),
         }
+    }
+
+    /// What the dataflow is fed with of `portions`, each as it counts at its tick.
+    pub(super) fn arrivals<'g>(
+        &'g self,
+        portions: impl Iterator<Item = Result<Portion, CheckpointError>> + 'g,
+        but: LeftOut,
+    ) -> Box<dyn Iterator<Item = Result<ArrivalsAt, CheckpointError>> + 'g> {
+        Box::new(portions.map(move |portion| {
+            let mut portion = portion?;
+            let readings = self.readings(&mut portion, &but);
+            let event = |(reading, at): (Option<Reading>, &Placed)| {
+                Some(Arrival::Event(placed(reading?.event, portion.tick, at.position)))
+            };
+            Ok((portion.tick, readings.into_iter().zip(&portion.events).filter_map(event).collect()))
+        }))
     }
 
     /// Gathers what `portions` say up to `until`, but no further than the portion in which there are `events_max` events. What
@@ -219,7 +236,7 @@ impl Gatherer {
         let mut pieces = None;
         if let Some(entry) = before {
             let (head, before) = kept.read(entry)?;
-            pieces = Some(before.measures(of_today(&head.measures, &signatures)));
+            pieces = Some(before.measures(of_today(&head, &signatures)));
         }
         let head = Head::new(tick, self.basis.clone(), signatures, ids);
         let folder = kept.folder().to_owned();
@@ -276,10 +293,28 @@ impl Gatherer {
     }
 }
 
-/// Of each of `measures`, by their signatures, which one of today it is.
-pub fn of_today(measures: &[String], signatures: &[String]) -> Vec<Option<MeasureId>> {
-    let today = |text: &String| signatures.iter().position(|known| known == text).map(MeasureId::new);
-    measures.iter().map(today).collect()
+/// Of each measure of a checkpoint, by its signature, which one of today it is.
+///
+/// Where a field had one type for all of a project, it may have another one since, in a definition that is the same. What the
+/// checkpoint has of such a measure is what events said then, and stays.
+pub fn of_today(head: &Head, signatures: &[String]) -> Vec<Option<MeasureId>> {
+    let today = |text: &String| signatures.iter().position(|known| known == text);
+    let mut found: Vec<Option<usize>> = head.measures.iter().map(today).collect();
+    if head.basis.meaning < MEANING {
+        for (place, measure) in head.measures.iter().enumerate() {
+            let same = |today: &usize| without_types(&signatures[*today]) == without_types(measure);
+            if found[place].is_none() {
+                found[place] = (0..signatures.len()).filter(|today| !found.contains(&Some(*today))).find(same);
+            }
+        }
+    }
+    found.into_iter().map(|place| place.map(MeasureId::new)).collect()
+}
+
+/// A signature without the types of fields.
+fn without_types(signature: &str) -> String {
+    const TYPES: [&str; 4] = ["\":bool", "\":number", "\":time", "\":text"];
+    TYPES.into_iter().fold(signature.to_owned(), |signature, kind| signature.replace(kind, "\""))
 }
 
 /// What the history has after `after`, of what it has without gaps.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use dataflows::definitions::{Definitions, MeasureId, PersonTerm};
 use dataflows::expression::Expression;
 use dataflows::model::Tick;
+use dataflows::observations::Arrival;
 use rustc_hash::FxHashSet;
 
-use super::file::MessageIds;
+use super::file::{MessageIds, Piece};
 use super::kept::{Entry, Pieces};
 use super::make::{Gathered, LeftOut, of_history, of_today};
 use super::{Basis, CheckpointError, Gatherer, Kept, key_of, repeated, signatures};
@@ -59,6 +60,22 @@ impl<'a> Past<'a> {
 /// How a start is to begin. It is made before anything is changed.
 pub struct Plan {
     begin: Begin,
+}
+
+/// What arrives at a tick.
+pub type ArrivalsAt = (Tick, Vec<Arrival>);
+
+/// How a start begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartPlan {
+    /// All events are read, from the first one.
+    Anew,
+    /// All events that are kept are read.
+    AnewInPart,
+    /// The checkpoint of this tick serves as it is.
+    Checkpoint(Tick),
+    /// A checkpoint serves once what new definitions count has been added.
+    CheckpointAndMore,
 }
 
 enum Begin {
@@ -127,8 +144,17 @@ impl Plan {
                 return begin(Begin::AnewAlone);
             }
         }
+        if head.basis.merged != basis.merged {
+            gone("objects are merged in other attributes than in the checkpoint".to_owned())?;
+            if begins.is_none() {
+                tracing::info!(
+                    "objects are merged in other attributes now: everything is made anew from history and log"
+                );
+                return begin(Begin::AnewAlone);
+            }
+        }
         let signatures = signatures(&project.definitions);
-        let known: FxHashSet<MeasureId> = of_today(&head.measures, &signatures).into_iter().flatten().collect();
+        let known: FxHashSet<MeasureId> = of_today(&head, &signatures).into_iter().flatten().collect();
         let new: FxHashSet<MeasureId> =
             (0..signatures.len()).map(MeasureId::new).filter(|measure| !known.contains(measure)).collect();
         if let Some(begins) = begins {
@@ -140,6 +166,45 @@ impl Plan {
             }
         }
         begin(Begin::Newest(newest, new))
+    }
+
+    /// How the start begins, in words of its own.
+    pub fn start(&self, past: &Past<'_>) -> StartPlan {
+        match &self.begin {
+            Begin::AnewAlone => StartPlan::Anew,
+            Begin::Anew if past.begins().is_some() => StartPlan::AnewInPart,
+            Begin::Anew => StartPlan::Anew,
+            Begin::Newest(newest, new) if new.is_empty() => StartPlan::Checkpoint(newest.tick),
+            Begin::Newest(..) if past.begins().is_some() => StartPlan::CheckpointAndMore,
+            Begin::Newest(..) => StartPlan::Anew,
+        }
+    }
+
+    /// All that the start feeds to the dataflow, in the order of its ticks. Changes nothing. Nothing is left out, so it is not for
+    /// [`StartPlan::CheckpointAndMore`].
+    pub fn arrivals<'g>(
+        &self,
+        past: &Past<'_>,
+        kept: &Kept,
+        gatherer: &'g Gatherer,
+        project: &Project,
+    ) -> Result<Box<dyn Iterator<Item = Result<ArrivalsAt, CheckpointError>> + 'g>, CheckpointError> {
+        let after = match &self.begin {
+            Begin::Newest(newest, new) if new.is_empty() => newest.tick,
+            _ => Tick::default(),
+        };
+        let but = LeftOut { repeated: repeated::up_to(&gatherer.store, Tick::MAX)?, all_but: None };
+        let events = gatherer.arrivals(gatherer.all_of(past, after), but);
+        let Some(newest) = kept.newest().filter(|newest| newest.tick == after) else { return Ok(events) };
+        let (head, pieces) = kept.read(newest)?;
+        let pieces = pieces.measures(of_today(&head, &signatures(&project.definitions)));
+        let facts = pieces.map(|piece| match piece? {
+            Piece::Facts(facts) => {
+                Ok((Tick::default(), facts.into_iter().map(|of_one| Arrival::Facts(Box::new(of_one))).collect()))
+            }
+            Piece::Messages(_) => Ok((Tick::default(), Vec::new())),
+        });
+        Ok(Box::new(facts.chain(events)))
     }
 
     /// Prepares the start. Nothing where the log alone is to be read, from its beginning.
@@ -168,7 +233,7 @@ impl Plan {
         }
         let Some(newest) = kept.newest() else { return Ok(None) };
         let (head, pieces) = kept.read(newest)?;
-        let measures = of_today(&head.measures, &signatures(&project.definitions));
+        let measures = of_today(&head, &signatures(&project.definitions));
         Ok(Some(Restore { tick: head.tick, messages: head.messages, pieces: pieces.measures(measures) }))
     }
 }

@@ -157,7 +157,7 @@ impl World {
         let tick = gathered.tick;
         gatherer.make(&mut kept, None, gathered, tick, MessageIds::Within).unwrap();
         let (head, pieces) = kept.read(kept.newest().unwrap()).unwrap();
-        content(pieces.measures(make::of_today(&head.measures, &signatures(&project.definitions)))).unwrap()
+        content(pieces.measures(make::of_today(&head, &signatures(&project.definitions)))).unwrap()
     }
 }
 
@@ -303,8 +303,27 @@ fn what_cannot_be_rebuilt_is_said_before_anything_starts() {
     check_gone(&world, &ever, "new, and cannot be counted completely: audience regular");
     let born = [PROJECT, "[audiences.old]\nwhen = \"born < '2000-01-01T00:00:00Z'\"\n[attributes]\nborn = \"time\"\n"];
     check_gone(&world, &born.concat(), "other attributes are times than in the checkpoint");
+    let merged = [PROJECT, "[attributes.address]\nmerge = \"deep\"\n"];
+    check_gone(&world, &merged.concat(), "objects are merged in other attributes than in the checkpoint");
     let blocked = PROJECT.replace("[identity]", "[identity]\nblocked = [\"u1\"]");
     check_gone(&world, &blocked, "the rules of identity, or their key, are others than those of the checkpoint");
+}
+
+/// A field had one type in a project once, also where nothing was expected of it.
+#[test]
+fn a_measure_is_known_though_its_fields_have_other_types_now() {
+    let project = World::new(1).project(PROJECT);
+    let head = |meaning| {
+        let measures =
+            ["count \"Seen\"", "distinct properties.\"id\":text \"Seen\"", "sum properties.\"n\":number \"Seen\""];
+        let basis = Basis { meaning, ..Basis::of(&project) };
+        file::Head::new(Tick::default(), basis, measures.map(str::to_owned).to_vec(), MessageIds::Within)
+    };
+    let today = ["distinct properties.\"id\" \"Seen\"", "count \"Seen\"", "sum properties.\"n\":number \"Else\""];
+    let today = today.map(str::to_owned);
+    let [count, distinct] = [1, 0].map(|place| Some(MeasureId::new(place)));
+    assert_eq!(make::of_today(&head(0), &today), [count, distinct, None]);
+    assert_eq!(make::of_today(&head(MEANING), &today), [count, None, None], "later it would be another measure");
 }
 
 #[test]

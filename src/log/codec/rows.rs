@@ -167,7 +167,7 @@ fn traits(pairs: Pairs<'_>) -> Result<Traits, CodecError> {
 
 #[cfg(test)]
 mod tests {
-    use dataflows::model::Value;
+    use dataflows::model::{Number, Value};
 
     use super::*;
     use proptest::prelude::*;
@@ -176,6 +176,8 @@ mod tests {
         prop_oneof![
             any::<bool>().prop_map(Value::Bool),
             any::<f64>().prop_filter_map("finite", Value::number),
+            any::<u64>().prop_filter_map("of 64 bits", |n| Number::of_integer(n.into()).map(Value::Number)),
+            any::<i64>().prop_filter_map("of 64 bits", |n| Number::of_integer(n.into()).map(Value::Number)),
             any::<u64>().prop_map(|ms| Value::Time(Tick::from_ms(ms))),
             ".{0,40}".prop_map(|text| Value::text(&text)),
         ]

@@ -12,13 +12,18 @@ pub(super) enum StoredValue<'a> {
     Number(f64),
     Time(u64),
     Text(&'a str),
+    /// A whole number that no float is.
+    Integer(i128),
 }
 
 impl<'a> StoredValue<'a> {
     pub(super) fn of(value: &'a Value) -> Self {
         match value {
             &Value::Bool(value) => StoredValue::Bool(value),
-            Value::Number(number) => StoredValue::Number(number.get()),
+            Value::Number(number) => match number.as_integer().filter(|_| number.as_float().is_none()) {
+                None => StoredValue::Number(number.get()),
+                Some(integer) => StoredValue::Integer(integer),
+            },
             Value::Time(tick) => StoredValue::Time(tick.as_ms()),
             Value::Text(text) => StoredValue::Text(text),
         }
@@ -27,12 +32,14 @@ impl<'a> StoredValue<'a> {
     pub(super) fn value(self) -> Result<Value, CodecError> {
         Ok(match self {
             StoredValue::Bool(value) => Value::Bool(value),
-            StoredValue::Number(number) => {
-                let number = Number::new(number).ok_or_else(|| CodecError::Malformed("no number".to_owned()))?;
-                Value::Number(number)
-            }
+            StoredValue::Number(number) => Value::Number(Number::new(number).ok_or_else(no_number)?),
+            StoredValue::Integer(integer) => Value::Number(Number::of_integer(integer).ok_or_else(no_number)?),
             StoredValue::Time(ms) => Value::Time(Tick::from_ms(ms)),
             StoredValue::Text(text) => Value::text(text),
         })
     }
+}
+
+fn no_number() -> CodecError {
+    CodecError::Malformed("no number".to_owned())
 }

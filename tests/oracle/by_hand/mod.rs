@@ -3,6 +3,7 @@
 mod consent;
 mod expressions;
 mod identities;
+mod numbers;
 mod people;
 mod windows;
 

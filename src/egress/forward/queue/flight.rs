@@ -2,36 +2,100 @@
 
 use std::sync::Arc;
 
+use dataflows::model::{IdentifierId, Tick};
+
 use super::Queue;
+use crate::egress::forward::doubt::Doubt;
 use crate::egress::forward::entries::{Batch, Cursor, Entry, Flight, Hold, Writes};
+use crate::egress::forward::recheck::Recheck;
 use crate::egress::outbox::BatchLimit;
 use crate::engine::Offset;
 use crate::log::StoreError;
 
 impl Queue {
     /// Puts the oldest events in flight, as many as the limit lets, and gives them out. Where a batch is in flight, the
-    /// same one. Nothing where none waits.
-    pub fn take(&mut self, limit: BatchLimit) -> Result<Option<Flight>, StoreError> {
+    /// same one. Nothing where none waits, or where it has to be found out first who consents: see [`Queue::in_doubt`].
+    pub fn take(&mut self, limit: BatchLimit, recheck: Option<&Recheck>) -> Result<Option<Flight>, StoreError> {
         if let Some(flight) = &self.in_flight {
             return Ok(Some(flight.clone()));
         }
-        if let Some(half) = self.halves.pop() {
-            return self.depart(half).map(Some);
+        loop {
+            let (flight, told) = match self.doubt.take() {
+                Some(Doubt { flight, told, .. }) => (flight, told),
+                None => match self.next(limit)? {
+                    Some(flight) => (flight, None),
+                    None => return Ok(None),
+                },
+            };
+            let (flight, withheld) = match (recheck.filter(|_| self.has_waited(&flight)), told) {
+                (None, _) => (flight, Vec::new()),
+                (Some(_), Some(told)) => told.divide(flight),
+                (Some(recheck), None) => {
+                    self.doubt = Some(Doubt::new(flight, recheck));
+                    return Ok(None);
+                }
+            };
+            if let Some(flight) = self.depart(flight, &withheld)? {
+                return Ok(Some(flight));
+            }
         }
-        if let Some(retry) = self.next_retry()? {
-            self.in_flight = Some(retry.clone());
-            return Ok(Some(retry));
-        }
-        let Some(batch) = self.oldest(limit)? else { return Ok(None) };
-        self.depart(Flight { batch: Arc::new(batch), refusals: 0, is_retry: false }).map(Some)
     }
 
-    /// Writes down where a batch ends, before it is given out.
-    fn depart(&mut self, flight: Flight) -> Result<Flight, StoreError> {
+    /// What is next to go, of which nothing is written down.
+    fn next(&mut self, limit: BatchLimit) -> Result<Option<Flight>, StoreError> {
+        if let Some(half) = self.halves.pop() {
+            return Ok(Some(half));
+        }
+        if let Some(retry) = self.next_retry()? {
+            return Ok(Some(retry));
+        }
+        let batch = self.oldest(limit)?.map(Arc::new);
+        Ok(batch.map(|batch| Flight { batch, refusals: 0, is_retry: false, has_begun: false }))
+    }
+
+    /// Whether the state as of which its events came in is not the latest any more.
+    fn has_waited(&self, flight: &Flight) -> bool {
+        let is_old = |tick: Tick| tick < self.opened_at || tick.next() < self.produced;
+        flight.batch.entries.iter().any(|entry| is_old(entry.position.tick))
+    }
+
+    /// Whose the events are of which it has to be found out who consents.
+    pub fn in_doubt(&self) -> Option<Vec<IdentifierId>> {
+        self.doubt.as_ref().map(Doubt::people)
+    }
+
+    /// These consent, of those in doubt. To be followed by [`Queue::take`] at once.
+    pub fn told(&mut self, consenting: Vec<IdentifierId>) {
+        self.doubt.iter_mut().for_each(|doubt| doubt.tell(&consenting));
+    }
+
+    /// What was told holds no more: something else comes first.
+    pub fn forget_told(&mut self) {
+        self.doubt.iter_mut().for_each(|doubt| doubt.told = None);
+    }
+
+    /// Writes down where a batch ends and what was withheld of it, before it is given out; nothing where nothing is left of it.
+    fn depart(&mut self, flight: Flight, withheld: &[Offset]) -> Result<Option<Flight>, StoreError> {
         let end = flight.batch.entries.last().map(|entry| entry.position);
-        self.write(Writes::default(), end)?;
-        self.in_flight = Some(flight.clone());
-        Ok(flight)
+        match flight.is_retry {
+            // It stays a letter until it is acknowledged.
+            true => withheld.iter().try_for_each(|position| self.was_taken(*position))?,
+            false => self.write(Writes { remove: withheld, ..Writes::default() }, end)?,
+        }
+        self.withheld += withheld.len() as u64;
+        self.in_flight = end.map(|_| flight);
+        Ok(self.in_flight.clone())
+    }
+
+    /// No call with the batch in flight began: it is next to go, as if it never was in flight.
+    pub fn take_back(&mut self, recheck: Option<&Recheck>) -> Result<(), StoreError> {
+        let Some(recheck) = recheck else { return Ok(()) };
+        let Some(flight) = self.in_flight.take_if(|flight| !flight.has_begun) else { return Ok(()) };
+        if !flight.is_retry {
+            self.write(Writes::default(), None)?;
+        }
+        self.doubt = Some(Doubt::new(flight, recheck));
+        Ok(())
     }
 
     /// Takes the oldest of those that wait.
@@ -71,25 +135,32 @@ impl Queue {
         Ok(())
     }
 
-    /// The batch in flight was refused so many times, and goes in two halves; the first is in flight now.
-    pub fn split(&mut self, refusals: u32) -> Result<(), StoreError> {
+    /// The batch in flight was refused so many times, and goes in two halves; the first is next.
+    pub fn split(&mut self, refusals: u32, recheck: Option<&Recheck>) -> Result<(), StoreError> {
         let Some(flight) = self.in_flight.take() else { return Ok(()) };
         let entries = &flight.batch.entries;
         let (first, second) = entries.split_at(entries.len().div_ceil(2));
         // When they arrived does not matter any more: an event that is looked for is no latency.
         let half = |entries: &[Entry]| {
             let batch = Arc::new(Batch { entries: entries.to_vec(), received: Vec::new() });
-            Flight { batch, refusals, is_retry: false }
+            Flight { batch, refusals, is_retry: false, has_begun: false }
         };
         if !second.is_empty() {
             self.halves.push(half(second));
         }
-        self.depart(half(first)).map(|_| ())
+        if recheck.is_none() {
+            return self.depart(half(first), &[]).map(|_| ());
+        }
+        // They are calls of their own, and none of them began.
+        self.halves.push(half(first));
+        self.write(Writes::default(), None)
     }
 
     /// The batch in flight was refused so many times, and goes once more, later.
     pub fn put_back(&mut self, refusals: u32) {
-        self.in_flight.iter_mut().for_each(|flight| flight.refusals = refusals);
+        if let Some(flight) = &mut self.in_flight {
+            (flight.refusals, flight.has_begun) = (refusals, true);
+        }
     }
 
     /// Writes down what became of a flight, and where the next one ends if there is one.

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Queue;
-use crate::egress::forward::entries::{Batch, Entry, EventLetter, Flight, Hold, Writes};
+use crate::egress::forward::entries::{Batch, EventLetter, Flight, Hold, Writes};
 use crate::egress::letters::Refusal;
 use crate::engine::Offset;
 use crate::limits::{DEAD_EVENTS_BYTES_MAX, DEAD_EVENTS_MAX};
@@ -121,13 +121,13 @@ impl Queue {
             return Ok(None);
         }
         self.refused.is_next = false;
-        let json = self.entries.refused(position)?;
+        let entry = self.entries.refused(position)?;
         let refusals = self.refused.letters.get(&position).map_or(0, |letter| letter.attempts);
-        let batch = Arc::new(Batch { entries: vec![Entry { position, json }], received: Vec::new() });
-        Ok(Some(Flight { batch, refusals, is_retry: true }))
+        let batch = Arc::new(Batch { entries: vec![entry], received: Vec::new() });
+        Ok(Some(Flight { batch, refusals, is_retry: true, has_begun: false }))
     }
 
-    /// One that went once more was acknowledged.
+    /// One that was to go once more was acknowledged, or withheld.
     pub(super) fn was_taken(&mut self, position: Offset) -> Result<(), StoreError> {
         self.refused.remove(position);
         self.write(Writes { forget: &[position], ..Writes::default() }, None)

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::clock::wall_clock;
 use crate::egress::forward::Queues;
-use crate::egress::forward::entries::{Cursor, Entries, EntriesIter, EventLetter, Hold, QueueLimit, Writes};
+use crate::egress::forward::entries::{Cursor, Entries, EntriesIter, Entry, EventLetter, Hold, QueueLimit, Writes};
 use crate::egress::forward::memory::MemoryEntries;
 use crate::egress::forward::queue::Queue;
 use crate::egress::outbox::Order;
@@ -54,7 +54,12 @@ fn start(project: &Project) -> Egress {
 }
 
 fn start_with(project: &Project, queues: Queues, failed: Failed) -> Egress {
-    let surroundings = Surroundings { latency: Arc::new(Latency::new()), now: Arc::new(wall_clock), failed };
+    let surroundings = Surroundings {
+        latency: Arc::new(Latency::new()),
+        now: Arc::new(wall_clock),
+        whose: Arc::new(|_| None),
+        failed,
+    };
     Egress::start(project, Arc::new(MemoryOutbox::new(1)), queues, surroundings, &Handle::current()).unwrap()
 }
 
@@ -70,6 +75,7 @@ fn event(tick: u64) -> Forwarded {
         raw: Bytes::from(format!("{{\"n\":\n{tick}}}")),
         received: None,
         to: vec![ForwardId::new(0)],
+        primary: None,
         profile: None,
     }
 }
@@ -222,7 +228,7 @@ impl Entries for Broken {
     fn letters(&self) -> Result<Vec<EventLetter>, StoreError> {
         self.0.letters()
     }
-    fn refused(&self, position: Offset) -> Result<Bytes, StoreError> {
+    fn refused(&self, position: Offset) -> Result<Entry, StoreError> {
         self.0.refused(position)
     }
     fn write(&mut self, writes: Writes<'_>, cursor: Cursor, hold: Hold) -> Result<(), StoreError> {

@@ -13,13 +13,13 @@ use crate::engine::Offset;
 use crate::limits::DEAD_EVENTS_MAX;
 use crate::log::Store;
 
-const ROOMY: QueueLimit = QueueLimit { events: 1_000, bytes: 1_000_000 };
+pub(super) const ROOMY: QueueLimit = QueueLimit { events: 1_000, bytes: 1_000_000 };
 
-fn ms(ms: u64) -> Tick {
+pub(super) fn ms(ms: u64) -> Tick {
     Tick::from_ms(ms)
 }
 
-fn two() -> BatchLimit {
+pub(super) fn two() -> BatchLimit {
     BatchLimit { changes: 2, bytes: 1_000_000 }
 }
 
@@ -28,13 +28,13 @@ fn push(queue: &mut Queue, frontier: u64, ticks: &[u64]) -> Option<usize> {
     let entry = |(place, tick): (usize, &u64)| {
         let index = ticks[..place].iter().filter(|earlier| *earlier == tick).count() as u32;
         let position = Offset { tick: ms(*tick), index };
-        (Entry { position, json: Bytes::from(format!("{{\"n\":{tick:04}}}")) }, None)
+        (Entry { position, whose: None, json: Bytes::from(format!("{{\"n\":{tick:04}}}")) }, None)
     };
     queue.push(ms(frontier), ticks.iter().enumerate().map(entry).collect()).unwrap()
 }
 
 /// The places of a batch: `5.0 5.1`.
-fn places(flight: Option<Flight>) -> String {
+pub(super) fn places(flight: Option<Flight>) -> String {
     let entries = flight.iter().flat_map(|flight| &flight.batch.entries);
     entries.map(|entry| format!("{}.{}", entry.position.tick, entry.position.index)).collect::<Vec<_>>().join(" ")
 }
@@ -42,7 +42,7 @@ fn places(flight: Option<Flight>) -> String {
 /// Takes and acknowledges all there is, two at a time.
 fn drain(queue: &mut Queue) -> Vec<String> {
     let mut all = Vec::new();
-    while let Some(batch) = queue.take(two()).unwrap() {
+    while let Some(batch) = queue.take(two(), None).unwrap() {
         all.push(places(Some(batch)));
         queue.acknowledge().unwrap();
     }
@@ -50,19 +50,19 @@ fn drain(queue: &mut Queue) -> Vec<String> {
 }
 
 /// A data folder in which queues can be opened again and again.
-struct World {
+pub(super) struct World {
     _folder: tempfile::TempDir,
-    store: Store,
+    pub store: Store,
 }
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("data")).unwrap();
         World { _folder: folder, store }
     }
 
-    fn open(&self, name: &str, limit: QueueLimit, present: u64) -> Queue {
+    pub fn open(&self, name: &str, limit: QueueLimit, present: u64) -> Queue {
         let entries = StoredEntries::new(self.store.clone(), name.into());
         Queue::open(Box::new(entries), limit, ms(present)).unwrap()
     }
@@ -92,7 +92,7 @@ fn events_come_in_order_and_once() {
 fn a_batch_ends_at_its_bytes_but_has_one_event_at_least() {
     with_both(ROOMY, |mut queue| {
         push(&mut queue, 9, &[1, 2, 3]);
-        let take = |queue: &mut Queue, bytes| places(queue.take(BatchLimit { changes: 10, bytes }).unwrap());
+        let take = |queue: &mut Queue, bytes| places(queue.take(BatchLimit { changes: 10, bytes }, None).unwrap());
         assert_eq!(take(&mut queue, 5), "1.0");
         queue.acknowledge().unwrap();
         assert_eq!(take(&mut queue, 25), "2.0 3.0");
@@ -104,7 +104,7 @@ fn the_oldest_that_wait_are_given_up_but_not_what_is_in_flight() {
     with_both(QueueLimit { events: 3, ..ROOMY }, |mut queue| {
         push(&mut queue, 5, &[1, 2, 3, 4]);
         assert_eq!(queue.pending().overflowed, 1);
-        assert_eq!(places(queue.take(two()).unwrap()), "2.0 3.0");
+        assert_eq!(places(queue.take(two(), None).unwrap()), "2.0 3.0");
         assert_eq!(push(&mut queue, 9, &[6, 7, 8]), None, "that was told already");
         let pending = queue.pending();
         assert_eq!((pending.events, pending.bytes, pending.oldest, pending.overflowed), (5, 30, Some(ms(2)), 2));
@@ -123,15 +123,15 @@ fn a_crash_repeats_nothing_but_the_batch_in_flight_as_it_was() {
     let world = World::new();
     let mut queue = world.open("crm", ROOMY, 0);
     push(&mut queue, 10, &[1, 2, 3, 4, 5]);
-    queue.take(two()).unwrap();
+    queue.take(two(), None).unwrap();
     queue.acknowledge().unwrap();
-    let in_flight = queue.take(two()).unwrap();
+    let in_flight = queue.take(two(), None).unwrap();
     push(&mut queue, 12, &[11]);
 
     let mut queue = world.open("crm", QueueLimit { events: 1, ..ROOMY }, 77);
     assert_eq!(queue.produced(), ms(12), "not the present");
     push(&mut queue, 13, &[3, 11, 12]);
-    assert_eq!(queue.take(BatchLimit { changes: 100, ..two() }).unwrap(), in_flight);
+    assert_eq!(queue.take(BatchLimit { changes: 100, ..two() }, None).unwrap(), in_flight);
     assert_eq!(drain(&mut queue), ["3.0 4.0", "12.0"]);
     assert_eq!(drain(&mut world.open("crm", ROOMY, 77)), Vec::<String>::new());
 }
@@ -181,15 +181,15 @@ fn a_refused_batch_goes_in_halves_before_all_that_waits() {
     with_both(ROOMY, |mut queue| {
         push(&mut queue, 9, &[1, 2, 3, 4, 5]);
         let limit = BatchLimit { changes: 3, ..two() };
-        assert_eq!(places(queue.take(limit).unwrap()), "1.0 2.0 3.0");
-        queue.split(2).unwrap();
+        assert_eq!(places(queue.take(limit, None).unwrap()), "1.0 2.0 3.0");
+        queue.split(2, None).unwrap();
         assert_eq!(queue.pending().events, 5);
-        let half = queue.take(limit).unwrap();
+        let half = queue.take(limit, None).unwrap();
         assert_eq!((half.as_ref().map(|half| half.refusals), places(half)), (Some(2), "1.0 2.0".to_owned()));
-        queue.split(3).unwrap();
-        assert_eq!(places(queue.take(limit).unwrap()), "1.0");
+        queue.split(3, None).unwrap();
+        assert_eq!(places(queue.take(limit, None).unwrap()), "1.0");
         queue.put_back(4);
-        let quarter = queue.take(limit).unwrap();
+        let quarter = queue.take(limit, None).unwrap();
         assert_eq!((quarter.as_ref().map(|half| half.refusals), places(quarter)), (Some(4), "1.0".to_owned()));
         queue.give_up(&why()).unwrap();
         assert_eq!(drain(&mut queue), ["2.0", "3.0", "4.0 5.0"]);
@@ -201,12 +201,12 @@ fn a_refused_batch_goes_in_halves_before_all_that_waits() {
 fn dead_letters_go_alone_between_what_is_new_and_stay_until_they_are_taken() {
     with_both(ROOMY, |mut queue| {
         push(&mut queue, 9, &[1, 2, 3, 4, 5, 6]);
-        queue.take(two()).unwrap();
+        queue.take(two(), None).unwrap();
         queue.give_up(&why()).unwrap();
         assert_eq!((queue.dead_letters(), queue.pending().events, queue.letters(1)[0].as_of), (2, 4, 2));
         queue.retry().unwrap();
         assert_eq!((queue.dead_letters(), queue.pending().events), (0, 6));
-        assert_eq!(places(queue.take(two()).unwrap()), "1.0", "they are next where none was before");
+        assert_eq!(places(queue.take(two(), None).unwrap()), "1.0", "they are next where none was before");
         queue.give_up(&why()).unwrap();
         assert_eq!(drain(&mut queue), ["3.0 4.0", "2.0", "5.0 6.0"]);
         assert_eq!((queue.dead_letters(), queue.letters(9).len(), queue.pending()), (1, 1, Pending::default()));
@@ -221,11 +221,11 @@ fn halves_and_dead_letters_outlive_a_crash() {
     let world = World::new();
     let mut queue = world.open("crm", ROOMY, 0);
     push(&mut queue, 9, &[1, 2, 3, 4]);
-    queue.take(two()).unwrap();
-    queue.split(2).unwrap();
+    queue.take(two(), None).unwrap();
+    queue.split(2, None).unwrap();
 
     let mut queue = world.open("crm", ROOMY, 0);
-    assert_eq!(places(queue.take(two()).unwrap()), "1.0", "the half that was under way");
+    assert_eq!(places(queue.take(two(), None).unwrap()), "1.0", "the half that was under way");
     queue.give_up(&why()).unwrap();
 
     let mut queue = world.open("crm", ROOMY, 0);
@@ -234,9 +234,9 @@ fn halves_and_dead_letters_outlive_a_crash() {
     queue.retry().unwrap();
     let mut queue = world.open("crm", ROOMY, 0);
     assert_eq!((queue.dead_letters(), queue.pending().events), (0, 4));
-    queue.take(two()).unwrap();
+    queue.take(two(), None).unwrap();
     queue.acknowledge().unwrap();
-    let retried = queue.take(two()).unwrap();
+    let retried = queue.take(two(), None).unwrap();
     assert_eq!(places(retried.clone()), "1.0");
     let mut queue = world.open("crm", ROOMY, 0);
     assert_eq!(drain(&mut queue), ["4.0", "1.0"], "it goes until it is taken");
@@ -249,11 +249,11 @@ fn dead_letters_have_a_limit() {
         for n in 0..DEAD_EVENTS_MAX as u64 / 100 + 1 {
             let ticks: Vec<u64> = (n * 100..(n + 1) * 100).collect();
             push(&mut queue, (n + 1) * 100, &ticks);
-            queue.take(BatchLimit { changes: 100, ..two() }).unwrap();
+            queue.take(BatchLimit { changes: 100, ..two() }, None).unwrap();
             queue.give_up(&why()).unwrap();
         }
         assert_eq!((queue.dead_letters(), queue.letters(1)[0].as_of), (DEAD_EVENTS_MAX, DEAD_EVENTS_MAX as u64 + 99));
         queue.retry().unwrap();
-        assert_eq!(places(queue.take(two()).unwrap()), "100.0", "the oldest went");
+        assert_eq!(places(queue.take(two(), None).unwrap()), "100.0", "the oldest went");
     });
 }

@@ -3,11 +3,11 @@
 use dataflows::model::Strength;
 
 use super::*;
-use crate::project::{ContextTraits, Origin};
+use crate::project::{ContextTraits, IdentifierOrigin};
 
-fn origin(field: &str, kind: &str, events: &[&str], sources: &[&str], link: Option<Strength>) -> Origin {
+fn origin(field: &str, kind: &str, events: &[&str], sources: &[&str], link: Option<Strength>) -> IdentifierOrigin {
     let (root, path) = field.split_once('.').unwrap();
-    Origin {
+    IdentifierOrigin {
         root: match root {
             "properties" => FieldRoot::Properties,
             "traits" => FieldRoot::Traits,
@@ -21,7 +21,7 @@ fn origin(field: &str, kind: &str, events: &[&str], sources: &[&str], link: Opti
     }
 }
 
-fn project(origins: Vec<Origin>) -> Project {
+fn project(origins: Vec<IdentifierOrigin>) -> Project {
     let mut project = Project { origins, ..example::project() };
     project.definitions = Arc::new(Definitions::default());
     project

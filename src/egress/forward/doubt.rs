@@ -1,0 +1,60 @@
+//! A batch of which it is not known any more whether all of it may go: it waited since its people were looked at.
+
+use std::sync::Arc;
+
+use dataflows::model::IdentifierId;
+use rustc_hash::FxHashSet;
+
+use super::entries::{Batch, Entry, Flight};
+use super::recheck::Recheck;
+use crate::engine::Offset;
+
+/// What is to go as soon as it is known who consents.
+pub struct Doubt {
+    /// What is to go.
+    pub flight: Flight,
+    /// What was told, if it was.
+    pub told: Option<Told>,
+    /// Whose its events are, in their order; nothing for those that are nobody's.
+    whose: Vec<Option<IdentifierId>>,
+}
+
+/// What was told of a doubt: for each event, in their order, whether it may go.
+pub struct Told(Vec<bool>);
+
+impl Doubt {
+    /// Nothing is told yet.
+    pub fn new(flight: Flight, recheck: &Recheck) -> Self {
+        let whose = flight.batch.entries.iter().map(|entry| recheck.whose(entry)).collect();
+        Doubt { flight, told: None, whose }
+    }
+
+    /// Who is to be asked for, each once.
+    pub fn people(&self) -> Vec<IdentifierId> {
+        let people: FxHashSet<IdentifierId> = self.whose.iter().flatten().copied().collect();
+        people.into_iter().collect()
+    }
+
+    /// These consent, and nobody else.
+    pub fn tell(&mut self, consenting: &[IdentifierId]) {
+        let consenting: FxHashSet<&IdentifierId> = consenting.iter().collect();
+        let may_go = |whose: &Option<IdentifierId>| whose.as_ref().is_some_and(|id| consenting.contains(id));
+        self.told = Some(Told(self.whose.iter().map(may_go).collect()));
+    }
+}
+
+impl Told {
+    /// What may go of a flight, and the places of what may not.
+    pub fn divide(self, flight: Flight) -> (Flight, Vec<Offset>) {
+        if self.0.iter().all(|may_go| *may_go) {
+            return (flight, Vec::new());
+        }
+        let all = flight.batch.entries.iter().zip(self.0);
+        let (go, stay): (Vec<_>, Vec<_>) = all.partition(|(_, may_go)| *may_go);
+        let entries: Vec<Entry> = go.into_iter().map(|(entry, _)| entry.clone()).collect();
+        let withheld = stay.into_iter().map(|(entry, _)| entry.position).collect();
+        // When they arrived does not matter: what waited is no latency.
+        let batch = Arc::new(Batch { entries, received: Vec::new() });
+        (Flight { batch, ..flight }, withheld)
+    }
+}

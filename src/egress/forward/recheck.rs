@@ -1,0 +1,71 @@
+//! Consent is looked at again when an event is sent: what was let through may have waited for long.
+//!
+//! Whose an event is was kept with it, as the identifier that it came under; who that is, and whether they consent, is what
+//! the engine says now. An event whose person is not known any more does not go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use compact_str::CompactString;
+use dataflows::model::{Found, IdentifierId, Question};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::watch;
+
+use super::entries::Entry;
+use crate::engine::{AskError, Handle};
+
+/// Says whose the event of a stored text is; nothing where all its identifiers are blocked, or it cannot be read.
+pub type Whose = Arc<dyn Fn(&[u8]) -> Option<IdentifierId> + Send + Sync>;
+
+/// How long an answer is waited for before the question is put once more. It takes a tick, unless the engine reads its log.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
+
+/// How it is looked at again for one destination.
+pub struct Recheck {
+    /// What its people must consent to.
+    purpose: CompactString,
+    /// For entries that earlier versions wrote.
+    reread: Whose,
+    /// Who is asked, once it is there.
+    engine: watch::Receiver<Option<Handle>>,
+}
+
+impl Recheck {
+    /// For this purpose.
+    pub fn new(purpose: CompactString, reread: Whose, engine: watch::Receiver<Option<Handle>>) -> Self {
+        Recheck { purpose, reread, engine }
+    }
+
+    /// Whose an entry is.
+    pub fn whose(&self, entry: &Entry) -> Option<IdentifierId> {
+        #[derive(Deserialize)]
+        struct Envelope<'a> {
+            #[serde(borrow)]
+            event: &'a RawValue,
+        }
+        entry.whose.or_else(|| {
+            let Envelope { event } = serde_json::from_slice(&entry.json).ok()?;
+            (self.reread)(event.get().as_bytes())
+        })
+    }
+
+    /// Those of these people that consent now; nothing where nobody can be asked, because the engine is not there yet or stops.
+    pub async fn consenting(&self, people: &[IdentifierId]) -> Option<Vec<IdentifierId>> {
+        if people.is_empty() {
+            return Some(Vec::new());
+        }
+        let handle = self.engine.borrow().clone()?;
+        loop {
+            let question = Question::Consents { purpose: self.purpose.clone(), of: people.to_vec() };
+            match handle.ask(question, None, ANSWER_WAIT).await {
+                Ok(answered) => match answered.found {
+                    Found::Consents(consenting) => return Some(consenting),
+                    _ => return None,
+                },
+                Err(AskError::NotYet { .. }) => {}
+                Err(AskError::Stopping) => return None,
+            }
+        }
+    }
+}

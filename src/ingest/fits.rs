@@ -1,0 +1,146 @@
+//! How the values of events fit the definitions that use them. What does not fit is left out without a word to the sender, so it
+//! is counted here, use by use: there are as many counters as the project has uses.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dataflows::definitions::{Definitions, EventTerm, Field, FieldId, FieldRoot, Measure, Shape};
+use dataflows::expression::Expression;
+use dataflows::model::{Event, EventName, Value};
+use rustc_hash::FxHashMap;
+
+/// What is wrong with a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It is of another type than the definition expects, and missing there.
+    OtherType,
+    /// Rounding an addend to millionths changed it by more than 1e-9.
+    Rounded,
+    /// An addend is too large for a sum, and left out.
+    TooLarge,
+}
+
+/// Counters of one project. Relaxed: they are read for metrics only.
+#[derive(Debug, Default)]
+pub struct Fits {
+    definitions: Arc<Definitions>,
+    by_event: FxHashMap<EventName, Uses>,
+}
+
+/// What definitions use of events of one name.
+#[derive(Debug, Default)]
+struct Uses {
+    /// The fields of which a type is expected.
+    fields: Vec<(FieldId, AtomicU64)>,
+    /// The sums, by place among the measures: addends that were rounded, and those that were too large.
+    sums: Vec<(usize, AtomicU64, AtomicU64)>,
+}
+
+impl Fits {
+    /// Nothing counted yet.
+    pub fn new(definitions: Arc<Definitions>) -> Self {
+        let mut by_event: FxHashMap<EventName, Uses> = FxHashMap::default();
+        for (place, measure) in definitions.measures.iter().enumerate() {
+            let uses = by_event.entry(measure.event.clone()).or_default();
+            if let Shape::Sum(_) = measure.shape {
+                uses.sums.push((place, AtomicU64::new(0), AtomicU64::new(0)));
+            }
+            let expressions = measure.condition.iter().chain(argument(measure));
+            expressions.for_each(|expression| uses.add_fields(expression, &definitions.fields));
+        }
+        for forward in &definitions.forwards {
+            let Some(condition) = &forward.condition else { continue };
+            for event in &forward.events {
+                by_event.entry(event.clone()).or_default().add_fields(condition, &definitions.fields);
+            }
+        }
+        Fits { definitions, by_event }
+    }
+
+    /// Counts what does not fit of an event: of the fields `others` it has values of other types.
+    pub fn count(&self, event: &Event, others: &[FieldId]) {
+        let Some(Uses { fields, sums }) = self.by_event.get(&event.name) else { return };
+        for (_, count) in fields.iter().filter(|(field, _)| others.contains(field)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let lookup = |term: &EventTerm| self.definitions.value_of(term, event);
+        for (place, rounded, too_large) in sums {
+            let measure = &self.definitions.measures[*place];
+            let Some(Value::Number(addend)) = argument(measure).and_then(|addend| addend.value(&lookup)) else {
+                continue;
+            };
+            let count = match addend.as_addend() {
+                Some(addend) if !addend.is_changed => continue,
+                Some(_) => rounded,
+                None => too_large,
+            };
+            // Most fit, so whether the event is meant at all is only asked here.
+            if measure.condition.as_ref().is_none_or(|condition| condition.truth(&lookup) == Some(true)) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// What was counted of a kind, by use, in a fixed order; only where there is any.
+    pub fn counted(&self, unfit: Unfit) -> Vec<(String, u64)> {
+        let mut counted = Vec::new();
+        for (event, Uses { fields, sums }) in &self.by_event {
+            match unfit {
+                Unfit::OtherType => {
+                    let uses = fields.iter().map(|(field, count)| {
+                        (use_of(event, &self.definitions.fields[field.index()]), count.load(Ordering::Relaxed))
+                    });
+                    counted.extend(uses);
+                }
+                Unfit::Rounded | Unfit::TooLarge => {
+                    let uses = sums.iter().map(|(place, rounded, too_large)| {
+                        let count = if unfit == Unfit::Rounded { rounded } else { too_large };
+                        let measure = self.definitions.measures[*place].signature(&self.definitions);
+                        (measure, count.load(Ordering::Relaxed))
+                    });
+                    counted.extend(uses);
+                }
+            }
+        }
+        counted.retain(|(_, count)| *count > 0);
+        counted.sort();
+        counted
+    }
+}
+
+impl Uses {
+    fn add_fields(&mut self, expression: &Expression<EventTerm>, fields: &[Field]) {
+        expression.for_each_term(&mut |term| {
+            if let EventTerm::Field(field) = term
+                && fields[field.index()].kind.is_some()
+                && !self.fields.iter().any(|(known, _)| known == field)
+            {
+                self.fields.push((*field, AtomicU64::new(0)));
+            }
+        });
+    }
+}
+
+fn argument(measure: &Measure) -> Option<&Expression<EventTerm>> {
+    match &measure.shape {
+        Shape::Count => None,
+        Shape::Sum(argument)
+        | Shape::Least(argument)
+        | Shape::Greatest(argument)
+        | Shape::Earliest(argument)
+        | Shape::Latest(argument)
+        | Shape::Distinct(argument) => Some(argument),
+    }
+}
+
+/// Such as `Order Completed: properties.total as a number`.
+fn use_of(event: &EventName, field: &Field) -> String {
+    let root = match field.root {
+        FieldRoot::Properties => "properties.",
+        FieldRoot::Traits => "traits.",
+        FieldRoot::Context => "context.",
+        FieldRoot::Event => "",
+    };
+    let kind = field.kind.map_or_else(String::new, |kind| format!(" as {kind}"));
+    format!("{event}: {root}{}{kind}", field.path.join("."))
+}

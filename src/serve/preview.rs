@@ -1,0 +1,140 @@
+//! `deltaic check --data`: what a start on this data folder would read, and what it would tell destinations. Changes nothing.
+//!
+//! The same events go through the same dataflow as at a start; what is desired after them, as of now, is held against what
+//! destinations have.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+
+use compact_str::CompactString;
+use dataflows::model::{Desired, Tick};
+use rustc_hash::FxHashMap;
+
+use super::historied::Historied;
+use super::{Options, RunError};
+use crate::clock::wall_clock;
+use crate::egress::{Differing, differences};
+use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Output, Topology, Workers, WorkersError};
+use crate::ingest::segment::reading;
+use crate::log::checkpoint::{Gatherer, Kept, Past, Plan, StartPlan, begins};
+use crate::log::{DataFolder, Purpose};
+use crate::project::{Project, Storage};
+
+/// What a start would do.
+pub struct Preview {
+    plan: StartPlan,
+    /// Events that it reads.
+    events: u64,
+    /// By destination and audience; nothing where it cannot be told beforehand.
+    differing: Option<BTreeMap<(CompactString, CompactString), Differing>>,
+}
+
+impl fmt::Display for Preview {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let events = self.events;
+        match self.plan {
+            StartPlan::Anew => writeln!(f, "a start reads all {events} events anew")?,
+            StartPlan::AnewInPart => writeln!(f, "a start reads the {events} events that are kept")?,
+            StartPlan::Checkpoint(tick) => {
+                writeln!(
+                    f,
+                    "a start takes the checkpoint of tick {tick} as it is, and reads {events} events after it"
+                )?;
+            }
+            StartPlan::CheckpointAndMore => {
+                writeln!(f, "a start counts what new definitions need in what is kept, and adds it to the checkpoint")?;
+            }
+        }
+        let Some(differing) = &self.differing else {
+            return writeln!(f, "what destinations would be told cannot be said beforehand");
+        };
+        if differing.is_empty() {
+            return writeln!(f, "destinations have what they are to have");
+        }
+        differing.iter().try_for_each(|((destination, audience), differing)| {
+            writeln!(f, "destination {destination}, audience {audience}: {differing}")
+        })
+    }
+}
+
+/// Looks at the data folder `data`, with so many workers. A folder in use is refused, and one of a cluster.
+pub fn preview(project: &Project, data: &Path, workers: usize) -> Result<Preview, RunError> {
+    let topology = Topology::local(workers);
+    let options = Options { topology, listen: None, data: None, accept_partial: false, hlog: None, clock_from: None };
+    let storage = Storage::in_folder(data.to_owned());
+    let found = DataFolder::find(data, Purpose::Look)?;
+    found.belongs_to(0, 1)?;
+    let store = found.copy()?;
+    let kept = Kept::look(data)?;
+    kept.check()?;
+    let newest = kept.newest().map_or(Tick::default(), |newest| newest.tick);
+    let history = Historied::look(&storage, project, &options)?;
+    let past = Past::new(begins(&store, newest)?, history.archive());
+    let plan = Plan::new(&past, &kept, project, false).map_err(|error| history.blame(error))?;
+    let gatherer = Gatherer::new(store.clone(), project, reading(project), 0);
+    let start = plan.start(&past);
+    if start == StartPlan::CheckpointAndMore {
+        return Ok(Preview { plan: start, events: 0, differing: None });
+    }
+    let (outputs, collected) = channel();
+    let running = Workers::start(&options.topology, project.definitions.clone(), outputs)?;
+    let mut desired = Rows::default();
+    let mut dataflow = Progress { collected, frontiers: vec![Tick::default(); workers], desired: &mut desired };
+    let (mut events, mut sent, mut last) = (0, Vec::new(), Tick::default());
+    let mut chunk = Vec::with_capacity(CHUNK_EVENTS);
+    for arrivals in plan.arrivals(&past, &kept, &gatherer, project)? {
+        let (tick, arrivals) = arrivals?;
+        events += if tick > Tick::default() { arrivals.len() as u64 } else { 0 };
+        chunk.extend(arrivals.into_iter().map(|arrival| (tick, arrival)));
+        last = tick;
+        if chunk.len() >= CHUNK_EVENTS {
+            running.send(std::mem::take(&mut chunk));
+            running.advance_to(tick);
+            sent.push(tick);
+            if sent.len() > CHUNKS_IN_FLIGHT {
+                dataflow.until(sent.remove(0))?;
+            }
+        }
+    }
+    running.send(chunk);
+    let now = wall_clock().max(last);
+    running.advance_to(now.next());
+    dataflow.until(now.next())?;
+    running.stop()?;
+    let rows = desired.into_iter().filter(|(_, count)| *count > 0).map(|(row, _)| row);
+    Ok(Preview { plan: start, events, differing: Some(differences(&store, project, rows)?) })
+}
+
+/// Rows, each with how often it is there.
+type Rows = FxHashMap<Desired, i64>;
+
+/// What the workers have given.
+struct Progress<'d> {
+    collected: Receiver<Output>,
+    frontiers: Vec<Tick>,
+    desired: &'d mut Rows,
+}
+
+impl Progress<'_> {
+    /// Takes what they give until all ticks before this one are complete.
+    fn until(&mut self, tick: Tick) -> Result<(), RunError> {
+        while self.frontiers.iter().any(|frontier| *frontier < tick) {
+            let ended = || RunError::Workers(WorkersError::Failed("the workers ended".to_owned()));
+            match self.collected.recv().map_err(|_| ended())? {
+                Output::Complete { worker, frontier } => self.frontiers[worker] = frontier,
+                Output::Desired(_, changes) => {
+                    for (row, diff) in changes {
+                        let count = self.desired.entry(row).or_default();
+                        *count += diff;
+                    }
+                }
+                Output::Failed(reason) => return Err(RunError::Failed(reason)),
+                _ => {}
+            }
+        }
+        self.desired.retain(|_, count| *count != 0);
+        Ok(())
+    }
+}
