@@ -24,6 +24,8 @@ fn main() {
         folder: ".".into(),
         identifier_key: IdentifierKey::from_secret("bench"),
         definitions: Arc::new(definitions),
+        origins: Vec::new(),
+        purposes: vec!["marketing".into()],
         attribute_types: Default::default(),
         merged_attributes: Vec::new(),
         listen: ([127, 0, 0, 1], 0).into(),

@@ -27,6 +27,7 @@ pub struct Facts {
     /// What was set on it.
     pub record: Record,
     /// Its links, sorted by the other end, then as the log has them: the latest one with each, and with an owner the first one too.
+    /// Weak ones only where there is no other with the same end.
     pub links: Vec<Link>,
     /// What was decided on consent through it, if it is not exclusive.
     pub decisions: Decisions,
@@ -134,7 +135,12 @@ impl Facts {
         let end = |link: &Link| (link.other, link.owner);
         let from = self.links.partition_point(|known| end(known) < end(&link));
         let known = self.links[from..].iter().take_while(|known| end(known) == end(&link)).count();
-        let orders = self.links[from..from + known].iter().chain([&link]).map(Link::order);
+        let strongest = self.links[from..from + known].iter().map(|known| known.strength).max();
+        if strongest > Some(link.strength) {
+            return;
+        }
+        let alike = self.links[from..from + known].iter().filter(|known| known.strength == link.strength);
+        let orders = alike.chain([&link]).map(Link::order);
         let (Some(first), Some(latest)) = (orders.clone().min(), orders.max()) else { return };
         let of = |order: EventOrder| Link { at: order.at, position: order.position, ..link };
         let kept = [(link.owner && first < latest).then(|| of(first)), Some(of(latest))];

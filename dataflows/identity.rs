@@ -5,6 +5,9 @@
 //! which needs no iteration. The rest take their root from their neighbours (rules 3 and 4): only they enter the loop, and
 //! those of rule 2 that are their neighbours.
 //!
+//! A weak link places only what no other link places. So the links of an identifier with owners are all weak or none of them is, and
+//! what came to an identifier over a weak link, be it from an owner, loses to all that came without one.
+//!
 //! The links of an identifier that is not exclusive also say to whom decisions on consent belong that were made through it
 //! ([`crate::consent`]), so these come out here too.
 
@@ -23,7 +26,7 @@ use crate::arrangements::Arrangements;
 use crate::consent::{self, Owners, Tenure};
 use crate::limits::OWNERS_PER_IDENTIFIER_MAX;
 use crate::model::{
-    Decisions, EventOrder, IdentifierId, IdentityChange, Part, Position, ProfileId, Record, Tick, Weight,
+    Decisions, EventOrder, IdentifierId, IdentityChange, Part, Position, ProfileId, Record, Strength, Tick, Weight,
 };
 use crate::observer::{Evidence, Holder, Link};
 use crate::operators::{Fact, Slot, fold, join};
@@ -33,6 +36,8 @@ use crate::operators::{Fact, Slot, fold, join};
 struct Label {
     /// False where the root was handed on from an identifier that rule 2 placed.
     unplaced: bool,
+    /// Whether one of the links on the way was weak; of no meaning where it is unplaced.
+    weak: bool,
     /// Links between that identifier and this one; zero for all that are unplaced.
     hops: u16,
     /// The root.
@@ -40,10 +45,13 @@ struct Label {
 }
 
 impl Label {
-    /// The label that a neighbour of one with this label may take.
-    fn handed_on(self) -> Self {
+    /// The label that a neighbour of one with this label may take, over a link of this strength.
+    fn handed_on(self, strength: Strength) -> Self {
+        if self.unplaced {
+            return self;
+        }
         // A chain of 65,535 devices is no person; beyond it distance no longer decides.
-        Label { hops: if self.unplaced { 0 } else { self.hops.saturating_add(1) }, ..self }
+        Label { weak: self.weak || strength == Strength::Weak, hops: self.hops.saturating_add(1), ..self }
     }
 }
 
@@ -52,8 +60,8 @@ impl Label {
 enum Standing {
     /// Rule 2: it belongs to this exclusive identifier.
     Owner(IdentifierId),
-    /// It has a link to this identifier, which is not exclusive either.
-    Neighbour(IdentifierId),
+    /// It has a link of this strength to this identifier, which is not exclusive either.
+    Neighbour(IdentifierId, Strength),
     /// It has neighbours, and this is where it starts from.
     Start(Label),
 }
@@ -85,7 +93,17 @@ struct Links {
 struct More {
     /// Identifiers that are not exclusive either and were seen with it, sorted.
     neighbours: Vec<IdentifierId>,
+    weak: Option<Box<Weak>>,
     shared: Option<Box<Shared>>,
+}
+
+/// Of an identifier with weak links.
+#[derive(Default)]
+struct Weak {
+    /// Whether the links with its owners are weak. Then there is no other with any owner.
+    owned: bool,
+    /// Identifiers that are not exclusive either and were only seen with it by hearsay, sorted.
+    neighbours: Vec<IdentifierId>,
 }
 
 /// Of an identifier that several exclusive ones were seen with, or through which something was decided.
@@ -104,20 +122,26 @@ impl Default for Links {
 }
 
 impl Links {
-    /// Takes in the evidence of one tick, in the order of the log; gives the neighbours that it brought.
-    fn see(&mut self, id: IdentifierId, seen: &mut dyn Iterator<Item = Evidence>, mut give: impl FnMut(IdentifierId)) {
+    /// Takes in the evidence of one tick, in the order of the log; gives the neighbours that it brought, or took away.
+    fn see(
+        &mut self,
+        id: IdentifierId,
+        seen: &mut dyn Iterator<Item = Evidence>,
+        mut give: impl FnMut((IdentifierId, Strength), i64),
+    ) {
         let Some(first) = seen.next() else { return };
         let second = seen.next();
         if let (Evidence::Link(link), None) = (&first, &second)
             && self.shared().is_none()
             && (!link.owner || self.owner().is_none_or(|owner| owner == link.other))
+            && (!link.owner || (link.strength == Strength::Strong && !self.is_weakly_owned()))
         {
             // Nearly always.
             if link.owner {
                 let (at, since) = self.owner().map_or((link.at, link.at), |_| (self.owner_at, self.owner_first));
                 (self.owner, self.owner_at, self.owner_first) = (link.other, at.max(link.at), since.min(link.at));
             } else {
-                self.meet(link.other, &mut give);
+                self.meet(link.other, link.strength, &mut give);
             }
             return;
         }
@@ -126,7 +150,8 @@ impl Links {
         let mut owner_position = Position::UNKNOWN;
         for evidence in [Some(first), second].into_iter().flatten().chain(seen) {
             match evidence {
-                Evidence::Link(link) if !link.owner => self.meet(link.other, &mut give),
+                Evidence::Link(link) if !link.owner => self.meet(link.other, link.strength, &mut give),
+                Evidence::Link(link) if !self.counts(link.strength, &mut shared) => {}
                 Evidence::Link(link) => {
                     shared.sight(&link);
                     let Link { position, other, at, .. } = link;
@@ -148,13 +173,55 @@ impl Links {
         self.more.get_or_insert_default().shared = Some(shared);
     }
 
-    /// Gives a neighbour that is new.
-    fn meet(&mut self, other: IdentifierId, give: &mut impl FnMut(IdentifierId)) {
-        let neighbours = &mut self.more.get_or_insert_default().neighbours;
-        if let Err(place) = neighbours.binary_search(&other) {
-            neighbours.insert(place, other);
-            give(other);
+    /// Whether a link with an owner counts. The first one that is not weak voids those that are.
+    fn counts(&mut self, strength: Strength, shared: &mut Shared) -> bool {
+        let is_weak = strength == Strength::Weak;
+        match (self.owner(), self.is_weakly_owned()) {
+            (Some(_), weakly) if weakly == is_weak => return true,
+            (Some(_), false) => return false,
+            (Some(_), true) => {
+                self.owner_at = Tick::MAX;
+                shared.owners.clear();
+            }
+            (None, _) => {}
         }
+        if is_weak || self.is_weakly_owned() {
+            self.more.get_or_insert_default().weak.get_or_insert_default().owned = is_weak;
+        }
+        true
+    }
+
+    /// Gives a neighbour that is new, or known better than before.
+    fn meet(&mut self, other: IdentifierId, strength: Strength, give: &mut impl FnMut((IdentifierId, Strength), i64)) {
+        let more = self.more.get_or_insert_default();
+        let Err(place) = more.neighbours.binary_search(&other) else { return };
+        match strength {
+            Strength::Strong => {
+                more.neighbours.insert(place, other);
+                give((other, Strength::Strong), 1);
+                if let Some(weak) = &mut more.weak
+                    && let Ok(place) = weak.neighbours.binary_search(&other)
+                {
+                    weak.neighbours.remove(place);
+                    give((other, Strength::Weak), -1);
+                }
+            }
+            Strength::Weak => {
+                let neighbours = &mut more.weak.get_or_insert_default().neighbours;
+                if let Err(place) = neighbours.binary_search(&other) {
+                    neighbours.insert(place, other);
+                    give((other, Strength::Weak), 1);
+                }
+            }
+        }
+    }
+
+    fn weak(&self) -> Option<&Weak> {
+        self.more.as_ref()?.weak.as_deref()
+    }
+
+    fn is_weakly_owned(&self) -> bool {
+        self.weak().is_some_and(|weak| weak.owned)
     }
 
     fn shared(&self) -> Option<&Shared> {
@@ -177,21 +244,28 @@ impl Links {
         self.shared().map_or(&[], |shared| &shared.held)
     }
 
-    fn neighbours(&self) -> &[IdentifierId] {
-        self.more.as_ref().map_or(&[], |more| &more.neighbours)
+    fn neighbours(&self) -> impl Iterator<Item = (IdentifierId, Strength)> {
+        let strong = self.more.iter().flat_map(|more| &more.neighbours).map(|id| (*id, Strength::Strong));
+        let weak = self.weak().into_iter().flat_map(|weak| &weak.neighbours).map(|id| (*id, Strength::Weak));
+        strong.chain(weak)
     }
 
     fn owner(&self) -> Option<IdentifierId> {
         (self.owner_at < Tick::MAX).then_some(self.owner)
     }
 
+    /// The owner, where nothing can change that: not for a weak one that competes with neighbours.
+    fn certain_owner(&self) -> Option<IdentifierId> {
+        self.owner().filter(|_| !self.is_weakly_owned() || self.neighbours().next().is_none())
+    }
+
     /// Where the identifier `id` starts from in the loop; nothing where it has no business there.
     fn start(&self, id: IdentifierId) -> Option<Label> {
         let label = match self.owner() {
-            Some(root) => Label { unplaced: false, hops: 0, root },
-            None => Label { unplaced: true, hops: 0, root: id },
+            Some(root) => Label { unplaced: false, weak: self.is_weakly_owned(), hops: 0, root },
+            None => Label { unplaced: true, weak: false, hops: 0, root: id },
         };
-        (!self.neighbours().is_empty()).then_some(label)
+        self.neighbours().next().is_some().then_some(label)
     }
 }
 
@@ -242,18 +316,20 @@ pub fn resolve<'scope>(
     let outcomes = fold(evidence, "Links", IdentifierId::route, |id, slot: Slot<'_, Links>, seen, give| {
         let links = slot.state;
         let before = slot.void.as_ref().map_or(&*links, |(void, ())| void);
-        let (owner, start, held) = (before.owner(), before.start(*id), before.held().to_vec());
-        for neighbour in slot.void.iter().flat_map(|(void, ())| void.neighbours()) {
-            give(Outcome::Stands(*id, Standing::Neighbour(*neighbour)), -1);
+        let (owner, start, held) = (before.certain_owner(), before.start(*id), before.held().to_vec());
+        let mut neighbour =
+            |(other, strength), diff| give(Outcome::Stands(*id, Standing::Neighbour(other, strength)), diff);
+        for known in slot.void.iter().flat_map(|(void, ())| void.neighbours()) {
+            neighbour(known, -1);
         }
-        links.see(*id, seen, |neighbour| give(Outcome::Stands(*id, Standing::Neighbour(neighbour)), 1));
+        links.see(*id, seen, neighbour);
         let mut replace = |before: Option<Standing>, after: Option<Standing>| {
             if before != after {
                 before.into_iter().for_each(|standing| give(Outcome::Stands(*id, standing), -1));
                 after.into_iter().for_each(|standing| give(Outcome::Stands(*id, standing), 1));
             }
         };
-        replace(owner.map(Standing::Owner), links.owner().map(Standing::Owner));
+        replace(owner.map(Standing::Owner), links.certain_owner().map(Standing::Owner));
         replace(start.map(Standing::Start), links.start(*id).map(Standing::Start));
         if held != links.held() {
             let mut decided = |held: &[(Holder, Record)], diff: i64| {
@@ -274,7 +350,8 @@ pub fn resolve<'scope>(
     });
     let (starts, neighbours) = rest.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((id, standing), tick, diff)| match standing {
         Standing::Start(label) => Ok(((id, label), tick, diff)),
-        Standing::Neighbour(other) | Standing::Owner(other) => Err(((id, other), tick, diff)),
+        Standing::Neighbour(other, strength) => Err(((id, (other, strength)), tick, diff)),
+        Standing::Owner(other) => Err(((id, (other, Strength::Strong)), tick, diff)),
     });
     let moves = owners.as_collection().concat(spread(starts.as_collection(), neighbours.as_collection(), arrangements));
     Resolved { moves, decisions: decisions.as_collection() }
@@ -300,7 +377,7 @@ pub fn changes(updates: &[((IdentifierId, ProfileId), i64)]) -> Vec<IdentityChan
 /// Hands labels on from neighbour to neighbour until nothing changes, and gives the moves that follow.
 fn spread<'scope>(
     starts: VecCollection<'scope, Tick, (IdentifierId, Label), i64>,
-    neighbours: VecCollection<'scope, Tick, (IdentifierId, IdentifierId), i64>,
+    neighbours: VecCollection<'scope, Tick, (IdentifierId, (IdentifierId, Strength)), i64>,
     arrangements: &mut Arrangements,
 ) -> VecCollection<'scope, Tick, (IdentifierId, ProfileId), i64> {
     let outer = starts.scope();
@@ -322,13 +399,14 @@ fn spread<'scope>(
                 },
             );
         arrangements.watch(&labels);
-        variable.set(join(labels.clone(), neighbours, "Labels handed on", |_id, label, neighbour| {
-            Some((*neighbour, label.handed_on()))
+        variable.set(join(labels.clone(), neighbours, "Labels handed on", |_id, label, (neighbour, strength)| {
+            Some((*neighbour, label.handed_on(*strength)))
         }));
         labels
             .flat_map_ref(|id, label| {
-                // Identifiers that rule 2 placed have their move already; those that are their own root need none.
-                let handed_on = label.unplaced || label.hops > 0;
+                // Identifiers that rule 2 placed have their move already, unless a weak link did; those that are their own root
+                // need none.
+                let handed_on = label.unplaced || label.weak || label.hops > 0;
                 (handed_on && label.root != *id).then_some((*id, ProfileId::of_root(label.root)))
             })
             .leave(outer)

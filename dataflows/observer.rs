@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::definitions::{Definitions, EventTerm, Measure, MeasureId, Shape, Window};
 use crate::expression::Expression;
 use crate::model::{
-    Decision, Decisions, Event, EventName, EventOrder, Identifier, IdentifierId, Part, Position, Record, Sample,
-    Setting, Text, Tick, Topic, Value, Weight,
+    Decision, Decisions, Event, EventName, EventOrder, Identifier, IdentifierId, Identifiers, Part, Position, Record,
+    Sample, Setting, Strength, Text, Tick, Topic, Value, Weight,
 };
 use crate::primary::Primaries;
 
@@ -50,6 +50,8 @@ pub struct Link {
     pub owner: bool,
     /// When, by event time.
     pub at: Tick,
+    /// How surely: a weak link counts only where there is no other.
+    pub strength: Strength,
 }
 
 impl Link {
@@ -110,8 +112,8 @@ struct Star<'e> {
     primary: &'e Identifier,
     /// Whether the primary is exclusive.
     settled: bool,
-    /// The others, each with whether it is exclusive.
-    others: Vec<(&'e Identifier, bool)>,
+    /// The others, each with whether it is exclusive, and how surely it is one of the event's.
+    others: Vec<(&'e Identifier, bool, Strength)>,
 }
 
 /// The definitions, prepared for one look-up per event.
@@ -154,7 +156,7 @@ impl Observer {
             }
         });
         let (primary, others) = (star.primary, star.others);
-        for (identifier, settled) in others {
+        for (identifier, settled, _) in others {
             let sighting = Sighting { identifier: identifier.text().clone(), settled, settings: Record::default() };
             give(Observation::Sighting(identifier.id(), sighting));
         }
@@ -172,19 +174,26 @@ impl Observer {
     }
 
     /// The identifiers that are not blocked, the strongest apart; nothing where there is none.
-    fn identifiers<'e>(&self, identifiers: &'e [Identifier]) -> Option<Star<'e>> {
+    fn identifiers<'e>(&self, identifiers: &'e Identifiers) -> Option<Star<'e>> {
         let is_exclusive = |identifier: &Identifier| self.primaries.is_exclusive(identifier.kind());
         let primary = self.primaries.primary(identifiers)?;
         let usable = self.primaries.usable(identifiers);
-        let others = usable.filter(|other| other.id() != primary.id()).map(|other| (other, is_exclusive(other)));
+        let others = usable.filter(|(other, _)| other.id() != primary.id());
+        let others = others.map(|(other, strength)| (other, is_exclusive(other), strength));
         Some(Star { primary, settled: is_exclusive(primary), others: others.collect() })
     }
 
     /// Gives each link of the star, once for each of its ends that is not exclusive.
     fn links(&self, star: &Star<'_>, event: &Event, mut give: impl FnMut(IdentifierId, Link)) {
         let primary = star.primary.id();
-        let link = |other, owner| Link { position: event.position, other, owner, at: event.timestamp };
-        for (other, exclusive) in &star.others {
+        for (other, exclusive, strength) in &star.others {
+            let link = |other, owner| Link {
+                position: event.position,
+                other,
+                owner,
+                at: event.timestamp,
+                strength: *strength,
+            };
             let other = other.id();
             // Two exclusive identifiers never share a profile: a link between them means nothing.
             if !star.settled {

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::blocked::Blocklist;
 use crate::definitions::IdentityRules;
-use crate::model::Identifier;
+use crate::model::{Identifier, Identifiers, Strength};
 
 /// The rules by which primaries are picked, prepared for one look-up per identifier.
 #[derive(Clone, Debug)]
@@ -40,14 +40,18 @@ impl Primaries {
         !self.blocked.has(identifier)
     }
 
-    /// The identifiers that are not blocked.
-    pub fn usable<'e>(&self, identifiers: &'e [Identifier]) -> impl Iterator<Item = &'e Identifier> {
-        identifiers.iter().filter(|identifier| self.is_usable(identifier))
+    /// The identifiers that are not blocked, each with how surely it is one of the event's.
+    pub fn usable<'e>(&self, identifiers: &'e Identifiers) -> impl Iterator<Item = (&'e Identifier, Strength)> {
+        identifiers.with_strength().filter(|(identifier, _)| self.is_usable(identifier))
     }
 
-    /// The strongest usable one, of one type the first that the event carries; nothing where all are blocked.
-    pub fn primary<'e>(&self, identifiers: &'e [Identifier]) -> Option<&'e Identifier> {
-        self.usable(identifiers).min_by(|a, b| self.compare_strength(a, b))
+    /// The strongest usable one, of one type the first that the event carries; one that it has by hearsay where it states none.
+    /// Nothing where all are blocked.
+    pub fn primary<'e>(&self, identifiers: &'e Identifiers) -> Option<&'e Identifier> {
+        let strongest = |of: &'e [Identifier]| {
+            of.iter().filter(|one| self.is_usable(one)).min_by(|a, b| self.compare_strength(a, b))
+        };
+        strongest(identifiers.strong()).or_else(|| strongest(identifiers))
     }
 
     /// The stronger first. Types that the project does not list come after those that it does, in the order of their names.

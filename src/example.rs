@@ -8,13 +8,17 @@ use dataflows::expression::Expression;
 use dataflows::model::{IdentifierKey, ValueType};
 
 use crate::limits::Limits;
-use crate::project::{Clock, Project, Replay, Secret, Source};
+use crate::project::{Clock, ContextTraits, Project, Replay, Secret, Source};
 
 /// Two sources, one reader, a few fields, a trait, two audiences.
 pub(crate) fn project() -> Project {
     let field = |root, path: &[&str], kind| Field { root, path: path.iter().map(|key| (*key).into()).collect(), kind };
     let nothing = || Expression::Literal(None);
-    let source = |name: &str, key: &str| Source { name: name.into(), write_key: Secret::new(key.into()) };
+    let source = |name: &str, key: &str| Source {
+        name: name.into(),
+        write_key: Secret::new(key.into()),
+        context_traits: ContextTraits::default(),
+    };
     Project {
         name: "example".into(),
         folder: ".".into(),
@@ -32,6 +36,8 @@ pub(crate) fn project() -> Project {
             audiences: ["buyers", "vip"].map(|name| Audience { name: name.into(), condition: nothing() }).to_vec(),
             ..Definitions::default()
         }),
+        origins: Vec::new(),
+        purposes: ["ads", "marketing", "Statistics"].map(Into::into).to_vec(),
         merged_attributes: Vec::new(),
         attribute_types: [("born".into(), ValueType::Time)].into(),
         listen: ([127, 0, 0, 1], 0).into(),

@@ -8,11 +8,11 @@ pub const MESSAGE_ID_BYTES_MAX: usize = 100;
 /// Bytes of the name of an identifier type: it is repeated in every identifier.
 pub const IDENTIFIER_TYPE_BYTES_MAX: usize = 64;
 
-/// Attributes that one event may set, and purposes that it may decide on. People have tens of attributes; half of what one
+/// Attributes that one event may set. People have tens of attributes; half of what one
 /// identifier may hold (`dataflows/limits.rs`) leaves room for generated ones.
 pub const ATTRIBUTES_PER_EVENT_MAX: usize = 500;
 
-/// Bytes of the name of an attribute (dots included) or a purpose: it is kept once per person.
+/// Bytes of the name of an attribute (dots included), and of a purpose that can be one of the project: it is kept once per person.
 pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 200;
 
 /// Objects in `traits` are flattened to this depth; deeper ones are kept as JSON text. Addresses and the like are two deep.
@@ -255,6 +255,15 @@ pub const MEASURES_MAX: usize = 4_000;
 
 /// Different fields of events that a project reads: each is looked up in every event.
 pub const FIELDS_MAX: usize = 1_000;
+
+/// Purposes of consent of a project: an event may decide on each of them, and each is kept once per person. Consent tools have ten.
+pub const PURPOSES_MAX: usize = 100;
+
+/// Entries of `from` of `[identity]`: each is looked at in the events that it is meant for.
+pub const ORIGINS_MAX: usize = 200;
+
+/// Names in the path of such an entry.
+pub const ORIGIN_DEPTH_MAX: usize = 8;
 
 /// Sources of a project.
 pub const SOURCES_MAX: usize = 1_000;

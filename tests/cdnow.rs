@@ -158,7 +158,7 @@ pub fn history(purchases: &[Purchase]) -> Vec<(Tick, Event)> {
         let event = Event {
             timestamp: purchase.at,
             name: "Order Completed".into(),
-            identifiers: vec![identifier(&format!("user_id:{}", purchase.customer))],
+            identifiers: vec![identifier(&format!("user_id:{}", purchase.customer))].into(),
             fields: vec![(FieldId::new(0), Value::number(purchase.cents as f64 / 100.0).expect("it is finite"))],
             ..Event::default()
         };

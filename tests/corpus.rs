@@ -28,7 +28,12 @@ fn bodies_are_events_that_read_again_or_rejections() {
         let Ok(batch) = door.open(body, call) else { return };
         let sent = Sent { source: "web", call, received: &received, position: ("", 7) };
         for event in door.take(&batch, &sent).accepted {
-            assert_eq!(stored.reread(&event.raw).unwrap(), event.event, "{}", String::from_utf8_lossy(&event.raw));
+            assert_eq!(
+                stored.reread(&event.source, &event.raw).unwrap(),
+                event.event,
+                "{}",
+                String::from_utf8_lossy(&event.raw)
+            );
             accepted += 1;
         }
     });

@@ -62,8 +62,8 @@ async fn run(
         inside: Inside::new(workers, true),
         agreement: None,
         log: Box::new(log.clone()),
-        reread: Box::new(move |raw| {
-            let number: usize = std::str::from_utf8(raw).unwrap().parse().unwrap();
+        reread: Box::new(move |stored| {
+            let number: usize = std::str::from_utf8(&stored.raw).unwrap().parse().unwrap();
             Ok(events[number].clone())
         }),
         forward_from: definitions.forwards.iter().filter_map(|_| from).collect(),

@@ -27,6 +27,8 @@ seen = "count('Seen')"
 spent = "sum('Bought', properties.total)"
 [audiences.buyers]
 when = "spent > 0"
+[consent]
+purposes = ["ads"]
 [storage]
 folder = "data"
 checkpoint_events = 1

@@ -33,3 +33,4 @@ mod reads;
 mod replay;
 mod segment_client;
 mod server;
+mod who;

@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{EventName, Identifier, Position, Tick, Value};
+use super::{EventName, Identifiers, Position, Tick, Value};
 use crate::definitions::FieldId;
 
 /// One accepted fact, as far as the dataflow needs it: of the properties only those that some definition reads.
@@ -17,8 +17,8 @@ pub struct Event {
     pub position: Position,
     /// What definitions call it by.
     pub name: EventName,
-    /// Its identifiers, each once, in the order in which the event carries them; blocked ones included.
-    pub identifiers: Vec<Identifier>,
+    /// Its identifiers; blocked ones included.
+    pub identifiers: Identifiers,
     /// Values of the fields that definitions read, sorted by field; a missing value has no entry.
     pub fields: Vec<(FieldId, Value)>,
     /// Attributes that it sets on the person, each name once, sorted; `None` takes an attribute away.

@@ -30,6 +30,8 @@ pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
         folder: folder.into(),
         identifier_key: key(),
         definitions: Arc::new(definitions()),
+        origins: Vec::new(),
+        purposes: Vec::new(),
         attribute_types: BTreeMap::new(),
         merged_attributes: Vec::new(),
         listen: ([127, 0, 0, 1], 0).into(),

@@ -20,8 +20,8 @@ use super::workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT};
 use crate::log::checkpoint::{Piece, Restore};
 use crate::log::{LogError, LogRecord, Logged, Stored};
 
-/// Reads the text of a stored event again. `Err` has the code of a reason.
-pub type Reread = Box<dyn Fn(&[u8]) -> Result<Event, &'static str> + Send>;
+/// Reads a stored event again. `Err` has the code of a reason.
+pub type Reread = Box<dyn Fn(&Stored) -> Result<Event, &'static str> + Send>;
 
 /// How often progress is told.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
@@ -151,7 +151,7 @@ impl Sequencer {
         // Whether the window still knows an id does not matter: the event is in the log, so it counts.
         self.counting.remember(tick, events.iter().map(|(stored, _)| stored.message))?;
         for (stored, index) in events {
-            match (self.reread)(&stored.raw) {
+            match (self.reread)(&stored) {
                 Ok(event) => {
                     let position = order.position(tick, self.process_index(), index);
                     let event = placed(event, tick, position);

@@ -47,7 +47,7 @@ fn reading(placed: &Placed) -> Option<Reading> {
     let event = Event {
         timestamp: Tick::from_ms(START_MS),
         name: "Seen".into(),
-        identifiers: vec![identifier(user), identifier(user + 1_000)],
+        identifiers: vec![identifier(user), identifier(user + 1_000)].into(),
         attributes: [("age".into(), dataflows::model::Value::number(7.0)), ("gone".into(), None)].into(),
         consent: [("ads".into(), true)].into(),
         ..Event::default()

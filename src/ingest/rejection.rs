@@ -60,11 +60,11 @@ pub enum Rejection {
     /// The message id is too long.
     #[error("`messageId` has more than {MESSAGE_ID_BYTES_MAX} bytes")]
     MessageIdTooLong,
-    /// Too many attributes or purposes of consent.
-    #[error("the event sets more than {ATTRIBUTES_PER_EVENT_MAX} attributes or purposes of consent")]
+    /// Too many attributes.
+    #[error("the event sets more than {ATTRIBUTES_PER_EVENT_MAX} attributes")]
     TooManyAttributes,
-    /// The name of an attribute or purpose is too long.
-    #[error("the name of an attribute or purpose has more than {ATTRIBUTE_NAME_BYTES_MAX} bytes")]
+    /// The name of an attribute is too long.
+    #[error("the name of an attribute has more than {ATTRIBUTE_NAME_BYTES_MAX} bytes")]
     AttributeNameTooLong,
     /// A row of a CSV file does not fit its columns.
     #[error("the row does not fit: {0}")]

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! text ──Members──► type, times, message id          (members.rs, times here)
-//!                └► identifiers, attributes, consent (person.rs),
-//!                   fields that definitions read     (fields.rs), in the same pass
-//!                └► the text that is stored          (stored.rs)
+//!                └► identifiers, attributes          (person.rs, origins.rs), consent (consent.rs),
+//!                   fields that definitions read     (fields.rs, own.rs), in the same pass
+//!                └► the text that is stored          (stored.rs), and read again (reread.rs)
 //! ```
 //!
 //! Of a key that is there twice the later counts, and a `null` at the top of an event counts as not there. Of an object
@@ -12,17 +12,19 @@
 //! has all that was known only from the request (the call, the time of arrival, the batch's `sentAt` and `context`, a message
 //! id), so that reading it again, with other definitions, needs nothing else.
 
+mod consent;
 mod fields;
 mod members;
+mod origins;
 mod own;
 mod person;
 mod refused;
+mod reread;
 mod stored;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -34,14 +36,16 @@ use dataflows::primary::Primaries;
 use rustc_hash::FxHashSet;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use self::consent::KnownPurposes;
 use self::fields::{Found, Wanted};
 use self::members::{Member, Members};
+use self::origins::Origins;
 use self::own::OwnFields;
 use self::person::Person;
 pub(super) use self::refused::strike;
+pub use self::reread::{reading, reread};
 use super::{Fits, Rejection, Warnings, json, time};
-use crate::engine::{Accepted, Reread};
-use crate::history::{Origin, ReadStored, Reading};
+use crate::engine::Accepted;
 use crate::limits::{Limits, MESSAGE_ID_BYTES_MAX};
 use crate::project::Project;
 
@@ -154,6 +158,8 @@ pub struct Extractor {
     /// Of the event itself.
     own: OwnFields,
     primaries: Primaries,
+    origins: Origins,
+    purposes: KnownPurposes,
     /// Attributes whose texts are times.
     times: FxHashSet<CompactString>,
     /// Attributes that objects add to.
@@ -161,36 +167,6 @@ pub struct Extractor {
     limits: Limits,
     /// Where it is counted how values fit, of events that arrive.
     fits: Arc<Fits>,
-}
-
-/// Reads stored events as `project` says: what recovery and checkpoints are given.
-pub fn reread(project: &Project) -> Reread {
-    let extractor = Extractor::of_stored(project);
-    Box::new(move |raw| extractor.reread(raw).map_err(|rejection| rejection.code()))
-}
-
-/// Reads stored events as `project` says, with where they come from: what checkpoints and the history are given.
-pub fn reading(project: &Project) -> ReadStored {
-    let extractor = Extractor::of_stored(project);
-    let sources: Vec<CompactString> = project.sources.iter().map(|source| source.name.clone()).collect();
-    // Most events come from the source that the one before came from.
-    let latest = Cell::new(0);
-    Box::new(move |stored| {
-        let parsed = extractor.parse_stored(&stored.raw).map_err(|rejection| rejection.code())?;
-        if let Some(source) = &stored.source {
-            let origin = parsed.origin(Some(source.clone()));
-            return Ok(Reading { event: parsed.event, origin });
-        }
-        // What earlier versions wrote has the hash of source and message id only: the source is the one that has this hash.
-        let id = parsed.sent_id.as_deref().unwrap_or_default();
-        let is_of =
-            |place: &usize| sources.get(*place).is_some_and(|source| extractor.message(source, id) == stored.message);
-        let found = std::iter::once(latest.get()).chain(0..sources.len()).find(is_of);
-        latest.set(found.unwrap_or(latest.get()));
-        let source = found.map(|place| sources[place].clone());
-        let origin = parsed.origin(source);
-        Ok(Reading { event: parsed.event, origin })
-    })
 }
 
 /// What a text says.
@@ -204,14 +180,6 @@ struct Parsed<'t> {
     /// The fields of which it has a value of another type.
     others: Vec<FieldId>,
     warnings: Warnings,
-}
-
-impl Parsed<'_> {
-    /// Where it comes from, with its source.
-    fn origin(&self, source: Option<CompactString>) -> Origin {
-        let name = own::name(self.call, &self.members).map(CompactString::from);
-        Origin { call: self.call.name(), source, name }
-    }
 }
 
 impl Extractor {
@@ -229,6 +197,8 @@ impl Extractor {
             context: Wanted::new(fields, FieldRoot::Context),
             own: OwnFields::new(fields),
             primaries: Primaries::new(&project.definitions.identity),
+            origins: Origins::new(project),
+            purposes: KnownPurposes::new(&project.purposes),
             times: times.map(|(name, _)| name.clone()).collect(),
             merged: project.merged_attributes.clone(),
             limits: project.limits,
@@ -239,23 +209,6 @@ impl Extractor {
     /// One that counts how the values of events fit.
     pub fn counting(project: &Project, fits: Arc<Fits>) -> Self {
         Extractor { fits, ..Extractor::new(project) }
-    }
-
-    /// The same for stored texts, which are longer than what was sent by what only the request told.
-    pub fn of_stored(project: &Project) -> Self {
-        let limits = Limits { event_bytes_max: usize::MAX, ..project.limits };
-        Extractor { limits, ..Extractor::new(project) }
-    }
-
-    /// Reads a stored text again: the same event as when it was accepted.
-    pub fn reread(&self, stored: &[u8]) -> Result<Event, Rejection> {
-        self.parse_stored(stored).map(|parsed| parsed.event)
-    }
-
-    fn parse_stored<'t>(&self, stored: &'t [u8]) -> Result<Parsed<'t>, Rejection> {
-        // The text has all of it. Its source and its message id went into the hash that is stored beside it.
-        let given = Given { source: "", call: None, received: None, sent_at: None, context: None, position: ("", 0) };
-        self.parse(self.text(stored)?, &given, &[])
     }
 
     /// Whether an object at this attribute adds to what is there, because that was said of it or of one above it.
@@ -330,10 +283,12 @@ impl Extractor {
         };
         let (timestamp, at) = times(&members, given)?;
 
-        let mut person = Person::read(self, call, &members, members.get(Member::Context).or(given.context), cells)?;
+        let context = members.get(Member::Context).or(given.context);
+        let mut person = Person::read(self, (call, &name), given.source, &members, context, cells)?;
         self.own.pick(call, &members, &mut person.fields);
         let warnings = person.warnings;
-        if person.identifiers.is_empty() {
+        let identifiers = person.identifiers();
+        if identifiers.is_empty() {
             return Err(Rejection::NoIdentifier);
         }
         let mut others = Vec::new();
@@ -349,10 +304,10 @@ impl Extractor {
             timestamp,
             position: Position::UNKNOWN,
             name,
-            identifiers: person.identifiers,
+            identifiers,
             fields: last_of_each(person.fields).filter_map(fitting).collect(),
             attributes: last_of_each(person.attributes).collect(),
-            consent: last_of_each(person.consent).collect(),
+            consent: person.consent,
         };
 
         let sent_id = members.scalar(Member::MessageId).filter(|id| !id.is_empty());

@@ -8,16 +8,22 @@ use std::fmt;
 pub enum Warning {
     /// A second identifier of an exclusive type was left out.
     OtherPerson,
+    /// A decision on a purpose that the project does not have.
+    UnknownPurpose,
+    /// A decision that is neither yes nor no.
+    UnreadableConsent,
 }
 
 impl Warning {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Warning; 1] = [Warning::OtherPerson];
+    pub const ALL: [Warning; 3] = [Warning::OtherPerson, Warning::UnknownPurpose, Warning::UnreadableConsent];
 
     /// The stable code.
     pub fn code(self) -> &'static str {
         match self {
             Warning::OtherPerson => "other_person",
+            Warning::UnknownPurpose => "unknown_purpose",
+            Warning::UnreadableConsent => "unreadable_consent",
         }
     }
 }
@@ -28,6 +34,13 @@ impl fmt::Display for Warning {
             Warning::OtherPerson => {
                 "a second identifier of an exclusive type, such as an external id of the type `user_id` beside `userId`, is \
                  left out: an event is of one person, and two ids of one are joined by an alias call"
+            }
+            Warning::UnknownPurpose => {
+                "a decision on consent is left out: the project does not have the purpose (`purposes` of [consent])"
+            }
+            Warning::UnreadableConsent => {
+                "a decision on consent is left out: it is neither yes (true, \"yes\", \"granted\", 1) nor no (false, \"no\", \
+                 \"denied\", 0, null)"
             }
         })
     }
@@ -41,6 +54,11 @@ impl Warnings {
     /// Adds one.
     pub fn add(&mut self, warning: Warning) {
         self.0 |= 1 << warning as u8;
+    }
+
+    /// Adds those of `others`.
+    pub fn add_all(&mut self, others: Warnings) {
+        self.0 |= others.0;
     }
 
     /// Those that there are.

@@ -41,7 +41,7 @@ use thiserror::Error;
 
 use super::StoreError;
 use crate::history::HistoryError;
-use crate::project::Project;
+use crate::project::{ContextTraits, Project};
 
 /// What facts depend on, beside the measures: under another basis they would be others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,9 @@ pub struct Basis {
     identity: String,
     /// Attributes whose texts are times, sorted.
     times: Vec<String>,
+    /// The purposes of consent that there were, sorted; checkpoints that do not say have all that anybody decided on.
+    #[serde(default)]
+    purposes: Option<Vec<String>>,
     /// Attributes that objects add to, sorted; none where a checkpoint does not say.
     #[serde(default)]
     merged: Vec<String>,
@@ -60,8 +63,8 @@ pub struct Basis {
 
 /// Counts up with each change of the program after which the same events say something else: then they are read anew.
 ///
-/// 1: nothing is from the future, a decision on consent never travels, numbers and types are what was written, and a write to an
-/// attribute is one to all below it.
+/// 1: nothing is from the future, a decision on consent never travels, identifiers, names and decisions are read otherwise, numbers and
+/// types are what was written, and a write to an attribute is one to all below it.
 const MEANING: u32 = 1;
 
 impl Basis {
@@ -72,11 +75,27 @@ impl Basis {
         merged.sort();
         Basis {
             merged,
-            identity: format!("{}{}", key_of(project), project.definitions.identity.signature()),
+            identity: format!("{}{}{}", key_of(project), project.definitions.identity.signature(), origins_of(project)),
+            purposes: Some(project.purposes.iter().map(ToString::to_string).collect()),
             times: times.map(|(name, _)| name.to_string()).collect(),
             meaning: MEANING,
         }
     }
+}
+
+impl Basis {
+    /// The first purpose of which it has no decisions, and this one has.
+    fn lacks(&self, of: &Basis) -> Option<String> {
+        let known = self.purposes.as_ref()?;
+        of.purposes.iter().flatten().find(|purpose| !known.contains(purpose)).cloned()
+    }
+}
+
+/// Where identifiers come from, where the project says so.
+fn origins_of(project: &Project) -> String {
+    let full = project.sources.iter().filter(|source| source.context_traits == ContextTraits::Full);
+    let full = full.map(|source| format!("; context.traits as in identify calls from {:?}", source.name));
+    project.origins.iter().map(|origin| format!("; {origin}")).chain(full).collect()
 }
 
 /// The key of the identifier hash, as a hash, as a basis begins with it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use dataflows::model::{Event, Position, Tick};
+use dataflows::model::{Event, Identifiers, Position, Tick};
 use tempfile::TempDir;
 
 use super::*;
@@ -22,7 +22,7 @@ fn accepted(message: u128) -> Accepted {
         timestamp: Tick::default(),
         position: Position::UNKNOWN,
         name: "Seen".into(),
-        identifiers: Vec::new(),
+        identifiers: Identifiers::default(),
         fields: Vec::new(),
         attributes: Box::default(),
         consent: Box::default(),

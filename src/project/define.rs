@@ -9,6 +9,7 @@ use dataflows::definitions::{
 use dataflows::expression::Expression;
 use dataflows::model::ValueType;
 
+use super::consent::Purposes;
 use super::forwards::TypedForward;
 use super::identity::known_types;
 use super::infer::Checker;
@@ -17,6 +18,7 @@ use super::names::{Alphabet, check_count, check_name, check_outside_name};
 use super::order::{Definition, Reference, order, references};
 use super::parse::parse;
 use super::problem::Problem;
+use super::section::List;
 use super::suggestion::{did_you_mean, listed};
 use super::syntax::Node;
 use super::text::Text;
@@ -32,6 +34,14 @@ pub(super) struct Defining {
     order: Vec<Step>,
     traits: Vec<Half>,
     audiences: Vec<Half>,
+}
+
+/// What a project declares, as it is written.
+pub(super) struct Declared {
+    pub(super) purposes: Option<List>,
+    pub(super) attributes: Option<Vec<(Text, Text)>>,
+    pub(super) traits: Vec<(Text, Option<Text>)>,
+    pub(super) audiences: Vec<WrittenAudience>,
 }
 
 /// A trait or an audience on its way. What could not be parsed has no expression, and is reported.
@@ -51,14 +61,10 @@ impl Half {
 
 impl Defining {
     /// Checks everything that is declared, beside the problems that were found elsewhere.
-    pub(super) fn new(
-        identity: IdentityRules,
-        attributes: Option<Vec<(Text, Text)>>,
-        traits: Vec<(Text, Option<Text>)>,
-        audiences: Vec<WrittenAudience>,
-        problems: Vec<Problem>,
-    ) -> Self {
-        let mut checker = Checker::new(known_types(&identity).into_iter().collect(), problems);
+    pub(super) fn new(identity: IdentityRules, declared: Declared, mut problems: Vec<Problem>) -> Self {
+        let Declared { purposes, attributes, traits, audiences } = declared;
+        let purposes = Purposes::declared(purposes, &mut problems);
+        let mut checker = Checker::new(known_types(&identity).into_iter().collect(), purposes, problems);
         // Names come first, because any expression may have any name.
         let traits = declare_traits(&mut checker, traits);
         let audiences = declare_audiences(&mut checker, audiences);

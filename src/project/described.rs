@@ -2,7 +2,19 @@
 
 use std::fmt::Write;
 
-use super::resolved::Project;
+use super::resolved::{ContextTraits, Project};
+
+/// Where identifiers come from where the project says nothing else, and of which type they are.
+const USUAL: [(&str, &str); 8] = [
+    ("userId", "user_id"),
+    ("anonymousId", "anonymous_id"),
+    ("context.externalIds", "what each says"),
+    ("context.device.id", "device_id"),
+    ("context.device.advertisingId", "advertising_id"),
+    ("traits.email, except of groups,", "email"),
+    ("traits.phone, except of groups,", "phone"),
+    ("context.traits.email and .phone", "the same, weakly except in identify and group calls"),
+];
 
 /// The settings that decide who is who, one a line.
 pub(super) fn described(project: &Project) -> String {
@@ -16,5 +28,11 @@ pub(super) fn described(project: &Project) -> String {
     line("identity.order", &rules.strength.join(", "));
     line("identity.exclusive", &rules.exclusive.join(", "));
     line("identity.blocked", &rules.blocked.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    let origins: Vec<String> = USUAL.iter().map(|(field, kind)| format!("{field} is {kind}")).collect();
+    line("identity.from", &origins.join("; "));
+    project.origins.iter().for_each(|origin| line("", &origin.to_string()));
+    let full = project.sources.iter().filter(|source| source.context_traits == ContextTraits::Full);
+    full.for_each(|source| line("", &format!("context.traits as in identify calls from {:?}", source.name)));
+    line("consent.purposes", &project.purposes.join(", "));
     text
 }

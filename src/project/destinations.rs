@@ -55,10 +55,7 @@ fn one(written: WrittenDestination, checker: &mut Checker, resolved: &mut Resolv
     let audiences = audiences_of(&name, audiences, checker);
     let identifiers = identifiers_of(&name, identifiers, checker);
     let traits = traits_of(traits.unwrap_or_default(), checker);
-    if let Some(purpose) = &requires_consent {
-        check_outside_name(purpose, "a purpose of consent", &mut checker.problems);
-    }
-    let requires_consent: Option<CompactString> = requires_consent.map(|purpose| purpose.value.into());
+    let requires_consent = requires_consent.map(|purpose| checker.purposes.of(&purpose, &mut checker.problems));
     let id = DestinationId::new(resolved.views.len());
     let forward = forwards::resolve(&name, id, forward, requires_consent.clone(), checker);
     let kind = kind_of(kind, &mut checker.problems)?;

@@ -7,7 +7,6 @@ use dataflows::model::{EventName, ValueType};
 use super::destinations::{known_identifiers, traits_of};
 use super::identity::each_once;
 use super::infer::Checker;
-use super::names::check_outside_name;
 use super::parse::parse;
 use super::problem::Problem;
 use super::text::Text;
@@ -65,14 +64,18 @@ pub(super) fn resolve(
         checker.begin_use();
         Some(checker.expect(&node, ValueType::Bool, "the condition in `where`"))
     });
-    let (mut identifiers, mut traits, mut consent) = Default::default();
+    let (mut identifiers, mut traits) = Default::default();
+    let mut consent: Vec<CompactString> = Vec::new();
     if let Some(WrittenEnrich { identifiers: kinds, traits: listed, consent: purposes, .. }) = enrich {
         identifiers = known_identifiers(kinds, checker);
         traits = traits_of(listed, checker);
-        for purpose in &purposes.items {
-            check_outside_name(purpose, "a purpose of consent", &mut checker.problems);
+        for written in &purposes.items {
+            let purpose = checker.purposes.of(written, &mut checker.problems);
+            if consent.contains(&purpose) && !written.is_broken {
+                checker.report(Problem::at(written.place, format!("`{}` is listed twice", written.value)));
+            }
+            consent.push(purpose);
         }
-        consent = each_once(purposes, &mut checker.problems);
     }
     Some(TypedForward { destination, events: names, condition, identifiers, traits, consent, requires_consent })
 }

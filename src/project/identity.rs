@@ -8,11 +8,11 @@ use super::names::{Alphabet, check_name};
 use super::problem::Problem;
 use super::section::List;
 use super::suggestion::did_you_mean;
-use super::written::WrittenIdentity;
+use super::written::{WrittenIdentity, WrittenOrigin};
 use crate::identifiers::normal_pattern;
 
-/// The rules, with the default for all that is not written.
-pub(super) fn resolve(written: WrittenIdentity, problems: &mut Vec<Problem>) -> IdentityRules {
+/// The rules, with the default for all that is not written; and where identifiers come from, which is still to be checked.
+pub(super) fn resolve(written: WrittenIdentity, problems: &mut Vec<Problem>) -> (IdentityRules, Vec<WrittenOrigin>) {
     let mut rules = IdentityRules::default();
     if let Some(order) = written.order {
         order.items.iter().for_each(|name| check_name(name, "an identifier type", Alphabet::Word, problems));
@@ -50,7 +50,7 @@ pub(super) fn resolve(written: WrittenIdentity, problems: &mut Vec<Problem>) -> 
         let patterns = patterns.items.iter().map(|pattern| Pattern::new(&normal_pattern(&kind, &pattern.value)));
         rules.blocked.extend(patterns.map(|pattern| Blocked::Pattern(kind.clone(), pattern)));
     }
-    rules
+    (rules, written.from)
 }
 
 /// The identifier types that the rest of the project may name: those in the order, and those that ingestion knows.

@@ -9,6 +9,7 @@ use dataflows::definitions::{AudienceId, Field, FieldId, FieldRoot, TraitId};
 use dataflows::expression::{Arithmetic, Comparison, Pattern};
 use dataflows::model::{Number, Value, ValueType};
 
+use super::consent::Purposes;
 use super::event::root_of;
 use super::problem::{Place, Problem};
 use super::syntax::{Call, Kind, Node};
@@ -50,6 +51,7 @@ pub(super) struct Checker {
     pub(super) attributes_are_closed: bool,
     /// Identifier types.
     pub(super) identifiers: BTreeSet<CompactString>,
+    pub(super) purposes: Purposes,
     /// Fields, each once for every use of it.
     uses: Vec<(FieldName, Variable)>,
     /// Those of the use that is being checked.
@@ -68,9 +70,9 @@ impl FieldUse {
 }
 
 impl Checker {
-    /// One that knows nothing but the identifier types, and the problems that were found elsewhere.
-    pub(super) fn new(identifiers: BTreeSet<CompactString>, problems: Vec<Problem>) -> Self {
-        Checker { identifiers, problems, ..Checker::default() }
+    /// One that knows nothing but the identifier types, purposes, and the problems that were found elsewhere.
+    pub(super) fn new(identifiers: BTreeSet<CompactString>, purposes: Purposes, problems: Vec<Problem>) -> Self {
+        Checker { identifiers, purposes, problems, ..Checker::default() }
     }
 
     pub(super) fn report(&mut self, problem: Problem) {

@@ -6,6 +6,7 @@
 //! (→ [`dataflows::definitions`]). Every step collects `problem`s and goes on, so that all are shown at once.
 
 mod bytes;
+mod consent;
 mod csv;
 mod define;
 mod described;
@@ -20,6 +21,7 @@ mod infer;
 mod lower;
 mod names;
 mod order;
+mod origins;
 mod parse;
 mod person;
 mod problem;
@@ -44,10 +46,12 @@ use toml::de::DeTable;
 use crate::limits::PROJECT_BYTES_MAX;
 use environment::Environment;
 pub use history::{BucketKeys, BucketSettings, BucketUrl, HistorySettings};
+pub use origins::IdentifierOrigin;
 use problem::Problem;
 pub use problem::{Colour, Problems};
 pub use resolved::{
-    Clock, CsvMapping, Destination, DestinationKind, Durability, Project, Replay, Secret, Source, Storage, Webhook,
+    Clock, ContextTraits, CsvMapping, Destination, DestinationKind, Durability, Project, Replay, Secret, Source,
+    Storage, Webhook,
 };
 use section::Reader;
 pub use time::parse_time;

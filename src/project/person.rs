@@ -155,7 +155,7 @@ fn audience(checker: &mut Checker, call: &Call) -> Option<PersonTerm> {
 fn consent(checker: &mut Checker, call: &Call) -> Option<PersonTerm> {
     let argument = only_argument(checker, call, "consent('PURPOSE')")?;
     let purpose = string(checker, argument, "a purpose", "consent('marketing')")?;
-    Some(PersonTerm::Consent(purpose.into()))
+    Some(PersonTerm::Consent(checker.purposes.named(purpose, argument.place, &mut checker.problems)))
 }
 
 fn has(checker: &mut Checker, call: &Call) -> Option<PersonTerm> {

@@ -9,13 +9,14 @@ use compact_str::CompactString;
 use dataflows::model::IdentifierKey;
 
 use super::csv;
-use super::define::Defining;
+use super::define::{Declared, Defining};
 use super::destinations;
 use super::history;
 use super::identity;
 use super::names::{Alphabet, check_count, check_name, check_secret};
+use super::origins;
 use super::problem::Problem;
-use super::resolved::{Clock, Durability, Project, Replay, Secret, Source, Storage};
+use super::resolved::{Clock, ContextTraits, Durability, Project, Replay, Secret, Source, Storage};
 use super::text::Text;
 use super::written::{Written, WrittenClock, WrittenSource, WrittenStorage};
 use crate::limits::SOURCES_MAX;
@@ -58,7 +59,8 @@ pub(super) fn resolve(
     };
     let (read_tokens, admin_tokens) = (tokens(written.read_tokens), tokens(written.admin_tokens));
     let clock = clock(written.clock, &mut problems);
-    let identity = identity::resolve(written.identity, &mut problems);
+    let (identity, from) = identity::resolve(written.identity, &mut problems);
+    let origins = origins::resolve(from, &identity, &sources, &mut problems);
     let replay = Replay {
         events: written
             .replay_events
@@ -74,14 +76,23 @@ pub(super) fn resolve(
     let storage = written.storage.map(|written| storage(written, folder, &mut problems));
     let history = history::resolve(written.history, &mut problems);
 
-    let mut defining = Defining::new(identity, written.attributes, written.traits, written.audiences, problems);
+    let declared = Declared {
+        purposes: written.purposes,
+        attributes: written.attributes,
+        traits: written.traits,
+        audiences: written.audiences,
+    };
+    let mut defining = Defining::new(identity, declared, problems);
     let destinations = destinations::resolve(written.destinations, &mut defining.checker);
+    let purposes = defining.checker.purposes.all();
     let (definitions, attribute_types) = defining.finish(destinations.views, destinations.forwards)?;
     let project = Project {
         name,
         folder: folder.to_path_buf(),
         identifier_key,
         definitions: Arc::new(definitions),
+        origins,
+        purposes,
         attribute_types,
         merged_attributes: written.merged_attributes.into_iter().map(|name| name.value.into()).collect(),
         listen,
@@ -118,8 +129,9 @@ fn sources(written: Vec<WrittenSource>, problems: &mut Vec<Problem>) -> Vec<Sour
     let place = written.first().map(|source| source.name.place);
     check_count(written.len(), SOURCES_MAX, "sources", place, problems);
     let mut sources: Vec<Source> = Vec::with_capacity(written.len());
-    for WrittenSource { name, write_key } in written {
+    for WrittenSource { name, write_key, context_traits } in written {
         check_name(&name, "a source", Alphabet::Dashed, problems);
+        let context_traits = context_traits.map_or(ContextTraits::default(), |text| worth(&text, problems));
         let Some(key) = write_key else { continue };
         check_secret(&key, "a write key", problems);
         let secret = Secret::new(key.value);
@@ -127,10 +139,25 @@ fn sources(written: Vec<WrittenSource>, problems: &mut Vec<Problem>) -> Vec<Sour
             let message = format!("sources `{}` and `{}` have the same write key", other.name, name.value);
             problems.push(Problem::at(key.place, message).help("the write key tells which source an event comes from"));
         }
-        sources.push(Source { name: CompactString::from(name.value), write_key: secret });
+        sources.push(Source { name: CompactString::from(name.value), write_key: secret, context_traits });
     }
     sources.sort_by(|a, b| a.name.cmp(&b.name));
     sources
+}
+
+/// What `context_traits` of a source says.
+fn worth(text: &Text, problems: &mut Vec<Problem>) -> ContextTraits {
+    match text.value.as_str() {
+        "full" => return ContextTraits::Full,
+        "weak" => {}
+        _ if text.is_broken => {}
+        _ => {
+            let problem = Problem::at(text.place, "expected \"weak\" or \"full\"");
+            let help = "`full`: `context.traits` say in all calls of this source what they say in an identify call";
+            problems.push(problem.help(help));
+        }
+    }
+    ContextTraits::Weak
 }
 
 /// The folder of `[storage]` where it does not name one.

@@ -11,7 +11,7 @@ use compact_str::CompactString;
 use dataflows::definitions::Definitions;
 use dataflows::model::{IdentifierKey, ValueType};
 
-use super::HistorySettings;
+use super::{HistorySettings, IdentifierOrigin};
 use crate::limits::Limits;
 
 /// A project that `deltaic check` has nothing against.
@@ -25,6 +25,10 @@ pub struct Project {
     pub identifier_key: IdentifierKey,
     /// What is maintained.
     pub definitions: Arc<Definitions>,
+    /// Where identifiers come from, beside the usual places.
+    pub origins: Vec<IdentifierOrigin>,
+    /// The purposes of consent, sorted: what is decided about others is left out.
+    pub purposes: Vec<CompactString>,
     /// Types of attributes that are declared or follow from use; other attributes keep the type they come with.
     pub attribute_types: BTreeMap<CompactString, ValueType>,
     /// Attributes that an object adds to, with `merge = "deep"`, in the place of replacing what is there.
@@ -133,6 +137,18 @@ pub struct Source {
     pub name: CompactString,
     /// The key with which it sends.
     pub write_key: Secret,
+    /// What its `context.traits` are worth.
+    pub context_traits: ContextTraits,
+}
+
+/// What `context.traits` are worth in calls other than identify and group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContextTraits {
+    /// Hearsay: a library remembers what was said before. They set no attributes, and what they link is weak.
+    #[default]
+    Weak,
+    /// The same as in an identify call.
+    Full,
 }
 
 /// A destination: how to deliver. What to deliver is the view of the same index in the definitions.

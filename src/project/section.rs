@@ -153,6 +153,15 @@ impl<'t> Section<'t> {
         reader.list(value)
     }
 
+    /// The items of the list under a key, whatever they are.
+    pub(super) fn items(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Vec<&'t Spanned<DeValue<'t>>> {
+        let Some((_, value)) = self.get(key) else { return Vec::new() };
+        let DeValue::Array(array) = value.get_ref() else {
+            return reader.mismatch::<Vec<_>>("a list", value.get_ref(), value.span().into()).unwrap_or_default();
+        };
+        array.iter().collect()
+    }
+
     /// Names under a key, and what is said of some of them: a list, in which `{ name = "…" }` says something of one, or a table
     /// that says it without giving the order.
     pub(super) fn names(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<(List, Vec<(Text, Text)>)> {

@@ -14,8 +14,8 @@ use dataflows::model::{IdentifierKey, Number, Value, ValueType};
 use proptest::prelude::*;
 
 use super::{
-    Colour, DestinationKind, Detail, Durability, HistorySettings, Loaded, Storage, check as check_folder, load,
-    load_text,
+    Colour, ContextTraits, DestinationKind, Detail, Durability, HistorySettings, Loaded, Storage,
+    check as check_folder, load, load_text,
 };
 use crate::limits::MemoryLimit;
 
@@ -140,6 +140,80 @@ identifiers = ["user_id"]
 events = ["Order Completed"]
 "#,
     );
+}
+
+#[test]
+fn places_of_identifiers() {
+    let from = |from: &str| {
+        let sources = "[sources.app]\nwrite_key = 'a'\n[sources.web]\nwrite_key = 'b'\ncontext_traits = 'full'\n";
+        loaded(&format!("{sources}[identity]\norder = ['user_id', 'crm']\nexclusive = ['user_id']\n{from}"))
+    };
+    let shown = |text: &str| -> Vec<String> {
+        from(text).expect("it is right").project.origins.iter().map(ToString::to_string).collect()
+    };
+    assert!(shown("").is_empty());
+    let short = ["properties.email is email", "traits.ids.crm is crm"];
+    assert_eq!(shown("from = ['properties.email', 'traits.ids.crm']"), short);
+    let entries = "[[identity.from]]\nfield = 'context.a.b'\ntype = 'phone'\nlink = 'weak'\n\
+                   sources = ['web', 'app', 'web']\n\
+                   [[identity.from]]\nfield = 'context.a.b'\nlink = 'off'\ntype = 'crm'\n\
+                   events = ['page', 'track:page', 'A', 'track:A']";
+    let long = [
+        r#"context.a.b is phone, weakly from ["app", "web"]"#,
+        r#"context.a.b is none in ["page", "track:page", "A"]"#,
+    ];
+    assert_eq!(shown(entries), long);
+    let sources = from("").expect("it is right").project.sources;
+    assert_eq!(sources.iter().filter(|one| one.context_traits == ContextTraits::Full).count(), 1);
+    for (wrong, expected) in [
+        ("from = 5", "expected a list, found an integer"),
+        ("from = [5]", "expected a section [[identity.from]], found an integer"),
+        ("from = ['email']", "`email` is no field of events"),
+        ("from = ['properties']", "`properties` is no field of events"),
+        ("from = ['properties..email']", "`properties..email` is no field of events"),
+        ("from = ['properties.a.b.c.d.e.f.g.h.email']", "is no field of events"),
+        ("from = ['properties.mail']", "unknown identifier type `mail`"),
+        ("from = ['properties.email', 'properties.email']", "`from` says twice what a field is"),
+        ("from = [{ type = 'email' }]", "[[identity.from]] has no `field`"),
+        ("from = [{ field = 'traits.x', type = 'emial' }]", "did you mean `email`?"),
+        ("from = [{ field = 'traits.email', link = 'none' }]", "expected \"strong\", \"weak\" or \"off\""),
+        ("from = [{ field = 'traits.email', sources = ['wbe'] }]", "did you mean `web`?"),
+        ("from = [{ field = 'traits.email', events = [' '] }]", "expected the name of an event"),
+        ("from = [{ field = 'traits.email', event = 'A' }]", "did you mean `events`?"),
+    ] {
+        let problems = from(wrong).expect_err(wrong);
+        assert!(problems.contains(expected), "{wrong}\n{problems}");
+    }
+    let many = format!("from = [{}]", "'traits.email',".repeat(201));
+    assert!(from(&many).expect_err("too many").contains("`from` has 201 entries"));
+    let worth = loaded("[sources.a]\nwrite_key = 'a'\ncontext_traits = 'strong'").expect_err("no such word");
+    assert!(worth.contains("expected \"weak\" or \"full\""), "{worth}");
+}
+
+#[test]
+fn purposes_of_consent() {
+    let project = |head: &str| {
+        let text = "[audiences.a]\nwhen = \"consent('Ads') and consent('ADS') and consent('news')\"\n\
+                    [destinations.d]\ntype = 'file'\npath = 'x'\naudiences = ['a']\nidentifiers = ['email']\n\
+                    requires_consent = 'News'\nevents = ['A']\nenrich = { consent = ['NEWS', 'geo'] }";
+        loaded(&format!("{head}\n{text}"))
+    };
+    let right = project("").expect("it is right").project;
+    assert_eq!(right.purposes, ["Ads", "geo", "news"]);
+    assert_eq!(right.definitions.destinations[0].requires_consent.as_deref(), Some("news"));
+    assert_eq!(right.definitions.forwards[0].consent, ["news", "geo"]);
+    let declared = project("consent.purposes = ['ads', 'GEO', 'News', 'more']").expect("it is right").project;
+    assert_eq!(declared.purposes, ["GEO", "News", "ads", "more"]);
+    assert_eq!(declared.definitions.forwards[0].consent, ["News", "GEO"]);
+    let signature = declared.definitions.audiences[0].signature(&declared.definitions);
+    assert_eq!(signature, r#"(and consent "ads" consent "ads" consent "News")"#);
+    let problems = project("consent.purposes = ['ads', 'gee', 'ADS']").expect_err("two are not there");
+    for expected in ["unknown purpose `news`", "unknown purpose `geo`", "the purpose `ADS` is listed twice"] {
+        assert!(problems.contains(expected), "{expected}\n{problems}");
+    }
+    let many: String = (0..101).map(|n| format!("'p{n}',")).collect();
+    let many = loaded(&format!("[consent]\npurposes = [{many}]")).expect_err("too many");
+    assert!(many.contains("more than 100 purposes"), "{many}");
 }
 
 #[test]
@@ -732,6 +806,11 @@ fn a_folder_is_loaded_and_checked() {
         "  identity.order       user_id, email, phone, device_id, advertising_id, anonymous_id",
         "  identity.exclusive   user_id",
         "  identity.blocked     null, (null), nil, none, undefined, anonymous, unknown, n/a, nan, test, -1, zeros and signs",
+        "  identity.from        userId is user_id; anonymousId is anonymous_id; context.externalIds is what each says; \
+         context.device.id is device_id; context.device.advertisingId is advertising_id; traits.email, except of groups, is \
+         email; traits.phone, except of groups, is phone; context.traits.email and .phone is the same, weakly except in \
+         identify and group calls",
+        "  consent.purposes     none",
     ];
     assert_eq!(lines, expected);
     write("traits.a = \"cuont('A')\"");

@@ -21,6 +21,8 @@ pub(super) struct Written {
     pub(super) read_tokens: Vec<Text>,
     pub(super) admin_tokens: Vec<Text>,
     pub(super) identity: WrittenIdentity,
+    /// The purposes of `[consent]`; `None` where it does not say.
+    pub(super) purposes: Option<List>,
     /// Name and type; `None` where there is no such section.
     pub(super) attributes: Option<Vec<(Text, Text)>>,
     /// Names of attributes with `merge = "deep"`.
@@ -66,6 +68,7 @@ pub(super) struct WrittenHistory {
 pub(super) struct WrittenSource {
     pub(super) name: Text,
     pub(super) write_key: Option<Text>,
+    pub(super) context_traits: Option<Text>,
 }
 
 /// `[identity]`
@@ -77,6 +80,18 @@ pub(super) struct WrittenIdentity {
     pub(super) blocked: List,
     /// Type and patterns.
     pub(super) blocked_patterns: Vec<(Text, List)>,
+    pub(super) from: Vec<WrittenOrigin>,
+}
+
+/// An entry of `from` of `[identity]`.
+#[derive(Debug)]
+pub(super) struct WrittenOrigin {
+    pub(super) place: Place,
+    pub(super) field: Option<Text>,
+    pub(super) kind: Option<Text>,
+    pub(super) events: Option<List>,
+    pub(super) sources: Option<List>,
+    pub(super) link: Option<Text>,
 }
 
 /// `[audiences.NAME]`
@@ -184,6 +199,9 @@ impl Written {
         access.finish(reader, nothing_elsewhere);
         let identity = root.section(reader, "identity");
         let identity = WrittenIdentity::read(identity, reader);
+        let mut consent = root.section(reader, "consent");
+        let purposes = consent.list(reader, "purposes");
+        consent.finish(reader, nothing_elsewhere);
         let attributes = root.section(reader, "attributes");
         let mut merged_attributes = Vec::new();
         let attributes = attributes.is_there().then(|| declared(reader, &attributes, "", &mut merged_attributes));
@@ -245,6 +263,7 @@ impl Written {
             read_tokens,
             admin_tokens,
             identity,
+            purposes,
             attributes,
             merged_attributes,
             traits,
@@ -266,8 +285,9 @@ fn source<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t
     let mut section = Section::of_entry(reader, format!("[sources.{}]", name.value), name.place, value);
     let write_key = section.secret(reader, "write_key");
     section.missing(reader, "write_key", "the key with which the source sends");
+    let context_traits = section.text(reader, "context_traits");
     section.finish(reader, nothing_elsewhere);
-    WrittenSource { name, write_key }
+    WrittenSource { name, write_key, context_traits }
 }
 
 fn audience<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenAudience {
@@ -318,8 +338,29 @@ impl WrittenIdentity {
         let patterns = section.section(reader, "blocked_patterns");
         let blocked_patterns =
             patterns.entries().filter_map(|(name, value)| Some((name, reader.list(value)?))).collect();
+        let from = section.items(reader, "from").into_iter().map(|item| WrittenOrigin::read(item, reader)).collect();
         section.finish(reader, nothing_elsewhere);
-        WrittenIdentity { key, order, exclusive, blocked, blocked_patterns }
+        WrittenIdentity { key, order, exclusive, blocked, blocked_patterns, from }
+    }
+}
+
+impl WrittenOrigin {
+    /// A section, or only the field.
+    fn read<'t>(item: &'t Spanned<DeValue<'t>>, reader: &mut Reader<'_>) -> Self {
+        let place = item.span().into();
+        if let DeValue::String(_) = item.get_ref() {
+            let field = reader.text(item);
+            return WrittenOrigin { place, field, kind: None, events: None, sources: None, link: None };
+        }
+        let mut section = Section::of_entry(reader, "[[identity.from]]".into(), place, item);
+        let field = section.text(reader, "field");
+        section.missing(reader, "field", "where the identifier is, such as \"properties.email\"");
+        let kind = section.text(reader, "type");
+        let events = section.list(reader, "events");
+        let sources = section.list(reader, "sources");
+        let link = section.text(reader, "link");
+        section.finish(reader, nothing_elsewhere);
+        WrittenOrigin { place, field, kind, events, sources, link }
     }
 }
 

@@ -96,8 +96,8 @@ impl Feed {
         for at_tick in Merged::open(recorded, until.unwrap_or(Tick::MAX))? {
             let AtTick { tick, events } = at_tick?;
             self.tick = tick;
-            for (position, raw) in events {
-                match extractor.reread(&raw) {
+            for (position, source, raw) in events {
+                match extractor.reread(source.as_deref().unwrap_or_default(), &raw) {
                     Ok(event) => {
                         let event = placed(event, tick, position);
                         self.feed(event, workers, progressed)?;

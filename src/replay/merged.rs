@@ -3,15 +3,16 @@
 use std::iter::Peekable;
 
 use bytes::Bytes;
+use compact_str::CompactString;
 use dataflows::model::{Position, Tick};
 
 use super::{RecordedOptions, ReplayError};
-use crate::history::HistoryAddress;
+use crate::history::{HistoryAddress, Placed};
 use crate::ingest::files::{Dump, FileError};
 use crate::json::TimeText;
 
-/// An event: its tick, its place, and its text.
-type Recorded = (Tick, Position, Bytes);
+/// An event: its tick, its place, its source where that is known, and its text.
+type Recorded = (Tick, Position, Option<CompactString>, Bytes);
 
 /// What one of them wrote, in the order of its ticks.
 type Recording = Box<dyn Iterator<Item = Result<Recorded, ReplayError>>>;
@@ -24,7 +25,7 @@ pub(super) struct Merged {
 /// The events of a tick.
 pub(super) struct AtTick {
     pub tick: Tick,
-    pub events: Vec<(Position, Bytes)>,
+    pub events: Vec<(Position, Option<CompactString>, Bytes)>,
 }
 
 impl Merged {
@@ -54,7 +55,7 @@ fn history(address: &HistoryAddress, from: Tick, until: Tick) -> Result<Recordin
     }
     Ok(Box::new(archive.portions(after, until).flat_map(|portion| match portion {
         Ok(portion) => {
-            let recorded = move |placed: crate::history::Placed| Ok((portion.tick, placed.position, placed.stored.raw));
+            let recorded = move |Placed { position, stored }| Ok((portion.tick, position, stored.source, stored.raw));
             portion.events.into_iter().map(recorded).collect::<Vec<_>>()
         }
         Err(error) => vec![Err(error.into())],
@@ -79,13 +80,13 @@ impl Iterator for Merged {
         for recording in &mut self.recordings {
             while let Some(next) = recording.next_if(|next| tick_of(next) == tick) {
                 match next {
-                    Ok((_, position, raw)) => events.push((position, raw)),
+                    Ok((_, position, source, raw)) => events.push((position, source, raw)),
                     Err(error) => return Some(Err(error)),
                 }
             }
         }
         // A stable sort: where the order is not known it stays that of each recording.
-        events.sort_by_key(|(position, _)| *position);
+        events.sort_by_key(|(position, ..)| *position);
         Some(Ok(AtTick { tick, events }))
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn reporter(failed: &mpsc::UnboundedSender<String>) -> impl Fn(String
 /// Says whose a stored event is.
 pub(super) fn whose(project: &Project) -> Whose {
     let (extractor, forwards) = (Extractor::of_stored(project), Forwards::new(project.definitions.clone()));
-    Arc::new(move |raw| forwards.primary(&extractor.reread(raw).ok()?))
+    Arc::new(move |raw| forwards.primary(&extractor.reread("", raw).ok()?))
 }
 
 /// Leads what the engine gives to the destinations.

@@ -23,7 +23,7 @@ secret = "hook-secret"
 audiences = ["buyers"]
 identifiers = ["user_id"]
 events = ["Order Completed", "page"]
-where = "properties.total > 100 or name = 'page'"
+where = "properties.total > 100 or type = 'page'"
 enrich = { identifiers = ["email"], traits = ["orders", "city"], consent = ["ads"] }
 requires_consent = "marketing"
 [destinations.disk]

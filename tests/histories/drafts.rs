@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::definitions::{
     ANYTHING, BETA, CATEGORY, ORDERED, SHIPPED, TOTAL, VIEWED, WINDOWS, definitions, identity_rules,
 };
-use super::identifier;
+use super::identifiers;
 
 /// The furthest that a timestamp can be ahead of its tick: the default `max_future`.
 const FUTURE_MS_MAX: u64 = 60_000;
@@ -29,6 +29,18 @@ const ANONYMOUS: [&str; 6] =
 const ATTRIBUTES: [&str; 7] = ["city", "city", "city.a", "city.a.b", "city.c", "city-x", "plan"];
 /// Types that no order of strength lists.
 const UNLISTED: [&str; 5] = ["loyalty:l1", "cookie:c1", "loyalty:l2", "cookie:c2", "cookie:unknown"];
+
+/// What libraries remember, right or wrong.
+const HEARSAY: [&str; 8] = [
+    "~email:a@x.org",
+    "~email:b@x.org",
+    "~anonymous_id:a1",
+    "~user_id:1",
+    "~user_id:2",
+    "~device_id:d1",
+    "~email:c@x.org",
+    "~email:null",
+];
 
 /// A history to be, with the rules to resolve it by.
 #[derive(Clone, Debug)]
@@ -110,13 +122,7 @@ impl Case {
 
 impl Draft {
     fn event(&self, timestamp: Tick) -> Event {
-        let mut event = Event { timestamp, ..Event::default() };
-        for text in &self.who {
-            let identifier = identifier(text);
-            if !event.identifiers.contains(&identifier) {
-                event.identifiers.push(identifier);
-            }
-        }
+        let mut event = Event { timestamp, identifiers: identifiers(self.who.iter().copied()), ..Event::default() };
         match &self.what {
             What::Identify { attributes, consent } => {
                 event.name = EventName::of_call("identify");
@@ -194,6 +200,7 @@ fn when() -> impl Strategy<Value = When> {
 fn who(few: bool) -> impl Strategy<Value = Vec<&'static str>> {
     let of = move |all: &'static [&'static str]| one_of(if few { &all[..2] } else { all });
     let (user, email, device) = (move || of(&USERS), move || of(&EMAILS), move || of(&DEVICES));
+    let hearsay = move || of(&HEARSAY);
     let (anonymous, unlisted) = (move || of(&ANONYMOUS), move || of(&UNLISTED));
     let anyone = move || prop_oneof![2 => user(), 3 => email(), 2 => device(), 3 => anonymous(), 2 => unlisted()];
     prop_oneof![
@@ -207,6 +214,9 @@ fn who(few: bool) -> impl Strategy<Value = Vec<&'static str>> {
         1 => (user(), user()).prop_map(|(one, other)| vec![one, other]),
         2 => (user(), email(), anonymous()).prop_map(|(a, b, c)| vec![c, b, a]),
         2 => prop::collection::vec(anyone(), 0..5),
+        4 => (anyone(), hearsay()).prop_map(|(one, heard)| vec![one, heard]),
+        2 => (user(), anonymous(), hearsay()).prop_map(|(user, on, heard)| vec![heard, user, on]),
+        1 => (hearsay(), hearsay()).prop_map(|(one, other)| vec![one, other]),
     ]
 }
 

@@ -23,6 +23,11 @@ pub fn known_cases() -> Vec<(&'static str, Case)> {
         ("the same of several processes", usual(of_three_processes(samples()))),
         ("the same, where the log did not keep its order at first", Case { without_order: 3, ..usual(samples()) }),
         ("the stronger of two types that are not listed", usual(unlisted_types())),
+        ("hearsay owns what nothing else owns, whichever came first", usual(hearsay())),
+        ("the same of several processes", usual(of_three_processes(hearsay()))),
+        ("the same, all in one tick", usual(at_once(hearsay()))),
+        ("the same under two exclusive types", Case { rules: 1, ..usual(hearsay()) }),
+        ("the same with nobody exclusive", Case { rules: 2, ..usual(hearsay()) }),
         ("consent comes, goes and comes back, late too", usual(consent())),
         ("a withdrawal stays with whom it was made for, wherever the device goes", usual(withdrawals())),
         ("the same of several processes, all in one tick", usual(at_once(of_three_processes(withdrawals())))),
@@ -83,6 +88,39 @@ fn chain() -> Vec<Draft> {
         draft(1, When::Ahead(9), &["user_id:2", "email:b@x.org"], view()),
         link("cookie:c1", "anonymous_id:a2"),
         link("cookie:c1", "anonymous_id:a4"),
+    ]
+}
+
+/// Weak links before and after strong ones, to owners and to neighbours, back and forth.
+fn hearsay() -> Vec<Draft> {
+    let seen = |who: &[&'static str]| draft(3, When::Now, who, view());
+    vec![
+        // An address by hearsay of two people, one after the other and back.
+        seen(&["user_id:1", "~email:a@x.org"]),
+        seen(&["user_id:2", "~email:a@x.org"]),
+        draft(1, When::Ago(5_000), &["user_id:1", "~email:a@x.org"], view()),
+        draft(1, When::Now, &["email:a@x.org"], marketing(true)),
+        // Its neighbours, by hearsay and by statement.
+        seen(&["anonymous_id:a1", "~email:a@x.org"]),
+        seen(&["anonymous_id:a2", "~anonymous_id:a1"]),
+        seen(&["anonymous_id:a1", "email:b@x.org"]),
+        seen(&["anonymous_id:a3", "~anonymous_id:a1"]),
+        seen(&["anonymous_id:a3", "anonymous_id:a1"]),
+        // A chain of statements beats an owner by hearsay.
+        seen(&["user_id:3", "email:c@x.org"]),
+        seen(&["email:c@x.org", "anonymous_id:a4"]),
+        seen(&["email:a@x.org", "anonymous_id:a4"]),
+        draft(1, When::Now, &["email:a@x.org"], marketing(false)),
+        // A statement, late and from long before, beats all hearsay, whichever comes after.
+        draft(1, When::Ago(60_000), &["user_id:1", "email:a@x.org"], city(Some("Berlin"))),
+        seen(&["user_id:2", "~email:a@x.org"]),
+        draft(1, When::Now, &["email:a@x.org"], marketing(true)),
+        seen(&["user_id:2", "~device_id:d1"]),
+        seen(&["~email:b@x.org", "~device_id:d1"]),
+        seen(&["device_id:d1", "anonymous_id:a1"]),
+        seen(&["loyalty:l1", "~user_id:3"]),
+        draft(0, When::Now, &["loyalty:l1", "user_id:2"], view()),
+        draft(0, When::Now, &["loyalty:l1", "~user_id:1"], view()),
     ]
 }
 

@@ -13,12 +13,32 @@ pub use drafts::{Case, cases, integers};
 pub use known::known_cases;
 pub use ticks::{interesting_ticks, ticks_of_change};
 
-use dataflows::model::{Event, Identifier, IdentifierKey, Position, Tick};
+use dataflows::model::{Event, Identifier, IdentifierKey, Identifiers, Position, Tick};
 
 /// The identifier that is written `type:value`, under a key that is the same in all tests.
 pub fn identifier(text: &str) -> Identifier {
     let (kind, value) = text.split_once(':').expect("an identifier is written type:value");
     Identifier::new(&IdentifierKey::from_secret("test"), kind, value)
+}
+
+/// Identifiers that are written `type:value`, or `~type:value` where they are hearsay; each once.
+pub fn identifiers<'a>(texts: impl Iterator<Item = &'a str>) -> Identifiers {
+    let (mut stated, mut hearsay) = (Vec::new(), Vec::new());
+    for text in texts {
+        match text.strip_prefix('~') {
+            Some(text) => hearsay.push(identifier(text)),
+            None => stated.push(identifier(text)),
+        }
+    }
+    let mut all: Vec<Identifier> = Vec::new();
+    let mut weak = 0;
+    for (one, is_weak) in stated.into_iter().map(|one| (one, 0)).chain(hearsay.into_iter().map(|one| (one, 1))) {
+        if !all.contains(&one) {
+            all.push(one);
+            weak += is_weak;
+        }
+    }
+    Identifiers::new(all.into(), weak)
 }
 
 /// The events of a batch as an engine on its own takes them at a tick: in their order.

@@ -17,12 +17,17 @@ pub type Decision = (Moment, bool);
 /// The decisions of each holder, by purpose.
 pub type Decisions = BTreeMap<IdentifierId, BTreeMap<String, BTreeSet<Decision>>>;
 
+/// Identifiers that are not exclusive, and when they were seen with which exclusive ones.
+type Seen = BTreeMap<IdentifierId, BTreeMap<IdentifierId, Vec<Moment>>>;
+
 /// Who holds which decisions, after these events.
 pub fn held<'a>(rules: &IdentityRules, events: impl Iterator<Item = &'a Event>) -> Decisions {
     let mut held = Decisions::new();
     // What was decided through identifiers that are not exclusive, and when these were seen with exclusive ones.
     let mut through = Decisions::new();
-    let mut seen: BTreeMap<IdentifierId, BTreeMap<IdentifierId, Vec<Moment>>> = BTreeMap::new();
+    let mut seen = Seen::new();
+    // The same of hearsay, which counts for those only of which nothing else is known.
+    let mut heard = Seen::new();
     for event in events {
         let Some(primary) = strongest_unblocked(rules, event) else { continue };
         let moment = (event.timestamp, event.position);
@@ -31,17 +36,19 @@ pub fn held<'a>(rules: &IdentityRules, events: impl Iterator<Item = &'a Event>) 
             let of_purpose = of_the_event.entry(primary.id()).or_default().entry(purpose.to_string()).or_default();
             of_purpose.insert((moment, *given));
         }
-        for other in others(rules, event, primary) {
+        for (other, is_stated) in others(rules, event, primary) {
             let (exclusive, shared) = match (is_exclusive(rules, primary), is_exclusive(rules, other)) {
                 (true, false) => (primary, other),
                 (false, true) => (other, primary),
                 _ => continue,
             };
-            seen.entry(shared.id()).or_default().entry(exclusive.id()).or_default().push(moment);
+            let sightings = (if is_stated { &mut seen } else { &mut heard }).entry(shared.id()).or_default();
+            sightings.entry(exclusive.id()).or_default().push(moment);
         }
     }
     for (identifier, purposes) in through {
-        let owners = seen.get(&identifier).map_or_else(Vec::new, |owners| owners.iter().map(Owner::new).collect());
+        let sightings = seen.get(&identifier).or_else(|| heard.get(&identifier));
+        let owners = sightings.map_or_else(Vec::new, |owners| owners.iter().map(Owner::new).collect());
         for (purpose, decisions) in purposes {
             for (moment, given) in kept(&decisions) {
                 let holders = match owners.is_empty() {

@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::definitions::{Blocked, IdentityRules};
-use dataflows::model::{Event, Identifier, IdentifierId, Position, Tick};
+use dataflows::model::{Event, Identifier, IdentifierId, Position, Strength, Tick};
 
 use super::like;
 
 /// The identifier that the facts of an event attach to; `None` where all of its identifiers are blocked.
 pub fn strongest_unblocked<'a>(rules: &IdentityRules, event: &'a Event) -> Option<&'a Identifier> {
-    let unblocked = event.identifiers.iter().filter(|identifier| !is_blocked(rules, identifier));
+    let unblocked: Vec<(&Identifier, bool)> = unblocked(rules, event).collect();
+    let states_one = unblocked.iter().any(|(_, stated)| *stated);
     let mut strongest: Option<(usize, &Identifier)> = None;
-    for identifier in unblocked {
+    // What it has by hearsay is asked only where it states nothing.
+    for (identifier, _) in unblocked.into_iter().filter(|(_, stated)| *stated == states_one) {
         // Listed types by their place in the list, then the others by name; within a type the first that the event names.
         let place = rules.strength.iter().position(|kind| kind == identifier.kind()).unwrap_or(usize::MAX);
         if strongest.is_none_or(|(best, known)| (place, identifier.kind()) < (best, known.kind())) {
@@ -21,19 +23,24 @@ pub fn strongest_unblocked<'a>(rules: &IdentityRules, event: &'a Event) -> Optio
     strongest.map(|(_, identifier)| identifier)
 }
 
+/// The identifiers of an event that are not blocked, each with whether the event states it.
+fn unblocked<'a>(rules: &IdentityRules, event: &'a Event) -> impl Iterator<Item = (&'a Identifier, bool)> {
+    let all = event.identifiers.with_strength().filter(|(identifier, _)| !is_blocked(rules, identifier));
+    all.map(|(identifier, strength)| (identifier, strength == Strength::Strong))
+}
+
 /// Whether a profile has at most one identifier of its type.
 pub fn is_exclusive(rules: &IdentityRules, identifier: &Identifier) -> bool {
     rules.exclusive.iter().any(|kind| kind == identifier.kind())
 }
 
-/// The identifiers of an event that are not blocked, beside its primary one.
+/// The identifiers of an event that are not blocked, beside its primary one, each with whether the event states it.
 pub fn others<'a>(
     rules: &IdentityRules,
     event: &'a Event,
     primary: &Identifier,
-) -> impl Iterator<Item = &'a Identifier> {
-    let is_other = move |identifier: &&Identifier| identifier.id() != primary.id() && !is_blocked(rules, identifier);
-    event.identifiers.iter().filter(is_other)
+) -> impl Iterator<Item = (&'a Identifier, bool)> {
+    unblocked(rules, event).filter(move |(identifier, _)| identifier.id() != primary.id())
 }
 
 fn is_blocked(rules: &IdentityRules, identifier: &Identifier) -> bool {
@@ -54,6 +61,16 @@ fn bare(value: &str) -> String {
     value.split_whitespace().collect::<String>().to_uppercase().to_lowercase()
 }
 
+/// When two identifiers were last seen together: the time, and the place in the log.
+type Sighting = (Tick, Position);
+
+/// Both directions of links, with the latest sighting.
+type Links = BTreeMap<(IdentifierId, IdentifierId), Sighting>;
+
+fn neighbours(links: &Links, id: IdentifierId) -> impl Iterator<Item = IdentifierId> {
+    links.keys().filter(move |(from, _)| *from == id).map(|(_, to)| *to)
+}
+
 /// The root of every identifier that occurs unblocked in these events.
 pub fn resolve<'a>(
     rules: &IdentityRules,
@@ -61,25 +78,37 @@ pub fn resolve<'a>(
 ) -> BTreeMap<IdentifierId, IdentifierId> {
     let mut all: BTreeSet<IdentifierId> = BTreeSet::new();
     let mut exclusive: BTreeSet<IdentifierId> = BTreeSet::new();
-    // Both directions of every link, with the latest sighting: its time, and its place in the log.
-    let mut links: BTreeMap<(IdentifierId, IdentifierId), (Tick, Position)> = BTreeMap::new();
+    let (mut stated, mut hearsay) = (Links::new(), Links::new());
     for event in events {
         let Some(primary) = strongest_unblocked(rules, event) else { continue };
         exclusive.extend(is_exclusive(rules, primary).then_some(primary.id()));
         all.insert(primary.id());
-        for identifier in others(rules, event, primary) {
+        for (identifier, is_stated) in others(rules, event, primary) {
             exclusive.extend(is_exclusive(rules, identifier).then_some(identifier.id()));
             all.insert(identifier.id());
             for pair in [(primary.id(), identifier.id()), (identifier.id(), primary.id())] {
                 let sighting = (event.timestamp, event.position);
-                let latest = links.entry(pair).or_insert(sighting);
+                let latest = (if is_stated { &mut stated } else { &mut hearsay }).entry(pair).or_insert(sighting);
                 *latest = sighting.max(*latest);
             }
         }
     }
-    let neighbours = |id: IdentifierId| links.keys().filter(move |(from, _)| *from == id).map(|(_, to)| *to);
+    // The one that an identifier was last seen with, of those that are exclusive: at the same time, the later in the log; in one
+    // event, or of unknown order, the smaller one.
+    let owner = |links: &Links, id: IdentifierId| {
+        let mut owner: Option<(Sighting, IdentifierId)> = None;
+        for candidate in neighbours(links, id).filter(|neighbour| exclusive.contains(neighbour)) {
+            let at = links[&(id, candidate)];
+            if owner.is_none_or(|(latest, smallest)| at > latest || (at == latest && candidate < smallest)) {
+                owner = Some((at, candidate));
+            }
+        }
+        owner.map(|(_, exclusive)| exclusive)
+    };
 
     let mut roots: BTreeMap<IdentifierId, IdentifierId> = BTreeMap::new();
+    // Those with a place that are not exclusive: how many links they are from one that rule 2 placed.
+    let mut hops: BTreeMap<IdentifierId, usize> = BTreeMap::new();
     let mut others: BTreeSet<IdentifierId> = BTreeSet::new();
 
     // Rules 1 and 2: the exclusive ones, and those that are linked to one. Links between exclusive ones have no effect.
@@ -88,38 +117,73 @@ pub fn resolve<'a>(
             roots.insert(*id, *id);
             continue;
         }
-        let mut owner: Option<((Tick, Position), IdentifierId)> = None;
-        for candidate in neighbours(*id).filter(|neighbour| exclusive.contains(neighbour)) {
-            let at = links[&(*id, candidate)];
-            // The most recent; at the same time, the later in the log; in one event, or of unknown order, the smaller one.
-            if owner.is_none_or(|(latest, smallest)| at > latest || (at == latest && candidate < smallest)) {
-                owner = Some((at, candidate));
+        match owner(&stated, *id) {
+            Some(exclusive) => {
+                roots.insert(*id, exclusive);
+                hops.insert(*id, 0);
             }
-        }
-        match owner {
-            Some((_, exclusive)) => _ = roots.insert(*id, exclusive),
             None => _ = others.insert(*id),
         }
     }
     let placed = roots.clone();
 
-    // Rules 3 and 4, for each of the others on its own: go outwards hop by hop until one is met that has a place.
+    // Rule 3, for each of the others on its own: go outwards hop by hop until one is met that has a place.
+    let mut left: BTreeSet<IdentifierId> = BTreeSet::new();
     for id in others {
         let mut seen = BTreeSet::from([id]);
         let mut ring = seen.clone();
-        let root = loop {
+        let mut distance = 0;
+        loop {
             if let Some(nearest) = ring.iter().filter_map(|met| placed.get(met)).min() {
-                break *nearest;
+                roots.insert(id, *nearest);
+                hops.insert(id, distance);
+                break;
             }
-            let further = ring.iter().flat_map(|met| neighbours(*met)).filter(|met| !seen.contains(met));
+            let further = ring.iter().flat_map(|met| neighbours(&stated, *met)).filter(|met| !seen.contains(met));
             ring = further.collect();
+            distance += 1;
             if ring.is_empty() {
-                // Nobody in the whole component has a place.
-                break *seen.first().expect("it has seen itself");
+                left.insert(id);
+                break;
             }
             seen.extend(&ring);
-        };
-        roots.insert(id, root);
+        }
+    }
+
+    // Whom no statement places, hearsay does: an owner that it names, else the nearest one with a place.
+    let mut every = stated;
+    hearsay.iter().for_each(|(pair, sighting)| _ = every.entry(*pair).or_insert(*sighting));
+    for distance in 0..=all.len() {
+        let mut found: BTreeMap<IdentifierId, IdentifierId> = BTreeMap::new();
+        for id in &left {
+            let root = match distance {
+                0 => owner(&hearsay, *id),
+                _ => {
+                    let from = neighbours(&every, *id).filter(|met| hops.get(met) == Some(&(distance - 1)));
+                    from.map(|met| roots[&met]).min()
+                }
+            };
+            found.extend(root.map(|root| (*id, root)));
+        }
+        for (id, root) in found {
+            left.remove(&id);
+            hops.insert(id, distance);
+            roots.insert(id, root);
+        }
+    }
+
+    // Rule 4: nobody in the whole component has a place.
+    for id in left {
+        let mut component = BTreeSet::from([id]);
+        loop {
+            let met: Vec<IdentifierId> = component.iter().flat_map(|met| neighbours(&every, *met)).collect();
+            let before = component.len();
+            component.extend(met);
+            if component.len() == before {
+                break;
+            }
+        }
+        roots.insert(id, *component.first().expect("it is in it itself"));
     }
     roots
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use compact_str::CompactString;
 use dataflows::model::{Position, Tick};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -18,6 +19,7 @@ struct Dumped<'a> {
     tick: u64,
     process: Option<u16>,
     index: Option<u32>,
+    source: Option<CompactString>,
     #[serde(borrow)]
     event: &'a RawValue,
 }
@@ -31,8 +33,9 @@ pub struct Dump {
     is_over: bool,
 }
 
-/// An event of a dump: its tick, its place, [`Position::UNKNOWN`] where the log did not keep it, and its text.
-pub type DumpedEvent = (Tick, Position, Bytes);
+/// An event of a dump: its tick, its place, [`Position::UNKNOWN`] where the log did not keep it, its source, where the log kept
+/// that, and its text.
+pub type DumpedEvent = (Tick, Position, Option<CompactString>, Bytes);
 
 impl Dump {
     /// Opens a file.
@@ -52,7 +55,7 @@ impl Dump {
                 Line::Read => break,
             }
         }
-        let Dumped { tick, process, index, event } =
+        let Dumped { tick, process, index, source, event } =
             serde_json::from_slice(&self.line).map_err(|error| self.wrong(error.to_string()))?;
         let tick = Tick::from_ms(tick);
         if tick < self.tick {
@@ -63,7 +66,7 @@ impl Dump {
             (Some(process), Some(index)) => Position { tick, process, index },
             _ => Position::UNKNOWN,
         };
-        Ok(Some((tick, position, Bytes::copy_from_slice(event.get().as_bytes()))))
+        Ok(Some((tick, position, source, Bytes::copy_from_slice(event.get().as_bytes()))))
     }
 
     fn wrong(&self, reason: String) -> FileError {
@@ -102,8 +105,10 @@ mod tests {
     fn events_have_the_places_that_they_had() {
         let text = "{\"tick\":5,\"event\":{}}\n\n{\"tick\":7,\"process\":2,\"index\":3,\"source\":\"web\",\"event\":{\"a\":1}}\r\n";
         let place = Position { tick: Tick::from_ms(7), process: 2, index: 3 };
-        let expected =
-            [(Tick::from_ms(5), Position::UNKNOWN, "{}".into()), (Tick::from_ms(7), place, "{\"a\":1}".into())];
+        let expected = [
+            (Tick::from_ms(5), Position::UNKNOWN, None, "{}".into()),
+            (Tick::from_ms(7), place, Some("web".into()), "{\"a\":1}".into()),
+        ];
         assert_eq!(read(text).unwrap(), expected);
     }
 

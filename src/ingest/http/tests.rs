@@ -150,6 +150,27 @@ async fn a_wrong_event_does_not_take_the_others_with_it() {
 }
 
 #[tokio::test]
+async fn what_counts_otherwise_is_told() {
+    let (setup, events) = Setup::accepting().await;
+    let consent = |purpose: &str| format!(r#"{{"type":"page","userId":"1","consent":{{"{purpose}":"?"}}}}"#);
+    let batch = format!(
+        r#"{{"batch":[{},{{}},{},{}]}}"#,
+        consent("ads"),
+        consent("secret-purpose"),
+        r#"{"type":"page","userId":"2"}"#
+    );
+    let reply = setup.post("/v1/batch", &batch).await;
+    assert_eq!((reply.status, events.lock().unwrap().len()), (200, 3));
+    let warnings = reply.json()["warnings"].clone();
+    let told: Vec<_> =
+        warnings.as_array().unwrap().iter().map(|one| (one["index"].clone(), one["code"].clone())).collect();
+    assert_eq!(told, [(json!(0), json!("unreadable_consent")), (json!(2), json!("unknown_purpose"))]);
+    assert!(!reply.body.contains("secret-purpose"));
+    let counted: Vec<_> = setup.counters.warnings().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(counted, [("unknown_purpose", 1), ("unreadable_consent", 1)]);
+}
+
+#[tokio::test]
 async fn where_no_event_is_in_order() {
     let (setup, _) = Setup::accepting().await;
     let reply = setup.post("/v1/track", r#"{"userId":"secret-person"}"#).await;

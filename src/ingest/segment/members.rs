@@ -25,6 +25,7 @@ pub(super) enum Member {
     Name,
     Category,
     GroupId,
+    Consent,
     WriteKey,
 }
 
@@ -49,6 +50,7 @@ impl Member {
             "name" => Member::Name,
             "category" => Member::Category,
             "groupId" => Member::GroupId,
+            "consent" => Member::Consent,
             "writeKey" => Member::WriteKey,
             _ => return None,
         })

@@ -1,13 +1,16 @@
 //! What an event says of the person: identifiers, attributes, consent (DESIGN §4); and the fields that definitions read.
 //!
-//! Both come from the same objects, so each is read once for both.
+//! All come from the same objects, so each is read once for all.
 
 use compact_str::CompactString;
 use dataflows::definitions::FieldId;
-use dataflows::model::{Identifier, Number, Value};
+use dataflows::model::{EventName, Identifier, Identifiers, Number, Strength, Value};
+use smallvec::SmallVec;
 
+use super::consent::ConsentReader;
 use super::fields::{Found, Wanted};
 use super::members::{Member, Members};
+use super::origins::{Places, Tree, USUAL_COUNT};
 use super::{Call, Extractor, scalar};
 use crate::identifiers::{normal_kind, normal_value};
 use crate::ingest::json::{self, Leaf};
@@ -19,16 +22,28 @@ use crate::limits::{
 /// What is collected; of a name that is there twice the later entry counts.
 pub(super) struct Person<'e> {
     extractor: &'e Extractor,
+    places: &'e Places,
+    at_places: AtPlaces<'e>,
     /// The properties that are cells of a table.
     cells: &'e [CompactString],
     pub fields: Vec<(FieldId, Found)>,
-    /// Each once, in the order in which they are found.
-    pub identifiers: Vec<Identifier>,
+    /// Each once, in the order in which they are found. Most events have few.
+    identifiers: SmallVec<[Identifier; 4]>,
+    /// So many of them, the last ones, are weak.
+    weak: usize,
     pub attributes: Vec<(CompactString, Option<Value>)>,
     /// How many of these are no attributes, but only say that there was an object.
     objects: usize,
-    pub consent: Vec<(CompactString, bool)>,
+    pub consent: Box<[(CompactString, bool)]>,
     pub warnings: Warnings,
+}
+
+/// Values at the places that may have identifiers; of one place the last.
+#[derive(Default)]
+struct AtPlaces<'e> {
+    usual: [Option<&'e str>; USUAL_COUNT],
+    /// At those that only the project names.
+    others: Vec<(usize, &'e str)>,
 }
 
 /// The members of `context` that tell of the person.
@@ -36,41 +51,37 @@ pub(super) struct Person<'e> {
 enum About {
     ExternalIds,
     ExternalId,
-    Device,
     Traits,
     Consent,
+    ConsentManagement,
 }
 
 impl About {
-    const ALL: [About; 5] = [About::ExternalIds, About::ExternalId, About::Device, About::Traits, About::Consent];
-}
-
-/// How the members of an object of traits are taken.
-#[derive(Clone, Copy)]
-struct Taken {
-    /// They are attributes of the person.
-    as_attributes: bool,
-    /// `email` and `phone` identify the person.
-    as_contacts: bool,
+    const ALL: [About; 5] =
+        [About::ExternalIds, About::ExternalId, About::Traits, About::Consent, About::ConsentManagement];
 }
 
 impl<'e> Person<'e> {
-    /// Collects what an event says of its person.
+    /// Collects what an event of this name says of its person.
     pub fn read(
         extractor: &'e Extractor,
-        call: Call,
-        members: &Members<'_>,
-        context: Option<&str>,
+        (call, name): (Call, &EventName),
+        source: &str,
+        members: &Members<'e>,
+        context: Option<&'e str>,
         cells: &'e [CompactString],
     ) -> Result<Self, Rejection> {
         let mut person = Person {
             extractor,
+            places: extractor.origins.of(source),
+            at_places: AtPlaces::default(),
             cells: &[],
             fields: Vec::new(),
-            identifiers: Vec::new(),
+            identifiers: SmallVec::new(),
+            weak: 0,
             attributes: Vec::new(),
             objects: 0,
-            consent: Vec::new(),
+            consent: Box::default(),
             warnings: Warnings::default(),
         };
         let ids = [(Member::UserId, "user_id"), (Member::AnonymousId, "anonymous_id")];
@@ -80,75 +91,71 @@ impl<'e> Person<'e> {
                 person.identify(kind, leaf)?;
             }
         }
+        let mut consent = ConsentReader::new(&extractor.purposes);
         if let Some(context) = context {
-            person.context(context)?;
+            person.context(call, context, &mut consent)?;
         }
-        // The traits of a group call are the group's: its e-mail address must not join all who belong to it.
-        let is_own = call != Call::Group;
+        if let Some(own) = members.get(Member::Consent) {
+            consent.object(own)?;
+        }
         if let Some(traits) = members.get(Member::Traits) {
-            let taken = Taken { as_attributes: call == Call::Identify, as_contacts: is_own };
-            person.traits(traits, taken, Some(&extractor.traits))?;
+            let places = &person.places.traits;
+            person.object(traits, Some(&extractor.traits), Some(places), call == Call::Identify)?;
         }
         if let Some(properties) = members.get(Member::Properties) {
             person.cells = cells;
-            let taken = Taken { as_attributes: false, as_contacts: true };
-            person.traits(properties, taken, Some(&extractor.properties))?;
+            let places = &person.places.properties;
+            person.object(properties, Some(&extractor.properties), Some(places), false)?;
         }
+        person.identify_found(call, name)?;
+        person.warnings.add_all(consent.warnings);
+        person.consent = consent.finish();
         Ok(person)
     }
 
-    fn context(&mut self, json: &str) -> Result<(), Rejection> {
+    /// The identifiers.
+    pub fn identifiers(&mut self) -> Identifiers {
+        Identifiers::new(std::mem::take(&mut self.identifiers).into_boxed_slice(), self.weak)
+    }
+
+    fn context(&mut self, call: Call, json: &'e str, consent: &mut ConsentReader<'_>) -> Result<(), Rejection> {
         let about = |key: &str| match key {
             "externalIds" => Some(About::ExternalIds),
             "externalId" => Some(About::ExternalId),
-            "device" => Some(About::Device),
             "traits" => Some(About::Traits),
             "consent" => Some(About::Consent),
+            "consentManagement" => Some(About::ConsentManagement),
             _ => None,
         };
-        let wanted = &self.extractor.context;
+        let (wanted, places) = (&self.extractor.context, &self.places.context);
         let mut last = [None; About::ALL.len()];
         json::object(
             json,
             |key| {
-                let (wanted, about) = (wanted.below(key), about(key));
-                (wanted.is_some() || about.is_some()).then_some((wanted, about))
+                let (wanted, places, about) = (wanted.below(key), places.below(key), about(key));
+                (wanted.is_some() || places.is_some() || about.is_some()).then_some((wanted, places, about))
             },
-            |(wanted, about), value| {
+            |(wanted, places, about), value| {
                 wanted.map_or(Ok(()), |wanted| wanted.pick(value, &mut self.fields))?;
+                places.map_or(Ok(()), |places| self.at_places.look(places, value))?;
                 if let Some(about) = about {
                     last[about as usize] = Some(value);
                 }
                 Ok(())
             },
         )?;
-        let mut there = About::ALL.into_iter().zip(last).filter_map(|(about, value)| Some((about, value?)));
-        there.try_for_each(|(about, value)| self.about(about, value))
-    }
-
-    fn about(&mut self, about: About, json: &str) -> Result<(), Rejection> {
-        match about {
-            About::ExternalId if json.starts_with('{') => self.external_id(json),
-            About::ExternalIds | About::ExternalId => json::array(json, |external| self.external_id(external)),
-            About::Device => {
-                let mut ids = [None; 2];
-                json::object(
-                    json,
-                    |key| ["id", "advertisingId"].iter().position(|name| *name == key),
-                    |which, value| {
-                        ids[which] = Some(value);
-                        Ok(())
-                    },
-                )?;
-                self.identify_all(["device_id", "advertising_id"], ids)
+        for (about, json) in About::ALL.into_iter().zip(last).filter_map(|(about, json)| Some((about, json?))) {
+            match about {
+                About::ExternalId if json.starts_with('{') => self.external_id(json)?,
+                About::ExternalIds | About::ExternalId => json::array(json, |external| self.external_id(external))?,
+                // What a library remembers was said before, and may be somebody else's by now.
+                About::Traits if self.places.states_context_traits(call) => self.object(json, None, None, true)?,
+                About::Traits => {}
+                About::Consent => consent.object(json)?,
+                About::ConsentManagement => consent.management(json)?,
             }
-            About::Traits => self.traits(json, Taken { as_attributes: true, as_contacts: true }, None),
-            About::Consent => json::object(
-                json,
-                |key| (key == "categoryPreferences").then_some(()),
-                |(), value| self.preferences(value),
-            ),
         }
+        Ok(())
     }
 
     fn external_id(&mut self, json: &str) -> Result<(), Rejection> {
@@ -171,76 +178,95 @@ impl<'e> Person<'e> {
         if kind.len() > IDENTIFIER_TYPE_BYTES_MAX {
             return Err(Rejection::IdentifierTypeTooLong);
         }
-        self.identify_too(&kind, Leaf::of(id))
+        self.identify_too(&kind, Leaf::of(id)).map(drop)
     }
 
-    /// Identifies the person, whom other members may have named already: what would be another person is left out, and told.
-    fn identify_too(&mut self, kind: &str, leaf: Leaf<'_>) -> Result<(), Rejection> {
-        let rules = &self.extractor.primaries;
-        let known = self.identifiers.len();
-        self.identify(kind, leaf)?;
-        let Some((added, before)) = self.identifiers[..].split_last().filter(|(_, before)| before.len() == known)
-        else {
-            return Ok(());
-        };
-        let names_the_person = |one: &Identifier| one.kind() == kind && rules.is_usable(one);
-        if rules.is_exclusive(kind) && rules.is_usable(added) && before.iter().any(names_the_person) {
-            self.identifiers.pop();
-            self.warnings.add(Warning::OtherPerson);
+    /// Identifies the person by what was found: first by what is stated, then by hearsay.
+    fn identify_found(&mut self, call: Call, name: &EventName) -> Result<(), Rejection> {
+        let AtPlaces { usual, mut others } = std::mem::take(&mut self.at_places);
+        others.sort_unstable_by_key(|(place, _)| *place);
+        let there = |(place, value): (usize, Option<&'e str>)| Some((place, value?));
+        let found = usual.into_iter().enumerate().filter_map(there).chain(others);
+        for strength in [Strength::Strong, Strength::Weak] {
+            for (place, value) in found.clone() {
+                let Some((kind, found)) = self.places.identifier(place, call, name) else { continue };
+                if found == strength && self.identify_too(kind, Leaf::of(value))? && strength == Strength::Weak {
+                    self.weak += 1;
+                }
+            }
         }
         Ok(())
     }
 
-    /// Identifies the person by the values that are there.
-    fn identify_all(&mut self, kinds: [&str; 2], values: [Option<&str>; 2]) -> Result<(), Rejection> {
-        let mut there = kinds.into_iter().zip(values).filter_map(|(kind, value)| Some((kind, value?)));
-        there.try_for_each(|(kind, value)| self.identify(kind, Leaf::of(value)))
+    /// Identifies the person, whom other members may have named already: what would be another person is left out, and told.
+    /// Says whether there is one identifier more.
+    fn identify_too(&mut self, kind: &str, leaf: Leaf<'_>) -> Result<bool, Rejection> {
+        let rules = &self.extractor.primaries;
+        let is_new = self.identify(kind, leaf)?;
+        if !is_new || !rules.is_exclusive(kind) {
+            return Ok(is_new);
+        }
+        let names_the_person = |one: &Identifier| one.kind() == kind && rules.is_usable(one);
+        let is_other = match self.identifiers.split_last() {
+            Some((added, before)) => rules.is_usable(added) && before.iter().any(names_the_person),
+            None => false,
+        };
+        if is_other {
+            self.identifiers.pop();
+            self.warnings.add(Warning::OtherPerson);
+        }
+        Ok(!is_other)
     }
 
-    fn identify(&mut self, kind: &str, leaf: Leaf<'_>) -> Result<(), Rejection> {
+    /// Says whether there is one identifier more.
+    fn identify(&mut self, kind: &str, leaf: Leaf<'_>) -> Result<bool, Rejection> {
         let limits = &self.extractor.limits;
         let value = scalar(leaf);
-        let Some(value) = value.as_deref().and_then(|value| normal_value(kind, value)) else { return Ok(()) };
+        let Some(value) = value.as_deref().and_then(|value| normal_value(kind, value)) else { return Ok(false) };
         if value.len() > limits.identifier_bytes_max {
             return Err(Rejection::IdentifierTooLong { max: limits.identifier_bytes_max });
         }
         if self.identifiers.iter().any(|known| known.value() == value && known.kind() == kind) {
-            return Ok(());
+            return Ok(false);
         }
         if self.identifiers.len() >= limits.identifiers_per_event_max {
             return Err(Rejection::TooManyIdentifiers { max: limits.identifiers_per_event_max });
         }
         self.identifiers.push(Identifier::new(&self.extractor.identifier_key, kind, &value));
-        Ok(())
+        Ok(true)
     }
 
-    fn traits(&mut self, json: &str, taken: Taken, wanted: Option<&Wanted>) -> Result<(), Rejection> {
-        const CONTACTS: [&str; 2] = ["email", "phone"];
-        let contact =
-            |key: &str| taken.as_contacts.then(|| CONTACTS.iter().position(|contact| *contact == key)).flatten();
-        let mut contacts = [None; 2];
+    /// Reads an object of traits or properties: the fields that are wanted of it, the identifiers that may be in it, and, if it is
+    /// to be, attributes of the person.
+    fn object(
+        &mut self,
+        json: &'e str,
+        wanted: Option<&Wanted>,
+        places: Option<&Tree>,
+        as_attributes: bool,
+    ) -> Result<(), Rejection> {
         let cells = self.cells;
         json::object(
             json,
             |key| {
-                let name = taken.as_attributes.then(|| CompactString::from(key));
-                let (contact, wanted) = (contact(key), wanted.and_then(|wanted| wanted.below(key)));
+                let name = as_attributes.then(|| CompactString::from(key));
+                let wanted = wanted.and_then(|wanted| wanted.below(key));
+                let places = places.and_then(|places| places.below(key));
                 let is_cell = cells.iter().any(|cell| cell == key);
-                (name.is_some() || contact.is_some() || wanted.is_some()).then_some((name, contact, wanted, is_cell))
+                (name.is_some() || places.is_some() || wanted.is_some()).then_some((name, places, wanted, is_cell))
             },
-            |(name, contact, wanted, is_cell), value| {
+            |(name, places, wanted, is_cell), value| {
                 match wanted {
                     Some(wanted) if is_cell => wanted.pick_cell(value, &mut self.fields),
                     Some(wanted) => wanted.pick(value, &mut self.fields)?,
                     None => {}
                 }
-                if let Some(contact) = contact {
-                    contacts[contact] = Some(value);
+                if let Some(places) = places {
+                    self.at_places.look(places, value)?;
                 }
                 name.map_or(Ok(()), |name| self.attribute(name, value, 1))
             },
-        )?;
-        self.identify_all(CONTACTS, contacts)
+        )
     }
 
     /// Sets an attribute; an object sets one for each of its members, named with a dot, and takes away what else is there.
@@ -280,19 +306,24 @@ impl<'e> Person<'e> {
         self.attributes.push((name, value));
         Ok(())
     }
+}
 
-    fn preferences(&mut self, json: &str) -> Result<(), Rejection> {
-        json::object(
-            json,
-            |purpose| Some(CompactString::from(purpose)),
-            |purpose, value| {
-                if let Leaf::Bool(given) = Leaf::of(value) {
-                    check_name(&purpose, self.consent.len())?;
-                    self.consent.push((purpose, given));
-                }
-                Ok(())
-            },
-        )
+impl<'e> AtPlaces<'e> {
+    /// Looks for the places that are in `json`, which stands here.
+    fn look(&mut self, places: &Tree, json: &'e str) -> Result<(), Rejection> {
+        if let Some(place) = places.place {
+            match self.usual.get_mut(place) {
+                Some(usual) => *usual = Some(json),
+                None => match self.others.iter_mut().find(|(known, _)| *known == place) {
+                    Some(known) => known.1 = json,
+                    None => self.others.push((place, json)),
+                },
+            }
+        }
+        if places.is_leaf() {
+            return Ok(());
+        }
+        json::object(json, |key| places.below(key), |places, value| self.look(places, value))
     }
 }
 

@@ -1,5 +1,8 @@
 //! Pairs of an event and what is made of it.
 
+mod consent;
+mod origins;
+
 use std::sync::Arc;
 
 use dataflows::definitions::{Definitions, EventTerm, Field, Measure, Shape};
@@ -11,6 +14,7 @@ use super::*;
 use crate::example;
 use crate::ingest::{Unfit, Warning};
 use crate::limits::ATTRIBUTES_PER_EVENT_MAX;
+use crate::log::Stored;
 
 /// When all events here arrive: 2024-01-01.
 const NOW: Tick = Tick::from_ms(1_704_067_200_000);
@@ -149,10 +153,19 @@ fn identifiers() {
     );
     check_track(r#""context":{"externalIds":{"id":"x","type":"t"}}"#, "no_identifier");
     check_track(r#""context":{"device":{"id":"d","advertisingId":"i"}}"#, "E device_id:d advertising_id:i f4='d'");
-    check_track(r#""properties":{"email":" Ann@B.org","phone":"+1 (23) 45-6"}"#, "E email:ann@b.org phone:123456");
-    check_track(r#""properties":{"phone":12345}"#, "E phone:12345");
-    check_track(r#""properties":{"phone":"1234"}"#, "no_identifier");
-    check_track(r#""traits":{"email":"a@b"},"properties":{"email":"A@b "}"#, "E email:a@b");
+    check_track(r#""traits":{"email":" Ann@B.org","phone":"+1 (23) 45-6"}"#, "E email:ann@b.org phone:123456");
+    check_track(r#""traits":{"phone":12345}"#, "E phone:12345");
+    check_track(r#""traits":{"phone":"1234"}"#, "no_identifier");
+    check_track(r#""traits":{"email":"a@b"},"context":{"traits":{"email":"A@b "}}"#, "E email:a@b");
+    for phone in ["+49 30 1234567", "49 30 1234567", "0049"] {
+        let expected = if phone.len() > 5 { "E phone:49301234567" } else { "no_identifier" };
+        check_track(&format!(r#""traits":{{"phone":"{phone}"}}"#), expected);
+    }
+    for email in ["STRASSE@X.org", "straße@x.org", " straẞe@x.org"] {
+        check_track(&format!(r#""traits":{{"email":"{email}"}}"#), "E email:strasse@x.org");
+    }
+    check_track(r#""traits":{"email":"JOSE\u0301@x.org"}"#, "E email:jos\u{e9}@x.org");
+    check_track(r#""traits":{"email":"\u212aate@x.org"}"#, "E email:\u{212a}ate@x.org");
     check(r#"{"type":"group","userId":"u","traits":{"email":"office@b","x":1}}"#, "group user_id:u");
     check_track(r#""context":{"externalId":[{"id":"c","type":"crm"}]}"#, "E crm:c");
     check_track(r#""context":{"externalId":{"id":"c","type":"crm"}}"#, "E crm:c");
@@ -232,7 +245,7 @@ fn what_events_say_of_themselves() {
         let arrival = Extractor::new(&own_project()).accept(text.as_bytes(), &live()).unwrap();
         let shown = line(&arrival.accepted.event);
         assert_eq!(shown, expected, "{members}");
-        let again = Extractor::of_stored(&own_project()).reread(&arrival.accepted.raw).unwrap();
+        let again = Extractor::of_stored(&own_project()).reread("app", &arrival.accepted.raw).unwrap();
         assert_eq!(again, arrival.accepted.event, "{members}");
     }
     check(r#""type":"page","name":"Home","category":"Docs""#, "page user_id:1 f0='page' f1='Home' f2='Docs'");
@@ -365,17 +378,6 @@ fn what_does_not_fit_is_counted() {
     assert_eq!(fits.counted(Unfit::OtherType), other_type);
     assert_eq!(fits.counted(Unfit::Rounded), [(sum.clone(), 1)]);
     assert_eq!(fits.counted(Unfit::TooLarge), [(sum, 1)]);
-}
-
-#[test]
-fn consent() {
-    let consent = |preferences: &str| format!(r#""userId":"1","context":{{"consent":{preferences}}}"#);
-    check_track(
-        &consent(r#"{"categoryPreferences":{"b":true,"a":false,"c":"yes","a":true}}"#),
-        "E user_id:1 a?true b?true",
-    );
-    check_track(&consent(r#"{"categoryPreferences":[true]}"#), "E user_id:1");
-    check_track(&consent("true"), "E user_id:1");
 }
 
 #[test]

@@ -130,6 +130,13 @@ impl Plan {
                 "events mean something else than when the checkpoint was made; what came before is not kept, so it stays as it was understood then"
             );
         }
+        if let Some(purpose) = head.basis.lacks(&basis) {
+            gone(format!("the checkpoint has no decisions on the purpose `{purpose}`"))?;
+            if begins.is_none() {
+                tracing::info!(purpose, "a new purpose of consent: everything is made anew from history and log");
+                return begin(Begin::AnewAlone);
+            }
+        }
         if head.basis.times != basis.times {
             gone("other attributes are times than in the checkpoint".to_owned())?;
             if begins.is_none() {

@@ -16,7 +16,7 @@ use super::make::LeftOut;
 use super::*;
 use crate::history::{Archive, Folder, HistoryWriter, Portion};
 use crate::ingest::segment::{reading, reread};
-use crate::log::{DurableLog, Log, Store};
+use crate::log::{DurableLog, Log, Store, Stored};
 use crate::project::{self, Durability};
 
 const PROJECT: &str = r#"
@@ -65,7 +65,8 @@ impl World {
                 format!(r#"{{"event":"Seen","anonymousId":"d{device}"}}"#)
             };
             let raw = raw.replacen('{', &format!(r#"{{"type":"track","timestamp":"{}","#, time(tick)), 1);
-            let event = reread(&world.project(PROJECT))(raw.as_bytes()).unwrap();
+            let stored = Stored { message: n.into(), source: Some("app".into()), raw: Bytes::from(raw.clone()) };
+            let event = reread(&world.project(PROJECT))(&stored).unwrap();
             log.append(
                 tick,
                 &[crate::engine::Accepted { message: n.into(), source: "app".into(), raw: Bytes::from(raw), event }],

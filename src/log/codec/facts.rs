@@ -7,7 +7,7 @@
 use bincode::Options;
 use dataflows::definitions::MeasureId;
 use dataflows::facts::Facts;
-use dataflows::model::{Decisions, IdentifierId, Part, Position, Record, Sample, Tick, Weight};
+use dataflows::model::{Decisions, IdentifierId, Part, Position, Record, Sample, Strength, Tick, Weight};
 use dataflows::observer::Link;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -52,13 +52,19 @@ struct StoredFacts<'a, P> {
     settled: bool,
     #[serde(borrow, serialize_with = "as_bytes")]
     record: &'a [u8],
-    /// The other end, whether it is an owner, the time, the position.
-    links: Vec<(IdentifierId, bool, u64, P)>,
+    /// The other end, bits that say whether it is an owner and whether the link is weak, the time, the position. (Of earlier
+    /// versions no link is weak.)
+    links: Vec<(IdentifierId, u8, u64, P)>,
     /// Measure, time, position, value.
     best: Vec<(u16, u64, P, StoredValue<'a>)>,
     /// When it comes, what, and with which weight.
     parts: Vec<(u64, StoredPart<'a, P>, i128)>,
 }
+
+/// Set where the other end of a link is an owner.
+const OWNER: u8 = 1;
+/// Set where a link is weak.
+const WEAK: u8 = 2;
 
 /// Bytes that are written as such.
 #[derive(Serialize, Deserialize)]
@@ -91,9 +97,10 @@ pub fn encode_facts(id: IdentifierId, facts: &Facts, block: &mut Vec<u8>) {
         };
         Some((at.as_ms(), part, weight.0))
     });
-    let links = facts.links.iter().map(|Link { position, other, owner, at }| {
+    let links = facts.links.iter().map(|Link { position, other, owner, at, strength }| {
         let position = kept(*at, *position);
-        (*other, *owner, at.as_ms(), position)
+        let bits = u8::from(*owner) | if *strength == Strength::Weak { WEAK } else { 0 };
+        (*other, bits, at.as_ms(), position)
     });
     let stored = StoredFacts {
         id,
@@ -174,11 +181,12 @@ fn one<P: StoredPosition>(
         best: Vec::with_capacity(stored.best.len()),
         parts: Vec::with_capacity(stored.parts.len()),
     };
-    let link = |(other, owner, at, position): (_, _, _, P)| Link {
+    let link = |(other, bits, at, position): (_, u8, _, P)| Link {
         position: position.of_time(at),
         other,
-        owner,
+        owner: bits & OWNER != 0,
         at: Tick::from_ms(at),
+        strength: if bits & WEAK != 0 { Strength::Weak } else { Strength::Strong },
     };
     let sample = |at, position: P, value: StoredValue<'_>| {
         let (at, position) = (Tick::from_ms(at), position.of_time(at));

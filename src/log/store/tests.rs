@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use dataflows::model::{Event, Position, Tick};
+use dataflows::model::{Event, Identifiers, Position, Tick};
 use tempfile::TempDir;
 
 use super::*;
@@ -52,7 +52,7 @@ fn accepted(message: u128) -> Accepted {
         timestamp: Tick::default(),
         position: Position::UNKNOWN,
         name: "Seen".into(),
-        identifiers: Vec::new(),
+        identifiers: Identifiers::default(),
         fields: Vec::new(),
         attributes: Box::default(),
         consent: Box::default(),

@@ -207,6 +207,36 @@ fn links_are_a_star_from_the_primary() {
 }
 
 #[test]
+fn hearsay_owns_what_nothing_else_owns() {
+    let (first, second) = (("user_id:1", ""), ("user_id:2", ""));
+    // By hearsay alone, the latest.
+    check(&[(1, "user_id:1 ~email:a"), (2, "user_id:2 ~email:a")], &[first, ("user_id:2", "email:a")]);
+    // A statement counts, whichever came first.
+    check(&[(1, "user_id:1 email:a"), (2, "user_id:2 ~email:a")], &[("user_id:1", "email:a"), second]);
+    check(&[(2, "user_id:1 ~email:a"), (1, "user_id:2 email:a")], &[first, ("user_id:2", "email:a")]);
+    // Also one that goes over others.
+    let chain = [(1, "user_id:1 email:b"), (1, "email:b anonymous_id:x"), (1, "anonymous_id:x email:a")];
+    check(
+        &[chain[0], chain[1], chain[2], (9, "user_id:2 ~email:a")],
+        &[("user_id:1", "email:b anonymous_id:x email:a"), second],
+    );
+    // Hearsay places what is a step further, by statement or not, unless a statement does.
+    check(
+        &[(1, "user_id:1 ~email:a"), (1, "email:a anonymous_id:x"), (1, "anonymous_id:x ~device_id:d")],
+        &[("user_id:1", "email:a anonymous_id:x device_id:d")],
+    );
+    check(
+        &[(1, "user_id:1 email:a"), (1, "email:a ~anonymous_id:x"), (1, "user_id:2 ~anonymous_id:x")],
+        &[("user_id:1", "email:a"), ("user_id:2", "anonymous_id:x")],
+    );
+    // Where nobody has a place, it joins as well as anything.
+    let [root, other] = in_order(["email:a", "anonymous_id:x"]);
+    check(&[(1, "anonymous_id:x ~email:a")], &[(root, other)]);
+    // What is both is stated.
+    check(&[(1, "user_id:1 ~email:a email:a"), (2, "user_id:2 ~email:a")], &[("user_id:1", "email:a"), second]);
+}
+
+#[test]
 fn blocked_identifiers_do_not_exist() {
     check(&[(1, "email:null"), (1, "anonymous_id:-1 device_id:00-000 email:NULL"), (1, "")], &[]);
     check(
@@ -250,6 +280,10 @@ fn the_primary_is_the_strongest() {
     check("loyalty:l cookie:c anonymous_id:x", Some("anonymous_id:x"));
     assert_eq!(in_order(["cookie:c1", "loyalty:l1"])[0], "loyalty:l1", "so it is not the hash that decides");
     check("loyalty:l1 cookie:c1", Some("cookie:c1"));
+    // What the event states comes before what it has by hearsay.
+    check("~user_id:1 anonymous_id:x", Some("anonymous_id:x"));
+    check("~user_id:1 anonymous_id:null", Some("user_id:1"));
+    check("~anonymous_id:x ~email:a", Some("email:a"));
     // Of one type the first, which is not a matter of hashes.
     check("email:a anonymous_id:x email:b", Some("email:a"));
     check("email:b anonymous_id:x email:a", Some("email:b"));

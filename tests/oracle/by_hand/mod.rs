@@ -11,12 +11,12 @@ use dataflows::model::{Event, Position, Tick};
 
 use crate::histories::identifier;
 
-/// An event of a few identifiers, written with spaces between.
+/// An event of a few identifiers, written with spaces between; `~` stands before those that it has by hearsay.
 fn event(timestamp_ms: u64, name: &str, identifiers: &str) -> Event {
     Event {
         timestamp: Tick::from_ms(timestamp_ms),
         name: name.into(),
-        identifiers: identifiers.split_whitespace().map(identifier).collect(),
+        identifiers: crate::histories::identifiers(identifiers.split_whitespace()),
         ..Event::default()
     }
 }

@@ -1,0 +1,99 @@
+//! Stored events, read again: the same events as when they were accepted, or what another project makes of them.
+
+use std::cell::Cell;
+
+use compact_str::CompactString;
+use dataflows::model::Event;
+
+use super::{Extractor, Given, Parsed, own};
+use crate::engine::Reread;
+use crate::history::{Origin, ReadStored, Reading};
+use crate::ingest::Rejection;
+use crate::limits::Limits;
+use crate::log::Stored;
+use crate::project::Project;
+
+/// Reads stored events as `project` says: what recovery and checkpoints are given.
+pub fn reread(project: &Project) -> Reread {
+    let (extractor, sources) = (Extractor::of_stored(project), Sources::of(project));
+    Box::new(move |stored| {
+        if let Some(source) = &stored.source {
+            return extractor.reread(source, &stored.raw).map_err(|rejection| rejection.code());
+        }
+        if !extractor.origins.tell_sources_apart() {
+            return extractor.reread("", &stored.raw).map_err(|rejection| rejection.code());
+        }
+        sources.read(&extractor, stored).map(|(parsed, _)| parsed.event).map_err(|rejection| rejection.code())
+    })
+}
+
+/// Reads stored events as `project` says, with where they come from: what checkpoints and the history are given.
+pub fn reading(project: &Project) -> ReadStored {
+    let (extractor, sources) = (Extractor::of_stored(project), Sources::of(project));
+    Box::new(move |stored| {
+        let (parsed, source) = sources.read(&extractor, stored).map_err(|rejection| rejection.code())?;
+        let name = own::name(parsed.call, &parsed.members).map(CompactString::from);
+        Ok(Reading { event: parsed.event, origin: Origin { call: parsed.call.name(), source, name } })
+    })
+}
+
+/// The sources of a project, to find those of events that were stored without.
+struct Sources {
+    names: Vec<CompactString>,
+    /// Most events come from the source that the one before came from.
+    latest: Cell<usize>,
+}
+
+impl Sources {
+    fn of(project: &Project) -> Self {
+        let names = project.sources.iter().map(|source| source.name.clone()).collect();
+        Sources { names, latest: Cell::new(0) }
+    }
+
+    /// Reads an event of the source that it is from.
+    fn read<'t>(
+        &self,
+        extractor: &Extractor,
+        stored: &'t Stored,
+    ) -> Result<(Parsed<'t>, Option<CompactString>), Rejection> {
+        if let Some(source) = &stored.source {
+            return Ok((extractor.parse_stored(source, &stored.raw)?, Some(source.clone())));
+        }
+        let parsed = extractor.parse_stored("", &stored.raw)?;
+        let source = self.find(extractor, stored, parsed.sent_id.as_deref().unwrap_or_default());
+        match &source {
+            Some(source) if extractor.origins.tell_sources_apart() => {
+                Ok((extractor.parse_stored(source, &stored.raw)?, Some(source.clone())))
+            }
+            _ => Ok((parsed, source)),
+        }
+    }
+
+    /// What earlier versions wrote has the hash of source and message id only: the source is the one that has this hash.
+    fn find(&self, extractor: &Extractor, stored: &Stored, id: &str) -> Option<CompactString> {
+        let is_of =
+            |place: &usize| self.names.get(*place).is_some_and(|name| extractor.message(name, id) == stored.message);
+        let found = std::iter::once(self.latest.get()).chain(0..self.names.len()).find(is_of)?;
+        self.latest.set(found);
+        Some(self.names[found].clone())
+    }
+}
+
+impl Extractor {
+    /// The same as [`Extractor::new`] for stored texts, which are longer than what was sent by what only the request told.
+    pub fn of_stored(project: &Project) -> Self {
+        let limits = Limits { event_bytes_max: usize::MAX, ..project.limits };
+        Extractor { limits, ..Extractor::new(project) }
+    }
+
+    /// Reads the stored text of an event of `source` again: the same event as when it was accepted.
+    pub fn reread(&self, source: &str, stored: &[u8]) -> Result<Event, Rejection> {
+        self.parse_stored(source, stored).map(|parsed| parsed.event)
+    }
+
+    fn parse_stored<'t>(&self, source: &str, stored: &'t [u8]) -> Result<Parsed<'t>, Rejection> {
+        // The text has all else of it. Its message id went into the hash that is stored beside it.
+        let given = Given { source, call: None, received: None, sent_at: None, context: None, position: ("", 0) };
+        self.parse(self.text(stored)?, &given, &[])
+    }
+}
