@@ -9,8 +9,6 @@ mod windows;
 
 use dataflows::model::{Event, Position, Tick};
 
-use crate::histories::identifier;
-
 /// An event of a few identifiers, written with spaces between; `~` stands before those that it has by hearsay.
 fn event(timestamp_ms: u64, name: &str, identifiers: &str) -> Event {
     Event {
