@@ -71,10 +71,8 @@ impl Basis {
     /// The basis under `project`.
     pub fn of(project: &Project) -> Self {
         let times = project.attribute_types.iter().filter(|(_, kind)| **kind == ValueType::Time);
-        let mut merged: Vec<String> = project.merged_attributes.iter().map(ToString::to_string).collect();
-        merged.sort();
         Basis {
-            merged,
+            merged: project.merged_attributes.iter().map(ToString::to_string).collect(),
             identity: format!("{}{}{}", key_of(project), project.definitions.identity.signature(), origins_of(project)),
             purposes: Some(project.purposes.iter().map(ToString::to_string).collect()),
             times: times.map(|(name, _)| name.to_string()).collect(),

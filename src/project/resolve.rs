@@ -86,6 +86,9 @@ pub(super) fn resolve(
     let destinations = destinations::resolve(written.destinations, &mut defining.checker);
     let purposes = defining.checker.purposes.all();
     let (definitions, attribute_types) = defining.finish(destinations.views, destinations.forwards)?;
+    let mut merged_attributes: Vec<CompactString> =
+        written.merged_attributes.into_iter().map(|name| name.value.into()).collect();
+    merged_attributes.sort();
     let project = Project {
         name,
         folder: folder.to_path_buf(),
@@ -94,7 +97,7 @@ pub(super) fn resolve(
         origins,
         purposes,
         attribute_types,
-        merged_attributes: written.merged_attributes.into_iter().map(|name| name.value.into()).collect(),
+        merged_attributes,
         listen,
         sources,
         read_tokens,

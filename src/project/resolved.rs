@@ -31,7 +31,7 @@ pub struct Project {
     pub purposes: Vec<CompactString>,
     /// Types of attributes that are declared or follow from use; other attributes keep the type they come with.
     pub attribute_types: BTreeMap<CompactString, ValueType>,
-    /// Attributes that an object adds to, with `merge = "deep"`, in the place of replacing what is there.
+    /// Attributes, sorted, that an object adds to, with `merge = "deep"`, in the place of replacing what is there.
     pub merged_attributes: Vec<CompactString>,
     /// Where the HTTP server listens.
     pub listen: SocketAddr,

@@ -754,7 +754,11 @@ keep = "7 days"
     assert_eq!(tokens, ["reader", "other"]);
     assert_eq!(project.identifier_key, IdentifierKey::from_secret("secret"));
     assert_eq!(project.definitions.identity.exclusive, ["user_id", "loyalty_card"]);
-    assert_eq!(project.definitions.identity.blocked.len(), 3, "what is nobody's by default, one value and one pattern");
+    assert_eq!(
+        project.definitions.identity.blocked.len(),
+        4,
+        "what is nobody's by default, two values and one pattern"
+    );
     assert_eq!(project.clock.dedupe_window, Duration::from_secs(7 * 24 * 3600));
     assert_eq!(project.limits.page_max, 50);
     assert_eq!(project.limits.memory_limit, MemoryLimit::Bytes(2_000_000_000));
