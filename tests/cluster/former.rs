@@ -70,14 +70,15 @@ fn checkpoints(folder: &TempDir) -> Vec<String> {
 async fn what_several_processes_logged_counts_once() {
     let folder = TempDir::new().unwrap();
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format/v2-cluster"), folder.path());
-    let before = checkpoints(&folder);
     let project = folder.path().join("deltaic.toml");
     let toml = std::fs::read_to_string(&project).unwrap();
     std::fs::write(&project, toml.replace("checkpoint_events = 20", "checkpoint_events = 100000")).unwrap();
     let servers = start(&folder, "2").await;
     check(&servers, MESSAGES, MESSAGES, &["seen"]).await;
     servers.into_iter().for_each(Server::kill);
-    assert_eq!(before, checkpoints(&folder), "there is still all to be read");
+    // Events mean something else since then, so the checkpoints were of no use.
+    let before = checkpoints(&folder);
+    assert_eq!(before, ["none\n"; 2], "there is still all to be read");
     std::fs::write(&project, &toml).unwrap();
     let servers = start(&folder, "1").await;
     check(&servers, MESSAGES, MORE, &["seen"]).await;
