@@ -310,7 +310,7 @@ fn attributes() {
         r#"{"type":"identify","userId":"1","traits":{"a":2},"context":{"traits":{"a":1,"b":1}}}"#,
         "identify user_id:1 a=2 b=1",
     );
-    check_track(r#""userId":"1","traits":{"a":1},"context":{"traits":{"b":1}}"#, "E user_id:1 b=1");
+    check_track(r#""userId":"1","traits":{"a":1},"context":{"traits":{"b":1}}"#, "E user_id:1");
     let many = (0..=ATTRIBUTES_PER_EVENT_MAX).map(|i| format!(r#""a{i}":1"#)).collect::<Vec<_>>().join(",");
     check_traits(&format!("{{{many}}}"), "too_many_attributes");
     let within = |objects: &str| format!("{{{objects}{}}}", many.split_once(',').expect("there are some").1);
