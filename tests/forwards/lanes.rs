@@ -5,7 +5,7 @@ use deltaic::receive::event::ForwardedEvent;
 use deltaic::receive::server::{Call, Options, Receiver};
 use serde_json::{Value, json};
 
-use crate::program::{Server, project};
+use crate::program::{DEADLINE, Server, project};
 
 const PROJECT: &str = r#"
 [identity]
@@ -51,6 +51,19 @@ async fn a_destination_takes_audiences_and_events_side_by_side() {
     let folder = project(&PROJECT.replace("URL", &receiver.url()));
     let server = Server::start(folder.path(), &["--workers", "2"], &[]).await;
     server.take(&[order("ann", 200), identify("ann", true), order("ann", 50)]).await;
+    // Were it still there when she withdraws, it would be withheld.
+    let there = async {
+        let mut calls = 0;
+        while !receiver
+            .calls()
+            .iter()
+            .any(|call| call.events().iter().any(|event| event.event["messageId"] == "ann-200"))
+        {
+            calls += 1;
+            receiver.until_calls(calls).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, there).await.expect("her order is sent");
     server.take(&[order("bob", 300)]).await;
     server.take(&[identify("ann", false), order("ann", 400)]).await;
     server.take(&[identify("ann", true), json!({"type": "page", "userId": "ann", "messageId": "p"})]).await;
