@@ -168,7 +168,7 @@ async fn events_of_random_histories_are_forwarded_as_the_oracle_says() {
 #[test]
 fn random_histories_send_much() {
     let (mut with_consent, mut of_nobody, mut withheld) = (0, 0, 0);
-    for case in some_cases(5, 100, 14) {
+    for case in some_cases(5, 150, 14) {
         let (definitions, history) = (case.definitions(), case.history());
         let all = oracle::forwarded(&definitions, &history);
         with_consent += all.iter().filter(|sent| sent.forward == 0 && !sent.traits.is_empty()).count();
