@@ -83,9 +83,14 @@ pub struct Shop {
 impl Shop {
     /// Opens it, with further arguments to `deltaic run`.
     pub async fn open(arguments: &[&str]) -> Self {
+        Self::of(PROJECT, arguments).await
+    }
+
+    /// The same of another project.
+    async fn of(text: &str, arguments: &[&str]) -> Self {
         let secret = Some(Secret::new("hook-secret".into()));
         let receiver = Receiver::start(Options { secret, ..Options::default() }).await.unwrap();
-        let folder = project(PROJECT);
+        let folder = project(text);
         let server = Server::start(folder.path(), arguments, &[("HOOK", &receiver.url())]).await;
         Shop { server, receiver, folder }
     }
@@ -94,8 +99,7 @@ impl Shop {
     async fn fence(&self, name: &str) -> Vec<Change> {
         let consent = json!({"consent": {"categoryPreferences": {"ads": true}}});
         let traits = json!({"email": format!("{name}@fence.org")});
-        let fence =
-            json!({"type": "track", "event": "Fence", "userId": name, "context": consent, "properties": traits});
+        let fence = json!({"type": "track", "event": "Fence", "userId": name, "context": consent, "traits": traits});
         self.server.take(&[fence]).await;
         let email = format!("email:{name}@fence.org");
         let is_it = |change: &&Change| change.audience == "fenced" && change.identifiers.contains(&email);

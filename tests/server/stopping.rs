@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use deltaic::receive::server::{Action, Call};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{Shop, track};
+use super::{PROJECT, Shop, track};
 use crate::program::{DEADLINE, Server};
 
 /// What the senders know at the end.
@@ -80,15 +81,12 @@ async fn what_was_answered_is_delivered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_due_later_does_not_come_at_the_stop() {
-    let Shop { server, receiver, folder: _folder } = Shop::open(&[]).await;
-    let now = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(30);
-    // They are in the window that begins in half a minute, so neither their entry nor their exit is due.
-    let soon = json!({"userId": "ann", "timestamp": now.to_string()});
-    server
-        .take(&[track("Product Added", soon, json!({})), track("Order Completed", json!({"userId": "bob"}), json!({}))])
-        .await;
+    let text = PROJECT.replace("within => '1 s'", "within => '1 hour'");
+    let Shop { server, receiver, folder: _folder } = Shop::of(&text, &[]).await;
+    // They are in the window for an hour, so their exit is not due.
+    server.take(&[track("Product Added", json!({"userId": "ann"}), json!({}))]).await;
     server.stop();
     let state = receiver.state();
-    let audiences: Vec<&String> = state["crm"].keys().collect();
-    assert_eq!(audiences, ["buyers"]);
+    assert_eq!(state["crm"]["active"].keys().collect::<Vec<_>>(), ["user_id:ann"]);
+    assert!(receiver.calls().iter().flat_map(Call::changes).all(|change| change.action == Action::Add));
 }
