@@ -303,7 +303,7 @@ mod tests {
             random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
             let of = MeasureId::new((random >> 60) as usize % 2);
             let number = (random >> 32) as u32 % 25;
-            let value = match mixed && number % 3 == 0 {
+            let value = match mixed && number.is_multiple_of(3) {
                 true => Value::text(&number.to_string()),
                 false => Value::Number(Number::from(number)),
             };
