@@ -33,7 +33,7 @@ impl fmt::Display for Warning {
         f.write_str(match self {
             Warning::OtherPerson => {
                 "a second identifier of an exclusive type, such as an external id of the type `user_id` beside `userId`, is \
-                 left out: an event is of one person, and two ids of one are joined by an alias call"
+                 left out: an event is of one person"
             }
             Warning::UnknownPurpose => {
                 "a decision on consent is left out: the project does not have the purpose (`purposes` of [consent])"
