@@ -79,13 +79,18 @@ impl Basis {
             meaning: MEANING,
         }
     }
-}
 
-impl Basis {
-    /// The first purpose of which it has no decisions, and this one has.
-    fn lacks(&self, of: &Basis) -> Option<String> {
-        let known = self.purposes.as_ref()?;
-        of.purposes.iter().flatten().find(|purpose| !known.contains(purpose)).cloned()
+    /// Why facts on this basis are not what they would be on that of `today`, as far as it concerns what was set on people.
+    fn lacks(&self, today: &Basis) -> Vec<String> {
+        let is_new = |purpose: &&String| self.purposes.as_ref().is_some_and(|known| !known.contains(purpose));
+        let purpose = today.purposes.iter().flatten().find(is_new);
+        let lacks = [
+            purpose.map(|purpose| format!("the checkpoint has no decisions on the purpose `{purpose}`")),
+            (self.times != today.times).then(|| "other attributes are times than in the checkpoint".to_owned()),
+            (self.merged != today.merged)
+                .then(|| "objects are merged in other attributes than in the checkpoint".to_owned()),
+        ];
+        lacks.into_iter().flatten().collect()
     }
 }
 

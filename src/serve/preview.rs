@@ -4,6 +4,7 @@
 //! destinations have.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
@@ -80,8 +81,7 @@ pub fn preview(project: &Project, data: &Path, workers: usize) -> Result<Preview
     }
     let (outputs, collected) = channel();
     let running = Workers::start(&options.topology, project.definitions.clone(), outputs)?;
-    let mut desired = Rows::default();
-    let mut dataflow = Progress { collected, frontiers: vec![Tick::default(); workers], desired: &mut desired };
+    let mut dataflow = Progress { collected, frontiers: vec![Tick::default(); workers], desired: Rows::default() };
     let (mut events, mut sent, mut last) = (0, Vec::new(), Tick::default());
     let mut chunk = Vec::with_capacity(CHUNK_EVENTS);
     for arrivals in plan.arrivals(&past, &kept, &gatherer, project)? {
@@ -103,21 +103,21 @@ pub fn preview(project: &Project, data: &Path, workers: usize) -> Result<Preview
     running.advance_to(now.next());
     dataflow.until(now.next())?;
     running.stop()?;
-    let rows = desired.into_iter().filter(|(_, count)| *count > 0).map(|(row, _)| row);
-    Ok(Preview { plan: start, events, differing: Some(differences(&store, project, rows)?) })
+    let differing = differences(&store, project, dataflow.desired.into_keys())?;
+    Ok(Preview { plan: start, events, differing: Some(differing) })
 }
 
-/// Rows, each with how often it is there.
+/// Rows, each with how often it is there: what several workers give may come in any order, so one may go before it comes.
 type Rows = FxHashMap<Desired, i64>;
 
 /// What the workers have given.
-struct Progress<'d> {
+struct Progress {
     collected: Receiver<Output>,
     frontiers: Vec<Tick>,
-    desired: &'d mut Rows,
+    desired: Rows,
 }
 
-impl Progress<'_> {
+impl Progress {
     /// Takes what they give until all ticks before this one are complete.
     fn until(&mut self, tick: Tick) -> Result<(), RunError> {
         while self.frontiers.iter().any(|frontier| *frontier < tick) {
@@ -125,16 +125,20 @@ impl Progress<'_> {
             match self.collected.recv().map_err(|_| ended())? {
                 Output::Complete { worker, frontier } => self.frontiers[worker] = frontier,
                 Output::Desired(_, changes) => {
-                    for (row, diff) in changes {
-                        let count = self.desired.entry(row).or_default();
-                        *count += diff;
-                    }
+                    changes.into_iter().for_each(|(row, diff)| self.change(row, diff));
                 }
                 Output::Failed(reason) => return Err(RunError::Failed(reason)),
                 _ => {}
             }
         }
-        self.desired.retain(|_, count| *count != 0);
         Ok(())
+    }
+
+    fn change(&mut self, row: Desired, diff: i64) {
+        match self.desired.entry(row) {
+            Entry::Vacant(new) => _ = new.insert(diff),
+            Entry::Occupied(known) if known.get() + diff == 0 => _ = known.remove(),
+            Entry::Occupied(mut known) => *known.get_mut() += diff,
+        }
     }
 }

@@ -130,26 +130,10 @@ impl Plan {
                 "events mean something else than when the checkpoint was made; what came before is not kept, so it stays as it was understood then"
             );
         }
-        if let Some(purpose) = head.basis.lacks(&basis) {
-            gone(format!("the checkpoint has no decisions on the purpose `{purpose}`"))?;
+        for lack in head.basis.lacks(&basis) {
+            gone(lack.clone())?;
             if begins.is_none() {
-                tracing::info!(purpose, "a new purpose of consent: everything is made anew from history and log");
-                return begin(Begin::AnewAlone);
-            }
-        }
-        if head.basis.times != basis.times {
-            gone("other attributes are times than in the checkpoint".to_owned())?;
-            if begins.is_none() {
-                tracing::info!("other attributes are times now: everything is made anew from history and log");
-                return begin(Begin::AnewAlone);
-            }
-        }
-        if head.basis.merged != basis.merged {
-            gone("objects are merged in other attributes than in the checkpoint".to_owned())?;
-            if begins.is_none() {
-                tracing::info!(
-                    "objects are merged in other attributes now: everything is made anew from history and log"
-                );
+                tracing::info!("{lack}: everything is made anew from history and log");
                 return begin(Begin::AnewAlone);
             }
         }
