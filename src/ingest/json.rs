@@ -1,15 +1,19 @@
 //! Reading JSON without building a tree: objects and arrays hand out the text of the members that are wanted.
 //!
-//! A member is skipped over once and looked at only where something needs it, so an event costs what is read of it. Numbers
+//! A member is skipped over once and looked at only where something needs it, so an event costs what is read of it: [`object`]
+//! checks a text as a whole, [`members`] and [`elements`] (walk.rs) go into what is known to be in order. Numbers
 //! that no float can hold (`1e400`) and texts with half a surrogate pair are valid JSON: they count as missing where they
 //! stand as values, instead of making the whole event wrong.
+
+mod walk;
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+pub(super) use self::walk::{elements, members};
 use super::Rejection;
 
 /// What a JSON text says, read no further than its first level.
@@ -68,17 +72,6 @@ pub(super) fn object<'de, W>(
     let mut failed = None;
     let mut from = serde_json::Deserializer::from_str(json);
     let read = from.deserialize_map(Members { wanted, take, failed: &mut failed }).and_then(|()| from.end());
-    failed.map_or_else(|| read.map_err(Rejection::from), Err)
-}
-
-/// Calls `take` with the text of each element of the array `json`; with nothing where it is no array.
-pub(super) fn array<'de>(json: &'de str, take: impl FnMut(&'de str) -> Result<(), Rejection>) -> Result<(), Rejection> {
-    if !json.starts_with('[') {
-        return Ok(());
-    }
-    let mut failed = None;
-    let mut from = serde_json::Deserializer::from_str(json);
-    let read = from.deserialize_seq(Elements { take, failed: &mut failed }).and_then(|()| from.end());
     failed.map_or_else(|| read.map_err(Rejection::from), Err)
 }
 
@@ -154,29 +147,6 @@ impl<K, W: FnMut(&str) -> Option<K>> Visitor<'_> for Key<'_, W> {
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
         Ok((self.0)(key))
-    }
-}
-
-struct Elements<'f, T> {
-    take: T,
-    failed: &'f mut Option<Rejection>,
-}
-
-impl<'de, T: FnMut(&'de str) -> Result<(), Rejection>> Visitor<'de> for Elements<'_, T> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
-        while let Some(element) = elements.next_element::<&'de RawValue>()? {
-            if let Err(rejection) = (self.take)(element.get()) {
-                *self.failed = Some(rejection);
-                return Err(A::Error::custom("rejected"));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod consent;
 mod fields;
+mod keys;
 mod members;
 mod origins;
 mod own;
@@ -169,9 +170,8 @@ pub struct Extractor {
     fits: Arc<Fits>,
 }
 
-/// What a text says.
+/// What a text says, its members beside it.
 struct Parsed<'t> {
-    members: Members<'t>,
     call: Call,
     event: Event,
     /// The clock of a replay.
@@ -248,7 +248,8 @@ impl Extractor {
         cells: &[CompactString],
     ) -> Result<Arrival, Rejection> {
         let text = self.text(raw)?;
-        let Parsed { members, call, event, at, sent_id, others, warnings } = self.parse(text, given, cells)?;
+        let mut members = Members::default();
+        let Parsed { call, event, at, sent_id, others, warnings } = self.parse(text, given, cells, &mut members)?;
         if storing == Storing::Text {
             self.fits.count(&event, &others);
         }
@@ -271,9 +272,16 @@ impl Extractor {
 
     /// Inlined, or all of it would be moved once more, which takes a hundredth of a replay.
     #[inline(always)]
-    fn parse<'t>(&self, text: &'t str, given: &Given<'_>, cells: &[CompactString]) -> Result<Parsed<'t>, Rejection> {
-        let members = Members::read(text)?;
-        let call = call(&members, given)?;
+    fn parse<'t>(
+        &self,
+        text: &'t str,
+        given: &Given<'_>,
+        cells: &[CompactString],
+        members: &mut Members<'t>,
+    ) -> Result<Parsed<'t>, Rejection> {
+        members.read(text)?;
+        let members = &*members;
+        let call = call(members, given)?;
         let name = match call {
             Call::Track => {
                 let event = members.text(Member::Event).filter(|name| !name.trim().is_empty());
@@ -281,12 +289,12 @@ impl Extractor {
             }
             call => EventName::of_call(call.name()),
         };
-        let (timestamp, at) = times(&members, given)?;
+        let (timestamp, at) = times(members, given)?;
 
         let context = members.get(Member::Context).or(given.context);
-        let mut person = Person::read(self, (call, &name), given.source, &members, context, cells)?;
-        self.own.pick(call, &members, &mut person.fields);
-        let warnings = person.warnings;
+        let mut person = Person::new(self, given.source);
+        person.read((call, &name), members, context, cells)?;
+        self.own.pick(call, members, &mut person.fields);
         let identifiers = person.identifiers();
         if identifiers.is_empty() {
             return Err(Rejection::NoIdentifier);
@@ -314,7 +322,7 @@ impl Extractor {
         if sent_id.as_ref().is_some_and(|id| id.len() > MESSAGE_ID_BYTES_MAX) {
             return Err(Rejection::MessageIdTooLong);
         }
-        Ok(Parsed { members, call, event, at, sent_id, others, warnings })
+        Ok(Parsed { call, event, at, sent_id, others, warnings: person.warnings })
     }
 
     /// The keyed hash of (source, message id).

@@ -71,15 +71,9 @@ impl<'de> Batch<'de> {
             let sent_at = sent_at.ok_or_else(|| Problem::bad_request(bad.code(), bad.to_string()))?;
             body.sent_at = Some(sent_at.into());
         }
-        let mut events = 0;
-        let read = json::array(batch, |event| {
-            events += 1;
-            if events <= events_max {
-                body.events.push(event);
-            }
-            Ok(())
-        });
-        read.map_err(|why| Problem::bad_request(why.code(), why.to_string()))?;
+        let mut elements = json::elements(batch);
+        body.events.extend(elements.by_ref().take(events_max));
+        let events = body.events.len() + elements.count();
         if events > events_max {
             let message = format!("the batch has {events} events, more than {events_max} (limit batch_events_max)");
             return Err(Problem::bad_request("too_many_events", message));

@@ -52,9 +52,22 @@ impl<'p> ConsentReader<'p> {
 
     /// Reads an object `consent`: its members are purposes, and so are those of its `categoryPreferences`.
     pub fn object(&mut self, json: &str) -> Result<(), Rejection> {
-        let mut preferences = None;
-        self.members(json, |key| key == "categoryPreferences", &mut preferences)?;
-        preferences.map_or(Ok(()), |preferences| self.members(preferences, |_| false, &mut None))
+        self.expect(json, '{');
+        let (mut preferences, from) = (None, self.decided.len());
+        for member in json::members(json) {
+            match member? {
+                (key, value) if key == "categoryPreferences" => preferences = Some(value),
+                (purpose, value) => self.decide(self.purposes.of(&purpose), decision(Leaf::of(value)), from),
+            }
+        }
+        let Some(preferences) = preferences else { return Ok(()) };
+        self.expect(preferences, '{');
+        let from = self.decided.len();
+        for member in json::members(preferences) {
+            let (purpose, value) = member?;
+            self.decide(self.purposes.of(&purpose), decision(Leaf::of(value)), from);
+        }
+        Ok(())
     }
 
     /// Reads an object `consentManagement`.
@@ -62,24 +75,21 @@ impl<'p> ConsentReader<'p> {
         const LISTS: [(&str, bool); 2] = [("allowedConsentIds", true), ("deniedConsentIds", false)];
         self.expect(json, '{');
         let mut found = [None; LISTS.len()];
-        json::object(
-            json,
-            |key| LISTS.iter().position(|(list, _)| *list == key),
-            |list, ids| {
+        for member in json::members(json) {
+            let (key, ids) = member?;
+            if let Some(list) = LISTS.iter().position(|(list, _)| *list == key) {
                 found[list] = Some(ids);
-                Ok(())
-            },
-        )?;
+            }
+        }
         for ((_, given), ids) in LISTS.into_iter().zip(found) {
             let (Some(ids), from) = (ids, self.decided.len()) else { continue };
             self.expect(ids, '[');
-            json::array(ids, |id| {
+            for id in json::elements(ids) {
                 match Leaf::of(id).text() {
                     None => self.warnings.add(Warning::UnreadableConsent),
                     Some(id) => self.decide(self.purposes.of(&id), Some(given), from),
                 }
-                Ok(())
-            })?;
+            }
         }
         Ok(())
     }
@@ -87,32 +97,13 @@ impl<'p> ConsentReader<'p> {
     /// All decisions, sorted, each purpose once.
     pub fn finish(self) -> Box<[(CompactString, bool)]> {
         let mut decided = self.decided;
+        if decided.is_empty() {
+            return Box::default();
+        }
         // Of one purpose, no comes before yes, and stays.
         decided.sort_unstable();
         decided.dedup_by_key(|(purpose, _)| *purpose);
         decided.into_iter().map(|(purpose, given)| (purpose.clone(), given)).collect()
-    }
-
-    /// Reads an object whose members are purposes, those aside that are `another`.
-    fn members<'t>(
-        &mut self,
-        json: &'t str,
-        another: impl Fn(&str) -> bool,
-        aside: &mut Option<&'t str>,
-    ) -> Result<(), Rejection> {
-        self.expect(json, '{');
-        let (purposes, from) = (self.purposes, self.decided.len());
-        json::object(
-            json,
-            |key| Some((!another(key)).then(|| purposes.of(key))),
-            |purpose, value| {
-                match purpose {
-                    None => *aside = Some(value),
-                    Some(purpose) => self.decide(purpose, decision(Leaf::of(value)), from),
-                }
-                Ok(())
-            },
-        )
     }
 
     /// Takes a decision; of one place, whose decisions begin at `from`, the later counts.

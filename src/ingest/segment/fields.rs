@@ -2,10 +2,10 @@
 //!
 //! Where an object is there twice under one key, inside of `properties` and the like, their fields are put together.
 
-use compact_str::CompactString;
 use dataflows::definitions::{Field, FieldId, FieldRoot};
 use dataflows::model::{Number, Value, ValueType};
 
+use super::keys::ByKey;
 use crate::ingest::json::{self, Leaf};
 use crate::ingest::{Rejection, time};
 
@@ -14,8 +14,8 @@ use crate::ingest::{Rejection, time};
 pub(super) struct Wanted {
     /// The fields that end here: one path may be read as several types.
     fields: Vec<(FieldId, Option<ValueType>)>,
-    /// What is wanted below, sorted by key.
-    below: Vec<(CompactString, Wanted)>,
+    /// What is wanted below.
+    below: ByKey<Wanted>,
 }
 
 impl Wanted {
@@ -25,11 +25,7 @@ impl Wanted {
         for (index, field) in fields.iter().enumerate().filter(|(_, field)| field.root == root) {
             let mut at = &mut wanted;
             for key in &field.path {
-                let place = at.below.binary_search_by(|(k, _)| k.cmp(key)).unwrap_or_else(|place| {
-                    at.below.insert(place, (key.clone(), Wanted::default()));
-                    place
-                });
-                at = &mut at.below[place].1;
+                at = at.below.entry(key);
             }
             at.fields.push((FieldId::new(index), field.kind));
         }
@@ -38,8 +34,7 @@ impl Wanted {
 
     /// What is wanted of the member `key`.
     pub fn below(&self, key: &str) -> Option<&Wanted> {
-        let place = self.below.binary_search_by(|(k, _)| k.as_str().cmp(key)).ok()?;
-        Some(&self.below[place].1)
+        self.below.get(key)
     }
 
     /// Picks the wanted fields of `json`, which stands here.
@@ -50,7 +45,13 @@ impl Wanted {
         if self.below.is_empty() {
             return Ok(());
         }
-        json::object(json, |key| self.below(key), |wanted, value| wanted.pick(value, fields))
+        for member in json::members(json) {
+            let (key, value) = member?;
+            if let Some(wanted) = self.below(&key) {
+                wanted.pick(value, fields)?;
+            }
+        }
+        Ok(())
     }
 
     /// The same of a cell of a table, which is a JSON text in `json`.

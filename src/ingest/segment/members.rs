@@ -57,7 +57,8 @@ impl Member {
     }
 }
 
-/// The texts of the members of one event.
+/// The texts of the members of one event. Filled where they stay: they are moved no more.
+#[derive(Default)]
 pub(super) struct Members<'de> {
     texts: [Option<&'de str>; Member::COUNT],
     /// The texts of all write keys in the event: they must not be stored.
@@ -66,21 +67,19 @@ pub(super) struct Members<'de> {
 
 impl<'de> Members<'de> {
     /// Reads the event `text`.
-    pub fn read(text: &'de str) -> Result<Self, Rejection> {
-        let mut members = Members { texts: [None; Member::COUNT], write_keys: Vec::new() };
+    pub fn read(&mut self, text: &'de str) -> Result<(), Rejection> {
         if !text.starts_with('{') {
             let other: Result<serde::de::IgnoredAny, _> = serde_json::from_str(text);
             return Err(other.map_or_else(Rejection::from, |_| Rejection::NotAnObject));
         }
         json::object(text, Member::of, |member, value| {
             match member {
-                Member::WriteKey => members.write_keys.push(value),
+                Member::WriteKey => self.write_keys.push(value),
                 _ if value == "null" => {}
-                member => members.texts[member as usize] = Some(value),
+                member => self.texts[member as usize] = Some(value),
             }
             Ok(())
-        })?;
-        Ok(members)
+        })
     }
 
     /// The text of a member.

@@ -8,6 +8,7 @@ use dataflows::model::{EventName, Strength};
 use rustc_hash::FxHashMap;
 
 use super::Call;
+use super::keys::ByKey;
 use crate::project::{ContextTraits, IdentifierOrigin, Project};
 
 /// The usual places, in the order in which they are looked at.
@@ -58,8 +59,7 @@ pub(super) struct Places {
 pub(super) struct Tree {
     /// The number of the place that is here.
     pub place: Option<usize>,
-    /// What is below, sorted by key.
-    below: Vec<(CompactString, Tree)>,
+    below: ByKey<Tree>,
 }
 
 #[derive(Clone, Debug)]
@@ -133,11 +133,7 @@ impl Places {
             FieldRoot::Context | FieldRoot::Event => &mut self.context,
         };
         for key in path {
-            let place = at.below.binary_search_by(|(known, _)| known.cmp(key)).unwrap_or_else(|place| {
-                at.below.insert(place, (key.clone(), Tree::default()));
-                place
-            });
-            at = &mut at.below[place].1;
+            at = at.below.entry(key);
         }
         let place = *at.place.get_or_insert(self.all.len());
         if place == self.all.len() {
@@ -173,8 +169,7 @@ impl Places {
 impl Tree {
     /// What is below the key.
     pub fn below(&self, key: &str) -> Option<&Tree> {
-        let place = self.below.binary_search_by(|(known, _)| known.as_str().cmp(key)).ok()?;
-        Some(&self.below[place].1)
+        self.below.get(key)
     }
 
     /// Whether there is nothing below.

@@ -62,16 +62,9 @@ impl About {
 }
 
 impl<'e> Person<'e> {
-    /// Collects what an event of this name says of its person.
-    pub fn read(
-        extractor: &'e Extractor,
-        (call, name): (Call, &EventName),
-        source: &str,
-        members: &Members<'e>,
-        context: Option<&'e str>,
-        cells: &'e [CompactString],
-    ) -> Result<Self, Rejection> {
-        let mut person = Person {
+    /// Nothing of an event from this source yet.
+    pub fn new(extractor: &'e Extractor, source: &str) -> Self {
+        Person {
             extractor,
             places: extractor.origins.of(source),
             at_places: AtPlaces::default(),
@@ -83,39 +76,50 @@ impl<'e> Person<'e> {
             objects: 0,
             consent: Box::default(),
             warnings: Warnings::default(),
-        };
+        }
+    }
+
+    /// Collects what an event of this name says of its person.
+    pub fn read(
+        &mut self,
+        (call, name): (Call, &EventName),
+        members: &Members<'e>,
+        context: Option<&'e str>,
+        cells: &'e [CompactString],
+    ) -> Result<(), Rejection> {
+        let extractor = self.extractor;
         let ids = [(Member::UserId, "user_id"), (Member::AnonymousId, "anonymous_id")];
         let previous = (call == Call::Alias).then_some((Member::PreviousId, "anonymous_id"));
         for (member, kind) in ids.into_iter().chain(previous) {
             if let Some(leaf) = members.leaf(member) {
-                person.identify(kind, leaf)?;
+                self.identify(kind, leaf)?;
             }
         }
         let mut consent = ConsentReader::new(&extractor.purposes);
         if let Some(context) = context {
-            person.context(call, context, &mut consent)?;
+            self.context(call, context, &mut consent)?;
         }
         if let Some(own) = members.get(Member::Consent) {
             consent.object(own)?;
         }
         if let Some(traits) = members.get(Member::Traits) {
-            let places = &person.places.traits;
-            person.object(traits, Some(&extractor.traits), Some(places), call == Call::Identify)?;
+            let places = &self.places.traits;
+            self.object(traits, Some(&extractor.traits), Some(places), call == Call::Identify)?;
         }
         if let Some(properties) = members.get(Member::Properties) {
-            person.cells = cells;
-            let places = &person.places.properties;
-            person.object(properties, Some(&extractor.properties), Some(places), false)?;
+            self.cells = cells;
+            let places = &self.places.properties;
+            self.object(properties, Some(&extractor.properties), Some(places), false)?;
         }
-        person.identify_found(call, name)?;
-        person.warnings.add_all(consent.warnings);
-        person.consent = consent.finish();
-        Ok(person)
+        self.identify_found(call, name)?;
+        self.warnings.add_all(consent.warnings);
+        self.consent = consent.finish();
+        Ok(())
     }
 
-    /// The identifiers.
+    /// The identifiers, which are taken out.
     pub fn identifiers(&mut self) -> Identifiers {
-        Identifiers::new(std::mem::take(&mut self.identifiers).into_boxed_slice(), self.weak)
+        Identifiers::new(self.identifiers.drain(..).collect(), self.weak)
     }
 
     fn context(&mut self, call: Call, json: &'e str, consent: &mut ConsentReader<'_>) -> Result<(), Rejection> {
@@ -129,25 +133,24 @@ impl<'e> Person<'e> {
         };
         let (wanted, places) = (&self.extractor.context, &self.places.context);
         let mut last = [None; About::ALL.len()];
-        json::object(
-            json,
-            |key| {
-                let (wanted, places, about) = (wanted.below(key), places.below(key), about(key));
-                (wanted.is_some() || places.is_some() || about.is_some()).then_some((wanted, places, about))
-            },
-            |(wanted, places, about), value| {
-                wanted.map_or(Ok(()), |wanted| wanted.pick(value, &mut self.fields))?;
-                places.map_or(Ok(()), |places| self.at_places.look(places, value))?;
-                if let Some(about) = about {
-                    last[about as usize] = Some(value);
-                }
-                Ok(())
-            },
-        )?;
+        for member in json::members(json) {
+            let (key, value) = member?;
+            if let Some(wanted) = wanted.below(&key) {
+                wanted.pick(value, &mut self.fields)?;
+            }
+            if let Some(places) = places.below(&key) {
+                self.at_places.look(places, value)?;
+            }
+            if let Some(about) = about(&key) {
+                last[about as usize] = Some(value);
+            }
+        }
         for (about, json) in About::ALL.into_iter().zip(last).filter_map(|(about, json)| Some((about, json?))) {
             match about {
                 About::ExternalId if json.starts_with('{') => self.external_id(json)?,
-                About::ExternalIds | About::ExternalId => json::array(json, |external| self.external_id(external))?,
+                About::ExternalIds | About::ExternalId => {
+                    json::elements(json).try_for_each(|external| self.external_id(external))?;
+                }
                 // What a library remembers was said before, and may be somebody else's by now.
                 About::Traits if self.places.states_context_traits(call) => self.object(json, None, None, true)?,
                 About::Traits => {}
@@ -161,14 +164,12 @@ impl<'e> Person<'e> {
     fn external_id(&mut self, json: &str) -> Result<(), Rejection> {
         const MEMBERS: [&str; 3] = ["id", "type", "collection"];
         let mut found = [None; MEMBERS.len()];
-        json::object(
-            json,
-            |key| MEMBERS.iter().position(|member| *member == key),
-            |member, value| {
-                found[member] = Some(value);
-                Ok(())
-            },
-        )?;
+        for member in json::members(json) {
+            let (key, value) = member?;
+            if let Some(place) = MEMBERS.iter().position(|member| *member == key) {
+                found[place] = Some(value);
+            }
+        }
         let [id, kind, collection] = found;
         if !is_of_people(collection) {
             return Ok(());
@@ -183,6 +184,9 @@ impl<'e> Person<'e> {
 
     /// Identifies the person by what was found: first by what is stated, then by hearsay.
     fn identify_found(&mut self, call: Call, name: &EventName) -> Result<(), Rejection> {
+        if self.at_places.is_empty() {
+            return Ok(());
+        }
         let AtPlaces { usual, mut others } = std::mem::take(&mut self.at_places);
         others.sort_unstable_by_key(|(place, _)| *place);
         let there = |(place, value): (usize, Option<&'e str>)| Some((place, value?));
@@ -226,7 +230,7 @@ impl<'e> Person<'e> {
         if value.len() > limits.identifier_bytes_max {
             return Err(Rejection::IdentifierTooLong { max: limits.identifier_bytes_max });
         }
-        if self.identifiers.iter().any(|known| known.value() == value && known.kind() == kind) {
+        if self.identifiers.iter().any(|known| known.is(kind, &value)) {
             return Ok(false);
         }
         if self.identifiers.len() >= limits.identifiers_per_event_max {
@@ -245,28 +249,23 @@ impl<'e> Person<'e> {
         places: Option<&Tree>,
         as_attributes: bool,
     ) -> Result<(), Rejection> {
-        let cells = self.cells;
-        json::object(
-            json,
-            |key| {
-                let name = as_attributes.then(|| CompactString::from(key));
-                let wanted = wanted.and_then(|wanted| wanted.below(key));
-                let places = places.and_then(|places| places.below(key));
-                let is_cell = cells.iter().any(|cell| cell == key);
-                (name.is_some() || places.is_some() || wanted.is_some()).then_some((name, places, wanted, is_cell))
-            },
-            |(name, places, wanted, is_cell), value| {
-                match wanted {
-                    Some(wanted) if is_cell => wanted.pick_cell(value, &mut self.fields),
-                    Some(wanted) => wanted.pick(value, &mut self.fields)?,
-                    None => {}
+        for member in json::members(json) {
+            let (key, value) = member?;
+            match wanted.and_then(|wanted| wanted.below(&key)) {
+                Some(wanted) if self.cells.iter().any(|cell| *cell == key) => {
+                    wanted.pick_cell(value, &mut self.fields);
                 }
-                if let Some(places) = places {
-                    self.at_places.look(places, value)?;
-                }
-                name.map_or(Ok(()), |name| self.attribute(name, value, 1))
-            },
-        )
+                Some(wanted) => wanted.pick(value, &mut self.fields)?,
+                None => {}
+            }
+            if let Some(places) = places.and_then(|places| places.below(&key)) {
+                self.at_places.look(places, value)?;
+            }
+            if as_attributes {
+                self.attribute(key.into(), value, 1)?;
+            }
+        }
+        Ok(())
     }
 
     /// Sets an attribute; an object sets one for each of its members, named with a dot, and takes away what else is there.
@@ -293,11 +292,11 @@ impl<'e> Person<'e> {
                     self.objects += 1;
                     self.attributes.push((name.clone(), None));
                 }
-                return json::object(
-                    object,
-                    |key| Some(CompactString::from_iter([name.as_str(), ".", key])),
-                    |name, value| self.attribute(name, value, depth + 1),
-                );
+                for member in json::members(object) {
+                    let (key, value) = member?;
+                    self.attribute(CompactString::from_iter([name.as_str(), ".", &key]), value, depth + 1)?;
+                }
+                return Ok(());
             }
             Leaf::Object(deep) => Some(Value::Text(json::compact(deep).into())),
             Leaf::Array(array) => Some(Value::Text(json::compact(array).into())),
@@ -309,6 +308,10 @@ impl<'e> Person<'e> {
 }
 
 impl<'e> AtPlaces<'e> {
+    fn is_empty(&self) -> bool {
+        self.usual.iter().all(Option::is_none) && self.others.is_empty()
+    }
+
     /// Looks for the places that are in `json`, which stands here.
     fn look(&mut self, places: &Tree, json: &'e str) -> Result<(), Rejection> {
         if let Some(place) = places.place {
@@ -323,7 +326,13 @@ impl<'e> AtPlaces<'e> {
         if places.is_leaf() {
             return Ok(());
         }
-        json::object(json, |key| places.below(key), |places, value| self.look(places, value))
+        for member in json::members(json) {
+            let (key, value) = member?;
+            if let Some(places) = places.below(&key) {
+                self.look(places, value)?;
+            }
+        }
+        Ok(())
     }
 }
 

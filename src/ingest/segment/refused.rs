@@ -7,7 +7,10 @@ use crate::limits::MESSAGE_ID_BYTES_MAX;
 impl Extractor {
     /// The hash of (source, message id), where the text has a message id; and the text without write keys.
     pub fn examine(&self, source: &str, text: &str) -> (Option<u128>, String) {
-        let Ok(members) = Members::read(text.trim()) else { return (None, strike(text)) };
+        let mut members = Members::default();
+        if members.read(text.trim()).is_err() {
+            return (None, strike(text));
+        }
         let id = members.scalar(Member::MessageId).filter(|id| !id.is_empty() && id.len() <= MESSAGE_ID_BYTES_MAX);
         let mut struck = String::with_capacity(text.len());
         stored::without(text.trim(), &members.write_keys, &mut struck);

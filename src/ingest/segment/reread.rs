@@ -5,6 +5,7 @@ use std::cell::Cell;
 use compact_str::CompactString;
 use dataflows::model::Event;
 
+use super::members::Members;
 use super::{Extractor, Given, Parsed, own};
 use crate::engine::Reread;
 use crate::history::{Origin, ReadStored, Reading};
@@ -23,7 +24,8 @@ pub fn reread(project: &Project) -> Reread {
         if !extractor.origins.tell_sources_apart() {
             return extractor.reread("", &stored.raw).map_err(|rejection| rejection.code());
         }
-        sources.read(&extractor, stored).map(|(parsed, _)| parsed.event).map_err(|rejection| rejection.code())
+        let read = sources.read(&extractor, stored, &mut Members::default());
+        read.map(|(parsed, _)| parsed.event).map_err(|rejection| rejection.code())
     })
 }
 
@@ -31,8 +33,10 @@ pub fn reread(project: &Project) -> Reread {
 pub fn reading(project: &Project) -> ReadStored {
     let (extractor, sources) = (Extractor::of_stored(project), Sources::of(project));
     Box::new(move |stored| {
-        let (parsed, source) = sources.read(&extractor, stored).map_err(|rejection| rejection.code())?;
-        let name = own::name(parsed.call, &parsed.members).map(CompactString::from);
+        let mut members = Members::default();
+        let read = sources.read(&extractor, stored, &mut members);
+        let (parsed, source) = read.map_err(|rejection| rejection.code())?;
+        let name = own::name(parsed.call, &members).map(CompactString::from);
         Ok(Reading { event: parsed.event, origin: Origin { call: parsed.call.name(), source, name } })
     })
 }
@@ -55,15 +59,17 @@ impl Sources {
         &self,
         extractor: &Extractor,
         stored: &'t Stored,
+        members: &mut Members<'t>,
     ) -> Result<(Parsed<'t>, Option<CompactString>), Rejection> {
         if let Some(source) = &stored.source {
-            return Ok((extractor.parse_stored(source, &stored.raw)?, Some(source.clone())));
+            return Ok((extractor.parse_stored(source, &stored.raw, members)?, Some(source.clone())));
         }
-        let parsed = extractor.parse_stored("", &stored.raw)?;
+        let parsed = extractor.parse_stored("", &stored.raw, members)?;
         let source = self.find(extractor, stored, parsed.sent_id.as_deref().unwrap_or_default());
         match &source {
             Some(source) if extractor.origins.tell_sources_apart() => {
-                Ok((extractor.parse_stored(source, &stored.raw)?, Some(source.clone())))
+                *members = Members::default();
+                Ok((extractor.parse_stored(source, &stored.raw, members)?, Some(source.clone())))
             }
             _ => Ok((parsed, source)),
         }
@@ -88,12 +94,17 @@ impl Extractor {
 
     /// Reads the stored text of an event of `source` again: the same event as when it was accepted.
     pub fn reread(&self, source: &str, stored: &[u8]) -> Result<Event, Rejection> {
-        self.parse_stored(source, stored).map(|parsed| parsed.event)
+        self.parse_stored(source, stored, &mut Members::default()).map(|parsed| parsed.event)
     }
 
-    fn parse_stored<'t>(&self, source: &str, stored: &'t [u8]) -> Result<Parsed<'t>, Rejection> {
+    fn parse_stored<'t>(
+        &self,
+        source: &str,
+        stored: &'t [u8],
+        members: &mut Members<'t>,
+    ) -> Result<Parsed<'t>, Rejection> {
         // The text has all else of it. Its message id went into the hash that is stored beside it.
         let given = Given { source, call: None, received: None, sent_at: None, context: None, position: ("", 0) };
-        self.parse(self.text(stored)?, &given, &[])
+        self.parse(self.text(stored)?, &given, &[], members)
     }
 }
