@@ -177,8 +177,7 @@ impl Observer {
     fn identifiers<'e>(&self, identifiers: &'e Identifiers) -> Option<Star<'e>> {
         let is_exclusive = |identifier: &Identifier| self.primaries.is_exclusive(identifier.kind());
         let primary = self.primaries.primary(identifiers)?;
-        let usable = self.primaries.usable(identifiers);
-        let others = usable.filter(|(other, _)| other.id() != primary.id());
+        let others = self.primaries.usable_beside(primary, identifiers);
         let others = others.map(|(other, strength)| (other, is_exclusive(other), strength));
         Some(Star { primary, settled: is_exclusive(primary), others: others.collect() })
     }

@@ -40,9 +40,14 @@ impl Primaries {
         !self.blocked.has(identifier)
     }
 
-    /// The identifiers that are not blocked, each with how surely it is one of the event's.
-    pub fn usable<'e>(&self, identifiers: &'e Identifiers) -> impl Iterator<Item = (&'e Identifier, Strength)> {
-        identifiers.with_strength().filter(|(identifier, _)| self.is_usable(identifier))
+    /// The identifiers beside this one that are not blocked, each with how surely it is one of the event's.
+    pub fn usable_beside<'e>(
+        &self,
+        primary: &'e Identifier,
+        identifiers: &'e Identifiers,
+    ) -> impl Iterator<Item = (&'e Identifier, Strength)> {
+        let others = identifiers.with_strength().filter(|(identifier, _)| identifier.id() != primary.id());
+        others.filter(|(identifier, _)| self.is_usable(identifier))
     }
 
     /// The strongest usable one, of one type the first that the event carries; one that it has by hearsay where it states none.

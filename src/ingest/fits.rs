@@ -25,6 +25,8 @@ pub enum Unfit {
 pub struct Fits {
     definitions: Arc<Definitions>,
     by_event: FxHashMap<EventName, Uses>,
+    /// Whether a sum adds what is in no field: then events without fields count too.
+    has_constant_addends: bool,
 }
 
 /// What definitions use of events of one name.
@@ -54,11 +56,17 @@ impl Fits {
                 by_event.entry(event.clone()).or_default().add_fields(condition, &definitions.fields);
             }
         }
-        Fits { definitions, by_event }
+        let is_constant = |measure: &Measure| matches!(&measure.shape, Shape::Sum(addend) if !reads_fields(addend));
+        let has_constant_addends = definitions.measures.iter().any(is_constant);
+        Fits { definitions, by_event, has_constant_addends }
     }
 
     /// Counts what does not fit of an event: of the fields `others` it has values of other types.
     pub fn count(&self, event: &Event, others: &[FieldId]) {
+        // Most events have nothing that could fit or not: they cost no look-up.
+        if others.is_empty() && event.fields.is_empty() && !self.has_constant_addends {
+            return;
+        }
         let Some(Uses { fields, sums }) = self.by_event.get(&event.name) else { return };
         for (_, count) in fields.iter().filter(|(field, _)| others.contains(field)) {
             count.fetch_add(1, Ordering::Relaxed);
@@ -131,6 +139,12 @@ fn argument(measure: &Measure) -> Option<&Expression<EventTerm>> {
         | Shape::Latest(argument)
         | Shape::Distinct(argument) => Some(argument),
     }
+}
+
+fn reads_fields(expression: &Expression<EventTerm>) -> bool {
+    let mut found = false;
+    expression.for_each_term(&mut |term| found |= matches!(term, EventTerm::Field(_)));
+    found
 }
 
 /// Such as `Order Completed: properties.total as a number`.

@@ -380,6 +380,23 @@ fn what_does_not_fit_is_counted() {
     assert_eq!(fits.counted(Unfit::TooLarge), [(sum, 1)]);
 }
 
+/// Also of an event that has no values at all.
+#[test]
+fn a_constant_addend_that_does_not_fit_is_counted() {
+    let too_large = Expression::Literal(Value::number(1e16));
+    let sum = Measure { event: "page".into(), condition: None, shape: Shape::Sum(too_large), within: None };
+    let definitions = Definitions { measures: vec![sum], ..Definitions::default() };
+    let project = Project { definitions: Arc::new(definitions), ..example::project() };
+    let fits = Arc::new(Fits::new(project.definitions.clone()));
+    let extractor = Extractor::counting(&project, fits.clone());
+    for call in ["page", "screen"] {
+        let json = format!(r#"{{"type":"{call}","userId":"1"}}"#);
+        extractor.accept(json.as_bytes(), &live()).unwrap();
+    }
+    let sum = project.definitions.measures[0].signature(&project.definitions);
+    assert_eq!(fits.counted(Unfit::TooLarge), [(sum, 1)]);
+}
+
 #[test]
 fn times() {
     check_track(r#""userId":"1","timestamp":"2023-12-31T23:59:59Z""#, "E -1000ms user_id:1");
