@@ -4,6 +4,7 @@ mod again;
 mod by_hand;
 mod killed;
 mod lanes;
+mod stopped;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

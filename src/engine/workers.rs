@@ -393,6 +393,8 @@ fn run(
     let (inputs, completion, arrangements) = graph::build(worker, definitions, layout, receivers);
     watcher.holds(arrangements);
     let mut inputs = Some(inputs);
+    // Where this worker's input ended.
+    let mut end = Tick::MAX;
     let mut reported = Tick::default();
     while reported < Tick::MAX {
         let mut permit = None;
@@ -414,12 +416,15 @@ fn run(
                 Err(TryRecvError::Empty) => break,
                 // The end of input is the end of time: what is due before it has to come out first.
                 Err(TryRecvError::Disconnected) if completion.frontier() < open.time() => break,
-                Err(TryRecvError::Disconnected) => inputs = None,
+                Err(TryRecvError::Disconnected) => {
+                    end = open.time();
+                    inputs = None;
+                }
             }
         }
         worker.step_or_park(Some(PARK_MAX));
         drop(permit);
-        let frontier = completion.frontier();
+        let frontier = reportable(completion.frontier(), end);
         if frontier > reported {
             reported = frontier;
             _ = outputs.send(Output::Complete { worker: watcher.worker(), frontier });
@@ -427,6 +432,14 @@ fn run(
         watcher.show_if_due();
     }
     watcher.show();
+}
+
+/// How far a worker says that it is whose input ends at `end`.
+///
+/// Behind the end lies only what windows would do for want of events, in the future, and then the end of time. That future is not
+/// complete: the next process goes on at the end of the input, and must not take what comes there for done.
+fn reportable(frontier: Tick, end: Tick) -> Tick {
+    if frontier == Tick::MAX { frontier } else { frontier.min(end) }
 }
 
 #[cfg(test)]

@@ -64,6 +64,9 @@ impl Queue {
     /// The queue as it was left; a new one begins at `present`.
     pub fn open(mut entries: Box<dyn Entries>, limit: QueueLimit, present: Tick) -> Result<Self, StoreError> {
         let written = match entries.cursor()? {
+            // Up to the present at most. Earlier versions wrote a tick of the future when they were stopped, and then sent nothing
+            // until it came. Without a log there is no present.
+            Some(cursor) if present > Tick::default() => Cursor { produced: cursor.produced.min(present), ..cursor },
             Some(cursor) => cursor,
             None => {
                 // Written at once: were it not, a crash would make it begin later the next time.
