@@ -106,7 +106,7 @@ pub fn build(
         let (queries_input, queries) = scope.new_collection::<Query, i64>();
 
         let observed = observations::observe(arrivals.inner, definitions);
-        let resolved = identity::resolve(observed.evidence, &mut arrangements);
+        let resolved = identity::resolve(observed.evidence, layout.processes > 1, &mut arrangements);
         let moves = resolved.moves.arrange_by_key_named("Moves");
         let (changes, parts) = values::apart(release(observed.parts, "Parts not yet due"));
         let candidates = observed.candidates.map(|(id, fact)| (id, fact.map(Into::into)));

@@ -18,6 +18,7 @@ use differential_dataflow::difference::Present;
 use differential_dataflow::operators::iterate::Variable;
 use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
 use differential_dataflow::{AsCollection, VecCollection};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::core::OkErr;
 use timely::order::Product;
@@ -127,6 +128,7 @@ impl Links {
         &mut self,
         id: IdentifierId,
         seen: &mut dyn Iterator<Item = Evidence>,
+        recovered: Option<&mut Tenure>,
         mut give: impl FnMut((IdentifierId, Strength), i64),
     ) {
         let Some(first) = seen.next() else { return };
@@ -140,14 +142,18 @@ impl Links {
             if link.owner {
                 let (at, since) = self.owner().map_or((link.at, link.at), |_| (self.owner_at, self.owner_first));
                 (self.owner, self.owner_at, self.owner_first) = (link.other, at.max(link.at), since.min(link.at));
+                recovered.into_iter().for_each(|tenure| tenure.extend(link.order()));
             } else {
                 self.meet(link.other, link.strength, &mut give);
             }
             return;
         }
-        let mut shared = self.take_shared();
-        // Positions grow with ticks, so whatever the owner's is, it comes before those of this tick: it need not be kept.
-        let mut owner_position = Position::UNKNOWN;
+        let mut shared = self.take_shared(recovered.copied());
+        // Positions grow with ticks, so whatever the owner's is, it comes before those of this tick: it need not be kept, except
+        // while a cluster recovers.
+        let tenure = self.owner().and_then(|owner| shared.owners.get(&owner));
+        let latest = tenure.map(|tenure| tenure.latest).filter(|latest| latest.at == self.owner_at);
+        let mut owner_position = latest.map_or(Position::UNKNOWN, |latest| latest.position);
         for evidence in [Some(first), second].into_iter().flatten().chain(seen) {
             match evidence {
                 Evidence::Link(link) if !link.owner => self.meet(link.other, link.strength, &mut give),
@@ -229,11 +235,12 @@ impl Links {
     }
 
     /// What there is of it, or what it would be.
-    fn take_shared(&mut self) -> Box<Shared> {
+    fn take_shared(&mut self, recovered: Option<Tenure>) -> Box<Shared> {
         let taken = self.more.as_mut().and_then(|more| more.shared.take());
         taken.unwrap_or_else(|| {
             let unplaced = |at| EventOrder { at, position: Position::UNKNOWN };
-            let tenure = Tenure { first: unplaced(self.owner_first), latest: unplaced(self.owner_at) };
+            let unplaced = Tenure { first: unplaced(self.owner_first), latest: unplaced(self.owner_at) };
+            let tenure = recovered.unwrap_or(unplaced);
             let owners = self.owner().map(|owner| (owner, tenure)).into_iter().collect();
             Box::new(Shared { owners, ..Shared::default() })
         })
@@ -308,13 +315,55 @@ pub struct Resolved<'scope> {
     pub decisions: VecCollection<'scope, Tick, (Holder, Part), Weight>,
 }
 
-/// Resolves identities from what is known of each identifier that is not exclusive.
+/// Of identifiers with one owner whose links came as facts: these links with their positions.
+///
+/// The processes of a cluster have checkpoints as of different ticks, so links of one may come as facts although they are later than
+/// some that follow from the log of another. Until all of these have come, the positions are needed.
+struct Recovered {
+    is_cluster: bool,
+    /// The owner, and its links.
+    tenures: FxHashMap<IdentifierId, (IdentifierId, Tenure)>,
+    /// The last tick of a position among them.
+    until: Tick,
+}
+
+impl Recovered {
+    fn new(is_cluster: bool) -> Self {
+        Recovered { is_cluster, tenures: FxHashMap::default(), until: Tick::default() }
+    }
+
+    /// Those of an identifier with its owner, where they are needed at `tick`.
+    fn of(&mut self, id: &IdentifierId, owner: Option<IdentifierId>, tick: Tick) -> Option<&mut Tenure> {
+        if tick > self.until {
+            self.tenures = FxHashMap::default();
+        }
+        self.tenures.get_mut(id).filter(|(of, _)| Some(*of) == owner).map(|(_, tenure)| tenure)
+    }
+
+    /// Takes in the links of an identifier with owners, each with the owner, that came at `tick`.
+    fn take_in(&mut self, id: IdentifierId, tick: Tick, links: &[(IdentifierId, EventOrder)]) {
+        // Events come at the ticks at which the log has them, facts long before.
+        let Some((owner, first)) = links.first().filter(|(_, order)| order.position.tick > tick) else { return };
+        self.until = links.iter().map(|(_, order)| order.position.tick).fold(self.until, Tick::max);
+        if links.iter().all(|(other, _)| other == owner) {
+            let known = self.tenures.get(&id).filter(|(of, _)| of == owner);
+            let mut tenure = known.map_or(Tenure::of(*first), |(_, tenure)| *tenure);
+            links.iter().for_each(|(_, order)| tenure.extend(*order));
+            self.tenures.insert(id, (*owner, tenure));
+        }
+    }
+}
+
+/// Resolves identities from what is known of each identifier that is not exclusive. In a cluster, several logs say that.
 pub fn resolve<'scope>(
     evidence: VecCollection<'scope, Tick, (IdentifierId, Fact<Evidence>), Present>,
+    is_cluster: bool,
     arrangements: &mut Arrangements,
 ) -> Resolved<'scope> {
-    let outcomes = fold(evidence, "Links", IdentifierId::route, |id, slot: Slot<'_, Links>, seen, give| {
-        let links = slot.state;
+    let mut recovered = Recovered::new(is_cluster);
+    let mut owners = Vec::new();
+    let outcomes = fold(evidence, "Links", IdentifierId::route, move |id, slot: Slot<'_, Links>, seen, give| {
+        let (links, tick) = (slot.state, slot.tick);
         let before = slot.void.as_ref().map_or(&*links, |(void, ())| void);
         let (owner, start, held) = (before.certain_owner(), before.start(*id), before.held().to_vec());
         let mut neighbour =
@@ -322,7 +371,18 @@ pub fn resolve<'scope>(
         for known in slot.void.iter().flat_map(|(void, ())| void.neighbours()) {
             neighbour(known, -1);
         }
-        links.see(*id, seen, neighbour);
+        if recovered.is_cluster {
+            owners.clear();
+            let mut seen = seen.inspect(|evidence| match evidence {
+                Evidence::Link(link) if link.owner => owners.push((link.other, link.order())),
+                _ => {}
+            });
+            let owner = links.owner();
+            links.see(*id, &mut seen, recovered.of(id, owner, tick), neighbour);
+            recovered.take_in(*id, tick, &owners);
+        } else {
+            links.see(*id, seen, None, neighbour);
+        }
         let mut replace = |before: Option<Standing>, after: Option<Standing>| {
             if before != after {
                 before.into_iter().for_each(|standing| give(Outcome::Stands(*id, standing), -1));
@@ -411,4 +471,66 @@ fn spread<'scope>(
             })
             .leave(outer)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use differential_dataflow::input::Input;
+    use timely::dataflow::operators::Capture;
+    use timely::dataflow::operators::capture::Extract;
+
+    use super::*;
+    use crate::model::{Identifier, IdentifierKey};
+
+    fn id(text: &str) -> IdentifierId {
+        Identifier::new(&IdentifierKey::from_secret("test"), "any", text).id()
+    }
+
+    /// A link with an owner at this time of the event, which the log of the process has at this tick.
+    fn link(owner: &str, at: u64, process: u16, tick: u64) -> Fact<Evidence> {
+        let position = Position { tick: Tick::from_ms(tick), process, index: 0 };
+        let (other, at) = (id(owner), Tick::from_ms(at));
+        Fact::More(Evidence::Link(Link { position, other, owner: true, at, strength: Strength::Strong }))
+    }
+
+    /// Whose a device is after links that come at these ticks.
+    fn owner(links: Vec<(u64, Fact<Evidence>)>) -> Vec<ProfileId> {
+        let captured = timely::execute_directly(move |worker| {
+            worker.dataflow::<Tick, _, _>(|scope| {
+                let (mut input, evidence) = scope.new_collection::<(IdentifierId, Fact<Evidence>), Present>();
+                for (tick, fact) in links {
+                    input.update_at((id("device"), fact), Tick::from_ms(tick), Present);
+                }
+                let resolved = resolve(evidence, true, &mut Arrangements::default());
+                resolved.moves.inner.capture()
+            })
+        });
+        let mut moves: Vec<_> = captured.extract().into_iter().flat_map(|(_, rows)| rows).collect();
+        moves.iter_mut().for_each(|(_, tick, _)| *tick = Tick::default());
+        differential_dataflow::consolidation::consolidate_updates(&mut moves);
+        moves.into_iter().map(|((_, root), _, _)| root).collect()
+    }
+
+    /// The checkpoint of one process is newer than that of another, which has an earlier link of the same time in its log.
+    #[test]
+    fn of_equal_times_the_later_in_the_log_wins_over_checkpoints_of_different_ticks() {
+        let owned_by = |owner| vec![ProfileId::of_root(id(owner))];
+        for (one, other) in [("u1", "u4"), ("u4", "u1")] {
+            let facts = || (1, link(one, 5, 0, 90));
+            assert_eq!(owner(vec![facts(), (60, link(other, 5, 1, 60))]), owned_by(one), "it is older");
+            assert_eq!(
+                owner(vec![facts(), (90, link(other, 5, 1, 90))]),
+                owned_by(other),
+                "the second process comes later"
+            );
+            assert_eq!(owner(vec![facts(), (95, link(other, 5, 1, 95))]), owned_by(other));
+            assert_eq!(owner(vec![facts(), (60, link(other, 6, 1, 60))]), owned_by(other), "it happened later");
+            // Facts of both processes, in two pieces; one more link of the first one in between.
+            let twice = vec![facts(), (2, link(one, 4, 1, 50)), (55, link(one, 5, 1, 55)), (60, link(other, 5, 1, 60))];
+            assert_eq!(owner(twice), owned_by(one));
+            let three =
+                vec![facts(), (70, link(other, 5, 1, 70)), (80, link(one, 5, 1, 80)), (85, link(other, 5, 1, 85))];
+            assert_eq!(owner(three), owned_by(one));
+        }
+    }
 }

@@ -14,7 +14,7 @@ pub type Sightings<'scope> = VecCollection<'scope, Tick, (IdentifierId, Fact<Sig
 /// Each identifier, once, with the latest settings on it; and which identifiers have as many as they may.
 pub fn records(sightings: Sightings<'_>) -> VecCollection<'_, Tick, Result<(Holder, Part), Limit>, Weight> {
     fold(sightings, "Records", IdentifierId::route, |id, slot: Slot<'_, Record, Seen>, sightings, give| {
-        let Slot { state: record, mut is_new, void } = slot;
+        let Slot { state: record, mut is_new, void, .. } = slot;
         let is_full = |record: &Record| record.is_full(TOPICS_PER_IDENTIFIER_MAX);
         if let Some((record, Seen { identifier, settled })) = void {
             let holder = Holder { id: *id, settled };

@@ -176,6 +176,18 @@ async fn what_is_damaged_is_told_is_not_touched_and_can_be_left_behind() {
     );
     repair(&unlisted, &["checkpoints  2 kept"]).await;
 
+    // The last entry of the log.
+    let damaged = check(
+        &whole,
+        |data| {
+            let segment = fs::read_dir(data.join("log")).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+            let last = fs::read(&segment).unwrap().iter().rposition(|byte| *byte != 0).unwrap();
+            flip(&segment, last);
+        },
+        &["its end is damaged"],
+    );
+    repair(&damaged, &["lost         what came after tick ", ": the end of the log is damaged"]).await;
+
     let damaged = check(&whole, |data| flip(&table(data), 10), &["store/keyspaces/", "its checksum is wrong"]);
     repair(&damaged, &["damaged      store/keyspaces/"]).await;
     check(&whole, |data| fs::remove_file(table(data)).unwrap(), &["store/keyspaces/", "it is missing"]);

@@ -41,6 +41,8 @@ impl<V, A> Fact<V, A> {
 pub struct Slot<'s, S, A = ()> {
     /// The state, at first the default.
     pub state: &'s mut S,
+    /// The tick of the facts.
+    pub tick: Tick,
     /// Whether these are the first facts of the key, or of all that are not void.
     pub is_new: bool,
     /// The state from facts that are void now, and what was said of them: what it caused is to be taken back.
@@ -130,7 +132,7 @@ where
                                 first = facts.next_if(|next| next.0 == tick && next.1 == key).map(|(_, _, fact)| fact);
                             }
                             let is_gone = first.is_none();
-                            let slot = Slot { state, is_new, void };
+                            let slot = Slot { state, tick, is_new, void };
                             let rest = std::iter::from_fn(|| {
                                 facts.next_if(|next| next.0 == tick && next.1 == key).map(|(_, _, fact)| fact)
                             });

@@ -18,7 +18,7 @@ use super::checkpoint::salvage;
 use super::inspect::InspectError;
 use super::segments::Entry;
 use super::store::{KEYSPACES, Rows};
-use super::{DataFolder, Purpose, Store, codec, files};
+use super::{DataFolder, Purpose, Store, StoreError, codec, files};
 use crate::history::HistoryOwner;
 
 /// Rows that are written together.
@@ -161,6 +161,12 @@ fn copy_log(source: &Store, target: &Store, checkpoint: Tick, out: &mut impl Wri
     }
     for lost in &usable.lost {
         writeln!(out, "lost         {lost}")?;
+    }
+    // At the very end of a log, damage looks like a write that was not finished. Only its note of what was safe tells them apart.
+    if let Err(StoreError::Lost { safe, last, .. }) = source.check_end()
+        && safe > checkpoint
+    {
+        writeln!(out, "lost         what came after tick {last}, up to tick {safe}: the end of the log is damaged")?;
     }
     if usable.previous > checkpoint {
         writeln!(

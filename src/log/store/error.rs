@@ -31,7 +31,10 @@ pub enum StoreError {
         found: String,
     },
     /// There is something else in the folder.
-    #[error("{folder} is not a data folder, and not empty: name a folder of its own")]
+    #[error(
+        "{folder} is not empty, and has no file FORMAT, as data folders have: name a folder of its own; or, if it is a data folder, write \
+         FORMAT back"
+    )]
     NotData {
         /// The folder.
         folder: PathBuf,
