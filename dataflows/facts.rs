@@ -5,10 +5,13 @@
 //! workers, and logs of several processes add up. Fed to the dataflow ([`crate::observations::Arrival::Facts`]) they are
 //! observations like those of events, so that nothing behind the first stage knows of checkpoints.
 
+mod aliases;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::aliases::Aliases;
 use crate::definitions::{Definitions, MeasureId};
 use crate::limits::VALUES_PER_IDENTIFIER_MAX;
 use crate::model::{
@@ -29,6 +32,8 @@ pub struct Facts {
     /// Its links, sorted by the other end, then as the log has them: the latest one with each, and with an owner the first one too.
     /// Weak ones only where there is no other with the same end.
     pub links: Vec<Link>,
+    /// What alias calls say of it.
+    pub aliases: Aliases,
     /// What was decided on consent through it, if it is not exclusive.
     pub decisions: Decisions,
     /// The best value of each measure that needs no other, sorted by measure.
@@ -48,7 +53,8 @@ impl Facts {
                 (self.identifier, self.settled) = (identifier, settled);
                 self.record = record_together(&self.record, &settings);
             }
-            Observation::Link(_, link) => self.link(link),
+            Observation::Link(_, link) => keep(&mut self.links, link),
+            Observation::Alias(_, alias) => self.aliases.take_in(*alias),
             Observation::Decided(_, decisions) => self.decisions = self.decisions.and(&decisions),
             Observation::Candidate(_, Candidate { measure, settled, sample, .. }) => {
                 self.settled = settled;
@@ -72,7 +78,8 @@ impl Facts {
         }
         self.settled |= other.settled;
         self.record = record_together(&self.record, &other.record);
-        other.links.into_iter().for_each(|link| self.link(link));
+        other.links.into_iter().for_each(|link| keep(&mut self.links, link));
+        other.aliases.into_all().for_each(|alias| self.aliases.take_in(alias));
         self.decisions = self.decisions.and(&other.decisions);
         other.best.into_iter().for_each(|(measure, sample)| self.candidate(measure, sample, definitions));
         self.parts.extend(other.parts);
@@ -115,8 +122,9 @@ impl Facts {
 
     /// Gives observations of the identifier `id` that say the same.
     pub fn tell(self, id: IdentifierId, give: &mut impl FnMut(Observation)) {
-        let Facts { identifier, settled, record, links, decisions, best, parts } = self;
+        let Facts { identifier, settled, record, links, aliases, decisions, best, parts } = self;
         links.into_iter().for_each(|link| give(Observation::Link(id, link)));
+        aliases.into_all().for_each(|alias| give(Observation::Alias(id, Box::new(alias))));
         if !decisions.is_empty() {
             give(Observation::Decided(id, decisions));
         }
@@ -129,22 +137,6 @@ impl Facts {
         if !identifier.is_empty() {
             give(Observation::Sighting(id, Sighting { identifier, settled, settings: record }));
         }
-    }
-
-    fn link(&mut self, link: Link) {
-        let end = |link: &Link| (link.other, link.owner);
-        let from = self.links.partition_point(|known| end(known) < end(&link));
-        let known = self.links[from..].iter().take_while(|known| end(known) == end(&link)).count();
-        let strongest = self.links[from..from + known].iter().map(|known| known.strength).max();
-        if strongest > Some(link.strength) {
-            return;
-        }
-        let alike = self.links[from..from + known].iter().filter(|known| known.strength == link.strength);
-        let orders = alike.chain([&link]).map(Link::order);
-        let (Some(first), Some(latest)) = (orders.clone().min(), orders.max()) else { return };
-        let of = |order: EventOrder| Link { at: order.at, position: order.position, ..link };
-        let kept = [(link.owner && first < latest).then(|| of(first)), Some(of(latest))];
-        self.links.splice(from..from + known, kept.into_iter().flatten());
     }
 
     fn candidate(&mut self, measure: MeasureId, sample: Sample, definitions: &Definitions) {
@@ -174,8 +166,8 @@ pub struct Replacement {
 
 /// What arrives, taken apart by what it is about.
 pub enum Told {
-    /// All sightings of an identifier so far are void; this is what they had in common.
-    SightingsVoid(IdentifierId, Seen),
+    /// All mentions of an identifier so far are void; this is what its sightings had in common, if there were any.
+    MentionsVoid(IdentifierId, Option<Seen>),
     /// All links of an identifier so far, and all decisions made through it, are void.
     EvidenceVoid(IdentifierId),
     /// All values of an identifier so far are void; says whether it is exclusive.
@@ -189,9 +181,8 @@ impl Replacement {
     pub fn tell(self, give: &mut impl FnMut(Told)) {
         let Replacement { id, before, mut after } = self;
         let settled = before.settled || after.settled;
-        if !before.identifier.is_empty() {
-            give(Told::SightingsVoid(id, Seen { identifier: before.identifier, settled }));
-        }
+        let seen = (!before.identifier.is_empty()).then_some(Seen { identifier: before.identifier, settled });
+        give(Told::MentionsVoid(id, seen));
         give(Told::EvidenceVoid(id));
         give(Told::ValuesVoid(id, settled));
         let is_value = |part: &Part| matches!(part, Part::Sample(..));
@@ -224,6 +215,7 @@ impl Observation {
         match self {
             Observation::Sighting(id, _)
             | Observation::Link(id, _)
+            | Observation::Alias(id, _)
             | Observation::Decided(id, _)
             | Observation::Candidate(id, _) => *id,
             Observation::Part(holder, ..) => holder.id,
@@ -233,11 +225,30 @@ impl Observation {
     /// The measure that it counts for; nothing where it is none's.
     pub fn measure(&self) -> Option<MeasureId> {
         match self {
-            Observation::Sighting(..) | Observation::Link(..) | Observation::Decided(..) => None,
+            Observation::Sighting(..) | Observation::Link(..) | Observation::Alias(..) | Observation::Decided(..) => {
+                None
+            }
             Observation::Candidate(_, candidate) => Some(candidate.measure),
             Observation::Part(_, part, ..) => part.measure(),
         }
     }
+}
+
+/// Keeps a link, if it is one to keep, and lets go of those with the same end that are not, any more.
+fn keep(links: &mut Vec<Link>, link: Link) {
+    let end = |link: &Link| (link.other, link.owner);
+    let from = links.partition_point(|known| end(known) < end(&link));
+    let known = links[from..].iter().take_while(|known| end(known) == end(&link)).count();
+    let strongest = links[from..from + known].iter().map(|known| known.strength).max();
+    if strongest > Some(link.strength) {
+        return;
+    }
+    let alike = links[from..from + known].iter().filter(|known| known.strength == link.strength);
+    let orders = alike.chain([&link]).map(Link::order);
+    let (Some(first), Some(latest)) = (orders.clone().min(), orders.max()) else { return };
+    let of = |order: EventOrder| Link { at: order.at, position: order.position, ..link };
+    let kept = [(link.owner && first < latest).then(|| of(first)), Some(of(latest))];
+    links.splice(from..from + known, kept.into_iter().flatten());
 }
 
 fn consolidate(parts: &mut Vec<(Tick, Part, Weight)>) {

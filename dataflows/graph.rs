@@ -1,12 +1,13 @@
 //! The one place where the stages are put together, in the order in which an event meets them.
 //!
 //! ```text
-//!  events ─► observe ─┬─ evidence ───► resolve ── moves ──┐
-//!                     │                  │ decisions      │
-//!                     ├─ sightings ──► records ─┐         ▼
-//!                     ├─ candidates ─► values ──┼─ parts ─► gather ─► derive ─┬─► memberships ─► members, sizes
-//!                     │                  ▲      │                             └─► desired
-//!                     └─ parts ──────► release ─┘
+//!  events ─► observe ─┬─ evidence ──────► resolve ── moves ──┐
+//!                     │                  ▲  │ decisions      │
+//!                     ├─ mentions ───► records ── aliases ────┼───► follow ─► corrections
+//!                     │                  └──────┐             ▼                   ▼
+//!                     ├─ candidates ─► values ──┴─ parts ─► gather ───────────► derive ─┬─► memberships ─► members, sizes
+//!                     │                  ▲           ▲                                  └─► desired
+//!                     └─ parts ──────► release ──────┘
 //!  queries ─────────────────────────────────────────────────────────────────────► answer
 //! ```
 
@@ -26,9 +27,10 @@ use crate::definitions::{AudienceId, Definitions};
 use crate::limits::Limit;
 use crate::model::{Answer, Desired, IdentifierId, Part, ProfileId, Query, Tick, Weight};
 use crate::observations::Arrival;
-use crate::observer::Holder;
+use crate::observer::{Holder, Link};
 use crate::operators::{Receiver, deliver, release};
-use crate::{audiences, identity, observations, profiles, reads, records, traits, values};
+use crate::records::{Aside, Joined};
+use crate::{aliases, audiences, identity, observations, profiles, reads, records, traits, values};
 
 /// Takes changes of roots.
 pub type ToldOfIdentities = Receiver<(IdentifierId, ProfileId)>;
@@ -106,15 +108,18 @@ pub fn build(
         let (queries_input, queries) = scope.new_collection::<Query, i64>();
 
         let observed = observations::observe(arrivals.inner, definitions);
-        let resolved = identity::resolve(observed.evidence, layout.processes > 1, &mut arrangements);
-        let moves = resolved.moves.arrange_by_key_named("Moves");
         let (changes, parts) = values::apart(release(observed.parts, "Parts not yet due"));
         let candidates = observed.candidates.map(|(id, fact)| (id, fact.map(Into::into)));
         let values = values::that_count(changes.concat(candidates), definitions);
-        let (of_identifiers, limits) = apart(records::records(observed.sightings).concat(values));
+        let Apart { parts: of_identifiers, linked, moved, limits } =
+            apart(records::records(observed.mentions).concat(values));
+        let resolved = identity::resolve(observed.evidence, linked, layout.processes > 1, &mut arrangements);
+        let moves = resolved.moves.arrange_by_key_named("Moves");
         let parts = parts.concat(of_identifiers).concat(resolved.decisions);
         let parts = profiles::gather(parts, moves.clone(), &mut arrangements);
-        let derived = traits::derive(parts.clone(), definitions);
+        let aliases = aliases::follow(moved).arrange_by_key_named("Aliases");
+        let corrections = aliases::corrections(parts.clone(), aliases.clone());
+        let derived = traits::derive(parts.clone(), corrections.clone(), definitions);
         let memberships = audiences::memberships(&derived);
         let desired = audiences::desired(&derived);
         let members = audiences::members(memberships.clone());
@@ -122,18 +127,26 @@ pub fn build(
 
         arrangements.watch(&moves);
         arrangements.watch(&parts);
+        arrangements.watch(&aliases);
+        arrangements.watch(&corrections);
         arrangements.watch(&derived);
         arrangements.watch(&members);
         arrangements.watch(&sizes);
 
-        let sources =
-            reads::Sources { moves: &moves, parts: &parts, derived: &derived, members: &members, sizes: &sizes };
+        let sources = reads::Sources {
+            moves: &moves,
+            aliases: &aliases,
+            parts: &parts,
+            corrections: &corrections,
+            derived: &derived,
+            members: &members,
+            sizes: &sizes,
+        };
         let answers = reads::answer(queries.inner, &sources, definitions.audiences.len());
 
         deliver(memberships, "Deliver memberships", |_| 0, &probe, receivers.memberships);
         if let Some(receiver) = receivers.identities {
-            let identities = moves.as_collection(|id, root| (*id, *root));
-            deliver(identities, "Deliver identity changes", |_| 0, &probe, receiver);
+            deliver(aliases::identities(moves, aliases), "Deliver identity changes", |_| 0, &probe, receiver);
         }
         let host = move |row: &Desired| layout.host(row.destination.index());
         deliver(limits, "Deliver limits", |_| 0, &probe, receivers.limits);
@@ -143,15 +156,37 @@ pub fn build(
     })
 }
 
-/// What identifiers hold, and which limits they have reached.
-fn apart(
-    rows: VecCollection<'_, Tick, Result<(Holder, Part), Limit>, Weight>,
-) -> (values::Parts<'_>, VecCollection<'_, Tick, Limit, i64>) {
-    let (parts, limits) = rows.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(row, tick, weight)| match row {
+/// What is known of identifiers, by what it is.
+struct Apart<'scope> {
+    /// What they hold.
+    parts: values::Parts<'scope>,
+    /// The links that aliases give to those that are not exclusive.
+    linked: VecCollection<'scope, Tick, (IdentifierId, Link), i64>,
+    /// The links by which aliases move those that are.
+    moved: VecCollection<'scope, Tick, (IdentifierId, Link), i64>,
+    /// Which limits they have reached.
+    limits: VecCollection<'scope, Tick, Limit, i64>,
+}
+
+fn apart(rows: VecCollection<'_, Tick, Result<(Holder, Part), Aside>, Weight>) -> Apart<'_> {
+    let (parts, asides) = rows.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(row, tick, weight)| match row {
         Ok(part) => Ok((part, tick, weight)),
-        Err(limit) => Err((limit, tick, weight.0.signum() as i64)),
+        Err(aside) => Err((aside, tick, weight.0.signum() as i64)),
     });
-    (parts.as_collection(), limits.as_collection())
+    let (limits, aliases) = asides.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(aside, tick, diff)| match aside {
+        Aside::Limit(limit) => Ok((limit, tick, diff)),
+        Aside::Alias(alias) => Err((*alias, tick, diff)),
+    });
+    let (linked, moved) = aliases.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((id, joined), tick, diff)| match joined {
+        Joined::Linked(link) => Ok(((id, link), tick, diff)),
+        Joined::Moved(link) => Err(((id, link), tick, diff)),
+    });
+    Apart {
+        parts: parts.as_collection(),
+        linked: linked.as_collection(),
+        moved: moved.as_collection(),
+        limits: limits.as_collection(),
+    }
 }
 
 impl Inputs {

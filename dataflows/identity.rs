@@ -21,6 +21,7 @@ use differential_dataflow::{AsCollection, VecCollection};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::core::OkErr;
+use timely::dataflow::operators::vec::Map;
 use timely::order::Product;
 
 use crate::arrangements::Arrangements;
@@ -96,6 +97,8 @@ struct More {
     neighbours: Vec<IdentifierId>,
     weak: Option<Box<Weak>>,
     shared: Option<Box<Shared>>,
+    /// Whether an alias may make it the neighbour of another one.
+    is_target: bool,
 }
 
 /// Of an identifier with weak links.
@@ -169,6 +172,7 @@ impl Links {
                     }
                 }
                 Evidence::Decided(decisions) => shared.decisions = shared.decisions.and(&decisions),
+                Evidence::Target => self.more.get_or_insert_default().is_target = true,
             }
         }
         if shared.decisions.is_empty() && shared.owners.len() <= 1 {
@@ -263,7 +267,7 @@ impl Links {
 
     /// The owner, where nothing can change that: not for a weak one that competes with neighbours.
     fn certain_owner(&self) -> Option<IdentifierId> {
-        self.owner().filter(|_| !self.is_weakly_owned() || self.neighbours().next().is_none())
+        self.owner().filter(|_| !self.is_weakly_owned() || !self.may_have_neighbours())
     }
 
     /// Where the identifier `id` starts from in the loop; nothing where it has no business there.
@@ -272,7 +276,11 @@ impl Links {
             Some(root) => Label { unplaced: false, weak: self.is_weakly_owned(), hops: 0, root },
             None => Label { unplaced: true, weak: false, hops: 0, root: id },
         };
-        self.neighbours().next().is_some().then_some(label)
+        self.may_have_neighbours().then_some(label)
+    }
+
+    fn may_have_neighbours(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.is_target) || self.neighbours().next().is_some()
     }
 }
 
@@ -354,12 +362,20 @@ impl Recovered {
     }
 }
 
-/// Resolves identities from what is known of each identifier that is not exclusive. In a cluster, several logs say that.
+/// Resolves identities from what is known of each identifier that is not exclusive, and from the links that aliases give to it. In a
+/// cluster, several logs say that.
 pub fn resolve<'scope>(
     evidence: VecCollection<'scope, Tick, (IdentifierId, Fact<Evidence>), Present>,
+    aliases: VecCollection<'scope, Tick, (IdentifierId, Link), i64>,
     is_cluster: bool,
     arrangements: &mut Arrangements,
 ) -> Resolved<'scope> {
+    // What an identifier hears of itself is its evidence, and void with it. Others follow the difference.
+    let links = aliases.inner.clone().flat_map(|((id, link), tick, diff)| {
+        (diff > 0).then_some(((id, Fact::More(Evidence::Link(link))), tick, Present))
+    });
+    let targets = aliases.flat_map(|(id, link)| (!link.owner).then_some((link.other, (id, Strength::Strong))));
+    let evidence = evidence.concat(links.as_collection());
     let mut recovered = Recovered::new(is_cluster);
     let mut owners = Vec::new();
     let outcomes = fold(evidence, "Links", IdentifierId::route, move |id, slot: Slot<'_, Links>, seen, give| {
@@ -413,7 +429,8 @@ pub fn resolve<'scope>(
         Standing::Neighbour(other, strength) => Err(((id, (other, strength)), tick, diff)),
         Standing::Owner(other) => Err(((id, (other, Strength::Strong)), tick, diff)),
     });
-    let moves = owners.as_collection().concat(spread(starts.as_collection(), neighbours.as_collection(), arrangements));
+    let neighbours = neighbours.as_collection().concat(targets);
+    let moves = owners.as_collection().concat(spread(starts.as_collection(), neighbours, arrangements));
     Resolved { moves, decisions: decisions.as_collection() }
 }
 
@@ -501,7 +518,8 @@ mod tests {
                 for (tick, fact) in links {
                     input.update_at((id("device"), fact), Tick::from_ms(tick), Present);
                 }
-                let resolved = resolve(evidence, true, &mut Arrangements::default());
+                let (_, aliases) = scope.new_collection();
+                let resolved = resolve(evidence, aliases, true, &mut Arrangements::default());
                 resolved.moves.inner.capture()
             })
         });

@@ -12,8 +12,8 @@
 //!
 //! # Map
 //!
-//! [`graph`] puts the stages together: [`observations`] → [`records`], [`values`], [`identity`] → [`profiles`] → [`traits`] →
-//! [`audiences`], and [`reads`] beside them. Each stage is a file and imports no later one; [`model`] has the records that
+//! [`graph`] puts the stages together: [`observations`] → [`records`], [`values`], [`identity`] → [`profiles`] → [`aliases`] →
+//! [`traits`] → [`audiences`], and [`reads`] beside them. Each stage is a file and imports no later one; [`model`] has the records that
 //! flow, [`definitions`] and [`expression`] what is to be maintained, [`operators`] what differential lacks, [`primary`] the
 //! rule of whom an event is about, [`consent`] that of whose a decision is, [`forwards`] which events go on to destinations and with what, [`arrangements`] what the
 //! arrangements take up.
@@ -24,6 +24,7 @@
 //! destinations' kinds: that is the business of the crate `deltaic`.
 #![forbid(missing_docs)]
 
+pub mod aliases;
 pub mod arrangements;
 pub mod audiences;
 pub mod blocked;

@@ -34,11 +34,13 @@ pub enum Limit {
     Topics,
     /// [`VALUES_PER_IDENTIFIER_MAX`].
     Values,
+    /// None: an exclusive identifier that an alias call of a source without trust calls the previous one of another stays as it is.
+    Aliases,
 }
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Limit; 2] = [Limit::Topics, Limit::Values];
+    pub const ALL: [Limit; 3] = [Limit::Topics, Limit::Values, Limit::Aliases];
 
     /// Its place among all of them.
     pub fn index(self) -> usize {
@@ -50,6 +52,7 @@ impl Limit {
         match self {
             Limit::Topics => "topics",
             Limit::Values => "values",
+            Limit::Aliases => "aliases",
         }
     }
 }

@@ -22,7 +22,7 @@ pub use event::Event;
 pub use event_name::EventName;
 pub use folded::folded;
 pub use identifier::{Identifier, IdentifierId, IdentifierKey, IdentityChange, NotAProfileId, ProfileId, kind_of};
-pub use identifiers::{Identifiers, Strength};
+pub use identifiers::{Alias, Identifiers, Strength};
 pub use number::{Addend, Number};
 pub use order::EventOrder;
 pub use part::{Card, Derived, Desired, Part, Sample, Traits};

@@ -16,8 +16,9 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use crate::definitions::Definitions;
 use crate::facts::{Facts, Replacement, Told};
 use crate::model::{Event, IdentifierId, Part, Tick, Weight};
-use crate::observer::{Candidate, Evidence, Holder, Observation, Observer, Seen, Sighting};
+use crate::observer::{Alias, Candidate, Evidence, Holder, Mention, Observation, Observer, Seen};
 use crate::operators::Fact;
+use crate::records::Mentions;
 
 /// What the dataflow is fed with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -32,8 +33,8 @@ pub enum Arrival {
 
 /// What events say of identifiers, by what it is about.
 pub struct Observations<'scope> {
-    /// Identifiers that were seen, with what was set on them.
-    pub sightings: VecCollection<'scope, Tick, (IdentifierId, Fact<Sighting, Seen>), Present>,
+    /// Identifiers that were seen, with what was set on them, or that alias calls named.
+    pub mentions: Mentions<'scope>,
     /// Links, from each end that can move, and decisions on consent that were made through it.
     pub evidence: VecCollection<'scope, Tick, (IdentifierId, Fact<Evidence>), Present>,
     /// Candidates for measures that keep only the best value and have no window. Of those that are void it says whether the
@@ -54,34 +55,40 @@ pub fn observe<'scope>(
     let observer = Observer::new(definitions.clone());
     let mut builder = OperatorBuilder::new("Observe events".to_owned(), arrivals.scope());
     let mut input = builder.new_input(arrivals, Pipeline);
-    let (sightings_out, sightings) = builder.new_output();
+    let (mentions_out, mentions) = builder.new_output();
     let (evidence_out, evidence) = builder.new_output();
     let (candidates_out, candidates) = builder.new_output();
     let (parts_out, parts) = builder.new_output();
-    let mut sightings_out =
-        OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Sighting, Seen>), Present>>>::from(sightings_out);
+    let mut mentions_out =
+        OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Mention, Option<Seen>>), Present>>>::from(mentions_out);
     let mut evidence_out = OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Evidence>), Present>>>::from(evidence_out);
     let mut candidates_out =
         OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Candidate, bool>), Present>>>::from(candidates_out);
     let mut parts_out = OutputBuilder::<_, Output<Row<((Holder, Part), Tick), Weight>>>::from(parts_out);
     builder.build(move |_| {
         move |_frontiers| {
-            let mut sightings_out = sightings_out.activate();
+            let mut mentions_out = mentions_out.activate();
             let mut evidence_out = evidence_out.activate();
             let mut candidates_out = candidates_out.activate();
             let mut parts_out = parts_out.activate();
             input.for_each(|capability, data| {
-                let mut sightings = sightings_out.session_with_builder(&capability);
+                let mut mentions = mentions_out.session_with_builder(&capability);
                 let mut evidence = evidence_out.session_with_builder(&capability);
                 let mut candidates = candidates_out.session_with_builder(&capability);
                 let mut parts = parts_out.session_with_builder(&capability);
                 for (arrival, tick, Present) in data.drain(..) {
                     let mut give = |told| match told {
-                        Told::SightingsVoid(id, seen) => sightings.give(((id, Fact::Void(seen)), tick, Present)),
+                        Told::MentionsVoid(id, seen) => mentions.give(((id, Fact::Void(seen)), tick, Present)),
                         Told::EvidenceVoid(id) => evidence.give(((id, Fact::Void(())), tick, Present)),
                         Told::ValuesVoid(id, settled) => candidates.give(((id, Fact::Void(settled)), tick, Present)),
                         Told::Observed(Observation::Sighting(id, sighting)) => {
-                            sightings.give(((id, Fact::More(sighting)), tick, Present));
+                            mentions.give(((id, Fact::More(Mention::Sighting(sighting))), tick, Present));
+                        }
+                        Told::Observed(Observation::Alias(id, alias)) if *alias == Alias::Target => {
+                            evidence.give(((id, Fact::More(Evidence::Target)), tick, Present));
+                        }
+                        Told::Observed(Observation::Alias(id, alias)) => {
+                            mentions.give(((id, Fact::More(Mention::Alias(alias))), tick, Present));
                         }
                         Told::Observed(Observation::Link(id, link)) => {
                             evidence.give(((id, Fact::More(Evidence::Link(link))), tick, Present));
@@ -106,7 +113,7 @@ pub fn observe<'scope>(
         }
     });
     Observations {
-        sightings: sightings.as_collection(),
+        mentions: mentions.as_collection(),
         evidence: evidence.as_collection(),
         candidates: candidates.as_collection(),
         parts: parts.as_collection(),

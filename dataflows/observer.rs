@@ -4,6 +4,7 @@
 //! A plain function of the event, its tick and the definitions. The dataflow's first stage applies it to what arrives, and
 //! [`crate::facts`] to what is in the log: so a checkpoint cannot differ from what the dataflow would have made.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -59,6 +60,47 @@ impl Link {
     pub fn order(&self) -> EventOrder {
         EventOrder { at: self.at, position: self.position }
     }
+
+    /// Of links to several, the one with the greatest counts: the latest; of one event's, or where the log did not keep its order,
+    /// that to the smaller identifier.
+    pub fn precedence(&self) -> (EventOrder, Reverse<IdentifierId>) {
+        (self.order(), Reverse(self.other))
+    }
+}
+
+/// An alias call joins an identifier with another one; this is what it means for one of them. It counts from when an event
+/// carries the previous one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Alias {
+    /// A previous one that is not exclusive is joined with this, which is not exclusive either.
+    Target,
+    /// This is a previous one that is not exclusive: it has this link.
+    Link(Link),
+    /// This is a previous one that is exclusive, as is the other end of the link: from a trusted source.
+    Moved(Link),
+    /// The same of a source that may not say that.
+    Untrusted,
+}
+
+impl Alias {
+    /// The link of a previous one that is not exclusive.
+    pub fn link(&self) -> Option<&Link> {
+        if let Alias::Link(link) = self { Some(link) } else { None }
+    }
+
+    /// The link of a previous one that is exclusive.
+    pub fn moved(&self) -> Option<&Link> {
+        if let Alias::Moved(link) = self { Some(link) } else { None }
+    }
+}
+
+/// What says that there is an identifier.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Mention {
+    /// An event carries it.
+    Sighting(Sighting),
+    /// An alias call names it.
+    Alias(Box<Alias>),
 }
 
 /// What says whose an identifier is that is not exclusive, and what was decided through it.
@@ -66,6 +108,8 @@ impl Link {
 pub enum Evidence {
     /// It was seen with another one.
     Link(Link),
+    /// An alias joins another one with it, which is not exclusive either.
+    Target,
     /// Decisions on consent were made through it.
     Decided(Decisions),
 }
@@ -99,6 +143,8 @@ pub enum Observation {
     Sighting(IdentifierId, Sighting),
     /// An identifier was seen with another one.
     Link(IdentifierId, Link),
+    /// An alias call joined an identifier with another one.
+    Alias(IdentifierId, Box<Alias>),
     /// Decisions on consent were made through an identifier that is not exclusive.
     Decided(IdentifierId, Decisions),
     /// A candidate for a measure that keeps only the best value and has no window.
@@ -139,6 +185,7 @@ impl Observer {
         let Some(star) = self.identifiers(&event.identifiers) else { return };
         let holder = Holder { id: star.primary.id(), settled: star.settled };
         self.links(&star, &event, |id, link| give(Observation::Link(id, link)));
+        self.aliases(&event, |id, alias| give(Observation::Alias(id, Box::new(alias))));
         self.measures(&event, |id, measure| match self.contribution(measure, &event, tick) {
             None => {}
             Some(Contribution::Candidate(sample)) => {
@@ -200,6 +247,33 @@ impl Observer {
             }
             if !exclusive {
                 give(other, link(primary, star.settled));
+            }
+        }
+    }
+
+    /// Gives what an alias call means for each end that it means something for.
+    fn aliases(&self, event: &Event, mut give: impl FnMut(IdentifierId, Alias)) {
+        let Some(call) = event.identifiers.alias().filter(|call| self.primaries.is_usable(call.target)) else { return };
+        let target = call.target;
+        let owner = self.primaries.is_exclusive(target.kind());
+        let others = call.previous.iter().filter(|one| one.id() != target.id() && self.primaries.is_usable(one));
+        for previous in others {
+            let link = Link {
+                position: event.position,
+                other: target.id(),
+                owner,
+                at: event.timestamp,
+                strength: Strength::Strong,
+            };
+            match self.primaries.is_exclusive(previous.kind()) {
+                true if !(owner && call.trusted) => give(previous.id(), Alias::Untrusted),
+                true => give(previous.id(), Alias::Moved(link)),
+                false => {
+                    if !owner {
+                        give(target.id(), Alias::Target);
+                    }
+                    give(previous.id(), Alias::Link(link));
+                }
             }
         }
     }

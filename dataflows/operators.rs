@@ -3,15 +3,19 @@
 mod deliver;
 mod fold;
 mod join;
+mod past;
 mod reduce_changes;
 mod rekey;
 mod release;
+mod side;
 mod states;
 mod waiting;
 
 pub use deliver::{Receiver, deliver};
 pub use fold::{Fact, Slot, fold};
 pub use join::join;
-pub use reduce_changes::{Past, reduce_changes};
+pub use past::Past;
+pub use reduce_changes::reduce_changes;
 pub use rekey::rekey;
 pub use release::release;
+pub(crate) use waiting::Waiting;

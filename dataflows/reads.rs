@@ -6,8 +6,10 @@
 
 use differential_dataflow::difference::{IsZero, Monoid};
 use differential_dataflow::hashable::Hashable;
-use differential_dataflow::operators::arrange::Arranged;
+use differential_dataflow::ExchangeData;
+use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::cursor::{CursorList, cursor_list};
+use differential_dataflow::trace::implementations::ValSpine;
 use differential_dataflow::trace::{BatchCursor, Cursor, Navigable, TraceReader};
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
@@ -20,6 +22,7 @@ use timely::dataflow::operators::vec::Map;
 use timely::progress::Antichain;
 use timely::progress::frontier::{AntichainRef, MutableAntichain};
 
+use crate::aliases::AliasesTrace;
 use crate::audiences::{MembersTrace, SizesTrace};
 use crate::definitions::AudienceId;
 use crate::model::{
@@ -39,14 +42,19 @@ struct Routed {
 }
 
 type Row<D> = (D, Tick, i64);
+type PartsBatch = <PartsTrace as TraceReader>::Batch;
 type Output<D> = CapacityContainerBuilder<Vec<Row<D>>>;
 
 /// What questions are answered from.
 pub struct Sources<'a, 'scope> {
     /// Roots by identifier.
     pub moves: &'a Arranged<'scope, MovesTrace>,
+    /// What profiles are by now that are another one.
+    pub aliases: &'a Arranged<'scope, AliasesTrace>,
     /// Parts by profile.
     pub parts: &'a Arranged<'scope, PartsTrace>,
+    /// What parts there are more, or less, for aliases.
+    pub corrections: &'a Arranged<'scope, PartsTrace>,
     /// What is derived, by profile.
     pub derived: &'a Arranged<'scope, DerivedTrace>,
     /// Members by audience.
@@ -62,6 +70,7 @@ pub fn answer<'scope>(
     audiences: usize,
 ) -> StreamVec<'scope, Tick, Row<Answer>> {
     let routed = find_profile(queries.flat_map(one_by_one), sources.moves);
+    let routed = follow_alias(routed, sources.aliases);
     look_up(routed, sources, audiences)
 }
 
@@ -127,6 +136,39 @@ fn find_profile<'scope>(
     routed
 }
 
+/// Finds the profile that the one that was found is by now. Its parts and its alias are at the same worker.
+fn follow_alias<'scope>(
+    routed: StreamVec<'scope, Tick, Row<Routed>>,
+    aliases: &Arranged<'scope, AliasesTrace>,
+) -> StreamVec<'scope, Tick, Row<Routed>> {
+    let exchange = Exchange::new(|(routed, _, _): &Row<Routed>| routed.route);
+    let mut aliases_trace = aliases.trace.clone();
+    let mut builder = OperatorBuilder::new("Follow alias".to_owned(), routed.scope());
+    let mut input = builder.new_input(routed, exchange);
+    let mut aliases = builder.new_input(aliases.stream.clone(), Pipeline);
+    let (output, routed) = builder.new_output();
+    let mut output = OutputBuilder::<_, Output<Routed>>::from(output);
+    builder.build(move |_| {
+        let mut waiting = Waiting::default();
+        move |frontiers| {
+            input.for_each(|capability, data| waiting.take_in(capability.retain_least(0), data));
+            aliases.for_each(|_, _| {});
+            let mut output = output.activate();
+            for (capability, mut routed) in waiting.ready(frontiers) {
+                let tick = *capability.time();
+                if identifier_of(&routed.query.question).is_some()
+                    && let Some(profile) = value_of(&mut aliases_trace, &routed.profile, tick)
+                {
+                    routed = Routed { profile, route: profile.hashed(), ..routed };
+                }
+                output.session_with_builder(&capability).give((routed, tick, 1));
+            }
+            compact(&mut aliases_trace, waiting.since(frontiers));
+        }
+    });
+    routed
+}
+
 /// Answers from what this worker holds.
 fn look_up<'scope>(
     routed: StreamVec<'scope, Tick, Row<Routed>>,
@@ -136,6 +178,7 @@ fn look_up<'scope>(
     let exchange = Exchange::new(|(routed, _, _): &Row<Routed>| routed.route);
     let mut shelf = Shelf {
         parts: sources.parts.trace.clone(),
+        corrections: sources.corrections.trace.clone(),
         derived: sources.derived.trace.clone(),
         members: sources.members.trace.clone(),
         sizes: sources.sizes.trace.clone(),
@@ -204,6 +247,7 @@ impl<Q> Waiting<Q> {
 /// What a worker answers from.
 struct Shelf {
     parts: PartsTrace,
+    corrections: PartsTrace,
     derived: DerivedTrace,
     members: MembersTrace,
     sizes: SizesTrace,
@@ -238,9 +282,16 @@ impl Shelf {
         }
     }
 
+    /// A cursor over the parts of all profiles, as they are corrected.
+    fn all_parts(&mut self) -> (CursorList<BatchCursor<PartsTrace>>, Vec<PartsBatch>) {
+        let mut batches = all_batches(&mut self.parts);
+        batches.extend(all_batches(&mut self.corrections));
+        cursor_list(batches)
+    }
+
     fn parts(&mut self, id: ProfileId, tick: Tick) -> Vec<Part> {
         let mut parts: Vec<Part> = Vec::new();
-        let (mut cursor, storage) = open(&mut self.parts);
+        let (mut cursor, storage) = self.all_parts();
         cursor.seek_key(&storage, &id);
         if cursor.get_key(&storage) == Some(&id) {
             while let Some(part) = cursor.get_val(&storage) {
@@ -342,7 +393,7 @@ impl Shelf {
 
     fn profiles(&mut self, after: Option<ProfileId>, limit: usize, tick: Tick) -> Vec<ProfileId> {
         let mut profiles = Vec::new();
-        let (mut cursor, storage) = open(&mut self.parts);
+        let (mut cursor, storage) = self.all_parts();
         if let Some(after) = after {
             cursor.seek_key(&storage, &after);
         }
@@ -363,6 +414,7 @@ impl Shelf {
 
     fn compact(&mut self, since: Antichain<Tick>) {
         compact(&mut self.parts, since.clone());
+        compact(&mut self.corrections, since.clone());
         compact(&mut self.derived, since.clone());
         compact(&mut self.members, since.clone());
         compact(&mut self.sizes, since);
@@ -398,8 +450,12 @@ where
     amount
 }
 
-/// The value that `key` has at `tick`, of those that a trace holds.
-fn value_of(trace: &mut MovesTrace, key: &IdentifierId, tick: Tick) -> Option<ProfileId> {
+/// The profile that `key` has at `tick`, of those that a trace holds.
+fn value_of<K: ExchangeData>(
+    trace: &mut TraceAgent<ValSpine<K, ProfileId, Tick, i64>>,
+    key: &K,
+    tick: Tick,
+) -> Option<ProfileId> {
     let (mut cursor, storage) = open(trace);
     cursor.seek_key(&storage, key);
     if cursor.get_key(&storage) != Some(key) {

@@ -21,13 +21,14 @@ use crate::profiles::PartsTrace;
 /// What is derived, by profile.
 pub type DerivedTrace = TraceAgent<ValSpine<ProfileId, Derived, Tick, i64>>;
 
-/// Derives traits, memberships and desired rows from the parts of each profile.
+/// Derives traits, memberships and desired rows from the parts of each profile, as they are corrected.
 pub fn derive<'scope>(
     parts: Arranged<'scope, PartsTrace>,
+    corrections: Arranged<'scope, PartsTrace>,
     definitions: &Arc<Definitions>,
 ) -> Arranged<'scope, DerivedTrace> {
     let mut follower = changes::Follower::new(definitions.clone());
-    reduce_changes(parts, "Derived by profile", move |_profile, changes, past, rows| {
+    reduce_changes(parts, corrections, "Derived by profile", move |_profile, changes, past, rows| {
         follower.follow(changes, past, rows)
     })
 }

@@ -18,6 +18,7 @@ use crate::limits::{Limit, VALUES_PER_IDENTIFIER_MAX};
 use crate::model::{IdentifierId, Part, Sample, Tick, Weight};
 use crate::observer::{Candidate, Holder};
 use crate::operators::{Fact, Slot, fold};
+use crate::records::Aside;
 
 /// Values come to an identifier, or go.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -53,7 +54,7 @@ pub fn apart(parts: Parts<'_>) -> (Changes<'_>, Parts<'_>) {
 pub fn that_count<'scope>(
     changes: Changes<'scope>,
     definitions: &Arc<Definitions>,
-) -> VecCollection<'scope, Tick, Result<(Holder, Part), Limit>, Weight> {
+) -> VecCollection<'scope, Tick, Result<(Holder, Part), Aside>, Weight> {
     let definitions = definitions.clone();
     fold(changes, "Values", IdentifierId::route, move |id, slot: Slot<'_, Held, bool>, changes, give| {
         let rule = |measure: MeasureId| Rule::of(&definitions.measures[measure.index()], VALUES_PER_IDENTIFIER_MAX);
@@ -62,7 +63,7 @@ pub fn that_count<'scope>(
                 Outcome::Counts(sample, weight) => {
                     give(Ok((Holder { id: *id, settled }, Part::Sample(measure, sample))), weight);
                 }
-                Outcome::Full(weight) => give(Err(Limit::Values), weight),
+                Outcome::Full(weight) => give(Err(Aside::Limit(Limit::Values)), weight),
             });
         }
         let mut changes = changes.peekable();
@@ -74,7 +75,7 @@ pub fn that_count<'scope>(
                 Outcome::Counts(sample, weight) => {
                     give(Ok((Holder { id: *id, settled }, Part::Sample(measure, sample))), weight);
                 }
-                Outcome::Full(weight) => give(Err(Limit::Values), weight),
+                Outcome::Full(weight) => give(Err(Aside::Limit(Limit::Values)), weight),
             });
         }
     })

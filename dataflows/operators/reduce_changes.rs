@@ -3,25 +3,31 @@
 //! Differential's `reduce` replays all values of a key that is touched, old and new, into a list, and all that it gave out
 //! before into another. Where a key has many values and a change concerns few, that is most of the work. Ticks are totally
 //! ordered, so here the logic can walk through a key's changes in their order and give the differences that they make, each
-//! at its own tick. Batches, frontiers, capabilities and compaction are differential's ([`reduce_with_tactic`]).
+//! at its own tick.
+//!
+//! What it reduces is the sum of two arrangements, of which the second one corrects the first: it is small, follows from the first,
+//! and comes after it. So what comes of the first is worked off as it comes, span by span, and the second is cut where it has to be.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use differential_dataflow::consolidation::consolidate_updates;
 use differential_dataflow::difference::Monoid;
+use differential_dataflow::logging::DifferentialEventBuilder;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::operators::reduce::{ReduceTactic, reduce_with_tactic};
 use differential_dataflow::trace::cursor::cursor_list;
-use differential_dataflow::trace::implementations::ord_neu::OrdValBatch;
-use differential_dataflow::trace::implementations::{ValBuilder, ValSpine, Vector};
-use differential_dataflow::trace::{BatchCursor, Builder, Cursor, Description, Navigable, Span};
+use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
+use differential_dataflow::trace::{Builder, Cursor, Description, ExertionLogic, Span, Trace as _};
 use differential_dataflow::{Data, ExchangeData};
-use timely::progress::{Antichain, Timestamp};
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::Operator;
+use timely::progress::Antichain;
 
+use super::past::{Batch, Past, Trace};
+use super::side::{Side, tick_of};
+use super::waiting::hold;
 use crate::model::Tick;
-
-pub(super) type Trace<K, V, R> = TraceAgent<ValSpine<K, V, Tick, R>>;
-pub(super) type Batch<K, V, R> = Rc<OrdValBatch<Vector<((K, V), Tick, R)>>>;
 
 /// Lets `logic` turn the changes of each key into changes of its output.
 ///
@@ -40,9 +46,11 @@ pub(super) type Batch<K, V, R> = Rc<OrdValBatch<Vector<((K, V), Tick, R)>>>;
 ///         let (mut input, letters) = scope.new_collection::<(u64, char), i64>();
 ///         input.update((1, 'a'), 1);
 ///         input.update_at((1, 'b'), Tick::from_ms(5), 1);
+///         // Nobody corrects that.
+///         let corrections = letters.clone().filter(|_| false).arrange_by_key();
 ///         // How many vowels each key has.
 ///         let mut count = |past: &mut dyn FnMut(&char) -> i64| "aeiou".chars().map(|vowel| past(&vowel)).sum::<i64>();
-///         let vowels = reduce_changes(letters.arrange_by_key(), "Vowels", move |_key, changes, past, give| {
+///         let vowels = reduce_changes(letters.arrange_by_key(), corrections, "Vowels", move |_key, changes, past, give| {
 ///             let mut vowels = count(&mut |vowel| past.amount(vowel));
 ///             for (tick, letter, diff) in changes.iter().filter(|(_, letter, _)| "aeiou".contains(**letter)) {
 ///                 give.push((vowels, *tick, -1));
@@ -58,8 +66,9 @@ pub(super) type Batch<K, V, R> = Rc<OrdValBatch<Vector<((K, V), Tick, R)>>>;
 /// ```
 pub fn reduce_changes<'scope, K, V, R, W>(
     arranged: Arranged<'scope, Trace<K, V, R>>,
+    corrections: Arranged<'scope, Trace<K, V, R>>,
     name: &str,
-    logic: impl FnMut(&K, &[(Tick, &V, R)], &mut Past<K, V, R>, &mut Vec<(W, Tick, i64)>) + 'static,
+    mut logic: impl FnMut(&K, &[(Tick, &V, R)], &mut Past<K, V, R>, &mut Vec<(W, Tick, i64)>) + 'static,
 ) -> Arranged<'scope, Trace<K, W, i64>>
 where
     K: ExchangeData,
@@ -67,154 +76,163 @@ where
     R: Monoid + ExchangeData,
     W: Data,
 {
-    reduce_with_tactic(arranged, name, OfChanges(logic))
+    let scope = arranged.stream.scope();
+    let mut trace = None;
+    let (mut first, mut second) = (Side::new(arranged.trace), Side::new(corrections.trace));
+    let stream =
+        arranged.stream.binary_frontier(corrections.stream, Pipeline, Pipeline, name, |_capability, operator| {
+            let logger = scope.worker().logger_for::<DifferentialEventBuilder>("differential/arrange").map(Into::into);
+            let activator = Some(scope.activator_for(operator.address.clone()));
+            let mut spine = ValSpine::<K, W, Tick, i64>::new(operator.clone(), logger.clone(), activator);
+            let exertion = scope.worker().config().get::<ExertionLogic>("differential/default_exert_logic").cloned();
+            exertion.into_iter().for_each(|logic| spine.set_exert_logic(logic));
+            let (reader, mut writer) = TraceAgent::new(spine, operator, logger);
+            trace = Some(reader);
+            // For the earliest change that waits; none where nothing waits.
+            let mut held: Option<Capability<Tick>> = None;
+            let mut done = Tick::default();
+            move |(first_in, first_frontier), (second_in, second_frontier), output| {
+                first_in.for_each(|capability, spans| {
+                    hold(&mut held, &capability);
+                    first.take_in(spans);
+                });
+                second_in.for_each(|capability, spans| {
+                    hold(&mut held, &capability);
+                    second.take_in(spans);
+                });
+                let until = first.boundary(tick_of(first_frontier).min(tick_of(second_frontier)));
+                if until > done {
+                    if let Some(capability) = held.as_mut().filter(|held| *held.time() < until) {
+                        let batch = follow(&mut first, &mut second, &(done..until), &mut logic);
+                        let since = Antichain::from_elem(Tick::default());
+                        let span = Span::new(Description::new(bound(done), bound(until), since), batch);
+                        output.session(&*capability).give(span.clone());
+                        writer.insert(span, std::iter::once(*capability.time()).collect());
+                        if until < Tick::MAX {
+                            capability.downgrade(&until);
+                        }
+                    }
+                    writer.seal(bound(until));
+                    done = until;
+                    let more = first.finish(done) | second.finish(done);
+                    held = held.take().filter(|_| more);
+                }
+                writer.exert();
+            }
+        });
+    Arranged { stream, trace: trace.expect("the operator is built at once") }
 }
 
-/// How a span of time is worked off.
-struct OfChanges<L>(L);
+/// What is not before this tick; nothing at the end of time.
+fn bound(tick: Tick) -> Antichain<Tick> {
+    if tick == Tick::MAX { Antichain::new() } else { Antichain::from_elem(tick) }
+}
 
-impl<K, V, R, W, L> ReduceTactic<Tick, Batch<K, V, R>, Batch<K, W, i64>> for OfChanges<L>
+/// Works off what waits of these ticks, key by key.
+fn follow<K, V, R, W>(
+    first: &mut Side<K, V, R>,
+    second: &mut Side<K, V, R>,
+    ticks: &Range<Tick>,
+    logic: &mut impl FnMut(&K, &[(Tick, &V, R)], &mut Past<K, V, R>, &mut Vec<(W, Tick, i64)>),
+) -> Option<Batch<K, W, i64>>
 where
     K: ExchangeData,
     V: ExchangeData,
     R: Monoid + ExchangeData,
     W: Data,
-    L: FnMut(&K, &[(Tick, &V, R)], &mut Past<K, V, R>, &mut Vec<(W, Tick, i64)>),
 {
-    fn retire(
-        &mut self,
-        before: Vec<Batch<K, V, R>>,
-        _given: Vec<Batch<K, W, i64>>,
-        new: Vec<Batch<K, V, R>>,
-        lower: &Antichain<Tick>,
-        upper: &Antichain<Tick>,
-        held: &Antichain<Tick>,
-    ) -> (Option<Span<Tick, Batch<K, W, i64>>>, Antichain<Tick>) {
-        if held.iter().all(|tick| upper.less_equal(tick)) {
-            return (None, held.clone());
-        }
-        let mut past = Past::of(before);
-        let (mut cursor, storage) = cursor_list(new);
-        let mut builder = ValBuilder::<K, W, Tick, i64>::default();
-        let (mut changes, mut rows, mut buffer) = (Vec::new(), Vec::new(), Vec::new());
-        while let Some(key) = cursor.get_key(&storage) {
-            changes.clear();
-            while let Some(value) = cursor.get_val(&storage) {
-                cursor.map_times(&storage, |tick, diff| changes.push((*tick, value, diff.clone())));
-                cursor.step_val(&storage);
+    let mut past = first.past().and(second.past());
+    let (mut cursor, batches) = cursor_list(first.batches());
+    let (mut second_cursor, second_batches) = cursor_list(second.batches());
+    let mut builder = ValBuilder::<K, W, Tick, i64>::default();
+    let (mut changes, mut followed, mut rows, mut buffer) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    loop {
+        let keys = [cursor.get_key(&batches), second_cursor.get_key(&second_batches)];
+        let Some(key) = keys.into_iter().flatten().min() else { break };
+        let is_here = keys.map(|other| other == Some(key));
+        changes.clear();
+        let [_, is_corrected] = is_here;
+        if is_here[0] {
+            while let Some(value) = cursor.get_val(&batches) {
+                cursor.map_times(&batches, |tick, diff| {
+                    // What is of a later span comes again.
+                    if *tick < ticks.end {
+                        changes.push((*tick, value, diff.clone()));
+                    }
+                });
+                cursor.step_val(&batches);
             }
-            // Stable: within a tick the order of the values stays.
-            changes.sort_by_key(|(tick, ..)| *tick);
-            past.turn_to(key);
-            (self.0)(key, &changes, &mut past, &mut rows);
-            consolidate_updates(&mut rows);
-            buffer.extend(rows.drain(..).map(|(row, tick, diff)| ((key.clone(), row), tick, diff)));
-            builder.push(&mut buffer);
-            cursor.step_key(&storage);
+            cursor.step_key(&batches);
         }
-        let description = Description::new(lower.clone(), upper.clone(), Antichain::from_elem(Tick::minimum()));
-        // All that there was to do is done, so no capability stays.
-        (Some(Span::new(description, builder.done().map(Rc::new))), Antichain::new())
+        past.turn_to(key);
+        if is_corrected {
+            while let Some(value) = second_cursor.get_val(&second_batches) {
+                second_cursor.map_times(&second_batches, |tick, diff| {
+                    if *tick < ticks.start {
+                        followed.push((value.clone(), diff.clone()));
+                    } else if *tick < ticks.end {
+                        changes.push((*tick, value, diff.clone()));
+                    }
+                });
+                second_cursor.step_val(&second_batches);
+            }
+            second_cursor.step_key(&second_batches);
+            past.add(followed.drain(..));
+        }
+        sort(&mut changes, is_corrected);
+        if changes.is_empty() {
+            continue;
+        }
+        logic(key, &changes, &mut past, &mut rows);
+        consolidate_updates(&mut rows);
+        buffer.extend(rows.drain(..).map(|(row, tick, diff)| ((key.clone(), row), tick, diff)));
+        builder.push(&mut buffer);
     }
+    builder.done().map(Rc::new)
 }
 
-/// What one key had before the changes.
-pub struct Past<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> {
-    batches: Vec<Batch<K, V, R>>,
-    /// One for each batch. Keys come in their order, so they only go forward.
-    cursors: Vec<BatchCursor<Trace<K, V, R>>>,
-    /// The places of those batches that have the key.
-    here: Vec<usize>,
-}
-
-impl<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> Past<K, V, R> {
-    pub(super) fn of(batches: Vec<Batch<K, V, R>>) -> Self {
-        Past { cursors: batches.iter().map(Navigable::cursor).collect(), batches, here: Vec::new() }
+/// Sorts changes of one key by tick, then by value. Those of both sides meet.
+fn sort<V: Ord, R: Monoid>(changes: &mut Vec<(Tick, &V, R)>, is_corrected: bool) {
+    if !is_corrected {
+        // Stable: within a tick the order of the values stays.
+        changes.sort_by_key(|(tick, ..)| *tick);
+        return;
     }
-
-    pub(super) fn turn_to(&mut self, key: &K) {
-        self.here.clear();
-        for (place, (cursor, batch)) in self.cursors.iter_mut().zip(&self.batches).enumerate() {
-            cursor.seek_key(batch, key);
-            if cursor.get_key(batch) == Some(key) {
-                self.here.push(place);
-            }
+    changes.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    changes.dedup_by(|next, kept| {
+        let same = (next.0, next.1) == (kept.0, kept.1);
+        if same {
+            kept.2.plus_equals(&next.2);
         }
-    }
-
-    /// How many times a value was there.
-    pub fn amount(&mut self, value: &V) -> R {
-        let mut amount = R::zero();
-        for place in &self.here {
-            let (cursor, batch) = (&mut self.cursors[*place], &self.batches[*place]);
-            cursor.rewind_vals(batch);
-            cursor.seek_val(batch, value);
-            if cursor.get_val(batch) == Some(value) {
-                cursor.map_times(batch, |_, diff| amount.plus_equals(diff));
-            }
-        }
-        amount
-    }
-
-    /// Visits the values that were there, in their order, from `first` on, as long as `visit` says so.
-    pub fn visit(&mut self, first: &V, visit: impl FnMut(&V, R) -> bool) {
-        for place in &self.here {
-            let (cursor, batch) = (&mut self.cursors[*place], &self.batches[*place]);
-            cursor.rewind_vals(batch);
-            cursor.seek_val(batch, first);
-        }
-        self.go_on(visit);
-    }
-
-    /// Visits all values that were there, in their order.
-    pub(super) fn visit_all(&mut self, mut visit: impl FnMut(&V, R)) {
-        for place in &self.here {
-            self.cursors[*place].rewind_vals(&self.batches[*place]);
-        }
-        self.go_on(|value, amount| {
-            visit(value, amount);
-            true
-        });
-    }
-
-    fn go_on(&mut self, mut visit: impl FnMut(&V, R) -> bool) {
-        let value_at =
-            |cursors: &[BatchCursor<Trace<K, V, R>>], place: usize| cursors[place].get_val(&self.batches[place]);
-        while let Some(value) = self.here.iter().filter_map(|place| value_at(&self.cursors, *place)).min() {
-            let mut amount = R::zero();
-            for place in &self.here {
-                if value_at(&self.cursors, *place) == Some(value) {
-                    self.cursors[*place].map_times(&self.batches[*place], |_, diff| amount.plus_equals(diff));
-                    self.cursors[*place].step_val(&self.batches[*place]);
-                }
-            }
-            if !amount.is_zero() && !visit(value, amount) {
-                break;
-            }
-        }
-    }
+        same
+    });
+    changes.retain(|(.., diff)| !diff.is_zero());
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use differential_dataflow::input::Input;
+    use differential_dataflow::input::InputSession;
     use timely::dataflow::operators::Capture;
     use timely::dataflow::operators::capture::Extract;
 
     use super::*;
 
-    /// The least two values of a key, by differential's `reduce` and by hand, from changes in batches of so many ticks.
     type Updates = Vec<((u64, u64), Tick, i64)>;
 
-    fn least_two(ticks_at_once: u64) -> [Updates; 2] {
+    /// The least two values of a key, by differential's `reduce` and by hand. The two sides are told of the time every so many ticks.
+    fn least_two(first_every: u64, second_every: u64) -> [Updates; 2] {
+        let ms = Tick::from_ms;
         let [expected, found] = timely::execute_directly(move |worker| {
-            let (mut input, probe, captured) = worker.dataflow::<Tick, _, _>(|scope| {
-                let (input, values) = scope.new_collection::<(u64, u64), i64>();
-                let arranged = values.arrange_by_key();
-                let expected =
-                    arranged.clone().reduce_abelian::<_, ValBuilder<_, _, _, _>, ValSpine<u64, u64, Tick, i64>, _, _>(
+            let (mut first_in, mut second_in) = (InputSession::new(), InputSession::new());
+            let captured = worker.dataflow::<Tick, _, _>(|scope| {
+                let (values, corrections) = (first_in.to_collection(scope), second_in.to_collection(scope));
+                let expected = values
+                    .clone()
+                    .concat(corrections.clone())
+                    .arrange_by_key()
+                    .reduce_abelian::<_, ValBuilder<_, _, _, _>, ValSpine<u64, u64, Tick, i64>, _, _>(
                         "Expected",
                         |_, values, given| given.extend(values.iter().take(2).map(|(value, _)| (**value, 1))),
                         |buffer, key, updates| {
@@ -222,7 +240,8 @@ mod tests {
                             buffer.extend(updates.drain(..).map(|(value, tick, diff)| ((*key, value), tick, diff)));
                         },
                     );
-                let found = reduce_changes(arranged, "Found", |_, changes, past, given| {
+                let (values, corrections) = (values.arrange_by_key(), corrections.arrange_by_key());
+                let found = reduce_changes(values, corrections, "Found", |_, changes, past, given| {
                     let mut values = BTreeMap::new();
                     past.visit(&0, |value, amount| {
                         values.insert(*value, amount);
@@ -238,27 +257,37 @@ mod tests {
                     }
                 });
                 let [expected, found] = [expected, found].map(|rows| rows.as_collection(|key, row| (*key, *row)));
-                let (probe, found) = found.probe();
-                (input, probe, [expected.inner.capture(), found.inner.capture()])
+                [expected.inner.capture(), found.inner.capture()]
             });
-            // Values come in no order, and go again after a while, so that keys become empty and full again.
+            // Values come in no order, and go again after a while, so that keys become empty and full again. The second side takes some
+            // of them away in between, and adds others.
             const STAY_MS: u64 = 40;
             let of = |ms: u64| {
                 let random = ms.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
                 [(random % 5, random / 5 % 10), (random % 5, random / 50 % 10)]
             };
-            for ms in 0..300 {
-                for row in of(ms) {
-                    input.update_at(row, Tick::from_ms(ms), 1);
+            for now in 0..300 {
+                for row in of(now) {
+                    first_in.update_at(row, ms(now), 1);
                 }
-                for row in ms.checked_sub(STAY_MS).map(of).into_iter().flatten() {
-                    input.update_at(row, Tick::from_ms(ms), -1);
+                for row in now.checked_sub(STAY_MS).map(of).into_iter().flatten() {
+                    first_in.update_at(row, ms(now), -1);
                 }
-                if (ms + 1) % ticks_at_once == 0 {
-                    input.advance_to(Tick::from_ms(ms + 1));
-                    input.flush();
-                    worker.step_while(|| probe.less_than(&Tick::from_ms(ms + 1)));
+                for (row, diff) in now.checked_sub(10).map(of).into_iter().flatten().zip([-1, 2]) {
+                    second_in.update_at(row, ms(now), diff);
                 }
+                for (row, diff) in now.checked_sub(STAY_MS - 5).map(of).into_iter().flatten().zip([1, -2]) {
+                    second_in.update_at(row, ms(now), diff);
+                }
+                if now % first_every == 0 {
+                    first_in.advance_to(ms(now + 1));
+                    first_in.flush();
+                }
+                if now % second_every == 0 {
+                    second_in.advance_to(ms(now + 1));
+                    second_in.flush();
+                }
+                (0..8).for_each(|_| _ = worker.step());
             }
             captured
         })
@@ -272,10 +301,10 @@ mod tests {
 
     #[test]
     fn changes_give_what_reduce_gives() {
-        for ticks_at_once in [1, 7, 300] {
-            let [expected, found] = least_two(ticks_at_once);
+        for (first_every, second_every) in [(1, 1), (1, 7), (7, 1), (3, 5), (300, 300)] {
+            let [expected, found] = least_two(first_every, second_every);
             assert!(expected.len() > 100, "much happens");
-            assert_eq!(expected, found, "{ticks_at_once} ticks at once");
+            assert_eq!(expected, found, "{first_every} and {second_every} ticks at once");
         }
     }
 }

@@ -12,16 +12,15 @@ use std::ops::Range;
 use differential_dataflow::difference::{Abelian, Monoid};
 use differential_dataflow::operators::arrange::Arranged;
 use differential_dataflow::trace::cursor::{CursorList, cursor_list};
-use differential_dataflow::trace::{BatchCursor, Cursor, Span, TraceReader};
+use differential_dataflow::trace::{BatchCursor, Cursor};
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
-use timely::progress::Antichain;
-use timely::progress::frontier::MutableAntichain;
 
-use super::reduce_changes::{Batch, Past, Trace};
+use super::past::{Batch, Past, Trace};
+use super::side::{Side, tick_of};
 use super::waiting::hold;
 use crate::model::Tick;
 
@@ -79,58 +78,6 @@ where
             },
         )
         .as_collection()
-}
-
-/// The tick that a frontier is at.
-fn tick_of(frontier: &MutableAntichain<Tick>) -> Tick {
-    frontier.frontier().first().copied().unwrap_or(Tick::MAX)
-}
-
-/// One of the inputs.
-struct Side<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> {
-    trace: Trace<K, V, R>,
-    /// What has come and was not followed to its end.
-    waiting: Vec<Span<Tick, Batch<K, V, R>>>,
-    /// Where what waits begins: what is in the trace before that is past.
-    begins: Antichain<Tick>,
-}
-
-impl<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> Side<K, V, R> {
-    fn new(trace: Trace<K, V, R>) -> Self {
-        Side { trace, waiting: Vec::new(), begins: Antichain::from_elem(Tick::default()) }
-    }
-
-    fn take_in(&mut self, spans: &mut Vec<Span<Tick, Batch<K, V, R>>>) {
-        self.waiting.append(spans);
-    }
-
-    fn batches(&self) -> Vec<Batch<K, V, R>> {
-        self.waiting.iter().filter_map(|span| span.inner.clone()).collect()
-    }
-
-    /// What was there before all that waits.
-    fn past(&mut self) -> Past<K, V, R> {
-        // The trace is not let merge across `begins`, so there is always an answer.
-        Past::of(self.trace.batches_through(self.begins.borrow()).unwrap_or_default())
-    }
-
-    /// Everything before `done` was followed. Says whether anything still waits.
-    fn finish(&mut self, done: Tick) -> bool {
-        let ended = self.waiting.partition_point(|span| span.upper().iter().all(|upper| *upper <= done));
-        for span in self.waiting.drain(..ended) {
-            // The trace may have been empty for longer, as it was asked below.
-            if self.begins.iter().any(|begins| span.upper().iter().all(|upper| begins < upper)) {
-                self.begins.clone_from(span.upper());
-            }
-        }
-        if self.waiting.is_empty() {
-            self.trace.advance_upper(&mut self.begins);
-        }
-        let done = if done == Tick::MAX { Antichain::new() } else { Antichain::from_elem(done) };
-        self.trace.set_logical_compaction(done.borrow());
-        self.trace.set_physical_compaction(self.begins.borrow());
-        !self.waiting.is_empty()
-    }
 }
 
 /// Follows what waits of both inputs through these ticks, key by key.

@@ -42,6 +42,26 @@ const HEARSAY: [&str; 8] = [
     "~email:null",
 ];
 
+/// What alias calls say that somebody was: of trusted sources and of others, also what no event ever carries.
+const PREVIOUS: [&str; 16] = [
+    "<<user_id:1",
+    "<<user_id:2",
+    "<<user_id:3",
+    "<user_id:1",
+    "<user_id:2",
+    "<<user_id:4",
+    "<anonymous_id:a1",
+    "<anonymous_id:a2",
+    "<<anonymous_id:a1",
+    "<<anonymous_id:a3",
+    "<anonymous_id:a9",
+    "<<email:a@x.org",
+    "<<email:b@x.org",
+    "<<loyalty:l1",
+    "<cookie:c1",
+    "<<user_id:NULL",
+];
+
 /// A history to be, with the rules to resolve it by.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -201,6 +221,8 @@ fn who(few: bool) -> impl Strategy<Value = Vec<&'static str>> {
     let of = move |all: &'static [&'static str]| one_of(if few { &all[..2] } else { all });
     let (user, email, device) = (move || of(&USERS), move || of(&EMAILS), move || of(&DEVICES));
     let hearsay = move || of(&HEARSAY);
+    // Chains and circles want more of them than two.
+    let previous = || one_of(&PREVIOUS);
     let (anonymous, unlisted) = (move || of(&ANONYMOUS), move || of(&UNLISTED));
     let anyone = move || prop_oneof![2 => user(), 3 => email(), 2 => device(), 3 => anonymous(), 2 => unlisted()];
     prop_oneof![
@@ -217,6 +239,9 @@ fn who(few: bool) -> impl Strategy<Value = Vec<&'static str>> {
         4 => (anyone(), hearsay()).prop_map(|(one, heard)| vec![one, heard]),
         2 => (user(), anonymous(), hearsay()).prop_map(|(user, on, heard)| vec![heard, user, on]),
         1 => (hearsay(), hearsay()).prop_map(|(one, other)| vec![one, other]),
+        3 => (one_of(&USERS), previous()).prop_map(|(user, previous)| vec![user, previous]),
+        1 => (one_of(&USERS), previous(), previous()).prop_map(|(user, one, other)| vec![user, one, other]),
+        1 => (anyone(), anonymous(), previous()).prop_map(|(one, on, previous)| vec![one, on, previous]),
     ]
 }
 

@@ -40,6 +40,13 @@ pub fn known_cases() -> Vec<(&'static str, Case)> {
         ("decisions that are repeated with every event", usual(repeated_decisions())),
         ("the same of several processes, from behind", usual(from_behind(of_three_processes(repeated_decisions())))),
         ("what a destination holds changes while memberships stay, and the other way round", usual(cards())),
+        ("people become others, in chains and in circles", usual(aliases())),
+        ("the same of several processes", usual(of_three_processes(aliases()))),
+        ("the same, all in one tick", usual(at_once(of_three_processes(aliases())))),
+        ("the same, where the log did not keep its order", Case { without_order: usize::MAX, ..usual(aliases()) }),
+        ("the same under two exclusive types", Case { rules: 1, ..usual(aliases()) }),
+        ("the same with nobody exclusive", Case { rules: 2, ..usual(aliases()) }),
+        ("the same from behind", usual(from_behind(aliases()))),
     ]
 }
 
@@ -121,6 +128,40 @@ fn hearsay() -> Vec<Draft> {
         seen(&["loyalty:l1", "~user_id:3"]),
         draft(0, When::Now, &["loyalty:l1", "user_id:2"], view()),
         draft(0, When::Now, &["loyalty:l1", "~user_id:1"], view()),
+    ]
+}
+
+/// Aliases of devices and of people, before and after anybody knows them; then chains, circles, and others of the same time.
+fn aliases() -> Vec<Draft> {
+    let now = |who: &[&'static str], what| draft(3, When::Now, who, what);
+    vec![
+        // Nobody is there yet, and nobody may come into being.
+        now(&["user_id:1", "<anonymous_id:a1"], view()),
+        now(&["user_id:2", "<<user_id:1", "<anonymous_id:a2"], view()),
+        now(&["user_id:2", "<user_id:3", "<email:a@x.org"], view()),
+        now(&["anonymous_id:a1"], order(10.0)),
+        now(&["anonymous_id:a1", "email:a@x.org"], marketing(true)),
+        now(&["user_id:3", "anonymous_id:a2"], order(200.0)),
+        now(&["user_id:1"], city(Some("Berlin"))),
+        // A chain, a circle, and a newer alias that opens it again.
+        now(&["user_id:3", "<<user_id:2"], order(20.0)),
+        now(&["user_id:1", "device_id:d1"], order(20.0)),
+        now(&["user_id:1", "<<user_id:3"], marketing(true)),
+        now(&["user_id:2", "device_id:d1"], marketing(false)),
+        now(&["user_id:3", "<<user_id:1"], order(1.0)),
+        // Late by its own time: it changes nothing; of the same time, the later in the log counts.
+        draft(1, When::Ago(60_000), &["user_id:2", "<<user_id:3"], view()),
+        draft(1, When::Now, &["user_id:1", "<<user_id:2"], view()),
+        draft(1, When::LikeTheOneBefore(1), &["user_id:3", "<<user_id:2"], view()),
+        draft(0, When::LikeTheOneBefore(2), &["user_id:1", "<<user_id:2"], view()),
+        // Without trust it is no reason.
+        now(&["user_id:2", "<user_id:1"], view()),
+        now(&["anonymous_id:a3", "<anonymous_id:a4", "<user_id:1"], view()),
+        now(&["anonymous_id:a4"], city(Some("Paris"))),
+        now(&["user_id:1", "anonymous_id:a4"], order(50.0)),
+        now(&["loyalty:l1", "<<loyalty:l2"], view()),
+        now(&["loyalty:l2", "user_id:1"], order(50.0)),
+        now(&["user_id:1"], city(None)),
     ]
 }
 

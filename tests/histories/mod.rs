@@ -21,15 +21,21 @@ pub fn identifier(text: &str) -> Identifier {
     Identifier::new(&IdentifierKey::from_secret("test"), kind, value)
 }
 
-/// Identifiers that are written `type:value`, or `~type:value` where they are hearsay; each once.
+/// Identifiers that are written `type:value`, or `~type:value` where they are hearsay; each once. With `<type:value` it is an alias
+/// call, which joins that one with the first that is stated; with `<<type:value` one from a trusted source.
 pub fn identifiers<'a>(texts: impl Iterator<Item = &'a str>) -> Identifiers {
-    let (mut stated, mut hearsay) = (Vec::new(), Vec::new());
+    let (mut stated, mut hearsay, mut previous, mut trusted) = (Vec::new(), Vec::new(), Vec::new(), false);
     for text in texts {
-        match text.strip_prefix('~') {
-            Some(text) => hearsay.push(identifier(text)),
-            None => stated.push(identifier(text)),
+        match text.trim_start_matches(['~', '<']) {
+            of if text.starts_with('~') => hearsay.push(identifier(of)),
+            of if text.starts_with('<') => {
+                previous.push(identifier(of));
+                trusted |= text.starts_with("<<");
+            }
+            _ => stated.push(identifier(text)),
         }
     }
+    let has_target = !stated.is_empty();
     let mut all: Vec<Identifier> = Vec::new();
     let mut weak = 0;
     for (one, is_weak) in stated.into_iter().map(|one| (one, 0)).chain(hearsay.into_iter().map(|one| (one, 1))) {
@@ -38,7 +44,8 @@ pub fn identifiers<'a>(texts: impl Iterator<Item = &'a str>) -> Identifiers {
             weak += is_weak;
         }
     }
-    Identifiers::new(all.into(), weak)
+    let identifiers = Identifiers::new(all.into(), weak);
+    if has_target { identifiers.with_alias(0, previous, trusted) } else { identifiers }
 }
 
 /// The events of a batch as an engine on its own takes them at a tick: in their order.

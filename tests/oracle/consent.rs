@@ -6,7 +6,7 @@ use dataflows::definitions::IdentityRules;
 use dataflows::limits::DECISIONS_PER_PURPOSE_MAX;
 use dataflows::model::{Event, IdentifierId, Position, Tick};
 
-use super::identity::{is_exclusive, others, strongest_unblocked};
+use super::identity::{aliases, carried, is_exclusive, others, strongest_unblocked};
 
 /// When something happened: by its own time, then by its place in the log.
 type Moment = (Tick, Position);
@@ -21,7 +21,8 @@ pub type Decisions = BTreeMap<IdentifierId, BTreeMap<String, BTreeSet<Decision>>
 type Seen = BTreeMap<IdentifierId, BTreeMap<IdentifierId, Vec<Moment>>>;
 
 /// Who holds which decisions, after these events.
-pub fn held<'a>(rules: &IdentityRules, events: impl Iterator<Item = &'a Event>) -> Decisions {
+pub fn held<'a>(rules: &IdentityRules, events: impl Iterator<Item = &'a Event> + Clone) -> Decisions {
+    let carried = carried(rules, events.clone());
     let mut held = Decisions::new();
     // What was decided through identifiers that are not exclusive, and when these were seen with exclusive ones.
     let mut through = Decisions::new();
@@ -44,6 +45,12 @@ pub fn held<'a>(rules: &IdentityRules, events: impl Iterator<Item = &'a Event>) 
             };
             let sightings = (if is_stated { &mut seen } else { &mut heard }).entry(shared.id()).or_default();
             sightings.entry(exclusive.id()).or_default().push(moment);
+        }
+        for (previous, target) in aliases(rules, event) {
+            if !is_exclusive(rules, previous) && is_exclusive(rules, target) && carried.contains(&previous.id()) {
+                let sightings = seen.entry(previous.id()).or_default();
+                sightings.entry(target.id()).or_default().push(moment);
+            }
         }
     }
     for (identifier, purposes) in through {

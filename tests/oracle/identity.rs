@@ -43,6 +43,26 @@ pub fn others<'a>(
     unblocked(rules, event).filter(move |(identifier, _)| identifier.id() != primary.id())
 }
 
+/// What an alias call joins: those that it names, each with the one that it carries for them; nothing where either is blocked, or
+/// both are the same.
+pub fn aliases<'a>(rules: &IdentityRules, event: &'a Event) -> Vec<(&'a Identifier, &'a Identifier)> {
+    let mut aliases = Vec::new();
+    if let Some(alias) = event.identifiers.alias() {
+        for previous in alias.previous {
+            let differ = previous.text() != alias.target.text();
+            if differ && !is_blocked(rules, previous) && !is_blocked(rules, alias.target) {
+                aliases.push((previous, alias.target));
+            }
+        }
+    }
+    aliases
+}
+
+/// The identifiers that these events carry, as far as they are not blocked.
+pub fn carried<'a>(rules: &IdentityRules, events: impl Iterator<Item = &'a Event>) -> BTreeSet<IdentifierId> {
+    events.flat_map(|event| unblocked(rules, event).map(|(identifier, _)| identifier.id())).collect()
+}
+
 fn is_blocked(rules: &IdentityRules, identifier: &Identifier) -> bool {
     let value = identifier.value();
     rules.blocked.iter().any(|rule| match rule {
@@ -74,8 +94,61 @@ fn neighbours(links: &Links, id: IdentifierId) -> impl Iterator<Item = Identifie
 /// The root of every identifier that occurs unblocked in these events.
 pub fn resolve<'a>(
     rules: &IdentityRules,
-    events: impl Iterator<Item = &'a Event>,
+    events: impl Iterator<Item = &'a Event> + Clone,
 ) -> BTreeMap<IdentifierId, IdentifierId> {
+    let targets = targets(rules, events.clone());
+    let mut roots = before_aliases(rules, events);
+    for root in roots.values_mut() {
+        *root = follow(&targets, *root);
+    }
+    roots
+}
+
+/// Alias calls between exclusive identifiers that events carry, from trusted sources: where each was sent last.
+type Targets = BTreeMap<IdentifierId, (Sighting, IdentifierId)>;
+
+fn targets<'a>(rules: &IdentityRules, events: impl Iterator<Item = &'a Event> + Clone) -> Targets {
+    let carried = carried(rules, events.clone());
+    let mut targets = Targets::new();
+    for event in events {
+        if !event.identifiers.alias().is_some_and(|alias| alias.trusted) {
+            continue;
+        }
+        for (previous, target) in aliases(rules, event) {
+            if !is_exclusive(rules, previous) || !is_exclusive(rules, target) || !carried.contains(&previous.id()) {
+                continue;
+            }
+            let sighting = (event.timestamp, event.position);
+            let known = targets.get(&previous.id());
+            // Of one event, or of unknown order, the smaller one.
+            if known.is_none_or(|(at, to)| sighting > *at || (sighting == *at && target.id() < *to)) {
+                targets.insert(previous.id(), (sighting, target.id()));
+            }
+        }
+    }
+    targets
+}
+
+/// Goes from target to target. A circle is cut: its oldest alias does not count.
+fn follow(targets: &Targets, from: IdentifierId) -> IdentifierId {
+    let mut way = vec![from];
+    loop {
+        let here = way[way.len() - 1];
+        let Some((_, next)) = targets.get(&here) else { return here };
+        if let Some(begin) = way.iter().position(|met| met == next) {
+            let circle = &way[begin..];
+            return *circle.iter().min_by_key(|met| (targets[*met].0, **met)).expect("it has one at least");
+        }
+        way.push(*next);
+    }
+}
+
+/// The root of every identifier, as if no alias joined exclusive ones.
+fn before_aliases<'a>(
+    rules: &IdentityRules,
+    events: impl Iterator<Item = &'a Event> + Clone,
+) -> BTreeMap<IdentifierId, IdentifierId> {
+    let carried = carried(rules, events.clone());
     let mut all: BTreeSet<IdentifierId> = BTreeSet::new();
     let mut exclusive: BTreeSet<IdentifierId> = BTreeSet::new();
     let (mut stated, mut hearsay) = (Links::new(), Links::new());
@@ -89,6 +162,17 @@ pub fn resolve<'a>(
             for pair in [(primary.id(), identifier.id()), (identifier.id(), primary.id())] {
                 let sighting = (event.timestamp, event.position);
                 let latest = (if is_stated { &mut stated } else { &mut hearsay }).entry(pair).or_insert(sighting);
+                *latest = sighting.max(*latest);
+            }
+        }
+        // An alias is a statement on an identifier that is not exclusive, once an event carries it.
+        for (previous, target) in aliases(rules, event) {
+            if is_exclusive(rules, previous) || !carried.contains(&previous.id()) {
+                continue;
+            }
+            for pair in [(previous.id(), target.id()), (target.id(), previous.id())] {
+                let sighting = (event.timestamp, event.position);
+                let latest = stated.entry(pair).or_insert(sighting);
                 *latest = sighting.max(*latest);
             }
         }
