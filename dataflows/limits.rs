@@ -42,6 +42,9 @@ impl Limit {
     /// All of them.
     pub const ALL: [Limit; 3] = [Limit::Topics, Limit::Values, Limit::Aliases];
 
+    /// Those of which an identifier has as many as it may.
+    pub const COUNTED: [Limit; 2] = [Limit::Topics, Limit::Values];
+
     /// Its place among all of them.
     pub fn index(self) -> usize {
         self as usize

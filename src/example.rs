@@ -18,6 +18,7 @@ pub(crate) fn project() -> Project {
         name: name.into(),
         write_key: Secret::new(key.into()),
         context_traits: ContextTraits::default(),
+        trusted: false,
     };
     Project {
         name: "example".into(),

@@ -34,6 +34,8 @@ client.page(user, "Shop", "Home", {"url": "https://shop.example/"})
 client.screen(user, "Shop", "Cart", {"items": 2})
 client.group(user, "acme", {"city": "Rome", "email": "all@acme.example"})
 client.alias(user + "-old", user)
+client.alias(user + "-before", user)
+client.track(None, "Product Viewed", anonymous_id=user + "-before")
 client.flush()
 client.join()
 if errors:
@@ -59,7 +61,7 @@ async fn check(server: &Server, user: &str) {
     let token = server.take(&[track("Later", json!({"userId": "nobody-else"}), json!({}))]).await;
     let mut profile = server.profile(&format!("user_id:{user}"), token).await;
     let mut identifiers = vec![
-        format!("anonymous_id:{user}-old"),
+        format!("anonymous_id:{user}-before"),
         format!("anonymous_id:{user}-web"),
         format!("cookie:c-{user}"),
         format!("device_id:{user}-phone"),
@@ -74,7 +76,7 @@ async fn check(server: &Server, user: &str) {
         json!({"email": email, "city": "Köln", "vip": true, "age": 42.5, "since": since, "address.zip": "50667"});
     assert_eq!(profile["attributes"], attributes);
     assert!(profile["traits"].as_object_mut().unwrap().remove("last_order").is_some());
-    assert_eq!(profile["traits"], json!({"orders": 2, "orders_1h": 2, "revenue": 10, "views": 1}));
+    assert_eq!(profile["traits"], json!({"orders": 2, "orders_1h": 2, "revenue": 10, "views": 2}));
     assert_eq!(profile["consent"], json!({"ads": true}));
     assert_eq!(profile["audiences"], json!(["buyers"]));
 }

@@ -38,10 +38,23 @@ impl Aliases {
         }
     }
 
+    /// The same for the borrowed.
+    pub fn all(&self) -> impl Iterator<Item = Alias> {
+        self.clone().into_all()
+    }
+
     /// Aliases that say the same.
     pub fn into_all(self) -> impl Iterator<Item = Alias> {
         let Known { is_target, is_untrusted, moved, links } = self.0.map(|known| *known).unwrap_or_default();
         let flags = [is_target.then_some(Alias::Target), is_untrusted.then_some(Alias::Untrusted)];
         flags.into_iter().flatten().chain(moved.map(Alias::Moved)).chain(links.into_iter().map(Alias::Link))
+    }
+}
+
+impl FromIterator<Alias> for Aliases {
+    fn from_iter<I: IntoIterator<Item = Alias>>(aliases: I) -> Self {
+        let mut all = Aliases::default();
+        aliases.into_iter().for_each(|alias| all.take_in(alias));
+        all
     }
 }

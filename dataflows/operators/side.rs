@@ -14,6 +14,11 @@ pub fn tick_of(frontier: &MutableAntichain<Tick>) -> Tick {
     frontier.frontier().first().copied().unwrap_or(Tick::MAX)
 }
 
+/// The tick at which a span begins or ends: the end of time is no tick.
+fn tick(bound: &Antichain<Tick>) -> Tick {
+    bound.first().copied().unwrap_or(Tick::MAX)
+}
+
 /// One of the inputs.
 pub struct Side<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> {
     trace: Trace<K, V, R>,
@@ -36,8 +41,8 @@ impl<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> Side<K, V, R> {
 
     /// The last tick up to `until` at which nothing that waits would be cut in two.
     pub fn boundary(&self, until: Tick) -> Tick {
-        let cut = self.waiting.iter().find(|span| span.upper().iter().all(|upper| *upper > until));
-        cut.map_or(until, |span| span.lower().first().copied().unwrap_or(Tick::MAX))
+        let cut = self.waiting.iter().find(|span| tick(span.upper()) > until);
+        cut.map_or(until, |span| tick(span.lower()).min(until))
     }
 
     /// What waits.
@@ -53,10 +58,10 @@ impl<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> Side<K, V, R> {
 
     /// Everything before `done` was followed. Says whether anything still waits.
     pub fn finish(&mut self, done: Tick) -> bool {
-        let ended = self.waiting.partition_point(|span| span.upper().iter().all(|upper| *upper <= done));
+        let ended = self.waiting.partition_point(|span| tick(span.upper()) <= done);
         for span in self.waiting.drain(..ended) {
             // The trace may have been empty for longer, as it was asked below.
-            if self.begins.iter().any(|begins| span.upper().iter().all(|upper| begins < upper)) {
+            if tick(&self.begins) < tick(span.upper()) {
                 self.begins.clone_from(span.upper());
             }
         }

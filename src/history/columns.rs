@@ -114,7 +114,7 @@ impl Columns {
         self.names.push(origin.and_then(|origin| origin.name.as_ref()).map(|name| name.as_bytes()));
         self.messages.extend(stored.message.to_be_bytes());
         let (there, repeated) = &mut self.identifier_levels;
-        let identifiers = event.map_or(&[][..], |event| &event.identifiers);
+        let identifiers = event.map_or(&[][..], |event| event.identifiers.named());
         for (identifier, place) in identifiers.iter().zip(0..) {
             self.identifiers.push(Some(identifier.text().as_bytes()));
             self.hashes.extend(identifier.id().to_bytes());

@@ -1,4 +1,4 @@
-//! The Segment HTTP tracking API: `POST /v1/{identify,track,page,screen,group,alias,batch,import}`.
+//! The Segment HTTP tracking API: `POST /v1/{identify,track,page,screen,group,alias,merge,batch,import}`.
 //!
 //! A request is one submission, so it has one tick and one fate; but each event of a batch is read on its own, and wrong ones
 //! are listed in the answer beside the accepted ones. Answers: 200 where at least one event is accepted, 400 where none can
@@ -60,13 +60,14 @@ pub struct Surroundings {
 }
 
 /// The addresses below `/v1/` and their calls; the others take batches. The short forms are those of analytics.js.
-const ADDRESSES: [(&str, Option<Call>); 15] = [
+const ADDRESSES: [(&str, Option<Call>); 16] = [
     ("identify", Some(Call::Identify)),
     ("track", Some(Call::Track)),
     ("page", Some(Call::Page)),
     ("screen", Some(Call::Screen)),
     ("group", Some(Call::Group)),
     ("alias", Some(Call::Alias)),
+    ("merge", Some(Call::Alias)),
     ("batch", None),
     ("import", None),
     ("i", Some(Call::Identify)),

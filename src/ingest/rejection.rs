@@ -22,7 +22,7 @@ pub enum Rejection {
         max: usize,
     },
     /// There is no `type`, or an unknown one.
-    #[error("`type` is missing or unknown: expected identify, track, page, screen, group or alias")]
+    #[error("`type` is missing or unknown: expected identify, track, page, screen, group, alias or merge")]
     UnknownType,
     /// The body says another type than the address.
     #[error("`type` contradicts the address of the call: leave it out, or send the event to /v1/batch")]

@@ -63,7 +63,7 @@ pub enum Call {
     Screen,
     /// Somebody belongs to a group; the traits are the group's.
     Group,
-    /// Two identifiers are one person.
+    /// Two identifiers are one person; RudderStack's `merge` too.
     Alias,
 }
 
@@ -88,6 +88,9 @@ impl FromStr for Call {
     type Err = Rejection;
 
     fn from_str(name: &str) -> Result<Self, Rejection> {
+        if name == "merge" {
+            return Ok(Call::Alias);
+        }
         Call::ALL.into_iter().find(|call| call.name() == name).ok_or(Rejection::UnknownType)
     }
 }

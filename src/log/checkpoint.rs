@@ -64,8 +64,9 @@ pub struct Basis {
 /// Counts up with each change of the program after which the same events say something else: then they are read anew.
 ///
 /// 1: nothing is from the future, a decision on consent never travels, identifiers, names and decisions are read otherwise, numbers and
-/// types are what was written, and a write to an attribute is one to all below it.
-const MEANING: u32 = 1;
+/// types are what was written, and a write to an attribute is one to all below it. 2: an alias creates no identifier, joins what other
+/// events carry, and from trusted sources people too.
+const MEANING: u32 = 2;
 
 impl Basis {
     /// The basis under `project`.
@@ -98,7 +99,9 @@ impl Basis {
 fn origins_of(project: &Project) -> String {
     let full = project.sources.iter().filter(|source| source.context_traits == ContextTraits::Full);
     let full = full.map(|source| format!("; context.traits as in identify calls from {:?}", source.name));
-    project.origins.iter().map(|origin| format!("; {origin}")).chain(full).collect()
+    let trusted = project.sources.iter().filter(|source| source.trusted);
+    let trusted = trusted.map(|source| format!("; aliases of two people from {:?}", source.name));
+    project.origins.iter().map(|origin| format!("; {origin}")).chain(full).chain(trusted).collect()
 }
 
 /// The key of the identifier hash, as a hash, as a basis begins with it.

@@ -317,8 +317,10 @@ impl<R: Readings> Collector for Counts<R> {
             "deltaic_full_identifiers",
             "Identifiers that have as many topics, or values of a distinct, as they may: of more, those that sort first count",
             "limit",
-            Limit::ALL.iter().map(|limit| (limit.name(), ConstGauge::new(engine.full[limit.index()]))),
+            Limit::COUNTED.iter().map(|limit| (limit.name(), ConstGauge::new(engine.full[limit.index()]))),
         )?;
+        let help = "People that an alias of a source without `trusted = true` would make into others: they stay as they are";
+        gauge(&mut encoder, "deltaic_alias_conflicts", help, engine.full[Limit::Aliases.index()])?;
         let refusing = [("disk", engine.is_short_of_room), ("memory", engine.is_short_of_memory)];
         family(
             &mut encoder,
@@ -492,7 +494,7 @@ mod tests {
                 pending_events: 3,
                 books_looks: 9,
                 books_differences: 1,
-                full: [0, 4],
+                full: [0, 4, 15],
                 is_short_of_memory: true,
                 is_short_of_room: false,
                 checkpoints: 2,

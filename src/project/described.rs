@@ -33,6 +33,9 @@ pub(super) fn described(project: &Project) -> String {
     project.origins.iter().for_each(|origin| line("", &origin.to_string()));
     let full = project.sources.iter().filter(|source| source.context_traits == ContextTraits::Full);
     full.for_each(|source| line("", &format!("context.traits as in identify calls from {:?}", source.name)));
+    let trusted = project.sources.iter().filter(|source| source.trusted);
+    line("identity.aliases", "userId with previousId, where other events carry that");
+    trusted.for_each(|source| line("", &format!("of two people from {:?}", source.name)));
     line("consent.purposes", &project.purposes.join(", "));
     text
 }

@@ -132,7 +132,7 @@ fn sources(written: Vec<WrittenSource>, problems: &mut Vec<Problem>) -> Vec<Sour
     let place = written.first().map(|source| source.name.place);
     check_count(written.len(), SOURCES_MAX, "sources", place, problems);
     let mut sources: Vec<Source> = Vec::with_capacity(written.len());
-    for WrittenSource { name, write_key, context_traits } in written {
+    for WrittenSource { name, write_key, context_traits, trusted } in written {
         check_name(&name, "a source", Alphabet::Dashed, problems);
         let context_traits = context_traits.map_or(ContextTraits::default(), |text| worth(&text, problems));
         let Some(key) = write_key else { continue };
@@ -142,7 +142,7 @@ fn sources(written: Vec<WrittenSource>, problems: &mut Vec<Problem>) -> Vec<Sour
             let message = format!("sources `{}` and `{}` have the same write key", other.name, name.value);
             problems.push(Problem::at(key.place, message).help("the write key tells which source an event comes from"));
         }
-        sources.push(Source { name: CompactString::from(name.value), write_key: secret, context_traits });
+        sources.push(Source { name: CompactString::from(name.value), write_key: secret, context_traits, trusted });
     }
     sources.sort_by(|a, b| a.name.cmp(&b.name));
     sources

@@ -139,6 +139,8 @@ pub struct Source {
     pub write_key: Secret,
     /// What its `context.traits` are worth.
     pub context_traits: ContextTraits,
+    /// Whether its alias calls may make one person of two.
+    pub trusted: bool,
 }
 
 /// What `context.traits` are worth in calls other than identify and group.

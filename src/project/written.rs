@@ -69,6 +69,7 @@ pub(super) struct WrittenSource {
     pub(super) name: Text,
     pub(super) write_key: Option<Text>,
     pub(super) context_traits: Option<Text>,
+    pub(super) trusted: bool,
 }
 
 /// `[identity]`
@@ -286,8 +287,9 @@ fn source<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t
     let write_key = section.secret(reader, "write_key");
     section.missing(reader, "write_key", "the key with which the source sends");
     let context_traits = section.text(reader, "context_traits");
+    let trusted = section.boolean(reader, "trusted").unwrap_or(false);
     section.finish(reader, nothing_elsewhere);
-    WrittenSource { name, write_key, context_traits }
+    WrittenSource { name, write_key, context_traits, trusted }
 }
 
 fn audience<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenAudience {

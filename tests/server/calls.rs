@@ -18,6 +18,7 @@ fn at(text: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_with_every_kind_of_key() {
     let Shop { server, .. } = Shop::open(&[]).await;
+    server.take(&[track("Seen", json!({"anonymousId": "old-1"}), json!({}))]).await;
     let send = async |path: &str, body: Value, key: &str| {
         let mut body = body;
         let mut request = server.request(Method::POST, path);

@@ -139,7 +139,7 @@ async fn what_is_rejected_is_kept_with_its_reason() {
         entry,
         json!({
             "id": 1, "at": "2024-01-01T00:00:00Z", "source": "web", "what": "event", "code": "unknown_type", "hash": hash,
-            "message": "`type` is missing or unknown: expected identify, track, page, screen, group or alias",
+            "message": "`type` is missing or unknown: expected identify, track, page, screen, group, alias or merge",
             "bytes": 67, "cut": false, "sent_at": "2024-01-01T00:00:09Z", "context": r#"{"device":{"id":"d"}}"#,
             "text": r#"{"type":"nap","userId":"ann","messageId":"m1","writeKey":null}"#,
         })

@@ -51,6 +51,8 @@ pub(super) struct Places {
     pub context: Tree,
     /// Whether `context.traits` say in all calls what they say in an identify call.
     context_traits: ContextTraits,
+    /// Whether alias calls may join people.
+    trusted: bool,
     all: Vec<Spot>,
 }
 
@@ -80,13 +82,14 @@ impl Origins {
     /// Those of a project.
     pub fn new(project: &Project) -> Self {
         let is_special = |source: &&crate::project::Source| {
-            source.context_traits != ContextTraits::default()
+            source.trusted || source.context_traits != ContextTraits::default()
                 || project.origins.iter().any(|origin| origin.sources.contains(&source.name))
         };
         let of_all = |origin: &&IdentifierOrigin| origin.sources.is_empty();
         let by_source = project.sources.iter().filter(is_special).map(|source| {
             let meant = |origin: &&IdentifierOrigin| origin.sources.is_empty() || origin.sources.contains(&source.name);
-            (source.name.clone(), Places::new(project.origins.iter().filter(meant), source.context_traits))
+            let places = Places::new(project.origins.iter().filter(meant), source.context_traits);
+            (source.name.clone(), Places { trusted: source.trusted, ..places })
         });
         Origins {
             usual: Places::new(project.origins.iter().filter(of_all), ContextTraits::default()),
@@ -112,6 +115,7 @@ impl Places {
             traits: Tree::default(),
             context: Tree::default(),
             context_traits,
+            trusted: false,
             all: Vec::new(),
         };
         for (root, path, kind, usual) in USUAL {
@@ -158,6 +162,11 @@ impl Places {
             Usual::Remembered => Strength::Weak,
         };
         Some((kind, strength))
+    }
+
+    /// Whether alias calls may join people.
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
     }
 
     /// Whether `context.traits` of this call are statements, rather than what a library remembers.

@@ -31,6 +31,8 @@ pub(super) struct Person<'e> {
     identifiers: SmallVec<[Identifier; 4]>,
     /// So many of them, the last ones, are weak.
     weak: usize,
+    /// Those of an alias call that are joined with the first one.
+    previous: Vec<Identifier>,
     pub attributes: Vec<(CompactString, Option<Value>)>,
     /// How many of these are no attributes, but only say that there was an object.
     objects: usize,
@@ -72,6 +74,7 @@ impl<'e> Person<'e> {
             fields: Vec::new(),
             identifiers: SmallVec::new(),
             weak: 0,
+            previous: Vec::new(),
             attributes: Vec::new(),
             objects: 0,
             consent: Box::default(),
@@ -88,12 +91,10 @@ impl<'e> Person<'e> {
         cells: &'e [CompactString],
     ) -> Result<(), Rejection> {
         let extractor = self.extractor;
-        let ids = [(Member::UserId, "user_id"), (Member::AnonymousId, "anonymous_id")];
-        let previous = (call == Call::Alias).then_some((Member::PreviousId, "anonymous_id"));
-        for (member, kind) in ids.into_iter().chain(previous) {
-            if let Some(leaf) = members.leaf(member) {
-                self.identify(kind, leaf)?;
-            }
+        let merged = members.get(Member::MergeProperties).filter(|_| call == Call::Alias);
+        match merged {
+            Some(pair) => self.merge(pair)?,
+            None => self.ids(call, members)?,
         }
         let mut consent = ConsentReader::new(&extractor.purposes);
         if let Some(context) = context {
@@ -111,7 +112,9 @@ impl<'e> Person<'e> {
             let places = &self.places.properties;
             self.object(properties, Some(&extractor.properties), Some(places), false)?;
         }
-        self.identify_found(call, name)?;
+        if merged.is_none() {
+            self.identify_found(call, name)?;
+        }
         self.warnings.add_all(consent.warnings);
         self.consent = consent.finish();
         Ok(())
@@ -119,7 +122,48 @@ impl<'e> Person<'e> {
 
     /// The identifiers, which are taken out.
     pub fn identifiers(&mut self) -> Identifiers {
-        Identifiers::new(self.identifiers.drain(..).collect(), self.weak)
+        let identifiers = Identifiers::new(self.identifiers.drain(..).collect(), self.weak);
+        if self.previous.is_empty() {
+            return identifiers;
+        }
+        identifiers.with_alias(0, std::mem::take(&mut self.previous), self.places.is_trusted())
+    }
+
+    /// Reads the ids at the top of an event.
+    fn ids(&mut self, call: Call, members: &Members<'_>) -> Result<(), Rejection> {
+        for (member, kind) in [(Member::UserId, "user_id"), (Member::AnonymousId, "anonymous_id")] {
+            if let Some(leaf) = members.leaf(member) {
+                self.identify(kind, leaf)?;
+            }
+            let is_target = call == Call::Alias && member == Member::UserId && !self.identifiers.is_empty();
+            if let Some(previous) = members.get(Member::PreviousId).filter(|_| is_target) {
+                // Nobody says of which type it is.
+                self.previously("user_id", Leaf::of(previous))?;
+                self.previously("anonymous_id", Leaf::of(previous))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the identifiers that a merge call joins, which names nobody else: the first with all others.
+    fn merge(&mut self, json: &str) -> Result<(), Rejection> {
+        for property in json::elements(json) {
+            let Some((kind, value)) = typed(property, "value")? else { continue };
+            if self.identifiers.is_empty() {
+                self.identify(&kind, Leaf::of(value))?;
+            } else {
+                self.previously(&kind, Leaf::of(value))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first identifier is one person with this one, which the event does not carry.
+    fn previously(&mut self, kind: &str, leaf: Leaf<'_>) -> Result<(), Rejection> {
+        if self.identify(kind, leaf)? {
+            self.previous.extend(self.identifiers.pop());
+        }
+        Ok(())
     }
 
     fn context(&mut self, call: Call, json: &'e str, consent: &mut ConsentReader<'_>) -> Result<(), Rejection> {
@@ -162,24 +206,10 @@ impl<'e> Person<'e> {
     }
 
     fn external_id(&mut self, json: &str) -> Result<(), Rejection> {
-        const MEMBERS: [&str; 3] = ["id", "type", "collection"];
-        let mut found = [None; MEMBERS.len()];
-        for member in json::members(json) {
-            let (key, value) = member?;
-            if let Some(place) = MEMBERS.iter().position(|member| *member == key) {
-                found[place] = Some(value);
-            }
+        match typed(json, "id")? {
+            Some((kind, id)) => self.identify_too(&kind, Leaf::of(id)).map(drop),
+            None => Ok(()),
         }
-        let [id, kind, collection] = found;
-        if !is_of_people(collection) {
-            return Ok(());
-        }
-        let kind = kind.and_then(|kind| Leaf::of(kind).text());
-        let Some((id, kind)) = id.zip(kind.as_deref().and_then(normal_kind)) else { return Ok(()) };
-        if kind.len() > IDENTIFIER_TYPE_BYTES_MAX {
-            return Err(Rejection::IdentifierTypeTooLong);
-        }
-        self.identify_too(&kind, Leaf::of(id)).map(drop)
     }
 
     /// Identifies the person by what was found: first by what is stated, then by hearsay.
@@ -233,7 +263,7 @@ impl<'e> Person<'e> {
         if self.identifiers.iter().any(|known| known.is(kind, &value)) {
             return Ok(false);
         }
-        if self.identifiers.len() >= limits.identifiers_per_event_max {
+        if self.identifiers.len() + self.previous.len() >= limits.identifiers_per_event_max {
             return Err(Rejection::TooManyIdentifiers { max: limits.identifiers_per_event_max });
         }
         self.identifiers.push(Identifier::new(&self.extractor.identifier_key, kind, &value));
@@ -334,6 +364,28 @@ impl<'e> AtPlaces<'e> {
         }
         Ok(())
     }
+}
+
+/// Reads an object that says an identifier: its type, and the member `id` as JSON; nothing where it says none of a person.
+fn typed<'j>(json: &'j str, id: &str) -> Result<Option<(String, &'j str)>, Rejection> {
+    let members = [id, "type", "collection"];
+    let mut found = [None; 3];
+    for member in json::members(json) {
+        let (key, value) = member?;
+        if let Some(place) = members.iter().position(|member| *member == key) {
+            found[place] = Some(value);
+        }
+    }
+    let [id, kind, collection] = found;
+    if !is_of_people(collection) {
+        return Ok(None);
+    }
+    let kind = kind.and_then(|kind| Leaf::of(kind).text());
+    let Some((id, kind)) = id.zip(kind.as_deref().and_then(normal_kind)) else { return Ok(None) };
+    if kind.len() > IDENTIFIER_TYPE_BYTES_MAX {
+        return Err(Rejection::IdentifierTypeTooLong);
+    }
+    Ok(Some((kind.into_owned(), id)))
 }
 
 /// Whether an external id of this `collection` is one of people, which it is where it does not say.

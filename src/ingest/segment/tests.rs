@@ -32,12 +32,17 @@ fn accept(json: &str, given: &Given<'_>) -> Result<Arrival, Rejection> {
     Extractor::new(&example::project()).accept(json.as_bytes(), given)
 }
 
-/// An event in one line: name, time relative to [`NOW`], identifiers, `fN=` fields, `name=` attributes, `purpose?` consent.
+/// An event in one line: name, time relative to [`NOW`], identifiers (`<` if only an alias names them, `<<` with trust), `fN=` fields, `name=` attributes, `purpose?` consent.
 fn line(event: &Event) -> String {
     let mut parts = vec![event.name.to_string()];
     let late = event.timestamp.as_ms() as i64 - NOW.as_ms() as i64;
     parts.extend((late != 0).then(|| format!("{late:+}ms")));
     parts.extend(event.identifiers.iter().map(|identifier| identifier.text().to_string()));
+    if let Some(alias) = event.identifiers.alias() {
+        assert_eq!(alias.target, &event.identifiers[0]);
+        let sign = if alias.trusted { "<<" } else { "<" };
+        parts.extend(alias.previous.iter().map(|identifier| format!("{sign}{}", identifier.text())));
+    }
     parts.extend(event.fields.iter().map(|(field, value)| format!("f{field}={}", show(value))));
     let taken = |value: &Option<Value>| value.as_ref().map_or("-".into(), show);
     parts.extend(event.attributes.iter().map(|(name, value)| format!("{name}={}", taken(value))));
@@ -127,6 +132,60 @@ fn calls() {
 }
 
 #[test]
+fn aliases() {
+    let alias = |members: &str, expected: &str| check(&format!(r#"{{"type":"alias",{members}}}"#), expected);
+    alias(r#""userId":"u","previousId":"p""#, "alias user_id:u <user_id:p <anonymous_id:p");
+    alias(r#""userId":" u ","previousId":12.0"#, "alias user_id:u <user_id:12 <anonymous_id:12");
+    alias(r#""userId":"u","previousId":"u""#, "alias user_id:u <anonymous_id:u");
+    // The library's own id is carried, and so not joined twice.
+    alias(r#""previousId":"a","userId":"u","anonymousId":"a""#, "alias user_id:u anonymous_id:a <user_id:a <anonymous_id:a");
+    alias(r#""userId":"u","anonymousId":"a","previousId":"""#, "alias user_id:u anonymous_id:a");
+    alias(r#""userId":"u","previousId":{"id":"p"}"#, "alias user_id:u");
+    alias(r#""anonymousId":"a","previousId":"p""#, "alias anonymous_id:a");
+    alias(r#""previousId":"p""#, "no_identifier");
+    check(r#"{"type":"identify","userId":"u","previousId":"p"}"#, "identify user_id:u");
+    let long = "p".repeat(1_000);
+    alias(&format!(r#""userId":"u","previousId":"{long}""#), "identifier_too_long");
+    let ids: Vec<String> = (0..40).map(|n| format!(r#"{{"id":"{n}","type":"t"}}"#)).collect();
+    let many = |count: usize| {
+        let ids = ids[..count].join(",");
+        format!(r#""userId":"u","previousId":"p","context":{{"externalIds":[{ids}]}}"#)
+    };
+    let most = example::project().limits.identifiers_per_event_max;
+    alias(&many(most - 2), "too_many_identifiers");
+
+    let address = Given { call: Some(Call::Alias), ..live() };
+    check_given(r#"{"type":"alias","userId":"u","previousId":"p"}"#, &address, "alias user_id:u <user_id:p <anonymous_id:p");
+}
+
+#[test]
+fn merges_are_aliases() {
+    let merge = |pair: &str, expected: &str| {
+        let event = format!(r#"{{"mergeProperties":{pair},"userId":"sender","context":{{"device":{{"id":"d"}}}}}}"#);
+        check_given(&event, &Given { call: Some(Call::Alias), ..live() }, expected);
+        check(&event.replacen('{', r#"{"type":"merge","#, 1), expected);
+    };
+    merge(
+        r#"[{"type":"email","value":" Ann@B.org"},{"type":"phone","value":"+49 30 1234567"}]"#,
+        "alias email:ann@b.org <phone:49301234567 f4='d'",
+    );
+    merge(r#"[{"type":"user_id","value":1},{"type":"user_id","value":2}]"#, "alias user_id:1 <user_id:2 f4='d'");
+    let all = r#"[{"type":"a","value":"1"},{"type":"b","value":"2"},{"type":"b","value":"2"},{"type":"a","value":"3"}]"#;
+    merge(all, "alias a:1 <b:2 <a:3 f4='d'");
+    // What says nothing is passed over.
+    merge(r#"[5,{"value":"1"},{"type":"a","value":null},{"type":"a","value":"1"},{"type":"a"}]"#, "alias a:1 f4='d'");
+    for nobody in ["[]", "{}", "\"u\"", "7", r#"[{"type":"accounts","value":"1","collection":"accounts"}]"#] {
+        merge(nobody, "no_identifier");
+    }
+    let many: Vec<String> = (0..33).map(|n| format!(r#"{{"type":"a","value":{n}}}"#)).collect();
+    merge(&format!("[{}]", many.join(",")), "too_many_identifiers");
+    merge(&format!(r#"[{{"type":"a","value":"{}"}}]"#, "x".repeat(1_000)), "identifier_too_long");
+    // Another call has no such thing.
+    check(r#"{"type":"identify","userId":"u","mergeProperties":[{"type":"a","value":1}]}"#, "identify user_id:u");
+    check(r#"{"type":"merge","userId":"u","previousId":"p","mergeProperties":null}"#, "alias user_id:u <user_id:p <anonymous_id:p");
+}
+
+#[test]
 fn identifiers() {
     check_track(r#""anonymousId":"a","userId":"u""#, "E user_id:u anonymous_id:a");
     check_track(r#""userId":" u ""#, "E user_id:u");
@@ -146,7 +205,6 @@ fn identifiers() {
     check_track(twice, "E t:b");
     check_track(r#""userId":"u:v\"w""#, "E user_id:u:v\"w");
     check_track(r#""previousId":"p""#, "no_identifier");
-    check(r#"{"type":"alias","userId":"u","previousId":"p"}"#, "alias user_id:u anonymous_id:p");
     check_track(
         r#""context":{"externalIds":[{"id":7,"type":"Braze ID"},{"id":"x"},5,{"id":"y","type":"a:b"},{"id":" A@B.C ","type":"email"}]}"#,
         "E braze_id:7 a_b:y email:a@b.c",

@@ -25,10 +25,11 @@ use crate::limits::LOG_ENTRY_BYTES_MAX;
 use crate::log::codec::{self, CodecError, FactsForm};
 
 /// The version of the file.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
-/// What is read: in version 1, of format 2 of the data folder, facts have no positions; up to version 2 they have no decisions apart.
-const VERSIONS: [u32; 3] = [1, 2, VERSION];
+/// What is read: in version 1, of format 2 of the data folder, facts have no positions; up to version 2 they have no decisions apart,
+/// up to version 3 no aliases.
+const VERSIONS: [u32; 4] = [1, 2, 3, VERSION];
 
 /// Bytes of a block before compression, about: large enough to compress, small enough to be read piece by piece.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -46,7 +47,9 @@ const MESSAGES: u8 = 3;
 const END: u8 = 4;
 /// Facts of a file of version 2.
 const FACTS_WITHOUT_DECISIONS: u8 = 5;
-const FACTS: u8 = 6;
+/// Facts of a file of version 3.
+const FACTS_WITHOUT_ALIASES: u8 = 6;
+const FACTS: u8 = 7;
 
 /// What a checkpoint begins with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -247,11 +250,12 @@ impl Reader {
     fn piece(&mut self) -> Result<Option<Piece>, FileError> {
         let (kind, body) = block(&mut self.file)?;
         match kind {
-            FACTS | FACTS_WITHOUT_DECISIONS | FACTS_WITHOUT_POSITIONS => {
+            FACTS | FACTS_WITHOUT_ALIASES | FACTS_WITHOUT_DECISIONS | FACTS_WITHOUT_POSITIONS => {
                 let today = |place: u16| self.measures.get(usize::from(place)).copied().flatten();
                 let form = match kind {
                     FACTS_WITHOUT_POSITIONS => FactsForm::WithoutPositions,
                     FACTS_WITHOUT_DECISIONS => FactsForm::WithoutDecisions,
+                    FACTS_WITHOUT_ALIASES => FactsForm::WithoutAliases,
                     _ => FactsForm::Whole,
                 };
                 let facts = codec::decode_facts(&body, form, &today)?;

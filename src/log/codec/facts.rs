@@ -2,13 +2,13 @@
 //!
 //! Measures are written as places in the list of measures that the checkpoint begins with. Records are written as they are
 //! packed in memory. Facts of formats 1 and 2 have no positions. Those, and what format 3 had at first, have no decisions apart
-//! from records; otherwise they are the same.
+//! from records, and no aliases, which came last of all; otherwise they are the same.
 
 use bincode::Options;
 use dataflows::definitions::MeasureId;
-use dataflows::facts::Facts;
+use dataflows::facts::{Aliases, Facts};
 use dataflows::model::{Decisions, IdentifierId, Part, Position, Record, Sample, Strength, Tick, Weight};
-use dataflows::observer::Link;
+use dataflows::observer::{Alias, Link};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -52,19 +52,71 @@ struct StoredFacts<'a, P> {
     settled: bool,
     #[serde(borrow, serialize_with = "as_bytes")]
     record: &'a [u8],
-    /// The other end, bits that say whether it is an owner and whether the link is weak, the time, the position. (Of earlier
-    /// versions no link is weak.)
-    links: Vec<(IdentifierId, u8, u64, P)>,
+    links: Vec<StoredLink<P>>,
     /// Measure, time, position, value.
     best: Vec<(u16, u64, P, StoredValue<'a>)>,
     /// When it comes, what, and with which weight.
     parts: Vec<(u64, StoredPart<'a, P>, i128)>,
 }
 
+/// The other end, bits that say whether it is an owner and whether the link is weak, the time, the position. (Of earlier versions
+/// no link is weak.)
+#[derive(Serialize, Deserialize)]
+struct StoredLink<P>(IdentifierId, u8, u64, P);
+
 /// Set where the other end of a link is an owner.
 const OWNER: u8 = 1;
 /// Set where a link is weak.
 const WEAK: u8 = 2;
+
+impl StoredLink<Kept> {
+    fn of(Link { position, other, owner, at, strength }: &Link) -> Self {
+        let bits = u8::from(*owner) | if *strength == Strength::Weak { WEAK } else { 0 };
+        StoredLink(*other, bits, at.as_ms(), kept(*at, *position))
+    }
+}
+
+impl<P: StoredPosition> StoredLink<P> {
+    fn link(self) -> Link {
+        let StoredLink(other, bits, at, position) = self;
+        Link {
+            position: position.of_time(at),
+            other,
+            owner: bits & OWNER != 0,
+            at: Tick::from_ms(at),
+            strength: if bits & WEAK != 0 { Strength::Weak } else { Strength::Strong },
+        }
+    }
+}
+
+/// See [`Alias`].
+#[derive(Serialize, Deserialize)]
+enum StoredAlias {
+    Target,
+    Link(StoredLink<Kept>),
+    Moved(StoredLink<Kept>),
+    Untrusted,
+}
+
+impl StoredAlias {
+    fn of(alias: &Alias) -> Self {
+        match alias {
+            Alias::Target => StoredAlias::Target,
+            Alias::Link(link) => StoredAlias::Link(StoredLink::of(link)),
+            Alias::Moved(link) => StoredAlias::Moved(StoredLink::of(link)),
+            Alias::Untrusted => StoredAlias::Untrusted,
+        }
+    }
+
+    fn alias(self) -> Alias {
+        match self {
+            StoredAlias::Target => Alias::Target,
+            StoredAlias::Link(link) => Alias::Link(link.link()),
+            StoredAlias::Moved(link) => Alias::Moved(link.link()),
+            StoredAlias::Untrusted => Alias::Untrusted,
+        }
+    }
+}
 
 /// Bytes that are written as such.
 #[derive(Serialize, Deserialize)]
@@ -97,21 +149,17 @@ pub fn encode_facts(id: IdentifierId, facts: &Facts, block: &mut Vec<u8>) {
         };
         Some((at.as_ms(), part, weight.0))
     });
-    let links = facts.links.iter().map(|Link { position, other, owner, at, strength }| {
-        let position = kept(*at, *position);
-        let bits = u8::from(*owner) | if *strength == Strength::Weak { WEAK } else { 0 };
-        (*other, bits, at.as_ms(), position)
-    });
     let stored = StoredFacts {
         id,
         identifier: &facts.identifier,
         settled: facts.settled,
         record: facts.record.as_bytes(),
-        links: links.collect(),
+        links: facts.links.iter().map(StoredLink::of).collect(),
         best: best.collect(),
         parts: parts.collect(),
     };
-    let stored = (stored, Bytes(facts.decisions.as_bytes()));
+    let aliases: Vec<_> = facts.aliases.all().map(|alias| StoredAlias::of(&alias)).collect();
+    let stored = (stored, Bytes(facts.decisions.as_bytes()), aliases);
     bincode::DefaultOptions::new().serialize_into(block, &stored).expect("memory takes what is written to it");
 }
 
@@ -130,6 +178,8 @@ pub enum FactsForm {
     WithoutPositions,
     /// Format 3 at first.
     WithoutDecisions,
+    /// Format 3 after that.
+    WithoutAliases,
     /// What is written.
     Whole,
 }
@@ -144,13 +194,14 @@ pub fn decode_facts(
     match form {
         FactsForm::WithoutPositions => former::<()>(block, measure),
         FactsForm::WithoutDecisions => former::<Kept>(block, measure),
+        FactsForm::WithoutAliases => {
+            let all = list::<(StoredFacts<'_, Kept>, Bytes<'_>)>(block)?.into_iter();
+            all.map(|(stored, decisions)| whole(stored, decisions, Aliases::default(), measure)).collect()
+        }
         FactsForm::Whole => {
-            let none = || CodecError::Malformed("decisions are none".to_owned());
-            let whole = |(stored, decisions): (StoredFacts<'_, Kept>, Bytes<'_>)| {
-                let (id, facts) = one(stored, measure)?;
-                Ok((id, Facts { decisions: Decisions::from_bytes(decisions.0).ok_or_else(none)?, ..facts }))
-            };
-            list::<(StoredFacts<'_, Kept>, Bytes<'_>)>(block)?.into_iter().map(whole).collect()
+            let all = list::<(StoredFacts<'_, Kept>, Bytes<'_>, Vec<StoredAlias>)>(block)?.into_iter();
+            let aliases = |stored: Vec<StoredAlias>| stored.into_iter().map(StoredAlias::alias).collect();
+            all.map(|(stored, decisions, stored_aliases)| whole(stored, decisions, aliases(stored_aliases), measure)).collect()
         }
     }
 }
@@ -161,6 +212,17 @@ fn former<P: StoredPosition>(
 ) -> Result<Vec<(IdentifierId, Facts)>, CodecError> {
     let facts = |stored| one(stored, measure).map(|(id, facts)| (id, facts.with_decisions_apart()));
     list::<StoredFacts<'_, P>>(block)?.into_iter().map(facts).collect()
+}
+
+fn whole(
+    stored: StoredFacts<'_, Kept>,
+    decisions: Bytes<'_>,
+    aliases: Aliases,
+    measure: &impl Fn(u16) -> Option<MeasureId>,
+) -> Result<(IdentifierId, Facts), CodecError> {
+    let (id, facts) = one(stored, measure)?;
+    let none = || CodecError::Malformed("decisions are none".to_owned());
+    Ok((id, Facts { decisions: Decisions::from_bytes(decisions.0).ok_or_else(none)?, aliases, ..facts }))
 }
 
 fn list<'b, T: Deserialize<'b>>(block: &'b [u8]) -> Result<Vec<T>, CodecError> {
@@ -177,22 +239,16 @@ fn one<P: StoredPosition>(
         settled: stored.settled,
         record: Record::from_bytes(stored.record).ok_or_else(no_record)?,
         links: Vec::with_capacity(stored.links.len()),
+        aliases: Aliases::default(),
         decisions: Decisions::default(),
         best: Vec::with_capacity(stored.best.len()),
         parts: Vec::with_capacity(stored.parts.len()),
-    };
-    let link = |(other, bits, at, position): (_, u8, _, P)| Link {
-        position: position.of_time(at),
-        other,
-        owner: bits & OWNER != 0,
-        at: Tick::from_ms(at),
-        strength: if bits & WEAK != 0 { Strength::Weak } else { Strength::Strong },
     };
     let sample = |at, position: P, value: StoredValue<'_>| {
         let (at, position) = (Tick::from_ms(at), position.of_time(at));
         value.value().map(|value| Sample { at, position, value })
     };
-    facts.links.extend(stored.links.into_iter().map(link));
+    facts.links.extend(stored.links.into_iter().map(StoredLink::link));
     for (of, at, position, value) in stored.best {
         let Some(of) = measure(of) else { continue };
         facts.best.push((of, sample(at, position, value)?));

@@ -122,6 +122,21 @@ fn what_a_project_says_comes_before_what_is_usual() {
 }
 
 #[test]
+fn only_sources_with_trust_join_people() {
+    let mut project = project(Vec::new());
+    project.sources[1].trusted = true;
+    let json = r#"{"type":"alias","userId":"u","previousId":"p","messageId":"m"}"#;
+    let reread = reread(&project);
+    for (source, trusted) in [("web", true), ("app", false), ("unknown", false)] {
+        let given = Given { source, ..live() };
+        let accepted = Extractor::new(&project).accept(json.as_bytes(), &given).unwrap().accepted;
+        assert_eq!(accepted.event.identifiers.alias().unwrap().trusted, trusted, "{source}");
+        let stored = Stored { message: accepted.message, source: Some(source.into()), raw: accepted.raw };
+        assert_eq!(reread(&stored).unwrap(), accepted.event, "{source}");
+    }
+}
+
+#[test]
 fn stored_events_are_read_with_their_source() {
     let mut project = project(vec![origin("properties.email", "email", &[], &["web"], Some(Strength::Strong))]);
     project.sources[0].context_traits = ContextTraits::Full;
