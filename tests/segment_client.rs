@@ -78,5 +78,5 @@ async fn check(server: &Server, user: &str) {
     assert!(profile["traits"].as_object_mut().unwrap().remove("last_order").is_some());
     assert_eq!(profile["traits"], json!({"orders": 2, "orders_1h": 2, "revenue": 10, "views": 2}));
     assert_eq!(profile["consent"], json!({"ads": true}));
-    assert_eq!(profile["audiences"], json!(["buyers"]));
+    assert_eq!(profile["audiences"], json!(["buyers", "viewers"]));
 }

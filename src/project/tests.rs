@@ -814,6 +814,7 @@ fn a_folder_is_loaded_and_checked() {
          context.device.id is device_id; context.device.advertisingId is advertising_id; traits.email, except of groups, is \
          email; traits.phone, except of groups, is phone; context.traits.email and .phone is the same, weakly except in \
          identify and group calls",
+        "  identity.aliases     userId with previousId, where other events carry that",
         "  consent.purposes     none",
     ];
     assert_eq!(lines, expected);

@@ -40,6 +40,10 @@ enum Wrong {
     LateChanges,
     /// A withdrawal of consent is forgotten.
     ConsentForEver,
+    /// Alias calls say nothing.
+    NothingAliased,
+    /// Alias calls of any source make people into others.
+    AllTrusted,
 }
 
 impl Subject for Wrong {
@@ -57,6 +61,14 @@ impl Subject for Wrong {
                 let mut run = Oracle.run(&definitions, &batches, read_at);
                 run.memberships.iter_mut().for_each(|change| change.tick = change.tick.next());
                 return run;
+            }
+            Wrong::NothingAliased | Wrong::AllTrusted => {
+                for event in batches.iter_mut().flat_map(|(_, events)| events) {
+                    let Some(alias) = event.identifiers.alias() else { continue };
+                    let target = event.identifiers.iter().position(|one| one == alias.target).expect("it is carried");
+                    let previous = if matches!(self, Wrong::AllTrusted) { alias.previous.to_vec() } else { Vec::new() };
+                    event.identifiers = event.identifiers.clone().with_alias(target, previous, true);
+                }
             }
             Wrong::ConsentForEver => {
                 for event in batches.iter_mut().flat_map(|(_, events)| events) {
@@ -86,6 +98,8 @@ fn small_mistakes_are_found() {
     check(&Wrong::NothingBlocked, "identifiers");
     check(&Wrong::LateChanges, "of the changes of memberships");
     check(&Wrong::ConsentForEver, "Consent");
+    check(&Wrong::NothingAliased, "identifiers");
+    check(&Wrong::AllTrusted, "identifiers");
 }
 
 #[test]
@@ -108,7 +122,7 @@ fn nothing_changes_between_interesting_ticks() {
 #[test]
 fn random_histories_are_rich() {
     let mut seen: BTreeSet<String> = BTreeSet::new();
-    for case in some_cases(1, 150, 12) {
+    for case in some_cases(1, 400, 12) {
         let (definitions, history) = (case.definitions(), case.history());
         let mut before = State::default();
         for tick in ticks_of_change(&definitions, &history) {
@@ -122,6 +136,9 @@ fn random_histories_are_rich() {
             for change in identity_changes(&before, &state).iter().filter(|change| change.from.is_some()) {
                 let kind = change.identifier.split(':').next().expect("there is a first part");
                 seen.insert(format!("{kind} moves"));
+                if definitions.identity.exclusive.iter().any(|exclusive| exclusive == kind) {
+                    seen.insert("a person moves".to_owned());
+                }
             }
             for (id, _) in state.profiles.values().flat_map(|profile| &profile.traits) {
                 seen.insert(format!("a value of {}", definitions.traits[id.index()].name));
@@ -136,7 +153,7 @@ fn random_histories_are_rich() {
     let mut wanted: BTreeSet<String> = ["anonymous_id", "device_id", "email", "cookie", "loyalty", "user_id"]
         .map(|kind| format!("{kind} moves"))
         .into_iter()
-        .chain(["a row for destination 0".to_owned(), "a row for destination 1".to_owned()])
+        .chain(["a person moves", "a row for destination 0", "a row for destination 1"].map(str::to_owned))
         .collect();
     for one in definitions.traits.iter().filter(|one| one.name != "never") {
         wanted.insert(format!("a value of {}", one.name));

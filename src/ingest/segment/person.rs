@@ -161,7 +161,8 @@ impl<'e> Person<'e> {
     /// The first identifier is one person with this one, which the event does not carry.
     fn previously(&mut self, kind: &str, leaf: Leaf<'_>) -> Result<(), Rejection> {
         if self.identify(kind, leaf)? {
-            self.previous.extend(self.identifiers.pop());
+            let previous = self.identifiers.pop().filter(|one| !self.previous.contains(one));
+            self.previous.extend(previous);
         }
         Ok(())
     }
