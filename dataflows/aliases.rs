@@ -167,7 +167,9 @@ impl Chains {
             }
             if !on_it.insert(here) {
                 let circle = way.iter().skip_while(|met| **met != here);
-                break circle.min_by_key(|met| (self.targets.get(met).map(|(order, _)| *order), **met)).map_or(here, |met| *met);
+                break circle
+                    .min_by_key(|met| (self.targets.get(met).map(|(order, _)| *order), **met))
+                    .map_or(here, |met| *met);
             }
             way.push(here);
             match self.targets.get(&here) {

@@ -4,9 +4,9 @@
 //! profile (or to all workers, each of which answers for its share), and back to the one that asked. It waits there until
 //! everything at its tick has arrived, so an answer is never ahead of or behind the tick that it is said to be of.
 
+use differential_dataflow::ExchangeData;
 use differential_dataflow::difference::{IsZero, Monoid};
 use differential_dataflow::hashable::Hashable;
-use differential_dataflow::ExchangeData;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::cursor::{CursorList, cursor_list};
 use differential_dataflow::trace::implementations::ValSpine;

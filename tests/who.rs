@@ -1,8 +1,9 @@
 //! Who is who, and what is meant as a decision, in the real program.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::program::{Server, block, project, run};
+use crate::program::{Server, block, checkpointed, project, run};
 
 const PROJECT: &str = r#"
 name = "who"
@@ -139,4 +140,115 @@ fn the_example_of_the_page_is_a_project() {
     ] {
         assert!(printed.contains(line), "{line}\n{printed}");
     }
+}
+
+const ALIASES: &str = r#"
+name = "aliases"
+[storage]
+checkpoint_events = 1
+[sources.web]
+write_key = "web-key"
+[sources.backend]
+write_key = "backend-key"
+trusted = true
+[access]
+read_token = "read-token"
+[identity]
+key = "test"
+[traits]
+seen = "count('Seen')"
+[audiences.everybody]
+when = "seen >= 0"
+[audiences.regulars]
+when = "seen >= 3"
+"#;
+
+/// Sends events with a write key; gives the token.
+async fn send(server: &Server, path: &str, key: &str, body: &Value) -> u64 {
+    let request = server.request(Method::POST, path).basic_auth(key, Some("")).body(body.to_string());
+    Server::try_send(request).await.expect("the server is there").token()
+}
+
+fn seen(member: &str, id: &str) -> Value {
+    json!({"type": "track", "event": "Seen", member: id})
+}
+
+/// The identifiers of a profile, and how often it was seen; nothing where it is nobody's.
+async fn person(server: &Server, identifier: &str, token: u64) -> Option<(Vec<String>, u64)> {
+    let answer = server.get(&format!("/v1/profiles/{identifier}?after={token}&wait_ms=30000")).await;
+    if answer.status != 200 {
+        assert_eq!(answer.status, 404, "{}", answer.body);
+        return None;
+    }
+    let profile = answer.json()["profile"].clone();
+    let identifiers = profile["identifiers"].as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned());
+    Some((identifiers.collect(), profile["traits"]["seen"].as_u64().unwrap()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aliases_join_what_other_events_carry_and_people_only_with_trust() {
+    let folder = project(ALIASES);
+    let data = folder.path().join("data");
+    let start = async |workers| {
+        Server::start(folder.path(), &["--data", data.to_str().unwrap(), "--workers", workers], &[]).await
+    };
+    let server = start("1").await;
+    let alias = |user: &str, previous: &str| json!({"userId": user, "previousId": previous});
+    // Nobody is there yet.
+    let token = send(&server, "/v1/alias", "web-key", &alias("ann", "cookie")).await;
+    assert_eq!(person(&server, "anonymous_id:cookie", token).await, None);
+    assert_eq!(person(&server, "user_id:cookie", token).await, None);
+    assert_eq!(person(&server, "user_id:ann", token).await, Some((vec!["user_id:ann".to_owned()], 0)));
+    assert_eq!(server.size("everybody", token).await, 1);
+    // Then the cookie comes, and is hers.
+    let token = send(&server, "/v1/track", "web-key", &seen("anonymousId", "cookie")).await;
+    let ann = Some((vec!["anonymous_id:cookie".to_owned(), "user_id:ann".to_owned()], 1));
+    assert_eq!(person(&server, "anonymous_id:cookie", token).await, ann);
+
+    // A key that anybody can read makes nobody into somebody else.
+    send(&server, "/v1/track", "web-key", &seen("userId", "old")).await;
+    send(&server, "/v1/track", "web-key", &seen("userId", "older")).await;
+    let token = send(&server, "/v1/alias", "web-key", &alias("mallory", "ann")).await;
+    assert_eq!(person(&server, "user_id:ann", token).await, ann);
+    assert_eq!(server.size("everybody", token).await, 4);
+    let metrics = server.get("/metrics").await.body;
+    assert!(metrics.contains("deltaic_alias_conflicts 1\n"), "{metrics}");
+    // A backend may, also by the call that is RudderStack's.
+    send(&server, "/v1/alias", "backend-key", &alias("ann", "old")).await;
+    let pair = json!({"mergeProperties": [{"type": "user_id", "value": "old"}, {"type": "User ID", "value": "older"}]});
+    let token = send(&server, "/v1/merge", "backend-key", &pair).await;
+    let ids = ["anonymous_id:cookie", "user_id:ann", "user_id:old", "user_id:older"];
+    let all = Some((ids.map(str::to_owned).to_vec(), 3));
+    for id in ids {
+        assert_eq!(person(&server, id, token).await, all, "{id}");
+    }
+    assert_eq!((server.size("everybody", token).await, server.size("regulars", token).await), (2, 1));
+    let token = send(&server, "/v1/track", "web-key", &seen("userId", "older")).await;
+    let more = all.map(|(ids, seen)| (ids, seen + 1));
+    checkpointed(&folder, token).await;
+    // One alias more, after the checkpoint, which goes with the log.
+    let token = send(&server, "/v1/alias", "backend-key", &alias("mallory", "nobody-yet")).await;
+    server.stop();
+
+    for workers in ["3", "1"] {
+        let server = start(workers).await;
+        for id in ids {
+            assert_eq!(person(&server, id, token).await, more, "{id}");
+        }
+        assert_eq!((server.size("everybody", token).await, server.size("regulars", token).await), (2, 1));
+        let metrics = server.get("/metrics").await.body;
+        assert!(metrics.contains("deltaic_alias_conflicts 1\n"), "{metrics}");
+        server.stop();
+    }
+    // Without trust, all of them are apart again: what the alias said is read anew.
+    let text = ALIASES.replace("trusted = true\n", "");
+    std::fs::write(folder.path().join("deltaic.toml"), text).unwrap();
+    let server = start("1").await;
+    let apart = [("user_id:ann", 1), ("user_id:old", 1), ("user_id:older", 2), ("user_id:mallory", 0)];
+    for (id, times) in apart {
+        assert_eq!(person(&server, id, token).await.unwrap().1, times, "{id}");
+    }
+    let metrics = server.get("/metrics").await.body;
+    assert!(metrics.contains("deltaic_alias_conflicts 3\n"), "{metrics}");
+    server.stop();
 }

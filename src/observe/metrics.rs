@@ -319,7 +319,8 @@ impl<R: Readings> Collector for Counts<R> {
             "limit",
             Limit::COUNTED.iter().map(|limit| (limit.name(), ConstGauge::new(engine.full[limit.index()]))),
         )?;
-        let help = "People that an alias of a source without `trusted = true` would make into others: they stay as they are";
+        let help =
+            "People that an alias of a source without `trusted = true` would make into others: they stay as they are";
         gauge(&mut encoder, "deltaic_alias_conflicts", help, engine.full[Limit::Aliases.index()])?;
         let refusing = [("disk", engine.is_short_of_room), ("memory", engine.is_short_of_memory)];
         family(

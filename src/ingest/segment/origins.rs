@@ -82,7 +82,8 @@ impl Origins {
     /// Those of a project.
     pub fn new(project: &Project) -> Self {
         let is_special = |source: &&crate::project::Source| {
-            source.trusted || source.context_traits != ContextTraits::default()
+            source.trusted
+                || source.context_traits != ContextTraits::default()
                 || project.origins.iter().any(|origin| origin.sources.contains(&source.name))
         };
         let of_all = |origin: &&IdentifierOrigin| origin.sources.is_empty();

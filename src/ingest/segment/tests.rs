@@ -138,7 +138,10 @@ fn aliases() {
     alias(r#""userId":" u ","previousId":12.0"#, "alias user_id:u <user_id:12 <anonymous_id:12");
     alias(r#""userId":"u","previousId":"u""#, "alias user_id:u <anonymous_id:u");
     // The library's own id is carried, and so not joined twice.
-    alias(r#""previousId":"a","userId":"u","anonymousId":"a""#, "alias user_id:u anonymous_id:a <user_id:a <anonymous_id:a");
+    alias(
+        r#""previousId":"a","userId":"u","anonymousId":"a""#,
+        "alias user_id:u anonymous_id:a <user_id:a <anonymous_id:a",
+    );
     alias(r#""userId":"u","anonymousId":"a","previousId":"""#, "alias user_id:u anonymous_id:a");
     alias(r#""userId":"u","previousId":{"id":"p"}"#, "alias user_id:u");
     alias(r#""anonymousId":"a","previousId":"p""#, "alias anonymous_id:a");
@@ -155,7 +158,11 @@ fn aliases() {
     alias(&many(most - 2), "too_many_identifiers");
 
     let address = Given { call: Some(Call::Alias), ..live() };
-    check_given(r#"{"type":"alias","userId":"u","previousId":"p"}"#, &address, "alias user_id:u <user_id:p <anonymous_id:p");
+    check_given(
+        r#"{"type":"alias","userId":"u","previousId":"p"}"#,
+        &address,
+        "alias user_id:u <user_id:p <anonymous_id:p",
+    );
 }
 
 #[test]
@@ -170,7 +177,8 @@ fn merges_are_aliases() {
         "alias email:ann@b.org <phone:49301234567 f4='d'",
     );
     merge(r#"[{"type":"user_id","value":1},{"type":"user_id","value":2}]"#, "alias user_id:1 <user_id:2 f4='d'");
-    let all = r#"[{"type":"a","value":"1"},{"type":"b","value":"2"},{"type":"b","value":"2"},{"type":"a","value":"3"}]"#;
+    let all =
+        r#"[{"type":"a","value":"1"},{"type":"b","value":"2"},{"type":"b","value":"2"},{"type":"a","value":"3"}]"#;
     merge(all, "alias a:1 <b:2 <a:3 f4='d'");
     // What says nothing is passed over.
     merge(r#"[5,{"value":"1"},{"type":"a","value":null},{"type":"a","value":"1"},{"type":"a"}]"#, "alias a:1 f4='d'");
@@ -182,7 +190,10 @@ fn merges_are_aliases() {
     merge(&format!(r#"[{{"type":"a","value":"{}"}}]"#, "x".repeat(1_000)), "identifier_too_long");
     // Another call has no such thing.
     check(r#"{"type":"identify","userId":"u","mergeProperties":[{"type":"a","value":1}]}"#, "identify user_id:u");
-    check(r#"{"type":"merge","userId":"u","previousId":"p","mergeProperties":null}"#, "alias user_id:u <user_id:p <anonymous_id:p");
+    check(
+        r#"{"type":"merge","userId":"u","previousId":"p","mergeProperties":null}"#,
+        "alias user_id:u <user_id:p <anonymous_id:p",
+    );
 }
 
 #[test]

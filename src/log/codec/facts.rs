@@ -201,7 +201,8 @@ pub fn decode_facts(
         FactsForm::Whole => {
             let all = list::<(StoredFacts<'_, Kept>, Bytes<'_>, Vec<StoredAlias>)>(block)?.into_iter();
             let aliases = |stored: Vec<StoredAlias>| stored.into_iter().map(StoredAlias::alias).collect();
-            all.map(|(stored, decisions, stored_aliases)| whole(stored, decisions, aliases(stored_aliases), measure)).collect()
+            all.map(|(stored, decisions, stored_aliases)| whole(stored, decisions, aliases(stored_aliases), measure))
+                .collect()
         }
     }
 }

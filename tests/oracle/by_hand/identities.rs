@@ -308,3 +308,71 @@ fn changes_of_identity_name_what_moved() {
         ]
     );
 }
+
+#[test]
+fn an_alias_joins_what_other_events_carry() {
+    let alias = (1, "user_id:1 <user_id:o <anonymous_id:o");
+    check(&[alias], &[("user_id:1", "")]);
+    // Whenever they do.
+    for at in [0, 1, 2] {
+        check(&[alias, (at, "anonymous_id:o email:a")], &[("user_id:1", "anonymous_id:o email:a")]);
+        check(&[(at, "anonymous_id:o email:a"), alias], &[("user_id:1", "anonymous_id:o email:a")]);
+    }
+    // It is a link like others: the latest counts.
+    let login = (2, "user_id:2 anonymous_id:o");
+    check(&[alias, login], &[("user_id:1", ""), ("user_id:2", "anonymous_id:o")]);
+    check(&[(3, alias.1), login], &[("user_id:1", "anonymous_id:o"), ("user_id:2", "")]);
+    // Between two that are not exclusive, too.
+    let both = [(1, "anonymous_id:a <anonymous_id:b"), (2, "anonymous_id:b"), (3, "anonymous_id:b user_id:1")];
+    check(&both, &[("user_id:1", "anonymous_id:a anonymous_id:b")]);
+    check(&both[..1], &[("anonymous_id:a", "")]);
+    let [root, other] = in_order(["anonymous_id:a", "anonymous_id:b"]);
+    check(&both[..2], &[(root, other)]);
+    // Who is nobody is not joined, and nobody with him.
+    check(
+        &[(1, "user_id:1 <anonymous_id:null"), (2, "anonymous_id:a <user_id:null"), (3, "anonymous_id:b")],
+        &[("user_id:1", ""), ("anonymous_id:a", ""), ("anonymous_id:b", "")],
+    );
+    check(
+        &[(1, "user_id:null anonymous_id:a <anonymous_id:b"), (2, "anonymous_id:b")],
+        &[("anonymous_id:a", ""), ("anonymous_id:b", "")],
+    );
+}
+
+#[test]
+fn with_trust_an_alias_makes_one_person_of_two() {
+    let people = [(5, "user_id:a email:a"), (6, "user_id:b email:b"), (7, "user_id:c")];
+    let with = |aliases: &[(u64, &'static str)]| [&people[..], aliases].concat();
+    let all = "user_id:a user_id:b user_id:c email:a email:b";
+    let all_but = |root: &str| all.split(' ').filter(|one| *one != root).collect::<Vec<_>>().join(" ");
+    let apart: [(&str, &str); 3] = [("user_id:a", "email:a"), ("user_id:b", "email:b"), ("user_id:c", "")];
+    check(&with(&[(1, "user_id:b <user_id:a")]), &apart);
+    // One without does not undo one with.
+    check(
+        &with(&[(1, "user_id:b <<user_id:a"), (2, "user_id:c <user_id:a")]),
+        &[("user_id:b", "user_id:a email:a email:b"), ("user_id:c", "")],
+    );
+    // One target: the latest, by the time of the event and then by its place.
+    let two = [(2, "user_id:b <<user_id:a"), (1, "user_id:c <<user_id:a")];
+    check(&with(&two), &[("user_id:b", "user_id:a email:a email:b"), ("user_id:c", "")]);
+    // Chains, in any order.
+    for chain in
+        [["user_id:b <<user_id:a", "user_id:c <<user_id:b"], ["user_id:c <<user_id:b", "user_id:b <<user_id:a"]]
+    {
+        check(&with(&[(1, chain[0]), (2, chain[1])]), &[("user_id:c", &all_but("user_id:c"))]);
+    }
+    // A circle of three is cut at its oldest: who was called so then is who all are.
+    let circle = ["user_id:b <<user_id:a", "user_id:c <<user_id:b", "user_id:a <<user_id:c"];
+    for oldest in 0..3 {
+        let at = |place: usize| ((place + 3 - oldest) % 3) as u64;
+        let aliases: Vec<(u64, &str)> = circle.iter().enumerate().map(|(place, who)| (at(place), *who)).collect();
+        let root = ["user_id:a", "user_id:b", "user_id:c"][oldest];
+        check(&with(&aliases), &[(root, &all_but(root))]);
+    }
+    // What is not exclusive is nobody to become.
+    check(&[(1, "email:c <<user_id:a"), (2, "user_id:a"), (3, "email:c")], &[("user_id:a", ""), ("email:c", "")]);
+    // Nor does an alias of one that no event carries lead anywhere, or from anywhere.
+    let gap = [(1, "user_id:c <<user_id:9"), (2, "user_id:9 <<user_id:b")];
+    check(&with(&gap), &[("user_id:a", "email:a"), ("user_id:c", "user_id:9 user_id:b email:b")]);
+    check(&[(1, "user_id:c <<user_id:9")], &[("user_id:c", "")]);
+}
