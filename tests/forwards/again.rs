@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::cluster::hosts;
 use crate::program::{DEADLINE, Server, project};
 
 const PROJECT: &str = r#"
@@ -164,6 +165,40 @@ async fn whom_the_event_belongs_to_now_is_asked() {
     order(&server, "resume").await;
     until(&server, (0, 0, 1)).await;
     assert_eq!(calls(&receiver).concat(), [2, 3, 4], "the first is Bob's now");
+}
+
+/// One process has the event, another one the withdrawal.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_cluster_all_processes_know_who_withdrew() {
+    let (receiver, folder) = world().await;
+    let hosts = hosts(2);
+    let begin = |process: &str| {
+        let data = folder.path().join(format!("data{process}"));
+        let hosts = hosts.path().to_str().unwrap();
+        let arguments = ["--workers", "2", "--process", process, "--hosts", hosts, "--data", data.to_str().unwrap()];
+        Server::begin(folder.path(), &arguments, &[])
+    };
+    let (first, second) = (begin("0"), begin("1"));
+    let (first, second) = (first.ready().await, second.ready().await);
+    for (writes, other, n) in [(&first, &second, 1), (&second, &first, 4)] {
+        let token = writes.take(&[marketing("ann", true), marketing("bob", true)]).await;
+        other.profile("user_id:ann", token).await;
+        let (reply, answer) = Reply::held();
+        receiver.answer_next(reply);
+        let before = receiver.calls().len();
+        writes.take(&[seen(n, of("ann"))]).await;
+        receiver.until_calls(before + 1).await;
+        writes.take(&[seen(n + 1, of("ann")), seen(n + 2, of("bob"))]).await;
+        let token = other.take(&[marketing("ann", false)]).await;
+        writes.profile("user_id:ann", token).await;
+        drop(answer);
+        until(writes, (0, 0, 1)).await;
+    }
+    assert_eq!(calls(&receiver), [vec![1], vec![3], vec![4], vec![6]]);
+    first.terminate();
+    second.terminate();
+    first.end();
+    second.end();
 }
 
 #[tokio::test(flavor = "multi_thread")]

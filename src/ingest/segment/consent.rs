@@ -38,26 +38,37 @@ impl KnownPurposes {
 }
 
 /// What is decided, as far as it was read. There are at most so many decisions as purposes in each place.
-pub(super) struct ConsentReader<'p> {
+pub(super) struct ConsentReader<'p, 'e> {
     purposes: &'p KnownPurposes,
-    decided: Vec<(&'p CompactString, bool)>,
+    decided: Vec<Decided<'p, 'e>>,
     pub warnings: Warnings,
 }
 
-impl<'p> ConsentReader<'p> {
+/// What one place says of a purpose.
+struct Decided<'p, 'e> {
+    purpose: &'p CompactString,
+    /// How it is spelt there first.
+    spelt: Cow<'e, str>,
+    /// What is said last in this spelling.
+    given: bool,
+    /// Whether nothing else is said in another spelling.
+    is_undisputed: bool,
+}
+
+impl<'p, 'e> ConsentReader<'p, 'e> {
     /// None, about these purposes.
     pub fn new(purposes: &'p KnownPurposes) -> Self {
         ConsentReader { purposes, decided: Vec::new(), warnings: Warnings::default() }
     }
 
     /// Reads an object `consent`: its members are purposes, and so are those of its `categoryPreferences`.
-    pub fn object(&mut self, json: &str) -> Result<(), Rejection> {
+    pub fn object(&mut self, json: &'e str) -> Result<(), Rejection> {
         self.expect(json, '{');
         let (mut preferences, from) = (None, self.decided.len());
         for member in json::members(json) {
             match member? {
                 (key, value) if key == "categoryPreferences" => preferences = Some(value),
-                (purpose, value) => self.decide(self.purposes.of(&purpose), decision(Leaf::of(value)), from),
+                (purpose, value) => self.decide(purpose, decision(Leaf::of(value)), from),
             }
         }
         let Some(preferences) = preferences else { return Ok(()) };
@@ -65,13 +76,13 @@ impl<'p> ConsentReader<'p> {
         let from = self.decided.len();
         for member in json::members(preferences) {
             let (purpose, value) = member?;
-            self.decide(self.purposes.of(&purpose), decision(Leaf::of(value)), from);
+            self.decide(purpose, decision(Leaf::of(value)), from);
         }
         Ok(())
     }
 
     /// Reads an object `consentManagement`.
-    pub fn management(&mut self, json: &str) -> Result<(), Rejection> {
+    pub fn management(&mut self, json: &'e str) -> Result<(), Rejection> {
         const LISTS: [(&str, bool); 2] = [("allowedConsentIds", true), ("deniedConsentIds", false)];
         self.expect(json, '{');
         let mut found = [None; LISTS.len()];
@@ -87,7 +98,7 @@ impl<'p> ConsentReader<'p> {
             for id in json::elements(ids) {
                 match Leaf::of(id).text() {
                     None => self.warnings.add(Warning::UnreadableConsent),
-                    Some(id) => self.decide(self.purposes.of(&id), Some(given), from),
+                    Some(id) => self.decide(id, Some(given), from),
                 }
             }
         }
@@ -96,25 +107,28 @@ impl<'p> ConsentReader<'p> {
 
     /// All decisions, sorted, each purpose once.
     pub fn finish(self) -> Box<[(CompactString, bool)]> {
-        let mut decided = self.decided;
-        if decided.is_empty() {
+        if self.decided.is_empty() {
             return Box::default();
         }
+        let mut decided: Vec<_> =
+            self.decided.iter().map(|said| (said.purpose, said.given && said.is_undisputed)).collect();
         // Of one purpose, no comes before yes, and stays.
         decided.sort_unstable();
         decided.dedup_by_key(|(purpose, _)| *purpose);
         decided.into_iter().map(|(purpose, given)| (purpose.clone(), given)).collect()
     }
 
-    /// Takes a decision; of one place, whose decisions begin at `from`, the later counts.
-    fn decide(&mut self, purpose: Option<&'p CompactString>, given: Option<bool>, from: usize) {
-        match (purpose, given) {
+    /// Takes a decision of one place, whose decisions begin at `from`. Of a key that is there twice the later counts, as everywhere;
+    /// two spellings of a purpose are two keys.
+    fn decide(&mut self, spelt: Cow<'e, str>, given: Option<bool>, from: usize) {
+        match (self.purposes.of(&spelt), given) {
             (None, _) => self.warnings.add(Warning::UnknownPurpose),
             (Some(_), None) => self.warnings.add(Warning::UnreadableConsent),
             (Some(purpose), Some(given)) => {
-                match self.decided[from..].iter_mut().find(|(known, _)| *known == purpose) {
-                    Some(known) => known.1 = given,
-                    None => self.decided.push((purpose, given)),
+                match self.decided[from..].iter_mut().find(|known| known.purpose == purpose) {
+                    Some(known) if known.spelt == spelt => known.given = given,
+                    Some(known) => known.is_undisputed &= given,
+                    None => self.decided.push(Decided { purpose, spelt, given, is_undisputed: true }),
                 }
             }
         }

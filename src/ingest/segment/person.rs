@@ -36,6 +36,8 @@ pub(super) struct Person<'e> {
     pub attributes: Vec<(CompactString, Option<Value>)>,
     /// How many of these are no attributes, but only say that there was an object.
     objects: usize,
+    /// Whether there was one.
+    has_nested: bool,
     pub consent: Box<[(CompactString, bool)]>,
     pub warnings: Warnings,
 }
@@ -77,6 +79,7 @@ impl<'e> Person<'e> {
             previous: Vec::new(),
             attributes: Vec::new(),
             objects: 0,
+            has_nested: false,
             consent: Box::default(),
             warnings: Warnings::default(),
         }
@@ -167,7 +170,7 @@ impl<'e> Person<'e> {
         Ok(())
     }
 
-    fn context(&mut self, call: Call, json: &'e str, consent: &mut ConsentReader<'_>) -> Result<(), Rejection> {
+    fn context(&mut self, call: Call, json: &'e str, consent: &mut ConsentReader<'_, 'e>) -> Result<(), Rejection> {
         let about = |key: &str| match key {
             "externalIds" => Some(About::ExternalIds),
             "externalId" => Some(About::ExternalId),
@@ -318,6 +321,7 @@ impl<'e> Person<'e> {
                 Some(time.map_or_else(|| Value::Text(text.into()), Value::Time))
             }
             Leaf::Object(object) if depth < ATTRIBUTE_DEPTH_MAX => {
+                self.has_nested = true;
                 // It is a write to every path below, also to those that it does not name.
                 if !self.extractor.is_merged(&name) {
                     self.objects += 1;
@@ -333,6 +337,11 @@ impl<'e> Person<'e> {
             Leaf::Array(array) => Some(Value::Text(json::compact(array).into())),
             Leaf::Unreadable => return Ok(()),
         };
+        if self.has_nested {
+            // Of a key that is there twice the later counts, also where the earlier one is an object.
+            let is_below = |known: &str| known.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.'));
+            self.attributes.iter_mut().filter(|(known, _)| is_below(known)).for_each(|(_, below)| *below = None);
+        }
         self.attributes.push((name, value));
         Ok(())
     }

@@ -368,6 +368,8 @@ fn attributes() {
     check_traits(r#"{"a":{"b":{"c":{"d":{"e": 1}}}}}"#, r#"identify user_id:1 a=- a.b=- a.b.c=- a.b.c.d='{"e":1}'"#);
     check_traits(r#"{"a":{"b":1},"a":{"c":2}}"#, "identify user_id:1 a=- a.b=1 a.c=2");
     check_traits(r#"{"a":7,"a":{"c":2}}"#, "identify user_id:1 a=- a.c=2");
+    check_traits(r#"{"a":{"b":1,"c":{"d":2}},"ab":3,"a":5}"#, "identify user_id:1 a=5 a.b=- a.c=- a.c.d=- ab=3");
+    check_traits(r#"{"a":{"b":1},"a":null,"a":{"c":2}}"#, "identify user_id:1 a=- a.b=- a.c=2");
     check_traits(r#"{"a.b":18446744073709551615}"#, "identify user_id:1 a.b=18446744073709551615");
     check_traits(r#"{"a":[1, "x y", {"b": null}],"e":{}}"#, r#"identify user_id:1 a='[1,"x y",{"b":null}]' e=-"#);
     check_traits(r#"{"a":1e400,"b":"\ud800","c":1}"#, "identify user_id:1 c=1");

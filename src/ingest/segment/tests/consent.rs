@@ -48,7 +48,15 @@ fn purposes_are_those_of_the_project_in_any_case() {
 #[test]
 fn of_a_purpose_that_is_there_twice_the_later_counts() {
     check(&preferences(r#"{"ads":false,"marketing":true,"ads":true}"#), "ads?true marketing?true", &[]);
+}
+
+#[test]
+fn of_two_spellings_of_a_purpose_any_no_is_a_no() {
     check(&preferences(r#"{"ads":true,"ADS":0}"#), "ads?false", &[]);
+    check(&preferences(r#"{"ADS":false,"ads":true}"#), "ads?false", &[]);
+    check(&preferences(r#"{"ads":true,"ADS":false,"ads":true}"#), "ads?false", &[]);
+    check(&preferences(r#"{"ads":false,"ADS":true,"ads":true}"#), "ads?true", &[]);
+    check(r#""consent":{"Ads":"no","\u0061ds":"yes"}"#, "ads?false", &[]);
 }
 
 #[test]
