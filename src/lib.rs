@@ -40,6 +40,7 @@ pub mod load;
 pub mod log;
 pub mod memory;
 pub mod observe;
+pub mod output;
 pub mod owners;
 pub mod project;
 pub mod receive;

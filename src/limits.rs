@@ -18,6 +18,9 @@ pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 200;
 /// Objects in `traits` are flattened to this depth; deeper ones are kept as JSON text. Addresses and the like are two deep.
 pub const ATTRIBUTE_DEPTH_MAX: usize = 4;
 
+/// Lines of the log that wait to be written. A reader that keeps up leaves none; of one that does not, that is what is in memory: 1 MB.
+pub const LOG_LINES_WAITING_MAX: usize = 4_096;
+
 /// How long a connection may take for the head of a request, or be idle between two: what a slow sender can hold is cheap.
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -1,23 +1,24 @@
 //! The command line: what was asked → which function.
 
-use std::io::{IsTerminal, Write};
+use std::io::{BufWriter, Write};
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use dataflows::model::Tick;
 use deltaic::engine::Topology;
 use deltaic::history::HistoryAddress;
 use deltaic::log::{inspect, repair};
+use deltaic::observe::logging::{self, Format, Logging};
+use deltaic::output::{Output, Patient};
 use deltaic::project::{self, Colour, Project};
 use deltaic::{admin, receive, replay, serve};
 #[cfg(feature = "load")]
 use deltaic::{hist, load};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -26,8 +27,19 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
+    /// How lines of the log look, on standard error. What is logged: DELTAIC_LOG, a level such as `debug`, or `TARGET=LEVEL,…`.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 #[derive(Subcommand)]
@@ -216,41 +228,55 @@ impl WorkerArgs {
 }
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_env("DELTAIC_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let colour = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
-    match command(Cli::parse().command) {
+    let Cli { log_format, command } = Cli::parse();
+    let format = match log_format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    };
+    let (filter, problem) = match logging::filter(environment("DELTAIC_LOG").as_deref()) {
+        Ok(filter) => (filter, None),
+        Err(error) => (Default::default(), Some(error)),
+    };
+    let logging = Logging::start(filter, format, matches!(Colour::of_stderr(), Colour::Terminal));
+    let done = match problem {
+        Some(error) => Err(error.into()),
+        None => run(command, &logging),
+    };
+    match done {
         Ok(code) => code,
+        // Whoever read has seen enough.
+        Err(_) if Output::reader_is_gone() => ExitCode::SUCCESS,
         Err(error) => {
             // Not its chain: each message names its cause.
-            eprintln!("deltaic: {error}");
+            logging.say(&format!("deltaic: {error}\n"));
             ExitCode::FAILURE
         }
     }
 }
 
-fn command(command: Command) -> anyhow::Result<ExitCode> {
+fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run { project, listen, data, accept_partial, hlog, clock_from, workers } => {
             let topology = workers.topology()?;
             let options = serve::Options { topology, listen, data, accept_partial, hlog, clock_from };
-            let project = load(&project)?;
+            let project = load(&project, logging)?;
             let name = project.name.clone();
-            let ready = move |address| println!("{name} listens on http://{address}");
+            // Nobody need read it.
+            let ready = move |address| _ = writeln!(Output, "{name} listens on http://{address}");
             runtime()?.block_on(async { serve::run(project, options, ready, stop_signal()?).await.map_err(Into::into) })
         }
         Command::Check { project, data, workers, verbose } => {
             let detail = if verbose { project::Detail::Settings } else { project::Detail::Summary };
             match project::check(&project, &environment, Colour::of_stderr(), detail) {
                 Ok(summary) => {
-                    print!("{summary}");
+                    write!(Output, "{summary}")?;
                     if let Some(data) = data {
-                        print!("{}", serve::preview(&load(&project)?, &data, workers.max(1))?);
+                        write!(Output, "{}", serve::preview(&load(&project, logging)?, &data, workers.max(1))?)?;
                     }
                     Ok(())
                 }
                 Err(problems) => {
-                    eprint!("{problems}");
+                    logging.say(&problems);
                     return Ok(ExitCode::FAILURE);
                 }
             }
@@ -270,7 +296,7 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             workers,
         } => {
             let topology = workers.topology()?;
-            let project = load(&project)?;
+            let project = load(&project, logging)?;
             let events = if events.is_empty() { project.replay.events.clone() } else { events };
             let from = from.unwrap_or_default();
             let address = |text: &PathBuf| HistoryAddress::of(text, project.history.as_ref());
@@ -280,30 +306,30 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             let until = until.or(to);
             let options =
                 replay::Options { events, recorded, until, changes, identities, memberships, profiles, topology };
-            eprint!("{}", replay::replay(&project, &options)?);
+            logging.say(&replay::replay(&project, &options)?.to_string());
             Ok(())
         }
         Command::Log { command } => return log(command),
         Command::Destination { engine, command } => {
-            let mut out = std::io::stdout().lock();
+            let mut out = Output;
             let done = admin::destination::run(engine, command, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
         }
         Command::Quarantine { engine, command } => {
-            let mut out = std::io::stdout().lock();
+            let mut out = Output;
             let done = admin::quarantine::run(engine, command, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
         }
         Command::Top(options) => {
-            let mut out = std::io::stdout().lock();
+            let mut out = Output;
             let done = admin::top::run(options, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
         }
         Command::Dot(options) => {
-            let mut out = std::io::stdout().lock();
+            let mut out = Output;
             match options.project() {
                 Some(folder) => {
-                    let project = load(folder)?;
+                    let project = load(folder, logging)?;
                     Ok(out.write_all(admin::dot::of_definitions(project.definitions)?.as_bytes())?)
                 }
                 None => {
@@ -317,13 +343,13 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
             .map_err(|error| anyhow!("cannot receive on port {port}: {error}")),
         #[cfg(feature = "load")]
         Command::Load(options) => {
-            let say = |text: &str| _ = std::io::stdout().lock().write_all(text.as_bytes());
+            let say = |text: &str| _ = Output.write_all(text.as_bytes());
             let is_right = runtime()?.block_on(load::run(*options, load::Secrets::of(environment), say))?;
             return Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         #[cfg(feature = "load")]
         Command::Hist(options) => {
-            print!("{}", hist::run(&options)?);
+            write!(Output, "{}", hist::run(&options)?)?;
             Ok(())
         }
     }
@@ -331,7 +357,7 @@ fn command(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn log(command: LogCommand) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(Output);
     let address = |history: Option<PathBuf>| history.map(|text| HistoryAddress::of(&text, None)).transpose();
     match command {
         LogCommand::Stat { folder, history } => {
@@ -342,10 +368,11 @@ fn log(command: LogCommand) -> anyhow::Result<ExitCode> {
         }
         LogCommand::Repair { folder, into } => repair(&folder, &into, &mut out)?,
         LogCommand::Verify { folder, history } => {
-            if !inspect::verify(&folder, address(history)?.as_ref(), &mut out)?.is_empty() {
-                out.flush()?;
-                return Ok(ExitCode::FAILURE);
-            }
+            // What it finds is in its exit code, whoever reads the rest.
+            let mut out = Patient(out);
+            let is_damaged = !inspect::verify(&folder, address(history)?.as_ref(), &mut out)?.is_empty();
+            out.flush()?;
+            return Ok(if is_damaged { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
     }
     out.flush()?;
@@ -353,14 +380,14 @@ fn log(command: LogCommand) -> anyhow::Result<ExitCode> {
 }
 
 /// The project in a folder; its warnings are shown. One with errors is refused.
-fn load(folder: &Path) -> anyhow::Result<Project> {
+fn load(folder: &Path, logging: &Logging) -> anyhow::Result<Project> {
     match project::load(folder, &environment) {
         Ok(loaded) => {
-            eprint!("{}", loaded.warnings.render(Colour::of_stderr()));
+            logging.say(&loaded.warnings.render(Colour::of_stderr()));
             Ok(loaded.project)
         }
         Err(problems) => {
-            eprint!("{}", problems.render(Colour::of_stderr()));
+            logging.say(&problems.render(Colour::of_stderr()));
             bail!("{problems}")
         }
     }

@@ -23,6 +23,7 @@ mod hostile;
 mod inside;
 #[cfg(feature = "load")]
 mod load;
+mod logging;
 mod oracle;
 mod order;
 mod overload;

@@ -67,9 +67,24 @@ pub struct Delivery<L> {
     pub line: Line,
 }
 
+/// Tells when a mistake of the program ends the task that has this: nobody else would notice.
+struct Watch {
+    destination: CompactString,
+    failed: Failed,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.failed)(format!("destination {}: delivery ends: a mistake of the program", self.destination));
+        }
+    }
+}
+
 impl<L: Lane> Delivery<L> {
     /// Delivers until nothing is pending and nothing more will come.
     pub async fn run(mut self) {
+        let _watch = Watch { destination: self.line.destination.clone(), failed: self.line.failed.clone() };
         loop {
             // Asked before the lane: what is taken in between is still found.
             let stopping = *self.line.stopping.borrow_and_update();

@@ -39,6 +39,8 @@ pub trait Readings: Send + Sync + 'static {
     fn frontier(&self) -> Tick;
     /// How the engine is doing.
     fn engine(&self) -> EngineState;
+    /// Lines of the log that were dropped.
+    fn log_lines_dropped(&self) -> u64;
     /// What time it is; the frontier lags behind it.
     fn now(&self) -> Tick;
     /// The ids by which messages are recognised.
@@ -330,6 +332,8 @@ impl<R: Readings> Collector for Counts<R> {
             "reason",
             refusing.into_iter().map(|(reason, is_short)| (reason, ConstGauge::new(u64::from(is_short)))),
         )?;
+        let help = "Lines of the log that were dropped, because whoever reads it does not keep up";
+        counter(&mut encoder, "deltaic_log_lines_dropped", help, self.0.log_lines_dropped())?;
         counter(&mut encoder, "deltaic_checkpoints", "Checkpoints that were made", engine.checkpoints)?;
         gauge(&mut encoder, "deltaic_checkpoint_ms", "The tick of the newest checkpoint", engine.checkpoint.as_ms())?;
         let help = "Events of the log that no checkpoint has yet: a start has to read them";
@@ -502,6 +506,9 @@ mod tests {
                 checkpoint: Tick::from_ms(900),
                 checkpoint_behind: 70,
             }
+        }
+        fn log_lines_dropped(&self) -> u64 {
+            22
         }
         fn now(&self) -> Tick {
             Tick::from_ms(1_025)

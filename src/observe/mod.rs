@@ -3,5 +3,6 @@
 pub mod hlog;
 pub mod inside;
 pub mod latency;
+pub mod logging;
 pub mod metrics;
 pub mod seldom;

@@ -1,6 +1,7 @@
 //! Reads the events of a replay, gives them their ticks, and feeds them to the workers.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -189,7 +190,7 @@ impl Feed {
         let count = self.rejected.entry(rejection.code()).or_default();
         *count += 1;
         if self.rejected.values().sum::<u64>() <= REJECTIONS_SHOWN as u64 {
-            bar.suspend(|| eprintln!("{message}"));
+            bar.suspend(|| _ = writeln!(io::stderr(), "{message}"));
         }
     }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{Options, ReplayError};
 use crate::access::ProfileJson;
+use crate::output::Output;
 
 /// A line of `--changes`.
 #[derive(Serialize)]
@@ -104,7 +105,7 @@ impl Lines {
     /// Creates the file; `-` is standard output.
     pub(super) fn create(path: &Path) -> Result<Self, ReplayError> {
         let file: Box<dyn Write + Send> = if path == Path::new("-") {
-            Box::new(io::stdout())
+            Box::new(Output)
         } else {
             Box::new(File::create(path).map_err(|source| ReplayError::Write { path: path.to_owned(), source })?)
         };

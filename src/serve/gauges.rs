@@ -15,6 +15,7 @@ use crate::ingest::{IngestCounters, Unfit};
 use crate::log::Store;
 use crate::log::checkpoint::Growth;
 use crate::observe::inside::Inside;
+use crate::observe::logging::lines_dropped;
 use crate::observe::metrics::{
     Delivery, EngineState, EventDelivery, HistoryState, Intake, Quarantined, Readings, RememberedMessages,
 };
@@ -71,6 +72,10 @@ impl Readings for Gauges {
             checkpoint: self.growth.as_ref().map_or(Tick::default(), |growth| growth.checkpoint()),
             checkpoint_behind: self.growth.as_ref().map_or(0, |growth| growth.behind()),
         }
+    }
+
+    fn log_lines_dropped(&self) -> u64 {
+        lines_dropped()
     }
 
     fn messages(&self) -> RememberedMessages {

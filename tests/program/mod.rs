@@ -91,8 +91,20 @@ impl Program {
     }
 
     /// Starts it by a command that becomes the program.
-    pub fn spawn(mut command: Command, environment: &[(&str, &str)]) -> Self {
+    pub fn spawn(command: Command, environment: &[(&str, &str)]) -> Self {
         let messages = NamedTempFile::new().unwrap();
+        let stderr = messages.reopen().unwrap().into();
+        Self::spawn_with(command, environment, messages, stderr)
+    }
+
+    /// Starts `deltaic` with its messages going there: nobody here sees them.
+    pub fn with_stderr(arguments: &[impl AsRef<OsStr>], environment: &[(&str, &str)], stderr: Stdio) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deltaic"));
+        command.args(arguments);
+        Self::spawn_with(command, environment, NamedTempFile::new().unwrap(), stderr)
+    }
+
+    fn spawn_with(mut command: Command, environment: &[(&str, &str)], messages: NamedTempFile, stderr: Stdio) -> Self {
         // What opens the cloud of whoever runs the tests opens nothing here.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
             command.env_remove(name);
@@ -102,7 +114,7 @@ impl Program {
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(messages.reopen().unwrap())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let stdout = child.stdout.take().expect("it is piped");
