@@ -295,3 +295,71 @@ async fn what_operators_wish_holds_for_events_too_and_outlives_a_kill() {
     assert_eq!(admin(&server, Method::GET, path).await["events"], json!([]));
     server.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_refused_loses_nothing_and_is_told() {
+    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let folder = project("");
+    // Once it is parked it is tried in some minutes, or when somebody says so.
+    let keys = "attempts_max = 1\nevents = [\"Order\"]";
+    let patient = webhook("crm", &receiver.url(), keys).replace("20 ms", "10 min");
+    write(folder.path(), &[patient]);
+    let server = start(&folder).await;
+    // Both lanes.
+    (0..2).for_each(|_| receiver.answer_next(Reply::status(reqwest::StatusCode::NOT_FOUND)));
+    order(&server, 0..20).await;
+    let parked = until(&server, "crm", |status| {
+        status["state"] == "parked" && status["failed_calls"] == 1 && status["events"]["failed_calls"] == 1
+    })
+    .await;
+    assert_eq!(
+        (&parked["dead_letters"], &parked["given_up"], &parked["events"]["dead_letters"]),
+        (&json!(0), &json!(0), &json!(0))
+    );
+    let ready = server.get("/readyz").await;
+    let expected = "ready\ndestination crm is parked: the endpoint answered 404 Not Found\n";
+    assert_eq!((ready.status, ready.body.as_str()), (200, expected));
+    let metrics = server.get("/metrics").await.body;
+    assert!(metrics.contains("deltaic_destination_parked{destination=\"crm\"} 1\n"), "{metrics}");
+
+    let (done, told) = command(&server, &["resume", "crm"], ADMIN_TOKEN);
+    assert!(done, "{told}");
+    until_told(&server, "crm", 20).await;
+    until(&server, "crm", |status| status["events"]["acknowledged"] == 20).await;
+    assert_eq!(server.get("/readyz").await.body, "ready\n");
+    let ended = server.stop();
+    assert_eq!(ended.stderr.matches("the destination is parked").count(), 1, "once: {}", ended.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_who_withdrew_is_in_a_call_that_begins_later() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let folder = project("");
+    let url = format!("http://127.0.0.1:{free}/hook");
+    write(folder.path(), &[webhook("crm", &url, "requires_consent = \"marketing\"")]);
+    let marketing = |user: u32, given: bool| {
+        let consent = json!({"categoryPreferences": {"marketing": given}});
+        json!({"type": "identify", "userId": format!("u{user}"), "context": {"consent": consent}})
+    };
+    let server = start(&folder).await;
+    server.take(&[marketing(1, true), marketing(2, true), marketing(3, true)]).await;
+    order(&server, [1, 2, 3]).await;
+    until(&server, "crm", |status| status["failed_calls"].as_u64() > Some(2)).await;
+    server.take(&[marketing(1, false)]).await;
+    until(&server, "crm", |status| status["desired"] == 2).await;
+    // What was taken before is over.
+    let failed = until(&server, "crm", |_| true).await["failed_calls"].as_u64();
+    until(&server, "crm", |status| status["failed_calls"].as_u64() > failed.map(|calls| calls + 1)).await;
+    admin(&server, Method::POST, "/v1/destinations/crm/pause").await;
+    server.stop();
+    let server = start(&folder).await;
+    server.take(&[marketing(2, false)]).await;
+    until(&server, "crm", |status| status["state"] == "paused" && status["desired"] == 1).await;
+    let receiver = Receiver::start(Options { port: free, ..Options::default() }).await.unwrap();
+    admin(&server, Method::POST, "/v1/destinations/crm/resume").await;
+    until_told(&server, "crm", 1).await;
+    server.stop();
+    let told: BTreeSet<String> =
+        receiver.calls().iter().flat_map(|call| call.changes()).flat_map(|change| change.identifiers).collect();
+    assert_eq!(told, BTreeSet::from(["user_id:u3".to_owned()]));
+}

@@ -1,10 +1,10 @@
 //! How long to wait after a failed call.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
-use jiff::fmt::rfc2822;
+/// The longest wait that the other side may ask for. It knows best how long it is away, but one of a year is a mistake.
+const ASKED_MAX: Duration = Duration::from_secs(3_600);
 
 /// The waits between the calls of one batch: each twice the one before, up to a longest one, with jitter.
 #[derive(Debug)]
@@ -22,15 +22,24 @@ impl Backoff {
         Backoff { min, max: max.max(min), seed: hash(seed), failures: 0 }
     }
 
-    /// The wait after one more failure; the one that the other side asked for, where it did, but within the bounds.
+    /// The wait after one more failure; the one that the other side asked for, where it did: an hour at most.
     pub fn after_failure(&mut self, asked: Option<Duration>) -> Duration {
         let doubled = self.min.saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX));
         self.failures = self.failures.saturating_add(1);
         if let Some(asked) = asked {
-            return asked.clamp(self.min, self.max);
+            return asked.clamp(self.min, ASKED_MAX.max(self.max));
         }
-        // From half to the whole of it, so that callers that failed together do not come back together.
-        let whole = doubled.min(self.max);
+        self.part_of(doubled.min(self.max))
+    }
+
+    /// The longest wait, as after many failures.
+    pub fn longest(&mut self) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        self.part_of(self.max)
+    }
+
+    /// From half to the whole of it, so that callers that failed together do not come back together.
+    fn part_of(&self, whole: Duration) -> Duration {
         let part = (hash((self.seed, self.failures)) >> 32) as f64 / f64::from(u32::MAX);
         whole.mul_f64(0.5 + part / 2.0)
     }
@@ -43,14 +52,17 @@ fn hash(value: impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// The wait that a `Retry-After` header asks for: seconds, or a date (RFC 9110, 10.2.3). Nothing where it is neither.
-pub fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
+/// The wait that a `Retry-After` header asks for: seconds, or a date in any of its three forms (RFC 9110, 5.6.7 and 10.2.3). Nothing
+/// where it is neither. Some send seconds with a fraction.
+pub fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
     let header = header.trim();
-    if let Ok(seconds) = header.parse() {
-        return Some(Duration::from_secs(seconds));
+    let is_number = !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if is_number {
+        let seconds = header.parse::<f64>().ok()?;
+        return Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
     }
-    let date = rfc2822::DateTimeParser::new().parse_timestamp(header).ok()?;
-    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
+    // A date that is past asks for no wait.
+    Some(httpdate::parse_http_date(header).ok()?.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -80,26 +92,34 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_done_within_the_bounds() {
+    fn what_is_asked_for_is_done_up_to_an_hour() {
         let mut backoff = Backoff::new(10 * MS, 100 * MS, ());
-        for (asked, wait) in [(0, 10), (50, 50), (5_000, 100)] {
+        for (asked, wait) in [(0, 10), (50, 50), (5_000, 5_000), (86_400_000, 3_600_000)] {
             assert_eq!(backoff.after_failure(Some(asked * MS)), wait * MS);
         }
     }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        let now: Timestamp = "1994-11-06T08:49:30Z".parse().unwrap();
-        for (header, seconds) in [
-            ("120", Some(120)),
+        // 1994-11-06T08:49:30Z
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
+        for (header, ms) in [
+            ("120", Some(120_000)),
             (" 0 ", Some(0)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)),
+            ("1.5", Some(1_500)),
+            ("0.25", Some(250)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7_000)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(7_000)),
+            ("Sun Nov  6 08:49:37 1994", Some(7_000)),
             ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
             ("soon", None),
             ("-1", None),
+            ("1e3", None),
+            ("1.2.3", None),
             ("", None),
         ] {
-            assert_eq!(retry_after(header, now), seconds.map(Duration::from_secs), "{header}");
+            assert_eq!(retry_after(header, now), ms.map(Duration::from_millis), "{header}");
         }
+        assert_eq!(retry_after(&"9".repeat(400), now), Some(Duration::MAX));
     }
 }

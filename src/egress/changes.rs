@@ -41,10 +41,11 @@ impl Lane for Changes {
             End::Acknowledged => self.outbox.acknowledge(self.destination, flight),
             End::GivenUp(why) => self.outbox.give_up(self.destination, flight, why),
             End::Split(refusals) => self.outbox.split(self.destination, flight, refusals),
-            End::PutBack(refusals) | End::NotBegun(refusals) => {
+            End::PutBack(refusals) => {
                 self.outbox.put_back(self.destination, flight, refusals);
                 Ok(())
             }
+            End::NotBegun(refusals) => self.outbox.dissolve(self.destination, flight, refusals),
         }
     }
 

@@ -17,24 +17,25 @@ pub enum Failure {
         /// How long the other side asks to wait.
         wait: Option<Duration>,
     },
-    /// The destination does not want it as it is.
+    /// It did not reach the destination.
+    NotReached {
+        /// What happened, without personal data.
+        error: String,
+    },
+    /// The address does not take it, nor anything else: it is wrong, moved, or lets nobody in.
+    Elsewhere {
+        /// What happened, without personal data.
+        error: String,
+    },
+    /// The destination does not want it as it is: another body may be taken.
     Refused {
         /// What happened, without personal data.
         error: String,
         /// The beginning of its answer, which may repeat personal data.
         answer: String,
-        /// What it is about.
-        blame: Blame,
+        /// Whether it is too large, so that repeating it is of no use.
+        is_too_large: bool,
     },
-}
-
-/// What a refusal is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// Something in the body: another one may be taken.
-    Content,
-    /// The call itself, such as its address or its signature: any body is refused.
-    Endpoint,
 }
 
 impl Failure {

@@ -7,11 +7,12 @@
 //!
 //! What is in flight is not made anew for a retry, though it may have been undone meanwhile: after a call without a clear
 //! answer the destination may have it or not, and only the same body under the same idempotency key tells it which. What
-//! happened meanwhile waits behind it.
+//! happened meanwhile waits behind it. But where no call reached the destination, nothing stays in flight: what is desired when
+//! one can begin is what is told.
 
 use std::future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
 use tokio::sync::{Notify, watch};
@@ -20,11 +21,12 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
-use super::courier::{Blame, Courier, Failure};
+use super::courier::{Courier, Failure};
 use super::lane::{End, Lane, Load};
 use super::letters::Refusal;
 use super::pace::Pace;
 use super::pacer::Pacer;
+use super::parking::Parking;
 use super::status::Tally;
 use crate::clock::Now;
 use crate::log::StoreError;
@@ -44,6 +46,8 @@ pub struct Line {
     pub pace: Pace,
     /// When calls may begin; one for both lanes.
     pub pacer: Arc<Pacer>,
+    /// Whether its address is refused; one for both lanes.
+    pub parking: Arc<Parking>,
     /// Woken after the lane has got something, or may go on.
     pub wake: Arc<Notify>,
     /// Becomes true when nothing more will come.
@@ -85,6 +89,8 @@ impl<L: Lane> Delivery<L> {
     /// Delivers until nothing is pending and nothing more will come.
     pub async fn run(mut self) {
         let _watch = Watch { destination: self.line.destination.clone(), failed: self.line.failed.clone() };
+        // Waits while nobody is reached.
+        let mut absence: Option<Backoff> = None;
         loop {
             // Asked before the lane: what is taken in between is still found.
             let stopping = *self.line.stopping.borrow_and_update();
@@ -95,7 +101,7 @@ impl<L: Lane> Delivery<L> {
                         // There may be more than one batch of it.
                         self.line.wake.notify_one();
                     }
-                    self.deliver(load).await;
+                    self.deliver(load, &mut absence).await;
                 }
                 None if stopping => return,
                 None => tokio::select! {
@@ -120,10 +126,10 @@ impl<L: Lane> Delivery<L> {
         }
     }
 
-    /// Brings what was taken to an end.
-    async fn deliver(&self, load: Load<L::Flight>) {
+    /// Brings what was taken to an end. Where it reached nobody, it waits after that.
+    async fn deliver(&self, load: Load<L::Flight>, absence: &mut Option<Backoff>) {
         let (flight, count) = (load.flight, load.count);
-        let end = self.call(load).await;
+        let (end, wait) = self.call(load, absence).await;
         let counted = match &end {
             End::Acknowledged => Tally::acknowledged,
             End::GivenUp(Refusal { attempts, .. }) => {
@@ -136,41 +142,68 @@ impl<L: Lane> Delivery<L> {
         self.durably(move |lane| lane.end(flight, end)).await;
         // Only now: what is counted can be relied on.
         counted(&self.line.tally, count);
+        if let Some(wait) = wait {
+            sleep(wait).await;
+        }
     }
 
-    /// Calls with `load` until that ends.
-    async fn call(&self, load: Load<L::Flight>) -> End {
+    /// Calls with `load` until that ends; and says how long to wait then, where it reached nobody.
+    async fn call(&self, load: Load<L::Flight>, absence: &mut Option<Backoff>) -> (End, Option<Duration>) {
         let Load { body, parts, received, mut refusals, .. } = load;
-        let Line { destination, courier, pace, pacer, now, .. } = &self.line;
+        let Line { destination, courier, pace, pacer, parking, now, .. } = &self.line;
         let mut backoff = Backoff::new(pace.backoff_min, pace.backoff_max, &body);
-        let mut failures = 0;
+        // Of these calls, so many may have reached the destination.
+        let (mut failures, mut reached) = (0, 0);
         self.record(Stage::Handed, &received);
         loop {
             pacer.turn().await;
             if self.lane.is_paused() {
-                return if failures == 0 { End::NotBegun(refusals) } else { End::PutBack(refusals) };
+                return (if reached == 0 { End::NotBegun(refusals) } else { End::PutBack(refusals) }, None);
             }
             let Err(failure) = courier.attempt(&body).await else {
                 self.record(Stage::Acknowledged, &received);
-                if failures > 0 {
+                parking.leave();
+                if failures > 0 || absence.take().is_some() {
                     info!(%destination, failures, "the destination takes {} again", L::WHAT);
                 }
-                return End::Acknowledged;
+                return (End::Acknowledged, None);
             };
+            let is_news = failures == 0 && absence.is_none();
             failures += 1;
+            if !matches!(failure, Failure::NotReached { .. }) {
+                *absence = None;
+                reached += 1;
+            }
+            if !matches!(failure, Failure::NotReached { .. } | Failure::Elsewhere { .. }) {
+                parking.leave();
+            }
             let wait = match failure {
+                Failure::NotReached { error } => {
+                    self.failed(is_news, error);
+                    if reached == 0 {
+                        let new = || Backoff::new(pace.backoff_min, pace.backoff_max, &body);
+                        let wait = absence.get_or_insert_with(new).after_failure(None);
+                        return (End::NotBegun(refusals), Some(wait));
+                    }
+                    backoff.after_failure(None)
+                }
                 Failure::Later { error, wait } => {
-                    self.failed(failures, error);
+                    self.failed(is_news, error);
                     backoff.after_failure(wait)
                 }
-                Failure::Refused { error, answer, blame } => {
+                Failure::Elsewhere { error } => {
+                    self.park(error);
+                    parking.wait(backoff.longest()).await;
+                    continue;
+                }
+                Failure::Refused { error, answer, is_too_large } => {
                     refusals += 1;
-                    self.failed(failures, error.clone());
+                    self.failed(is_news, error.clone());
+                    if parts > 1 && (is_too_large || refusals >= pace.attempts_max) {
+                        return (End::Split(refusals), None);
+                    }
                     if refusals >= pace.attempts_max {
-                        if parts > 1 && blame == Blame::Content {
-                            return End::Split(refusals);
-                        }
-                        return End::GivenUp(Refusal { at: now(), error, answer, attempts: refusals });
+                        return (End::GivenUp(Refusal { at: now(), error, answer, attempts: refusals }), None);
                     }
                     backoff.after_failure(None)
                 }
@@ -193,12 +226,25 @@ impl<L: Lane> Delivery<L> {
         future::pending().await
     }
 
-    /// Counts a failed call. Only the first failure of a load is worth a line: during an outage the rest would say the same
-    /// again and again.
-    fn failed(&self, failures: u32, error: String) {
-        if failures == 1 {
+    /// Counts a failed call. Only the first failure of an outage is worth a line: the rest would say the same again and again.
+    fn failed(&self, is_news: bool, error: String) {
+        if is_news {
             let destination = &self.line.destination;
             warn!(%destination, %error, "a call with {} failed and will be repeated", L::WHAT);
+        }
+        self.line.tally.failed(error);
+    }
+
+    /// Counts a call whose address was refused.
+    fn park(&self, error: String) {
+        if self.line.parking.park(&error) {
+            let destination = &self.line.destination;
+            let longest = self.line.pace.backoff_max;
+            error!(
+                %destination, %error,
+                "the address is refused, whatever it is sent: the destination is parked, nothing is given up, and it is tried every \
+                 {longest:?}. See to its `url`, or to who is let in there; `deltaic destination resume` tries at once"
+            );
         }
         self.line.tally.failed(error);
     }

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::forward::Events;
 use super::outbox::{Backlog, Order};
+use super::parking::Parking;
 use super::status::{Status, Tally};
 use crate::log::StoreError;
 
@@ -15,6 +16,7 @@ pub(super) struct Desk {
     pub name: CompactString,
     pub wake: Arc<Notify>,
     pub tally: Arc<Tally>,
+    pub parking: Arc<Parking>,
     pub events: Option<EventDesk>,
 }
 
@@ -34,11 +36,13 @@ impl Desk {
     /// How it is doing.
     pub fn status(&self, backlog: Backlog) -> Status {
         let events = self.events.as_ref().map(|events| events.lane.status(&events.tally));
-        Status { destination: self.name.clone(), backlog, changes: self.tally.counts(), events }
+        let parked = self.parking.is_for();
+        Status { destination: self.name.clone(), backlog, changes: self.tally.counts(), parked, events }
     }
 
-    /// Does with its events what an operator wishes.
+    /// Does with its events what an operator wishes; and tries, should it be parked.
     pub fn order(&self, order: Order) -> Result<(), StoreError> {
+        self.parking.try_now();
         self.events.iter().try_for_each(|events| events.lane.order(order))
     }
 }

@@ -75,6 +75,7 @@ impl Egress {
                 courier: Arc::new(courier),
                 pace,
                 pacer: Arc::new(Pacer::new(pace.calls_per_second)),
+                parking: Arc::default(),
                 wake: Arc::default(),
                 stopping: stopped.clone(),
                 latency: latency.clone(),
@@ -97,6 +98,7 @@ impl Egress {
                 name: line.destination.clone(),
                 wake: line.wake.clone(),
                 tally: line.tally.clone(),
+                parking: line.parking.clone(),
                 events,
             });
             let lane = Arc::new(Changes { destination: id, outbox: outbox.clone(), courier: line.courier.clone() });

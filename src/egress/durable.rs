@@ -173,6 +173,17 @@ impl Outbox for DurableOutbox {
         self.memory.put_back(destination, flight, refusals);
     }
 
+    fn dissolve(&self, destination: DestinationId, flight: FlightId, refusals: u32) -> Result<(), StoreError> {
+        let _writing = self.writing(destination);
+        // First: a crash in between finds rows that wait, as they do.
+        if self.memory.shelf(destination).aloft(flight).is_some_and(|aloft| aloft.is_new()) {
+            let mut write = self.store.batch();
+            write.remove(self.store.delivery(), self.names.flight(destination, flight));
+            self.commit(write)?;
+        }
+        self.memory.dissolve(destination, flight, refusals)
+    }
+
     fn order(&self, destination: DestinationId, order: Order) -> Result<(), StoreError> {
         let _writing = self.writing(destination);
         let mut write = self.store.batch();

@@ -61,6 +61,6 @@ pub enum End {
     Split(u32),
     /// It was refused so many times, and goes once more, later.
     PutBack(u32),
-    /// No call began with it now. It was refused so many times before.
+    /// No call with it reached the destination now. It was refused so many times before.
     NotBegun(u32),
 }

@@ -95,6 +95,11 @@ impl Outbox for MemoryOutbox {
         self.shelf(destination).put_back(flight, refusals);
     }
 
+    fn dissolve(&self, destination: DestinationId, flight: FlightId, refusals: u32) -> Result<(), StoreError> {
+        self.shelf(destination).dissolve(flight, refusals);
+        Ok(())
+    }
+
     fn order(&self, destination: DestinationId, order: Order) -> Result<(), StoreError> {
         let complete = self.complete();
         let mut shelf = self.shelf(destination);

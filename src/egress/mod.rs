@@ -35,6 +35,7 @@ mod memory;
 pub mod outbox;
 mod pace;
 mod pacer;
+mod parking;
 mod preview;
 mod records;
 mod routes;

@@ -14,7 +14,7 @@ use crate::log::StoreError;
 
 /// Keeps the difference between the desired and the acknowledged state of each destination.
 ///
-/// What is taken is *aloft* until it ends in one of four ways. Until then it stays as it is, and its identifiers are in no
+/// What is taken is *aloft* until it ends in one of five ways. Until then it stays as it is, and its identifiers are in no
 /// other call; so order per identifier holds, however many calls are under way. What happens meanwhile waits behind it.
 ///
 /// Methods that give a [`StoreError`] may wait for a disk. An error means that nothing can be written down any more, and is
@@ -47,6 +47,10 @@ pub trait Outbox: Send + Sync + 'static {
 
     /// Fourth ending: it goes once more, later.
     fn put_back(&self, destination: DestinationId, flight: FlightId, refusals: u32);
+
+    /// Fifth ending: no call with it reached the destination, so its rows wait again, and what is desired of them when a call can
+    /// begin is what is told. Where an earlier call with it may have, it is put back.
+    fn dissolve(&self, destination: DestinationId, flight: FlightId, refusals: u32) -> Result<(), StoreError>;
 
     /// Does what an operator wishes; safe on the disk when it returns.
     fn order(&self, destination: DestinationId, order: Order) -> Result<(), StoreError>;

@@ -181,7 +181,7 @@ impl Names {
                     })
                 };
                 let batch: Batch = changes.into_iter().map(change).collect::<Result<_, String>>()?;
-                let aloft = Aloft { batch, refusals, round, first: left.frontier, is_out: false };
+                let aloft = Aloft { batch, refusals, round, first: left.frontier, is_out: false, new: None };
                 left.flights.push((FlightId::from_bytes(id), aloft));
             }
             _ => return Err(format!("it has a record of the unknown kind {kind}")),

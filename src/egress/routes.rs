@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use super::forward::EventLetter;
-use super::outbox::Order;
+use super::outbox::{Order, State as Doing};
 use super::{DeadLetter, Egress, EventStatus, Status};
 use crate::clock::Now;
 use crate::http::{Problem, Role, Tokens, json, method_not_allowed};
@@ -91,12 +91,16 @@ impl Desk {
     }
 
     fn json(&self, status: Status) -> StatusJson {
-        let Status { destination, backlog, changes, events } = status;
+        let Status { destination, backlog, changes, parked, events } = status;
         let now = (self.now)();
         let age_ms = |since: Tick| now.as_ms().saturating_sub(since.as_ms());
         StatusJson {
             name: destination.into(),
-            state: backlog.state.to_string(),
+            state: if parked.is_some() && backlog.state == Doing::Delivering {
+                "parked".to_owned()
+            } else {
+                backlog.state.to_string()
+            },
             desired: backlog.desired,
             acknowledged: backlog.rows,
             pending: backlog.pending,

@@ -50,9 +50,11 @@ pub(super) struct Shelf {
     flights: Flights,
     pending: Rows<Pending>,
     /// The keys of `pending` by their number, that is in the order of their first pending tick.
-    queue: BTreeMap<u64, Key>,
+    queue: BTreeMap<i64, Key>,
     /// The number of the next key.
-    next: u64,
+    next: i64,
+    /// The number of the last one that was put before all others: what was taken, and reached nobody.
+    front: i64,
     standing: Standing,
     /// How many rows are desired, or were by what of the log has been read so far.
     desired: i64,
@@ -77,7 +79,7 @@ pub(super) struct Told {
 /// A row that is to change.
 #[derive(Debug)]
 struct Pending {
-    number: u64,
+    number: i64,
     action: Action,
     profile: ProfileId,
     /// The tick at which the row began to differ from what the destination has.

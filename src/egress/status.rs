@@ -16,7 +16,9 @@ pub struct Status {
     pub backlog: Backlog,
     /// What became of row changes. Rows are (audience, identifier).
     pub changes: Counts,
-    /// The same for events, where it is sent any.
+    /// Why it is parked, where it is: its address is refused, whatever it is sent.
+    pub parked: Option<String>,
+    /// What became of events, where it is sent any.
     pub events: Option<EventStatus>,
 }
 

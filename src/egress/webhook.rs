@@ -3,26 +3,30 @@
 //! `POST` with `{"destination": …, "changes": [{"audience", "action", "identifiers", "traits", "as_of"}, …]}`; a header
 //! with the signature over the whole body, and one with an idempotency key that a retry repeats. 2xx acknowledges.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use compact_str::CompactString;
-use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::EgressError;
 use super::backoff::retry_after;
-use super::courier::{Blame, Failure};
+use super::courier::Failure;
 use super::outbox::Batch;
 use super::signature::{IDEMPOTENCY_KEY, SIGNATURE, idempotency_key, sign};
 use crate::project::{Secret, Webhook};
 
 /// Bytes of an answer that are read: enough for a reason, and for the connection to be used again after a usual answer.
 const ANSWER_BYTES_MAX: usize = 4 * 1024;
+
+/// How long an answer is waited for that acknowledges: what it says is of no use.
+const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
 /// Characters of an answer that are kept to show.
 const ANSWER_CHARS_KEPT: usize = 200;
@@ -35,6 +39,8 @@ pub struct Courier {
     secret: Option<Secret>,
     destination: CompactString,
     audiences: Arc<[CompactString]>,
+    /// Whether an answer that acknowledged did not end.
+    is_endless: AtomicBool,
 }
 
 impl Courier {
@@ -47,7 +53,8 @@ impl Courier {
         let wrong = |reason: String| EgressError { destination: destination.clone(), reason };
         let url: Url = webhook.url.parse().map_err(|error| wrong(format!("the url cannot be read: {error}")))?;
         let client = client(&url, webhook.timeout).map_err(|error| wrong(format!("no HTTP client: {error}")))?;
-        Ok(Courier { client, url, secret: webhook.secret.clone(), destination, audiences })
+        let secret = webhook.secret.clone();
+        Ok(Courier { client, url, secret, destination, audiences, is_endless: AtomicBool::new(false) })
     }
 
     /// The body of the call that carries `batch`.
@@ -65,20 +72,53 @@ impl Courier {
     /// Calls once. `Ok` means acknowledged.
     pub async fn attempt(&self, body: &Bytes) -> Result<(), Failure> {
         let response = self.client.post(self.url.clone()).headers(self.headers(body)).body(body.clone()).send().await;
-        // The URL may hold a token of its own, and the message goes to logs.
-        let response = response.map_err(|error| Failure::later(chain(&error.without_url())))?;
+        let response = response.map_err(|error| {
+            let is_reached = !error.is_connect();
+            // The URL may hold a token of its own, and the message goes to logs.
+            let error = chain(&error.without_url());
+            if is_reached { Failure::later(error) } else { Failure::NotReached { error } }
+        })?;
 
         let status = response.status();
         let wait = response.headers().get(RETRY_AFTER).and_then(|header| header.to_str().ok());
-        let wait = wait.and_then(|header| retry_after(header, Timestamp::now()));
-        let answer = answer(response).await;
+        let wait = wait.and_then(|header| retry_after(header, SystemTime::now()));
+        if status.is_success() {
+            self.finish(response).await;
+            return Ok(());
+        }
         let error = format!("the endpoint answered {status}");
-        match status {
-            _ if status.is_success() => Ok(()),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Err(Failure::Later { error, wait }),
-            _ if status.is_server_error() => Err(Failure::later(error)),
-            // Redirects, too: a call with personal data goes where the project says, and nowhere else.
-            _ => Err(Failure::Refused { error, answer, blame: blame(status) }),
+        Err(match status {
+            // They will pass.
+            StatusCode::REQUEST_TIMEOUT
+            | StatusCode::CONFLICT
+            | StatusCode::LOCKED
+            | StatusCode::TOO_EARLY
+            | StatusCode::TOO_MANY_REQUESTS => Failure::Later { error, wait },
+            _ if status.is_server_error() => Failure::Later { error, wait },
+            // They are about the address. Redirects, too: a call with personal data goes where the project says, and nowhere else.
+            StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            | StatusCode::GONE => Failure::Elsewhere { error },
+            _ if status.is_redirection() => Failure::Elsewhere { error },
+            _ => {
+                let is_too_large = status == StatusCode::PAYLOAD_TOO_LARGE;
+                Failure::Refused { error, answer: answer(response).await, is_too_large }
+            }
+        })
+    }
+
+    /// Reads the rest of an answer that acknowledges, so that the connection can be used again; but a body without an end is waited
+    /// for once only.
+    async fn finish(&self, response: Response) {
+        let is_brief = response.content_length().is_some_and(|bytes| bytes <= ANSWER_BYTES_MAX as u64);
+        if !is_brief && self.is_endless.load(Ordering::Relaxed) {
+            return;
+        }
+        if timeout(ANSWER_WAIT, answer(response)).await.is_err() {
+            self.is_endless.store(true, Ordering::Relaxed);
         }
     }
 
@@ -94,26 +134,14 @@ impl Courier {
     }
 }
 
-/// What a refusal with this status is about.
-fn blame(status: StatusCode) -> Blame {
-    match status {
-        StatusCode::UNAUTHORIZED
-        | StatusCode::FORBIDDEN
-        | StatusCode::NOT_FOUND
-        | StatusCode::METHOD_NOT_ALLOWED
-        | StatusCode::PROXY_AUTHENTICATION_REQUIRED
-        | StatusCode::GONE => Blame::Endpoint,
-        _ if status.is_redirection() => Blame::Endpoint,
-        _ => Blame::Content,
-    }
-}
-
 /// A client for calls to `url`, each of which may take as long as `timeout` with all of its answer.
 pub fn client(url: &Url, timeout: Duration) -> reqwest::Result<Client> {
     install_crypto();
     let client = Client::builder()
         .user_agent(concat!("deltaic/", env!("CARGO_PKG_VERSION")))
         .timeout(timeout)
+        // Sooner: so it is known that a call did not reach anybody.
+        .connect_timeout(timeout * 3 / 4)
         .redirect(Policy::none())
         .referer(false);
     // Certificates are those that the system trusts. They are not looked for where none is needed: without any, as in

@@ -53,6 +53,8 @@ pub struct Surroundings {
     pub quarantine: Quarantine,
     /// Who is told of latency.
     pub observer: Observer,
+    /// What `/readyz` is to say although events are taken, a line each.
+    pub notes: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The clock.
     pub now: Now,
     /// How long requests may take.
@@ -81,7 +83,7 @@ const ADDRESSES: [(&str, Option<Call>); 16] = [
 
 /// The routes of the HTTP source, `/healthz` and `/readyz`.
 pub fn router(project: &Project, with: Surroundings) -> Router {
-    let handle = with.handle.clone();
+    let (handle, notes) = (with.handle.clone(), with.notes.clone());
     let rim = Arc::new(Rim {
         door: Door::counting(project, with.counters.fits().clone()),
         sources: project.sources.iter().map(|source| source.name.clone()).collect(),
@@ -104,7 +106,10 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::CONTENT_ENCODING])
         .expose_headers([header::RETRY_AFTER])
         .max_age(Duration::from_secs(86_400));
-    let ready = move || async move { handle.readiness().map(|()| "ready\n").map_err(Problem::from) };
+    let ready = move || async move {
+        let lines = || std::iter::once("ready".to_owned()).chain(notes()).map(|line| format!("{line}\n")).collect();
+        handle.readiness().map(|()| lines()).map_err(Problem::from) as Result<String, Problem>
+    };
     router.layer(browsers).route("/healthz", get(|| async { "alive\n" })).route("/readyz", get(ready))
 }
 

@@ -167,6 +167,8 @@ pub struct Delivery {
     pub dead_letters: u64,
     /// Whether somebody paused it.
     pub is_paused: bool,
+    /// Whether its address is refused, whatever it is sent.
+    pub is_parked: bool,
 }
 
 /// How the events for a destination are doing.
@@ -387,6 +389,8 @@ impl<R: Readings> Collector for Counts<R> {
         per_destination("deltaic_destination_resync", "Rows that a resync has yet to tell", &|of| of.resync, Gauge)?;
         per_destination("deltaic_destination_dead_letters", "Rows refused for good", &|of| of.dead_letters, Gauge)?;
         per_destination("deltaic_destination_paused", "1 while paused", &|of| of.is_paused.into(), Gauge)?;
+        let help = "1 while its address is refused, whatever it is sent: alert on any";
+        per_destination("deltaic_destination_parked", help, &|of| of.is_parked.into(), Gauge)?;
         per_destination("deltaic_destination_acknowledged", "Changes confirmed", &|of| of.acknowledged, Counter)?;
         per_destination("deltaic_destination_failed_calls", "Calls that failed", &|of| of.failed_calls, Counter)?;
         per_destination("deltaic_destination_given_up", "Changes given up", &|of| of.given_up, Counter)?;
@@ -535,6 +539,7 @@ mod tests {
                 resync: 5,
                 dead_letters: 2,
                 is_paused: true,
+                is_parked: true,
             }]
         }
         fn events(&self) -> Vec<EventDelivery> {
@@ -621,6 +626,8 @@ mod tests {
             r#"deltaic_destination_resync{destination="crm"} 5"#,
             r#"deltaic_destination_dead_letters{destination="crm"} 2"#,
             r#"deltaic_destination_paused{destination="crm"} 1"#,
+            r#"deltaic_destination_parked{destination="crm"} 1"#,
+            "deltaic_log_lines_dropped_total 22",
             r#"deltaic_destination_acknowledged_total{destination="crm"} 12"#,
             r#"deltaic_destination_failed_calls_total{destination="crm"} 1"#,
             r#"deltaic_destination_given_up_total{destination="crm"} 0"#,

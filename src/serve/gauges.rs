@@ -130,6 +130,7 @@ impl Readings for Gauges {
             resync: status.backlog.resync as u64,
             dead_letters: status.backlog.refused as u64,
             is_paused: status.backlog.state == State::Paused,
+            is_parked: status.parked.is_some(),
         };
         self.egress.status().into_iter().map(delivery).collect()
     }

@@ -78,6 +78,7 @@ impl Rims {
             counters: counters.clone(),
             quarantine: quarantine.clone(),
             observer,
+            notes: notes(egress.clone()),
             now: now.clone(),
             timeouts,
         };
@@ -91,4 +92,12 @@ impl Rims {
             .merge(metrics::router(latency, gauges))
             .fallback(not_found)
     }
+}
+
+/// What does not keep events from being taken, and is for people to mend.
+fn notes(egress: Egress) -> Arc<dyn Fn() -> Vec<String> + Send + Sync> {
+    Arc::new(move || {
+        let parked = egress.status().into_iter().filter_map(|status| Some((status.destination, status.parked?)));
+        parked.map(|(destination, reason)| format!("destination {destination} is parked: {reason}")).collect()
+    })
 }

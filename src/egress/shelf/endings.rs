@@ -1,9 +1,9 @@
 //! How what is aloft ends.
 
 use super::flights::Aloft;
-use super::{Held, Key, Shelf, Told};
-use crate::egress::change::Action;
-use crate::egress::outbox::{Batch, FlightId, rows};
+use super::{Held, Key, Pending, Shelf, Told};
+use crate::egress::change::{Action, Change};
+use crate::egress::outbox::{Batch, FlightId};
 
 impl Shelf {
     /// It has been acknowledged.
@@ -39,6 +39,39 @@ impl Shelf {
         self.flights.put_back(id, refusals);
     }
 
+    /// No call with it reached the destination: its rows wait again, before all others. Where one may have, it goes once more.
+    pub fn dissolve(&mut self, id: FlightId, refusals: u32) {
+        if !self.flights.get(id).is_some_and(Aloft::is_new) {
+            return self.put_back(id, refusals);
+        }
+        let Some(Aloft { batch, first, new, .. }) = self.flights.end(id) else { return };
+        let in_doubt = new.unwrap_or_default();
+        let rows: Vec<_> = batch.iter().flat_map(|change| of_change(change).map(|row| (row, change.as_of))).collect();
+        for ((key, told), as_of) in rows.into_iter().rev() {
+            let is_in_doubt = in_doubt.contains(&key);
+            let there = self.will_be(&key);
+            if let Some(pending) = self.pending.get_mut(&key) {
+                // Something else is desired by now, perhaps what the destination has.
+                pending.first = pending.first.min(first);
+                pending.is_in_doubt |= is_in_doubt;
+                if !pending.is_in_doubt && pending.action == there {
+                    self.settle(&key);
+                }
+            } else if !is_in_doubt && there == told.action {
+                // A resync has yet to tell it.
+                if let Some(held) = self.acknowledged.remove(&key) {
+                    self.stale.insert(key, held);
+                }
+            } else {
+                self.front -= 1;
+                self.queue.insert(self.front, key.clone());
+                let (Told { action, profile }, number) = (told, self.front);
+                let pending = Pending { number, action, profile, first, as_of, received: None, is_in_doubt };
+                self.pending.insert(key, pending);
+            }
+        }
+    }
+
     /// What is aloft under a number.
     pub fn aloft(&self, id: FlightId) -> Option<&Aloft> {
         self.flights.get(id)
@@ -65,8 +98,12 @@ impl Shelf {
 
 /// What a batch tells of each of its rows.
 pub(in crate::egress) fn told(batch: &Batch) -> impl Iterator<Item = (Key, Told)> {
-    rows(batch).map(|(audience, identifier, change)| {
+    batch.iter().flat_map(of_change)
+}
+
+fn of_change(change: &Change) -> impl Iterator<Item = (Key, Told)> {
+    change.identifiers.iter().map(|identifier| {
         let told = Told { action: change.action.clone(), profile: change.profile };
-        ((audience, identifier.clone()), told)
+        ((change.audience, identifier.clone()), told)
     })
 }

@@ -25,6 +25,15 @@ pub(in crate::egress) struct Aloft {
     pub first: Tick,
     /// Whether somebody is delivering it.
     pub is_out: bool,
+    /// Of one with which no call has ended yet: its rows that were in doubt ([`super::Pending`]).
+    pub new: Option<Box<[Key]>>,
+}
+
+impl Aloft {
+    /// Whether no call with it can have reached the destination before the one that is under way.
+    pub fn is_new(&self) -> bool {
+        self.new.is_some()
+    }
 }
 
 /// All that is aloft.
@@ -39,9 +48,9 @@ pub(in crate::egress) struct Flights {
 
 impl Flights {
     /// A new batch goes out.
-    pub fn begin(&mut self, batch: Batch, round: u32, first: Tick) -> Flight {
+    pub fn begin(&mut self, batch: Batch, round: u32, first: Tick, in_doubt: Box<[Key]>) -> Flight {
         let id = FlightId::of_batch(self.next);
-        self.insert(id, Aloft { batch: batch.clone(), refusals: 0, round, first, is_out: true });
+        self.insert(id, Aloft { batch: batch.clone(), refusals: 0, round, first, is_out: true, new: Some(in_doubt) });
         Flight { id, batch, refusals: 0 }
     }
 
@@ -73,7 +82,7 @@ impl Flights {
     /// It is not being delivered now, and is to go once more.
     pub fn put_back(&mut self, id: FlightId, refusals: u32) {
         if let Some(aloft) = self.by_id.get_mut(&id) {
-            (aloft.is_out, aloft.refusals) = (false, refusals);
+            (aloft.is_out, aloft.refusals, aloft.new) = (false, refusals, None);
         }
     }
 
@@ -83,7 +92,7 @@ impl Flights {
         let (one, other) = aloft.batch.split_at(aloft.batch.len() / 2);
         let ids = [id, id.piece_at(one.len())];
         for (id, half) in ids.into_iter().zip([one, other]) {
-            self.insert(id, Aloft { batch: half.into(), refusals, is_out: false, ..aloft });
+            self.insert(id, Aloft { batch: half.into(), refusals, is_out: false, new: None, ..aloft });
         }
         Some(ids)
     }

@@ -20,6 +20,7 @@ struct Gathered {
     batch: Vec<Change>,
     bytes: usize,
     first: Option<Tick>,
+    in_doubt: Vec<Key>,
 }
 
 /// The times of a row.
@@ -64,12 +65,12 @@ impl Shelf {
         if let Some(flight) = self.flights.again() {
             return Some(flight);
         }
-        let mut gathered = Gathered { limit, batch: Vec::new(), bytes: 0, first: None };
+        let mut gathered = Gathered { limit, batch: Vec::new(), bytes: 0, first: None, in_doubt: Vec::new() };
         if self.gather_pending(&mut gathered) {
             self.gather_stale(&mut gathered);
         }
         let first = gathered.first?;
-        Some(self.flights.begin(gathered.batch.into(), self.standing.round, first))
+        Some(self.flights.begin(gathered.batch.into(), self.standing.round, first, gathered.in_doubt.into()))
     }
 
     /// Takes rows of the queue; says whether there is still room. Those whose identifier is aloft are passed over: they are
@@ -87,6 +88,9 @@ impl Shelf {
             has_room = gathered.push(key, &told, times);
             if !has_room {
                 break;
+            }
+            if pending.is_in_doubt {
+                gathered.in_doubt.push(key.clone());
             }
             taken.push(*number);
         }

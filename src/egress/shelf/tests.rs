@@ -37,6 +37,8 @@ enum End {
     Lost,
     GivenUp,
     Split,
+    /// It reached nobody.
+    NotBegun,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -46,6 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(End::Lost),
         1 => Just(End::GivenUp),
         1 => Just(End::Split),
+        3 => Just(End::NotBegun),
     ];
     let order = prop_oneof![
         1 => Just(Order::Pause),
@@ -86,6 +89,8 @@ struct World {
     calls: Vec<Call>,
     /// What every batch that has not ended must be when it goes once more.
     unended: HashMap<FlightId, Vec<Change>>,
+    /// Batches with which a call has ended that may have reached the other side, in this process or an earlier one.
+    begun: HashSet<FlightId>,
     /// Batches that had their effect, whatever was answered: nobody refuses what he has taken.
     taken: HashSet<FlightId>,
     /// What was refused for good.
@@ -129,6 +134,7 @@ impl World {
             calls: Vec::new(),
             unended: HashMap::new(),
             taken: HashSet::new(),
+            begun: HashSet::new(),
             refused: BTreeMap::new(),
         };
         world.start();
@@ -141,7 +147,7 @@ impl World {
 
     fn start(&mut self) {
         // What the calls do that are under way, nobody is told.
-        self.calls.clear();
+        self.begun.extend(self.calls.drain(..).map(|call| call.flight.id));
         self.outbox = None;
         let outbox = open(self.folder.path());
         for (tick, changes) in (1..).map(Tick::from_ms).zip(&self.ticks) {
@@ -184,6 +190,11 @@ impl World {
         for call in &self.calls {
             assert!(mine.is_disjoint(&identifiers(&call.flight.batch)), "an identifier is in two calls");
         }
+        if flight.refusals == 0 && !self.unended.contains_key(&flight.id) {
+            for (key, n, _) in rows(&flight.batch) {
+                assert_eq!(self.desired.get(&key).copied(), n, "{key:?} in a call that begins is not as it is desired");
+            }
+        }
         let body = self.unended.entry(flight.id).or_insert_with(|| flight.batch.to_vec());
         assert_eq!(*body, flight.batch.to_vec(), "it goes as it went");
         if is_applied {
@@ -211,6 +222,17 @@ impl World {
         let Flight { id, batch, refusals } = flight;
         let end = if self.taken.contains(&id) && !matches!(end, End::Acknowledged) { End::Lost } else { end };
         match end {
+            End::NotBegun => {
+                if refusals == 0 && !self.begun.contains(&id) {
+                    self.unended.remove(&id);
+                }
+                self.outbox().dissolve(to(), id, refusals).unwrap();
+                return;
+            }
+            End::Lost => _ = self.begun.insert(id),
+            _ => {}
+        }
+        match end {
             End::Acknowledged => {
                 if !is_applied {
                     self.apply(&batch);
@@ -220,6 +242,7 @@ impl World {
                 self.outbox().acknowledge(to(), id).unwrap();
             }
             End::Lost => self.outbox().put_back(to(), id, refusals),
+            End::NotBegun => {}
             End::Split if batch.len() > 1 => {
                 self.unended.remove(&id);
                 self.outbox().split(to(), id, refusals + 1).unwrap();

@@ -32,15 +32,6 @@ async fn of_a_batch_only_what_is_refused_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_all_calls_is_not_looked_for_in_halves() {
-    let (egress, receiver, _) = start_with_receiver(Options::default(), |webhook| webhook.attempts_max = 2).await;
-    (0..2).for_each(|_| receiver.answer_next(Reply::status(StatusCode::FORBIDDEN)));
-    feed(&egress, 1, ["1", "2"].map(|user| (row(0, user, numbered(1)), 1)).to_vec());
-    let status = finish(egress).await;
-    assert_eq!((receiver.calls_count(), status.changes.given_up, status.backlog.refused), (2, 2, 2));
-}
-
-#[tokio::test]
 async fn calls_are_under_way_together_but_never_two_of_an_identifier() {
     let (egress, receiver, _) = start_with_receiver(Options::default(), |webhook| {
         (webhook.concurrency, webhook.batch_changes_max) = (3, 1);
@@ -145,6 +136,9 @@ impl Outbox for Broken {
         self.0.split(to, flight, refusals)
     }
     fn put_back(&self, to: DestinationId, flight: FlightId, refusals: u32) { self.0.put_back(to, flight, refusals); }
+    fn dissolve(&self, to: DestinationId, flight: FlightId, refusals: u32) -> Result<(), StoreError> {
+        self.0.dissolve(to, flight, refusals)
+    }
     fn order(&self, to: DestinationId, order: Order) -> Result<(), StoreError> { self.0.order(to, order) }
     fn is_paused(&self, to: DestinationId) -> bool { self.0.is_paused(to) }
     fn recovered(&self, tick: Tick) { self.0.recovered(tick); }

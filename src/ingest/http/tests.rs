@@ -49,6 +49,7 @@ async fn setup_with(timeouts: Timeouts, connections_max: usize, memory: Gate) ->
     let stages = Arc::new(Mutex::new(Vec::new()));
     let seen = stages.clone();
     let with = Surroundings {
+        notes: Arc::new(Vec::new),
         handle,
         counters: counters.clone(),
         quarantine: quarantine.clone(),
@@ -314,6 +315,7 @@ async fn a_slow_log_shows_in_its_stage() {
     let (quarantine, _) =
         Keeper::start(Box::<MemoryShelf>::default(), Extractor::new(&example::project()), Limits::default()).unwrap();
     let with = Surroundings {
+        notes: Arc::new(Vec::new),
         handle,
         counters: Arc::default(),
         quarantine,

@@ -60,6 +60,7 @@ async fn start(project: Project, shelf: Box<dyn Shelf>, now: Tick) -> Setup {
     });
     let counters = Arc::new(IngestCounters::default());
     let with = Surroundings {
+        notes: Arc::new(Vec::new),
         handle: handle.clone(),
         counters: counters.clone(),
         quarantine: quarantine.clone(),

@@ -1,0 +1,49 @@
+//! A destination whose address is refused, whatever it is sent: calls are tried seldom, and nothing is given up for it.
+//!
+//! An address that is wrong, moved, or not let in is for people to mend. Until then people who left, or withdrew their consent,
+//! would stay at the other side for ever if what it is to be told became dead letters.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// Whether a destination is parked; one for both of its lanes.
+#[derive(Debug, Default)]
+pub struct Parking {
+    reason: Mutex<Option<String>>,
+    tried: Notify,
+}
+
+impl Parking {
+    /// The address was refused; says whether that is news.
+    pub fn park(&self, reason: &str) -> bool {
+        self.reason().replace(reason.to_owned()).is_none()
+    }
+
+    /// It was not; says whether that is news.
+    pub fn leave(&self) -> bool {
+        self.reason().take().is_some()
+    }
+
+    /// Why it is parked, if it is.
+    pub fn is_for(&self) -> Option<String> {
+        self.reason().clone()
+    }
+
+    /// Whoever waits here tries now: an operator did something.
+    pub fn try_now(&self) {
+        self.tried.notify_waiters();
+    }
+
+    /// Waits for so long, or until somebody wishes otherwise.
+    pub async fn wait(&self, duration: Duration) {
+        // Whether the time is over or not, it is tried again.
+        _ = timeout(duration, self.tried.notified()).await;
+    }
+
+    fn reason(&self) -> MutexGuard<'_, Option<String>> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
