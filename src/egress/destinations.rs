@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::changes::Changes;
+use super::deletes::RetryDeletes;
 use super::delivery::{Delivery, Failed, Line};
 use super::desk::{Desk, EventDesk};
 use super::forward::Events;
@@ -101,6 +102,9 @@ impl Egress {
                 parking: line.parking.clone(),
                 events,
             });
+            let again =
+                RetryDeletes { destination: id, every: pace.retry_deletes, outbox: outbox.clone(), line: line.clone() };
+            tasks.spawn_on(again.run(), runtime);
             let lane = Arc::new(Changes { destination: id, outbox: outbox.clone(), courier: line.courier.clone() });
             for _ in 0..pace.concurrency {
                 tasks.spawn_on(Delivery { lane: lane.clone(), line: line.clone() }.run(), runtime);

@@ -196,6 +196,7 @@ impl Outbox for DurableOutbox {
                 Order::Resume => shelf.pause(false),
                 Order::Resync => refused = shelf.resync(complete),
                 Order::Retry => refused = shelf.retry(complete),
+                Order::RetryDeletes => refused = shelf.retry_deletes(complete),
                 Order::Forget => {
                     let round = shelf.standing().round;
                     for (key, told) in shelf.forget() {

@@ -108,6 +108,7 @@ impl Outbox for MemoryOutbox {
             Order::Resume => shelf.pause(false),
             Order::Resync => _ = shelf.resync(complete),
             Order::Retry => _ = shelf.retry(complete),
+            Order::RetryDeletes => _ = shelf.retry_deletes(complete),
             Order::Forget => _ = shelf.forget(),
         }
         if matches!(order, Order::Resync | Order::Retry | Order::Forget) {

@@ -23,6 +23,7 @@ mod backoff;
 mod change;
 mod changes;
 mod courier;
+mod deletes;
 mod delivery;
 mod desk;
 mod destinations;

@@ -138,6 +138,8 @@ pub enum Order {
     Resync,
     /// What was given up is told once more.
     Retry,
+    /// The same of deletes only: nobody need wish that.
+    RetryDeletes,
     /// What was given up counts as told, and is spoken of no more.
     Forget,
 }
@@ -190,6 +192,8 @@ pub struct Backlog {
     pub oldest_pending: Option<Tick>,
     /// Rows that it refused, for good.
     pub refused: usize,
+    /// Those of them that it was to forget.
+    pub refused_deletes: usize,
     /// The destination has acknowledged (or refused) all changes before this tick.
     pub frontier: Tick,
 }

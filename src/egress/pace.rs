@@ -20,6 +20,7 @@ const FILE_PACE: Pace = Pace {
     backoff_min: Duration::from_millis(100),
     backoff_max: Duration::from_secs(5),
     attempts_max: 1,
+    retry_deletes: Duration::from_secs(600),
     concurrency: 1,
     calls_per_second: None,
 };
@@ -35,6 +36,8 @@ pub struct Pace {
     pub backoff_max: Duration,
     /// Refusals of one batch until it is given up.
     pub attempts_max: u32,
+    /// How often deletes that were given up are tried again.
+    pub retry_deletes: Duration,
     /// Calls on their way at a time.
     pub concurrency: usize,
     /// Calls that begin in a second, at most.
@@ -57,6 +60,7 @@ pub fn courier(
                 backoff_min: webhook.backoff_min,
                 backoff_max: webhook.backoff_max,
                 attempts_max: webhook.attempts_max,
+                retry_deletes: webhook.retry_deletes,
                 concurrency: webhook.concurrency,
                 calls_per_second: webhook.calls_per_second,
             };

@@ -62,6 +62,7 @@ struct StatusJson {
     oldest_pending_ms: Option<u64>,
     frontier: u64,
     dead_letters: usize,
+    dead_deletes: usize,
     failed_calls: u64,
     given_up: u64,
     last_error: Option<String>,
@@ -79,6 +80,7 @@ struct EventsJson {
     failed_calls: u64,
     given_up: u64,
     withheld: u64,
+    dead_letters_lost: u64,
     last_error: Option<String>,
 }
 
@@ -108,6 +110,7 @@ impl Desk {
             oldest_pending_ms: backlog.oldest_pending.map(age_ms),
             frontier: backlog.frontier.as_ms(),
             dead_letters: backlog.refused,
+            dead_deletes: backlog.refused_deletes,
             failed_calls: changes.failed_calls,
             given_up: changes.given_up,
             last_error: changes.last_error,
@@ -119,6 +122,7 @@ impl Desk {
                 failed_calls: counts.failed_calls,
                 given_up: counts.given_up + pending.overflowed,
                 withheld: pending.withheld,
+                dead_letters_lost: pending.lost,
                 last_error: counts.last_error,
             }),
         }

@@ -192,6 +192,7 @@ impl Shelf {
             resync: self.stale.len(),
             oldest_pending,
             refused: self.refused.len(),
+            refused_deletes: self.refused.values().filter(|told| told.action == Action::Delete).count(),
             frontier: oldest_pending.map_or(complete, |oldest| oldest.min(complete)),
         }
     }

@@ -58,6 +58,7 @@ pub fn webhook(url: String) -> Webhook {
         backoff_min: Duration::from_millis(1),
         backoff_max: Duration::from_millis(4),
         attempts_max: 3,
+        retry_deletes: Duration::from_secs(3_600),
         concurrency: 1,
         calls_per_second: None,
     }

@@ -165,6 +165,8 @@ pub struct Delivery {
     pub resync: u64,
     /// Rows that it refused for good.
     pub dead_letters: u64,
+    /// Those of them that it was to forget.
+    pub dead_deletes: u64,
     /// Whether somebody paused it.
     pub is_paused: bool,
     /// Whether its address is refused, whatever it is sent.
@@ -388,6 +390,8 @@ impl<R: Readings> Collector for Counts<R> {
         )?;
         per_destination("deltaic_destination_resync", "Rows that a resync has yet to tell", &|of| of.resync, Gauge)?;
         per_destination("deltaic_destination_dead_letters", "Rows refused for good", &|of| of.dead_letters, Gauge)?;
+        let help = "Rows that it refused to forget: alert on any";
+        per_destination("deltaic_destination_dead_deletes", help, &|of| of.dead_deletes, Gauge)?;
         per_destination("deltaic_destination_paused", "1 while paused", &|of| of.is_paused.into(), Gauge)?;
         let help = "1 while its address is refused, whatever it is sent: alert on any";
         per_destination("deltaic_destination_parked", help, &|of| of.is_parked.into(), Gauge)?;
@@ -538,6 +542,7 @@ mod tests {
                 oldest_pending: Some(Tick::from_ms(900)),
                 resync: 5,
                 dead_letters: 2,
+                dead_deletes: 1,
                 is_paused: true,
                 is_parked: true,
             }]
@@ -625,6 +630,7 @@ mod tests {
             r#"deltaic_destination_oldest_pending_ms{destination="crm"} 125"#,
             r#"deltaic_destination_resync{destination="crm"} 5"#,
             r#"deltaic_destination_dead_letters{destination="crm"} 2"#,
+            r#"deltaic_destination_dead_deletes{destination="crm"} 1"#,
             r#"deltaic_destination_paused{destination="crm"} 1"#,
             r#"deltaic_destination_parked{destination="crm"} 1"#,
             "deltaic_log_lines_dropped_total 22",

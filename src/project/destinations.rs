@@ -137,6 +137,7 @@ fn kind_of(written: WrittenKind, problems: &mut Vec<Problem>) -> Option<Destinat
                 backoff_min,
                 backoff_max,
                 attempts_max,
+                retry_deletes,
                 concurrency,
                 calls_per_second,
             } = *webhook;
@@ -154,6 +155,7 @@ fn kind_of(written: WrittenKind, problems: &mut Vec<Problem>) -> Option<Destinat
                 backoff_min,
                 backoff_max,
                 attempts_max: attempts_max.and_then(|(max, _)| u32::try_from(max).ok()).unwrap_or(5),
+                retry_deletes: retry_deletes.map_or(Duration::from_secs(600), |(every, _)| every),
                 concurrency: concurrency.and_then(|(max, _)| usize::try_from(max).ok()).unwrap_or(1),
                 calls_per_second: calls_per_second.and_then(|(max, _)| u32::try_from(max).ok()),
             }))

@@ -191,6 +191,8 @@ pub struct Webhook {
     pub backoff_max: Duration,
     /// Calls with the same content at most when the endpoint answers 4xx; then the changes are given up. Default: 5.
     pub attempts_max: u32,
+    /// How often deletes that were refused for good are tried again. Default: 10 min.
+    pub retry_deletes: Duration,
     /// Calls on their way at a time, at most. Default: 1.
     pub concurrency: usize,
     /// Calls that begin in a second, at most, repeated ones included. Default: no limit.

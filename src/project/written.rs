@@ -152,6 +152,7 @@ pub(super) struct WrittenWebhook {
     pub(super) timeout: Option<(Duration, Place)>,
     pub(super) backoff_min: Option<(Duration, Place)>,
     pub(super) backoff_max: Option<(Duration, Place)>,
+    pub(super) retry_deletes: Option<(Duration, Place)>,
     pub(super) attempts_max: Option<(u64, Place)>,
     pub(super) concurrency: Option<(u64, Place)>,
     pub(super) calls_per_second: Option<(u64, Place)>,
@@ -367,7 +368,7 @@ impl WrittenOrigin {
 }
 
 /// Keys that only webhooks have.
-const OF_WEBHOOKS: [&str; 9] = [
+const OF_WEBHOOKS: [&str; 10] = [
     "url",
     "secret",
     "batch_changes_max",
@@ -375,6 +376,7 @@ const OF_WEBHOOKS: [&str; 9] = [
     "backoff_min",
     "backoff_max",
     "attempts_max",
+    "retry_deletes",
     "concurrency",
     "calls_per_second",
 ];
@@ -409,6 +411,7 @@ fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeVal
                 backoff_min: section.duration(reader, "backoff_min"),
                 backoff_max: section.duration(reader, "backoff_max"),
                 attempts_max: section.integer(reader, "attempts_max", 1..=1_000_000),
+                retry_deletes: section.duration(reader, "retry_deletes"),
                 concurrency: section.integer(reader, "concurrency", 1..=CONCURRENCY_MAX),
                 calls_per_second: section.integer(reader, "calls_per_second", 1..=1_000_000),
             }))

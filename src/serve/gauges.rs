@@ -129,6 +129,7 @@ impl Readings for Gauges {
             oldest_pending: status.backlog.oldest_pending,
             resync: status.backlog.resync as u64,
             dead_letters: status.backlog.refused as u64,
+            dead_deletes: status.backlog.refused_deletes as u64,
             is_paused: status.backlog.state == State::Paused,
             is_parked: status.parked.is_some(),
         };

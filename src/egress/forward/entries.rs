@@ -158,6 +158,8 @@ pub struct Pending {
     pub oldest: Option<Tick>,
     /// Events that were given up because too many waited, since the start.
     pub overflowed: u64,
+    /// Dead letters that had to make room for others, since the start.
+    pub lost: u64,
     /// Events that did not go since their people did not consent any more, since the start.
     pub withheld: u64,
 }

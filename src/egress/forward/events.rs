@@ -82,7 +82,7 @@ impl Events {
         match order {
             Order::Retry => self.queue().retry(),
             Order::Forget => self.queue().forget(),
-            Order::Pause | Order::Resume | Order::Resync => Ok(()),
+            Order::Pause | Order::Resume | Order::Resync | Order::RetryDeletes => Ok(()),
         }
     }
 
@@ -128,7 +128,17 @@ impl Lane for Events {
         let mut queue = self.queue();
         match end {
             End::Acknowledged => queue.acknowledge(),
-            End::GivenUp(why) => queue.give_up(&why),
+            End::GivenUp(why) => {
+                let lost = queue.give_up(&why)?;
+                if lost > 0 {
+                    tracing::error!(
+                        destination = %self.name,
+                        lost,
+                        "more events are dead letters than are kept: the oldest are lost, and so on until letters are retried or deleted"
+                    );
+                }
+                Ok(())
+            }
             End::Split(refusals) => queue.split(refusals, self.recheck.as_ref()),
             End::PutBack(refusals) => {
                 queue.put_back(refusals);

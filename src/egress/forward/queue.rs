@@ -183,7 +183,14 @@ impl Queue {
             None => waiting().map(|entry| entry.position.tick),
         };
         let events = self.events + aloft().map(Vec::len).sum::<usize>() + self.refused.retried();
-        Pending { events, bytes: self.bytes, oldest, overflowed: self.overflowed, withheld: self.withheld }
+        Pending {
+            events,
+            bytes: self.bytes,
+            oldest,
+            overflowed: self.overflowed,
+            withheld: self.withheld,
+            lost: self.refused.lost(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use dataflows::model::Tick;
 use serde::{Deserialize, Serialize};
 
 use super::{Key, Shelf, Told};
+use crate::egress::change::Action;
 
 /// What has been wished so far, and stays over a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -54,11 +55,20 @@ impl Shelf {
 
     /// What was refused is told once more. Gives the rows.
     pub fn retry(&mut self, tick: Tick) -> Vec<Key> {
+        self.retry_those(tick, |_| true)
+    }
+
+    /// Deletes that were refused are told once more. Gives the rows.
+    pub fn retry_deletes(&mut self, tick: Tick) -> Vec<Key> {
+        self.retry_those(tick, |action| *action == Action::Delete)
+    }
+
+    fn retry_those(&mut self, tick: Tick, is_meant: impl Fn(&Action) -> bool) -> Vec<Key> {
         if let Some(left) = &mut self.left {
             // What is desired of them is known later, and then differs from what the destination has.
-            return mem::take(&mut left.refused).into_keys().collect();
+            return left.refused.extract_if(|_, told| is_meant(&told.action)).map(|(key, _)| key).collect();
         }
-        let mut refused: Vec<(Key, Told)> = mem::take(&mut self.refused).into_iter().collect();
+        let mut refused: Vec<(Key, Told)> = self.refused.extract_if(|_, told| is_meant(&told.action)).collect();
         refused.sort_unstable_by(|(a, of_a), (b, of_b)| (a.0, of_a.profile, &a.1).cmp(&(b.0, of_b.profile, &b.1)));
         let mut keys = Vec::with_capacity(refused.len());
         for (key, told) in refused {

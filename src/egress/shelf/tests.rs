@@ -55,6 +55,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Order::Resume),
         2 => Just(Order::Resync),
         1 => Just(Order::Retry),
+        1 => Just(Order::RetryDeletes),
         1 => Just(Order::Forget),
     ];
     prop_oneof![
@@ -264,6 +265,10 @@ impl World {
             // That is why somebody wants one.
             Order::Resync => self.there.clear(),
             Order::Retry => {}
+            Order::RetryDeletes => {
+                self.refused.retain(|_, n| n.is_some());
+                return;
+            }
             // Somebody has seen to it.
             Order::Forget => {
                 for (key, n) in &self.refused {

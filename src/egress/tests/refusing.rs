@@ -43,6 +43,24 @@ async fn an_operator_who_mended_the_address_need_not_wait() {
 }
 
 #[tokio::test]
+async fn a_delete_that_was_given_up_is_tried_again_by_itself() {
+    let (egress, receiver, _) = start_with_receiver(Options::default(), |webhook| {
+        (webhook.attempts_max, webhook.batch_changes_max, webhook.retry_deletes) = (1, 1, Duration::from_millis(5));
+    })
+    .await;
+    feed(&egress, 1, vec![(row(0, "ann", numbered(1)), 1)]);
+    eventually(|| egress.status()[0].backlog.rows == 1).await;
+    (0..3).for_each(|_| receiver.answer_next(Reply::status(StatusCode::BAD_REQUEST)));
+    feed(&egress, 2, vec![(row(0, "ann", numbered(1)), -1), (row(0, "bob", numbered(1)), 1)]);
+    // Ann's is tried until it is taken; Bob's add, which may be refused too, stays a letter.
+    eventually(|| receiver.state()["crm"].get("cart_abandoners").is_none_or(|rows| !rows.contains_key("user_id:ann")))
+        .await;
+    eventually(|| egress.status()[0].backlog.refused_deletes == 0 && egress.status()[0].backlog.pending == 0).await;
+    let status = finish(egress).await;
+    assert!(status.backlog.refused <= 1 && status.changes.given_up >= 2, "{status:?}");
+}
+
+#[tokio::test]
 async fn what_will_pass_is_repeated_for_ever() {
     let (egress, receiver, _) = start_with_receiver(Options::default(), |webhook| webhook.attempts_max = 1).await;
     for status in [408, 409, 423, 425, 429, 500, 502, 503, 504] {

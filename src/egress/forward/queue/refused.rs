@@ -28,6 +28,10 @@ pub(super) struct Refused {
     retries: BTreeSet<Offset>,
     /// Whether the one that goes next is one of these. They take turns with what is new, which has not to wait for them.
     is_next: bool,
+    /// So many had to make room, since the start.
+    lost: u64,
+    /// Whether that was said.
+    is_told: bool,
 }
 
 impl Refused {
@@ -36,7 +40,12 @@ impl Refused {
         let retries = letters.iter().filter(|letter| letter.is_retried).map(EventLetter::position).collect();
         let bytes = letters.iter().map(|letter| letter.bytes).sum();
         let letters = letters.into_iter().map(|letter| (letter.position(), letter)).collect();
-        Refused { letters, bytes, retries, is_next: false }
+        Refused { letters, bytes, retries, ..Refused::default() }
+    }
+
+    /// How many had to make room for others, since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// How many are to go once more.
@@ -80,9 +89,9 @@ impl Queue {
         dead.take(most).cloned().collect()
     }
 
-    /// The batch in flight was refused for good.
-    pub fn give_up(&mut self, why: &Refusal) -> Result<(), StoreError> {
-        let Some(flight) = self.in_flight.take() else { return Ok(()) };
+    /// The batch in flight was refused for good. Says how many letters had to go for it if that is to be told.
+    pub fn give_up(&mut self, why: &Refusal) -> Result<usize, StoreError> {
+        let Some(flight) = self.in_flight.take() else { return Ok(0) };
         let entries = &flight.batch.entries;
         let letters: Vec<EventLetter> = entries.iter().map(|entry| EventLetter::new(entry, why)).collect();
         letters.iter().for_each(|letter| self.refused.add(letter.clone()));
@@ -90,12 +99,16 @@ impl Queue {
         let done: Vec<Offset> = entries.iter().map(|entry| entry.position).collect();
         // One that was retried is where it was.
         let remove = if flight.is_retry { &[][..] } else { &done };
-        self.write(Writes { remove, refuse: entries, letters: &letters, forget: &forget, ..Writes::default() }, None)
+        self.write(Writes { remove, refuse: entries, letters: &letters, forget: &forget, ..Writes::default() }, None)?;
+        self.refused.lost += forget.len() as u64;
+        let is_known = forget.is_empty() || std::mem::replace(&mut self.refused.is_told, true);
+        Ok(if is_known { 0 } else { forget.len() })
     }
 
     /// All letters are to go once more; on the disk when this returns.
     pub fn retry(&mut self) -> Result<(), StoreError> {
-        let Refused { letters, retries, .. } = &mut self.refused;
+        let Refused { letters, retries, is_told, .. } = &mut self.refused;
+        *is_told = false;
         let mut marked = Vec::new();
         for (position, letter) in letters.iter_mut().filter(|(_, letter)| !letter.is_retried) {
             letter.is_retried = true;
@@ -110,6 +123,7 @@ impl Queue {
         let letters = self.refused.letters.values();
         let forget: Vec<Offset> = letters.filter(|of| !of.is_retried).map(EventLetter::position).collect();
         forget.iter().for_each(|position| self.refused.remove(*position));
+        self.refused.is_told = false;
         self.entries.write(Writes { forget: &forget, ..Writes::default() }, self.written, Hold::Disk)
     }
 

@@ -251,8 +251,10 @@ fn dead_letters_have_a_limit() {
             let ticks: Vec<u64> = (n * 100..(n + 1) * 100).collect();
             push(&mut queue, (n + 1) * 100, &ticks);
             queue.take(BatchLimit { changes: 100, ..two() }, None).unwrap();
-            queue.give_up(&why()).unwrap();
+            let lost = queue.give_up(&why()).unwrap();
+            assert_eq!(lost, if n == DEAD_EVENTS_MAX as u64 / 100 { 100 } else { 0 }, "it is told once, and at once");
         }
+        assert_eq!(queue.pending().lost, 100);
         assert_eq!((queue.dead_letters(), queue.letters(1)[0].as_of), (DEAD_EVENTS_MAX, DEAD_EVENTS_MAX as u64 + 99));
         queue.retry().unwrap();
         assert_eq!(places(queue.take(two(), None).unwrap()), "100.0", "the oldest went");

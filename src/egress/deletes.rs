@@ -1,0 +1,47 @@
+//! Deletes that a destination refused for good are tried again by themselves: somebody who left, or withdrew, is not to stay there
+//! because of a bad day.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dataflows::definitions::DestinationId;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::delivery::Line;
+use super::outbox::{Order, Outbox};
+
+/// What tries them again.
+pub struct RetryDeletes {
+    pub destination: DestinationId,
+    pub every: Duration,
+    pub outbox: Arc<dyn Outbox>,
+    pub line: Line,
+}
+
+impl RetryDeletes {
+    /// Until nothing more will come.
+    pub async fn run(mut self) {
+        while !*self.line.stopping.borrow_and_update() {
+            tokio::select! {
+                () = sleep(self.every) => self.retry().await,
+                changed = self.line.stopping.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    async fn retry(&self) {
+        let refused = self.outbox.backlog(self.destination).refused_deletes;
+        if refused == 0 {
+            return;
+        }
+        let name = &self.line.destination;
+        tracing::warn!(destination = %name, refused, "deletes that were refused are tried again");
+        let (outbox, destination) = (self.outbox.clone(), self.destination);
+        match spawn_blocking(move || outbox.order(destination, Order::RetryDeletes)).await {
+            Ok(Ok(())) => self.line.wake.notify_one(),
+            Ok(Err(error)) => (self.line.failed)(format!("destination {name}: deletes cannot be tried again: {error}")),
+            Err(error) => (self.line.failed)(format!("destination {name}: deletes cannot be tried again: {error}")),
+        }
+    }
+}
