@@ -397,6 +397,9 @@ fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
 }
 
+/// The exit code of a process that was interrupted, as shells have it: 128 and the number of the signal.
+const INTERRUPTED: i32 = 130;
+
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     // The sequencer waits for the disk on one of them.
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get) + 1;
@@ -407,7 +410,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .map_err(|error| anyhow!("cannot start the I/O runtime: {error}"))
 }
 
-/// Waits for SIGTERM or SIGINT.
+/// Waits for SIGTERM or SIGINT. Whoever interrupts once more will not wait: then the process ends at once, as by `kill -9`.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let listen = |kind| signal(kind).map_err(|error| anyhow!("cannot listen for signals: {error}"));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
@@ -416,5 +419,9 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        tokio::spawn(async move {
+            interrupt.recv().await;
+            std::process::exit(INTERRUPTED);
+        });
     })
 }

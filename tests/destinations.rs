@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{DEADLINE, Program, Server, project};
+use crate::program::{DEADLINE, Program, Server, checkpointed, project};
 
 /// The token of operators.
 const ADMIN_TOKEN: &str = "admin-token";
@@ -362,4 +362,53 @@ async fn nobody_who_withdrew_is_in_a_call_that_begins_later() {
     let told: BTreeSet<String> =
         receiver.calls().iter().flat_map(|call| call.changes()).flat_map(|change| change.identifiers).collect();
     assert_eq!(told, BTreeSet::from(["user_id:u3".to_owned()]));
+}
+
+/// Nothing was ever confirmed, and what waits is from a checkpoint, or was on its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_age_of_what_waits_is_one_after_a_restart_too() {
+    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let folder = project("");
+    let down = webhook("down", &format!("http://127.0.0.1:{free}/hook"), "");
+    let head = PROJECT.replace("[storage]", "[storage]\ncheckpoint_events = 1");
+    let destinations = [down, webhook("held", &receiver.url(), "")].concat();
+    std::fs::write(folder.path().join("deltaic.toml"), head + &destinations).unwrap();
+    let began = Instant::now();
+    let server = start(&folder).await;
+    let (reply, _never) = Reply::held();
+    receiver.answer_next(reply);
+    let token = server.take(&[json!({"type": "track", "event": "Order", "userId": "u1"})]).await;
+    receiver.until_calls(1).await;
+    checkpointed(&folder, token).await;
+    drop(server);
+    let (reply, _never) = Reply::held();
+    receiver.answer_next(reply);
+    let server = start(&folder).await;
+    receiver.until_calls(2).await;
+    for name in ["down", "held"] {
+        let status = until(&server, name, |status| status["pending"] == 1).await;
+        let age = status["oldest_pending_ms"].as_u64().unwrap();
+        assert!(u128::from(age) <= began.elapsed().as_millis() + 1, "{name} waits for {age} ms");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_interrupts_twice_does_not_wait_for_deliveries() {
+    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let folder = project("");
+    write(folder.path(), &[webhook("crm", &receiver.url(), "timeout = \"1 h\"")]);
+    let server = start(&folder).await;
+    let (reply, _never) = Reply::held();
+    receiver.answer_next(reply);
+    order(&server, [1]).await;
+    receiver.until_calls(1).await;
+    // As Ctrl-C. Both could be taken as one.
+    let program = server.program();
+    program.signal("INT");
+    let ended = program.end_signalling("INT");
+    assert_eq!(ended.status.code(), Some(130), "{}", ended.stderr);
+    let server = start(&folder).await;
+    until_told(&server, "crm", 1).await;
+    server.stop();
 }

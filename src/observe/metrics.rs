@@ -2,12 +2,13 @@
 //!
 //! Every value lives where it is made, and is read when it is asked for ([`Readings`]): nothing is counted twice.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use dataflows::limits::Limit;
@@ -205,13 +206,36 @@ pub fn router(latency: Arc<Latency>, readings: impl Readings) -> Router {
     Router::new().route("/metrics", get(metrics)).with_state(Arc::new(registry))
 }
 
-async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
-    const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+async fn metrics(State(registry): State<Arc<Registry>>, headers: HeaderMap) -> Response {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
     let mut text = String::new();
-    match encode(&mut text, &registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
-        Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    if encode(&mut text, &registry).is_err() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
+    let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
+    // Prometheus asks for both, and prefers the newer one.
+    if accepted.contains("text/plain") && !accepted.contains("application/openmetrics-text") {
+        return ([(header::CONTENT_TYPE, PLAIN)], plain(&text)).into_response();
+    }
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response()
+}
+
+/// The same in the older text format: there a counter is named as its value is, and there are no units and no end.
+fn plain(text: &str) -> String {
+    let of_type = |line: &str| line.strip_prefix("# TYPE ")?.strip_suffix(" counter").map(str::to_owned);
+    let counters: BTreeSet<String> = text.lines().filter_map(of_type).collect();
+    let mut plain = String::with_capacity(text.len());
+    for line in text.lines().filter(|line| !line.starts_with("# UNIT ") && *line != "# EOF") {
+        let mut words = line.splitn(4, ' ');
+        match [words.next(), words.next(), words.next(), words.next()] {
+            [Some("#"), Some(what), Some(name), Some(rest)] if counters.contains(name) => {
+                plain += &format!("# {what} {name}_total {rest}\n");
+            }
+            _ => plain += &format!("{line}\n"),
+        }
+    }
+    plain
 }
 
 /// Latency by stage, from the HDR histograms.
@@ -336,6 +360,8 @@ impl<R: Readings> Collector for Counts<R> {
             "reason",
             refusing.into_iter().map(|(reason, is_short)| (reason, ConstGauge::new(u64::from(is_short)))),
         )?;
+        let version = [(env!("CARGO_PKG_VERSION"), ConstGauge::new(1_u64))];
+        family(&mut encoder, "deltaic_build_info", "The version that runs", "version", version.into_iter())?;
         let help = "Lines of the log that were dropped, because whoever reads it does not keep up";
         counter(&mut encoder, "deltaic_log_lines_dropped", help, self.0.log_lines_dropped())?;
         counter(&mut encoder, "deltaic_checkpoints", "Checkpoints that were made", engine.checkpoints)?;
@@ -634,6 +660,7 @@ mod tests {
             r#"deltaic_destination_paused{destination="crm"} 1"#,
             r#"deltaic_destination_parked{destination="crm"} 1"#,
             "deltaic_log_lines_dropped_total 22",
+            concat!("deltaic_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             r#"deltaic_destination_acknowledged_total{destination="crm"} 12"#,
             r#"deltaic_destination_failed_calls_total{destination="crm"} 1"#,
             r#"deltaic_destination_given_up_total{destination="crm"} 0"#,
@@ -649,5 +676,14 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "no line {line}\nin\n{text}");
         }
         assert_eq!(text.contains("process_resident_memory_bytes "), cfg!(target_os = "linux"));
+    }
+
+    #[test]
+    fn the_older_format_names_counters_as_their_values() {
+        let text = "# HELP a Of it, counted.\n# TYPE a counter\na_total{x=\"1\"} 2\n# HELP b_seconds B.\n# TYPE b_seconds histogram\n\
+                    # UNIT b_seconds seconds\nb_seconds_count 1\n# EOF\n";
+        let expected = "# HELP a_total Of it, counted.\n# TYPE a_total counter\na_total{x=\"1\"} 2\n# HELP b_seconds B.\n\
+                        # TYPE b_seconds histogram\nb_seconds_count 1\n";
+        assert_eq!(plain(text), expected);
     }
 }

@@ -164,12 +164,28 @@ impl Program {
     }
 
     /// Waits for the end.
-    pub fn end(mut self) -> Ended {
+    pub fn end(self) -> Ended {
+        self.end_after(|_| {})
+    }
+
+    /// The same, and sends a signal again and again meanwhile.
+    pub fn end_signalling(self, name: &str) -> Ended {
+        self.end_after(|program| {
+            // It may have ended just now.
+            _ = Command::new("sh")
+                .args(["-c", &format!("kill -{name} {}", program.child.id())])
+                .stderr(Stdio::null())
+                .status();
+        })
+    }
+
+    fn end_after(mut self, again: impl Fn(&Self)) -> Ended {
         let started = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
+            again(&self);
             assert!(started.elapsed() < DEADLINE, "it does not end:\n{}", self.messages());
             thread::sleep(Duration::from_millis(5));
         };

@@ -152,6 +152,11 @@ impl Server {
         answer.json()["size"].as_u64().unwrap_or_else(|| panic!("no size: {answer:?}"))
     }
 
+    /// The program that it is.
+    pub fn program(self) -> Program {
+        self.program
+    }
+
     /// The number of the process.
     pub fn id(&self) -> u32 {
         self.program.id()

@@ -55,7 +55,8 @@ impl Shelf {
     pub fn after(mut left: Left) -> Self {
         let mut shelf = Shelf { standing: left.standing, ..Shelf::default() };
         for (id, aloft) in left.flights.drain(..) {
-            shelf.flights.insert(id, Aloft { first: left.frontier, is_out: false, ..aloft });
+            let changed = aloft.batch.iter().map(|change| change.as_of).min().unwrap_or_default();
+            shelf.flights.insert(id, Aloft { first: left.frontier.max(changed), is_out: false, ..aloft });
         }
         shelf.left = Some(left);
         shelf
@@ -66,8 +67,11 @@ impl Shelf {
     pub fn recovered(&mut self, tick: Tick) {
         let Some(Left { rows, refused, frontier, .. }) = self.left.take() else { return };
         for pending in self.pending.values_mut() {
-            // When it began to differ is not known exactly; not before this.
+            // When it began to differ is not known exactly; not before this. Of what comes from a checkpoint it is not known at all.
             pending.first = pending.first.max(frontier);
+            if pending.first == Tick::default() {
+                pending.first = tick;
+            }
         }
         let mut known: Vec<(Key, ProfileId)> = Vec::with_capacity(rows.len());
         known.extend(self.flights.iter().flat_map(|aloft| told(&aloft.batch)).map(|(key, told)| (key, told.profile)));
