@@ -235,7 +235,7 @@ impl Observation {
 }
 
 /// Keeps a link, if it is one to keep, and lets go of those with the same end that are not, any more.
-fn keep(links: &mut Vec<Link>, link: Link) {
+pub(crate) fn keep(links: &mut Vec<Link>, link: Link) {
     let end = |link: &Link| (link.other, link.owner);
     let from = links.partition_point(|known| end(known) < end(&link));
     let known = links[from..].iter().take_while(|known| end(known) == end(&link)).count();

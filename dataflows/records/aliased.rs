@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Joined;
+use crate::facts::keep;
 use crate::limits::Limit;
 use crate::model::{IdentifierId, Weight};
 use crate::observer::{Alias, Link};
@@ -12,7 +13,7 @@ use crate::observer::{Alias, Link};
 pub(super) struct Aliased {
     /// Whether an event carries it.
     pub is_carried: bool,
-    /// Links that are not told yet.
+    /// Links that are not told yet, as many as are kept of links: whoever repeats an alias that nothing comes of adds nothing.
     waiting: Vec<Link>,
     /// Those that were told, to others that are not exclusive either.
     neighbours: BTreeMap<IdentifierId, Link>,
@@ -36,7 +37,7 @@ impl Aliased {
         match alias {
             // It says nothing of when it is carried.
             Alias::Target => {}
-            Alias::Link(link) => self.waiting.push(link),
+            Alias::Link(link) => keep(&mut self.waiting, link),
             Alias::Untrusted => self.is_untrusted[0] = true,
             Alias::Moved(link) => {
                 if self.moved[0].as_ref().is_none_or(|known| known.precedence() < link.precedence()) {
@@ -84,5 +85,42 @@ impl Aliased {
         if is_untrusted {
             give(Outcome::Limit(Limit::Aliases), Weight::GONE);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Identifier, IdentifierKey, Position, Strength, Tick};
+
+    #[test]
+    fn what_is_repeated_adds_nothing() {
+        let id = |text: &str| Identifier::new(&IdentifierKey::from_secret("test"), "user_id", text).id();
+        let link = |owner: &str, at: u64| {
+            let (at, position) = (Tick::from_ms(at), Position { tick: Tick::from_ms(at), process: 0, index: 0 });
+            Link { position, other: id(owner), owner: true, at, strength: Strength::Strong }
+        };
+        let mut aliased = Aliased::default();
+        for at in 0..1_000 {
+            aliased.take_in(Alias::Link(link("ann", at)));
+            aliased.take_in(Alias::Link(link("bob", at)));
+        }
+        let told = |aliased: &mut Aliased| {
+            let mut told = Vec::new();
+            aliased.tell(|outcome, weight| match outcome {
+                Outcome::Joined(Joined::Linked(link)) => told.push((link.other, link.at, weight)),
+                _ => panic!("nothing else was said"),
+            });
+            told.sort();
+            told
+        };
+        assert_eq!(told(&mut aliased), [], "nobody carries it");
+        aliased.is_carried = true;
+        let kept = |owner| [0, 999].map(|at| (id(owner), Tick::from_ms(at), Weight::ONE));
+        let mut expected = [kept("ann"), kept("bob")].concat();
+        expected.sort();
+        assert_eq!(told(&mut aliased), expected, "of each the first and the latest");
+        assert_eq!(told(&mut aliased), []);
+        assert!(aliased.is_done());
     }
 }

@@ -69,7 +69,7 @@ const ADDRESSES: [(&str, Option<Call>); 16] = [
     ("screen", Some(Call::Screen)),
     ("group", Some(Call::Group)),
     ("alias", Some(Call::Alias)),
-    ("merge", Some(Call::Alias)),
+    ("merge", Some(Call::Merge)),
     ("batch", None),
     ("import", None),
     ("i", Some(Call::Identify)),

@@ -63,13 +63,16 @@ pub enum Call {
     Screen,
     /// Somebody belongs to a group; the traits are the group's.
     Group,
-    /// Two identifiers are one person; RudderStack's `merge` too.
+    /// Two identifiers are one person.
     Alias,
+    /// The same, as RudderStack says it: an alias call of what `mergeProperties` name.
+    Merge,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Call; 6] = [Call::Identify, Call::Track, Call::Page, Call::Screen, Call::Group, Call::Alias];
+    pub const ALL: [Call; 7] =
+        [Call::Identify, Call::Track, Call::Page, Call::Screen, Call::Group, Call::Alias, Call::Merge];
 
     /// How events say it in `type`.
     pub fn name(self) -> &'static str {
@@ -80,7 +83,13 @@ impl Call {
             Call::Screen => "screen",
             Call::Group => "group",
             Call::Alias => "alias",
+            Call::Merge => "merge",
         }
+    }
+
+    /// The call that it means to definitions, and in the history.
+    pub fn meant(self) -> Self {
+        if self == Call::Merge { Call::Alias } else { self }
     }
 }
 
@@ -88,9 +97,6 @@ impl FromStr for Call {
     type Err = Rejection;
 
     fn from_str(name: &str) -> Result<Self, Rejection> {
-        if name == "merge" {
-            return Ok(Call::Alias);
-        }
         Call::ALL.into_iter().find(|call| call.name() == name).ok_or(Rejection::UnknownType)
     }
 }
@@ -290,14 +296,14 @@ impl Extractor {
                 let event = members.text(Member::Event).filter(|name| !name.trim().is_empty());
                 EventName::of_track(event.ok_or(Rejection::NoEventName)?)
             }
-            call => EventName::of_call(call.name()),
+            call => EventName::of_call(call.meant().name()),
         };
         let (timestamp, at) = times(members, given)?;
 
         let context = members.get(Member::Context).or(given.context);
         let mut person = Person::new(self, given.source);
         person.read((call, &name), members, context, cells)?;
-        self.own.pick(call, members, &mut person.fields);
+        self.own.pick(call.meant(), members, &mut person.fields);
         let identifiers = person.identifiers();
         if identifiers.is_empty() {
             return Err(Rejection::NoIdentifier);

@@ -94,10 +94,10 @@ impl<'e> Person<'e> {
         cells: &'e [CompactString],
     ) -> Result<(), Rejection> {
         let extractor = self.extractor;
-        let merged = members.get(Member::MergeProperties).filter(|_| call == Call::Alias);
-        match merged {
-            Some(pair) => self.merge(pair)?,
-            None => self.ids(call, members)?,
+        if call == Call::Merge {
+            members.get(Member::MergeProperties).map_or(Ok(()), |pair| self.merge(pair))?;
+        } else {
+            self.ids(call, members)?;
         }
         let mut consent = ConsentReader::new(&extractor.purposes);
         if let Some(context) = context {
@@ -115,7 +115,7 @@ impl<'e> Person<'e> {
             let places = &self.places.properties;
             self.object(properties, Some(&extractor.properties), Some(places), false)?;
         }
-        if merged.is_none() {
+        if call != Call::Merge {
             self.identify_found(call, name)?;
         }
         self.warnings.add_all(consent.warnings);
@@ -148,14 +148,17 @@ impl<'e> Person<'e> {
         Ok(())
     }
 
-    /// Reads the identifiers that a merge call joins, which names nobody else: the first with all others.
+    /// Reads the identifiers that a merge call joins, which names nobody else: the first with all others. Without a first one it is of
+    /// nobody.
     fn merge(&mut self, json: &str) -> Result<(), Rejection> {
-        for property in json::elements(json) {
-            let Some((kind, value)) = typed(property, "value")? else { continue };
+        for (place, property) in json::elements(json).enumerate() {
+            match typed(property, "value")? {
+                Some((kind, value)) if place == 0 => _ = self.identify(&kind, Leaf::of(value))?,
+                Some((kind, value)) => self.previously(&kind, Leaf::of(value))?,
+                None => {}
+            }
             if self.identifiers.is_empty() {
-                self.identify(&kind, Leaf::of(value))?;
-            } else {
-                self.previously(&kind, Leaf::of(value))?;
+                break;
             }
         }
         Ok(())
@@ -195,6 +198,7 @@ impl<'e> Person<'e> {
         }
         for (about, json) in About::ALL.into_iter().zip(last).filter_map(|(about, json)| Some((about, json?))) {
             match about {
+                About::ExternalId | About::ExternalIds if call == Call::Merge => {}
                 About::ExternalId if json.starts_with('{') => self.external_id(json)?,
                 About::ExternalIds | About::ExternalId => {
                     json::elements(json).try_for_each(|external| self.external_id(external))?;

@@ -37,7 +37,7 @@ pub fn reading(project: &Project) -> ReadStored {
         let read = sources.read(&extractor, stored, &mut members);
         let (parsed, source) = read.map_err(|rejection| rejection.code())?;
         let name = own::name(parsed.call, &members).map(CompactString::from);
-        Ok(Reading { event: parsed.event, origin: Origin { call: parsed.call.name(), source, name } })
+        Ok(Reading { event: parsed.event, origin: Origin { call: parsed.call.meant().name(), source, name } })
     })
 }
 

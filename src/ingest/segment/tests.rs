@@ -169,7 +169,7 @@ fn aliases() {
 fn merges_are_aliases() {
     let merge = |pair: &str, expected: &str| {
         let event = format!(r#"{{"mergeProperties":{pair},"userId":"sender","context":{{"device":{{"id":"d"}}}}}}"#);
-        check_given(&event, &Given { call: Some(Call::Alias), ..live() }, expected);
+        check_given(&event, &Given { call: Some(Call::Merge), ..live() }, expected);
         check(&event.replacen('{', r#"{"type":"merge","#, 1), expected);
     };
     merge(
@@ -181,7 +181,14 @@ fn merges_are_aliases() {
         r#"[{"type":"a","value":"1"},{"type":"b","value":"2"},{"type":"b","value":"2"},{"type":"a","value":"3"}]"#;
     merge(all, "alias a:1 <b:2 <a:3 f4='d'");
     // What says nothing is passed over.
-    merge(r#"[5,{"value":"1"},{"type":"a","value":null},{"type":"a","value":"1"},{"type":"a"}]"#, "alias a:1 f4='d'");
+    merge(
+        r#"[{"type":"a","value":"1"},5,{"value":"1"},{"type":"a","value":null},{"type":"b","value":"2"}]"#,
+        "alias a:1 <b:2 f4='d'",
+    );
+    // The first stays what it is: what comes after one that says nothing is not in its place.
+    for first in ["5", r#"{"value":"0"}"#, r#"{"type":"a","value":{}}"#, r#"{"type":"a","value":"\ud800"}"#] {
+        merge(&format!(r#"[{first},{{"type":"a","value":"1"}},{{"type":"a","value":"2"}}]"#), "no_identifier");
+    }
     for nobody in ["[]", "{}", "\"u\"", "7", r#"[{"type":"accounts","value":"1","collection":"accounts"}]"#] {
         merge(nobody, "no_identifier");
     }
@@ -190,10 +197,13 @@ fn merges_are_aliases() {
     merge(&format!(r#"[{{"type":"a","value":"{}"}}]"#, "x".repeat(1_000)), "identifier_too_long");
     // Another call has no such thing.
     check(r#"{"type":"identify","userId":"u","mergeProperties":[{"type":"a","value":1}]}"#, "identify user_id:u");
-    check(
-        r#"{"type":"merge","userId":"u","previousId":"p","mergeProperties":null}"#,
-        "alias user_id:u <user_id:p <anonymous_id:p",
-    );
+    check(r#"{"type":"alias","userId":"u","mergeProperties":[{"type":"a","value":1}]}"#, "alias user_id:u");
+    check(r#"{"type":"merge","userId":"u","previousId":"p","mergeProperties":null}"#, "no_identifier");
+    check(r#"{"type":"merge","userId":"u","previousId":"p"}"#, "no_identifier");
+    let external =
+        r#""context":{"externalIds":[{"type":"user_id","id":"x"}],"externalId":{"type":"user_id","id":"y"}}"#;
+    check(&format!(r#"{{"type":"merge","mergeProperties":[{{"type":"a","value":1}}],{external}}}"#), "alias a:1");
+    check_given(r#"{"type":"merge"}"#, &Given { call: Some(Call::Alias), ..live() }, "contradicting_type");
 }
 
 #[test]
