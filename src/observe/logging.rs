@@ -75,8 +75,10 @@ impl Logging {
         }
         std::panic::set_hook(Box::new(|panic| {
             let trace = Backtrace::capture();
-            let trace = (trace.status() == BacktraceStatus::Captured).then(|| format!("\n{trace}")).unwrap_or_default();
-            tracing::error!("a mistake of the program: {panic}{trace}");
+            match trace.status() {
+                BacktraceStatus::Captured => tracing::error!("a mistake of the program: {panic}\n{trace}"),
+                _ => tracing::error!("a mistake of the program: {panic}"),
+            }
         }));
         Logging { lines, _writer: writer }
     }
