@@ -1,7 +1,7 @@
 //! The engine: workers, ticks, frontiers, reads.
 //!
 //! The `sequencer`, a task beside those of the requests, gives batches their ticks (after `recovery` of those that the log
-//! has); the threads `workers` run the dataflow; the thread `collector` hands on what is complete. The rims see a [`Handle`].
+//! has); the threads `workers` run the dataflow, in a cluster over the connections of `mesh`; the thread `collector` hands on what is complete. The rims see a [`Handle`].
 
 mod announced;
 mod books;
@@ -9,6 +9,7 @@ mod collector;
 mod counting;
 mod forwarding;
 mod handle;
+mod mesh;
 mod progress;
 mod recovery;
 mod room;
