@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use super::Owners;
 use super::desk::{Desk, Note, Replies, reporter};
 use super::link::Link;
+use super::stops::Stops;
 use super::wire::{Frame, Heard, SECRET_BYTES, Said, read};
 use crate::clock::Now;
 use crate::dedupe::Dedupe;
@@ -180,7 +181,8 @@ async fn run(
             }
         }
     };
-    let mut desk = tokio::spawn(Desk::new(ids, hosts.len(), accept_partial).run(heard, failed));
+    let stops = Stops::new(own, hosts.clone());
+    let mut desk = tokio::spawn(Desk::new(ids, stops, accept_partial).run(heard, failed));
     let (mut talking, mut hearing) = (JoinSet::new(), JoinSet::new());
     for (owner, saying) in to_say.into_iter().enumerate() {
         let link = links[owner].clone();

@@ -72,6 +72,9 @@ async fn what_one_process_takes_the_other_one_knows() {
 
     // One process stops: the other one goes on for both, and ends when it is told to.
     first.terminate();
+    first.says("stopping: a cluster stops as a whole, so this process waits for process 1 (127.0.0.1:");
+    second
+        .says("stops and takes nothing in any more; a cluster stops as a whole, so it waits for process 1 (127.0.0.1:");
     let token = second.take(&[order("later")]).await;
     assert_eq!(second.profile("user_id:later", token).await["traits"]["orders"], 1);
     users.insert("user_id:later".to_owned());
