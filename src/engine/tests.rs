@@ -170,6 +170,7 @@ impl World {
             runtime: None,
             inside: Inside::new(2, true),
             agreement: None,
+            before: Before::default(),
         };
         let (recovered_at, recovered) = mpsc::channel();
         let (failed_for, failed) = mpsc::channel();

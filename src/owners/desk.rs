@@ -148,6 +148,8 @@ impl Desk {
         let from = through.next();
         if self.accept_partial {
             tracing::warn!(%from, through = %reaches, "message ids are missing: what was sent then counts again if it is sent again");
+            // What there is of them goes to the disk, so that the next start finds a list that goes so far.
+            seal.want(reaches);
             return Ok(());
         }
         Err(seal.gone(from, reaches))

@@ -12,10 +12,10 @@ use crate::dedupe::{Dedupe, Expected, MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
-use crate::engine::process_index;
+use crate::engine::{Before, process_index};
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reading;
-use crate::log::checkpoint::{CheckpointerSettings, FormerLog, Gatherer, Kept, Past, Plan, Restore};
+use crate::log::checkpoint::{CheckpointerSettings, FormerLog, Gatherer, Kept, MessageIds, Past, Plan, Restore};
 use crate::log::{DataFolder, DurableLog, Log, LogError, MemoryLog, ProcessNumber, Purpose, Store};
 use crate::project::{Durability, Project, Storage};
 
@@ -32,6 +32,8 @@ pub(super) struct Storing {
     pub former: Option<FormerLog>,
     pub checkpointer: Option<CheckpointerSettings>,
     pub agreement: Agreement,
+    /// What there is from before.
+    pub before: Before,
 }
 
 impl Storing {
@@ -66,6 +68,7 @@ impl Storing {
                 former: None,
                 checkpointer: None,
                 agreement,
+                before: Before::default(),
             });
         };
         // What is refused is left as it is: nothing is changed before all this has been looked at.
@@ -80,6 +83,8 @@ impl Storing {
         let log_begins = found.check_log(newest)?;
         let past = Past::new(log_begins, history.archive());
         let plan = Plan::new(&past, &kept, project, options.accept_partial).map_err(|error| history.blame(error))?;
+        // In a cluster each process has a catalogue before anything is taken in, whoever takes it in.
+        let has_catalogue = found.is_former() || Catalogue::read(&storage.folder)?.is_some();
         Catalogue::check(&storage.folder, found.has_catalogue(&kept, process) && !options.accept_partial)?;
         let last = found.last()?.unwrap_or_default().max(newest);
         history.archive().map_or(Ok(()), |history| history.is_of_log(last))?;
@@ -107,6 +112,12 @@ impl Storing {
         let gatherer = Gatherer::new(store.clone(), project, reading(project), index);
         let restore = plan.prepare(&past, &store, &mut kept, &gatherer, project)?;
         let (dedupe, seal) = OnDiskSettings { expected, logged: &|after| log.history(after) }.open()?;
+        let before = Before {
+            last: log.last(),
+            told: restore.as_ref().filter(|of| of.messages == MessageIds::Apart).map(|of| of.tick),
+            is_new: !has_catalogue && log.last().is_none(),
+            lacks_ids: seal.through().is_none(),
+        };
         let former = if process.is_of_cluster() { FormerLog::read(&store, &kept, &log)? } else { None };
         kept.sweep();
         // Nothing stands in the way of the start any more: a start that is refused gives no ids. A folder that was taken over has a
@@ -136,6 +147,7 @@ impl Storing {
             former,
             checkpointer: Some(checkpointer),
             agreement,
+            before,
         })
     }
 
