@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use dataflows::model::Tick;
-use deltaic::dedupe::{Dedupe, MessageWindow, OnDiskSettings, ToldBy};
+use deltaic::dedupe::{Dedupe, Expected, MessageWindow, OnDiskSettings, ToldBy};
 
 /// Ids of a tick of 10 ms.
 const BATCH: u64 = 50;
@@ -21,16 +21,20 @@ const LOOK_UPS: u64 = 200_000;
 fn main() {
     let ids: u64 = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(10_000_000);
     let folder = tempfile::tempdir().expect("there is room for a folder");
-    let logged = |_| Ok(None);
     let open = |last| {
         let settings = OnDiskSettings {
-            data: folder.path(),
-            window: MessageWindow::new(Duration::from_secs(24 * 60 * 60)),
-            last,
-            told_by: ToldBy::ThisLog,
-            complete: None,
-            logged: &logged,
-            accept_partial: false,
+            expected: Expected {
+                data: folder.path(),
+                owner: None,
+                window: MessageWindow::new(Duration::from_secs(24 * 60 * 60)),
+                last,
+                now: last,
+                told_by: ToldBy::ThisLog,
+                complete: None,
+                log_begins: None,
+                accept_partial: false,
+            },
+            logged: &|_| Box::new(std::iter::empty()),
         };
         settings.open().expect("the folder is new, or ours")
     };

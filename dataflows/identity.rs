@@ -348,6 +348,11 @@ impl Recovered {
         self.tenures.get_mut(id).filter(|(of, _)| Some(*of) == owner).map(|(_, tenure)| tenure)
     }
 
+    /// What came of an identifier is void.
+    fn forget(&mut self, id: &IdentifierId) {
+        self.tenures.remove(id);
+    }
+
     /// Takes in the links of an identifier with owners, each with the owner, that came at `tick`.
     fn take_in(&mut self, id: IdentifierId, tick: Tick, links: &[(IdentifierId, EventOrder)]) {
         // Events come at the ticks at which the log has them, facts long before.
@@ -388,6 +393,9 @@ pub fn resolve<'scope>(
             neighbour(known, -1);
         }
         if recovered.is_cluster {
+            if slot.void.is_some() {
+                recovered.forget(id);
+            }
             owners.clear();
             let mut seen = seen.inspect(|evidence| match evidence {
                 Evidence::Link(link) if link.owner => owners.push((link.other, link.order())),
@@ -549,6 +557,24 @@ mod tests {
             let three =
                 vec![facts(), (70, link(other, 5, 1, 70)), (80, link(one, 5, 1, 80)), (85, link(other, 5, 1, 85))];
             assert_eq!(owner(three), owned_by(one));
+        }
+    }
+
+    /// The positions of links that were replaced say nothing of those that took their place.
+    #[test]
+    fn links_that_are_void_leave_no_position_behind() {
+        let owned_by = |owner| vec![ProfileId::of_root(id(owner))];
+        for (one, other) in [("u1", "u4"), ("u4", "u1")] {
+            let facts = (1, link(one, 5, 0, 90));
+            let void = (2, Fact::Void(()));
+            let again = (2, link(one, 5, 0, 40));
+            let later = (60, link(other, 5, 1, 60));
+            assert_eq!(
+                owner(vec![facts.clone(), void, again, later.clone()]),
+                owned_by(other),
+                "what stands for it is older"
+            );
+            assert_eq!(owner(vec![facts, later]), owned_by(one));
         }
     }
 }

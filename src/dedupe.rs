@@ -35,11 +35,12 @@ use thiserror::Error;
 pub use figures::DedupeFigures;
 pub use in_memory::InMemory;
 pub use on_disk::OnDisk;
-pub use opening::{OnDiskSettings, ToldBy, check, verify};
+pub use opening::{Expected, OnDiskSettings, ToldBy};
 pub use run::{Run, RunError, RunWriter, merge};
 pub use sealer::Seal;
 
 use crate::limits::Limits;
+use crate::log::ProcessNumber;
 use crate::project::Clock;
 
 /// For how long messages are recognised.
@@ -198,6 +199,19 @@ pub enum DedupeError {
         list: PathBuf,
         /// Which line.
         line: usize,
+    },
+    /// They are those of another process.
+    #[error(
+        "message ids {folder} are those of {found}, and this is {wanted}: put them back into the data folder that they are from, and \
+         those of this one here, or restore both folders from a copy"
+    )]
+    Foreign {
+        /// The folder.
+        folder: PathBuf,
+        /// Whose they are.
+        found: ProcessNumber,
+        /// Who opens them.
+        wanted: ProcessNumber,
     },
     /// The folder cannot be read or written.
     #[error("message ids {folder}: {source}")]

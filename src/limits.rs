@@ -297,11 +297,11 @@ pub const OWNERS_FRAME_BYTES_MAX: usize = 32 * OWNERS_IDS_AT_ONCE;
 /// How long a request waits for the owners of its message ids. They take a millisecond; a sender tries again, perhaps elsewhere.
 pub const OWNERS_WAIT: Duration = Duration::from_secs(2);
 
-/// How long a connection for message ids may take to say who it is.
-pub const OWNERS_HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection between the processes of a cluster may take to say who it is.
+pub const PROCESS_HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connections for message ids that have not said yet who they are. The processes of a cluster come one by one.
-pub const OWNERS_STRANGERS_MAX: usize = 64;
+/// Connections to a process of a cluster that have not said yet who they are. The other processes come one by one.
+pub const PROCESS_STRANGERS_MAX: usize = 64;
 
 /// Bytes of a line of a dump: an event is as large as a request at most, and few projects take requests of a tenth of this.
 pub const DUMP_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;

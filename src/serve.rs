@@ -83,7 +83,7 @@ pub async fn run(
         log.map_err(|source| RunError::IntervalLog { path: path.clone(), source }).map(|log| (path, log))
     });
     let interval_log = interval_log.transpose()?;
-    let Storing { log, outbox, queues, store, durability, restore, dedupe, former, checkpointer, agreement } =
+    let Storing { log, outbox, queues, store, durability, restore, dedupe, former, checkpointer, agreement, before } =
         Storing::open(&project, &options)?;
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
     let history = checkpointer.as_ref().and_then(|settings| settings.history.as_ref()).map(HistoryWriter::figures);
@@ -121,12 +121,13 @@ pub async fn run(
         runtime: Some(tokio::runtime::Handle::current()),
         inside: inside.clone(),
         agreement: Some(agreement.clone()),
+        before,
     };
     let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth.clone());
     let mut shutdown = pin!(shutdown);
     let Some((handle, engine)) = start(settings, outlets, shutdown.as_mut()).await? else { return Ok(()) };
     egress.ask(handle.clone());
-    let catalogue = agreement.agreed()?;
+    let catalogue = agreement.agreed();
     let checkpointer = checkpointer.map(|settings| checkpoints(settings, &handle, egress.clone())).transpose()?;
     let synced = store.clone().filter(|_| durability == Durability::Sync);
     let syncer = synced.map(Syncer::start).transpose().map_err(RunError::Syncer)?;

@@ -11,10 +11,10 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::format::copy;
-use crate::program::{Ended, Server, run};
+use crate::program::{Ended, Server, checkpointed, run};
 
 /// Mode, time of the last change and bytes of all that is in a folder.
-fn snapshot(folder: &Path) -> BTreeMap<PathBuf, (u32, SystemTime, Vec<u8>)> {
+pub fn snapshot(folder: &Path) -> BTreeMap<PathBuf, (u32, SystemTime, Vec<u8>)> {
     let mut seen = BTreeMap::new();
     let mut left = vec![folder.to_owned()];
     while let Some(path) = left.pop() {
@@ -210,6 +210,7 @@ async fn what_is_damaged_is_told_is_not_touched_and_can_be_left_behind() {
 
     let garbled = |data: &Path| fs::write(data.join("messages/RUNS"), b"1 2\xff\n").unwrap();
     check(&whole, garbled, &["messages/RUNS, line 1: expected the first tick"]);
+    check(&whole, |data| fs::write(data.join("history/MANIFEST"), "").unwrap(), &["the manifest of the history in "]);
     let data = whole.path().join("data");
     let checkpoint =
         fs::read_dir(data.join("checkpoints")).unwrap().map(|entry| entry.unwrap().file_name()).max().unwrap();
@@ -217,6 +218,68 @@ async fn what_is_damaged_is_told_is_not_touched_and_can_be_left_behind() {
     let at = fs::metadata(data.join(&file)).unwrap().len() as usize / 2;
     let damaged = check(&whole, |data| flip(&data.join(&file), at), &["is damaged", file.to_str().unwrap()]);
     repair(&damaged, &["checkpoints  1 kept", "lost         checkpoints/"]).await;
+}
+
+/// Without a history, and with a log that begins behind a checkpoint.
+const CUT: &str = r#"
+name = "cut"
+[identity]
+key = "0123456789abcdef"
+[sources.web]
+write_key = "web-key"
+[traits]
+seen = "count('Seen')"
+[storage]
+folder = "data"
+checkpoint_events = 1
+[history]
+enabled = false
+"#;
+
+/// Of each of these `log verify` said nothing, or less, while a start was refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_judges_what_a_start_reads_as_that_does() {
+    let whole = crate::program::project(CUT);
+    let server = Server::start(whole.path(), &[], &[]).await;
+    let stat = |whole: &TempDir| log(&["stat", whole.path().join("data").to_str().unwrap()]).stdout;
+    for n in 0..6 {
+        let token = server.take(&[seen(n)]).await;
+        checkpointed(&whole, token).await;
+    }
+    server.stop();
+    assert!(stat(&whole).contains("older entries are dropped"), "{}", stat(&whole));
+    let data = whole.path().join("data");
+    assert!(log(&["verify", data.to_str().unwrap()]).status.success());
+
+    let emptied = |data: &Path| fs::write(data.join("messages/RUNS"), b"").unwrap();
+    let gone = ["message ids of the ticks ", "messages/RUNS, and the log does not go back to them"];
+    check(&whole, emptied, &gone);
+    check(&whole, |data| fs::remove_dir_all(data.join("messages")).unwrap(), &gone);
+    let newest = |data: &Path| {
+        let list = fs::read_to_string(data.join("messages/RUNS")).unwrap();
+        data.join("messages").join(list.split_whitespace().last().unwrap())
+    };
+    check(&whole, |data| fs::remove_file(newest(data)).unwrap(), &["message ids ", "No such file"]);
+    check(&whole, |data| fs::write(newest(data), b"").unwrap(), &["are damaged: it ends early"]);
+
+    let catalogue = |content: &'static str| move |data: &Path| fs::write(data.join("CATALOGUE"), content).unwrap();
+    for content in ["", "deltaic catalogue, version 1\n", "no catalogue\n"] {
+        check(&whole, catalogue(content), &["CATALOGUE is damaged: its end is missing; restore it from a copy"]);
+    }
+    let changed = |data: &Path| flip(&data.join("CATALOGUE"), 40);
+    check(&whole, changed, &["CATALOGUE is damaged: its checksum is another one"]);
+    let later = catalogue("deltaic catalogue, version 9\n");
+    check(&whole, later, &["CATALOGUE has the version \"9\", which this version of deltaic does not know"]);
+    let gone = |data: &Path| fs::remove_file(data.join("CATALOGUE")).unwrap();
+    check(&whole, gone, &["CATALOGUE is missing: it has the ids of all definitions"]);
+
+    // What is older than the log is nowhere.
+    let without = |data: &Path| {
+        fs::remove_file(data.join("CHECKPOINTS")).unwrap();
+        fs::remove_dir_all(data.join("checkpoints")).unwrap();
+    };
+    check(&whole, without, &["there is no checkpoint; log and history begin after tick "]);
+    check(&whole, |data| fs::write(data.join("CHECKPOINTS"), "none\n").unwrap(), &["there is no checkpoint; log and"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -232,6 +295,19 @@ async fn an_empty_process_file_is_told() {
         assert!(!refused.status.success() && refused.stderr.contains(&said), "{refused:?}");
         assert!(snapshot(&data) == before);
     }
+    let gone = |data: &Path| fs::remove_file(data.join("PROCESS")).unwrap();
+    let said = "PROCESS is missing: it says whose folder this is: restore it from a copy, or write the line \"process 0 of 1\"";
+    fs::write(data.join("PROCESS"), "process 0 of 1\n").unwrap();
+    let damaged = check(&whole, gone, &[said]);
+    let (data, copy) = (damaged.path().join("data"), damaged.path().join("copy"));
+    let repaired = log(&["repair", data.to_str().unwrap(), "--into", copy.to_str().unwrap()]);
+    assert!(repaired.stdout.contains("lost         whose folder it is: "), "{repaired:?}");
+    let run_copy =
+        ["run", damaged.path().to_str().unwrap(), "--listen", "127.0.0.1:0", "--data", copy.to_str().unwrap()];
+    let refused = run(&run_copy);
+    assert!(!refused.status.success() && refused.stderr.contains(said), "{refused:?}");
+    fs::write(copy.join("PROCESS"), "process 0 of 1\n").unwrap();
+    Server::start(damaged.path(), &["--data", copy.to_str().unwrap()], &[]).await.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use dataflows::definitions::Definitions;
 use dataflows::model::{Event, EventName, Tick};
 use deltaic::dedupe::Dedupe;
-use deltaic::engine::{Accepted, Engine, Forwarded, Outlets, Settings, Topology};
+use deltaic::engine::{Accepted, Before, Engine, Forwarded, Outlets, Settings, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
 use deltaic::memory::Gate;
@@ -62,6 +62,7 @@ async fn run(
         runtime: None,
         inside: Inside::new(workers, true),
         agreement: None,
+        before: Before::default(),
         log: Box::new(log.clone()),
         reread: Box::new(move |stored| {
             let number: usize = std::str::from_utf8(&stored.raw).unwrap().parse().unwrap();

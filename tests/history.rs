@@ -404,7 +404,7 @@ async fn a_look_at_a_data_folder_says_what_is_wrong_with_it() {
         format!("{} of the history in {} is damaged: its checksum is wrong", names[1], data.join("history").display()),
         format!("{} of the history in {} is damaged: it is gone", names[2], data.join("history").display()),
         "CATALOGUE is missing".to_owned(),
-        "messages/RUNS is missing".to_owned(),
+        format!("are not in {}, and the log does not go back to them", data.join("messages/RUNS").display()),
     ] {
         assert!(said.contains(&expected), "{expected}: {said}");
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::model::{Desired, Event, Found, Identifier, IdentifierId, Profile, ProfileId, Question, Tick};
 use deltaic::dedupe::Dedupe;
-use deltaic::engine::{Accepted, Answered, Engine, Handle, Outlets, Settings, Topology};
+use deltaic::engine::{Accepted, Answered, Before, Engine, Handle, Outlets, Settings, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
 use deltaic::memory::Gate;
@@ -64,6 +64,7 @@ impl Subject {
             runtime: None,
             inside: Inside::new(workers, true),
             agreement: None,
+            before: Before::default(),
         };
         let (changed, completed) = (given.clone(), given.clone());
         let outlets = Outlets {

@@ -1,8 +1,7 @@
 //! How the processes of a cluster come to the same catalogue.
 //!
 //! Process 0 writes its own down first, and says it; what is said is in its folder, so it holds whatever becomes of the others.
-//! Each of the others compares, keeps what it heard, and writes it down once the engine is there: its copy may be behind, but
-//! never ahead. So of two copies one is always an earlier state of the other, unless somebody exchanged a folder.
+//! Each of the others compares what it heard, and writes it down before it takes part: its copy may be behind, but never ahead. So of two copies one is always an earlier state of the other, unless somebody exchanged a folder.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -69,12 +68,17 @@ impl Agreement {
         Ok(())
     }
 
-    /// The catalogue of all, written down. After [`Agreement::hear`] in a cluster; a process on its own agrees with itself.
-    pub fn agreed(self) -> Result<Catalogue, CatalogueError> {
-        let Some(heard) = self.agreed.get().cloned() else { return Ok(self.own.unwrap_or_default()) };
-        if let Some(folder) = self.folder.filter(|_| self.own.as_ref() != Some(&heard)) {
-            heard.write(&folder)?;
+    /// Writes down what was heard, where that is news. After [`Agreement::hear`], and before this process takes anything in: so one
+    /// that has no catalogue never was part of a cluster in which something was accepted.
+    pub fn keep(&self) -> Result<(), CatalogueError> {
+        match (self.agreed.get(), &self.folder) {
+            (Some(heard), Some(folder)) if self.own.as_ref() != Some(heard) => heard.write(folder),
+            _ => Ok(()),
         }
-        Ok(heard)
+    }
+
+    /// The catalogue of all. After [`Agreement::hear`] in a cluster; a process on its own agrees with itself.
+    pub fn agreed(self) -> Catalogue {
+        self.agreed.get().cloned().or(self.own).unwrap_or_default()
     }
 }

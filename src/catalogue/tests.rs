@@ -143,7 +143,8 @@ fn agreed(first: &[&[(&str, &str)]], second: &[&[(&str, &str)]], of_second: &[(&
     }
     let agreement = Agreement::open(Some(folder.path().to_owned()), definitions(of_second), 1).unwrap();
     agreement.hear(&catalogue(first).to_text())?;
-    assert_eq!(agreement.agreed().unwrap(), catalogue(first));
+    agreement.keep().unwrap();
+    assert_eq!(agreement.agreed(), catalogue(first));
     assert_eq!(Catalogue::read(folder.path()).unwrap(), Some(catalogue(first)), "it is kept");
     Ok(())
 }

@@ -1,5 +1,13 @@
-//! The runs of a data folder. The file `messages/RUNS` lists them, oldest first, a line each: the ticks from which to which the
-//! run has all ids that counted, and its name in the same folder. The ranges follow one another without a gap, from tick 0 on.
+//! The runs of a data folder. The file `messages/RUNS` lists them:
+//!
+//! ```text
+//! process 1 of 3
+//! 0 1795316316271 00000000000000000000-00000001795316316271-0
+//! ```
+//!
+//! The first line says whose they are: in a cluster each process has the ids that it owns, and those of another would be of no use to
+//! it. Earlier versions did not write it. The others are the runs, oldest first: the ticks from which to which the run has all ids that
+//! counted, and its name in the same folder. The ranges follow one another without a gap, from tick 0 on.
 //!
 //! The list is replaced as a whole, after what it lists is on the disk; files that it does not list are leftovers of a process that was killed.
 
@@ -13,7 +21,7 @@ use dataflows::model::Tick;
 
 use super::DedupeError;
 use super::run::Run;
-use crate::log::{gently, write_whole};
+use crate::log::{ProcessNumber, gently, write_whole};
 
 /// Bytes of a list: some tens of lines of a hundred bytes, and room.
 const LIST_BYTES_MAX: u64 = 1024 * 1024;
@@ -89,13 +97,15 @@ impl Drop for NewRun {
 pub struct RunFolder {
     folder: PathBuf,
     list: PathBuf,
+    /// Whose it is, where that is known.
+    owner: Option<ProcessNumber>,
 }
 
 impl RunFolder {
-    /// That of a data folder. It need not be there.
-    pub fn of(data: &Path) -> Self {
+    /// That of a data folder of `owner`. It need not be there.
+    pub fn of(data: &Path, owner: Option<ProcessNumber>) -> Self {
         let folder = data.join("messages");
-        RunFolder { list: folder.join("RUNS"), folder }
+        RunFolder { list: folder.join("RUNS"), folder, owner }
     }
 
     /// Makes the folder where there is none.
@@ -117,6 +127,10 @@ impl RunFolder {
         let mut listed: Vec<Listed> = Vec::new();
         for (line, number) in text.lines().zip(1..) {
             let bad = || DedupeError::List { list: self.list.clone(), line: number };
+            if number == 1 && line.starts_with("process ") {
+                self.is_of(line.parse().map_err(|()| bad())?)?;
+                continue;
+            }
             let mut words = line.split_whitespace();
             let mut next = || words.next().ok_or_else(bad);
             let (from, through, name) = (next()?, next()?, next()?);
@@ -132,6 +146,14 @@ impl RunFolder {
             listed.push(Listed { from, through, run: Arc::new(run), name: name.into() });
         }
         Ok(listed)
+    }
+
+    /// Refuses those of another process.
+    fn is_of(&self, found: ProcessNumber) -> Result<(), DedupeError> {
+        match self.owner.filter(|owner| *owner != found) {
+            Some(wanted) => Err(DedupeError::Foreign { folder: self.folder.clone(), found, wanted }),
+            None => Ok(()),
+        }
     }
 
     /// A file for a run of the ids of these ticks. It goes again unless it comes to an [end](Self::end).
@@ -158,7 +180,8 @@ impl RunFolder {
     /// These are the runs from now on.
     pub fn replace(&self, listed: &[Listed]) -> Result<(), DedupeError> {
         let line = |of: &Listed| format!("{} {} {}\n", of.from, of.through, of.name);
-        let text: String = listed.iter().map(line).collect();
+        let owner = self.owner.iter().map(|owner| format!("{owner}\n"));
+        let text: String = owner.chain(listed.iter().map(line)).collect();
         write_whole(&self.list, text.as_bytes()).map_err(|source| self.io(source))
     }
 

@@ -15,10 +15,10 @@ use super::sealer::Sealer;
 use super::shared::{Gathered, Shared};
 use super::{Dedupe, DedupeError, MessageWindow};
 use crate::limits::MESSAGE_LOT_IDS;
-use crate::log::{History, LogError, LogRecord};
+use crate::log::{History, LogError, LogRecord, ProcessNumber};
 
-/// What the log has after a tick; nothing where it does not go back that far.
-pub type LoggedAfter<'a> = &'a dyn Fn(Tick) -> Result<Option<History>, LogError>;
+/// What the log has after a tick that it goes back to.
+pub type LoggedAfter<'a> = &'a dyn Fn(Tick) -> History;
 
 /// Who says which ids counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,22 +29,35 @@ pub enum ToldBy {
     AllLogs,
 }
 
-/// What ids are opened with.
-pub struct OnDiskSettings<'a> {
+/// What is known of the log that ids belong to, and so what the runs have to have.
+#[derive(Clone, Debug)]
+pub struct Expected<'a> {
     /// The data folder.
     pub data: &'a Path,
+    /// Whose it is, where that is known.
+    pub owner: Option<ProcessNumber>,
     /// For how long they are recognised.
     pub window: MessageWindow,
     /// The last tick of the log.
     pub last: Tick,
+    /// The time, for what is not told by the log in the same folder.
+    pub now: Tick,
     /// Where the ids came from.
     pub told_by: ToldBy,
     /// Up to this tick the runs must have all ids: nobody else tells them. Nothing where the log, or a checkpoint, has them all.
     pub complete: Option<Tick>,
-    /// Reads the log.
-    pub logged: LoggedAfter<'a>,
+    /// The log is gone up to this tick; nothing where it has everything.
+    pub log_begins: Option<Tick>,
     /// Whether to go on without ids that cannot be had.
     pub accept_partial: bool,
+}
+
+/// What ids are opened with.
+pub struct OnDiskSettings<'a> {
+    /// What they have to be.
+    pub expected: Expected<'a>,
+    /// Reads the log.
+    pub logged: LoggedAfter<'a>,
 }
 
 /// Ticks, both included, whose ids the runs lack.
@@ -54,54 +67,54 @@ struct Hole {
     through: Tick,
 }
 
-impl OnDiskSettings<'_> {
-    /// Opens the ids, and begins to look after them.
-    pub fn open(self) -> Result<(Dedupe, super::Seal), LogError> {
-        let window = self.window;
-        let shared = Arc::new(self.shared(MESSAGE_LOT_IDS)?);
-        let sealer = Sealer::start(shared.clone())?;
-        let ids = OnDisk::new(shared, window, MESSAGE_LOT_IDS, Some(sealer));
-        let seal = ids.seal();
-        Ok((Dedupe::OnDisk(Box::new(ids)), seal))
+impl Hole {
+    /// The tick before it. What is behind tick 0 is everything.
+    fn after(self) -> Tick {
+        before(self.from)
+    }
+}
+
+fn before(tick: Tick) -> Tick {
+    Tick::from_ms(tick.as_ms().saturating_sub(1))
+}
+
+impl Expected<'_> {
+    /// Refuses ids that a start cannot use, and changes nothing. What their files have is checked when it is read.
+    pub fn check(&self) -> Result<(), DedupeError> {
+        self.gaps(&self.listed()?).map(drop)
     }
 
-    /// The runs, whole. Those that are read from the log have about `lot` ids each.
-    pub(super) fn shared(self, lot: usize) -> Result<Shared, LogError> {
-        let folder = RunFolder::of(self.data);
-        let mut listed = folder.read()?;
-        self.leave_to_the_log(&mut listed)?;
-        let mut fillings = Vec::new();
-        for hole in self.holes(&listed) {
-            // What is behind tick 0 is everything.
-            let after = Tick::from_ms(hole.from.as_ms().saturating_sub(1));
-            match (self.logged)(after)? {
-                Some(history) => fillings.push((hole, history)),
-                None if self.accept_partial => {
-                    let Hole { from, through } = hole;
-                    tracing::warn!(%from, %through, "message ids are missing: what was sent then counts again if it is sent again");
-                }
-                None => {
-                    let (list, Hole { from, through }) = (folder.list().to_owned(), hole);
-                    return Err(DedupeError::Gone { list, from, through }.into());
-                }
+    /// Reads all ids and changes nothing; gives how many runs there are, and what is wrong, a line each.
+    pub fn verify(&self) -> Result<(usize, Vec<String>), DedupeError> {
+        let listed = self.folder().read()?;
+        let damage = listed.iter().filter_map(|of| of.run.records().find_map(Result::err));
+        let mut damage: Vec<String> = damage.map(|error| error.to_string()).collect();
+        damage.extend(self.check().err().map(|error| error.to_string()));
+        Ok((listed.len(), damage))
+    }
+
+    fn folder(&self) -> RunFolder {
+        RunFolder::of(self.data, self.owner)
+    }
+
+    /// The runs that serve.
+    fn listed(&self) -> Result<Vec<Listed>, DedupeError> {
+        let mut listed = self.folder().read()?;
+        self.leave_to_the_log(&mut listed);
+        Ok(listed)
+    }
+
+    /// What the runs lack and the log has. What it does not have either is refused, or accepted.
+    fn gaps(&self, listed: &[Listed]) -> Result<Vec<Hole>, DedupeError> {
+        let mut holes = self.holes(listed);
+        holes.retain(|hole| !self.accept_partial || self.log_goes_back_to(hole.after()));
+        match holes.iter().chain(&self.hole_at_the_end(listed)).find(|hole| !self.log_goes_back_to(hole.after())) {
+            Some(Hole { from, through }) => {
+                let list = self.folder().list().to_owned();
+                Err(DedupeError::Gone { list, from: *from, through: *through })
             }
+            None => Ok(holes),
         }
-        folder.create()?;
-        let mut whole = self.cut(&folder, &listed)?;
-        for (hole, history) in fillings {
-            tracing::info!(from = %hole.from, through = %hole.through, "message ids are missing: reading the log");
-            fill(&folder, hole, history, lot, &mut whole)?;
-        }
-        whole.sort_by_key(|of| of.from);
-        // What lies between them now is known to be nothing.
-        let mut from = Tick::default();
-        for of in &mut whole {
-            *of = of.clone().since(from);
-            from = of.through.next();
-        }
-        folder.replace(&whole)?;
-        folder.sweep(&whole);
-        Ok(Shared::new(folder, whole, self.window))
     }
 
     /// The ticks whose ids are missing, as far as they may still be recognised.
@@ -110,26 +123,40 @@ impl OnDiskSettings<'_> {
         let mut from = Tick::default();
         for of in listed {
             if of.from > from {
-                holes.push(Hole { from, through: Tick::from_ms(of.from.as_ms() - 1) });
+                holes.push(Hole { from, through: before(of.from) });
             }
             from = of.through.next();
         }
-        holes.extend(self.complete.filter(|through| *through >= from).map(|through| Hole { from, through }));
+        let complete = self.complete.filter(|_| self.told_by == ToldBy::ThisLog);
+        holes.extend(complete.filter(|through| *through >= from).map(|through| Hole { from, through }));
         let oldest = Tick::from_ms((self.last.as_ms() + 1).saturating_sub(self.window.ms()));
         holes.retain(|hole| hole.through >= oldest);
         holes.into_iter().map(|hole| Hole { from: hole.from.max(oldest), ..hole }).collect()
     }
 
+    /// Of those that the processes of a cluster tell each other, what nobody is going to tell: it is behind the checkpoint of this one.
+    fn hole_at_the_end(&self, listed: &[Listed]) -> Option<Hole> {
+        if self.told_by == ToldBy::ThisLog || self.accept_partial {
+            return None;
+        }
+        let from = listed.last().map_or(Tick::default(), |newest| newest.through.next());
+        let through = self.complete.filter(|through| *through >= from && self.window.has(*through, self.now))?;
+        Some(Hole { from, through })
+    }
+
+    /// Whether the log tells what counted after a tick. Of a cluster's, each has a part.
+    fn log_goes_back_to(&self, after: Tick) -> bool {
+        self.told_by == ToldBy::ThisLog && self.log_begins.is_none_or(|begins| begins <= after)
+    }
+
     /// Takes out the runs that have ids of ticks that the log does not have, where the log has the others of them: a machine that
     /// lost its power may have kept the later write and not the earlier one.
-    fn leave_to_the_log(&self, listed: &mut Vec<Listed>) -> Result<(), LogError> {
-        let Some(ahead) = listed.iter().position(|of| self.is_ahead(of.run.head().newest)) else { return Ok(()) };
+    fn leave_to_the_log(&self, listed: &mut Vec<Listed>) {
+        let Some(ahead) = listed.iter().position(|of| self.is_ahead(of.run.head().newest)) else { return };
         let from = listed[ahead].from;
-        let after = Tick::from_ms(from.as_ms().saturating_sub(1));
-        if self.complete.is_none_or(|complete| complete < from) || (self.logged)(after)?.is_some() {
+        if self.complete.is_none_or(|complete| complete < from) || self.log_goes_back_to(before(from)) {
             listed.truncate(ahead);
         }
-        Ok(())
     }
 
     /// Whether the log does not have this tick, nor any later one.
@@ -155,6 +182,45 @@ impl OnDiskSettings<'_> {
     }
 }
 
+impl OnDiskSettings<'_> {
+    /// Opens the ids, and begins to look after them.
+    pub fn open(self) -> Result<(Dedupe, super::Seal), LogError> {
+        let window = self.expected.window;
+        let shared = Arc::new(self.shared(MESSAGE_LOT_IDS)?);
+        let sealer = Sealer::start(shared.clone())?;
+        let ids = OnDisk::new(shared, window, MESSAGE_LOT_IDS, Some(sealer));
+        let seal = ids.seal();
+        Ok((Dedupe::OnDisk(Box::new(ids)), seal))
+    }
+
+    /// The runs, whole. Those that are read from the log have about `lot` ids each.
+    pub(super) fn shared(self, lot: usize) -> Result<Shared, LogError> {
+        let OnDiskSettings { expected, logged } = self;
+        let folder = expected.folder();
+        let listed = expected.listed()?;
+        let fillings = expected.gaps(&listed)?;
+        for Hole { from, through } in expected.holes(&listed).into_iter().filter(|hole| !fillings.contains(hole)) {
+            tracing::warn!(%from, %through, "message ids are missing: what was sent then counts again if it is sent again");
+        }
+        folder.create()?;
+        let mut whole = expected.cut(&folder, &listed)?;
+        for hole in fillings {
+            tracing::info!(from = %hole.from, through = %hole.through, "message ids are missing: reading the log");
+            fill(&folder, hole, logged(hole.after()), lot, &mut whole)?;
+        }
+        whole.sort_by_key(|of| of.from);
+        // What lies between them now is known to be nothing.
+        let mut from = Tick::default();
+        for of in &mut whole {
+            *of = of.clone().since(from);
+            from = of.through.next();
+        }
+        folder.replace(&whole)?;
+        folder.sweep(&whole);
+        Ok(Shared::new(folder, whole, expected.window))
+    }
+}
+
 /// Writes runs of what the log has of a hole.
 fn fill(folder: &RunFolder, hole: Hole, history: History, lot: usize, whole: &mut Vec<Listed>) -> Result<(), LogError> {
     let mut gathered = Gathered { ids: FxHashMap::default(), from: hole.from, through: hole.from };
@@ -177,16 +243,4 @@ fn fill(folder: &RunFolder, hole: Hole, history: History, lot: usize, whole: &mu
         whole.push(write_run(folder, &gathered, |_| true)?);
     }
     Ok(())
-}
-
-/// Refuses a data folder whose list of runs, or one of whose runs, is not what it should be; their ids are not read. Changes nothing.
-pub fn check(data: &Path) -> Result<(), LogError> {
-    RunFolder::of(data).read().map(drop).map_err(LogError::from)
-}
-
-/// Reads all ids of a data folder and changes nothing; gives how many runs there are, and what is wrong, a line each.
-pub fn verify(data: &Path) -> Result<(usize, Vec<String>), DedupeError> {
-    let listed = RunFolder::of(data).read()?;
-    let damage = listed.iter().filter_map(|of| of.run.records().find_map(Result::err));
-    Ok((listed.len(), damage.map(|error| error.to_string()).collect()))
 }

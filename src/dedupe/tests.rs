@@ -78,24 +78,30 @@ impl World {
         self.folder.path()
     }
 
-    fn settings<'a>(&'a self, logged: &'a dyn Fn(Tick) -> Result<Option<History>, LogError>) -> OnDiskSettings<'a> {
+    /// What the ids have to be, where the log begins with the first event.
+    fn expected(&self) -> Expected<'_> {
         let last = self.log.keys().next_back().copied().unwrap_or_default();
-        let complete = self.checkpoint;
-        OnDiskSettings {
+        Expected {
             data: self.data(),
+            owner: Some(ProcessNumber::ALONE),
             window: window(),
             last,
+            now: last,
             told_by: ToldBy::ThisLog,
-            complete,
-            logged,
+            complete: self.checkpoint,
+            log_begins: None,
             accept_partial: false,
         }
     }
 
+    /// The runs of a start that finds this.
+    fn shared(&self, expected: Expected<'_>) -> Result<Shared, LogError> {
+        OnDiskSettings { expected, logged: &|after| history(&self.log, after) }.shared(LOT)
+    }
+
     /// Starts as a recovery does: with what the log has after the checkpoint.
     fn start(&self) -> Engine {
-        let logged = |after| Ok(Some(history(&self.log, after)));
-        let shared = Arc::new(self.settings(&logged).shared(LOT).unwrap());
+        let shared = Arc::new(self.shared(self.expected()).unwrap());
         let mut engine = Engine { ids: OnDisk::new(shared.clone(), window(), LOT, None), shared };
         for logged in history(&self.log, self.checkpoint.unwrap_or_default()) {
             let Logged { tick, record: LogRecord::Events(events), .. } = logged.unwrap();

@@ -1,12 +1,14 @@
 //! What the processes of a cluster tell each other before any of them builds the dataflow: process 0 the catalogue, and each where
-//! the others find the owner of its message ids.
+//! the others find the owner of its message ids, and what its data folder has.
 //!
 //! Over the connections that the workers have anyway: no port, no protocol and no waiting of its own.
 
+use std::fmt;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use dataflows::model::Tick;
 use serde::{Deserialize, Serialize};
 use timely::dataflow::InputHandle;
 use timely::dataflow::operators::vec::Broadcast;
@@ -14,9 +16,23 @@ use timely::dataflow::operators::{Input, Inspect, Probe};
 use timely::worker::Worker;
 
 use crate::catalogue::Agreement;
+use crate::json::TimeText;
 
 /// How long a worker sleeps at most while it waits: what arrives wakes it.
 const PARK_MAX: Duration = Duration::from_millis(100);
+
+/// What a process has from before this start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Before {
+    /// The last tick that its log or its checkpoint has.
+    pub last: Option<Tick>,
+    /// The tick of its checkpoint, where the ids up to it are with their owners.
+    pub told: Option<Tick>,
+    /// Whether its data folder is a new one, as far as that can be seen.
+    pub is_new: bool,
+    /// Whether there is to be a list of ids in its data folder, and is none.
+    pub lacks_ids: bool,
+}
 
 /// What a process tells.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -29,6 +45,8 @@ pub struct Announcement {
     pub port: u16,
     /// The secret that it offers for that. The first process's is the one of all.
     pub secret: String,
+    /// What it has from before.
+    pub before: Before,
 }
 
 /// What a process tells, and hears, before it begins.
@@ -38,6 +56,10 @@ pub struct Meeting {
     pub agreement: Agreement,
     /// Its port and its secret.
     pub door: (u16, String),
+    /// What it has from before.
+    pub before: Before,
+    /// Whether to go on where it has lost that.
+    pub accept_partial: bool,
     /// What all told, by process.
     pub heard: Arc<OnceLock<Vec<Announcement>>>,
 }
@@ -48,12 +70,56 @@ impl Meeting {
     pub fn meet(&self, worker: &mut Worker, threads: usize) -> Result<(), String> {
         let (port, secret) = self.door.clone();
         let process = worker.index() / threads;
-        let said = Announcement { process, catalogue: self.agreement.said(), port, secret };
+        let said = Announcement { process, catalogue: self.agreement.said(), port, secret, before: self.before };
         let heard = announced(worker, worker.index().is_multiple_of(threads).then_some(said));
         let first = heard.first().map_or("", |first| &first.catalogue);
         self.agreement.hear(first)?;
-        self.heard.get_or_init(|| heard);
+        let lost = heard.iter().filter_map(|of| Lost::of(of, &heard));
+        let own = lost.clone().find(|lost| lost.process == process).filter(|_| !self.accept_partial);
+        if let Some(own) = own {
+            return Err(format!(
+                "{own}; restore the folder from a copy (--data), or start with --accept-partial to go on without all this"
+            ));
+        }
+        self.heard.get_or_init(|| {
+            // Once, whatever the number of workers.
+            lost.for_each(|lost| tracing::warn!("{lost}"));
+            heard.clone()
+        });
         Ok(())
+    }
+}
+
+/// A process that has lost its data folder, in a cluster that has run before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lost {
+    process: usize,
+    /// How far another one has got.
+    until: Tick,
+}
+
+impl Lost {
+    /// Whether `process` has, by what all of them told.
+    fn of(process: &Announcement, all: &[Announcement]) -> Option<Self> {
+        let Before { last: None, is_new, lacks_ids, .. } = process.before else { return None };
+        // Where another one has a checkpoint, each has a list of the ids that it owns. Without one, a process may have been sent nothing yet.
+        let is_lost = is_new || (lacks_ids && all.iter().any(|other| other.before.told.is_some()));
+        let until = all.iter().filter_map(|other| other.before.last).max().filter(|_| is_lost)?;
+        Some(Lost { process: process.process, until })
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Lost { process, until } = self;
+        write!(
+            f,
+            "process {process} has a new data folder, and its cluster has run before (up to tick {until}, {}): its log and its checkpoint \
+             are missing; lost with them: all events that this process took in, and what they said of profiles, traits and audiences; \
+             which messages it knew to have been sent before (they count again if they are sent again); what the destinations that it \
+             feeds acknowledged (it is told again); events that waited to be forwarded, and rejected ones",
+            TimeText(*until)
+        )
     }
 }
 
@@ -74,4 +140,41 @@ fn announced(worker: &mut Worker, said: Option<Announcement>) -> Vec<Announcemen
     let mut heard: Vec<Announcement> = heard.try_iter().collect();
     heard.sort_unstable();
     heard
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn announcement(process: usize, before: Before) -> Announcement {
+        Announcement { process, catalogue: String::new(), port: 1, secret: String::new(), before }
+    }
+
+    /// Which processes have lost their folders.
+    #[track_caller]
+    fn check(before: [Before; 3], expected: &[usize]) {
+        let all: Vec<Announcement> =
+            before.into_iter().enumerate().map(|(process, before)| announcement(process, before)).collect();
+        let lost: Vec<usize> = all.iter().filter_map(|of| Lost::of(of, &all)).map(|lost| lost.process).collect();
+        assert_eq!(lost, expected, "{all:?}");
+    }
+
+    #[test]
+    fn a_process_without_anything_beside_others_that_have_something_has_lost_it() {
+        let ms = Tick::from_ms;
+        let new = Before { is_new: true, lacks_ids: true, ..Before::default() };
+        let logged = Before { last: Some(ms(5)), ..Before::default() };
+        let checkpointed = Before { last: Some(ms(9)), told: Some(ms(7)), ..Before::default() };
+        let idle = Before::default();
+        // Refused once, it has a folder.
+        let emptied = Before { lacks_ids: true, ..Before::default() };
+        check([new; 3], &[]);
+        check([logged, checkpointed, idle], &[]);
+        check([logged, new, idle], &[1]);
+        check([emptied, checkpointed, logged], &[0]);
+        check([emptied, logged, logged], &[]);
+        check([new, checkpointed, new], &[0, 2]);
+        // Without data folders nothing is ever new.
+        check([idle; 3], &[]);
+    }
 }

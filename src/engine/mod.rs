@@ -1,7 +1,7 @@
 //! The engine: workers, ticks, frontiers, reads.
 //!
 //! The `sequencer`, a task beside those of the requests, gives batches their ticks (after `recovery` of those that the log
-//! has); the threads `workers` run the dataflow; the thread `collector` hands on what is complete. The rims see a [`Handle`].
+//! has); the threads `workers` run the dataflow, in a cluster over the connections of `mesh`; the thread `collector` hands on what is complete. The rims see a [`Handle`].
 
 mod announced;
 mod books;
@@ -9,6 +9,7 @@ mod collector;
 mod counting;
 mod forwarding;
 mod handle;
+mod mesh;
 mod progress;
 mod recovery;
 mod room;
@@ -25,6 +26,7 @@ use dataflows::definitions::Definitions;
 use dataflows::model::Tick;
 use tokio::sync::oneshot;
 
+pub use announced::Before;
 pub use books::Audit;
 pub use collector::Outlets;
 pub use forwarding::{Forwarded, Offset};
@@ -86,6 +88,8 @@ pub struct Settings {
     pub inside: Arc<Inside>,
     /// What the processes of a cluster have to agree on before they start.
     pub agreement: Option<Agreement>,
+    /// What this one has from before, in a cluster.
+    pub before: Before,
 }
 
 /// A running engine.
@@ -102,7 +106,7 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
     pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
-        let Settings { topology, definitions, clock, limits, log, restore, dedupe, .. } = settings;
+        let Settings { topology, definitions, clock, limits, log, restore, dedupe, before, .. } = settings;
         let Settings { reread, forward_from, now, memory, runtime, inside, agreement, accept_partial, former, .. } =
             settings;
         let (handle, submissions, asks, progress) = Handle::new(&limits, memory);
@@ -118,7 +122,7 @@ impl Engine {
         let alarm = outputs.clone();
         let picker = Picker::new(definitions.clone(), forward_from);
         let is_cluster = topology.processes() > 1;
-        let met = is_cluster.then(|| Met::prepare(&topology, agreement)).transpose()?;
+        let met = is_cluster.then(|| Met::prepare(&topology, agreement, before, accept_partial)).transpose()?;
         let meeting = met.as_ref().map(|met| met.meeting.clone());
         let listeners = Listeners { inside, identities: false };
         let workers = Workers::start_met(&topology, definitions, outputs, listeners, meeting)?;
@@ -132,6 +136,7 @@ impl Engine {
                 // What is in a checkpoint, or before it and nowhere else, this process does not tell the owners.
                 let reaches = restore.as_ref().filter(|of| of.messages != MessageIds::Within).map(|of| of.tick);
                 let heard = met.heard()?;
+                met.meeting.agreement.keep().map_err(|error| WorkersError::Start(error.to_string()))?;
                 let owned = owners::Settings {
                     process: topology.process,
                     hosts: topology.hosts.clone(),
@@ -206,11 +211,16 @@ struct Met {
 
 impl Met {
     /// Opens the door, before anybody is told where it is.
-    fn prepare(topology: &Topology, agreement: Option<Agreement>) -> Result<Self, WorkersError> {
+    fn prepare(
+        topology: &Topology,
+        agreement: Option<Agreement>,
+        before: Before,
+        accept_partial: bool,
+    ) -> Result<Self, WorkersError> {
         let alone = || WorkersError::Start("the processes of a cluster need something to agree on".to_owned());
         let agreement = agreement.ok_or_else(alone)?;
         let door = Door::open(&topology.hosts[topology.process], topology.ids_port).map_err(no_net)?;
-        let meeting = Meeting { agreement, door: door.said(), heard: Default::default() };
+        let meeting = Meeting { agreement, door: door.said(), before, accept_partial, heard: Default::default() };
         Ok(Met { door, meeting })
     }
 

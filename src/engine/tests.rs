@@ -12,7 +12,7 @@ use dataflows::model::{Found, Question, Tick};
 use tempfile::TempDir;
 
 use super::*;
-use crate::dedupe::{MessageWindow, OnDiskSettings, ToldBy};
+use crate::dedupe::{Expected, MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::ingest::segment::{Call, Extractor, Given, Stamp, reading, reread};
@@ -99,13 +99,18 @@ impl World {
         let plan = Plan::new(&past, &kept, &project, false).unwrap();
         let restore = plan.prepare(&past, &store, &mut kept, &gatherer, &project).unwrap();
         let (dedupe, _) = OnDiskSettings {
-            data: &self.folder.path().join("data"),
-            window: MessageWindow::new(project.clock.dedupe_window),
-            told_by: ToldBy::ThisLog,
-            last: log.last().unwrap_or_default(),
-            complete: None,
-            logged: &|after| Ok(Some(log.history(after))),
-            accept_partial: false,
+            expected: Expected {
+                data: &self.folder.path().join("data"),
+                owner: None,
+                window: MessageWindow::new(project.clock.dedupe_window),
+                told_by: ToldBy::ThisLog,
+                last: log.last().unwrap_or_default(),
+                now: log.last().unwrap_or_default(),
+                complete: None,
+                log_begins: None,
+                accept_partial: false,
+            },
+            logged: &|after| log.history(after),
         }
         .open()
         .unwrap();
@@ -165,6 +170,7 @@ impl World {
             runtime: None,
             inside: Inside::new(2, true),
             agreement: None,
+            before: Before::default(),
         };
         let (recovered_at, recovered) = mpsc::channel();
         let (failed_for, failed) = mpsc::channel();

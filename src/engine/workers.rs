@@ -16,11 +16,14 @@ use dataflows::limits::Limit;
 use dataflows::model::{Answer, Desired, IdentityChange, ProfileId, Query, Tick};
 use dataflows::observations::Arrival;
 use thiserror::Error;
+use timely::communication::WorkerGuards;
+use timely::execute::execute_from;
 use timely::worker::Worker;
-use timely::{CommunicationConfig, Config, WorkerConfig};
+use timely::{CommunicationConfig, WorkerConfig};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::announced::Meeting;
+use super::mesh;
 use crate::limits::PROCESSES_MAX;
 use crate::observe::inside::{Inside, Watcher};
 
@@ -94,21 +97,24 @@ impl Topology {
         Ok(Topology { threads: threads.max(1), process, hosts, ids_port })
     }
 
-    fn config(&self) -> Config {
-        let communication = match (self.hosts.len(), self.threads) {
-            (0 | 1, 1) => CommunicationConfig::Thread,
-            (0 | 1, threads) => CommunicationConfig::Process(threads),
-            (_, threads) => CommunicationConfig::Cluster {
-                threads,
-                process: self.process,
-                addresses: self.hosts.clone(),
-                report: false,
-                zerocopy: false,
-            },
-        };
-        let mut worker = WorkerConfig::default();
-        graph::configure(&mut worker);
-        Config { communication, worker }
+    /// Starts timely's workers; in a cluster, once the other processes are there.
+    fn execute<T: Send + 'static>(
+        &self,
+        body: impl Fn(&mut Worker) -> T + Send + Sync + 'static,
+    ) -> Result<WorkerGuards<T>, String> {
+        let mut config = WorkerConfig::default();
+        graph::configure(&mut config);
+        if self.processes() > 1 {
+            let connected = mesh::connect(self.threads, self.process, &self.hosts);
+            let (builders, guard) = connected.map_err(|error| error.to_string())?;
+            return execute_from(builders, Box::new(guard), config, body);
+        }
+        let (builders, others) = match self.threads {
+            1 => CommunicationConfig::Thread,
+            threads => CommunicationConfig::Process(threads),
+        }
+        .try_build()?;
+        execute_from(builders, others, config, body)
     }
 }
 
@@ -254,13 +260,13 @@ impl Workers {
             seats.push(Mutex::new(Some((inbox, thread))));
             handles.push((commands, threads));
         }
-        let (config, threads) = (topology.config(), topology.threads);
+        let (topology, threads) = (topology.clone(), topology.threads);
         let layout = Layout { processes: topology.processes(), threads };
         let outputs = Mutex::new(outputs);
         let guards = std::thread::Builder::new()
             .name("workers".to_owned())
             .spawn(move || {
-                let guards = timely::execute(config, move |worker| {
+                let guards = topology.execute(move |worker| {
                     let local = worker.index() % threads;
                     let seat = seats[local].lock().ok().and_then(|mut seat| seat.take());
                     let outputs = outputs.lock().map(|outputs| outputs.clone());

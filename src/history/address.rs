@@ -1,9 +1,10 @@
 //! How a history is named by who wants to read it.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Archive, Bucket, Folder, HistoryError, HistoryFiles};
+use super::{Archive, Bucket, Folder, HistoryError, HistoryFiles, HistoryOwner};
 use crate::project::{BucketSettings, BucketUrl, HistorySettings};
 
 /// Where a history is.
@@ -31,9 +32,16 @@ impl HistoryAddress {
         Ok(HistoryAddress::Bucket(BucketSettings { url: url.clone(), ..of_project.unwrap_or_else(none) }))
     }
 
-    /// The history there, to be read.
-    pub fn open(&self) -> Result<Archive, HistoryError> {
-        Archive::open_existing(self.files()?)
+    /// The history there, to be read; nothing in a folder where an engine has not begun one yet: a data folder, or an empty folder.
+    pub fn open(&self) -> Result<Option<Archive>, HistoryError> {
+        let archive = Archive::open(self.files()?, String::new())?;
+        if !archive.is_new() {
+            return Ok(Some(archive));
+        }
+        match self {
+            HistoryAddress::Folder(folder) if may_get_one(folder) => Ok(None),
+            _ => Err(HistoryError::Missing { place: archive.title() }),
+        }
     }
 
     /// Its files.
@@ -47,4 +55,10 @@ impl HistoryAddress {
             HistoryAddress::Bucket(settings) => Arc::new(Bucket::new(settings)?),
         })
     }
+}
+
+/// Whether an engine would begin a history there: it is a data folder whose history is not elsewhere, or there is nothing in it.
+fn may_get_one(folder: &Path) -> bool {
+    let is_data = folder.join("FORMAT").exists() && !folder.join(HistoryOwner::FILE).exists();
+    is_data || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dataflows::model::{Identifier, IdentifierKey, Tick};
 
-use super::{Archive, DataFile, HistoryError, HistoryFiles, Portions, portions};
+use super::{Archive, DataFile, HistoryError, HistoryFiles, HistoryOwner, Portions, portions};
 
 /// What a look at a history found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,12 +31,21 @@ impl HistoryFound {
         Ok((!archive.is_new()).then(|| Self::of(&archive)))
     }
 
-    /// Reads all files; nothing where there is no history. `last` is the last tick that the log, or a checkpoint, has.
-    pub fn verify(files: &Arc<dyn HistoryFiles>, last: Tick) -> Result<Option<Self>, HistoryError> {
-        let archive = match Archive::open(files.clone(), String::new()) {
+    /// Reads all files; nothing where there is no history. `owner` is whose it has to be, where it could be another's; `last`, the last
+    /// tick that the log, or a checkpoint, has.
+    pub fn verify(
+        files: &Arc<dyn HistoryFiles>,
+        owner: Option<HistoryOwner>,
+        last: Tick,
+    ) -> Result<Option<Self>, HistoryError> {
+        let opened = Archive::open(files.clone(), String::new());
+        let archive = match owner.into_iter().fold(opened, |archive, owner| archive?.owned_by(owner)) {
             Ok(archive) if archive.is_new() => return Ok(None),
             Ok(archive) => archive,
-            Err(error @ (HistoryError::Manifest { .. } | HistoryError::NoManifest { .. })) => {
+            Err(
+                error
+                @ (HistoryError::Manifest { .. } | HistoryError::NoManifest { .. } | HistoryError::Foreign { .. }),
+            ) => {
                 return Ok(Some(HistoryFound { damage: vec![error.to_string()], ..HistoryFound::default() }));
             }
             Err(error) => return Err(error),

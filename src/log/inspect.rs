@@ -15,10 +15,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use self::beside::Beside;
 use super::checkpoint::{CheckpointError, Kept};
 use super::segments::{Entry, Torn};
-use super::{DataFolder, EntryOrder, LogError, LogRecord, Purpose, Store, StoreError, codec, files};
-use crate::dedupe;
+use super::{DataFolder, EntryOrder, LogError, LogRecord, ProcessNumber, Purpose, Store, StoreError, codec, files};
 use crate::history::{HistoryAddress, HistoryError, HistoryFound};
 
 /// Why a folder could not be looked at.
@@ -126,15 +126,16 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
         tick: Tick,
         /// With the place in the entry, where the order is known.
         #[serde(skip_serializing_if = "Option::is_none")]
-        process: Option<u16>,
+        process: Option<u32>,
         #[serde(skip_serializing_if = "Option::is_none")]
         index: Option<u32>,
         #[serde(skip_serializing_if = "Option::is_none")]
         source: Option<CompactString>,
         event: &'a RawValue,
     }
-    let store = Store::look(folder)?;
-    let process = store.process()?;
+    let found = DataFolder::find(folder, Purpose::Look)?;
+    let process = found.owner()?.map_or(0, ProcessNumber::process);
+    let store = found.copy()?;
     for entry in store.entries(from) {
         let Entry { tick, bytes } = entry?;
         if tick > until {
@@ -163,11 +164,12 @@ pub fn verify(
 ) -> Result<Vec<String>, InspectError> {
     let found = DataFolder::find(folder, Purpose::Look)?;
     let mut damage: Vec<String> = found.damage().iter().map(ToString::to_string).collect();
-    damage.extend(found.owner().err().map(|error| error.to_string()));
+    let owner = found.owner();
+    damage.extend(owner.as_ref().err().map(ToString::to_string));
+    let owner = owner.ok().flatten();
     let mut torn: Vec<(String, u64, u64)> = found.torn().into_iter().collect();
     let mut counted = Counted::default();
-    let is_current = found.is_current();
-    match found.salvage() {
+    let store = match found.salvage() {
         Ok(store) => {
             counted.read(&store, &mut damage);
             let of_log = |Torn { file, at, bytes }: Torn| {
@@ -178,32 +180,24 @@ pub fn verify(
             if damage.is_empty() {
                 torn.extend(store.torn().into_iter().map(of_log));
             }
+            Some(store)
         }
         Err(error) if damage.is_empty() => return Err(error.into()),
         // What is wrong with the files says why.
-        Err(_) => {}
+        Err(_) => None,
+    };
+    let kept = Kept::look(folder).map_err(|error| damage.push(error.to_string())).ok();
+    for (kept, entry) in kept.iter().flat_map(|kept| kept.entries().iter().map(move |entry| (kept, entry))) {
+        let read: Result<(), _> =
+            kept.read(entry).and_then(|(_, mut pieces)| pieces.try_for_each(|piece| piece.map(drop)));
+        damage.extend(read.err().map(|error| error.to_string()));
+        counted.checkpoints += 1;
+        counted.last = counted.last.max(entry.tick);
     }
-    match Kept::look(folder) {
-        Ok(kept) => {
-            for entry in kept.entries() {
-                let read: Result<(), _> =
-                    kept.read(entry).and_then(|(_, mut pieces)| pieces.try_for_each(|piece| piece.map(drop)));
-                damage.extend(read.err().map(|error| error.to_string()));
-            }
-            counted.checkpoints = kept.entries().len();
-            counted.last = counted.last.max(kept.newest().map_or(Tick::default(), |newest| newest.tick));
-            if is_current {
-                damage.extend(beside::missing(folder, &kept));
-            }
-        }
-        Err(error) => damage.push(error.to_string()),
-    }
+    let beside = Beside { found: &found, owner, kept: kept.as_ref(), store: store.as_ref(), last: counted.last };
+    beside.verify(history, &mut damage);
     let Counted { entries, events, checkpoints, last } = counted;
-    match dedupe::verify(folder) {
-        Ok((_, damaged)) => damage.extend(damaged),
-        Err(error) => damage.push(error.to_string()),
-    }
-    let found = beside::verify(folder, history, last, &mut damage)?;
+    let found = beside::verify_history(folder, history, last, &mut damage)?;
     writeln!(out, "{entries} entries, {events} events, {checkpoints} checkpoints, {} damaged", damage.len())?;
     for line in &damage {
         writeln!(out, "{line}")?;

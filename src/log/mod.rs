@@ -33,7 +33,7 @@ pub(crate) use files::{read_small, write_whole};
 pub use memory::MemoryLog;
 pub use record::{EntryOrder, LogRecord, Logged, Stored};
 pub use repair::repair;
-pub use store::{Batch, DataFolder, Flaw, Purpose, Store, StoreError, Syncer};
+pub use store::{Batch, DataFolder, Flaw, ProcessNumber, Purpose, Store, StoreError, Syncer};
 
 use dataflows::model::Tick;
 use thiserror::Error;

@@ -18,7 +18,7 @@ use super::checkpoint::salvage;
 use super::inspect::InspectError;
 use super::segments::Entry;
 use super::store::{KEYSPACES, Rows};
-use super::{DataFolder, Purpose, Store, StoreError, codec, files};
+use super::{DataFolder, ProcessNumber, Purpose, Store, StoreError, codec, files};
 use crate::history::HistoryOwner;
 
 /// Rows that are written together.
@@ -74,11 +74,14 @@ fn salvage_into(folder: &Path, found: &DataFolder, into: &Path, out: &mut impl W
             writeln!(out, "{name:<12} there is none")?;
         }
     }
-    // Whose it is. One that is damaged is left out: the first start says whose it is.
+    // Whose it is. Nobody guesses it.
+    let keep = |owner: ProcessNumber| files::write_whole(&into.join("PROCESS"), format!("{owner}\n").as_bytes());
     match found.owner() {
-        Ok(Some(owner)) => files::write_whole(&into.join("PROCESS"), owner.as_bytes())?,
+        Ok(Some(owner)) => keep(owner)?,
+        // One of a former format from before there was this file.
+        Ok(None) if found.is_former() => keep(ProcessNumber::ALONE)?,
         Ok(None) => {}
-        Err(error) => writeln!(out, "lost         whose folder it is: {error}")?,
+        Err(error) => writeln!(out, "lost         whose folder it is: {error}; the same goes for {}", into.display())?,
     }
     writeln!(out, "{} was left as it is; start with {}", folder.display(), into.display())?;
     Ok(())

@@ -27,6 +27,7 @@ mod data_folder;
 mod error;
 mod flaw;
 mod format;
+mod process_number;
 mod rows;
 mod sound;
 mod syncing;
@@ -38,6 +39,7 @@ pub use batch::Batch;
 pub use data_folder::{DataFolder, Purpose};
 pub use error::StoreError;
 pub use flaw::Flaw;
+pub use process_number::ProcessNumber;
 pub(super) use rows::{KEYSPACES, Rows};
 pub use syncing::Syncer;
 #[cfg(test)]
@@ -146,18 +148,17 @@ impl Store {
         })))
     }
 
-    /// Notes at the first time that it is the folder of this process of so many; later, that it is the same. What a destination
-    /// acknowledged is with the process that feeds it, which follows from the number of processes.
-    pub fn belongs_to(&self, process: usize, processes: usize) -> Result<(), StoreError> {
+    /// Notes at the first time that it is the folder of this process; later, that it is the same. What a destination acknowledged is
+    /// with the process that feeds it, which follows from the number of processes.
+    pub fn belongs_to(&self, process: ProcessNumber) -> Result<(), StoreError> {
         let path = self.0.folder.join("PROCESS");
         let io = |source| StoreError::File { file: path.clone(), source };
         if files::read_small(&path).map_err(io)?.is_none() {
-            let is_new = self.last()?.is_none();
             // Folders from before there was this file are of a process on its own.
-            let (process, processes) = if is_new { (process, processes) } else { (0, 1) };
-            files::write_whole(&path, data_folder::process(process, processes).as_bytes()).map_err(io)?;
+            let owner = if self.last()?.is_none() { process } else { ProcessNumber::ALONE };
+            files::write_whole(&path, format!("{owner}\n").as_bytes()).map_err(io)?;
         }
-        data_folder::belongs_to(&self.0.folder, process, processes)
+        data_folder::belongs_to(&self.0.folder, process)
     }
 
     fn sealer(&self) -> MutexGuard<'_, Option<Sealer>> {
@@ -167,12 +168,6 @@ impl Store {
     /// Where it is.
     pub fn folder(&self) -> &Path {
         &self.0.folder
-    }
-
-    /// Which process of a cluster it is of; 0 where none is noted.
-    pub(super) fn process(&self) -> Result<u16, StoreError> {
-        let owner = data_folder::owner(&self.0.folder)?;
-        Ok(owner.and_then(|owner| owner.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0))
     }
 
     /// The rows that destinations acknowledged.

@@ -12,6 +12,7 @@ use dataflows::model::{Event, Identifiers, Position, Tick};
 use tempfile::TempDir;
 
 use super::*;
+use crate::catalogue::Catalogue;
 use crate::engine::Accepted;
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::project::Durability;
@@ -37,6 +38,9 @@ fn open(folder: &Path) -> DurableLog {
 /// A folder whose log has ticks 10, 20, … with one event each.
 fn folder_with(ticks: u64) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
+    // As a start does.
+    Store::open(folder.path()).unwrap().belongs_to(ProcessNumber::ALONE).unwrap();
+    Catalogue::default().write(folder.path()).unwrap();
     let mut log = open(folder.path());
     for n in 1..=ticks {
         log.append(Tick::from_ms(n * 10), &[accepted(n.into())]).unwrap();

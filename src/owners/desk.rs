@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::former::Former;
 use super::ids::OwnedIds;
 use super::link::Link;
+use super::stops::Stops;
 use super::wire::{Heard, Said};
 use crate::dedupe::{Dedupe, DedupeError, MessageWindow, Seal};
 use crate::limits::OWNERS_IDS_AT_ONCE;
@@ -55,16 +56,17 @@ pub struct Desk {
     replies: Vec<Option<Replies>>,
     told: Option<Tick>,
     former: Former,
+    stops: Stops,
     accept_partial: bool,
 }
 
 impl Desk {
-    /// The owner of `ids`, for so many processes.
-    pub fn new(ids: Dedupe, processes: usize, accept_partial: bool) -> Self {
-        let (seal, window) = (ids.seal(), ids.window());
+    /// The owner of `ids`, for processes that stop like this.
+    pub fn new(ids: Dedupe, stops: Stops, accept_partial: bool) -> Self {
+        let (seal, window, processes) = (ids.seal(), ids.window(), stops.processes());
         let replies = (0..processes).map(|_| None).collect();
         let former = Former::new(window, processes);
-        Desk { ids: OwnedIds::new(ids, processes), seal, window, replies, told: None, former, accept_partial }
+        Desk { ids: OwnedIds::new(ids, processes), seal, window, replies, told: None, former, stops, accept_partial }
     }
 
     /// Decides until nobody says anything any more, or until ids are of no use; then it tells `failed` why.
@@ -122,7 +124,12 @@ impl Desk {
                         replies.send(Heard::RepeatedEnd);
                     }
                 }
-                Said::Passed(passed) => self.ids.pass(process, passed)?,
+                Said::Passed(passed) => {
+                    if passed.is_none() {
+                        self.stops.stopped(process).iter().for_each(|line| tracing::info!("{line}"));
+                    }
+                    self.ids.pass(process, passed)?;
+                }
                 Said::Want(tick) => self.ids.want(tick)?,
                 // Whoever has the connection looks after these.
                 Said::Hello { .. } | Said::Bye => {}
@@ -141,6 +148,8 @@ impl Desk {
         let from = through.next();
         if self.accept_partial {
             tracing::warn!(%from, through = %reaches, "message ids are missing: what was sent then counts again if it is sent again");
+            // What there is of them goes to the disk, so that the next start finds a list that goes so far.
+            seal.want(reaches);
             return Ok(());
         }
         Err(seal.gone(from, reaches))

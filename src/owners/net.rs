@@ -21,11 +21,12 @@ use tokio::time::timeout;
 use super::Owners;
 use super::desk::{Desk, Note, Replies, reporter};
 use super::link::Link;
+use super::stops::Stops;
 use super::wire::{Frame, Heard, SECRET_BYTES, Said, read};
 use crate::clock::Now;
 use crate::dedupe::Dedupe;
 use crate::engine::Output;
-use crate::limits::{OWNERS_HELLO_TIMEOUT, OWNERS_STRANGERS_MAX};
+use crate::limits::{PROCESS_HELLO_TIMEOUT, PROCESS_STRANGERS_MAX};
 
 /// How long the others get to say their last word, at the stop.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -180,7 +181,8 @@ async fn run(
             }
         }
     };
-    let mut desk = tokio::spawn(Desk::new(ids, hosts.len(), accept_partial).run(heard, failed));
+    let stops = Stops::new(own, hosts.clone());
+    let mut desk = tokio::spawn(Desk::new(ids, stops, accept_partial).run(heard, failed));
     let (mut talking, mut hearing) = (JoinSet::new(), JoinSet::new());
     for (owner, saying) in to_say.into_iter().enumerate() {
         let link = links[owner].clone();
@@ -282,7 +284,7 @@ async fn admit(
         Ok(listener) => listener,
         Err(error) => return broken(own, error.to_string()),
     };
-    let strangers = Arc::new(Semaphore::new(OWNERS_STRANGERS_MAX));
+    let strangers = Arc::new(Semaphore::new(PROCESS_STRANGERS_MAX));
     let (known, mut arrived) = mpsc::channel(has_left.len());
     let (mut hearing, mut is_there) = (JoinSet::new(), vec![false; has_left.len()]);
     is_there[own] = true;
@@ -294,7 +296,7 @@ async fn admit(
                 let Ok(place) = strangers.clone().try_acquire_owned() else { continue };
                 let known = known.clone();
                 tokio::spawn(async move {
-                    if let Ok(Some(hello)) = timeout(OWNERS_HELLO_TIMEOUT, greeted(connection, secret)).await {
+                    if let Ok(Some(hello)) = timeout(PROCESS_HELLO_TIMEOUT, greeted(connection, secret)).await {
                         _ = known.send(hello).await;
                     }
                     drop(place);

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::dedupe::{Dedupe, InMemory, MessageWindow, OnDiskSettings, ToldBy};
+use crate::dedupe::{Dedupe, Expected, InMemory, MessageWindow, OnDiskSettings, ToldBy};
 use crate::engine::Output;
 
 const WINDOW_MS: u64 = 100;
@@ -26,13 +26,18 @@ fn in_memory(window_ms: u64) -> Dedupe {
 
 fn on_disk(folder: &TempDir, window_ms: u64) -> Dedupe {
     let settings = OnDiskSettings {
-        data: folder.path(),
-        window: MessageWindow::new(Duration::from_millis(window_ms)),
-        last: Tick::default(),
-        told_by: ToldBy::AllLogs,
-        complete: None,
-        logged: &|_| Ok(None),
-        accept_partial: false,
+        expected: Expected {
+            data: folder.path(),
+            owner: None,
+            window: MessageWindow::new(Duration::from_millis(window_ms)),
+            last: Tick::default(),
+            now: Tick::default(),
+            told_by: ToldBy::AllLogs,
+            complete: None,
+            log_begins: None,
+            accept_partial: false,
+        },
+        logged: &|_| Box::new(std::iter::empty()),
     };
     settings.open().unwrap().0
 }

@@ -41,7 +41,14 @@ impl Merged {
 /// A history from `from` to `until`, both included.
 fn history(address: &HistoryAddress, from: Tick, until: Tick) -> Result<Recording, ReplayError> {
     let after = Tick::from_ms(from.as_ms().saturating_sub(1));
-    let archive = address.open()?;
+    let Some(archive) = address.open()? else {
+        // Such as that of a process of a cluster that has made no checkpoint yet.
+        let place = address.files()?.title();
+        tracing::warn!(
+            "there is no history in {place} yet: what its engine has is in its log only (`deltaic log dump`)"
+        );
+        return Ok(Box::new(std::iter::empty()));
+    };
     let (begins, ends, place) = (archive.begins(), archive.until(), archive.title());
     if begins > after {
         tracing::warn!(%begins, "the history in {place} is not complete before this tick");

@@ -20,7 +20,7 @@ use crate::egress::{Differing, differences};
 use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Output, Topology, Workers, WorkersError};
 use crate::ingest::segment::reading;
 use crate::log::checkpoint::{Gatherer, Kept, Past, Plan, StartPlan, begins};
-use crate::log::{DataFolder, Purpose};
+use crate::log::{DataFolder, ProcessNumber, Purpose};
 use crate::project::{Project, Storage};
 
 /// What a start would do.
@@ -66,7 +66,7 @@ pub fn preview(project: &Project, data: &Path, workers: usize) -> Result<Preview
     let options = Options { topology, listen: None, data: None, accept_partial: false, hlog: None, clock_from: None };
     let storage = Storage::in_folder(data.to_owned());
     let found = DataFolder::find(data, Purpose::Look)?;
-    found.belongs_to(0, 1)?;
+    found.belongs_to(ProcessNumber::ALONE)?;
     let store = found.copy()?;
     let kept = Kept::look(data)?;
     kept.check()?;

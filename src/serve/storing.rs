@@ -7,15 +7,16 @@ use dataflows::model::Tick;
 use super::historied::Historied;
 use super::{Options, RunError};
 use crate::catalogue::{Agreement, Catalogue};
-use crate::dedupe::{self, Dedupe, MessageWindow, OnDiskSettings, ToldBy};
+use crate::clock::wall_clock;
+use crate::dedupe::{Dedupe, Expected, MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::forward::Queues;
 use crate::egress::outbox::Outbox;
 use crate::egress::{DurableOutbox, MemoryOutbox};
-use crate::engine::process_index;
+use crate::engine::{Before, process_index};
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reading;
-use crate::log::checkpoint::{self, CheckpointerSettings, FormerLog, Gatherer, Kept, MessageIds, Past, Plan, Restore};
-use crate::log::{DataFolder, DurableLog, Log, MemoryLog, Purpose, Store};
+use crate::log::checkpoint::{CheckpointerSettings, FormerLog, Gatherer, Kept, MessageIds, Past, Plan, Restore};
+use crate::log::{DataFolder, DurableLog, Log, LogError, MemoryLog, ProcessNumber, Purpose, Store};
 use crate::project::{Durability, Project, Storage};
 
 /// What outlives the process, if anything does.
@@ -31,6 +32,8 @@ pub(super) struct Storing {
     pub former: Option<FormerLog>,
     pub checkpointer: Option<CheckpointerSettings>,
     pub agreement: Agreement,
+    /// What there is from before.
+    pub before: Before,
 }
 
 impl Storing {
@@ -65,53 +68,57 @@ impl Storing {
                 former: None,
                 checkpointer: None,
                 agreement,
+                before: Before::default(),
             });
         };
         // What is refused is left as it is: nothing is changed before all this has been looked at.
         let found = DataFolder::find(&storage.folder, Purpose::Start)?;
         found.check_store()?;
-        found.belongs_to(options.topology.process, options.topology.processes())?;
+        let process = ProcessNumber::new(options.topology.process, options.topology.processes());
+        found.belongs_to(process)?;
         let kept = Kept::look(&storage.folder)?;
         kept.check()?;
         let newest = kept.newest().map_or(Tick::default(), |newest| newest.tick);
         let history = Historied::look(&storage, project, options)?;
-        let past = Past::new(found.check_log(newest)?, history.archive());
+        let log_begins = found.check_log(newest)?;
+        let past = Past::new(log_begins, history.archive());
         let plan = Plan::new(&past, &kept, project, options.accept_partial).map_err(|error| history.blame(error))?;
-        // What is damaged refuses the start while nothing has been touched. The catalogue is that of process 0.
-        let is_expected = found.is_used() && options.topology.process == 0 && !options.accept_partial;
-        Catalogue::check(&storage.folder, is_expected)?;
-        dedupe::check(&storage.folder)?;
+        // In a cluster each process has a catalogue before anything is taken in, whoever takes it in.
+        let has_catalogue = found.is_former() || Catalogue::read(&storage.folder)?.is_some();
+        Catalogue::check(&storage.folder, found.has_catalogue(&kept, process) && !options.accept_partial)?;
+        let last = found.last()?.unwrap_or_default().max(newest);
+        history.archive().map_or(Ok(()), |history| history.is_of_log(last))?;
+        let expected = Expected {
+            data: &storage.folder,
+            owner: Some(process),
+            window: MessageWindow::new(project.clock.dedupe_window),
+            last,
+            now: options.clock_from.unwrap_or_else(wall_clock),
+            // What is missing at the end, the processes of a cluster find out when they meet.
+            told_by: if process.is_of_cluster() { ToldBy::AllLogs } else { ToldBy::ThisLog },
+            complete: plan.ids_apart(&past, &kept)?,
+            log_begins,
+            accept_partial: options.accept_partial,
+        };
+        expected.check().map_err(LogError::from)?;
         let store = found.open()?;
-        store.belongs_to(options.topology.process, options.topology.processes())?;
+        store.belongs_to(process)?;
         let log = DurableLog::open(store.clone(), storage.durability)?.behind(newest);
         let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
         let present = log.last().map_or(Tick::default(), Tick::next);
         let queues = Queues::open(project, Some(&store), present)?;
         let mut kept = Kept::open(&storage.folder)?;
-        let process = process_index(options.topology.process);
-        let gatherer = Gatherer::new(store.clone(), project, reading(project), process);
-        let last = log.last().max(kept.newest().map(|newest| newest.tick)).unwrap_or_default();
-        history.archive().map_or(Ok(()), |history| history.is_of_log(last))?;
+        let index = process_index(options.topology.process);
+        let gatherer = Gatherer::new(store.clone(), project, reading(project), index);
         let restore = plan.prepare(&past, &store, &mut kept, &gatherer, project)?;
-        let is_cluster = options.topology.processes() > 1;
-        let (dedupe, seal) = OnDiskSettings {
-            data: &storage.folder,
-            window: MessageWindow::new(project.clock.dedupe_window),
-            last: log.last().unwrap_or_default(),
-            told_by: if is_cluster { ToldBy::AllLogs } else { ToldBy::ThisLog },
-            // What is missing at the end, the processes of a cluster find out when they meet.
-            complete: restore.as_ref().filter(|of| !is_cluster && of.messages != MessageIds::Within).map(|of| of.tick),
-            logged: &|after| {
-                if is_cluster {
-                    return Ok(None);
-                }
-                let begins = checkpoint::begins(&store, newest)?;
-                Ok(begins.is_none_or(|begins| begins <= after).then(|| log.history(after)))
-            },
-            accept_partial: options.accept_partial,
-        }
-        .open()?;
-        let former = if is_cluster { FormerLog::read(&store, &kept, &log)? } else { None };
+        let (dedupe, seal) = OnDiskSettings { expected, logged: &|after| log.history(after) }.open()?;
+        let before = Before {
+            last: log.last(),
+            told: restore.as_ref().filter(|of| of.messages == MessageIds::Apart).map(|of| of.tick),
+            is_new: !has_catalogue && log.last().is_none(),
+            lacks_ids: seal.through().is_none(),
+        };
+        let former = if process.is_of_cluster() { FormerLog::read(&store, &kept, &log)? } else { None };
         kept.sweep();
         // Nothing stands in the way of the start any more: a start that is refused gives no ids. A folder that was taken over has a
         // catalogue.
@@ -140,6 +147,7 @@ impl Storing {
             former,
             checkpointer: Some(checkpointer),
             agreement,
+            before,
         })
     }
 

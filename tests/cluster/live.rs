@@ -1,6 +1,9 @@
 //! `deltaic run` by two processes of two workers each.
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use deltaic::project::Secret;
 use deltaic::receive::event::ForwardedEvent;
@@ -69,6 +72,9 @@ async fn what_one_process_takes_the_other_one_knows() {
 
     // One process stops: the other one goes on for both, and ends when it is told to.
     first.terminate();
+    first.says("stopping: a cluster stops as a whole, so this process waits for process 1 (127.0.0.1:");
+    second
+        .says("stops and takes nothing in any more; a cluster stops as a whole, so it waits for process 1 (127.0.0.1:");
     let token = second.take(&[order("later")]).await;
     assert_eq!(second.profile("user_id:later", token).await["traits"]["orders"], 1);
     users.insert("user_id:later".to_owned());
@@ -150,8 +156,64 @@ fn a_process_that_waits_for_the_others_can_be_stopped() {
     let (folder, hosts) = (folder.path().to_str().unwrap(), hosts.path().to_str().unwrap());
     let cluster = ["--process", "0", "--hosts", hosts];
     let process = Program::start(&[&["run", folder, "--listen", "127.0.0.1:0"], &cluster[..]].concat(), &[]);
-    assert_eq!(process.line(), "awaiting connections (at 0/1)", "as timely says it");
+    process.says("waiting for process 1 (127.0.0.1:");
     process.terminate();
     let ended = process.end();
     assert!(ended.status.success(), "{}", ended.stderr);
+}
+
+/// Each of these made it panic, or wait for ever without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_at_the_ports_do_not_keep_a_cluster_from_starting() {
+    let (folder, hosts) = (project(PROJECT), hosts(2));
+    let text = std::fs::read_to_string(hosts.path()).unwrap();
+    let address = text.lines().next().unwrap();
+    let begin = |process: &str| {
+        let arguments = ["--process", process, "--hosts", hosts.path().to_str().unwrap()];
+        Server::begin(folder.path(), &arguments, &[("HOOK", "http://127.0.0.1:9")])
+    };
+    // Somebody else listens where process 0 is to be.
+    let other = TcpListener::bind(address).unwrap();
+    let second = begin("1");
+    let (mut called, _) = other.accept().unwrap();
+    called.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").unwrap();
+    second.says("process 0 of the cluster does not answer yet: what listens there is no process of this cluster");
+    let refused = begin("0").failed();
+    assert!(!refused.status.success(), "{refused:?}");
+    let said = format!("cannot listen on {address} for the other processes of the cluster");
+    assert!(refused.stderr.contains(&said) && refused.stderr.contains("hosts file"), "{refused:?}");
+    drop((called, other));
+
+    // Others come before the second process can.
+    second.signal("STOP");
+    let first = begin("0");
+    let connect = || loop {
+        if let Ok(connection) = TcpStream::connect(address) {
+            break connection;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let silent = connect();
+    let mut strangers = Vec::new();
+    for said in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 64], &[0xff; 10_000]] {
+        let mut stranger = connect();
+        // It may be let go before it has said all.
+        _ = stranger.write_all(said);
+        strangers.push(stranger);
+    }
+    drop(connect());
+    first.says(&format!("closed a connection to {address} that was from no process of this cluster"));
+    first.says("waiting for process 1 (127.0.0.1:");
+    second.signal("CONT");
+    let (first, second) = (first.ready().await, second.ready().await);
+    let order = track("Order Completed", json!({"userId": "u"}), json!({"total": 3}));
+    let token = first.take(&[order]).await;
+    assert_eq!(second.profile("user_id:u", token).await["traits"]["orders"], 1);
+    drop((silent, strangers));
+    for server in [&first, &second] {
+        server.terminate();
+    }
+    for ended in [first.end(), second.end()] {
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    }
 }

@@ -41,13 +41,18 @@ pub fn example(name: &str) -> PathBuf {
 
 /// Waits until the data folder `data` of a project has a checkpoint of what came up to `token`.
 pub async fn checkpointed(folder: &TempDir, token: u64) {
+    checkpoints_up_to(&folder.path().join("data"), token).await;
+}
+
+/// Waits until a data folder has a checkpoint of what came up to `tick`.
+pub async fn checkpoints_up_to(data: &Path, tick: u64) {
     let began = Instant::now();
-    let list = folder.path().join("data/CHECKPOINTS");
+    let list = data.join("CHECKPOINTS");
     let latest = || {
         let text = std::fs::read_to_string(&list).unwrap_or_default();
         text.lines().last().and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok())
     };
-    while latest() < Some(token) {
+    while latest() < Some(tick) {
         assert!(began.elapsed() < DEADLINE, "no checkpoint");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -143,6 +148,15 @@ impl Program {
             .unwrap()
             .recv_timeout(DEADLINE)
             .unwrap_or_else(|error| panic!("{error}:\n{}", self.messages()))
+    }
+
+    /// Waits until it has said this on standard error.
+    pub fn says(&self, text: &str) {
+        let started = Instant::now();
+        while !self.messages().contains(text) {
+            assert!(started.elapsed() < DEADLINE, "it does not say {text:?}:\n{}", self.messages());
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The most memory that it has had, in bytes.

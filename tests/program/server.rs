@@ -77,15 +77,9 @@ impl Server {
 
     /// Waits until the server is ready.
     pub async fn ready(mut self) -> Self {
-        // Timely prints lines of its own while the processes of a cluster look for each other.
-        let url = tokio::task::block_in_place(|| {
-            loop {
-                if let Some((_, url)) = self.program.line().split_once(" listens on ") {
-                    break url.to_owned();
-                }
-            }
-        });
-        self.url = url;
+        let line = tokio::task::block_in_place(|| self.program.line());
+        let (_, url) = line.split_once(" listens on ").expect("it says where");
+        self.url = url.to_owned();
         let started = Instant::now();
         while self.get("/readyz").await.status != 200 {
             assert!(started.elapsed() < DEADLINE, "the server does not become ready");
@@ -165,6 +159,11 @@ impl Server {
     /// The most memory that it has had, in bytes.
     pub fn memory_peak(&self) -> u64 {
         self.program.memory_peak()
+    }
+
+    /// Waits until it has said this on standard error.
+    pub fn says(&self, text: &str) {
+        tokio::task::block_in_place(|| self.program.says(text));
     }
 
     /// Sends SIGTERM.

@@ -32,8 +32,8 @@ fn recognised(world: &World, ids: &mut OnDisk) -> Vec<u64> {
 }
 
 fn paths(world: &World) -> Vec<PathBuf> {
-    let runs = RunFolder::of(world.data()).read().unwrap();
-    assert_eq!(verify(world.data()).unwrap(), (runs.len(), Vec::new()));
+    let runs = RunFolder::of(world.data(), None).read().unwrap();
+    assert_eq!(world.expected().verify().unwrap(), (runs.len(), Vec::new()));
     files(&world.data().join("messages")).into_keys().filter(|path| !path.ends_with("RUNS")).collect()
 }
 
@@ -47,7 +47,7 @@ fn a_run_that_is_not_as_it_was_is_refused_and_looking_changes_nothing() {
             damaged[at] ^= 1;
             fs::write(&path, &damaged).unwrap();
             let before = files(path.parent().unwrap());
-            let said = match verify(world.data()) {
+            let said = match world.expected().verify() {
                 Ok((_, said)) => said.join(" "),
                 Err(error) => error.to_string(),
             };
@@ -57,8 +57,7 @@ fn a_run_that_is_not_as_it_was_is_refused_and_looking_changes_nothing() {
         }
         for end in [0, 10, whole.len() / 2, whole.len() - 1] {
             fs::write(&path, &whole[..end]).unwrap();
-            let logged = |after| Ok(Some(history(&world.log, after)));
-            let error = world.settings(&logged).shared(LOT).unwrap_err().to_string();
+            let error = world.shared(world.expected()).unwrap_err().to_string();
             assert!(error.contains(path.to_str().unwrap()), "{error}");
         }
         fs::write(&path, whole).unwrap();
@@ -99,16 +98,20 @@ fn lines_that_are_deleted_are_read_from_the_log_as_far_as_it_goes_back() {
     let list = folder.join("RUNS");
     let lines = fs::read_to_string(&list).unwrap();
     let lines: Vec<&str> = lines.lines().collect();
-    for deleted in 0..=lines.len() {
+    assert_eq!(lines[0], "process 0 of 1");
+    for deleted in 1..=lines.len() {
         // All of them, at the end.
-        let left = |n: &usize| deleted < lines.len() && *n != deleted;
+        let left = |n: &usize| *n == 0 || (deleted < lines.len() && *n != deleted);
         let rest: String = (0..lines.len()).filter(left).map(|n| lines[n].to_owned() + "\n").collect();
         let before = files(&folder);
         fs::write(&list, &rest).unwrap();
 
-        let nothing = |_| Ok(None);
-        let error = world.settings(&nothing).shared(LOT).unwrap_err().to_string();
+        let without_log = || Expected { log_begins: Some(Tick::MAX), ..world.expected() };
+        let error = world.shared(without_log()).unwrap_err().to_string();
         assert!(error.contains("are not in") && error.contains("--accept-partial"), "{error}");
+        assert_eq!(without_log().check().unwrap_err().to_string(), error, "it is known before anything is opened");
+        assert_eq!(without_log().verify().unwrap().1, [error.as_str()], "a look says so, too");
+        assert_eq!(world.expected().verify().unwrap().1, Vec::<String>::new(), "the log has them");
         let untouched = files(&folder);
         assert_eq!(untouched.len(), before.len(), "refused means untouched");
 
@@ -116,14 +119,46 @@ fn lines_that_are_deleted_are_read_from_the_log_as_far_as_it_goes_back() {
         assert_eq!(recognised(&world, &mut world.start().ids), expected, "and it is in runs again");
         before.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
     }
+    // Those of a cluster nobody tells that are behind the checkpoint of their own process.
     fs::write(&list, "").unwrap();
-    let nothing = |_| Ok(None);
-    let partial = OnDiskSettings { accept_partial: true, ..world.settings(&nothing) }.shared(LOT).unwrap();
+    let cluster = || Expected { told_by: ToldBy::AllLogs, ..world.expected() };
+    assert!(matches!(cluster().check(), Err(DedupeError::Gone { from, .. }) if from == Tick::default()));
+    let later = world.checkpoint.unwrap().after_ms(WINDOW_MS);
+    assert!(Expected { now: later, ..cluster() }.check().is_ok(), "they are over");
+    assert!(Expected { accept_partial: true, ..cluster() }.check().is_ok());
+    assert!(Expected { complete: None, ..cluster() }.check().is_ok());
+    let without_log = || Expected { log_begins: Some(Tick::MAX), ..world.expected() };
+    let partial = world.shared(Expected { accept_partial: true, ..without_log() }).unwrap();
     let mut ids = OnDisk::new(Arc::new(partial), window(), LOT, None);
     assert_eq!(recognised(&world, &mut ids), Vec::<u64>::new(), "whoever accepts it goes on without");
     for bad in ["1 2", "5 4 x", "x 4 x", "0 4 ../../x"] {
         fs::write(&list, bad).unwrap();
-        let error = world.settings(&nothing).shared(LOT).unwrap_err().to_string();
+        let error = world.shared(without_log()).unwrap_err().to_string();
         assert!(error.contains("RUNS, line 1: expected"), "{error}");
     }
+}
+
+#[test]
+fn the_ids_of_another_process_are_refused() {
+    let world = folder_with_runs();
+    let list = world.data().join("messages/RUNS");
+    let whole = fs::read_to_string(&list).unwrap();
+    let runs = whole.strip_prefix("process 0 of 1\n").unwrap();
+    // As earlier versions wrote it.
+    fs::write(&list, runs).unwrap();
+    let expected = recognised(&world, &mut world.start().ids);
+    assert_eq!(fs::read_to_string(&list).unwrap(), whole, "it says now whose it is");
+    for other in ["process 1 of 3", "process 0 of 3"] {
+        fs::write(&list, format!("{other}\n{runs}")).unwrap();
+        let error = world.shared(world.expected()).unwrap_err().to_string();
+        assert!(error.contains(&format!("are those of {other}, and this is process 0 of 1")), "{error}");
+        assert_eq!(world.expected().check().unwrap_err().to_string(), error);
+        assert_eq!(world.expected().verify().unwrap_err().to_string(), error);
+        let unknown = Expected { owner: None, ..world.expected() };
+        assert!(unknown.check().is_ok(), "whoever does not know cannot say");
+    }
+    fs::write(&list, format!("process 3 of 3\n{runs}")).unwrap();
+    assert!(world.expected().check().unwrap_err().to_string().contains("RUNS, line 1: expected"));
+    fs::write(&list, whole).unwrap();
+    assert_eq!(recognised(&world, &mut world.start().ids), expected);
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use dataflows::definitions::MeasureId;
 use dataflows::model::Tick;
 
-use super::file::{self, Counts, Head, Piece, Reader};
+use super::file::{self, Counts, Head, MessageIds, Piece, Reader};
 use super::{CheckpointError, gently};
 use crate::log::files::{make_folder, read_small, sync_folder, write_whole};
 
@@ -147,6 +147,13 @@ impl Kept {
             return Err(damaged(other.into()));
         }
         Ok((head, Pieces { reader, file, list: self.list.clone() }))
+    }
+
+    /// The tick of the newest, where the ids of messages up to it are beside it.
+    pub fn ids_apart(&self) -> Result<Option<Tick>, CheckpointError> {
+        let Some(newest) = self.newest() else { return Ok(None) };
+        let (head, _) = self.read(newest)?;
+        Ok((head.messages == MessageIds::Apart).then_some(newest.tick))
     }
 
     /// Where they are.

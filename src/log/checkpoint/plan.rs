@@ -45,6 +45,19 @@ impl<'a> Past<'a> {
         Past { log, history: history.filter(is_joined) }
     }
 
+    /// What a start lacks, whatever the project says; nothing where it can begin.
+    pub fn lack(&self, kept: &Kept) -> Option<CheckpointError> {
+        let begins = self.begins()?;
+        let what = match kept.newest() {
+            None => "there is no checkpoint".to_owned(),
+            Some(newest) if begins > newest.tick => {
+                format!("entries of the log after the checkpoint of tick {} are missing", newest.tick)
+            }
+            Some(_) => return None,
+        };
+        Some(CheckpointError::Gone { what, begins })
+    }
+
     /// The history, where it is of use.
     pub(super) fn history(&self) -> Option<&'a Archive> {
         self.history
@@ -99,15 +112,12 @@ impl Plan {
             }
             None => Ok(()),
         };
-        let begin = |begin| Ok(Plan { begin });
-        let Some(newest) = kept.newest().cloned() else {
-            gone("there is no checkpoint".to_owned())?;
-            return begin(Begin::Anew);
-        };
-        let (head, _) = kept.read(&newest)?;
-        if begins.is_some_and(|begins| begins > head.tick) {
-            gone(format!("entries of the log after the checkpoint of tick {} are missing", head.tick))?;
+        if let Some(CheckpointError::Gone { what, .. }) = past.lack(kept) {
+            gone(what)?;
         }
+        let begin = |begin| Ok(Plan { begin });
+        let Some(newest) = kept.newest().cloned() else { return begin(Begin::Anew) };
+        let (head, _) = kept.read(&newest)?;
         let basis = Basis::of(project);
         if !head.basis.identity.starts_with(&key_of(project)) {
             tracing::warn!(
@@ -150,6 +160,15 @@ impl Plan {
             }
         }
         begin(Begin::Newest(newest, new))
+    }
+
+    /// The tick up to which message ids have to be beside the checkpoint that the start begins with; nothing where that has them, or
+    /// the log.
+    pub fn ids_apart(&self, past: &Past<'_>, kept: &Kept) -> Result<Option<Tick>, CheckpointError> {
+        let Begin::Newest(newest, _) = &self.begin else { return Ok(None) };
+        // A checkpoint that is made of the history has the ids of its events.
+        let rolls_forward = past.history.is_some() && past.log > Some(newest.tick);
+        Ok(kept.ids_apart()?.filter(|_| !rolls_forward))
     }
 
     /// How the start begins, in words of its own.

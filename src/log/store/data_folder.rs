@@ -12,11 +12,14 @@ use tempfile::TempDir;
 
 use super::format::{self, Format};
 use super::sound::{self, Sound};
-use super::{Flaw, Store, StoreError};
-use crate::log::checkpoint::begins;
+use super::{Flaw, ProcessNumber, Store, StoreError};
+use crate::log::checkpoint::{Kept, begins};
 use crate::log::journal::seal::Sealer;
 use crate::log::segments::{Entry, Segments};
 use crate::log::{codec, files};
+
+/// What is there only where it was said before whose the folder is.
+const WITH_OWNER: [&str; 3] = ["CATALOGUE", "CHECKPOINTS", "messages"];
 
 /// Whether what is kept is of use to somebody that only looks, or that is going to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,9 +63,9 @@ impl DataFolder {
         Ok(DataFolder { folder: folder.to_owned(), format, lacks_store, sound, segments, lock })
     }
 
-    /// Whether it has the format of this version; or else it is one that a start takes over, or empty.
-    pub fn is_current(&self) -> bool {
-        matches!(self.format, Format::Current)
+    /// Whether it is of a former format, which a start takes over.
+    pub fn is_former(&self) -> bool {
+        self.format == Format::Former
     }
 
     /// Where it is.
@@ -70,10 +73,14 @@ impl DataFolder {
         &self.folder
     }
 
-    /// Whether a process of this format has logged something in it.
-    pub fn is_used(&self) -> bool {
-        let has_entries = |segments: &Segments| segments.entries(Tick::default()).next().is_some();
-        self.format == Format::Current && self.segments.as_ref().is_some_and(has_entries)
+    /// Whether there has to be a catalogue: it is written before anything is logged, and is that of the first process.
+    pub fn has_catalogue(&self, kept: &Kept, process: ProcessNumber) -> bool {
+        process.process() == 0 && self.format == Format::Current && (self.has_entries() || kept.newest().is_some())
+    }
+
+    /// Whether something was logged, in files of the log.
+    fn has_entries(&self) -> bool {
+        self.segments.as_ref().is_some_and(|segments| segments.entries(Tick::default()).next().is_some())
     }
 
     /// What is damaged.
@@ -94,14 +101,28 @@ impl DataFolder {
         Err(StoreError::Unsound { folder: self.folder.clone(), damage: self.sound.damage.clone() })
     }
 
-    /// Which process it says it belongs to, in the words of the file.
-    pub fn owner(&self) -> Result<Option<String>, StoreError> {
-        owner(&self.folder)
+    /// Which process it says it belongs to; nothing where that was not said yet. Nobody guesses it: a wrong number would mix logs.
+    pub fn owner(&self) -> Result<Option<ProcessNumber>, StoreError> {
+        let owner = owner(&self.folder)?;
+        // A start of this format says it before it writes any of these.
+        let is_used = || self.has_entries() || WITH_OWNER.iter().any(|name| self.folder.join(name).exists());
+        if owner.is_none() && self.format == Format::Current && is_used() {
+            return Err(StoreError::no_owner(&self.folder, "is missing: it says whose folder this is"));
+        }
+        Ok(owner)
     }
 
     /// Refuses the folder of another process.
-    pub fn belongs_to(&self, process: usize, processes: usize) -> Result<(), StoreError> {
-        belongs_to(&self.folder, process, processes)
+    pub fn belongs_to(&self, process: ProcessNumber) -> Result<(), StoreError> {
+        self.owner()?.map_or(Ok(()), |owner| is_of(&self.folder, owner, process))
+    }
+
+    /// The last tick of the log, if there is one.
+    pub fn last(&self) -> Result<Option<Tick>, StoreError> {
+        match &self.segments {
+            Some(segments) => Ok(segments.last().map(|last| last.tick)),
+            None => self.copy()?.last(),
+        }
     }
 
     /// Refuses a log that does not end where it should, or that cannot be read after a tick: all that a start is going to read.
@@ -261,37 +282,29 @@ pub(super) fn reaches(folder: &Path, last: Option<Tick>, safe: Option<Tick>) -> 
     }
 }
 
-/// What `PROCESS` says.
-pub(super) fn process(process: usize, processes: usize) -> String {
-    format!("process {process} of {processes}\n")
-}
-
 /// What `PROCESS` says, if it is there.
-pub(super) fn owner(folder: &Path) -> Result<Option<String>, StoreError> {
+pub(super) fn owner(folder: &Path) -> Result<Option<ProcessNumber>, StoreError> {
     let file = folder.join("PROCESS");
     let found = match files::read_small(&file) {
         Ok(Some(found)) => String::from_utf8_lossy(&found).into_owned(),
         Ok(None) => return Ok(None),
         Err(source) => return Err(StoreError::File { file, source }),
     };
-    let numbers = found.strip_prefix("process ").and_then(|rest| rest.strip_suffix('\n')?.split_once(" of "));
-    if numbers.is_some_and(|(of, all)| of.parse::<u32>().is_ok() && all.parse::<u32>().is_ok()) {
-        return Ok(Some(found));
+    if let Some(Ok(owner)) = found.strip_suffix('\n').map(str::parse) {
+        return Ok(Some(owner));
     }
     let reason = format!("says {:?}, and not whose folder it is", found.chars().take(40).collect::<String>());
-    let way =
-        "restore it from a copy, or write the line \"process 0 of 1\" into it (or which of how many it is)".to_owned();
-    Err(StoreError::Small { file, reason, way })
+    Err(StoreError::no_owner(folder, &reason))
 }
 
 /// Refuses the folder of another process, where it says whose it is.
-pub(super) fn belongs_to(folder: &Path, process: usize, processes: usize) -> Result<(), StoreError> {
-    let wanted = self::process(process, processes);
-    match owner(folder)? {
-        Some(found) if found != wanted => {
-            let (found, wanted) = (found.trim().to_owned(), wanted.trim().to_owned());
-            Err(StoreError::OtherProcess { folder: folder.to_owned(), found, wanted })
-        }
-        _ => Ok(()),
+pub(super) fn belongs_to(folder: &Path, wanted: ProcessNumber) -> Result<(), StoreError> {
+    owner(folder)?.map_or(Ok(()), |owner| is_of(folder, owner, wanted))
+}
+
+fn is_of(folder: &Path, found: ProcessNumber, wanted: ProcessNumber) -> Result<(), StoreError> {
+    if found == wanted {
+        return Ok(());
     }
+    Err(StoreError::OtherProcess { folder: folder.to_owned(), found, wanted })
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use dataflows::model::Tick;
 use thiserror::Error;
 
-use super::Flaw;
+use super::{Flaw, ProcessNumber};
 use crate::log::codec::CodecError;
 use crate::log::segments::{Damage, SegmentError};
 
@@ -54,9 +54,9 @@ pub enum StoreError {
         /// The folder.
         folder: PathBuf,
         /// Whose it is.
-        found: String,
+        found: ProcessNumber,
         /// Who opens it.
-        wanted: String,
+        wanted: ProcessNumber,
     },
     /// The folder cannot be read or written.
     #[error("data folder {folder}: {source}")]
@@ -226,6 +226,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The file `PROCESS` is of no use.
+    pub(super) fn no_owner(folder: &Path, reason: &str) -> Self {
+        let way = "restore it from a copy, or write the line \"process 0 of 1\" into it (or which of how many it is)";
+        StoreError::Small { file: folder.join("PROCESS"), reason: reason.to_owned(), way: way.to_owned() }
+    }
+
     /// What is wrong with the files of the log.
     pub(in crate::log) fn of_log(folder: &Path, error: SegmentError) -> Self {
         let folder = folder.to_owned();

@@ -11,6 +11,7 @@ use dataflows::model::{Event, Identifiers, Position, Tick};
 use tempfile::TempDir;
 
 use super::*;
+use crate::catalogue::Catalogue;
 use crate::engine::Accepted;
 use crate::log::checkpoint::Kept;
 use crate::log::{DurableLog, Log, inspect};
@@ -65,7 +66,7 @@ fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format/v2/data"), folder.path());
     let store = Store::open(folder.path()).unwrap();
-    store.belongs_to(0, 1).unwrap();
+    store.belongs_to(ProcessNumber::ALONE).unwrap();
     let mut log = DurableLog::open(store.clone(), Durability::Sync).unwrap();
     let last = log.last().unwrap().as_ms();
     for n in 1..=30u64 {
@@ -85,6 +86,7 @@ fn folder() -> TempDir {
         }
     }
     Kept::open(folder.path()).unwrap();
+    Catalogue::default().write(folder.path()).unwrap();
     drop((log, store));
     // What is set aside in the journal goes.
     drop(Store::open(folder.path()).unwrap());
@@ -106,11 +108,13 @@ fn content(folder: &Path, store: &Store) -> Vec<String> {
 fn start(folder: &Path) -> Result<Store, String> {
     let found = DataFolder::find(folder, Purpose::Start).map_err(|error| error.to_string())?;
     found.check_store().map_err(|error| error.to_string())?;
-    found.belongs_to(0, 1).map_err(|error| error.to_string())?;
+    found.belongs_to(ProcessNumber::ALONE).map_err(|error| error.to_string())?;
     let kept = Kept::look(folder).map_err(|error| error.to_string())?;
     kept.check().map_err(|error| error.to_string())?;
     let after = kept.newest().map_or(Tick::default(), |newest| newest.tick);
     found.check_log(after).map_err(|error| error.to_string())?;
+    let has_catalogue = found.has_catalogue(&kept, ProcessNumber::ALONE);
+    Catalogue::check(folder, has_catalogue).map_err(|error| error.to_string())?;
     let store = found.open().map_err(|error| error.to_string())?;
     DurableLog::open(store.clone(), Durability::Sync).map_err(|error| error.to_string())?;
     Ok(store)
