@@ -115,12 +115,12 @@ async fn every_address() {
     let (setup, events) = Setup::accepting().await;
     for (name, call) in ADDRESSES {
         let body = match call {
-            Some(_) => r#"{"userId":"1","event":"E"}"#,
+            Some(_) => r#"{"userId":"1","event":"E","mergeProperties":[{"type":"user_id","value":1}]}"#,
             None => r#"{"batch":[{"type":"screen","userId":1}]}"#,
         };
         for path in [format!("/v1/{name}"), format!("/v1/{name}/")] {
             assert_eq!(setup.post(&path, body).await.status, 200, "{path}");
-            let expected = call.map_or("screen", |call| if call == Call::Track { "E" } else { call.name() });
+            let expected = call.map_or("screen", |call| if call == Call::Track { "E" } else { call.meant().name() });
             assert_eq!(events.lock().unwrap().pop().unwrap().event.name.as_str(), expected, "{path}");
         }
     }
