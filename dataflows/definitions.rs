@@ -99,7 +99,7 @@ impl Definitions {
                 let kind = self.fields[id.index()].kind;
                 event.field(*id).filter(|value| kind.is_none_or(|kind| kind == value.kind())).cloned()
             }
-            EventTerm::Timestamp => Some(Value::Time(event.timestamp)),
+            EventTerm::Timestamp => Some(Value::Time(event.timestamp.into())),
         }
     }
 }

@@ -6,7 +6,7 @@ use dataflows::definitions::{
     IdentityRules, Listed, Measure, MeasureId, PersonTerm, Shape, Step, Trait, TraitId, Window,
 };
 use dataflows::expression::{Arithmetic, Comparison, Expression, Pattern};
-use dataflows::model::{Tick, Value, ValueType};
+use dataflows::model::{PointInTime, Value, ValueType};
 
 use super::expressions::{arithmetic, compare, field, is_missing, like, literal, measure, not, null, one_of};
 
@@ -179,7 +179,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
             condition: Some(compare(
                 Expression::Term(EventTerm::Timestamp),
                 Comparison::Less,
-                literal(Value::Time(Tick::from_ms(0))),
+                literal(Value::Time(PointInTime::from_ms(0))),
             )),
             ..measure(ORDERED, Shape::Sum(arithmetic(total(), Arithmetic::Multiply, number(2.0))), None)
         },
@@ -188,7 +188,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
             condition: Some(compare(
                 Expression::Term(EventTerm::Timestamp),
                 Comparison::Greater,
-                literal(Value::Time(Tick::from_ms(0))),
+                literal(Value::Time(PointInTime::from_ms(0))),
             )),
             ..measure("identify", Shape::Count, s_60)
         },
