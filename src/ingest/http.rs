@@ -2,7 +2,7 @@
 //!
 //! A request is one submission, so it has one tick and one fate; but each event of a batch is read on its own, and wrong ones
 //! are listed in the answer beside the accepted ones. Answers: 200 where at least one event is accepted, 400 where none can
-//! be (sending it again will not help), 401 for an unknown write key, 429 and 503 with `Retry-After` where nothing was done,
+//! be (sending it again will not help), 401 for an unknown write key, 413 for a request that is too large, 429 and 503 with `Retry-After` where nothing was done,
 //! 504 where the outcome is not known.
 //!
 //! A batch's `context` is for its events without a `context`: it is not merged into theirs.
@@ -128,7 +128,7 @@ impl Rim {
         let body = self.bodies.read(&head.headers, body).await?;
         let source = sent_token(&head.headers).map(|key| self.source_of(Some(&key))).transpose()?;
         self.with.handle.admits()?;
-        let bytes = self.bodies.bytes(&body)?;
+        let bytes = self.bodies.unpack(body)?;
         let batch = self.door.open(&bytes, call).inspect_err(|problem| {
             // Of a body that cannot be read only the header says whose it is.
             if let Some(source) = source {
