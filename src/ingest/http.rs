@@ -17,15 +17,14 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{Method, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use compact_str::CompactString;
-use tower_http::cors::{Any, CorsLayer};
 
 use self::answer::{answer, rejection, warning};
 pub use self::batch::Batch;
@@ -37,7 +36,7 @@ use super::quarantine::Quarantine;
 use super::segment::{Call, Stamp};
 use crate::clock::Now;
 use crate::engine::Handle;
-use crate::http::{Problem, Timeouts, Tokens, method_not_allowed, sent_token};
+use crate::http::{Problem, Timeouts, Tokens, browsers, method_not_allowed, sent_token};
 use crate::limits::BODY_BYTES_IN_FLIGHT_MAX;
 use crate::observe::latency::{Observer, Stage};
 use crate::project::Project;
@@ -98,14 +97,8 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
             router = router.route(&path, post(take).fallback(method_not_allowed));
         }
     }
-    let browsers = CorsLayer::new()
-        .allow_origin(Any)
-        .allow_methods([Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::CONTENT_ENCODING])
-        .expose_headers([header::RETRY_AFTER])
-        .max_age(Duration::from_secs(86_400));
     let ready = move || async move { handle.readiness().map(|()| "ready\n").map_err(Problem::from) };
-    router.layer(browsers).route("/healthz", get(|| async { "alive\n" })).route("/readyz", get(ready))
+    router.layer(browsers()).route("/healthz", get(|| async { "alive\n" })).route("/readyz", get(ready))
 }
 
 struct Rim {

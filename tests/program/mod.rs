@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::{NamedTempFile, TempDir};
 
-pub use node::Node;
+pub use node::{Node, chromium};
 pub use python::Python;
 pub use receiver::until;
 pub use replay::{Replay, Replayed, check_books, replay};

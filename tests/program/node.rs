@@ -56,6 +56,13 @@ impl Node {
     }
 }
 
+/// Where Chromium is.
+pub fn chromium() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join("chromium")).find(|file| file.exists());
+    found.expect("there is no chromium on PATH; .ci/run installs it")
+}
+
 /// A script that runs: it is told lines and answers with lines. Killed when dropped.
 pub struct Script {
     child: Child,
