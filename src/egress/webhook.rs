@@ -32,7 +32,7 @@ const ANSWER_CHARS_KEPT: usize = 200;
 pub struct Courier {
     client: Client,
     url: Url,
-    secret: Option<Secret>,
+    secrets: Vec<Secret>,
     destination: CompactString,
     audiences: Arc<[CompactString]>,
 }
@@ -47,7 +47,7 @@ impl Courier {
         let wrong = |reason: String| EgressError { destination: destination.clone(), reason };
         let url: Url = webhook.url.parse().map_err(|error| wrong(format!("the url cannot be read: {error}")))?;
         let client = client(&url, webhook.timeout).map_err(|error| wrong(format!("no HTTP client: {error}")))?;
-        Ok(Courier { client, url, secret: webhook.secret.clone(), destination, audiences })
+        Ok(Courier { client, url, secrets: webhook.secrets.clone(), destination, audiences })
     }
 
     /// The body of the call that carries `batch`.
@@ -87,8 +87,8 @@ impl Courier {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(IDEMPOTENCY_KEY, hexadecimal(idempotency_key(body)));
-        if let Some(secret) = &self.secret {
-            headers.insert(SIGNATURE, hexadecimal(sign(secret, body)));
+        if !self.secrets.is_empty() {
+            headers.insert(SIGNATURE, hexadecimal(sign(&self.secrets, body)));
         }
         headers
     }

@@ -1,6 +1,7 @@
 //! The real server with a pretended engine.
 
 mod browsers;
+mod keys;
 mod slow;
 
 use std::io::Write;
@@ -38,7 +39,10 @@ async fn setup(timeouts: Timeouts, connections_max: usize) -> Setup {
 }
 
 async fn setup_with(timeouts: Timeouts, connections_max: usize, memory: Gate) -> Setup {
-    let mut project = example::project();
+    setup_of(example::project(), timeouts, connections_max, memory).await
+}
+
+async fn setup_of(mut project: Project, timeouts: Timeouts, connections_max: usize, memory: Gate) -> Setup {
     project.limits.batch_events_max = 5;
     project.limits.request_bytes_max = 40_000;
     project.limits.pending_events_max = 5;
@@ -65,7 +69,12 @@ async fn setup_with(timeouts: Timeouts, connections_max: usize, memory: Gate) ->
 impl Setup {
     /// A server whose engine accepts all, at tick 77, and keeps the events.
     async fn accepting() -> (Self, Arc<Mutex<Vec<Accepted>>>) {
-        let mut setup = setup(Timeouts::default(), 100).await;
+        Setup::accepting_of(example::project()).await
+    }
+
+    /// The same for a project.
+    async fn accepting_of(project: Project) -> (Self, Arc<Mutex<Vec<Accepted>>>) {
+        let mut setup = setup_of(project, Timeouts::default(), 100, Gate::off()).await;
         let events = Arc::new(Mutex::new(Vec::new()));
         let (mut submissions, kept) = (setup.submissions.take().unwrap(), events.clone());
         let progress = setup.progress.clone();
@@ -286,7 +295,8 @@ async fn write_keys() {
         (&[], r#"{"writeKey":"web","userId":"1"}"#),
         (&[], r#"{"writeKey":["web-key"],"userId":"1"}"#),
         (&[("authorization", "Bearer web")], PAGE),
-        (&[("authorization", "Bearer web")], in_body),
+        (&[("x-write-key", "web")], PAGE),
+        (&[("x-write-key", "")], PAGE),
         (&[("authorization", "Bearer read-token")], PAGE),
     ] {
         let reply = setup.post_with(headers, body).await;
