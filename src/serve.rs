@@ -122,7 +122,7 @@ pub async fn run(
         inside: inside.clone(),
         agreement: Some(agreement.clone()),
     };
-    let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth.clone());
+    let outlets = outlets(&project, egress.clone(), observer.clone(), reporter(&failed), growth.clone());
     let mut shutdown = pin!(shutdown);
     let Some((handle, engine)) = start(settings, outlets, shutdown.as_mut()).await? else { return Ok(()) };
     egress.ask(handle.clone());

@@ -22,6 +22,7 @@ mod histories;
 mod history;
 mod hostile;
 mod inside;
+mod integrations;
 mod keys;
 #[cfg(feature = "load")]
 mod load;

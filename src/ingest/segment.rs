@@ -14,6 +14,7 @@
 
 mod consent;
 mod fields;
+mod integrations;
 mod keys;
 mod members;
 mod origins;
@@ -39,6 +40,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use self::consent::KnownPurposes;
 use self::fields::{Found, Wanted};
+pub use self::integrations::Integrations;
 use self::members::{Member, Members};
 use self::origins::Origins;
 use self::own::OwnFields;

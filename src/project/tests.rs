@@ -1059,6 +1059,34 @@ fn what_is_wrong_with_several_keys() {
 }
 
 #[test]
+fn events_of_destinations() {
+    let of = |events: &str| {
+        let source = format!("[destinations.all]\ntype = \"file\"\npath = \"x\"\nevents = {events}");
+        let loaded = loaded(&source)?;
+        Ok::<_, String>(loaded.project.definitions.forwards[0].events.clone())
+    };
+    assert_eq!(of(r#"["*"]"#), Ok(vec![]));
+    assert_eq!(of(r#"["A", "page"]"#), Ok(vec!["A".into(), "page".into()]));
+    assert_eq!(of(r#"["track:100% wool", "track:*"]"#), Ok(vec!["100% wool".into(), "track:*".into()]));
+    for (events, expected) in [
+        (r#"[]"#, "has no events"),
+        (r#"["Order*"]"#, "`Order*` is no pattern: names of events are whole"),
+        (r#"["A", "Order %"]"#, "\"track:Order %\""),
+        (r#"["*", "A"]"#, "`*` is all events, whatever else the list names"),
+        (r#"["*", "*"]"#, "`*` is all events, whatever else the list names"),
+    ] {
+        let problems = of(events).unwrap_err();
+        assert!(problems.contains(expected), "{problems}");
+    }
+    let from = |events: &str| {
+        loaded(&format!("[identity]\nfrom = [{{ field = \"properties.email\", events = [{events}] }}]"))
+            .map(|loaded| loaded.project.origins[0].events.clone())
+    };
+    assert_eq!(from(r#""*""#), Ok(vec![]));
+    assert!(from(r#""Sign%""#).unwrap_err().contains("is no pattern"));
+}
+
+#[test]
 fn times_in_conditions_may_be_before_1970() {
     let condition = |text: &str| {
         let source = format!("[attributes]\nborn = \"time\"\n[audiences.a]\nwhen = \"born < '{text}'\"");

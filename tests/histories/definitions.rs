@@ -343,7 +343,8 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
     definitions
 }
 
-/// Orders and logins for the mailer, where there is consent; orders and views for the warehouse, with what windows say.
+/// Orders and logins for the mailer, where there is consent; orders and views for the warehouse, with what windows say, and all events
+/// without a total.
 fn forwards() -> Vec<Forward> {
     vec![
         Forward {
@@ -365,6 +366,15 @@ fn forwards() -> Vec<Forward> {
             identifiers: vec!["anonymous_id".into(), "device_id".into(), "cookie".into()],
             traits: ["orders_5ms", "views_10ms", "was_lapsed"].map(|name| Listed::Trait(trait_id(name))).to_vec(),
             consent: vec!["never asked".into(), "marketing".into()],
+            requires_consent: None,
+        },
+        Forward {
+            destination: DestinationId::new(1),
+            events: Vec::new(),
+            condition: Some(is_missing(field(TOTAL))),
+            identifiers: vec!["email".into()],
+            traits: Vec::new(),
+            consent: Vec::new(),
             requires_consent: None,
         },
     ]
