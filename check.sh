@@ -4,9 +4,9 @@
 #
 #     ./check.sh
 #
-# Needs a Rust toolchain of rustup and a C compiler, bash and curl. Where there is Python 3 (with `venv`), a stock Segment
-# client is tested against the server, too; where there is faketime, some tests run on another day. What else it needs, cargo
-# installs: the two tools below, once.
+# Needs a Rust toolchain of rustup and a C compiler, bash and curl; Node with npm, and Chromium, for the libraries of vendors that are
+# tested against the server. Where there is Python 3 (with `venv`), so is one more; where there is faketime, some tests run on another
+# day. What else it needs, cargo installs: the two tools below, once.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

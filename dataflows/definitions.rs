@@ -99,7 +99,7 @@ impl Definitions {
                 let kind = self.fields[id.index()].kind;
                 event.field(*id).filter(|value| kind.is_none_or(|kind| kind == value.kind())).cloned()
             }
-            EventTerm::Timestamp => Some(Value::Time(event.timestamp)),
+            EventTerm::Timestamp => Some(Value::Time(event.timestamp.into())),
         }
     }
 }
@@ -305,7 +305,7 @@ pub struct DestinationView {
 pub struct Forward {
     /// Which destination.
     pub destination: DestinationId,
-    /// Which events, as in [`Event::name`].
+    /// Which events, as in [`Event::name`]; all where there are none.
     pub events: Vec<EventName>,
     /// Which of them go: those where this is true. `None`: all.
     pub condition: Option<Expression<EventTerm>>,

@@ -18,18 +18,24 @@ pub struct Forwards {
     definitions: Arc<Definitions>,
     primaries: Primaries,
     by_event: FxHashMap<EventName, Vec<ForwardId>>,
+    /// Those of all events.
+    of_all: Vec<ForwardId>,
 }
 
 impl Forwards {
     /// Those of these definitions.
     pub fn new(definitions: Arc<Definitions>) -> Self {
         let mut by_event: FxHashMap<EventName, Vec<ForwardId>> = FxHashMap::default();
+        let mut of_all = Vec::new();
         for (forward, index) in definitions.forwards.iter().zip(0..) {
+            if forward.events.is_empty() {
+                of_all.push(ForwardId::new(index));
+            }
             for event in &forward.events {
                 by_event.entry(event.clone()).or_default().push(ForwardId::new(index));
             }
         }
-        Forwards { primaries: Primaries::new(&definitions.identity), definitions, by_event }
+        Forwards { primaries: Primaries::new(&definitions.identity), definitions, by_event, of_all }
     }
 
     /// The forwards that an event matches. Whether its person consents is known only with the profile.
@@ -41,7 +47,8 @@ impl Forwards {
             };
             condition.as_ref().is_none_or(truth)
         };
-        self.by_event.get(&event.name).into_iter().flatten().filter(matches).copied().collect()
+        let named = self.by_event.get(&event.name).into_iter().flatten();
+        named.chain(&self.of_all).filter(matches).copied().collect()
     }
 
     /// The identifier whose profile an event is enriched with; nothing where all that it has are blocked.

@@ -239,7 +239,7 @@ fn value(value: &Value) -> String {
     match value {
         Value::Bool(truth) => truth.to_string(),
         Value::Number(number) => number.to_string(),
-        Value::Time(tick) => format!("@{tick}"),
+        Value::Time(time) => format!("@{time}"),
         Value::Text(text) => format!("{text:?}"),
     }
 }

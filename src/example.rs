@@ -16,7 +16,7 @@ pub(crate) fn project() -> Project {
     let nothing = || Expression::Literal(None);
     let source = |name: &str, key: &str| Source {
         name: name.into(),
-        write_key: Secret::new(key.into()),
+        write_keys: vec![Secret::new(key.into())],
         context_traits: ContextTraits::default(),
         trusted: false,
     };

@@ -1,6 +1,7 @@
 //! What the HTTP rims (ingest, access) have in common: the server, tokens, the form of errors.
 
 mod answer;
+mod cors;
 mod problem;
 mod role;
 mod server;
@@ -9,6 +10,7 @@ pub(crate) mod testing;
 mod tokens;
 
 pub use answer::json;
+pub use cors::browsers;
 pub use problem::{Problem, method_not_allowed, not_found};
 pub use role::Role;
 pub use server::{Timeouts, serve};

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use dataflows::model::{Tick, Value};
+use dataflows::model::{PointInTime, Tick, Value};
 use jiff::Timestamp;
 use serde::ser::{Serialize, Serializer};
 
@@ -17,9 +17,11 @@ impl Serialize for ValueJson<'_> {
         match self.0 {
             Value::Bool(truth) => to.serialize_bool(*truth),
             Value::Text(text) => to.serialize_str(text),
-            // After the year 9999 RFC 3339 has no words for it.
-            Value::Time(tick) if time(*tick).is_none() => to.serialize_u64(tick.as_ms()),
-            Value::Time(tick) => to.collect_str(&TimeText(*tick)),
+            Value::Time(time) => match in_words(*time) {
+                Some(words) => to.collect_str(&words),
+                // After the year 9999 RFC 3339 has no words for it.
+                None => to.serialize_i64(time.as_ms()),
+            },
             Value::Number(number) => {
                 match number.as_integer().map(|whole| (u64::try_from(whole), i64::try_from(whole))) {
                     Some((Ok(whole), _)) => to.serialize_u64(whole),
@@ -47,16 +49,16 @@ pub struct TimeText(pub Tick);
 
 impl fmt::Display for TimeText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match time(self.0) {
-            Some(time) => time.fmt(f),
+        match in_words(self.0.into()) {
+            Some(words) => words.fmt(f),
             None => self.0.fmt(f),
         }
     }
 }
 
-/// A tick as a time that prints as RFC 3339 in UTC.
-fn time(tick: Tick) -> Option<Timestamp> {
-    Timestamp::from_millisecond(tick.as_ms().try_into().ok()?).ok()
+/// A time that prints as RFC 3339 in UTC.
+fn in_words(time: PointInTime) -> Option<Timestamp> {
+    Timestamp::from_millisecond(time.as_ms()).ok()
 }
 
 #[cfg(test)]
@@ -83,9 +85,10 @@ mod tests {
         for whole in ["9007199254740993", "-9007199254740993", "18446744073709551615", "9223372036854775808"] {
             check(Value::Number(Number::read(whole).unwrap()), whole);
         }
-        check(Value::Time(Tick::from_ms(1_704_067_200_000)), r#""2024-01-01T00:00:00Z""#);
-        check(Value::Time(Tick::from_ms(1_704_067_200_001)), r#""2024-01-01T00:00:00.001Z""#);
-        check(Value::Time(Tick::MAX), "18446744073709551615");
+        check(Value::Time(PointInTime::from_ms(1_704_067_200_000)), r#""2024-01-01T00:00:00Z""#);
+        check(Value::Time(PointInTime::from_ms(1_704_067_200_001)), r#""2024-01-01T00:00:00.001Z""#);
+        check(Value::Time(PointInTime::from_ms(-150_854_400_001)), r#""1965-03-21T23:59:59.999Z""#);
+        check(Value::Time(PointInTime::from_ms(i64::MAX)), "9223372036854775807");
         check(Value::text("a\"b"), r#""a\"b""#);
     }
 }

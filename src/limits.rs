@@ -24,12 +24,21 @@ pub const LOG_LINES_WAITING_MAX: usize = 4_096;
 /// How long a connection may take for the head of a request, or be idle between two: what a slow sender can hold is cheap.
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a request may take for its body. 500 KB in that time is slower than any phone.
+/// How long a request may take for its body. 500 KB, which no library of phones and browsers goes beyond, in that time is slower
+/// than any phone; the largest request, of a server, takes 2 Mbit/s.
 pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Bytes of request bodies on their way, of all connections together. Who sends is known only when the body is there (browsers
-/// have the write key in it), so strangers could otherwise fill the memory: connections times the size of a request is 5 GB.
+/// have the write key in it), so strangers could otherwise fill the memory: connections times the size of a request is 40 GB.
+/// What is compressed counts as what it is unpacked.
 pub const BODY_BYTES_IN_FLIGHT_MAX: usize = 256 * 1024 * 1024;
+
+/// Bytes of a request beyond the limit that are read and thrown away, so that its sender, who does not listen before all is sent,
+/// gets to know why it is refused; beyond that the connection ends.
+pub const BODY_BYTES_PASSED_OVER_MAX: usize = 16 * 1024 * 1024;
+
+/// How long the next of these bytes may take.
+pub const BODY_PASSED_OVER_IDLE: Duration = Duration::from_secs(1);
 
 /// How long a sender waits for the receipt. Receipts take milliseconds; a disk that hangs must not collect requests.
 pub const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -174,7 +183,8 @@ pub enum MemoryLimit {
 pub struct Limits {
     /// Bytes of one event. 32 KB is the limit of the Segment tracking API.
     pub event_bytes_max: usize,
-    /// Bytes of one request after decompression. 500 KB is the limit of the Segment tracking API.
+    /// Bytes of one request after decompression. 4 MB is the limit of RudderStack's; the Segment tracking API has 500 KB, which
+    /// servers that batch by number of events go beyond.
     pub request_bytes_max: usize,
     /// Events of one request. 2,500 is the limit of the Segment tracking API.
     pub batch_events_max: usize,
@@ -213,7 +223,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             event_bytes_max: 32 * 1024,
-            request_bytes_max: 500 * 1024,
+            request_bytes_max: 4 * 1024 * 1024,
             batch_events_max: 2_500,
             identifiers_per_event_max: 32,
             identifier_bytes_max: 512,

@@ -123,7 +123,7 @@ pub async fn run(
         agreement: Some(agreement.clone()),
         before,
     };
-    let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth.clone());
+    let outlets = outlets(&project, egress.clone(), observer.clone(), reporter(&failed), growth.clone());
     let mut shutdown = pin!(shutdown);
     let Some((handle, engine)) = start(settings, outlets, shutdown.as_mut()).await? else { return Ok(()) };
     egress.ask(handle.clone());

@@ -183,7 +183,7 @@ pub fn customers(definitions: &Definitions, state: &State) -> BTreeMap<String, C
         let customer = Customer {
             orders: number("orders"),
             revenue: number("revenue"),
-            last_order: *last_order,
+            last_order: last_order.tick().unwrap(),
             orders_90d: number("orders_90d"),
             audiences: profile.audiences.iter().map(|id| definitions.audiences[id.index()].name.to_string()).collect(),
         };

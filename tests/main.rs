@@ -3,6 +3,7 @@
 // `allow-unwrap-in-tests` knows functions that are tests, not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod browsers;
 mod bucket;
 mod catalogue;
 mod cdnow;
@@ -21,6 +22,8 @@ mod histories;
 mod history;
 mod hostile;
 mod inside;
+mod integrations;
+mod keys;
 #[cfg(feature = "load")]
 mod load;
 mod logging;

@@ -1,8 +1,8 @@
-//! A stock Segment client against the real server: what customers already have must work as it is.
+//! Stock clients against the real server: what customers already have must work as it is.
 
 use serde_json::json;
 
-use crate::program::{Python, Server};
+use crate::program::{Node, Python, Server};
 use crate::server::{Shop, track};
 
 /// The client, from PyPI.
@@ -79,4 +79,30 @@ async fn check(server: &Server, user: &str) {
     assert_eq!(profile["traits"], json!({"orders": 2, "orders_1h": 2, "revenue": 10, "views": 2}));
     assert_eq!(profile["consent"], json!({"ads": true}));
     assert_eq!(profile["audiences"], json!(["buyers", "viewers"]));
+}
+
+/// The vendors' libraries for servers, from npm.
+const SERVER_LIBRARIES: [&str; 2] = ["@rudderstack/rudder-sdk-node@3.0.13", "@segment/analytics-node@3.1.0"];
+
+/// RudderStack's library writes the time of the call into `originalTimestamp`, beside the `timestamp` that the program says.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_program_says_of_the_past_was_then() {
+    let node = tokio::task::block_in_place(|| Node::with(&SERVER_LIBRARIES));
+    let Shop { server, .. } = Shop::open(&[]).await;
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node/backfill.js");
+    for library in ["rudderstack", "segment"] {
+        tokio::task::block_in_place(|| node.start(&script, &[library, server.url()]).end());
+        let token = server.take(&[track("Later", json!({"userId": "nobody-else"}), json!({}))]).await;
+        let last_order = async |who: &str| {
+            let profile = server.profile(&format!("user_id:{library}-{who}"), token).await;
+            profile["traits"]["last_order"].as_str().unwrap().to_owned()
+        };
+        let (past, now) = (last_order("past").await, last_order("now").await);
+        match library {
+            "rudderstack" => assert_eq!(past, "2020-02-29T12:00:00Z"),
+            // It says when it sends, so its clock is compared.
+            _ => assert!(past.starts_with("2020-02-29T1"), "{past}"),
+        }
+        assert!(now.as_str() > "2020-03", "{now}");
+    }
 }

@@ -75,6 +75,18 @@ impl Number {
         Some(exact.and_then(|Scaled { units, .. }| Number::of_integer(units)).unwrap_or(number))
     }
 
+    /// The number that a text writes in units of `10^-places`, rounded down; nothing where these are too many.
+    ///
+    /// ```
+    /// use dataflows::model::Number;
+    /// assert_eq!(Number::read_down("1700000000.123", 3), Some(1_700_000_000_123));
+    /// assert_eq!(Number::read_down("-0.5", 0), Some(-1));
+    /// ```
+    pub fn read_down(written: &str, places: i32) -> Option<i128> {
+        Number::read(written)?;
+        Decimal::read(written)?.rounded_down(places)
+    }
+
     /// The float that it is, or the nearest one.
     pub fn get(self) -> f64 {
         match self.0 {

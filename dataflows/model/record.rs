@@ -8,7 +8,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use triomphe::ThinArc;
 
-use super::{Number, Position, Tick, Value};
+use super::{Number, PointInTime, Position, Tick, Value};
 
 /// What a [`Setting`] is about. Attributes sort before consent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -210,7 +210,7 @@ pub(super) fn pack(setting: &Setting, before: Option<Moment>, bytes: &mut Vec<u8
             }
         },
         Some(Value::Time(time)) => {
-            eight = time.as_ms().to_le_bytes();
+            eight = time.to_bits().to_le_bytes();
             (kind::TIME, &eight)
         }
         Some(Value::Text(text)) => (kind::TEXT, text.as_bytes()),
@@ -335,7 +335,7 @@ impl<'r> Packed<'r> {
             kind::TRUE => Some(Value::Bool(true)),
             kind::NUMBER => Number::new(f64::from_bits(eight()?)).map(Value::Number),
             kind::INTEGER => unpack_integer(self.value).and_then(Number::of_integer).map(Value::Number),
-            kind::TIME => eight().map(Tick::from_ms).map(Value::Time),
+            kind::TIME => eight().map(PointInTime::from_bits).map(Value::Time),
             kind::TEXT => std::str::from_utf8(self.value).ok().map(Value::text),
             _ => None,
         }
@@ -414,7 +414,7 @@ mod tests {
         let settings = vec![
             set(attribute(""), Some(Value::text(""))),
             set(attribute("age"), Value::number(-42.5)),
-            set(attribute("born"), Some(Value::Time(Tick::MAX))),
+            set(attribute("born"), Some(Value::Time(PointInTime::from_ms(-157_766_400_000)))),
             set(attribute("card"), Number::of_integer(9_007_199_254_740_993).map(Value::Number)),
             set(attribute("debt"), Number::of_integer(1 - (1 << 63)).map(Value::Number)),
             set_elsewhere(attribute("gone"), None),

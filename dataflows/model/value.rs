@@ -5,7 +5,7 @@ use std::fmt;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{Number, Tick};
+use super::{Number, PointInTime};
 
 /// One value. A missing value is `Option::None` around it; there is no null inside.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub enum Value {
     /// A finite number: whole ones of 64 bits exactly, others as floats are.
     Number(Number),
     /// A point in time.
-    Time(Tick),
+    Time(PointInTime),
     /// A text.
     Text(CompactString),
 }

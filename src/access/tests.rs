@@ -2,7 +2,7 @@
 
 use dataflows::definitions::{AudienceId, TraitId};
 use dataflows::model::{
-    Found, Identifier, IdentifierId, Position, Profile, ProfileId, Question, Setting, Tick, Topic, Value,
+    Found, Identifier, IdentifierId, PointInTime, Position, Profile, ProfileId, Question, Setting, Tick, Topic, Value,
 };
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn profile(root: &Identifier) -> Profile {
         record: [
             setting(attribute("age"), Value::number(42.0)),
             setting(attribute("gone"), None),
-            setting(attribute("since"), Some(Value::Time(Tick::from_ms(0)))),
+            setting(attribute("since"), Some(Value::Time(PointInTime::from_ms(0)))),
             setting(Topic::Consent("ads".into()), Some(Value::Bool(false))),
         ]
         .into_iter()

@@ -107,6 +107,8 @@ impl Serialize for TraitsJson<'_> {
 
 #[cfg(test)]
 mod tests {
+    use dataflows::model::PointInTime;
+
     use super::*;
     use crate::egress::testing::{AUDIENCES, traits};
 
@@ -135,9 +137,9 @@ mod tests {
     fn an_add_carries_the_traits() {
         let traits = traits([
             ("city", Value::text("Köln")),
-            ("last_seen", Value::Time(Tick::from_ms(1_700_000_000_500))),
+            ("last_seen", Value::Time(PointInTime::from_ms(1_700_000_000_500))),
             ("orders", Value::number(3.0).unwrap()),
-            ("since", Value::Time(Tick::from_ms(1_700_000_000_000))),
+            ("since", Value::Time(PointInTime::from_ms(1_700_000_000_000))),
             ("spent", Value::number(12.5).unwrap()),
             ("vip", Value::Bool(true)),
         ]);

@@ -18,14 +18,18 @@ pub const IDEMPOTENCY_KEY: &str = "x-deltaic-idempotency-key";
 /// What stands before the digits.
 const PREFIX: &str = "sha256=";
 
-/// The signature of `body`: `sha256=` and 64 hexadecimal digits.
-pub fn sign(secret: &Secret, body: &[u8]) -> String {
-    let digest = keyed(secret, body).finalize().into_bytes();
-    [PREFIX, &hexadecimal(&digest)].concat()
+/// The signatures of `body`, one by each secret, with a comma between them: `sha256=` and 64 hexadecimal digits.
+pub fn sign(secrets: &[Secret], body: &[u8]) -> String {
+    let signature = |secret| [PREFIX, &hexadecimal(&keyed(secret, body).finalize().into_bytes())].concat();
+    secrets.iter().map(signature).collect::<Vec<_>>().join(",")
 }
 
-/// Whether `signature` is that of `body`. Takes as long for a near miss as for a far one.
-pub fn verify(secret: &Secret, body: &[u8], signature: &str) -> bool {
+/// Whether one of `signatures` is that of `body`. Takes as long for a near miss as for a far one.
+pub fn verify(secret: &Secret, body: &[u8], signatures: &str) -> bool {
+    signatures.split(',').any(|signature| is_of(secret, body, signature.trim()))
+}
+
+fn is_of(secret: &Secret, body: &[u8], signature: &str) -> bool {
     let Some(digits) = signature.strip_prefix(PREFIX) else { return false };
     let pairs = digits.as_bytes().chunks(2);
     let bytes: Option<Vec<u8>> = pairs
@@ -74,7 +78,14 @@ mod tests {
 
     #[test]
     fn signs_as_rfc_4231_does() {
-        assert_eq!(sign(&secret(), BODY), SIGNED);
+        assert_eq!(sign(&[secret()], BODY), SIGNED);
+        let both = sign(&[Secret::new("old".into()), secret()], BODY);
+        assert!(both.ends_with(SIGNED) && both.len() == 2 * SIGNED.len() + 1, "{both}");
+        for secret in [secret(), Secret::new("old".into())] {
+            assert!(verify(&secret, BODY, &both));
+            assert!(verify(&secret, BODY, &both.replace(',', ", ")));
+        }
+        assert!(!verify(&Secret::new("other".into()), BODY, &both));
         assert!(verify(&secret(), BODY, SIGNED));
     }
 

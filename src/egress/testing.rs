@@ -52,7 +52,7 @@ pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
 pub fn webhook(url: String) -> Webhook {
     Webhook {
         url,
-        secret: None,
+        secrets: Vec::new(),
         batch_changes_max: 100,
         timeout: Duration::from_secs(60),
         backoff_min: Duration::from_millis(1),

@@ -85,7 +85,7 @@ fn changes(call: &Call) -> Vec<String> {
 async fn a_change_arrives_signed_and_is_measured() {
     let secret = || Some(Secret::new("s3cret".into()));
     let options = Options { secret: secret(), ..Options::default() };
-    let (egress, receiver, latency) = start_with_receiver(options, |webhook| webhook.secret = secret()).await;
+    let (egress, receiver, latency) = start_with_receiver(options, |webhook| webhook.secrets.extend(secret())).await;
     feed(&egress, 7, vec![(row(1, "42", numbered(1)), 1)]);
     let status = finish(egress).await;
 
@@ -105,7 +105,7 @@ async fn a_change_arrives_signed_and_is_measured() {
 #[tokio::test]
 async fn a_wrong_signature_is_refused() {
     let options = Options { secret: Some(Secret::new("right".into())), ..Options::default() };
-    let wrong = |webhook: &mut Webhook| webhook.secret = Some(Secret::new("wrong".into()));
+    let wrong = |webhook: &mut Webhook| webhook.secrets = vec![Secret::new("wrong".into())];
     let (egress, receiver, _) = start_with_receiver(options, wrong).await;
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
     eventually(|| egress.status()[0].parked.is_some()).await;

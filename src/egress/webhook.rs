@@ -36,7 +36,7 @@ const ANSWER_CHARS_KEPT: usize = 200;
 pub struct Courier {
     client: Client,
     url: Url,
-    secret: Option<Secret>,
+    secrets: Vec<Secret>,
     destination: CompactString,
     audiences: Arc<[CompactString]>,
     /// Whether an answer that acknowledged did not end.
@@ -53,8 +53,8 @@ impl Courier {
         let wrong = |reason: String| EgressError { destination: destination.clone(), reason };
         let url: Url = webhook.url.parse().map_err(|error| wrong(format!("the url cannot be read: {error}")))?;
         let client = client(&url, webhook.timeout).map_err(|error| wrong(format!("no HTTP client: {error}")))?;
-        let secret = webhook.secret.clone();
-        Ok(Courier { client, url, secret, destination, audiences, is_endless: AtomicBool::new(false) })
+        let secrets = webhook.secrets.clone();
+        Ok(Courier { client, url, secrets, destination, audiences, is_endless: AtomicBool::new(false) })
     }
 
     /// The body of the call that carries `batch`.
@@ -127,8 +127,8 @@ impl Courier {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(IDEMPOTENCY_KEY, hexadecimal(idempotency_key(body)));
-        if let Some(secret) = &self.secret {
-            headers.insert(SIGNATURE, hexadecimal(sign(secret, body)));
+        if !self.secrets.is_empty() {
+            headers.insert(SIGNATURE, hexadecimal(sign(&self.secrets, body)));
         }
         headers
     }

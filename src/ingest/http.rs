@@ -2,7 +2,7 @@
 //!
 //! A request is one submission, so it has one tick and one fate; but each event of a batch is read on its own, and wrong ones
 //! are listed in the answer beside the accepted ones. Answers: 200 where at least one event is accepted, 400 where none can
-//! be (sending it again will not help), 401 for an unknown write key, 429 and 503 with `Retry-After` where nothing was done,
+//! be (sending it again will not help), 401 for an unknown write key, 413 for a request that is too large, 429 and 503 with `Retry-After` where nothing was done,
 //! 504 where the outcome is not known.
 //!
 //! A batch's `context` is for its events without a `context`: it is not merged into theirs.
@@ -11,33 +11,34 @@ mod answer;
 mod batch;
 mod body;
 mod door;
+mod keys;
 mod rejected;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{Method, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use compact_str::CompactString;
-use tower_http::cors::{Any, CorsLayer};
 
 use self::answer::{answer, rejection, warning};
 pub use self::batch::Batch;
 use self::body::Bodies;
 pub use self::door::{Door, Parsed, Sent};
+use self::keys::WriteKeys;
 use self::rejected::Arrived;
 use super::IngestCounters;
 use super::quarantine::Quarantine;
 use super::segment::{Call, Stamp};
 use crate::clock::Now;
 use crate::engine::Handle;
-use crate::http::{Problem, Timeouts, Tokens, method_not_allowed, sent_token};
+use crate::http::{Problem, Timeouts, browsers, method_not_allowed};
 use crate::limits::BODY_BYTES_IN_FLIGHT_MAX;
 use crate::observe::latency::{Observer, Stage};
 use crate::project::Project;
@@ -87,7 +88,7 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
     let rim = Arc::new(Rim {
         door: Door::counting(project, with.counters.fits().clone()),
         sources: project.sources.iter().map(|source| source.name.clone()).collect(),
-        keys: Tokens::new(project.sources.iter().map(|source| &source.write_key)),
+        keys: WriteKeys::new(project),
         bodies: Bodies::new(project.limits.request_bytes_max, with.timeouts.body_read, BODY_BYTES_IN_FLIGHT_MAX),
         sequence: AtomicU64::new(0),
         with,
@@ -100,23 +101,17 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
             router = router.route(&path, post(take).fallback(method_not_allowed));
         }
     }
-    let browsers = CorsLayer::new()
-        .allow_origin(Any)
-        .allow_methods([Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::CONTENT_ENCODING])
-        .expose_headers([header::RETRY_AFTER])
-        .max_age(Duration::from_secs(86_400));
     let ready = move || async move {
         let lines = || std::iter::once("ready".to_owned()).chain(notes()).map(|line| format!("{line}\n")).collect();
         handle.readiness().map(|()| lines()).map_err(Problem::from) as Result<String, Problem>
     };
-    router.layer(browsers).route("/healthz", get(|| async { "alive\n" })).route("/readyz", get(ready))
+    router.layer(browsers()).route("/healthz", get(|| async { "alive\n" })).route("/readyz", get(ready))
 }
 
 struct Rim {
     door: Door,
     sources: Vec<CompactString>,
-    keys: Tokens,
+    keys: WriteKeys,
     bodies: Bodies,
     /// Numbers events, so that message ids made for two of them always differ.
     sequence: AtomicU64,
@@ -129,21 +124,19 @@ impl Rim {
         let at = (self.with.now)();
         let request_of = Arrived { at, stamp: Stamp::from(at), call };
         let (head, body) = request.into_parts();
-        // Read before a key in the header is looked at: an answer to a body that is still coming gets lost on its way.
+        // Read before the key is looked at: it may be in the body, and an answer to a body that is still coming gets lost on its way.
         let body = self.bodies.read(&head.headers, body).await?;
-        let source = sent_token(&head.headers).map(|key| self.source_of(Some(&key))).transpose()?;
+        let source = self.keys.source_of_head(&head);
         self.with.handle.admits()?;
-        let bytes = self.bodies.bytes(&body)?;
+        let bytes = self.bodies.unpack(body)?;
         let batch = self.door.open(&bytes, call).inspect_err(|problem| {
-            // Of a body that cannot be read only the header says whose it is.
+            // Of a body that cannot be read only the head says whose it is.
             if let Some(source) = source {
                 self.keep_body(&request_of, source, &bytes, problem);
             }
         })?;
-        let source = match source {
-            Some(source) => source,
-            None => self.source_of(batch.write_key.as_deref())?,
-        };
+        let of_body = || self.keys.source(batch.write_key.as_deref()?);
+        let source = source.or_else(of_body).ok_or_else(WriteKeys::unknown)?;
         let first = self.sequence.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
         let sent = Sent { source: &self.sources[source], call, received: &request_of.stamp, position: ("", first) };
         let Parsed { accepted, rejected, warnings } = self.door.take(&batch, &sent);
@@ -169,13 +162,5 @@ impl Rim {
         self.keep(&request_of, source, &batch, &rejected);
         let warnings = warnings.iter().flat_map(|(index, of_one)| of_one.iter().map(|one| warning(*index, one)));
         Ok(answer(Some(receipt), events, answers, warnings.collect()))
-    }
-
-    /// The source that has this write key.
-    fn source_of(&self, key: Option<&str>) -> Result<usize, Problem> {
-        key.and_then(|key| self.keys.find(key)).ok_or_else(|| {
-            let expected = "expected the write key of a source: as user name of Basic authorization, or as `writeKey`";
-            Problem::new(StatusCode::UNAUTHORIZED, "unknown_write_key", expected)
-        })
     }
 }

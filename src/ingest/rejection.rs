@@ -30,9 +30,19 @@ pub enum Rejection {
     /// A track call without a name.
     #[error("`event` is missing: a track call names its event with a text that is not empty")]
     NoEventName,
-    /// A time cannot be read, or is before 1970 or after 9999.
-    #[error("`{field}` is no time between 1970 and 9999: expected a text such as 2026-01-31T12:00:00.000Z")]
+    /// A time cannot be read, or is after 9999.
+    #[error(
+        "`{field}` is no time until the year 9999: expected a text such as 2026-01-31T12:00:00.000Z, or seconds since 1970"
+    )]
     BadTime {
+        /// Which field.
+        field: &'static str,
+    },
+    /// A time of the event itself is before 1970.
+    #[error(
+        "`{field}` is before 1970: the times of an event itself begin there; those of properties and traits may be earlier"
+    )]
+    BeforeEpoch {
         /// Which field.
         field: &'static str,
     },
@@ -73,7 +83,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// All codes, in the order of [`Rejection::index`].
-    pub const CODES: [&'static str; 16] = [
+    pub const CODES: [&'static str; 17] = [
         "not_json",
         "not_an_object",
         "event_too_large",
@@ -90,6 +100,7 @@ impl Rejection {
         "too_many_attributes",
         "attribute_name_too_long",
         "bad_row",
+        "before_1970",
     ];
 
     /// Where the code of this rejection stands in [`Rejection::CODES`].
@@ -111,6 +122,7 @@ impl Rejection {
             Rejection::TooManyAttributes => 13,
             Rejection::AttributeNameTooLong => 14,
             Rejection::BadRow(_) => 15,
+            Rejection::BeforeEpoch { .. } => 16,
         }
     }
 

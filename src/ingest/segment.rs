@@ -14,6 +14,7 @@
 
 mod consent;
 mod fields;
+mod integrations;
 mod keys;
 mod members;
 mod origins;
@@ -39,6 +40,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use self::consent::KnownPurposes;
 use self::fields::{Found, Wanted};
+pub use self::integrations::Integrations;
 use self::members::{Member, Members};
 use self::origins::Origins;
 use self::own::OwnFields;
@@ -170,7 +172,7 @@ pub struct Extractor {
     primaries: Primaries,
     origins: Origins,
     purposes: KnownPurposes,
-    /// Attributes whose texts are times.
+    /// Attributes whose texts and numbers are times.
     times: FxHashSet<CompactString>,
     /// Attributes that objects add to.
     merged: Vec<CompactString>,
@@ -372,12 +374,15 @@ fn call(members: &Members<'_>, given: &Given<'_>) -> Result<Call, Rejection> {
 
 /// The event's own time, corrected for the sender's clock (DESIGN §3), and the clock of a replay.
 ///
-/// An event that brings its `receivedAt` came through another collector: its `sentAt` is then to be compared with that, and
-/// `timestamp` may be corrected already, whereas `originalTimestamp` is what the sender's clock said.
+/// `timestamp` is when it happened. Beside an `originalTimestamp`, which is what the sender's clock said, nothing is to be
+/// corrected in it: either another collector has done so, or a program says of the past when that was (clients write the time of the
+/// call into `originalTimestamp`). Alone, each of them is of the sender's clock.
+///
+/// An event that brings its `receivedAt` came through another collector: its `sentAt` is to be compared with that.
 fn times(members: &Members<'_>, given: &Given<'_>) -> Result<(Tick, Tick), Rejection> {
     let read = |member: Member, field: &'static str| match members.leaf(member) {
         None => Ok(None),
-        Some(leaf) => time::of_leaf(leaf).map(Some).ok_or(Rejection::BadTime { field }),
+        Some(leaf) => time::of_event(time::of_leaf(leaf), field).map(Some),
     };
     let received_own = read(Member::ReceivedAt, "receivedAt")?;
     let sent_own = read(Member::SentAt, "sentAt")?;
@@ -387,16 +392,15 @@ fn times(members: &Members<'_>, given: &Given<'_>) -> Result<(Tick, Tick), Rejec
         Some(received) => (Some(received), sent_own),
         None => (given.received.map(|at| at.tick), sent_own.or(given.sent_at.map(|at| at.tick))),
     };
-    let own = if sent.is_some() { original.or(timestamp) } else { timestamp.or(original) };
     let ms = |tick: Tick| i64::try_from(tick.as_ms()).unwrap_or(i64::MAX);
-    let timestamp = match (own, received, sent) {
-        (None, received, _) => received.ok_or(Rejection::NoTime)?,
-        (Some(own), Some(received), Some(sent)) => {
+    let timestamp = match (timestamp.or(original), received.zip(sent)) {
+        (None, _) => received.ok_or(Rejection::NoTime)?,
+        (Some(own), Some((received, sent))) if timestamp.xor(original).is_some() => {
             // None of the three is beyond the year 9999 except a broken clock of our own, hence the saturation.
             let corrected = ms(received).saturating_sub(ms(sent).saturating_sub(ms(own)));
-            time::tick(corrected).ok_or(Rejection::BadTime { field: "timestamp" })?
+            time::of_event(time::of_ms(corrected), if timestamp.is_some() { "timestamp" } else { "originalTimestamp" })?
         }
-        (Some(own), _, _) => own,
+        (Some(own), _) => own,
     };
     Ok((timestamp, received.unwrap_or(timestamp)))
 }

@@ -1,48 +1,98 @@
 //! Times as senders write them.
 
 use compact_str::{CompactString, format_compact};
-use dataflows::model::{Number, Tick};
+use dataflows::model::{Number, PointInTime, Tick};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use jiff::fmt::rfc2822;
 use jiff::tz::TimeZone;
 
+use super::Rejection;
 use super::json::Leaf;
 
-/// The last millisecond of the year 9999: later times are mistakes (seconds or microseconds taken for milliseconds).
+/// The first millisecond of the year 0 and the last of the year 9999, as far as RFC 3339 goes: other times are mistakes.
+const FIRST_MS: i64 = -62_167_219_200_000;
 const LAST_MS: i64 = 253_402_300_799_999;
 
-/// The tick at `ms` milliseconds, where it is between 1970 and 9999.
-pub(super) fn tick(ms: i64) -> Option<Tick> {
-    (0..=LAST_MS).contains(&ms).then(|| Tick::from_ms(ms.unsigned_abs()))
+/// Numbers from here on are milliseconds, those below seconds: these from 1973 on, those until 5138.
+const MS_FROM: u128 = 100_000_000_000;
+
+/// The same for microseconds.
+const MICROS_FROM: u128 = MS_FROM * 1_000;
+
+/// The same for nanoseconds.
+const NANOS_FROM: u128 = MICROS_FROM * 1_000;
+
+/// The time at `ms` milliseconds, where it is between the years 0 and 9999.
+pub(super) fn of_ms(ms: i64) -> Option<PointInTime> {
+    (FIRST_MS..=LAST_MS).contains(&ms).then(|| PointInTime::from_ms(ms))
 }
 
-/// The time that a member of an event says: a text, or a number of milliseconds.
-pub(super) fn of_leaf(leaf: Leaf<'_>) -> Option<Tick> {
+/// The tick of what the event says of itself in `field`. Nothing happens before 1970.
+pub(super) fn of_event(time: Option<PointInTime>, field: &'static str) -> Result<Tick, Rejection> {
+    time.ok_or(Rejection::BadTime { field })?.tick().ok_or(Rejection::BeforeEpoch { field })
+}
+
+/// The time that a member of an event says: a text, or a number.
+pub(super) fn of_leaf(leaf: Leaf<'_>) -> Option<PointInTime> {
     match leaf {
         Leaf::Text(text) => of_text(&text),
-        // A cast from a float saturates, so what is absurd stays absurd.
-        Leaf::Number(written) => Number::read(written).and_then(|ms| tick(ms.get().floor() as i64)),
+        Leaf::Number(written) => of_number(written),
         _ => None,
     }
 }
 
-/// The time that is written like this: RFC 3339, or an ISO 8601 date with or without a time, which is then in UTC.
-pub(super) fn of_text(text: &str) -> Option<Tick> {
+/// The time that a number says, by its size: seconds below 1e11, milliseconds below 1e14, microseconds below 1e17, else
+/// nanoseconds; before 1970 by the size of what is below zero. What is less than a millisecond is left out.
+pub(super) fn of_number(written: &str) -> Option<PointInTime> {
+    // Most are whole, and have few digits: there is no need to look at where the point is.
+    const DIGITS: usize = 18;
+    if (1..=DIGITS).contains(&written.len()) && written.bytes().all(|byte| byte.is_ascii_digit()) {
+        let number: u64 = written.parse().ok()?;
+        let ms = match u128::from(number) {
+            size if size < MS_FROM => number * 1_000,
+            size if size < MICROS_FROM => number,
+            size if size < NANOS_FROM => number / 1_000,
+            _ => number / 1_000_000,
+        };
+        return of_ms(ms.try_into().ok()?);
+    }
+    let size = Number::read_down(written.strip_prefix('-').unwrap_or(written), 0)?.unsigned_abs();
+    let ms_places = match size {
+        _ if size < MS_FROM => 3,
+        _ if size < MICROS_FROM => 0,
+        _ if size < NANOS_FROM => -3,
+        _ => -6,
+    };
+    of_ms(Number::read_down(written, ms_places)?.try_into().ok()?)
+}
+
+/// The time that is written like this: RFC 3339; an ISO 8601 date with or without a time, which is then in UTC; a number as
+/// [`of_number`] reads it, unless its eight digits are a date; RFC 2822.
+pub(super) fn of_text(text: &str) -> Option<PointInTime> {
     if let Some(tick) = of_utc(text.as_bytes()) {
-        return Some(tick);
+        return Some(tick.into());
     }
     let text = text.trim();
     if let Ok(timestamp) = text.parse::<Timestamp>() {
-        return tick(timestamp.as_millisecond());
+        return of_timestamp(timestamp);
     }
     // A zone by name needs a database that is not there; the parser of civil times would leave it out silently.
-    let civil = (!text.contains('[')).then(|| text.parse::<DateTime>().ok()).flatten()?;
-    of_civil(civil)
+    let civil = (!text.contains('[')).then(|| text.parse::<DateTime>().ok()).flatten();
+    if let Some(civil) = civil {
+        return of_civil(civil);
+    }
+    of_number(text).or_else(|| of_timestamp(rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?))
 }
 
 /// A time of day in UTC.
-pub(super) fn of_civil(civil: DateTime) -> Option<Tick> {
-    tick(TimeZone::UTC.to_timestamp(civil).ok()?.as_millisecond())
+pub(super) fn of_civil(civil: DateTime) -> Option<PointInTime> {
+    of_timestamp(TimeZone::UTC.to_timestamp(civil).ok()?)
+}
+
+/// Its millisecond, which began before it, also before 1970.
+pub(super) fn of_timestamp(timestamp: Timestamp) -> Option<PointInTime> {
+    of_ms(timestamp.as_nanosecond().div_euclid(1_000_000).try_into().ok()?)
 }
 
 /// The time of a tick in RFC 3339, for what is stored.
@@ -91,8 +141,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: Option<u64>) {
-        assert_eq!(of_text(text).map(Tick::as_ms), expected, "{text}");
+    fn check(text: &str, expected: Option<i64>) {
+        assert_eq!(of_text(text).map(PointInTime::as_ms), expected, "{text}");
     }
 
     #[test]
@@ -106,7 +156,11 @@ mod tests {
         check(" 2024-02-29 ", Some(1_709_164_800_000));
         check("2024-02-29T10:00:00", Some(1_709_200_800_000));
         check("2024-02-29T10:00:00[Europe/Berlin]", None);
-        check("1969-12-31T23:59:59.999Z", None);
+        check("1969-12-31T23:59:59.999Z", Some(-1));
+        check("1969-12-31T23:59:59.9999Z", Some(-1));
+        check("1965-03-22", Some(-150_854_400_000));
+        check("0000-01-01T00:00:00Z", Some(-62_167_219_200_000));
+        check("-000001-12-31T23:59:59Z", None);
         check("9999-12-31T23:59:59.999Z", Some(253_402_300_799_999));
         check("2024-13-01T00:00:00.000Z", None);
         check("2024-00-01T00:00:00.000Z", None);
@@ -116,7 +170,101 @@ mod tests {
         check("", None);
     }
 
+    #[test]
+    fn texts_of_mail() {
+        check("Tue, 15 Nov 1994 08:12:31 GMT", Some(784_887_151_000));
+        check("15 Nov 1994 08:12:31 +0100", Some(784_883_551_000));
+        check("Tue, 15 Nov 1994 08:12 -0500", Some(784_905_120_000));
+        check("Tue, 15 Nov 1960 08:12:31 GMT", Some(-288_028_049_000));
+        check("Mon, 15 Nov 1994 08:12:31 GMT", None);
+        check("Tue, 32 Nov 1994 08:12:31 GMT", None);
+    }
+
+    /// As a number, and as a text that is one.
+    #[track_caller]
+    fn check_number(written: &str, expected: Option<i64>) {
+        assert_eq!(of_number(written).map(PointInTime::as_ms), expected, "{written}");
+        check(written, expected);
+        check(&format!(" {written}\n"), expected);
+    }
+
+    #[test]
+    fn numbers_by_their_size() {
+        check_number("0", Some(0));
+        check_number("1700000000", Some(1_700_000_000_000));
+        check_number("99999999999", Some(99_999_999_999_000));
+        check_number("100000000000", Some(100_000_000_000));
+        check_number("1700000000000", Some(1_700_000_000_000));
+        check_number("99999999999999", Some(99_999_999_999_999));
+        check_number("100000000000000", Some(100_000_000_000));
+        check_number("1700000000000000", Some(1_700_000_000_000));
+        check_number("99999999999999999", Some(99_999_999_999_999));
+        check_number("100000000000000000", Some(100_000_000_000));
+        check_number("1700000000000000000", Some(1_700_000_000_000));
+        check_number("18446744073709551616", Some(18_446_744_073_709));
+        check_number("253402300799999999999", Some(253_402_300_799_999));
+        check_number("253402300800000000000", None);
+    }
+
+    #[test]
+    fn numbers_with_fractions() {
+        // All that the float nearest to these has is 1700000000.12299990…
+        check_number("1700000000.123", Some(1_700_000_000_123));
+        check_number("1700000000.1239999999", Some(1_700_000_000_123));
+        check_number("1.700000000123e9", Some(1_700_000_000_123));
+        check_number("17E8", Some(1_700_000_000_000));
+        check_number("99999999999.9999", Some(99_999_999_999_999));
+        check_number("1700000000000.9", Some(1_700_000_000_000));
+        check_number("99999999999999.999", Some(99_999_999_999_999));
+        check_number("1700000000000999.9", Some(1_700_000_000_000));
+        check_number("1e11", Some(100_000_000_000));
+        check_number("1e-2147483648", Some(0));
+        check_number("-1e-2147483648", Some(-1));
+        check_number("1e-99999999999", None);
+        check_number("1e14", Some(100_000_000_000));
+        check_number("1e17", Some(100_000_000_000));
+    }
+
+    #[test]
+    fn numbers_below_zero() {
+        check_number("-1", Some(-1_000));
+        check_number("-0", Some(0));
+        check_number("-0.0001", Some(-1));
+        check_number("-150854400", Some(-150_854_400_000));
+        check_number("-150854400000", Some(-150_854_400_000));
+        check_number("-150854400000000", Some(-150_854_400_000));
+        check_number("-150854400000000000", Some(-150_854_400_000));
+        check_number("-62167219200", Some(-62_167_219_200_000));
+        check_number("-62167219201", None);
+    }
+
+    #[test]
+    fn what_is_no_number_of_a_time() {
+        for written in
+            ["", "-", "--1", "1e400", "-1e400", "NaN", "inf", "-infinity", "1_700_000_000", "0x10", "1 700", "1e"]
+        {
+            check_number(written, None);
+        }
+        // Eight digits that are a date are that date, as ISO 8601 writes it; these are no date.
+        check("20240229", Some(1_709_164_800_000));
+        check("20230229", Some(20_230_229_000));
+        assert_eq!(of_number("20240229").map(PointInTime::as_ms), Some(20_240_229_000));
+    }
+
     proptest! {
+        #[test]
+        fn a_number_means_the_same_in_each_unit(ms in 100_000_000_000..100_000_000_000_000i64) {
+            let expected = Some(PointInTime::from_ms(ms));
+            prop_assert_eq!(of_number(&ms.to_string()), expected);
+            prop_assert_eq!(of_number(&format!("{ms}000")), expected);
+            prop_assert_eq!(of_number(&format!("{ms}000000")), expected);
+            prop_assert_eq!(of_number(&format!("{}.{:03}", ms / 1_000, ms % 1_000)), expected);
+            prop_assert_eq!(of_number(&format!("{ms}.0")), expected);
+            prop_assert_eq!(of_number(&format!("{ms}e3")), expected);
+            prop_assert_eq!(of_number(&format!("{ms}000000000e-3")), expected);
+            prop_assert_eq!(of_number(&format!("-{ms}")), Some(PointInTime::from_ms(-ms)).filter(|_| -ms >= FIRST_MS));
+        }
+
         #[test]
         fn the_fast_way_agrees_with_jiff(ms in 0..=LAST_MS) {
             let text = to_text(Tick::from_ms(ms.unsigned_abs()));

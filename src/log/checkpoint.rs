@@ -65,7 +65,8 @@ pub struct Basis {
 ///
 /// 1: nothing is from the future, a decision on consent never travels, identifiers, names and decisions are read otherwise, numbers and
 /// types are what was written, and a write to an attribute is one to all below it. 2: an alias creates no identifier, joins what other
-/// events carry, and from trusted sources people too.
+/// events carry, and from trusted sources people too; `timestamp` wins over `originalTimestamp`, numbers are seconds to nanoseconds by
+/// their size, times are read from numbers as texts and from RFC 2822, and as values from numbers and before 1970.
 const MEANING: u32 = 2;
 
 impl Basis {

@@ -131,7 +131,7 @@ fn kind_of(written: WrittenKind, problems: &mut Vec<Problem>) -> Option<Destinat
         WrittenKind::Webhook(webhook) => {
             let WrittenWebhook {
                 url,
-                secret,
+                secrets,
                 batch_changes_max,
                 timeout,
                 backoff_min,
@@ -141,15 +141,13 @@ fn kind_of(written: WrittenKind, problems: &mut Vec<Problem>) -> Option<Destinat
                 concurrency,
                 calls_per_second,
             } = *webhook;
-            if let Some(secret) = &secret {
-                check_secret(secret, "the secret of signatures", problems);
-            }
+            secrets.iter().for_each(|secret| check_secret(secret, "the secret of signatures", problems));
             let (backoff_min, backoff_max) = backoff(backoff_min, backoff_max, problems);
             let url = url?;
             check_url(&url, problems);
             Some(DestinationKind::Webhook(Webhook {
                 url: url.value,
-                secret: secret.map(|secret| Secret::new(secret.value)),
+                secrets: secrets.into_iter().map(|secret| Secret::new(secret.value)).collect(),
                 batch_changes_max: batch_changes_max.and_then(|(max, _)| usize::try_from(max).ok()).unwrap_or(100),
                 timeout: timeout.map_or(Duration::from_secs(10), |(timeout, _)| timeout),
                 backoff_min,

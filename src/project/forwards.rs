@@ -5,6 +5,7 @@ use dataflows::definitions::{DestinationId, Listed};
 use dataflows::model::{EventName, ValueType};
 
 use super::destinations::{known_identifiers, traits_of};
+use super::event_names::{check_event_name, means_all};
 use super::identity::each_once;
 use super::infer::Checker;
 use super::parse::parse;
@@ -16,6 +17,7 @@ use super::written::{WrittenEnrich, WrittenForward};
 /// The events that a destination is sent, with a condition whose types are not known yet.
 pub(super) struct TypedForward {
     pub(super) destination: DestinationId,
+    /// All where there are none.
     pub(super) events: Vec<EventName>,
     pub(super) condition: Option<Typed<EventReference>>,
     pub(super) identifiers: Vec<CompactString>,
@@ -47,13 +49,13 @@ pub(super) fn resolve(
         let problem = Problem::at(name.place, format!("destination `{}` has no events", name.value));
         checker.report(problem.help("list what it is sent: events = [\"Order Completed\"]"));
     }
-    for event in events.items.iter().filter(|event| event.value.trim().is_empty() && !event.is_broken) {
-        let problem = Problem::at(event.place, "expected the name of an event");
-        checker.report(problem.help("that of a track call, such as \"Order Completed\", or `page`, `identify`, …"));
+    let is_all = means_all(&events, &mut checker.problems);
+    if !is_all {
+        events.items.iter().for_each(|event| check_event_name(event, &mut checker.problems));
     }
     // Of two ways to write one name, one is enough.
     let mut names: Vec<EventName> = Vec::with_capacity(events.items.len());
-    for name in each_once(events, &mut checker.problems) {
+    for name in each_once(events, &mut checker.problems).into_iter().filter(|_| !is_all) {
         let name = EventName::from(name.as_str());
         if !names.contains(&name) {
             names.push(name);

@@ -13,7 +13,7 @@ use super::consent::Purposes;
 use super::event::root_of;
 use super::problem::{Place, Problem};
 use super::syntax::{Call, Kind, Node};
-use super::time::parse_time;
+use super::time::point_in_time;
 use super::typed::{Typed, TypedKind};
 use super::types::{Class, Operand, Types, Variable};
 use crate::limits::FIELDS_MAX;
@@ -132,7 +132,7 @@ impl Checker {
         self.problems.extend(problems);
         for (variable, text, place) in std::mem::take(&mut self.quoted) {
             if self.types.resolved(variable) == Some(ValueType::Time)
-                && let Err(wrong) = parse_time(&text)
+                && let Err(wrong) = point_in_time(&text)
             {
                 let problem = Problem::at(place, wrong).here("compared with a time");
                 self.report(problem.help("write '2026-01-31' or '2026-01-31T08:00:00Z'"));

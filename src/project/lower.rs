@@ -8,7 +8,7 @@ use dataflows::expression::Expression;
 use dataflows::model::{Value, ValueType};
 
 use super::forwards::TypedForward;
-use super::time::parse_time;
+use super::time::point_in_time;
 use super::typed::{Aggregate, EventReference, Function, PersonName, Typed, TypedKind};
 use super::types::Types;
 use crate::limits::MEASURES_MAX;
@@ -143,7 +143,7 @@ fn flat<U>(
 /// The value of a literal in quotes.
 fn quoted(text: &str, kind: Option<ValueType>) -> Option<Value> {
     match kind {
-        Some(ValueType::Time) => parse_time(text).ok().map(Value::Time),
+        Some(ValueType::Time) => point_in_time(text).ok().map(Value::Time),
         _ => Some(Value::text(text)),
     }
 }

@@ -14,6 +14,7 @@ mod destinations;
 mod duration;
 mod environment;
 mod event;
+mod event_names;
 mod forwards;
 mod history;
 mod identity;

@@ -7,6 +7,7 @@ use dataflows::definitions::{FieldRoot, IdentityRules};
 use dataflows::model::{EventName, Strength};
 
 use super::event::root_of;
+use super::event_names::{check_event_name, means_all};
 use super::identity::known_types;
 use super::problem::Problem;
 use super::resolved::Source;
@@ -148,11 +149,12 @@ fn strength(link: &Text, problems: &mut Vec<Problem>) -> Option<Option<Strength>
 }
 
 fn names(events: List, problems: &mut Vec<Problem>) -> Vec<EventName> {
+    if means_all(&events, problems) {
+        return Vec::new();
+    }
     let mut names: Vec<EventName> = Vec::with_capacity(events.items.len());
     for event in events.items.into_iter().filter(|event| !event.is_broken) {
-        if event.value.trim().is_empty() {
-            problems.push(Problem::at(event.place, "expected the name of an event"));
-        }
+        check_event_name(&event, problems);
         let name = EventName::from(event.value.as_str());
         if !names.contains(&name) {
             names.push(name);

@@ -132,17 +132,27 @@ fn sources(written: Vec<WrittenSource>, problems: &mut Vec<Problem>) -> Vec<Sour
     let place = written.first().map(|source| source.name.place);
     check_count(written.len(), SOURCES_MAX, "sources", place, problems);
     let mut sources: Vec<Source> = Vec::with_capacity(written.len());
-    for WrittenSource { name, write_key, context_traits, trusted } in written {
+    for WrittenSource { name, write_keys, context_traits, trusted } in written {
         check_name(&name, "a source", Alphabet::Dashed, problems);
         let context_traits = context_traits.map_or(ContextTraits::default(), |text| worth(&text, problems));
-        let Some(key) = write_key else { continue };
-        check_secret(&key, "a write key", problems);
-        let secret = Secret::new(key.value);
-        if let Some(other) = sources.iter().find(|other| other.write_key == secret) {
-            let message = format!("sources `{}` and `{}` have the same write key", other.name, name.value);
-            problems.push(Problem::at(key.place, message).help("the write key tells which source an event comes from"));
+        let mut keys: Vec<Secret> = Vec::with_capacity(write_keys.len());
+        for key in write_keys {
+            check_secret(&key, "a write key", problems);
+            let secret = Secret::new(key.value);
+            if let Some(other) = sources.iter().find(|other| other.write_keys.contains(&secret)) {
+                let message = format!("sources `{}` and `{}` have the same write key", other.name, name.value);
+                let help = "the write key tells which source an event comes from";
+                problems.push(Problem::at(key.place, message).help(help));
+            } else if keys.contains(&secret) {
+                let message = format!("source `{}` has this write key twice", name.value);
+                problems.push(Problem::at(key.place, message).help("a new key is another one than the old one"));
+            }
+            keys.push(secret);
         }
-        sources.push(Source { name: CompactString::from(name.value), write_key: secret, context_traits, trusted });
+        if keys.is_empty() {
+            continue;
+        }
+        sources.push(Source { name: CompactString::from(name.value), write_keys: keys, context_traits, trusted });
     }
     sources.sort_by(|a, b| a.name.cmp(&b.name));
     sources

@@ -135,8 +135,8 @@ impl fmt::Debug for Secret {
 pub struct Source {
     /// Its name.
     pub name: CompactString,
-    /// The key with which it sends.
-    pub write_key: Secret,
+    /// The keys with which it sends: at least one, and several while one takes the place of another.
+    pub write_keys: Vec<Secret>,
     /// What its `context.traits` are worth.
     pub context_traits: ContextTraits,
     /// Whether its alias calls may make one person of two.
@@ -179,8 +179,8 @@ pub enum DestinationKind {
 pub struct Webhook {
     /// `http://` or `https://`.
     pub url: String,
-    /// The key of the HMAC-SHA256 signature; without one, calls are not signed.
-    pub secret: Option<Secret>,
+    /// The keys of the HMAC-SHA256 signatures: a call has one by each. Without any, calls are not signed.
+    pub secrets: Vec<Secret>,
     /// Changes in one call at most. Default: 100.
     pub batch_changes_max: usize,
     /// How long one call may take. Default: 10 s.

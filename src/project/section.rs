@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::bytes::parse_bytes;
 use super::duration::parse_ms;
 use super::environment::Environment;
+use super::names::{Alphabet, check_name};
 use super::problem::{Place, Problem};
 use super::secrecy::leaves;
 use super::suggestion::{did_you_mean, listed};
@@ -187,6 +188,25 @@ impl<'t> Section<'t> {
             // Reports what is wrong.
             _ => reader.list(value).map(|list| (list, Vec::new())),
         }
+    }
+
+    /// One secret, or a table of several by name: while one takes the place of another both hold.
+    pub(super) fn named_secrets(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Vec<Text> {
+        let Some((place, value)) = self.get(key) else { return Vec::new() };
+        leaves(value, &mut reader.secrets);
+        if !value.get_ref().is_table() {
+            return reader.text(value).into_iter().collect();
+        }
+        let table = Section::of_entry(reader, key.into(), place, value);
+        for (name, _) in table.entries() {
+            check_name(&name, "a secret", Alphabet::Dashed, &mut reader.problems);
+        }
+        let secrets: Vec<Text> = table.texts(reader).into_iter().map(|(_, secret)| secret).collect();
+        if table.entries().next().is_none() {
+            let problem = Problem::at(place, format!("`{key}` has no entries"));
+            reader.report(problem.help(format!("write {key} = {{ NAME = \"…\" }}, or one string")));
+        }
+        secrets
     }
 
     /// The same for secrets.

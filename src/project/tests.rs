@@ -14,7 +14,7 @@ use dataflows::model::{IdentifierKey, Number, Value, ValueType};
 use proptest::prelude::*;
 
 use super::{
-    Colour, ContextTraits, DestinationKind, Detail, Durability, HistorySettings, Loaded, Storage,
+    Colour, ContextTraits, Destination, DestinationKind, Detail, Durability, HistorySettings, Loaded, Secret, Storage,
     check as check_folder, load, load_text,
 };
 use crate::limits::MemoryLimit;
@@ -570,7 +570,7 @@ i = "true > false"
 j = "flag and (flag between true and false)"
 k = "a1 = null or a1 in (1, null)"
 l = "last('A', timestamp) > 'yesterday'"
-m = "last('A', timestamp) > '1969-12-31'"
+m = "last('A', timestamp) > '1969-12-32'"
 n = "last('A', timestamp) in ('2024-01-01', 'x')"
 o = "5 like '5'"
 p = "a2 in (1, 'x')"
@@ -748,7 +748,7 @@ keep = "7 days"
     assert_eq!(project.name, "shop");
     assert_eq!(project.listen.to_string(), "0.0.0.0:9000");
     let sources: Vec<_> =
-        project.sources.iter().map(|source| (source.name.as_str(), source.write_key.expose())).collect();
+        project.sources.iter().map(|source| (source.name.as_str(), source.write_keys[0].expose())).collect();
     assert_eq!(sources, [("app", "app-key"), ("web-site", "hunter2-hunter2")]);
     let tokens: Vec<_> = project.read_tokens.iter().map(|token| token.expose()).collect();
     assert_eq!(tokens, ["reader", "other"]);
@@ -992,4 +992,108 @@ proptest! {
         }
         let _ = loaded(&characters.into_iter().collect::<String>());
     }
+}
+
+/// While one takes the place of another, both hold.
+#[test]
+fn keys_and_tokens_may_be_several_with_names() {
+    let source = r#"
+[sources.app]
+write_key = "one"
+[sources.web.write_key]
+new = "${WRITE_KEY}"
+old = "before"
+[access]
+read_token = { spring = "r-1", autumn = "r-2" }
+read_tokens = ["r-3"]
+admin_token.a = "a-1"
+admin_token.b = "a-2"
+[audiences.a]
+when = "has(email)"
+[destinations.hook]
+type = "webhook"
+url = "https://example.com"
+secret = { old = "s-1", new = "s-2" }
+audiences = ["a"]
+identifiers = ["email"]
+[destinations.open]
+type = "webhook"
+url = "https://example.com"
+audiences = ["a"]
+identifiers = ["email"]
+"#;
+    let project = loaded(source).expect("it is right").project;
+    let sorted = |secrets: &[Secret]| {
+        let mut sorted: Vec<String> = secrets.iter().map(|secret| secret.expose().to_owned()).collect();
+        sorted.sort();
+        sorted.join(" ")
+    };
+    let keys: Vec<_> = project.sources.iter().map(|source| sorted(&source.write_keys)).collect();
+    assert_eq!(keys, ["one", "before hunter2-hunter2"]);
+    assert_eq!([sorted(&project.read_tokens), sorted(&project.admin_tokens)], ["r-1 r-2 r-3", "a-1 a-2"]);
+    let secrets = |destination: &Destination| match &destination.kind {
+        DestinationKind::Webhook(webhook) => sorted(&webhook.secrets),
+        DestinationKind::File { .. } => panic!("it is none"),
+    };
+    assert_eq!(project.destinations.iter().map(secrets).collect::<Vec<_>>(), ["s-1 s-2", ""]);
+}
+
+#[test]
+fn what_is_wrong_with_several_keys() {
+    let check = |source: &str, expected: &str| {
+        let problems = loaded(source).unwrap_err();
+        assert!(problems.contains(expected), "{problems}");
+        assert!(!problems.contains("SECRET"), "{problems}");
+    };
+    check("[sources.a.write_key]\nx = \"SECRET\"\ny = \"SECRET\"", "source `a` has this write key twice");
+    check(
+        "[sources.a.write_key]\nx = \"SECRET\"\n[sources.b]\nwrite_key = \"SECRET\"",
+        "sources `a` and `b` have the same write key",
+    );
+    check("[sources.a]\nwrite_key = {}", "`write_key` has no entries");
+    check("[sources.a.write_key]\nx = \"SECRET 1\"", "a write key has a character that is not possible in one");
+    check("[sources.a.write_key]\nx = \"\"", "a write key cannot be empty");
+    check("[sources.a.write_key]\nx = [\"SECRET\"]", "expected a string, found a list");
+    check("[sources.a.write_key]\n\"x y\" = \"SECRET\"", "`x y` cannot be the name of a secret");
+    check("[access]\nread_token = [\"SECRET\"]", "expected a string, found a list");
+}
+
+#[test]
+fn events_of_destinations() {
+    let of = |events: &str| {
+        let source = format!("[destinations.all]\ntype = \"file\"\npath = \"x\"\nevents = {events}");
+        let loaded = loaded(&source)?;
+        Ok::<_, String>(loaded.project.definitions.forwards[0].events.clone())
+    };
+    assert_eq!(of(r#"["*"]"#), Ok(vec![]));
+    assert_eq!(of(r#"["A", "page"]"#), Ok(vec!["A".into(), "page".into()]));
+    assert_eq!(of(r#"["track:100% wool", "track:*"]"#), Ok(vec!["100% wool".into(), "track:*".into()]));
+    for (events, expected) in [
+        (r#"[]"#, "has no events"),
+        (r#"["Order*"]"#, "`Order*` is no pattern: names of events are whole"),
+        (r#"["A", "Order %"]"#, "\"track:Order %\""),
+        (r#"["*", "A"]"#, "`*` is all events, whatever else the list names"),
+        (r#"["*", "*"]"#, "`*` is all events, whatever else the list names"),
+    ] {
+        let problems = of(events).unwrap_err();
+        assert!(problems.contains(expected), "{problems}");
+    }
+    let from = |events: &str| {
+        loaded(&format!("[identity]\nfrom = [{{ field = \"properties.email\", events = [{events}] }}]"))
+            .map(|loaded| loaded.project.origins[0].events.clone())
+    };
+    assert_eq!(from(r#""*""#), Ok(vec![]));
+    assert!(from(r#""Sign%""#).unwrap_err().contains("is no pattern"));
+}
+
+#[test]
+fn times_in_conditions_may_be_before_1970() {
+    let condition = |text: &str| {
+        let source = format!("[attributes]\nborn = \"time\"\n[audiences.a]\nwhen = \"born < '{text}'\"");
+        loaded(&source).map(|loaded| shown(&loaded.project.definitions))
+    };
+    let shown = condition("1965-03-22").unwrap();
+    assert!(shown.contains("PointInTime(-150854400000)"), "{shown}");
+    assert!(condition("1969-12-31T23:59:59.9999Z").unwrap().contains("PointInTime(-1)"));
+    assert!(condition("1700000000").unwrap_err().contains("expected a date or an RFC 3339 time"));
 }

@@ -67,7 +67,8 @@ pub(super) struct WrittenHistory {
 #[derive(Debug)]
 pub(super) struct WrittenSource {
     pub(super) name: Text,
-    pub(super) write_key: Option<Text>,
+    /// One, or several while one takes the place of another.
+    pub(super) write_keys: Vec<Text>,
     pub(super) context_traits: Option<Text>,
     pub(super) trusted: bool,
 }
@@ -147,7 +148,7 @@ pub(super) enum WrittenKind {
 #[derive(Debug)]
 pub(super) struct WrittenWebhook {
     pub(super) url: Option<Text>,
-    pub(super) secret: Option<Text>,
+    pub(super) secrets: Vec<Text>,
     pub(super) batch_changes_max: Option<(u64, Place)>,
     pub(super) timeout: Option<(Duration, Place)>,
     pub(super) backoff_min: Option<(Duration, Place)>,
@@ -194,9 +195,9 @@ impl Written {
         let sources = root.section(reader, "sources");
         let sources = sources.entries().map(|(name, value)| source(reader, name, value)).collect();
         let mut access = root.section(reader, "access");
-        let mut read_tokens: Vec<Text> = access.secret(reader, "read_token").into_iter().collect();
+        let mut read_tokens = access.named_secrets(reader, "read_token");
         read_tokens.extend(access.secrets(reader, "read_tokens").unwrap_or_default().items);
-        let mut admin_tokens: Vec<Text> = access.secret(reader, "admin_token").into_iter().collect();
+        let mut admin_tokens = access.named_secrets(reader, "admin_token");
         admin_tokens.extend(access.secrets(reader, "admin_tokens").unwrap_or_default().items);
         access.finish(reader, nothing_elsewhere);
         let identity = root.section(reader, "identity");
@@ -285,12 +286,12 @@ impl Written {
 
 fn source<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenSource {
     let mut section = Section::of_entry(reader, format!("[sources.{}]", name.value), name.place, value);
-    let write_key = section.secret(reader, "write_key");
+    let write_keys = section.named_secrets(reader, "write_key");
     section.missing(reader, "write_key", "the key with which the source sends");
     let context_traits = section.text(reader, "context_traits");
     let trusted = section.boolean(reader, "trusted").unwrap_or(false);
     section.finish(reader, nothing_elsewhere);
-    WrittenSource { name, write_key, context_traits, trusted }
+    WrittenSource { name, write_keys, context_traits, trusted }
 }
 
 fn audience<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenAudience {
@@ -405,7 +406,7 @@ fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeVal
             section.missing(reader, "url", "the endpoint to call");
             WrittenKind::Webhook(Box::new(WrittenWebhook {
                 url,
-                secret: section.secret(reader, "secret"),
+                secrets: section.named_secrets(reader, "secret"),
                 batch_changes_max: section.integer(reader, "batch_changes_max", 1..=100_000),
                 timeout: section.duration(reader, "timeout"),
                 backoff_min: section.duration(reader, "backoff_min"),
@@ -423,7 +424,7 @@ fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeVal
         }
         _ => {
             // Which keys belong here is not known without a type; none of them is a problem of its own.
-            section.secret(reader, "secret");
+            section.named_secrets(reader, "secret");
             OF_WEBHOOKS.into_iter().chain(["path"]).for_each(|key| section.expect(key));
             section.missing(reader, "type", "`webhook` or `file`");
             WrittenKind::Unknown { kind }

@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
+use dataflows::definitions::Forward;
 use dataflows::forwards::Forwards;
 use tokio::sync::mpsc;
 
 use crate::egress::Egress;
 use crate::egress::forward::Whose;
-use crate::engine::Outlets;
-use crate::ingest::segment::Extractor;
+use crate::engine::{Forwarded, Outlets};
+use crate::ingest::segment::{Extractor, Integrations};
 use crate::log::checkpoint::Growth;
 use crate::observe::latency::Observer;
 use crate::project::Project;
@@ -27,17 +29,31 @@ pub(super) fn whose(project: &Project) -> Whose {
     Arc::new(move |raw| forwards.primary(&extractor.reread("", raw).ok()?))
 }
 
+/// Leaves out of the forwards of events those to destinations that the event is not to go to.
+fn obey_integrations(destinations: &[CompactString], events: &mut Vec<Forwarded>) {
+    for event in events.iter_mut() {
+        let integrations = Integrations::of(&event.raw);
+        event.to.retain(|id| integrations.allow(&destinations[id.index()]));
+    }
+    events.retain(|event| !event.to.is_empty());
+}
+
 /// Leads what the engine gives to the destinations.
 pub(super) fn outlets(
+    project: &Project,
     egress: Egress,
     observer: Observer,
     failed: impl Fn(String) + Send + Sync + Clone + 'static,
     growth: Option<Arc<Growth>>,
 ) -> Outlets {
     let (frontier, delivery, forwarding, broken) = (egress.clone(), egress.clone(), egress.clone(), failed.clone());
+    let definitions = &project.definitions;
+    let name = |forward: &Forward| definitions.destinations[forward.destination.index()].name.clone();
+    let forwards: Vec<CompactString> = definitions.forwards.iter().map(name).collect();
     Outlets {
         desired: Box::new(move |tick, received, changes| egress.apply(tick, received, changes)),
-        forwarded: Box::new(move |tick, events| {
+        forwarded: Box::new(move |tick, mut events| {
+            obey_integrations(&forwards, &mut events);
             if let Err(error) = forwarding.take_in(tick, &events) {
                 broken(error.to_string());
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::routing::any;
 
 use super::gauges::Gauges;
 use crate::catalogue::Catalogue;
@@ -11,7 +12,7 @@ use crate::dedupe::DedupeFigures;
 use crate::egress::{self, Egress};
 use crate::engine::{Handle, Topology};
 use crate::history::HistoryFigures;
-use crate::http::{Timeouts, not_found};
+use crate::http::{Timeouts, browsers, not_found};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::Surroundings;
 use crate::ingest::quarantine::{self, Quarantine};
@@ -90,7 +91,8 @@ impl Rims {
             .merge(inside::router(project, inside, &topology, gauges.clone()))
             .merge(catalogue::router(project, catalogue))
             .merge(metrics::router(latency, gauges))
-            .fallback(not_found)
+            // A page that sends to a wrong address is to see that, too.
+            .fallback_service(any(not_found).layer(browsers()))
     }
 }
 

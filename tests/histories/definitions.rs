@@ -6,7 +6,7 @@ use dataflows::definitions::{
     IdentityRules, Listed, Measure, MeasureId, PersonTerm, Shape, Step, Trait, TraitId, Window,
 };
 use dataflows::expression::{Arithmetic, Comparison, Expression, Pattern};
-use dataflows::model::{Tick, Value, ValueType};
+use dataflows::model::{PointInTime, Value, ValueType};
 
 use super::expressions::{arithmetic, compare, field, is_missing, like, literal, measure, not, null, one_of};
 
@@ -179,7 +179,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
             condition: Some(compare(
                 Expression::Term(EventTerm::Timestamp),
                 Comparison::Less,
-                literal(Value::Time(Tick::from_ms(0))),
+                literal(Value::Time(PointInTime::from_ms(0))),
             )),
             ..measure(ORDERED, Shape::Sum(arithmetic(total(), Arithmetic::Multiply, number(2.0))), None)
         },
@@ -188,7 +188,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
             condition: Some(compare(
                 Expression::Term(EventTerm::Timestamp),
                 Comparison::Greater,
-                literal(Value::Time(Tick::from_ms(0))),
+                literal(Value::Time(PointInTime::from_ms(0))),
             )),
             ..measure("identify", Shape::Count, s_60)
         },
@@ -343,7 +343,8 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
     definitions
 }
 
-/// Orders and logins for the mailer, where there is consent; orders and views for the warehouse, with what windows say.
+/// Orders and logins for the mailer, where there is consent; orders and views for the warehouse, with what windows say, and all events
+/// without a total.
 fn forwards() -> Vec<Forward> {
     vec![
         Forward {
@@ -365,6 +366,15 @@ fn forwards() -> Vec<Forward> {
             identifiers: vec!["anonymous_id".into(), "device_id".into(), "cookie".into()],
             traits: ["orders_5ms", "views_10ms", "was_lapsed"].map(|name| Listed::Trait(trait_id(name))).to_vec(),
             consent: vec!["never asked".into(), "marketing".into()],
+            requires_consent: None,
+        },
+        Forward {
+            destination: DestinationId::new(1),
+            events: Vec::new(),
+            condition: Some(is_missing(field(TOTAL))),
+            identifiers: vec!["email".into()],
+            traits: Vec::new(),
+            consent: Vec::new(),
             requires_consent: None,
         },
     ]

@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 use dataflows::definitions::{Definitions, FieldId};
-use dataflows::model::{Event, EventName, Number, Position, Tick, Value};
+use dataflows::model::{Event, EventName, Number, PointInTime, Position, Tick, Value};
 use proptest::prelude::*;
 
 use super::definitions::{
@@ -293,7 +293,7 @@ fn field_value() -> impl Strategy<Value = (usize, Value)> {
     };
     let text = || one_of(&["books", "shoes", "tools", "100% wool"]).prop_map(Value::text);
     let truth = || any::<bool>().prop_map(Value::Bool);
-    let time = || (0..4u64).prop_map(|ms| Value::Time(Tick::from_ms(ms)));
+    let time = || (-2..4i64).prop_map(|ms| Value::Time(PointInTime::from_ms(ms)));
     let value = || prop_oneof![number(), text(), truth(), time()];
     prop_oneof![
         4 => number().prop_map(|value| (TOTAL, value)),

@@ -1,6 +1,6 @@
 //! Histories that chance would rarely make, and those that once found a mistake.
 
-use dataflows::model::{Tick, Value};
+use dataflows::model::{PointInTime, Value};
 
 use super::definitions::{ANYTHING, CATEGORY, ORDERED, SHIPPED, TOTAL, VIEWED, WINDOWS};
 use super::drafts::{Case, Draft, LARGE, What, When};
@@ -262,7 +262,7 @@ fn samples() -> Vec<Draft> {
     let same = When::LikeTheOneBefore(1);
     let who = ["user_id:1"];
     let text = |category| (CATEGORY, Value::text(category));
-    let shipped = |ms| (SHIPPED, Value::Time(Tick::from_ms(ms)));
+    let shipped = |ms| (SHIPPED, Value::Time(PointInTime::from_ms(ms)));
     let mut drafts = vec![draft(1, When::Now, &who, view())];
     for fields in [vec![text("tools")], vec![text("100% wool")], vec![text("shoes")], vec![]] {
         drafts.push(draft(1, same, &who, What::Track(VIEWED, fields)));

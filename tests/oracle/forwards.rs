@@ -43,7 +43,7 @@ pub fn forwarded(definitions: &Definitions, history: &[(Tick, Event)]) -> Vec<Se
         for (forward, rules) in definitions.forwards.iter().enumerate() {
             let event = &in_time(*tick, event);
             let lookup = |term: &_| event_term(definitions, event, term);
-            let is_meant = rules.events.contains(&event.name)
+            let is_meant = (rules.events.is_empty() || rules.events.contains(&event.name))
                 && rules.condition.as_ref().is_none_or(|condition| is_true(condition, &lookup));
             let given = |purpose: &str| profile.is_some_and(|profile| consents(&profile.record, purpose));
             if !is_meant || rules.requires_consent.as_ref().is_some_and(|purpose| !given(purpose)) {

@@ -119,7 +119,7 @@ impl Counted<'_> {
 /// What a term says of an event.
 pub fn event_term(definitions: &Definitions, event: &Event, term: &EventTerm) -> Option<Value> {
     match term {
-        EventTerm::Timestamp => Some(Value::Time(event.timestamp)),
+        EventTerm::Timestamp => Some(Value::Time(event.timestamp.into())),
         EventTerm::Field(id) => {
             let (_, value) = event.fields.iter().find(|(field, _)| field == id)?;
             let kind = definitions.fields[id.index()].kind;

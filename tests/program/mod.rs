@@ -1,5 +1,6 @@
 //! The real program, as tests run it: with a project folder of its own, to its end or as a server.
 
+mod node;
 mod python;
 mod receiver;
 mod replay;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::{NamedTempFile, TempDir};
 
+pub use node::{Node, chromium};
 pub use python::Python;
 pub use receiver::until;
 pub use replay::{Replay, Replayed, check_books, replay};

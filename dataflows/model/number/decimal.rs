@@ -9,7 +9,7 @@ pub(super) struct Decimal {
 }
 
 /// So many digits fit into 128 bits, doubled too.
-const DIGITS_MAX: i32 = 38;
+const DIGITS_MAX: u32 = 38;
 
 /// A decimal in units of a power of ten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +43,10 @@ impl Decimal {
                 _ => {
                     let shifted = match decimal.digits {
                         0 => 0,
-                        digits => digits.checked_mul(power(zeros + 1)?)?,
+                        digits => digits.checked_mul(power(u32::try_from(zeros).ok()?.checked_add(1)?)?)?,
                     };
                     decimal.digits = shifted.checked_add(u128::from(byte.checked_sub(b'0')?))?;
-                    if decimal.digits > 10u128.pow(DIGITS_MAX as u32) {
+                    if decimal.digits > 10u128.pow(DIGITS_MAX) {
                         return None;
                     }
                     zeros = 0;
@@ -60,15 +60,7 @@ impl Decimal {
 
     /// In units of `10^-places`; nothing where these are too many.
     pub fn scaled(self, places: i32) -> Option<Scaled> {
-        let shift = self.exponent.checked_add(places)?;
-        let (units, rest, one) = match power(shift.abs()) {
-            _ if self.digits == 0 => (0, 0, 1),
-            Some(factor) if shift >= 0 => (self.digits.checked_mul(factor)?, 0, 1),
-            Some(one) => (self.digits / one, self.digits % one, one),
-            None if shift >= 0 => return None,
-            // It is far less than one.
-            None => (0, 1, u128::MAX),
-        };
+        let (units, rest, one) = self.units(places)?;
         let to_next = one - rest;
         let is_up = rest >= to_next;
         let units = i128::try_from(units.checked_add(u128::from(is_up))?).ok()?;
@@ -78,10 +70,30 @@ impl Decimal {
             is_changed: rest != 0 && rest.min(to_next) > one / 1_000,
         })
     }
+
+    /// The same, rounded down.
+    pub fn rounded_down(self, places: i32) -> Option<i128> {
+        let (units, rest, _) = self.units(places)?;
+        let units = i128::try_from(units).ok()?;
+        Some(if self.is_negative { -units - i128::from(rest != 0) } else { units })
+    }
+
+    /// Whole units of `10^-places`, without the sign; what is over, and how much of that is one.
+    fn units(self, places: i32) -> Option<(u128, u128, u128)> {
+        let shift = self.exponent.checked_add(places)?;
+        Some(match power(shift.unsigned_abs()) {
+            _ if self.digits == 0 => (0, 0, 1),
+            Some(factor) if shift >= 0 => (self.digits.checked_mul(factor)?, 0, 1),
+            Some(one) => (self.digits / one, self.digits % one, one),
+            None if shift >= 0 => return None,
+            // It is far less than one.
+            None => (0, 1, u128::MAX),
+        })
+    }
 }
 
-fn power(of_ten: i32) -> Option<u128> {
-    (of_ten <= DIGITS_MAX).then(|| 10u128.pow(of_ten as u32))
+fn power(of_ten: u32) -> Option<u128> {
+    (of_ten <= DIGITS_MAX).then(|| 10u128.pow(of_ten))
 }
 
 #[cfg(test)]
@@ -105,7 +117,24 @@ mod tests {
         check("2.5", 0, 3);
         check("1e-300", 6, 0);
         check("1e-44", 6, 0);
+        check("1e-2147483648", 0, 0);
         check("0e300", 6, 0);
+    }
+
+    #[test]
+    fn rounded_down_is_away_from_zero_below_it() {
+        for (text, places, expected) in [
+            ("1.5", 0, 1),
+            ("-1.5", 0, -2),
+            ("-1.000", 0, -1),
+            ("-0", 0, 0),
+            ("-1e-2147483648", 0, -1),
+            ("1999", -3, 1),
+            ("-1999", -3, -2),
+        ] {
+            let down = Decimal::read(text).and_then(|decimal| decimal.rounded_down(places));
+            assert_eq!(down, Some(expected), "{text}");
+        }
     }
 
     #[test]

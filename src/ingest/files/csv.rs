@@ -6,7 +6,7 @@ use std::path::Path;
 
 use compact_str::CompactString;
 use csv::ByteRecord;
-use dataflows::model::{Number, Tick, Value as Property, ValueType};
+use dataflows::model::{Number, PointInTime, Value as Property, ValueType};
 use jiff::fmt::strtime::BrokenDownTime;
 use serde_json::{Map, Value, json};
 
@@ -91,7 +91,7 @@ impl Rows {
             return Err(Rejection::BadRow(format!("expected {} columns, found {cells}", self.columns)));
         }
         let at = time_of(self.cell(self.timestamp.0)?, &self.timestamp.1);
-        let at = at.ok_or(Rejection::BadTime { field: "timestamp" })?;
+        let at = time::of_event(at, "timestamp")?;
         let mut event = json!({"type": "track", "event": self.event.as_str(), "timestamp": time::to_text(at).as_str()});
         let mut external = Vec::new();
         for (kind, column) in &self.identifiers {
@@ -146,17 +146,16 @@ impl Parts for Rows {
 }
 
 /// The time that a cell says. A pattern without a time of day means midnight, one without an offset UTC.
-fn time_of(cell: &str, format: &TimeFormat) -> Option<Tick> {
-    // A cast from a float saturates, so what is absurd stays absurd.
-    let unix = |scale: f64| Number::read(cell).and_then(|number| time::tick((number.get() * scale).floor() as i64));
+fn time_of(cell: &str, format: &TimeFormat) -> Option<PointInTime> {
+    let unix = |ms_places| time::of_ms(Number::read_down(cell, ms_places)?.try_into().ok()?);
     match format {
         TimeFormat::Rfc3339 => time::of_text(cell),
-        TimeFormat::UnixMs => unix(1.0),
-        TimeFormat::UnixS => unix(1_000.0),
+        TimeFormat::UnixMs => unix(0),
+        TimeFormat::UnixS => unix(3),
         TimeFormat::Pattern(pattern) => {
             let read = BrokenDownTime::parse(pattern, cell).ok()?;
             match read.offset() {
-                Some(_) => time::tick(read.to_timestamp().ok()?.as_millisecond()),
+                Some(_) => time::of_timestamp(read.to_timestamp().ok()?),
                 None => time::of_civil(read.to_datetime().ok()?),
             }
         }

@@ -56,8 +56,7 @@ fn gzip(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-const TWO: &str =
-    "{\"type\":\"page\",\"userId\":\"1\",\"timestamp\":5}\r\n\n{\"type\":\"page\",\"userId\":\"2\",\"receivedAt\":9}";
+const TWO: &str = "{\"type\":\"page\",\"userId\":\"1\",\"timestamp\":0.005}\r\n\n{\"type\":\"page\",\"userId\":\"2\",\"receivedAt\":0.009}";
 
 #[test]
 fn jsonl() {
@@ -72,7 +71,7 @@ fn jsonl() {
     let long = format!("{}\n{TWO}", "x".repeat(40_000));
     check("a.jsonl", &long, &Format::Jsonl, &["line 1: event_too_large", "5 page user_id:1", "9 page user_id:2"]);
     let just =
-        |n: usize| format!("{{\"type\":\"page\",\"userId\":1,\"timestamp\":5,\"x\":\"{}\"}}", "x".repeat(n - 47));
+        |n: usize| format!("{{\"type\":\"page\",\"userId\":1,\"timestamp\":0.005,\"x\":\"{}\"}}", "x".repeat(n - 51));
     check(
         "a.jsonl",
         &format!("{}\r\n{TWO}", just(32 * 1024)),
@@ -173,7 +172,10 @@ fn formats_of_times() {
     for (format, cell, expected) in [
         ("unix_ms", "1000", "1000"),
         ("unix_s", "1.5", "1500"),
-        ("unix_s", "-1", "line 2: bad_time"),
+        ("unix_s", "1700000000.123", "1700000000123"),
+        ("unix_ms", "1e3", "1000"),
+        ("unix_s", "-1", "line 2: before_1970"),
+        ("rfc3339", "1969-12-31", "line 2: before_1970"),
         ("unix_s", "1e300", "line 2: bad_time"),
         ("%d/%b/%Y:%H:%M:%S %z", "01/Jan/1970:01:00:01 +0100", "1000"),
         ("%Y-%m-%d %H:%M", "1970-01-01 00:01", "60000"),

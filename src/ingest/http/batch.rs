@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::http::Problem;
 use crate::ingest::json::{self, Leaf};
 use crate::ingest::segment::Stamp;
-use crate::ingest::{Rejection, time};
+use crate::ingest::time;
 
 /// What a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +66,8 @@ impl<'de> Batch<'de> {
 
         let batch = batch.filter(|batch| batch.starts_with('[')).ok_or_else(|| not_a_batch(text))?;
         if let Some(sent_at) = sent_at {
-            let bad = Rejection::BadTime { field: "sentAt" };
-            let sent_at = time::of_leaf(Leaf::of(sent_at));
-            let sent_at = sent_at.ok_or_else(|| Problem::bad_request(bad.code(), bad.to_string()))?;
+            let sent_at = time::of_event(time::of_leaf(Leaf::of(sent_at)), "sentAt");
+            let sent_at = sent_at.map_err(|why| Problem::bad_request(why.code(), why.to_string()))?;
             body.sent_at = Some(sent_at.into());
         }
         let mut elements = json::elements(batch);

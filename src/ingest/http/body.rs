@@ -1,19 +1,20 @@
 //! Reading the body of a request, within limits on its size and time.
 
-use std::borrow::Cow;
 use std::future::poll_fn;
 use std::io::Read;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::Problem;
+use crate::limits::{BODY_BYTES_PASSED_OVER_MAX, BODY_PASSED_OVER_IDLE};
 
 /// Reads bodies. All of them share a budget of bytes, which a body gives back when it is dropped.
 #[derive(Debug)]
@@ -23,12 +24,31 @@ pub(super) struct Bodies {
     budget: Arc<Semaphore>,
 }
 
-/// A body that was read.
+/// A body that was read, as it came.
 #[derive(Debug)]
 pub(super) struct Collected {
     bytes: BytesMut,
     is_gzip: bool,
-    share: Option<OwnedSemaphorePermit>,
+    share: Share,
+}
+
+/// A part of the budget.
+#[derive(Debug, Default)]
+struct Share(Option<OwnedSemaphorePermit>);
+
+/// The bytes of a body, unpacked, with its part of the budget.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl Deref for Unpacked {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Bodies {
@@ -53,16 +73,18 @@ impl Bodies {
     }
 
     async fn collect(&self, mut body: Body, is_gzip: bool) -> Result<Collected, Problem> {
-        // What `Content-Length` announces; too long a body is not even begun.
-        if body.size_hint().lower() > self.bytes_max as u64 {
-            return Err(too_large(self.bytes_max));
+        // What `Content-Length` announces.
+        let announced = body.size_hint().lower();
+        if announced > self.bytes_max as u64 {
+            self.pass_over(body, announced).await;
+            return Err(self.too_large());
         }
-        let mut collected = Collected { bytes: BytesMut::new(), is_gzip, share: None };
-        while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-            let cut_off = |_| Problem::bad_request("body_cut_off", "the body ended early: nothing was done");
-            let Ok(data) = frame.map_err(cut_off)?.into_data() else { continue };
+        let mut collected = Collected { bytes: BytesMut::new(), is_gzip, share: Share::default() };
+        while let Some(data) = next(&mut body).await? {
             if collected.bytes.len() + data.len() > self.bytes_max {
-                return Err(too_large(self.bytes_max));
+                drop(collected);
+                self.pass_over(body, 0).await;
+                return Err(self.too_large());
             }
             self.take_share(&mut collected.share, data.len())?;
             collected.bytes.extend_from_slice(&data);
@@ -70,37 +92,73 @@ impl Bodies {
         Ok(collected)
     }
 
-    fn take_share(&self, share: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Problem> {
+    /// Reads the rest of a body that is too large, and keeps nothing of it: whoever still sends does not see the answer. Far too long
+    /// a rest is not even begun, and who stops in it does not want to be waited for.
+    async fn pass_over(&self, mut body: Body, announced: u64) {
+        let mut left = (self.bytes_max + BODY_BYTES_PASSED_OVER_MAX) as u64;
+        if announced > left {
+            return;
+        }
+        while let Ok(Ok(Some(data))) = tokio::time::timeout(BODY_PASSED_OVER_IDLE, next(&mut body)).await {
+            let Some(rest) = left.checked_sub(data.len() as u64) else { return };
+            left = rest;
+        }
+    }
+
+    fn take_share(&self, share: &mut Share, bytes: usize) -> Result<(), Problem> {
         let more = u32::try_from(bytes).ok().and_then(|bytes| self.budget.clone().try_acquire_many_owned(bytes).ok());
         let more = more.ok_or_else(|| Problem::busy("too many requests are on their way: nothing was done", 1))?;
-        match share {
+        match &mut share.0 {
             Some(share) => share.merge(more),
-            None => *share = Some(more),
+            None => share.0 = Some(more),
         }
         Ok(())
     }
 
-    /// The bytes of the body, decompressed.
-    pub fn bytes<'b>(&self, body: &'b Collected) -> Result<Cow<'b, [u8]>, Problem> {
-        Ok(if body.is_gzip { decompress(&body.bytes, self.bytes_max)?.into() } else { Cow::Borrowed(&body.bytes[..]) })
+    /// The bytes of the body, decompressed: these count in the budget too, as a small body may be many.
+    pub fn unpack(&self, body: Collected) -> Result<Unpacked, Problem> {
+        let Collected { bytes, is_gzip, mut share } = body;
+        if !is_gzip {
+            return Ok(Unpacked { bytes: bytes.freeze(), _share: share });
+        }
+        const STEP: usize = 64 * 1024;
+        let mut unpacked = Vec::new();
+        let mut decoder = MultiGzDecoder::new(&bytes[..]);
+        loop {
+            let not_gzip = |_| Problem::bad_request("not_gzip", "the body is not gzip");
+            let read = decoder.by_ref().take(STEP as u64).read_to_end(&mut unpacked).map_err(not_gzip)?;
+            if unpacked.len() > self.bytes_max {
+                return Err(self.too_large());
+            }
+            self.take_share(&mut share, read)?;
+            if read < STEP {
+                return Ok(Unpacked { bytes: unpacked.into(), _share: share });
+            }
+        }
+    }
+
+    fn too_large(&self) -> Problem {
+        let message = format!("the request has more than {} bytes (limit request_bytes_max)", self.bytes_max);
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
     }
 }
 
-/// Decompresses no more than one byte beyond `max`, however much there would be.
-fn decompress(compressed: &[u8], max: usize) -> Result<Vec<u8>, Problem> {
-    let mut body = Vec::new();
-    let mut within = MultiGzDecoder::new(compressed).take(max as u64 + 1);
-    within.read_to_end(&mut body).map_err(|_| Problem::bad_request("not_gzip", "the body is not gzip"))?;
-    if body.len() > max { Err(too_large(max)) } else { Ok(body) }
-}
-
-fn too_large(max: usize) -> Problem {
-    let message = format!("the request has more than {max} bytes (limit request_bytes_max)");
-    Problem::bad_request("request_too_large", message)
+/// The next bytes of a body; nothing at its end.
+async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+        let cut_off = |_| Problem::bad_request("body_cut_off", "the body ended early: nothing was done");
+        if let Ok(data) = frame.map_err(cut_off)?.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
     use super::*;
 
     #[tokio::test]
@@ -113,6 +171,45 @@ mod tests {
             Problem::busy("too many requests are on their way: nothing was done", 1)
         );
         drop(first);
-        assert_eq!(*bodies.bytes(&read("12345678").await.unwrap()).unwrap(), *b"12345678");
+        assert_eq!(*bodies.unpack(read("12345678").await.unwrap()).unwrap(), *b"12345678");
+    }
+
+    /// Else a few bytes of many senders would be as much memory as there is.
+    #[tokio::test]
+    async fn what_is_unpacked_is_in_the_budget() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&[b' '; 1_000_000]).unwrap();
+        let gzip = gzip.finish().unwrap();
+        assert!(gzip.len() < 2_000);
+        let bodies = Bodies::new(1_000_000, Duration::from_secs(9), 1_500_000);
+        let headers = HeaderMap::from_iter([(header::CONTENT_ENCODING, "gzip".parse().unwrap())]);
+        let unpack = async || bodies.unpack(bodies.read(&headers, Body::from(gzip.clone())).await.unwrap());
+        let first = unpack().await.unwrap();
+        assert_eq!(first.len(), 1_000_000);
+        let busy = Problem::busy("too many requests are on their way: nothing was done", 1);
+        assert_eq!(unpack().await.unwrap_err(), busy);
+        drop(first);
+        assert_eq!(unpack().await.unwrap().len(), 1_000_000);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_large_is_passed_over() {
+        let bodies = Bodies::new(8, Duration::from_secs(9), 10);
+        let too_large = async |body: Body| bodies.read(&HeaderMap::new(), body).await.unwrap_err().code();
+        assert_eq!(too_large(Body::from("123456789")).await, "request_too_large");
+        for chunks in [2, 1_000, usize::MAX] {
+            let read = Arc::new(AtomicUsize::new(0));
+            let chunk = {
+                let read = read.clone();
+                move |_| {
+                    read.fetch_add(1, Relaxed);
+                    Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 1_000]))
+                }
+            };
+            let endless = futures_util::stream::iter((0..chunks).map(chunk));
+            assert_eq!(too_large(Body::from_stream(endless)).await, "request_too_large");
+            // The first is what makes it too large.
+            assert_eq!(read.load(Relaxed), chunks.min((8 + BODY_BYTES_PASSED_OVER_MAX) / 1_000 + 2));
+        }
     }
 }

@@ -84,7 +84,7 @@ impl Found {
                 None => return Found::Nothing,
             },
             (Leaf::Text(text), None | Some(ValueType::Text)) => Some(Value::Text(text.into())),
-            (Leaf::Text(text), Some(ValueType::Time)) => time::of_text(&text).map(Value::Time),
+            (leaf @ (Leaf::Text(_) | Leaf::Number(_)), Some(ValueType::Time)) => time::of_leaf(leaf).map(Value::Time),
             (Leaf::Array(nested) | Leaf::Object(nested), None) => Some(Value::Text(json::compact(nested).into())),
             _ => None,
         };

@@ -306,22 +306,30 @@ impl<'e> Person<'e> {
         Ok(())
     }
 
+    /// Whether the texts and numbers of an attribute are times.
+    fn is_time(&self, name: &str) -> bool {
+        self.extractor.times.contains(name)
+    }
+
     /// Sets an attribute; an object sets one for each of its members, named with a dot, and takes away what else is there.
     ///
-    /// A text that should be a time and is none stays a text: profiles show what was sent, and definitions, which expect a
-    /// time, find nothing there.
+    /// A text or number that should be a time and is none stays what it is: profiles show what was sent, and definitions, which
+    /// expect a time, find nothing there.
     fn attribute(&mut self, name: CompactString, json: &str, depth: usize) -> Result<(), Rejection> {
         // Before the members of an object, each of which would copy the name.
         check_name(&name, self.attributes.len() - self.objects)?;
         let value = match Leaf::of(json) {
             Leaf::Null => None,
             Leaf::Bool(truth) => Some(Value::Bool(truth)),
-            Leaf::Number(written) => match Number::read(written).map(Value::Number) {
-                Some(number) => Some(number),
-                None => return Ok(()),
-            },
+            Leaf::Number(written) => {
+                let time = self.is_time(&name).then(|| time::of_number(written)).flatten();
+                match time.map(Value::Time).or_else(|| Number::read(written).map(Value::Number)) {
+                    Some(value) => Some(value),
+                    None => return Ok(()),
+                }
+            }
             Leaf::Text(text) => {
-                let time = self.extractor.times.contains(name.as_str()).then(|| time::of_text(&text)).flatten();
+                let time = self.is_time(&name).then(|| time::of_text(&text)).flatten();
                 Some(time.map_or_else(|| Value::Text(text.into()), Value::Time))
             }
             Leaf::Object(object) if depth < ATTRIBUTE_DEPTH_MAX => {

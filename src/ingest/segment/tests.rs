@@ -54,7 +54,7 @@ fn show(value: &Value) -> String {
     match value {
         Value::Bool(truth) => truth.to_string(),
         Value::Number(number) => number.to_string(),
-        Value::Time(tick) => format!("@{tick}"),
+        Value::Time(time) => format!("@{time}"),
         Value::Text(text) => format!("'{text}'"),
     }
 }
@@ -367,7 +367,12 @@ fn fields() {
     }
     check_track(r#""userId":"1","traits":{"since":"1970-01-02"}"#, "E user_id:1 f3=@86400000");
     check_track(r#""userId":"1","traits":{"since":"soon"}"#, "E user_id:1");
-    check_track(r#""userId":"1","traits":{"since":86400000}"#, "E user_id:1");
+    check_track(r#""userId":"1","traits":{"since":86400}"#, "E user_id:1 f3=@86400000");
+    check_track(r#""userId":"1","traits":{"since":"Fri, 02 Jan 1970 00:00:00 GMT"}"#, "E user_id:1 f3=@86400000");
+    check_track(r#""userId":"1","traits":{"since":"1965-03-22"}"#, "E user_id:1 f3=@-150854400000");
+    check_track(r#""userId":"1","traits":{"since":-150854400}"#, "E user_id:1 f3=@-150854400000");
+    check_track(r#""userId":"1","traits":{"since":1e30}"#, "E user_id:1");
+    check_track(r#""userId":"1","traits":{"since":true}"#, "E user_id:1");
 }
 
 #[test]
@@ -384,7 +389,12 @@ fn attributes() {
     check_traits(r#"{"a":[1, "x y", {"b": null}],"e":{}}"#, r#"identify user_id:1 a='[1,"x y",{"b":null}]' e=-"#);
     check_traits(r#"{"a":1e400,"b":"\ud800","c":1}"#, "identify user_id:1 c=1");
     check_traits(r#"{"born":"1970-01-01T00:00:01Z"}"#, "identify user_id:1 born=@1000");
-    check_traits(r#"{"born":"1960-01-01"}"#, "identify user_id:1 born='1960-01-01'");
+    check_traits(r#"{"born":"1960-01-01"}"#, "identify user_id:1 born=@-315619200000");
+    check_traits(r#"{"born":-315619200}"#, "identify user_id:1 born=@-315619200000");
+    check_traits(r#"{"born":"-315619200"}"#, "identify user_id:1 born=@-315619200000");
+    check_traits(r#"{"born":1700000000.5}"#, "identify user_id:1 born=@1700000000500");
+    check_traits(r#"{"born":"long ago"}"#, "identify user_id:1 born='long ago'");
+    check_traits(r#"{"born":1e30}"#, "identify user_id:1 born=1000000000000000000000000000000");
     check_traits(r#"{"email":"A@b"}"#, "identify user_id:1 email:a@b email='A@b'");
     check_traits("[]", "identify user_id:1");
     check(
@@ -493,26 +503,74 @@ fn times() {
     check_given(event, &batch, "page -2000ms user_id:1");
     let own = r#"{"type":"page","userId":"1","timestamp":1704067198000,"sentAt":1704067198000}"#;
     check_given(own, &batch, "page user_id:1");
-    // An event that another collector corrected is not corrected again.
-    let exported =
-        r#""userId":"1","receivedAt":1704067190000,"sentAt":1704067180000,"originalTimestamp":1704067179000"#;
-    check_track(&format!(r#"{exported},"timestamp":1704067189000"#), "E -11000ms user_id:1");
-    check_given(
-        r#"{"type":"page","userId":"1","receivedAt":1704067190000,"timestamp":1704067190000}"#,
-        &batch,
-        "page -10000ms user_id:1",
-    );
-    for bad in [r#""soon""#, "-1", "1e18", "1e400", "true", "{}", r#""1969-12-31T00:00:00Z""#, "253402300800000"] {
+    for bad in [r#""soon""#, "1e21", "1e400", "true", "{}", "253402300800000000000", r#""10000-01-01""#] {
         check_track(&format!(r#""userId":"1","timestamp":{bad}"#), "bad_time");
         check_track(&format!(r#""userId":"1","sentAt":{bad}"#), "bad_time");
     }
-    check_track(r#""userId":"1","timestamp":0,"sentAt":253402300799999"#, "bad_time");
-    check_track(r#""userId":"1","timestamp":253402300799999,"sentAt":0"#, "bad_time");
+    let before_1970 =
+        ["-1", "-0.0001", r#""-1700000000""#, r#""1969-12-31T23:59:59.9999Z""#, r#""Tue, 15 Nov 1960 08:12:31 GMT""#];
+    for time in before_1970 {
+        for field in ["timestamp", "originalTimestamp", "sentAt", "receivedAt"] {
+            let why = accept(&format!(r#"{{"type":"page","userId":"1","{field}":{time}}}"#), &live()).unwrap_err();
+            assert_eq!(why, Rejection::BeforeEpoch { field }, "{time}");
+        }
+    }
+    check_track(r#""userId":"1","timestamp":0,"sentAt":1704067199"#, "E -1704067199000ms user_id:1");
+    check_track(r#""userId":"1","timestamp":0,"sentAt":1704067201"#, "before_1970");
+    check_track(r#""userId":"1","timestamp":99999999999,"sentAt":0"#, "E +99999999999000ms user_id:1");
+    check_track(r#""userId":"1","timestamp":253402300799999000000,"sentAt":0"#, "bad_time");
     let file = Given { received: None, ..live() };
     check_given(r#"{"type":"page","userId":"1"}"#, &file, "no_time");
-    let arrival = accept(r#"{"type":"page","userId":"1","timestamp":5,"receivedAt":9}"#, &file).unwrap();
+    let arrival = accept(r#"{"type":"page","userId":"1","timestamp":0.005,"receivedAt":0.009}"#, &file).unwrap();
     assert_eq!((arrival.at, arrival.accepted.event.timestamp), (Tick::from_ms(9), Tick::from_ms(5)));
-    assert_eq!(accept(r#"{"type":"page","userId":"1","timestamp":5}"#, &file).unwrap().at, Tick::from_ms(5));
+    assert_eq!(accept(r#"{"type":"page","userId":"1","timestamp":0.005}"#, &file).unwrap().at, Tick::from_ms(5));
+}
+
+#[test]
+fn numbers_and_texts_of_times() {
+    for time in [
+        "1704067199",
+        "1704067199.0",
+        "1704067199000",
+        "1704067199000000",
+        "1704067199000000000",
+        r#""1704067199""#,
+        r#""1704067199000""#,
+        r#""Sun, 31 Dec 2023 23:59:59 GMT""#,
+        r#""31 Dec 2023 18:59:59 -0500""#,
+    ] {
+        check_track(&format!(r#""userId":"1","timestamp":{time}"#), "E -1000ms user_id:1");
+        check_track(&format!(r#""userId":"1","originalTimestamp":{time}"#), "E -1000ms user_id:1");
+        check_track(&format!(r#""userId":"1","timestamp":1704067198,"sentAt":{time}"#), "E -1000ms user_id:1");
+        check_track(&format!(r#""userId":"1","receivedAt":{time}"#), "E -1000ms user_id:1");
+    }
+}
+
+/// Clients give an event the time of the call in `originalTimestamp`; a program that tells of the past says it in `timestamp`.
+#[test]
+fn timestamp_wins_over_original_timestamp() {
+    let called = r#""originalTimestamp":"2024-01-01T00:59:58.000Z""#;
+    let sent = r#""sentAt":"2024-01-01T01:00:00.000Z""#;
+    let last_year = r#""timestamp":"2023-01-01T00:00:00.000Z""#;
+    let expected = "-31536000000ms user_id:1";
+    check_track(&format!(r#""userId":"1",{called},{sent}"#), "E -2000ms user_id:1");
+    check_track(&format!(r#""userId":"1",{called},{last_year},{sent}"#), &format!("E {expected}"));
+    check_track(&format!(r#""userId":"1",{last_year},{called}"#), &format!("E {expected}"));
+    // Its sender's clock is an hour fast, and nobody else has looked at it.
+    check_track(&format!(r#""userId":"1",{last_year},{sent}"#), "E -31539600000ms user_id:1");
+    check_track(&format!(r#""userId":"1",{called},"timestamp":null,{sent}"#), "E -2000ms user_id:1");
+    check_track(&format!(r#""userId":"1",{called},"timestamp":"soon",{sent}"#), "bad_time");
+    let batch = Given { sent_at: Some(stamp(NOW.after_ms(3_600_000))), ..live() };
+    let event = format!(r#"{{"type":"page","userId":"1",{called},{last_year}}}"#);
+    check_given(&event, &batch, &format!("page {expected}"));
+    // Another collector has corrected it.
+    let exported =
+        r#""userId":"1","receivedAt":1704067190000,"sentAt":1704067180000,"originalTimestamp":1704067179000"#;
+    check_track(exported, "E -11000ms user_id:1");
+    check_track(&format!(r#"{exported},"timestamp":1704067189000"#), "E -11000ms user_id:1");
+    check_track(&format!(r#"{exported},"timestamp":1704067188000"#), "E -12000ms user_id:1");
+    let event = r#"{"type":"page","userId":"1","receivedAt":1704067190000,"timestamp":1704067190000}"#;
+    check_given(event, &batch, "page -10000ms user_id:1");
 }
 
 #[test]

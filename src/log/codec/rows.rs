@@ -167,7 +167,7 @@ fn traits(pairs: Pairs<'_>) -> Result<Traits, CodecError> {
 
 #[cfg(test)]
 mod tests {
-    use dataflows::model::{Number, Value};
+    use dataflows::model::{Number, PointInTime, Value};
 
     use super::*;
     use proptest::prelude::*;
@@ -178,7 +178,7 @@ mod tests {
             any::<f64>().prop_filter_map("finite", Value::number),
             any::<u64>().prop_filter_map("of 64 bits", |n| Number::of_integer(n.into()).map(Value::Number)),
             any::<i64>().prop_filter_map("of 64 bits", |n| Number::of_integer(n.into()).map(Value::Number)),
-            any::<u64>().prop_map(|ms| Value::Time(Tick::from_ms(ms))),
+            any::<i64>().prop_map(|ms| Value::Time(PointInTime::from_ms(ms))),
             ".{0,40}".prop_map(|text| Value::text(&text)),
         ]
     }

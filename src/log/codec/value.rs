@@ -1,6 +1,6 @@
 //! A value as it is stored.
 
-use dataflows::model::{Number, Tick, Value};
+use dataflows::model::{Number, PointInTime, Value};
 use serde::{Deserialize, Serialize};
 
 use super::CodecError;
@@ -10,6 +10,7 @@ use super::CodecError;
 pub(super) enum StoredValue<'a> {
     Bool(bool),
     Number(f64),
+    /// Its bits, which from 1970 on are those of the tick.
     Time(u64),
     Text(&'a str),
     /// A whole number that no float is.
@@ -24,7 +25,7 @@ impl<'a> StoredValue<'a> {
                 None => StoredValue::Number(number.get()),
                 Some(integer) => StoredValue::Integer(integer),
             },
-            Value::Time(tick) => StoredValue::Time(tick.as_ms()),
+            Value::Time(time) => StoredValue::Time(time.to_bits()),
             Value::Text(text) => StoredValue::Text(text),
         }
     }
@@ -34,7 +35,7 @@ impl<'a> StoredValue<'a> {
             StoredValue::Bool(value) => Value::Bool(value),
             StoredValue::Number(number) => Value::Number(Number::new(number).ok_or_else(no_number)?),
             StoredValue::Integer(integer) => Value::Number(Number::of_integer(integer).ok_or_else(no_number)?),
-            StoredValue::Time(ms) => Value::Time(Tick::from_ms(ms)),
+            StoredValue::Time(bits) => Value::Time(PointInTime::from_bits(bits)),
             StoredValue::Text(text) => Value::text(text),
         })
     }

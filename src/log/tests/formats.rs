@@ -157,12 +157,12 @@ fn long_text() -> Bytes {
 }
 
 fn sample_row() -> (dataflows::model::ProfileId, dataflows::model::Traits) {
-    use dataflows::model::{Identifier, IdentifierKey, ProfileId, Value};
+    use dataflows::model::{Identifier, IdentifierKey, PointInTime, ProfileId, Value};
     let ann = Identifier::new(&IdentifierKey::from_secret("format"), "user_id", "ann");
     let traits = vec![
         ("city".into(), Value::text("Köln")),
         ("orders".into(), Value::number(3.5).unwrap()),
-        ("since".into(), Value::Time(Tick::from_ms(1_700_000_000_000))),
+        ("since".into(), Value::Time(PointInTime::from_ms(1_700_000_000_000))),
         ("vip".into(), Value::Bool(true)),
     ];
     (ProfileId::of_root(ann.id()), traits)

@@ -1,7 +1,7 @@
 //! Values of expressions; `None` is missing.
 
 use dataflows::expression::{Arithmetic, Comparison, Expression};
-use dataflows::model::{Tick, Value};
+use dataflows::model::{PointInTime, Value};
 
 use crate::histories::expressions::{arithmetic, compare, is_missing, like, literal, not, null, one_of};
 use crate::oracle::expression::evaluate;
@@ -58,7 +58,7 @@ fn comparisons_want_one_type() {
         (Comparison::Greater, FALSE, FALSE, TRUE),
         (Comparison::GreaterOrEqual, FALSE, TRUE, TRUE),
     ] {
-        let time = |ms| literal(Value::Time(Tick::from_ms(ms)));
+        let time = |ms| literal(Value::Time(PointInTime::from_ms(ms)));
         for (small, large) in
             [(number(-1.0), number(2.0)), (literal("B"), literal("a")), (no(), yes()), (time(9), time(10))]
         {

@@ -5,7 +5,7 @@ use dataflows::definitions::{
     Measure, MeasureId, PersonTerm, Shape, Step, Trait, TraitId, Window,
 };
 use dataflows::expression::{Comparison, Expression};
-use dataflows::model::{Event, Tick, Topic, Value, ValueType};
+use dataflows::model::{Event, PointInTime, Tick, Topic, Value, ValueType};
 
 use super::{event, placed};
 use crate::histories::definitions::order;
@@ -332,5 +332,5 @@ fn a_person_has_types_of_identifiers() {
 #[test]
 fn measures_can_look_at_the_time() {
     let shape = Shape::Latest(Expression::Term(EventTerm::Timestamp));
-    check_measure(shape, PersonTerm::Sample, &[(7, None), (5, None)], Some(Value::Time(Tick::from_ms(7))));
+    check_measure(shape, PersonTerm::Sample, &[(7, None), (5, None)], Some(Value::Time(PointInTime::from_ms(7))));
 }

@@ -91,7 +91,7 @@ async fn events_arrive_signed_and_in_order_also_when_calls_fail() {
     let options = Options { secret: secret(), fail_every: Some(2), ..Options::default() };
     let receiver = Receiver::start(options).await.unwrap();
     let mut to = webhook(receiver.url());
-    (to.secret, to.batch_changes_max) = (secret(), 2);
+    (to.secrets, to.batch_changes_max) = (secret().into_iter().collect(), 2);
     let egress = start(&sending(Path::new("/nonexistent"), crm(to)));
     assert_eq!(egress.produced(), ms(0));
     egress.take_in(ms(9), &[event(1), event(2), event(3)]).unwrap();
