@@ -50,7 +50,9 @@ pub enum Rejection {
     #[error("there is neither `receivedAt` nor `timestamp`: the events of a file bring their own clock")]
     NoTime,
     /// Nobody is named.
-    #[error("there is no identifier: expected `userId`, `anonymousId` or an entry of `context.externalIds`")]
+    #[error(
+        "there is no identifier: expected `userId`, `anonymousId` or an entry of `context.externalIds`; in a merge call `mergeProperties`"
+    )]
     NoIdentifier,
     /// Too many identifiers.
     #[error("the event has more than {max} identifiers (limit identifiers_per_event_max)")]

@@ -349,8 +349,7 @@ impl<R: Readings> Collector for Counts<R> {
             "limit",
             Limit::COUNTED.iter().map(|limit| (limit.name(), ConstGauge::new(engine.full[limit.index()]))),
         )?;
-        let help =
-            "People that an alias of a source without `trusted = true` would make into others: they stay as they are";
+        let help = "People whom an alias calls the previous ones of somebody, without the right to: they stay as they are. Each counts once, whatever comes later";
         gauge(&mut encoder, "deltaic_alias_conflicts", help, engine.full[Limit::Aliases.index()])?;
         let refusing = [("disk", engine.is_short_of_room), ("memory", engine.is_short_of_memory)];
         family(

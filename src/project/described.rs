@@ -34,8 +34,14 @@ pub(super) fn described(project: &Project) -> String {
     let full = project.sources.iter().filter(|source| source.context_traits == ContextTraits::Full);
     full.for_each(|source| line("", &format!("context.traits as in identify calls from {:?}", source.name)));
     let trusted = project.sources.iter().filter(|source| source.trusted);
-    line("identity.aliases", "userId with previousId, where other events carry that");
-    trusted.for_each(|source| line("", &format!("of two people from {:?}", source.name)));
+    let trusted: Vec<String> = trusted.map(|source| format!("{:?}", source.name)).collect();
+    let trusted =
+        if trusted.is_empty() { "from no source".to_owned() } else { format!("only from {}", trusted.join(", ")) };
+    line(
+        "identity.aliases",
+        "of userId with previousId, of what mergeProperties name, where other events carry the previous ones",
+    );
+    line("", &format!("of two people {trusted}"));
     line("consent.purposes", &project.purposes.join(", "));
     text
 }

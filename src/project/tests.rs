@@ -814,7 +814,8 @@ fn a_folder_is_loaded_and_checked() {
          context.device.id is device_id; context.device.advertisingId is advertising_id; traits.email, except of groups, is \
          email; traits.phone, except of groups, is phone; context.traits.email and .phone is the same, weakly except in \
          identify and group calls",
-        "  identity.aliases     userId with previousId, where other events carry that",
+        "  identity.aliases     of userId with previousId, of what mergeProperties name, where other events carry the previous ones",
+        "                       of two people from no source",
         "  consent.purposes     none",
     ];
     assert_eq!(lines, expected);
