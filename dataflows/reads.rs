@@ -103,37 +103,15 @@ fn find_profile<'scope>(
 ) -> StreamVec<'scope, Tick, Row<Routed>> {
     let peers = queries.scope().peers() as u64;
     // The route by which `moves` is arranged.
-    let exchange =
-        Exchange::new(|(query, _, _): &Row<Query>| identifier_of(&query.question).map_or(query.id, |id| id.hashed()));
-    let mut moves_trace = moves.trace.clone();
-    let mut builder = OperatorBuilder::new("Find profile".to_owned(), queries.scope());
-    let mut input = builder.new_input(queries, exchange);
-    let mut moves = builder.new_input(moves.stream.clone(), Pipeline);
-    let (output, routed) = builder.new_output();
-    let mut output = OutputBuilder::<_, Output<Routed>>::from(output);
-    builder.build(move |_| {
-        let mut waiting = Waiting::default();
-        move |frontiers| {
-            input.for_each(|capability, data| waiting.take_in(capability.retain_least(0), data));
-            moves.for_each(|_, _| {});
-            let mut output = output.activate();
-            for (capability, query) in waiting.ready(frontiers) {
-                let tick = *capability.time();
-                let mut session = output.session_with_builder(&capability);
-                if let Some(id) = identifier_of(&query.question) {
-                    let root = value_of(&mut moves_trace, &id, tick).unwrap_or(ProfileId::of_root(id));
-                    session.give((Routed { query, profile: root, route: root.hashed() }, tick, 1));
-                } else {
-                    for route in 0..peers {
-                        let routed = Routed { query: query.clone(), profile: ProfileId::default(), route };
-                        session.give((routed, tick, 1));
-                    }
-                }
-            }
-            compact(&mut moves_trace, waiting.since(frontiers));
+    let route = |query: &Query| identifier_of(&query.question).map_or(query.id, |id| id.hashed());
+    send_on("Find profile", queries, route, moves, move |query, root_of, give| {
+        if let Some(id) = identifier_of(&query.question) {
+            let root = root_of(&id).unwrap_or(ProfileId::of_root(id));
+            give(Routed { query, profile: root, route: root.hashed() });
+        } else {
+            (0..peers).for_each(|route| give(Routed { query: query.clone(), profile: ProfileId::default(), route }));
         }
-    });
-    routed
+    })
 }
 
 /// Finds the profile that the one that was found is by now. Its parts and its alias are at the same worker.
@@ -141,29 +119,50 @@ fn follow_alias<'scope>(
     routed: StreamVec<'scope, Tick, Row<Routed>>,
     aliases: &Arranged<'scope, AliasesTrace>,
 ) -> StreamVec<'scope, Tick, Row<Routed>> {
-    let exchange = Exchange::new(|(routed, _, _): &Row<Routed>| routed.route);
-    let mut aliases_trace = aliases.trace.clone();
-    let mut builder = OperatorBuilder::new("Follow alias".to_owned(), routed.scope());
-    let mut input = builder.new_input(routed, exchange);
-    let mut aliases = builder.new_input(aliases.stream.clone(), Pipeline);
+    send_on(
+        "Follow alias",
+        routed,
+        |routed: &Routed| routed.route,
+        aliases,
+        |routed, end_of, give| {
+            let is_of_one = identifier_of(&routed.query.question).is_some();
+            match is_of_one.then(|| end_of(&routed.profile)).flatten() {
+                Some(profile) => give(Routed { profile, route: profile.hashed(), ..routed }),
+                None => give(routed),
+            }
+        },
+    )
+}
+
+/// Sends questions on, by `logic`, with the profile that a key has in `arranged` at their tick.
+fn send_on<'scope, Q: ExchangeData, K: ExchangeData>(
+    name: &str,
+    questions: StreamVec<'scope, Tick, Row<Q>>,
+    route: impl Fn(&Q) -> u64 + 'static,
+    arranged: &Arranged<'scope, TraceAgent<ValSpine<K, ProfileId, Tick, i64>>>,
+    mut logic: impl FnMut(Q, &mut dyn FnMut(&K) -> Option<ProfileId>, &mut dyn FnMut(Routed)) + 'static,
+) -> StreamVec<'scope, Tick, Row<Routed>> {
+    let exchange = Exchange::new(move |(question, _, _): &Row<Q>| route(question));
+    let mut trace = arranged.trace.clone();
+    let mut builder = OperatorBuilder::new(name.to_owned(), questions.scope());
+    let mut input = builder.new_input(questions, exchange);
+    let mut changes = builder.new_input(arranged.stream.clone(), Pipeline);
     let (output, routed) = builder.new_output();
     let mut output = OutputBuilder::<_, Output<Routed>>::from(output);
     builder.build(move |_| {
         let mut waiting = Waiting::default();
         move |frontiers| {
             input.for_each(|capability, data| waiting.take_in(capability.retain_least(0), data));
-            aliases.for_each(|_, _| {});
+            changes.for_each(|_, _| {});
             let mut output = output.activate();
-            for (capability, mut routed) in waiting.ready(frontiers) {
+            for (capability, question) in waiting.ready(frontiers) {
                 let tick = *capability.time();
-                if identifier_of(&routed.query.question).is_some()
-                    && let Some(profile) = value_of(&mut aliases_trace, &routed.profile, tick)
-                {
-                    routed = Routed { profile, route: profile.hashed(), ..routed };
-                }
-                output.session_with_builder(&capability).give((routed, tick, 1));
+                let mut session = output.session_with_builder(&capability);
+                logic(question, &mut |key| value_of(&mut trace, key, tick), &mut |routed| {
+                    session.give((routed, tick, 1))
+                });
             }
-            compact(&mut aliases_trace, waiting.since(frontiers));
+            compact(&mut trace, waiting.since(frontiers));
         }
     });
     routed

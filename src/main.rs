@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use dataflows::model::Tick;
 use deltaic::engine::Topology;
 use deltaic::history::HistoryAddress;
@@ -28,18 +28,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(version, max_term_width = 100)]
 struct Cli {
     /// How lines of the log look, on standard error. What is logged: DELTAIC_LOG, a level such as `debug`, or `TARGET=LEVEL,…`.
-    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
-    log_format: LogFormat,
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    log_format: Format,
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 #[derive(Subcommand)]
@@ -229,15 +221,11 @@ impl WorkerArgs {
 
 fn main() -> ExitCode {
     let Cli { log_format, command } = Cli::parse();
-    let format = match log_format {
-        LogFormat::Text => Format::Text,
-        LogFormat::Json => Format::Json,
-    };
     let (filter, problem) = match logging::filter(environment("DELTAIC_LOG").as_deref()) {
         Ok(filter) => (filter, None),
         Err(error) => (Default::default(), Some(error)),
     };
-    let logging = Logging::start(filter, format, matches!(Colour::of_stderr(), Colour::Terminal));
+    let logging = Logging::start(filter, log_format, matches!(Colour::of_stderr(), Colour::Terminal));
     let done = match problem {
         Some(error) => Err(error.into()),
         None => run(command, &logging),

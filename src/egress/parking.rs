@@ -22,9 +22,9 @@ impl Parking {
         self.reason().replace(reason.to_owned()).is_none()
     }
 
-    /// It was not; says whether that is news.
-    pub fn leave(&self) -> bool {
-        self.reason().take().is_some()
+    /// It was not.
+    pub fn leave(&self) {
+        *self.reason() = None;
     }
 
     /// Why it is parked, if it is.

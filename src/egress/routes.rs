@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use super::forward::EventLetter;
-use super::outbox::{Order, State as Doing};
+use super::outbox::{self, Order};
 use super::{DeadLetter, Egress, EventStatus, Status};
 use crate::clock::Now;
 use crate::http::{Problem, Role, Tokens, json, method_not_allowed};
@@ -98,7 +98,7 @@ impl Desk {
         let age_ms = |since: Tick| now.as_ms().saturating_sub(since.as_ms());
         StatusJson {
             name: destination.into(),
-            state: if parked.is_some() && backlog.state == Doing::Delivering {
+            state: if parked.is_some() && backlog.state == outbox::State::Delivering {
                 "parked".to_owned()
             } else {
                 backlog.state.to_string()
