@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::program::{Server, project};
+use crate::program::{DEADLINE, Server, project};
 
 const PROJECT: &str = r#"
 name = "shop"
@@ -74,6 +74,18 @@ async fn an_event_goes_where_it_is_to_go() {
     // What is read from the log says the same.
     let server = Server::start(folder.path(), &[], &[]).await;
     server.take(&[order("later", json!({"All": false, "ORDERS": {"as": "order"}}))]).await;
+    // A call under way at a kill goes once more, so this one is to be over.
+    let acknowledged = async {
+        while !server
+            .get("/metrics")
+            .await
+            .body
+            .contains("deltaic_forward_acknowledged_total{destination=\"orders\"} 1\n")
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, acknowledged).await.unwrap();
     server.kill();
     Server::start(folder.path(), &[], &[]).await.stop();
     assert_eq!(told(folder.path(), "audit.jsonl"), ["login", "all", "audit", "page"]);
