@@ -223,6 +223,34 @@ async fn events_are_taken_in_while_it_cannot_be_reached() {
     assert!(found.len() <= 3 && !found.contains_key("m-20"), "{found:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_only_who_is_trusted_is_spoken_to() {
+    let keys = tempfile::tempdir().unwrap();
+    let (s3, authority) = tokio::task::block_in_place(|| S3::start_tls(keys.path()));
+    assert!(s3.url.starts_with("https://"), "{}", s3.url);
+    let folder = project(&text(&s3, &s3.url, "tls"));
+    // Events are taken in without it, and nothing was sent to whoever that is.
+    let server = start(&folder).await;
+    server.take(&[seen("m-0")]).await;
+    let said = server.stop().stderr;
+    assert!(said.contains("starting without the history") && said.contains("certificate"), "{said}");
+    assert!(!said.contains(&s3.secret) && !said.contains(&s3.key_id), "{said}");
+
+    let trusted = [("SSL_CERT_FILE", authority.to_str().unwrap())];
+    let server = Server::start(folder.path(), &[], &trusted).await;
+    for n in 1..5 {
+        let token = server.take(&[seen(&format!("m-{n}"))]).await;
+        checkpointed(&folder, token).await;
+    }
+    server.kill();
+    let address = format!("s3://{BUCKET}/tls");
+    let arguments = ["replay", folder.path().to_str().unwrap(), "--from-history", &address];
+    let ended = tokio::task::block_in_place(|| Program::start(&arguments, &trusted).end());
+    assert!(ended.status.success() && ended.stderr.contains("5 events in "), "{}", ended.stderr);
+    let ended = tokio::task::block_in_place(|| Program::start(&arguments, &[]).end());
+    assert!(!ended.status.success() && ended.stderr.contains("certificate"), "{}", ended.stderr);
+}
+
 /// Starts a project that is refused; gives what it says.
 fn refused(folder: &Path, environment: &[(&str, &str)]) -> String {
     let ended = Server::begin(folder, &[], environment).failed();

@@ -1,5 +1,6 @@
 //! One program in several workers and processes: the same input gives the same output, whoever does the work.
 
+mod bucket;
 mod folders;
 mod former;
 mod history;

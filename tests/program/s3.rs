@@ -2,6 +2,7 @@
 //! it that can be cut.
 
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ pub const BUCKET: &str = "histories";
 /// Makes a user, and a bucket. These calls are not checked; all that follow are.
 const SETUP: &str = r#"
 import boto3, json, sys
-at = dict(endpoint_url=sys.argv[1], region_name="us-east-1", aws_access_key_id="setup", aws_secret_access_key="setup")
+at = dict(endpoint_url=sys.argv[1], verify=sys.argv[3] or None, region_name="us-east-1", aws_access_key_id="setup", aws_secret_access_key="setup")
 iam = boto3.client("iam", **at)
 iam.create_user(UserName="deltaic")
 key = iam.create_access_key(UserName="deltaic")["AccessKey"]
@@ -30,6 +31,29 @@ print(key["AccessKeyId"], key["SecretAccessKey"])
 
 /// The number of calls in the script above.
 const SETUP_CALLS: &str = "4";
+
+/// Makes a certificate for this machine with its key, and the certificate of the authority that made it.
+const CERTIFICATE: &str = r#"
+import datetime, ipaddress, sys
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+now, day = datetime.datetime.now(datetime.timezone.utc), datetime.timedelta(days=1)
+def named(name):
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+def certified(name, of, *extensions):
+    made = x509.CertificateBuilder().subject_name(named(name)).issuer_name(named("authority")).public_key(of.public_key())
+    made = made.serial_number(x509.random_serial_number()).not_valid_before(now - day).not_valid_after(now + day)
+    for extension in extensions:
+        made = made.add_extension(extension, False)
+    return made.sign(authority, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+open(sys.argv[1], "wb").write(certified("127.0.0.1", key, address))
+form = serialization.PrivateFormat.PKCS8
+open(sys.argv[2], "wb").write(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+open(sys.argv[3], "wb").write(certified("authority", authority, x509.BasicConstraints(True, None)))
+"#;
 
 /// Storage that is gone with the test.
 pub struct S3 {
@@ -45,10 +69,25 @@ pub struct S3 {
 impl S3 {
     /// Starts it. A test that cannot have it fails.
     pub fn start() -> Self {
-        let python =
-            Python::with(MOTO).expect("this test needs python3 with venv on PATH, to run S3-compatible storage");
+        Self::start_with(&Self::python(), &[], None)
+    }
+
+    /// The same behind TLS, with a certificate of an authority that nobody trusts who is not told to; and that authority, in a file.
+    pub fn start_tls(folder: &Path) -> (Self, PathBuf) {
+        let (python, authority) = (Self::python(), folder.join("authority.pem"));
+        let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+        let files = [&certificate, &key, &authority].map(|file| file.to_str().expect("a path of tests is a text"));
+        python.run(CERTIFICATE, &files);
+        (Self::start_with(&python, &["-c", files[0], "-k", files[1]], Some(&authority)), authority)
+    }
+
+    fn python() -> Python {
+        Python::with(MOTO).expect("this test needs python3 with venv on PATH, to run S3-compatible storage")
+    }
+
+    fn start_with(python: &Python, arguments: &[&str], authority: Option<&Path>) -> Self {
         let mut command = python.program("moto_server");
-        command.args(["-H", "127.0.0.1", "-p", "0"]).env("INITIAL_NO_AUTH_ACTION_COUNT", SETUP_CALLS);
+        command.args(["-H", "127.0.0.1", "-p", "0"]).args(arguments).env("INITIAL_NO_AUTH_ACTION_COUNT", SETUP_CALLS);
         command.env("PYTHONUNBUFFERED", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut server = command.spawn().unwrap();
         let mut lines = BufReader::new(server.stderr.take().expect("it is piped")).lines().map_while(Result::ok);
@@ -60,7 +99,8 @@ impl S3 {
         std::thread::spawn(move || lines.for_each(drop));
         let mut s3 =
             S3 { server, url: url.expect("it says where it is"), key_id: String::new(), secret: String::new() };
-        let printed = python.run(SETUP, &[&s3.url, BUCKET]);
+        let authority = authority.map_or("", |file| file.to_str().expect("a path of tests is a text"));
+        let printed = python.run(SETUP, &[&s3.url, BUCKET, authority]);
         let (key_id, secret) = printed.trim().split_once(' ').expect("an id and a secret");
         (s3.key_id, s3.secret) = (key_id.to_owned(), secret.to_owned());
         s3
