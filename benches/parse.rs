@@ -38,6 +38,7 @@ fn main() {
         replay: Default::default(),
         storage: None,
         history: None,
+        instance: "default".into(),
         dataflow_log: true,
     };
     let extractor = Extractor::new(&project);
@@ -63,6 +64,7 @@ fn run(name: &str, extractor: &Extractor, event: impl Fn(u64) -> String) {
         received: Some(&now),
         sent_at: Some(&now),
         context: None,
+        is_historical: false,
         position: ("", 0),
     };
     // Rounds of all events, for three seconds: the best tells what the code costs, the median what the machine does meanwhile.

@@ -25,7 +25,8 @@ pub fn normal_kind(name: &str) -> Option<Cow<'_, str>> {
 /// The normal form of an identifier's value; nothing where no identifier is left.
 ///
 /// An `email` is trimmed, in no case of letters and with each accent in one spelling (see [`folded`]); a `phone` is its digits, of
-/// which there are at least five; any other type is trimmed only, since ids are case-sensitive.
+/// which there are at least five; any other type is trimmed only, since ids are case-sensitive. A text of which characters got lost
+/// on its way (U+FFFD) is none: two people may have lost different ones.
 ///
 /// ```
 /// use deltaic::identifiers::normal_value;
@@ -34,10 +35,14 @@ pub fn normal_kind(name: &str) -> Option<Cow<'_, str>> {
 /// assert_eq!(normal_value("phone", "+49 (30) 1234-567").as_deref(), Some("49301234567"));
 /// assert_eq!(normal_value("phone", "ext. 12"), None);
 /// assert_eq!(normal_value("user_id", " A 7 ").as_deref(), Some("A 7"));
+/// assert_eq!(normal_value("user_id", "A\u{fffd}"), None);
 /// ```
 pub fn normal_value<'a>(kind: &str, value: &'a str) -> Option<Cow<'a, str>> {
     const PHONE_DIGITS_MIN: usize = 5;
     let value = value.trim();
+    if value.contains(char::REPLACEMENT_CHARACTER) {
+        return None;
+    }
     let normal = match kind {
         "email" => folded(value),
         "phone" => {

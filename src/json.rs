@@ -8,6 +8,10 @@ use dataflows::model::{PointInTime, Tick, Value};
 use jiff::Timestamp;
 use serde::ser::{Serialize, Serializer};
 
+mod unicode;
+
+pub use unicode::whole_characters;
+
 /// A value on its way out.
 #[derive(Clone, Copy, Debug)]
 pub struct ValueJson<'a>(pub &'a Value);

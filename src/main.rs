@@ -49,6 +49,18 @@ enum Command {
         /// Go on with what is kept where a changed project would need more of the past.
         #[arg(long)]
         accept_partial: bool,
+        /// Deliver, although the data folder is a copy or that of another instance: from now on it is that of this one.
+        #[arg(long, conflicts_with = "no_delivery")]
+        take_over: bool,
+        /// Take events in, but deliver nothing.
+        #[arg(long)]
+        no_delivery: bool,
+        /// Tell everything to this destination, whose address is another one than it was: nothing is there yet.
+        #[arg(long, value_name = "DESTINATION")]
+        as_new: Vec<String>,
+        /// Go on with this destination, whose address is another one than it was: what it confirmed is there.
+        #[arg(long, value_name = "DESTINATION")]
+        as_moved: Vec<String>,
         /// Write the latency histograms of every second to this file (HdrHistogram interval log, V2).
         #[arg(long, value_name = "FILE")]
         hlog: Option<PathBuf>,
@@ -121,6 +133,18 @@ enum Command {
         engine: admin::Engine,
         #[command(subcommand)]
         command: admin::destination::Command,
+    },
+    /// Look at what the destinations of a running engine refused for good, tell it once more, or forget it.
+    DeadLetters {
+        #[command(flatten)]
+        engine: admin::Engine,
+        #[command(subcommand)]
+        command: admin::dead_letters::Command,
+    },
+    /// Say to a running engine, which does not deliver since its data folder is a copy, that it is the one that does.
+    TakeOver {
+        #[command(flatten)]
+        engine: admin::Engine,
     },
     /// Look at what a running engine has rejected, try it again, or delete it.
     Quarantine {
@@ -244,9 +268,32 @@ fn main() -> ExitCode {
 
 fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run { project, listen, data, accept_partial, hlog, clock_from, workers } => {
+        Command::Run {
+            project,
+            listen,
+            data,
+            accept_partial,
+            take_over,
+            no_delivery,
+            as_new,
+            as_moved,
+            hlog,
+            clock_from,
+            workers,
+        } => {
             let topology = workers.topology()?;
-            let options = serve::Options { topology, listen, data, accept_partial, hlog, clock_from };
+            let options = serve::Options {
+                topology,
+                listen,
+                data,
+                accept_partial,
+                take_over,
+                no_delivery,
+                as_new,
+                as_moved,
+                hlog,
+                clock_from,
+            };
             let project = load(&project, logging)?;
             let name = project.name.clone();
             // Nobody need read it.
@@ -301,6 +348,16 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
         Command::Destination { engine, command } => {
             let mut out = Output;
             let done = admin::destination::run(engine, command, admin::token_of(environment), &mut out);
+            runtime()?.block_on(done).map_err(Into::into)
+        }
+        Command::DeadLetters { engine, command } => {
+            let mut out = Output;
+            let done = admin::dead_letters::run(engine, command, admin::token_of(environment), &mut out);
+            runtime()?.block_on(done).map_err(Into::into)
+        }
+        Command::TakeOver { engine } => {
+            let mut out = Output;
+            let done = admin::take_over::run(engine, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
         }
         Command::Quarantine { engine, command } => {

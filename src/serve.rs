@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Now, clock_from, wall_clock};
-use crate::egress::{self, Egress};
+use crate::egress::{self, Egress, Holding};
 use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
 use crate::history::HistoryWriter;
 use crate::http::{Timeouts, serve};
@@ -41,7 +41,7 @@ mod storing;
 pub use error::RunError;
 pub use preview::{Preview, preview};
 
-use outlets::{outlets, reporter, whose};
+use outlets::{choice, outlets, reporter, whose};
 use rims::Rims;
 use storing::Storing;
 
@@ -59,10 +59,36 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Whether to go on with what is kept where definitions would need more.
     pub accept_partial: bool,
+    /// Whether the data folder becomes that of this engine, whosever it was.
+    pub take_over: bool,
+    /// Whether nothing is delivered.
+    pub no_delivery: bool,
+    /// Destinations with another address that have nothing yet.
+    pub as_new: Vec<String>,
+    /// Destinations with another address that have what was confirmed.
+    pub as_moved: Vec<String>,
     /// A file for the interval log of the latency histograms.
     pub hlog: Option<PathBuf>,
     /// The time that it begins with, in the place of the machine's: so that what depends on the age of data can be tried.
     pub clock_from: Option<Tick>,
+}
+
+impl Options {
+    /// So many workers, and all else as the project says.
+    pub fn new(topology: Topology) -> Self {
+        Options {
+            topology,
+            listen: None,
+            data: None,
+            accept_partial: false,
+            take_over: false,
+            no_delivery: false,
+            as_new: Vec::new(),
+            as_moved: Vec::new(),
+            hlog: None,
+            clock_from: None,
+        }
+    }
 }
 
 /// Runs the project until `shutdown`, then finishes what was accepted. `ready` is told the address once it is bound.
@@ -83,18 +109,35 @@ pub async fn run(
         log.map_err(|source| RunError::IntervalLog { path: path.clone(), source }).map(|log| (path, log))
     });
     let interval_log = interval_log.transpose()?;
-    let Storing { log, outbox, queues, store, durability, restore, dedupe, former, checkpointer, agreement, before } =
-        Storing::open(&project, &options)?;
+    let Storing {
+        log,
+        outbox,
+        queues,
+        store,
+        durability,
+        restore,
+        dedupe,
+        former,
+        checkpointer,
+        agreement,
+        before,
+        instance,
+        held,
+    } = Storing::open(&project, &options)?;
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
     let history = checkpointer.as_ref().and_then(|settings| settings.history.as_ref()).map(HistoryWriter::figures);
     let remembered = dedupe.figures();
     let now: Now = options.clock_from.map_or_else(|| Arc::new(wall_clock) as Now, clock_from);
     let (failed, mut failure) = mpsc::unbounded_channel();
     let forward_from = queues.from();
+    let skipped = egress::forward::skipped(&project);
+    let choice = choice(&project, skipped.clone());
     let surroundings = egress::Surroundings {
         latency: latency.clone(),
         now: now.clone(),
         whose: whose(&project),
+        hold: Holding::of_all(held),
+        skipped,
         failed: Arc::new(reporter(&failed)),
     };
     let egress = Egress::start(&project, outbox, queues, surroundings, &tokio::runtime::Handle::current())?;
@@ -116,6 +159,7 @@ pub async fn run(
         accept_partial: options.accept_partial,
         reread: reread(&project),
         forward_from,
+        choice,
         now: now.clone(),
         memory: Gate::new(project.limits.memory_limit, Arc::new(resident_bytes)),
         runtime: Some(tokio::runtime::Handle::current()),
@@ -123,7 +167,7 @@ pub async fn run(
         agreement: Some(agreement.clone()),
         before,
     };
-    let outlets = outlets(&project, egress.clone(), observer.clone(), reporter(&failed), growth.clone());
+    let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth.clone());
     let mut shutdown = pin!(shutdown);
     let Some((handle, engine)) = start(settings, outlets, shutdown.as_mut()).await? else { return Ok(()) };
     egress.ask(handle.clone());
@@ -149,6 +193,7 @@ pub async fn run(
         topology,
         now,
         timeouts,
+        instance,
     };
 
     ready(address);

@@ -11,6 +11,11 @@ use tempfile::TempDir;
 
 use crate::program::{DEADLINE, Program, Server, checkpointed, project};
 
+mod copies;
+mod moved;
+mod sent;
+mod signatures;
+
 /// The token of operators.
 const ADMIN_TOKEN: &str = "admin-token";
 

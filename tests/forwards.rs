@@ -69,6 +69,7 @@ async fn run(
             Ok(events[number].clone())
         }),
         forward_from: definitions.forwards.iter().filter_map(|_| from).collect(),
+        choice: Box::new(|_, _, _, _| ()),
         now: Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst))),
     };
     let given: Arc<Mutex<(Tick, Vec<Forwarded>)>> = Arc::default();

@@ -59,6 +59,7 @@ impl Subject {
             log: Box::new(MemoryLog::forgetful()),
             reread: Box::new(|_| Err("nothing_is_kept")),
             forward_from: Vec::new(),
+            choice: Box::new(|_, _, _, _| ()),
             now: Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst))),
             memory: Gate::off(),
             runtime: None,

@@ -48,12 +48,10 @@ impl Engine {
         let began = Instant::now();
         deltaic::egress::install_crypto();
         let options = Options {
-            topology: Topology::local(how.workers),
             listen: Some(([127, 0, 0, 1], 0).into()),
             data: how.data,
-            accept_partial: false,
             hlog: how.hlog,
-            clock_from: None,
+            ..Options::new(Topology::local(how.workers))
         };
         let (ready, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -37,6 +37,11 @@ impl Tick {
     pub const fn next(self) -> Self {
         self.after_ms(1)
     }
+
+    /// The tick right before this one; that of the first is the first itself.
+    pub const fn before(self) -> Self {
+        Tick(self.0.saturating_sub(1))
+    }
 }
 
 impl fmt::Display for Tick {

@@ -1,14 +1,20 @@
-//! `deltaic destination`: asks a running engine how its destinations are doing, and orders them to pause, resume or resync.
+//! `deltaic destination`: asks a running engine how its destinations are doing, and orders what operators wish of them.
 
 use std::io::Write;
+use std::time::Duration;
 
 use clap::Subcommand;
 use compact_str::CompactString;
 use reqwest::Method;
 use serde::Deserialize;
+use tokio::time::sleep;
 
 use super::caller::Caller;
+use super::table::table;
 use super::{AdminError, Engine};
+
+/// How often it is looked whether a destination has nothing any more.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// What can be done with destinations.
 #[derive(Clone, Debug, Subcommand)]
@@ -30,12 +36,35 @@ pub enum Command {
         /// The destination.
         name: String,
     },
+    /// Give up the calls to it that fail and would be repeated: what they carry becomes dead letters, and what waits behind goes.
+    Skip {
+        /// The destination.
+        name: String,
+    },
+    /// Tell everything to it: its address is another one, and nothing is there yet.
+    AsNew {
+        /// The destination.
+        name: String,
+    },
+    /// Go on with what was confirmed: its address is another one, and what was told is there.
+    AsMoved {
+        /// The destination.
+        name: String,
+    },
+    /// Have all that it holds deleted there, and wait for that; to be done before it is taken out of the project. Its events wait.
+    Retire {
+        /// The destination.
+        name: String,
+        /// Feed it again.
+        #[arg(long)]
+        undo: bool,
+    },
 }
 
 /// A destination, as the engine tells of it.
 #[derive(Debug, Deserialize)]
-struct Told {
-    name: CompactString,
+pub(super) struct Told {
+    pub(super) name: CompactString,
     state: CompactString,
     desired: u64,
     acknowledged: u64,
@@ -45,7 +74,15 @@ struct Told {
     dead_letters: u64,
     failed_calls: u64,
     last_error: Option<String>,
+    held: Option<String>,
     events: Option<ToldEvents>,
+}
+
+impl Told {
+    /// Whether it has nothing, and is not to be told anything.
+    fn is_empty(&self) -> bool {
+        (self.acknowledged, self.pending, self.resync, self.dead_letters) == (0, 0, 0, 0)
+    }
 }
 
 /// The same of its events.
@@ -69,27 +106,50 @@ pub async fn run(
 ) -> Result<(), AdminError> {
     let caller = Caller::new(engine, token)?;
     let (name, order) = match &command {
-        Command::List => {
-            #[derive(Deserialize)]
-            struct Body {
-                destinations: Vec<Told>,
-            }
-            let answer = caller.call(Method::GET, &["destinations"], &[], None).await?;
-            let Body { destinations } = serde_json::from_value(answer)?;
-            return Ok(out.write_all(table(&destinations).as_bytes())?);
-        }
+        Command::List => return Ok(out.write_all(shown(&all(&caller).await?).as_bytes())?),
         Command::Pause { name } => (name, "pause"),
         Command::Resume { name } => (name, "resume"),
         Command::Resync { name } => (name, "resync"),
+        Command::Skip { name } => (name, "skip"),
+        Command::AsNew { name } => (name, "as-new"),
+        Command::AsMoved { name } => (name, "as-moved"),
+        Command::Retire { name, undo: false } => (name, "retire"),
+        Command::Retire { name, undo: true } => (name, "unretire"),
     };
     let answer = caller.call(Method::POST, &["destinations", name, order], &[], None).await?;
-    Ok(out.write_all(table(&[serde_json::from_value(answer)?]).as_bytes())?)
+    let mut told = serde_json::from_value(answer)?;
+    if order == "retire" {
+        told = until_empty(&caller, name).await?;
+    }
+    Ok(out.write_all(shown(&[told]).as_bytes())?)
 }
 
 const COLUMNS: usize = 10;
 
+/// All destinations.
+pub(super) async fn all(caller: &Caller) -> Result<Vec<Told>, AdminError> {
+    #[derive(Deserialize)]
+    struct Body {
+        destinations: Vec<Told>,
+    }
+    let answer = caller.call(Method::GET, &["destinations"], &[], None).await?;
+    let Body { destinations } = serde_json::from_value(answer)?;
+    Ok(destinations)
+}
+
+/// Waits until a destination that is retired has nothing any more.
+async fn until_empty(caller: &Caller, name: &str) -> Result<Told, AdminError> {
+    loop {
+        let told: Told = serde_json::from_value(caller.call(Method::GET, &["destinations", name], &[], None).await?)?;
+        if told.state != "retired" || told.is_empty() {
+            return Ok(told);
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
 /// A line for each destination and for its events, under a line of headings.
-fn table(all: &[Told]) -> String {
+pub(super) fn shown(all: &[Told]) -> String {
     const HEADINGS: [&str; COLUMNS] =
         ["name", "state", "desired", "acknowledged", "pending", "oldest", "resync", "dead", "withheld", "failed calls"];
     let mut lines = vec![HEADINGS.map(str::to_owned)];
@@ -105,6 +165,9 @@ fn table(all: &[Told]) -> String {
         if let Some(error) = &told.last_error {
             errors += &format!("{}: the latest error: {error}\n", told.name);
         }
+        if let Some(held) = &told.held {
+            errors += &format!("{}: nothing is delivered: {held}\n", told.name);
+        }
         let Some(events) = &told.events else { continue };
         let counts = [events.acknowledged, events.pending, events.dead_letters, events.withheld, events.failed_calls];
         let [acknowledged, pending, dead, withheld, failed] = counts.map(|count| count.to_string());
@@ -116,15 +179,7 @@ fn table(all: &[Told]) -> String {
             errors += &format!("{}: the latest error with events: {error}\n", told.name);
         }
     }
-    let widths: [usize; COLUMNS] =
-        std::array::from_fn(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default());
-    let mut text = String::new();
-    for line in &lines {
-        let cells: Vec<String> = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        text += cells.join("  ").trim_end();
-        text.push('\n');
-    }
-    text + &errors
+    table(&lines) + &errors
 }
 
 #[cfg(test)]
@@ -152,6 +207,6 @@ ads       delivering  0        0             0        -        0       0     -  
 crm: the latest error: the endpoint answered 500 Internal Server Error
 crm: the latest error with events: the endpoint answered 400 Bad Request
 ";
-        assert_eq!(table(&told), expected);
+        assert_eq!(shown(&told), expected);
     }
 }

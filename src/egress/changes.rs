@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dataflows::definitions::DestinationId;
 
-use super::courier::Courier;
+use super::courier::{Carried, Courier};
 use super::lane::{End, Lane, Load};
 use super::outbox::{BatchLimit, Flight, FlightId, Outbox, rows};
 use crate::log::StoreError;
@@ -24,11 +24,13 @@ impl Lane for Changes {
     type Flight = FlightId;
 
     fn take(&self, limit: BatchLimit) -> Result<Option<Load<FlightId>>, StoreError> {
-        let Some(Flight { id, batch, refusals }) = self.outbox.take(self.destination, limit) else { return Ok(None) };
+        let Some(Flight { id, batch, refusals, round }) = self.outbox.take(self.destination, limit) else {
+            return Ok(None);
+        };
         self.outbox.note(self.destination, id)?;
         Ok(Some(Load {
             flight: id,
-            body: self.courier.changes(&batch),
+            carried: Carried::new(self.courier.changes(&batch), round),
             parts: batch.len(),
             count: rows(&batch).count() as u64,
             received: batch.iter().filter_map(|change| change.received).collect(),

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use compact_str::CompactString;
 
 use super::outbox::Batch;
-use super::{file, forward, webhook};
+use super::{file, forward, signature, webhook};
 
 /// Why a call did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,9 +40,35 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// What happened, without personal data.
+    pub fn error(&self) -> &str {
+        match self {
+            Failure::Later { error, .. }
+            | Failure::NotReached { error }
+            | Failure::Elsewhere { error }
+            | Failure::Refused { error, .. } => error,
+        }
+    }
+
     /// It may succeed later, at any time.
     pub fn later(error: String) -> Self {
         Failure::Later { error, wait: None }
+    }
+}
+
+/// What is carried in a call, and in each that repeats it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Its id.
+    pub id: CompactString,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Carried {
+    /// A body, of changes or events, after so many resyncs.
+    pub fn new(body: Bytes, resyncs: u32) -> Self {
+        Carried { id: signature::id_of(&body, resyncs), body }
     }
 }
 
@@ -72,10 +99,10 @@ impl Courier {
     }
 
     /// Tries once. `Ok` means acknowledged.
-    pub async fn attempt(&self, body: &Bytes) -> Result<(), Failure> {
+    pub async fn attempt(&self, carried: &Carried) -> Result<(), Failure> {
         match self {
-            Courier::Webhook(courier) => courier.attempt(body).await,
-            Courier::File(courier) => courier.attempt(body).await,
+            Courier::Webhook(courier) => courier.attempt(carried).await,
+            Courier::File(courier) => courier.attempt(&carried.body).await,
         }
     }
 }

@@ -22,11 +22,13 @@ use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
 use super::courier::{Courier, Failure};
+use super::holding::Holding;
 use super::lane::{End, Lane, Load};
 use super::letters::Refusal;
 use super::pace::Pace;
 use super::pacer::Pacer;
 use super::parking::Parking;
+use super::skipping::Skipping;
 use super::status::Tally;
 use crate::clock::Now;
 use crate::log::StoreError;
@@ -48,6 +50,10 @@ pub struct Line {
     pub pacer: Arc<Pacer>,
     /// Whether its address is refused; one for both lanes.
     pub parking: Arc<Parking>,
+    /// What else keeps calls from being made; one for both lanes.
+    pub hold: Holding,
+    /// Whether somebody wishes that calls which fail are given up.
+    pub skipping: Arc<Skipping>,
     /// Woken after the lane has got something, or may go on.
     pub wake: Arc<Notify>,
     /// Becomes true when nothing more will come.
@@ -85,6 +91,14 @@ impl Drop for Watch {
     }
 }
 
+/// How long until a call is repeated.
+enum Wait {
+    /// So long.
+    Patient(Duration),
+    /// So long, or until somebody wishes otherwise.
+    Parked(Duration),
+}
+
 impl<L: Lane> Delivery<L> {
     /// Delivers until nothing is pending and nothing more will come.
     pub async fn run(mut self) {
@@ -119,6 +133,9 @@ impl<L: Lane> Delivery<L> {
     async fn next(&self) -> Option<Load<L::Flight>> {
         let limit = self.line.pace.limit;
         loop {
+            if self.line.hold.is_held() {
+                return None;
+            }
             let taken = self.durably(move |lane| lane.take(limit)).await;
             if taken.is_some() || !self.lane.find_out().await {
                 return taken;
@@ -149,18 +166,19 @@ impl<L: Lane> Delivery<L> {
 
     /// Calls with `load` until that ends; and says how long to wait then, where it reached nobody.
     async fn call(&self, load: Load<L::Flight>, absence: &mut Option<Backoff>) -> (End, Option<Duration>) {
-        let Load { body, parts, received, mut refusals, .. } = load;
-        let Line { destination, courier, pace, pacer, parking, now, .. } = &self.line;
-        let mut backoff = Backoff::new(pace.backoff_min, pace.backoff_max, &body);
+        let Load { carried, parts, received, mut refusals, .. } = load;
+        let Line { destination, courier, pace, pacer, parking, skipping, now, .. } = &self.line;
+        let mut backoff = Backoff::new(pace.backoff_min, pace.backoff_max, &carried.body);
         // Of these calls, so many may have reached the destination.
         let (mut failures, mut reached) = (0, 0);
+        let mut skip = skipping.watch();
         self.record(Stage::Handed, &received);
         loop {
             pacer.turn().await;
             if self.lane.is_paused() {
                 return (if reached == 0 { End::NotBegun(refusals) } else { End::PutBack(refusals) }, None);
             }
-            let Err(failure) = courier.attempt(&body).await else {
+            let Err(failure) = courier.attempt(&carried).await else {
                 self.record(Stage::Acknowledged, &received);
                 parking.leave();
                 if failures > 0 || absence.take().is_some() {
@@ -177,24 +195,24 @@ impl<L: Lane> Delivery<L> {
             if !matches!(failure, Failure::NotReached { .. } | Failure::Elsewhere { .. }) {
                 parking.leave();
             }
+            let latest = failure.error().to_owned();
             let wait = match failure {
                 Failure::NotReached { error } => {
                     self.failed(is_news, error);
                     if reached == 0 {
-                        let new = || Backoff::new(pace.backoff_min, pace.backoff_max, &body);
+                        let new = || Backoff::new(pace.backoff_min, pace.backoff_max, &carried.body);
                         let wait = absence.get_or_insert_with(new).after_failure(None);
                         return (End::NotBegun(refusals), Some(wait));
                     }
-                    backoff.after_failure(None)
+                    Wait::Patient(backoff.after_failure(None))
                 }
                 Failure::Later { error, wait } => {
                     self.failed(is_news, error);
-                    backoff.after_failure(wait)
+                    Wait::Patient(backoff.after_failure(wait))
                 }
                 Failure::Elsewhere { error } => {
                     self.park(error);
-                    parking.wait(backoff.longest()).await;
-                    continue;
+                    Wait::Parked(backoff.longest())
                 }
                 Failure::Refused { error, answer, is_too_large } => {
                     refusals += 1;
@@ -205,10 +223,23 @@ impl<L: Lane> Delivery<L> {
                     if refusals >= pace.attempts_max {
                         return (End::GivenUp(Refusal { at: now(), error, answer, attempts: refusals }), None);
                     }
-                    backoff.after_failure(None)
+                    Wait::Patient(backoff.after_failure(None))
                 }
             };
-            sleep(wait).await;
+            let waited = async {
+                match wait {
+                    Wait::Patient(wait) => sleep(wait).await,
+                    Wait::Parked(wait) => parking.wait(wait).await,
+                }
+            };
+            tokio::select! {
+                () = waited => {}
+                () = skip.wished() => {
+                    let error = format!("an operator skipped it; the latest error: {latest}");
+                    let refusal = Refusal { at: now(), error, answer: String::new(), attempts: failures };
+                    return (End::GivenUp(refusal), None);
+                }
+            }
         }
     }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use tokio::sync::Notify;
 
-use super::forward::Events;
+use super::forward::{Events, Skipped};
+use super::holding::Holding;
 use super::outbox::{Backlog, Order};
 use super::parking::Parking;
+use super::skipping::Skipping;
 use super::status::{Status, Tally};
 use crate::log::StoreError;
 
@@ -17,6 +19,8 @@ pub(super) struct Desk {
     pub wake: Arc<Notify>,
     pub tally: Arc<Tally>,
     pub parking: Arc<Parking>,
+    pub hold: Holding,
+    pub skipping: Arc<Skipping>,
     pub events: Option<EventDesk>,
 }
 
@@ -24,6 +28,7 @@ pub(super) struct Desk {
 pub(super) struct EventDesk {
     pub lane: Arc<Events>,
     pub tally: Arc<Tally>,
+    pub skipped: Arc<Skipped>,
 }
 
 impl Desk {
@@ -35,14 +40,17 @@ impl Desk {
 
     /// How it is doing.
     pub fn status(&self, backlog: Backlog) -> Status {
-        let events = self.events.as_ref().map(|events| events.lane.status(&events.tally));
-        let parked = self.parking.is_for();
-        Status { destination: self.name.clone(), backlog, changes: self.tally.counts(), parked, events }
+        let events = self.events.as_ref().map(|events| events.lane.status(&events.tally, &events.skipped));
+        let (parked, held) = (self.parking.is_for(), self.hold.is_for());
+        Status { destination: self.name.clone(), backlog, changes: self.tally.counts(), parked, held, events }
     }
 
     /// Does with its events what an operator wishes; and tries, should it be parked.
     pub fn order(&self, order: Order) -> Result<(), StoreError> {
         self.parking.try_now();
+        if matches!(order, Order::AsNew | Order::AsMoved) {
+            self.hold.release();
+        }
         self.events.iter().try_for_each(|events| events.lane.order(order))
     }
 }

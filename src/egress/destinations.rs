@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use compact_str::CompactString;
 use dataflows::definitions::DestinationId;
 use dataflows::model::{Desired, Question, Tick};
@@ -17,13 +18,14 @@ use super::delivery::{Delivery, Failed, Line};
 use super::desk::{Desk, EventDesk};
 use super::forward::Events;
 use super::forward::{EventLetter, Forwarding, Queues, Recheck};
+use super::holding::{Held, Holding};
 use super::letters::{DeadLetter, LETTERS_MAX};
 use super::outbox::{Order, Outbox};
 use super::pace::{Pace, courier};
 use super::pacer::Pacer;
 use super::status::Status;
 use super::{EgressError, Surroundings};
-use crate::engine::{self, Forwarded};
+use crate::engine::{self, Forwarded, Offset};
 use crate::log::StoreError;
 use crate::project::Project;
 
@@ -40,6 +42,8 @@ struct Running {
     forwarding: Forwarding,
     /// By destination.
     desks: Vec<Desk>,
+    /// What holds all of them, if anything does.
+    hold: Holding,
     stopping: watch::Sender<bool>,
     /// Who can be asked, while it can.
     engine: watch::Sender<Option<engine::Handle>>,
@@ -56,7 +60,8 @@ impl Egress {
         surroundings: Surroundings,
         runtime: &Handle,
     ) -> Result<Self, EgressError> {
-        let Surroundings { latency, now, whose, failed } = surroundings;
+        let Surroundings { latency, now, whose, hold: all_held, skipped, failed } = surroundings;
+        let mut skipped = skipped.into_iter();
         let (stopping, stopped) = watch::channel(false);
         let (engine, asked) = watch::channel(None);
         // One destination has one forward at most.
@@ -77,6 +82,8 @@ impl Egress {
                 pace,
                 pacer: Arc::new(Pacer::new(pace.calls_per_second)),
                 parking: Arc::default(),
+                hold: Holding::of_one(&all_held, outbox.is_moved(id).then_some(Held::Moved)),
+                skipping: Arc::default(),
                 wake: Arc::default(),
                 stopping: stopped.clone(),
                 latency: latency.clone(),
@@ -90,7 +97,8 @@ impl Egress {
                 let line = Line { pace, wake: Arc::default(), tally: Arc::default(), ..line.clone() };
                 let recheck = purpose(id).map(|purpose| Recheck::new(purpose, whose.clone(), asked.clone()));
                 let lane = Arc::new(Events::new(id, &line, outbox.clone(), queue, recheck));
-                let events = EventDesk { lane: lane.clone(), tally: line.tally.clone() };
+                let skipped = skipped.next().unwrap_or_default();
+                let events = EventDesk { lane: lane.clone(), tally: line.tally.clone(), skipped };
                 lanes.push(lane.clone());
                 tasks.spawn_on(Delivery { lane, line }.run(), runtime);
                 events
@@ -100,6 +108,8 @@ impl Egress {
                 wake: line.wake.clone(),
                 tally: line.tally.clone(),
                 parking: line.parking.clone(),
+                hold: line.hold.clone(),
+                skipping: line.skipping.clone(),
                 events,
             });
             let again =
@@ -110,9 +120,9 @@ impl Egress {
                 tasks.spawn_on(Delivery { lane: lane.clone(), line: line.clone() }.run(), runtime);
             }
         }
-        let forwarding = Forwarding::new(project.definitions.clone(), lanes);
+        let forwarding = Forwarding::new(project, lanes);
         let tasks = Mutex::new(tasks);
-        Ok(Egress(Arc::new(Running { failed, outbox, forwarding, desks, stopping, engine, tasks })))
+        Ok(Egress(Arc::new(Running { failed, outbox, forwarding, desks, hold: all_held, stopping, engine, tasks })))
     }
 
     /// The engine is there, and can be asked: what waited for that goes on.
@@ -207,6 +217,37 @@ impl Egress {
     /// The same of its events, as many as there are letters of changes; nothing where it is sent none.
     pub fn dead_events(&self, index: usize) -> Option<Vec<EventLetter>> {
         self.0.desks[index].events.as_ref().map(|events| events.lane.queue().letters(LETTERS_MAX))
+    }
+
+    /// An event that the destination at a position refused, and what was sent of it.
+    pub fn dead_event(&self, index: usize, as_of: u64, place: u32) -> Result<Option<(EventLetter, Bytes)>, StoreError> {
+        let position = Offset { tick: Tick::from_ms(as_of), index: place };
+        let events = self.0.desks[index].events.as_ref();
+        events.map_or(Ok(None), |events| events.lane.queue().letter(position))
+    }
+
+    /// What holds all destinations, if anything does.
+    pub fn held(&self) -> Option<Held> {
+        self.0.hold.holds_all()
+    }
+
+    /// Nothing holds all destinations any more.
+    pub fn release(&self) {
+        self.0.hold.release_all();
+        self.0.desks.iter().for_each(Desk::wake);
+    }
+
+    /// Whether the destination at a position has another address, and nobody said yet what that means.
+    pub fn is_moved(&self, index: usize) -> bool {
+        self.0.desks[index].hold.is_moved()
+    }
+
+    /// Calls to the destination at a position that fail are given up. Says how many there are.
+    pub fn skip(&self, index: usize) -> usize {
+        let desk = &self.0.desks[index];
+        let failing = desk.skipping.wish();
+        tracing::info!(destination = %desk.name, failing, "an operator's order: calls that fail are skipped");
+        failing
     }
 
     /// Does with the destination at a position what an operator wishes. Waits for the disk; an error is the end of delivery.

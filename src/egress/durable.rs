@@ -17,6 +17,7 @@
 //! - A destination that is not in the project any more cannot be told anything. Its rows are kept: were they forgotten, the people
 //!   that left meanwhile would stay there for ever once it is back.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -25,14 +26,18 @@ use dataflows::definitions::DestinationId;
 use dataflows::model::{Desired, Tick};
 use serde::Serialize;
 
+use super::address::Address;
 use super::change::Action;
 use super::letters::{DeadLetter, Refusal};
 use super::memory::MemoryOutbox;
 use super::outbox::{Backlog, BatchLimit, Flight, FlightId, Order, Outbox};
-use super::records::Names;
-use super::shelf::{Aloft, Key, Shelf, Told, told};
+use super::records::{Names, frontier_row};
+use super::shelf::{Aloft, Key, Shelf, Standing, Told, told};
 use crate::log::{Batch, Store, StoreError, codec};
 use crate::project::Project;
+
+/// Records that are forgotten at once.
+const FORGOTTEN_AT_ONCE: usize = 10_000;
 
 /// An outbox in a data folder.
 pub struct DurableOutbox {
@@ -41,6 +46,10 @@ pub struct DurableOutbox {
     names: Names,
     /// Held while something is written of a destination and its books follow, so that both have the same order.
     writing: Vec<Mutex<()>>,
+    /// Where they are.
+    addresses: Vec<Address>,
+    /// Those that are elsewhere now than what was told what is on record.
+    moved: Vec<AtomicBool>,
 }
 
 impl DurableOutbox {
@@ -49,8 +58,58 @@ impl DurableOutbox {
         let mut names = Names::of(project);
         let left = names.read(&store)?;
         let writing = left.iter().map(|_| Mutex::new(())).collect();
+        let addresses: Vec<Address> = project.destinations.iter().map(|to| Address::of(&to.kind)).collect();
+        let each = || left.iter().map(|(left, _)| left).zip(&addresses);
+        let moved = each().map(|(left, address)| AtomicBool::new(left.is_elsewhere(address))).collect();
+        let is_known: Vec<bool> = each().map(|(left, address)| left.address.as_ref() == Some(address)).collect();
         let memory = MemoryOutbox::with(left.into_iter().map(|(left, letters)| (Shelf::after(left), letters)));
-        Ok(DurableOutbox { memory, store, names, writing })
+        let outbox = DurableOutbox { memory, store, names, writing, addresses, moved };
+        outbox.remember_addresses(&is_known)?;
+        outbox.forget_retired()?;
+        Ok(outbox)
+    }
+
+    /// Writes down where those are that are not known, or were told nothing elsewhere.
+    fn remember_addresses(&self, is_known: &[bool]) -> Result<(), StoreError> {
+        let mut write = self.store.batch();
+        let destinations = (0..).map(DestinationId::new).zip(is_known);
+        for (destination, _) in
+            destinations.filter(|(destination, is_known)| !**is_known && !self.is_moved(*destination))
+        {
+            self.write_json(&mut write, self.names.address(destination), &self.addresses[destination.index()]);
+        }
+        self.commit(write)
+    }
+
+    /// A destination that was retired and is not in the project any more may come back as any new one.
+    fn forget_retired(&self) -> Result<(), StoreError> {
+        let mut write = self.store.batch();
+        for record in self.store.delivery().prefix("standing\0") {
+            let (key, json) = record.into_inner().map_err(|source| self.store.failed(source))?;
+            let is_retired = || serde_json::from_slice::<Standing>(&json).is_ok_and(|standing| standing.is_retired);
+            if !self.names.is_standing_of_any(&key) && is_retired() {
+                write.remove(self.store.delivery(), key);
+            }
+        }
+        self.commit(write)
+    }
+
+    /// Forgets what a destination has and had refused. In parts: after a crash in between it is still moved, and is asked for again.
+    fn forget_told(&self, destination: DestinationId) -> Result<(), StoreError> {
+        let kinds =
+            ["refused", "flight", "letter"].map(|kind| (self.store.delivery(), self.names.all_of(kind, destination)));
+        let rows = (self.store.outbox(), format!("{}\0", self.names.destination(destination)));
+        for (keyspace, prefix) in kinds.into_iter().chain([rows]) {
+            let mut write = self.store.batch();
+            for (record, count) in keyspace.prefix(prefix).zip(1usize..) {
+                write.remove(keyspace, record.key().map_err(|source| self.store.failed(source))?);
+                if count.is_multiple_of(FORGOTTEN_AT_ONCE) {
+                    self.commit(std::mem::replace(&mut write, self.store.batch()))?;
+                }
+            }
+            self.commit(write)?;
+        }
+        Ok(())
     }
 
     fn writing(&self, destination: DestinationId) -> MutexGuard<'_, ()> {
@@ -78,7 +137,8 @@ impl DurableOutbox {
     /// It has ended, and the destination is complete up to `frontier`.
     fn write_end(&self, write: &mut Batch, to: DestinationId, flight: FlightId, frontier: Tick) {
         write.remove(self.store.delivery(), self.names.flight(to, flight));
-        write.insert(self.store.frontiers(), self.names.destination(to), frontier.as_ms().to_be_bytes());
+        let told_to = self.memory.shelf(to).told_to();
+        write.insert(self.store.frontiers(), self.names.destination(to), frontier_row(frontier, told_to));
     }
 
     /// The destination has a row as it was told.
@@ -186,6 +246,13 @@ impl Outbox for DurableOutbox {
 
     fn order(&self, destination: DestinationId, order: Order) -> Result<(), StoreError> {
         let _writing = self.writing(destination);
+        let is_of_moved = matches!(order, Order::AsNew | Order::AsMoved);
+        if is_of_moved && !self.is_moved(destination) {
+            return Ok(());
+        }
+        if order == Order::AsNew {
+            self.forget_told(destination)?;
+        }
         let mut write = self.store.batch();
         let complete = self.memory.complete();
         let mut refused: Vec<Key> = Vec::new();
@@ -197,6 +264,10 @@ impl Outbox for DurableOutbox {
                 Order::Resync => refused = shelf.resync(complete),
                 Order::Retry => refused = shelf.retry(complete),
                 Order::RetryDeletes => refused = shelf.retry_deletes(complete),
+                Order::AsNew => shelf.renew(complete),
+                Order::AsMoved => {}
+                Order::Retire => shelf.retire(complete),
+                Order::Unretire => shelf.unretire(complete),
                 Order::Forget => {
                     let round = shelf.standing().round;
                     for (key, told) in shelf.forget() {
@@ -210,18 +281,33 @@ impl Outbox for DurableOutbox {
         for key in refused {
             write.remove(self.store.delivery(), self.names.refused(destination, &key));
         }
-        if matches!(order, Order::Resync | Order::Retry | Order::Forget) {
+        if order.clears_letters() {
             for letter in self.memory.letters(destination).clear() {
                 write.remove(self.store.delivery(), self.names.letter(destination, letter));
             }
         }
         self.write_json(&mut write, self.names.standing(destination), &standing);
+        if is_of_moved {
+            self.write_json(&mut write, self.names.address(destination), &self.addresses[destination.index()]);
+        }
         self.commit(write)?;
-        self.store.sync()
+        self.store.sync()?;
+        if is_of_moved {
+            self.moved[destination.index()].store(false, Ordering::Release);
+        }
+        Ok(())
     }
 
     fn is_paused(&self, destination: DestinationId) -> bool {
         self.memory.is_paused(destination)
+    }
+
+    fn is_moved(&self, destination: DestinationId) -> bool {
+        self.moved[destination.index()].load(Ordering::Acquire)
+    }
+
+    fn is_retired(&self, destination: DestinationId) -> bool {
+        self.memory.is_retired(destination)
     }
 
     fn recovered(&self, tick: Tick) {

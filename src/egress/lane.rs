@@ -3,8 +3,7 @@
 use std::future;
 use std::time::Instant;
 
-use bytes::Bytes;
-
+use super::courier::Carried;
 use super::letters::Refusal;
 use super::outbox::BatchLimit;
 use crate::log::StoreError;
@@ -38,8 +37,8 @@ pub trait Lane: Send + Sync + 'static {
 pub struct Load<F> {
     /// Under what it ends.
     pub flight: F,
-    /// The call's body.
-    pub body: Bytes,
+    /// What the call carries.
+    pub carried: Carried,
     /// How many it can be split into.
     pub parts: usize,
     /// How many count as told once it is acknowledged.

@@ -110,8 +110,13 @@ impl Outbox for MemoryOutbox {
             Order::Retry => _ = shelf.retry(complete),
             Order::RetryDeletes => _ = shelf.retry_deletes(complete),
             Order::Forget => _ = shelf.forget(),
+            Order::AsNew => shelf.renew(complete),
+            // Nobody remembers an address.
+            Order::AsMoved => {}
+            Order::Retire => shelf.retire(complete),
+            Order::Unretire => shelf.unretire(complete),
         }
-        if matches!(order, Order::Resync | Order::Retry | Order::Forget) {
+        if order.clears_letters() {
             self.letters(destination).clear();
         }
         Ok(())
@@ -119,6 +124,14 @@ impl Outbox for MemoryOutbox {
 
     fn is_paused(&self, destination: DestinationId) -> bool {
         self.shelf(destination).is_paused()
+    }
+
+    fn is_moved(&self, _: DestinationId) -> bool {
+        false
+    }
+
+    fn is_retired(&self, destination: DestinationId) -> bool {
+        self.shelf(destination).standing().is_retired
     }
 
     fn recovered(&self, tick: Tick) {

@@ -19,6 +19,7 @@ use thiserror::Error;
 use crate::clock::Now;
 use crate::observe::latency::Latency;
 
+mod address;
 mod backoff;
 mod change;
 mod changes;
@@ -30,6 +31,8 @@ mod destinations;
 mod durable;
 mod file;
 pub mod forward;
+mod holding;
+mod instance;
 mod lane;
 mod letters;
 mod memory;
@@ -42,6 +45,7 @@ mod records;
 mod routes;
 mod shelf;
 pub mod signature;
+mod skipping;
 mod status;
 mod webhook;
 
@@ -54,9 +58,11 @@ pub use change::{Action, Change};
 pub use delivery::Failed;
 pub use destinations::Egress;
 pub use durable::DurableOutbox;
+pub use holding::{Held, Holding};
+pub use instance::Instance;
 pub use letters::{DeadLetter, Refusal};
 pub use memory::MemoryOutbox;
-pub use preview::{Differing, differences};
+pub use preview::{Differing, differences, moved};
 pub use routes::router;
 pub use status::{Counts, EventStatus, Status};
 pub use webhook::{client, install_crypto};
@@ -80,6 +86,10 @@ pub struct Surroundings {
     pub now: Now,
     /// Whose an event is that an earlier version left in a queue.
     pub whose: forward::Whose,
+    /// What holds all destinations, if anything does.
+    pub hold: Holding,
+    /// By forward: where it is counted what is not sent.
+    pub skipped: Vec<Arc<forward::Skipped>>,
     /// Is told when nothing can be written down any more: the process is to end then.
     pub failed: Failed,
 }

@@ -55,8 +55,14 @@ pub trait Outbox: Send + Sync + 'static {
     /// Does what an operator wishes; safe on the disk when it returns.
     fn order(&self, destination: DestinationId, order: Order) -> Result<(), StoreError>;
 
+    /// Whether the destination has another address than the one that was told what is on record.
+    fn is_moved(&self, destination: DestinationId) -> bool;
+
     /// Whether no new call may begin.
     fn is_paused(&self, destination: DestinationId) -> bool;
+
+    /// Whether nothing is desired of it, whatever the definitions say.
+    fn is_retired(&self, destination: DestinationId) -> bool;
 
     /// Says that what was logged before this process started has been taken in, up to `tick`: what was held back until then
     /// may be given out.
@@ -125,6 +131,8 @@ pub struct Flight {
     pub batch: Batch,
     /// How often it was refused already, itself or what it is a piece of.
     pub refusals: u32,
+    /// How many resyncs there had been when it was taken.
+    pub round: u32,
 }
 
 /// What an operator may wish.
@@ -142,6 +150,21 @@ pub enum Order {
     RetryDeletes,
     /// What was given up counts as told, and is spoken of no more.
     Forget,
+    /// The destination has another address, and has nothing yet: all that is desired is told.
+    AsNew,
+    /// The destination has another address, and has what the former had.
+    AsMoved,
+    /// Nothing is desired any more, whatever the definitions say: what it has is deleted there. Its events wait.
+    Retire,
+    /// What the definitions say is desired again.
+    Unretire,
+}
+
+impl Order {
+    /// Whether all that was given up is told once more, or counts as told: then nothing is to be said of it.
+    pub fn clears_letters(self) -> bool {
+        matches!(self, Order::Resync | Order::Retry | Order::Forget | Order::AsNew)
+    }
 }
 
 /// How much a batch may hold.
@@ -163,6 +186,8 @@ pub enum State {
     Paused,
     /// What is desired is being computed from the log; it is told after that.
     Recovering,
+    /// Somebody wishes that it has nothing.
+    Retired,
 }
 
 impl fmt::Display for State {
@@ -171,6 +196,7 @@ impl fmt::Display for State {
             State::Delivering => "delivering",
             State::Paused => "paused",
             State::Recovering => "recovering",
+            State::Retired => "retired",
         })
     }
 }

@@ -7,10 +7,13 @@ use compact_str::CompactString;
 use dataflows::definitions::{AudienceId, DestinationId};
 use dataflows::model::Desired;
 
+use super::address::Address;
 use super::change::Action;
+use super::letters::Letters;
 use super::records::Names;
+use super::shelf::Left;
 use crate::log::{Store, StoreError};
-use crate::project::Project;
+use crate::project::{Destination, Project};
 
 /// Rows in which two states of an audience at a destination differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +31,15 @@ impl fmt::Display for Differing {
         let Differing { added, updated, deleted } = self;
         write!(f, "{added} added, {updated} updated, {deleted} deleted")
     }
+}
+
+/// Destinations that are elsewhere now than what was told what is on record: nothing is told them before somebody says what that means.
+pub fn moved(store: &Store, project: &Project) -> Result<Vec<CompactString>, StoreError> {
+    let left = Names::of(project).read(store)?;
+    let is_moved =
+        |((left, _), destination): &((Left, Letters), &Destination)| left.is_elsewhere(&Address::of(&destination.kind));
+    let moved = left.into_iter().zip(&project.destinations).filter(is_moved);
+    Ok(moved.map(|(_, destination)| destination.name.clone()).collect())
 }
 
 /// By destination and audience, what they would be told if this were desired. What the destination refused counts as told.

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! outbox     destination NUL audience NUL identifier            what it has
-//! frontiers  destination                                        up to where it was told everything
+//! frontiers  destination                                        up to where it was told everything, and the latest `as_of` told
 //! delivery   "refused"  NUL destination NUL audience NUL identifier   what it refused for good
 //!            "flight"   NUL destination NUL number              a batch that was taken and has not ended
 //!            "letter"   NUL destination NUL number              a dead letter, as JSON
 //!            "standing" NUL destination NUL                     what operators wished, as JSON
+//!            "address" NUL destination NUL                      where it is that was told all this, as JSON
 //! ```
 
 use std::collections::BTreeMap;
@@ -68,6 +69,20 @@ impl Names {
         format!("standing\0{}\0", self.destination(destination))
     }
 
+    /// Whether a key is that of what operators wished of a destination in the project.
+    pub fn is_standing_of_any(&self, key: &[u8]) -> bool {
+        (0..self.destinations.len()).any(|index| self.standing(DestinationId::new(index)).as_bytes() == key)
+    }
+
+    pub fn address(&self, destination: DestinationId) -> String {
+        format!("address\0{}\0", self.destination(destination))
+    }
+
+    /// What the keys of all that is of one kind begin with, but for the rows that it has.
+    pub fn all_of(&self, kind: &str, destination: DestinationId) -> String {
+        format!("{kind}\0{}\0", self.destination(destination))
+    }
+
     pub fn flight(&self, destination: DestinationId, flight: FlightId) -> Vec<u8> {
         [format!("flight\0{}\0", self.destination(destination)).as_bytes(), &flight.to_bytes()].concat()
     }
@@ -109,16 +124,19 @@ impl Names {
     /// Reads what was written down for each destination.
     pub fn read(&mut self, store: &Store) -> Result<Vec<(Left, Letters)>, StoreError> {
         let mut all: Vec<(Left, Letters)> = Vec::with_capacity(self.destinations.len());
-        for destination in &self.destinations {
-            let frontier = store.frontiers().get(destination.as_bytes()).map_err(|source| store.failed(source))?;
-            let frontier = frontier.and_then(|ms| <[u8; 8]>::try_from(&*ms).ok()).map_or(0, u64::from_be_bytes);
-            all.push((Left { frontier: Tick::from_ms(frontier), ..Left::default() }, Letters::default()));
-        }
         let damaged = |destination: &str, what: String| StoreError::DamagedRow {
             folder: store.folder().to_owned(),
             destination: destination.to_owned(),
             source: codec::CodecError::Malformed(what),
         };
+        for destination in &self.destinations {
+            let frontier = store.frontiers().get(destination.as_bytes()).map_err(|source| store.failed(source))?;
+            let (frontier, told_to) = match frontier {
+                Some(row) => frontier_of(&row).map_err(|what| damaged(destination, what))?,
+                None => (Tick::default(), Some(Tick::default())),
+            };
+            all.push((Left { frontier, told_to, ..Left::default() }, Letters::default()));
+        }
         let mut elsewhere: BTreeMap<String, usize> = BTreeMap::new();
         for record in store.outbox().iter() {
             let (key, bytes) = record.into_inner().map_err(|source| store.failed(source))?;
@@ -143,7 +161,12 @@ impl Names {
             read.map_err(|what| damaged(destination, what))?;
         }
         for (destination, rows) in elsewhere {
-            tracing::warn!(destination, rows, "not in the project any more: what it holds is kept on record");
+            tracing::warn!(
+                destination,
+                rows,
+                "not in the project any more, and it still holds what it was told: put it back and `deltaic destination retire` it \
+                 to have that deleted there"
+            );
         }
         Ok(all)
     }
@@ -160,6 +183,7 @@ impl Names {
     ) -> Result<(), String> {
         match kind {
             "standing" => left.standing = json(bytes)?,
+            "address" => left.address = Some(json(bytes)?),
             "letter" => letters.restore(json(bytes)?),
             "refused" => {
                 let (profile, traits) = codec::decode_refused(bytes).map_err(|error| error.to_string())?;
@@ -195,6 +219,21 @@ impl Names {
         let identifier = std::str::from_utf8(identifier).map_err(|_| "a key is no text")?;
         Ok((self.audience_of(destination, audience)?, identifier.into()))
     }
+}
+
+/// A row of `frontiers`. Earlier versions did not write what was told last.
+pub(super) fn frontier_row(frontier: Tick, told_to: Tick) -> [u8; 16] {
+    (u128::from(frontier.as_ms()) << 64 | u128::from(told_to.as_ms())).to_be_bytes()
+}
+
+fn frontier_of(row: &[u8]) -> Result<(Tick, Option<Tick>), String> {
+    let tick = |bytes: &[u8; 8]| Tick::from_ms(u64::from_be_bytes(*bytes));
+    let (frontier, told_to) = row.split_first_chunk().ok_or("how far it was told cannot be read")?;
+    let told_to = match told_to {
+        [] => None,
+        told_to => Some(tick(told_to.try_into().map_err(|_| "how far it was told cannot be read")?)),
+    };
+    Ok((tick(frontier), told_to))
 }
 
 /// What is before the first NUL, and after it.

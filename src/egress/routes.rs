@@ -13,11 +13,12 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use dataflows::model::Tick;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
 
 use super::forward::EventLetter;
 use super::outbox::{self, Order};
-use super::{DeadLetter, Egress, EventStatus, Status};
+use super::{DeadLetter, Egress, EventStatus, Held, Instance, Status};
 use crate::clock::Now;
 use crate::http::{Problem, Role, Tokens, json, method_not_allowed};
 use crate::project::Project;
@@ -26,14 +27,23 @@ use crate::project::Project;
 struct Desk {
     egress: Egress,
     now: Now,
+    /// Whose the data folder is, where there is one.
+    instance: Option<Instance>,
 }
 
 type Named = Result<Path<String>, PathRejection>;
 
+type TwoNames = Result<Path<(String, String)>, PathRejection>;
+
 /// The routes of destinations.
-pub fn router(project: &Project, egress: Egress, now: Now) -> Router {
+pub fn router(project: &Project, egress: Egress, now: Now, instance: Option<Instance>) -> Router {
     let order = |order| {
         let ordered = move |State(desk): State<Arc<Desk>>, name: Named| async move { desk.order(name, order).await };
+        post(ordered).fallback(method_not_allowed)
+    };
+    let answer_moved = |order| {
+        let ordered =
+            move |State(desk): State<Arc<Desk>>, name: Named| async move { desk.answer_moved(name, order).await };
         post(ordered).fallback(method_not_allowed)
     };
     let forget = |State(desk): State<Arc<Desk>>, name: Named| async move { desk.order(name, Order::Forget).await };
@@ -44,9 +54,16 @@ pub fn router(project: &Project, egress: Egress, now: Now) -> Router {
         .route("/v1/destinations/{name}/pause", order(Order::Pause))
         .route("/v1/destinations/{name}/resume", order(Order::Resume))
         .route("/v1/destinations/{name}/resync", order(Order::Resync))
+        .route("/v1/destinations/{name}/retire", order(Order::Retire))
+        .route("/v1/destinations/{name}/unretire", order(Order::Unretire))
+        .route("/v1/destinations/{name}/as-new", answer_moved(Order::AsNew))
+        .route("/v1/destinations/{name}/as-moved", answer_moved(Order::AsMoved))
+        .route("/v1/destinations/{name}/skip", post(skip).fallback(method_not_allowed))
         .route("/v1/destinations/{name}/dead-letters", letters)
+        .route("/v1/destinations/{name}/dead-letters/{id}", get(dead_letter).fallback(method_not_allowed))
         .route("/v1/destinations/{name}/dead-letters/retry", order(Order::Retry))
-        .with_state(Arc::new(Desk { egress, now }));
+        .route("/v1/take-over", post(take_over).fallback(method_not_allowed))
+        .with_state(Arc::new(Desk { egress, now, instance }));
     Role::Admin.guard(router, Tokens::new(&project.admin_tokens))
 }
 
@@ -67,6 +84,8 @@ struct StatusJson {
     given_up: u64,
     last_error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<EventsJson>,
 }
 
@@ -81,27 +100,30 @@ struct EventsJson {
     given_up: u64,
     withheld: u64,
     dead_letters_lost: u64,
+    skipped_history: u64,
+    skipped_too_old: u64,
+    skipped_integrations: u64,
     last_error: Option<String>,
 }
 
 impl Desk {
     /// The destination of a name, by position.
-    fn find(&self, name: Named) -> Result<usize, Problem> {
+    fn find<E>(&self, name: Result<Path<String>, E>) -> Result<usize, Problem> {
         let found = name.ok().and_then(|Path(name)| self.egress.position(&name));
         let message = "there is no destination of this name: GET /v1/destinations lists them";
         found.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "unknown_destination", message))
     }
 
     fn json(&self, status: Status) -> StatusJson {
-        let Status { destination, backlog, changes, parked, events } = status;
+        let Status { destination, backlog, changes, parked, held, events } = status;
         let now = (self.now)();
         let age_ms = |since: Tick| now.as_ms().saturating_sub(since.as_ms());
         StatusJson {
             name: destination.into(),
-            state: if parked.is_some() && backlog.state == outbox::State::Delivering {
-                "parked".to_owned()
-            } else {
-                backlog.state.to_string()
+            state: match backlog.state {
+                outbox::State::Delivering if held.is_some() => "held".to_owned(),
+                outbox::State::Delivering if parked.is_some() => "parked".to_owned(),
+                state => state.to_string(),
             },
             desired: backlog.desired,
             acknowledged: backlog.rows,
@@ -114,7 +136,8 @@ impl Desk {
             failed_calls: changes.failed_calls,
             given_up: changes.given_up,
             last_error: changes.last_error,
-            events: events.map(|EventStatus { pending, dead_letters, counts }| EventsJson {
+            held: held.map(|held| held.to_string()),
+            events: events.map(|EventStatus { pending, dead_letters, counts, skipped }| EventsJson {
                 pending: pending.events,
                 oldest_pending_ms: pending.oldest.map(age_ms),
                 acknowledged: counts.acknowledged,
@@ -123,9 +146,22 @@ impl Desk {
                 given_up: counts.given_up + pending.overflowed,
                 withheld: pending.withheld,
                 dead_letters_lost: pending.lost,
+                skipped_history: skipped.history,
+                skipped_too_old: skipped.too_old,
+                skipped_integrations: skipped.integrations,
                 last_error: counts.last_error,
             }),
         }
+    }
+
+    /// Carries out what somebody says of a destination with another address.
+    async fn answer_moved(&self, name: Named, order: Order) -> Result<Response, Problem> {
+        let index = self.find(name.as_ref().map(|Path(name)| Path(name.clone())).map_err(|_| ()))?;
+        if !self.egress.is_moved(index) {
+            let message = "its address is the one that was told what is on record: there is nothing to be said of it";
+            return Err(Problem::new(StatusCode::CONFLICT, "not_moved", message));
+        }
+        self.order(name, order).await
     }
 
     fn status(&self, index: usize) -> Result<Response, Problem> {
@@ -145,6 +181,67 @@ impl Desk {
             }
         }
     }
+}
+
+/// `POST /v1/destinations/{name}/skip`
+async fn skip(State(desk): State<Arc<Desk>>, name: Named) -> Result<Response, Problem> {
+    let index = desk.find(name)?;
+    if desk.egress.skip(index) == 0 {
+        let message = "no call to it that failed waits to be repeated: there is nothing to skip";
+        return Err(Problem::new(StatusCode::CONFLICT, "nothing_fails", message));
+    }
+    desk.status(index)
+}
+
+/// `GET /v1/destinations/{name}/dead-letters/{id}`
+async fn dead_letter(State(desk): State<Arc<Desk>>, path: TwoNames) -> Result<Response, Problem> {
+    let unknown = || {
+        let message = "there is no dead letter of this id: GET /v1/destinations/NAME/dead-letters lists them";
+        Problem::new(StatusCode::NOT_FOUND, "unknown_dead_letter", message)
+    };
+    let Path((name, id)) = path.map_err(|_| unknown())?;
+    let index = desk.find(Ok::<_, ()>(Path(name)))?;
+    if let Ok(id) = id.parse::<u64>() {
+        let letter = desk.egress.dead_letters(index).into_iter().find(|letter| letter.id == id);
+        return letter.map(|letter| json(StatusCode::OK, &letter)).ok_or_else(unknown);
+    }
+    #[derive(Serialize)]
+    struct Body {
+        #[serde(flatten)]
+        letter: EventLetter,
+        sent: Box<RawValue>,
+    }
+    let (as_of, place) = id.split_once('-').ok_or_else(unknown)?;
+    let (Ok(as_of), Ok(place)) = (as_of.parse(), place.parse()) else { return Err(unknown()) };
+    let egress = desk.egress.clone();
+    let found = spawn_blocking(move || egress.dead_event(index, as_of, place)).await;
+    let (letter, sent) = found.ok().and_then(Result::ok).flatten().ok_or_else(unknown)?;
+    let sent = String::from_utf8(sent.into()).ok().and_then(|sent| RawValue::from_string(sent).ok());
+    Ok(json(StatusCode::OK, &Body { letter, sent: sent.ok_or_else(unknown)? }))
+}
+
+/// `POST /v1/take-over`
+async fn take_over(State(desk): State<Arc<Desk>>) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Body {
+        was_held: bool,
+    }
+    let was_held = match (desk.egress.held(), &desk.instance) {
+        (None, _) => false,
+        (Some(Held::Copied { .. }), Some(instance)) => {
+            let instance = instance.clone();
+            let taken = spawn_blocking(move || instance.take_over()).await;
+            if let Err(error) = taken.map_err(std::io::Error::other).flatten() {
+                let message = format!("it cannot be written down whose the data folder is: {error}");
+                return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not_written", message));
+            }
+            tracing::info!("an operator's order: this engine delivers from now on");
+            desk.egress.release();
+            true
+        }
+        (Some(held), _) => return Err(Problem::new(StatusCode::CONFLICT, "held", held.to_string())),
+    };
+    Ok(json(StatusCode::OK, &Body { was_held }))
 }
 
 /// `GET /v1/destinations`

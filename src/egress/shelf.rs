@@ -2,7 +2,8 @@
 //!
 //! - `shelf.rs`: what is desired comes in.
 //! - `gather.rs`: batches go out; `flights.rs`: those that are aloft.
-//! - `endings.rs`: how they end. `orders.rs`: what operators wish. `recovery.rs`: what a process before this one left.
+//! - `endings.rs`: how they end. `orders.rs`: what operators wish, `retiring.rs`: also of the destination as a whole.
+//! - `recovery.rs`: what a process before this one left.
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
@@ -21,6 +22,7 @@ mod flights;
 mod gather;
 mod orders;
 mod recovery;
+mod retiring;
 #[cfg(test)]
 mod tests;
 
@@ -56,8 +58,16 @@ pub(super) struct Shelf {
     /// The number of the last one that was put before all others: what was taken, and reached nobody.
     front: i64,
     standing: Standing,
+    /// As of when a resync tells: see [`Shelf::as_of_now`].
+    resync_as_of: Tick,
+    /// The latest tick of which changes were taken in.
+    latest: Tick,
+    /// The latest tick as of which anything was told, or may have been.
+    told_to: Tick,
     /// How many rows are desired, or were by what of the log has been read so far.
     desired: i64,
+    /// What the definitions say is desired of a destination that is retired.
+    withheld: Rows<Told>,
     /// What a process before this one left, until the dataflow is where that one was.
     left: Option<Left>,
 }
@@ -94,6 +104,7 @@ struct Pending {
 
 impl Shelf {
     pub fn apply(&mut self, tick: Tick, received: Option<Instant>, mut changes: Vec<(Desired, i64)>) {
+        self.latest = self.latest.max(tick);
         self.desired += changes.iter().map(|(_, diff)| diff).sum::<i64>();
         // A row that changes both goes and comes: what comes is the one that counts. Taken one after the other the two
         // would cancel what is pending, and the row would lose its place in the queue with each change.
@@ -120,6 +131,7 @@ impl Shelf {
     /// Makes a row pending, or not pending any more where the destination has it (or is about to) as is now desired:
     /// so an add and a delete that meet before sending cancel.
     fn desire(&mut self, key: Key, told: Told, tick: Tick, received: Option<Instant>) {
+        let told = self.unless_retired(&key, told);
         let is_left = self.left.as_ref().is_some_and(|left| left.knows(&key) || self.flights.action(&key).is_some());
         // While recovering, a row that the destination has and that is not desired any more stays, with the tick of that.
         let is_in_doubt = self.pending.get(&key).is_some_and(|pending| pending.is_in_doubt);
@@ -170,6 +182,17 @@ impl Shelf {
         [waiting, resync, self.flights.first_but(but)].into_iter().flatten().min()
     }
 
+    /// As of when what is desired is told, where nothing of it changes: all ticks before `complete` were taken in. Any later change
+    /// has a later tick. So of one row `as_of` never goes back, and never stands twice for two things.
+    fn as_of_now(&self, complete: Tick) -> Tick {
+        complete.before().max(self.latest)
+    }
+
+    /// The latest tick as of which anything was told, or may have been.
+    pub fn told_to(&self) -> Tick {
+        self.told_to
+    }
+
     /// The frontier once a batch is acknowledged, or refused for good.
     pub fn frontier_after(&self, flight: FlightId, complete: Tick) -> Tick {
         self.oldest_but(Some(flight)).map_or(complete, |oldest| oldest.min(complete))
@@ -180,13 +203,18 @@ impl Shelf {
         let paused = self.standing.is_paused;
         if let Some(left) = &self.left {
             let state = if paused { State::Paused } else { State::Recovering };
+            let desired = if self.standing.is_retired { 0 } else { desired };
             let (rows, refused) = (left.rows.len(), left.refused.len());
             return Backlog { state, desired, rows, refused, frontier: left.frontier, ..Backlog::default() };
         }
         let oldest_pending = self.oldest_but(None);
         Backlog {
-            state: if paused { State::Paused } else { State::Delivering },
-            desired,
+            state: match (paused, self.standing.is_retired) {
+                (true, _) => State::Paused,
+                (false, true) => State::Retired,
+                (false, false) => State::Delivering,
+            },
+            desired: if self.standing.is_retired { 0 } else { desired },
             rows: self.acknowledged.len() + self.stale.len(),
             pending: self.pending.len() + self.flights.rows(),
             resync: self.stale.len(),

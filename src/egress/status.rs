@@ -4,7 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use compact_str::CompactString;
 
-use super::forward::Pending;
+use super::forward::{Pending, SkippedCounts};
+use super::holding::Held;
 use super::outbox::Backlog;
 
 /// How a destination is doing.
@@ -18,6 +19,8 @@ pub struct Status {
     pub changes: Counts,
     /// Why it is parked, where it is: its address is refused, whatever it is sent.
     pub parked: Option<String>,
+    /// Why nothing is delivered to it, where that has another reason.
+    pub held: Option<Held>,
     /// What became of events, where it is sent any.
     pub events: Option<EventStatus>,
 }
@@ -38,6 +41,8 @@ pub struct EventStatus {
     pub dead_letters: usize,
     /// What became of events.
     pub counts: Counts,
+    /// Those that are not sent to it, although they are of those that are.
+    pub skipped: SkippedCounts,
 }
 
 /// What is counted of a lane, since the start.

@@ -10,7 +10,7 @@ use dataflows::expression::Expression;
 use dataflows::model::{Desired, Identifier, IdentifierKey, ProfileId, Traits, Value};
 
 use crate::limits::Limits;
-use crate::project::{Clock, Destination, DestinationKind, Project, Replay, Webhook};
+use crate::project::{Clock, Destination, DestinationKind, Project, Replay, Sending, Webhook};
 
 /// Names of audiences, by id.
 pub const AUDIENCES: [&str; 2] = ["cart_abandoners", "vips"];
@@ -44,6 +44,7 @@ pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
         replay: Replay::default(),
         storage: None,
         history: None,
+        instance: "default".into(),
         dataflow_log: true,
     }
 }
@@ -61,12 +62,13 @@ pub fn webhook(url: String) -> Webhook {
         retry_deletes: Duration::from_secs(3_600),
         concurrency: 1,
         calls_per_second: None,
+        confirm: None,
     }
 }
 
 /// The destination `crm`, of this kind.
 pub fn crm(webhook: Webhook) -> Destination {
-    Destination { name: "crm".into(), kind: DestinationKind::Webhook(webhook) }
+    Destination { name: "crm".into(), kind: DestinationKind::Webhook(webhook), sending: Sending::default() }
 }
 
 /// Traits, which must be sorted.

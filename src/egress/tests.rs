@@ -17,11 +17,12 @@ use tokio::net::TcpSocket;
 use tokio::runtime::Handle;
 
 use super::forward::Queues;
+use super::holding::Holding;
 use super::testing::{AUDIENCES, crm, numbered, project, row, webhook};
 use super::{Egress, MemoryOutbox, Status, Surroundings};
 use crate::clock::wall_clock;
 use crate::observe::latency::{Latency, Stage};
-use crate::project::{Destination, DestinationKind, Project, Secret, Webhook};
+use crate::project::{Destination, DestinationKind, Project, Secret, Sending, Webhook};
 use crate::receive::server::{Call, Options, Receiver, Reply};
 
 mod operating;
@@ -47,7 +48,14 @@ fn queues(project: &Project) -> Queues {
 /// Nothing fails for good.
 fn surroundings(latency: &Arc<Latency>) -> Surroundings {
     let failed = Arc::new(|reason| panic!("{reason}"));
-    Surroundings { latency: latency.clone(), now: Arc::new(wall_clock), whose: Arc::new(|_| None), failed }
+    Surroundings {
+        latency: latency.clone(),
+        now: Arc::new(wall_clock),
+        whose: Arc::new(|_| None),
+        hold: Holding::default(),
+        skipped: Vec::new(),
+        failed,
+    }
 }
 
 /// Egress to a receiver, and the receiver.
@@ -250,7 +258,11 @@ async fn redirects_are_not_followed() {
 async fn a_slow_destination_delays_no_other_and_stop_keeps_its_deadline() {
     let folder = tempfile::tempdir().unwrap();
     let slow = Receiver::start(Options { delay: Duration::from_secs(10), ..Options::default() }).await.unwrap();
-    let file = Destination { name: "file".into(), kind: DestinationKind::File { path: "out/crm.jsonl".into() } };
+    let file = Destination {
+        name: "file".into(),
+        kind: DestinationKind::File { path: "out/crm.jsonl".into() },
+        sending: Sending::default(),
+    };
     let (egress, _) = start(folder.path(), vec![crm(webhook(slow.url())), file]);
     let to_both = |n: u32| {
         [0, 1].map(|to| (Desired { destination: DestinationId::new(to), ..row(0, &n.to_string(), numbered(n)) }, 1))
@@ -278,7 +290,11 @@ async fn a_file_that_cannot_be_written_is_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let in_the_way = folder.path().join("out");
     fs::write(&in_the_way, "not a folder").unwrap();
-    let file = Destination { name: "file".into(), kind: DestinationKind::File { path: "out/crm.jsonl".into() } };
+    let file = Destination {
+        name: "file".into(),
+        kind: DestinationKind::File { path: "out/crm.jsonl".into() },
+        sending: Sending::default(),
+    };
     let (egress, _) = start(folder.path(), vec![file]);
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
     eventually(|| egress.status()[0].changes.failed_calls > 0).await;

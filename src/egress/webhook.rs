@@ -1,7 +1,7 @@
 //! Destinations of the kind `webhook`: an HTTP endpoint that takes changes as JSON.
 //!
-//! `POST` with `{"destination": …, "changes": [{"audience", "action", "identifiers", "traits", "as_of"}, …]}`; a header
-//! with the signature over the whole body, and one with an idempotency key that a retry repeats. 2xx acknowledges.
+//! `POST` with `{"destination": …, "changes": [{"audience", "action", "identifiers", "traits", "as_of"}, …]}`; headers
+//! with an id that a retry repeats, the time and the signature ([`super::signature`]). 2xx acknowledges.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
@@ -17,13 +17,16 @@ use tokio::time::timeout;
 
 use super::EgressError;
 use super::backoff::retry_after;
-use super::courier::Failure;
+use super::courier::{Carried, Failure};
 use super::outbox::Batch;
-use super::signature::{IDEMPOTENCY_KEY, SIGNATURE, idempotency_key, sign};
-use crate::project::{Secret, Webhook};
+use super::signature::{self, former};
+use crate::project::{FieldPath, Secret, Webhook};
 
 /// Bytes of an answer that are read: enough for a reason, and for the connection to be used again after a usual answer.
 const ANSWER_BYTES_MAX: usize = 4 * 1024;
+
+/// Bytes of an answer that are read where it is to say that the call was taken.
+const CONFIRMATION_BYTES_MAX: usize = 64 * 1024;
 
 /// How long an answer is waited for that acknowledges: what it says is of no use.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
@@ -37,6 +40,8 @@ pub struct Courier {
     client: Client,
     url: Url,
     secrets: Vec<Secret>,
+    /// The field of an answer that says whether the call was taken, where it is to be looked at.
+    confirm: Option<FieldPath>,
     destination: CompactString,
     audiences: Arc<[CompactString]>,
     /// Whether an answer that acknowledged did not end.
@@ -53,8 +58,8 @@ impl Courier {
         let wrong = |reason: String| EgressError { destination: destination.clone(), reason };
         let url: Url = webhook.url.parse().map_err(|error| wrong(format!("the url cannot be read: {error}")))?;
         let client = client(&url, webhook.timeout).map_err(|error| wrong(format!("no HTTP client: {error}")))?;
-        let secrets = webhook.secrets.clone();
-        Ok(Courier { client, url, secrets, destination, audiences, is_endless: AtomicBool::new(false) })
+        let (secrets, confirm) = (webhook.secrets.clone(), webhook.confirm.clone());
+        Ok(Courier { client, url, secrets, confirm, destination, audiences, is_endless: AtomicBool::new(false) })
     }
 
     /// The body of the call that carries `batch`.
@@ -70,8 +75,9 @@ impl Courier {
     }
 
     /// Calls once. `Ok` means acknowledged.
-    pub async fn attempt(&self, body: &Bytes) -> Result<(), Failure> {
-        let response = self.client.post(self.url.clone()).headers(self.headers(body)).body(body.clone()).send().await;
+    pub async fn attempt(&self, Carried { id, body }: &Carried) -> Result<(), Failure> {
+        let response =
+            self.client.post(self.url.clone()).headers(self.headers(id, body)).body(body.clone()).send().await;
         let response = response.map_err(|error| {
             let is_reached = !error.is_connect();
             // The URL may hold a token of its own, and the message goes to logs.
@@ -83,8 +89,13 @@ impl Courier {
         let wait = response.headers().get(RETRY_AFTER).and_then(|header| header.to_str().ok());
         let wait = wait.and_then(|header| retry_after(header, SystemTime::now()));
         if status.is_success() {
-            self.finish(response).await;
-            return Ok(());
+            return match &self.confirm {
+                Some(field) => confirmed(response, field).await,
+                None => {
+                    self.finish(response).await;
+                    Ok(())
+                }
+            };
         }
         let error = format!("the endpoint answered {status}");
         Err(match status {
@@ -122,13 +133,18 @@ impl Courier {
         }
     }
 
-    fn headers(&self, body: &[u8]) -> HeaderMap {
-        let hexadecimal = |text: String| HeaderValue::try_from(text).expect("hexadecimal digits are a header value");
+    fn headers(&self, id: &str, body: &[u8]) -> HeaderMap {
+        let value = |text: &str| HeaderValue::try_from(text).expect("digits and base64 are a header value");
+        let timestamp = signature::now_s().to_string();
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(IDEMPOTENCY_KEY, hexadecimal(idempotency_key(body)));
+        headers.insert(signature::ID, value(id));
+        headers.insert(signature::TIMESTAMP, value(&timestamp));
+        headers.insert(signature::IDEMPOTENCY_KEY, value(id));
         if !self.secrets.is_empty() {
-            headers.insert(SIGNATURE, hexadecimal(sign(&self.secrets, body)));
+            let call = signature::SignedCall { id, timestamp: &timestamp, body };
+            headers.insert(signature::SIGNATURE, value(&call.sign(&self.secrets)));
+            headers.insert(former::SIGNATURE, value(&former::sign(&self.secrets, body)));
         }
         headers
     }
@@ -160,17 +176,42 @@ pub fn install_crypto() {
     });
 }
 
+/// Whether an answer 2xx says in a field of its JSON that the call was taken. What cannot be read is no answer, and the call is repeated.
+async fn confirmed(response: Response, field: &FieldPath) -> Result<(), Failure> {
+    let status = response.status();
+    let text = read(response, CONFIRMATION_BYTES_MAX).await;
+    let answer: serde_json::Value = serde_json::from_slice(&text).map_err(|error| {
+        Failure::later(format!("the endpoint answered {status}, and its body cannot be read: {error}"))
+    })?;
+    let said = field.iter().try_fold(&answer, |answer, name| answer.get(name.as_str()));
+    if said == Some(&serde_json::Value::Bool(true)) {
+        return Ok(());
+    }
+    let error = format!("the endpoint answered {status}, and `{}` of its body is not true", field.join("."));
+    Err(Failure::Refused { error, answer: beginning(&text), is_too_large: false })
+}
+
 /// The beginning of the answer's text, as far as it comes.
-async fn answer(mut response: Response) -> String {
+async fn answer(response: Response) -> String {
+    beginning(&read(response, ANSWER_BYTES_MAX).await)
+}
+
+/// About so many bytes of the answer, as far as they come.
+async fn read(mut response: Response, bytes_max: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
-    while bytes.len() < ANSWER_BYTES_MAX {
+    while bytes.len() < bytes_max {
         match response.chunk().await {
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             // The status says what became of the call, whether or not the text arrives.
             Ok(None) | Err(_) => break,
         }
     }
-    String::from_utf8_lossy(&bytes).chars().take(ANSWER_CHARS_KEPT).collect()
+    bytes
+}
+
+/// What is kept of an answer's text.
+fn beginning(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).chars().take(ANSWER_CHARS_KEPT).collect()
 }
 
 /// An error with its causes: reqwest's own message alone says only that sending failed.

@@ -32,6 +32,8 @@ pub struct Forwarded {
     pub position: Offset,
     /// Its text, as the log has it.
     pub raw: Bytes,
+    /// Its time, as it counts.
+    pub timestamp: Tick,
     /// When it arrived; nothing where it comes from the log.
     pub received: Option<Instant>,
     /// The forwards that it matches, at least one.
@@ -42,23 +44,29 @@ pub struct Forwarded {
     pub profile: Option<Profile>,
 }
 
+/// Takes out of the forwards that an event matches those to which it is not to go, by its time and by what only its text says.
+pub type Choice = Box<dyn Fn(Tick, &Event, &[u8], &mut Vec<ForwardId>) + Send + Sync>;
+
 /// Picks the events that are to be forwarded.
-#[derive(Debug)]
 pub struct Picker {
     forwards: Forwards,
     /// By forward: the tick where it begins. Without an entry it begins at the first.
     from: Vec<Tick>,
+    choice: Choice,
 }
 
 impl Picker {
-    /// By these definitions, each forward from its tick on.
-    pub fn new(definitions: Arc<Definitions>, from: Vec<Tick>) -> Self {
-        Picker { forwards: Forwards::new(definitions), from }
+    /// By these definitions, each forward from its tick on, as far as the choice lets.
+    pub fn new(definitions: Arc<Definitions>, from: Vec<Tick>, choice: Choice) -> Self {
+        Picker { forwards: Forwards::new(definitions), from, choice }
     }
 
-    fn pick(&self, tick: Tick, event: &Event) -> Vec<ForwardId> {
+    fn pick(&self, tick: Tick, event: &Event, raw: &[u8]) -> Vec<ForwardId> {
         let mut to = self.forwards.of(event);
         to.retain(|id| self.from.get(id.index()).is_none_or(|from| *from <= tick));
+        if !to.is_empty() {
+            (self.choice)(tick, event, raw, &mut to);
+        }
         to
     }
 }
@@ -76,12 +84,20 @@ impl Sequencer {
         event: &Event,
         received: Option<Instant>,
     ) -> Option<Picked> {
-        let to = self.picker.pick(position.tick, event);
+        let to = self.picker.pick(position.tick, event, raw);
         if to.is_empty() {
             return None;
         }
         let primary = self.picker.forwards.primary(event);
-        Some(Picked(Forwarded { position, raw: raw.clone(), received, to, primary, profile: None }))
+        Some(Picked(Forwarded {
+            position,
+            raw: raw.clone(),
+            timestamp: event.timestamp,
+            received,
+            to,
+            primary,
+            profile: None,
+        }))
     }
 
     /// Puts an event on its way to the destinations that want it. The event itself must go to the workers, too, before input

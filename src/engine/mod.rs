@@ -49,6 +49,7 @@ use crate::project::Clock;
 use announced::{Announcement, Meeting};
 use collector::Shared;
 use counting::Counting;
+pub use forwarding::Choice;
 use forwarding::Picker;
 use room::Room;
 use sequencer::Sequencer;
@@ -77,6 +78,8 @@ pub struct Settings {
     pub reread: Reread,
     /// By forward: the tick from which on its events are to be given out; earlier ones were. Without an entry, all.
     pub forward_from: Vec<Tick>,
+    /// To which of the forwards that it matches an event is not to go.
+    pub choice: Choice,
     /// The time.
     pub now: Now,
     /// Whether there is memory for more events.
@@ -107,8 +110,19 @@ impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
     pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
         let Settings { topology, definitions, clock, limits, log, restore, dedupe, before, .. } = settings;
-        let Settings { reread, forward_from, now, memory, runtime, inside, agreement, accept_partial, former, .. } =
-            settings;
+        let Settings {
+            reread,
+            forward_from,
+            choice,
+            now,
+            memory,
+            runtime,
+            inside,
+            agreement,
+            accept_partial,
+            former,
+            ..
+        } = settings;
         let (handle, submissions, asks, progress) = Handle::new(&limits, memory);
         let is_recovering = log.last().is_some() || restore.is_some();
         if is_recovering {
@@ -120,7 +134,7 @@ impl Engine {
         }
         let (outputs, collected) = mpsc::channel();
         let alarm = outputs.clone();
-        let picker = Picker::new(definitions.clone(), forward_from);
+        let picker = Picker::new(definitions.clone(), forward_from, choice);
         let is_cluster = topology.processes() > 1;
         let met = is_cluster.then(|| Met::prepare(&topology, agreement, before, accept_partial)).transpose()?;
         let meeting = met.as_ref().map(|met| met.meeting.clone());

@@ -165,6 +165,7 @@ impl World {
             accept_partial: false,
             reread: reread(&project),
             forward_from: Vec::new(),
+            choice: Box::new(|_, _, _, _| ()),
             now: Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst))),
             memory: Gate::off(),
             runtime: None,
@@ -204,6 +205,7 @@ impl Run {
             received: Some(&received),
             sent_at: None,
             context: None,
+            is_historical: false,
             position: ("", 0),
         };
         self.extractor.accept(text.as_bytes(), &given).unwrap().accepted

@@ -62,24 +62,39 @@ pub struct Surroundings {
     pub timeouts: Timeouts,
 }
 
-/// The addresses below `/v1/` and their calls; the others take batches. The short forms are those of analytics.js.
-const ADDRESSES: [(&str, Option<Call>); 16] = [
-    ("identify", Some(Call::Identify)),
-    ("track", Some(Call::Track)),
-    ("page", Some(Call::Page)),
-    ("screen", Some(Call::Screen)),
-    ("group", Some(Call::Group)),
-    ("alias", Some(Call::Alias)),
-    ("merge", Some(Call::Merge)),
-    ("batch", None),
-    ("import", None),
-    ("i", Some(Call::Identify)),
-    ("t", Some(Call::Track)),
-    ("p", Some(Call::Page)),
-    ("s", Some(Call::Screen)),
-    ("g", Some(Call::Group)),
-    ("a", Some(Call::Alias)),
-    ("b", None),
+/// What an address says of what is sent to it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Address {
+    /// The call; of a batch each event says it.
+    call: Option<Call>,
+    /// Whether it is of the past.
+    is_historical: bool,
+}
+
+const BATCH: Address = Address { call: None, is_historical: false };
+
+const fn of(call: Call) -> Address {
+    Address { call: Some(call), ..BATCH }
+}
+
+/// The addresses below `/v1/`. The short forms are those of analytics.js.
+const ADDRESSES: [(&str, Address); 16] = [
+    ("identify", of(Call::Identify)),
+    ("track", of(Call::Track)),
+    ("page", of(Call::Page)),
+    ("screen", of(Call::Screen)),
+    ("group", of(Call::Group)),
+    ("alias", of(Call::Alias)),
+    ("merge", of(Call::Merge)),
+    ("batch", BATCH),
+    ("import", Address { is_historical: true, ..BATCH }),
+    ("i", of(Call::Identify)),
+    ("t", of(Call::Track)),
+    ("p", of(Call::Page)),
+    ("s", of(Call::Screen)),
+    ("g", of(Call::Group)),
+    ("a", of(Call::Alias)),
+    ("b", BATCH),
 ];
 
 /// The routes of the HTTP source, `/healthz` and `/readyz`.
@@ -94,10 +109,10 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
         with,
     });
     let mut router = Router::new();
-    for (name, call) in ADDRESSES {
+    for (name, address) in ADDRESSES {
         for path in [format!("/v1/{name}"), format!("/v1/{name}/")] {
             let rim = rim.clone();
-            let take = move |request| async move { rim.take(call, request).await };
+            let take = move |request| async move { rim.take(address, request).await };
             router = router.route(&path, post(take).fallback(method_not_allowed));
         }
     }
@@ -119,22 +134,24 @@ struct Rim {
 }
 
 impl Rim {
-    async fn take(&self, call: Option<Call>, request: Request) -> Result<Response, Problem> {
+    async fn take(&self, address: Address, request: Request) -> Result<Response, Problem> {
         let arrived = Instant::now();
         let at = (self.with.now)();
-        let request_of = Arrived { at, stamp: Stamp::from(at), call };
+        let request_of = Arrived { at, stamp: Stamp::from(at), address };
+        let call = address.call;
         let (head, body) = request.into_parts();
         // Read before the key is looked at: it may be in the body, and an answer to a body that is still coming gets lost on its way.
         let body = self.bodies.read(&head.headers, body).await?;
         let source = self.keys.source_of_head(&head);
         self.with.handle.admits()?;
         let bytes = self.bodies.unpack(body)?;
-        let batch = self.door.open(&bytes, call).inspect_err(|problem| {
+        let mut batch = self.door.open(&bytes, call).inspect_err(|problem| {
             // Of a body that cannot be read only the head says whose it is.
             if let Some(source) = source {
                 self.keep_body(&request_of, source, &bytes, problem);
             }
         })?;
+        batch.is_historical |= address.is_historical;
         let of_body = || self.keys.source(batch.write_key.as_deref()?);
         let source = source.or_else(of_body).ok_or_else(WriteKeys::unknown)?;
         let first = self.sequence.fetch_add(batch.events.len() as u64, Ordering::Relaxed);

@@ -52,6 +52,8 @@ pub struct Refused {
     pub what: What,
     /// The call, where the address said it.
     pub call: Option<Call>,
+    /// Whether it is of the past, as far as its request says so.
+    pub is_historical: bool,
     /// The `sentAt` of its batch.
     pub sent_at: Option<Tick>,
     /// The `context` of its batch.

@@ -14,6 +14,7 @@
 
 mod consent;
 mod fields;
+mod historical;
 mod integrations;
 mod keys;
 mod members;
@@ -40,6 +41,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use self::consent::KnownPurposes;
 use self::fields::{Found, Wanted};
+pub use self::historical::{HISTORICAL, is_historical};
 pub use self::integrations::Integrations;
 use self::members::{Member, Members};
 use self::origins::Origins;
@@ -49,6 +51,7 @@ pub(super) use self::refused::strike;
 pub use self::reread::{reading, reread};
 use super::{Fits, Rejection, Warnings, json, time};
 use crate::engine::Accepted;
+use crate::json::whole_characters;
 use crate::limits::{Limits, MESSAGE_ID_BYTES_MAX};
 use crate::project::Project;
 
@@ -136,6 +139,8 @@ pub struct Given<'a> {
     pub sent_at: Option<&'a Stamp>,
     /// The `context` of the batch, as JSON, for events without their own.
     pub context: Option<&'a str>,
+    /// Whether it is of the past, and came through an import.
+    pub is_historical: bool,
     /// A text and a number that no other event has, for events without a message id: file and line, or a running number.
     pub position: (&'a str, u64),
 }
@@ -258,16 +263,16 @@ impl Extractor {
         storing: Storing,
         cells: &[CompactString],
     ) -> Result<Arrival, Rejection> {
-        let text = self.text(raw)?;
+        let text = whole_characters(self.text(raw)?);
         let mut members = Members::default();
-        let Parsed { call, event, at, sent_id, others, warnings } = self.parse(text, given, cells, &mut members)?;
+        let Parsed { call, event, at, sent_id, others, warnings } = self.parse(&text, given, cells, &mut members)?;
         if storing == Storing::Text {
             self.fits.count(&event, &others);
         }
         let made_id = sent_id.is_none().then(|| self.made_id(raw, given));
         let message = self.message(given.source, sent_id.as_deref().or(made_id.as_deref()).unwrap_or_default());
         let raw = match storing {
-            Storing::Text => stored::text(text, &members, call, given, made_id.as_deref()),
+            Storing::Text => stored::text(&text, &members, call, given, made_id.as_deref()),
             Storing::Nothing => Bytes::new(),
         };
         Ok(Arrival { at, accepted: Accepted { message, source: given.source.into(), raw, event }, warnings })
@@ -329,7 +334,9 @@ impl Extractor {
             consent: person.consent,
         };
 
-        let sent_id = members.scalar(Member::MessageId).filter(|id| !id.is_empty());
+        let sent_id = members.scalar(Member::MessageId);
+        // Ids of which characters got lost are no ids: two of them may have been different.
+        let sent_id = sent_id.filter(|id| !id.is_empty() && !id.contains(char::REPLACEMENT_CHARACTER));
         if sent_id.as_ref().is_some_and(|id| id.len() > MESSAGE_ID_BYTES_MAX) {
             return Err(Rejection::MessageIdTooLong);
         }

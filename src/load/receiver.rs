@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use super::error::LoadError;
 use super::judge::desk::Desk;
-use crate::egress::signature::{IDEMPOTENCY_KEY, SIGNATURE, verify};
+use crate::egress::signature::{self, SIGNATURE, SignedCall};
 use crate::project::Secret;
 use crate::receive::server::Change;
 
@@ -102,16 +102,16 @@ impl Calls {
 
 async fn receive(State(calls): State<Arc<Calls>>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
     let at = Instant::now();
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !verify(&calls.secret, &body, header(SIGNATURE)) {
+    let (call, signatures) = SignedCall::received(&headers, &body);
+    if !call.verify(&calls.secret, signatures, signature::now_s()) {
         tracing::warn!("a call with a wrong signature: give this program the DELTAIC_WEBHOOK_SECRET of the engine");
-        return (StatusCode::UNAUTHORIZED, format!("the header {SIGNATURE} does not sign this body"));
+        return (StatusCode::UNAUTHORIZED, format!("the header {SIGNATURE} does not sign this call"));
     }
     let changes = match serde_json::from_slice::<Body>(&body) {
         Ok(body) => body.changes,
         Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()),
     };
-    if !calls.is_repeated(header(IDEMPOTENCY_KEY)) {
+    if !calls.is_repeated(call.id) {
         let number = calls.taken.fetch_add(1, Ordering::Relaxed) + 1;
         if calls.lose_call != Some(number) {
             calls.desk.received(changes, at);

@@ -9,9 +9,18 @@ use crate::limits::SMALL_FILE_BYTES_MAX;
 
 /// Writes a file whole or not at all, and onto the disk.
 pub(crate) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    write_opened(path, |_| Ok(content))
+}
+
+/// The same with what is only known once the file is there.
+pub(crate) fn write_opened<T: AsRef<[u8]>>(
+    path: &Path,
+    content: impl FnOnce(&File) -> io::Result<T>,
+) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(content)?;
+    let content = content(&file)?;
+    file.write_all(content.as_ref())?;
     file.sync_all()?;
     fs::rename(new, path)?;
     sync_folder(path.parent().unwrap_or(Path::new(".")))

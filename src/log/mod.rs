@@ -29,7 +29,7 @@ mod tests;
 pub(crate) use checkpoint::gently;
 pub use durable::DurableLog;
 pub use faulty::{Fault, FaultyLog};
-pub(crate) use files::{read_small, write_whole};
+pub(crate) use files::{read_small, write_opened, write_whole};
 pub use memory::MemoryLog;
 pub use record::{EntryOrder, LogRecord, Logged, Stored};
 pub use repair::repair;

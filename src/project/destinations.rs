@@ -14,6 +14,7 @@ use super::person::{attribute, unknown_identifier};
 use super::problem::{Place, Problem};
 use super::resolved::{Destination, DestinationKind, Secret, Webhook};
 use super::section::List;
+use super::sending;
 use super::suggestion::did_you_mean;
 use super::text::Text;
 use super::written::{WrittenDestination, WrittenKind, WrittenWebhook};
@@ -25,6 +26,7 @@ pub(super) struct Resolved {
     pub(super) destinations: Vec<Destination>,
     pub(super) views: Vec<DestinationView>,
     pub(super) forwards: Vec<TypedForward>,
+    pub(super) warnings: Vec<Problem>,
 }
 
 /// All that the project says of destinations. One that has an error is left out.
@@ -40,7 +42,7 @@ pub(super) fn resolve(mut written: Vec<WrittenDestination>, checker: &mut Checke
 }
 
 fn one(written: WrittenDestination, checker: &mut Checker, resolved: &mut Resolved) -> Option<()> {
-    let WrittenDestination { name, kind, audiences, identifiers, traits, requires_consent, forward } = written;
+    let WrittenDestination { name, kind, audiences, identifiers, traits, requires_consent, forward, sending } = written;
     check_name(&name, "a destination", Alphabet::Dashed, &mut checker.problems);
     if audiences.is_none() && forward.events.is_some() {
         let of_audiences = [("identifiers", &identifiers), ("traits", &traits)];
@@ -56,13 +58,15 @@ fn one(written: WrittenDestination, checker: &mut Checker, resolved: &mut Resolv
     let identifiers = identifiers_of(&name, identifiers, checker);
     let traits = traits_of(traits.unwrap_or_default(), checker);
     let requires_consent = requires_consent.map(|purpose| checker.purposes.of(&purpose, &mut checker.problems));
+    let is_sent_events = forward.events.is_some();
+    let sending = sending::resolve(&name, is_sent_events, sending, &mut checker.problems, &mut resolved.warnings);
     let id = DestinationId::new(resolved.views.len());
     let forward = forwards::resolve(&name, id, forward, requires_consent.clone(), checker);
     let kind = kind_of(kind, &mut checker.problems)?;
     let name = CompactString::from(name.value);
     resolved.forwards.extend(forward);
     resolved.views.push(DestinationView { name: name.clone(), audiences, identifiers, traits, requires_consent });
-    resolved.destinations.push(Destination { name, kind });
+    resolved.destinations.push(Destination { name, kind, sending });
     Some(())
 }
 
@@ -140,8 +144,12 @@ fn kind_of(written: WrittenKind, problems: &mut Vec<Problem>) -> Option<Destinat
                 retry_deletes,
                 concurrency,
                 calls_per_second,
+                confirm,
             } = *webhook;
-            secrets.iter().for_each(|secret| check_secret(secret, "the secret of signatures", problems));
+            for secret in &secrets {
+                check_secret(secret, "the secret of signatures", problems);
+                check_encoding(secret, problems);
+            }
             let (backoff_min, backoff_max) = backoff(backoff_min, backoff_max, problems);
             let url = url?;
             check_url(&url, problems);
@@ -156,6 +164,7 @@ fn kind_of(written: WrittenKind, problems: &mut Vec<Problem>) -> Option<Destinat
                 retry_deletes: retry_deletes.map_or(Duration::from_secs(600), |(every, _)| every),
                 concurrency: concurrency.and_then(|(max, _)| usize::try_from(max).ok()).unwrap_or(1),
                 calls_per_second: calls_per_second.and_then(|(max, _)| u32::try_from(max).ok()),
+                confirm: confirm.and_then(|confirm| sending::confirm(&confirm, problems)),
             }))
         }
         WrittenKind::File { path } => {
@@ -191,6 +200,15 @@ fn backoff(min: WrittenDuration, max: WrittenDuration, problems: &mut Vec<Proble
             let low = min.unwrap_or_else(|| max.map_or(shortest, |max| shortest.min(max)));
             (low, max.unwrap_or(longest.max(low)))
         }
+    }
+}
+
+/// Behind `whsec_` there is base64: what is none would be another key for the receiver's library than here.
+fn check_encoding(secret: &Text, problems: &mut Vec<Problem>) {
+    if !secret.is_broken && Secret::new(secret.value.clone()).signing_key().is_none() {
+        let problem =
+            Problem::at(secret.place, "the secret of signatures begins with `whsec_`, and what follows is no base64");
+        problems.push(problem.help("make one: echo whsec_$(openssl rand -base64 24)"));
     }
 }
 

@@ -30,6 +30,7 @@ mod resolve;
 mod resolved;
 mod secrecy;
 mod section;
+mod sending;
 mod suggestion;
 mod syntax;
 #[cfg(test)]
@@ -51,8 +52,8 @@ pub use origins::IdentifierOrigin;
 use problem::Problem;
 pub use problem::{Colour, Problems};
 pub use resolved::{
-    Clock, ContextTraits, CsvMapping, Destination, DestinationKind, Durability, Project, Replay, Secret, Source,
-    Storage, Webhook,
+    Clock, ContextTraits, CsvMapping, Destination, DestinationKind, Durability, FieldPath, Payload, Project, Replay,
+    Secret, Sending, Source, Storage, Webhook,
 };
 use section::Reader;
 pub use time::parse_time;

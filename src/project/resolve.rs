@@ -13,7 +13,7 @@ use super::define::{Declared, Defining};
 use super::destinations;
 use super::history;
 use super::identity;
-use super::names::{Alphabet, check_count, check_name, check_secret};
+use super::names::{Alphabet, check_count, check_name, check_outside_name, check_secret};
 use super::origins;
 use super::problem::Problem;
 use super::resolved::{Clock, ContextTraits, Durability, Project, Replay, Secret, Source, Storage};
@@ -74,6 +74,13 @@ pub(super) fn resolve(
     };
 
     let storage = written.storage.map(|written| storage(written, folder, &mut problems));
+    let instance = match written.instance {
+        Some(instance) => {
+            check_outside_name(&instance, "an instance", &mut problems);
+            instance.value
+        }
+        None => "default".to_owned(),
+    };
     let history = history::resolve(written.history, &mut problems);
 
     let declared = Declared {
@@ -84,6 +91,7 @@ pub(super) fn resolve(
     };
     let mut defining = Defining::new(identity, declared, problems);
     let destinations = destinations::resolve(written.destinations, &mut defining.checker);
+    warnings.extend(destinations.warnings);
     let purposes = defining.checker.purposes.all();
     let (definitions, attribute_types) = defining.finish(destinations.views, destinations.forwards)?;
     let mut merged_attributes: Vec<CompactString> =
@@ -108,6 +116,7 @@ pub(super) fn resolve(
         replay,
         storage,
         history,
+        instance,
         dataflow_log: written.dataflow_log.unwrap_or(true),
     };
     Ok((project, warnings))

@@ -1,5 +1,6 @@
 //! The project as it was resolved: checked, typed, every default filled in.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use compact_str::CompactString;
 use dataflows::definitions::Definitions;
 use dataflows::model::{IdentifierKey, ValueType};
@@ -54,6 +57,8 @@ pub struct Project {
     /// Whether events are kept when the log does not have them any more, and how; only where there is a data folder. Default:
     /// yes.
     pub history: Option<HistorySettings>,
+    /// Which instance it is that delivers: see [`crate::egress::Instance`]. Default: `default`.
+    pub instance: String,
     /// Whether the dataflow is logged, for `GET /v1/dataflow`. Default: yes.
     pub dataflow_log: bool,
 }
@@ -118,6 +123,15 @@ impl Secret {
         Secret(secret)
     }
 
+    /// The key that it stands for where calls are signed: behind `whsec_` the base64 of one, and else its bytes. Nothing where there
+    /// is no base64 behind `whsec_`.
+    pub fn signing_key(&self) -> Option<Cow<'_, [u8]>> {
+        match self.0.strip_prefix("whsec_") {
+            Some(base64) => STANDARD.decode(base64).ok().map(Cow::from),
+            None => Some(self.0.as_bytes().into()),
+        }
+    }
+
     /// The secret itself, for the one place that needs it.
     pub fn expose(&self) -> &str {
         &self.0
@@ -160,6 +174,38 @@ pub struct Destination {
     pub name: CompactString,
     /// Its kind, with what that kind needs.
     pub kind: DestinationKind,
+    /// Which of its events are sent, and what of them.
+    pub sending: Sending,
+}
+
+/// Which of the events for a destination are sent, and what leaves of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sending {
+    /// What leaves of an event.
+    pub payload: Payload,
+    /// Whether events of the past are sent, too: what came through an import. Default: no.
+    pub history: bool,
+    /// Events that arrive later than this after their own time are not sent. Default: however late.
+    pub max_age: Option<Duration>,
+}
+
+/// What leaves of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// Which event it is (its type, name, message id and times), and these fields of it.
+    Keep(Vec<FieldPath>),
+    /// All but these fields.
+    Drop(Vec<FieldPath>),
+}
+
+/// The names that lead to a field of an event.
+pub type FieldPath = Vec<CompactString>;
+
+impl Default for Payload {
+    /// All but the address that the event came from.
+    fn default() -> Self {
+        Payload::Drop(vec![vec!["context".into(), "ip".into()]])
+    }
 }
 
 /// The kinds of destinations.
@@ -197,6 +243,8 @@ pub struct Webhook {
     pub concurrency: usize,
     /// Calls that begin in a second, at most, repeated ones included. Default: no limit.
     pub calls_per_second: Option<u32>,
+    /// The field of an answer 2xx, which is JSON, that is true where the call was taken. Default: any answer 2xx says so.
+    pub confirm: Option<FieldPath>,
 }
 
 /// How the columns of a CSV file become an event.

@@ -39,6 +39,7 @@ pub(super) struct Written {
     /// `None` where there is no such section.
     pub(super) storage: Option<WrittenStorage>,
     pub(super) history: WrittenHistory,
+    pub(super) instance: Option<Text>,
     pub(super) dataflow_log: Option<bool>,
 }
 
@@ -113,6 +114,16 @@ pub(super) struct WrittenDestination {
     pub(super) traits: Option<List>,
     pub(super) requires_consent: Option<Text>,
     pub(super) forward: WrittenForward,
+    pub(super) sending: WrittenSending,
+}
+
+/// What a destination says of the events themselves.
+#[derive(Debug)]
+pub(super) struct WrittenSending {
+    pub(super) keep: Option<List>,
+    pub(super) drop: Option<List>,
+    pub(super) history: Option<bool>,
+    pub(super) max_age: Option<(Duration, Place)>,
 }
 
 /// What a destination says of the events that it is sent.
@@ -157,6 +168,7 @@ pub(super) struct WrittenWebhook {
     pub(super) attempts_max: Option<(u64, Place)>,
     pub(super) concurrency: Option<(u64, Place)>,
     pub(super) calls_per_second: Option<(u64, Place)>,
+    pub(super) confirm: Option<Text>,
 }
 
 /// `[clock]`
@@ -255,6 +267,9 @@ impl Written {
             secret_access_key: history.secret(reader, "secret_access_key"),
         };
         history.finish(reader, nothing_elsewhere);
+        let mut delivery = root.section(reader, "delivery");
+        let instance = delivery.text(reader, "instance");
+        delivery.finish(reader, nothing_elsewhere);
         let mut observe = root.section(reader, "observe");
         let dataflow_log = observe.boolean(reader, "dataflow_log");
         observe.finish(reader, nothing_elsewhere);
@@ -279,6 +294,7 @@ impl Written {
             csv,
             storage: written_storage,
             history: written_history,
+            instance,
             dataflow_log,
         }
     }
@@ -369,7 +385,7 @@ impl WrittenOrigin {
 }
 
 /// Keys that only webhooks have.
-const OF_WEBHOOKS: [&str; 10] = [
+const OF_WEBHOOKS: [&str; 11] = [
     "url",
     "secret",
     "batch_changes_max",
@@ -380,6 +396,7 @@ const OF_WEBHOOKS: [&str; 10] = [
     "retry_deletes",
     "concurrency",
     "calls_per_second",
+    "confirm",
 ];
 
 fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenDestination {
@@ -390,6 +407,12 @@ fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeVal
     let traits = section.list(reader, "traits");
     let requires_consent = section.text(reader, "requires_consent");
     let forward = WrittenForward::read(&mut section, reader);
+    let sending = WrittenSending {
+        keep: section.list(reader, "keep"),
+        drop: section.list(reader, "drop"),
+        history: section.boolean(reader, "history"),
+        max_age: section.duration(reader, "max_age"),
+    };
     // Without either it was to be one with audiences.
     if audiences.is_some() || forward.events.is_none() {
         let or_events = "the audiences that it is fed, such as [\"NAME\"]; or `events`, such as [\"Order Completed\"]";
@@ -415,6 +438,7 @@ fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeVal
                 retry_deletes: section.duration(reader, "retry_deletes"),
                 concurrency: section.integer(reader, "concurrency", 1..=CONCURRENCY_MAX),
                 calls_per_second: section.integer(reader, "calls_per_second", 1..=1_000_000),
+                confirm: section.text(reader, "confirm"),
             }))
         }
         Some("file") => {
@@ -435,7 +459,7 @@ fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeVal
         key if OF_WEBHOOKS.contains(&key) => Some(format!("`{key}` belongs to destinations of type `webhook`")),
         _ => None,
     });
-    WrittenDestination { name, kind, audiences, identifiers, traits, requires_consent, forward }
+    WrittenDestination { name, kind, audiences, identifiers, traits, requires_consent, forward, sending }
 }
 
 impl WrittenForward {

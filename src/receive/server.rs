@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::egress::signature::{IDEMPOTENCY_KEY, SIGNATURE, verify};
+use crate::egress::signature;
 use crate::project::Secret;
 use crate::receive::event::ForwardedEvent;
 
@@ -79,9 +79,9 @@ pub struct Call {
 }
 
 impl Call {
-    /// The idempotency key, or an empty text.
+    /// Its id, which a retry repeats; or an empty text.
     pub fn key(&self) -> &str {
-        self.headers.get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok()).unwrap_or_default()
+        signature::SignedCall::received(&self.headers, &self.body).0.id
     }
 
     /// The changes in it; none where the shape is wrong.
@@ -269,9 +269,10 @@ impl Server {
     /// Checks a call and lets it have its effect.
     fn take(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), (StatusCode, String)> {
         if let Some(secret) = &self.options.secret {
-            let signature = headers.get(SIGNATURE).and_then(|signature| signature.to_str().ok()).unwrap_or_default();
-            if !verify(secret, body, signature) {
-                return Err((StatusCode::UNAUTHORIZED, format!("the header {SIGNATURE} does not sign this body")));
+            let (call, signatures) = signature::SignedCall::received(headers, body);
+            if !call.verify(secret, signatures, signature::now_s()) {
+                let reason = format!("the header {} does not sign this call, or it is old", signature::SIGNATURE);
+                return Err((StatusCode::UNAUTHORIZED, reason));
             }
         }
         let wrong = |reason: String| (StatusCode::BAD_REQUEST, reason);

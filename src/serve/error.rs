@@ -62,6 +62,20 @@ pub enum RunError {
     /// The quarantine cannot be used.
     #[error(transparent)]
     Quarantine(#[from] QuarantineError),
+    /// It cannot be found out, or written down, whose the data folder is.
+    #[error("the file INSTANCE of the data folder {folder}: {source}")]
+    Instance {
+        /// The data folder.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The command line names one that the project does not have.
+    #[error("there is no destination {name:?} in the project: see --as-new and --as-moved")]
+    UnknownDestination {
+        /// Its name.
+        name: String,
+    },
     /// A destination cannot be delivered to.
     #[error(transparent)]
     Egress(#[from] EgressError),

@@ -138,7 +138,7 @@ impl Readings for Gauges {
 
     fn events(&self) -> Vec<EventDelivery> {
         let delivery = |status: Status| {
-            let EventStatus { pending, dead_letters, counts } = status.events?;
+            let EventStatus { pending, dead_letters, counts, .. } = status.events?;
             Some(EventDelivery {
                 destination: status.destination.to_string(),
                 pending: pending.events as u64,

@@ -2,6 +2,7 @@
 //! told of events beside that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use compact_str::CompactString;
 use dataflows::definitions::Forward;
@@ -9,12 +10,12 @@ use dataflows::forwards::Forwards;
 use tokio::sync::mpsc;
 
 use crate::egress::Egress;
-use crate::egress::forward::Whose;
-use crate::engine::{Forwarded, Outlets};
-use crate::ingest::segment::{Extractor, Integrations};
+use crate::egress::forward::{Skip, Skipped, Whose};
+use crate::engine::{Choice, Outlets};
+use crate::ingest::segment::{Extractor, Integrations, is_historical};
 use crate::log::checkpoint::Growth;
 use crate::observe::latency::Observer;
-use crate::project::Project;
+use crate::project::{Project, Sending};
 
 /// Tells why the process has to end.
 pub(super) fn reporter(failed: &mpsc::UnboundedSender<String>) -> impl Fn(String) + Send + Sync + Clone + use<> {
@@ -29,31 +30,51 @@ pub(super) fn whose(project: &Project) -> Whose {
     Arc::new(move |raw| forwards.primary(&extractor.reread("", raw).ok()?))
 }
 
-/// Leaves out of the forwards of events those to destinations that the event is not to go to.
-fn obey_integrations(destinations: &[CompactString], events: &mut Vec<Forwarded>) {
-    for event in events.iter_mut() {
-        let integrations = Integrations::of(&event.raw);
-        event.to.retain(|id| integrations.allow(&destinations[id.index()]));
-    }
-    events.retain(|event| !event.to.is_empty());
+/// Takes out of the forwards of an event those to destinations that it is not to go to: of the past, too old, or since its sender says
+/// so. By forward, `skipped` counts them.
+pub(super) fn choice(project: &Project, skipped: Vec<Arc<Skipped>>) -> Choice {
+    let destination = |forward: &Forward| &project.destinations[forward.destination.index()];
+    let destinations: Vec<(CompactString, Sending)> = project
+        .definitions
+        .forwards
+        .iter()
+        .map(destination)
+        .map(|destination| (destination.name.clone(), destination.sending.clone()))
+        .collect();
+    Box::new(move |tick, event, raw, to| {
+        let (integrations, is_historical) = (Integrations::of(raw), is_historical(raw));
+        to.retain(|id| {
+            let (name, sending) = &destinations[id.index()];
+            let is_too_old = |max_age: Duration| {
+                let max_age = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
+                event.timestamp.after_ms(max_age) < tick
+            };
+            let skip = if is_historical && !sending.history {
+                Skip::History
+            } else if sending.max_age.is_some_and(is_too_old) {
+                Skip::TooOld
+            } else if !integrations.allow(name) {
+                Skip::Integrations
+            } else {
+                return true;
+            };
+            skipped[id.index()].count(skip);
+            false
+        });
+    })
 }
 
 /// Leads what the engine gives to the destinations.
 pub(super) fn outlets(
-    project: &Project,
     egress: Egress,
     observer: Observer,
     failed: impl Fn(String) + Send + Sync + Clone + 'static,
     growth: Option<Arc<Growth>>,
 ) -> Outlets {
     let (frontier, delivery, forwarding, broken) = (egress.clone(), egress.clone(), egress.clone(), failed.clone());
-    let definitions = &project.definitions;
-    let name = |forward: &Forward| definitions.destinations[forward.destination.index()].name.clone();
-    let forwards: Vec<CompactString> = definitions.forwards.iter().map(name).collect();
     Outlets {
         desired: Box::new(move |tick, received, changes| egress.apply(tick, received, changes)),
-        forwarded: Box::new(move |tick, mut events| {
-            obey_integrations(&forwards, &mut events);
+        forwarded: Box::new(move |tick, events| {
             if let Err(error) = forwarding.take_in(tick, &events) {
                 broken(error.to_string());
             }

@@ -16,7 +16,7 @@ use rustc_hash::FxHashMap;
 use super::historied::Historied;
 use super::{Options, RunError};
 use crate::clock::wall_clock;
-use crate::egress::{Differing, differences};
+use crate::egress::{Differing, Held, differences, moved};
 use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Output, Topology, Workers, WorkersError};
 use crate::ingest::segment::reading;
 use crate::log::checkpoint::{Gatherer, Kept, Past, Plan, StartPlan, begins};
@@ -30,6 +30,8 @@ pub struct Preview {
     events: u64,
     /// By destination and audience; nothing where it cannot be told beforehand.
     differing: Option<BTreeMap<(CompactString, CompactString), Differing>>,
+    /// Destinations with another address than before.
+    moved: Vec<CompactString>,
 }
 
 impl fmt::Display for Preview {
@@ -48,6 +50,9 @@ impl fmt::Display for Preview {
                 writeln!(f, "a start counts what new definitions need in what is kept, and adds it to the checkpoint")?;
             }
         }
+        for destination in &self.moved {
+            writeln!(f, "destination {destination} is told nothing: {}", Held::Moved)?;
+        }
         let Some(differing) = &self.differing else {
             return writeln!(f, "what destinations would be told cannot be said beforehand");
         };
@@ -63,7 +68,7 @@ impl fmt::Display for Preview {
 /// Looks at the data folder `data`, with so many workers. A folder in use is refused, and one of a cluster.
 pub fn preview(project: &Project, data: &Path, workers: usize) -> Result<Preview, RunError> {
     let topology = Topology::local(workers);
-    let options = Options { topology, listen: None, data: None, accept_partial: false, hlog: None, clock_from: None };
+    let options = Options::new(topology);
     let storage = Storage::in_folder(data.to_owned());
     let found = DataFolder::find(data, Purpose::Look)?;
     found.belongs_to(ProcessNumber::ALONE)?;
@@ -74,10 +79,11 @@ pub fn preview(project: &Project, data: &Path, workers: usize) -> Result<Preview
     let history = Historied::look(&storage, project, &options)?;
     let past = Past::new(begins(&store, newest)?, history.archive());
     let plan = Plan::new(&past, &kept, project, false).map_err(|error| history.blame(error))?;
+    let moved = moved(&store, project)?;
     let gatherer = Gatherer::new(store.clone(), project, reading(project), 0);
     let start = plan.start(&past);
     if start == StartPlan::CheckpointAndMore {
-        return Ok(Preview { plan: start, events: 0, differing: None });
+        return Ok(Preview { plan: start, events: 0, differing: None, moved });
     }
     let (outputs, collected) = channel();
     let running = Workers::start(&options.topology, project.definitions.clone(), outputs)?;
@@ -104,7 +110,7 @@ pub fn preview(project: &Project, data: &Path, workers: usize) -> Result<Preview
     dataflow.until(now.next())?;
     running.stop()?;
     let differing = differences(&store, project, dataflow.desired.into_keys())?;
-    Ok(Preview { plan: start, events, differing: Some(differing) })
+    Ok(Preview { plan: start, events, differing: Some(differing), moved })
 }
 
 /// Rows, each with how often it is there: what several workers give may come in any order, so one may go before it comes.

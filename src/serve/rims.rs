@@ -9,7 +9,7 @@ use super::gauges::Gauges;
 use crate::catalogue::Catalogue;
 use crate::clock::Now;
 use crate::dedupe::DedupeFigures;
-use crate::egress::{self, Egress};
+use crate::egress::{self, Egress, Instance, Status};
 use crate::engine::{Handle, Topology};
 use crate::history::HistoryFigures;
 use crate::http::{Timeouts, browsers, not_found};
@@ -40,6 +40,7 @@ pub(super) struct Rims {
     pub topology: Topology,
     pub now: Now,
     pub timeouts: Timeouts,
+    pub instance: Option<Instance>,
 }
 
 impl Rims {
@@ -60,6 +61,7 @@ impl Rims {
             topology,
             now,
             timeouts,
+            instance,
         } = self;
         let counters = Arc::new(IngestCounters::new(project));
         let gauges = Gauges {
@@ -87,7 +89,7 @@ impl Rims {
             .merge(ingest::http::router(project, surroundings))
             .merge(quarantine::router(project, handle.clone(), counters, quarantine))
             .merge(access::router(project, handle))
-            .merge(egress::router(project, egress, now))
+            .merge(egress::router(project, egress, now, instance))
             .merge(inside::router(project, inside, &topology, gauges.clone()))
             .merge(catalogue::router(project, catalogue))
             .merge(metrics::router(latency, gauges))
@@ -99,7 +101,14 @@ impl Rims {
 /// What does not keep events from being taken, and is for people to mend.
 fn notes(egress: Egress) -> Arc<dyn Fn() -> Vec<String> + Send + Sync> {
     Arc::new(move || {
-        let parked = egress.status().into_iter().filter_map(|status| Some((status.destination, status.parked?)));
-        parked.map(|(destination, reason)| format!("destination {destination} is parked: {reason}")).collect()
+        if let Some(held) = egress.held() {
+            return vec![format!("nothing is delivered: {held}")];
+        }
+        let note = |status: Status| {
+            let destination = status.destination;
+            let held = status.held.map(|held| format!("nothing is delivered to destination {destination}: {held}"));
+            held.or_else(|| Some(format!("destination {destination} is parked: {}", status.parked?)))
+        };
+        egress.status().into_iter().filter_map(note).collect()
     })
 }

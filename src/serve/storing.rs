@@ -1,7 +1,9 @@
 //! Opening the data folder, or what stands in its place where nothing is to outlive the process.
 
+use std::io;
 use std::sync::Arc;
 
+use dataflows::definitions::DestinationId;
 use dataflows::model::Tick;
 
 use super::historied::Historied;
@@ -10,8 +12,8 @@ use crate::catalogue::{Agreement, Catalogue};
 use crate::clock::wall_clock;
 use crate::dedupe::{Dedupe, Expected, MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::forward::Queues;
-use crate::egress::outbox::Outbox;
-use crate::egress::{DurableOutbox, MemoryOutbox};
+use crate::egress::outbox::{Order, Outbox};
+use crate::egress::{DurableOutbox, Held, Instance, MemoryOutbox};
 use crate::engine::{Before, process_index};
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reading;
@@ -34,6 +36,10 @@ pub(super) struct Storing {
     pub agreement: Agreement,
     /// What there is from before.
     pub before: Before,
+    /// Whose the data folder is, where there is one.
+    pub instance: Option<Instance>,
+    /// Why nothing is delivered, if anything speaks against it.
+    pub held: Option<Held>,
 }
 
 impl Storing {
@@ -69,6 +75,8 @@ impl Storing {
                 checkpointer: None,
                 agreement,
                 before: Before::default(),
+                instance: None,
+                held: options.no_delivery.then_some(Held::NoDelivery),
             });
         };
         // What is refused is left as it is: nothing is changed before all this has been looked at.
@@ -105,6 +113,7 @@ impl Storing {
         store.belongs_to(process)?;
         let log = DurableLog::open(store.clone(), storage.durability)?.behind(newest);
         let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
+        answer_moved(&*outbox, project, options)?;
         let present = log.last().map_or(Tick::default(), Tick::next);
         let queues = Queues::open(project, Some(&store), present)?;
         let mut kept = Kept::open(&storage.folder)?;
@@ -126,6 +135,12 @@ impl Storing {
         let agreement = Agreement::open(Some(folder), definitions, options.topology.process)?;
         store.take_over()?;
         history.keep_owner(&storage.folder)?;
+        let instance = Instance::new(&storage.folder, &project.instance);
+        let held =
+            held(&instance, options).map_err(|source| RunError::Instance { folder: storage.folder.clone(), source })?;
+        if let Some(held) = &held {
+            tracing::warn!("nothing is delivered: {held}");
+        }
         let checkpointer = CheckpointerSettings {
             store: store.clone(),
             kept,
@@ -148,6 +163,8 @@ impl Storing {
             checkpointer: Some(checkpointer),
             agreement,
             before,
+            instance: Some(instance),
+            held,
         })
     }
 
@@ -158,4 +175,32 @@ impl Storing {
             None => Box::<MemoryShelf>::default(),
         }
     }
+}
+
+/// What speaks against delivery from a data folder.
+fn held(instance: &Instance, options: &Options) -> io::Result<Option<Held>> {
+    if options.no_delivery {
+        return Ok(Some(Held::NoDelivery));
+    }
+    if options.take_over {
+        return instance.take_over().map(|()| None);
+    }
+    Ok(instance.claim()?.map(|reason| Held::Copied { reason }))
+}
+
+/// Does what the command line says of destinations with another address.
+fn answer_moved(outbox: &DurableOutbox, project: &Project, options: &Options) -> Result<(), RunError> {
+    for (names, order) in [(&options.as_new, Order::AsNew), (&options.as_moved, Order::AsMoved)] {
+        for name in names {
+            let position = project.destinations.iter().position(|destination| destination.name == name);
+            let position = position.ok_or_else(|| RunError::UnknownDestination { name: name.clone() })?;
+            outbox.order(DestinationId::new(position), order)?;
+        }
+    }
+    for (destination, id) in project.destinations.iter().zip((0..).map(DestinationId::new)) {
+        if outbox.is_moved(id) {
+            tracing::warn!(destination = %destination.name, "nothing is delivered to it: {}", Held::Moved);
+        }
+    }
+    Ok(())
 }

@@ -1,20 +1,21 @@
 //! The JSON in which events go to destinations.
 //!
-//! An event keeps the words in which it was sent; what the destination may know of its person stands beside it.
+//! What leaves of an event ([`super::payload`]) keeps the words in which it was sent; what the destination may know of its person stands
+//! beside it.
 
 use std::fmt;
 
 use bytes::Bytes;
 use compact_str::CompactString;
 use dataflows::forwards::Enrichment;
-use dataflows::model::Text;
+use dataflows::model::{Text, Tick};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use serde_json::value::RawValue;
 
 use super::entries::Batch;
+use super::payload::Payload;
 use crate::engine::Offset;
-use crate::json::ObjectJson;
+use crate::json::{ObjectJson, whole_characters};
 
 /// Why an event could not be written: its text is no JSON. It was when it was accepted.
 #[derive(Debug)]
@@ -27,10 +28,15 @@ impl fmt::Display for NotJson {
 }
 
 /// An event on one line: `{"event", "profile_id", "identifiers", "traits", "consent", "as_of", "index"}`.
-pub fn envelope(raw: &[u8], position: Offset, enrichment: &Enrichment) -> Result<Bytes, NotJson> {
+pub fn envelope(
+    raw: &[u8],
+    timestamp: Tick,
+    position: Offset,
+    payload: &Payload,
+    enrichment: &Enrichment,
+) -> Result<Bytes, NotJson> {
     #[derive(Serialize)]
-    struct Envelope<'a, T> {
-        event: &'a RawValue,
+    struct Rest<'a, T> {
         profile_id: Option<String>,
         identifiers: &'a [Text],
         traits: T,
@@ -38,12 +44,11 @@ pub fn envelope(raw: &[u8], position: Offset, enrichment: &Enrichment) -> Result
         as_of: u64,
         index: u32,
     }
-    // Between the values of JSON a new line is a space, and within them there is none.
-    let one_line: Vec<u8> = raw.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
-    let event: &RawValue = serde_json::from_slice(&one_line).map_err(NotJson)?;
+    // What earlier versions stored may have halves of characters.
+    let text = whole_characters(std::str::from_utf8(raw).unwrap_or_default());
+    let event = payload.write(&text, timestamp).map_err(NotJson)?;
     let Enrichment { profile, identifiers, traits, consent } = enrichment;
-    let envelope = Envelope {
-        event,
+    let rest = Rest {
         profile_id: profile.map(|id| id.to_string()),
         identifiers,
         traits: ObjectJson(traits.iter().map(|(name, value)| (name.as_str(), value))),
@@ -51,7 +56,9 @@ pub fn envelope(raw: &[u8], position: Offset, enrichment: &Enrichment) -> Result
         as_of: position.tick.as_ms(),
         index: position.index,
     };
-    serde_json::to_vec(&envelope).map(Bytes::from).map_err(NotJson)
+    let rest = serde_json::to_string(&rest).map_err(NotJson)?;
+    // The text of the event is JSON already: it is not read once more.
+    Ok(["{\"event\":", &event, ",", &rest[1..]].concat().into())
 }
 
 /// Decisions by purpose, as an object.
@@ -91,7 +98,7 @@ pub fn lines(batch: &Batch) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use dataflows::model::{Tick, Value};
+    use dataflows::model::Value;
 
     use super::*;
 
@@ -105,13 +112,14 @@ mod tests {
             consent: vec![("marketing".into(), true), ("ads".into(), false)],
         };
         let position = Offset { tick: Tick::from_ms(17), index: 3 };
-        let json = envelope(raw, position, &enrichment).unwrap();
+        let (payload, at) = (Payload::from(&Default::default()), Tick::from_ms(16));
+        let json = envelope(raw, at, position, &payload, &enrichment).unwrap();
         let expected = concat!(
-            r#"{"event":{"n": 12345678901234567890123,   "b": "x\ny", "a": 1.0},"profile_id":null,"#,
+            r#"{"event":{"n":12345678901234567890123,"b":"x\ny","a":1.0,"timestamp":"1970-01-01T00:00:00.016Z"},"profile_id":null,"#,
             r#""identifiers":["email:a@b.org"],"traits":{"city":"Köln"},"consent":{"marketing":true,"ads":false},"#,
             r#""as_of":17,"index":3}"#
         );
         assert_eq!(json, expected);
-        assert!(envelope(b"{\"n\":", position, &enrichment).is_err());
+        assert!(envelope(b"{\"n\":", at, position, &payload, &enrichment).is_err());
     }
 }

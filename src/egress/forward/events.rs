@@ -11,8 +11,10 @@ use tokio::sync::Notify;
 use super::entries::{Entry, Flight};
 use super::queue::Queue;
 use super::recheck::Recheck;
-use crate::egress::courier::Courier;
+use super::skipped::Skipped;
+use crate::egress::courier::{Carried, Courier};
 use crate::egress::delivery::Line;
+use crate::egress::holding::Holding;
 use crate::egress::lane::{End, Lane, Load};
 use crate::egress::outbox::{BatchLimit, Order, Outbox};
 use crate::egress::status::{EventStatus, Tally};
@@ -28,6 +30,8 @@ pub struct Events {
     recheck: Option<Recheck>,
     /// Knows what operators wish of the destination as a whole.
     outbox: Arc<dyn Outbox>,
+    /// What else keeps calls from being made.
+    hold: Holding,
     /// Woken after something was taken in, or may go on.
     pub wake: Arc<Notify>,
 }
@@ -42,7 +46,8 @@ impl Events {
         recheck: Option<Recheck>,
     ) -> Self {
         let (name, courier, wake) = (line.destination.clone(), line.courier.clone(), line.wake.clone());
-        Events { destination, name, courier, queue: Mutex::new(queue), recheck, outbox, wake }
+        let (queue, hold) = (Mutex::new(queue), line.hold.clone());
+        Events { destination, name, courier, queue, recheck, outbox, hold, wake }
     }
 
     /// Whether consent is looked at again.
@@ -82,14 +87,26 @@ impl Events {
         match order {
             Order::Retry => self.queue().retry(),
             Order::Forget => self.queue().forget(),
-            Order::Pause | Order::Resume | Order::Resync | Order::RetryDeletes => Ok(()),
+            Order::AsNew => {
+                let mut queue = self.queue();
+                queue.begin_anew();
+                queue.take_back(self.recheck.as_ref())
+            }
+            Order::Pause
+            | Order::Resume
+            | Order::Resync
+            | Order::RetryDeletes
+            | Order::AsMoved
+            | Order::Retire
+            | Order::Unretire => Ok(()),
         }
     }
 
     /// How it is doing.
-    pub fn status(&self, tally: &Tally) -> EventStatus {
+    pub fn status(&self, tally: &Tally, skipped: &Skipped) -> EventStatus {
         let queue = self.queue();
-        EventStatus { pending: queue.pending(), dead_letters: queue.dead_letters(), counts: tally.counts() }
+        let (pending, dead_letters) = (queue.pending(), queue.dead_letters());
+        EventStatus { pending, dead_letters, counts: tally.counts(), skipped: skipped.counts() }
     }
 }
 
@@ -107,7 +124,7 @@ impl Lane for Events {
         let Some(Flight { batch, refusals, .. }) = taken else { return Ok(None) };
         Ok(Some(Load {
             flight: (),
-            body: self.courier.events(&self.name, &batch),
+            carried: Carried::new(self.courier.events(&self.name, &batch), 0),
             parts: batch.entries.len(),
             count: batch.entries.len() as u64,
             received: batch.received.clone(),
@@ -149,6 +166,6 @@ impl Lane for Events {
     }
 
     fn is_paused(&self) -> bool {
-        self.outbox.is_paused(self.destination)
+        self.outbox.is_paused(self.destination) || self.outbox.is_retired(self.destination) || self.hold.is_held()
     }
 }

@@ -24,8 +24,10 @@ mod entries;
 pub(super) mod envelope;
 mod events;
 mod memory;
+mod payload;
 mod queue;
 mod recheck;
+mod skipped;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -34,9 +36,11 @@ pub use entries::{Batch, EventLetter, Pending};
 pub(super) use events::Events;
 pub(super) use recheck::Recheck;
 pub use recheck::Whose;
+pub use skipped::{Skip, Skipped, SkippedCounts};
 
 use entries::{Entries, Entry, QueueLimit};
 use memory::MemoryEntries;
+use payload::Payload;
 use queue::Queue;
 use stored::StoredEntries;
 
@@ -79,17 +83,26 @@ fn destinations(project: &Project) -> impl Iterator<Item = DestinationId> {
     project.definitions.forwards.iter().map(|forward| forward.destination)
 }
 
+/// By forward: what becomes of the events that are not sent.
+pub fn skipped(project: &Project) -> Vec<Arc<Skipped>> {
+    destinations(project).map(|_| Arc::default()).collect()
+}
+
 /// Fills the queues with what the engine gives.
 pub(super) struct Forwarding {
     definitions: Arc<Definitions>,
     /// By forward.
     lanes: Vec<Arc<Events>>,
+    /// By forward.
+    payloads: Vec<Payload>,
 }
 
 impl Forwarding {
     /// Into these lanes, by forward.
-    pub fn new(definitions: Arc<Definitions>, lanes: Vec<Arc<Events>>) -> Self {
-        Forwarding { definitions, lanes }
+    pub fn new(project: &Project, lanes: Vec<Arc<Events>>) -> Self {
+        let payload = |of: DestinationId| Payload::from(&project.destinations[of.index()].sending.payload);
+        let payloads = destinations(project).map(payload).collect();
+        Forwarding { definitions: project.definitions.clone(), lanes, payloads }
     }
 
     /// See [`super::Egress::take_in`].
@@ -110,7 +123,8 @@ impl Forwarding {
     fn entry(&self, id: ForwardId, event: &Forwarded) -> Option<Entry> {
         let forward = &self.definitions.forwards[id.index()];
         let enrichment = forward.enrichment(&self.definitions, event.profile.as_ref())?;
-        let json = envelope::envelope(&event.raw, event.position, &enrichment);
+        let payload = &self.payloads[id.index()];
+        let json = envelope::envelope(&event.raw, event.timestamp, event.position, payload, &enrichment);
         let json = json.inspect_err(|error| {
             tracing::error!(tick = %event.position.tick, %error, "an event of the log is not forwarded: it is no JSON");
         });

@@ -51,7 +51,7 @@ impl Flights {
     pub fn begin(&mut self, batch: Batch, round: u32, first: Tick, in_doubt: Box<[Key]>) -> Flight {
         let id = FlightId::of_batch(self.next);
         self.insert(id, Aloft { batch: batch.clone(), refusals: 0, round, first, is_out: true, new: Some(in_doubt) });
-        Flight { id, batch, refusals: 0 }
+        Flight { id, batch, refusals: 0, round }
     }
 
     /// Something is aloft from now on, under a number that it has already.
@@ -108,7 +108,7 @@ impl Flights {
         let id = *waiting.find(|(id, aloft)| !waits_for(id, aloft))?.0;
         let aloft = self.by_id.get_mut(&id)?;
         aloft.is_out = true;
-        Some(Flight { id, batch: aloft.batch.clone(), refusals: aloft.refusals })
+        Some(Flight { id, batch: aloft.batch.clone(), refusals: aloft.refusals, round: aloft.round })
     }
 
     /// What is aloft under a number.

@@ -70,6 +70,7 @@ impl Shelf {
             self.gather_stale(&mut gathered);
         }
         let first = gathered.first?;
+        self.told_to = gathered.batch.iter().map(|change| change.as_of).fold(self.told_to, Tick::max);
         Some(self.flights.begin(gathered.batch.into(), self.standing.round, first, gathered.in_doubt.into()))
     }
 
@@ -112,7 +113,7 @@ impl Shelf {
             // Since the tray was filled it may have been told, or be about to.
             let Some(held) = self.stale.get(&key).filter(|_| !self.is_spoken_for(&key)) else { continue };
             let told = Told { action: Action::Add(held.traits.clone()), profile: held.profile };
-            let times = Times { first: self.standing.resync, as_of: self.standing.resync, received: None };
+            let times = Times { first: self.standing.resync, as_of: self.resync_as_of, received: None };
             if !gathered.push(&key, &told, times) {
                 self.tray.push(key);
                 return;

@@ -16,6 +16,9 @@ pub(in crate::egress) struct Standing {
     /// How many resyncs there have been. A row that was acknowledged in an earlier round is to be told again: that is how
     /// a resync goes on after a crash.
     pub round: u32,
+    /// Nothing is desired, whatever the definitions say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_retired: bool,
     /// The tick of the last one: what it tells is true at this tick, unless something else is pending.
     pub resync: Tick,
 }
@@ -38,12 +41,13 @@ impl Shelf {
 
     /// Everything is told once more. Gives the rows that were refused, and are not any more.
     ///
-    /// `tick` is that up to which the changes have been taken in. What is pending is told anyway, also the deletes. Batches that
+    /// All ticks before `complete` have been taken in. What is pending is told anyway, also the deletes. Batches that
     /// are aloft end first: the row that they tell goes once more when they have.
-    pub fn resync(&mut self, tick: Tick) -> Vec<Key> {
-        let refused = self.retry(tick);
+    pub fn resync(&mut self, complete: Tick) -> Vec<Key> {
+        let refused = self.retry(complete);
         self.standing.round += 1;
-        self.standing.resync = tick;
+        self.standing.resync = complete;
+        self.resync_as_of = self.as_of_now(complete);
         let mut told = mem::take(&mut self.acknowledged);
         if told.len() > self.stale.len() {
             mem::swap(&mut told, &mut self.stale);
@@ -54,20 +58,21 @@ impl Shelf {
     }
 
     /// What was refused is told once more. Gives the rows.
-    pub fn retry(&mut self, tick: Tick) -> Vec<Key> {
-        self.retry_those(tick, |_| true)
+    pub fn retry(&mut self, complete: Tick) -> Vec<Key> {
+        self.retry_those(complete, |_| true)
     }
 
     /// Deletes that were refused are told once more. Gives the rows.
-    pub fn retry_deletes(&mut self, tick: Tick) -> Vec<Key> {
-        self.retry_those(tick, |action| *action == Action::Delete)
+    pub fn retry_deletes(&mut self, complete: Tick) -> Vec<Key> {
+        self.retry_those(complete, |action| *action == Action::Delete)
     }
 
-    fn retry_those(&mut self, tick: Tick, is_meant: impl Fn(&Action) -> bool) -> Vec<Key> {
+    fn retry_those(&mut self, complete: Tick, is_meant: impl Fn(&Action) -> bool) -> Vec<Key> {
         if let Some(left) = &mut self.left {
             // What is desired of them is known later, and then differs from what the destination has.
             return left.refused.extract_if(|_, told| is_meant(&told.action)).map(|(key, _)| key).collect();
         }
+        let as_of = self.as_of_now(complete);
         let mut refused: Vec<(Key, Told)> = self.refused.extract_if(|_, told| is_meant(&told.action)).collect();
         refused.sort_unstable_by(|(a, of_a), (b, of_b)| (a.0, of_a.profile, &a.1).cmp(&(b.0, of_b.profile, &b.1)));
         let mut keys = Vec::with_capacity(refused.len());
@@ -78,7 +83,7 @@ impl Shelf {
                 continue;
             }
             if !self.pending.contains_key(&key) {
-                self.pend(key.clone(), told, tick, None);
+                self.pend(key.clone(), told, as_of, None);
             }
             if let Some(pending) = self.pending.get_mut(&key) {
                 pending.is_in_doubt = true;

@@ -6,6 +6,7 @@ use dataflows::model::{ProfileId, Tick, Traits};
 
 use super::endings::told;
 use super::{Aloft, Held, Key, Rows, Shelf, Standing, Told};
+use crate::egress::address::Address;
 use crate::egress::change::Action;
 use crate::egress::outbox::FlightId;
 
@@ -20,8 +21,12 @@ pub(in crate::egress) struct Left {
     pub flights: Vec<(FlightId, Aloft)>,
     /// What operators wished.
     pub standing: Standing,
+    /// Where it is that was told all this.
+    pub address: Option<Address>,
     /// It acknowledged all changes before this tick.
     pub frontier: Tick,
+    /// The latest tick as of which it was told anything that ended; nothing where an earlier version did not write it down.
+    pub told_to: Option<Tick>,
 }
 
 /// A row that a destination has.
@@ -34,6 +39,12 @@ pub(in crate::egress) struct LeftRow {
 }
 
 impl Left {
+    /// Whether it was another one that was told anything of this.
+    pub fn is_elsewhere(&self, address: &Address) -> bool {
+        let was_told = !(self.rows.is_empty() && self.refused.is_empty() && self.flights.is_empty());
+        was_told && self.address.as_ref().is_some_and(|before| before != address)
+    }
+
     /// Whether the destination was told something of a row.
     pub fn knows(&self, key: &Key) -> bool {
         self.rows.contains_key(key) || self.refused.contains_key(key)
@@ -62,10 +73,17 @@ impl Shelf {
         shelf
     }
 
-    /// The dataflow is at `tick`, where the process before this one was, or later: what is pending now is all that is
-    /// desired. What is left of it is the difference to what the destination has, or is being told.
+    /// The dataflow is where the process before this one was, or later, and all ticks before `tick` are complete: what is pending
+    /// now is all that is desired. What is left of it is the difference to what the destination has, or is being told.
     pub fn recovered(&mut self, tick: Tick) {
-        let Some(Left { rows, refused, frontier, .. }) = self.left.take() else { return };
+        let Some(Left { rows, refused, frontier, told_to, .. }) = self.left.take() else { return };
+        self.told_to = told_to.unwrap_or(tick.before());
+        self.told_to =
+            self.flights.iter().flat_map(|aloft| aloft.batch.iter()).map(|of| of.as_of).fold(self.told_to, Tick::max);
+        // Rows may have another history now: a definition is another one, or what is older came from a checkpoint. What differs is as of
+        // now, where it would seem to be older than what the destination was told, or as old.
+        let now = self.as_of_now(tick).max(self.told_to.next());
+        self.resync_as_of = now;
         for pending in self.pending.values_mut() {
             // When it began to differ is not known exactly; not before this. Of what comes from a checkpoint it is not known at all.
             pending.first = pending.first.max(frontier);
@@ -104,7 +122,10 @@ impl Shelf {
         }
         gone.sort_unstable_by(|(a, of_a), (b, of_b)| (a.0, of_a, &a.1).cmp(&(b.0, of_b, &b.1)));
         for (key, profile) in gone {
-            self.desire(key, Told { action: Action::Delete, profile }, tick, None);
+            self.desire(key, Told { action: Action::Delete, profile }, now, None);
+        }
+        for pending in self.pending.values_mut().filter(|pending| pending.as_of <= self.told_to) {
+            pending.as_of = now;
         }
     }
 }

@@ -28,6 +28,10 @@ enum Step {
     Order(Order),
     /// The process ends, and another begins.
     Restart,
+    /// The same, and a definition is another one: by it, these rows always had another trait.
+    Redefine(u8),
+    /// The same, and what came before this tick comes from a checkpoint.
+    Checkpoint(prop::sample::Index),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +61,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Order::Retry),
         1 => Just(Order::RetryDeletes),
         1 => Just(Order::Forget),
+        1 => Just(Order::Retire),
+        2 => Just(Order::Unretire),
     ];
     prop_oneof![
         6 => prop::collection::vec(row, 1..9).prop_map(Step::Tick),
@@ -64,6 +70,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (any::<prop::sample::Index>(), end).prop_map(|(index, end)| Step::End(index, end)),
         2 => order.prop_map(Step::Order),
         1 => Just(Step::Restart),
+        1 => (1..4u8).prop_map(Step::Redefine),
+        1 => any::<prop::sample::Index>().prop_map(Step::Checkpoint),
     ]
 }
 
@@ -83,10 +91,12 @@ struct World {
     /// What was fed, tick by tick from 1 on: the log.
     ticks: Vec<Vec<(Desired, i64)>>,
     desired: Rows,
+    /// Whether nothing is to be there all the same.
+    is_retired: bool,
     /// What the other side has.
     there: Rows,
-    /// The tick of the latest change of each row that it got.
-    latest: HashMap<(usize, Text), Tick>,
+    /// The latest of each row that it got, and as of when.
+    latest: HashMap<(usize, Text), (Tick, Option<u8>)>,
     calls: Vec<Call>,
     /// What every batch that has not ended must be when it goes once more.
     unended: HashMap<FlightId, Vec<Change>>,
@@ -130,6 +140,7 @@ impl World {
             limit: BatchLimit { changes, bytes: 100_000 },
             ticks: Vec::new(),
             desired: Rows::new(),
+            is_retired: false,
             there: Rows::new(),
             latest: HashMap::new(),
             calls: Vec::new(),
@@ -156,8 +167,47 @@ impl World {
             outbox.apply(to(), tick, None, changes.clone());
             outbox.complete_to(tick.next());
         }
-        outbox.recovered(Tick::from_ms(self.ticks.len() as u64));
+        if !self.ticks.is_empty() {
+            // A process begins later than the one before it ended.
+            self.ticks.push(Vec::new());
+        }
+        let complete = Tick::from_ms(self.ticks.len() as u64).next();
+        outbox.complete_to(complete);
+        outbox.recovered(complete);
         self.outbox = Some(outbox);
+    }
+
+    /// Another process begins, with another history: each row always had a trait that is greater by this.
+    fn redefine(&mut self, by: u8) {
+        let other = |n: u32| numbered((n + u32::from(by)) % 100);
+        for (row, _) in self.ticks.iter_mut().flatten() {
+            let Value::Number(n) = row.traits[0].1 else { panic!("{row:?}") };
+            row.traits = other(n.get() as u32);
+        }
+        self.desired.values_mut().for_each(|n| *n = (*n + by) % 100);
+        self.start();
+    }
+
+    /// Another process begins, which has all up to a tick from a checkpoint of that tick.
+    fn restore(&mut self, tick: usize) {
+        let mut rows: BTreeMap<(usize, Text), Desired> = BTreeMap::new();
+        for changes in &mut self.ticks[..tick] {
+            for (row, diff) in std::mem::take(changes) {
+                let key = (row.audience.index(), row.identifier.clone());
+                if diff > 0 {
+                    rows.insert(key, row);
+                } else if rows.get(&key) == Some(&row) {
+                    rows.remove(&key);
+                }
+            }
+        }
+        self.ticks[tick - 1] = rows.into_values().map(|row| (row, 1)).collect();
+        self.start();
+    }
+
+    /// What the other side is to have in the end.
+    fn wished(&self) -> Rows {
+        if self.is_retired { Rows::new() } else { self.desired.clone() }
     }
 
     fn tick(&mut self, rows: Vec<(usize, u8, Option<u8>)>) {
@@ -193,7 +243,11 @@ impl World {
         }
         if flight.refusals == 0 && !self.unended.contains_key(&flight.id) {
             for (key, n, _) in rows(&flight.batch) {
-                assert_eq!(self.desired.get(&key).copied(), n, "{key:?} in a call that begins is not as it is desired");
+                assert_eq!(
+                    self.wished().get(&key).copied(),
+                    n,
+                    "{key:?} in a call that begins is not as it is desired"
+                );
             }
         }
         let body = self.unended.entry(flight.id).or_insert_with(|| flight.batch.to_vec());
@@ -209,8 +263,12 @@ impl World {
     /// The other side does what a call says.
     fn apply(&mut self, batch: &[Change]) {
         for (key, n, as_of) in rows(batch) {
-            let before = self.latest.insert(key.clone(), as_of);
-            assert!(before <= Some(as_of), "{key:?}: {as_of} after {before:?}");
+            if let Some((before, told)) = self.latest.insert(key.clone(), (as_of, n)) {
+                assert!(
+                    before < as_of || (before, told) == (as_of, n),
+                    "{key:?}: {n:?} @{as_of} after {told:?} @{before}"
+                );
+            }
             match n {
                 Some(n) => self.there.insert(key, n),
                 None => self.there.remove(&key),
@@ -220,7 +278,7 @@ impl World {
 
     fn end(&mut self, index: usize, end: End) {
         let Call { flight, is_applied } = self.calls.remove(index);
-        let Flight { id, batch, refusals } = flight;
+        let Flight { id, batch, refusals, .. } = flight;
         let end = if self.taken.contains(&id) && !matches!(end, End::Acknowledged) { End::Lost } else { end };
         match end {
             End::NotBegun => {
@@ -258,10 +316,15 @@ impl World {
     }
 
     fn order(&mut self, order: Order) {
+        if matches!(order, Order::Retire | Order::Unretire) {
+            // An operator is slower than a tick.
+            self.tick(Vec::new());
+        }
         self.outbox().order(to(), order).unwrap();
         match order {
             Order::Pause => assert!(self.outbox().take(to(), self.limit).is_none()),
-            Order::Resume => {}
+            Order::Resume | Order::AsNew | Order::AsMoved => {}
+            Order::Retire | Order::Unretire => self.is_retired = order == Order::Retire,
             // That is why somebody wants one.
             Order::Resync => self.there.clear(),
             Order::Retry => {}
@@ -279,7 +342,7 @@ impl World {
                 }
             }
         }
-        if !matches!(order, Order::Pause | Order::Resume) {
+        if order.clears_letters() {
             self.refused.clear();
             assert!(self.outbox().dead_letters(to()).is_empty());
         }
@@ -287,7 +350,7 @@ impl World {
 
     fn check_counts(&self) {
         let backlog = self.outbox().backlog(to());
-        assert_eq!((backlog.desired, backlog.refused), (self.desired.len(), self.refused.len()));
+        assert_eq!((backlog.desired, backlog.refused), (self.wished().len(), self.refused.len()));
     }
 }
 
@@ -308,12 +371,16 @@ fn play(steps: Vec<Step>, changes: usize) {
                 assert_eq!((before.state, before.rows), (after.state, after.rows));
                 assert_eq!(world.outbox().dead_letters(to()), letters);
             }
+            Step::Redefine(by) => world.redefine(by),
+            Step::Checkpoint(_) if world.ticks.is_empty() => {}
+            Step::Checkpoint(tick) => world.restore(1 + tick.index(world.ticks.len())),
         }
         world.check_counts();
     }
     // In the end everything goes well.
     world.order(Order::Retry);
     world.order(Order::Resume);
+    world.order(Order::Unretire);
     loop {
         let began = world.call(false);
         if world.calls.is_empty() {

@@ -108,7 +108,7 @@ async fn a_resync_tells_everything_once_more_under_other_keys() {
     let calls = receiver.calls();
     let mut again: Vec<_> = calls[3..].iter().flat_map(changes).collect();
     again.sort();
-    let adds = ["1", "2", "3", "4"].map(|user| format!("add cart_abandoners user_id:{user} @2"));
+    let adds = ["1", "2", "3", "4"].map(|user| format!("add cart_abandoners user_id:{user} @1"));
     assert_eq!(again[..4], adds);
     assert_eq!(again[4..], ["delete cart_abandoners user_id:5 @2"]);
     let keys: std::collections::BTreeSet<&str> = calls.iter().map(Call::key).collect();
@@ -141,6 +141,8 @@ impl Outbox for Broken {
     }
     fn order(&self, to: DestinationId, order: Order) -> Result<(), StoreError> { self.0.order(to, order) }
     fn is_paused(&self, to: DestinationId) -> bool { self.0.is_paused(to) }
+    fn is_moved(&self, to: DestinationId) -> bool { self.0.is_moved(to) }
+    fn is_retired(&self, to: DestinationId) -> bool { self.0.is_retired(to) }
     fn recovered(&self, tick: Tick) { self.0.recovered(tick); }
     fn retired(&self) -> &[CompactString] { self.0.retired() }
     fn backlog(&self, to: DestinationId) -> Backlog { self.0.backlog(to) }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::http::Problem;
 use crate::ingest::json::{self, Leaf};
-use crate::ingest::segment::Stamp;
+use crate::ingest::segment::{HISTORICAL, Stamp};
 use crate::ingest::time;
 
 /// What a body is.
@@ -25,6 +25,8 @@ pub struct Batch<'de> {
     pub sent_at: Option<Stamp>,
     /// The `context` of those without one, as JSON.
     pub context: Option<&'de str>,
+    /// Whether they are of the past.
+    pub is_historical: bool,
     /// Who sends, where the body says it.
     pub write_key: Option<Cow<'de, str>>,
 }
@@ -33,6 +35,7 @@ enum Member {
     Batch,
     SentAt,
     Context,
+    Historical,
     WriteKey,
 }
 
@@ -40,13 +43,15 @@ impl<'de> Batch<'de> {
     /// Reads a body. At least one event is in it, and `events_max` at most.
     pub(super) fn read(text: &'de str, write: Write, events_max: usize) -> Result<Self, Problem> {
         let text = text.trim();
-        let mut body = Batch { events: Vec::new(), sent_at: None, context: None, write_key: None };
+        let mut body =
+            Batch { events: Vec::new(), sent_at: None, context: None, is_historical: false, write_key: None };
         let (mut batch, mut sent_at) = (None, None);
         let member = |key: &str| match key {
             "writeKey" => Some(Member::WriteKey),
             "batch" if write == Write::Batch => Some(Member::Batch),
             "sentAt" if write == Write::Batch => Some(Member::SentAt),
             "context" if write == Write::Batch => Some(Member::Context),
+            HISTORICAL if write == Write::Batch => Some(Member::Historical),
             _ => None,
         };
         let read = json::object(text, member, |member, value| {
@@ -54,6 +59,7 @@ impl<'de> Batch<'de> {
                 Member::Batch => batch = Some(value),
                 Member::SentAt => sent_at = Some(value).filter(|value| *value != "null"),
                 Member::Context => body.context = Some(value).filter(|value| value.starts_with('{')),
+                Member::Historical => body.is_historical = value == "true",
                 Member::WriteKey => body.write_key = Leaf::of(value).text(),
             }
             Ok(())

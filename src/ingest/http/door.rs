@@ -77,6 +77,7 @@ impl Door {
                 received: Some(sent.received),
                 sent_at: batch.sent_at.as_ref(),
                 context: batch.context,
+                is_historical: batch.is_historical,
                 position: (place, number),
             };
             number = number.wrapping_add(1);

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use dataflows::model::Tick;
 
-use super::{Batch, Rim};
+use super::{Address, Batch, Rim};
 use crate::http::Problem;
 use crate::ingest::Rejection;
 use crate::ingest::quarantine::{Refused, What};
-use crate::ingest::segment::{Call, Stamp};
+use crate::ingest::segment::Stamp;
 
 /// A request whose body is there.
 pub(super) struct Arrived {
@@ -16,8 +16,8 @@ pub(super) struct Arrived {
     pub at: Tick,
     /// The same, as it is written.
     pub stamp: Stamp,
-    /// The call, where the address says it.
-    pub call: Option<Call>,
+    /// The address that it came to.
+    pub address: Address,
 }
 
 impl Rim {
@@ -35,7 +35,8 @@ impl Rim {
             at: request.at,
             source: self.sources[source].clone(),
             what: What::Event,
-            call: request.call,
+            call: request.address.call,
+            is_historical: batch.is_historical,
             sent_at: batch.sent_at.as_ref().map(Stamp::tick),
             context: context.clone(),
             code: why.code().into(),
@@ -54,7 +55,8 @@ impl Rim {
             at: request.at,
             source: self.sources[source].clone(),
             what: What::Request,
-            call: request.call,
+            call: request.address.call,
+            is_historical: request.address.is_historical,
             sent_at: None,
             context: None,
             code: problem.code().into(),

@@ -124,7 +124,7 @@ async fn one_event() {
 #[tokio::test]
 async fn every_address() {
     let (setup, events) = Setup::accepting().await;
-    for (name, call) in ADDRESSES {
+    for (name, Address { call, is_historical }) in ADDRESSES {
         let body = match call {
             Some(_) => r#"{"userId":"1","event":"E","mergeProperties":[{"type":"user_id","value":1}]}"#,
             None => r#"{"batch":[{"type":"screen","userId":1}]}"#,
@@ -132,7 +132,9 @@ async fn every_address() {
         for path in [format!("/v1/{name}"), format!("/v1/{name}/")] {
             assert_eq!(setup.post(&path, body).await.status, 200, "{path}");
             let expected = call.map_or("screen", |call| if call == Call::Track { "E" } else { call.meant().name() });
-            assert_eq!(events.lock().unwrap().pop().unwrap().event.name.as_str(), expected, "{path}");
+            let taken = events.lock().unwrap().pop().unwrap();
+            assert_eq!(taken.event.name.as_str(), expected, "{path}");
+            assert_eq!(crate::ingest::segment::is_historical(&taken.raw), is_historical, "{path}");
         }
     }
 }

@@ -96,6 +96,9 @@ pub struct Head {
     pub what: What,
     /// The call, where the address said it.
     pub call: Option<CompactString>,
+    /// Whether it is of the past, as far as its request said so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_historical: bool,
     /// The `sentAt` of its batch.
     pub sent_at: Option<u64>,
     /// The `context` of its batch, as JSON.
@@ -115,7 +118,7 @@ pub struct Head {
 impl Entry {
     /// The entry of what was rejected. An event is cut at the limit of an event; a body is within that of a request.
     pub fn new(id: EntryId, refused: Refused, extractor: &Extractor) -> Self {
-        let Refused { at, source, what, call, sent_at, context, code, message, raw } = refused;
+        let Refused { at, source, what, call, is_historical, sent_at, context, code, message, raw } = refused;
         let bytes = raw.len();
         let sent = String::from_utf8(raw);
         let mut is_cut = sent.is_err();
@@ -136,6 +139,7 @@ impl Entry {
             source,
             what,
             call: call.map(|call| call.name().into()),
+            is_historical,
             sent_at: sent_at.map(Tick::as_ms),
             context,
             code,

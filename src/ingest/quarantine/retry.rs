@@ -132,7 +132,7 @@ impl Retry {
             return Err(wrong("unknown_source", "the project has no such source any more: expected its section"));
         }
         let call = entry.call();
-        let batch = match head.what {
+        let mut batch = match head.what {
             What::Request => self
                 .door
                 .open(entry.text.as_bytes(), call)
@@ -141,9 +141,11 @@ impl Retry {
                 events: vec![&entry.text],
                 sent_at: head.sent_at.map(|ms| Stamp::from(Tick::from_ms(ms))),
                 context: head.context.as_deref(),
+                is_historical: false,
                 write_key: None,
             },
         };
+        batch.is_historical |= head.is_historical;
         // The same at each retry, and so is a message id that is made of it.
         let place = format!("quarantine {}", entry.id);
         let received = Stamp::from(Tick::from_ms(head.at));

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use super::historical::HISTORICAL;
 use super::members::{Member, Members};
 use super::{Call, Given};
 
@@ -31,6 +32,9 @@ pub(super) fn text(text: &str, members: &Members<'_>, call: Call, given: &Given<
         if let Some(sent) = given.sent_at.filter(|_| members.get(Member::SentAt).is_none()) {
             put("sentAt", &sent.text, "\"");
         }
+    }
+    if given.is_historical {
+        put(HISTORICAL, "true", "");
     }
     if let Some(context) = given.context.filter(|_| members.get(Member::Context).is_none()) {
         put("context", context, "");

@@ -156,6 +156,11 @@ impl Queue {
         self.write(Writes::default(), None)
     }
 
+    /// The destination is another one: no call with what is in flight reached it.
+    pub fn begin_anew(&mut self) {
+        self.in_flight.iter_mut().for_each(|flight| flight.has_begun = false);
+    }
+
     /// The batch in flight was refused so many times, and goes once more, later.
     pub fn put_back(&mut self, refusals: u32) {
         if let Some(flight) = &mut self.in_flight {

@@ -12,6 +12,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::Queue;
 use crate::egress::forward::entries::{Batch, EventLetter, Flight, Hold, Writes};
 use crate::egress::letters::Refusal;
@@ -87,6 +89,12 @@ impl Queue {
     pub fn letters(&self, most: usize) -> Vec<EventLetter> {
         let dead = self.refused.letters.values().rev().filter(|letter| !letter.is_retried);
         dead.take(most).cloned().collect()
+    }
+
+    /// A letter, and what was sent.
+    pub fn letter(&self, position: Offset) -> Result<Option<(EventLetter, Bytes)>, StoreError> {
+        let Some(letter) = self.refused.letters.get(&position) else { return Ok(None) };
+        Ok(Some((letter.clone(), self.entries.refused(position)?.json)))
     }
 
     /// The batch in flight was refused for good. Says how many letters had to go for it if that is to be told.

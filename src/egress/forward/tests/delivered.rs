@@ -12,6 +12,7 @@ use dataflows::model::Tick;
 use tokio::runtime::Handle;
 
 use crate::clock::wall_clock;
+use crate::egress::Holding;
 use crate::egress::forward::Queues;
 use crate::egress::forward::entries::{Cursor, Entries, EntriesIter, Entry, EventLetter, Hold, QueueLimit, Writes};
 use crate::egress::forward::memory::MemoryEntries;
@@ -20,9 +21,10 @@ use crate::egress::outbox::Order;
 use crate::egress::testing::{crm, definitions, numbered, project, row, webhook};
 use crate::egress::{Egress, EventStatus, Failed, MemoryOutbox, Surroundings};
 use crate::engine::{Forwarded, Offset};
+use crate::json::TimeText;
 use crate::log::StoreError;
 use crate::observe::latency::Latency;
-use crate::project::{Destination, DestinationKind, Project, Secret, Webhook};
+use crate::project::{Destination, DestinationKind, Project, Secret, Sending, Webhook};
 use crate::receive::server::{Options, Receiver, Reply};
 
 /// Longer than any test takes: what is not there by then does not come.
@@ -58,6 +60,8 @@ fn start_with(project: &Project, queues: Queues, failed: Failed) -> Egress {
         latency: Arc::new(Latency::new()),
         now: Arc::new(wall_clock),
         whose: Arc::new(|_| None),
+        hold: Holding::default(),
+        skipped: Vec::new(),
         failed,
     };
     Egress::start(project, Arc::new(MemoryOutbox::new(1)), queues, surroundings, &Handle::current()).unwrap()
@@ -73,6 +77,7 @@ fn event(tick: u64) -> Forwarded {
     Forwarded {
         position: Offset { tick: ms(tick), index: 0 },
         raw: Bytes::from(format!("{{\"n\":\n{tick}}}")),
+        timestamp: ms(tick),
         received: None,
         to: vec![ForwardId::new(0)],
         primary: None,
@@ -82,7 +87,8 @@ fn event(tick: u64) -> Forwarded {
 
 fn line(tick: u64) -> String {
     let rest = r#""profile_id":null,"identifiers":[],"traits":{},"consent":{"ads":false}"#;
-    format!(r#"{{"event":{{"n": {tick}}},{rest},"as_of":{tick},"index":0}}"#)
+    let time = TimeText(ms(tick));
+    format!(r#"{{"event":{{"n":{tick},"timestamp":"{time}"}},{rest},"as_of":{tick},"index":0}}"#)
 }
 
 #[tokio::test]
@@ -124,7 +130,7 @@ async fn what_is_refused_is_given_up_and_the_next_follows() {
 async fn a_file_gets_a_line_for_each() {
     let folder = tempfile::tempdir().unwrap();
     let kind = DestinationKind::File { path: "out/events.jsonl".into() };
-    let egress = start(&sending(folder.path(), Destination { name: "disk".into(), kind }));
+    let egress = start(&sending(folder.path(), Destination { name: "disk".into(), kind, sending: Sending::default() }));
     egress.take_in(ms(2), &[event(1)]).unwrap();
     egress.take_in(ms(6), &[event(4), event(5)]).unwrap();
     finish(egress).await;

@@ -1,0 +1,154 @@
+//! `deltaic dead-letters`: what the destinations of a running engine refused for good: looked at, told once more, or forgotten.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use clap::Subcommand;
+use compact_str::CompactString;
+use dataflows::model::Tick;
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::caller::Caller;
+use super::destination::{self, Told};
+use super::table::table;
+use super::{AdminError, Engine};
+use crate::json::TimeText;
+
+/// What can be done with dead letters.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Show the latest ones: those of a destination, or of all.
+    List {
+        /// The destination.
+        name: Option<String>,
+    },
+    /// Show one with all that is known of it; an event with its text. That is personal data.
+    Show {
+        /// The destination.
+        name: String,
+        /// Its id, as `list` shows it.
+        id: String,
+    },
+    /// Tell all of them once more.
+    Retry {
+        /// The destination.
+        name: String,
+    },
+    /// Forget all of them. What a destination was to have counts as told; events are gone.
+    Purge {
+        /// The destination.
+        name: String,
+    },
+}
+
+/// What was given up of changes.
+#[derive(Debug, Deserialize)]
+struct Letter {
+    id: u64,
+    at: u64,
+    error: String,
+    attempts: u32,
+    changes: usize,
+}
+
+/// The same of an event.
+#[derive(Debug, Deserialize)]
+struct EventLetter {
+    at: u64,
+    as_of: u64,
+    index: u32,
+    error: String,
+    attempts: u32,
+}
+
+#[derive(Debug, Deserialize)]
+struct Letters {
+    dead_letters: Vec<Letter>,
+    events: Option<Vec<EventLetter>>,
+}
+
+/// Does what is asked for, and writes what came of it to `out`.
+pub async fn run(
+    engine: Engine,
+    command: Command,
+    token: Option<String>,
+    out: &mut impl Write,
+) -> Result<(), AdminError> {
+    let caller = Caller::new(engine, token)?;
+    let call = async |method, path: &[&str]| caller.call(method, &[&["destinations"], path].concat(), &[], None).await;
+    match &command {
+        Command::List { name } => {
+            let names: Vec<CompactString> = match name {
+                Some(name) => vec![name.as_str().into()],
+                None => destination::all(&caller).await?.into_iter().map(|told| told.name).collect(),
+            };
+            let mut all = Vec::with_capacity(names.len());
+            for name in names {
+                let answer = call(Method::GET, &[&name, "dead-letters"]).await?;
+                all.push((name, serde_json::from_value(answer)?));
+            }
+            out.write_all(listed(&all).as_bytes())?;
+        }
+        Command::Show { name, id } => {
+            let letter = call(Method::GET, &[name, "dead-letters", id]).await?;
+            writeln!(out, "{}", serde_json::to_string_pretty(&letter)?)?;
+        }
+        Command::Retry { name } => {
+            let answer = call(Method::POST, &[name, "dead-letters", "retry"]).await?;
+            out.write_all(destination::shown(&[serde_json::from_value::<Told>(answer)?]).as_bytes())?;
+        }
+        Command::Purge { name } => {
+            let answer = call(Method::DELETE, &[name, "dead-letters"]).await?;
+            out.write_all(destination::shown(&[serde_json::from_value::<Told>(answer)?]).as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// A line for each letter.
+fn listed(all: &[(CompactString, Letters)]) -> String {
+    let mut lines = vec![["destination", "id", "at", "what", "attempts", "error"].map(str::to_owned)];
+    let time = |ms: u64| TimeText(Tick::from_ms(ms)).to_string();
+    for (name, Letters { dead_letters, events }) in all {
+        for Letter { id, at, error, attempts, changes } in dead_letters {
+            let mut what = format!("{changes} change");
+            if *changes != 1 {
+                what.push('s');
+            }
+            lines.push([name.to_string(), id.to_string(), time(*at), what, attempts.to_string(), error.clone()]);
+        }
+        for EventLetter { at, as_of, index, error, attempts } in events.iter().flatten() {
+            let id = format!("{as_of}-{index}");
+            lines.push([name.to_string(), id, time(*at), "an event".to_owned(), attempts.to_string(), error.clone()]);
+        }
+    }
+    let mut text = table(&lines);
+    if lines.len() == 1 {
+        text.clear();
+        _ = writeln!(text, "no dead letters");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_are_a_table() {
+        let letters = |json: &str| serde_json::from_str::<Letters>(json).unwrap();
+        let crm = letters(
+            r#"{"dead_letters": [{"id": 7, "at": 1700000000000, "as_of": 1, "error": "no", "answer": "", "attempts": 5, "changes": 1,
+                "profiles": []}], "events": [{"at": 1700000000001, "as_of": 17, "index": 3, "error": "the endpoint answered 400",
+                "answer": "", "attempts": 1, "bytes": 7}]}"#,
+        );
+        let expected = "\
+destination  id    at                        what      attempts  error
+crm          7     2023-11-14T22:13:20Z      1 change  5         no
+crm          17-3  2023-11-14T22:13:20.001Z  an event  1         the endpoint answered 400
+";
+        assert_eq!(listed(&[("crm".into(), crm), ("ads".into(), letters(r#"{"dead_letters": []}"#))]), expected);
+        assert_eq!(listed(&[]), "no dead letters\n");
+    }
+}

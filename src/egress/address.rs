@@ -1,0 +1,31 @@
+//! Where a destination is, as far as that tells it from another one: by what it was told what is on record.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::project::DestinationKind;
+
+/// The address of a destination, as it is written down.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct Address {
+    /// The type of destination.
+    kind: String,
+    /// The SHA-256 of where it is: a URL may hold a token.
+    place: String,
+}
+
+impl Address {
+    /// Where a destination of this kind is.
+    pub fn of(kind: &DestinationKind) -> Self {
+        let (kind, place) = match kind {
+            DestinationKind::Webhook(webhook) => {
+                // `http://host` and `http://host/` are one.
+                let url = reqwest::Url::parse(&webhook.url).map_or_else(|_| webhook.url.clone(), Into::into);
+                ("webhook", url.into_bytes())
+            }
+            DestinationKind::File { path } => ("file", path.as_os_str().as_encoded_bytes().to_vec()),
+        };
+        let place = Sha256::digest(place).iter().map(|byte| format!("{byte:02x}")).collect();
+        Address { kind: kind.to_owned(), place }
+    }
+}
