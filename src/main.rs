@@ -15,7 +15,7 @@ use deltaic::log::{inspect, repair};
 use deltaic::observe::logging::{self, Format, Logging};
 use deltaic::output::{Output, Patient};
 use deltaic::project::{self, Colour, Project};
-use deltaic::{admin, receive, replay, serve};
+use deltaic::{admin, clock, receive, replay, serve};
 #[cfg(feature = "load")]
 use deltaic::{hist, load};
 use tokio::signal::unix::{SignalKind, signal};
@@ -76,7 +76,8 @@ enum Command {
     Replay {
         /// The folder with `deltaic.toml`.
         project: PathBuf,
-        /// Files of events: JSONL, or CSV by the project's mapping; also with `.gz`. [default: those of the project]
+        /// Files of events, merged by time: JSONL, or CSV by the project's mapping; also with `.gz`. What `deltaic log dump` wrote
+        /// is taken as with --from-dump. [default: those of the project]
         #[arg(long, value_name = "FILE", num_args = 1..)]
         events: Vec<PathBuf>,
         /// Replay what `deltaic log dump` wrote, at the ticks and in the order of the log; in a cluster the dumps of all processes.
@@ -92,9 +93,12 @@ enum Command {
         /// Of the history or the dump, only what came up to this time, included; results are as of it.
         #[arg(long, value_name = "TIME", value_parser = project::parse_time, requires = "recorded")]
         to: Option<Tick>,
-        /// Stop at this time (RFC 3339, or a date), and give results as of it.
+        /// Leave out what is later than this time (RFC 3339, or a date), and give results as of it.
         #[arg(long, value_name = "TIME", value_parser = project::parse_time)]
         until: Option<Tick>,
+        /// Events of files that are later than this are from the future, and rejected. [default: the time at the start]
+        #[arg(long, value_name = "TIME", value_parser = project::parse_time, conflicts_with = "recorded")]
+        now: Option<Tick>,
         /// Write each entry into and exit from an audience, in the order of ticks. `-` is standard output.
         #[arg(long, value_name = "FILE")]
         changes: Option<PathBuf>,
@@ -277,6 +281,7 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             from,
             to,
             until,
+            now,
             changes,
             identities,
             memberships,
@@ -292,9 +297,14 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             let is_recorded = !histories.is_empty() || !from_dump.is_empty();
             let recorded = is_recorded.then_some(replay::RecordedOptions { histories, dumps: from_dump, from });
             let until = until.or(to);
+            let now = Some(now.unwrap_or_else(clock::wall_clock));
             let options =
-                replay::Options { events, recorded, until, changes, identities, memberships, profiles, topology };
-            logging.say(&replay::replay(&project, &options)?.to_string());
+                replay::Options { events, recorded, now, until, changes, identities, memberships, profiles, topology };
+            let summary = replay::replay(&project, &options)?;
+            logging.say(&summary.to_string());
+            if summary.is_all_rejected() {
+                bail!("no line was right: are these the files, and is [replay.csv] as they are?");
+            }
             Ok(())
         }
         Command::Log { command } => return log(command),

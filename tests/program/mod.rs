@@ -22,7 +22,7 @@ use tempfile::{NamedTempFile, TempDir};
 pub use node::{Node, chromium};
 pub use python::Python;
 pub use receiver::until;
-pub use replay::{Replay, Replayed, check_books, replay};
+pub use replay::{NOW, Replay, Replayed, check_books, replay};
 pub use s3::{BUCKET, S3};
 pub use server::{Answer, Server, WRITE_KEY};
 
