@@ -15,7 +15,7 @@ use deltaic::log::{inspect, repair};
 use deltaic::observe::logging::{self, Format, Logging};
 use deltaic::output::{Output, Patient};
 use deltaic::project::{self, Colour, Project};
-use deltaic::{admin, clock, receive, replay, serve};
+use deltaic::{admin, clock, receive, replay, sample, serve};
 #[cfg(feature = "load")]
 use deltaic::{hist, load};
 use tokio::signal::unix::{SignalKind, signal};
@@ -60,7 +60,7 @@ enum Command {
     },
     /// Say all that is wrong with a project; with a data folder, also what a start on it would read and tell destinations.
     Check {
-        /// The folder with `deltaic.toml`.
+        /// The folder with `deltaic.toml`, or that file.
         project: PathBuf,
         /// A data folder that is not in use. It is only looked at.
         #[arg(long, value_name = "FOLDER")]
@@ -68,7 +68,11 @@ enum Command {
         /// Worker threads that go through the data folder.
         #[arg(long, value_name = "N", default_value_t = 1)]
         workers: usize,
-        /// Say how identities are resolved, with all that is left to defaults.
+        /// Files of events, as for `replay`: say what definitions read and these do not have, or have as something else.
+        #[arg(long, value_name = "FILE", num_args = 1..)]
+        events: Vec<PathBuf>,
+        /// Say how identities are resolved, with all that is left to defaults; which types attributes have, and what each definition
+        /// reads.
         #[arg(short, long)]
         verbose: bool,
     },
@@ -257,13 +261,20 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             let ready = move |address| _ = writeln!(Output, "{name} listens on http://{address}");
             runtime()?.block_on(async { serve::run(project, options, ready, stop_signal()?).await.map_err(Into::into) })
         }
-        Command::Check { project, data, workers, verbose } => {
+        Command::Check { project, data, workers, events, verbose } => {
             let detail = if verbose { project::Detail::Settings } else { project::Detail::Summary };
             match project::check(&project, &environment, Colour::of_stderr(), detail) {
                 Ok(summary) => {
                     write!(Output, "{summary}")?;
+                    let loaded =
+                        project::load(&project, &environment).map_err(|problems| anyhow!("{problems}"))?.project;
+                    let sampled = match events.as_slice() {
+                        [] => sample::of_tables(&loaded)?,
+                        events => sample::of_files(&loaded, events)?,
+                    };
+                    write!(Output, "{sampled}")?;
                     if let Some(data) = data {
-                        write!(Output, "{}", serve::preview(&load(&project, logging)?, &data, workers.max(1))?)?;
+                        write!(Output, "{}", serve::preview(&loaded, &data, workers.max(1))?)?;
                     }
                     Ok(())
                 }

@@ -7,6 +7,7 @@ mod browsers;
 mod bucket;
 mod catalogue;
 mod cdnow;
+mod check;
 mod cluster;
 mod comparison;
 mod consent;

@@ -202,6 +202,11 @@ impl Events {
         })
     }
 
+    /// The text of the event that was read last, in Segment's shape.
+    pub fn text(&self) -> &[u8] {
+        &self.event
+    }
+
     /// The same, but events later than `now` are rejected: there are none of the future.
     pub fn not_after(self, now: Tick) -> Self {
         Events { now, ..self }
