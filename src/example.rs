@@ -51,6 +51,7 @@ pub(crate) fn project() -> Project {
         replay: Replay::default(),
         storage: None,
         history: None,
+        log: None,
         dataflow_log: true,
     }
 }

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use dataflows::model::Tick;
 use deltaic::engine::Topology;
 use deltaic::history::HistoryAddress;
+use deltaic::http::Admission;
 use deltaic::log::{inspect, repair};
 use deltaic::observe::logging::{self, Format, Logging};
 use deltaic::output::{Output, Patient};
@@ -18,7 +20,7 @@ use deltaic::project::{self, Colour, Project};
 use deltaic::{admin, clock, receive, replay, sample, serve};
 #[cfg(feature = "load")]
 use deltaic::{hist, load};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -254,12 +256,23 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run { project, listen, data, accept_partial, hlog, clock_from, workers } => {
             let topology = workers.topology()?;
-            let options = serve::Options { topology, listen, data, accept_partial, hlog, clock_from };
-            let project = load(&project, logging)?;
+            let folder = project;
+            let project = load(&folder, logging)?;
+            follow(&project, logging)?;
+            let admission = Admission::new(&project);
+            let hangups = Hangups { running: Arc::new(project.clone()), folder, admission: admission.clone() };
+            let admission = Some(admission);
+            let options = serve::Options { topology, listen, data, accept_partial, hlog, admission, clock_from };
             let name = project.name.clone();
             // Nobody need read it.
             let ready = move |address| _ = writeln!(Output, "{name} listens on http://{address}");
-            runtime()?.block_on(async { serve::run(project, options, ready, stop_signal()?).await.map_err(Into::into) })
+            runtime()?.block_on(async {
+                let hangup = listen_for(SignalKind::hangup())?;
+                tokio::select! {
+                    done = serve::run(project, options, ready, stop_signal()?) => done.map_err(Into::into),
+                    failed = hangups.follow(hangup, logging) => failed,
+                }
+            })
         }
         Command::Check { project, data, workers, events, verbose } => {
             let detail = if verbose { project::Detail::Settings } else { project::Detail::Summary };
@@ -419,10 +432,43 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .map_err(|error| anyhow!("cannot start the I/O runtime: {error}"))
 }
 
+fn listen_for(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).map_err(|error| anyhow!("cannot listen for signals: {error}"))
+}
+
+/// Logs what the project says, unless the environment does.
+fn follow(project: &Project, logging: &Logging) -> anyhow::Result<()> {
+    if environment("DELTAIC_LOG").is_none() {
+        logging.follow(logging::filter(project.log.as_deref())?);
+    }
+    Ok(())
+}
+
+/// What is read anew when a running engine is told to by SIGHUP.
+struct Hangups {
+    running: Arc<Project>,
+    folder: PathBuf,
+    admission: Admission,
+}
+
+impl Hangups {
+    /// Comes back only where something is wrong.
+    async fn follow(self, mut hangup: Signal, logging: &Logging) -> anyhow::Result<()> {
+        loop {
+            hangup.recv().await;
+            let Hangups { running, folder, admission } = &self;
+            let (running, folder, admission) = (running.clone(), folder.clone(), admission.clone());
+            let reload = move || serve::reload(&running, &folder, &environment, &admission);
+            if let Some(project) = tokio::task::spawn_blocking(reload).await? {
+                follow(&project, logging)?;
+            }
+        }
+    }
+}
+
 /// Waits for SIGTERM or SIGINT. Whoever interrupts once more will not wait: then the process ends at once, as by `kill -9`.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    let listen = |kind| signal(kind).map_err(|error| anyhow!("cannot listen for signals: {error}"));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

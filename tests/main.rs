@@ -35,6 +35,7 @@ mod preview;
 mod program;
 mod quarantine;
 mod reads;
+mod reload;
 mod replay;
 mod segment_client;
 mod server;

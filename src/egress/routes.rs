@@ -19,8 +19,7 @@ use super::forward::EventLetter;
 use super::outbox::{self, Order};
 use super::{DeadLetter, Egress, EventStatus, Status};
 use crate::clock::Now;
-use crate::http::{Problem, Role, Tokens, json, method_not_allowed};
-use crate::project::Project;
+use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 
 /// What the routes work with.
 struct Desk {
@@ -31,7 +30,7 @@ struct Desk {
 type Named = Result<Path<String>, PathRejection>;
 
 /// The routes of destinations.
-pub fn router(project: &Project, egress: Egress, now: Now) -> Router {
+pub fn router(admission: &Admission, egress: Egress, now: Now) -> Router {
     let order = |order| {
         let ordered = move |State(desk): State<Arc<Desk>>, name: Named| async move { desk.order(name, order).await };
         post(ordered).fallback(method_not_allowed)
@@ -47,7 +46,7 @@ pub fn router(project: &Project, egress: Egress, now: Now) -> Router {
         .route("/v1/destinations/{name}/dead-letters", letters)
         .route("/v1/destinations/{name}/dead-letters/retry", order(Order::Retry))
         .with_state(Arc::new(Desk { egress, now }));
-    Role::Admin.guard(router, Tokens::new(&project.admin_tokens))
+    Role::Admin.guard(router, admission)
 }
 
 /// A destination as JSON. Rows are (audience, identifier).

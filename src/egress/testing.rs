@@ -44,6 +44,7 @@ pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
         replay: Replay::default(),
         storage: None,
         history: None,
+        log: None,
         dataflow_log: true,
     }
 }

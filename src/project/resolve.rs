@@ -22,6 +22,7 @@ use super::resolved::{Clock, ContextTraits, Durability, Project, Replay, Secret,
 use super::text::Text;
 use super::written::{Written, WrittenClock, WrittenSource, WrittenStorage};
 use crate::limits::SOURCES_MAX;
+use crate::observe::logging::filter;
 
 /// Where the server listens unless told otherwise: not on the network, which takes a decision.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
@@ -82,6 +83,7 @@ pub(super) fn resolve(
         csv: written.csv.and_then(|csv| csv::resolve(csv, &mut problems)),
     };
 
+    let log = written.log.and_then(|log| log_level(&log, &mut problems));
     let storage = written.storage.map(|written| storage(written, folder, &mut problems));
     let history = history::resolve(written.history, &mut problems);
 
@@ -118,6 +120,7 @@ pub(super) fn resolve(
         replay,
         storage,
         history,
+        log,
         dataflow_log: written.dataflow_log.unwrap_or(true),
     };
     Ok((project, warnings))
@@ -152,6 +155,17 @@ fn name_of_folder(folder: &Path) -> String {
     let named = |path: &Path| Some(path.file_name()?.to_string_lossy().into_owned());
     // `.` and `..` have no name of their own.
     named(folder).or_else(|| named(&folder.canonicalize().ok()?)).unwrap_or_else(|| "project".into())
+}
+
+/// What is logged, where it says that as DELTAIC_LOG does.
+fn log_level(log: &Text, problems: &mut Vec<Problem>) -> Option<String> {
+    if let Err(wrong) = filter(Some(&log.value)) {
+        if !log.is_broken {
+            problems.push(Problem::at(log.place, wrong.to_string()));
+        }
+        return None;
+    }
+    Some(log.value.clone())
 }
 
 fn listen_address(listen: &Text, problems: &mut Vec<Problem>) -> Option<SocketAddr> {

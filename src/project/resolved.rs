@@ -15,7 +15,7 @@ use super::{HistorySettings, IdentifierOrigin};
 use crate::limits::Limits;
 
 /// A project that `deltaic check` has nothing against.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Project {
     /// Its name; by default that of its folder.
     pub name: String,
@@ -54,6 +54,8 @@ pub struct Project {
     /// Whether events are kept when the log does not have them any more, and how; only where there is a data folder. Default:
     /// yes.
     pub history: Option<HistorySettings>,
+    /// What is logged, as DELTAIC_LOG says it, which goes before.
+    pub log: Option<String>,
     /// Whether the dataflow is logged, for `GET /v1/dataflow`. Default: yes.
     pub dataflow_log: bool,
 }

@@ -40,6 +40,7 @@ pub(super) struct Written {
     pub(super) storage: Option<WrittenStorage>,
     pub(super) history: WrittenHistory,
     pub(super) dataflow_log: Option<bool>,
+    pub(super) log: Option<Text>,
 }
 
 /// `[storage]`
@@ -257,6 +258,7 @@ impl Written {
         history.finish(reader, nothing_elsewhere);
         let mut observe = root.section(reader, "observe");
         let dataflow_log = observe.boolean(reader, "dataflow_log");
+        let log = observe.text(reader, "log");
         observe.finish(reader, nothing_elsewhere);
         root.finish(reader, nothing_elsewhere);
         Written {
@@ -280,6 +282,7 @@ impl Written {
             storage: written_storage,
             history: written_history,
             dataflow_log,
+            log,
         }
     }
 }

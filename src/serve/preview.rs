@@ -63,7 +63,15 @@ impl fmt::Display for Preview {
 /// Looks at the data folder `data`, with so many workers. A folder in use is refused, and one of a cluster.
 pub fn preview(project: &Project, data: &Path, workers: usize) -> Result<Preview, RunError> {
     let topology = Topology::local(workers);
-    let options = Options { topology, listen: None, data: None, accept_partial: false, hlog: None, clock_from: None };
+    let options = Options {
+        topology,
+        listen: None,
+        data: None,
+        accept_partial: false,
+        hlog: None,
+        admission: None,
+        clock_from: None,
+    };
     let storage = Storage::in_folder(data.to_owned());
     let found = DataFolder::find(data, Purpose::Look)?;
     found.belongs_to(ProcessNumber::ALONE)?;

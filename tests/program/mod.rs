@@ -209,7 +209,8 @@ impl Program {
         Ended { status, stdout, stderr: self.messages() }
     }
 
-    fn messages(&self) -> String {
+    /// What it has said on standard error so far.
+    pub fn messages(&self) -> String {
         let mut text = String::new();
         File::open(self.messages.path()).and_then(|mut file| file.read_to_string(&mut text)).unwrap();
         text
