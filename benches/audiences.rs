@@ -18,7 +18,7 @@ use std::sync::mpsc::{Receiver, channel};
 use dataflows::model::Tick;
 use dataflows::observations::Arrival;
 use deltaic::engine::{Output, Topology, Workers};
-use deltaic::ingest::files::{Events, Format};
+use deltaic::ingest::files::{BytesRead, Events, Format};
 use deltaic::ingest::segment::Extractor;
 use shop::{Arguments, Random};
 use tempfile::TempDir;
@@ -61,7 +61,8 @@ fn main() {
 /// Microseconds of CPU for an event, and how many changes of audiences there were.
 fn measure(project: &str, folder: &TempDir, events: &Path, count: u64) -> (f64, usize) {
     let project = shop::load(folder.path(), project);
-    let parsed = Events::open(events, &Format::Jsonl, "bench", Arc::new(Extractor::new(&project)));
+    let parsed =
+        Events::open(events, &Format::Jsonl, "bench", Arc::new(Extractor::new(&project)), BytesRead::default());
     let mut chunks: Vec<(Tick, Vec<(Tick, Arrival)>)> = Vec::new();
     let (mut tick, mut chunk) = (Tick::default(), Vec::new());
     for arrival in parsed.expect("the file is there") {

@@ -39,6 +39,7 @@ fn main() {
     let options = Options {
         recorded: None,
         events: vec![path],
+        now: None,
         until: None,
         changes: Some(folder.path().join("changes.jsonl")),
         identities: None,

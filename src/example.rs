@@ -52,6 +52,7 @@ pub(crate) fn project() -> Project {
         storage: None,
         history: None,
         instance: "default".into(),
+        log: None,
         dataflow_log: true,
     }
 }

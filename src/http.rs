@@ -1,5 +1,6 @@
 //! What the HTTP rims (ingest, access) have in common: the server, tokens, the form of errors.
 
+mod admission;
 mod answer;
 mod cors;
 mod problem;
@@ -9,6 +10,7 @@ mod server;
 pub(crate) mod testing;
 mod tokens;
 
+pub use admission::{Admission, Admitted};
 pub use answer::json;
 pub use cors::browsers;
 pub use problem::{Problem, method_not_allowed, not_found};

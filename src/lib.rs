@@ -45,4 +45,5 @@ pub mod owners;
 pub mod project;
 pub mod receive;
 pub mod replay;
+pub mod sample;
 pub mod serve;

@@ -315,3 +315,14 @@ pub const PROCESS_STRANGERS_MAX: usize = 64;
 
 /// Bytes of a line of a dump: an event is as large as a request at most, and few projects take requests of a tenth of this.
 pub const DUMP_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Names of events in a file that `deltaic check` remembers though no definition reads them: one of them may be meant.
+pub const SAMPLED_NAMES_MAX: usize = 1_000;
+
+/// Files of a replay that are opened at once where there are no more; of more, each is opened when its first event is due, which
+/// takes a look into each before. A system lets a process have 1,024 files, often fewer.
+pub const REPLAY_FILES_OPENED_AT_ONCE_MAX: usize = 32;
+
+/// Files of a replay that are open at a time because their times overlap. Each has 64 KB of its file in memory, and as much of the
+/// text where it is compressed.
+pub const REPLAY_FILES_OPEN_MAX: usize = 200;

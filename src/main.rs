@@ -5,20 +5,22 @@ use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use dataflows::model::Tick;
 use deltaic::engine::Topology;
 use deltaic::history::HistoryAddress;
+use deltaic::http::Admission;
 use deltaic::log::{inspect, repair};
 use deltaic::observe::logging::{self, Format, Logging};
 use deltaic::output::{Output, Patient};
 use deltaic::project::{self, Colour, Project};
-use deltaic::{admin, receive, replay, serve};
+use deltaic::{admin, clock, receive, replay, sample, serve};
 #[cfg(feature = "load")]
 use deltaic::{hist, load};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -72,7 +74,7 @@ enum Command {
     },
     /// Say all that is wrong with a project; with a data folder, also what a start on it would read and tell destinations.
     Check {
-        /// The folder with `deltaic.toml`.
+        /// The folder with `deltaic.toml`, or that file.
         project: PathBuf,
         /// A data folder that is not in use. It is only looked at.
         #[arg(long, value_name = "FOLDER")]
@@ -80,7 +82,11 @@ enum Command {
         /// Worker threads that go through the data folder.
         #[arg(long, value_name = "N", default_value_t = 1)]
         workers: usize,
-        /// Say how identities are resolved, with all that is left to defaults.
+        /// Files of events, as for `replay`: say what definitions read and these do not have, or have as something else.
+        #[arg(long, value_name = "FILE", num_args = 1..)]
+        events: Vec<PathBuf>,
+        /// Say how identities are resolved, with all that is left to defaults; which types attributes have, and what each definition
+        /// reads.
         #[arg(short, long)]
         verbose: bool,
     },
@@ -88,7 +94,8 @@ enum Command {
     Replay {
         /// The folder with `deltaic.toml`.
         project: PathBuf,
-        /// Files of events: JSONL, or CSV by the project's mapping; also with `.gz`. [default: those of the project]
+        /// Files of events, merged by time: JSONL, or CSV by the project's mapping; also with `.gz`. What `deltaic log dump` wrote
+        /// is taken as with --from-dump. [default: those of the project]
         #[arg(long, value_name = "FILE", num_args = 1..)]
         events: Vec<PathBuf>,
         /// Replay what `deltaic log dump` wrote, at the ticks and in the order of the log; in a cluster the dumps of all processes.
@@ -104,9 +111,12 @@ enum Command {
         /// Of the history or the dump, only what came up to this time, included; results are as of it.
         #[arg(long, value_name = "TIME", value_parser = project::parse_time, requires = "recorded")]
         to: Option<Tick>,
-        /// Stop at this time (RFC 3339, or a date), and give results as of it.
+        /// Leave out what is later than this time (RFC 3339, or a date), and give results as of it.
         #[arg(long, value_name = "TIME", value_parser = project::parse_time)]
         until: Option<Tick>,
+        /// Events of files that are later than this are from the future, and rejected. [default: the time at the start]
+        #[arg(long, value_name = "TIME", value_parser = project::parse_time, conflicts_with = "recorded")]
+        now: Option<Tick>,
         /// Write each entry into and exit from an audience, in the order of ticks. `-` is standard output.
         #[arg(long, value_name = "FILE")]
         changes: Option<PathBuf>,
@@ -282,6 +292,11 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             workers,
         } => {
             let topology = workers.topology()?;
+            let folder = project;
+            let project = load(&folder, logging)?;
+            follow(&project, logging)?;
+            let admission = Admission::new(&project);
+            let hangups = Hangups { running: Arc::new(project.clone()), folder, admission: admission.clone() };
             let options = serve::Options {
                 topology,
                 listen,
@@ -292,21 +307,34 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
                 as_new,
                 as_moved,
                 hlog,
+                admission: Some(admission),
                 clock_from,
             };
-            let project = load(&project, logging)?;
             let name = project.name.clone();
             // Nobody need read it.
             let ready = move |address| _ = writeln!(Output, "{name} listens on http://{address}");
-            runtime()?.block_on(async { serve::run(project, options, ready, stop_signal()?).await.map_err(Into::into) })
+            runtime()?.block_on(async {
+                let hangup = listen_for(SignalKind::hangup())?;
+                tokio::select! {
+                    done = serve::run(project, options, ready, stop_signal()?) => done.map_err(Into::into),
+                    failed = hangups.follow(hangup, logging) => failed,
+                }
+            })
         }
-        Command::Check { project, data, workers, verbose } => {
+        Command::Check { project, data, workers, events, verbose } => {
             let detail = if verbose { project::Detail::Settings } else { project::Detail::Summary };
             match project::check(&project, &environment, Colour::of_stderr(), detail) {
                 Ok(summary) => {
                     write!(Output, "{summary}")?;
+                    let loaded =
+                        project::load(&project, &environment).map_err(|problems| anyhow!("{problems}"))?.project;
+                    let sampled = match events.as_slice() {
+                        [] => sample::of_tables(&loaded)?,
+                        events => sample::of_files(&loaded, events)?,
+                    };
+                    write!(Output, "{sampled}")?;
                     if let Some(data) = data {
-                        write!(Output, "{}", serve::preview(&load(&project, logging)?, &data, workers.max(1))?)?;
+                        write!(Output, "{}", serve::preview(&loaded, &data, workers.max(1))?)?;
                     }
                     Ok(())
                 }
@@ -324,6 +352,7 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             from,
             to,
             until,
+            now,
             changes,
             identities,
             memberships,
@@ -339,9 +368,14 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             let is_recorded = !histories.is_empty() || !from_dump.is_empty();
             let recorded = is_recorded.then_some(replay::RecordedOptions { histories, dumps: from_dump, from });
             let until = until.or(to);
+            let now = Some(now.unwrap_or_else(clock::wall_clock));
             let options =
-                replay::Options { events, recorded, until, changes, identities, memberships, profiles, topology };
-            logging.say(&replay::replay(&project, &options)?.to_string());
+                replay::Options { events, recorded, now, until, changes, identities, memberships, profiles, topology };
+            let summary = replay::replay(&project, &options)?;
+            logging.say(&summary.to_string());
+            if summary.is_all_rejected() {
+                bail!("no line was right: are these the files, and is [replay.csv] as they are?");
+            }
             Ok(())
         }
         Command::Log { command } => return log(command),
@@ -455,10 +489,43 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .map_err(|error| anyhow!("cannot start the I/O runtime: {error}"))
 }
 
+fn listen_for(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).map_err(|error| anyhow!("cannot listen for signals: {error}"))
+}
+
+/// Logs what the project says, unless the environment does.
+fn follow(project: &Project, logging: &Logging) -> anyhow::Result<()> {
+    if environment("DELTAIC_LOG").is_none() {
+        logging.follow(logging::filter(project.log.as_deref())?);
+    }
+    Ok(())
+}
+
+/// What is read anew when a running engine is told to by SIGHUP.
+struct Hangups {
+    running: Arc<Project>,
+    folder: PathBuf,
+    admission: Admission,
+}
+
+impl Hangups {
+    /// Comes back only where something is wrong.
+    async fn follow(self, mut hangup: Signal, logging: &Logging) -> anyhow::Result<()> {
+        loop {
+            hangup.recv().await;
+            let Hangups { running, folder, admission } = &self;
+            let (running, folder, admission) = (running.clone(), folder.clone(), admission.clone());
+            let reload = move || serve::reload(&running, &folder, &environment, &admission);
+            if let Some(project) = tokio::task::spawn_blocking(reload).await? {
+                follow(&project, logging)?;
+            }
+        }
+    }
+}
+
 /// Waits for SIGTERM or SIGINT. Whoever interrupts once more will not wait: then the process ends at once, as by `kill -9`.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    let listen = |kind| signal(kind).map_err(|error| anyhow!("cannot listen for signals: {error}"));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

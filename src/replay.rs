@@ -1,18 +1,20 @@
 //! `deltaic replay`: history through the same dataflow, with the events' own clock.
 //!
-//! The tick of an event is the largest own time seen so far, so nothing of the machine's clock gets into the result. A history that
-//! an engine wrote has the ticks and the order that the engine gave its events; they are replayed at those. Events are read and parsed here while the workers run; a few thousand at a time are on their way, at their exact ticks.
+//! The tick of an event is the largest own time seen so far, so nothing of the machine's clock gets into the result: only what
+//! is taken for now is of it, unless that is said, and it is told beside the results. A history that an engine wrote has the ticks
+//! and the order that the engine gave its events; they are replayed at those. Events are read and parsed here while the workers
+//! run; a few thousand at a time are on their way, at their exact ticks.
 
 mod feed;
+mod files;
 mod merged;
 mod results;
+mod summary;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dataflows::definitions::Definitions;
 use dataflows::model::{Found, Profile, Tick};
@@ -20,20 +22,23 @@ use thiserror::Error;
 
 use self::feed::Feed;
 use self::results::{Change, Lines, Moved, write_results};
+pub use self::summary::Summary;
 use crate::engine::{Listeners, Output, Topology, Workers, WorkersError};
 use crate::history::{HistoryAddress, HistoryError};
 use crate::ingest::files::FileError;
-use crate::json::TimeText;
+use crate::limits::REPLAY_FILES_OPEN_MAX;
 use crate::observe::inside::Inside;
 use crate::project::Project;
 
 /// What is asked of a replay.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The files, in the order in which they are read.
+    /// The files, merged by time; or dumps of logs.
     pub events: Vec<PathBuf>,
     /// What engines wrote, in the place of files.
     pub recorded: Option<RecordedOptions>,
+    /// Events of files that are later are rejected; where nothing is said, none.
+    pub now: Option<Tick>,
     /// Only events up to this tick; the result is as of this tick.
     pub until: Option<Tick>,
     /// Where changes of audiences go.
@@ -59,49 +64,6 @@ pub struct RecordedOptions {
     pub from: Tick,
 }
 
-/// How a replay went.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Summary {
-    /// Events that were replayed.
-    pub events: u64,
-    /// Events that were there before.
-    pub duplicates: u64,
-    /// Lines that were wrong, by code.
-    pub rejected: BTreeMap<&'static str, u64>,
-    /// Events of which something is to be told, by code.
-    pub warnings: BTreeMap<&'static str, u64>,
-    /// The tick that the result is of; none in a process that only helps.
-    pub as_of: Option<Tick>,
-    /// How long it took.
-    pub elapsed: Duration,
-    /// The size of each audience at the end, by name; empty unless members or profiles were asked for.
-    pub sizes: BTreeMap<String, usize>,
-}
-
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.elapsed.as_secs_f64();
-        let Some(as_of) = self.as_of else {
-            return writeln!(f, "helped for {seconds:.1} s");
-        };
-        let (events, per_second) = (self.events, self.events as f64 / seconds);
-        writeln!(f, "{events} events in {seconds:.1} s ({per_second:.0} a second), as of {}", TimeText(as_of))?;
-        if self.duplicates > 0 {
-            writeln!(f, "{} duplicates", self.duplicates)?;
-        }
-        for (code, count) in &self.rejected {
-            writeln!(f, "{count} lines rejected: {code}")?;
-        }
-        for (code, count) in &self.warnings {
-            writeln!(f, "{count} events with a warning: {code}")?;
-        }
-        for (audience, size) in &self.sizes {
-            writeln!(f, "{audience}: {size} members")?;
-        }
-        Ok(())
-    }
-}
-
 /// Why a replay failed.
 #[derive(Debug, Error)]
 pub enum ReplayError {
@@ -125,6 +87,17 @@ pub enum ReplayError {
     /// There is nothing to replay.
     #[error("no events to replay: name files with --events, a history with --from-history, or a dump with --from-dump")]
     NoEvents,
+    /// Dumps among other files.
+    #[error(
+        "some of the files are dumps of a log, and some are not: dumps have ticks of their own; replay the one or the other"
+    )]
+    DumpsAndFiles,
+    /// More files than may be open have events of the same time.
+    #[error(
+        "more than {REPLAY_FILES_OPEN_MAX} files have events of the same time, and as many would have to be open at once: put some \
+         of them together, or set `sort_by_time` in [replay]"
+    )]
+    TooManyAtOnce,
 }
 
 /// Replays files through the dataflow of a project.
@@ -152,8 +125,11 @@ pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayErr
     workers.take().map_or(Ok(()), Workers::stop)?;
     let profiles = collector.join().unwrap_or_else(|_| Ok(Vec::new()))?;
     let sizes = write_results(&project.definitions, options, profiles)?;
-    let Feed { events, duplicates, rejected, warnings, as_of, .. } = feed;
-    Ok(Summary { events, duplicates, rejected, warnings, as_of, elapsed: started.elapsed(), sizes })
+    let Feed { now, events, duplicates, later, rejected, warnings, as_of, .. } = feed;
+    let elapsed = started.elapsed();
+    let summary = Summary { now, events, duplicates, later, rejected, warnings, as_of, elapsed, sizes };
+    summary::write(&summary, project, options)?;
+    Ok(summary)
 }
 
 /// Takes what the workers give: writes changes, and keeps the answer. Ends with the workers, or when one has failed.

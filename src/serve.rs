@@ -3,7 +3,7 @@
 //! This is where ingest, access and egress meet; they know nothing of each other.
 //!
 //! - `storing.rs`: opening the data folder; `historied.rs`: and its history. `outlets.rs`: where what the engine gives goes.
-//! - `preview.rs`: what a start would change. `rims.rs`: what is served over HTTP. `gauges.rs`: what the metrics are read off.
+//! - `preview.rs`: what a start would change. `reload.rs`: what is read anew while it runs. `rims.rs`: what is served over HTTP. `gauges.rs`: what the metrics are read off.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::clock::{Now, clock_from, wall_clock};
 use crate::egress::{self, Egress, Holding};
 use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
 use crate::history::HistoryWriter;
-use crate::http::{Timeouts, serve};
+use crate::http::{Admission, Timeouts, serve};
 use crate::ingest::quarantine::Keeper;
 use crate::ingest::segment::{Extractor, reread};
 use crate::log::Syncer;
@@ -35,11 +35,13 @@ mod gauges;
 mod historied;
 mod outlets;
 mod preview;
+mod reload;
 mod rims;
 mod storing;
 
 pub use error::RunError;
 pub use preview::{Preview, preview};
+pub use reload::reload;
 
 use outlets::{choice, outlets, reporter, whose};
 use rims::Rims;
@@ -69,6 +71,8 @@ pub struct Options {
     pub as_moved: Vec<String>,
     /// A file for the interval log of the latency histograms.
     pub hlog: Option<PathBuf>,
+    /// Who is let in, where that may change meanwhile; else those of the project.
+    pub admission: Option<Admission>,
     /// The time that it begins with, in the place of the machine's: so that what depends on the age of data can be tried.
     pub clock_from: Option<Tick>,
 }
@@ -86,6 +90,7 @@ impl Options {
             as_new: Vec::new(),
             as_moved: Vec::new(),
             hlog: None,
+            admission: None,
             clock_from: None,
         }
     }
@@ -194,6 +199,7 @@ pub async fn run(
         now,
         timeouts,
         instance,
+        admission: options.admission.unwrap_or_else(|| Admission::new(&project)),
     };
 
     ready(address);

@@ -182,9 +182,15 @@ async fn a_replay_of_a_dump_is_what_was_live() {
     assert_eq!((&two.profiles, &two.changes), (&replayed.profiles, &replayed.changes));
     let part = replay(folder.path(), &["--from-dump", dump, "--from", &time(tokens[1]), "--to", &time(tokens[3])]);
     assert!(part.summary.contains("36 events in "), "{}", part.summary);
+    // Among events it is recognised.
+    let found = replay(folder.path(), &["--events", dump]);
+    assert_eq!((&found.profiles, &found.changes), (&replayed.profiles, &replayed.changes));
     // Of events in a file nobody knows a tick.
     let file = folder.path().join("events.jsonl");
     std::fs::write(&file, "{\"type\":\"track\",\"event\":\"Bought\",\"userId\":\"u1\"}\n").unwrap();
+    let mixed = run(&["replay", folder.path().to_str().unwrap(), "--events", dump, file.to_str().unwrap()]);
+    let said = "deltaic: some of the files are dumps of a log, and some are not";
+    assert!(!mixed.status.success() && mixed.stderr.contains(said), "{}", mixed.stderr);
     let refused = run(&["replay", folder.path().to_str().unwrap(), "--from-dump", file.to_str().unwrap()]);
     let said = "events.jsonl:1 is no line of `deltaic log dump`: missing field `tick`";
     assert!(!refused.status.success() && refused.stderr.contains(said), "{}", refused.stderr);

@@ -8,7 +8,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
-use crate::program::{Program, Replayed, check_books, project, replay, run};
+use crate::program::{NOW, Program, Replayed, check_books, project, replay, run};
+
+mod merged;
 
 const PROJECT: &str = r#"
 name = "small"
@@ -81,7 +83,7 @@ fn several_files_are_one_history() {
     assert_eq!(apart.profiles, together.profiles);
     // To standard output there goes nothing else.
     let folder = folder.path().display().to_string();
-    let ended = run(&["replay", &folder, "--events", &path("all.jsonl"), "--changes", "-"]);
+    let ended = run(&["replay", &folder, "--events", &path("all.jsonl"), "--now", NOW, "--changes", "-"]);
     assert_eq!(ended.stdout, together.changes);
 }
 

@@ -18,7 +18,7 @@ use super::json::ProfileJson;
 use super::members::{self, Page};
 use super::wait::Wait;
 use crate::engine::Handle;
-use crate::http::{Problem, Role, Tokens, json, method_not_allowed};
+use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 use crate::identifiers::{normal_kind, normal_value};
 use crate::limits::Limits;
 use crate::project::Project;
@@ -32,7 +32,7 @@ pub(super) struct Reads {
 }
 
 /// The routes of reads.
-pub fn router(project: &Project, handle: Handle) -> Router {
+pub fn router(project: &Project, admission: &Admission, handle: Handle) -> Router {
     let reads = Arc::new(Reads {
         handle,
         limits: project.limits,
@@ -45,7 +45,7 @@ pub fn router(project: &Project, handle: Handle) -> Router {
         .route("/v1/audiences/{name}", get(audience).fallback(method_not_allowed))
         .route("/v1/audiences/{name}/members", get(members).fallback(method_not_allowed))
         .with_state(reads);
-    Role::Reader.guard(router, Tokens::new(&project.read_tokens))
+    Role::Reader.guard(router, admission)
 }
 
 /// `GET /v1/profiles/{type}:{value}`

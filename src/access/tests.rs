@@ -9,8 +9,8 @@ use serde_json::json;
 use super::router;
 use crate::engine::{Answered, Ask, Handle};
 use crate::example;
-use crate::http::Timeouts;
 use crate::http::testing::{Reply, Server, request};
+use crate::http::{Admission, Timeouts};
 use crate::limits::Limits;
 use crate::memory::Gate;
 
@@ -73,7 +73,7 @@ async fn server(tokens: bool) -> Server {
             answer(ask);
         }
     });
-    Server::start(router(&project, handle), Timeouts::default(), 10).await
+    Server::start(router(&project, &Admission::new(&project), handle), Timeouts::default(), 10).await
 }
 
 async fn get(server: &Server, path: &str) -> Reply {
@@ -172,6 +172,11 @@ async fn only_readers_read() {
 async fn an_engine_that_has_stopped() {
     let (handle, submissions, asks, _) = Handle::new(&Limits::default(), Gate::off());
     drop((submissions, asks));
-    let server = Server::start(router(&example::project(), handle), Timeouts::default(), 10).await;
+    let server = Server::start(
+        router(&example::project(), &Admission::new(&example::project()), handle),
+        Timeouts::default(),
+        10,
+    )
+    .await;
     assert_eq!(get(&server, "/v1/audiences").await.problem(), problem(503, "stopping"));
 }

@@ -12,8 +12,7 @@ use axum::routing::get;
 use serde::Serialize;
 
 use super::{Catalogue, DefinitionId, DefinitionKind};
-use crate::http::{Role, Tokens, json, method_not_allowed};
-use crate::project::Project;
+use crate::http::{Admission, Role, json, method_not_allowed};
 
 /// A definition, in an answer.
 #[derive(Serialize)]
@@ -31,10 +30,10 @@ struct Body<'a> {
 }
 
 /// The route.
-pub fn router(project: &Project, catalogue: Catalogue) -> Router {
+pub fn router(admission: &Admission, catalogue: Catalogue) -> Router {
     let router =
         Router::new().route("/v1/catalogue", get(shown).fallback(method_not_allowed)).with_state(Arc::new(catalogue));
-    Role::Admin.guard(router, Tokens::new(&project.admin_tokens))
+    Role::Admin.guard(router, admission)
 }
 
 async fn shown(State(catalogue): State<Arc<Catalogue>>) -> Response {

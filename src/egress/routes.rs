@@ -20,8 +20,7 @@ use super::forward::EventLetter;
 use super::outbox::{self, Order};
 use super::{DeadLetter, Egress, EventStatus, Held, Instance, Status};
 use crate::clock::Now;
-use crate::http::{Problem, Role, Tokens, json, method_not_allowed};
-use crate::project::Project;
+use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 
 /// What the routes work with.
 struct Desk {
@@ -36,7 +35,7 @@ type Named = Result<Path<String>, PathRejection>;
 type TwoNames = Result<Path<(String, String)>, PathRejection>;
 
 /// The routes of destinations.
-pub fn router(project: &Project, egress: Egress, now: Now, instance: Option<Instance>) -> Router {
+pub fn router(admission: &Admission, egress: Egress, now: Now, instance: Option<Instance>) -> Router {
     let order = |order| {
         let ordered = move |State(desk): State<Arc<Desk>>, name: Named| async move { desk.order(name, order).await };
         post(ordered).fallback(method_not_allowed)
@@ -64,7 +63,7 @@ pub fn router(project: &Project, egress: Egress, now: Now, instance: Option<Inst
         .route("/v1/destinations/{name}/dead-letters/retry", order(Order::Retry))
         .route("/v1/take-over", post(take_over).fallback(method_not_allowed))
         .with_state(Arc::new(Desk { egress, now, instance }));
-    Role::Admin.guard(router, Tokens::new(&project.admin_tokens))
+    Role::Admin.guard(router, admission)
 }
 
 /// A destination as JSON. Rows are (audience, identifier).

@@ -45,6 +45,7 @@ pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
         storage: None,
         history: None,
         instance: "default".into(),
+        log: None,
         dataflow_log: true,
     }
 }

@@ -1,15 +1,14 @@
 //! Who may do what: each role has tokens of its own.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
+use super::admission::Admission;
 use super::problem::Problem;
-use super::tokens::{Tokens, sent_token};
+use super::tokens::sent_token;
 
 /// What a token lets one do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,14 +20,15 @@ pub enum Role {
 }
 
 impl Role {
-    /// Lets only those who have one of `tokens` pass to the routes of `router`.
-    pub fn guard(self, router: Router, tokens: Tokens) -> Router {
-        router.route_layer(from_fn_with_state(Arc::new((self, tokens)), authorize))
+    /// Lets only those who have a token of this role pass to the routes of `router`.
+    pub fn guard(self, router: Router, admission: &Admission) -> Router {
+        router.route_layer(from_fn_with_state((self, admission.clone()), authorize))
     }
 }
 
-async fn authorize(State(guard): State<Arc<(Role, Tokens)>>, request: Request, next: Next) -> Response {
-    let (role, tokens) = &*guard;
+async fn authorize(State((role, admission)): State<(Role, Admission)>, request: Request, next: Next) -> Response {
+    let admitted = admission.now();
+    let tokens = admitted.tokens(role);
     if tokens.is_empty() {
         let (code, message) = match role {
             Role::Reader => {

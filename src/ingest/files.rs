@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use compact_str::CompactString;
+use dataflows::model::Tick;
 use flate2::bufread::MultiGzDecoder;
 use thiserror::Error;
 
@@ -117,12 +118,13 @@ pub struct Events {
     extractor: Arc<Extractor>,
     source: String,
     path: PathBuf,
-    /// The name of the file: with the line, it tells events without a message id apart.
-    name: String,
+    /// The file, however it was named: with the line, it tells events without a message id apart.
+    file: String,
+    /// Later events are rejected.
+    now: Tick,
     parts: Box<dyn Parts>,
     /// The text of the event that was read last; kept for its room.
     event: Vec<u8>,
-    bytes_read: BytesRead,
     failed: bool,
 }
 
@@ -132,7 +134,7 @@ impl fmt::Debug for Events {
     }
 }
 
-/// How many bytes of a file were read, before decompression. Clones share the count.
+/// How many bytes of files were read, before decompression. Clones share the count.
 #[derive(Clone, Debug, Default)]
 pub struct BytesRead(Arc<AtomicU64>);
 
@@ -172,45 +174,55 @@ trait Parts: Send {
 }
 
 impl Events {
-    /// Opens a file whose events are from `source`.
-    pub fn open(path: &Path, format: &Format, source: &str, extractor: Arc<Extractor>) -> Result<Self, FileError> {
-        let (text, bytes_read) = open(path)?;
+    /// Opens a file whose events are from `source`. What is read of it is counted in `bytes`.
+    pub fn open(
+        path: &Path,
+        format: &Format,
+        source: &str,
+        extractor: Arc<Extractor>,
+        bytes: BytesRead,
+    ) -> Result<Self, FileError> {
+        let text = open(path, bytes)?;
         let bytes_max = extractor.event_bytes_max();
         let parts: Box<dyn Parts> = match format {
             Format::Jsonl => Box::new(Lines::new(text, bytes_max)),
             Format::Csv(mapping) => Box::new(Rows::new(path, text, bytes_max, mapping)?),
         };
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        // A pipe has no other name than the one that it was given.
+        let file = path.canonicalize().unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned();
         Ok(Events {
             extractor,
             source: source.to_owned(),
             path: path.to_owned(),
-            name,
+            file,
+            now: Tick::MAX,
             parts,
             event: Vec::new(),
-            bytes_read,
             failed: false,
         })
     }
 
-    /// How many bytes of the file were read.
-    pub fn bytes_read(&self) -> BytesRead {
-        self.bytes_read.clone()
+    /// The text of the event that was read last, in Segment's shape.
+    pub fn text(&self) -> &[u8] {
+        &self.event
+    }
+
+    /// The same, but events later than `now` are rejected: there are none of the future.
+    pub fn not_after(self, now: Tick) -> Self {
+        Events { now, ..self }
     }
 }
 
 /// Opens a file, and decompresses it where its name says that it has to be.
-fn open(path: &Path) -> Result<(Text, BytesRead), FileError> {
+fn open(path: &Path, bytes: BytesRead) -> Result<Text, FileError> {
     let unreadable = |source| FileError::Read { path: path.to_owned(), source };
-    let bytes_read = BytesRead::default();
-    let file = Counted { file: File::open(path).map_err(unreadable)?, bytes: bytes_read.clone() };
+    let file = Counted { file: File::open(path).map_err(unreadable)?, bytes };
     let file = BufReader::with_capacity(1 << 16, file);
-    let text: Text = if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz")) {
+    Ok(if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz")) {
         Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
     } else {
         Box::new(file)
-    };
-    Ok((text, bytes_read))
+    })
 }
 
 impl Parts for Lines {
@@ -248,9 +260,13 @@ impl Iterator for Events {
             sent_at: None,
             context: None,
             is_historical: false,
-            position: (&self.name, line),
+            position: (&self.file, line),
         };
         let arrival = read.and_then(|()| self.extractor.accept_unstored(&self.event, &given, self.parts.cells()));
+        let arrival = match arrival {
+            Ok(arrival) if arrival.at > self.now => Err(Rejection::InTheFuture { now: self.now }),
+            arrival => arrival,
+        };
         Some(arrival.map_err(|rejection| Rejected { path: self.path.clone(), line, rejection }.into()))
     }
 }

@@ -38,7 +38,7 @@ use super::quarantine::Quarantine;
 use super::segment::{Call, Stamp};
 use crate::clock::Now;
 use crate::engine::Handle;
-use crate::http::{Problem, Timeouts, browsers, method_not_allowed};
+use crate::http::{Admission, Problem, Timeouts, browsers, method_not_allowed};
 use crate::limits::BODY_BYTES_IN_FLIGHT_MAX;
 use crate::observe::latency::{Observer, Stage};
 use crate::project::Project;
@@ -58,6 +58,8 @@ pub struct Surroundings {
     pub notes: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The clock.
     pub now: Now,
+    /// Who may send.
+    pub admission: Admission,
     /// How long requests may take.
     pub timeouts: Timeouts,
 }
@@ -103,7 +105,7 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
     let rim = Arc::new(Rim {
         door: Door::counting(project, with.counters.fits().clone()),
         sources: project.sources.iter().map(|source| source.name.clone()).collect(),
-        keys: WriteKeys::new(project),
+        keys: WriteKeys::new(with.admission.clone()),
         bodies: Bodies::new(project.limits.request_bytes_max, with.timeouts.body_read, BODY_BYTES_IN_FLIGHT_MAX),
         sequence: AtomicU64::new(0),
         with,

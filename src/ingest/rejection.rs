@@ -1,7 +1,9 @@
 //! Why an event was not taken: a stable code for programs, a message for people. Neither carries a value of the event.
 
+use dataflows::model::Tick;
 use thiserror::Error;
 
+use crate::json::TimeText;
 use crate::limits::{
     ATTRIBUTE_NAME_BYTES_MAX, ATTRIBUTES_PER_EVENT_MAX, IDENTIFIER_TYPE_BYTES_MAX, MESSAGE_ID_BYTES_MAX,
 };
@@ -46,6 +48,15 @@ pub enum Rejection {
         /// Which field.
         field: &'static str,
     },
+    /// An event of a file is later than what the replay takes for now.
+    #[error(
+        "it is later than {}, which the replay takes for now: nothing is from the future; is its time right? Or say --now",
+        TimeText(*now)
+    )]
+    InTheFuture {
+        /// What is taken for now.
+        now: Tick,
+    },
     /// An event of a file has no time.
     #[error("there is neither `receivedAt` nor `timestamp`: the events of a file bring their own clock")]
     NoTime,
@@ -85,7 +96,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// All codes, in the order of [`Rejection::index`].
-    pub const CODES: [&'static str; 17] = [
+    pub const CODES: [&'static str; 18] = [
         "not_json",
         "not_an_object",
         "event_too_large",
@@ -103,6 +114,7 @@ impl Rejection {
         "attribute_name_too_long",
         "bad_row",
         "before_1970",
+        "in_the_future",
     ];
 
     /// Where the code of this rejection stands in [`Rejection::CODES`].
@@ -125,6 +137,7 @@ impl Rejection {
             Rejection::AttributeNameTooLong => 14,
             Rejection::BadRow(_) => 15,
             Rejection::BeforeEpoch { .. } => 16,
+            Rejection::InTheFuture { .. } => 17,
         }
     }
 

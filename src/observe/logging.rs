@@ -27,7 +27,7 @@ pub enum Format {
 /// What is logged is not what was wished.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "`{directive}` of DELTAIC_LOG is no level: expected error, warn, info, debug, trace or off, or TARGET=LEVEL, several with commas"
+    "`{directive}` of what is to be logged is no level: expected error, warn, info, debug, trace or off, or TARGET=LEVEL, several with commas"
 )]
 pub struct FilterError {
     /// The part that is wrong.
@@ -37,6 +37,7 @@ pub struct FilterError {
 /// The log, as long as this is there: what waits when it goes has a second to be written.
 pub struct Logging {
     lines: NonBlocking,
+    put: Box<dyn Fn(EnvFilter) + Send + Sync>,
     _writer: WorkerGuard,
 }
 
@@ -68,11 +69,22 @@ impl Logging {
         let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LOG_LINES_WAITING_MAX);
         let (lines, writer) = builder.thread_name("log").finish(std::io::stderr());
         _ = DROPPED.set(lines.error_counter());
-        let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone()).with_ansi(colour);
-        match format {
-            Format::Text => subscriber.init(),
-            Format::Json => subscriber.json().init(),
-        }
+        let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(colour).with_env_filter(filter);
+        // It fails only where there is no log any more.
+        let put: Box<dyn Fn(EnvFilter) + Send + Sync> = match format {
+            Format::Text => {
+                let subscriber = subscriber.with_filter_reloading();
+                let handle = subscriber.reload_handle();
+                subscriber.init();
+                Box::new(move |filter| _ = handle.reload(filter))
+            }
+            Format::Json => {
+                let subscriber = subscriber.json().with_filter_reloading();
+                let handle = subscriber.reload_handle();
+                subscriber.init();
+                Box::new(move |filter| _ = handle.reload(filter))
+            }
+        };
         std::panic::set_hook(Box::new(|panic| {
             let trace = Backtrace::capture();
             match trace.status() {
@@ -80,7 +92,12 @@ impl Logging {
                 _ => tracing::error!("a mistake of the program: {panic}"),
             }
         }));
-        Logging { lines, _writer: writer }
+        Logging { lines, put, _writer: writer }
+    }
+
+    /// Logs what these say from now on.
+    pub fn follow(&self, filter: EnvFilter) {
+        (self.put)(filter);
     }
 
     /// Says something to whoever started the process; nobody need listen.

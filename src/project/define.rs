@@ -10,6 +10,7 @@ use dataflows::expression::Expression;
 use dataflows::model::ValueType;
 
 use super::consent::Purposes;
+use super::doubts::Doubts;
 use super::forwards::TypedForward;
 use super::identity::known_types;
 use super::infer::Checker;
@@ -55,16 +56,18 @@ impl Half {
     fn parse(name: &Text, text: Option<&Text>, checker: &mut Checker) -> Self {
         let parsed = text.filter(|text| !text.is_broken).map(parse);
         let node = parsed.and_then(|parsed| checker.settle(parsed));
+        node.iter().for_each(|node| checker.doubts.of_person(node));
         Half { name: name.value.as_str().into(), node, typed: None }
     }
 }
 
 impl Defining {
     /// Checks everything that is declared, beside the problems that were found elsewhere.
-    pub(super) fn new(identity: IdentityRules, declared: Declared, mut problems: Vec<Problem>) -> Self {
+    pub(super) fn new(identity: IdentityRules, declared: Declared, doubts: Doubts, mut problems: Vec<Problem>) -> Self {
         let Declared { purposes, attributes, traits, audiences } = declared;
         let purposes = Purposes::declared(purposes, &mut problems);
         let mut checker = Checker::new(known_types(&identity).into_iter().collect(), purposes, problems);
+        checker.doubts = doubts;
         // Names come first, because any expression may have any name.
         let traits = declare_traits(&mut checker, traits);
         let audiences = declare_audiences(&mut checker, audiences);
@@ -98,7 +101,7 @@ impl Defining {
                 Step::Trait(id) => {
                     let half = &mut traits[id.index()];
                     half.typed = half.node.take().map(|node| checker.check(&node));
-                    let known = checker.traits.get_mut(&half.name);
+                    let known = checker.traits.get_mut(&half.name.to_lowercase());
                     if let (Some((_, variable)), Some(typed)) = (known, &half.typed) {
                         *variable = typed.variable;
                     }
@@ -113,17 +116,18 @@ impl Defining {
         *steps = order;
     }
 
-    /// The definitions with the types of attributes, or all that is wrong with the project.
+    /// The definitions with the types of attributes, and what is doubtful about them; or all that is wrong with the project.
     pub(super) fn finish(
         self,
         destinations: Vec<DestinationView>,
         forwards: Vec<TypedForward>,
-    ) -> Result<(Definitions, BTreeMap<CompactString, ValueType>), Vec<Problem>> {
+    ) -> Result<(Definitions, BTreeMap<CompactString, ValueType>, Vec<Problem>), Vec<Problem>> {
         let Defining { mut checker, identity, order, traits, audiences } = self;
         checker.finish();
         if !checker.problems.is_empty() {
             return Err(checker.problems);
         }
+        let warnings = std::mem::take(&mut checker.doubts).warnings(&checker);
         let (fields, of_use) = checker.fields();
         let types = &mut checker.types;
         let mut lowering = Lowering { types, fields: &of_use, measures: Vec::new(), is_full: false };
@@ -147,7 +151,7 @@ impl Defining {
             .filter_map(|(name, variable)| Some((name, checker.types.resolved(variable)?)))
             .collect();
         let definitions = Definitions { identity, fields, measures, traits, audiences, order, destinations, forwards };
-        Ok((definitions, attribute_types))
+        Ok((definitions, attribute_types, warnings))
     }
 }
 
@@ -161,7 +165,8 @@ fn declare_traits(checker: &mut Checker, mut written: Vec<(Text, Option<Text>)>)
     for (index, (name, text)) in written.iter().enumerate() {
         check_name(name, "a trait", Alphabet::Word, &mut checker.problems);
         let variable = checker.types.unknown();
-        checker.traits.insert(name.value.as_str().into(), (TraitId::new(index), variable));
+        // With capitals it is refused, and what refers to it is told how it has to be written.
+        checker.traits.insert(name.value.to_lowercase().into(), (TraitId::new(index), variable));
         halves.push(Half::parse(name, text.as_ref(), checker));
     }
     halves
@@ -179,7 +184,7 @@ fn declare_audiences(checker: &mut Checker, mut written: Vec<WrittenAudience>) -
             let problem = Problem::at(name.place, format!("`{}` is both a trait and an audience", name.value));
             checker.report(problem.help("give one of them another name"));
         }
-        checker.audiences.insert(name.value.as_str().into(), AudienceId::new(index));
+        checker.audiences.insert(name.value.to_lowercase().into(), AudienceId::new(index));
         halves.push(Half::parse(name, when.as_ref(), checker));
     }
     halves

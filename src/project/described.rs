@@ -2,6 +2,10 @@
 
 use std::fmt::Write;
 
+use dataflows::definitions::{Field, FieldId, FieldRoot};
+use dataflows::model::ValueType;
+
+use super::reads::reads;
 use super::resolved::{ContextTraits, Project};
 
 /// Where identifiers come from where the project says nothing else, and of which type they are.
@@ -44,4 +48,66 @@ pub(super) fn described(project: &Project) -> String {
     line("", &format!("of two people {trusted}"));
     line("consent.purposes", &project.purposes.join(", "));
     text
+}
+
+/// What was taken for granted: attributes with their types, and what each definition reads.
+pub(super) fn definitions(project: &Project) -> String {
+    let definitions = &project.definitions;
+    let reads = reads(definitions);
+    let mut attributes = project.attribute_types.iter().map(|(name, kind)| (name, Some(*kind))).collect::<Vec<_>>();
+    let others = reads.iter().flat_map(|reads| reads.attributes.keys());
+    attributes.extend(others.filter(|name| !project.attribute_types.contains_key(*name)).map(|name| (name, None)));
+    attributes.sort();
+    attributes.dedup();
+    let mut text = String::new();
+    for (name, kind) in attributes {
+        // A string takes everything.
+        _ = writeln!(text, "  attribute {name}: {}", type_name(kind));
+    }
+    let named = |fields: &mut dyn Iterator<Item = &FieldId>| {
+        fields.map(|id| field(&definitions.fields[id.index()])).collect::<Vec<_>>().join(", ")
+    };
+    for reads in &reads {
+        let mut parts = Vec::new();
+        for (event, fields) in &reads.events {
+            let fields = named(&mut fields.iter());
+            parts.push(if fields.is_empty() { format!("{event:?}") } else { format!("{event:?} with {fields}") });
+        }
+        if !reads.of_all_events.is_empty() {
+            parts.push(format!("all events with {}", named(&mut reads.of_all_events.iter())));
+        }
+        if !reads.attributes.is_empty() {
+            let names: Vec<&str> = reads.attributes.keys().map(|name| name.as_str()).collect();
+            parts.push(format!("attributes {}", names.join(", ")));
+        }
+        if !parts.is_empty() {
+            _ = writeln!(text, "  {}: {}", reads.title, parts.join("; "));
+        }
+    }
+    text
+}
+
+/// A field with the type as which it is read.
+pub(crate) fn field(field: &Field) -> String {
+    format!("{} ({})", field_name(field), type_name(field.kind))
+}
+
+fn field_name(field: &Field) -> String {
+    let root = match field.root {
+        FieldRoot::Properties => "properties.",
+        FieldRoot::Traits => "traits.",
+        FieldRoot::Context => "context.",
+        FieldRoot::Event => "",
+    };
+    format!("{root}{}", field.path.join("."))
+}
+
+fn type_name(kind: Option<ValueType>) -> &'static str {
+    match kind {
+        Some(ValueType::Text) => "string",
+        Some(ValueType::Number) => "number",
+        Some(ValueType::Bool) => "boolean",
+        Some(ValueType::Time) => "time",
+        None => "any type",
+    }
 }

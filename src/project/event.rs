@@ -4,9 +4,10 @@ use dataflows::definitions::{EventTerm, FieldRoot};
 use dataflows::model::ValueType;
 
 use super::infer::{Checker, Scope};
+use super::person::single_quotes;
 use super::problem::{Place, Problem};
 use super::suggestion::nearest;
-use super::syntax::{Call, Node};
+use super::syntax::{Call, Name, Node};
 use super::typed::{EventReference, Typed, TypedKind};
 use super::types::{Class, Variable};
 
@@ -26,7 +27,8 @@ pub(super) fn root_of(name: &str) -> Option<FieldRoot> {
 }
 
 impl Scope for EventReference {
-    fn name(checker: &mut Checker, path: &[String], place: Place) -> Result<(Self, Variable), Problem> {
+    fn name(checker: &mut Checker, name: &Name, place: Place) -> Result<(Self, Variable), Problem> {
+        let path = name.path.as_slice();
         let Some((first, rest)) = path.split_first() else {
             return Err(Problem::at(place, "expected a name"));
         };
@@ -49,6 +51,7 @@ impl Scope for EventReference {
             _ => {
                 let written = path.join(".");
                 let help = match nearest(first, NAMES) {
+                    _ if name.is_quoted => single_quotes(&written),
                     _ if first == "event" && rest.is_empty() => "the event of a track call is its `name`".into(),
                     Some(near) if rest.is_empty() => format!("did you mean `{near}`?"),
                     Some(near) => format!("did you mean `{near}.{}`?", rest.join(".")),

@@ -51,7 +51,10 @@ pub(super) fn resolve(
     }
     let is_all = means_all(&events, &mut checker.problems);
     if !is_all {
-        events.items.iter().for_each(|event| check_event_name(event, &mut checker.problems));
+        events.items.iter().for_each(|event| {
+            check_event_name(event, &mut checker.problems);
+            checker.doubts.event(event);
+        });
     }
     // Of two ways to write one name, one is enough.
     let mut names: Vec<EventName> = Vec::with_capacity(events.items.len());
@@ -63,6 +66,7 @@ pub(super) fn resolve(
     }
     let condition = condition.filter(|text| !text.is_broken).and_then(|text| {
         let node = checker.settle(parse(&text))?;
+        checker.doubts.of_event(&node);
         checker.begin_use();
         Some(checker.expect(&node, ValueType::Bool, "the condition in `where`"))
     });

@@ -10,9 +10,11 @@ use dataflows::expression::{Arithmetic, Comparison, Pattern};
 use dataflows::model::{Number, Value, ValueType};
 
 use super::consent::Purposes;
+use super::doubts::Doubts;
 use super::event::root_of;
+use super::person::single_quotes;
 use super::problem::{Place, Problem};
-use super::syntax::{Call, Kind, Node};
+use super::syntax::{Call, Kind, Name, Node};
 use super::time::point_in_time;
 use super::typed::{Typed, TypedKind};
 use super::types::{Class, Operand, Types, Variable};
@@ -21,7 +23,7 @@ use crate::limits::FIELDS_MAX;
 /// What names and calls stand for in a kind of expression.
 pub(super) trait Scope: Sized + Clone {
     /// What a name stands for, with its type.
-    fn name(checker: &mut Checker, path: &[String], place: Place) -> Result<(Self, Variable), Problem>;
+    fn name(checker: &mut Checker, name: &Name, place: Place) -> Result<(Self, Variable), Problem>;
     /// What stands for a value of any type, where the node is a name of one whose type depends on its use.
     fn of_any_type(checker: &mut Checker, node: &Node) -> Option<Typed<Self>>;
     /// What a call stands for, with its type. `None` where what is wrong is reported already.
@@ -40,6 +42,7 @@ pub(super) struct FieldUse(usize);
 #[derive(Default)]
 pub(super) struct Checker {
     pub(super) problems: Vec<Problem>,
+    pub(super) doubts: Doubts,
     pub(super) types: Types,
     /// Traits by name. The type of one is unknown until its expression is checked.
     pub(super) traits: BTreeMap<CompactString, (TraitId, Variable)>,
@@ -108,8 +111,8 @@ impl Checker {
 
     /// The field at a path where any type will do, whatever the rest of this use makes of it.
     pub(super) fn field_of_any_type(&mut self, node: &Node) -> Option<(FieldUse, Variable)> {
-        let Kind::Name(path) = &node.kind else { return None };
-        let (first, rest) = path.split_first()?;
+        let Kind::Name(name) = &node.kind else { return None };
+        let (first, rest) = name.path.split_first()?;
         let root = root_of(first).filter(|_| !rest.is_empty())?;
         let used = self.another_use((root, rest.iter().map(CompactString::from).collect()), node.place);
         self.settle(used)
@@ -185,8 +188,8 @@ impl Checker {
             Kind::Number(number) => literal(self.known(ValueType::Number, place), Value::Number(*number)),
             Kind::Bool(truth) => literal(self.known(ValueType::Bool, place), Value::Bool(*truth)),
             Kind::Null => (self.types.unknown(), TypedKind::Literal(None)),
-            Kind::Name(path) => {
-                let found = T::name(self, path, place);
+            Kind::Name(name) => {
+                let found = T::name(self, name, place);
                 let found = self.settle(found);
                 self.term(found)
             }
@@ -249,7 +252,10 @@ impl Checker {
                         }
                         _ => {
                             let problem = Problem::at(item.place, "the list of `in` must hold literals");
-                            self.report(problem.help("compare with `=` and `or` instead"));
+                            self.report(problem.help(match &item.kind {
+                                Kind::Name(name) if name.is_quoted => single_quotes(&name.path.join(".")),
+                                _ => "compare with `=` and `or` instead".to_owned(),
+                            }));
                         }
                     }
                 }

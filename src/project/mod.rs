@@ -11,6 +11,7 @@ mod csv;
 mod define;
 mod described;
 mod destinations;
+mod doubts;
 mod duration;
 mod environment;
 mod event;
@@ -26,6 +27,7 @@ mod origins;
 mod parse;
 mod person;
 mod problem;
+mod reads;
 mod resolve;
 mod resolved;
 mod secrecy;
@@ -46,16 +48,19 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use crate::limits::PROJECT_BYTES_MAX;
+pub(crate) use described::field as field_with_type;
 use environment::Environment;
 pub use history::{BucketKeys, BucketSettings, BucketUrl, HistorySettings};
 pub use origins::IdentifierOrigin;
 use problem::Problem;
 pub use problem::{Colour, Problems};
+pub use reads::{Reads, reads};
 pub use resolved::{
     Clock, ContextTraits, CsvMapping, Destination, DestinationKind, Durability, FieldPath, Payload, Project, Replay,
     Secret, Sending, Source, Storage, Webhook,
 };
 use section::Reader;
+pub(crate) use suggestion::nearest;
 pub use time::parse_time;
 use written::Written;
 
@@ -73,6 +78,13 @@ pub struct Loaded {
 
 /// Reads the project in a folder. `environment` gives the values of variables in it.
 pub fn load(folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
+    // The file may be named in the place of its folder.
+    let file = folder.file_name().filter(|name| *name == FILE).filter(|_| !folder.is_dir());
+    let folder = match file.and(folder.parent()) {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => folder,
+    };
     let path = folder.join(FILE);
     let name = path.display().to_string();
     let fail = |problem: Problem| Problems::new(&name, String::new(), vec![problem], &[]);
@@ -92,7 +104,7 @@ pub fn load(folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Resu
 pub enum Detail {
     /// How many definitions there are.
     Summary,
-    /// The settings that decide who is who, too, with all that is left to defaults.
+    /// The settings that decide who is who, too, with all that is left to defaults; and what definitions read.
     Settings,
 }
 
@@ -115,13 +127,23 @@ pub fn check(
             ];
             let settings = match detail {
                 Detail::Summary => String::new(),
-                Detail::Settings => described::described(&project),
+                Detail::Settings => described::described(&project) + &described::definitions(&project),
             };
             let counts = counts.join(", ");
             Ok(format!("{}{}: {counts}: no errors\n{settings}", warnings.render(colour), project.name))
         }
         Err(problems) => Err(format!("{}{}\n", problems.render(colour), problems)),
     }
+}
+
+/// What to write in a line that has `key: value`, as YAML and JSON have it.
+fn colon_hint(source: &str, at: usize) -> Option<&'static str> {
+    let (before, after) = source.split_at_checked(at)?;
+    let line = before.rsplit('\n').next()?.to_owned() + after.split('\n').next()?;
+    let (key, _) = line.split_once(':')?;
+    let key = key.trim().trim_matches('"');
+    let is_key = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    is_key.then_some("in TOML there is `=` between a key and its value: key = \"value\"")
 }
 
 /// The project that a text says. `file` is its name in messages.
@@ -137,7 +159,10 @@ fn load_text(
         let problems = errors.iter().map(|error| {
             let message = error.message().trim().replace('\n', " ");
             match error.span() {
-                Some(span) => Problem::at(span.into(), message),
+                Some(span) => {
+                    let hint = colon_hint(source, span.start);
+                    Problem::at(span.into(), message).maybe_help(hint)
+                }
                 None => Problem::nowhere(message),
             }
         });

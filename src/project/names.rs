@@ -33,7 +33,12 @@ pub(super) fn check_name(name: &Text, what: &str, alphabet: Alphabet, problems: 
     }
     if name.value.is_empty() || !name.value.chars().all(|character| alphabet.allows(character)) {
         let problem = Problem::at(name.place, format!("`{}` cannot be the name of {what}", name.value));
-        problems.push(problem.help(alphabet.described()));
+        let small = name.value.to_lowercase();
+        let is_small = !small.is_empty() && small.chars().all(|character| alphabet.allows(character));
+        problems.push(match is_small {
+            true => problem.help(format!("write `{small}`: {}", alphabet.described())),
+            false => problem.help(alphabet.described()),
+        });
     }
     check_length(name, problems);
 }

@@ -18,7 +18,7 @@ pub(super) fn references(node: &Node, find: &impl Fn(Reference<'_>) -> Option<St
     let mut rest = vec![node];
     while let Some(Node { place, kind }) = rest.pop() {
         match kind {
-            Kind::Name(path) => found.extend(find(Reference::Name(path)).map(|step| (step, *place))),
+            Kind::Name(name) => found.extend(find(Reference::Name(&name.path)).map(|step| (step, *place))),
             Kind::Call(call) if call.name == "audience" => {
                 if let [Node { place, kind: Kind::Text(name) }] = call.positional.as_slice() {
                     found.extend(find(Reference::Audience(name)).map(|step| (step, *place)));

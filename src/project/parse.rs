@@ -14,12 +14,15 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, Tokenizer};
 
 use super::problem::{Place, Problem};
-use super::syntax::{Call, Kind, Named, Node};
+use super::syntax::{Call, Kind, Name, Named, Node};
 use super::text::Text;
 use crate::limits::{EXPRESSION_BYTES_MAX, EXPRESSION_DEPTH_MAX};
 
 const SUPPORTED: &str = "an expression has names, literals, comparisons, `and`, `or`, `not`, `in`, `between`, `like`, \
                          `is null`, `+ - * / %`, parentheses and functions such as `count`";
+
+/// What to do in the place of comparing with a time that is so long ago.
+pub(super) const OF_TIME: &str = "what counts for a while only says so: count('Order Completed', within => '30 days')";
 
 /// Stack for one expression. A chain such as `a::b::b…` makes a tree that is as deep as the text is long, and sqlparser
 /// walks it (to find a place, and to free it) with a frame of some kilobytes per level.
@@ -59,7 +62,9 @@ fn parse_checked(text: &Text) -> Result<Node, Problem> {
     let next = parser.peek_token();
     if next.token != Token::EOF {
         let message = format!("expected an operator or the end of the expression, found `{}`", next.token);
-        return Err(Problem::at(places.of(next.span), message).maybe_help(operator_hint(&next.token.to_string())));
+        let place = places.of(next.span);
+        let help = operator_hint(&next.token.to_string()).map(str::to_owned).or_else(|| two_words(text, place));
+        return Err(Problem::at(place, message).maybe_help(help));
     }
     Conversion { text, places }.node(tree, 0)
 }
@@ -91,10 +96,25 @@ fn operator_hint(operator: &str) -> Option<&'static str> {
     Some(match operator {
         "==" | "=>" => "write `=` to compare",
         "&&" => "write `and`",
-        "||" => "write `or`",
+        "||" => "for a choice between conditions write `or`; texts cannot be joined, which it does in SQL",
         "!" => "write `not`, or `<>` for unequal",
         _ => return None,
     })
+}
+
+/// What to write where one word stands after another, such as in `count(Order Completed)`, and the second is at `place`.
+fn two_words(text: &Text, place: Place) -> Option<String> {
+    let mut places = text.value.char_indices().map(|(at, _)| at);
+    let at = places.find(|at| text.place_of(*at, *at).start == place.start)?;
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let (before, after) = text.value.split_at(at);
+    let spaces = before.len() - before.trim_end().len();
+    let first: String = before.trim_end().chars().rev().take_while(|c| is_word(*c)).collect();
+    let first: String = first.chars().rev().collect();
+    let second: String = after.chars().take_while(|c| is_word(*c)).collect();
+    let are_words = [&first, &second].iter().all(|word| word.starts_with(char::is_alphabetic));
+    (spaces > 0 && are_words)
+        .then(|| format!("a text is written in single quotes, such as the name of an event: '{first} {second}'"))
 }
 
 fn lower_first(message: &str) -> String {
@@ -180,7 +200,10 @@ impl<'t> Places<'t> {
         let expected = if is_sign { format!("`{expected}`") } else { expected.to_string() };
         match found {
             "EOF" => Problem::at(place, format!("expected {expected}, found the end of the expression")),
-            _ => Problem::at(place, format!("expected {expected}, found `{found}`")).maybe_help(operator_hint(found)),
+            _ => {
+                let help = operator_hint(found).map(str::to_owned).or_else(|| two_words(self.text, place));
+                Problem::at(place, format!("expected {expected}, found `{found}`")).maybe_help(help)
+            }
         }
     }
 }
@@ -249,13 +272,18 @@ impl Conversion<'_> {
             }
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => unsupported(place, "a subquery"),
             Expr::Case { .. } => unsupported(place, "`case`"),
-            Expr::Interval(_) => unsupported(place, "an `interval`").help("write a duration as a string: '30 days'"),
+            Expr::Interval(_) => unsupported(place, "an `interval`").help(OF_TIME),
             Expr::TypedString(_) => unsupported(place, "a typed literal").help("write a time as a plain string"),
             Expr::IsTrue(_) | Expr::IsFalse(_) | Expr::IsNotTrue(_) | Expr::IsNotFalse(_) => {
                 unsupported(place, "`is true` or `is false`").help("write the condition itself, or `not` before it")
             }
             Expr::IsDistinctFrom(..) | Expr::IsNotDistinctFrom(..) => unsupported(place, "`is distinct from`"),
-            Expr::Array(_) | Expr::CompoundFieldAccess { .. } => unsupported(place, "an array"),
+            Expr::Array(_) => {
+                unsupported(place, "an array").help("to look for one of several values, write `in ('a', 'b')`")
+            }
+            Expr::CompoundFieldAccess { .. } => unsupported(place, "to look into a list, `[…]`,").help(
+                "lists of events and of people are not looked into: send what a definition needs as a field of its own",
+            ),
             Expr::Tuple(_) => unsupported(place, "a list of values outside of `in`"),
             Expr::Like { .. } => unsupported(place, "`like` with `any` or `escape`").help("`\\` escapes `%` and `_`"),
             Expr::SimilarTo { .. } | Expr::RLike { .. } => unsupported(place, "a regular expression"),
@@ -280,6 +308,10 @@ impl Conversion<'_> {
             Value::Boolean(truth) => Kind::Bool(truth),
             Value::Null => Kind::Null,
             Value::Number(digits, false) => {
+                if digits.contains('_') {
+                    let problem = Problem::at(place, "a number has digits and a point, and no `_`");
+                    return Err(problem.help(format!("write {}", digits.replace('_', ""))));
+                }
                 let number = Number::read(&digits);
                 Kind::Number(number.ok_or_else(|| Problem::at(place, "the number is too large"))?)
             }
@@ -302,7 +334,9 @@ impl Conversion<'_> {
         }
         let places = path.iter().map(|part| self.places.of(part.span));
         let place = places.reduce(Place::to).unwrap_or(self.text.place);
-        Ok(Node { place, kind: Kind::Name(path.into_iter().map(|part| part.value).collect()) })
+        let is_quoted = matches!(path.as_slice(), [only] if only.quote_style.is_some());
+        let path = path.into_iter().map(|part| part.value).collect();
+        Ok(Node { place, kind: Kind::Name(Name { path, is_quoted }) })
     }
 
     fn binary(&self, left: Expr, op: BinaryOperator, right: Expr, depth: usize) -> Result<Node, Problem> {

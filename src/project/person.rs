@@ -7,9 +7,10 @@ use dataflows::model::{EventName, ValueType};
 use super::duration::parse_ms;
 use super::event::root_of;
 use super::infer::{Checker, Scope};
+use super::parse::OF_TIME;
 use super::problem::{Place, Problem};
 use super::suggestion::{did_you_mean, listed, nearest};
-use super::syntax::{Call, Kind, Named, Node};
+use super::syntax::{Call, Kind, Name, Named, Node};
 use super::typed::{Aggregate, EventReference, Function, PersonName, Typed};
 use super::types::{Class, Variable};
 use crate::limits::TRAITS_MAX;
@@ -18,12 +19,16 @@ const AGGREGATES: [&str; 8] = ["count", "sum", "avg", "min", "max", "first", "la
 const LOOKUPS: [&str; 3] = ["audience", "consent", "has"];
 
 impl Scope for PersonName {
-    fn name(checker: &mut Checker, path: &[String], place: Place) -> Result<(Self, Variable), Problem> {
-        let name = CompactString::from(path.join("."));
+    fn name(checker: &mut Checker, written: &Name, place: Place) -> Result<(Self, Variable), Problem> {
+        let name = CompactString::from(written.path.join("."));
         if let Some((id, variable)) = checker.traits.get(&name).copied() {
             return Ok((PersonName::Term(PersonTerm::Trait(id)), variable));
         }
-        let variable = attribute(checker, &name, place)?;
+        let found = attribute(checker, &name, place);
+        let variable = found.map_err(|problem| match written.is_quoted {
+            true => problem.help(single_quotes(&name)),
+            false => problem,
+        })?;
         Ok((PersonName::Attribute(name), variable))
     }
 
@@ -40,7 +45,9 @@ impl Scope for PersonName {
             name if AGGREGATES.contains(&name) => return aggregate(checker, call, place),
             name => {
                 let functions = AGGREGATES.into_iter().chain(LOOKUPS);
-                let help = did_you_mean(name, functions.clone())
+                let help = elsewhere(name)
+                    .map(str::to_owned)
+                    .or_else(|| did_you_mean(name, functions.clone()))
                     .unwrap_or_else(|| format!("there are {}", listed(&functions.collect::<Vec<_>>())));
                 checker.report(Problem::at(call.name_place, format!("unknown function `{name}`")).help(help));
                 return None;
@@ -48,6 +55,23 @@ impl Scope for PersonName {
         };
         Some((PersonName::Term(term), checker.types.known(Class::Is(ValueType::Bool), place)))
     }
+}
+
+/// What a text in double quotes is to be written as, which SQL takes for a name.
+pub(super) fn single_quotes(text: &str) -> String {
+    format!("in double quotes it is a name; a text is written in single quotes: '{}'", text.replace('\'', "''"))
+}
+
+/// What to do in the place of a function that is known from elsewhere: it only looks like one that there is.
+fn elsewhere(function: &str) -> Option<&'static str> {
+    Some(match function {
+        "now" | "today" | "current_date" | "current_timestamp" => OF_TIME,
+        "list" | "array_agg" | "collect" | "top" | "mode" => {
+            "values are not listed: `last` and `first` give one of them, `distinct` counts the different ones"
+        }
+        "hash" | "md5" | "sha1" | "sha256" => "there are no hashes; `has(email)` says whether there is an identifier",
+        _ => return None,
+    })
 }
 
 /// The type of an attribute, which must be declared, or may follow from use.
@@ -128,9 +152,9 @@ fn refuse_named(checker: &mut Checker, call: &Call, allowed: &[&str]) {
 fn string<'n>(checker: &mut Checker, node: &'n Node, what: &str, example: &str) -> Option<&'n str> {
     match &node.kind {
         Kind::Text(text) if !text.is_empty() => Some(text),
-        Kind::Name(path) => {
+        Kind::Name(name) => {
             let problem = Problem::at(node.place, format!("expected {what} as a string in single quotes"));
-            checker.report(problem.help(format!("write '{}'", path.join("."))));
+            checker.report(problem.help(format!("write '{}'", name.path.join("."))));
             None
         }
         _ => {
@@ -161,7 +185,7 @@ fn consent(checker: &mut Checker, call: &Call) -> Option<PersonTerm> {
 fn has(checker: &mut Checker, call: &Call) -> Option<PersonTerm> {
     let argument = only_argument(checker, call, "has(email)")?;
     let name = match &argument.kind {
-        Kind::Name(path) => path.join("."),
+        Kind::Name(name) => name.path.join("."),
         Kind::Text(text) => text.clone(),
         _ => {
             let problem = Problem::at(argument.place, "expected an identifier type");
@@ -251,13 +275,16 @@ fn aggregate(checker: &mut Checker, call: &Call, place: Place) -> Option<(Person
 /// What was probably meant by an argument too many.
 fn surplus_hint(argument: &Node, is_count: bool) -> String {
     if let Kind::Compare(_, left, _) = &argument.kind
-        && let Kind::Name(path) = &left.kind
-        && let [name] = path.as_slice()
+        && let Kind::Name(name) = &left.kind
+        && let [name] = name.path.as_slice()
         && matches!(name.as_str(), "within" | "where")
     {
         return format!("named arguments are written `{name} => …`");
     }
     match (&argument.kind, is_count) {
+        (Kind::Text(text), true) if parse_ms(text).is_err() => {
+            format!("each counts one event: count('A') + count('{}')", text.replace('\'', "''"))
+        }
         (Kind::Text(_), _) => "a window is written `within => '30 days'`".into(),
         (Kind::Name(_), true) => "to count different values: distinct('Event', properties.NAME)".into(),
         _ => "a condition is written `where => …`, a window `within => '30 days'`".into(),

@@ -137,9 +137,9 @@ pub enum Colour {
 }
 
 impl Colour {
-    /// What standard error takes: escape codes where it is a terminal and `NO_COLOR` is not set.
+    /// What standard error takes: escape codes where it is a terminal and `NO_COLOR` is not set, or empty.
     pub fn of_stderr() -> Self {
-        let plain = std::env::var_os("NO_COLOR").is_some() || !std::io::stderr().is_terminal();
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty()) || !std::io::stderr().is_terminal();
         if plain { Colour::Plain } else { Colour::Terminal }
     }
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compact_str::CompactString;
+use dataflows::definitions::FieldRoot;
 use dataflows::model::IdentifierKey;
 
 use super::csv;
 use super::define::{Declared, Defining};
 use super::destinations;
+use super::doubts::Doubts;
 use super::history;
 use super::identity;
 use super::names::{Alphabet, check_count, check_name, check_outside_name, check_secret};
@@ -20,6 +22,7 @@ use super::resolved::{Clock, ContextTraits, Durability, Project, Replay, Secret,
 use super::text::Text;
 use super::written::{Written, WrittenClock, WrittenSource, WrittenStorage};
 use crate::limits::SOURCES_MAX;
+use crate::observe::logging::filter;
 
 /// Where the server listens unless told otherwise: not on the network, which takes a decision.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
@@ -31,6 +34,7 @@ pub(super) fn resolve(
     mut problems: Vec<Problem>,
 ) -> Result<(Project, Vec<Problem>), Vec<Problem>> {
     let mut warnings = Vec::new();
+    check_separate(&written, &mut problems);
     let name = match written.name {
         Some(name) => {
             check_name(&name, "a project", Alphabet::Dashed, &mut problems);
@@ -53,14 +57,20 @@ pub(super) fn resolve(
     };
     let listen = written.listen.and_then(|listen| listen_address(&listen, &mut problems)).unwrap_or(LISTEN);
     let sources = sources(written.sources, &mut problems);
-    let mut tokens = |written: Vec<Text>| -> Vec<Secret> {
-        written.iter().for_each(|token| check_secret(token, "a token", &mut problems));
-        written.into_iter().map(|token| Secret::new(token.value)).collect()
-    };
-    let (read_tokens, admin_tokens) = (tokens(written.read_tokens), tokens(written.admin_tokens));
+    let (read_tokens, admin_tokens) =
+        (tokens(written.read_tokens, &mut problems), tokens(written.admin_tokens, &mut problems));
     let clock = clock(written.clock, &mut problems);
+    let mut doubts = Doubts::default();
+    let events = written.identity.from.iter().filter_map(|origin| origin.events.as_ref());
+    events.flat_map(|events| &events.items).for_each(|event| doubts.event(event));
+    written.csv.iter().filter_map(|csv| csv.event.as_ref()).for_each(|event| doubts.event(event));
     let (identity, from) = identity::resolve(written.identity, &mut problems);
     let origins = origins::resolve(from, &identity, &sources, &mut problems);
+    let of_traits = origins.iter().filter(|origin| origin.root == FieldRoot::Traits && origin.path.len() == 1);
+    ["email", "phone"]
+        .into_iter()
+        .chain(of_traits.map(|origin| origin.path[0].as_str()))
+        .for_each(|kind| doubts.is_attribute_too(kind));
     let replay = Replay {
         events: written
             .replay_events
@@ -73,6 +83,7 @@ pub(super) fn resolve(
         csv: written.csv.and_then(|csv| csv::resolve(csv, &mut problems)),
     };
 
+    let log = written.log.and_then(|log| log_level(&log, &mut problems));
     let storage = written.storage.map(|written| storage(written, folder, &mut problems));
     let instance = match written.instance {
         Some(instance) => {
@@ -89,11 +100,12 @@ pub(super) fn resolve(
         traits: written.traits,
         audiences: written.audiences,
     };
-    let mut defining = Defining::new(identity, declared, problems);
+    let mut defining = Defining::new(identity, declared, doubts, problems);
     let destinations = destinations::resolve(written.destinations, &mut defining.checker);
     warnings.extend(destinations.warnings);
     let purposes = defining.checker.purposes.all();
-    let (definitions, attribute_types) = defining.finish(destinations.views, destinations.forwards)?;
+    let (definitions, attribute_types, doubtful) = defining.finish(destinations.views, destinations.forwards)?;
+    warnings.extend(doubtful);
     let mut merged_attributes: Vec<CompactString> =
         written.merged_attributes.into_iter().map(|name| name.value.into()).collect();
     merged_attributes.sort();
@@ -117,15 +129,52 @@ pub(super) fn resolve(
         storage,
         history,
         instance,
+        log,
         dataflow_log: written.dataflow_log.unwrap_or(true),
     };
     Ok((project, warnings))
+}
+
+fn tokens(written: Vec<Text>, problems: &mut Vec<Problem>) -> Vec<Secret> {
+    written.iter().for_each(|token| check_secret(token, "a token", problems));
+    written.into_iter().map(|token| Secret::new(token.value)).collect()
+}
+
+/// Reports secrets that open two doors: who may send, or read, could do more than that.
+fn check_separate(written: &Written, problems: &mut Vec<Problem>) {
+    let keys = || written.sources.iter().flat_map(|source| &source.write_keys);
+    let mut check =
+        |token: &Text, what: &str, mut others: Box<dyn Iterator<Item = &Text> + '_>, other: &str, more: &str| {
+            if let Some(same) = others.find(|same| same.value == token.value && !token.is_broken && !same.is_broken) {
+                let problem = Problem::at(token.place, format!("{what} is the same as {other}"));
+                let help = format!("who has {other} could {more} with it: make another one");
+                problems.push(problem.also(same.place, format!("{other}")).help(help));
+            }
+        };
+    for token in &written.read_tokens {
+        check(token, "a read token", Box::new(keys()), "a write key", "read");
+        check(token, "a read token", Box::new(written.admin_tokens.iter()), "an admin token", "only read");
+    }
+    for token in &written.admin_tokens {
+        check(token, "an admin token", Box::new(keys()), "a write key", "operate the engine");
+    }
 }
 
 fn name_of_folder(folder: &Path) -> String {
     let named = |path: &Path| Some(path.file_name()?.to_string_lossy().into_owned());
     // `.` and `..` have no name of their own.
     named(folder).or_else(|| named(&folder.canonicalize().ok()?)).unwrap_or_else(|| "project".into())
+}
+
+/// What is logged, where it says that as DELTAIC_LOG does.
+fn log_level(log: &Text, problems: &mut Vec<Problem>) -> Option<String> {
+    if let Err(wrong) = filter(Some(&log.value)) {
+        if !log.is_broken {
+            problems.push(Problem::at(log.place, wrong.to_string()));
+        }
+        return None;
+    }
+    Some(log.value.clone())
 }
 
 fn listen_address(listen: &Text, problems: &mut Vec<Problem>) -> Option<SocketAddr> {

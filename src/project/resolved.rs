@@ -18,7 +18,7 @@ use super::{HistorySettings, IdentifierOrigin};
 use crate::limits::Limits;
 
 /// A project that `deltaic check` has nothing against.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Project {
     /// Its name; by default that of its folder.
     pub name: String,
@@ -59,6 +59,8 @@ pub struct Project {
     pub history: Option<HistorySettings>,
     /// Which instance it is that delivers: see [`crate::egress::Instance`]. Default: `default`.
     pub instance: String,
+    /// What is logged, as DELTAIC_LOG says it, which goes before.
+    pub log: Option<String>,
     /// Whether the dataflow is logged, for `GET /v1/dataflow`. Default: yes.
     pub dataflow_log: bool,
 }

@@ -118,7 +118,7 @@ impl<'t> Section<'t> {
     }
 
     fn get(&mut self, key: &'static str) -> Option<(Place, &'t Spanned<DeValue<'t>>)> {
-        self.known.push(key);
+        self.expect(key);
         let (name, value) = self.table?.get_key_value(key)?;
         Some((name.span().into(), value))
     }
@@ -194,6 +194,16 @@ impl<'t> Section<'t> {
     pub(super) fn named_secrets(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Vec<Text> {
         let Some((place, value)) = self.get(key) else { return Vec::new() };
         leaves(value, &mut reader.secrets);
+        if value.get_ref().is_array() {
+            let problem = Problem::at(
+                value.span().into(),
+                format!("expected `{key}` as a string, or a table of several by name"),
+            );
+            let help =
+                format!("several at a time have names, for who takes one away: {key} = {{ new = \"…\", old = \"…\" }}");
+            reader.report(problem.help(help));
+            return Vec::new();
+        }
         if !value.get_ref().is_table() {
             return reader.text(value).into_iter().collect();
         }
@@ -314,7 +324,9 @@ impl<'t> Section<'t> {
 
     /// Takes a key for known without reading it.
     pub(super) fn expect(&mut self, key: &'static str) {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
     }
 
     /// Reports that a key is not there, unless it is, with a value that was reported.

@@ -3,7 +3,7 @@
 use strsim::damerau_levenshtein;
 
 /// The candidate that `word` is most probably a misspelling of.
-pub(super) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let lower = word.to_lowercase();
     // Two typing errors in a long word, one in a short one; of words of two letters every one is like every other.
     let allowed = match lower.chars().count() {

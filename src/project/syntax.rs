@@ -23,8 +23,8 @@ pub(super) enum Kind {
     Bool(bool),
     /// `null`
     Null,
-    /// `lifetime_value`, `properties.total`; quotes around parts are gone.
-    Name(Vec<String>),
+    /// `lifetime_value`, `properties.total`.
+    Name(Name),
     /// `count('Order Completed', within => '30 days')`
     Call(Call),
     /// `not …`
@@ -47,6 +47,15 @@ pub(super) enum Kind {
     Like(Box<Node>, Box<Node>),
     /// `… is null`
     IsNull(Box<Node>),
+}
+
+/// A name.
+#[derive(Clone, Debug)]
+pub(super) struct Name {
+    /// Its parts, without the quotes around them.
+    pub(super) path: Vec<String>,
+    /// Whether it is one part in double quotes, as a text is in other languages.
+    pub(super) is_quoted: bool,
 }
 
 /// A call of a function.

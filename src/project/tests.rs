@@ -13,6 +13,9 @@ use dataflows::expression::Expression;
 use dataflows::model::{IdentifierKey, Number, Value, ValueType};
 use proptest::prelude::*;
 
+mod described;
+mod hints;
+
 use super::{
     Colour, ContextTraits, Destination, DestinationKind, Detail, Durability, HistorySettings, Loaded, Secret, Storage,
     check as check_folder, load, load_text,
@@ -817,8 +820,11 @@ fn a_folder_is_loaded_and_checked() {
         "  identity.aliases     of userId with previousId, of what mergeProperties name, where other events carry the previous ones",
         "                       of two people from no source",
         "  consent.purposes     none",
+        "  trait a: \"A\" with properties.x (number)",
     ];
     assert_eq!(lines, expected);
+    let by_file = check_folder(&folder.path().join("deltaic.toml"), &environment, Colour::Plain, Detail::Summary);
+    assert_eq!(by_file, summary, "the file may be named itself");
     write("traits.a = \"cuont('A')\"");
     let errors = check(Detail::Summary).expect_err("it is misspelt");
     assert!(errors.contains("did you mean `count`?") && errors.contains("deltaic.toml: 1 error"), "{errors}");
@@ -1056,7 +1062,7 @@ fn what_is_wrong_with_several_keys() {
     check("[sources.a.write_key]\nx = \"\"", "a write key cannot be empty");
     check("[sources.a.write_key]\nx = [\"SECRET\"]", "expected a string, found a list");
     check("[sources.a.write_key]\n\"x y\" = \"SECRET\"", "`x y` cannot be the name of a secret");
-    check("[access]\nread_token = [\"SECRET\"]", "expected a string, found a list");
+    check("[access]\nread_token = [\"SECRET\"]", "expected `read_token` as a string, or a table of several by name");
 }
 
 #[test]

@@ -41,6 +41,7 @@ pub(super) struct Written {
     pub(super) history: WrittenHistory,
     pub(super) instance: Option<Text>,
     pub(super) dataflow_log: Option<bool>,
+    pub(super) log: Option<Text>,
 }
 
 /// `[storage]`
@@ -223,7 +224,7 @@ impl Written {
         // Who only says how objects are put together does not say which attributes there are.
         let attributes = attributes.filter(|declared| !declared.is_empty() || merged_attributes.is_empty());
         let traits = root.section(reader, "traits");
-        let traits = traits.entries().map(|(name, value)| (name, reader.text(value))).collect();
+        let traits = traits.entries().map(|(name, value)| (name.clone(), trait_of(reader, &name, value))).collect();
         let audiences = root.section(reader, "audiences");
         let audiences = audiences.entries().map(|(name, value)| audience(reader, name, value)).collect();
         let destinations = root.section(reader, "destinations");
@@ -272,6 +273,7 @@ impl Written {
         delivery.finish(reader, nothing_elsewhere);
         let mut observe = root.section(reader, "observe");
         let dataflow_log = observe.boolean(reader, "dataflow_log");
+        let log = observe.text(reader, "log");
         observe.finish(reader, nothing_elsewhere);
         root.finish(reader, nothing_elsewhere);
         Written {
@@ -296,6 +298,7 @@ impl Written {
             history: written_history,
             instance,
             dataflow_log,
+            log,
         }
     }
 }
@@ -308,6 +311,17 @@ fn source<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t
     let trusted = section.boolean(reader, "trusted").unwrap_or(false);
     section.finish(reader, nothing_elsewhere);
     WrittenSource { name, write_keys, context_traits, trusted }
+}
+
+/// The expression of a trait.
+fn trait_of(reader: &mut Reader<'_>, name: &Text, value: &Spanned<DeValue<'_>>) -> Option<Text> {
+    if value.get_ref().is_table() {
+        let problem =
+            Problem::at(name.place, format!("expected the expression of trait `{}`, found a section", name.value));
+        reader.report(problem.help(format!("in [traits] write {} = \"count('Order Completed')\"", name.value)));
+        return None;
+    }
+    reader.text(value)
 }
 
 fn audience<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenAudience {

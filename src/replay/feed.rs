@@ -1,29 +1,26 @@
 //! Reads the events of a replay, gives them their ticks, and feeds them to the workers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use dataflows::model::{Event, Position, Query, Question, Tick};
 use dataflows::observations;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::files::{Files, Missed, are_dumps};
 use super::merged::{AtTick, Merged};
 use super::{Options, RecordedOptions, ReplayError};
 use crate::dedupe::{InMemory, MessageWindow};
 use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Workers, WorkersError, placed};
 use crate::ingest::Rejection;
-use crate::ingest::files::{Events, Failed, Format};
 use crate::ingest::segment::{Arrival, Extractor};
 use crate::project::Project;
 
 /// Rejected lines that are shown; all are counted.
 const REJECTIONS_SHOWN: usize = 20;
-
-/// The source whose events a file is taken to have.
-const SOURCE: &str = "replay";
 
 /// What reads, numbers and sends the events.
 pub(super) struct Feed {
@@ -35,8 +32,12 @@ pub(super) struct Feed {
     /// The last ticks of the chunks that are on their way.
     sent: Vec<Tick>,
     complete: Tick,
+    /// What was taken for now; a log has been told what was now.
+    pub(super) now: Option<Tick>,
     pub(super) events: u64,
     pub(super) duplicates: u64,
+    /// Events that are later than the end that was asked for.
+    pub(super) later: u64,
     pub(super) rejected: BTreeMap<&'static str, u64>,
     pub(super) warnings: BTreeMap<&'static str, u64>,
     pub(super) as_of: Option<Tick>,
@@ -51,8 +52,10 @@ impl Feed {
             chunk: Vec::with_capacity(CHUNK_EVENTS),
             sent: Vec::new(),
             complete: Tick::default(),
+            now: None,
             events: 0,
             duplicates: 0,
+            later: 0,
             rejected: BTreeMap::new(),
             warnings: BTreeMap::new(),
             as_of: None,
@@ -66,8 +69,13 @@ impl Feed {
         workers: &Workers,
         progressed: &Receiver<Tick>,
     ) -> Result<(), ReplayError> {
-        match &options.recorded {
-            Some(recorded) => self.read_recorded(project, recorded, options.until, workers, progressed)?,
+        let dumps = || RecordedOptions { dumps: options.events.clone(), ..RecordedOptions::default() };
+        let recorded = match &options.recorded {
+            None if are_dumps(project, &options.events)? => Some(Cow::Owned(dumps())),
+            recorded => recorded.as_ref().map(Cow::Borrowed),
+        };
+        match recorded {
+            Some(recorded) => self.read_recorded(project, &recorded, options.until, workers, progressed)?,
             None => self.read_files(project, options, workers, progressed)?,
         }
         self.send(workers, progressed)?;
@@ -121,46 +129,33 @@ impl Feed {
         workers: &Workers,
         progressed: &Receiver<Tick>,
     ) -> Result<(), ReplayError> {
-        let extractor = Arc::new(Extractor::new(project));
         let bar = progress_bar(&options.events);
+        self.now = options.now;
+        let (now, until) = (options.now.unwrap_or(Tick::MAX), options.until.unwrap_or(Tick::MAX));
         let mut unsorted: Vec<Arrival> = Vec::new();
-        let mut bytes_before = 0;
-        'files: for path in &options.events {
-            let format = Format::of_name(path, project.replay.csv.as_ref());
-            let events = Events::open(path, &format, SOURCE, extractor.clone())?;
-            let bytes = events.bytes_read();
-            for arrival in events {
-                match arrival {
-                    Ok(arrival) if project.replay.sort_by_time => unsorted.push(arrival),
-                    Ok(arrival) if self.is_over(&arrival, options.until) => break 'files,
-                    Ok(arrival) => self.take_in(arrival, workers, progressed)?,
-                    Err(Failed::Rejected(rejected)) => {
-                        self.reject(&bar, &rejected.to_string(), &rejected.rejection);
-                    }
-                    Err(Failed::File(error)) => return Err(error.into()),
+        let mut files = Files::open(project, &options.events, now, until)?;
+        while let Some(read) = files.next() {
+            match read {
+                Ok(arrival) if project.replay.sort_by_time => unsorted.push(arrival),
+                Ok(arrival) => self.take_in(arrival, workers, progressed)?,
+                Err(Missed::Rejected(rejected)) => {
+                    self.reject(&bar, &rejected.to_string(), &rejected.rejection);
                 }
-                // Not for each event: it takes a lock and looks at the clock.
-                if self.chunk.is_empty() {
-                    bar.set_position(bytes_before + bytes.get());
-                }
+                Err(Missed::Later) => self.later += 1,
+                Err(Missed::Failed(error)) => return Err(error),
             }
-            bytes_before += bytes.get();
+            // Not for each event: it takes a lock and looks at the clock.
+            if self.chunk.is_empty() {
+                bar.set_position(files.bytes_read());
+            }
         }
         // A stable sort: events of one time keep the order of the files.
         unsorted.sort_by_key(|arrival| arrival.at);
         for arrival in unsorted {
-            if self.is_over(&arrival, options.until) {
-                break;
-            }
             self.take_in(arrival, workers, progressed)?;
         }
         bar.finish_and_clear();
         Ok(())
-    }
-
-    /// Whether an event, and so every later one, is beyond the end.
-    fn is_over(&self, arrival: &Arrival, until: Option<Tick>) -> bool {
-        until.is_some_and(|until| self.tick.max(arrival.at) > until)
     }
 
     /// Gives an event its tick, and sends the chunk that it completes.

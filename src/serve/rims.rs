@@ -12,7 +12,7 @@ use crate::dedupe::DedupeFigures;
 use crate::egress::{self, Egress, Instance, Status};
 use crate::engine::{Handle, Topology};
 use crate::history::HistoryFigures;
-use crate::http::{Timeouts, browsers, not_found};
+use crate::http::{Admission, Timeouts, browsers, not_found};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::Surroundings;
 use crate::ingest::quarantine::{self, Quarantine};
@@ -41,6 +41,7 @@ pub(super) struct Rims {
     pub now: Now,
     pub timeouts: Timeouts,
     pub instance: Option<Instance>,
+    pub admission: Admission,
 }
 
 impl Rims {
@@ -62,6 +63,7 @@ impl Rims {
             now,
             timeouts,
             instance,
+            admission,
         } = self;
         let counters = Arc::new(IngestCounters::new(project));
         let gauges = Gauges {
@@ -83,15 +85,16 @@ impl Rims {
             observer,
             notes: notes(egress.clone()),
             now: now.clone(),
+            admission: admission.clone(),
             timeouts,
         };
         Router::new()
             .merge(ingest::http::router(project, surroundings))
-            .merge(quarantine::router(project, handle.clone(), counters, quarantine))
-            .merge(access::router(project, handle))
-            .merge(egress::router(project, egress, now, instance))
-            .merge(inside::router(project, inside, &topology, gauges.clone()))
-            .merge(catalogue::router(project, catalogue))
+            .merge(quarantine::router(project, &admission, handle.clone(), counters, quarantine))
+            .merge(access::router(project, &admission, handle))
+            .merge(egress::router(&admission, egress, now, instance))
+            .merge(inside::router(&admission, inside, &topology, gauges.clone()))
+            .merge(catalogue::router(&admission, catalogue))
             .merge(metrics::router(latency, gauges))
             // A page that sends to a wrong address is to see that, too.
             .fallback_service(any(not_found).layer(browsers()))

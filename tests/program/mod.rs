@@ -22,7 +22,7 @@ use tempfile::{NamedTempFile, TempDir};
 pub use node::{Node, chromium};
 pub use python::Python;
 pub use receiver::until;
-pub use replay::{Replay, Replayed, check_books, replay};
+pub use replay::{NOW, Replay, Replayed, check_books, replay};
 pub use s3::{BUCKET, S3};
 pub use server::{Answer, Server, WRITE_KEY};
 
@@ -209,7 +209,8 @@ impl Program {
         Ended { status, stdout, stderr: self.messages() }
     }
 
-    fn messages(&self) -> String {
+    /// What it has said on standard error so far.
+    pub fn messages(&self) -> String {
         let mut text = String::new();
         File::open(self.messages.path()).and_then(|mut file| file.read_to_string(&mut text)).unwrap();
         text

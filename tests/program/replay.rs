@@ -6,6 +6,9 @@ use tempfile::TempDir;
 
 use super::Program;
 
+/// What replays take for now where a test does not say: whatever the clock of the machine shows.
+pub const NOW: &str = "2100-01-01T00:00:00Z";
+
 /// A replay that is under way.
 pub struct Replay {
     program: Program,
@@ -23,6 +26,8 @@ pub struct Replayed {
     pub memberships: String,
     /// `--profiles`
     pub profiles: String,
+    /// What was written beside it; nothing of a process that only helps.
+    pub beside: serde_json::Value,
     /// What it said at the end.
     pub summary: String,
 }
@@ -33,6 +38,9 @@ impl Replay {
         let outputs = TempDir::new().unwrap();
         let mut all: Vec<String> = vec!["replay".into(), project.display().to_string()];
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        if !arguments.iter().any(|argument| *argument == "--now" || argument.starts_with("--from-")) {
+            all.extend(["--now".to_owned(), NOW.to_owned()]);
+        }
         for output in ["changes", "identities", "memberships", "profiles"] {
             all.extend([format!("--{output}"), outputs.path().join(output).display().to_string()]);
         }
@@ -50,6 +58,7 @@ impl Replay {
             identities: read("identities"),
             memberships: read("memberships"),
             profiles: read("profiles"),
+            beside: serde_json::from_str(&read("profiles.replay.json")).unwrap_or_default(),
             summary: ended.stderr,
         }
     }

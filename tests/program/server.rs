@@ -166,6 +166,11 @@ impl Server {
         tokio::task::block_in_place(|| self.program.says(text));
     }
 
+    /// What it has said on standard error so far.
+    pub fn messages(&self) -> String {
+        self.program.messages()
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.program.terminate();

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::lines::{Line, Lines};
-use super::{FileError, open};
+use super::{BytesRead, FileError, open};
 use crate::limits::DUMP_LINE_BYTES_MAX;
 
 /// A line.
@@ -40,9 +40,17 @@ pub type DumpedEvent = (Tick, Position, Option<CompactString>, Bytes);
 impl Dump {
     /// Opens a file.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        let (text, _) = open(path)?;
-        let lines = Lines::new(text, DUMP_LINE_BYTES_MAX);
+        let lines = Lines::new(open(path, BytesRead::default())?, DUMP_LINE_BYTES_MAX);
         Ok(Dump { path: path.to_owned(), lines, line: Vec::new(), tick: Tick::default(), is_over: false })
+    }
+
+    /// Whether a file is a dump, by its first line: no event is like that, whose event is a text.
+    pub fn is_one(path: &Path) -> Result<bool, FileError> {
+        let mut dump = Dump::open(path)?;
+        let unreadable = |source: io::Error| FileError::Read { path: path.to_owned(), source };
+        let is_line = dump.lines.read(&mut dump.line).map_err(unreadable)? == Line::Read;
+        let read = is_line.then(|| serde_json::from_slice::<Dumped<'_>>(&dump.line).ok()).flatten();
+        Ok(read.is_some_and(|line| line.event.get().starts_with('{')))
     }
 
     fn read(&mut self) -> Result<Option<DumpedEvent>, FileError> {

@@ -25,7 +25,7 @@ fn read(name: &str, bytes: &[u8], format: &Format) -> Vec<String> {
     let path = folder.path().join(name);
     std::fs::write(&path, bytes).unwrap();
     let extractor = Arc::new(Extractor::new(&example::project()));
-    let events = match Events::open(&path, format, "files", extractor) {
+    let events = match Events::open(&path, format, "files", extractor, BytesRead::default()) {
         Ok(events) => events,
         Err(error) => return vec![error.to_string().replace(&path.display().to_string(), name)],
     };

@@ -5,32 +5,23 @@ use axum::http::HeaderName;
 use axum::http::request::Parts;
 use compact_str::CompactString;
 
-use crate::http::{Problem, Tokens, sent_token};
-use crate::project::Project;
+use crate::http::{Admission, Problem, sent_token};
 
 /// The header of write keys. RudderStack's and Segment's gateways know it, too.
 const WRITE_KEY: HeaderName = HeaderName::from_static("x-write-key");
 
-/// The write keys of all sources.
-pub(super) struct WriteKeys {
-    keys: Tokens,
-    /// By key: the place of its source.
-    sources: Vec<usize>,
-}
+/// The write keys of all sources, as they are now.
+pub(super) struct WriteKeys(Admission);
 
 impl WriteKeys {
-    /// Those of a project.
-    pub fn new(project: &Project) -> Self {
-        let of_sources = project.sources.iter().zip(0..);
-        WriteKeys {
-            keys: Tokens::new(project.sources.iter().flat_map(|source| &source.write_keys)),
-            sources: of_sources.flat_map(|(source, place)| source.write_keys.iter().map(move |_| place)).collect(),
-        }
+    /// Those of whom it lets in.
+    pub fn new(admission: Admission) -> Self {
+        WriteKeys(admission)
     }
 
     /// The place of the source that has this key.
     pub fn source(&self, key: &str) -> Option<usize> {
-        self.sources.get(self.keys.find(key)?).copied()
+        self.0.now().source(key)
     }
 
     /// The source whose key is in the head of a request: in `Authorization`, `X-Write-Key` or the address, of these the first that

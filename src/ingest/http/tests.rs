@@ -16,6 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::*;
 use crate::engine::{Accepted, Load, Progress, Receipt, Submission, SubmitError};
 use crate::example;
+use crate::http::Admission;
 use crate::http::testing::{Reply, Server, read, request};
 use crate::ingest::quarantine::{Keeper, MemoryShelf};
 use crate::ingest::segment::Extractor;
@@ -61,6 +62,7 @@ async fn setup_of(mut project: Project, timeouts: Timeouts, connections_max: usi
         quarantine: quarantine.clone(),
         observer: Arc::new(move |stage, _| seen.lock().unwrap().push(stage)),
         now: Arc::new(|| Tick::from_ms(1_704_067_200_000)),
+        admission: Admission::new(&project),
         timeouts,
     };
     let server = Server::start(router(&project, with), timeouts, connections_max).await;
@@ -353,6 +355,7 @@ async fn a_slow_log_shows_in_its_stage() {
         quarantine,
         observer: Arc::new(move |stage, latency| seen.lock().unwrap().push((stage, latency))),
         now: Arc::new(|| Tick::from_ms(1)),
+        admission: Admission::new(&example::project()),
         timeouts: Timeouts::default(),
     };
     let server = Server::start(router(&example::project(), with), Timeouts::default(), 10).await;

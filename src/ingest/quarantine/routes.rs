@@ -16,7 +16,7 @@ use super::json::{Shown, Wanted};
 use super::retry::Retry;
 use super::{EntryId, Quarantine, Which};
 use crate::engine::Handle;
-use crate::http::{Problem, Role, Tokens, json, method_not_allowed};
+use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::Door;
 use crate::limits::{PAGE_DEFAULT, QUARANTINE_CALL_ENTRIES_MAX};
@@ -29,7 +29,13 @@ struct Rim {
 }
 
 /// The routes of the quarantine.
-pub fn router(project: &Project, handle: Handle, counters: Arc<IngestCounters>, quarantine: Quarantine) -> Router {
+pub fn router(
+    project: &Project,
+    admission: &Admission,
+    handle: Handle,
+    counters: Arc<IngestCounters>,
+    quarantine: Quarantine,
+) -> Router {
     let retry = Retry {
         quarantine: quarantine.clone(),
         door: Door::new(project),
@@ -45,7 +51,7 @@ pub fn router(project: &Project, handle: Handle, counters: Arc<IngestCounters>, 
         // Ids take 20 bytes each at most.
         .layer(DefaultBodyLimit::max(32 * QUARANTINE_CALL_ENTRIES_MAX))
         .with_state(rim);
-    Role::Admin.guard(router, Tokens::new(&project.admin_tokens))
+    Role::Admin.guard(router, admission)
 }
 
 #[derive(Debug, Deserialize)]

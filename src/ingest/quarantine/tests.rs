@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::engine::{Handle, Receipt};
 use crate::example;
-use crate::http::Timeouts;
 use crate::http::testing::{Reply, Server, request};
+use crate::http::{Admission, Timeouts};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::{Surroundings, router as sources};
 use crate::ingest::segment::Extractor;
@@ -66,9 +66,16 @@ async fn start(project: Project, shelf: Box<dyn Shelf>, now: Tick) -> Setup {
         quarantine: quarantine.clone(),
         observer: Arc::new(|_, _| {}),
         now: Arc::new(move || now),
+        admission: Admission::new(&project),
         timeouts: Timeouts::default(),
     };
-    let routes = sources(&project, with).merge(router(&project, handle, counters, quarantine.clone()));
+    let routes = sources(&project, with).merge(router(
+        &project,
+        &Admission::new(&project),
+        handle,
+        counters,
+        quarantine.clone(),
+    ));
     Setup {
         server: Server::start(routes, Timeouts::default(), 100).await,
         quarantine,

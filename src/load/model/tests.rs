@@ -39,6 +39,7 @@ fn replayed(folder: &std::path::Path, until: u64) -> BTreeSet<Row> {
     let options = Options {
         events: vec![folder.join("events.jsonl")],
         recorded: None,
+        now: None,
         until: Some(dataflows::model::Tick::from_ms(until)),
         changes: None,
         identities: None,

@@ -15,10 +15,9 @@ use serde::Deserialize;
 use super::Inside;
 use super::figures::{Holder, Report, Stage};
 use crate::engine::Topology;
-use crate::http::{Problem, Role, Tokens, json, method_not_allowed};
+use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 use crate::memory::resident_bytes;
 use crate::observe::metrics::Readings;
-use crate::project::Project;
 
 /// What the route works with.
 struct Desk<R> {
@@ -35,11 +34,11 @@ struct Asked {
 }
 
 /// The route.
-pub fn router(project: &Project, inside: Arc<Inside>, topology: &Topology, readings: impl Readings) -> Router {
+pub fn router(admission: &Admission, inside: Arc<Inside>, topology: &Topology, readings: impl Readings) -> Router {
     let desk = Desk { inside, readings, process: topology.process, processes: topology.processes() };
     let router =
         Router::new().route("/v1/dataflow", get(dataflow).fallback(method_not_allowed)).with_state(Arc::new(desk));
-    Role::Admin.guard(router, Tokens::new(&project.admin_tokens))
+    Role::Admin.guard(router, admission)
 }
 
 async fn dataflow<R: Readings>(

@@ -1,6 +1,7 @@
 //! Where write keys may be, and several of one source.
 
 use super::*;
+use crate::http::Admission;
 use crate::project::Secret;
 
 const IN_BODY: &str = r#"{"writeKey":"app-key","userId":"1","messageId":"m"}"#;
@@ -48,7 +49,7 @@ async fn a_key_may_stand_in_each_place_that_libraries_use() {
 async fn a_message_counts_once_whichever_key_of_its_source_it_comes_with() {
     let mut project = example::project();
     project.sources.iter_mut().for_each(|source| source.write_keys.push(Secret::new(format!("{}-new", source.name))));
-    let keys = WriteKeys::new(&project);
+    let keys = WriteKeys::new(Admission::new(&project));
     let places: Vec<_> = ["app-key", "app-new", "web-key", "web-new", "web", ""].map(|key| keys.source(key)).into();
     assert_eq!(places, [Some(0), Some(0), Some(1), Some(1), None, None]);
     let (setup, events) = Setup::accepting_of(project).await;

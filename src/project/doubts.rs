@@ -1,0 +1,207 @@
+//! What is no error and still cannot be meant: conditions that never hold, and names of events that are nearly the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use compact_str::CompactString;
+use dataflows::model::Number;
+
+use super::infer::Checker;
+use super::person::single_quotes;
+use super::problem::{Place, Problem};
+use super::syntax::{Kind, Name, Node};
+use super::text::Text;
+use super::time::point_in_time;
+
+/// What was met in the expressions and lists of a project.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    /// Names in double quotes that stand where a value is compared with.
+    quoted: Vec<(CompactString, Place)>,
+    /// Names whose values are compared.
+    compared: Vec<(CompactString, Place)>,
+    /// `between` of nothing.
+    nothing_between: Vec<Place>,
+    /// Names of events.
+    events: Vec<(CompactString, Place)>,
+    /// Identifier types whose values are attributes too, since they are in `traits`.
+    attributes_too: BTreeSet<CompactString>,
+}
+
+/// What the names of an expression are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    Person,
+    Event,
+}
+
+impl Doubts {
+    /// An identifier of this type is a trait of events, too.
+    pub(super) fn is_attribute_too(&mut self, kind: &str) {
+        self.attributes_too.insert(kind.into());
+    }
+
+    /// A name of an event.
+    pub(super) fn event(&mut self, name: &Text) {
+        if !name.is_broken {
+            self.events.push((name.value.as_str().into(), name.place));
+        }
+    }
+
+    /// An expression over a person.
+    pub(super) fn of_person(&mut self, node: &Node) {
+        self.read(node, About::Person);
+    }
+
+    /// An expression over an event.
+    pub(super) fn of_event(&mut self, node: &Node) {
+        self.read(node, About::Event);
+    }
+
+    fn read(&mut self, node: &Node, about: About) {
+        let mut rest = vec![(node, about)];
+        while let Some((Node { kind, .. }, about)) = rest.pop() {
+            match kind {
+                Kind::Call(call) => {
+                    let Some((first, others)) = call.positional.split_first() else { continue };
+                    if matches!(call.name.as_str(), "audience" | "consent" | "has") {
+                        continue;
+                    }
+                    if let Kind::Text(name) = &first.kind {
+                        self.events.push((name.as_str().into(), first.place));
+                    }
+                    let named = call.named.iter().map(|named| &named.value);
+                    rest.extend(others.iter().chain(named).map(|node| (node, About::Event)));
+                }
+                Kind::Compare(_, a, b) => {
+                    if about == About::Person {
+                        self.compared(a, b);
+                    }
+                    rest.extend([(&**a, about), (&**b, about)]);
+                }
+                Kind::In(of, list) => {
+                    if about == About::Person {
+                        self.value(of);
+                    }
+                    rest.extend(list.iter().chain([&**of]).map(|node| (node, about)));
+                }
+                Kind::Like(of, pattern) => {
+                    if about == About::Person {
+                        self.value(of);
+                    }
+                    rest.extend([(&**of, about), (&**pattern, about)]);
+                }
+                Kind::Between(of, low, high) => {
+                    if about == About::Person {
+                        self.value(of);
+                    }
+                    if is_reversed(low, high) {
+                        self.nothing_between.push(low.place.to(high.place));
+                    }
+                    rest.extend([(&**of, about), (&**low, about), (&**high, about)]);
+                }
+                Kind::Not(inner) | Kind::Negate(inner) | Kind::IsNull(inner) => rest.push((&**inner, about)),
+                Kind::And(several) | Kind::Or(several) => rest.extend(several.iter().map(|node| (node, about))),
+                Kind::Arithmetic(_, a, b) => rest.extend([(&**a, about), (&**b, about)]),
+                Kind::Text(_) | Kind::Number(_) | Kind::Bool(_) | Kind::Null | Kind::Name(_) => {}
+            }
+        }
+    }
+
+    /// The two sides of a comparison. What is compared with a literal is a name, however it is written.
+    fn compared(&mut self, a: &Node, b: &Node) {
+        for node in [a, b] {
+            self.value(node);
+        }
+        let quoted = |node: &Node| matches!(&node.kind, Kind::Name(Name { is_quoted: true, .. }));
+        let is_literal =
+            |node: &Node| matches!(node.kind, Kind::Text(_) | Kind::Number(_) | Kind::Bool(_) | Kind::Null);
+        let suspect = match (quoted(a), quoted(b)) {
+            (_, true) if !is_literal(a) => b,
+            (true, false) if matches!(b.kind, Kind::Name(_)) => a,
+            _ => return,
+        };
+        if let Kind::Name(name) = &suspect.kind {
+            self.quoted.push((name.path.join(".").into(), suspect.place));
+        }
+    }
+
+    fn value(&mut self, node: &Node) {
+        if let Kind::Name(name) = &node.kind {
+            self.compared.push((name.path.join(".").into(), node.place));
+        }
+    }
+
+    /// The warnings, once it is known what all names are.
+    pub(super) fn warnings(self, checker: &Checker) -> Vec<Problem> {
+        let Doubts { quoted, compared, nothing_between, events, attributes_too } = self;
+        // Where attributes are declared, a name that is none is an error.
+        let is_guessed = |name: &CompactString| !checker.attributes_are_closed && !checker.traits.contains_key(name);
+        let mut warnings = Vec::new();
+        for (name, place) in quoted.into_iter().filter(|(name, _)| is_guessed(name)) {
+            let problem = Problem::at(place, format!("`{name}` is taken for an attribute, which nobody may have"));
+            warnings.push(problem.help(single_quotes(&name)));
+        }
+        for (name, place) in compared.into_iter().filter(|(name, _)| is_guessed(name)) {
+            if checker.identifiers.contains(&name) && !attributes_too.contains(&name) {
+                let message = format!("`{name}` is taken for an attribute; the identifier of that name is none");
+                let help = format!(
+                    "identifiers are not compared: has({name}) says whether there is one; if events do set such a trait, \
+                     declare {name} = \"string\" in [attributes]"
+                );
+                warnings.push(Problem::at(place, message).help(help));
+            }
+        }
+        for place in nothing_between {
+            let problem = Problem::at(place, "nothing is between these: the first is greater than the second");
+            warnings.push(problem.help("write the smaller one first"));
+        }
+        warnings.extend(nearly_the_same(events));
+        warnings.into_iter().map(Problem::into_warning).collect()
+    }
+}
+
+/// Names of events that differ only in case or space from another one.
+fn nearly_the_same(events: Vec<(CompactString, Place)>) -> Vec<Problem> {
+    let mut spellings: BTreeMap<String, Vec<(CompactString, Place)>> = BTreeMap::new();
+    for (name, place) in events {
+        let alike: String = name.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect();
+        let same = spellings.entry(alike).or_default();
+        if same.iter().all(|(known, _)| *known != name) {
+            same.push((name, place));
+        }
+    }
+    let mut problems = Vec::new();
+    for mut same in spellings.into_values().filter(|same| same.len() > 1) {
+        same.sort_by_key(|(_, place)| *place);
+        let (first, first_place) = same[0].clone();
+        for (name, place) in same.into_iter().skip(1) {
+            let message = format!("`{name}` and `{first}` differ only in case or space, and are two events");
+            let problem = Problem::at(place, message).also(first_place, format!("`{first}`"));
+            problems.push(problem.help("write both as senders do"));
+        }
+    }
+    problems
+}
+
+/// Whether the bounds are literals, and the lower one is greater.
+fn is_reversed(low: &Node, high: &Node) -> bool {
+    if let (Some(low), Some(high)) = (number(low), number(high)) {
+        return low > high;
+    }
+    let (Kind::Text(low), Kind::Text(high)) = (&low.kind, &high.kind) else { return false };
+    match (point_in_time(low), point_in_time(high)) {
+        (Ok(low), Ok(high)) => low > high,
+        _ => low > high,
+    }
+}
+
+fn number(node: &Node) -> Option<Number> {
+    match &node.kind {
+        Kind::Number(number) => Some(*number),
+        Kind::Negate(inner) => match inner.kind {
+            Kind::Number(number) => Number::from(0).minus(number),
+            _ => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,95 @@
+//! What each definition reads of events and of people.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use compact_str::CompactString;
+use dataflows::definitions::{Definitions, EventTerm, FieldId, Listed, MeasureId, PersonTerm, Shape};
+use dataflows::expression::Expression;
+use dataflows::model::{EventName, ValueType};
+
+/// What one definition reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// The definition, such as `audience buyers`.
+    pub title: String,
+    /// Fields of events, by the name of the event.
+    pub events: BTreeMap<EventName, BTreeSet<FieldId>>,
+    /// Fields of all events.
+    pub of_all_events: BTreeSet<FieldId>,
+    /// Attributes, with the type as which they are read.
+    pub attributes: BTreeMap<CompactString, Option<ValueType>>,
+}
+
+/// What each trait, audience and destination reads, in this order.
+pub fn reads(definitions: &Definitions) -> Vec<Reads> {
+    let people = definitions
+        .traits
+        .iter()
+        .map(|one| ("trait", &one.name, &one.expression))
+        .chain(definitions.audiences.iter().map(|one| ("audience", &one.name, &one.condition)));
+    let mut all: Vec<Reads> =
+        people.map(|(what, name, expression)| of_person(format!("{what} {name}"), expression, definitions)).collect();
+    for (index, view) in definitions.destinations.iter().enumerate() {
+        let mut reads = Reads { title: format!("destination {}", view.name), ..Reads::default() };
+        let forward = definitions.forwards.iter().find(|forward| forward.destination.index() == index);
+        let listed = view.traits.iter().chain(forward.iter().flat_map(|forward| &forward.traits));
+        for name in listed {
+            if let Listed::Attribute(name) = name {
+                reads.attributes.entry(name.clone()).or_default();
+            }
+        }
+        if let Some(forward) = forward {
+            let fields = forward.condition.iter().flat_map(fields_of);
+            match forward.events.is_empty() {
+                true => reads.of_all_events.extend(fields),
+                false => {
+                    let fields: BTreeSet<FieldId> = fields.collect();
+                    reads.events.extend(forward.events.iter().map(|event| (event.clone(), fields.clone())));
+                }
+            }
+        }
+        all.push(reads);
+    }
+    all
+}
+
+fn of_person(title: String, expression: &Expression<PersonTerm>, definitions: &Definitions) -> Reads {
+    let mut reads = Reads { title, ..Reads::default() };
+    expression.for_each_term(&mut |term| match term {
+        PersonTerm::Count(id)
+        | PersonTerm::Sum(id)
+        | PersonTerm::Average(id)
+        | PersonTerm::Sample(id)
+        | PersonTerm::Distinct(id) => reads.measure(*id, definitions),
+        PersonTerm::Attribute(name, kind) => _ = reads.attributes.insert(name.clone(), *kind),
+        PersonTerm::Trait(_) | PersonTerm::Audience(_) | PersonTerm::Consent(_) | PersonTerm::Has(_) => {}
+    });
+    reads
+}
+
+impl Reads {
+    fn measure(&mut self, id: MeasureId, definitions: &Definitions) {
+        let measure = &definitions.measures[id.index()];
+        let fields = self.events.entry(measure.event.clone()).or_default();
+        let argument = match &measure.shape {
+            Shape::Count => None,
+            Shape::Sum(of)
+            | Shape::Least(of)
+            | Shape::Greatest(of)
+            | Shape::Earliest(of)
+            | Shape::Latest(of)
+            | Shape::Distinct(of) => Some(of),
+        };
+        fields.extend(measure.condition.iter().chain(argument).flat_map(fields_of));
+    }
+}
+
+fn fields_of(expression: &Expression<EventTerm>) -> Vec<FieldId> {
+    let mut fields = Vec::new();
+    expression.for_each_term(&mut |term| {
+        if let EventTerm::Field(field) = term {
+            fields.push(*field);
+        }
+    });
+    fields
+}

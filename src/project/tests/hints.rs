@@ -1,0 +1,189 @@
+//! What a project is warned of, and the hint that goes with a mistake: a row each.
+
+use super::{Colour, loaded};
+
+/// The warnings of a project that is right, but for the one about its key.
+#[track_caller]
+fn warnings(source: &str) -> String {
+    match loaded(&format!("identity.key = 'k'\n{source}")) {
+        Ok(loaded) => loaded.warnings.render(Colour::Plain),
+        Err(problems) => panic!("{source}\n{problems}"),
+    }
+}
+
+fn audience(when: &str) -> String {
+    format!("[audiences.a]\nwhen = '''{when}'''\n")
+}
+
+/// A text on one line: long ones are broken where they are shown.
+fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[track_caller]
+fn check_warning(when: &str, expected: &[&str]) {
+    let shown = flat(&warnings(&audience(when)));
+    assert_eq!(shown.matches('⚠').count(), expected.len(), "{when}\n{shown}");
+    for expected in expected {
+        assert!(shown.contains(expected), "{when}\n{shown}");
+    }
+}
+
+#[test]
+fn what_can_never_hold_is_warned_of() {
+    let rome = "in double quotes it is a name; a text is written in single quotes: 'Rome'";
+    check_warning("city = \"Rome\"", &[rome]);
+    check_warning("\"Rome\" = city", &[rome]);
+    check_warning("has(email) and not (address.city <> \"Rome\")", &["`Rome` is taken for an attribute"]);
+    check_warning("last('A', properties.city) = \"Rome\"", &[rome]);
+    check_warning("\"odd name\" < 5 and city = 'Rome' and d = e", &[]);
+
+    let user_id = "has(user_id) says whether there is one";
+    check_warning("user_id = '42'", &[user_id]);
+    check_warning(
+        "user_id in ('42') or user_id like '4%' or user_id between 'a' and 'b'",
+        &[user_id, user_id, user_id],
+    );
+    check_warning("anonymous_id <> '42'", &["`anonymous_id` is taken for an attribute"]);
+    check_warning("email like '%@a.b' and phone = '+49'", &[]);
+    check_warning("has(user_id) and user_id is null", &[]);
+
+    let nothing = "nothing is between these: the first is greater than the second";
+    check_warning("age between 5 and 1", &[nothing]);
+    check_warning("age not between 5 and -1", &[nothing]);
+    check_warning("born between '2026-02-01' and '2026-01-01T08:00:00Z'", &[nothing]);
+    check_warning("name between 'b' and 'a'", &[nothing]);
+    check_warning("count('A', where => properties.x between 5 and 1) > 0", &[nothing]);
+    check_warning(
+        "age between 1 and 5 and age between 5 and 5 and name between 'a' and 'b' and x between 5 and y",
+        &[],
+    );
+}
+
+#[test]
+fn what_is_declared_is_not_warned_of() {
+    let declared = |names: &str| warnings(&format!("[attributes]\n{names}\n{}", audience("user_id = \"Rome\"")));
+    assert_eq!(declared("user_id = 'string'\nRome = 'string'"), "");
+    let of_trait = format!("[traits]\nuser_id = '1'\nrome = '1'\n{}", audience("user_id = \"rome\""));
+    assert_eq!(warnings(&of_trait), "");
+    let told =
+        format!("identity.order = ['user_id', 'card']\nidentity.from = ['traits.card']\n{}", audience("card = 'x'"));
+    assert_eq!(warnings(&told), "");
+}
+
+#[test]
+fn names_of_events_that_are_nearly_the_same_are_warned_of() {
+    let same = "`order completed` and `Order Completed` differ only in case or space, and are two events";
+    check_warning("count('Order Completed') > count('order completed')", &[same]);
+    check_warning("count('Order Completed') > count('OrderCompleted ')", &["`OrderCompleted ` and `Order Completed`"]);
+    check_warning("count('Order Completed') > count('Order Completed', within => '1 day')", &[]);
+    check_warning("count('Order Completed') > count('Orders Completed') + count('order_completed')", &[]);
+    let elsewhere = [
+        "[destinations.d]\ntype = 'file'\npath = 'x'\nevents = ['order completed']\n",
+        "[[identity.from]]\nfield = 'properties.mail'\ntype = 'email'\nevents = ['order completed']\n",
+        "[replay.csv]\nevent = 'order completed'\ntimestamp.column = 'a'\nidentifiers = { user_id = 'b' }\n",
+    ];
+    for other in elsewhere {
+        let shown = flat(&warnings(&format!("{other}{}", audience("count('Order Completed') > 0"))));
+        assert!(shown.contains("differ only in case or space"), "{shown}");
+    }
+}
+
+/// What is wrong with a file, and the hint.
+#[track_caller]
+fn check_error(source: &str, expected: &str, hint: &str) {
+    let problems = flat(&loaded(source).expect_err(source));
+    assert!(problems.contains(expected), "{source}\n{problems}");
+    assert!(problems.contains(&format!("help: {hint}")), "{source}\n{problems}");
+}
+
+#[track_caller]
+fn check_trait(expression: &str, expected: &str, hint: &str) {
+    check_error(&format!("[traits]\nx = '''{expression}'''"), expected, hint);
+}
+
+#[test]
+fn hints_lead_to_what_is_right() {
+    check_trait(
+        "a > 1 || b",
+        "the operator `||`",
+        "for a choice between conditions write `or`; texts cannot be joined",
+    );
+    check_trait("list('A', properties.x)", "unknown function `list`", "values are not listed:");
+    check_trait("top('A', properties.x)", "unknown function `top`", "values are not listed:");
+    check_trait("hash(email) = 'x'", "unknown function `hash`", "there are no hashes; `has(email)` says");
+    let within = "what counts for a while only says so: count('Order Completed', within => '30 days')";
+    check_trait("seen > now() - interval '30 days'", "an `interval`", within);
+    check_trait("seen > now()", "unknown function `now`", within);
+    check_trait("a > 1_000", "a number has digits and a point, and no `_`", "write 1000");
+    check_trait(
+        "count('A', 'B''s')",
+        "`count` takes only the name of an event",
+        "each counts one event: count('A') + count('B''s')",
+    );
+    check_trait("count('A', '3 days')", "`count` takes only", "a window is written `within => '30 days'`");
+    let quotes = "a text is written in single quotes, such as the name of an event: 'Order Completed'";
+    check_trait("count(Order Completed)", "expected `)`, found `Completed`", quotes);
+    check_trait("count(Order Completed, within => '3 days') > 0", "found `Completed`", quotes);
+    check_trait("x = Order Completed", "found `Completed`", quotes);
+    check_trait("x[0] = 'a'", "to look into a list", "lists of events and of people are not looked into");
+    check_trait("properties.items[0].sku = 'a'", "to look into a list", "lists of events and of people");
+    check_trait("city in (\"Rome\")", "the list of `in` must hold literals", "in double quotes it is a name;");
+    check_trait(
+        "count('A', where => properties.city = \"Rome\")",
+        "an event has no `Rome`",
+        "in double quotes it is a name;",
+    );
+    let declared = "[attributes]\ncity = 'string'\n[traits]\nx = 'city = \"Rome\"'";
+    check_error(
+        declared,
+        "unknown name `Rome`",
+        "in double quotes it is a name; a text is written in single quotes: 'Rome'",
+    );
+}
+
+#[test]
+fn hints_for_what_is_not_in_expressions() {
+    check_error("[traits.ltv]\nvalue = 'x'", "found a section", "in [traits] write ltv = \"count('Order Completed')\"");
+    let equals = "in TOML there is `=` between a key and its value: key = \"value\"";
+    for colon in ["name: \"shop\"", "[http]\nlisten: x", "name = 'a'\n\"name\": \"b\""] {
+        let problems = flat(&loaded(colon).expect_err(colon));
+        assert!(problems.contains(equals), "{colon}\n{problems}");
+    }
+    let no_colon = flat(&loaded("url = http://a").expect_err("no quotes"));
+    assert!(!no_colon.contains(equals), "{no_colon}");
+    let lower = "write `ltv`: a name has lower-case letters, digits and `_`";
+    check_error("[traits]\nLTV = '1'", "`LTV` cannot be the name of a trait", lower);
+    for used in ["LTV", "ltv"] {
+        let source = format!("[traits]\nLTV = '1'\n{}", audience(&format!("{used} > 5")));
+        assert!(!flat(&loaded(&source).unwrap_err()).contains("did you mean `LTV`"), "{source}");
+    }
+    let used = format!("[traits]\nLTV = '1'\n{}", audience("LTV > 5"));
+    assert!(flat(&loaded(&used).unwrap_err()).contains("did you mean `ltv`?"));
+    let known = flat(&loaded("[destinations.d]\nkind = 'x'").unwrap_err());
+    assert_eq!(known.matches("`secret`").count(), 1, "{known}");
+    let several = "several at a time have names, for who takes one away: write_key = { new = \"…\", old = \"…\" }";
+    check_error(
+        "[sources.a]\nwrite_key = ['SECRET-1', 'SECRET-2']",
+        "expected `write_key` as a string, or a table",
+        several,
+    );
+}
+
+#[test]
+fn one_secret_opens_one_door() {
+    let check = |access: &str, expected: &str| {
+        let source = format!("[sources.a]\nwrite_key = {{ x = 'SECRET-1', y = 'SECRET-2' }}\n[access]\n{access}");
+        let problems = flat(&loaded(&source).expect_err(access));
+        assert!(problems.contains(expected) && !problems.contains("SECRET"), "{access}\n{problems}");
+    };
+    check("read_token = 'SECRET-2'", "a read token is the same as a write key");
+    check("read_tokens = ['r', 'SECRET-1']", "a read token is the same as a write key");
+    check("admin_token = 'SECRET-1'", "an admin token is the same as a write key");
+    check(
+        "read_token.a = 'r'\nread_token.b = 'SECRET-3'\nadmin_token = 'SECRET-3'",
+        "a read token is the same as an admin token",
+    );
+    let apart = "[sources.a]\nwrite_key = 'a'\n[access]\nread_token = 'b'\nadmin_token = 'c'";
+    assert!(loaded(apart).is_ok());
+}

@@ -1,0 +1,232 @@
+//! What files of events say of a project: which events, fields and attributes its definitions read and these do not have, or have as
+//! something else. For `deltaic check`.
+//!
+//! Only what definitions read is counted, so a file may be as long as it likes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use dataflows::definitions::{Field, FieldId, FieldRoot};
+use dataflows::model::{Event, EventName};
+use serde_json::Value;
+
+use crate::ingest::files::{BytesRead, Events, Failed, FileError, Format};
+use crate::ingest::segment::Extractor;
+use crate::limits::SAMPLED_NAMES_MAX;
+use crate::project::{Project, Reads, field_with_type, nearest, reads};
+
+/// Rows of a table that are looked at unasked: all are alike.
+const ROWS: usize = 1_000;
+
+/// How often a field was what.
+#[derive(Debug, Default)]
+struct Seen {
+    fits: u64,
+    lists: u64,
+    objects: u64,
+    others: u64,
+}
+
+/// What there is of the events of one name.
+#[derive(Debug, Default)]
+struct OfName {
+    events: u64,
+    fields: BTreeMap<FieldId, Seen>,
+}
+
+/// What there is in files, of what definitions read.
+struct Sample<'a> {
+    project: &'a Project,
+    reads: Vec<Reads>,
+    events: u64,
+    rejected: BTreeMap<&'static str, u64>,
+    by_name: BTreeMap<EventName, OfName>,
+    /// Of events of whatever name.
+    of_all: OfName,
+    /// Names that nothing reads, some of them: one may be meant.
+    other_names: BTreeSet<EventName>,
+    attributes: BTreeSet<CompactString>,
+}
+
+/// Reads files of events; gives what there is to say of the project's definitions.
+pub fn of_files(project: &Project, paths: &[PathBuf]) -> Result<String, FileError> {
+    let mut sample = Sample::new(project);
+    for path in paths {
+        sample.read(path, usize::MAX)?;
+    }
+    Ok(sample.told())
+}
+
+/// The same of the tables that a project says to replay, where they are all that its events come from; of others only whether they
+/// have the columns that it maps.
+pub fn of_tables(project: &Project) -> Result<String, FileError> {
+    let csv = project.replay.csv.as_ref();
+    let is_table = |path: &PathBuf| path.is_file() && Format::of_name(path, csv) != Format::Jsonl;
+    let tables: Vec<&PathBuf> = project.replay.events.iter().filter(|path| is_table(path)).collect();
+    let is_all = project.sources.is_empty() && tables.len() == project.replay.events.len() && !tables.is_empty();
+    let mut sample = Sample::new(project);
+    let mut text = String::new();
+    for path in tables {
+        match sample.read(path, if is_all { ROWS } else { 0 }) {
+            Ok(()) => {}
+            // Not what ends a check: the file is there, and another one may be replayed.
+            Err(error @ FileError::NoColumn { .. }) => _ = writeln!(text, "  ⚠ {error}"),
+            Err(error) => return Err(error),
+        }
+    }
+    if is_all && sample.events > 0 {
+        text += &sample.told();
+    }
+    Ok(text)
+}
+
+impl<'a> Sample<'a> {
+    fn new(project: &'a Project) -> Self {
+        let reads = reads(&project.definitions);
+        let mut sample = Sample {
+            project,
+            reads,
+            events: 0,
+            rejected: BTreeMap::new(),
+            by_name: BTreeMap::new(),
+            of_all: OfName::default(),
+            other_names: BTreeSet::new(),
+            attributes: BTreeSet::new(),
+        };
+        let is_inside = |field: &&FieldId| project.definitions.fields[field.index()].root != FieldRoot::Event;
+        let unseen = |fields: &BTreeSet<FieldId>| {
+            fields.iter().filter(is_inside).map(|field| (*field, Seen::default())).collect::<Vec<_>>()
+        };
+        for reads in &sample.reads {
+            for (name, fields) in &reads.events {
+                sample.by_name.entry(name.clone()).or_default().fields.extend(unseen(fields));
+            }
+            sample.of_all.fields.extend(unseen(&reads.of_all_events));
+        }
+        sample
+    }
+
+    fn read(&mut self, path: &Path, events_max: usize) -> Result<(), FileError> {
+        let format = Format::of_name(path, self.project.replay.csv.as_ref());
+        let extractor = Arc::new(Extractor::new(self.project));
+        let mut events = Events::open(path, &format, "check", extractor, BytesRead::default())?;
+        for _ in 0..events_max {
+            match events.next() {
+                None => break,
+                Some(Ok(arrival)) => self.count(&arrival.accepted.event, events.text()),
+                Some(Err(Failed::Rejected(rejected))) => {
+                    *self.rejected.entry(rejected.rejection.code()).or_default() += 1;
+                }
+                Some(Err(Failed::File(error))) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, event: &Event, text: &[u8]) {
+        self.events += 1;
+        self.attributes.extend(event.attributes.iter().map(|(name, _)| CompactString::from(&**name)));
+        let of_name = self.by_name.get_mut(&event.name);
+        if of_name.is_none() && self.other_names.len() < SAMPLED_NAMES_MAX {
+            self.other_names.insert(event.name.clone());
+        }
+        let fields = &self.project.definitions.fields;
+        for of_name in of_name.into_iter().chain([&mut self.of_all]) {
+            of_name.events += 1;
+            if of_name.fields.is_empty() {
+                continue;
+            }
+            // It was read before, so it is in order.
+            let Ok(event_json) = serde_json::from_slice::<Value>(text) else { continue };
+            for (field, seen) in &mut of_name.fields {
+                match value_at(&event_json, &fields[field.index()]) {
+                    None | Some(Value::Null) => {}
+                    Some(Value::Array(_)) => seen.lists += 1,
+                    Some(Value::Object(_)) => seen.objects += 1,
+                    Some(_) if event.fields.iter().any(|(fit, _)| fit == field) => seen.fits += 1,
+                    Some(_) => seen.others += 1,
+                }
+            }
+        }
+    }
+
+    /// What is to be said, a line each.
+    fn told(&self) -> String {
+        let mut text = format!("  {} events looked at\n", self.events);
+        // A string takes everything.
+        let mut warn = |line: String| _ = writeln!(text, "  ⚠ {line}");
+        for (code, count) in &self.rejected {
+            warn(format!("{count} lines rejected: {code}"));
+        }
+        for (name, of_name) in &self.by_name {
+            let who = self.who(|reads| reads.events.contains_key(name));
+            if of_name.events == 0 {
+                let near = nearest(name.as_str(), self.other_names.iter().map(EventName::as_str));
+                let near = near.map(|near| format!("; there is {near:?}")).unwrap_or_default();
+                warn(format!("no event is {name:?}, which {who} reads{near}"));
+                continue;
+            }
+            for (field, seen) in &of_name.fields {
+                let who = self.who(|reads| reads.events.get(name).is_some_and(|fields| fields.contains(field)));
+                let of = format!("of {name:?}");
+                self.lines_of(*field, seen, of_name.events, &of, &who).into_iter().for_each(&mut warn);
+            }
+        }
+        for (field, seen) in &self.of_all.fields {
+            let who = self.who(|reads| reads.of_all_events.contains(field));
+            self.lines_of(*field, seen, self.of_all.events, "of all events", &who).into_iter().for_each(&mut warn);
+        }
+        let read: BTreeSet<_> = self.reads.iter().flat_map(|reads| reads.attributes.keys()).collect();
+        for name in read.into_iter().filter(|name| !self.attributes.contains(*name)) {
+            let who = self.who(|reads| reads.attributes.contains_key(name));
+            warn(format!("no event sets attribute {name}, which {who} reads"));
+        }
+        text
+    }
+
+    /// What is wrong with one field.
+    fn lines_of(&self, field: FieldId, seen: &Seen, events: u64, of: &str, who: &str) -> Vec<String> {
+        let Seen { fits, lists, objects, others } = seen;
+        let field = &self.project.definitions.fields[field.index()];
+        let name = field_with_type(field);
+        if fits + lists + objects + others == 0 {
+            return vec![format!("{name} {of} is never there, and {who} reads it")];
+        }
+        let line = |count: &u64, is: &str, why: &str| {
+            let so = match field.kind {
+                Some(_) => format!("{why}, so {who} misses it"),
+                None => format!("{who} takes it for one text"),
+            };
+            (*count > 0).then(|| format!("{name} {of} is {is} in {count} of {events} events: {so}"))
+        };
+        let all = [
+            line(lists, "a list", "lists are not looked into"),
+            line(objects, "an object", "the fields in it have names of their own"),
+            line(others, "something else", "the definition expects another type"),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// The definitions of which this is so, as they stand in a sentence.
+    fn who(&self, is_so: impl Fn(&Reads) -> bool) -> String {
+        let mut titles = self.reads.iter().filter(|reads| is_so(reads)).map(|reads| reads.title.as_str());
+        let first = titles.next().unwrap_or_default().to_owned();
+        match titles.count() {
+            0 => first,
+            more => format!("{first} (and {more} more)"),
+        }
+    }
+}
+
+fn value_at<'v>(event: &'v Value, field: &Field) -> Option<&'v Value> {
+    let root = match field.root {
+        FieldRoot::Properties => "properties",
+        FieldRoot::Traits => "traits",
+        FieldRoot::Context => "context",
+        FieldRoot::Event => return None,
+    };
+    field.path.iter().try_fold(event.get(root)?, |value, key| value.get(key.as_str()))
+}

@@ -1,0 +1,113 @@
+//! `deltaic check` with files: what definitions read, and events do not have.
+
+use std::path::Path;
+
+use crate::program::{Ended, example, project, run};
+
+const PROJECT: &str = r#"
+name = "shop"
+identity.key = "k"
+[sources.web]
+write_key = "web-key"
+[traits]
+ltv = "sum('Order Completed', properties.total)"
+first_item = "last('Order Completed', properties.items)"
+skus = "distinct('Order Completed', properties.sku.id)"
+[audiences.a]
+when = "city = 'Rome' and plan = 'pro' and count('Product Veiwed', where => properties.price > 5) > 0"
+[destinations.all]
+type = "file"
+path = "out"
+events = ["*"]
+where = "context.app.name = 'shop'"
+"#;
+
+const EVENTS: [&str; 5] = [
+    r#"{"type":"track","event":"Order Completed","userId":"a","timestamp":"2026-01-01","properties":{"total":"12,50","items":[1,2],"sku":{"id":"x"}}}"#,
+    r#"{"type":"track","event":"Order Completed","userId":"a","timestamp":"2026-01-01","properties":{"total":[5],"items":{"a":1}}}"#,
+    r#"{"type":"track","event":"Product Viewed","userId":"a","timestamp":"2026-01-01","context":{"app":{"name":"shop"}}}"#,
+    r#"{"type":"identify","userId":"a","timestamp":"2026-01-01","traits":{"city":"Rome"}}"#,
+    "not JSON",
+];
+
+fn check(folder: &Path, more: &[&str]) -> Ended {
+    run(&[&["check", folder.to_str().unwrap()], more].concat())
+}
+
+#[test]
+fn files_of_events_say_what_definitions_miss() {
+    let folder = project(PROJECT);
+    let events = folder.path().join("events.jsonl");
+    std::fs::write(&events, EVENTS.join("\n")).unwrap();
+    let ended = check(folder.path(), &["--events", events.to_str().unwrap()]);
+    assert!(ended.status.success(), "{ended:?}");
+    let expected = r#"shop: 3 traits, 1 audience, 4 measures, 1 destination: no errors
+  4 events looked at
+  ⚠ 1 lines rejected: not_json
+  ⚠ properties.items (any type) of "Order Completed" is a list in 1 of 2 events: trait first_item takes it for one text
+  ⚠ properties.items (any type) of "Order Completed" is an object in 1 of 2 events: trait first_item takes it for one text
+  ⚠ properties.total (number) of "Order Completed" is a list in 1 of 2 events: lists are not looked into, so trait ltv misses it
+  ⚠ properties.total (number) of "Order Completed" is something else in 1 of 2 events: the definition expects another type, so trait ltv misses it
+  ⚠ no event is "Product Veiwed", which audience a reads; there is "Product Viewed"
+  ⚠ no event sets attribute plan, which audience a reads
+"#;
+    assert_eq!(ended.stdout, expected);
+    // Without a file there is nothing to say.
+    assert_eq!(check(folder.path(), &[]).stdout, expected.lines().next().unwrap().to_owned() + "\n");
+    let missing = check(folder.path(), &["--events", "/no/such/file"]);
+    assert_eq!(missing.status.code(), Some(1), "{missing:?}");
+}
+
+#[test]
+fn tables_say_it_by_themselves() {
+    let table = r#"
+name = "table"
+identity.key = "k"
+[replay]
+events = ["orders.csv"]
+[replay.csv]
+event = "Order Completed"
+timestamp.column = "at"
+identifiers = { user_id = "who" }
+properties = { total = "total" }
+[traits]
+ltv = "sum('Order Completed', properties.total)"
+[audiences.a]
+when = "city = 'Rome' and last('Order Completed', properties.sku) = 'x'"
+"#;
+    let folder = project(table);
+    let write = |text: &str| std::fs::write(folder.path().join("orders.csv"), text).unwrap();
+    let first = "table: 1 trait, 1 audience, 2 measures, 0 destinations: no errors\n";
+    assert_eq!(check(folder.path(), &[]).stdout, first, "there is no such file yet");
+    write("at,who,total\n2026-01-01,ann,5\n");
+    let expected = "  1 events looked at
+  ⚠ properties.sku (string) of \"Order Completed\" is never there, and audience a reads it
+  ⚠ no event sets attribute city, which audience a reads
+";
+    assert_eq!(check(folder.path(), &[]).stdout, format!("{first}{expected}"));
+    write("at,who,amount\n2026-01-01,ann,5\n");
+    let ended = check(folder.path(), &[]);
+    assert!(ended.status.success() && ended.stdout.contains("has no column \"total\": expected one of"), "{ended:?}");
+    // Where events come from elsewhere too, only the columns can be wrong.
+    std::fs::write(folder.path().join("deltaic.toml"), format!("{table}[sources.web]\nwrite_key = 'w'\n")).unwrap();
+    assert!(check(folder.path(), &[]).stdout.contains("has no column \"total\""));
+    write("at,who,total\n2026-01-01,ann,5\n");
+    assert_eq!(check(folder.path(), &[]).stdout, first);
+}
+
+#[test]
+fn the_file_may_be_named_in_the_place_of_its_folder() {
+    let folder = example("cdnow");
+    let by_folder = check(&folder, &[]);
+    let by_file = check(&folder.join("deltaic.toml"), &[]);
+    assert!(by_folder.status.success(), "{by_folder:?}");
+    assert_eq!((by_file.status.code(), &by_file.stdout), (Some(0), &by_folder.stdout));
+    let other = run(&["check", folder.join("expected.py").to_str().unwrap()]);
+    assert_eq!(other.status.code(), Some(1));
+    let replayed = run(&["replay", folder.join("deltaic.toml").to_str().unwrap(), "--now", "2026-01-01"]);
+    assert!(
+        replayed.stderr.contains("6919 events"),
+        "paths of the project are those of its folder: {}",
+        replayed.stderr
+    );
+}
