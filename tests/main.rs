@@ -15,6 +15,7 @@ mod corpus;
 mod crash;
 mod damage;
 mod destinations;
+mod docs;
 mod durability;
 mod format;
 mod forwards;
