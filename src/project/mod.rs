@@ -23,6 +23,7 @@ mod lower;
 mod names;
 mod order;
 mod origins;
+mod output_files;
 mod parse;
 mod person;
 mod problem;
@@ -48,6 +49,7 @@ use crate::limits::PROJECT_BYTES_MAX;
 use environment::Environment;
 pub use history::{BucketKeys, BucketSettings, BucketUrl, HistorySettings};
 pub use origins::IdentifierOrigin;
+pub use output_files::not_appendable;
 use problem::Problem;
 pub use problem::{Colour, Problems};
 pub use resolved::{

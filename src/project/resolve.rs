@@ -15,6 +15,7 @@ use super::history;
 use super::identity;
 use super::names::{Alphabet, check_count, check_name, check_secret};
 use super::origins;
+use super::output_files;
 use super::problem::Problem;
 use super::resolved::{Clock, ContextTraits, Durability, Project, Replay, Secret, Source, Storage};
 use super::text::Text;
@@ -73,6 +74,7 @@ pub(super) fn resolve(
         csv: written.csv.and_then(|csv| csv::resolve(csv, &mut problems)),
     };
 
+    output_files::check(&written.destinations, folder, &mut problems);
     let storage = written.storage.map(|written| storage(written, folder, &mut problems));
     let history = history::resolve(written.history, &mut problems);
 
