@@ -28,6 +28,7 @@ mod keys;
 #[cfg(feature = "load")]
 mod load;
 mod logging;
+mod members;
 mod oracle;
 mod order;
 mod overload;
