@@ -52,8 +52,15 @@ fn main() {
         line.clear();
         stream.next_event(&mut line);
         count += 1;
-        let given =
-            Given { source: "shop", call: None, received: None, sent_at: None, context: None, position: ("", count) };
+        let given = Given {
+            source: "shop",
+            call: None,
+            received: None,
+            sent_at: None,
+            context: None,
+            ip: None,
+            position: ("", count),
+        };
         let accepted = extractor.accept(line.as_bytes(), &given).expect("the stream is in order").accepted;
         Stored { message: accepted.message, source: Some(accepted.source), raw: accepted.raw }
     };

@@ -64,6 +64,7 @@ fn batches(folder: &Path, events: u64) -> Vec<Vec<Accepted>> {
         received: Some(&now),
         sent_at: Some(&now),
         context: None,
+        ip: None,
         position: ("", 0),
     };
     let mut event = || {

@@ -2,6 +2,7 @@
 
 mod answer;
 mod cors;
+mod peer;
 mod problem;
 mod role;
 mod server;
@@ -11,6 +12,7 @@ mod tokens;
 
 pub use answer::json;
 pub use cors::browsers;
+pub use peer::{Peer, TrustedProxies};
 pub use problem::{Problem, method_not_allowed, not_found};
 pub use role::Role;
 pub use server::{Timeouts, serve};

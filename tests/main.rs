@@ -3,6 +3,7 @@
 // `allow-unwrap-in-tests` knows functions that are tests, not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
 mod appended;
 mod browsers;
 mod bucket;

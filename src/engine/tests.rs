@@ -204,6 +204,7 @@ impl Run {
             received: Some(&received),
             sent_at: None,
             context: None,
+            ip: None,
             position: ("", 0),
         };
         self.extractor.accept(text.as_bytes(), &given).unwrap().accepted

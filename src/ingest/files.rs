@@ -247,6 +247,7 @@ impl Iterator for Events {
             received: None,
             sent_at: None,
             context: None,
+            ip: None,
             position: (&self.name, line),
         };
         let arrival = read.and_then(|()| self.extractor.accept_unstored(&self.event, &given, self.parts.cells()));

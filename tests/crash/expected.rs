@@ -96,8 +96,15 @@ impl Expected {
 
 /// The event as the engine takes it.
 fn read(extractor: &Extractor, event: &Value, received: &Stamp) -> Event {
-    let given =
-        Given { source: SOURCE, call: None, received: Some(received), sent_at: None, context: None, position: ("", 0) };
+    let given = Given {
+        source: SOURCE,
+        call: None,
+        received: Some(received),
+        sent_at: None,
+        context: None,
+        ip: None,
+        position: ("", 0),
+    };
     let arrival = extractor.accept(event.to_string().as_bytes(), &given).expect("the engine took it");
     arrival.accepted.event
 }

@@ -33,7 +33,7 @@ impl Rim {
         let context: Option<Arc<str>> = batch.context.map(Arc::from);
         let refused = |(index, why): &(usize, Rejection)| Refused {
             at: request.at,
-            source: self.sources[source].clone(),
+            source: self.sources[source].0.clone(),
             what: What::Event,
             call: request.call,
             sent_at: batch.sent_at.as_ref().map(Stamp::tick),
@@ -52,7 +52,7 @@ impl Rim {
         }
         self.with.quarantine.keep(vec![Refused {
             at: request.at,
-            source: self.sources[source].clone(),
+            source: self.sources[source].0.clone(),
             what: What::Request,
             call: request.call,
             sent_at: None,

@@ -104,7 +104,8 @@ impl Extractor {
         members: &mut Members<'t>,
     ) -> Result<Parsed<'t>, Rejection> {
         // The text has all else of it. Its message id went into the hash that is stored beside it.
-        let given = Given { source, call: None, received: None, sent_at: None, context: None, position: ("", 0) };
+        let given =
+            Given { source, call: None, received: None, sent_at: None, context: None, ip: None, position: ("", 0) };
         self.parse(self.text(stored)?, &given, &[], members)
     }
 }

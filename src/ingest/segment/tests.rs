@@ -1,6 +1,7 @@
 //! Pairs of an event and what is made of it.
 
 mod consent;
+mod ip;
 mod origins;
 
 use std::sync::Arc;
@@ -20,7 +21,15 @@ use crate::log::Stored;
 const NOW: Tick = Tick::from_ms(1_704_067_200_000);
 
 fn live() -> Given<'static> {
-    Given { source: "app", call: None, received: Some(stamp(NOW)), sent_at: None, context: None, position: ("", 7) }
+    Given {
+        source: "app",
+        call: None,
+        received: Some(stamp(NOW)),
+        sent_at: None,
+        context: None,
+        ip: None,
+        position: ("", 7),
+    }
 }
 
 /// Leaks: a test has few of them.
@@ -66,7 +75,7 @@ fn check_given(json: &str, given: &Given<'_>, expected: &str) {
     assert_eq!(shown, expected, "{:.300}", json);
     if let Ok(arrival) = arrival {
         // What is stored is complete in itself: it reads as the same event, without anything given.
-        let alone = Given { call: None, received: None, sent_at: None, context: None, ..*given };
+        let alone = Given { call: None, received: None, sent_at: None, context: None, ip: None, ..*given };
         let stored = std::str::from_utf8(&arrival.accepted.raw).unwrap();
         let again = accept(stored, &alone).unwrap();
         assert_eq!(again.accepted.event, arrival.accepted.event, "{stored}");
