@@ -1,9 +1,10 @@
 //! Commands that talk to a running engine, over HTTP and with an admin token: `deltaic quarantine`, `deltaic destination`,
-//! `deltaic top` and `deltaic dot`.
+//! `deltaic events`, `deltaic top` and `deltaic dot`.
 
 mod caller;
 pub mod destination;
 pub mod dot;
+pub mod events;
 pub mod quarantine;
 pub mod top;
 

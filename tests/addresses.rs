@@ -75,3 +75,50 @@ async fn events_say_where_they_come_from() {
     assert_eq!(server.profile("user_id:u", token).await["traits"]["visits_home"], 2);
     server.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_which_events_come_in() {
+    let folder = project(PROJECT);
+    let server = Server::start(folder.path(), &[], &[]).await;
+    let order =
+        |total: Value| json!({"type": "track", "event": "Order", "userId": "u", "properties": {"total": total}});
+    server
+        .take(&[order(json!(3)), order(json!("4")), order(json!("five")), json!({"type": "page", "userId": "u"})])
+        .await;
+    let get = async |path: &str, token: &str| {
+        Server::try_send(server.request(Method::GET, path).bearer_auth(token)).await.unwrap()
+    };
+    let all = get("/v1/events", "admin-token").await.json();
+    let rows: Vec<Value> = all["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| json!([row["source"], row["name"], row["count"], row["per_minute"], row["other_type"]]))
+        .collect();
+    assert_eq!(rows, [json!(["web", "Order", 3, 3.0, 2]), json!(["web", "page", 1, 1.0, 0])]);
+    let (first, since) = (all["events"][0]["first"].as_u64().unwrap(), all["since"].as_u64().unwrap());
+    assert!(since <= first && all["events"][0]["last"].as_u64() >= Some(first), "{all}");
+    let one = get("/v1/events/Order", "admin-token").await.json();
+    let expected = json!([
+        {"field": "context.ip", "types": {"string": 3}},
+        {"field": "properties.total", "types": {"number": 1, "string": 2}, "expected": [{"type": "a number", "other_type": 2}]},
+    ]);
+    assert_eq!((&one["events"][0]["fields"], &one["events"][0]["looked_at"]), (&expected, &json!(3)));
+    assert_eq!(get("/v1/events/Nothing", "admin-token").await.problem(), (404, "unknown_event".to_owned()));
+    for path in ["/v1/events", "/v1/events/Order"] {
+        assert_eq!(get(path, "read-token").await.problem(), (401, "unknown_admin_token".to_owned()));
+    }
+    let command = |arguments: &[&str]| {
+        let arguments = [&["events", "--url", server.url()], arguments].concat();
+        let ended =
+            tokio::task::block_in_place(|| Program::start(&arguments, &[("DELTAIC_ADMIN_TOKEN", "admin-token")]).end());
+        (ended.status.success(), ended.stdout + &ended.stderr)
+    };
+    let (done, said) = command(&[]);
+    assert!(done && said.contains("web     Order  3      3"), "{said}");
+    let (done, said) = command(&["Order"]);
+    assert!(done && said.contains("properties.total  number 1, string 2  a number; 2 of another type"), "{said}");
+    let (done, said) = command(&["Nothing"]);
+    assert!(!done && said.contains("no event of this name came in"), "{said}");
+    server.stop();
+}

@@ -156,6 +156,7 @@ impl Rim {
         let sent = Sent { source: name, call, received: &request_of.stamp, ip, position };
         let Parsed { accepted, rejected, warnings } = self.door.take(&batch, &sent);
         rejected.iter().for_each(|(_, why)| self.with.counters.count_rejected(why));
+        self.with.counters.seen().count(name, at, &accepted);
         (self.with.observer)(Stage::Parsed, arrived.elapsed());
         let answers = rejected.iter().map(|(index, why)| rejection(*index, why)).collect();
         if accepted.is_empty() {

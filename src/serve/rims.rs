@@ -16,6 +16,7 @@ use crate::http::{Timeouts, browsers, not_found};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::Surroundings;
 use crate::ingest::quarantine::{self, Quarantine};
+use crate::ingest::seen;
 use crate::log::Store;
 use crate::log::checkpoint::Growth;
 use crate::observe::inside::Inside;
@@ -85,6 +86,7 @@ impl Rims {
         };
         Router::new()
             .merge(ingest::http::router(project, surroundings))
+            .merge(seen::router(project, counters.clone(), now.clone()))
             .merge(quarantine::router(project, handle.clone(), counters, quarantine))
             .merge(access::router(project, handle))
             .merge(egress::router(project, egress, now))
