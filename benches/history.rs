@@ -59,6 +59,7 @@ fn main() {
             sent_at: None,
             context: None,
             is_historical: false,
+            ip: None,
             position: ("", count),
         };
         let accepted = extractor.accept(line.as_bytes(), &given).expect("the stream is in order").accepted;

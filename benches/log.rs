@@ -65,6 +65,7 @@ fn batches(folder: &Path, events: u64) -> Vec<Vec<Accepted>> {
         sent_at: Some(&now),
         context: None,
         is_historical: false,
+        ip: None,
         position: ("", 0),
     };
     let mut event = || {

@@ -29,6 +29,7 @@ fn main() {
         attribute_types: Default::default(),
         merged_attributes: Vec::new(),
         listen: ([127, 0, 0, 1], 0).into(),
+        trusted_proxies: Vec::new(),
         sources: Vec::new(),
         read_tokens: Vec::new(),
         admin_tokens: Vec::new(),
@@ -65,6 +66,7 @@ fn run(name: &str, extractor: &Extractor, event: impl Fn(u64) -> String) {
         sent_at: Some(&now),
         context: None,
         is_historical: false,
+        ip: None,
         position: ("", 0),
     };
     // Rounds of all events, for three seconds: the best tells what the code costs, the median what the machine does meanwhile.

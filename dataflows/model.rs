@@ -29,7 +29,7 @@ pub use order::EventOrder;
 pub use part::{Card, Derived, Desired, Part, Sample, Traits};
 pub use point_in_time::PointInTime;
 pub use position::Position;
-pub use read::{Answer, Found, Profile, Query, Question};
+pub use read::{Answer, Found, Member, Profile, Query, Question};
 pub use record::{Record, Setting, Topic};
 pub use text::Text;
 pub use tick::Tick;

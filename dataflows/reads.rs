@@ -10,6 +10,7 @@ use differential_dataflow::hashable::Hashable;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::cursor::{CursorList, cursor_list};
 use differential_dataflow::trace::implementations::ValSpine;
+use differential_dataflow::trace::implementations::spine_fueled::SpineBatch;
 use differential_dataflow::trace::{BatchCursor, Cursor, Navigable, TraceReader};
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
@@ -26,10 +27,14 @@ use crate::aliases::AliasesTrace;
 use crate::audiences::{MembersTrace, SizesTrace};
 use crate::definitions::AudienceId;
 use crate::model::{
-    Answer, Derived, Found, IdentifierId, Part, Profile, ProfileId, Query, Question, Tick, Topic, Value,
+    Answer, Derived, Found, IdentifierId, Member, Part, Profile, ProfileId, Query, Question, Tick, Topic, Value,
 };
 use crate::profiles::{MovesTrace, PartsTrace};
 use crate::traits::{DerivedTrace, identifiers, merged};
+
+mod held;
+
+use held::Held;
 
 /// A question on its way to a worker that can answer it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -162,7 +167,8 @@ fn send_on<'scope, Q: ExchangeData, K: ExchangeData>(
                     session.give((routed, tick, 1))
                 });
             }
-            compact(&mut trace, waiting.since(frontiers));
+            let since = waiting.since(frontiers);
+            compact(&mut trace, since.clone(), &since);
         }
     });
     routed
@@ -182,6 +188,7 @@ fn look_up<'scope>(
         members: sources.members.trace.clone(),
         sizes: sources.sizes.trace.clone(),
         audiences,
+        held: Held::default(),
     };
     let mut builder = OperatorBuilder::new("Look up".to_owned(), routed.scope());
     let mut input = builder.new_input(routed, exchange);
@@ -203,7 +210,7 @@ fn look_up<'scope>(
                 let found = shelf.find(&routed, tick);
                 output.session_with_builder(&capability).give((Answer { id, asker, found }, tick, 1));
             }
-            shelf.compact(waiting.since(frontiers));
+            shelf.compact(waiting.since(frontiers), frontiers);
         }
     });
     answers
@@ -228,12 +235,14 @@ impl<Q> Waiting<Q> {
         self.questions.extend(asked.map(|(question, tick, _)| (capability.delayed(&tick), question)));
     }
 
-    /// The questions whose tick is complete.
+    /// The questions whose tick is complete, in the order of their ticks.
     fn ready(&mut self, frontiers: &[MutableAntichain<Tick>]) -> Vec<(Capability<Tick>, Q)> {
         let complete = |(capability, _): &mut (Capability<Tick>, Q)| {
             !frontiers.iter().any(|frontier| frontier.less_equal(capability.time()))
         };
-        self.questions.extract_if(.., complete).collect()
+        let mut ready: Vec<_> = self.questions.extract_if(.., complete).collect();
+        ready.sort_by_key(|(capability, _)| *capability.time());
+        ready
     }
 
     /// The earliest tick that can still be asked about.
@@ -251,6 +260,7 @@ struct Shelf {
     members: MembersTrace,
     sizes: SizesTrace,
     audiences: usize,
+    held: Held,
 }
 
 impl Shelf {
@@ -270,9 +280,17 @@ impl Shelf {
                     audiences.map(|index| self.members_in(part, AudienceId::new(index), tick)).collect(),
                 )
             }
-            Question::Members { audience, after, limit } => {
-                let members = self.members(audience, after, limit, tick);
-                Found::Profiles(members.into_iter().filter_map(|id| self.profile(id, tick)).collect())
+            Question::Members { audience, as_of, after, limit } => {
+                if as_of.is_some_and(|as_of| !self.held.go_on(as_of, tick)) {
+                    return Found::Gone;
+                }
+                if as_of.is_none() {
+                    let updates = self.updates();
+                    self.held.begin(tick, updates);
+                }
+                let of = as_of.unwrap_or(tick);
+                let members = self.members(audience, after, limit, of);
+                Found::Members(members.into_iter().filter_map(|id| self.member(id, of)).collect())
             }
             Question::Profiles { after, limit } => {
                 let ids = self.profiles(after, limit, tick);
@@ -301,6 +319,12 @@ impl Shelf {
             }
         }
         parts
+    }
+
+    fn member(&mut self, id: ProfileId, tick: Tick) -> Option<Member> {
+        let parts = self.parts(id, tick);
+        let identifiers: Vec<_> = identifiers(parts.iter()).cloned().collect();
+        (!identifiers.is_empty()).then_some(Member { id, identifiers })
     }
 
     fn profile(&mut self, id: ProfileId, tick: Tick) -> Option<Profile> {
@@ -411,13 +435,31 @@ impl Shelf {
         profiles
     }
 
-    fn compact(&mut self, since: Antichain<Tick>) {
-        compact(&mut self.parts, since.clone());
-        compact(&mut self.corrections, since.clone());
-        compact(&mut self.derived, since.clone());
-        compact(&mut self.members, since.clone());
-        compact(&mut self.sizes, since);
+    /// Updates in what lists are read from.
+    fn updates(&mut self) -> usize {
+        updates(&mut self.parts) + updates(&mut self.corrections) + updates(&mut self.members)
     }
+
+    /// Lets go of what cannot be asked about any more, `since` being the earliest tick that a new question can be of.
+    fn compact(&mut self, since: Antichain<Tick>, frontiers: &[MutableAntichain<Tick>]) {
+        if self.held.oldest().is_some() {
+            let frontier = frontiers.iter().filter_map(|frontier| frontier.frontier().first().copied()).min();
+            let mut held = std::mem::take(&mut self.held);
+            held.release(frontier.unwrap_or(Tick::MAX), || self.updates());
+            self.held = held;
+        }
+        let of_lists: Antichain<Tick> = since.iter().copied().chain(self.held.oldest()).collect();
+        compact(&mut self.parts, of_lists.clone(), &since);
+        compact(&mut self.corrections, of_lists.clone(), &since);
+        compact(&mut self.members, of_lists, &since);
+        compact(&mut self.derived, since.clone(), &since);
+        compact(&mut self.sizes, since.clone(), &since);
+    }
+}
+
+/// How many updates a trace holds.
+fn updates<Tr: TraceReader<Time = Tick, Batch: SpineBatch>>(trace: &mut Tr) -> usize {
+    all_batches(trace).iter().map(SpineBatch::len).sum()
 }
 
 /// A cursor over all that a trace holds.
@@ -469,8 +511,9 @@ fn value_of<K: ExchangeData>(
     None
 }
 
-/// Lets a trace forget what can no longer be asked about.
-fn compact<Tr: TraceReader<Time = Tick>>(trace: &mut Tr, since: Antichain<Tick>) {
-    trace.set_logical_compaction(since.borrow());
-    trace.set_physical_compaction(since.borrow());
+/// Lets a trace forget what can no longer be asked about: times before `times` are one. Batches of ticks before `batches` may be
+/// merged all the same: what is read is always all of them.
+fn compact<Tr: TraceReader<Time = Tick>>(trace: &mut Tr, times: Antichain<Tick>, batches: &Antichain<Tick>) {
+    trace.set_logical_compaction(times.borrow());
+    trace.set_physical_compaction(batches.borrow());
 }

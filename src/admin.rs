@@ -1,10 +1,11 @@
 //! Commands that talk to a running engine, over HTTP and with an admin token: `deltaic quarantine`, `deltaic destination`,
-//! `deltaic dead-letters`, `deltaic take-over`, `deltaic top` and `deltaic dot`.
+//! `deltaic dead-letters`, `deltaic take-over`, `deltaic events`, `deltaic top` and `deltaic dot`.
 
 mod caller;
 pub mod dead_letters;
 pub mod destination;
 pub mod dot;
+pub mod events;
 pub mod quarantine;
 mod table;
 pub mod take_over;

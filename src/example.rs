@@ -19,6 +19,7 @@ pub(crate) fn project() -> Project {
         write_keys: vec![Secret::new(key.into())],
         context_traits: ContextTraits::default(),
         trusted: false,
+        ip: true,
     };
     Project {
         name: "example".into(),
@@ -42,6 +43,7 @@ pub(crate) fn project() -> Project {
         merged_attributes: Vec::new(),
         attribute_types: [("born".into(), ValueType::Time)].into(),
         listen: ([127, 0, 0, 1], 0).into(),
+        trusted_proxies: Vec::new(),
         sources: vec![source("app", "app-key"), source("web", "web-key")],
         read_tokens: vec![Secret::new("read-token".into())],
         admin_tokens: vec![Secret::new("admin-token".into())],

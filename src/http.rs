@@ -3,6 +3,7 @@
 mod admission;
 mod answer;
 mod cors;
+mod peer;
 mod problem;
 mod role;
 mod server;
@@ -13,6 +14,7 @@ mod tokens;
 pub use admission::{Admission, Admitted};
 pub use answer::json;
 pub use cors::browsers;
+pub use peer::{Peer, TrustedProxies};
 pub use problem::{Problem, method_not_allowed, not_found};
 pub use role::Role;
 pub use server::{Timeouts, serve};

@@ -148,6 +148,15 @@ pub const QUARANTINE_CALL_ENTRIES_MAX: usize = 1_000;
 /// Events of the quarantine that are handed to the engine together, unless one entry has more.
 pub const RETRY_EVENTS_MAX: usize = 200;
 
+/// Names of events that `deltaic events` tells apart, by source. Plans have some hundreds; a page that makes up names makes no more.
+pub const NAMES_SEEN_MAX: usize = 1_000;
+
+/// Fields of one of these names: so one that makes up fields takes no room from others.
+pub const FIELDS_PER_NAME_MAX: usize = 200;
+
+/// Fields of all of them, about 260 bytes each where their names are as long as they may be: 5 MB.
+pub const FIELDS_SEEN_MAX: usize = 20_000;
+
 /// Bytes of an identifier's value that a project may allow: identifiers are parts of keys of the storage, of 64 KB at most.
 pub const IDENTIFIER_BYTES_ALLOWED_MAX: u64 = 32 * 1024;
 

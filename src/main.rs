@@ -163,6 +163,8 @@ enum Command {
         #[command(subcommand)]
         command: admin::quarantine::Command,
     },
+    /// See which events come in at a running engine: by source and name, with their fields, and how these fit the definitions.
+    Events(admin::events::Options),
     /// See what takes the time of a running engine, and what holds how much.
     Top(admin::top::Options),
     /// Write the dataflow as a graph for Graphviz: that of a running engine with its sizes, or that of a project.
@@ -397,6 +399,11 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
         Command::Quarantine { engine, command } => {
             let mut out = Output;
             let done = admin::quarantine::run(engine, command, admin::token_of(environment), &mut out);
+            runtime()?.block_on(done).map_err(Into::into)
+        }
+        Command::Events(options) => {
+            let mut out = Output;
+            let done = admin::events::run(options, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
         }
         Command::Top(options) => {

@@ -182,6 +182,7 @@ pub async fn run(
     let syncer = synced.map(Syncer::start).transpose().map_err(RunError::Syncer)?;
     let (quarantine, keeper) = Keeper::start(Storing::shelf(store.as_ref()), Extractor::new(&project), project.limits)?;
     let timeouts = Timeouts::default();
+    let reads = handle.clone();
     let topology = options.topology;
     let rims = Rims {
         catalogue,
@@ -209,6 +210,7 @@ pub async fn run(
             () = &mut shutdown => {}
             reason = failure.recv() => failed = reason,
         }
+        reads.end_waiting();
     };
     serve(listener, rims.router(&project), project.limits.connections_max, timeouts, until).await;
     if let Some(reason) = failed {

@@ -26,7 +26,7 @@ fn bodies_are_events_that_read_again_or_rejections() {
         let Some((address, body)) = input.split_first() else { return };
         let call = Call::ALL.get(usize::from(*address) % (Call::ALL.len() + 1)).copied();
         let Ok(batch) = door.open(body, call) else { return };
-        let sent = Sent { source: "web", call, received: &received, position: ("", 7) };
+        let sent = Sent { source: "web", call, received: &received, ip: None, position: ("", 7) };
         for event in door.take(&batch, &sent).accepted {
             assert_eq!(
                 stored.reread(&event.source, &event.raw).unwrap(),

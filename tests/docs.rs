@@ -32,7 +32,11 @@ fn anchors(page: &Path) -> BTreeSet<String> {
     let text = prose(page);
     let headings = text.lines().filter_map(|line| Some(line.strip_prefix('#')?.trim_start_matches('#').trim()));
     let anchor = |heading: &str| {
-        let kept = heading.to_lowercase().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_')).collect::<String>();
+        let kept = heading
+            .to_lowercase()
+            .chars()
+            .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+            .collect::<String>();
         kept.replace(' ', "-")
     };
     headings.map(anchor).collect()
@@ -66,7 +70,9 @@ fn the_index_has_all_pages() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let index = root.join("README.md");
     let listed: BTreeSet<PathBuf> = targets(&index).iter().map(|target| root.join(target)).collect();
-    let missing: Vec<PathBuf> =
-        pages().into_iter().filter(|page| page.starts_with(&root) && *page != index && !listed.contains(page)).collect();
+    let missing: Vec<PathBuf> = pages()
+        .into_iter()
+        .filter(|page| page.starts_with(&root) && *page != index && !listed.contains(page))
+        .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }

@@ -3,6 +3,8 @@
 // `allow-unwrap-in-tests` knows functions that are tests, not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
+mod appended;
 mod browsers;
 mod bucket;
 mod catalogue;
@@ -29,6 +31,7 @@ mod keys;
 #[cfg(feature = "load")]
 mod load;
 mod logging;
+mod members;
 mod oracle;
 mod order;
 mod overload;

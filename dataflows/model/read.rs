@@ -5,7 +5,7 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{IdentifierId, ProfileId, Record, Text, Value};
+use super::{IdentifierId, ProfileId, Record, Text, Tick, Value};
 use crate::definitions::{AudienceId, TraitId};
 
 /// A question.
@@ -39,6 +39,8 @@ pub enum Question {
     Members {
         /// Which audience.
         audience: AudienceId,
+        /// The tick of the list, of which this is another page: that of the answer to the first one, which has none.
+        as_of: Option<Tick>,
         /// Only profiles after this one.
         after: Option<ProfileId>,
         /// At most this many.
@@ -86,8 +88,21 @@ pub enum Found {
     Sizes(Vec<u64>),
     /// Sizes of audiences, and their members in the part that was asked for, counted one by one; by id.
     Books(Vec<u64>, Vec<u64>),
-    /// Profiles, sorted by id: the answer to `Members` and to `Profiles`.
+    /// Profiles, sorted by id.
     Profiles(Vec<Profile>),
+    /// Members, sorted by id.
+    Members(Vec<Member>),
+    /// The tick of the list is not kept any more: the answer to `Members`, too.
+    Gone,
+}
+
+/// A member of an audience.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Member {
+    /// The id of the profile.
+    pub id: ProfileId,
+    /// Its identifiers, `type:value`, sorted.
+    pub identifiers: Vec<Text>,
 }
 
 /// All that is known of one person.

@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
     let (door, stored) = &*RIM;
     let Ok(batch) = door.open(body, call) else { return };
     let received = Stamp::from(Tick::from_ms(1_704_067_200_000));
-    let sent = Sent { source: "web", call, received: &received, position: ("", 7) };
+    let sent = Sent { source: "web", call, received: &received, ip: None, position: ("", 7) };
     let parsed = door.take(&batch, &sent);
     assert_eq!(parsed.accepted.len() + parsed.rejected.len(), batch.events.len());
     let again = door.take(&batch, &sent);

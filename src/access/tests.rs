@@ -2,7 +2,8 @@
 
 use dataflows::definitions::{AudienceId, TraitId};
 use dataflows::model::{
-    Found, Identifier, IdentifierId, PointInTime, Position, Profile, ProfileId, Question, Setting, Tick, Topic, Value,
+    Found, Identifier, IdentifierId, Member, PointInTime, Position, Profile, ProfileId, Question, Setting, Tick, Topic,
+    Value,
 };
 use serde_json::json;
 
@@ -49,13 +50,16 @@ fn answer(ask: Ask) {
     let found = match ask.question {
         Question::Profile(id) => Found::Profile((id == ann.id()).then(|| profile(&ann))),
         Question::Sizes => Found::Sizes(vec![3, 7]),
+        Question::Members { as_of: Some(as_of), .. } if as_of != Tick::from_ms(9) => Found::Gone,
         Question::Members { after, limit, .. } => {
-            let mut all: Vec<Profile> = (0..7).map(|i| profile(&identifier("user_id", &i.to_string()))).collect();
+            let member = |i: u32| profile(&identifier("user_id", &i.to_string()));
+            let mut all: Vec<Member> =
+                (0..7).map(member).map(|Profile { id, identifiers, .. }| Member { id, identifiers }).collect();
             all.sort();
             let id = after.map_or(IdentifierId::default(), |after| after.root());
             all.retain(|member| member.id.root() > id);
             all.truncate(limit);
-            Found::Profiles(all)
+            Found::Members(all)
         }
         Question::Consents { .. } | Question::Books(_) | Question::Profiles { .. } => Found::Sizes(Vec::new()),
     };
@@ -136,7 +140,17 @@ async fn members_page_by_page() {
         members.sort();
         assert_eq!((pages, members), (expected, (0..7).map(|i| format!("user_id:{i}")).collect()));
     }
-    assert_eq!(get(&server, "/v1/audiences/vip/members?cursor=x").await.problem(), problem(400, "bad_cursor"));
+    let id = profile(&identifier("user_id", "1")).id.to_string();
+    for wrong in
+        ["x", "9", "9.", ".", &id, &format!(".{id}"), &format!("-9.{id}"), &format!("99999999999999999999.{id}")]
+    {
+        let reply = get(&server, &format!("/v1/audiences/vip/members?cursor={wrong}")).await;
+        assert_eq!(reply.problem(), problem(400, "bad_cursor"), "{wrong}");
+    }
+    for gone in ["8", "10", "18446744073709551615"] {
+        let reply = get(&server, &format!("/v1/audiences/vip/members?cursor={gone}.{id}")).await;
+        assert_eq!(reply.problem(), problem(410, "list_gone"), "{gone}");
+    }
     assert_eq!(get(&server, "/v1/audiences/vip/members?limit=x").await.problem(), problem(400, "bad_query"));
 }
 
@@ -179,4 +193,25 @@ async fn an_engine_that_has_stopped() {
     )
     .await;
     assert_eq!(get(&server, "/v1/audiences").await.problem(), problem(503, "stopping"));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_later_tick_is_answered_when_the_engine_is_about_to_stop() {
+    let (handle, _submissions, mut asks, _) = Handle::new(&Limits::default(), Gate::off());
+    let server = Server::start(
+        router(&example::project(), &Admission::new(&example::project()), handle.clone()),
+        Timeouts::default(),
+        10,
+    )
+    .await;
+    let stop = async {
+        // It is there, and nobody answers it.
+        let ask = asks.recv().await.unwrap();
+        handle.end_waiting();
+        ask
+    };
+    let (reply, _ask) = tokio::join!(get(&server, "/v1/audiences?after=10&wait_ms=30000"), stop);
+    assert_eq!(reply.problem(), problem(503, "stopping"));
+    // So is who comes then.
+    assert_eq!(get(&server, "/v1/audiences?after=10&wait_ms=30000").await.problem(), problem(503, "stopping"));
 }

@@ -23,7 +23,7 @@ impl Wait {
     /// Asks the engine. A wish to wait longer than `wait_ms_max` is one to wait that long.
     pub async fn ask(self, handle: &Handle, limits: &Limits, question: Question) -> Result<Answered, Problem> {
         let wait_ms = self.wait_ms.unwrap_or(WAIT_MS_DEFAULT).min(limits.wait_ms_max);
-        let asked = handle.ask(question, self.after.map(Tick::from_ms), Duration::from_millis(wait_ms));
+        let asked = handle.read(question, self.after.map(Tick::from_ms), Duration::from_millis(wait_ms));
         asked.await.map_err(|error| match error {
             AskError::NotYet { .. } => Problem::new(StatusCode::GATEWAY_TIMEOUT, "not_yet", error.to_string()),
             AskError::Stopping => Problem::stopping(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dataflows::definitions::DestinationId;
 
-use super::courier::{Carried, Courier};
+use super::courier::Courier;
 use super::lane::{End, Lane, Load};
 use super::outbox::{BatchLimit, Flight, FlightId, Outbox, rows};
 use crate::log::StoreError;
@@ -30,7 +30,7 @@ impl Lane for Changes {
         self.outbox.note(self.destination, id)?;
         Ok(Some(Load {
             flight: id,
-            carried: Carried::new(self.courier.changes(&batch), round),
+            carried: self.courier.changes(&batch, round),
             parts: batch.len(),
             count: rows(&batch).count() as u64,
             received: batch.iter().filter_map(|change| change.received).collect(),

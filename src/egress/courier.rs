@@ -66,8 +66,7 @@ pub struct Carried {
 }
 
 impl Carried {
-    /// A body, of changes or events, after so many resyncs.
-    pub fn new(body: Bytes, resyncs: u32) -> Self {
+    fn new(body: Bytes, resyncs: u32) -> Self {
         Carried { id: signature::id_of(&body, resyncs), body }
     }
 }
@@ -82,20 +81,22 @@ pub enum Courier {
 }
 
 impl Courier {
-    /// The body of the call that carries changes.
-    pub fn changes(&self, batch: &Batch) -> Bytes {
-        match self {
+    /// The call that carries changes, after so many resyncs.
+    pub fn changes(&self, batch: &Batch, resyncs: u32) -> Carried {
+        let body = match self {
             Courier::Webhook(courier) => courier.body(batch),
-            Courier::File(courier) => courier.body(batch),
-        }
+            Courier::File(courier) => courier.body(batch, resyncs),
+        };
+        Carried::new(body, resyncs)
     }
 
-    /// The body of the call that carries events.
-    pub fn events(&self, destination: &str, batch: &forward::Batch) -> Bytes {
-        match self {
+    /// The call that carries events.
+    pub fn events(&self, destination: &str, batch: &forward::Batch) -> Carried {
+        let body = match self {
             Courier::Webhook(_) => forward::envelope::call(destination, batch),
             Courier::File(_) => forward::envelope::lines(batch),
-        }
+        };
+        Carried::new(body, 0)
     }
 
     /// Tries once. `Ok` means acknowledged.

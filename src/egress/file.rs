@@ -1,143 +1,125 @@
-//! Destinations of the kind `file`: JSON lines, one change each, appended.
+//! Destinations of the kind `file`: JSON lines, appended: one for each change, or each event.
 //!
-//! A batch is written at once and counts as acknowledged when the system has it. After a failure the whole batch is
-//! written again, after what there is of it was taken away.
+//! A batch is written at once and counts as acknowledged when the system has it. `target.rs`: the file itself.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use compact_str::CompactString;
-use tokio::task;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::courier::Failure;
 use super::outbox::Batch;
+use super::signature::id_of;
+
+mod target;
+
+use target::{NotAppended, Target};
+
+/// How long a lock of somebody else is waited for before that is a failure. Other destinations with the same path hold it for as
+/// long as a batch takes.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
+/// How often it is tried meanwhile.
+const LOCK_EVERY: Duration = Duration::from_millis(5);
+
+/// Digits of the id of a line: 64 bits tell apart all lines of one file.
+const ID_DIGITS: usize = 16;
 
 /// Appends to a file.
 #[derive(Debug)]
 pub struct Courier {
     target: Arc<Target>,
+    destination: CompactString,
     audiences: Arc<[CompactString]>,
-}
-
-#[derive(Debug)]
-struct Target {
-    path: PathBuf,
-    /// Open between batches; closed after a failure, so that the next attempt begins anew.
-    file: Mutex<Option<File>>,
 }
 
 impl Courier {
     /// A courier to the file at `path`. It is not opened yet.
-    pub fn new(path: PathBuf, audiences: Arc<[CompactString]>) -> Self {
-        Courier { target: Arc::new(Target { path, file: Mutex::new(None) }), audiences }
+    pub fn new(destination: CompactString, path: PathBuf, audiences: Arc<[CompactString]>) -> Self {
+        Courier { target: Arc::new(Target::new(path)), destination, audiences }
     }
 
-    /// The lines that tell of `batch`.
-    pub fn body(&self, batch: &Batch) -> Bytes {
+    /// The lines that tell of `batch`, after so many resyncs. A line that is written again after a crash has the id that it had.
+    pub fn body(&self, batch: &Batch, resyncs: u32) -> Bytes {
         let mut lines = Vec::new();
         for change in batch.iter() {
+            let begin = lines.len();
             serde_json::to_writer(&mut lines, &change.named(&self.audiences))
                 .expect("names and values are JSON; writing to memory cannot fail");
-            lines.push(b'\n');
+            let key = id_of(&[self.destination.as_bytes(), b"\0", &lines[begin..]].concat(), resyncs);
+            // In the place of the brace that ends the object.
+            lines.pop();
+            lines.extend_from_slice([",\"id\":\"", &key[..ID_DIGITS], "\"}\n"].concat().as_bytes());
         }
         lines.into()
     }
 
     /// Appends once. `Ok` means acknowledged.
     pub async fn attempt(&self, body: &Bytes) -> Result<(), Failure> {
-        let (target, body) = (self.target.clone(), body.clone());
-        let written = task::spawn_blocking(move || target.append(&body)).await;
-        written
-            .unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
-            .map_err(|error| Failure::later(format!("the file cannot be written: {error}")))
-    }
-}
-
-impl Target {
-    fn append(&self, lines: &[u8]) -> io::Result<()> {
-        let mut slot = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut file = match slot.take() {
-            Some(file) => file,
-            None => open(&self.path)?,
-        };
-        lock(&file);
-        let before = file.metadata()?.len();
-        if let Err(error) = file.write_all(lines) {
-            // Half of a batch is taken away again. If that fails too, `open` finds the torn line.
-            let _ = file.set_len(before);
-            return Err(error);
+        let began = Instant::now();
+        loop {
+            let (target, body) = (self.target.clone(), body.clone());
+            let appended = spawn_blocking(move || target.append(&body)).await;
+            match appended.unwrap_or_else(|panicked| Err(NotAppended::InPart(io::Error::other(panicked)))) {
+                Ok(()) => return Ok(()),
+                // Not waited for on the thread: whoever stops the process need not wait for whoever has the lock.
+                Err(NotAppended::Locked) if began.elapsed() < LOCK_WAIT => sleep(LOCK_EVERY).await,
+                Err(NotAppended::InPart(error)) => return Err(Failure::later(said(&error))),
+                Err(NotAppended::Nothing(error)) => return Err(Failure::NotReached { error: said(&error) }),
+                Err(NotAppended::Locked) => {
+                    return Err(Failure::NotReached { error: said(&"another process holds a lock on it") });
+                }
+            }
         }
-        let _ = file.unlock();
-        *slot = Some(file);
-        Ok(())
     }
 }
 
-/// Opens the file to append to it, with its folders made, and without a line that was torn when a process ended.
-fn open(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-    lock(&file);
-    let end = end_of_last_line(&mut file)?;
-    file.set_len(end)?;
-    let _ = file.unlock();
-    Ok(file)
-}
-
-/// Keeps others who append to the same file from it until it is unlocked or closed: what looks torn may be what they are
-/// writing. Others are a destination's events beside its changes, and destinations with the same path.
-fn lock(file: &File) {
-    // A file system without locks is one for a single writer.
-    let _ = file.lock();
-}
-
-/// Where the last complete line ends.
-fn end_of_last_line(file: &mut File) -> io::Result<u64> {
-    let mut end = file.metadata()?.len();
-    let mut block = [0; 8 * 1024];
-    while end > 0 {
-        let start = end.saturating_sub(block.len() as u64);
-        let block = &mut block[..(end - start) as usize];
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(block)?;
-        if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
-            return Ok(start + at as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
+fn said(why: &dyn std::fmt::Display) -> String {
+    format!("the file cannot be written: {why}")
 }
 
 #[cfg(test)]
 mod tests {
+    use dataflows::definitions::AudienceId;
+    use dataflows::model::{ProfileId, Tick};
+
     use super::*;
+    use crate::egress::testing::AUDIENCES;
+    use crate::egress::{Action, Change};
 
-    #[test]
-    fn appends_after_the_last_complete_line() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a/b/out.jsonl");
-        let target = || Target { path: path.clone(), file: Mutex::new(None) };
+    /// That Ann leaves at a tick.
+    fn leaves(at: u64) -> Change {
+        Change {
+            audience: AudienceId::new(1),
+            action: Action::Delete,
+            identifiers: vec!["user_id:ann".into()],
+            profile: ProfileId::default(),
+            as_of: Tick::from_ms(at),
+            received: None,
+        }
+    }
 
-        target().append(b"{\"n\":1}\n").unwrap();
-        let long = [&b"{\"n\":2}\n{\"torn\":\""[..], &[b'x'; 20_000]].concat();
-        fs::write(&path, long).unwrap();
-        let again = target();
-        again.append(b"{\"n\":3}\n").unwrap();
-        again.append(b"{\"n\":4}\n").unwrap();
-
-        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"n\":2}\n{\"n\":3}\n{\"n\":4}\n");
+    fn lines(destination: &str, changes: &[Change], resyncs: u32) -> Vec<String> {
+        let courier = Courier::new(destination.into(), "out".into(), AUDIENCES.map(CompactString::from).into());
+        let body = String::from_utf8(courier.body(&changes.into(), resyncs).to_vec()).unwrap();
+        body.lines().map(str::to_owned).collect()
     }
 
     #[test]
-    fn a_file_of_one_torn_line_becomes_empty() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("out.jsonl");
-        fs::write(&path, "{\"torn").unwrap();
-        assert_eq!(open(&path).unwrap().metadata().unwrap().len(), 0);
+    fn a_line_has_the_same_id_whenever_it_is_written_and_no_other_has_it() {
+        let json = r#"{"audience":"vips","action":"delete","identifiers":["user_id:ann"],"traits":{},"as_of":1"#;
+        let id = &id_of(format!("audit\0{json}}}").as_bytes(), 0)[..16];
+        let audit = lines("audit", &[leaves(1), leaves(2)], 0);
+        assert_eq!(audit[0], format!("{json},\"id\":\"{id}\"}}"));
+        assert!(!audit[1].contains(id), "{audit:?}");
+        // However the batch is cut.
+        assert_eq!(lines("audit", &[leaves(3), leaves(1)], 0)[1], audit[0]);
+        assert!(!lines("other", &[leaves(1)], 0)[0].contains(id));
+        assert!(!lines("audit", &[leaves(1)], 1)[0].contains(id), "a resync writes lines of its own");
     }
 }

@@ -67,7 +67,8 @@ pub fn courier(
             (Courier::Webhook(courier), pace)
         }
         DestinationKind::File { path } => {
-            (Courier::File(file::Courier::new(project.folder.join(path), audiences)), FILE_PACE)
+            let courier = file::Courier::new(destination.name.clone(), project.folder.join(path), audiences);
+            (Courier::File(courier), FILE_PACE)
         }
     })
 }

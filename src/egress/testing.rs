@@ -35,6 +35,7 @@ pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
         attribute_types: BTreeMap::new(),
         merged_attributes: Vec::new(),
         listen: ([127, 0, 0, 1], 0).into(),
+        trusted_proxies: Vec::new(),
         sources: Vec::new(),
         read_tokens: Vec::new(),
         admin_tokens: Vec::new(),

@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use dataflows::model::{Answer, Desired, Found, Profile, Question, Tick};
+use dataflows::model::{Answer, Desired, Found, Member, Profile, Question, Tick};
 use tokio::sync::{Notify, oneshot};
 
 use super::books::{Books, Look};
@@ -236,6 +236,14 @@ fn together(a: Found, b: Found, limit: usize) -> Found {
             both.truncate(limit);
             Found::Profiles(both)
         }
+        (Found::Members(a), Found::Members(b)) => {
+            let mut both: Vec<Member> = a.into_iter().chain(b).collect();
+            both.sort_unstable_by_key(|member| member.id);
+            both.truncate(limit);
+            Found::Members(both)
+        }
+        // Some workers may have had to let go of a list that others still have.
+        (Found::Gone, _) | (_, Found::Gone) => Found::Gone,
         (one, _) => one,
     }
 }

@@ -1,5 +1,6 @@
 //! How the rims talk to the engine: batches in, questions in, answers out.
 
+use std::future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use dataflows::model::{Event, Found, Question, Tick};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::progress::{Load, Progress};
 use crate::limits::{DISK_RESERVE_BYTES, Limits};
@@ -178,6 +179,8 @@ pub struct Handle {
     memory: Arc<Gate>,
     /// In a cluster: who says whether a message counts.
     owners: Option<Owners>,
+    /// Whether nobody is to wait any more for a tick that is not complete.
+    is_ending: Arc<watch::Sender<bool>>,
 }
 
 /// What was counted in, until it is handed over: a request may go at any time.
@@ -223,6 +226,7 @@ impl Handle {
             pending_max,
             memory: Arc::new(memory),
             owners: None,
+            is_ending: Arc::default(),
         };
         (handle, submitted, asked, progress)
     }
@@ -283,6 +287,27 @@ impl Handle {
             waited_ms: wait.as_millis().try_into().unwrap_or(u64::MAX),
             frontier: self.progress.frontier(),
         }))
+    }
+
+    /// The same for somebody whom the process need not wait for when it stops: then only what can be answered at once is.
+    pub async fn read(&self, question: Question, after: Option<Tick>, wait: Duration) -> Result<Answered, AskError> {
+        let mut ending = self.is_ending.subscribe();
+        let ended = async {
+            let is_over = ending.wait_for(|is_ending| *is_ending).await.is_err();
+            if !is_over && self.progress.is_recovered() && after.unwrap_or_default() < self.frontier() {
+                future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answered = self.ask(question, after, wait) => answered,
+            () = ended => Err(AskError::Stopping),
+        }
+    }
+
+    /// The process is about to stop: those who read wait for nothing more.
+    pub fn end_waiting(&self) {
+        self.is_ending.send_replace(true);
     }
 
     /// All ticks before this one are complete.

@@ -206,6 +206,7 @@ impl Run {
             sent_at: None,
             context: None,
             is_historical: false,
+            ip: None,
             position: ("", 0),
         };
         self.extractor.accept(text.as_bytes(), &given).unwrap().accepted

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::seen::SeenEvents;
 use super::{Fits, Rejection, Warning, Warnings};
 use crate::project::Project;
 
@@ -13,6 +14,7 @@ pub struct IngestCounters {
     duplicates: AtomicU64,
     rejected: [AtomicU64; Rejection::CODES.len()],
     fits: Arc<Fits>,
+    seen: SeenEvents,
     warnings: [AtomicU64; Warning::ALL.len()],
 }
 
@@ -25,6 +27,11 @@ impl IngestCounters {
     /// How the values of events fit the definitions.
     pub fn fits(&self) -> &Arc<Fits> {
         &self.fits
+    }
+
+    /// Which events came in.
+    pub fn seen(&self) -> &SeenEvents {
+        &self.seen
     }
 
     /// Counts events that got a receipt, duplicates included.

@@ -260,6 +260,7 @@ impl Iterator for Events {
             sent_at: None,
             context: None,
             is_historical: false,
+            ip: None,
             position: (&self.file, line),
         };
         let arrival = read.and_then(|()| self.extractor.accept_unstored(&self.event, &given, self.parts.cells()));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dataflows::definitions::{Definitions, EventTerm, Field, FieldId, FieldRoot, Measure, Shape};
 use dataflows::expression::Expression;
-use dataflows::model::{Event, EventName, Value};
+use dataflows::model::{Event, EventName, Value, ValueType};
 use rustc_hash::FxHashMap;
 
 /// What is wrong with a value.
@@ -89,6 +89,16 @@ impl Fits {
         }
     }
 
+    /// The fields that definitions read of events of this name, of which type, and how often a value was of another one.
+    pub fn expected(&self, event: &EventName) -> Vec<(String, ValueType, u64)> {
+        let fields = self.by_event.get(event).map_or(&[][..], |uses| &uses.fields);
+        let expected = fields.iter().filter_map(|(field, count)| {
+            let field = &self.definitions.fields[field.index()];
+            Some((path_of(field), field.kind?, count.load(Ordering::Relaxed)))
+        });
+        expected.collect()
+    }
+
     /// What was counted of a kind, by use, in a fixed order; only where there is any.
     pub fn counted(&self, unfit: Unfit) -> Vec<(String, u64)> {
         let mut counted = Vec::new();
@@ -147,14 +157,19 @@ fn reads_fields(expression: &Expression<EventTerm>) -> bool {
     found
 }
 
-/// Such as `Order Completed: properties.total as a number`.
-fn use_of(event: &EventName, field: &Field) -> String {
+/// Such as `properties.total`.
+fn path_of(field: &Field) -> String {
     let root = match field.root {
         FieldRoot::Properties => "properties.",
         FieldRoot::Traits => "traits.",
         FieldRoot::Context => "context.",
         FieldRoot::Event => "",
     };
+    format!("{root}{}", field.path.join("."))
+}
+
+/// Such as `Order Completed: properties.total as a number`.
+fn use_of(event: &EventName, field: &Field) -> String {
     let kind = field.kind.map_or_else(String::new, |kind| format!(" as {kind}"));
-    format!("{event}: {root}{}{kind}", field.path.join("."))
+    format!("{event}: {}{kind}", path_of(field))
 }

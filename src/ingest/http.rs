@@ -23,9 +23,10 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::{get, post};
-use compact_str::CompactString;
+use compact_str::{CompactString, ToCompactString};
 
 use self::answer::{answer, rejection, warning};
 pub use self::batch::Batch;
@@ -38,7 +39,7 @@ use super::quarantine::Quarantine;
 use super::segment::{Call, Stamp};
 use crate::clock::Now;
 use crate::engine::Handle;
-use crate::http::{Admission, Problem, Timeouts, browsers, method_not_allowed};
+use crate::http::{Admission, Peer, Problem, Timeouts, TrustedProxies, browsers, method_not_allowed};
 use crate::limits::BODY_BYTES_IN_FLIGHT_MAX;
 use crate::observe::latency::{Observer, Stage};
 use crate::project::Project;
@@ -104,7 +105,8 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
     let (handle, notes) = (with.handle.clone(), with.notes.clone());
     let rim = Arc::new(Rim {
         door: Door::counting(project, with.counters.fits().clone()),
-        sources: project.sources.iter().map(|source| source.name.clone()).collect(),
+        sources: project.sources.iter().map(|source| (source.name.clone(), source.ip)).collect(),
+        proxies: TrustedProxies::new(&project.trusted_proxies),
         keys: WriteKeys::new(with.admission.clone()),
         bodies: Bodies::new(project.limits.request_bytes_max, with.timeouts.body_read, BODY_BYTES_IN_FLIGHT_MAX),
         sequence: AtomicU64::new(0),
@@ -127,7 +129,9 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
 
 struct Rim {
     door: Door,
-    sources: Vec<CompactString>,
+    /// Names, and whether events are to say where they come from.
+    sources: Vec<(CompactString, bool)>,
+    proxies: TrustedProxies,
     keys: WriteKeys,
     bodies: Bodies,
     /// Numbers events, so that message ids made for two of them always differ.
@@ -136,6 +140,12 @@ struct Rim {
 }
 
 impl Rim {
+    /// The address that a request comes from.
+    fn sender(&self, head: &Parts) -> Option<CompactString> {
+        let sender = self.proxies.sender(*head.extensions.get::<Peer>()?, &head.headers)?;
+        Some(sender.to_compact_string())
+    }
+
     async fn take(&self, address: Address, request: Request) -> Result<Response, Problem> {
         let arrived = Instant::now();
         let at = (self.with.now)();
@@ -157,9 +167,14 @@ impl Rim {
         let of_body = || self.keys.source(batch.write_key.as_deref()?);
         let source = source.or_else(of_body).ok_or_else(WriteKeys::unknown)?;
         let first = self.sequence.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
-        let sent = Sent { source: &self.sources[source], call, received: &request_of.stamp, position: ("", first) };
+        let (name, fills_ip) = &self.sources[source];
+        // What is of the past comes from whoever has it now.
+        let ip = if *fills_ip && !batch.is_historical { self.sender(&head) } else { None };
+        let (ip, position) = (ip.as_deref(), ("", first));
+        let sent = Sent { source: name, call, received: &request_of.stamp, ip, position };
         let Parsed { accepted, rejected, warnings } = self.door.take(&batch, &sent);
         rejected.iter().for_each(|(_, why)| self.with.counters.count_rejected(why));
+        self.with.counters.seen().count(name, at, &accepted);
         (self.with.observer)(Stage::Parsed, arrived.elapsed());
         let answers = rejected.iter().map(|(index, why)| rejection(*index, why)).collect();
         if accepted.is_empty() {

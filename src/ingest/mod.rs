@@ -3,7 +3,7 @@
 //! - [`segment`]: bytes of one Segment-shaped event → an event, or a [`Rejection`]. Pure; the hot path.
 //! - [`files`]: JSONL and CSV, for replay.
 //! - [`http`]: the Segment HTTP tracking API.
-//! - [`quarantine`]: what was rejected, kept.
+//! - [`quarantine`]: what was rejected, kept. [`seen`]: what else came in, counted.
 //!
 //! Wrong data never stops anything: it is a rejection with a code that senders can act upon, counted in [`IngestCounters`];
 //! what counts all the same, but not as its sender may think, is a [`Warning`].
@@ -16,6 +16,7 @@ pub mod http;
 mod json;
 pub mod quarantine;
 mod rejection;
+pub mod seen;
 pub mod segment;
 mod time;
 mod warning;

@@ -141,6 +141,8 @@ pub struct Given<'a> {
     pub context: Option<&'a str>,
     /// Whether it is of the past, and came through an import.
     pub is_historical: bool,
+    /// The address that it comes from, for events that do not say it in `context.ip`.
+    pub ip: Option<&'a str>,
     /// A text and a number that no other event has, for events without a message id: file and line, or a running number.
     pub position: (&'a str, u64),
 }
@@ -195,6 +197,8 @@ struct Parsed<'t> {
     sent_id: Option<Cow<'t, str>>,
     /// The fields of which it has a value of another type.
     others: Vec<FieldId>,
+    /// Whether it says itself, in `context.ip`, where it comes from.
+    has_ip: bool,
     warnings: Warnings,
 }
 
@@ -265,14 +269,18 @@ impl Extractor {
     ) -> Result<Arrival, Rejection> {
         let text = whole_characters(self.text(raw)?);
         let mut members = Members::default();
-        let Parsed { call, event, at, sent_id, others, warnings } = self.parse(&text, given, cells, &mut members)?;
+        let Parsed { call, event, at, sent_id, others, has_ip, warnings } =
+            self.parse(&text, given, cells, &mut members)?;
         if storing == Storing::Text {
             self.fits.count(&event, &others);
         }
         let made_id = sent_id.is_none().then(|| self.made_id(raw, given));
         let message = self.message(given.source, sent_id.as_deref().or(made_id.as_deref()).unwrap_or_default());
         let raw = match storing {
-            Storing::Text => stored::text(&text, &members, call, given, made_id.as_deref()),
+            Storing::Text => {
+                let given = Given { ip: given.ip.filter(|_| !has_ip), ..*given };
+                stored::text(&text, &members, call, &given, made_id.as_deref())
+            }
             Storing::Nothing => Bytes::new(),
         };
         Ok(Arrival { at, accepted: Accepted { message, source: given.source.into(), raw, event }, warnings })
@@ -308,6 +316,8 @@ impl Extractor {
         let (timestamp, at) = times(members, given)?;
 
         let context = members.get(Member::Context).or(given.context);
+        let with_ip = given.ip.filter(|_| self.reads_ip(given.source)).and_then(|ip| stored::with_ip(context, ip));
+        let context = with_ip.as_deref().or(context);
         let mut person = Person::new(self, given.source);
         person.read((call, &name), members, context, cells)?;
         self.own.pick(call.meant(), members, &mut person.fields);
@@ -340,7 +350,14 @@ impl Extractor {
         if sent_id.as_ref().is_some_and(|id| id.len() > MESSAGE_ID_BYTES_MAX) {
             return Err(Rejection::MessageIdTooLong);
         }
-        Ok(Parsed { call, event, at, sent_id, others, warnings: person.warnings })
+        // What was put in front is not its own.
+        let has_ip = person.ips > usize::from(with_ip.is_some());
+        Ok(Parsed { call, event, at, sent_id, others, has_ip, warnings: person.warnings })
+    }
+
+    /// Whether anything is made of `context.ip` of events from this source.
+    fn reads_ip(&self, source: &str) -> bool {
+        self.context.below("ip").is_some() || self.origins.of(source).context.below("ip").is_some()
     }
 
     /// The keyed hash of (source, message id).

@@ -16,9 +16,12 @@ use super::doubts::Doubts;
 use super::history;
 use super::identity;
 use super::names::{Alphabet, check_count, check_name, check_outside_name, check_secret};
+use super::network::Network;
 use super::origins;
+use super::output_files;
 use super::problem::Problem;
 use super::resolved::{Clock, ContextTraits, Durability, Project, Replay, Secret, Source, Storage};
+use super::section::List;
 use super::text::Text;
 use super::written::{Written, WrittenClock, WrittenSource, WrittenStorage};
 use crate::limits::SOURCES_MAX;
@@ -56,6 +59,7 @@ pub(super) fn resolve(
         }
     };
     let listen = written.listen.and_then(|listen| listen_address(&listen, &mut problems)).unwrap_or(LISTEN);
+    let trusted_proxies = networks(written.trusted_proxies, &mut problems);
     let sources = sources(written.sources, &mut problems);
     let (read_tokens, admin_tokens) =
         (tokens(written.read_tokens, &mut problems), tokens(written.admin_tokens, &mut problems));
@@ -84,6 +88,7 @@ pub(super) fn resolve(
     };
 
     let log = written.log.and_then(|log| log_level(&log, &mut problems));
+    output_files::check(&written.destinations, folder, &mut problems);
     let storage = written.storage.map(|written| storage(written, folder, &mut problems));
     let instance = match written.instance {
         Some(instance) => {
@@ -119,6 +124,7 @@ pub(super) fn resolve(
         attribute_types,
         merged_attributes,
         listen,
+        trusted_proxies,
         sources,
         read_tokens,
         admin_tokens,
@@ -186,11 +192,25 @@ fn listen_address(listen: &Text, problems: &mut Vec<Problem>) -> Option<SocketAd
     address
 }
 
+fn networks(list: Option<List>, problems: &mut Vec<Problem>) -> Vec<Network> {
+    let mut networks = Vec::new();
+    for item in list.unwrap_or_default().items.into_iter().filter(|item| !item.is_broken) {
+        match item.value.parse() {
+            Ok(network) => networks.push(network),
+            Err(_) => {
+                let problem = Problem::at(item.place, "expected an IP address, or a network of them");
+                problems.push(problem.help("such as \"10.0.0.0/8\", or \"127.0.0.1\" for a proxy on this machine"));
+            }
+        }
+    }
+    networks
+}
+
 fn sources(written: Vec<WrittenSource>, problems: &mut Vec<Problem>) -> Vec<Source> {
     let place = written.first().map(|source| source.name.place);
     check_count(written.len(), SOURCES_MAX, "sources", place, problems);
     let mut sources: Vec<Source> = Vec::with_capacity(written.len());
-    for WrittenSource { name, write_keys, context_traits, trusted } in written {
+    for WrittenSource { name, write_keys, context_traits, trusted, ip } in written {
         check_name(&name, "a source", Alphabet::Dashed, problems);
         let context_traits = context_traits.map_or(ContextTraits::default(), |text| worth(&text, problems));
         let mut keys: Vec<Secret> = Vec::with_capacity(write_keys.len());
@@ -210,7 +230,7 @@ fn sources(written: Vec<WrittenSource>, problems: &mut Vec<Problem>) -> Vec<Sour
         if keys.is_empty() {
             continue;
         }
-        sources.push(Source { name: CompactString::from(name.value), write_keys: keys, context_traits, trusted });
+        sources.push(Source { name: CompactString::from(name.value), write_keys: keys, context_traits, trusted, ip });
     }
     sources.sort_by(|a, b| a.name.cmp(&b.name));
     sources

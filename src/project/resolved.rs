@@ -14,7 +14,7 @@ use compact_str::CompactString;
 use dataflows::definitions::Definitions;
 use dataflows::model::{IdentifierKey, ValueType};
 
-use super::{HistorySettings, IdentifierOrigin};
+use super::{HistorySettings, IdentifierOrigin, Network};
 use crate::limits::Limits;
 
 /// A project that `deltaic check` has nothing against.
@@ -38,6 +38,8 @@ pub struct Project {
     pub merged_attributes: Vec<CompactString>,
     /// Where the HTTP server listens.
     pub listen: SocketAddr,
+    /// Who may say in `X-Forwarded-For` for whom it speaks.
+    pub trusted_proxies: Vec<Network>,
     /// Who may send events; sorted by name.
     pub sources: Vec<Source>,
     /// The tokens that may read. Without one, nobody may.
@@ -157,6 +159,8 @@ pub struct Source {
     pub context_traits: ContextTraits,
     /// Whether its alias calls may make one person of two.
     pub trusted: bool,
+    /// Whether `context.ip` of its events is the address that they come from, where they do not say it themselves.
+    pub ip: bool,
 }
 
 /// What `context.traits` are worth in calls other than identify and group.

@@ -17,6 +17,7 @@ use crate::limits::{CONCURRENCY_MAX, IDENTIFIER_BYTES_ALLOWED_MAX, Limits, Memor
 pub(super) struct Written {
     pub(super) name: Option<Text>,
     pub(super) listen: Option<Text>,
+    pub(super) trusted_proxies: Option<List>,
     pub(super) sources: Vec<WrittenSource>,
     pub(super) read_tokens: Vec<Text>,
     pub(super) admin_tokens: Vec<Text>,
@@ -73,6 +74,7 @@ pub(super) struct WrittenSource {
     pub(super) write_keys: Vec<Text>,
     pub(super) context_traits: Option<Text>,
     pub(super) trusted: bool,
+    pub(super) ip: bool,
 }
 
 /// `[identity]`
@@ -204,6 +206,7 @@ impl Written {
         let name = root.text(reader, "name");
         let mut http = root.section(reader, "http");
         let listen = http.text(reader, "listen");
+        let trusted_proxies = http.list(reader, "trusted_proxies");
         http.finish(reader, nothing_elsewhere);
         let sources = root.section(reader, "sources");
         let sources = sources.entries().map(|(name, value)| source(reader, name, value)).collect();
@@ -279,6 +282,7 @@ impl Written {
         Written {
             name,
             listen,
+            trusted_proxies,
             sources,
             read_tokens,
             admin_tokens,
@@ -309,8 +313,9 @@ fn source<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t
     section.missing(reader, "write_key", "the key with which the source sends");
     let context_traits = section.text(reader, "context_traits");
     let trusted = section.boolean(reader, "trusted").unwrap_or(false);
+    let ip = section.boolean(reader, "ip").unwrap_or(true);
     section.finish(reader, nothing_elsewhere);
-    WrittenSource { name, write_keys, context_traits, trusted }
+    WrittenSource { name, write_keys, context_traits, trusted, ip }
 }
 
 /// The expression of a trait.

@@ -16,6 +16,7 @@ use crate::http::{Admission, Timeouts, browsers, not_found};
 use crate::ingest::IngestCounters;
 use crate::ingest::http::Surroundings;
 use crate::ingest::quarantine::{self, Quarantine};
+use crate::ingest::seen;
 use crate::log::Store;
 use crate::log::checkpoint::Growth;
 use crate::observe::inside::Inside;
@@ -90,6 +91,7 @@ impl Rims {
         };
         Router::new()
             .merge(ingest::http::router(project, surroundings))
+            .merge(seen::router(&admission, counters.clone(), now.clone()))
             .merge(quarantine::router(project, &admission, handle.clone(), counters, quarantine))
             .merge(access::router(project, &admission, handle))
             .merge(egress::router(&admission, egress, now, instance))

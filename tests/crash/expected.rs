@@ -103,6 +103,7 @@ fn read(extractor: &Extractor, event: &Value, received: &Stamp) -> Event {
         sent_at: None,
         context: None,
         is_historical: false,
+        ip: None,
         position: ("", 0),
     };
     let arrival = extractor.accept(event.to_string().as_bytes(), &given).expect("the engine took it");

@@ -24,7 +24,7 @@ pub use python::Python;
 pub use receiver::until;
 pub use replay::{NOW, Replay, Replayed, check_books, replay};
 pub use s3::{BUCKET, S3};
-pub use server::{Answer, Server, WRITE_KEY};
+pub use server::{Answer, READ_TOKEN, Server, WRITE_KEY};
 
 /// How long anything may take. Generous, since machines that run tests do other things too; nothing takes that long.
 pub const DEADLINE: Duration = Duration::from_secs(60);

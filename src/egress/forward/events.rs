@@ -12,7 +12,7 @@ use super::entries::{Entry, Flight};
 use super::queue::Queue;
 use super::recheck::Recheck;
 use super::skipped::Skipped;
-use crate::egress::courier::{Carried, Courier};
+use crate::egress::courier::Courier;
 use crate::egress::delivery::Line;
 use crate::egress::holding::Holding;
 use crate::egress::lane::{End, Lane, Load};
@@ -124,7 +124,7 @@ impl Lane for Events {
         let Some(Flight { batch, refusals, .. }) = taken else { return Ok(None) };
         Ok(Some(Load {
             flight: (),
-            carried: Carried::new(self.courier.events(&self.name, &batch), 0),
+            carried: self.courier.events(&self.name, &batch),
             parts: batch.entries.len(),
             count: batch.entries.len() as u64,
             received: batch.received.clone(),

@@ -26,6 +26,8 @@ pub struct Sent<'a> {
     pub call: Option<Call>,
     /// When it arrived.
     pub received: &'a Stamp,
+    /// Where it comes from, if events are to say so.
+    pub ip: Option<&'a str>,
     /// A text and a number that the first event has, the next ones the next numbers, and no event of another body: message
     /// ids are made of them.
     pub position: (&'a str, u64),
@@ -78,6 +80,7 @@ impl Door {
                 sent_at: batch.sent_at.as_ref(),
                 context: batch.context,
                 is_historical: batch.is_historical,
+                ip: sent.ip,
                 position: (place, number),
             };
             number = number.wrapping_add(1);

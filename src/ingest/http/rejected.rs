@@ -33,7 +33,7 @@ impl Rim {
         let context: Option<Arc<str>> = batch.context.map(Arc::from);
         let refused = |(index, why): &(usize, Rejection)| Refused {
             at: request.at,
-            source: self.sources[source].clone(),
+            source: self.sources[source].0.clone(),
             what: What::Event,
             call: request.address.call,
             is_historical: batch.is_historical,
@@ -53,7 +53,7 @@ impl Rim {
         }
         self.with.quarantine.keep(vec![Refused {
             at: request.at,
-            source: self.sources[source].clone(),
+            source: self.sources[source].0.clone(),
             what: What::Request,
             call: request.address.call,
             is_historical: request.address.is_historical,

@@ -149,7 +149,7 @@ impl Retry {
         // The same at each retry, and so is a message id that is made of it.
         let place = format!("quarantine {}", entry.id);
         let received = Stamp::from(Tick::from_ms(head.at));
-        let sent = Sent { source: &head.source, call, received: &received, position: (&place, 0) };
+        let sent = Sent { source: &head.source, call, received: &received, ip: None, position: (&place, 0) };
         let parsed = self.door.take(&batch, &sent);
         parsed.warnings.iter().for_each(|(_, of_one)| self.counters.count_warnings(*of_one));
         match parsed.rejected.first() {

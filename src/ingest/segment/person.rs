@@ -39,6 +39,8 @@ pub(super) struct Person<'e> {
     /// Whether there was one.
     has_nested: bool,
     pub consent: Box<[(CompactString, bool)]>,
+    /// How often `context` says where it comes from.
+    pub ips: usize,
     pub warnings: Warnings,
 }
 
@@ -81,6 +83,7 @@ impl<'e> Person<'e> {
             objects: 0,
             has_nested: false,
             consent: Box::default(),
+            ips: 0,
             warnings: Warnings::default(),
         }
     }
@@ -192,6 +195,7 @@ impl<'e> Person<'e> {
             if let Some(places) = places.below(&key) {
                 self.at_places.look(places, value)?;
             }
+            self.ips += usize::from(key == "ip");
             if let Some(about) = about(&key) {
                 last[about as usize] = Some(value);
             }

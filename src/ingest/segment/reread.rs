@@ -111,6 +111,7 @@ impl Extractor {
             sent_at: None,
             context: None,
             is_historical: false,
+            ip: None,
             position: ("", 0),
         };
         self.parse(self.text(stored)?, &given, &[], members)

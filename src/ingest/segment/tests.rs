@@ -1,6 +1,7 @@
 //! Pairs of an event and what is made of it.
 
 mod consent;
+mod ip;
 mod origins;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ fn live() -> Given<'static> {
         sent_at: None,
         context: None,
         is_historical: false,
+        ip: None,
         position: ("", 7),
     }
 }
@@ -74,7 +76,7 @@ fn check_given(json: &str, given: &Given<'_>, expected: &str) {
     assert_eq!(shown, expected, "{:.300}", json);
     if let Ok(arrival) = arrival {
         // What is stored is complete in itself: it reads as the same event, without anything given.
-        let alone = Given { call: None, received: None, sent_at: None, context: None, ..*given };
+        let alone = Given { call: None, received: None, sent_at: None, context: None, ip: None, ..*given };
         let stored = std::str::from_utf8(&arrival.accepted.raw).unwrap();
         let again = accept(stored, &alone).unwrap();
         assert_eq!(again.accepted.event, arrival.accepted.event, "{stored}");
