@@ -28,11 +28,13 @@ mod keys;
 #[cfg(feature = "load")]
 mod load;
 mod logging;
+mod manual;
 mod oracle;
 mod order;
 mod overload;
 mod preview;
 mod program;
+mod promlint;
 mod quarantine;
 mod reads;
 mod reload;

@@ -53,6 +53,7 @@ impl Engine {
             data: how.data,
             accept_partial: false,
             hlog: how.hlog,
+            admission: None,
             clock_from: None,
         };
         let (ready, address) = oneshot::channel();

@@ -33,9 +33,9 @@ use self::body::Bodies;
 pub use self::door::{Door, Parsed, Sent};
 use self::keys::WriteKeys;
 use self::rejected::Arrived;
-use super::IngestCounters;
 use super::quarantine::Quarantine;
 use super::segment::{Call, Stamp};
+use super::{IngestCounters, Via};
 use crate::clock::Now;
 use crate::engine::Handle;
 use crate::http::{Admission, Problem, Timeouts, browsers, method_not_allowed};
@@ -132,7 +132,7 @@ impl Rim {
         self.with.handle.admits()?;
         let bytes = self.bodies.unpack(body)?;
         let batch = self.door.open(&bytes, call).inspect_err(|problem| {
-            // Of a body that cannot be read only the head says whose it is.
+            // Of a body that cannot be read only the head says via it is.
             if let Some(source) = source {
                 self.keep_body(&request_of, source, &bytes, problem);
             }
@@ -142,7 +142,7 @@ impl Rim {
         let first = self.sequence.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
         let sent = Sent { source: &self.sources[source], call, received: &request_of.stamp, position: ("", first) };
         let Parsed { accepted, rejected, warnings } = self.door.take(&batch, &sent);
-        rejected.iter().for_each(|(_, why)| self.with.counters.count_rejected(why));
+        rejected.iter().for_each(|(_, why)| self.with.counters.count_rejected(Via::Source(source), why));
         (self.with.observer)(Stage::Parsed, arrived.elapsed());
         let answers = rejected.iter().map(|(index, why)| rejection(*index, why)).collect();
         if accepted.is_empty() {
@@ -157,7 +157,7 @@ impl Rim {
             return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "no_receipt", message));
         };
         let receipt = receipt?;
-        self.with.counters.count_accepted(events, receipt.duplicates);
+        self.with.counters.count_accepted(Via::Source(source), events, receipt.duplicates);
         warnings.iter().for_each(|(_, of_one)| self.with.counters.count_warnings(*of_one));
         (self.with.observer)(Stage::Accepted, arrived.elapsed());
         // Not before: who gets no receipt sends all of it again, and the rejected ones would be there twice.
