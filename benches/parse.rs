@@ -38,6 +38,7 @@ fn main() {
         replay: Default::default(),
         storage: None,
         history: None,
+        log: None,
         dataflow_log: true,
     };
     let extractor = Extractor::new(&project);
