@@ -15,7 +15,7 @@ use std::sync::mpsc::channel;
 use dataflows::model::Tick;
 use dataflows::observations::Arrival;
 use deltaic::engine::{Listeners, Output, Topology, Workers};
-use deltaic::ingest::files::{Events, Format};
+use deltaic::ingest::files::{BytesRead, Events, Format};
 use deltaic::ingest::segment::Extractor;
 use deltaic::observe::inside::Inside;
 use shop::{Arguments, Stream};
@@ -40,8 +40,8 @@ fn main() {
         writeln!(file, "{line}").expect("there is room for the events");
     }
     file.flush().expect("there is room for the events");
-    let events =
-        Events::open(&path, &Format::Jsonl, "bench", Arc::new(Extractor::new(&project))).expect("the file is there");
+    let events = Events::open(&path, &Format::Jsonl, "bench", Arc::new(Extractor::new(&project)), BytesRead::default())
+        .expect("the file is there");
     let events: Vec<_> = events.map(|event| event.expect("every line is in order")).collect();
     let mut tick = events.first().map_or(Tick::from_ms(shop::START_MS), |event| event.at);
     let mut events = events.into_iter();

@@ -19,7 +19,7 @@ use std::time::Duration;
 use dataflows::model::{Event, Position, Tick};
 use dataflows::observations::Arrival;
 use deltaic::engine::{Output, Topology, Workers};
-use deltaic::ingest::files::{Events, Format};
+use deltaic::ingest::files::{BytesRead, Events, Format};
 use deltaic::ingest::segment::Extractor;
 use shop::{Arguments, Memory};
 
@@ -43,8 +43,8 @@ fn main() {
     let (outputs, collected) = channel();
     let before = Memory::now();
     let workers = Workers::start(&Topology::local(1), project.definitions.clone(), outputs).expect("a worker starts");
-    let events =
-        Events::open(&path, &Format::Jsonl, "bench", Arc::new(Extractor::new(&project))).expect("the file is there");
+    let events = Events::open(&path, &Format::Jsonl, "bench", Arc::new(Extractor::new(&project)), BytesRead::default())
+        .expect("the file is there");
     let (mut tick, mut chunk) = (Tick::default(), Vec::new());
     for (arrival, index) in events.zip(0..) {
         let arrival = arrival.expect("every line is in order");

@@ -40,6 +40,7 @@ fn main() {
         storage: None,
         history: None,
         instance: "default".into(),
+        log: None,
         dataflow_log: true,
     };
     let extractor = Extractor::new(&project);

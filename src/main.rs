@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use dataflows::model::Tick;
 use deltaic::engine::Topology;
 use deltaic::history::HistoryAddress;
@@ -63,7 +64,7 @@ enum Command {
         /// Go on with this destination, whose address is another one than it was: what it confirmed is there.
         #[arg(long, value_name = "DESTINATION")]
         as_moved: Vec<String>,
-        /// Write the latency histograms of every second to this file (HdrHistogram interval log, V2).
+        /// Add the latency histograms of every second to this file (HdrHistogram interval log, V2).
         #[arg(long, value_name = "FILE")]
         hlog: Option<PathBuf>,
         /// Begin with this time (RFC 3339), in the place of the machine's: to try what depends on the age of data.
@@ -191,6 +192,16 @@ enum Command {
     /// Show the percentiles of interval logs, and the difference of two of them.
     #[cfg(feature = "load")]
     Hist(hist::Options),
+    /// Write what makes a shell complete the commands and options of this program, to standard output.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Write the pages of the manual into a folder: `deltaic.1` and one for each command.
+    Man {
+        /// The folder, which is made where there is none.
+        folder: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -255,15 +266,39 @@ impl WorkerArgs {
     }
 }
 
+/// What stands below the help of each command.
+const BELOW_HELP: &str = "\
+Exit codes:
+    0  all went well; a reader that went away, as `head` does, is no error
+    1  something is wrong: a project or its data, a damaged folder, lines of which none was right, an engine that cannot go on
+    2  the command line is wrong
+  130  interrupted once more while it was stopping
+
+Environment:
+  DELTAIC_LOG             what is logged: error, warn, info, debug, trace or off, or TARGET=LEVEL, several with commas
+  NO_COLOR                no colours, where it is not empty
+  DELTAIC_ADMIN_TOKEN     for commands that talk to a running engine
+  DELTAIC_WRITE_KEY, DELTAIC_READ_TOKEN, DELTAIC_WEBHOOK_SECRET
+                          for `load`; the last for `receive`, too
+  AWS_…                   access to histories in S3-compatible storage, where the project does not say it
+  RUST_BACKTRACE          1: where in the program a mistake of it is
+  and those that the project file names: ${NAME}, ${NAME:-default}";
+
+/// The command line, each command with what is the same for all.
+fn described_cli() -> clap::Command {
+    Cli::command().after_help(BELOW_HELP).mut_subcommands(|command| command.after_help(BELOW_HELP))
+}
+
 fn main() -> ExitCode {
-    let Cli { log_format, command } = Cli::parse();
+    let matches = described_cli().get_matches();
+    let Cli { log_format, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let (filter, problem) = match logging::filter(environment("DELTAIC_LOG").as_deref()) {
         Ok(filter) => (filter, None),
         Err(error) => (Default::default(), Some(error)),
     };
     let logging = Logging::start(filter, log_format, matches!(Colour::of_stderr(), Colour::Terminal));
     let done = match problem {
-        Some(error) => Err(error.into()),
+        Some(error) => Err(anyhow!("DELTAIC_LOG: {error}")),
         None => run(command, &logging),
     };
     match done {
@@ -432,6 +467,16 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             let say = |text: &str| _ = Output.write_all(text.as_bytes());
             let is_right = runtime()?.block_on(load::run(*options, load::Secrets::of(environment), say))?;
             return Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut described_cli(), "deltaic", &mut text);
+            Ok(Output.write_all(&text)?)
+        }
+        Command::Man { folder } => {
+            let written =
+                std::fs::create_dir_all(&folder).and_then(|()| clap_mangen::generate_to(described_cli(), &folder));
+            written.map_err(|error| anyhow!("cannot write the manual into {}: {error}", folder.display()))
         }
         #[cfg(feature = "load")]
         Command::Hist(options) => {

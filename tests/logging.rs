@@ -153,7 +153,7 @@ fn a_level_that_is_none_is_told() {
     let ended = program.end();
     assert_eq!(ended.status.code(), Some(1));
     assert!(
-        ended.stderr.starts_with("deltaic: `json` of DELTAIC_LOG is no level: expected error, warn,"),
+        ended.stderr.starts_with("deltaic: DELTAIC_LOG: `json` is no level of the log: expected error, warn,"),
         "{}",
         ended.stderr
     );

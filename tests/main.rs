@@ -31,12 +31,14 @@ mod keys;
 #[cfg(feature = "load")]
 mod load;
 mod logging;
+mod manual;
 mod members;
 mod oracle;
 mod order;
 mod overload;
 mod preview;
 mod program;
+mod promlint;
 mod quarantine;
 mod reads;
 mod reload;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataflows::definitions::AudienceId;
@@ -26,6 +27,23 @@ pub struct Books {
     net: Vec<[i64; PARTS]>,
     waiting: BTreeMap<Tick, Changes>,
     looks: BTreeMap<Tick, Look>,
+    moves: Arc<Moves>,
+}
+
+/// How many entered, and how many left, since the start, by audience.
+#[derive(Debug, Default)]
+pub struct Moves(Mutex<Vec<[u64; 2]>>);
+
+impl Moves {
+    /// Those who entered, and those who left, by audience, up to the last that anybody entered.
+    pub fn now(&self) -> Vec<[u64; 2]> {
+        self.counts().clone()
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Vec<[u64; 2]>> {
+        // Whoever panicked with it left it whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What was found at a tick.
@@ -40,6 +58,11 @@ pub struct Look {
 }
 
 impl Books {
+    /// Empty ones, which tell of moves here.
+    pub fn new(moves: Arc<Moves>) -> Self {
+        Books { moves, ..Books::default() }
+    }
+
     /// Takes in what changed at a tick.
     pub fn changed(&mut self, tick: Tick, changes: Changes) {
         self.waiting.entry(tick).or_default().extend(changes);
@@ -64,10 +87,13 @@ impl Books {
 
     fn enter_before(&mut self, end: Tick) {
         while let Some(entry) = self.waiting.first_entry().filter(|entry| *entry.key() < end) {
+            let mut moves = self.moves.counts();
             for ((audience, profile), change) in entry.remove() {
                 if self.net.len() <= audience.index() {
                     self.net.resize(audience.index() + 1, [0; PARTS]);
+                    moves.resize(audience.index() + 1, [0; 2]);
                 }
+                moves[audience.index()][usize::from(change < 0)] += change.unsigned_abs();
                 self.net[audience.index()][usize::from(profile.part())] += change;
             }
         }
@@ -88,11 +114,17 @@ impl Books {
 /// How the looks turned out.
 #[derive(Debug, Default)]
 pub struct Audit {
+    moves: Arc<Moves>,
     looks: AtomicU64,
     differences: AtomicU64,
 }
 
 impl Audit {
+    /// How many entered and left each audience.
+    pub fn moves(&self) -> &Arc<Moves> {
+        &self.moves
+    }
+
     /// A look found so many figures that do not agree.
     pub fn looked(&self, differences: usize) {
         self.looks.fetch_add(1, Ordering::Relaxed);

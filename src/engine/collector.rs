@@ -254,7 +254,7 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, wo
     let mut complete = Tick::default();
     let mut is_recovering = true;
     let mut desired: BTreeMap<Tick, Vec<(Desired, i64)>> = BTreeMap::new();
-    let mut books = Books::default();
+    let mut books = Books::new(shared.progress.audit.moves().clone());
     while let Ok(output) = outputs.recv() {
         match output {
             Output::Desired(tick, changes) => desired.entry(tick).or_default().extend(changes),

@@ -3,16 +3,51 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use compact_str::CompactString;
+
 use super::seen::SeenEvents;
 use super::{Fits, Rejection, Warning, Warnings};
 use crate::project::Project;
 
-/// Counters of one server. Relaxed: they are read for metrics only.
+/// On which way events came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// Those that a source sends, by its place among those of the project.
+    Source(usize),
+    /// Those that are tried again from the quarantine, of whatever source.
+    Quarantine,
+}
+
+/// How what comes from the quarantine is called among the sources: none of them can have this name.
+const QUARANTINE: &str = "(quarantine)";
+
+/// What came of one source.
 #[derive(Debug, Default)]
-pub struct IngestCounters {
+struct OfSource {
+    name: CompactString,
     accepted: AtomicU64,
     duplicates: AtomicU64,
     rejected: [AtomicU64; Rejection::CODES.len()],
+}
+
+/// What came of one source, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceCounts {
+    /// Its name.
+    pub source: CompactString,
+    /// Events that got a receipt, duplicates included.
+    pub accepted: u64,
+    /// Of these those that were there before.
+    pub duplicates: u64,
+    /// Rejected events by code, where there are any.
+    pub rejected: Vec<(&'static str, u64)>,
+}
+
+/// Counters of one server. Relaxed: they are read for metrics only.
+#[derive(Debug)]
+pub struct IngestCounters {
+    sources: Vec<OfSource>,
+    quarantine: OfSource,
     fits: Arc<Fits>,
     seen: SeenEvents,
     warnings: [AtomicU64; Warning::ALL.len()],
@@ -21,7 +56,21 @@ pub struct IngestCounters {
 impl IngestCounters {
     /// Those of a server of `project`.
     pub fn new(project: &Project) -> Self {
-        IngestCounters { fits: Arc::new(Fits::new(project.definitions.clone())), ..IngestCounters::default() }
+        let named = |name: CompactString| OfSource { name, ..OfSource::default() };
+        IngestCounters {
+            sources: project.sources.iter().map(|source| named(source.name.clone())).collect(),
+            quarantine: named(QUARANTINE.into()),
+            fits: Arc::new(Fits::new(project.definitions.clone())),
+            seen: SeenEvents::default(),
+            warnings: Default::default(),
+        }
+    }
+
+    fn of(&self, via: Via) -> &OfSource {
+        match via {
+            Via::Source(place) => &self.sources[place],
+            Via::Quarantine => &self.quarantine,
+        }
     }
 
     /// How the values of events fit the definitions.
@@ -35,14 +84,15 @@ impl IngestCounters {
     }
 
     /// Counts events that got a receipt, duplicates included.
-    pub fn count_accepted(&self, events: usize, duplicates: usize) {
-        self.accepted.fetch_add(events as u64, Ordering::Relaxed);
-        self.duplicates.fetch_add(duplicates as u64, Ordering::Relaxed);
+    pub fn count_accepted(&self, via: Via, events: usize, duplicates: usize) {
+        let of = self.of(via);
+        of.accepted.fetch_add(events as u64, Ordering::Relaxed);
+        of.duplicates.fetch_add(duplicates as u64, Ordering::Relaxed);
     }
 
     /// Counts an event that was not in order.
-    pub fn count_rejected(&self, rejection: &Rejection) {
-        self.rejected[rejection.index()].fetch_add(1, Ordering::Relaxed);
+    pub fn count_rejected(&self, via: Via, rejection: &Rejection) {
+        self.of(via).rejected[rejection.index()].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts what was told of an event that got a receipt.
@@ -50,19 +100,17 @@ impl IngestCounters {
         warnings.iter().for_each(|warning| _ = self.warnings[warning as usize].fetch_add(1, Ordering::Relaxed));
     }
 
-    /// Events that got a receipt, duplicates included.
-    pub fn accepted(&self) -> u64 {
-        self.accepted.load(Ordering::Relaxed)
-    }
-
-    /// Of the accepted events those that were there before.
-    pub fn duplicates(&self) -> u64 {
-        self.duplicates.load(Ordering::Relaxed)
-    }
-
-    /// Rejected events by code; every code is there, in a fixed order.
-    pub fn rejected(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        Rejection::CODES.into_iter().zip(self.rejected.iter().map(|count| count.load(Ordering::Relaxed)))
+    /// What came of each source; that of the quarantine where anything did.
+    pub fn sources(&self) -> Vec<SourceCounts> {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let counts = |of: &OfSource| SourceCounts {
+            source: of.name.clone(),
+            accepted: read(&of.accepted),
+            duplicates: read(&of.duplicates),
+            rejected: Rejection::CODES.into_iter().zip(of.rejected.iter().map(read)).filter(|(_, n)| *n > 0).collect(),
+        };
+        let again = Some(&self.quarantine).filter(|of| read(&of.accepted) > 0);
+        self.sources.iter().chain(again).map(counts).collect()
     }
 
     /// Events with a warning by code; every code is there, in a fixed order.

@@ -34,9 +34,9 @@ use self::body::Bodies;
 pub use self::door::{Door, Parsed, Sent};
 use self::keys::WriteKeys;
 use self::rejected::Arrived;
-use super::IngestCounters;
 use super::quarantine::Quarantine;
 use super::segment::{Call, Stamp};
+use super::{IngestCounters, Via};
 use crate::clock::Now;
 use crate::engine::Handle;
 use crate::http::{Admission, Peer, Problem, Timeouts, TrustedProxies, browsers, method_not_allowed};
@@ -173,7 +173,7 @@ impl Rim {
         let (ip, position) = (ip.as_deref(), ("", first));
         let sent = Sent { source: name, call, received: &request_of.stamp, ip, position };
         let Parsed { accepted, rejected, warnings } = self.door.take(&batch, &sent);
-        rejected.iter().for_each(|(_, why)| self.with.counters.count_rejected(why));
+        rejected.iter().for_each(|(_, why)| self.with.counters.count_rejected(Via::Source(source), why));
         self.with.counters.seen().count(name, at, &accepted);
         (self.with.observer)(Stage::Parsed, arrived.elapsed());
         let answers = rejected.iter().map(|(index, why)| rejection(*index, why)).collect();
@@ -189,7 +189,7 @@ impl Rim {
             return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "no_receipt", message));
         };
         let receipt = receipt?;
-        self.with.counters.count_accepted(events, receipt.duplicates);
+        self.with.counters.count_accepted(Via::Source(source), events, receipt.duplicates);
         warnings.iter().for_each(|(_, of_one)| self.with.counters.count_warnings(*of_one));
         (self.with.observer)(Stage::Accepted, arrived.elapsed());
         // Not before: who gets no receipt sends all of it again, and the rejected ones would be there twice.

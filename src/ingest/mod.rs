@@ -21,7 +21,7 @@ pub mod segment;
 mod time;
 mod warning;
 
-pub use counters::IngestCounters;
+pub use counters::{IngestCounters, SourceCounts, Via};
 pub use fits::{Fits, Unfit};
 pub use rejection::Rejection;
 pub use warning::{Warning, Warnings};

@@ -68,7 +68,7 @@ pub struct Options {
     /// Exit with 1 if the 99th percentile from due to delivered was above this, in milliseconds, at any rate.
     #[arg(long, value_name = "MS")]
     pub p99_ms: Option<f64>,
-    /// Write the latencies of every second to this file (HdrHistogram interval log, V2).
+    /// Add the latencies of every second to this file (HdrHistogram interval log, V2).
     #[arg(long, value_name = "FILE")]
     pub hlog: Option<PathBuf>,
     /// Write the percentile curves to this file (SVG).

@@ -5,7 +5,7 @@
 //! second in which nothing was recorded has no line.
 
 use std::fs::File;
-use std::io::{self, LineWriter, Write};
+use std::io::{self, LineWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -44,14 +44,15 @@ pub struct Series {
 }
 
 impl IntervalLog {
-    /// Creates the file (an existing one is overwritten) and begins to write every second, on a thread of its own.
+    /// Opens the file, at whose end it goes on, and begins to write every second, on a thread of its own. What was there stays:
+    /// each start has a head with its own time, which readers take for the lines after it.
     pub fn start(path: &Path, latency: Arc<Latency>) -> io::Result<Self> {
         Self::of(path, stages(&latency))
     }
 
     /// The same for other series than the stages of the engine.
     pub fn of(path: &Path, series: Vec<Series>) -> io::Result<Self> {
-        let file = LineWriter::new(File::create(path)?);
+        let file = LineWriter::new(at_the_end_of(path)?);
         let (stop, stopped) = mpsc::channel();
         let writer =
             thread::Builder::new().name("hlog".into()).spawn(move || write_until(file, &series, INTERVAL, &stopped))?;
@@ -63,6 +64,22 @@ impl IntervalLog {
         drop(self.stop);
         self.writer.join().unwrap_or_else(|_| Err(io::Error::other("the writer of the interval log panicked")))
     }
+}
+
+/// Opens a file to go on at its end, on a line of its own: who wrote the last one may have been killed meanwhile.
+fn at_the_end_of(path: &Path) -> io::Result<File> {
+    let mut file = File::options().create(true).read(true).append(true).open(path)?;
+    // What is no file, such as a pipe, has no length.
+    let bytes = file.metadata().map_or(0, |about| about.len());
+    if bytes > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::Start(bytes - 1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
 }
 
 /// The stages of the engine.
@@ -155,6 +172,45 @@ mod tests {
         }
         let tags: Vec<_> = read(&log).unwrap().into_iter().map(|(tag, total)| (tag, total.len())).collect();
         assert_eq!(tags, [("accepted".to_owned(), 100), ("acknowledged".to_owned(), 100)]);
+    }
+
+    /// A restart takes nothing away, nor does the end of a process in the middle of a line.
+    #[test]
+    fn what_was_written_before_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("latency.hlog");
+        for run in 1..=3u64 {
+            let latency = Arc::new(Latency::new());
+            let log = IntervalLog::start(&path, latency.clone()).unwrap();
+            (0..run).for_each(|_| latency.record(Stage::Accepted, Duration::from_millis(run)));
+            log.stop().unwrap();
+            if run == 2 {
+                let mut file = File::options().append(true).open(&path).unwrap();
+                file.write_all(b"#cut").unwrap();
+            }
+        }
+        let log = std::fs::read(&path).unwrap();
+        let counts: Vec<u64> = intervals(&log).map(|interval| interval.unwrap().2.len()).collect();
+        assert_eq!(counts, [1, 2, 3]);
+        assert_eq!(String::from_utf8(log).unwrap().matches("#[StartTime: ").count(), 3);
+    }
+
+    /// Each start has its own time: what it wrote is so much later than what the first one did.
+    #[test]
+    fn times_go_on_where_a_file_does() {
+        let mut file = Vec::new();
+        for start in [1_000u64, 1_060] {
+            let mut serializer = V2DeflateSerializer::new();
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(start);
+            let mut log = IntervalLogWriterBuilder::new();
+            let mut log =
+                log.with_start_time(at).with_base_time(at).begin_log_with(&mut file, &mut serializer).unwrap();
+            let mut histogram = Total::new().histogram;
+            histogram.record(5).unwrap();
+            log.write_histogram(&histogram, Duration::from_secs(2), Duration::from_secs(1), Tag::new("a")).unwrap();
+        }
+        let from: Vec<u64> = intervals(&file).map(|interval| interval.unwrap().1.as_secs()).collect();
+        assert_eq!(from, [2, 62]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub enum Format {
 /// What is logged is not what was wished.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "`{directive}` of what is to be logged is no level: expected error, warn, info, debug, trace or off, or TARGET=LEVEL, several with commas"
+    "`{directive}` is no level of the log: expected error, warn, info, debug, trace or off, or TARGET=LEVEL, several with commas"
 )]
 pub struct FilterError {
     /// The part that is wrong.
@@ -123,7 +123,7 @@ mod tests {
         }
         for wrong in ["json", "deltaic", "info,egress", "deltaic=loud", "info,", "="] {
             let error = filter(Some(wrong)).map(|filter| filter.to_string()).expect_err(wrong);
-            assert!(error.to_string().contains("is no level"), "{wrong}: {error}");
+            assert!(error.to_string().contains("is no level of the log"), "{wrong}: {error}");
         }
     }
 }

@@ -37,6 +37,15 @@ pub(super) struct Defining {
     audiences: Vec<Half>,
 }
 
+/// The definitions of a project, checked.
+pub(super) struct Defined {
+    pub(super) definitions: Definitions,
+    /// Types of the attributes that have one.
+    pub(super) attribute_types: BTreeMap<CompactString, ValueType>,
+    /// What is doubtful about them.
+    pub(super) warnings: Vec<Problem>,
+}
+
 /// What a project declares, as it is written.
 pub(super) struct Declared {
     pub(super) purposes: Option<List>,
@@ -116,12 +125,12 @@ impl Defining {
         *steps = order;
     }
 
-    /// The definitions with the types of attributes, and what is doubtful about them; or all that is wrong with the project.
+    /// The definitions, or all that is wrong with the project.
     pub(super) fn finish(
         self,
         destinations: Vec<DestinationView>,
         forwards: Vec<TypedForward>,
-    ) -> Result<(Definitions, BTreeMap<CompactString, ValueType>, Vec<Problem>), Vec<Problem>> {
+    ) -> Result<Defined, Vec<Problem>> {
         let Defining { mut checker, identity, order, traits, audiences } = self;
         checker.finish();
         if !checker.problems.is_empty() {
@@ -151,7 +160,7 @@ impl Defining {
             .filter_map(|(name, variable)| Some((name, checker.types.resolved(variable)?)))
             .collect();
         let definitions = Definitions { identity, fields, measures, traits, audiences, order, destinations, forwards };
-        Ok((definitions, attribute_types, warnings))
+        Ok(Defined { definitions, attribute_types, warnings })
     }
 }
 

@@ -10,7 +10,7 @@ use dataflows::definitions::FieldRoot;
 use dataflows::model::IdentifierKey;
 
 use super::csv;
-use super::define::{Declared, Defining};
+use super::define::{Declared, Defined, Defining};
 use super::destinations;
 use super::doubts::Doubts;
 use super::history;
@@ -109,7 +109,8 @@ pub(super) fn resolve(
     let destinations = destinations::resolve(written.destinations, &mut defining.checker);
     warnings.extend(destinations.warnings);
     let purposes = defining.checker.purposes.all();
-    let (definitions, attribute_types, doubtful) = defining.finish(destinations.views, destinations.forwards)?;
+    let Defined { definitions, attribute_types, warnings: doubtful } =
+        defining.finish(destinations.views, destinations.forwards)?;
     warnings.extend(doubtful);
     let mut merged_attributes: Vec<CompactString> =
         written.merged_attributes.into_iter().map(|name| name.value.into()).collect();
@@ -154,7 +155,7 @@ fn check_separate(written: &Written, problems: &mut Vec<Problem>) {
             if let Some(same) = others.find(|same| same.value == token.value && !token.is_broken && !same.is_broken) {
                 let problem = Problem::at(token.place, format!("{what} is the same as {other}"));
                 let help = format!("who has {other} could {more} with it: make another one");
-                problems.push(problem.also(same.place, format!("{other}")).help(help));
+                problems.push(problem.also(same.place, other).help(help));
             }
         };
     for token in &written.read_tokens {

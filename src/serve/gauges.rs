@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use dataflows::model::Tick;
 
 use crate::clock::Now;
@@ -11,18 +12,21 @@ use crate::egress::{Egress, EventStatus, Status};
 use crate::engine::Handle;
 use crate::history::HistoryFigures;
 use crate::ingest::quarantine::Quarantine;
-use crate::ingest::{IngestCounters, Unfit};
+use crate::ingest::{IngestCounters, SourceCounts, Unfit};
 use crate::log::Store;
 use crate::log::checkpoint::Growth;
 use crate::observe::inside::Inside;
 use crate::observe::logging::lines_dropped;
 use crate::observe::metrics::{
-    Delivery, EngineState, EventDelivery, HistoryState, Intake, Quarantined, Readings, RememberedMessages,
+    AudienceState, Delivery, EngineState, EventDelivery, HistoryState, Intake, Quarantined, Readings,
+    RememberedMessages, SourceIntake,
 };
 
 /// The parts of a running engine that have something to say.
 #[derive(Clone)]
 pub(super) struct Gauges {
+    /// Names of audiences, where their changes come to this process.
+    pub audiences: Arc<[CompactString]>,
     pub growth: Option<Arc<Growth>>,
     pub history: Option<Arc<HistoryFigures>>,
     pub dedupe: Arc<DedupeFigures>,
@@ -37,14 +41,17 @@ pub(super) struct Gauges {
 
 impl Readings for Gauges {
     fn intake(&self) -> Intake {
-        let duplicates = self.counters.duplicates();
+        let source = |of: SourceCounts| SourceIntake {
+            source: of.source.into(),
+            accepted: of.accepted.saturating_sub(of.duplicates),
+            duplicates: of.duplicates,
+            rejected: of.rejected,
+        };
         Intake {
-            accepted: self.counters.accepted().saturating_sub(duplicates),
-            duplicates,
+            sources: self.counters.sources().into_iter().map(source).collect(),
             other_type: self.counters.fits().counted(Unfit::OtherType),
             rounded: self.counters.fits().counted(Unfit::Rounded),
             too_large: self.counters.fits().counted(Unfit::TooLarge),
-            rejected: self.counters.rejected().map(|(code, count)| (code.to_owned(), count)).collect(),
             warned: self.counters.warnings().collect(),
         }
     }
@@ -115,6 +122,15 @@ impl Readings for Gauges {
 
     fn now(&self) -> Tick {
         (self.now)()
+    }
+
+    fn audiences(&self) -> Vec<AudienceState> {
+        let moves = self.handle.progress().audit().moves().now();
+        let state = |(place, audience): (usize, &CompactString)| {
+            let [entered, exited] = moves.get(place).copied().unwrap_or_default();
+            AudienceState { audience: audience.to_string(), entered, exited }
+        };
+        self.audiences.iter().enumerate().map(state).collect()
     }
 
     fn destinations(&self) -> Vec<Delivery> {

@@ -67,7 +67,11 @@ impl Rims {
             admission,
         } = self;
         let counters = Arc::new(IngestCounters::new(project));
+        // Changes of audiences are told by the first process of a cluster.
+        let names = || project.definitions.audiences.iter().map(|audience| audience.name.clone()).collect();
+        let audiences = if topology.process == 0 { names() } else { Arc::from([]) };
         let gauges = Gauges {
+            audiences,
             growth,
             history,
             dedupe,

@@ -47,14 +47,13 @@ async fn counts_and_latencies_are_told() {
         tokio::task::yield_now().await;
     };
     for line in [
-        "deltaic_events_accepted_total 3",
-        "deltaic_events_duplicate_total 1",
-        "deltaic_events_rejected_total{code=\"no_identifier\"} 1",
+        "deltaic_events_accepted_total{source=\"web\"} 3",
+        "deltaic_events_duplicate_total{source=\"web\"} 1",
+        "deltaic_events_rejected_total{code=\"no_identifier\",source=\"web\"} 1",
         "deltaic_destination_rows{destination=\"archive\"} 2",
         "deltaic_destination_pending{destination=\"crm\"} 0",
         "deltaic_destination_failed_calls_total{destination=\"crm\"} 0",
         "deltaic_latency_seconds_count{stage=\"accepted\"} 3",
-        "# EOF",
     ] {
         assert!(metrics.lines().any(|other| other == line), "{line} is not in\n{metrics}");
     }

@@ -49,7 +49,7 @@ async fn setup_of(mut project: Project, timeouts: Timeouts, connections_max: usi
     project.limits.pending_events_max = 5;
     project.limits.pending_bytes_max = 20_000;
     let (handle, submissions, _, progress) = Handle::new(&project.limits, memory);
-    let counters = Arc::new(IngestCounters::default());
+    let counters = Arc::new(IngestCounters::new(&project));
     // Its thread ends with the last handle.
     let (quarantine, _) =
         Keeper::start(Box::<MemoryShelf>::default(), Extractor::new(&project), project.limits).unwrap();
@@ -118,7 +118,8 @@ async fn one_event() {
     assert_eq!(reply.json(), json!({"success": true, "token": 77, "accepted": 1, "duplicates": 1, "rejected": []}));
     assert!(reply.head.contains("access-control-allow-origin: *"), "{}", reply.head);
     assert_eq!(*setup.stages.lock().unwrap(), [Stage::Parsed, Stage::Accepted]);
-    assert_eq!((setup.counters.accepted(), setup.counters.duplicates()), (1, 1));
+    let counts = setup.counters.sources();
+    assert_eq!(counts.iter().map(|of| (of.accepted, of.duplicates)).collect::<Vec<_>>(), [(0, 0), (1, 1)]);
     let Event { name, timestamp, .. } = &events.lock().unwrap()[0].event;
     assert_eq!((name.as_str(), timestamp.as_ms()), ("page", 1_704_067_200_000));
 }
@@ -155,7 +156,7 @@ async fn a_wrong_event_does_not_take_the_others_with_it() {
         codes,
         [(json!(1), json!("unknown_type")), (json!(2), json!("not_an_object")), (json!(3), json!("no_identifier"))]
     );
-    assert_eq!(setup.counters.rejected().filter(|(_, n)| *n > 0).count(), 3);
+    assert_eq!(setup.counters.sources()[1].rejected.len(), 3);
     let shown: Vec<_> = events
         .lock()
         .unwrap()
@@ -351,7 +352,7 @@ async fn a_slow_log_shows_in_its_stage() {
     let with = Surroundings {
         notes: Arc::new(Vec::new),
         handle,
-        counters: Arc::default(),
+        counters: Arc::new(IngestCounters::new(&example::project())),
         quarantine,
         observer: Arc::new(move |stage, latency| seen.lock().unwrap().push((stage, latency))),
         now: Arc::new(|| Tick::from_ms(1)),

@@ -15,9 +15,9 @@ use serde::Serialize;
 use super::{Entry, EntryId, Quarantine, QuarantineError, What, Which};
 use crate::engine::{Accepted, Handle, SubmitError};
 use crate::http::Problem;
-use crate::ingest::IngestCounters;
 use crate::ingest::http::{Batch, Door, Sent};
 use crate::ingest::segment::Stamp;
+use crate::ingest::{IngestCounters, Via};
 use crate::limits::{QUARANTINE_CALL_ENTRIES_MAX, RECEIPT_TIMEOUT, RETRY_EVENTS_MAX};
 
 /// Retries entries.
@@ -111,7 +111,7 @@ impl Retry {
         if accepted > 0 {
             let submitted = tokio::time::timeout(RECEIPT_TIMEOUT, self.handle.submit(events, Instant::now())).await;
             duplicates = submitted.unwrap_or(Err(SubmitError::Unknown))?.duplicates;
-            self.counters.count_accepted(accepted, duplicates);
+            self.counters.count_accepted(Via::Quarantine, accepted, duplicates);
         }
         outcome.removed += self.quarantine.remove(ids).await?;
         outcome.accepted += accepted;

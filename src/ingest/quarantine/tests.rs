@@ -58,7 +58,7 @@ async fn start(project: Project, shelf: Box<dyn Shelf>, now: Tick) -> Setup {
             _ = submission.reply.send(Ok(receipt));
         }
     });
-    let counters = Arc::new(IngestCounters::default());
+    let counters = Arc::new(IngestCounters::new(&project));
     let with = Surroundings {
         notes: Arc::new(Vec::new),
         handle: handle.clone(),

@@ -39,9 +39,14 @@ pub fn read(log: &[u8]) -> Result<Vec<(String, Histogram<u64>)>, ReadError> {
     Ok(series)
 }
 
-/// The intervals: tag, time from the beginning, values.
+/// The intervals: tag, time from the beginning of the file, values. A file that was gone on with has a start time for each beginning.
 pub(super) fn intervals(log: &[u8]) -> impl Iterator<Item = Result<(String, Duration, Histogram<u64>), ReadError>> {
-    IntervalLogIterator::new(log).filter_map(|entry| match entry {
+    let (mut first, mut later) = (None, Duration::ZERO);
+    IntervalLogIterator::new(log).filter_map(move |entry| match entry {
+        Ok(LogEntry::StartTime(at)) => {
+            later = at.saturating_sub(*first.get_or_insert(at));
+            None
+        }
         Ok(LogEntry::Interval(interval)) => {
             let tag = interval.tag().map(|tag| tag.as_str().to_owned()).unwrap_or_default();
             let bytes = BASE64_STANDARD.decode(interval.encoded_histogram()).map_err(|_| ReadError::Histogram);
@@ -51,7 +56,7 @@ pub(super) fn intervals(log: &[u8]) -> impl Iterator<Item = Result<(String, Dura
                 histogram.auto(true);
                 Ok(histogram)
             });
-            Some(histogram.map(|histogram| (tag, interval.start_timestamp(), histogram)))
+            Some(histogram.map(|histogram| (tag, interval.start_timestamp() + later, histogram)))
         }
         Ok(_) => None,
         Err(_) => Some(Err(ReadError::Line)),

@@ -61,7 +61,13 @@ async fn a_retry_whose_receipt_got_lost_is_the_same_at_the_next_one() {
     setup.post("/v1/batch", r#"{"batch":[{"type":"page","userId":"1"},{"type":"page","userId":"1"}]}"#).await;
     let (handle, mut submissions, _, _) = Handle::new(&Limits::default(), Gate::off());
     let (quarantine, door) = (setup.quarantine.clone(), Door::new(&project()));
-    let retry = Retry { quarantine, door, handle, counters: Arc::default(), sources: vec!["web".into()] };
+    let retry = Retry {
+        quarantine,
+        door,
+        handle,
+        counters: Arc::new(IngestCounters::new(&example::project())),
+        sources: vec!["web".into()],
+    };
     let all = || Which::Range { after: EntryId::default(), until: EntryId::MAX, code: None };
     let mut messages = Vec::new();
     for _ in 0..2 {

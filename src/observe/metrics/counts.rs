@@ -1,0 +1,236 @@
+//! What the parts of the engine count.
+
+use std::fmt;
+
+use dataflows::limits::Limit;
+use dataflows::model::Tick;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType::{self, Counter, Gauge};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use super::encode::{counter, family, gauge, of_ms, seconds};
+use super::readings::{Delivery, EventDelivery, HistoryState, Intake, Quarantined, Readings, RememberedMessages};
+
+/// What the parts of the engine count.
+pub(super) struct Counts<R>(pub R);
+
+impl<R> fmt::Debug for Counts<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Counts(..)")
+    }
+}
+
+impl<R: Readings> Collector for Counts<R> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Intake { sources, warned, other_type, rounded, too_large } = self.0.intake();
+        let accepted = sources.iter().map(|of| (of.source.as_str(), ConstCounter::new(of.accepted)));
+        family(&mut encoder, "deltaic_events_accepted", "Events accepted, by source", "source", accepted)?;
+        let duplicates = sources.iter().map(|of| (of.source.as_str(), ConstCounter::new(of.duplicates)));
+        let help = "Events that were there before, by source";
+        family(&mut encoder, "deltaic_events_duplicate", help, "source", duplicates)?;
+        let mut rejected = encoder.encode_descriptor(
+            "deltaic_events_rejected",
+            "Events rejected, by source and code",
+            None,
+            Counter,
+        )?;
+        for (of, (code, count)) in sources.iter().flat_map(|of| of.rejected.iter().map(move |rejected| (of, rejected)))
+        {
+            let labels = [("code", *code), ("source", of.source.as_str())];
+            ConstCounter::new(*count).encode(rejected.encode_family(&labels)?)?;
+        }
+        for (name, help, counted) in [
+            (
+                "deltaic_values_of_other_type",
+                "Values of another type than this use expects: they are missing there",
+                other_type,
+            ),
+            (
+                "deltaic_addends_rounded",
+                "Addends that rounding to a millionth changed by more than 1e-9, by sum",
+                rounded,
+            ),
+            ("deltaic_addends_too_large", "Addends beyond 1e15, which were left out, by sum", too_large),
+        ] {
+            let counted = counted.iter().map(|(used, count)| (used.as_str(), ConstCounter::new(*count)));
+            family(&mut encoder, name, help, "use", counted)?;
+        }
+        family(
+            &mut encoder,
+            "deltaic_events_warned",
+            "Events accepted with a warning, by code",
+            "code",
+            warned.iter().map(|(code, count)| (*code, ConstCounter::new(*count))),
+        )?;
+
+        let Quarantined { entries, bytes, kept, dropped } = self.0.quarantine();
+        gauge(&mut encoder, "deltaic_quarantine_entries", "Rejected events that are kept", entries)?;
+        gauge(&mut encoder, "deltaic_quarantine_bytes", "Their bytes", bytes)?;
+        counter(&mut encoder, "deltaic_quarantine_kept", "Rejected events that were kept", kept)?;
+        family(
+            &mut encoder,
+            "deltaic_quarantine_dropped",
+            "Rejected events that were not, or not any longer, kept, by reason",
+            "reason",
+            dropped.iter().map(|(reason, count)| (*reason, ConstCounter::new(*count))),
+        )?;
+
+        let (now, frontier) = (self.0.now(), self.0.frontier());
+        let lag_ms = |frontier: Tick| now.as_ms().saturating_sub(frontier.as_ms());
+        let help = "All ticks before this one are complete";
+        seconds(&mut encoder, "deltaic_frontier_timestamp_seconds", help, frontier.as_ms())?;
+        let help = "How far the frontier is behind the clock";
+        seconds(&mut encoder, "deltaic_frontier_lag_seconds", help, lag_ms(frontier))?;
+        let engine = self.0.engine();
+        let recovery = encoder.encode_descriptor(
+            "deltaic_recovery_ratio",
+            "Of the log, so much is read after the start: 1 is all",
+            None,
+            Gauge,
+        )?;
+        ConstGauge::new(engine.recovery).encode(recovery)?;
+        gauge(&mut encoder, "deltaic_pending_events", "Events that are not yet complete", engine.pending_events)?;
+        counter(&mut encoder, "deltaic_books_looks", "Looks at whether the books balance", engine.books_looks)?;
+        let help = "Figures of audiences (size, members, changes) that did not agree: alert on any";
+        counter(&mut encoder, "deltaic_books_differences", help, engine.books_differences)?;
+        family(
+            &mut encoder,
+            "deltaic_full_identifiers",
+            "Identifiers that have as many topics, or values of a distinct, as they may: of more, those that sort first count",
+            "limit",
+            Limit::COUNTED.iter().map(|limit| (limit.name(), ConstGauge::new(engine.full[limit.index()]))),
+        )?;
+        let help = "People whom an alias calls the previous ones of somebody, without the right to: they stay as they are. Each counts once, whatever comes later";
+        gauge(&mut encoder, "deltaic_alias_conflicts", help, engine.full[Limit::Aliases.index()])?;
+        let refusing = [("disk", engine.is_short_of_room), ("memory", engine.is_short_of_memory)];
+        family(
+            &mut encoder,
+            "deltaic_refusing",
+            "1 while events are refused for want of this: alert on any",
+            "reason",
+            refusing.into_iter().map(|(reason, is_short)| (reason, ConstGauge::new(u64::from(is_short)))),
+        )?;
+        let version = [(env!("CARGO_PKG_VERSION"), ConstGauge::new(1_u64))];
+        family(&mut encoder, "deltaic_build_info", "The version that runs", "version", version.into_iter())?;
+        let help = "Lines of the log that were dropped, because whoever reads it does not keep up";
+        counter(&mut encoder, "deltaic_log_lines_dropped", help, self.0.log_lines_dropped())?;
+        counter(&mut encoder, "deltaic_checkpoints", "Checkpoints that were made", engine.checkpoints)?;
+        let help = "The tick of the newest checkpoint";
+        seconds(&mut encoder, "deltaic_checkpoint_timestamp_seconds", help, engine.checkpoint.as_ms())?;
+        let help = "Events of the log that no checkpoint has yet: a start has to read them";
+        gauge(&mut encoder, "deltaic_checkpoint_behind_events", help, engine.checkpoint_behind)?;
+
+        let RememberedMessages { ids, disk_bytes, runs, window_ms } = self.0.messages();
+        gauge(&mut encoder, "deltaic_message_ids", "Message ids that are remembered", ids)?;
+        gauge(&mut encoder, "deltaic_message_id_disk_bytes", "Bytes of their files", disk_bytes)?;
+        gauge(&mut encoder, "deltaic_message_id_runs", "Their files", runs)?;
+        let help = "For how long a message is recognised: alert where it is less than clock.dedupe_window";
+        seconds(&mut encoder, "deltaic_message_window_seconds", help, window_ms)?;
+        if let Some(history) = self.0.history() {
+            let HistoryState { files, rows, bytes, written, failures, behind_ms } = history;
+            gauge(&mut encoder, "deltaic_history_files", "Files of the history", files)?;
+            gauge(&mut encoder, "deltaic_history_rows", "Events in them", rows)?;
+            gauge(&mut encoder, "deltaic_history_bytes", "Their bytes", bytes)?;
+            counter(&mut encoder, "deltaic_history_written_bytes", "Bytes written to the history", written)?;
+            let help = "Attempts to write the history that failed: alert where they grow, the log is not cut meanwhile";
+            counter(&mut encoder, "deltaic_history_failures", help, failures)?;
+            let help = "From the end of the history to the last event of the log, by their ticks";
+            seconds(&mut encoder, "deltaic_history_behind_seconds", help, behind_ms)?;
+        }
+        family(
+            &mut encoder,
+            "deltaic_memory_bytes",
+            "Memory by who holds it, as far as that is known",
+            "of",
+            self.0.memory().into_iter().map(|(of, bytes)| (of, ConstGauge::new(bytes))),
+        )?;
+
+        let audiences = self.0.audiences();
+        let members =
+            audiences.iter().map(|of| (of.audience.as_str(), ConstGauge::new(of.entered.saturating_sub(of.exited))));
+        family(&mut encoder, "deltaic_audience_members", "People in the audience", "audience", members)?;
+        let entered = audiences.iter().map(|of| (of.audience.as_str(), ConstCounter::new(of.entered)));
+        let help = "Entries into the audience, those of its members at the start included";
+        family(&mut encoder, "deltaic_audience_entered", help, "audience", entered)?;
+        let exited = audiences.iter().map(|of| (of.audience.as_str(), ConstCounter::new(of.exited)));
+        family(&mut encoder, "deltaic_audience_exited", "Exits from the audience", "audience", exited)?;
+
+        let all = self.0.destinations();
+        let mut per_destination = |name: &str, help: &str, value: &dyn Fn(&Delivery) -> u64, kind| {
+            let rows = all.iter().map(|delivery| (delivery.destination.as_str(), value(delivery)));
+            by_destination(&mut encoder, name, help, rows, kind)
+        };
+        per_destination("deltaic_destination_rows", "Rows that the destination confirmed", &|of| of.rows, Gauge)?;
+        per_destination("deltaic_destination_pending", "Changes not confirmed yet", &|of| of.pending, Gauge)?;
+        per_destination("deltaic_destination_resync", "Rows that a resync has yet to tell", &|of| of.resync, Gauge)?;
+        per_destination("deltaic_destination_dead_letters", "Rows refused for good", &|of| of.dead_letters, Gauge)?;
+        let help = "Rows that it refused to forget: alert on any";
+        per_destination("deltaic_destination_dead_deletes", help, &|of| of.dead_deletes, Gauge)?;
+        per_destination("deltaic_destination_paused", "1 while paused", &|of| of.is_paused.into(), Gauge)?;
+        let help = "1 while its address is refused, whatever it is sent: alert on any";
+        per_destination("deltaic_destination_parked", help, &|of| of.is_parked.into(), Gauge)?;
+        per_destination("deltaic_destination_acknowledged", "Changes confirmed", &|of| of.acknowledged, Counter)?;
+        per_destination("deltaic_destination_failed_calls", "Calls that failed", &|of| of.failed_calls, Counter)?;
+        per_destination("deltaic_destination_given_up", "Changes given up", &|of| of.given_up, Counter)?;
+
+        let help = "How far the destination's frontier is behind the clock";
+        seconds_of(
+            &mut encoder,
+            "deltaic_destination_lag_seconds",
+            help,
+            all.iter().map(|of| (of.destination.as_str(), lag_ms(of.frontier))),
+        )?;
+        let help = "How long the oldest change has been pending";
+        seconds_of(
+            &mut encoder,
+            "deltaic_destination_oldest_pending_seconds",
+            help,
+            all.iter().map(|of| (of.destination.as_str(), of.oldest_pending.map_or(0, lag_ms))),
+        )?;
+
+        let all = self.0.events();
+        let help = "How long the oldest event has been pending";
+        seconds_of(
+            &mut encoder,
+            "deltaic_forward_oldest_pending_seconds",
+            help,
+            all.iter().map(|of| (of.destination.as_str(), of.oldest_pending.map_or(0, lag_ms))),
+        )?;
+        let mut per_destination = |name: &str, help: &str, value: &dyn Fn(&EventDelivery) -> u64, kind| {
+            let rows = all.iter().map(|delivery| (delivery.destination.as_str(), value(delivery)));
+            by_destination(&mut encoder, name, help, rows, kind)
+        };
+        per_destination("deltaic_forward_pending", "Events not confirmed yet", &|of| of.pending, Gauge)?;
+        per_destination("deltaic_forward_dead_letters", "Events refused for good", &|of| of.dead_letters, Gauge)?;
+        per_destination("deltaic_forward_acknowledged", "Events confirmed", &|of| of.acknowledged, Counter)?;
+        per_destination("deltaic_forward_failed_calls", "Calls with events failed", &|of| of.failed_calls, Counter)?;
+        per_destination("deltaic_forward_given_up", "Events given up", &|of| of.given_up, Counter)?;
+        per_destination("deltaic_forward_withheld", "Events whose people withdrew", &|of| of.withheld, Counter)
+    }
+}
+
+/// Seconds per destination.
+fn seconds_of<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    rows: impl Iterator<Item = (&'a str, u64)>,
+) -> fmt::Result {
+    family(encoder, name, help, "destination", rows.map(|(to, ms)| (to, ConstGauge::new(of_ms(ms)))))
+}
+
+/// One metric of this kind with a value per destination.
+fn by_destination<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    rows: impl Iterator<Item = (&'a str, u64)>,
+    kind: MetricType,
+) -> fmt::Result {
+    match kind {
+        Counter => family(encoder, name, help, "destination", rows.map(|(to, n)| (to, ConstCounter::new(n)))),
+        _ => family(encoder, name, help, "destination", rows.map(|(to, n)| (to, ConstGauge::new(n)))),
+    }
+}
