@@ -59,7 +59,7 @@ async fn start(folder: &TempDir) -> Server {
 }
 
 /// Waits until a metric is as wished.
-async fn until_metric(server: &Server, name: &str, wished: impl Fn(u64) -> bool) {
+async fn until_metric(server: &Server, name: &str, wished: impl Fn(f64) -> bool) {
     let began = Instant::now();
     loop {
         let metrics = server.get("/metrics").await.body;
@@ -195,8 +195,8 @@ async fn events_are_taken_in_while_it_cannot_be_reached() {
     for n in 1..20 {
         token = server.take(&[seen(&format!("m-{n}"))]).await;
     }
-    until_metric(&server, failures, |failures| failures > 0).await;
-    until_metric(&server, "deltaic_history_behind_ms", |behind| behind > 0).await;
+    until_metric(&server, failures, |failures| failures > 0.0).await;
+    until_metric(&server, "deltaic_history_behind_seconds", |behind| behind > 0.0).await;
     assert_eq!(server.get("/readyz").await.status, 200);
     // A stop does not wait for it, nor does a start.
     let ended = server.stop();
@@ -206,7 +206,7 @@ async fn events_are_taken_in_while_it_cannot_be_reached() {
     assert_eq!(server.profile("user_id:ann", token).await["traits"]["seen"], 21);
     line.mend();
     checkpointed(&folder, token).await;
-    until_metric(&server, "deltaic_history_behind_ms", |behind| behind == 0).await;
+    until_metric(&server, "deltaic_history_behind_seconds", |behind| behind == 0.0).await;
     server.stop();
     let found = tokio::task::block_in_place(|| messages(&s3, "cut"));
     assert_eq!(found, once((0..=20).map(|n| format!("m-{n}"))), "the log kept what the history did not have");

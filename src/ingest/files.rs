@@ -264,10 +264,10 @@ impl Iterator for Events {
             position: (&self.file, line),
         };
         let arrival = read.and_then(|()| self.extractor.accept_unstored(&self.event, &given, self.parts.cells()));
-        let arrival = match arrival {
-            Ok(arrival) if arrival.at > self.now => Err(Rejection::InTheFuture { now: self.now }),
-            arrival => arrival,
-        };
+        if arrival.as_ref().is_ok_and(|arrival| arrival.at > self.now) {
+            let rejection = Rejection::InTheFuture { now: self.now };
+            return Some(Err(Rejected { path: self.path.clone(), line, rejection }.into()));
+        }
         Some(arrival.map_err(|rejection| Rejected { path: self.path.clone(), line, rejection }.into()))
     }
 }

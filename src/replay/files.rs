@@ -131,40 +131,39 @@ impl<'a> Files<'a> {
         self.current = Some((self.reading.open(due.1, self.reading.bytes.clone())?, (Tick::default(), due.1)));
         Ok(None)
     }
-
-    fn read(&mut self) -> Result<Option<Arrival>, Missed> {
-        loop {
-            let Some((events, due)) = &mut self.current else {
-                match self.go_on().map_err(Missed::Failed)? {
-                    None => return Ok(None),
-                    Some(Some(arrival)) => return Ok(Some(arrival)),
-                    Some(None) => continue,
-                }
-            };
-            match events.next() {
-                None => self.current = None,
-                Some(Ok(arrival)) if arrival.at > self.reading.until => return Err(Missed::Later),
-                Some(Ok(arrival)) => {
-                    due.0 = due.0.max(arrival.at);
-                    if self.rival.is_none_or(|rival| *due < rival) {
-                        return Ok(Some(arrival));
-                    }
-                    if let Some((events, due)) = self.current.take() {
-                        self.open.insert(due, (events, arrival));
-                    }
-                }
-                Some(Err(Failed::Rejected(rejected))) => return Err(Missed::Rejected(rejected)),
-                Some(Err(Failed::File(error))) => return Err(Missed::Failed(error.into())),
-            }
-        }
-    }
 }
 
 impl Iterator for Files<'_> {
     type Item = Result<Arrival, Missed>;
 
+    /// Inlined, or each event would be moved once more.
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
-        self.read().transpose()
+        loop {
+            let Some((events, due)) = &mut self.current else {
+                match self.go_on() {
+                    Ok(Some(Some(arrival))) => return Some(Ok(arrival)),
+                    Ok(Some(None)) => continue,
+                    Ok(None) => return None,
+                    Err(error) => return Some(Err(Missed::Failed(error))),
+                }
+            };
+            match events.next() {
+                None => self.current = None,
+                Some(Ok(arrival)) if arrival.at > self.reading.until => return Some(Err(Missed::Later)),
+                Some(Ok(arrival)) => {
+                    due.0 = due.0.max(arrival.at);
+                    if self.rival.is_none_or(|rival| *due < rival) {
+                        return Some(Ok(arrival));
+                    }
+                    if let Some((events, due)) = self.current.take() {
+                        self.open.insert(due, (events, arrival));
+                    }
+                }
+                Some(Err(Failed::Rejected(rejected))) => return Some(Err(Missed::Rejected(rejected))),
+                Some(Err(Failed::File(error))) => return Some(Err(Missed::Failed(error.into()))),
+            }
+        }
     }
 }
 
