@@ -31,14 +31,15 @@ pub const OWNERS_PER_IDENTIFIER_MAX: usize = 128;
 /// disk, or sends them on, takes some seconds for one.
 pub const LIST_KEPT_MS: u64 = 60_000;
 
-/// The same for a list of which it is not known yet whether it has a second page: the engine says so itself, at the next tick.
-pub const LIST_BEGUN_MS: u64 = 5_000;
+/// The same for a list of which it is not known yet whether it has a second page: the engine says so itself, at the next tick,
+/// which one that is behind may be some seconds late with.
+pub const LIST_BEGUN_MS: u64 = 10_000;
 
-/// Ticks at which lists began that can go on. One is a few words; who begins more lists than that in five seconds reads no second page.
+/// Ticks at which lists began that can go on. One is a few words; who begins more lists than that in ten seconds reads no second page.
 pub const LISTS_MAX: usize = 1_000;
 
 /// Updates of arrangements that a worker may have more than at the beginning of a list that can still go on: what is kept for
-/// lists is at most this, some 90 bytes each. That is half a minute at 5,000 events a second, in which a list of a million is read.
+/// lists is at most this, some 90 bytes each, a part of it until as much again has come in. That is half a minute at 5,000 events a second, in which a list of a million is read.
 pub const LIST_UPDATES_MAX: usize = 1_000_000;
 
 /// What an identifier may only have so many of.
