@@ -148,13 +148,14 @@ impl Readings for Gauges {
             dead_deletes: status.backlog.refused_deletes as u64,
             is_paused: status.backlog.state == State::Paused,
             is_parked: status.parked.is_some(),
+            is_held: status.held.is_some(),
         };
         self.egress.status().into_iter().map(delivery).collect()
     }
 
     fn events(&self) -> Vec<EventDelivery> {
         let delivery = |status: Status| {
-            let EventStatus { pending, dead_letters, counts, .. } = status.events?;
+            let EventStatus { pending, dead_letters, counts, skipped } = status.events?;
             Some(EventDelivery {
                 destination: status.destination.to_string(),
                 pending: pending.events as u64,
@@ -164,6 +165,7 @@ impl Readings for Gauges {
                 failed_calls: counts.failed_calls,
                 given_up: counts.given_up + pending.overflowed,
                 withheld: pending.withheld,
+                skipped: skipped.history + skipped.too_old + skipped.integrations,
             })
         };
         self.egress.status().into_iter().filter_map(delivery).collect()

@@ -171,6 +171,8 @@ impl<R: Readings> Collector for Counts<R> {
         per_destination("deltaic_destination_paused", "1 while paused", &|of| of.is_paused.into(), Gauge)?;
         let help = "1 while its address is refused, whatever it is sent: alert on any";
         per_destination("deltaic_destination_parked", help, &|of| of.is_parked.into(), Gauge)?;
+        let help = "1 while nothing is delivered: a copy, or another address; see its status";
+        per_destination("deltaic_destination_held", help, &|of| of.is_held.into(), Gauge)?;
         per_destination("deltaic_destination_acknowledged", "Changes confirmed", &|of| of.acknowledged, Counter)?;
         per_destination("deltaic_destination_failed_calls", "Calls that failed", &|of| of.failed_calls, Counter)?;
         per_destination("deltaic_destination_given_up", "Changes given up", &|of| of.given_up, Counter)?;
@@ -207,7 +209,9 @@ impl<R: Readings> Collector for Counts<R> {
         per_destination("deltaic_forward_acknowledged", "Events confirmed", &|of| of.acknowledged, Counter)?;
         per_destination("deltaic_forward_failed_calls", "Calls with events failed", &|of| of.failed_calls, Counter)?;
         per_destination("deltaic_forward_given_up", "Events given up", &|of| of.given_up, Counter)?;
-        per_destination("deltaic_forward_withheld", "Events whose people withdrew", &|of| of.withheld, Counter)
+        per_destination("deltaic_forward_withheld", "Events whose people withdrew", &|of| of.withheld, Counter)?;
+        let help = "Events of the past, too old, or not to go there";
+        per_destination("deltaic_forward_skipped", help, &|of| of.skipped, Counter)
     }
 }
 

@@ -167,6 +167,8 @@ pub struct Delivery {
     pub is_paused: bool,
     /// Whether its address is refused, whatever it is sent.
     pub is_parked: bool,
+    /// Whether nothing is delivered to it: this is a copy of an engine, or its address is another one.
+    pub is_held: bool,
 }
 
 /// How the events for a destination are doing.
@@ -188,4 +190,6 @@ pub struct EventDelivery {
     pub given_up: u64,
     /// Events that did not go, since the start, because their people did not consent any more.
     pub withheld: u64,
+    /// Events that were not sent, since the start, although they are of those that are: their age or origin, or their sender, says so.
+    pub skipped: u64,
 }

@@ -81,6 +81,7 @@ impl Readings for Fixed {
             dead_deletes: 1,
             is_paused: true,
             is_parked: true,
+            is_held: true,
         }]
     }
     fn events(&self) -> Vec<EventDelivery> {
@@ -93,6 +94,7 @@ impl Readings for Fixed {
             failed_calls: 7,
             given_up: 8,
             withheld: 9,
+            skipped: 10,
         }]
     }
 }
@@ -177,6 +179,7 @@ async fn everything_is_told_in_openmetrics_text() {
         r#"deltaic_destination_dead_deletes{destination="crm"} 1"#,
         r#"deltaic_destination_paused{destination="crm"} 1"#,
         r#"deltaic_destination_parked{destination="crm"} 1"#,
+        r#"deltaic_destination_held{destination="crm"} 1"#,
         "deltaic_log_lines_dropped_total 22",
         concat!("deltaic_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         r#"deltaic_destination_acknowledged_total{destination="crm"} 12"#,
@@ -189,6 +192,7 @@ async fn everything_is_told_in_openmetrics_text() {
         r#"deltaic_forward_failed_calls_total{destination="crm"} 7"#,
         r#"deltaic_forward_given_up_total{destination="crm"} 8"#,
         r#"deltaic_forward_withheld_total{destination="crm"} 9"#,
+        r#"deltaic_forward_skipped_total{destination="crm"} 10"#,
         "# EOF",
     ] {
         assert!(text.lines().any(|found| found == line), "no line {line}\nin\n{text}");
