@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use deltaic::ingest::Rejection;
+
 /// All pages, the README first.
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -74,5 +76,44 @@ fn the_index_has_all_pages() {
         .into_iter()
         .filter(|page| page.starts_with(&root) && *page != index && !listed.contains(page))
         .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// What calls of this function have as their first text of small letters, in all sources.
+fn codes_given_to(function: &str, text: &str, codes: &mut BTreeSet<String>) {
+    for call in text.split(function).skip(1) {
+        let mut depth = 1;
+        let end = call.find(|c: char| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            depth == 0
+        });
+        let is_code =
+            |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        codes.extend(call[..end.unwrap_or(0)].split('"').skip(1).step_by(2).find(is_code).map(str::to_owned));
+    }
+}
+
+#[test]
+fn the_page_of_errors_has_all_codes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut folders, mut codes) = (vec![root.join("src")], BTreeSet::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let text = text.split("#[cfg(test)]").next().unwrap();
+                for function in ["Problem::new(", "Problem::bad_request("] {
+                    codes_given_to(function, text, &mut codes);
+                }
+            }
+        }
+    }
+    assert!(codes.len() > 35, "{codes:?}");
+    codes.extend(Rejection::CODES.map(str::to_owned));
+    let page = std::fs::read_to_string(root.join("docs/reference/errors.md")).unwrap();
+    let missing: Vec<&String> = codes.iter().filter(|code| !page.contains(&format!("`{code}`"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
