@@ -19,6 +19,7 @@ when = "city = 'Rome' and plan = 'pro' and count('Product Veiwed', where => prop
 type = "file"
 path = "out"
 events = ["*"]
+drop = []
 where = "context.app.name = 'shop'"
 "#;
 
