@@ -67,7 +67,12 @@ impl Layout {
     /// The worker at which the rows of a destination arrive. Which process it is in must not depend on the number of its
     /// workers: what the destination acknowledged is kept there.
     fn host(&self, destination: usize) -> u64 {
-        (destination % self.processes * self.threads) as u64
+        (self.teller(destination) * self.threads) as u64
+    }
+
+    /// The process that tells a destination what changes.
+    pub fn teller(&self, destination: usize) -> usize {
+        destination % self.processes
     }
 }
 

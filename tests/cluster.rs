@@ -6,6 +6,7 @@ mod former;
 mod history;
 mod killed;
 mod live;
+mod orders;
 mod replayed;
 
 use std::io::Write;

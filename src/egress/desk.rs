@@ -47,6 +47,10 @@ impl Desk {
 
     /// Does with its events what an operator wishes; and tries, should it be parked.
     pub fn order(&self, order: Order) -> Result<(), StoreError> {
+        if order == Order::Resume {
+            // If its address is refused still, the next call says so.
+            self.parking.leave();
+        }
         self.parking.try_now();
         if matches!(order, Order::AsNew | Order::AsMoved) {
             self.hold.release();

@@ -237,6 +237,11 @@ impl Egress {
         self.0.desks.iter().for_each(Desk::wake);
     }
 
+    /// Whether the destination at a position is sent events.
+    pub fn is_sent_events(&self, index: usize) -> bool {
+        self.0.desks[index].events.is_some()
+    }
+
     /// Whether the destination at a position has another address, and nobody said yet what that means.
     pub fn is_moved(&self, index: usize) -> bool {
         self.0.desks[index].hold.is_moved()

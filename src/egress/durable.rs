@@ -28,6 +28,7 @@ use serde::Serialize;
 
 use super::address::Address;
 use super::change::Action;
+use super::forward::StoredEntries;
 use super::letters::{DeadLetter, Refusal};
 use super::memory::MemoryOutbox;
 use super::outbox::{Backlog, BatchLimit, Flight, FlightId, Order, Outbox};
@@ -87,9 +88,15 @@ impl DurableOutbox {
         for record in self.store.delivery().prefix("standing\0") {
             let (key, json) = record.into_inner().map_err(|source| self.store.failed(source))?;
             let is_retired = || serde_json::from_slice::<Standing>(&json).is_ok_and(|standing| standing.is_retired);
-            if !self.names.is_standing_of_any(&key) && is_retired() {
-                write.remove(self.store.delivery(), key);
+            if self.names.is_standing_of_any(&key) || !is_retired() {
+                continue;
             }
+            // Its events, too: nobody may send what waited for another one.
+            let name = key.strip_prefix(b"standing\0").and_then(|rest| rest.strip_suffix(b"\0")).unwrap_or_default();
+            for event in StoredEntries::all_of(&self.store, name) {
+                write.remove(self.store.forwards(), event.key().map_err(|source| self.store.failed(source))?);
+            }
+            write.remove(self.store.delivery(), key);
         }
         self.commit(write)
     }

@@ -223,6 +223,22 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_new_while_it_is_retired_is_told_all_when_it_is_not() {
+        let (ann, bob) = (row(0, "ann", numbered(1)), row(0, "bob", numbered(1)));
+        let outbox = outbox([vec![(ann.clone(), 1), (bob.clone(), 1)]]);
+        check_told(&outbox, LIMIT, "add 0 user_id:bob [Number(1.0)] @1\nadd 0 user_id:ann [Number(1.0)] @1");
+        outbox.order(destination(), Order::Retire).unwrap();
+        assert_eq!(outbox.backlog(destination()).pending, 2, "two deletes that nobody takes");
+        outbox.order(destination(), Order::AsNew).unwrap();
+        let backlog = outbox.backlog(destination());
+        assert_eq!((backlog.rows, backlog.pending, backlog.desired), (0, 0, 0), "a new one has nothing");
+        feed(&outbox, 5, [vec![(bob, -1)]]);
+        outbox.order(destination(), Order::Unretire).unwrap();
+        check_told(&outbox, LIMIT, "add 0 user_id:ann [Number(1.0)] @5");
+        assert_eq!(outbox.backlog(destination()).rows, 1);
+    }
+
+    #[test]
     fn what_changes_during_a_call_waits_for_its_end() {
         let ann = |n| row(0, "ann", numbered(n));
         let outbox = outbox([vec![(ann(1), 1)]]);

@@ -50,7 +50,9 @@ pub fn differences(
 ) -> Result<BTreeMap<(CompactString, CompactString), Differing>, StoreError> {
     let mut names = Names::of(project);
     let mut has: Vec<HashMap<_, Action>> = Vec::new();
+    let mut are_retired = Vec::new();
     for (left, _) in names.read(store)? {
+        are_retired.push(left.standing.is_retired);
         let rows = left.rows.into_iter().map(|(key, row)| (key, Action::Add(row.traits)));
         let refused = left.refused.into_iter().map(|(key, told)| (key, told.action));
         has.push(rows.chain(refused).collect());
@@ -58,6 +60,9 @@ pub fn differences(
     let mut differing: BTreeMap<(DestinationId, AudienceId), Differing> = BTreeMap::new();
     for row in desired {
         let Desired { destination, audience, identifier, traits, .. } = row;
+        if are_retired[destination.index()] {
+            continue;
+        }
         match has[destination.index()].remove(&(audience, identifier)) {
             Some(Action::Add(told)) if told == traits => {}
             Some(Action::Add(_)) => differing.entry((destination, audience)).or_default().updated += 1,

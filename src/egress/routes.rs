@@ -11,6 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
+use dataflows::definitions::DestinationId;
 use dataflows::model::Tick;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -20,6 +21,7 @@ use super::forward::EventLetter;
 use super::outbox::{self, Order};
 use super::{DeadLetter, Egress, EventStatus, Held, Instance, Status};
 use crate::clock::Now;
+use crate::engine::Topology;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 
 /// What the routes work with.
@@ -28,6 +30,8 @@ struct Desk {
     now: Now,
     /// Whose the data folder is, where there is one.
     instance: Option<Instance>,
+    /// Which process this is, of how many.
+    topology: Topology,
 }
 
 type Named = Result<Path<String>, PathRejection>;
@@ -35,7 +39,13 @@ type Named = Result<Path<String>, PathRejection>;
 type TwoNames = Result<Path<(String, String)>, PathRejection>;
 
 /// The routes of destinations.
-pub fn router(admission: &Admission, egress: Egress, now: Now, instance: Option<Instance>) -> Router {
+pub fn router(
+    admission: &Admission,
+    egress: Egress,
+    now: Now,
+    instance: Option<Instance>,
+    topology: Topology,
+) -> Router {
     let order = |order| {
         let ordered = move |State(desk): State<Arc<Desk>>, name: Named| async move { desk.order(name, order).await };
         post(ordered).fallback(method_not_allowed)
@@ -62,7 +72,7 @@ pub fn router(admission: &Admission, egress: Egress, now: Now, instance: Option<
         .route("/v1/destinations/{name}/dead-letters/{id}", get(dead_letter).fallback(method_not_allowed))
         .route("/v1/destinations/{name}/dead-letters/retry", order(Order::Retry))
         .route("/v1/take-over", post(take_over).fallback(method_not_allowed))
-        .with_state(Arc::new(Desk { egress, now, instance }));
+        .with_state(Arc::new(Desk { egress, now, instance, topology }));
     Role::Admin.guard(router, admission)
 }
 
@@ -153,9 +163,20 @@ impl Desk {
         }
     }
 
+    /// Refuses what is up to another process of the cluster: each destination is told by one of them.
+    fn tells(&self, index: usize) -> Result<(), Problem> {
+        let teller = self.topology.teller(DestinationId::new(index));
+        if teller == self.topology.process {
+            return Ok(());
+        }
+        let message = format!("process {teller} of the cluster tells this destination: order it there");
+        Err(Problem::new(StatusCode::CONFLICT, "other_process", message))
+    }
+
     /// Carries out what somebody says of a destination with another address.
     async fn answer_moved(&self, name: Named, order: Order) -> Result<Response, Problem> {
         let index = self.find(name.as_ref().map(|Path(name)| Path(name.clone())).map_err(|_| ()))?;
+        self.tells(index)?;
         if !self.egress.is_moved(index) {
             let message = "its address is the one that was told what is on record: there is nothing to be said of it";
             return Err(Problem::new(StatusCode::CONFLICT, "not_moved", message));
@@ -170,6 +191,11 @@ impl Desk {
     /// Carries out an order; answers with the status after it.
     async fn order(&self, name: Named, order: Order) -> Result<Response, Problem> {
         let index = self.find(name)?;
+        let is_of_changes =
+            matches!(order, Order::Resync | Order::Retire | Order::Unretire | Order::AsNew | Order::AsMoved);
+        if is_of_changes || !self.egress.is_sent_events(index) {
+            self.tells(index)?;
+        }
         let egress = self.egress.clone();
         match spawn_blocking(move || egress.order(index, order)).await {
             Ok(Ok(())) => self.status(index),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
-use dataflows::definitions::{AudienceId, Definitions};
+use dataflows::definitions::{AudienceId, Definitions, DestinationId};
 use dataflows::graph::{self, Layout, Receivers};
 use dataflows::identity;
 use dataflows::limits::Limit;
@@ -56,6 +56,11 @@ impl Topology {
     /// How many processes there are.
     pub fn processes(&self) -> usize {
         self.hosts.len().max(1)
+    }
+
+    /// The process that tells a destination what changes.
+    pub fn teller(&self, destination: DestinationId) -> usize {
+        Layout { processes: self.processes(), threads: self.threads }.teller(destination.index())
     }
 
     /// The workers of all processes.

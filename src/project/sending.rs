@@ -5,8 +5,29 @@ use compact_str::CompactString;
 use super::problem::Problem;
 use super::resolved::{FieldPath, Payload, Sending};
 use super::section::List;
+use super::suggestion::nearest;
 use super::text::Text;
 use super::written::WrittenSending;
+
+/// What events have at their top. What is like one of these and none of them is a mistake, by which personal data would leave.
+const MEMBERS: [&str; 16] = [
+    "anonymousId",
+    "category",
+    "channel",
+    "context",
+    "event",
+    "groupId",
+    "integrations",
+    "messageId",
+    "name",
+    "originalTimestamp",
+    "previousId",
+    "properties",
+    "timestamp",
+    "traits",
+    "type",
+    "userId",
+];
 
 /// What the destination `name` says of it. Without `events` it may say nothing.
 pub(super) fn resolve(
@@ -59,6 +80,10 @@ fn paths(list: List, problems: &mut Vec<Problem>) -> Vec<FieldPath> {
             );
             continue;
         };
+        if let Some(meant) = nearest(&path[0], MEMBERS).filter(|meant| *meant != path[0]) {
+            let problem = Problem::at(item.place, format!("`{}` is at the top of no event", path[0]));
+            problems.push(problem.help(format!("did you mean `{meant}`?")));
+        }
         if paths.contains(&path) {
             problems.push(Problem::at(item.place, format!("`{}` is listed twice", item.value)));
         }
@@ -100,7 +125,24 @@ fn path(text: &str) -> Option<FieldPath> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::problem::Place;
     use super::*;
+
+    #[test]
+    fn what_is_nearly_a_member_of_events_is_none() {
+        let check = |name: &str| {
+            let list = List { items: vec![Text::key(name, Place::default())] };
+            let mut problems = Vec::new();
+            paths(list, &mut problems);
+            problems.len()
+        };
+        for wrong in ["propertes.card_number", "contxt", "userid", "Properties.total", "trait.email"] {
+            assert_eq!(check(wrong), 1, "{wrong}");
+        }
+        for right in ["properties.card_numbr", "context.ip", "userId", "request_ip", "receivedAt", "rudderId"] {
+            assert_eq!(check(right), 0, "{right}");
+        }
+    }
 
     #[test]
     fn names_of_fields() {

@@ -71,8 +71,16 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// The command line names one that the project does not have.
-    #[error("there is no destination {name:?} in the project: see --as-new and --as-moved")]
+    #[error("there is no destination {name:?} in the project, as --as-new or --as-moved says; there are: {known}")]
     UnknownDestination {
+        /// Its name.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// The command line says two things of one.
+    #[error("destination {name} cannot be both --as-new and --as-moved")]
+    BothNewAndMoved {
         /// Its name.
         name: String,
     },

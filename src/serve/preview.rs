@@ -56,7 +56,7 @@ impl fmt::Display for Preview {
         let Some(differing) = &self.differing else {
             return writeln!(f, "what destinations would be told cannot be said beforehand");
         };
-        if differing.is_empty() {
+        if differing.is_empty() && self.moved.is_empty() {
             return writeln!(f, "destinations have what they are to have");
         }
         differing.iter().try_for_each(|((destination, audience), differing)| {

@@ -28,18 +28,40 @@ pub fn reload(
     };
     admission.replace(&read, running);
     tracing::info!("the project is read anew: keys, tokens and the log level are those that it has now");
-    if !is_same_beside(running, &read) {
-        tracing::warn!("what else has changed in the project is left out until the next start");
+    let changed = changed_beside(running, &read);
+    if !changed.is_empty() {
+        let what = changed.join(", ");
+        tracing::warn!(what, "what else has changed in the project is left out until the next start");
     }
     Some(read)
 }
 
-/// Whether two projects are the same but for what may change while they run.
-fn is_same_beside(running: &Project, read: &Project) -> bool {
-    let without = |project: &Project| {
-        let source = |source: &Source| Source { write_keys: Vec::new(), ..source.clone() };
-        let sources = project.sources.iter().map(source).collect();
-        Project { sources, read_tokens: Vec::new(), admin_tokens: Vec::new(), log: None, ..project.clone() }
+/// What differs in two projects, but for what may change while they run.
+fn changed_beside(running: &Project, read: &Project) -> Vec<&'static str> {
+    let source = |source: &Source| Source { write_keys: Vec::new(), ..source.clone() };
+    let sources = |project: &Project| project.sources.iter().map(source).collect::<Vec<_>>();
+    let parts = [
+        ("sources", sources(running) == sources(read)),
+        ("destinations", running.destinations == read.destinations),
+        ("definitions", running.definitions == read.definitions),
+        ("limits", running.limits == read.limits),
+        ("storage", running.storage == read.storage && running.history == read.history),
+    ];
+    let mut changed: Vec<&str> = parts.into_iter().filter(|(_, is_same)| !is_same).map(|(part, _)| part).collect();
+    let rest = |project: &Project| Project {
+        sources: Vec::new(),
+        destinations: Vec::new(),
+        definitions: running.definitions.clone(),
+        limits: running.limits,
+        storage: None,
+        history: None,
+        read_tokens: Vec::new(),
+        admin_tokens: Vec::new(),
+        log: None,
+        ..project.clone()
     };
-    without(running) == without(read)
+    if rest(running) != rest(read) {
+        changed.push("other settings");
+    }
+    changed
 }

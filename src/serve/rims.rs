@@ -98,7 +98,7 @@ impl Rims {
             .merge(seen::router(&admission, counters.clone(), now.clone()))
             .merge(quarantine::router(project, &admission, handle.clone(), counters, quarantine))
             .merge(access::router(project, &admission, handle))
-            .merge(egress::router(&admission, egress, now, instance))
+            .merge(egress::router(&admission, egress, now, instance, topology.clone()))
             .merge(inside::router(&admission, inside, &topology, gauges.clone()))
             .merge(catalogue::router(&admission, catalogue))
             .merge(metrics::router(latency, gauges))

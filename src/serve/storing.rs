@@ -190,10 +190,16 @@ fn held(instance: &Instance, options: &Options) -> io::Result<Option<Held>> {
 
 /// Does what the command line says of destinations with another address.
 fn answer_moved(outbox: &DurableOutbox, project: &Project, options: &Options) -> Result<(), RunError> {
+    if let Some(name) = options.as_new.iter().find(|name| options.as_moved.contains(name)) {
+        return Err(RunError::BothNewAndMoved { name: name.clone() });
+    }
     for (names, order) in [(&options.as_new, Order::AsNew), (&options.as_moved, Order::AsMoved)] {
         for name in names {
             let position = project.destinations.iter().position(|destination| destination.name == name);
-            let position = position.ok_or_else(|| RunError::UnknownDestination { name: name.clone() })?;
+            let position = position.ok_or_else(|| {
+                let known: Vec<&str> = project.destinations.iter().map(|destination| &*destination.name).collect();
+                RunError::UnknownDestination { name: name.clone(), known: known.join(", ") }
+            })?;
             outbox.order(DestinationId::new(position), order)?;
         }
     }

@@ -42,7 +42,7 @@ use entries::{Entries, Entry, QueueLimit};
 use memory::MemoryEntries;
 use payload::Payload;
 use queue::Queue;
-use stored::StoredEntries;
+pub(super) use stored::StoredEntries;
 
 /// The queues of all destinations that are sent events, as they were left.
 pub struct Queues(Vec<Queue>);

@@ -69,6 +69,13 @@ impl StoredEntries {
         write.commit().map_err(|source| store.failed(source))
     }
 
+    /// Events for a destination, and those that it refused with their letters.
+    pub fn all_of(store: &Store, destination: &[u8]) -> fjall::Iter {
+        let key = |section: u8| [destination, &[section]].concat();
+        let (first, end) = (key(Section::Waiting as u8), key(Section::Letter as u8 + 1));
+        store.forwards().range::<Vec<u8>, _>((Bound::Included(first), Bound::Excluded(end)))
+    }
+
     fn cursor_key(&self) -> Vec<u8> {
         [self.destination.as_bytes(), CURSOR].concat()
     }

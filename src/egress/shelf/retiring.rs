@@ -80,7 +80,8 @@ impl Shelf {
         self.flights = Default::default();
         (self.acknowledged, self.stale, self.refused, self.tray) = Default::default();
         (self.pending, self.queue) = Default::default();
-        for (key, told) in desired {
+        // What is not desired, a new one has not.
+        for (key, told) in desired.into_iter().filter(|(_, told)| told.action != Action::Delete) {
             self.desire(key, told, as_of, None);
         }
     }
