@@ -113,7 +113,7 @@ impl Storing {
         store.belongs_to(process)?;
         let log = DurableLog::open(store.clone(), storage.durability)?.behind(newest);
         let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
-        answer_moved(&*outbox, project, options)?;
+        answer_moved(&outbox, project, options)?;
         let present = log.last().map_or(Tick::default(), Tick::next);
         let queues = Queues::open(project, Some(&store), present)?;
         let mut kept = Kept::open(&storage.folder)?;
