@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use dataflows::model::folded;
+use memchr::memchr;
 
 /// The normal form of the name of an identifier type: lower case, of `a-z 0-9 _ . -`; any other character becomes `_`.
 /// Nothing where the name is empty.
@@ -40,7 +41,7 @@ pub fn normal_kind(name: &str) -> Option<Cow<'_, str>> {
 pub fn normal_value<'a>(kind: &str, value: &'a str) -> Option<Cow<'a, str>> {
     const PHONE_DIGITS_MIN: usize = 5;
     let value = value.trim();
-    if value.contains(char::REPLACEMENT_CHARACTER) {
+    if has_lost_characters(value) {
         return None;
     }
     let normal = match kind {
@@ -55,6 +56,12 @@ pub fn normal_value<'a>(kind: &str, value: &'a str) -> Option<Cow<'a, str>> {
         _ => Cow::Borrowed(value),
     };
     (!normal.is_empty()).then_some(normal)
+}
+
+/// Whether characters of a text got lost on its way: U+FFFD stands for them.
+pub fn has_lost_characters(text: &str) -> bool {
+    // Its first byte is in few texts, and looking for a character of three bytes takes ten times as long.
+    memchr(0xef, text.as_bytes()).is_some() && text.contains(char::REPLACEMENT_CHARACTER)
 }
 
 /// The pattern (see [`Pattern`](dataflows::expression::Pattern)) that matches the normal form of the values that are meant.

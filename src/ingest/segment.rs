@@ -51,6 +51,7 @@ pub(super) use self::refused::strike;
 pub use self::reread::{reading, reread};
 use super::{Fits, Rejection, Warnings, json, time};
 use crate::engine::Accepted;
+use crate::identifiers::has_lost_characters;
 use crate::json::whole_characters;
 use crate::limits::{Limits, MESSAGE_ID_BYTES_MAX};
 use crate::project::Project;
@@ -346,7 +347,7 @@ impl Extractor {
 
         let sent_id = members.scalar(Member::MessageId);
         // Ids of which characters got lost are no ids: two of them may have been different.
-        let sent_id = sent_id.filter(|id| !id.is_empty() && !id.contains(char::REPLACEMENT_CHARACTER));
+        let sent_id = sent_id.filter(|id| !id.is_empty() && !has_lost_characters(id));
         if sent_id.as_ref().is_some_and(|id| id.len() > MESSAGE_ID_BYTES_MAX) {
             return Err(Rejection::MessageIdTooLong);
         }
