@@ -34,7 +34,7 @@ use crate::traits::{DerivedTrace, identifiers, merged};
 
 mod held;
 
-use held::Held;
+use held::HeldLists;
 
 /// A question on its way to a worker that can answer it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -188,7 +188,7 @@ fn look_up<'scope>(
         members: sources.members.trace.clone(),
         sizes: sources.sizes.trace.clone(),
         audiences,
-        held: Held::default(),
+        held: HeldLists::default(),
     };
     let mut builder = OperatorBuilder::new("Look up".to_owned(), routed.scope());
     let mut input = builder.new_input(routed, exchange);
@@ -260,7 +260,7 @@ struct Shelf {
     members: MembersTrace,
     sizes: SizesTrace,
     audiences: usize,
-    held: Held,
+    held: HeldLists,
 }
 
 impl Shelf {

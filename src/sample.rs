@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::ingest::files::{BytesRead, Events, Failed, FileError, Format};
 use crate::ingest::segment::Extractor;
 use crate::limits::SAMPLED_NAMES_MAX;
-use crate::project::{Project, Reads, field_with_type, nearest, reads};
+use crate::project::{DefinitionReads, Project, field_with_type, nearest, reads};
 
 /// Rows of a table that are looked at unasked: all are alike.
 const ROWS: usize = 1_000;
@@ -38,9 +38,9 @@ struct OfName {
 }
 
 /// What there is in files, of what definitions read.
-struct Sample<'a> {
+struct FilesSample<'a> {
     project: &'a Project,
-    reads: Vec<Reads>,
+    reads: Vec<DefinitionReads>,
     events: u64,
     rejected: BTreeMap<&'static str, u64>,
     by_name: BTreeMap<EventName, OfName>,
@@ -53,7 +53,7 @@ struct Sample<'a> {
 
 /// Reads files of events; gives what there is to say of the project's definitions.
 pub fn of_files(project: &Project, paths: &[PathBuf]) -> Result<String, FileError> {
-    let mut sample = Sample::new(project);
+    let mut sample = FilesSample::new(project);
     for path in paths {
         sample.read(path, usize::MAX)?;
     }
@@ -67,7 +67,7 @@ pub fn of_tables(project: &Project) -> Result<String, FileError> {
     let is_table = |path: &PathBuf| path.is_file() && Format::of_name(path, csv) != Format::Jsonl;
     let tables: Vec<&PathBuf> = project.replay.events.iter().filter(|path| is_table(path)).collect();
     let is_all = project.sources.is_empty() && tables.len() == project.replay.events.len() && !tables.is_empty();
-    let mut sample = Sample::new(project);
+    let mut sample = FilesSample::new(project);
     let mut text = String::new();
     for path in tables {
         match sample.read(path, if is_all { ROWS } else { 0 }) {
@@ -83,10 +83,10 @@ pub fn of_tables(project: &Project) -> Result<String, FileError> {
     Ok(text)
 }
 
-impl<'a> Sample<'a> {
+impl<'a> FilesSample<'a> {
     fn new(project: &'a Project) -> Self {
         let reads = reads(&project.definitions);
-        let mut sample = Sample {
+        let mut sample = FilesSample {
             project,
             reads,
             events: 0,
@@ -211,7 +211,7 @@ impl<'a> Sample<'a> {
     }
 
     /// The definitions of which this is so, as they stand in a sentence.
-    fn who(&self, is_so: impl Fn(&Reads) -> bool) -> String {
+    fn who(&self, is_so: impl Fn(&DefinitionReads) -> bool) -> String {
         let mut titles = self.reads.iter().filter(|reads| is_so(reads)).map(|reads| reads.title.as_str());
         let first = titles.next().unwrap_or_default().to_owned();
         match titles.count() {

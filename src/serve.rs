@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Now, clock_from, wall_clock};
-use crate::egress::{self, Egress, Holding};
+use crate::egress::{self, DeliveryHold, Egress};
 use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
 use crate::history::HistoryWriter;
 use crate::http::{Admission, Timeouts, serve};
@@ -141,7 +141,7 @@ pub async fn run(
         latency: latency.clone(),
         now: now.clone(),
         whose: whose(&project),
-        hold: Holding::of_all(held),
+        hold: DeliveryHold::of_all(held),
         skipped,
         failed: Arc::new(reporter(&failed)),
     };

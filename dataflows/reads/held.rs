@@ -10,23 +10,23 @@ use crate::model::Tick;
 
 /// The ticks.
 #[derive(Default)]
-pub(super) struct Held {
-    lists: BTreeMap<Tick, List>,
+pub(super) struct HeldLists {
+    lists: BTreeMap<Tick, HeldList>,
 }
 
 /// The lists of one tick.
-struct List {
+struct HeldList {
     /// The last tick at which they may go on.
     until: Tick,
     /// How many updates there were when they began.
     updates: usize,
 }
 
-impl Held {
+impl HeldLists {
     /// A list begins at `tick`, with so many updates in the arrangements. It is soon known whether it has a second page.
     pub fn begin(&mut self, tick: Tick, updates: usize) {
         if self.lists.len() < LISTS_MAX {
-            self.lists.entry(tick).or_insert(List { until: tick.after_ms(LIST_BEGUN_MS), updates });
+            self.lists.entry(tick).or_insert(HeldList { until: tick.after_ms(LIST_BEGUN_MS), updates });
         }
     }
 
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_list_is_kept_as_long_as_it_is_gone_on_with() {
-        let mut held = Held::default();
+        let mut held = HeldLists::default();
         held.begin(ms(10), 0);
         held.begin(ms(20), 0);
         assert!(held.go_on(ms(10), ms(10 + LIST_BEGUN_MS)) && !held.go_on(ms(11), ms(30)));
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_oldest_are_given_up_where_too_much_changes() {
-        let mut held = Held::default();
+        let mut held = HeldLists::default();
         held.begin(ms(1), 100);
         held.begin(ms(2), 200);
         held.release(ms(3), || 100 + LIST_UPDATES_MAX);

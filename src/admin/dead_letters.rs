@@ -44,7 +44,7 @@ pub enum Command {
 
 /// What was given up of changes.
 #[derive(Debug, Deserialize)]
-struct Letter {
+struct ToldLetter {
     id: u64,
     at: u64,
     error: String,
@@ -54,7 +54,7 @@ struct Letter {
 
 /// The same of an event.
 #[derive(Debug, Deserialize)]
-struct EventLetter {
+struct ToldEventLetter {
     at: u64,
     as_of: u64,
     index: u32,
@@ -63,9 +63,9 @@ struct EventLetter {
 }
 
 #[derive(Debug, Deserialize)]
-struct Letters {
-    dead_letters: Vec<Letter>,
-    events: Option<Vec<EventLetter>>,
+struct ToldLetters {
+    dead_letters: Vec<ToldLetter>,
+    events: Option<Vec<ToldEventLetter>>,
 }
 
 /// Does what is asked for, and writes what came of it to `out`.
@@ -107,18 +107,18 @@ pub async fn run(
 }
 
 /// A line for each letter.
-fn listed(all: &[(CompactString, Letters)]) -> String {
+fn listed(all: &[(CompactString, ToldLetters)]) -> String {
     let mut lines = vec![["destination", "id", "at", "what", "attempts", "error"].map(str::to_owned)];
     let time = |ms: u64| TimeText(Tick::from_ms(ms)).to_string();
-    for (name, Letters { dead_letters, events }) in all {
-        for Letter { id, at, error, attempts, changes } in dead_letters {
+    for (name, ToldLetters { dead_letters, events }) in all {
+        for ToldLetter { id, at, error, attempts, changes } in dead_letters {
             let mut what = format!("{changes} change");
             if *changes != 1 {
                 what.push('s');
             }
             lines.push([name.to_string(), id.to_string(), time(*at), what, attempts.to_string(), error.clone()]);
         }
-        for EventLetter { at, as_of, index, error, attempts } in events.iter().flatten() {
+        for ToldEventLetter { at, as_of, index, error, attempts } in events.iter().flatten() {
             let id = format!("{as_of}-{index}");
             lines.push([name.to_string(), id, time(*at), "an event".to_owned(), attempts.to_string(), error.clone()]);
         }
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn letters_are_a_table() {
-        let letters = |json: &str| serde_json::from_str::<Letters>(json).unwrap();
+        let letters = |json: &str| serde_json::from_str::<ToldLetters>(json).unwrap();
         let crm = letters(
             r#"{"dead_letters": [{"id": 7, "at": 1700000000000, "as_of": 1, "error": "no", "answer": "", "attempts": 5, "changes": 1,
                 "profiles": []}], "events": [{"at": 1700000000001, "as_of": 17, "index": 3, "error": "the endpoint answered 400",

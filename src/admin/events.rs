@@ -24,11 +24,11 @@ pub struct Options {
 struct Told {
     since: u64,
     events: Vec<Event>,
-    left_out: LeftOut,
+    left_out: ToldLeftOut,
 }
 
 #[derive(Deserialize)]
-struct LeftOut {
+struct ToldLeftOut {
     events: u64,
     values: u64,
 }
@@ -44,11 +44,11 @@ struct Event {
     other_type: u64,
     looked_at: Option<u64>,
     #[serde(default)]
-    fields: Vec<Field>,
+    fields: Vec<ToldField>,
 }
 
 #[derive(Deserialize)]
-struct Field {
+struct ToldField {
     field: String,
     types: BTreeMap<String, u64>,
     #[serde(default)]
@@ -92,7 +92,7 @@ fn shown(told: &Told) -> String {
             event.looked_at.unwrap_or_default()
         );
         let mut lines = vec![["field", "types", "expected"].map(str::to_owned)];
-        for Field { field, types, expected } in &event.fields {
+        for ToldField { field, types, expected } in &event.fields {
             let types: Vec<String> = types.iter().map(|(of, count)| format!("{of} {count}")).collect();
             let types = if types.is_empty() { "never seen".to_owned() } else { types.join(", ") };
             let expected: Vec<String> = expected
@@ -103,7 +103,7 @@ fn shown(told: &Told) -> String {
         }
         text += &table(&lines);
     }
-    let LeftOut { events, values } = told.left_out;
+    let ToldLeftOut { events, values } = told.left_out;
     if events > 0 || values > 0 {
         text += &format!("left out, since there is too much: {events} events by name, {values} values by field\n");
     }

@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
 use super::courier::{Courier, Failure};
-use super::holding::Holding;
+use super::holding::DeliveryHold;
 use super::lane::{End, Lane, Load};
 use super::letters::Refusal;
 use super::pace::Pace;
@@ -51,7 +51,7 @@ pub struct Line {
     /// Whether its address is refused; one for both lanes.
     pub parking: Arc<Parking>,
     /// What else keeps calls from being made; one for both lanes.
-    pub hold: Holding,
+    pub hold: DeliveryHold,
     /// Whether somebody wishes that calls which fail are given up.
     pub skipping: Arc<Skipping>,
     /// Woken after the lane has got something, or may go on.
@@ -92,7 +92,7 @@ impl Drop for Watch {
 }
 
 /// How long until a call is repeated.
-enum Wait {
+enum NextAttempt {
     /// So long.
     Patient(Duration),
     /// So long, or until somebody wishes otherwise.
@@ -204,15 +204,15 @@ impl<L: Lane> Delivery<L> {
                         let wait = absence.get_or_insert_with(new).after_failure(None);
                         return (End::NotBegun(refusals), Some(wait));
                     }
-                    Wait::Patient(backoff.after_failure(None))
+                    NextAttempt::Patient(backoff.after_failure(None))
                 }
                 Failure::Later { error, wait } => {
                     self.failed(is_news, error);
-                    Wait::Patient(backoff.after_failure(wait))
+                    NextAttempt::Patient(backoff.after_failure(wait))
                 }
                 Failure::Elsewhere { error } => {
                     self.park(error);
-                    Wait::Parked(backoff.longest())
+                    NextAttempt::Parked(backoff.longest())
                 }
                 Failure::Refused { error, answer, is_too_large } => {
                     refusals += 1;
@@ -223,13 +223,13 @@ impl<L: Lane> Delivery<L> {
                     if refusals >= pace.attempts_max {
                         return (End::GivenUp(Refusal { at: now(), error, answer, attempts: refusals }), None);
                     }
-                    Wait::Patient(backoff.after_failure(None))
+                    NextAttempt::Patient(backoff.after_failure(None))
                 }
             };
             let waited = async {
                 match wait {
-                    Wait::Patient(wait) => sleep(wait).await,
-                    Wait::Parked(wait) => parking.wait(wait).await,
+                    NextAttempt::Patient(wait) => sleep(wait).await,
+                    NextAttempt::Parked(wait) => parking.wait(wait).await,
                 }
             };
             tokio::select! {

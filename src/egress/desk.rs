@@ -6,7 +6,7 @@ use compact_str::CompactString;
 use tokio::sync::Notify;
 
 use super::forward::{Events, Skipped};
-use super::holding::Holding;
+use super::holding::DeliveryHold;
 use super::outbox::{Backlog, Order};
 use super::parking::Parking;
 use super::skipping::Skipping;
@@ -19,7 +19,7 @@ pub(super) struct Desk {
     pub wake: Arc<Notify>,
     pub tally: Arc<Tally>,
     pub parking: Arc<Parking>,
-    pub hold: Holding,
+    pub hold: DeliveryHold,
     pub skipping: Arc<Skipping>,
     pub events: Option<EventDesk>,
 }

@@ -18,7 +18,7 @@ use super::delivery::{Delivery, Failed, Line};
 use super::desk::{Desk, EventDesk};
 use super::forward::Events;
 use super::forward::{EventLetter, Forwarding, Queues, Recheck};
-use super::holding::{Held, Holding};
+use super::holding::{DeliveryHold, HoldReason};
 use super::letters::{DeadLetter, LETTERS_MAX};
 use super::outbox::{Order, Outbox};
 use super::pace::{Pace, courier};
@@ -43,7 +43,7 @@ struct Running {
     /// By destination.
     desks: Vec<Desk>,
     /// What holds all of them, if anything does.
-    hold: Holding,
+    hold: DeliveryHold,
     stopping: watch::Sender<bool>,
     /// Who can be asked, while it can.
     engine: watch::Sender<Option<engine::Handle>>,
@@ -82,7 +82,7 @@ impl Egress {
                 pace,
                 pacer: Arc::new(Pacer::new(pace.calls_per_second)),
                 parking: Arc::default(),
-                hold: Holding::of_one(&all_held, outbox.is_moved(id).then_some(Held::Moved)),
+                hold: DeliveryHold::of_one(&all_held, outbox.is_moved(id).then_some(HoldReason::Moved)),
                 skipping: Arc::default(),
                 wake: Arc::default(),
                 stopping: stopped.clone(),
@@ -227,7 +227,7 @@ impl Egress {
     }
 
     /// What holds all destinations, if anything does.
-    pub fn held(&self) -> Option<Held> {
+    pub fn held(&self) -> Option<HoldReason> {
         self.0.hold.holds_all()
     }
 

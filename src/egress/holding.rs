@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Why nothing is delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Held {
+pub enum HoldReason {
     /// The engine was started like this.
     NoDelivery,
     /// The data folder is not where this engine left it.
@@ -18,16 +18,16 @@ pub enum Held {
     Moved,
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for HoldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Held::NoDelivery => f.write_str("the engine was started with --no-delivery"),
-            Held::Copied { reason } => write!(
+            HoldReason::NoDelivery => f.write_str("the engine was started with --no-delivery"),
+            HoldReason::Copied { reason } => write!(
                 f,
                 "this may be a copy of an engine that delivers already: {reason}; if it is the only one, `deltaic take-over` \
                  (or `run --take-over`) begins to deliver"
             ),
-            Held::Moved => f.write_str(
+            HoldReason::Moved => f.write_str(
                 "its address is another one than that which was told what is on record: `deltaic destination as-new` tells \
                  everything to it, `as-moved` goes on with what was confirmed",
             ),
@@ -37,24 +37,24 @@ impl fmt::Display for Held {
 
 /// What holds a destination; its two lanes and all destinations share what holds all.
 #[derive(Clone, Debug, Default)]
-pub struct Holding {
-    all: Arc<Mutex<Option<Held>>>,
-    own: Arc<Mutex<Option<Held>>>,
+pub struct DeliveryHold {
+    all: Arc<Mutex<Option<HoldReason>>>,
+    own: Arc<Mutex<Option<HoldReason>>>,
 }
 
-impl Holding {
+impl DeliveryHold {
     /// That of a destination, beside what holds all.
-    pub fn of_one(all: &Holding, own: Option<Held>) -> Self {
-        Holding { all: all.all.clone(), own: Arc::new(Mutex::new(own)) }
+    pub fn of_one(all: &DeliveryHold, own: Option<HoldReason>) -> Self {
+        DeliveryHold { all: all.all.clone(), own: Arc::new(Mutex::new(own)) }
     }
 
     /// What holds all of them.
-    pub fn of_all(held: Option<Held>) -> Self {
-        Holding { all: Arc::new(Mutex::new(held)), own: Arc::default() }
+    pub fn of_all(held: Option<HoldReason>) -> Self {
+        DeliveryHold { all: Arc::new(Mutex::new(held)), own: Arc::default() }
     }
 
     /// What holds it, if anything does.
-    pub fn is_for(&self) -> Option<Held> {
+    pub fn is_for(&self) -> Option<HoldReason> {
         lock(&self.all).clone().or_else(|| lock(&self.own).clone())
     }
 
@@ -65,7 +65,7 @@ impl Holding {
 
     /// Whether it has another address, and nobody said yet what that means.
     pub fn is_moved(&self) -> bool {
-        *lock(&self.own) == Some(Held::Moved)
+        *lock(&self.own) == Some(HoldReason::Moved)
     }
 
     /// Nothing of its own holds it any more.
@@ -74,7 +74,7 @@ impl Holding {
     }
 
     /// What holds all of them.
-    pub fn holds_all(&self) -> Option<Held> {
+    pub fn holds_all(&self) -> Option<HoldReason> {
         lock(&self.all).clone()
     }
 
@@ -84,6 +84,6 @@ impl Holding {
     }
 }
 
-fn lock(held: &Mutex<Option<Held>>) -> MutexGuard<'_, Option<Held>> {
+fn lock(held: &Mutex<Option<HoldReason>>) -> MutexGuard<'_, Option<HoldReason>> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }

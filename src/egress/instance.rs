@@ -23,7 +23,7 @@ pub struct Instance {
 
 /// What the file says.
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
-struct Written {
+struct InstanceFile {
     instance: String,
     #[serde(flatten)]
     identity: Identity,
@@ -46,7 +46,7 @@ impl Instance {
     /// Makes the folder that of this instance, where it is nobody's yet. Else says what speaks against that it is.
     pub fn claim(&self) -> io::Result<Option<String>> {
         let Some(found) = read_small(&self.file)? else { return self.take_over().map(|()| None) };
-        let Ok(found) = serde_json::from_slice::<Written>(&found) else {
+        let Ok(found) = serde_json::from_slice::<InstanceFile>(&found) else {
             return Ok(Some("the file INSTANCE of the data folder cannot be read".to_owned()));
         };
         let identity = Identity::of(&File::open(&self.file)?)?;
@@ -62,7 +62,7 @@ impl Instance {
     /// Makes the folder that of this instance, whosever it was.
     pub fn take_over(&self) -> io::Result<()> {
         write_opened(&self.file, |file| {
-            let written = Written { instance: self.name.clone(), identity: Identity::of(file)? };
+            let written = InstanceFile { instance: self.name.clone(), identity: Identity::of(file)? };
             Ok(serde_json::to_vec(&written)?)
         })
     }

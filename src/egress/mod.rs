@@ -58,7 +58,7 @@ pub use change::{Action, Change};
 pub use delivery::Failed;
 pub use destinations::Egress;
 pub use durable::DurableOutbox;
-pub use holding::{Held, Holding};
+pub use holding::{DeliveryHold, HoldReason};
 pub use instance::Instance;
 pub use letters::{DeadLetter, Refusal};
 pub use memory::MemoryOutbox;
@@ -87,7 +87,7 @@ pub struct Surroundings {
     /// Whose an event is that an earlier version left in a queue.
     pub whose: forward::Whose,
     /// What holds all destinations, if anything does.
-    pub hold: Holding,
+    pub hold: DeliveryHold,
     /// By forward: where it is counted what is not sent.
     pub skipped: Vec<Arc<forward::Skipped>>,
     /// Is told when nothing can be written down any more: the process is to end then.

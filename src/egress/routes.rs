@@ -19,7 +19,7 @@ use tokio::task::spawn_blocking;
 
 use super::forward::EventLetter;
 use super::outbox::{self, Order};
-use super::{DeadLetter, Egress, EventStatus, Held, Instance, Status};
+use super::{DeadLetter, Egress, EventStatus, HoldReason, Instance, Status};
 use crate::clock::Now;
 use crate::engine::Topology;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
@@ -253,7 +253,7 @@ async fn take_over(State(desk): State<Arc<Desk>>) -> Result<Response, Problem> {
     }
     let was_held = match (desk.egress.held(), &desk.instance) {
         (None, _) => false,
-        (Some(Held::Copied { .. }), Some(instance)) => {
+        (Some(HoldReason::Copied { .. }), Some(instance)) => {
             let instance = instance.clone();
             let taken = spawn_blocking(move || instance.take_over()).await;
             if let Err(error) = taken.map_err(std::io::Error::other).flatten() {

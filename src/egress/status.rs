@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use compact_str::CompactString;
 
 use super::forward::{Pending, SkippedCounts};
-use super::holding::Held;
+use super::holding::HoldReason;
 use super::outbox::Backlog;
 
 /// How a destination is doing.
@@ -20,7 +20,7 @@ pub struct Status {
     /// Why it is parked, where it is: its address is refused, whatever it is sent.
     pub parked: Option<String>,
     /// Why nothing is delivered to it, where that has another reason.
-    pub held: Option<Held>,
+    pub held: Option<HoldReason>,
     /// What became of events, where it is sent any.
     pub events: Option<EventStatus>,
 }

@@ -17,7 +17,7 @@ use tokio::net::TcpSocket;
 use tokio::runtime::Handle;
 
 use super::forward::Queues;
-use super::holding::Holding;
+use super::holding::DeliveryHold;
 use super::testing::{AUDIENCES, crm, numbered, project, row, webhook};
 use super::{Egress, MemoryOutbox, Status, Surroundings};
 use crate::clock::wall_clock;
@@ -52,7 +52,7 @@ fn surroundings(latency: &Arc<Latency>) -> Surroundings {
         latency: latency.clone(),
         now: Arc::new(wall_clock),
         whose: Arc::new(|_| None),
-        hold: Holding::default(),
+        hold: DeliveryHold::default(),
         skipped: Vec::new(),
         failed,
     }

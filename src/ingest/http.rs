@@ -67,21 +67,21 @@ pub struct Surroundings {
 
 /// What an address says of what is sent to it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Address {
+struct Endpoint {
     /// The call; of a batch each event says it.
     call: Option<Call>,
     /// Whether it is of the past.
     is_historical: bool,
 }
 
-const BATCH: Address = Address { call: None, is_historical: false };
+const BATCH: Endpoint = Endpoint { call: None, is_historical: false };
 
-const fn of(call: Call) -> Address {
-    Address { call: Some(call), ..BATCH }
+const fn of(call: Call) -> Endpoint {
+    Endpoint { call: Some(call), ..BATCH }
 }
 
 /// The addresses below `/v1/`. The short forms are those of analytics.js.
-const ADDRESSES: [(&str, Address); 16] = [
+const ADDRESSES: [(&str, Endpoint); 16] = [
     ("identify", of(Call::Identify)),
     ("track", of(Call::Track)),
     ("page", of(Call::Page)),
@@ -90,7 +90,7 @@ const ADDRESSES: [(&str, Address); 16] = [
     ("alias", of(Call::Alias)),
     ("merge", of(Call::Merge)),
     ("batch", BATCH),
-    ("import", Address { is_historical: true, ..BATCH }),
+    ("import", Endpoint { is_historical: true, ..BATCH }),
     ("i", of(Call::Identify)),
     ("t", of(Call::Track)),
     ("p", of(Call::Page)),
@@ -146,7 +146,7 @@ impl Rim {
         Some(sender.to_compact_string())
     }
 
-    async fn take(&self, address: Address, request: Request) -> Result<Response, Problem> {
+    async fn take(&self, address: Endpoint, request: Request) -> Result<Response, Problem> {
         let arrived = Instant::now();
         let at = (self.with.now)();
         let request_of = Arrived { at, stamp: Stamp::from(at), address };

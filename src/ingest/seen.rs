@@ -80,19 +80,19 @@ impl JsonType {
 
 /// What came in, by source.
 #[derive(Debug, Default)]
-pub struct SeenEvents(Mutex<All>);
+pub struct SeenEvents(Mutex<SeenAll>);
 
 #[derive(Debug, Default)]
-struct All {
-    by_source: FxHashMap<CompactString, FxHashMap<EventName, Name>>,
+struct SeenAll {
+    by_source: FxHashMap<CompactString, FxHashMap<EventName, SeenName>>,
     names: usize,
     fields: usize,
-    left_out: LeftOut,
+    left_out: NotSeen,
 }
 
 /// What was not kept, since there was too much.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct NotSeen {
     /// Events whose name was one too many, or too long.
     pub events: u64,
     /// Values whose field was one too many, or too long, in the events that were looked at.
@@ -101,7 +101,7 @@ pub struct LeftOut {
 
 /// Events of one name.
 #[derive(Clone, Debug)]
-struct Name {
+struct SeenName {
     count: u64,
     first: Tick,
     last: Tick,
@@ -141,7 +141,7 @@ impl SeenEvents {
     /// Counts events that came in from `source` at `now`.
     pub fn count(&self, source: &str, now: Tick, accepted: &[Accepted]) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let All { by_source, names, fields, left_out } = &mut *all;
+        let SeenAll { by_source, names, fields, left_out } = &mut *all;
         if !by_source.contains_key(source) {
             by_source.insert(source.into(), FxHashMap::default());
         }
@@ -155,7 +155,7 @@ impl SeenEvents {
                 }
                 None => {
                     *names += 1;
-                    of_source.entry(event.name.clone()).or_insert_with(|| Name::new(now))
+                    of_source.entry(event.name.clone()).or_insert_with(|| SeenName::new(now))
                 }
             };
             if name.is_to_be_looked_at() {
@@ -166,7 +166,7 @@ impl SeenEvents {
     }
 
     /// All that came in, or what is called `name`, in the order of sources and names; and what was left out.
-    pub fn all(&self, now: Tick, name: Option<&EventName>) -> (Vec<Seen>, LeftOut) {
+    pub fn all(&self, now: Tick, name: Option<&EventName>) -> (Vec<Seen>, NotSeen) {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = Vec::new();
         for (source, names) in &all.by_source {
@@ -180,11 +180,20 @@ impl SeenEvents {
     }
 }
 
-impl Name {
+impl SeenName {
     fn new(now: Tick) -> Self {
         let (count, in_minute, in_last, looked_at) = Default::default();
         let fields = FxHashMap::default();
-        Name { count, first: now, last: now, minute: now.as_ms() / MINUTE_MS, in_minute, in_last, looked_at, fields }
+        SeenName {
+            count,
+            first: now,
+            last: now,
+            minute: now.as_ms() / MINUTE_MS,
+            in_minute,
+            in_last,
+            looked_at,
+            fields,
+        }
     }
 
     fn count(&mut self, now: Tick) {
@@ -346,7 +355,7 @@ mod tests {
             "traits.x.y.z.u: object 1",
         ];
         assert_eq!(all[0].fields.iter().map(line).collect::<Vec<_>>(), expected);
-        assert_eq!((all[0].looked_at, left_out), (2, LeftOut::default()));
+        assert_eq!((all[0].looked_at, left_out), (2, NotSeen::default()));
     }
 
     #[test]
@@ -369,7 +378,7 @@ mod tests {
         // One that is known counts on.
         at(&seen, 1, "many", r#""properties":{}"#);
         let (all, left_out) = seen.all(Tick::from_ms(1), None);
-        assert_eq!((all.len(), left_out), (NAMES_SEEN_MAX, LeftOut { events: 2, values: 4 }));
+        assert_eq!((all.len(), left_out), (NAMES_SEEN_MAX, NotSeen { events: 2, values: 4 }));
         let many = all.iter().find(|of| of.name.as_str() == "many").unwrap();
         assert_eq!((many.count, many.fields.len()), (2, FIELDS_PER_NAME_MAX));
     }

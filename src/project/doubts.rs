@@ -29,7 +29,7 @@ pub(super) struct Doubts {
 
 /// What the names of an expression are.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum About {
+enum DoubtAbout {
     Person,
     Event,
 }
@@ -49,15 +49,15 @@ impl Doubts {
 
     /// An expression over a person.
     pub(super) fn of_person(&mut self, node: &Node) {
-        self.read(node, About::Person);
+        self.read(node, DoubtAbout::Person);
     }
 
     /// An expression over an event.
     pub(super) fn of_event(&mut self, node: &Node) {
-        self.read(node, About::Event);
+        self.read(node, DoubtAbout::Event);
     }
 
-    fn read(&mut self, node: &Node, about: About) {
+    fn read(&mut self, node: &Node, about: DoubtAbout) {
         let mut rest = vec![(node, about)];
         while let Some((Node { kind, .. }, about)) = rest.pop() {
             match kind {
@@ -70,28 +70,28 @@ impl Doubts {
                         self.events.push((name.as_str().into(), first.place));
                     }
                     let named = call.named.iter().map(|named| &named.value);
-                    rest.extend(others.iter().chain(named).map(|node| (node, About::Event)));
+                    rest.extend(others.iter().chain(named).map(|node| (node, DoubtAbout::Event)));
                 }
                 Kind::Compare(_, a, b) => {
-                    if about == About::Person {
+                    if about == DoubtAbout::Person {
                         self.compared(a, b);
                     }
                     rest.extend([(&**a, about), (&**b, about)]);
                 }
                 Kind::In(of, list) => {
-                    if about == About::Person {
+                    if about == DoubtAbout::Person {
                         self.value(of);
                     }
                     rest.extend(list.iter().chain([&**of]).map(|node| (node, about)));
                 }
                 Kind::Like(of, pattern) => {
-                    if about == About::Person {
+                    if about == DoubtAbout::Person {
                         self.value(of);
                     }
                     rest.extend([(&**of, about), (&**pattern, about)]);
                 }
                 Kind::Between(of, low, high) => {
-                    if about == About::Person {
+                    if about == DoubtAbout::Person {
                         self.value(of);
                     }
                     if is_reversed(low, high) {

@@ -58,7 +58,7 @@ pub use origins::IdentifierOrigin;
 pub use output_files::not_appendable;
 use problem::Problem;
 pub use problem::{Colour, Problems};
-pub use reads::{Reads, reads};
+pub use reads::{DefinitionReads, reads};
 pub use resolved::{
     Clock, ContextTraits, CsvMapping, Destination, DestinationKind, Durability, FieldPath, Payload, Project, Replay,
     Secret, Sending, Source, Storage, Webhook,

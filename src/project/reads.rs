@@ -9,7 +9,7 @@ use dataflows::model::{EventName, ValueType};
 
 /// What one definition reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reads {
+pub struct DefinitionReads {
     /// The definition, such as `audience buyers`.
     pub title: String,
     /// Fields of events, by the name of the event.
@@ -21,16 +21,16 @@ pub struct Reads {
 }
 
 /// What each trait, audience and destination reads, in this order.
-pub fn reads(definitions: &Definitions) -> Vec<Reads> {
+pub fn reads(definitions: &Definitions) -> Vec<DefinitionReads> {
     let people = definitions
         .traits
         .iter()
         .map(|one| ("trait", &one.name, &one.expression))
         .chain(definitions.audiences.iter().map(|one| ("audience", &one.name, &one.condition)));
-    let mut all: Vec<Reads> =
+    let mut all: Vec<DefinitionReads> =
         people.map(|(what, name, expression)| of_person(format!("{what} {name}"), expression, definitions)).collect();
     for (index, view) in definitions.destinations.iter().enumerate() {
-        let mut reads = Reads { title: format!("destination {}", view.name), ..Reads::default() };
+        let mut reads = DefinitionReads { title: format!("destination {}", view.name), ..DefinitionReads::default() };
         let forward = definitions.forwards.iter().find(|forward| forward.destination.index() == index);
         let listed = view.traits.iter().chain(forward.iter().flat_map(|forward| &forward.traits));
         for name in listed {
@@ -53,8 +53,8 @@ pub fn reads(definitions: &Definitions) -> Vec<Reads> {
     all
 }
 
-fn of_person(title: String, expression: &Expression<PersonTerm>, definitions: &Definitions) -> Reads {
-    let mut reads = Reads { title, ..Reads::default() };
+fn of_person(title: String, expression: &Expression<PersonTerm>, definitions: &Definitions) -> DefinitionReads {
+    let mut reads = DefinitionReads { title, ..DefinitionReads::default() };
     expression.for_each_term(&mut |term| match term {
         PersonTerm::Count(id)
         | PersonTerm::Sum(id)
@@ -67,7 +67,7 @@ fn of_person(title: String, expression: &Expression<PersonTerm>, definitions: &D
     reads
 }
 
-impl Reads {
+impl DefinitionReads {
     fn measure(&mut self, id: MeasureId, definitions: &Definitions) {
         let measure = &definitions.measures[id.index()];
         let fields = self.events.entry(measure.event.clone()).or_default();

@@ -26,7 +26,7 @@ type Due = (Tick, usize);
 
 /// The events of several files, in the order in which they are taken in.
 pub(super) struct Files<'a> {
-    reading: Reading<'a>,
+    reading: FilesReading<'a>,
     /// Those that are not open, with their first events.
     closed: BinaryHeap<Reverse<Due>>,
     /// Those that are open, but the one that is being read, each with its next event.
@@ -48,7 +48,7 @@ pub(super) enum Missed {
 }
 
 /// How files are read, which ones, and how much of them was.
-struct Reading<'a> {
+struct FilesReading<'a> {
     paths: &'a [PathBuf],
     project: &'a Project,
     extractor: Arc<Extractor>,
@@ -59,7 +59,7 @@ struct Reading<'a> {
     bytes: BytesRead,
 }
 
-impl Reading<'_> {
+impl FilesReading<'_> {
     fn open(&self, file: usize, bytes: BytesRead) -> Result<Events, FileError> {
         let path = &self.paths[file];
         let format = Format::of_name(path, self.project.replay.csv.as_ref());
@@ -86,7 +86,7 @@ impl<'a> Files<'a> {
     pub fn open(project: &'a Project, paths: &'a [PathBuf], now: Tick, until: Tick) -> Result<Self, FileError> {
         let extractor = Arc::new(Extractor::new(project));
         let merges = !project.replay.sort_by_time;
-        let reading = Reading { paths, project, extractor, now, until, merges, bytes: BytesRead::default() };
+        let reading = FilesReading { paths, project, extractor, now, until, merges, bytes: BytesRead::default() };
         let are_many = merges && paths.len() > REPLAY_FILES_OPENED_AT_ONCE_MAX;
         // What is no file, such as a pipe, can be read once only.
         let first = |file: usize| match are_many && paths[file].is_file() {

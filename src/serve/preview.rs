@@ -16,7 +16,7 @@ use rustc_hash::FxHashMap;
 use super::historied::Historied;
 use super::{Options, RunError};
 use crate::clock::wall_clock;
-use crate::egress::{Differing, Held, differences, moved};
+use crate::egress::{Differing, HoldReason, differences, moved};
 use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Output, Topology, Workers, WorkersError};
 use crate::ingest::segment::reading;
 use crate::log::checkpoint::{Gatherer, Kept, Past, Plan, StartPlan, begins};
@@ -51,7 +51,7 @@ impl fmt::Display for Preview {
             }
         }
         for destination in &self.moved {
-            writeln!(f, "destination {destination} is told nothing: {}", Held::Moved)?;
+            writeln!(f, "destination {destination} is told nothing: {}", HoldReason::Moved)?;
         }
         let Some(differing) = &self.differing else {
             return writeln!(f, "what destinations would be told cannot be said beforehand");

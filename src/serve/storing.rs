@@ -13,7 +13,7 @@ use crate::clock::wall_clock;
 use crate::dedupe::{Dedupe, Expected, MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::forward::Queues;
 use crate::egress::outbox::{Order, Outbox};
-use crate::egress::{DurableOutbox, Held, Instance, MemoryOutbox};
+use crate::egress::{DurableOutbox, HoldReason, Instance, MemoryOutbox};
 use crate::engine::{Before, process_index};
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reading;
@@ -39,7 +39,7 @@ pub(super) struct Storing {
     /// Whose the data folder is, where there is one.
     pub instance: Option<Instance>,
     /// Why nothing is delivered, if anything speaks against it.
-    pub held: Option<Held>,
+    pub held: Option<HoldReason>,
 }
 
 impl Storing {
@@ -76,7 +76,7 @@ impl Storing {
                 agreement,
                 before: Before::default(),
                 instance: None,
-                held: options.no_delivery.then_some(Held::NoDelivery),
+                held: options.no_delivery.then_some(HoldReason::NoDelivery),
             });
         };
         // What is refused is left as it is: nothing is changed before all this has been looked at.
@@ -178,14 +178,14 @@ impl Storing {
 }
 
 /// What speaks against delivery from a data folder.
-fn held(instance: &Instance, options: &Options) -> io::Result<Option<Held>> {
+fn held(instance: &Instance, options: &Options) -> io::Result<Option<HoldReason>> {
     if options.no_delivery {
-        return Ok(Some(Held::NoDelivery));
+        return Ok(Some(HoldReason::NoDelivery));
     }
     if options.take_over {
         return instance.take_over().map(|()| None);
     }
-    Ok(instance.claim()?.map(|reason| Held::Copied { reason }))
+    Ok(instance.claim()?.map(|reason| HoldReason::Copied { reason }))
 }
 
 /// Does what the command line says of destinations with another address.
@@ -205,7 +205,7 @@ fn answer_moved(outbox: &DurableOutbox, project: &Project, options: &Options) ->
     }
     for (destination, id) in project.destinations.iter().zip((0..).map(DestinationId::new)) {
         if outbox.is_moved(id) {
-            tracing::warn!(destination = %destination.name, "nothing is delivered to it: {}", Held::Moved);
+            tracing::warn!(destination = %destination.name, "nothing is delivered to it: {}", HoldReason::Moved);
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::entries::Batch;
-use super::payload::Payload;
+use super::payload::PayloadWriter;
 use crate::engine::Offset;
 use crate::json::{ObjectJson, whole_characters};
 
@@ -32,11 +32,11 @@ pub fn envelope(
     raw: &[u8],
     timestamp: Tick,
     position: Offset,
-    payload: &Payload,
+    payload: &PayloadWriter,
     enrichment: &Enrichment,
 ) -> Result<Bytes, NotJson> {
     #[derive(Serialize)]
-    struct Rest<'a, T> {
+    struct BesideEvent<'a, T> {
         profile_id: Option<String>,
         identifiers: &'a [Text],
         traits: T,
@@ -48,7 +48,7 @@ pub fn envelope(
     let text = whole_characters(std::str::from_utf8(raw).unwrap_or_default());
     let event = payload.write(&text, timestamp).map_err(NotJson)?;
     let Enrichment { profile, identifiers, traits, consent } = enrichment;
-    let rest = Rest {
+    let rest = BesideEvent {
         profile_id: profile.map(|id| id.to_string()),
         identifiers,
         traits: ObjectJson(traits.iter().map(|(name, value)| (name.as_str(), value))),
@@ -112,7 +112,7 @@ mod tests {
             consent: vec![("marketing".into(), true), ("ads".into(), false)],
         };
         let position = Offset { tick: Tick::from_ms(17), index: 3 };
-        let (payload, at) = (Payload::from(&Default::default()), Tick::from_ms(16));
+        let (payload, at) = (PayloadWriter::from(&Default::default()), Tick::from_ms(16));
         let json = envelope(raw, at, position, &payload, &enrichment).unwrap();
         let expected = concat!(
             r#"{"event":{"n":12345678901234567890123,"b":"x\ny","a":1.0,"timestamp":"1970-01-01T00:00:00.016Z"},"profile_id":null,"#,

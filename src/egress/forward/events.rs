@@ -14,7 +14,7 @@ use super::recheck::Recheck;
 use super::skipped::Skipped;
 use crate::egress::courier::Courier;
 use crate::egress::delivery::Line;
-use crate::egress::holding::Holding;
+use crate::egress::holding::DeliveryHold;
 use crate::egress::lane::{End, Lane, Load};
 use crate::egress::outbox::{BatchLimit, Order, Outbox};
 use crate::egress::status::{EventStatus, Tally};
@@ -31,7 +31,7 @@ pub struct Events {
     /// Knows what operators wish of the destination as a whole.
     outbox: Arc<dyn Outbox>,
     /// What else keeps calls from being made.
-    hold: Holding,
+    hold: DeliveryHold,
     /// Woken after something was taken in, or may go on.
     pub wake: Arc<Notify>,
 }

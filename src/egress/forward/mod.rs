@@ -40,7 +40,7 @@ pub use skipped::{Skip, Skipped, SkippedCounts};
 
 use entries::{Entries, Entry, QueueLimit};
 use memory::MemoryEntries;
-use payload::Payload;
+use payload::PayloadWriter;
 use queue::Queue;
 pub(super) use stored::StoredEntries;
 
@@ -94,13 +94,13 @@ pub(super) struct Forwarding {
     /// By forward.
     lanes: Vec<Arc<Events>>,
     /// By forward.
-    payloads: Vec<Payload>,
+    payloads: Vec<PayloadWriter>,
 }
 
 impl Forwarding {
     /// Into these lanes, by forward.
     pub fn new(project: &Project, lanes: Vec<Arc<Events>>) -> Self {
-        let payload = |of: DestinationId| Payload::from(&project.destinations[of.index()].sending.payload);
+        let payload = |of: DestinationId| PayloadWriter::from(&project.destinations[of.index()].sending.payload);
         let payloads = destinations(project).map(payload).collect();
         Forwarding { definitions: project.definitions.clone(), lanes, payloads }
     }

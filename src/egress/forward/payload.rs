@@ -15,7 +15,7 @@ use crate::project::{self, FieldPath};
 
 /// What leaves of the events for a destination, prepared.
 #[derive(Clone, Debug)]
-pub struct Payload {
+pub struct PayloadWriter {
     fields: Fields,
     mode: Mode,
 }
@@ -38,7 +38,7 @@ const OF_ALL: [&str; 4] = ["type", "event", "name", "messageId"];
 const TIMESTAMP: &str = "timestamp";
 const ORIGINAL: &str = "originalTimestamp";
 
-impl From<&project::Payload> for Payload {
+impl From<&project::Payload> for PayloadWriter {
     fn from(payload: &project::Payload) -> Self {
         let (mode, paths) = match payload {
             project::Payload::Keep(paths) => (Mode::Keep, paths),
@@ -52,7 +52,7 @@ impl From<&project::Payload> for Payload {
         let mut paths: Vec<&FieldPath> = paths.iter().collect();
         paths.sort_by_key(|path| path.len());
         paths.into_iter().for_each(|path| fields.insert(path));
-        Payload { fields, mode }
+        PayloadWriter { fields, mode }
     }
 }
 
@@ -69,7 +69,7 @@ impl Fields {
     }
 }
 
-impl Payload {
+impl PayloadWriter {
     /// The text of an event on one line, as it leaves: `timestamp` is the time that counts, and `originalTimestamp` what the sender
     /// wrote. Numbers and texts are in the words in which they were sent.
     pub fn write(&self, event: &str, timestamp: Tick) -> serde_json::Result<String> {
@@ -80,7 +80,7 @@ impl Payload {
         };
         let original = of(ORIGINAL).or_else(|| of(TIMESTAMP));
         let mut text = String::with_capacity(event.len() + 64);
-        let mut object = Object::begin(&mut text);
+        let mut object = ObjectWriter::begin(&mut text);
         for (name, value) in &members {
             if name != TIMESTAMP && name != ORIGINAL {
                 self.member(&self.fields, name, value.get(), &mut object)?;
@@ -94,7 +94,7 @@ impl Payload {
         Ok(text)
     }
 
-    fn member(&self, fields: &Fields, name: &str, value: &str, to: &mut Object<'_>) -> serde_json::Result<()> {
+    fn member(&self, fields: &Fields, name: &str, value: &str, to: &mut ObjectWriter<'_>) -> serde_json::Result<()> {
         match (fields.0.get(name), self.mode) {
             (Some(within), _) if !within.0.is_empty() => {
                 // What has no fields is none of those that are named in it.
@@ -116,7 +116,7 @@ impl Payload {
     fn value(&self, fields: &Fields, value: &str, to: &mut String) -> serde_json::Result<()> {
         if value.starts_with('{') {
             let Members(members) = serde_json::from_str(value)?;
-            let mut object = Object::begin(to);
+            let mut object = ObjectWriter::begin(to);
             for (name, value) in members {
                 self.member(fields, &name, value.get(), &mut object)?;
             }
@@ -149,15 +149,15 @@ fn one_line(value: &str) -> Cow<'_, str> {
 }
 
 /// An object that is being written.
-struct Object<'a> {
+struct ObjectWriter<'a> {
     text: &'a mut String,
     is_empty: bool,
 }
 
-impl<'a> Object<'a> {
+impl<'a> ObjectWriter<'a> {
     fn begin(text: &'a mut String) -> Self {
         text.push('{');
-        Object { text, is_empty: true }
+        ObjectWriter { text, is_empty: true }
     }
 
     fn key(&mut self, name: &str) {
@@ -178,8 +178,8 @@ struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct All;
-        impl<'de> Visitor<'de> for All {
+        struct MembersVisitor;
+        impl<'de> Visitor<'de> for MembersVisitor {
             type Value = Vec<(String, &'de RawValue)>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -194,7 +194,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                 Ok(members)
             }
         }
-        from.deserialize_map(All).map(Members)
+        from.deserialize_map(MembersVisitor).map(Members)
     }
 }
 
@@ -215,7 +215,7 @@ mod tests {
 
     #[track_caller]
     fn check(payload: &project::Payload, event: &str, expected: &str) {
-        let written = Payload::from(payload).write(event, Tick::from_ms(1_700_000_000_000)).unwrap();
+        let written = PayloadWriter::from(payload).write(event, Tick::from_ms(1_700_000_000_000)).unwrap();
         assert_eq!(written, expected);
         serde_json::from_str::<serde_json::Value>(&written).unwrap();
     }
@@ -230,7 +230,7 @@ mod tests {
             r#""context":{},"#
         );
         check(&project::Payload::default(), EVENT, &format!("{expected}{TIMES}"));
-        let all = Payload::from(&project::Payload::Drop(Vec::new())).write(EVENT, Tick::default()).unwrap();
+        let all = PayloadWriter::from(&project::Payload::Drop(Vec::new())).write(EVENT, Tick::default()).unwrap();
         assert_eq!(all.matches("\"ip\"").count(), 2);
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dataflows::model::Tick;
 
-use super::{Address, Batch, Rim};
+use super::{Batch, Endpoint, Rim};
 use crate::http::Problem;
 use crate::ingest::Rejection;
 use crate::ingest::quarantine::{Refused, What};
@@ -17,7 +17,7 @@ pub(super) struct Arrived {
     /// The same, as it is written.
     pub stamp: Stamp,
     /// The address that it came to.
-    pub address: Address,
+    pub address: Endpoint,
 }
 
 impl Rim {

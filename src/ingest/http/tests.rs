@@ -127,7 +127,7 @@ async fn one_event() {
 #[tokio::test]
 async fn every_address() {
     let (setup, events) = Setup::accepting().await;
-    for (name, Address { call, is_historical }) in ADDRESSES {
+    for (name, Endpoint { call, is_historical }) in ADDRESSES {
         let body = match call {
             Some(_) => r#"{"userId":"1","event":"E","mergeProperties":[{"type":"user_id","value":1}]}"#,
             None => r#"{"batch":[{"type":"screen","userId":1}]}"#,

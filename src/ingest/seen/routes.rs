@@ -14,7 +14,7 @@ use axum::routing::get;
 use dataflows::model::EventName;
 use serde::Serialize;
 
-use super::{LeftOut, Seen};
+use super::{NotSeen, Seen};
 use crate::clock::Now;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 use crate::ingest::IngestCounters;
@@ -117,7 +117,7 @@ async fn event(State(desk): State<Arc<Desk>>, name: Result<Path<String>, PathRej
 }
 
 impl Desk {
-    fn answer(&self, events: Vec<Row>, LeftOut { events: of_names, values }: LeftOut) -> Response {
+    fn answer(&self, events: Vec<Row>, NotSeen { events: of_names, values }: NotSeen) -> Response {
         let left_out = LeftOutJson { events: of_names, values };
         json(StatusCode::OK, &Body { since: self.since, events, left_out })
     }

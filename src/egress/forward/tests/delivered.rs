@@ -12,7 +12,7 @@ use dataflows::model::Tick;
 use tokio::runtime::Handle;
 
 use crate::clock::wall_clock;
-use crate::egress::Holding;
+use crate::egress::DeliveryHold;
 use crate::egress::forward::Queues;
 use crate::egress::forward::entries::{Cursor, Entries, EntriesIter, Entry, EventLetter, Hold, QueueLimit, Writes};
 use crate::egress::forward::memory::MemoryEntries;
@@ -60,7 +60,7 @@ fn start_with(project: &Project, queues: Queues, failed: Failed) -> Egress {
         latency: Arc::new(Latency::new()),
         now: Arc::new(wall_clock),
         whose: Arc::new(|_| None),
-        hold: Holding::default(),
+        hold: DeliveryHold::default(),
         skipped: Vec::new(),
         failed,
     };
