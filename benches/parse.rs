@@ -33,7 +33,7 @@ fn main() {
         sources: Vec::new(),
         read_tokens: Vec::new(),
         admin_tokens: Vec::new(),
-        clock: Clock { heartbeat: Duration::from_millis(10), dedupe_window: Duration::from_secs(86_400) },
+        clock: Clock::default(),
         limits: Limits::default(),
         destinations: Vec::new(),
         replay: Default::default(),

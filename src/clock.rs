@@ -1,9 +1,30 @@
-//! The time of the machine, behind a function, so that tests can bring their own.
+//! The time that ticks go by: the machine's, as far as it can be believed.
+//!
+//! The clock on the wall jumps: somebody sets it, a virtual machine wakes up, a time server is wrong. What it shows must not carry
+//! ticks a year ahead, where they stay, since they never go back. So ticks go by the time since the machine was started, which only
+//! runs, from an offset that was agreed on; and what the clock on the wall shows changes that offset by the rules of [`Course`].
+//!
+//! `course` has these rules and knows no machine; `steady` reads the machine and tells people; `start` decides whether a data folder
+//! and the clock go together; `jumps` remembers how far ticks were set forward, which message ids are not to notice; `routes` is what
+//! operators see; `words` says times to people.
+
+mod course;
+mod jumps;
+mod routes;
+mod start;
+mod steady;
+mod words;
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use dataflows::model::Tick;
+
+pub use course::{Reading, State};
+pub use jumps::Jumps;
+pub use routes::router;
+pub use start::{ClockError, Latest};
+pub use steady::{Machine, OnMismatch, Standing, SteadyClock, machine, shown};
 
 /// Gives the time: milliseconds since the Unix epoch.
 pub type Now = Arc<dyn Fn() -> Tick + Send + Sync>;
@@ -12,10 +33,4 @@ pub type Now = Arc<dyn Fn() -> Tick + Send + Sync>;
 pub fn wall_clock() -> Tick {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Tick::from_ms(since.as_millis().try_into().unwrap_or_default())
-}
-
-/// A clock that shows `begin` now and goes on from there, whatever the machine's shows.
-pub fn clock_from(begin: Tick) -> Now {
-    let began = Instant::now();
-    Arc::new(move || begin.after_ms(began.elapsed().as_millis().try_into().unwrap_or_default()))
 }

@@ -1,7 +1,8 @@
 //! Recognises events that were sent before: one (source, message id) counts once within the window of the project.
 //!
 //! The rule, in one place: [`MessageWindow::has`]. An id that counted at tick `t` is recognised at tick `now` iff
-//! `now − window < t`; a message that is recognised does not count, and does not make the window longer. The tick is kept with
+//! `now − window < t`, not counting by how much the clock was set forward in between ([`Jumps`]); a message that is recognised does
+//! not count, and does not make the window longer. The tick is kept with
 //! each id, so the rule is exact, and since ids count at ticks of the log, it is a function of the log: after a restart the same
 //! messages are recognised as before.
 //!
@@ -39,29 +40,42 @@ pub use opening::{Expected, OnDiskSettings, ToldBy};
 pub use run::{Run, RunError, RunWriter, merge};
 pub use sealer::Seal;
 
+use crate::clock::Jumps;
 use crate::limits::Limits;
 use crate::log::ProcessNumber;
-use crate::project::Clock;
 
 /// For how long messages are recognised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct MessageWindow {
     ms: u64,
+    /// What of it did not pass.
+    jumps: Jumps,
 }
 
 impl MessageWindow {
-    /// So long after a message counted, it is recognised.
+    /// So long after a message counted, it is recognised, where ticks did not jump.
     pub fn new(window: Duration) -> Self {
-        MessageWindow { ms: u64::try_from(window.as_millis()).unwrap_or(u64::MAX) }
+        MessageWindow { ms: u64::try_from(window.as_millis()).unwrap_or(u64::MAX), jumps: Jumps::default() }
+    }
+
+    /// The same where they did.
+    pub fn over(self, jumps: Jumps) -> Self {
+        MessageWindow { jumps, ..self }
     }
 
     /// Whether it has a message, at `now`, that counted at `counted`.
-    pub fn has(self, counted: Tick, now: Tick) -> bool {
-        counted.after_ms(self.ms) > now
+    pub fn has(&self, counted: Tick, now: Tick) -> bool {
+        let is_recent = counted.after_ms(self.ms) > now;
+        is_recent || counted.after_ms(self.ms).after_ms(self.jumps.between_ms(counted, now)) > now
+    }
+
+    /// The first tick that it has at `now`.
+    pub fn begins(&self, now: Tick) -> Tick {
+        self.jumps.since(now, self.ms.saturating_sub(1))
     }
 
     /// Milliseconds.
-    pub fn ms(self) -> u64 {
+    pub fn ms(&self) -> u64 {
         self.ms
     }
 }
@@ -76,9 +90,9 @@ pub enum Dedupe {
 }
 
 impl Dedupe {
-    /// Remembers in memory for the window of the project, within its limits.
-    pub fn in_memory(clock: &Clock, limits: &Limits) -> Self {
-        Dedupe::InMemory(InMemory::new(MessageWindow::new(clock.dedupe_window), limits.dedupe_ids_max))
+    /// Remembers in memory, within the limits of the project.
+    pub fn in_memory(window: MessageWindow, limits: &Limits) -> Self {
+        Dedupe::InMemory(InMemory::new(window, limits.dedupe_ids_max))
     }
 
     /// Begins with the messages of `tick`, which is later than those before. Where there is no room, nothing happens.
@@ -98,7 +112,7 @@ impl Dedupe {
     }
 
     /// For how long messages are recognised.
-    pub fn window(&self) -> MessageWindow {
+    pub fn window(&self) -> &MessageWindow {
         match self {
             Dedupe::InMemory(ids) => ids.window(),
             Dedupe::OnDisk(ids) => ids.window(),

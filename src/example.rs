@@ -1,7 +1,6 @@
 //! The project that unit tests of the rims use.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use dataflows::definitions::{Audience, Definitions, Field, FieldRoot, Trait};
 use dataflows::expression::Expression;
@@ -47,7 +46,7 @@ pub(crate) fn project() -> Project {
         sources: vec![source("app", "app-key"), source("web", "web-key")],
         read_tokens: vec![Secret::new("read-token".into())],
         admin_tokens: vec![Secret::new("admin-token".into())],
-        clock: Clock { heartbeat: Duration::from_millis(10), dedupe_window: Duration::from_secs(86_400) },
+        clock: Clock::default(),
         limits: Limits { identifiers_per_event_max: 6, identifier_bytes_max: 40, ..Limits::default() },
         destinations: Vec::new(),
         replay: Replay::default(),

@@ -335,3 +335,13 @@ pub const REPLAY_FILES_OPENED_AT_ONCE_MAX: usize = 32;
 /// Files of a replay that are open at a time because their times overlap. Each has 64 KB of its file in memory, and as much of the
 /// text where it is compressed.
 pub const REPLAY_FILES_OPEN_MAX: usize = 200;
+
+/// For how long a clock that jumped must have stayed as it is before ticks follow it: a time server that is wrong, or a machine that
+/// is just being set, is another one by then.
+pub const CLOCK_SETTLES: Duration = Duration::from_secs(60);
+
+/// How far a clock may have jumped ahead for ticks to follow it without an order. Mistakes are larger: a wrong year, a dead battery.
+pub const CLOCK_FOLLOWED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Jumps of the clock that are remembered. There is one a minute at most, so these fill any window in which the clock is of use.
+pub const CLOCK_JUMPS_MAX: usize = 1_000;

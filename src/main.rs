@@ -64,6 +64,9 @@ enum Command {
         /// Go on with this destination, whose address is another one than it was: what it confirmed is there.
         #[arg(long, value_name = "DESTINATION")]
         as_moved: Vec<String>,
+        /// Go on with the clock of this machine as it is, although it is far from what the data folder has: it is right.
+        #[arg(long)]
+        accept_clock: bool,
         /// Add the latency histograms of every second to this file (HdrHistogram interval log, V2).
         #[arg(long, value_name = "FILE")]
         hlog: Option<PathBuf>,
@@ -156,6 +159,13 @@ enum Command {
     TakeOver {
         #[command(flatten)]
         engine: admin::Engine,
+    },
+    /// See how ticks and the clock of a running engine's machine stand, or say that a clock that jumped is right.
+    Clock {
+        #[command(flatten)]
+        engine: admin::Engine,
+        #[command(subcommand)]
+        command: admin::clock::Command,
     },
     /// Look at what a running engine has rejected, try it again, or delete it.
     Quarantine {
@@ -324,6 +334,7 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             no_delivery,
             as_new,
             as_moved,
+            accept_clock,
             hlog,
             clock_from,
             workers,
@@ -343,6 +354,7 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
                 no_delivery,
                 as_new,
                 as_moved,
+                accept_clock,
                 hlog,
                 admission: Some(admission),
                 clock_from,
@@ -429,6 +441,11 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
         Command::TakeOver { engine } => {
             let mut out = Output;
             let done = admin::take_over::run(engine, admin::token_of(environment), &mut out);
+            runtime()?.block_on(done).map_err(Into::into)
+        }
+        Command::Clock { engine, command } => {
+            let mut out = Output;
+            let done = admin::clock::run(engine, command, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
         }
         Command::Quarantine { engine, command } => {

@@ -15,7 +15,6 @@ use dataflows::model::Tick;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::clock::{Now, clock_from, wall_clock};
 use crate::egress::{self, DeliveryHold, Egress};
 use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
 use crate::history::HistoryWriter;
@@ -73,6 +72,8 @@ pub struct Options {
     pub hlog: Option<PathBuf>,
     /// Who is let in, where that may change meanwhile; else those of the project.
     pub admission: Option<Admission>,
+    /// Whether ticks go on with the clock of the machine, however far it is from what the data have.
+    pub accept_clock: bool,
     /// The time that it begins with, in the place of the machine's: so that what depends on the age of data can be tried.
     pub clock_from: Option<Tick>,
 }
@@ -91,6 +92,7 @@ impl Options {
             as_moved: Vec::new(),
             hlog: None,
             admission: None,
+            accept_clock: false,
             clock_from: None,
         }
     }
@@ -128,11 +130,12 @@ pub async fn run(
         before,
         instance,
         held,
+        clock,
     } = Storing::open(&project, &options)?;
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
     let history = checkpointer.as_ref().and_then(|settings| settings.history.as_ref()).map(HistoryWriter::figures);
     let remembered = dedupe.figures();
-    let now: Now = options.clock_from.map_or_else(|| Arc::new(wall_clock) as Now, clock_from);
+    let now = clock.as_now();
     let (failed, mut failure) = mpsc::unbounded_channel();
     let forward_from = queues.from();
     let skipped = egress::forward::skipped(&project);
@@ -197,7 +200,7 @@ pub async fn run(
         store: store.clone(),
         inside,
         topology,
-        now,
+        clock,
         timeouts,
         instance,
         admission: options.admission.unwrap_or_else(|| Admission::new(&project)),

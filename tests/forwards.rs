@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dataflows::definitions::Definitions;
 use dataflows::model::{Event, EventName, Tick};
-use deltaic::dedupe::Dedupe;
+use deltaic::dedupe::{Dedupe, MessageWindow};
 use deltaic::engine::{Accepted, Before, Engine, Forwarded, Outlets, Settings, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
@@ -48,14 +48,15 @@ async fn run(
     let events: Vec<Event> = logged.iter().map(|(_, event)| event.clone()).collect();
     let clock = Arc::new(AtomicU64::new(0));
     let now = clock.clone();
-    let times = Clock { heartbeat: Duration::from_millis(1), dedupe_window: Duration::from_secs(60) };
+    let times =
+        Clock { heartbeat: Duration::from_millis(1), dedupe_window: Duration::from_secs(60), ..Clock::default() };
     let settings = Settings {
         topology: Topology::local(workers),
         definitions: definitions.clone(),
         clock: times,
         limits: Limits::default(),
         restore: None,
-        dedupe: Dedupe::in_memory(&times, &Limits::default()),
+        dedupe: Dedupe::in_memory(MessageWindow::new(times.dedupe_window), &Limits::default()),
         former: None,
         accept_partial: false,
         memory: Gate::off(),

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::model::{Desired, Event, Found, Identifier, IdentifierId, Member, Profile, ProfileId, Question, Tick};
-use deltaic::dedupe::Dedupe;
+use deltaic::dedupe::{Dedupe, MessageWindow};
 use deltaic::engine::{Accepted, Answered, Before, Engine, Handle, Outlets, Settings, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
@@ -49,15 +49,18 @@ impl Subject {
     fn start(definitions: &Arc<Definitions>, workers: usize) -> Self {
         let (clock, given) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Given::default())));
         let now = clock.clone();
-        let times =
-            Clock { heartbeat: std::time::Duration::from_millis(1), dedupe_window: std::time::Duration::from_secs(60) };
+        let times = Clock {
+            heartbeat: std::time::Duration::from_millis(1),
+            dedupe_window: std::time::Duration::from_secs(60),
+            ..Clock::default()
+        };
         let settings = Settings {
             topology: Topology::local(workers),
             definitions: definitions.clone(),
             clock: times,
             limits: Limits::default(),
             restore: None,
-            dedupe: Dedupe::in_memory(&times, &Limits::default()),
+            dedupe: Dedupe::in_memory(MessageWindow::new(times.dedupe_window), &Limits::default()),
             former: None,
             accept_partial: false,
             log: Box::new(MemoryLog::forgetful()),

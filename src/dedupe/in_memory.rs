@@ -110,8 +110,8 @@ impl InMemory {
     }
 
     /// For how long messages are recognised.
-    pub fn window(&self) -> MessageWindow {
-        self.window
+    pub fn window(&self) -> &MessageWindow {
+        &self.window
     }
 
     /// When a message counted that is recognised at `now`.

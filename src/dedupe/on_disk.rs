@@ -96,8 +96,8 @@ impl OnDisk {
     }
 
     /// For how long messages are recognised.
-    pub fn window(&self) -> MessageWindow {
-        self.window
+    pub fn window(&self) -> &MessageWindow {
+        &self.window
     }
 
     /// When a message counted that is recognised at `now`.

@@ -129,7 +129,7 @@ impl Expected<'_> {
         }
         let complete = self.complete.filter(|_| self.told_by == ToldBy::ThisLog);
         holes.extend(complete.filter(|through| *through >= from).map(|through| Hole { from, through }));
-        let oldest = Tick::from_ms((self.last.as_ms() + 1).saturating_sub(self.window.ms()));
+        let oldest = self.window.begins(self.last);
         holes.retain(|hole| hole.through >= oldest);
         holes.into_iter().map(|hole| Hole { from: hole.from.max(oldest), ..hole }).collect()
     }
@@ -185,7 +185,7 @@ impl Expected<'_> {
 impl OnDiskSettings<'_> {
     /// Opens the ids, and begins to look after them.
     pub fn open(self) -> Result<(Dedupe, super::Seal), LogError> {
-        let window = self.expected.window;
+        let window = self.expected.window.clone();
         let shared = Arc::new(self.shared(MESSAGE_LOT_IDS)?);
         let sealer = Sealer::start(shared.clone())?;
         let ids = OnDisk::new(shared, window, MESSAGE_LOT_IDS, Some(sealer));

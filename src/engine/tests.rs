@@ -54,7 +54,7 @@ struct World {
 }
 
 fn in_memory(project: &Project) -> Dedupe {
-    Dedupe::in_memory(&project.clock, &project.limits)
+    Dedupe::in_memory(MessageWindow::new(project.clock.dedupe_window), &project.limits)
 }
 
 /// An engine with its outbox.

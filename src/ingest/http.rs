@@ -37,7 +37,7 @@ use self::rejected::Arrived;
 use super::quarantine::Quarantine;
 use super::segment::{Call, Stamp};
 use super::{IngestCounters, Via};
-use crate::clock::Now;
+use crate::clock::SteadyClock;
 use crate::engine::Handle;
 use crate::http::{Admission, Peer, Problem, Timeouts, TrustedProxies, browsers, method_not_allowed};
 use crate::limits::BODY_BYTES_IN_FLIGHT_MAX;
@@ -58,7 +58,7 @@ pub struct Surroundings {
     /// What `/readyz` is to say although events are taken, a line each.
     pub notes: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The clock.
-    pub now: Now,
+    pub clock: Arc<SteadyClock>,
     /// Who may send.
     pub admission: Admission,
     /// How long requests may take.
@@ -102,7 +102,7 @@ const ADDRESSES: [(&str, Endpoint); 16] = [
 
 /// The routes of the HTTP source, `/healthz` and `/readyz`.
 pub fn router(project: &Project, with: Surroundings) -> Router {
-    let (handle, notes) = (with.handle.clone(), with.notes.clone());
+    let (handle, notes, clock) = (with.handle.clone(), with.notes.clone(), with.clock.clone());
     let rim = Arc::new(Rim {
         door: Door::counting(project, with.counters.fits().clone()),
         sources: project.sources.iter().map(|source| (source.name.clone(), source.ip)).collect(),
@@ -122,7 +122,10 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
     }
     let ready = move || async move {
         let lines = || std::iter::once("ready".to_owned()).chain(notes()).map(|line| format!("{line}\n")).collect();
-        handle.readiness().map(|()| lines()).map_err(Problem::from) as Result<String, Problem>
+        handle.readiness()?;
+        let apart = |why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "clock", format!("the clock jumped: {why}"));
+        clock.standing().check().map_err(apart)?;
+        Ok(lines()) as Result<String, Problem>
     };
     router.layer(browsers()).route("/healthz", get(|| async { "alive\n" })).route("/readyz", get(ready))
 }
@@ -148,7 +151,7 @@ impl Rim {
 
     async fn take(&self, address: Endpoint, request: Request) -> Result<Response, Problem> {
         let arrived = Instant::now();
-        let at = (self.with.now)();
+        let at = self.with.clock.now();
         let request_of = Arrived { at, stamp: Stamp::from(at), address };
         let call = address.call;
         let (head, body) = request.into_parts();

@@ -180,6 +180,19 @@ impl Store {
         &self.0.frontiers
     }
 
+    /// The latest tick up to which a destination was told anything.
+    pub fn latest_frontier(&self) -> Result<Tick, StoreError> {
+        let mut latest = Tick::default();
+        for row in self.0.frontiers.iter() {
+            let row = row.value().map_err(|source| self.failed(source))?;
+            // Whatever follows: rows of changes and cursors of events begin with it.
+            if let Some(tick) = row.first_chunk() {
+                latest = latest.max(Tick::from_ms(u64::from_be_bytes(*tick)));
+            }
+        }
+        Ok(latest)
+    }
+
     /// How each destination is being told: what is aloft, what was refused, what operators wish.
     pub fn delivery(&self) -> &Keyspace {
         &self.0.delivery

@@ -63,9 +63,9 @@ pub struct Desk {
 impl Desk {
     /// The owner of `ids`, for processes that stop like this.
     pub fn new(ids: Dedupe, stops: Stops, accept_partial: bool) -> Self {
-        let (seal, window, processes) = (ids.seal(), ids.window(), stops.processes());
+        let (seal, window, processes) = (ids.seal(), ids.window().clone(), stops.processes());
         let replies = (0..processes).map(|_| None).collect();
-        let former = Former::new(window, processes);
+        let former = Former::new(window.clone(), processes);
         Desk { ids: OwnedIds::new(ids, processes), seal, window, replies, told: None, former, stops, accept_partial }
     }
 

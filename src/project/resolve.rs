@@ -276,11 +276,21 @@ fn storage(written: WrittenStorage, project: &Path, problems: &mut Vec<Problem>)
 
 fn clock(written: WrittenClock, problems: &mut Vec<Problem>) -> Clock {
     const MINUTE: Duration = Duration::from_secs(60);
-    let WrittenClock { heartbeat, dedupe_window } = written;
+    let WrittenClock { heartbeat, dedupe_window, step_max, pause_max } = written;
     if let Some((_, place)) = heartbeat.filter(|(heartbeat, _)| *heartbeat > MINUTE) {
         let problem = Problem::at(place, "the heartbeat is longer than a minute");
         problems.push(problem.help("windows end late by up to a heartbeat"));
     }
+    if let Some((_, place)) = step_max.filter(|(step_max, _)| *step_max > MINUTE) {
+        let problem = Problem::at(place, "`step_max` is longer than a minute");
+        problems.push(problem.help("a clock that steps further is followed once it has stayed there for a minute"));
+    }
     let or = |written: Option<(Duration, _)>, default| written.map_or(default, |(duration, _)| duration);
-    Clock { heartbeat: or(heartbeat, Duration::from_millis(10)), dedupe_window: or(dedupe_window, 24 * 60 * MINUTE) }
+    let default = Clock::default();
+    Clock {
+        heartbeat: or(heartbeat, default.heartbeat),
+        dedupe_window: or(dedupe_window, default.dedupe_window),
+        step_max: or(step_max, default.step_max),
+        pause_max: or(pause_max, default.pause_max),
+    }
 }

@@ -115,6 +115,22 @@ pub struct Clock {
     pub heartbeat: Duration,
     /// One (source, message id) counts once within this time. Default: 24 h.
     pub dedupe_window: Duration,
+    /// How far the clock of the machine may step for ticks to follow it. Default: 5 s.
+    pub step_max: Duration,
+    /// How far it may be ahead of what the data have when an engine starts. Default: 30 days.
+    pub pause_max: Duration,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Clock {
+            heartbeat: Duration::from_millis(10),
+            dedupe_window: DAY,
+            step_max: Duration::from_secs(5),
+            pause_max: 30 * DAY,
+        }
+    }
 }
 
 /// A text that must not reach a log, an answer or an error.

@@ -179,6 +179,8 @@ pub(super) struct WrittenWebhook {
 pub(super) struct WrittenClock {
     pub(super) heartbeat: Option<(Duration, Place)>,
     pub(super) dedupe_window: Option<(Duration, Place)>,
+    pub(super) step_max: Option<(Duration, Place)>,
+    pub(super) pause_max: Option<(Duration, Place)>,
 }
 
 /// `[replay.csv]`
@@ -238,6 +240,8 @@ impl Written {
         let written_clock = WrittenClock {
             heartbeat: clock.duration(reader, "heartbeat"),
             dedupe_window: clock.duration(reader, "dedupe_window"),
+            step_max: clock.duration(reader, "step_max"),
+            pause_max: clock.duration(reader, "pause_max"),
         };
         clock.finish(reader, nothing_elsewhere);
         let limits = root.section(reader, "limits");

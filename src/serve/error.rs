@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::catalogue::CatalogueError;
+use crate::clock::ClockError;
 use crate::egress::EgressError;
 use crate::engine::WorkersError;
 use crate::history::HistoryError;
@@ -53,6 +54,9 @@ pub enum RunError {
     /// Message ids cannot be had.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// Ticks cannot go on with the clock as it is.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
     /// A thread cannot be had.
     #[error("no thread for checkpoints: {0}")]
     Checkpointer(std::io::Error),

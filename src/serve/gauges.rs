@@ -5,7 +5,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use dataflows::model::Tick;
 
-use crate::clock::Now;
+use crate::clock::SteadyClock;
 use crate::dedupe::DedupeFigures;
 use crate::egress::outbox::State;
 use crate::egress::{Egress, EventStatus, Status};
@@ -36,7 +36,7 @@ pub(super) struct Gauges {
     pub quarantine: Quarantine,
     pub handle: Handle,
     pub egress: Egress,
-    pub now: Now,
+    pub clock: Arc<SteadyClock>,
 }
 
 impl Readings for Gauges {
@@ -67,6 +67,7 @@ impl Readings for Gauges {
 
     fn engine(&self) -> EngineState {
         let (progress, audit) = (self.handle.progress(), self.handle.progress().audit());
+        let standing = self.clock.standing();
         EngineState {
             recovery: progress.recovery(),
             pending_events: progress.pending_events() as u64,
@@ -75,6 +76,8 @@ impl Readings for Gauges {
             full: progress.full(),
             is_short_of_memory: !self.handle.has_memory(),
             is_short_of_room: !progress.has_room(),
+            clock_ahead_ms: standing.ahead_ms(),
+            is_clock_apart: standing.check().is_err(),
             checkpoints: self.growth.as_ref().map_or(0, |growth| growth.checkpoints()),
             checkpoint: self.growth.as_ref().map_or(Tick::default(), |growth| growth.checkpoint()),
             checkpoint_behind: self.growth.as_ref().map_or(0, |growth| growth.behind()),
@@ -121,7 +124,7 @@ impl Readings for Gauges {
     }
 
     fn now(&self) -> Tick {
-        (self.now)()
+        self.clock.now()
     }
 
     fn audiences(&self) -> Vec<AudienceState> {

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 
 use super::historied::Historied;
 use super::{Options, RunError};
-use crate::clock::wall_clock;
+use crate::clock::{ClockError, Latest, wall_clock};
 use crate::egress::{Differing, HoldReason, differences, moved};
 use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Output, Topology, Workers, WorkersError};
 use crate::ingest::segment::reading;
@@ -32,10 +32,15 @@ pub struct Preview {
     differing: Option<BTreeMap<(CompactString, CompactString), Differing>>,
     /// Destinations with another address than before.
     moved: Vec<CompactString>,
+    /// What the clock of this machine has against a start.
+    clock: Option<ClockError>,
 }
 
 impl fmt::Display for Preview {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(error) = &self.clock {
+            writeln!(f, "a start is refused: {error}")?;
+        }
         let events = self.events;
         match self.plan {
             StartPlan::Anew => writeln!(f, "a start reads all {events} events anew")?,
@@ -80,10 +85,14 @@ pub fn preview(project: &Project, data: &Path, workers: usize) -> Result<Preview
     let past = Past::new(begins(&store, newest)?, history.archive());
     let plan = Plan::new(&past, &kept, project, false).map_err(|error| history.blame(error))?;
     let moved = moved(&store, project)?;
+    let latest = found.last()?.unwrap_or_default().max(newest).max(store.latest_frontier()?);
+    let clock = Some(latest)
+        .filter(|latest| *latest > Tick::default())
+        .and_then(|tick| ClockError::of(wall_clock(), Latest { folder: data.to_owned(), tick }, &project.clock).err());
     let gatherer = Gatherer::new(store.clone(), project, reading(project), 0);
     let start = plan.start(&past);
     if start == StartPlan::CheckpointAndMore {
-        return Ok(Preview { plan: start, events: 0, differing: None, moved });
+        return Ok(Preview { plan: start, events: 0, differing: None, moved, clock });
     }
     let (outputs, collected) = channel();
     let running = Workers::start(&options.topology, project.definitions.clone(), outputs)?;
@@ -105,12 +114,12 @@ pub fn preview(project: &Project, data: &Path, workers: usize) -> Result<Preview
         }
     }
     running.send(chunk);
-    let now = wall_clock().max(last);
+    let now = wall_clock().max(last).max(latest);
     running.advance_to(now.next());
     dataflow.until(now.next())?;
     running.stop()?;
     let differing = differences(&store, project, dataflow.desired.into_keys())?;
-    Ok(Preview { plan: start, events, differing: Some(differing), moved })
+    Ok(Preview { plan: start, events, differing: Some(differing), moved, clock })
 }
 
 /// Rows, each with how often it is there: what several workers give may come in any order, so one may go before it comes.

@@ -7,7 +7,7 @@ use axum::routing::any;
 
 use super::gauges::Gauges;
 use crate::catalogue::Catalogue;
-use crate::clock::Now;
+use crate::clock::{self, SteadyClock};
 use crate::dedupe::DedupeFigures;
 use crate::egress::{self, Egress, Instance, Status};
 use crate::engine::{Handle, Topology};
@@ -39,7 +39,7 @@ pub(super) struct Rims {
     pub store: Option<Store>,
     pub inside: Arc<Inside>,
     pub topology: Topology,
-    pub now: Now,
+    pub clock: Arc<SteadyClock>,
     pub timeouts: Timeouts,
     pub instance: Option<Instance>,
     pub admission: Admission,
@@ -61,11 +61,12 @@ impl Rims {
             store,
             inside,
             topology,
-            now,
+            clock,
             timeouts,
             instance,
             admission,
         } = self;
+        let now = clock.as_now();
         let counters = Arc::new(IngestCounters::new(project));
         // Changes of audiences are told by the first process of a cluster.
         let names = || project.definitions.audiences.iter().map(|audience| audience.name.clone()).collect();
@@ -81,7 +82,7 @@ impl Rims {
             quarantine: quarantine.clone(),
             handle: handle.clone(),
             egress: egress.clone(),
-            now: now.clone(),
+            clock: clock.clone(),
         };
         let surroundings = Surroundings {
             handle: handle.clone(),
@@ -89,7 +90,7 @@ impl Rims {
             quarantine: quarantine.clone(),
             observer,
             notes: notes(egress.clone()),
-            now: now.clone(),
+            clock: clock.clone(),
             admission: admission.clone(),
             timeouts,
         };
@@ -101,6 +102,7 @@ impl Rims {
             .merge(egress::router(&admission, egress, now, instance, topology.clone()))
             .merge(inside::router(&admission, inside, &topology, gauges.clone()))
             .merge(catalogue::router(&admission, catalogue))
+            .merge(clock::router(&admission, clock))
             .merge(metrics::router(latency, gauges))
             // A page that sends to a wrong address is to see that, too.
             .fallback_service(any(not_found).layer(browsers()))

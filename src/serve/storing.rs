@@ -9,7 +9,7 @@ use dataflows::model::Tick;
 use super::historied::Historied;
 use super::{Options, RunError};
 use crate::catalogue::{Agreement, Catalogue};
-use crate::clock::wall_clock;
+use crate::clock::{self, ClockError, Jumps, Latest, OnMismatch, SteadyClock};
 use crate::dedupe::{Dedupe, Expected, MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::forward::Queues;
 use crate::egress::outbox::{Order, Outbox};
@@ -40,6 +40,8 @@ pub(super) struct Storing {
     pub instance: Option<Instance>,
     /// Why nothing is delivered, if anything speaks against it.
     pub held: Option<HoldReason>,
+    /// What ticks go by.
+    pub clock: Arc<SteadyClock>,
 }
 
 impl Storing {
@@ -54,6 +56,8 @@ impl Storing {
             }),
             None => of_project,
         };
+        let machine = clock::machine(options.clock_from);
+        let on_mismatch = on_mismatch(options);
         let Some(storage) = storage else {
             tracing::warn!(
                 "events are kept in memory only, and are gone with the process: add [storage], or give --data"
@@ -62,7 +66,9 @@ impl Storing {
             let queues = Queues::open(project, None, Tick::default())?;
             let log = Box::new(MemoryLog::forgetful());
             let agreement = Agreement::open(None, project.definitions.clone(), options.topology.process)?;
-            let dedupe = Dedupe::in_memory(&project.clock, &project.limits);
+            let jumps = Jumps::default();
+            let dedupe = Dedupe::in_memory(window(project, &jumps), &project.limits);
+            let clock = SteadyClock::new(machine, &project.clock, jumps);
             return Ok(Storing {
                 log,
                 outbox,
@@ -77,6 +83,7 @@ impl Storing {
                 before: Before::default(),
                 instance: None,
                 held: options.no_delivery.then_some(HoldReason::NoDelivery),
+                clock: Arc::new(clock),
             });
         };
         // What is refused is left as it is: nothing is changed before all this has been looked at.
@@ -96,12 +103,18 @@ impl Storing {
         Catalogue::check(&storage.folder, found.has_catalogue(&kept, process) && !options.accept_partial)?;
         let last = found.last()?.unwrap_or_default().max(newest);
         history.archive().map_or(Ok(()), |history| history.is_of_log(last))?;
+        let jumps = Jumps::read(&storage.folder).map_err(ClockError::from)?;
+        let now = clock::shown(&machine);
+        let latest = |tick| Some(Latest { folder: storage.folder.clone(), tick }).filter(|_| tick > Tick::default());
+        if on_mismatch == OnMismatch::Refuse {
+            latest(last).map_or(Ok(()), |latest| ClockError::of(now, latest, &project.clock))?;
+        }
         let expected = Expected {
             data: &storage.folder,
             owner: Some(process),
-            window: MessageWindow::new(project.clock.dedupe_window),
+            window: window(project, &jumps),
             last,
-            now: options.clock_from.unwrap_or_else(wall_clock),
+            now: now.max(last),
             // What is missing at the end, the processes of a cluster find out when they meet.
             told_by: if process.is_of_cluster() { ToldBy::AllLogs } else { ToldBy::ThisLog },
             complete: plan.ids_apart(&past, &kept)?,
@@ -111,6 +124,11 @@ impl Storing {
         expected.check().map_err(LogError::from)?;
         let store = found.open()?;
         store.belongs_to(process)?;
+        // What was told at a tick that has no events is known here only.
+        let clock = match latest(last.max(store.latest_frontier()?)) {
+            Some(latest) => SteadyClock::after(latest, machine, &project.clock, jumps, on_mismatch)?,
+            None => SteadyClock::new(machine, &project.clock, jumps),
+        };
         let log = DurableLog::open(store.clone(), storage.durability)?.behind(newest);
         let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);
         answer_moved(&outbox, project, options)?;
@@ -165,6 +183,7 @@ impl Storing {
             before,
             instance: Some(instance),
             held,
+            clock: Arc::new(clock),
         })
     }
 
@@ -174,6 +193,20 @@ impl Storing {
             Some(store) => Box::new(DurableShelf::new(store.clone())),
             None => Box::<MemoryShelf>::default(),
         }
+    }
+}
+
+/// For how long the project has messages recognised.
+fn window(project: &Project, jumps: &Jumps) -> MessageWindow {
+    MessageWindow::new(project.clock.dedupe_window).over(jumps.clone())
+}
+
+/// What is done where the clock and the data do not go together.
+fn on_mismatch(options: &Options) -> OnMismatch {
+    match options.topology.process {
+        0 if options.accept_clock || options.clock_from.is_some() => OnMismatch::Accept,
+        0 => OnMismatch::Refuse,
+        _ => OnMismatch::Ignore,
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
+use crate::clock::SteadyClock;
 use crate::engine::{Accepted, Load, Progress, Receipt, Submission, SubmitError};
 use crate::example;
 use crate::http::Admission;
@@ -61,7 +62,7 @@ async fn setup_of(mut project: Project, timeouts: Timeouts, connections_max: usi
         counters: counters.clone(),
         quarantine: quarantine.clone(),
         observer: Arc::new(move |stage, _| seen.lock().unwrap().push(stage)),
-        now: Arc::new(|| Tick::from_ms(1_704_067_200_000)),
+        clock: SteadyClock::still(Tick::from_ms(1_704_067_200_000)),
         admission: Admission::new(&project),
         timeouts,
     };
@@ -355,7 +356,7 @@ async fn a_slow_log_shows_in_its_stage() {
         counters: Arc::new(IngestCounters::new(&example::project())),
         quarantine,
         observer: Arc::new(move |stage, latency| seen.lock().unwrap().push((stage, latency))),
-        now: Arc::new(|| Tick::from_ms(1)),
+        clock: SteadyClock::still(Tick::from_ms(1)),
         admission: Admission::new(&example::project()),
         timeouts: Timeouts::default(),
     };

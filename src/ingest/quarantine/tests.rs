@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::clock::SteadyClock;
 use crate::engine::{Handle, Receipt};
 use crate::example;
 use crate::http::testing::{Reply, Server, request};
@@ -65,7 +66,7 @@ async fn start(project: Project, shelf: Box<dyn Shelf>, now: Tick) -> Setup {
         counters: counters.clone(),
         quarantine: quarantine.clone(),
         observer: Arc::new(|_, _| {}),
-        now: Arc::new(move || now),
+        clock: SteadyClock::still(now),
         admission: Admission::new(&project),
         timeouts: Timeouts::default(),
     };

@@ -84,6 +84,11 @@ impl<R: Readings> Collector for Counts<R> {
         let help = "How far the frontier is behind the clock";
         seconds(&mut encoder, "deltaic_frontier_lag_seconds", help, lag_ms(frontier))?;
         let engine = self.0.engine();
+        let help = "How far the clock of the machine is ahead of ticks; behind them where negative";
+        let ahead = encoder.encode_descriptor("deltaic_clock_ahead_seconds", help, None, Gauge)?;
+        ConstGauge::new(engine.clock_ahead_ms as f64 / 1_000.0).encode(ahead)?;
+        let help = "1 while ticks do not follow the clock, which jumped: alert on it";
+        gauge(&mut encoder, "deltaic_clock_apart", help, u64::from(engine.is_clock_apart))?;
         let recovery = encoder.encode_descriptor(
             "deltaic_recovery_ratio",
             "Of the log, so much is read after the start: 1 is all",

@@ -87,6 +87,10 @@ pub struct EngineState {
     pub is_short_of_memory: bool,
     /// Whether they are for want of room on the disk.
     pub is_short_of_room: bool,
+    /// How far the clock of the machine is ahead of ticks; behind them where negative.
+    pub clock_ahead_ms: i64,
+    /// Whether ticks do not follow it.
+    pub is_clock_apart: bool,
     /// Checkpoints that were made since the start.
     pub checkpoints: u64,
     /// The tick of the newest one; 0 where there is none.

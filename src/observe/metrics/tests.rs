@@ -43,6 +43,8 @@ impl Readings for Fixed {
             full: [0, 4, 15],
             is_short_of_memory: true,
             is_short_of_room: false,
+            clock_ahead_ms: -1_500,
+            is_clock_apart: true,
             checkpoints: 2,
             checkpoint: Tick::from_ms(900),
             checkpoint_behind: 70,

@@ -1,0 +1,63 @@
+//! `deltaic clock`: how ticks and the clock of the machine stand, and the order to follow it.
+
+use std::io::Write;
+
+use clap::Subcommand;
+use jiff::Timestamp;
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::caller::Caller;
+use super::{AdminError, Engine};
+
+/// What to do.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Command {
+    /// Say what time ticks have, and what the clock of the machine shows.
+    Status,
+    /// Say that the clock is right: ticks that are behind it are set forward, and windows end; ticks that are ahead of it go at half
+    /// speed until it has caught up.
+    Accept,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    message: String,
+    ticks: String,
+    wall: String,
+    jumps: Vec<Jump>,
+    jumped_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Jump {
+    at: i64,
+    by_ms: u64,
+}
+
+/// Asks or orders; writes to `out` what came of it.
+pub async fn run(
+    engine: Engine,
+    command: Command,
+    token: Option<String>,
+    out: &mut impl Write,
+) -> Result<(), AdminError> {
+    let (method, path): (_, &[&str]) = match command {
+        Command::Status => (Method::GET, &["clock"]),
+        Command::Accept => (Method::POST, &["clock", "accept"]),
+    };
+    let told: Told = serde_json::from_value(Caller::new(engine, token)?.call(method, path, &[], None).await?)?;
+    if let Some(jumped_ms) = told.jumped_ms.filter(|ms| *ms > 0) {
+        writeln!(out, "ticks were set forward by {} s", seconds(jumped_ms))?;
+    }
+    writeln!(out, "ticks   {}\nclock   {}\n        {}", told.ticks, told.wall, told.message)?;
+    for Jump { at, by_ms } in told.jumps {
+        let at = Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |at| format!("{at:.3}"));
+        writeln!(out, "jumped  {at}, by {} s", seconds(by_ms))?;
+    }
+    Ok(())
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{:03}", ms / 1_000, ms % 1_000)
+}
