@@ -10,6 +10,7 @@ mod bucket;
 mod catalogue;
 mod cdnow;
 mod check;
+mod clock;
 mod cluster;
 mod comparison;
 mod consent;

@@ -1,0 +1,291 @@
+//! The real program with a clock that is wrong: `libfaketime` lies to it, as a file says.
+//!
+//! The time since the machine was started stays true, as it does where somebody sets the clock on the wall; but for the test of a machine
+//! that was suspended, for which both go on.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::program::{Answer, DEADLINE, Program, Server, project};
+
+const PROJECT: &str = r#"
+name = "clock"
+identity.key = "test"
+sources.web.write_key = "web-key"
+access.read_token = "read-token"
+access.admin_token = "admin-token"
+storage.folder = "data"
+clock.dedupe_window = "40 min"
+[traits]
+orders = "count('Order')"
+recent = "count('Order', within => '30 min')"
+[audiences.recent_buyers]
+when = "recent > 0"
+[audiences.brief]
+when = "count('Visit', within => '10 s') > 0"
+"#;
+
+const SECOND: u64 = 1_000;
+const HOUR: u64 = 3_600 * SECOND;
+
+/// A project whose server is lied to.
+struct Lied {
+    folder: TempDir,
+    told: PathBuf,
+    /// Whether the time since the start of the machine is lied about, too.
+    is_suspended: bool,
+}
+
+impl Lied {
+    fn new(is_suspended: bool) -> Self {
+        let folder = project(PROJECT);
+        let told = folder.path().join("faketime");
+        let lied = Lied { folder, told, is_suspended };
+        lied.clock("+0");
+        lied
+    }
+
+    /// Sets the clock: `+1h` is an hour ahead of what is true.
+    fn clock(&self, told: &str) {
+        let new = self.told.with_extension("new");
+        std::fs::write(&new, format!("{told}\n")).unwrap();
+        std::fs::rename(new, &self.told).unwrap();
+    }
+
+    fn program(&self, arguments: &[&str]) -> Program {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deltaic"));
+        // The tests themselves may be told another time.
+        command.env_remove("FAKETIME").env_remove("FAKETIME_SHARED");
+        command.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1");
+        command.env("FAKETIME_TIMESTAMP_FILE", &self.told).env("FAKETIME_NO_CACHE", "1").env("NO_FAKE_STAT", "1");
+        match self.is_suspended {
+            true => command.env_remove("FAKETIME_DONT_FAKE_MONOTONIC"),
+            false => command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        };
+        command.args(arguments);
+        Program::spawn(command, &[("DELTAIC_ADMIN_TOKEN", "admin-token")])
+    }
+
+    fn begin(&self, arguments: &[&str]) -> Server {
+        let folder = self.folder.path().to_str().unwrap();
+        Server::of(self.program(&[&["run", folder, "--listen", "127.0.0.1:0"], arguments].concat()))
+    }
+
+    async fn start(&self, arguments: &[&str]) -> Server {
+        self.begin(arguments).ready().await
+    }
+
+    /// `deltaic clock`, at a running server.
+    fn order(&self, server: &Server, command: &str) -> String {
+        let ended = tokio::task::block_in_place(|| self.program(&["clock", command, "--url", server.url()]).end());
+        assert!(ended.status.success(), "{}", ended.stderr);
+        ended.stdout
+    }
+}
+
+/// Takes an order without a time of its own; gives the token.
+async fn order(server: &Server, user: &str, message: &str) -> u64 {
+    server.take(&[json!({"type": "track", "event": "Order", "userId": user, "messageId": message})]).await
+}
+
+/// How many orders somebody has, at all and in the window.
+async fn orders(server: &Server, user: &str, after: u64) -> Value {
+    let profile = server.profile(&format!("user_id:{user}"), after).await;
+    json!([profile["traits"]["orders"], profile["traits"]["recent"]])
+}
+
+/// Waits until `/readyz` says this.
+async fn readyz(server: &Server, status: u16, text: &str) -> Answer {
+    let began = Instant::now();
+    loop {
+        let answer = server.get("/readyz").await;
+        if answer.status == status && answer.body.contains(text) {
+            return answer;
+        }
+        assert!(began.elapsed() < 2 * DEADLINE, "{answer:?} in the place of {status} {text}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn clock_of(server: &Server) -> Value {
+    let request = server.request(Method::GET, "/v1/clock").bearer_auth("admin-token");
+    Server::try_send(request).await.unwrap().json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_a_year_ahead_changes_nothing() {
+    let lied = Lied::new(false);
+    let server = lied.start(&[]).await;
+    let before = order(&server, "a", "m1").await;
+    lied.clock("+365d");
+    let answer = readyz(&server, 503, "deltaic clock accept").await;
+    assert_eq!(answer.problem(), (503, "clock".to_owned()));
+    assert!(server.messages().contains("the clock of this machine jumped: it shows"), "{}", server.messages());
+    // Events are taken, at the time that it was before.
+    let meanwhile = order(&server, "a", "m2").await;
+    assert!(meanwhile - before < HOUR, "{before} {meanwhile}");
+    assert_eq!(orders(&server, "a", meanwhile).await, json!([2, 2]));
+    assert_eq!(server.size("recent_buyers", meanwhile).await, 1);
+    let told = clock_of(&server).await;
+    assert_eq!((&told["state"], told.get("follows_in_ms")), (&json!("apart"), None), "{told}");
+    let metrics = server.get("/metrics").await.body;
+    assert!(metrics.contains("deltaic_clock_apart 1"), "{metrics}");
+    lied.clock("+0");
+    readyz(&server, 200, "ready").await;
+    let after = order(&server, "a", "m1").await;
+    assert!(after - before < HOUR, "{before} {after}");
+    assert_eq!(orders(&server, "a", after).await, json!([2, 2]), "the message counted once, and is known");
+    server.stop();
+    // So it is after a restart.
+    let server = lied.start(&[]).await;
+    let last = order(&server, "a", "m2").await;
+    assert!(last - before < HOUR, "{before} {last}");
+    assert_eq!(orders(&server, "a", last).await, json!([2, 2]));
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_stays_an_hour_ahead_is_followed_after_a_minute() {
+    let lied = Lied::new(false);
+    let server = lied.start(&[]).await;
+    let before = order(&server, "a", "m1").await;
+    lied.clock("+1h");
+    readyz(&server, 503, "ticks follow in").await;
+    let meanwhile = order(&server, "a", "m2").await;
+    assert!(meanwhile - before < HOUR, "{before} {meanwhile}");
+    readyz(&server, 200, "ready").await;
+    let after = order(&server, "a", "m2").await;
+    assert!((HOUR..2 * HOUR).contains(&(after - before)), "{before} {after}");
+    // The orders have left their window of half an hour. The message is known: of 40 minutes, one has passed.
+    assert_eq!(orders(&server, "a", after).await, json!([2, 0]));
+    assert_eq!(server.size("recent_buyers", after).await, 0);
+    server.stop();
+    let server = lied.start(&[]).await;
+    let last = order(&server, "a", "m1").await;
+    assert_eq!(orders(&server, "a", last).await, json!([2, 0]), "it is known after a restart, too");
+    assert_eq!(clock_of(&server).await["jumps"].as_array().map(Vec::len), Some(1));
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_end_and_events_count_while_the_clock_is_an_hour_behind() {
+    let lied = Lied::new(false);
+    let server = lied.start(&[]).await;
+    let before = order(&server, "a", "m1").await;
+    lied.clock("-1h");
+    readyz(&server, 503, "behind the time that ticks have").await;
+    let visit = json!({"type": "track", "event": "Visit", "userId": "a", "messageId": "v1"});
+    let visited = server.take(&[visit]).await;
+    assert!(visited > before);
+    assert_eq!(server.size("brief", visited).await, 1, "it is stamped within its window");
+    // Ten seconds, and the grain of such a window.
+    assert_eq!(server.size("brief", visited + 10 * SECOND + 10).await, 0);
+    // An order: ticks go at half speed, and events count.
+    assert!(lied.order(&server, "status").contains("set it right; or, if it is right now, say so"));
+    let told = lied.order(&server, "accept");
+    assert!(told.contains("ticks go at half speed until it has caught up, in 2 h"), "{told}");
+    readyz(&server, 200, "ready").await;
+    let after = order(&server, "a", "m2").await;
+    assert!(after > visited && after - before < HOUR, "{visited} {after}");
+    assert_eq!(orders(&server, "a", after).await, json!([2, 2]));
+    let began = Instant::now();
+    let first = clock_of(&server).await;
+    tokio::time::sleep(SECOND_OF_TIME).await;
+    let (second, passed) = (clock_of(&server).await, began.elapsed());
+    let ticks = second["tick"].as_u64().unwrap() - first["tick"].as_u64().unwrap();
+    let half = u64::try_from(passed.as_millis()).unwrap() / 2;
+    assert!(ticks <= half + 1 && ticks > 400, "{ticks} ms of ticks in {passed:?}");
+    server.stop();
+}
+
+/// How long the speed of ticks is looked at: whatever the machine does meanwhile, ticks are half of it.
+const SECOND_OF_TIME: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_with_a_clock_that_is_behind_is_refused() {
+    let lied = Lied::new(false);
+    let server = lied.start(&[]).await;
+    let before = order(&server, "a", "m1").await;
+    server.stop();
+    lied.clock("-1h");
+    let files = files(&lied.folder.path().join("data"));
+    let ended = lied.begin(&[]).failed();
+    assert_eq!(ended.status.code(), Some(1));
+    for said in ["before the last tick of", "--accept-clock", "deltaic log rewind", "wait until it is there"] {
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    }
+    assert_eq!(files, self::files(&lied.folder.path().join("data")), "what is refused is left as it is");
+    // A little is no fault: ticks go on after the last one.
+    lied.clock("-3s");
+    let server = lied.start(&[]).await;
+    let after = order(&server, "a", "m2").await;
+    assert!(after > before && after - before < 60 * SECOND, "{before} {after}");
+    server.stop();
+    lied.clock("-1h");
+    let server = lied.start(&["--accept-clock"]).await;
+    let accepted = order(&server, "a", "m3").await;
+    assert!(accepted > after && accepted - after < 60 * SECOND, "{after} {accepted}");
+    assert_eq!(orders(&server, "a", accepted).await, json!([3, 3]));
+    assert_eq!(clock_of(&server).await["state"], "slow");
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_with_a_clock_that_is_far_ahead_is_refused() {
+    let lied = Lied::new(false);
+    let server = lied.start(&[]).await;
+    let before = order(&server, "a", "m1").await;
+    server.stop();
+    lied.clock("+365d");
+    let ended = lied.begin(&[]).failed();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.stderr.contains("more than `clock.pause_max`, 30 d"), "{}", ended.stderr);
+    // A week switched off is no fault.
+    lied.clock("+7d");
+    let server = lied.start(&[]).await;
+    let after = order(&server, "a", "m2").await;
+    assert!(after - before >= 7 * 24 * HOUR, "{before} {after}");
+    assert_eq!(orders(&server, "a", after).await, json!([2, 1]));
+    server.stop();
+    lied.clock("+365d");
+    let server = lied.start(&["--accept-clock"]).await;
+    let accepted = order(&server, "a", "m2").await;
+    assert!(accepted - before >= 365 * 24 * HOUR, "{before} {accepted}");
+    assert_eq!(orders(&server, "a", accepted).await, json!([2, 0]), "nobody knows that any of it passed");
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_was_suspended_has_waited() {
+    let lied = Lied::new(true);
+    let server = lied.start(&[]).await;
+    let visit = json!({"type": "track", "event": "Visit", "userId": "a", "messageId": "v1"});
+    let before = server.take(&[visit]).await;
+    lied.clock("+10m");
+    // Connections that were idle for so long are closed.
+    while Server::try_send(server.request(Method::GET, "/healthz")).await.is_none() {}
+    let after = order(&server, "a", "m1").await;
+    assert!((600 * SECOND..HOUR).contains(&(after - before)), "{before} {after}");
+    assert_eq!(server.size("brief", after).await, 0);
+    readyz(&server, 200, "ready").await;
+    assert_eq!(clock_of(&server).await["jumps"], json!([]));
+    server.stop();
+}
+
+/// All files of a folder, with what is in them.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => found.extend(files(&entry.path())),
+            false => found.push((entry.path(), std::fs::read(entry.path()).unwrap())),
+        }
+    }
+    found.sort();
+    found
+}
