@@ -11,10 +11,11 @@ use anyhow::{anyhow, bail};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use dataflows::model::Tick;
+use deltaic::egress;
 use deltaic::engine::Topology;
 use deltaic::history::HistoryAddress;
 use deltaic::http::Admission;
-use deltaic::log::{inspect, repair};
+use deltaic::log::{inspect, repair, rewind};
 use deltaic::observe::logging::{self, Format, Logging};
 use deltaic::output::{Output, Patient};
 use deltaic::project::{self, Colour, Project};
@@ -242,6 +243,14 @@ enum LogCommand {
         /// Its history, where that is not inside: `s3://BUCKET/PREFIX`, opened with what the environment says (`AWS_…`).
         #[arg(long, value_name = "HISTORY")]
         history: Option<PathBuf>,
+    },
+    /// Take a data folder back to a tick: for one whose clock was wrong. What came after it is set aside, beside the folder.
+    Rewind {
+        /// The data folder.
+        folder: PathBuf,
+        /// The last tick that stays: milliseconds since 1970, or a time (RFC 3339).
+        #[arg(long, value_name = "TICK", value_parser = tick)]
+        to: Tick,
     },
     /// Make a new data folder of what is sound in a damaged one, which is left as it is, and say what is lost.
     Repair {
@@ -514,6 +523,7 @@ fn log(command: LogCommand) -> anyhow::Result<ExitCode> {
         LogCommand::Dump { folder, from, until } => {
             inspect::dump(&folder, from, until.unwrap_or(Tick::MAX), &mut out)?;
         }
+        LogCommand::Rewind { folder, to } => rewind(&folder, to, &egress::rewound, &mut out)?,
         LogCommand::Repair { folder, into } => repair(&folder, &into, &mut out)?,
         LogCommand::Verify { folder, history } => {
             // What it finds is in its exit code, whoever reads the rest.
@@ -525,6 +535,11 @@ fn log(command: LogCommand) -> anyhow::Result<ExitCode> {
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A tick as people write it: its number, or a time.
+fn tick(text: &str) -> Result<Tick, String> {
+    text.parse().map(Tick::from_ms).or_else(|_| project::parse_time(text))
 }
 
 /// The project in a folder; its warnings are shown. One with errors is refused.

@@ -188,7 +188,7 @@ async fn windows_end_and_events_count_while_the_clock_is_an_hour_behind() {
     // An order: ticks go at half speed, and events count.
     assert!(lied.order(&server, "status").contains("set it right; or, if it is right now, say so"));
     let told = lied.order(&server, "accept");
-    assert!(told.contains("ticks go at half speed until it has caught up, in 2 h"), "{told}");
+    assert!(told.contains("ticks go at half speed until it has caught up, in "), "{told}");
     readyz(&server, 200, "ready").await;
     let after = order(&server, "a", "m2").await;
     assert!(after > visited && after - before < HOUR, "{visited} {after}");

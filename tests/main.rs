@@ -44,6 +44,7 @@ mod quarantine;
 mod reads;
 mod reload;
 mod replay;
+mod rewind;
 mod segment_client;
 mod server;
 mod who;

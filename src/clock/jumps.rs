@@ -63,6 +63,19 @@ impl Jumps {
         Ok(())
     }
 
+    /// Forgets those after a tick.
+    pub fn forget_after(&self, tick: Tick) -> io::Result<()> {
+        let mut jumps = self.0.jumps.write().unwrap_or_else(PoisonError::into_inner);
+        let stays = jumps.partition_point(|(at, _)| *at <= tick);
+        if stays < jumps.len() {
+            if let Some(file) = &self.0.file {
+                write_whole(file, text(&jumps[..stays]).as_bytes())?;
+            }
+            jumps.truncate(stays);
+        }
+        Ok(())
+    }
+
     /// How many of the milliseconds between two ticks did not pass.
     pub fn between_ms(&self, from: Tick, to: Tick) -> u64 {
         let jumps = self.0.jumps.read().unwrap_or_else(PoisonError::into_inner);

@@ -173,13 +173,37 @@ impl Expected<'_> {
                 whole.push(of.clone().until(through));
                 continue;
             }
-            let new = folder.begin(of.from, through);
-            let written = merge([&*of.run].into_iter(), new.path(), |counted| counted <= self.last, || true)?;
-            debug_assert!(written.is_ok(), "it is not stopped");
-            whole.push(folder.end(new)?);
+            whole.push(cut(folder, of, self.last)?.until(through));
         }
         Ok(whole)
     }
+}
+
+/// A run of the ids of another one that counted up to `last`.
+fn cut(folder: &RunFolder, of: &Listed, last: Tick) -> Result<Listed, DedupeError> {
+    let new = folder.begin(of.from, last.max(of.from));
+    let written = merge([&*of.run].into_iter(), new.path(), |counted| counted <= last, || true)?;
+    debug_assert!(written.is_ok(), "it is not stopped");
+    folder.end(new)
+}
+
+/// Forgets the ids of a data folder of `owner` that counted after `last`; gives how many.
+pub fn forget_after(data: &Path, owner: Option<ProcessNumber>, last: Tick) -> Result<u64, DedupeError> {
+    let folder = RunFolder::of(data, owner);
+    let listed = folder.read()?;
+    let records = |listed: &[Listed]| listed.iter().map(|of| of.run.head().records).sum::<u64>();
+    let mut stays = Vec::with_capacity(listed.len());
+    for of in listed.iter().filter(|of| of.from <= last) {
+        let is_whole = of.run.head().newest <= last;
+        let of = if is_whole { of.clone() } else { cut(&folder, of, last)? };
+        let through = of.through.min(last);
+        stays.push(of.until(through));
+    }
+    if stays.len() < listed.len() || stays.iter().zip(&listed).any(|(one, other)| one.through != other.through) {
+        folder.replace(&stays)?;
+        folder.sweep(&stays);
+    }
+    Ok(records(&listed) - records(&stays))
 }
 
 impl OnDiskSettings<'_> {

@@ -15,6 +15,7 @@ use dataflows::model::Tick;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::folder::RunFolder;
 use super::on_disk::OnDisk;
 use super::shared::Shared;
 use super::*;
@@ -364,4 +365,34 @@ fn who_waits_for_the_disk_waits_no_longer_than_it_makes_sense() {
     assert!(!engine.ids.seal().up_to(ms(5), &AtomicBool::new(true)), "who waits is to end");
     engine.shared.close();
     assert!(!engine.ids.seal().up_to(ms(5), &AtomicBool::new(false)), "nobody writes any more");
+}
+
+/// A folder that goes back: what counted after the tick is forgotten, whatever runs it is in, and what counted before is not.
+#[test]
+fn ids_after_a_tick_can_be_forgotten() {
+    for last in [0, 15, 20, 35, 55, 100] {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = RunFolder::of(folder.path(), Some(ProcessNumber::ALONE));
+        runs.create().unwrap();
+        let run = |from: u64, through: u64, counted: &[u64]| {
+            let new = runs.begin(ms(from), ms(through));
+            let mut ids: Vec<(u128, Tick)> = counted.iter().map(|tick| (id(*tick), ms(*tick))).collect();
+            ids.sort_unstable();
+            let mut writer = RunWriter::create(new.path(), ids.len() as u64).unwrap();
+            ids.iter().for_each(|(id, tick)| writer.push(*id, *tick).unwrap());
+            writer.finish().unwrap();
+            runs.end(new).unwrap()
+        };
+        runs.replace(&[run(0, 20, &[10, 20]), run(21, 40, &[30, 40]), run(41, 60, &[50])]).unwrap();
+        let forgotten = forget_after(folder.path(), Some(ProcessNumber::ALONE), ms(last)).unwrap();
+        let listed = runs.read().unwrap();
+        let mut found: Vec<u64> = Vec::new();
+        for of in &listed {
+            found.extend(of.run.records().map(|record| record.unwrap().1.as_ms()));
+        }
+        found.sort_unstable();
+        let expected: Vec<u64> = [10, 20, 30, 40, 50].into_iter().filter(|tick| *tick <= last).collect();
+        assert_eq!((found, forgotten), (expected.clone(), 5 - expected.len() as u64), "up to {last}");
+        assert_eq!(listed.last().map(|of| of.through), Some(ms(last.min(60))), "and it is said how far they go");
+    }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Archive, Bucket, Folder, HistoryError, HistoryFiles, HistoryOwner};
+use super::{Archive, Bucket, FOLDER, Folder, HistoryError, HistoryFiles, HistoryOwner};
 use crate::project::{BucketSettings, BucketUrl, HistorySettings};
 
 /// Where a history is.
@@ -49,7 +49,7 @@ impl HistoryAddress {
         Ok(match self {
             HistoryAddress::Folder(folder) => {
                 // A data folder has its history inside.
-                let inside = folder.join("history");
+                let inside = folder.join(FOLDER);
                 Arc::new(Folder::new(if inside.is_dir() { inside } else { folder.clone() }))
             }
             HistoryAddress::Bucket(settings) => Arc::new(Bucket::new(settings)?),

@@ -231,6 +231,28 @@ impl Archive {
         Ok(gone.len())
     }
 
+    /// Forgets what came after `until`, which is the tick of a checkpoint; gives how many events went.
+    pub fn forget_after(&mut self, until: Tick) -> Result<u64, HistoryError> {
+        if self.until() <= until {
+            return Ok(0);
+        }
+        let mut manifest = self.manifest.clone();
+        let stays = manifest.files.partition_point(|file| file.last <= until);
+        let goes = manifest.files.split_off(stays);
+        let mut rows: u64 = goes.iter().map(|file| file.rows).sum();
+        for file in goes.iter().filter(|file| file.first <= until) {
+            if let Some((new, content)) = merge::cut(file, &portions::whole(&*self.place, file)?, until)? {
+                self.put(&new, content.whole)?;
+                rows -= new.rows;
+                manifest.files.push(new);
+            }
+        }
+        (manifest.begins, manifest.until) = (manifest.begins.min(until), until);
+        self.replace(manifest)?;
+        self.remove(&goes)?;
+        Ok(rows)
+    }
+
     /// Takes a file, if there is one, in the place of others, which stand side by side. At each moment the manifest names either
     /// the old ones or the new one, all of which are there.
     fn exchange(&mut self, old: &[DataFile], new: Option<(DataFile, Content)>) -> Result<(), HistoryError> {

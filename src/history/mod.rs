@@ -56,6 +56,9 @@ use dataflows::model::{Event, Position, Tick};
 
 use crate::log::Stored;
 
+/// The folder of a data folder that it is in, where it is there.
+pub const FOLDER: &str = "history";
+
 /// An event with its place in the order of the log; [`Position::UNKNOWN`] where the log did not keep it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {

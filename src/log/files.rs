@@ -41,6 +41,19 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     sync_folder(to)
 }
 
+/// The same with files that never change: where the disk can, both names are of one file.
+pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {
+    if !from.is_dir() {
+        return fs::hard_link(from, to).or_else(|_| copy(from, to));
+    }
+    make_folder(to)?;
+    for entry in fs::read_dir(from)? {
+        let name = entry?.file_name();
+        link(&from.join(&name), &to.join(&name))?;
+    }
+    sync_folder(to)
+}
+
 /// What is in a small file; nothing where there is none.
 pub(crate) fn read_small(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {

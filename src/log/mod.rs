@@ -21,6 +21,7 @@ mod look;
 mod memory;
 mod record;
 mod repair;
+mod rewind;
 mod segments;
 mod store;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub(crate) use files::{read_small, write_opened, write_whole};
 pub use memory::MemoryLog;
 pub use record::{EntryOrder, LogRecord, Logged, Stored};
 pub use repair::repair;
+pub use rewind::{RewindError, Row, rewind};
 pub use store::{Batch, DataFolder, Flaw, ProcessNumber, Purpose, Store, StoreError, Syncer};
 
 use dataflows::model::Tick;

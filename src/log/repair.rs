@@ -4,7 +4,7 @@
 //! - Checkpoints that can be read to their end.
 //! - The rows of keyspaces whose tables are as they were written, and of journals what comes before the first damage.
 //!
-//! - Message ids, history and catalogue as they are: a start checks them.
+//! - Message ids, history, catalogue and jumps of the clock as they are: a start checks them.
 //!
 //! What is lost is said, a line for each thing.
 
@@ -19,7 +19,8 @@ use super::inspect::InspectError;
 use super::segments::Entry;
 use super::store::{KEYSPACES, Rows};
 use super::{DataFolder, ProcessNumber, Purpose, Store, StoreError, codec, files};
-use crate::history::HistoryOwner;
+use crate::clock::Jumps;
+use crate::history::{self, HistoryOwner};
 
 /// Rows that are written together.
 const ROWS_AT_ONCE: usize = 1_000;
@@ -49,7 +50,7 @@ pub fn repair(folder: &Path, into: &Path, out: &mut impl Write) -> Result<(), In
 fn salvage_into(folder: &Path, found: &DataFolder, into: &Path, out: &mut impl Write) -> Result<(), InspectError> {
     let source = found.salvage()?;
     let target = Store::open(into)?;
-    let checkpoints = salvage(folder, into)?;
+    let checkpoints = salvage(folder, into, Tick::MAX)?;
     writeln!(out, "checkpoints  {} kept", checkpoints.ticks.len())?;
     for lost in &checkpoints.lost {
         writeln!(out, "lost         {lost}")?;
@@ -62,9 +63,9 @@ fn salvage_into(folder: &Path, found: &DataFolder, into: &Path, out: &mut impl W
     }
     target.sync()?;
     drop(target);
-    for name in ["CATALOGUE", "messages", "history", HistoryOwner::FILE] {
-        // Only a history elsewhere has that.
-        if name == HistoryOwner::FILE && !folder.join(name).exists() {
+    for name in ["CATALOGUE", "messages", history::FOLDER, HistoryOwner::FILE, Jumps::FILE] {
+        // Only a history elsewhere has the one, and where ticks were never set forward there is no other.
+        if [HistoryOwner::FILE, Jumps::FILE].contains(&name) && !folder.join(name).exists() {
             continue;
         }
         if folder.join(name).exists() {

@@ -180,13 +180,13 @@ impl Store {
         &self.0.frontiers
     }
 
-    /// The latest tick up to which a destination was told anything.
+    /// The latest tick up to which a destination was told changes.
     pub fn latest_frontier(&self) -> Result<Tick, StoreError> {
         let mut latest = Tick::default();
         for row in self.0.frontiers.iter() {
-            let row = row.value().map_err(|source| self.failed(source))?;
-            // Whatever follows: rows of changes and cursors of events begin with it.
-            if let Some(tick) = row.first_chunk() {
+            let (key, row) = row.into_inner().map_err(|source| self.failed(source))?;
+            // Those with a NUL are cursors of events: the log has whatever they have, and earlier versions let them run ahead.
+            if let (false, Some(tick)) = (key.contains(&0), row.first_chunk()) {
                 latest = latest.max(Tick::from_ms(u64::from_be_bytes(*tick)));
             }
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Options, RunError};
-use crate::history::{Archive, Bucket, Folder, HistoryError, HistoryFiles, HistoryOwner, HistoryWriter};
+use crate::history::{self, Archive, Bucket, Folder, HistoryError, HistoryFiles, HistoryOwner, HistoryWriter};
 use crate::log::checkpoint::CheckpointError;
 use crate::project::{BucketSettings, BucketUrl, Project, Storage};
 
@@ -26,7 +26,7 @@ impl Historied {
             return Ok(Historied { writer: None, owner: None, missed: Cell::default() });
         };
         let key = Archive::key_of(&project.identifier_key);
-        let inside = storage.folder.join("history");
+        let inside = storage.folder.join(history::FOLDER);
         let Some(bucket) = &settings.bucket else {
             let mut writer = HistoryWriter::new(Arc::new(Folder::new(inside)), key, None, settings.keep);
             writer.look()?;

@@ -204,7 +204,9 @@ fn window(project: &Project, jumps: &Jumps) -> MessageWindow {
 /// What is done where the clock and the data do not go together.
 fn on_mismatch(options: &Options) -> OnMismatch {
     match options.topology.process {
-        0 if options.accept_clock || options.clock_from.is_some() => OnMismatch::Accept,
+        // Who sets it tries what time does to data.
+        _ if options.clock_from.is_some() => OnMismatch::Ignore,
+        0 if options.accept_clock => OnMismatch::Accept,
         0 => OnMismatch::Refuse,
         _ => OnMismatch::Ignore,
     }

@@ -42,7 +42,7 @@ use entries::{Entries, Entry, QueueLimit};
 use memory::MemoryEntries;
 use payload::PayloadWriter;
 use queue::Queue;
-pub(super) use stored::StoredEntries;
+pub(super) use stored::{StoredEntries, rewound_cursor, rewound_entry};
 
 /// The queues of all destinations that are sent events, as they were left.
 pub struct Queues(Vec<Queue>);

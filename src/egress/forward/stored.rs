@@ -21,8 +21,9 @@ use dataflows::model::{IdentifierId, Tick};
 use fjall::PersistMode;
 
 use super::entries::{Cursor, Entries, EntriesIter, Entry, EventLetter, Hold, Writes};
+use crate::egress::rewound::changed;
 use crate::engine::Offset;
-use crate::log::{Store, StoreError};
+use crate::log::{Row, Store, StoreError};
 
 /// What stands behind the name of a destination in the key of its cursor. No name has a NUL.
 const CURSOR: &[u8] = b"\0forwards";
@@ -124,6 +125,22 @@ fn position_of(bytes: &[u8]) -> Option<Offset> {
     let (tick, index) = bytes.split_first_chunk()?;
     let index = u32::from_be_bytes(index.try_into().ok()?);
     Some(Offset { tick: Tick::from_ms(u64::from_be_bytes(*tick)), index })
+}
+
+/// The cursor of a destination, where all goes back to `to`: nothing where the row is none.
+pub fn rewound_cursor(key: &[u8], value: &[u8], to: Tick) -> Option<Row> {
+    key.strip_suffix(CURSOR)?;
+    let (produced, in_flight) = value.split_first_chunk()?;
+    let produced = u64::from_be_bytes(*produced).min(to.next().as_ms());
+    // What is in flight ends where entries end that are not there any more: it is taken again.
+    let stays = position_of(in_flight).is_some_and(|position| position.tick <= to);
+    Some(changed(value, [&produced.to_be_bytes()[..], if stays { in_flight } else { &[] }].concat()))
+}
+
+/// An entry, where all goes back to `to`.
+pub fn rewound_entry(key: &[u8], to: Tick) -> Row {
+    let position = key.len().checked_sub(POSITION).and_then(|at| position_of(&key[at..]));
+    if position.is_some_and(|position| position.tick > to) { Row::Goes } else { Row::Stays }
 }
 
 impl Entries for StoredEntries {

@@ -19,8 +19,8 @@ pub struct Salvaged {
 }
 
 /// Takes the checkpoints of `data` that can be read to their end over to `into`: those that are listed, or all files where the
-/// list is lost.
-pub fn salvage(data: &Path, into: &Path) -> Result<Salvaged, CheckpointError> {
+/// list is lost; but none of a tick after `until`.
+pub fn salvage(data: &Path, into: &Path, until: Tick) -> Result<Salvaged, CheckpointError> {
     let mut salvaged = Salvaged::default();
     let mut names = match Kept::listed(data) {
         Ok(Some(entries)) => entries.into_iter().map(|entry| entry.name).collect(),
@@ -34,6 +34,7 @@ pub fn salvage(data: &Path, into: &Path) -> Result<Salvaged, CheckpointError> {
     let mut entries = Vec::new();
     for name in names {
         match read(&data.join(kept::FOLDER).join(&name), &name) {
+            Ok(entry) if entry.tick > until => {}
             Ok(entry) => entries.push(entry),
             Err(reason) => salvaged.lost.push(format!("checkpoints/{name}: {reason}")),
         }

@@ -10,7 +10,7 @@ use dataflows::model::Tick;
 use super::InspectError;
 use crate::catalogue::Catalogue;
 use crate::dedupe::{Expected, MessageWindow, ToldBy};
-use crate::history::{Archive, Folder, HistoryAddress, HistoryFiles, HistoryFound, HistoryOwner};
+use crate::history::{self, Archive, Folder, HistoryAddress, HistoryFiles, HistoryFound, HistoryOwner};
 use crate::log::checkpoint::{Kept, Past, begins};
 use crate::log::{DataFolder, ProcessNumber, Store};
 
@@ -18,7 +18,7 @@ use crate::log::{DataFolder, ProcessNumber, Store};
 fn files_of(data: &Path, history: Option<&HistoryAddress>) -> Result<Arc<dyn HistoryFiles>, InspectError> {
     Ok(match history {
         Some(address) => address.files()?,
-        None => Arc::new(Folder::new(data.join("history"))),
+        None => Arc::new(Folder::new(data.join(history::FOLDER))),
     })
 }
 

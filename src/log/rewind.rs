@@ -1,0 +1,323 @@
+//! `deltaic log rewind`: a data folder as it was at a tick, for one whose clock was wrong.
+//!
+//! Ticks never go back. So a clock that was a year ahead leaves a log whose last ticks are in the next year, and an engine that has to
+//! wait for them. What came at these ticks is set aside: the folder is made anew without it, and takes the place of the old one, which
+//! stays beside it under another name, whole. So nothing is lost, and a kill at any moment leaves one of the two in its place.
+//!
+//! - The log: the entries up to the tick. Checkpoints: those up to it.
+//! - Message ids and history: without what counted after it.
+//! - What destinations confirmed stays: they have it. How far they were told goes back, so that they are told what is different now.
+//! - Catalogue, instance, quarantine stay.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dataflows::model::Tick;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use thiserror::Error;
+
+use super::checkpoint::{CheckpointError, Kept, salvage};
+use super::segments::Entry;
+use super::store::KEYSPACES;
+use super::{DataFolder, ProcessNumber, Purpose, Store, StoreError, codec, files};
+use crate::clock::Jumps;
+use crate::dedupe::{self, DedupeError};
+use crate::history::{self, Archive, HistoryError, HistoryOwner};
+
+/// Rows that are written together.
+const ROWS_AT_ONCE: usize = 1_000;
+
+/// What becomes of a row of the storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// It stays as it is.
+    Stays,
+    /// It has this value.
+    Becomes(Vec<u8>),
+    /// It is of what is set aside.
+    Goes,
+}
+
+/// What becomes of a row of a keyspace, by its key and value, where all goes back to a tick.
+pub type RowRule = dyn Fn(&str, &[u8], &[u8], Tick) -> Row;
+
+/// Why a folder cannot go back.
+#[derive(Debug, Error)]
+pub enum RewindError {
+    /// It cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A checkpoint is not there.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Message ids cannot be read.
+    #[error(transparent)]
+    Dedupe(#[from] DedupeError),
+    /// The history cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// A file cannot be copied, or what is said cannot be written.
+    #[error("cannot make the new data folder: {0}")]
+    Io(#[from] io::Error),
+    /// Nothing came after the tick.
+    #[error("nothing in {folder} is of a time after tick {to}: its last tick is {last}")]
+    Nothing {
+        /// The folder.
+        folder: PathBuf,
+        /// Where it was to go back to.
+        to: Tick,
+        /// Its last tick.
+        last: Tick,
+    },
+    /// What came before is gone.
+    #[error(
+        "{folder} cannot go back to tick {to}: its log has what came after tick {begins} only, and no checkpoint is of tick {to} or \
+         before; the earliest that it can go back to is tick {earliest}"
+    )]
+    TooFar {
+        /// The folder.
+        folder: PathBuf,
+        /// Where it was to go back to.
+        to: Tick,
+        /// The log has what came after this.
+        begins: Tick,
+        /// The oldest checkpoint, or the beginning of the log.
+        earliest: Tick,
+    },
+    /// It is of a former format.
+    #[error(
+        "{folder} is of a former format: start this version on it once, with --no-delivery, and stop it; then it can go back"
+    )]
+    Former {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Its history is not in it.
+    #[error(
+        "the history of {folder} is elsewhere, and would go on having what is set aside: this cannot be done yet; wait until the clock has \
+         caught up, or start with --accept-clock"
+    )]
+    HistoryElsewhere {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Something is in the way.
+    #[error("{path} is in the way: it may be what an attempt that was killed has left; take it away and try again")]
+    InTheWay {
+        /// What.
+        path: PathBuf,
+    },
+    /// The new folder cannot take the place of the old one.
+    #[error("{made} is made, and cannot take the place of {folder}: {source}; put it there yourself")]
+    Place {
+        /// The old one.
+        folder: PathBuf,
+        /// The new one.
+        made: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Takes a data folder back to `to`, where `rule` knows what the rows of the storage mean; says what is set aside.
+pub fn rewind(folder: &Path, to: Tick, rule: &RowRule, out: &mut impl Write) -> Result<(), RewindError> {
+    let folder = &folder.canonicalize().map_err(|_| StoreError::Missing { folder: folder.to_owned() })?;
+    if !folder.join("FORMAT").exists() {
+        return Err(StoreError::Missing { folder: folder.clone() }.into());
+    }
+    // Nobody else may have it, but it is only read.
+    let found = DataFolder::find(folder, Purpose::Start)?;
+    if found.is_former() {
+        return Err(RewindError::Former { folder: folder.clone() });
+    }
+    let source = found.copy()?;
+    let goes = Goes::of(&source, &Kept::look(folder)?, to)?;
+    let checkpoint = goes.check(folder, to)?;
+    if folder.join(HistoryOwner::FILE).exists() {
+        return Err(RewindError::HistoryElsewhere { folder: folder.clone() });
+    }
+    let [made, aside] = ["rewound".to_owned(), format!("aside-{to}")].map(|suffix| beside(folder, &suffix));
+    for path in [&made, &aside] {
+        if path.exists() {
+            return Err(RewindError::InTheWay { path: path.clone() });
+        }
+    }
+    let owner = found.owner()?;
+    if let Err(error) = make(folder, &made, &source, owner, (checkpoint, to), rule, out) {
+        // Nobody is to take what is not whole for the folder.
+        _ = fs::remove_dir_all(&made);
+        return Err(error);
+    }
+    let place = |source| RewindError::Place { folder: folder.clone(), made: made.clone(), source };
+    renameat_with(CWD, &made, CWD, folder, RenameFlags::EXCHANGE).map_err(|error| place(error.into()))?;
+    fs::rename(&made, &aside)?;
+    files::sync_folder(folder.parent().unwrap_or(Path::new("/")))?;
+    // An engine that is started there by mistake is to see that the folder is not its own.
+    let instance = aside.join(INSTANCE);
+    if let Some(content) = files::read_small(&instance)? {
+        files::write_whole(&instance, &content)?;
+    }
+    let Goes { entries, events, ticks, checkpoints, .. } = goes;
+    if let Some((first, last)) = ticks {
+        writeln!(out, "set aside    {events} events in {entries} entries, from tick {first} to {last}")?;
+    }
+    for tick in checkpoints {
+        writeln!(out, "set aside    the checkpoint of tick {tick}")?;
+    }
+    writeln!(out, "{} is as of tick {to} now; as it was, it is {}", folder.display(), aside.display())?;
+    if events > 0 {
+        let aside = aside.display();
+        writeln!(
+            out,
+            "what came after that was acknowledged: deltaic log dump {aside} --from TIME has it, to be sent again"
+        )?;
+    }
+    Ok(())
+}
+
+/// The file that says which engine delivers from a folder, and which file it is itself.
+const INSTANCE: &str = "INSTANCE";
+
+/// What is of a time after the tick.
+struct Goes {
+    entries: u64,
+    events: u64,
+    /// The first and the last of them.
+    ticks: Option<(Tick, Tick)>,
+    /// The checkpoints that go, and those that stay.
+    checkpoints: Vec<Tick>,
+    stays: Vec<Tick>,
+    /// What the log has came after this.
+    begins: Tick,
+    /// The last tick of the folder.
+    last: Tick,
+}
+
+impl Goes {
+    fn of(source: &Store, kept: &Kept, to: Tick) -> Result<Self, RewindError> {
+        let newest = kept.newest().map_or(Tick::default(), |newest| newest.tick);
+        let (checkpoints, stays) = kept.entries().iter().map(|entry| entry.tick).partition(|tick| *tick > to);
+        let last = newest.max(source.latest_frontier()?);
+        let mut goes = Goes { entries: 0, events: 0, ticks: None, checkpoints, stays, begins: newest, last };
+        let mut is_first = true;
+        for entry in source.entries(Tick::default()) {
+            let Entry { tick, bytes } = entry?;
+            let envelope = codec::envelope(tick, &bytes).map_err(|error| source.undecodable(tick, error))?;
+            if std::mem::take(&mut is_first) {
+                goes.begins = envelope.previous;
+            }
+            goes.last = goes.last.max(tick);
+            if tick > to {
+                goes.entries += 1;
+                goes.events += u64::from(envelope.events);
+                goes.ticks = Some((goes.ticks.map_or(tick, |(first, _)| first), tick));
+            }
+        }
+        Ok(goes)
+    }
+
+    /// The checkpoint to go on from, if there is to be one. Refuses where what came before is not there any more.
+    fn check(&self, folder: &Path, to: Tick) -> Result<Tick, RewindError> {
+        let folder = folder.to_owned();
+        if self.last <= to {
+            return Err(RewindError::Nothing { folder, to, last: self.last });
+        }
+        let checkpoint = self.stays.last().copied().unwrap_or_default();
+        if checkpoint < self.begins {
+            let oldest = self.checkpoints.first().copied();
+            return Err(RewindError::TooFar {
+                folder,
+                to,
+                begins: self.begins,
+                earliest: oldest.unwrap_or(self.begins),
+            });
+        }
+        Ok(checkpoint)
+    }
+}
+
+/// A folder that stands beside another one.
+fn beside(folder: &Path, suffix: &str) -> PathBuf {
+    let mut name = folder.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(suffix);
+    folder.with_file_name(name)
+}
+
+/// Makes the folder at `made`, which goes on from `checkpoint`.
+fn make(
+    folder: &Path,
+    made: &Path,
+    source: &Store,
+    owner: Option<ProcessNumber>,
+    (checkpoint, to): (Tick, Tick),
+    rule: &RowRule,
+    out: &mut impl Write,
+) -> Result<(), RewindError> {
+    let target = Store::open(made)?;
+    let lost = salvage(folder, made, to)?.lost;
+    if let Some(lost) = lost.first() {
+        return Err(io::Error::other(format!("a checkpoint is damaged: {lost}")).into());
+    }
+    let mut stays = source.entries(Tick::default()).take_while(|entry| entry.as_ref().map_or(true, |of| of.tick <= to));
+    if let Some(first) = stays.next() {
+        target.append_all(std::iter::once(first).chain(stays), Tick::MAX)?;
+    }
+    for name in KEYSPACES {
+        let (changed, gone) = take_back(source, &target, name, to, rule)?;
+        if changed + gone > 0 {
+            writeln!(out, "{name:<12} {changed} rows set back, {gone} set aside")?;
+        }
+    }
+    target.sync()?;
+    drop(target);
+    for name in ["CATALOGUE", "PROCESS", Jumps::FILE, "messages"] {
+        if folder.join(name).exists() {
+            files::copy(&folder.join(name), &made.join(name))?;
+        }
+    }
+    Jumps::read(made)?.forget_after(to)?;
+    // What came after the checkpoint is read from the log. It has to be: ids that were over by the wrong clock are gone.
+    let ids = dedupe::forget_after(made, owner, checkpoint)?;
+    if ids > 0 {
+        writeln!(out, "{:<12} {ids} set aside, or left to the log", "message ids")?;
+        writeln!(out, "{:<12} what was over by the wrong clock, and is sent again, counts again", "")?;
+    }
+    if folder.join(history::FOLDER).exists() {
+        files::link(&folder.join(history::FOLDER), &made.join(history::FOLDER))?;
+        let place = Arc::new(history::Folder::new(made.join(history::FOLDER)));
+        // What came after the checkpoint is in the log.
+        let rows = Archive::open_existing(place)?.forget_after(checkpoint)?;
+        if rows > 0 {
+            writeln!(out, "{:<12} {rows} events set aside, or left to the log", "history")?;
+        }
+    }
+    match fs::hard_link(folder.join(INSTANCE), made.join(INSTANCE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(files::sync_folder(made)?),
+    }
+}
+
+/// Copies the rows of a keyspace as `rule` says. Gives how many have another value, and how many are not there.
+fn take_back(source: &Store, target: &Store, name: &str, to: Tick, rule: &RowRule) -> Result<(u64, u64), RewindError> {
+    let (mut changed, mut gone) = (0, 0);
+    let mut rows = source.rows(name).peekable();
+    while rows.peek().is_some() {
+        let mut batch = target.batch();
+        for row in rows.by_ref().take(ROWS_AT_ONCE) {
+            let (key, value) = row?;
+            match rule(name, &key, &value, to) {
+                Row::Stays => batch.insert(target.keyspace(name), key, value),
+                Row::Becomes(value) => {
+                    changed += 1;
+                    batch.insert(target.keyspace(name), key, value);
+                }
+                Row::Goes => gone += 1,
+            }
+        }
+        batch.commit().map_err(|source| target.failed(source))?;
+    }
+    Ok((changed, gone))
+}
