@@ -18,6 +18,8 @@ pub(crate) fn project() -> Project {
         write_keys: vec![Secret::new(key.into())],
         context_traits: ContextTraits::default(),
         trusted: false,
+        events_per_second: None,
+        bytes_per_second: None,
         ip: true,
     };
     Project {

@@ -137,3 +137,66 @@ async fn ten_times_too_much_is_refused_and_not_kept_in_memory() {
     let answer = server.get(&format!("/v1/audiences?after={now}")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
 }
+
+const RATES: &str = r#"
+name = "rates"
+identity.key = "rates"
+access.read_token = "read-token"
+[sources.page]
+write_key = "web-key"
+events_per_second = 10
+[sources.server]
+write_key = "server-key"
+bytes_per_second = 2000
+[sources.free]
+write_key = "free-key"
+[limits]
+batch_events_max = 20
+[audiences.everyone]
+when = "has(user_id)"
+"#;
+
+/// A write key is public, where it is in a page: who sends too much with it is refused, and nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_sends_more_than_it_may_is_refused_alone() {
+    let folder = project(RATES);
+    let server = Server::start(folder.path(), &[], &[]).await;
+    let number = AtomicU64::new(0);
+    let send = async |key: &str, events: u64, padding: usize| {
+        let event = |_| {
+            let n = number.fetch_add(1, Ordering::Relaxed);
+            serde_json::json!({"type": "track", "event": "A", "userId": format!("u{n}"), "properties": {"p": "x".repeat(padding)}})
+        };
+        let body = serde_json::json!({"batch": (0..events).map(event).collect::<Vec<_>>()});
+        let request =
+            server.request(reqwest::Method::POST, "/v1/batch").basic_auth(key, Some("")).body(body.to_string());
+        Server::try_send(request).await.unwrap()
+    };
+    // The largest request goes at once; what follows it waits for a second and more.
+    assert_eq!(send(WRITE_KEY, 20, 0).await.status, 200);
+    let refused = send(WRITE_KEY, 20, 0).await;
+    assert_eq!(refused.problem(), (429, "rate".to_owned()));
+    assert!(refused.body.contains("source `page` sends more than its `events_per_second`"), "{refused:?}");
+    let wait: u64 = refused.retry_after.unwrap().parse().unwrap();
+    assert!((1..=2).contains(&wait), "{wait}");
+    // Its rate is 20 events in two seconds.
+    tokio::time::sleep(Duration::from_secs(wait)).await;
+    assert_eq!(send(WRITE_KEY, 20, 0).await.status, 200, "it came back when it was told to");
+
+    let mut big = send("server-key", 1, 30_000).await;
+    let mut sent = 1;
+    while big.status == 200 {
+        assert!(sent < 1_000, "2,000 bytes a second are not 30 MB at once");
+        big = send("server-key", 1, 30_000).await;
+        sent += 1;
+    }
+    assert_eq!(big.problem(), (429, "rate".to_owned()));
+    assert!(big.body.contains("`bytes_per_second`"), "{big:?}");
+    for _ in 0..50 {
+        assert_eq!(send("free-key", 20, 0).await.status, 200);
+    }
+    let metrics = server.get("/metrics").await.body;
+    assert!(metrics.contains("deltaic_events_over_rate_total{source=\"page\"} 20"), "{metrics}");
+    assert!(metrics.contains("deltaic_events_over_rate_total{source=\"free\"} 0"), "{metrics}");
+    server.stop();
+}

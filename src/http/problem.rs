@@ -42,6 +42,11 @@ impl Problem {
         Problem { retry_after_s: Some(retry_after_s), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", message) }
     }
 
+    /// A source sends more than it may.
+    pub fn rate(message: impl Into<String>, retry_after_s: u64) -> Self {
+        Problem { retry_after_s: Some(retry_after_s), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate", message) }
+    }
+
     /// The engine is stopping.
     pub fn stopping() -> Self {
         let message = "the engine is stopping: nothing was done; send to another one, or again when it is back";

@@ -27,6 +27,7 @@ struct OfSource {
     name: CompactString,
     accepted: AtomicU64,
     duplicates: AtomicU64,
+    over_rate: AtomicU64,
     rejected: [AtomicU64; Rejection::CODES.len()],
 }
 
@@ -39,6 +40,8 @@ pub struct SourceCounts {
     pub accepted: u64,
     /// Of these those that were there before.
     pub duplicates: u64,
+    /// Events that were refused, since the source sent more than it may.
+    pub over_rate: u64,
     /// Rejected events by code, where there are any.
     pub rejected: Vec<(&'static str, u64)>,
 }
@@ -90,6 +93,11 @@ impl IngestCounters {
         of.duplicates.fetch_add(duplicates as u64, Ordering::Relaxed);
     }
 
+    /// Counts events of a source that sends more than it may.
+    pub fn count_over_rate(&self, source: usize, events: usize) {
+        self.sources[source].over_rate.fetch_add(events as u64, Ordering::Relaxed);
+    }
+
     /// Counts an event that was not in order.
     pub fn count_rejected(&self, via: Via, rejection: &Rejection) {
         self.of(via).rejected[rejection.index()].fetch_add(1, Ordering::Relaxed);
@@ -107,6 +115,7 @@ impl IngestCounters {
             source: of.name.clone(),
             accepted: read(&of.accepted),
             duplicates: read(&of.duplicates),
+            over_rate: read(&of.over_rate),
             rejected: Rejection::CODES.into_iter().zip(of.rejected.iter().map(read)).filter(|(_, n)| *n > 0).collect(),
         };
         let again = Some(&self.quarantine).filter(|of| read(&of.accepted) > 0);

@@ -12,6 +12,7 @@ mod batch;
 mod body;
 mod door;
 mod keys;
+mod rates;
 mod rejected;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use self::batch::Batch;
 use self::body::Bodies;
 pub use self::door::{Door, Parsed, Sent};
 use self::keys::WriteKeys;
+use self::rates::Rates;
 use self::rejected::Arrived;
 use super::quarantine::Quarantine;
 use super::segment::{Call, Stamp};
@@ -109,6 +111,7 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
         proxies: TrustedProxies::new(&project.trusted_proxies),
         keys: WriteKeys::new(with.admission.clone()),
         bodies: Bodies::new(project.limits.request_bytes_max, with.timeouts.body_read, BODY_BYTES_IN_FLIGHT_MAX),
+        rates: Rates::new(&project.sources, &project.limits),
         sequence: AtomicU64::new(0),
         with,
     });
@@ -137,6 +140,7 @@ struct Rim {
     proxies: TrustedProxies,
     keys: WriteKeys,
     bodies: Bodies,
+    rates: Rates,
     /// Numbers events, so that message ids made for two of them always differ.
     sequence: AtomicU64,
     with: Surroundings,
@@ -169,6 +173,10 @@ impl Rim {
         batch.is_historical |= address.is_historical;
         let of_body = || self.keys.source(batch.write_key.as_deref()?);
         let source = source.or_else(of_body).ok_or_else(WriteKeys::unknown)?;
+        // Until it is answered, whatever comes of it.
+        let pending = self.with.handle.pending_events();
+        let admitted = self.rates.admit(source, batch.events.len(), bytes.len(), pending);
+        let _under_way = admitted.inspect_err(|_| self.with.counters.count_over_rate(source, batch.events.len()))?;
         let first = self.sequence.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
         let (name, fills_ip) = &self.sources[source];
         // What is of the past comes from whoever has it now.

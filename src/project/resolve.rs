@@ -1,6 +1,7 @@
 //! From the project file as written to the [`Project`]: defaults filled in, every name and value checked.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -211,7 +212,8 @@ fn sources(written: Vec<WrittenSource>, problems: &mut Vec<Problem>) -> Vec<Sour
     let place = written.first().map(|source| source.name.place);
     check_count(written.len(), SOURCES_MAX, "sources", place, problems);
     let mut sources: Vec<Source> = Vec::with_capacity(written.len());
-    for WrittenSource { name, write_keys, context_traits, trusted, ip } in written {
+    for written in written {
+        let WrittenSource { name, write_keys, context_traits, trusted, ip, .. } = written;
         check_name(&name, "a source", Alphabet::Dashed, problems);
         let context_traits = context_traits.map_or(ContextTraits::default(), |text| worth(&text, problems));
         let mut keys: Vec<Secret> = Vec::with_capacity(write_keys.len());
@@ -231,7 +233,16 @@ fn sources(written: Vec<WrittenSource>, problems: &mut Vec<Problem>) -> Vec<Sour
         if keys.is_empty() {
             continue;
         }
-        sources.push(Source { name: CompactString::from(name.value), write_keys: keys, context_traits, trusted, ip });
+        let rate = |written: Option<(u64, _)>| NonZeroU32::new(u32::try_from(written?.0).ok()?);
+        sources.push(Source {
+            name: CompactString::from(name.value),
+            write_keys: keys,
+            context_traits,
+            trusted,
+            ip,
+            events_per_second: rate(written.events_per_second),
+            bytes_per_second: rate(written.bytes_per_second),
+        });
     }
     sources.sort_by(|a, b| a.name.cmp(&b.name));
     sources

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,6 +178,10 @@ pub struct Source {
     pub trusted: bool,
     /// Whether `context.ip` of its events is the address that they come from, where they do not say it themselves.
     pub ip: bool,
+    /// How many events a second it may send; as many as there are without.
+    pub events_per_second: Option<NonZeroU32>,
+    /// How many bytes of requests, as they are without compression.
+    pub bytes_per_second: Option<NonZeroU32>,
 }
 
 /// What `context.traits` are worth in calls other than identify and group.

@@ -75,6 +75,8 @@ pub(super) struct WrittenSource {
     pub(super) context_traits: Option<Text>,
     pub(super) trusted: bool,
     pub(super) ip: bool,
+    pub(super) events_per_second: Option<(u64, Place)>,
+    pub(super) bytes_per_second: Option<(u64, Place)>,
 }
 
 /// `[identity]`
@@ -318,8 +320,10 @@ fn source<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t
     let context_traits = section.text(reader, "context_traits");
     let trusted = section.boolean(reader, "trusted").unwrap_or(false);
     let ip = section.boolean(reader, "ip").unwrap_or(true);
+    let events_per_second = section.integer(reader, "events_per_second", 1..=100_000_000);
+    let bytes_per_second = section.integer(reader, "bytes_per_second", 1..=u32::MAX.into());
     section.finish(reader, nothing_elsewhere);
-    WrittenSource { name, write_keys, context_traits, trusted, ip }
+    WrittenSource { name, write_keys, context_traits, trusted, ip, events_per_second, bytes_per_second }
 }
 
 /// The expression of a trait.

@@ -45,6 +45,7 @@ impl Readings for Gauges {
             source: of.source.into(),
             accepted: of.accepted.saturating_sub(of.duplicates),
             duplicates: of.duplicates,
+            over_rate: of.over_rate,
             rejected: of.rejected,
         };
         Intake {

@@ -30,6 +30,9 @@ impl<R: Readings> Collector for Counts<R> {
         let duplicates = sources.iter().map(|of| (of.source.as_str(), ConstCounter::new(of.duplicates)));
         let help = "Events that were there before, by source";
         family(&mut encoder, "deltaic_events_duplicate", help, "source", duplicates)?;
+        let over_rate = sources.iter().map(|of| (of.source.as_str(), ConstCounter::new(of.over_rate)));
+        let help = "Events refused, since the source sent more than it may, or than its share while the engine was behind, by source";
+        family(&mut encoder, "deltaic_events_over_rate", help, "source", over_rate)?;
         let mut rejected = encoder.encode_descriptor(
             "deltaic_events_rejected",
             "Events rejected, by source and code",

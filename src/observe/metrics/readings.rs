@@ -55,6 +55,8 @@ pub struct SourceIntake {
     pub accepted: u64,
     /// There before: they did not count again.
     pub duplicates: u64,
+    /// Refused, since the source sends more than it may.
+    pub over_rate: u64,
     /// Rejected, by code.
     pub rejected: Vec<(&'static str, u64)>,
 }

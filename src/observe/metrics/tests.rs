@@ -20,6 +20,7 @@ impl Readings for Fixed {
                 source: "web".into(),
                 accepted: 7,
                 duplicates: 2,
+                over_rate: 3,
                 rejected: vec![("too_large", 3)],
             }],
             warned: vec![("other_person", 4)],
