@@ -49,6 +49,10 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of the catalogue of definitions. With as many of each kind as there may be, and the longest names, it has less.
 pub const CATALOGUE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Destinations of which a cluster remembers which process tells them, also when they are in the project no more; beyond it those are
+/// forgotten. A hundred projects' worth.
+pub const TELLERS_MAX: usize = 10_000;
+
 /// Bytes of the head of a request. Heads with a cookie jar stay below 8 KB.
 pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
 

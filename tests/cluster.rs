@@ -7,6 +7,7 @@ mod history;
 mod killed;
 mod live;
 mod orders;
+mod placed;
 mod replayed;
 
 use std::io::Write;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
-use dataflows::definitions::{AudienceId, Definitions, DestinationId};
+use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::graph::{self, Layout, Receivers};
 use dataflows::identity;
 use dataflows::limits::Limit;
@@ -58,9 +58,9 @@ impl Topology {
         self.hosts.len().max(1)
     }
 
-    /// The process that tells a destination what changes.
-    pub fn teller(&self, destination: DestinationId) -> usize {
-        Layout { processes: self.processes(), threads: self.threads }.teller(destination.index())
+    /// Which process this is, of how many.
+    pub fn place(&self) -> (usize, usize) {
+        (self.process, self.processes())
     }
 
     /// The workers of all processes.
@@ -266,7 +266,7 @@ impl Workers {
             handles.push((commands, threads));
         }
         let (topology, threads) = (topology.clone(), topology.threads);
-        let layout = Layout { processes: topology.processes(), threads };
+        let processes = topology.processes();
         let outputs = Mutex::new(outputs);
         let guards = std::thread::Builder::new()
             .name("workers".to_owned())
@@ -286,6 +286,10 @@ impl Workers {
                     if thread.send(std::thread::current()).is_ok() {
                         let watcher = Watcher::start(inside.clone(), worker, local);
                         let outputs = Outputs { sender: outputs, identities };
+                        // Where nobody keeps what destinations acknowledged, anybody may tell them.
+                        let spread = || (0..definitions.destinations.len()).map(|index| index % processes).collect();
+                        let tellers = meeting.as_ref().map_or_else(spread, |meeting| meeting.agreement.tellers());
+                        let layout = Layout { processes, threads, tellers: tellers.into() };
                         run(worker, watcher, (&definitions, layout), &inbox, &outputs);
                     }
                 });

@@ -9,7 +9,7 @@ use super::gauges::Gauges;
 use crate::catalogue::Catalogue;
 use crate::clock::Now;
 use crate::dedupe::DedupeFigures;
-use crate::egress::{self, Egress, Instance, Status};
+use crate::egress::{self, Egress, Instance, Status, Tellers};
 use crate::engine::{Handle, Topology};
 use crate::history::HistoryFigures;
 use crate::http::{Admission, Timeouts, browsers, not_found};
@@ -93,12 +93,14 @@ impl Rims {
             admission: admission.clone(),
             timeouts,
         };
+        let names = project.destinations.iter().map(|destination| &*destination.name);
+        let tellers = Tellers { own: topology.process, of: names.map(|name| catalogue.teller(name)).collect() };
         Router::new()
             .merge(ingest::http::router(project, surroundings))
             .merge(seen::router(&admission, counters.clone(), now.clone()))
             .merge(quarantine::router(project, &admission, handle.clone(), counters, quarantine))
             .merge(access::router(project, &admission, handle))
-            .merge(egress::router(&admission, egress, now, instance, topology.clone()))
+            .merge(egress::router(&admission, egress, now, instance, tellers))
             .merge(inside::router(&admission, inside, &topology, gauges.clone()))
             .merge(catalogue::router(&admission, catalogue))
             .merge(metrics::router(latency, gauges))
