@@ -33,6 +33,7 @@ fn main() {
         sources: Vec::new(),
         read_tokens: Vec::new(),
         admin_tokens: Vec::new(),
+        cluster_token: None,
         clock: Clock { heartbeat: Duration::from_millis(10), dedupe_window: Duration::from_secs(86_400) },
         limits: Limits::default(),
         destinations: Vec::new(),

@@ -1,6 +1,8 @@
 //! One program in several workers and processes: the same input gives the same output, whoever does the work.
 
+mod apart;
 mod bucket;
+mod ended;
 mod folders;
 mod former;
 mod history;
@@ -9,6 +11,7 @@ mod live;
 mod orders;
 mod placed;
 mod replayed;
+mod rounds;
 
 use std::io::Write;
 use std::net::TcpListener;

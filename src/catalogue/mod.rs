@@ -177,7 +177,7 @@ impl Catalogue {
 }
 
 /// What each definition means, as a hash, by kind and name.
-fn meanings(definitions: &Definitions) -> BTreeMap<(DefinitionKind, String), u128> {
+pub fn meanings(definitions: &Definitions) -> BTreeMap<(DefinitionKind, String), u128> {
     let mut all = BTreeMap::new();
     let mut add = |kind, name: &str, meaning: String| all.insert((kind, name.to_owned()), xxh3_128(meaning.as_bytes()));
     for audience in &definitions.audiences {
