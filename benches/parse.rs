@@ -33,6 +33,7 @@ fn main() {
         sources: Vec::new(),
         read_tokens: Vec::new(),
         admin_tokens: Vec::new(),
+        cluster_token: None,
         clock: Clock::default(),
         limits: Limits::default(),
         destinations: Vec::new(),

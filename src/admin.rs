@@ -1,8 +1,9 @@
 //! Commands that talk to a running engine, over HTTP and with an admin token: `deltaic quarantine`, `deltaic destination`,
-//! `deltaic dead-letters`, `deltaic take-over`, `deltaic clock`, `deltaic events`, `deltaic top` and `deltaic dot`.
+//! `deltaic dead-letters`, `deltaic cluster`, `deltaic take-over`, `deltaic clock`, `deltaic events`, `deltaic top` and `deltaic dot`.
 
 mod caller;
 pub mod clock;
+pub mod cluster;
 pub mod dead_letters;
 pub mod destination;
 pub mod dot;

@@ -48,6 +48,7 @@ pub(crate) fn project() -> Project {
         sources: vec![source("app", "app-key"), source("web", "web-key")],
         read_tokens: vec![Secret::new("read-token".into())],
         admin_tokens: vec![Secret::new("admin-token".into())],
+        cluster_token: None,
         clock: Clock::default(),
         limits: Limits { identifiers_per_event_max: 6, identifier_bytes_max: 40, ..Limits::default() },
         destinations: Vec::new(),

@@ -22,11 +22,14 @@ pub mod access;
 pub mod admin;
 pub mod catalogue;
 pub mod clock;
+pub mod cluster;
 pub mod dedupe;
 pub mod egress;
+pub mod ending;
 pub mod engine;
 #[cfg(test)]
 mod example;
+mod faults;
 #[cfg(feature = "load")]
 pub mod hist;
 pub mod history;

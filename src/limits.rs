@@ -49,6 +49,10 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of the catalogue of definitions. With as many of each kind as there may be, and the longest names, it has less.
 pub const CATALOGUE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Destinations of which a cluster remembers which process tells them, also when they are in the project no more; beyond it those are
+/// forgotten. A hundred projects' worth.
+pub const TELLERS_MAX: usize = 10_000;
+
 /// Bytes of the head of a request. Heads with a cookie jar stay below 8 KB.
 pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
 
@@ -318,6 +322,29 @@ pub const OWNERS_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a connection between the processes of a cluster may take to say who it is.
 pub const PROCESS_HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of what a process of a cluster says of itself: the names of as many definitions and sources as there may be, with a hash each.
+/// Read only of who knows the token.
+pub const PROCESS_HELLO_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// How often the processes of a cluster say that they are there.
+pub const PULSE_EVERY: Duration = Duration::from_millis(250);
+
+/// From when on a process that says nothing is said to be silent: six beats, which a busy machine does not miss.
+pub const PULSE_SILENT_AFTER: Duration = Duration::from_millis(1_500);
+
+/// From when on it is lost: pauses of virtual machines end before that, and to start a cluster again takes longer.
+pub const PULSE_LOST_AFTER: Duration = Duration::from_secs(10);
+
+/// How long a process of a cluster that stops waits for the others to come to their end.
+pub const CLUSTER_STOP_MAX: Duration = Duration::from_secs(10);
+
+/// How long a process that ends since another one was told to stop waits to be told so, too: who stops a cluster tells one after the
+/// other, and all of them end as they were told.
+pub const CLUSTER_STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// How long it is waited for another reason to end than a fault: where another process went, faults here follow from that.
+pub const CLUSTER_FAULT_GRACE: Duration = Duration::from_millis(500);
 
 /// Connections to a process of a cluster that have not said yet who they are. The other processes come one by one.
 pub const PROCESS_STRANGERS_MAX: usize = 64;

@@ -3,6 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::net::SocketAddr;
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use dataflows::model::Tick;
 use deltaic::egress;
-use deltaic::engine::Topology;
+use deltaic::ending::Exit;
+use deltaic::engine::{Topology, WorkersError};
 use deltaic::history::HistoryAddress;
 use deltaic::http::Admission;
 use deltaic::log::{inspect, repair, rewind};
@@ -168,6 +170,13 @@ enum Command {
         #[command(subcommand)]
         command: admin::clock::Command,
     },
+    /// See who of a cluster is there, and how far.
+    Cluster {
+        #[command(flatten)]
+        engine: admin::Engine,
+        #[command(subcommand)]
+        command: admin::cluster::Command,
+    },
     /// Look at what a running engine has rejected, try it again, or delete it.
     Quarantine {
         #[command(flatten)]
@@ -267,7 +276,7 @@ struct WorkerArgs {
     /// Worker threads of this process.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
-    /// Which process of a cluster this is, from 0. The processes trust each other: keep their ports in a private network.
+    /// Which process of a cluster this is, from 0. What the processes say is not encrypted: keep their ports in a private network.
     #[arg(long, value_name = "I", requires = "hosts")]
     process: Option<usize>,
     /// The processes of the cluster: a file with one `host:port` a line, the same for all.
@@ -291,6 +300,9 @@ Exit codes:
     0  all went well; a reader that went away, as `head` does, is no error
     1  something is wrong: a project or its data, a damaged folder, lines of which none was right, an engine that cannot go on
     2  the command line is wrong
+   70  a mistake of the program: a thread or task that the engine needs has panicked; started again it may go well
+   75  another process of the cluster is gone, or was told to stop: start all of them again
+   78  the processes of the cluster do not go together: they are to be given the same program, project, hosts file and workers
   130  interrupted once more while it was stopping
 
 Environment:
@@ -318,7 +330,11 @@ fn main() -> ExitCode {
     let logging = Logging::start(filter, log_format, matches!(Colour::of_stderr(), Colour::Terminal));
     let done = match problem {
         Some(error) => Err(anyhow!("DELTAIC_LOG: {error}")),
-        None => run(command, &logging),
+        // A mistake on this thread is one as any other.
+        None => catch_unwind(AssertUnwindSafe(|| run(command, &logging))).unwrap_or_else(|_| {
+            logging.say("deltaic: a mistake of the program; what it said stands above\n");
+            Ok(ExitCode::from(Exit::Fault.code()))
+        }),
     };
     match done {
         Ok(code) => code,
@@ -327,7 +343,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Not its chain: each message names its cause.
             logging.say(&format!("deltaic: {error}\n"));
-            ExitCode::FAILURE
+            ExitCode::from(exit_of(&error).code())
         }
     }
 }
@@ -371,13 +387,17 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             let name = project.name.clone();
             // Nobody need read it.
             let ready = move |address| _ = writeln!(Output, "{name} listens on http://{address}");
-            runtime()?.block_on(async {
+            let runtime = runtime()?;
+            let done = runtime.block_on(async {
                 let hangup = listen_for(SignalKind::hangup())?;
                 tokio::select! {
                     done = serve::run(project, options, ready, stop_signal()?) => done.map_err(Into::into),
                     failed = hangups.follow(hangup, logging) => failed,
                 }
-            })
+            });
+            // What waits for somebody who is no more is not waited for.
+            runtime.shutdown_background();
+            done
         }
         Command::Check { project, data, workers, events, verbose } => {
             let detail = if verbose { project::Detail::Settings } else { project::Detail::Summary };
@@ -455,6 +475,11 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
         Command::Clock { engine, command } => {
             let mut out = Output;
             let done = admin::clock::run(engine, command, admin::token_of(environment), &mut out);
+            runtime()?.block_on(done).map_err(Into::into)
+        }
+        Command::Cluster { engine, command } => {
+            let mut out = Output;
+            let done = admin::cluster::run(engine, command, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
         }
         Command::Quarantine { engine, command } => {
@@ -540,6 +565,17 @@ fn log(command: LogCommand) -> anyhow::Result<ExitCode> {
 /// A tick as people write it: its number, or a time.
 fn tick(text: &str) -> Result<Tick, String> {
     text.parse().map(Tick::from_ms).or_else(|_| project::parse_time(text))
+}
+
+/// With what the process ends that cannot go on.
+fn exit_of(error: &anyhow::Error) -> Exit {
+    let of_run = error.downcast_ref::<serve::RunError>().map(serve::RunError::exit);
+    let of_replay = || match error.downcast_ref::<replay::ReplayError>() {
+        Some(replay::ReplayError::Workers(WorkersError::Apart(_))) => Some(Exit::Apart),
+        _ => None,
+    };
+    let of_task = || error.downcast_ref::<tokio::task::JoinError>().map(|_| Exit::Fault);
+    of_run.or_else(of_replay).or_else(of_task).unwrap_or(Exit::Wrong)
 }
 
 /// The project in a folder; its warnings are shown. One with errors is refused.

@@ -18,14 +18,13 @@
 //!   a secret. A connection that ends, ends the process, as it is with those of the workers.
 //!
 //! `ids` decides and knows nothing of the network, `former` for logs of earlier versions; `wire` is what is said; `link` is the way to
-//! an owner, `desk` the owner, `stops` who of them stops, `net` what is between them.
+//! an owner, `desk` the owner, `net` what is between them.
 
 mod desk;
 mod former;
 mod ids;
 mod link;
 mod net;
-mod stops;
 #[cfg(test)]
 mod tests;
 mod wire;

@@ -114,7 +114,8 @@ pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayErr
     let identities = options.identities.as_deref().map(Lines::create).transpose()?;
     let (definitions, local) = (project.definitions.clone(), options.topology.threads);
     let listeners = Listeners { inside: Inside::new(local, false), identities: identities.is_some() };
-    let mut workers = Some(Workers::start_with(&options.topology, definitions.clone(), outputs, listeners)?);
+    let topology = options.topology.clone().on(project);
+    let mut workers = Some(Workers::start_with(&topology, definitions.clone(), outputs, listeners)?);
     let (progress, progressed) = channel();
     let collector =
         std::thread::spawn(move || collect(&collected, &definitions, (changes, identities), local, &progress));

@@ -14,13 +14,16 @@ use std::time::{Duration, Instant};
 use dataflows::model::Tick;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::egress::{self, DeliveryHold, Egress};
+use crate::ending::{Ending, Exit, listen, vital};
 use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
 use crate::history::HistoryWriter;
 use crate::http::{Admission, Timeouts, serve};
 use crate::ingest::quarantine::Keeper;
 use crate::ingest::segment::{Extractor, reread};
+use crate::limits::{CLUSTER_FAULT_GRACE, CLUSTER_STOP_GRACE, CLUSTER_STOP_MAX};
 use crate::log::Syncer;
 use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, SealIds};
 use crate::memory::{Gate, resident_bytes};
@@ -105,6 +108,7 @@ pub async fn run(
     ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
+    let options = Options { topology: options.topology.clone().on(&project), ..options };
     let address = options.listen.unwrap_or(project.listen);
     // First of all, so that an address in use is told before anything starts.
     let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
@@ -136,7 +140,7 @@ pub async fn run(
     let history = checkpointer.as_ref().and_then(|settings| settings.history.as_ref()).map(HistoryWriter::figures);
     let remembered = dedupe.figures();
     let now = clock.as_now();
-    let (failed, mut failure) = mpsc::unbounded_channel();
+    let (failed, mut failure) = listen();
     let forward_from = queues.from();
     let skipped = egress::forward::skipped(&project);
     let choice = choice(&project, skipped.clone());
@@ -177,7 +181,10 @@ pub async fn run(
     };
     let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth.clone());
     let mut shutdown = pin!(shutdown);
-    let Some((handle, engine)) = start(settings, outlets, shutdown.as_mut()).await? else { return Ok(()) };
+    let Some((handle, engine)) = start(settings, outlets, shutdown.as_mut(), &mut failure).await? else {
+        return Ok(());
+    };
+    let is_cluster = options.topology.processes() > 1;
     egress.ask(handle.clone());
     let catalogue = agreement.agreed();
     let checkpointer = checkpointer.map(|settings| checkpoints(settings, &handle, egress.clone())).transpose()?;
@@ -188,6 +195,7 @@ pub async fn run(
     let reads = handle.clone();
     let topology = options.topology;
     let rims = Rims {
+        members: engine.members().clone(),
         catalogue,
         handle,
         egress: egress.clone(),
@@ -207,18 +215,26 @@ pub async fn run(
     };
 
     ready(address);
-    let mut failed = None;
+    let (mut ending, stops) = (None, engine.stopper());
     let until = async {
         tokio::select! {
             () = &mut shutdown => {}
-            reason = failure.recv() => failed = reason,
+            ended = failure.recv() => ending = ended,
+        }
+        match &ending {
+            None if is_cluster => {
+                tracing::info!("stopping: the other processes of the cluster are told, and stop, too");
+                stops();
+            }
+            Some(ending) if ending.is_orderly => tracing::info!("stopping: {ending}"),
+            None | Some(_) => {}
         }
         reads.end_waiting();
     };
     serve(listener, rims.router(&project), project.limits.connections_max, timeouts, until).await;
-    if let Some(reason) = failed {
+    if let Some(ending) = ending.take_if(|ending| !ending.is_orderly) {
         // Workers wait for one that is no more, or the disk is broken: nobody can be asked to finish.
-        return Err(RunError::Failed(reason));
+        return Err(RunError::Ended(cause(ending, is_cluster, &mut failure).await));
     }
 
     tracing::info!("stopping: finishing what was accepted");
@@ -226,9 +242,18 @@ pub async fn run(
     // One that is down leaves the others their time.
     egress.finish_asking(DELIVERY_DEADLINE / 2).await;
     let deadline = DELIVERY_DEADLINE.saturating_sub(began.elapsed());
-    on_a_thread(move || engine.stop()).await??;
-    if let Ok(reason) = failure.try_recv() {
-        return Err(RunError::Failed(reason));
+    let stopped = on_a_thread(move || engine.stop());
+    let stopped = if is_cluster { timeout(CLUSTER_STOP_MAX, stopped).await } else { Ok(stopped.await) };
+    while let Ok(other) = failure.try_recv() {
+        if !other.is_orderly {
+            return Err(RunError::Ended(cause(other, is_cluster, &mut failure).await));
+        }
+    }
+    match stopped {
+        Ok(stopped) => stopped??,
+        Err(_) => tracing::warn!(
+            "another process of the cluster does not come to its end: this one does not wait for it any more; what it took is in its log"
+        ),
     }
     for status in egress.stop(deadline).await.into_iter().filter(|status| !status.is_told()) {
         let (destination, pending) = (&status.destination, status.backlog.pending + status.backlog.resync);
@@ -245,7 +270,31 @@ pub async fn run(
     if let Some((path, log)) = interval_log {
         log.stop().map_err(|source| RunError::IntervalLog { path, source })?;
     }
-    Ok(())
+    match ending {
+        // Told to stop meanwhile, it ends as it was told.
+        Some(ending) if timeout(CLUSTER_STOP_GRACE, shutdown).await.is_err() => Err(RunError::Ended(ending)),
+        _ => Ok(()),
+    }
+}
+
+/// Why it ends: where a connection to another process broke, it is heard at about the same time which one is gone.
+async fn cause(ending: Ending, is_cluster: bool, failure: &mut mpsc::UnboundedReceiver<Ending>) -> Ending {
+    if !is_cluster || ending.exit != Exit::Together {
+        return ending;
+    }
+    if ending.names_process {
+        return ending;
+    }
+    let of_other = async {
+        loop {
+            match failure.recv().await {
+                Some(other) if other.names_process => return other,
+                Some(_) => {}
+                None => std::future::pending().await,
+            }
+        }
+    };
+    timeout(CLUSTER_FAULT_GRACE, of_other).await.unwrap_or(ending)
 }
 
 /// Starts the engine; nothing where `shutdown` comes before it is there.
@@ -253,16 +302,19 @@ async fn start(
     settings: Settings,
     outlets: Outlets,
     shutdown: Pin<&mut impl Future<Output = ()>>,
+    failure: &mut mpsc::UnboundedReceiver<Ending>,
 ) -> Result<Option<(Handle, Engine)>, RunError> {
     // In a cluster the engine waits for the other processes: on a thread that nothing waits for in its turn.
     let (started, start) = oneshot::channel();
-    std::thread::spawn(move || started.send(Engine::start(settings, outlets)).is_ok());
+    let starting = move || started.send(Engine::start(settings, outlets)).is_ok();
+    std::thread::spawn(|| vital("the start of the engine", starting));
     tokio::select! {
         started = start => Ok(Some(started.map_err(|_| WorkersError::Start("the engine panicked".to_owned()))??)),
         () = shutdown => {
             tracing::info!("stopped before the engine was there: nothing was accepted");
             Ok(None)
         }
+        Some(ending) = failure.recv() => Err(RunError::Ended(ending)),
     }
 }
 

@@ -1,13 +1,17 @@
 //! One program in several workers and processes: the same input gives the same output, whoever does the work.
 
+mod apart;
 mod bucket;
+mod ended;
 mod folders;
 mod former;
 mod history;
 mod killed;
 mod live;
 mod orders;
+mod placed;
 mod replayed;
+mod rounds;
 
 use std::io::Write;
 use std::net::TcpListener;

@@ -20,6 +20,7 @@ mod damage;
 mod destinations;
 mod docs;
 mod durability;
+mod faults;
 mod format;
 mod forwards;
 mod full_disk;

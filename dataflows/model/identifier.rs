@@ -20,6 +20,13 @@ impl IdentifierKey {
         hasher.write(secret.as_bytes());
         IdentifierKey(hasher.finish128().as_bytes())
     }
+
+    /// The same for the same key, and says nothing of it: whether two have the same.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.0);
+        hasher.write(b"fingerprint of this key");
+        hasher.finish()
+    }
 }
 
 impl fmt::Debug for IdentifierKey {

@@ -10,10 +10,14 @@ use dataflows::definitions::Definitions;
 
 use super::{Catalogue, CatalogueError, Differences};
 
+/// What to do about folders that do not go together.
+const OWN_FOLDERS: &str = "start each process with the data folder that it had";
+
 /// The catalogue of a process, on its way to be that of all.
 #[derive(Clone, Debug)]
 pub struct Agreement {
     definitions: Arc<Definitions>,
+    processes: usize,
     /// The data folder, if there is one.
     folder: Option<PathBuf>,
     /// What this process has; in process 0, what it says.
@@ -26,21 +30,25 @@ impl Agreement {
     pub fn open(
         folder: Option<PathBuf>,
         definitions: Arc<Definitions>,
-        process: usize,
+        (process, processes): (usize, usize),
     ) -> Result<Self, CatalogueError> {
         let mut own = folder.as_deref().map(Catalogue::read).transpose()?.flatten();
         if process == 0 {
-            let is_new = own.is_none();
-            let mut catalogue = own.unwrap_or_default();
+            let mut catalogue = own.clone().unwrap_or_default();
+            // Those that were there before, by who told them before; and then those that are new.
+            catalogue.place(processes);
             let differences = catalogue.update(&definitions)?;
-            if let Some(folder) = folder.as_deref().filter(|_| is_new || differences != Differences::default()) {
+            catalogue.place(processes);
+            if let Some(folder) = folder.as_deref().filter(|_| own.as_ref() != Some(&catalogue)) {
                 catalogue.write(folder)?;
+            }
+            if folder.is_some() && differences != Differences::default() {
                 let Differences { added, changed, removed } = differences;
                 tracing::info!(added, changed, removed, "definitions are not those of the last start");
             }
             own = Some(catalogue);
         }
-        Ok(Agreement { definitions, folder, own, agreed: Arc::default() })
+        Ok(Agreement { definitions, processes, folder, own, agreed: Arc::default() })
     }
 
     /// What process 0 says to all.
@@ -56,11 +64,15 @@ impl Agreement {
                 "process 0 has other definitions than this process: give all of them the same project".to_owned()
             );
         }
+        let none = Catalogue::default();
+        let own = self.own.as_ref().unwrap_or(&none);
+        heard
+            .keeps_tellers(own, self.processes)
+            .map_err(|reason| format!("the catalogue of process 0: {reason}: {OWN_FOLDERS}"))?;
         if let Some(own) = &self.own {
             heard.continues(own).map_err(|reason| {
                 format!(
-                    "the catalogue of this process's data folder is no earlier state of that of process 0 ({reason}): start each \
-                     process with the data folder that it had"
+                    "the catalogue of this process's data folder is no earlier state of that of process 0 ({reason}): {OWN_FOLDERS}"
                 )
             })?;
         }
@@ -75,6 +87,13 @@ impl Agreement {
             (Some(heard), Some(folder)) if self.own.as_ref() != Some(heard) => heard.write(folder),
             _ => Ok(()),
         }
+    }
+
+    /// By destination, the process that tells it. After [`Agreement::hear`] in a cluster.
+    pub fn tellers(&self) -> Vec<usize> {
+        let catalogue = self.agreed.get().or(self.own.as_ref());
+        let teller = |name: &str| catalogue.map_or(0, |catalogue| catalogue.teller(name));
+        self.definitions.destinations.iter().map(|destination| teller(&destination.name)).collect()
     }
 
     /// The catalogue of all. After [`Agreement::hear`] in a cluster; a process on its own agrees with itself.

@@ -4,11 +4,12 @@
 //! deltaic catalogue, version 1
 //! next 7
 //! 1 audience 2 00112233445566778899aabbccddeeff "regulars"
+//! teller 2 "crm"
 //! checksum 0123456789abcdef
 //! ```
 //!
-//! A line has the id, kind, version, meaning (XXH3-128 of its text) and name (as JSON) of a definition. The checksum is XXH3-64 of
-//! all before it.
+//! A line has the id, kind, version, meaning (XXH3-128 of its text) and name (as JSON) of a definition. In a cluster lines follow that
+//! say which process tells which destination; the file is then of version 2. The checksum is XXH3-64 of all before it.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -25,6 +26,12 @@ const HEAD: &str = "deltaic catalogue, version ";
 
 /// The version of the file.
 const VERSION: &str = "1";
+
+/// The same where it says who tells which destination.
+const VERSION_WITH_TELLERS: &str = "2";
+
+/// What such a line begins with.
+const TELLER: &str = "teller ";
 
 /// What is wrong with a catalogue.
 #[derive(Debug, Error)]
@@ -98,8 +105,11 @@ impl Catalogue {
             Err(error) => return Err(io(error)),
         };
         let text = std::str::from_utf8(&bytes).map_err(|_| damaged("it is no text"))?;
-        if let Some(found) =
-            text.lines().next().and_then(|line| line.strip_prefix(HEAD)).filter(|found| *found != VERSION)
+        if let Some(found) = text
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix(HEAD))
+            .filter(|found| ![VERSION, VERSION_WITH_TELLERS].contains(found))
         {
             return Err(CatalogueError::Version { file, found: found.to_owned() });
         }
@@ -118,7 +128,11 @@ impl Catalogue {
             self.iter().map(|(kind, name, of)| (of.id, line(kind, name, of))).collect();
         lines.sort_unstable();
         let lines: String = lines.into_iter().map(|(_, line)| line).collect();
-        let text = format!("{HEAD}{VERSION}\nnext {}\n{lines}", self.next);
+        let version = if self.tellers.is_empty() { VERSION } else { VERSION_WITH_TELLERS };
+        let teller =
+            |(name, process): (&String, &u16)| format!("{TELLER}{process} {}\n", serde_json::Value::from(&**name));
+        let tellers: String = self.tellers.iter().map(teller).collect();
+        let text = format!("{HEAD}{version}\nnext {}\n{lines}{tellers}", self.next);
         let checksum = xxh3_64(text.as_bytes());
         format!("{text}checksum {checksum:016x}\n")
     }
@@ -132,13 +146,20 @@ impl Catalogue {
             return Err("its checksum is another one".to_owned());
         }
         let mut lines = body[..at].lines();
-        if lines.next().and_then(|line| line.strip_prefix(HEAD)) != Some(VERSION) {
-            return Err("it does not begin as one".to_owned());
+        let version = lines.next().and_then(|line| line.strip_prefix(HEAD)).ok_or("it does not begin as one")?;
+        if ![VERSION, VERSION_WITH_TELLERS].contains(&version) {
+            return Err(format!("its version is {version:?}"));
         }
         let next = lines.next().and_then(|line| line.strip_prefix("next ")).and_then(|next| next.parse().ok());
         let mut catalogue = Catalogue { next: next.ok_or("it does not tell the next id")?, ..Catalogue::default() };
         let mut latest = DefinitionId(0);
         for (text, number) in lines.zip(3..) {
+            if let Some((name, process)) = (version == VERSION_WITH_TELLERS).then(|| teller(text)).flatten() {
+                if catalogue.tellers.insert(name, process).is_some() {
+                    return Err(format!("line {number}: the destination is there twice"));
+                }
+                continue;
+            }
             let (key, of) = definition(text).ok_or_else(|| format!("line {number} is no definition"))?;
             if of.id <= latest || of.id.0 >= catalogue.next {
                 return Err(format!("line {number}: id {} is not between those around it", of.id));
@@ -154,6 +175,11 @@ impl Catalogue {
 
 fn line(kind: DefinitionKind, name: &str, Catalogued { id, version, meaning }: Catalogued) -> String {
     format!("{id} {} {version} {meaning:032x} {}\n", kind.name(), serde_json::Value::from(name))
+}
+
+fn teller(line: &str) -> Option<(String, u16)> {
+    let (process, name) = line.strip_prefix(TELLER)?.split_once(' ')?;
+    Some((serde_json::from_str(name).ok()?, process.parse().ok()?))
 }
 
 fn definition(line: &str) -> Option<((DefinitionKind, String), Catalogued)> {

@@ -14,6 +14,7 @@
 //! - **In a cluster process 0 gives the ids.** It writes them down, and tells them to the others over the connections that the
 //!   workers have, before any of them builds its dataflow ([`Agreement`]). The others only ever keep a copy. One whose copy
 //!   is not an earlier state of what it is told, or whose project is another one, refuses to start.
+//! - **It also says which process tells which destination** (`tellers.rs`), in a cluster.
 //!
 //! The ids of `dataflows::definitions` are something else: places in its vectors, good for one run, so that the dataflow finds
 //! things without searching. Nothing that is stored has them: checkpoints have measures by their meaning, outbox and queues have
@@ -22,6 +23,7 @@
 mod agreement;
 mod file;
 mod routes;
+mod tellers;
 #[cfg(test)]
 mod tests;
 
@@ -95,6 +97,9 @@ pub struct Catalogue {
     /// The next id that is given.
     next: u32,
     by_name: BTreeMap<(DefinitionKind, String), Catalogued>,
+    /// In a cluster, by the name of a destination: the process that tells it. Also of those that are in the project no more: what
+    /// they acknowledged is still there, and they may come back.
+    tellers: BTreeMap<String, u16>,
 }
 
 /// How many definitions came, changed and went.
@@ -110,7 +115,7 @@ pub struct Differences {
 
 impl Default for Catalogue {
     fn default() -> Self {
-        Catalogue { next: 1, by_name: BTreeMap::new() }
+        Catalogue { next: 1, by_name: BTreeMap::new(), tellers: BTreeMap::new() }
     }
 }
 
@@ -172,7 +177,7 @@ impl Catalogue {
 }
 
 /// What each definition means, as a hash, by kind and name.
-fn meanings(definitions: &Definitions) -> BTreeMap<(DefinitionKind, String), u128> {
+pub fn meanings(definitions: &Definitions) -> BTreeMap<(DefinitionKind, String), u128> {
     let mut all = BTreeMap::new();
     let mut add = |kind, name: &str, meaning: String| all.insert((kind, name.to_owned()), xxh3_128(meaning.as_bytes()));
     for audience in &definitions.audiences {

@@ -94,20 +94,73 @@ fn what_is_written_is_read_and_nothing_else() {
             assert!(error.contains("CATALOGUE"), "{error}");
         }
     }
-    std::fs::write(&path, "deltaic catalogue, version 2\nwhatever").unwrap();
+    std::fs::write(&path, "deltaic catalogue, version 3\nwhatever").unwrap();
     let error = Catalogue::read(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("version \"2\"") && error.contains("run the version that wrote it"), "{error}");
+    assert!(error.contains("version \"3\"") && error.contains("run the version that wrote it"), "{error}");
     let large = std::fs::File::create(&path).unwrap();
     large.set_len(crate::limits::CATALOGUE_BYTES_MAX + 1).unwrap();
     assert!(Catalogue::read(folder.path()).unwrap_err().to_string().contains("larger than any can be"));
 }
 
-/// With its checksum made right, so that only the rules are left.
+/// Who tells destinations of these names after these starts of so many processes, from a catalogue that an earlier version wrote
+/// for the first.
 #[track_caller]
-fn check_refused(lines: &str, expected: &str) {
+fn check_tellers(processes: usize, starts: &[&[&str]], expected: &[(&str, usize)]) {
+    let with = |names: &[&str]| {
+        let id = |index: usize| format!("{} destination 1 0 ", index + 1);
+        let lines: String = names.iter().enumerate().map(|(index, name)| format!("{}{name:?}\n", id(index))).collect();
+        parsed(&format!("next {}\n{lines}", names.len() + 1)).unwrap()
+    };
+    let mut catalogue = Catalogue::default();
+    for names in starts {
+        let of = with(names);
+        (catalogue.next, catalogue.by_name) = (of.next, of.by_name);
+        catalogue.place(processes);
+        catalogue = Catalogue::parse(&catalogue.to_text()).unwrap();
+    }
+    let tellers: Vec<(&str, usize)> = expected.iter().map(|(name, _)| (*name, catalogue.teller(name))).collect();
+    assert_eq!(tellers, expected, "{starts:?}");
+}
+
+#[test]
+fn a_destination_is_told_by_the_same_process_for_ever() {
+    // The first as earlier versions did: by the place among all.
+    check_tellers(3, &[&["b", "c", "d", "e"]], &[("b", 0), ("c", 1), ("d", 2), ("e", 0)]);
+    check_tellers(3, &[&["b", "c"], &["a", "b", "c"]], &[("a", 2), ("b", 0), ("c", 1)]);
+    check_tellers(2, &[&["b", "c"], &["b"], &["a", "b"], &["a", "b", "c"]], &[("a", 1), ("b", 0), ("c", 1)]);
+    check_tellers(2, &[&["b"], &[], &["a", "b"]], &[("a", 1), ("b", 0)]);
+    check_tellers(1, &[&["a", "b"]], &[("a", 0), ("b", 0)]);
+}
+
+#[test]
+fn tellers_that_contradict_others_are_refused() {
+    let catalogue = |lines: &str| {
+        let text = format!("deltaic catalogue, version 2\nnext 1\n{lines}");
+        let checksum = xxhash_rust::xxh3::xxh3_64(text.as_bytes());
+        Catalogue::parse(&format!("{text}checksum {checksum:016x}\n"))
+    };
+    let first = catalogue("teller 1 \"a\"\nteller 0 \"b\"\n").unwrap();
+    let moved = catalogue("teller 0 \"a\"\n").unwrap();
+    assert_eq!(first.keeps_tellers(&Catalogue::default(), 2), Ok(()));
+    assert!(
+        moved.keeps_tellers(&first, 2).unwrap_err().contains("process 0 tells destination \"a\", and process 1 did")
+    );
+    assert!(first.keeps_tellers(&first, 1).unwrap_err().contains("and there are 1"));
+    assert!(catalogue("teller 1 \"a\"\nteller 1 \"a\"\n").unwrap_err().contains("twice"));
+    assert!(catalogue("teller x \"a\"\n").unwrap_err().contains("line 3 is no definition"));
+    check_refused("next 1\nteller 1 \"a\"\n", "line 3 is no definition");
+}
+
+/// With its checksum made right, so that only the rules are left.
+fn parsed(lines: &str) -> Result<Catalogue, String> {
     let text = format!("deltaic catalogue, version 1\n{lines}");
     let checksum = xxhash_rust::xxh3::xxh3_64(text.as_bytes());
-    let refused = Catalogue::parse(&format!("{text}checksum {checksum:016x}\n")).unwrap_err();
+    Catalogue::parse(&format!("{text}checksum {checksum:016x}\n"))
+}
+
+#[track_caller]
+fn check_refused(lines: &str, expected: &str) {
+    let refused = parsed(lines).unwrap_err();
     assert!(refused.contains(expected), "{refused}");
 }
 
@@ -141,7 +194,7 @@ fn agreed(first: &[&[(&str, &str)]], second: &[&[(&str, &str)]], of_second: &[(&
     if !second.is_empty() {
         catalogue(second).write(folder.path()).unwrap();
     }
-    let agreement = Agreement::open(Some(folder.path().to_owned()), definitions(of_second), 1).unwrap();
+    let agreement = Agreement::open(Some(folder.path().to_owned()), definitions(of_second), (1, 2)).unwrap();
     agreement.hear(&catalogue(first).to_text())?;
     agreement.keep().unwrap();
     assert_eq!(agreement.agreed(), catalogue(first));
@@ -163,6 +216,6 @@ fn a_process_takes_what_process_0_has_if_it_is_of_its_own_past_and_project() {
     // The folder of another cluster: `absent` and `often` got their ids in another order.
     let refused = agreed(&[one, two], &[two], two).unwrap_err();
     assert!(refused.contains("has id"), "{refused}");
-    let refused = Agreement::open(None, definitions(one), 1).unwrap().hear("deltaic").unwrap_err();
+    let refused = Agreement::open(None, definitions(one), (1, 2)).unwrap().hear("deltaic").unwrap_err();
     assert!(refused.contains("the catalogue of process 0"), "{refused}");
 }

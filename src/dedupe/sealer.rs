@@ -9,6 +9,8 @@ use dataflows::model::Tick;
 
 use super::DedupeError;
 use super::shared::{Shared, State};
+use crate::ending::vital;
+use crate::faults;
 use crate::limits::MESSAGE_LOT_IDS;
 
 /// How often there is a look, where nobody hands over anything.
@@ -31,7 +33,7 @@ impl Sealer {
         let thread = std::thread::Builder::new().name("message ids".to_owned()).spawn(move || {
             // Of this thread alone. Where it may not be, it competes with the rest.
             _ = rustix::process::nice(19);
-            run(&of_thread);
+            vital("the thread of message ids", || run(&of_thread));
         });
         let folder = || shared.folder().list().to_owned();
         let thread = thread.map_err(|source| DedupeError::Io { folder: folder(), source })?;
@@ -51,6 +53,7 @@ impl Drop for Sealer {
 
 fn run(shared: &Shared) {
     while !shared.is_closed() {
+        faults::point("message ids");
         shared.make_table(MESSAGE_LOT_IDS);
         let worked = shared.work();
         let mut state = shared.locked();

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::delivery::Line;
 use super::outbox::{Order, Outbox};
+use crate::ending::Vital;
 
 /// What tries them again.
 pub struct RetryDeletes {
@@ -22,6 +23,7 @@ pub struct RetryDeletes {
 impl RetryDeletes {
     /// Until nothing more will come.
     pub async fn run(mut self) {
+        let _vital = Vital::of(format!("what retries deletes at destination {}", self.line.destination));
         while !*self.line.stopping.borrow_and_update() {
             tokio::select! {
                 () = sleep(self.every) => self.retry().await,

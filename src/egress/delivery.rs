@@ -31,6 +31,8 @@ use super::parking::Parking;
 use super::skipping::Skipping;
 use super::status::Tally;
 use crate::clock::Now;
+use crate::ending::Vital;
+use crate::faults;
 use crate::log::StoreError;
 use crate::observe::latency::{Latency, Stage};
 
@@ -77,20 +79,6 @@ pub struct Delivery<L> {
     pub line: Line,
 }
 
-/// Tells when a mistake of the program ends the task that has this: nobody else would notice.
-struct Watch {
-    destination: CompactString,
-    failed: Failed,
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            (self.failed)(format!("destination {}: delivery ends: a mistake of the program", self.destination));
-        }
-    }
-}
-
 /// How long until a call is repeated.
 enum NextAttempt {
     /// So long.
@@ -102,13 +90,14 @@ enum NextAttempt {
 impl<L: Lane> Delivery<L> {
     /// Delivers until nothing is pending and nothing more will come.
     pub async fn run(mut self) {
-        let _watch = Watch { destination: self.line.destination.clone(), failed: self.line.failed.clone() };
+        let _vital = Vital::of(format!("delivery to destination {}", self.line.destination));
         // Waits while nobody is reached.
         let mut absence: Option<Backoff> = None;
         loop {
             // Asked before the lane: what is taken in between is still found.
             let stopping = *self.line.stopping.borrow_and_update();
             self.line.pacer.ready().await;
+            faults::point("delivery");
             match self.next().await {
                 Some(load) => {
                     if self.line.pace.concurrency > 1 {

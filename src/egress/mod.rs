@@ -65,7 +65,7 @@ pub use letters::{DeadLetter, Refusal};
 pub use memory::MemoryOutbox;
 pub use preview::{Differing, differences, moved};
 pub use rewound::rewound;
-pub use routes::router;
+pub use routes::{Tellers, router};
 pub use status::{Counts, EventStatus, Status};
 pub use webhook::{client, install_crypto};
 

@@ -11,7 +11,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use dataflows::definitions::DestinationId;
 use dataflows::model::Tick;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -21,7 +20,6 @@ use super::forward::EventLetter;
 use super::outbox::{self, Order};
 use super::{DeadLetter, Egress, EventStatus, HoldReason, Instance, Status};
 use crate::clock::Now;
-use crate::engine::Topology;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 
 /// What the routes work with.
@@ -30,8 +28,16 @@ struct Desk {
     now: Now,
     /// Whose the data folder is, where there is one.
     instance: Option<Instance>,
-    /// Which process this is, of how many.
-    topology: Topology,
+    tellers: Tellers,
+}
+
+/// Which process tells each destination what changes.
+#[derive(Clone, Debug)]
+pub struct Tellers {
+    /// This process.
+    pub own: usize,
+    /// By destination.
+    pub of: Vec<usize>,
 }
 
 type Named = Result<Path<String>, PathRejection>;
@@ -39,13 +45,7 @@ type Named = Result<Path<String>, PathRejection>;
 type TwoNames = Result<Path<(String, String)>, PathRejection>;
 
 /// The routes of destinations.
-pub fn router(
-    admission: &Admission,
-    egress: Egress,
-    now: Now,
-    instance: Option<Instance>,
-    topology: Topology,
-) -> Router {
+pub fn router(admission: &Admission, egress: Egress, now: Now, instance: Option<Instance>, tellers: Tellers) -> Router {
     let order = |order| {
         let ordered = move |State(desk): State<Arc<Desk>>, name: Named| async move { desk.order(name, order).await };
         post(ordered).fallback(method_not_allowed)
@@ -72,7 +72,7 @@ pub fn router(
         .route("/v1/destinations/{name}/dead-letters/{id}", get(dead_letter).fallback(method_not_allowed))
         .route("/v1/destinations/{name}/dead-letters/retry", order(Order::Retry))
         .route("/v1/take-over", post(take_over).fallback(method_not_allowed))
-        .with_state(Arc::new(Desk { egress, now, instance, topology }));
+        .with_state(Arc::new(Desk { egress, now, instance, tellers }));
     Role::Admin.guard(router, admission)
 }
 
@@ -165,8 +165,8 @@ impl Desk {
 
     /// Refuses what is up to another process of the cluster: each destination is told by one of them.
     fn tells(&self, index: usize) -> Result<(), Problem> {
-        let teller = self.topology.teller(DestinationId::new(index));
-        if teller == self.topology.process {
+        let teller = self.tellers.of[index];
+        if teller == self.tellers.own {
             return Ok(());
         }
         let message = format!("process {teller} of the cluster tells this destination: order it there");

@@ -39,6 +39,7 @@ pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
         sources: Vec::new(),
         read_tokens: Vec::new(),
         admin_tokens: Vec::new(),
+        cluster_token: None,
         clock: Clock { heartbeat: second, dedupe_window: second, ..Clock::default() },
         limits: Limits::default(),
         destinations,

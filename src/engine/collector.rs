@@ -14,6 +14,7 @@ use super::forwarding::{Forwarded, Underway};
 use super::handle::Answered;
 use super::progress::{Load, Progress};
 use super::workers::Output;
+use crate::faults;
 use crate::observe::latency::{Observer, Stage};
 
 /// Takes the changes of a tick, with the arrival of the earliest request of that tick, if it has one.
@@ -256,6 +257,7 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, wo
     let mut desired: BTreeMap<Tick, Vec<(Desired, i64)>> = BTreeMap::new();
     let mut books = Books::new(shared.progress.audit.moves().clone());
     while let Ok(output) = outputs.recv() {
+        faults::point("collector");
         match output {
             Output::Desired(tick, changes) => desired.entry(tick).or_default().extend(changes),
             Output::Memberships(tick, changes) => books.changed(tick, changes),

@@ -315,6 +315,12 @@ impl Handle {
         self.progress.frontier()
     }
 
+    /// Says the same at any time.
+    pub(super) fn frontier_of(&self) -> impl Fn() -> Tick + Send + Sync + use<> {
+        let progress = self.progress.clone();
+        move || progress.frontier()
+    }
+
     /// Events that were handed in and are not yet through the dataflow.
     pub fn pending_events(&self) -> usize {
         self.progress.pending_events()

@@ -1,17 +1,17 @@
-//! The connections between the workers of a cluster: made here, and handed to timely when all are there.
+//! The connections between the processes of a cluster: made here, and handed to timely, and to the pulse, when all are there.
 //!
-//! Timely would make them itself, and takes whoever connects for another process: a stranger at the port makes it panic, or wait for
-//! ever. Here both sides say who they are first (`greeting`), and whoever is no process of this cluster is told of, and let go.
+//! Timely would make its own itself, and takes whoever connects for another process: a stranger at the port makes it panic, or wait for
+//! ever. Here both sides say and prove who they are first (`cluster/greeting.rs`), and whoever is no process of this cluster is told of, and
+//! let go. One that is, but cannot work with this one, is told why by both, and both end.
 //!
 //! Each process listens for those behind it and calls those before it, and both go on until all are there: one that ends meanwhile and
 //! is started again is called again.
 
-mod greeting;
 #[cfg(test)]
 mod tests;
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpStream as Connection};
+use std::net::{SocketAddr, TcpListener as Listener, TcpStream as Connection};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use self::greeting::{Greeting, Stranger, answer, call};
+use super::workers::Topology;
+use crate::cluster::greeting::{Greeted, NotMet, Own, Purpose, Stranger, Verdict, call, hear};
+use crate::cluster::{Late, Member, MemberState, Members, Peer, nonce};
 use crate::limits::PROCESS_STRANGERS_MAX;
 use crate::observe::seldom::Seldom;
 
@@ -43,51 +45,112 @@ pub(super) enum MeshError {
          file (--process), and look whether one of that number runs already"
     )]
     Listen { address: String, source: io::Error },
+    /// Whoever reaches the ports could pose as a process.
+    #[error(
+        "the cluster is on several machines and has no token, so anybody who reaches its ports could pose as one of its processes: make \
+         one (`openssl rand -hex 32`), give it to all processes, such as in DELTAIC_CLUSTER_TOKEN, and write \
+         `token = \"${{DELTAIC_CLUSTER_TOKEN}}\"` under [cluster] in deltaic.toml"
+    )]
+    NoToken,
+    /// Two of the processes cannot work together.
+    #[error("{0}")]
+    Apart(String),
     /// A connection, or what is to wait for it, cannot be had.
     #[error("the connections between the processes of the cluster: {0}")]
     Io(#[from] io::Error),
 }
 
-/// Connects this process with all others; gives what timely's workers talk through. Waits until all are there.
-pub(super) fn connect(
-    threads: usize,
-    process: usize,
-    hosts: &[String],
-) -> Result<(Vec<AllocatorBuilder>, CommsGuard), MeshError> {
+/// The connections, when all are there.
+pub(super) struct Connected {
+    /// What timely's workers talk through.
+    pub builders: Vec<AllocatorBuilder>,
+    /// What timely has beside its workers.
+    pub guard: CommsGuard,
+    /// For the pulse, by process.
+    pub pulses: Vec<Option<Connection>>,
+    /// For who comes late.
+    pub late: Late,
+    /// Who is there.
+    pub members: Members,
+}
+
+/// Connects this process with all others. Waits until all are there.
+pub(super) fn connect(topology: &Topology) -> Result<Connected, MeshError> {
+    let Topology { threads, process, hosts, introduction, .. } = topology;
+    if !introduction.may_meet_at(hosts) {
+        return Err(MeshError::NoToken);
+    }
+    let mut run = [0; 8];
+    run.copy_from_slice(&nonce()?[..8]);
+    let peer = Peer::own(u64::from_le_bytes(run), topology.place(), *threads, introduction);
+    let own = Arc::new(Own { peer, key: introduction.key().into() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let connections = runtime.block_on(Mesh::meet(process, hosts))?;
+    let (there, listener) = runtime.block_on(Mesh::meet(own.clone(), hosts))?;
     // A look-up of a name may still be under way: nobody needs it.
     runtime.shutdown_background();
+    let members = members(&own, hosts, &there);
+    let mut of_workers = Vec::new();
+    let mut pulses = Vec::new();
+    for [workers, pulse] in there {
+        of_workers.push(workers.map(|there| there.connection));
+        pulses.push(pulse.map(|there| there.connection));
+    }
     let hooks = Hooks::default();
-    let local = ProcessBuilder::new_typed_vector(threads, hooks.refill.clone(), hooks.spill.clone());
-    let (builders, guard) = initialize_networking_from_sockets(local, connections, process, threads, hooks)?;
-    Ok((builders.into_iter().map(AllocatorBuilder::Tcp).collect(), guard))
+    let local = ProcessBuilder::new_typed_vector(*threads, hooks.refill.clone(), hooks.spill.clone());
+    let (builders, guard) = initialize_networking_from_sockets(local, of_workers, *process, *threads, hooks)?;
+    let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
+    Ok(Connected { builders, guard, pulses, late: Late { listener, own }, members })
 }
+
+/// All processes, as they said who they are.
+fn members(own: &Own, hosts: &[String], there: &[Connections]) -> Members {
+    let member = |(address, [of_workers, _]): (&String, &Connections)| {
+        let (peer, state) = match of_workers {
+            Some(there) => (&there.peer, MemberState::There),
+            None => (&own.peer, MemberState::Here),
+        };
+        Member::new(address.clone(), peer.version.clone(), peer.threads, state)
+    };
+    Members::new(own.peer.process, hosts.iter().zip(there).map(member).collect())
+}
+
+/// A connection to a process.
+#[derive(Debug)]
+struct There {
+    connection: Connection,
+    peer: Peer,
+}
+
+/// Those to one process, in the order of [`Purpose::ALL`].
+type Connections = [Option<There>; Purpose::ALL.len()];
 
 /// The connections as far as they are there.
 struct Mesh<'a> {
-    own: Greeting,
+    own: Arc<Own>,
     hosts: &'a [String],
     /// By process; never one to this process itself.
-    there: Vec<Option<Connection>>,
+    there: Vec<Connections>,
     /// Calls to processes before this one.
-    calls: JoinSet<(usize, TcpStream)>,
+    calls: JoinSet<Called>,
 }
 
+/// What came of a call to a process.
+type Called = Result<(Peer, Purpose, TcpStream), String>;
+
 /// Who connected to this process: a process, or why it is none.
-type Arrived = Result<(usize, TcpStream), (SocketAddr, Stranger)>;
+type Arrived = Result<Greeted, (SocketAddr, Stranger)>;
 
 impl Mesh<'_> {
     /// Waits until all are there.
-    async fn meet(process: usize, hosts: &[String]) -> Result<Vec<Option<Connection>>, MeshError> {
-        let number = |number: usize| u16::try_from(number).expect("a cluster has at most PROCESSES_MAX processes");
-        let own = Greeting { process: number(process), processes: number(hosts.len()) };
-        let address = &hosts[process];
+    async fn meet(own: Arc<Own>, hosts: &[String]) -> Result<(Vec<Connections>, Listener), MeshError> {
+        let address = &hosts[own.peer.process];
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|source| MeshError::Listen { address: address.clone(), source })?;
-        let there = hosts.iter().map(|_| None).collect();
+        let there = hosts.iter().map(|_| Connections::default()).collect();
         let mut mesh = Mesh { own, hosts, there, calls: JoinSet::new() };
-        (0..process).for_each(|earlier| mesh.call(earlier));
+        for earlier in 0..mesh.own.peer.process {
+            Purpose::ALL.into_iter().for_each(|purpose| mesh.call(earlier, purpose));
+        }
         let (arrive, mut arrived) = mpsc::channel::<Arrived>(PROCESS_STRANGERS_MAX);
         let places = Arc::new(Semaphore::new(PROCESS_STRANGERS_MAX));
         let (mut strangers, mut waits) = (Seldom::default(), Seldom::default());
@@ -104,22 +167,24 @@ impl Mesh<'_> {
                         tell(&mut strangers, address, from, &Stranger::TooMany);
                         continue;
                     };
-                    let arrive = arrive.clone();
+                    let (arrive, own) = (arrive.clone(), mesh.own.clone());
                     tokio::spawn(async move {
-                        let greeted = answer(stream, own).await.map_err(|stranger| (from, stranger));
+                        let greeted = hear(stream, &own).await.map_err(|stranger| (from, stranger));
                         drop(place);
                         _ = arrive.send(greeted).await;
                     });
                 }
                 Some(arrived) = arrived.recv() => {
                     match arrived {
-                        Ok((process, stream)) => mesh.has(process, stream)?,
+                        Ok(greeted) => mesh.arrived(greeted).await?,
+                        Err((_, Stranger::Apart(why))) => return Err(MeshError::Apart(why)),
                         Err((from, stranger)) => tell(&mut strangers, address, from, &stranger),
                     }
                 }
                 Some(called) = mesh.calls.join_next() => {
-                    if let Ok((process, stream)) = called {
-                        mesh.has(process, stream)?;
+                    if let Ok(called) = called {
+                        let (peer, purpose, stream) = called.map_err(MeshError::Apart)?;
+                        mesh.has(peer, purpose, stream)?;
                     }
                 }
                 _ = look.tick() => {
@@ -130,21 +195,21 @@ impl Mesh<'_> {
                 }
             }
         }
-        Ok(mesh.there)
+        Ok((mesh.there, listener.into_std()?))
     }
 
     /// Calls a process until it answers.
-    fn call(&mut self, process: usize) {
-        let (own, address) = (self.own, self.hosts[process].clone());
+    fn call(&mut self, process: usize, purpose: Purpose) {
+        let (own, address) = (self.own.clone(), self.hosts[process].clone());
         self.calls.spawn(async move {
             let mut told = Seldom::default();
             loop {
-                let called = call(&address, own, process).await;
-                let reason = match called {
-                    Ok(stream) => return (process, stream),
-                    Err(reason) => reason,
+                let reason = match call(&address, &own, process, purpose).await {
+                    Ok((peer, stream)) => return Ok((peer, purpose, stream)),
+                    Err(NotMet::Apart(why)) => return Err(why),
+                    Err(NotMet::Yet(reason)) => reason,
                 };
-                if told.happened(Instant::now()).is_some() {
+                if purpose == Purpose::Workers && told.happened(Instant::now()).is_some() {
                     tracing::info!(%address, "process {process} of the cluster does not answer yet: {reason}; trying again");
                 }
                 sleep(CALL_AGAIN_AFTER).await;
@@ -152,13 +217,31 @@ impl Mesh<'_> {
         });
     }
 
+    /// A process has come, and is let in unless there is one of its number.
+    async fn arrived(&mut self, greeted: Greeted) -> Result<(), MeshError> {
+        let (peer, purpose) = (greeted.peer.clone(), greeted.purpose);
+        let other_run = |there: &&There| there.peer.run != peer.run && !has_ended(&there.connection);
+        if self.there[peer.process].iter().flatten().find(other_run).is_some() {
+            tracing::warn!(
+                "process {} of the cluster has come a second time, and is turned away: give each process a line of its own in the hosts \
+                 file (--process), and start each once",
+                peer.process
+            );
+            greeted.answer(Verdict::Taken).await;
+            return Ok(());
+        }
+        let stream = greeted.answer(Verdict::Admitted).await;
+        self.has(peer, purpose, stream)
+    }
+
     /// A process is there. One that was started again takes the place of what it left.
-    fn has(&mut self, process: usize, stream: TcpStream) -> Result<(), MeshError> {
-        self.there[process] = Some(stream.into_std()?);
+    fn has(&mut self, peer: Peer, purpose: Purpose, stream: TcpStream) -> Result<(), MeshError> {
+        let process = peer.process;
+        self.there[process][purpose as usize] = Some(There { connection: stream.into_std()?, peer });
         Ok(())
     }
 
-    /// Whether all are there, and none is gone again.
+    /// Whether all are there, each as it was started last, and none is gone again.
     fn is_whole(&mut self) -> bool {
         let is_there = |there: &Self| there.absent().next().is_none();
         if is_there(self) {
@@ -167,25 +250,27 @@ impl Mesh<'_> {
         is_there(self)
     }
 
-    /// Lets go of connections that ended, and calls again.
+    /// Lets go of connections that ended, and of those of a start before the last; and calls again.
     fn look(&mut self) {
         for process in 0..self.there.len() {
-            if self.there[process].take_if(|connection| has_ended(connection)).is_some()
-                && process < self.own.process.into()
-            {
-                self.call(process);
+            for purpose in Purpose::ALL {
+                let ended = self.there[process][purpose as usize].take_if(|there| has_ended(&there.connection));
+                if ended.is_some() && process < self.own.peer.process {
+                    self.call(process, purpose);
+                }
             }
         }
     }
 
     /// Who is not there.
     fn absent(&self) -> impl Iterator<Item = usize> {
-        let own = usize::from(self.own.process);
-        self.there
-            .iter()
-            .enumerate()
-            .filter(move |(process, there)| there.is_none() && *process != own)
-            .map(|(process, _)| process)
+        let own = self.own.peer.process;
+        let is_there = |connections: &Connections| match connections {
+            [Some(workers), Some(pulse)] => workers.peer.run == pulse.peer.run,
+            _ => false,
+        };
+        let all = self.there.iter().enumerate();
+        all.filter(move |(process, there)| *process != own && !is_there(there)).map(|(process, _)| process)
     }
 
     /// The same, in words.

@@ -18,6 +18,7 @@ mod sequencer;
 mod tests;
 mod workers;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -38,7 +39,9 @@ pub use workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Listeners, Output, To
 
 use crate::catalogue::Agreement;
 use crate::clock::Now;
+use crate::cluster::{Frontier, Members, Pulse};
 use crate::dedupe::Dedupe;
+use crate::ending::{vital, vital_task};
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::log::checkpoint::{FormerLog, MessageIds, Repeated, Restore};
@@ -51,6 +54,7 @@ use collector::Shared;
 use counting::Counting;
 pub use forwarding::Choice;
 use forwarding::Picker;
+use mesh::Connected;
 use room::Room;
 use sequencer::Sequencer;
 
@@ -104,6 +108,9 @@ pub struct Engine {
     collector: JoinHandle<()>,
     /// What is between the owners of message ids, in a cluster.
     net: Option<Net>,
+    /// What says to the other processes that this one is there, in a cluster.
+    pulse: Option<Pulse>,
+    members: Members,
 }
 
 impl Engine {
@@ -139,10 +146,24 @@ impl Engine {
         let met = is_cluster.then(|| Met::prepare(&topology, agreement, before, accept_partial)).transpose()?;
         let meeting = met.as_ref().map(|met| met.meeting.clone());
         let listeners = Listeners { inside, identities: false };
-        let workers = Workers::start_met(&topology, definitions, outputs, listeners, meeting)?;
+        let mut members = Members::alone(topology.threads);
+        let mut pulse = None;
+        let connected = match workers::connect(&topology)? {
+            None => None,
+            Some(Connected { builders, guard, pulses, late, members: met }) => {
+                members = met.clone();
+                let frontier: Frontier = Arc::new(handle.frontier_of());
+                let started = Pulse::start(pulses, late, met, frontier);
+                pulse =
+                    Some(started.map_err(|error| WorkersError::Start(format!("no thread for the pulse: {error}")))?);
+                Some((builders, Box::new(guard) as Box<dyn Any + Send>))
+            }
+        };
+        let workers = Workers::start_met(&topology, definitions, outputs, listeners, (connected, meeting))?;
         let collector = {
             let (shared, local, peers) = (shared.clone(), workers.len(), topology.peers());
-            spawn("collector", move || collector::run(&collected, &shared, outlets, local, peers))?
+            let collect = move || collector::run(&collected, &shared, outlets, local, peers);
+            spawn("collector", || vital("the collector", collect))?
         };
         let (handle, counting, net) = match met {
             None => (handle, Counting::Alone(dedupe), None),
@@ -191,7 +212,7 @@ impl Engine {
         let (stop, stopped) = oneshot::channel();
         let (ended, sequencer_ended) = mpsc::channel();
         // Nobody takes the workers of an engine that was dropped.
-        let sequencing = async move { _ = ended.send(sequencer.run(stopped).await) };
+        let sequencing = vital_task("the sequencer", async move { _ = ended.send(sequencer.run(stopped).await) });
         match runtime {
             Some(runtime) => _ = runtime.spawn(sequencing),
             None => {
@@ -200,7 +221,18 @@ impl Engine {
                 spawn("sequencer", move || runtime.block_on(sequencing))?;
             }
         }
-        Ok((handle, Engine { stop, sequencer: sequencer_ended, collector, net }))
+        Ok((handle, Engine { stop, sequencer: sequencer_ended, collector, net, pulse, members }))
+    }
+
+    /// Who of the cluster is there.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Tells the other processes of a cluster, when it is called, that this one was told to stop: they do, too.
+    pub fn stopper(&self) -> impl Fn() + Send + Sync + use<> {
+        let stopper = self.pulse.as_ref().map(Pulse::stopper);
+        move || stopper.iter().for_each(|stopper| stopper())
     }
 
     /// Takes in what was handed in, processes it, and stops. In a cluster, waits for the other processes to stop too.
@@ -213,7 +245,9 @@ impl Engine {
         // Nothing counts any more, at any process.
         self.net.into_iter().for_each(Net::stop);
         self.collector.join().map_err(|_| failed("collector"))?;
-        ended
+        ended?;
+        self.pulse.into_iter().for_each(Pulse::end);
+        Ok(())
     }
 }
 

@@ -23,6 +23,7 @@ use super::recovery::Reread;
 use super::room::Room;
 use super::workers::{Command, Output, Workers};
 use crate::clock::Now;
+use crate::faults;
 use crate::log::checkpoint::{FormerLog, Repeated, Restore};
 use crate::log::{Log, LogError};
 use crate::project;
@@ -127,6 +128,7 @@ impl Sequencer {
         let mut stopping = false;
         let mut drained = false;
         while !drained {
+            faults::point("sequencer");
             let mut batch = Vec::new();
             let heartbeat = self.heartbeat(latest_input.elapsed());
             tokio::select! {

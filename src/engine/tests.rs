@@ -528,7 +528,7 @@ async fn an_engine_that_is_stopped_during_recovery_delivers_nothing() {
     let run = world.start_with(project, Box::new(Held { log, hold }), None, dedupe, outbox);
     let Run { engine, outbox, recovered, .. } = run;
     // As `Engine::stop`, but with the log held until it is told.
-    let Engine { stop, sequencer, collector, net: _ } = engine;
+    let Engine { stop, sequencer, collector, .. } = engine;
     stop.send(()).unwrap();
     drop(go);
     sequencer.recv().unwrap().stop().unwrap();

@@ -2,14 +2,16 @@
 //!
 //! A worker parks while it has nothing to do: on few cores a spinning worker starves the others and the I/O threads.
 
+use std::any::Any;
 use std::iter::repeat_n;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
-use dataflows::definitions::{AudienceId, Definitions, DestinationId};
+use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::graph::{self, Layout, Receivers};
 use dataflows::identity;
 use dataflows::limits::Limit;
@@ -17,15 +19,20 @@ use dataflows::model::{Answer, Desired, IdentityChange, ProfileId, Query, Tick};
 use dataflows::observations::Arrival;
 use thiserror::Error;
 use timely::communication::WorkerGuards;
+use timely::communication::allocator::AllocatorBuilder;
 use timely::execute::execute_from;
 use timely::worker::Worker;
 use timely::{CommunicationConfig, WorkerConfig};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::announced::Meeting;
-use super::mesh;
+use super::mesh::{self, Connected, MeshError};
+use crate::cluster::Introduction;
+use crate::ending::{Ending, Exit, report};
+use crate::faults;
 use crate::limits::PROCESSES_MAX;
 use crate::observe::inside::{Inside, Watcher};
+use crate::project::Project;
 
 /// Events of history (a replay, a recovery) that are sent on at a time: enough to make a tick's price small, few enough to
 /// keep memory small.
@@ -45,12 +52,19 @@ pub struct Topology {
     pub hosts: Vec<String>,
     /// The port of this process for message ids; any that is free where it is 0.
     pub ids_port: u16,
+    /// What this process says of its project to the others.
+    pub introduction: Arc<Introduction>,
 }
 
 impl Topology {
     /// One process with this many workers.
     pub fn local(threads: usize) -> Self {
-        Topology { threads: threads.max(1), process: 0, hosts: Vec::new(), ids_port: 0 }
+        Topology { threads: threads.max(1), process: 0, hosts: Vec::new(), ids_port: 0, introduction: Arc::default() }
+    }
+
+    /// The same, for a process that works on this project.
+    pub fn on(self, project: &Project) -> Self {
+        Topology { introduction: Arc::new(Introduction::of(project)), ..self }
     }
 
     /// How many processes there are.
@@ -58,9 +72,9 @@ impl Topology {
         self.hosts.len().max(1)
     }
 
-    /// The process that tells a destination what changes.
-    pub fn teller(&self, destination: DestinationId) -> usize {
-        Layout { processes: self.processes(), threads: self.threads }.teller(destination.index())
+    /// Which process this is, of how many.
+    pub fn place(&self) -> (usize, usize) {
+        (self.process, self.processes())
     }
 
     /// The workers of all processes.
@@ -99,20 +113,19 @@ impl Topology {
             return Err(refused(format!("it has {count} lines: a cluster has at most {PROCESSES_MAX} processes")));
         }
         let hosts = listed.into_iter().map(|(host, _)| host).collect();
-        Ok(Topology { threads: threads.max(1), process, hosts, ids_port })
+        Ok(Topology { threads: threads.max(1), process, hosts, ids_port, introduction: Arc::default() })
     }
 
-    /// Starts timely's workers; in a cluster, once the other processes are there.
+    /// Starts timely's workers; in a cluster, over the connections to the other processes.
     fn execute<T: Send + 'static>(
         &self,
+        connected: Option<Wires>,
         body: impl Fn(&mut Worker) -> T + Send + Sync + 'static,
     ) -> Result<WorkerGuards<T>, String> {
         let mut config = WorkerConfig::default();
         graph::configure(&mut config);
-        if self.processes() > 1 {
-            let connected = mesh::connect(self.threads, self.process, &self.hosts);
-            let (builders, guard) = connected.map_err(|error| error.to_string())?;
-            return execute_from(builders, Box::new(guard), config, body);
+        if let Some((builders, guard)) = connected {
+            return execute_from(builders, guard, config, body);
         }
         let (builders, others) = match self.threads {
             1 => CommunicationConfig::Thread,
@@ -134,12 +147,29 @@ pub enum WorkersError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The processes of the cluster do not go together.
+    #[error("{0}")]
+    Apart(String),
     /// Timely could not start them.
     #[error("the workers could not start: {0}")]
     Start(String),
     /// A worker panicked.
     #[error("a worker failed: {0}")]
     Failed(String),
+}
+
+/// What workers talk to those of other processes through, and what has to last as long as they do.
+pub(super) type Wires = (Vec<AllocatorBuilder>, Box<dyn Any + Send>);
+
+/// In a cluster, connects this process with the others, and waits for them.
+pub(super) fn connect(topology: &Topology) -> Result<Option<Connected>, WorkersError> {
+    if topology.processes() == 1 {
+        return Ok(None);
+    }
+    mesh::connect(topology).map(Some).map_err(|error| match error {
+        MeshError::Apart(why) => WorkersError::Apart(why),
+        error => WorkersError::Start(error.to_string()),
+    })
 }
 
 /// What a worker is told.
@@ -182,23 +212,22 @@ pub enum Output {
     Failed(String),
 }
 
-/// Tells that its worker panicked, where it did.
-struct Alarm<'a> {
-    outputs: &'a Sender<Output>,
-    is_cluster: bool,
-}
+/// What timely's workers panic with where a connection to another process broke.
+const BROKEN: &str = "MergeQueue poisoned";
 
-impl Drop for Alarm<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let hint = if self.is_cluster {
-                "; another process of the cluster may be gone: look there first, then start all of them again"
-            } else {
-                ""
-            };
-            _ = self.outputs.send(Output::Failed(format!("a worker panicked; what it said stands above{hint}")));
-        }
-    }
+/// Tells that a worker panicked, and why: by a mistake of the program, or since another process is gone.
+fn tell_of(panic: &(dyn Any + Send), outputs: &Sender<Output>) {
+    let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let ending = if said.is_some_and(|said| said.contains(BROKEN)) {
+        let reason = "a connection between the workers of the cluster broke: another process of the cluster may be gone: look there first, \
+                      then start all of them again";
+        Ending::at_once(Exit::Together, reason.to_owned())
+    } else {
+        let reason = "a worker panicked, by a mistake of the program; what it said stands above";
+        Ending::at_once(Exit::Fault, reason.to_owned())
+    };
+    report(ending.clone());
+    _ = outputs.send(Output::Failed(ending.reason));
 }
 
 /// The workers of this process.
@@ -244,7 +273,11 @@ impl Workers {
         outputs: Sender<Output>,
         listeners: Listeners,
     ) -> Result<Self, WorkersError> {
-        Self::start_met(topology, definitions, outputs, listeners, None)
+        let connected = connect(topology)?.map(|Connected { builders, guard, pulses, late, .. }| {
+            // Nobody listens to a pulse here; the others see when this process is gone.
+            (builders, Box::new((guard, pulses, late)) as Box<dyn Any + Send>)
+        });
+        Self::start_met(topology, definitions, outputs, listeners, (connected, None))
     }
 
     /// The same; the processes of a cluster meet first, and come to an agreement, or do not start.
@@ -253,7 +286,7 @@ impl Workers {
         definitions: Arc<Definitions>,
         outputs: Sender<Output>,
         Listeners { inside, identities }: Listeners,
-        meeting: Option<Meeting>,
+        (connected, meeting): (Option<Wires>, Option<Meeting>),
     ) -> Result<Self, WorkersError> {
         let refused: Arc<OnceLock<String>> = Arc::default();
         let refusal = refused.clone();
@@ -266,12 +299,12 @@ impl Workers {
             handles.push((commands, threads));
         }
         let (topology, threads) = (topology.clone(), topology.threads);
-        let layout = Layout { processes: topology.processes(), threads };
+        let processes = topology.processes();
         let outputs = Mutex::new(outputs);
         let guards = std::thread::Builder::new()
             .name("workers".to_owned())
             .spawn(move || {
-                let guards = topology.execute(move |worker| {
+                let guards = topology.execute(connected, move |worker| {
                     let local = worker.index() % threads;
                     let seat = seats[local].lock().ok().and_then(|mut seat| seat.take());
                     let outputs = outputs.lock().map(|outputs| outputs.clone());
@@ -286,7 +319,15 @@ impl Workers {
                     if thread.send(std::thread::current()).is_ok() {
                         let watcher = Watcher::start(inside.clone(), worker, local);
                         let outputs = Outputs { sender: outputs, identities };
-                        run(worker, watcher, (&definitions, layout), &inbox, &outputs);
+                        // Where nobody keeps what destinations acknowledged, anybody may tell them.
+                        let spread = || (0..definitions.destinations.len()).map(|index| index % processes).collect();
+                        let tellers = meeting.as_ref().map_or_else(spread, |meeting| meeting.agreement.tellers());
+                        let layout = Layout { processes, threads, tellers: tellers.into() };
+                        let runs = || run(worker, watcher, (&definitions, layout), &inbox, &outputs);
+                        if let Err(panic) = catch_unwind(AssertUnwindSafe(runs)) {
+                            tell_of(&*panic, &outputs.sender);
+                            resume_unwind(panic);
+                        }
                     }
                 });
                 let ended = guards.map_err(WorkersError::Start)?.join();
@@ -381,7 +422,6 @@ fn run(
     const PARK_MAX: Duration = Duration::from_millis(100);
 
     let Outputs { sender: outputs, identities } = outputs;
-    let _alarm = Alarm { outputs, is_cluster: layout.processes > 1 };
     // An output that nobody takes any more is of no interest to anybody: a failed send is not an error.
     let outlet = || outputs.clone();
     let (memberships, desired, limits, answers) = (outlet(), outlet(), outlet(), outlet());
@@ -434,6 +474,7 @@ fn run(
             }
         }
         worker.step_or_park(Some(PARK_MAX));
+        faults::point("worker");
         drop(permit);
         let frontier = reportable(completion.frontier(), end);
         if frontier > reported {

@@ -17,6 +17,8 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriter, IntervalLogWriterBuilder, Tag};
 
 use super::latency::{Latency, Stage, Total};
+use crate::ending::vital;
+use crate::faults;
 
 mod read;
 
@@ -54,8 +56,9 @@ impl IntervalLog {
     pub fn of(path: &Path, series: Vec<Series>) -> io::Result<Self> {
         let file = LineWriter::new(at_the_end_of(path)?);
         let (stop, stopped) = mpsc::channel();
-        let writer =
-            thread::Builder::new().name("hlog".into()).spawn(move || write_until(file, &series, INTERVAL, &stopped))?;
+        let writer = thread::Builder::new().name("hlog".into()).spawn(move || {
+            vital("the writer of the interval log", || write_until(file, &series, INTERVAL, &stopped))
+        })?;
         Ok(IntervalLog { stop, writer })
     }
 
@@ -111,6 +114,7 @@ fn write_until(
     let mut written: Vec<_> = series.iter().map(|_| Total::new().histogram).collect();
     let mut from = Duration::ZERO;
     loop {
+        faults::point("hlog");
         // Measured from the beginning, so that lines do not drift.
         let next = from + interval;
         let stopping = stopped.recv_timeout(next.saturating_sub(began.elapsed())) != Err(RecvTimeoutError::Timeout);

@@ -11,9 +11,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::former::Former;
 use super::ids::OwnedIds;
 use super::link::Link;
-use super::stops::Stops;
 use super::wire::{Heard, Said};
 use crate::dedupe::{Dedupe, DedupeError, MessageWindow, Seal};
+use crate::faults;
 use crate::limits::OWNERS_IDS_AT_ONCE;
 
 /// How often it looks whether there is room now for what there was none for, and whether what is wanted is on the disk.
@@ -56,17 +56,16 @@ pub struct Desk {
     replies: Vec<Option<Replies>>,
     told: Option<Tick>,
     former: Former,
-    stops: Stops,
     accept_partial: bool,
 }
 
 impl Desk {
-    /// The owner of `ids`, for processes that stop like this.
-    pub fn new(ids: Dedupe, stops: Stops, accept_partial: bool) -> Self {
-        let (seal, window, processes) = (ids.seal(), ids.window().clone(), stops.processes());
+    /// The owner of `ids`, for so many processes.
+    pub fn new(ids: Dedupe, processes: usize, accept_partial: bool) -> Self {
+        let (seal, window) = (ids.seal(), ids.window().clone());
         let replies = (0..processes).map(|_| None).collect();
         let former = Former::new(window.clone(), processes);
-        Desk { ids: OwnedIds::new(ids, processes), seal, window, replies, told: None, former, stops, accept_partial }
+        Desk { ids: OwnedIds::new(ids, processes), seal, window, replies, told: None, former, accept_partial }
     }
 
     /// Decides until nobody says anything any more, or until ids are of no use; then it tells `failed` why.
@@ -75,6 +74,7 @@ impl Desk {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(AT_ONCE);
         loop {
+            faults::point("owners");
             let worked = tokio::select! {
                 biased;
                 count = notes.recv_many(&mut batch, AT_ONCE) => {
@@ -124,12 +124,7 @@ impl Desk {
                         replies.send(Heard::RepeatedEnd);
                     }
                 }
-                Said::Passed(passed) => {
-                    if passed.is_none() {
-                        self.stops.stopped(process).iter().for_each(|line| tracing::info!("{line}"));
-                    }
-                    self.ids.pass(process, passed)?;
-                }
+                Said::Passed(passed) => self.ids.pass(process, passed)?,
                 Said::Want(tick) => self.ids.want(tick)?,
                 // Whoever has the connection looks after these.
                 Said::Hello { .. } | Said::Bye => {}

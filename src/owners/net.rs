@@ -13,28 +13,36 @@ use dataflows::model::Tick;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWriteExt, BufReader};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Owners;
 use super::desk::{Desk, Note, Replies, reporter};
 use super::link::Link;
-use super::stops::Stops;
-use super::wire::{Frame, Heard, SECRET_BYTES, Said, read};
+use super::wire::{Frame, Heard, SECRET_BYTES, Said, read, read_hello};
 use crate::clock::Now;
 use crate::dedupe::Dedupe;
+use crate::ending::{Ending, Exit, report, vital, vital_task};
 use crate::engine::Output;
 use crate::limits::{PROCESS_HELLO_TIMEOUT, PROCESS_STRANGERS_MAX};
 
 /// How long the others get to say their last word, at the stop.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// How often it is tried to be let in by an owner, and how long it is waited in between.
+const JOIN_TRIES_MAX: u32 = 100;
+const JOIN_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+/// What messages call all this.
+const OWNER: &str = "the owner of message ids";
+
 /// Frames that are written at once.
 const AT_ONCE: usize = 256;
 
-/// What stands in an error where a connection ended, as where one of those of the workers does.
+/// What stands in an error where a connection ended.
 const GONE: &str = "another process of the cluster may be gone: look there first, then start all of them again";
 
 /// Why processes could not meet.
@@ -142,10 +150,10 @@ impl Net {
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let failed = reporter(settings.alarm.clone());
-            match runtime {
+            vital(OWNER, || match runtime {
                 Ok(runtime) => runtime.block_on(run(settings, secret, links, to_say, (notes, heard), closed)),
                 Err(error) => failed(format!("message ids: {error}")),
-            }
+            });
         };
         let thread = std::thread::Builder::new().name("owners".to_owned()).spawn(run).map_err(NetError::Thread)?;
         Ok((owners, Net { close, thread }))
@@ -174,36 +182,37 @@ async fn run(
     // Who has said goodbye.
     let has_left: Arc<[AtomicBool]> = hosts.iter().map(|_| AtomicBool::new(false)).collect();
     let broken = {
-        let (has_left, failed) = (has_left.clone(), failed.clone());
+        let has_left = has_left.clone();
         move |process: usize, why: String| {
             if ![own, process].into_iter().any(|process| has_left[process].load(Ordering::Acquire)) {
-                failed(format!("the connection to process {process} for message ids ended ({why}); {GONE}"));
+                let reason = format!("the connection to process {process} for message ids ended ({why}); {GONE}");
+                report(Ending::at_once(Exit::Together, reason));
             }
         }
     };
-    let stops = Stops::new(own, hosts.clone());
-    let mut desk = tokio::spawn(Desk::new(ids, stops, accept_partial).run(heard, failed));
+    let desk = Desk::new(ids, hosts.len(), accept_partial).run(heard, failed);
+    let mut desk = tokio::spawn(vital_task(OWNER, desk));
     let (mut talking, mut hearing) = (JoinSet::new(), JoinSet::new());
     for (owner, saying) in to_say.into_iter().enumerate() {
         let link = links[owner].clone();
         if owner == own {
             let replies = Replies::Here(link);
             _ = notes.send(Note::Joined { process: own, reaches, now: now(), replies });
-            talking.spawn(pass_on(own, saying, notes.clone()));
+            talking.spawn(vital_task(OWNER, pass_on(own, saying, notes.clone())));
             continue;
         }
         let process = u16::try_from(own).expect("a cluster has at most PROCESSES_MAX processes");
         let hello = Said::Hello { secret, process, reaches, now: now() };
         let address = format!("{}:{}", host_of(&hosts[owner]), ports[owner]);
         let broken = broken.clone();
-        talking.spawn(async move {
+        talking.spawn(vital_task(OWNER, async move {
             if let Err(error) = talk(&address, hello, saying, link.clone()).await {
                 broken(owner, error.to_string());
             }
             link.end();
-        });
+        }));
     }
-    hearing.spawn(admit(door, secret, own, has_left.clone(), notes, broken));
+    hearing.spawn(vital_task(OWNER, admit(door, secret, own, has_left.clone(), notes, broken)));
     if closed.await.is_err() {
         return;
     }
@@ -233,14 +242,17 @@ async fn pass_on(own: usize, mut saying: mpsc::UnboundedReceiver<Said>, notes: m
 
 /// Says what there is to say to an owner, and hears what it answers.
 async fn talk(address: &str, hello: Said, saying: mpsc::UnboundedReceiver<Said>, link: Arc<Link>) -> io::Result<()> {
-    let connection = TcpStream::connect(address).await?;
-    connection.set_nodelay(true)?;
-    let (from, mut to) = connection.into_split();
-    let mut first = BytesMut::new();
-    hello.write(&mut first);
-    to.write_all(&first).await?;
+    let mut tries = 1;
+    let (mut from, to) = loop {
+        match join(address, &hello, &link).await {
+            Ok(joined) => break joined,
+            Err(error) if tries == JOIN_TRIES_MAX => return Err(error),
+            // Strangers may have taken all places.
+            Err(_) => sleep(JOIN_AGAIN_AFTER).await,
+        }
+        tries += 1;
+    };
     let hears = async {
-        let mut from = BufReader::new(from);
         while let Some(heard) = read::<Heard>(&mut from).await? {
             link.hear(heard);
         }
@@ -251,6 +263,20 @@ async fn talk(address: &str, hello: Said, saying: mpsc::UnboundedReceiver<Said>,
         ended = says => ended,
         ended = hears => ended,
     }
+}
+
+/// Connects to an owner, and waits until it has let this process in: nothing else is said before.
+async fn join(address: &str, hello: &Said, link: &Arc<Link>) -> io::Result<(BufReader<OwnedReadHalf>, OwnedWriteHalf)> {
+    let connection = TcpStream::connect(address).await?;
+    connection.set_nodelay(true)?;
+    let (from, mut to) = connection.into_split();
+    let mut first = BytesMut::new();
+    hello.write(&mut first);
+    to.write_all(&first).await?;
+    let mut from = BufReader::new(from);
+    let welcome = read::<Heard>(&mut from).await?;
+    link.hear(welcome.ok_or(io::ErrorKind::UnexpectedEof)?);
+    Ok((from, to))
 }
 
 /// Writes what comes, until there is no more or until the last of it.
@@ -311,13 +337,13 @@ async fn admit(
                 _ = notes.send(Note::Joined { process, reaches, now, replies: Replies::There(replies) });
                 hearing.spawn(write_all(to, replying, |_| false));
                 let (notes, broken, has_left) = (notes.clone(), broken.clone(), has_left.clone());
-                hearing.spawn(async move {
+                hearing.spawn(vital_task(OWNER, async move {
                     match hear(process, from, &notes).await {
                         Ok(()) => has_left[process].store(true, Ordering::Release),
                         Err(error) => broken(process, error.to_string()),
                     }
                     Ok(())
-                });
+                }));
             }
         }
     }
@@ -330,8 +356,8 @@ struct Greeted {
     process: usize,
     reaches: Option<Tick>,
     now: Tick,
-    from: BufReader<tokio::net::tcp::OwnedReadHalf>,
-    to: tokio::net::tcp::OwnedWriteHalf,
+    from: BufReader<OwnedReadHalf>,
+    to: OwnedWriteHalf,
 }
 
 /// Who it is; nothing where it does not know the secret.
@@ -339,7 +365,7 @@ async fn greeted(connection: TcpStream, secret: [u8; SECRET_BYTES]) -> Option<Gr
     connection.set_nodelay(true).ok()?;
     let (from, to) = connection.into_split();
     let mut from = BufReader::new(from);
-    match read::<Said>(&mut from).await.ok()? {
+    match read_hello(&mut from).await.ok()? {
         Some(Said::Hello { secret: said, process, reaches, now }) if bool::from(said[..].ct_eq(&secret[..])) => {
             Some(Greeted { process: process.into(), reaches, now, from, to })
         }

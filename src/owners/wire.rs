@@ -88,13 +88,24 @@ pub trait Frame: Sized {
 
 /// Reads the next frame; nothing where the other side ended between two of them.
 pub async fn read<F: Frame>(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<F>> {
+    read_within(from, OWNERS_FRAME_BYTES_MAX).await
+}
+
+/// The same of who has not said yet who it is: little is set aside for strangers.
+pub async fn read_hello(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Said>> {
+    /// Kind, secret, process and two ticks.
+    const BYTES_MAX: usize = 64 + SECRET_BYTES;
+    read_within(from, BYTES_MAX).await
+}
+
+async fn read_within<F: Frame>(from: &mut (impl AsyncRead + Unpin), bytes_max: usize) -> io::Result<Option<F>> {
     let bytes = match from.read_u32().await {
         Ok(bytes) => bytes as usize,
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error),
     };
     let bad = |what: &str| io::Error::new(ErrorKind::InvalidData, what.to_owned());
-    if bytes > OWNERS_FRAME_BYTES_MAX {
+    if bytes > bytes_max {
         return Err(bad("a frame is larger than any"));
     }
     let mut frame = vec![0; bytes];

@@ -64,6 +64,7 @@ pub(super) fn resolve(
     let sources = sources(written.sources, &mut problems);
     let (read_tokens, admin_tokens) =
         (tokens(written.read_tokens, &mut problems), tokens(written.admin_tokens, &mut problems));
+    let cluster_token = tokens(written.cluster_token.into_iter().collect(), &mut problems).pop();
     let clock = clock(written.clock, &mut problems);
     let mut doubts = Doubts::default();
     let events = written.identity.from.iter().filter_map(|origin| origin.events.as_ref());
@@ -130,6 +131,7 @@ pub(super) fn resolve(
         sources,
         read_tokens,
         admin_tokens,
+        cluster_token,
         clock,
         limits: written.limits,
         destinations: destinations.destinations,
@@ -162,6 +164,11 @@ fn check_separate(written: &Written, problems: &mut Vec<Problem>) {
     for token in &written.read_tokens {
         check(token, "a read token", Box::new(keys()), "a write key", "read");
         check(token, "a read token", Box::new(written.admin_tokens.iter()), "an admin token", "only read");
+    }
+    if let Some(token) = &written.cluster_token {
+        check(token, "the token of the cluster", Box::new(keys()), "a write key", "pose as one of its processes");
+        let tokens = written.read_tokens.iter().chain(&written.admin_tokens);
+        check(token, "the token of the cluster", Box::new(tokens), "another token", "pose as one of its processes");
     }
     for token in &written.admin_tokens {
         check(token, "an admin token", Box::new(keys()), "a write key", "operate the engine");

@@ -47,6 +47,8 @@ pub struct Project {
     pub read_tokens: Vec<Secret>,
     /// The tokens that may see and change how the engine works: its destinations, what it rejected. Without one, nobody may.
     pub admin_tokens: Vec<Secret>,
+    /// What proves that a process belongs to the cluster. Without one, all of them have to be on one machine.
+    pub cluster_token: Option<Secret>,
     /// Times that the engine keeps.
     pub clock: Clock,
     /// Limits, each with a default.

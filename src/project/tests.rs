@@ -1015,6 +1015,8 @@ read_token = { spring = "r-1", autumn = "r-2" }
 read_tokens = ["r-3"]
 admin_token.a = "a-1"
 admin_token.b = "a-2"
+[cluster]
+token = "${WRITE_KEY}-c"
 [audiences.a]
 when = "has(email)"
 [destinations.hook]
@@ -1038,6 +1040,7 @@ identifiers = ["email"]
     let keys: Vec<_> = project.sources.iter().map(|source| sorted(&source.write_keys)).collect();
     assert_eq!(keys, ["one", "before hunter2-hunter2"]);
     assert_eq!([sorted(&project.read_tokens), sorted(&project.admin_tokens)], ["r-1 r-2 r-3", "a-1 a-2"]);
+    assert_eq!(project.cluster_token.as_ref().map(Secret::expose), Some("hunter2-hunter2-c"));
     let secrets = |destination: &Destination| match &destination.kind {
         DestinationKind::Webhook(webhook) => sorted(&webhook.secrets),
         DestinationKind::File { .. } => panic!("it is none"),
@@ -1057,6 +1060,15 @@ fn what_is_wrong_with_several_keys() {
         "[sources.a.write_key]\nx = \"SECRET\"\n[sources.b]\nwrite_key = \"SECRET\"",
         "sources `a` and `b` have the same write key",
     );
+    check(
+        "[cluster]\ntoken = \"SECRET\"\n[sources.b]\nwrite_key = \"SECRET\"",
+        "the token of the cluster is the same as a write key",
+    );
+    check(
+        "[access]\nread_token = \"SECRET\"\n[cluster]\ntoken = \"SECRET\"",
+        "the token of the cluster is the same as another token",
+    );
+    check("[cluster]\ntoken = \"\"", "a token cannot be empty");
     check("[sources.a]\nwrite_key = {}", "`write_key` has no entries");
     check("[sources.a.write_key]\nx = \"SECRET 1\"", "a write key has a character that is not possible in one");
     check("[sources.a.write_key]\nx = \"\"", "a write key cannot be empty");

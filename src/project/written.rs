@@ -21,6 +21,7 @@ pub(super) struct Written {
     pub(super) sources: Vec<WrittenSource>,
     pub(super) read_tokens: Vec<Text>,
     pub(super) admin_tokens: Vec<Text>,
+    pub(super) cluster_token: Option<Text>,
     pub(super) identity: WrittenIdentity,
     /// The purposes of `[consent]`; `None` where it does not say.
     pub(super) purposes: Option<List>,
@@ -220,6 +221,9 @@ impl Written {
         let mut admin_tokens = access.named_secrets(reader, "admin_token");
         admin_tokens.extend(access.secrets(reader, "admin_tokens").unwrap_or_default().items);
         access.finish(reader, nothing_elsewhere);
+        let mut cluster = root.section(reader, "cluster");
+        let cluster_token = cluster.secret(reader, "token");
+        cluster.finish(reader, nothing_elsewhere);
         let identity = root.section(reader, "identity");
         let identity = WrittenIdentity::read(identity, reader);
         let mut consent = root.section(reader, "consent");
@@ -292,6 +296,7 @@ impl Written {
             sources,
             read_tokens,
             admin_tokens,
+            cluster_token,
             identity,
             purposes,
             attributes,

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::catalogue::CatalogueError;
 use crate::clock::ClockError;
 use crate::egress::EgressError;
+use crate::ending::{Ending, Exit};
 use crate::engine::WorkersError;
 use crate::history::HistoryError;
 use crate::ingest::quarantine::QuarantineError;
@@ -39,6 +40,9 @@ pub enum RunError {
     /// The engine came to an end on its own.
     #[error("{0}")]
     Failed(String),
+    /// The same while it ran.
+    #[error("{0}")]
+    Ended(Ending),
     /// The data folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -91,4 +95,15 @@ pub enum RunError {
     /// A destination cannot be delivered to.
     #[error(transparent)]
     Egress(#[from] EgressError),
+}
+
+impl RunError {
+    /// With what the process ends.
+    pub fn exit(&self) -> Exit {
+        match self {
+            RunError::Ended(ending) => ending.exit,
+            RunError::Workers(WorkersError::Apart(_)) => Exit::Apart,
+            _ => Exit::Wrong,
+        }
+    }
 }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::egress::Egress;
 use crate::egress::forward::{Skip, Skipped, Whose};
+use crate::ending::{Ending, Exit};
 use crate::engine::{Choice, Outlets};
 use crate::ingest::segment::{Extractor, Integrations, is_historical};
 use crate::log::checkpoint::Growth;
@@ -18,10 +19,10 @@ use crate::observe::latency::Observer;
 use crate::project::{Project, Sending};
 
 /// Tells why the process has to end.
-pub(super) fn reporter(failed: &mpsc::UnboundedSender<String>) -> impl Fn(String) + Send + Sync + Clone + use<> {
+pub(super) fn reporter(failed: &mpsc::UnboundedSender<Ending>) -> impl Fn(String) + Send + Sync + Clone + use<> {
     let failed = failed.clone();
     // Nobody listens any more where it ends already.
-    move |reason| _ = failed.send(reason)
+    move |reason| _ = failed.send(Ending::at_once(Exit::Wrong, reason))
 }
 
 /// Says whose a stored event is.

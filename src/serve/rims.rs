@@ -8,8 +8,9 @@ use axum::routing::any;
 use super::gauges::Gauges;
 use crate::catalogue::Catalogue;
 use crate::clock::{self, SteadyClock};
+use crate::cluster::Members;
 use crate::dedupe::DedupeFigures;
-use crate::egress::{self, Egress, Instance, Status};
+use crate::egress::{self, Egress, Instance, Status, Tellers};
 use crate::engine::{Handle, Topology};
 use crate::history::HistoryFigures;
 use crate::http::{Admission, Timeouts, browsers, not_found};
@@ -23,10 +24,11 @@ use crate::observe::inside::Inside;
 use crate::observe::latency::{Latency, Observer};
 use crate::observe::{inside, metrics};
 use crate::project::Project;
-use crate::{access, catalogue, ingest};
+use crate::{access, catalogue, cluster, ingest};
 
 /// What the rims work with.
 pub(super) struct Rims {
+    pub members: Members,
     pub catalogue: Catalogue,
     pub handle: Handle,
     pub egress: Egress,
@@ -49,6 +51,7 @@ impl Rims {
     /// All routes.
     pub fn router(self, project: &Project) -> Router {
         let Rims {
+            members,
             catalogue,
             handle,
             egress,
@@ -94,15 +97,18 @@ impl Rims {
             admission: admission.clone(),
             timeouts,
         };
+        let names = project.destinations.iter().map(|destination| &*destination.name);
+        let tellers = Tellers { own: topology.process, of: names.map(|name| catalogue.teller(name)).collect() };
         Router::new()
             .merge(ingest::http::router(project, surroundings))
             .merge(seen::router(&admission, counters.clone(), now.clone()))
             .merge(quarantine::router(project, &admission, handle.clone(), counters, quarantine))
-            .merge(access::router(project, &admission, handle))
-            .merge(egress::router(&admission, egress, now, instance, topology.clone()))
+            .merge(access::router(project, &admission, handle.clone()))
+            .merge(egress::router(&admission, egress, now, instance, tellers))
             .merge(inside::router(&admission, inside, &topology, gauges.clone()))
             .merge(catalogue::router(&admission, catalogue))
             .merge(clock::router(&admission, clock))
+            .merge(cluster::router(&admission, members, handle.clone()))
             .merge(metrics::router(latency, gauges))
             // A page that sends to a wrong address is to see that, too.
             .fallback_service(any(not_found).layer(browsers()))

@@ -65,7 +65,7 @@ impl Storing {
             let outbox = Arc::new(MemoryOutbox::new(project.destinations.len()));
             let queues = Queues::open(project, None, Tick::default())?;
             let log = Box::new(MemoryLog::forgetful());
-            let agreement = Agreement::open(None, project.definitions.clone(), options.topology.process)?;
+            let agreement = Agreement::open(None, project.definitions.clone(), options.topology.place())?;
             let jumps = Jumps::default();
             let dedupe = Dedupe::in_memory(window(project, &jumps), &project.limits);
             let clock = SteadyClock::new(machine, &project.clock, jumps);
@@ -150,7 +150,7 @@ impl Storing {
         // Nothing stands in the way of the start any more: a start that is refused gives no ids. A folder that was taken over has a
         // catalogue.
         let (folder, definitions) = (storage.folder.clone(), project.definitions.clone());
-        let agreement = Agreement::open(Some(folder), definitions, options.topology.process)?;
+        let agreement = Agreement::open(Some(folder), definitions, options.topology.place())?;
         store.take_over()?;
         history.keep_owner(&storage.folder)?;
         let instance = Instance::new(&storage.folder, &project.instance);

@@ -99,14 +99,15 @@ impl fmt::Display for Outcome {
 pub struct Chance(TestRng);
 
 impl Chance {
-    fn of(seed: u64) -> Self {
+    /// That of a seed.
+    pub fn of(seed: u64) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         Chance(TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
     }
 
     /// A number below `end`.
-    fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         self.0.next_u64() % end
     }
 

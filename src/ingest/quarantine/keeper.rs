@@ -10,6 +10,8 @@ use std::time::Duration;
 use super::handle::{Gauges, Order};
 use super::keeping::Keeping;
 use super::{Quarantine, QuarantineError, Refused, Shelf};
+use crate::ending::vital;
+use crate::faults;
 use crate::ingest::segment::Extractor;
 use crate::limits::{Limits, QUARANTINE_BYTES_PER_SECOND, QUARANTINE_WRITE_BYTES_MAX};
 
@@ -30,14 +32,16 @@ impl Keeper {
         let (orders, ordered) = channel();
         let gauges = Arc::new(Gauges::default());
         let keeping = Keeping::open(shelf, extractor, limits, gauges.clone())?;
-        let thread = std::thread::Builder::new().name("quarantine".to_owned()).spawn(move || run(keeping, &ordered));
+        let thread = std::thread::Builder::new().name("quarantine".to_owned()).spawn(move || {
+            vital("the keeper of the quarantine", || run(keeping, &ordered));
+        });
         let thread = thread.map_err(|error: io::Error| QuarantineError::Shelf(format!("no thread for it: {error}")))?;
         Ok((Quarantine { orders: orders.clone(), gauges }, Keeper { thread, stop: orders }))
     }
 
     /// Puts away what was handed in, and stops.
     pub fn stop(self) {
-        // One that has panicked is no reason not to stop: the quarantine is not what was accepted.
+        // One that has panicked was told of.
         if self.stop.send(Order::Stop).is_ok() {
             _ = self.thread.join();
         }
@@ -47,6 +51,7 @@ impl Keeper {
 fn run(mut keeping: Keeping, orders: &Receiver<Order>) {
     let mut waiting = None;
     while let Some(order) = waiting.take().or_else(|| orders.recv().ok()) {
+        faults::point("quarantine");
         match order {
             Order::Keep(refused) => {
                 let mut refused = refused;

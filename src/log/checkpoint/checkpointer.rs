@@ -10,6 +10,8 @@ use dataflows::model::Tick;
 use super::make::LeftOut;
 use super::repeated;
 use super::{CheckpointError, Gatherer, Kept, MessageIds};
+use crate::ending::vital;
+use crate::faults;
 use crate::history::{HistoryFiles, HistoryWriter, Recorder};
 use crate::limits::{DISK_RESERVE_BYTES, HISTORY_FILE_BYTES};
 use crate::log::{Store, StoreError};
@@ -117,7 +119,7 @@ impl Checkpointer {
         let thread = std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || {
             // Of this thread alone. Where it may not be, checkpoints compete with the rest.
             _ = rustix::process::nice(19);
-            run(settings, &until);
+            vital("the thread of checkpoints", || run(settings, &until));
         })?;
         Ok(Checkpointer { is_over, history, thread: Some(thread) })
     }
@@ -149,6 +151,7 @@ fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
     let history = settings.history.as_ref().map(HistoryWriter::figures);
     while !is_over.load(Ordering::Acquire) {
         std::thread::park_timeout(pause);
+        faults::point("checkpoints");
         pause = LOOK_EVERY;
         let most = DUE_MIN.max(identifiers / 4);
         let due = settings.due.unwrap_or(most);

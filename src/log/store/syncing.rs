@@ -9,6 +9,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::Store;
+use crate::ending::vital;
+use crate::faults;
 
 /// How much may be told again after a loss of power: what was told in this time.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -24,7 +26,7 @@ impl Syncer {
     pub fn start(store: Store) -> std::io::Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
         let until = is_over.clone();
-        let run = move || run(&store, &until);
+        let run = move || vital("the thread that syncs the store", || run(&store, &until));
         let thread = thread::Builder::new().name("store sync".to_owned()).spawn(run)?;
         Ok(Syncer { is_over, thread: Some(thread) })
     }
@@ -45,6 +47,7 @@ fn run(store: &Store, is_over: &AtomicBool) {
     let mut synced = 0;
     while !is_over.load(Ordering::Acquire) {
         thread::park_timeout(SYNC_EVERY);
+        faults::point("store sync");
         let written = store.writes();
         if written == synced {
             continue;

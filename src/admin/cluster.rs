@@ -1,0 +1,87 @@
+//! `deltaic cluster`: asks a process of a cluster who is there.
+
+use std::io::Write;
+
+use clap::Subcommand;
+use compact_str::CompactString;
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::caller::Caller;
+use super::table::table;
+use super::{AdminError, Engine};
+
+/// What can be asked of a cluster.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Show all processes, as the one that is asked sees them.
+    Status,
+}
+
+/// A process, as another one tells of it.
+#[derive(Debug, Deserialize)]
+struct Told {
+    process: usize,
+    #[serde(default)]
+    address: CompactString,
+    state: CompactString,
+    version: CompactString,
+    workers: usize,
+    frontier: u64,
+    heard_ms_ago: u64,
+}
+
+/// Does what is asked for; writes to `out` what came of it.
+pub async fn run(
+    engine: Engine,
+    command: Command,
+    token: Option<String>,
+    out: &mut impl Write,
+) -> Result<(), AdminError> {
+    let Command::Status = command;
+    let mut answer = Caller::new(engine, token)?.call(Method::GET, &["cluster"], &[], None).await?;
+    let told: Vec<Told> = serde_json::from_value(answer["members"].take())?;
+    Ok(out.write_all(shown(&told).as_bytes())?)
+}
+
+fn shown(told: &[Told]) -> String {
+    let heads = ["process", "address", "state", "version", "workers", "frontier", "heard"].map(str::to_owned);
+    let furthest = told.iter().map(|of| of.frontier).max().unwrap_or_default();
+    let line = |of: &Told| {
+        let behind = furthest - of.frontier;
+        [
+            of.process.to_string(),
+            if of.address.is_empty() { "-".to_owned() } else { of.address.to_string() },
+            of.state.to_string(),
+            of.version.to_string(),
+            of.workers.to_string(),
+            if behind == 0 { of.frontier.to_string() } else { format!("{} (-{behind} ms)", of.frontier) },
+            if of.state == "here" { "-".to_owned() } else { format!("{} ms ago", of.heard_ms_ago) },
+        ]
+    };
+    table(&[heads].into_iter().chain(told.iter().map(line)).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_are_a_table() {
+        let told = |process: usize, state: &str, frontier| Told {
+            process,
+            address: format!("10.0.0.{process}:7001").into(),
+            state: state.into(),
+            version: "0.1.0".into(),
+            workers: 2,
+            frontier,
+            heard_ms_ago: 120,
+        };
+        let expected = "\
+process  address        state   version  workers  frontier      heard
+0        10.0.0.0:7001  here    0.1.0    2        1000          -
+1        10.0.0.1:7001  silent  0.1.0    2        990 (-10 ms)  120 ms ago
+";
+        assert_eq!(shown(&[told(0, "here", 1_000), told(1, "silent", 990)]), expected);
+    }
+}

@@ -1,0 +1,107 @@
+//! Who of a cluster is there, and how far.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use dataflows::model::Tick;
+use serde::Serialize;
+
+/// How a process of the cluster is doing, as this one sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberState {
+    /// It is the one that is asked.
+    Here,
+    /// It was heard of just now.
+    There,
+    /// It has not been heard of for some time.
+    Silent,
+    /// It was told to stop.
+    Stopping,
+    /// It is gone.
+    Gone,
+}
+
+/// A process of the cluster.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Where it is, as the hosts file has it.
+    pub address: String,
+    /// The version of its program.
+    pub version: String,
+    /// Its workers.
+    pub workers: usize,
+    /// How it is doing.
+    pub state: MemberState,
+    /// All ticks before this one are complete there.
+    pub frontier: Tick,
+    /// When it was last heard of.
+    heard: Instant,
+}
+
+impl Member {
+    /// One that was heard of just now.
+    pub fn new(address: String, version: String, workers: usize, state: MemberState) -> Self {
+        Member { address, version, workers, state, frontier: Tick::default(), heard: Instant::now() }
+    }
+
+    /// How long ago it was last heard of.
+    pub fn quiet(&self) -> Duration {
+        self.heard.elapsed()
+    }
+}
+
+/// All processes of the cluster. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Members {
+    own: usize,
+    all: Arc<Mutex<Vec<Member>>>,
+}
+
+impl Members {
+    /// These, in their order, of which `own` is this process.
+    pub fn new(own: usize, all: Vec<Member>) -> Self {
+        Members { own, all: Arc::new(Mutex::new(all)) }
+    }
+
+    /// A process on its own.
+    pub fn alone(workers: usize) -> Self {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self::new(0, vec![Member::new(String::new(), version, workers, MemberState::Here)])
+    }
+
+    /// This process.
+    pub fn own(&self) -> usize {
+        self.own
+    }
+
+    /// As they are now.
+    pub fn all(&self) -> Vec<Member> {
+        self.locked().clone()
+    }
+
+    /// One of them in words: `process 2 (10.0.0.3:7001)`.
+    pub fn named(&self, process: usize) -> String {
+        format!("process {process} ({})", self.locked()[process].address)
+    }
+
+    /// A process said that it is there, and how far. Gives whether it was silent.
+    pub fn heard(&self, process: usize, frontier: Tick) -> bool {
+        let member = &mut self.locked()[process];
+        (member.frontier, member.heard) = (frontier, Instant::now());
+        let was_silent = member.state == MemberState::Silent;
+        if was_silent {
+            member.state = MemberState::There;
+        }
+        was_silent
+    }
+
+    /// A process is doing like this from now on.
+    pub fn set(&self, process: usize, state: MemberState) {
+        self.locked()[process].state = state;
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<Member>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

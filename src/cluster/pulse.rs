@@ -1,0 +1,336 @@
+//! The connections over which the processes of a cluster say all the time that they are there: one between each two.
+//!
+//! ```text
+//! beat     kind (u8) · bytes of what follows (u16) · what it says
+//! ```
+//!
+//! A process that is killed is missed at once, since its connections end. One that hangs, or that the network does not reach, is said to
+//! be silent after [`PULSE_SILENT_AFTER`], and lost after [`PULSE_LOST_AFTER`]: a machine that pauses for a moment is no reason to start
+//! the cluster again. Where one is lost the others end, to be started again together: nothing that comes in would be complete
+//! without it. Where one is told to stop, it says so, and all finish what they took.
+//!
+//! The port of the cluster stays open: who comes late is told that the cluster runs.
+//!
+//! Beats of a kind that is not known are skipped; a new kind is a variant of [`Beat`].
+
+use std::io::{self, ErrorKind};
+use std::net::{TcpListener as Listener, TcpStream as Connection};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use dataflows::model::Tick;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::greeting::{self, Own, Verdict};
+use super::members::{MemberState, Members};
+use crate::ending::{Ending, Exit, listen, report, vital, vital_task};
+use crate::faults;
+use crate::limits::{PROCESS_STRANGERS_MAX, PULSE_EVERY, PULSE_LOST_AFTER, PULSE_SILENT_AFTER};
+use crate::observe::seldom::Seldom;
+
+/// How long the others get to hear the last word.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Bytes of what a beat says. No kind has more than some numbers.
+const BEAT_BYTES_MAX: usize = 1_024;
+
+/// What a process says to each other one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beat {
+    /// It is there; all ticks before this one are complete at it.
+    Alive {
+        /// The first tick that is not complete there.
+        frontier: Tick,
+    },
+    /// It was told to stop.
+    Stops,
+    /// A mistake of the program ends it.
+    Fails,
+    /// It says no more, and all is well.
+    Bye,
+}
+
+impl Beat {
+    const ALIVE: u8 = 1;
+    const STOPS: u8 = 2;
+    const BYE: u8 = 3;
+    const FAILS: u8 = 4;
+
+    /// Writes it.
+    async fn write(self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        let (kind, said) = match self {
+            Beat::Alive { frontier } => (Self::ALIVE, frontier.as_ms().to_be_bytes().to_vec()),
+            Beat::Stops => (Self::STOPS, Vec::new()),
+            Beat::Fails => (Self::FAILS, Vec::new()),
+            Beat::Bye => (Self::BYE, Vec::new()),
+        };
+        let bytes = u16::try_from(said.len()).expect("no kind says so much");
+        to.write_all(&[&[kind][..], &bytes.to_be_bytes(), &said].concat()).await
+    }
+
+    /// Reads the next one of a kind that is known.
+    async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
+        let bad = |what: &str| io::Error::new(ErrorKind::InvalidData, what.to_owned());
+        loop {
+            let (kind, bytes) = (from.read_u8().await?, usize::from(from.read_u16().await?));
+            if bytes > BEAT_BYTES_MAX {
+                return Err(bad("a beat is larger than any"));
+            }
+            let mut said = [0; BEAT_BYTES_MAX];
+            let said = &mut said[..bytes];
+            from.read_exact(said).await?;
+            return Ok(match kind {
+                Self::ALIVE => {
+                    let frontier = <[u8; 8]>::try_from(&*said).map_err(|_| bad("a beat is malformed"))?;
+                    Beat::Alive { frontier: Tick::from_ms(u64::from_be_bytes(frontier)) }
+                }
+                Self::STOPS => Beat::Stops,
+                Self::FAILS => Beat::Fails,
+                Self::BYE => Beat::Bye,
+                _ => continue,
+            });
+        }
+    }
+}
+
+/// Who comes when the cluster runs already.
+pub struct Late {
+    /// Where.
+    pub listener: Listener,
+    /// Who this process is.
+    pub own: Arc<Own>,
+}
+
+/// How far this process is.
+pub type Frontier = Arc<dyn Fn() -> Tick + Send + Sync>;
+
+/// What this process says: nothing special at first, then that it stops, then that it ends.
+type Saying = Option<Beat>;
+
+/// The thread.
+#[derive(Debug)]
+pub struct Pulse {
+    saying: watch::Sender<Saying>,
+    thread: JoinHandle<()>,
+}
+
+impl Pulse {
+    /// Begins to say that this process is there, over a connection to each of the others.
+    pub fn start(
+        connections: Vec<Option<Connection>>,
+        late: Late,
+        members: Members,
+        frontier: Frontier,
+    ) -> io::Result<Self> {
+        let (saying, said) = watch::channel(None);
+        let fails = saying.clone();
+        let run = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let ran =
+                runtime.and_then(|runtime| runtime.block_on(run(connections, late, members, &frontier, (fails, said))));
+            if let Err(error) = ran {
+                report(Ending::at_once(Exit::Wrong, format!("the connections between processes: {error}")));
+            }
+        };
+        let thread = std::thread::Builder::new().name("pulse".to_owned()).spawn(|| vital("the pulse", run))?;
+        Ok(Pulse { saying, thread })
+    }
+
+    /// Tells the others, when it is called, that this process was told to stop.
+    pub fn stopper(&self) -> impl Fn() + Send + Sync + use<> {
+        let saying = self.saying.clone();
+        move || _ = saying.send_if_modified(|saying| saying.is_none() && saying.replace(Beat::Stops).is_none())
+    }
+
+    /// Tells them that it ends, and that all is well.
+    pub fn end(self) {
+        self.saying.send_replace(Some(Beat::Bye));
+        // What it had to say it has said in the log.
+        _ = self.thread.join();
+    }
+}
+
+async fn run(
+    connections: Vec<Option<Connection>>,
+    late: Late,
+    members: Members,
+    frontier: &Frontier,
+    (fails, mut said): (watch::Sender<Saying>, watch::Receiver<Saying>),
+) -> io::Result<()> {
+    let (_to_hear, mut endings) = listen();
+    let mut talks = JoinSet::new();
+    for (process, connection) in connections.into_iter().enumerate() {
+        let Some(connection) = connection else { continue };
+        connection.set_nonblocking(true)?;
+        let stream = TcpStream::from_std(connection)?;
+        let attending = attend(process, stream, members.clone(), frontier.clone(), said.clone());
+        talks.spawn(vital_task("the pulse", attending));
+    }
+    let listener = TcpListener::from_std(late.listener)?;
+    let is_over = async {
+        while *said.borrow_and_update() != Some(Beat::Bye) {
+            if said.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let faults = async {
+        while let Some(ending) = endings.recv().await {
+            if ending.exit == Exit::Fault {
+                fails.send_replace(Some(Beat::Fails));
+            }
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = is_over => {}
+        () = faults => {}
+        never = turn_away(&listener, late.own, &members) => match never {},
+    }
+    drop(listener);
+    _ = timeout(GOODBYE, async { while talks.join_next().await.is_some() {} }).await;
+    Ok(())
+}
+
+/// Says to another process that this one is there, and hears it, until one of them ends.
+async fn attend(
+    process: usize,
+    stream: TcpStream,
+    members: Members,
+    frontier: Frontier,
+    mut said: watch::Receiver<Saying>,
+) {
+    let (from, mut to) = stream.into_split();
+    let says = async {
+        let mut due = interval(PULSE_EVERY);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let beat = tokio::select! {
+                changed = said.changed() => match changed {
+                    Ok(()) => said.borrow_and_update().unwrap_or(Beat::Stops),
+                    // Nobody says anything any more: the engine was dropped.
+                    Err(_) => return,
+                },
+                _ = due.tick() => Beat::Alive { frontier: frontier() },
+            };
+            faults::point("pulse");
+            if beat.write(&mut to).await.is_err() {
+                // Why is found by who hears.
+                return;
+            }
+            if beat == Beat::Bye {
+                _ = to.shutdown().await;
+                return;
+            }
+        }
+    };
+    let ((), ()) = tokio::join!(says, hear(process, from, &members));
+}
+
+/// Hears a process until it ends, or has not been heard of for so long that it is lost.
+async fn hear(process: usize, from: impl AsyncRead + Unpin, members: &Members) {
+    let name = members.named(process);
+    let lost = |why: String| {
+        members.set(process, MemberState::Gone);
+        let reason = format!("{name} of the cluster is gone: {why}; look there first, then start all of them again");
+        tracing::error!("{reason}");
+        report(Ending::lost(reason));
+    };
+    let mut from = BufReader::new(from);
+    let mut heard = Instant::now();
+    loop {
+        // What has arrived is heard first, also by who was stopped himself for a while.
+        let beat = match timeout(PULSE_SILENT_AFTER, Beat::read(&mut from)).await {
+            Ok(Ok(beat)) => beat,
+            Ok(Err(error)) => return lost(format!("its connection ended ({error})")),
+            Err(_) if heard.elapsed() >= PULSE_LOST_AFTER => {
+                return lost(format!("it has not been heard of for {} s", heard.elapsed().as_secs()));
+            }
+            Err(_) => {
+                members.set(process, MemberState::Silent);
+                let ms = heard.elapsed().as_millis();
+                tracing::warn!(
+                    "{name} of the cluster has not been heard of for {ms} ms: nothing becomes complete without it"
+                );
+                continue;
+            }
+        };
+        heard = Instant::now();
+        match beat {
+            Beat::Alive { frontier } => {
+                if members.heard(process, frontier) {
+                    tracing::info!("{name} of the cluster is heard of again");
+                }
+            }
+            Beat::Stops => {
+                members.set(process, MemberState::Stopping);
+                let reason = format!(
+                    "{name} was told to stop: a cluster stops as a whole, so this process finished what it took, and ends, too; start \
+                     all of them again"
+                );
+                report(Ending::orderly(reason));
+            }
+            Beat::Fails => return lost("by a mistake of the program, as it says".to_owned()),
+            Beat::Bye => return members.set(process, MemberState::Gone),
+        }
+    }
+}
+
+/// Tells who comes late that the cluster runs.
+async fn turn_away(listener: &TcpListener, own: Arc<Own>, members: &Members) -> std::convert::Infallible {
+    let places = Arc::new(Semaphore::new(PROCESS_STRANGERS_MAX));
+    let told = Arc::new(std::sync::Mutex::new(Seldom::default()));
+    loop {
+        // A connection that is gone again is no reason to listen no more.
+        let Ok((stream, from)) = listener.accept().await else {
+            tokio::time::sleep(PULSE_EVERY).await;
+            continue;
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else { continue };
+        let (own, members, told) = (own.clone(), members.clone(), told.clone());
+        tokio::spawn(async move {
+            let what = match greeting::hear(stream, &own).await {
+                Ok(greeted) => {
+                    let process = greeted.peer.process;
+                    let is_there = members.all()[process].state == MemberState::There;
+                    let verdict = if is_there { Verdict::Taken } else { Verdict::Runs };
+                    greeted.answer(verdict).await;
+                    format!("it is process {process}, which is there already")
+                }
+                Err(stranger) => stranger.to_string(),
+            };
+            drop(place);
+            let count = told.lock().ok().and_then(|mut told| told.happened(Instant::now()));
+            if let Some(count) = count {
+                tracing::warn!(%from, count, "closed a connection to the port of the cluster, which runs: {what}");
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_beat_is_read_as_it_is_written_and_others_are_skipped() {
+        let beats = [Beat::Alive { frontier: Tick::from_ms(7) }, Beat::Stops, Beat::Fails, Beat::Bye];
+        let mut bytes = Vec::new();
+        for beat in beats {
+            bytes.extend([9, 0, 3, 1, 2, 3]);
+            beat.write(&mut bytes).await.unwrap();
+        }
+        let mut from = &bytes[..];
+        for beat in beats {
+            assert_eq!(Beat::read(&mut from).await.unwrap(), beat);
+        }
+        assert_eq!(Beat::read(&mut from).await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+        assert!(Beat::read(&mut &[1, 0, 1, 7][..]).await.is_err(), "no tick");
+        assert!(Beat::read(&mut &[9, 0xff, 0xff][..]).await.is_err(), "too large");
+    }
+}

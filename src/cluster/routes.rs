@@ -1,0 +1,57 @@
+//! `GET /v1/cluster`: who of the cluster is there, as the process sees it that is asked.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use serde::Serialize;
+
+use super::members::{MemberState, Members};
+use crate::engine::Handle;
+use crate::http::{Admission, Role, json, method_not_allowed};
+
+/// A process, in an answer.
+#[derive(Serialize)]
+struct Row {
+    process: usize,
+    /// Nothing for a process on its own.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    address: String,
+    state: MemberState,
+    version: String,
+    workers: usize,
+    frontier: u64,
+    heard_ms_ago: u64,
+}
+
+#[derive(Serialize)]
+struct Body {
+    /// The one that answers.
+    process: usize,
+    processes: usize,
+    members: Vec<Row>,
+}
+
+/// The route.
+pub fn router(admission: &Admission, members: Members, handle: Handle) -> Router {
+    let router = Router::new()
+        .route("/v1/cluster", get(shown).fallback(method_not_allowed))
+        .with_state(Arc::new((members, handle)));
+    Role::Admin.guard(router, admission)
+}
+
+async fn shown(State(desk): State<Arc<(Members, Handle)>>) -> Response {
+    let (members, handle) = &*desk;
+    let row = |(process, member): (usize, super::Member)| {
+        let is_own = process == members.own();
+        let heard_ms_ago = if is_own { 0 } else { u64::try_from(member.quiet().as_millis()).unwrap_or(u64::MAX) };
+        let frontier = if is_own { handle.frontier() } else { member.frontier }.as_ms();
+        let super::Member { address, state, version, workers, .. } = member;
+        Row { process, address, state, version, workers, frontier, heard_ms_ago }
+    };
+    let all: Vec<Row> = members.all().into_iter().enumerate().map(row).collect();
+    json(StatusCode::OK, &Body { process: members.own(), processes: all.len(), members: all })
+}

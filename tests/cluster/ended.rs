@@ -1,0 +1,152 @@
+//! How a cluster ends: one is told to stop, one is killed, one hangs. The others say who it was, and end with the code for starting all
+//! again; who is told to stop ends well.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::{NamedTempFile, TempDir};
+
+use super::hosts;
+use crate::faults::FAULT;
+use crate::program::{DEADLINE, Program, Server, project};
+
+const PROCESSES: usize = 3;
+
+/// The code for starting all processes again.
+const TOGETHER: i32 = 75;
+
+const PROJECT: &str = r#"
+name = "cluster"
+[identity]
+key = "0123456789abcdef"
+[sources.web]
+write_key = "web-key"
+[access]
+read_token = "read-token"
+admin_token = "admin-token"
+[traits]
+seen = "count('Seen')"
+"#;
+
+async fn start(folder: &Path, hosts: &NamedTempFile, data: &TempDir, faults: &[(&str, &str)]) -> Vec<Server> {
+    let begin = |process: usize| {
+        let (data, process) = (data.path().join(process.to_string()), process.to_string());
+        let hosts = hosts.path().to_str().unwrap();
+        let arguments = ["--process", &process, "--hosts", hosts, "--data", data.to_str().unwrap()];
+        Server::begin(folder, &arguments, if process == "1" { faults } else { &[] })
+    };
+    let begun: Vec<Server> = (0..PROCESSES).map(begin).collect();
+    let mut servers = Vec::new();
+    for server in begun {
+        servers.push(server.ready().await);
+    }
+    servers
+}
+
+fn seen(n: usize) -> Value {
+    json!({"type": "track", "event": "Seen", "userId": "u", "messageId": n.to_string()})
+}
+
+/// What a process says of the cluster.
+async fn told(server: &Server) -> Value {
+    let request = server.request(Method::GET, "/v1/cluster").bearer_auth("admin-token");
+    Server::try_send(request).await.unwrap().json()
+}
+
+/// Waits until a process says of process 1 that it is like this.
+async fn until_seen(server: &Server, state: &str) {
+    let began = Instant::now();
+    while told(server).await["members"][1]["state"] != state {
+        assert!(began.elapsed() < DEADLINE, "process 1 does not become {state}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_one_goes_all_are_started_again() {
+    let (folder, hosts, data) = (project(PROJECT), hosts(PROCESSES), TempDir::new().unwrap());
+    let wish = TempDir::new().unwrap();
+    let wish = wish.path().join("now");
+    let fault = format!("collector@{}", wish.display());
+    let mut taken = 0;
+    for how in ["TERM", "KILL", "STOP", "fault"] {
+        let servers = start(folder.path(), &hosts, &data, &[("DELTAIC_FAULT", &fault)]).await;
+        for server in &servers {
+            server.take(&[seen(taken)]).await;
+            taken += 1;
+        }
+        // All see all.
+        let all = told(&servers[2]).await;
+        assert_eq!((&all["process"], &all["processes"]), (&json!(2), &json!(3)), "{all}");
+        let states: Vec<&Value> = (0..PROCESSES).map(|process| &all["members"][process]["state"]).collect();
+        assert_eq!(states, ["there", "there", "here"]);
+        assert!(all["members"].as_array().unwrap().iter().all(|of| of["workers"] == 1 && of["frontier"].is_u64()));
+        match how {
+            "STOP" => {
+                servers[1].signal("STOP");
+                // Noticed long before it is given up.
+                until_seen(&servers[0], "silent").await;
+                servers[0].says("has not been heard of for");
+                servers[1].signal("CONT");
+                until_seen(&servers[0], "there").await;
+                servers[0].says("is heard of again");
+                let token = servers[0].take(&[seen(taken)]).await;
+                taken += 1;
+                assert_eq!(servers[2].profile("user_id:u", token).await["traits"]["seen"], taken);
+                // For good.
+                servers[1].signal("STOP");
+            }
+            "fault" => std::fs::write(&wish, "").unwrap(),
+            signal => servers[1].signal(signal),
+        }
+        let hung = how == "STOP";
+        for (process, server) in servers.into_iter().enumerate() {
+            if process == 1 && hung {
+                server.kill();
+                continue;
+            }
+            let ended = server.failed();
+            let last = ended.stderr.lines().last().unwrap_or_default();
+            let expected = match (process, how) {
+                (1, "TERM") => Some(0),
+                (1, "KILL") => None,
+                (1, _) => Some(FAULT),
+                _ => Some(TOGETHER),
+            };
+            assert_eq!(ended.status.code(), expected, "process {process} after {how}:\n{}", ended.stderr);
+            if process == 1 {
+                continue;
+            }
+            let said = match how {
+                "TERM" => "was told to stop: a cluster stops as a whole",
+                "STOP" => "is gone: it has not been heard of for 1",
+                "fault" => "is gone: by a mistake of the program, as it says",
+                _ => "is gone: its connection ended",
+            };
+            assert!(last.starts_with("deltaic: process 1 (127.0.0.1:") && last.contains(said), "{how}: {last}");
+            assert!(last.contains("start all of them again"), "{last}");
+            if how == "TERM" {
+                assert!(!ended.stderr.contains("panicked"), "an orderly end: {}", ended.stderr);
+            }
+        }
+    }
+    // All of it is there, once.
+    let servers = start(folder.path(), &hosts, &data, &[]).await;
+    for n in 0..taken {
+        let answer = servers[n % PROCESSES].post("/v1/batch", &json!({ "batch": [seen(n)] })).await.json();
+        assert_eq!(answer["duplicates"], 1, "message {n}: {answer}");
+    }
+    let token = servers[0].take(&[seen(taken)]).await;
+    assert_eq!(servers[1].profile("user_id:u", token).await["traits"]["seen"], taken + 1);
+
+    let status = ["cluster", "status", "--url", servers[0].url()];
+    let shown =
+        tokio::task::block_in_place(|| Program::start(&status, &[("DELTAIC_ADMIN_TOKEN", "admin-token")]).end());
+    let lines: Vec<&str> = shown.stdout.lines().collect();
+    assert_eq!(lines.len(), 1 + PROCESSES, "{shown:?}");
+    assert!(lines[0].starts_with("process  address") && lines[1].contains(" here ") && lines[3].contains(" there "));
+    servers.iter().for_each(Server::terminate);
+    servers.into_iter().for_each(|server| drop(server.end()));
+}
