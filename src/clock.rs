@@ -5,11 +5,14 @@
 //! runs, from an offset that was agreed on; and what the clock on the wall shows changes that offset by the rules of [`Course`].
 //!
 //! `course` has these rules and knows no machine; `steady` reads the machine and tells people; `start` decides whether a data folder
-//! and the clock go together; `jumps` remembers how far ticks were set forward, which message ids are not to notice; `routes` is what
+//! and the clock go together; `following` is how the processes of a cluster go by the clock
+//! of process 0, which `reference` measures; `jumps` remembers how far ticks were set forward, which message ids are not to notice; `routes` is what
 //! operators see; `words` says times to people.
 
 mod course;
+mod following;
 mod jumps;
+mod reference;
 mod routes;
 mod start;
 mod steady;
@@ -22,6 +25,7 @@ use dataflows::model::Tick;
 
 pub use course::{Reading, State};
 pub use jumps::Jumps;
+pub use reference::Measured;
 pub use routes::router;
 pub use start::{ClockError, Latest};
 pub use steady::{Machine, OnMismatch, Standing, SteadyClock, machine, shown};

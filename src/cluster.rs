@@ -16,5 +16,5 @@ mod routes;
 pub use introduction::{Introduction, Peer, differences};
 pub use members::{Member, MemberState, Members};
 pub use proof::nonce;
-pub use pulse::{Beat, Frontier, Late, Pulse};
+pub use pulse::{Beat, Frontier, Late, Pulse, Speaker};
 pub use routes::router;

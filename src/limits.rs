@@ -372,3 +372,6 @@ pub const CLOCK_FOLLOWED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Jumps of the clock that are remembered. There is one a minute at most, so these fill any window in which the clock is of use.
 pub const CLOCK_JUMPS_MAX: usize = 1_000;
+
+/// How long a process of a cluster waits at its start for the time of process 0, which answers at once.
+pub const CLOCK_WAIT: Duration = Duration::from_secs(10);

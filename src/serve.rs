@@ -173,6 +173,7 @@ pub async fn run(
         forward_from,
         choice,
         now: now.clone(),
+        steady: Some(clock.clone()),
         memory: Gate::new(project.limits.memory_limit, Arc::new(resident_bytes)),
         runtime: Some(tokio::runtime::Handle::current()),
         inside: inside.clone(),

@@ -4,14 +4,13 @@
 //! that was suspended, for which both go on.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{Answer, DEADLINE, Program, Server, project};
+use crate::program::{Answer, DEADLINE, Faketime, Server, project};
 
 const PROJECT: &str = r#"
 name = "clock"
@@ -36,44 +35,23 @@ const HOUR: u64 = 3_600 * SECOND;
 /// A project whose server is lied to.
 struct Lied {
     folder: TempDir,
-    told: PathBuf,
-    /// Whether the time since the start of the machine is lied about, too.
-    is_suspended: bool,
+    time: Faketime,
 }
 
 impl Lied {
     fn new(is_suspended: bool) -> Self {
         let folder = project(PROJECT);
-        let told = folder.path().join("faketime");
-        let lied = Lied { folder, told, is_suspended };
-        lied.clock("+0");
-        lied
+        let mut time = Faketime::new(folder.path().join("faketime"));
+        time.is_suspended = is_suspended;
+        Lied { folder, time }
     }
 
-    /// Sets the clock: `+1h` is an hour ahead of what is true.
     fn clock(&self, told: &str) {
-        let new = self.told.with_extension("new");
-        std::fs::write(&new, format!("{told}\n")).unwrap();
-        std::fs::rename(new, &self.told).unwrap();
-    }
-
-    fn program(&self, arguments: &[&str]) -> Program {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_deltaic"));
-        // The tests themselves may be told another time.
-        command.env_remove("FAKETIME").env_remove("FAKETIME_SHARED");
-        command.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1");
-        command.env("FAKETIME_TIMESTAMP_FILE", &self.told).env("FAKETIME_NO_CACHE", "1").env("NO_FAKE_STAT", "1");
-        match self.is_suspended {
-            true => command.env_remove("FAKETIME_DONT_FAKE_MONOTONIC"),
-            false => command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        };
-        command.args(arguments);
-        Program::spawn(command, &[("DELTAIC_ADMIN_TOKEN", "admin-token")])
+        self.time.set(told);
     }
 
     fn begin(&self, arguments: &[&str]) -> Server {
-        let folder = self.folder.path().to_str().unwrap();
-        Server::of(self.program(&[&["run", folder, "--listen", "127.0.0.1:0"], arguments].concat()))
+        self.time.server(self.folder.path().to_str().unwrap(), arguments)
     }
 
     async fn start(&self, arguments: &[&str]) -> Server {
@@ -82,7 +60,9 @@ impl Lied {
 
     /// `deltaic clock`, at a running server.
     fn order(&self, server: &Server, command: &str) -> String {
-        let ended = tokio::task::block_in_place(|| self.program(&["clock", command, "--url", server.url()]).end());
+        let arguments = ["clock", command, "--url", server.url()];
+        let program = self.time.program(&arguments, &[("DELTAIC_ADMIN_TOKEN", "admin-token")]);
+        let ended = tokio::task::block_in_place(|| program.end());
         assert!(ended.status.success(), "{}", ended.stderr);
         ended.stdout
     }

@@ -2,6 +2,7 @@
 
 mod apart;
 mod bucket;
+mod clocks;
 mod ended;
 mod folders;
 mod former;

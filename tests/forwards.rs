@@ -72,6 +72,7 @@ async fn run(
         forward_from: definitions.forwards.iter().filter_map(|_| from).collect(),
         choice: Box::new(|_, _, _, _| ()),
         now: Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst))),
+        steady: None,
     };
     let given: Arc<Mutex<(Tick, Vec<Forwarded>)>> = Arc::default();
     let taken = given.clone();

@@ -68,6 +68,7 @@ impl Subject {
             forward_from: Vec::new(),
             choice: Box::new(|_, _, _, _| ()),
             now: Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst))),
+            steady: None,
             memory: Gate::off(),
             runtime: None,
             inside: Inside::new(workers, true),

@@ -18,12 +18,19 @@ use super::words::moment;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 
 /// The routes.
-pub fn router(admission: &Admission, clock: Arc<SteadyClock>) -> Router {
+pub fn router(admission: &Admission, clock: Arc<SteadyClock>, process: usize) -> Router {
+    let accept = move |clock| async move { if process == 0 { accept(clock).await } else { Err(of_process_0()) } };
     let router = Router::new()
         .route("/v1/clock", get(look).fallback(method_not_allowed))
         .route("/v1/clock/accept", post(accept).fallback(method_not_allowed))
         .with_state(clock);
     Role::Admin.guard(router, admission)
+}
+
+/// The clock of a cluster is that of its first process.
+fn of_process_0() -> Problem {
+    let message = "the clock of a cluster is that of process 0: order it there";
+    Problem::new(StatusCode::CONFLICT, "other_process", message)
 }
 
 /// Ticks and the clock, as JSON.
@@ -44,6 +51,9 @@ struct Body {
     /// Where they are apart: until ticks follow, if the clock stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     follows_in_ms: Option<u64>,
+    /// Where ticks go by the clock of process 0: how far that of this machine is ahead of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skew_ms: Option<i64>,
     /// Where ticks were set forward, the oldest first.
     jumps: Vec<Jump>,
     /// By how much they were, by this order.
@@ -75,6 +85,7 @@ impl Body {
             ahead_ms: standing.ahead_ms(),
             caught_up_in_ms,
             follows_in_ms,
+            skew_ms: standing.skew_ms(),
             jumps: clock.jumps().all().into_iter().map(jump).collect(),
             jumped_ms,
         }

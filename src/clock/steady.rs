@@ -1,15 +1,17 @@
 //! The clock that ticks go by: the rules of [`Course`] over the clocks of the machine.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use dataflows::model::Tick;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::course::{Course, Reading, State};
+use super::following::{Followed, SKEW_MAX_US, SKEW_TOLD_US};
 use super::start::{ClockError, Latest};
 use super::words::{moment, span};
 use super::{Jumps, Now};
+use crate::observe::seldom::Seldom;
 use crate::project::Clock;
 
 /// Reads both clocks.
@@ -28,15 +30,23 @@ pub enum OnMismatch {
 
 /// A clock that never goes back, and jumps only where that has been agreed to.
 pub struct SteadyClock {
-    machine: Machine,
-    jumps: Jumps,
+    pub(super) machine: Machine,
+    pub(super) jumps: Jumps,
+    /// After this ticks go on.
+    pub(super) last: Tick,
+    pub(super) step_max_us: i64,
     course: Mutex<Told>,
+    /// Told when the clock of process 0 is known.
+    pub(super) measured: Condvar,
 }
 
 /// The course, and what of it has been told to people.
-struct Told {
-    course: Course,
+pub(super) struct Told {
+    pub course: Course,
+    /// The clock of process 0, where ticks go by that.
+    pub followed: Option<Followed>,
     is_apart: bool,
+    skewed: Seldom,
 }
 
 /// How ticks and the clock of the machine stand.
@@ -48,6 +58,8 @@ pub struct Standing {
     pub wall: Tick,
     /// How they stand.
     pub state: State,
+    /// How far the clock on the wall is ahead of that of process 0, where ticks go by that: in microseconds.
+    pub skew_us: Option<i64>,
 }
 
 /// What came of an order to accept the clock.
@@ -63,7 +75,7 @@ impl SteadyClock {
     /// Begins with what the clock on the wall shows.
     pub fn new(machine: Machine, clock: &Clock, jumps: Jumps) -> Self {
         let begin = shown(&machine);
-        SteadyClock::at(begin, machine, clock, jumps)
+        SteadyClock::at(begin, Tick::default(), machine, clock, jumps)
     }
 
     /// Begins after what the data have, where the clock goes together with them.
@@ -87,7 +99,7 @@ impl SteadyClock {
                 }
             }
         }
-        Ok(SteadyClock::at(now.max(last.next()), machine, clock, jumps))
+        Ok(SteadyClock::at(now.max(last.next()), last, machine, clock, jumps))
     }
 
     /// One that shows this for ever.
@@ -97,10 +109,11 @@ impl SteadyClock {
         Arc::new(SteadyClock::new(machine, &Clock::default(), Jumps::default()))
     }
 
-    fn at(begin: Tick, machine: Machine, clock: &Clock, jumps: Jumps) -> Self {
+    fn at(begin: Tick, last: Tick, machine: Machine, clock: &Clock, jumps: Jumps) -> Self {
         let step_max_us = i64::try_from(clock.step_max.as_micros()).unwrap_or(i64::MAX);
         let course = Course::begin(machine(), micros(begin), step_max_us);
-        SteadyClock { machine, jumps, course: Mutex::new(Told { course, is_apart: false }) }
+        let told = Told { course, followed: None, is_apart: false, skewed: Seldom::default() };
+        SteadyClock { machine, jumps, last, step_max_us, course: Mutex::new(told), measured: Condvar::new() }
     }
 
     /// The time of ticks. It never goes back.
@@ -123,7 +136,8 @@ impl SteadyClock {
     pub fn standing(&self) -> Standing {
         let mut told = self.lock();
         // Read with the lock held, so that readings come in their order.
-        let reading = (self.machine)();
+        let machine = (self.machine)();
+        let reading = told.leading(machine);
         let time_us = told.course.time_us(reading);
         if let Some(by_us) = told.course.is_due(reading) {
             match self.jump(&mut told.course, reading, tick(time_us), by_us) {
@@ -134,8 +148,7 @@ impl SteadyClock {
                 Err(error) => tracing::error!(%error, "ticks cannot follow the clock: it cannot be written down"),
             }
         }
-        let ticks = tick(told.course.time_us(reading));
-        let standing = Standing { ticks, wall: tick(reading.wall_us), state: told.course.state(reading) };
+        let standing = told.standing(machine);
         told.tell(&standing);
         standing
     }
@@ -143,7 +156,8 @@ impl SteadyClock {
     /// An operator's order: what the clock of the machine shows is right.
     pub fn accept(&self) -> std::io::Result<Accepted> {
         let mut told = self.lock();
-        let reading = (self.machine)();
+        let machine = (self.machine)();
+        let reading = told.leading(machine);
         let time_us = told.course.time_us(reading);
         let jumped_ms = match told.course.would_jump(reading) {
             Some(by_us) => self.jump(&mut told.course, reading, tick(time_us), by_us)?,
@@ -153,8 +167,7 @@ impl SteadyClock {
             }
         };
         told.is_apart = false;
-        let ticks = tick(told.course.time_us(reading));
-        let now = Standing { ticks, wall: tick(reading.wall_us), state: told.course.state(reading) };
+        let now = told.standing(machine);
         tracing::info!("an operator's order: the clock is right, {}", now);
         Ok(Accepted { jumped_ms, now })
     }
@@ -167,7 +180,7 @@ impl SteadyClock {
         Ok(by_ms)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Told> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Told> {
         self.course.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -179,8 +192,26 @@ impl std::fmt::Debug for SteadyClock {
 }
 
 impl Told {
+    /// What ticks go by: the clock of this machine, or that of process 0.
+    pub fn leading(&self, machine: Reading) -> Reading {
+        let followed = self.followed.as_ref().map(|followed| followed.leading(machine));
+        followed.unwrap_or(machine)
+    }
+
+    fn standing(&mut self, machine: Reading) -> Standing {
+        let reading = self.leading(machine);
+        let skew_us = self.followed.is_some().then(|| machine.wall_us.saturating_sub(reading.wall_us));
+        let ticks = tick(self.course.time_us(reading));
+        Standing { ticks, wall: tick(machine.wall_us), state: self.course.state(reading), skew_us }
+    }
+
     /// Says to people what has changed.
     fn tell(&mut self, standing: &Standing) {
+        if standing.skew_us.is_some_and(|skew| skew.abs() > SKEW_TOLD_US)
+            && self.skewed.happened(Instant::now()).is_some()
+        {
+            tracing::warn!("the clocks of the cluster differ: {standing}");
+        }
         let is_apart = matches!(standing.state, State::Apart { .. });
         if is_apart != self.is_apart {
             self.is_apart = is_apart;
@@ -195,10 +226,16 @@ impl Told {
 impl Standing {
     /// Whether ticks follow the clock; if not, why not.
     pub fn check(&self) -> Result<(), String> {
+        let is_skewed = self.skew_us.is_some_and(|skew| skew.abs() > SKEW_MAX_US);
         match self.state {
-            State::Agreed | State::Slow { .. } => Ok(()),
-            State::Apart { .. } => Err(self.to_string()),
+            State::Agreed | State::Slow { .. } if !is_skewed => Ok(()),
+            _ => Err(self.to_string()),
         }
+    }
+
+    /// How far the clock of this machine is ahead of that of process 0, in milliseconds, where ticks go by that.
+    pub fn skew_ms(&self) -> Option<i64> {
+        self.skew_us.map(|skew| skew / 1_000)
     }
 
     /// By how many milliseconds the clock on the wall is ahead of ticks.
@@ -211,6 +248,14 @@ impl Standing {
 impl std::fmt::Display for Standing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let of = |us: i64| span(us.unsigned_abs() / 1_000);
+        if let Some(skew) = self.skew_us {
+            let side = if skew < 0 { "behind" } else { "ahead of" };
+            return write!(
+                f,
+                "the clock of this machine is {} {side} that of process 0, which ticks go by; set it right",
+                of(skew)
+            );
+        }
         match self.state {
             State::Agreed => write!(f, "ticks go by it, {}", moment(self.ticks)),
             State::Slow { left_us } => write!(f, "ticks go at half speed until it has caught up, in {}", of(left_us)),
@@ -256,11 +301,11 @@ fn reading() -> Reading {
     }
 }
 
-fn micros(tick: Tick) -> i64 {
+pub(super) fn micros(tick: Tick) -> i64 {
     i64::try_from(tick.as_ms()).unwrap_or(i64::MAX).saturating_mul(1_000)
 }
 
-fn tick(us: i64) -> Tick {
+pub(super) fn tick(us: i64) -> Tick {
     Tick::from_ms(u64::try_from(us / 1_000).unwrap_or_default())
 }
 

@@ -35,6 +35,8 @@ pub struct Member {
     pub state: MemberState,
     /// All ticks before this one are complete there.
     pub frontier: Tick,
+    /// How far its clock is ahead of that of process 0, in milliseconds, as it said to that.
+    pub skew_ms: Option<i64>,
     /// When it was last heard of.
     heard: Instant,
 }
@@ -42,7 +44,7 @@ pub struct Member {
 impl Member {
     /// One that was heard of just now.
     pub fn new(address: String, version: String, workers: usize, state: MemberState) -> Self {
-        Member { address, version, workers, state, frontier: Tick::default(), heard: Instant::now() }
+        Member { address, version, workers, state, frontier: Tick::default(), skew_ms: None, heard: Instant::now() }
     }
 
     /// How long ago it was last heard of.
@@ -94,6 +96,11 @@ impl Members {
             member.state = MemberState::There;
         }
         was_silent
+    }
+
+    /// A process said how far its clock is ahead of that of process 0.
+    pub fn set_skew(&self, process: usize, skew_ms: i64) {
+        self.locked()[process].skew_ms = Some(skew_ms);
     }
 
     /// A process is doing like this from now on.

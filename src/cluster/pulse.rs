@@ -22,12 +22,13 @@ use std::time::{Duration, Instant};
 use dataflows::model::Tick;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::greeting::{self, Own, Verdict};
 use super::members::{MemberState, Members};
+use crate::clock::{Measured, SteadyClock};
 use crate::ending::{Ending, Exit, listen, report, vital, vital_task};
 use crate::faults;
 use crate::limits::{PROCESS_STRANGERS_MAX, PULSE_EVERY, PULSE_LOST_AFTER, PULSE_SILENT_AFTER};
@@ -35,6 +36,12 @@ use crate::observe::seldom::Seldom;
 
 /// How long the others get to hear the last word.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How often the clock of process 0 is measured.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+
+/// Answers that wait to be sent to one process.
+const ANSWERS_WAITING_MAX: usize = 4;
 
 /// Bytes of what a beat says. No kind has more than some numbers.
 const BEAT_BYTES_MAX: usize = 1_024;
@@ -51,6 +58,20 @@ pub enum Beat {
     Stops,
     /// A mistake of the program ends it.
     Fails,
+    /// It asks process 0 for its time.
+    Ask {
+        /// When, in microseconds since its machine was started.
+        asked_us: i64,
+        /// How far its own clock is ahead of what it heard before, in milliseconds.
+        skew_ms: i64,
+    },
+    /// Process 0 says its time.
+    Time {
+        /// When it was asked.
+        asked_us: i64,
+        /// The time of its ticks, in microseconds since the Unix epoch.
+        time_us: i64,
+    },
     /// It says no more, and all is well.
     Bye,
 }
@@ -60,6 +81,8 @@ impl Beat {
     const STOPS: u8 = 2;
     const BYE: u8 = 3;
     const FAILS: u8 = 4;
+    const ASK: u8 = 5;
+    const TIME: u8 = 6;
 
     /// Writes it.
     async fn write(self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
@@ -67,6 +90,8 @@ impl Beat {
             Beat::Alive { frontier } => (Self::ALIVE, frontier.as_ms().to_be_bytes().to_vec()),
             Beat::Stops => (Self::STOPS, Vec::new()),
             Beat::Fails => (Self::FAILS, Vec::new()),
+            Beat::Ask { asked_us, skew_ms } => (Self::ASK, two(asked_us, skew_ms)),
+            Beat::Time { asked_us, time_us } => (Self::TIME, two(asked_us, time_us)),
             Beat::Bye => (Self::BYE, Vec::new()),
         };
         let bytes = u16::try_from(said.len()).expect("no kind says so much");
@@ -89,6 +114,14 @@ impl Beat {
                     let frontier = <[u8; 8]>::try_from(&*said).map_err(|_| bad("a beat is malformed"))?;
                     Beat::Alive { frontier: Tick::from_ms(u64::from_be_bytes(frontier)) }
                 }
+                Self::ASK => {
+                    let (asked_us, skew_ms) = both(said).ok_or_else(|| bad("a beat is malformed"))?;
+                    Beat::Ask { asked_us, skew_ms }
+                }
+                Self::TIME => {
+                    let (asked_us, time_us) = both(said).ok_or_else(|| bad("a beat is malformed"))?;
+                    Beat::Time { asked_us, time_us }
+                }
                 Self::STOPS => Beat::Stops,
                 Self::FAILS => Beat::Fails,
                 Self::BYE => Beat::Bye,
@@ -96,6 +129,16 @@ impl Beat {
             });
         }
     }
+}
+
+/// Two numbers, as a beat says them.
+fn two(one: i64, other: i64) -> Vec<u8> {
+    [one.to_be_bytes(), other.to_be_bytes()].concat()
+}
+
+fn both(said: &[u8]) -> Option<(i64, i64)> {
+    let (one, other) = said.split_first_chunk()?;
+    Some((i64::from_be_bytes(*one), i64::from_be_bytes(other.try_into().ok()?)))
 }
 
 /// Who comes when the cluster runs already.
@@ -109,6 +152,24 @@ pub struct Late {
 /// How far this process is.
 pub type Frontier = Arc<dyn Fn() -> Tick + Send + Sync>;
 
+/// What this process has to say of itself, and where it notes what it hears.
+#[derive(Clone)]
+pub struct Speaker {
+    /// All processes.
+    pub members: Members,
+    /// How far this one is.
+    pub frontier: Frontier,
+    /// What its ticks go by; where it is not process 0, that is the clock of that.
+    pub clock: Option<Arc<SteadyClock>>,
+}
+
+impl Speaker {
+    /// The clock, where it is to be measured at this process.
+    fn follows(&self, process: usize) -> Option<&SteadyClock> {
+        self.clock.as_deref().filter(|_| process == 0 && self.members.own() != 0)
+    }
+}
+
 /// What this process says: nothing special at first, then that it stops, then that it ends.
 type Saying = Option<Beat>;
 
@@ -121,18 +182,12 @@ pub struct Pulse {
 
 impl Pulse {
     /// Begins to say that this process is there, over a connection to each of the others.
-    pub fn start(
-        connections: Vec<Option<Connection>>,
-        late: Late,
-        members: Members,
-        frontier: Frontier,
-    ) -> io::Result<Self> {
+    pub fn start(connections: Vec<Option<Connection>>, late: Late, speaker: Speaker) -> io::Result<Self> {
         let (saying, said) = watch::channel(None);
         let fails = saying.clone();
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let ran =
-                runtime.and_then(|runtime| runtime.block_on(run(connections, late, members, &frontier, (fails, said))));
+            let ran = runtime.and_then(|runtime| runtime.block_on(run(connections, late, speaker, (fails, said))));
             if let Err(error) = ran {
                 report(Ending::at_once(Exit::Wrong, format!("the connections between processes: {error}")));
             }
@@ -158,8 +213,7 @@ impl Pulse {
 async fn run(
     connections: Vec<Option<Connection>>,
     late: Late,
-    members: Members,
-    frontier: &Frontier,
+    speaker: Speaker,
     (fails, mut said): (watch::Sender<Saying>, watch::Receiver<Saying>),
 ) -> io::Result<()> {
     let (_to_hear, mut endings) = listen();
@@ -168,7 +222,7 @@ async fn run(
         let Some(connection) = connection else { continue };
         connection.set_nonblocking(true)?;
         let stream = TcpStream::from_std(connection)?;
-        let attending = attend(process, stream, members.clone(), frontier.clone(), said.clone());
+        let attending = attend(process, stream, speaker.clone(), said.clone());
         talks.spawn(vital_task("the pulse", attending));
     }
     let listener = TcpListener::from_std(late.listener)?;
@@ -190,7 +244,7 @@ async fn run(
     tokio::select! {
         () = is_over => {}
         () = faults => {}
-        never = turn_away(&listener, late.own, &members) => match never {},
+        never = turn_away(&listener, late.own, &speaker.members) => match never {},
     }
     drop(listener);
     _ = timeout(GOODBYE, async { while talks.join_next().await.is_some() {} }).await;
@@ -198,17 +252,14 @@ async fn run(
 }
 
 /// Says to another process that this one is there, and hears it, until one of them ends.
-async fn attend(
-    process: usize,
-    stream: TcpStream,
-    members: Members,
-    frontier: Frontier,
-    mut said: watch::Receiver<Saying>,
-) {
+async fn attend(process: usize, stream: TcpStream, speaker: Speaker, mut said: watch::Receiver<Saying>) {
     let (from, mut to) = stream.into_split();
+    let (answer, mut answers) = mpsc::channel(ANSWERS_WAITING_MAX);
     let says = async {
-        let mut due = interval(PULSE_EVERY);
+        let (mut due, mut measures) = (interval(PULSE_EVERY), interval(MEASURE_EVERY));
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        measures.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let follows = speaker.follows(process);
         loop {
             let beat = tokio::select! {
                 changed = said.changed() => match changed {
@@ -216,7 +267,13 @@ async fn attend(
                     // Nobody says anything any more: the engine was dropped.
                     Err(_) => return,
                 },
-                _ = due.tick() => Beat::Alive { frontier: frontier() },
+                Some(answer) = answers.recv() => answer,
+                _ = measures.tick(), if follows.is_some() => {
+                    let Some(clock) = follows else { continue };
+                    let skew_ms = clock.standing().skew_ms().unwrap_or_default();
+                    Beat::Ask { asked_us: clock.boot_us(), skew_ms }
+                }
+                _ = due.tick() => Beat::Alive { frontier: (speaker.frontier)() },
             };
             faults::point("pulse");
             if beat.write(&mut to).await.is_err() {
@@ -229,11 +286,12 @@ async fn attend(
             }
         }
     };
-    let ((), ()) = tokio::join!(says, hear(process, from, &members));
+    let ((), ()) = tokio::join!(says, hear(process, from, &speaker, answer));
 }
 
 /// Hears a process until it ends, or has not been heard of for so long that it is lost.
-async fn hear(process: usize, from: impl AsyncRead + Unpin, members: &Members) {
+async fn hear(process: usize, from: impl AsyncRead + Unpin, speaker: &Speaker, answer: mpsc::Sender<Beat>) {
+    let members = &speaker.members;
     let name = members.named(process);
     let lost = |why: String| {
         members.set(process, MemberState::Gone);
@@ -265,6 +323,18 @@ async fn hear(process: usize, from: impl AsyncRead + Unpin, members: &Members) {
             Beat::Alive { frontier } => {
                 if members.heard(process, frontier) {
                     tracing::info!("{name} of the cluster is heard of again");
+                }
+            }
+            Beat::Ask { asked_us, skew_ms } => {
+                members.set_skew(process, skew_ms);
+                if let Some(clock) = &speaker.clock {
+                    // Who asks so often that answers wait does not need all of them.
+                    _ = answer.try_send(Beat::Time { asked_us, time_us: clock.time_us() });
+                }
+            }
+            Beat::Time { asked_us, time_us } => {
+                if let Some(clock) = speaker.follows(process) {
+                    clock.measured(Measured::new(asked_us, clock.boot_us(), time_us));
                 }
             }
             Beat::Stops => {
@@ -319,7 +389,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_beat_is_read_as_it_is_written_and_others_are_skipped() {
-        let beats = [Beat::Alive { frontier: Tick::from_ms(7) }, Beat::Stops, Beat::Fails, Beat::Bye];
+        let beats = [
+            Beat::Alive { frontier: Tick::from_ms(7) },
+            Beat::Ask { asked_us: -1, skew_ms: i64::MIN },
+            Beat::Time { asked_us: i64::MAX, time_us: 5 },
+            Beat::Stops,
+            Beat::Fails,
+            Beat::Bye,
+        ];
         let mut bytes = Vec::new();
         for beat in beats {
             bytes.extend([9, 0, 3, 1, 2, 3]);

@@ -10,6 +10,7 @@ use axum::routing::get;
 use serde::Serialize;
 
 use super::members::{MemberState, Members};
+use crate::clock::SteadyClock;
 use crate::engine::Handle;
 use crate::http::{Admission, Role, json, method_not_allowed};
 
@@ -25,6 +26,9 @@ struct Row {
     workers: usize,
     frontier: u64,
     heard_ms_ago: u64,
+    /// How far its clock is ahead of that of process 0: at that of all, at the others of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skew_ms: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -36,21 +40,22 @@ struct Body {
 }
 
 /// The route.
-pub fn router(admission: &Admission, members: Members, handle: Handle) -> Router {
+pub fn router(admission: &Admission, members: Members, handle: Handle, clock: Arc<SteadyClock>) -> Router {
     let router = Router::new()
         .route("/v1/cluster", get(shown).fallback(method_not_allowed))
-        .with_state(Arc::new((members, handle)));
+        .with_state(Arc::new((members, handle, clock)));
     Role::Admin.guard(router, admission)
 }
 
-async fn shown(State(desk): State<Arc<(Members, Handle)>>) -> Response {
-    let (members, handle) = &*desk;
+async fn shown(State(desk): State<Arc<(Members, Handle, Arc<SteadyClock>)>>) -> Response {
+    let (members, handle, clock) = &*desk;
     let row = |(process, member): (usize, super::Member)| {
         let is_own = process == members.own();
         let heard_ms_ago = if is_own { 0 } else { u64::try_from(member.quiet().as_millis()).unwrap_or(u64::MAX) };
         let frontier = if is_own { handle.frontier() } else { member.frontier }.as_ms();
-        let super::Member { address, state, version, workers, .. } = member;
-        Row { process, address, state, version, workers, frontier, heard_ms_ago }
+        let super::Member { address, state, version, workers, skew_ms, .. } = member;
+        let skew_ms = if is_own { clock.standing().skew_ms() } else { skew_ms };
+        Row { process, address, state, version, workers, frontier, heard_ms_ago, skew_ms }
     };
     let all: Vec<Row> = members.all().into_iter().enumerate().map(row).collect();
     json(StatusCode::OK, &Body { process: members.own(), processes: all.len(), members: all })

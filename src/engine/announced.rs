@@ -26,6 +26,8 @@ const PARK_MAX: Duration = Duration::from_millis(100);
 pub struct Before {
     /// The last tick that its log or its checkpoint has.
     pub last: Option<Tick>,
+    /// That one, or the last up to which a destination was told changes.
+    pub reached: Tick,
     /// The tick of its checkpoint, where the ids up to it are with their owners.
     pub told: Option<Tick>,
     /// Whether its data folder is a new one, as far as that can be seen.

@@ -38,11 +38,11 @@ pub use sequencer::{placed, process_index};
 pub use workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Listeners, Output, Topology, Workers, WorkersError};
 
 use crate::catalogue::Agreement;
-use crate::clock::Now;
-use crate::cluster::{Frontier, Members, Pulse};
+use crate::clock::{Latest, Now, SteadyClock};
+use crate::cluster::{Frontier, Members, Pulse, Speaker};
 use crate::dedupe::Dedupe;
 use crate::ending::{vital, vital_task};
-use crate::limits::Limits;
+use crate::limits::{CLOCK_WAIT, Limits};
 use crate::log::Log;
 use crate::log::checkpoint::{FormerLog, MessageIds, Repeated, Restore};
 use crate::memory::Gate;
@@ -86,6 +86,8 @@ pub struct Settings {
     pub choice: Choice,
     /// The time.
     pub now: Now,
+    /// What it goes by, where processes of a cluster go by the same.
+    pub steady: Option<Arc<SteadyClock>>,
     /// Whether there is memory for more events.
     pub memory: Gate,
     /// Where the senders' requests are served. The sequencer is a task there: on the thread that a request is served on, no
@@ -122,6 +124,7 @@ impl Engine {
             forward_from,
             choice,
             now,
+            steady,
             memory,
             runtime,
             inside,
@@ -153,7 +156,7 @@ impl Engine {
             Some(Connected { builders, guard, pulses, late, members: met }) => {
                 members = met.clone();
                 let frontier: Frontier = Arc::new(handle.frontier_of());
-                let started = Pulse::start(pulses, late, met, frontier);
+                let started = Pulse::start(pulses, late, Speaker { members: met, frontier, clock: steady.clone() });
                 pulse =
                     Some(started.map_err(|error| WorkersError::Start(format!("no thread for the pulse: {error}")))?);
                 Some((builders, Box::new(guard) as Box<dyn Any + Send>))
@@ -171,6 +174,9 @@ impl Engine {
                 // What is in a checkpoint, or before it and nowhere else, this process does not tell the owners.
                 let reaches = restore.as_ref().filter(|of| of.messages != MessageIds::Within).map(|of| of.tick);
                 let heard = met.heard()?;
+                if let Some(steady) = &steady {
+                    agree_on_time(steady, &clock, &topology, &heard)?;
+                }
                 met.meeting.agreement.keep().map_err(|error| WorkersError::Start(error.to_string()))?;
                 let owned = owners::Settings {
                     process: topology.process,
@@ -277,6 +283,27 @@ impl Met {
         let nobody = || WorkersError::Start("the processes of the cluster have not met".to_owned());
         self.meeting.heard.get().cloned().ok_or_else(nobody)
     }
+}
+
+/// Process 0 has the clock of all: it refuses where it is behind what another one has. The others wait until they know it.
+fn agree_on_time(
+    steady: &SteadyClock,
+    clock: &Clock,
+    topology: &Topology,
+    heard: &[Announcement],
+) -> Result<(), WorkersError> {
+    if topology.process > 0 {
+        let is_known = steady.wait_until_measured(CLOCK_WAIT);
+        let silent =
+            || WorkersError::Start(format!("process 0 does not say its time within {} s", CLOCK_WAIT.as_secs()));
+        return if is_known { Ok(()) } else { Err(silent()) };
+    }
+    let latest = heard.iter().max_by_key(|of| of.before.reached);
+    latest.map_or(Ok(()), |of| {
+        let folder = format!("the data folder of process {}", of.process).into();
+        let latest = Latest { folder, tick: of.before.reached };
+        steady.check_not_before(latest, clock).map_err(|error| WorkersError::Start(error.to_string()))
+    })
 }
 
 fn no_net(error: NetError) -> WorkersError {

@@ -166,6 +166,7 @@ impl World {
             reread: reread(&project),
             forward_from: Vec::new(),
             choice: Box::new(|_, _, _, _| ()),
+            steady: None,
             now: Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst))),
             memory: Gate::off(),
             runtime: None,

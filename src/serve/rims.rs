@@ -107,8 +107,8 @@ impl Rims {
             .merge(egress::router(&admission, egress, now, instance, tellers))
             .merge(inside::router(&admission, inside, &topology, gauges.clone()))
             .merge(catalogue::router(&admission, catalogue))
-            .merge(clock::router(&admission, clock))
-            .merge(cluster::router(&admission, members, handle.clone()))
+            .merge(cluster::router(&admission, members, handle.clone(), clock.clone()))
+            .merge(clock::router(&admission, clock, topology.process))
             .merge(metrics::router(latency, gauges))
             // A page that sends to a wrong address is to see that, too.
             .fallback_service(any(not_found).layer(browsers()))

@@ -125,7 +125,8 @@ impl Storing {
         let store = found.open()?;
         store.belongs_to(process)?;
         // What was told at a tick that has no events is known here only.
-        let clock = match latest(last.max(store.latest_frontier()?)) {
+        let reached = last.max(store.latest_frontier()?);
+        let clock = match latest(reached) {
             Some(latest) => SteadyClock::after(latest, machine, &project.clock, jumps, on_mismatch)?,
             None => SteadyClock::new(machine, &project.clock, jumps),
         };
@@ -141,6 +142,7 @@ impl Storing {
         let (dedupe, seal) = OnDiskSettings { expected, logged: &|after| log.history(after) }.open()?;
         let before = Before {
             last: log.last(),
+            reached,
             told: restore.as_ref().filter(|of| of.messages == MessageIds::Apart).map(|of| of.tick),
             is_new: !has_catalogue && log.last().is_none(),
             lacks_ids: seal.through().is_none(),

@@ -47,6 +47,11 @@ impl Answer {
         self.json()["token"].as_u64().unwrap_or_else(|| panic!("no token: {self:?}"))
     }
 
+    /// The code of a problem; nothing where it is none.
+    pub fn problem_code(&self) -> Option<String> {
+        serde_json::from_str::<Value>(&self.body).ok()?["code"].as_str().map(str::to_owned)
+    }
+
     /// The status and the code of a problem.
     #[track_caller]
     pub fn problem(&self) -> (u16, String) {
@@ -75,17 +80,23 @@ impl Server {
         Server { program, client, url: String::new() }
     }
 
-    /// Waits until the server is ready.
-    pub async fn ready(mut self) -> Self {
+    /// Waits until the server says where it listens.
+    pub fn listens(mut self) -> Self {
         let line = tokio::task::block_in_place(|| self.program.line());
         let (_, url) = line.split_once(" listens on ").expect("it says where");
         self.url = url.to_owned();
+        self
+    }
+
+    /// Waits until the server is ready.
+    pub async fn ready(self) -> Self {
+        let server = self.listens();
         let started = Instant::now();
-        while self.get("/readyz").await.status != 200 {
+        while server.get("/readyz").await.status != 200 {
             assert!(started.elapsed() < DEADLINE, "the server does not become ready");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        self
+        server
     }
 
     /// Where the server is.

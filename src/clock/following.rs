@@ -1,0 +1,163 @@
+//! Processes of a cluster go by the clock of process 0, whatever their own ones show.
+//!
+//! A tick is complete when all processes are past it. Were each to go by its own clock, what the fastest took in could not be read
+//! before the slowest is there. So they ask process 0 for its time, once a second ([`Measured`]), and go by that in between. Their own
+//! clocks are only compared with it.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use super::course::{Course, Reading};
+use super::reference::{Measured, Reference};
+use super::start::{ClockError, Latest};
+use super::steady::{SteadyClock, micros, tick};
+use crate::project::Clock;
+
+/// How far the clocks of machines may be apart before people are told.
+pub(super) const SKEW_TOLD_US: i64 = 250_000;
+
+/// How far they may be apart before a process is not ready any more.
+pub(super) const SKEW_MAX_US: i64 = 2_000_000;
+
+/// Process 0 has decided what is followed: no step of it is too large.
+const ANY_STEP_US: i64 = i64::MAX / 4;
+
+/// The clock of process 0.
+pub(super) struct Followed {
+    reference: Reference,
+    /// How far it is ahead of the time since this machine was started, as far as it is followed.
+    offset_us: i64,
+}
+
+impl Followed {
+    /// What it shows.
+    pub fn leading(&self, machine: Reading) -> Reading {
+        Reading { wall_us: machine.boot_us.saturating_add(self.offset_us), ..machine }
+    }
+}
+
+impl SteadyClock {
+    /// Refuses to go on before a tick that another process of the cluster has, where this clock, which is that of all, is further behind
+    /// it than it may be.
+    pub fn check_not_before(&self, latest: Latest, clock: &Clock) -> Result<(), ClockError> {
+        match ClockError::of(self.now(), latest, clock) {
+            Err(error @ ClockError::Behind { .. }) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The time since the machine was started, in microseconds: what measurements are made with.
+    pub fn boot_us(&self) -> i64 {
+        (self.machine)().boot_us
+    }
+
+    /// The time of ticks in microseconds, for processes that go by it.
+    pub fn time_us(&self) -> i64 {
+        let mut told = self.lock();
+        let reading = told.leading((self.machine)());
+        told.course.time_us(reading)
+    }
+
+    /// The clock of process 0 was measured: from now on ticks go by that.
+    pub fn measured(&self, measured: Measured) {
+        let mut told = self.lock();
+        let machine = (self.machine)();
+        let Some(followed) = &mut told.followed else {
+            // However far away it is, it is the one that counts.
+            let mut reference = Reference::default();
+            let followed = Followed { offset_us: reference.measured(measured), reference };
+            let there = followed.leading(machine);
+            told.course = Course::begin(there, there.wall_us.max(micros(self.last.next())), ANY_STEP_US);
+            told.followed = Some(followed);
+            self.measured.notify_all();
+            return;
+        };
+        let offset_us = followed.reference.measured(measured);
+        let before = told.leading(machine);
+        let now_us = told.course.time_us(before);
+        let ahead_us = machine.boot_us.saturating_add(offset_us).saturating_sub(now_us);
+        if ahead_us > self.step_max_us
+            && let Err(error) = self.jumps.add(tick(now_us), u64::try_from(ahead_us / 1_000).unwrap_or_default())
+        {
+            tracing::error!(%error, "ticks cannot follow the clock of process 0: it cannot be written down");
+            return;
+        }
+        if let Some(followed) = &mut told.followed {
+            followed.offset_us = offset_us;
+        }
+    }
+
+    /// Waits until the clock of process 0 is known. Says whether it is.
+    pub fn wait_until_measured(&self, wait: Duration) -> bool {
+        let waited = self.measured.wait_timeout_while(self.lock(), wait, |told| told.followed.is_none());
+        waited.unwrap_or_else(PoisonError::into_inner).0.followed.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Jumps;
+    use super::*;
+    use dataflows::model::Tick;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    const S: i64 = 1_000_000;
+    /// What process 0 shows when this machine was started.
+    const THERE: i64 = 1_800_000_000 * S;
+
+    /// A process that was started so long ago, whose own clock is five seconds ahead.
+    fn process(last: Option<i64>) -> (Arc<AtomicI64>, SteadyClock) {
+        let boot = Arc::new(AtomicI64::new(0));
+        let of = boot.clone();
+        let machine = Box::new(move || {
+            let boot_us = of.load(Ordering::Relaxed);
+            Reading { boot_us, wall_us: THERE + boot_us + 5 * S }
+        });
+        let clock = Clock::default();
+        let steady = match last {
+            None => SteadyClock::new(machine, &clock, Jumps::default()),
+            Some(us) => {
+                let latest = Latest { folder: "data".into(), tick: tick(THERE + us) };
+                SteadyClock::after(latest, machine, &clock, Jumps::default(), super::super::OnMismatch::Ignore).unwrap()
+            }
+        };
+        (boot, steady)
+    }
+
+    fn at(us: i64) -> Tick {
+        tick(THERE + us)
+    }
+
+    #[test]
+    fn ticks_go_by_process_0_whatever_the_own_clock_shows() {
+        let (boot, clock) = process(None);
+        assert!(!clock.wait_until_measured(Duration::ZERO));
+        clock.measured(Measured { offset_us: THERE, took_us: 100 });
+        assert!(clock.wait_until_measured(Duration::ZERO));
+        assert_eq!((clock.now(), clock.standing().skew_ms()), (at(0), Some(5_000)));
+        let why = clock.standing().check().unwrap_err();
+        assert!(why.contains("the clock of this machine is 5 s ahead of that of process 0"), "{why}");
+        boot.store(10 * S, Ordering::Relaxed);
+        assert_eq!(clock.now(), at(10 * S));
+        // Process 0 follows its clock by an hour: so does this one, and what was jumped over is kept.
+        clock.measured(Measured { offset_us: THERE + 3_600 * S, took_us: 100 });
+        assert_eq!(clock.now(), at(3_610 * S));
+        assert_eq!(clock.jumps().all(), [(at(10 * S), 3_600_000)]);
+        // It is a little behind: half speed.
+        clock.measured(Measured { offset_us: THERE + 3_599 * S, took_us: 100 });
+        boot.store(11 * S, Ordering::Relaxed);
+        assert_eq!(clock.now(), at(3_610 * S + S / 2));
+        boot.store(20 * S, Ordering::Relaxed);
+        assert_eq!(clock.now(), at(3_619 * S));
+    }
+
+    #[test]
+    fn ticks_go_on_after_the_own_data() {
+        let (boot, clock) = process(Some(2 * S));
+        clock.measured(Measured { offset_us: THERE, took_us: 100 });
+        assert_eq!(clock.now(), tick(THERE + 2 * S + 1_000));
+        boot.store(10 * S, Ordering::Relaxed);
+        assert_eq!(clock.now(), at(10 * S));
+    }
+}

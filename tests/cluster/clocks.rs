@@ -1,0 +1,112 @@
+//! Processes whose machines have different times: ticks go by that of process 0.
+
+use std::time::Instant;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::hosts;
+use crate::program::{Answer, DEADLINE, Faketime, Server, project};
+
+const PROJECT: &str = r#"
+name = "clocks"
+identity.key = "test"
+sources.web.write_key = "web-key"
+access.read_token = "read-token"
+access.admin_token = "admin-token"
+[traits]
+orders = "count('Order')"
+"#;
+
+const HOUR: u64 = 3_600_000;
+
+async fn order(server: &Server, message: &str) -> u64 {
+    server.take(&[json!({"type": "track", "event": "Order", "userId": "a", "messageId": message})]).await
+}
+
+/// How many orders there are, as of a token: answered well before five seconds have passed.
+async fn orders(server: &Server, after: u64) -> Value {
+    let answer = server.get(&format!("/v1/profiles/user_id:a?after={after}&wait_ms=3000")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()["profile"]["traits"]["orders"].clone()
+}
+
+async fn admin(server: &Server, method: Method, path: &str) -> Answer {
+    Server::try_send(server.request(method, path).bearer_auth("admin-token")).await.unwrap()
+}
+
+/// Asks until the answer is as it should be.
+async fn until(server: &Server, path: &str, is_right: impl Fn(&Answer) -> bool) -> Answer {
+    let began = Instant::now();
+    loop {
+        let answer = admin(server, Method::GET, path).await;
+        if is_right(&answer) {
+            return answer;
+        }
+        assert!(began.elapsed() < DEADLINE, "{answer:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ticks_of_all_go_by_the_clock_of_process_0() {
+    let (folder, hosts, times) = (project(PROJECT), hosts(2), TempDir::new().unwrap());
+    let (data, times) = (TempDir::new().unwrap(), ["0", "1"].map(|process| Faketime::new(times.path().join(process))));
+    let begin = |process: usize| {
+        let (own, data) = (process.to_string(), data.path().join(process.to_string()));
+        let hosts = hosts.path().to_str().unwrap();
+        let arguments = ["--process", &own, "--hosts", hosts, "--data", data.to_str().unwrap()];
+        times[process].server(folder.path().to_str().unwrap(), &arguments)
+    };
+    // Five seconds: what the faster one took could not be read for as long, or for ever where the difference grew.
+    times[1].set("+5s");
+    let (first, second) = (begin(0), begin(1));
+    let (first, second) = (first.ready().await, second.listens());
+    let unready = until(&second, "/readyz", |answer| answer.problem_code() == Some("clock".to_owned())).await;
+    assert!(unready.body.contains("ahead of that of process 0, which ticks go by; set it right"), "{unready:?}");
+    let mut latest = 0;
+    for round in 0..5 {
+        for server in [&first, &second] {
+            let token = order(server, &format!("{round} {}", server.url())).await;
+            assert!(token >= latest && (latest == 0 || token - latest < 4_000), "{latest} {token}");
+            latest = token;
+            assert_eq!(orders(&first, token).await, orders(&second, token).await);
+        }
+    }
+    assert_eq!(orders(&first, latest).await, 10);
+
+    // One second: the process is ready, and people are told.
+    times[1].set("+1s");
+    until(&second, "/readyz", |answer| answer.status == 200).await;
+    second.says("the clocks of the cluster differ: the clock of this machine is ");
+    let about_a_second = |skew: &Value| skew.as_i64().is_some_and(|ms| (900..1_100).contains(&ms));
+    until(&first, "/v1/cluster", |answer| about_a_second(&answer.json()["members"][1]["skew_ms"])).await;
+    let own = admin(&second, Method::GET, "/v1/clock").await.json();
+    assert!(about_a_second(&own["skew_ms"]), "{own}");
+
+    // That of process 0 jumps: all stay where they were, and all follow once somebody says that it is right.
+    times[0].set("+1h");
+    until(&first, "/readyz", |answer| answer.status == 503).await;
+    for server in [&first, &second] {
+        let token = order(server, &format!("apart {}", server.url())).await;
+        assert!(token - latest < HOUR, "{latest} {token}");
+        assert_eq!(orders(server, token).await, orders(&first, token).await);
+    }
+    let elsewhere = admin(&second, Method::POST, "/v1/clock/accept").await;
+    assert_eq!(elsewhere.problem(), (409, "other_process".to_owned()));
+    let accepted = admin(&first, Method::POST, "/v1/clock/accept").await.json();
+    assert!(accepted["jumped_ms"].as_u64() > Some(HOUR - 60_000), "{accepted}");
+    until(&second, "/v1/clock", |answer| answer.json()["jumps"].as_array().is_some_and(|jumps| jumps.len() == 1)).await;
+    let token = order(&second, "after").await;
+    assert!(token - latest > HOUR - 60_000, "{latest} {token}");
+    assert_eq!(orders(&first, token).await, 13);
+    // What was sent before is known at both.
+    let of = |message: &str| json!({"type": "track", "event": "Order", "userId": "a", "messageId": message});
+    let batch = json!({"batch": [of("after"), of(&format!("0 {}", first.url()))]});
+    assert_eq!(second.post("/v1/batch", &batch).await.json()["duplicates"], 2);
+    first.terminate();
+    let (first, second) = (first.failed(), second.failed());
+    assert!(first.status.success(), "{}", first.stderr);
+    assert!(!second.stderr.contains("panicked"), "{}", second.stderr);
+}
