@@ -108,7 +108,7 @@ async fn where_one_goes_all_are_started_again() {
                 continue;
             }
             let ended = server.failed();
-            let last = ended.stderr.lines().last().unwrap_or_default();
+            let last = ended.said();
             let expected = match (process, how) {
                 (1, "TERM") => Some(0),
                 (1, "KILL") => None,

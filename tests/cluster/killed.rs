@@ -135,7 +135,7 @@ async fn each_process_is_killed_and_nothing_is_lost_or_doubled() {
         for server in servers {
             let ended = server.failed();
             assert_eq!(ended.status.code(), Some(75), "{}", ended.stderr);
-            let last = ended.stderr.lines().last().unwrap_or_default();
+            let last = ended.said();
             assert!(last.contains(&format!("process {victim} (127.0.0.1:")), "it says which one: {}", ended.stderr);
             assert!(last.contains("look there first, then start all of them again"), "{}", ended.stderr);
         }

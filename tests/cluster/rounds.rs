@@ -272,7 +272,7 @@ impl World {
                 assert_eq!(ended.status.code(), code.map(|(_, code)| code), "{fault:?} {panics}: {ended:?}");
                 for server in servers {
                     let ended = server.failed();
-                    let last = ended.stderr.lines().last().unwrap_or_default();
+                    let last = ended.said();
                     assert_eq!(ended.status.code(), Some(75), "{fault:?} {panics}: {ended:?}");
                     assert!(last.contains(&format!("process {victim}")) && last.contains("again"), "{ended:?}");
                 }
