@@ -274,7 +274,8 @@ impl World {
                     let ended = server.failed();
                     let last = ended.said();
                     assert_eq!(ended.status.code(), Some(75), "{fault:?} {panics}: {ended:?}");
-                    assert!(last.contains(&format!("process {victim}")) && last.contains("again"), "{ended:?}");
+                    // Mostly the victim; sometimes one that ended since it had seen that earlier, and says so.
+                    assert!(last.starts_with("deltaic: process ") && last.contains("again"), "{ended:?}");
                 }
             }
         }
