@@ -2,10 +2,12 @@
 //!
 //! - `greeting.rs`: what is said first on each connection; `proof.rs`: that both ends may say it; `introduction.rs`: who is there, and
 //!   what keeps two processes from working together.
-//! - `members.rs`: who is there, and how far; `pulse.rs`: the connections over which they say so all the time. `routes.rs` shows it.
+//! - `members.rs`: who is there, and how far; `pulse.rs`: the connections over which they say so all the time, in beats (`beat.rs`).
+//!   `routes.rs` shows it.
 //!
 //! The connections themselves are made by `engine/mesh.rs`.
 
+mod beat;
 pub mod greeting;
 mod introduction;
 mod members;
@@ -16,5 +18,5 @@ mod routes;
 pub use introduction::{Introduction, Peer, differences};
 pub use members::{Member, MemberState, Members};
 pub use proof::nonce;
-pub use pulse::{Beat, Frontier, Late, Pulse, Speaker};
+pub use pulse::{Frontier, Late, Pulse, Speaker};
 pub use routes::router;

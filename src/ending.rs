@@ -72,6 +72,11 @@ impl fmt::Display for Ending {
     }
 }
 
+/// Whether a panic only says that a connection to another process of the cluster broke: timely has no other way to say it.
+pub fn is_of_broken_connection(said: &str) -> bool {
+    ["MergeQueue poisoned", "timely communication error"].iter().any(|known| said.contains(known))
+}
+
 /// Who hears of faults: each engine of this process.
 static LISTENERS: Mutex<Vec<UnboundedSender<Ending>>> = Mutex::new(Vec::new());
 

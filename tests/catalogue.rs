@@ -160,8 +160,8 @@ async fn in_a_cluster_process_0_gives_the_ids() {
     define(other.path(), &[("often", 5)]);
     let (first, second) = (begin(project.path(), "0", "0"), begin(other.path(), "1", "1"));
     let (first, second) = (first.failed(), second.failed());
-    let said = "process 0 has another project (audience \"absent\" is only there, audience \"often\" is another one";
+    let said = "process 0 has another project (audience \"often\" is another one, audience \"absent\" is only there)";
     assert!(!second.status.success() && second.stderr.contains(said), "{}", second.stderr);
-    let said = "process 1 has another project (audience \"absent\" is only here, audience \"often\" is another one";
+    let said = "process 1 has another project (audience \"absent\" is only here, audience \"often\" is another one)";
     assert!(!first.status.success() && first.stderr.contains(said), "{}", first.stderr);
 }

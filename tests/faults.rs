@@ -58,7 +58,7 @@ async fn check(name: &str, said: &str) {
     send_until_gone(&server).await;
     let ended = server.failed();
     assert_eq!(ended.status.code(), Some(FAULT), "{name}: {ended:?}");
-    let last = ended.stderr.lines().last().unwrap_or_default();
+    let last = ended.said();
     let expected = format!("deltaic: {said} panicked");
     assert!(last.starts_with(&expected), "{name}: {last:?} is not {expected:?}:\n{}", ended.stderr);
     assert!(last.contains("what it said stands above"), "{last}");

@@ -28,7 +28,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::announced::Meeting;
 use super::mesh::{self, Connected, MeshError};
 use crate::cluster::Introduction;
-use crate::ending::{Ending, Exit, report};
+use crate::ending::{Ending, Exit, is_of_broken_connection, report};
 use crate::faults;
 use crate::limits::PROCESSES_MAX;
 use crate::observe::inside::{Inside, Watcher};
@@ -212,13 +212,10 @@ pub enum Output {
     Failed(String),
 }
 
-/// What timely's workers panic with where a connection to another process broke.
-const BROKEN: &str = "MergeQueue poisoned";
-
 /// Tells that a worker panicked, and why: by a mistake of the program, or since another process is gone.
 fn tell_of(panic: &(dyn Any + Send), outputs: &Sender<Output>) {
     let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let ending = if said.is_some_and(|said| said.contains(BROKEN)) {
+    let ending = if said.is_some_and(is_of_broken_connection) {
         let reason = "a connection between the workers of the cluster broke: another process of the cluster may be gone: look there first, \
                       then start all of them again";
         Ending::at_once(Exit::Together, reason.to_owned())

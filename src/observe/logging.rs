@@ -13,6 +13,7 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::ending::is_of_broken_connection;
 use crate::limits::LOG_LINES_WAITING_MAX;
 
 /// How lines look.
@@ -86,6 +87,9 @@ impl Logging {
             }
         };
         std::panic::set_hook(Box::new(|panic| {
+            if let Some(said) = panic.payload_as_str().filter(|said| is_of_broken_connection(said)) {
+                return tracing::warn!("between the workers of the cluster: {said}");
+            }
             let trace = Backtrace::capture();
             match trace.status() {
                 BacktraceStatus::Captured => tracing::error!("a mistake of the program: {panic}\n{trace}"),

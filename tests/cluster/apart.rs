@@ -39,7 +39,7 @@ fn begin(folder: &Path, hosts: &NamedTempFile, process: &str, more: &[&str]) -> 
 #[track_caller]
 fn check_apart(servers: [Server; 2], expected: [&str; 2]) {
     for (ended, expected) in servers.map(Server::failed).iter().zip(expected) {
-        let last = ended.stderr.lines().last().unwrap_or_default();
+        let last = ended.said();
         assert_eq!(ended.status.code(), Some(APART), "{}", ended.stderr);
         assert!(last.starts_with("deltaic: ") && last.contains(expected), "{expected:?} is not in {last:?}");
         check_quiet(ended);

@@ -91,6 +91,13 @@ pub struct Ended {
     pub stderr: String,
 }
 
+impl Ended {
+    /// The line in which it says why it ended.
+    pub fn said(&self) -> &str {
+        self.stderr.lines().rfind(|line| line.starts_with("deltaic: ")).unwrap_or_default()
+    }
+}
+
 impl Program {
     /// Starts `deltaic` with these arguments and variables of the environment.
     pub fn start(arguments: &[impl AsRef<OsStr>], environment: &[(&str, &str)]) -> Self {
