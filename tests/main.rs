@@ -12,6 +12,7 @@ mod cdnow;
 mod check;
 mod cluster;
 mod comparison;
+mod conflicts;
 mod consent;
 mod corpus;
 mod crash;
