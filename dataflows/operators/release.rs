@@ -110,12 +110,15 @@ where
         .as_collection()
 }
 
+/// A time that is not later than any of some updates, and these.
+type SpanDue<D, R> = (Tick, Vec<((Tick, D), R)>);
+
 /// Updates that wait.
 struct Waiting<D, R> {
     /// Those of the span at hand, and of those before it.
     now: BTreeMap<Tick, Vec<(D, R)>>,
-    /// The others, by span, each with a time that is not later than any of them.
-    later: BTreeMap<u64, (Tick, Vec<((Tick, D), R)>)>,
+    /// The others, by span.
+    later: BTreeMap<u64, SpanDue<D, R>>,
     /// The first span that is not at hand.
     later_from: u64,
 }
