@@ -10,6 +10,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::expression::{Expression, Pattern};
+use crate::limits::{FOLLOWERS_PER_PROFILE_MAX, HOPS_MAX, IDENTIFIERS_PER_TYPE_MAX, LINKS_PER_IDENTIFIER_MAX};
 use crate::model::{Event, EventName, Value, ValueType};
 
 /// Declares an id: an index into one of the vectors of [`Definitions`].
@@ -122,6 +123,41 @@ pub struct IdentityRules {
     pub exclusive: Vec<CompactString>,
     /// Values that identify nobody.
     pub blocked: Vec<Blocked>,
+    /// How far links lead.
+    pub reach: Reach,
+}
+
+impl IdentityRules {
+    /// The types that a project may name: those in its order, and those that there are anyway.
+    pub fn known_types(&self) -> Vec<CompactString> {
+        let mut known = self.strength.clone();
+        known.extend(IdentityRules::default().strength.into_iter().filter(|kind| !self.strength.contains(kind)));
+        known
+    }
+}
+
+/// How far links lead, and how many identifiers of a profile are looked at. Facts do not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// See [`LINKS_PER_IDENTIFIER_MAX`].
+    pub links_per_identifier_max: usize,
+    /// See [`HOPS_MAX`].
+    pub hops_max: u16,
+    /// See [`FOLLOWERS_PER_PROFILE_MAX`].
+    pub followers_per_profile_max: usize,
+    /// See [`IDENTIFIERS_PER_TYPE_MAX`].
+    pub identifiers_per_type_max: usize,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Reach {
+            links_per_identifier_max: LINKS_PER_IDENTIFIER_MAX,
+            hops_max: HOPS_MAX,
+            followers_per_profile_max: FOLLOWERS_PER_PROFILE_MAX,
+            identifiers_per_type_max: IDENTIFIERS_PER_TYPE_MAX,
+        }
+    }
 }
 
 impl Default for IdentityRules {
@@ -131,6 +167,7 @@ impl Default for IdentityRules {
             strength: types.map(CompactString::from).to_vec(),
             exclusive: vec!["user_id".into()],
             blocked: vec![Blocked::Nobody],
+            reach: Reach::default(),
         }
     }
 }
@@ -218,7 +255,7 @@ pub enum Shape {
 pub struct Window {
     /// Its length, at least 1 ms.
     pub length_ms: u64,
-    /// The end of an event's stay is rounded up to a multiple of this, at least 1 ms.
+    /// The end of an event's stay is rounded up to a multiple of this, at least 1 ms, shifted for each identifier.
     pub grain_ms: u64,
 }
 

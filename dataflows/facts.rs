@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::aliases::Aliases;
 use crate::definitions::{Definitions, MeasureId};
-use crate::limits::VALUES_PER_IDENTIFIER_MAX;
+use crate::limits::{LINKS_PER_IDENTIFIER_MAX_MAX, OWNERS_PER_IDENTIFIER_MAX, VALUES_PER_IDENTIFIER_MAX};
 use crate::model::{
-    Decision, Decisions, EventOrder, IdentifierId, Part, Record, Sample, Setting, Text, Tick, Topic, Value, Weight,
+    Decision, Decisions, EventOrder, IdentifierId, Part, Record, Sample, Setting, Strength, Text, Tick, Topic, Value,
+    Weight,
 };
 use crate::observer::{Candidate, Holder, Link, Observation, Seen, Sighting};
 use crate::records::record_together;
@@ -249,6 +250,30 @@ pub(crate) fn keep(links: &mut Vec<Link>, link: Link) {
     let of = |order: EventOrder| Link { at: order.at, position: order.position, ..link };
     let kept = [(link.owner && first < latest).then(|| of(first)), Some(of(latest))];
     links.splice(from..from + known, kept.into_iter().flatten());
+    if links.len() > LINKS_PER_IDENTIFIER_MAX_MAX {
+        leave_out_surplus(links);
+    }
+}
+
+/// Of too many links those go with the ends that sort last, but for the latest owner: what is left says the same.
+fn leave_out_surplus(links: &mut Vec<Link>) {
+    if links.iter().filter(|link| !link.owner).count() > LINKS_PER_IDENTIFIER_MAX_MAX + 1
+        && let Some(last) = links.iter().rposition(|link| !link.owner)
+    {
+        links.remove(last);
+    }
+    let is_owned = links.iter().any(|link| link.owner && link.strength == Strength::Strong);
+    let owners = |links: &[Link]| {
+        let owned = links.iter().filter(|link| link.owner && (link.strength == Strength::Strong || !is_owned));
+        let mut owners: Vec<IdentifierId> = owned.map(|link| link.other).collect();
+        owners.dedup();
+        owners
+    };
+    if let Some(beyond) = owners(links).get(OWNERS_PER_IDENTIFIER_MAX).copied() {
+        let counts = |link: &&Link| link.owner && (link.strength == Strength::Strong || !is_owned);
+        let latest = links.iter().filter(counts).max_by_key(|link| link.precedence()).cloned();
+        links.retain(|link| !link.owner || Some(link) == latest.as_ref() || (counts(&link) && link.other < beyond));
+    }
 }
 
 fn consolidate(parts: &mut Vec<(Tick, Part, Weight)>) {

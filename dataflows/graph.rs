@@ -115,7 +115,15 @@ pub fn build(
         let values = values::that_count(changes.concat(candidates), definitions);
         let Apart { parts: of_identifiers, linked, moved, limits } =
             apart(records::records(observed.mentions).concat(values));
-        let resolved = identity::resolve(observed.evidence, linked, layout.processes > 1, &mut arrangements);
+        let resolved = identity::resolve(
+            observed.evidence,
+            linked,
+            definitions.identity.reach,
+            layout.processes > 1,
+            &mut arrangements,
+        );
+        let limits = limits.concat(resolved.limits.clone().map(|(limit, _)| limit));
+        let at_limits = identity::at_limits(resolved.limits);
         let moves = resolved.moves.arrange_by_key_named("Moves");
         let parts = parts.concat(of_identifiers).concat(resolved.decisions);
         let parts = profiles::gather(parts, moves.clone(), &mut arrangements);
@@ -134,6 +142,7 @@ pub fn build(
         arrangements.watch(&derived);
         arrangements.watch(&members);
         arrangements.watch(&sizes);
+        arrangements.watch(&at_limits);
 
         let sources = reads::Sources {
             moves: &moves,
@@ -143,8 +152,9 @@ pub fn build(
             derived: &derived,
             members: &members,
             sizes: &sizes,
+            at_limits: &at_limits,
         };
-        let answers = reads::answer(queries.inner, &sources, definitions.audiences.len());
+        let answers = reads::answer(queries.inner, &sources, definitions);
 
         deliver(memberships, "Deliver memberships", |_| 0, &probe, receivers.memberships);
         if let Some(receiver) = receivers.identities {
@@ -218,6 +228,9 @@ impl Inputs {
         *self.arrivals.time()
     }
 }
+
+#[cfg(test)]
+mod effort;
 
 impl Completion {
     /// All ticks before this one are complete: what they caused has been received. [`Tick::MAX`] once nothing can come.

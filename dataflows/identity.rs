@@ -8,52 +8,82 @@
 //! A weak link places only what no other link places. So the links of an identifier with owners are all weak or none of them is, and
 //! what came to an identifier over a weak link, be it from an owner, loses to all that came without one.
 //!
+//! How far links lead is limited ([`Reach`]), each time by a function of the links that there are: an identifier with too many of them
+//! is not in the loop at all, a label goes over so many links, and a root to which too many came lets all of them go.
+//!
 //! The links of an identifier that is not exclusive also say to whom decisions on consent belong that were made through it
 //! ([`crate::consent`]), so these come out here too.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 
+mod followers;
+
 use differential_dataflow::difference::Present;
+use differential_dataflow::operators::arrange::arrangement::arrange_core;
+use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::operators::iterate::Variable;
-use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
+use differential_dataflow::trace::implementations::{ValBatcher, ValBuilder, ValSpine};
 use differential_dataflow::{AsCollection, VecCollection};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::vec::Map;
 use timely::order::Product;
 
 use crate::arrangements::Arrangements;
 use crate::consent::{self, Owners, Tenure};
-use crate::limits::OWNERS_PER_IDENTIFIER_MAX;
+use crate::definitions::Reach;
+use crate::limits::{Limit, OWNERS_PER_IDENTIFIER_MAX};
 use crate::model::{
     Decisions, EventOrder, IdentifierId, IdentityChange, Part, Position, ProfileId, Record, Strength, Tick, Weight,
 };
 use crate::observer::{Evidence, Holder, Link};
 use crate::operators::{Fact, Slot, fold, join};
 
-/// How an identifier came to its root. The least one wins, so the order of the fields is that of the rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// Identifiers by the limit that they are at.
+pub type AtLimitsTrace = TraceAgent<ValSpine<Limit, IdentifierId, Tick, i64>>;
+
+/// How an identifier came to its root. The least one wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Label {
     /// False where the root was handed on from an identifier that rule 2 placed.
     unplaced: bool,
     /// Whether one of the links on the way was weak; of no meaning where it is unplaced.
     weak: bool,
-    /// Links between that identifier and this one; zero for all that are unplaced.
+    /// Links between that identifier and this one; where it is unplaced, between the root and this one.
     hops: u16,
     /// The root.
     root: IdentifierId,
 }
 
 impl Label {
-    /// The label that a neighbour of one with this label may take, over a link of this strength.
-    fn handed_on(self, strength: Strength) -> Self {
-        if self.unplaced {
-            return self;
-        }
-        // A chain of 65,535 devices is no person; beyond it distance no longer decides.
-        Label { weak: self.weak || strength == Strength::Weak, hops: self.hops.saturating_add(1), ..self }
+    /// The label that a neighbour of one with this label may take, over a link of this strength; nothing where that is too far.
+    fn handed_on(self, strength: Strength, hops_max: u16) -> Option<Self> {
+        let weak = !self.unplaced && (self.weak || strength == Strength::Weak);
+        (self.hops < hops_max).then(|| Label { weak, hops: self.hops + 1, ..self })
+    }
+
+    /// Whether it came over a link between two identifiers that are not exclusive.
+    fn is_handed_on(&self) -> bool {
+        self.hops > 0
+    }
+}
+
+/// The order of the rules: the nearest of those that are placed, then the smaller root; of those that are not, the smallest root.
+impl Ord for Label {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let rank = |label: &Label| (label.unplaced, label.weak);
+        let (hops, root) = (self.hops.cmp(&other.hops), self.root.cmp(&other.root));
+        rank(self).cmp(&rank(other)).then(if self.unplaced { root.then(hops) } else { hops.then(root) })
+    }
+}
+
+impl PartialOrd for Label {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -62,7 +92,7 @@ impl Label {
 enum Standing {
     /// Rule 2: it belongs to this exclusive identifier.
     Owner(IdentifierId),
-    /// It has a link of this strength to this identifier, which is not exclusive either.
+    /// A label may come to it from this identifier, which is not exclusive either, over a link of this strength.
     Neighbour(IdentifierId, Strength),
     /// It has neighbours, and this is where it starts from.
     Start(Label),
@@ -75,6 +105,8 @@ enum Outcome {
     Stands(IdentifierId, Standing),
     /// What this one decided on consent through it.
     Decided(Holder, Record),
+    /// It has too many links.
+    Full(IdentifierId),
 }
 
 /// What the links of one identifier that is not exclusive amount to. Nearly all have one owner and no more, so only that is
@@ -95,8 +127,12 @@ struct Links {
 struct More {
     /// Identifiers that are not exclusive either and were seen with it, sorted.
     neighbours: Vec<IdentifierId>,
+    /// Whether these, with those that are weak, were too many. Then none of them is known any more.
+    is_crowded: bool,
     weak: Option<Box<Weak>>,
     shared: Option<Box<Shared>>,
+    /// Those that aliases join with it. They are not its own evidence, and can be taken back: so all of them are known.
+    previous: BTreeSet<IdentifierId>,
     /// Whether an alias may make it the neighbour of another one.
     is_target: bool,
 }
@@ -132,6 +168,7 @@ impl Links {
         id: IdentifierId,
         seen: &mut dyn Iterator<Item = Evidence>,
         recovered: Option<&mut Tenure>,
+        links_max: usize,
         mut give: impl FnMut((IdentifierId, Strength), i64),
     ) {
         let Some(first) = seen.next() else { return };
@@ -147,7 +184,7 @@ impl Links {
                 (self.owner, self.owner_at, self.owner_first) = (link.other, at.max(link.at), since.min(link.at));
                 recovered.into_iter().for_each(|tenure| tenure.extend(link.order()));
             } else {
-                self.meet(link.other, link.strength, &mut give);
+                self.meet(link.other, link.strength, links_max, &mut give);
             }
             return;
         }
@@ -159,7 +196,7 @@ impl Links {
         let mut owner_position = latest.map_or(Position::UNKNOWN, |latest| latest.position);
         for evidence in [Some(first), second].into_iter().flatten().chain(seen) {
             match evidence {
-                Evidence::Link(link) if !link.owner => self.meet(link.other, link.strength, &mut give),
+                Evidence::Link(link) if !link.owner => self.meet(link.other, link.strength, links_max, &mut give),
                 Evidence::Link(link) if !self.counts(link.strength, &mut shared) => {}
                 Evidence::Link(link) => {
                     shared.sight(&link);
@@ -173,6 +210,7 @@ impl Links {
                 }
                 Evidence::Decided(decisions) => shared.decisions = shared.decisions.and(&decisions),
                 Evidence::Target => self.more.get_or_insert_default().is_target = true,
+                Evidence::Joined(other, comes) => self.join(other, comes, links_max, &mut give),
             }
         }
         if shared.decisions.is_empty() && shared.owners.len() <= 1 {
@@ -201,28 +239,99 @@ impl Links {
         true
     }
 
-    /// Gives a neighbour that is new, or known better than before.
-    fn meet(&mut self, other: IdentifierId, strength: Strength, give: &mut impl FnMut((IdentifierId, Strength), i64)) {
+    /// Gives a neighbour that is new, or known better than before; where it is one too many, takes back all.
+    fn meet(
+        &mut self,
+        other: IdentifierId,
+        strength: Strength,
+        links_max: usize,
+        give: &mut impl FnMut((IdentifierId, Strength), i64),
+    ) {
+        let counted = !self.has_too_many(links_max);
         let more = self.more.get_or_insert_default();
+        if more.is_crowded {
+            return;
+        }
+        let mut give_if = |neighbour, diff| {
+            if counted {
+                give(neighbour, diff)
+            }
+        };
         let Err(place) = more.neighbours.binary_search(&other) else { return };
         match strength {
             Strength::Strong => {
                 more.neighbours.insert(place, other);
-                give((other, Strength::Strong), 1);
+                give_if((other, Strength::Strong), 1);
                 if let Some(weak) = &mut more.weak
                     && let Ok(place) = weak.neighbours.binary_search(&other)
                 {
                     weak.neighbours.remove(place);
-                    give((other, Strength::Weak), -1);
+                    give_if((other, Strength::Weak), -1);
                 }
             }
             Strength::Weak => {
                 let neighbours = &mut more.weak.get_or_insert_default().neighbours;
                 if let Err(place) = neighbours.binary_search(&other) {
                     neighbours.insert(place, other);
-                    give((other, Strength::Weak), 1);
+                    give_if((other, Strength::Weak), 1);
                 }
             }
+        }
+        if counted && self.has_too_many(links_max) {
+            self.neighbours().for_each(|neighbour| give(neighbour, -1));
+        }
+        self.forget_if_crowded(links_max);
+    }
+
+    /// An alias joins another one with it, or does no more.
+    fn join(
+        &mut self,
+        other: IdentifierId,
+        comes: bool,
+        links_max: usize,
+        give: &mut impl FnMut((IdentifierId, Strength), i64),
+    ) {
+        let counted = !self.has_too_many(links_max);
+        let before = counted.then(|| self.neighbours().collect::<Vec<_>>());
+        let previous = &mut self.more.get_or_insert_default().previous;
+        let changed = if comes { previous.insert(other) } else { previous.remove(&other) };
+        match before {
+            _ if !changed => {}
+            Some(_) if !self.has_too_many(links_max) => give((other, Strength::Strong), if comes { 1 } else { -1 }),
+            Some(before) => before.into_iter().for_each(|neighbour| give(neighbour, -1)),
+            None if !self.has_too_many(links_max) => self.neighbours().for_each(|neighbour| give(neighbour, 1)),
+            None => {}
+        }
+    }
+
+    /// Whether it has more neighbours than one may have, so that none of them counts.
+    fn has_too_many(&self, links_max: usize) -> bool {
+        let Some(more) = &self.more else { return false };
+        let weak: &[IdentifierId] = more.weak.as_ref().map_or(&[], |weak| &weak.neighbours);
+        let own = more.neighbours.len() + weak.len();
+        if more.is_crowded || own > links_max || more.previous.len() > links_max {
+            return true;
+        }
+        let is_own = |id: &&IdentifierId| more.neighbours.binary_search(id).is_ok() || weak.binary_search(id).is_ok();
+        !more.previous.is_empty() && own + more.previous.iter().filter(|id| !is_own(id)).count() > links_max
+    }
+
+    /// What its own evidence says comes and never goes: of too many it is enough to know that.
+    fn forget_if_crowded(&mut self, links_max: usize) {
+        let Some(more) = &mut self.more else { return };
+        let weak = more.weak.as_ref().map_or(0, |weak| weak.neighbours.len());
+        if more.neighbours.len() + weak > links_max {
+            more.is_crowded = true;
+            more.neighbours = Vec::new();
+            more.weak.iter_mut().for_each(|weak| weak.neighbours = Vec::new());
+        }
+    }
+
+    /// Takes over what is not its own evidence from a state that is void.
+    fn inherit(&mut self, void: &mut Links) {
+        let previous = void.more.as_mut().map(|more| std::mem::take(&mut more.previous)).unwrap_or_default();
+        if !previous.is_empty() {
+            self.more.get_or_insert_default().previous = previous;
         }
     }
 
@@ -258,7 +367,14 @@ impl Links {
     fn neighbours(&self) -> impl Iterator<Item = (IdentifierId, Strength)> {
         let strong = self.more.iter().flat_map(|more| &more.neighbours).map(|id| (*id, Strength::Strong));
         let weak = self.weak().into_iter().flat_map(|weak| &weak.neighbours).map(|id| (*id, Strength::Weak));
-        strong.chain(weak)
+        let previous = self.more.iter().flat_map(|more| &more.previous).map(|id| (*id, Strength::Strong));
+        strong.chain(weak).chain(previous)
+    }
+
+    /// The neighbours that count.
+    fn that_count(&self, links_max: usize) -> impl Iterator<Item = (IdentifierId, Strength)> {
+        let count = !self.has_too_many(links_max);
+        self.neighbours().filter(move |_| count)
     }
 
     fn owner(&self) -> Option<IdentifierId> {
@@ -266,21 +382,22 @@ impl Links {
     }
 
     /// The owner, where nothing can change that: not for a weak one that competes with neighbours.
-    fn certain_owner(&self) -> Option<IdentifierId> {
-        self.owner().filter(|_| !self.is_weakly_owned() || !self.may_have_neighbours())
+    fn certain_owner(&self, links_max: usize) -> Option<IdentifierId> {
+        self.owner().filter(|_| !self.is_weakly_owned() || !self.may_have_neighbours(links_max))
     }
 
     /// Where the identifier `id` starts from in the loop; nothing where it has no business there.
-    fn start(&self, id: IdentifierId) -> Option<Label> {
+    fn start(&self, id: IdentifierId, links_max: usize) -> Option<Label> {
         let label = match self.owner() {
             Some(root) => Label { unplaced: false, weak: self.is_weakly_owned(), hops: 0, root },
             None => Label { unplaced: true, weak: false, hops: 0, root: id },
         };
-        self.may_have_neighbours().then_some(label)
+        self.may_have_neighbours(links_max).then_some(label)
     }
 
-    fn may_have_neighbours(&self) -> bool {
-        self.more.as_ref().is_some_and(|more| more.is_target) || self.neighbours().next().is_some()
+    fn may_have_neighbours(&self, links_max: usize) -> bool {
+        let Some(more) = &self.more else { return false };
+        (more.is_target || self.neighbours().next().is_some()) && !self.has_too_many(links_max)
     }
 }
 
@@ -321,6 +438,8 @@ pub struct Resolved<'scope> {
     pub moves: VecCollection<'scope, Tick, (IdentifierId, ProfileId), i64>,
     /// The latest decisions of each holder that were made through an identifier that is not exclusive.
     pub decisions: VecCollection<'scope, Tick, (Holder, Part), Weight>,
+    /// The identifiers at a limit.
+    pub limits: VecCollection<'scope, Tick, (Limit, IdentifierId), i64>,
 }
 
 /// Of identifiers with one owner whose links came as facts: these links with their positions.
@@ -372,28 +491,36 @@ impl Recovered {
 pub fn resolve<'scope>(
     evidence: VecCollection<'scope, Tick, (IdentifierId, Fact<Evidence>), Present>,
     aliases: VecCollection<'scope, Tick, (IdentifierId, Link), i64>,
+    reach: Reach,
     is_cluster: bool,
     arrangements: &mut Arrangements,
 ) -> Resolved<'scope> {
     // What an identifier hears of itself is its evidence, and void with it. Others follow the difference.
-    let links = aliases.inner.clone().flat_map(|((id, link), tick, diff)| {
-        (diff > 0).then_some(((id, Fact::More(Evidence::Link(link))), tick, Present))
+    let links = aliases.inner.flat_map(|((id, link), tick, diff)| {
+        let joined = (!link.owner).then_some((link.other, Evidence::Joined(id, diff > 0)));
+        let own = (diff > 0).then_some((id, Evidence::Link(link)));
+        joined.into_iter().chain(own).map(move |(id, evidence)| ((id, Fact::More(evidence)), tick, Present))
     });
-    let targets = aliases.flat_map(|(id, link)| (!link.owner).then_some((link.other, (id, Strength::Strong))));
+    let links_max = reach.links_per_identifier_max;
     let evidence = evidence.concat(links.as_collection());
     let mut recovered = Recovered::new(is_cluster);
     let mut owners = Vec::new();
     let outcomes = fold(evidence, "Links", IdentifierId::route, move |id, slot: Slot<'_, Links>, seen, give| {
-        let (links, tick) = (slot.state, slot.tick);
-        let before = slot.void.as_ref().map_or(&*links, |(void, ())| void);
-        let (owner, start, held) = (before.certain_owner(), before.start(*id), before.held().to_vec());
+        let (links, tick, mut void) = (slot.state, slot.tick, slot.void);
+        let before = void.as_ref().map_or(&*links, |(void, ())| void);
+        let (owner, start, held) =
+            (before.certain_owner(links_max), before.start(*id, links_max), before.held().to_vec());
+        let was_full = before.has_too_many(links_max);
+        // Each says from where a label may come to it: so one that has too many neighbours says nothing, whatever they do.
         let mut neighbour =
-            |(other, strength), diff| give(Outcome::Stands(*id, Standing::Neighbour(other, strength)), diff);
-        for known in slot.void.iter().flat_map(|(void, ())| void.neighbours()) {
-            neighbour(known, -1);
+            |(other, strength), diff| give(Outcome::Stands(other, Standing::Neighbour(*id, strength)), diff);
+        if let Some((void, ())) = &mut void {
+            void.that_count(links_max).for_each(|known| neighbour(known, -1));
+            links.inherit(void);
+            links.that_count(links_max).for_each(|known| neighbour(known, 1));
         }
         if recovered.is_cluster {
-            if slot.void.is_some() {
+            if void.is_some() {
                 recovered.forget(id);
             }
             owners.clear();
@@ -402,10 +529,10 @@ pub fn resolve<'scope>(
                 _ => {}
             });
             let owner = links.owner();
-            links.see(*id, &mut seen, recovered.of(id, owner, tick), neighbour);
+            links.see(*id, &mut seen, recovered.of(id, owner, tick), links_max, neighbour);
             recovered.take_in(*id, tick, &owners);
         } else {
-            links.see(*id, seen, None, neighbour);
+            links.see(*id, seen, None, links_max, neighbour);
         }
         let mut replace = |before: Option<Standing>, after: Option<Standing>| {
             if before != after {
@@ -413,8 +540,12 @@ pub fn resolve<'scope>(
                 after.into_iter().for_each(|standing| give(Outcome::Stands(*id, standing), 1));
             }
         };
-        replace(owner.map(Standing::Owner), links.certain_owner().map(Standing::Owner));
-        replace(start.map(Standing::Start), links.start(*id).map(Standing::Start));
+        replace(owner.map(Standing::Owner), links.certain_owner(links_max).map(Standing::Owner));
+        replace(start.map(Standing::Start), links.start(*id, links_max).map(Standing::Start));
+        let is_full = links.has_too_many(links_max);
+        if was_full != is_full {
+            give(Outcome::Full(*id), if is_full { 1 } else { -1 });
+        }
         if held != links.held() {
             let mut decided = |held: &[(Holder, Record)], diff: i64| {
                 held.iter().for_each(|(holder, record)| give(Outcome::Decided(*holder, record.clone()), diff));
@@ -423,11 +554,15 @@ pub fn resolve<'scope>(
             decided(links.held(), 1);
         }
     });
-    let (standings, decisions) =
-        outcomes.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(outcome, tick, diff)| match outcome {
-            Outcome::Stands(id, standing) => Ok(((id, standing), tick, diff)),
-            Outcome::Decided(holder, record) => Err(((holder, Part::Record(record)), tick, Weight(i128::from(diff)))),
-        });
+    let (standings, others) = outcomes.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(outcome, tick, diff)| match outcome {
+        Outcome::Stands(id, standing) => Ok(((id, standing), tick, diff)),
+        Outcome::Decided(holder, record) => Err((Ok((holder, record)), tick, diff)),
+        Outcome::Full(id) => Err((Err(id), tick, diff)),
+    });
+    let (decisions, full) = others.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(other, tick, diff)| match other {
+        Ok((holder, record)) => Ok(((holder, Part::Record(record)), tick, Weight(i128::from(diff)))),
+        Err(id) => Err(((Limit::Links, id), tick, diff)),
+    });
     let (owners, rest) = standings.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((id, standing), tick, diff)| match standing {
         Standing::Owner(root) => Ok(((id, ProfileId::of_root(root)), tick, diff)),
         other => Err(((id, other), tick, diff)),
@@ -437,9 +572,18 @@ pub fn resolve<'scope>(
         Standing::Neighbour(other, strength) => Err(((id, (other, strength)), tick, diff)),
         Standing::Owner(other) => Err(((id, (other, Strength::Strong)), tick, diff)),
     });
-    let neighbours = neighbours.as_collection().concat(targets);
-    let moves = owners.as_collection().concat(spread(starts.as_collection(), neighbours, arrangements));
-    Resolved { moves, decisions: decisions.as_collection() }
+    let labels = spread(starts.as_collection(), neighbours.as_collection(), reach.hops_max, arrangements);
+    let followed = followers::follow(labels, reach);
+    let moves = owners.as_collection().concat(followed.moves);
+    let limits = full.as_collection().concat(followed.limits);
+    Resolved { moves, decisions: decisions.as_collection(), limits }
+}
+
+/// The identifiers at each limit. Each worker arranges those that it has found.
+pub fn at_limits<'scope>(
+    limits: VecCollection<'scope, Tick, (Limit, IdentifierId), i64>,
+) -> Arranged<'scope, AtLimitsTrace> {
+    arrange_core(limits.inner, Pipeline, "Identifiers at limits", ValBatcher::new)
 }
 
 /// What the updates of one tick to the moves mean, sorted by identifier: merges and splits.
@@ -459,12 +603,13 @@ pub fn changes(updates: &[((IdentifierId, ProfileId), i64)]) -> Vec<IdentityChan
     change.collect()
 }
 
-/// Hands labels on from neighbour to neighbour until nothing changes, and gives the moves that follow.
+/// Hands labels on from neighbour to neighbour until nothing changes; gives those that lead elsewhere.
 fn spread<'scope>(
     starts: VecCollection<'scope, Tick, (IdentifierId, Label), i64>,
     neighbours: VecCollection<'scope, Tick, (IdentifierId, (IdentifierId, Strength)), i64>,
+    hops_max: u16,
     arrangements: &mut Arrangements,
-) -> VecCollection<'scope, Tick, (IdentifierId, ProfileId), i64> {
+) -> VecCollection<'scope, Tick, (IdentifierId, Label), i64> {
     let outer = starts.scope();
     let neighbours = neighbours.arrange_by_key_named("Neighbours");
     arrangements.watch(&neighbours);
@@ -484,15 +629,15 @@ fn spread<'scope>(
                 },
             );
         arrangements.watch(&labels);
-        variable.set(join(labels.clone(), neighbours, "Labels handed on", |_id, label, (neighbour, strength)| {
-            Some((*neighbour, label.handed_on(*strength)))
+        variable.set(join(labels.clone(), neighbours, "Labels handed on", move |_id, label, (neighbour, strength)| {
+            Some((*neighbour, label.handed_on(*strength, hops_max)?))
         }));
         labels
             .flat_map_ref(|id, label| {
                 // Identifiers that rule 2 placed have their move already, unless a weak link did; those that are their own root
                 // need none.
-                let handed_on = label.unplaced || label.weak || label.hops > 0;
-                (handed_on && label.root != *id).then_some((*id, ProfileId::of_root(label.root)))
+                let leads = label.unplaced || label.weak || label.is_handed_on();
+                (leads && label.root != *id).then_some((*id, *label))
             })
             .leave(outer)
     })
@@ -527,7 +672,7 @@ mod tests {
                     input.update_at((id("device"), fact), Tick::from_ms(tick), Present);
                 }
                 let (_, aliases) = scope.new_collection();
-                let resolved = resolve(evidence, aliases, true, &mut Arrangements::default());
+                let resolved = resolve(evidence, aliases, Reach::default(), true, &mut Arrangements::default());
                 resolved.moves.inner.capture()
             })
         });

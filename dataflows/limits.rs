@@ -27,6 +27,34 @@ pub const DECISIONS_PER_PURPOSE_MAX: usize = 16;
 /// more than that is a kiosk.
 pub const OWNERS_PER_IDENTIFIER_MAX: usize = 128;
 
+/// Identifiers that are not exclusive, with which one that is not either may be linked. Where it has more, none of these links counts.
+///
+/// A person has tens of devices and addresses. Who is met with hundreds is a shared screen, a test address, or made up.
+pub const LINKS_PER_IDENTIFIER_MAX: usize = 250;
+
+/// The most that [`LINKS_PER_IDENTIFIER_MAX`] can be set to. So many links and one more are kept as facts of an identifier, those with
+/// the ends that sort first: with them it has too many, whatever the project says.
+pub const LINKS_PER_IDENTIFIER_MAX_MAX: usize = 1_000;
+
+/// Links over which an identifier's place is handed on to others.
+///
+/// What is further away than a few is no evidence any more; and a chain moves as a whole, so its length is what one event can cost.
+pub const HOPS_MAX: u16 = 50;
+
+/// Identifiers that may come to one profile over links between identifiers that are not exclusive. Where more do, none stays.
+///
+/// All of them move when their root does.
+pub const FOLLOWERS_PER_PROFILE_MAX: usize = 1_000;
+
+/// Identifiers of one type that are read of a profile: those that sort first.
+///
+/// Nobody has as many addresses. Anonymous ids can be many: a browser that forgets its cookies has a new one every day.
+pub const IDENTIFIERS_PER_TYPE_MAX: usize = 100;
+
+/// Identifiers of types that the project does not name, that are read of a profile: those that sort first. Senders choose the names of
+/// types, and those that the project names go first.
+pub const OTHER_IDENTIFIERS_MAX: usize = 1_000;
+
 /// Milliseconds of ticks for which a list that is read page by page can go on after its latest page. Who writes pages to a slow
 /// disk, or sends them on, takes some seconds for one.
 pub const LIST_KEPT_MS: u64 = 60_000;
@@ -51,14 +79,24 @@ pub enum Limit {
     Values,
     /// None: an exclusive identifier that an alias call of a source without trust calls the previous one of another stays as it is.
     Aliases,
+    /// [`LINKS_PER_IDENTIFIER_MAX`], or what the project says: an identifier that has more of them, none of which counts.
+    Links,
+    /// [`HOPS_MAX`] likewise: an identifier so far away that it hands nothing on.
+    Hops,
+    /// [`FOLLOWERS_PER_PROFILE_MAX`] likewise: the root of a profile to which more would have come, and none does.
+    Followers,
 }
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Limit; 3] = [Limit::Topics, Limit::Values, Limit::Aliases];
+    pub const ALL: [Limit; 6] =
+        [Limit::Topics, Limit::Values, Limit::Aliases, Limit::Links, Limit::Hops, Limit::Followers];
 
-    /// Those of which an identifier has as many as it may.
-    pub const COUNTED: [Limit; 2] = [Limit::Topics, Limit::Values];
+    /// Those of which an identifier has as many as it may, or more.
+    pub const COUNTED: [Limit; 5] = [Limit::Topics, Limit::Values, Limit::Links, Limit::Hops, Limit::Followers];
+
+    /// Those of who is who.
+    pub const OF_IDENTITY: [Limit; 3] = [Limit::Links, Limit::Hops, Limit::Followers];
 
     /// Its place among all of them.
     pub fn index(self) -> usize {
@@ -71,6 +109,9 @@ impl Limit {
             Limit::Topics => "topics",
             Limit::Values => "values",
             Limit::Aliases => "aliases",
+            Limit::Links => "links",
+            Limit::Hops => "hops",
+            Limit::Followers => "followers",
         }
     }
 }

@@ -110,6 +110,8 @@ pub enum Evidence {
     Link(Link),
     /// An alias joins another one with it, which is not exclusive either.
     Target,
+    /// Such an alias counts from now on, or, where this is false, does no more. Of one tick, what goes comes first.
+    Joined(IdentifierId, bool),
     /// Decisions on consent were made through it.
     Decided(Decisions),
 }
@@ -186,7 +188,7 @@ impl Observer {
         let holder = Holder { id: star.primary.id(), settled: star.settled };
         self.links(&star, &event, |id, link| give(Observation::Link(id, link)));
         self.aliases(&event, |id, alias| give(Observation::Alias(id, Box::new(alias))));
-        self.measures(&event, |id, measure| match self.contribution(measure, &event, tick) {
+        self.measures(&event, |id, measure| match self.contribution(measure, &event, holder.id, tick) {
             None => {}
             Some(Contribution::Candidate(sample)) => {
                 let candidate = Candidate { measure: id, settled: holder.settled, sample, events: 1 };
@@ -285,8 +287,8 @@ impl Observer {
         }
     }
 
-    /// What `measure` makes of an event that arrives at `tick`.
-    fn contribution(&self, measure: &Measure, event: &Event, tick: Tick) -> Option<Contribution> {
+    /// What `measure` makes of an event that arrives at `tick`, for the identifier that it is kept with.
+    fn contribution(&self, measure: &Measure, event: &Event, holder: IdentifierId, tick: Tick) -> Option<Contribution> {
         let lookup = |term: &EventTerm| self.definitions.value_of(term, event);
         if measure.condition.as_ref().is_some_and(|condition| condition.truth(&lookup) != Some(true)) {
             return None;
@@ -294,7 +296,7 @@ impl Observer {
         let (from, until) = match measure.within {
             None => (tick, None),
             Some(window) => {
-                let (from, until) = window.stay(event.timestamp, tick)?;
+                let (from, until) = window.stay(holder, event.timestamp, tick)?;
                 (from, Some(until))
             }
         };
@@ -347,16 +349,18 @@ impl Kept {
 }
 
 impl Window {
-    /// From when until when an event counts that arrives at `arrival`; nothing where it never does.
+    /// From when until when an event of `holder` counts that arrives at `arrival`; nothing where it never does.
     ///
-    /// It is inside while `now − length < timestamp ≤ now`; its end is rounded up to the grain. One that is too old on
-    /// arrival does not come in for what the rounding adds.
-    pub fn stay(&self, timestamp: Tick, arrival: Tick) -> Option<(Tick, Tick)> {
+    /// It is inside while `now − length < timestamp ≤ now`; its end is rounded up to the grain, whose multiples are shifted by
+    /// [`IdentifierId::shift_ms`]. One that is too old on arrival does not come in for what the rounding adds.
+    pub fn stay(&self, holder: IdentifierId, timestamp: Tick, arrival: Tick) -> Option<(Tick, Tick)> {
         let end = timestamp.as_ms().checked_add(self.length_ms)?;
         if end <= arrival.as_ms() {
             return None;
         }
-        let until = end.checked_next_multiple_of(self.grain_ms)?;
+        // Of multiples that are shifted to the left, which is the same and never below zero.
+        let to_the_left = self.grain_ms - holder.shift_ms(self.grain_ms);
+        let until = end.checked_add(to_the_left)?.checked_next_multiple_of(self.grain_ms)? - to_the_left;
         Some((timestamp.max(arrival), Tick::from_ms(until)))
     }
 }

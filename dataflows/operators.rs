@@ -9,6 +9,7 @@ mod rekey;
 mod release;
 mod side;
 mod states;
+pub(crate) mod visits;
 mod waiting;
 
 pub use deliver::{Receiver, deliver};

@@ -25,16 +25,21 @@ use timely::progress::frontier::{AntichainRef, MutableAntichain};
 
 use crate::aliases::AliasesTrace;
 use crate::audiences::{MembersTrace, SizesTrace};
-use crate::definitions::AudienceId;
+use crate::definitions::{AudienceId, Definitions};
+use crate::identity::AtLimitsTrace;
+use crate::limits::Limit;
 use crate::model::{
-    Answer, Derived, Found, IdentifierId, Member, Part, Profile, ProfileId, Query, Question, Tick, Topic, Value,
+    Answer, Derived, Found, IdentifierId, Member, Part, Profile, ProfileId, Query, Question, Record, Text, Tick, Topic,
+    Value,
 };
 use crate::profiles::{MovesTrace, PartsTrace};
-use crate::traits::{DerivedTrace, identifiers, merged};
+use crate::traits::{DerivedTrace, together};
 
 mod held;
+mod looked_at;
 
 use held::HeldLists;
+use looked_at::{LookedAt, Step};
 
 /// A question on its way to a worker that can answer it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -48,6 +53,7 @@ struct Routed {
 
 type Row<D> = (D, Tick, i64);
 type PartsBatch = <PartsTrace as TraceReader>::Batch;
+type PartsCursor = (CursorList<BatchCursor<PartsTrace>>, Vec<PartsBatch>);
 type Output<D> = CapacityContainerBuilder<Vec<Row<D>>>;
 
 /// What questions are answered from.
@@ -66,17 +72,19 @@ pub struct Sources<'a, 'scope> {
     pub members: &'a Arranged<'scope, MembersTrace>,
     /// Sizes of audiences.
     pub sizes: &'a Arranged<'scope, SizesTrace>,
+    /// Identifiers at a limit.
+    pub at_limits: &'a Arranged<'scope, AtLimitsTrace>,
 }
 
 /// Answers questions.
 pub fn answer<'scope>(
     queries: StreamVec<'scope, Tick, Row<Query>>,
     sources: &Sources<'_, 'scope>,
-    audiences: usize,
+    definitions: &Definitions,
 ) -> StreamVec<'scope, Tick, Row<Answer>> {
     let routed = find_profile(queries.flat_map(one_by_one), sources.moves);
     let routed = follow_alias(routed, sources.aliases);
-    look_up(routed, sources, audiences)
+    look_up(routed, sources, definitions)
 }
 
 /// A question for several identifiers as a question for each, since each has a worker of its own. Others stay as they are.
@@ -97,7 +105,11 @@ fn identifier_of(question: &Question) -> Option<IdentifierId> {
     match question {
         Question::Profile(id) => Some(*id),
         Question::Consents { of, .. } => of.first().copied(),
-        Question::Sizes | Question::Books(_) | Question::Members { .. } | Question::Profiles { .. } => None,
+        Question::Sizes
+        | Question::Books(_)
+        | Question::Members { .. }
+        | Question::AtLimits(_)
+        | Question::Profiles { .. } => None,
     }
 }
 
@@ -178,7 +190,7 @@ fn send_on<'scope, Q: ExchangeData, K: ExchangeData>(
 fn look_up<'scope>(
     routed: StreamVec<'scope, Tick, Row<Routed>>,
     sources: &Sources<'_, 'scope>,
-    audiences: usize,
+    definitions: &Definitions,
 ) -> StreamVec<'scope, Tick, Row<Answer>> {
     let exchange = Exchange::new(|(routed, _, _): &Row<Routed>| routed.route);
     let mut shelf = Shelf {
@@ -187,14 +199,17 @@ fn look_up<'scope>(
         derived: sources.derived.trace.clone(),
         members: sources.members.trace.clone(),
         sizes: sources.sizes.trace.clone(),
-        audiences,
+        at_limits: sources.at_limits.trace.clone(),
+        audiences: definitions.audiences.len(),
+        looked_at: LookedAt::by(&definitions.identity),
         held: HeldLists::default(),
     };
     let mut builder = OperatorBuilder::new("Look up".to_owned(), routed.scope());
     let mut input = builder.new_input(routed, exchange);
-    // These two come last of what is read: where they are complete, so is the rest.
+    // These come last of what is read, each on its way: where they are complete, so is the rest.
     let mut members = builder.new_input(sources.members.stream.clone(), Pipeline);
     let mut sizes = builder.new_input(sources.sizes.stream.clone(), Pipeline);
+    let mut at_limits = builder.new_input(sources.at_limits.stream.clone(), Pipeline);
     let (output, answers) = builder.new_output();
     let mut output = OutputBuilder::<_, Output<Answer>>::from(output);
     builder.build(move |_| {
@@ -203,6 +218,7 @@ fn look_up<'scope>(
             input.for_each(|capability, data| waiting.take_in(capability.retain_least(0), data));
             members.for_each(|_, _| {});
             sizes.for_each(|_, _| {});
+            at_limits.for_each(|_, _| {});
             let mut output = output.activate();
             for (capability, routed) in waiting.ready(frontiers) {
                 let tick = *capability.time();
@@ -259,7 +275,9 @@ struct Shelf {
     derived: DerivedTrace,
     members: MembersTrace,
     sizes: SizesTrace,
+    at_limits: AtLimitsTrace,
     audiences: usize,
+    looked_at: LookedAt,
     held: HeldLists,
 }
 
@@ -268,7 +286,7 @@ impl Shelf {
         match routed.query.question {
             Question::Profile(_) => Found::Profile(self.profile(routed.profile, tick)),
             Question::Consents { ref purpose, ref of } => {
-                let decided = merged(self.parts(routed.profile, tick).iter()).get(&Topic::Consent(purpose.clone()));
+                let decided = self.record(routed.profile, tick).get(&Topic::Consent(purpose.clone()));
                 Found::Consents(if decided == Some(Value::Bool(true)) { of.clone() } else { Vec::new() })
             }
             Question::Sizes => Found::Sizes((0..self.audiences).map(|index| self.size(index, tick)).collect()),
@@ -292,6 +310,7 @@ impl Shelf {
                 let members = self.members(audience, after, limit, of);
                 Found::Members(members.into_iter().filter_map(|id| self.member(id, of)).collect())
             }
+            Question::AtLimits(most) => Found::AtLimits(self.at_limits(most, tick)),
             Question::Profiles { after, limit } => {
                 let ids = self.profiles(after, limit, tick);
                 Found::Profiles(ids.into_iter().filter_map(|id| self.profile(id, tick)).collect())
@@ -300,36 +319,72 @@ impl Shelf {
     }
 
     /// A cursor over the parts of all profiles, as they are corrected.
-    fn all_parts(&mut self) -> (CursorList<BatchCursor<PartsTrace>>, Vec<PartsBatch>) {
+    fn all_parts(&mut self) -> PartsCursor {
         let mut batches = all_batches(&mut self.parts);
         batches.extend(all_batches(&mut self.corrections));
         cursor_list(batches)
     }
 
-    fn parts(&mut self, id: ProfileId, tick: Tick) -> Vec<Part> {
-        let mut parts: Vec<Part> = Vec::new();
-        let (mut cursor, storage) = self.all_parts();
+    /// A cursor over the parts of one profile from `first` on; nothing where it has none.
+    fn parts_from(&mut self, id: ProfileId, first: &Part) -> Option<PartsCursor> {
+        let mut batches = all_batches(&mut self.parts);
+        batches.extend(all_batches(&mut self.corrections));
+        // Seeking a value seeks it in all batches, and panics in one that has run out of keys.
+        batches.retain(|batch| {
+            let mut cursor = batch.cursor();
+            cursor.seek_key(batch, &id);
+            cursor.get_key(batch) == Some(&id)
+        });
+        let (mut cursor, storage) = cursor_list(batches);
         cursor.seek_key(&storage, &id);
-        if cursor.get_key(&storage) == Some(&id) {
-            while let Some(part) = cursor.get_val(&storage) {
+        cursor.get_key(&storage)?;
+        cursor.seek_val(&storage, first);
+        Some((cursor, storage))
+    }
+
+    /// The identifiers that are looked at, sorted.
+    fn identifiers(&mut self, id: ProfileId, tick: Tick) -> Vec<Text> {
+        let mut identifiers = Vec::new();
+        let Some((mut cursor, storage)) = self.parts_from(id, &Part::Identifier(Text::default())) else {
+            return identifiers;
+        };
+        let mut look = self.looked_at.begin();
+        while let Some(Part::Identifier(text)) = cursor.get_val(&storage) {
+            let text = text.clone();
+            let is_there = !amount_at(&mut cursor, &storage, tick).is_zero();
+            let (is_looked_at, step) = look.step(&text, is_there);
+            match step {
+                Step::Next => cursor.step_val(&storage),
+                Step::Seek(next) => cursor.seek_val(&storage, &Part::Identifier(next)),
+                Step::Enough => break,
+            }
+            identifiers.extend(is_looked_at.then_some(text));
+        }
+        identifiers
+    }
+
+    /// What is set, by the latest write to each topic.
+    fn record(&mut self, id: ProfileId, tick: Tick) -> Record {
+        let mut records = Vec::new();
+        if let Some((mut cursor, storage)) = self.parts_from(id, &Part::Record(Record::default())) {
+            while let Some(Part::Record(record)) = cursor.get_val(&storage) {
+                let record = record.clone();
                 if !amount_at(&mut cursor, &storage, tick).is_zero() {
-                    parts.push(part.clone());
+                    records.push(record);
                 }
                 cursor.step_val(&storage);
             }
         }
-        parts
+        together(records.iter())
     }
 
     fn member(&mut self, id: ProfileId, tick: Tick) -> Option<Member> {
-        let parts = self.parts(id, tick);
-        let identifiers: Vec<_> = identifiers(parts.iter()).cloned().collect();
+        let identifiers = self.identifiers(id, tick);
         (!identifiers.is_empty()).then_some(Member { id, identifiers })
     }
 
     fn profile(&mut self, id: ProfileId, tick: Tick) -> Option<Profile> {
-        let parts = self.parts(id, tick);
-        let identifiers: Vec<_> = identifiers(parts.iter()).cloned().collect();
+        let identifiers = self.identifiers(id, tick);
         if identifiers.is_empty() {
             return None;
         }
@@ -353,7 +408,7 @@ impl Shelf {
         }
         // Numbers come before others.
         traits.sort_unstable_by_key(|(id, _)| *id);
-        Some(Profile { id, identifiers, record: merged(parts.iter()), traits, audiences })
+        Some(Profile { id, identifiers, record: self.record(id, tick), traits, audiences })
     }
 
     fn size(&mut self, index: usize, tick: Tick) -> u64 {
@@ -414,6 +469,24 @@ impl Shelf {
         }
     }
 
+    /// The first identifiers at each limit of identity.
+    fn at_limits(&mut self, most: usize, tick: Tick) -> Vec<(Limit, IdentifierId)> {
+        let mut found = Vec::new();
+        let (mut cursor, storage) = open(&mut self.at_limits);
+        while let Some(limit) = cursor.get_key(&storage).copied() {
+            let mut count = 0;
+            while let (true, Some(id)) = (count < most, cursor.get_val(&storage).copied()) {
+                if amount_at(&mut cursor, &storage, tick) > 0 {
+                    found.push((limit, id));
+                    count += 1;
+                }
+                cursor.step_val(&storage);
+            }
+            cursor.step_key(&storage);
+        }
+        found
+    }
+
     fn profiles(&mut self, after: Option<ProfileId>, limit: usize, tick: Tick) -> Vec<ProfileId> {
         let mut profiles = Vec::new();
         let (mut cursor, storage) = self.all_parts();
@@ -454,6 +527,7 @@ impl Shelf {
         compact(&mut self.members, of_lists, &since);
         compact(&mut self.derived, since.clone(), &since);
         compact(&mut self.sizes, since.clone(), &since);
+        compact(&mut self.at_limits, since.clone(), &since);
     }
 }
 

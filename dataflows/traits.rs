@@ -5,6 +5,7 @@
 //! goes from the one to the other.
 
 mod changes;
+mod identifiers;
 mod person;
 mod plan;
 
@@ -14,7 +15,7 @@ use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::implementations::ValSpine;
 
 use crate::definitions::Definitions;
-use crate::model::{Derived, Part, ProfileId, Record, Text, Tick};
+use crate::model::{Derived, ProfileId, Record, Tick};
 use crate::operators::reduce_changes;
 use crate::profiles::PartsTrace;
 
@@ -33,24 +34,8 @@ pub fn derive<'scope>(
     })
 }
 
-/// The identifiers among the parts of a profile.
-pub fn identifiers<'p>(parts: impl Iterator<Item = &'p Part>) -> impl Iterator<Item = &'p Text> {
-    parts.filter_map(|part| match part {
-        Part::Identifier(text) => Some(text),
-        _ => None,
-    })
-}
-
-/// The records among the parts of a profile, as one: of each topic the latest write.
-pub fn merged<'p>(parts: impl Iterator<Item = &'p Part>) -> Record {
-    together(parts.filter_map(|part| match part {
-        Part::Record(record) => Some(record),
-        _ => None,
-    }))
-}
-
-/// Records of one person as one.
-fn together<'p>(mut records: impl Iterator<Item = &'p Record>) -> Record {
+/// Records of one person as one: of each topic the latest write.
+pub fn together<'p>(mut records: impl Iterator<Item = &'p Record>) -> Record {
     match (records.next(), records.next()) {
         (None, _) => Record::default(),
         (Some(one), None) => one.clone(),

@@ -11,15 +11,21 @@ use dataflows::definitions::{
     TraitId, Window,
 };
 use dataflows::expression::{Comparison, Expression};
-use dataflows::model::{Event, Profile, Tick, Value, ValueType};
+use dataflows::model::{Event, Identifier, IdentifierKey, Profile, Tick, Value, ValueType};
 
 use crate::histories::definitions::order;
 use crate::histories::expressions::{compare, field, literal, measure, not};
 use crate::histories::identifier;
-use crate::oracle::State;
+use crate::oracle::{State, leaves_at};
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// The window of `orders_90d`.
+const RECENTLY: Window = Window { length_ms: 90 * DAY_MS, grain_ms: HOUR_MS };
+
+/// What the key of [`identifier`] is derived from.
+const KEY: &str = "test";
 
 /// Midnight of the last day of the data, 30 June 1998.
 pub const END: Tick = Tick::from_ms(899_164_800_000);
@@ -80,17 +86,20 @@ fn midnight(year: u64, month: u64, day: u64) -> Tick {
 
 /// What is expected of every customer at `at`, by the number in the data, where each purchase arrives at its own time.
 ///
-/// From [`END`] on this holds for a replay in the order of the file too, which is by customer: a purchase that is still in
+/// From an hour after [`END`] on this holds for a replay in the order of the file too, which is by customer: a purchase that is still in
 /// its window then was in it when it arrived. Before, a replay is behind, since most purchases are yet to come.
-pub fn expected(purchases: &[Purchase], at: Tick) -> BTreeMap<String, Customer> {
+/// `key` is what identifiers are hashed with.
+pub fn expected(purchases: &[Purchase], key: &str, at: Tick) -> BTreeMap<String, Customer> {
+    let key = IdentifierKey::from_secret(key);
     let mut purchases_of: BTreeMap<String, Vec<&Purchase>> = BTreeMap::new();
     for purchase in purchases.iter().filter(|purchase| purchase.at <= at) {
         purchases_of.entry(purchase.customer.clone()).or_default().push(purchase);
     }
-    let customer = |purchases: Vec<&Purchase>| {
+    let customer = |number: &str, purchases: Vec<&Purchase>| {
+        let holder = Identifier::new(&key, "user_id", number).id();
         let cents: u64 = purchases.iter().map(|purchase| purchase.cents).sum();
-        // The grain of 90 days is an hour; midnight is on it, so the end needs no rounding.
-        let is_recent = |purchase: &&&Purchase| at < purchase.at.after_ms(90 * DAY_MS);
+        // The grain of 90 days is an hour.
+        let is_recent = |purchase: &&&Purchase| at.as_ms() < leaves_at(RECENTLY, holder, purchase.at.as_ms());
         let (orders, orders_90d) = (purchases.len(), purchases.iter().filter(is_recent).count());
         let is_active = orders_90d > 0;
         let audiences = [
@@ -112,7 +121,7 @@ pub fn expected(purchases: &[Purchase], at: Tick) -> BTreeMap<String, Customer> 
                 .collect(),
         }
     };
-    purchases_of.into_iter().map(|(number, purchases)| (number, customer(purchases))).collect()
+    purchases_of.into_iter().map(|(number, purchases)| (number.clone(), customer(&number, purchases))).collect()
 }
 
 /// The definitions of `examples/cdnow/deltaic.toml`.
@@ -140,7 +149,7 @@ pub fn definitions() -> Definitions {
             measure(event, Shape::Count, None),
             measure(event, Shape::Sum(field(0)), None),
             measure(event, Shape::Latest(Expression::Term(EventTerm::Timestamp)), None),
-            measure(event, Shape::Count, Some(Window { length_ms: 90 * DAY_MS, grain_ms: HOUR_MS })),
+            measure(event, Shape::Count, Some(RECENTLY)),
         ],
         traits: traits.map(|(name, expression)| Trait { name: name.into(), expression }).to_vec(),
         audiences: audiences.map(|(name, condition)| Audience { name: name.into(), condition }).to_vec(),
@@ -200,7 +209,7 @@ fn the_data_is_what_its_readme_says() {
     let dates = || purchases.iter().map(|purchase| purchase.at);
     assert_eq!((dates().min(), dates().max()), (Some(midnight(1997, 1, 1)), Some(midnight(1998, 6, 30))));
     assert_eq!(dates().max(), Some(END));
-    assert_eq!(expected(&purchases, END).len(), 2_357);
+    assert_eq!(expected(&purchases, KEY, END).len(), 2_357);
 }
 
 #[test]
@@ -209,16 +218,16 @@ fn one_customer_by_hand() {
     #[track_caller]
     fn check(at: Tick, orders: f64, revenue: f64, last_order: Tick, orders_90d: f64, audiences: &[&str]) {
         let audiences = audiences.iter().map(|name| (*name).to_owned()).collect();
-        let found = expected(&purchases(), at).remove("00004");
+        let found = expected(&purchases(), KEY, at).remove("00004");
         assert_eq!(found, Some(Customer { orders, revenue, last_order, orders_90d, audiences }));
     }
     check(END, 4.0, 100.5, midnight(1997, 12, 12), 0.0, &["lapsed"]);
     let last = midnight(1997, 1, 18);
     check(last, 2.0, 59.06, last, 2.0, &["active_90d"]);
-    // The first order leaves 90 days after 1 January.
+    // The first order leaves 90 days after 1 January, within an hour.
     check(midnight(1997, 3, 31), 2.0, 59.06, last, 2.0, &["active_90d"]);
-    check(midnight(1997, 4, 1), 2.0, 59.06, last, 1.0, &["active_90d"]);
-    assert_eq!(expected(&purchases(), midnight(1996, 12, 31)).len(), 0);
+    check(midnight(1997, 4, 1).after_ms(HOUR_MS), 2.0, 59.06, last, 1.0, &["active_90d"]);
+    assert_eq!(expected(&purchases(), KEY, midnight(1996, 12, 31)).len(), 0);
 }
 
 #[test]
@@ -228,13 +237,13 @@ fn the_oracle_agrees_on_real_purchases() {
     let mut by_date = in_file_order.clone();
     by_date.iter_mut().for_each(|(arrival, event)| *arrival = event.timestamp);
     for (history, at) in [
-        (&in_file_order, END),
+        (&in_file_order, END.after_ms(HOUR_MS)),
         (&in_file_order, END.after_ms(40 * DAY_MS)),
         (&by_date, END),
         (&by_date, midnight(1997, 4, 1)),
         (&by_date, Tick::from_ms(midnight(1997, 7, 1).as_ms() - 1)),
     ] {
         let state = State::of(&definitions, history, at);
-        assert!(customers(&definitions, &state) == expected(&purchases, at), "they differ at {at}");
+        assert!(customers(&definitions, &state) == expected(&purchases, KEY, at), "they differ at {at}");
     }
 }

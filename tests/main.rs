@@ -13,6 +13,7 @@ mod check;
 mod clock;
 mod cluster;
 mod comparison;
+mod conflicts;
 mod consent;
 mod corpus;
 mod crash;

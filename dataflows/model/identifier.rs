@@ -50,6 +50,19 @@ impl IdentifierId {
         self.low
     }
 
+    /// By how many milliseconds the ends of windows of this grain are shifted for what this identifier holds: the first 64 bits of
+    /// the hash modulo the grain (DESIGN §3). So the people of one grain do not all leave at one tick.
+    ///
+    /// ```
+    /// use dataflows::model::IdentifierId;
+    /// let mut bytes = [0; 16];
+    /// bytes[7] = 203;
+    /// assert_eq!(IdentifierId::from_bytes(bytes).shift_ms(100), 3);
+    /// ```
+    pub fn shift_ms(&self, grain_ms: u64) -> u64 {
+        self.high % grain_ms
+    }
+
     /// The bytes of the hash, in the order in which it is printed.
     pub fn to_bytes(self) -> [u8; 16] {
         ((u128::from(self.high) << 64) | u128::from(self.low)).to_be_bytes()

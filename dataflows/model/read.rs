@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{IdentifierId, ProfileId, Record, Text, Tick, Value};
 use crate::definitions::{AudienceId, TraitId};
+use crate::limits::Limit;
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -46,6 +47,8 @@ pub enum Question {
         /// At most this many.
         limit: usize,
     },
+    /// Identifiers at a limit of identity, so many of each limit at most. Each worker answers for its share.
+    AtLimits(usize),
     /// Profiles, in the order of their ids. Each worker answers for its share.
     Profiles {
         /// Only profiles after this one.
@@ -61,7 +64,11 @@ impl Question {
         match self {
             Question::Profile(_) => Some(1),
             Question::Consents { of, .. } => Some(of.len()),
-            Question::Sizes | Question::Books(_) | Question::Members { .. } | Question::Profiles { .. } => None,
+            Question::Sizes
+            | Question::Books(_)
+            | Question::Members { .. }
+            | Question::AtLimits(_)
+            | Question::Profiles { .. } => None,
         }
     }
 }
@@ -92,6 +99,8 @@ pub enum Found {
     Profiles(Vec<Profile>),
     /// Members, sorted by id.
     Members(Vec<Member>),
+    /// Identifiers at a limit, sorted.
+    AtLimits(Vec<(Limit, IdentifierId)>),
     /// The tick of the list is not kept any more: the answer to `Members`, too.
     Gone,
 }

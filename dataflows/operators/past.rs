@@ -10,6 +10,7 @@ use differential_dataflow::trace::implementations::ord_neu::OrdValBatch;
 use differential_dataflow::trace::implementations::{ValSpine, Vector};
 use differential_dataflow::trace::{BatchCursor, Cursor, Navigable};
 
+use super::visits;
 use crate::model::Tick;
 
 pub(super) type Trace<K, V, R> = TraceAgent<ValSpine<K, V, Tick, R>>;
@@ -114,6 +115,7 @@ impl<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> Past<K, V, R> {
                     self.cursors[*place].step_val(&self.batches[*place]);
                 }
             }
+            visits::count();
             if !amount.is_zero() && !visit(value, amount) {
                 break;
             }

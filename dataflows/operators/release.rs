@@ -2,6 +2,9 @@
 //!
 //! Future retractions must not wait in an arrangement's batcher, which looks at all that it holds at every seal. Here they
 //! wait in a map by time, and cost nothing until the frontier passes them.
+//!
+//! Times far away are as many as there are updates, since the ends of windows are spread over all ticks: a list for each would take
+//! more room than what is in it. So the map has a list for each minute or so, and one for each time only of the minute at hand.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +18,11 @@ use timely::dataflow::operators::generic::Operator;
 
 use crate::model::Tick;
 
-/// The shortest list of updates for one tick that is looked through for some that meet.
+/// The shortest list of updates that is looked through for some that meet.
 const CONSOLIDATE_MIN: usize = 16;
+
+/// Times whose first bits, all but so many, are the same wait in one list: some 65 seconds.
+const SPAN_BITS: u32 = 16;
 
 /// Turns updates `((data, at), tick, diff)` into `(data, max(at, tick), diff)`, and holds them back until then.
 ///
@@ -60,7 +66,7 @@ where
     updates
         .inner
         .unary_frontier::<CapacityContainerBuilder<Vec<(D, Tick, R)>>, _, _, _>(Pipeline, name, |_, _| {
-            let mut waiting: BTreeMap<Tick, Vec<(D, R)>> = BTreeMap::new();
+            let mut waiting = Waiting::new();
             // For the earliest time in `waiting`; none where nothing waits.
             let mut held: Option<Capability<Tick>> = None;
             move |(input, frontier), output| {
@@ -73,14 +79,7 @@ where
                             session.give((data, tick, diff));
                         } else {
                             earliest = earliest.min(at);
-                            let due = waiting.entry(at).or_default();
-                            // What meets here is one update: a window's end rounded up brings many together. Looked
-                            // for only when the list would have to grow, so each update pays for it a few times at most.
-                            if due.len() == due.capacity() && due.len() >= CONSOLIDATE_MIN {
-                                consolidate(due);
-                                due.reserve_exact(due.len().max(CONSOLIDATE_MIN) / 2);
-                            }
-                            due.push((data, diff));
+                            waiting.put(at, data, diff);
                         }
                     }
                     if earliest < Tick::MAX && held.as_ref().is_none_or(|held| earliest < *held.time()) {
@@ -88,7 +87,7 @@ where
                     }
                 });
                 if frontier.is_empty() {
-                    waiting.clear();
+                    waiting = Waiting::new();
                     held = None;
                 }
                 let Some(capability) = held.as_mut() else { return };
@@ -96,19 +95,133 @@ where
                     return;
                 }
                 let mut session = output.session(capability);
-                while let Some(entry) = waiting.first_entry() {
-                    let at = *entry.key();
-                    if frontier.less_equal(&at) {
-                        break;
-                    }
-                    session.give_iterator(entry.remove().into_iter().map(|(data, diff)| (data, at, diff)));
+                while waiting.earliest().is_some_and(|at| !frontier.less_equal(&at)) {
+                    waiting.take(|at, due| {
+                        session.give_iterator(due.into_iter().map(|(data, diff)| (data, at, diff)));
+                    });
                 }
                 drop(session);
-                match waiting.first_key_value() {
-                    Some((earliest, _)) => capability.downgrade(earliest),
+                match waiting.earliest() {
+                    Some(earliest) => capability.downgrade(&earliest),
                     None => held = None,
                 }
             }
         })
         .as_collection()
+}
+
+/// A time that is not later than any of some updates, and these.
+type SpanDue<D, R> = (Tick, Vec<((Tick, D), R)>);
+
+/// Updates that wait.
+struct Waiting<D, R> {
+    /// Those of the span at hand, and of those before it.
+    now: BTreeMap<Tick, Vec<(D, R)>>,
+    /// The others, by span.
+    later: BTreeMap<u64, SpanDue<D, R>>,
+    /// The first span that is not at hand.
+    later_from: u64,
+}
+
+impl<D: Data, R: Semigroup> Waiting<D, R> {
+    fn new() -> Self {
+        Waiting { now: BTreeMap::new(), later: BTreeMap::new(), later_from: 0 }
+    }
+
+    fn put(&mut self, at: Tick, data: D, diff: R) {
+        let span = at.as_ms() >> SPAN_BITS;
+        if span < self.later_from {
+            put(self.now.entry(at).or_default(), data, diff);
+        } else {
+            let (earliest, due) = self.later.entry(span).or_insert_with(|| (at, Vec::new()));
+            *earliest = at.min(*earliest);
+            put(due, (at, data), diff);
+        }
+    }
+
+    /// Before this nothing is due.
+    fn earliest(&self) -> Option<Tick> {
+        let now = self.now.first_key_value().map(|(at, _)| *at);
+        now.or_else(|| self.later.first_key_value().map(|(_, (earliest, _))| *earliest))
+    }
+
+    /// Gives what is due first; or else, where that is of a later span, this span is at hand from now on.
+    fn take(&mut self, give: impl FnOnce(Tick, Vec<(D, R)>)) {
+        if let Some((at, due)) = self.now.pop_first() {
+            give(at, due);
+        } else if let Some((span, (_, updates))) = self.later.pop_first() {
+            self.later_from = span + 1;
+            for ((at, data), diff) in updates {
+                put(self.now.entry(at).or_default(), data, diff);
+            }
+        }
+    }
+}
+
+/// Adds an update to a list. What meets there is one: a window's end rounded up brings many together. It is looked for only
+/// when the list would have to grow, so each update pays for it a few times at most.
+fn put<D: Ord, R: Semigroup>(due: &mut Vec<(D, R)>, data: D, diff: R) {
+    if due.len() == due.capacity() && due.len() >= CONSOLIDATE_MIN {
+        consolidate(due);
+        due.reserve_exact(due.len().max(CONSOLIDATE_MIN) / 2);
+    }
+    due.push((data, diff));
+}
+
+#[cfg(test)]
+mod tests {
+    use differential_dataflow::input::InputSession;
+    use timely::dataflow::operators::Capture;
+    use timely::dataflow::operators::capture::Extract;
+
+    use super::*;
+
+    type Row = (u64, Tick, i64);
+
+    /// Updates of few numbers for near and far times, while time goes on by steps of this many milliseconds: what comes out, and
+    /// what is to.
+    fn released(step_ms: u64) -> [Vec<Row>; 2] {
+        const SPAN_MS: u64 = 1 << SPAN_BITS;
+        let ms = Tick::from_ms;
+        let (captured, mut expected) = timely::execute_directly(move |worker| {
+            let mut updates = InputSession::new();
+            let (captured, probe) = worker.dataflow(|scope| {
+                let (probe, released) = release(updates.to_collection(scope), "Release").probe();
+                (released.inner.capture(), probe)
+            });
+            let (mut random, mut expected) = (7_u64, Vec::new());
+            for now in (0..3 * SPAN_MS).step_by(usize::try_from(step_ms).expect("it is short")) {
+                updates.advance_to(ms(now));
+                for _ in 0..40 {
+                    random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                    let number = random >> 62;
+                    let ahead = (random >> 20) % [1, 7, SPAN_MS, 3 * SPAN_MS][(random >> 50) as usize % 4];
+                    // Many for one time, as where a window has a grain.
+                    let at = if random.is_multiple_of(3) { (now + ahead) / 60_000 * 60_000 } else { now + ahead };
+                    let diff = 1 - 2 * i64::from((random >> 40).is_multiple_of(2));
+                    updates.update((number, ms(at)), diff);
+                    expected.push((number, ms(at.max(now)), diff));
+                }
+                updates.flush();
+                worker.step_while(|| probe.less_than(&ms(now)));
+            }
+            updates.advance_to(ms(9 * SPAN_MS));
+            updates.flush();
+            worker.step_while(|| probe.less_than(&ms(8 * SPAN_MS)));
+            (captured, expected)
+        });
+        let mut found: Vec<Row> = captured.extract().into_iter().flat_map(|(_, updates)| updates).collect();
+        differential_dataflow::consolidation::consolidate_updates(&mut found);
+        differential_dataflow::consolidation::consolidate_updates(&mut expected);
+        [found, expected]
+    }
+
+    #[test]
+    fn each_comes_at_its_time_however_far_away_that_is() {
+        for step_ms in [997, 9_973, 99_991] {
+            let [found, expected] = released(step_ms);
+            assert!(!expected.is_empty());
+            assert_eq!(found, expected, "by {step_ms} ms");
+        }
+    }
 }

@@ -7,10 +7,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::person::{Moment, Past, Person, has, input_over_topic};
+use super::person::{Moment, Past, Person, input_over_topic};
 use super::plan::{Node, Place, Plan, Planned, derived_of};
 use crate::definitions::{AudienceId, Definitions, DestinationId, DestinationView, Listed, MeasureId, Step};
-use crate::model::{Card, Derived, Part, Record, Setting, Text, Tick, Topic, Traits, Value, Weight, kind_of};
+use crate::model::{Card, Derived, Part, Record, Setting, Text, Tick, Topic, Traits, Value, Weight};
 
 /// Follows changes through the graph of the definitions.
 pub struct Follower {
@@ -34,7 +34,7 @@ impl Follower {
 
     /// Gives what follows from these changes of the parts of one person, which come by tick, then part.
     pub fn follow(&mut self, changes: &[(Tick, &Part, Weight)], past: &mut Past, rows: &mut Rows) {
-        self.person.next_person();
+        self.person.next_person(changes);
         let plan = self.plan.clone();
         for changes in changes.chunk_by(|(a, ..), (b, ..)| a == b) {
             self.person.next_tick();
@@ -82,21 +82,18 @@ impl Follower {
     }
 
     fn change_identifiers(&mut self, plan: &Plan, give: &mut impl FnMut(Derived, i64)) {
-        self.person.settle_identifiers();
-        let [before, after] = [Moment::Before, Moment::After].map(|moment| self.person.identifiers(moment).to_vec());
         // Every person has an identifier as long as there is anything of them.
-        let came = i64::from(before.is_empty()) - i64::from(after.is_empty());
+        let [was_there, is_there] = [Moment::Before, Moment::After].map(|moment| self.person.has_identifiers(moment));
+        let came = i64::from(is_there) - i64::from(was_there);
         if came != 0 {
             plan.of_everybody.iter().for_each(|row| give(row.clone(), came));
         }
-        let differ = |kind: &str| {
-            let of_kind = |text: &&Text| kind_of(text) == kind;
-            !before.iter().filter(of_kind).eq(after.iter().filter(of_kind))
-        };
-        let kinds: BTreeSet<&str> = before.iter().chain(&after).map(|text| kind_of(text)).collect();
-        for kind in kinds.into_iter().filter(|kind| differ(kind)) {
-            let [was, is] = [&before, &after].map(|texts| Some(Value::Bool(has(texts, kind))));
-            for node in plan.of_kind.get(kind).into_iter().flatten() {
+        for (kind, [before, after]) in self.person.changed_identifiers() {
+            if before == after {
+                continue;
+            }
+            let [was, is] = [before, after].map(|texts| Some(Value::Bool(!texts.is_empty())));
+            for node in plan.of_kind.get(&kind).into_iter().flatten() {
                 match plan.place(*node) {
                     Place::View(_) => _ = self.touched.insert(*node),
                     _ => self.change_input(*node, was.clone(), is.clone(), plan),
@@ -173,7 +170,7 @@ impl Follower {
 
     fn change_view(&mut self, id: DestinationId, plan: &Plan, past: &mut Past, give: &mut impl FnMut(Derived, i64)) {
         let view = &plan.definitions.destinations[id.index()];
-        self.person.learn_identifiers(past);
+        view.identifiers.iter().for_each(|kind| self.person.learn_identifiers(kind, past));
         self.person.learn_record(past);
         for listed in &view.traits {
             if let Listed::Trait(id) = listed {
@@ -201,13 +198,15 @@ impl Follower {
 
     /// What a destination may hold of the person; nothing without consent, or without an identifier that it lists.
     fn card(&self, view: &DestinationView, plan: &Plan, moment: Moment) -> Option<Arc<Card>> {
-        let (identifiers, record) = (self.person.identifiers(moment), self.person.record(moment));
+        let record = self.person.record(moment);
         let consents = |purpose| record.get(&Topic::Consent(purpose)) == Some(Value::Bool(true));
         if !view.requires_consent.clone().is_none_or(consents) {
             return None;
         }
-        let listed = |text: &&Text| view.identifiers.iter().any(|kind| kind == kind_of(text));
-        let identifiers: Vec<Text> = identifiers.iter().filter(listed).cloned().collect();
+        let of_kind = |kind| self.person.identifiers(kind, moment);
+        let mut identifiers: Vec<Text> = view.identifiers.iter().flat_map(|kind| of_kind(kind)).collect();
+        identifiers.sort_unstable();
+        identifiers.dedup();
         if identifiers.is_empty() {
             return None;
         }

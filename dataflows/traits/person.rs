@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use differential_dataflow::difference::{IsZero, Semigroup};
 
+use super::identifiers::Identifiers;
 use super::plan::{Node, Place, Plan};
 use super::together;
 use crate::definitions::{MeasureId, PersonTerm, Shape};
-use crate::model::{Number, Part, Position, ProfileId, Record, Sample, Text, Tick, Topic, Value, Weight, kind_of};
+use crate::model::{Number, Part, Position, ProfileId, Record, Sample, Text, Tick, Topic, Value, Weight};
 use crate::operators;
 
 /// The parts that a profile had.
@@ -78,8 +80,7 @@ pub struct Person {
     turn: Turn,
     values: Vec<Known<Option<Value>>>,
     measures: Vec<Counted>,
-    identifiers: Known<Vec<Text>>,
-    identifier_parts: Vec<(Text, Weight)>,
+    identifiers: Identifiers,
     record: Known<Record>,
     record_parts: Vec<(Record, Weight)>,
 }
@@ -91,8 +92,7 @@ impl Person {
             turn: Turn::default(),
             values: Vec::new(),
             measures: Vec::new(),
-            identifiers: Known::default(),
-            identifier_parts: Vec::new(),
+            identifiers: Identifiers::new(plan.definitions.identity.reach.identifiers_per_type_max),
             record: Known::default(),
             record_parts: Vec::new(),
         };
@@ -101,9 +101,11 @@ impl Person {
         person
     }
 
-    /// Goes on to another person.
-    pub fn next_person(&mut self) {
+    /// Goes on to another person, of whose parts these change.
+    pub fn next_person(&mut self, changes: &[(Tick, &Part, Weight)]) {
         self.turn.person += 1;
+        let goes = |(_, part, weight): &&(_, &Part, Weight)| weight.0 < 0 && matches!(part, Part::Identifier(_));
+        self.identifiers.next_person(changes.iter().filter(goes).count());
     }
 
     /// Goes on to the next tick.
@@ -116,9 +118,20 @@ impl Person {
         self.values[node.index()].at(self.turn, moment).as_ref()
     }
 
-    /// The identifiers, sorted, once they are known.
-    pub fn identifiers(&self, moment: Moment) -> &[Text] {
-        self.identifiers.at(self.turn, moment)
+    /// The identifiers of a type that are looked at, sorted, once they are known.
+    pub fn identifiers(&self, kind: &str, moment: Moment) -> Vec<Text> {
+        self.identifiers.of(kind, self.turn.tick, moment)
+    }
+
+    /// Whether there are any identifiers, at a tick at which some change.
+    pub fn has_identifiers(&self, moment: Moment) -> bool {
+        self.identifiers.are_there(self.turn.tick, moment)
+    }
+
+    /// The types of identifiers that changed at this tick and are looked at, each with those before and after.
+    pub fn changed_identifiers(&self) -> Vec<(CompactString, [Vec<Text>; 2])> {
+        let after = |kind: &str| self.identifiers(kind, Moment::After);
+        self.identifiers.changed().iter().map(|(kind, before)| (kind.clone(), [before.clone(), after(kind)])).collect()
     }
 
     /// The record, once it is known.
@@ -175,7 +188,7 @@ impl Person {
     /// Learns what a part that is about to change belongs to, as it was before.
     pub fn learn_around(&mut self, part: &Part, plan: &Plan, past: &mut Past) {
         match part {
-            Part::Identifier(_) => self.learn_identifiers(past),
+            Part::Identifier(text) => self.identifiers.learn_around(text, self.turn.tick, plan, past),
             Part::Record(_) => self.learn_record(past),
             Part::Count(measure) | Part::Sum(measure) | Part::Sample(measure, _) => {
                 self.learn_measure(*measure, plan, past);
@@ -187,7 +200,7 @@ impl Person {
     pub fn apply(&mut self, part: &Part, weight: Weight) {
         let Some(measure) = part.measure() else {
             match part {
-                Part::Identifier(text) => add(&mut self.identifier_parts, text, weight),
+                Part::Identifier(text) => self.identifiers.apply(text, weight),
                 Part::Record(record) => add(&mut self.record_parts, record, weight),
                 Part::Count(_) | Part::Sum(_) | Part::Sample(..) => {}
             }
@@ -201,13 +214,6 @@ impl Person {
             Part::Sample(_, sample) => add(&mut counted.samples, sample, weight),
             _ => counted.count.plus_equals(&weight),
         }
-    }
-
-    /// All changes of identifiers at this tick have been applied.
-    pub fn settle_identifiers(&mut self) {
-        let before = std::mem::take(&mut self.identifiers.after);
-        let after = self.identifier_parts.iter().map(|(text, _)| text.clone()).collect();
-        self.identifiers.change(self.turn, before, after);
     }
 
     /// All changes of records at this tick have been applied.
@@ -278,21 +284,9 @@ impl Person {
         }
     }
 
-    /// Learns the identifiers.
-    pub fn learn_identifiers(&mut self, past: &mut Past) {
-        if self.identifiers.is_of(self.turn) {
-            return;
-        }
-        self.identifier_parts.clear();
-        past.visit(&Part::Identifier(Text::default()), |part, weight| match part {
-            Part::Identifier(text) => {
-                self.identifier_parts.push((text.clone(), weight));
-                true
-            }
-            _ => false,
-        });
-        let texts = self.identifier_parts.iter().map(|(text, _)| text.clone()).collect();
-        self.identifiers.learn(self.turn, texts);
+    /// Learns the identifiers of a type.
+    pub fn learn_identifiers(&mut self, kind: &str, past: &mut Past) {
+        self.identifiers.learn(kind, past);
     }
 
     /// Learns the record.
@@ -314,8 +308,8 @@ impl Person {
     fn look_up(&mut self, term: &PersonTerm, past: &mut Past) -> Option<Value> {
         match term {
             PersonTerm::Has(kind) => {
-                self.learn_identifiers(past);
-                Some(Value::Bool(has(self.identifiers(Moment::After), kind)))
+                self.learn_identifiers(kind, past);
+                Some(Value::Bool(self.identifiers.has(kind)))
             }
             PersonTerm::Attribute(name, _) => {
                 self.learn_record(past);
@@ -328,11 +322,6 @@ impl Person {
             _ => None,
         }
     }
-}
-
-/// Whether there is an identifier of a type among these.
-pub fn has(identifiers: &[Text], kind: &str) -> bool {
-    identifiers.iter().any(|text| kind_of(text) == kind)
 }
 
 /// What an input makes of the value that its topic is set to.

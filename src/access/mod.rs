@@ -5,6 +5,7 @@
 //!
 //! Deliberately absent: listing of all profiles, and search by anything but an identifier.
 
+mod conflicts;
 mod json;
 mod members;
 mod routes;

@@ -14,6 +14,7 @@ use dataflows::model::{Found, Identifier, IdentifierKey, Question};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::conflicts::conflicts;
 use super::json::ProfileJson;
 use super::members::{self, Page};
 use super::wait::Wait;
@@ -28,7 +29,7 @@ pub(super) struct Reads {
     pub handle: Handle,
     pub limits: Limits,
     definitions: Arc<Definitions>,
-    identifier_key: IdentifierKey,
+    pub identifier_key: IdentifierKey,
 }
 
 /// The routes of reads.
@@ -44,8 +45,10 @@ pub fn router(project: &Project, admission: &Admission, handle: Handle) -> Route
         .route("/v1/audiences", get(audiences).fallback(method_not_allowed))
         .route("/v1/audiences/{name}", get(audience).fallback(method_not_allowed))
         .route("/v1/audiences/{name}/members", get(members).fallback(method_not_allowed))
-        .with_state(reads);
-    Role::Reader.guard(router, admission)
+        .with_state(reads.clone());
+    let of_admins =
+        Router::new().route("/v1/identity/conflicts", get(conflicts).fallback(method_not_allowed)).with_state(reads);
+    Role::Reader.guard(router, admission).merge(Role::Admin.guard(of_admins, admission))
 }
 
 /// `GET /v1/profiles/{type}:{value}`
@@ -174,7 +177,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 }
 
 /// Parameters of the query.
-struct Asked<T>(T);
+pub(super) struct Asked<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     type Rejection = Problem;

@@ -1,6 +1,7 @@
 //! The real server with a pretended engine.
 
 use dataflows::definitions::{AudienceId, TraitId};
+use dataflows::limits::Limit;
 use dataflows::model::{
     Found, Identifier, IdentifierId, Member, PointInTime, Position, Profile, ProfileId, Question, Setting, Tick, Topic,
     Value,
@@ -61,6 +62,11 @@ fn answer(ask: Ask) {
             all.truncate(limit);
             Found::Members(all)
         }
+        Question::AtLimits(most) => {
+            let ann = (Limit::Links, ann.id());
+            let others = (0..200).map(|i| (Limit::Hops, identifier("user_id", &i.to_string()).id()));
+            Found::AtLimits([ann].into_iter().chain(others.take(most)).collect())
+        }
         Question::Consents { .. } | Question::Books(_) | Question::Profiles { .. } => Found::Sizes(Vec::new()),
     };
     let _ = ask.reply.send(Answered { as_of: Tick::from_ms(9), found });
@@ -86,6 +92,22 @@ async fn get(server: &Server, path: &str) -> Reply {
 
 fn problem(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())
+}
+
+#[tokio::test]
+async fn identifiers_at_limits() {
+    let server = server(true).await;
+    let refused = get(&server, "/v1/identity/conflicts").await;
+    assert_eq!(refused.status, 401, "it is for admins: {}", refused.head);
+    let headers = [("authorization", "Bearer admin-token")];
+    let reply = server.send(&request("GET", "/v1/identity/conflicts", &headers, b"")).await.json();
+    let ann = identifier("email", "ann@example.org");
+    let first =
+        json!({"limit": "links", "identifier": "email:ann@example.org", "profile": profile(&ann).id.to_string()});
+    let conflicts = reply["conflicts"].as_array().unwrap();
+    assert_eq!((&reply["as_of"], &conflicts[0]), (&json!(9), &first));
+    assert_eq!((conflicts.len(), &reply["has_more"]), (101, &json!(true)));
+    assert!(conflicts[1..].iter().all(|one| one["limit"] == "hops" && one.get("identifier").is_none()));
 }
 
 #[tokio::test]

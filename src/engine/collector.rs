@@ -6,7 +6,8 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use dataflows::model::{Answer, Desired, Found, Member, Profile, Question, Tick};
+use dataflows::limits::Limit;
+use dataflows::model::{Answer, Desired, Found, IdentifierId, Member, Profile, Question, Tick};
 use tokio::sync::{Notify, oneshot};
 
 use super::books::{Books, Look};
@@ -86,6 +87,7 @@ impl Asked {
     pub fn new(question: &Question, tick: Tick, asker: Asker) -> Self {
         let limit = match *question {
             Question::Members { limit, .. } | Question::Profiles { limit, .. } => limit,
+            Question::AtLimits(limit) => limit,
             Question::Profile(_) | Question::Consents { .. } | Question::Sizes | Question::Books(_) => usize::MAX,
         };
         Asked { tick, limit, shares: Vec::new(), answers: question.answers(), asker }
@@ -242,6 +244,12 @@ fn together(a: Found, b: Found, limit: usize) -> Found {
             both.sort_unstable_by_key(|member| member.id);
             both.truncate(limit);
             Found::Members(both)
+        }
+        (Found::AtLimits(a), Found::AtLimits(b)) => {
+            let mut both: Vec<(Limit, IdentifierId)> = a.into_iter().chain(b).collect();
+            both.sort_unstable();
+            let of_each = both.chunk_by(|(a, _), (b, _)| a == b).flat_map(|of_one| of_one.iter().take(limit));
+            Found::AtLimits(of_each.copied().collect())
         }
         // Some workers may have had to let go of a list that others still have.
         (Found::Gone, _) | (_, Found::Gone) => Found::Gone,

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
+use dataflows::model::IdentifierKey;
+
 use super::stream::{CITIES, Event, What};
 
 /// What sets the people of one run apart from those of all others, and those of a lane from those of the other lanes.
@@ -33,6 +35,14 @@ impl Names {
             Identifier::Email(user) => format!("email:{run}-{lane}-{user}@load.example"),
             Identifier::Device(device) => format!("anonymous_id:{run}-{lane}-{device}"),
         }
+    }
+
+    /// The first half of the hash of somebody's identifier: it shifts the ends of windows.
+    pub fn hash(&self, key: &IdentifierKey, lane: u32, identifier: Identifier) -> u64 {
+        let written = self.written(lane, identifier);
+        let (kind, value) = written.split_once(':').unwrap_or_default();
+        let bytes = dataflows::model::Identifier::new(key, kind, value).id().to_bytes();
+        bytes[..8].iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte))
     }
 
     /// Who that is; nobody for people of other runs.

@@ -50,7 +50,7 @@ impl Judge {
     /// A judge of a new run; a change that comes later than `late` is wrong.
     pub fn new(names: Names, lanes: u32, late: Duration, steps: Arc<[Step]>) -> Self {
         let counts = steps.iter().map(|_| Counts::default()).collect();
-        let lanes = (0..lanes).map(|_| Lane::default()).collect();
+        let lanes = (0..lanes).map(|number| Lane::new(names.clone(), number)).collect();
         Judge { names, late, steps, counts, lanes, step: 0, fences: FxHashSet::default(), complaints: Vec::new() }
     }
 

@@ -4,13 +4,15 @@
 //! that it is kept with, a person is the sum over their user id and devices, and who is touched is looked at anew. By README's
 //! rules: an event is kept with the user id if it says one, else with the device; a device belongs to the user that it was last
 //! linked with, by event time, and takes along what was done on it anonymously; an event is in a window from the later of its
-//! time and its tick until its end, rounded up to the grain, unless it was too old when it came.
+//! time and its tick until its end, rounded up to the grain as shifted for whom it is kept with, unless it was too old when it came.
 
 use std::collections::{BTreeMap, HashMap};
 
+use dataflows::model::IdentifierKey;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::body::Identifier;
+use super::body::{Identifier, Names};
+use super::project::IDENTITY_KEY;
 use super::stream::{Event, What};
 
 mod audiences;
@@ -34,8 +36,11 @@ pub struct Transition {
 }
 
 /// The people of one lane.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Model {
+    names: Names,
+    lane: u32,
+    key: IdentifierKey,
     facts: FxHashMap<Part, Facts>,
     owners: FxHashMap<u32, u32>,
     users: FxHashMap<u32, User>,
@@ -47,6 +52,21 @@ pub struct Model {
 }
 
 impl Model {
+    /// Nobody yet, of a lane of a run.
+    pub fn new(names: Names, lane: u32) -> Self {
+        Model {
+            names,
+            lane,
+            key: IdentifierKey::from_secret(IDENTITY_KEY),
+            facts: FxHashMap::default(),
+            owners: FxHashMap::default(),
+            users: FxHashMap::default(),
+            timers: BTreeMap::new(),
+            members: FxHashMap::default(),
+            touched: FxHashMap::default(),
+        }
+    }
+
     /// Takes in the events of a tick; ticks grow.
     pub fn take(&mut self, tick: u64, events: &[Event], to: &mut Vec<Transition>) {
         self.advance(tick.saturating_sub(1), to);
@@ -136,12 +156,17 @@ impl Model {
         if tick >= end_ms {
             return;
         }
+        let facts = self.facts.entry(part).or_default();
+        let hash = *facts.hash.get_or_insert_with(|| self.names.hash(&self.key, self.lane, part.identifier()));
         if at_ms > tick {
             self.timers.entry(at_ms).or_default().push((part, window, true));
         } else {
-            self.facts.entry(part).or_default().in_window[window] += 1;
+            facts.in_window[window] += 1;
         }
-        self.timers.entry(end_ms.next_multiple_of(grain_ms)).or_default().push((part, window, false));
+        // The next end on a grid that is shifted by the hash.
+        let beyond_ms = (end_ms % grain_ms + grain_ms - hash % grain_ms) % grain_ms;
+        let until_ms = if beyond_ms == 0 { end_ms } else { end_ms + grain_ms - beyond_ms };
+        self.timers.entry(until_ms).or_default().push((part, window, false));
     }
 
     /// Looks at whom something has changed for.

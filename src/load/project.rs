@@ -6,6 +6,9 @@ use std::path::Path;
 /// The project file.
 pub const PROJECT: &str = include_str!("../../examples/load/deltaic.toml");
 
+/// What the project's key of identifiers is derived from.
+pub const IDENTITY_KEY: &str = "load";
+
 /// Writes the project into a folder (which is made), or to standard output for `-`.
 pub fn print(folder: &Path) -> io::Result<()> {
     if folder == Path::new("-") {

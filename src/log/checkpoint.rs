@@ -66,8 +66,12 @@ pub struct Basis {
 /// 1: nothing is from the future, a decision on consent never travels, identifiers, names and decisions are read otherwise, numbers and
 /// types are what was written, and a write to an attribute is one to all below it. 2: an alias creates no identifier, joins what other
 /// events carry, and from trusted sources people too; `timestamp` wins over `originalTimestamp`, numbers are seconds to nanoseconds by
-/// their size, times are read from numbers as texts and from RFC 2822, and as values from numbers and before 1970.
-const MEANING: u32 = 2;
+/// their size, times are read from numbers as texts and from RFC 2822, and as values from numbers and before 1970. 3: the grid of the
+/// ends of windows is shifted for each identifier; identities have limits.
+const MEANING: u32 = 3;
+
+/// The meaning from which on a field has its type in each use of it, and not one in all of a project.
+const TYPED_IN_EACH_USE: u32 = 2;
 
 impl Basis {
     /// The basis under `project`.

@@ -46,6 +46,13 @@ pub(super) fn described(project: &Project) -> String {
         "of userId with previousId, of what mergeProperties name, where other events carry the previous ones",
     );
     line("", &format!("of two people {trusted}"));
+    let reach = rules.reach;
+    line(
+        "identity.…_max",
+        &format!("links_per_identifier {}, hops {}", reach.links_per_identifier_max, reach.hops_max),
+    );
+    let (followers, of_type) = (reach.followers_per_profile_max, reach.identifiers_per_type_max);
+    line("", &format!("followers_per_profile {followers}, identifiers_per_type {of_type}"));
     line("consent.purposes", &project.purposes.join(", "));
     text
 }

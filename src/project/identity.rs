@@ -1,7 +1,7 @@
 //! `[identity]`: which identifiers there are, how strong they are, which values identify nobody.
 
 use compact_str::CompactString;
-use dataflows::definitions::{Blocked, IdentityRules};
+use dataflows::definitions::{Blocked, IdentityRules, Reach};
 use dataflows::expression::Pattern;
 
 use super::names::{Alphabet, check_name};
@@ -50,14 +50,20 @@ pub(super) fn resolve(written: WrittenIdentity, problems: &mut Vec<Problem>) -> 
         let patterns = patterns.items.iter().map(|pattern| Pattern::new(&normal_pattern(&kind, &pattern.value)));
         rules.blocked.extend(patterns.map(|pattern| Blocked::Pattern(kind.clone(), pattern)));
     }
+    let or = |written: Option<u64>, usual: usize| written.and_then(|most| most.try_into().ok()).unwrap_or(usual);
+    let usual = rules.reach;
+    rules.reach = Reach {
+        links_per_identifier_max: or(written.links_per_identifier_max, usual.links_per_identifier_max),
+        hops_max: written.hops_max.and_then(|most| most.try_into().ok()).unwrap_or(usual.hops_max),
+        followers_per_profile_max: or(written.followers_per_profile_max, usual.followers_per_profile_max),
+        identifiers_per_type_max: or(written.identifiers_per_type_max, usual.identifiers_per_type_max),
+    };
     (rules, written.from)
 }
 
 /// The identifier types that the rest of the project may name: those in the order, and those that ingestion knows.
 pub(super) fn known_types(rules: &IdentityRules) -> Vec<CompactString> {
-    let mut known = rules.strength.clone();
-    known.extend(IdentityRules::default().strength.into_iter().filter(|kind| !rules.strength.contains(kind)));
-    known
+    rules.known_types()
 }
 
 /// The names of a list, and a problem for each that is there twice.

@@ -8,7 +8,7 @@ use std::fmt::{Debug, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use dataflows::definitions::Definitions;
+use dataflows::definitions::{Definitions, Reach};
 use dataflows::expression::Expression;
 use dataflows::model::{IdentifierKey, Number, Value, ValueType};
 use proptest::prelude::*;
@@ -798,6 +798,19 @@ fn an_empty_file_is_a_project_with_a_warning() {
 }
 
 #[test]
+fn how_far_links_lead_is_said_in_identity() {
+    let project = loaded("[identity]\nlinks_per_identifier_max = 3\nhops_max = 4\nfollowers_per_profile_max = 5\n");
+    let project = project.expect("it is right").project;
+    let usual = Reach::default();
+    let expected = Reach { links_per_identifier_max: 3, hops_max: 4, followers_per_profile_max: 5, ..usual };
+    assert_eq!(project.definitions.identity.reach, expected);
+    for key in ["links_per_identifier_max", "hops_max", "followers_per_profile_max", "identifiers_per_type_max"] {
+        let problems = loaded(&format!("[identity]\n{key} = 0\n")).expect_err(key);
+        assert!(problems.contains(&format!("expected `{key}` from 1 to ")), "{problems}");
+    }
+}
+
+#[test]
 fn a_folder_is_loaded_and_checked() {
     let folder = tempfile::tempdir().expect("there is a disk");
     let missing = load(folder.path(), &environment).expect_err("there is no file").render(Colour::Plain);
@@ -819,6 +832,8 @@ fn a_folder_is_loaded_and_checked() {
          identify and group calls",
         "  identity.aliases     of userId with previousId, of what mergeProperties name, where other events carry the previous ones",
         "                       of two people from no source",
+        "  identity.…_max       links_per_identifier 250, hops 50",
+        "                       followers_per_profile 1000, identifiers_per_type 100",
         "  consent.purposes     none",
         "  trait a: \"A\" with properties.x (number)",
     ];

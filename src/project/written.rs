@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use dataflows::limits::LINKS_PER_IDENTIFIER_MAX_MAX;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -90,6 +91,11 @@ pub(super) struct WrittenIdentity {
     /// Type and patterns.
     pub(super) blocked_patterns: Vec<(Text, List)>,
     pub(super) from: Vec<WrittenOrigin>,
+    /// How far links lead, as in [`Reach`](dataflows::definitions::Reach).
+    pub(super) links_per_identifier_max: Option<u64>,
+    pub(super) hops_max: Option<u64>,
+    pub(super) followers_per_profile_max: Option<u64>,
+    pub(super) identifiers_per_type_max: Option<u64>,
 }
 
 /// An entry of `from` of `[identity]`.
@@ -391,8 +397,25 @@ impl WrittenIdentity {
         let blocked_patterns =
             patterns.entries().filter_map(|(name, value)| Some((name, reader.list(value)?))).collect();
         let from = section.items(reader, "from").into_iter().map(|item| WrittenOrigin::read(item, reader)).collect();
+        let mut most = |key, range| section.integer(reader, key, range).map(|(most, _)| most);
+        let links_per_identifier_max = most("links_per_identifier_max", 1..=LINKS_PER_IDENTIFIER_MAX_MAX as u64);
+        // What one event may cost, and what one read may show, are these or a multiple of them.
+        let hops_max = most("hops_max", 1..=1_000);
+        let followers_per_profile_max = most("followers_per_profile_max", 1..=10_000);
+        let identifiers_per_type_max = most("identifiers_per_type_max", 1..=1_000);
         section.finish(reader, nothing_elsewhere);
-        WrittenIdentity { key, order, exclusive, blocked, blocked_patterns, from }
+        WrittenIdentity {
+            key,
+            order,
+            exclusive,
+            blocked,
+            blocked_patterns,
+            from,
+            links_per_identifier_max,
+            hops_max,
+            followers_per_profile_max,
+            identifiers_per_type_max,
+        }
     }
 }
 

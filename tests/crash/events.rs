@@ -20,8 +20,7 @@ const LATE_S_MAX: u64 = 2 * 3_600;
 /// The next event, of this number, sent at `now_ms`.
 pub fn event(chance: &mut Chance, number: u64, now_ms: u64) -> Value {
     let timestamp_ms = if chance.one_in(4) {
-        // Whole seconds: windows end with a multiple of their grain then, so that it does not matter whether an event of
-        // this time arrives shortly before or after.
+        // Whole seconds: several have one time.
         (now_ms / 1_000 - chance.below(LATE_S_MAX)) * 1_000
     } else {
         now_ms - chance.below(200) + chance.below(AHEAD_MS_MAX)

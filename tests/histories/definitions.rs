@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 use dataflows::definitions::{
     Audience, AudienceId, Blocked, Definitions, DestinationId, DestinationView, EventTerm, Field, FieldRoot, Forward,
-    IdentityRules, Listed, Measure, MeasureId, PersonTerm, Shape, Step, Trait, TraitId, Window,
+    IdentityRules, Listed, Measure, MeasureId, PersonTerm, Reach, Shape, Step, Trait, TraitId, Window,
 };
 use dataflows::expression::{Arithmetic, Comparison, Expression, Pattern};
 use dataflows::model::{PointInTime, Value, ValueType};
@@ -133,8 +133,18 @@ pub fn identity_rules() -> Vec<IdentityRules> {
         strength: ["anonymous_id", "device_id", "user_id"].map(CompactString::from).to_vec(),
         exclusive: vec!["email".into()],
         blocked: Vec::new(),
+        reach: Reach::default(),
     };
-    vec![usual, two_exclusive, none_exclusive, devices_first]
+    // So near that nearly everything is at a limit.
+    let near = |links_per_identifier_max, hops_max, followers_per_profile_max, identifiers_per_type_max| Reach {
+        links_per_identifier_max,
+        hops_max,
+        followers_per_profile_max,
+        identifiers_per_type_max,
+    };
+    let near_only = IdentityRules { reach: near(2, 2, 2, 1), ..usual.clone() };
+    let near_and_none_exclusive = IdentityRules { reach: near(3, 1, 3, 2), ..none_exclusive.clone() };
+    vec![usual, two_exclusive, none_exclusive, devices_first, near_only, near_and_none_exclusive]
 }
 
 /// Rich definitions over one of [`identity_rules`].

@@ -176,7 +176,7 @@ pub fn cases(events_max: usize) -> impl Strategy<Value = Case> {
 
 fn rules() -> impl Strategy<Value = usize> {
     // The usual rules most often.
-    prop_oneof![5 => Just(0), 2 => Just(1), 1 => Just(2), 1 => Just(3)]
+    prop_oneof![5 => Just(0), 2 => Just(1), 1 => Just(2), 1 => Just(3), 3 => Just(4), 2 => Just(5)]
 }
 
 fn draft(few: bool) -> impl Strategy<Value = Draft> {

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use dataflows::definitions::Definitions;
 use dataflows::model::{Event, Tick};
 
+use crate::oracle::{leaves_at, strongest_unblocked};
+
 /// Every tick at which the state can change: arrivals, and windows that open or close. Between them nothing changes.
 pub fn ticks_of_change(definitions: &Definitions, history: &[(Tick, Event)]) -> BTreeSet<Tick> {
     let Some(first) = history.iter().map(|(arrival, _)| *arrival).min() else { return BTreeSet::new() };
@@ -14,8 +16,8 @@ pub fn ticks_of_change(definitions: &Definitions, history: &[(Tick, Event)]) -> 
         // Nothing is from the future.
         let timestamp = event.timestamp.min(*arrival);
         for window in definitions.measures.iter().filter_map(|measure| measure.within) {
-            let end = timestamp.as_ms() + window.length_ms;
-            changes.insert(Tick::from_ms(end.div_ceil(window.grain_ms) * window.grain_ms));
+            let holder = strongest_unblocked(&definitions.identity, event).map(|primary| primary.id());
+            changes.extend(holder.map(|holder| Tick::from_ms(leaves_at(window, holder, timestamp.as_ms()))));
         }
     }
     changes.split_off(&first)

@@ -38,8 +38,8 @@ pub fn forwarded(definitions: &Definitions, history: &[(Tick, Event)]) -> Vec<Se
         let index = history[..place].iter().filter(|(earlier, _)| earlier == tick).count();
         let state = states.entry(*tick).or_insert_with(|| State::of(definitions, history, *tick));
         let primary = strongest_unblocked(&definitions.identity, event);
-        let profile = primary
-            .and_then(|primary| state.profiles.values().find(|profile| profile.identifiers.contains(primary.text())));
+        let owner = primary.and_then(|primary| state.owners.get(primary.text()));
+        let profile = owner.map(|owner| &state.profiles[owner]);
         for (forward, rules) in definitions.forwards.iter().enumerate() {
             let event = &in_time(*tick, event);
             let lookup = |term: &_| event_term(definitions, event, term);

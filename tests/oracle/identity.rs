@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::definitions::{Blocked, IdentityRules};
+use dataflows::limits::Limit;
 use dataflows::model::{Event, Identifier, IdentifierId, Position, Strength, Tick};
 
 use super::like;
@@ -91,17 +92,18 @@ fn neighbours(links: &Links, id: IdentifierId) -> impl Iterator<Item = Identifie
     links.keys().filter(move |(from, _)| *from == id).map(|(_, to)| *to)
 }
 
-/// The root of every identifier that occurs unblocked in these events.
+/// The root of every identifier that occurs unblocked in these events, and the identifiers that are at a limit.
 pub fn resolve<'a>(
     rules: &IdentityRules,
     events: impl Iterator<Item = &'a Event> + Clone,
-) -> BTreeMap<IdentifierId, IdentifierId> {
+) -> (BTreeMap<IdentifierId, IdentifierId>, BTreeSet<(Limit, IdentifierId)>) {
     let targets = targets(rules, events.clone());
-    let mut roots = before_aliases(rules, events);
+    let mut at_limits = BTreeSet::new();
+    let mut roots = before_aliases(rules, events, &mut at_limits);
     for root in roots.values_mut() {
         *root = follow(&targets, *root);
     }
-    roots
+    (roots, at_limits)
 }
 
 /// Alias calls between exclusive identifiers that events carry, from trusted sources: where each was sent last.
@@ -147,6 +149,7 @@ fn follow(targets: &Targets, from: IdentifierId) -> IdentifierId {
 fn before_aliases<'a>(
     rules: &IdentityRules,
     events: impl Iterator<Item = &'a Event> + Clone,
+    at_limits: &mut BTreeSet<(Limit, IdentifierId)>,
 ) -> BTreeMap<IdentifierId, IdentifierId> {
     let carried = carried(rules, events.clone());
     let mut all: BTreeSet<IdentifierId> = BTreeSet::new();
@@ -176,6 +179,24 @@ fn before_aliases<'a>(
                 *latest = sighting.max(*latest);
             }
         }
+    }
+    // Whoever is linked with too many that are not exclusive either, is linked with none of them.
+    let reach = rules.reach;
+    let crowded: BTreeSet<IdentifierId> = all
+        .iter()
+        .filter(|id| !exclusive.contains(id))
+        .filter(|id| {
+            let met: BTreeSet<IdentifierId> = neighbours(&stated, **id).chain(neighbours(&hearsay, **id)).collect();
+            met.iter().filter(|met| !exclusive.contains(met)).count() > reach.links_per_identifier_max
+        })
+        .copied()
+        .collect();
+    at_limits.extend(crowded.iter().map(|id| (Limit::Links, *id)));
+    for links in [&mut stated, &mut hearsay] {
+        links.retain(|(a, b), _| {
+            let owned = exclusive.contains(a) || exclusive.contains(b);
+            owned || !(crowded.contains(a) || crowded.contains(b))
+        });
     }
     // The one that an identifier was last seen with, of those that are exclusive: at the same time, the later in the log; in one
     // event, or of unknown order, the smaller one.
@@ -226,7 +247,7 @@ fn before_aliases<'a>(
             let further = ring.iter().flat_map(|met| neighbours(&stated, *met)).filter(|met| !seen.contains(met));
             ring = further.collect();
             distance += 1;
-            if ring.is_empty() {
+            if ring.is_empty() || distance > usize::from(reach.hops_max) {
                 left.insert(id);
                 break;
             }
@@ -237,7 +258,7 @@ fn before_aliases<'a>(
     // Whom no statement places, hearsay does: an owner that it names, else the nearest one with a place.
     let mut every = stated;
     hearsay.iter().for_each(|(pair, sighting)| _ = every.entry(*pair).or_insert(*sighting));
-    for distance in 0..=all.len() {
+    for distance in 0..=usize::from(reach.hops_max) {
         let mut found: BTreeMap<IdentifierId, IdentifierId> = BTreeMap::new();
         for id in &left {
             let root = match distance {
@@ -256,18 +277,36 @@ fn before_aliases<'a>(
         }
     }
 
-    // Rule 4: nobody in the whole component has a place.
-    for id in left {
-        let mut component = BTreeSet::from([id]);
-        loop {
-            let met: Vec<IdentifierId> = component.iter().flat_map(|met| neighbours(&every, *met)).collect();
-            let before = component.len();
-            component.extend(met);
-            if component.len() == before {
-                break;
+    // Rule 4, for those that are left: the smallest takes all that it gets to in so many hops, over those that no smaller one took.
+    while let Some(root) = left.pop_first() {
+        roots.insert(root, root);
+        hops.insert(root, 0);
+        let mut ring = BTreeSet::from([root]);
+        for distance in 1..=usize::from(reach.hops_max) {
+            ring = ring.iter().flat_map(|met| neighbours(&every, *met)).filter(|met| left.contains(met)).collect();
+            for met in &ring {
+                left.remove(met);
+                roots.insert(*met, root);
+                hops.insert(*met, distance);
             }
         }
-        roots.insert(id, *component.first().expect("it is in it itself"));
+    }
+
+    // A root that too many came to, over links between those that are not exclusive, lets these go.
+    let mut followers: BTreeMap<IdentifierId, BTreeSet<IdentifierId>> = BTreeMap::new();
+    for (id, distance) in &hops {
+        if *distance > 0 {
+            followers.entry(roots[id]).or_default().insert(*id);
+        }
+        if *distance == usize::from(reach.hops_max) {
+            at_limits.insert((Limit::Hops, *id));
+        }
+    }
+    for (root, let_go) in followers.into_iter().filter(|(_, all)| all.len() > reach.followers_per_profile_max) {
+        at_limits.insert((Limit::Followers, root));
+        for id in let_go {
+            roots.insert(id, id);
+        }
     }
     roots
 }

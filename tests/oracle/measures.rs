@@ -11,25 +11,26 @@ use super::expression::{evaluate, is_true};
 use super::identity::strongest_unblocked;
 use super::numbers::{Fraction, millionths};
 
-/// Whether an event that happened at `timestamp` and arrived at `arrival` counts at `now`.
-pub fn counts(window: Option<Window>, arrival: Tick, timestamp: Tick, now: Tick) -> bool {
+/// Whether an event of `holder` that happened at `timestamp` and arrived at `arrival` counts at `now`.
+pub fn counts(window: Option<Window>, holder: IdentifierId, arrival: Tick, timestamp: Tick, now: Tick) -> bool {
     let (arrival, timestamp, now) = (arrival.as_ms(), timestamp.as_ms(), now.as_ms());
     let Some(window) = window else { return arrival <= now };
     let end = timestamp + window.length_ms;
     let has_arrived = arrival <= now;
     let has_happened = timestamp <= now;
     let was_young_enough = arrival < end;
-    let has_not_left = now < leaves_at(window, timestamp);
+    let has_not_left = now < leaves_at(window, holder, timestamp);
     has_arrived && has_happened && was_young_enough && has_not_left
 }
 
-/// The end of the stay of an event of this time, in milliseconds: rounded up to the grain.
-pub fn leaves_at(window: Window, timestamp: u64) -> u64 {
+/// The end of the stay of an event of this time, in milliseconds: the first time that is no sooner than the end of the window and is
+/// on the holder's grid, which is as far from the multiples of the grain as the first half of the holder's hash says.
+pub fn leaves_at(window: Window, holder: IdentifierId, timestamp: u64) -> u64 {
     let end = timestamp + window.length_ms;
-    match end % window.grain_ms {
-        0 => end,
-        beyond => end - beyond + window.grain_ms,
-    }
+    let hash = u64::from_str_radix(&holder.to_string()[..16], 16).expect("it is printed in hexadecimal digits");
+    let (shift, place) = (hash % window.grain_ms, end % window.grain_ms);
+    let ahead = if shift >= place { shift - place } else { shift + window.grain_ms - place };
+    end + ahead
 }
 
 /// What one measure has to go by: the time, the place in the log and the value of each event that counts, with the identifier
@@ -49,7 +50,8 @@ pub fn counted<'a>(
     let mut samples = Vec::new();
     for (arrival, event) in events {
         let lookup = |term: &EventTerm| event_term(definitions, event, term);
-        let is_meant = event.name == measure.event && counts(measure.within, *arrival, event.timestamp, now);
+        let holder = strongest_unblocked(&definitions.identity, event).expect("the event is somebody's").id();
+        let is_meant = event.name == measure.event && counts(measure.within, holder, *arrival, event.timestamp, now);
         if !is_meant || measure.condition.as_ref().is_some_and(|condition| !is_true(condition, &lookup)) {
             continue;
         }
@@ -63,8 +65,7 @@ pub fn counted<'a>(
             | Shape::Distinct(value) => evaluate(value, &lookup),
         };
         if let Some(value) = value {
-            let primary = strongest_unblocked(&definitions.identity, event).expect("the event is somebody's");
-            samples.push((event.timestamp, event.position, value, primary.id()));
+            samples.push((event.timestamp, event.position, value, holder));
         }
     }
     Counted { measure, samples }

@@ -21,22 +21,38 @@ use std::fmt;
 use std::sync::Arc;
 
 use dataflows::definitions::{AudienceId, Definitions, DestinationId, Listed};
+use dataflows::limits::Limit;
 use dataflows::model::{Desired, Event, IdentifierId, Profile, ProfileId, Setting, Text, Tick, Traits};
 
 pub use forwards::{Sent, forwarded};
 pub use identity::strongest_unblocked;
+pub use measures::leaves_at;
 pub use person::consents;
 
 use self::person::Person;
 
 /// All that is known after the batch of one tick.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Two are the same if they show the same: whose an identifier is that no profile shows is seen only when it moves.
+#[derive(Clone, Debug, Default)]
 pub struct State {
     /// Every profile.
     pub profiles: BTreeMap<ProfileId, Profile>,
     /// What every destination is to hold.
     pub desired: BTreeSet<Desired>,
+    /// The profile of every identifier, by its text.
+    pub owners: BTreeMap<Text, ProfileId>,
+    /// The identifiers that are at a limit.
+    pub at_limits: BTreeSet<(Limit, IdentifierId)>,
 }
+
+impl PartialEq for State {
+    fn eq(&self, other: &State) -> bool {
+        (&self.profiles, &self.desired) == (&other.profiles, &other.desired)
+    }
+}
+
+impl Eq for State {}
 
 impl State {
     /// The state at `now`, from all events that have arrived until then. `history` has no duplicates left in it (one
@@ -54,7 +70,7 @@ impl State {
                 Some((*arrival, event, strongest_unblocked(&definitions.identity, event)?.id()))
             })
             .collect();
-        let roots = identity::resolve(&definitions.identity, arrived.iter().map(|(_, event, _)| *event));
+        let (roots, at_limits) = identity::resolve(&definitions.identity, arrived.iter().map(|(_, event, _)| *event));
         let decisions = consent::held(&definitions.identity, arrived.iter().map(|(_, event, _)| *event));
 
         let mut texts: BTreeMap<IdentifierId, Text> = BTreeMap::new();
@@ -64,8 +80,10 @@ impl State {
             }
         }
 
+        let mut state = State { at_limits, ..State::default() };
         let mut people: BTreeMap<ProfileId, Person> = BTreeMap::new();
         for (identifier, root) in &roots {
+            state.owners.insert(texts[identifier].clone(), ProfileId::of_root(*root));
             let person = people.entry(ProfileId::of_root(*root)).or_default();
             person.identifiers.insert(texts[identifier].clone());
         }
@@ -80,7 +98,6 @@ impl State {
             }
         }
 
-        let mut state = State::default();
         for (id, person) in people {
             let profile = person.profile(definitions, id, now);
             state.desired.extend(desired_of(definitions, &profile));
@@ -96,18 +113,6 @@ impl State {
             profile.audiences.iter().map(move |audience| (*audience, id)).collect::<Vec<_>>()
         };
         self.profiles.values().flat_map(of_profile).collect()
-    }
-
-    /// The profile of every identifier, by its text.
-    fn owners(&self) -> BTreeMap<Text, ProfileId> {
-        let mut owners = BTreeMap::new();
-        for profile in self.profiles.values() {
-            for identifier in &profile.identifiers {
-                let before = owners.insert(identifier.clone(), profile.id);
-                assert_eq!(before, None, "{identifier} is in two profiles");
-            }
-        }
-        owners
     }
 }
 
@@ -199,7 +204,7 @@ pub struct IdentityChange {
 
 /// Which identifiers changed their profile between two states, sorted.
 pub fn identity_changes(before: &State, after: &State) -> Vec<IdentityChange> {
-    let (before, after) = (before.owners(), after.owners());
+    let (before, after) = (&before.owners, &after.owners);
     let identifiers: BTreeSet<&Text> = before.keys().chain(after.keys()).collect();
     identifiers
         .into_iter()

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dataflows::definitions::{AudienceId, Definitions, PersonTerm, Step, TraitId};
+use dataflows::definitions::{AudienceId, Definitions, IdentityRules, PersonTerm, Step, TraitId};
+use dataflows::limits::OTHER_IDENTIFIERS_MAX;
 use dataflows::model::{Event, Position, Profile, ProfileId, Record, Setting, Text, Tick, Topic, Value};
 
 use super::consent::Decision;
@@ -43,11 +44,34 @@ impl Person<'_> {
         }
         Profile {
             id,
-            identifiers: self.identifiers.iter().cloned().collect(),
+            identifiers: self.looked_at(&definitions.identity),
             record,
             traits: traits.into_iter().collect(),
             audiences: audiences.into_iter().collect(),
         }
+    }
+
+    /// Of the identifiers of each type so many, in their order; of types that the project does not know so many in all.
+    fn looked_at(&self, rules: &IdentityRules) -> Vec<Text> {
+        let kind = |text: &Text| text.split(':').next().expect("split gives at least one part").to_owned();
+        let usual = IdentityRules::default().strength;
+        let (mut of_each, mut others) = (BTreeMap::<String, usize>::new(), 0);
+        let mut looked_at = Vec::new();
+        for text in &self.identifiers {
+            let of_kind = of_each.entry(kind(text)).or_default();
+            *of_kind += 1;
+            if *of_kind > rules.reach.identifiers_per_type_max {
+                continue;
+            }
+            if !rules.strength.iter().chain(&usual).any(|known| *known == kind(text)) {
+                others += 1;
+                if others > OTHER_IDENTIFIERS_MAX {
+                    continue;
+                }
+            }
+            looked_at.push(text.clone());
+        }
+        looked_at
     }
 
     /// The latest write to each topic; of writes at the same time the later in the log, or where the log did not keep its order

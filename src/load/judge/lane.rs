@@ -6,7 +6,7 @@ use std::time::Instant;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Cause;
-use crate::load::body::Identifier;
+use crate::load::body::{Identifier, Names};
 use crate::load::model::Model;
 
 /// A row: an identifier in an audience.
@@ -40,7 +40,7 @@ pub(super) struct Arrived {
 }
 
 /// A lane.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lane {
     pub model: Model,
     /// The model has taken in everything up to this tick.
@@ -50,4 +50,17 @@ pub(super) struct Lane {
     pub open: FxHashSet<Key>,
     /// What came before the model was there: the call can be faster than the answer to the sender.
     pub early: Vec<Arrived>,
+}
+
+impl Lane {
+    /// One of which nothing is known yet.
+    pub fn new(names: Names, number: u32) -> Self {
+        Lane {
+            model: Model::new(names, number),
+            done_to: 0,
+            rows: FxHashMap::default(),
+            open: FxHashSet::default(),
+            early: Vec::new(),
+        }
+    }
 }

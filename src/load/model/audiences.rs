@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::load::body::Identifier;
+
 /// The audiences of `examples/load`, in the order of the bits of [`Members`].
 pub const AUDIENCES: [&str; 10] = [
     "spenders",
@@ -38,6 +40,16 @@ pub(super) enum Part {
     Device(u32),
 }
 
+impl Part {
+    /// Whom it is written as.
+    pub fn identifier(self) -> Identifier {
+        match self {
+            Part::User(user) => Identifier::User(user),
+            Part::Device(device) => Identifier::Device(device),
+        }
+    }
+}
+
 /// What was done.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
@@ -45,6 +57,8 @@ pub(super) struct Facts {
     pub cents_max: u32,
     pub views: u32,
     pub carts: u32,
+    /// The first half of the hash of the identifier, once it is asked for.
+    pub hash: Option<u64>,
     /// How many events are in each of [`WINDOWS`].
     pub in_window: [u32; WINDOWS.len()],
 }

@@ -78,7 +78,7 @@ fn check(seed: u64, span_ms: u64, late_ms: u64) {
     }
     std::fs::write(folder.path().join("events.jsonl"), lines).unwrap();
 
-    let (mut model, mut members) = (Model::default(), BTreeSet::new());
+    let (mut model, mut members) = (Model::new(names.clone(), 0), BTreeSet::new());
     for (number, (tick, events)) in batches.iter().enumerate() {
         let mut transitions = Vec::new();
         model.take(*tick, events, &mut transitions);
@@ -94,6 +94,14 @@ fn check(seed: u64, span_ms: u64, late_ms: u64) {
     model.advance(until, &mut transitions);
     follow(&mut members, transitions, &names);
     assert_eq!(replayed(folder.path(), until), members, "seed {seed}, the end");
+}
+
+#[test]
+fn the_key_of_identifiers_is_that_of_the_project() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("deltaic.toml"), PROJECT).unwrap();
+    let project = crate::project::load(folder.path(), &|_| None).unwrap_or_else(|p| panic!("{p:?}")).project;
+    assert_eq!(project.identifier_key, IdentifierKey::from_secret(IDENTITY_KEY));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::kept::Entry;
 use super::plan::Past;
 use super::plan::{ArrivalsAt, begins};
 use super::repeated::{self, Repeated};
-use super::{Basis, CheckpointError, Kept, MEANING, signatures};
+use super::{Basis, CheckpointError, Kept, TYPED_IN_EACH_USE, signatures};
 use crate::engine::placed;
 use crate::history::{Archive, Placed, Portion, ReadStored, Reading, Recorder};
 use crate::log::{LogRecord, Store, codec};
@@ -86,10 +86,10 @@ impl Gatherer {
         }
     }
 
-    /// The same where a version of the program gathers for which events meant something else.
+    /// The same where the version of the program gathers for which events last meant something else.
     #[cfg(test)]
     pub(super) fn of_another_meaning(mut self) -> Self {
-        self.basis.meaning += 1;
+        self.basis.meaning -= 1;
         self
     }
 
@@ -300,7 +300,7 @@ impl Gatherer {
 pub fn of_today(head: &Head, signatures: &[String]) -> Vec<Option<MeasureId>> {
     let today = |text: &String| signatures.iter().position(|known| known == text);
     let mut found: Vec<Option<usize>> = head.measures.iter().map(today).collect();
-    if head.basis.meaning < MEANING {
+    if head.basis.meaning < TYPED_IN_EACH_USE {
         for (place, measure) in head.measures.iter().enumerate() {
             let same = |today: &usize| without_types(&signatures[*today]) == without_types(measure);
             if found[place].is_none() {

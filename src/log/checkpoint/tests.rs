@@ -323,7 +323,11 @@ fn a_measure_is_known_though_its_fields_have_other_types_now() {
     let today = today.map(str::to_owned);
     let [count, distinct] = [1, 0].map(|place| Some(MeasureId::new(place)));
     assert_eq!(make::of_today(&head(0), &today), [count, distinct, None]);
-    assert_eq!(make::of_today(&head(MEANING), &today), [count, None, None], "later it would be another measure");
+    assert_eq!(
+        make::of_today(&head(TYPED_IN_EACH_USE), &today),
+        [count, None, None],
+        "later it would be another measure"
+    );
 }
 
 #[test]

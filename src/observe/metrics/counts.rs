@@ -106,7 +106,7 @@ impl<R: Readings> Collector for Counts<R> {
         family(
             &mut encoder,
             "deltaic_full_identifiers",
-            "Identifiers that have as many topics, or values of a distinct, as they may: of more, those that sort first count",
+            "Identifiers that have as many topics, or values of a distinct, as they may (of more, those that sort first count), or are at a limit of identity",
             "limit",
             Limit::COUNTED.iter().map(|limit| (limit.name(), ConstGauge::new(engine.full[limit.index()]))),
         )?;

@@ -41,7 +41,7 @@ impl Readings for Fixed {
             pending_events: 3,
             books_looks: 9,
             books_differences: 1,
-            full: [0, 4, 15],
+            full: [0, 4, 15, 3, 2, 1],
             is_short_of_memory: true,
             is_short_of_room: false,
             clock_ahead_ms: -1_500,

@@ -13,12 +13,12 @@ use crate::histories::identifier;
 use crate::oracle::{State, identity_changes, strongest_unblocked};
 
 /// These identifiers by their hashes, smallest first.
-fn in_order<const N: usize>(mut texts: [&str; N]) -> [&str; N] {
+pub(super) fn in_order<const N: usize>(mut texts: [&str; N]) -> [&str; N] {
     texts.sort_by_key(|text| identifier(text).id());
     texts
 }
 
-fn state(rules: &IdentityRules, events: &[(u64, &str)]) -> State {
+pub(super) fn state(rules: &IdentityRules, events: &[(u64, &str)]) -> State {
     let definitions = Definitions { identity: rules.clone(), ..Definitions::default() };
     // All arrive at once, after all have happened: only their own times may matter.
     let history: Vec<(Tick, Event)> =
@@ -28,7 +28,7 @@ fn state(rules: &IdentityRules, events: &[(u64, &str)]) -> State {
 
 /// Resolves events (time, identifiers) and compares with profiles (root, the other identifiers).
 #[track_caller]
-fn check_under(rules: &IdentityRules, events: &[(u64, &str)], expected: &[(&str, &str)]) {
+pub(super) fn check_under(rules: &IdentityRules, events: &[(u64, &str)], expected: &[(&str, &str)]) {
     let found = state(rules, events);
     let found: BTreeMap<String, BTreeSet<String>> = found
         .profiles

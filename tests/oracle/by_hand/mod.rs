@@ -5,6 +5,7 @@ mod expressions;
 mod identities;
 mod numbers;
 mod people;
+mod reach;
 mod windows;
 
 use dataflows::model::{Event, Position, Tick};

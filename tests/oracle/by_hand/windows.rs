@@ -1,16 +1,29 @@
 //! When an event counts.
 
 use dataflows::definitions::Window;
-use dataflows::model::Tick;
+use dataflows::model::{IdentifierId, Tick};
 
 use crate::oracle::measures::counts;
 
-/// Whether an event counts in a window of this length and grain, where all is in milliseconds.
+/// An identifier whose hash begins with these 64 bits.
+fn holder(hash: u64) -> IdentifierId {
+    let mut bytes = [0xff; 16];
+    bytes[..8].copy_from_slice(&hash.to_be_bytes());
+    IdentifierId::from_bytes(bytes)
+}
+
+/// Whether an event counts in a window of this length and grain, where all is in milliseconds and nothing is shifted.
 #[track_caller]
 fn check(window: Option<(u64, u64)>, arrival: u64, timestamp: u64, now: u64, expected: bool) {
+    check_of(0, window, arrival, timestamp, now, expected);
+}
+
+/// The same where the holder's hash begins with this number.
+#[track_caller]
+fn check_of(hash: u64, window: Option<(u64, u64)>, arrival: u64, timestamp: u64, now: u64, expected: bool) {
     let window = window.map(|(length_ms, grain_ms)| Window { length_ms, grain_ms });
     let [arrival, timestamp, now] = [arrival, timestamp, now].map(Tick::from_ms);
-    assert_eq!(counts(window, arrival, timestamp, now), expected);
+    assert_eq!(counts(window, holder(hash), arrival, timestamp, now), expected);
 }
 
 #[test]
@@ -57,6 +70,29 @@ fn the_end_is_rounded_up_to_the_grain() {
     // 102 + 10 = 112 is a multiple already.
     check(odd, 102, 102, 111, true);
     check(odd, 102, 102, 112, false);
+}
+
+#[test]
+fn each_holder_has_a_grid_of_its_own() {
+    let odd = Some((10, 7));
+    // 110 is 105 + 5; the grid of 5, 12, 19 has it, and so has that of 12.
+    for hash in [5, 12] {
+        check_of(hash, odd, 100, 100, 109, true);
+        check_of(hash, odd, 100, 100, 110, false);
+    }
+    // The next on the grid of 4, 11, 18 is 116, six after the end; on that of 6, 13, 20 it is 111.
+    check_of(4, odd, 100, 100, 115, true);
+    check_of(4, odd, 100, 100, 116, false);
+    check_of(6, odd, 100, 100, 110, true);
+    check_of(6, odd, 100, 100, 111, false);
+    // Nor does a shift let anybody in.
+    check_of(4, odd, 110, 100, 110, false);
+    // The first of all is no multiple yet.
+    let long = Some((10, 1_000));
+    check_of(15, long, 0, 0, 14, true);
+    check_of(15, long, 0, 0, 15, false);
+    check_of(9, long, 0, 0, 1_008, true);
+    check_of(9, long, 0, 0, 1_009, false);
 }
 
 #[test]

@@ -1,0 +1,137 @@
+//! What one event costs does not grow with what the person has already: rows are counted, of people that are ten times as large.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder};
+use timely::logging::{TimelyEvent, TimelyEventBuilder};
+
+use super::{Inputs, Layout, Receivers, build};
+use crate::definitions::{Audience, AudienceId, Definitions, DestinationView, PersonTerm, Step};
+use crate::expression::Expression;
+use crate::model::{Event, Identifier, IdentifierKey, Position, Tick};
+use crate::observations::Arrival;
+use crate::operators::visits;
+
+/// Everybody with an address or an anonymous id, who is sent on with these.
+fn definitions() -> Definitions {
+    let has = |kind: &str| Expression::Term(PersonTerm::Has(kind.into()));
+    let condition = Expression::Or(vec![has("email"), has("anonymous_id")]);
+    Definitions {
+        audiences: vec![Audience { name: "reachable".into(), condition }],
+        order: vec![Step::Audience(AudienceId::new(0))],
+        destinations: vec![DestinationView {
+            name: "mail".into(),
+            audiences: vec![AudienceId::new(0)],
+            identifiers: vec!["anonymous_id".into(), "email".into()],
+            traits: Vec::new(),
+            requires_consent: None,
+        }],
+        ..Definitions::default()
+    }
+}
+
+/// An event of these identifiers, written `type:value` with spaces between.
+fn event(at: u64, who: &str) -> Event {
+    let key = IdentifierKey::from_secret("test");
+    let identifier = |text: &str| {
+        let (kind, value) = text.split_once(':').expect("it is written so");
+        Identifier::new(&key, kind, value)
+    };
+    let position = Position { tick: Tick::from_ms(at), process: 0, index: 0 };
+    let identifiers = who.split(' ').map(identifier).collect();
+    Event { timestamp: Tick::from_ms(at), position, name: "page".into(), identifiers, ..Event::default() }
+}
+
+/// The rows that each of these events touches, which come one a tick, after all of the others.
+fn effort(before: Vec<String>, events: &[&str]) -> Vec<usize> {
+    let events: Vec<String> = events.iter().map(|event| (*event).to_owned()).collect();
+    timely::execute_directly(move |worker| {
+        let rows = Rc::new(Cell::new(0));
+        let mut register = worker.log_register().expect("it has a clock");
+        let sent = rows.clone();
+        register.insert::<TimelyEventBuilder, _>("timely", move |_, events| {
+            for (_, event) in events.iter_mut().flat_map(|events| events.drain(..)) {
+                if let TimelyEvent::Messages(event) = event
+                    && event.is_send
+                {
+                    sent.set(sent.get() + usize::try_from(event.record_count).expect("it is a count"));
+                }
+            }
+        });
+        let arranged = rows.clone();
+        register.insert::<DifferentialEventBuilder, _>("differential/arrange", move |_, events| {
+            for (_, event) in events.iter_mut().flat_map(|events| events.drain(..)) {
+                if let DifferentialEvent::Batch(event) = event {
+                    arranged.set(arranged.get() + event.length);
+                }
+            }
+        });
+        drop(register);
+        let receivers = Receivers {
+            memberships: Box::new(|_, _| {}),
+            identities: None,
+            desired: Box::new(|_, _| {}),
+            limits: Box::new(|_, _| {}),
+            answers: Box::new(|_, _| {}),
+        };
+        let (mut inputs, completion, _) = build(worker, &Arc::new(definitions()), Layout::local(1), receivers);
+        let mut take = |inputs: &mut Inputs, tick: u64, who: &[String]| {
+            let arrival = |who: &String| (Tick::from_ms(tick), Arrival::Event(event(tick, who)));
+            inputs.send(who.iter().map(arrival));
+            inputs.advance_to(Tick::from_ms(tick + 1));
+            worker.step_while(|| completion.frontier() <= Tick::from_ms(tick));
+            worker.log_register().expect("it has a clock").flush();
+            rows.get() + visits::so_far()
+        };
+        let mut so_far = take(&mut inputs, 1, &before);
+        let mut each = Vec::new();
+        for (tick, who) in (2..).zip(events) {
+            let now = take(&mut inputs, tick, &[who]);
+            each.push(now - so_far);
+            so_far = now;
+        }
+        each
+    })
+}
+
+/// The same events after so much, and after ten times as much.
+#[track_caller]
+fn check(count: usize, before: impl Fn(usize) -> Vec<String>, events: &[&str]) {
+    let [small, large] = [count, 10 * count].map(|count| effort(before(count), events));
+    assert_eq!(small.len(), events.len());
+    for ((small, large), event) in small.iter().zip(&large).zip(events) {
+        assert!(*small > 0, "it is counted");
+        // What is looked at of a type, and what one link may bring along, do not depend on how much there is.
+        assert!(large <= &(small + small / 4 + 8), "{event}: {small} rows and then {large}");
+    }
+}
+
+#[test]
+fn identifiers_of_as_many_types_on_one_person() {
+    let before = |count| (0..count).map(|n| format!("user_id:1 t{n}:x")).collect();
+    check(300, before, &["user_id:1 tt:x", "user_id:1 tt:x", "user_id:1 email:a", "user_id:1 anonymous_id:a"]);
+}
+
+#[test]
+fn anonymous_ids_of_one_person() {
+    let before = |count| (0..count).map(|n| format!("user_id:1 anonymous_id:{n:05}")).collect();
+    check(
+        300,
+        before,
+        &["user_id:1 anonymous_id:z", "user_id:2 anonymous_id:z", "user_id:1 anonymous_id:0", "user_id:1 email:a"],
+    );
+}
+
+#[test]
+fn a_hub_that_changes_hands() {
+    let before = |count| (0..count).map(|n| format!("email:a anonymous_id:{n}")).collect();
+    check(300, before, &["user_id:1 email:a", "user_id:2 email:a", "email:a anonymous_id:z", "email:a"]);
+}
+
+#[test]
+fn a_chain_whose_end_changes_hands() {
+    let before = |count: usize| (0..count).map(|n| format!("email:{n} email:{}", n + 1)).collect();
+    check(200, before, &["user_id:1 email:0", "user_id:2 email:0", "email:0"]);
+}

@@ -1,0 +1,158 @@
+//! Who follows whom: the identifiers that came to each root over links between identifiers that are not exclusive. A root to which
+//! too many came lets all of them go.
+//!
+//! It is a filter behind the loop, so who is let go still hands its label on: otherwise it would depend on itself.
+
+use std::collections::BTreeSet;
+
+use differential_dataflow::{AsCollection, VecCollection};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::core::OkErr;
+use timely::dataflow::operators::generic::Operator;
+
+use super::Label;
+use crate::definitions::Reach;
+use crate::limits::Limit;
+use crate::model::{IdentifierId, ProfileId, Tick};
+use crate::operators::Waiting;
+
+/// What labels lead to.
+pub(super) struct Followed<'scope> {
+    /// The moves.
+    pub moves: VecCollection<'scope, Tick, (IdentifierId, ProfileId), i64>,
+    /// The identifiers that are as far from their root as one may be, and the roots that let theirs go.
+    pub limits: VecCollection<'scope, Tick, (Limit, IdentifierId), i64>,
+}
+
+/// One change of a label, in the order in which changes are worked off.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Change {
+    tick: Tick,
+    root: IdentifierId,
+    id: IdentifierId,
+    label: Label,
+    diff: i64,
+}
+
+type Move = (IdentifierId, ProfileId);
+type Row = (Result<Move, (Limit, IdentifierId)>, Tick, i64);
+
+/// Lets labels lead to their roots, those apart of which there are too many.
+pub(super) fn follow<'scope>(
+    labels: VecCollection<'scope, Tick, (IdentifierId, Label), i64>,
+    reach: Reach,
+) -> Followed<'scope> {
+    let exchange = Exchange::new(|((_, label), _, _): &((IdentifierId, Label), Tick, i64)| label.root.route());
+    let rows = labels.inner.unary_frontier::<CapacityContainerBuilder<Vec<Row>>, _, _, _>(
+        exchange,
+        "Followers",
+        move |_, _| {
+            let mut followers = Followers::default();
+            let mut waiting: Waiting<Change> = Waiting::default();
+            move |(input, frontier), output| {
+                input.for_each(|capability, rows| {
+                    let changes = rows.drain(..).map(|((id, label), tick, diff)| Change {
+                        tick,
+                        root: label.root,
+                        id,
+                        label,
+                        diff,
+                    });
+                    waiting.take_in(&capability, changes);
+                });
+                waiting.complete(
+                    frontier,
+                    consolidate,
+                    |change| &change.tick,
+                    |capability, changes| {
+                        let mut session = output.session(capability);
+                        let changes: Vec<Change> = changes.collect();
+                        for changes in changes.chunk_by(|a, b| (a.tick, a.root) == (b.tick, b.root)) {
+                            followers.change(changes, &reach, |row, diff| session.give((row, changes[0].tick, diff)));
+                        }
+                    },
+                );
+            }
+        },
+    );
+    let (moves, limits) = rows.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(row, tick, diff)| match row {
+        Ok(moved) => Ok((moved, tick, diff)),
+        Err(limit) => Err((limit, tick, diff)),
+    });
+    Followed { moves: moves.as_collection(), limits: limits.as_collection() }
+}
+
+/// What comes and goes in the same tick is nothing.
+fn consolidate(changes: &mut Vec<Change>) {
+    changes.sort_unstable();
+    let same = |a: &Change| (a.tick, a.root, a.id, a.label);
+    changes.dedup_by(|next, kept| {
+        let is_same = same(next) == same(kept);
+        kept.diff += if is_same { next.diff } else { 0 };
+        is_same
+    });
+    changes.retain(|change| change.diff != 0);
+}
+
+/// Who came to whom over links, by root.
+#[derive(Default)]
+struct Followers(BTreeSet<(IdentifierId, IdentifierId)>);
+
+impl Followers {
+    /// Works off the changes of one root at one tick.
+    fn change(
+        &mut self,
+        changes: &[Change],
+        reach: &Reach,
+        mut give: impl FnMut(Result<Move, (Limit, IdentifierId)>, i64),
+    ) {
+        let root = changes[0].root;
+        let max = reach.followers_per_profile_max;
+        let moved = |id: IdentifierId| Ok((id, ProfileId::of_root(root)));
+        let had_too_many = self.of(root).nth(max).is_some();
+        // An identifier may go with one label and come with another.
+        let mut net: Vec<(IdentifierId, i64)> = Vec::with_capacity(changes.len());
+        for Change { id, label, diff, .. } in changes {
+            if label.hops >= reach.hops_max {
+                give(Err((Limit::Hops, *id)), *diff);
+            }
+            if !label.is_handed_on() {
+                give(moved(*id), *diff);
+                continue;
+            }
+            match net.last_mut().filter(|(last, _)| last == id) {
+                Some((_, sum)) => *sum += diff,
+                None => net.push((*id, *diff)),
+            }
+        }
+        net.retain(|(_, diff)| *diff != 0);
+        let gone: Vec<IdentifierId> = net.iter().filter(|(_, diff)| *diff < 0).map(|(id, _)| *id).collect();
+        let come: Vec<IdentifierId> = net.iter().filter(|(_, diff)| *diff > 0).map(|(id, _)| *id).collect();
+        gone.iter().for_each(|id| _ = self.0.remove(&(root, *id)));
+        come.iter().for_each(|id| _ = self.0.insert((root, *id)));
+        let has_too_many = self.of(root).nth(max).is_some();
+        match (had_too_many, has_too_many) {
+            (false, false) => {
+                gone.into_iter().for_each(|id| give(moved(id), -1));
+                come.into_iter().for_each(|id| give(moved(id), 1));
+            }
+            (false, true) => {
+                // Both lists are sorted, as all changes are.
+                let stayed = self.of(root).filter(|id| come.binary_search(id).is_err());
+                stayed.chain(gone).for_each(|id| give(moved(id), -1));
+            }
+            (true, false) => self.of(root).for_each(|id| give(moved(id), 1)),
+            (true, true) => {}
+        }
+        if had_too_many != has_too_many {
+            give(Err((Limit::Followers, root)), if has_too_many { 1 } else { -1 });
+        }
+    }
+
+    /// Those of a root, in their order.
+    fn of(&self, root: IdentifierId) -> impl Iterator<Item = IdentifierId> {
+        let (first, last) = (IdentifierId::from_bytes([0; 16]), IdentifierId::from_bytes([0xff; 16]));
+        self.0.range((root, first)..=(root, last)).map(|(_, id)| *id)
+    }
+}
