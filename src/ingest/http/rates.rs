@@ -19,7 +19,6 @@ type Bucket = RateLimiter<NotKeyed, InMemoryState, MonotonicClock>;
 /// What the sources may send.
 pub(super) struct Rates {
     sources: Vec<Rate>,
-    clock: MonotonicClock,
     /// Events that are under way beyond which each source has its share only.
     crowded: usize,
 }
@@ -47,12 +46,11 @@ impl Drop for UnderWay<'_> {
 impl Rates {
     /// Those of the sources of a project.
     pub fn new(sources: &[Source], limits: &Limits) -> Self {
-        let clock = MonotonicClock::default();
         // The largest request goes at once, whatever the rate.
         let bucket = |per_second: Option<NonZeroU32>, request_max: usize| {
             let burst = u32::try_from(request_max).ok().and_then(NonZeroU32::new);
             let quota = |rate: NonZeroU32| Quota::per_second(rate).allow_burst(rate.max(burst.unwrap_or(rate)));
-            per_second.map(|rate| Bucket::direct_with_clock(quota(rate), clock.clone()))
+            per_second.map(|rate| Bucket::direct_with_clock(quota(rate), MonotonicClock))
         };
         let rate = |source: &Source| Rate {
             name: source.name.to_string(),
@@ -60,15 +58,15 @@ impl Rates {
             bytes: bucket(source.bytes_per_second, limits.request_bytes_max),
             under_way: AtomicUsize::new(0),
         };
-        Rates { sources: sources.iter().map(rate).collect(), clock, crowded: limits.pending_events_max / 2 }
+        Rates { sources: sources.iter().map(rate).collect(), crowded: limits.pending_events_max / 2 }
     }
 
     /// A request of a source, of so many events and bytes, of which `pending` are under way with all others.
     pub fn admit(&self, source: usize, events: usize, bytes: usize, pending: usize) -> Result<UnderWay<'_>, Problem> {
         let rate = &self.sources[source];
         self.has_its_share(rate, events, pending)?;
-        self.take(rate, &rate.bytes, bytes, "bytes_per_second")?;
-        self.take(rate, &rate.events, events, "events_per_second")?;
+        Self::take(rate, rate.bytes.as_ref(), bytes, "bytes_per_second")?;
+        Self::take(rate, rate.events.as_ref(), events, "events_per_second")?;
         rate.under_way.fetch_add(events, Ordering::Relaxed);
         Ok(UnderWay { rate, events })
     }
@@ -91,12 +89,12 @@ impl Rates {
         Err(Problem::busy(message, 1))
     }
 
-    fn take(&self, rate: &Rate, bucket: &Option<Bucket>, count: usize, setting: &str) -> Result<(), Problem> {
+    fn take(rate: &Rate, bucket: Option<&Bucket>, count: usize, setting: &str) -> Result<(), Problem> {
         let count = u32::try_from(count).ok().and_then(NonZeroU32::new);
-        let Some((bucket, count)) = bucket.as_ref().zip(count) else { return Ok(()) };
+        let Some((bucket, count)) = bucket.zip(count) else { return Ok(()) };
         // More than the largest request there never is.
         let Ok(Err(not_until)) = bucket.check_n(count) else { return Ok(()) };
-        let wait = not_until.wait_time_from(self.clock.now());
+        let wait = not_until.wait_time_from(MonotonicClock.now());
         let message = format!("source `{}` sends more than its `{setting}`; nothing was done", rate.name);
         Err(Problem::rate(message, wait.as_secs() + u64::from(wait.subsec_nanos() > 0)))
     }
