@@ -105,7 +105,7 @@ mod tests {
         assert!(found.is_empty(), "give them names: {found:?}");
         let holding: Vec<&str> =
             operators.iter().filter(|of| of.arrangement.is_some()).map(|of| of.name.as_str()).collect();
-        assert_eq!(holding.len(), 11, "{holding:?}");
-        assert_eq!(holding.iter().collect::<BTreeSet<_>>().len(), 11, "two have one name: {holding:?}");
+        assert_eq!(holding.len(), 12, "{holding:?}");
+        assert_eq!(holding.iter().collect::<BTreeSet<_>>().len(), 12, "two have one name: {holding:?}");
     }
 }
