@@ -29,6 +29,7 @@ struct Told {
     workers: usize,
     frontier: u64,
     heard_ms_ago: u64,
+    skew_ms: Option<i64>,
 }
 
 /// Does what is asked for; writes to `out` what came of it.
@@ -45,7 +46,7 @@ pub async fn run(
 }
 
 fn shown(told: &[Told]) -> String {
-    let heads = ["process", "address", "state", "version", "workers", "frontier", "heard"].map(str::to_owned);
+    let heads = ["process", "address", "state", "version", "workers", "frontier", "heard", "clock"].map(str::to_owned);
     let furthest = told.iter().map(|of| of.frontier).max().unwrap_or_default();
     let line = |of: &Told| {
         let behind = furthest - of.frontier;
@@ -57,6 +58,7 @@ fn shown(told: &[Told]) -> String {
             of.workers.to_string(),
             if behind == 0 { of.frontier.to_string() } else { format!("{} (-{behind} ms)", of.frontier) },
             if of.state == "here" { "-".to_owned() } else { format!("{} ms ago", of.heard_ms_ago) },
+            of.skew_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:+} ms")),
         ]
     };
     table(&[heads].into_iter().chain(told.iter().map(line)).collect::<Vec<_>>())
@@ -76,11 +78,12 @@ mod tests {
             workers: 2,
             frontier,
             heard_ms_ago: 120,
+            skew_ms: (process > 0).then_some(-7),
         };
         let expected = "\
-process  address        state   version  workers  frontier      heard
-0        10.0.0.0:7001  here    0.1.0    2        1000          -
-1        10.0.0.1:7001  silent  0.1.0    2        990 (-10 ms)  120 ms ago
+process  address        state   version  workers  frontier      heard       clock
+0        10.0.0.0:7001  here    0.1.0    2        1000          -           -
+1        10.0.0.1:7001  silent  0.1.0    2        990 (-10 ms)  120 ms ago  -7 ms
 ";
         assert_eq!(shown(&[told(0, "here", 1_000), told(1, "silent", 990)]), expected);
     }

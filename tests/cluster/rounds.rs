@@ -1,5 +1,5 @@
 //! Rounds of random faults on a cluster of three processes: killed, stopped for a while, told to stop, a mistake of the program, a wrong
-//! project, strangers. Whatever was acknowledged is there, once.
+//! project, strangers, clocks that jump. Whatever was acknowledged is there, once.
 //!
 //! ```text
 //! DELTAIC_CLUSTER_ROUNDS=200 DELTAIC_CLUSTER_SEED=7 cargo nextest run cluster::rounds
@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use super::hosts;
 use crate::crash::Chance;
-use crate::program::{Server, project};
+use crate::program::{Faketime, Server, project};
 
 const PROCESSES: usize = 3;
 
@@ -73,11 +73,21 @@ enum Fault {
     WrongProject,
     /// Strangers come, at the start and later.
     Strangers,
+    /// The clock of one jumps.
+    Clock,
 }
 
 impl Fault {
-    const ALL: [Self; 7] =
-        [Self::Kill, Self::KillAll, Self::Stop, Self::Pause, Self::Panic, Self::WrongProject, Self::Strangers];
+    const ALL: [Self; 8] = [
+        Self::Kill,
+        Self::KillAll,
+        Self::Stop,
+        Self::Pause,
+        Self::Panic,
+        Self::WrongProject,
+        Self::Strangers,
+        Self::Clock,
+    ];
 }
 
 /// What the senders know.
@@ -102,6 +112,8 @@ struct World {
     hosts: NamedTempFile,
     data: TempDir,
     wish: PathBuf,
+    /// What each process is told of the time.
+    times: Vec<Faketime>,
     record: Mutex<Record>,
 }
 
@@ -117,18 +129,22 @@ impl World {
             wrong: project(&format!("{PROJECT}[audiences.more]\nwhen = \"seen >= 2\"\n")),
             hosts: hosts(PROCESSES),
             wish: data.path().join("wish"),
+            times: (0..PROCESSES).map(|process| Faketime::new(data.path().join(format!("time {process}")))).collect(),
             data,
             record: Mutex::default(),
         }
     }
 
     fn begin(&self, process: usize, project: &TempDir, panics: Option<&str>) -> Server {
+        let time = &self.times[process];
         let (data, process) = (self.data.path().join(process.to_string()), process.to_string());
         let hosts = self.hosts.path().to_str().unwrap();
-        let arguments = ["--process", &process, "--hosts", hosts, "--data", data.to_str().unwrap()];
+        let (project, data) = (project.path().to_str().unwrap(), data.to_str().unwrap());
+        let run = ["run", project, "--listen", "127.0.0.1:0"];
+        let arguments = [&run[..], &["--process", &process, "--hosts", hosts, "--data", data]].concat();
         let fault = panics.map(|name| format!("{name}@{}", self.wish.display()));
         let environment: Vec<(&str, &str)> = fault.iter().map(|fault| ("DELTAIC_FAULT", &**fault)).collect();
-        Server::begin(project.path(), &arguments, &environment)
+        Server::of(time.program(&arguments, &environment))
     }
 
     /// Starts all; `panics` says which thread of which process is to panic when it is wished for.
@@ -239,6 +255,7 @@ impl World {
         let is_over = AtomicBool::new(false);
         let before = Duration::from_millis(chance.below(300));
         let pause = Duration::from_millis(100 + chance.below(3_000));
+        let jump = ["+365d", "-365d", "+1h", "-1h", "+3s", "-3s"][chance.below(6) as usize];
         let happens = async {
             sleep(before).await;
             match fault {
@@ -251,6 +268,11 @@ impl World {
                     sleep(pause).await;
                     servers[victim].signal("CONT");
                 }
+                Fault::Clock => {
+                    self.times[victim].set(jump);
+                    sleep(pause).await;
+                    self.times[victim].set("+0");
+                }
                 Fault::Strangers => (0..5).for_each(|_| self.stranger(chance)),
                 Fault::WrongProject => {}
             }
@@ -261,7 +283,7 @@ impl World {
         tokio::join!(happens, sends(), sends(), sends());
         match fault {
             // They go on, and are killed now.
-            Fault::Pause | Fault::Strangers | Fault::WrongProject => {
+            Fault::Pause | Fault::Strangers | Fault::WrongProject | Fault::Clock => {
                 self.send_open(&servers).await;
                 servers.into_iter().for_each(Server::kill);
             }
