@@ -36,7 +36,7 @@ use thiserror::Error;
 pub use figures::DedupeFigures;
 pub use in_memory::InMemory;
 pub use on_disk::OnDisk;
-pub use opening::{Expected, OnDiskSettings, ToldBy, forget_after};
+pub use opening::{Expected, OnDiskSettings, ToldBy, forget_after, through};
 pub use run::{Run, RunError, RunWriter, merge};
 pub use sealer::Seal;
 

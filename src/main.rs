@@ -238,11 +238,11 @@ enum LogCommand {
     Dump {
         /// The data folder.
         folder: PathBuf,
-        /// From this time on (RFC 3339, or a date).
-        #[arg(long, value_name = "TIME", value_parser = project::parse_time, default_value = "1970-01-01")]
+        /// From this tick or time on (RFC 3339, or a date).
+        #[arg(long, value_name = "TIME", value_parser = tick_or_date, default_value = "1970-01-01")]
         from: Tick,
-        /// Until this time, included. [default: the end]
-        #[arg(long, value_name = "TIME", value_parser = project::parse_time)]
+        /// Until this tick or time, included. [default: the end]
+        #[arg(long, value_name = "TIME", value_parser = tick_or_date)]
         until: Option<Tick>,
     },
     /// Read everything, and say what is damaged.
@@ -412,7 +412,11 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
                     };
                     write!(Output, "{sampled}")?;
                     if let Some(data) = data {
-                        write!(Output, "{}", serve::preview(&loaded, &data, workers.max(1))?)?;
+                        let preview = serve::preview(&loaded, &data, workers.max(1))?;
+                        write!(Output, "{preview}")?;
+                        if preview.is_refused() {
+                            return Ok(ExitCode::FAILURE);
+                        }
                     }
                     Ok(())
                 }
@@ -564,7 +568,12 @@ fn log(command: LogCommand) -> anyhow::Result<ExitCode> {
 
 /// A tick as people write it: its number, or a time.
 fn tick(text: &str) -> Result<Tick, String> {
-    text.parse().map(Tick::from_ms).or_else(|_| project::parse_time(text))
+    match text.parse() {
+        Ok(ms) => Ok(Tick::from_ms(ms)),
+        // A date would be midnight: who means that says so.
+        Err(_) if text.contains(['T', 't', ' ']) => project::parse_time(text),
+        Err(_) => Err("expected the number of a tick, or a time such as 2026-11-26T12:00:00Z".to_owned()),
+    }
 }
 
 /// With what the process ends that cannot go on.
@@ -576,6 +585,11 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     };
     let of_task = || error.downcast_ref::<tokio::task::JoinError>().map(|_| Exit::Fault);
     of_run.or_else(of_replay).or_else(of_task).unwrap_or(Exit::Wrong)
+}
+
+/// The same, or a date.
+fn tick_or_date(text: &str) -> Result<Tick, String> {
+    text.parse().map(Tick::from_ms).or_else(|_| project::parse_time(text))
 }
 
 /// The project in a folder; its warnings are shown. One with errors is refused.

@@ -199,7 +199,8 @@ async fn what_cannot_be_done_is_refused_and_leaves_the_folder_as_it_is() {
         assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);
         assert!(ended.stderr.contains(says), "{}", ended.stderr);
     };
-    refused(right + 400 * 86_400_000, "nothing in");
+    let later = shop.rewind(right + 400 * 86_400_000);
+    assert!(later.status.success() && later.stdout.contains("it stays as it is"), "{}", later.stdout);
     std::fs::create_dir(shop.path("data.rewound")).unwrap();
     refused(right, "data.rewound is in the way");
     std::fs::remove_dir(shop.path("data.rewound")).unwrap();
@@ -218,4 +219,23 @@ async fn what_cannot_be_done_is_refused_and_leaves_the_folder_as_it_is() {
     assert!(!shop.path("data.rewound").exists());
     let verified = run(&["log", "verify", shop.path("data").to_str().unwrap()]);
     assert!(verified.status.success(), "{}", verified.stdout);
+}
+
+/// Seconds in the place of milliseconds, or a date that is midnight, would set everything aside.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tick_before_the_first_one_is_a_mistake() {
+    let shop = Shop::new();
+    let server = shop.start(BEGAN).await;
+    orders(&server, 0..1, "2026-03-01").await;
+    server.stop();
+    for (to, code, says) in [
+        ("5", 1, "so nothing would be left: its first tick is 17723664"),
+        ("1772366400", 1, "ticks are milliseconds since"),
+        ("2026-03-01T00:00:00Z", 1, "so nothing would be left"),
+        ("2026-03-01", 2, "expected the number of a tick, or a time such as"),
+    ] {
+        let ended = shop.rewind(to);
+        assert_eq!(ended.status.code(), Some(code), "{to}: {}", ended.stdout);
+        assert!(ended.stderr.contains(says), "{to}: {}", ended.stderr);
+    }
 }

@@ -27,6 +27,8 @@ pub(super) struct Followed {
     reference: Reference,
     /// How far it is ahead of the time since this machine was started, as far as it is followed.
     offset_us: i64,
+    /// How far the clock on the wall there is ahead of its ticks.
+    pub wall_ahead_us: i64,
 }
 
 impl Followed {
@@ -51,21 +53,22 @@ impl SteadyClock {
         (self.machine)().boot_us
     }
 
-    /// The time of ticks in microseconds, for processes that go by it.
-    pub fn time_us(&self) -> i64 {
+    /// The time of ticks, for processes that go by it, and what the clock on the wall shows; in microseconds.
+    pub fn times_us(&self) -> (i64, i64) {
         let mut told = self.lock();
-        let reading = told.leading((self.machine)());
-        told.course.time_us(reading)
+        let machine = (self.machine)();
+        let reading = told.leading(machine);
+        (told.course.time_us(reading), machine.wall_us)
     }
 
-    /// The clock of process 0 was measured: from now on ticks go by that.
-    pub fn measured(&self, measured: Measured) {
+    /// The ticks of process 0 were measured: from now on these go by them. Its clock on the wall is so far ahead of them.
+    pub fn measured(&self, measured: Measured, wall_ahead_us: i64) {
         let mut told = self.lock();
         let machine = (self.machine)();
         let Some(followed) = &mut told.followed else {
             // However far away it is, it is the one that counts.
             let mut reference = Reference::default();
-            let followed = Followed { offset_us: reference.measured(measured), reference };
+            let followed = Followed { offset_us: reference.measured(measured), reference, wall_ahead_us };
             let there = followed.leading(machine);
             told.course = Course::begin(there, there.wall_us.max(micros(self.last.next())), ANY_STEP_US);
             told.followed = Some(followed);
@@ -73,6 +76,7 @@ impl SteadyClock {
             return;
         };
         let offset_us = followed.reference.measured(measured);
+        followed.wall_ahead_us = wall_ahead_us;
         let before = told.leading(machine);
         let now_us = told.course.time_us(before);
         let ahead_us = machine.boot_us.saturating_add(offset_us).saturating_sub(now_us);
@@ -133,7 +137,7 @@ mod tests {
     fn ticks_go_by_process_0_whatever_the_own_clock_shows() {
         let (boot, clock) = process(None);
         assert!(!clock.wait_until_measured(Duration::ZERO));
-        clock.measured(Measured { offset_us: THERE, took_us: 100 });
+        clock.measured(Measured { offset_us: THERE, took_us: 100 }, 0);
         assert!(clock.wait_until_measured(Duration::ZERO));
         assert_eq!((clock.now(), clock.standing().skew_ms()), (at(0), Some(5_000)));
         let why = clock.standing().check().unwrap_err();
@@ -141,11 +145,11 @@ mod tests {
         boot.store(10 * S, Ordering::Relaxed);
         assert_eq!(clock.now(), at(10 * S));
         // Process 0 follows its clock by an hour: so does this one, and what was jumped over is kept.
-        clock.measured(Measured { offset_us: THERE + 3_600 * S, took_us: 100 });
+        clock.measured(Measured { offset_us: THERE + 3_600 * S, took_us: 100 }, 0);
         assert_eq!(clock.now(), at(3_610 * S));
         assert_eq!(clock.jumps().all(), [(at(10 * S), 3_600_000)]);
         // It is a little behind: half speed.
-        clock.measured(Measured { offset_us: THERE + 3_599 * S, took_us: 100 });
+        clock.measured(Measured { offset_us: THERE + 3_599 * S, took_us: 100 }, 0);
         boot.store(11 * S, Ordering::Relaxed);
         assert_eq!(clock.now(), at(3_610 * S + S / 2));
         boot.store(20 * S, Ordering::Relaxed);
@@ -155,7 +159,7 @@ mod tests {
     #[test]
     fn ticks_go_on_after_the_own_data() {
         let (boot, clock) = process(Some(2 * S));
-        clock.measured(Measured { offset_us: THERE, took_us: 100 });
+        clock.measured(Measured { offset_us: THERE, took_us: 100 }, 0);
         assert_eq!(clock.now(), tick(THERE + 2 * S + 1_000));
         boot.store(10 * S, Ordering::Relaxed);
         assert_eq!(clock.now(), at(10 * S));

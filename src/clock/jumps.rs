@@ -63,10 +63,31 @@ impl Jumps {
         Ok(())
     }
 
-    /// Forgets those after a tick.
+    /// The latest tick that there was, where the data know of `last` and the clock shows `now`: a jump was the end of it, if the clock
+    /// is behind that jump by no more than `slack_ms`. Else the jump never came true.
+    pub fn reached(&self, last: Tick, now: Tick, slack_ms: u64) -> Tick {
+        let jumps = self.0.jumps.read().unwrap_or_else(PoisonError::into_inner);
+        let came_true = |(at, by_ms): &&(Tick, u64)| *at >= last && at.after_ms(*by_ms) <= now.after_ms(slack_ms);
+        let ends = jumps.iter().filter(came_true).map(|(at, by_ms)| at.after_ms(*by_ms));
+        ends.max().unwrap_or_default().max(last)
+    }
+
+    /// Takes over those of process 0, whose ticks are those of all.
+    pub fn adopt(&self, all: Vec<(Tick, u64)>) -> io::Result<()> {
+        let mut jumps = self.0.jumps.write().unwrap_or_else(PoisonError::into_inner);
+        if *jumps != all {
+            if let Some(file) = &self.0.file {
+                write_whole(file, text(&all).as_bytes())?;
+            }
+            *jumps = all;
+        }
+        Ok(())
+    }
+
+    /// Forgets those that had not come to their end at a tick.
     pub fn forget_after(&self, tick: Tick) -> io::Result<()> {
         let mut jumps = self.0.jumps.write().unwrap_or_else(PoisonError::into_inner);
-        let stays = jumps.partition_point(|(at, _)| *at <= tick);
+        let stays = jumps.partition_point(|(at, by_ms)| at.after_ms(*by_ms) <= tick);
         if stays < jumps.len() {
             if let Some(file) = &self.0.file {
                 write_whole(file, text(&jumps[..stays]).as_bytes())?;
@@ -162,6 +183,22 @@ mod tests {
                 assert_eq!(jumps.since(ms(now), passed), ms(expected), "{passed} before {now}");
             }
         }
+    }
+
+    #[test]
+    fn a_jump_that_never_came_true_is_forgotten() {
+        let jumps = Jumps::default();
+        jumps.add(ms(100), 50).unwrap();
+        jumps.add(ms(200), 1_000).unwrap();
+        // No event came after it: it came true if the clock is still there.
+        assert_eq!(jumps.reached(ms(190), ms(1_300), 5), ms(1_200));
+        assert_eq!(jumps.reached(ms(190), ms(1_195), 5), ms(1_200));
+        assert_eq!(jumps.reached(ms(190), ms(250), 5), ms(190));
+        jumps.forget_after(ms(190)).unwrap();
+        assert_eq!(jumps.all(), [(ms(100), 50)]);
+        // One that ticks went on within.
+        jumps.forget_after(ms(149)).unwrap();
+        assert_eq!(jumps.all(), []);
     }
 
     #[test]

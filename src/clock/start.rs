@@ -27,7 +27,7 @@ pub enum ClockError {
          wait until it is there; or, if the clock is right now, start with --accept-clock: ticks then go at half speed until it has \
          caught up, {} long; or, if what came at those ticks is not to count, set it aside first: deltaic log rewind {} --to TIME",
         moment(*.now), span(.latest.tick.as_ms() - now.as_ms()), .latest.folder.display(), moment(.latest.tick),
-        span(2 * (.latest.tick.as_ms() - now.as_ms())), .latest.folder.display()
+        span((.latest.tick.as_ms() - now.as_ms()).saturating_mul(2)), .latest.folder.display()
     )]
     Behind {
         /// What it shows.

@@ -14,6 +14,9 @@ use super::{Jumps, Now};
 use crate::observe::seldom::Seldom;
 use crate::project::Clock;
 
+/// How old the data may be at a start before people are told: a restart takes less.
+const PAUSE_TOLD_MS: u64 = 60 * 60 * 1_000;
+
 /// Reads both clocks.
 pub type Machine = Box<dyn Fn() -> Reading + Send + Sync>;
 
@@ -88,6 +91,12 @@ impl SteadyClock {
     ) -> Result<Self, ClockError> {
         let (now, last) = (shown(&machine), latest.tick);
         match (ClockError::of(now, latest, clock), on_mismatch) {
+            (Ok(()), OnMismatch::Refuse) if now > last.after_ms(PAUSE_TOLD_MS) => {
+                let pause = span(now.as_ms() - last.as_ms());
+                tracing::warn!(
+                    "the latest of the data is {pause} old, by the clock of this machine: windows go on by that clock"
+                );
+            }
             (Ok(()), _) | (_, OnMismatch::Ignore) => {}
             (Err(error), OnMismatch::Refuse) => return Err(error),
             (Err(error), OnMismatch::Accept) => {
@@ -200,7 +209,8 @@ impl Told {
 
     fn standing(&mut self, machine: Reading) -> Standing {
         let reading = self.leading(machine);
-        let skew_us = self.followed.is_some().then(|| machine.wall_us.saturating_sub(reading.wall_us));
+        let there_us = |followed: &Followed| reading.wall_us.saturating_add(followed.wall_ahead_us);
+        let skew_us = self.followed.as_ref().map(|followed| machine.wall_us.saturating_sub(there_us(followed)));
         let ticks = tick(self.course.time_us(reading));
         Standing { ticks, wall: tick(machine.wall_us), state: self.course.state(reading), skew_us }
     }
@@ -216,8 +226,8 @@ impl Told {
         if is_apart != self.is_apart {
             self.is_apart = is_apart;
             match is_apart {
-                true => tracing::error!("the clock of this machine jumped: {standing}"),
-                false => tracing::info!("the clock of this machine is back: {standing}"),
+                true => tracing::error!("{standing}"),
+                false => tracing::info!("ticks follow the clock of this machine again: {standing}"),
             }
         }
     }
@@ -248,11 +258,14 @@ impl Standing {
 impl std::fmt::Display for Standing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let of = |us: i64| span(us.unsigned_abs() / 1_000);
+        if let Some(skew) = self.skew_us.filter(|skew| skew.abs() <= SKEW_TOLD_US) {
+            return write!(f, "ticks go by the clock of process 0, of which this one is {:+} ms ahead", skew / 1_000);
+        }
         if let Some(skew) = self.skew_us {
             let side = if skew < 0 { "behind" } else { "ahead of" };
             return write!(
                 f,
-                "the clock of this machine is {} {side} that of process 0, which ticks go by; set it right",
+                "the clock of this machine is {} {side} that of process 0, which ticks go by; set one of them right",
                 of(skew)
             );
         }
@@ -263,7 +276,7 @@ impl std::fmt::Display for Standing {
                 let side = if ahead_us < 0 { "behind" } else { "ahead of" };
                 write!(
                     f,
-                    "it shows {}, which is {} {side} the time that ticks have, {}; events are taken as before; ",
+                    "the clock of this machine jumped: it shows {}, which is {} {side} the time that ticks have, {}; events are taken as before; ",
                     moment(self.wall),
                     of(ahead_us),
                     moment(self.ticks)

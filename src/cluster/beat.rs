@@ -39,6 +39,8 @@ pub enum Beat {
         asked_us: i64,
         /// The time of its ticks, in microseconds since the Unix epoch.
         time_us: i64,
+        /// What its clock shows.
+        wall_us: i64,
     },
     /// It says no more, and all is well.
     Bye,
@@ -59,7 +61,9 @@ impl Beat {
             Beat::Stops => (Self::STOPS, Vec::new()),
             Beat::Fails => (Self::FAILS, Vec::new()),
             Beat::Ask { asked_us, skew_ms } => (Self::ASK, two(asked_us, skew_ms)),
-            Beat::Time { asked_us, time_us } => (Self::TIME, two(asked_us, time_us)),
+            Beat::Time { asked_us, time_us, wall_us } => {
+                (Self::TIME, [two(asked_us, time_us), wall_us.to_be_bytes().to_vec()].concat())
+            }
             Beat::Bye => (Self::BYE, Vec::new()),
         };
         let bytes = u16::try_from(said.len()).expect("no kind says so much");
@@ -87,8 +91,9 @@ impl Beat {
                     Beat::Ask { asked_us, skew_ms }
                 }
                 Self::TIME => {
-                    let (asked_us, time_us) = both(said).ok_or_else(|| bad("a beat is malformed"))?;
-                    Beat::Time { asked_us, time_us }
+                    let times = said.split_last_chunk().and_then(|(times, wall)| Some((both(times)?, wall)));
+                    let ((asked_us, time_us), wall) = times.ok_or_else(|| bad("a beat is malformed"))?;
+                    Beat::Time { asked_us, time_us, wall_us: i64::from_be_bytes(*wall) }
                 }
                 Self::STOPS => Beat::Stops,
                 Self::FAILS => Beat::Fails,
@@ -118,7 +123,7 @@ mod tests {
         let beats = [
             Beat::Alive { frontier: Tick::from_ms(7) },
             Beat::Ask { asked_us: -1, skew_ms: i64::MIN },
-            Beat::Time { asked_us: i64::MAX, time_us: 5 },
+            Beat::Time { asked_us: i64::MAX, time_us: 5, wall_us: -3 },
             Beat::Stops,
             Beat::Fails,
             Beat::Bye,

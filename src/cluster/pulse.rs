@@ -32,8 +32,8 @@ use crate::observe::seldom::Seldom;
 /// How long the others get to hear the last word.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// How often the clock of process 0 is measured.
-const MEASURE_EVERY: Duration = Duration::from_secs(1);
+/// How often the clock of process 0 is measured: where its ticks go at half speed, the others are ahead by half of that at most.
+const MEASURE_EVERY: Duration = PULSE_EVERY;
 
 /// Answers that wait to be sent to one process.
 const ANSWERS_WAITING_MAX: usize = 4;
@@ -226,12 +226,13 @@ async fn hear(process: usize, from: impl AsyncRead + Unpin, speaker: &Speaker, a
                 members.set_skew(process, skew_ms);
                 if let Some(clock) = &speaker.clock {
                     // Who asks so often that answers wait does not need all of them.
-                    _ = answer.try_send(Beat::Time { asked_us, time_us: clock.time_us() });
+                    let (time_us, wall_us) = clock.times_us();
+                    _ = answer.try_send(Beat::Time { asked_us, time_us, wall_us });
                 }
             }
-            Beat::Time { asked_us, time_us } => {
+            Beat::Time { asked_us, time_us, wall_us } => {
                 if let Some(clock) = speaker.follows(process) {
-                    clock.measured(Measured::new(asked_us, clock.boot_us(), time_us));
+                    clock.measured(Measured::new(asked_us, clock.boot_us(), time_us), wall_us.saturating_sub(time_us));
                 }
             }
             Beat::Stops => {

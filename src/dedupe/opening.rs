@@ -187,6 +187,12 @@ fn cut(folder: &RunFolder, of: &Listed, last: Tick) -> Result<Listed, DedupeErro
     folder.end(new)
 }
 
+/// Up to which tick a data folder of `owner` has ids.
+pub fn through(data: &Path, owner: Option<ProcessNumber>) -> Result<Tick, DedupeError> {
+    let listed = RunFolder::of(data, owner).read()?;
+    Ok(listed.last().map_or(Tick::default(), |newest| newest.through))
+}
+
 /// Forgets the ids of a data folder of `owner` that counted after `last`; gives how many.
 pub fn forget_after(data: &Path, owner: Option<ProcessNumber>, last: Tick) -> Result<u64, DedupeError> {
     let folder = RunFolder::of(data, owner);

@@ -233,7 +233,12 @@ fn frontier_of(row: &[u8]) -> Result<(Tick, Option<Tick>), String> {
         [] => None,
         told_to => Some(tick(told_to.try_into().map_err(|_| "how far it was told cannot be read")?)),
     };
-    Ok((tick(frontier), told_to))
+    // Earlier versions wrote the end of time where a call was confirmed after the engine had stopped.
+    let frontier = match tick(frontier) {
+        Tick::MAX => told_to.unwrap_or_default(),
+        frontier => frontier,
+    };
+    Ok((frontier, told_to))
 }
 
 /// What is before the first NUL, and after it.

@@ -49,6 +49,8 @@ pub struct Announcement {
     pub secret: String,
     /// What it has from before.
     pub before: Before,
+    /// By how much its ticks were set forward, where.
+    pub jumps: Vec<(Tick, u64)>,
 }
 
 /// What a process tells, and hears, before it begins.
@@ -60,6 +62,8 @@ pub struct Meeting {
     pub door: (u16, String),
     /// What it has from before.
     pub before: Before,
+    /// By how much its ticks were set forward.
+    pub jumps: Vec<(Tick, u64)>,
     /// Whether to go on where it has lost that.
     pub accept_partial: bool,
     /// What all told, by process.
@@ -72,7 +76,14 @@ impl Meeting {
     pub fn meet(&self, worker: &mut Worker, threads: usize) -> Result<(), String> {
         let (port, secret) = self.door.clone();
         let process = worker.index() / threads;
-        let said = Announcement { process, catalogue: self.agreement.said(), port, secret, before: self.before };
+        let said = Announcement {
+            process,
+            catalogue: self.agreement.said(),
+            port,
+            secret,
+            before: self.before,
+            jumps: self.jumps.clone(),
+        };
         let heard = announced(worker, worker.index().is_multiple_of(threads).then_some(said));
         let first = heard.first().map_or("", |first| &first.catalogue);
         self.agreement.hear(first)?;
@@ -149,7 +160,7 @@ mod tests {
     use super::*;
 
     fn announcement(process: usize, before: Before) -> Announcement {
-        Announcement { process, catalogue: String::new(), port: 1, secret: String::new(), before }
+        Announcement { process, catalogue: String::new(), port: 1, secret: String::new(), before, jumps: Vec::new() }
     }
 
     /// Which processes have lost their folders.

@@ -296,7 +296,10 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, wo
                 books.complete(complete).into_iter().for_each(|differences| shared.progress.audit.looked(differences));
                 let forwarded = lock(&shared.underway).complete(complete);
                 (outlets.forwarded)(complete, forwarded);
-                (outlets.complete)(complete);
+                // The end of time is no tick up to which anybody was told anything.
+                if complete < Tick::MAX {
+                    (outlets.complete)(complete);
+                }
                 shared.handed_on(complete);
                 if is_recovering && lock(&shared.recovered_at).is_some_and(|input| input <= complete) {
                     is_recovering = false;

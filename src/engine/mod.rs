@@ -146,7 +146,9 @@ impl Engine {
         let alarm = outputs.clone();
         let picker = Picker::new(definitions.clone(), forward_from, choice);
         let is_cluster = topology.processes() > 1;
-        let met = is_cluster.then(|| Met::prepare(&topology, agreement, before, accept_partial)).transpose()?;
+        let jumps = steady.as_ref().map(|steady| steady.jumps().all()).unwrap_or_default();
+        let met =
+            is_cluster.then(|| Met::prepare(&topology, agreement, (before, jumps), accept_partial)).transpose()?;
         let meeting = met.as_ref().map(|met| met.meeting.clone());
         let listeners = Listeners { inside, identities: false };
         let mut members = Members::alone(topology.threads);
@@ -268,13 +270,14 @@ impl Met {
     fn prepare(
         topology: &Topology,
         agreement: Option<Agreement>,
-        before: Before,
+        (before, jumps): (Before, Vec<(Tick, u64)>),
         accept_partial: bool,
     ) -> Result<Self, WorkersError> {
         let alone = || WorkersError::Start("the processes of a cluster need something to agree on".to_owned());
         let agreement = agreement.ok_or_else(alone)?;
         let door = Door::open(&topology.hosts[topology.process], topology.ids_port).map_err(no_net)?;
-        let meeting = Meeting { agreement, door: door.said(), before, accept_partial, heard: Default::default() };
+        let meeting =
+            Meeting { agreement, door: door.said(), before, jumps, accept_partial, heard: Default::default() };
         Ok(Met { door, meeting })
     }
 
@@ -296,7 +299,11 @@ fn agree_on_time(
         let is_known = steady.wait_until_measured(CLOCK_WAIT);
         let silent =
             || WorkersError::Start(format!("process 0 does not say its time within {} s", CLOCK_WAIT.as_secs()));
-        return if is_known { Ok(()) } else { Err(silent()) };
+        if !is_known {
+            return Err(silent());
+        }
+        let jumps = heard.first().map(|first| first.jumps.clone()).unwrap_or_default();
+        return steady.jumps().adopt(jumps).map_err(|error| WorkersError::Start(format!("the file CLOCK: {error}")));
     }
     let latest = heard.iter().max_by_key(|of| of.before.reached);
     latest.map_or(Ok(()), |of| {

@@ -474,6 +474,10 @@ fn run(
         faults::point("worker");
         drop(permit);
         let frontier = reportable(completion.frontier(), end);
+        // The end of input first, and then that of time.
+        if frontier == Tick::MAX && reported < end && end < Tick::MAX {
+            _ = outputs.send(Output::Complete { worker: watcher.worker(), frontier: end });
+        }
         if frontier > reported {
             reported = frontier;
             _ = outputs.send(Output::Complete { worker: watcher.worker(), frontier });

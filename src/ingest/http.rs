@@ -126,7 +126,7 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
     let ready = move || async move {
         let lines = || std::iter::once("ready".to_owned()).chain(notes()).map(|line| format!("{line}\n")).collect();
         handle.readiness()?;
-        let apart = |why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "clock", format!("the clock jumped: {why}"));
+        let apart = |why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "clock", why);
         clock.standing().check().map_err(apart)?;
         Ok(lines()) as Result<String, Problem>
     };

@@ -61,15 +61,18 @@ pub enum RewindError {
     /// A file cannot be copied, or what is said cannot be written.
     #[error("cannot make the new data folder: {0}")]
     Io(#[from] io::Error),
-    /// Nothing came after the tick.
-    #[error("nothing in {folder} is of a time after tick {to}: its last tick is {last}")]
-    Nothing {
+    /// Nothing would be left.
+    #[error(
+        "nothing in {folder} is of tick {to} or before, so nothing would be left: its first tick is {first}; ticks are milliseconds since \
+         1970"
+    )]
+    NothingLeft {
         /// The folder.
         folder: PathBuf,
         /// Where it was to go back to.
         to: Tick,
-        /// Its last tick.
-        last: Tick,
+        /// Its first tick.
+        first: Tick,
     },
     /// What came before is gone.
     #[error(
@@ -104,7 +107,10 @@ pub enum RewindError {
         folder: PathBuf,
     },
     /// Something is in the way.
-    #[error("{path} is in the way: it may be what an attempt that was killed has left; take it away and try again")]
+    #[error(
+        "{path} is in the way: an attempt was killed, and this is what it has not finished, or the folder as it was; look at it \
+         (deltaic log stat {path}), keep it if it has what is needed, and move it away"
+    )]
     InTheWay {
         /// What.
         path: PathBuf,
@@ -133,17 +139,24 @@ pub fn rewind(folder: &Path, to: Tick, rule: &RowRule, out: &mut impl Write) -> 
         return Err(RewindError::Former { folder: folder.clone() });
     }
     let source = found.copy()?;
-    let goes = Goes::of(&source, &Kept::look(folder)?, to)?;
+    let ids = dedupe::through(folder, found.owner()?)?;
+    let goes = Goes::of(&source, &Kept::look(folder)?, ids, to)?;
+    if goes.last <= to {
+        let (folder, last) = (folder.display(), goes.last);
+        writeln!(out, "nothing in {folder} is of a time after tick {to}: its last tick is {last}; it stays as it is")?;
+        return Ok(());
+    }
     let checkpoint = goes.check(folder, to)?;
     if folder.join(HistoryOwner::FILE).exists() {
         return Err(RewindError::HistoryElsewhere { folder: folder.clone() });
     }
-    let [made, aside] = ["rewound".to_owned(), format!("aside-{to}")].map(|suffix| beside(folder, &suffix));
-    for path in [&made, &aside] {
-        if path.exists() {
-            return Err(RewindError::InTheWay { path: path.clone() });
-        }
+    let made = beside(folder, "rewound");
+    if made.exists() {
+        return Err(RewindError::InTheWay { path: made });
     }
+    // What was set aside before stays, whatever it was.
+    let mut names = (1..).map(|copy| if copy == 1 { format!("aside-{to}") } else { format!("aside-{to}-{copy}") });
+    let aside = names.find_map(|name| Some(beside(folder, &name)).filter(|path| !path.exists())).unwrap_or_default();
     let owner = found.owner()?;
     if let Err(error) = make(folder, &made, &source, owner, (checkpoint, to), rule, out) {
         // Nobody is to take what is not whole for the folder.
@@ -168,10 +181,10 @@ pub fn rewind(folder: &Path, to: Tick, rule: &RowRule, out: &mut impl Write) -> 
     }
     writeln!(out, "{} is as of tick {to} now; as it was, it is {}", folder.display(), aside.display())?;
     if events > 0 {
-        let aside = aside.display();
+        let (aside, from) = (aside.display(), to.next());
         writeln!(
             out,
-            "what came after that was acknowledged: deltaic log dump {aside} --from TIME has it, to be sent again"
+            "what came after that was acknowledged: `deltaic log dump {aside} --from {from}` has it, to be sent again"
         )?;
     }
     Ok(())
@@ -191,22 +204,24 @@ struct Goes {
     stays: Vec<Tick>,
     /// What the log has came after this.
     begins: Tick,
-    /// The last tick of the folder.
+    /// The first tick that the log has, and the last one of the folder.
+    first: Tick,
     last: Tick,
 }
 
 impl Goes {
-    fn of(source: &Store, kept: &Kept, to: Tick) -> Result<Self, RewindError> {
+    fn of(source: &Store, kept: &Kept, ids: Tick, to: Tick) -> Result<Self, RewindError> {
         let newest = kept.newest().map_or(Tick::default(), |newest| newest.tick);
         let (checkpoints, stays) = kept.entries().iter().map(|entry| entry.tick).partition(|tick| *tick > to);
-        let last = newest.max(source.latest_frontier()?);
-        let mut goes = Goes { entries: 0, events: 0, ticks: None, checkpoints, stays, begins: newest, last };
+        let last = newest.max(source.latest_frontier()?).max(ids);
+        let mut goes =
+            Goes { entries: 0, events: 0, ticks: None, checkpoints, stays, begins: newest, first: last, last };
         let mut is_first = true;
         for entry in source.entries(Tick::default()) {
             let Entry { tick, bytes } = entry?;
             let envelope = codec::envelope(tick, &bytes).map_err(|error| source.undecodable(tick, error))?;
             if std::mem::take(&mut is_first) {
-                goes.begins = envelope.previous;
+                (goes.begins, goes.first) = (envelope.previous, tick);
             }
             goes.last = goes.last.max(tick);
             if tick > to {
@@ -221,10 +236,10 @@ impl Goes {
     /// The checkpoint to go on from, if there is to be one. Refuses where what came before is not there any more.
     fn check(&self, folder: &Path, to: Tick) -> Result<Tick, RewindError> {
         let folder = folder.to_owned();
-        if self.last <= to {
-            return Err(RewindError::Nothing { folder, to, last: self.last });
-        }
         let checkpoint = self.stays.last().copied().unwrap_or_default();
+        if self.stays.is_empty() && self.begins == Tick::default() && self.first > to {
+            return Err(RewindError::NothingLeft { folder, to, first: self.first });
+        }
         if checkpoint < self.begins {
             let oldest = self.checkpoints.first().copied();
             return Err(RewindError::TooFar {
@@ -279,13 +294,16 @@ fn make(
         }
     }
     Jumps::read(made)?.forget_after(to)?;
-    // What came after the checkpoint is read from the log. It has to be: ids that were over by the wrong clock are gone.
-    let ids = dedupe::forget_after(made, owner, checkpoint)?;
+    // What came after the checkpoint is read from the log. It has to be: ids that were over by the wrong clock are gone. But in a cluster
+    // they came with the logs of others, which may be cut.
+    let is_of_cluster = owner.is_some_and(ProcessNumber::is_of_cluster);
+    let ids = dedupe::forget_after(made, owner, if is_of_cluster { to } else { checkpoint })?;
     if ids > 0 {
         writeln!(out, "{:<12} {ids} set aside, or left to the log", "message ids")?;
         writeln!(out, "{:<12} what was over by the wrong clock, and is sent again, counts again", "")?;
     }
-    if folder.join(history::FOLDER).exists() {
+    // Without a manifest nothing was written to it yet.
+    if folder.join(history::FOLDER).join("MANIFEST").exists() {
         files::link(&folder.join(history::FOLDER), &made.join(history::FOLDER))?;
         let place = Arc::new(history::Folder::new(made.join(history::FOLDER)));
         // What came after the checkpoint is in the log.

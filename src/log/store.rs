@@ -186,9 +186,10 @@ impl Store {
         for row in self.0.frontiers.iter() {
             let (key, row) = row.into_inner().map_err(|source| self.failed(source))?;
             // Those with a NUL are cursors of events: the log has whatever they have, and earlier versions let them run ahead.
-            if let (false, Some(tick)) = (key.contains(&0), row.first_chunk()) {
-                latest = latest.max(Tick::from_ms(u64::from_be_bytes(*tick)));
-            }
+            let Some(tick) = row.first_chunk().filter(|_| !key.contains(&0)) else { continue };
+            // The end of time is what earlier versions wrote that were stopped.
+            let tick = Some(Tick::from_ms(u64::from_be_bytes(*tick))).filter(|tick| *tick < Tick::MAX);
+            latest = latest.max(tick.unwrap_or_default());
         }
         Ok(latest)
     }

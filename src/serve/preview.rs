@@ -36,6 +36,13 @@ pub struct Preview {
     clock: Option<ClockError>,
 }
 
+impl Preview {
+    /// Whether a start would be refused.
+    pub fn is_refused(&self) -> bool {
+        self.clock.is_some()
+    }
+}
+
 impl fmt::Display for Preview {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(error) = &self.clock {

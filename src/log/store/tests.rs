@@ -225,3 +225,15 @@ fn whatever_is_damaged_is_found_or_harmless_and_nobody_touches_it() {
     assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(refused > count / 2 && harmless > 0, "{refused} refused, {harmless} harmless");
 }
+
+#[test]
+fn the_latest_frontier_is_that_of_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.latest_frontier().unwrap(), Tick::default());
+    // Earlier versions wrote the end of time at their own end; and cursors of events that were ahead.
+    for (key, ticks) in [("a", [7, 6]), ("b", [u64::MAX, 90]), ("c\0forwards", [80, 0]), ("d", [5, 5])] {
+        store.frontiers().insert(key, ticks.map(u64::to_be_bytes).concat()).unwrap();
+    }
+    assert_eq!(store.latest_frontier().unwrap(), Tick::from_ms(7));
+}
