@@ -241,6 +241,29 @@ async fn a_start_with_a_clock_that_is_far_ahead_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_accepted_is_accepted_after_a_kill_and_forgotten_where_it_was_a_mistake() {
+    let lied = Lied::new(false);
+    let server = lied.start(&[]).await;
+    let before = order(&server, "a", "m1").await;
+    lied.clock("+365d");
+    readyz(&server, 503, "deltaic clock accept").await;
+    assert!(lied.order(&server, "accept").contains("ticks were set forward by 315"));
+    // Nothing comes at the new time, and the data know nothing of it but that it was accepted.
+    server.kill();
+    let server = lied.start(&[]).await;
+    assert_eq!(clock_of(&server).await["jumps"].as_array().map(Vec::len), Some(1));
+    server.kill();
+    // It was a mistake: set right, the clock is that of the data, and the year is forgotten.
+    lied.clock("+0");
+    let server = lied.start(&[]).await;
+    assert_eq!(clock_of(&server).await["jumps"], json!([]));
+    let after = order(&server, "a", "m1").await;
+    assert!(after - before < HOUR, "{before} {after}");
+    assert_eq!(orders(&server, "a", after).await, json!([1, 1]));
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_was_suspended_has_waited() {
     let lied = Lied::new(true);
     let server = lied.start(&[]).await;

@@ -108,6 +108,14 @@ async fn ticks_of_all_go_by_the_clock_of_process_0() {
     let of = |message: &str| json!({"type": "track", "event": "Order", "userId": "a", "messageId": message});
     let batch = json!({"batch": [of("after"), of(&format!("0 {}", first.url()))]});
     assert_eq!(second.post("/v1/batch", &batch).await.json()["duplicates"], 2);
+    // Also after both were killed: the hour that only one of them may have written down is that of all.
+    first.kill();
+    second.kill();
+    times[1].set("+1h");
+    let (first, second) = (begin(0), begin(1));
+    let (first, second) = (first.ready().await, second.ready().await);
+    assert_eq!(second.post("/v1/batch", &batch).await.json()["duplicates"], 2);
+    assert_eq!(first.post("/v1/batch", &batch).await.json()["duplicates"], 2);
     first.terminate();
     let (first, second) = (first.failed(), second.failed());
     assert!(first.status.success(), "{}", first.stderr);
