@@ -2,7 +2,7 @@
 //!
 //! The clock on the wall jumps: somebody sets it, a virtual machine wakes up, a time server is wrong. What it shows must not carry
 //! ticks a year ahead, where they stay, since they never go back. So ticks go by the time since the machine was started, which only
-//! runs, from an offset that was agreed on; and what the clock on the wall shows changes that offset by the rules of [`Course`].
+//! runs, from an offset that was agreed on; and what the clock on the wall shows changes that offset by the rules of `course`.
 //!
 //! `course` has these rules and knows no machine; `steady` reads the machine and tells people; `start` decides whether a data folder
 //! and the clock go together; `following` is how the processes of a cluster go by the clock
@@ -23,12 +23,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use dataflows::model::Tick;
 
-pub use course::{Reading, State};
+pub use course::{ClockReading, ClockState};
 pub use jumps::Jumps;
 pub use reference::Measured;
 pub use routes::router;
 pub use start::{ClockError, Latest};
-pub use steady::{Machine, OnMismatch, Standing, SteadyClock, machine, shown};
+pub use steady::{ClockStanding, Machine, OnMismatch, SteadyClock, machine, shown};
 
 /// Gives the time: milliseconds since the Unix epoch.
 pub type Now = Arc<dyn Fn() -> Tick + Send + Sync>;

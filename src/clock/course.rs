@@ -14,14 +14,14 @@ use crate::limits::{CLOCK_FOLLOWED_MAX, CLOCK_SETTLES};
 
 /// Both clocks of the machine, in microseconds: since it was started, and since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reading {
+pub struct ClockReading {
     /// Since the machine was started, also while it was suspended.
     pub boot_us: i64,
     /// What the clock on the wall shows.
     pub wall_us: i64,
 }
 
-impl Reading {
+impl ClockReading {
     fn offset_us(self) -> i64 {
         self.wall_us.saturating_sub(self.boot_us)
     }
@@ -29,7 +29,7 @@ impl Reading {
 
 /// How ticks and the clock on the wall stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ClockState {
     /// They are the same.
     Agreed,
     /// Ticks go at half speed, since the clock is behind them.
@@ -69,49 +69,49 @@ struct Apart {
 
 impl Course {
     /// Begins at `begin_us`, whatever the clock shows. Where the clock is behind that by more than `step_max_us`, that has been accepted.
-    pub fn begin(reading: Reading, begin_us: i64, step_max_us: i64) -> Self {
-        let Reading { boot_us, wall_us } = reading;
+    pub fn begin(reading: ClockReading, begin_us: i64, step_max_us: i64) -> Self {
+        let ClockReading { boot_us, wall_us } = reading;
         let offset_us = begin_us.saturating_sub(boot_us);
         let accepted_us = (wall_us < begin_us).then_some(reading.offset_us());
         Course { step_max_us, offset_us, looked_us: boot_us, given_us: begin_us, accepted_us, apart: None }
     }
 
     /// The time of ticks now, which never goes back.
-    pub fn time_us(&mut self, reading: Reading) -> i64 {
+    pub fn time_us(&mut self, reading: ClockReading) -> i64 {
         self.look(reading);
         self.given_us = self.given_us.max(reading.boot_us.saturating_add(self.offset_us));
         self.given_us
     }
 
     /// How ticks and the clock stand, as it was found by the latest [`Course::time_us`].
-    pub fn state(&self, reading: Reading) -> State {
+    pub fn state(&self, reading: ClockReading) -> ClockState {
         let ahead_us = self.ahead_us(reading);
         match self.apart {
             Some(apart) => {
                 let is_followed = ahead_us > 0 && ahead_us < micros(CLOCK_FOLLOWED_MAX);
                 let left = micros(CLOCK_SETTLES).saturating_sub(reading.boot_us.saturating_sub(apart.since_us));
-                State::Apart { ahead_us, follows_in_us: is_followed.then_some(left.max(0)) }
+                ClockState::Apart { ahead_us, follows_in_us: is_followed.then_some(left.max(0)) }
             }
-            None if ahead_us < 0 => State::Slow { left_us: ahead_us.saturating_neg().saturating_mul(2) },
-            None => State::Agreed,
+            None if ahead_us < 0 => ClockState::Slow { left_us: ahead_us.saturating_neg().saturating_mul(2) },
+            None => ClockState::Agreed,
         }
     }
 
     /// By how much ticks are due to jump, if they are.
-    pub fn is_due(&self, reading: Reading) -> Option<i64> {
+    pub fn is_due(&self, reading: ClockReading) -> Option<i64> {
         match self.state(reading) {
-            State::Apart { ahead_us, follows_in_us: Some(0) } => Some(ahead_us),
+            ClockState::Apart { ahead_us, follows_in_us: Some(0) } => Some(ahead_us),
             _ => None,
         }
     }
 
     /// How far an order to accept the clock would set ticks forward; nothing where they go slow, or go on.
-    pub fn would_jump(&self, reading: Reading) -> Option<i64> {
+    pub fn would_jump(&self, reading: ClockReading) -> Option<i64> {
         self.apart.map(|_| self.ahead_us(reading)).filter(|ahead| *ahead > 0)
     }
 
     /// What the clock shows is right: ticks jump there, or go at half speed until it has caught up.
-    pub fn accept(&mut self, reading: Reading) {
+    pub fn accept(&mut self, reading: ClockReading) {
         if self.apart.take().is_none() {
             return;
         }
@@ -122,11 +122,11 @@ impl Course {
     }
 
     /// How far the clock on the wall is ahead.
-    fn ahead_us(&self, reading: Reading) -> i64 {
+    fn ahead_us(&self, reading: ClockReading) -> i64 {
         reading.offset_us().saturating_sub(self.offset_us)
     }
 
-    fn look(&mut self, reading: Reading) {
+    fn look(&mut self, reading: ClockReading) {
         // Another thread may have read the clocks before one that was here first.
         let passed = reading.boot_us.saturating_sub(self.looked_us).max(0);
         // What is too short to be halved counts the next time.
@@ -163,8 +163,8 @@ mod tests {
     const BEGAN: i64 = 1_800_000_000 * S;
 
     /// A machine whose clock on the wall is off by so much.
-    fn at(boot_us: i64, off_us: i64) -> Reading {
-        Reading { boot_us, wall_us: BEGAN + boot_us + off_us }
+    fn at(boot_us: i64, off_us: i64) -> ClockReading {
+        ClockReading { boot_us, wall_us: BEGAN + boot_us + off_us }
     }
 
     fn course() -> Course {
@@ -180,14 +180,14 @@ mod tests {
     fn a_small_step_is_followed_at_once_forwards_and_at_half_speed_backwards() {
         let mut course = course();
         assert_eq!(off(&mut course, S, 5 * S), 5 * S);
-        assert_eq!(course.state(at(S, 5 * S)), State::Agreed);
+        assert_eq!(course.state(at(S, 5 * S)), ClockState::Agreed);
         // Four seconds back: eight seconds at half speed.
         assert_eq!(off(&mut course, S, S), 5 * S);
-        assert_eq!(course.state(at(S, S)), State::Slow { left_us: 8 * S });
+        assert_eq!(course.state(at(S, S)), ClockState::Slow { left_us: 8 * S });
         assert_eq!(off(&mut course, 3 * S, S), 4 * S);
-        assert_eq!(course.state(at(3 * S, S)), State::Slow { left_us: 6 * S });
+        assert_eq!(course.state(at(3 * S, S)), ClockState::Slow { left_us: 6 * S });
         assert_eq!(off(&mut course, 9 * S, S), S);
-        assert_eq!(course.state(at(9 * S, S)), State::Agreed);
+        assert_eq!(course.state(at(9 * S, S)), ClockState::Agreed);
         assert_eq!(off(&mut course, 90 * S, S), S);
     }
 
@@ -195,7 +195,7 @@ mod tests {
     fn an_hour_ahead_is_followed_after_a_minute_of_it() {
         let mut course = course();
         assert_eq!(off(&mut course, S, HOUR), 0);
-        let apart = |follows_in_us| State::Apart { ahead_us: HOUR, follows_in_us: Some(follows_in_us) };
+        let apart = |follows_in_us| ClockState::Apart { ahead_us: HOUR, follows_in_us: Some(follows_in_us) };
         assert_eq!(course.state(at(S, HOUR)), apart(60 * S));
         assert_eq!(off(&mut course, 60 * S, HOUR), 0);
         assert_eq!(course.state(at(60 * S, HOUR)), apart(S));
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(course.is_due(at(61 * S, HOUR)), Some(HOUR));
         course.accept(at(61 * S, HOUR));
         assert_eq!(off(&mut course, 61 * S, HOUR), HOUR);
-        assert_eq!(course.state(at(61 * S, HOUR)), State::Agreed);
+        assert_eq!(course.state(at(61 * S, HOUR)), ClockState::Agreed);
     }
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
         }
         // Right again.
         assert_eq!(off(&mut course, 1_000 * S, 0), 0);
-        assert_eq!(course.state(at(1_000 * S, 0)), State::Agreed);
+        assert_eq!(course.state(at(1_000 * S, 0)), ClockState::Agreed);
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
             let mut course = course();
             assert_eq!(off(&mut course, S, wrong), 0);
             assert_eq!(off(&mut course, HOUR, wrong), 0);
-            let apart = State::Apart { ahead_us: wrong, follows_in_us: None };
+            let apart = ClockState::Apart { ahead_us: wrong, follows_in_us: None };
             assert_eq!((course.state(at(HOUR, wrong)), course.is_due(at(HOUR, wrong))), (apart, None));
         }
         let mut course = course();
@@ -243,16 +243,16 @@ mod tests {
         assert_eq!(course.would_jump(at(S, -HOUR)), None);
         course.accept(at(S, -HOUR));
         assert_eq!(off(&mut course, S, -HOUR), 0);
-        assert_eq!(course.state(at(S, -HOUR)), State::Slow { left_us: 2 * HOUR });
+        assert_eq!(course.state(at(S, -HOUR)), ClockState::Slow { left_us: 2 * HOUR });
         assert_eq!(off(&mut course, S + HOUR, -HOUR), -HOUR / 2);
         assert_eq!(off(&mut course, S + 2 * HOUR, -HOUR), -HOUR);
-        assert_eq!(course.state(at(S + 2 * HOUR, -HOUR)), State::Agreed);
+        assert_eq!(course.state(at(S + 2 * HOUR, -HOUR)), ClockState::Agreed);
         // What was accepted is that clock, and no other.
         let mut course = self::course();
         off(&mut course, S, -HOUR);
         course.accept(at(S, -HOUR));
         off(&mut course, 2 * S, -3 * HOUR);
-        assert!(matches!(course.state(at(2 * S, -3 * HOUR)), State::Apart { follows_in_us: None, .. }));
+        assert!(matches!(course.state(at(2 * S, -3 * HOUR)), ClockState::Apart { follows_in_us: None, .. }));
     }
 
     #[test]
@@ -260,7 +260,7 @@ mod tests {
         let mut course = course();
         assert_eq!(off(&mut course, S, 0), 0);
         assert_eq!(off(&mut course, S + 600 * S, 0), 0);
-        assert_eq!(course.state(at(S + 600 * S, 0)), State::Agreed);
+        assert_eq!(course.state(at(S + 600 * S, 0)), ClockState::Agreed);
     }
 
     #[test]
@@ -269,7 +269,7 @@ mod tests {
         for behind in [3 * S, HOUR] {
             let mut course = Course::begin(at(0, 0), BEGAN + behind, 5 * S);
             assert_eq!(off(&mut course, 0, 0), behind);
-            assert_eq!(course.state(at(0, 0)), State::Slow { left_us: 2 * behind });
+            assert_eq!(course.state(at(0, 0)), ClockState::Slow { left_us: 2 * behind });
             assert_eq!(off(&mut course, 2 * behind, 0), 0);
         }
     }
@@ -285,7 +285,7 @@ mod tests {
             boot += chance % 3 * S - S / 2;
             let off = [0, 3 * S, -3 * S, HOUR, -HOUR, i64::MAX / 2, i64::MIN / 2]
                 [usize::try_from(chance).unwrap_or(0) / 3 % 7];
-            let reading = Reading { boot_us: boot, wall_us: BEGAN.saturating_add(boot).saturating_add(off) };
+            let reading = ClockReading { boot_us: boot, wall_us: BEGAN.saturating_add(boot).saturating_add(off) };
             let now = course.time_us(reading);
             assert!(now >= latest, "{now} after {latest}");
             latest = now;

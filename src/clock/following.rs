@@ -7,8 +7,8 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use super::course::{Course, Reading};
-use super::reference::{Measured, Reference};
+use super::course::{ClockReading, Course};
+use super::reference::{Measured, ReferenceClock};
 use super::start::{ClockError, Latest};
 use super::steady::{SteadyClock, micros, tick};
 use crate::project::Clock;
@@ -23,18 +23,18 @@ pub(super) const SKEW_MAX_US: i64 = 2_000_000;
 const ANY_STEP_US: i64 = i64::MAX / 4;
 
 /// The clock of process 0.
-pub(super) struct Followed {
-    reference: Reference,
+pub(super) struct FollowedClock {
+    reference: ReferenceClock,
     /// How far it is ahead of the time since this machine was started, as far as it is followed.
     offset_us: i64,
     /// How far the clock on the wall there is ahead of its ticks.
     pub wall_ahead_us: i64,
 }
 
-impl Followed {
+impl FollowedClock {
     /// What it shows.
-    pub fn leading(&self, machine: Reading) -> Reading {
-        Reading { wall_us: machine.boot_us.saturating_add(self.offset_us), ..machine }
+    pub fn leading(&self, machine: ClockReading) -> ClockReading {
+        ClockReading { wall_us: machine.boot_us.saturating_add(self.offset_us), ..machine }
     }
 }
 
@@ -67,8 +67,8 @@ impl SteadyClock {
         let machine = (self.machine)();
         let Some(followed) = &mut told.followed else {
             // However far away it is, it is the one that counts.
-            let mut reference = Reference::default();
-            let followed = Followed { offset_us: reference.measured(measured), reference, wall_ahead_us };
+            let mut reference = ReferenceClock::default();
+            let followed = FollowedClock { offset_us: reference.measured(measured), reference, wall_ahead_us };
             let there = followed.leading(machine);
             told.course = Course::begin(there, there.wall_us.max(micros(self.last.next())), ANY_STEP_US);
             told.followed = Some(followed);
@@ -116,7 +116,7 @@ mod tests {
         let of = boot.clone();
         let machine = Box::new(move || {
             let boot_us = of.load(Ordering::Relaxed);
-            Reading { boot_us, wall_us: THERE + boot_us + 5 * S }
+            ClockReading { boot_us, wall_us: THERE + boot_us + 5 * S }
         });
         let clock = Clock::default();
         let steady = match last {

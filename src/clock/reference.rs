@@ -27,11 +27,11 @@ impl Measured {
 
 /// The clock of the other process.
 #[derive(Debug, Default)]
-pub(super) struct Reference {
+pub(super) struct ReferenceClock {
     latest: VecDeque<Measured>,
 }
 
-impl Reference {
+impl ReferenceClock {
     /// An answer was heard. Gives how far the other clock is ahead of the time since this machine was started.
     pub fn measured(&mut self, measured: Measured) -> i64 {
         // Where the other clock was set, what was measured before says nothing of it any more.
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn the_quickest_answer_counts() {
-        let mut reference = Reference::default();
+        let mut reference = ReferenceClock::default();
         // The other is 1,000,000 ahead. Answers take 100, but for some that waited on their way back, or on their way there.
         let answer =
             |asked: i64, there: i64, back: i64| Measured::new(asked, asked + there + back, asked + there + 1_000_000);
@@ -75,14 +75,14 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_is_another_one() {
-        let mut reference = Reference::default();
+        let mut reference = ReferenceClock::default();
         reference.measured(Measured::new(0, 10, 1_000_000));
         assert_eq!(reference.measured(Measured::new(1_000_000, 1_000_200, 8_000_000)), 6_999_900);
     }
 
     #[test]
     fn no_answer_makes_it_overflow() {
-        let mut reference = Reference::default();
+        let mut reference = ReferenceClock::default();
         for time in [i64::MIN, i64::MAX, 0] {
             for asked in [i64::MIN, i64::MAX, 0] {
                 reference.measured(Measured::new(asked, 0, time));

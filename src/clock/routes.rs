@@ -12,8 +12,8 @@ use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use super::SteadyClock;
-use super::course::State;
-use super::steady::Standing;
+use super::course::ClockState;
+use super::steady::ClockStanding;
 use super::words::moment;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 
@@ -68,12 +68,12 @@ struct Jump {
 }
 
 impl Body {
-    fn of(clock: &SteadyClock, standing: Standing, jumped_ms: Option<u64>) -> Self {
+    fn of(clock: &SteadyClock, standing: ClockStanding, jumped_ms: Option<u64>) -> Self {
         let ms = |us: i64| u64::try_from(us / 1_000).unwrap_or_default();
         let (state, caught_up_in_ms, follows_in_ms) = match standing.state {
-            State::Agreed => ("agreed", None, None),
-            State::Slow { left_us } => ("slow", Some(ms(left_us)), None),
-            State::Apart { follows_in_us, .. } => ("apart", None, follows_in_us.map(ms)),
+            ClockState::Agreed => ("agreed", None, None),
+            ClockState::Slow { left_us } => ("slow", Some(ms(left_us)), None),
+            ClockState::Apart { follows_in_us, .. } => ("apart", None, follows_in_us.map(ms)),
         };
         let jump = |(at, by_ms): (Tick, u64)| Jump { at: at.as_ms(), by_ms };
         Body {

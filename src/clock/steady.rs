@@ -6,8 +6,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use dataflows::model::Tick;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::course::{Course, Reading, State};
-use super::following::{Followed, SKEW_MAX_US, SKEW_TOLD_US};
+use super::course::{ClockReading, ClockState, Course};
+use super::following::{FollowedClock, SKEW_MAX_US, SKEW_TOLD_US};
 use super::start::{ClockError, Latest};
 use super::words::{moment, span};
 use super::{Jumps, Now};
@@ -18,7 +18,7 @@ use crate::project::Clock;
 const PAUSE_TOLD_MS: u64 = 60 * 60 * 1_000;
 
 /// Reads both clocks.
-pub type Machine = Box<dyn Fn() -> Reading + Send + Sync>;
+pub type Machine = Box<dyn Fn() -> ClockReading + Send + Sync>;
 
 /// What a start does where the clock and the data do not go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,31 +47,31 @@ pub struct SteadyClock {
 pub(super) struct Told {
     pub course: Course,
     /// The clock of process 0, where ticks go by that.
-    pub followed: Option<Followed>,
+    pub followed: Option<FollowedClock>,
     is_apart: bool,
     skewed: Seldom,
 }
 
 /// How ticks and the clock of the machine stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct ClockStanding {
     /// The time of ticks.
     pub ticks: Tick,
     /// What the clock on the wall shows.
     pub wall: Tick,
     /// How they stand.
-    pub state: State,
+    pub state: ClockState,
     /// How far the clock on the wall is ahead of that of process 0, where ticks go by that: in microseconds.
     pub skew_us: Option<i64>,
 }
 
 /// What came of an order to accept the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct ClockAccepted {
     /// By how many milliseconds ticks jumped.
     pub jumped_ms: u64,
     /// How they stand since.
-    pub now: Standing,
+    pub now: ClockStanding,
 }
 
 impl SteadyClock {
@@ -114,7 +114,7 @@ impl SteadyClock {
     /// One that shows this for ever.
     #[cfg(test)]
     pub fn still(at: Tick) -> Arc<Self> {
-        let machine = Box::new(move || Reading { boot_us: 0, wall_us: micros(at) });
+        let machine = Box::new(move || ClockReading { boot_us: 0, wall_us: micros(at) });
         Arc::new(SteadyClock::new(machine, &Clock::default(), Jumps::default()))
     }
 
@@ -142,7 +142,7 @@ impl SteadyClock {
     }
 
     /// How ticks and the clock stand.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> ClockStanding {
         let mut told = self.lock();
         // Read with the lock held, so that readings come in their order.
         let machine = (self.machine)();
@@ -163,7 +163,7 @@ impl SteadyClock {
     }
 
     /// An operator's order: what the clock of the machine shows is right.
-    pub fn accept(&self) -> std::io::Result<Accepted> {
+    pub fn accept(&self) -> std::io::Result<ClockAccepted> {
         let mut told = self.lock();
         let machine = (self.machine)();
         let reading = told.leading(machine);
@@ -178,11 +178,11 @@ impl SteadyClock {
         told.is_apart = false;
         let now = told.standing(machine);
         tracing::info!("an operator's order: the clock is right, {}", now);
-        Ok(Accepted { jumped_ms, now })
+        Ok(ClockAccepted { jumped_ms, now })
     }
 
     /// Sets ticks forward. Written down first: what is not remembered must not happen.
-    fn jump(&self, course: &mut Course, reading: Reading, at: Tick, by_us: i64) -> std::io::Result<u64> {
+    fn jump(&self, course: &mut Course, reading: ClockReading, at: Tick, by_us: i64) -> std::io::Result<u64> {
         let by_ms = u64::try_from(by_us / 1_000).unwrap_or_default();
         self.jumps.add(at, by_ms)?;
         course.accept(reading);
@@ -202,27 +202,27 @@ impl std::fmt::Debug for SteadyClock {
 
 impl Told {
     /// What ticks go by: the clock of this machine, or that of process 0.
-    pub fn leading(&self, machine: Reading) -> Reading {
+    pub fn leading(&self, machine: ClockReading) -> ClockReading {
         let followed = self.followed.as_ref().map(|followed| followed.leading(machine));
         followed.unwrap_or(machine)
     }
 
-    fn standing(&mut self, machine: Reading) -> Standing {
+    fn standing(&mut self, machine: ClockReading) -> ClockStanding {
         let reading = self.leading(machine);
-        let there_us = |followed: &Followed| reading.wall_us.saturating_add(followed.wall_ahead_us);
+        let there_us = |followed: &FollowedClock| reading.wall_us.saturating_add(followed.wall_ahead_us);
         let skew_us = self.followed.as_ref().map(|followed| machine.wall_us.saturating_sub(there_us(followed)));
         let ticks = tick(self.course.time_us(reading));
-        Standing { ticks, wall: tick(machine.wall_us), state: self.course.state(reading), skew_us }
+        ClockStanding { ticks, wall: tick(machine.wall_us), state: self.course.state(reading), skew_us }
     }
 
     /// Says to people what has changed.
-    fn tell(&mut self, standing: &Standing) {
+    fn tell(&mut self, standing: &ClockStanding) {
         if standing.skew_us.is_some_and(|skew| skew.abs() > SKEW_TOLD_US)
             && self.skewed.happened(Instant::now()).is_some()
         {
             tracing::warn!("the clocks of the cluster differ: {standing}");
         }
-        let is_apart = matches!(standing.state, State::Apart { .. });
+        let is_apart = matches!(standing.state, ClockState::Apart { .. });
         if is_apart != self.is_apart {
             self.is_apart = is_apart;
             match is_apart {
@@ -233,12 +233,12 @@ impl Told {
     }
 }
 
-impl Standing {
+impl ClockStanding {
     /// Whether ticks follow the clock; if not, why not.
     pub fn check(&self) -> Result<(), String> {
         let is_skewed = self.skew_us.is_some_and(|skew| skew.abs() > SKEW_MAX_US);
         match self.state {
-            State::Agreed | State::Slow { .. } if !is_skewed => Ok(()),
+            ClockState::Agreed | ClockState::Slow { .. } if !is_skewed => Ok(()),
             _ => Err(self.to_string()),
         }
     }
@@ -255,7 +255,7 @@ impl Standing {
     }
 }
 
-impl std::fmt::Display for Standing {
+impl std::fmt::Display for ClockStanding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let of = |us: i64| span(us.unsigned_abs() / 1_000);
         if let Some(skew) = self.skew_us.filter(|skew| skew.abs() <= SKEW_TOLD_US) {
@@ -270,9 +270,11 @@ impl std::fmt::Display for Standing {
             );
         }
         match self.state {
-            State::Agreed => write!(f, "ticks go by it, {}", moment(self.ticks)),
-            State::Slow { left_us } => write!(f, "ticks go at half speed until it has caught up, in {}", of(left_us)),
-            State::Apart { ahead_us, follows_in_us } => {
+            ClockState::Agreed => write!(f, "ticks go by it, {}", moment(self.ticks)),
+            ClockState::Slow { left_us } => {
+                write!(f, "ticks go at half speed until it has caught up, in {}", of(left_us))
+            }
+            ClockState::Apart { ahead_us, follows_in_us } => {
                 let side = if ahead_us < 0 { "behind" } else { "ahead of" };
                 write!(
                     f,
@@ -296,7 +298,7 @@ pub fn machine(begin: Option<Tick>) -> Machine {
     let offset_us = micros(begin).saturating_sub(reading().boot_us);
     Box::new(move || {
         let boot_us = reading().boot_us;
-        Reading { boot_us, wall_us: boot_us.saturating_add(offset_us) }
+        ClockReading { boot_us, wall_us: boot_us.saturating_add(offset_us) }
     })
 }
 
@@ -305,10 +307,10 @@ pub fn shown(machine: &Machine) -> Tick {
     tick(machine().wall_us)
 }
 
-fn reading() -> Reading {
+fn reading() -> ClockReading {
     let boot = clock_gettime(ClockId::Boottime);
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Reading {
+    ClockReading {
         boot_us: boot.tv_sec.saturating_mul(1_000_000).saturating_add(boot.tv_nsec / 1_000),
         wall_us: i64::try_from(wall.as_micros()).unwrap_or(i64::MAX),
     }
@@ -344,7 +346,7 @@ mod tests {
             let clocks = self.0.clone();
             Box::new(move || {
                 let [boot, off] = [0, 1].map(|clock: usize| clocks[clock].load(Ordering::Relaxed) * 1_000);
-                Reading { boot_us: boot, wall_us: micros(Tick::from_ms(BEGAN_MS)) + boot + off }
+                ClockReading { boot_us: boot, wall_us: micros(Tick::from_ms(BEGAN_MS)) + boot + off }
             })
         }
     }
@@ -385,7 +387,7 @@ mod tests {
         assert!(clock.standing().check().unwrap_err().contains("deltaic clock accept"));
         let accepted = clock.accept().unwrap();
         assert_eq!(accepted.jumped_ms, 0);
-        assert_eq!(accepted.now.state, State::Slow { left_us: 2 * HOUR * 1_000 });
+        assert_eq!(accepted.now.state, ClockState::Slow { left_us: 2 * HOUR * 1_000 });
         assert_eq!(clock.jumps().all().len(), 1);
     }
 
@@ -411,7 +413,7 @@ mod tests {
         assert!(begin(BEGAN_MS + 6_000, OnMismatch::Refuse).is_err());
         let slow = begin(BEGAN_MS + 3_600_000, OnMismatch::Accept).unwrap();
         assert_eq!(slow.now(), Tick::from_ms(BEGAN_MS + 3_600_001));
-        assert!(matches!(slow.standing().state, State::Slow { .. }));
+        assert!(matches!(slow.standing().state, ClockState::Slow { .. }));
         let year = 365 * 86_400_000;
         assert!(begin(BEGAN_MS - year, OnMismatch::Refuse).is_err());
         let jumped = begin(BEGAN_MS - year, OnMismatch::Accept).unwrap();

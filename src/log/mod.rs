@@ -34,7 +34,7 @@ pub(crate) use files::{read_small, write_opened, write_whole};
 pub use memory::MemoryLog;
 pub use record::{EntryOrder, LogRecord, Logged, Stored};
 pub use repair::repair;
-pub use rewind::{RewindError, Row, rewind};
+pub use rewind::{RewindError, RewoundRow, rewind};
 pub use store::{Batch, DataFolder, Flaw, ProcessNumber, Purpose, Store, StoreError, Syncer};
 
 use dataflows::model::Tick;

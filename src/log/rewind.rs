@@ -31,7 +31,7 @@ const ROWS_AT_ONCE: usize = 1_000;
 
 /// What becomes of a row of the storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Row {
+pub enum RewoundRow {
     /// It stays as it is.
     Stays,
     /// It has this value.
@@ -41,7 +41,7 @@ pub enum Row {
 }
 
 /// What becomes of a row of a keyspace, by its key and value, where all goes back to a tick.
-pub type RowRule = dyn Fn(&str, &[u8], &[u8], Tick) -> Row;
+pub type RowRule = dyn Fn(&str, &[u8], &[u8], Tick) -> RewoundRow;
 
 /// Why a folder cannot go back.
 #[derive(Debug, Error)]
@@ -327,12 +327,12 @@ fn take_back(source: &Store, target: &Store, name: &str, to: Tick, rule: &RowRul
         for row in rows.by_ref().take(ROWS_AT_ONCE) {
             let (key, value) = row?;
             match rule(name, &key, &value, to) {
-                Row::Stays => batch.insert(target.keyspace(name), key, value),
-                Row::Becomes(value) => {
+                RewoundRow::Stays => batch.insert(target.keyspace(name), key, value),
+                RewoundRow::Becomes(value) => {
                     changed += 1;
                     batch.insert(target.keyspace(name), key, value);
                 }
-                Row::Goes => gone += 1,
+                RewoundRow::Goes => gone += 1,
             }
         }
         batch.commit().map_err(|source| target.failed(source))?;

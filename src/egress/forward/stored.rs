@@ -23,7 +23,7 @@ use fjall::PersistMode;
 use super::entries::{Cursor, Entries, EntriesIter, Entry, EventLetter, Hold, Writes};
 use crate::egress::rewound::changed;
 use crate::engine::Offset;
-use crate::log::{Row, Store, StoreError};
+use crate::log::{RewoundRow, Store, StoreError};
 
 /// What stands behind the name of a destination in the key of its cursor. No name has a NUL.
 const CURSOR: &[u8] = b"\0forwards";
@@ -128,7 +128,7 @@ fn position_of(bytes: &[u8]) -> Option<Offset> {
 }
 
 /// The cursor of a destination, where all goes back to `to`: nothing where the row is none.
-pub fn rewound_cursor(key: &[u8], value: &[u8], to: Tick) -> Option<Row> {
+pub fn rewound_cursor(key: &[u8], value: &[u8], to: Tick) -> Option<RewoundRow> {
     key.strip_suffix(CURSOR)?;
     let (produced, in_flight) = value.split_first_chunk()?;
     let produced = u64::from_be_bytes(*produced).min(to.next().as_ms());
@@ -138,9 +138,9 @@ pub fn rewound_cursor(key: &[u8], value: &[u8], to: Tick) -> Option<Row> {
 }
 
 /// An entry, where all goes back to `to`.
-pub fn rewound_entry(key: &[u8], to: Tick) -> Row {
+pub fn rewound_entry(key: &[u8], to: Tick) -> RewoundRow {
     let position = key.len().checked_sub(POSITION).and_then(|at| position_of(&key[at..]));
-    if position.is_some_and(|position| position.tick > to) { Row::Goes } else { Row::Stays }
+    if position.is_some_and(|position| position.tick > to) { RewoundRow::Goes } else { RewoundRow::Stays }
 }
 
 impl Entries for StoredEntries {
