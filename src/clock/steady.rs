@@ -50,6 +50,8 @@ pub(super) struct Told {
     pub followed: Option<FollowedClock>,
     is_apart: bool,
     skewed: Seldom,
+    /// Attempts to follow the clock: where the disk is full, each request would make one.
+    attempts: Seldom,
 }
 
 /// How ticks and the clock of the machine stand.
@@ -121,7 +123,8 @@ impl SteadyClock {
     fn at(begin: Tick, last: Tick, machine: Machine, clock: &Clock, jumps: Jumps) -> Self {
         let step_max_us = i64::try_from(clock.step_max.as_micros()).unwrap_or(i64::MAX);
         let course = Course::begin(machine(), micros(begin), step_max_us);
-        let told = Told { course, followed: None, is_apart: false, skewed: Seldom::default() };
+        let told =
+            Told { course, followed: None, is_apart: false, skewed: Seldom::default(), attempts: Seldom::default() };
         SteadyClock { machine, jumps, last, step_max_us, course: Mutex::new(told), measured: Condvar::new() }
     }
 
@@ -148,10 +151,11 @@ impl SteadyClock {
         let machine = (self.machine)();
         let reading = told.leading(machine);
         let time_us = told.course.time_us(reading);
-        if let Some(by_us) = told.course.is_due(reading) {
+        let due = told.course.is_due(reading);
+        if let Some(by_us) = due.filter(|_| told.attempts.happened(Instant::now()).is_some()) {
             match self.jump(&mut told.course, reading, tick(time_us), by_us) {
                 Ok(by_ms) => {
-                    told.is_apart = false;
+                    (told.is_apart, told.attempts) = (false, Seldom::default());
                     tracing::warn!("the clock stayed where it jumped to: ticks are {} further now", span(by_ms));
                 }
                 Err(error) => tracing::error!(%error, "ticks cannot follow the clock: it cannot be written down"),

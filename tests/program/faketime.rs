@@ -47,3 +47,11 @@ impl Faketime {
         Server::of(self.program(&[&["run", folder, "--listen", "127.0.0.1:0"], arguments].concat(), &[]))
     }
 }
+
+/// What `libfaketime` leaves of a process that was killed, and what is in the way of a later one of its number.
+pub fn sweep(process: u32) {
+    for name in [format!("faketime_shm_{process}"), format!("sem.faketime_sem_{process}")] {
+        // Nearly always there is nothing.
+        _ = std::fs::remove_file(std::path::Path::new("/dev/shm").join(name));
+    }
+}

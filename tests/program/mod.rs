@@ -231,6 +231,7 @@ impl Drop for Program {
         // One that has ended already needs no killing.
         _ = self.child.kill();
         _ = self.child.wait();
+        faketime::sweep(self.child.id());
         if thread::panicking() {
             eprintln!("messages of the program:\n{}", self.messages());
         }
