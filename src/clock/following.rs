@@ -1,8 +1,8 @@
 //! Processes of a cluster go by the clock of process 0, whatever their own ones show.
 //!
 //! A tick is complete when all processes are past it. Were each to go by its own clock, what the fastest took in could not be read
-//! before the slowest is there. So they ask process 0 for its time, once a second ([`Measured`]), and go by that in between. Their own
-//! clocks are only compared with it.
+//! before the slowest is there. So they ask process 0 for its time, as often as they say that they are there ([`Measured`]), and go by that
+//! in between. Their own clocks are only compared with it.
 
 use std::sync::PoisonError;
 use std::time::Duration;

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-/// Measurements of which the quickest counts. One a second: clocks of machines drift by less than a millisecond in that time.
+/// Measurements of which the quickest counts, four a second: clocks of machines drift by less than a millisecond in that time.
 const KEPT: usize = 8;
 
 /// What an answer said.
