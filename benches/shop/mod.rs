@@ -20,7 +20,7 @@ key = "bench"
 write_key = "bench"
 
 [access]
-read_token = "bench"
+read_token = "bench-read"
 
 [audiences.spenders]
 when = "sum('Order Completed', properties.total) >= 500"
