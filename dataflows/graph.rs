@@ -18,17 +18,17 @@ use differential_dataflow::input::{Input, InputSession};
 use differential_dataflow::trace::ExertionLogic;
 use differential_dataflow::{AsCollection, VecCollection};
 use timely::WorkerConfig;
-use timely::dataflow::ProbeHandle;
-use timely::dataflow::operators::core::OkErr;
+use timely::dataflow::operators::core::{Input as _, OkErr};
+use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
 use crate::arrangements::Arrangements;
 use crate::definitions::{AudienceId, Definitions};
-use crate::limits::Limit;
+use crate::limits::{HELD_BACK_MS, Limit};
 use crate::model::{Answer, Desired, IdentifierId, Part, ProfileId, Query, Tick, Weight};
 use crate::observations::Arrival;
 use crate::observer::{Holder, Link};
-use crate::operators::{Receiver, deliver, release};
+use crate::operators::{AtOnce, Receiver, deliver, hand_on, release};
 use crate::records::{Aside, Joined};
 use crate::{aliases, audiences, identity, observations, profiles, reads, records, traits, values};
 
@@ -45,7 +45,7 @@ pub struct Receivers {
     pub desired: Receiver<Desired>,
     /// Changes of how many identifiers have as many of something as they may. They arrive at the first worker.
     pub limits: Receiver<Limit>,
-    /// Answers to questions. They arrive at the worker that asked.
+    /// Answers to questions, each as it comes. They arrive at the worker that asked.
     pub answers: Receiver<Answer>,
 }
 
@@ -77,6 +77,8 @@ impl Layout {
 pub struct Inputs {
     arrivals: InputSession<Tick, Arrival, Present>,
     queries: InputSession<Tick, Query, i64>,
+    held: InputHandleVec<Tick, ()>,
+    at_once: AtOnce,
 }
 
 /// How far the dataflow has come, seen from one worker.
@@ -105,12 +107,14 @@ pub fn build(
 ) -> (Inputs, Completion, Arrangements) {
     worker.dataflow_named::<Tick, _, _>("Deltaic", |scope| {
         let probe = ProbeHandle::new();
+        let at_once = AtOnce::all();
         let mut arrangements = Arrangements::default();
         let (arrivals_input, arrivals) = scope.new_collection::<Arrival, Present>();
         let (queries_input, queries) = scope.new_collection::<Query, i64>();
+        let (held_input, held) = scope.new_input::<Vec<()>>();
 
         let observed = observations::observe(arrivals.inner, definitions);
-        let (changes, parts) = values::apart(release(observed.parts, "Parts not yet due"));
+        let (changes, parts) = values::apart(release(observed.parts, "Parts not yet due", at_once.clone()));
         let candidates = observed.candidates.map(|(id, fact)| (id, fact.map(Into::into)));
         let values = values::that_count(changes.concat(candidates), definitions);
         let Apart { parts: of_identifiers, linked, moved, limits } =
@@ -126,12 +130,12 @@ pub fn build(
         let at_limits = identity::at_limits(resolved.limits);
         let moves = resolved.moves.arrange_by_key_named("Moves");
         let parts = parts.concat(of_identifiers).concat(resolved.decisions);
-        let parts = profiles::gather(parts, moves.clone(), &mut arrangements);
+        let parts = profiles::gather(parts, moves.clone(), at_once.clone(), &mut arrangements);
         let aliases = aliases::follow(moved).arrange_by_key_named("Aliases");
         let corrections = aliases::corrections(parts.clone(), aliases.clone());
-        let derived = traits::derive(parts.clone(), corrections.clone(), definitions);
-        let memberships = audiences::memberships(&derived);
-        let desired = audiences::desired(&derived);
+        let derived = traits::derive(parts.clone(), corrections.clone(), definitions, at_once.clone());
+        let memberships = audiences::memberships(&derived, at_once.clone());
+        let desired = audiences::desired(&derived, at_once.clone());
         let members = audiences::members(memberships.clone());
         let sizes = audiences::sizes(memberships.clone());
 
@@ -153,6 +157,7 @@ pub fn build(
             members: &members,
             sizes: &sizes,
             at_limits: &at_limits,
+            held,
         };
         let answers = reads::answer(queries.inner, &sources, definitions);
 
@@ -163,8 +168,9 @@ pub fn build(
         let host = move |row: &Desired| layout.host(row.destination.index());
         deliver(limits, "Deliver limits", |_| 0, &probe, receivers.limits);
         deliver(desired, "Deliver desired", host, &probe, receivers.desired);
-        deliver(answers.as_collection(), "Deliver answers", |answer| answer.asker as u64, &probe, receivers.answers);
-        (Inputs { arrivals: arrivals_input, queries: queries_input }, Completion(probe), arrangements)
+        hand_on(answers, "Deliver answers", |answer| answer.asker as u64, &probe, receivers.answers);
+        let inputs = Inputs { arrivals: arrivals_input, queries: queries_input, held: held_input, at_once };
+        (inputs, Completion(probe), arrangements)
     })
 }
 
@@ -213,6 +219,26 @@ impl Inputs {
     /// Puts a question, to be answered as of `tick`, which must not be before [`Inputs::time`].
     pub fn ask(&mut self, tick: Tick, query: Query) {
         self.queries.update_at(query, tick, 1);
+    }
+
+    /// Puts a question that is answered at once, as of the tick that it names. That is complete, and not before what [`Inputs::hold`]
+    /// was last told.
+    pub fn ask_now(&mut self, query: Query) {
+        self.queries.update(query, 1);
+        self.queries.flush();
+    }
+
+    /// Says that no question will name a tick before `tick`. It need not be said of every tick: what lies behind is forgotten a little
+    /// later then, and each time costs something.
+    pub fn hold(&mut self, tick: Tick) {
+        if tick >= self.held.time().after_ms(HELD_BACK_MS) {
+            self.held.advance_to(tick);
+        }
+    }
+
+    /// How much is worked off at a time, on this worker: at first everything.
+    pub fn at_once(&self) -> &AtOnce {
+        &self.at_once
     }
 
     /// Says that nothing will come in before `tick`.

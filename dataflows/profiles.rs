@@ -11,17 +11,18 @@ use timely::dataflow::operators::core::OkErr;
 use crate::arrangements::Arrangements;
 use crate::model::{IdentifierId, Part, ProfileId, Tick, Weight};
 use crate::observer::Holder;
-use crate::operators::rekey;
+use crate::operators::{AtOnce, rekey};
 
 /// Roots by identifier.
 pub type MovesTrace = TraceAgent<ValSpine<IdentifierId, ProfileId, Tick, i64>>;
 /// Parts by profile.
 pub type PartsTrace = TraceAgent<ValSpine<ProfileId, Part, Tick, Weight>>;
 
-/// Gathers the parts of each profile.
+/// Gathers the parts of each profile; about `at_once` changes of what can move at a time.
 pub fn gather<'scope>(
     parts: VecCollection<'scope, Tick, (Holder, Part), Weight>,
     moves: Arranged<'scope, MovesTrace>,
+    at_once: AtOnce,
     arrangements: &mut Arrangements,
 ) -> Arranged<'scope, PartsTrace> {
     let (settled, movable) = parts.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((holder, part), tick, weight)| {
@@ -33,7 +34,7 @@ pub fn gather<'scope>(
     });
     let by_identifier = movable.as_collection().arrange_by_key_named("Parts by identifier");
     arrangements.watch(&by_identifier);
-    rekey(by_identifier, moves, "Parts to their profiles", |id| ProfileId::of_root(*id))
+    rekey(by_identifier, moves, "Parts to their profiles", at_once, |id| ProfileId::of_root(*id))
         .concat(settled.as_collection())
         .arrange_by_key_named("Parts by profile")
 }

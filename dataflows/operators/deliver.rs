@@ -1,6 +1,5 @@
 //! `deliver`: hands the changes of a collection to the outside, tick by tick, each when it is complete.
 
-use differential_dataflow::consolidation::consolidate_updates;
 use differential_dataflow::{ExchangeData, VecCollection};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::ProbeHandle;
@@ -12,7 +11,7 @@ use super::waiting::Waiting;
 use crate::model::Tick;
 
 /// Takes the changes of one collection on one worker: a tick, and all changes at it, consolidated and sorted, at least one.
-/// Ticks come in their order, each once.
+/// Ticks come in their order, each once, unless it is said otherwise.
 pub type Receiver<D> = Box<dyn FnMut(Tick, Vec<(D, i64)>)>;
 
 /// Routes the changes by `route` and hands those that arrive at this worker to its receiver.
@@ -33,8 +32,13 @@ pub fn deliver<D: ExchangeData>(
             move |(input, frontier), _output| {
                 input.for_each(|capability, data| waiting.take_in(&capability, data.drain(..)));
                 let sort = |rows: &mut Vec<(D, Tick, i64)>| {
-                    consolidate_updates(rows);
                     rows.sort_unstable_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+                    rows.dedup_by(|next, kept| {
+                        let is_same = (next.1, &next.0) == (kept.1, &kept.0);
+                        kept.2 += if is_same { next.2 } else { 0 };
+                        is_same
+                    });
+                    rows.retain(|(.., diff)| *diff != 0);
                 };
                 waiting.complete(
                     frontier,

@@ -6,6 +6,7 @@ mod dataflow;
 mod itself;
 mod limits;
 mod replaced;
+mod slices;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
