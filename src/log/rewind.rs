@@ -292,7 +292,7 @@ fn make(
     }
     target.sync()?;
     drop(target);
-    for name in ["CATALOGUE", "PROCESS", Jumps::FILE, "messages"] {
+    for name in ["CATALOGUE", "PROCESS", Jumps::FILE, "NAMES", "messages"] {
         if folder.join(name).exists() {
             files::copy(&folder.join(name), &made.join(name))?;
         }

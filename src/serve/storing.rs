@@ -15,6 +15,7 @@ use crate::egress::forward::Queues;
 use crate::egress::outbox::{Order, Outbox};
 use crate::egress::{DurableOutbox, HoldReason, Instance, MemoryOutbox};
 use crate::engine::{Before, process_index};
+use crate::ingest::KnownNames;
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reading;
 use crate::log::checkpoint::{CheckpointerSettings, FormerLog, Gatherer, Kept, MessageIds, Past, Plan, Restore};
@@ -42,6 +43,8 @@ pub(super) struct Storing {
     pub held: Option<HoldReason>,
     /// What ticks go by.
     pub clock: Arc<SteadyClock>,
+    /// The names that sources use.
+    pub names: KnownNames,
 }
 
 impl Storing {
@@ -84,6 +87,7 @@ impl Storing {
                 instance: None,
                 held: options.no_delivery.then_some(HoldReason::NoDelivery),
                 clock: Arc::new(clock),
+                names: KnownNames::new(project),
             });
         };
         // What is refused is left as it is: nothing is changed before all this has been looked at.
@@ -156,6 +160,8 @@ impl Storing {
         let agreement = Agreement::open(Some(folder), definitions, options.topology.place())?;
         store.take_over()?;
         history.keep_owner(&storage.folder)?;
+        let of_names = |source| RunError::Names { folder: storage.folder.clone(), source };
+        let names = KnownNames::open(project, &storage.folder).map_err(of_names)?;
         let instance = Instance::new(&storage.folder, &project.instance);
         let held =
             held(&instance, options).map_err(|source| RunError::Instance { folder: storage.folder.clone(), source })?;
@@ -187,6 +193,7 @@ impl Storing {
             instance: Some(instance),
             held,
             clock: Arc::new(clock),
+            names,
         })
     }
 
