@@ -18,8 +18,9 @@ use differential_dataflow::input::{Input, InputSession};
 use differential_dataflow::trace::ExertionLogic;
 use differential_dataflow::{AsCollection, VecCollection};
 use timely::WorkerConfig;
-use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::core::Input as _;
+use timely::dataflow::operators::{Concatenate, Probe};
+use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
 use crate::arrangements::Arrangements;
@@ -28,7 +29,7 @@ use crate::limits::{HELD_BACK_MS, Limit};
 use crate::model::{Answer, Desired, IdentifierId, Part, ProfileId, Query, Tick, Weight};
 use crate::observations::Arrival;
 use crate::observer::{Evidence, Holder, Link};
-use crate::operators::{AtOnce, Fact, HandedOver, Receiver, Split, deliver, hand_on, release};
+use crate::operators::{AtOnce, Fact, Receiver, Split, deliver, hand_on, release};
 use crate::records::{Aside, Joined};
 use crate::{aliases, audiences, identity, observations, profiles, reads, records, traits, values};
 
@@ -82,7 +83,7 @@ pub struct Inputs {
 }
 
 /// How far the dataflow has come, seen from one worker.
-pub struct Completion(Vec<HandedOver>);
+pub struct Completion(ProbeHandle<Tick>);
 
 /// Prepares the configuration of workers.
 ///
@@ -172,9 +173,10 @@ pub fn build(
             deliver(desired, "Deliver desired", host, receivers.desired),
             hand_on(answers, "Deliver answers", asker, receivers.answers),
         ];
-        let completion = Completion(told.into_iter().chain(handed_over).collect());
+        let completion = ProbeHandle::new();
+        scope.concatenate(told.into_iter().chain(handed_over)).probe_with(&completion);
         let inputs = Inputs { arrivals: arrivals_input, queries: queries_input, held: held_input, at_once };
-        (inputs, completion, arrangements)
+        (inputs, Completion(completion), arrangements)
     })
 }
 
@@ -272,6 +274,6 @@ mod effort;
 impl Completion {
     /// All ticks before this one are complete: what they caused has been received. [`Tick::MAX`] once nothing can come.
     pub fn frontier(&self) -> Tick {
-        self.0.iter().map(HandedOver::frontier).min().unwrap_or(Tick::MAX)
+        self.0.with_frontier(|frontier| frontier.first().copied().unwrap_or(Tick::MAX))
     }
 }

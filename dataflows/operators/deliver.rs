@@ -1,15 +1,11 @@
 //! `deliver`: hands the changes of a collection to the outside, tick by tick, each when it is complete.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use differential_dataflow::{ExchangeData, VecCollection};
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::Operator;
-use timely::progress::frontier::MutableAntichain;
 
-use super::side::tick_of;
 use super::waiting::Waiting;
 use crate::model::Tick;
 
@@ -17,33 +13,16 @@ use crate::model::Tick;
 /// Ticks come in their order, each once, unless it is said otherwise.
 pub type Receiver<D> = Box<dyn FnMut(Tick, Vec<(D, i64)>)>;
 
-/// How far something is handed over, on one worker.
-#[derive(Clone, Debug, Default)]
-pub struct HandedOver(Rc<Cell<Tick>>);
-
-impl HandedOver {
-    /// All ticks before this one are. [`Tick::MAX`] once nothing can come.
-    pub fn frontier(&self) -> Tick {
-        self.0.get()
-    }
-
-    /// All before this frontier of the input is.
-    pub(super) fn before(&self, frontier: &MutableAntichain<Tick>) {
-        self.0.set(tick_of(frontier));
-    }
-}
+/// Nothing: its frontier says how far everything is handed over, on all workers.
+pub type HandedOver<'scope> = StreamVec<'scope, Tick, ()>;
 
 /// Routes the changes by `route` and hands those that arrive at this worker to its receiver.
-///
-/// Gives how far that has come.
-pub fn deliver<D: ExchangeData>(
-    changes: VecCollection<'_, Tick, D, i64>,
+pub fn deliver<'scope, D: ExchangeData>(
+    changes: VecCollection<'scope, Tick, D, i64>,
     name: &str,
     route: impl Fn(&D) -> u64 + 'static,
     mut receiver: Receiver<D>,
-) -> HandedOver {
-    let handed_over = HandedOver::default();
-    let done = handed_over.clone();
+) -> HandedOver<'scope> {
     let exchange = Exchange::new(move |(data, _, _): &(D, Tick, i64)| route(data));
     changes.inner.unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(exchange, name, |_, _| {
         let mut waiting: Waiting<(D, Tick, i64)> = Waiting::default();
@@ -73,8 +52,6 @@ pub fn deliver<D: ExchangeData>(
                     }
                 },
             );
-            done.before(frontier);
         }
-    });
-    handed_over
+    })
 }

@@ -11,19 +11,15 @@ use crate::model::Tick;
 
 /// Routes the updates by `route` and hands those that arrive at this worker to its receiver: some of one tick at a time, so a tick may
 /// come more than once, and ticks in any order.
-///
-/// Gives how far that has come.
-pub fn hand_on<D: ExchangeData>(
-    updates: StreamVec<'_, Tick, (D, Tick, i64)>,
+pub fn hand_on<'scope, D: ExchangeData>(
+    updates: StreamVec<'scope, Tick, (D, Tick, i64)>,
     name: &str,
     route: impl Fn(&D) -> u64 + 'static,
     mut receiver: Receiver<D>,
-) -> HandedOver {
-    let handed_over = HandedOver::default();
-    let done = handed_over.clone();
+) -> HandedOver<'scope> {
     let exchange = Exchange::new(move |(data, _, _): &(D, Tick, i64)| route(data));
-    updates.unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(exchange, name, |_, _| {
-        move |(input, frontier), _output| {
+    updates.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(exchange, name, |_, _| {
+        move |input, _output| {
             input.for_each(|_, updates| {
                 let mut updates = updates.drain(..).peekable();
                 while let Some((data, tick, diff)) = updates.next() {
@@ -34,8 +30,6 @@ pub fn hand_on<D: ExchangeData>(
                     receiver(tick, same);
                 }
             });
-            done.before(frontier);
         }
-    });
-    handed_over
+    })
 }
