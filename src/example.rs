@@ -7,7 +7,7 @@ use dataflows::expression::Expression;
 use dataflows::model::{IdentifierKey, ValueType};
 
 use crate::limits::Limits;
-use crate::project::{Clock, ContextTraits, Project, Replay, Secret, Source};
+use crate::project::{Clock, ContextTraits, NameLimits, Project, Replay, Secret, Source};
 
 /// Two sources, one reader, a few fields, a trait, two audiences.
 pub(crate) fn project() -> Project {
@@ -20,6 +20,7 @@ pub(crate) fn project() -> Project {
         trusted: false,
         events_per_second: None,
         bytes_per_second: None,
+        names: NameLimits::default(),
         ip: true,
     };
     Project {

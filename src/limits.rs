@@ -152,13 +152,33 @@ pub const QUARANTINE_CALL_ENTRIES_MAX: usize = 1_000;
 /// Events of the quarantine that are handed to the engine together, unless one entry has more.
 pub const RETRY_EVENTS_MAX: usize = 200;
 
-/// Names of events that `deltaic events` tells apart, by source. Plans have some hundreds; a page that makes up names makes no more.
-pub const NAMES_SEEN_MAX: usize = 1_000;
+/// Names of events that one source may use beside those of the project. Plans have some hundreds, and who makes names of what should
+/// be properties has thousands: far beyond it somebody makes them up.
+pub const EVENT_NAMES_PER_SOURCE_MAX: usize = 10_000;
+
+/// Names of attributes likewise. People have tens of attributes; objects in `traits` are flattened, so maps make more of them.
+pub const ATTRIBUTE_NAMES_PER_SOURCE_MAX: usize = 10_000;
+
+/// Types of external ids likewise. Each is a part of each identifier, and is looked at on its own; projects have ten.
+pub const IDENTIFIER_TYPES_PER_SOURCE_MAX: usize = 100;
+
+/// The most that a project may set for names of events and attributes. One takes about 40 bytes of memory, and a line of 70 in a file.
+pub const NAMES_PER_SOURCE_ALLOWED_MAX: u64 = 1_000_000;
+
+/// The same for types of external ids.
+pub const TYPES_PER_SOURCE_ALLOWED_MAX: u64 = 10_000;
+
+/// Names of events that `deltaic events` tells apart: an equal share for each source, so that a page that makes up names makes no more,
+/// and takes none from others. Plans have some hundreds.
+pub const NAMES_SEEN_MAX: usize = 4_000;
+
+/// The share of a source at least.
+pub const NAMES_SEEN_PER_SOURCE_MIN: usize = 50;
 
 /// Fields of one of these names: so one that makes up fields takes no room from others.
 pub const FIELDS_PER_NAME_MAX: usize = 200;
 
-/// Fields of all of them, about 260 bytes each where their names are as long as they may be: 5 MB.
+/// Fields of all of them, about 260 bytes each where their names are as long as they may be: 5 MB. Likewise in equal shares.
 pub const FIELDS_SEEN_MAX: usize = 20_000;
 
 /// Bytes of an identifier's value that a project may allow: identifiers are parts of keys of the storage, of 64 KB at most.

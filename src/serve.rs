@@ -135,6 +135,7 @@ pub async fn run(
         instance,
         held,
         clock,
+        names,
     } = Storing::open(&project, &options)?;
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
     let history = checkpointer.as_ref().and_then(|settings| settings.history.as_ref()).map(HistoryWriter::figures);
@@ -213,6 +214,7 @@ pub async fn run(
         timeouts,
         instance,
         admission: options.admission.unwrap_or_else(|| Admission::new(&project)),
+        names: Arc::new(names),
     };
 
     ready(address);

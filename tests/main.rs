@@ -36,6 +36,7 @@ mod load;
 mod logging;
 mod manual;
 mod members;
+mod names;
 mod oracle;
 mod order;
 mod overload;

@@ -152,7 +152,8 @@ async fn names_units_and_helps_are_as_promtool_wants_them() {
     // Each label is something that the project names, or a code of ours.
     let labels: BTreeSet<&str> =
         metrics.values().flat_map(|metric| &metric.labels).map(String::as_str).filter(|label| *label != "le").collect();
-    let known = ["audience", "code", "destination", "limit", "of", "reason", "source", "stage", "use", "version"];
+    let known =
+        ["audience", "code", "destination", "kind", "limit", "of", "reason", "source", "stage", "use", "version"];
     assert_eq!(labels, BTreeSet::from(known));
     assert!(metrics.len() > 40, "{metrics:?}");
 }

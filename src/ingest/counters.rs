@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use compact_str::CompactString;
 
 use super::seen::SeenEvents;
-use super::{Fits, Rejection, Warning, Warnings};
+use super::{Fits, KnownNames, NameCounts, Rejection, Warning, Warnings};
 use crate::project::Project;
 
 /// On which way events came.
@@ -44,6 +44,8 @@ pub struct SourceCounts {
     pub over_rate: u64,
     /// Rejected events by code, where there are any.
     pub rejected: Vec<(&'static str, u64)>,
+    /// The names that it uses, by kind.
+    pub names: Vec<NameCounts>,
 }
 
 /// Counters of one server. Relaxed: they are read for metrics only.
@@ -53,18 +55,20 @@ pub struct IngestCounters {
     quarantine: OfSource,
     fits: Arc<Fits>,
     seen: SeenEvents,
+    names: Arc<KnownNames>,
     warnings: [AtomicU64; Warning::ALL.len()],
 }
 
 impl IngestCounters {
-    /// Those of a server of `project`.
-    pub fn new(project: &Project) -> Self {
+    /// Those of a server of `project`, whose sources use these names.
+    pub fn new(project: &Project, names: Arc<KnownNames>) -> Self {
         let named = |name: CompactString| OfSource { name, ..OfSource::default() };
         IngestCounters {
             sources: project.sources.iter().map(|source| named(source.name.clone())).collect(),
             quarantine: named(QUARANTINE.into()),
             fits: Arc::new(Fits::new(project.definitions.clone())),
-            seen: SeenEvents::default(),
+            seen: SeenEvents::of(project.sources.len()),
+            names,
             warnings: Default::default(),
         }
     }
@@ -84,6 +88,11 @@ impl IngestCounters {
     /// Which events came in.
     pub fn seen(&self) -> &SeenEvents {
         &self.seen
+    }
+
+    /// The names that sources use.
+    pub fn names(&self) -> &Arc<KnownNames> {
+        &self.names
     }
 
     /// Counts events that got a receipt, duplicates included.
@@ -117,6 +126,7 @@ impl IngestCounters {
             duplicates: read(&of.duplicates),
             over_rate: read(&of.over_rate),
             rejected: Rejection::CODES.into_iter().zip(of.rejected.iter().map(read)).filter(|(_, n)| *n > 0).collect(),
+            names: self.names.counts(&of.name),
         };
         let again = Some(&self.quarantine).filter(|of| read(&of.accepted) > 0);
         self.sources.iter().chain(again).map(counts).collect()

@@ -106,7 +106,7 @@ const ADDRESSES: [(&str, Endpoint); 16] = [
 pub fn router(project: &Project, with: Surroundings) -> Router {
     let (handle, notes, clock) = (with.handle.clone(), with.notes.clone(), with.clock.clone());
     let rim = Arc::new(Rim {
-        door: Door::counting(project, with.counters.fits().clone()),
+        door: Door::counting(project, with.counters.fits().clone()).within(with.counters.names().clone()),
         sources: project.sources.iter().map(|source| (source.name.clone(), source.ip)).collect(),
         proxies: TrustedProxies::new(&project.trusted_proxies),
         keys: WriteKeys::new(with.admission.clone()),

@@ -14,6 +14,7 @@ pub mod files;
 mod fits;
 pub mod http;
 mod json;
+mod known_names;
 pub mod quarantine;
 mod rejection;
 pub mod seen;
@@ -23,5 +24,6 @@ mod warning;
 
 pub use counters::{IngestCounters, SourceCounts, Via};
 pub use fits::{Fits, Unfit};
+pub use known_names::{KnownNames, NameCounts, NameKind};
 pub use rejection::Rejection;
 pub use warning::{Warning, Warnings};

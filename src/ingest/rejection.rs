@@ -3,6 +3,7 @@
 use dataflows::model::Tick;
 use thiserror::Error;
 
+use super::NameKind;
 use crate::json::TimeText;
 use crate::limits::{
     ATTRIBUTE_NAME_BYTES_MAX, ATTRIBUTES_PER_EVENT_MAX, IDENTIFIER_TYPE_BYTES_MAX, MESSAGE_ID_BYTES_MAX,
@@ -92,11 +93,23 @@ pub enum Rejection {
     /// A row of a CSV file does not fit its columns.
     #[error("the row does not fit: {0}")]
     BadRow(String),
+    /// It has a new name of a kind of which the source has as many as it may.
+    #[error("a new name of {what}, and the source has {max} of them already (`{setting}` of the source)", what = match kind {
+        NameKind::Event => "an event",
+        NameKind::Attribute => "an attribute",
+        NameKind::IdentifierType => "a type of external ids",
+    }, setting = kind.setting())]
+    TooManyNames {
+        /// Of what.
+        kind: NameKind,
+        /// The limit.
+        max: usize,
+    },
 }
 
 impl Rejection {
     /// All codes, in the order of [`Rejection::index`].
-    pub const CODES: [&'static str; 18] = [
+    pub const CODES: [&'static str; 21] = [
         "not_json",
         "not_an_object",
         "event_too_large",
@@ -115,6 +128,9 @@ impl Rejection {
         "bad_row",
         "before_1970",
         "in_the_future",
+        "too_many_event_names",
+        "too_many_attribute_names",
+        "too_many_identifier_types",
     ];
 
     /// Where the code of this rejection stands in [`Rejection::CODES`].
@@ -138,6 +154,9 @@ impl Rejection {
             Rejection::BadRow(_) => 15,
             Rejection::BeforeEpoch { .. } => 16,
             Rejection::InTheFuture { .. } => 17,
+            Rejection::TooManyNames { kind: NameKind::Event, .. } => 18,
+            Rejection::TooManyNames { kind: NameKind::Attribute, .. } => 19,
+            Rejection::TooManyNames { kind: NameKind::IdentifierType, .. } => 20,
         }
     }
 

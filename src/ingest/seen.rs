@@ -19,6 +19,7 @@ use super::json::{self, Leaf};
 use crate::engine::Accepted;
 use crate::limits::{
     ATTRIBUTE_DEPTH_MAX, ATTRIBUTE_NAME_BYTES_MAX, FIELDS_PER_NAME_MAX, FIELDS_SEEN_MAX, NAMES_SEEN_MAX,
+    NAMES_SEEN_PER_SOURCE_MIN,
 };
 
 /// The members of an event whose members are fields.
@@ -79,15 +80,25 @@ impl JsonType {
 }
 
 /// What came in, by source.
-#[derive(Debug, Default)]
-pub struct SeenEvents(Mutex<SeenAll>);
+#[derive(Debug)]
+pub struct SeenEvents {
+    all: Mutex<SeenAll>,
+    /// What each source has room for, whatever others send.
+    names_max: usize,
+    fields_max: usize,
+}
 
 #[derive(Debug, Default)]
 struct SeenAll {
-    by_source: FxHashMap<CompactString, FxHashMap<EventName, SeenName>>,
-    names: usize,
-    fields: usize,
+    by_source: FxHashMap<CompactString, SeenSource>,
     left_out: NotSeen,
+}
+
+#[derive(Debug, Default)]
+struct SeenSource {
+    names: FxHashMap<EventName, SeenName>,
+    /// How many there are of all names.
+    fields: usize,
 }
 
 /// What was not kept, since there was too much.
@@ -111,6 +122,14 @@ struct SeenName {
     in_last: u64,
     looked_at: u64,
     fields: FxHashMap<Box<str>, Types>,
+}
+
+/// What a source has room for.
+struct FieldRoom<'a> {
+    /// How many there are of all names.
+    known: &'a mut usize,
+    max: usize,
+    left_out: &'a mut u64,
 }
 
 /// How often a value was of each type.
@@ -138,28 +157,37 @@ pub struct Seen {
 }
 
 impl SeenEvents {
+    /// Nothing yet, from so many sources.
+    pub fn of(sources: usize) -> Self {
+        let sources = sources.max(1);
+        SeenEvents {
+            all: Mutex::default(),
+            names_max: (NAMES_SEEN_MAX / sources).max(NAMES_SEEN_PER_SOURCE_MIN),
+            fields_max: (FIELDS_SEEN_MAX / sources).max(FIELDS_PER_NAME_MAX),
+        }
+    }
+
     /// Counts events that came in from `source` at `now`.
     pub fn count(&self, source: &str, now: Tick, accepted: &[Accepted]) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let SeenAll { by_source, names, fields, left_out } = &mut *all;
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let SeenAll { by_source, left_out } = &mut *all;
         if !by_source.contains_key(source) {
-            by_source.insert(source.into(), FxHashMap::default());
+            by_source.insert(source.into(), SeenSource::default());
         }
-        let Some(of_source) = by_source.get_mut(source) else { return };
+        let Some(SeenSource { names, fields }) = by_source.get_mut(source) else { return };
+        let mut room = FieldRoom { known: fields, max: self.fields_max, left_out: &mut left_out.values };
         for Accepted { raw, event, .. } in accepted {
-            let name = match of_source.get_mut(&event.name) {
+            let is_full = names.len() >= self.names_max;
+            let name = match names.get_mut(&event.name) {
                 Some(name) => name,
-                None if *names == NAMES_SEEN_MAX || event.name.as_str().len() > ATTRIBUTE_NAME_BYTES_MAX => {
+                None if is_full || event.name.as_str().len() > ATTRIBUTE_NAME_BYTES_MAX => {
                     left_out.events += 1;
                     continue;
                 }
-                None => {
-                    *names += 1;
-                    of_source.entry(event.name.clone()).or_insert_with(|| SeenName::new(now))
-                }
+                None => names.entry(event.name.clone()).or_insert_with(|| SeenName::new(now)),
             };
             if name.is_to_be_looked_at() {
-                name.look(raw, fields, &mut left_out.values);
+                name.look(raw, &mut room);
             }
             name.count(now);
         }
@@ -167,10 +195,10 @@ impl SeenEvents {
 
     /// All that came in, or what is called `name`, in the order of sources and names; and what was left out.
     pub fn all(&self, now: Tick, name: Option<&EventName>) -> (Vec<Seen>, NotSeen) {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = Vec::new();
-        for (source, names) in &all.by_source {
-            let meant = names.iter().filter(|(of, _)| name.is_none_or(|name| name == *of));
+        for (source, of_source) in &all.by_source {
+            let meant = of_source.names.iter().filter(|(of, _)| name.is_none_or(|name| name == *of));
             seen.extend(meant.map(|(of, known)| known.seen(source, of, now)));
         }
         let left_out = all.left_out;
@@ -222,8 +250,8 @@ impl SeenName {
         self.count < FIRST || self.count.is_multiple_of(ONE_IN)
     }
 
-    /// Looks at the fields of an event, `known` of which there are of all names.
-    fn look(&mut self, raw: &[u8], known: &mut usize, left_out: &mut u64) {
+    /// Looks at the fields of an event.
+    fn look(&mut self, raw: &[u8], room: &mut FieldRoom<'_>) {
         let Ok(text) = std::str::from_utf8(raw) else { return };
         self.looked_at += 1;
         let mut path = String::new();
@@ -231,35 +259,35 @@ impl SeenName {
             if ROOTS.contains(&&*key) && value.starts_with('{') {
                 path.clear();
                 path.push_str(&key);
-                self.walk(value, &mut path, 1, (known, left_out));
+                self.walk(value, &mut path, 1, room);
             }
         }
     }
 
-    fn walk(&mut self, object: &str, path: &mut String, depth: usize, (known, left_out): (&mut usize, &mut u64)) {
+    fn walk(&mut self, object: &str, path: &mut String, depth: usize, room: &mut FieldRoom<'_>) {
         let parent = path.len();
         for (key, value) in json::members(object).map_while(Result::ok) {
             path.truncate(parent);
             if parent + key.len() >= ATTRIBUTE_NAME_BYTES_MAX {
-                *left_out += 1;
+                *room.left_out += 1;
                 continue;
             }
             path.push('.');
             path.push_str(&key);
             let leaf = Leaf::of(value);
             if matches!(leaf, Leaf::Object(_)) && depth < ATTRIBUTE_DEPTH_MAX && json::members(value).next().is_some() {
-                self.walk(value, path, depth + 1, (known, left_out));
+                self.walk(value, path, depth + 1, room);
                 continue;
             }
-            let is_full = *known == FIELDS_SEEN_MAX || self.fields.len() == FIELDS_PER_NAME_MAX;
+            let is_full = *room.known >= room.max || self.fields.len() == FIELDS_PER_NAME_MAX;
             let types = match self.fields.get_mut(path.as_str()) {
                 Some(types) => types,
                 None if is_full => {
-                    *left_out += 1;
+                    *room.left_out += 1;
                     continue;
                 }
                 None => {
-                    *known += 1;
+                    *room.known += 1;
                     self.fields.entry(path.as_str().into()).or_default()
                 }
             };
@@ -315,7 +343,7 @@ mod tests {
 
     #[test]
     fn names_have_counts_times_and_rates() {
-        let seen = SeenEvents::default();
+        let seen = SeenEvents::of(1);
         (0..60).for_each(|n| at(&seen, 60_000 + 1_000 * n, "A", r#""properties":{}"#));
         at(&seen, 120_000, "A", r#""properties":{}"#);
         at(&seen, 30_000, "B", r#""properties":{}"#);
@@ -334,7 +362,7 @@ mod tests {
 
     #[test]
     fn fields_have_types() {
-        let seen = SeenEvents::default();
+        let seen = SeenEvents::of(1);
         let body =
             r#""properties":{"total":1,"a":{"b":"x","c":[],"d":{}},"n":null,"t":true},"context":{"ip":"192.0.2.1"}"#;
         at(&seen, 1, "A", body);
@@ -360,7 +388,7 @@ mod tests {
 
     #[test]
     fn of_many_events_some_are_looked_at() {
-        let seen = SeenEvents::default();
+        let seen = SeenEvents::of(1);
         let event = accepted("A", r#""properties":{"a":1}"#);
         (0..FIRST + 10 * ONE_IN).for_each(|_| seen.count("app", Tick::from_ms(1), std::slice::from_ref(&event)));
         let (all, _) = seen.all(Tick::from_ms(1), None);
@@ -369,7 +397,7 @@ mod tests {
 
     #[test]
     fn names_and_fields_have_limits() {
-        let seen = SeenEvents::default();
+        let seen = SeenEvents::of(1);
         let long = "x".repeat(ATTRIBUTE_NAME_BYTES_MAX + 1);
         at(&seen, 1, &long, r#""properties":{}"#);
         let many: Vec<String> = (0..FIELDS_PER_NAME_MAX + 3).map(|n| format!("\"f{n}\":1")).collect();
@@ -381,5 +409,15 @@ mod tests {
         assert_eq!((all.len(), left_out), (NAMES_SEEN_MAX, NotSeen { events: 2, values: 4 }));
         let many = all.iter().find(|of| of.name.as_str() == "many").unwrap();
         assert_eq!((many.count, many.fields.len()), (2, FIELDS_PER_NAME_MAX));
+    }
+
+    #[test]
+    fn a_source_that_makes_up_names_takes_no_room_from_others() {
+        let seen = SeenEvents::of(2);
+        let names = |source: &str| seen.all(Tick::from_ms(1), None).0.iter().filter(|of| of.source == source).count();
+        (0..NAMES_SEEN_MAX).for_each(|n| at(&seen, 1, &format!("n{n}"), r#""properties":{}"#));
+        assert_eq!(names("app"), NAMES_SEEN_MAX / 2);
+        seen.count("web", Tick::from_ms(1), &[accepted("A", r#""properties":{"a":1}"#)]);
+        assert_eq!(names("web"), 1);
     }
 }

@@ -63,9 +63,9 @@ fn salvage_into(folder: &Path, found: &DataFolder, into: &Path, out: &mut impl W
     }
     target.sync()?;
     drop(target);
-    for name in ["CATALOGUE", "messages", history::FOLDER, HistoryOwner::FILE, Jumps::FILE] {
-        // Only a history elsewhere has the one, and where ticks were never set forward there is no other.
-        if [HistoryOwner::FILE, Jumps::FILE].contains(&name) && !folder.join(name).exists() {
+    for name in ["CATALOGUE", "messages", history::FOLDER, HistoryOwner::FILE, Jumps::FILE, "NAMES"] {
+        // Only a history elsewhere has the one, and where ticks were never set forward, or nothing new was named, there is no other.
+        if [HistoryOwner::FILE, Jumps::FILE, "NAMES"].contains(&name) && !folder.join(name).exists() {
             continue;
         }
         if folder.join(name).exists() {

@@ -60,8 +60,8 @@ use problem::Problem;
 pub use problem::{Colour, Problems};
 pub use reads::{DefinitionReads, reads};
 pub use resolved::{
-    Clock, ContextTraits, CsvMapping, Destination, DestinationKind, Durability, FieldPath, Payload, Project, Replay,
-    Secret, Sending, Source, Storage, Webhook,
+    Clock, ContextTraits, CsvMapping, Destination, DestinationKind, Durability, FieldPath, NameLimits, Payload,
+    Project, Replay, Secret, Sending, Source, Storage, Webhook,
 };
 use section::Reader;
 pub(crate) use suggestion::nearest;

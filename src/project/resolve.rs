@@ -21,7 +21,7 @@ use super::network::Network;
 use super::origins;
 use super::output_files;
 use super::problem::Problem;
-use super::resolved::{Clock, ContextTraits, Durability, Project, Replay, Secret, Source, Storage};
+use super::resolved::{Clock, ContextTraits, Durability, NameLimits, Project, Replay, Secret, Source, Storage};
 use super::section::List;
 use super::text::Text;
 use super::written::{Written, WrittenClock, WrittenSource, WrittenStorage};
@@ -240,15 +240,22 @@ fn sources(written: Vec<WrittenSource>, problems: &mut Vec<Problem>) -> Vec<Sour
         if keys.is_empty() {
             continue;
         }
-        let rate = |written: Option<(u64, _)>| NonZeroU32::new(u32::try_from(written?.0).ok()?);
+        let rate = |written: Option<u64>| NonZeroU32::new(u32::try_from(written?).ok()?);
+        let or = |written: Option<(u64, _)>, usual| written.and_then(|(n, _)| n.try_into().ok()).unwrap_or(usual);
+        let usual = NameLimits::default();
         sources.push(Source {
             name: CompactString::from(name.value),
             write_keys: keys,
             context_traits,
             trusted,
             ip,
-            events_per_second: rate(written.events_per_second),
+            events_per_second: rate(written.events_per_second.map(|(rate, _)| rate)),
             bytes_per_second: rate(written.bytes_per_second),
+            names: NameLimits {
+                event_names_max: or(written.event_names_max, usual.event_names_max),
+                attribute_names_max: or(written.attribute_names_max, usual.attribute_names_max),
+                identifier_types_max: or(written.identifier_types_max, usual.identifier_types_max),
+            },
         });
     }
     sources.sort_by(|a, b| a.name.cmp(&b.name));
@@ -305,10 +312,18 @@ fn clock(written: WrittenClock, problems: &mut Vec<Problem>) -> Clock {
     }
     let or = |written: Option<(Duration, _)>, default| written.map_or(default, |(duration, _)| duration);
     let default = Clock::default();
-    Clock {
+    let clock = Clock {
         heartbeat: or(heartbeat, default.heartbeat),
         dedupe_window: or(dedupe_window, default.dedupe_window),
         step_max: or(step_max, default.step_max),
         pause_max: or(pause_max, default.pause_max),
+    };
+    if let Some((_, place)) = pause_max.or(step_max).filter(|_| clock.pause_max < clock.step_max) {
+        let problem = Problem::at(place, "`pause_max` is shorter than `step_max`");
+        problems.push(problem.help(
+            "a start would refuse a clock that a running engine follows: set `pause_max` to as long as the engine may be switched off, \
+             such as \"30 days\"",
+        ));
     }
+    clock
 }

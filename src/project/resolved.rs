@@ -16,7 +16,9 @@ use dataflows::definitions::Definitions;
 use dataflows::model::{IdentifierKey, ValueType};
 
 use super::{HistorySettings, IdentifierOrigin, Network};
-use crate::limits::Limits;
+use crate::limits::{
+    ATTRIBUTE_NAMES_PER_SOURCE_MAX, EVENT_NAMES_PER_SOURCE_MAX, IDENTIFIER_TYPES_PER_SOURCE_MAX, Limits,
+};
 
 /// A project that `deltaic check` has nothing against.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,6 +186,29 @@ pub struct Source {
     pub events_per_second: Option<NonZeroU32>,
     /// How many bytes of requests, as they are without compression.
     pub bytes_per_second: Option<NonZeroU32>,
+    /// How many names it may make up.
+    pub names: NameLimits,
+}
+
+/// How many names a source may use, beside those that the project uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameLimits {
+    /// Of events.
+    pub event_names_max: usize,
+    /// Of attributes.
+    pub attribute_names_max: usize,
+    /// Types of external ids.
+    pub identifier_types_max: usize,
+}
+
+impl Default for NameLimits {
+    fn default() -> Self {
+        NameLimits {
+            event_names_max: EVENT_NAMES_PER_SOURCE_MAX,
+            attribute_names_max: ATTRIBUTE_NAMES_PER_SOURCE_MAX,
+            identifier_types_max: IDENTIFIER_TYPES_PER_SOURCE_MAX,
+        }
+    }
 }
 
 /// What `context.traits` are worth in calls other than identify and group.

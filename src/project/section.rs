@@ -63,6 +63,13 @@ impl Reader<'_> {
     }
 }
 
+/// A number of bytes in the largest unit of which it is a whole number.
+fn in_units(bytes: u64) -> String {
+    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "KB")];
+    let unit = units.into_iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{bytes} B"), |(unit, name)| format!("{} {name}", bytes / unit))
+}
+
 fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
@@ -265,29 +272,53 @@ impl<'t> Section<'t> {
         self.duration(reader, key).map(|(duration, _)| Some(duration))
     }
 
-    /// The bytes under a key, as a number or as a text with a unit, or `off`, for which there is nothing.
+    /// The bytes under a key, as a number or as a text with a unit.
     pub(super) fn bytes(
         &mut self,
         reader: &mut Reader<'_>,
         key: &'static str,
         range: RangeInclusive<u64>,
-    ) -> Option<Option<u64>> {
+    ) -> Option<u64> {
+        self.bytes_hinting(reader, key, range, "")
+    }
+
+    /// The same with a hint at what else is possible.
+    fn bytes_hinting(
+        &mut self,
+        reader: &mut Reader<'_>,
+        key: &'static str,
+        range: RangeInclusive<u64>,
+        or: &str,
+    ) -> Option<u64> {
         let (_, value) = self.get(key)?;
         if !value.get_ref().is_str() {
-            return self.integer(reader, key, range).map(|(bytes, _)| Some(bytes));
+            return self.integer(reader, key, range).map(|(bytes, _)| bytes);
         }
         let text = reader.text(value).filter(|text| !text.is_broken)?;
-        if text.value == "off" {
-            return Some(None);
-        }
         let bytes = parse_bytes(&text.value).filter(|bytes| range.contains(bytes));
         if bytes.is_none() {
-            let least_mb = range.start() / 1_000_000;
+            let (least, most) = (in_units(*range.start()), in_units(*range.end()));
+            let most = if *range.end() == u64::MAX { String::new() } else { format!(", {most} at most") };
             let problem =
-                Problem::at(text.place, format!("expected `{key}` as an amount of memory, {least_mb} MB at least"));
-            reader.report(problem.help("write a whole number and a unit, such as '800 MB' or '2 GB', or 'off'"));
+                Problem::at(text.place, format!("expected `{key}` as a number of bytes, {least} at least{most}"));
+            reader.report(problem.help(format!("write a whole number and a unit, such as '800 MB' or '2 GB'{or}")));
         }
-        bytes.map(Some)
+        bytes
+    }
+
+    /// The same, or nothing inside where it is the word `off`.
+    pub(super) fn bytes_or(
+        &mut self,
+        reader: &mut Reader<'_>,
+        key: &'static str,
+        off: &str,
+        range: RangeInclusive<u64>,
+    ) -> Option<Option<u64>> {
+        let (_, value) = self.get(key)?;
+        if value.get_ref().as_str() == Some(off) {
+            return Some(None);
+        }
+        self.bytes_hinting(reader, key, range, &format!(", or '{off}'")).map(Some)
     }
 
     /// The integer under a key, which must be in a range.
@@ -305,8 +336,13 @@ impl<'t> Section<'t> {
         let digits = written.as_str();
         let found = u64::from_str_radix(digits, written.radix()).ok().filter(|found| range.contains(found));
         if found.is_none() {
-            let expected = format!("expected `{key}` from {} to {}", range.start(), range.end());
-            reader.report(Problem::at(place, expected));
+            let (least, most) = (range.start(), range.end());
+            let problem = Problem::at(place, format!("expected `{key}` from {least} to {most}"));
+            // Below it are zero and what has a sign.
+            let is_below =
+                digits.starts_with('-') || u64::from_str_radix(digits, written.radix()).is_ok_and(|n| n < *least);
+            let (nearest, why) = if is_below { (least, "the least") } else { (most, "the most") };
+            reader.report(problem.help(format!("write {key} = {nearest}, {why} that is possible, or leave it out")));
         }
         found.map(|found| (found, place))
     }

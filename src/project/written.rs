@@ -11,7 +11,10 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{Place, Problem};
 use super::section::{List, Reader, Section};
 use super::text::Text;
-use crate::limits::{CONCURRENCY_MAX, IDENTIFIER_BYTES_ALLOWED_MAX, Limits, MemoryLimit};
+use crate::limits::{
+    CONCURRENCY_MAX, IDENTIFIER_BYTES_ALLOWED_MAX, Limits, MemoryLimit, NAMES_PER_SOURCE_ALLOWED_MAX,
+    TYPES_PER_SOURCE_ALLOWED_MAX,
+};
 
 /// A project file.
 #[derive(Debug)]
@@ -78,7 +81,11 @@ pub(super) struct WrittenSource {
     pub(super) trusted: bool,
     pub(super) ip: bool,
     pub(super) events_per_second: Option<(u64, Place)>,
-    pub(super) bytes_per_second: Option<(u64, Place)>,
+    pub(super) bytes_per_second: Option<u64>,
+    /// As in [`NameLimits`](super::NameLimits).
+    pub(super) event_names_max: Option<(u64, Place)>,
+    pub(super) attribute_names_max: Option<(u64, Place)>,
+    pub(super) identifier_types_max: Option<(u64, Place)>,
 }
 
 /// `[identity]`
@@ -332,9 +339,23 @@ fn source<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t
     let trusted = section.boolean(reader, "trusted").unwrap_or(false);
     let ip = section.boolean(reader, "ip").unwrap_or(true);
     let events_per_second = section.integer(reader, "events_per_second", 1..=100_000_000);
-    let bytes_per_second = section.integer(reader, "bytes_per_second", 1..=u32::MAX.into());
+    let bytes_per_second = section.bytes(reader, "bytes_per_second", 1..=4_000_000_000);
+    let event_names_max = section.integer(reader, "event_names_max", 1..=NAMES_PER_SOURCE_ALLOWED_MAX);
+    let attribute_names_max = section.integer(reader, "attribute_names_max", 1..=NAMES_PER_SOURCE_ALLOWED_MAX);
+    let identifier_types_max = section.integer(reader, "identifier_types_max", 1..=TYPES_PER_SOURCE_ALLOWED_MAX);
     section.finish(reader, nothing_elsewhere);
-    WrittenSource { name, write_keys, context_traits, trusted, ip, events_per_second, bytes_per_second }
+    WrittenSource {
+        name,
+        write_keys,
+        context_traits,
+        trusted,
+        ip,
+        events_per_second,
+        bytes_per_second,
+        event_names_max,
+        attribute_names_max,
+        identifier_types_max,
+    }
 }
 
 /// The expression of a trait.
@@ -583,7 +604,7 @@ fn read_limits(reader: &mut Reader<'_>, mut section: Section<'_>) -> Limits {
         *wait_ms_max = value;
     }
     // An engine with nothing in it has some tens of megabytes.
-    if let Some(bytes) = section.bytes(reader, "memory_limit", 100_000_000..=u64::MAX) {
+    if let Some(bytes) = section.bytes_or(reader, "memory_limit", "off", 100_000_000..=u64::MAX) {
         *memory_limit = bytes.map_or(MemoryLimit::Off, MemoryLimit::Bytes);
     }
     if limits.event_bytes_max > limits.request_bytes_max {

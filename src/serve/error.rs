@@ -78,6 +78,16 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
+    /// The names that sources use cannot be read.
+    #[error(
+        "the file NAMES of the data folder {folder}: {source}; without it, new names count from nothing again: delete it to go on"
+    )]
+    Names {
+        /// The data folder.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The command line names one that the project does not have.
     #[error("there is no destination {name:?} in the project, as --as-new or --as-moved says; there are: {known}")]
     UnknownDestination {

@@ -47,6 +47,7 @@ impl Readings for Gauges {
             duplicates: of.duplicates,
             over_rate: of.over_rate,
             rejected: of.rejected,
+            names: of.names.into_iter().map(|of| (of.kind.label(), of.used, of.refused)).collect(),
         };
         Intake {
             sources: self.counters.sources().into_iter().map(source).collect(),

@@ -14,10 +14,10 @@ use crate::egress::{self, Egress, Instance, Status, Tellers};
 use crate::engine::{Handle, Topology};
 use crate::history::HistoryFigures;
 use crate::http::{Admission, Timeouts, browsers, not_found};
-use crate::ingest::IngestCounters;
 use crate::ingest::http::Surroundings;
 use crate::ingest::quarantine::{self, Quarantine};
 use crate::ingest::seen;
+use crate::ingest::{IngestCounters, KnownNames};
 use crate::log::Store;
 use crate::log::checkpoint::Growth;
 use crate::observe::inside::Inside;
@@ -45,6 +45,7 @@ pub(super) struct Rims {
     pub timeouts: Timeouts,
     pub instance: Option<Instance>,
     pub admission: Admission,
+    pub names: Arc<KnownNames>,
 }
 
 impl Rims {
@@ -68,9 +69,10 @@ impl Rims {
             timeouts,
             instance,
             admission,
+            names,
         } = self;
         let now = clock.as_now();
-        let counters = Arc::new(IngestCounters::new(project));
+        let counters = Arc::new(IngestCounters::new(project, names));
         // Changes of audiences are told by the first process of a cluster.
         let names = || project.definitions.audiences.iter().map(|audience| audience.name.clone()).collect();
         let audiences = if topology.process == 0 { names() } else { Arc::from([]) };

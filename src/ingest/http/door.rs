@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::batch::{Batch, Write};
 use crate::engine::Accepted;
 use crate::http::Problem;
-use crate::ingest::segment::{Call, Extractor, Given, Stamp};
-use crate::ingest::{Fits, Rejection, Warnings};
+use crate::ingest::segment::{Arrival, Call, Extractor, Given, Stamp};
+use crate::ingest::{Fits, KnownNames, Rejection, Warnings};
 use crate::project::Project;
 
 /// Reads bodies as a project wants it.
@@ -15,6 +15,8 @@ use crate::project::Project;
 pub struct Door {
     extractor: Extractor,
     batch_events_max: usize,
+    /// The names that sources may use, where that is limited.
+    names: Option<Arc<KnownNames>>,
 }
 
 /// What is known of a body beside its bytes.
@@ -47,12 +49,17 @@ pub struct Parsed {
 impl Door {
     /// A door to `project`.
     pub fn new(project: &Project) -> Self {
-        Door { extractor: Extractor::new(project), batch_events_max: project.limits.batch_events_max }
+        Door { extractor: Extractor::new(project), batch_events_max: project.limits.batch_events_max, names: None }
     }
 
     /// The same, which counts how the values of events fit the definitions.
     pub fn counting(project: &Project, fits: Arc<Fits>) -> Self {
         Door { extractor: Extractor::counting(project, fits), ..Door::new(project) }
+    }
+
+    /// The same, for senders who may use so many names.
+    pub fn within(self, names: Arc<KnownNames>) -> Self {
+        Door { names: Some(names), ..self }
     }
 
     /// Reads events.
@@ -84,7 +91,8 @@ impl Door {
                 position: (place, number),
             };
             number = number.wrapping_add(1);
-            match self.extractor.accept(event.as_bytes(), &given) {
+            let read = self.extractor.accept(event.as_bytes(), &given);
+            match read.and_then(|arrival| self.names_are_known(sent.source, arrival)) {
                 Ok(arrival) => {
                     if arrival.warnings != Warnings::default() {
                         parsed.warnings.push((index, arrival.warnings));
@@ -95,5 +103,12 @@ impl Door {
             }
         }
         parsed
+    }
+
+    fn names_are_known(&self, source: &str, arrival: Arrival) -> Result<Arrival, Rejection> {
+        match &self.names {
+            Some(names) => names.admit(source, &arrival.accepted.event).map(|()| arrival),
+            None => Ok(arrival),
+        }
     }
 }

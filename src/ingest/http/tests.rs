@@ -19,6 +19,7 @@ use crate::engine::{Accepted, Load, Progress, Receipt, Submission, SubmitError};
 use crate::example;
 use crate::http::Admission;
 use crate::http::testing::{Reply, Server, read, request};
+use crate::ingest::KnownNames;
 use crate::ingest::quarantine::{Keeper, MemoryShelf};
 use crate::ingest::segment::Extractor;
 use crate::limits::{Limits, MemoryLimit};
@@ -50,7 +51,7 @@ async fn setup_of(mut project: Project, timeouts: Timeouts, connections_max: usi
     project.limits.pending_events_max = 5;
     project.limits.pending_bytes_max = 20_000;
     let (handle, submissions, _, progress) = Handle::new(&project.limits, memory);
-    let counters = Arc::new(IngestCounters::new(&project));
+    let counters = Arc::new(IngestCounters::new(&project, Arc::new(KnownNames::new(&project))));
     // Its thread ends with the last handle.
     let (quarantine, _) =
         Keeper::start(Box::<MemoryShelf>::default(), Extractor::new(&project), project.limits).unwrap();
@@ -353,7 +354,7 @@ async fn a_slow_log_shows_in_its_stage() {
     let with = Surroundings {
         notes: Arc::new(Vec::new),
         handle,
-        counters: Arc::new(IngestCounters::new(&example::project())),
+        counters: Arc::new(IngestCounters::new(&example::project(), Arc::new(KnownNames::new(&example::project())))),
         quarantine,
         observer: Arc::new(move |stage, latency| seen.lock().unwrap().push((stage, latency))),
         clock: SteadyClock::still(Tick::from_ms(1)),

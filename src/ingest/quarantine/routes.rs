@@ -38,7 +38,7 @@ pub fn router(
 ) -> Router {
     let retry = Retry {
         quarantine: quarantine.clone(),
-        door: Door::new(project),
+        door: Door::new(project).within(counters.names().clone()),
         handle,
         counters,
         sources: project.sources.iter().map(|source| source.name.clone()).collect(),

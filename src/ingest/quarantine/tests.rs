@@ -15,9 +15,9 @@ use crate::engine::{Handle, Receipt};
 use crate::example;
 use crate::http::testing::{Reply, Server, request};
 use crate::http::{Admission, Timeouts};
-use crate::ingest::IngestCounters;
 use crate::ingest::http::{Surroundings, router as sources};
 use crate::ingest::segment::Extractor;
+use crate::ingest::{IngestCounters, KnownNames};
 use crate::limits::Limits;
 use crate::memory::Gate;
 use crate::project::Project;
@@ -59,7 +59,7 @@ async fn start(project: Project, shelf: Box<dyn Shelf>, now: Tick) -> Setup {
             _ = submission.reply.send(Ok(receipt));
         }
     });
-    let counters = Arc::new(IngestCounters::new(&project));
+    let counters = Arc::new(IngestCounters::new(&project, Arc::new(KnownNames::new(&project))));
     let with = Surroundings {
         notes: Arc::new(Vec::new),
         handle: handle.clone(),

@@ -44,6 +44,17 @@ impl<R: Readings> Collector for Counts<R> {
             let labels = [("code", *code), ("source", of.source.as_str())];
             ConstCounter::new(*count).encode(rejected.encode_family(&labels)?)?;
         }
+        let kinds = || sources.iter().flat_map(|of| of.names.iter().map(move |kind| (of.source.as_str(), kind)));
+        let help = "Names of events and attributes, and types of external ids, that the source uses beside those of the project";
+        let mut names = encoder.encode_descriptor("deltaic_source_names", help, None, Gauge)?;
+        for (source, (kind, used, _)) in kinds() {
+            ConstGauge::new(*used).encode(names.encode_family(&[("kind", *kind), ("source", source)])?)?;
+        }
+        let help = "Events rejected, since the source uses as many names as it may: alert where it grows";
+        let mut refused = encoder.encode_descriptor("deltaic_source_names_over", help, None, Counter)?;
+        for (source, (kind, _, events)) in kinds() {
+            ConstCounter::new(*events).encode(refused.encode_family(&[("kind", *kind), ("source", source)])?)?;
+        }
         for (name, help, counted) in [
             (
                 "deltaic_values_of_other_type",

@@ -59,6 +59,8 @@ pub struct SourceIntake {
     pub over_rate: u64,
     /// Rejected, by code.
     pub rejected: Vec<(&'static str, u64)>,
+    /// By kind: the names that it uses, and the events that were rejected for want of one.
+    pub names: Vec<(&'static str, u64, u64)>,
 }
 
 /// How an audience is doing.

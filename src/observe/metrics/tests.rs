@@ -22,6 +22,7 @@ impl Readings for Fixed {
                 duplicates: 2,
                 over_rate: 3,
                 rejected: vec![("too_large", 3)],
+                names: vec![("event", 12, 5)],
             }],
             warned: vec![("other_person", 4)],
             other_type: used("Order: properties.total as a number", 9),

@@ -2,6 +2,7 @@
 
 use super::super::retry::Retry;
 use super::*;
+use crate::ingest::KnownNames;
 use crate::ingest::http::Door;
 use crate::log::Store;
 
@@ -65,7 +66,7 @@ async fn a_retry_whose_receipt_got_lost_is_the_same_at_the_next_one() {
         quarantine,
         door,
         handle,
-        counters: Arc::new(IngestCounters::new(&example::project())),
+        counters: Arc::new(IngestCounters::new(&example::project(), Arc::new(KnownNames::new(&example::project())))),
         sources: vec!["web".into()],
     };
     let all = || Which::Range { after: EntryId::default(), until: EntryId::MAX, code: None };
