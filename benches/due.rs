@@ -11,7 +11,7 @@ mod latencies;
 mod pace;
 mod shop;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const DAY_MS: u64 = 86_400_000;
 /// How many people are told of at once, before.
 const BATCH: u64 = 5_000;
+/// People who do not leave, and are sent events of; and how many of these at a time.
+const OTHERS: u64 = 10_000;
+const OF_BATCH: u64 = 10;
 /// When the clock is moved, once reads and events go.
 const QUIET: Duration = Duration::from_secs(2);
 /// Nobody waits longer.
@@ -52,11 +55,24 @@ enum Due {
     Tick,
 }
 
-/// What is measured beside it.
-#[derive(Clone, Default)]
-struct Measured {
-    read: Arc<Mutex<Latencies>>,
-    answered: Arc<Mutex<Latencies>>,
+/// What is measured beside it: before, while all leave, and after that.
+#[derive(Default)]
+struct Beside {
+    phase: AtomicUsize,
+    read: [Mutex<Latencies>; 3],
+    answered: [Mutex<Latencies>; 3],
+}
+
+impl Beside {
+    fn phase(&self) -> usize {
+        self.phase.load(Ordering::SeqCst)
+    }
+
+    /// Counts what was due when this was the phase, and is there. What they leave in the middle of counts as while they do.
+    fn record(&self, of: &[Mutex<Latencies>; 3], phase: usize, due: Instant) {
+        let phase = if phase < 1 { self.phase().min(1) } else { phase };
+        of[phase].lock().expect("nobody panics with it").record(due.elapsed());
+    }
 }
 
 #[tokio::main(worker_threads = 3)]
@@ -164,69 +180,71 @@ async fn leave(due: Due, people: u64, arguments: &Arguments) {
     }
     assert_eq!(members(&handle, last).await, people, "everybody is there");
 
-    let (quiet, during) = (Measured::default(), Measured::default());
-    let is_moved = Arc::new(AtomicBool::new(false));
-    let beside = {
-        let (reads, rate) = (arguments.number("reads", 1_000), arguments.number("rate", 1_000));
-        let seconds = arguments.number("seconds", 10);
-        let requests = Arc::new(Mutex::new(JoinSet::new()));
-        let (reading, sending) = (requests.clone(), requests.clone());
-        let (reader, sender) = (handle.clone(), handle.clone());
-        let (of_reads, of_events) = (is_moved.clone(), is_moved.clone());
-        let (measured_reads, measured_events) = ((quiet.clone(), during.clone()), (quiet.clone(), during.clone()));
-        let read = move |due: Instant, number: u64| {
-            let handle = reader.clone();
-            let measured = pick(&measured_reads, &of_reads);
-            reading.lock().expect("nobody panics with it").spawn(async move {
-                let id = person(number * 48_271 % people).id();
-                handle.read(Question::Profile(id), None, WAIT).await.expect("it is answered");
-                measured.read.lock().expect("nobody panics with it").record(due.elapsed());
-            });
-        };
-        let send = move |due: Instant, batch: Vec<Accepted>| {
-            let handle = sender.clone();
-            let measured = pick(&measured_events, &of_events);
-            sending.lock().expect("nobody panics with it").spawn(async move {
-                handle.submit(batch, Instant::now()).await.expect("it is taken in");
-                measured.answered.lock().expect("nobody panics with it").record(due.elapsed());
-            });
-        };
-        let every = |rate: u64| Duration::from_nanos(1_000_000_000 / rate);
-        // Of people who are not among those who leave.
-        let others = move |number: u64| {
-            events((0..10).map(|place| people + (number * 10 + place) % 10_000), 1 << 40 | number, Tick::MAX)
-        };
-        tokio::spawn(async move {
-            let reads = paced(every(reads), reads * seconds, |number| number, read);
-            let events = paced(every(rate.div_ceil(10)), rate.div_ceil(10) * seconds, others, send);
-            tokio::join!(reads, events);
-            let all = std::mem::take(&mut *requests.lock().expect("nobody panics with it"));
-            all.join_all().await;
-        })
-    };
+    let measured = Arc::new(Beside::default());
+    let beside = tokio::spawn(read_and_send(handle.clone(), measured.clone(), people, Pace::of(arguments)));
     tokio::time::sleep(QUIET).await;
-    is_moved.store(true, Ordering::SeqCst);
+    measured.phase.store(1, Ordering::SeqCst);
     let (began, moved) = (Instant::now(), Tick::from_ms(shop::START_MS).after_ms(31 * DAY_MS));
     ahead_ms.store(31 * DAY_MS, Ordering::SeqCst);
     while handle.frontier() < moved {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    measured.phase.store(2, Ordering::SeqCst);
     println!("  all have left after {:.2} s", began.elapsed().as_secs_f64());
     beside.await.expect("nobody panics");
-    assert!(members(&handle, moved).await <= 10_000, "all of them have left");
-    for (measured, when) in [(&quiet, "before"), (&during, "from then on")] {
-        let print = |latencies: &Mutex<Latencies>, what: &str| {
-            latencies.lock().expect("nobody panics with it").print(&format!("{when}: {what}"));
-        };
-        print(&measured.read, "due → profile");
-        print(&measured.answered, "due → events answered");
+    assert!(members(&handle, moved).await <= OTHERS, "all of them have left");
+    for (phase, when) in ["before", "while they leave", "after that"].into_iter().enumerate() {
+        for (of, what) in [(&measured.read, "due → profile"), (&measured.answered, "due → events answered")] {
+            of[phase].lock().expect("nobody panics with it").print(&format!("{when}: {what}"));
+        }
     }
     tokio::task::block_in_place(|| engine.stop()).expect("the engine ends well");
 }
 
-/// Where something is measured that begins now.
-fn pick((quiet, during): &(Measured, Measured), is_moved: &AtomicBool) -> Measured {
-    if is_moved.load(Ordering::SeqCst) { during.clone() } else { quiet.clone() }
+/// How fast people are read, and events sent, for how long.
+struct Pace {
+    reads: u64,
+    batches: u64,
+    seconds: u64,
+}
+
+impl Pace {
+    fn of(arguments: &Arguments) -> Self {
+        let batches = arguments.number("rate", 1_000).div_ceil(OF_BATCH);
+        Pace { reads: arguments.number("reads", 1_000), batches, seconds: arguments.number("seconds", 10) }
+    }
+}
+
+/// Reads those who leave, and sends events of others, each when it is due.
+async fn read_and_send(handle: Handle, measured: Arc<Beside>, people: u64, pace: Pace) {
+    let requests = Arc::new(Mutex::new(JoinSet::new()));
+    let (reading, reader, reads) = (requests.clone(), handle.clone(), measured.clone());
+    let read = move |due: Instant, number: u64| {
+        let (handle, measured, phase) = (reader.clone(), reads.clone(), reads.phase());
+        reading.lock().expect("nobody panics with it").spawn(async move {
+            let id = person(number * 48_271 % people).id();
+            handle.read(Question::Profile(id), None, WAIT).await.expect("it is answered");
+            measured.record(&measured.read, phase, due);
+        });
+    };
+    let sending = requests.clone();
+    let send = move |due: Instant, batch: Vec<Accepted>| {
+        let (handle, measured, phase) = (handle.clone(), measured.clone(), measured.phase());
+        sending.lock().expect("nobody panics with it").spawn(async move {
+            handle.submit(batch, Instant::now()).await.expect("it is taken in");
+            measured.record(&measured.answered, phase, due);
+        });
+    };
+    let others = move |number: u64| {
+        let of_batch = (0..OF_BATCH).map(|place| people + (number * OF_BATCH + place) % OTHERS);
+        events(of_batch, 1 << 40 | number, Tick::MAX)
+    };
+    let every = |rate: u64| Duration::from_nanos(1_000_000_000 / rate);
+    let reads = paced(every(pace.reads), pace.reads * pace.seconds, |number| number, read);
+    let sends = paced(every(pace.batches), pace.batches * pace.seconds, others, send);
+    tokio::join!(reads, sends);
+    let all = std::mem::take(&mut *requests.lock().expect("nobody panics with it"));
+    all.join_all().await;
 }
 
 /// How many are in the audience, at a tick or later.

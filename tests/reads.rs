@@ -23,6 +23,7 @@ use crate::histories::{Case, accepted_at, known_cases, ticks_of_change};
 use crate::oracle::{State, consents};
 use crate::program::DEADLINE;
 
+mod behind;
 mod lists;
 
 use lists::{Ended, List};

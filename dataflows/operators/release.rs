@@ -130,8 +130,10 @@ where
                         }
                     }
                     None => {
-                        waiting = Waiting::new();
                         held = None;
+                        if frontier.is_empty() {
+                            waiting = Waiting::new();
+                        }
                     }
                 }
             }
