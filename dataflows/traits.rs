@@ -8,6 +8,8 @@ mod changes;
 mod identifiers;
 mod person;
 mod plan;
+mod records;
+mod samples;
 
 use std::sync::Arc;
 
@@ -29,8 +31,8 @@ pub fn derive<'scope>(
     definitions: &Arc<Definitions>,
 ) -> Arranged<'scope, DerivedTrace> {
     let mut follower = changes::Follower::new(definitions.clone());
-    reduce_changes(parts, corrections, "Derived by profile", move |_profile, changes, past, rows| {
-        follower.follow(changes, past, rows)
+    reduce_changes(parts, corrections, "Derived by profile", move |profile, changes, past, rows| {
+        follower.follow(profile, changes, past, rows)
     })
 }
 
