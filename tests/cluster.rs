@@ -13,6 +13,7 @@ mod orders;
 mod placed;
 mod replayed;
 mod rounds;
+mod waiting;
 
 use std::io::Write;
 use std::net::TcpListener;

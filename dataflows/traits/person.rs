@@ -156,7 +156,7 @@ impl Person {
     /// Keeps what is to be kept of the person at hand.
     fn put_away(&mut self) {
         let Some(profile) = self.profile.take() else { return };
-        let writes = self.records.to_keep();
+        let writes = self.records.take_kept();
         let mut samples = std::mem::take(&mut self.restored);
         for measure in self.crowded.drain(..) {
             let known = &mut self.measures[measure.index()].samples;

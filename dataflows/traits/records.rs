@@ -49,7 +49,7 @@ impl Records {
     }
 
     /// What is to be kept of the person at hand.
-    pub fn to_keep(&mut self) -> Option<Box<Writes>> {
+    pub fn take_kept(&mut self) -> Option<Box<Writes>> {
         self.many.take().filter(|writes| writes.records > KEPT_FROM as i128 / 2)
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -79,6 +80,8 @@ pub struct Sequencer {
     pub picker: Picker,
     /// What the collector shares.
     pub shared: Arc<Shared>,
+    /// Whether somebody told the engine to end, or was told why it does.
+    pub told: Arc<AtomicBool>,
 }
 
 /// Where the receipt of a batch goes.
@@ -102,7 +105,7 @@ impl Sequencer {
                     self.fail(&error);
                 }
             }
-            Ok(None) => {}
+            Ok(None) => self.told.store(true, Ordering::Release),
             Err(error) => self.fail(&error),
         }
         self.counting.ends();
@@ -112,6 +115,7 @@ impl Sequencer {
     /// Tells that the engine is of no use any more.
     fn fail(&self, error: &LogError) {
         tracing::error!(%error, "the log failed");
+        self.told.store(true, Ordering::Release);
         // Where nobody hears it any more, nobody needs to.
         _ = self.alarm.send(Output::Failed(error.to_string()));
     }
@@ -128,7 +132,9 @@ impl Sequencer {
         let mut stopping = false;
         let mut drained = false;
         while !drained {
-            faults::point("sequencer");
+            if faults::point("sequencer") {
+                return Ok(());
+            }
             let mut batch = Vec::new();
             let heartbeat = self.heartbeat(latest_input.elapsed());
             tokio::select! {
@@ -146,6 +152,7 @@ impl Sequencer {
             }
             self.counting.tend(input);
             if stopping {
+                self.told.store(true, Ordering::Release);
                 self.submissions.close();
                 self.asks.close();
             }

@@ -69,9 +69,13 @@ async fn where_one_goes_all_are_started_again() {
     let (folder, hosts, data) = (project(PROJECT), hosts(PROCESSES), TempDir::new().unwrap());
     let wish = TempDir::new().unwrap();
     let wish = wish.path().join("now");
-    let fault = format!("collector@{}", wish.display());
     let mut taken = 0;
-    for how in ["TERM", "KILL", "STOP", "fault"] {
+    let faults = ["collector", "collector:returns", "owners:returns", "pulse:returns"];
+    for (how, fault) in
+        ["TERM", "KILL", "STOP"].map(|how| (how, "none")).into_iter().chain(faults.map(|of| ("fault", of)))
+    {
+        _ = std::fs::remove_file(&wish);
+        let fault = format!("{fault}@{}", wish.display());
         let servers = start(folder.path(), &hosts, &data, &[("DELTAIC_FAULT", &fault)]).await;
         for server in &servers {
             server.take(&[seen(taken)]).await;
