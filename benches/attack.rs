@@ -47,13 +47,18 @@ struct Attack {
     asks_for_metrics: bool,
 }
 
-const ATTACKS: [Attack; 7] = [
+const ATTACKS: [Attack; 8] = [
     Attack { name: "nobody", event: |_| None, asks_for_metrics: false },
     Attack { name: "types: one person, 30 new types of identifiers an event", event: types, asks_for_metrics: false },
     Attack { name: "devices: one person, a new device an event", event: devices, asks_for_metrics: false },
     Attack { name: "records: the same, each device with attributes", event: records, asks_for_metrics: false },
     Attack { name: "star: devices around an address that changes hands", event: star, asks_for_metrics: false },
     Attack { name: "chain: devices in a row whose end changes hands", event: chain, asks_for_metrics: false },
+    Attack {
+        name: "names: a new name an event, of which a source may use so many",
+        event: names,
+        asks_for_metrics: false,
+    },
     Attack { name: "metrics: 50 connections that read nothing", event: |_| None, asks_for_metrics: true },
 ];
 
@@ -70,6 +75,10 @@ fn devices(number: u64) -> Option<String> {
 fn records(number: u64) -> Option<String> {
     let device = format!(r#"{{"type":"identify","anonymousId":"d{number}","traits":{{"city":"c{number}"}}}}"#);
     Some(if number.is_multiple_of(2) { device } else { devices(number - 1)? })
+}
+
+fn names(number: u64) -> Option<String> {
+    Some(format!(r#"{{"type":"identify","userId":"victim","traits":{{"made up {number}":1}}}}"#))
 }
 
 fn star(number: u64) -> Option<String> {
@@ -109,7 +118,10 @@ async fn main() {
 /// Runs an attack beside ordinary senders.
 async fn beside(attack: Attack, (attacks, rate): (u64, u64), people: u64, seconds: u64) {
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
-    let engine = Arc::new(Engine::start(shop::project(folder.path()), How::in_memory(1)).await);
+    let mut project = shop::project(folder.path());
+    // By default they are refused before they could hurt.
+    project.sources.iter_mut().for_each(|source| source.names.identifier_types_max = 10_000);
+    let engine = Arc::new(Engine::start(project, How::in_memory(1)).await);
     engine.ready().await;
     let before = Memory::now();
     let (answered, readable) = (Arc::new(Mutex::new(Latencies::default())), Arc::new(Mutex::new(Latencies::default())));

@@ -55,6 +55,10 @@ pub const IDENTIFIERS_PER_TYPE_MAX: usize = 100;
 /// types, and those that the project names go first.
 pub const OTHER_IDENTIFIERS_MAX: usize = 1_000;
 
+/// Records of one person, and values of one person for one measure, from which on they are kept in an order of their own from change to
+/// change. Fewer are looked through at each change, which takes a few microseconds and no memory.
+pub const KEPT_FROM: usize = 64;
+
 /// Milliseconds of ticks for which a list that is read page by page can go on after its latest page. Who writes pages to a slow
 /// disk, or sends them on, takes some seconds for one.
 pub const LIST_KEPT_MS: u64 = 60_000;

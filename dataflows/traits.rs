@@ -8,6 +8,8 @@ mod changes;
 mod identifiers;
 mod person;
 mod plan;
+mod records;
+mod samples;
 
 use std::sync::Arc;
 
@@ -31,8 +33,8 @@ pub fn derive<'scope>(
     at_once: AtOnce,
 ) -> Arranged<'scope, DerivedTrace> {
     let mut follower = changes::Follower::new(definitions.clone());
-    reduce_changes(parts, corrections, "Derived by profile", at_once, move |_profile, changes, past, rows| {
-        follower.follow(changes, past, rows)
+    reduce_changes(parts, corrections, "Derived by profile", at_once, move |profile, changes, past, rows| {
+        follower.follow(profile, changes, past, rows)
     })
 }
 

@@ -58,6 +58,18 @@ pub enum AdminError {
         /// Why.
         reason: String,
     },
+    /// It takes the call and does not answer.
+    #[error(
+        "{url} does not answer within {seconds} s{doubt}: look at {url}readyz and at what the engine logs; it may hang"
+    )]
+    Silent {
+        /// Where it is.
+        url: Url,
+        /// How long it was waited for.
+        seconds: u64,
+        /// What is not known, if anything was ordered.
+        doubt: &'static str,
+    },
     /// The answer did not arrive: what was ordered may have been done or not.
     #[error("no answer of {url}: {reason}; what was ordered may have been done or not")]
     NoAnswer {

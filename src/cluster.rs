@@ -7,6 +7,7 @@
 //!
 //! The connections themselves are made by `engine/mesh.rs`.
 
+mod awaited;
 mod beat;
 pub mod greeting;
 mod introduction;
@@ -15,6 +16,7 @@ mod proof;
 mod pulse;
 mod routes;
 
+pub use awaited::Awaited;
 pub use introduction::{Introduction, Peer, differences};
 pub use members::{Member, MemberState, Members};
 pub use proof::nonce;

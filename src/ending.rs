@@ -1,7 +1,8 @@
 //! How an engine ends that nobody told to, for whoever supervises it; and that none of its threads and tasks ends before it.
 //!
 //! An engine without one of them is worse than none: it would take events that nobody processes. So what runs as long as the engine
-//! does runs within [`vital`] or [`vital_task`]: where it panics, all engines of this process hear of it and end.
+//! does runs within [`vital`] or [`vital_task`]: where it panics, or ends though nobody told it to, all engines of this process hear of it
+//! and end.
 //!
 //! A request that panics ends its connection only: who sends it must not be able to end the engine.
 
@@ -55,6 +56,13 @@ impl Ending {
         Ending { exit, reason, is_orderly: false, names_process: false }
     }
 
+    /// At once, since this part of the engine ended though nobody told it to.
+    pub fn of_itself(what: &str) -> Self {
+        let reason = format!("{what} ended though nobody told it to, by a mistake of the program");
+        tracing::error!("{reason}");
+        Ending::at_once(Exit::Fault, reason)
+    }
+
     /// At once, since another process is gone, which the reason names.
     pub fn lost(reason: String) -> Self {
         Ending { exit: Exit::Together, reason, is_orderly: false, names_process: true }
@@ -96,14 +104,15 @@ fn listeners() -> MutexGuard<'static, Vec<UnboundedSender<Ending>>> {
     LISTENERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tells when what it is of panics.
+/// Tells when what it is of panics, or ends and was not to. A task that is aborted has been told.
 #[derive(Debug)]
-pub struct Vital(Cow<'static, str>);
+struct Vital(Cow<'static, str>);
 
 impl Vital {
-    /// Of this thread or task, as messages name it.
-    pub fn of(what: impl Into<Cow<'static, str>>) -> Self {
-        Vital(what.into())
+    fn ends(self, was_to: bool) {
+        if !was_to {
+            report(Ending::of_itself(&self.0));
+        }
     }
 }
 
@@ -117,16 +126,33 @@ impl Drop for Vital {
     }
 }
 
-/// Does what a thread is for that the engine cannot do without.
-pub fn vital<T>(what: &'static str, body: impl FnOnce() -> T) -> T {
-    let _vital = Vital::of(what);
-    body()
+/// Does what a thread is for that the engine cannot do without. `was_to_end` says of what it came to whether it was to.
+pub fn vital<T>(
+    what: impl Into<Cow<'static, str>>,
+    was_to_end: impl FnOnce(&T) -> bool,
+    body: impl FnOnce() -> T,
+) -> T {
+    let vital = Vital(what.into());
+    let done = body();
+    vital.ends(was_to_end(&done));
+    done
 }
 
 /// The same of a task.
-pub async fn vital_task<T>(what: impl Into<Cow<'static, str>>, body: impl Future<Output = T>) -> T {
-    let _vital = Vital::of(what);
-    body.await
+pub async fn vital_task<T>(
+    what: impl Into<Cow<'static, str>>,
+    was_to_end: impl FnOnce(&T) -> bool,
+    body: impl Future<Output = T>,
+) -> T {
+    let vital = Vital(what.into());
+    let done = body.await;
+    vital.ends(was_to_end(&done));
+    done
+}
+
+/// For what ends when it is done, or says itself why it does.
+pub fn whenever<T>(_done: &T) -> bool {
+    true
 }
 
 #[cfg(test)]
@@ -134,12 +160,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn all_engines_hear_of_a_panic_and_of_nothing_else() {
+    async fn all_engines_hear_of_a_fault_and_of_nothing_else() {
         let ((_to_first, mut first), (_to_second, mut second)) = (listen(), listen());
-        assert_eq!(vital("the adder", || 1 + 1), 2);
-        assert_eq!(vital_task("the adder", async { 1 + 1 }).await, 2);
-        std::thread::spawn(|| vital("the collector", || panic!("on purpose"))).join().unwrap_err();
-        tokio::spawn(vital_task("delivery", async { panic!("on purpose") })).await.unwrap_err();
+        assert_eq!(vital("the adder", |sum| *sum == 2, || 1 + 1), 2);
+        assert_eq!(vital_task("the adder", |sum| *sum == 2, async { 1 + 1 }).await, 2);
+        let aborted = tokio::spawn(vital_task("the adder", |()| false, std::future::pending()));
+        aborted.abort();
+        aborted.await.unwrap_err();
+        std::thread::spawn(|| vital("the collector", whenever::<()>, || panic!("on purpose"))).join().unwrap_err();
+        tokio::spawn(vital_task("delivery", whenever::<()>, async { panic!("on purpose") })).await.unwrap_err();
+        vital("the keeper", |()| false, || ());
+        vital_task("the desk", |()| false, async {}).await;
         for heard in [&mut first, &mut second] {
             let mut faults = Vec::new();
             // Other tests may panic on purpose, too.
@@ -147,7 +178,9 @@ mod tests {
                 assert_eq!((ending.exit, ending.is_orderly), (Exit::Fault, false));
                 faults.push(ending.reason);
             }
-            for expected in ["the collector panicked", "delivery panicked"] {
+            for expected in
+                ["the collector panicked", "delivery panicked", "the keeper ended though", "the desk ended though"]
+            {
                 assert!(faults.iter().any(|fault| fault.starts_with(expected)), "{faults:?}");
             }
             assert!(!faults.iter().any(|fault| fault.starts_with("the adder")), "{faults:?}");

@@ -17,5 +17,5 @@ pub use cors::browsers;
 pub use peer::{Peer, TrustedProxies};
 pub use problem::{Problem, method_not_allowed, not_found};
 pub use role::Role;
-pub use server::{Timeouts, serve};
+pub use server::{Routes, Timeouts, serve};
 pub use tokens::{Tokens, sent_token};

@@ -196,6 +196,9 @@ pub const WAIT_MS_DEFAULT: u64 = 1_000;
 /// Members in one answer where the read does not say.
 pub const PAGE_DEFAULT: usize = 100;
 
+/// Bytes of the token of a cluster at least: as many as nobody guesses, also who writes down what two processes say to each other.
+pub const CLUSTER_TOKEN_BYTES_MIN: usize = 16;
+
 /// Processes of a cluster: each has connections to all others. Positions of events have room for 65,536.
 pub const PROCESSES_MAX: usize = 256;
 

@@ -2,13 +2,14 @@
 //!
 //! This is where ingest, access and egress meet; they know nothing of each other.
 //!
-//! - `storing.rs`: opening the data folder; `historied.rs`: and its history. `outlets.rs`: where what the engine gives goes.
+//! - `waiting.rs`: what is served before the engine is there. `storing.rs`: opening the data folder; `historied.rs`: and its history. `outlets.rs`: where what the engine gives goes.
 //! - `preview.rs`: what a start would change. `reload.rs`: what is read anew while it runs. `rims.rs`: what is served over HTTP. `gauges.rs`: what the metrics are read off.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dataflows::model::Tick;
@@ -17,10 +18,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::egress::{self, DeliveryHold, Egress};
-use crate::ending::{Ending, Exit, listen, vital};
+use crate::ending::{Ending, Exit, listen, vital, vital_task, whenever};
 use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
 use crate::history::HistoryWriter;
-use crate::http::{Admission, Timeouts, serve};
+use crate::http::{Admission, Routes, Timeouts, serve};
 use crate::ingest::quarantine::Keeper;
 use crate::ingest::segment::{Extractor, reread};
 use crate::limits::{CLUSTER_FAULT_GRACE, CLUSTER_STOP_GRACE, CLUSTER_STOP_MAX};
@@ -40,6 +41,7 @@ mod preview;
 mod reload;
 mod rims;
 mod storing;
+mod waiting;
 
 pub use error::RunError;
 pub use preview::{Preview, preview};
@@ -101,7 +103,8 @@ impl Options {
     }
 }
 
-/// Runs the project until `shutdown`, then finishes what was accepted. `ready` is told the address once it is bound.
+/// Runs the project until `shutdown`, then finishes what was accepted. `ready` is told the address once it is answered there: in a
+/// cluster before the engine is there, which waits for the others.
 pub async fn run(
     project: Project,
     options: Options,
@@ -183,17 +186,34 @@ pub async fn run(
     };
     let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth.clone());
     let mut shutdown = pin!(shutdown);
+    // Who asks meanwhile is told what it waits for.
+    let timeouts = Timeouts::default();
+    let routes = Routes::from(waiting::router(options.topology.awaited.clone()));
+    let (end, ended) = oneshot::channel::<()>();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let serving = {
+        let (routes, connections_max, ends) = (routes.clone(), project.limits.connections_max, is_over.clone());
+        let until = async move {
+            _ = ended.await;
+            ends.store(true, Ordering::Release);
+        };
+        serve(listener, routes, connections_max, timeouts, until)
+    };
+    let serving = tokio::spawn(vital_task("the HTTP server", move |()| is_over.load(Ordering::Acquire), serving));
+    let is_cluster = options.topology.processes() > 1;
+    let mut ready = Some(ready);
+    if let Some(ready) = ready.take_if(|_| is_cluster) {
+        ready(address);
+    }
     let Some((handle, engine)) = start(settings, outlets, shutdown.as_mut(), &mut failure).await? else {
         return Ok(());
     };
-    let is_cluster = options.topology.processes() > 1;
     egress.ask(handle.clone());
     let catalogue = agreement.agreed();
     let checkpointer = checkpointer.map(|settings| checkpoints(settings, &handle, egress.clone())).transpose()?;
     let synced = store.clone().filter(|_| durability == Durability::Sync);
     let syncer = synced.map(Syncer::start).transpose().map_err(RunError::Syncer)?;
     let (quarantine, keeper) = Keeper::start(Storing::shelf(store.as_ref()), Extractor::new(&project), project.limits)?;
-    let timeouts = Timeouts::default();
     let reads = handle.clone();
     let topology = options.topology;
     let rims = Rims {
@@ -217,24 +237,27 @@ pub async fn run(
         names: Arc::new(names),
     };
 
-    ready(address);
+    routes.turn_to(rims.router(&project));
+    if let Some(ready) = ready {
+        ready(address);
+    }
     let (mut ending, stops) = (None, engine.stopper());
-    let until = async {
-        tokio::select! {
-            () = &mut shutdown => {}
-            ended = failure.recv() => ending = ended,
+    tokio::select! {
+        () = &mut shutdown => {}
+        ended = failure.recv() => ending = ended,
+    }
+    match &ending {
+        None if is_cluster => {
+            tracing::info!("stopping: the other processes of the cluster are told, and stop, too");
+            stops();
         }
-        match &ending {
-            None if is_cluster => {
-                tracing::info!("stopping: the other processes of the cluster are told, and stop, too");
-                stops();
-            }
-            Some(ending) if ending.is_orderly => tracing::info!("stopping: {ending}"),
-            None | Some(_) => {}
-        }
-        reads.end_waiting();
-    };
-    serve(listener, rims.router(&project), project.limits.connections_max, timeouts, until).await;
+        Some(ending) if ending.is_orderly => tracing::info!("stopping: {ending}"),
+        None | Some(_) => {}
+    }
+    reads.end_waiting();
+    drop(end);
+    // Where it panicked, it was told of.
+    _ = serving.await;
     if let Some(ending) = ending.take_if(|ending| !ending.is_orderly) {
         // Workers wait for one that is no more, or the disk is broken: nobody can be asked to finish.
         return Err(RunError::Ended(cause(ending, is_cluster, &mut failure).await));
@@ -310,7 +333,7 @@ async fn start(
     // In a cluster the engine waits for the other processes: on a thread that nothing waits for in its turn.
     let (started, start) = oneshot::channel();
     let starting = move || started.send(Engine::start(settings, outlets)).is_ok();
-    std::thread::spawn(|| vital("the start of the engine", starting));
+    std::thread::spawn(|| vital("the start of the engine", whenever, starting));
     tokio::select! {
         started = start => Ok(Some(started.map_err(|_| WorkersError::Start("the engine panicked".to_owned()))??)),
         () = shutdown => {

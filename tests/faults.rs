@@ -1,4 +1,4 @@
-//! No half-dead engine: where a thread or task panics that it needs, the process ends, with a message and the code of a fault.
+//! No half-dead engine: where a thread or task panics that it needs, or just returns, the process ends, with a message and the code of a fault.
 //!
 //! The faults are compiled into debug builds only (`src/faults.rs`).
 
@@ -27,6 +27,15 @@ type = "file"
 path = "out/changes.jsonl"
 audiences = ["all"]
 identifiers = ["user_id"]
+[audiences.nobody]
+when = "count('Never') >= 1"
+[destinations.hook]
+type = "webhook"
+url = "http://127.0.0.1:9/"
+secret = "hunter2-hunter2-h"
+audiences = ["nobody"]
+identifiers = ["user_id"]
+retry_deletes = "1 s"
 [storage]
 folder = "data"
 checkpoint_events = 10
@@ -37,7 +46,8 @@ async fn send_until_gone(server: &Server) {
     for n in 0.. {
         let seen = json!({"type": "track", "event": "Seen", "userId": format!("u{n}")});
         let wrong = json!({"type": "track", "userId": "u"});
-        let request = server.write("/v1/batch", &json!({ "batch": [seen, wrong] }));
+        // Each over a connection of its own, which somebody has to take.
+        let request = server.write("/v1/batch", &json!({ "batch": [seen, wrong] })).header("connection", "close");
         if Server::try_send(request).await.is_none() {
             return;
         }
@@ -45,8 +55,14 @@ async fn send_until_gone(server: &Server) {
     }
 }
 
-/// A fault of this name ends the process, which says this.
+/// A fault of this name ends the process, which says this: whether it panics or just returns.
 async fn check(name: &str, said: &str) {
+    ends(name, &format!("{said} panicked, by a mistake of the program; what it said stands above")).await;
+    let returns = format!("{name}:returns");
+    ends(&returns, &format!("{said} ended though nobody told it to, by a mistake of the program")).await;
+}
+
+async fn ends(name: &str, said: &str) {
     let (folder, wish) = (project(PROJECT), TempDir::new().unwrap());
     let (wish, hlog) = (wish.path().join("now"), wish.path().join("hlog"));
     let fault = format!("{name}@{}", wish.display());
@@ -59,9 +75,8 @@ async fn check(name: &str, said: &str) {
     let ended = server.failed();
     assert_eq!(ended.status.code(), Some(FAULT), "{name}: {ended:?}");
     let last = ended.said();
-    let expected = format!("deltaic: {said} panicked");
-    assert!(last.starts_with(&expected), "{name}: {last:?} is not {expected:?}:\n{}", ended.stderr);
-    assert!(last.contains("what it said stands above"), "{last}");
+    let expected = format!("deltaic: {said}");
+    assert_eq!(last.trim_end(), expected, "{name}:\n{}", ended.stderr);
 
     // What was taken is there.
     let server = Server::start(folder.path(), &[], &[]).await;
@@ -88,5 +103,7 @@ async fn a_fault_of_what_keeps_ends_the_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_of_what_tells_ends_the_process() {
     check("delivery", "delivery to destination file").await;
+    check("deletes", "what retries deletes at destination hook").await;
     check("hlog", "the writer of the interval log").await;
+    check("http", "the HTTP server").await;
 }

@@ -8,31 +8,58 @@ use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder
 use timely::logging::{TimelyEvent, TimelyEventBuilder};
 
 use super::{Inputs, Layout, Receivers, build};
-use crate::definitions::{Audience, AudienceId, Definitions, DestinationView, PersonTerm, Step};
+use crate::definitions::{
+    Audience, AudienceId, Definitions, DestinationView, EventTerm, Field, FieldId, FieldRoot, Listed, Measure,
+    MeasureId, PersonTerm, Shape, Step, Trait, TraitId, Window,
+};
 use crate::expression::Expression;
-use crate::model::{Event, Identifier, IdentifierKey, Position, Tick};
+use crate::model::{Event, Identifier, IdentifierKey, Identifiers, Position, Tick, Value};
 use crate::observations::Arrival;
 use crate::operators::visits;
 
-/// Everybody with an address or an anonymous id, who is sent on with these.
+/// Everybody with an address, an anonymous id, a name or a city, who is sent on with these; and of what they looked at, how many
+/// different things, the greatest, the latest, and the first one within a second.
 fn definitions() -> Definitions {
     let has = |kind: &str| Expression::Term(PersonTerm::Has(kind.into()));
-    let condition = Expression::Or(vec![has("email"), has("anonymous_id")]);
+    let is_set = |name: &str| {
+        let attribute = Expression::Term(PersonTerm::Attribute(name.into(), None));
+        Expression::Not(Box::new(Expression::IsMissing(Box::new(attribute))))
+    };
+    let condition = Expression::Or(vec![has("email"), has("anonymous_id"), is_set("name"), is_set("address.city")]);
+    let value = || Expression::Term(EventTerm::Field(FieldId::new(0)));
+    let window = Window { length_ms: 1_000, grain_ms: 1 };
+    let shapes = [
+        (Shape::Distinct(value()), None),
+        (Shape::Greatest(value()), None),
+        (Shape::Latest(value()), None),
+        (Shape::Earliest(value()), Some(window)),
+    ];
+    let measure = |(shape, within)| Measure { event: "page".into(), condition: None, shape, within };
+    let derived = |(index, name): (usize, &str)| {
+        let measure = MeasureId::new(index);
+        let term = if index == 0 { PersonTerm::Distinct(measure) } else { PersonTerm::Sample(measure) };
+        Trait { name: name.into(), expression: Expression::Term(term) }
+    };
+    let traits = ["different", "greatest", "latest", "earliest"].into_iter().enumerate().map(derived).collect();
     Definitions {
+        fields: vec![Field { root: FieldRoot::Properties, path: vec!["value".into()], kind: None }],
+        measures: shapes.into_iter().map(measure).collect(),
+        traits,
         audiences: vec![Audience { name: "reachable".into(), condition }],
-        order: vec![Step::Audience(AudienceId::new(0))],
+        order: (0..4).map(|id| Step::Trait(TraitId::new(id))).chain([Step::Audience(AudienceId::new(0))]).collect(),
         destinations: vec![DestinationView {
             name: "mail".into(),
             audiences: vec![AudienceId::new(0)],
             identifiers: vec!["anonymous_id".into(), "email".into()],
-            traits: Vec::new(),
+            traits: vec![Listed::Attribute("name".into()), Listed::Attribute("address.city".into())],
             requires_consent: None,
         }],
         ..Definitions::default()
     }
 }
 
-/// An event of these identifiers, written `type:value` with spaces between.
+/// An event of these identifiers, written `type:value` with spaces between, and with them attributes, `name=value`, and what was looked
+/// at, `=value`.
 fn event(at: u64, who: &str) -> Event {
     let key = IdentifierKey::from_secret("test");
     let identifier = |text: &str| {
@@ -40,8 +67,20 @@ fn event(at: u64, who: &str) -> Event {
         Identifier::new(&key, kind, value)
     };
     let position = Position { tick: Tick::from_ms(at), process: 0, index: 0 };
-    let identifiers = who.split(' ').map(identifier).collect();
-    Event { timestamp: Tick::from_ms(at), position, name: "page".into(), identifiers, ..Event::default() }
+    let (settings, identifiers): (Vec<&str>, Vec<&str>) = who.split(' ').partition(|word| word.contains('='));
+    let settings = settings.into_iter().map(|word| word.split_once('=').expect("it has one"));
+    let (fields, mut attributes): (Vec<_>, Vec<_>) = settings.partition(|(name, _)| name.is_empty());
+    attributes.sort_unstable();
+    let set = |value: &str| Some(Value::text(value)).filter(|_| !value.is_empty());
+    Event {
+        timestamp: Tick::from_ms(at),
+        position,
+        name: "page".into(),
+        identifiers: Identifiers::new(identifiers.into_iter().map(identifier).collect(), 0),
+        fields: fields.into_iter().map(|(_, value)| (FieldId::new(0), Value::text(value))).collect(),
+        attributes: attributes.into_iter().map(|(name, value)| (name.into(), set(value))).collect(),
+        ..Event::default()
+    }
 }
 
 /// The rows that each of these events touches, which come one a tick, after all of the others.
@@ -134,4 +173,47 @@ fn a_hub_that_changes_hands() {
 fn a_chain_whose_end_changes_hands() {
     let before = |count: usize| (0..count).map(|n| format!("email:{n} email:{}", n + 1)).collect();
     check(200, before, &["user_id:1 email:0", "user_id:2 email:0", "email:0"]);
+}
+
+/// Devices of one person that say things of it, each for itself.
+fn devices(count: usize, said: impl Fn(usize) -> String) -> Vec<String> {
+    let device = |n: usize| [format!("anonymous_id:{n:05} {}", said(n)), format!("user_id:1 anonymous_id:{n:05}")];
+    (0..count).flat_map(device).collect()
+}
+
+#[test]
+fn devices_of_one_person_with_attributes() {
+    check(
+        300,
+        |count| devices(count, |n| format!("name=n{n} address.city=c address.zip=z{n} x{n}=1")),
+        &[
+            "anonymous_id:00007 name=a",
+            "anonymous_id:00007 address=",
+            "anonymous_id:00008 address.city=b",
+            "user_id:2 anonymous_id:00008",
+            "user_id:1 name=c x1=2",
+            "user_id:1 x1=3",
+            "user_id:1",
+        ],
+    );
+}
+
+#[test]
+fn devices_of_one_person_that_looked_at_things() {
+    check(
+        300,
+        |count| devices(count, |n| format!("=v{n}")),
+        &[
+            "anonymous_id:00007 =v3",
+            "anonymous_id:00007 =a",
+            "user_id:1 =z",
+            "user_id:2 anonymous_id:00008",
+            "user_id:1 anonymous_id:00008 =b",
+        ],
+    );
+}
+
+#[test]
+fn things_that_one_person_looked_at() {
+    check(300, |count| (0..count).map(|n| format!("user_id:1 =v{n}")).collect(), &["user_id:1 =v3", "user_id:1 =a"]);
 }

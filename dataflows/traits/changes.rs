@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::person::{Moment, Past, Person, input_over_topic};
 use super::plan::{Node, Place, Plan, Planned, derived_of};
 use crate::definitions::{AudienceId, Definitions, DestinationId, DestinationView, Listed, MeasureId, Step};
-use crate::model::{Card, Derived, Part, Record, Setting, Text, Tick, Topic, Traits, Value, Weight};
+use crate::model::{Card, Derived, Part, ProfileId, Text, Tick, Topic, Traits, Value, Weight};
 
 /// Follows changes through the graph of the definitions.
 pub struct Follower {
@@ -32,9 +32,10 @@ impl Follower {
         Follower { person: Person::new(&plan), plan, touched: BTreeSet::new(), crossed: Vec::new() }
     }
 
-    /// Gives what follows from these changes of the parts of one person, which come by tick, then part.
-    pub fn follow(&mut self, changes: &[(Tick, &Part, Weight)], past: &mut Past, rows: &mut Rows) {
-        self.person.next_person(changes);
+    /// Gives what follows from these changes of the parts of one person, which come by tick, then part. All of them are to come here, in
+    /// the order of their ticks.
+    pub fn follow(&mut self, profile: &ProfileId, changes: &[(Tick, &Part, Weight)], past: &mut Past, rows: &mut Rows) {
+        self.person.next_person(*profile, changes);
         let plan = self.plan.clone();
         for changes in changes.chunk_by(|(a, ..), (b, ..)| a == b) {
             self.person.next_tick();
@@ -63,7 +64,7 @@ impl Follower {
         }
         let (mut identifiers, mut record, mut last) = (false, false, None);
         for (_, part, weight) in changes {
-            self.person.apply(part, *weight);
+            self.person.apply(part, *weight, plan);
             identifiers |= matches!(part, Part::Identifier(_));
             record |= matches!(part, Part::Record(_));
         }
@@ -103,9 +104,7 @@ impl Follower {
     }
 
     fn change_record(&mut self, plan: &Plan) {
-        self.person.settle_record();
-        let [before, after] = [Moment::Before, Moment::After].map(|moment| self.person.record(moment).clone());
-        for (topic, was, is) in differences(&before, &after) {
+        for (topic, was, is) in self.person.settle_records() {
             for node in plan.of_topic.get(&topic).into_iter().flatten() {
                 match plan.place(*node) {
                     Place::Input(term) => {
@@ -171,7 +170,7 @@ impl Follower {
     fn change_view(&mut self, id: DestinationId, plan: &Plan, past: &mut Past, give: &mut impl FnMut(Derived, i64)) {
         let view = &plan.definitions.destinations[id.index()];
         view.identifiers.iter().for_each(|kind| self.person.learn_identifiers(kind, past));
-        self.person.learn_record(past);
+        self.person.learn_records(plan, past);
         for listed in &view.traits {
             if let Listed::Trait(id) = listed {
                 self.person.learn(plan.trait_node(*id), plan, past);
@@ -198,8 +197,7 @@ impl Follower {
 
     /// What a destination may hold of the person; nothing without consent, or without an identifier that it lists.
     fn card(&self, view: &DestinationView, plan: &Plan, moment: Moment) -> Option<Arc<Card>> {
-        let record = self.person.record(moment);
-        let consents = |purpose| record.get(&Topic::Consent(purpose)) == Some(Value::Bool(true));
+        let consents = |purpose| self.person.setting(&Topic::Consent(purpose), moment) == Some(Value::Bool(true));
         if !view.requires_consent.clone().is_none_or(consents) {
             return None;
         }
@@ -215,26 +213,12 @@ impl Follower {
                 let value = self.person.value(plan.trait_node(*id), moment)?;
                 Some((plan.definitions.traits[id.index()].name.clone(), value.clone()))
             }
-            Listed::Attribute(name) => Some((name.clone(), record.get(&Topic::Attribute(name.clone()))?)),
+            Listed::Attribute(name) => {
+                Some((name.clone(), self.person.setting(&Topic::Attribute(name.clone()), moment)?))
+            }
         };
         let mut traits: Traits = view.traits.iter().filter_map(value).collect();
         traits.sort_unstable();
         Some(Arc::new(Card { identifiers, traits: Arc::new(traits) }))
     }
-}
-
-/// The topics whose values differ, each with the one before and the one after.
-fn differences(before: &Record, after: &Record) -> Vec<(Topic, Option<Value>, Option<Value>)> {
-    let (mut before, mut after) = (before.settings().into_iter().peekable(), after.settings().into_iter().peekable());
-    let value = |setting: Option<Setting>| setting.and_then(|setting| setting.value);
-    let mut differences = Vec::new();
-    while let Some(topic) = [before.peek(), after.peek()].into_iter().flatten().map(|setting| &setting.topic).min() {
-        let topic = topic.clone();
-        let was = value(before.next_if(|setting| setting.topic == topic));
-        let is = value(after.next_if(|setting| setting.topic == topic));
-        if was != is {
-            differences.push((topic, was, is));
-        }
-    }
-    differences
 }

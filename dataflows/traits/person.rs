@@ -1,16 +1,16 @@
 //! What is known of the person at hand: values of nodes and what they are made of, each taken from the past only when it is
 //! asked for, and kept up to date as changes come.
 
-use std::sync::Arc;
-
 use compact_str::CompactString;
 use differential_dataflow::difference::{IsZero, Semigroup};
+use rustc_hash::FxHashMap;
 
 use super::identifiers::Identifiers;
 use super::plan::{Node, Place, Plan};
-use super::together;
+use super::records::{Difference, Records, Writes};
+use super::samples::Samples;
 use crate::definitions::{MeasureId, PersonTerm, Shape};
-use crate::model::{Number, Part, Position, ProfileId, Record, Sample, Text, Tick, Topic, Value, Weight};
+use crate::model::{Number, Part, Position, ProfileId, Sample, Text, Tick, Topic, Value, Weight};
 use crate::operators;
 
 /// The parts that a profile had.
@@ -32,6 +32,18 @@ pub struct Turn {
     tick: u64,
 }
 
+impl Turn {
+    /// The number of the person.
+    pub fn person(self) -> u64 {
+        self.person
+    }
+
+    /// The number of the tick.
+    pub fn tick(self) -> u64 {
+        self.tick
+    }
+}
+
 /// Something that is known of a person at a time.
 #[derive(Default)]
 pub struct Known<T> {
@@ -48,21 +60,29 @@ impl<T> Known<T> {
     }
 
     /// It is this, and did not change at this tick.
-    fn learn(&mut self, turn: Turn, value: T) {
+    pub fn learn(&mut self, turn: Turn, value: T) {
         (self.person, self.tick) = (turn.person, 0);
         self.after = value;
     }
 
     /// It was this, and is that.
-    fn change(&mut self, turn: Turn, before: T, after: T) {
+    pub fn change(&mut self, turn: Turn, before: T, after: T) {
         *self = Known { person: turn.person, tick: turn.tick, before, after };
     }
 
-    fn at(&self, turn: Turn, moment: Moment) -> &T {
+    /// What it is, or was.
+    pub fn at(&self, turn: Turn, moment: Moment) -> &T {
         match moment {
             Moment::Before if self.tick == turn.tick => &self.before,
             _ => &self.after,
         }
+    }
+}
+
+impl<T: Default> Known<T> {
+    /// What it is now, which is about to change.
+    pub fn take(&mut self) -> T {
+        std::mem::take(&mut self.after)
     }
 }
 
@@ -72,7 +92,7 @@ struct Counted {
     person: u64,
     count: Weight,
     sum: Weight,
-    samples: Vec<(Arc<Sample>, Weight)>,
+    samples: Samples,
 }
 
 /// The person at hand.
@@ -81,8 +101,23 @@ pub struct Person {
     values: Vec<Known<Option<Value>>>,
     measures: Vec<Counted>,
     identifiers: Identifiers,
-    record: Known<Record>,
-    record_parts: Vec<(Record, Weight)>,
+    records: Records,
+    /// Whose all this is.
+    profile: Option<ProfileId>,
+    /// The measures of which there are many values.
+    crowded: Vec<MeasureId>,
+    /// Of the person at hand, values that were kept and not asked for yet.
+    restored: Vec<(MeasureId, Samples)>,
+    /// What is kept of people who have much, so that a change of theirs costs no more than it changes. All changes of parts come by
+    /// here, so it is what the past would say.
+    kept: FxHashMap<ProfileId, Kept>,
+}
+
+/// What is kept of a person until the next change.
+#[derive(Default)]
+struct Kept {
+    writes: Option<Box<Writes>>,
+    samples: Vec<(MeasureId, Samples)>,
 }
 
 impl Person {
@@ -93,8 +128,11 @@ impl Person {
             values: Vec::new(),
             measures: Vec::new(),
             identifiers: Identifiers::new(plan.definitions.identity.reach.identifiers_per_type_max),
-            record: Known::default(),
-            record_parts: Vec::new(),
+            records: Records::default(),
+            profile: None,
+            crowded: Vec::new(),
+            restored: Vec::new(),
+            kept: FxHashMap::default(),
         };
         person.values.resize_with(plan.values(), Known::default);
         person.measures.resize_with(plan.of_measure.len(), Counted::default);
@@ -102,10 +140,33 @@ impl Person {
     }
 
     /// Goes on to another person, of whose parts these change.
-    pub fn next_person(&mut self, changes: &[(Tick, &Part, Weight)]) {
+    pub fn next_person(&mut self, profile: ProfileId, changes: &[(Tick, &Part, Weight)]) {
+        self.put_away();
         self.turn.person += 1;
+        self.profile = Some(profile);
+        // Nearly always nothing is kept of anybody.
+        let kept = if self.kept.is_empty() { None } else { self.kept.remove(&profile) };
+        let Kept { writes, samples } = kept.unwrap_or_default();
+        self.records.next_person(writes);
+        self.restored = samples;
         let goes = |(_, part, weight): &&(_, &Part, Weight)| weight.0 < 0 && matches!(part, Part::Identifier(_));
         self.identifiers.next_person(changes.iter().filter(goes).count());
+    }
+
+    /// Keeps what is to be kept of the person at hand.
+    fn put_away(&mut self) {
+        let Some(profile) = self.profile.take() else { return };
+        let writes = self.records.take_kept();
+        let mut samples = std::mem::take(&mut self.restored);
+        for measure in self.crowded.drain(..) {
+            let known = &mut self.measures[measure.index()].samples;
+            if known.are_to_be_kept() {
+                samples.push((measure, std::mem::take(known)));
+            }
+        }
+        if writes.is_some() || !samples.is_empty() {
+            self.kept.insert(profile, Kept { writes, samples });
+        }
     }
 
     /// Goes on to the next tick.
@@ -134,9 +195,9 @@ impl Person {
         self.identifiers.changed().iter().map(|(kind, before)| (kind.clone(), [before.clone(), after(kind)])).collect()
     }
 
-    /// The record, once it is known.
-    pub fn record(&self, moment: Moment) -> &Record {
-        self.record.at(self.turn, moment)
+    /// What a topic that anything depends on is set to, once the records are known.
+    pub fn setting(&self, topic: &Topic, moment: Moment) -> Option<Value> {
+        self.records.get(topic, self.turn, moment)
     }
 
     /// Whether the value of a node is known.
@@ -169,7 +230,7 @@ impl Person {
                         path.pop();
                         continue;
                     }
-                    None => self.look_up(term, past),
+                    None => self.look_up(term, plan, past),
                 },
                 Place::Step(planned) => match planned.reads.iter().find(|read| !self.knows(**read)) {
                     Some(unknown) => {
@@ -189,7 +250,10 @@ impl Person {
     pub fn learn_around(&mut self, part: &Part, plan: &Plan, past: &mut Past) {
         match part {
             Part::Identifier(text) => self.identifiers.learn_around(text, self.turn.tick, plan, past),
-            Part::Record(_) => self.learn_record(past),
+            Part::Record(record) => {
+                self.learn_records(plan, past);
+                self.records.learn_around(record, self.turn, plan);
+            }
             Part::Count(measure) | Part::Sum(measure) | Part::Sample(measure, _) => {
                 self.learn_measure(*measure, plan, past);
             }
@@ -197,11 +261,11 @@ impl Person {
     }
 
     /// Changes a part; what is made of it follows with the methods that begin with `settle`.
-    pub fn apply(&mut self, part: &Part, weight: Weight) {
+    pub fn apply(&mut self, part: &Part, weight: Weight, plan: &Plan) {
         let Some(measure) = part.measure() else {
             match part {
                 Part::Identifier(text) => self.identifiers.apply(text, weight),
-                Part::Record(record) => add(&mut self.record_parts, record, weight),
+                Part::Record(record) => self.records.apply(record, weight, self.turn, plan),
                 Part::Count(_) | Part::Sum(_) | Part::Sample(..) => {}
             }
             return;
@@ -211,16 +275,17 @@ impl Person {
             // Nobody asks for it, so it was not learned.
             _ if counted.person != self.turn.person => {}
             Part::Sum(_) => counted.sum.plus_equals(&weight),
-            Part::Sample(_, sample) => add(&mut counted.samples, sample, weight),
+            Part::Sample(of, sample) => {
+                counted.samples.add(sample, weight);
+                note(*of, &counted.samples, &mut self.crowded);
+            }
             _ => counted.count.plus_equals(&weight),
         }
     }
 
-    /// All changes of records at this tick have been applied.
-    pub fn settle_record(&mut self) {
-        let before = std::mem::take(&mut self.record.after);
-        let after = together(self.record_parts.iter().map(|(record, _)| record));
-        self.record.change(self.turn, before, after);
+    /// All changes of records at this tick have been applied: gives what they changed.
+    pub fn settle_records(&mut self) -> Vec<Difference> {
+        self.records.settle(self.turn)
     }
 
     /// The value of an input over a measure, as it is made of what has been applied.
@@ -238,14 +303,11 @@ impl Person {
             }
             _ => {
                 let best = match plan.definitions.measures[measure.index()].shape {
-                    Shape::Least(_) | Shape::Earliest(_) => {
-                        let numbers = samples.partition_point(|(sample, _)| !sample.is_number());
-                        samples.get(numbers).or(samples.first())
-                    }
+                    Shape::Least(_) | Shape::Earliest(_) => samples.first(),
                     Shape::Greatest(_) | Shape::Latest(_) => samples.last(),
                     Shape::Count | Shape::Sum(_) | Shape::Distinct(_) => None,
                 };
-                best.map(|(sample, _)| sample.value.clone())
+                best.map(|sample| sample.value.clone())
             }
         }
     }
@@ -266,15 +328,20 @@ impl Person {
                 counted.count = past.amount(&Part::Count(measure));
                 counted.sum = past.amount(&Part::Sum(measure));
             }
+            _ if let Some(at) = self.restored.iter().position(|(of, _)| *of == measure) => {
+                counted.samples = self.restored.swap_remove(at).1;
+                note(measure, &counted.samples, &mut self.crowded);
+            }
             _ => {
                 let least = Sample { at: Tick::default(), position: Position::UNKNOWN, value: Value::Bool(false) };
                 past.visit(&Part::Sample(measure, least.into()), |part, weight| match part {
                     Part::Sample(of, sample) if *of == measure => {
-                        counted.samples.push((sample.clone(), weight));
+                        counted.samples.add(sample, weight);
                         true
                     }
                     _ => false,
                 });
+                note(measure, &counted.samples, &mut self.crowded);
             }
         }
         for node in inputs {
@@ -289,35 +356,24 @@ impl Person {
         self.identifiers.learn(kind, past);
     }
 
-    /// Learns the record.
-    pub fn learn_record(&mut self, past: &mut Past) {
-        if self.record.is_of(self.turn) {
-            return;
-        }
-        self.record_parts.clear();
-        past.visit(&Part::Record(Record::default()), |part, weight| match part {
-            Part::Record(record) => {
-                self.record_parts.push((record.clone(), weight));
-                true
-            }
-            _ => false,
-        });
-        self.record.learn(self.turn, together(self.record_parts.iter().map(|(record, _)| record)));
+    /// Learns the records.
+    pub fn learn_records(&mut self, plan: &Plan, past: &mut Past) {
+        self.records.learn(self.turn, plan, past);
     }
 
-    fn look_up(&mut self, term: &PersonTerm, past: &mut Past) -> Option<Value> {
+    fn look_up(&mut self, term: &PersonTerm, plan: &Plan, past: &mut Past) -> Option<Value> {
         match term {
             PersonTerm::Has(kind) => {
                 self.learn_identifiers(kind, past);
                 Some(Value::Bool(self.identifiers.has(kind)))
             }
             PersonTerm::Attribute(name, _) => {
-                self.learn_record(past);
-                input_over_topic(term, self.record(Moment::After).get(&Topic::Attribute(name.clone())))
+                self.learn_records(plan, past);
+                input_over_topic(term, self.setting(&Topic::Attribute(name.clone()), Moment::After))
             }
             PersonTerm::Consent(purpose) => {
-                self.learn_record(past);
-                input_over_topic(term, self.record(Moment::After).get(&Topic::Consent(purpose.clone())))
+                self.learn_records(plan, past);
+                input_over_topic(term, self.setting(&Topic::Consent(purpose.clone()), Moment::After))
             }
             _ => None,
         }
@@ -344,8 +400,15 @@ fn measure_of(term: &PersonTerm) -> Option<MeasureId> {
     }
 }
 
+/// Remembers a measure that has many values.
+fn note(measure: MeasureId, samples: &Samples, crowded: &mut Vec<MeasureId>) {
+    if samples.are_to_be_kept() && !crowded.contains(&measure) {
+        crowded.push(measure);
+    }
+}
+
 /// Changes how many times `item` is in a sorted list.
-fn add<T: Ord + Clone>(list: &mut Vec<(T, Weight)>, item: &T, weight: Weight) {
+pub fn add<T: Ord + Clone>(list: &mut Vec<(T, Weight)>, item: &T, weight: Weight) {
     match list.binary_search_by(|(known, _)| known.cmp(item)) {
         Ok(at) => {
             list[at].1.plus_equals(&weight);

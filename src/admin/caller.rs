@@ -9,8 +9,11 @@ use super::{AdminError, Engine};
 use crate::egress::client;
 use crate::project::Secret;
 
-/// Longer than any call takes.
-const TIMEOUT: Duration = Duration::from_secs(120);
+/// How long an answer may take: an engine that is well answers within milliseconds.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// The same of orders that do much: a retry of a thousand entries of the quarantine.
+pub(super) const WORK_MAX: Duration = Duration::from_secs(120);
 
 /// Calls an engine.
 pub(super) struct Caller {
@@ -24,7 +27,7 @@ impl Caller {
     pub fn new(engine: Engine, token: Option<String>) -> Result<Self, AdminError> {
         let token = Secret::new(token.ok_or(AdminError::NoToken)?);
         // As for webhooks: a token goes where it is said to go and nowhere else.
-        let client = client(&engine.url, TIMEOUT)
+        let client = client(&engine.url, WORK_MAX)
             .map_err(|error| AdminError::Unreachable { url: engine.url.clone(), reason: error.to_string() })?;
         Ok(Caller { client, url: engine.url, token })
     }
@@ -37,9 +40,25 @@ impl Caller {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, AdminError> {
+        self.call_within(ANSWER_MAX, method, path, query, body).await
+    }
+
+    /// The same where the answer may take so long.
+    pub async fn call_within(
+        &self,
+        max: Duration,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<Value, AdminError> {
         let is_order = method != Method::GET;
         let no_answer = |error: reqwest::Error| {
             let (arrived, url) = (!error.is_connect(), self.url.clone());
+            if error.is_timeout() {
+                let doubt = if is_order { "; what was ordered may have been done or not" } else { "" };
+                return AdminError::Silent { url, seconds: max.as_secs(), doubt };
+            }
             let reason = error.without_url().to_string();
             if is_order && arrived {
                 AdminError::NoAnswer { url, reason }
@@ -57,7 +76,7 @@ impl Caller {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let mut request = self.client.request(method, url).bearer_auth(self.token.expose());
+        let mut request = self.client.request(method, url).bearer_auth(self.token.expose()).timeout(max);
         if let Some(body) = body {
             request = request.body(body.to_string());
         }

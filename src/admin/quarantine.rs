@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use self::shown::{list, show};
-use super::caller::Caller;
+use super::caller::{Caller, WORK_MAX};
 use super::{AdminError, Engine};
 
 /// How often a retry waits for an engine that is behind, a second at a time.
@@ -114,7 +114,8 @@ async fn retry(caller: &Caller, which: Which, out: &mut impl Write) -> Result<()
     let (mut sums, mut waits) = ([0; 4], 0);
     const KEYS: [&str; 4] = ["removed", "accepted", "duplicates", "failed"];
     loop {
-        let answer = match caller.call(Method::POST, &["quarantine", "retry"], &[], Some(&body)).await {
+        let answer = match caller.call_within(WORK_MAX, Method::POST, &["quarantine", "retry"], &[], Some(&body)).await
+        {
             Err(AdminError::Refused { status: 429 | 503, .. }) if waits < WAITS_MAX => {
                 waits += 1;
                 tokio::time::sleep(Duration::from_secs(1)).await;

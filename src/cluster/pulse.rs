@@ -24,7 +24,7 @@ use super::beat::Beat;
 use super::greeting::{self, Own, Verdict};
 use super::members::{MemberState, Members};
 use crate::clock::{Measured, SteadyClock};
-use crate::ending::{Ending, Exit, listen, report, vital, vital_task};
+use crate::ending::{Ending, Exit, listen, report, vital, vital_task, whenever};
 use crate::faults;
 use crate::limits::{PROCESS_STRANGERS_MAX, PULSE_EVERY, PULSE_LOST_AFTER, PULSE_SILENT_AFTER};
 use crate::observe::seldom::Seldom;
@@ -86,7 +86,8 @@ impl Pulse {
                 report(Ending::at_once(Exit::Wrong, format!("the connections between processes: {error}")));
             }
         };
-        let thread = std::thread::Builder::new().name("pulse".to_owned()).spawn(|| vital("the pulse", run))?;
+        let thread =
+            std::thread::Builder::new().name("pulse".to_owned()).spawn(|| vital("the pulse", whenever, run))?;
         Ok(Pulse { saying, thread })
     }
 
@@ -117,7 +118,7 @@ async fn run(
         connection.set_nonblocking(true)?;
         let stream = TcpStream::from_std(connection)?;
         let attending = attend(process, stream, speaker.clone(), said.clone());
-        talks.spawn(vital_task("the pulse", attending));
+        talks.spawn(vital_task("the pulse", whenever, attending));
     }
     let listener = TcpListener::from_std(late.listener)?;
     let is_over = async {
@@ -158,12 +159,14 @@ async fn attend(process: usize, stream: TcpStream, speaker: Speaker, mut said: w
                 changed = said.changed() => match changed {
                     Ok(()) => (said.borrow_and_update().unwrap_or(Beat::Stops), false),
                     // Nobody says anything any more: the engine was dropped.
-                    Err(_) => return,
+                    Err(_) => return true,
                 },
                 Some(answer) = answers.recv() => (answer, false),
                 _ = due.tick() => (Beat::Alive { frontier: (speaker.frontier)() }, true),
             };
-            faults::point("pulse");
+            if faults::point("pulse") {
+                return false;
+            }
             let asks = follows.filter(|_| is_due).map(|clock| {
                 let skew_ms = clock.standing().skew_ms().unwrap_or_default();
                 Beat::Ask { asked_us: clock.boot_us(), skew_ms }
@@ -171,16 +174,17 @@ async fn attend(process: usize, stream: TcpStream, speaker: Speaker, mut said: w
             for beat in std::iter::once(beat).chain(asks) {
                 if beat.write(&mut to).await.is_err() {
                     // Why is found by who hears.
-                    return;
+                    return true;
                 }
             }
             if beat == Beat::Bye {
                 _ = to.shutdown().await;
-                return;
+                return true;
             }
         }
     };
-    let ((), ()) = tokio::join!(says, hear(process, from, &speaker, answer));
+    let says = vital_task("the pulse", |was_to_end| *was_to_end, says);
+    let (_, ()) = tokio::join!(says, hear(process, from, &speaker, answer));
 }
 
 /// Hears a process until it ends, or has not been heard of for so long that it is lost.

@@ -33,7 +33,7 @@ impl Sealer {
         let thread = std::thread::Builder::new().name("message ids".to_owned()).spawn(move || {
             // Of this thread alone. Where it may not be, it competes with the rest.
             _ = rustix::process::nice(19);
-            vital("the thread of message ids", || run(&of_thread));
+            vital("the thread of message ids", |()| of_thread.is_closed(), || run(&of_thread));
         });
         let folder = || shared.folder().list().to_owned();
         let thread = thread.map_err(|source| DedupeError::Io { folder: folder(), source })?;
@@ -53,7 +53,9 @@ impl Drop for Sealer {
 
 fn run(shared: &Shared) {
     while !shared.is_closed() {
-        faults::point("message ids");
+        if faults::point("message ids") {
+            return;
+        }
         shared.make_table(MESSAGE_LOT_IDS);
         let worked = shared.work();
         let mut state = shared.locked();

@@ -10,7 +10,8 @@ use tokio::time::sleep;
 
 use super::delivery::Line;
 use super::outbox::{Order, Outbox};
-use crate::ending::Vital;
+use crate::ending::vital_task;
+use crate::faults;
 
 /// What tries them again.
 pub struct RetryDeletes {
@@ -22,9 +23,17 @@ pub struct RetryDeletes {
 
 impl RetryDeletes {
     /// Until nothing more will come.
-    pub async fn run(mut self) {
-        let _vital = Vital::of(format!("what retries deletes at destination {}", self.line.destination));
+    pub async fn run(self) {
+        let what = format!("what retries deletes at destination {}", self.line.destination);
+        let was_to_end = self.line.is_stopping();
+        vital_task(what, |()| was_to_end(), self.retry_for_ever()).await;
+    }
+
+    async fn retry_for_ever(mut self) {
         while !*self.line.stopping.borrow_and_update() {
+            if faults::point("deletes") {
+                return;
+            }
             tokio::select! {
                 () = sleep(self.every) => self.retry().await,
                 changed = self.line.stopping.changed() => if changed.is_err() { return },

@@ -31,7 +31,7 @@ use super::parking::Parking;
 use super::skipping::Skipping;
 use super::status::Tally;
 use crate::clock::Now;
-use crate::ending::Vital;
+use crate::ending::vital_task;
 use crate::faults;
 use crate::log::StoreError;
 use crate::observe::latency::{Latency, Stage};
@@ -70,6 +70,14 @@ pub struct Line {
     pub failed: Failed,
 }
 
+impl Line {
+    /// Says, when it is called, whether nothing more will come.
+    pub fn is_stopping(&self) -> impl Fn() -> bool + Send + use<> {
+        let stopping = self.stopping.clone();
+        move || *stopping.borrow() || stopping.has_changed().is_err()
+    }
+}
+
 /// The delivery of one lane, one call at a time. There are as many of these as calls that may be under way; they know of each
 /// other only through the lane.
 pub struct Delivery<L> {
@@ -89,15 +97,22 @@ enum NextAttempt {
 
 impl<L: Lane> Delivery<L> {
     /// Delivers until nothing is pending and nothing more will come.
-    pub async fn run(mut self) {
-        let _vital = Vital::of(format!("delivery to destination {}", self.line.destination));
+    pub async fn run(self) {
+        let what = format!("delivery to destination {}", self.line.destination);
+        let was_to_end = self.line.is_stopping();
+        vital_task(what, |()| was_to_end(), self.deliver_all()).await;
+    }
+
+    async fn deliver_all(mut self) {
         // Waits while nobody is reached.
         let mut absence: Option<Backoff> = None;
         loop {
             // Asked before the lane: what is taken in between is still found.
             let stopping = *self.line.stopping.borrow_and_update();
             self.line.pacer.ready().await;
-            faults::point("delivery");
+            if faults::point("delivery") {
+                return;
+            }
             match self.next().await {
                 Some(load) => {
                     if self.line.pace.concurrency > 1 {

@@ -26,7 +26,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::workers::Topology;
 use crate::cluster::greeting::{Greeted, NotMet, Own, Purpose, Stranger, Verdict, call, hear};
-use crate::cluster::{Late, Member, MemberState, Members, Peer, nonce};
+use crate::cluster::{Awaited, Late, Member, MemberState, Members, Peer, nonce};
 use crate::limits::PROCESS_STRANGERS_MAX;
 use crate::observe::seldom::Seldom;
 
@@ -76,7 +76,7 @@ pub(super) struct Connected {
 
 /// Connects this process with all others. Waits until all are there.
 pub(super) fn connect(topology: &Topology) -> Result<Connected, MeshError> {
-    let Topology { threads, process, hosts, introduction, .. } = topology;
+    let Topology { threads, process, hosts, introduction, awaited, .. } = topology;
     if !introduction.may_meet_at(hosts) {
         return Err(MeshError::NoToken);
     }
@@ -85,7 +85,7 @@ pub(super) fn connect(topology: &Topology) -> Result<Connected, MeshError> {
     let peer = Peer::own(u64::from_le_bytes(run), topology.place(), *threads, introduction);
     let own = Arc::new(Own { peer, key: introduction.key().into() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (there, listener) = runtime.block_on(Mesh::meet(own.clone(), hosts))?;
+    let (there, listener) = runtime.block_on(Mesh::meet(own.clone(), hosts, awaited))?;
     // A look-up of a name may still be under way: nobody needs it.
     runtime.shutdown_background();
     let members = members(&own, hosts, &there);
@@ -142,7 +142,11 @@ type Arrived = Result<Greeted, (SocketAddr, Stranger)>;
 
 impl Mesh<'_> {
     /// Waits until all are there.
-    async fn meet(own: Arc<Own>, hosts: &[String]) -> Result<(Vec<Connections>, Listener), MeshError> {
+    async fn meet(
+        own: Arc<Own>,
+        hosts: &[String],
+        awaited: &Awaited,
+    ) -> Result<(Vec<Connections>, Listener), MeshError> {
         let address = &hosts[own.peer.process];
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|source| MeshError::Listen { address: address.clone(), source })?;
@@ -159,6 +163,7 @@ impl Mesh<'_> {
         // The first one is due at once.
         look.tick().await;
         while !mesh.is_whole() {
+            awaited.set(mesh.missing());
             tokio::select! {
                 accepted = listener.accept() => {
                     // A connection that is gone again is no reason to listen no more.
@@ -195,6 +200,7 @@ impl Mesh<'_> {
                 }
             }
         }
+        awaited.set(String::new());
         Ok((mesh.there, listener.into_std()?))
     }
 

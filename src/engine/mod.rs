@@ -20,8 +20,8 @@ mod tests;
 mod workers;
 
 use std::any::Any;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use dataflows::definitions::Definitions;
@@ -172,12 +172,16 @@ impl Engine {
                 Some((builders, Box::new(guard) as Box<dyn Any + Send>))
             }
         };
+        let told: Arc<AtomicBool> = Arc::default();
         let workers = Workers::start_met(&topology, definitions, outputs, listeners, (connected, meeting))?;
         let collector = {
             let (shared, local, peers) = (shared.clone(), workers.len(), topology.peers());
             let collect = move || collector::run(&collected, &shared, outlets, local, peers);
-            spawn("collector", || vital("the collector", collect))?
+            let was_to_end = told.clone();
+            spawn("collector", move || vital("the collector", |()| was_to_end.load(Ordering::Acquire), collect))?
         };
+        // An engine that does not come to be was told so.
+        let starting = Starting(told.clone());
         let (handle, counting, net) = match met {
             None => (handle, Counting::Alone(dedupe), None),
             Some(met) => {
@@ -224,11 +228,14 @@ impl Engine {
             room: Room::default(),
             picker,
             shared,
+            told: told.clone(),
         };
         let (stop, stopped) = oneshot::channel();
         let (ended, sequencer_ended) = mpsc::channel();
         // Nobody takes the workers of an engine that was dropped.
-        let sequencing = vital_task("the sequencer", async move { _ = ended.send(sequencer.run(stopped).await) });
+        let was_to_end = move |(): &()| told.load(Ordering::Acquire);
+        let sequencing =
+            vital_task("the sequencer", was_to_end, async move { _ = ended.send(sequencer.run(stopped).await) });
         match runtime {
             Some(runtime) => _ = runtime.spawn(sequencing),
             None => {
@@ -237,6 +244,7 @@ impl Engine {
                 spawn("sequencer", move || runtime.block_on(sequencing))?;
             }
         }
+        starting.has_ended_well();
         Ok((handle, Engine { stop, sequencer: sequencer_ended, collector, net, pulse, members }))
     }
 
@@ -264,6 +272,21 @@ impl Engine {
         ended?;
         self.pulse.into_iter().for_each(Pulse::end);
         Ok(())
+    }
+}
+
+/// Says that the engine was told to end, where its start comes to nothing.
+struct Starting(Arc<AtomicBool>);
+
+impl Starting {
+    fn has_ended_well(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 

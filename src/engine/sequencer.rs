@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -83,6 +84,8 @@ pub struct Sequencer {
     pub picker: Picker,
     /// What the collector shares.
     pub shared: Arc<Shared>,
+    /// Whether somebody told the engine to end, or was told why it does.
+    pub told: Arc<AtomicBool>,
 }
 
 /// Where the receipt of a batch goes.
@@ -106,7 +109,7 @@ impl Sequencer {
                     self.fail(&error);
                 }
             }
-            Ok(None) => {}
+            Ok(None) => self.told.store(true, Ordering::Release),
             Err(error) => self.fail(&error),
         }
         self.counting.ends();
@@ -116,6 +119,7 @@ impl Sequencer {
     /// Tells that the engine is of no use any more.
     fn fail(&self, error: &LogError) {
         tracing::error!(%error, "the log failed");
+        self.told.store(true, Ordering::Release);
         // Where nobody hears it any more, nobody needs to.
         _ = self.alarm.send(Output::Failed(error.to_string()));
     }
@@ -134,7 +138,9 @@ impl Sequencer {
         let mut stopping = false;
         let mut drained = false;
         while !drained {
-            faults::point("sequencer");
+            if faults::point("sequencer") {
+                return Ok(());
+            }
             let mut batch = Vec::new();
             let heartbeat = self.heartbeat(latest_input.elapsed());
             tokio::select! {
@@ -152,6 +158,7 @@ impl Sequencer {
             }
             self.counting.tend(input);
             if stopping {
+                self.told.store(true, Ordering::Release);
                 self.submissions.close();
                 self.asks.close();
             }

@@ -27,7 +27,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::announced::Meeting;
 use super::latest::Latest;
 use super::mesh::{self, Connected, MeshError};
-use crate::cluster::Introduction;
+use crate::cluster::{Awaited, Introduction};
 use crate::ending::{Ending, Exit, is_of_broken_connection, report};
 use crate::faults;
 use crate::limits::PROCESSES_MAX;
@@ -57,6 +57,8 @@ pub struct Topology {
     /// How much a worker works off at a time of what is due, from the beginning. Where it is not said: everything, and [`DUE_AT_ONCE`] once
     /// there is somebody to answer in between. No output depends on it.
     pub due_at_once: Option<usize>,
+    /// Who is waited for at the start.
+    pub awaited: Awaited,
 }
 
 impl Topology {
@@ -69,6 +71,7 @@ impl Topology {
             ids_port: 0,
             introduction: Arc::default(),
             due_at_once: None,
+            awaited: Awaited::default(),
         }
     }
 
@@ -106,7 +109,8 @@ impl Topology {
     pub fn cluster(threads: usize, process: usize, hosts: &Path) -> Result<Self, WorkersError> {
         let refused = |reason: String| WorkersError::Hosts { file: hosts.display().to_string(), reason };
         let text = std::fs::read_to_string(hosts).map_err(|error| refused(error.to_string()))?;
-        let mut listed = Vec::new();
+        let mut listed: Vec<(String, u16)> = Vec::new();
+        let mut lines: Vec<usize> = Vec::new();
         for (line, number) in text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()) {
             let bad = || refused(format!("line {number}: expected host:port, and perhaps the port for message ids"));
             let mut words = line.split_whitespace();
@@ -115,7 +119,14 @@ impl Topology {
             if words.next().is_some() {
                 return Err(bad());
             }
+            if let Some(same) = listed.iter().position(|(known, _)| *known == host) {
+                return Err(refused(format!(
+                    "lines {} and {number} are both {host}: give each process an address of its own",
+                    lines[same]
+                )));
+            }
             listed.push((host, ids_port));
+            lines.push(number);
         }
         let Some((_, ids_port)) = listed.get(process).cloned() else {
             return Err(refused(format!(
@@ -346,9 +357,13 @@ impl Workers {
                         let tellers = meeting.as_ref().map_or_else(spread, |meeting| meeting.agreement.tellers());
                         let layout = Layout { processes, threads, tellers: tellers.into() };
                         let runs = || run(worker, watcher, (&definitions, layout, due_at_once), &inbox, &outputs);
-                        if let Err(panic) = catch_unwind(AssertUnwindSafe(runs)) {
-                            tell_of(&*panic, &outputs.sender);
-                            resume_unwind(panic);
+                        match catch_unwind(AssertUnwindSafe(runs)) {
+                            Err(panic) => {
+                                tell_of(&*panic, &outputs.sender);
+                                resume_unwind(panic);
+                            }
+                            Ok(()) if is_over(&inbox) => {}
+                            Ok(()) => report(Ending::of_itself("a worker")),
                         }
                     }
                 });
@@ -439,6 +454,16 @@ impl Workers {
     }
 }
 
+/// Whether nobody can tell a worker anything any more: only then it is to end.
+fn is_over(inbox: &Receiver<Command>) -> bool {
+    loop {
+        match inbox.try_recv() {
+            Ok(_) => {}
+            Err(end) => return end == TryRecvError::Disconnected,
+        }
+    }
+}
+
 /// The loop of one worker.
 fn run(
     worker: &mut Worker,
@@ -518,7 +543,9 @@ fn run(
             latest.tend(open, completion.frontier());
         }
         worker.step_or_park(Some(PARK_MAX));
-        faults::point("worker");
+        if faults::point("worker") {
+            return;
+        }
         drop(permit);
         let frontier = reportable(completion.frontier(), end);
         // The end of input first, and then that of time.
@@ -564,6 +591,8 @@ mod tests {
         assert_eq!(read("a:1\n\nb:2\n", 0).unwrap().ids_port, 0);
         assert!(read("a:1\n", 1).unwrap_err().contains("process 1 is not in it: it has 1 lines"));
         assert!(read("a:1 x\n", 0).unwrap_err().contains("line 1: expected host:port"));
+        let twice = read("a:1\n\nb:2\na:1 7\n", 0).unwrap_err();
+        assert!(twice.contains("lines 1 and 4 are both a:1: give each process an address of its own"), "{twice}");
         assert!(read("a:1\nb:2 1 2\n", 0).unwrap_err().contains("line 2: expected host:port"));
     }
 

@@ -47,6 +47,16 @@ impl Problem {
         Problem { retry_after_s: Some(retry_after_s), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate", message) }
     }
 
+    /// The engine is not there yet, for this reason.
+    pub fn starting(why: impl Into<String>) -> Self {
+        Problem { retry_after_s: Some(1), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", why) }
+    }
+
+    /// The same for who asks whether it is ready.
+    pub fn not_ready(why: impl Into<String>) -> Self {
+        Problem { code: "not_ready", ..Problem::starting(why) }
+    }
+
     /// The engine is stopping.
     pub fn stopping() -> Self {
         let message = "the engine is stopping: nothing was done; send to another one, or again when it is back";

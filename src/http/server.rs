@@ -4,7 +4,7 @@
 //! a minute would be enough to shut everybody else out.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::Peer;
+use crate::faults;
 use crate::limits::{BODY_READ_TIMEOUT, DRAIN_TIMEOUT, HEADER_READ_TIMEOUT, RECEIPT_TIMEOUT, REQUEST_HEAD_BYTES_MAX};
 
 /// How long things may take. The defaults, with their reasons, are in [`crate::limits`].
@@ -45,22 +46,47 @@ impl Default for Timeouts {
     }
 }
 
-/// Serves `router` until `shutdown`; then takes no new connections and finishes the requests that are under way.
+/// What is served: at first one router, and from some time on another one. Cheap to clone; clones turn together.
+#[derive(Clone, Debug)]
+pub struct Routes(Arc<(Router, OnceLock<Router>)>);
+
+impl From<Router> for Routes {
+    fn from(first: Router) -> Self {
+        Routes(Arc::new((first, OnceLock::new())))
+    }
+}
+
+impl Routes {
+    /// From now on this is served, also on connections that are open. It can be said once.
+    pub fn turn_to(&self, router: Router) {
+        _ = self.0.1.set(router);
+    }
+
+    fn now(&self) -> Router {
+        self.0.1.get().unwrap_or(&self.0.0).clone()
+    }
+}
+
+/// Serves `routes` until `shutdown`; then takes no new connections and finishes the requests that are under way.
 ///
 /// Beyond `connections_max` connections new ones wait in the queue of the operating system.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    routes: impl Into<Routes>,
     connections_max: usize,
     timeouts: Timeouts,
     shutdown: impl Future<Output = ()>,
 ) {
+    let routes = routes.into();
     let mut http1 = http1::Builder::new();
     http1.timer(TokioTimer::new()).header_read_timeout(timeouts.header_read).max_buf_size(REQUEST_HEAD_BYTES_MAX);
     let slots = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
     let connections = GracefulShutdown::new();
     let mut shutdown = pin!(shutdown);
     loop {
+        if faults::point("http") {
+            return;
+        }
         let next = async {
             let slot = slots.clone().acquire_owned().await;
             (slot, listener.accept().await)
@@ -73,7 +99,7 @@ pub async fn serve(
             Ok((stream, peer)) => {
                 // Answers are small and awaited: none of them is to wait for a full packet.
                 let _ = stream.set_nodelay(true);
-                let service = OfPeer { service: TowerToHyperService::new(router.clone()), peer: Peer(peer.ip()) };
+                let service = OfPeer { routes: routes.clone(), peer: Peer(peer.ip()) };
                 let connection = connections.watch(http1.serve_connection(TokioIo::new(stream), service));
                 tokio::spawn(async move {
                     if let Err(error) = connection.await {
@@ -97,7 +123,7 @@ pub async fn serve(
 
 /// Tells each request of a connection where it comes from.
 struct OfPeer {
-    service: TowerToHyperService<Router>,
+    routes: Routes,
     peer: Peer,
 }
 
@@ -108,6 +134,6 @@ impl Service<Request<Incoming>> for OfPeer {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
-        self.service.call(request)
+        TowerToHyperService::new(self.routes.now()).call(request)
     }
 }

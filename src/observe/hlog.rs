@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, LineWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,7 +17,7 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriter, IntervalLogWriterBuilder, Tag};
 
 use super::latency::{Latency, Stage, Total};
-use crate::ending::vital;
+use crate::ending::{Ending, Exit, report, vital};
 use crate::faults;
 
 mod read;
@@ -57,7 +57,14 @@ impl IntervalLog {
         let file = LineWriter::new(at_the_end_of(path)?);
         let (stop, stopped) = mpsc::channel();
         let writer = thread::Builder::new().name("hlog".into()).spawn(move || {
-            vital("the writer of the interval log", || write_until(file, &series, INTERVAL, &stopped))
+            let was_to_end = |written: &io::Result<()>| match written {
+                Ok(()) => stopped.try_recv() == Err(TryRecvError::Disconnected),
+                Err(error) => {
+                    report(Ending::at_once(Exit::Wrong, format!("the interval log cannot be written: {error}")));
+                    true
+                }
+            };
+            vital("the writer of the interval log", was_to_end, || write_until(file, &series, INTERVAL, &stopped))
         })?;
         Ok(IntervalLog { stop, writer })
     }
@@ -114,7 +121,9 @@ fn write_until(
     let mut written: Vec<_> = series.iter().map(|_| Total::new().histogram).collect();
     let mut from = Duration::ZERO;
     loop {
-        faults::point("hlog");
+        if faults::point("hlog") {
+            return Ok(());
+        }
         // Measured from the beginning, so that lines do not drift.
         let next = from + interval;
         let stopping = stopped.recv_timeout(next.saturating_sub(began.elapsed())) != Err(RecvTimeoutError::Timeout);

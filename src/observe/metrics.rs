@@ -13,13 +13,18 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
+use governor::clock::MonotonicClock;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode as encode_text;
@@ -43,22 +48,56 @@ pub fn router(latency: Arc<Latency>, readings: impl Readings) -> Router {
     registry.register_collector(Box::new(Latencies(latency)));
     registry.register_collector(Box::new(Counts(readings)));
     registry.register_collector(Box::new(Process));
-    Router::new().route("/metrics", get(metrics)).with_state(Arc::new(registry))
+    let page = Page { registry, written: Mutex::default(), rate: RateLimiter::direct_with_clock(RATE, MonotonicClock) };
+    Router::new().route("/metrics", get(metrics)).with_state(Arc::new(page))
 }
 
-async fn metrics(State(registry): State<Arc<Registry>>, headers: HeaderMap) -> Response {
+/// How often the metrics are read: whoever scrapes does so every few seconds, and a person who tries a few times at once. What comes
+/// beyond it gets what was written last, a tenth of a second ago: to write them takes milliseconds, and anybody may ask.
+const RATE: Quota =
+    Quota::per_second(NonZeroU32::new(10).expect("it is ten")).allow_burst(NonZeroU32::new(20).expect("it is twenty"));
+
+/// The metrics as they were written last.
+struct Page {
+    registry: Registry,
+    /// One writes, the others wait for what it writes.
+    written: Mutex<Option<Written>>,
+    rate: RateLimiter<NotKeyed, InMemoryState, MonotonicClock>,
+}
+
+/// Both forms. Shared by all answers that are still being sent.
+#[derive(Clone)]
+struct Written {
+    open: Bytes,
+    plain: Bytes,
+}
+
+impl Page {
+    /// As they are now, or were a moment ago; nothing where they cannot be written.
+    fn written(&self) -> Option<Written> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.is_none() || self.rate.check().is_ok() {
+            let mut text = String::new();
+            encode_text(&mut text, &self.registry).ok()?;
+            let plain = plain(&text).into();
+            *written = Some(Written { open: text.into(), plain });
+        }
+        written.clone()
+    }
+}
+
+async fn metrics(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
-    let mut text = String::new();
-    if encode_text(&mut text, &registry).is_err() {
+    let Some(Written { open, plain }) = page.written() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    }
+    };
     let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
     // Prometheus asks for the newer one; who asks for nothing may be of an age, or a person.
     if accepted.contains("application/openmetrics-text") {
-        return ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response();
+        return ([(header::CONTENT_TYPE, OPEN_METRICS)], open).into_response();
     }
-    ([(header::CONTENT_TYPE, PLAIN)], plain(&text)).into_response()
+    ([(header::CONTENT_TYPE, PLAIN)], plain).into_response()
 }
 
 /// The same in the older text format: there a counter is named as its value is, and there are no units and no end.

@@ -68,18 +68,20 @@ impl Desk {
         Desk { ids: OwnedIds::new(ids, processes), seal, window, replies, told: None, former, accept_partial }
     }
 
-    /// Decides until nobody says anything any more, or until ids are of no use; then it tells `failed` why.
-    pub async fn run(mut self, mut notes: mpsc::UnboundedReceiver<Note>, failed: impl Fn(String)) {
+    /// Decides until nobody says anything any more, or until ids are of no use; then it tells `failed` why, and says that it did.
+    pub async fn run(mut self, mut notes: mpsc::UnboundedReceiver<Note>, failed: impl Fn(String)) -> bool {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(AT_ONCE);
         loop {
-            faults::point("owners");
+            if faults::point("owners") {
+                return false;
+            }
             let worked = tokio::select! {
                 biased;
                 count = notes.recv_many(&mut batch, AT_ONCE) => {
                     if count == 0 {
-                        return;
+                        return false;
                     }
                     batch.drain(..).try_for_each(|note| self.take(note))
                 }
@@ -89,7 +91,7 @@ impl Desk {
             if let Err(error) = worked {
                 tracing::error!(%error, "message ids are of no use");
                 failed(error.to_string());
-                return;
+                return true;
             }
         }
     }

@@ -25,7 +25,7 @@ use super::link::Link;
 use super::wire::{Frame, Heard, SECRET_BYTES, Said, read, read_hello};
 use crate::clock::Now;
 use crate::dedupe::Dedupe;
-use crate::ending::{Ending, Exit, report, vital, vital_task};
+use crate::ending::{Ending, Exit, report, vital, vital_task, whenever};
 use crate::engine::Output;
 use crate::limits::{PROCESS_HELLO_TIMEOUT, PROCESS_STRANGERS_MAX};
 
@@ -150,7 +150,7 @@ impl Net {
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let failed = reporter(settings.alarm.clone());
-            vital(OWNER, || match runtime {
+            vital(OWNER, whenever, || match runtime {
                 Ok(runtime) => runtime.block_on(run(settings, secret, links, to_say, (notes, heard), closed)),
                 Err(error) => failed(format!("message ids: {error}")),
             });
@@ -191,28 +191,35 @@ async fn run(
         }
     };
     let desk = Desk::new(ids, hosts.len(), accept_partial).run(heard, failed);
-    let mut desk = tokio::spawn(vital_task(OWNER, desk));
+    // After the goodbye, which is said to all.
+    let leaves = {
+        let has_left = has_left.clone();
+        move || has_left[own].load(Ordering::Acquire)
+    };
+    let desk_leaves = leaves.clone();
+    let mut desk = tokio::spawn(vital_task(OWNER, move |is_told: &bool| *is_told || desk_leaves(), desk));
     let (mut talking, mut hearing) = (JoinSet::new(), JoinSet::new());
     for (owner, saying) in to_say.into_iter().enumerate() {
         let link = links[owner].clone();
         if owner == own {
             let replies = Replies::Here(link);
             _ = notes.send(Note::Joined { process: own, reaches, now: now(), replies });
-            talking.spawn(vital_task(OWNER, pass_on(own, saying, notes.clone())));
+            let leaves = leaves.clone();
+            talking.spawn(vital_task(OWNER, move |()| leaves(), pass_on(own, saying, notes.clone())));
             continue;
         }
         let process = u16::try_from(own).expect("a cluster has at most PROCESSES_MAX processes");
         let hello = Said::Hello { secret, process, reaches, now: now() };
         let address = format!("{}:{}", host_of(&hosts[owner]), ports[owner]);
         let broken = broken.clone();
-        talking.spawn(vital_task(OWNER, async move {
+        talking.spawn(vital_task(OWNER, whenever, async move {
             if let Err(error) = talk(&address, hello, saying, link.clone()).await {
                 broken(owner, error.to_string());
             }
             link.end();
         }));
     }
-    hearing.spawn(vital_task(OWNER, admit(door, secret, own, has_left.clone(), notes, broken)));
+    hearing.spawn(vital_task(OWNER, whenever, admit(door, secret, own, has_left.clone(), notes, broken)));
     if closed.await.is_err() {
         return;
     }
@@ -337,7 +344,7 @@ async fn admit(
                 _ = notes.send(Note::Joined { process, reaches, now, replies: Replies::There(replies) });
                 hearing.spawn(write_all(to, replying, |_| false));
                 let (notes, broken, has_left) = (notes.clone(), broken.clone(), has_left.clone());
-                hearing.spawn(vital_task(OWNER, async move {
+                hearing.spawn(vital_task(OWNER, whenever, async move {
                     match hear(process, from, &notes).await {
                         Ok(()) => has_left[process].store(true, Ordering::Release),
                         Err(error) => broken(process, error.to_string()),

@@ -25,7 +25,7 @@ use super::resolved::{Clock, ContextTraits, Durability, NameLimits, Project, Rep
 use super::section::List;
 use super::text::Text;
 use super::written::{Written, WrittenClock, WrittenSource, WrittenStorage};
-use crate::limits::SOURCES_MAX;
+use crate::limits::{CLUSTER_TOKEN_BYTES_MIN, SOURCES_MAX};
 use crate::observe::logging::filter;
 
 /// Where the server listens unless told otherwise: not on the network, which takes a decision.
@@ -64,6 +64,9 @@ pub(super) fn resolve(
     let sources = sources(written.sources, &mut problems);
     let (read_tokens, admin_tokens) =
         (tokens(written.read_tokens, &mut problems), tokens(written.admin_tokens, &mut problems));
+    if let Some(token) = &written.cluster_token {
+        check_cluster_token(token, &mut problems);
+    }
     let cluster_token = tokens(written.cluster_token.into_iter().collect(), &mut problems).pop();
     let clock = clock(written.clock, &mut problems);
     let mut doubts = Doubts::default();
@@ -143,6 +146,14 @@ pub(super) fn resolve(
         dataflow_log: written.dataflow_log.unwrap_or(true),
     };
     Ok((project, warnings))
+}
+
+/// Reports a token of the cluster that could be guessed: who connects may try as often as he likes.
+fn check_cluster_token(token: &Text, problems: &mut Vec<Problem>) {
+    if !token.is_broken && !token.value.is_empty() && token.value.len() < CLUSTER_TOKEN_BYTES_MIN {
+        let message = format!("the token of the cluster has fewer than {CLUSTER_TOKEN_BYTES_MIN} bytes");
+        problems.push(Problem::at(token.place, message).help("make one: openssl rand -hex 32"));
+    }
 }
 
 fn tokens(written: Vec<Text>, problems: &mut Vec<Problem>) -> Vec<Secret> {

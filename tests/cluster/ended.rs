@@ -52,9 +52,13 @@ async fn where_one_goes_all_are_started_again() {
     let cluster = Cluster::new(PROJECT, PROCESSES);
     let wish = TempDir::new().unwrap();
     let wish = wish.path().join("now");
-    let fault = format!("collector@{}", wish.display());
     let mut taken = 0;
-    for how in ["TERM", "KILL", "STOP", "fault"] {
+    let faults = ["collector", "collector:returns", "owners:returns", "pulse:returns"];
+    for (how, fault) in
+        ["TERM", "KILL", "STOP"].map(|how| (how, "none")).into_iter().chain(faults.map(|of| ("fault", of)))
+    {
+        _ = std::fs::remove_file(&wish);
+        let fault = format!("{fault}@{}", wish.display());
         let faults = [("DELTAIC_FAULT", &*fault)];
         let begin = |process| cluster.begin(process, &[], if process == 1 { &faults } else { &[] });
         let servers = Cluster::ready((0..PROCESSES).map(begin).collect()).await;

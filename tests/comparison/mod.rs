@@ -5,6 +5,7 @@
 mod dataflow;
 mod itself;
 mod limits;
+mod many;
 mod replaced;
 mod slices;
 

@@ -25,7 +25,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 }
 
 fn meet_as(own: Arc<Own>, hosts: &[String]) -> Result<Vec<Connections>, MeshError> {
-    block_on(Mesh::meet(own, hosts)).map(|(there, _)| there)
+    block_on(Mesh::meet(own, hosts, &Awaited::default())).map(|(there, _)| there)
 }
 
 fn meet(process: usize, hosts: &[String]) -> Result<Vec<Connections>, MeshError> {

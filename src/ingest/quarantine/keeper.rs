@@ -33,7 +33,7 @@ impl Keeper {
         let gauges = Arc::new(Gauges::default());
         let keeping = Keeping::open(shelf, extractor, limits, gauges.clone())?;
         let thread = std::thread::Builder::new().name("quarantine".to_owned()).spawn(move || {
-            vital("the keeper of the quarantine", || run(keeping, &ordered));
+            vital("the keeper of the quarantine", |was_to_end| *was_to_end, || run(keeping, &ordered));
         });
         let thread = thread.map_err(|error: io::Error| QuarantineError::Shelf(format!("no thread for it: {error}")))?;
         Ok((Quarantine { orders: orders.clone(), gauges }, Keeper { thread, stop: orders }))
@@ -48,10 +48,13 @@ impl Keeper {
     }
 }
 
-fn run(mut keeping: Keeping, orders: &Receiver<Order>) {
+/// Until it is told to stop, or there is nobody who could tell it; says that this was so.
+fn run(mut keeping: Keeping, orders: &Receiver<Order>) -> bool {
     let mut waiting = None;
     while let Some(order) = waiting.take().or_else(|| orders.recv().ok()) {
-        faults::point("quarantine");
+        if faults::point("quarantine") {
+            return false;
+        }
         match order {
             Order::Keep(refused) => {
                 let mut refused = refused;
@@ -85,4 +88,5 @@ fn run(mut keeping: Keeping, orders: &Receiver<Order>) {
         }
         keeping.tell();
     }
+    true
 }

@@ -119,7 +119,7 @@ impl Checkpointer {
         let thread = std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || {
             // Of this thread alone. Where it may not be, checkpoints compete with the rest.
             _ = rustix::process::nice(19);
-            vital("the thread of checkpoints", || run(settings, &until));
+            vital("the thread of checkpoints", |()| until.load(Ordering::Acquire), || run(settings, &until));
         })?;
         Ok(Checkpointer { is_over, history, thread: Some(thread) })
     }
@@ -151,7 +151,9 @@ fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
     let history = settings.history.as_ref().map(HistoryWriter::figures);
     while !is_over.load(Ordering::Acquire) {
         std::thread::park_timeout(pause);
-        faults::point("checkpoints");
+        if faults::point("checkpoints") {
+            return;
+        }
         pause = LOOK_EVERY;
         let most = DUE_MIN.max(identifiers / 4);
         let due = settings.due.unwrap_or(most);

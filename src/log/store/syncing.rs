@@ -26,7 +26,9 @@ impl Syncer {
     pub fn start(store: Store) -> std::io::Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
         let until = is_over.clone();
-        let run = move || vital("the thread that syncs the store", || run(&store, &until));
+        let run = move || {
+            vital("the thread that syncs the store", |()| until.load(Ordering::Acquire), || run(&store, &until))
+        };
         let thread = thread::Builder::new().name("store sync".to_owned()).spawn(run)?;
         Ok(Syncer { is_over, thread: Some(thread) })
     }
@@ -47,7 +49,9 @@ fn run(store: &Store, is_over: &AtomicBool) {
     let mut synced = 0;
     while !is_over.load(Ordering::Acquire) {
         thread::park_timeout(SYNC_EVERY);
-        faults::point("store sync");
+        if faults::point("store sync") {
+            return;
+        }
         let written = store.writes();
         if written == synced {
             continue;

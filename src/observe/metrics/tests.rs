@@ -1,6 +1,7 @@
 //! What `GET /metrics` answers.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -211,4 +212,78 @@ fn the_older_format_names_counters_as_their_values() {
     let expected = "# HELP a_total Of it, counted.\n# TYPE a_total counter\na_total{x=\"1\"} 2\n# HELP b_seconds B.\n\
                     # TYPE b_seconds histogram\nb_seconds_count 1\n";
     assert_eq!(plain(text), expected);
+}
+
+/// As [`Fixed`], counting how often it is read.
+struct Counted(Arc<AtomicUsize>);
+
+impl Readings for Counted {
+    fn intake(&self) -> Intake {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Fixed.intake()
+    }
+    fn quarantine(&self) -> Quarantined {
+        Fixed.quarantine()
+    }
+    fn frontier(&self) -> Tick {
+        Fixed.frontier()
+    }
+    fn engine(&self) -> EngineState {
+        Fixed.engine()
+    }
+    fn log_lines_dropped(&self) -> u64 {
+        Fixed.log_lines_dropped()
+    }
+    fn now(&self) -> Tick {
+        Fixed.now()
+    }
+    fn messages(&self) -> RememberedMessages {
+        Fixed.messages()
+    }
+    fn history(&self) -> Option<HistoryState> {
+        Fixed.history()
+    }
+    fn memory(&self) -> Vec<(&'static str, u64)> {
+        Fixed.memory()
+    }
+    fn audiences(&self) -> Vec<AudienceState> {
+        Fixed.audiences()
+    }
+    fn destinations(&self) -> Vec<Delivery> {
+        Fixed.destinations()
+    }
+    fn events(&self) -> Vec<EventDelivery> {
+        Fixed.events()
+    }
+}
+
+/// Anybody may ask, in one packet for hundreds of answers; who does makes the engine write few of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn however_often_they_are_asked_for_they_are_written_ten_times_a_second() {
+    const REQUESTS: usize = 200;
+    const CLIENTS: usize = 10;
+    let reads = Arc::new(AtomicUsize::new(0));
+    let began = Instant::now();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let routes = router(Arc::new(Latency::new()), Counted(reads.clone()));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let ask = || async move {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(REQUESTS - 1);
+        let last = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_vec();
+        stream.write_all(&[request, last].concat()).await.unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).await.unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), REQUESTS);
+        assert_eq!(answers.matches("deltaic_recovery_ratio 0.5").count(), REQUESTS, "each is whole");
+    };
+    let clients: Vec<_> = (0..CLIENTS).map(|_| tokio::spawn(ask())).collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    // However long it took.
+    let at_most = 20 + 10 * (began.elapsed().as_secs() as usize + 1);
+    let reads = reads.load(Ordering::Relaxed);
+    assert!((1..=at_most.min(REQUESTS * CLIENTS - 1)).contains(&reads), "{reads} of {at_most}");
 }

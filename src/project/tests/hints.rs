@@ -187,3 +187,36 @@ fn one_secret_opens_one_door() {
     let apart = "[sources.a]\nwrite_key = 'a'\n[access]\nread_token = 'b'\nadmin_token = 'c'";
     assert!(loaded(apart).is_ok());
 }
+
+#[test]
+fn settings_that_do_not_go_together_say_what_to_write() {
+    let check = |source: &str, expected: &[&str]| {
+        let problems = flat(&loaded(&format!("identity.key = 'k'\n{source}")).map(drop).expect_err(source));
+        expected.iter().for_each(|expected| assert!(problems.contains(expected), "{source}\n{problems}"));
+    };
+    check("[clock]\npause_max = '1 s'", &["`pause_max` is shorter than `step_max`", "such as \"30 days\""]);
+    check("[clock]\nstep_max = '50 s'\npause_max = '49 s'", &["`pause_max` is shorter than `step_max`"]);
+    check("[cluster]\ntoken = 'fifteen-letters'", &["has fewer than 16 bytes", "openssl rand -hex 32"]);
+    check(
+        "[sources.web]\nwrite_key = 'k'\nbytes_per_second = '1 megabyte'",
+        &["expected `bytes_per_second` as a number of bytes, 1 B at least, 4 GB at most", "such as '800 MB' or '2 GB'"],
+    );
+    check("[sources.web]\nwrite_key = 'k'\nbytes_per_second = 'off'", &["such as '800 MB' or '2 GB'"]);
+    for (key, most) in
+        [("event_names_max", 1_000_000), ("attribute_names_max", 1_000_000), ("identifier_types_max", 10_000)]
+    {
+        let source = |value: i64| format!("[sources.web]\nwrite_key = 'k'\n{key} = {value}");
+        check(&source(most + 1), &[&format!("write {key} = {most}, the most that is possible, or leave it out")]);
+        check(&source(0), &[&format!("write {key} = 1, the least that is possible, or leave it out")]);
+        check(&source(-7), &[&format!("write {key} = 1, the least")]);
+    }
+    let source =
+        "[sources.web]\nwrite_key = 'k'\nbytes_per_second = '1 MB'\nevent_names_max = 7\n[clock]\npause_max = '5 s'";
+    let project = loaded(&format!("identity.key = 'k'\n{source}")).expect("it is right").project;
+    let web = &project.sources[0];
+    assert_eq!(web.bytes_per_second.map(|rate| rate.get()), Some(1_000_000));
+    assert_eq!(
+        (web.names.event_names_max, web.names.attribute_names_max, web.names.identifier_types_max),
+        (7, 10_000, 100)
+    );
+}

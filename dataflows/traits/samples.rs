@@ -1,0 +1,121 @@
+//! The values that a measure has kept of the person at hand, in their order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::person::add;
+use crate::limits::KEPT_FROM;
+use crate::model::{Sample, Weight};
+
+/// Values that a measure has kept.
+pub enum Samples {
+    /// Sorted.
+    Few(Vec<(Arc<Sample>, Weight)>),
+    /// So many that none is to be moved for another one: those that are no numbers, which come first, and those that are.
+    Many([BTreeMap<Arc<Sample>, Weight>; 2]),
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Samples::Few(Vec::new())
+    }
+}
+
+impl Samples {
+    /// Forgets them.
+    pub fn clear(&mut self) {
+        match self {
+            Samples::Few(few) => few.clear(),
+            Samples::Many(_) => *self = Samples::default(),
+        }
+    }
+
+    /// One comes, or goes.
+    pub fn add(&mut self, sample: &Arc<Sample>, weight: Weight) {
+        match self {
+            Samples::Few(few) => {
+                add(few, sample, weight);
+                if few.len() > KEPT_FROM {
+                    let (numbers, others) = few.drain(..).partition(|(sample, _)| sample.is_number());
+                    *self = Samples::Many([others, numbers]);
+                }
+            }
+            Samples::Many(many) => {
+                let of_kind = &mut many[usize::from(sample.is_number())];
+                let count = of_kind.entry(sample.clone()).or_default();
+                count.0 += weight.0;
+                if count.0 == 0 {
+                    of_kind.remove(sample);
+                }
+            }
+        }
+    }
+
+    /// How many different ones there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Samples::Few(few) => few.len(),
+            Samples::Many(many) => many.iter().map(BTreeMap::len).sum(),
+        }
+    }
+
+    /// Whether they are worth keeping for the next change.
+    pub fn are_to_be_kept(&self) -> bool {
+        matches!(self, Samples::Many(_)) && self.len() > KEPT_FROM / 2
+    }
+
+    /// The first one that is a number; without one, the first of all.
+    pub fn first(&self) -> Option<&Sample> {
+        match self {
+            Samples::Few(few) => {
+                let numbers = few.partition_point(|(sample, _)| !sample.is_number());
+                few.get(numbers).or(few.first()).map(|(sample, _)| &**sample)
+            }
+            Samples::Many([others, numbers]) => {
+                numbers.first_key_value().or(others.first_key_value()).map(|(sample, _)| &**sample)
+            }
+        }
+    }
+
+    /// The last one of all: a number, where there is one.
+    pub fn last(&self) -> Option<&Sample> {
+        match self {
+            Samples::Few(few) => few.last().map(|(sample, _)| &**sample),
+            Samples::Many([others, numbers]) => {
+                numbers.last_key_value().or(others.last_key_value()).map(|(sample, _)| &**sample)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Position, Tick, Value};
+
+    /// Few and many are asked the same, while values come and go, and go beyond the border and back.
+    #[test]
+    fn many_are_what_few_would_be() {
+        let sample = |n: u64| {
+            let random = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            let value = if random.is_multiple_of(3) {
+                Value::text(&format!("{}", random % 50))
+            } else {
+                Value::number((random % 40) as f64).unwrap()
+            };
+            Arc::new(Sample { at: Tick::from_ms(random % 4), position: Position::UNKNOWN, value })
+        };
+        let (mut samples, mut plain, mut most) = (Samples::default(), Vec::new(), 0);
+        for n in 0..1_200 {
+            // They grow, and shrink.
+            let (n, weight) = if n < 600 { (n, Weight::ONE) } else { (1_199 - n, Weight::GONE) };
+            samples.add(&sample(n), weight);
+            add(&mut plain, &sample(n), weight);
+            most = most.max(plain.len());
+            assert_eq!(samples.len(), plain.len());
+            let expected = Samples::Few(plain.clone());
+            assert_eq!((samples.first(), samples.last()), (expected.first(), expected.last()));
+        }
+        assert!(most > 2 * KEPT_FROM && samples.len() == 0, "{most}");
+    }
+}
