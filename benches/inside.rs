@@ -53,7 +53,7 @@ fn main() {
         &topology,
         project.definitions.clone(),
         outputs,
-        Listeners { inside: inside.clone(), identities: false },
+        Listeners { inside: inside.clone(), identities: false, latest: None },
     )
     .expect("workers start");
     let before = cpu_ns();

@@ -8,6 +8,7 @@ use timely::dataflow::channels::pact::Pipeline;
 
 use crate::definitions::AudienceId;
 use crate::model::{Derived, Desired, ProfileId, Text, Tick};
+use crate::operators::{AtOnce, rows};
 use crate::traits::DerivedTrace;
 
 /// Members by audience.
@@ -15,11 +16,12 @@ pub type MembersTrace = TraceAgent<ValSpine<AudienceId, ProfileId, Tick, i64>>;
 /// Audiences, as many times as they have members.
 pub type SizesTrace = TraceAgent<KeySpine<AudienceId, Tick, i64>>;
 
-/// Who is in which audience.
+/// Who is in which audience; about `at_once` changes of what is derived at a time.
 pub fn memberships<'scope>(
     derived: &Arranged<'scope, DerivedTrace>,
+    at_once: AtOnce,
 ) -> VecCollection<'scope, Tick, (AudienceId, ProfileId), i64> {
-    derived.clone().flat_map_ref(|profile, derived| match derived {
+    rows(derived, "Memberships", at_once, |profile, derived| match derived {
         Derived::Member(audience) => Some((*audience, *profile)),
         _ => None,
     })
@@ -39,9 +41,12 @@ pub fn sizes<'scope>(
     arrange_core(memberships.map(|(audience, _)| (audience, ())).inner, Pipeline, "Sizes of audiences", KeyBatcher::new)
 }
 
-/// The rows that destinations are to hold, one for each identifier.
-pub fn desired<'scope>(derived: &Arranged<'scope, DerivedTrace>) -> VecCollection<'scope, Tick, Desired, i64> {
-    derived.clone().flat_map_ref(|profile, derived| match derived {
+/// The rows that destinations are to hold, one for each identifier; of about `at_once` changes of what is derived at a time.
+pub fn desired<'scope>(
+    derived: &Arranged<'scope, DerivedTrace>,
+    at_once: AtOnce,
+) -> VecCollection<'scope, Tick, Desired, i64> {
+    rows(derived, "Desired rows", at_once, |profile, derived| match derived {
         Derived::Desired(destination, audience, card) => {
             let row = |identifier: &Text| Desired {
                 destination: *destination,

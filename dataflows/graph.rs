@@ -18,17 +18,17 @@ use differential_dataflow::input::{Input, InputSession};
 use differential_dataflow::trace::ExertionLogic;
 use differential_dataflow::{AsCollection, VecCollection};
 use timely::WorkerConfig;
-use timely::dataflow::ProbeHandle;
-use timely::dataflow::operators::core::OkErr;
+use timely::dataflow::InputHandleVec;
+use timely::dataflow::operators::core::Input as _;
 use timely::worker::Worker;
 
 use crate::arrangements::Arrangements;
 use crate::definitions::{AudienceId, Definitions};
-use crate::limits::Limit;
+use crate::limits::{HELD_BACK_MS, Limit};
 use crate::model::{Answer, Desired, IdentifierId, Part, ProfileId, Query, Tick, Weight};
 use crate::observations::Arrival;
-use crate::observer::{Holder, Link};
-use crate::operators::{Receiver, deliver, release};
+use crate::observer::{Evidence, Holder, Link};
+use crate::operators::{AtOnce, Fact, HandedOver, Receiver, Split, deliver, hand_on, release};
 use crate::records::{Aside, Joined};
 use crate::{aliases, audiences, identity, observations, profiles, reads, records, traits, values};
 
@@ -45,7 +45,7 @@ pub struct Receivers {
     pub desired: Receiver<Desired>,
     /// Changes of how many identifiers have as many of something as they may. They arrive at the first worker.
     pub limits: Receiver<Limit>,
-    /// Answers to questions. They arrive at the worker that asked.
+    /// Answers to questions, each as it comes. They arrive at the worker that asked.
     pub answers: Receiver<Answer>,
 }
 
@@ -77,10 +77,12 @@ impl Layout {
 pub struct Inputs {
     arrivals: InputSession<Tick, Arrival, Present>,
     queries: InputSession<Tick, Query, i64>,
+    held: InputHandleVec<Tick, ()>,
+    at_once: AtOnce,
 }
 
 /// How far the dataflow has come, seen from one worker.
-pub struct Completion(ProbeHandle<Tick>);
+pub struct Completion(Vec<HandedOver>);
 
 /// Prepares the configuration of workers.
 ///
@@ -104,20 +106,18 @@ pub fn build(
     receivers: Receivers,
 ) -> (Inputs, Completion, Arrangements) {
     worker.dataflow_named::<Tick, _, _>("Deltaic", |scope| {
-        let probe = ProbeHandle::new();
+        let at_once = AtOnce::all();
         let mut arrangements = Arrangements::default();
         let (arrivals_input, arrivals) = scope.new_collection::<Arrival, Present>();
         let (queries_input, queries) = scope.new_collection::<Query, i64>();
+        let (held_input, held) = scope.new_input::<Vec<()>>();
 
         let observed = observations::observe(arrivals.inner, definitions);
-        let (changes, parts) = values::apart(release(observed.parts, "Parts not yet due"));
-        let candidates = observed.candidates.map(|(id, fact)| (id, fact.map(Into::into)));
-        let values = values::that_count(changes.concat(candidates), definitions);
-        let Apart { parts: of_identifiers, linked, moved, limits } =
-            apart(records::records(observed.mentions).concat(values));
+        let (changes, parts) = values::apart(release(observed.parts, "Parts not yet due", at_once.clone()));
+        let values = values::that_count(changes.concat(observed.candidates), definitions);
+        let Apart { parts: of_identifiers, linked, moved, limits } = apart(records::records(observed.mentions), values);
         let resolved = identity::resolve(
-            observed.evidence,
-            linked,
+            observed.evidence.concat(linked),
             definitions.identity.reach,
             layout.processes > 1,
             &mut arrangements,
@@ -125,13 +125,17 @@ pub fn build(
         let limits = limits.concat(resolved.limits.clone().map(|(limit, _)| limit));
         let at_limits = identity::at_limits(resolved.limits);
         let moves = resolved.moves.arrange_by_key_named("Moves");
-        let parts = parts.concat(of_identifiers).concat(resolved.decisions);
-        let parts = profiles::gather(parts, moves.clone(), &mut arrangements);
+        let parts = profiles::gather(
+            [parts, of_identifiers, resolved.decisions],
+            moves.clone(),
+            at_once.clone(),
+            &mut arrangements,
+        );
         let aliases = aliases::follow(moved).arrange_by_key_named("Aliases");
         let corrections = aliases::corrections(parts.clone(), aliases.clone());
-        let derived = traits::derive(parts.clone(), corrections.clone(), definitions);
-        let memberships = audiences::memberships(&derived);
-        let desired = audiences::desired(&derived);
+        let derived = traits::derive(parts.clone(), corrections.clone(), definitions, at_once.clone());
+        let memberships = audiences::memberships(&derived, at_once.clone());
+        let desired = audiences::desired(&derived, at_once.clone());
         let members = audiences::members(memberships.clone());
         let sizes = audiences::sizes(memberships.clone());
 
@@ -153,18 +157,24 @@ pub fn build(
             members: &members,
             sizes: &sizes,
             at_limits: &at_limits,
+            held,
         };
         let answers = reads::answer(queries.inner, &sources, definitions);
 
-        deliver(memberships, "Deliver memberships", |_| 0, &probe, receivers.memberships);
-        if let Some(receiver) = receivers.identities {
-            deliver(aliases::identities(moves, aliases), "Deliver identity changes", |_| 0, &probe, receiver);
-        }
         let host = move |row: &Desired| layout.host(row.destination.index());
-        deliver(limits, "Deliver limits", |_| 0, &probe, receivers.limits);
-        deliver(desired, "Deliver desired", host, &probe, receivers.desired);
-        deliver(answers.as_collection(), "Deliver answers", |answer| answer.asker as u64, &probe, receivers.answers);
-        (Inputs { arrivals: arrivals_input, queries: queries_input }, Completion(probe), arrangements)
+        let asker = |answer: &Answer| answer.asker as u64;
+        let told = receivers
+            .identities
+            .map(|receiver| deliver(aliases::identities(moves, aliases), "Deliver identity changes", |_| 0, receiver));
+        let handed_over = [
+            deliver(memberships, "Deliver memberships", |_| 0, receivers.memberships),
+            deliver(limits, "Deliver limits", |_| 0, receivers.limits),
+            deliver(desired, "Deliver desired", host, receivers.desired),
+            hand_on(answers, "Deliver answers", asker, receivers.answers),
+        ];
+        let completion = Completion(told.into_iter().chain(handed_over).collect());
+        let inputs = Inputs { arrivals: arrivals_input, queries: queries_input, held: held_input, at_once };
+        (inputs, completion, arrangements)
     })
 }
 
@@ -172,26 +182,33 @@ pub fn build(
 struct Apart<'scope> {
     /// What they hold.
     parts: values::Parts<'scope>,
-    /// The links that aliases give to those that are not exclusive.
-    linked: VecCollection<'scope, Tick, (IdentifierId, Link), i64>,
+    /// The evidence that aliases give of those that are not exclusive.
+    linked: VecCollection<'scope, Tick, (IdentifierId, Fact<Evidence>), Present>,
     /// The links by which aliases move those that are.
     moved: VecCollection<'scope, Tick, (IdentifierId, Link), i64>,
     /// Which limits they have reached.
     limits: VecCollection<'scope, Tick, Limit, i64>,
 }
 
-fn apart(rows: VecCollection<'_, Tick, Result<(Holder, Part), Aside>, Weight>) -> Apart<'_> {
-    let (parts, asides) = rows.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(row, tick, weight)| match row {
-        Ok(part) => Ok((part, tick, weight)),
-        Err(aside) => Err((aside, tick, weight.0.signum() as i64)),
-    });
-    let (limits, aliases) = asides.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(aside, tick, diff)| match aside {
-        Aside::Limit(limit) => Ok((limit, tick, diff)),
-        Aside::Alias(alias) => Err((*alias, tick, diff)),
-    });
-    let (linked, moved) = aliases.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((id, joined), tick, diff)| match joined {
-        Joined::Linked(link) => Ok(((id, link), tick, diff)),
-        Joined::Moved(link) => Err(((id, link), tick, diff)),
+type Rows<'scope> = VecCollection<'scope, Tick, Result<(Holder, Part), Aside>, Weight>;
+
+fn apart<'scope>(records: Rows<'scope>, values: Rows<'scope>) -> Apart<'scope> {
+    let mut split = Split::of([records.inner, values.inner], "Of identifiers");
+    let (mut to_parts, parts) = split.outlet();
+    let (mut to_linked, linked) = split.outlet();
+    let (mut to_moved, moved) = split.outlet();
+    let (mut to_limits, limits) = split.outlet();
+    split.build(move |(row, tick, weight): (_, Tick, Weight)| {
+        let diff = weight.0.signum() as i64;
+        match row {
+            Ok(part) => to_parts.give((part, tick, weight)),
+            Err(Aside::Limit(limit)) => to_limits.give((limit, tick, diff)),
+            Err(Aside::Alias(alias)) => match *alias {
+                (id, Joined::Linked(link)) => identity::evidence_of_alias(id, link, diff > 0)
+                    .for_each(|(id, evidence)| to_linked.give(((id, Fact::More(evidence)), tick, Present))),
+                (id, Joined::Moved(link)) => to_moved.give(((id, link), tick, diff)),
+            },
+        }
     });
     Apart {
         parts: parts.as_collection(),
@@ -215,6 +232,26 @@ impl Inputs {
         self.queries.update_at(query, tick, 1);
     }
 
+    /// Puts a question that is answered at once, as of the tick that it names. That is complete, and not before what [`Inputs::hold`]
+    /// was last told.
+    pub fn ask_now(&mut self, query: Query) {
+        self.queries.update(query, 1);
+        self.queries.flush();
+    }
+
+    /// Says that no question will name a tick before `tick`. It need not be said of every tick: what lies behind is forgotten a little
+    /// later then, and each time costs something.
+    pub fn hold(&mut self, tick: Tick) {
+        if tick >= self.held.time().after_ms(HELD_BACK_MS) {
+            self.held.advance_to(tick);
+        }
+    }
+
+    /// How much is worked off at a time, on this worker: at first everything.
+    pub fn at_once(&self) -> &AtOnce {
+        &self.at_once
+    }
+
     /// Says that nothing will come in before `tick`.
     pub fn advance_to(&mut self, tick: Tick) {
         self.arrivals.advance_to(tick);
@@ -235,6 +272,6 @@ mod effort;
 impl Completion {
     /// All ticks before this one are complete: what they caused has been received. [`Tick::MAX`] once nothing can come.
     pub fn frontier(&self) -> Tick {
-        self.0.with_frontier(|frontier| frontier.first().copied().unwrap_or(Tick::MAX))
+        self.0.iter().map(HandedOver::frontier).min().unwrap_or(Tick::MAX)
     }
 }

@@ -28,8 +28,6 @@ use differential_dataflow::{AsCollection, VecCollection};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::core::OkErr;
-use timely::dataflow::operators::vec::Map;
 use timely::order::Product;
 
 use self::links::Links;
@@ -39,7 +37,7 @@ use crate::definitions::Reach;
 use crate::limits::Limit;
 use crate::model::{EventOrder, IdentifierId, IdentityChange, Part, ProfileId, Record, Strength, Tick, Weight};
 use crate::observer::{Evidence, Holder, Link};
-use crate::operators::{Fact, Slot, fold, join};
+use crate::operators::{Fact, Slot, Split, fold, join};
 
 /// Identifiers by the limit that they are at.
 pub type AtLimitsTrace = TraceAgent<ValSpine<Limit, IdentifierId, Tick, i64>>;
@@ -107,6 +105,15 @@ enum Outcome {
     Full(IdentifierId),
 }
 
+/// Where an identifier is, by its own links or by those of others.
+#[derive(Clone, Debug)]
+enum Followed {
+    /// It is in this profile, which is that of another one.
+    Moved(IdentifierId, ProfileId),
+    /// It is at this limit.
+    AtLimit(Limit, IdentifierId),
+}
+
 /// Who is who, and what follows from it for consent.
 pub struct Resolved<'scope> {
     /// The moves: identifiers whose root is another one, with the profile of that root.
@@ -161,23 +168,22 @@ impl Recovered {
     }
 }
 
-/// Resolves identities from what is known of each identifier that is not exclusive, and from the links that aliases give to it. In a
-/// cluster, several logs say that.
+/// What an alias that gives a link to an identifier that is not exclusive, or takes it back, is for both ends.
+pub fn evidence_of_alias(id: IdentifierId, link: Link, comes: bool) -> impl Iterator<Item = (IdentifierId, Evidence)> {
+    // What an identifier hears of itself is its evidence, and void with it. Others follow the difference.
+    let joined = (!link.owner).then_some((link.other, Evidence::Joined(id, comes)));
+    let own = comes.then_some((id, Evidence::Link(link)));
+    joined.into_iter().chain(own)
+}
+
+/// Resolves identities from what is known of each identifier that is not exclusive. In a cluster, several logs say that.
 pub fn resolve<'scope>(
     evidence: VecCollection<'scope, Tick, (IdentifierId, Fact<Evidence>), Present>,
-    aliases: VecCollection<'scope, Tick, (IdentifierId, Link), i64>,
     reach: Reach,
     is_cluster: bool,
     arrangements: &mut Arrangements,
 ) -> Resolved<'scope> {
-    // What an identifier hears of itself is its evidence, and void with it. Others follow the difference.
-    let links = aliases.inner.flat_map(|((id, link), tick, diff)| {
-        let joined = (!link.owner).then_some((link.other, Evidence::Joined(id, diff > 0)));
-        let own = (diff > 0).then_some((id, Evidence::Link(link)));
-        joined.into_iter().chain(own).map(move |(id, evidence)| ((id, Fact::More(evidence)), tick, Present))
-    });
     let links_max = reach.links_per_identifier_max;
-    let evidence = evidence.concat(links.as_collection());
     let mut recovered = Recovered::new(is_cluster);
     let mut owners = Vec::new();
     let outcomes = fold(evidence, "Links", IdentifierId::route, move |id, slot: Slot<'_, Links>, seen, give| {
@@ -229,29 +235,33 @@ pub fn resolve<'scope>(
             decided(links.held(), 1);
         }
     });
-    let (standings, others) = outcomes.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(outcome, tick, diff)| match outcome {
-        Outcome::Stands(id, standing) => Ok(((id, standing), tick, diff)),
-        Outcome::Decided(holder, record) => Err((Ok((holder, record)), tick, diff)),
-        Outcome::Full(id) => Err((Err(id), tick, diff)),
-    });
-    let (decisions, full) = others.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(other, tick, diff)| match other {
-        Ok((holder, record)) => Ok(((holder, Part::Record(record)), tick, Weight(i128::from(diff)))),
-        Err(id) => Err(((Limit::Links, id), tick, diff)),
-    });
-    let (owners, rest) = standings.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((id, standing), tick, diff)| match standing {
-        Standing::Owner(root) => Ok(((id, ProfileId::of_root(root)), tick, diff)),
-        other => Err(((id, other), tick, diff)),
-    });
-    let (starts, neighbours) = rest.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((id, standing), tick, diff)| match standing {
-        Standing::Start(label) => Ok(((id, label), tick, diff)),
-        Standing::Neighbour(other, strength) => Err(((id, (other, strength)), tick, diff)),
-        Standing::Owner(other) => Err(((id, (other, Strength::Strong)), tick, diff)),
+    let mut split = Split::of([outcomes.inner], "Outcomes of links");
+    let (mut to_owned, owned) = split.outlet();
+    let (mut to_starts, starts) = split.outlet();
+    let (mut to_neighbours, neighbours) = split.outlet();
+    let (mut to_decisions, decisions) = split.outlet();
+    split.build(move |(outcome, tick, diff): (_, Tick, i64)| match outcome {
+        Outcome::Stands(id, Standing::Owner(root)) => {
+            to_owned.give((Followed::Moved(id, ProfileId::of_root(root)), tick, diff));
+        }
+        Outcome::Stands(id, Standing::Start(label)) => to_starts.give(((id, label), tick, diff)),
+        Outcome::Stands(id, Standing::Neighbour(other, strength)) => {
+            to_neighbours.give(((id, (other, strength)), tick, diff));
+        }
+        Outcome::Decided(holder, record) => {
+            to_decisions.give(((holder, Part::Record(record)), tick, Weight(i128::from(diff))));
+        }
+        Outcome::Full(id) => to_owned.give((Followed::AtLimit(Limit::Links, id), tick, diff)),
     });
     let labels = spread(starts.as_collection(), neighbours.as_collection(), reach.hops_max, arrangements);
-    let followed = followers::follow(labels, reach);
-    let moves = owners.as_collection().concat(followed.moves);
-    let limits = full.as_collection().concat(followed.limits);
-    Resolved { moves, decisions: decisions.as_collection(), limits }
+    let mut split = Split::of([owned, followers::follow(labels, reach).inner], "Moves and limits");
+    let (mut to_moves, moves) = split.outlet();
+    let (mut to_limits, limits) = split.outlet();
+    split.build(move |(followed, tick, diff)| match followed {
+        Followed::Moved(id, profile) => to_moves.give(((id, profile), tick, diff)),
+        Followed::AtLimit(limit, id) => to_limits.give(((limit, id), tick, diff)),
+    });
+    Resolved { moves: moves.as_collection(), decisions: decisions.as_collection(), limits: limits.as_collection() }
 }
 
 /// The identifiers at each limit. Each worker arranges those that it has found.
@@ -347,8 +357,7 @@ mod tests {
                 for (tick, fact) in links {
                     input.update_at((id("device"), fact), Tick::from_ms(tick), Present);
                 }
-                let (_, aliases) = scope.new_collection();
-                let resolved = resolve(evidence, aliases, Reach::default(), true, &mut Arrangements::default());
+                let resolved = resolve(evidence, Reach::default(), true, &mut Arrangements::default());
                 resolved.moves.inner.capture()
             })
         });

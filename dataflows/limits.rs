@@ -74,6 +74,17 @@ pub const LISTS_MAX: usize = 1_000;
 /// lists is at most this, some 90 bytes each, a part of it until as much again has come in. That is half a minute at 5,000 events a second, in which a list of a million is read.
 pub const LIST_UPDATES_MAX: usize = 1_000_000;
 
+/// Updates that become due and are let through at a time, with all that follows from them: more than that wait while the worker
+/// looks at what else there is to do.
+///
+/// A worker does some 400,000 a second, so these take 2 or 3 ms, and a question, which is some six steps under way, waits for six times
+/// that. With much fewer each costs more, since each time costs some tens of microseconds.
+pub const DUE_AT_ONCE: usize = 1_000;
+
+/// How far back questions may name ticks at least, in milliseconds of ticks. What is newer is not merged as tightly: a few rows.
+/// Nobody asks as far back; but to say more often what may be forgotten would cost something at each tick.
+pub const HELD_BACK_MS: u64 = 64;
+
 /// What an identifier may only have so many of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Limit {

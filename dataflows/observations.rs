@@ -16,9 +16,10 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use crate::definitions::Definitions;
 use crate::facts::{Facts, Replacement, Told};
 use crate::model::{Event, IdentifierId, Part, Tick, Weight};
-use crate::observer::{Alias, Candidate, Evidence, Holder, Mention, Observation, Observer, Seen};
+use crate::observer::{Alias, Evidence, Holder, Mention, Observation, Observer, Seen};
 use crate::operators::Fact;
 use crate::records::Mentions;
+use crate::values::{Change, Changes};
 
 /// What the dataflow is fed with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,7 +40,7 @@ pub struct Observations<'scope> {
     pub evidence: VecCollection<'scope, Tick, (IdentifierId, Fact<Evidence>), Present>,
     /// Candidates for measures that keep only the best value and have no window. Of those that are void it says whether the
     /// identifier is exclusive.
-    pub candidates: VecCollection<'scope, Tick, (IdentifierId, Fact<Candidate, bool>), Present>,
+    pub candidates: Changes<'scope>,
     /// Parts that come, or go, when the given tick is reached.
     pub parts: VecCollection<'scope, Tick, ((Holder, Part), Tick), Weight>,
 }
@@ -63,7 +64,7 @@ pub fn observe<'scope>(
         OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Mention, Option<Seen>>), Present>>>::from(mentions_out);
     let mut evidence_out = OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Evidence>), Present>>>::from(evidence_out);
     let mut candidates_out =
-        OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Candidate, bool>), Present>>>::from(candidates_out);
+        OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Change, bool>), Present>>>::from(candidates_out);
     let mut parts_out = OutputBuilder::<_, Output<Row<((Holder, Part), Tick), Weight>>>::from(parts_out);
     builder.build(move |_| {
         move |_frontiers| {
@@ -97,7 +98,7 @@ pub fn observe<'scope>(
                             evidence.give(((id, Fact::More(Evidence::Decided(decisions))), tick, Present));
                         }
                         Told::Observed(Observation::Candidate(id, candidate)) => {
-                            candidates.give(((id, Fact::More(candidate)), tick, Present));
+                            candidates.give(((id, Fact::More(candidate.into())), tick, Present));
                         }
                         Told::Observed(Observation::Part(holder, part, at, weight)) => {
                             parts.give((((holder, part), at), tick, weight));

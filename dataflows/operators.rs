@@ -1,22 +1,30 @@
 //! The few operators that differential lacks.
 
+mod at_once;
 mod deliver;
 mod fold;
+mod hand_on;
 mod join;
 mod past;
 mod reduce_changes;
 mod rekey;
 mod release;
+mod rows;
 mod side;
+mod split;
 mod states;
 pub(crate) mod visits;
 mod waiting;
 
-pub use deliver::{Receiver, deliver};
+pub use at_once::AtOnce;
+pub use deliver::{HandedOver, Receiver, deliver};
 pub use fold::{Fact, Slot, fold};
+pub use hand_on::hand_on;
 pub use join::join;
 pub use past::Past;
 pub use reduce_changes::reduce_changes;
 pub use rekey::rekey;
 pub use release::release;
+pub use rows::rows;
+pub use split::{Outlet, Split};
 pub(crate) use waiting::Waiting;

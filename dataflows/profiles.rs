@@ -6,34 +6,37 @@
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::implementations::ValSpine;
 use differential_dataflow::{AsCollection, VecCollection};
-use timely::dataflow::operators::core::OkErr;
 
 use crate::arrangements::Arrangements;
 use crate::model::{IdentifierId, Part, ProfileId, Tick, Weight};
 use crate::observer::Holder;
-use crate::operators::rekey;
+use crate::operators::{AtOnce, Split, rekey};
 
 /// Roots by identifier.
 pub type MovesTrace = TraceAgent<ValSpine<IdentifierId, ProfileId, Tick, i64>>;
 /// Parts by profile.
 pub type PartsTrace = TraceAgent<ValSpine<ProfileId, Part, Tick, Weight>>;
 
-/// Gathers the parts of each profile.
+/// Gathers the parts of each profile; about `at_once` changes of what can move at a time.
 pub fn gather<'scope>(
-    parts: VecCollection<'scope, Tick, (Holder, Part), Weight>,
+    parts: [VecCollection<'scope, Tick, (Holder, Part), Weight>; 3],
     moves: Arranged<'scope, MovesTrace>,
+    at_once: AtOnce,
     arrangements: &mut Arrangements,
 ) -> Arranged<'scope, PartsTrace> {
-    let (settled, movable) = parts.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((holder, part), tick, weight)| {
+    let mut split = Split::of(parts.map(|parts| parts.inner), "Parts of identifiers");
+    let (mut to_settled, settled) = split.outlet();
+    let (mut to_movable, movable) = split.outlet();
+    split.build(move |((holder, part), tick, weight): ((Holder, _), _, _)| {
         if holder.settled {
-            Ok(((ProfileId::of_root(holder.id), part), tick, weight))
+            to_settled.give(((ProfileId::of_root(holder.id), part), tick, weight));
         } else {
-            Err(((holder.id, part), tick, weight))
+            to_movable.give(((holder.id, part), tick, weight));
         }
     });
     let by_identifier = movable.as_collection().arrange_by_key_named("Parts by identifier");
     arrangements.watch(&by_identifier);
-    rekey(by_identifier, moves, "Parts to their profiles", |id| ProfileId::of_root(*id))
+    rekey(by_identifier, moves, "Parts to their profiles", at_once, |id| ProfileId::of_root(*id))
         .concat(settled.as_collection())
         .arrange_by_key_named("Parts by profile")
 }

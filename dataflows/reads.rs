@@ -3,6 +3,10 @@
 //! A question travels like an event: to the worker that knows the identifier's root, on to the worker that holds that
 //! profile (or to all workers, each of which answers for its share), and back to the one that asked. It waits there until
 //! everything at its tick has arrived, so an answer is never ahead of or behind the tick that it is said to be of.
+//!
+//! While much is worked off, that can take long. So a question may also name a tick that is complete: it is answered at once, on the
+//! same way, whatever the tick at which it is put. For that, nothing is forgotten from the tick on at which `held` is, an input that
+//! nothing ever comes in by.
 
 use differential_dataflow::ExchangeData;
 use differential_dataflow::difference::{IsZero, Monoid};
@@ -51,6 +55,24 @@ struct Routed {
     route: u64,
 }
 
+/// A question at any point of its way.
+trait Asked: ExchangeData {
+    /// What was asked.
+    fn query(&self) -> &Query;
+}
+
+impl Asked for Query {
+    fn query(&self) -> &Query {
+        self
+    }
+}
+
+impl Asked for Routed {
+    fn query(&self) -> &Query {
+        &self.query
+    }
+}
+
 type Row<D> = (D, Tick, i64);
 type PartsBatch = <PartsTrace as TraceReader>::Batch;
 type PartsCursor = (CursorList<BatchCursor<PartsTrace>>, Vec<PartsBatch>);
@@ -74,6 +96,8 @@ pub struct Sources<'a, 'scope> {
     pub sizes: &'a Arranged<'scope, SizesTrace>,
     /// Identifiers at a limit.
     pub at_limits: &'a Arranged<'scope, AtLimitsTrace>,
+    /// Where time stands still for as long as somebody may ask about it.
+    pub held: StreamVec<'scope, Tick, ()>,
 }
 
 /// Answers questions.
@@ -82,14 +106,14 @@ pub fn answer<'scope>(
     sources: &Sources<'_, 'scope>,
     definitions: &Definitions,
 ) -> StreamVec<'scope, Tick, Row<Answer>> {
-    let routed = find_profile(queries.flat_map(one_by_one), sources.moves);
-    let routed = follow_alias(routed, sources.aliases);
+    let routed = find_profile(queries.flat_map(one_by_one), sources);
+    let routed = follow_alias(routed, sources);
     look_up(routed, sources, definitions)
 }
 
 /// A question for several identifiers as a question for each, since each has a worker of its own. Others stay as they are.
 fn one_by_one((query, tick, diff): Row<Query>) -> impl Iterator<Item = Row<Query>> {
-    let Query { id, asker, question } = query;
+    let Query { id, asker, as_of, question } = query;
     let (one, many) = match question {
         Question::Consents { purpose, of } => (None, Some((purpose, of))),
         other => (Some(other), None),
@@ -97,7 +121,7 @@ fn one_by_one((query, tick, diff): Row<Query>) -> impl Iterator<Item = Row<Query
     let each = many.into_iter().flat_map(|(purpose, of)| {
         of.into_iter().map(move |of| Question::Consents { purpose: purpose.clone(), of: vec![of] })
     });
-    one.into_iter().chain(each).map(move |question| (Query { id, asker, question }, tick, diff))
+    one.into_iter().chain(each).map(move |question| (Query { id, asker, as_of, question }, tick, diff))
 }
 
 /// The identifier that a question is about, if it is about one.
@@ -116,11 +140,12 @@ fn identifier_of(question: &Question) -> Option<IdentifierId> {
 /// Finds the profile of the identifier that is asked for, and the workers that are to answer.
 fn find_profile<'scope>(
     queries: StreamVec<'scope, Tick, Row<Query>>,
-    moves: &Arranged<'scope, MovesTrace>,
+    sources: &Sources<'_, 'scope>,
 ) -> StreamVec<'scope, Tick, Row<Routed>> {
     let peers = queries.scope().peers() as u64;
     // The route by which `moves` is arranged.
     let route = |query: &Query| identifier_of(&query.question).map_or(query.id, |id| id.hashed());
+    let moves = (sources.moves, sources.held.clone());
     send_on("Find profile", queries, route, moves, move |query, root_of, give| {
         if let Some(id) = identifier_of(&query.question) {
             let root = root_of(&id).unwrap_or(ProfileId::of_root(id));
@@ -134,13 +159,13 @@ fn find_profile<'scope>(
 /// Finds the profile that the one that was found is by now. Its parts and its alias are at the same worker.
 fn follow_alias<'scope>(
     routed: StreamVec<'scope, Tick, Row<Routed>>,
-    aliases: &Arranged<'scope, AliasesTrace>,
+    sources: &Sources<'_, 'scope>,
 ) -> StreamVec<'scope, Tick, Row<Routed>> {
     send_on(
         "Follow alias",
         routed,
         |routed: &Routed| routed.route,
-        aliases,
+        (sources.aliases, sources.held.clone()),
         |routed, end_of, give| {
             let is_of_one = identifier_of(&routed.query.question).is_some();
             match is_of_one.then(|| end_of(&routed.profile)).flatten() {
@@ -152,11 +177,11 @@ fn follow_alias<'scope>(
 }
 
 /// Sends questions on, by `logic`, with the profile that a key has in `arranged` at their tick.
-fn send_on<'scope, Q: ExchangeData, K: ExchangeData>(
+fn send_on<'scope, Q: Asked, K: ExchangeData>(
     name: &str,
     questions: StreamVec<'scope, Tick, Row<Q>>,
     route: impl Fn(&Q) -> u64 + 'static,
-    arranged: &Arranged<'scope, TraceAgent<ValSpine<K, ProfileId, Tick, i64>>>,
+    (arranged, held): (&Arranged<'scope, TraceAgent<ValSpine<K, ProfileId, Tick, i64>>>, StreamVec<'scope, Tick, ()>),
     mut logic: impl FnMut(Q, &mut dyn FnMut(&K) -> Option<ProfileId>, &mut dyn FnMut(Routed)) + 'static,
 ) -> StreamVec<'scope, Tick, Row<Routed>> {
     let exchange = Exchange::new(move |(question, _, _): &Row<Q>| route(question));
@@ -166,21 +191,23 @@ fn send_on<'scope, Q: ExchangeData, K: ExchangeData>(
     let mut changes = builder.new_input(arranged.stream.clone(), Pipeline);
     let (output, routed) = builder.new_output();
     let mut output = OutputBuilder::<_, Output<Routed>>::from(output);
+    hold(&mut builder, held);
     builder.build(move |_| {
         let mut waiting = Waiting::default();
         move |frontiers| {
+            let Some((held, frontiers)) = frontiers.split_last() else { return };
             input.for_each(|capability, data| waiting.take_in(capability.retain_least(0), data));
             changes.for_each(|_, _| {});
             let mut output = output.activate();
-            for (capability, question) in waiting.ready(frontiers) {
-                let tick = *capability.time();
+            for Ready { capability, tick, question } in waiting.ready(frontiers) {
+                let at = *capability.time();
                 let mut session = output.session_with_builder(&capability);
                 logic(question, &mut |key| value_of(&mut trace, key, tick), &mut |routed| {
-                    session.give((routed, tick, 1))
+                    session.give((routed, at, 1))
                 });
             }
             let since = waiting.since(frontiers);
-            compact(&mut trace, since.clone(), &since);
+            compact(&mut trace, with(&since, held), &since);
         }
     });
     routed
@@ -212,29 +239,45 @@ fn look_up<'scope>(
     let mut at_limits = builder.new_input(sources.at_limits.stream.clone(), Pipeline);
     let (output, answers) = builder.new_output();
     let mut output = OutputBuilder::<_, Output<Answer>>::from(output);
+    hold(&mut builder, sources.held.clone());
     builder.build(move |_| {
         let mut waiting = Waiting::default();
         move |frontiers| {
+            let Some((held, frontiers)) = frontiers.split_last() else { return };
             input.for_each(|capability, data| waiting.take_in(capability.retain_least(0), data));
             members.for_each(|_, _| {});
             sizes.for_each(|_, _| {});
             at_limits.for_each(|_, _| {});
             let mut output = output.activate();
-            for (capability, routed) in waiting.ready(frontiers) {
-                let tick = *capability.time();
-                let Query { id, asker, .. } = routed.query;
+            for Ready { capability, tick, question: routed } in waiting.ready(frontiers) {
+                let Query { id, asker, as_of, .. } = routed.query;
                 let found = shelf.find(&routed, tick);
-                output.session_with_builder(&capability).give((Answer { id, asker, found }, tick, 1));
+                let answer = Answer { id, asker, as_of, found };
+                output.session_with_builder(&capability).give((answer, *capability.time(), 1));
             }
-            shelf.compact(waiting.since(frontiers), frontiers);
+            shelf.compact(&waiting.since(frontiers), frontiers, held);
         }
     });
     answers
 }
 
+/// Adds an input to an operator of which only the frontier counts, and only for what may be forgotten: outputs do not wait for it.
+fn hold<'scope>(builder: &mut OperatorBuilder<'scope, Tick>, held: StreamVec<'scope, Tick, ()>) {
+    let to_no_output: [(usize, Antichain<Tick>); 0] = [];
+    _ = builder.new_input_connection(held, Pipeline, to_no_output);
+}
+
 /// Questions that wait for their tick to be complete.
 struct Waiting<Q> {
     questions: Vec<(Capability<Tick>, Q)>,
+}
+
+/// A question whose tick is complete.
+struct Ready<Q> {
+    capability: Capability<Tick>,
+    /// The tick to answer as of.
+    tick: Tick,
+    question: Q,
 }
 
 impl<Q> Default for Waiting<Q> {
@@ -243,7 +286,7 @@ impl<Q> Default for Waiting<Q> {
     }
 }
 
-impl<Q> Waiting<Q> {
+impl<Q: Asked> Waiting<Q> {
     fn take_in(&mut self, capability: Option<Capability<Tick>>, rows: &mut Vec<Row<Q>>) {
         let Some(capability) = capability else { return };
         // A question is put once, as an insertion.
@@ -252,20 +295,36 @@ impl<Q> Waiting<Q> {
     }
 
     /// The questions whose tick is complete, in the order of their ticks.
-    fn ready(&mut self, frontiers: &[MutableAntichain<Tick>]) -> Vec<(Capability<Tick>, Q)> {
-        let complete = |(capability, _): &mut (Capability<Tick>, Q)| {
-            !frontiers.iter().any(|frontier| frontier.less_equal(capability.time()))
+    ///
+    /// The first frontier is that of questions. Who names a complete tick does not wait for it: nothing else at that tick is to come.
+    fn ready(&mut self, frontiers: &[MutableAntichain<Tick>]) -> Vec<Ready<Q>> {
+        let complete = |(capability, question): &mut (Capability<Tick>, Q)| match question.query().as_of {
+            None => !frontiers.iter().any(|frontier| frontier.less_equal(capability.time())),
+            Some(as_of) => !frontiers.iter().skip(1).any(|frontier| frontier.less_equal(&as_of)),
         };
-        let mut ready: Vec<_> = self.questions.extract_if(.., complete).collect();
-        ready.sort_by_key(|(capability, _)| *capability.time());
+        let ready = self.questions.extract_if(.., complete);
+        let mut ready: Vec<_> = ready
+            .map(|(capability, question)| Ready { tick: tick_of(&capability, &question), capability, question })
+            .collect();
+        ready.sort_by_key(|ready| ready.tick);
         ready
     }
 
     /// The earliest tick that can still be asked about.
     fn since(&self, frontiers: &[MutableAntichain<Tick>]) -> Antichain<Tick> {
         let frontiers = frontiers.iter().flat_map(|frontier| frontier.frontier().iter().copied().collect::<Vec<_>>());
-        frontiers.chain(self.questions.iter().map(|(capability, _)| *capability.time())).collect()
+        frontiers.chain(self.questions.iter().map(|(capability, question)| tick_of(capability, question))).collect()
     }
+}
+
+/// The tick to answer a question as of.
+fn tick_of<Q: Asked>(capability: &Capability<Tick>, question: &Q) -> Tick {
+    question.query().as_of.unwrap_or(*capability.time())
+}
+
+/// The earlier one of both.
+fn with(since: &Antichain<Tick>, held: &MutableAntichain<Tick>) -> Antichain<Tick> {
+    since.iter().chain(held.frontier().iter()).copied().collect()
 }
 
 /// What a worker answers from.
@@ -513,21 +572,28 @@ impl Shelf {
         updates(&mut self.parts) + updates(&mut self.corrections) + updates(&mut self.members)
     }
 
-    /// Lets go of what cannot be asked about any more, `since` being the earliest tick that a new question can be of.
-    fn compact(&mut self, since: Antichain<Tick>, frontiers: &[MutableAntichain<Tick>]) {
+    /// Lets go of what cannot be asked about any more, `since` being the earliest tick that a new question can be put at, and `held`
+    /// where the earliest is that it can name.
+    fn compact(
+        &mut self,
+        since: &Antichain<Tick>,
+        frontiers: &[MutableAntichain<Tick>],
+        held: &MutableAntichain<Tick>,
+    ) {
         if self.held.oldest().is_some() {
             let frontier = frontiers.iter().filter_map(|frontier| frontier.frontier().first().copied()).min();
             let mut held = std::mem::take(&mut self.held);
             held.release(frontier.unwrap_or(Tick::MAX), || self.updates());
             self.held = held;
         }
-        let of_lists: Antichain<Tick> = since.iter().copied().chain(self.held.oldest()).collect();
-        compact(&mut self.parts, of_lists.clone(), &since);
-        compact(&mut self.corrections, of_lists.clone(), &since);
-        compact(&mut self.members, of_lists, &since);
-        compact(&mut self.derived, since.clone(), &since);
-        compact(&mut self.sizes, since.clone(), &since);
-        compact(&mut self.at_limits, since.clone(), &since);
+        let named = with(since, held);
+        let of_lists: Antichain<Tick> = named.iter().copied().chain(self.held.oldest()).collect();
+        compact(&mut self.parts, of_lists.clone(), since);
+        compact(&mut self.corrections, of_lists.clone(), since);
+        compact(&mut self.members, of_lists, since);
+        compact(&mut self.derived, named.clone(), since);
+        compact(&mut self.sizes, named.clone(), since);
+        compact(&mut self.at_limits, named, since);
     }
 }
 

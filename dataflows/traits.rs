@@ -18,20 +18,22 @@ use differential_dataflow::trace::implementations::ValSpine;
 
 use crate::definitions::Definitions;
 use crate::model::{Derived, ProfileId, Record, Tick};
-use crate::operators::reduce_changes;
+use crate::operators::{AtOnce, reduce_changes};
 use crate::profiles::PartsTrace;
 
 /// What is derived, by profile.
 pub type DerivedTrace = TraceAgent<ValSpine<ProfileId, Derived, Tick, i64>>;
 
-/// Derives traits, memberships and desired rows from the parts of each profile, as they are corrected.
+/// Derives traits, memberships and desired rows from the parts of each profile, as they are corrected; about
+/// `at_once` changes of parts at a time.
 pub fn derive<'scope>(
     parts: Arranged<'scope, PartsTrace>,
     corrections: Arranged<'scope, PartsTrace>,
     definitions: &Arc<Definitions>,
+    at_once: AtOnce,
 ) -> Arranged<'scope, DerivedTrace> {
     let mut follower = changes::Follower::new(definitions.clone());
-    reduce_changes(parts, corrections, "Derived by profile", move |profile, changes, past, rows| {
+    reduce_changes(parts, corrections, "Derived by profile", at_once, move |profile, changes, past, rows| {
         follower.follow(profile, changes, past, rows)
     })
 }

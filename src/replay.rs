@@ -113,7 +113,7 @@ pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayErr
     let changes = options.changes.as_deref().map(Lines::create).transpose()?;
     let identities = options.identities.as_deref().map(Lines::create).transpose()?;
     let (definitions, local) = (project.definitions.clone(), options.topology.threads);
-    let listeners = Listeners { inside: Inside::new(local, false), identities: identities.is_some() };
+    let listeners = Listeners { inside: Inside::new(local, false), identities: identities.is_some(), latest: None };
     let topology = options.topology.clone().on(project);
     let mut workers = Some(Workers::start_with(&topology, definitions.clone(), outputs, listeners)?);
     let (progress, progressed) = channel();

@@ -12,6 +12,7 @@ mod live;
 mod orders;
 mod placed;
 mod replayed;
+mod rewound;
 mod rounds;
 mod waiting;
 

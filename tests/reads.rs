@@ -10,7 +10,7 @@ use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::limits::Limit;
 use dataflows::model::{Desired, Event, Found, Identifier, IdentifierId, Member, Profile, ProfileId, Question, Tick};
 use deltaic::dedupe::{Dedupe, MessageWindow};
-use deltaic::engine::{Accepted, Answered, Before, Engine, Handle, Outlets, Settings, Topology};
+use deltaic::engine::{Accepted, Answered, AsOf, Before, Engine, Handle, Outlets, Settings, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
 use deltaic::memory::Gate;
@@ -56,7 +56,8 @@ impl Subject {
             ..Clock::default()
         };
         let settings = Settings {
-            topology: Topology::local(workers),
+            // So few that much is under way when others are asked.
+            topology: Topology::local(workers).with_due_at_once(2),
             definitions: definitions.clone(),
             clock: times,
             limits: Limits::default(),
@@ -105,21 +106,27 @@ impl Subject {
         self.handle.submit(accepted, Instant::now()).await.unwrap().tick
     }
 
-    /// Puts all these questions at once, to be answered as of `after` or later; those for pages until the last page.
+    /// Puts all these questions at once, to be answered as of `after` or later; those for pages until the last page. Every other one is for
+    /// the latest complete tick.
     async fn ask(&self, questions: Vec<Question>, after: Tick) -> Vec<(Question, Answered)> {
         let mut asking = JoinSet::new();
-        for question in questions {
-            asking.spawn(ask_on(self.handle.clone(), question, after));
+        for (place, question) in questions.into_iter().enumerate() {
+            let as_of = if place % 2 == 0 { AsOf::Present } else { AsOf::Complete };
+            asking.spawn(ask_on(self.handle.clone(), question, as_of, after));
         }
         asking.join_all().await.concat()
     }
 }
 
 /// Puts a question, and the questions for the pages that follow.
-async fn ask_on(handle: Handle, mut question: Question, after: Tick) -> Vec<(Question, Answered)> {
+async fn ask_on(handle: Handle, mut question: Question, as_of: AsOf, after: Tick) -> Vec<(Question, Answered)> {
     let mut answers = Vec::new();
     loop {
-        let mut answered = handle.ask(question.clone(), Some(after), DEADLINE).await.unwrap();
+        let answered = match as_of {
+            AsOf::Present => handle.ask(question.clone(), Some(after), DEADLINE).await,
+            AsOf::Complete => handle.ask_latest(question.clone(), Some(after), DEADLINE).await,
+        };
+        let mut answered = answered.unwrap();
         if let Found::Consents(of) = &mut answered.found {
             // In the order of the workers.
             of.sort_unstable();

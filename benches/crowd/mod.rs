@@ -30,7 +30,7 @@ pub fn project(folder: &Path, url: &str, windows: &Windows, more: &str) -> Proje
 name = "bench"
 
 [access]
-read_token = "bench"
+read_token = "bench-read"
 admin_token = "bench-admin"
 
 [identity]

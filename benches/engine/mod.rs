@@ -78,7 +78,7 @@ impl Engine {
 
     /// A read, not sent yet.
     pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
-        self.client.get(format!("{}{path}", self.url)).bearer_auth("bench")
+        self.client.get(format!("{}{path}", self.url)).bearer_auth("bench-read")
     }
 
     /// Sends a batch, again while the engine says that it is behind; gives the tick.

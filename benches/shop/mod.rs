@@ -19,6 +19,9 @@ key = "bench"
 [sources.shop]
 write_key = "bench"
 
+[access]
+read_token = "bench-read"
+
 [audiences.spenders]
 when = "sum('Order Completed', properties.total) >= 500"
 

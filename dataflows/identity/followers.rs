@@ -8,22 +8,13 @@ use std::collections::BTreeSet;
 use differential_dataflow::{AsCollection, VecCollection};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::generic::Operator;
 
-use super::Label;
+use super::{Followed, Label};
 use crate::definitions::Reach;
 use crate::limits::Limit;
 use crate::model::{IdentifierId, ProfileId, Tick};
 use crate::operators::Waiting;
-
-/// What labels lead to.
-pub(super) struct Followed<'scope> {
-    /// The moves.
-    pub moves: VecCollection<'scope, Tick, (IdentifierId, ProfileId), i64>,
-    /// The identifiers that are as far from their root as one may be, and the roots that let theirs go.
-    pub limits: VecCollection<'scope, Tick, (Limit, IdentifierId), i64>,
-}
 
 /// One change of a label, in the order in which changes are worked off.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,16 +26,14 @@ struct Change {
     diff: i64,
 }
 
-type Move = (IdentifierId, ProfileId);
-type Row = (Result<Move, (Limit, IdentifierId)>, Tick, i64);
-
-/// Lets labels lead to their roots, those apart of which there are too many.
+/// Lets labels lead to their roots, those apart of which there are too many. Gives the moves, the identifiers that are as far from
+/// their root as one may be, and the roots that let theirs go.
 pub(super) fn follow<'scope>(
     labels: VecCollection<'scope, Tick, (IdentifierId, Label), i64>,
     reach: Reach,
-) -> Followed<'scope> {
+) -> VecCollection<'scope, Tick, Followed, i64> {
     let exchange = Exchange::new(|((_, label), _, _): &((IdentifierId, Label), Tick, i64)| label.root.route());
-    let rows = labels.inner.unary_frontier::<CapacityContainerBuilder<Vec<Row>>, _, _, _>(
+    let rows = labels.inner.unary_frontier::<CapacityContainerBuilder<Vec<(Followed, Tick, i64)>>, _, _, _>(
         exchange,
         "Followers",
         move |_, _| {
@@ -76,11 +65,7 @@ pub(super) fn follow<'scope>(
             }
         },
     );
-    let (moves, limits) = rows.ok_err::<Vec<_>, _, Vec<_>, _, _>(|(row, tick, diff)| match row {
-        Ok(moved) => Ok((moved, tick, diff)),
-        Err(limit) => Err((limit, tick, diff)),
-    });
-    Followed { moves: moves.as_collection(), limits: limits.as_collection() }
+    rows.as_collection()
 }
 
 /// What comes and goes in the same tick is nothing.
@@ -101,21 +86,16 @@ struct Followers(BTreeSet<(IdentifierId, IdentifierId)>);
 
 impl Followers {
     /// Works off the changes of one root at one tick.
-    fn change(
-        &mut self,
-        changes: &[Change],
-        reach: &Reach,
-        mut give: impl FnMut(Result<Move, (Limit, IdentifierId)>, i64),
-    ) {
+    fn change(&mut self, changes: &[Change], reach: &Reach, mut give: impl FnMut(Followed, i64)) {
         let root = changes[0].root;
         let max = reach.followers_per_profile_max;
-        let moved = |id: IdentifierId| Ok((id, ProfileId::of_root(root)));
+        let moved = |id: IdentifierId| Followed::Moved(id, ProfileId::of_root(root));
         let had_too_many = self.of(root).nth(max).is_some();
         // An identifier may go with one label and come with another.
         let mut net: Vec<(IdentifierId, i64)> = Vec::with_capacity(changes.len());
         for Change { id, label, diff, .. } in changes {
             if label.hops >= reach.hops_max {
-                give(Err((Limit::Hops, *id)), *diff);
+                give(Followed::AtLimit(Limit::Hops, *id), *diff);
             }
             if !label.is_handed_on() {
                 give(moved(*id), *diff);
@@ -146,7 +126,7 @@ impl Followers {
             (true, true) => {}
         }
         if had_too_many != has_too_many {
-            give(Err((Limit::Followers, root)), if has_too_many { 1 } else { -1 });
+            give(Followed::AtLimit(Limit::Followers, root), if has_too_many { 1 } else { -1 });
         }
     }
 

@@ -1,6 +1,7 @@
 //! Questions to the maintained collections, and answers.
 //!
-//! A query flows through the dataflow like an event, at a tick, and is answered from the arrangements *as of* that tick.
+//! A query flows through the dataflow like an event, at a tick, and is answered from the arrangements *as of* that tick; or at once,
+//! as of an earlier one that is complete.
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ pub struct Query {
     pub id: u64,
     /// The worker that gets the answer.
     pub asker: usize,
+    /// The tick to answer as of, where it is complete; else that at which it is put.
+    pub as_of: Option<Tick>,
     /// What is asked.
     pub question: Question,
 }
@@ -80,6 +83,8 @@ pub struct Answer {
     pub id: u64,
     /// The worker that asked.
     pub asker: usize,
+    /// The tick that it is as of, where it was asked for.
+    pub as_of: Option<Tick>,
     /// What was found.
     pub found: Found,
 }

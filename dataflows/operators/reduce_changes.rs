@@ -7,6 +7,9 @@
 //!
 //! What it reduces is the sum of two arrangements, of which the second one corrects the first: it is small, follows from the first,
 //! and comes after it. So what comes of the first is worked off as it comes, span by span, and the second is cut where it has to be.
+//!
+//! Where a span has very much in it, a part of its keys is worked off at a time, and the worker looks at what else there is to do in
+//! between. What comes out of a span comes when all of it is worked off.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -15,15 +18,16 @@ use differential_dataflow::consolidation::consolidate_updates;
 use differential_dataflow::difference::Monoid;
 use differential_dataflow::logging::DifferentialEventBuilder;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::trace::cursor::cursor_list;
+use differential_dataflow::trace::cursor::{CursorList, cursor_list};
 use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
-use differential_dataflow::trace::{Builder, Cursor, Description, ExertionLogic, Span, Trace as _};
+use differential_dataflow::trace::{BatchCursor, Builder, Cursor, Description, ExertionLogic, Span, Trace as _};
 use differential_dataflow::{Data, ExchangeData};
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 use timely::progress::Antichain;
 
+use super::at_once::AtOnce;
 use super::past::{Batch, Past, Trace};
 use super::side::{Side, tick_of};
 use super::waiting::hold;
@@ -35,9 +39,11 @@ use crate::model::Tick;
 /// was there before all of these; and with a list for the changes of the output, at ticks of the changes. Over time these must
 /// add up to a function of what is there: nobody else looks after that.
 ///
+/// About `at_once` changes are worked off at a time: as many keys as have them.
+///
 /// ```
 /// use dataflows::model::Tick;
-/// use dataflows::operators::reduce_changes;
+/// use dataflows::operators::{AtOnce, reduce_changes};
 /// use differential_dataflow::input::Input;
 /// use timely::dataflow::operators::{Capture, capture::Extract};
 ///
@@ -50,7 +56,7 @@ use crate::model::Tick;
 ///         let corrections = letters.clone().filter(|_| false).arrange_by_key();
 ///         // How many vowels each key has.
 ///         let mut count = |past: &mut dyn FnMut(&char) -> i64| "aeiou".chars().map(|vowel| past(&vowel)).sum::<i64>();
-///         let vowels = reduce_changes(letters.arrange_by_key(), corrections, "Vowels", move |_key, changes, past, give| {
+///         let vowels = reduce_changes(letters.arrange_by_key(), corrections, "Vowels", AtOnce::new(9), move |_key, changes, past, give| {
 ///             let mut vowels = count(&mut |vowel| past.amount(vowel));
 ///             for (tick, letter, diff) in changes.iter().filter(|(_, letter, _)| "aeiou".contains(**letter)) {
 ///                 give.push((vowels, *tick, -1));
@@ -68,6 +74,7 @@ pub fn reduce_changes<'scope, K, V, R, W>(
     arranged: Arranged<'scope, Trace<K, V, R>>,
     corrections: Arranged<'scope, Trace<K, V, R>>,
     name: &str,
+    at_once: AtOnce,
     mut logic: impl FnMut(&K, &[(Tick, &V, R)], &mut Past<K, V, R>, &mut Vec<(W, Tick, i64)>) + 'static,
 ) -> Arranged<'scope, Trace<K, W, i64>>
 where
@@ -82,8 +89,9 @@ where
     let stream =
         arranged.stream.binary_frontier(corrections.stream, Pipeline, Pipeline, name, |_capability, operator| {
             let logger = scope.worker().logger_for::<DifferentialEventBuilder>("differential/arrange").map(Into::into);
-            let activator = Some(scope.activator_for(operator.address.clone()));
-            let mut spine = ValSpine::<K, W, Tick, i64>::new(operator.clone(), logger.clone(), activator);
+            let activator = scope.activator_for(operator.address.clone());
+            let of_spine = Some(scope.activator_for(operator.address.clone()));
+            let mut spine = ValSpine::<K, W, Tick, i64>::new(operator.clone(), logger.clone(), of_spine);
             let exertion = scope.worker().config().get::<ExertionLogic>("differential/default_exert_logic").cloned();
             exertion.into_iter().for_each(|logic| spine.set_exert_logic(logic));
             let (reader, mut writer) = TraceAgent::new(spine, operator, logger);
@@ -91,6 +99,7 @@ where
             // For the earliest change that waits; none where nothing waits.
             let mut held: Option<Capability<Tick>> = None;
             let mut done = Tick::default();
+            let mut under_way: Option<Work<K, V, R, W>> = None;
             move |(first_in, first_frontier), (second_in, second_frontier), output| {
                 first_in.for_each(|capability, spans| {
                     hold(&mut held, &capability);
@@ -100,17 +109,33 @@ where
                     hold(&mut held, &capability);
                     second.take_in(spans);
                 });
-                let until = first.boundary(tick_of(first_frontier).min(tick_of(second_frontier)));
-                if until > done {
-                    if let Some(capability) = held.as_mut().filter(|held| *held.time() < until) {
-                        let batch = follow(&mut first, &mut second, &(done..until), &mut logic);
-                        let since = Antichain::from_elem(Tick::default());
-                        let span = Span::new(Description::new(bound(done), bound(until), since), batch);
-                        output.session(&*capability).give(span.clone());
-                        writer.insert(span, std::iter::once(*capability.time()).collect());
-                        if until < Tick::MAX {
-                            capability.downgrade(&until);
+                let frontier = tick_of(first_frontier).min(tick_of(second_frontier));
+                let mut left = at_once.get();
+                loop {
+                    let mut until = first.boundary(frontier);
+                    if under_way.is_none() && until > done && held.as_ref().is_some_and(|held| *held.time() < until) {
+                        under_way = Some(Work::begin(&mut first, &mut second, done..until));
+                    }
+                    if let Some(mut work) = under_way.take() {
+                        if !work.go_on(&mut left, &mut logic) {
+                            under_way = Some(work);
+                            activator.activate();
+                            break;
                         }
+                        until = work.ticks.end;
+                        if let Some(capability) = held.as_mut() {
+                            let since = Antichain::from_elem(Tick::default());
+                            let description = Description::new(bound(done), bound(until), since);
+                            let span = Span::new(description, work.builder.done().map(Rc::new));
+                            output.session(&*capability).give(span.clone());
+                            writer.insert(span, std::iter::once(*capability.time()).collect());
+                            if until < Tick::MAX {
+                                capability.downgrade(&until);
+                            }
+                        }
+                    }
+                    if until <= done {
+                        break;
                     }
                     writer.seal(bound(until));
                     done = until;
@@ -128,67 +153,90 @@ fn bound(tick: Tick) -> Antichain<Tick> {
     if tick == Tick::MAX { Antichain::new() } else { Antichain::from_elem(tick) }
 }
 
-/// Works off what waits of these ticks, key by key.
-fn follow<K, V, R, W>(
-    first: &mut Side<K, V, R>,
-    second: &mut Side<K, V, R>,
-    ticks: &Range<Tick>,
-    logic: &mut impl FnMut(&K, &[(Tick, &V, R)], &mut Past<K, V, R>, &mut Vec<(W, Tick, i64)>),
-) -> Option<Batch<K, W, i64>>
+/// What waits of some ticks, worked off key by key.
+struct Work<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData, W: Data> {
+    ticks: Range<Tick>,
+    past: Past<K, V, R>,
+    first: Waiting<K, V, R>,
+    second: Waiting<K, V, R>,
+    builder: ValBuilder<K, W, Tick, i64>,
+}
+
+/// Where it is in what waits of one side, and that.
+type Waiting<K, V, R> = (CursorList<BatchCursor<Trace<K, V, R>>>, Vec<Batch<K, V, R>>);
+
+impl<K, V, R, W> Work<K, V, R, W>
 where
     K: ExchangeData,
     V: ExchangeData,
     R: Monoid + ExchangeData,
     W: Data,
 {
-    let mut past = first.past().and(second.past());
-    let (mut cursor, batches) = cursor_list(first.batches());
-    let (mut second_cursor, second_batches) = cursor_list(second.batches());
-    let mut builder = ValBuilder::<K, W, Tick, i64>::default();
-    let (mut changes, mut followed, mut rows, mut buffer) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    loop {
-        let keys = [cursor.get_key(&batches), second_cursor.get_key(&second_batches)];
-        let Some(key) = keys.into_iter().flatten().min() else { break };
-        let is_here = keys.map(|other| other == Some(key));
-        changes.clear();
-        let [_, is_corrected] = is_here;
-        if is_here[0] {
-            while let Some(value) = cursor.get_val(&batches) {
-                cursor.map_times(&batches, |tick, diff| {
-                    // What is of a later span comes again.
-                    if *tick < ticks.end {
-                        changes.push((*tick, value, diff.clone()));
-                    }
-                });
-                cursor.step_val(&batches);
-            }
-            cursor.step_key(&batches);
+    fn begin(first: &mut Side<K, V, R>, second: &mut Side<K, V, R>, ticks: Range<Tick>) -> Self {
+        Work {
+            ticks,
+            past: first.past().and(second.past()),
+            first: cursor_list(first.batches()),
+            second: cursor_list(second.batches()),
+            builder: ValBuilder::default(),
         }
-        past.turn_to(key);
-        if is_corrected {
-            while let Some(value) = second_cursor.get_val(&second_batches) {
-                second_cursor.map_times(&second_batches, |tick, diff| {
-                    if *tick < ticks.start {
-                        followed.push((value.clone(), diff.clone()));
-                    } else if *tick < ticks.end {
-                        changes.push((*tick, value, diff.clone()));
-                    }
-                });
-                second_cursor.step_val(&second_batches);
-            }
-            second_cursor.step_key(&second_batches);
-            past.add(followed.drain(..));
-        }
-        sort(&mut changes, is_corrected);
-        if changes.is_empty() {
-            continue;
-        }
-        logic(key, &changes, &mut past, &mut rows);
-        consolidate_updates(&mut rows);
-        buffer.extend(rows.drain(..).map(|(row, tick, diff)| ((key.clone(), row), tick, diff)));
-        builder.push(&mut buffer);
     }
-    builder.done().map(Rc::new)
+
+    /// Goes on for so many changes, and says whether all is worked off.
+    fn go_on(
+        &mut self,
+        left: &mut usize,
+        logic: &mut impl FnMut(&K, &[(Tick, &V, R)], &mut Past<K, V, R>, &mut Vec<(W, Tick, i64)>),
+    ) -> bool {
+        let Work { ticks, past, first: (cursor, batches), second: (second_cursor, second_batches), builder } = self;
+        let (mut changes, mut followed, mut rows, mut buffer) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        loop {
+            let keys = [cursor.get_key(batches), second_cursor.get_key(second_batches)];
+            let Some(key) = keys.into_iter().flatten().min() else { return true };
+            if *left == 0 {
+                return false;
+            }
+            let is_here = keys.map(|other| other == Some(key));
+            changes.clear();
+            let [_, is_corrected] = is_here;
+            if is_here[0] {
+                while let Some(value) = cursor.get_val(batches) {
+                    cursor.map_times(batches, |tick, diff| {
+                        // What is of a later span comes again.
+                        if *tick < ticks.end {
+                            changes.push((*tick, value, diff.clone()));
+                        }
+                    });
+                    cursor.step_val(batches);
+                }
+                cursor.step_key(batches);
+            }
+            past.turn_to(key);
+            if is_corrected {
+                while let Some(value) = second_cursor.get_val(second_batches) {
+                    second_cursor.map_times(second_batches, |tick, diff| {
+                        if *tick < ticks.start {
+                            followed.push((value.clone(), diff.clone()));
+                        } else if *tick < ticks.end {
+                            changes.push((*tick, value, diff.clone()));
+                        }
+                    });
+                    second_cursor.step_val(second_batches);
+                }
+                second_cursor.step_key(second_batches);
+                past.add(followed.drain(..));
+            }
+            sort(&mut changes, is_corrected);
+            *left = left.saturating_sub(changes.len().max(1));
+            if changes.is_empty() {
+                continue;
+            }
+            logic(key, &changes, past, &mut rows);
+            consolidate_updates(&mut rows);
+            buffer.extend(rows.drain(..).map(|(row, tick, diff)| ((key.clone(), row), tick, diff)));
+            builder.push(&mut buffer);
+        }
+    }
 }
 
 /// Sorts changes of one key by tick, then by value. Those of both sides meet.
@@ -221,8 +269,9 @@ mod tests {
 
     type Updates = Vec<((u64, u64), Tick, i64)>;
 
-    /// The least two values of a key, by differential's `reduce` and by hand. The two sides are told of the time every so many ticks.
-    fn least_two(first_every: u64, second_every: u64) -> [Updates; 2] {
+    /// The least two values of a key, by differential's `reduce` and by hand. The two sides are told of the time every so many ticks; so
+    /// many changes are worked off at once.
+    fn least_two(first_every: u64, second_every: u64, at_once: usize) -> [Updates; 2] {
         let ms = Tick::from_ms;
         let [expected, found] = timely::execute_directly(move |worker| {
             let (mut first_in, mut second_in) = (InputSession::new(), InputSession::new());
@@ -241,21 +290,22 @@ mod tests {
                         },
                     );
                 let (values, corrections) = (values.arrange_by_key(), corrections.arrange_by_key());
-                let found = reduce_changes(values, corrections, "Found", |_, changes, past, given| {
-                    let mut values = BTreeMap::new();
-                    past.visit(&0, |value, amount| {
-                        values.insert(*value, amount);
-                        true
+                let found =
+                    reduce_changes(values, corrections, "Found", AtOnce::new(at_once), |_, changes, past, given| {
+                        let mut values = BTreeMap::new();
+                        past.visit(&0, |value, amount| {
+                            values.insert(*value, amount);
+                            true
+                        });
+                        let by_amount: Vec<(u64, i64)> = (0..10).map(|value| (value, past.amount(&value))).collect();
+                        assert!(by_amount.into_iter().filter(|(_, amount)| *amount != 0).eq(values.clone()));
+                        for (tick, value, diff) in changes {
+                            given.extend(values.keys().take(2).map(|value| (*value, *tick, -1)));
+                            *values.entry(**value).or_default() += diff;
+                            values.retain(|_, amount| *amount != 0);
+                            given.extend(values.keys().take(2).map(|value| (*value, *tick, 1)));
+                        }
                     });
-                    let by_amount: Vec<(u64, i64)> = (0..10).map(|value| (value, past.amount(&value))).collect();
-                    assert!(by_amount.into_iter().filter(|(_, amount)| *amount != 0).eq(values.clone()));
-                    for (tick, value, diff) in changes {
-                        given.extend(values.keys().take(2).map(|value| (*value, *tick, -1)));
-                        *values.entry(**value).or_default() += diff;
-                        values.retain(|_, amount| *amount != 0);
-                        given.extend(values.keys().take(2).map(|value| (*value, *tick, 1)));
-                    }
-                });
                 let [expected, found] = [expected, found].map(|rows| rows.as_collection(|key, row| (*key, *row)));
                 [expected.inner.capture(), found.inner.capture()]
             });
@@ -302,9 +352,11 @@ mod tests {
     #[test]
     fn changes_give_what_reduce_gives() {
         for (first_every, second_every) in [(1, 1), (1, 7), (7, 1), (3, 5), (300, 300)] {
-            let [expected, found] = least_two(first_every, second_every);
-            assert!(expected.len() > 100, "much happens");
-            assert_eq!(expected, found, "{first_every} and {second_every} ticks at once");
+            for at_once in [1, 7, usize::MAX] {
+                let [expected, found] = least_two(first_every, second_every, at_once);
+                assert!(expected.len() > 100, "much happens");
+                assert_eq!(expected, found, "{first_every} and {second_every} ticks, {at_once} changes at once");
+            }
         }
     }
 }

@@ -4,6 +4,8 @@
 //! takes the value away there and puts it to the other. That is three updates for each value that stands elsewhere, two of
 //! which meet and are gone. Ticks are totally ordered, so here each key's values and what it stands for are followed side by
 //! side, and only what remains is given out.
+//!
+//! Where very much waits, a part of the keys is followed at a time, and the worker looks at what else there is to do in between.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -19,17 +21,19 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
+use super::at_once::AtOnce;
 use super::past::{Batch, Past, Trace};
 use super::side::{Side, tick_of};
 use super::waiting::hold;
 use crate::model::Tick;
 
 /// Gives each of `values` under the key that its key stands for by `stands_for`, which has one row for a key at most; keys without
-/// one stand for `own`.
+/// one stand for `own`. About `at_once` changes are followed at a time: as many keys as have them.
 pub fn rekey<'scope, K, V, R, L>(
     values: Arranged<'scope, Trace<K, V, R>>,
     stands_for: Arranged<'scope, Trace<K, L, i64>>,
     name: &str,
+    at_once: AtOnce,
     own: impl Fn(&K) -> L + 'static,
 ) -> VecCollection<'scope, Tick, (L, V), R>
 where
@@ -38,6 +42,7 @@ where
     R: Abelian + Monoid + ExchangeData,
     L: ExchangeData,
 {
+    let scope = values.stream.scope();
     let (mut values_in, mut keys_in) = (Side::new(values.trace), Side::new(stands_for.trace));
     values
         .stream
@@ -46,10 +51,12 @@ where
             Pipeline,
             Pipeline,
             name,
-            move |_, _| {
+            move |_, info| {
+                let activator = scope.activator_for(info.address);
                 // For the earliest update that waits; none where nothing waits.
                 let mut held: Option<Capability<Tick>> = None;
                 let mut done = Tick::default();
+                let mut under_way: Option<Work<K, V, R, L>> = None;
                 move |(values, values_frontier), (keys, keys_frontier), output| {
                     values.for_each(|capability, spans| {
                         hold(&mut held, &capability);
@@ -59,83 +66,120 @@ where
                         hold(&mut held, &capability);
                         keys_in.take_in(spans);
                     });
-                    let until = tick_of(values_frontier).min(tick_of(keys_frontier));
-                    if until <= done {
-                        return;
+                    let frontier = tick_of(values_frontier).min(tick_of(keys_frontier));
+                    let mut left = at_once.get();
+                    loop {
+                        let mut until = frontier;
+                        if under_way.is_none() && until > done && held.as_ref().is_some_and(|held| *held.time() < until)
+                        {
+                            under_way = Some(Work::begin(&mut values_in, &mut keys_in, done..until));
+                        }
+                        if let Some(capability) = held.as_mut()
+                            && let Some(mut work) = under_way.take()
+                        {
+                            let mut session = output.session(&*capability);
+                            let is_done =
+                                work.go_on(&mut left, &own, |row, tick, diff| session.give((row, tick, diff)));
+                            drop(session);
+                            until = work.ticks.end;
+                            if !is_done {
+                                under_way = Some(work);
+                                activator.activate();
+                                break;
+                            }
+                            capability.downgrade(&until);
+                        }
+                        if until <= done {
+                            break;
+                        }
+                        done = until;
+                        let more = values_in.finish(done) | keys_in.finish(done);
+                        held = held.take().filter(|_| more);
                     }
-                    if let Some(capability) = held.as_mut().filter(|held| *held.time() < until) {
-                        let mut session = output.session(&*capability);
-                        follow(&mut values_in, &mut keys_in, &(done..until), &own, |row, tick, diff| {
-                            session.give((row, tick, diff));
-                        });
-                        drop(session);
-                        capability.downgrade(&until);
-                    }
-                    done = until;
-                    let more = values_in.finish(done) | keys_in.finish(done);
-                    held = held.take().filter(|_| more);
                 }
             },
         )
         .as_collection()
 }
 
-/// Follows what waits of both inputs through these ticks, key by key.
-fn follow<K, V, R, L>(
-    values: &mut Side<K, V, R>,
-    keys: &mut Side<K, L, i64>,
-    ticks: &Range<Tick>,
-    own: impl Fn(&K) -> L,
-    mut give: impl FnMut((L, V), Tick, R),
-) where
+/// What waits of both inputs, followed through some ticks key by key.
+struct Work<K: ExchangeData, V: ExchangeData, R: Abelian + Monoid + ExchangeData, L: ExchangeData> {
+    ticks: Range<Tick>,
+    past_values: Past<K, V, R>,
+    past_keys: Past<K, L, i64>,
+    values: Waiting<K, V, R>,
+    keys: Waiting<K, L, i64>,
+}
+
+/// Where it is in what waits of one side, and that.
+type Waiting<K, V, R> = (CursorList<BatchCursor<Trace<K, V, R>>>, Vec<Batch<K, V, R>>);
+
+impl<K, V, R, L> Work<K, V, R, L>
+where
     K: ExchangeData,
     V: ExchangeData,
     R: Abelian + Monoid + ExchangeData,
     L: ExchangeData,
 {
-    let (mut past_values, mut past_keys) = (values.past(), keys.past());
-    let (mut value_cursor, value_batches) = cursor_list(values.batches());
-    let (mut key_cursor, key_batches) = cursor_list(keys.batches());
-    let (mut value_changes, mut key_changes) = (Changes::default(), Changes::default());
-    loop {
-        let next = [value_cursor.get_key(&value_batches), key_cursor.get_key(&key_batches)];
-        let Some(key) = next.into_iter().flatten().min() else { return };
-        value_changes.read(&mut value_cursor, &value_batches, key, ticks);
-        key_changes.read(&mut key_cursor, &key_batches, key, ticks);
-        if value_changes.new.is_empty() && key_changes.new.is_empty() {
-            continue;
+    fn begin(values: &mut Side<K, V, R>, keys: &mut Side<K, L, i64>, ticks: Range<Tick>) -> Self {
+        Work {
+            ticks,
+            past_values: values.past(),
+            past_keys: keys.past(),
+            values: cursor_list(values.batches()),
+            keys: cursor_list(keys.batches()),
         }
-        let mut standing = key_changes.sum(&mut past_keys, key);
-        let place_of = |standing: &BTreeMap<L, i64>| {
-            standing.first_key_value().map_or_else(|| own(key), |(other, _)| other.clone())
-        };
-        let mut place = place_of(&standing);
-        if key_changes.new.is_empty() {
-            // Nearly always.
-            value_changes.new.drain(..).for_each(|(tick, value, diff)| give((place.clone(), value), tick, diff));
-            continue;
-        }
-        let mut there = value_changes.sum(&mut past_values, key);
-        let (mut new_values, mut new_keys) =
-            (value_changes.new.drain(..).peekable(), key_changes.new.drain(..).peekable());
-        while let Some(tick) =
-            [new_values.peek().map(|of| of.0), new_keys.peek().map(|of| of.0)].into_iter().flatten().min()
-        {
-            while let Some((_, other, diff)) = new_keys.next_if(|of| of.0 == tick) {
-                add(&mut standing, other, &diff);
+    }
+
+    /// Goes on for so many changes, and says whether all of them are followed.
+    fn go_on(&mut self, left: &mut usize, own: impl Fn(&K) -> L, mut give: impl FnMut((L, V), Tick, R)) -> bool {
+        let Work { ticks, past_values, past_keys, values, keys } = self;
+        let ((value_cursor, value_batches), (key_cursor, key_batches)) = (values, keys);
+        let (mut value_changes, mut key_changes) = (Changes::default(), Changes::default());
+        loop {
+            let next = [value_cursor.get_key(value_batches), key_cursor.get_key(key_batches)];
+            let Some(key) = next.into_iter().flatten().min() else { return true };
+            if *left == 0 {
+                return false;
             }
-            let before = std::mem::replace(&mut place, place_of(&standing));
-            if place != before {
-                for (value, diff) in &there {
-                    let mut taken = diff.clone();
-                    taken.negate();
-                    give((before.clone(), value.clone()), tick, taken);
-                    give((place.clone(), value.clone()), tick, diff.clone());
+            value_changes.read(value_cursor, value_batches, key, ticks);
+            key_changes.read(key_cursor, key_batches, key, ticks);
+            *left = left.saturating_sub((value_changes.new.len() + key_changes.new.len()).max(1));
+            if value_changes.new.is_empty() && key_changes.new.is_empty() {
+                continue;
+            }
+            let mut standing = key_changes.sum(past_keys, key);
+            let place_of = |standing: &BTreeMap<L, i64>| {
+                standing.first_key_value().map_or_else(|| own(key), |(other, _)| other.clone())
+            };
+            let mut place = place_of(&standing);
+            if key_changes.new.is_empty() {
+                // Nearly always.
+                value_changes.new.drain(..).for_each(|(tick, value, diff)| give((place.clone(), value), tick, diff));
+                continue;
+            }
+            let mut there = value_changes.sum(past_values, key);
+            let (mut new_values, mut new_keys) =
+                (value_changes.new.drain(..).peekable(), key_changes.new.drain(..).peekable());
+            while let Some(tick) =
+                [new_values.peek().map(|of| of.0), new_keys.peek().map(|of| of.0)].into_iter().flatten().min()
+            {
+                while let Some((_, other, diff)) = new_keys.next_if(|of| of.0 == tick) {
+                    add(&mut standing, other, &diff);
                 }
-            }
-            while let Some((_, value, diff)) = new_values.next_if(|of| of.0 == tick) {
-                add(&mut there, value.clone(), &diff);
-                give((place.clone(), value), tick, diff);
+                let before = std::mem::replace(&mut place, place_of(&standing));
+                if place != before {
+                    for (value, diff) in &there {
+                        let mut taken = diff.clone();
+                        taken.negate();
+                        give((before.clone(), value.clone()), tick, taken);
+                        give((place.clone(), value.clone()), tick, diff.clone());
+                    }
+                }
+                while let Some((_, value, diff)) = new_values.next_if(|of| of.0 == tick) {
+                    add(&mut there, value.clone(), &diff);
+                    give((place.clone(), value), tick, diff);
+                }
             }
         }
     }
@@ -220,8 +264,8 @@ mod tests {
     type Updates = Vec<((u64, u64), Tick, i64)>;
 
     /// Values that come and go, of keys that stand for others for a while: as said with differential's operators, and by `rekey`.
-    /// The two inputs are told of the time every so many ticks.
-    fn followed(values_every: u64, keys_every: u64) -> [Updates; 2] {
+    /// The two inputs are told of the time every so many ticks; so many changes are followed at once.
+    fn followed(values_every: u64, keys_every: u64, at_once: usize) -> [Updates; 2] {
         let ms = Tick::from_ms;
         timely::execute_directly(move |worker| {
             let (mut values_in, mut keys_in) = (InputSession::new(), InputSession::new());
@@ -236,7 +280,8 @@ mod tests {
                 let there = moved.clone().filter(|(_, there)| *there).map(|(row, _)| row);
                 let taken = moved.filter(|(_, there)| !*there).map(|(row, _)| row);
                 let expected = values.concat(there).concat(taken.negate());
-                let (probe, found) = rekey(values_by_key, keys_by_key, "Found", |key| *key).probe();
+                let (probe, found) =
+                    rekey(values_by_key, keys_by_key, "Found", AtOnce::new(at_once), |key| *key).probe();
                 (probe, [expected.inner.capture(), found.inner.capture()])
             });
             // Each value and each standing lasts a while, and comes back.
@@ -275,9 +320,11 @@ mod tests {
     #[test]
     fn values_are_where_a_join_puts_them() {
         for (values_every, keys_every) in [(1, 1), (1, 7), (7, 1), (3, 5), (400, 400)] {
-            let [expected, found] = followed(values_every, keys_every);
-            assert!(expected.len() > 300, "much happens");
-            assert_eq!(expected, found, "{values_every} and {keys_every} ticks at once");
+            for at_once in [1, 7, usize::MAX] {
+                let [expected, found] = followed(values_every, keys_every, at_once);
+                assert!(expected.len() > 300, "much happens");
+                assert_eq!(expected, found, "{values_every} and {keys_every} ticks, {at_once} changes at once");
+            }
         }
     }
 }

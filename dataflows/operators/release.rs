@@ -16,10 +16,21 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
+use super::at_once::AtOnce;
 use crate::model::Tick;
 
 /// The shortest list of updates that is looked through for some that meet.
 const CONSOLIDATE_MIN: usize = 16;
+
+/// The longest one that is looked through where a span comes to be at hand: a millisecond's work, of which there is to be no more at a time.
+const CONSOLIDATE_MAX: usize = 10_000;
+
+/// Updates of a span that may be sorted by their time, for each that may be given out. Giving one out is some fifty times the work, with
+/// all that follows from it.
+const MOVED_FOR_ONE: usize = 8;
+
+/// How many times as much may be let through when time has gone on as when it has not since.
+pub const AT_FIRST: usize = 8;
 
 /// Times whose first bits, all but so many, are the same wait in one list: some 65 seconds.
 const SPAN_BITS: u32 = 16;
@@ -28,9 +39,14 @@ const SPAN_BITS: u32 = 16;
 ///
 /// Where the input has ended, time has ended: what still waits then never happens.
 ///
+/// Where many are due, because many have the same time or because time has jumped, `at_once` of them are let through at a time, each at
+/// its own time. In between the worker looks at what else there is to do; and since what lies behind is told how far it has come, it
+/// works off as much at a time. The first time it may be [`AT_FIRST`] times as many: what a busy second brings comes in one go, since
+/// that is less to do.
+///
 /// ```
 /// use dataflows::model::Tick;
-/// use dataflows::operators::release;
+/// use dataflows::operators::{AtOnce, release};
 /// use differential_dataflow::input::InputSession;
 /// use timely::dataflow::operators::{Capture, capture::Extract};
 ///
@@ -38,7 +54,7 @@ const SPAN_BITS: u32 = 16;
 /// let released = timely::execute_directly(move |worker| {
 ///     let mut updates = InputSession::new();
 ///     let (released, probe) = worker.dataflow(|scope| {
-///         let (probe, released) = release(updates.to_collection(scope), "Release").probe();
+///         let (probe, released) = release(updates.to_collection(scope), "Release", AtOnce::all()).probe();
 ///         (released.inner.capture(), probe)
 ///     });
 ///     // "a" is there from tick 0 to tick 5, "b" from tick 3 for ever.
@@ -58,17 +74,22 @@ const SPAN_BITS: u32 = 16;
 pub fn release<'scope, D, R>(
     updates: VecCollection<'scope, Tick, (D, Tick), R>,
     name: &str,
+    at_once: AtOnce,
 ) -> VecCollection<'scope, Tick, D, R>
 where
     D: Data,
     R: Semigroup + 'static,
 {
+    let scope = updates.scope();
     updates
         .inner
-        .unary_frontier::<CapacityContainerBuilder<Vec<(D, Tick, R)>>, _, _, _>(Pipeline, name, |_, _| {
+        .unary_frontier::<CapacityContainerBuilder<Vec<(D, Tick, R)>>, _, _, _>(Pipeline, name, |_, info| {
+            let activator = scope.activator_for(info.address);
             let mut waiting = Waiting::new();
             // For the earliest time in `waiting`; none where nothing waits.
             let mut held: Option<Capability<Tick>> = None;
+            // Before this everything is due.
+            let mut until = Tick::default();
             move |(input, frontier), output| {
                 input.for_each(|capability, data| {
                     let Some(least) = capability.least().copied() else { return };
@@ -86,24 +107,32 @@ where
                         held = Some(capability.delayed(&earliest.max(least), 0));
                     }
                 });
-                if frontier.is_empty() {
-                    waiting = Waiting::new();
-                    held = None;
+                let mut most = at_once.get();
+                if let Some(now) = frontier.frontier().first().filter(|now| **now > until) {
+                    if held.as_ref().is_none_or(|held| *held.time() >= until) {
+                        most = most.saturating_mul(AT_FIRST);
+                    }
+                    until = *now;
                 }
                 let Some(capability) = held.as_mut() else { return };
-                if frontier.less_equal(capability.time()) {
+                if *capability.time() >= until && !frontier.is_empty() {
                     return;
                 }
-                let mut session = output.session(capability);
-                while waiting.earliest().is_some_and(|at| !frontier.less_equal(&at)) {
-                    waiting.take(|at, due| {
-                        session.give_iterator(due.into_iter().map(|(data, diff)| (data, at, diff)));
-                    });
+                if *capability.time() < until {
+                    let mut session = output.session(capability);
+                    waiting.give(until, most, |data, at, diff| session.give((data, at, diff)));
                 }
-                drop(session);
-                match waiting.earliest() {
-                    Some(earliest) => capability.downgrade(&earliest),
-                    None => held = None,
+                match waiting.earliest().filter(|earliest| !frontier.is_empty() || *earliest < until) {
+                    Some(earliest) => {
+                        capability.downgrade(&earliest);
+                        if earliest < until {
+                            activator.activate();
+                        }
+                    }
+                    None => {
+                        waiting = Waiting::new();
+                        held = None;
+                    }
                 }
             }
         })
@@ -117,6 +146,8 @@ type SpanDue<D, R> = (Tick, Vec<((Tick, D), R)>);
 struct Waiting<D, R> {
     /// Those of the span at hand, and of those before it.
     now: BTreeMap<Tick, Vec<(D, R)>>,
+    /// What is left of a span that is to be at hand, in no order; and a time that is not later than any of these.
+    coming: SpanDue<D, R>,
     /// The others, by span.
     later: BTreeMap<u64, SpanDue<D, R>>,
     /// The first span that is not at hand.
@@ -125,7 +156,7 @@ struct Waiting<D, R> {
 
 impl<D: Data, R: Semigroup> Waiting<D, R> {
     fn new() -> Self {
-        Waiting { now: BTreeMap::new(), later: BTreeMap::new(), later_from: 0 }
+        Waiting { now: BTreeMap::new(), coming: (Tick::MAX, Vec::new()), later: BTreeMap::new(), later_from: 0 }
     }
 
     fn put(&mut self, at: Tick, data: D, diff: R) {
@@ -139,20 +170,44 @@ impl<D: Data, R: Semigroup> Waiting<D, R> {
         }
     }
 
-    /// Before this nothing is due.
+    /// Before this nothing is due; nothing where nothing waits.
     fn earliest(&self) -> Option<Tick> {
-        let now = self.now.first_key_value().map(|(at, _)| *at);
-        now.or_else(|| self.later.first_key_value().map(|(_, (earliest, _))| *earliest))
+        let at_hand = self.now.first_key_value().map(|(at, _)| *at);
+        let coming = (!self.coming.1.is_empty()).then_some(self.coming.0);
+        let at_hand = at_hand.into_iter().chain(coming).min();
+        at_hand.or_else(|| self.later.first_key_value().map(|(_, (earliest, _))| *earliest))
     }
 
-    /// Gives what is due first; or else, where that is of a later span, this span is at hand from now on.
-    fn take(&mut self, give: impl FnOnce(Tick, Vec<(D, R)>)) {
-        if let Some((at, due)) = self.now.pop_first() {
-            give(at, due);
-        } else if let Some((span, (_, updates))) = self.later.pop_first() {
-            self.later_from = span + 1;
-            for ((at, data), diff) in updates {
-                put(self.now.entry(at).or_default(), data, diff);
+    /// Gives what is due before `until`, the earliest first, but no more than `most` updates.
+    fn give(&mut self, until: Tick, mut most: usize, mut give: impl FnMut(D, Tick, R)) {
+        let mut moves = most.saturating_mul(MOVED_FOR_ONE);
+        while most > 0 && self.earliest().is_some_and(|earliest| earliest < until) {
+            if self.coming.1.is_empty()
+                && self.now.is_empty()
+                && let Some((span, coming)) = self.later.pop_first()
+            {
+                (self.coming, self.later_from) = (coming, span + 1);
+            }
+            let coming = &mut self.coming.1;
+            if !coming.is_empty() {
+                let stays = coming.len().saturating_sub(moves);
+                moves -= coming.len() - stays;
+                for ((at, data), diff) in coming.drain(stays..) {
+                    put_in_short(self.now.entry(at).or_default(), data, diff);
+                }
+                if stays > 0 {
+                    return;
+                }
+                *coming = Vec::new();
+                continue;
+            }
+            let Some(mut first) = self.now.first_entry() else { return };
+            let (at, due) = (*first.key(), first.get_mut());
+            let stays = due.len().saturating_sub(most);
+            most -= due.len() - stays;
+            due.drain(stays..).for_each(|(data, diff)| give(data, at, diff));
+            if stays == 0 {
+                first.remove();
             }
         }
     }
@@ -168,8 +223,16 @@ fn put<D: Ord, R: Semigroup>(due: &mut Vec<(D, R)>, data: D, diff: R) {
     due.push((data, diff));
 }
 
+/// The same, but a long list is left as it is: most of what meets in it has met in that of the span.
+fn put_in_short<D: Ord, R: Semigroup>(due: &mut Vec<(D, R)>, data: D, diff: R) {
+    if due.len() < CONSOLIDATE_MAX { put(due, data, diff) } else { due.push((data, diff)) }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
     use differential_dataflow::input::InputSession;
     use timely::dataflow::operators::Capture;
     use timely::dataflow::operators::capture::Extract;
@@ -180,13 +243,13 @@ mod tests {
 
     /// Updates of few numbers for near and far times, while time goes on by steps of this many milliseconds: what comes out, and
     /// what is to.
-    fn released(step_ms: u64) -> [Vec<Row>; 2] {
+    fn released(step_ms: u64, at_once: usize) -> [Vec<Row>; 2] {
         const SPAN_MS: u64 = 1 << SPAN_BITS;
         let ms = Tick::from_ms;
         let (captured, mut expected) = timely::execute_directly(move |worker| {
             let mut updates = InputSession::new();
             let (captured, probe) = worker.dataflow(|scope| {
-                let (probe, released) = release(updates.to_collection(scope), "Release").probe();
+                let (probe, released) = release(updates.to_collection(scope), "Release", AtOnce::new(at_once)).probe();
                 (released.inner.capture(), probe)
             });
             let (mut random, mut expected) = (7_u64, Vec::new());
@@ -218,10 +281,55 @@ mod tests {
 
     #[test]
     fn each_comes_at_its_time_however_far_away_that_is() {
-        for step_ms in [997, 9_973, 99_991] {
-            let [found, expected] = released(step_ms);
+        for (step_ms, at_once) in [(997, usize::MAX), (9_973, 7), (99_991, 1), (9_973, 1), (99_991, usize::MAX)] {
+            let [found, expected] = released(step_ms, at_once);
             assert!(!expected.is_empty());
-            assert_eq!(found, expected, "by {step_ms} ms");
+            assert_eq!(found, expected, "by {step_ms} ms, {at_once} at once");
+        }
+    }
+
+    /// Much is due: at one time, or at many that pass at once. No step lets through more than it may, and time is never said to have gone
+    /// on beyond what is still to come, not even where the input ends in the middle of it.
+    #[test]
+    fn what_is_due_comes_a_few_at_a_time() {
+        const COUNT: u64 = 1_000;
+        let ms = Tick::from_ms;
+        for (apart_ms, at_once) in [(0, 7), (0, 1), (1, 7), (97, 30), (0, usize::MAX)] {
+            timely::execute_directly(move |worker| {
+                let mut updates = InputSession::new();
+                let came = Rc::new(RefCell::new(Vec::new()));
+                let seen = came.clone();
+                let probe = worker.dataflow(|scope| {
+                    let released = release(updates.to_collection(scope), "Release", AtOnce::new(at_once));
+                    released.inspect(move |row: &Row| seen.borrow_mut().push(*row)).probe().0
+                });
+                let due = |number| 100_000 + number * apart_ms;
+                (0..COUNT).for_each(|number| updates.update((number, ms(due(number))), 1));
+                updates.advance_to(ms(1));
+                updates.flush();
+                worker.step_while(|| probe.less_than(&ms(1)));
+                assert!(came.borrow().is_empty());
+                updates.advance_to(ms(10_000_000));
+                updates.flush();
+                (0..2).for_each(|_| _ = worker.step());
+                drop(updates);
+                let mut steps = 0;
+                while !probe.done() {
+                    let before = came.borrow().len();
+                    let complete = probe.with_frontier(|frontier| frontier.first().copied());
+                    worker.step();
+                    steps += 1;
+                    let came = came.borrow();
+                    let most = if before == 0 { at_once.saturating_mul(AT_FIRST) } else { at_once };
+                    assert!(came.len() - before <= most, "a step lets {} through", came.len() - before);
+                    assert!(came[before..].iter().all(|(_, at, _)| complete.is_some_and(|complete| *at >= complete)));
+                    assert!(came.is_sorted_by_key(|(_, at, _)| *at), "the earliest comes first");
+                }
+                let mut came = came.borrow().clone();
+                came.sort_unstable();
+                assert!(came.into_iter().eq((0..COUNT).map(|number| (number, ms(due(number)), 1))));
+                assert!(steps as u64 >= (COUNT / at_once as u64).saturating_sub(AT_FIRST as u64), "{steps} steps");
+            });
         }
     }
 }

@@ -62,8 +62,13 @@ fn built(definitions: Arc<Definitions>) -> Result<Figures, WorkersError> {
     let inside = Inside::new(topology.threads, true);
     // Nothing comes of nothing: nobody needs to take it.
     let (outputs, _nobody) = channel();
-    Workers::start_with(&topology, definitions, outputs, Listeners { inside: inside.clone(), identities: false })?
-        .stop()?;
+    Workers::start_with(
+        &topology,
+        definitions,
+        outputs,
+        Listeners { inside: inside.clone(), identities: false, latest: None },
+    )?
+    .stop()?;
     let mut figures = inside.figures(None).unwrap_or_default();
     for operator in &mut figures.operators {
         // What it took to build it and end it says nothing.

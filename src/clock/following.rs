@@ -5,12 +5,13 @@
 //! in between. Their own clocks are only compared with it.
 
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::course::{ClockReading, Course};
 use super::reference::{Measured, ReferenceClock};
 use super::start::{ClockError, Latest};
 use super::steady::{SteadyClock, micros, tick};
+use crate::observe::seldom::Seldom;
 use crate::project::Clock;
 
 /// How far the clocks of machines may be apart before people are told.
@@ -80,11 +81,15 @@ impl SteadyClock {
         let before = told.leading(machine);
         let now_us = told.course.time_us(before);
         let ahead_us = machine.boot_us.saturating_add(offset_us).saturating_sub(now_us);
-        if ahead_us > self.step_max_us
-            && let Err(error) = self.jumps.add(tick(now_us), u64::try_from(ahead_us / 1_000).unwrap_or_default())
-        {
-            tracing::error!(%error, "ticks cannot follow the clock of process 0: it cannot be written down");
-            return;
+        if ahead_us > self.step_max_us {
+            if told.attempts.happened(Instant::now()).is_none() {
+                return;
+            }
+            if let Err(error) = self.jumps.add(tick(now_us), u64::try_from(ahead_us / 1_000).unwrap_or_default()) {
+                tracing::error!(%error, "ticks cannot follow the clock of process 0: it cannot be written down");
+                return;
+            }
+            told.attempts = Seldom::default();
         }
         if let Some(followed) = &mut told.followed {
             followed.offset_us = offset_us;

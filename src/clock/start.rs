@@ -1,11 +1,12 @@
 //! Whether the clock and the data go together when an engine starts.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dataflows::model::Tick;
 use thiserror::Error;
 
+use super::Jumps;
 use super::words::{moment, span};
 use crate::project::Clock;
 
@@ -16,6 +17,16 @@ pub struct Latest {
     pub folder: PathBuf,
     /// The tick.
     pub tick: Tick,
+}
+
+impl Latest {
+    /// That of a folder whose data are of `last` and before, by a clock that shows `now`; none where it has nothing. Ticks may have been
+    /// further, though nothing came at them: then the clock had been accepted.
+    pub fn of(folder: &Path, last: Tick, jumps: &Jumps, now: Tick, clock: &Clock) -> Option<Self> {
+        let step_max_ms = u64::try_from(clock.step_max.as_millis()).unwrap_or(u64::MAX);
+        let tick = jumps.reached(last, now, step_max_ms);
+        (tick > Tick::default()).then(|| Latest { folder: folder.to_owned(), tick })
+    }
 }
 
 /// Why ticks cannot go on with the clock as it is.

@@ -50,8 +50,8 @@ pub(super) struct Told {
     pub followed: Option<FollowedClock>,
     is_apart: bool,
     skewed: Seldom,
-    /// Attempts to follow the clock: where the disk is full, each request would make one.
-    attempts: Seldom,
+    /// Attempts to follow a clock that jumped: where the disk is full, each request, or each beat of process 0, would make one.
+    pub attempts: Seldom,
 }
 
 /// How ticks and the clock of the machine stand.

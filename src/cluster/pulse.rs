@@ -32,9 +32,6 @@ use crate::observe::seldom::Seldom;
 /// How long the others get to hear the last word.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// How often the clock of process 0 is measured: where its ticks go at half speed, the others are ahead by half of that at most.
-const MEASURE_EVERY: Duration = PULSE_EVERY;
-
 /// Answers that wait to be sent to one process.
 const ANSWERS_WAITING_MAX: usize = 4;
 
@@ -154,31 +151,31 @@ async fn attend(process: usize, stream: TcpStream, speaker: Speaker, mut said: w
     let (from, mut to) = stream.into_split();
     let (answer, mut answers) = mpsc::channel(ANSWERS_WAITING_MAX);
     let says = async {
-        let (mut due, mut measures) = (interval(PULSE_EVERY), interval(MEASURE_EVERY));
+        let mut due = interval(PULSE_EVERY);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        measures.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let follows = speaker.follows(process);
         loop {
-            let beat = tokio::select! {
+            let (beat, is_due) = tokio::select! {
                 changed = said.changed() => match changed {
-                    Ok(()) => said.borrow_and_update().unwrap_or(Beat::Stops),
+                    Ok(()) => (said.borrow_and_update().unwrap_or(Beat::Stops), false),
                     // Nobody says anything any more: the engine was dropped.
                     Err(_) => return true,
                 },
-                Some(answer) = answers.recv() => answer,
-                _ = measures.tick(), if follows.is_some() => {
-                    let Some(clock) = follows else { continue };
-                    let skew_ms = clock.standing().skew_ms().unwrap_or_default();
-                    Beat::Ask { asked_us: clock.boot_us(), skew_ms }
-                }
-                _ = due.tick() => Beat::Alive { frontier: (speaker.frontier)() },
+                Some(answer) = answers.recv() => (answer, false),
+                _ = due.tick() => (Beat::Alive { frontier: (speaker.frontier)() }, true),
             };
             if faults::point("pulse") {
                 return false;
             }
-            if beat.write(&mut to).await.is_err() {
-                // Why is found by who hears.
-                return true;
+            let asks = follows.filter(|_| is_due).map(|clock| {
+                let skew_ms = clock.standing().skew_ms().unwrap_or_default();
+                Beat::Ask { asked_us: clock.boot_us(), skew_ms }
+            });
+            for beat in std::iter::once(beat).chain(asks) {
+                if beat.write(&mut to).await.is_err() {
+                    // Why is found by who hears.
+                    return true;
+                }
             }
             if beat == Beat::Bye {
                 _ = to.shutdown().await;

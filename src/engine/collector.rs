@@ -64,6 +64,7 @@ struct InFlight {
 /// A question that waits for its answer.
 #[derive(Debug)]
 pub struct Asked {
+    /// Unless the answer says so.
     tick: Tick,
     /// The most profiles that it may be answered with.
     limit: usize,
@@ -195,12 +196,13 @@ impl Shared {
 
     /// Takes one worker's share of an answer, of `peers` that there may be.
     /// Gives what was found of the books, if they were looked at.
-    fn answer(&self, answer: Answer, peers: usize) -> Option<Look> {
+    pub(super) fn answer(&self, answer: Answer, peers: usize) -> Option<Look> {
         let mut all = lock(&self.asked);
         let Some(asked) = all.get_mut(&answer.id) else {
             lock(&self.underway).answered(answer.id, answer.found);
             return None;
         };
+        let as_of = answer.as_of;
         asked.shares.push(answer.found);
         if asked.shares.len() < asked.answers.unwrap_or(peers) {
             return None;
@@ -212,8 +214,10 @@ impl Shared {
             (Asker::Books(part), Found::Books(sizes, listed)) => Some(Look { part, sizes, listed }),
             (Asker::Books(_), _) => None,
             (Asker::Reader(reply), found) => {
+                let as_of = as_of.unwrap_or(tick);
+                self.progress.answered_as_of(as_of);
                 // Whoever asked may have given up waiting.
-                _ = reply.send(Answered { as_of: tick, found });
+                _ = reply.send(Answered { as_of, found });
                 None
             }
         }

@@ -136,10 +136,21 @@ pub enum NotReady {
 pub struct Ask {
     /// What is asked.
     pub question: Question,
+    /// Of which tick the answer is to be.
+    pub as_of: AsOf,
     /// The answer must be of this tick or a later one.
     pub after: Tick,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Answered>,
+}
+
+/// Of which tick an answer is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsOf {
+    /// Of the one at which it is asked, when that is complete.
+    Present,
+    /// Of the latest one that is complete already.
+    Complete,
 }
 
 /// An answer: what was found, complete as of a tick. Shares of several workers are already one.
@@ -204,6 +215,10 @@ impl Drop for CountedIn<'_> {
 
 /// Questions that may wait to be put, before those who ask have to wait.
 const ASKS_WAITING_MAX: usize = 1_000;
+
+/// How long a read waits for the tick at which it is put before it is asked a second time, as of the latest complete tick. Nearly always it
+/// is answered before; where much is worked off, it would wait for all of that.
+const PRESENT_WAIT: Duration = Duration::from_millis(10);
 
 /// When a sender that was refused should try again. The engine works off a full queue in about that time.
 const RETRY_AFTER_S: u64 = 1;
@@ -273,11 +288,31 @@ impl Handle {
         receipt.await.unwrap_or(Err(SubmitError::Stopping))
     }
 
-    /// Asks a question; the answer is of tick `after` or later. Gives up after `wait`.
+    /// Asks a question; the answer is of the present tick, and of tick `after` or later. Gives up after `wait`.
     pub async fn ask(&self, question: Question, after: Option<Tick>, wait: Duration) -> Result<Answered, AskError> {
+        self.ask_as_of(AsOf::Present, question, after, wait).await
+    }
+
+    /// The same as of the latest tick that is complete, once that is `after` or later.
+    pub async fn ask_latest(
+        &self,
+        question: Question,
+        after: Option<Tick>,
+        wait: Duration,
+    ) -> Result<Answered, AskError> {
+        self.ask_as_of(AsOf::Complete, question, after, wait).await
+    }
+
+    async fn ask_as_of(
+        &self,
+        as_of: AsOf,
+        question: Question,
+        after: Option<Tick>,
+        wait: Duration,
+    ) -> Result<Answered, AskError> {
         let (reply, answer) = oneshot::channel();
         let after = after.unwrap_or_default();
-        let ask = Ask { question, after, reply };
+        let ask = Ask { question, as_of, after, reply };
         let answered = tokio::time::timeout(wait, async {
             self.asks.send(ask).await.map_err(|_| AskError::Stopping)?;
             answer.await.map_err(|_| AskError::Stopping)
@@ -289,7 +324,8 @@ impl Handle {
         }))
     }
 
-    /// The same for somebody whom the process need not wait for when it stops: then only what can be answered at once is.
+    /// The same for somebody whom the process need not wait for when it stops: then only what can be answered at once is. Where the
+    /// present tick takes long to be complete, the answer is of the latest one that is.
     pub async fn read(&self, question: Question, after: Option<Tick>, wait: Duration) -> Result<Answered, AskError> {
         let mut ending = self.is_ending.subscribe();
         let ended = async {
@@ -298,9 +334,14 @@ impl Handle {
                 future::pending::<()>().await;
             }
         };
+        let latest = async {
+            tokio::time::sleep(PRESENT_WAIT).await;
+            self.ask_latest(question.clone(), after, wait).await
+        };
         tokio::select! {
             biased;
-            answered = self.ask(question, after, wait) => answered,
+            answered = self.ask(question.clone(), after, wait) => answered,
+            answered = latest => answered,
             () = ended => Err(AskError::Stopping),
         }
     }

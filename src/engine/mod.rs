@@ -9,6 +9,7 @@ mod collector;
 mod counting;
 mod forwarding;
 mod handle;
+mod latest;
 mod mesh;
 mod progress;
 mod recovery;
@@ -31,11 +32,13 @@ pub use announced::Before;
 pub use books::Audit;
 pub use collector::Outlets;
 pub use forwarding::{Forwarded, Offset};
-pub use handle::{Accepted, Answered, Ask, AskError, Handle, NotReady, Receipt, Submission, SubmitError};
+pub use handle::{Accepted, Answered, AsOf, Ask, AskError, Handle, NotReady, Receipt, Submission, SubmitError};
 pub use progress::{Load, Progress};
 pub use recovery::Reread;
 pub use sequencer::{placed, process_index};
-pub use workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Listeners, Output, Topology, Workers, WorkersError};
+pub use workers::{
+    CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Listeners, Output, ToldLatest, Topology, Workers, WorkersError,
+};
 
 use crate::catalogue::Agreement;
 use crate::clock::{Latest, Now, SteadyClock};
@@ -150,7 +153,12 @@ impl Engine {
         let met =
             is_cluster.then(|| Met::prepare(&topology, agreement, (before, jumps), accept_partial)).transpose()?;
         let meeting = met.as_ref().map(|met| met.meeting.clone());
-        let listeners = Listeners { inside, identities: false };
+        let latest: ToldLatest = {
+            let (shared, peers) = (shared.clone(), topology.peers());
+            // The books are not looked at this way.
+            Arc::new(move |answer| _ = shared.answer(answer, peers))
+        };
+        let listeners = Listeners { inside, identities: false, latest: Some(latest) };
         let mut members = Members::alone(topology.threads);
         let mut pulse = None;
         let connected = match workers::connect(&topology)? {

@@ -53,6 +53,8 @@ impl Sum for Load {
 #[derive(Debug, Default)]
 pub struct Progress {
     frontier: AtomicU64,
+    /// The latest tick that a read was answered as of.
+    answered: AtomicU64,
     pending: Mutex<Load>,
     is_recovering: AtomicBool,
     /// The disk of the log has no more than its reserve.
@@ -74,6 +76,16 @@ impl Progress {
     /// Says that all ticks before `frontier` are complete.
     pub fn advance_to(&self, frontier: Tick) {
         self.frontier.fetch_max(frontier.as_ms(), Ordering::AcqRel);
+    }
+
+    /// The latest tick that a read was answered as of: none after it is to go back behind that.
+    pub(super) fn answered(&self) -> Tick {
+        Tick::from_ms(self.answered.load(Ordering::Acquire))
+    }
+
+    /// Says that a read was answered as of `tick`.
+    pub(super) fn answered_as_of(&self, tick: Tick) {
+        self.answered.fetch_max(tick.as_ms(), Ordering::AcqRel);
     }
 
     /// Whether all that the log had is through the dataflow.

@@ -18,7 +18,7 @@ use super::books::Rounds;
 use super::collector::{Asked, Asker, Shared};
 use super::counting::{Counted, Counting};
 use super::forwarding::{Offset, Picker};
-use super::handle::{Accepted, Ask, Receipt, Submission, SubmitError};
+use super::handle::{Accepted, AsOf, Ask, Receipt, Submission, SubmitError};
 use super::progress::Load;
 use super::recovery::Reread;
 use super::room::Room;
@@ -32,6 +32,10 @@ use crate::project;
 /// Ticks with input that the dataflow works on at the same time. With one, it would idle while the next batch is logged;
 /// with many, batches would stay small and each would pay the price of a tick.
 const TICKS_IN_FLIGHT_MAX: usize = 2;
+
+/// How long a batch waits for one of these to be complete. Where that takes longer (time has jumped, and much is due), senders are answered
+/// all the same: what is in the log is safe. What may be under way is limited by the events that may be pending.
+const TICK_WAIT_MAX: Duration = Duration::from_millis(20);
 
 /// Events of one tick, beyond which the next submission waits for the next one: bounds how long a tick can take.
 const TICK_EVENTS_MAX: usize = 20_000;
@@ -124,11 +128,13 @@ impl Sequencer {
     async fn sequence(&mut self, input: Tick, mut stop: oneshot::Receiver<()>) -> Result<(), LogError> {
         // The tick that input is at: everything before it is on its way.
         let mut input = input;
+        self.workers.work_in_parts();
         self.workers.advance_to(input);
         self.counting.begins(input);
         let mut waiting_asks: BTreeMap<Tick, Vec<Ask>> = BTreeMap::new();
         let mut rounds = Rounds::new();
         let mut latest_input = Instant::now();
+        let mut latest_batch = Instant::now();
         let mut stopping = false;
         let mut drained = false;
         while !drained {
@@ -140,7 +146,7 @@ impl Sequencer {
             tokio::select! {
                 biased;
                 _ = &mut stop, if !stopping => stopping = true,
-                submission = self.submissions.recv(), if stopping || self.has_room() => {
+                submission = self.submissions.recv(), if stopping || self.has_room(latest_batch) => {
                     match submission {
                         Some(submission) => batch.push(submission),
                         None => (stopping, drained) = (true, true),
@@ -175,6 +181,7 @@ impl Sequencer {
                 latest_input = Instant::now();
             }
             if !batch.is_empty() {
+                latest_batch = Instant::now();
                 let is_alone = batch.len() == 1;
                 let logged = self.take_in(tick, batch)?;
                 if is_alone {
@@ -185,8 +192,11 @@ impl Sequencer {
                 self.hand_over(logged);
             }
             self.workers.advance_to(tick);
-            for Ask { question, reply, .. } in asks {
-                self.ask(tick, question, Asker::Reader(reply));
+            for Ask { question, as_of, after, reply } in asks {
+                match as_of {
+                    AsOf::Present => self.ask(tick, question, Asker::Reader(reply)),
+                    AsOf::Complete => self.ask_latest(after, question, Asker::Reader(reply)),
+                }
             }
             if let Some(part) = look {
                 self.ask(tick, Question::Books(part), Asker::Books(part));
@@ -224,9 +234,10 @@ impl Sequencer {
         self.first_worker == 0
     }
 
-    /// Whether the dataflow is ready for another tick. Not asked when stopping: a worker that has failed never is.
-    fn has_room(&self) -> bool {
-        self.shared.ticks_in_flight() < TICKS_IN_FLIGHT_MAX
+    /// Whether the dataflow is ready for another tick, or the latest one was so long ago that a batch does not wait for that. Not asked
+    /// when stopping: a worker that has failed never is.
+    fn has_room(&self, latest_batch: Instant) -> bool {
+        self.shared.ticks_in_flight() < TICKS_IN_FLIGHT_MAX || latest_batch.elapsed() >= TICK_WAIT_MAX
     }
 
     /// Looks whether the log has room, if it is time.
@@ -329,8 +340,16 @@ impl Sequencer {
 
     fn ask(&mut self, tick: Tick, question: Question, asker: Asker) {
         let id = self.shared.asked(Asked::new(&question, tick, asker));
-        let query = Query { id, asker: self.first_worker, question };
+        let query = Query { id, asker: self.first_worker, as_of: None, question };
         self.workers.tell(0, Command::Ask(tick, query));
+    }
+
+    /// Asks for the latest complete tick, from `after` on, and from the latest on that anybody was answered as of.
+    fn ask_latest(&mut self, after: Tick, question: Question, asker: Asker) {
+        let after = after.max(self.shared.progress().answered());
+        let id = self.shared.asked(Asked::new(&question, after, asker));
+        let query = Query { id, asker: self.first_worker, as_of: None, question };
+        self.workers.tell(0, Command::AskLatest(after, query));
     }
 }
 

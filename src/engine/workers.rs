@@ -3,7 +3,6 @@
 //! A worker parks while it has nothing to do: on few cores a spinning worker starves the others and the I/O threads.
 
 use std::any::Any;
-use std::iter::repeat_n;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -14,7 +13,7 @@ use std::time::Duration;
 use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::graph::{self, Layout, Receivers};
 use dataflows::identity;
-use dataflows::limits::Limit;
+use dataflows::limits::{DUE_AT_ONCE, Limit};
 use dataflows::model::{Answer, Desired, IdentityChange, ProfileId, Query, Tick};
 use dataflows::observations::Arrival;
 use thiserror::Error;
@@ -26,6 +25,7 @@ use timely::{CommunicationConfig, WorkerConfig};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::announced::Meeting;
+use super::latest::Latest;
 use super::mesh::{self, Connected, MeshError};
 use crate::cluster::{Awaited, Introduction};
 use crate::ending::{Ending, Exit, is_of_broken_connection, report};
@@ -56,6 +56,9 @@ pub struct Topology {
     pub introduction: Arc<Introduction>,
     /// Who is waited for at the start.
     pub awaited: Awaited,
+    /// How much a worker works off at a time of what is due, from the beginning. Where it is not said: everything, and [`DUE_AT_ONCE`] once
+    /// there is somebody to answer in between. No output depends on it.
+    pub due_at_once: Option<usize>,
 }
 
 impl Topology {
@@ -68,7 +71,13 @@ impl Topology {
             ids_port: 0,
             introduction: Arc::default(),
             awaited: Awaited::default(),
+            due_at_once: None,
         }
+    }
+
+    /// The same, whose workers work off so much at a time of what is due.
+    pub fn with_due_at_once(self, due_at_once: usize) -> Self {
+        Topology { due_at_once: Some(due_at_once), ..self }
     }
 
     /// The same, for a process that works on this project.
@@ -200,6 +209,10 @@ pub enum Command {
     Advance(Tick),
     /// Answer as of this tick, which is not before that of input.
     Ask(Tick, Query),
+    /// From now on there is somebody to answer: work off a little at a time.
+    InParts,
+    /// Answer as of the latest tick that is complete, once that is not before this one, which is not after that of input.
+    AskLatest(Tick, Query),
 }
 
 /// Held until the workers have worked on what arrived before it: so a sender can be kept from running ahead of them.
@@ -251,19 +264,25 @@ pub struct Workers {
     guards: std::thread::JoinHandle<Result<(), WorkersError>>,
 }
 
+/// Takes an answer as of the latest complete tick, on a thread of the workers.
+pub type ToldLatest = Arc<dyn Fn(Answer) + Send + Sync>;
+
 /// Who hears of more than the outputs that every engine needs.
-#[derive(Debug)]
 pub struct Listeners {
     /// Where the workers show what they do; made for so many workers.
     pub inside: Arc<Inside>,
     /// Whether anybody wants to hear of identities.
     pub identities: bool,
+    /// Who takes answers as of the latest complete tick. They belong to no tick that is still to be told, so they need not wait for
+    /// whoever takes outputs, who may have much to do. Without anybody they are outputs.
+    pub latest: Option<ToldLatest>,
 }
 
 /// Where a worker's outputs go, and whether those of identities are among them.
 struct Outputs {
     sender: Sender<Output>,
     identities: bool,
+    latest: Option<ToldLatest>,
 }
 
 /// A worker's ends: it takes commands, and says which thread to wake.
@@ -276,7 +295,7 @@ impl Workers {
         definitions: Arc<Definitions>,
         outputs: Sender<Output>,
     ) -> Result<Self, WorkersError> {
-        let listeners = Listeners { inside: Inside::new(topology.threads, false), identities: true };
+        let listeners = Listeners { inside: Inside::new(topology.threads, false), identities: true, latest: None };
         Self::start_with(topology, definitions, outputs, listeners)
     }
 
@@ -299,7 +318,7 @@ impl Workers {
         topology: &Topology,
         definitions: Arc<Definitions>,
         outputs: Sender<Output>,
-        Listeners { inside, identities }: Listeners,
+        Listeners { inside, identities, latest }: Listeners,
         (connected, meeting): (Option<Wires>, Option<Meeting>),
     ) -> Result<Self, WorkersError> {
         let refused: Arc<OnceLock<String>> = Arc::default();
@@ -313,7 +332,7 @@ impl Workers {
             handles.push((commands, threads));
         }
         let (topology, threads) = (topology.clone(), topology.threads);
-        let processes = topology.processes();
+        let (processes, due_at_once) = (topology.processes(), topology.due_at_once);
         let outputs = Mutex::new(outputs);
         let guards = std::thread::Builder::new()
             .name("workers".to_owned())
@@ -332,12 +351,12 @@ impl Workers {
                     // Nobody waits for the thread any more if the start was given up.
                     if thread.send(std::thread::current()).is_ok() {
                         let watcher = Watcher::start(inside.clone(), worker, local);
-                        let outputs = Outputs { sender: outputs, identities };
+                        let outputs = Outputs { sender: outputs, identities, latest: latest.clone() };
                         // Where nobody keeps what destinations acknowledged, anybody may tell them.
                         let spread = || (0..definitions.destinations.len()).map(|index| index % processes).collect();
                         let tellers = meeting.as_ref().map_or_else(spread, |meeting| meeting.agreement.tellers());
                         let layout = Layout { processes, threads, tellers: tellers.into() };
-                        let runs = || run(worker, watcher, (&definitions, layout), &inbox, &outputs);
+                        let runs = || run(worker, watcher, (&definitions, layout, due_at_once), &inbox, &outputs);
                         match catch_unwind(AssertUnwindSafe(runs)) {
                             Err(panic) => {
                                 tell_of(&*panic, &outputs.sender);
@@ -416,6 +435,13 @@ impl Workers {
         }
     }
 
+    /// Tells all workers that from now on there is somebody to answer in between.
+    pub fn work_in_parts(&self) {
+        for worker in 0..self.len() {
+            self.tell(worker, Command::InParts);
+        }
+    }
+
     /// Ends the input, waits until all is processed (in a cluster, by all), and says how it went.
     pub fn stop(self) -> Result<(), WorkersError> {
         for (sender, thread) in self.senders {
@@ -442,18 +468,19 @@ fn is_over(inbox: &Receiver<Command>) -> bool {
 fn run(
     worker: &mut Worker,
     mut watcher: Watcher,
-    (definitions, layout): (&Arc<Definitions>, Layout),
+    (definitions, layout, due_at_once): (&Arc<Definitions>, Layout, Option<usize>),
     inbox: &Receiver<Command>,
     outputs: &Outputs,
 ) {
     /// A parked worker is woken for commands and by its peers; this only bounds what a lost wake-up could cost.
     const PARK_MAX: Duration = Duration::from_millis(100);
 
-    let Outputs { sender: outputs, identities } = outputs;
+    let Outputs { sender: outputs, identities, latest } = outputs;
     // An output that nobody takes any more is of no interest to anybody: a failed send is not an error.
     let outlet = || outputs.clone();
     let (memberships, desired, limits, answers) = (outlet(), outlet(), outlet(), outlet());
     let identities = identities.then(outlet);
+    let told_latest = latest.clone();
     let receivers = Receivers {
         memberships: Box::new(move |tick, changes| _ = memberships.send(Output::Memberships(tick, changes))),
         identities: identities.map(|identities| -> graph::ToldOfIdentities {
@@ -464,17 +491,26 @@ fn run(
         desired: Box::new(move |tick, changes| _ = desired.send(Output::Desired(tick, changes))),
         limits: Box::new(move |_tick, changes| _ = limits.send(Output::Limits(changes))),
         answers: Box::new(move |tick, changes| {
-            // Shares of several workers that are equal come as one row that counts for several.
-            let share = |(answer, count): (Answer, i64)| repeat_n(answer, count.try_into().unwrap_or_default());
-            _ = answers.send(Output::Answers(tick, changes.into_iter().flat_map(share).collect()));
+            let mut in_order = Vec::new();
+            for (answer, _) in changes {
+                match &told_latest {
+                    Some(tell) if answer.as_of.is_some() => tell(answer),
+                    _ => in_order.push(answer),
+                }
+            }
+            if !in_order.is_empty() {
+                _ = answers.send(Output::Answers(tick, in_order));
+            }
         }),
     };
     let (inputs, completion, arrangements) = graph::build(worker, definitions, layout, receivers);
     watcher.holds(arrangements);
+    due_at_once.into_iter().for_each(|updates| inputs.at_once().set(updates));
     let mut inputs = Some(inputs);
     // Where this worker's input ended.
     let mut end = Tick::MAX;
     let mut reported = Tick::default();
+    let mut latest = Latest::default();
     while reported < Tick::MAX {
         let mut permit = None;
         while let Some(open) = inputs.as_mut() {
@@ -492,6 +528,8 @@ fn run(
                     open.advance_to(tick);
                 }
                 Ok(Command::Ask(tick, query)) => open.ask(tick, query),
+                Ok(Command::InParts) => open.at_once().set(due_at_once.unwrap_or(DUE_AT_ONCE)),
+                Ok(Command::AskLatest(after, query)) => latest.ask(after, query),
                 Err(TryRecvError::Empty) => break,
                 // The end of input is the end of time: what is due before it has to come out first.
                 Err(TryRecvError::Disconnected) if completion.frontier() < open.time() => break,
@@ -500,6 +538,9 @@ fn run(
                     inputs = None;
                 }
             }
+        }
+        if let Some(open) = inputs.as_mut() {
+            latest.tend(open, completion.frontier());
         }
         worker.step_or_park(Some(PARK_MAX));
         if faults::point("worker") {
@@ -560,7 +601,8 @@ mod tests {
     fn equal_shares_of_several_workers_are_all_counted() {
         let (outputs, collected) = channel();
         let workers = Workers::start(&Topology::local(3), Arc::default(), outputs).unwrap();
-        workers.tell(0, Command::Ask(Tick::default(), Query { id: 1, asker: 0, question: Question::Sizes }));
+        let query = Query { id: 1, asker: 0, as_of: None, question: Question::Sizes };
+        workers.tell(0, Command::Ask(Tick::default(), query));
         workers.advance_to(Tick::from_ms(1));
         workers.stop().unwrap();
         let shares =

@@ -21,7 +21,7 @@ use thiserror::Error;
 use super::checkpoint::{CheckpointError, Kept, salvage};
 use super::segments::Entry;
 use super::store::KEYSPACES;
-use super::{DataFolder, ProcessNumber, Purpose, Store, StoreError, codec, files};
+use super::{DataFolder, ProcessNumber, Purpose, Store, StoreError, codec, files, latest_tick};
 use crate::clock::Jumps;
 use crate::dedupe::{self, DedupeError};
 use crate::history::{self, Archive, HistoryError, HistoryOwner};
@@ -139,8 +139,7 @@ pub fn rewind(folder: &Path, to: Tick, rule: &RowRule, out: &mut impl Write) -> 
         return Err(RewindError::Former { folder: folder.clone() });
     }
     let source = found.copy()?;
-    let ids = dedupe::through(folder, found.owner()?)?;
-    let goes = Goes::of(&source, &Kept::look(folder)?, ids, to)?;
+    let goes = Goes::of(folder, &source, &Kept::look(folder)?, found.owner()?, to)?;
     if goes.last <= to {
         let (folder, last) = (folder.display(), goes.last);
         writeln!(out, "nothing in {folder} is of a time after tick {to}: its last tick is {last}; it stays as it is")?;
@@ -210,10 +209,16 @@ struct Goes {
 }
 
 impl Goes {
-    fn of(source: &Store, kept: &Kept, ids: Tick, to: Tick) -> Result<Self, RewindError> {
+    fn of(
+        folder: &Path,
+        source: &Store,
+        kept: &Kept,
+        owner: Option<ProcessNumber>,
+        to: Tick,
+    ) -> Result<Self, RewindError> {
         let newest = kept.newest().map_or(Tick::default(), |newest| newest.tick);
         let (checkpoints, stays) = kept.entries().iter().map(|entry| entry.tick).partition(|tick| *tick > to);
-        let last = newest.max(source.latest_frontier()?).max(ids);
+        let last = latest_tick::<RewindError>(folder, source, newest, owner)?;
         let mut goes =
             Goes { entries: 0, events: 0, ticks: None, checkpoints, stays, begins: newest, first: last, last };
         let mut is_first = true;
@@ -223,7 +228,6 @@ impl Goes {
             if std::mem::take(&mut is_first) {
                 (goes.begins, goes.first) = (envelope.previous, tick);
             }
-            goes.last = goes.last.max(tick);
             if tick > to {
                 goes.entries += 1;
                 goes.events += u64::from(envelope.events);

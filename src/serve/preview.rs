@@ -15,12 +15,12 @@ use rustc_hash::FxHashMap;
 
 use super::historied::Historied;
 use super::{Options, RunError};
-use crate::clock::{ClockError, Latest, wall_clock};
+use crate::clock::{ClockError, Jumps, Latest, wall_clock};
 use crate::egress::{Differing, HoldReason, differences, moved};
 use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Output, Topology, Workers, WorkersError};
 use crate::ingest::segment::reading;
 use crate::log::checkpoint::{Gatherer, Kept, Past, Plan, StartPlan, begins};
-use crate::log::{DataFolder, ProcessNumber, Purpose};
+use crate::log::{DataFolder, LogError, ProcessNumber, Purpose, latest_tick};
 use crate::project::{Project, Storage};
 
 /// What a start would do.
@@ -92,10 +92,10 @@ pub fn preview(project: &Project, data: &Path, workers: usize) -> Result<Preview
     let past = Past::new(begins(&store, newest)?, history.archive());
     let plan = Plan::new(&past, &kept, project, false).map_err(|error| history.blame(error))?;
     let moved = moved(&store, project)?;
-    let latest = found.last()?.unwrap_or_default().max(newest).max(store.latest_frontier()?);
-    let clock = Some(latest)
-        .filter(|latest| *latest > Tick::default())
-        .and_then(|tick| ClockError::of(wall_clock(), Latest { folder: data.to_owned(), tick }, &project.clock).err());
+    let latest = latest_tick::<LogError>(data, &store, newest, Some(ProcessNumber::ALONE))?;
+    let jumps = Jumps::read(data).map_err(ClockError::from)?;
+    let clock = Latest::of(data, latest, &jumps, wall_clock(), &project.clock)
+        .and_then(|latest| ClockError::of(wall_clock(), latest, &project.clock).err());
     let gatherer = Gatherer::new(store.clone(), project, reading(project), 0);
     let start = plan.start(&past);
     if start == StartPlan::CheckpointAndMore {

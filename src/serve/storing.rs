@@ -10,7 +10,7 @@ use super::historied::Historied;
 use super::{Options, RunError};
 use crate::catalogue::{Agreement, Catalogue};
 use crate::clock::{self, ClockError, Jumps, Latest, OnMismatch, SteadyClock};
-use crate::dedupe::{self, Dedupe, Expected, MessageWindow, OnDiskSettings, ToldBy};
+use crate::dedupe::{Dedupe, Expected, MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::forward::Queues;
 use crate::egress::outbox::{Order, Outbox};
 use crate::egress::{DurableOutbox, HoldReason, Instance, MemoryOutbox};
@@ -19,7 +19,7 @@ use crate::ingest::KnownNames;
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reading;
 use crate::log::checkpoint::{CheckpointerSettings, FormerLog, Gatherer, Kept, MessageIds, Past, Plan, Restore};
-use crate::log::{DataFolder, DurableLog, Log, LogError, MemoryLog, ProcessNumber, Purpose, Store};
+use crate::log::{DataFolder, DurableLog, Log, LogError, MemoryLog, ProcessNumber, Purpose, Store, latest_tick};
 use crate::project::{Durability, Project, Storage};
 
 /// What outlives the process, if anything does.
@@ -109,12 +109,9 @@ impl Storing {
         history.archive().map_or(Ok(()), |history| history.is_of_log(last))?;
         let jumps = Jumps::read(&storage.folder).map_err(ClockError::from)?;
         let now = clock::shown(&machine);
-        // Ticks were there before, though nothing came at them: the clock had been accepted.
-        let step_max_ms = u64::try_from(project.clock.step_max.as_millis()).unwrap_or(u64::MAX);
-        let latest_of = |last: Tick| jumps.reached(last, now, step_max_ms);
-        let latest = |tick| Some(Latest { folder: storage.folder.clone(), tick }).filter(|_| tick > Tick::default());
+        let latest = |last| Latest::of(&storage.folder, last, &jumps, now, &project.clock);
         if on_mismatch == OnMismatch::Refuse {
-            latest(latest_of(last)).map_or(Ok(()), |latest| ClockError::of(now, latest, &project.clock))?;
+            latest(last).map_or(Ok(()), |latest| ClockError::of(now, latest, &project.clock))?;
         }
         let expected = Expected {
             data: &storage.folder,
@@ -131,11 +128,10 @@ impl Storing {
         expected.check().map_err(LogError::from)?;
         let store = found.open()?;
         store.belongs_to(process)?;
-        // What was told at a tick that has no events is known here only.
-        let ids = dedupe::through(&storage.folder, Some(process)).map_err(LogError::from)?;
-        let reached = latest_of(last.max(store.latest_frontier()?).max(ids));
+        let latest = latest(latest_tick::<LogError>(&storage.folder, &store, newest, Some(process))?);
+        let reached = latest.as_ref().map_or(Tick::default(), |latest| latest.tick);
         jumps.forget_after(reached).map_err(ClockError::from)?;
-        let clock = match latest(reached) {
+        let clock = match latest {
             Some(latest) => SteadyClock::after(latest, machine, &project.clock, jumps, on_mismatch)?,
             None => SteadyClock::new(machine, &project.clock, jumps),
         };

@@ -1,12 +1,8 @@
 //! A cluster with its history in S3-compatible storage: each process has its own part there, all of them are the history.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
-use tempfile::{NamedTempFile, TempDir};
 
-use super::hosts;
-use crate::program::{BUCKET, Replayed, S3, Server, checkpoints_up_to, project, replay};
+use crate::program::{BUCKET, Cluster, Replayed, S3, Server, checkpoints_up_to, replay};
 
 const PROCESSES: usize = 2;
 
@@ -35,41 +31,8 @@ secret_access_key = "{secret}"
     )
 }
 
-struct Cluster {
-    project: TempDir,
-    hosts: NamedTempFile,
-    data: TempDir,
-}
-
-impl Cluster {
-    fn data(&self, process: usize) -> PathBuf {
-        self.data.path().join(process.to_string())
-    }
-
-    async fn start(&self) -> Vec<Server> {
-        let begin = |process: usize| {
-            let (data, process) = (self.data(process), process.to_string());
-            let hosts = self.hosts.path().to_str().unwrap();
-            let arguments = ["--process", &process, "--hosts", hosts, "--data", data.to_str().unwrap()];
-            Server::begin(self.project.path(), &arguments, &[])
-        };
-        let begun: Vec<Server> = (0..PROCESSES).map(begin).collect();
-        let mut servers = Vec::new();
-        for server in begun {
-            servers.push(server.ready().await);
-        }
-        servers
-    }
-}
-
 fn seen(n: u64) -> Value {
     json!({"type": "track", "event": "Seen", "userId": format!("u{}", n % 7), "messageId": n.to_string(), "properties": {"n": n}})
-}
-
-/// A cluster stops as a whole.
-fn stop(servers: Vec<Server>) {
-    servers.iter().for_each(Server::terminate);
-    servers.into_iter().for_each(|server| drop(server.end()));
 }
 
 /// The value of a trait of all seven users.
@@ -85,10 +48,10 @@ async fn sums(servers: &[Server], name: &str, token: u64) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_history_of_a_cluster_is_in_the_bucket_as_a_whole() {
     let s3 = tokio::task::block_in_place(S3::start);
-    let cluster = Cluster { project: project(&toml(&s3, "")), hosts: hosts(PROCESSES), data: TempDir::new().unwrap() };
+    let cluster = Cluster::new(&toml(&s3, ""), PROCESSES);
     let (mut n, mut token) = (0, 0);
     for round in 0..4 {
-        let servers = cluster.start().await;
+        let servers = cluster.start(&[], &[]).await;
         for _ in 0..60 {
             // To one of them, and once more to the other, as a sender does that got no answer.
             let to = (n % 2) as usize;
@@ -102,7 +65,7 @@ async fn the_history_of_a_cluster_is_in_the_bucket_as_a_whole() {
             checkpoints_up_to(&cluster.data(process), 1).await;
         }
         match round {
-            0 => stop(servers),
+            0 => drop(Cluster::stop(servers)),
             _ => servers.into_iter().for_each(Server::kill),
         }
     }
@@ -113,7 +76,7 @@ async fn the_history_of_a_cluster_is_in_the_bucket_as_a_whole() {
     // What was not counted before is counted of all of it: the log has only the end.
     let more = "total = \"sum('Seen', properties.n)\"";
     std::fs::write(cluster.project.path().join("deltaic.toml"), toml(&s3, more)).unwrap();
-    let servers = cluster.start().await;
+    let servers = cluster.start(&[], &[]).await;
     token = token.max(servers[0].take(&[seen(0)]).await);
     assert_eq!(sums(&servers, "total", token).await, expected(|n| n));
     assert_eq!(sums(&servers, "seen", token).await, expected(|_| 1));
@@ -128,7 +91,7 @@ async fn the_history_of_a_cluster_is_in_the_bucket_as_a_whole() {
     for process in 0..PROCESSES {
         checkpoints_up_to(&cluster.data(process), token).await;
     }
-    stop(servers);
+    Cluster::stop(servers);
 
     // Replays of both parts, and of one alone.
     let part = |process: usize| format!("s3://{BUCKET}/cluster/process-{process}");

@@ -1,16 +1,14 @@
 //! How a cluster ends: one is told to stop, one is killed, one hangs. The others say who it was, and end with the code for starting all
 //! again; who is told to stop ends well.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
-use super::hosts;
 use crate::faults::FAULT;
-use crate::program::{DEADLINE, Program, Server, project};
+use crate::program::{Cluster, DEADLINE, Program, Server};
 
 const PROCESSES: usize = 3;
 
@@ -29,21 +27,6 @@ admin_token = "admin-token"
 [traits]
 seen = "count('Seen')"
 "#;
-
-async fn start(folder: &Path, hosts: &NamedTempFile, data: &TempDir, faults: &[(&str, &str)]) -> Vec<Server> {
-    let begin = |process: usize| {
-        let (data, process) = (data.path().join(process.to_string()), process.to_string());
-        let hosts = hosts.path().to_str().unwrap();
-        let arguments = ["--process", &process, "--hosts", hosts, "--data", data.to_str().unwrap()];
-        Server::begin(folder, &arguments, if process == "1" { faults } else { &[] })
-    };
-    let begun: Vec<Server> = (0..PROCESSES).map(begin).collect();
-    let mut servers = Vec::new();
-    for server in begun {
-        servers.push(server.ready().await);
-    }
-    servers
-}
 
 fn seen(n: usize) -> Value {
     json!({"type": "track", "event": "Seen", "userId": "u", "messageId": n.to_string()})
@@ -66,7 +49,7 @@ async fn until_seen(server: &Server, state: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_one_goes_all_are_started_again() {
-    let (folder, hosts, data) = (project(PROJECT), hosts(PROCESSES), TempDir::new().unwrap());
+    let cluster = Cluster::new(PROJECT, PROCESSES);
     let wish = TempDir::new().unwrap();
     let wish = wish.path().join("now");
     let mut taken = 0;
@@ -76,7 +59,9 @@ async fn where_one_goes_all_are_started_again() {
     {
         _ = std::fs::remove_file(&wish);
         let fault = format!("{fault}@{}", wish.display());
-        let servers = start(folder.path(), &hosts, &data, &[("DELTAIC_FAULT", &fault)]).await;
+        let faults = [("DELTAIC_FAULT", &*fault)];
+        let begin = |process| cluster.begin(process, &[], if process == 1 { &faults } else { &[] });
+        let servers = Cluster::ready((0..PROCESSES).map(begin).collect()).await;
         for server in &servers {
             server.take(&[seen(taken)]).await;
             taken += 1;
@@ -140,7 +125,7 @@ async fn where_one_goes_all_are_started_again() {
         }
     }
     // All of it is there, once.
-    let servers = start(folder.path(), &hosts, &data, &[]).await;
+    let servers = cluster.start(&[], &[]).await;
     for n in 0..taken {
         let answer = servers[n % PROCESSES].post("/v1/batch", &json!({ "batch": [seen(n)] })).await.json();
         assert_eq!(answer["duplicates"], 1, "message {n}: {answer}");
@@ -154,6 +139,5 @@ async fn where_one_goes_all_are_started_again() {
     let lines: Vec<&str> = shown.stdout.lines().collect();
     assert_eq!(lines.len(), 1 + PROCESSES, "{shown:?}");
     assert!(lines[0].starts_with("process  address") && lines[1].contains(" here ") && lines[3].contains(" there "));
-    servers.iter().for_each(Server::terminate);
-    servers.into_iter().for_each(|server| drop(server.end()));
+    Cluster::stop(servers);
 }

@@ -1,15 +1,13 @@
 //! The data folders of a cluster: lost, exchanged, damaged, young. What is refused is left as it is.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
-use super::hosts;
 use crate::damage::snapshot;
-use crate::program::{DEADLINE, Ended, Server, checkpoints_up_to, project, run};
+use crate::program::{Cluster, DEADLINE, Ended, Server, checkpoints_up_to, run};
 
 const PROJECT: &str = r#"
 name = "cluster"
@@ -25,79 +23,45 @@ seen = "count('Seen')"
 checkpoint_events = 10
 "#;
 
-struct Cluster {
-    project: TempDir,
-    hosts: NamedTempFile,
-    data: TempDir,
-}
-
 fn seen(n: u64) -> Value {
     json!({"type": "track", "event": "Seen", "userId": format!("u{}", n % 3), "messageId": n.to_string()})
 }
 
-impl Cluster {
-    fn new() -> Self {
-        Cluster { project: project(PROJECT), hosts: hosts(2), data: TempDir::new().unwrap() }
+/// A cluster that has run: each process has a checkpoint.
+async fn used() -> Cluster {
+    let cluster = Cluster::new(PROJECT, 2);
+    let servers = cluster.start(&[], &[]).await;
+    for n in 0..40 {
+        servers[(n % 2) as usize].take(&[seen(n)]).await;
     }
-
-    fn data(&self, process: usize) -> PathBuf {
-        self.data.path().join(process.to_string())
+    for process in 0..2 {
+        checkpoints_up_to(&cluster.data(process), 1).await;
     }
-
-    fn begin(&self, process: usize, more: &[&str]) -> Server {
-        let (data, process) = (self.data(process), process.to_string());
-        let hosts = self.hosts.path().to_str().unwrap();
-        let arguments = ["--process", &process, "--hosts", hosts, "--data", data.to_str().unwrap()];
-        Server::begin(self.project.path(), &[&arguments[..], more].concat(), &[])
-    }
-
-    async fn start(&self, more: &[&str]) -> [Server; 2] {
-        let (first, second) = (self.begin(0, more), self.begin(1, more));
-        [first.ready().await, second.ready().await]
-    }
-
-    /// A cluster that has run: each process has a checkpoint.
-    async fn used() -> Self {
-        let cluster = Self::new();
-        let servers = cluster.start(&[]).await;
-        for n in 0..40 {
-            servers[(n % 2) as usize].take(&[seen(n)]).await;
-        }
-        for process in 0..2 {
-            checkpoints_up_to(&cluster.data(process), 1).await;
-        }
-        stop(servers);
-        cluster
-    }
-
-    /// A process is refused before it meets the others, `log verify` says why, too, and nothing is touched.
-    #[track_caller]
-    fn check_refused(&self, process: usize, expected: &str) {
-        let data = self.data(process);
-        let before = snapshot(&data);
-        let refused = self.begin(process, &[]).failed();
-        assert!(!refused.status.success() && refused.stderr.contains(expected), "{expected}: {refused:?}");
-        assert!(snapshot(&data) == before, "{expected}: a start has touched it");
-        let verified = run(&["log", "verify", data.to_str().unwrap()]);
-        assert!(!verified.status.success() && verified.stdout.contains(expected), "{expected}: {verified:?}");
-        assert!(snapshot(&data) == before, "{expected}: a look has touched it");
-    }
-
-    /// Nothing of what was sent counts again.
-    async fn check_whole(&self) {
-        let servers = self.start(&[]).await;
-        for n in 0..40 {
-            let answer = servers[(n % 2) as usize].post("/v1/batch", &json!({ "batch": [seen(n)] })).await.json();
-            assert_eq!(answer["duplicates"], 1, "message {n}: {answer}");
-        }
-        stop(servers);
-    }
+    Cluster::stop(servers);
+    cluster
 }
 
-/// Stops both; gives how they ended.
-fn stop(servers: [Server; 2]) -> [Ended; 2] {
-    servers.iter().for_each(Server::terminate);
-    servers.map(Server::end)
+/// A process is refused before it meets the others, `log verify` says why, too, and nothing is touched.
+#[track_caller]
+fn check_refused(cluster: &Cluster, process: usize, expected: &str) {
+    let data = cluster.data(process);
+    let before = snapshot(&data);
+    let refused = cluster.begin(process, &[], &[]).failed();
+    assert!(!refused.status.success() && refused.stderr.contains(expected), "{expected}: {refused:?}");
+    assert!(snapshot(&data) == before, "{expected}: a start has touched it");
+    let verified = run(&["log", "verify", data.to_str().unwrap()]);
+    assert!(!verified.status.success() && verified.stdout.contains(expected), "{expected}: {verified:?}");
+    assert!(snapshot(&data) == before, "{expected}: a look has touched it");
+}
+
+/// Nothing of what was sent counts again.
+async fn check_whole(cluster: &Cluster) {
+    let servers = cluster.start(&[], &[]).await;
+    for n in 0..40 {
+        let answer = servers[(n % 2) as usize].post("/v1/batch", &json!({ "batch": [seen(n)] })).await.json();
+        assert_eq!(answer["duplicates"], 1, "message {n}: {answer}");
+    }
+    Cluster::stop(servers);
 }
 
 async fn until_there(is_there: impl Fn() -> bool) {
@@ -110,7 +74,7 @@ async fn until_there(is_there: impl Fn() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_that_are_exchanged_or_damaged_are_refused() {
-    let cluster = Cluster::used().await;
+    let cluster = used().await;
     for process in 0..2 {
         let data = cluster.data(process);
         let sound = run(&["log", "verify", data.to_str().unwrap()]);
@@ -126,21 +90,21 @@ async fn folders_that_are_exchanged_or_damaged_are_refused() {
         fs::rename(aside, messages(1)).unwrap();
     };
     exchange();
-    cluster.check_refused(0, "are those of process 1 of 2, and this is process 0 of 2");
-    cluster.check_refused(1, "are those of process 0 of 2, and this is process 1 of 2");
+    check_refused(&cluster, 0, "are those of process 1 of 2, and this is process 0 of 2");
+    check_refused(&cluster, 1, "are those of process 0 of 2, and this is process 1 of 2");
     exchange();
 
     let list = messages(1).join("RUNS");
     let whole = fs::read(&list).unwrap();
     fs::write(&list, "").unwrap();
-    cluster.check_refused(1, "RUNS, and the log does not go back to them");
+    check_refused(&cluster, 1, "RUNS, and the log does not go back to them");
     fs::write(&list, whole).unwrap();
 
     // Whose a folder is, nobody guesses.
     let owner = cluster.data(1).join("PROCESS");
     fs::remove_file(&owner).unwrap();
     let missing = "PROCESS is missing: it says whose folder this is: restore it from a copy, or write the line";
-    cluster.check_refused(1, missing);
+    check_refused(&cluster, 1, missing);
     let alone = cluster.project.path().to_str().unwrap();
     let data = cluster.data(1);
     let before = snapshot(&data);
@@ -150,12 +114,12 @@ async fn folders_that_are_exchanged_or_damaged_are_refused() {
     assert!(!dumped.status.success() && dumped.stderr.contains(missing), "{dumped:?}");
     assert!(snapshot(&data) == before);
     fs::write(owner, "process 1 of 2\n").unwrap();
-    cluster.check_whole().await;
+    check_whole(&cluster).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_lost_with_the_folder_of_a_process_is_said() {
-    let cluster = Cluster::used().await;
+    let cluster = used().await;
     fs::remove_dir_all(cluster.data(1)).unwrap();
     let said = [
         "process 1 has a new data folder, and its cluster has run before (up to tick ",
@@ -164,14 +128,14 @@ async fn what_is_lost_with_the_folder_of_a_process_is_said() {
     ];
     // A start that was refused has made a folder, which is as new as before.
     for _ in 0..2 {
-        let servers = [cluster.begin(0, &[]), cluster.begin(1, &[])];
+        let servers = [0, 1].map(|process| cluster.begin(process, &[], &[]));
         let [first, second] = servers.map(Server::failed);
         assert!(!first.status.success() && !second.status.success(), "{first:?}");
         for part in said.iter().chain(&["or start with --accept-partial to go on without all this"]) {
             assert!(second.stderr.contains(part), "{part}: {second:?}");
         }
     }
-    let servers = cluster.start(&["--accept-partial"]).await;
+    let servers = cluster.start(&["--accept-partial"], &[]).await;
     let token = servers[1].take(&[seen(1_000)]).await;
     // From now on it has what it should have.
     let list = cluster.data(1).join("messages/RUNS");
@@ -183,24 +147,24 @@ async fn what_is_lost_with_the_folder_of_a_process_is_said() {
         count += profile["traits"]["seen"].as_u64().unwrap();
     }
     assert_eq!(count, 21);
-    for ended in stop(servers) {
+    for ended in Cluster::stop(servers) {
         for part in said {
             assert!(ended.stderr.contains(part), "{part}: {ended:?}");
         }
     }
-    stop(cluster.start(&[]).await);
+    Cluster::stop(cluster.start(&[], &[]).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_without_a_checkpoint_has_nothing_to_replay() {
-    let cluster = Cluster::new();
-    let servers = cluster.start(&[]).await;
+    let cluster = Cluster::new(PROJECT, 2);
+    let servers = cluster.start(&[], &[]).await;
     for n in 0..12 {
         servers[0].take(&[seen(n)]).await;
     }
     // Process 1 was sent nothing.
     checkpoints_up_to(&cluster.data(0), 1).await;
-    stop(servers);
+    Cluster::stop(servers);
     let (first, second) = (cluster.data(0), cluster.data(1));
     let (first, second) = (first.to_str().unwrap(), second.to_str().unwrap());
     let verified = run(&["log", "verify", second]);

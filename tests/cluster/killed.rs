@@ -2,15 +2,12 @@
 //! twice, though senders try again elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use deltaic::receive::server::{Options, Receiver};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use super::hosts;
-use crate::program::{DEADLINE, Server, project, until};
+use crate::program::{Cluster, DEADLINE, Server, until};
 
 const PROCESSES: usize = 3;
 
@@ -43,35 +40,9 @@ identifiers = ["user_id"]
 checkpoint_events = 10
 "#;
 
-/// A cluster, which is told to listen where it listened before.
-struct Cluster<'a> {
-    project: &'a Path,
-    hosts: &'a str,
-    data: &'a Path,
-    hook: String,
-    workers: &'static str,
-}
-
-impl Cluster<'_> {
-    async fn start(&self) -> Vec<Server> {
-        let begin = |process: usize| {
-            let data = self.data.join(process.to_string());
-            let (process, data) = (process.to_string(), data.to_str().unwrap());
-            let arguments = ["--workers", self.workers, "--process", &process, "--hosts", self.hosts, "--data", data];
-            Server::begin(self.project, &arguments, &[("HOOK", &self.hook)])
-        };
-        let begun: Vec<Server> = (0..PROCESSES).map(begin).collect();
-        let mut servers = Vec::new();
-        for server in begun {
-            servers.push(server.ready().await);
-        }
-        servers
-    }
-
-    /// The checkpoints that a process has on disk, as it lists them.
-    fn checkpoints(&self, process: usize) -> String {
-        std::fs::read_to_string(self.data.join(process.to_string()).join("CHECKPOINTS")).unwrap_or_default()
-    }
+/// What a process says of its checkpoints, as a file lists them.
+fn checkpoints(cluster: &Cluster, process: usize) -> String {
+    std::fs::read_to_string(cluster.data(process).join("CHECKPOINTS")).unwrap_or_default()
 }
 
 fn seen(message: usize) -> Value {
@@ -84,16 +55,16 @@ fn seen(message: usize) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_process_is_killed_and_nothing_is_lost_or_doubled() {
     let receiver = Receiver::start(Options::default()).await.unwrap();
-    let (folder, hosts, data) = (project(PROJECT), hosts(PROCESSES), TempDir::new().unwrap());
-    let hosts = hosts.path().to_str().unwrap();
-    let mut cluster = Cluster { project: folder.path(), hosts, data: data.path(), hook: receiver.url(), workers: "1" };
+    let (cluster, hook) = (Cluster::new(PROJECT, PROCESSES), receiver.url());
+    let hook = [("HOOK", &*hook)];
+    let mut workers = "1";
     let mut next = 0;
     // Sent, and perhaps taken: they are sent again, to another process.
     let mut unsure: Vec<usize> = Vec::new();
     let mut taken: BTreeSet<usize> = BTreeSet::new();
     for victim in 0..PROCESSES {
-        let mut servers = cluster.start().await;
-        let checkpoints: Vec<String> = (0..PROCESSES).map(|process| cluster.checkpoints(process)).collect();
+        let mut servers = cluster.start(&["--workers", workers], &hook).await;
+        let before: Vec<String> = (0..PROCESSES).map(|process| checkpoints(&cluster, process)).collect();
         for message in unsure.drain(..) {
             servers[(message + 1) % PROCESSES].take(&[seen(message)]).await;
             taken.insert(message);
@@ -109,9 +80,9 @@ async fn each_process_is_killed_and_nothing_is_lost_or_doubled() {
             next += 1;
         }
         // The next start is from a checkpoint of this one.
-        for (process, before) in checkpoints.iter().enumerate() {
+        for (process, before) in before.iter().enumerate() {
             let began = Instant::now();
-            while cluster.checkpoints(process) == *before {
+            while checkpoints(&cluster, process) == *before {
                 assert!(began.elapsed() < DEADLINE, "process {process} makes no checkpoint");
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -141,10 +112,10 @@ async fn each_process_is_killed_and_nothing_is_lost_or_doubled() {
             assert!(last.contains("look there first, then start all of them again"), "{}", ended.stderr);
         }
         // Nothing in the data folders depends on the number of workers.
-        cluster.workers = if cluster.workers == "1" { "2" } else { "1" };
+        workers = if workers == "1" { "2" } else { "1" };
     }
 
-    let servers = cluster.start().await;
+    let servers = cluster.start(&["--workers", workers], &hook).await;
     let mut token = 0;
     for message in unsure {
         token = token.max(servers[(message + 1) % PROCESSES].take(&[seen(message)]).await);
@@ -168,8 +139,5 @@ async fn each_process_is_killed_and_nothing_is_lost_or_doubled() {
             && lately.len() == expected.len()
     })
     .await;
-    servers.iter().for_each(Server::terminate);
-    for server in servers {
-        server.end();
-    }
+    Cluster::stop(servers);
 }

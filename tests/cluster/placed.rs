@@ -1,15 +1,11 @@
 //! Destinations of a cluster are told by the process that told them before, whatever else is defined.
 
-use std::path::Path;
-
 use deltaic::catalogue::Catalogue;
 use deltaic::receive::server::{Action, Options, Receiver};
 use serde_json::json;
-use tempfile::{NamedTempFile, TempDir};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::hosts;
-use crate::program::{Server, project, until};
+use crate::program::{Cluster, until};
 
 const PROCESSES: usize = 3;
 
@@ -28,31 +24,10 @@ fn toml(times: u32, destinations: &[(&str, &Receiver)]) -> String {
     text
 }
 
-async fn start(project: &TempDir, hosts: &NamedTempFile, data: &Path) -> Vec<Server> {
-    let begin = |process: usize| {
-        let (data, process) = (data.join(process.to_string()), process.to_string());
-        let hosts = hosts.path().to_str().unwrap();
-        let arguments = ["--process", &process, "--hosts", hosts, "--data", data.to_str().unwrap()];
-        Server::begin(project.path(), &arguments, &[])
-    };
-    let begun: Vec<Server> = (0..PROCESSES).map(begin).collect();
-    let mut servers = Vec::new();
-    for server in begun {
-        servers.push(server.ready().await);
-    }
-    servers
-}
-
-/// A cluster stops as a whole.
-fn stop(servers: Vec<Server>) {
-    servers.iter().for_each(Server::terminate);
-    servers.into_iter().for_each(|server| drop(server.end()));
-}
-
 /// The catalogue as an earlier version wrote it: it does not say who tells what.
-fn as_formerly(data: &Path) {
+fn as_formerly(cluster: &Cluster) {
     for process in 0..PROCESSES {
-        let file = data.join(process.to_string()).join("CATALOGUE");
+        let file = cluster.data(process).join("CATALOGUE");
         let text = std::fs::read_to_string(&file).unwrap();
         let is_kept = |line: &&str| !line.starts_with("teller ") && !line.starts_with("checksum ");
         let lines: String = text.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
@@ -70,8 +45,8 @@ async fn a_new_destination_moves_no_other() {
         }
         let [first, second, third, new] = &receivers[..] else { unreachable!() };
         let before = [("b", first), ("c", second), ("d", third)];
-        let (project, hosts, data) = (project(&toml(1, &before)), hosts(PROCESSES), TempDir::new().unwrap());
-        let servers = start(&project, &hosts, data.path()).await;
+        let cluster = Cluster::new(&toml(1, &before), PROCESSES);
+        let servers = cluster.start(&[], &[]).await;
         // All once, and half of them twice.
         for n in 0..9 {
             let seen = json!({"type": "track", "event": "Seen", "userId": format!("u{}", n % 6)});
@@ -80,15 +55,15 @@ async fn a_new_destination_moves_no_other() {
         for (_, receiver) in &before {
             until(receiver, "all six", |changes| changes.len() >= 6).await;
         }
-        stop(servers);
+        Cluster::stop(servers);
         if is_of_former {
-            as_formerly(data.path());
+            as_formerly(&cluster);
         }
 
         // A new one, the first of all by its name; and three leave meanwhile.
         let after = [("aaa", new), ("b", first), ("c", second), ("d", third)];
-        std::fs::write(project.path().join("deltaic.toml"), toml(2, &after)).unwrap();
-        let servers = start(&project, &hosts, data.path()).await;
+        std::fs::write(cluster.project.path().join("deltaic.toml"), toml(2, &after)).unwrap();
+        let servers = cluster.start(&[], &[]).await;
         until(new, "the three that are left", |changes| changes.len() >= 3).await;
         for (name, receiver) in &before {
             let changes = until(receiver, "those that left", |changes| changes.len() >= 9).await;
@@ -97,12 +72,12 @@ async fn a_new_destination_moves_no_other() {
         }
         // What a process knows, the others know, too.
         for process in 0..PROCESSES {
-            let catalogue = Catalogue::read(&data.path().join(process.to_string())).unwrap().unwrap();
+            let catalogue = Catalogue::read(&cluster.data(process)).unwrap().unwrap();
             assert_eq!(["aaa", "b", "c", "d"].map(|name| catalogue.teller(name)), [0, 0, 1, 2]);
         }
-        stop(servers);
+        Cluster::stop(servers);
         // Once more, as it is.
-        stop(start(&project, &hosts, data.path()).await);
+        Cluster::stop(cluster.start(&[], &[]).await);
         let told: Vec<usize> =
             receivers.iter().map(|of| of.calls().iter().map(|call| call.changes().len()).sum()).collect();
         assert_eq!(told, [9, 9, 9, 3], "nothing is told anew");

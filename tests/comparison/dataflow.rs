@@ -6,7 +6,10 @@ use std::sync::mpsc::channel;
 
 use dataflows::definitions::Definitions;
 use dataflows::facts::{Facts, Replacement};
-use dataflows::model::{Desired, Event, Found, IdentifierId, IdentityChange, Query, Question, Tick};
+use dataflows::limits::DUE_AT_ONCE;
+use dataflows::model::{
+    Desired, Event, Found, IdentifierId, IdentityChange, Profile, ProfileId, Query, Question, Tick,
+};
 use dataflows::observations::Arrival;
 use dataflows::observer::Observer;
 use deltaic::engine::{Command, Output, Topology, Workers};
@@ -20,7 +23,19 @@ pub struct Dataflow {
     pub workers: usize,
     /// Ticks that are put in before the workers' progress is waited for.
     pub ticks_at_once: usize,
+    /// How much of what is due is worked off at a time.
+    pub due_at_once: usize,
 }
+
+impl Dataflow {
+    /// So many workers, which complete each tick before the next.
+    pub const fn of(workers: usize) -> Self {
+        Dataflow { workers, ticks_at_once: 1, due_at_once: DUE_AT_ONCE }
+    }
+}
+
+/// What the number of a question begins with that is answered as of the latest complete tick.
+const LATEST: u64 = 1 << 60;
 
 impl Dataflow {
     /// Runs on top of what events before these said, of which some is replaced at a tick.
@@ -33,8 +48,8 @@ impl Dataflow {
         read_at: &[Tick],
     ) -> Run {
         let (outputs, collected) = channel();
-        let workers =
-            Workers::start(&Topology::local(self.workers), Arc::new(definitions.clone()), outputs).expect("they start");
+        let topology = Topology::local(self.workers).with_due_at_once(self.due_at_once);
+        let workers = Workers::start(&topology, Arc::new(definitions.clone()), outputs).expect("they start");
         // One by one, so that what belongs together comes from different workers, and at different ticks.
         for (place, of_one) in facts.into_iter().enumerate() {
             let tick = Tick::from_ms(place as u64 % 2);
@@ -56,8 +71,11 @@ impl Dataflow {
             }
             let question = Question::Profiles { after: None, limit: usize::MAX };
             let asker = index % self.workers;
-            workers.tell(asker, Command::Ask(*tick, Query { id: tick.as_ms(), asker, question }));
+            let query = |id| Query { id, asker, as_of: None, question: question.clone() };
+            workers.tell(asker, Command::Ask(*tick, query(tick.as_ms())));
             workers.advance_to(tick.next());
+            // While the tick is worked off.
+            workers.tell(asker, Command::AskLatest(Tick::default(), query(LATEST | tick.as_ms())));
             let is_last = index + 1 == ticks.len();
             while (is_last || index.is_multiple_of(self.ticks_at_once)) && frontiers.iter().any(|at| at <= tick) {
                 match collected.recv().expect("the workers are there") {
@@ -67,6 +85,8 @@ impl Dataflow {
             }
         }
         workers.stop().expect("no worker failed");
+        collected.iter().for_each(|output| seen.take(output));
+        assert!(seen.latest.values().all(|latest| latest.shares == self.workers), "every worker answers");
         seen.run(read_at)
     }
 }
@@ -134,6 +154,16 @@ struct Seen {
     desired: BTreeMap<Tick, Vec<(Desired, i64)>>,
     memberships: Vec<MembershipChange>,
     identities: Vec<(Tick, IdentityChange)>,
+    /// Answers as of the latest complete tick, by the number of the question.
+    latest: BTreeMap<u64, Latest>,
+}
+
+/// What was answered, as of a tick.
+#[derive(Default)]
+struct Latest {
+    as_of: Tick,
+    shares: usize,
+    profiles: BTreeMap<ProfileId, Profile>,
 }
 
 impl Seen {
@@ -153,6 +183,14 @@ impl Seen {
             Output::Answers(tick, answers) => {
                 for answer in answers {
                     let Found::Profiles(profiles) = answer.found else { panic!("profiles were asked for") };
+                    if let Some(as_of) = answer.as_of {
+                        assert!(as_of.as_ms() <= answer.id & !LATEST, "it was complete when it was asked");
+                        let latest = self.latest.entry(answer.id).or_default();
+                        assert!(latest.shares == 0 || latest.as_of == as_of, "all workers answer as of one tick");
+                        (latest.as_of, latest.shares) = (as_of, latest.shares + 1);
+                        latest.profiles.extend(profiles.into_iter().map(|profile| (profile.id, profile)));
+                        continue;
+                    }
                     let state = self.states.entry(tick).or_default();
                     for profile in profiles {
                         let id = profile.id;
@@ -182,6 +220,11 @@ impl Seen {
             }
             desired.retain(|_, count| *count > 0);
             let mut state = self.states.remove(tick).unwrap_or_default();
+            // Between the ticks that are read at, nothing changes.
+            let next = read_at.get(run.states.len() + 1).copied().unwrap_or(Tick::MAX);
+            for latest in self.latest.values().filter(|latest| (*tick..next).contains(&latest.as_of)) {
+                assert_eq!(latest.profiles, state.profiles, "as of {}", latest.as_of);
+            }
             state.desired = desired.keys().cloned().collect();
             run.states.push(state);
         }
@@ -191,27 +234,41 @@ impl Seen {
 
 #[test]
 fn one_worker_maintains_what_is_recomputed() {
-    let dataflow = Dataflow { workers: 1, ticks_at_once: 1 };
+    let dataflow = Dataflow::of(1);
     check_known(&dataflow);
     check_random(&dataflow, 60, 16);
 }
 
 #[test]
 fn three_workers_maintain_what_is_recomputed() {
-    let dataflow = Dataflow { workers: 3, ticks_at_once: 1 };
+    let dataflow = Dataflow::of(3);
     check_known(&dataflow);
     check_random(&dataflow, 30, 16);
 }
 
 #[test]
 fn physical_batches_do_not_show() {
-    check_random(&Dataflow { workers: 1, ticks_at_once: 7 }, 60, 20);
-    check_random(&Dataflow { workers: 3, ticks_at_once: 1_000 }, 30, 20);
+    check_random(&Dataflow { ticks_at_once: 7, ..Dataflow::of(1) }, 60, 20);
+    check_random(&Dataflow { ticks_at_once: 1_000, ..Dataflow::of(3) }, 30, 20);
+}
+
+#[test]
+fn how_much_is_worked_off_at_a_time_does_not_show() {
+    let dataflow =
+        |workers, due_at_once, ticks_at_once| Dataflow { due_at_once, ticks_at_once, ..Dataflow::of(workers) };
+    check_known(&dataflow(1, 1, 1));
+    for (workers, due_at_once) in [(1, 1), (3, 2)] {
+        check_random(&dataflow(workers, due_at_once, 1), 10, 20);
+        // Time jumps over much of what is due.
+        check_random(&dataflow(workers, due_at_once, 1_000), 10, 20);
+    }
+    check_random(&Restored { before: dataflow(1, 1, 1), after: dataflow(3, 1, 3) }, 8, 20);
+    check_random(&Restored { before: dataflow(3, 2, 1), after: dataflow(1, 3, 1_000) }, 8, 20);
 }
 
 #[test]
 fn what_is_restored_from_facts_goes_on_as_if_nothing_had_been() {
-    let dataflow = |workers| Dataflow { workers, ticks_at_once: 1 };
+    let dataflow = Dataflow::of;
     let one_to_three = Restored { before: dataflow(1), after: dataflow(3) };
     check_known(&one_to_three);
     check_random(&one_to_three, 40, 20);

@@ -58,7 +58,7 @@ fn values_beyond_the_limit() {
         .chain([buy(20, &["user_id:1", "device_id:x"], 1.0), buy(20, &["user_id:2", "device_id:y"], 2.0)])
         .chain([buy(30, &["user_id:1", "device_id:y"], 3.0), buy(30, &["user_id:2", "device_id:x"], 4.0)])
         .collect();
-    let dataflow = |workers| Dataflow { workers, ticks_at_once: 1 };
+    let dataflow = Dataflow::of;
     compare(&Restored { before: dataflow(3), after: dataflow(1) }, &definitions(), &history).unwrap();
 }
 

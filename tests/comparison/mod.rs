@@ -7,6 +7,7 @@ mod itself;
 mod limits;
 mod many;
 mod replaced;
+mod slices;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

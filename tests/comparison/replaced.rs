@@ -128,8 +128,8 @@ fn check(shows: &str, case: &Case, step: usize, dataflows: (&Dataflow, &Dataflow
     }
 }
 
-const ONE: Dataflow = Dataflow { workers: 1, ticks_at_once: 1 };
-const THREE: Dataflow = Dataflow { workers: 3, ticks_at_once: 4 };
+const ONE: Dataflow = Dataflow::of(1);
+const THREE: Dataflow = Dataflow { ticks_at_once: 4, due_at_once: 2, ..Dataflow::of(3) };
 
 #[test]
 fn taken_out_of_known_histories() {

@@ -1,5 +1,6 @@
 //! The real program, as tests run it: with a project folder of its own, to its end or as a server.
 
+mod cluster;
 mod faketime;
 mod node;
 mod python;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::{NamedTempFile, TempDir};
 
+pub use cluster::Cluster;
 pub use faketime::Faketime;
 pub use node::{Node, chromium};
 pub use python::Python;
