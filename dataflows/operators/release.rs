@@ -4,7 +4,7 @@
 //! wait in a map by time, and cost nothing until the frontier passes them.
 //!
 //! Times far away are as many as there are updates, since the ends of windows are spread over all ticks: a list for each would take
-//! more room than what is in it. So the map has a list for each minute or so, and one for each time only of the minute at hand.
+//! more room than what is in it. So the map has a list for each span of some seconds, and one for each time only of the span at hand.
 
 use std::collections::BTreeMap;
 
@@ -32,8 +32,9 @@ const MOVED_FOR_ONE: usize = 8;
 /// How many times as much may be let through when time has gone on as when it has not since.
 pub const AT_FIRST: usize = 8;
 
-/// Times whose first bits, all but so many, are the same wait in one list: some 65 seconds.
-const SPAN_BITS: u32 = 16;
+/// Times whose first bits, all but so many, are the same wait in one list: some four seconds. With many events the list of a longer span
+/// takes long to sort, each time that it grows.
+const SPAN_BITS: u32 = 12;
 
 /// Turns updates `((data, at), tick, diff)` into `(data, max(at, tick), diff)`, and holds them back until then.
 ///

@@ -16,6 +16,8 @@ use timely::progress::operate::FrontierInterest;
 
 use crate::model::Tick;
 
+/// Sends what an outlet was given.
+type Send = Box<dyn FnMut(&InputCapability<Tick>)>;
 type Puller<D> = <Pipeline as ParallelizationContract<Tick, Vec<D>>>::Puller;
 
 /// An operator that is not built yet.
@@ -25,20 +27,29 @@ type Puller<D> = <Pipeline as ParallelizationContract<Tick, Vec<D>>>::Puller;
 /// use dataflows::operators::Split;
 /// use timely::dataflow::operators::{Capture, ToStream, capture::Extract};
 ///
-/// let [even, odd] = timely::execute_directly(|worker| {
+/// let (evens, odds) = timely::execute_directly(|worker| {
 ///     worker.dataflow::<Tick, _, _>(|scope| {
-///         let mut split = Split::of([(0..5u64).to_stream(scope), (5..9).to_stream(scope)], "Even and odd");
-///         let (mut even, evens) = split.outlet();
-///         let (mut odd, odds) = split.outlet();
-///         split.build(move |number: u64| if number % 2 == 0 { even.give(number) } else { odd.give(number.to_string()) });
-///         [evens.capture().into_iter(), odds.map(|text| text.parse::<u64>().unwrap()).capture().into_iter()]
+///         let mut split = Split::of([(0..5).to_stream(scope), (5..9).to_stream(scope)], "Even and odd");
+///         let (mut to_evens, evens) = split.outlet();
+///         let (mut to_odds, odds) = split.outlet();
+///         split.build(move |number: u64| match number % 2 {
+///             0 => to_evens.give(number),
+///             _ => to_odds.give(number.to_string()),
+///         });
+///         (evens.capture(), odds.capture())
 ///     })
-/// }).map(|numbers| numbers.collect::<Vec<_>>());
+/// });
+/// let mut evens: Vec<u64> = evens.extract().into_iter().flat_map(|(_, numbers)| numbers).collect();
+/// let mut odds: Vec<String> = odds.extract().into_iter().flat_map(|(_, numbers)| numbers).collect();
+/// evens.sort();
+/// odds.sort();
+/// assert_eq!(evens, [0, 2, 4, 6, 8]);
+/// assert_eq!(odds, ["1", "3", "5", "7"]);
 /// ```
 pub struct Split<'scope, D: Clone + 'static> {
     builder: OperatorBuilder<'scope, Tick>,
     inputs: Vec<InputHandleCore<Tick, Vec<D>, Puller<D>>>,
-    sends: Vec<Box<dyn FnMut(&InputCapability<Tick>)>>,
+    sends: Vec<Send>,
 }
 
 /// Takes the rows of one of the streams.
