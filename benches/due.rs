@@ -12,7 +12,7 @@ mod pace;
 mod shop;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -145,7 +145,8 @@ fn start(due: Due, ahead_ms: &Arc<AtomicU64>, arguments: &Arguments) -> (Handle,
 }
 
 fn person(number: u64) -> Identifier {
-    Identifier::new(&IdentifierKey::from_secret("bench"), "user_id", &number.to_string())
+    static KEY: LazyLock<IdentifierKey> = LazyLock::new(|| IdentifierKey::from_secret("bench"));
+    Identifier::new(&KEY, "user_id", &format!("u{number}"))
 }
 
 /// Events of these people, at this time, or when they arrive.

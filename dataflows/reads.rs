@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Map;
@@ -41,9 +40,11 @@ use crate::traits::{DerivedTrace, together};
 
 mod held;
 mod looked_at;
+mod waiting;
 
 use held::HeldLists;
 use looked_at::{LookedAt, Step};
+use waiting::{Asked, Ready, Waiting, hold, with};
 
 /// A question on its way to a worker that can answer it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,28 +56,11 @@ struct Routed {
     route: u64,
 }
 
-/// A question at any point of its way.
-trait Asked: ExchangeData {
-    /// What was asked.
-    fn query(&self) -> &Query;
-}
-
-impl Asked for Query {
-    fn query(&self) -> &Query {
-        self
-    }
-}
-
-impl Asked for Routed {
-    fn query(&self) -> &Query {
-        &self.query
-    }
-}
-
 type Row<D> = (D, Tick, i64);
 type PartsBatch = <PartsTrace as TraceReader>::Batch;
 type PartsCursor = (CursorList<BatchCursor<PartsTrace>>, Vec<PartsBatch>);
 type Output<D> = CapacityContainerBuilder<Vec<Row<D>>>;
+type ProfilesByKey<'scope, K> = Arranged<'scope, TraceAgent<ValSpine<K, ProfileId, Tick, i64>>>;
 
 /// What questions are answered from.
 pub struct Sources<'a, 'scope> {
@@ -181,7 +165,7 @@ fn send_on<'scope, Q: Asked, K: ExchangeData>(
     name: &str,
     questions: StreamVec<'scope, Tick, Row<Q>>,
     route: impl Fn(&Q) -> u64 + 'static,
-    (arranged, held): (&Arranged<'scope, TraceAgent<ValSpine<K, ProfileId, Tick, i64>>>, StreamVec<'scope, Tick, ()>),
+    (arranged, held): (&ProfilesByKey<'scope, K>, StreamVec<'scope, Tick, ()>),
     mut logic: impl FnMut(Q, &mut dyn FnMut(&K) -> Option<ProfileId>, &mut dyn FnMut(Routed)) + 'static,
 ) -> StreamVec<'scope, Tick, Row<Routed>> {
     let exchange = Exchange::new(move |(question, _, _): &Row<Q>| route(question));
@@ -259,72 +243,6 @@ fn look_up<'scope>(
         }
     });
     answers
-}
-
-/// Adds an input to an operator of which only the frontier counts, and only for what may be forgotten: outputs do not wait for it.
-fn hold<'scope>(builder: &mut OperatorBuilder<'scope, Tick>, held: StreamVec<'scope, Tick, ()>) {
-    let to_no_output: [(usize, Antichain<Tick>); 0] = [];
-    _ = builder.new_input_connection(held, Pipeline, to_no_output);
-}
-
-/// Questions that wait for their tick to be complete.
-struct Waiting<Q> {
-    questions: Vec<(Capability<Tick>, Q)>,
-}
-
-/// A question whose tick is complete.
-struct Ready<Q> {
-    capability: Capability<Tick>,
-    /// The tick to answer as of.
-    tick: Tick,
-    question: Q,
-}
-
-impl<Q> Default for Waiting<Q> {
-    fn default() -> Self {
-        Waiting { questions: Vec::new() }
-    }
-}
-
-impl<Q: Asked> Waiting<Q> {
-    fn take_in(&mut self, capability: Option<Capability<Tick>>, rows: &mut Vec<Row<Q>>) {
-        let Some(capability) = capability else { return };
-        // A question is put once, as an insertion.
-        let asked = rows.drain(..).filter(|(_, _, diff)| *diff > 0);
-        self.questions.extend(asked.map(|(question, tick, _)| (capability.delayed(&tick), question)));
-    }
-
-    /// The questions whose tick is complete, in the order of their ticks.
-    ///
-    /// The first frontier is that of questions. Who names a complete tick does not wait for it: nothing else at that tick is to come.
-    fn ready(&mut self, frontiers: &[MutableAntichain<Tick>]) -> Vec<Ready<Q>> {
-        let complete = |(capability, question): &mut (Capability<Tick>, Q)| match question.query().as_of {
-            None => !frontiers.iter().any(|frontier| frontier.less_equal(capability.time())),
-            Some(as_of) => !frontiers.iter().skip(1).any(|frontier| frontier.less_equal(&as_of)),
-        };
-        let ready = self.questions.extract_if(.., complete);
-        let mut ready: Vec<_> = ready
-            .map(|(capability, question)| Ready { tick: tick_of(&capability, &question), capability, question })
-            .collect();
-        ready.sort_by_key(|ready| ready.tick);
-        ready
-    }
-
-    /// The earliest tick that can still be asked about.
-    fn since(&self, frontiers: &[MutableAntichain<Tick>]) -> Antichain<Tick> {
-        let frontiers = frontiers.iter().flat_map(|frontier| frontier.frontier().iter().copied().collect::<Vec<_>>());
-        frontiers.chain(self.questions.iter().map(|(capability, question)| tick_of(capability, question))).collect()
-    }
-}
-
-/// The tick to answer a question as of.
-fn tick_of<Q: Asked>(capability: &Capability<Tick>, question: &Q) -> Tick {
-    question.query().as_of.unwrap_or(*capability.time())
-}
-
-/// The earlier one of both.
-fn with(since: &Antichain<Tick>, held: &MutableAntichain<Tick>) -> Antichain<Tick> {
-    since.iter().chain(held.frontier().iter()).copied().collect()
 }
 
 /// What a worker answers from.

@@ -113,7 +113,8 @@ fn check(apart_ms: u64, after: Tick, workers: usize) {
     let left_by_then: usize = came.left.iter().filter(|(at, _)| *at <= as_of).map(|(_, leave)| leave).sum();
     assert_eq!(size, PEOPLE - left_by_then as u64, "as of {as_of}");
     if apart_ms > 0 {
-        assert!(came.steps >= PEOPLE as usize / DUE_AT_ONCE / 4, "{} steps", came.steps);
+        // Behind what lets them through, those that wait are worked off together.
+        assert!(came.steps > 20, "{} steps", came.steps);
     }
 }
 
