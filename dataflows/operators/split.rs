@@ -17,7 +17,7 @@ use timely::progress::operate::FrontierInterest;
 use crate::model::Tick;
 
 /// Sends what an outlet was given.
-type Send = Box<dyn FnMut(&InputCapability<Tick>)>;
+type Sends = Box<dyn FnMut(&InputCapability<Tick>)>;
 type Puller<D> = <Pipeline as ParallelizationContract<Tick, Vec<D>>>::Puller;
 
 /// An operator that is not built yet.
@@ -49,7 +49,7 @@ type Puller<D> = <Pipeline as ParallelizationContract<Tick, Vec<D>>>::Puller;
 pub struct Split<'scope, D: Clone + 'static> {
     builder: OperatorBuilder<'scope, Tick>,
     inputs: Vec<InputHandleCore<Tick, Vec<D>, Puller<D>>>,
-    sends: Vec<Send>,
+    sends: Vec<Sends>,
 }
 
 /// Takes the rows of one of the streams.
