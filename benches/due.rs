@@ -21,7 +21,7 @@ use dataflows::expression::{Comparison, Expression};
 use dataflows::limits::DUE_AT_ONCE;
 use dataflows::model::{Event, Found, Identifier, IdentifierKey, Question, Tick, Value};
 use deltaic::dedupe::{Dedupe, MessageWindow};
-use deltaic::engine::{Accepted, Before, Engine, Handle, Outlets, Settings, Topology};
+use deltaic::engine::{Accepted, Before, Engine, Handle, Outlets, Settings, SubmitError, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
 use deltaic::memory::Gate;
@@ -176,8 +176,14 @@ async fn leave(due: Due, people: u64, arguments: &Arguments) {
     }
     let mut last = Tick::default();
     for first in (0..people).step_by(BATCH as usize) {
-        let batch = events(first..people.min(first + BATCH), 1 + first / BATCH, timestamp);
-        last = handle.submit(batch, Instant::now()).await.expect("it is taken in").tick;
+        let batch = || events(first..people.min(first + BATCH), 1 + first / BATCH, timestamp);
+        last = loop {
+            match handle.submit(batch(), Instant::now()).await {
+                Ok(receipt) => break receipt.tick,
+                Err(SubmitError::Busy { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
+                Err(error) => panic!("it is taken in, sooner or later: {error}"),
+            }
+        };
     }
     assert_eq!(members(&handle, last).await, people, "everybody is there");
 
