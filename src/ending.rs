@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -85,6 +86,10 @@ pub fn is_of_broken_connection(said: &str) -> bool {
     ["MergeQueue poisoned", "timely communication error"].iter().any(|known| said.contains(known))
 }
 
+/// How long what ended of itself waits before it says so: it may have ended since another part panics, which drops what it holds before
+/// it can say so. The first that is heard is told to people.
+const CAUSE_FIRST: Duration = Duration::from_millis(200);
+
 /// Who hears of faults: each engine of this process.
 static LISTENERS: Mutex<Vec<UnboundedSender<Ending>>> = Mutex::new(Vec::new());
 
@@ -108,14 +113,6 @@ fn listeners() -> MutexGuard<'static, Vec<UnboundedSender<Ending>>> {
 #[derive(Debug)]
 struct Vital(Cow<'static, str>);
 
-impl Vital {
-    fn ends(self, was_to: bool) {
-        if !was_to {
-            report(Ending::of_itself(&self.0));
-        }
-    }
-}
-
 impl Drop for Vital {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -134,7 +131,10 @@ pub fn vital<T>(
 ) -> T {
     let vital = Vital(what.into());
     let done = body();
-    vital.ends(was_to_end(&done));
+    if !was_to_end(&done) {
+        std::thread::sleep(CAUSE_FIRST);
+        report(Ending::of_itself(&vital.0));
+    }
     done
 }
 
@@ -146,7 +146,10 @@ pub async fn vital_task<T>(
 ) -> T {
     let vital = Vital(what.into());
     let done = body.await;
-    vital.ends(was_to_end(&done));
+    if !was_to_end(&done) {
+        tokio::time::sleep(CAUSE_FIRST).await;
+        report(Ending::of_itself(&vital.0));
+    }
     done
 }
 

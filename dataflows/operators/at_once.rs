@@ -20,9 +20,15 @@ impl AtOnce {
         AtOnce::new(usize::MAX)
     }
 
-    /// How many it is.
+    /// How many that is.
     pub fn get(&self) -> usize {
         self.0.get()
+    }
+
+    /// How many an operator works off that comes behind the one that lets so many through: more, or each time that it falls behind it
+    /// would stay there, and those behind it would wait for it.
+    pub fn behind(&self) -> usize {
+        self.get().saturating_mul(2)
     }
 
     /// So many from now on, at least one; for all operators that have this, or a clone of it.

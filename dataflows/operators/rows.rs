@@ -77,7 +77,7 @@ where
                         waiting.push_back((capability.clone(), batch, cursor));
                     }
                 });
-                let mut left = at_once.get();
+                let mut left = at_once.behind();
                 while let Some((capability, batch, cursor)) = waiting.front_mut() {
                     let mut session = output.session(&*capability);
                     while let Some(key) = cursor.get_key(batch).filter(|_| left > 0) {

@@ -163,7 +163,8 @@ impl Mesh<'_> {
         // The first one is due at once.
         look.tick().await;
         while !mesh.is_whole() {
-            awaited.set(mesh.missing());
+            // Not their addresses: anybody may ask.
+            awaited.set(mesh.absent().map(|process| format!("process {process}")).collect::<Vec<_>>().join(", "));
             tokio::select! {
                 accepted = listener.accept() => {
                     // A connection that is gone again is no reason to listen no more.

@@ -115,6 +115,7 @@ impl Topology {
             let bad = || refused(format!("line {number}: expected host:port, and perhaps the port for message ids"));
             let mut words = line.split_whitespace();
             let host = words.next().ok_or_else(bad)?.to_owned();
+            host.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()).ok_or_else(bad)?;
             let ids_port = words.next().map_or(Ok(0), |port| port.parse().map_err(|_| bad()))?;
             if words.next().is_some() {
                 return Err(bad());
@@ -590,7 +591,9 @@ mod tests {
         assert_eq!((topology.ids_port, topology.process), (7_102, 1));
         assert_eq!(read("a:1\n\nb:2\n", 0).unwrap().ids_port, 0);
         assert!(read("a:1\n", 1).unwrap_err().contains("process 1 is not in it: it has 1 lines"));
-        assert!(read("a:1 x\n", 0).unwrap_err().contains("line 1: expected host:port"));
+        for wrong in ["a:1 x\n", "a\n", "a:99999\n"] {
+            assert!(read(wrong, 0).unwrap_err().contains("line 1: expected host:port"), "{wrong}");
+        }
         let twice = read("a:1\n\nb:2\na:1 7\n", 0).unwrap_err();
         assert!(twice.contains("lines 1 and 4 are both a:1: give each process an address of its own"), "{twice}");
         assert!(read("a:1\nb:2 1 2\n", 0).unwrap_err().contains("line 2: expected host:port"));

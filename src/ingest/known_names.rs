@@ -157,13 +157,23 @@ impl KnownNames {
     /// Reads a file; says whether its last line has an end.
     fn read(&mut self, file: &File) -> io::Result<bool> {
         let (mut lines, mut line, mut is_whole) = (BufReader::new(file), Vec::new(), true);
+        let mut damaged = 0;
         loop {
             line.clear();
             if lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
+                if damaged > 0 {
+                    tracing::warn!(
+                        lines = damaged,
+                        "the file NAMES of the data folder is damaged: names that it had are new again"
+                    );
+                }
                 return Ok(is_whole);
             }
             is_whole = line.ends_with(b"\n");
-            let Some((kind, hash, source)) = std::str::from_utf8(&line).ok().and_then(parsed) else { continue };
+            let Some((kind, hash, source)) = std::str::from_utf8(&line).ok().and_then(parsed) else {
+                damaged += u64::from(is_whole && line.trim_ascii_end() != HEAD.as_bytes());
+                continue;
+            };
             let Some(of) = self.sources.get_mut(source) else { continue };
             let known = of.known.get_mut().unwrap_or_else(PoisonError::into_inner);
             if known.hashes.insert(hash) {

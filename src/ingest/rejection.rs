@@ -94,10 +94,10 @@ pub enum Rejection {
     #[error("the row does not fit: {0}")]
     BadRow(String),
     /// It has a new name of a kind of which the source has as many as it may.
-    #[error("a new name of {what}, and the source has {max} of them already (`{setting}` of the source)", what = match kind {
-        NameKind::Event => "an event",
+    #[error("{what} has a new name, and the source would use more than {max} of them (`{setting}` of the source)", what = match kind {
+        NameKind::Event => "the event",
         NameKind::Attribute => "an attribute",
-        NameKind::IdentifierType => "a type of external ids",
+        NameKind::IdentifierType => "an external id",
     }, setting = kind.setting())]
     TooManyNames {
         /// Of what.
