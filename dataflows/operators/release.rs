@@ -42,7 +42,7 @@ const SPAN_BITS: u32 = 12;
 ///
 /// Where many are due, because many have the same time or because time has jumped, `at_once` of them are let through at a time, each at
 /// its own time. In between the worker looks at what else there is to do; and since what lies behind is told how far it has come, it
-/// works off as much at a time. The first time it may be [`AT_FIRST`] times as many: what a busy second brings comes in one go, since
+/// works off as much at a time. The first time it may be eight times as many: what a busy second brings comes in one go, since
 /// that is less to do.
 ///
 /// ```
