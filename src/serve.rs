@@ -303,7 +303,8 @@ pub async fn run(
     }
 }
 
-/// Why it ends: where a connection to another process broke, it is heard at about the same time which one is gone.
+/// Why it ends: where a connection to another process broke, it is heard at about the same time which one is gone, or that a part of this
+/// one has ended.
 async fn cause(ending: Ending, is_cluster: bool, failure: &mut mpsc::UnboundedReceiver<Ending>) -> Ending {
     if !is_cluster || ending.exit != Exit::Together {
         return ending;
@@ -314,7 +315,7 @@ async fn cause(ending: Ending, is_cluster: bool, failure: &mut mpsc::UnboundedRe
     let of_other = async {
         loop {
             match failure.recv().await {
-                Some(other) if other.names_process => return other,
+                Some(other) if other.names_process || other.exit == Exit::Fault => return other,
                 Some(_) => {}
                 None => std::future::pending().await,
             }

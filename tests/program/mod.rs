@@ -184,10 +184,24 @@ impl Program {
         self.signal("TERM");
     }
 
-    /// Sends the signal of this name.
+    /// Sends the signal of this name; waits until STOP has reached all threads.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().unwrap();
         assert!(sent.success(), "the process is gone:\n{}", self.messages());
+        let began = Instant::now();
+        while name == "STOP" && !self.is_stopped() {
+            assert!(began.elapsed() < DEADLINE, "it does not stop:\n{}", self.messages());
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether no thread of it runs. A thread that ends meanwhile does not.
+    fn is_stopped(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        threads.flatten().all(|of| {
+            let stat = std::fs::read_to_string(of.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
+        })
     }
 
     /// Waits for the end.
