@@ -18,9 +18,8 @@ use differential_dataflow::consolidation::consolidate_updates;
 use differential_dataflow::difference::Monoid;
 use differential_dataflow::logging::DifferentialEventBuilder;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::trace::cursor::{CursorList, cursor_list};
 use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
-use differential_dataflow::trace::{BatchCursor, Builder, Cursor, Description, ExertionLogic, Span, Trace as _};
+use differential_dataflow::trace::{Builder, Cursor, Description, ExertionLogic, Span, Trace as _};
 use differential_dataflow::{Data, ExchangeData};
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
@@ -28,8 +27,8 @@ use timely::dataflow::operators::generic::Operator;
 use timely::progress::Antichain;
 
 use super::at_once::AtOnce;
-use super::past::{Batch, Past, Trace};
-use super::side::{Side, tick_of};
+use super::past::{Past, Trace};
+use super::side::{Side, SideCursor, tick_of};
 use super::waiting::hold;
 use crate::model::Tick;
 
@@ -157,13 +156,10 @@ fn bound(tick: Tick) -> Antichain<Tick> {
 struct Work<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData, W: Data> {
     ticks: Range<Tick>,
     past: Past<K, V, R>,
-    first: Waiting<K, V, R>,
-    second: Waiting<K, V, R>,
+    first: SideCursor<K, V, R>,
+    second: SideCursor<K, V, R>,
     builder: ValBuilder<K, W, Tick, i64>,
 }
-
-/// Where it is in what waits of one side, and that.
-type Waiting<K, V, R> = (CursorList<BatchCursor<Trace<K, V, R>>>, Vec<Batch<K, V, R>>);
 
 impl<K, V, R, W> Work<K, V, R, W>
 where
@@ -176,8 +172,8 @@ where
         Work {
             ticks,
             past: first.past().and(second.past()),
-            first: cursor_list(first.batches()),
-            second: cursor_list(second.batches()),
+            first: first.cursor(),
+            second: second.cursor(),
             builder: ValBuilder::default(),
         }
     }

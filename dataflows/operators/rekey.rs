@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use differential_dataflow::difference::{Abelian, Monoid};
 use differential_dataflow::operators::arrange::Arranged;
-use differential_dataflow::trace::cursor::{CursorList, cursor_list};
+use differential_dataflow::trace::cursor::CursorList;
 use differential_dataflow::trace::{BatchCursor, Cursor};
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
 use timely::container::CapacityContainerBuilder;
@@ -23,7 +23,7 @@ use timely::dataflow::operators::generic::Operator;
 
 use super::at_once::AtOnce;
 use super::past::{Batch, Past, Trace};
-use super::side::{Side, tick_of};
+use super::side::{Side, SideCursor, tick_of};
 use super::waiting::hold;
 use crate::model::Tick;
 
@@ -107,12 +107,9 @@ struct Work<K: ExchangeData, V: ExchangeData, R: Abelian + Monoid + ExchangeData
     ticks: Range<Tick>,
     past_values: Past<K, V, R>,
     past_keys: Past<K, L, i64>,
-    values: Waiting<K, V, R>,
-    keys: Waiting<K, L, i64>,
+    values: SideCursor<K, V, R>,
+    keys: SideCursor<K, L, i64>,
 }
-
-/// Where it is in what waits of one side, and that.
-type Waiting<K, V, R> = (CursorList<BatchCursor<Trace<K, V, R>>>, Vec<Batch<K, V, R>>);
 
 impl<K, V, R, L> Work<K, V, R, L>
 where
@@ -122,13 +119,7 @@ where
     L: ExchangeData,
 {
     fn begin(values: &mut Side<K, V, R>, keys: &mut Side<K, L, i64>, ticks: Range<Tick>) -> Self {
-        Work {
-            ticks,
-            past_values: values.past(),
-            past_keys: keys.past(),
-            values: cursor_list(values.batches()),
-            keys: cursor_list(keys.batches()),
-        }
+        Work { ticks, past_values: values.past(), past_keys: keys.past(), values: values.cursor(), keys: keys.cursor() }
     }
 
     /// Goes on for so many changes, and says whether all of them are followed.

@@ -16,7 +16,7 @@ use super::past::{Batch, Trace};
 use crate::model::Tick;
 
 /// A batch with where it is gone on, and what lets its rows be given out.
-type Waiting<K, V> = (Capability<Tick>, Batch<K, V, i64>, BatchCursor<Trace<K, V, i64>>);
+type Unread<K, V> = (Capability<Tick>, Batch<K, V, i64>, BatchCursor<Trace<K, V, i64>>);
 
 /// Gives what `logic` makes of each row that comes or goes; of about `at_once` changes at a time.
 ///
@@ -68,7 +68,7 @@ where
         .clone()
         .unary::<CapacityContainerBuilder<Vec<(D, Tick, i64)>>, _, _, _>(Pipeline, name, |_, info| {
             let activator = scope.activator_for(info.address);
-            let mut waiting: VecDeque<Waiting<K, V>> = VecDeque::new();
+            let mut waiting: VecDeque<Unread<K, V>> = VecDeque::new();
             move |input, output| {
                 input.for_each(|capability, spans| {
                     let Some(capability) = capability.retain_least(0) else { return };

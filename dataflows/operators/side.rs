@@ -2,7 +2,8 @@
 
 use differential_dataflow::ExchangeData;
 use differential_dataflow::difference::Monoid;
-use differential_dataflow::trace::{Span, TraceReader};
+use differential_dataflow::trace::cursor::{CursorList, cursor_list};
+use differential_dataflow::trace::{BatchCursor, Span, TraceReader};
 use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 
@@ -28,6 +29,9 @@ pub struct Side<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> {
     begins: Antichain<Tick>,
 }
 
+/// Where an operator is in what waits, and that.
+pub type SideCursor<K, V, R> = (CursorList<BatchCursor<Trace<K, V, R>>>, Vec<Batch<K, V, R>>);
+
 impl<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> Side<K, V, R> {
     /// Of the input whose trace this is.
     pub fn new(trace: Trace<K, V, R>) -> Self {
@@ -45,9 +49,9 @@ impl<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> Side<K, V, R> {
         cut.map_or(until, |span| tick(span.lower()).min(until))
     }
 
-    /// What waits.
-    pub fn batches(&self) -> Vec<Batch<K, V, R>> {
-        self.waiting.iter().filter_map(|span| span.inner.clone()).collect()
+    /// Goes through what waits, from the first key on.
+    pub fn cursor(&self) -> SideCursor<K, V, R> {
+        cursor_list(self.waiting.iter().filter_map(|span| span.inner.clone()).collect())
     }
 
     /// What was there before all that waits.
