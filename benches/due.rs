@@ -4,8 +4,10 @@
 //! end at one tick. Beside that, people are read and events sent, at a steady rate; how long each takes is measured from when it was due.
 //!
 //! ```text
-//! cargo bench --bench due -- [--people N] [--reads READS_A_SECOND] [--rate EVENTS_A_SECOND] [--seconds N] [--workers N] [--at-once N]
+//! cargo bench --bench due -- [--people N] [--reads READS_A_SECOND] [--rate EVENTS_A_SECOND] [--seconds N] [--workers N] [--at-once N] [--log 1]
 //! ```
+//!
+//! With `--log 1` the dataflow is logged, and the longest step of a worker is told, and the operators that ran longest at a time.
 
 mod latencies;
 mod pace;
@@ -43,6 +45,10 @@ const OTHERS: u64 = 10_000;
 const OF_BATCH: u64 = 10;
 /// When the clock is moved, once reads and events go.
 const QUIET: Duration = Duration::from_secs(2);
+/// After that the figures say nothing any more of how everybody was taken in.
+const FORGOTTEN: Duration = Duration::from_secs(20);
+/// How many of the operators that ran longest are told.
+const LONGEST: usize = 5;
 /// Nobody waits longer.
 const WAIT: Duration = Duration::from_secs(600);
 
@@ -105,8 +111,8 @@ fn definitions(due: Due) -> Arc<Definitions> {
 }
 
 /// Starts an engine in memory whose clock goes with this one, set forward by so much.
-fn start(due: Due, ahead_ms: &Arc<AtomicU64>, arguments: &Arguments) -> (Handle, Engine) {
-    let workers = arguments.number("workers", 1) as usize;
+fn start(due: Due, ahead_ms: &Arc<AtomicU64>, inside: &Arc<Inside>, arguments: &Arguments) -> (Handle, Engine) {
+    let workers = inside.workers();
     let clock = Clock::default();
     let (ahead_ms, began) = (ahead_ms.clone(), Instant::now());
     let now = move || {
@@ -129,7 +135,7 @@ fn start(due: Due, ahead_ms: &Arc<AtomicU64>, arguments: &Arguments) -> (Handle,
         steady: None,
         memory: Gate::off(),
         runtime: Some(tokio::runtime::Handle::current()),
-        inside: Inside::new(workers, false),
+        inside: inside.clone(),
         agreement: None,
         before: Before::default(),
     };
@@ -169,7 +175,9 @@ fn events(people: impl Iterator<Item = u64>, message: u64, timestamp: Tick) -> V
 /// Lets everybody be seen, and leave.
 async fn leave(due: Due, people: u64, arguments: &Arguments) {
     let ahead_ms = Arc::new(AtomicU64::new(0));
-    let (handle, engine) = start(due, &ahead_ms, arguments);
+    let is_logged = arguments.number("log", 0) == 1;
+    let inside = Inside::new(arguments.number("workers", 1) as usize, is_logged);
+    let (handle, engine) = start(due, &ahead_ms, &inside, arguments);
     let timestamp = if due == Due::Tick { Tick::from_ms(shop::START_MS) } else { Tick::MAX };
     while handle.readiness().is_err() {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -186,6 +194,9 @@ async fn leave(due: Due, people: u64, arguments: &Arguments) {
         };
     }
     assert_eq!(members(&handle, last).await, people, "everybody is there");
+    if is_logged {
+        tokio::time::sleep(FORGOTTEN).await;
+    }
 
     let measured = Arc::new(Beside::default());
     let beside = tokio::spawn(read_and_send(handle.clone(), measured.clone(), people, Pace::of(arguments)));
@@ -198,6 +209,9 @@ async fn leave(due: Due, people: u64, arguments: &Arguments) {
     }
     measured.phase.store(2, Ordering::SeqCst);
     println!("  all have left after {:.2} s", began.elapsed().as_secs_f64());
+    if is_logged {
+        print_longest(&inside);
+    }
     beside.await.expect("nobody panics");
     assert!(members(&handle, moved).await <= OTHERS, "all of them have left");
     for (phase, when) in ["before", "while they leave", "after that"].into_iter().enumerate() {
@@ -206,6 +220,18 @@ async fn leave(due: Due, people: u64, arguments: &Arguments) {
         }
     }
     tokio::task::block_in_place(|| engine.stop()).expect("the engine ends well");
+}
+
+/// Prints how long a worker was at it at most before it looked at what else there is to do, and which operators were.
+fn print_longest(inside: &Inside) {
+    let mut operators = inside.figures(None).unwrap_or_default().operators;
+    operators.sort_unstable_by_key(|operator| std::cmp::Reverse(operator.longest_ns));
+    let (steps, operators): (Vec<_>, Vec<_>) = operators.iter().partition(|operator| operator.address.len() == 1);
+    let ms = |longest_ns: u64| longest_ns as f64 / 1e6;
+    println!("  longest step: {:.1} ms", ms(steps.first().map_or(0, |step| step.longest_ns)));
+    for operator in operators.into_iter().take(LONGEST) {
+        println!("    {:>6.1} ms  {}", ms(operator.longest_ns), operator.name);
+    }
 }
 
 /// How fast people are read, and events sent, for how long.

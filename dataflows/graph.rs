@@ -108,13 +108,15 @@ pub fn build(
 ) -> (Inputs, Completion, Arrangements) {
     worker.dataflow_named::<Tick, _, _>("Deltaic", |scope| {
         let at_once = AtOnce::all();
+        let completion = ProbeHandle::new();
         let mut arrangements = Arrangements::default();
         let (arrivals_input, arrivals) = scope.new_collection::<Arrival, Present>();
         let (queries_input, queries) = scope.new_collection::<Query, i64>();
         let (held_input, held) = scope.new_input::<Vec<()>>();
 
         let observed = observations::observe(arrivals.inner, definitions);
-        let (changes, parts) = values::apart(release(observed.parts, "Parts not yet due", at_once.clone()));
+        let due = release(observed.parts, "Parts not yet due", at_once.clone(), completion.clone());
+        let (changes, parts) = values::apart(due);
         let values = values::that_count(changes.concat(observed.candidates), definitions);
         let Apart { parts: of_identifiers, linked, moved, limits } = apart(records::records(observed.mentions), values);
         let resolved = identity::resolve(
@@ -173,7 +175,6 @@ pub fn build(
             deliver(desired, "Deliver desired", host, receivers.desired),
             hand_on(answers, "Deliver answers", asker, receivers.answers),
         ];
-        let completion = ProbeHandle::new();
         scope.concatenate(told.into_iter().chain(handed_over)).probe_with(&completion);
         let inputs = Inputs { arrivals: arrivals_input, queries: queries_input, held: held_input, at_once };
         (inputs, Completion(completion), arrangements)

@@ -7,11 +7,13 @@
 //! more room than what is in it. So the map has a list for each span of some seconds, and one for each time only of the span at hand.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::difference::Semigroup;
 use differential_dataflow::{AsCollection, Data, VecCollection};
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::ProbeHandle;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
@@ -30,7 +32,10 @@ const CONSOLIDATE_MAX: usize = 10_000;
 const MOVED_FOR_ONE: usize = 8;
 
 /// How many times as much may be let through when time has gone on as when it has not since.
-pub const AT_FIRST: usize = 8;
+pub const AT_FIRST: usize = 2;
+
+/// How often it is looked whether what was let through has been worked off.
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
 /// Times whose first bits, all but so many, are the same wait in one list: some four seconds. With many events the list of a longer span
 /// takes long to sort, each time that it grows.
@@ -41,22 +46,24 @@ const SPAN_BITS: u32 = 12;
 /// Where the input has ended, time has ended: what still waits then never happens.
 ///
 /// Where many are due, because many have the same time or because time has jumped, `at_once` of them are let through at a time, each at
-/// its own time. In between the worker looks at what else there is to do; and since what lies behind is told how far it has come, it
-/// works off as much at a time. The first time it may be eight times as many: what a busy second brings comes in one go, since
-/// that is less to do.
+/// its own time. In between the worker looks at what else there is to do. The next ones wait until `worked_off`, a probe at the end of the
+/// dataflow, has come as far: so no stage in between ever has more to do than that, however slow it is. The first time it may be twice as
+/// many, and nothing is waited for: what a busy moment brings comes in one go, since that is less to do.
 ///
 /// ```
 /// use dataflows::model::Tick;
 /// use dataflows::operators::{AtOnce, release};
 /// use differential_dataflow::input::InputSession;
+/// use timely::dataflow::ProbeHandle;
 /// use timely::dataflow::operators::{Capture, capture::Extract};
 ///
 /// let ms = Tick::from_ms;
 /// let released = timely::execute_directly(move |worker| {
 ///     let mut updates = InputSession::new();
-///     let (released, probe) = worker.dataflow(|scope| {
-///         let (probe, released) = release(updates.to_collection(scope), "Release", AtOnce::all()).probe();
-///         (released.inner.capture(), probe)
+///     let probe = ProbeHandle::new();
+///     let released = worker.dataflow(|scope| {
+///         let released = release(updates.to_collection(scope), "Release", AtOnce::all(), probe.clone());
+///         released.probe_with(&probe).inner.capture()
 ///     });
 ///     // "a" is there from tick 0 to tick 5, "b" from tick 3 for ever.
 ///     updates.update(("a", ms(0)), 1i64);
@@ -76,6 +83,7 @@ pub fn release<'scope, D, R>(
     updates: VecCollection<'scope, Tick, (D, Tick), R>,
     name: &str,
     at_once: AtOnce,
+    worked_off: ProbeHandle<Tick>,
 ) -> VecCollection<'scope, Tick, D, R>
 where
     D: Data,
@@ -108,18 +116,18 @@ where
                         held = Some(capability.delayed(&earliest.max(least), 0));
                     }
                 });
-                let mut most = at_once.get();
-                if let Some(now) = frontier.frontier().first().filter(|now| **now > until) {
-                    if held.as_ref().is_none_or(|held| *held.time() >= until) {
-                        most = most.saturating_mul(AT_FIRST);
-                    }
-                    until = *now;
-                }
+                let is_behind = held.as_ref().is_some_and(|held| *held.time() < until);
+                until = frontier.frontier().first().map_or(until, |now| until.max(*now));
                 let Some(capability) = held.as_mut() else { return };
                 if *capability.time() >= until && !frontier.is_empty() {
                     return;
                 }
+                if is_behind && worked_off.less_than(capability.time()) {
+                    activator.activate_after(LOOK_AGAIN);
+                    return;
+                }
                 if *capability.time() < until {
+                    let most = if is_behind { at_once.get() } else { at_once.get().saturating_mul(AT_FIRST) };
                     let mut session = output.session(capability);
                     waiting.give(until, most, |data, at, diff| session.give((data, at, diff)));
                 }
@@ -218,10 +226,14 @@ impl<D: Data, R: Semigroup> Waiting<D, R> {
 
 /// Adds an update to a list. What meets there is one: a window's end rounded up brings many together. It is looked for only
 /// when the list would have to grow, so each update pays for it a few times at most.
+///
+/// A list grows by half, since most lists are short, and there are very many: a vector would have room for four from the first on.
 fn put<D: Ord, R: Semigroup>(due: &mut Vec<(D, R)>, data: D, diff: R) {
-    if due.len() == due.capacity() && due.len() >= CONSOLIDATE_MIN {
-        consolidate(due);
-        due.reserve_exact(due.len().max(CONSOLIDATE_MIN) / 2);
+    if due.len() == due.capacity() {
+        if due.len() >= CONSOLIDATE_MIN {
+            consolidate(due);
+        }
+        due.reserve_exact((due.len() / 2).max(1));
     }
     due.push((data, diff));
 }
@@ -251,9 +263,11 @@ mod tests {
         let ms = Tick::from_ms;
         let (captured, mut expected) = timely::execute_directly(move |worker| {
             let mut updates = InputSession::new();
-            let (captured, probe) = worker.dataflow(|scope| {
-                let (probe, released) = release(updates.to_collection(scope), "Release", AtOnce::new(at_once)).probe();
-                (released.inner.capture(), probe)
+            let probe = ProbeHandle::new();
+            let captured = worker.dataflow(|scope| {
+                let at_once = AtOnce::new(at_once);
+                let released = release(updates.to_collection(scope), "Release", at_once, probe.clone());
+                released.probe_with(&probe).inner.capture()
             });
             let (mut random, mut expected) = (7_u64, Vec::new());
             for now in (0..3 * SPAN_MS).step_by(usize::try_from(step_ms).expect("it is short")) {
@@ -302,9 +316,11 @@ mod tests {
                 let mut updates = InputSession::new();
                 let came = Rc::new(RefCell::new(Vec::new()));
                 let seen = came.clone();
-                let probe = worker.dataflow(|scope| {
-                    let released = release(updates.to_collection(scope), "Release", AtOnce::new(at_once));
-                    released.inspect(move |row: &Row| seen.borrow_mut().push(*row)).probe().0
+                let probe = ProbeHandle::new();
+                worker.dataflow(|scope| {
+                    let at_once = AtOnce::new(at_once);
+                    let released = release(updates.to_collection(scope), "Release", at_once, probe.clone());
+                    released.inspect(move |row: &Row| seen.borrow_mut().push(*row)).probe_with(&probe);
                 });
                 let due = |number| 100_000 + number * apart_ms;
                 (0..COUNT).for_each(|number| updates.update((number, ms(due(number))), 1));

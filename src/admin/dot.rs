@@ -72,7 +72,7 @@ fn built(definitions: Arc<Definitions>) -> Result<Figures, WorkersError> {
     let mut figures = inside.figures(None).unwrap_or_default();
     for operator in &mut figures.operators {
         // What it took to build it and end it says nothing.
-        (operator.time_ns, operator.own_ns, operator.activations) = (0, 0, 0);
+        (operator.time_ns, operator.own_ns, operator.activations, operator.longest_ns) = (0, 0, 0, 0);
     }
     figures.channels.iter_mut().for_each(|channel| channel.records = 0);
     Ok(figures)

@@ -68,11 +68,12 @@ fn drawn(table: &str, lines: usize, columns: usize) -> String {
     format!("\x1b[H{}\x1b[J", lines.concat())
 }
 
-const COLUMNS: usize = 8;
+const COLUMNS: usize = 9;
 
 /// A line for each operator, what took most of the time between the two reports first; above them how the stages are doing.
 fn table(before: &Report, now: &Report) -> String {
-    const HEADINGS: [&str; COLUMNS] = ["share", "ms/s", "runs/s", "records", "batches", "MB", "waiting", "operator"];
+    const HEADINGS: [&str; COLUMNS] =
+        ["share", "ms/s", "runs/s", "max ms", "records", "batches", "MB", "waiting", "operator"];
     let mut text = head(before, now);
     if !now.logged {
         return text + "the dataflow is not logged: set `dataflow_log = true` under [observe] in deltaic.toml\n";
@@ -103,6 +104,7 @@ fn table(before: &Report, now: &Report) -> String {
             format!("{share:.1} %"),
             format!("{:.2}", per_s(own_ns as f64 / 1e6)),
             format!("{:.0}", per_s(runs as f64)),
+            format!("{:.2}", operator.longest_ns as f64 / 1e6),
             held(|held| held.records.to_string()),
             held(|held| held.batches.to_string()),
             held(|held| format!("{:.1}", held.bytes as f64 / 1e6)),
@@ -166,6 +168,7 @@ mod tests {
             time_ns: 0,
             own_ns: own_ms * 1_000_000,
             activations: own_ms * 10,
+            longest_ns: 2_345_678,
             arrangement,
         };
         let arrangement = Arrangement { records: 1_200, batches: 3, bytes: 2_500_000, waiting: 7 };

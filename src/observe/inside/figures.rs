@@ -31,6 +31,8 @@ pub struct Operator {
     pub own_ns: u64,
     /// How often it ran.
     pub activations: u64,
+    /// The longest that it ran at a time, what is in it included, within the last 10 to 20 seconds.
+    pub longest_ns: u64,
     /// What it holds, where it keeps an arrangement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arrangement: Option<Arrangement>,
@@ -147,6 +149,7 @@ impl Operator {
         self.time_ns += other.time_ns;
         self.own_ns += other.own_ns;
         self.activations += other.activations;
+        self.longest_ns = self.longest_ns.max(other.longest_ns);
         if let Some(more) = other.arrangement {
             let sum = self.arrangement.get_or_insert_default();
             sum.records += more.records;

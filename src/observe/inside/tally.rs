@@ -26,6 +26,16 @@ struct Time {
     total: Duration,
     own: Duration,
     activations: u64,
+    longest: Longest,
+}
+
+/// The longest activation of late.
+#[derive(Clone, Copy, Debug, Default)]
+struct Longest {
+    /// The span of time that is at hand, and the longest ones of it and of the one before.
+    span: u128,
+    at_hand: Duration,
+    before: Duration,
 }
 
 #[derive(Debug)]
@@ -63,6 +73,8 @@ impl Tally {
         time.total += total;
         time.own += total.saturating_sub(run.inside);
         time.activations += 1;
+        time.longest.go_on(at);
+        time.longest.at_hand = time.longest.at_hand.max(total);
     }
 
     /// The figures after so long, with what the operators hold that keep arrangements.
@@ -70,7 +82,8 @@ impl Tally {
         let names: BTreeMap<&[usize], &str> =
             self.operators.values().map(|operator| (&operator.addr[..], operator.name.as_str())).collect();
         let operator = |operator: &OperatesEvent| {
-            let time = self.times.get(&operator.id).copied().unwrap_or_default();
+            let mut time = self.times.get(&operator.id).copied().unwrap_or_default();
+            time.longest.go_on(elapsed);
             let scopes = 1..operator.addr.len();
             let scope = scopes.filter_map(|depth| names.get(&operator.addr[..depth])).map(|name| (*name).to_owned());
             let arrangement = holdings.get(&operator.id).map(|holding| Arrangement {
@@ -86,6 +99,7 @@ impl Tally {
                 time_ns: nanoseconds(time.total),
                 own_ns: nanoseconds(time.own),
                 activations: time.activations,
+                longest_ns: nanoseconds(time.longest.at_hand.max(time.longest.before)),
                 arrangement,
             }
         };
@@ -100,6 +114,19 @@ impl Tally {
         let mut channels: Vec<Channel> = self.channels.values().map(channel).collect();
         channels.sort_unstable();
         Figures { elapsed_ns: nanoseconds(elapsed), operators, channels }
+    }
+}
+
+impl Longest {
+    const SPAN: Duration = Duration::from_secs(10);
+
+    /// Goes on to this time.
+    fn go_on(&mut self, at: Duration) {
+        let span = at.as_nanos() / Self::SPAN.as_nanos();
+        if span > self.span {
+            let before = if span == self.span + 1 { self.at_hand } else { Duration::ZERO };
+            *self = Longest { span, at_hand: Duration::ZERO, before };
+        }
     }
 }
 
@@ -144,10 +171,28 @@ mod tests {
         let told: Vec<_> = figures
             .operators
             .iter()
-            .map(|of| (of.name.as_str(), of.scope.join("/"), of.time_ns, of.own_ns, of.activations))
+            .map(|of| (of.name.as_str(), of.scope.join("/"), of.time_ns, of.own_ns, of.activations, of.longest_ns))
             .collect();
-        assert_eq!(told, [("Flow", String::new(), 20, 13, 1), ("Sum", "Flow".to_owned(), 7, 7, 2)]);
+        assert_eq!(told, [("Flow", String::new(), 20, 13, 1, 20), ("Sum", "Flow".to_owned(), 7, 7, 2, 5)]);
         assert_eq!(figures.elapsed_ns, 40);
+    }
+
+    #[test]
+    fn the_longest_activation_is_forgotten_after_a_while() {
+        let mut tally = tally();
+        let at = |ms: u64| Duration::from_millis(ms);
+        for (start, stop) in [(1_000, 1_090), (12_000, 12_040), (13_000, 13_010), (40_000, 40_001)] {
+            tally.take_in(at(start), ScheduleEvent::start(1).into());
+            tally.take_in(at(stop), ScheduleEvent::stop(1).into());
+            let longest_ms =
+                |elapsed| tally.figures(at(elapsed), &FxHashMap::default()).operators[1].longest_ns / 1_000_000;
+            match stop {
+                1_090 => assert_eq!([1_090, 9_000, 19_999, 20_000].map(longest_ms), [90, 90, 90, 0]),
+                12_040 => assert_eq!([12_040, 19_999, 20_000, 30_000].map(longest_ms), [90, 90, 40, 0]),
+                13_010 => assert_eq!([13_010, 29_999].map(longest_ms), [90, 40]),
+                _ => assert_eq!(longest_ms(stop), 1),
+            }
+        }
     }
 
     #[test]
