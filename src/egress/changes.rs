@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use dataflows::definitions::DestinationId;
 
-use super::courier::Courier;
-use super::lane::{End, Lane, Load};
-use super::outbox::{BatchLimit, Flight, FlightId, Outbox, rows};
+use super::connector::Connector;
+use super::lane::{Call, End, Lane};
+use super::outbox::{BatchId, BatchLimit, Outbox, OutgoingBatch, rows};
 use crate::log::StoreError;
 
 /// The changes for one destination. Several calls may take from it: the outbox gives no identifier to two of them.
@@ -16,21 +16,21 @@ pub struct Changes {
     /// Where they come from.
     pub outbox: Arc<dyn Outbox>,
     /// Who carries them, and so knows how they are written.
-    pub courier: Arc<Courier>,
+    pub connector: Arc<Connector>,
 }
 
 impl Lane for Changes {
     const WHAT: &'static str = "changes";
-    type Flight = FlightId;
+    type Id = BatchId;
 
-    fn take(&self, limit: BatchLimit) -> Result<Option<Load<FlightId>>, StoreError> {
-        let Some(Flight { id, batch, refusals, round }) = self.outbox.take(self.destination, limit) else {
+    fn take(&self, limit: BatchLimit) -> Result<Option<Call<BatchId>>, StoreError> {
+        let Some(OutgoingBatch { id, batch, refusals, round }) = self.outbox.take(self.destination, limit) else {
             return Ok(None);
         };
         self.outbox.note(self.destination, id)?;
-        Ok(Some(Load {
-            flight: id,
-            carried: self.courier.changes(&batch, round),
+        Ok(Some(Call {
+            batch_id: id,
+            carried: self.connector.changes(&batch, round),
             parts: batch.len(),
             count: rows(&batch).count() as u64,
             received: batch.iter().filter_map(|change| change.received).collect(),
@@ -38,16 +38,16 @@ impl Lane for Changes {
         }))
     }
 
-    fn end(&self, flight: FlightId, end: End) -> Result<(), StoreError> {
+    fn end(&self, batch_id: BatchId, end: End) -> Result<(), StoreError> {
         match end {
-            End::Acknowledged => self.outbox.acknowledge(self.destination, flight),
-            End::GivenUp(why) => self.outbox.give_up(self.destination, flight, why),
-            End::Split(refusals) => self.outbox.split(self.destination, flight, refusals),
+            End::Acknowledged => self.outbox.acknowledge(self.destination, batch_id),
+            End::GivenUp(why) => self.outbox.give_up(self.destination, batch_id, why),
+            End::Split(refusals) => self.outbox.split(self.destination, batch_id, refusals),
             End::PutBack(refusals) => {
-                self.outbox.put_back(self.destination, flight, refusals);
+                self.outbox.put_back(self.destination, batch_id, refusals);
                 Ok(())
             }
-            End::NotBegun(refusals) => self.outbox.dissolve(self.destination, flight, refusals),
+            End::NotBegun(refusals) => self.outbox.dissolve(self.destination, batch_id, refusals),
         }
     }
 

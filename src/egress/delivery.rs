@@ -5,9 +5,9 @@
 //! for each other, but they share what concerns the destination as such: who carries, when calls may begin, and whether
 //! somebody paused it.
 //!
-//! What is in flight is not made anew for a retry, though it may have been undone meanwhile: after a call without a clear
+//! What is in batch_id is not made anew for a retry, though it may have been undone meanwhile: after a call without a clear
 //! answer the destination may have it or not, and only the same body under the same idempotency key tells it which. What
-//! happened meanwhile waits behind it. But where no call reached the destination, nothing stays in flight: what is desired when
+//! happened meanwhile waits behind it. But where no call reached the destination, nothing stays in batch_id: what is desired when
 //! one can begin is what is told.
 
 use std::future;
@@ -21,13 +21,13 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
-use super::courier::{Courier, Failure};
+use super::connector::{Connector, Failure};
 use super::holding::DeliveryHold;
-use super::lane::{End, Lane, Load};
+use super::lane::{Call, End, Lane};
 use super::letters::Refusal;
 use super::pace::Pace;
-use super::pacer::Pacer;
 use super::parking::Parking;
+use super::rate_limiter::RateLimiter;
 use super::skipping::Skipping;
 use super::status::Tally;
 use crate::clock::Now;
@@ -45,11 +45,11 @@ pub struct Line {
     /// The name of the destination.
     pub destination: CompactString,
     /// Who carries.
-    pub courier: Arc<Courier>,
+    pub connector: Arc<Connector>,
     /// How calls follow each other.
     pub pace: Pace,
     /// When calls may begin; one for both lanes.
-    pub pacer: Arc<Pacer>,
+    pub rate_limiter: Arc<RateLimiter>,
     /// Whether its address is refused; one for both lanes.
     pub parking: Arc<Parking>,
     /// What else keeps calls from being made; one for both lanes.
@@ -109,17 +109,17 @@ impl<L: Lane> Delivery<L> {
         loop {
             // Asked before the lane: what is taken in between is still found.
             let stopping = *self.line.stopping.borrow_and_update();
-            self.line.pacer.ready().await;
+            self.line.rate_limiter.ready().await;
             if faults::point("delivery") {
                 return;
             }
             match self.next().await {
-                Some(load) => {
+                Some(call) => {
                     if self.line.pace.concurrency > 1 {
                         // There may be more than one batch of it.
                         self.line.wake.notify_one();
                     }
-                    self.deliver(load, &mut absence).await;
+                    self.deliver(call, &mut absence).await;
                 }
                 None if stopping => return,
                 None => tokio::select! {
@@ -134,7 +134,7 @@ impl<L: Lane> Delivery<L> {
     }
 
     /// What is next, after what there is to find out of it.
-    async fn next(&self) -> Option<Load<L::Flight>> {
+    async fn next(&self) -> Option<Call<L::Id>> {
         let limit = self.line.pace.limit;
         loop {
             if self.line.hold.is_held() {
@@ -148,9 +148,9 @@ impl<L: Lane> Delivery<L> {
     }
 
     /// Brings what was taken to an end. Where it reached nobody, it waits after that.
-    async fn deliver(&self, load: Load<L::Flight>, absence: &mut Option<Backoff>) {
-        let (flight, count) = (load.flight, load.count);
-        let (end, wait) = self.call(load, absence).await;
+    async fn deliver(&self, call: Call<L::Id>, absence: &mut Option<Backoff>) {
+        let (batch_id, count) = (call.batch_id, call.count);
+        let (end, wait) = self.call(call, absence).await;
         let counted = match &end {
             End::Acknowledged => Tally::acknowledged,
             End::GivenUp(Refusal { attempts, .. }) => {
@@ -160,7 +160,7 @@ impl<L: Lane> Delivery<L> {
             }
             End::Split(_) | End::PutBack(_) | End::NotBegun(_) => |_: &Tally, _| (),
         };
-        self.durably(move |lane| lane.end(flight, end)).await;
+        self.durably(move |lane| lane.end(batch_id, end)).await;
         // Only now: what is counted can be relied on.
         counted(&self.line.tally, count);
         if let Some(wait) = wait {
@@ -168,21 +168,21 @@ impl<L: Lane> Delivery<L> {
         }
     }
 
-    /// Calls with `load` until that ends; and says how long to wait then, where it reached nobody.
-    async fn call(&self, load: Load<L::Flight>, absence: &mut Option<Backoff>) -> (End, Option<Duration>) {
-        let Load { carried, parts, received, mut refusals, .. } = load;
-        let Line { destination, courier, pace, pacer, parking, skipping, now, .. } = &self.line;
+    /// Calls with `call` until that ends; and says how long to wait then, where it reached nobody.
+    async fn call(&self, call: Call<L::Id>, absence: &mut Option<Backoff>) -> (End, Option<Duration>) {
+        let Call { carried, parts, received, mut refusals, .. } = call;
+        let Line { destination, connector, pace, rate_limiter, parking, skipping, now, .. } = &self.line;
         let mut backoff = Backoff::new(pace.backoff_min, pace.backoff_max, &carried.body);
         // Of these calls, so many may have reached the destination.
         let (mut failures, mut reached) = (0, 0);
         let mut skip = skipping.watch();
         self.record(Stage::Handed, &received);
         loop {
-            pacer.turn().await;
+            rate_limiter.turn().await;
             if self.lane.is_paused() {
                 return (if reached == 0 { End::NotBegun(refusals) } else { End::PutBack(refusals) }, None);
             }
-            let Err(failure) = courier.attempt(&carried).await else {
+            let Err(failure) = connector.attempt(&carried).await else {
                 self.record(Stage::Acknowledged, &received);
                 parking.leave();
                 if failures > 0 || absence.take().is_some() {

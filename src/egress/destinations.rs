@@ -15,14 +15,14 @@ use tokio::time::{sleep, timeout};
 use super::changes::Changes;
 use super::deletes::RetryDeletes;
 use super::delivery::{Delivery, Failed, Line};
-use super::desk::{Desk, EventDesk};
-use super::forward::Events;
+use super::forward::EventLane;
 use super::forward::{EventLetter, Forwarding, Queues, Recheck};
+use super::handle::{DestinationHandle, EventLaneHandle};
 use super::holding::{DeliveryHold, HoldReason};
 use super::letters::{DeadLetter, LETTERS_MAX};
 use super::outbox::{Order, Outbox};
-use super::pace::{Pace, courier};
-use super::pacer::Pacer;
+use super::pace::{Pace, connector};
+use super::rate_limiter::RateLimiter;
 use super::status::Status;
 use super::{EgressError, Surroundings};
 use crate::engine::{self, Forwarded, Offset};
@@ -41,7 +41,7 @@ struct Running {
     outbox: Arc<dyn Outbox>,
     forwarding: Forwarding,
     /// By destination.
-    desks: Vec<Desk>,
+    handles: Vec<DestinationHandle>,
     /// What holds all of them, if anything does.
     hold: DeliveryHold,
     stopping: watch::Sender<bool>,
@@ -70,17 +70,17 @@ impl Egress {
             forward.and_then(|forward| forward.requires_consent.clone())
         };
         let (mut tasks, mut lanes) = (JoinSet::new(), Vec::new());
-        let mut desks = Vec::with_capacity(project.destinations.len());
+        let mut handles = Vec::with_capacity(project.destinations.len());
         let defined = project.definitions.audiences.iter().map(|audience| &audience.name);
         let audiences: Arc<[CompactString]> = defined.chain(outbox.retired()).cloned().collect();
         let mut queues = queues.by_destination(project);
         for (destination, id) in project.destinations.iter().zip((0..).map(DestinationId::new)) {
-            let (courier, pace) = courier(project, destination, &audiences)?;
+            let (connector, pace) = connector(project, destination, &audiences)?;
             let line = Line {
                 destination: destination.name.clone(),
-                courier: Arc::new(courier),
+                connector: Arc::new(connector),
                 pace,
-                pacer: Arc::new(Pacer::new(pace.calls_per_second)),
+                rate_limiter: Arc::new(RateLimiter::new(pace.calls_per_second)),
                 parking: Arc::default(),
                 hold: DeliveryHold::of_one(&all_held, outbox.is_moved(id).then_some(HoldReason::Moved)),
                 skipping: Arc::default(),
@@ -96,14 +96,14 @@ impl Egress {
                 let pace = Pace { concurrency: 1, ..pace };
                 let line = Line { pace, wake: Arc::default(), tally: Arc::default(), ..line.clone() };
                 let recheck = purpose(id).map(|purpose| Recheck::new(purpose, whose.clone(), asked.clone()));
-                let lane = Arc::new(Events::new(id, &line, outbox.clone(), queue, recheck));
+                let lane = Arc::new(EventLane::new(id, &line, outbox.clone(), queue, recheck));
                 let skipped = skipped.next().unwrap_or_default();
-                let events = EventDesk { lane: lane.clone(), tally: line.tally.clone(), skipped };
+                let events = EventLaneHandle { lane: lane.clone(), tally: line.tally.clone(), skipped };
                 lanes.push(lane.clone());
                 tasks.spawn_on(Delivery { lane, line }.run(), runtime);
                 events
             });
-            desks.push(Desk {
+            handles.push(DestinationHandle {
                 name: line.destination.clone(),
                 wake: line.wake.clone(),
                 tally: line.tally.clone(),
@@ -115,26 +115,26 @@ impl Egress {
             let again =
                 RetryDeletes { destination: id, every: pace.retry_deletes, outbox: outbox.clone(), line: line.clone() };
             tasks.spawn_on(again.run(), runtime);
-            let lane = Arc::new(Changes { destination: id, outbox: outbox.clone(), courier: line.courier.clone() });
+            let lane = Arc::new(Changes { destination: id, outbox: outbox.clone(), connector: line.connector.clone() });
             for _ in 0..pace.concurrency {
                 tasks.spawn_on(Delivery { lane: lane.clone(), line: line.clone() }.run(), runtime);
             }
         }
         let forwarding = Forwarding::new(project, lanes);
         let tasks = Mutex::new(tasks);
-        Ok(Egress(Arc::new(Running { failed, outbox, forwarding, desks, hold: all_held, stopping, engine, tasks })))
+        Ok(Egress(Arc::new(Running { failed, outbox, forwarding, handles, hold: all_held, stopping, engine, tasks })))
     }
 
     /// The engine is there, and can be asked: what waited for that goes on.
     pub fn ask(&self, engine: engine::Handle) {
         self.0.engine.send_replace(Some(engine));
-        self.0.desks.iter().for_each(Desk::wake);
+        self.0.handles.iter().for_each(DestinationHandle::wake);
     }
 
     /// Delivers what cannot be delivered without asking the engine, but for no longer than `deadline`. To be called when nothing
     /// more is handed in, before the engine is stopped.
     pub async fn finish_asking(&self, deadline: Duration) {
-        let lanes = || self.0.desks.iter().filter_map(|desk| desk.events.as_ref()).map(|events| &events.lane);
+        let lanes = || self.0.handles.iter().filter_map(|handle| handle.events.as_ref()).map(|events| &events.lane);
         let engine = self.0.engine.borrow().clone();
         let Some(engine) = engine.filter(|engine| engine.admits().is_ok() && lanes().any(|lane| lane.rechecks()))
         else {
@@ -158,14 +158,14 @@ impl Egress {
     /// Takes in the consolidated changes of the desired collection at a complete tick; ticks in order. `received` is
     /// when the request arrived that the tick is of. For the engine's thread: does not wait for any destination.
     pub fn apply(&self, tick: Tick, received: Option<Instant>, changes: Vec<(Desired, i64)>) {
-        let mut of_desk: Vec<Vec<(Desired, i64)>> = self.0.desks.iter().map(|_| Vec::new()).collect();
+        let mut by_destination: Vec<Vec<(Desired, i64)>> = self.0.handles.iter().map(|_| Vec::new()).collect();
         for change in changes {
-            of_desk[change.0.destination.index()].push(change);
+            by_destination[change.0.destination.index()].push(change);
         }
-        for (index, (desk, changes)) in self.0.desks.iter().zip(of_desk).enumerate() {
+        for (index, (handle, changes)) in self.0.handles.iter().zip(by_destination).enumerate() {
             if !changes.is_empty() {
                 self.0.outbox.apply(DestinationId::new(index), tick, received, changes);
-                desk.wake.notify_one();
+                handle.wake.notify_one();
             }
         }
     }
@@ -191,22 +191,22 @@ impl Egress {
     /// where a process before this one left something.
     pub fn recovered(&self, tick: Tick) {
         self.0.outbox.recovered(tick);
-        self.0.desks.iter().for_each(Desk::wake);
+        self.0.handles.iter().for_each(DestinationHandle::wake);
     }
 
     /// How each destination is doing, in the order of the definitions.
     pub fn status(&self) -> Vec<Status> {
-        (0..self.0.desks.len()).map(|index| self.status_of(index)).collect()
+        (0..self.0.handles.len()).map(|index| self.status_of(index)).collect()
     }
 
     /// How the destination at a position is doing.
     pub fn status_of(&self, index: usize) -> Status {
-        self.0.desks[index].status(self.0.outbox.backlog(DestinationId::new(index)))
+        self.0.handles[index].status(self.0.outbox.backlog(DestinationId::new(index)))
     }
 
     /// The position of a destination.
     pub fn position(&self, name: &str) -> Option<usize> {
-        self.0.desks.iter().position(|desk| desk.name == name)
+        self.0.handles.iter().position(|handle| handle.name == name)
     }
 
     /// What the destination at a position refused for good, the latest first.
@@ -216,13 +216,13 @@ impl Egress {
 
     /// The same of its events, as many as there are letters of changes; nothing where it is sent none.
     pub fn dead_events(&self, index: usize) -> Option<Vec<EventLetter>> {
-        self.0.desks[index].events.as_ref().map(|events| events.lane.queue().letters(LETTERS_MAX))
+        self.0.handles[index].events.as_ref().map(|events| events.lane.queue().letters(LETTERS_MAX))
     }
 
     /// An event that the destination at a position refused, and what was sent of it.
     pub fn dead_event(&self, index: usize, as_of: u64, place: u32) -> Result<Option<(EventLetter, Bytes)>, StoreError> {
         let position = Offset { tick: Tick::from_ms(as_of), index: place };
-        let events = self.0.desks[index].events.as_ref();
+        let events = self.0.handles[index].events.as_ref();
         events.map_or(Ok(None), |events| events.lane.queue().letter(position))
     }
 
@@ -234,42 +234,42 @@ impl Egress {
     /// Nothing holds all destinations any more.
     pub fn release(&self) {
         self.0.hold.release_all();
-        self.0.desks.iter().for_each(Desk::wake);
+        self.0.handles.iter().for_each(DestinationHandle::wake);
     }
 
     /// Whether the destination at a position is sent events.
     pub fn is_sent_events(&self, index: usize) -> bool {
-        self.0.desks[index].events.is_some()
+        self.0.handles[index].events.is_some()
     }
 
     /// Whether the destination at a position has another address, and nobody said yet what that means.
     pub fn is_moved(&self, index: usize) -> bool {
-        self.0.desks[index].hold.is_moved()
+        self.0.handles[index].hold.is_moved()
     }
 
     /// Calls to the destination at a position that fail are given up. Says how many there are.
     pub fn skip(&self, index: usize) -> usize {
-        let desk = &self.0.desks[index];
-        let failing = desk.skipping.wish();
-        tracing::info!(destination = %desk.name, failing, "an operator's order: calls that fail are skipped");
+        let handle = &self.0.handles[index];
+        let failing = handle.skipping.wish();
+        tracing::info!(destination = %handle.name, failing, "an operator's order: calls that fail are skipped");
         failing
     }
 
     /// Does with the destination at a position what an operator wishes. Waits for the disk; an error is the end of delivery.
     pub fn order(&self, index: usize, order: Order) -> Result<(), StoreError> {
-        let desk = &self.0.desks[index];
-        tracing::info!(destination = %desk.name, ?order, "an operator's order");
+        let handle = &self.0.handles[index];
+        tracing::info!(destination = %handle.name, ?order, "an operator's order");
         let done = self.0.outbox.order(DestinationId::new(index), order);
-        let done = done.and_then(|()| desk.order(order));
+        let done = done.and_then(|()| handle.order(order));
         if let Err(error) = &done {
-            (self.0.failed)(format!("destination {}: an order cannot be written down: {error}", desk.name));
+            (self.0.failed)(format!("destination {}: an order cannot be written down: {error}", handle.name));
         }
-        desk.wake();
+        handle.wake();
         done
     }
 
     /// Delivers what is pending, but for no longer than `deadline`, and ends. To be called when nothing more is taken
-    /// in. Says how it ended: what is pending then was not delivered, or may have been, if it was in flight.
+    /// in. Says how it ended: what is pending then was not delivered, or may have been, if it was in batch_id.
     pub async fn stop(self, deadline: Duration) -> Vec<Status> {
         self.0.stopping.send_replace(true);
         let mut tasks = {

@@ -4,7 +4,7 @@
 //! be sent: nothing that was acknowledged goes out twice, and what stopped being desired while the process was down (a window
 //! that ended, a definition that changed) is deleted at the destination.
 //!
-//! What is *aloft* is written before the call, with all that makes its body: after a crash the destination may have it or not,
+//! What is *in flight* is written before the call, with all that makes its body: after a crash the destination may have it or not,
 //! and the same body under the same idempotency key goes once more, before anything else of the same identifiers; what is
 //! desired by then follows as a change of its own.
 //!
@@ -28,12 +28,12 @@ use serde::Serialize;
 
 use super::address::Address;
 use super::change::Action;
+use super::destination_state::{DestinationState, InFlight, Key, Standing, Told, told};
 use super::forward::StoredEntries;
 use super::letters::{DeadLetter, Refusal};
 use super::memory::MemoryOutbox;
-use super::outbox::{Backlog, BatchLimit, Flight, FlightId, Order, Outbox};
+use super::outbox::{Backlog, BatchId, BatchLimit, Order, Outbox, OutgoingBatch};
 use super::records::{Names, frontier_row};
-use super::shelf::{Aloft, Key, Shelf, Standing, Told, told};
 use crate::log::{Batch, Store, StoreError, codec};
 use crate::project::Project;
 
@@ -63,7 +63,8 @@ impl DurableOutbox {
         let each = || left.iter().map(|(left, _)| left).zip(&addresses);
         let moved = each().map(|(left, address)| AtomicBool::new(left.is_elsewhere(address))).collect();
         let is_known: Vec<bool> = each().map(|(left, address)| left.address.as_ref() == Some(address)).collect();
-        let memory = MemoryOutbox::with(left.into_iter().map(|(left, letters)| (Shelf::after(left), letters)));
+        let memory =
+            MemoryOutbox::with(left.into_iter().map(|(left, letters)| (DestinationState::after(left), letters)));
         let outbox = DurableOutbox { memory, store, names, writing, addresses, moved };
         outbox.remember_addresses(&is_known)?;
         outbox.forget_retired()?;
@@ -123,12 +124,12 @@ impl DurableOutbox {
         self.writing[destination.index()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is aloft under a number, and the frontier once it ends.
-    fn aloft(&self, destination: DestinationId, flight: FlightId) -> Option<(Aloft, Tick)> {
-        // Read before the shelf: a tick that completes meanwhile must not count as delivered.
+    /// What is in flight under a number, and the frontier once it ends.
+    fn in_flight(&self, destination: DestinationId, batch_id: BatchId) -> Option<(InFlight, Tick)> {
+        // Read before the state: a tick that completes meanwhile must not count as delivered.
         let complete = self.memory.complete();
-        let shelf = self.memory.shelf(destination);
-        Some((shelf.aloft(flight)?.clone(), shelf.frontier_after(flight, complete)))
+        let state = self.memory.state(destination);
+        Some((state.in_flight(batch_id)?.clone(), state.frontier_after(batch_id, complete)))
     }
 
     /// Not under the lock of the books, which the engine's thread takes too.
@@ -136,15 +137,15 @@ impl DurableOutbox {
         write.commit().map_err(|source| self.store.failed(source))
     }
 
-    fn write_flight(&self, write: &mut Batch, to: DestinationId, flight: FlightId, aloft: &Aloft) {
-        let bytes = codec::encode_flight(&self.names.stored(aloft));
-        write.insert(self.store.delivery(), self.names.flight(to, flight), bytes);
+    fn write_flight(&self, write: &mut Batch, to: DestinationId, batch_id: BatchId, in_flight: &InFlight) {
+        let bytes = codec::encode_flight(&self.names.stored(in_flight));
+        write.insert(self.store.delivery(), self.names.in_flight(to, batch_id), bytes);
     }
 
     /// It has ended, and the destination is complete up to `frontier`.
-    fn write_end(&self, write: &mut Batch, to: DestinationId, flight: FlightId, frontier: Tick) {
-        write.remove(self.store.delivery(), self.names.flight(to, flight));
-        let told_to = self.memory.shelf(to).told_to();
+    fn write_end(&self, write: &mut Batch, to: DestinationId, batch_id: BatchId, frontier: Tick) {
+        write.remove(self.store.delivery(), self.names.in_flight(to, batch_id));
+        let told_to = self.memory.state(to).told_to();
         write.insert(self.store.frontiers(), self.names.destination(to), frontier_row(frontier, told_to));
     }
 
@@ -174,37 +175,37 @@ impl Outbox for DurableOutbox {
         self.memory.complete_to(frontier);
     }
 
-    fn take(&self, destination: DestinationId, limit: BatchLimit) -> Option<Flight> {
+    fn take(&self, destination: DestinationId, limit: BatchLimit) -> Option<OutgoingBatch> {
         self.memory.take(destination, limit)
     }
 
-    fn note(&self, destination: DestinationId, flight: FlightId) -> Result<(), StoreError> {
-        let Some((aloft, _)) = self.aloft(destination, flight) else { return Ok(()) };
+    fn note(&self, destination: DestinationId, batch_id: BatchId) -> Result<(), StoreError> {
+        let Some((in_flight, _)) = self.in_flight(destination, batch_id) else { return Ok(()) };
         let mut write = self.store.batch();
-        self.write_flight(&mut write, destination, flight, &aloft);
+        self.write_flight(&mut write, destination, batch_id, &in_flight);
         self.commit(write)
     }
 
-    fn acknowledge(&self, destination: DestinationId, flight: FlightId) -> Result<(), StoreError> {
+    fn acknowledge(&self, destination: DestinationId, batch_id: BatchId) -> Result<(), StoreError> {
         let _writing = self.writing(destination);
-        let Some((aloft, frontier)) = self.aloft(destination, flight) else { return Ok(()) };
+        let Some((in_flight, frontier)) = self.in_flight(destination, batch_id) else { return Ok(()) };
         let mut write = self.store.batch();
-        for (key, told) in told(&aloft.batch) {
-            self.write_row(&mut write, destination, &key, &told, aloft.round);
-            if self.memory.shelf(destination).is_refused(&key) {
+        for (key, told) in told(&in_flight.batch) {
+            self.write_row(&mut write, destination, &key, &told, in_flight.round);
+            if self.memory.state(destination).is_refused(&key) {
                 write.remove(self.store.delivery(), self.names.refused(destination, &key));
             }
         }
-        self.write_end(&mut write, destination, flight, frontier);
+        self.write_end(&mut write, destination, batch_id, frontier);
         self.commit(write)?;
-        self.memory.acknowledge(destination, flight)
+        self.memory.acknowledge(destination, batch_id)
     }
 
-    fn give_up(&self, destination: DestinationId, flight: FlightId, why: Refusal) -> Result<(), StoreError> {
+    fn give_up(&self, destination: DestinationId, batch_id: BatchId, why: Refusal) -> Result<(), StoreError> {
         let _writing = self.writing(destination);
-        let Some((aloft, frontier)) = self.aloft(destination, flight) else { return Ok(()) };
+        let Some((in_flight, frontier)) = self.in_flight(destination, batch_id) else { return Ok(()) };
         let mut write = self.store.batch();
-        for (key, told) in told(&aloft.batch) {
+        for (key, told) in told(&in_flight.batch) {
             let traits = match &told.action {
                 Action::Add(traits) => Some(&**traits),
                 Action::Delete => None,
@@ -212,43 +213,43 @@ impl Outbox for DurableOutbox {
             let refused = codec::encode_refused(told.profile, traits);
             write.insert(self.store.delivery(), self.names.refused(destination, &key), refused);
         }
-        let (letter, forgotten) = self.memory.letters(destination).add(&aloft.batch, why);
+        let (letter, forgotten) = self.memory.letters(destination).add(&in_flight.batch, why);
         self.write_json(&mut write, self.names.letter(destination, letter.id), &letter);
         if let Some(forgotten) = forgotten {
             write.remove(self.store.delivery(), self.names.letter(destination, forgotten));
         }
-        self.write_end(&mut write, destination, flight, frontier);
+        self.write_end(&mut write, destination, batch_id, frontier);
         self.commit(write)?;
-        self.memory.shelf(destination).give_up(flight);
+        self.memory.state(destination).give_up(batch_id);
         Ok(())
     }
 
-    fn split(&self, destination: DestinationId, flight: FlightId, refusals: u32) -> Result<(), StoreError> {
+    fn split(&self, destination: DestinationId, batch_id: BatchId, refusals: u32) -> Result<(), StoreError> {
         let _writing = self.writing(destination);
         let mut write = self.store.batch();
-        let pieces = self.memory.shelf(destination).split(flight, refusals);
+        let pieces = self.memory.state(destination).split(batch_id, refusals);
         for piece in pieces.into_iter().flatten() {
             // The first has the number of the whole, and so takes its place.
-            if let Some((aloft, _)) = self.aloft(destination, piece) {
-                self.write_flight(&mut write, destination, piece, &aloft);
+            if let Some((in_flight, _)) = self.in_flight(destination, piece) {
+                self.write_flight(&mut write, destination, piece, &in_flight);
             }
         }
         self.commit(write)
     }
 
-    fn put_back(&self, destination: DestinationId, flight: FlightId, refusals: u32) {
-        self.memory.put_back(destination, flight, refusals);
+    fn put_back(&self, destination: DestinationId, batch_id: BatchId, refusals: u32) {
+        self.memory.put_back(destination, batch_id, refusals);
     }
 
-    fn dissolve(&self, destination: DestinationId, flight: FlightId, refusals: u32) -> Result<(), StoreError> {
+    fn dissolve(&self, destination: DestinationId, batch_id: BatchId, refusals: u32) -> Result<(), StoreError> {
         let _writing = self.writing(destination);
         // First: a crash in between finds rows that wait, as they do.
-        if self.memory.shelf(destination).aloft(flight).is_some_and(|aloft| aloft.is_new()) {
+        if self.memory.state(destination).in_flight(batch_id).is_some_and(|in_flight| in_flight.is_new()) {
             let mut write = self.store.batch();
-            write.remove(self.store.delivery(), self.names.flight(destination, flight));
+            write.remove(self.store.delivery(), self.names.in_flight(destination, batch_id));
             self.commit(write)?;
         }
-        self.memory.dissolve(destination, flight, refusals)
+        self.memory.dissolve(destination, batch_id, refusals)
     }
 
     fn order(&self, destination: DestinationId, order: Order) -> Result<(), StoreError> {
@@ -264,26 +265,26 @@ impl Outbox for DurableOutbox {
         let complete = self.memory.complete();
         let mut refused: Vec<Key> = Vec::new();
         let standing = {
-            let mut shelf = self.memory.shelf(destination);
+            let mut state = self.memory.state(destination);
             match order {
-                Order::Pause => shelf.pause(true),
-                Order::Resume => shelf.pause(false),
-                Order::Resync => refused = shelf.resync(complete),
-                Order::Retry => refused = shelf.retry(complete),
-                Order::RetryDeletes => refused = shelf.retry_deletes(complete),
-                Order::AsNew => shelf.renew(complete),
+                Order::Pause => state.pause(true),
+                Order::Resume => state.pause(false),
+                Order::Resync => refused = state.resync(complete),
+                Order::Retry => refused = state.retry(complete),
+                Order::RetryDeletes => refused = state.retry_deletes(complete),
+                Order::AsNew => state.renew(complete),
                 Order::AsMoved => {}
-                Order::Retire => shelf.retire(complete),
-                Order::Unretire => shelf.unretire(complete),
+                Order::Retire => state.retire(complete),
+                Order::Unretire => state.unretire(complete),
                 Order::Forget => {
-                    let round = shelf.standing().round;
-                    for (key, told) in shelf.forget() {
+                    let round = state.standing().round;
+                    for (key, told) in state.forget() {
                         self.write_row(&mut write, destination, &key, &told, round);
                         refused.push(key);
                     }
                 }
             }
-            shelf.standing()
+            state.standing()
         };
         for key in refused {
             write.remove(self.store.delivery(), self.names.refused(destination, &key));

@@ -12,7 +12,7 @@ use compact_str::CompactString;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::courier::Failure;
+use super::connector::Failure;
 use super::outbox::Batch;
 use super::signature::id_of;
 
@@ -32,16 +32,16 @@ const ID_DIGITS: usize = 16;
 
 /// Appends to a file.
 #[derive(Debug)]
-pub struct Courier {
+pub struct FileConnector {
     target: Arc<Target>,
     destination: CompactString,
     audiences: Arc<[CompactString]>,
 }
 
-impl Courier {
-    /// A courier to the file at `path`. It is not opened yet.
+impl FileConnector {
+    /// A connector to the file at `path`. It is not opened yet.
     pub fn new(destination: CompactString, path: PathBuf, audiences: Arc<[CompactString]>) -> Self {
-        Courier { target: Arc::new(Target::new(path)), destination, audiences }
+        FileConnector { target: Arc::new(Target::new(path)), destination, audiences }
     }
 
     /// The lines that tell of `batch`, after so many resyncs. A line that is written again after a crash has the id that it had.
@@ -105,8 +105,8 @@ mod tests {
     }
 
     fn lines(destination: &str, changes: &[Change], resyncs: u32) -> Vec<String> {
-        let courier = Courier::new(destination.into(), "out".into(), AUDIENCES.map(CompactString::from).into());
-        let body = String::from_utf8(courier.body(&changes.into(), resyncs).to_vec()).unwrap();
+        let connector = FileConnector::new(destination.into(), "out".into(), AUDIENCES.map(CompactString::from).into());
+        let body = String::from_utf8(connector.body(&changes.into(), resyncs).to_vec()).unwrap();
         body.lines().map(str::to_owned).collect()
     }
 

@@ -3,7 +3,7 @@
 use std::future;
 use std::time::Instant;
 
-use super::courier::Carried;
+use super::connector::Carried;
 use super::letters::Refusal;
 use super::outbox::BatchLimit;
 use crate::log::StoreError;
@@ -14,11 +14,11 @@ pub trait Lane: Send + Sync + 'static {
     /// What is carried, in the plural.
     const WHAT: &'static str;
 
-    /// Under what a load ends.
-    type Flight: Copy + Send + 'static;
+    /// Under what a call ends.
+    type Id: Copy + Send + 'static;
 
     /// Gives out what is next, written down as it is. Nothing where none waits, or the destination is paused.
-    fn take(&self, limit: BatchLimit) -> Result<Option<Load<Self::Flight>>, StoreError>;
+    fn take(&self, limit: BatchLimit) -> Result<Option<Call<Self::Id>>, StoreError>;
 
     /// Finds out what has to be known before what is next may be given out. Whether it did: then there may be something to take.
     fn find_out(&self) -> impl Future<Output = bool> + Send {
@@ -26,7 +26,7 @@ pub trait Lane: Send + Sync + 'static {
     }
 
     /// Writes down how it ended.
-    fn end(&self, flight: Self::Flight, end: End) -> Result<(), StoreError>;
+    fn end(&self, batch_id: Self::Id, end: End) -> Result<(), StoreError>;
 
     /// Whether no new call may begin.
     fn is_paused(&self) -> bool;
@@ -34,9 +34,9 @@ pub trait Lane: Send + Sync + 'static {
 
 /// What travels in one call.
 #[derive(Debug)]
-pub struct Load<F> {
+pub struct Call<F> {
     /// Under what it ends.
-    pub flight: F,
+    pub batch_id: F,
     /// What the call carries.
     pub carried: Carried,
     /// How many it can be split into.
@@ -49,7 +49,7 @@ pub struct Load<F> {
     pub refusals: u32,
 }
 
-/// How calls with a load ended.
+/// How calls with a call ended.
 #[derive(Debug)]
 pub enum End {
     /// The destination has it.

@@ -8,22 +8,22 @@ use compact_str::CompactString;
 use dataflows::definitions::DestinationId;
 use dataflows::model::{Desired, Tick};
 
+use super::destination_state::DestinationState;
 use super::letters::{DeadLetter, Letters, Refusal};
-use super::outbox::{Backlog, BatchLimit, Flight, FlightId, Order, Outbox};
-use super::shelf::Shelf;
+use super::outbox::{Backlog, BatchId, BatchLimit, Order, Outbox, OutgoingBatch};
 use crate::log::StoreError;
 
 /// The books of all destinations, in memory.
 #[derive(Debug)]
 pub struct MemoryOutbox {
-    destinations: Vec<Books>,
+    destinations: Vec<DestinationBooks>,
     frontier: AtomicU64,
 }
 
 /// The books of one destination.
 #[derive(Debug, Default)]
-struct Books {
-    shelf: Mutex<Shelf>,
+struct DestinationBooks {
+    state: Mutex<DestinationState>,
     letters: Mutex<Letters>,
 }
 
@@ -34,8 +34,9 @@ impl MemoryOutbox {
     }
 
     /// An outbox with these books.
-    pub(super) fn with(books: impl Iterator<Item = (Shelf, Letters)>) -> Self {
-        let books = books.map(|(shelf, letters)| Books { shelf: Mutex::new(shelf), letters: Mutex::new(letters) });
+    pub(super) fn with(books: impl Iterator<Item = (DestinationState, Letters)>) -> Self {
+        let books =
+            books.map(|(state, letters)| DestinationBooks { state: Mutex::new(state), letters: Mutex::new(letters) });
         MemoryOutbox { destinations: books.collect(), frontier: AtomicU64::new(0) }
     }
 
@@ -45,8 +46,8 @@ impl MemoryOutbox {
     }
 
     /// The books of a destination.
-    pub(super) fn shelf(&self, destination: DestinationId) -> MutexGuard<'_, Shelf> {
-        self.destinations[destination.index()].shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn state(&self, destination: DestinationId) -> MutexGuard<'_, DestinationState> {
+        self.destinations[destination.index()].state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The dead letters of a destination.
@@ -57,64 +58,64 @@ impl MemoryOutbox {
 
 impl Outbox for MemoryOutbox {
     fn apply(&self, destination: DestinationId, tick: Tick, received: Option<Instant>, changes: Vec<(Desired, i64)>) {
-        self.shelf(destination).apply(tick, received, changes);
+        self.state(destination).apply(tick, received, changes);
     }
 
     fn complete_to(&self, frontier: Tick) {
         self.frontier.fetch_max(frontier.as_ms(), Ordering::AcqRel);
     }
 
-    fn take(&self, destination: DestinationId, limit: BatchLimit) -> Option<Flight> {
-        self.shelf(destination).take(limit)
+    fn take(&self, destination: DestinationId, limit: BatchLimit) -> Option<OutgoingBatch> {
+        self.state(destination).take(limit)
     }
 
-    fn note(&self, _: DestinationId, _: FlightId) -> Result<(), StoreError> {
+    fn note(&self, _: DestinationId, _: BatchId) -> Result<(), StoreError> {
         Ok(())
     }
 
-    fn acknowledge(&self, destination: DestinationId, flight: FlightId) -> Result<(), StoreError> {
-        self.shelf(destination).acknowledge(flight);
+    fn acknowledge(&self, destination: DestinationId, batch_id: BatchId) -> Result<(), StoreError> {
+        self.state(destination).acknowledge(batch_id);
         Ok(())
     }
 
-    fn give_up(&self, destination: DestinationId, flight: FlightId, why: Refusal) -> Result<(), StoreError> {
-        let mut shelf = self.shelf(destination);
-        if let Some(aloft) = shelf.aloft(flight) {
-            self.letters(destination).add(&aloft.batch, why);
+    fn give_up(&self, destination: DestinationId, batch_id: BatchId, why: Refusal) -> Result<(), StoreError> {
+        let mut state = self.state(destination);
+        if let Some(in_flight) = state.in_flight(batch_id) {
+            self.letters(destination).add(&in_flight.batch, why);
         }
-        shelf.give_up(flight);
+        state.give_up(batch_id);
         Ok(())
     }
 
-    fn split(&self, destination: DestinationId, flight: FlightId, refusals: u32) -> Result<(), StoreError> {
-        self.shelf(destination).split(flight, refusals);
+    fn split(&self, destination: DestinationId, batch_id: BatchId, refusals: u32) -> Result<(), StoreError> {
+        self.state(destination).split(batch_id, refusals);
         Ok(())
     }
 
-    fn put_back(&self, destination: DestinationId, flight: FlightId, refusals: u32) {
-        self.shelf(destination).put_back(flight, refusals);
+    fn put_back(&self, destination: DestinationId, batch_id: BatchId, refusals: u32) {
+        self.state(destination).put_back(batch_id, refusals);
     }
 
-    fn dissolve(&self, destination: DestinationId, flight: FlightId, refusals: u32) -> Result<(), StoreError> {
-        self.shelf(destination).dissolve(flight, refusals);
+    fn dissolve(&self, destination: DestinationId, batch_id: BatchId, refusals: u32) -> Result<(), StoreError> {
+        self.state(destination).dissolve(batch_id, refusals);
         Ok(())
     }
 
     fn order(&self, destination: DestinationId, order: Order) -> Result<(), StoreError> {
         let complete = self.complete();
-        let mut shelf = self.shelf(destination);
+        let mut state = self.state(destination);
         match order {
-            Order::Pause => shelf.pause(true),
-            Order::Resume => shelf.pause(false),
-            Order::Resync => _ = shelf.resync(complete),
-            Order::Retry => _ = shelf.retry(complete),
-            Order::RetryDeletes => _ = shelf.retry_deletes(complete),
-            Order::Forget => _ = shelf.forget(),
-            Order::AsNew => shelf.renew(complete),
+            Order::Pause => state.pause(true),
+            Order::Resume => state.pause(false),
+            Order::Resync => _ = state.resync(complete),
+            Order::Retry => _ = state.retry(complete),
+            Order::RetryDeletes => _ = state.retry_deletes(complete),
+            Order::Forget => _ = state.forget(),
+            Order::AsNew => state.renew(complete),
             // Nobody remembers an address.
             Order::AsMoved => {}
-            Order::Retire => shelf.retire(complete),
-            Order::Unretire => shelf.unretire(complete),
+            Order::Retire => state.retire(complete),
+            Order::Unretire => state.unretire(complete),
         }
         if order.clears_letters() {
             self.letters(destination).clear();
@@ -123,7 +124,7 @@ impl Outbox for MemoryOutbox {
     }
 
     fn is_paused(&self, destination: DestinationId) -> bool {
-        self.shelf(destination).is_paused()
+        self.state(destination).is_paused()
     }
 
     fn is_moved(&self, _: DestinationId) -> bool {
@@ -131,11 +132,11 @@ impl Outbox for MemoryOutbox {
     }
 
     fn is_retired(&self, destination: DestinationId) -> bool {
-        self.shelf(destination).standing().is_retired
+        self.state(destination).standing().is_retired
     }
 
     fn recovered(&self, tick: Tick) {
-        (0..self.destinations.len()).for_each(|index| self.shelf(DestinationId::new(index)).recovered(tick));
+        (0..self.destinations.len()).for_each(|index| self.state(DestinationId::new(index)).recovered(tick));
     }
 
     fn retired(&self) -> &[CompactString] {
@@ -143,9 +144,9 @@ impl Outbox for MemoryOutbox {
     }
 
     fn backlog(&self, destination: DestinationId) -> Backlog {
-        // Read before the shelf: a tick that completes meanwhile must not count as delivered.
+        // Read before the state: a tick that completes meanwhile must not count as delivered.
         let complete = self.complete();
-        self.shelf(destination).backlog(complete)
+        self.state(destination).backlog(complete)
     }
 
     fn dead_letters(&self, destination: DestinationId) -> Vec<DeadLetter> {
@@ -181,11 +182,11 @@ mod tests {
 
     /// What is given out next, one change a line.
     #[track_caller]
-    fn check_take(outbox: &MemoryOutbox, limit: BatchLimit, expected: &str) -> Option<FlightId> {
-        let flight = outbox.take(destination(), limit);
-        let lines: Vec<String> = flight
+    fn check_take(outbox: &MemoryOutbox, limit: BatchLimit, expected: &str) -> Option<BatchId> {
+        let batch_id = outbox.take(destination(), limit);
+        let lines: Vec<String> = batch_id
             .iter()
-            .flat_map(|flight| flight.batch.iter())
+            .flat_map(|batch_id| batch_id.batch.iter())
             .map(|Change { audience, action, identifiers, as_of, .. }| {
                 let traits = match action {
                     Action::Add(traits) => format!(" {:?}", traits.iter().map(|(_, value)| value).collect::<Vec<_>>()),
@@ -195,14 +196,14 @@ mod tests {
             })
             .collect();
         assert_eq!(lines.join("\n"), expected);
-        flight.map(|flight| flight.id)
+        batch_id.map(|batch_id| batch_id.id)
     }
 
     /// What is given out next and acknowledged, one change a line.
     #[track_caller]
     fn check_told(outbox: &MemoryOutbox, limit: BatchLimit, expected: &str) {
-        let flight = check_take(outbox, limit, expected).unwrap();
-        outbox.acknowledge(destination(), flight).unwrap();
+        let batch_id = check_take(outbox, limit, expected).unwrap();
+        outbox.acknowledge(destination(), batch_id).unwrap();
     }
 
     #[test]
@@ -277,8 +278,8 @@ mod tests {
             (row_of("ann", 0, "email:ann@b.org", same.clone()), 1),
             (row_of("ann", 1, "user_id:ann", same), 1),
         ]]);
-        let flight = outbox.take(destination(), LIMIT).unwrap();
-        let mut changes: Vec<String> = flight.batch.iter().map(|change| change.identifiers.join(" ")).collect();
+        let batch_id = outbox.take(destination(), LIMIT).unwrap();
+        let mut changes: Vec<String> = batch_id.batch.iter().map(|change| change.identifiers.join(" ")).collect();
         changes.sort();
         assert_eq!(changes, ["email:ann@b.org user_id:ann", "user_id:ann", "user_id:bob"]);
     }

@@ -14,7 +14,7 @@ use crate::log::StoreError;
 
 /// Keeps the difference between the desired and the acknowledged state of each destination.
 ///
-/// What is taken is *aloft* until it ends in one of five ways. Until then it stays as it is, and its identifiers are in no
+/// What is taken is *in flight* until it ends in one of five ways. Until then it stays as it is, and its identifiers are in no
 /// other call; so order per identifier holds, however many calls are under way. What happens meanwhile waits behind it.
 ///
 /// Methods that give a [`StoreError`] may wait for a disk. An error means that nothing can be written down any more, and is
@@ -30,27 +30,27 @@ pub trait Outbox: Send + Sync + 'static {
 
     /// Gives out what is to go once more, else the oldest pending changes, as many as the limit lets; else what a resync
     /// has yet to tell. Nothing where there is none, or the destination is paused.
-    fn take(&self, destination: DestinationId, limit: BatchLimit) -> Option<Flight>;
+    fn take(&self, destination: DestinationId, limit: BatchLimit) -> Option<OutgoingBatch>;
 
     /// Writes down what was taken, before it is called with: so that after a crash it goes once more as it was.
-    fn note(&self, destination: DestinationId, flight: FlightId) -> Result<(), StoreError>;
+    fn note(&self, destination: DestinationId, batch_id: BatchId) -> Result<(), StoreError>;
 
     /// First ending: it has been acknowledged.
-    fn acknowledge(&self, destination: DestinationId, flight: FlightId) -> Result<(), StoreError>;
+    fn acknowledge(&self, destination: DestinationId, batch_id: BatchId) -> Result<(), StoreError>;
 
     /// Second ending: it was refused for good. Its rows count as told, until what is desired of them changes, or somebody
     /// has them told once more.
-    fn give_up(&self, destination: DestinationId, flight: FlightId, why: Refusal) -> Result<(), StoreError>;
+    fn give_up(&self, destination: DestinationId, batch_id: BatchId, why: Refusal) -> Result<(), StoreError>;
 
     /// Third ending: it was refused, and goes in two halves, to find out which of its changes are the reason.
-    fn split(&self, destination: DestinationId, flight: FlightId, refusals: u32) -> Result<(), StoreError>;
+    fn split(&self, destination: DestinationId, batch_id: BatchId, refusals: u32) -> Result<(), StoreError>;
 
     /// Fourth ending: it goes once more, later.
-    fn put_back(&self, destination: DestinationId, flight: FlightId, refusals: u32);
+    fn put_back(&self, destination: DestinationId, batch_id: BatchId, refusals: u32);
 
     /// Fifth ending: no call with it reached the destination, so its rows wait again, and what is desired of them when a call can
     /// begin is what is told. Where an earlier call with it may have, it is put back.
-    fn dissolve(&self, destination: DestinationId, flight: FlightId, refusals: u32) -> Result<(), StoreError>;
+    fn dissolve(&self, destination: DestinationId, batch_id: BatchId, refusals: u32) -> Result<(), StoreError>;
 
     /// Does what an operator wishes; safe on the disk when it returns.
     fn order(&self, destination: DestinationId, order: Order) -> Result<(), StoreError>;
@@ -89,16 +89,16 @@ pub fn rows(batch: &Batch) -> impl Iterator<Item = (AudienceId, &Text, &Change)>
 
 /// The number of a batch that was taken; pieces have numbers between those of their batch and the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FlightId(u64);
+pub struct BatchId(u64);
 
-impl FlightId {
+impl BatchId {
     /// More than the changes of any batch (`batch_changes_max` is 100,000 at most): so a piece is numbered by where it
     /// begins, and pieces of pieces keep the order of the batch.
     const PIECES: u64 = 1 << 20;
 
     /// That of the batch with this number.
     pub(super) fn of_batch(number: u64) -> Self {
-        FlightId(number * Self::PIECES)
+        BatchId(number * Self::PIECES)
     }
 
     /// The number of the batch.
@@ -108,7 +108,7 @@ impl FlightId {
 
     /// That of the piece which begins this many changes later.
     pub(super) fn piece_at(self, changes: usize) -> Self {
-        FlightId(self.0 + changes as u64)
+        BatchId(self.0 + changes as u64)
     }
 
     /// As it is written down: sorts as ids do.
@@ -118,15 +118,15 @@ impl FlightId {
 
     /// From what was written down.
     pub(super) fn from_bytes(bytes: [u8; 8]) -> Self {
-        FlightId(u64::from_be_bytes(bytes))
+        BatchId(u64::from_be_bytes(bytes))
     }
 }
 
 /// A batch that was given out.
 #[derive(Clone, Debug)]
-pub struct Flight {
+pub struct OutgoingBatch {
     /// Under what it ends.
-    pub id: FlightId,
+    pub id: BatchId,
     /// The changes.
     pub batch: Batch,
     /// How often it was refused already, itself or what it is a piece of.
@@ -210,7 +210,7 @@ pub struct Backlog {
     pub desired: usize,
     /// Rows that it acknowledged.
     pub rows: usize,
-    /// Rows that are to change, those in flight included.
+    /// Rows that are to change, those in batch_id included.
     pub pending: usize,
     /// Rows that a resync has yet to tell.
     pub resync: usize,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use compact_str::CompactString;
 
-use super::courier::Courier;
+use super::connector::Connector;
 use super::outbox::BatchLimit;
 use super::{EgressError, file, webhook};
 use crate::project::{Destination, DestinationKind, Project};
@@ -45,15 +45,15 @@ pub struct Pace {
 }
 
 /// Who carries to `destination`, and at what pace.
-pub fn courier(
+pub fn connector(
     project: &Project,
     destination: &Destination,
     audiences: &Arc<[CompactString]>,
-) -> Result<(Courier, Pace), EgressError> {
+) -> Result<(Connector, Pace), EgressError> {
     let audiences = audiences.clone();
     Ok(match &destination.kind {
         DestinationKind::Webhook(webhook) => {
-            let courier = webhook::Courier::new(destination.name.clone(), webhook, audiences)?;
+            let connector = webhook::WebhookConnector::new(destination.name.clone(), webhook, audiences)?;
             let limit = BatchLimit { changes: webhook.batch_changes_max, bytes: CALL_BYTES_MAX };
             let pace = Pace {
                 limit,
@@ -64,11 +64,11 @@ pub fn courier(
                 concurrency: webhook.concurrency,
                 calls_per_second: webhook.calls_per_second,
             };
-            (Courier::Webhook(courier), pace)
+            (Connector::Webhook(connector), pace)
         }
         DestinationKind::File { path } => {
-            let courier = file::Courier::new(destination.name.clone(), project.folder.join(path), audiences);
-            (Courier::File(courier), FILE_PACE)
+            let connector = file::FileConnector::new(destination.name.clone(), project.folder.join(path), audiences);
+            (Connector::File(connector), FILE_PACE)
         }
     })
 }

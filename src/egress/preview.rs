@@ -9,9 +9,9 @@ use dataflows::model::Desired;
 
 use super::address::Address;
 use super::change::Action;
+use super::destination_state::Left;
 use super::letters::Letters;
 use super::records::Names;
-use super::shelf::Left;
 use crate::log::{Store, StoreError};
 use crate::project::{Destination, Project};
 

@@ -18,9 +18,9 @@ use dataflows::model::Tick;
 use serde::de::DeserializeOwned;
 
 use super::change::{Action, Change};
+use super::destination_state::{InFlight, Key, Left, LeftRow, Told};
 use super::letters::Letters;
-use super::outbox::{Batch, FlightId};
-use super::shelf::{Aloft, Key, Left, LeftRow, Told};
+use super::outbox::{Batch, BatchId};
 use crate::limits::AUDIENCES_MAX;
 use crate::log::codec::{self, StoredChange, StoredFlight};
 use crate::log::{Store, StoreError};
@@ -83,8 +83,8 @@ impl Names {
         format!("{kind}\0{}\0", self.destination(destination))
     }
 
-    pub fn flight(&self, destination: DestinationId, flight: FlightId) -> Vec<u8> {
-        [format!("flight\0{}\0", self.destination(destination)).as_bytes(), &flight.to_bytes()].concat()
+    pub fn in_flight(&self, destination: DestinationId, batch_id: BatchId) -> Vec<u8> {
+        [format!("flight\0{}\0", self.destination(destination)).as_bytes(), &batch_id.to_bytes()].concat()
     }
 
     pub fn letter(&self, destination: DestinationId, letter: u64) -> Vec<u8> {
@@ -92,7 +92,7 @@ impl Names {
     }
 
     /// A batch as it is written down.
-    pub fn stored(&self, aloft: &Aloft) -> StoredFlight {
+    pub fn stored(&self, in_flight: &InFlight) -> StoredFlight {
         let change = |change: &Change| StoredChange {
             audience: self.audiences[change.audience.index()].clone(),
             identifiers: change.identifiers.clone(),
@@ -103,8 +103,8 @@ impl Names {
                 Action::Delete => None,
             },
         };
-        let changes = aloft.batch.iter().map(change).collect();
-        StoredFlight { round: aloft.round, refusals: aloft.refusals, changes }
+        let changes = in_flight.batch.iter().map(change).collect();
+        StoredFlight { round: in_flight.round, refusals: in_flight.refusals, changes }
     }
 
     /// The id of an audience; one that is not defined any more becomes a retired one.
@@ -205,8 +205,8 @@ impl Names {
                     })
                 };
                 let batch: Batch = changes.into_iter().map(change).collect::<Result<_, String>>()?;
-                let aloft = Aloft { batch, refusals, round, first: left.frontier, is_out: false, new: None };
-                left.flights.push((FlightId::from_bytes(id), aloft));
+                let in_flight = InFlight { batch, refusals, round, first: left.frontier, is_out: false, new: None };
+                left.in_flight.push((BatchId::from_bytes(id), in_flight));
             }
             _ => return Err(format!("it has a record of the unknown kind {kind}")),
         }

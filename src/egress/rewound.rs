@@ -44,7 +44,7 @@ mod tests {
         assert_eq!(of(b"crm", &bytes(&[90, 20])), RewoundRow::Becomes(bytes(&[51, 20])));
         assert_eq!(of(b"crm", &bytes(&[90])), RewoundRow::Becomes(bytes(&[51])));
         assert_eq!(of(b"crm", &bytes(&[51, 40])), RewoundRow::Stays);
-        // A cursor: events up to a tick, and the place where what is in flight ends.
+        // A cursor: events up to a tick, and the place where what is in batch_id ends.
         let cursor = |produced: u64, in_flight: Option<(u64, u32)>| {
             let place = in_flight.map(|(tick, index)| [&tick.to_be_bytes()[..], &index.to_be_bytes()].concat());
             [&produced.to_be_bytes()[..], &place.unwrap_or_default()].concat()

@@ -23,7 +23,7 @@ use crate::clock::Now;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 
 /// What the routes work with.
-struct Desk {
+struct EgressState {
     egress: Egress,
     now: Now,
     /// Whose the data folder is, where there is one.
@@ -47,15 +47,20 @@ type TwoNames = Result<Path<(String, String)>, PathRejection>;
 /// The routes of destinations.
 pub fn router(admission: &Admission, egress: Egress, now: Now, instance: Option<Instance>, tellers: Tellers) -> Router {
     let order = |order| {
-        let ordered = move |State(desk): State<Arc<Desk>>, name: Named| async move { desk.order(name, order).await };
+        let ordered = move |State(egress_state): State<Arc<EgressState>>, name: Named| async move {
+            egress_state.order(name, order).await
+        };
         post(ordered).fallback(method_not_allowed)
     };
     let answer_moved = |order| {
-        let ordered =
-            move |State(desk): State<Arc<Desk>>, name: Named| async move { desk.answer_moved(name, order).await };
+        let ordered = move |State(egress_state): State<Arc<EgressState>>, name: Named| async move {
+            egress_state.answer_moved(name, order).await
+        };
         post(ordered).fallback(method_not_allowed)
     };
-    let forget = |State(desk): State<Arc<Desk>>, name: Named| async move { desk.order(name, Order::Forget).await };
+    let forget = |State(egress_state): State<Arc<EgressState>>, name: Named| async move {
+        egress_state.order(name, Order::Forget).await
+    };
     let letters = get(dead_letters).delete(forget).fallback(method_not_allowed);
     let router = Router::new()
         .route("/v1/destinations", get(all).fallback(method_not_allowed))
@@ -72,7 +77,7 @@ pub fn router(admission: &Admission, egress: Egress, now: Now, instance: Option<
         .route("/v1/destinations/{name}/dead-letters/{id}", get(dead_letter).fallback(method_not_allowed))
         .route("/v1/destinations/{name}/dead-letters/retry", order(Order::Retry))
         .route("/v1/take-over", post(take_over).fallback(method_not_allowed))
-        .with_state(Arc::new(Desk { egress, now, instance, tellers }));
+        .with_state(Arc::new(EgressState { egress, now, instance, tellers }));
     Role::Admin.guard(router, admission)
 }
 
@@ -115,7 +120,7 @@ struct EventsJson {
     last_error: Option<String>,
 }
 
-impl Desk {
+impl EgressState {
     /// The destination of a name, by position.
     fn find<E>(&self, name: Result<Path<String>, E>) -> Result<usize, Problem> {
         let found = name.ok().and_then(|Path(name)| self.egress.position(&name));
@@ -209,25 +214,25 @@ impl Desk {
 }
 
 /// `POST /v1/destinations/{name}/skip`
-async fn skip(State(desk): State<Arc<Desk>>, name: Named) -> Result<Response, Problem> {
-    let index = desk.find(name)?;
-    if desk.egress.skip(index) == 0 {
+async fn skip(State(egress_state): State<Arc<EgressState>>, name: Named) -> Result<Response, Problem> {
+    let index = egress_state.find(name)?;
+    if egress_state.egress.skip(index) == 0 {
         let message = "no call to it that failed waits to be repeated: there is nothing to skip";
         return Err(Problem::new(StatusCode::CONFLICT, "nothing_fails", message));
     }
-    desk.status(index)
+    egress_state.status(index)
 }
 
 /// `GET /v1/destinations/{name}/dead-letters/{id}`
-async fn dead_letter(State(desk): State<Arc<Desk>>, path: TwoNames) -> Result<Response, Problem> {
+async fn dead_letter(State(egress_state): State<Arc<EgressState>>, path: TwoNames) -> Result<Response, Problem> {
     let unknown = || {
         let message = "there is no dead letter of this id: GET /v1/destinations/NAME/dead-letters lists them";
         Problem::new(StatusCode::NOT_FOUND, "unknown_dead_letter", message)
     };
     let Path((name, id)) = path.map_err(|_| unknown())?;
-    let index = desk.find(Ok::<_, ()>(Path(name)))?;
+    let index = egress_state.find(Ok::<_, ()>(Path(name)))?;
     if let Ok(id) = id.parse::<u64>() {
-        let letter = desk.egress.dead_letters(index).into_iter().find(|letter| letter.id == id);
+        let letter = egress_state.egress.dead_letters(index).into_iter().find(|letter| letter.id == id);
         return letter.map(|letter| json(StatusCode::OK, &letter)).ok_or_else(unknown);
     }
     #[derive(Serialize)]
@@ -238,7 +243,7 @@ async fn dead_letter(State(desk): State<Arc<Desk>>, path: TwoNames) -> Result<Re
     }
     let (as_of, place) = id.split_once('-').ok_or_else(unknown)?;
     let (Ok(as_of), Ok(place)) = (as_of.parse(), place.parse()) else { return Err(unknown()) };
-    let egress = desk.egress.clone();
+    let egress = egress_state.egress.clone();
     let found = spawn_blocking(move || egress.dead_event(index, as_of, place)).await;
     let (letter, sent) = found.ok().and_then(Result::ok).flatten().ok_or_else(unknown)?;
     let sent = String::from_utf8(sent.into()).ok().and_then(|sent| RawValue::from_string(sent).ok());
@@ -246,12 +251,12 @@ async fn dead_letter(State(desk): State<Arc<Desk>>, path: TwoNames) -> Result<Re
 }
 
 /// `POST /v1/take-over`
-async fn take_over(State(desk): State<Arc<Desk>>) -> Result<Response, Problem> {
+async fn take_over(State(egress_state): State<Arc<EgressState>>) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Body {
         was_held: bool,
     }
-    let was_held = match (desk.egress.held(), &desk.instance) {
+    let was_held = match (egress_state.egress.held(), &egress_state.instance) {
         (None, _) => false,
         (Some(HoldReason::Copied { .. }), Some(instance)) => {
             let instance = instance.clone();
@@ -261,7 +266,7 @@ async fn take_over(State(desk): State<Arc<Desk>>) -> Result<Response, Problem> {
                 return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not_written", message));
             }
             tracing::info!("an operator's order: this engine delivers from now on");
-            desk.egress.release();
+            egress_state.egress.release();
             true
         }
         (Some(held), _) => return Err(Problem::new(StatusCode::CONFLICT, "held", held.to_string())),
@@ -270,29 +275,29 @@ async fn take_over(State(desk): State<Arc<Desk>>) -> Result<Response, Problem> {
 }
 
 /// `GET /v1/destinations`
-async fn all(State(desk): State<Arc<Desk>>) -> Response {
+async fn all(State(egress_state): State<Arc<EgressState>>) -> Response {
     #[derive(Serialize)]
     struct Body {
         destinations: Vec<StatusJson>,
     }
-    let destinations = desk.egress.status().into_iter().map(|status| desk.json(status)).collect();
+    let destinations = egress_state.egress.status().into_iter().map(|status| egress_state.json(status)).collect();
     json(StatusCode::OK, &Body { destinations })
 }
 
 /// `GET /v1/destinations/{name}`
-async fn one(State(desk): State<Arc<Desk>>, name: Named) -> Result<Response, Problem> {
-    desk.status(desk.find(name)?)
+async fn one(State(egress_state): State<Arc<EgressState>>, name: Named) -> Result<Response, Problem> {
+    egress_state.status(egress_state.find(name)?)
 }
 
 /// `GET /v1/destinations/{name}/dead-letters`
-async fn dead_letters(State(desk): State<Arc<Desk>>, name: Named) -> Result<Response, Problem> {
+async fn dead_letters(State(egress_state): State<Arc<EgressState>>, name: Named) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Body {
         dead_letters: Vec<DeadLetter>,
         #[serde(skip_serializing_if = "Option::is_none")]
         events: Option<Vec<EventLetter>>,
     }
-    let index = desk.find(name)?;
-    let (dead_letters, events) = (desk.egress.dead_letters(index), desk.egress.dead_events(index));
+    let index = egress_state.find(name)?;
+    let (dead_letters, events) = (egress_state.egress.dead_letters(index), egress_state.egress.dead_events(index));
     Ok(json(StatusCode::OK, &Body { dead_letters, events }))
 }

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::EgressError;
 use super::backoff::retry_after;
-use super::courier::{Carried, Failure};
+use super::connector::{Carried, Failure};
 use super::outbox::Batch;
 use super::signature::{self, former};
 use crate::project::{FieldPath, Secret, Webhook};
@@ -36,7 +36,7 @@ const ANSWER_CHARS_KEPT: usize = 200;
 
 /// Calls an endpoint.
 #[derive(Debug)]
-pub struct Courier {
+pub struct WebhookConnector {
     client: Client,
     url: Url,
     secrets: Vec<Secret>,
@@ -48,8 +48,8 @@ pub struct Courier {
     is_endless: AtomicBool,
 }
 
-impl Courier {
-    /// A courier to `webhook`. Nothing is called yet.
+impl WebhookConnector {
+    /// A connector to `webhook`. Nothing is called yet.
     pub fn new(
         destination: CompactString,
         webhook: &Webhook,
@@ -59,7 +59,15 @@ impl Courier {
         let url: Url = webhook.url.parse().map_err(|error| wrong(format!("the url cannot be read: {error}")))?;
         let client = client(&url, webhook.timeout).map_err(|error| wrong(format!("no HTTP client: {error}")))?;
         let (secrets, confirm) = (webhook.secrets.clone(), webhook.confirm.clone());
-        Ok(Courier { client, url, secrets, confirm, destination, audiences, is_endless: AtomicBool::new(false) })
+        Ok(WebhookConnector {
+            client,
+            url,
+            secrets,
+            confirm,
+            destination,
+            audiences,
+            is_endless: AtomicBool::new(false),
+        })
     }
 
     /// The body of the call that carries `batch`.

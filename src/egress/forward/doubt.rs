@@ -5,14 +5,14 @@ use std::sync::Arc;
 use dataflows::model::IdentifierId;
 use rustc_hash::FxHashSet;
 
-use super::entries::{Batch, Entry, Flight};
+use super::entries::{EventBatch, OutgoingEvents, QueuedEvent};
 use super::recheck::Recheck;
 use crate::engine::Offset;
 
 /// What is to go as soon as it is known who consents.
 pub struct Doubt {
     /// What is to go.
-    pub flight: Flight,
+    pub outgoing: OutgoingEvents,
     /// What was told, if it was.
     pub told: Option<Told>,
     /// Whose its events are, in their order; nothing for those that are nobody's.
@@ -24,9 +24,9 @@ pub struct Told(Vec<bool>);
 
 impl Doubt {
     /// Nothing is told yet.
-    pub fn new(flight: Flight, recheck: &Recheck) -> Self {
-        let whose = flight.batch.entries.iter().map(|entry| recheck.whose(entry)).collect();
-        Doubt { flight, told: None, whose }
+    pub fn new(outgoing: OutgoingEvents, recheck: &Recheck) -> Self {
+        let whose = outgoing.batch.entries.iter().map(|entry| recheck.whose(entry)).collect();
+        Doubt { outgoing, told: None, whose }
     }
 
     /// Who is to be asked for, each once.
@@ -44,17 +44,17 @@ impl Doubt {
 }
 
 impl Told {
-    /// What may go of a flight, and the places of what may not.
-    pub fn divide(self, flight: Flight) -> (Flight, Vec<Offset>) {
+    /// What may go of a outgoing, and the places of what may not.
+    pub fn divide(self, outgoing: OutgoingEvents) -> (OutgoingEvents, Vec<Offset>) {
         if self.0.iter().all(|may_go| *may_go) {
-            return (flight, Vec::new());
+            return (outgoing, Vec::new());
         }
-        let all = flight.batch.entries.iter().zip(self.0);
+        let all = outgoing.batch.entries.iter().zip(self.0);
         let (go, stay): (Vec<_>, Vec<_>) = all.partition(|(_, may_go)| *may_go);
-        let entries: Vec<Entry> = go.into_iter().map(|(entry, _)| entry.clone()).collect();
+        let entries: Vec<QueuedEvent> = go.into_iter().map(|(entry, _)| entry.clone()).collect();
         let withheld = stay.into_iter().map(|(entry, _)| entry.position).collect();
         // When they arrived does not matter: what waited is no latency.
-        let batch = Arc::new(Batch { entries, received: Vec::new() });
-        (Flight { batch, ..flight }, withheld)
+        let batch = Arc::new(EventBatch { entries, received: Vec::new() });
+        (OutgoingEvents { batch, ..outgoing }, withheld)
     }
 }

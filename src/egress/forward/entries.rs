@@ -13,7 +13,7 @@ use crate::log::StoreError;
 
 /// An event on its way, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct QueuedEvent {
     /// Its place.
     pub position: Offset,
     /// The identifier that says whose it is, where consent is looked at again before it goes. Entries of earlier versions have
@@ -33,7 +33,7 @@ pub struct Cursor {
 }
 
 /// Entries in order.
-pub type EntriesIter<'a> = Box<dyn Iterator<Item = Result<Entry, StoreError>> + 'a>;
+pub type EntriesIter<'a> = Box<dyn Iterator<Item = Result<QueuedEvent, StoreError>> + 'a>;
 
 /// Where the entries of one destination are kept.
 pub trait Entries: Send {
@@ -47,7 +47,7 @@ pub trait Entries: Send {
     fn letters(&self) -> Result<Vec<EventLetter>, StoreError>;
 
     /// The text of what was refused.
-    fn refused(&self, position: Offset) -> Result<Entry, StoreError>;
+    fn refused(&self, position: Offset) -> Result<QueuedEvent, StoreError>;
 
     /// Makes all these changes or none.
     fn write(&mut self, writes: Writes<'_>, cursor: Cursor, hold: Hold) -> Result<(), StoreError>;
@@ -57,11 +57,11 @@ pub trait Entries: Send {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Writes<'a> {
     /// Entries that come.
-    pub add: &'a [Entry],
+    pub add: &'a [QueuedEvent],
     /// Entries that go.
     pub remove: &'a [Offset],
     /// What was refused.
-    pub refuse: &'a [Entry],
+    pub refuse: &'a [QueuedEvent],
     /// Why.
     pub letters: &'a [EventLetter],
     /// What was refused and goes, with its letters.
@@ -103,7 +103,7 @@ pub struct EventLetter {
 
 impl EventLetter {
     /// That of `entry`.
-    pub fn new(entry: &Entry, why: &Refusal) -> Self {
+    pub fn new(entry: &QueuedEvent, why: &Refusal) -> Self {
         let Refusal { at, error, answer, attempts } = why.clone();
         let Offset { tick, index } = entry.position;
         let (at, as_of, bytes) = (at.as_ms(), tick.as_ms(), entry.json.len());
@@ -119,26 +119,26 @@ impl EventLetter {
 /// How much may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimit {
-    /// Events at most.
+    /// EventLane at most.
     pub events: usize,
     /// Bytes of their JSON at most.
     pub bytes: usize,
 }
 
-/// Events that travel in one call.
+/// EventLane that travel in one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
+pub struct EventBatch {
     /// The events, at least one.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<QueuedEvent>,
     /// When they arrived, as far as that is remembered.
     pub received: Vec<Instant>,
 }
 
 /// A batch in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flight {
+pub struct OutgoingEvents {
     /// The events.
-    pub batch: Arc<Batch>,
+    pub batch: Arc<EventBatch>,
     /// How often it was refused already, itself or what it is a piece of; a restart forgets it.
     pub refusals: u32,
     /// Whether it was a dead letter before.
@@ -150,16 +150,16 @@ pub struct Flight {
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pending {
-    /// Events, those in flight included.
+    /// EventLane, those in flight included.
     pub events: usize,
     /// Bytes of those that wait.
     pub bytes: usize,
     /// The tick of the oldest.
     pub oldest: Option<Tick>,
-    /// Events that were given up because too many waited, since the start.
+    /// EventLane that were given up because too many waited, since the start.
     pub overflowed: u64,
     /// Dead letters that had to make room for others, since the start.
     pub lost: u64,
-    /// Events that did not go since their people did not consent any more, since the start.
+    /// EventLane that did not go since their people did not consent any more, since the start.
     pub withheld: u64,
 }

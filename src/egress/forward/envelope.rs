@@ -12,7 +12,7 @@ use dataflows::model::{Text, Tick};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::entries::Batch;
+use super::entries::EventBatch;
 use super::payload::PayloadWriter;
 use crate::engine::Offset;
 use crate::json::{ObjectJson, whole_characters};
@@ -73,7 +73,7 @@ impl Serialize for ConsentJson<'_> {
 }
 
 /// The body of the call that carries `batch`.
-pub fn call(destination: &str, batch: &Batch) -> Bytes {
+pub fn call(destination: &str, batch: &EventBatch) -> Bytes {
     let name = serde_json::Value::from(destination);
     let mut body = format!("{{\"destination\":{name},\"events\":[").into_bytes();
     for (entry, index) in batch.entries.iter().zip(0..) {
@@ -87,7 +87,7 @@ pub fn call(destination: &str, batch: &Batch) -> Bytes {
 }
 
 /// The lines that tell of `batch`.
-pub fn lines(batch: &Batch) -> Bytes {
+pub fn lines(batch: &EventBatch) -> Bytes {
     let mut lines = Vec::new();
     for entry in &batch.entries {
         lines.extend_from_slice(&entry.json);

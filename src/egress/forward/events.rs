@@ -8,23 +8,23 @@ use dataflows::definitions::DestinationId;
 use dataflows::model::Tick;
 use tokio::sync::Notify;
 
-use super::entries::{Entry, Flight};
+use super::entries::{OutgoingEvents, QueuedEvent};
 use super::queue::Queue;
 use super::recheck::Recheck;
 use super::skipped::Skipped;
-use crate::egress::courier::Courier;
+use crate::egress::connector::Connector;
 use crate::egress::delivery::Line;
 use crate::egress::holding::DeliveryHold;
-use crate::egress::lane::{End, Lane, Load};
+use crate::egress::lane::{Call, End, Lane};
 use crate::egress::outbox::{BatchLimit, Order, Outbox};
 use crate::egress::status::{EventStatus, Tally};
 use crate::log::StoreError;
 
 /// The events for one destination. One call at a time takes from it, so that they come in order.
-pub struct Events {
+pub struct EventLane {
     destination: DestinationId,
     name: CompactString,
-    courier: Arc<Courier>,
+    connector: Arc<Connector>,
     queue: Mutex<Queue>,
     /// How consent is looked at again, where it is required.
     recheck: Option<Recheck>,
@@ -36,7 +36,7 @@ pub struct Events {
     pub wake: Arc<Notify>,
 }
 
-impl Events {
+impl EventLane {
     /// Those that `queue` has and gets, for the calls of `line`.
     pub fn new(
         destination: DestinationId,
@@ -45,9 +45,9 @@ impl Events {
         queue: Queue,
         recheck: Option<Recheck>,
     ) -> Self {
-        let (name, courier, wake) = (line.destination.clone(), line.courier.clone(), line.wake.clone());
+        let (name, connector, wake) = (line.destination.clone(), line.connector.clone(), line.wake.clone());
         let (queue, hold) = (Mutex::new(queue), line.hold.clone());
-        Events { destination, name, courier, queue, recheck, outbox, hold, wake }
+        EventLane { destination, name, connector, queue, recheck, outbox, hold, wake }
     }
 
     /// Whether consent is looked at again.
@@ -66,7 +66,7 @@ impl Events {
     }
 
     /// Takes in all events of the ticks before `frontier` that were not yet, in order.
-    pub fn take_in(&self, frontier: Tick, entries: Vec<(Entry, Option<Instant>)>) -> Result<(), StoreError> {
+    pub fn take_in(&self, frontier: Tick, entries: Vec<(QueuedEvent, Option<Instant>)>) -> Result<(), StoreError> {
         let is_news = !entries.is_empty();
         if let Some(given_up) = self.queue().push(frontier, entries)? {
             tracing::warn!(
@@ -110,21 +110,21 @@ impl Events {
     }
 }
 
-impl Lane for Events {
+impl Lane for EventLane {
     const WHAT: &'static str = "events";
-    /// There is one flight at a time.
-    type Flight = ();
+    /// There is one outgoing at a time.
+    type Id = ();
 
-    fn take(&self, limit: BatchLimit) -> Result<Option<Load<()>>, StoreError> {
+    fn take(&self, limit: BatchLimit) -> Result<Option<Call<()>>, StoreError> {
         if self.is_paused() {
             self.queue().forget_told();
             return Ok(None);
         }
         let taken = self.queue().take(limit, self.recheck.as_ref())?;
-        let Some(Flight { batch, refusals, .. }) = taken else { return Ok(None) };
-        Ok(Some(Load {
-            flight: (),
-            carried: self.courier.events(&self.name, &batch),
+        let Some(OutgoingEvents { batch, refusals, .. }) = taken else { return Ok(None) };
+        Ok(Some(Call {
+            batch_id: (),
+            carried: self.connector.events(&self.name, &batch),
             parts: batch.entries.len(),
             count: batch.entries.len() as u64,
             received: batch.received.clone(),

@@ -5,15 +5,15 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::entries::{Cursor, Entries, EntriesIter, Entry, EventLetter, Hold, Writes};
+use super::entries::{Cursor, Entries, EntriesIter, EventLetter, Hold, QueuedEvent, Writes};
 use crate::engine::Offset;
 use crate::log::StoreError;
 
 /// The entries of one destination.
 #[derive(Debug, Default)]
 pub struct MemoryEntries {
-    entries: BTreeMap<Offset, Entry>,
-    refused: BTreeMap<Offset, Entry>,
+    entries: BTreeMap<Offset, QueuedEvent>,
+    refused: BTreeMap<Offset, QueuedEvent>,
     cursor: Option<Cursor>,
 }
 
@@ -33,8 +33,8 @@ impl Entries for MemoryEntries {
         Ok(Vec::new())
     }
 
-    fn refused(&self, position: Offset) -> Result<Entry, StoreError> {
-        let gone = || Entry { position, whose: None, json: Bytes::new() };
+    fn refused(&self, position: Offset) -> Result<QueuedEvent, StoreError> {
+        let gone = || QueuedEvent { position, whose: None, json: Bytes::new() };
         Ok(self.refused.get(&position).cloned().unwrap_or_else(gone))
     }
 

@@ -1,4 +1,4 @@
-//! Events that go on to destinations (DESIGN §6): each once, from a durable cursor, enriched as of its own tick.
+//! EventLane that go on to destinations (DESIGN §6): each once, from a durable cursor, enriched as of its own tick.
 //!
 //! ```text
 //! engine ── events of complete ticks, with their people ──► queue ── batch ──► delivery ──► webhook · file
@@ -32,13 +32,13 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-pub use entries::{Batch, EventLetter, Pending};
-pub(super) use events::Events;
+pub use entries::{EventBatch, EventLetter, Pending};
+pub(super) use events::EventLane;
 pub(super) use recheck::Recheck;
 pub use recheck::Whose;
 pub use skipped::{Skip, Skipped, SkippedCounts};
 
-use entries::{Entries, Entry, QueueLimit};
+use entries::{Entries, QueueLimit, QueuedEvent};
 use memory::MemoryEntries;
 use payload::PayloadWriter;
 use queue::Queue;
@@ -92,14 +92,14 @@ pub fn skipped(project: &Project) -> Vec<Arc<Skipped>> {
 pub(super) struct Forwarding {
     definitions: Arc<Definitions>,
     /// By forward.
-    lanes: Vec<Arc<Events>>,
+    lanes: Vec<Arc<EventLane>>,
     /// By forward.
     payloads: Vec<PayloadWriter>,
 }
 
 impl Forwarding {
     /// Into these lanes, by forward.
-    pub fn new(project: &Project, lanes: Vec<Arc<Events>>) -> Self {
+    pub fn new(project: &Project, lanes: Vec<Arc<EventLane>>) -> Self {
         let payload = |of: DestinationId| PayloadWriter::from(&project.destinations[of.index()].sending.payload);
         let payloads = destinations(project).map(payload).collect();
         Forwarding { definitions: project.definitions.clone(), lanes, payloads }
@@ -120,7 +120,7 @@ impl Forwarding {
     }
 
     /// An event as it goes to a destination; nothing where it must not go.
-    fn entry(&self, id: ForwardId, event: &Forwarded) -> Option<Entry> {
+    fn entry(&self, id: ForwardId, event: &Forwarded) -> Option<QueuedEvent> {
         let forward = &self.definitions.forwards[id.index()];
         let enrichment = forward.enrichment(&self.definitions, event.profile.as_ref())?;
         let payload = &self.payloads[id.index()];
@@ -129,7 +129,7 @@ impl Forwarding {
             tracing::error!(tick = %event.position.tick, %error, "an event of the log is not forwarded: it is no JSON");
         });
         let whose = event.primary.filter(|_| forward.requires_consent.is_some());
-        Some(Entry { position: event.position, whose, json: json.ok()? })
+        Some(QueuedEvent { position: event.position, whose, json: json.ok()? })
     }
 
     /// See [`super::Egress::produced`].

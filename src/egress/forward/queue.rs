@@ -18,11 +18,11 @@ use std::time::Instant;
 use dataflows::model::Tick;
 
 use super::doubt::Doubt;
-use super::entries::{Batch, Cursor, Entries, Entry, Flight, Hold, Pending, QueueLimit, Writes};
+use super::entries::{Cursor, Entries, EventBatch, Hold, OutgoingEvents, Pending, QueueLimit, QueuedEvent, Writes};
 use crate::engine::Offset;
 use crate::log::StoreError;
 
-mod flight;
+mod in_flight;
 mod refused;
 
 use refused::Refused;
@@ -42,11 +42,11 @@ pub struct Queue {
     produced: Tick,
     /// What came in before this tick was here when the process started: nobody knows for how long.
     opened_at: Tick,
-    in_flight: Option<Flight>,
+    in_flight: Option<OutgoingEvents>,
     /// What goes next, once it is known who consents.
     doubt: Option<Doubt>,
     /// What follows it before all that waits: other halves of what was refused, the next one last.
-    halves: Vec<Flight>,
+    halves: Vec<OutgoingEvents>,
     /// What was given up, and may go once more.
     refused: Refused,
     /// What waits lies behind this.
@@ -75,19 +75,23 @@ impl Queue {
                 cursor
             }
         };
-        let (mut flight, mut events, mut bytes) = (Vec::new(), 0, 0);
+        let (mut outgoing, mut events, mut bytes) = (Vec::new(), 0, 0);
         for entry in entries.after(None) {
             let entry = entry?;
             if written.in_flight.is_some_and(|end| entry.position <= end) {
-                flight.push(entry);
+                outgoing.push(entry);
             } else {
                 events += 1;
                 bytes += entry.json.len();
             }
         }
-        let batch = Arc::new(Batch { entries: flight, received: Vec::new() });
-        let in_flight =
-            (!batch.entries.is_empty()).then(|| Flight { batch, refusals: 0, is_retry: false, has_begun: true });
+        let batch = Arc::new(EventBatch { entries: outgoing, received: Vec::new() });
+        let in_flight = (!batch.entries.is_empty()).then(|| OutgoingEvents {
+            batch,
+            refusals: 0,
+            is_retry: false,
+            has_begun: true,
+        });
         let (floor, produced) = (written.in_flight, written.produced);
         let refused = Refused::of(entries.letters()?);
         let (doubt, halves, received) = Default::default();
@@ -119,7 +123,11 @@ impl Queue {
 
     /// Takes in all events of the ticks before `frontier` that were not yet, in order. Says how many had to be given up for
     /// it if that is to be told.
-    pub fn push(&mut self, frontier: Tick, new: Vec<(Entry, Option<Instant>)>) -> Result<Option<usize>, StoreError> {
+    pub fn push(
+        &mut self,
+        frontier: Tick,
+        new: Vec<(QueuedEvent, Option<Instant>)>,
+    ) -> Result<Option<usize>, StoreError> {
         let first = self.produced;
         let new: Vec<_> = new.into_iter().filter(|(entry, _)| entry.position.tick >= first).collect();
         // The end of time is that of the process only: the next one goes on where the last event was.
@@ -135,7 +143,7 @@ impl Queue {
         }
         let received = new.iter().filter_map(|(entry, received)| Some((entry.position, (*received)?)));
         self.received.extend(received.take(RECEIVED_KEPT_MAX.saturating_sub(self.received.len())));
-        let mut new: VecDeque<Entry> = new.into_iter().map(|(entry, _)| entry).collect();
+        let mut new: VecDeque<QueuedEvent> = new.into_iter().map(|(entry, _)| entry).collect();
         self.events += new.len();
         self.bytes += new.iter().map(|entry| entry.json.len()).sum::<usize>();
         let given_up = self.make_room(&mut new)?;
@@ -148,7 +156,7 @@ impl Queue {
     }
 
     /// Gives up the oldest until what is left is within the limits; of `new` only where nothing else waits.
-    fn make_room(&mut self, new: &mut VecDeque<Entry>) -> Result<GivenUp, StoreError> {
+    fn make_room(&mut self, new: &mut VecDeque<QueuedEvent>) -> Result<GivenUp, StoreError> {
         let mut given_up = GivenUp::default();
         let mut waiting = self.entries.after(self.floor);
         while self.events > self.limit.events || self.bytes > self.limit.bytes {
@@ -173,16 +181,16 @@ impl Queue {
 
     /// How much there is.
     pub fn pending(&self) -> Pending {
-        let next = self.in_flight.iter().chain(self.doubt.iter().map(|doubt| &doubt.flight));
-        let new = next.filter(|flight| !flight.is_retry);
-        let aloft = || new.clone().chain(self.halves.iter().rev()).map(|flight| &flight.batch.entries);
+        let next = self.in_flight.iter().chain(self.doubt.iter().map(|doubt| &doubt.outgoing));
+        let new = next.filter(|outgoing| !outgoing.is_retry);
+        let in_flight = || new.clone().chain(self.halves.iter().rev()).map(|outgoing| &outgoing.batch.entries);
         let waiting = || self.entries.after(self.floor).next()?.ok();
-        let oldest = match aloft().flatten().next() {
+        let oldest = match in_flight().flatten().next() {
             Some(entry) => Some(entry.position.tick),
             None if self.events == 0 => None,
             None => waiting().map(|entry| entry.position.tick),
         };
-        let events = self.events + aloft().map(Vec::len).sum::<usize>() + self.refused.retried();
+        let events = self.events + in_flight().map(Vec::len).sum::<usize>() + self.refused.retried();
         Pending {
             events,
             bytes: self.bytes,

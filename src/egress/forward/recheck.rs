@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use super::entries::Entry;
+use super::entries::QueuedEvent;
 use crate::engine::{AskError, Handle};
 
 /// Says whose the event of a stored text is; nothing where all its identifiers are blocked, or it cannot be read.
@@ -38,7 +38,7 @@ impl Recheck {
     }
 
     /// Whose an entry is.
-    pub fn whose(&self, entry: &Entry) -> Option<IdentifierId> {
+    pub fn whose(&self, entry: &QueuedEvent) -> Option<IdentifierId> {
         #[derive(Deserialize)]
         struct Envelope<'a> {
             #[serde(borrow)]

@@ -1,4 +1,4 @@
-//! Events that a destination would be sent, but for their age, for where they come from, or for what their sender says.
+//! EventLane that a destination would be sent, but for their age, for where they come from, or for what their sender says.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -10,7 +10,7 @@
 //! JSON begins with that byte, and earlier versions wrote none.
 //!
 //! The cursor is a row of the keyspace `frontiers`, `destination NUL forwards` → `produced`, and the place where the batch in
-//! flight ends if there is one. It is written with the entries, or not at all; so what is not on the disk after a power failure
+//! outgoing ends if there is one. It is written with the entries, or not at all; so what is not on the disk after a power failure
 //! is made again from the log, and what was sent in the last second may be sent once more.
 
 use std::ops::Bound;
@@ -20,7 +20,7 @@ use compact_str::CompactString;
 use dataflows::model::{IdentifierId, Tick};
 use fjall::PersistMode;
 
-use super::entries::{Cursor, Entries, EntriesIter, Entry, EventLetter, Hold, Writes};
+use super::entries::{Cursor, Entries, EntriesIter, EventLetter, Hold, QueuedEvent, Writes};
 use crate::egress::rewound::changed;
 use crate::engine::Offset;
 use crate::log::{RewoundRow, Store, StoreError};
@@ -70,7 +70,7 @@ impl StoredEntries {
         write.commit().map_err(|source| store.failed(source))
     }
 
-    /// Events for a destination, and those that it refused with their letters.
+    /// EventLane for a destination, and those that it refused with their letters.
     pub fn all_of(store: &Store, destination: &[u8]) -> fjall::Iter {
         let key = |section: u8| [destination, &[section]].concat();
         let (first, end) = (key(Section::Waiting as u8), key(Section::Letter as u8 + 1));
@@ -92,13 +92,13 @@ impl StoredEntries {
     }
 
     /// The entry of a value.
-    fn entry(&self, position: Offset, value: &[u8]) -> Result<Entry, StoreError> {
+    fn entry(&self, position: Offset, value: &[u8]) -> Result<QueuedEvent, StoreError> {
         let Some(rest) = value.strip_prefix(&[WHOSE]) else {
-            return Ok(Entry { position, whose: None, json: Bytes::copy_from_slice(value) });
+            return Ok(QueuedEvent { position, whose: None, json: Bytes::copy_from_slice(value) });
         };
         let (id, json) = rest.split_first_chunk().ok_or_else(|| self.damaged("whose an event is cannot be read"))?;
         let whose = Some(IdentifierId::from_bytes(*id));
-        Ok(Entry { position, whose, json: Bytes::copy_from_slice(json) })
+        Ok(QueuedEvent { position, whose, json: Bytes::copy_from_slice(json) })
     }
 
     fn damaged(&self, what: &str) -> StoreError {
@@ -107,7 +107,7 @@ impl StoredEntries {
 }
 
 /// The value of an entry.
-fn value_of(entry: &Entry) -> Vec<u8> {
+fn value_of(entry: &QueuedEvent) -> Vec<u8> {
     match entry.whose {
         Some(id) => [&[WHOSE], &id.to_bytes()[..], &entry.json].concat(),
         None => entry.json.to_vec(),
@@ -181,7 +181,7 @@ impl Entries for StoredEntries {
         self.section(Section::Letter, first).map(letter).collect()
     }
 
-    fn refused(&self, position: Offset) -> Result<Entry, StoreError> {
+    fn refused(&self, position: Offset) -> Result<QueuedEvent, StoreError> {
         let json = self.store.forwards().get(self.key(Section::Refused, position));
         let json = json.map_err(|source| self.store.failed(source))?;
         let json = json.ok_or_else(|| self.damaged("a dead letter has no event"))?;

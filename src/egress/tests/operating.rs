@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 
 use super::*;
-use crate::egress::outbox::{Backlog, BatchLimit, Flight, FlightId, Order, Outbox, State};
+use crate::egress::outbox::{Backlog, BatchId, BatchLimit, Order, Outbox, OutgoingBatch, State};
 use crate::egress::{DeadLetter, Refusal};
 use crate::log::StoreError;
 
@@ -124,20 +124,20 @@ impl Outbox for Broken {
         self.0.apply(to, tick, received, changes);
     }
     fn complete_to(&self, frontier: Tick) { self.0.complete_to(frontier); }
-    fn take(&self, to: DestinationId, limit: BatchLimit) -> Option<Flight> { self.0.take(to, limit) }
-    fn note(&self, to: DestinationId, flight: FlightId) -> Result<(), StoreError> { self.0.note(to, flight) }
-    fn acknowledge(&self, _: DestinationId, _: FlightId) -> Result<(), StoreError> {
+    fn take(&self, to: DestinationId, limit: BatchLimit) -> Option<OutgoingBatch> { self.0.take(to, limit) }
+    fn note(&self, to: DestinationId, batch_id: BatchId) -> Result<(), StoreError> { self.0.note(to, batch_id) }
+    fn acknowledge(&self, _: DestinationId, _: BatchId) -> Result<(), StoreError> {
         Err(StoreError::Missing { folder: "gone".into() })
     }
-    fn give_up(&self, to: DestinationId, flight: FlightId, why: Refusal) -> Result<(), StoreError> {
-        self.0.give_up(to, flight, why)
+    fn give_up(&self, to: DestinationId, batch_id: BatchId, why: Refusal) -> Result<(), StoreError> {
+        self.0.give_up(to, batch_id, why)
     }
-    fn split(&self, to: DestinationId, flight: FlightId, refusals: u32) -> Result<(), StoreError> {
-        self.0.split(to, flight, refusals)
+    fn split(&self, to: DestinationId, batch_id: BatchId, refusals: u32) -> Result<(), StoreError> {
+        self.0.split(to, batch_id, refusals)
     }
-    fn put_back(&self, to: DestinationId, flight: FlightId, refusals: u32) { self.0.put_back(to, flight, refusals); }
-    fn dissolve(&self, to: DestinationId, flight: FlightId, refusals: u32) -> Result<(), StoreError> {
-        self.0.dissolve(to, flight, refusals)
+    fn put_back(&self, to: DestinationId, batch_id: BatchId, refusals: u32) { self.0.put_back(to, batch_id, refusals); }
+    fn dissolve(&self, to: DestinationId, batch_id: BatchId, refusals: u32) -> Result<(), StoreError> {
+        self.0.dissolve(to, batch_id, refusals)
     }
     fn order(&self, to: DestinationId, order: Order) -> Result<(), StoreError> { self.0.order(to, order) }
     fn is_paused(&self, to: DestinationId) -> bool { self.0.is_paused(to) }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Queue;
-use crate::egress::forward::entries::{Batch, EventLetter, Flight, Hold, Writes};
+use crate::egress::forward::entries::{EventBatch, EventLetter, Hold, OutgoingEvents, Writes};
 use crate::egress::letters::Refusal;
 use crate::engine::Offset;
 use crate::limits::{DEAD_EVENTS_BYTES_MAX, DEAD_EVENTS_MAX};
@@ -80,7 +80,7 @@ impl Refused {
 }
 
 impl Queue {
-    /// Events that are dead letters, those that are to go once more not included.
+    /// EventLane that are dead letters, those that are to go once more not included.
     pub fn dead_letters(&self) -> usize {
         self.refused.letters.len() - self.refused.retries.len()
     }
@@ -99,14 +99,14 @@ impl Queue {
 
     /// The batch in flight was refused for good. Says how many letters had to go for it if that is to be told.
     pub fn give_up(&mut self, why: &Refusal) -> Result<usize, StoreError> {
-        let Some(flight) = self.in_flight.take() else { return Ok(0) };
-        let entries = &flight.batch.entries;
+        let Some(outgoing) = self.in_flight.take() else { return Ok(0) };
+        let entries = &outgoing.batch.entries;
         let letters: Vec<EventLetter> = entries.iter().map(|entry| EventLetter::new(entry, why)).collect();
         letters.iter().for_each(|letter| self.refused.add(letter.clone()));
         let forget = self.refused.make_room();
         let done: Vec<Offset> = entries.iter().map(|entry| entry.position).collect();
         // One that was retried is where it was.
-        let remove = if flight.is_retry { &[][..] } else { &done };
+        let remove = if outgoing.is_retry { &[][..] } else { &done };
         self.write(Writes { remove, refuse: entries, letters: &letters, forget: &forget, ..Writes::default() }, None)?;
         self.refused.lost += forget.len() as u64;
         let is_known = forget.is_empty() || std::mem::replace(&mut self.refused.is_told, true);
@@ -136,7 +136,7 @@ impl Queue {
     }
 
     /// The oldest that is to go once more, if it is its turn or nothing else waits.
-    pub(super) fn next_retry(&mut self) -> Result<Option<Flight>, StoreError> {
+    pub(super) fn next_retry(&mut self) -> Result<Option<OutgoingEvents>, StoreError> {
         let is_turn = std::mem::replace(&mut self.refused.is_next, true);
         let Some(position) = self.refused.retries.first().copied() else { return Ok(None) };
         if !is_turn && self.events > 0 {
@@ -145,8 +145,8 @@ impl Queue {
         self.refused.is_next = false;
         let entry = self.entries.refused(position)?;
         let refusals = self.refused.letters.get(&position).map_or(0, |letter| letter.attempts);
-        let batch = Arc::new(Batch { entries: vec![entry], received: Vec::new() });
-        Ok(Some(Flight { batch, refusals, is_retry: true, has_begun: false }))
+        let batch = Arc::new(EventBatch { entries: vec![entry], received: Vec::new() });
+        Ok(Some(OutgoingEvents { batch, refusals, is_retry: true, has_begun: false }))
     }
 
     /// One that was to go once more was acknowledged, or withheld.

@@ -14,7 +14,9 @@ use tokio::runtime::Handle;
 use crate::clock::wall_clock;
 use crate::egress::DeliveryHold;
 use crate::egress::forward::Queues;
-use crate::egress::forward::entries::{Cursor, Entries, EntriesIter, Entry, EventLetter, Hold, QueueLimit, Writes};
+use crate::egress::forward::entries::{
+    Cursor, Entries, EntriesIter, EventLetter, Hold, QueueLimit, QueuedEvent, Writes,
+};
 use crate::egress::forward::memory::MemoryEntries;
 use crate::egress::forward::queue::Queue;
 use crate::egress::outbox::Order;
@@ -234,7 +236,7 @@ impl Entries for Broken {
     fn letters(&self) -> Result<Vec<EventLetter>, StoreError> {
         self.0.letters()
     }
-    fn refused(&self, position: Offset) -> Result<Entry, StoreError> {
+    fn refused(&self, position: Offset) -> Result<QueuedEvent, StoreError> {
         self.0.refused(position)
     }
     fn write(&mut self, writes: Writes<'_>, cursor: Cursor, hold: Hold) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use dataflows::model::Tick;
 
-use crate::egress::forward::entries::{Entries, Entry, EventLetter, Flight, Pending, QueueLimit};
+use crate::egress::forward::entries::{Entries, EventLetter, OutgoingEvents, Pending, QueueLimit, QueuedEvent};
 use crate::egress::forward::memory::MemoryEntries;
 use crate::egress::forward::queue::Queue;
 use crate::egress::forward::stored::StoredEntries;
@@ -28,14 +28,14 @@ fn push(queue: &mut Queue, frontier: u64, ticks: &[u64]) -> Option<usize> {
     let entry = |(place, tick): (usize, &u64)| {
         let index = ticks[..place].iter().filter(|earlier| *earlier == tick).count() as u32;
         let position = Offset { tick: ms(*tick), index };
-        (Entry { position, whose: None, json: Bytes::from(format!("{{\"n\":{tick:04}}}")) }, None)
+        (QueuedEvent { position, whose: None, json: Bytes::from(format!("{{\"n\":{tick:04}}}")) }, None)
     };
     queue.push(ms(frontier), ticks.iter().enumerate().map(entry).collect()).unwrap()
 }
 
 /// The places of a batch: `5.0 5.1`.
-pub(super) fn places(flight: Option<Flight>) -> String {
-    let entries = flight.iter().flat_map(|flight| &flight.batch.entries);
+pub(super) fn places(outgoing: Option<OutgoingEvents>) -> String {
+    let entries = outgoing.iter().flat_map(|outgoing| &outgoing.batch.entries);
     entries.map(|entry| format!("{}.{}", entry.position.tick, entry.position.index)).collect::<Vec<_>>().join(" ")
 }
 
@@ -132,7 +132,7 @@ fn a_crash_repeats_nothing_but_the_batch_in_flight_as_it_was() {
     assert_eq!(queue.produced(), ms(12), "not the present");
     push(&mut queue, 13, &[3, 11, 12]);
     let again = queue.take(BatchLimit { changes: 100, ..two() }, None).unwrap();
-    assert_eq!(again.map(|flight| flight.batch), in_flight.map(|flight| flight.batch));
+    assert_eq!(again.map(|outgoing| outgoing.batch), in_flight.map(|outgoing| outgoing.batch));
     assert_eq!(drain(&mut queue), ["3.0 4.0", "12.0"]);
     assert_eq!(drain(&mut world.open("crm", ROOMY, 77)), Vec::<String>::new());
 }

@@ -7,7 +7,7 @@ use dataflows::model::{Identifier, IdentifierId};
 use tokio::sync::watch;
 
 use super::queued::{ROOMY, World, ms, places, two};
-use crate::egress::forward::entries::Entry;
+use crate::egress::forward::entries::QueuedEvent;
 use crate::egress::forward::queue::Queue;
 use crate::egress::forward::recheck::Recheck;
 use crate::egress::testing::key;
@@ -29,7 +29,7 @@ fn push(queue: &mut Queue, frontier: u64, events: &[(u64, &str)]) {
     let entry = |(tick, name): &(u64, &str)| {
         let whose = (name.to_uppercase() != *name).then(|| person(name));
         let json = Bytes::from(format!("{{\"event\":\"{name}\",\"as_of\":{tick}}}"));
-        (Entry { position: Offset { tick: ms(*tick), index: 0 }, whose, json }, None)
+        (QueuedEvent { position: Offset { tick: ms(*tick), index: 0 }, whose, json }, None)
     };
     queue.push(ms(frontier), events.iter().map(entry).collect()).unwrap();
 }

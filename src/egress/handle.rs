@@ -5,7 +5,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use tokio::sync::Notify;
 
-use super::forward::{Events, Skipped};
+use super::forward::{EventLane, Skipped};
 use super::holding::DeliveryHold;
 use super::outbox::{Backlog, Order};
 use super::parking::Parking;
@@ -14,24 +14,24 @@ use super::status::{Status, Tally};
 use crate::log::StoreError;
 
 /// What is shared with the delivery to one destination.
-pub(super) struct Desk {
+pub(super) struct DestinationHandle {
     pub name: CompactString,
     pub wake: Arc<Notify>,
     pub tally: Arc<Tally>,
     pub parking: Arc<Parking>,
     pub hold: DeliveryHold,
     pub skipping: Arc<Skipping>,
-    pub events: Option<EventDesk>,
+    pub events: Option<EventLaneHandle>,
 }
 
 /// What is shared with the delivery of its events.
-pub(super) struct EventDesk {
-    pub lane: Arc<Events>,
+pub(super) struct EventLaneHandle {
+    pub lane: Arc<EventLane>,
     pub tally: Arc<Tally>,
     pub skipped: Arc<Skipped>,
 }
 
-impl Desk {
+impl DestinationHandle {
     /// Both lanes are to look again whether there is something to do.
     pub fn wake(&self) {
         self.wake.notify_one();

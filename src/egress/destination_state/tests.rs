@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tempfile::TempDir;
 
 use crate::egress::change::{Action, Change};
-use crate::egress::outbox::{BatchLimit, Flight, FlightId, Order, Outbox, State};
+use crate::egress::outbox::{BatchId, BatchLimit, Order, Outbox, OutgoingBatch, State};
 use crate::egress::testing::{AUDIENCES, crm, numbered, project, row, webhook};
 use crate::egress::{DurableOutbox, Refusal};
 use crate::log::Store;
@@ -79,7 +79,7 @@ type Rows = BTreeMap<(usize, Text), u8>;
 
 /// A call under way.
 struct Call {
-    flight: Flight,
+    batch_id: OutgoingBatch,
     is_applied: bool,
 }
 
@@ -99,11 +99,11 @@ struct World {
     latest: HashMap<(usize, Text), (Tick, Option<u8>)>,
     calls: Vec<Call>,
     /// What every batch that has not ended must be when it goes once more.
-    unended: HashMap<FlightId, Vec<Change>>,
+    unended: HashMap<BatchId, Vec<Change>>,
     /// Batches with which a call has ended that may have reached the other side, in this process or an earlier one.
-    begun: HashSet<FlightId>,
+    begun: HashSet<BatchId>,
     /// Batches that had their effect, whatever was answered: nobody refuses what he has taken.
-    taken: HashSet<FlightId>,
+    taken: HashSet<BatchId>,
     /// What was refused for good.
     refused: BTreeMap<(usize, Text), Option<u8>>,
 }
@@ -159,7 +159,7 @@ impl World {
 
     fn start(&mut self) {
         // What the calls do that are under way, nobody is told.
-        self.begun.extend(self.calls.drain(..).map(|call| call.flight.id));
+        self.begun.extend(self.calls.drain(..).map(|call| call.batch_id.id));
         self.outbox = None;
         let outbox = open(self.folder.path());
         for (tick, changes) in (1..).map(Tick::from_ms).zip(&self.ticks) {
@@ -233,16 +233,16 @@ impl World {
 
     /// Begins a call, if there is one to make.
     fn call(&mut self, is_applied: bool) -> bool {
-        let Some(flight) = self.outbox().take(to(), self.limit) else { return false };
-        self.outbox().note(to(), flight.id).unwrap();
+        let Some(batch_id) = self.outbox().take(to(), self.limit) else { return false };
+        self.outbox().note(to(), batch_id.id).unwrap();
         let identifiers =
             |batch: &[Change]| -> HashSet<Text> { rows(batch).map(|((_, identifier), ..)| identifier).collect() };
-        let mine = identifiers(&flight.batch);
+        let mine = identifiers(&batch_id.batch);
         for call in &self.calls {
-            assert!(mine.is_disjoint(&identifiers(&call.flight.batch)), "an identifier is in two calls");
+            assert!(mine.is_disjoint(&identifiers(&call.batch_id.batch)), "an identifier is in two calls");
         }
-        if flight.refusals == 0 && !self.unended.contains_key(&flight.id) {
-            for (key, n, _) in rows(&flight.batch) {
+        if batch_id.refusals == 0 && !self.unended.contains_key(&batch_id.id) {
+            for (key, n, _) in rows(&batch_id.batch) {
                 assert_eq!(
                     self.wished().get(&key).copied(),
                     n,
@@ -250,13 +250,13 @@ impl World {
                 );
             }
         }
-        let body = self.unended.entry(flight.id).or_insert_with(|| flight.batch.to_vec());
-        assert_eq!(*body, flight.batch.to_vec(), "it goes as it went");
+        let body = self.unended.entry(batch_id.id).or_insert_with(|| batch_id.batch.to_vec());
+        assert_eq!(*body, batch_id.batch.to_vec(), "it goes as it went");
         if is_applied {
-            self.taken.insert(flight.id);
-            self.apply(&flight.batch);
+            self.taken.insert(batch_id.id);
+            self.apply(&batch_id.batch);
         }
-        self.calls.push(Call { flight, is_applied });
+        self.calls.push(Call { batch_id, is_applied });
         true
     }
 
@@ -277,8 +277,8 @@ impl World {
     }
 
     fn end(&mut self, index: usize, end: End) {
-        let Call { flight, is_applied } = self.calls.remove(index);
-        let Flight { id, batch, refusals, .. } = flight;
+        let Call { batch_id, is_applied } = self.calls.remove(index);
+        let OutgoingBatch { id, batch, refusals, .. } = batch_id;
         let end = if self.taken.contains(&id) && !matches!(end, End::Acknowledged) { End::Lost } else { end };
         match end {
             End::NotBegun => {
@@ -441,10 +441,10 @@ fn the_frontier_that_is_written_stops_at_what_is_not_told_yet() {
     refused.end(0, End::GivenUp);
     assert_eq!(written_frontier(refused), 2, "the same where the first was refused for good");
 
-    let mut aloft = world();
-    assert!(aloft.call(false) && aloft.call(false));
-    aloft.end(1, End::Acknowledged);
-    assert_eq!(written_frontier(aloft), 1, "the first is aloft");
+    let mut in_flight = world();
+    assert!(in_flight.call(false) && in_flight.call(false));
+    in_flight.end(1, End::Acknowledged);
+    assert_eq!(written_frontier(in_flight), 1, "the first is in_flight");
 
     let mut all = world();
     all.end(0, End::Acknowledged);
@@ -466,7 +466,7 @@ fn a_batch_that_is_refused_again_and_again_is_told_change_by_change() {
     assert!(world.call(false));
     let mut alone = 0;
     while !world.calls.is_empty() {
-        let changes = world.calls[0].flight.batch.len();
+        let changes = world.calls[0].batch_id.batch.len();
         let end = if changes > 1 { End::Split } else { End::Acknowledged };
         alone += usize::from(changes == 1);
         world.end(0, end);

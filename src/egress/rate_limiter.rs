@@ -8,17 +8,17 @@ use tokio::time::sleep;
 /// Lets calls begin at equal distances: an endpoint that counts by the second is then never surprised, whenever its second
 /// begins. What was not used is not saved up.
 #[derive(Debug)]
-pub struct Pacer {
+pub struct RateLimiter {
     distance: Duration,
     /// When the next call may begin, if anybody waited for it.
     next: Mutex<Option<Instant>>,
 }
 
-impl Pacer {
+impl RateLimiter {
     /// So many calls a second; without a number, as many as there are.
     pub fn new(calls_per_second: Option<u32>) -> Self {
         let distance = calls_per_second.map_or(Duration::ZERO, |calls| Duration::from_secs(1) / calls.max(1));
-        Pacer { distance, next: Mutex::new(None) }
+        RateLimiter { distance, next: Mutex::new(None) }
     }
 
     /// Waits until a call could begin, without a claim to it: what happens meanwhile may still change the batch.
@@ -57,15 +57,15 @@ mod tests {
 
     #[test]
     fn turns_are_at_equal_distances() {
-        let pacer = Pacer::new(Some(100));
+        let rate_limiter = RateLimiter::new(Some(100));
         let now = Instant::now();
-        assert_eq!([0, 0, 5, 40, 40].map(|ms| pacer.claim(now + ms * MS)), [0, 10, 15, 0, 10].map(|ms| ms * MS));
+        assert_eq!([0, 0, 5, 40, 40].map(|ms| rate_limiter.claim(now + ms * MS)), [0, 10, 15, 0, 10].map(|ms| ms * MS));
     }
 
     #[test]
     fn without_a_limit_nobody_waits() {
-        let pacer = Pacer::new(None);
+        let rate_limiter = RateLimiter::new(None);
         let now = Instant::now();
-        assert!((0..1_000).all(|_| pacer.claim(now).is_zero()));
+        assert!((0..1_000).all(|_| rate_limiter.claim(now).is_zero()));
     }
 }

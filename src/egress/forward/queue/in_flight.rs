@@ -6,7 +6,7 @@ use dataflows::model::{IdentifierId, Tick};
 
 use super::Queue;
 use crate::egress::forward::doubt::Doubt;
-use crate::egress::forward::entries::{Batch, Cursor, Entry, Flight, Hold, Writes};
+use crate::egress::forward::entries::{Cursor, EventBatch, Hold, OutgoingEvents, QueuedEvent, Writes};
 use crate::egress::forward::recheck::Recheck;
 use crate::egress::outbox::BatchLimit;
 use crate::engine::Offset;
@@ -15,34 +15,34 @@ use crate::log::StoreError;
 impl Queue {
     /// Puts the oldest events in flight, as many as the limit lets, and gives them out. Where a batch is in flight, the
     /// same one. Nothing where none waits, or where it has to be found out first who consents: see [`Queue::in_doubt`].
-    pub fn take(&mut self, limit: BatchLimit, recheck: Option<&Recheck>) -> Result<Option<Flight>, StoreError> {
-        if let Some(flight) = &self.in_flight {
-            return Ok(Some(flight.clone()));
+    pub fn take(&mut self, limit: BatchLimit, recheck: Option<&Recheck>) -> Result<Option<OutgoingEvents>, StoreError> {
+        if let Some(outgoing) = &self.in_flight {
+            return Ok(Some(outgoing.clone()));
         }
         loop {
-            let (flight, told) = match self.doubt.take() {
-                Some(Doubt { flight, told, .. }) => (flight, told),
+            let (outgoing, told) = match self.doubt.take() {
+                Some(Doubt { outgoing, told, .. }) => (outgoing, told),
                 None => match self.next(limit)? {
-                    Some(flight) => (flight, None),
+                    Some(outgoing) => (outgoing, None),
                     None => return Ok(None),
                 },
             };
-            let (flight, withheld) = match (recheck.filter(|_| self.has_waited(&flight)), told) {
-                (None, _) => (flight, Vec::new()),
-                (Some(_), Some(told)) => told.divide(flight),
+            let (outgoing, withheld) = match (recheck.filter(|_| self.has_waited(&outgoing)), told) {
+                (None, _) => (outgoing, Vec::new()),
+                (Some(_), Some(told)) => told.divide(outgoing),
                 (Some(recheck), None) => {
-                    self.doubt = Some(Doubt::new(flight, recheck));
+                    self.doubt = Some(Doubt::new(outgoing, recheck));
                     return Ok(None);
                 }
             };
-            if let Some(flight) = self.depart(flight, &withheld)? {
-                return Ok(Some(flight));
+            if let Some(outgoing) = self.depart(outgoing, &withheld)? {
+                return Ok(Some(outgoing));
             }
         }
     }
 
     /// What is next to go, of which nothing is written down.
-    fn next(&mut self, limit: BatchLimit) -> Result<Option<Flight>, StoreError> {
+    fn next(&mut self, limit: BatchLimit) -> Result<Option<OutgoingEvents>, StoreError> {
         if let Some(half) = self.halves.pop() {
             return Ok(Some(half));
         }
@@ -50,13 +50,13 @@ impl Queue {
             return Ok(Some(retry));
         }
         let batch = self.oldest(limit)?.map(Arc::new);
-        Ok(batch.map(|batch| Flight { batch, refusals: 0, is_retry: false, has_begun: false }))
+        Ok(batch.map(|batch| OutgoingEvents { batch, refusals: 0, is_retry: false, has_begun: false }))
     }
 
     /// Whether the state as of which its events came in is not the latest any more.
-    fn has_waited(&self, flight: &Flight) -> bool {
+    fn has_waited(&self, outgoing: &OutgoingEvents) -> bool {
         let is_old = |tick: Tick| tick < self.opened_at || tick.next() < self.produced;
-        flight.batch.entries.iter().any(|entry| is_old(entry.position.tick))
+        outgoing.batch.entries.iter().any(|entry| is_old(entry.position.tick))
     }
 
     /// Whose the events are of which it has to be found out who consents.
@@ -75,31 +75,31 @@ impl Queue {
     }
 
     /// Writes down where a batch ends and what was withheld of it, before it is given out; nothing where nothing is left of it.
-    fn depart(&mut self, flight: Flight, withheld: &[Offset]) -> Result<Option<Flight>, StoreError> {
-        let end = flight.batch.entries.last().map(|entry| entry.position);
-        match flight.is_retry {
+    fn depart(&mut self, outgoing: OutgoingEvents, withheld: &[Offset]) -> Result<Option<OutgoingEvents>, StoreError> {
+        let end = outgoing.batch.entries.last().map(|entry| entry.position);
+        match outgoing.is_retry {
             // It stays a letter until it is acknowledged.
             true => withheld.iter().try_for_each(|position| self.was_taken(*position))?,
             false => self.write(Writes { remove: withheld, ..Writes::default() }, end)?,
         }
         self.withheld += withheld.len() as u64;
-        self.in_flight = end.map(|_| flight);
+        self.in_flight = end.map(|_| outgoing);
         Ok(self.in_flight.clone())
     }
 
     /// No call with the batch in flight began: it is next to go, as if it never was in flight.
     pub fn take_back(&mut self, recheck: Option<&Recheck>) -> Result<(), StoreError> {
         let Some(recheck) = recheck else { return Ok(()) };
-        let Some(flight) = self.in_flight.take_if(|flight| !flight.has_begun) else { return Ok(()) };
-        if !flight.is_retry {
+        let Some(outgoing) = self.in_flight.take_if(|outgoing| !outgoing.has_begun) else { return Ok(()) };
+        if !outgoing.is_retry {
             self.write(Writes::default(), None)?;
         }
-        self.doubt = Some(Doubt::new(flight, recheck));
+        self.doubt = Some(Doubt::new(outgoing, recheck));
         Ok(())
     }
 
     /// Takes the oldest of those that wait.
-    fn oldest(&mut self, limit: BatchLimit) -> Result<Option<Batch>, StoreError> {
+    fn oldest(&mut self, limit: BatchLimit) -> Result<Option<EventBatch>, StoreError> {
         if self.events == 0 {
             return Ok(None);
         }
@@ -113,20 +113,20 @@ impl Queue {
             }
             entries.push(entry);
         }
-        let Some(end) = entries.last().map(|entry: &Entry| entry.position) else { return Ok(None) };
+        let Some(end) = entries.last().map(|entry: &QueuedEvent| entry.position) else { return Ok(None) };
         self.floor = Some(end);
         self.events -= entries.len();
         self.bytes -= bytes;
         let until = self.received.partition_point(|(position, _)| *position <= end);
         let received = self.received.drain(..until).map(|(_, received)| received).collect();
-        Ok(Some(Batch { entries, received }))
+        Ok(Some(EventBatch { entries, received }))
     }
 
     /// The batch in flight was acknowledged.
     pub fn acknowledge(&mut self) -> Result<(), StoreError> {
-        let Some(flight) = self.in_flight.take() else { return Ok(()) };
-        let done: Vec<Offset> = flight.batch.entries.iter().map(|entry| entry.position).collect();
-        if flight.is_retry {
+        let Some(outgoing) = self.in_flight.take() else { return Ok(()) };
+        let done: Vec<Offset> = outgoing.batch.entries.iter().map(|entry| entry.position).collect();
+        if outgoing.is_retry {
             return done.into_iter().try_for_each(|position| self.was_taken(position));
         }
         self.write(Writes { remove: &done, ..Writes::default() }, None)?;
@@ -137,13 +137,13 @@ impl Queue {
 
     /// The batch in flight was refused so many times, and goes in two halves; the first is next.
     pub fn split(&mut self, refusals: u32, recheck: Option<&Recheck>) -> Result<(), StoreError> {
-        let Some(flight) = self.in_flight.take() else { return Ok(()) };
-        let entries = &flight.batch.entries;
+        let Some(outgoing) = self.in_flight.take() else { return Ok(()) };
+        let entries = &outgoing.batch.entries;
         let (first, second) = entries.split_at(entries.len().div_ceil(2));
         // When they arrived does not matter any more: an event that is looked for is no latency.
-        let half = |entries: &[Entry]| {
-            let batch = Arc::new(Batch { entries: entries.to_vec(), received: Vec::new() });
-            Flight { batch, refusals, is_retry: false, has_begun: false }
+        let half = |entries: &[QueuedEvent]| {
+            let batch = Arc::new(EventBatch { entries: entries.to_vec(), received: Vec::new() });
+            OutgoingEvents { batch, refusals, is_retry: false, has_begun: false }
         };
         if !second.is_empty() {
             self.halves.push(half(second));
@@ -158,17 +158,17 @@ impl Queue {
 
     /// The destination is another one: no call with what is in flight reached it.
     pub fn begin_anew(&mut self) {
-        self.in_flight.iter_mut().for_each(|flight| flight.has_begun = false);
+        self.in_flight.iter_mut().for_each(|outgoing| outgoing.has_begun = false);
     }
 
     /// The batch in flight was refused so many times, and goes once more, later.
     pub fn put_back(&mut self, refusals: u32) {
-        if let Some(flight) = &mut self.in_flight {
-            (flight.refusals, flight.has_begun) = (refusals, true);
+        if let Some(outgoing) = &mut self.in_flight {
+            (outgoing.refusals, outgoing.has_begun) = (refusals, true);
         }
     }
 
-    /// Writes down what became of a flight, and where the next one ends if there is one.
+    /// Writes down what became of a outgoing, and where the next one ends if there is one.
     pub(super) fn write(&mut self, writes: Writes<'_>, in_flight: Option<Offset>) -> Result<(), StoreError> {
         let cursor = Cursor { in_flight, produced: self.produced };
         self.entries.write(writes, cursor, Hold::Process)?;

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use dataflows::model::Tick;
 
-use super::{Key, Shelf, Told};
+use super::{DestinationState, Key, Told};
 use crate::egress::change::{Action, Change};
-use crate::egress::outbox::{BatchLimit, Flight};
+use crate::egress::outbox::{BatchLimit, OutgoingBatch};
 
 /// Identifiers in one change at most; a profile with more of them makes several changes.
 const IDENTIFIERS_PER_CHANGE_MAX: usize = 100;
@@ -57,13 +57,13 @@ impl Gathered {
     }
 }
 
-impl Shelf {
-    pub fn take(&mut self, limit: BatchLimit) -> Option<Flight> {
+impl DestinationState {
+    pub fn take(&mut self, limit: BatchLimit) -> Option<OutgoingBatch> {
         if self.left.is_some() || self.standing.is_paused {
             return None;
         }
-        if let Some(flight) = self.flights.again() {
-            return Some(flight);
+        if let Some(batch_id) = self.in_flight.again() {
+            return Some(batch_id);
         }
         let mut gathered = Gathered { limit, batch: Vec::new(), bytes: 0, first: None, in_doubt: Vec::new() };
         if self.gather_pending(&mut gathered) {
@@ -71,16 +71,16 @@ impl Shelf {
         }
         let first = gathered.first?;
         self.told_to = gathered.batch.iter().map(|change| change.as_of).fold(self.told_to, Tick::max);
-        Some(self.flights.begin(gathered.batch.into(), self.standing.round, first, gathered.in_doubt.into()))
+        Some(self.in_flight.begin(gathered.batch.into(), self.standing.round, first, gathered.in_doubt.into()))
     }
 
-    /// Takes rows of the queue; says whether there is still room. Those whose identifier is aloft are passed over: they are
-    /// no more than the identifiers aloft have audiences.
+    /// Takes rows of the queue; says whether there is still room. Those whose identifier is in flight are passed over: they are
+    /// no more than the identifiers in flight have audiences.
     fn gather_pending(&mut self, gathered: &mut Gathered) -> bool {
         let mut taken = Vec::new();
         let mut has_room = true;
         for (number, key) in &self.queue {
-            if self.flights.hold(&key.1) {
+            if self.in_flight.hold(&key.1) {
                 continue;
             }
             let pending = self.pending.get(key).expect("the queue lists the keys of the pending rows");
@@ -106,16 +106,16 @@ impl Shelf {
 
     /// Takes rows that a resync has yet to tell. They are as they are desired: a row that is not is pending, and goes first.
     fn gather_stale(&mut self, gathered: &mut Gathered) {
-        if self.tray.is_empty() {
+        if self.resync_queue.is_empty() {
             self.fill_tray();
         }
-        while let Some(key) = self.tray.pop() {
-            // Since the tray was filled it may have been told, or be about to.
+        while let Some(key) = self.resync_queue.pop() {
+            // Since the resync_queue was filled it may have been told, or be about to.
             let Some(held) = self.stale.get(&key).filter(|_| !self.is_spoken_for(&key)) else { continue };
             let told = Told { action: Action::Add(held.traits.clone()), profile: held.profile };
             let times = Times { first: self.standing.resync, as_of: self.resync_as_of, received: None };
             if !gathered.push(&key, &told, times) {
-                self.tray.push(key);
+                self.resync_queue.push(key);
                 return;
             }
             self.retold(&key);
@@ -131,12 +131,12 @@ impl Shelf {
         let mut chosen: Vec<_> = free.take(TRAY_ROWS).map(|(key, held)| (key.clone(), held.profile)).collect();
         // Identifiers of one person are neighbours, as far as they were chosen together.
         chosen.sort_unstable_by(|(a, of_a), (b, of_b)| (b.0, of_b, &b.1).cmp(&(a.0, of_a, &a.1)));
-        self.tray = chosen.into_iter().map(|(key, _)| key).collect();
+        self.resync_queue = chosen.into_iter().map(|(key, _)| key).collect();
     }
 
     /// Whether something else says what becomes of a row, or will.
     fn is_spoken_for(&self, key: &Key) -> bool {
-        self.flights.hold(&key.1) || self.pending.contains_key(key)
+        self.in_flight.hold(&key.1) || self.pending.contains_key(key)
     }
 
     /// A row is on its way to be told, so a resync need not tell it.

@@ -1,7 +1,7 @@
 //! The outbox's books of one destination: what it has, what it is being told, and what it is still to be told.
 //!
-//! - `shelf.rs`: what is desired comes in.
-//! - `gather.rs`: batches go out; `flights.rs`: those that are aloft.
+//! - `destination_state.rs`: what is desired comes in.
+//! - `gather.rs`: batches go out; `in_flight.rs`: those that are in flight.
 //! - `endings.rs`: how they end. `orders.rs`: what operators wish, `retiring.rs`: also of the destination as a whole.
 //! - `recovery.rs`: what a process before this one left.
 
@@ -15,11 +15,11 @@ use dataflows::model::{Desired, ProfileId, Text, Tick, Traits};
 use rustc_hash::FxBuildHasher;
 
 use super::change::Action;
-use super::outbox::{Backlog, FlightId, State};
+use super::outbox::{Backlog, BatchId, State};
 
 mod endings;
-mod flights;
 mod gather;
+mod in_flight;
 mod orders;
 mod recovery;
 mod retiring;
@@ -27,7 +27,7 @@ mod retiring;
 mod tests;
 
 pub(super) use endings::told;
-pub(super) use flights::{Aloft, Flights};
+pub(super) use in_flight::{BatchesInFlight, InFlight};
 pub(super) use orders::Standing;
 pub(super) use recovery::{Left, LeftRow};
 
@@ -37,19 +37,19 @@ pub(super) type Key = (AudienceId, Text);
 type Rows<T> = HashMap<Key, T, FxBuildHasher>;
 
 /// The state of one destination. What is desired is not kept by itself: it is what the destination was told (`acknowledged`
-/// and `stale`, but `refused` where that says otherwise), changed by what is aloft, changed by `pending`. So a destination
+/// and `stale`, but `refused` where that says otherwise), changed by what is in flight, changed by `pending`. So a destination
 /// that keeps up costs one map, whose traits are shared with the dataflow.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
+pub(super) struct DestinationState {
     acknowledged: Rows<Held>,
     /// What it acknowledged before a resync, which has yet to tell it again. As large as the state at its beginning, which is
     /// moved here at once: so a resync does not hold up the engine, and costs no memory.
     stale: Rows<Held>,
     /// Some rows of `stale`, in the reverse of the order in which they are told.
-    tray: Vec<Key>,
+    resync_queue: Vec<Key>,
     /// What it was told and refused for good. It counts as told; otherwise it would be told for ever.
     refused: Rows<Told>,
-    flights: Flights,
+    in_flight: BatchesInFlight,
     pending: Rows<Pending>,
     /// The keys of `pending` by their number, that is in the order of their first pending tick.
     queue: BTreeMap<i64, Key>,
@@ -58,7 +58,7 @@ pub(super) struct Shelf {
     /// The number of the last one that was put before all others: what was taken, and reached nobody.
     front: i64,
     standing: Standing,
-    /// As of when a resync tells: see [`Shelf::as_of_now`].
+    /// As of when a resync tells: see [`DestinationState::as_of_now`].
     resync_as_of: Tick,
     /// The latest tick of which changes were taken in.
     latest: Tick,
@@ -102,7 +102,7 @@ struct Pending {
     is_in_doubt: bool,
 }
 
-impl Shelf {
+impl DestinationState {
     pub fn apply(&mut self, tick: Tick, received: Option<Instant>, mut changes: Vec<(Desired, i64)>) {
         self.latest = self.latest.max(tick);
         self.desired += changes.iter().map(|(_, diff)| diff).sum::<i64>();
@@ -132,7 +132,7 @@ impl Shelf {
     /// so an add and a delete that meet before sending cancel.
     fn desire(&mut self, key: Key, told: Told, tick: Tick, received: Option<Instant>) {
         let told = self.unless_retired(&key, told);
-        let is_left = self.left.as_ref().is_some_and(|left| left.knows(&key) || self.flights.action(&key).is_some());
+        let is_left = self.left.as_ref().is_some_and(|left| left.knows(&key) || self.in_flight.action(&key).is_some());
         // While recovering, a row that the destination has and that is not desired any more stays, with the tick of that.
         let is_in_doubt = self.pending.get(&key).is_some_and(|pending| pending.is_in_doubt);
         if !is_left && !is_in_doubt && self.will_be(&key) == told.action {
@@ -165,10 +165,10 @@ impl Shelf {
         }
     }
 
-    /// What the destination has of a row once what is aloft is acknowledged.
+    /// What the destination has of a row once what is in flight is acknowledged.
     fn will_be(&self, key: &Key) -> Action {
         let refused = || self.refused.get(key).map(|told| &told.action);
-        if let Some(action) = self.flights.action(key).or_else(refused) {
+        if let Some(action) = self.in_flight.action(key).or_else(refused) {
             return action.clone();
         }
         let held = self.acknowledged.get(key).or_else(|| self.stale.get(key));
@@ -176,10 +176,10 @@ impl Shelf {
     }
 
     /// The first tick of the oldest row that is to be told, that of one batch left out: the queue is in that order.
-    fn oldest_but(&self, but: Option<FlightId>) -> Option<Tick> {
+    fn oldest_but(&self, but: Option<BatchId>) -> Option<Tick> {
         let waiting = self.queue.values().next().and_then(|key| self.pending.get(key)).map(|pending| pending.first);
         let resync = (!self.stale.is_empty()).then_some(self.standing.resync);
-        [waiting, resync, self.flights.first_but(but)].into_iter().flatten().min()
+        [waiting, resync, self.in_flight.first_but(but)].into_iter().flatten().min()
     }
 
     /// As of when what is desired is told, where nothing of it changes: all ticks before `complete` were taken in. Any later change
@@ -194,8 +194,8 @@ impl Shelf {
     }
 
     /// The frontier once a batch is acknowledged, or refused for good.
-    pub fn frontier_after(&self, flight: FlightId, complete: Tick) -> Tick {
-        self.oldest_but(Some(flight)).map_or(complete, |oldest| oldest.min(complete))
+    pub fn frontier_after(&self, batch_id: BatchId, complete: Tick) -> Tick {
+        self.oldest_but(Some(batch_id)).map_or(complete, |oldest| oldest.min(complete))
     }
 
     pub fn backlog(&self, complete: Tick) -> Backlog {
@@ -216,7 +216,7 @@ impl Shelf {
             },
             desired: if self.standing.is_retired { 0 } else { desired },
             rows: self.acknowledged.len() + self.stale.len(),
-            pending: self.pending.len() + self.flights.rows(),
+            pending: self.pending.len() + self.in_flight.rows(),
             resync: self.stale.len(),
             oldest_pending,
             refused: self.refused.len(),

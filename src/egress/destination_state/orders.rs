@@ -5,7 +5,7 @@ use std::mem;
 use dataflows::model::Tick;
 use serde::{Deserialize, Serialize};
 
-use super::{Key, Shelf, Told};
+use super::{DestinationState, Key, Told};
 use crate::egress::change::Action;
 
 /// What has been wished so far, and stays over a restart.
@@ -23,7 +23,7 @@ pub(in crate::egress) struct Standing {
     pub resync: Tick,
 }
 
-impl Shelf {
+impl DestinationState {
     /// What has been wished so far.
     pub fn standing(&self) -> Standing {
         self.standing
@@ -42,7 +42,7 @@ impl Shelf {
     /// Everything is told once more. Gives the rows that were refused, and are not any more.
     ///
     /// All ticks before `complete` have been taken in. What is pending is told anyway, also the deletes. Batches that
-    /// are aloft end first: the row that they tell goes once more when they have.
+    /// are in flight end first: the row that they tell goes once more when they have.
     pub fn resync(&mut self, complete: Tick) -> Vec<Key> {
         let refused = self.retry(complete);
         self.standing.round += 1;
@@ -53,7 +53,7 @@ impl Shelf {
             mem::swap(&mut told, &mut self.stale);
         }
         self.stale.extend(told);
-        self.tray.clear();
+        self.resync_queue.clear();
         refused
     }
 
@@ -79,7 +79,7 @@ impl Shelf {
         for (key, told) in refused {
             keys.push(key.clone());
             // Where something later is pending or on its way, that is what is desired.
-            if self.flights.action(&key).is_some() {
+            if self.in_flight.action(&key).is_some() {
                 continue;
             }
             if !self.pending.contains_key(&key) {

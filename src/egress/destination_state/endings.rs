@@ -1,26 +1,26 @@
-//! How what is aloft ends.
+//! How what is in flight ends.
 
-use super::flights::Aloft;
-use super::{Held, Key, Pending, Shelf, Told};
+use super::in_flight::InFlight;
+use super::{DestinationState, Held, Key, Pending, Told};
 use crate::egress::change::{Action, Change};
-use crate::egress::outbox::{Batch, FlightId};
+use crate::egress::outbox::{Batch, BatchId};
 
-impl Shelf {
+impl DestinationState {
     /// It has been acknowledged.
-    pub fn acknowledge(&mut self, id: FlightId) {
-        let Some(aloft) = self.flights.end(id) else { return };
+    pub fn acknowledge(&mut self, id: BatchId) {
+        let Some(in_flight) = self.in_flight.end(id) else { return };
         // What was taken before a resync may have arrived before what the resync is to repair: it is told again.
-        let is_stale = aloft.round < self.standing.round;
-        for (key, told) in told(&aloft.batch) {
+        let is_stale = in_flight.round < self.standing.round;
+        for (key, told) in told(&in_flight.batch) {
             self.refused.remove(&key);
             self.hold(key, told, is_stale);
         }
     }
 
     /// It was refused for good.
-    pub fn give_up(&mut self, id: FlightId) {
-        let Some(aloft) = self.flights.end(id) else { return };
-        for (key, told) in told(&aloft.batch) {
+    pub fn give_up(&mut self, id: BatchId) {
+        let Some(in_flight) = self.in_flight.end(id) else { return };
+        for (key, told) in told(&in_flight.batch) {
             // A resync must not tell it what the row was before.
             if let Some(held) = self.stale.remove(&key) {
                 self.acknowledged.insert(key.clone(), held);
@@ -30,21 +30,21 @@ impl Shelf {
     }
 
     /// It was refused, and goes in two halves.
-    pub fn split(&mut self, id: FlightId, refusals: u32) -> Option<[FlightId; 2]> {
-        self.flights.split(id, refusals)
+    pub fn split(&mut self, id: BatchId, refusals: u32) -> Option<[BatchId; 2]> {
+        self.in_flight.split(id, refusals)
     }
 
     /// It goes once more, later.
-    pub fn put_back(&mut self, id: FlightId, refusals: u32) {
-        self.flights.put_back(id, refusals);
+    pub fn put_back(&mut self, id: BatchId, refusals: u32) {
+        self.in_flight.put_back(id, refusals);
     }
 
     /// No call with it reached the destination: its rows wait again, before all others. Where one may have, it goes once more.
-    pub fn dissolve(&mut self, id: FlightId, refusals: u32) {
-        if !self.flights.get(id).is_some_and(Aloft::is_new) {
+    pub fn dissolve(&mut self, id: BatchId, refusals: u32) {
+        if !self.in_flight.get(id).is_some_and(InFlight::is_new) {
             return self.put_back(id, refusals);
         }
-        let Some(Aloft { batch, first, new, .. }) = self.flights.end(id) else { return };
+        let Some(InFlight { batch, first, new, .. }) = self.in_flight.end(id) else { return };
         let in_doubt = new.unwrap_or_default();
         let rows: Vec<_> = batch.iter().flat_map(|change| of_change(change).map(|row| (row, change.as_of))).collect();
         for ((key, told), as_of) in rows.into_iter().rev() {
@@ -72,9 +72,9 @@ impl Shelf {
         }
     }
 
-    /// What is aloft under a number.
-    pub fn aloft(&self, id: FlightId) -> Option<&Aloft> {
-        self.flights.get(id)
+    /// What is in flight under a number.
+    pub fn in_flight(&self, id: BatchId) -> Option<&InFlight> {
+        self.in_flight.get(id)
     }
 
     /// Whether the destination refused a row for good.

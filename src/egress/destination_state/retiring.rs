@@ -4,10 +4,10 @@ use std::mem;
 
 use dataflows::model::{ProfileId, Tick};
 
-use super::{Key, Rows, Shelf, Told};
+use super::{DestinationState, Key, Rows, Told};
 use crate::egress::change::Action;
 
-impl Shelf {
+impl DestinationState {
     /// Nothing is desired from now on. What the definitions say is remembered. All ticks before `complete` were taken in.
     pub fn retire(&mut self, complete: Tick) {
         if mem::replace(&mut self.standing.is_retired, true) {
@@ -73,12 +73,12 @@ impl Shelf {
             left.rows.clear();
             left.refused.clear();
             left.frontier = Tick::default();
-            self.flights = Default::default();
+            self.in_flight = Default::default();
             return;
         }
         let (as_of, desired) = (self.as_of_now(complete), self.all_desired());
-        self.flights = Default::default();
-        (self.acknowledged, self.stale, self.refused, self.tray) = Default::default();
+        self.in_flight = Default::default();
+        (self.acknowledged, self.stale, self.refused, self.resync_queue) = Default::default();
         (self.pending, self.queue) = Default::default();
         // What is not desired, a new one has not.
         for (key, told) in desired.into_iter().filter(|(_, told)| told.action != Action::Delete) {
@@ -93,7 +93,7 @@ impl Shelf {
             desired.insert(key.clone(), Told { action: Action::Add(held.traits.clone()), profile: held.profile });
         }
         desired.extend(self.refused.iter().map(|(key, told)| (key.clone(), told.clone())));
-        desired.extend(self.flights.iter().flat_map(|aloft| super::told(&aloft.batch)));
+        desired.extend(self.in_flight.iter().flat_map(|in_flight| super::told(&in_flight.batch)));
         let told = |pending: &super::Pending| Told { action: pending.action.clone(), profile: pending.profile };
         desired.extend(self.pending.iter().map(|(key, pending)| (key.clone(), told(pending))));
         sorted(desired)

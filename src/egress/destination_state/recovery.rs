@@ -5,10 +5,10 @@ use std::sync::Arc;
 use dataflows::model::{ProfileId, Tick, Traits};
 
 use super::endings::told;
-use super::{Aloft, Held, Key, Rows, Shelf, Standing, Told};
+use super::{DestinationState, Held, InFlight, Key, Rows, Standing, Told};
 use crate::egress::address::Address;
 use crate::egress::change::Action;
-use crate::egress::outbox::FlightId;
+use crate::egress::outbox::BatchId;
 
 /// What a process before this one left, by what it wrote down.
 #[derive(Debug, Default)]
@@ -17,8 +17,8 @@ pub(in crate::egress) struct Left {
     pub rows: Rows<LeftRow>,
     /// What it refused.
     pub refused: Rows<Told>,
-    /// What was aloft: the destination may have it or not.
-    pub flights: Vec<(FlightId, Aloft)>,
+    /// What was in flight: the destination may have it or not.
+    pub in_flight: Vec<(BatchId, InFlight)>,
     /// What operators wished.
     pub standing: Standing,
     /// Where it is that was told all this.
@@ -41,7 +41,7 @@ pub(in crate::egress) struct LeftRow {
 impl Left {
     /// Whether it was another one that was told anything of this.
     pub fn is_elsewhere(&self, address: &Address) -> bool {
-        let was_told = !(self.rows.is_empty() && self.refused.is_empty() && self.flights.is_empty());
+        let was_told = !(self.rows.is_empty() && self.refused.is_empty() && self.in_flight.is_empty());
         was_told && self.address.as_ref().is_some_and(|before| before != address)
     }
 
@@ -61,16 +61,16 @@ impl Left {
     }
 }
 
-impl Shelf {
+impl DestinationState {
     /// The books of a destination of which a process before this one left something.
     pub fn after(mut left: Left) -> Self {
-        let mut shelf = Shelf { standing: left.standing, ..Shelf::default() };
-        for (id, aloft) in left.flights.drain(..) {
-            let changed = aloft.batch.iter().map(|change| change.as_of).min().unwrap_or_default();
-            shelf.flights.insert(id, Aloft { first: left.frontier.max(changed), is_out: false, ..aloft });
+        let mut state = DestinationState { standing: left.standing, ..DestinationState::default() };
+        for (id, in_flight) in left.in_flight.drain(..) {
+            let changed = in_flight.batch.iter().map(|change| change.as_of).min().unwrap_or_default();
+            state.in_flight.insert(id, InFlight { first: left.frontier.max(changed), is_out: false, ..in_flight });
         }
-        shelf.left = Some(left);
-        shelf
+        state.left = Some(left);
+        state
     }
 
     /// The dataflow is where the process before this one was, or later, and all ticks before `tick` are complete: what is pending
@@ -78,8 +78,12 @@ impl Shelf {
     pub fn recovered(&mut self, tick: Tick) {
         let Some(Left { rows, refused, frontier, told_to, .. }) = self.left.take() else { return };
         self.told_to = told_to.unwrap_or(tick.before());
-        self.told_to =
-            self.flights.iter().flat_map(|aloft| aloft.batch.iter()).map(|of| of.as_of).fold(self.told_to, Tick::max);
+        self.told_to = self
+            .in_flight
+            .iter()
+            .flat_map(|in_flight| in_flight.batch.iter())
+            .map(|of| of.as_of)
+            .fold(self.told_to, Tick::max);
         // Rows may have another history now: a definition is another one, or what is older came from a checkpoint. What differs is as of
         // now, where it would seem to be older than what the destination was told, or as old.
         let now = self.as_of_now(tick).max(self.told_to.next());
@@ -92,12 +96,14 @@ impl Shelf {
             }
         }
         let mut known: Vec<(Key, ProfileId)> = Vec::with_capacity(rows.len());
-        known.extend(self.flights.iter().flat_map(|aloft| told(&aloft.batch)).map(|(key, told)| (key, told.profile)));
-        let not_aloft = refused.iter().filter(|(key, _)| self.flights.action(key).is_none());
+        known.extend(
+            self.in_flight.iter().flat_map(|in_flight| told(&in_flight.batch)).map(|(key, told)| (key, told.profile)),
+        );
+        let not_aloft = refused.iter().filter(|(key, _)| self.in_flight.action(key).is_none());
         known.extend(not_aloft.map(|(key, told)| (key.clone(), told.profile)));
         for (key, LeftRow { traits, profile, round }) in rows {
             let is_refused = refused.contains_key(&key);
-            if !is_refused && self.flights.action(&key).is_none() {
+            if !is_refused && self.in_flight.action(&key).is_none() {
                 known.push((key.clone(), profile));
             }
             let traits = match self.pending.get(&key).map(|pending| &pending.action) {

@@ -73,28 +73,28 @@ impl Carried {
 
 /// Who carries batches.
 #[derive(Debug)]
-pub enum Courier {
+pub enum Connector {
     /// To an HTTP endpoint.
-    Webhook(webhook::Courier),
+    Webhook(webhook::WebhookConnector),
     /// To a file.
-    File(file::Courier),
+    File(file::FileConnector),
 }
 
-impl Courier {
+impl Connector {
     /// The call that carries changes, after so many resyncs.
     pub fn changes(&self, batch: &Batch, resyncs: u32) -> Carried {
         let body = match self {
-            Courier::Webhook(courier) => courier.body(batch),
-            Courier::File(courier) => courier.body(batch, resyncs),
+            Connector::Webhook(connector) => connector.body(batch),
+            Connector::File(connector) => connector.body(batch, resyncs),
         };
         Carried::new(body, resyncs)
     }
 
     /// The call that carries events.
-    pub fn events(&self, destination: &str, batch: &forward::Batch) -> Carried {
+    pub fn events(&self, destination: &str, batch: &forward::EventBatch) -> Carried {
         let body = match self {
-            Courier::Webhook(_) => forward::envelope::call(destination, batch),
-            Courier::File(_) => forward::envelope::lines(batch),
+            Connector::Webhook(_) => forward::envelope::call(destination, batch),
+            Connector::File(_) => forward::envelope::lines(batch),
         };
         Carried::new(body, 0)
     }
@@ -102,8 +102,8 @@ impl Courier {
     /// Tries once. `Ok` means acknowledged.
     pub async fn attempt(&self, carried: &Carried) -> Result<(), Failure> {
         match self {
-            Courier::Webhook(courier) => courier.attempt(carried).await,
-            Courier::File(courier) => courier.attempt(&carried.body).await,
+            Connector::Webhook(connector) => connector.attempt(carried).await,
+            Connector::File(connector) => connector.attempt(&carried.body).await,
         }
     }
 }
