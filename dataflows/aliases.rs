@@ -10,13 +10,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::trace::implementations::ValSpine;
 use differential_dataflow::{AsCollection, VecCollection};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Map;
 
+use crate::batches::{ValSpine, arrange_by_key};
 use crate::model::{EventOrder, IdentifierId, ProfileId, Tick, Weight};
 use crate::observer::Link;
 use crate::operators::{Waiting, join};
@@ -77,7 +77,7 @@ pub fn corrections<'scope>(
     let both = moved.inner.flat_map(|(((from, to), part), tick, weight)| {
         [((from, part.clone()), tick, Weight(weight.0.wrapping_neg())), ((to, part), tick, weight)]
     });
-    both.as_collection().arrange_by_key_named("Corrections by profile")
+    arrange_by_key(both.as_collection(), "Corrections by profile")
 }
 
 /// Who is who, from the moves up to the exclusive identifiers and from there on.
@@ -86,7 +86,7 @@ pub fn identities<'scope>(
     aliases: Arranged<'scope, AliasesTrace>,
 ) -> VecCollection<'scope, Tick, (IdentifierId, ProfileId), i64> {
     let moves = moves.as_collection(|id, root| (*id, *root));
-    let by_root = moves.clone().map(|(id, root)| (root, ProfileId::of_root(id))).arrange_by_key_named("Moves by root");
+    let by_root = arrange_by_key(moves.clone().map(|(id, root)| (root, ProfileId::of_root(id))), "Moves by root");
     let moved = join(by_root, aliases.clone(), "Moves of aliases", |from, id, to| Some((id.root(), (*from, *to))));
     let both =
         moved.inner.flat_map(|((id, (from, to)), tick, diff)| [((id, from), tick, -diff), ((id, to), tick, diff)]);

@@ -120,6 +120,7 @@ mod tests {
     use differential_dataflow::input::InputSession;
 
     use super::*;
+    use crate::batches::arrange_by_key;
     use crate::model::Tick;
 
     /// Rows of 8 bytes by keys of 8 bytes, in many batches, which merge.
@@ -129,7 +130,7 @@ mod tests {
             let ledger = Ledger::listen(worker);
             let mut rows: InputSession<Tick, (u64, u64), i64> = InputSession::new();
             let (arrangements, probe, operator) = worker.dataflow(|scope| {
-                let arranged = rows.to_collection(scope).arrange_by_key_named("Rows");
+                let arranged = arrange_by_key(rows.to_collection(scope), "Rows");
                 let mut arrangements = Arrangements::default();
                 arrangements.watch(&arranged);
                 let operator = arranged.trace.operator().global_id;

@@ -3,9 +3,10 @@
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::trace::implementations::{KeyBatcher, KeySpine, ValBatcher, ValSpine};
+use differential_dataflow::trace::implementations::{KeyBatcher, KeySpine};
 use timely::dataflow::channels::pact::Pipeline;
 
+use crate::batches::{ValBatcher, ValSpine};
 use crate::definitions::AudienceId;
 use crate::model::{Derived, Desired, ProfileId, Text, Tick};
 use crate::operators::{AtOnce, rows};

@@ -24,6 +24,7 @@ use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
 use crate::arrangements::Arrangements;
+use crate::batches::arrange_by_key;
 use crate::definitions::{AudienceId, Definitions};
 use crate::limits::{HELD_BACK_MS, Limit};
 use crate::model::{Answer, Desired, IdentifierId, Part, ProfileId, Query, Tick, Weight};
@@ -127,14 +128,14 @@ pub fn build(
         );
         let limits = limits.concat(resolved.limits.clone().map(|(limit, _)| limit));
         let at_limits = identity::at_limits(resolved.limits);
-        let moves = resolved.moves.arrange_by_key_named("Moves");
+        let moves = arrange_by_key(resolved.moves, "Moves");
         let parts = profiles::gather(
             [parts, of_identifiers, resolved.decisions],
             moves.clone(),
             at_once.clone(),
             &mut arrangements,
         );
-        let aliases = aliases::follow(moved).arrange_by_key_named("Aliases");
+        let aliases = arrange_by_key(aliases::follow(moved), "Aliases");
         let corrections = aliases::corrections(parts.clone(), aliases.clone());
         let derived = traits::derive(parts.clone(), corrections.clone(), definitions, at_once.clone());
         let memberships = audiences::memberships(&derived, at_once.clone());

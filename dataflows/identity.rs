@@ -23,7 +23,6 @@ use differential_dataflow::difference::Present;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::operators::iterate::Variable;
-use differential_dataflow::trace::implementations::{ValBatcher, ValBuilder, ValSpine};
 use differential_dataflow::{AsCollection, VecCollection};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -32,6 +31,7 @@ use timely::order::Product;
 
 use self::links::Links;
 use crate::arrangements::Arrangements;
+use crate::batches::{ValBatcher, ValBuilder, ValSpine, arrange_by_key};
 use crate::consent::Tenure;
 use crate::definitions::Reach;
 use crate::limits::Limit;
@@ -296,13 +296,13 @@ fn spread<'scope>(
     arrangements: &mut Arrangements,
 ) -> VecCollection<'scope, Tick, (IdentifierId, Label), i64> {
     let outer = starts.scope();
-    let neighbours = neighbours.arrange_by_key_named("Neighbours");
+    let neighbours = arrange_by_key(neighbours, "Neighbours");
     arrangements.watch(&neighbours);
     outer.scoped::<Product<Tick, u32>, _, _>("Resolve identities", |scope| {
         let neighbours = neighbours.enter(scope);
         let starts = starts.enter(scope);
         let (variable, proposals) = Variable::new(scope, Product::new(Tick::default(), 1));
-        let proposals = proposals.concat(starts).arrange_by_key_named("Proposed labels");
+        let proposals = arrange_by_key(proposals.concat(starts), "Proposed labels");
         arrangements.watch(&proposals);
         let labels = proposals
             .reduce_abelian::<_, ValBuilder<_, _, _, _>, ValSpine<IdentifierId, Label, _, i64>, _, _>(

@@ -4,10 +4,10 @@
 //! identifier ([`rekey`]); identifiers that did not move cost nothing there.
 
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::trace::implementations::ValSpine;
 use differential_dataflow::{AsCollection, VecCollection};
 
 use crate::arrangements::Arrangements;
+use crate::batches::{ValSpine, arrange_by_key};
 use crate::model::{IdentifierId, Part, ProfileId, Tick, Weight};
 use crate::observer::Holder;
 use crate::operators::{AtOnce, Split, rekey};
@@ -34,9 +34,8 @@ pub fn gather<'scope>(
             to_movable.give(((holder.id, part), tick, weight));
         }
     });
-    let by_identifier = movable.as_collection().arrange_by_key_named("Parts by identifier");
+    let by_identifier = arrange_by_key(movable.as_collection(), "Parts by identifier");
     arrangements.watch(&by_identifier);
-    rekey(by_identifier, moves, "Parts to their profiles", at_once, |id| ProfileId::of_root(*id))
-        .concat(settled.as_collection())
-        .arrange_by_key_named("Parts by profile")
+    let moved = rekey(by_identifier, moves, "Parts to their profiles", at_once, |id| ProfileId::of_root(*id));
+    arrange_by_key(moved.concat(settled.as_collection()), "Parts by profile")
 }

@@ -13,7 +13,6 @@ use differential_dataflow::difference::{IsZero, Monoid};
 use differential_dataflow::hashable::Hashable;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::cursor::{CursorList, cursor_list};
-use differential_dataflow::trace::implementations::ValSpine;
 use differential_dataflow::trace::implementations::spine_fueled::SpineBatch;
 use differential_dataflow::trace::{BatchCursor, Cursor, Navigable, TraceReader};
 use serde::{Deserialize, Serialize};
@@ -28,6 +27,7 @@ use timely::progress::frontier::{AntichainRef, MutableAntichain};
 
 use crate::aliases::AliasesTrace;
 use crate::audiences::{MembersTrace, SizesTrace};
+use crate::batches::ValSpine;
 use crate::definitions::{AudienceId, Definitions};
 use crate::identity::AtLimitsTrace;
 use crate::limits::Limit;

@@ -14,8 +14,8 @@ mod samples;
 use std::sync::Arc;
 
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::trace::implementations::ValSpine;
 
+use crate::batches::ValSpine;
 use crate::definitions::Definitions;
 use crate::model::{Derived, ProfileId, Record, Tick};
 use crate::operators::{AtOnce, reduce_changes};

@@ -2,9 +2,16 @@
 
 use std::rc::Rc;
 
+use differential_dataflow::Data;
+use differential_dataflow::difference::Semigroup;
+use differential_dataflow::lattice::Lattice;
+use differential_dataflow::trace::implementations::ord_neu::OrdKeyBatch;
 use differential_dataflow::trace::implementations::ord_neu::layers::{Upds, Vals};
-use differential_dataflow::trace::implementations::ord_neu::{OrdKeyBatch, OrdValBatch};
 use differential_dataflow::trace::implementations::{OffsetList, Update, Vector};
+
+use timely::progress::Timestamp;
+
+use crate::batches::ValBatch;
 
 /// What a batch has allocated for itself.
 pub trait Footprint {
@@ -18,9 +25,9 @@ impl<B: Footprint> Footprint for Rc<B> {
     }
 }
 
-impl<U: Update> Footprint for OrdValBatch<Vector<U>> {
+impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Footprint for ValBatch<K, V, T, R> {
     fn bytes(&self) -> usize {
-        let storage = &self.storage;
+        let storage = self.storage();
         storage.keys.bytes() + storage.vals.bytes() + storage.upds.bytes()
     }
 }

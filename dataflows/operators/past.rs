@@ -6,15 +6,14 @@ use differential_dataflow::ExchangeData;
 use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::difference::Monoid;
 use differential_dataflow::operators::arrange::TraceAgent;
-use differential_dataflow::trace::implementations::ord_neu::OrdValBatch;
-use differential_dataflow::trace::implementations::{ValSpine, Vector};
 use differential_dataflow::trace::{BatchCursor, Cursor, Navigable};
 
 use super::visits;
+use crate::batches::{ValBatch, ValSpine};
 use crate::model::Tick;
 
 pub(super) type Trace<K, V, R> = TraceAgent<ValSpine<K, V, Tick, R>>;
-pub(super) type Batch<K, V, R> = Rc<OrdValBatch<Vector<((K, V), Tick, R)>>>;
+pub(super) type Batch<K, V, R> = Rc<ValBatch<K, V, Tick, R>>;
 
 /// What one key had before the changes.
 pub struct Past<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> {

@@ -12,13 +12,11 @@
 //! between. What comes out of a span comes when all of it is worked off.
 
 use std::ops::Range;
-use std::rc::Rc;
 
 use differential_dataflow::consolidation::consolidate_updates;
 use differential_dataflow::difference::Monoid;
 use differential_dataflow::logging::DifferentialEventBuilder;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
 use differential_dataflow::trace::{Builder, Cursor, Description, ExertionLogic, Span, Trace as _};
 use differential_dataflow::{Data, ExchangeData};
 use timely::dataflow::channels::pact::Pipeline;
@@ -30,6 +28,7 @@ use super::at_once::AtOnce;
 use super::past::{Past, Trace};
 use super::side::{Side, SideCursor, tick_of};
 use super::waiting::hold;
+use crate::batches::{ValBuilder, ValSpine};
 use crate::model::Tick;
 
 /// Lets `logic` turn the changes of each key into changes of its output.
@@ -41,6 +40,7 @@ use crate::model::Tick;
 /// About `at_once` changes are worked off at a time: as many keys as have them.
 ///
 /// ```
+/// use dataflows::batches::arrange_by_key;
 /// use dataflows::model::Tick;
 /// use dataflows::operators::{AtOnce, reduce_changes};
 /// use differential_dataflow::input::Input;
@@ -52,10 +52,11 @@ use crate::model::Tick;
 ///         input.update((1, 'a'), 1);
 ///         input.update_at((1, 'b'), Tick::from_ms(5), 1);
 ///         // Nobody corrects that.
-///         let corrections = letters.clone().filter(|_| false).arrange_by_key();
+///         let corrections = arrange_by_key(letters.clone().filter(|_| false), "Corrections");
+///         let letters = arrange_by_key(letters, "Letters");
 ///         // How many vowels each key has.
 ///         let mut count = |past: &mut dyn FnMut(&char) -> i64| "aeiou".chars().map(|vowel| past(&vowel)).sum::<i64>();
-///         let vowels = reduce_changes(letters.arrange_by_key(), corrections, "Vowels", AtOnce::new(9), move |_key, changes, past, give| {
+///         let vowels = reduce_changes(letters, corrections, "Vowels", AtOnce::new(9), move |_key, changes, past, give| {
 ///             let mut vowels = count(&mut |vowel| past.amount(vowel));
 ///             for (tick, letter, diff) in changes.iter().filter(|(_, letter, _)| "aeiou".contains(**letter)) {
 ///                 give.push((vowels, *tick, -1));
@@ -125,7 +126,7 @@ where
                         if let Some(capability) = held.as_mut() {
                             let since = Antichain::from_elem(Tick::default());
                             let description = Description::new(bound(done), bound(until), since);
-                            let span = Span::new(description, work.builder.done().map(Rc::new));
+                            let span = Span::new(description, work.builder.done());
                             output.session(&*capability).give(span.clone());
                             writer.insert(span, std::iter::once(*capability.time()).collect());
                             if until < Tick::MAX {
@@ -262,6 +263,7 @@ mod tests {
     use timely::dataflow::operators::capture::Extract;
 
     use super::*;
+    use crate::batches::arrange_by_key;
 
     type Updates = Vec<((u64, u64), Tick, i64)>;
 
@@ -285,7 +287,8 @@ mod tests {
                             buffer.extend(updates.drain(..).map(|(value, tick, diff)| ((*key, value), tick, diff)));
                         },
                     );
-                let (values, corrections) = (values.arrange_by_key(), corrections.arrange_by_key());
+                let (values, corrections) =
+                    (arrange_by_key(values, "Values"), arrange_by_key(corrections, "Corrections"));
                 let found =
                     reduce_changes(values, corrections, "Found", AtOnce::new(at_once), |_, changes, past, given| {
                         let mut values = BTreeMap::new();

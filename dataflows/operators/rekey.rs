@@ -250,6 +250,7 @@ mod tests {
     use timely::dataflow::operators::capture::Extract;
 
     use super::*;
+    use crate::batches::arrange_by_key;
     use crate::operators::join;
 
     type Updates = Vec<((u64, u64), Tick, i64)>;
@@ -262,7 +263,8 @@ mod tests {
             let (mut values_in, mut keys_in) = (InputSession::new(), InputSession::new());
             let (probe, captured) = worker.dataflow::<Tick, _, _>(|scope| {
                 let (values, keys) = (values_in.to_collection(scope), keys_in.to_collection(scope));
-                let (values_by_key, keys_by_key) = (values.clone().arrange_by_key(), keys.arrange_by_key());
+                let (values_by_key, keys_by_key) =
+                    (arrange_by_key(values.clone(), "Values"), arrange_by_key(keys, "Keys"));
                 let moved =
                     join(values_by_key.clone(), keys_by_key.clone(), "Moved", |key: &u64, value: &u64, other: &u64| {
                         [((*key, *value), false), ((*other, *value), true)]

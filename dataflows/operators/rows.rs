@@ -21,6 +21,7 @@ type Unread<K, V> = (Capability<Tick>, Batch<K, V, i64>, BatchCursor<Trace<K, V,
 /// Gives what `logic` makes of each row that comes or goes; of about `at_once` changes at a time.
 ///
 /// ```
+/// use dataflows::batches::arrange_by_key;
 /// use dataflows::model::Tick;
 /// use dataflows::operators::{AtOnce, rows};
 /// use differential_dataflow::input::Input;
@@ -32,7 +33,7 @@ type Unread<K, V> = (Capability<Tick>, Batch<K, V, i64>, BatchCursor<Trace<K, V,
 ///         (1..=100).for_each(|number| input.update((number % 2, number), 1));
 ///         input.update_at((0, 100), Tick::from_ms(5), -1);
 ///         // The multiples of ten by their tens, and those of fifty once more.
-///         let tens = rows(&numbers.arrange_by_key(), "Tens", AtOnce::new(3), |_key, number| {
+///         let tens = rows(&arrange_by_key(numbers, "Numbers"), "Tens", AtOnce::new(3), |_key, number| {
 ///             let ten = number.is_multiple_of(10).then_some(number / 10);
 ///             ten.into_iter().chain(number.is_multiple_of(50).then_some(0))
 ///         });
