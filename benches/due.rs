@@ -23,11 +23,11 @@ use dataflows::expression::{Comparison, Expression};
 use dataflows::limits::DUE_AT_ONCE;
 use dataflows::model::{Event, Found, Identifier, IdentifierKey, Question, Tick, Value};
 use deltaic::dedupe::{Dedupe, MessageWindow};
-use deltaic::engine::{Accepted, Before, Engine, Handle, Outlets, Settings, SubmitError, Topology};
+use deltaic::engine::{Accepted, Before, Engine, Handle, Settings, Sinks, SubmitError, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
 use deltaic::memory::Gate;
-use deltaic::observe::inside::Inside;
+use deltaic::observe::introspection::Introspection;
 use deltaic::project::Clock;
 use latencies::Latencies;
 use pace::paced;
@@ -111,8 +111,13 @@ fn definitions(due: Due) -> Arc<Definitions> {
 }
 
 /// Starts an engine in memory whose clock goes with this one, set forward by so much.
-fn start(due: Due, ahead_ms: &Arc<AtomicU64>, inside: &Arc<Inside>, arguments: &Arguments) -> (Handle, Engine) {
-    let workers = inside.workers();
+fn start(
+    due: Due,
+    ahead_ms: &Arc<AtomicU64>,
+    introspection: &Arc<Introspection>,
+    arguments: &Arguments,
+) -> (Handle, Engine) {
+    let workers = introspection.workers();
     let clock = Clock::default();
     let (ahead_ms, began) = (ahead_ms.clone(), Instant::now());
     let now = move || {
@@ -128,18 +133,18 @@ fn start(due: Due, ahead_ms: &Arc<AtomicU64>, inside: &Arc<Inside>, arguments: &
         former: None,
         accept_partial: false,
         log: Box::new(MemoryLog::forgetful()),
-        reread: Box::new(|_| Err("nothing_is_kept")),
+        decode_stored: Box::new(|_| Err("nothing_is_kept")),
         forward_from: Vec::new(),
         choice: Box::new(|_, _, _, _| ()),
         now: Arc::new(now),
         steady: None,
         memory: Gate::off(),
         runtime: Some(tokio::runtime::Handle::current()),
-        inside: inside.clone(),
+        introspection: introspection.clone(),
         agreement: None,
         before: Before::default(),
     };
-    let outlets = Outlets {
+    let sinks = Sinks {
         desired: Box::new(|_, _, _| {}),
         forwarded: Box::new(|_, _| {}),
         complete: Box::new(|_| {}),
@@ -147,7 +152,7 @@ fn start(due: Due, ahead_ms: &Arc<AtomicU64>, inside: &Arc<Inside>, arguments: &
         recovered: Box::new(|_| {}),
         observer: Arc::new(|_, _| {}),
     };
-    Engine::start(settings, outlets).expect("the engine starts")
+    Engine::start(settings, sinks).expect("the engine starts")
 }
 
 fn person(number: u64) -> Identifier {
@@ -176,8 +181,8 @@ fn events(people: impl Iterator<Item = u64>, message: u64, timestamp: Tick) -> V
 async fn leave(due: Due, people: u64, arguments: &Arguments) {
     let ahead_ms = Arc::new(AtomicU64::new(0));
     let is_logged = arguments.number("log", 0) == 1;
-    let inside = Inside::new(arguments.number("workers", 1) as usize, is_logged);
-    let (handle, engine) = start(due, &ahead_ms, &inside, arguments);
+    let introspection = Introspection::new(arguments.number("workers", 1) as usize, is_logged);
+    let (handle, engine) = start(due, &ahead_ms, &introspection, arguments);
     let timestamp = if due == Due::Tick { Tick::from_ms(shop::START_MS) } else { Tick::MAX };
     while handle.readiness().is_err() {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -210,7 +215,7 @@ async fn leave(due: Due, people: u64, arguments: &Arguments) {
     measured.phase.store(2, Ordering::SeqCst);
     println!("  all have left after {:.2} s", began.elapsed().as_secs_f64());
     if is_logged {
-        print_longest(&inside);
+        print_longest(&introspection);
     }
     beside.await.expect("nobody panics");
     assert!(members(&handle, moved).await <= OTHERS, "all of them have left");
@@ -223,8 +228,8 @@ async fn leave(due: Due, people: u64, arguments: &Arguments) {
 }
 
 /// Prints how long a worker was at it at most before it looked at what else there is to do, and which operators were.
-fn print_longest(inside: &Inside) {
-    let mut operators = inside.figures(None).unwrap_or_default().operators;
+fn print_longest(introspection: &Introspection) {
+    let mut operators = introspection.figures(None).unwrap_or_default().operators;
     operators.sort_unstable_by_key(|operator| std::cmp::Reverse(operator.longest_ns));
     let (steps, operators): (Vec<_>, Vec<_>) = operators.iter().partition(|operator| operator.address.len() == 1);
     let ms = |longest_ns: u64| longest_ns as f64 / 1e6;

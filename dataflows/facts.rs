@@ -27,7 +27,7 @@ pub struct Facts {
     /// `type:value`. Empty as long as it was not seen itself.
     pub identifier: Text,
     /// Whether it is exclusive.
-    pub settled: bool,
+    pub exclusive: bool,
     /// What was set on it.
     pub record: Record,
     /// Its links, sorted by the other end, then as the log has them: the latest one with each, and with an owner the first one too.
@@ -50,19 +50,19 @@ impl Facts {
     /// Takes in an observation of this identifier. Observations are never taken back.
     pub fn take_in(&mut self, observation: Observation, definitions: &Definitions) {
         match observation {
-            Observation::Sighting(_, Sighting { identifier, settled, settings }) => {
-                (self.identifier, self.settled) = (identifier, settled);
+            Observation::Sighting(_, Sighting { identifier, exclusive, settings }) => {
+                (self.identifier, self.exclusive) = (identifier, exclusive);
                 self.record = record_together(&self.record, &settings);
             }
             Observation::Link(_, link) => keep(&mut self.links, link),
             Observation::Alias(_, alias) => self.aliases.take_in(*alias),
             Observation::Decided(_, decisions) => self.decisions = self.decisions.and(&decisions),
-            Observation::Candidate(_, Candidate { measure, settled, sample, .. }) => {
-                self.settled = settled;
+            Observation::Candidate(_, Candidate { measure, exclusive, sample, .. }) => {
+                self.exclusive = exclusive;
                 self.candidate(measure, sample, definitions);
             }
             Observation::Part(holder, part, at, weight) => {
-                self.settled = holder.settled;
+                self.exclusive = holder.exclusive;
                 if self.parts.len() == self.parts.capacity() && self.parts.len() >= CONSOLIDATE_MIN {
                     consolidate(&mut self.parts);
                     self.parts.reserve(self.parts.len());
@@ -77,7 +77,7 @@ impl Facts {
         if self.identifier.is_empty() {
             self.identifier = other.identifier;
         }
-        self.settled |= other.settled;
+        self.exclusive |= other.exclusive;
         self.record = record_together(&self.record, &other.record);
         other.links.into_iter().for_each(|link| keep(&mut self.links, link));
         other.aliases.into_all().for_each(|alias| self.aliases.take_in(alias));
@@ -88,7 +88,7 @@ impl Facts {
 
     /// The same of facts that a version wrote for which decisions on consent were a part of what is set on any identifier.
     pub fn with_decisions_apart(mut self) -> Self {
-        if !self.settled {
+        if !self.exclusive {
             let (consent, attributes): (Vec<Setting>, Vec<Setting>) =
                 self.record.settings().into_iter().partition(|setting| matches!(setting.topic, Topic::Consent(_)));
             let decision = |setting: Setting| match (setting.topic, setting.value) {
@@ -123,20 +123,20 @@ impl Facts {
 
     /// Gives observations of the identifier `id` that say the same.
     pub fn tell(self, id: IdentifierId, give: &mut impl FnMut(Observation)) {
-        let Facts { identifier, settled, record, links, aliases, decisions, best, parts } = self;
+        let Facts { identifier, exclusive, record, links, aliases, decisions, best, parts } = self;
         links.into_iter().for_each(|link| give(Observation::Link(id, link)));
         aliases.into_all().for_each(|alias| give(Observation::Alias(id, Box::new(alias))));
         if !decisions.is_empty() {
             give(Observation::Decided(id, decisions));
         }
         for (measure, sample) in best {
-            give(Observation::Candidate(id, Candidate { measure, settled, sample, events: 1 }));
+            give(Observation::Candidate(id, Candidate { measure, exclusive, sample, events: 1 }));
         }
         for (at, part, weight) in parts {
-            give(Observation::Part(Holder { id, settled }, part, at, weight));
+            give(Observation::Part(Holder { id, exclusive }, part, at, weight));
         }
         if !identifier.is_empty() {
-            give(Observation::Sighting(id, Sighting { identifier, settled, settings: record }));
+            give(Observation::Sighting(id, Sighting { identifier, exclusive, settings: record }));
         }
     }
 
@@ -181,11 +181,11 @@ impl Replacement {
     /// Tells what is void, and what takes its place.
     pub fn tell(self, give: &mut impl FnMut(Told)) {
         let Replacement { id, before, mut after } = self;
-        let settled = before.settled || after.settled;
-        let seen = (!before.identifier.is_empty()).then_some(Seen { identifier: before.identifier, settled });
+        let exclusive = before.exclusive || after.exclusive;
+        let seen = (!before.identifier.is_empty()).then_some(Seen { identifier: before.identifier, exclusive });
         give(Told::MentionsVoid(id, seen));
         give(Told::EvidenceVoid(id));
-        give(Told::ValuesVoid(id, settled));
+        give(Told::ValuesVoid(id, exclusive));
         let is_value = |part: &Part| matches!(part, Part::Sample(..));
         // Values that have come are void with the others. What else there is, and what is still to come or go, is there in so
         // many: the difference is what changes.
@@ -194,7 +194,7 @@ impl Replacement {
         for (_, part, weight) in parts.extract_if(.., |(at, part, _)| has_come(at, part)) {
             if let Part::Sample(measure, sample) = part {
                 let sample = Arc::unwrap_or_clone(sample);
-                let candidate = Candidate { measure, settled, sample, events: events(weight) };
+                let candidate = Candidate { measure, exclusive, sample, events: events(weight) };
                 give(Told::Observed(Observation::Candidate(id, candidate)));
             }
         }

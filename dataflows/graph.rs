@@ -117,9 +117,10 @@ pub fn build(
 
         let observed = observations::observe(arrivals.inner, definitions);
         let due = release(observed.parts, "Parts not yet due", at_once.clone(), completion.clone());
-        let (changes, parts) = values::apart(due);
-        let values = values::that_count(changes.concat(observed.candidates), definitions);
-        let Apart { parts: of_identifiers, linked, moved, limits } = apart(records::records(observed.mentions), values);
+        let (changes, parts) = values::split(due);
+        let values = values::retain_best(changes.concat(observed.candidates), definitions);
+        let ByKind { parts: of_identifiers, linked, moved, limits } =
+            split_by_kind(records::records(observed.mentions), values);
         let resolved = identity::resolve(
             observed.evidence.concat(linked),
             definitions.identity.reach,
@@ -183,7 +184,7 @@ pub fn build(
 }
 
 /// What is known of identifiers, by what it is.
-struct Apart<'scope> {
+struct ByKind<'scope> {
     /// What they hold.
     parts: values::Parts<'scope>,
     /// The evidence that aliases give of those that are not exclusive.
@@ -196,7 +197,7 @@ struct Apart<'scope> {
 
 type Rows<'scope> = VecCollection<'scope, Tick, Result<(Holder, Part), Aside>, Weight>;
 
-fn apart<'scope>(records: Rows<'scope>, values: Rows<'scope>) -> Apart<'scope> {
+fn split_by_kind<'scope>(records: Rows<'scope>, values: Rows<'scope>) -> ByKind<'scope> {
     let mut split = Split::of([records.inner, values.inner], "Of identifiers");
     let (mut to_parts, parts) = split.outlet();
     let (mut to_linked, linked) = split.outlet();
@@ -214,7 +215,7 @@ fn apart<'scope>(records: Rows<'scope>, values: Rows<'scope>) -> Apart<'scope> {
             },
         }
     });
-    Apart {
+    ByKind {
         parts: parts.as_collection(),
         linked: linked.as_collection(),
         moved: moved.as_collection(),

@@ -85,7 +85,7 @@ impl PartialOrd for Label {
 
 /// What the links of one identifier amount to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-enum Standing {
+enum LinkContribution {
     /// Rule 2: it belongs to this exclusive identifier.
     Owner(IdentifierId),
     /// A label may come to it from this identifier, which is not exclusive either, over a link of this strength.
@@ -97,8 +97,8 @@ enum Standing {
 /// What follows from the evidence on one identifier.
 #[derive(Clone, Debug)]
 enum Outcome {
-    /// How it stands.
-    Stands(IdentifierId, Standing),
+    /// What its links say of an identifier.
+    Contributes(IdentifierId, LinkContribution),
     /// What this one decided on consent through it.
     Decided(Holder, Record),
     /// It has too many links.
@@ -193,12 +193,13 @@ pub fn resolve<'scope>(
             (before.certain_owner(links_max), before.start(*id, links_max), before.held().to_vec());
         let was_full = before.has_too_many(links_max);
         // Each says from where a label may come to it: so one that has too many neighbours says nothing, whatever they do.
-        let mut neighbour =
-            |(other, strength), diff| give(Outcome::Stands(other, Standing::Neighbour(*id, strength)), diff);
+        let mut neighbour = |(other, strength), diff| {
+            give(Outcome::Contributes(other, LinkContribution::Neighbour(*id, strength)), diff)
+        };
         if let Some((void, ())) = &mut void {
-            void.that_count(links_max).for_each(|known| neighbour(known, -1));
+            void.retain_best(links_max).for_each(|known| neighbour(known, -1));
             links.inherit(void);
-            links.that_count(links_max).for_each(|known| neighbour(known, 1));
+            links.retain_best(links_max).for_each(|known| neighbour(known, 1));
         }
         if recovered.is_cluster {
             if void.is_some() {
@@ -215,14 +216,14 @@ pub fn resolve<'scope>(
         } else {
             links.see(*id, seen, None, links_max, neighbour);
         }
-        let mut replace = |before: Option<Standing>, after: Option<Standing>| {
+        let mut replace = |before: Option<LinkContribution>, after: Option<LinkContribution>| {
             if before != after {
-                before.into_iter().for_each(|standing| give(Outcome::Stands(*id, standing), -1));
-                after.into_iter().for_each(|standing| give(Outcome::Stands(*id, standing), 1));
+                before.into_iter().for_each(|standing| give(Outcome::Contributes(*id, standing), -1));
+                after.into_iter().for_each(|standing| give(Outcome::Contributes(*id, standing), 1));
             }
         };
-        replace(owner.map(Standing::Owner), links.certain_owner(links_max).map(Standing::Owner));
-        replace(start.map(Standing::Start), links.start(*id, links_max).map(Standing::Start));
+        replace(owner.map(LinkContribution::Owner), links.certain_owner(links_max).map(LinkContribution::Owner));
+        replace(start.map(LinkContribution::Start), links.start(*id, links_max).map(LinkContribution::Start));
         let is_full = links.has_too_many(links_max);
         if was_full != is_full {
             give(Outcome::Full(*id), if is_full { 1 } else { -1 });
@@ -241,11 +242,11 @@ pub fn resolve<'scope>(
     let (mut to_neighbours, neighbours) = split.outlet();
     let (mut to_decisions, decisions) = split.outlet();
     split.build(move |(outcome, tick, diff): (_, Tick, i64)| match outcome {
-        Outcome::Stands(id, Standing::Owner(root)) => {
+        Outcome::Contributes(id, LinkContribution::Owner(root)) => {
             to_owned.give((Followed::Moved(id, ProfileId::of_root(root)), tick, diff));
         }
-        Outcome::Stands(id, Standing::Start(label)) => to_starts.give(((id, label), tick, diff)),
-        Outcome::Stands(id, Standing::Neighbour(other, strength)) => {
+        Outcome::Contributes(id, LinkContribution::Start(label)) => to_starts.give(((id, label), tick, diff)),
+        Outcome::Contributes(id, LinkContribution::Neighbour(other, strength)) => {
             to_neighbours.give(((id, (other, strength)), tick, diff));
         }
         Outcome::Decided(holder, record) => {
@@ -306,7 +307,7 @@ fn spread<'scope>(
         arrangements.watch(&proposals);
         let labels = proposals
             .reduce_abelian::<_, ValBuilder<_, _, _, _>, ValSpine<IdentifierId, Label, _, i64>, _, _>(
-                "Least labels",
+                "Min label",
                 |_id, labels, least| least.push((*labels[0].0, 1)),
                 |buffer, id, updates| {
                     buffer.clear();
@@ -314,7 +315,7 @@ fn spread<'scope>(
                 },
             );
         arrangements.watch(&labels);
-        variable.set(join(labels.clone(), neighbours, "Labels handed on", move |_id, label, (neighbour, strength)| {
+        variable.set(join(labels.clone(), neighbours, "Propagate labels", move |_id, label, (neighbour, strength)| {
             Some((*neighbour, label.handed_on(*strength, hops_max)?))
         }));
         labels

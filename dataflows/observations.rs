@@ -81,7 +81,9 @@ pub fn observe<'scope>(
                     let mut give = |told| match told {
                         Told::MentionsVoid(id, seen) => mentions.give(((id, Fact::Void(seen)), tick, Present)),
                         Told::EvidenceVoid(id) => evidence.give(((id, Fact::Void(())), tick, Present)),
-                        Told::ValuesVoid(id, settled) => candidates.give(((id, Fact::Void(settled)), tick, Present)),
+                        Told::ValuesVoid(id, exclusive) => {
+                            candidates.give(((id, Fact::Void(exclusive)), tick, Present))
+                        }
                         Told::Observed(Observation::Sighting(id, sighting)) => {
                             mentions.give(((id, Fact::More(Mention::Sighting(sighting))), tick, Present));
                         }

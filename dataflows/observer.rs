@@ -25,7 +25,7 @@ pub struct Sighting {
     /// The identifier, `type:value`.
     pub identifier: Text,
     /// Whether it is exclusive.
-    pub settled: bool,
+    pub exclusive: bool,
     /// What is set on it.
     pub settings: Record,
 }
@@ -36,7 +36,7 @@ pub struct Seen {
     /// The identifier, `type:value`.
     pub identifier: Text,
     /// Whether it is exclusive.
-    pub settled: bool,
+    pub exclusive: bool,
 }
 
 /// Two identifiers were seen together; this is what it means for one of them, which is not exclusive. Links sort as the log
@@ -122,7 +122,7 @@ pub struct Candidate {
     /// The measure.
     pub measure: MeasureId,
     /// Whether the identifier is exclusive.
-    pub settled: bool,
+    pub exclusive: bool,
     /// The value.
     pub sample: Sample,
     /// How many events gave it.
@@ -135,7 +135,7 @@ pub struct Holder {
     /// Which identifier.
     pub id: IdentifierId,
     /// Whether it is exclusive: then it is its own root for ever, and its parts need not look for one.
-    pub settled: bool,
+    pub exclusive: bool,
 }
 
 /// One thing that an event says.
@@ -159,7 +159,7 @@ pub enum Observation {
 struct Star<'e> {
     primary: &'e Identifier,
     /// Whether the primary is exclusive.
-    settled: bool,
+    exclusive: bool,
     /// The others, each with whether it is exclusive, and how surely it is one of the event's.
     others: Vec<(&'e Identifier, bool, Strength)>,
 }
@@ -185,13 +185,13 @@ impl Observer {
     pub fn observe(&self, event: Event, tick: Tick, give: &mut impl FnMut(Observation)) {
         let event = event.not_after(tick);
         let Some(star) = self.identifiers(&event.identifiers) else { return };
-        let holder = Holder { id: star.primary.id(), settled: star.settled };
+        let holder = Holder { id: star.primary.id(), exclusive: star.exclusive };
         self.links(&star, &event, |id, link| give(Observation::Link(id, link)));
         self.aliases(&event, |id, alias| give(Observation::Alias(id, Box::new(alias))));
         self.measures(&event, |id, measure| match self.contribution(measure, &event, holder.id, tick) {
             None => {}
             Some(Contribution::Candidate(sample)) => {
-                let candidate = Candidate { measure: id, settled: holder.settled, sample, events: 1 };
+                let candidate = Candidate { measure: id, exclusive: holder.exclusive, sample, events: 1 };
                 give(Observation::Candidate(holder.id, candidate));
             }
             Some(Contribution::Stay { kept, from, until }) => {
@@ -205,21 +205,21 @@ impl Observer {
             }
         });
         let (primary, others) = (star.primary, star.others);
-        for (identifier, settled, _) in others {
-            let sighting = Sighting { identifier: identifier.text().clone(), settled, settings: Record::default() };
+        for (identifier, exclusive, _) in others {
+            let sighting = Sighting { identifier: identifier.text().clone(), exclusive, settings: Record::default() };
             give(Observation::Sighting(identifier.id(), sighting));
         }
         let identifier = primary.text().clone();
         let order = EventOrder { at: event.timestamp, position: event.position };
         // Made through an exclusive identifier, a decision is that one's for ever.
         let (own, shared) =
-            if holder.settled { (event.consent, Box::default()) } else { (Box::default(), event.consent) };
+            if holder.exclusive { (event.consent, Box::default()) } else { (Box::default(), event.consent) };
         if !shared.is_empty() {
             let decision = |(purpose, given)| Decision { purpose, order, given };
             give(Observation::Decided(holder.id, shared.into_iter().map(decision).collect()));
         }
         let settings = settings(event.attributes, own, order);
-        give(Observation::Sighting(holder.id, Sighting { identifier, settled: holder.settled, settings }));
+        give(Observation::Sighting(holder.id, Sighting { identifier, exclusive: holder.exclusive, settings }));
     }
 
     /// The identifiers that are not blocked, the strongest apart; nothing where there is none.
@@ -228,7 +228,7 @@ impl Observer {
         let primary = self.primaries.primary(identifiers)?;
         let others = self.primaries.usable_beside(primary, identifiers);
         let others = others.map(|(other, strength)| (other, is_exclusive(other), strength));
-        Some(Star { primary, settled: is_exclusive(primary), others: others.collect() })
+        Some(Star { primary, exclusive: is_exclusive(primary), others: others.collect() })
     }
 
     /// Gives each link of the star, once for each of its ends that is not exclusive.
@@ -244,11 +244,11 @@ impl Observer {
             };
             let other = other.id();
             // Two exclusive identifiers never share a profile: a link between them means nothing.
-            if !star.settled {
+            if !star.exclusive {
                 give(primary, link(other, *exclusive));
             }
             if !exclusive {
-                give(other, link(primary, star.settled));
+                give(other, link(primary, star.exclusive));
             }
         }
     }

@@ -25,11 +25,11 @@ pub fn gather<'scope>(
     arrangements: &mut Arrangements,
 ) -> Arranged<'scope, PartsTrace> {
     let mut split = Split::of(parts.map(|parts| parts.inner), "Parts of identifiers");
-    let (mut to_settled, settled) = split.outlet();
+    let (mut to_exclusive, exclusive) = split.outlet();
     let (mut to_movable, movable) = split.outlet();
     split.build(move |((holder, part), tick, weight): ((Holder, _), _, _)| {
-        if holder.settled {
-            to_settled.give(((ProfileId::of_root(holder.id), part), tick, weight));
+        if holder.exclusive {
+            to_exclusive.give(((ProfileId::of_root(holder.id), part), tick, weight));
         } else {
             to_movable.give(((holder.id, part), tick, weight));
         }
@@ -37,5 +37,5 @@ pub fn gather<'scope>(
     let by_identifier = arrange_by_key(movable.as_collection(), "Parts by identifier");
     arrangements.watch(&by_identifier);
     let moved = rekey(by_identifier, moves, "Parts to their profiles", at_once, |id| ProfileId::of_root(*id));
-    arrange_by_key(moved.concat(settled.as_collection()), "Parts by profile")
+    arrange_by_key(moved.concat(exclusive.as_collection()), "Parts by profile")
 }

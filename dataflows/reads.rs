@@ -114,7 +114,7 @@ fn identifier_of(question: &Question) -> Option<IdentifierId> {
         Question::Profile(id) => Some(*id),
         Question::Consents { of, .. } => of.first().copied(),
         Question::Sizes
-        | Question::Books(_)
+        | Question::Audit(_)
         | Question::Members { .. }
         | Question::AtLimits(_)
         | Question::Profiles { .. } => None,
@@ -267,10 +267,10 @@ impl Shelf {
                 Found::Consents(if decided == Some(Value::Bool(true)) { of.clone() } else { Vec::new() })
             }
             Question::Sizes => Found::Sizes((0..self.audiences).map(|index| self.size(index, tick)).collect()),
-            Question::Books(part) => {
+            Question::Audit(part) => {
                 let audiences = 0..self.audiences;
                 let sizes = audiences.clone().map(|index| self.size(index, tick)).collect();
-                Found::Books(
+                Found::Audit(
                     sizes,
                     audiences.map(|index| self.members_in(part, AudienceId::new(index), tick)).collect(),
                 )

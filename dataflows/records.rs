@@ -47,8 +47,8 @@ pub fn records(mentions: Mentions<'_>) -> VecCollection<'_, Tick, Result<(Holder
             Outcome::Limit(limit) => Err(Aside::Limit(limit)),
         };
         if let Some((record, seen)) = void {
-            if let Some(Seen { identifier, settled }) = seen {
-                let holder = Holder { id: *id, settled };
+            if let Some(Seen { identifier, exclusive }) = seen {
+                let holder = Holder { id: *id, exclusive };
                 give(Ok((holder, Part::Identifier(identifier))), Weight::GONE);
                 if is_full(&record) {
                     give(Err(Aside::Limit(Limit::Topics)), Weight::GONE);
@@ -65,14 +65,14 @@ pub fn records(mentions: Mentions<'_>) -> VecCollection<'_, Tick, Result<(Holder
         let mut aliases = if aliased.is_empty() { None } else { aliased.remove(id) };
         is_new |= aliases.as_ref().is_some_and(|aliases| !aliases.is_carried);
         for mention in mentions {
-            let Sighting { identifier, settled, settings } = match mention {
+            let Sighting { identifier, exclusive, settings } = match mention {
                 Mention::Sighting(sighting) => sighting,
                 Mention::Alias(alias) => {
                     aliases.get_or_insert_default().take_in(*alias);
                     continue;
                 }
             };
-            let holder = Holder { id: *id, settled };
+            let holder = Holder { id: *id, exclusive };
             let mut part = |part, weight| give(Ok((holder, part)), weight);
             if std::mem::take(&mut is_new) {
                 part(Part::Identifier(identifier), Weight::ONE);

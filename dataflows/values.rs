@@ -26,7 +26,7 @@ pub struct Change {
     measure: MeasureId,
     sample: Arc<Sample>,
     /// Whether the identifier is exclusive.
-    settled: bool,
+    exclusive: bool,
     /// How many events gave this value; negative where they go.
     events: i64,
 }
@@ -38,11 +38,11 @@ pub type Changes<'scope> = VecCollection<'scope, Tick, (IdentifierId, Fact<Chang
 pub type Parts<'scope> = VecCollection<'scope, Tick, (Holder, Part), Weight>;
 
 /// Values among the parts of identifiers, and the other parts.
-pub fn apart(parts: Parts<'_>) -> (Changes<'_>, Parts<'_>) {
+pub fn split(parts: Parts<'_>) -> (Changes<'_>, Parts<'_>) {
     let (values, others) = parts.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((holder, part), tick, weight)| match part {
         Part::Sample(measure, sample) => {
             let events = events(weight);
-            let change = Change { measure, sample, settled: holder.settled, events };
+            let change = Change { measure, sample, exclusive: holder.exclusive, events };
             Ok(((holder.id, Fact::More(change)), tick, Present))
         }
         part => Err(((holder, part), tick, weight)),
@@ -51,29 +51,29 @@ pub fn apart(parts: Parts<'_>) -> (Changes<'_>, Parts<'_>) {
 }
 
 /// What counts of the values of each identifier, and which identifiers have as many as they may.
-pub fn that_count<'scope>(
+pub fn retain_best<'scope>(
     changes: Changes<'scope>,
     definitions: &Arc<Definitions>,
 ) -> VecCollection<'scope, Tick, Result<(Holder, Part), Aside>, Weight> {
     let definitions = definitions.clone();
     fold(changes, "Values", IdentifierId::route, move |id, slot: Slot<'_, Held, bool>, changes, give| {
         let rule = |measure: MeasureId| Rule::of(&definitions.measures[measure.index()], VALUES_PER_IDENTIFIER_MAX);
-        if let Some((held, settled)) = slot.void {
+        if let Some((held, exclusive)) = slot.void {
             held.all_goes(rule, |measure, outcome| match outcome {
                 Outcome::Counts(sample, weight) => {
-                    give(Ok((Holder { id: *id, settled }, Part::Sample(measure, sample))), weight);
+                    give(Ok((Holder { id: *id, exclusive }, Part::Sample(measure, sample))), weight);
                 }
                 Outcome::Full(weight) => give(Err(Aside::Limit(Limit::Values)), weight),
             });
         }
         let mut changes = changes.peekable();
-        while let Some(Change { measure, sample, settled, mut events }) = changes.next() {
+        while let Some(Change { measure, sample, exclusive, mut events }) = changes.next() {
             while let Some(same) = changes.next_if(|next| (next.measure, &next.sample) == (measure, &sample)) {
                 events = events.saturating_add(same.events);
             }
             slot.state.change(measure, &rule(measure), sample, events, |outcome| match outcome {
                 Outcome::Counts(sample, weight) => {
-                    give(Ok((Holder { id: *id, settled }, Part::Sample(measure, sample))), weight);
+                    give(Ok((Holder { id: *id, exclusive }, Part::Sample(measure, sample))), weight);
                 }
                 Outcome::Full(weight) => give(Err(Aside::Limit(Limit::Values)), weight),
             });
@@ -82,8 +82,8 @@ pub fn that_count<'scope>(
 }
 
 impl From<Candidate> for Change {
-    fn from(Candidate { measure, settled, sample, events }: Candidate) -> Self {
-        Change { measure, sample: sample.into(), settled, events }
+    fn from(Candidate { measure, exclusive, sample, events }: Candidate) -> Self {
+        Change { measure, sample: sample.into(), exclusive, events }
     }
 }
 

@@ -27,7 +27,7 @@ use crate::engine::{Listeners, Output, Topology, Workers, WorkersError};
 use crate::history::{HistoryAddress, HistoryError};
 use crate::ingest::files::FileError;
 use crate::limits::REPLAY_FILES_OPEN_MAX;
-use crate::observe::inside::Inside;
+use crate::observe::introspection::Introspection;
 use crate::project::Project;
 
 /// What is asked of a replay.
@@ -113,7 +113,8 @@ pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayErr
     let changes = options.changes.as_deref().map(Lines::create).transpose()?;
     let identities = options.identities.as_deref().map(Lines::create).transpose()?;
     let (definitions, local) = (project.definitions.clone(), options.topology.threads);
-    let listeners = Listeners { inside: Inside::new(local, false), identities: identities.is_some(), latest: None };
+    let listeners =
+        Listeners { introspection: Introspection::new(local, false), identities: identities.is_some(), latest: None };
     let topology = options.topology.clone().on(project);
     let mut workers = Some(Workers::start_with(&topology, definitions.clone(), outputs, listeners)?);
     let (progress, progressed) = channel();

@@ -2,7 +2,7 @@
 //!
 //! This is where ingest, access and egress meet; they know nothing of each other.
 //!
-//! - `waiting.rs`: what is served before the engine is there. `storing.rs`: opening the data folder; `historied.rs`: and its history. `outlets.rs`: where what the engine gives goes.
+//! - `waiting.rs`: what is served before the engine is there. `storing.rs`: opening the data folder; `historied.rs`: and its history. `sinks.rs`: where what the engine gives goes.
 //! - `preview.rs`: what a start would change. `reload.rs`: what is read anew while it runs. `rims.rs`: what is served over HTTP. `gauges.rs`: what the metrics are read off.
 
 use std::net::SocketAddr;
@@ -19,27 +19,27 @@ use tokio::time::timeout;
 
 use crate::egress::{self, DeliveryHold, Egress};
 use crate::ending::{Ending, Exit, listen, vital, vital_task, whenever};
-use crate::engine::{Engine, Handle, Outlets, Settings, Topology, WorkersError};
+use crate::engine::{Engine, Handle, Settings, Sinks, Topology, WorkersError};
 use crate::history::HistoryWriter;
 use crate::http::{Admission, Routes, Timeouts, serve};
 use crate::ingest::quarantine::Keeper;
-use crate::ingest::segment::{Extractor, reread};
+use crate::ingest::segment::{Extractor, stored_event_decoder};
 use crate::limits::{CLUSTER_FAULT_GRACE, CLUSTER_STOP_GRACE, CLUSTER_STOP_MAX};
 use crate::log::Syncer;
 use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, SealIds};
 use crate::memory::{Gate, resident_bytes};
 use crate::observe::hlog::IntervalLog;
-use crate::observe::inside::Inside;
+use crate::observe::introspection::Introspection;
 use crate::observe::latency::{Latency, Observer};
 use crate::project::{Durability, Project};
 
 mod error;
 mod gauges;
 mod historied;
-mod outlets;
 mod preview;
 mod reload;
 mod rims;
+mod sinks;
 mod storing;
 mod waiting;
 
@@ -47,8 +47,8 @@ pub use error::RunError;
 pub use preview::{Preview, preview};
 pub use reload::reload;
 
-use outlets::{choice, outlets, reporter, whose};
 use rims::Rims;
+use sinks::{choice, reporter, sinks, whose};
 use storing::Storing;
 
 /// How long destinations get, at the stop, to take what is pending.
@@ -162,7 +162,7 @@ pub async fn run(
         Arc::new(move |stage, duration| latency.record(stage, duration))
     };
 
-    let inside = Inside::new(options.topology.threads, project.dataflow_log);
+    let introspection = Introspection::new(options.topology.threads, project.dataflow_log);
     let settings = Settings {
         topology: options.topology.clone(),
         definitions: project.definitions.clone(),
@@ -173,18 +173,18 @@ pub async fn run(
         dedupe,
         former,
         accept_partial: options.accept_partial,
-        reread: reread(&project),
+        decode_stored: stored_event_decoder(&project),
         forward_from,
         choice,
         now: now.clone(),
         steady: Some(clock.clone()),
         memory: Gate::new(project.limits.memory_limit, Arc::new(resident_bytes)),
         runtime: Some(tokio::runtime::Handle::current()),
-        inside: inside.clone(),
+        introspection: introspection.clone(),
         agreement: Some(agreement.clone()),
         before,
     };
-    let outlets = outlets(egress.clone(), observer.clone(), reporter(&failed), growth.clone());
+    let sinks = sinks(egress.clone(), observer.clone(), reporter(&failed), growth.clone());
     let mut shutdown = pin!(shutdown);
     // Who asks meanwhile is told what it waits for.
     let timeouts = Timeouts::default();
@@ -205,7 +205,7 @@ pub async fn run(
     if let Some(ready) = ready.take_if(|_| is_cluster) {
         ready(address);
     }
-    let Some((handle, engine)) = start(settings, outlets, shutdown.as_mut(), &mut failure).await? else {
+    let Some((handle, engine)) = start(settings, sinks, shutdown.as_mut(), &mut failure).await? else {
         return Ok(());
     };
     egress.ask(handle.clone());
@@ -228,7 +228,7 @@ pub async fn run(
         history,
         dedupe: remembered,
         store: store.clone(),
-        inside,
+        introspection,
         topology,
         clock,
         timeouts,
@@ -327,13 +327,13 @@ async fn cause(ending: Ending, is_cluster: bool, failure: &mut mpsc::UnboundedRe
 /// Starts the engine; nothing where `shutdown` comes before it is there.
 async fn start(
     settings: Settings,
-    outlets: Outlets,
+    sinks: Sinks,
     shutdown: Pin<&mut impl Future<Output = ()>>,
     failure: &mut mpsc::UnboundedReceiver<Ending>,
 ) -> Result<Option<(Handle, Engine)>, RunError> {
     // In a cluster the engine waits for the other processes: on a thread that nothing waits for in its turn.
     let (started, start) = oneshot::channel();
-    let starting = move || started.send(Engine::start(settings, outlets)).is_ok();
+    let starting = move || started.send(Engine::start(settings, sinks)).is_ok();
     std::thread::spawn(|| vital("the start of the engine", whenever, starting));
     tokio::select! {
         started = start => Ok(Some(started.map_err(|_| WorkersError::Start("the engine panicked".to_owned()))??)),

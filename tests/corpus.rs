@@ -29,7 +29,7 @@ fn bodies_are_events_that_read_again_or_rejections() {
         let sent = Sent { source: "web", call, received: &received, ip: None, position: ("", 7) };
         for event in door.take(&batch, &sent).accepted {
             assert_eq!(
-                stored.reread(&event.source, &event.raw).unwrap(),
+                stored.decode_stored(&event.source, &event.raw).unwrap(),
                 event.event,
                 "{}",
                 String::from_utf8_lossy(&event.raw)

@@ -14,11 +14,11 @@ use bytes::Bytes;
 use dataflows::definitions::Definitions;
 use dataflows::model::{Event, EventName, Tick};
 use deltaic::dedupe::{Dedupe, MessageWindow};
-use deltaic::engine::{Accepted, Before, Engine, Forwarded, Outlets, Settings, Topology};
+use deltaic::engine::{Accepted, Before, Engine, Forwarded, Settings, Sinks, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
 use deltaic::memory::Gate;
-use deltaic::observe::inside::Inside;
+use deltaic::observe::introspection::Introspection;
 use deltaic::project::Clock;
 
 use crate::comparison::{batches, some_cases, told};
@@ -61,11 +61,11 @@ async fn run(
         accept_partial: false,
         memory: Gate::off(),
         runtime: None,
-        inside: Inside::new(workers, true),
+        introspection: Introspection::new(workers, true),
         agreement: None,
         before: Before::default(),
         log: Box::new(log.clone()),
-        reread: Box::new(move |stored| {
+        decode_stored: Box::new(move |stored| {
             let number: usize = std::str::from_utf8(&stored.raw).unwrap().parse().unwrap();
             Ok(events[number].clone())
         }),
@@ -76,7 +76,7 @@ async fn run(
     };
     let given: Arc<Mutex<(Tick, Vec<Forwarded>)>> = Arc::default();
     let taken = given.clone();
-    let outlets = Outlets {
+    let sinks = Sinks {
         desired: Box::new(|_, _, _| {}),
         forwarded: Box::new(move |frontier, events| {
             let mut taken = taken.lock().unwrap();
@@ -91,7 +91,7 @@ async fn run(
         recovered: Box::new(|_| {}),
         observer: Arc::new(|_, _| {}),
     };
-    let (handle, engine) = Engine::start(settings, outlets).unwrap();
+    let (handle, engine) = Engine::start(settings, sinks).unwrap();
     for (tick, events) in new {
         clock.store(tick.as_ms(), Ordering::SeqCst);
         let number = arrived.len();

@@ -28,8 +28,8 @@ mod full_disk;
 mod histories;
 mod history;
 mod hostile;
-mod inside;
 mod integrations;
+mod introspection;
 mod keys;
 #[cfg(feature = "load")]
 mod load;

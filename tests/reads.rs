@@ -10,11 +10,11 @@ use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::limits::Limit;
 use dataflows::model::{Desired, Event, Found, Identifier, IdentifierId, Member, Profile, ProfileId, Question, Tick};
 use deltaic::dedupe::{Dedupe, MessageWindow};
-use deltaic::engine::{Accepted, Answered, AsOf, Before, Engine, Handle, Outlets, Settings, Topology};
+use deltaic::engine::{Accepted, Answered, AsOf, Before, Engine, Handle, Settings, Sinks, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
 use deltaic::memory::Gate;
-use deltaic::observe::inside::Inside;
+use deltaic::observe::introspection::Introspection;
 use deltaic::project::Clock;
 use tokio::task::JoinSet;
 
@@ -67,19 +67,19 @@ impl Subject {
             former: None,
             accept_partial: false,
             log: Box::new(MemoryLog::forgetful()),
-            reread: Box::new(|_| Err("nothing_is_kept")),
+            decode_stored: Box::new(|_| Err("nothing_is_kept")),
             forward_from: Vec::new(),
             choice: Box::new(|_, _, _, _| ()),
             now: Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst))),
             steady: None,
             memory: Gate::off(),
             runtime: None,
-            inside: Inside::new(workers, true),
+            introspection: Introspection::new(workers, true),
             agreement: None,
             before: Before::default(),
         };
         let (changed, completed) = (given.clone(), given.clone());
-        let outlets = Outlets {
+        let sinks = Sinks {
             desired: Box::new(move |tick, _, changes| {
                 let mut given = changed.lock().unwrap();
                 assert!(tick >= given.complete, "a change at {tick} comes after that was complete");
@@ -92,7 +92,7 @@ impl Subject {
             recovered: Box::new(|_| {}),
             observer: Arc::new(|_, _| {}),
         };
-        let (handle, engine) = Engine::start(settings, outlets).unwrap();
+        let (handle, engine) = Engine::start(settings, sinks).unwrap();
         Subject { handle, engine, clock, given, messages: 0 }
     }
 
@@ -178,7 +178,7 @@ fn expected(definitions: &Definitions, identifiers: &[Identifier], state: &State
             let size = |index| memberships.iter().filter(|(audience, _)| *audience == AudienceId::new(index)).count();
             Found::Sizes((0..definitions.audiences.len()).map(|index| size(index) as u64).collect())
         }
-        Question::Books(part) => {
+        Question::Audit(part) => {
             let is_in = |profile: &&Profile, index| profile.audiences.contains(&AudienceId::new(index));
             let count = |part: Option<u8>, index| {
                 let profiles =
@@ -187,7 +187,7 @@ fn expected(definitions: &Definitions, identifiers: &[Identifier], state: &State
             };
             let audiences = 0..definitions.audiences.len();
             let sizes = audiences.clone().map(|index| count(None, index)).collect();
-            Found::Books(sizes, audiences.map(|index| count(Some(*part), index)).collect())
+            Found::Audit(sizes, audiences.map(|index| count(Some(*part), index)).collect())
         }
         Question::Members { audience, after, limit, .. } => {
             let member = |Profile { id, identifiers, .. }| Member { id, identifiers };
@@ -213,7 +213,7 @@ async fn check(case: &Case, workers: usize, ended: &mut Ended) {
     let part = identifiers.first().map_or(0, |identifier| ProfileId::of_root(identifier.id()).part());
     let everybody = identifiers.iter().map(|identifier| identifier.id()).collect();
     let consents = Question::Consents { purpose: "marketing".into(), of: everybody };
-    let few = [consents, Question::Sizes, Question::Books(part), Question::AtLimits(2)];
+    let few = [consents, Question::Sizes, Question::Audit(part), Question::AtLimits(2)];
     let few = [&few[..], &[Question::Profiles { after: None, limit: PAGE }]].concat();
     let all: Vec<Question> =
         of_profiles.chain((0..definitions.audiences.len()).map(members)).chain(few.clone()).collect();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use deltaic::engine::Topology;
-use deltaic::observe::inside::Report;
+use deltaic::observe::introspection::Report;
 use deltaic::project::Project;
 use deltaic::serve::{Options, RunError, run};
 use tokio::sync::oneshot;

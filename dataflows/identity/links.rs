@@ -273,7 +273,7 @@ impl Links {
     }
 
     /// The neighbours that count.
-    pub fn that_count(&self, links_max: usize) -> impl Iterator<Item = (IdentifierId, Strength)> {
+    pub fn retain_best(&self, links_max: usize) -> impl Iterator<Item = (IdentifierId, Strength)> {
         let count = !self.has_too_many(links_max);
         self.neighbours().filter(move |_| count)
     }
@@ -324,7 +324,7 @@ impl Shared {
             let latest = EventOrder { at: owner_at, position: Position::UNKNOWN };
             self.owners.insert(owner, Tenure::of(latest));
         }
-        let holder = |of| Holder { id: of, settled: of != id };
+        let holder = |of| Holder { id: of, exclusive: of != id };
         let held = consent::holders(id, &self.owners, &self.decisions.all());
         self.held = held.into_iter().map(|(of, record)| (holder(of), record)).collect();
         if let Some(owner) = one_too_many {

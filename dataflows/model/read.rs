@@ -38,7 +38,7 @@ pub enum Question {
     /// The size of every audience. Each worker answers for its share; the sizes add up.
     Sizes,
     /// The size of every audience, and how many members it has in a part of all profiles. Each worker answers for its share.
-    Books(u8),
+    Audit(u8),
     /// Members of an audience, in the order of their profile ids. Each worker answers for its share.
     Members {
         /// Which audience.
@@ -68,7 +68,7 @@ impl Question {
             Question::Profile(_) => Some(1),
             Question::Consents { of, .. } => Some(of.len()),
             Question::Sizes
-            | Question::Books(_)
+            | Question::Audit(_)
             | Question::Members { .. }
             | Question::AtLimits(_)
             | Question::Profiles { .. } => None,
@@ -99,7 +99,7 @@ pub enum Found {
     /// Sizes of audiences, by id.
     Sizes(Vec<u64>),
     /// Sizes of audiences, and their members in the part that was asked for, counted one by one; by id.
-    Books(Vec<u64>, Vec<u64>),
+    Audit(Vec<u64>, Vec<u64>),
     /// Profiles, sorted by id.
     Profiles(Vec<Profile>),
     /// Members, sorted by id.

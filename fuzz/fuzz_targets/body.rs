@@ -32,7 +32,7 @@ fuzz_target!(|input: &[u8]| {
     for (accepted, again) in parsed.accepted.iter().zip(&again.accepted) {
         assert_eq!(accepted.message, again.message);
         let text = String::from_utf8_lossy(&accepted.raw);
-        match stored.reread(&accepted.source, &accepted.raw) {
+        match stored.decode_stored(&accepted.source, &accepted.raw) {
             Ok(event) => assert_eq!(event, accepted.event, "{text}"),
             Err(why) => panic!("{why}: {text}"),
         }

@@ -67,7 +67,7 @@ fn answer(ask: Ask) {
             let others = (0..200).map(|i| (Limit::Hops, identifier("user_id", &i.to_string()).id()));
             Found::AtLimits([ann].into_iter().chain(others.take(most)).collect())
         }
-        Question::Consents { .. } | Question::Books(_) | Question::Profiles { .. } => Found::Sizes(Vec::new()),
+        Question::Consents { .. } | Question::Audit(_) | Question::Profiles { .. } => Found::Sizes(Vec::new()),
     };
     let _ = ask.reply.send(Answered { as_of: Tick::from_ms(9), found });
 }

@@ -13,7 +13,7 @@ use super::caller::Caller;
 use super::top::report;
 use super::{AdminError, Engine};
 use crate::engine::{Listeners, Topology, Workers, WorkersError};
-use crate::observe::inside::{Figures, Inside, dot};
+use crate::observe::introspection::{Figures, Introspection, dot};
 
 /// What is asked for.
 #[derive(Args, Clone, Debug)]
@@ -59,17 +59,17 @@ pub fn of_definitions(definitions: Arc<Definitions>) -> Result<String, WorkersEr
 /// The operators of the dataflow, and what leads from one to the other.
 fn built(definitions: Arc<Definitions>) -> Result<Figures, WorkersError> {
     let topology = Topology::local(1);
-    let inside = Inside::new(topology.threads, true);
+    let introspection = Introspection::new(topology.threads, true);
     // Nothing comes of nothing: nobody needs to take it.
     let (outputs, _nobody) = channel();
     Workers::start_with(
         &topology,
         definitions,
         outputs,
-        Listeners { inside: inside.clone(), identities: false, latest: None },
+        Listeners { introspection: introspection.clone(), identities: false, latest: None },
     )?
     .stop()?;
-    let mut figures = inside.figures(None).unwrap_or_default();
+    let mut figures = introspection.figures(None).unwrap_or_default();
     for operator in &mut figures.operators {
         // What it took to build it and end it says nothing.
         (operator.time_ns, operator.own_ns, operator.activations, operator.longest_ns) = (0, 0, 0, 0);

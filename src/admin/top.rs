@@ -10,7 +10,7 @@ use reqwest::{Method, Url};
 
 use super::caller::Caller;
 use super::{AdminError, Engine};
-use crate::observe::inside::{Holder, Operator, Report};
+use crate::observe::introspection::{Holder, Operator, Report};
 
 /// How often the table is drawn: over less time, shares would jump.
 const EVERY: Duration = Duration::from_secs(1);
@@ -96,7 +96,7 @@ fn table(before: &Report, now: &Report) -> String {
     let mut lines = vec![HEADINGS.map(str::to_owned)];
     for (own_ns, runs, operator) in rows {
         let share = if busy_ns > 0 { own_ns as f64 / busy_ns as f64 * 100.0 } else { 0.0 };
-        let held = |value: fn(&crate::observe::inside::Arrangement) -> String| {
+        let held = |value: fn(&crate::observe::introspection::Arrangement) -> String| {
             operator.arrangement.as_ref().map_or_else(|| "-".to_owned(), value)
         };
         let scopes = operator.scope.iter().skip(1).map(|scope| format!("{scope} / "));
@@ -150,7 +150,7 @@ fn head(before: &Report, now: &Report) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::observe::inside::{Arrangement, Figures, Stage};
+    use crate::observe::introspection::{Arrangement, Figures, Stage};
 
     use super::*;
 
@@ -187,13 +187,7 @@ mod tests {
                 elapsed_ns: elapsed_ms * 1_000_000,
                 operators: vec![
                     operator(&[0], "Deltaic", &[], own_ms[0], None),
-                    operator(
-                        &[0, 1, 2],
-                        "Least labels",
-                        &["Deltaic", "Resolve identities"],
-                        own_ms[1],
-                        Some(arrangement),
-                    ),
+                    operator(&[0, 1, 2], "Min label", &["Deltaic", "Resolve identities"], own_ms[1], Some(arrangement)),
                 ],
                 channels: Vec::new(),
             },
@@ -208,7 +202,7 @@ log 3 ms behind  crm 5 ms behind (2 waiting)
 of memory: message ids 26.0 MB
 
  share  ms/s  runs/s  records  batches   MB  waiting  operator
-75.0 %  15.00     150     1200        3  2.5        7  Resolve identities / Least labels
+75.0 %  15.00     150     1200        3  2.5        7  Resolve identities / Min label
 25.0 %   5.00      50        -        -    -        -  Deltaic
 ";
         let expected = expected.replace("share  ms/s", "share   ms/s");

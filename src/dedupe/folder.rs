@@ -21,7 +21,7 @@ use dataflows::model::Tick;
 
 use super::DedupeError;
 use super::run::Run;
-use crate::log::{ProcessNumber, gently, write_whole};
+use crate::log::{ProcessNumber, preallocate, write_whole};
 
 /// Bytes of a list: some tens of lines of a hundred bytes, and room.
 const LIST_BYTES_MAX: u64 = 1024 * 1024;
@@ -87,7 +87,7 @@ impl Drop for NewRun {
     fn drop(&mut self) {
         if !self.is_done {
             // Whatever is there of it is in the way of nobody, and goes with the next list at the latest.
-            _ = gently::remove(&self.path);
+            _ = preallocate::remove(&self.path);
         }
     }
 }
@@ -199,7 +199,7 @@ impl RunFolder {
     /// Removes a file that is not listed any more, and that nobody reads: it is cut to nothing step by step.
     pub fn remove(&self, listed: &Listed) {
         // One that stays does no harm, and goes at the next start.
-        _ = gently::remove(&self.folder.join(&*listed.name));
+        _ = preallocate::remove(&self.folder.join(&*listed.name));
     }
 
     /// Removes files that are not listed, at a start. One that stays does no harm.
@@ -207,7 +207,7 @@ impl RunFolder {
         for file in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let name = file.file_name();
             if name != "RUNS" && !listed.iter().any(|of| name == *of.name) {
-                _ = gently::remove(&file.path());
+                _ = preallocate::remove(&file.path());
             }
         }
     }

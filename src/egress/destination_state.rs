@@ -28,7 +28,7 @@ mod tests;
 
 pub(super) use endings::told;
 pub(super) use in_flight::{BatchesInFlight, InFlight};
-pub(super) use orders::Standing;
+pub(super) use orders::Lifecycle;
 pub(super) use recovery::{Left, LeftRow};
 
 /// A row: an identifier in an audience.
@@ -57,7 +57,7 @@ pub(super) struct DestinationState {
     next: i64,
     /// The number of the last one that was put before all others: what was taken, and reached nobody.
     front: i64,
-    standing: Standing,
+    lifecycle: Lifecycle,
     /// As of when a resync tells: see [`DestinationState::as_of_now`].
     resync_as_of: Tick,
     /// The latest tick of which changes were taken in.
@@ -178,7 +178,7 @@ impl DestinationState {
     /// The first tick of the oldest row that is to be told, that of one batch left out: the queue is in that order.
     fn oldest_but(&self, but: Option<BatchId>) -> Option<Tick> {
         let waiting = self.queue.values().next().and_then(|key| self.pending.get(key)).map(|pending| pending.first);
-        let resync = (!self.stale.is_empty()).then_some(self.standing.resync);
+        let resync = (!self.stale.is_empty()).then_some(self.lifecycle.resync);
         [waiting, resync, self.in_flight.first_but(but)].into_iter().flatten().min()
     }
 
@@ -200,21 +200,21 @@ impl DestinationState {
 
     pub fn backlog(&self, complete: Tick) -> Backlog {
         let desired = usize::try_from(self.desired).unwrap_or_default();
-        let paused = self.standing.is_paused;
+        let paused = self.lifecycle.is_paused;
         if let Some(left) = &self.left {
             let state = if paused { State::Paused } else { State::Recovering };
-            let desired = if self.standing.is_retired { 0 } else { desired };
+            let desired = if self.lifecycle.is_retired { 0 } else { desired };
             let (rows, refused) = (left.rows.len(), left.refused.len());
             return Backlog { state, desired, rows, refused, frontier: left.frontier, ..Backlog::default() };
         }
         let oldest_pending = self.oldest_but(None);
         Backlog {
-            state: match (paused, self.standing.is_retired) {
+            state: match (paused, self.lifecycle.is_retired) {
                 (true, _) => State::Paused,
                 (false, true) => State::Retired,
                 (false, false) => State::Delivering,
             },
-            desired: if self.standing.is_retired { 0 } else { desired },
+            desired: if self.lifecycle.is_retired { 0 } else { desired },
             rows: self.acknowledged.len() + self.stale.len(),
             pending: self.pending.len() + self.in_flight.rows(),
             resync: self.stale.len(),

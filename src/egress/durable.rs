@@ -28,7 +28,7 @@ use serde::Serialize;
 
 use super::address::Address;
 use super::change::Action;
-use super::destination_state::{DestinationState, InFlight, Key, Standing, Told, told};
+use super::destination_state::{DestinationState, InFlight, Key, Lifecycle, Told, told};
 use super::forward::StoredEntries;
 use super::letters::{DeadLetter, Refusal};
 use super::memory::MemoryOutbox;
@@ -86,14 +86,14 @@ impl DurableOutbox {
     /// A destination that was retired and is not in the project any more may come back as any new one.
     fn forget_retired(&self) -> Result<(), StoreError> {
         let mut write = self.store.batch();
-        for record in self.store.delivery().prefix("standing\0") {
+        for record in self.store.delivery().prefix("lifecycle\0") {
             let (key, json) = record.into_inner().map_err(|source| self.store.failed(source))?;
-            let is_retired = || serde_json::from_slice::<Standing>(&json).is_ok_and(|standing| standing.is_retired);
+            let is_retired = || serde_json::from_slice::<Lifecycle>(&json).is_ok_and(|lifecycle| lifecycle.is_retired);
             if self.names.is_standing_of_any(&key) || !is_retired() {
                 continue;
             }
             // Its events, too: nobody may send what waited for another one.
-            let name = key.strip_prefix(b"standing\0").and_then(|rest| rest.strip_suffix(b"\0")).unwrap_or_default();
+            let name = key.strip_prefix(b"lifecycle\0").and_then(|rest| rest.strip_suffix(b"\0")).unwrap_or_default();
             for event in StoredEntries::all_of(&self.store, name) {
                 write.remove(self.store.forwards(), event.key().map_err(|source| self.store.failed(source))?);
             }
@@ -264,7 +264,7 @@ impl Outbox for DurableOutbox {
         let mut write = self.store.batch();
         let complete = self.memory.complete();
         let mut refused: Vec<Key> = Vec::new();
-        let standing = {
+        let lifecycle = {
             let mut state = self.memory.state(destination);
             match order {
                 Order::Pause => state.pause(true),
@@ -277,14 +277,14 @@ impl Outbox for DurableOutbox {
                 Order::Retire => state.retire(complete),
                 Order::Unretire => state.unretire(complete),
                 Order::Forget => {
-                    let round = state.standing().round;
+                    let round = state.lifecycle().round;
                     for (key, told) in state.forget() {
                         self.write_row(&mut write, destination, &key, &told, round);
                         refused.push(key);
                     }
                 }
             }
-            state.standing()
+            state.lifecycle()
         };
         for key in refused {
             write.remove(self.store.delivery(), self.names.refused(destination, &key));
@@ -294,7 +294,7 @@ impl Outbox for DurableOutbox {
                 write.remove(self.store.delivery(), self.names.letter(destination, letter));
             }
         }
-        self.write_json(&mut write, self.names.standing(destination), &standing);
+        self.write_json(&mut write, self.names.lifecycle(destination), &lifecycle);
         if is_of_moved {
             self.write_json(&mut write, self.names.address(destination), &self.addresses[destination.index()]);
         }

@@ -132,7 +132,7 @@ impl Outbox for MemoryOutbox {
     }
 
     fn is_retired(&self, destination: DestinationId) -> bool {
-        self.state(destination).standing().is_retired
+        self.state(destination).lifecycle().is_retired
     }
 
     fn recovered(&self, tick: Tick) {

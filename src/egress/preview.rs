@@ -52,7 +52,7 @@ pub fn differences(
     let mut has: Vec<HashMap<_, Action>> = Vec::new();
     let mut are_retired = Vec::new();
     for (left, _) in names.read(store)? {
-        are_retired.push(left.standing.is_retired);
+        are_retired.push(left.lifecycle.is_retired);
         let rows = left.rows.into_iter().map(|(key, row)| (key, Action::Add(row.traits)));
         let refused = left.refused.into_iter().map(|(key, told)| (key, told.action));
         has.push(rows.chain(refused).collect());

@@ -6,7 +6,7 @@
 //! delivery   "refused"  NUL destination NUL audience NUL identifier   what it refused for good
 //!            "flight"   NUL destination NUL number              a batch that was taken and has not ended
 //!            "letter"   NUL destination NUL number              a dead letter, as JSON
-//!            "standing" NUL destination NUL                     what operators wished, as JSON
+//!            "lifecycle" NUL destination NUL                     what operators wished, as JSON
 //!            "address" NUL destination NUL                      where it is that was told all this, as JSON
 //! ```
 
@@ -65,13 +65,13 @@ impl Names {
         format!("refused\0{}", self.row(destination, key))
     }
 
-    pub fn standing(&self, destination: DestinationId) -> String {
-        format!("standing\0{}\0", self.destination(destination))
+    pub fn lifecycle(&self, destination: DestinationId) -> String {
+        format!("lifecycle\0{}\0", self.destination(destination))
     }
 
     /// Whether a key is that of what operators wished of a destination in the project.
     pub fn is_standing_of_any(&self, key: &[u8]) -> bool {
-        (0..self.destinations.len()).any(|index| self.standing(DestinationId::new(index)).as_bytes() == key)
+        (0..self.destinations.len()).any(|index| self.lifecycle(DestinationId::new(index)).as_bytes() == key)
     }
 
     pub fn address(&self, destination: DestinationId) -> String {
@@ -182,7 +182,7 @@ impl Names {
         letters: &mut Letters,
     ) -> Result<(), String> {
         match kind {
-            "standing" => left.standing = json(bytes)?,
+            "lifecycle" => left.lifecycle = json(bytes)?,
             "address" => left.address = Some(json(bytes)?),
             "letter" => letters.restore(json(bytes)?),
             "refused" => {

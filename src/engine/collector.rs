@@ -10,10 +10,10 @@ use dataflows::limits::Limit;
 use dataflows::model::{Answer, Desired, Found, IdentifierId, Member, Profile, Question, Tick};
 use tokio::sync::{Notify, oneshot};
 
-use super::books::{Books, Look};
+use super::consistency::{AuditCheck, ConsistencyAudit};
 use super::forwarding::{Forwarded, Underway};
 use super::handle::Answered;
-use super::progress::{Load, Progress};
+use super::progress::{Backpressure, Progress};
 use super::workers::Output;
 use crate::faults;
 use crate::observe::latency::{Observer, Stage};
@@ -22,7 +22,7 @@ use crate::observe::latency::{Observer, Stage};
 pub type DesiredOutlet = Box<dyn FnMut(Tick, Option<Instant>, Vec<(Desired, i64)>) + Send>;
 
 /// What the engine gives to the outside, each tick when it is complete, in order.
-pub struct Outlets {
+pub struct Sinks {
     /// Changes of what destinations are to hold.
     pub desired: DesiredOutlet,
     /// The events for destinations of all ticks before this one that were not given yet, in order; often there is none.
@@ -40,7 +40,7 @@ pub struct Outlets {
 /// What sequencer and collector share.
 #[derive(Debug, Default)]
 pub struct Shared {
-    ticks: Mutex<VecDeque<InFlight>>,
+    ticks: Mutex<VecDeque<TickInFlight>>,
     asked: Mutex<HashMap<u64, Asked>>,
     asks: AtomicU64,
     underway: Mutex<Underway>,
@@ -54,9 +54,9 @@ pub struct Shared {
 
 /// A tick with input that is not complete yet.
 #[derive(Debug)]
-struct InFlight {
+struct TickInFlight {
     tick: Tick,
-    load: Load,
+    load: Backpressure,
     /// When its earliest request arrived; nothing where it comes from the log.
     received: Option<Instant>,
 }
@@ -79,8 +79,8 @@ pub struct Asked {
 pub enum Asker {
     /// Somebody who waits for the answer.
     Reader(oneshot::Sender<Answered>),
-    /// The engine, about the books, in this part.
-    Books(u8),
+    /// The consistency audit, about this part of all profiles.
+    Audit(u8),
 }
 
 impl Asked {
@@ -89,7 +89,7 @@ impl Asked {
         let limit = match *question {
             Question::Members { limit, .. } | Question::Profiles { limit, .. } => limit,
             Question::AtLimits(limit) => limit,
-            Question::Profile(_) | Question::Consents { .. } | Question::Sizes | Question::Books(_) => usize::MAX,
+            Question::Profile(_) | Question::Consents { .. } | Question::Sizes | Question::Audit(_) => usize::MAX,
         };
         Asked { tick, limit, shares: Vec::new(), answers: question.answers(), asker }
     }
@@ -117,13 +117,13 @@ impl Shared {
     }
 
     /// A batch of this size is on its way.
-    pub fn accepted(&self, tick: Tick, load: Load, received: Instant) {
-        lock(&self.ticks).push_back(InFlight { tick, load, received: Some(received) });
+    pub fn accepted(&self, tick: Tick, load: Backpressure, received: Instant) {
+        lock(&self.ticks).push_back(TickInFlight { tick, load, received: Some(received) });
     }
 
     /// Events of the log are on their way, the last of them of this tick.
     pub fn recovering(&self, tick: Tick) {
-        lock(&self.ticks).push_back(InFlight { tick, load: Load::default(), received: None });
+        lock(&self.ticks).push_back(TickInFlight { tick, load: Backpressure::default(), received: None });
     }
 
     /// What comes before is as of this tick, at the earliest: that of a checkpoint.
@@ -158,7 +158,7 @@ impl Shared {
     }
 
     /// So much was refused.
-    pub fn refused(&self, load: Load) {
+    pub fn refused(&self, load: Backpressure) {
         self.progress.settle(load);
     }
 
@@ -181,7 +181,7 @@ impl Shared {
     fn complete(&self, frontier: Tick) -> BTreeMap<Tick, Instant> {
         let mut ticks = lock(&self.ticks);
         let complete = ticks.iter().take_while(|in_flight| in_flight.tick < frontier).count();
-        let complete: Vec<InFlight> = ticks.drain(..complete).collect();
+        let complete: Vec<TickInFlight> = ticks.drain(..complete).collect();
         drop(ticks);
         self.progress.settle(complete.iter().map(|in_flight| in_flight.load).sum());
         self.progressed.notify_one();
@@ -195,8 +195,8 @@ impl Shared {
     }
 
     /// Takes one worker's share of an answer, of `peers` that there may be.
-    /// Gives what was found of the books, if they were looked at.
-    pub(super) fn answer(&self, answer: Answer, peers: usize) -> Option<Look> {
+    /// Gives what the consistency audit asked for, if it did.
+    pub(super) fn answer(&self, answer: Answer, peers: usize) -> Option<AuditCheck> {
         let mut all = lock(&self.asked);
         let Some(asked) = all.get_mut(&answer.id) else {
             lock(&self.underway).answered(answer.id, answer.found);
@@ -211,8 +211,8 @@ impl Shared {
         drop(all);
         let found = shares.into_iter().reduce(|a, b| together(a, b, limit))?;
         match (asker, found) {
-            (Asker::Books(part), Found::Books(sizes, listed)) => Some(Look { part, sizes, listed }),
-            (Asker::Books(_), _) => None,
+            (Asker::Audit(part), Found::Audit(sizes, listed)) => Some(AuditCheck { part, sizes, listed }),
+            (Asker::Audit(_), _) => None,
             (Asker::Reader(reply), found) => {
                 let as_of = as_of.unwrap_or(tick);
                 self.progress.answered_as_of(as_of);
@@ -236,7 +236,7 @@ fn together(a: Found, b: Found, limit: usize) -> Found {
             Found::Consents(a)
         }
         (Found::Sizes(a), Found::Sizes(b)) => Found::Sizes(sums(a, b)),
-        (Found::Books(a, of_a), Found::Books(b, of_b)) => Found::Books(sums(a, b), sums(of_a, of_b)),
+        (Found::Audit(a, of_a), Found::Audit(b, of_b)) => Found::Audit(sums(a, b), sums(of_a, of_b)),
         (Found::Profiles(a), Found::Profiles(b)) => {
             let mut both: Vec<Profile> = a.into_iter().chain(b).collect();
             both.sort_unstable_by_key(|profile| profile.id);
@@ -262,26 +262,26 @@ fn together(a: Found, b: Found, limit: usize) -> Found {
 }
 
 /// Hands on what the workers give until they are gone. `workers` are those of this process, `peers` all.
-pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, workers: usize, peers: usize) {
+pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut sinks: Sinks, workers: usize, peers: usize) {
     let mut frontiers = vec![Tick::default(); workers];
     let mut complete = Tick::default();
     let mut is_recovering = true;
     let mut desired: BTreeMap<Tick, Vec<(Desired, i64)>> = BTreeMap::new();
-    let mut books = Books::new(shared.progress.audit.moves().clone());
+    let mut audit = ConsistencyAudit::new(shared.progress.audit.moves().clone());
     while let Ok(output) = outputs.recv() {
         if faults::point("collector") {
             return;
         }
         match output {
             Output::Desired(tick, changes) => desired.entry(tick).or_default().extend(changes),
-            Output::Memberships(tick, changes) => books.changed(tick, changes),
+            Output::Memberships(tick, changes) => audit.changed(tick, changes),
             Output::Identities(..) => {}
             Output::Limits(changes) => shared.progress.reached(&changes),
-            Output::Failed(reason) => (outlets.failed)(reason),
+            Output::Failed(reason) => (sinks.failed)(reason),
             Output::Answers(tick, answers) => {
                 for answer in answers {
-                    if let Some(look) = shared.answer(answer, peers) {
-                        books.looked(tick, look);
+                    if let Some(check) = shared.answer(answer, peers) {
+                        audit.checked(tick, check);
                     }
                 }
             }
@@ -293,23 +293,23 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut outlets: Outlets, wo
                 }
                 complete = least;
                 let received = shared.complete(complete);
-                received.values().for_each(|received| (outlets.observer)(Stage::Complete, received.elapsed()));
+                received.values().for_each(|received| (sinks.observer)(Stage::Complete, received.elapsed()));
                 while let Some(entry) = desired.first_entry().filter(|entry| *entry.key() < complete) {
                     let (tick, changes) = entry.remove_entry();
                     // Facts of a checkpoint went in at ticks of no meaning: what they lead to is as of its tick.
-                    (outlets.desired)(tick.max(shared.restored()), received.get(&tick).copied(), changes);
+                    (sinks.desired)(tick.max(shared.restored()), received.get(&tick).copied(), changes);
                 }
-                books.complete(complete).into_iter().for_each(|differences| shared.progress.audit.looked(differences));
+                audit.complete(complete).into_iter().for_each(|differences| shared.progress.audit.checked(differences));
                 let forwarded = lock(&shared.underway).complete(complete);
-                (outlets.forwarded)(complete, forwarded);
+                (sinks.forwarded)(complete, forwarded);
                 // The end of time is no tick up to which anybody was told anything.
                 if complete < Tick::MAX {
-                    (outlets.complete)(complete);
+                    (sinks.complete)(complete);
                 }
                 shared.handed_on(complete);
                 if is_recovering && lock(&shared.recovered_at).is_some_and(|input| input <= complete) {
                     is_recovering = false;
-                    (outlets.recovered)(complete);
+                    (sinks.recovered)(complete);
                     shared.recovered();
                 }
             }

@@ -10,7 +10,7 @@ use dataflows::model::{Event, Found, Question, Tick};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::progress::{Load, Progress};
+use super::progress::{Backpressure, Progress};
 use crate::limits::{DISK_RESERVE_BYTES, Limits};
 use crate::memory::Gate;
 use crate::owners::{Claim, ClaimError, Owners};
@@ -54,8 +54,8 @@ pub struct Decided {
 
 impl Submission {
     /// What it adds to what is pending.
-    pub fn load(&self) -> Load {
-        Load::of(&self.events)
+    pub fn load(&self) -> Backpressure {
+        Backpressure::of(&self.events)
     }
 }
 
@@ -186,7 +186,7 @@ pub struct Handle {
     submissions: mpsc::UnboundedSender<Submission>,
     asks: mpsc::Sender<Ask>,
     progress: Arc<Progress>,
-    pending_max: Load,
+    pending_max: Backpressure,
     memory: Arc<Gate>,
     /// In a cluster: who says whether a message counts.
     owners: Option<Owners>,
@@ -197,12 +197,12 @@ pub struct Handle {
 /// What was counted in, until it is handed over: a request may go at any time.
 struct CountedIn<'a> {
     progress: &'a Progress,
-    load: Load,
+    load: Backpressure,
 }
 
 impl CountedIn<'_> {
     /// So much is handed over, and goes on by itself.
-    fn hand_over(mut self, load: Load) {
+    fn hand_over(mut self, load: Backpressure) {
         self.load = self.load - load;
     }
 }
@@ -233,7 +233,7 @@ impl Handle {
         let (submissions, submitted) = mpsc::unbounded_channel();
         let (asks, asked) = mpsc::channel(ASKS_WAITING_MAX);
         let progress = Arc::new(Progress::default());
-        let pending_max = Load { events: limits.pending_events_max, bytes: limits.pending_bytes_max };
+        let pending_max = Backpressure { events: limits.pending_events_max, bytes: limits.pending_bytes_max };
         let handle = Handle {
             submissions,
             asks,
@@ -270,7 +270,7 @@ impl Handle {
     /// Hands in a batch. An answer means that it is accepted: safely in the log, under the tick of the receipt.
     pub async fn submit(&self, events: Vec<Accepted>, received: Instant) -> Result<Receipt, SubmitError> {
         self.admits()?;
-        let load = Load::of(&events);
+        let load = Backpressure::of(&events);
         if !self.progress.take_in(load, self.pending_max) {
             return Err(SubmitError::Busy { retry_after_s: RETRY_AFTER_S });
         }
@@ -280,7 +280,7 @@ impl Handle {
             Some(owners) => decided(owners, events).await?,
         };
         let (reply, receipt) = oneshot::channel();
-        let load = Load::of(&events);
+        let load = Backpressure::of(&events);
         if self.submissions.send(Submission { events, decided, received, reply }).is_err() {
             return Err(SubmitError::Stopping);
         }

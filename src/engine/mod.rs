@@ -4,8 +4,8 @@
 //! has); the threads `workers` run the dataflow, in a cluster over the connections of `mesh`; the thread `collector` hands on what is complete. The rims see a [`Handle`].
 
 mod announced;
-mod books;
 mod collector;
+mod consistency;
 mod counting;
 mod forwarding;
 mod handle;
@@ -29,12 +29,12 @@ use dataflows::model::Tick;
 use tokio::sync::oneshot;
 
 pub use announced::Before;
-pub use books::Audit;
-pub use collector::Outlets;
+pub use collector::Sinks;
+pub use consistency::AuditFigures;
 pub use forwarding::{Forwarded, Offset};
 pub use handle::{Accepted, Answered, AsOf, Ask, AskError, Handle, NotReady, Receipt, Submission, SubmitError};
-pub use progress::{Load, Progress};
-pub use recovery::Reread;
+pub use progress::{Backpressure, Progress};
+pub use recovery::StoredEventDecoder;
 pub use sequencer::{placed, process_index};
 pub use workers::{
     CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Listeners, Output, ToldLatest, Topology, Workers, WorkersError,
@@ -49,7 +49,7 @@ use crate::limits::{CLOCK_WAIT, Limits};
 use crate::log::Log;
 use crate::log::checkpoint::{FormerLog, MessageIds, Repeated, Restore};
 use crate::memory::Gate;
-use crate::observe::inside::Inside;
+use crate::observe::introspection::Introspection;
 use crate::owners::{self, Door, Net, NetError};
 use crate::project::Clock;
 use announced::{Announcement, Meeting};
@@ -82,7 +82,7 @@ pub struct Settings {
     /// Whether to go on without message ids that cannot be had, in a cluster.
     pub accept_partial: bool,
     /// Reads the events that it has already.
-    pub reread: Reread,
+    pub decode_stored: StoredEventDecoder,
     /// By forward: the tick from which on its events are to be given out; earlier ones were. Without an entry, all.
     pub forward_from: Vec<Tick>,
     /// To which of the forwards that it matches an event is not to go.
@@ -97,7 +97,7 @@ pub struct Settings {
     /// thread has to be woken to log it, nor to answer it. Without one it has a thread of its own.
     pub runtime: Option<tokio::runtime::Handle>,
     /// Where the workers show what they do.
-    pub inside: Arc<Inside>,
+    pub introspection: Arc<Introspection>,
     /// What the processes of a cluster have to agree on before they start.
     pub agreement: Option<Agreement>,
     /// What this one has from before, in a cluster.
@@ -120,17 +120,17 @@ pub struct Engine {
 
 impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
-    pub fn start(settings: Settings, outlets: Outlets) -> Result<(Handle, Engine), WorkersError> {
+    pub fn start(settings: Settings, sinks: Sinks) -> Result<(Handle, Engine), WorkersError> {
         let Settings { topology, definitions, clock, limits, log, restore, dedupe, before, .. } = settings;
         let Settings {
-            reread,
+            decode_stored,
             forward_from,
             choice,
             now,
             steady,
             memory,
             runtime,
-            inside,
+            introspection,
             agreement,
             accept_partial,
             former,
@@ -155,10 +155,10 @@ impl Engine {
         let meeting = met.as_ref().map(|met| met.meeting.clone());
         let latest: ToldLatest = {
             let (shared, peers) = (shared.clone(), topology.peers());
-            // The books are not looked at this way.
+            // The consistency audit does not ask this way.
             Arc::new(move |answer| _ = shared.answer(answer, peers))
         };
-        let listeners = Listeners { inside, identities: false, latest: Some(latest) };
+        let listeners = Listeners { introspection, identities: false, latest: Some(latest) };
         let mut members = Members::alone(topology.threads);
         let mut pulse = None;
         let connected = match workers::connect(&topology)? {
@@ -176,7 +176,7 @@ impl Engine {
         let workers = Workers::start_met(&topology, definitions, outputs, listeners, (connected, meeting))?;
         let collector = {
             let (shared, local, peers) = (shared.clone(), workers.len(), topology.peers());
-            let collect = move || collector::run(&collected, &shared, outlets, local, peers);
+            let collect = move || collector::run(&collected, &shared, sinks, local, peers);
             let was_to_end = told.clone();
             spawn("collector", move || vital("the collector", |()| was_to_end.load(Ordering::Acquire), collect))?
         };
@@ -218,7 +218,7 @@ impl Engine {
             process,
             log,
             restore,
-            reread,
+            decode_stored,
             alarm,
             now,
             clock,

@@ -8,44 +8,44 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use dataflows::limits::Limit;
 use dataflows::model::Tick;
 
-use super::books::Audit;
+use super::consistency::AuditFigures;
 use super::handle::Accepted;
 
 /// How much is pending: events, and the bytes of their texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
+pub struct Backpressure {
     /// Events.
     pub events: usize,
     /// Bytes.
     pub bytes: usize,
 }
 
-impl Load {
+impl Backpressure {
     /// That of these events.
     pub fn of(events: &[Accepted]) -> Self {
-        Load { events: events.len(), bytes: events.iter().map(|accepted| accepted.raw.len()).sum() }
+        Backpressure { events: events.len(), bytes: events.iter().map(|accepted| accepted.raw.len()).sum() }
     }
 }
 
-impl Add for Load {
-    type Output = Load;
+impl Add for Backpressure {
+    type Output = Backpressure;
 
-    fn add(self, other: Load) -> Load {
-        Load { events: self.events + other.events, bytes: self.bytes + other.bytes }
+    fn add(self, other: Backpressure) -> Backpressure {
+        Backpressure { events: self.events + other.events, bytes: self.bytes + other.bytes }
     }
 }
 
-impl Sub for Load {
-    type Output = Load;
+impl Sub for Backpressure {
+    type Output = Backpressure;
 
-    fn sub(self, other: Load) -> Load {
-        Load { events: self.events - other.events, bytes: self.bytes - other.bytes }
+    fn sub(self, other: Backpressure) -> Backpressure {
+        Backpressure { events: self.events - other.events, bytes: self.bytes - other.bytes }
     }
 }
 
-impl Sum for Load {
-    fn sum<I: Iterator<Item = Load>>(loads: I) -> Load {
-        loads.fold(Load::default(), Add::add)
+impl Sum for Backpressure {
+    fn sum<I: Iterator<Item = Backpressure>>(loads: I) -> Backpressure {
+        loads.fold(Backpressure::default(), Add::add)
     }
 }
 
@@ -55,7 +55,7 @@ pub struct Progress {
     frontier: AtomicU64,
     /// The latest tick that a read was answered as of.
     answered: AtomicU64,
-    pending: Mutex<Load>,
+    pending: Mutex<Backpressure>,
     is_recovering: AtomicBool,
     /// The disk of the log has no more than its reserve.
     no_room: AtomicBool,
@@ -63,8 +63,8 @@ pub struct Progress {
     recovered_permille: AtomicU64,
     /// Identifiers that have as many of something as they may, in the order of [`Limit::ALL`].
     full: [AtomicI64; Limit::ALL.len()],
-    /// Whether the books balance.
-    pub(super) audit: Audit,
+    /// What the consistency audit found.
+    pub(super) audit: AuditFigures,
 }
 
 impl Progress {
@@ -135,8 +135,8 @@ impl Progress {
         self.full.each_ref().map(|count| count.load(Ordering::Relaxed).try_into().unwrap_or_default())
     }
 
-    /// Whether the books balance.
-    pub fn audit(&self) -> &Audit {
+    /// What the consistency audit found.
+    pub fn audit(&self) -> &AuditFigures {
         &self.audit
     }
 
@@ -151,13 +151,13 @@ impl Progress {
     }
 
     /// Says that so much is through, or was refused.
-    pub fn settle(&self, load: Load) {
+    pub fn settle(&self, load: Backpressure) {
         let mut pending = self.pending();
         *pending = *pending - load;
     }
 
     /// Counts events in, unless that makes more than `most`. Where none are pending any number may come in.
-    pub(super) fn take_in(&self, load: Load, most: Load) -> bool {
+    pub(super) fn take_in(&self, load: Backpressure, most: Backpressure) -> bool {
         let mut pending = self.pending();
         let then = *pending + load;
         let fits = pending.events == 0 || (then.events <= most.events && then.bytes <= most.bytes);
@@ -167,7 +167,7 @@ impl Progress {
         fits
     }
 
-    fn pending(&self) -> MutexGuard<'_, Load> {
+    fn pending(&self) -> MutexGuard<'_, Backpressure> {
         // Whoever panicked with it left it whole: it is assigned to as a whole.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -21,7 +21,7 @@ use crate::log::checkpoint::{Piece, Restore};
 use crate::log::{LogError, LogRecord, Logged, Stored};
 
 /// Reads a stored event again. `Err` has the code of a reason.
-pub type Reread = Box<dyn Fn(&Stored) -> Result<Event, &'static str> + Send>;
+pub type StoredEventDecoder = Box<dyn Fn(&Stored) -> Result<Event, &'static str> + Send>;
 
 /// How often progress is told.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
@@ -151,7 +151,7 @@ impl Sequencer {
         // Whether the window still knows an id does not matter: the event is in the log, so it counts.
         self.counting.remember(tick, events.iter().map(|(stored, _)| stored.message))?;
         for (stored, index) in events {
-            match (self.reread)(&stored) {
+            match (self.decode_stored)(&stored) {
                 Ok(event) => {
                     let position = order.position(tick, self.process_index(), index);
                     let event = placed(event, tick, position);

@@ -14,13 +14,13 @@ use dataflows::observations::Arrival;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use super::books::Rounds;
 use super::collector::{Asked, Asker, Shared};
+use super::consistency::AuditSchedule;
 use super::counting::{Counted, Counting};
 use super::forwarding::{Offset, Picker};
 use super::handle::{Accepted, AsOf, Ask, Receipt, Submission, SubmitError};
-use super::progress::Load;
-use super::recovery::Reread;
+use super::progress::Backpressure;
+use super::recovery::StoredEventDecoder;
 use super::room::Room;
 use super::workers::{Command, Output, Workers};
 use crate::clock::Now;
@@ -66,7 +66,7 @@ pub struct Sequencer {
     /// What to begin with, before what the log has after it.
     pub restore: Option<Restore>,
     /// Reads its events.
-    pub reread: Reread,
+    pub decode_stored: StoredEventDecoder,
     /// Where it is told that the engine is of no use any more.
     pub alarm: Sender<Output>,
     /// The time.
@@ -132,7 +132,7 @@ impl Sequencer {
         self.workers.advance_to(input);
         self.counting.begins(input);
         let mut waiting_asks: BTreeMap<Tick, Vec<Ask>> = BTreeMap::new();
-        let mut rounds = Rounds::new();
+        let mut audit = AuditSchedule::new();
         let mut latest_input = Instant::now();
         let mut latest_batch = Instant::now();
         let mut stopping = false;
@@ -175,7 +175,7 @@ impl Sequencer {
             });
             let later = waiting_asks.split_off(&tick.next());
             let asks: Vec<Ask> = std::mem::replace(&mut waiting_asks, later).into_values().flatten().collect();
-            let look = if self.keeps_books() { rounds.due() } else { None };
+            let check = if self.runs_audit() { audit.due() } else { None };
             let is_asked = !batch.is_empty() || !asks.is_empty();
             if is_asked {
                 latest_input = Instant::now();
@@ -198,11 +198,11 @@ impl Sequencer {
                     AsOf::Complete => self.ask_latest(after, question, Asker::Reader(reply)),
                 }
             }
-            if let Some(part) = look {
-                self.ask(tick, Question::Books(part), Asker::Books(part));
+            if let Some(part) = check {
+                self.ask(tick, Question::Audit(part), Asker::Audit(part));
             }
             input = tick;
-            if is_asked || look.is_some() {
+            if is_asked || check.is_some() {
                 input = tick.next();
                 self.workers.advance_to(input);
             }
@@ -229,8 +229,8 @@ impl Sequencer {
         input.max((self.now)())
     }
 
-    /// Whether memberships are delivered to this process, which then looks after the books.
-    fn keeps_books(&self) -> bool {
+    /// Whether memberships are delivered to this process, which then runs the consistency audit.
+    fn runs_audit(&self) -> bool {
         self.first_worker == 0
     }
 
@@ -250,7 +250,7 @@ impl Sequencer {
 
     /// Adds what else was handed in.
     fn gather(&mut self, batch: &mut Vec<Submission>) {
-        let mut gathered = Load::default();
+        let mut gathered = Backpressure::default();
         while let Some(latest) = batch.last() {
             gathered = gathered + latest.load();
             if gathered.events >= TICK_EVENTS_MAX || gathered.bytes >= TICK_BYTES_MAX {
@@ -263,7 +263,7 @@ impl Sequencer {
 
     /// Logs a batch under its tick and answers its senders. An error means that the log is of no use any more.
     fn take_in(&mut self, tick: Tick, batch: Vec<Submission>) -> Result<InLog, LogError> {
-        let handed_in: Load = batch.iter().map(Submission::load).sum();
+        let handed_in: Backpressure = batch.iter().map(Submission::load).sum();
         let received = batch.iter().map(|submission| submission.received).min().unwrap_or_else(Instant::now);
         if let Err(error) = self.counting.begin(tick) {
             let replies = batch.into_iter().map(|submission| (submission.reply, Counted::default()));
@@ -296,7 +296,7 @@ impl Sequencer {
         &mut self,
         tick: Tick,
         received: Instant,
-        handed_in: Load,
+        handed_in: Backpressure,
         replies: impl Iterator<Item = (Reply, Counted)>,
         error: LogError,
     ) -> Result<InLog, LogError> {

@@ -15,7 +15,7 @@ use super::*;
 use crate::dedupe::{Expected, MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
-use crate::ingest::segment::{Call, Extractor, Given, Stamp, reading, reread};
+use crate::ingest::segment::{Call, Extractor, Given, Stamp, reading, stored_event_decoder};
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, Past, Plan, begins};
 use crate::log::{DurableLog, Fault, FaultyLog, LogError, MemoryLog, Store};
@@ -163,21 +163,21 @@ impl World {
             dedupe,
             former: None,
             accept_partial: false,
-            reread: reread(&project),
+            decode_stored: stored_event_decoder(&project),
             forward_from: Vec::new(),
             choice: Box::new(|_, _, _, _| ()),
             steady: None,
             now: Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst))),
             memory: Gate::off(),
             runtime: None,
-            inside: Inside::new(2, true),
+            introspection: Introspection::new(2, true),
             agreement: None,
             before: Before::default(),
         };
         let (recovered_at, recovered) = mpsc::channel();
         let (failed_for, failed) = mpsc::channel();
         let (applied, completed, freed) = (outbox.clone(), outbox.clone(), outbox.clone());
-        let outlets = Outlets {
+        let sinks = Sinks {
             desired: Box::new(move |tick, received, changes| {
                 applied.apply(DestinationId::new(0), tick, received, changes);
             }),
@@ -190,7 +190,7 @@ impl World {
             failed: Box::new(move |reason| _ = failed_for.send(reason)),
             observer: Arc::new(|_, _| {}),
         };
-        let (handle, engine) = Engine::start(settings, outlets).unwrap();
+        let (handle, engine) = Engine::start(settings, sinks).unwrap();
         let extractor = Extractor::new(&project);
         Run { extractor, handle, engine, outbox, recovered, failed, now_ms: self.now_ms.clone() }
     }

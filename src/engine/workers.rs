@@ -31,7 +31,7 @@ use crate::cluster::{Awaited, Introduction};
 use crate::ending::{Ending, Exit, is_of_broken_connection, report};
 use crate::faults;
 use crate::limits::PROCESSES_MAX;
-use crate::observe::inside::{Inside, Watcher};
+use crate::observe::introspection::{Introspection, Watcher};
 use crate::project::Project;
 
 /// Events of history (a replay, a recovery) that are sent on at a time: enough to make a tick's price small, few enough to
@@ -271,7 +271,7 @@ pub type ToldLatest = Arc<dyn Fn(Answer) + Send + Sync>;
 /// Who hears of more than the outputs that every engine needs.
 pub struct Listeners {
     /// Where the workers show what they do; made for so many workers.
-    pub inside: Arc<Inside>,
+    pub introspection: Arc<Introspection>,
     /// Whether anybody wants to hear of identities.
     pub identities: bool,
     /// Who takes answers as of the latest complete tick. They belong to no tick that is still to be told, so they need not wait for
@@ -287,7 +287,7 @@ struct Outputs {
 }
 
 /// A worker's ends: it takes commands, and says which thread to wake.
-type Seat = (Receiver<Command>, Sender<Thread>);
+type WorkerSlot = (Receiver<Command>, Sender<Thread>);
 
 impl Workers {
     /// Starts the workers, with nobody who looks inside. They tell of identities.
@@ -296,7 +296,8 @@ impl Workers {
         definitions: Arc<Definitions>,
         outputs: Sender<Output>,
     ) -> Result<Self, WorkersError> {
-        let listeners = Listeners { inside: Inside::new(topology.threads, false), identities: true, latest: None };
+        let listeners =
+            Listeners { introspection: Introspection::new(topology.threads, false), identities: true, latest: None };
         Self::start_with(topology, definitions, outputs, listeners)
     }
 
@@ -319,17 +320,17 @@ impl Workers {
         topology: &Topology,
         definitions: Arc<Definitions>,
         outputs: Sender<Output>,
-        Listeners { inside, identities, latest }: Listeners,
+        Listeners { introspection, identities, latest }: Listeners,
         (connected, meeting): (Option<Wires>, Option<Meeting>),
     ) -> Result<Self, WorkersError> {
         let refused: Arc<OnceLock<String>> = Arc::default();
         let refusal = refused.clone();
-        let mut seats: Vec<Mutex<Option<Seat>>> = Vec::new();
+        let mut slots: Vec<Mutex<Option<WorkerSlot>>> = Vec::new();
         let mut handles = Vec::new();
         for _ in 0..topology.threads {
             let (commands, inbox) = channel();
             let (thread, threads) = channel();
-            seats.push(Mutex::new(Some((inbox, thread))));
+            slots.push(Mutex::new(Some((inbox, thread))));
             handles.push((commands, threads));
         }
         let (topology, threads) = (topology.clone(), topology.threads);
@@ -340,7 +341,7 @@ impl Workers {
             .spawn(move || {
                 let guards = topology.execute(connected, move |worker| {
                     let local = worker.index() % threads;
-                    let seat = seats[local].lock().ok().and_then(|mut seat| seat.take());
+                    let seat = slots[local].lock().ok().and_then(|mut seat| seat.take());
                     let outputs = outputs.lock().map(|outputs| outputs.clone());
                     let (Some((inbox, thread)), Ok(outputs)) = (seat, outputs) else { return };
                     if let Some(meeting) = &meeting
@@ -351,7 +352,7 @@ impl Workers {
                     }
                     // Nobody waits for the thread any more if the start was given up.
                     if thread.send(std::thread::current()).is_ok() {
-                        let watcher = Watcher::start(inside.clone(), worker, local);
+                        let watcher = Watcher::start(introspection.clone(), worker, local);
                         let outputs = Outputs { sender: outputs, identities, latest: latest.clone() };
                         // Where nobody keeps what destinations acknowledged, anybody may tell them.
                         let spread = || (0..definitions.destinations.len()).map(|index| index % processes).collect();

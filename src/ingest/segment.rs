@@ -4,7 +4,7 @@
 //! text ──Members──► type, times, message id          (members.rs, times here)
 //!                └► identifiers, attributes          (person.rs, origins.rs), consent (consent.rs),
 //!                   fields that definitions read     (fields.rs, own.rs), in the same pass
-//!                └► the text that is stored          (stored.rs), and read again (reread.rs)
+//!                └► the text that is stored          (stored.rs), and read again (decode_stored.rs)
 //! ```
 //!
 //! Of a key that is there twice the later counts, and a `null` at the top of an event counts as not there. Of an object
@@ -13,6 +13,7 @@
 //! id), so that reading it again, with other definitions, needs nothing else.
 
 mod consent;
+mod decode_stored;
 mod fields;
 mod historical;
 mod integrations;
@@ -22,7 +23,6 @@ mod origins;
 mod own;
 mod person;
 mod refused;
-mod reread;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -40,6 +40,7 @@ use rustc_hash::FxHashSet;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use self::consent::KnownPurposes;
+pub use self::decode_stored::{reading, stored_event_decoder};
 use self::fields::{Found, Wanted};
 pub use self::historical::{HISTORICAL, is_historical};
 pub use self::integrations::Integrations;
@@ -48,7 +49,6 @@ use self::origins::Origins;
 use self::own::OwnFields;
 use self::person::Person;
 pub(super) use self::refused::strike;
-pub use self::reread::{reading, reread};
 use super::{Fits, Rejection, Warnings, json, time};
 use crate::engine::Accepted;
 use crate::identifiers::has_lost_characters;

@@ -23,7 +23,7 @@ use super::tally::{Stage, Step};
 use crate::receive::server::{Action, Change};
 
 mod closing;
-pub mod desk;
+pub mod handle;
 mod lane;
 mod papers;
 

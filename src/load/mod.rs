@@ -52,9 +52,9 @@ pub use options::{Options, Secrets};
 use body::Names;
 use engine::{Connection, Engine};
 use judge::Judge;
-use judge::desk::{Desk, Gone};
+use judge::handle::{Gone, JudgeHandle};
 use receiver::Receiver;
-use sender::{Lane, Load, Schedule};
+use sender::{Lane, LoadTest, Schedule};
 use stream::Stream;
 use table::Line;
 use tally::{Stage, Step};
@@ -76,7 +76,7 @@ impl From<Gone> for LoadError {
 /// A test under way.
 struct Test {
     options: Options,
-    load: Arc<Load>,
+    load: Arc<LoadTest>,
     connection: Connection,
     /// Fences so far.
     fences: usize,
@@ -93,13 +93,13 @@ pub async fn run(options: Options, secrets: Secrets, say: impl Fn(&str)) -> Resu
     let since = base.1.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let names = Names { run: format!("l{}", since.as_millis()) };
     let judge = Judge::new(names.clone(), options.connections, options.late, steps.clone());
-    let desk = Desk::open(judge).map_err(|error| LoadError::Own(format!("there is no thread: {error}")))?;
-    let receiver = Receiver::start(options.listen, secrets.webhook.clone(), options.lose_call, desk.clone()).await?;
+    let judge = JudgeHandle::open(judge).map_err(|error| LoadError::Own(format!("there is no thread: {error}")))?;
+    let receiver = Receiver::start(options.listen, secrets.webhook.clone(), options.lose_call, judge.clone()).await?;
     let engine = Engine::new(options.url.clone(), secrets);
     let connection = engine.connect()?;
     engine.ready(&connection).await?;
     let (batch, lanes, read_every) = (options.batch, options.connections, options.read_every);
-    let load = Arc::new(Load { engine, names, steps, desk, batch, lanes, read_every, base });
+    let load = Arc::new(LoadTest { engine, names, steps, judge, batch, lanes, read_every, base });
     let mut test = Test { options, load, connection, fences: 0 };
     test.try_out().await?;
 
@@ -131,7 +131,7 @@ impl Test {
             return Ok(false);
         };
         let rest = deadline.saturating_duration_since(Instant::now());
-        timeout(rest, self.load.desk.settle(number, receipt.tick))
+        timeout(rest, self.load.judge.settle(number, receipt.tick))
             .await
             .map_or(Ok(false), |settled| Ok(settled.map(|()| true)?))
     }
@@ -157,8 +157,8 @@ impl Test {
         tokio::time::sleep(Duration::from_millis(model::SHORT_WINDOW_MS) + BREATH).await;
         let is_settled = self.fence(self.options.drain).await?;
         let last = self.load.steps.len() - 1;
-        is_right &= is_settled && self.load.desk.close(last).await?.wrong() == 0;
-        let (comparison, complaints) = self.load.desk.compare().await?;
+        is_right &= is_settled && self.load.judge.close(last).await?.wrong() == 0;
+        let (comparison, complaints) = self.load.judge.compare().await?;
         say(&table::end(comparison, &complaints, receiver.calls()));
         Ok(is_right && comparison.different == 0)
     }
@@ -175,7 +175,7 @@ impl Test {
         }
         let took = schedule.start.elapsed().max(warm_up + duration);
         self.fence(drain).await?;
-        let counts = self.load.desk.close(index).await?;
+        let counts = self.load.judge.close(index).await?;
         let step = &self.load.steps[index];
         let count = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
         let line = Line {

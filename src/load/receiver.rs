@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::error::LoadError;
-use super::judge::desk::Desk;
+use super::judge::handle::JudgeHandle;
 use crate::egress::signature::{self, SIGNATURE, SignedCall};
 use crate::project::Secret;
 use crate::receive::server::Change;
@@ -36,7 +36,7 @@ pub struct Receiver {
 }
 
 struct Calls {
-    desk: Desk,
+    judge: JudgeHandle,
     secret: Secret,
     lose_call: Option<u64>,
     taken: AtomicU64,
@@ -54,12 +54,12 @@ impl Receiver {
         listen: std::net::SocketAddr,
         secret: Secret,
         lose_call: Option<u64>,
-        desk: Desk,
+        judge: JudgeHandle,
     ) -> Result<Self, LoadError> {
         let listener = TcpListener::bind(listen).await;
         let listener = listener.map_err(|source| LoadError::Listen { listen: listen.to_string(), source })?;
         let (taken, keys) = (AtomicU64::new(0), Mutex::default());
-        let calls = Arc::new(Calls { desk, secret, lose_call, taken, keys });
+        let calls = Arc::new(Calls { judge, secret, lose_call, taken, keys });
         let router = Router::new()
             .fallback(post(receive))
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -114,7 +114,7 @@ async fn receive(State(calls): State<Arc<Calls>>, headers: HeaderMap, body: Byte
     if !calls.is_repeated(call.id) {
         let number = calls.taken.fetch_add(1, Ordering::Relaxed) + 1;
         if calls.lose_call != Some(number) {
-            calls.desk.received(changes, at);
+            calls.judge.received(changes, at);
         }
     }
     (StatusCode::OK, String::new())

@@ -9,13 +9,13 @@ use tokio::task::JoinSet;
 use super::body::{Identifier, Names};
 use super::engine::{Connection, Engine};
 use super::error::LoadError;
-use super::judge::desk::Desk;
+use super::judge::handle::JudgeHandle;
 use super::judge::{Acked, Cause};
 use super::stream::Stream;
 use super::tally::{Stage, Step};
 
 /// What all lanes share.
-pub struct Load {
+pub struct LoadTest {
     /// What is under test.
     pub engine: Engine,
     /// The names of people.
@@ -23,7 +23,7 @@ pub struct Load {
     /// All steps.
     pub steps: Arc<[Step]>,
     /// Where acknowledged batches go.
-    pub desk: Desk,
+    pub judge: JudgeHandle,
     /// Events in a batch.
     pub batch: u32,
     /// How many lanes there are.
@@ -61,7 +61,7 @@ pub struct Lane {
     pub tick: u64,
 }
 
-impl Load {
+impl LoadTest {
     /// A due time, in milliseconds since the Unix epoch.
     fn ms(&self, due: Instant) -> u64 {
         let at = self.base.1 + due.saturating_duration_since(self.base.0);
@@ -71,7 +71,7 @@ impl Load {
 
 impl Lane {
     /// Sends its share of a step.
-    pub async fn run(mut self, load: Arc<Load>, schedule: Schedule) -> Result<Self, LoadError> {
+    pub async fn run(mut self, load: Arc<LoadTest>, schedule: Schedule) -> Result<Self, LoadError> {
         let Schedule { step: index, start, warm_up, duration, drain } = schedule;
         let step = &load.steps[index];
         let end = start + warm_up + duration;
@@ -120,7 +120,7 @@ impl Lane {
             }
             let earliest = if receipt.is_clear { tick } else { self.tick + 1 };
             let cause = Cause { due, step: index, counts };
-            load.desk.acked(Acked { lane: self.number, events: batch, earliest, tick, cause });
+            load.judge.acked(Acked { lane: self.number, events: batch, earliest, tick, cause });
             self.tick = tick;
         }
         while reads.join_next().await.is_some() {}

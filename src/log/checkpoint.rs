@@ -14,10 +14,10 @@
 
 mod checkpointer;
 mod file;
-pub(crate) mod gently;
 mod kept;
 mod make;
 mod plan;
+pub(crate) mod preallocate;
 mod repeated;
 mod salvage;
 #[cfg(test)]

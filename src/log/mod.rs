@@ -28,7 +28,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use checkpoint::gently;
+pub(crate) use checkpoint::preallocate;
 pub use durable::DurableLog;
 pub use faulty::{Fault, FaultyLog};
 pub(crate) use files::{read_small, write_opened, write_whole};

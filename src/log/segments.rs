@@ -49,7 +49,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use dataflows::model::Tick;
 use thiserror::Error;
 
-use super::checkpoint::gently;
+use super::checkpoint::preallocate;
 use file::Frames;
 use frame::{FrameHead, SegmentHead};
 use tail::{End, Tail};
@@ -115,7 +115,7 @@ impl Drop for Segment {
         if *self.is_dropped.get_mut() {
             // Under another name first: a part of it is not to be taken for the whole. What stays is swept by a later start.
             let old = self.path.with_extension("old");
-            _ = fs::rename(&self.path, &old).and_then(|()| gently::remove(&old));
+            _ = fs::rename(&self.path, &old).and_then(|()| preallocate::remove(&old));
         }
     }
 }

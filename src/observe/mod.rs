@@ -1,7 +1,7 @@
 //! What the engine shows of itself: latency histograms, metrics, and what goes on inside the dataflow.
 
 pub mod hlog;
-pub mod inside;
+pub mod introspection;
 pub mod latency;
 pub mod logging;
 pub mod metrics;

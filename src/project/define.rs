@@ -29,12 +29,12 @@ use super::written::WrittenAudience;
 use crate::limits::{AUDIENCES_MAX, MEASURES_MAX, PROBLEMS_MAX, TRAITS_MAX};
 
 /// The definitions of a project while they are checked.
-pub(super) struct Defining {
+pub(super) struct DefinitionBuilder {
     pub(super) checker: Checker,
     identity: IdentityRules,
     order: Vec<Step>,
-    traits: Vec<Half>,
-    audiences: Vec<Half>,
+    traits: Vec<UncheckedDefinition>,
+    audiences: Vec<UncheckedDefinition>,
 }
 
 /// The definitions of a project, checked.
@@ -55,22 +55,22 @@ pub(super) struct Declared {
 }
 
 /// A trait or an audience on its way. What could not be parsed has no expression, and is reported.
-struct Half {
+struct UncheckedDefinition {
     name: CompactString,
     node: Option<Node>,
     typed: Option<Typed<PersonName>>,
 }
 
-impl Half {
+impl UncheckedDefinition {
     fn parse(name: &Text, text: Option<&Text>, checker: &mut Checker) -> Self {
         let parsed = text.filter(|text| !text.is_broken).map(parse);
         let node = parsed.and_then(|parsed| checker.settle(parsed));
         node.iter().for_each(|node| checker.doubts.of_person(node));
-        Half { name: name.value.as_str().into(), node, typed: None }
+        UncheckedDefinition { name: name.value.as_str().into(), node, typed: None }
     }
 }
 
-impl Defining {
+impl DefinitionBuilder {
     /// Checks everything that is declared, beside the problems that were found elsewhere.
     pub(super) fn new(identity: IdentityRules, declared: Declared, doubts: Doubts, mut problems: Vec<Problem>) -> Self {
         let Declared { purposes, attributes, traits, audiences } = declared;
@@ -83,20 +83,21 @@ impl Defining {
         if let Some(attributes) = attributes {
             declare_attributes(&mut checker, attributes);
         }
-        let mut defining = Defining { checker, identity, order: Vec::new(), traits, audiences };
+        let mut defining = DefinitionBuilder { checker, identity, order: Vec::new(), traits, audiences };
         defining.check();
         defining
     }
 
     /// Checks expressions, each after those that it refers to, so that their types are known.
     fn check(&mut self) {
-        let Defining { checker, order: steps, traits, audiences, .. } = self;
+        let DefinitionBuilder { checker, order: steps, traits, audiences, .. } = self;
         let find = |reference: Reference<'_>| match reference {
             Reference::Name(path) => checker.traits.get(path.join(".").as_str()).map(|(id, _)| Step::Trait(*id)),
             Reference::Audience(name) => checker.audiences.get(name).copied().map(Step::Audience),
         };
-        let definitions = |halves: &[Half]| -> Vec<Definition> {
-            let references = |half: &Half| half.node.as_ref().map_or_else(Vec::new, |node| references(node, &find));
+        let definitions = |halves: &[UncheckedDefinition]| -> Vec<Definition> {
+            let references =
+                |half: &UncheckedDefinition| half.node.as_ref().map_or_else(Vec::new, |node| references(node, &find));
             halves.iter().map(|half| Definition { name: half.name.clone(), references: references(half) }).collect()
         };
         let (order, cycles) = order(definitions(traits), definitions(audiences));
@@ -131,7 +132,7 @@ impl Defining {
         destinations: Vec<DestinationView>,
         forwards: Vec<TypedForward>,
     ) -> Result<Defined, Vec<Problem>> {
-        let Defining { mut checker, identity, order, traits, audiences } = self;
+        let DefinitionBuilder { mut checker, identity, order, traits, audiences } = self;
         checker.finish();
         if !checker.problems.is_empty() {
             return Err(checker.problems);
@@ -140,7 +141,7 @@ impl Defining {
         let (fields, of_use) = checker.fields();
         let types = &mut checker.types;
         let mut lowering = Lowering { types, fields: &of_use, measures: Vec::new(), is_full: false };
-        let mut lower = |half: Half| -> (CompactString, Expression<PersonTerm>) {
+        let mut lower = |half: UncheckedDefinition| -> (CompactString, Expression<PersonTerm>) {
             // What has no expression was a problem.
             (half.name, half.typed.map_or(Expression::Literal(None), |typed| lowering.person(typed)))
         };
@@ -164,7 +165,7 @@ impl Defining {
     }
 }
 
-fn declare_traits(checker: &mut Checker, mut written: Vec<(Text, Option<Text>)>) -> Vec<Half> {
+fn declare_traits(checker: &mut Checker, mut written: Vec<(Text, Option<Text>)>) -> Vec<UncheckedDefinition> {
     written.sort_by(|(a, _), (b, _)| a.value.cmp(&b.value));
     let first = written.first().map(|(name, _)| name.place);
     check_count(written.len(), TRAITS_MAX, "traits", first, &mut checker.problems);
@@ -176,12 +177,12 @@ fn declare_traits(checker: &mut Checker, mut written: Vec<(Text, Option<Text>)>)
         let variable = checker.types.unknown();
         // With capitals it is refused, and what refers to it is told how it has to be written.
         checker.traits.insert(name.value.to_lowercase().into(), (TraitId::new(index), variable));
-        halves.push(Half::parse(name, text.as_ref(), checker));
+        halves.push(UncheckedDefinition::parse(name, text.as_ref(), checker));
     }
     halves
 }
 
-fn declare_audiences(checker: &mut Checker, mut written: Vec<WrittenAudience>) -> Vec<Half> {
+fn declare_audiences(checker: &mut Checker, mut written: Vec<WrittenAudience>) -> Vec<UncheckedDefinition> {
     written.sort_by(|a, b| a.name.value.cmp(&b.name.value));
     let first = written.first().map(|audience| audience.name.place);
     check_count(written.len(), AUDIENCES_MAX, "audiences", first, &mut checker.problems);
@@ -194,7 +195,7 @@ fn declare_audiences(checker: &mut Checker, mut written: Vec<WrittenAudience>) -
             checker.report(problem.help("give one of them another name"));
         }
         checker.audiences.insert(name.value.to_lowercase().into(), AudienceId::new(index));
-        halves.push(Half::parse(name, when.as_ref(), checker));
+        halves.push(UncheckedDefinition::parse(name, when.as_ref(), checker));
     }
     halves
 }

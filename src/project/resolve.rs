@@ -11,7 +11,7 @@ use dataflows::definitions::FieldRoot;
 use dataflows::model::IdentifierKey;
 
 use super::csv;
-use super::define::{Declared, Defined, Defining};
+use super::define::{Declared, Defined, DefinitionBuilder};
 use super::destinations;
 use super::doubts::Doubts;
 use super::history;
@@ -110,7 +110,7 @@ pub(super) fn resolve(
         traits: written.traits,
         audiences: written.audiences,
     };
-    let mut defining = Defining::new(identity, declared, doubts, problems);
+    let mut defining = DefinitionBuilder::new(identity, declared, doubts, problems);
     let destinations = destinations::resolve(written.destinations, &mut defining.checker);
     warnings.extend(destinations.warnings);
     let purposes = defining.checker.purposes.all();

@@ -106,7 +106,7 @@ impl Feed {
             let AtTick { tick, events } = at_tick?;
             self.tick = tick;
             for (position, source, raw) in events {
-                match extractor.reread(source.as_deref().unwrap_or_default(), &raw) {
+                match extractor.decode_stored(source.as_deref().unwrap_or_default(), &raw) {
                     Ok(event) => {
                         let event = placed(event, tick, position);
                         self.feed(event, workers, progressed)?;

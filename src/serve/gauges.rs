@@ -15,7 +15,7 @@ use crate::ingest::quarantine::Quarantine;
 use crate::ingest::{IngestCounters, SourceCounts, Unfit};
 use crate::log::Store;
 use crate::log::checkpoint::Growth;
-use crate::observe::inside::Inside;
+use crate::observe::introspection::Introspection;
 use crate::observe::logging::lines_dropped;
 use crate::observe::metrics::{
     AudienceState, Delivery, EngineState, EventDelivery, HistoryState, Intake, Quarantined, Readings,
@@ -31,7 +31,7 @@ pub(super) struct Gauges {
     pub history: Option<Arc<HistoryFigures>>,
     pub dedupe: Arc<DedupeFigures>,
     pub store: Option<Store>,
-    pub inside: Arc<Inside>,
+    pub introspection: Arc<Introspection>,
     pub counters: Arc<IngestCounters>,
     pub quarantine: Quarantine,
     pub handle: Handle,
@@ -73,8 +73,8 @@ impl Readings for Gauges {
         EngineState {
             recovery: progress.recovery(),
             pending_events: progress.pending_events() as u64,
-            books_looks: audit.looks(),
-            books_differences: audit.differences(),
+            consistency_checks: audit.checks(),
+            consistency_differences: audit.differences(),
             full: progress.full(),
             is_short_of_memory: !self.handle.has_memory(),
             is_short_of_room: !progress.has_room(),
@@ -121,7 +121,7 @@ impl Readings for Gauges {
         if let Some(store) = &self.store {
             memory.extend([("storage_memtables", store.memtable_bytes()), ("storage_cache", store.cached_bytes())]);
         }
-        memory.extend(self.inside.arrangement_bytes().map(|bytes| ("arrangements", bytes)));
+        memory.extend(self.introspection.arrangement_bytes().map(|bytes| ("arrangements", bytes)));
         memory
     }
 

@@ -20,9 +20,9 @@ use crate::ingest::seen;
 use crate::ingest::{IngestCounters, KnownNames};
 use crate::log::Store;
 use crate::log::checkpoint::Growth;
-use crate::observe::inside::Inside;
+use crate::observe::introspection::Introspection;
 use crate::observe::latency::{Latency, Observer};
-use crate::observe::{inside, metrics};
+use crate::observe::{introspection, metrics};
 use crate::project::Project;
 use crate::{access, catalogue, cluster, ingest};
 
@@ -39,7 +39,7 @@ pub(super) struct Rims {
     pub history: Option<Arc<HistoryFigures>>,
     pub dedupe: Arc<DedupeFigures>,
     pub store: Option<Store>,
-    pub inside: Arc<Inside>,
+    pub introspection: Arc<Introspection>,
     pub topology: Topology,
     pub clock: Arc<SteadyClock>,
     pub timeouts: Timeouts,
@@ -63,7 +63,7 @@ impl Rims {
             history,
             dedupe,
             store,
-            inside,
+            introspection,
             topology,
             clock,
             timeouts,
@@ -82,7 +82,7 @@ impl Rims {
             history,
             dedupe,
             store,
-            inside: inside.clone(),
+            introspection: introspection.clone(),
             counters: counters.clone(),
             quarantine: quarantine.clone(),
             handle: handle.clone(),
@@ -107,7 +107,7 @@ impl Rims {
             .merge(quarantine::router(project, &admission, handle.clone(), counters, quarantine))
             .merge(access::router(project, &admission, handle.clone()))
             .merge(egress::router(&admission, egress, now, instance, tellers))
-            .merge(inside::router(&admission, inside, &topology, gauges.clone()))
+            .merge(introspection::router(&admission, introspection, &topology, gauges.clone()))
             .merge(catalogue::router(&admission, catalogue))
             .merge(cluster::router(&admission, members, handle.clone(), clock.clone()))
             .merge(clock::router(&admission, clock, topology.process))

@@ -27,18 +27,18 @@ unsafe_abomonate!(Link: to, owner, at);
 #[derive(Clone, Columnar, Serialize, Deserialize)]
 pub struct Sighting {
     pub identifier: String,
-    pub settled: bool,
+    pub exclusive: bool,
     pub settings: Vec<u8>,
 }
-unsafe_abomonate!(Sighting: identifier, settled, settings);
+unsafe_abomonate!(Sighting: identifier, exclusive, settings);
 
 /// Whom a part belongs to.
 #[derive(Clone, Columnar, Serialize, Deserialize)]
 pub struct Holder {
     pub id: Id,
-    pub settled: bool,
+    pub exclusive: bool,
 }
-unsafe_abomonate!(Holder: id, settled);
+unsafe_abomonate!(Holder: id, exclusive);
 
 /// A value and when it was.
 #[derive(Clone, Columnar, Serialize, Deserialize)]

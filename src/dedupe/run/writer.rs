@@ -9,7 +9,7 @@ use dataflows::model::Tick;
 
 use super::group::{self, Group};
 use super::{HEAD_BYTES, Head, at_group};
-use crate::log::gently;
+use crate::log::preallocate;
 
 /// Bytes that are written before they are synced: were it all of them at once, a sync of the log would wait for them.
 const UNSYNCED_BYTES_MAX: usize = 256 * 1024;
@@ -39,7 +39,7 @@ impl RunWriter {
         let file = File::options().create(true).truncate(true).write(true).mode(0o600).open(path)?;
         let groups = ids_max.div_ceil(group::IDS).max(1);
         let records_at = at_group(groups);
-        let room = gently::set_aside(&file, 0);
+        let room = preallocate::set_aside(&file, 0);
         Ok(RunWriter {
             file,
             groups,
@@ -105,7 +105,7 @@ impl RunWriter {
     fn flush(&mut self) -> io::Result<()> {
         let end = self.records.1 + self.records.0.len() as u64;
         while self.room < end {
-            self.room = gently::set_aside(&self.file, self.room);
+            self.room = preallocate::set_aside(&self.file, self.room);
         }
         for (bytes, at) in [&mut self.index, &mut self.records] {
             self.file.write_all_at(bytes, *at)?;

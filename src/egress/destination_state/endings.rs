@@ -10,7 +10,7 @@ impl DestinationState {
     pub fn acknowledge(&mut self, id: BatchId) {
         let Some(in_flight) = self.in_flight.end(id) else { return };
         // What was taken before a resync may have arrived before what the resync is to repair: it is told again.
-        let is_stale = in_flight.round < self.standing.round;
+        let is_stale = in_flight.round < self.lifecycle.round;
         for (key, told) in told(&in_flight.batch) {
             self.refused.remove(&key);
             self.hold(key, told, is_stale);

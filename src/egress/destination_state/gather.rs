@@ -59,7 +59,7 @@ impl Gathered {
 
 impl DestinationState {
     pub fn take(&mut self, limit: BatchLimit) -> Option<OutgoingBatch> {
-        if self.left.is_some() || self.standing.is_paused {
+        if self.left.is_some() || self.lifecycle.is_paused {
             return None;
         }
         if let Some(batch_id) = self.in_flight.again() {
@@ -71,7 +71,7 @@ impl DestinationState {
         }
         let first = gathered.first?;
         self.told_to = gathered.batch.iter().map(|change| change.as_of).fold(self.told_to, Tick::max);
-        Some(self.in_flight.begin(gathered.batch.into(), self.standing.round, first, gathered.in_doubt.into()))
+        Some(self.in_flight.begin(gathered.batch.into(), self.lifecycle.round, first, gathered.in_doubt.into()))
     }
 
     /// Takes rows of the queue; says whether there is still room. Those whose identifier is in flight are passed over: they are
@@ -113,7 +113,7 @@ impl DestinationState {
             // Since the resync_queue was filled it may have been told, or be about to.
             let Some(held) = self.stale.get(&key).filter(|_| !self.is_spoken_for(&key)) else { continue };
             let told = Told { action: Action::Add(held.traits.clone()), profile: held.profile };
-            let times = Times { first: self.standing.resync, as_of: self.resync_as_of, received: None };
+            let times = Times { first: self.lifecycle.resync, as_of: self.resync_as_of, received: None };
             if !gathered.push(&key, &told, times) {
                 self.resync_queue.push(key);
                 return;

@@ -10,7 +10,7 @@ use crate::egress::change::Action;
 
 /// What has been wished so far, and stays over a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub(in crate::egress) struct Standing {
+pub(in crate::egress) struct Lifecycle {
     /// No new call begins.
     pub is_paused: bool,
     /// How many resyncs there have been. A row that was acknowledged in an earlier round is to be told again: that is how
@@ -25,18 +25,18 @@ pub(in crate::egress) struct Standing {
 
 impl DestinationState {
     /// What has been wished so far.
-    pub fn standing(&self) -> Standing {
-        self.standing
+    pub fn lifecycle(&self) -> Lifecycle {
+        self.lifecycle
     }
 
     /// No new call begins from now on, or may begin again.
     pub fn pause(&mut self, is_paused: bool) {
-        self.standing.is_paused = is_paused;
+        self.lifecycle.is_paused = is_paused;
     }
 
     /// Whether no new call may begin.
     pub fn is_paused(&self) -> bool {
-        self.standing.is_paused
+        self.lifecycle.is_paused
     }
 
     /// Everything is told once more. Gives the rows that were refused, and are not any more.
@@ -45,8 +45,8 @@ impl DestinationState {
     /// are in flight end first: the row that they tell goes once more when they have.
     pub fn resync(&mut self, complete: Tick) -> Vec<Key> {
         let refused = self.retry(complete);
-        self.standing.round += 1;
-        self.standing.resync = complete;
+        self.lifecycle.round += 1;
+        self.lifecycle.resync = complete;
         self.resync_as_of = self.as_of_now(complete);
         let mut told = mem::take(&mut self.acknowledged);
         if told.len() > self.stale.len() {
@@ -97,7 +97,7 @@ impl DestinationState {
         if let Some(left) = &mut self.left {
             let refused: Vec<_> = mem::take(&mut left.refused).into_iter().collect();
             for (key, told) in &refused {
-                left.hold(key.clone(), told, self.standing.round);
+                left.hold(key.clone(), told, self.lifecycle.round);
             }
             return refused;
         }

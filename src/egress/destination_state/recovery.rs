@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dataflows::model::{ProfileId, Tick, Traits};
 
 use super::endings::told;
-use super::{DestinationState, Held, InFlight, Key, Rows, Standing, Told};
+use super::{DestinationState, Held, InFlight, Key, Lifecycle, Rows, Told};
 use crate::egress::address::Address;
 use crate::egress::change::Action;
 use crate::egress::outbox::BatchId;
@@ -20,7 +20,7 @@ pub(in crate::egress) struct Left {
     /// What was in flight: the destination may have it or not.
     pub in_flight: Vec<(BatchId, InFlight)>,
     /// What operators wished.
-    pub standing: Standing,
+    pub lifecycle: Lifecycle,
     /// Where it is that was told all this.
     pub address: Option<Address>,
     /// It acknowledged all changes before this tick.
@@ -64,7 +64,7 @@ impl Left {
 impl DestinationState {
     /// The books of a destination of which a process before this one left something.
     pub fn after(mut left: Left) -> Self {
-        let mut state = DestinationState { standing: left.standing, ..DestinationState::default() };
+        let mut state = DestinationState { lifecycle: left.lifecycle, ..DestinationState::default() };
         for (id, in_flight) in left.in_flight.drain(..) {
             let changed = in_flight.batch.iter().map(|change| change.as_of).min().unwrap_or_default();
             state.in_flight.insert(id, InFlight { first: left.frontier.max(changed), is_out: false, ..in_flight });
@@ -112,7 +112,7 @@ impl DestinationState {
                 _ => traits,
             };
             // What was refused in a resync was told in it, though the row was not written anew.
-            let is_stale = round < self.standing.round && !is_refused;
+            let is_stale = round < self.lifecycle.round && !is_refused;
             let there = if is_stale { &mut self.stale } else { &mut self.acknowledged };
             there.insert(key, Held { traits, profile });
         }

@@ -10,7 +10,7 @@ use crate::egress::change::Action;
 impl DestinationState {
     /// Nothing is desired from now on. What the definitions say is remembered. All ticks before `complete` were taken in.
     pub fn retire(&mut self, complete: Tick) {
-        if mem::replace(&mut self.standing.is_retired, true) {
+        if mem::replace(&mut self.lifecycle.is_retired, true) {
             return;
         }
         let as_of = self.as_of_order(complete);
@@ -24,7 +24,7 @@ impl DestinationState {
 
     /// What the definitions say is desired again.
     pub fn unretire(&mut self, complete: Tick) {
-        if !mem::take(&mut self.standing.is_retired) {
+        if !mem::take(&mut self.lifecycle.is_retired) {
             return;
         }
         let as_of = self.as_of_order(complete);
@@ -41,7 +41,7 @@ impl DestinationState {
 
     /// What is desired of a row, of which the definitions say `told`.
     pub(super) fn unless_retired(&mut self, key: &Key, told: Told) -> Told {
-        if !self.standing.is_retired {
+        if !self.lifecycle.is_retired {
             return told;
         }
         let profile = told.profile;
@@ -68,7 +68,7 @@ impl DestinationState {
 
     /// The destination is another one: it has nothing yet, and all that is desired is told. Nothing is under way to it.
     pub fn renew(&mut self, complete: Tick) {
-        self.standing.round += 1;
+        self.lifecycle.round += 1;
         if let Some(left) = &mut self.left {
             left.rows.clear();
             left.refused.clear();

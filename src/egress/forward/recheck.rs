@@ -26,15 +26,15 @@ pub struct Recheck {
     /// What its people must consent to.
     purpose: CompactString,
     /// For entries that earlier versions wrote.
-    reread: Whose,
+    whose: Whose,
     /// Who is asked, once it is there.
     engine: watch::Receiver<Option<Handle>>,
 }
 
 impl Recheck {
     /// For this purpose.
-    pub fn new(purpose: CompactString, reread: Whose, engine: watch::Receiver<Option<Handle>>) -> Self {
-        Recheck { purpose, reread, engine }
+    pub fn new(purpose: CompactString, whose: Whose, engine: watch::Receiver<Option<Handle>>) -> Self {
+        Recheck { purpose, whose, engine }
     }
 
     /// Whose an entry is.
@@ -46,7 +46,7 @@ impl Recheck {
         }
         entry.whose.or_else(|| {
             let Envelope { event } = serde_json::from_slice(&entry.json).ok()?;
-            (self.reread)(event.get().as_bytes())
+            (self.whose)(event.get().as_bytes())
         })
     }
 

@@ -7,7 +7,7 @@ use dataflows::definitions::{AudienceId, DestinationId};
 use dataflows::model::{Desired, IdentifierId, ProfileId, Tick, Traits};
 
 use super::super::collector::{self, Shared};
-use super::super::{Outlets, Output, Progress};
+use super::super::{Output, Progress, Sinks};
 
 fn ms(ms: u64) -> Tick {
     Tick::from_ms(ms)
@@ -17,7 +17,7 @@ fn ms(ms: u64) -> Tick {
 fn handed_on(workers: usize, outputs: Vec<Output>) -> Vec<String> {
     let (said, all): (_, Receiver<String>) = channel();
     let (changes, complete) = (said.clone(), said);
-    let outlets = Outlets {
+    let sinks = Sinks {
         desired: Box::new(move |tick, _, rows| _ = changes.send(format!("{tick}: {} change", rows.len()))),
         forwarded: Box::new(|_, _| {}),
         complete: Box::new(move |tick| _ = complete.send(format!("complete {tick}"))),
@@ -28,7 +28,7 @@ fn handed_on(workers: usize, outputs: Vec<Output>) -> Vec<String> {
     let (output, given) = channel();
     outputs.into_iter().for_each(|one| output.send(one).unwrap());
     drop(output);
-    collector::run(&given, &Shared::new(Arc::<Progress>::default()), outlets, workers, workers);
+    collector::run(&given, &Shared::new(Arc::<Progress>::default()), sinks, workers, workers);
     all.try_iter().collect()
 }
 

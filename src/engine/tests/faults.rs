@@ -122,7 +122,7 @@ async fn a_slow_disk_shows_in_receipts_and_turns_into_refusals_before_memory_gro
         let handle = run.handle.clone();
         sends.spawn(async move {
             let began = Instant::now();
-            (Load::of(&events).bytes, handle.submit(events, began).await, began.elapsed())
+            (Backpressure::of(&events).bytes, handle.submit(events, began).await, began.elapsed())
         });
     }
     let (mut accepted_bytes, mut accepted, mut refused) = (0, 0, 0);

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
 use crate::clock::SteadyClock;
-use crate::engine::{Accepted, Load, Progress, Receipt, Submission, SubmitError};
+use crate::engine::{Accepted, Backpressure, Progress, Receipt, Submission, SubmitError};
 use crate::example;
 use crate::http::Admission;
 use crate::http::testing::{Reply, Server, read, request};
@@ -326,7 +326,7 @@ async fn an_engine_that_is_behind_or_stopping() {
     let long = format!(r#"{{"userId":"1","properties":{{"x":"{}"}}}}"#, "x".repeat(20_000));
     assert_eq!(setup.post("/v1/page", &long).await.problem(), problem(429, "busy"), "too many bytes");
     let mut submissions = setup.submissions.take().unwrap();
-    let mut pending = Load::default();
+    let mut pending = Backpressure::default();
     let log_fails = async {
         while let Some(submission) = submissions.recv().await {
             pending = pending + submission.load();

@@ -334,7 +334,7 @@ fn what_events_say_of_themselves() {
         let arrival = Extractor::new(&own_project()).accept(text.as_bytes(), &live()).unwrap();
         let shown = line(&arrival.accepted.event);
         assert_eq!(shown, expected, "{members}");
-        let again = Extractor::of_stored(&own_project()).reread("app", &arrival.accepted.raw).unwrap();
+        let again = Extractor::of_stored(&own_project()).decode_stored("app", &arrival.accepted.raw).unwrap();
         assert_eq!(again, arrival.accepted.event, "{members}");
     }
     check(r#""type":"page","name":"Home","category":"Docs""#, "page user_id:1 f0='page' f1='Home' f2='Docs'");

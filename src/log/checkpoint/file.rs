@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Basis, gently};
+use super::{Basis, preallocate};
 use crate::limits::LOG_ENTRY_BYTES_MAX;
 use crate::log::codec::{self, CodecError, FactsForm};
 
@@ -195,7 +195,7 @@ impl Writer {
         head[9..].copy_from_slice(&sum.to_be_bytes());
         let bytes = head.len() + stored.len();
         if self.room < self.written + bytes as u64 {
-            self.room = gently::set_aside(self.file.get_ref(), self.room);
+            self.room = preallocate::set_aside(self.file.get_ref(), self.room);
         }
         self.file.write_all(&head)?;
         self.file.write_all(&stored)?;

@@ -10,7 +10,7 @@ use dataflows::definitions::MeasureId;
 use dataflows::model::Tick;
 
 use super::file::{self, Counts, Head, MessageIds, Piece, Reader};
-use super::{CheckpointError, gently};
+use super::{CheckpointError, preallocate};
 use crate::log::files::{make_folder, read_small, sync_folder, write_whole};
 
 /// Checkpoints that are kept: the last one, and one more should that be damaged.
@@ -183,7 +183,7 @@ impl Kept {
         });
         if written.is_err() {
             // Whatever is there of it is in the way of nobody, and goes at the next start at the latest.
-            _ = gently::remove(&path);
+            _ = preallocate::remove(&path);
         }
         let counts = written?;
         let bytes = fs::metadata(&path).map_err(io)?.len();
@@ -213,7 +213,7 @@ impl Kept {
     pub fn sweep(&self) {
         for file in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if !self.entries.iter().any(|entry| file.file_name() == *entry.name) {
-                _ = gently::remove(&file.path());
+                _ = preallocate::remove(&file.path());
             }
         }
     }

@@ -15,7 +15,7 @@ use super::checkpointer::drop_up_to;
 use super::make::LeftOut;
 use super::*;
 use crate::history::{Archive, Folder, HistoryWriter, Portion};
-use crate::ingest::segment::{reading, reread};
+use crate::ingest::segment::{reading, stored_event_decoder};
 use crate::log::{DurableLog, Log, Store, Stored};
 use crate::project::{self, Durability};
 
@@ -66,7 +66,7 @@ impl World {
             };
             let raw = raw.replacen('{', &format!(r#"{{"type":"track","timestamp":"{}","#, time(tick)), 1);
             let stored = Stored { message: n.into(), source: Some("app".into()), raw: Bytes::from(raw.clone()) };
-            let event = reread(&world.project(PROJECT))(&stored).unwrap();
+            let event = stored_event_decoder(&world.project(PROJECT))(&stored).unwrap();
             log.append(
                 tick,
                 &[crate::engine::Accepted { message: n.into(), source: "app".into(), raw: Bytes::from(raw), event }],

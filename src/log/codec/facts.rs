@@ -49,7 +49,7 @@ fn kept(at: Tick, position: Position) -> Kept {
 struct StoredFacts<'a, P> {
     id: IdentifierId,
     identifier: &'a str,
-    settled: bool,
+    exclusive: bool,
     #[serde(borrow, serialize_with = "as_bytes")]
     record: &'a [u8],
     links: Vec<StoredLink<P>>,
@@ -152,7 +152,7 @@ pub fn encode_facts(id: IdentifierId, facts: &Facts, block: &mut Vec<u8>) {
     let stored = StoredFacts {
         id,
         identifier: &facts.identifier,
-        settled: facts.settled,
+        exclusive: facts.exclusive,
         record: facts.record.as_bytes(),
         links: facts.links.iter().map(StoredLink::of).collect(),
         best: best.collect(),
@@ -237,7 +237,7 @@ fn one<P: StoredPosition>(
     let no_record = || CodecError::Malformed("a record is none".to_owned());
     let mut facts = Facts {
         identifier: stored.identifier.into(),
-        settled: stored.settled,
+        exclusive: stored.exclusive,
         record: Record::from_bytes(stored.record).ok_or_else(no_record)?,
         links: Vec::with_capacity(stored.links.len()),
         aliases: Aliases::default(),

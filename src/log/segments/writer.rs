@@ -12,7 +12,7 @@ use dataflows::model::Tick;
 use super::disk::{Disk, DiskFile, make_folder};
 use super::frame::{FRAMES_AT, FrameHead, HEADS_AT, Safety, SegmentHead};
 use super::tail::Torn;
-use super::{Last, Segment, SegmentError, SegmentNumber, Segments, gently, io_error};
+use super::{Last, Segment, SegmentError, SegmentNumber, Segments, io_error, preallocate};
 use crate::limits::{LOG_FRAME_BYTES_MAX, LOG_SEGMENT_BYTES_MAX, LOG_SEGMENT_BYTES_MIN};
 
 /// Zeros that are written before they are synced: were it all of them at once, a sync of the log would wait for them.
@@ -65,7 +65,7 @@ impl Writer {
         let torn = std::mem::take(&mut state.torn);
         // Those that were made ready, or whose first frame is torn.
         while let Some(empty) = state.segments.pop_back_if(|segment| segment.first.get().is_none()) {
-            gently::remove(&empty.path).map_err(io_error(&empty.path))?;
+            preallocate::remove(&empty.path).map_err(io_error(&empty.path))?;
         }
         let next_number = SegmentNumber(state.segments.back().map_or(0, |segment| segment.head.number.0 + 1));
         let mut current = None;
@@ -292,7 +292,7 @@ fn sweep(folder: &Path) -> io::Result<()> {
     for file in std::fs::read_dir(folder)? {
         let path: PathBuf = file?.path();
         if path.extension().is_some_and(|end| end == "new" || end == "old") {
-            gently::remove(&path)?;
+            preallocate::remove(&path)?;
         }
     }
     Ok(())

@@ -111,9 +111,14 @@ impl<R: Readings> Collector for Counts<R> {
         )?;
         ConstGauge::new(engine.recovery).encode(recovery)?;
         gauge(&mut encoder, "deltaic_pending_events", "Events that are not yet complete", engine.pending_events)?;
-        counter(&mut encoder, "deltaic_books_looks", "Looks at whether the books balance", engine.books_looks)?;
+        counter(
+            &mut encoder,
+            "deltaic_consistency_checks",
+            "Checks of the consistency audit: do sizes, lists and changes of audiences agree at a tick?",
+            engine.consistency_checks,
+        )?;
         let help = "Figures of audiences (size, members, changes) that did not agree: alert on any";
-        counter(&mut encoder, "deltaic_books_differences", help, engine.books_differences)?;
+        counter(&mut encoder, "deltaic_consistency_differences", help, engine.consistency_differences)?;
         family(
             &mut encoder,
             "deltaic_full_identifiers",

@@ -81,10 +81,10 @@ pub struct EngineState {
     pub recovery: f64,
     /// Events that were handed in and are not yet through.
     pub pending_events: u64,
-    /// Looks at whether the books balance, since the start.
-    pub books_looks: u64,
+    /// Checks of the consistency audit, since the start.
+    pub consistency_checks: u64,
     /// Figures that did not agree, since the start.
-    pub books_differences: u64,
+    pub consistency_differences: u64,
     /// Identifiers that have as many of something as they may, in the order of [`Limit::ALL`].
     pub full: [u64; Limit::ALL.len()],
     /// Whether events are refused for want of memory.

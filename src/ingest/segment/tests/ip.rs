@@ -75,5 +75,5 @@ fn an_identifier_may_be_made_of_it() {
     let given = Given { ip: Some("192.0.2.7"), ..live() };
     let accepted = extractor.accept(br#"{"type":"page","userId":"1"}"#, &given).unwrap().accepted;
     assert_eq!(line(&accepted.event), "page user_id:1 address:192.0.2.7");
-    assert_eq!(extractor.reread("app", &accepted.raw).unwrap(), accepted.event);
+    assert_eq!(extractor.decode_stored("app", &accepted.raw).unwrap(), accepted.event);
 }

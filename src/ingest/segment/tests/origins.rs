@@ -126,13 +126,13 @@ fn only_sources_with_trust_join_people() {
     let mut project = project(Vec::new());
     project.sources[1].trusted = true;
     let json = r#"{"type":"alias","userId":"u","previousId":"p","messageId":"m"}"#;
-    let reread = reread(&project);
+    let decode = stored_event_decoder(&project);
     for (source, trusted) in [("web", true), ("app", false), ("unknown", false)] {
         let given = Given { source, ..live() };
         let accepted = Extractor::new(&project).accept(json.as_bytes(), &given).unwrap().accepted;
         assert_eq!(accepted.event.identifiers.alias().unwrap().trusted, trusted, "{source}");
         let stored = Stored { message: accepted.message, source: Some(source.into()), raw: accepted.raw };
-        assert_eq!(reread(&stored).unwrap(), accepted.event, "{source}");
+        assert_eq!(decode(&stored).unwrap(), accepted.event, "{source}");
     }
 }
 
@@ -141,7 +141,7 @@ fn stored_events_are_read_with_their_source() {
     let mut project = project(vec![origin("properties.email", "email", &[], &["web"], Some(Strength::Strong))]);
     project.sources[0].context_traits = ContextTraits::Full;
     let json = call("track", r#""messageId":"m","properties":{"email":"a@b"},"context":{"traits":{"city":"Rome"}}"#);
-    let (reread, reading) = (reread(&project), reading(&project));
+    let (decode, reading) = (stored_event_decoder(&project), reading(&project));
     for (source, expected) in [("web", 2), ("app", 1)] {
         let given = Given { source, ..live() };
         let accepted = Extractor::new(&project).accept(json.as_bytes(), &given).unwrap().accepted;
@@ -149,7 +149,7 @@ fn stored_events_are_read_with_their_source() {
         // Earlier versions did not keep the source; then its hash tells it.
         for kept in [Some(source.into()), None] {
             let stored = Stored { message: accepted.message, source: kept, raw: accepted.raw.clone() };
-            assert_eq!(reread(&stored).unwrap(), accepted.event, "{source}");
+            assert_eq!(decode(&stored).unwrap(), accepted.event, "{source}");
             let reading = reading(&stored).unwrap();
             assert_eq!((&reading.event, reading.origin.source.as_deref()), (&accepted.event, Some(source)));
             assert_eq!(reading.origin.name.as_deref(), Some("Invited"));

@@ -2,7 +2,7 @@
 //! ticks of so many events, each of which is waited for, as when it is live; 0 for ticks without events.
 //!
 //! ```text
-//! cargo bench --bench inside -- [--log 0] [--batch N] [--ticks N] [--people N] [--workers N] [--seed N]
+//! cargo bench --bench introspection -- [--log 0] [--batch N] [--ticks N] [--people N] [--workers N] [--seed N]
 //! ```
 
 mod shop;
@@ -17,7 +17,7 @@ use dataflows::observations::Arrival;
 use deltaic::engine::{Listeners, Output, Topology, Workers};
 use deltaic::ingest::files::{BytesRead, Events, Format};
 use deltaic::ingest::segment::Extractor;
-use deltaic::observe::inside::Inside;
+use deltaic::observe::introspection::Introspection;
 use shop::{Arguments, Stream};
 
 #[global_allocator]
@@ -48,12 +48,12 @@ fn main() {
 
     let topology = Topology::local(arguments.number("workers", 1) as usize);
     let (outputs, collected) = channel();
-    let inside = Inside::new(topology.threads, is_logged);
+    let introspection = Introspection::new(topology.threads, is_logged);
     let workers = Workers::start_with(
         &topology,
         project.definitions.clone(),
         outputs,
-        Listeners { inside: inside.clone(), identities: false, latest: None },
+        Listeners { introspection: introspection.clone(), identities: false, latest: None },
     )
     .expect("workers start");
     let before = cpu_ns();
@@ -72,7 +72,7 @@ fn main() {
     let spent = cpu_ns() - before;
     workers.stop().expect("the workers end well");
     let activations: u64 =
-        inside.figures(None).into_iter().flat_map(|figures| figures.operators).map(|of| of.activations).sum();
+        introspection.figures(None).into_iter().flat_map(|figures| figures.operators).map(|of| of.activations).sum();
     println!(
         "inside: {ticks} ticks of {batch} events, log {}: {:.2} µs of CPU a tick, {} activations a tick",
         if is_logged { "on" } else { "off" },

@@ -23,18 +23,18 @@ enum Paper {
 
 /// Where things are handed over. Cheap to clone; the judge goes with the last clone.
 #[derive(Clone)]
-pub struct Desk(Sender<Paper>);
+pub struct JudgeHandle(Sender<Paper>);
 
 /// The judge is gone, which is a defect of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
-impl Desk {
+impl JudgeHandle {
     /// Seats a judge.
     pub fn open(judge: Judge) -> io::Result<Self> {
         let (to, papers) = mpsc::channel();
         thread::Builder::new().name("judge".into()).spawn(move || work(judge, &papers))?;
-        Ok(Desk(to))
+        Ok(JudgeHandle(to))
     }
 
     /// A batch was acknowledged.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use deltaic::observe::inside::{Operator, Report};
+use deltaic::observe::introspection::{Operator, Report};
 use reqwest::Method;
 use serde_json::json;
 use tempfile::TempDir;
@@ -111,7 +111,7 @@ async fn operators_arrangements_and_stages_are_told() {
     // Moves of five devices.
     assert_eq!(records(&all, "Moves"), 5);
 
-    let inner = operator(&all, "Least labels");
+    let inner = operator(&all, "Min label");
     assert_eq!(inner.scope, ["Deltaic", "Resolve identities"]);
     assert_eq!((inner.address.len(), operator(&all, "Deltaic").address.len()), (3, 1));
     for operator in &all.figures.operators {
@@ -121,7 +121,7 @@ async fn operators_arrangements_and_stages_are_told() {
     }
     let observe = operator(&all, "Observe events");
     assert!(observe.own_ns > 0 && observe.activations > 0, "{observe:?}");
-    let into = |of: &&deltaic::observe::inside::Channel| [&of.scope[..], &[of.to.0]].concat() == observe.address;
+    let into = |of: &&deltaic::observe::introspection::Channel| [&of.scope[..], &[of.to.0]].concat() == observe.address;
     assert_eq!(all.figures.channels.iter().filter(into).map(|of| of.records).sum::<u64>(), 5);
     server.stop();
 }
@@ -153,7 +153,7 @@ async fn top_and_dot_show_a_running_engine() {
     let members: Vec<&str> = ended.stdout.lines().filter(|line| line.ends_with("  Members by audience")).collect();
     // Share and its sign, time, runs, records.
     assert_eq!(members.iter().map(|line| line.split_whitespace().nth(4)).collect::<Vec<_>>(), [Some("8")], "{ended:?}");
-    assert!(ended.stdout.contains("Resolve identities / Least labels") && !ended.stdout.contains('\x1b'), "{ended:?}");
+    assert!(ended.stdout.contains("Resolve identities / Min label") && !ended.stdout.contains('\x1b'), "{ended:?}");
     // Without --once, too, since nobody sees it; and by --url, as other commands.
     let piped = command(&["top", "--url", server.url(), "--worker", "0"], ADMIN_TOKEN);
     assert!(piped.status.success() && piped.stdout.starts_with("process 0 of 1, worker 0: busy "), "{piped:?}");

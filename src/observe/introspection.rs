@@ -27,7 +27,7 @@ const RATE_OVER: Duration = Duration::from_secs(1);
 
 /// What the workers of this process show.
 #[derive(Debug)]
-pub struct Inside {
+pub struct Introspection {
     /// Whether the dataflow is logged. It costs a little (benches/README.md).
     is_logged: bool,
     started: Instant,
@@ -45,11 +45,11 @@ struct Rate {
     per_s: f64,
 }
 
-impl Inside {
+impl Introspection {
     /// For so many workers.
     pub fn new(workers: usize, is_logged: bool) -> Arc<Self> {
         let started = Instant::now();
-        Arc::new(Inside {
+        Arc::new(Introspection {
             is_logged,
             started,
             workers: (0..workers).map(|_| Mutex::default()).collect(),

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::egress::Egress;
 use crate::egress::forward::{Skip, Skipped, Whose};
 use crate::ending::{Ending, Exit};
-use crate::engine::{Choice, Outlets};
+use crate::engine::{Choice, Sinks};
 use crate::ingest::segment::{Extractor, Integrations, is_historical};
 use crate::log::checkpoint::Growth;
 use crate::observe::latency::Observer;
@@ -28,7 +28,7 @@ pub(super) fn reporter(failed: &mpsc::UnboundedSender<Ending>) -> impl Fn(String
 /// Says whose a stored event is.
 pub(super) fn whose(project: &Project) -> Whose {
     let (extractor, forwards) = (Extractor::of_stored(project), Forwards::new(project.definitions.clone()));
-    Arc::new(move |raw| forwards.primary(&extractor.reread("", raw).ok()?))
+    Arc::new(move |raw| forwards.primary(&extractor.decode_stored("", raw).ok()?))
 }
 
 /// Takes out of the forwards of an event those to destinations that it is not to go to: of the past, too old, or since its sender says
@@ -66,14 +66,14 @@ pub(super) fn choice(project: &Project, skipped: Vec<Arc<Skipped>>) -> Choice {
 }
 
 /// Leads what the engine gives to the destinations.
-pub(super) fn outlets(
+pub(super) fn sinks(
     egress: Egress,
     observer: Observer,
     failed: impl Fn(String) + Send + Sync + Clone + 'static,
     growth: Option<Arc<Growth>>,
-) -> Outlets {
+) -> Sinks {
     let (frontier, delivery, forwarding, broken) = (egress.clone(), egress.clone(), egress.clone(), failed.clone());
-    Outlets {
+    Sinks {
         desired: Box::new(move |tick, received, changes| egress.apply(tick, received, changes)),
         forwarded: Box::new(move |tick, events| {
             if let Err(error) = forwarding.take_in(tick, &events) {

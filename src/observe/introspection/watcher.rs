@@ -12,7 +12,7 @@ use dataflows::observations::Arrival;
 use timely::logging::TimelyEventBuilder;
 use timely::worker::Worker;
 
-use super::Inside;
+use super::Introspection;
 use super::tally::Tally;
 
 /// How often a worker shows its figures: often enough for people who watch. It takes some tens of microseconds.
@@ -20,7 +20,7 @@ const SHOW_EVERY: Duration = Duration::from_millis(250);
 
 /// Watches one worker, on its own thread.
 pub struct Watcher {
-    inside: Arc<Inside>,
+    introspection: Arc<Introspection>,
     /// The worker, counted within the process.
     worker: usize,
     logs: Option<(Rc<RefCell<Tally>>, Ledger)>,
@@ -31,10 +31,10 @@ pub struct Watcher {
 
 impl Watcher {
     /// Begins before the dataflow is built, so that it hears of all operators.
-    pub fn start(inside: Arc<Inside>, worker: &Worker, local: usize) -> Self {
-        let logs = inside.is_logged().then(|| (listen(worker), Ledger::listen(worker)));
+    pub fn start(introspection: Arc<Introspection>, worker: &Worker, local: usize) -> Self {
+        let logs = introspection.is_logged().then(|| (listen(worker), Ledger::listen(worker)));
         let arrangements = Arrangements::default();
-        Watcher { inside, worker: local, logs, arrangements, latest: None, shown: Instant::now() }
+        Watcher { introspection, worker: local, logs, arrangements, latest: None, shown: Instant::now() }
     }
 
     /// The worker, counted within the process.
@@ -59,13 +59,13 @@ impl Watcher {
                     self.latest = Some(*tick);
                 }
             }
-            self.inside.ticks.fetch_add(ticks, Ordering::Relaxed);
+            self.introspection.ticks.fetch_add(ticks, Ordering::Relaxed);
         }
     }
 
     /// Sees that everything before `tick` is there.
     pub fn advance(&mut self, tick: Tick) {
-        self.inside.input.fetch_max(tick.as_ms(), Ordering::Relaxed);
+        self.introspection.input.fetch_max(tick.as_ms(), Ordering::Relaxed);
     }
 
     /// Shows the figures, if it is time.
@@ -79,9 +79,9 @@ impl Watcher {
     pub fn show(&mut self) {
         self.shown = Instant::now();
         let figures = self.logs.as_ref().map(|(tally, ledger)| {
-            tally.borrow().figures(self.inside.started.elapsed(), &self.arrangements.holdings(ledger))
+            tally.borrow().figures(self.introspection.started.elapsed(), &self.arrangements.holdings(ledger))
         });
-        self.inside.show(self.worker, figures.unwrap_or_default());
+        self.introspection.show(self.worker, figures.unwrap_or_default());
     }
 }
 

@@ -7,7 +7,7 @@ use dataflows::model::Event;
 
 use super::members::Members;
 use super::{Extractor, Given, Parsed, own};
-use crate::engine::Reread;
+use crate::engine::StoredEventDecoder;
 use crate::history::{Origin, ReadStored, Reading};
 use crate::ingest::Rejection;
 use crate::limits::Limits;
@@ -15,14 +15,14 @@ use crate::log::Stored;
 use crate::project::Project;
 
 /// Reads stored events as `project` says: what recovery and checkpoints are given.
-pub fn reread(project: &Project) -> Reread {
+pub fn stored_event_decoder(project: &Project) -> StoredEventDecoder {
     let (extractor, sources) = (Extractor::of_stored(project), Sources::of(project));
     Box::new(move |stored| {
         if let Some(source) = &stored.source {
-            return extractor.reread(source, &stored.raw).map_err(|rejection| rejection.code());
+            return extractor.decode_stored(source, &stored.raw).map_err(|rejection| rejection.code());
         }
         if !extractor.origins.tell_sources_apart() {
-            return extractor.reread("", &stored.raw).map_err(|rejection| rejection.code());
+            return extractor.decode_stored("", &stored.raw).map_err(|rejection| rejection.code());
         }
         let read = sources.read(&extractor, stored, &mut Members::default());
         read.map(|(parsed, _)| parsed.event).map_err(|rejection| rejection.code())
@@ -93,7 +93,7 @@ impl Extractor {
     }
 
     /// Reads the stored text of an event of `source` again: the same event as when it was accepted.
-    pub fn reread(&self, source: &str, stored: &[u8]) -> Result<Event, Rejection> {
+    pub fn decode_stored(&self, source: &str, stored: &[u8]) -> Result<Event, Rejection> {
         self.parse_stored(source, stored, &mut Members::default()).map(|parsed| parsed.event)
     }
 

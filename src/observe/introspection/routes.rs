@@ -12,7 +12,7 @@ use axum::response::Response;
 use axum::routing::get;
 use serde::Deserialize;
 
-use super::Inside;
+use super::Introspection;
 use super::figures::{Holder, Report, Stage};
 use crate::engine::Topology;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
@@ -20,8 +20,8 @@ use crate::memory::resident_bytes;
 use crate::observe::metrics::Readings;
 
 /// What the route works with.
-struct Desk<R> {
-    inside: Arc<Inside>,
+struct IntrospectionState<R> {
+    introspection: Arc<Introspection>,
     readings: R,
     process: usize,
     processes: usize,
@@ -34,40 +34,46 @@ struct Asked {
 }
 
 /// The route.
-pub fn router(admission: &Admission, inside: Arc<Inside>, topology: &Topology, readings: impl Readings) -> Router {
-    let desk = Desk { inside, readings, process: topology.process, processes: topology.processes() };
+pub fn router(
+    admission: &Admission,
+    introspection: Arc<Introspection>,
+    topology: &Topology,
+    readings: impl Readings,
+) -> Router {
+    let state =
+        IntrospectionState { introspection, readings, process: topology.process, processes: topology.processes() };
     let router =
-        Router::new().route("/v1/dataflow", get(dataflow).fallback(method_not_allowed)).with_state(Arc::new(desk));
+        Router::new().route("/v1/dataflow", get(dataflow).fallback(method_not_allowed)).with_state(Arc::new(state));
     Role::Admin.guard(router, admission)
 }
 
 async fn dataflow<R: Readings>(
-    State(desk): State<Arc<Desk<R>>>,
+    State(state): State<Arc<IntrospectionState<R>>>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let wrong = |_| Problem::bad_request("bad_query", "expected the number of a worker in `worker`");
     let Query(Asked { worker }) = asked.map_err(wrong)?;
-    let Some(figures) = desk.inside.figures(worker) else {
-        let message = format!("this process has {} workers, counted from 0", desk.inside.workers());
+    let Some(figures) = state.introspection.figures(worker) else {
+        let message = format!("this process has {} workers, counted from 0", state.introspection.workers());
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_worker", message));
     };
     let report = Report {
-        process: desk.process,
-        processes: desk.processes,
-        workers: desk.inside.workers(),
+        process: state.process,
+        processes: state.processes,
+        workers: state.introspection.workers(),
         worker,
         memory_bytes: resident_bytes(),
-        memory: desk.readings.memory().into_iter().map(|(of, bytes)| Holder { of: of.to_owned(), bytes }).collect(),
-        ticks: desk.inside.ticks(),
-        ticks_per_s: desk.inside.ticks_per_s(),
-        stages: desk.stages(),
-        logged: desk.inside.is_logged(),
+        memory: state.readings.memory().into_iter().map(|(of, bytes)| Holder { of: of.to_owned(), bytes }).collect(),
+        ticks: state.introspection.ticks(),
+        ticks_per_s: state.introspection.ticks_per_s(),
+        stages: state.stages(),
+        logged: state.introspection.is_logged(),
         figures,
     };
     Ok(json(StatusCode::OK, &report))
 }
 
-impl<R: Readings> Desk<R> {
+impl<R: Readings> IntrospectionState<R> {
     fn stages(&self) -> Vec<Stage> {
         let readings = &self.readings;
         let now = readings.now();
@@ -78,7 +84,7 @@ impl<R: Readings> Desk<R> {
             queued,
         };
         let mut stages = vec![
-            stage("log", None, self.inside.input(), None),
+            stage("log", None, self.introspection.input(), None),
             stage("dataflow", None, readings.frontier(), Some(readings.engine().pending_events)),
         ];
         let events = readings.events();

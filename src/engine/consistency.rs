@@ -1,7 +1,7 @@
-//! The books balance (invariant 4), checked all the time: at one tick, the size of each audience is what entered less what left,
+//! The consistency audit checks invariant 4 all the time: at one tick, the size of each audience is what entered less what left,
 //! and so is the list of its members.
 //!
-//! To look through all members at once would take long, so they are looked through in parts, by the first byte of the profile's
+//! Listing all members at once would take long, so they are checked in parts, by the first byte of the profile's
 //! id: one part after the other, a few a second. What does not agree is a defect of ours; the metric on it is to be alerted on.
 
 use std::collections::BTreeMap;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use dataflows::definitions::AudienceId;
 use dataflows::model::{ProfileId, Tick};
 
-/// How often there is a look at a part.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often a part is checked.
+const CHECK_EVERY: Duration = Duration::from_millis(250);
 
-/// Parts that members are looked through in.
+/// How many parts members are checked in.
 const PARTS: usize = 256;
 
 /// Changes of memberships at a tick.
@@ -23,10 +23,10 @@ type Changes = Vec<((AudienceId, ProfileId), i64)>;
 
 /// What entered less what left, by audience and part. Kept where memberships are delivered: by the first process.
 #[derive(Debug, Default)]
-pub struct Books {
+pub struct ConsistencyAudit {
     net: Vec<[i64; PARTS]>,
     waiting: BTreeMap<Tick, Changes>,
-    looks: BTreeMap<Tick, Look>,
+    checks: BTreeMap<Tick, AuditCheck>,
     moves: Arc<Moves>,
 }
 
@@ -48,7 +48,7 @@ impl Moves {
 
 /// What was found at a tick.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct AuditCheck {
     /// Which part.
     pub part: u8,
     /// Sizes by audience.
@@ -57,10 +57,10 @@ pub struct Look {
     pub listed: Vec<u64>,
 }
 
-impl Books {
-    /// Empty ones, which tell of moves here.
+impl ConsistencyAudit {
+    /// Nothing has changed yet; moves are told here.
     pub fn new(moves: Arc<Moves>) -> Self {
-        Books { moves, ..Books::default() }
+        ConsistencyAudit { moves, ..ConsistencyAudit::default() }
     }
 
     /// Takes in what changed at a tick.
@@ -69,17 +69,17 @@ impl Books {
     }
 
     /// Takes in what was found at a tick.
-    pub fn looked(&mut self, tick: Tick, look: Look) {
-        self.looks.insert(tick, look);
+    pub fn checked(&mut self, tick: Tick, check: AuditCheck) {
+        self.checks.insert(tick, check);
     }
 
-    /// Everything before `frontier` was taken in. Gives for each look at it how many figures do not agree.
+    /// Everything before `frontier` was taken in. Gives for each check at it how many figures do not agree.
     pub fn complete(&mut self, frontier: Tick) -> Vec<usize> {
         let mut differences = Vec::new();
-        while let Some(entry) = self.looks.first_entry().filter(|entry| *entry.key() < frontier) {
-            let (tick, look) = entry.remove_entry();
+        while let Some(entry) = self.checks.first_entry().filter(|entry| *entry.key() < frontier) {
+            let (tick, check) = entry.remove_entry();
             self.enter_before(tick.next());
-            differences.push(self.differences(&look));
+            differences.push(self.differences(&check));
         }
         self.enter_before(frontier);
         differences
@@ -99,44 +99,47 @@ impl Books {
         }
     }
 
-    fn differences(&self, look: &Look) -> usize {
+    fn differences(&self, check: &AuditCheck) -> usize {
         let nobody = [0; PARTS];
         let differs = |(index, (size, listed)): (usize, (&u64, &u64))| {
             let net = self.net.get(index).unwrap_or(&nobody);
-            let by_part = i64::try_from(*listed) != Ok(net[usize::from(look.part)]);
+            let by_part = i64::try_from(*listed) != Ok(net[usize::from(check.part)]);
             let by_size = i64::try_from(*size) != Ok(net.iter().sum::<i64>());
             usize::from(by_part) + usize::from(by_size)
         };
-        look.sizes.iter().zip(&look.listed).enumerate().map(differs).sum()
+        check.sizes.iter().zip(&check.listed).enumerate().map(differs).sum()
     }
 }
 
-/// How the looks turned out.
+/// How the checks turned out.
 #[derive(Debug, Default)]
-pub struct Audit {
+pub struct AuditFigures {
     moves: Arc<Moves>,
-    looks: AtomicU64,
+    checks: AtomicU64,
     differences: AtomicU64,
 }
 
-impl Audit {
+impl AuditFigures {
     /// How many entered and left each audience.
     pub fn moves(&self) -> &Arc<Moves> {
         &self.moves
     }
 
-    /// A look found so many figures that do not agree.
-    pub fn looked(&self, differences: usize) {
-        self.looks.fetch_add(1, Ordering::Relaxed);
+    /// A check found so many figures that do not agree.
+    pub fn checked(&self, differences: usize) {
+        self.checks.fetch_add(1, Ordering::Relaxed);
         if differences > 0 {
             self.differences.fetch_add(differences as u64, Ordering::Relaxed);
-            tracing::error!(differences, "the books do not balance: size, members and changes of audiences differ");
+            tracing::error!(
+                differences,
+                "the consistency audit failed: size, members and changes of an audience differ"
+            );
         }
     }
 
     /// Looks since the start.
-    pub fn looks(&self) -> u64 {
-        self.looks.load(Ordering::Relaxed)
+    pub fn checks(&self) -> u64 {
+        self.checks.load(Ordering::Relaxed)
     }
 
     /// Figures that did not agree, since the start. One is one too many.
@@ -145,22 +148,22 @@ impl Audit {
     }
 }
 
-/// Which part is looked at next, and when.
+/// Which part is checked next, and when.
 #[derive(Debug)]
-pub struct Rounds {
+pub struct AuditSchedule {
     next: u8,
     latest: Instant,
 }
 
-impl Rounds {
+impl AuditSchedule {
     /// Begins with the first part.
     pub fn new() -> Self {
-        Rounds { next: 0, latest: Instant::now() }
+        AuditSchedule { next: 0, latest: Instant::now() }
     }
 
-    /// The part to look at now, if it is time.
+    /// The part to check now, if it is time.
     pub fn due(&mut self) -> Option<u8> {
-        if self.latest.elapsed() < LOOK_EVERY {
+        if self.latest.elapsed() < CHECK_EVERY {
             return None;
         }
         self.latest = Instant::now();
@@ -183,20 +186,20 @@ mod tests {
         format!("{part:02x}{}", "0".repeat(30)).parse().unwrap()
     }
 
-    fn books() -> Books {
-        let mut books = Books::default();
+    fn audit() -> ConsistencyAudit {
+        let mut audit = ConsistencyAudit::default();
         let row = |audience, part| (AudienceId::new(audience), profile(part));
-        books.changed(ms(1), vec![(row(0, 7), 1), (row(0, 9), 1), (row(1, 7), 1)]);
-        books.changed(ms(5), vec![(row(0, 7), -1)]);
-        books
+        audit.changed(ms(1), vec![(row(0, 7), 1), (row(0, 9), 1), (row(1, 7), 1)]);
+        audit.changed(ms(5), vec![(row(0, 7), -1)]);
+        audit
     }
 
     #[track_caller]
     fn check(tick: u64, part: u8, sizes: [u64; 2], listed: [u64; 2], expected: usize) {
-        let mut books = books();
-        books.looked(ms(tick), Look { part, sizes: sizes.to_vec(), listed: listed.to_vec() });
-        assert_eq!(books.complete(ms(tick)), Vec::<usize>::new(), "it waits for its tick");
-        assert_eq!(books.complete(ms(10)), [expected]);
+        let mut audit = audit();
+        audit.checked(ms(tick), AuditCheck { part, sizes: sizes.to_vec(), listed: listed.to_vec() });
+        assert_eq!(audit.complete(ms(tick)), Vec::<usize>::new(), "it waits for its tick");
+        assert_eq!(audit.complete(ms(10)), [expected]);
     }
 
     #[test]
