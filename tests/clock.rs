@@ -280,6 +280,74 @@ async fn a_machine_that_was_suspended_has_waited() {
     server.stop();
 }
 
+/// Waits until the last tick of a quiet time is written down, later than `after`.
+async fn written_down(lied: &Lied, after: u64) {
+    let began = Instant::now();
+    let file = lied.folder.path().join("data/REACHED");
+    let tick = |text: String| text.lines().nth(1)?.split(' ').next()?.parse::<u64>().ok();
+    while std::fs::read_to_string(&file).ok().and_then(tick).is_none_or(|tick| tick <= after) {
+        assert!(began.elapsed() < DEADLINE, "nothing is written down");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_after_a_quiet_time_knows_when_it_was() {
+    let lied = Lied::new(true);
+    let server = lied.start(&[]).await;
+    let before = order(&server, "a", "m1").await;
+    // Forty days in which nothing happens, and a clean stop.
+    lied.clock("+40d");
+    while clock_of(&server).await["tick"].as_u64() < Some(before + 40 * 24 * HOUR) {}
+    server.stop();
+    let server = lied.start(&[]).await;
+    // Twenty more, and a kill: the log is sixty days old.
+    lied.clock("+60d");
+    written_down(&lied, before + 60 * 24 * HOUR).await;
+    server.kill();
+    lied.clock("+61d");
+    let server = lied.start(&[]).await;
+    server.stop();
+    // It takes nothing away from what a clock that is wrong is told.
+    lied.clock("+500d");
+    let ended = lied.begin(&[]).failed();
+    assert!(ended.stderr.contains("more than `clock.pause_max`, 30 d"), "{}", ended.stderr);
+    // Without what was written down, or where it is damaged, the log says how old it is.
+    lied.clock("+61d");
+    let file = lied.folder.path().join("data/REACHED");
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() - 2]).unwrap();
+    let ended = lied.begin(&[]).failed();
+    assert!(ended.stderr.contains("REACHED is not as it was written"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("61 d"), "{}", ended.stderr);
+    std::fs::write(&file, whole).unwrap();
+    let server = lied.start(&[]).await;
+    let after = order(&server, "a", "m1").await;
+    assert!((61 * 24 * HOUR..62 * 24 * HOUR).contains(&(after - before)), "{before} {after}");
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_ahead_while_nothing_happened_does_no_harm() {
+    let lied = Lied::new(false);
+    let server = lied.start(&[]).await;
+    let before = order(&server, "a", "m1").await;
+    server.stop();
+    // Accepted by mistake, and written down.
+    for wrong in ["+365d", "+20d"] {
+        lied.clock(wrong);
+        let server = lied.start(&["--accept-clock"]).await;
+        server.stop();
+        written_down(&lied, before + 10 * 24 * HOUR).await;
+        lied.clock("+0");
+        let server = lied.start(&[]).await;
+        let after = order(&server, "a", "m1").await;
+        assert!(after - before < HOUR, "{before} {after}");
+        assert_eq!(orders(&server, "a", after).await, json!([1, 1]));
+        server.stop();
+    }
+}
+
 /// All files of a folder, with what is in them.
 fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
