@@ -39,6 +39,20 @@ pub enum AdminError {
     /// Nothing is said to be meant.
     #[error("nothing is named: give the numbers of entries, or --all, or --code")]
     Nothing,
+    /// Entries that are named are not there.
+    #[error(
+        "{missing} of {named} entries named are not there: they may have been retried, purged, or the oldest when there were too many; all \
+         others are done"
+    )]
+    NoEntry {
+        /// How many.
+        missing: u64,
+        /// Of how many.
+        named: u64,
+    },
+    /// Not all processes of the cluster are there.
+    #[error("not all processes of the cluster are there: {0}")]
+    NotWhole(String),
     /// What is given is no address.
     #[error("{text:?} is not a URL: {reason}; expected one such as http://127.0.0.1:8080")]
     Url {
