@@ -97,7 +97,7 @@ pub fn answer<'scope>(
 
 /// A question for several identifiers as a question for each, since each has a worker of its own. Others stay as they are.
 fn one_by_one((query, tick, diff): Row<Query>) -> impl Iterator<Item = Row<Query>> {
-    let Query { id, asker, as_of, question } = query;
+    let Query { id, asker, as_of, passed, question } = query;
     let (one, many) = match question {
         Question::Consents { purpose, of } => (None, Some((purpose, of))),
         other => (Some(other), None),
@@ -105,7 +105,7 @@ fn one_by_one((query, tick, diff): Row<Query>) -> impl Iterator<Item = Row<Query
     let each = many.into_iter().flat_map(|(purpose, of)| {
         of.into_iter().map(move |of| Question::Consents { purpose: purpose.clone(), of: vec![of] })
     });
-    one.into_iter().chain(each).map(move |question| (Query { id, asker, as_of, question }, tick, diff))
+    one.into_iter().chain(each).map(move |question| (Query { id, asker, as_of, passed, question }, tick, diff))
 }
 
 /// The identifier that a question is about, if it is about one.
@@ -234,12 +234,13 @@ fn look_up<'scope>(
             at_limits.for_each(|_, _| {});
             let mut output = output.activate();
             for Ready { capability, tick, question: routed } in waiting.ready(frontiers) {
-                let Query { id, asker, as_of, .. } = routed.query;
+                let Query { id, asker, as_of, passed, .. } = routed.query;
+                shelf.held.passed(passed.unwrap_or_default());
                 let found = shelf.find(&routed, tick);
                 let answer = Answer { id, asker, as_of, found };
                 output.session_with_builder(&capability).give((answer, *capability.time(), 1));
             }
-            shelf.compact(&waiting.since(frontiers), frontiers, held);
+            shelf.compact(&waiting.since(frontiers), held);
         }
     });
     answers
@@ -276,7 +277,7 @@ impl Shelf {
                 )
             }
             Question::Members { audience, as_of, after, limit } => {
-                if as_of.is_some_and(|as_of| !self.held.go_on(as_of, tick)) {
+                if as_of.is_some_and(|as_of| !self.held.go_on(as_of)) {
                     return Found::Gone;
                 }
                 if as_of.is_none() {
@@ -492,16 +493,10 @@ impl Shelf {
 
     /// Lets go of what cannot be asked about any more, `since` being the earliest tick that a new question can be put at, and `held`
     /// where the earliest is that it can name.
-    fn compact(
-        &mut self,
-        since: &Antichain<Tick>,
-        frontiers: &[MutableAntichain<Tick>],
-        held: &MutableAntichain<Tick>,
-    ) {
+    fn compact(&mut self, since: &Antichain<Tick>, held: &MutableAntichain<Tick>) {
         if self.held.oldest().is_some() {
-            let frontier = frontiers.iter().filter_map(|frontier| frontier.frontier().first().copied()).min();
             let mut held = std::mem::take(&mut self.held);
-            held.release(frontier.unwrap_or(Tick::MAX), || self.updates());
+            held.release(|| self.updates());
             self.held = held;
         }
         let named = with(since, held);

@@ -186,6 +186,42 @@ async fn windows_end_and_events_count_while_the_clock_is_an_hour_behind() {
 /// How long the speed of ticks is looked at: whatever the machine does meanwhile, ticks are half of it.
 const SECOND_OF_TIME: Duration = Duration::from_secs(1);
 
+/// No time has passed for who reads it: an hour of ticks would have been the end of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_goes_on_over_a_jump_of_time() {
+    let lied = Lied::new(false);
+    let server = lied.start(&[]).await;
+    let mut token = 0;
+    for user in ["a", "b", "c"] {
+        token = order(&server, user, user).await;
+    }
+    let members = "/v1/audiences/recent_buyers/members?limit=1";
+    let first = server.get(&format!("{members}&after={token}&wait_ms=30000")).await.json();
+    lied.clock("+1h");
+    readyz(&server, 503, "ticks follow in").await;
+    assert!(lied.order(&server, "accept").contains("ticks were set forward"));
+    readyz(&server, 200, "ready").await;
+    let after = order(&server, "d", "d").await;
+    assert!(after - token >= HOUR - SECOND, "{token} {after}");
+    // All three have left the window, and are in the list of before. Looks at lists are some a second.
+    assert_eq!(server.size("recent_buyers", after).await, 1);
+    tokio::time::sleep(SECOND_OF_TIME).await;
+    let mut seen = first["members"].as_array().unwrap().clone();
+    let mut next = first["next"].clone();
+    while let Some(cursor) = next.as_str() {
+        let page = server.get(&format!("{members}&cursor={cursor}")).await;
+        assert_eq!(page.status, 200, "{page:?}");
+        let page = page.json();
+        assert_eq!(page["as_of"], first["as_of"]);
+        seen.extend(page["members"].as_array().unwrap().clone());
+        next = page["next"].clone();
+    }
+    let mut who: Vec<String> = seen.iter().map(|of| of["identifiers"][0].to_string()).collect();
+    who.sort();
+    assert_eq!(who, ["\"user_id:a\"", "\"user_id:b\"", "\"user_id:c\""]);
+    server.stop();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_with_a_clock_that_is_behind_is_refused() {
     let lied = Lied::new(false);

@@ -604,7 +604,7 @@ mod tests {
     fn equal_shares_of_several_workers_are_all_counted() {
         let (outputs, collected) = channel();
         let workers = Workers::start(&Topology::local(3), Arc::default(), outputs).unwrap();
-        let query = Query { id: 1, asker: 0, as_of: None, question: Question::Sizes };
+        let query = Query { id: 1, asker: 0, as_of: None, passed: None, question: Question::Sizes };
         workers.tell(0, Command::Ask(Tick::default(), query));
         workers.advance_to(Tick::from_ms(1));
         workers.stop().unwrap();
