@@ -34,7 +34,9 @@ pub struct Engine {
 #[derive(Debug, Error)]
 pub enum AdminError {
     /// There is no token.
-    #[error("there is no admin token: set {TOKEN_VARIABLE} to one of `admin_tokens` in the project's [access]")]
+    #[error(
+        "there is no admin token: set {TOKEN_VARIABLE} to an `admin_token` of the project, under [access] in its deltaic.toml"
+    )]
     NoToken,
     /// Nothing is said to be meant.
     #[error("nothing is named: give the numbers of entries, or --all, or --code")]

@@ -244,6 +244,9 @@ async fn a_start_with_a_clock_that_is_behind_is_refused() {
     server.stop();
     lied.clock("-1h");
     let server = lied.start(&["--accept-clock"]).await;
+    server.says("(--accept-clock): the clock of this machine shows ");
+    assert!(server.messages().contains(": ticks go on after it, at half speed until the clock has caught up, "));
+    assert!(!server.messages().contains("start with --accept-clock"), "it was: {}", server.messages());
     let accepted = order(&server, "a", "m3").await;
     assert!(accepted > after && accepted - after < 60 * SECOND, "{after} {accepted}");
     assert_eq!(orders(&server, "a", accepted).await, json!([3, 3]));
@@ -271,6 +274,7 @@ async fn a_start_with_a_clock_that_is_far_ahead_is_refused() {
     lied.clock("+365d");
     let server = lied.start(&["--accept-clock"]).await;
     let accepted = order(&server, "a", "m2").await;
+    server.says(": ticks go on at what it shows, and windows that are over by then end");
     assert!(accepted - before >= 365 * 24 * HOUR, "{before} {accepted}");
     assert_eq!(orders(&server, "a", accepted).await, json!([2, 0]), "nobody knows that any of it passed");
     server.stop();

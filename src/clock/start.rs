@@ -1,5 +1,6 @@
 //! Whether the clock and the data go together when an engine starts.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,11 +39,10 @@ impl Latest {
 pub enum ClockError {
     /// It is behind the data.
     #[error(
-        "the clock of this machine shows {}, which is {} before the last tick of {}, {}: ticks cannot go back; set the clock right; or \
+        "{}: ticks cannot go back; set the clock right; or \
          wait until it is there; or, if the clock is right now, start with --accept-clock: ticks then go at half speed until it has \
          caught up, {} long; or, if what came at those ticks is not to count, set it aside first: deltaic log rewind {} --to TIME",
-        moment(*.now), span(.latest.tick.as_ms() - now.as_ms()), .latest.folder.display(), moment(.latest.tick),
-        span((.latest.tick.as_ms() - now.as_ms()).saturating_mul(2)), .latest.folder.display()
+        behind(*.now, .latest), span((.latest.tick.as_ms() - now.as_ms()).saturating_mul(2)), .latest.folder.display()
     )]
     Behind {
         /// What it shows.
@@ -52,10 +52,10 @@ pub enum ClockError {
     },
     /// It is far ahead of the data.
     #[error(
-        "the clock of this machine shows {}, which is {} after the last tick of {}, {}, and more than `clock.pause_max`, {}: were it \
+        "{}, and more than `clock.pause_max`, {}: were it \
          wrong, everybody would leave all windows, and ticks could not go back; set the clock right; or, if it is right, start with \
          --accept-clock",
-        moment(*.now), span(now.as_ms() - .latest.tick.as_ms()), .latest.folder.display(), moment(.latest.tick), span(*.pause_max_ms)
+        ahead(*.now, .latest), span(*.pause_max_ms)
     )]
     Ahead {
         /// What it shows.
