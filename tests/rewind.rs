@@ -202,17 +202,23 @@ fn written_down(data: &Path) -> u64 {
 /// A clock that was wrong while nothing happened left nothing but the last tick.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_tick_of_a_quiet_time_goes_back() {
-    let shop = Shop::new();
-    let server = shop.start(BEGAN).await;
-    let right = orders(&server, 0..1, "2026-03-01").await;
-    server.stop();
-    shop.start(A_YEAR_LATER).await.stop();
-    let year_later = written_down(&shop.path("data"));
-    assert!(year_later > right + 300 * 86_400_000);
-    // Destinations are told how far ticks are, too: only what they were told goes back with the folder.
-    let ended = shop.rewind(year_later - 1_000_000);
-    assert!(ended.status.success(), "{}", ended.stderr);
-    assert_eq!(written_down(&shop.path("data")), year_later - 1_000_000, "{}", ended.stdout);
+    let (without_destinations, _) = PROJECT.split_once("[destinations.").unwrap();
+    // Where there are destinations, they were told how far ticks are; where not, nothing but this is to be changed.
+    for (text, is_made_anew) in [(PROJECT, true), (without_destinations, false)] {
+        let shop = Shop { folder: project(text) };
+        let server = shop.start(BEGAN).await;
+        let right = orders(&server, 0..1, "2026-03-01").await;
+        server.stop();
+        shop.start(A_YEAR_LATER).await.stop();
+        let year_later = written_down(&shop.path("data"));
+        assert!(year_later > right + 300 * 86_400_000);
+        let to = year_later - 86_400_000;
+        let ended = shop.rewind(to);
+        assert!(ended.status.success(), "{}", ended.stderr);
+        let in_place = format!("ticks without events were written down up to {year_later}, and are now up to {to}");
+        assert_eq!(ended.stdout.contains(&in_place), !is_made_anew, "{}", ended.stdout);
+        assert_eq!(written_down(&shop.path("data")), to, "{}", ended.stdout);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
