@@ -128,7 +128,7 @@ async fn repair(damaged: &TempDir, expected: &[&str]) {
     }
     assert!(snapshot(&data) == before, "it was touched");
     // The last tick, where the folder was left cleanly.
-    let reached = |folder: &Path| std::fs::read(folder.join("REACHED")).ok();
+    let reached = |folder: &Path| fs::read(folder.join("REACHED")).ok();
     assert_eq!(reached(&copy), reached(&data));
     let verified = log(&["verify", copy.to_str().unwrap()]);
     assert!(verified.status.success(), "{verified:?}");
