@@ -244,6 +244,11 @@ impl Inputs {
         self.queries.flush();
     }
 
+    /// Takes a question back: nobody waits for the answer. There may be one all the same.
+    pub fn withdraw(&mut self, query: Query) {
+        self.queries.update(query, -1);
+    }
+
     /// Says that no question will name a tick before `tick`. It need not be said of every tick: what lies behind is forgotten a little
     /// later then, and each time costs something.
     pub fn hold(&mut self, tick: Tick) {

@@ -59,7 +59,7 @@ pub const OTHER_IDENTIFIERS_MAX: usize = 1_000;
 /// change. Fewer are looked through at each change, which takes a few microseconds and no memory.
 pub const KEPT_FROM: usize = 64;
 
-/// Milliseconds of ticks for which a list that is read page by page can go on after its latest page. Who writes pages to a slow
+/// Milliseconds for which a list that is read page by page can go on after its latest page: of ticks, but for those that are jumped over. Who writes pages to a slow
 /// disk, or sends them on, takes some seconds for one.
 pub const LIST_KEPT_MS: u64 = 60_000;
 

@@ -97,7 +97,7 @@ pub fn answer<'scope>(
 
 /// A question for several identifiers as a question for each, since each has a worker of its own. Others stay as they are.
 fn one_by_one((query, tick, diff): Row<Query>) -> impl Iterator<Item = Row<Query>> {
-    let Query { id, asker, as_of, question } = query;
+    let Query { id, asker, as_of, passed, question } = query;
     let (one, many) = match question {
         Question::Consents { purpose, of } => (None, Some((purpose, of))),
         other => (Some(other), None),
@@ -105,7 +105,7 @@ fn one_by_one((query, tick, diff): Row<Query>) -> impl Iterator<Item = Row<Query
     let each = many.into_iter().flat_map(|(purpose, of)| {
         of.into_iter().map(move |of| Question::Consents { purpose: purpose.clone(), of: vec![of] })
     });
-    one.into_iter().chain(each).map(move |question| (Query { id, asker, as_of, question }, tick, diff))
+    one.into_iter().chain(each).map(move |question| (Query { id, asker, as_of, passed, question }, tick, diff))
 }
 
 /// The identifier that a question is about, if it is about one.
@@ -180,9 +180,15 @@ fn send_on<'scope, Q: Asked, K: ExchangeData>(
         let mut waiting = Waiting::default();
         move |frontiers| {
             let Some((held, frontiers)) = frontiers.split_last() else { return };
-            input.for_each(|capability, data| waiting.take_in(capability.retain_least(0), data));
+            let mut withdrawn = Vec::new();
+            input.for_each(|capability, data| withdrawn.extend(waiting.take_in(capability.retain_least(0), data)));
             changes.for_each(|_, _| {});
             let mut output = output.activate();
+            for (capability, question) in withdrawn {
+                let at = *capability.time();
+                let mut session = output.session_with_builder(&capability);
+                logic(question, &mut |key| value_of(&mut trace, key, at), &mut |routed| session.give((routed, at, -1)));
+            }
             for Ready { capability, tick, question } in waiting.ready(frontiers) {
                 let at = *capability.time();
                 let mut session = output.session_with_builder(&capability);
@@ -228,18 +234,20 @@ fn look_up<'scope>(
         let mut waiting = Waiting::default();
         move |frontiers| {
             let Some((held, frontiers)) = frontiers.split_last() else { return };
-            input.for_each(|capability, data| waiting.take_in(capability.retain_least(0), data));
+            // Of those that are retracted and do not wait here, nobody waits for the answer.
+            input.for_each(|capability, data| _ = waiting.take_in(capability.retain_least(0), data));
             members.for_each(|_, _| {});
             sizes.for_each(|_, _| {});
             at_limits.for_each(|_, _| {});
             let mut output = output.activate();
             for Ready { capability, tick, question: routed } in waiting.ready(frontiers) {
-                let Query { id, asker, as_of, .. } = routed.query;
+                let Query { id, asker, as_of, passed, .. } = routed.query;
+                shelf.held.passed(passed.unwrap_or_default());
                 let found = shelf.find(&routed, tick);
                 let answer = Answer { id, asker, as_of, found };
                 output.session_with_builder(&capability).give((answer, *capability.time(), 1));
             }
-            shelf.compact(&waiting.since(frontiers), frontiers, held);
+            shelf.compact(&waiting.since(frontiers), held);
         }
     });
     answers
@@ -276,7 +284,7 @@ impl Shelf {
                 )
             }
             Question::Members { audience, as_of, after, limit } => {
-                if as_of.is_some_and(|as_of| !self.held.go_on(as_of, tick)) {
+                if as_of.is_some_and(|as_of| !self.held.go_on(as_of)) {
                     return Found::Gone;
                 }
                 if as_of.is_none() {
@@ -400,8 +408,8 @@ impl Shelf {
 
     fn members(&mut self, audience: AudienceId, after: Option<ProfileId>, limit: usize, tick: Tick) -> Vec<ProfileId> {
         let mut members = Vec::new();
-        self.visit_members(audience, after.unwrap_or_default(), tick, |profile| {
-            if Some(profile) != after && members.len() < limit {
+        self.visit_members(audience, after.unwrap_or_default(), tick, |profile, is_member| {
+            if is_member && Some(profile) != after && members.len() < limit {
                 members.push(profile);
             }
             members.len() < limit
@@ -412,20 +420,21 @@ impl Shelf {
     /// How many members an audience has in a part of all profiles.
     fn members_in(&mut self, part: u8, audience: AudienceId, tick: Tick) -> u64 {
         let mut count = 0;
-        self.visit_members(audience, ProfileId::first_of_part(part), tick, |profile| {
-            count += u64::from(profile.part() == part);
+        self.visit_members(audience, ProfileId::first_of_part(part), tick, |profile, is_member| {
+            count += u64::from(is_member && profile.part() == part);
             profile.part() == part
         });
         count
     }
 
-    /// Visits members of an audience in the order of their ids, from `first` on, as long as `visit` says so.
+    /// Visits members of an audience in the order of their ids, from `first` on, as long as `visit` says so; also those who were members
+    /// not long ago: they can be many.
     fn visit_members(
         &mut self,
         audience: AudienceId,
         first: ProfileId,
         tick: Tick,
-        mut visit: impl FnMut(ProfileId) -> bool,
+        mut visit: impl FnMut(ProfileId, bool) -> bool,
     ) {
         let mut batches = all_batches(&mut self.members);
         // Seeking a value seeks it in all batches, and panics in one that has run out of keys: only those that have the
@@ -439,7 +448,8 @@ impl Shelf {
         cursor.seek_key(&storage, &audience);
         cursor.seek_val(&storage, &first);
         while let Some(profile) = cursor.get_val(&storage).copied() {
-            if amount_at(&mut cursor, &storage, tick) > 0 && !visit(profile) {
+            let is_member = amount_at(&mut cursor, &storage, tick) > 0;
+            if !visit(profile, is_member) {
                 break;
             }
             cursor.step_val(&storage);
@@ -492,16 +502,10 @@ impl Shelf {
 
     /// Lets go of what cannot be asked about any more, `since` being the earliest tick that a new question can be put at, and `held`
     /// where the earliest is that it can name.
-    fn compact(
-        &mut self,
-        since: &Antichain<Tick>,
-        frontiers: &[MutableAntichain<Tick>],
-        held: &MutableAntichain<Tick>,
-    ) {
+    fn compact(&mut self, since: &Antichain<Tick>, held: &MutableAntichain<Tick>) {
         if self.held.oldest().is_some() {
-            let frontier = frontiers.iter().filter_map(|frontier| frontier.frontier().first().copied()).min();
             let mut held = std::mem::take(&mut self.held);
-            held.release(frontier.unwrap_or(Tick::MAX), || self.updates());
+            held.release(|| self.updates());
             self.held = held;
         }
         let named = with(since, held);

@@ -34,11 +34,27 @@ pub struct Engine {
 #[derive(Debug, Error)]
 pub enum AdminError {
     /// There is no token.
-    #[error("there is no admin token: set {TOKEN_VARIABLE} to one of `admin_tokens` in the project's [access]")]
+    #[error(
+        "there is no admin token: set {TOKEN_VARIABLE} to an `admin_token` of the project, under [access] in its deltaic.toml"
+    )]
     NoToken,
     /// Nothing is said to be meant.
     #[error("nothing is named: give the numbers of entries, or --all, or --code")]
     Nothing,
+    /// Entries that are named are not there.
+    #[error(
+        "{missing} of {named} entries named are not there: they may have been retried, purged, or the oldest when there were too many; all \
+         others are done"
+    )]
+    NoEntry {
+        /// How many.
+        missing: u64,
+        /// Of how many.
+        named: u64,
+    },
+    /// Not all processes of the cluster are there.
+    #[error("not all processes of the cluster are there: {0}")]
+    NotWhole(String),
     /// What is given is no address.
     #[error("{text:?} is not a URL: {reason}; expected one such as http://127.0.0.1:8080")]
     Url {

@@ -6,12 +6,13 @@
 //!
 //! `course` has these rules and knows no machine; `steady` reads the machine and tells people; `start` decides whether a data folder
 //! and the clock go together; `following` is how the processes of a cluster go by the clock
-//! of process 0, which `reference` measures; `jumps` remembers how far ticks were set forward, which message ids are not to notice; `routes` is what
-//! operators see; `words` says times to people.
+//! of process 0, which `reference` measures; `jumps` remembers how far ticks were set forward, which message ids are not to notice; `reached`
+//! remembers the last tick of a quiet time; `routes` is what operators see; `words` says times to people.
 
 mod course;
 mod following;
 mod jumps;
+pub mod reached;
 mod reference;
 mod routes;
 mod start;

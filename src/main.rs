@@ -301,7 +301,7 @@ Exit codes:
     1  something is wrong: a project or its data, a damaged folder, lines of which none was right, an engine that cannot go on
     2  the command line is wrong
    70  a mistake of the program: a thread or task that the engine needs has panicked; started again it may go well
-   75  another process of the cluster is gone, or was told to stop: start all of them again
+   75  another process of the cluster is gone, or was told to stop: start all of them again; `cluster status`: one is silent or gone
    78  the processes of the cluster do not go together: they are to be given the same program, project, hosts file and workers
   130  interrupted once more while it was stopping
 
@@ -583,8 +583,12 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         Some(replay::ReplayError::Workers(WorkersError::Apart(_))) => Some(Exit::Apart),
         _ => None,
     };
+    let of_order = || match error.downcast_ref::<admin::AdminError>() {
+        Some(admin::AdminError::NotWhole(_)) => Some(Exit::Together),
+        _ => None,
+    };
     let of_task = || error.downcast_ref::<tokio::task::JoinError>().map(|_| Exit::Fault);
-    of_run.or_else(of_replay).or_else(of_task).unwrap_or(Exit::Wrong)
+    of_run.or_else(of_replay).or_else(of_order).or_else(of_task).unwrap_or(Exit::Wrong)
 }
 
 /// The same, or a date.

@@ -3,7 +3,7 @@
 //! This is where ingest, access and egress meet; they know nothing of each other.
 //!
 //! - `waiting.rs`: what is served before the engine is there. `storing.rs`: opening the data folder; `historied.rs`: and its history. `sinks.rs`: where what the engine gives goes.
-//! - `preview.rs`: what a start would change. `reload.rs`: what is read anew while it runs. `rims.rs`: what is served over HTTP. `gauges.rs`: what the metrics are read off.
+//! - `preview.rs`: what a start would change. `reload.rs`: what is read anew while it runs. `quiet.rs`: what is kept of a time without events. `rims.rs`: what is served over HTTP. `gauges.rs`: what the metrics are read off.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -37,6 +37,7 @@ mod error;
 mod gauges;
 mod historied;
 mod preview;
+mod quiet;
 mod reload;
 mod rims;
 mod sinks;
@@ -47,6 +48,7 @@ pub use error::RunError;
 pub use preview::{Preview, preview};
 pub use reload::reload;
 
+use quiet::QuietTicks;
 use rims::Rims;
 use sinks::{choice, reporter, sinks, whose};
 use storing::Storing;
@@ -143,6 +145,7 @@ pub async fn run(
     let growth = checkpointer.as_ref().map(|settings| settings.growth.clone());
     let history = checkpointer.as_ref().and_then(|settings| settings.history.as_ref()).map(HistoryWriter::figures);
     let remembered = dedupe.figures();
+    let reached = before.reached;
     let now = clock.as_now();
     let (failed, mut failure) = listen();
     let forward_from = queues.from();
@@ -211,6 +214,10 @@ pub async fn run(
     egress.ask(handle.clone());
     let catalogue = agreement.agreed();
     let checkpointer = checkpointer.map(|settings| checkpoints(settings, &handle, egress.clone())).transpose()?;
+    let quiet = store
+        .as_ref()
+        .zip(growth.clone())
+        .map(|(store, growth)| QuietTicks::start(store.folder().to_owned(), handle.clone(), growth, reached));
     let synced = store.clone().filter(|_| durability == Durability::Sync);
     let syncer = synced.map(Syncer::start).transpose().map_err(RunError::Syncer)?;
     let (quarantine, keeper) = Keeper::start(Storing::shelf(store.as_ref()), Extractor::new(&project), project.limits)?;
@@ -268,6 +275,8 @@ pub async fn run(
     // One that is down leaves the others their time.
     egress.finish_asking(DELIVERY_DEADLINE / 2).await;
     let deadline = DELIVERY_DEADLINE.saturating_sub(began.elapsed());
+    // When it has stopped all ticks up to now are complete; while it recovers, those of the log are the last.
+    let last_tick = if reads.progress().is_recovered() { now() } else { reads.last_tick() };
     let stopped = on_a_thread(move || engine.stop());
     let stopped = if is_cluster { timeout(CLUSTER_STOP_MAX, stopped).await } else { Ok(stopped.await) };
     while let Ok(other) = failure.try_recv() {
@@ -290,6 +299,9 @@ pub async fn run(
     drop(checkpointer);
     drop(syncer);
     on_a_thread(move || keeper.stop()).await?;
+    if let Some(quiet) = quiet {
+        quiet.stop(last_tick).await;
+    }
     if let Some(store) = store {
         store.sync()?;
     }

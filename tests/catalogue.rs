@@ -88,6 +88,17 @@ async fn ids_outlive_restarts_and_are_given_once() {
     assert!(file.exists());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_says_that_definitions_have_changed_where_there_was_one_before() {
+    let folder = TempDir::new().unwrap();
+    for (audiences, says) in [(&[("often", 3)][..], false), (&[("often", 3)], false), (&[("often", 4)], true)] {
+        define(folder.path(), audiences);
+        let ended = Server::start(folder.path(), &[], &[("DELTAIC_LOG", "info")]).await.stop();
+        let said = &ended.stderr;
+        assert_eq!(said.contains("definitions are not those of the last start"), says, "{audiences:?}: {said}");
+    }
+}
+
 /// The audiences of the catalogue in a data folder, with their ids.
 fn written(folder: &Path) -> Option<BTreeMap<String, String>> {
     let catalogue = Catalogue::read(&folder.join("data")).unwrap()?;

@@ -105,7 +105,7 @@ async fn a_clock_a_year_ahead_changes_nothing() {
     lied.clock("+365d");
     let answer = readyz(&server, 503, "deltaic clock accept").await;
     assert_eq!(answer.problem(), (503, "clock".to_owned()));
-    assert!(server.messages().contains("the clock of this machine jumped: it shows"), "{}", server.messages());
+    server.says("the clock of this machine jumped: it shows");
     // Events are taken, at the time that it was before.
     let meanwhile = order(&server, "a", "m2").await;
     assert!(meanwhile - before < HOUR, "{before} {meanwhile}");
@@ -186,6 +186,42 @@ async fn windows_end_and_events_count_while_the_clock_is_an_hour_behind() {
 /// How long the speed of ticks is looked at: whatever the machine does meanwhile, ticks are half of it.
 const SECOND_OF_TIME: Duration = Duration::from_secs(1);
 
+/// No time has passed for who reads it: an hour of ticks would have been the end of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_goes_on_over_a_jump_of_time() {
+    let lied = Lied::new(false);
+    let server = lied.start(&[]).await;
+    let mut token = 0;
+    for user in ["a", "b", "c"] {
+        token = order(&server, user, user).await;
+    }
+    let members = "/v1/audiences/recent_buyers/members?limit=1";
+    let first = server.get(&format!("{members}&after={token}&wait_ms=30000")).await.json();
+    lied.clock("+1h");
+    readyz(&server, 503, "ticks follow in").await;
+    assert!(lied.order(&server, "accept").contains("ticks were set forward"));
+    readyz(&server, 200, "ready").await;
+    let after = order(&server, "d", "d").await;
+    assert!(after - token >= HOUR - SECOND, "{token} {after}");
+    // All three have left the window, and are in the list of before. Looks at lists are some a second.
+    assert_eq!(server.size("recent_buyers", after).await, 1);
+    tokio::time::sleep(SECOND_OF_TIME).await;
+    let mut seen = first["members"].as_array().unwrap().clone();
+    let mut next = first["next"].clone();
+    while let Some(cursor) = next.as_str() {
+        let page = server.get(&format!("{members}&cursor={cursor}")).await;
+        assert_eq!(page.status, 200, "{page:?}");
+        let page = page.json();
+        assert_eq!(page["as_of"], first["as_of"]);
+        seen.extend(page["members"].as_array().unwrap().clone());
+        next = page["next"].clone();
+    }
+    let mut who: Vec<String> = seen.iter().map(|of| of["identifiers"][0].to_string()).collect();
+    who.sort();
+    assert_eq!(who, ["\"user_id:a\"", "\"user_id:b\"", "\"user_id:c\""]);
+    server.stop();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_with_a_clock_that_is_behind_is_refused() {
     let lied = Lied::new(false);
@@ -208,6 +244,9 @@ async fn a_start_with_a_clock_that_is_behind_is_refused() {
     server.stop();
     lied.clock("-1h");
     let server = lied.start(&["--accept-clock"]).await;
+    server.says("(--accept-clock): the clock of this machine shows ");
+    assert!(server.messages().contains(": ticks go on after it, at half speed until the clock has caught up, "));
+    assert!(!server.messages().contains("start with --accept-clock"), "it was: {}", server.messages());
     let accepted = order(&server, "a", "m3").await;
     assert!(accepted > after && accepted - after < 60 * SECOND, "{after} {accepted}");
     assert_eq!(orders(&server, "a", accepted).await, json!([3, 3]));
@@ -235,6 +274,7 @@ async fn a_start_with_a_clock_that_is_far_ahead_is_refused() {
     lied.clock("+365d");
     let server = lied.start(&["--accept-clock"]).await;
     let accepted = order(&server, "a", "m2").await;
+    server.says(": ticks go on at what it shows, and windows that are over by then end");
     assert!(accepted - before >= 365 * 24 * HOUR, "{before} {accepted}");
     assert_eq!(orders(&server, "a", accepted).await, json!([2, 0]), "nobody knows that any of it passed");
     server.stop();
@@ -278,6 +318,74 @@ async fn a_machine_that_was_suspended_has_waited() {
     readyz(&server, 200, "ready").await;
     assert_eq!(clock_of(&server).await["jumps"], json!([]));
     server.stop();
+}
+
+/// Waits until the last tick of a quiet time is written down, later than `after`.
+async fn written_down(lied: &Lied, after: u64) {
+    let began = Instant::now();
+    let file = lied.folder.path().join("data/REACHED");
+    let tick = |text: String| text.lines().nth(1)?.split(' ').next()?.parse::<u64>().ok();
+    while std::fs::read_to_string(&file).ok().and_then(tick).is_none_or(|tick| tick <= after) {
+        assert!(began.elapsed() < DEADLINE, "nothing is written down");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_after_a_quiet_time_knows_when_it_was() {
+    let lied = Lied::new(true);
+    let server = lied.start(&[]).await;
+    let before = order(&server, "a", "m1").await;
+    // Forty days in which nothing happens, and a clean stop.
+    lied.clock("+40d");
+    while clock_of(&server).await["tick"].as_u64() < Some(before + 40 * 24 * HOUR) {}
+    server.stop();
+    let server = lied.start(&[]).await;
+    // Twenty more, and a kill: the log is sixty days old.
+    lied.clock("+60d");
+    written_down(&lied, before + 60 * 24 * HOUR).await;
+    server.kill();
+    lied.clock("+61d");
+    let server = lied.start(&[]).await;
+    server.stop();
+    // It takes nothing away from what a clock that is wrong is told.
+    lied.clock("+500d");
+    let ended = lied.begin(&[]).failed();
+    assert!(ended.stderr.contains("more than `clock.pause_max`, 30 d"), "{}", ended.stderr);
+    // Without what was written down, or where it is damaged, the log says how old it is.
+    lied.clock("+61d");
+    let file = lied.folder.path().join("data/REACHED");
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() - 2]).unwrap();
+    let ended = lied.begin(&[]).failed();
+    assert!(ended.stderr.contains("REACHED is not as it was written"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("61 d"), "{}", ended.stderr);
+    std::fs::write(&file, whole).unwrap();
+    let server = lied.start(&[]).await;
+    let after = order(&server, "a", "m1").await;
+    assert!((61 * 24 * HOUR..62 * 24 * HOUR).contains(&(after - before)), "{before} {after}");
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_ahead_while_nothing_happened_does_no_harm() {
+    let lied = Lied::new(false);
+    let server = lied.start(&[]).await;
+    let before = order(&server, "a", "m1").await;
+    server.stop();
+    // Accepted by mistake, and written down.
+    for wrong in ["+365d", "+20d"] {
+        lied.clock(wrong);
+        let server = lied.start(&["--accept-clock"]).await;
+        server.stop();
+        written_down(&lied, before + 10 * 24 * HOUR).await;
+        lied.clock("+0");
+        let server = lied.start(&[]).await;
+        let after = order(&server, "a", "m1").await;
+        assert!(after - before < HOUR, "{before} {after}");
+        assert_eq!(orders(&server, "a", after).await, json!([1, 1]));
+        server.stop();
+    }
 }
 
 /// All files of a folder, with what is in them.

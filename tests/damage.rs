@@ -127,6 +127,9 @@ async fn repair(damaged: &TempDir, expected: &[&str]) {
         assert!(repaired.stdout.contains(part), "{part}: {repaired:?}");
     }
     assert!(snapshot(&data) == before, "it was touched");
+    // The last tick, where the folder was left cleanly.
+    let reached = |folder: &Path| fs::read(folder.join("REACHED")).ok();
+    assert_eq!(reached(&copy), reached(&data));
     let verified = log(&["verify", copy.to_str().unwrap()]);
     assert!(verified.status.success(), "{verified:?}");
     let server = Server::start(damaged.path(), &["--data", copy.to_str().unwrap()], &[]).await;

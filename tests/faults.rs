@@ -98,6 +98,7 @@ async fn a_fault_of_what_keeps_ends_the_process() {
     check("message ids", "the thread of message ids").await;
     check("store sync", "the thread that syncs the store").await;
     check("quarantine", "the keeper of the quarantine").await;
+    check("quiet ticks", "the task that writes the last tick down").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -152,6 +152,9 @@ async fn a_folder_goes_back_and_on_as_if_the_wrong_year_had_never_been() {
     ] {
         assert!(ended.stdout.contains(said), "{said}: {}", ended.stdout);
     }
+    // So does what is written down of ticks without events.
+    assert_eq!(written_down(&shop.path("data")), right);
+    assert!(written_down(&aside) > right + 300 * 86_400_000);
     let dump = |data: &Path| run(&["log", "dump", data.to_str().unwrap()]).stdout;
     let verified = run(&["log", "verify", shop.path("data").to_str().unwrap()]);
     assert!(verified.status.success(), "{}", verified.stdout);
@@ -188,6 +191,34 @@ async fn a_folder_goes_back_and_on_as_if_the_wrong_year_had_never_been() {
     assert!(server.messages().contains("the data folder was copied"), "{}", server.messages());
     server.stop();
     assert_eq!(shop.told("members.jsonl").len(), before);
+}
+
+/// The last tick that a folder has written down.
+fn written_down(data: &Path) -> u64 {
+    let text = std::fs::read_to_string(data.join("REACHED")).unwrap();
+    text.lines().nth(1).and_then(|line| line.split(' ').next()).unwrap().parse().unwrap()
+}
+
+/// A clock that was wrong while nothing happened left nothing but the last tick.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_tick_of_a_quiet_time_goes_back() {
+    let (without_destinations, _) = PROJECT.split_once("[destinations.").unwrap();
+    // Where there are destinations, they were told how far ticks are; where not, nothing but this is to be changed.
+    for (text, is_made_anew) in [(PROJECT, true), (without_destinations, false)] {
+        let shop = Shop { folder: project(text) };
+        let server = shop.start(BEGAN).await;
+        let right = orders(&server, 0..1, "2026-03-01").await;
+        server.stop();
+        shop.start(A_YEAR_LATER).await.stop();
+        let year_later = written_down(&shop.path("data"));
+        assert!(year_later > right + 300 * 86_400_000);
+        let to = year_later - 86_400_000;
+        let ended = shop.rewind(to);
+        assert!(ended.status.success(), "{}", ended.stderr);
+        let in_place = format!("ticks without events were written down up to {year_later}, and are now up to {to}");
+        assert_eq!(ended.stdout.contains(&in_place), !is_made_anew, "{}", ended.stdout);
+        assert_eq!(written_down(&shop.path("data")), to, "{}", ended.stdout);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,8 @@ pub struct Query {
     pub asker: usize,
     /// The tick to answer as of, where it is complete; else that at which it is put.
     pub as_of: Option<Tick>,
+    /// The time of ticks as if none had been jumped over, where that is known: it says how long lists have been kept.
+    pub passed: Option<Tick>,
     /// What is asked.
     pub question: Question,
 }

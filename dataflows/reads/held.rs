@@ -2,6 +2,9 @@
 //!
 //! A tick is the same on all workers, so a list goes on at any process. What is kept is the history of arrangements since the
 //! oldest of these ticks, so that it costs nothing where nothing changes, and is bounded by how much may change.
+//!
+//! For how long, questions say: where ticks jump, no time has passed for whoever reads the list. The engine itself puts several a second,
+//! to all workers, so what they know of the time is the same but for what is under way. A list goes on only where all of them still have it.
 
 use std::collections::BTreeMap;
 
@@ -12,35 +15,43 @@ use crate::model::Tick;
 #[derive(Default)]
 pub(super) struct HeldLists {
     lists: BTreeMap<Tick, HeldList>,
+    /// The time as questions have it: ticks, without those that were jumped over.
+    now: Tick,
 }
 
 /// The lists of one tick.
 struct HeldList {
-    /// The last tick at which they may go on.
+    /// The last moment at which they may go on.
     until: Tick,
     /// How many updates there were when they began.
     updates: usize,
 }
 
 impl HeldLists {
+    /// It is that late, or later.
+    pub fn passed(&mut self, now: Tick) {
+        self.now = self.now.max(now);
+    }
+
     /// A list begins at `tick`, with so many updates in the arrangements. It is soon known whether it has a second page.
     pub fn begin(&mut self, tick: Tick, updates: usize) {
-        if self.lists.len() < LISTS_MAX {
-            self.lists.entry(tick).or_insert(HeldList { until: tick.after_ms(LIST_BEGUN_MS), updates });
+        let until = self.now.after_ms(LIST_BEGUN_MS);
+        if self.lists.len() < LISTS_MAX || self.lists.contains_key(&tick) {
+            let list = self.lists.entry(tick).or_insert(HeldList { until, updates });
+            list.until = list.until.max(until);
         }
     }
 
-    /// A list that began at `tick` goes on at `now`: whether it can.
-    pub fn go_on(&mut self, tick: Tick, now: Tick) -> bool {
-        let Some(list) = self.lists.get_mut(&tick).filter(|list| list.until >= now) else { return false };
-        list.until = list.until.max(now.after_ms(LIST_KEPT_MS));
+    /// A list that began at `tick` goes on now: whether it can.
+    pub fn go_on(&mut self, tick: Tick) -> bool {
+        let Some(list) = self.lists.get_mut(&tick).filter(|list| list.until >= self.now) else { return false };
+        list.until = list.until.max(self.now.after_ms(LIST_KEPT_MS));
         true
     }
 
-    /// Gives up lists that were not gone on with, and those since whose beginning too much has changed. All ticks before
-    /// `frontier` are over.
-    pub fn release(&mut self, frontier: Tick, updates: impl FnOnce() -> usize) {
-        self.lists.retain(|_, list| list.until >= frontier);
+    /// Gives up lists that were not gone on with, and those since whose beginning too much has changed.
+    pub fn release(&mut self, updates: impl FnOnce() -> usize) {
+        self.lists.retain(|_, list| list.until >= self.now);
         if self.lists.is_empty() {
             return;
         }
@@ -69,15 +80,27 @@ mod tests {
     #[test]
     fn a_list_is_kept_as_long_as_it_is_gone_on_with() {
         let mut held = HeldLists::default();
-        held.begin(ms(10), 0);
-        held.begin(ms(20), 0);
-        assert!(held.go_on(ms(10), ms(10 + LIST_BEGUN_MS)) && !held.go_on(ms(11), ms(30)));
-        held.release(ms(21 + LIST_BEGUN_MS), || 0);
-        assert_eq!(held.oldest(), Some(ms(10)), "the other was not gone on with");
+        let go_on = |held: &mut HeldLists, tick: u64, now: u64| {
+            held.passed(ms(now));
+            held.go_on(ms(tick))
+        };
+        // A year of ticks was jumped over: that is no time.
+        let year = 365 * 86_400_000;
+        held.passed(ms(10));
+        held.begin(ms(year + 10), 0);
+        held.passed(ms(20));
+        held.begin(ms(year + 20), 0);
+        assert!(!go_on(&mut held, year + 11, 30));
+        assert!(go_on(&mut held, year + 10, 10 + LIST_BEGUN_MS));
+        held.passed(ms(21 + LIST_BEGUN_MS));
+        held.release(|| 0);
+        assert_eq!(held.oldest(), Some(ms(year + 10)), "the other was not gone on with");
         let last = 10 + LIST_BEGUN_MS + LIST_KEPT_MS;
-        assert!(held.go_on(ms(10), ms(last)) && held.go_on(ms(10), ms(last + LIST_KEPT_MS)));
-        assert!(!held.go_on(ms(10), ms(last + 2 * LIST_KEPT_MS + 1)));
-        held.release(ms(last + 2 * LIST_KEPT_MS + 1), || 0);
+        assert!(go_on(&mut held, year + 10, last) && go_on(&mut held, year + 10, last + LIST_KEPT_MS));
+        // Who does not know the time takes none of it back.
+        held.passed(ms(0));
+        assert!(!go_on(&mut held, year + 10, last + 2 * LIST_KEPT_MS + 1));
+        held.release(|| 0);
         assert_eq!(held.oldest(), None);
     }
 
@@ -86,10 +109,15 @@ mod tests {
         let mut held = HeldLists::default();
         held.begin(ms(1), 100);
         held.begin(ms(2), 200);
-        held.release(ms(3), || 100 + LIST_UPDATES_MAX);
+        held.release(|| 100 + LIST_UPDATES_MAX);
         assert_eq!(held.oldest(), Some(ms(1)));
-        held.release(ms(3), || 101 + LIST_UPDATES_MAX);
+        held.release(|| 101 + LIST_UPDATES_MAX);
         assert_eq!(held.oldest(), Some(ms(2)));
+        // While much is worked off, one tick stays the latest for long.
+        held.passed(ms(2 * LIST_BEGUN_MS));
+        held.begin(ms(2), 300);
+        held.passed(ms(3 * LIST_BEGUN_MS));
+        assert!(held.go_on(ms(2)), "it began once more");
         (3..2 * LISTS_MAX as u64).for_each(|tick| held.begin(ms(tick), 0));
         assert_eq!(held.lists.len(), LISTS_MAX);
     }

@@ -55,12 +55,29 @@ impl<Q> Default for Waiting<Q> {
 }
 
 impl<Q: Asked> Waiting<Q> {
-    /// Takes in rows that came under `capability`.
-    pub fn take_in(&mut self, capability: Option<Capability<Tick>>, rows: &mut Vec<Row<Q>>) {
-        let Some(capability) = capability else { return };
-        // A question is put once, as an insertion.
-        let asked = rows.drain(..).filter(|(_, _, diff)| *diff > 0);
-        self.questions.extend(asked.map(|(question, tick, _)| (capability.delayed(&tick), question)));
+    /// Takes in rows that came under `capability`: questions are inserted, and retracted where nobody waits for the answer any more.
+    /// Gives retractions of those that do not wait here.
+    pub fn take_in(
+        &mut self,
+        capability: Option<Capability<Tick>>,
+        rows: &mut Vec<Row<Q>>,
+    ) -> Vec<(Capability<Tick>, Q)> {
+        let Some(capability) = capability else { return Vec::new() };
+        let mut elsewhere = Vec::new();
+        for (question, tick, diff) in rows.drain(..) {
+            let capability = capability.delayed(&tick);
+            if diff > 0 {
+                self.questions.push((capability, question));
+                continue;
+            }
+            let waited = self.questions.len();
+            let number = |question: &Q| (question.query().asker, question.query().id);
+            self.questions.retain(|(_, waits)| number(waits) != number(&question));
+            if self.questions.len() == waited {
+                elsewhere.push((capability, question));
+            }
+        }
+        elsewhere
     }
 
     /// The questions whose tick is complete, in the order of their ticks.

@@ -14,7 +14,7 @@ use super::{AdminError, Engine};
 /// What can be asked of a cluster.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Show all processes, as the one that is asked sees them.
+    /// Show all processes, as the one that is asked sees them. Exit code 75 where one of them is not there.
     Status,
 }
 
@@ -42,7 +42,17 @@ pub async fn run(
     let Command::Status = command;
     let mut answer = Caller::new(engine, token)?.call(Method::GET, &["cluster"], &[], None).await?;
     let told: Vec<Told> = serde_json::from_value(answer["members"].take())?;
-    Ok(out.write_all(shown(&told).as_bytes())?)
+    out.write_all(shown(&told).as_bytes())?;
+    match away(&told) {
+        away if away.is_empty() => Ok(()),
+        away => Err(AdminError::NotWhole(away)),
+    }
+}
+
+/// Who is not there, in words.
+fn away(told: &[Told]) -> String {
+    let away = told.iter().filter(|of| !["here", "there"].contains(&of.state.as_str()));
+    away.map(|of| format!("process {} is {}", of.process, of.state)).collect::<Vec<_>>().join(", ")
 }
 
 fn shown(told: &[Told]) -> String {
@@ -86,5 +96,9 @@ process  address        state   version  workers  frontier      heard       cloc
 1        10.0.0.1:7001  silent  0.1.0    2        990 (-10 ms)  120 ms ago  -7 ms
 ";
         assert_eq!(shown(&[told(0, "here", 1_000), told(1, "silent", 990)]), expected);
+        assert_eq!(away(&[told(0, "here", 1_000), told(1, "there", 990)]), "");
+        let states = ["there", "here", "silent", "gone", "stopping"];
+        let all: Vec<Told> = states.into_iter().enumerate().map(|(process, state)| told(process, state, 1)).collect();
+        assert_eq!(away(&all), "process 2 is silent, process 3 is gone, process 4 is stopping");
     }
 }

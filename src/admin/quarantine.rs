@@ -2,6 +2,7 @@
 
 mod shown;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -98,20 +99,24 @@ pub async fn run(
                 return Err(AdminError::Nothing);
             }
             let answer = caller.call(Method::DELETE, &["quarantine"], &query, None).await?;
-            Ok(writeln!(out, "{} entries are deleted", answer["removed"])?)
+            let removed = answer["removed"].as_u64().unwrap_or_default();
+            if removed > 0 || !ids.is_empty() {
+                writeln!(out, "{removed} entries are deleted")?;
+            }
+            are_there(&ids, removed, out)
         }
     }
 }
 
 /// Retries, as many calls as it takes.
 async fn retry(caller: &Caller, which: Which, out: &mut impl Write) -> Result<(), AdminError> {
-    let mut body = match which {
+    let mut body = match &which {
         Which { ids, all: false, code: None } if !ids.is_empty() => json!({ "ids": ids }),
         Which { all: true, code: None, .. } => json!({"all": true}),
         Which { code: Some(code), .. } => json!({ "code": code }),
         _ => return Err(AdminError::Nothing),
     };
-    let (mut sums, mut waits) = ([0; 4], 0);
+    let (mut sums, mut waits, mut reasons) = ([0; 4], 0, BTreeMap::<String, u64>::new());
     const KEYS: [&str; 4] = ["removed", "accepted", "duplicates", "failed"];
     loop {
         let answer = match caller.call_within(WORK_MAX, Method::POST, &["quarantine", "retry"], &[], Some(&body)).await
@@ -124,6 +129,9 @@ async fn retry(caller: &Caller, which: Which, out: &mut impl Write) -> Result<()
             answer => answer?,
         };
         sums.iter_mut().zip(KEYS).for_each(|(sum, key)| *sum += answer[key].as_u64().unwrap_or_default());
+        for (reason, count) in answer["reasons"].as_object().into_iter().flatten() {
+            *reasons.entry(reason.clone()).or_default() += count.as_u64().unwrap_or_default();
+        }
         let next = answer["next"].as_u64();
         match (next, body.get_mut("ids")) {
             (None, _) => break,
@@ -141,6 +149,29 @@ async fn retry(caller: &Caller, which: Which, out: &mut impl Write) -> Result<()
         }
     }
     let [removed, accepted, duplicates, failed] = sums;
-    writeln!(out, "{removed} entries are gone: {accepted} events accepted, {duplicates} of them were there before")?;
-    Ok(writeln!(out, "{failed} entries are still wrong: they stay")?)
+    let found = removed + failed;
+    if found > 0 || !which.ids.is_empty() {
+        writeln!(
+            out,
+            "{removed} entries are gone: {accepted} events accepted, {duplicates} of them were there before"
+        )?;
+        writeln!(out, "{failed} entries are still wrong: they stay")?;
+    }
+    for (reason, count) in reasons {
+        writeln!(out, "  {count} {reason}")?;
+    }
+    are_there(&which.ids, found, out)
+}
+
+/// Says where nothing was meant. Who names entries by their numbers takes them to be there, so it is an error where one is not; of all, or of a
+/// code, there may be none.
+fn are_there(ids: &[u64], found: u64, out: &mut impl Write) -> Result<(), AdminError> {
+    let named = ids.iter().collect::<BTreeSet<_>>().len() as u64;
+    if found < named {
+        return Err(AdminError::NoEntry { missing: named - found, named });
+    }
+    if found == 0 {
+        writeln!(out, "no entries match: nothing was done")?;
+    }
+    Ok(())
 }

@@ -42,7 +42,8 @@ impl Agreement {
             if let Some(folder) = folder.as_deref().filter(|_| own.as_ref() != Some(&catalogue)) {
                 catalogue.write(folder)?;
             }
-            if folder.is_some() && differences != Differences::default() {
+            // At the first start there was none before.
+            if own.is_some() && differences != Differences::default() {
                 let Differences { added, changed, removed } = differences;
                 tracing::info!(added, changed, removed, "definitions are not those of the last start");
             }

@@ -1,13 +1,15 @@
 //! Whether the clock and the data go together when an engine starts.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dataflows::model::Tick;
 use thiserror::Error;
 
-use super::Jumps;
 use super::words::{moment, span};
+use super::{Jumps, reached};
 use crate::project::Clock;
 
 /// The latest tick that a data folder knows of.
@@ -21,9 +23,12 @@ pub struct Latest {
 
 impl Latest {
     /// That of a folder whose data are of `last` and before, by a clock that shows `now`; none where it has nothing. Ticks may have been
-    /// further, though nothing came at them: then the clock had been accepted.
+    /// further, though nothing came at them: then that was written down, or the clock had been accepted.
     pub fn of(folder: &Path, last: Tick, jumps: &Jumps, now: Tick, clock: &Clock) -> Option<Self> {
-        let step_max_ms = u64::try_from(clock.step_max.as_millis()).unwrap_or(u64::MAX);
+        let (step_max_ms, pause_max_ms) = (ms(clock.step_max), ms(clock.pause_max));
+        // Where there are no data, no clock does them harm.
+        let written = if last > Tick::default() { reached::read(folder) } else { None };
+        let last = reached::believed(last, written, now, step_max_ms, pause_max_ms);
         let tick = jumps.reached(last, now, step_max_ms);
         (tick > Tick::default()).then(|| Latest { folder: folder.to_owned(), tick })
     }
@@ -34,11 +39,10 @@ impl Latest {
 pub enum ClockError {
     /// It is behind the data.
     #[error(
-        "the clock of this machine shows {}, which is {} before the last tick of {}, {}: ticks cannot go back; set the clock right; or \
+        "{}: ticks cannot go back; set the clock right; or \
          wait until it is there; or, if the clock is right now, start with --accept-clock: ticks then go at half speed until it has \
          caught up, {} long; or, if what came at those ticks is not to count, set it aside first: deltaic log rewind {} --to TIME",
-        moment(*.now), span(.latest.tick.as_ms() - now.as_ms()), .latest.folder.display(), moment(.latest.tick),
-        span((.latest.tick.as_ms() - now.as_ms()).saturating_mul(2)), .latest.folder.display()
+        behind(*.now, .latest), span((.latest.tick.as_ms() - now.as_ms()).saturating_mul(2)), .latest.folder.display()
     )]
     Behind {
         /// What it shows.
@@ -48,10 +52,10 @@ pub enum ClockError {
     },
     /// It is far ahead of the data.
     #[error(
-        "the clock of this machine shows {}, which is {} after the last tick of {}, {}, and more than `clock.pause_max`, {}: were it \
+        "{}, and more than `clock.pause_max`, {}: were it \
          wrong, everybody would leave all windows, and ticks could not go back; set the clock right; or, if it is right, start with \
          --accept-clock",
-        moment(*.now), span(now.as_ms() - .latest.tick.as_ms()), .latest.folder.display(), moment(.latest.tick), span(*.pause_max_ms)
+        ahead(*.now, .latest), span(*.pause_max_ms)
     )]
     Ahead {
         /// What it shows.
@@ -69,7 +73,6 @@ pub enum ClockError {
 impl ClockError {
     /// What speaks against going on at `now` after `latest`, if anything does.
     pub fn of(now: Tick, latest: Latest, clock: &Clock) -> Result<(), ClockError> {
-        let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (step_max_ms, pause_max_ms) = (ms(clock.step_max), ms(clock.pause_max));
         if latest.tick > now.after_ms(step_max_ms) {
             return Err(ClockError::Behind { now, latest });
@@ -79,6 +82,43 @@ impl ClockError {
         }
         Ok(())
     }
+
+    /// What is so, and what follows from it, where the clock is accepted all the same.
+    pub fn accepted(&self) -> String {
+        match self {
+            ClockError::Behind { now, latest } => {
+                let long = span((latest.tick.as_ms() - now.as_ms()).saturating_mul(2));
+                format!(
+                    "{}: ticks go on after it, at half speed until the clock has caught up, {long} long",
+                    behind(*now, latest)
+                )
+            }
+            ClockError::Ahead { now, latest, .. } => {
+                format!("{}: ticks go on at what it shows, and windows that are over by then end", ahead(*now, latest))
+            }
+            ClockError::Jumps(_) => self.to_string(),
+        }
+    }
+}
+
+fn behind(now: Tick, latest: &Latest) -> String {
+    let by = span(latest.tick.as_ms() - now.as_ms());
+    format!("the clock of this machine shows {}, which is {by} before the last tick of {latest}", moment(now))
+}
+
+fn ahead(now: Tick, latest: &Latest) -> String {
+    let by = span(now.as_ms() - latest.tick.as_ms());
+    format!("the clock of this machine shows {}, which is {by} after the last tick of {latest}", moment(now))
+}
+
+impl fmt::Display for Latest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.folder.display(), moment(self.tick))
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

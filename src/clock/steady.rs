@@ -102,7 +102,7 @@ impl SteadyClock {
             (Ok(()), _) | (_, OnMismatch::Ignore) => {}
             (Err(error), OnMismatch::Refuse) => return Err(error),
             (Err(error), OnMismatch::Accept) => {
-                tracing::warn!("the clock is accepted as it is: {error}");
+                tracing::warn!("the clock is accepted as it is (--accept-clock): {}", error.accepted());
                 let skipped_ms = now.as_ms().saturating_sub(last.as_ms());
                 if skipped_ms > 0 {
                     // Nobody knows how much of that has passed.

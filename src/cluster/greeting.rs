@@ -14,10 +14,12 @@
 //! Numbers are big endian. Nothing is set aside for what a stranger says, and all of it takes [`PROCESS_HELLO_TIMEOUT`] at most. The
 //! proofs tell who is at the other end when the connection begins; what follows is neither encrypted nor proved.
 
+use std::io::ErrorKind;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::introduction::{Peer, differences};
@@ -163,9 +165,7 @@ pub async fn hear(mut stream: TcpStream, own: &Own) -> Result<Greeted, Stranger>
 
 /// Calls a process once; says why it is not there.
 pub async fn call(address: &str, own: &Own, wanted: usize, purpose: Purpose) -> Result<(Peer, TcpStream), NotMet> {
-    let connected = timeout(PROCESS_HELLO_TIMEOUT, TcpStream::connect(address)).await;
-    let connected = connected.map_err(|_| NotMet::Yet("no connection came about".to_owned()))?;
-    let mut stream = connected.map_err(|error| NotMet::Yet(error.to_string()))?;
+    let mut stream = connect(address).await.map_err(NotMet::Yet)?;
     let introduced = timeout(PROCESS_HELLO_TIMEOUT, introduce(&mut stream, own, wanted, purpose)).await;
     match introduced.unwrap_or(Err(Stranger::Silent)) {
         Ok((peer, Verdict::Admitted)) => Ok((peer, stream)),
@@ -178,8 +178,36 @@ pub async fn call(address: &str, own: &Own, wanted: usize, purpose: Purpose) -> 
             "the cluster runs with another start of this process: it is let in when all start again".to_owned(),
         )),
         Err(Stranger::Apart(why)) => Err(NotMet::Apart(why)),
+        Err(Stranger::Silent) => {
+            Err(NotMet::Yet(format!("it takes the connection, and says nothing within {} s", seconds())))
+        }
         Err(stranger) => Err(NotMet::Yet(format!("what listens there is no process of this cluster: {stranger}"))),
     }
+}
+
+/// How long a process is waited for.
+fn seconds() -> u64 {
+    PROCESS_HELLO_TIMEOUT.as_secs()
+}
+
+/// Connects; says why not, without an address: anybody may be told.
+async fn connect(address: &str) -> Result<TcpStream, String> {
+    let found = timeout(PROCESS_HELLO_TIMEOUT, lookup_host(address)).await;
+    let found = found.map_err(|_| format!("its name does not resolve: no answer within {} s", seconds()))?;
+    let mut reason = "its name does not resolve: it has no address".to_owned();
+    for place in found.map_err(|error| format!("its name does not resolve: {error}"))? {
+        match timeout(PROCESS_HELLO_TIMEOUT, TcpStream::connect(place)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Err(_) => {
+                reason = format!("no answer within {} s: its machine is away, or a firewall is between", seconds());
+            }
+            Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+                reason = "the connection is refused: nothing listens there".to_owned();
+            }
+            Ok(Err(error)) => reason = format!("it cannot be reached: {error}"),
+        }
+    }
+    Err(reason)
 }
 
 /// Says who this is, and hears who is there and what it says to that.

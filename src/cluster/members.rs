@@ -1,7 +1,7 @@
 //! Who of a cluster is there, and how far.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dataflows::model::Tick;
 use serde::Serialize;
@@ -47,9 +47,14 @@ impl Member {
         Member { address, version, workers, state, frontier: Tick::default(), skew_ms: None, heard: Instant::now() }
     }
 
-    /// How long ago it was last heard of.
-    pub fn quiet(&self) -> Duration {
-        self.heard.elapsed()
+    /// How many milliseconds ago it was last heard of.
+    pub fn quiet_ms(&self) -> u64 {
+        u64::try_from(self.heard.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether it works with the others.
+    pub fn is_present(&self) -> bool {
+        matches!(self.state, MemberState::Here | MemberState::There)
     }
 }
 

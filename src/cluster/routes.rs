@@ -51,7 +51,7 @@ async fn shown(State(desk): State<Arc<(Members, Handle, Arc<SteadyClock>)>>) -> 
     let (members, handle, clock) = &*desk;
     let row = |(process, member): (usize, super::Member)| {
         let is_own = process == members.own();
-        let heard_ms_ago = if is_own { 0 } else { u64::try_from(member.quiet().as_millis()).unwrap_or(u64::MAX) };
+        let heard_ms_ago = if is_own { 0 } else { member.quiet_ms() };
         let frontier = if is_own { handle.frontier() } else { member.frontier }.as_ms();
         let super::Member { address, state, version, workers, skew_ms, .. } = member;
         let skew_ms = if is_own { clock.standing().skew_ms() } else { skew_ms };

@@ -72,6 +72,7 @@ pub struct Asked {
     /// How many there will be; nothing where each worker has one.
     answers: Option<usize>,
     asker: Asker,
+    question: Question,
 }
 
 /// Who asked.
@@ -91,7 +92,7 @@ impl Asked {
             Question::AtLimits(limit) => limit,
             Question::Profile(_) | Question::Consents { .. } | Question::Sizes | Question::Audit(_) => usize::MAX,
         };
-        Asked { tick, limit, shares: Vec::new(), answers: question.answers(), asker }
+        Asked { tick, limit, shares: Vec::new(), answers: question.answers(), asker, question: question.clone() }
     }
 }
 
@@ -167,6 +168,13 @@ impl Shared {
         let id = self.asks.fetch_add(1, Ordering::Relaxed);
         lock(&self.asked).insert(id, asked);
         id
+    }
+
+    /// Takes out the questions that nobody waits for any more, with their numbers.
+    pub fn abandoned(&self) -> Vec<(u64, Question)> {
+        let is_abandoned =
+            |_: &u64, asked: &mut Asked| matches!(&asked.asker, Asker::Reader(reply) if reply.is_closed());
+        lock(&self.asked).extract_if(is_abandoned).map(|(id, asked)| (id, asked.question)).collect()
     }
 
     /// An event for destinations is on its way; gives the number of the question for its person.

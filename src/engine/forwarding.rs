@@ -106,7 +106,8 @@ impl Sequencer {
         let (tick, primary) = (forwarded.position.tick, forwarded.primary);
         let id = self.shared.forwarding(forwarded);
         if let Some(primary) = primary {
-            let query = Query { id, asker: self.first_worker, as_of: None, question: Question::Profile(primary) };
+            let query =
+                Query { id, asker: self.first_worker, as_of: None, passed: None, question: Question::Profile(primary) };
             self.workers.tell(0, Command::Ask(tick, query));
         }
     }

@@ -356,6 +356,11 @@ impl Handle {
         self.progress.frontier()
     }
 
+    /// The last tick that is complete.
+    pub fn last_tick(&self) -> Tick {
+        Tick::from_ms(self.frontier().as_ms().saturating_sub(1))
+    }
+
     /// Says the same at any time.
     pub(super) fn frontier_of(&self) -> impl Fn() -> Tick + Send + Sync + use<> {
         let progress = self.progress.clone();

@@ -24,6 +24,11 @@ impl Latest {
         self.waiting.push((after, query));
     }
 
+    /// Nobody waits for the answer to this one any more.
+    pub fn withdraw(&mut self, id: u64) {
+        self.waiting.retain(|(_, query)| query.id != id);
+    }
+
     /// Puts those that can be answered, and says up to where nobody will ask. Everything before `complete` is complete.
     pub fn tend(&mut self, inputs: &mut Inputs, complete: Tick) {
         while self.under_way.pop_front_if(|(put_at, _)| *put_at < complete).is_some() {}

@@ -128,6 +128,8 @@ type Connections = [Option<There>; Purpose::ALL.len()];
 struct Mesh<'a> {
     own: Arc<Own>,
     hosts: &'a [String],
+    /// Where whoever asks is told for whom it waits.
+    awaited: &'a Awaited,
     /// By process; never one to this process itself.
     there: Vec<Connections>,
     /// Calls to processes before this one.
@@ -151,7 +153,7 @@ impl Mesh<'_> {
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|source| MeshError::Listen { address: address.clone(), source })?;
         let there = hosts.iter().map(|_| Connections::default()).collect();
-        let mut mesh = Mesh { own, hosts, there, calls: JoinSet::new() };
+        let mut mesh = Mesh { own, hosts, awaited, there, calls: JoinSet::new() };
         for earlier in 0..mesh.own.peer.process {
             Purpose::ALL.into_iter().for_each(|purpose| mesh.call(earlier, purpose));
         }
@@ -163,14 +165,13 @@ impl Mesh<'_> {
         // The first one is due at once.
         look.tick().await;
         while !mesh.is_whole() {
-            // Not their addresses: anybody may ask.
-            awaited.set(mesh.absent().map(|process| format!("process {process}")).collect::<Vec<_>>().join(", "));
+            awaited.set(mesh.absent().collect());
             tokio::select! {
                 accepted = listener.accept() => {
                     // A connection that is gone again is no reason to listen no more.
                     let Ok((stream, from)) = accepted else { continue };
                     let Ok(place) = places.clone().try_acquire_owned() else {
-                        tell(&mut strangers, address, from, &Stranger::TooMany);
+                        mesh.turn_away(&mut strangers, from, &Stranger::TooMany);
                         continue;
                     };
                     let (arrive, own) = (arrive.clone(), mesh.own.clone());
@@ -184,7 +185,7 @@ impl Mesh<'_> {
                     match arrived {
                         Ok(greeted) => mesh.arrived(greeted).await?,
                         Err((_, Stranger::Apart(why))) => return Err(MeshError::Apart(why)),
-                        Err((from, stranger)) => tell(&mut strangers, address, from, &stranger),
+                        Err((from, stranger)) => mesh.turn_away(&mut strangers, from, &stranger),
                     }
                 }
                 Some(called) = mesh.calls.join_next() => {
@@ -195,30 +196,28 @@ impl Mesh<'_> {
                 }
                 _ = look.tick() => {
                     mesh.look();
-                    if waits.happened(Instant::now()).is_some() {
-                        tracing::info!("waiting for {} of the cluster: nothing is taken in before all are there", mesh.missing());
+                    if awaited.is_known() && waits.happened(Instant::now()).is_some() {
+                        tracing::info!("{}", awaited.waiting(|process| format!("process {process} ({})", hosts[process])));
                     }
                 }
             }
         }
-        awaited.set(String::new());
+        awaited.set(Vec::new());
         Ok((mesh.there, listener.into_std()?))
     }
 
     /// Calls a process until it answers.
     fn call(&mut self, process: usize, purpose: Purpose) {
-        let (own, address) = (self.own.clone(), self.hosts[process].clone());
+        let (own, address, awaited) = (self.own.clone(), self.hosts[process].clone(), self.awaited.clone());
+        awaited.calls(process);
         self.calls.spawn(async move {
-            let mut told = Seldom::default();
             loop {
                 let reason = match call(&address, &own, process, purpose).await {
                     Ok((peer, stream)) => return Ok((peer, purpose, stream)),
                     Err(NotMet::Apart(why)) => return Err(why),
                     Err(NotMet::Yet(reason)) => reason,
                 };
-                if purpose == Purpose::Workers && told.happened(Instant::now()).is_some() {
-                    tracing::info!(%address, "process {process} of the cluster does not answer yet: {reason}; trying again");
-                }
+                awaited.found(process, reason);
                 sleep(CALL_AGAIN_AFTER).await;
             }
         });
@@ -244,6 +243,7 @@ impl Mesh<'_> {
     /// A process is there. One that was started again takes the place of what it left.
     fn has(&mut self, peer: Peer, purpose: Purpose, stream: TcpStream) -> Result<(), MeshError> {
         let process = peer.process;
+        self.awaited.found(process, "it has answered, and not all of its connections are there".to_owned());
         self.there[process][purpose as usize] = Some(There { connection: stream.into_std()?, peer });
         Ok(())
     }
@@ -262,7 +262,11 @@ impl Mesh<'_> {
         for process in 0..self.there.len() {
             for purpose in Purpose::ALL {
                 let ended = self.there[process][purpose as usize].take_if(|there| has_ended(&there.connection));
-                if ended.is_some() && process < self.own.peer.process {
+                if ended.is_none() {
+                    continue;
+                }
+                self.awaited.found(process, "it was there, and is gone again".to_owned());
+                if process < self.own.peer.process {
                     self.call(process, purpose);
                 }
             }
@@ -280,10 +284,16 @@ impl Mesh<'_> {
         all.filter(move |(process, there)| *process != own && !is_there(there)).map(|(process, _)| process)
     }
 
-    /// The same, in words.
-    fn missing(&self) -> String {
-        let named = self.absent().map(|process| format!("process {process} ({})", self.hosts[process]));
-        named.collect::<Vec<_>>().join(", ")
+    /// Says that somebody was no process of this cluster.
+    fn turn_away(&self, strangers: &mut Seldom, from: SocketAddr, stranger: &Stranger) {
+        self.awaited.turned_away(stranger.to_string());
+        if let Some(count) = strangers.happened(Instant::now()) {
+            let address = &self.hosts[self.own.peer.process];
+            tracing::warn!(
+                %from, count,
+                "closed a connection to {address} that was from no process of this cluster: {stranger}; keep this port for the cluster"
+            );
+        }
     }
 }
 
@@ -292,15 +302,5 @@ fn has_ended(connection: &Connection) -> bool {
     match connection.peek(&mut [0]) {
         Ok(bytes) => bytes == 0,
         Err(error) => error.kind() != ErrorKind::WouldBlock,
-    }
-}
-
-/// Says that somebody was no process of this cluster.
-fn tell(strangers: &mut Seldom, address: &str, from: SocketAddr, stranger: &Stranger) {
-    if let Some(count) = strangers.happened(Instant::now()) {
-        tracing::warn!(
-            %from, count,
-            "closed a connection to {address} that was from no process of this cluster: {stranger}; keep this port for the cluster"
-        );
     }
 }

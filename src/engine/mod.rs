@@ -221,6 +221,7 @@ impl Engine {
             decode_stored,
             alarm,
             now,
+            jumps: steady.map(|steady| steady.jumps().clone()).unwrap_or_default(),
             clock,
             counting,
             former,

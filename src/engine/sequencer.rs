@@ -23,7 +23,7 @@ use super::progress::Backpressure;
 use super::recovery::StoredEventDecoder;
 use super::room::Room;
 use super::workers::{Command, Output, Workers};
-use crate::clock::Now;
+use crate::clock::{Jumps, Now};
 use crate::faults;
 use crate::log::checkpoint::{FormerLog, Repeated, Restore};
 use crate::log::{Log, LogError};
@@ -71,6 +71,8 @@ pub struct Sequencer {
     pub alarm: Sender<Output>,
     /// The time.
     pub now: Now,
+    /// How far it was set forward, and when.
+    pub jumps: Jumps,
     /// The times that the project keeps.
     pub clock: project::Clock,
     /// Which messages count.
@@ -195,9 +197,10 @@ impl Sequencer {
             for Ask { question, as_of, after, reply } in asks {
                 match as_of {
                     AsOf::Present => self.ask(tick, question, Asker::Reader(reply)),
-                    AsOf::Complete => self.ask_latest(after, question, Asker::Reader(reply)),
+                    AsOf::Complete => self.ask_latest((after, tick), question, Asker::Reader(reply)),
                 }
             }
+            self.withdraw_abandoned();
             if let Some(part) = check {
                 self.ask(tick, Question::Audit(part), Asker::Audit(part));
             }
@@ -340,16 +343,30 @@ impl Sequencer {
 
     fn ask(&mut self, tick: Tick, question: Question, asker: Asker) {
         let id = self.shared.asked(Asked::new(&question, tick, asker));
-        let query = Query { id, asker: self.first_worker, as_of: None, question };
+        let query = Query { id, asker: self.first_worker, as_of: None, passed: Some(self.passed(tick)), question };
         self.workers.tell(0, Command::Ask(tick, query));
     }
 
     /// Asks for the latest complete tick, from `after` on, and from the latest on that anybody was answered as of.
-    fn ask_latest(&mut self, after: Tick, question: Question, asker: Asker) {
+    fn ask_latest(&mut self, (after, now): (Tick, Tick), question: Question, asker: Asker) {
         let after = after.max(self.shared.progress().answered());
         let id = self.shared.asked(Asked::new(&question, after, asker));
-        let query = Query { id, asker: self.first_worker, as_of: None, question };
+        let query = Query { id, asker: self.first_worker, as_of: None, passed: Some(self.passed(now)), question };
         self.workers.tell(0, Command::AskLatest(after, query));
+    }
+
+    /// Takes back the questions that nobody waits for any more: while much is worked off they would wait until all of it is, and then be
+    /// answered in one go.
+    fn withdraw_abandoned(&self) {
+        for (id, question) in self.shared.abandoned() {
+            let query = Query { id, asker: self.first_worker, as_of: None, passed: None, question };
+            self.workers.tell(0, Command::Withdraw(query));
+        }
+    }
+
+    /// A tick as it would be had none been jumped over.
+    fn passed(&self, tick: Tick) -> Tick {
+        Tick::from_ms(tick.as_ms().saturating_sub(self.jumps.between_ms(Tick::default(), tick)))
     }
 }
 

@@ -214,6 +214,8 @@ pub enum Command {
     InParts,
     /// Answer as of the latest tick that is complete, once that is not before this one, which is not after that of input.
     AskLatest(Tick, Query),
+    /// Nobody waits for the answer to this question any more.
+    Withdraw(Query),
 }
 
 /// Held until the workers have worked on what arrived before it: so a sender can be kept from running ahead of them.
@@ -532,6 +534,10 @@ fn run(
                 Ok(Command::Ask(tick, query)) => open.ask(tick, query),
                 Ok(Command::InParts) => open.at_once().set(due_at_once.unwrap_or(DUE_AT_ONCE)),
                 Ok(Command::AskLatest(after, query)) => latest.ask(after, query),
+                Ok(Command::Withdraw(query)) => {
+                    latest.withdraw(query.id);
+                    open.withdraw(query);
+                }
                 Err(TryRecvError::Empty) => break,
                 // The end of input is the end of time: what is due before it has to come out first.
                 Err(TryRecvError::Disconnected) if completion.frontier() < open.time() => break,
@@ -605,7 +611,7 @@ mod tests {
     fn equal_shares_of_several_workers_are_all_counted() {
         let (outputs, collected) = channel();
         let workers = Workers::start(&Topology::local(3), Arc::default(), outputs).unwrap();
-        let query = Query { id: 1, asker: 0, as_of: None, question: Question::Sizes };
+        let query = Query { id: 1, asker: 0, as_of: None, passed: None, question: Question::Sizes };
         workers.tell(0, Command::Ask(Tick::default(), query));
         workers.advance_to(Tick::from_ms(1));
         workers.stop().unwrap();

@@ -31,12 +31,13 @@ async fn authorize(State((role, admission)): State<(Role, Admission)>, request: 
     let tokens = admitted.tokens(role);
     if tokens.is_empty() {
         let (code, message) = match role {
-            Role::Reader => {
-                ("no_read_token", "nobody may read: this project has no read token; set `read_tokens` in deltaic.toml")
-            }
+            Role::Reader => (
+                "no_read_token",
+                "nobody may read: the project has no read token; set `read_token` under [access] in deltaic.toml",
+            ),
             Role::Admin => (
                 "no_admin_token",
-                "nobody may do this: the project has no admin token; set `admin_tokens` in deltaic.toml",
+                "nobody may do this: the project has no admin token; set `admin_token` under [access] in deltaic.toml",
             ),
         };
         return Problem::new(StatusCode::FORBIDDEN, code, message).into_response();

@@ -38,7 +38,7 @@ use self::rates::Rates;
 use self::rejected::Arrived;
 use super::quarantine::Quarantine;
 use super::segment::{Call, Stamp};
-use super::{IngestCounters, Via};
+use super::{Attempt, IngestCounters, Via};
 use crate::clock::SteadyClock;
 use crate::engine::Handle;
 use crate::http::{Admission, Peer, Problem, Timeouts, TrustedProxies, browsers, method_not_allowed};
@@ -106,7 +106,8 @@ const ADDRESSES: [(&str, Endpoint); 16] = [
 pub fn router(project: &Project, with: Surroundings) -> Router {
     let (handle, notes, clock) = (with.handle.clone(), with.notes.clone(), with.clock.clone());
     let rim = Arc::new(Rim {
-        door: Door::counting(project, with.counters.fits().clone()).within(with.counters.names().clone()),
+        door: Door::counting(project, with.counters.fits().clone())
+            .within(with.counters.names().clone(), Attempt::First),
         sources: project.sources.iter().map(|source| (source.name.clone(), source.ip)).collect(),
         proxies: TrustedProxies::new(&project.trusted_proxies),
         keys: WriteKeys::new(with.admission.clone()),

@@ -84,6 +84,15 @@ impl NameKind {
     }
 }
 
+/// Whether an event comes for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It was sent.
+    First,
+    /// It comes out of the quarantine: if it was refused for a name, that was counted and told.
+    Again,
+}
+
 /// How many names of a kind a source uses, and how many events it could not send for want of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameCounts {
@@ -91,7 +100,7 @@ pub struct NameCounts {
     pub kind: NameKind,
     /// Those that it uses, without those of the project.
     pub used: u64,
-    /// Refused events, since the start.
+    /// Refused events, since the start; each once, however often it is tried again.
     pub refused: u64,
 }
 
@@ -183,7 +192,7 @@ impl KnownNames {
     }
 
     /// Takes in the names of an event that is in order; refuses it where that is a name too many, and then takes in none of them.
-    pub fn admit(&self, source: &str, event: &Event) -> Result<(), Rejection> {
+    pub fn admit(&self, source: &str, event: &Event, attempt: Attempt) -> Result<(), Rejection> {
         // Of a source that the project does not have nothing comes in.
         let Some((source, of)) = self.sources.get_key_value(source) else { return Ok(()) };
         let known = of.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -202,7 +211,9 @@ impl KnownNames {
             let max = kind.max(&of.limits);
             if more > 0 && known.counted[kind as usize] + more > max {
                 drop(known);
-                of.refuse(source, kind, max);
+                if attempt == Attempt::First {
+                    of.refuse(source, kind, max);
+                }
                 return Err(Rejection::TooManyNames { kind, max });
             }
         }

@@ -24,6 +24,6 @@ mod warning;
 
 pub use counters::{IngestCounters, SourceCounts, Via};
 pub use fits::{Fits, Unfit};
-pub use known_names::{KnownNames, NameCounts, NameKind};
+pub use known_names::{Attempt, KnownNames, NameCounts, NameKind};
 pub use rejection::Rejection;
 pub use warning::{Warning, Warnings};

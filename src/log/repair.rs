@@ -19,7 +19,7 @@ use super::inspect::InspectError;
 use super::segments::Entry;
 use super::store::{KEYSPACES, Rows};
 use super::{DataFolder, ProcessNumber, Purpose, Store, StoreError, codec, files};
-use crate::clock::Jumps;
+use crate::clock::{Jumps, reached};
 use crate::history::{self, HistoryOwner};
 
 /// Rows that are written together.
@@ -74,6 +74,11 @@ fn salvage_into(folder: &Path, found: &DataFolder, into: &Path, out: &mut impl W
         } else {
             writeln!(out, "{name:<12} there is none")?;
         }
+    }
+    if reached::copy(folder, into)? {
+        writeln!(out, "{:<12} kept", "last tick")?;
+    } else if reached::is_there(folder) {
+        writeln!(out, "lost         the last tick of a time without events: what is written down of it is damaged")?;
     }
     // Whose it is. Nobody guesses it.
     let keep = |owner: ProcessNumber| files::write_whole(&into.join("PROCESS"), format!("{owner}\n").as_bytes());

@@ -22,7 +22,7 @@ use super::checkpoint::{CheckpointError, Kept, salvage};
 use super::segments::Entry;
 use super::store::KEYSPACES;
 use super::{DataFolder, ProcessNumber, Purpose, Store, StoreError, codec, files, latest_tick};
-use crate::clock::Jumps;
+use crate::clock::{Jumps, reached};
 use crate::dedupe::{self, DedupeError};
 use crate::history::{self, Archive, HistoryError, HistoryOwner};
 
@@ -141,8 +141,11 @@ pub fn rewind(folder: &Path, to: Tick, rule: &RowRule, out: &mut impl Write) -> 
     let source = found.copy()?;
     let goes = Goes::of(folder, &source, &Kept::look(folder)?, found.owner()?, to)?;
     if goes.last <= to {
-        let (folder, last) = (folder.display(), goes.last);
-        writeln!(out, "nothing in {folder} is of a time after tick {to}: its last tick is {last}; it stays as it is")?;
+        let (shown, last) = (folder.display(), goes.last);
+        writeln!(out, "nothing in {shown} is of a time after tick {to}: its last tick is {last}; it stays as it is")?;
+        if let Some(quiet) = reached::set_back(folder, to)? {
+            writeln!(out, "ticks without events were written down up to {quiet}, and are now up to {to}")?;
+        }
         return Ok(());
     }
     let checkpoint = goes.check(folder, to)?;
@@ -298,6 +301,8 @@ fn make(
         }
     }
     Jumps::read(made)?.forget_after(to)?;
+    reached::copy(folder, made)?;
+    reached::set_back(made, to)?;
     // What came after the checkpoint is read from the log. It has to be: ids that were over by the wrong clock are gone. But in a cluster
     // they came with the logs of others, which may be cut.
     let is_of_cluster = owner.is_some_and(ProcessNumber::is_of_cluster);

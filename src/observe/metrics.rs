@@ -34,7 +34,7 @@ use self::counts::Counts;
 use self::encode::gauge;
 use self::latencies::Latencies;
 pub use self::readings::{
-    AudienceState, Delivery, EngineState, EventDelivery, HistoryState, Intake, Quarantined, Readings,
+    AudienceState, Delivery, EngineState, EventDelivery, HistoryState, Intake, MemberReading, Quarantined, Readings,
     RememberedMessages, SourceIntake,
 };
 use super::latency::Latency;

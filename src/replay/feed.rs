@@ -83,7 +83,7 @@ impl Feed {
         workers.advance_to(as_of);
         if options.memberships.is_some() || options.profiles.is_some() {
             let question = Question::Profiles { after: None, limit: usize::MAX };
-            workers.tell(0, Command::Ask(as_of, Query { id: 0, asker: 0, as_of: None, question }));
+            workers.tell(0, Command::Ask(as_of, Query { id: 0, asker: 0, as_of: None, passed: None, question }));
         }
         workers.advance_to(as_of.next());
         self.wait_for(progressed, as_of.next())?;

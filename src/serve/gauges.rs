@@ -6,6 +6,7 @@ use compact_str::CompactString;
 use dataflows::model::Tick;
 
 use crate::clock::SteadyClock;
+use crate::cluster::{Member, Members};
 use crate::dedupe::DedupeFigures;
 use crate::egress::outbox::State;
 use crate::egress::{Egress, EventStatus, Status};
@@ -18,7 +19,7 @@ use crate::log::checkpoint::Growth;
 use crate::observe::introspection::Introspection;
 use crate::observe::logging::lines_dropped;
 use crate::observe::metrics::{
-    AudienceState, Delivery, EngineState, EventDelivery, HistoryState, Intake, Quarantined, Readings,
+    AudienceState, Delivery, EngineState, EventDelivery, HistoryState, Intake, MemberReading, Quarantined, Readings,
     RememberedMessages, SourceIntake,
 };
 
@@ -37,6 +38,7 @@ pub(super) struct Gauges {
     pub handle: Handle,
     pub egress: Egress,
     pub clock: Arc<SteadyClock>,
+    pub members: Members,
 }
 
 impl Readings for Gauges {
@@ -84,6 +86,17 @@ impl Readings for Gauges {
             checkpoint: self.growth.as_ref().map_or(Tick::default(), |growth| growth.checkpoint()),
             checkpoint_behind: self.growth.as_ref().map_or(0, |growth| growth.behind()),
         }
+    }
+
+    fn cluster(&self) -> Vec<MemberReading> {
+        let own = self.members.own();
+        let reading = |(process, of): (usize, Member)| MemberReading {
+            is_present: of.is_present(),
+            skew_ms: if process == own { self.clock.standing().skew_ms() } else { of.skew_ms },
+            heard_ms_ago: (process != own).then(|| of.quiet_ms()),
+        };
+        let all = self.members.all();
+        if all.len() > 1 { all.into_iter().enumerate().map(reading).collect() } else { Vec::new() }
     }
 
     fn log_lines_dropped(&self) -> u64 {

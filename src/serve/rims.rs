@@ -88,6 +88,7 @@ impl Rims {
             handle: handle.clone(),
             egress: egress.clone(),
             clock: clock.clone(),
+            members: members.clone(),
         };
         let surroundings = Surroundings {
             handle: handle.clone(),

@@ -9,7 +9,7 @@ use dataflows::model::Tick;
 use super::historied::Historied;
 use super::{Options, RunError};
 use crate::catalogue::{Agreement, Catalogue};
-use crate::clock::{self, ClockError, Jumps, Latest, OnMismatch, SteadyClock};
+use crate::clock::{self, ClockError, Jumps, Latest, OnMismatch, SteadyClock, reached};
 use crate::dedupe::{Dedupe, Expected, MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::forward::Queues;
 use crate::egress::outbox::{Order, Outbox};
@@ -19,7 +19,9 @@ use crate::ingest::KnownNames;
 use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
 use crate::ingest::segment::reading;
 use crate::log::checkpoint::{CheckpointerSettings, FormerLog, Gatherer, Kept, MessageIds, Past, Plan, Restore};
-use crate::log::{DataFolder, DurableLog, Log, LogError, MemoryLog, ProcessNumber, Purpose, Store, latest_tick};
+use crate::log::{
+    DataFolder, DurableLog, Log, LogError, MemoryLog, ProcessNumber, Purpose, Store, StoreError, latest_tick,
+};
 use crate::project::{Durability, Project, Storage};
 
 /// What outlives the process, if anything does.
@@ -131,6 +133,8 @@ impl Storing {
         let latest = latest(latest_tick::<LogError>(&storage.folder, &store, newest, Some(process))?);
         let reached = latest.as_ref().map_or(Tick::default(), |latest| latest.tick);
         jumps.forget_after(reached).map_err(ClockError::from)?;
+        reached::set_back(&storage.folder, reached)
+            .map_err(|source| StoreError::Io { folder: storage.folder.clone(), source })?;
         let clock = match latest {
             Some(latest) => SteadyClock::after(latest, machine, &project.clock, jumps, on_mismatch)?,
             None => SteadyClock::new(machine, &project.clock, jumps),

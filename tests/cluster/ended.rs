@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::faults::FAULT;
-use crate::program::{Cluster, DEADLINE, Program, Server};
+use crate::program::{Cluster, DEADLINE, Ended, Program, Server};
 
 const PROCESSES: usize = 3;
 
@@ -47,6 +47,19 @@ async fn until_seen(server: &Server, state: &str) {
     }
 }
 
+/// `deltaic cluster status`.
+fn status(server: &Server) -> Ended {
+    let program =
+        Program::start(&["cluster", "status", "--url", server.url()], &[("DELTAIC_ADMIN_TOKEN", "admin-token")]);
+    tokio::task::block_in_place(|| program.end())
+}
+
+/// The value of the metric that begins like this.
+fn figure(metrics: &str, begins: &str) -> f64 {
+    let found = metrics.lines().find_map(|line| line.strip_prefix(begins));
+    found.unwrap_or_else(|| panic!("no {begins}: {metrics}")).parse().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_one_goes_all_are_started_again() {
     let cluster = Cluster::new(PROJECT, PROCESSES);
@@ -78,9 +91,25 @@ async fn where_one_goes_all_are_started_again() {
                 // Noticed long before it is given up.
                 until_seen(&servers[0], "silent").await;
                 servers[0].says("has not been heard of for");
+                let away = status(&servers[0]);
+                assert_eq!(away.status.code(), Some(TOGETHER), "{away:?}");
+                assert!(away.stdout.contains("silent") && away.said().contains("process 1 is silent"), "{away:?}");
+                let metrics = servers[0].get("/metrics").await.body;
+                assert_eq!(figure(&metrics, "deltaic_cluster_processes "), 3.0);
+                assert_eq!(figure(&metrics, "deltaic_cluster_processes_present "), 2.0);
+                assert!(figure(&metrics, "deltaic_cluster_last_pulse_seconds{process=\"1\"} ") >= 1.5);
                 servers[1].signal("CONT");
                 until_seen(&servers[0], "there").await;
                 servers[0].says("is heard of again");
+                let whole = status(&servers[0]);
+                assert!(whole.status.success(), "{whole:?}");
+                let metrics = servers[0].get("/metrics").await.body;
+                assert_eq!(figure(&metrics, "deltaic_cluster_processes_present "), 3.0);
+                assert!(figure(&metrics, "deltaic_cluster_last_pulse_seconds{process=\"2\"} ") < 1.5);
+                // By numbers, not by addresses: anybody may ask.
+                assert!(!metrics.contains("127.0.0.1"), "{metrics}");
+                // One machine has one time.
+                assert!(figure(&metrics, "deltaic_cluster_clock_skew_seconds{process=\"1\"} ").abs() < 1.0);
                 let token = servers[0].take(&[seen(taken)]).await;
                 taken += 1;
                 assert_eq!(servers[2].profile("user_id:u", token).await["traits"]["seen"], taken);

@@ -172,7 +172,7 @@ async fn somebody_else_at_the_port_of_a_process_is_told() {
     let (mut called, _) = other.accept().unwrap();
     called.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").unwrap();
     drop(called);
-    second.says("process 0 of the cluster does not answer yet: ");
+    second.says("nothing is taken in before all are there; process 0: ");
     let refused = begin("0").failed();
     assert!(!refused.status.success(), "{refused:?}");
     let said = format!("cannot listen on {address} for the other processes of the cluster");

@@ -63,6 +63,57 @@ async fn who_asks_a_process_that_waits_is_told_for_whom() {
     [first, second].into_iter().for_each(|server| drop(server.end()));
 }
 
+/// What keeps a process from being there is said of each, in the log with addresses, and to whoever asks without.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_a_process_that_waits_is_told_why() {
+    let folder = project(&format!("{PROJECT}\ncluster.token = \"the-token-of-this-cluster\"\n"));
+    let other = project(&format!("{PROJECT}\ncluster.token = \"another-token-of-another\"\n"));
+    let (own, data) = (hosts(3), TempDir::new().unwrap());
+    let lines: Vec<String> = std::fs::read_to_string(own.path()).unwrap().lines().map(str::to_owned).collect();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_at = silent.local_addr().unwrap().to_string();
+    // Nobody at the first, a name that there is not, one that says nothing, this one, and one that comes with another token.
+    let refused = lines[0].clone();
+    let hosts = tempfile::NamedTempFile::new().unwrap();
+    let all = [&refused, "no-such-machine.invalid:7001", &silent_at, &lines[1], &lines[2]];
+    std::fs::write(hosts.path(), all.join("\n")).unwrap();
+    let begin = |project: &TempDir, process: &str| {
+        let (data, hosts) = (data.path().join(process), hosts.path().to_str().unwrap());
+        let arguments = ["--process", process, "--hosts", hosts, "--data", data.to_str().unwrap()];
+        Server::begin(project.path(), &arguments, &[])
+    };
+    let stranger = begin(&other, "4");
+    let process = begin(&folder, "3").listens();
+    let expected = [
+        "; process 0: the connection is refused: nothing listens there",
+        "; process 1: its name does not resolve: ",
+        "; process 2: it takes the connection, and says nothing within 5 s",
+        "; process 4: it has not called yet, or was turned away: of who was last, it has another token",
+    ];
+    let began = Instant::now();
+    loop {
+        let ready = process.get("/readyz").await;
+        assert_eq!(ready.problem(), (503, "not_ready".to_owned()));
+        for address in all {
+            assert!(!ready.body.contains(address), "{ready:?} has an address");
+        }
+        if expected.iter().all(|reason| ready.body.contains(reason)) {
+            break;
+        }
+        assert!(began.elapsed() < DEADLINE, "{ready:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    process.says(&format!(
+        "process 0 ({refused}), process 1 (no-such-machine.invalid:7001), process 2 ({silent_at}), process 4"
+    ));
+    process.says(expected[0]);
+    drop(silent);
+    for server in [process, stranger] {
+        server.terminate();
+        drop(server.end());
+    }
+}
+
 /// Waits as long as commands do.
 #[test]
 fn commands_give_up_an_engine_that_does_not_answer() {

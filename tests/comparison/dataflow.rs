@@ -71,7 +71,7 @@ impl Dataflow {
             }
             let question = Question::Profiles { after: None, limit: usize::MAX };
             let asker = index % self.workers;
-            let query = |id| Query { id, asker, as_of: None, question: question.clone() };
+            let query = |id| Query { id, asker, as_of: None, passed: None, question: question.clone() };
             workers.tell(asker, Command::Ask(*tick, query(tick.as_ms())));
             workers.advance_to(tick.next());
             // While the tick is worked off.

@@ -94,7 +94,7 @@ fn check(apart_ms: u64, after: Tick, workers: usize) {
     running.send((0..PEOPLE).map(|number| (all, Arrival::Event(event(number)))).collect());
     running.advance_to(all.next());
     assert_eq!(until(all.next(), workers, &collected).left, [], "everybody is there");
-    let query = Query { id: 1, asker: 0, as_of: None, question: Question::Sizes };
+    let query = Query { id: 1, asker: 0, as_of: None, passed: None, question: Question::Sizes };
     running.tell(0, Command::AskLatest(after, query));
     running.advance_to(jumped);
     let came = until(jumped, workers, &collected);

@@ -7,7 +7,7 @@ use super::batch::{Batch, Write};
 use crate::engine::Accepted;
 use crate::http::Problem;
 use crate::ingest::segment::{Arrival, Call, Extractor, Given, Stamp};
-use crate::ingest::{Fits, KnownNames, Rejection, Warnings};
+use crate::ingest::{Attempt, Fits, KnownNames, Rejection, Warnings};
 use crate::project::Project;
 
 /// Reads bodies as a project wants it.
@@ -16,7 +16,7 @@ pub struct Door {
     extractor: Extractor,
     batch_events_max: usize,
     /// The names that sources may use, where that is limited.
-    names: Option<Arc<KnownNames>>,
+    names: Option<(Arc<KnownNames>, Attempt)>,
 }
 
 /// What is known of a body beside its bytes.
@@ -58,8 +58,8 @@ impl Door {
     }
 
     /// The same, for senders who may use so many names.
-    pub fn within(self, names: Arc<KnownNames>) -> Self {
-        Door { names: Some(names), ..self }
+    pub fn within(self, names: Arc<KnownNames>, attempt: Attempt) -> Self {
+        Door { names: Some((names, attempt)), ..self }
     }
 
     /// Reads events.
@@ -107,7 +107,7 @@ impl Door {
 
     fn names_are_known(&self, source: &str, arrival: Arrival) -> Result<Arrival, Rejection> {
         match &self.names {
-            Some(names) => names.admit(source, &arrival.accepted.event).map(|()| arrival),
+            Some((names, attempt)) => names.admit(source, &arrival.accepted.event, *attempt).map(|()| arrival),
             None => Ok(arrival),
         }
     }

@@ -26,7 +26,7 @@ fn event(name: &str, attributes: &[&str], types: &[&str]) -> Event {
 }
 
 fn named(names: &KnownNames, source: &str, name: &str) -> Result<(), Rejection> {
-    names.admit(source, &event(name, &[], &[]))
+    names.admit(source, &event(name, &[], &[]), Attempt::First)
 }
 
 fn used(names: &KnownNames, source: &str) -> Vec<(u64, u64)> {
@@ -48,18 +48,21 @@ fn a_source_uses_so_many_names_and_another_one_its_own() {
     }
     assert_eq!(named(&names, "web", "D"), Ok(()));
     assert_eq!(used(&names, "app"), [(3, 1), (0, 0), (0, 0)]);
+    // It was counted when it came.
+    assert_eq!(names.admit("app", &event("D", &[], &[]), Attempt::Again).unwrap_err(), refused);
+    assert_eq!(used(&names, "app"), [(3, 1), (0, 0), (0, 0)]);
     assert_eq!(used(&names, "web"), [(1, 0), (0, 0), (0, 0)]);
 }
 
 #[test]
 fn an_event_that_is_refused_leaves_nothing() {
     let names = KnownNames::new(&project());
-    let refused = names.admit("app", &event("A", &["a", "b", "c"], &["t"])).unwrap_err();
+    let refused = names.admit("app", &event("A", &["a", "b", "c"], &["t"]), Attempt::First).unwrap_err();
     assert_eq!(refused.code(), "too_many_attribute_names");
     assert_eq!(used(&names, "app"), [(0, 0), (0, 1), (0, 0)]);
-    let refused = names.admit("app", &event("A", &["a", "b"], &["t", "u"])).unwrap_err();
+    let refused = names.admit("app", &event("A", &["a", "b"], &["t", "u"]), Attempt::First).unwrap_err();
     assert_eq!(refused.code(), "too_many_identifier_types");
-    assert_eq!(names.admit("app", &event("A", &["a", "b"], &["t"])), Ok(()));
+    assert_eq!(names.admit("app", &event("A", &["a", "b"], &["t"]), Attempt::First), Ok(()));
     assert_eq!(used(&names, "app"), [(1, 0), (2, 1), (1, 1)]);
     // The same name of another kind is another one.
     assert_eq!(named(&names, "app", "a"), Ok(()));
@@ -70,7 +73,7 @@ fn an_event_that_is_refused_leaves_nothing() {
 fn what_the_project_uses_does_not_count() {
     let names = KnownNames::new(&project());
     let of_page = Event { name: EventName::of_call("page"), ..event("", &["born"], &["email", "anonymous_id"]) };
-    assert_eq!(names.admit("app", &of_page), Ok(()));
+    assert_eq!(names.admit("app", &of_page, Attempt::First), Ok(()));
     assert_eq!(used(&names, "app"), [(0, 0), (0, 0), (0, 0)]);
     // A track call of that name is another event.
     assert_eq!(named(&names, "app", "page"), Ok(()));
@@ -82,7 +85,7 @@ fn names_are_remembered() {
     let folder = tempfile::tempdir().unwrap();
     let open = |project: &Project| KnownNames::open(project, folder.path()).unwrap();
     let names = open(&project());
-    assert_eq!(names.admit("app", &event("secret@example.org", &["a"], &["t"])), Ok(()));
+    assert_eq!(names.admit("app", &event("secret@example.org", &["a"], &["t"]), Attempt::First), Ok(()));
     assert_eq!(named(&names, "web", "W"), Ok(()));
     drop(names);
     let path = folder.path().join(KnownNames::FILE);

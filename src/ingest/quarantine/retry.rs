@@ -5,6 +5,7 @@
 //!
 //! A whole body stays until all of its events are accepted; those that were are duplicates at the next retry.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -40,6 +41,8 @@ pub(super) struct Outcome {
     pub duplicates: usize,
     /// Entries that are still wrong, and stay.
     pub failed: usize,
+    /// The same by reason.
+    pub reasons: BTreeMap<CompactString, usize>,
     /// Where to go on with `after`; nothing where this was all.
     pub next: Option<EntryId>,
     /// The last entry that was there at the call: with `until`, what comes later is left out.
@@ -52,8 +55,8 @@ struct Group {
     /// Those that are in order.
     ids: Vec<EntryId>,
     events: Vec<Accepted>,
-    /// How many are still wrong.
-    failed: usize,
+    /// Why others are still wrong, and how many.
+    reasons: BTreeMap<CompactString, usize>,
     last: EntryId,
 }
 
@@ -85,8 +88,8 @@ impl Retry {
                         group.events.extend(events);
                     }
                     Err((events, wrong)) => {
-                        group.failed += 1;
                         self.quarantine.again(entry.id, &wrong.code, &wrong.message);
+                        *group.reasons.entry(wrong.code).or_default() += 1;
                         group.events.extend(events);
                     }
                 }
@@ -105,7 +108,7 @@ impl Retry {
 
     /// Hands events in; their entries go after the receipt, and not before.
     async fn submit(&self, group: &mut Group, outcome: &mut Outcome) -> Result<(), Problem> {
-        let Group { ids, events, failed, last } = std::mem::take(group);
+        let Group { ids, events, reasons, last } = std::mem::take(group);
         let accepted = events.len();
         let mut duplicates = 0;
         if accepted > 0 {
@@ -116,7 +119,10 @@ impl Retry {
         outcome.removed += self.quarantine.remove(ids).await?;
         outcome.accepted += accepted;
         outcome.duplicates += duplicates;
-        outcome.failed += failed;
+        for (reason, failed) in reasons {
+            outcome.failed += failed;
+            *outcome.reasons.entry(reason).or_default() += failed;
+        }
         outcome.next = Some(last);
         Ok(())
     }

@@ -17,8 +17,8 @@ use super::retry::Retry;
 use super::{EntryId, Quarantine, Which};
 use crate::engine::Handle;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
-use crate::ingest::IngestCounters;
 use crate::ingest::http::Door;
+use crate::ingest::{Attempt, IngestCounters};
 use crate::limits::{PAGE_DEFAULT, QUARANTINE_CALL_ENTRIES_MAX};
 use crate::project::Project;
 
@@ -38,7 +38,7 @@ pub fn router(
 ) -> Router {
     let retry = Retry {
         quarantine: quarantine.clone(),
-        door: Door::new(project).within(counters.names().clone()),
+        door: Door::new(project).within(counters.names().clone(), Attempt::Again),
         handle,
         counters,
         sources: project.sources.iter().map(|source| source.name.clone()).collect(),

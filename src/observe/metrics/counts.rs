@@ -11,7 +11,9 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::encode::{counter, family, gauge, of_ms, seconds};
-use super::readings::{Delivery, EventDelivery, HistoryState, Intake, Quarantined, Readings, RememberedMessages};
+use super::readings::{
+    Delivery, EventDelivery, HistoryState, Intake, MemberReading, Quarantined, Readings, RememberedMessages,
+};
 
 /// What the parts of the engine count.
 pub(super) struct Counts<R>(pub R);
@@ -103,6 +105,7 @@ impl<R: Readings> Collector for Counts<R> {
         ConstGauge::new(engine.clock_ahead_ms as f64 / 1_000.0).encode(ahead)?;
         let help = "1 while ticks do not follow the clock, which jumped: alert on it";
         gauge(&mut encoder, "deltaic_clock_apart", help, u64::from(engine.is_clock_apart))?;
+        members(&mut encoder, &self.0.cluster())?;
         let recovery = encoder.encode_descriptor(
             "deltaic_recovery_ratio",
             "Of the log, so much is read after the start: 1 is all",
@@ -261,4 +264,29 @@ fn by_destination<'a>(
         Counter => family(encoder, name, help, "destination", rows.map(|(to, n)| (to, ConstCounter::new(n)))),
         _ => family(encoder, name, help, "destination", rows.map(|(to, n)| (to, ConstGauge::new(n)))),
     }
+}
+
+/// The processes of a cluster: by their numbers, since addresses are for admins.
+fn members(encoder: &mut DescriptorEncoder<'_>, all: &[MemberReading]) -> fmt::Result {
+    if all.is_empty() {
+        return Ok(());
+    }
+    gauge(encoder, "deltaic_cluster_processes", "Processes that the cluster is to have", all.len() as u64)?;
+    let present = all.iter().filter(|member| member.is_present).count();
+    let help = "Processes that are there, as this one sees it: alert where it is less than deltaic_cluster_processes";
+    gauge(encoder, "deltaic_cluster_processes_present", help, present as u64)?;
+    let numbers: Vec<String> = (0..all.len()).map(|process| process.to_string()).collect();
+    let by_number = || numbers.iter().map(String::as_str).zip(all);
+    let skews = by_number().filter_map(|(process, of)| Some((process, of.skew_ms? as f64 / 1_000.0)));
+    let help = "How far the clock of a process is ahead of that of process 0, which ticks go by: at process 0 of all, else of its own";
+    family(
+        encoder,
+        "deltaic_cluster_clock_skew_seconds",
+        help,
+        "process",
+        skews.map(|(of, s)| (of, ConstGauge::new(s))),
+    )?;
+    let heard = by_number().filter_map(|(process, of)| Some((process, ConstGauge::new(of_ms(of.heard_ms_ago?)))));
+    let help = "How long ago another process was last heard of, by this one";
+    family(encoder, "deltaic_cluster_last_pulse_seconds", help, "process", heard)
 }

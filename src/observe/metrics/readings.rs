@@ -13,6 +13,8 @@ pub trait Readings: Send + Sync + 'static {
     fn frontier(&self) -> Tick;
     /// How the engine is doing.
     fn engine(&self) -> EngineState;
+    /// The processes of the cluster, by their numbers; none of a process on its own.
+    fn cluster(&self) -> Vec<MemberReading>;
     /// Lines of the log that were dropped.
     fn log_lines_dropped(&self) -> u64;
     /// What time it is; the frontier lags behind it.
@@ -101,6 +103,17 @@ pub struct EngineState {
     pub checkpoint: Tick,
     /// Events of the log that are in no checkpoint yet.
     pub checkpoint_behind: u64,
+}
+
+/// How a process of the cluster is doing, as this one sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemberReading {
+    /// Whether it is there.
+    pub is_present: bool,
+    /// How far its clock is ahead of that of process 0, where that is known.
+    pub skew_ms: Option<i64>,
+    /// How long ago it was last heard of; nothing of the one that is asked.
+    pub heard_ms_ago: Option<u64>,
 }
 
 /// The ids by which messages are recognised.

@@ -53,6 +53,12 @@ impl Readings for Fixed {
             checkpoint_behind: 70,
         }
     }
+    fn cluster(&self) -> Vec<MemberReading> {
+        vec![
+            MemberReading { is_present: true, ..MemberReading::default() },
+            MemberReading { is_present: false, skew_ms: Some(-250), heard_ms_ago: Some(1_750) },
+        ]
+    }
     fn log_lines_dropped(&self) -> u64 {
         22
     }
@@ -151,6 +157,10 @@ async fn everything_is_told_in_openmetrics_text() {
         r#"deltaic_quarantine_dropped_total{reason="oldest"} 1"#,
         "deltaic_frontier_timestamp_seconds 1.0",
         "deltaic_frontier_lag_seconds 0.025",
+        "deltaic_cluster_processes 2",
+        "deltaic_cluster_processes_present 1",
+        r#"deltaic_cluster_clock_skew_seconds{process="1"} -0.25"#,
+        r#"deltaic_cluster_last_pulse_seconds{process="1"} 1.75"#,
         "deltaic_recovery_ratio 0.5",
         "deltaic_pending_events 3",
         "deltaic_consistency_checks_total 9",
@@ -230,6 +240,9 @@ impl Readings for Counted {
     }
     fn engine(&self) -> EngineState {
         Fixed.engine()
+    }
+    fn cluster(&self) -> Vec<MemberReading> {
+        Fixed.cluster()
     }
     fn log_lines_dropped(&self) -> u64 {
         Fixed.log_lines_dropped()
