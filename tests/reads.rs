@@ -18,6 +18,7 @@ use deltaic::observe::inside::Inside;
 use deltaic::project::Clock;
 use tokio::task::JoinSet;
 
+use crate::comparison::many::case_around_the_threshold;
 use crate::comparison::{batches, some_cases, told};
 use crate::histories::{Case, accepted_at, known_cases, ticks_of_change};
 use crate::oracle::{State, consents};
@@ -298,6 +299,14 @@ async fn reads_of_known_histories_equal_the_oracle() {
         check(&case, 1, &mut ended).await;
         check(&case, 3, &mut ended).await;
     }
+}
+
+/// Each profile is read, and each device asked for consent, of people with about as many records as are put together at a read.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_people_with_many_records_equal_the_oracle() {
+    let mut ended = Ended::default();
+    check(&case_around_the_threshold(20, 20), 1, &mut ended).await;
+    check(&case_around_the_threshold(21, 20), 3, &mut ended).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
