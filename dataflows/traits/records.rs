@@ -201,41 +201,31 @@ impl Writes {
         (!paths_above(topic).any(is_later)).then_some(write)
     }
 
-    /// What is derived of a topic.
-    fn row(&self, topic: &Topic, moment: Moment) -> Option<Derived> {
-        let (EventOrder { at, position }, value) = self.stays(topic, moment)?.clone();
-        Some(Derived::Setting(Box::new(Setting { topic: topic.clone(), at, position, value })))
-    }
-
     fn settle(&self, give: &mut impl FnMut(Derived, i64)) -> Vec<Difference> {
-        let concerned = self.concerned();
-        match [self.records_before, self.records].map(are_many) {
-            [false, false] => {}
-            [true, true] => {
-                for topic in &concerned {
-                    let [before, after] = [Moment::Before, Moment::After].map(|moment| self.row(topic, moment));
-                    if before != after {
-                        before.into_iter().for_each(|row| give(row, -1));
-                        after.into_iter().for_each(|row| give(row, 1));
-                    }
-                }
+        let [were_many, are_many] = [self.records_before, self.records].map(are_many);
+        let mut differences = Vec::new();
+        for topic in self.concerned() {
+            let [was, is] = [Moment::Before, Moment::After].map(|moment| self.stays(&topic, moment));
+            if was == is {
+                continue;
             }
-            [false, true] => {
-                let rows = self.topics.keys().filter_map(|topic| self.row(topic, Moment::After));
-                rows.for_each(|row| give(row, 1));
+            if were_many && are_many {
+                was.into_iter().for_each(|write| give(row(&topic, write), -1));
+                is.into_iter().for_each(|write| give(row(&topic, write), 1));
             }
-            [true, false] => {
-                let gone = self.before.keys().filter(|topic| !self.topics.contains_key(topic));
-                let rows = self.topics.keys().chain(gone).filter_map(|topic| self.row(topic, Moment::Before));
-                rows.for_each(|row| give(row, -1));
+            let [was, is] = [was, is].map(|write| write.and_then(|(_, value)| value.clone()));
+            if was != is {
+                differences.push((topic, was, is));
             }
         }
-        let value = |topic: &Topic, moment| self.stays(topic, moment).and_then(|(_, value)| value.clone());
-        let differences = concerned.into_iter().filter_map(|topic| {
-            let [was, is] = [Moment::Before, Moment::After].map(|moment| value(&topic, moment));
-            (was != is).then_some((topic, was, is))
-        });
-        differences.collect()
+        if were_many != are_many {
+            let (moment, diff) = if are_many { (Moment::After, 1) } else { (Moment::Before, -1) };
+            let gone = self.before.keys().filter(|topic| !self.topics.contains_key(topic));
+            for topic in self.topics.keys().chain(gone) {
+                self.stays(topic, moment).into_iter().for_each(|write| give(row(topic, write), diff));
+            }
+        }
+        differences
     }
 
     /// The topics of which another write may stay than before.
@@ -246,12 +236,19 @@ impl Writes {
             let Some(below) = self.below.get(name) else { continue };
             let [was, is] = [Moment::Before, Moment::After].map(|moment| Some(self.latest(topic, moment)?.0));
             let [first, end] = [min(was, is), max(was, is)].map(|order| (order.unwrap_or_default(), "".into()));
-            concerned.extend(
-                below.range(first..end).inspect(|_| visits::count()).map(|(_, name)| Topic::Attribute(name.clone())),
-            );
+            for (_, name) in below.range(first..end) {
+                visits::count();
+                concerned.insert(Topic::Attribute(name.clone()));
+            }
         }
         concerned
     }
+}
+
+/// What is derived of a topic, of which this write stays.
+fn row(topic: &Topic, (EventOrder { at, position }, value): &Write) -> Derived {
+    let (topic, at, position, value) = (topic.clone(), *at, *position, value.clone());
+    Derived::Setting(Box::new(Setting { topic, at, position, value }))
 }
 
 /// The paths above an attribute.
@@ -274,4 +271,104 @@ fn differences(before: &Record, after: &Record) -> Vec<Difference> {
         }
     }
     differences
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Position, Tick};
+
+    /// A number below `end`, always the same after the same ones.
+    fn below(end: u64, state: &mut u64) -> u64 {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*state >> 33) % end
+    }
+
+    /// A record of few topics, some below others, at few times.
+    fn record(state: &mut u64) -> Record {
+        let attributes = ["a", "a", "a.b", "a.b.c", "a.b.d", "a-b", "b.c"].map(|name| Topic::Attribute(name.into()));
+        let topics = [&attributes[..], &[Topic::Consent("a".into()), Topic::Consent("a.b".into())]].concat();
+        let count = 1 + below(3, state);
+        let setting = |_| Setting {
+            topic: topics[below(topics.len() as u64, state) as usize].clone(),
+            at: Tick::from_ms(below(40, state)),
+            position: Position { index: below(2, state) as u32, ..Position::UNKNOWN },
+            value: [None, Some(Value::Bool(true)), Some(Value::text("x"))][below(3, state) as usize].clone(),
+        };
+        (0..count).map(setting).collect()
+    }
+
+    /// What a person's records come to.
+    fn all_together(records: &BTreeMap<Record, i128>) -> Record {
+        together(records.iter().filter(|(_, weight)| **weight > 0).map(|(record, _)| record))
+    }
+
+    /// Records come and go, about as many as are many; from time to time others come between, and those of this person are kept.
+    fn come_and_go(seed: u64) -> usize {
+        let state = &mut { seed };
+        let pool: Vec<Record> = (0..90).map(|_| record(state)).collect();
+        let turn = Turn::default();
+        let mut records = Records::default();
+        let (mut there, mut rows) = (BTreeMap::<Record, i128>::new(), BTreeMap::<Setting, i64>::new());
+        let (mut crossed, mut is_falling) = (0, false);
+        for _ in 0..400 {
+            let before = there.clone();
+            let mut changes: BTreeMap<&Record, i128> = BTreeMap::new();
+            for _ in 0..1 + below(6, state) {
+                let record = &pool[below(pool.len() as u64, state) as usize];
+                let comes = (below(4, state) == 0) == is_falling;
+                let weight = there.entry(record.clone()).or_default();
+                if comes && *weight < 2 || !comes && *weight > 0 {
+                    let diff = if comes { 1 } else { -1 };
+                    *weight += diff;
+                    *changes.entry(record).or_default() += diff;
+                }
+            }
+            changes.retain(|_, diff| *diff != 0);
+            if changes.is_empty() {
+                continue;
+            }
+            records.begin(Weight(changes.values().sum()), turn);
+            changes.into_iter().for_each(|(record, diff)| records.apply(record, Weight(diff)));
+            let differences = records.settle(turn, &mut |row, diff| {
+                let Derived::Setting(setting) = row else { panic!("{row:?} is none of records") };
+                *rows.entry(*setting).or_default() += diff;
+            });
+
+            let [was, is] = [&before, &there].map(all_together);
+            let [were, are] = [&before, &there].map(|records| records.values().sum::<i128>());
+            crossed += usize::from((were > 64) != (are > 64));
+            rows.retain(|_, count| *count != 0);
+            assert!(rows.values().all(|count| *count == 1));
+            let expected = if are > 64 { is.settings() } else { Vec::new() };
+            assert_eq!(rows.keys().cloned().collect::<Vec<_>>(), expected, "of {are} records, seed {seed}");
+            let mut expected = super::differences(&was, &is);
+            expected.sort();
+            assert_eq!(differences, expected, "from {were} records to {are}, seed {seed}");
+            for setting in was.settings().iter().chain(&is.settings()) {
+                let [before, after] =
+                    [Moment::Before, Moment::After].map(|moment| records.get(&setting.topic, turn, moment));
+                assert_eq!([before, after], [&was, &is].map(|record| record.get(&setting.topic)));
+            }
+
+            is_falling = if is_falling { are > 25 } else { are > 70 };
+            if below(5, state) == 0 {
+                let kept = records.take_kept();
+                assert_eq!(kept.is_some(), kept.is_some() && are > 32, "few are not kept");
+                records = Records::default();
+                if kept.is_none() {
+                    records.few = there.iter().filter(|(_, n)| **n > 0).map(|(r, n)| (r.clone(), Weight(*n))).collect();
+                    records.merged.learn(turn, is);
+                }
+                records.next_person(kept);
+            }
+        }
+        crossed
+    }
+
+    #[test]
+    fn what_is_derived_is_what_many_records_come_to() {
+        let crossed: usize = (1..=20).map(come_and_go).sum();
+        assert!(crossed > 100, "{crossed} times");
+    }
 }
