@@ -58,6 +58,6 @@ pub fn desired<'scope>(
             };
             card.identifiers.iter().map(row).collect()
         }
-        Derived::Float(..) | Derived::Other(..) | Derived::Member(_) => Vec::new(),
+        Derived::Float(..) | Derived::Other(..) | Derived::Member(_) | Derived::Setting(_) => Vec::new(),
     })
 }

@@ -57,6 +57,9 @@ pub const OTHER_IDENTIFIERS_MAX: usize = 1_000;
 
 /// Records of one person, and values of one person for one measure, from which on they are kept in an order of their own from change to
 /// change. Fewer are looked through at each change, which takes a few microseconds and no memory.
+///
+/// Of more records than this it is also derived what they come to, a row for each attribute and purpose, which reads take. Fewer are put
+/// together at each read.
 pub const KEPT_FROM: usize = 64;
 
 /// Milliseconds for which a list that is read page by page can go on after its latest page: of ticks, but for those that are jumped over. Who writes pages to a slow

@@ -9,7 +9,7 @@
 //! nothing ever comes in by.
 
 use differential_dataflow::ExchangeData;
-use differential_dataflow::difference::{IsZero, Monoid};
+use differential_dataflow::difference::{IsZero, Monoid, Semigroup};
 use differential_dataflow::hashable::Hashable;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::cursor::{CursorList, cursor_list};
@@ -32,11 +32,12 @@ use crate::definitions::{AudienceId, Definitions};
 use crate::identity::AtLimitsTrace;
 use crate::limits::Limit;
 use crate::model::{
-    Answer, Derived, Found, IdentifierId, Member, Part, Profile, ProfileId, Query, Question, Record, Text, Tick, Topic,
-    Value,
+    Answer, Derived, Found, IdentifierId, Member, Part, Profile, ProfileId, Query, Question, Record, Setting, Text,
+    Tick, Topic, Value, Weight,
 };
+use crate::operators::visits;
 use crate::profiles::{MovesTrace, PartsTrace};
-use crate::traits::{DerivedTrace, together};
+use crate::traits::{DerivedTrace, are_many, together};
 
 mod held;
 mod looked_at;
@@ -348,19 +349,35 @@ impl Shelf {
         identifiers
     }
 
-    /// What is set, by the latest write to each topic.
+    /// What is set, by the latest write to each topic: of the records, or where they are many of what is derived of them.
     fn record(&mut self, id: ProfileId, tick: Tick) -> Record {
-        let mut records = Vec::new();
+        let (mut records, mut count) = (Vec::new(), Weight::zero());
         if let Some((mut cursor, storage)) = self.parts_from(id, &Part::Record(Record::default())) {
             while let Some(Part::Record(record)) = cursor.get_val(&storage) {
                 let record = record.clone();
-                if !amount_at(&mut cursor, &storage, tick).is_zero() {
+                let amount = amount_at(&mut cursor, &storage, tick);
+                if !amount.is_zero() {
                     records.push(record);
+                    count.plus_equals(&amount);
+                }
+                if are_many(count) {
+                    return self.settings(id, tick).into_iter().collect();
                 }
                 cursor.step_val(&storage);
             }
         }
         together(records.iter())
+    }
+
+    /// What is derived of many records.
+    fn settings(&mut self, id: ProfileId, tick: Tick) -> Vec<Setting> {
+        let mut settings = Vec::new();
+        self.visit_derived(id, tick, |derived| {
+            if let Derived::Setting(setting) = derived {
+                settings.push((**setting).clone());
+            }
+        });
+        settings
     }
 
     fn member(&mut self, id: ProfileId, tick: Tick) -> Option<Member> {
@@ -373,27 +390,35 @@ impl Shelf {
         if identifiers.is_empty() {
             return None;
         }
-        let (mut traits, mut audiences) = (Vec::new(), Vec::new());
-        let (mut cursor, storage) = open(&mut self.derived);
-        cursor.seek_key(&storage, &id);
-        if cursor.get_key(&storage) == Some(&id) {
-            while let Some(derived) = cursor.get_val(&storage) {
-                if amount_at(&mut cursor, &storage, tick) > 0 {
-                    match derived {
-                        Derived::Float(id, bits) => {
-                            traits.extend(Value::number(f64::from_bits(*bits)).map(|number| (*id, number)))
-                        }
-                        Derived::Other(id, value) => traits.push((*id, (**value).clone())),
-                        Derived::Member(audience) => audiences.push(*audience),
-                        Derived::Desired(..) => {}
-                    }
-                }
-                cursor.step_val(&storage);
+        let (mut traits, mut audiences, mut settings) = (Vec::new(), Vec::new(), Vec::new());
+        self.visit_derived(id, tick, |derived| match derived {
+            Derived::Float(id, bits) => {
+                traits.extend(Value::number(f64::from_bits(*bits)).map(|number| (*id, number)));
             }
-        }
+            Derived::Other(id, value) => traits.push((*id, (**value).clone())),
+            Derived::Member(audience) => audiences.push(*audience),
+            Derived::Desired(..) => {}
+            Derived::Setting(setting) => settings.push((**setting).clone()),
+        });
         // Numbers come before others.
         traits.sort_unstable_by_key(|(id, _)| *id);
-        Some(Profile { id, identifiers, record: self.record(id, tick), traits, audiences })
+        let record = if settings.is_empty() { self.record(id, tick) } else { settings.into_iter().collect() };
+        Some(Profile { id, identifiers, record, traits, audiences })
+    }
+
+    /// Visits what is derived of a profile.
+    fn visit_derived(&mut self, id: ProfileId, tick: Tick, mut visit: impl FnMut(&Derived)) {
+        let (mut cursor, storage) = open(&mut self.derived);
+        cursor.seek_key(&storage, &id);
+        if cursor.get_key(&storage) != Some(&id) {
+            return;
+        }
+        while let Some(derived) = cursor.get_val(&storage) {
+            if amount_at(&mut cursor, &storage, tick) > 0 {
+                visit(derived);
+            }
+            cursor.step_val(&storage);
+        }
     }
 
     fn size(&mut self, index: usize, tick: Tick) -> u64 {
@@ -544,6 +569,7 @@ where
     C: for<'a> Cursor<Time = Tick, TimeGat<'a> = &'a Tick, DiffGat<'a> = &'a R>,
     R: Monoid,
 {
+    visits::count();
     let mut amount = R::zero();
     cursor.map_times(storage, |time, diff| {
         if *time <= tick {

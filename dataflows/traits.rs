@@ -1,4 +1,5 @@
-//! Fifth stage: what follows from the parts of a profile: traits, memberships, and what destinations are to hold.
+//! Fifth stage: what follows from the parts of a profile: traits, memberships, what destinations are to hold, and, where its records are
+//! many, what they come to.
 //!
 //! One reduction, keyed by profile: it runs for the profiles that a tick touched, looks only at what their changes can touch,
 //! and gives only differences. `plan` knows what depends on what, `person` what is known of the profile at hand, and `changes`
@@ -20,6 +21,8 @@ use crate::definitions::Definitions;
 use crate::model::{Derived, ProfileId, Record, Tick};
 use crate::operators::{AtOnce, reduce_changes};
 use crate::profiles::PartsTrace;
+
+pub use records::are_many;
 
 /// What is derived, by profile.
 pub type DerivedTrace = TraceAgent<ValSpine<ProfileId, Derived, Tick, i64>>;

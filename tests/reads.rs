@@ -18,6 +18,7 @@ use deltaic::observe::introspection::Introspection;
 use deltaic::project::Clock;
 use tokio::task::JoinSet;
 
+use crate::comparison::many::{case_around_the_threshold, definitions};
 use crate::comparison::{batches, some_cases, told};
 use crate::histories::{Case, accepted_at, known_cases, ticks_of_change};
 use crate::oracle::{State, consents};
@@ -204,7 +205,12 @@ fn expected(definitions: &Definitions, identifiers: &[Identifier], state: &State
 /// Feeds a case to an engine, reads everything after each arrival and at what time alone changes, and compares. Lists begin after
 /// arrivals, and each goes on by a page after each of those that follow.
 async fn check(case: &Case, workers: usize, ended: &mut Ended) {
-    let (definitions, history) = (Arc::new(case.definitions()), case.history());
+    check_by(case.definitions(), case, workers, ended).await;
+}
+
+/// The same by these definitions.
+async fn check_by(definitions: Definitions, case: &Case, workers: usize, ended: &mut Ended) {
+    let (definitions, history) = (Arc::new(definitions), case.history());
     let identifiers: BTreeSet<Identifier> =
         history.iter().flat_map(|(_, event)| event.identifiers.iter().cloned()).collect();
     let identifiers: Vec<Identifier> = identifiers.into_iter().collect();
@@ -297,6 +303,16 @@ async fn reads_of_known_histories_equal_the_oracle() {
     for (_, case) in known_cases() {
         check(&case, 1, &mut ended).await;
         check(&case, 3, &mut ended).await;
+    }
+}
+
+/// Each profile is read, and each device asked for consent, of people with about as many records as are put together at a read.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_people_with_many_records_equal_the_oracle() {
+    let mut ended = Ended::default();
+    for (seed, workers) in [(20, 1), (21, 3)] {
+        let case = case_around_the_threshold(seed, 8);
+        check_by(definitions(&case), &case, workers, &mut ended).await;
     }
 }
 

@@ -13,7 +13,9 @@ use crate::definitions::{
     MeasureId, PersonTerm, Shape, Step, Trait, TraitId, Window,
 };
 use crate::expression::Expression;
-use crate::model::{Event, Identifier, IdentifierKey, Identifiers, Position, Tick, Value};
+use crate::model::{
+    Answer, Event, Found, Identifier, IdentifierKey, Identifiers, Position, Query, Question, Tick, Value,
+};
 use crate::observations::Arrival;
 use crate::operators::visits;
 
@@ -60,13 +62,13 @@ fn definitions() -> Definitions {
 
 /// An event of these identifiers, written `type:value` with spaces between, and with them attributes, `name=value`, and what was looked
 /// at, `=value`.
-fn event(at: u64, who: &str) -> Event {
+fn event(at: u64, index: u32, who: &str) -> Event {
     let key = IdentifierKey::from_secret("test");
     let identifier = |text: &str| {
         let (kind, value) = text.split_once(':').expect("it is written so");
         Identifier::new(&key, kind, value)
     };
-    let position = Position { tick: Tick::from_ms(at), process: 0, index: 0 };
+    let position = Position { tick: Tick::from_ms(at), process: 0, index };
     let (settings, identifiers): (Vec<&str>, Vec<&str>) = who.split(' ').partition(|word| word.contains('='));
     let settings = settings.into_iter().map(|word| word.split_once('=').expect("it has one"));
     let (fields, mut attributes): (Vec<_>, Vec<_>) = settings.partition(|(name, _)| name.is_empty());
@@ -83,8 +85,21 @@ fn event(at: u64, who: &str) -> Event {
     }
 }
 
+/// Whether it is asked, as of the tick of each event, who that is and whether they consent: as for an event that is sent on.
+#[derive(Clone, Copy)]
+enum Asked {
+    Nothing,
+    Person,
+}
+
+/// What is asked as of the tick of an event: of its first identifier.
+fn questions(at: u64, who: &str) -> [Question; 2] {
+    let id = event(at, 0, who).identifiers.iter().next().expect("it has one").id();
+    [Question::Profile(id), Question::Consents { purpose: "ads".into(), of: vec![id] }]
+}
+
 /// The rows that each of these events touches, which come one a tick, after all of the others.
-fn effort(before: Vec<String>, events: &[&str]) -> Vec<usize> {
+fn effort(before: Vec<String>, events: &[&str], asked: Asked) -> Vec<usize> {
     let events: Vec<String> = events.iter().map(|event| (*event).to_owned()).collect();
     timely::execute_directly(move |worker| {
         let rows = Rc::new(Cell::new(0));
@@ -108,29 +123,41 @@ fn effort(before: Vec<String>, events: &[&str]) -> Vec<usize> {
             }
         });
         drop(register);
+        let answered = Rc::new(Cell::new(0));
+        let counted = answered.clone();
         let receivers = Receivers {
             memberships: Box::new(|_, _| {}),
             identities: None,
             desired: Box::new(|_, _| {}),
             limits: Box::new(|_, _| {}),
-            answers: Box::new(|_, _| {}),
+            answers: Box::new(move |_, answers| {
+                let is_known = |answer: &(Answer, i64)| !matches!(answer.0.found, Found::Profile(None));
+                counted.set(counted.get() + answers.into_iter().filter(is_known).count());
+            }),
         };
         let (mut inputs, completion, _) = build(worker, &Arc::new(definitions()), Layout::local(1), receivers);
-        let mut take = |inputs: &mut Inputs, tick: u64, who: &[String]| {
-            let arrival = |who: &String| (Tick::from_ms(tick), Arrival::Event(event(tick, who)));
-            inputs.send(who.iter().map(arrival));
+        let mut take = |inputs: &mut Inputs, tick: u64, who: &[String], asked: Asked| {
+            let arrival = |(who, index): (&String, u32)| (Tick::from_ms(tick), Arrival::Event(event(tick, index, who)));
+            inputs.send(who.iter().zip(0..).map(arrival));
+            if let (Asked::Person, [who]) = (asked, who) {
+                for (id, question) in (2 * tick..).zip(questions(tick, who)) {
+                    inputs.ask(Tick::from_ms(tick), Query { id, asker: 0, as_of: None, question });
+                }
+            }
             inputs.advance_to(Tick::from_ms(tick + 1));
             worker.step_while(|| completion.frontier() <= Tick::from_ms(tick));
             worker.log_register().expect("it has a clock").flush();
             rows.get() + visits::so_far()
         };
-        let mut so_far = take(&mut inputs, 1, &before);
+        let mut so_far = take(&mut inputs, 1, &before, Asked::Nothing);
         let mut each = Vec::new();
         for (tick, who) in (2..).zip(events) {
-            let now = take(&mut inputs, tick, &[who]);
+            let now = take(&mut inputs, tick, &[who], asked);
             each.push(now - so_far);
             so_far = now;
         }
+        let expected = if matches!(asked, Asked::Person) { 2 * each.len() } else { 0 };
+        assert_eq!(answered.get(), expected, "all is answered");
         each
     })
 }
@@ -138,7 +165,13 @@ fn effort(before: Vec<String>, events: &[&str]) -> Vec<usize> {
 /// The same events after so much, and after ten times as much.
 #[track_caller]
 fn check(count: usize, before: impl Fn(usize) -> Vec<String>, events: &[&str]) {
-    let [small, large] = [count, 10 * count].map(|count| effort(before(count), events));
+    check_asked(count, before, events, Asked::Nothing);
+}
+
+/// The same, where it is also asked whose they are.
+#[track_caller]
+fn check_asked(count: usize, before: impl Fn(usize) -> Vec<String>, events: &[&str], asked: Asked) {
+    let [small, large] = [count, 10 * count].map(|count| effort(before(count), events, asked));
     assert_eq!(small.len(), events.len());
     for ((small, large), event) in small.iter().zip(&large).zip(events) {
         assert!(*small > 0, "it is counted");
@@ -196,6 +229,36 @@ fn devices_of_one_person_with_attributes() {
             "user_id:1",
         ],
     );
+}
+
+/// The topics are as many. Of each person there are more records than are put together.
+#[test]
+fn reads_of_one_person_whose_devices_have_attributes() {
+    check_asked(
+        300,
+        |count| devices(count, |n| format!("name=n{n} address.city=c address.zip=z{n}")),
+        &[
+            "anonymous_id:00007 page=a",
+            "anonymous_id:00007 address=",
+            "anonymous_id:00008 address.city=b",
+            "user_id:2 anonymous_id:00008",
+            "user_id:1 name=c",
+            "user_id:1",
+        ],
+        Asked::Person,
+    );
+}
+
+/// Of what is written below a path and was left out by a later write there, nothing is looked at again.
+#[test]
+fn paths_below_one_that_is_written_again_and_again() {
+    let before = |count| {
+        let mut before = devices(count, |n| format!("address.x{n}=1"));
+        before.push("user_id:1 address=".to_owned());
+        before
+    };
+    let events = ["user_id:1 address=", "user_id:1 address.city=b", "anonymous_id:00007 address=", "user_id:1"];
+    check_asked(300, before, &events, Asked::Person);
 }
 
 #[test]

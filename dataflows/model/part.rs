@@ -6,7 +6,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{Position, ProfileId, Record, Text, Tick, Value};
+use super::{Position, ProfileId, Record, Setting, Text, Tick, Value};
 use crate::definitions::{AudienceId, DestinationId, MeasureId, TraitId};
 
 /// A part of what is known of an identifier, and so of the profile that it belongs to.
@@ -81,6 +81,9 @@ pub enum Derived {
     Member(AudienceId),
     /// The profile is to be at a destination, as a member of an audience, like this.
     Desired(DestinationId, AudienceId, Arc<Card>),
+    /// A topic was last written so; of profiles with more than [`KEPT_FROM`](crate::limits::KEPT_FROM) records. Others are read record
+    /// by record.
+    Setting(Box<Setting>),
 }
 
 impl Derived {

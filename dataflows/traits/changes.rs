@@ -59,12 +59,10 @@ impl Follower {
         past: &mut Past,
         give: &mut impl FnMut(Derived, i64),
     ) {
-        for (_, part, _) in changes {
-            self.person.learn_around(part, plan, past);
-        }
+        self.person.learn_around(changes, plan, past);
         let (mut identifiers, mut record, mut last) = (false, false, None);
         for (_, part, weight) in changes {
-            self.person.apply(part, *weight, plan);
+            self.person.apply(part, *weight);
             identifiers |= matches!(part, Part::Identifier(_));
             record |= matches!(part, Part::Record(_));
         }
@@ -72,7 +70,7 @@ impl Follower {
             self.change_identifiers(plan, give);
         }
         if record {
-            self.change_record(plan);
+            self.change_record(plan, give);
         }
         // The parts of a measure may stand in two places. Then nothing is left for the second time.
         for measure in changes.iter().filter_map(|(_, part, _)| part.measure()) {
@@ -103,8 +101,8 @@ impl Follower {
         }
     }
 
-    fn change_record(&mut self, plan: &Plan) {
-        for (topic, was, is) in self.person.settle_records() {
+    fn change_record(&mut self, plan: &Plan, give: &mut impl FnMut(Derived, i64)) {
+        for (topic, was, is) in self.person.settle_records(give) {
             for node in plan.of_topic.get(&topic).into_iter().flatten() {
                 match plan.place(*node) {
                     Place::Input(term) => {
@@ -170,7 +168,7 @@ impl Follower {
     fn change_view(&mut self, id: DestinationId, plan: &Plan, past: &mut Past, give: &mut impl FnMut(Derived, i64)) {
         let view = &plan.definitions.destinations[id.index()];
         view.identifiers.iter().for_each(|kind| self.person.learn_identifiers(kind, past));
-        self.person.learn_records(plan, past);
+        self.person.learn_records(past);
         for listed in &view.traits {
             if let Listed::Trait(id) = listed {
                 self.person.learn(plan.trait_node(*id), plan, past);

@@ -10,7 +10,7 @@ use super::plan::{Node, Place, Plan};
 use super::records::{Difference, Records, Writes};
 use super::samples::Samples;
 use crate::definitions::{MeasureId, PersonTerm, Shape};
-use crate::model::{Number, Part, Position, ProfileId, Sample, Text, Tick, Topic, Value, Weight};
+use crate::model::{Derived, Number, Part, Position, ProfileId, Sample, Text, Tick, Topic, Value, Weight};
 use crate::operators;
 
 /// The parts that a profile had.
@@ -195,7 +195,7 @@ impl Person {
         self.identifiers.changed().iter().map(|(kind, before)| (kind.clone(), [before.clone(), after(kind)])).collect()
     }
 
-    /// What a topic that anything depends on is set to, once the records are known.
+    /// What a topic is set to, once the records are known.
     pub fn setting(&self, topic: &Topic, moment: Moment) -> Option<Value> {
         self.records.get(topic, self.turn, moment)
     }
@@ -230,7 +230,7 @@ impl Person {
                         path.pop();
                         continue;
                     }
-                    None => self.look_up(term, plan, past),
+                    None => self.look_up(term, past),
                 },
                 Place::Step(planned) => match planned.reads.iter().find(|read| !self.knows(**read)) {
                     Some(unknown) => {
@@ -246,26 +246,32 @@ impl Person {
         }
     }
 
-    /// Learns what a part that is about to change belongs to, as it was before.
-    pub fn learn_around(&mut self, part: &Part, plan: &Plan, past: &mut Past) {
-        match part {
-            Part::Identifier(text) => self.identifiers.learn_around(text, self.turn.tick, plan, past),
-            Part::Record(record) => {
-                self.learn_records(plan, past);
-                self.records.learn_around(record, self.turn, plan);
+    /// Learns what the parts that are about to change at this tick belong to, as it was before.
+    pub fn learn_around(&mut self, changes: &[(Tick, &Part, Weight)], plan: &Plan, past: &mut Past) {
+        let mut records = None;
+        for (_, part, weight) in changes {
+            match part {
+                Part::Identifier(text) => self.identifiers.learn_around(text, self.turn.tick, plan, past),
+                Part::Record(_) => {
+                    self.learn_records(past);
+                    records.get_or_insert(Weight::default()).plus_equals(weight);
+                }
+                Part::Count(measure) | Part::Sum(measure) | Part::Sample(measure, _) => {
+                    self.learn_measure(*measure, plan, past);
+                }
             }
-            Part::Count(measure) | Part::Sum(measure) | Part::Sample(measure, _) => {
-                self.learn_measure(*measure, plan, past);
-            }
+        }
+        if let Some(more) = records {
+            self.records.begin(more, self.turn);
         }
     }
 
     /// Changes a part; what is made of it follows with the methods that begin with `settle`.
-    pub fn apply(&mut self, part: &Part, weight: Weight, plan: &Plan) {
+    pub fn apply(&mut self, part: &Part, weight: Weight) {
         let Some(measure) = part.measure() else {
             match part {
                 Part::Identifier(text) => self.identifiers.apply(text, weight),
-                Part::Record(record) => self.records.apply(record, weight, self.turn, plan),
+                Part::Record(record) => self.records.apply(record, weight),
                 Part::Count(_) | Part::Sum(_) | Part::Sample(..) => {}
             }
             return;
@@ -284,8 +290,8 @@ impl Person {
     }
 
     /// All changes of records at this tick have been applied: gives what they changed.
-    pub fn settle_records(&mut self) -> Vec<Difference> {
-        self.records.settle(self.turn)
+    pub fn settle_records(&mut self, give: &mut impl FnMut(Derived, i64)) -> Vec<Difference> {
+        self.records.settle(self.turn, give)
     }
 
     /// The value of an input over a measure, as it is made of what has been applied.
@@ -357,22 +363,22 @@ impl Person {
     }
 
     /// Learns the records.
-    pub fn learn_records(&mut self, plan: &Plan, past: &mut Past) {
-        self.records.learn(self.turn, plan, past);
+    pub fn learn_records(&mut self, past: &mut Past) {
+        self.records.learn(self.turn, past);
     }
 
-    fn look_up(&mut self, term: &PersonTerm, plan: &Plan, past: &mut Past) -> Option<Value> {
+    fn look_up(&mut self, term: &PersonTerm, past: &mut Past) -> Option<Value> {
         match term {
             PersonTerm::Has(kind) => {
                 self.learn_identifiers(kind, past);
                 Some(Value::Bool(self.identifiers.has(kind)))
             }
             PersonTerm::Attribute(name, _) => {
-                self.learn_records(plan, past);
+                self.learn_records(past);
                 input_over_topic(term, self.setting(&Topic::Attribute(name.clone()), Moment::After))
             }
             PersonTerm::Consent(purpose) => {
-                self.learn_records(plan, past);
+                self.learn_records(past);
                 input_over_topic(term, self.setting(&Topic::Consent(purpose.clone()), Moment::After))
             }
             _ => None,

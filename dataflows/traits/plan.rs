@@ -67,8 +67,6 @@ pub struct Plan {
     pub of_measure: Vec<Vec<Node>>,
     /// The inputs and views that look at a topic.
     pub of_topic: FxHashMap<Topic, Vec<Node>>,
-    /// Of these topics those that a write to a topic may set: it is a write to every path below it.
-    pub set_by: FxHashMap<Topic, Vec<Topic>>,
     /// The inputs and views that look at identifiers of a type.
     pub of_kind: FxHashMap<CompactString, Vec<Node>>,
     /// What follows from nothing: what everybody has by being there.
@@ -112,7 +110,6 @@ impl Plan {
         let mut plan = Plan {
             of_measure: vec![Vec::new(); definitions.measures.len()],
             of_topic: FxHashMap::default(),
-            set_by: FxHashMap::default(),
             of_kind: FxHashMap::default(),
             of_everybody: Vec::new(),
             steps: Vec::with_capacity(definitions.order.len()),
@@ -126,7 +123,6 @@ impl Plan {
         plan.add_inputs();
         definitions.order.iter().for_each(|step| plan.add_step(*step));
         plan.add_views();
-        plan.add_paths();
         for Dependents { all, always, thresholds } in &mut plan.dependents {
             all.dedup();
             always.dedup();
@@ -197,18 +193,6 @@ impl Plan {
             for kind in &view.identifiers {
                 self.of_kind.entry(kind.clone()).or_default().push(node);
             }
-        }
-    }
-
-    fn add_paths(&mut self) {
-        for topic in self.of_topic.keys() {
-            if let Topic::Attribute(name) = topic {
-                for (end, _) in name.match_indices('.') {
-                    let above = Topic::Attribute(name[..end].into());
-                    self.set_by.entry(above).or_default().push(topic.clone());
-                }
-            }
-            self.set_by.entry(topic.clone()).or_default().push(topic.clone());
         }
     }
 

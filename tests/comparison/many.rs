@@ -1,6 +1,8 @@
 //! People with many devices, each of which says something of them: what is kept of these people from change to change is what a plain
 //! recomputation says, while devices come, speak and go.
 
+use std::ops::Range;
+
 use dataflows::definitions::{
     Audience, AudienceId, Definitions, DestinationView, Field, FieldRoot, Listed, MeasureId, PersonTerm, Shape, Step,
     Trait, TraitId, Window,
@@ -8,15 +10,17 @@ use dataflows::definitions::{
 use dataflows::expression::{Comparison, Expression};
 use dataflows::limits::KEPT_FROM;
 use dataflows::model::{Event, Tick};
+use proptest::collection::vec;
+use proptest::strategy::{Strategy, ValueTree};
 
 use super::dataflow::{Dataflow, Restored};
-use super::{Subject, compare, some_cases, told};
+use super::{Subject, compare, runner, some_cases, told};
 use crate::histories::expressions::{compare as compared, field, literal, measure};
-use crate::histories::{Case, Draft, When};
+use crate::histories::{Case, Draft, What, When};
 
 /// Fewer than histories usually have, so that they can be recomputed with so many devices at every tick: what is kept of a person is asked
 /// in each of the ways there are.
-fn definitions(case: &Case) -> Definitions {
+pub fn definitions(case: &Case) -> Definitions {
     let window = Window { length_ms: 1_000, grain_ms: 1 };
     let shapes = [
         (Shape::Distinct(field(0)), None),
@@ -39,7 +43,8 @@ fn definitions(case: &Case) -> Definitions {
     traits.sort_by(|a, b| a.name.cmp(&b.name));
     let berliners = compared(attribute("city"), Comparison::Equal, literal("Berlin"));
     let steps = (0..traits.len()).map(|id| Step::Trait(TraitId::new(id)));
-    let order = steps.chain([0, 1].map(|id| Step::Audience(AudienceId::new(id)))).collect();
+    let consents = Expression::Term(PersonTerm::Consent("marketing".into()));
+    let order = steps.chain([0, 1, 2].map(|id| Step::Audience(AudienceId::new(id)))).collect();
     let at_least_three = compared(of_measure(0), Comparison::GreaterOrEqual, literal(3.0));
     Definitions {
         fields: (0..5)
@@ -50,6 +55,7 @@ fn definitions(case: &Case) -> Definitions {
         audiences: vec![
             Audience { name: "berliners".into(), condition: berliners },
             Audience { name: "curious".into(), condition: at_least_three },
+            Audience { name: "told".into(), condition: consents },
         ],
         order,
         destinations: vec![DestinationView {
@@ -105,10 +111,66 @@ fn case_of_many(seed: u64) -> Case {
     Case { drafts, without_order: own.without_order, rules: own.rules }
 }
 
+/// Devices that an address has with it, which comes and goes.
+const TOGETHER: usize = 6;
+
+/// A random history of a person who has now as many devices as can be put together one by one, and now more, each with attributes: they
+/// come and go one by one and several at a time, and what they say is as old as may be. In the end all are another person's, and then
+/// a third one's.
+pub fn case_around_the_threshold(seed: u64, steps_count: usize) -> Case {
+    let devices = devices();
+    let (alone, together) = devices.split_at(devices.len() - TOGETHER);
+    let sets = |draft: &Draft| matches!(&draft.what, What::Identify { attributes, .. } if !attributes.is_empty());
+    let random = some_cases(seed, 40, 16);
+    let rules = random[0].rules;
+    let said: Vec<Draft> = random.into_iter().flat_map(|case| case.drafts).filter(sets).collect();
+    let mut said = said.iter().cycle();
+    let mut speaks = |who, gap_ms| Draft { gap_ms, who: vec![who], ..said.next().expect("something is said").clone() };
+    let nothing = || What::Identify { attributes: Vec::new(), consent: Vec::new() };
+    let meet = |who, gap_ms| Draft { gap_ms, process: 0, when: When::Now, who, what: nothing() };
+
+    let mut drafts: Vec<Draft> = devices.iter().map(|device| speaks(device, 0)).collect();
+    drafts.extend(together.iter().map(|device| meet(vec!["email:a@x.org", device], 0)));
+    let mut is_hers: Vec<bool> = (0..alone.len()).map(|place| place + 3 < alone.len()).collect();
+    let mut are_together = true;
+    let user = |is_hers: bool| if is_hers { "user_id:1" } else { "user_id:2" };
+    drafts.push(meet(vec!["user_id:1", "email:a@x.org"], 1));
+    drafts.extend(is_hers.iter().zip(alone).map(|(is_hers, device)| meet(vec![user(*is_hers), device], 0)));
+
+    let step = (0..alone.len(), 0..10u8, 0..3u64);
+    let steps = vec(step, steps_count).new_tree(&mut runner(seed, 1)).expect("steps can always be made").current();
+    let (mut crossed, mut were_many) = (0, false);
+    for (place, roll, gap_ms) in steps {
+        let hers = is_hers.iter().filter(|is_hers| **is_hers).count() + if are_together { TOGETHER } else { 0 };
+        crossed += usize::from(were_many != (hers > KEPT_FROM));
+        were_many = hers > KEPT_FROM;
+        match roll {
+            0..4 => drafts.push(speaks(devices[place], gap_ms)),
+            4 => {
+                are_together = !are_together;
+                drafts.push(meet(vec![user(are_together), "email:a@x.org"], gap_ms));
+            }
+            _ => {
+                let comes = if roll == 5 { were_many } else { !were_many };
+                let next = (place..alone.len()).chain(0..place).find(|place| is_hers[*place] != comes);
+                if let Some(place) = next {
+                    is_hers[place] = comes;
+                    drafts.push(meet(vec![user(comes), alone[place]], gap_ms));
+                }
+            }
+        }
+    }
+    assert!(crossed > steps_count / 20, "{crossed} times");
+    for previous in [vec!["user_id:2", "<<user_id:1"], vec!["user_id:3", "<<user_id:1"]] {
+        drafts.push(meet(previous, 1));
+        drafts.extend([speaks(devices[0], 1), speaks(together[0], 0), meet(vec!["user_id:2", devices[1]], 1)]);
+    }
+    Case { drafts, without_order: seed as usize % 3 * 40, rules }
+}
+
 #[track_caller]
-fn check(subject: &dyn Subject, seeds: std::ops::Range<u64>) {
-    for seed in seeds {
-        let case = case_of_many(seed);
+fn check(subject: &dyn Subject, cases: impl Iterator<Item = (u64, Case)>) {
+    for (seed, case) in cases {
         let history: Vec<(Tick, Event)> = case.history();
         if let Err(reason) = compare(subject, &definitions(&case), &history) {
             panic!("seed {seed}: {}\n{reason}", told(&case));
@@ -120,6 +182,17 @@ fn check(subject: &dyn Subject, seeds: std::ops::Range<u64>) {
 fn many_devices_of_one_person_come_speak_and_go() {
     // What is kept goes from one slice of the work to the next.
     let dataflow = |workers| Dataflow { due_at_once: 3, ..Dataflow::of(workers) };
-    check(&dataflow(1), 0..1);
-    check(&Restored { before: dataflow(3), after: dataflow(1) }, 1..3);
+    let cases = |seeds: Range<u64>| seeds.map(|seed| (seed, case_of_many(seed)));
+    check(&dataflow(1), cases(0..1));
+    check(&Restored { before: dataflow(3), after: dataflow(1) }, cases(1..3));
+}
+
+#[test]
+fn records_of_one_person_become_many_and_few_again() {
+    let cases = |seeds: Range<u64>| seeds.map(|seed| (seed, case_around_the_threshold(seed, 60)));
+    let dataflow = Dataflow::of;
+    check(&dataflow(1), cases(0..1));
+    check(&Dataflow { due_at_once: 3, ticks_at_once: 7, ..dataflow(3) }, cases(1..2));
+    check(&Restored { before: dataflow(1), after: dataflow(3) }, cases(2..3));
+    check(&Restored { before: dataflow(3), after: dataflow(1) }, cases(3..5));
 }

@@ -5,7 +5,7 @@
 mod dataflow;
 mod itself;
 mod limits;
-mod many;
+pub mod many;
 mod replaced;
 mod slices;
 
