@@ -141,7 +141,7 @@ fn effort(before: Vec<String>, events: &[&str], asked: Asked) -> Vec<usize> {
             inputs.send(who.iter().zip(0..).map(arrival));
             if let (Asked::Person, [who]) = (asked, who) {
                 for (id, question) in (2 * tick..).zip(questions(tick, who)) {
-                    inputs.ask(Tick::from_ms(tick), Query { id, asker: 0, as_of: None, question });
+                    inputs.ask(Tick::from_ms(tick), Query { id, asker: 0, as_of: None, passed: None, question });
                 }
             }
             inputs.advance_to(Tick::from_ms(tick + 1));
