@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use dataflows::model::{Position, Tick};
 use deltaic::history::{Archive, Folder, Placed, Portion, Reading};
-use deltaic::ingest::segment::{Extractor, Given, reading};
+use deltaic::ingest::segment::{EventContext, Extractor, reading};
 use deltaic::log::Stored;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use shop::{Arguments, START_MS, Stream};
@@ -52,7 +52,7 @@ fn main() {
         line.clear();
         stream.next_event(&mut line);
         count += 1;
-        let given = Given {
+        let given = EventContext {
             source: "shop",
             call: None,
             received: None,

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dataflows::model::Tick;
 use deltaic::engine::Accepted;
-use deltaic::ingest::segment::{Extractor, Given};
+use deltaic::ingest::segment::{EventContext, Extractor};
 use deltaic::log::{DurableLog, Log, Store, codec};
 use deltaic::project::Durability;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
@@ -58,7 +58,7 @@ fn batches(folder: &Path, events: u64) -> Vec<Vec<Accepted>> {
     let mut stream = Stream::new(1, 100_000);
     let mut line = String::new();
     let now = Tick::from_ms(shop::START_MS).into();
-    let given = Given {
+    let given = EventContext {
         source: "bench",
         call: None,
         received: Some(&now),

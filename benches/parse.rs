@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use dataflows::definitions::{Definitions, Field, FieldRoot};
 use dataflows::model::{IdentifierKey, Tick, ValueType};
-use deltaic::ingest::segment::{Extractor, Given};
+use deltaic::ingest::segment::{EventContext, Extractor};
 use deltaic::limits::Limits;
 use deltaic::project::{Clock, Project};
 
@@ -61,7 +61,7 @@ fn run(name: &str, extractor: &Extractor, event: impl Fn(u64) -> String) {
     let events: Vec<String> = (0..10_000).map(event).collect();
     let bytes: usize = events.iter().map(String::len).sum();
     let now = Tick::from_ms(1_769_860_800_000).into();
-    let given = Given {
+    let given = EventContext {
         source: "bench",
         call: None,
         received: Some(&now),

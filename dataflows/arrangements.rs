@@ -2,7 +2,7 @@
 //!
 //! Updates and batches are those of differential's own log. It does not tell their bytes; those are read off the batches. That is
 //! exact for what an arrangement has allocated for itself: keys, values, times, differences and the offsets between them. What
-//! values point to (texts, records, cards) is not in it, since several arrangements share it.
+//! values point to (texts, records, payloads) is not in it, since several arrangements share it.
 
 mod footprint;
 

@@ -48,15 +48,15 @@ pub fn desired<'scope>(
     at_once: AtOnce,
 ) -> VecCollection<'scope, Tick, Desired, i64> {
     rows(derived, "Desired rows", at_once, |profile, derived| match derived {
-        Derived::Desired(destination, audience, card) => {
+        Derived::Desired(destination, audience, payload) => {
             let row = |identifier: &Text| Desired {
                 destination: *destination,
                 audience: *audience,
                 identifier: identifier.clone(),
-                traits: card.traits.clone(),
+                traits: payload.traits.clone(),
                 profile: *profile,
             };
-            card.identifiers.iter().map(row).collect()
+            payload.identifiers.iter().map(row).collect()
         }
         Derived::Float(..) | Derived::Other(..) | Derived::Member(_) | Derived::Setting(_) => Vec::new(),
     })

@@ -211,7 +211,7 @@ fn look_up<'scope>(
     definitions: &Definitions,
 ) -> StreamVec<'scope, Tick, Row<Answer>> {
     let exchange = Exchange::new(|(routed, _, _): &Row<Routed>| routed.route);
-    let mut shelf = Shelf {
+    let mut traces = TraceReaders {
         parts: sources.parts.trace.clone(),
         corrections: sources.corrections.trace.clone(),
         derived: sources.derived.trace.clone(),
@@ -243,19 +243,19 @@ fn look_up<'scope>(
             let mut output = output.activate();
             for Ready { capability, tick, question: routed } in waiting.ready(frontiers) {
                 let Query { id, asker, as_of, passed, .. } = routed.query;
-                shelf.held.passed(passed.unwrap_or_default());
-                let found = shelf.find(&routed, tick);
+                traces.held.passed(passed.unwrap_or_default());
+                let found = traces.find(&routed, tick);
                 let answer = Answer { id, asker, as_of, found };
                 output.session_with_builder(&capability).give((answer, *capability.time(), 1));
             }
-            shelf.compact(&waiting.since(frontiers), held);
+            traces.compact(&waiting.since(frontiers), held);
         }
     });
     answers
 }
 
 /// What a worker answers from.
-struct Shelf {
+struct TraceReaders {
     parts: PartsTrace,
     corrections: PartsTrace,
     derived: DerivedTrace,
@@ -267,7 +267,7 @@ struct Shelf {
     held: HeldLists,
 }
 
-impl Shelf {
+impl TraceReaders {
     fn find(&mut self, routed: &Routed, tick: Tick) -> Found {
         match routed.query.question {
             Question::Profile(_) => Found::Profile(self.profile(routed.profile, tick)),

@@ -173,7 +173,7 @@ mod tests {
         std::thread::spawn(|| vital("the collector", whenever::<()>, || panic!("on purpose"))).join().unwrap_err();
         tokio::spawn(vital_task("delivery", whenever::<()>, async { panic!("on purpose") })).await.unwrap_err();
         vital("the keeper", |()| false, || ());
-        vital_task("the desk", |()| false, async {}).await;
+        vital_task("the owner", |()| false, async {}).await;
         for heard in [&mut first, &mut second] {
             let mut faults = Vec::new();
             // Other tests may panic on purpose, too.
@@ -182,7 +182,7 @@ mod tests {
                 faults.push(ending.reason);
             }
             for expected in
-                ["the collector panicked", "delivery panicked", "the keeper ended though", "the desk ended though"]
+                ["the collector panicked", "delivery panicked", "the keeper ended though", "the owner ended though"]
             {
                 assert!(faults.iter().any(|fault| fault.starts_with(expected)), "{faults:?}");
             }

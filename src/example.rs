@@ -1,4 +1,4 @@
-//! The project that unit tests of the rims use.
+//! The project that unit tests use.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the HTTP rims (ingest, access) have in common: the server, tokens, the form of errors.
+//! What HTTP routes (of ingest, access) have in common: the server, tokens, the form of errors.
 
 mod admission;
 mod answer;

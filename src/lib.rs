@@ -6,7 +6,7 @@
 //!
 //! # Rules
 //!
-//! - **The rims do not know each other.** `ingest`, `access` and `egress` see the engine's [`engine::Handle`] and sinks, and
+//! - **Ingest, access and egress do not know each other.** `ingest`, `access` and `egress` see the engine's [`engine::Handle`] and sinks, and
 //!   meet in [`serve`] alone.
 //! - **What is random, slow or fails is behind a trait or a function**: the time ([`clock::Now`]), the log ([`log::Log`]), the
 //!   outbox ([`egress::outbox::Outbox`]), the memory in use ([`memory::Resident`]). Each has a twin in memory, so that an engine runs in a test with a clock of its own.

@@ -1,4 +1,4 @@
-//! The limits at the rim, each with the reason for its default (invariant 7). Limits of the dataflows: `dataflows/limits.rs`.
+//! The limits outside of the dataflows, each with the reason for its default (invariant 7). Limits of the dataflows: `dataflows/limits.rs`.
 
 use std::time::Duration;
 

@@ -18,13 +18,13 @@
 //!   a secret. A connection that ends, ends the process, as it is with those of the workers.
 //!
 //! `ids` decides and knows nothing of the network, `former` for logs of earlier versions; `wire` is what is said; `link` is the way to
-//! an owner, `desk` the owner, `net` what is between them.
+//! an owner, `owner` the owner, `net` what is between them.
 
-mod desk;
 mod former;
 mod ids;
 mod link;
 mod net;
+mod owner;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -42,7 +42,7 @@ pub use former::FormerId;
 pub use ids::{OwnedIds, Passed, RequestId, Verdict};
 pub use link::Part;
 use link::{Answer, Link};
-pub use net::{Door, Net, NetError, Settings};
+pub use net::{Net, NetError, OwnerEndpoint, Settings};
 use wire::Said;
 
 use crate::clock::Now;

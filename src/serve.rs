@@ -1,9 +1,9 @@
-//! `deltaic run`: the rims around the engine, from the first request to the last delivery.
+//! `deltaic run`: what is around the engine, from the first request to the last delivery.
 //!
 //! This is where ingest, access and egress meet; they know nothing of each other.
 //!
 //! - `waiting.rs`: what is served before the engine is there. `storing.rs`: opening the data folder; `historied.rs`: and its history. `sinks.rs`: where what the engine gives goes.
-//! - `preview.rs`: what a start would change. `reload.rs`: what is read anew while it runs. `quiet.rs`: what is kept of a time without events. `rims.rs`: what is served over HTTP. `gauges.rs`: what the metrics are read off.
+//! - `preview.rs`: what a start would change. `reload.rs`: what is read anew while it runs. `quiet.rs`: what is kept of a time without events. `router.rs`: what is served over HTTP. `gauges.rs`: what the metrics are read off.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ mod historied;
 mod preview;
 mod quiet;
 mod reload;
-mod rims;
+mod router;
 mod sinks;
 mod storing;
 mod waiting;
@@ -49,7 +49,7 @@ pub use preview::{Preview, preview};
 pub use reload::reload;
 
 use quiet::QuietTicks;
-use rims::Rims;
+use router::RouterParts;
 use sinks::{choice, reporter, sinks, whose};
 use storing::Storing;
 
@@ -151,7 +151,7 @@ pub async fn run(
     let forward_from = queues.from();
     let skipped = egress::forward::skipped(&project);
     let choice = choice(&project, skipped.clone());
-    let surroundings = egress::Surroundings {
+    let dependencies = egress::EgressDependencies {
         latency: latency.clone(),
         now: now.clone(),
         whose: whose(&project),
@@ -159,7 +159,7 @@ pub async fn run(
         skipped,
         failed: Arc::new(reporter(&failed)),
     };
-    let egress = Egress::start(&project, outbox, queues, surroundings, &tokio::runtime::Handle::current())?;
+    let egress = Egress::start(&project, outbox, queues, dependencies, &tokio::runtime::Handle::current())?;
     let observer: Observer = {
         let latency = latency.clone();
         Arc::new(move |stage, duration| latency.record(stage, duration))
@@ -220,10 +220,10 @@ pub async fn run(
         .map(|(store, growth)| QuietTicks::start(store.folder().to_owned(), handle.clone(), growth, reached));
     let synced = store.clone().filter(|_| durability == Durability::Sync);
     let syncer = synced.map(Syncer::start).transpose().map_err(RunError::Syncer)?;
-    let (quarantine, keeper) = Keeper::start(Storing::shelf(store.as_ref()), Extractor::new(&project), project.limits)?;
+    let (quarantine, keeper) = Keeper::start(Storing::store(store.as_ref()), Extractor::new(&project), project.limits)?;
     let reads = handle.clone();
     let topology = options.topology;
-    let rims = Rims {
+    let parts = RouterParts {
         members: engine.members().clone(),
         catalogue,
         handle,
@@ -244,7 +244,7 @@ pub async fn run(
         names: Arc::new(names),
     };
 
-    routes.turn_to(rims.router(&project));
+    routes.turn_to(parts.router(&project));
     if let Some(ready) = ready {
         ready(address);
     }

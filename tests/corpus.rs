@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dataflows::model::Tick;
-use deltaic::ingest::http::{Door, Sent};
+use deltaic::ingest::http::{BatchDecoder, Sent};
 use deltaic::ingest::segment::{Call, Extractor, Stamp};
 use deltaic::{log, project};
 
@@ -19,15 +19,15 @@ fn corpus(target: &str, mut each: impl FnMut(&[u8])) -> usize {
 fn bodies_are_events_that_read_again_or_rejections() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/project");
     let project = project::load(&folder, &|_| None).map_err(|_| "see `deltaic check fuzz/project`").unwrap().project;
-    let (door, stored) = (Door::new(&project), Extractor::of_stored(&project));
+    let (decoder, stored) = (BatchDecoder::new(&project), Extractor::of_stored(&project));
     let received = Stamp::from(Tick::from_ms(1_704_067_200_000));
     let mut accepted = 0;
     let files = corpus("body", |input| {
         let Some((address, body)) = input.split_first() else { return };
         let call = Call::ALL.get(usize::from(*address) % (Call::ALL.len() + 1)).copied();
-        let Ok(batch) = door.open(body, call) else { return };
+        let Ok(batch) = decoder.open(body, call) else { return };
         let sent = Sent { source: "web", call, received: &received, ip: None, position: ("", 7) };
-        for event in door.take(&batch, &sent).accepted {
+        for event in decoder.take(&batch, &sent).accepted {
             assert_eq!(
                 stored.decode_stored(&event.source, &event.raw).unwrap(),
                 event.event,

@@ -1,4 +1,4 @@
-//! The engine as the rims see it, held against the oracle: every answer at the very tick that it says it is of, and the
+//! The engine as access sees it, held against the oracle: every answer at the very tick that it says it is of, and the
 //! changes for destinations, tick by tick.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,7 @@ const PAGE: usize = 2;
 
 /// What an engine gave to destinations.
 #[derive(Default)]
-struct Given {
+struct EventContext {
     changes: BTreeMap<Tick, Vec<(Desired, i64)>>,
     complete: Tick,
 }
@@ -44,13 +44,13 @@ struct Subject {
     handle: Handle,
     engine: Engine,
     clock: Arc<AtomicU64>,
-    given: Arc<Mutex<Given>>,
+    given: Arc<Mutex<EventContext>>,
     messages: u128,
 }
 
 impl Subject {
     fn start(definitions: &Arc<Definitions>, workers: usize) -> Self {
-        let (clock, given) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Given::default())));
+        let (clock, given) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(EventContext::default())));
         let now = clock.clone();
         let times = Clock {
             heartbeat: std::time::Duration::from_millis(1),

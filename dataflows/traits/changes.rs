@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::person::{Moment, Past, Person, input_over_topic};
 use super::plan::{Node, Place, Plan, Planned, derived_of};
 use crate::definitions::{AudienceId, Definitions, DestinationId, DestinationView, Listed, MeasureId, Step};
-use crate::model::{Card, Derived, Part, ProfileId, Text, Tick, Topic, Traits, Value, Weight};
+use crate::model::{Derived, Part, Payload, ProfileId, Text, Tick, Topic, Traits, Value, Weight};
 
 /// Follows changes through the graph of the definitions.
 pub struct Follower {
@@ -174,8 +174,8 @@ impl Follower {
                 self.person.learn(plan.trait_node(*id), plan, past);
             }
         }
-        let [before, after] = [Moment::Before, Moment::After].map(|moment| self.card(view, plan, moment));
-        // The rows of those who stayed are as they were where the card is.
+        let [before, after] = [Moment::Before, Moment::After].map(|moment| self.payload(view, plan, moment));
+        // The rows of those who stayed are as they were where the payload is.
         let concerned: Vec<AudienceId> = if before == after {
             self.crossed.iter().filter(|audience| view.audiences.contains(audience)).copied().collect()
         } else {
@@ -184,17 +184,17 @@ impl Follower {
         for audience in concerned {
             let node = plan.audience_node(audience);
             self.person.learn(node, plan, past);
-            for (moment, card, diff) in [(Moment::Before, &before, -1), (Moment::After, &after, 1)] {
+            for (moment, payload, diff) in [(Moment::Before, &before, -1), (Moment::After, &after, 1)] {
                 let is_member = self.person.value(node, moment) == Some(&Value::Bool(true));
-                if let (true, Some(card)) = (is_member, card) {
-                    give(Derived::Desired(id, audience, card.clone()), diff);
+                if let (true, Some(payload)) = (is_member, payload) {
+                    give(Derived::Desired(id, audience, payload.clone()), diff);
                 }
             }
         }
     }
 
     /// What a destination may hold of the person; nothing without consent, or without an identifier that it lists.
-    fn card(&self, view: &DestinationView, plan: &Plan, moment: Moment) -> Option<Arc<Card>> {
+    fn payload(&self, view: &DestinationView, plan: &Plan, moment: Moment) -> Option<Arc<Payload>> {
         let consents = |purpose| self.person.setting(&Topic::Consent(purpose), moment) == Some(Value::Bool(true));
         if !view.requires_consent.clone().is_none_or(consents) {
             return None;
@@ -217,6 +217,6 @@ impl Follower {
         };
         let mut traits: Traits = view.traits.iter().filter_map(value).collect();
         traits.sort_unstable();
-        Some(Arc::new(Card { identifiers, traits: Arc::new(traits) }))
+        Some(Arc::new(Payload { identifiers, traits: Arc::new(traits) }))
     }
 }

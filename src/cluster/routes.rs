@@ -47,8 +47,8 @@ pub fn router(admission: &Admission, members: Members, handle: Handle, clock: Ar
     Role::Admin.guard(router, admission)
 }
 
-async fn shown(State(desk): State<Arc<(Members, Handle, Arc<SteadyClock>)>>) -> Response {
-    let (members, handle, clock) = &*desk;
+async fn shown(State(state): State<Arc<(Members, Handle, Arc<SteadyClock>)>>) -> Response {
+    let (members, handle, clock) = &*state;
     let row = |(process, member): (usize, super::Member)| {
         let is_own = process == members.own();
         let heard_ms_ago = if is_own { 0 } else { member.quiet_ms() };

@@ -24,7 +24,7 @@ use super::outbox::{Order, Outbox};
 use super::pace::{Pace, connector};
 use super::rate_limiter::RateLimiter;
 use super::status::Status;
-use super::{EgressError, Surroundings};
+use super::{EgressDependencies, EgressError};
 use crate::engine::{self, Forwarded, Offset};
 use crate::log::StoreError;
 use crate::project::Project;
@@ -57,10 +57,10 @@ impl Egress {
         project: &Project,
         outbox: Arc<dyn Outbox>,
         queues: Queues,
-        surroundings: Surroundings,
+        dependencies: EgressDependencies,
         runtime: &Handle,
     ) -> Result<Self, EgressError> {
-        let Surroundings { latency, now, whose, hold: all_held, skipped, failed } = surroundings;
+        let EgressDependencies { latency, now, whose, hold: all_held, skipped, failed } = dependencies;
         let mut skipped = skipped.into_iter();
         let (stopping, stopped) = watch::channel(false);
         let (engine, asked) = watch::channel(None);

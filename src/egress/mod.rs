@@ -81,7 +81,7 @@ pub struct EgressError {
 
 /// What delivery works with beside what is to be delivered.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct EgressDependencies {
     /// Where times go.
     pub latency: Arc<Latency>,
     /// The time.

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use super::forward::Queues;
 use super::holding::DeliveryHold;
 use super::testing::{AUDIENCES, crm, numbered, project, row, webhook};
-use super::{Egress, MemoryOutbox, Status, Surroundings};
+use super::{Egress, EgressDependencies, MemoryOutbox, Status};
 use crate::clock::wall_clock;
 use crate::observe::latency::{Latency, Stage};
 use crate::project::{Destination, DestinationKind, Project, Secret, Sending, Webhook};
@@ -36,7 +36,7 @@ fn start(folder: &Path, destinations: Vec<Destination>) -> (Egress, Arc<Latency>
     let outbox = Arc::new(MemoryOutbox::new(destinations.len()));
     let latency = Arc::new(Latency::new());
     let project = project(folder, destinations);
-    let egress = Egress::start(&project, outbox, queues(&project), surroundings(&latency), &Handle::current());
+    let egress = Egress::start(&project, outbox, queues(&project), dependencies(&latency), &Handle::current());
     (egress.expect("the destinations are in order"), latency)
 }
 
@@ -46,9 +46,9 @@ fn queues(project: &Project) -> Queues {
 }
 
 /// Nothing fails for good.
-fn surroundings(latency: &Arc<Latency>) -> Surroundings {
+fn dependencies(latency: &Arc<Latency>) -> EgressDependencies {
     let failed = Arc::new(|reason| panic!("{reason}"));
-    Surroundings {
+    EgressDependencies {
         latency: latency.clone(),
         now: Arc::new(wall_clock),
         whose: Arc::new(|_| None),
@@ -309,7 +309,7 @@ async fn a_file_that_cannot_be_written_is_tried_again() {
 async fn a_url_that_is_none_is_an_error_at_the_start() {
     let project = project(Path::new("/nonexistent"), vec![crm(webhook("nowhere".into()))]);
     let outbox = Arc::new(MemoryOutbox::new(1));
-    let error = Egress::start(&project, outbox, queues(&project), surroundings(&Arc::default()), &Handle::current())
+    let error = Egress::start(&project, outbox, queues(&project), dependencies(&Arc::default()), &Handle::current())
         .err()
         .unwrap();
     assert_eq!(error.to_string(), "destination crm: the url cannot be read: relative URL without a base");

@@ -59,7 +59,7 @@ pub struct Meeting {
     /// Its part in the catalogue of all.
     pub agreement: Agreement,
     /// Its port and its secret.
-    pub door: (u16, String),
+    pub endpoint: (u16, String),
     /// What it has from before.
     pub before: Before,
     /// By how much its ticks were set forward.
@@ -74,7 +74,7 @@ impl Meeting {
     /// Meets the others. All workers have to call it, and before anything else that they do together. Says why they cannot
     /// start, where that is so.
     pub fn meet(&self, worker: &mut Worker, threads: usize) -> Result<(), String> {
-        let (port, secret) = self.door.clone();
+        let (port, secret) = self.endpoint.clone();
         let process = worker.index() / threads;
         let said = Announcement {
             process,

@@ -1,4 +1,4 @@
-//! How the rims talk to the engine: batches in, questions in, answers out.
+//! How ingest, access and egress talk to the engine: batches in, questions in, answers out.
 
 use std::future;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The engine: workers, ticks, frontiers, reads.
 //!
 //! The `sequencer`, a task beside those of the requests, gives batches their ticks (after `recovery` of those that the log
-//! has); the threads `workers` run the dataflow, in a cluster over the connections of `mesh`; the thread `collector` hands on what is complete. The rims see a [`Handle`].
+//! has); the threads `workers` run the dataflow, in a cluster over the connections of `mesh`; the thread `collector` hands on what is complete. Ingest, access and egress see a [`Handle`].
 
 mod announced;
 mod collector;
@@ -50,7 +50,7 @@ use crate::log::Log;
 use crate::log::checkpoint::{FormerLog, MessageIds, Repeated, Restore};
 use crate::memory::Gate;
 use crate::observe::introspection::Introspection;
-use crate::owners::{self, Door, Net, NetError};
+use crate::owners::{self, Net, NetError, OwnerEndpoint};
 use crate::project::Clock;
 use announced::{Announcement, Meeting};
 use collector::Shared;
@@ -197,7 +197,7 @@ impl Engine {
                     hosts: topology.hosts.clone(),
                     ports: heard.iter().map(|of| of.port).collect(),
                     secret: heard.first().map(|of| of.secret.clone()).unwrap_or_default(),
-                    door: met.door,
+                    endpoint: met.endpoint,
                     ids: dedupe,
                     reaches,
                     accept_partial,
@@ -293,12 +293,12 @@ impl Drop for Starting {
 
 /// How this process meets the others of its cluster.
 struct Met {
-    door: Door,
+    endpoint: OwnerEndpoint,
     meeting: Meeting,
 }
 
 impl Met {
-    /// Opens the door, before anybody is told where it is.
+    /// Opens the endpoint, before anybody is told where it is.
     fn prepare(
         topology: &Topology,
         agreement: Option<Agreement>,
@@ -307,10 +307,10 @@ impl Met {
     ) -> Result<Self, WorkersError> {
         let alone = || WorkersError::Start("the processes of a cluster need something to agree on".to_owned());
         let agreement = agreement.ok_or_else(alone)?;
-        let door = Door::open(&topology.hosts[topology.process], topology.ids_port).map_err(no_net)?;
+        let endpoint = OwnerEndpoint::open(&topology.hosts[topology.process], topology.ids_port).map_err(no_net)?;
         let meeting =
-            Meeting { agreement, door: door.said(), before, jumps, accept_partial, heard: Default::default() };
-        Ok(Met { door, meeting })
+            Meeting { agreement, endpoint: endpoint.said(), before, jumps, accept_partial, heard: Default::default() };
+        Ok(Met { endpoint, meeting })
     }
 
     /// What all processes said, by process. After they have met.

@@ -4,7 +4,7 @@
 //! worked out once for each profile, and arrangements are built once and not merged from many batches. What they lead to is as
 //! of the checkpoint's tick. The log goes in at the ticks that it has.
 //!
-//! Nothing tells the dataflow that this is the past: same log, same ticks, same collections. Only the rims behave differently
+//! Nothing tells the dataflow that this is the past: same log, same ticks, same collections. Only ingest, access and egress behave differently
 //! until it is over: senders are refused, and destinations get nothing, since what they were to hold in between is history.
 
 use std::sync::Arc;

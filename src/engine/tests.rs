@@ -15,7 +15,7 @@ use super::*;
 use crate::dedupe::{Expected, MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
-use crate::ingest::segment::{Call, Extractor, Given, Stamp, reading, stored_event_decoder};
+use crate::ingest::segment::{Call, EventContext, Extractor, Stamp, reading, stored_event_decoder};
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, Past, Plan, begins};
 use crate::log::{DurableLog, Fault, FaultyLog, LogError, MemoryLog, Store};
@@ -200,7 +200,7 @@ impl Run {
     fn accepted(&self, user: &str, message: u64) -> Accepted {
         let text = format!(r#"{{"event":"Seen","userId":"{user}","messageId":"{message}"}}"#);
         let received = Stamp::from(Tick::from_ms(self.now_ms.load(Ordering::SeqCst)));
-        let given = Given {
+        let given = EventContext {
             source: "app",
             call: Some(Call::Track),
             received: Some(&received),

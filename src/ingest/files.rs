@@ -26,7 +26,7 @@ use self::csv::Rows;
 pub use self::dump::Dump;
 use self::lines::{Line, Lines};
 use super::Rejection;
-use super::segment::{Arrival, Extractor, Given};
+use super::segment::{Arrival, EventContext, Extractor};
 use crate::project::CsvMapping;
 
 /// How the lines of a file are read.
@@ -253,7 +253,7 @@ impl Iterator for Events {
                 return Some(Err(FileError::Read { path: self.path.clone(), source }.into()));
             }
         };
-        let given = Given {
+        let given = EventContext {
             source: &self.source,
             call: None,
             received: None,

@@ -9,8 +9,8 @@
 
 mod answer;
 mod batch;
+mod batch_decoder;
 mod body;
-mod door;
 mod keys;
 mod rates;
 mod rejected;
@@ -31,8 +31,8 @@ use compact_str::{CompactString, ToCompactString};
 
 use self::answer::{answer, rejection, warning};
 pub use self::batch::Batch;
+pub use self::batch_decoder::{BatchDecoder, Parsed, Sent};
 use self::body::Bodies;
-pub use self::door::{Door, Parsed, Sent};
 use self::keys::WriteKeys;
 use self::rates::Rates;
 use self::rejected::Arrived;
@@ -48,7 +48,7 @@ use crate::project::Project;
 
 /// What the HTTP source works with.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct IngestDependencies {
     /// Where events go.
     pub handle: Handle,
     /// Where they are counted.
@@ -103,10 +103,10 @@ const ADDRESSES: [(&str, Endpoint); 16] = [
 ];
 
 /// The routes of the HTTP source, `/healthz` and `/readyz`.
-pub fn router(project: &Project, with: Surroundings) -> Router {
+pub fn router(project: &Project, with: IngestDependencies) -> Router {
     let (handle, notes, clock) = (with.handle.clone(), with.notes.clone(), with.clock.clone());
-    let rim = Arc::new(Rim {
-        door: Door::counting(project, with.counters.fits().clone())
+    let state = Arc::new(IngestState {
+        decoder: BatchDecoder::counting(project, with.counters.fits().clone())
             .within(with.counters.names().clone(), Attempt::First),
         sources: project.sources.iter().map(|source| (source.name.clone(), source.ip)).collect(),
         proxies: TrustedProxies::new(&project.trusted_proxies),
@@ -119,8 +119,8 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
     let mut router = Router::new();
     for (name, address) in ADDRESSES {
         for path in [format!("/v1/{name}"), format!("/v1/{name}/")] {
-            let rim = rim.clone();
-            let take = move |request| async move { rim.take(address, request).await };
+            let state = state.clone();
+            let take = move |request| async move { state.take(address, request).await };
             router = router.route(&path, post(take).fallback(method_not_allowed));
         }
     }
@@ -134,8 +134,8 @@ pub fn router(project: &Project, with: Surroundings) -> Router {
     router.layer(browsers()).route("/healthz", get(|| async { "alive\n" })).route("/readyz", get(ready))
 }
 
-struct Rim {
-    door: Door,
+struct IngestState {
+    decoder: BatchDecoder,
     /// Names, and whether events are to say where they come from.
     sources: Vec<(CompactString, bool)>,
     proxies: TrustedProxies,
@@ -144,10 +144,10 @@ struct Rim {
     rates: Rates,
     /// Numbers events, so that message ids made for two of them always differ.
     sequence: AtomicU64,
-    with: Surroundings,
+    with: IngestDependencies,
 }
 
-impl Rim {
+impl IngestState {
     /// The address that a request comes from.
     fn sender(&self, head: &Parts) -> Option<CompactString> {
         let sender = self.proxies.sender(*head.extensions.get::<Peer>()?, &head.headers)?;
@@ -165,7 +165,7 @@ impl Rim {
         let source = self.keys.source_of_head(&head);
         self.with.handle.admits()?;
         let bytes = self.bodies.unpack(body)?;
-        let mut batch = self.door.open(&bytes, call).inspect_err(|problem| {
+        let mut batch = self.decoder.open(&bytes, call).inspect_err(|problem| {
             // Of a body that cannot be read only the head says whose it is.
             if let Some(source) = source {
                 self.keep_body(&request_of, source, &bytes, problem);
@@ -184,7 +184,7 @@ impl Rim {
         let ip = if *fills_ip && !batch.is_historical { self.sender(&head) } else { None };
         let (ip, position) = (ip.as_deref(), ("", first));
         let sent = Sent { source: name, call, received: &request_of.stamp, ip, position };
-        let Parsed { accepted, rejected, warnings } = self.door.take(&batch, &sent);
+        let Parsed { accepted, rejected, warnings } = self.decoder.take(&batch, &sent);
         rejected.iter().for_each(|(_, why)| self.with.counters.count_rejected(Via::Source(source), why));
         self.with.counters.seen().count(name, at, &accepted);
         (self.with.observer)(Stage::Parsed, arrived.elapsed());

@@ -1,10 +1,10 @@
 //! The quarantine: what was rejected is kept, with its reason, to be looked at, put right and taken in after all.
 //!
 //! ```text
-//! http ──keep──► queue, bounded in bytes ──► keeper, a thread ──► shelf: the data folder, or memory
+//! http ──keep──► queue, bounded in bytes ──► keeper, a thread ──► store: the data folder, or memory
 //!                                              ▲
 //! routes (admin role) ── page, get, remove ────┘
-//!        └── retry: the text goes through the same door again
+//!        └── retry: the text goes through the same checks again
 //! ```
 //!
 //! - **It never delays what is accepted.** What does not fit into the queue is dropped, and counted. The keeper writes in
@@ -15,7 +15,7 @@
 //!   as message ids are remembered. An entry goes after the receipt, and that is synced.
 //! - **Who is not known cannot fill it**: what comes without a known write key is not kept.
 //! - **Personal data** is in the entries, so they are in the data folder and behind the admin role, and in no log. Write keys are
-//!   struck out.
+//!     redacted.
 
 mod entry;
 mod handle;
@@ -24,7 +24,7 @@ mod keeper;
 mod keeping;
 mod retry;
 mod routes;
-mod shelf;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -38,7 +38,7 @@ pub use self::entry::{Entry, EntryId, What};
 pub use self::handle::{Held, Quarantine};
 pub use self::keeper::Keeper;
 pub use self::routes::router;
-pub use self::shelf::{DurableShelf, MemoryShelf, Shelf};
+pub use self::store::{DurableQuarantineStore, MemoryQuarantineStore, QuarantineStore};
 use super::segment::Call;
 
 /// Something that was rejected, on its way into the quarantine.
@@ -94,7 +94,7 @@ pub enum Which {
 pub enum QuarantineError {
     /// The storage failed.
     #[error("the quarantine cannot be read or written: {0}")]
-    Shelf(String),
+    Store(String),
     /// It is no more.
     #[error("the engine is stopping")]
     Stopping,

@@ -319,11 +319,11 @@ impl SeenName {
 mod tests {
     use super::*;
     use crate::example;
-    use crate::ingest::segment::{Extractor, Given, Stamp};
+    use crate::ingest::segment::{EventContext, Extractor, Stamp};
 
     fn accepted(event: &str, body: &str) -> Accepted {
         let stamp = Stamp::from(Tick::from_ms(1_000));
-        let given = Given {
+        let given = EventContext {
             source: "app",
             call: None,
             received: Some(&stamp),

@@ -48,7 +48,7 @@ use self::members::{Member, Members};
 use self::origins::Origins;
 use self::own::OwnFields;
 use self::person::Person;
-pub(super) use self::refused::strike;
+pub(super) use self::refused::redact;
 use super::{Fits, Rejection, Warnings, json, time};
 use crate::engine::Accepted;
 use crate::identifiers::has_lost_characters;
@@ -129,7 +129,7 @@ impl From<Tick> for Stamp {
 
 /// What is known of an event beside its text.
 #[derive(Clone, Copy, Debug)]
-pub struct Given<'a> {
+pub struct EventContext<'a> {
     /// The name of the source.
     pub source: &'a str,
     /// The call, where the address says it.
@@ -246,7 +246,7 @@ impl Extractor {
     }
 
     /// Reads one event.
-    pub fn accept(&self, raw: &[u8], given: &Given<'_>) -> Result<Arrival, Rejection> {
+    pub fn accept(&self, raw: &[u8], given: &EventContext<'_>) -> Result<Arrival, Rejection> {
         self.read(raw, given, Storing::Text, &[])
     }
 
@@ -255,7 +255,7 @@ impl Extractor {
     pub fn accept_unstored(
         &self,
         raw: &[u8],
-        given: &Given<'_>,
+        given: &EventContext<'_>,
         cells: &[CompactString],
     ) -> Result<Arrival, Rejection> {
         self.read(raw, given, Storing::Nothing, cells)
@@ -264,7 +264,7 @@ impl Extractor {
     fn read(
         &self,
         raw: &[u8],
-        given: &Given<'_>,
+        given: &EventContext<'_>,
         storing: Storing,
         cells: &[CompactString],
     ) -> Result<Arrival, Rejection> {
@@ -279,7 +279,7 @@ impl Extractor {
         let message = self.message(given.source, sent_id.as_deref().or(made_id.as_deref()).unwrap_or_default());
         let raw = match storing {
             Storing::Text => {
-                let given = Given { ip: given.ip.filter(|_| !has_ip), ..*given };
+                let given = EventContext { ip: given.ip.filter(|_| !has_ip), ..*given };
                 stored::text(&text, &members, call, &given, made_id.as_deref())
             }
             Storing::Nothing => Bytes::new(),
@@ -300,7 +300,7 @@ impl Extractor {
     fn parse<'t>(
         &self,
         text: &'t str,
-        given: &Given<'_>,
+        given: &EventContext<'_>,
         cells: &[CompactString],
         members: &mut Members<'t>,
     ) -> Result<Parsed<'t>, Rejection> {
@@ -367,7 +367,7 @@ impl Extractor {
     }
 
     /// A message id for an event that has none.
-    fn made_id(&self, raw: &[u8], given: &Given<'_>) -> String {
+    fn made_id(&self, raw: &[u8], given: &EventContext<'_>) -> String {
         let received = given.received.map_or(u64::MAX, |received| received.tick.as_ms()).to_le_bytes();
         let (place, number) = given.position;
         format!("deltaic-{:032x}", self.hash(&[place.as_bytes(), &number.to_le_bytes(), &received, raw]))
@@ -386,7 +386,7 @@ impl Extractor {
 }
 
 /// The call that an event is: the address and the body must agree where both say it.
-fn call(members: &Members<'_>, given: &Given<'_>) -> Result<Call, Rejection> {
+fn call(members: &Members<'_>, given: &EventContext<'_>) -> Result<Call, Rejection> {
     let body = match members.get(Member::Type) {
         Some(_) => Some(members.text(Member::Type).ok_or(Rejection::UnknownType)?.parse::<Call>()?),
         None => None,
@@ -404,7 +404,7 @@ fn call(members: &Members<'_>, given: &Given<'_>) -> Result<Call, Rejection> {
 /// call into `originalTimestamp`). Alone, each of them is of the sender's clock.
 ///
 /// An event that brings its `receivedAt` came through another collector: its `sentAt` is to be compared with that.
-fn times(members: &Members<'_>, given: &Given<'_>) -> Result<(Tick, Tick), Rejection> {
+fn times(members: &Members<'_>, given: &EventContext<'_>) -> Result<(Tick, Tick), Rejection> {
     let read = |member: Member, field: &'static str| match members.leaf(member) {
         None => Ok(None),
         Some(leaf) => time::of_event(time::of_leaf(leaf), field).map(Some),

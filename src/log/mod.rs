@@ -1,6 +1,6 @@
 //! The input log: what was accepted, in the order of its ticks. Everything behind it is a function of it.
 //!
-//! - [`Log`]: the trait at the rim, with [`DurableLog`], [`MemoryLog`] (its twin for tests, and for engines that keep nothing)
+//! - [`Log`]: the trait, with [`DurableLog`], [`MemoryLog`] (its twin for tests, and for engines that keep nothing)
 //!   and [`FaultyLog`] (a twin that goes wrong as a script says).
 //! - [`LogRecord`]: what the log has at a tick.
 //! - [`Store`]: a data folder, which holds the log, in `segments`, and what destinations acknowledged.

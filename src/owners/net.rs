@@ -20,8 +20,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Owners;
-use super::desk::{Desk, Note, Replies, reporter};
 use super::link::Link;
+use super::owner::{Note, Owner, Replies, reporter};
 use super::wire::{Frame, Heard, SECRET_BYTES, Said, read, read_hello};
 use crate::clock::Now;
 use crate::dedupe::Dedupe;
@@ -69,13 +69,13 @@ pub enum NetError {
 
 /// Where the others can connect to a process. It is told them when the workers have met.
 #[derive(Debug)]
-pub struct Door {
+pub struct OwnerEndpoint {
     listener: Listener,
     port: u16,
     secret: [u8; SECRET_BYTES],
 }
 
-impl Door {
+impl OwnerEndpoint {
     /// Listens on the host of `address`, on `port`; on any that is free where that is 0.
     pub fn open(address: &str, port: u16) -> Result<Self, NetError> {
         let host = host_of(address).to_owned();
@@ -89,7 +89,7 @@ impl Door {
         let mut secret = [0; SECRET_BYTES];
         rustix::rand::getrandom(&mut secret[..], rustix::rand::GetRandomFlags::empty())
             .map_err(|error| NetError::Secret(error.into()))?;
-        Ok(Door { listener, port, secret })
+        Ok(OwnerEndpoint { listener, port, secret })
     }
 
     /// What the others have to know: the port, and the secret, of which that of process 0 is the one of all.
@@ -114,7 +114,7 @@ pub struct Settings {
     /// The secret of all, as process 0 said it.
     pub secret: String,
     /// Where the others connect to this one.
-    pub door: Door,
+    pub endpoint: OwnerEndpoint,
     /// The ids that this process owns.
     pub ids: Dedupe,
     /// What this process tells of what counted is later than this tick; nothing where it tells all.
@@ -177,7 +177,7 @@ async fn run(
     (notes, heard): Notes,
     closed: oneshot::Receiver<()>,
 ) {
-    let Settings { process: own, hosts, ports, door, ids, reaches, accept_partial, now, alarm, .. } = settings;
+    let Settings { process: own, hosts, ports, endpoint, ids, reaches, accept_partial, now, alarm, .. } = settings;
     let failed = reporter(alarm);
     // Who has said goodbye.
     let has_left: Arc<[AtomicBool]> = hosts.iter().map(|_| AtomicBool::new(false)).collect();
@@ -190,14 +190,14 @@ async fn run(
             }
         }
     };
-    let desk = Desk::new(ids, hosts.len(), accept_partial).run(heard, failed);
+    let owner = Owner::new(ids, hosts.len(), accept_partial).run(heard, failed);
     // After the goodbye, which is said to all.
     let leaves = {
         let has_left = has_left.clone();
         move || has_left[own].load(Ordering::Acquire)
     };
     let desk_leaves = leaves.clone();
-    let mut desk = tokio::spawn(vital_task(OWNER, move |is_told: &bool| *is_told || desk_leaves(), desk));
+    let mut owner = tokio::spawn(vital_task(OWNER, move |is_told: &bool| *is_told || desk_leaves(), owner));
     let (mut talking, mut hearing) = (JoinSet::new(), JoinSet::new());
     for (owner, saying) in to_say.into_iter().enumerate() {
         let link = links[owner].clone();
@@ -219,7 +219,7 @@ async fn run(
             link.end();
         }));
     }
-    hearing.spawn(vital_task(OWNER, whenever, admit(door, secret, own, has_left.clone(), notes, broken)));
+    hearing.spawn(vital_task(OWNER, whenever, admit(endpoint, secret, own, has_left.clone(), notes, broken)));
     if closed.await.is_err() {
         return;
     }
@@ -233,9 +233,9 @@ async fn run(
     // Whoever says nothing any more has nothing to lose: what counted is in its log.
     _ = timeout(GOODBYE, goodbyes).await;
     drop((talking, hearing));
-    // All that was said has been heard: the desk ends by itself.
-    _ = timeout(GOODBYE, &mut desk).await;
-    desk.abort();
+    // All that was said has been heard: the owner ends by itself.
+    _ = timeout(GOODBYE, &mut owner).await;
+    owner.abort();
 }
 
 /// Passes on what the process says to itself.
@@ -306,14 +306,14 @@ async fn write_all<F: Frame>(
 
 /// Lets the other processes in, and nobody else; hears them until they end.
 async fn admit(
-    door: Door,
+    endpoint: OwnerEndpoint,
     secret: [u8; SECRET_BYTES],
     own: usize,
     has_left: Arc<[AtomicBool]>,
     notes: mpsc::UnboundedSender<Note>,
     broken: impl Fn(usize, String) + Clone + Send + 'static,
 ) {
-    let listener = match TcpListener::from_std(door.listener) {
+    let listener = match TcpListener::from_std(endpoint.listener) {
         Ok(listener) => listener,
         Err(error) => return broken(own, error.to_string()),
     };

@@ -185,10 +185,11 @@ impl World {
     fn start(ids: Vec<Dedupe>, reaches: Option<Tick>) -> Self {
         let processes = ids.len();
         let now = Arc::new(AtomicU64::new(1_000));
-        let doors: Vec<Door> = ids.iter().map(|_| Door::open("127.0.0.1:0", 0).unwrap()).collect();
-        let (ports, secrets): (Vec<u16>, Vec<String>) = doors.iter().map(Door::said).unzip();
+        let endpoints: Vec<OwnerEndpoint> =
+            ids.iter().map(|_| OwnerEndpoint::open("127.0.0.1:0", 0).unwrap()).collect();
+        let (ports, secrets): (Vec<u16>, Vec<String>) = endpoints.iter().map(OwnerEndpoint::said).unzip();
         let mut world = World { owners: Vec::new(), nets: Vec::new(), alarms: Vec::new(), now: now.clone() };
-        for (process, (ids, door)) in ids.into_iter().zip(doors).enumerate() {
+        for (process, (ids, endpoint)) in ids.into_iter().zip(endpoints).enumerate() {
             let (alarm, alarms) = channel();
             let now = now.clone();
             let settings = Settings {
@@ -196,7 +197,7 @@ impl World {
                 hosts: vec!["127.0.0.1:1".to_owned(); processes],
                 ports: ports.clone(),
                 secret: secrets[0].clone(),
-                door,
+                endpoint,
                 ids,
                 reaches,
                 accept_partial: false,
@@ -352,17 +353,17 @@ async fn strangers_are_not_let_in() {
 
     use super::wire::{Frame, SECRET_BYTES};
 
-    let doors = [Door::open("127.0.0.1:0", 0).unwrap(), Door::open("127.0.0.1:0", 0).unwrap()];
-    let (ports, secrets): (Vec<u16>, Vec<String>) = doors.iter().map(Door::said).unzip();
+    let endpoints = [OwnerEndpoint::open("127.0.0.1:0", 0).unwrap(), OwnerEndpoint::open("127.0.0.1:0", 0).unwrap()];
+    let (ports, secrets): (Vec<u16>, Vec<String>) = endpoints.iter().map(OwnerEndpoint::said).unzip();
     assert_ne!(secrets[0], secrets[1]);
-    let start = |process, door| {
+    let start = |process, endpoint| {
         let (alarm, alarms) = channel();
         let settings = Settings {
             process,
             hosts: vec!["127.0.0.1:1".to_owned(); 2],
             ports: ports.clone(),
             secret: secrets[0].clone(),
-            door,
+            endpoint,
             ids: in_memory(60_000),
             reaches: None,
             accept_partial: false,
@@ -372,7 +373,7 @@ async fn strangers_are_not_let_in() {
         let (owners, net) = Net::start(settings).unwrap();
         (owners, net, alarms)
     };
-    let [first, second] = doors;
+    let [first, second] = endpoints;
     let first = start(0, first);
     let hello = Said::Hello { secret: [0; SECRET_BYTES], process: 1, reaches: None, now: ms(1_000) };
     let mut frame = bytes::BytesMut::new();

@@ -16,7 +16,7 @@ use crate::egress::outbox::{Order, Outbox};
 use crate::egress::{DurableOutbox, HoldReason, Instance, MemoryOutbox};
 use crate::engine::{Before, process_index};
 use crate::ingest::KnownNames;
-use crate::ingest::quarantine::{DurableShelf, MemoryShelf, Shelf};
+use crate::ingest::quarantine::{DurableQuarantineStore, MemoryQuarantineStore, QuarantineStore};
 use crate::ingest::segment::reading;
 use crate::log::checkpoint::{CheckpointerSettings, FormerLog, Gatherer, Kept, MessageIds, Past, Plan, Restore};
 use crate::log::{
@@ -202,10 +202,10 @@ impl Storing {
     }
 
     /// Where rejected events are kept.
-    pub fn shelf(store: Option<&Store>) -> Box<dyn Shelf> {
+    pub fn store(store: Option<&Store>) -> Box<dyn QuarantineStore> {
         match store {
-            Some(store) => Box::new(DurableShelf::new(store.clone())),
-            None => Box::<MemoryShelf>::default(),
+            Some(store) => Box::new(DurableQuarantineStore::new(store.clone())),
+            None => Box::<MemoryQuarantineStore>::default(),
         }
     }
 }

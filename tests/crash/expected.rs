@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dataflows::model::{Event, Position, Tick};
 use deltaic::access::ProfileJson;
-use deltaic::ingest::segment::{Extractor, Given, Stamp};
+use deltaic::ingest::segment::{EventContext, Extractor, Stamp};
 use deltaic::json::ObjectJson;
 use deltaic::project::{self, Project};
 use deltaic::receive::server;
@@ -96,7 +96,7 @@ impl Expected {
 
 /// The event as the engine takes it.
 fn read(extractor: &Extractor, event: &Value, received: &Stamp) -> Event {
-    let given = Given {
+    let given = EventContext {
         source: SOURCE,
         call: None,
         received: Some(received),

@@ -155,9 +155,9 @@ async fn a_disk_that_fails_is_the_end_of_the_process() {
     let project = project(Path::new("/nonexistent"), vec![crm(webhook(receiver.url()))]);
     let (failed, mut failure) = tokio::sync::mpsc::unbounded_channel();
     let failed = Arc::new(move |reason| _ = failed.send(reason));
-    let surroundings = Surroundings { failed, ..surroundings(&Arc::default()) };
+    let dependencies = EgressDependencies { failed, ..dependencies(&Arc::default()) };
     let outbox = Arc::new(Broken(MemoryOutbox::new(1)));
-    let egress = Egress::start(&project, outbox, queues(&project), surroundings, &Handle::current()).unwrap();
+    let egress = Egress::start(&project, outbox, queues(&project), dependencies, &Handle::current()).unwrap();
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
     let reason = failure.recv().await.unwrap();
     assert!(reason.starts_with("destination crm: delivery of changes ends: gone"), "{reason}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dataflows::model::Tick;
 
-use super::{Batch, Endpoint, Rim};
+use super::{Batch, Endpoint, IngestState};
 use crate::http::Problem;
 use crate::ingest::Rejection;
 use crate::ingest::quarantine::{Refused, What};
@@ -20,7 +20,7 @@ pub(super) struct Arrived {
     pub address: Endpoint,
 }
 
-impl Rim {
+impl IngestState {
     /// Keeps the events of a request that were rejected.
     pub(super) fn keep(&self, request: &Arrived, source: usize, batch: &Batch<'_>, rejected: &[(usize, Rejection)]) {
         let bytes = rejected.iter().map(|(index, _)| batch.events[*index].len()).sum();

@@ -20,7 +20,7 @@ use crate::example;
 use crate::http::Admission;
 use crate::http::testing::{Reply, Server, read, request};
 use crate::ingest::KnownNames;
-use crate::ingest::quarantine::{Keeper, MemoryShelf};
+use crate::ingest::quarantine::{Keeper, MemoryQuarantineStore};
 use crate::ingest::segment::Extractor;
 use crate::limits::{Limits, MemoryLimit};
 use crate::memory::Gate;
@@ -54,10 +54,10 @@ async fn setup_of(mut project: Project, timeouts: Timeouts, connections_max: usi
     let counters = Arc::new(IngestCounters::new(&project, Arc::new(KnownNames::new(&project))));
     // Its thread ends with the last handle.
     let (quarantine, _) =
-        Keeper::start(Box::<MemoryShelf>::default(), Extractor::new(&project), project.limits).unwrap();
+        Keeper::start(Box::<MemoryQuarantineStore>::default(), Extractor::new(&project), project.limits).unwrap();
     let stages = Arc::new(Mutex::new(Vec::new()));
     let seen = stages.clone();
-    let with = Surroundings {
+    let with = IngestDependencies {
         notes: Arc::new(Vec::new),
         handle,
         counters: counters.clone(),
@@ -350,8 +350,9 @@ async fn a_slow_log_shows_in_its_stage() {
     let (handle, mut submissions, _, _) = Handle::new(&Limits::default(), Gate::off());
     let seen = took.clone();
     let (quarantine, _) =
-        Keeper::start(Box::<MemoryShelf>::default(), Extractor::new(&example::project()), Limits::default()).unwrap();
-    let with = Surroundings {
+        Keeper::start(Box::<MemoryQuarantineStore>::default(), Extractor::new(&example::project()), Limits::default())
+            .unwrap();
+    let with = IngestDependencies {
         notes: Arc::new(Vec::new),
         handle,
         counters: Arc::new(IngestCounters::new(&example::project(), Arc::new(KnownNames::new(&example::project())))),

@@ -15,7 +15,7 @@ use dataflows::model::Tick;
 use serde::{Deserialize, Serialize};
 
 use super::Refused;
-use crate::ingest::segment::{Call, Extractor, strike};
+use crate::ingest::segment::{Call, Extractor, redact};
 
 const VERSION: u8 = 1;
 const HEAD: usize = 5;
@@ -125,7 +125,7 @@ impl Entry {
         let sent = sent.unwrap_or_else(|other| String::from_utf8_lossy(other.as_bytes()).into_owned());
         let (hash, mut text) = match what {
             What::Event => extractor.examine(&source, &sent),
-            What::Request => (None, strike(&sent)),
+            What::Request => (None, redact(&sent)),
         };
         let most = extractor.event_bytes_max();
         let mut context = context.map(|context| context.to_string());

@@ -1,4 +1,4 @@
-//! The keeper: the one thread that puts entries on the shelf and takes them from it.
+//! The keeper: the one thread that puts entries in the store and takes them from it.
 
 use std::io;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::handle::{Gauges, Order};
 use super::keeping::Keeping;
-use super::{Quarantine, QuarantineError, Refused, Shelf};
+use super::{Quarantine, QuarantineError, QuarantineStore, Refused};
 use crate::ending::vital;
 use crate::faults;
 use crate::ingest::segment::Extractor;
@@ -23,19 +23,19 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts a keeper of what is on the shelf.
+    /// Starts a keeper of what is in the store.
     pub fn start(
-        shelf: Box<dyn Shelf>,
+        store: Box<dyn QuarantineStore>,
         extractor: Extractor,
         limits: Limits,
     ) -> Result<(Quarantine, Keeper), QuarantineError> {
         let (orders, ordered) = channel();
         let gauges = Arc::new(Gauges::default());
-        let keeping = Keeping::open(shelf, extractor, limits, gauges.clone())?;
+        let keeping = Keeping::open(store, extractor, limits, gauges.clone())?;
         let thread = std::thread::Builder::new().name("quarantine".to_owned()).spawn(move || {
             vital("the keeper of the quarantine", |was_to_end| *was_to_end, || run(keeping, &ordered));
         });
-        let thread = thread.map_err(|error: io::Error| QuarantineError::Shelf(format!("no thread for it: {error}")))?;
+        let thread = thread.map_err(|error: io::Error| QuarantineError::Store(format!("no thread for it: {error}")))?;
         Ok((Quarantine { orders: orders.clone(), gauges }, Keeper { thread, stop: orders }))
     }
 

@@ -1,4 +1,4 @@
-//! What the keeper keeps: the shelf, an index of it in memory, and the bounds of both.
+//! What the keeper keeps: the store, an index of it in memory, and the bounds of both.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use compact_str::CompactString;
 
 use super::handle::{Gauges, Loss};
-use super::{Entry, EntryId, QuarantineError, Refused, Shelf, Which};
+use super::{Entry, EntryId, QuarantineError, QuarantineStore, Refused, Which};
 use crate::ingest::segment::Extractor;
 use crate::limits::{Limits, QUARANTINE_WRITE_BYTES_MAX};
 use crate::log::StoreError;
@@ -19,9 +19,9 @@ struct Slot {
     bytes: usize,
 }
 
-/// The shelf, and what is known of it.
+/// The store, and what is known of it.
 pub(super) struct Keeping {
-    shelf: Box<dyn Shelf>,
+    store: Box<dyn QuarantineStore>,
     extractor: Extractor,
     limits: Limits,
     index: BTreeMap<EntryId, Slot>,
@@ -31,21 +31,21 @@ pub(super) struct Keeping {
 }
 
 impl Keeping {
-    /// What is on the shelf already.
+    /// What is in the store already.
     pub fn open(
-        shelf: Box<dyn Shelf>,
+        store: Box<dyn QuarantineStore>,
         extractor: Extractor,
         limits: Limits,
         gauges: Arc<Gauges>,
     ) -> Result<Self, QuarantineError> {
         let (mut index, mut bytes) = (BTreeMap::new(), 0);
-        let next = shelf.each(&mut |id, stored| {
+        let next = store.each(&mut |id, stored| {
             let code = Entry::decode(id, stored).map_or_else(|| "damaged".into(), |entry| entry.head.code);
             bytes += stored.len();
             index.insert(id, Slot { code, bytes: stored.len() });
         });
-        let next = next.map_err(|error| QuarantineError::Shelf(error.to_string()))?;
-        let keeping = Keeping { shelf, extractor, limits, index, bytes, next, gauges };
+        let next = next.map_err(|error| QuarantineError::Store(error.to_string()))?;
+        let keeping = Keeping { store, extractor, limits, index, bytes, next, gauges };
         keeping.tell();
         Ok(keeping)
     }
@@ -61,7 +61,7 @@ impl Keeping {
         self.gauges.bytes.store(self.bytes as u64, Ordering::Relaxed);
     }
 
-    /// Puts entries on the shelf, in writes that are not too large: the log waits for each.
+    /// Puts entries in the store, in writes that are not too large: the log waits for each.
     pub fn keep(&mut self, refused: Vec<Refused>) {
         let (mut write, mut bytes) = (Vec::new(), 0);
         for refused in refused {
@@ -83,7 +83,7 @@ impl Keeping {
         if entries == 0 {
             return;
         }
-        if !self.shelf.has_room(bytes) {
+        if !self.store.has_room(bytes) {
             return self.gauges.lose(Loss::DiskFull, entries);
         }
         for (id, code, stored) in &write {
@@ -97,7 +97,7 @@ impl Keeping {
             gone.push(id);
         }
         let put = write.into_iter().map(|(id, _, stored)| (id, stored)).collect();
-        match self.shelf.change(put, &gone, self.next) {
+        match self.store.change(put, &gone, self.next) {
             Ok(()) => {
                 self.gauges.kept.fetch_add(entries as u64, Ordering::Relaxed);
                 self.gauges.lose(Loss::Oldest, gone.len());
@@ -132,7 +132,7 @@ impl Keeping {
     pub fn get(&self, ids: &[EntryId]) -> Result<Vec<Entry>, QuarantineError> {
         let mut entries = Vec::with_capacity(ids.len());
         for id in ids.iter().filter(|id| self.index.contains_key(id)) {
-            let stored = self.shelf.get(*id).map_err(|error| QuarantineError::Shelf(error.to_string()))?;
+            let stored = self.store.get(*id).map_err(|error| QuarantineError::Store(error.to_string()))?;
             entries.extend(stored.and_then(|stored| Entry::decode(*id, &stored)));
         }
         Ok(entries)
@@ -141,11 +141,11 @@ impl Keeping {
     /// Removes these entries, safely; gives how many of them there were.
     pub fn remove(&mut self, ids: &[EntryId]) -> Result<usize, QuarantineError> {
         let gone: Vec<EntryId> = ids.iter().copied().filter(|id| self.index.contains_key(id)).collect();
-        let failed = |error: StoreError| QuarantineError::Shelf(error.to_string());
+        let failed = |error: StoreError| QuarantineError::Store(error.to_string());
         if !gone.is_empty() {
             // Written however full the disk is: it makes room.
-            self.shelf.change(Vec::new(), &gone, self.next).map_err(failed)?;
-            self.shelf.sync().map_err(failed)?;
+            self.store.change(Vec::new(), &gone, self.next).map_err(failed)?;
+            self.store.sync().map_err(failed)?;
         }
         let mut removed = 0;
         for slot in gone.iter().filter_map(|id| self.index.remove(id)) {
@@ -166,10 +166,10 @@ impl Keeping {
         (entry.head.code, entry.head.message) = (code.clone(), message);
         let stored = entry.encode();
         let bytes = stored.len();
-        if !self.shelf.has_room(bytes) {
+        if !self.store.has_room(bytes) {
             return;
         }
-        match self.shelf.change(vec![(id, stored)], &[], self.next) {
+        match self.store.change(vec![(id, stored)], &[], self.next) {
             Ok(()) => {
                 let before = self.index.insert(id, Slot { code, bytes });
                 self.bytes = self.bytes + bytes - before.map_or(0, |slot| slot.bytes);

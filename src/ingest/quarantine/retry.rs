@@ -1,4 +1,4 @@
-//! Retrying: what was rejected goes through the same door again, under the limits and definitions that hold now.
+//! Retrying: what was rejected goes through the same checks again, under the limits and definitions that hold now.
 //!
 //! An event keeps the time of its arrival: without a time of its own that is its time, and `sentAt` is compared with it. Its
 //! tick is that of the retry, so a window that ended in between does not count it.
@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::{Entry, EntryId, Quarantine, QuarantineError, What, Which};
 use crate::engine::{Accepted, Handle, SubmitError};
 use crate::http::Problem;
-use crate::ingest::http::{Batch, Door, Sent};
+use crate::ingest::http::{Batch, BatchDecoder, Sent};
 use crate::ingest::segment::Stamp;
 use crate::ingest::{IngestCounters, Via};
 use crate::limits::{QUARANTINE_CALL_ENTRIES_MAX, RECEIPT_TIMEOUT, RETRY_EVENTS_MAX};
@@ -24,7 +24,7 @@ use crate::limits::{QUARANTINE_CALL_ENTRIES_MAX, RECEIPT_TIMEOUT, RETRY_EVENTS_M
 /// Retries entries.
 pub(super) struct Retry {
     pub quarantine: Quarantine,
-    pub door: Door,
+    pub decoder: BatchDecoder,
     pub handle: Handle,
     pub counters: Arc<IngestCounters>,
     pub sources: Vec<CompactString>,
@@ -140,7 +140,7 @@ impl Retry {
         let call = entry.call();
         let mut batch = match head.what {
             What::Request => self
-                .door
+                .decoder
                 .open(entry.text.as_bytes(), call)
                 .map_err(|problem| wrong(problem.code(), problem.message()))?,
             What::Event => Batch {
@@ -156,7 +156,7 @@ impl Retry {
         let place = format!("quarantine {}", entry.id);
         let received = Stamp::from(Tick::from_ms(head.at));
         let sent = Sent { source: &head.source, call, received: &received, ip: None, position: (&place, 0) };
-        let parsed = self.door.take(&batch, &sent);
+        let parsed = self.decoder.take(&batch, &sent);
         parsed.warnings.iter().for_each(|(_, of_one)| self.counters.count_warnings(*of_one));
         match parsed.rejected.first() {
             None => Ok(parsed.accepted),
@@ -178,7 +178,7 @@ impl From<QuarantineError> for Problem {
     fn from(error: QuarantineError) -> Self {
         match error {
             QuarantineError::Stopping => Problem::stopping(),
-            QuarantineError::Shelf(_) => {
+            QuarantineError::Store(_) => {
                 tracing::error!(%error, "the quarantine failed");
                 let message = "the quarantine cannot be read or written: the engine's log says why";
                 Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "quarantine_failed", message)

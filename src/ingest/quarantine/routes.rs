@@ -17,12 +17,12 @@ use super::retry::Retry;
 use super::{EntryId, Quarantine, Which};
 use crate::engine::Handle;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
-use crate::ingest::http::Door;
+use crate::ingest::http::BatchDecoder;
 use crate::ingest::{Attempt, IngestCounters};
 use crate::limits::{PAGE_DEFAULT, QUARANTINE_CALL_ENTRIES_MAX};
 use crate::project::Project;
 
-struct Rim {
+struct QuarantineState {
     quarantine: Quarantine,
     retry: Retry,
     page_max: usize,
@@ -38,19 +38,23 @@ pub fn router(
 ) -> Router {
     let retry = Retry {
         quarantine: quarantine.clone(),
-        door: Door::new(project).within(counters.names().clone(), Attempt::Again),
+        decoder: BatchDecoder::new(project).within(counters.names().clone(), Attempt::Again),
         handle,
         counters,
         sources: project.sources.iter().map(|source| source.name.clone()).collect(),
     };
-    let rim = Arc::new(Rim { quarantine, retry, page_max: project.limits.page_max.min(QUARANTINE_CALL_ENTRIES_MAX) });
+    let state = Arc::new(QuarantineState {
+        quarantine,
+        retry,
+        page_max: project.limits.page_max.min(QUARANTINE_CALL_ENTRIES_MAX),
+    });
     let router = Router::new()
         .route("/v1/quarantine", get(list).delete(purge).fallback(method_not_allowed))
         .route("/v1/quarantine/retry", post(retry_some).fallback(method_not_allowed))
         .route("/v1/quarantine/{id}", get(show).fallback(method_not_allowed))
         // Ids take 20 bytes each at most.
         .layer(DefaultBodyLimit::max(32 * QUARANTINE_CALL_ENTRIES_MAX))
-        .with_state(rim);
+        .with_state(state);
     Role::Admin.guard(router, admission)
 }
 
@@ -62,7 +66,10 @@ struct Page {
 }
 
 /// `GET /v1/quarantine?after=&limit=&code=`
-async fn list(State(rim): State<Arc<Rim>>, page: Result<Query<Page>, QueryRejection>) -> Result<Response, Problem> {
+async fn list(
+    State(state): State<Arc<QuarantineState>>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Body<'a> {
         total: u64,
@@ -71,32 +78,35 @@ async fn list(State(rim): State<Arc<Rim>>, page: Result<Query<Page>, QueryReject
     }
     let Query(Page { after, limit, code }) = page.map_err(|error| bad_query(&error))?;
     let which = Which::Range { after: after.unwrap_or_default(), until: EntryId::MAX, code };
-    let limit = limit.unwrap_or(PAGE_DEFAULT).clamp(1, rim.page_max);
-    let (ids, is_more) = rim.quarantine.select(which, limit).await?;
+    let limit = limit.unwrap_or(PAGE_DEFAULT).clamp(1, state.page_max);
+    let (ids, is_more) = state.quarantine.select(which, limit).await?;
     let next = ids.last().copied().filter(|_| is_more);
-    let entries = rim.quarantine.get(ids).await?;
-    let total = rim.quarantine.held().entries;
+    let entries = state.quarantine.get(ids).await?;
+    let total = state.quarantine.held().entries;
     Ok(json(StatusCode::OK, &Body { total, entries: entries.iter().map(Shown::of).collect(), next }))
 }
 
 /// `GET /v1/quarantine/{id}`
-async fn show(State(rim): State<Arc<Rim>>, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn show(State(state): State<Arc<QuarantineState>>, Path(id): Path<String>) -> Result<Response, Problem> {
     let unknown = || {
         let message =
             "there is no such entry: it may have been retried, purged, or the oldest when there were too many";
         Problem::new(StatusCode::NOT_FOUND, "unknown_entry", message)
     };
     let id: EntryId = id.parse().map_err(|_| unknown())?;
-    let entry = rim.quarantine.get(vec![id]).await?.pop().ok_or_else(unknown)?;
+    let entry = state.quarantine.get(vec![id]).await?.pop().ok_or_else(unknown)?;
     Ok(json(StatusCode::OK, &Shown::whole(&entry)))
 }
 
 /// `POST /v1/quarantine/retry` with `{"ids": […]}`, `{"all": true}` or `{"code": …}`
-async fn retry_some(State(rim): State<Arc<Rim>>, body: Result<Bytes, BytesRejection>) -> Result<Response, Problem> {
+async fn retry_some(
+    State(state): State<Arc<QuarantineState>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
     let wrong = |message: String| Problem::bad_request("bad_selection", message);
     let body = body.map_err(|error| wrong(error.body_text()))?;
     let wanted: Wanted = serde_json::from_slice(&body).map_err(|error| wrong(error.to_string()))?;
-    let outcome = rim.retry.retry(wanted.which()?).await?;
+    let outcome = state.retry.retry(wanted.which()?).await?;
     Ok(json(StatusCode::OK, &outcome))
 }
 
@@ -113,7 +123,7 @@ struct Purged {
 
 /// `DELETE /v1/quarantine?ids=1,2`, `?before=ID`, `?code=…` or `?all=true`
 async fn purge(
-    State(rim): State<Arc<Rim>>,
+    State(state): State<Arc<QuarantineState>>,
     purged: Result<Query<Purged>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(Purged { ids, all, before, code }) = purged.map_err(|error| bad_query(&error))?;
@@ -123,13 +133,13 @@ async fn purge(
     let mut which = Wanted { ids, all, before, code, ..Wanted::default() }.which()?;
     if let Which::Range { until, .. } = &mut which {
         // What comes while this is under way was not meant.
-        let newest = rim.quarantine.newest().await?;
+        let newest = state.quarantine.newest().await?;
         *until = newest.min(*until);
     }
     let mut removed = 0;
     loop {
-        let (ids, is_more) = rim.quarantine.select(which.clone(), QUARANTINE_CALL_ENTRIES_MAX).await?;
-        removed += rim.quarantine.remove(ids).await?;
+        let (ids, is_more) = state.quarantine.select(which.clone(), QUARANTINE_CALL_ENTRIES_MAX).await?;
+        removed += state.quarantine.remove(ids).await?;
         if !is_more {
             break;
         }

@@ -15,7 +15,7 @@ use crate::engine::{Handle, Receipt};
 use crate::example;
 use crate::http::testing::{Reply, Server, request};
 use crate::http::{Admission, Timeouts};
-use crate::ingest::http::{Surroundings, router as sources};
+use crate::ingest::http::{IngestDependencies, router as sources};
 use crate::ingest::segment::Extractor;
 use crate::ingest::{IngestCounters, KnownNames};
 use crate::limits::Limits;
@@ -41,10 +41,10 @@ fn project() -> Project {
     project
 }
 
-/// A server at a time; what it rejects is kept on this shelf.
-async fn start(project: Project, shelf: Box<dyn Shelf>, now: Tick) -> Setup {
+/// A server at a time; what it rejects is kept in this store.
+async fn start(project: Project, store: Box<dyn QuarantineStore>, now: Tick) -> Setup {
     // Its thread ends with the last handle.
-    let (quarantine, _) = Keeper::start(shelf, Extractor::new(&project), project.limits).unwrap();
+    let (quarantine, _) = Keeper::start(store, Extractor::new(&project), project.limits).unwrap();
     let (handle, mut submissions, _, progress) = Handle::new(&Limits::default(), Gate::off());
     let (taken, mut known) = (Arc::new(Mutex::new(Vec::new())), HashSet::new());
     let kept = taken.clone();
@@ -60,7 +60,7 @@ async fn start(project: Project, shelf: Box<dyn Shelf>, now: Tick) -> Setup {
         }
     });
     let counters = Arc::new(IngestCounters::new(&project, Arc::new(KnownNames::new(&project))));
-    let with = Surroundings {
+    let with = IngestDependencies {
         notes: Arc::new(Vec::new),
         handle: handle.clone(),
         counters: counters.clone(),
@@ -86,7 +86,7 @@ async fn start(project: Project, shelf: Box<dyn Shelf>, now: Tick) -> Setup {
 }
 
 async fn in_memory(project: Project) -> Setup {
-    start(project, Box::<MemoryShelf>::default(), NOW).await
+    start(project, Box::<MemoryQuarantineStore>::default(), NOW).await
 }
 
 impl Setup {

@@ -20,7 +20,7 @@ use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 use crate::ingest::IngestCounters;
 
 /// What the routes work with.
-struct Desk {
+struct SeenState {
     counters: Arc<IngestCounters>,
     now: Now,
     since: u64,
@@ -77,23 +77,26 @@ struct Expected {
 /// The routes.
 pub fn router(admission: &Admission, counters: Arc<IngestCounters>, now: Now) -> Router {
     let since = now().as_ms();
-    let desk = Desk { counters, now, since };
+    let state = SeenState { counters, now, since };
     let router = Router::new()
         .route("/v1/events", get(events).fallback(method_not_allowed))
         .route("/v1/events/{name}", get(event).fallback(method_not_allowed))
-        .with_state(Arc::new(desk));
+        .with_state(Arc::new(state));
     Role::Admin.guard(router, admission)
 }
 
-async fn events(State(desk): State<Arc<Desk>>) -> Response {
-    let (seen, left_out) = desk.counters.seen().all((desk.now)(), None);
-    desk.answer(seen.into_iter().map(|seen| desk.row(seen)).collect(), left_out)
+async fn events(State(state): State<Arc<SeenState>>) -> Response {
+    let (seen, left_out) = state.counters.seen().all((state.now)(), None);
+    state.answer(seen.into_iter().map(|seen| state.row(seen)).collect(), left_out)
 }
 
-async fn event(State(desk): State<Arc<Desk>>, name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+async fn event(
+    State(state): State<Arc<SeenState>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
     let bad = |_| Problem::bad_request("bad_path", "the path is not URL-encoded UTF-8");
     let name = EventName::from(name.map_err(bad)?.0.as_str());
-    let (seen, left_out) = desk.counters.seen().all((desk.now)(), Some(&name));
+    let (seen, left_out) = state.counters.seen().all((state.now)(), Some(&name));
     if seen.is_empty() {
         let message = "no event of this name came in since the start: GET /v1/events lists those that did";
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_event", message));
@@ -106,17 +109,17 @@ async fn event(State(desk): State<Arc<Desk>>, name: Result<Path<String>, PathRej
             let types = types.into_iter().map(|(of, count)| (of.name(), count)).collect();
             rows.insert(field.clone(), FieldRow { field, types, expected: Vec::new() });
         }
-        for (field, kind, other_type) in desk.counters.fits().expected(&name) {
+        for (field, kind, other_type) in state.counters.fits().expected(&name) {
             let new = || FieldRow { field: field.clone(), types: BTreeMap::new(), expected: Vec::new() };
             let expected = Expected { kind: kind.to_string(), other_type };
             rows.entry(field.clone()).or_insert_with(new).expected.push(expected);
         }
-        Row { looked_at, fields: Some(rows.into_values().collect()), ..desk.row(seen) }
+        Row { looked_at, fields: Some(rows.into_values().collect()), ..state.row(seen) }
     };
-    Ok(desk.answer(seen.into_iter().map(row).collect(), left_out))
+    Ok(state.answer(seen.into_iter().map(row).collect(), left_out))
 }
 
-impl Desk {
+impl SeenState {
     fn answer(&self, events: Vec<Row>, NotSeen { events: of_names, values }: NotSeen) -> Response {
         let left_out = LeftOutJson { events: of_names, values };
         json(StatusCode::OK, &Body { since: self.since, events, left_out })

@@ -6,7 +6,7 @@ use compact_str::CompactString;
 use dataflows::model::Event;
 
 use super::members::Members;
-use super::{Extractor, Given, Parsed, own};
+use super::{EventContext, Extractor, Parsed, own};
 use crate::engine::StoredEventDecoder;
 use crate::history::{Origin, ReadStored, Reading};
 use crate::ingest::Rejection;
@@ -104,7 +104,7 @@ impl Extractor {
         members: &mut Members<'t>,
     ) -> Result<Parsed<'t>, Rejection> {
         // The text has all else of it. Its message id went into the hash that is stored beside it.
-        let given = Given {
+        let given = EventContext {
             source,
             call: None,
             received: None,

@@ -9,37 +9,37 @@ impl Extractor {
     pub fn examine(&self, source: &str, text: &str) -> (Option<u128>, String) {
         let mut members = Members::default();
         if members.read(text.trim()).is_err() {
-            return (None, strike(text));
+            return (None, redact(text));
         }
         let id = members.scalar(Member::MessageId).filter(|id| !id.is_empty() && id.len() <= MESSAGE_ID_BYTES_MAX);
-        let mut struck = String::with_capacity(text.len());
-        stored::without(text.trim(), &members.write_keys, &mut struck);
-        (id.map(|id| self.message(source, &id)), struck)
+        let mut redacted = String::with_capacity(text.len());
+        stored::without(text.trim(), &members.write_keys, &mut redacted);
+        (id.map(|id| self.message(source, &id)), redacted)
     }
 }
 
 /// The text with `null` in the place of each text that follows a key `writeKey`, wherever that stands: for what is not JSON,
 /// or holds more than one event.
-pub(in crate::ingest) fn strike(text: &str) -> String {
+pub(in crate::ingest) fn redact(text: &str) -> String {
     // Without its first quote, which may be the last one of something else.
     const KEY: &str = "writeKey\"";
-    let mut struck = String::with_capacity(text.len());
+    let mut redacted = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(KEY) {
         let (before, after) = rest.split_at(at + KEY.len());
-        struck.push_str(before);
+        redacted.push_str(before);
         let value = after.trim_start_matches([' ', '\t', '\r', '\n', ':']);
-        struck.push_str(&after[..after.len() - value.len()]);
+        redacted.push_str(&after[..after.len() - value.len()]);
         rest = match value.strip_prefix('"') {
             Some(inside) => {
-                struck.push_str("null");
+                redacted.push_str("null");
                 after_text(inside)
             }
             None => value,
         };
     }
-    struck.push_str(rest);
-    struck
+    redacted.push_str(rest);
+    redacted
 }
 
 /// What comes after the end of the text whose beginning this is; nothing where it does not end.
@@ -63,9 +63,9 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let (message, struck) = Extractor::new(&example::project()).examine("app", text);
+        let (message, redacted) = Extractor::new(&example::project()).examine("app", text);
         let known = if message.is_some() { "known " } else { "" };
-        assert_eq!(format!("{known}{struck}"), expected, "{text}");
+        assert_eq!(format!("{known}{redacted}"), expected, "{text}");
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! The text of an event as it is stored: as it was sent, and complete in itself.
 //!
 //! What only the request told is put in front, so that members of the event itself, which come later, count. Write keys, which
-//! browsers send inside of events, are struck out.
+//! browsers send inside of events, are   redacted.
 
 use bytes::Bytes;
 
 use super::historical::HISTORICAL;
 use super::members::{Member, Members};
-use super::{Call, Given};
+use super::{Call, EventContext};
 
 /// The text to store for the event `text`, which is a JSON object with at least one member.
-pub(super) fn text(text: &str, members: &Members<'_>, call: Call, given: &Given<'_>, made_id: Option<&str>) -> Bytes {
+pub(super) fn text(
+    text: &str,
+    members: &Members<'_>,
+    call: Call,
+    given: &EventContext<'_>,
+    made_id: Option<&str>,
+) -> Bytes {
     let inner = text.strip_prefix('{').unwrap_or(text);
     let mut stored = String::with_capacity(text.len() + 160 + given.context.map_or(0, str::len));
     stored.push('{');

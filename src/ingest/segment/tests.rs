@@ -20,8 +20,8 @@ use crate::log::Stored;
 /// When all events here arrive: 2024-01-01.
 const NOW: Tick = Tick::from_ms(1_704_067_200_000);
 
-fn live() -> Given<'static> {
-    Given {
+fn live() -> EventContext<'static> {
+    EventContext {
         source: "app",
         call: None,
         received: Some(stamp(NOW)),
@@ -38,7 +38,7 @@ fn stamp(tick: Tick) -> &'static Stamp {
     Box::leak(Box::new(tick.into()))
 }
 
-fn accept(json: &str, given: &Given<'_>) -> Result<Arrival, Rejection> {
+fn accept(json: &str, given: &EventContext<'_>) -> Result<Arrival, Rejection> {
     Extractor::new(&example::project()).accept(json.as_bytes(), given)
 }
 
@@ -70,13 +70,13 @@ fn show(value: &Value) -> String {
 }
 
 #[track_caller]
-fn check_given(json: &str, given: &Given<'_>, expected: &str) {
+fn check_given(json: &str, given: &EventContext<'_>, expected: &str) {
     let arrival = accept(json, given);
     let shown = arrival.as_ref().map_or_else(|rejection| rejection.code().to_owned(), |a| line(&a.accepted.event));
     assert_eq!(shown, expected, "{:.300}", json);
     if let Ok(arrival) = arrival {
         // What is stored is complete in itself: it reads as the same event, without anything given.
-        let alone = Given { call: None, received: None, sent_at: None, context: None, ip: None, ..*given };
+        let alone = EventContext { call: None, received: None, sent_at: None, context: None, ip: None, ..*given };
         let stored = std::str::from_utf8(&arrival.accepted.raw).unwrap();
         let again = accept(stored, &alone).unwrap();
         assert_eq!(again.accepted.event, arrival.accepted.event, "{stored}");
@@ -131,7 +131,7 @@ fn calls() {
     for call in ["identify", "page", "screen", "group", "alias"] {
         check(&format!(r#"{{"type":"{call}","userId":"1"}}"#), &format!("{call} user_id:1"));
     }
-    let route = Given { call: Some(Call::Page), ..live() };
+    let route = EventContext { call: Some(Call::Page), ..live() };
     check_given(r#"{"userId":"1"}"#, &route, "page user_id:1");
     check_given(r#"{"userId":"1","type":null}"#, &route, "page user_id:1");
     check_given(r#"{"userId":"1","type":"page"}"#, &route, "page user_id:1");
@@ -167,7 +167,7 @@ fn aliases() {
     let most = example::project().limits.identifiers_per_event_max;
     alias(&many(most - 2), "too_many_identifiers");
 
-    let address = Given { call: Some(Call::Alias), ..live() };
+    let address = EventContext { call: Some(Call::Alias), ..live() };
     check_given(
         r#"{"type":"alias","userId":"u","previousId":"p"}"#,
         &address,
@@ -179,7 +179,7 @@ fn aliases() {
 fn merges_are_aliases() {
     let merge = |pair: &str, expected: &str| {
         let event = format!(r#"{{"mergeProperties":{pair},"userId":"sender","context":{{"device":{{"id":"d"}}}}}}"#);
-        check_given(&event, &Given { call: Some(Call::Merge), ..live() }, expected);
+        check_given(&event, &EventContext { call: Some(Call::Merge), ..live() }, expected);
         check(&event.replacen('{', r#"{"type":"merge","#, 1), expected);
     };
     merge(
@@ -213,7 +213,7 @@ fn merges_are_aliases() {
     let external =
         r#""context":{"externalIds":[{"type":"user_id","id":"x"}],"externalId":{"type":"user_id","id":"y"}}"#;
     check(&format!(r#"{{"type":"merge","mergeProperties":[{{"type":"a","value":1}}],{external}}}"#), "alias a:1");
-    check_given(r#"{"type":"merge"}"#, &Given { call: Some(Call::Alias), ..live() }, "contradicting_type");
+    check_given(r#"{"type":"merge"}"#, &EventContext { call: Some(Call::Alias), ..live() }, "contradicting_type");
 }
 
 #[test]
@@ -509,7 +509,7 @@ fn times() {
     let sent = r#""sentAt":"2024-01-01T01:00:00.000Z""#;
     check_track(&format!(r#""userId":"1","timestamp":"2024-01-01T00:59:58.000Z",{sent}"#), "E -2000ms user_id:1");
     check_track(&format!(r#""userId":"1",{sent}"#), "E user_id:1");
-    let batch = Given { sent_at: Some(stamp(NOW.after_ms(3_600_000))), ..live() };
+    let batch = EventContext { sent_at: Some(stamp(NOW.after_ms(3_600_000))), ..live() };
     let event = r#"{"type":"page","userId":"1","timestamp":"2024-01-01T00:59:58.000Z"}"#;
     check_given(event, &batch, "page -2000ms user_id:1");
     let own = r#"{"type":"page","userId":"1","timestamp":1704067198000,"sentAt":1704067198000}"#;
@@ -530,7 +530,7 @@ fn times() {
     check_track(r#""userId":"1","timestamp":0,"sentAt":1704067201"#, "before_1970");
     check_track(r#""userId":"1","timestamp":99999999999,"sentAt":0"#, "E +99999999999000ms user_id:1");
     check_track(r#""userId":"1","timestamp":253402300799999000000,"sentAt":0"#, "bad_time");
-    let file = Given { received: None, ..live() };
+    let file = EventContext { received: None, ..live() };
     check_given(r#"{"type":"page","userId":"1"}"#, &file, "no_time");
     let arrival = accept(r#"{"type":"page","userId":"1","timestamp":0.005,"receivedAt":0.009}"#, &file).unwrap();
     assert_eq!((arrival.at, arrival.accepted.event.timestamp), (Tick::from_ms(9), Tick::from_ms(5)));
@@ -571,7 +571,7 @@ fn timestamp_wins_over_original_timestamp() {
     check_track(&format!(r#""userId":"1",{last_year},{sent}"#), "E -31539600000ms user_id:1");
     check_track(&format!(r#""userId":"1",{called},"timestamp":null,{sent}"#), "E -2000ms user_id:1");
     check_track(&format!(r#""userId":"1",{called},"timestamp":"soon",{sent}"#), "bad_time");
-    let batch = Given { sent_at: Some(stamp(NOW.after_ms(3_600_000))), ..live() };
+    let batch = EventContext { sent_at: Some(stamp(NOW.after_ms(3_600_000))), ..live() };
     let event = format!(r#"{{"type":"page","userId":"1",{called},{last_year}}}"#);
     check_given(&event, &batch, &format!("page {expected}"));
     // Another collector has corrected it.
@@ -586,17 +586,17 @@ fn timestamp_wins_over_original_timestamp() {
 
 #[test]
 fn message_ids() {
-    let message = |json: &str, given: &Given<'_>| accept(json, given).unwrap().accepted.message;
+    let message = |json: &str, given: &EventContext<'_>| accept(json, given).unwrap().accepted.message;
     let with_id = r#"{"type":"page","userId":"1","messageId":"m"}"#;
     let other_content = r#"{"messageId":"m","type":"page","userId":"2"}"#;
     assert_eq!(message(with_id, &live()), message(other_content, &live()));
-    assert_ne!(message(with_id, &live()), message(with_id, &Given { source: "web", ..live() }));
+    assert_ne!(message(with_id, &live()), message(with_id, &EventContext { source: "web", ..live() }));
     let without = r#"{"type":"page","userId":"1"}"#;
     assert_eq!(message(without, &live()), message(without, &live()));
     for other in [
-        Given { position: ("", 8), ..live() },
-        Given { position: ("f", 7), ..live() },
-        Given { received: Some(stamp(NOW.next())), ..live() },
+        EventContext { position: ("", 8), ..live() },
+        EventContext { position: ("f", 7), ..live() },
+        EventContext { received: Some(stamp(NOW.next())), ..live() },
     ] {
         assert_ne!(message(without, &live()), message(without, &other));
     }
@@ -605,7 +605,8 @@ fn message_ids() {
 
 #[test]
 fn what_is_stored() {
-    let given = Given { call: Some(Call::Track), sent_at: Some(stamp(NOW)), context: Some(r#"{"ip":"::"}"#), ..live() };
+    let given =
+        EventContext { call: Some(Call::Track), sent_at: Some(stamp(NOW)), context: Some(r#"{"ip":"::"}"#), ..live() };
     let raw = |json: &str| String::from_utf8(accept(json, &given).unwrap().accepted.raw.to_vec()).unwrap();
     assert_eq!(
         raw(r#"{ "writeKey":"secret","event":"E","userId":"1","messageId":"m", "writeKey": 7 }"#),
@@ -616,7 +617,7 @@ fn what_is_stored() {
 
 #[test]
 fn the_context_of_a_batch_is_for_events_without_one() {
-    let given = Given { context: Some(r#"{"device":{"id":"d"}}"#), ..live() };
+    let given = EventContext { context: Some(r#"{"device":{"id":"d"}}"#), ..live() };
     check_given(r#"{"type":"page","userId":"1"}"#, &given, "page user_id:1 device_id:d f4='d'");
     check_given(r#"{"type":"page","userId":"1","context":{}}"#, &given, "page user_id:1");
 }
@@ -666,7 +667,7 @@ proptest! {
     fn any_fragments_are_an_event_or_a_rejection(text in fragments(), wrapped in any::<bool>()) {
         let text = if wrapped { format!(r#"{{"type":"page","userId":"1",{text}}}"#) } else { text };
         if let Ok(arrival) = accept(&text, &live()) {
-            let alone = Given { received: None, ..live() };
+            let alone = EventContext { received: None, ..live() };
             let again = accept(std::str::from_utf8(&arrival.accepted.raw).unwrap(), &alone).unwrap();
             prop_assert_eq!(again.accepted.event, arrival.accepted.event);
         }

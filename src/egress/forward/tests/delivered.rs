@@ -21,7 +21,7 @@ use crate::egress::forward::memory::MemoryEntries;
 use crate::egress::forward::queue::Queue;
 use crate::egress::outbox::Order;
 use crate::egress::testing::{crm, definitions, numbered, project, row, webhook};
-use crate::egress::{Egress, EventStatus, Failed, MemoryOutbox, Surroundings};
+use crate::egress::{Egress, EgressDependencies, EventStatus, Failed, MemoryOutbox};
 use crate::engine::{Forwarded, Offset};
 use crate::json::TimeText;
 use crate::log::StoreError;
@@ -58,7 +58,7 @@ fn start(project: &Project) -> Egress {
 }
 
 fn start_with(project: &Project, queues: Queues, failed: Failed) -> Egress {
-    let surroundings = Surroundings {
+    let dependencies = EgressDependencies {
         latency: Arc::new(Latency::new()),
         now: Arc::new(wall_clock),
         whose: Arc::new(|_| None),
@@ -66,7 +66,7 @@ fn start_with(project: &Project, queues: Queues, failed: Failed) -> Egress {
         skipped: Vec::new(),
         failed,
     };
-    Egress::start(project, Arc::new(MemoryOutbox::new(1)), queues, surroundings, &Handle::current()).unwrap()
+    Egress::start(project, Arc::new(MemoryOutbox::new(1)), queues, dependencies, &Handle::current()).unwrap()
 }
 
 /// Delivers what is pending and ends.

@@ -6,8 +6,8 @@ use super::*;
 use crate::limits::QUARANTINE_QUEUE_BYTES_MAX;
 use crate::log::{Store, StoreError};
 
-fn on_disk(folder: &Path) -> Box<dyn Shelf> {
-    Box::new(DurableShelf::new(Store::open(folder).unwrap()))
+fn on_disk(folder: &Path) -> Box<dyn QuarantineStore> {
+    Box::new(DurableQuarantineStore::new(Store::open(folder).unwrap()))
 }
 
 #[tokio::test]
@@ -76,11 +76,11 @@ fn an_entry_reads_as_it_was_written_and_damage_is_no_panic() {
     assert_eq!(Entry::decode(entry.id, &[2, 0, 0, 0, 0]), None);
 }
 
-/// A shelf on a disk that is full.
+/// A store on a disk that is full.
 #[derive(Default)]
-struct Full(MemoryShelf);
+struct Full(MemoryQuarantineStore);
 
-impl Shelf for Full {
+impl QuarantineStore for Full {
     fn each(&self, see: &mut dyn FnMut(EntryId, &[u8])) -> Result<EntryId, StoreError> {
         self.0.each(see)
     }

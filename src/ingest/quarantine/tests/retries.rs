@@ -3,7 +3,7 @@
 use super::super::retry::Retry;
 use super::*;
 use crate::ingest::KnownNames;
-use crate::ingest::http::Door;
+use crate::ingest::http::BatchDecoder;
 use crate::log::Store;
 
 #[tokio::test]
@@ -15,7 +15,8 @@ async fn a_retry_is_what_the_event_would_have_been() {
         project.limits.event_bytes_max = 20;
         project.limits.identifier_bytes_max = 2;
         project.limits.batch_events_max = 1;
-        let setup = start(project, Box::new(DurableShelf::new(Store::open(folder.path()).unwrap())), NOW).await;
+        let setup =
+            start(project, Box::new(DurableQuarantineStore::new(Store::open(folder.path()).unwrap())), NOW).await;
         let batch =
             r#"{"sentAt":"2024-01-01T00:00:01Z","batch":[{"userId":"ann","type":"page","timestamp":"2024-01-01"}]}"#;
         setup.post("/v1/batch", batch).await;
@@ -33,13 +34,13 @@ async fn a_retry_is_what_the_event_would_have_been() {
         assert_eq!(setup.list().await, expected, "they stay");
     }
     // The folder is closed with the thread, which ends after the server.
-    let shelf = loop {
+    let store = loop {
         match Store::open(folder.path()) {
-            Ok(store) => break Box::new(DurableShelf::new(store)),
+            Ok(store) => break Box::new(DurableQuarantineStore::new(store)),
             Err(_) => tokio::task::yield_now().await,
         }
     };
-    let setup = start(project(), shelf, day_later).await;
+    let setup = start(project(), store, day_later).await;
     let batch =
         r#"{"sentAt":"2024-01-01T00:00:01Z","context":{"device":{"id":"d"}},"batch":[{"userId":"eve","type":"nap"}]}"#;
     setup.post("/v1/batch", batch).await;
@@ -61,10 +62,10 @@ async fn a_retry_whose_receipt_got_lost_is_the_same_at_the_next_one() {
     let setup = in_memory(small).await;
     setup.post("/v1/batch", r#"{"batch":[{"type":"page","userId":"1"},{"type":"page","userId":"1"}]}"#).await;
     let (handle, mut submissions, _, _) = Handle::new(&Limits::default(), Gate::off());
-    let (quarantine, door) = (setup.quarantine.clone(), Door::new(&project()));
+    let (quarantine, decoder) = (setup.quarantine.clone(), BatchDecoder::new(&project()));
     let retry = Retry {
         quarantine,
-        door,
+        decoder,
         handle,
         counters: Arc::new(IngestCounters::new(&example::project(), Arc::new(KnownNames::new(&example::project())))),
         sources: vec!["web".into()],

@@ -16,7 +16,7 @@ fn reading_ip() -> Extractor {
 #[track_caller]
 fn check_ip(members: &str, of_batch: Option<&str>, context: &str, field: Option<&str>) {
     let json = format!(r#"{{"type":"page","userId":"1"{members}}}"#);
-    let given = Given { ip: Some("192.0.2.7"), context: of_batch, ..live() };
+    let given = EventContext { ip: Some("192.0.2.7"), context: of_batch, ..live() };
     let plain = Extractor::new(&example::project()).accept(json.as_bytes(), &given).unwrap().accepted;
     let accepted = reading_ip().accept(json.as_bytes(), &given).unwrap().accepted;
     let stored = std::str::from_utf8(&accepted.raw).unwrap();
@@ -28,7 +28,7 @@ fn check_ip(members: &str, of_batch: Option<&str>, context: &str, field: Option<
     let read = |event: &Event| event.fields.iter().find(|(field, _)| field.index() == 6).map(|(_, value)| show(value));
     let expected = field.map(|ip| format!("'{ip}'"));
     assert_eq!(read(&accepted.event), expected, "{stored}");
-    let again = reading_ip().accept(stored.as_bytes(), &Given { received: None, ..live() }).unwrap().accepted;
+    let again = reading_ip().accept(stored.as_bytes(), &EventContext { received: None, ..live() }).unwrap().accepted;
     assert_eq!((again.event, again.raw), (accepted.event, accepted.raw.clone()), "{stored}");
 }
 
@@ -72,7 +72,7 @@ fn an_identifier_may_be_made_of_it() {
         link: Some(dataflows::model::Strength::Strong),
     });
     let extractor = Extractor::new(&project);
-    let given = Given { ip: Some("192.0.2.7"), ..live() };
+    let given = EventContext { ip: Some("192.0.2.7"), ..live() };
     let accepted = extractor.accept(br#"{"type":"page","userId":"1"}"#, &given).unwrap().accepted;
     assert_eq!(line(&accepted.event), "page user_id:1 address:192.0.2.7");
     assert_eq!(extractor.decode_stored("app", &accepted.raw).unwrap(), accepted.event);

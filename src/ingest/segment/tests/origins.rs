@@ -30,7 +30,7 @@ fn project(origins: Vec<IdentifierOrigin>) -> Project {
 /// Checks an event of this source; `~` stands before weak identifiers.
 #[track_caller]
 fn check_of(project: &Project, source: &str, json: &str, expected: &str) {
-    let given = Given { source, ..live() };
+    let given = EventContext { source, ..live() };
     let event = Extractor::new(project).accept(json.as_bytes(), &given).map(|arrival| arrival.accepted.event);
     let shown = match event {
         Ok(event) => {
@@ -128,7 +128,7 @@ fn only_sources_with_trust_join_people() {
     let json = r#"{"type":"alias","userId":"u","previousId":"p","messageId":"m"}"#;
     let decode = stored_event_decoder(&project);
     for (source, trusted) in [("web", true), ("app", false), ("unknown", false)] {
-        let given = Given { source, ..live() };
+        let given = EventContext { source, ..live() };
         let accepted = Extractor::new(&project).accept(json.as_bytes(), &given).unwrap().accepted;
         assert_eq!(accepted.event.identifiers.alias().unwrap().trusted, trusted, "{source}");
         let stored = Stored { message: accepted.message, source: Some(source.into()), raw: accepted.raw };
@@ -143,7 +143,7 @@ fn stored_events_are_read_with_their_source() {
     let json = call("track", r#""messageId":"m","properties":{"email":"a@b"},"context":{"traits":{"city":"Rome"}}"#);
     let (decode, reading) = (stored_event_decoder(&project), reading(&project));
     for (source, expected) in [("web", 2), ("app", 1)] {
-        let given = Given { source, ..live() };
+        let given = EventContext { source, ..live() };
         let accepted = Extractor::new(&project).accept(json.as_bytes(), &given).unwrap().accepted;
         assert_eq!((accepted.event.identifiers.len(), accepted.event.attributes.len()), (expected, 2 - expected));
         // Earlier versions did not keep the source; then its hash tells it.

@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Said at most before it answers.
 const AT_ONCE: usize = 256;
 
-/// What comes to the desk.
+/// What comes to the owner.
 pub enum Note {
     /// A process is there.
     Joined { process: usize, reaches: Option<Tick>, now: Tick, replies: Replies },
@@ -49,7 +49,7 @@ impl Replies {
 }
 
 /// The owner of a process's ids.
-pub struct Desk {
+pub struct Owner {
     ids: OwnedIds,
     seal: Option<Seal>,
     window: MessageWindow,
@@ -59,13 +59,13 @@ pub struct Desk {
     accept_partial: bool,
 }
 
-impl Desk {
+impl Owner {
     /// The owner of `ids`, for so many processes.
     pub fn new(ids: Dedupe, processes: usize, accept_partial: bool) -> Self {
         let (seal, window) = (ids.seal(), ids.window().clone());
         let replies = (0..processes).map(|_| None).collect();
         let former = Former::new(window.clone(), processes);
-        Desk { ids: OwnedIds::new(ids, processes), seal, window, replies, told: None, former, accept_partial }
+        Owner { ids: OwnedIds::new(ids, processes), seal, window, replies, told: None, former, accept_partial }
     }
 
     /// Decides until nobody says anything any more, or until ids are of no use; then it tells `failed` why, and says that it did.

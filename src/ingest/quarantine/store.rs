@@ -10,7 +10,7 @@ use crate::log::{Store, StoreError};
 const NEXT: [u8; 9] = [0xff; 9];
 
 /// Places for entries as they are written.
-pub trait Shelf: Send {
+pub trait QuarantineStore: Send {
     /// Shows all that is there, in order; gives the number of the next entry.
     fn each(&self, see: &mut dyn FnMut(EntryId, &[u8])) -> Result<EntryId, StoreError>;
 
@@ -27,11 +27,11 @@ pub trait Shelf: Send {
     fn has_room(&self, bytes: usize) -> bool;
 }
 
-/// A shelf that is gone with the process.
+/// A store that is gone with the process.
 #[derive(Debug, Default)]
-pub struct MemoryShelf(BTreeMap<EntryId, Vec<u8>>);
+pub struct MemoryQuarantineStore(BTreeMap<EntryId, Vec<u8>>);
 
-impl Shelf for MemoryShelf {
+impl QuarantineStore for MemoryQuarantineStore {
     fn each(&self, see: &mut dyn FnMut(EntryId, &[u8])) -> Result<EntryId, StoreError> {
         self.0.iter().for_each(|(id, stored)| see(*id, stored));
         Ok(self.0.last_key_value().map_or_else(EntryId::default, |(id, _)| *id).next())
@@ -56,17 +56,17 @@ impl Shelf for MemoryShelf {
     }
 }
 
-/// A shelf in a data folder.
-pub struct DurableShelf(Store);
+/// A store in a data folder.
+pub struct DurableQuarantineStore(Store);
 
-impl DurableShelf {
-    /// The shelf of this folder.
+impl DurableQuarantineStore {
+    /// The store of this folder.
     pub fn new(store: Store) -> Self {
-        DurableShelf(store)
+        DurableQuarantineStore(store)
     }
 }
 
-impl Shelf for DurableShelf {
+impl QuarantineStore for DurableQuarantineStore {
     fn each(&self, see: &mut dyn FnMut(EntryId, &[u8])) -> Result<EntryId, StoreError> {
         let mut next = EntryId::default().next();
         for entry in self.0.quarantine().iter() {
@@ -88,7 +88,7 @@ impl Shelf for DurableShelf {
     }
 
     fn change(&mut self, put: Vec<(EntryId, Vec<u8>)>, remove: &[EntryId], next: EntryId) -> Result<(), StoreError> {
-        // Given to the operating system, so that it survives the end of the process; the log's next sync takes it along.
+        // EventContext to the operating system, so that it survives the end of the process; the log's next sync takes it along.
         let mut write = self.0.batch();
         for (id, stored) in put {
             write.insert(self.0.quarantine(), id.to_be_bytes(), stored);

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::batch::{Batch, Write};
 use crate::engine::Accepted;
 use crate::http::Problem;
-use crate::ingest::segment::{Arrival, Call, Extractor, Given, Stamp};
+use crate::ingest::segment::{Arrival, Call, EventContext, Extractor, Stamp};
 use crate::ingest::{Attempt, Fits, KnownNames, Rejection, Warnings};
 use crate::project::Project;
 
 /// Reads bodies as a project wants it.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub struct BatchDecoder {
     extractor: Extractor,
     batch_events_max: usize,
     /// The names that sources may use, where that is limited.
@@ -46,20 +46,24 @@ pub struct Parsed {
     pub warnings: Vec<(usize, Warnings)>,
 }
 
-impl Door {
-    /// A door to `project`.
+impl BatchDecoder {
+    /// A decoder to `project`.
     pub fn new(project: &Project) -> Self {
-        Door { extractor: Extractor::new(project), batch_events_max: project.limits.batch_events_max, names: None }
+        BatchDecoder {
+            extractor: Extractor::new(project),
+            batch_events_max: project.limits.batch_events_max,
+            names: None,
+        }
     }
 
     /// The same, which counts how the values of events fit the definitions.
     pub fn counting(project: &Project, fits: Arc<Fits>) -> Self {
-        Door { extractor: Extractor::counting(project, fits), ..Door::new(project) }
+        BatchDecoder { extractor: Extractor::counting(project, fits), ..BatchDecoder::new(project) }
     }
 
     /// The same, for senders who may use so many names.
     pub fn within(self, names: Arc<KnownNames>, attempt: Attempt) -> Self {
-        Door { names: Some((names, attempt)), ..self }
+        BatchDecoder { names: Some((names, attempt)), ..self }
     }
 
     /// Reads events.
@@ -80,7 +84,7 @@ impl Door {
         let mut parsed = Parsed { accepted: Vec::with_capacity(batch.events.len()), ..Parsed::default() };
         let (place, mut number) = sent.position;
         for (index, event) in batch.events.iter().enumerate() {
-            let given = Given {
+            let given = EventContext {
                 source: sent.source,
                 call: sent.call,
                 received: Some(sent.received),

@@ -14,7 +14,7 @@ use crate::egress::{self, Egress, Instance, Status, Tellers};
 use crate::engine::{Handle, Topology};
 use crate::history::HistoryFigures;
 use crate::http::{Admission, Timeouts, browsers, not_found};
-use crate::ingest::http::Surroundings;
+use crate::ingest::http::IngestDependencies;
 use crate::ingest::quarantine::{self, Quarantine};
 use crate::ingest::seen;
 use crate::ingest::{IngestCounters, KnownNames};
@@ -26,8 +26,8 @@ use crate::observe::{introspection, metrics};
 use crate::project::Project;
 use crate::{access, catalogue, cluster, ingest};
 
-/// What the rims work with.
-pub(super) struct Rims {
+/// What the routes work with.
+pub(super) struct RouterParts {
     pub members: Members,
     pub catalogue: Catalogue,
     pub handle: Handle,
@@ -48,10 +48,10 @@ pub(super) struct Rims {
     pub names: Arc<KnownNames>,
 }
 
-impl Rims {
+impl RouterParts {
     /// All routes.
     pub fn router(self, project: &Project) -> Router {
-        let Rims {
+        let RouterParts {
             members,
             catalogue,
             handle,
@@ -90,7 +90,7 @@ impl Rims {
             clock: clock.clone(),
             members: members.clone(),
         };
-        let surroundings = Surroundings {
+        let dependencies = IngestDependencies {
             handle: handle.clone(),
             counters: counters.clone(),
             quarantine: quarantine.clone(),
@@ -103,7 +103,7 @@ impl Rims {
         let names = project.destinations.iter().map(|destination| &*destination.name);
         let tellers = Tellers { own: topology.process, of: names.map(|name| catalogue.teller(name)).collect() };
         Router::new()
-            .merge(ingest::http::router(project, surroundings))
+            .merge(ingest::http::router(project, dependencies))
             .merge(seen::router(&admission, counters.clone(), now.clone()))
             .merge(quarantine::router(project, &admission, handle.clone(), counters, quarantine))
             .merge(access::router(project, &admission, handle.clone()))
