@@ -15,7 +15,7 @@
 //!   as message ids are remembered. An entry goes after the receipt, and that is synced.
 //! - **Who is not known cannot fill it**: what comes without a known write key is not kept.
 //! - **Personal data** is in the entries, so they are in the data folder and behind the admin role, and in no log. Write keys are
-//!     redacted.
+//!   redacted.
 
 mod entry;
 mod handle;
