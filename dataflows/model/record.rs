@@ -415,7 +415,7 @@ mod tests {
             set(attribute(""), Some(Value::text(""))),
             set(attribute("age"), Value::number(-42.5)),
             set(attribute("born"), Some(Value::Time(PointInTime::from_ms(-157_766_400_000)))),
-            set(attribute("payload"), Number::of_integer(9_007_199_254_740_993).map(Value::Number)),
+            set(attribute("card"), Number::of_integer(9_007_199_254_740_993).map(Value::Number)),
             set(attribute("debt"), Number::of_integer(1 - (1 << 63)).map(Value::Number)),
             set_elsewhere(attribute("gone"), None),
             set_elsewhere(attribute(&long), Some(Value::text(&long))),

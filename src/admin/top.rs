@@ -201,9 +201,9 @@ process 0 of 1, 2 workers: busy 1.0 %, memory 95.2 MB, 42.0 ticks/s with events
 log 3 ms behind  crm 5 ms behind (2 waiting)
 of memory: message ids 26.0 MB
 
- share  ms/s  runs/s  records  batches   MB  waiting  operator
-75.0 %  15.00     150     1200        3  2.5        7  Resolve identities / Min label
-25.0 %   5.00      50        -        -    -        -  Deltaic
+ share  ms/s  runs/s  max ms  records  batches   MB  waiting  operator
+75.0 %  15.00     150    2.35     1200        3  2.5        7  Resolve identities / Min label
+25.0 %   5.00      50    2.35        -        -    -        -  Deltaic
 ";
         let expected = expected.replace("share  ms/s", "share   ms/s");
         assert_eq!(table(&report(1_000, [100, 50], true), &report(3_000, [110, 80], true)), expected);
