@@ -86,14 +86,14 @@ impl DurableOutbox {
     /// A destination that was retired and is not in the project any more may come back as any new one.
     fn forget_retired(&self) -> Result<(), StoreError> {
         let mut write = self.store.batch();
-        for record in self.store.delivery().prefix("lifecycle\0") {
+        for record in self.store.delivery().prefix("standing\0") {
             let (key, json) = record.into_inner().map_err(|source| self.store.failed(source))?;
             let is_retired = || serde_json::from_slice::<Lifecycle>(&json).is_ok_and(|lifecycle| lifecycle.is_retired);
             if self.names.is_standing_of_any(&key) || !is_retired() {
                 continue;
             }
             // Its events, too: nobody may send what waited for another one.
-            let name = key.strip_prefix(b"lifecycle\0").and_then(|rest| rest.strip_suffix(b"\0")).unwrap_or_default();
+            let name = key.strip_prefix(b"standing\0").and_then(|rest| rest.strip_suffix(b"\0")).unwrap_or_default();
             for event in StoredEntries::all_of(&self.store, name) {
                 write.remove(self.store.forwards(), event.key().map_err(|source| self.store.failed(source))?);
             }

@@ -6,7 +6,7 @@
 //! delivery   "refused"  NUL destination NUL audience NUL identifier   what it refused for good
 //!            "flight"   NUL destination NUL number              a batch that was taken and has not ended
 //!            "letter"   NUL destination NUL number              a dead letter, as JSON
-//!            "lifecycle" NUL destination NUL                     what operators wished, as JSON
+//!            "standing" NUL destination NUL                     what operators wished, as JSON
 //!            "address" NUL destination NUL                      where it is that was told all this, as JSON
 //! ```
 
@@ -66,7 +66,7 @@ impl Names {
     }
 
     pub fn lifecycle(&self, destination: DestinationId) -> String {
-        format!("lifecycle\0{}\0", self.destination(destination))
+        format!("standing\0{}\0", self.destination(destination))
     }
 
     /// Whether a key is that of what operators wished of a destination in the project.
@@ -182,7 +182,7 @@ impl Names {
         letters: &mut Letters,
     ) -> Result<(), String> {
         match kind {
-            "lifecycle" => left.lifecycle = json(bytes)?,
+            "standing" => left.lifecycle = json(bytes)?,
             "address" => left.address = Some(json(bytes)?),
             "letter" => letters.restore(json(bytes)?),
             "refused" => {

@@ -122,7 +122,7 @@ impl Names {
     /// The body that puts up a fence.
     pub fn fence_batch(&self, number: usize) -> String {
         let user = self.fence(number);
-        format!(r#"{{"batch":[{{"type":"track","event":"LoadTest Fence","messageId":"{user}","userId":"{user}"}}]}}"#)
+        format!(r#"{{"batch":[{{"type":"track","event":"Load Fence","messageId":"{user}","userId":"{user}"}}]}}"#)
     }
 }
 
