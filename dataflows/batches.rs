@@ -21,7 +21,7 @@ use differential_dataflow::trace::implementations::ord_neu::layers::UpdsBuilder;
 use differential_dataflow::trace::implementations::ord_neu::val_batch::{OrdValCursor, OrdValStorage};
 use differential_dataflow::trace::implementations::ord_neu::{OrdValBatch, Upds, Vals, VecOrdValBuilder};
 use differential_dataflow::trace::implementations::spine_fueled::{Merger, Spine, SpineBatch};
-use differential_dataflow::trace::implementations::{BatchContainer, Vector};
+use differential_dataflow::trace::implementations::{BatchContainer, Update, Vector};
 use differential_dataflow::trace::{Builder, Cursor, Navigable};
 use differential_dataflow::{Data, ExchangeData, VecCollection};
 use timely::dataflow::channels::pact::Exchange;
@@ -29,13 +29,12 @@ use timely::progress::frontier::AntichainRef;
 use timely::progress::{Antichain, Timestamp};
 
 /// Values by key: a spine of [`ValBatch`]es.
-pub type ValSpine<K, V, T, R> = Spine<Rc<ValBatch<K, V, T, R>>>;
+pub type ValSpine<K, V, T, R> = Spine<Rc<ValBatch<((K, V), T, R)>>>;
 /// Sorts updates, and makes batches of them.
 pub type ValBatcher<K, V, T, R> =
     MergeBatcher<ContainerChunker<Vec<((K, V), T, R)>>, VecMerger<(K, V), T, R>, ValBuilder<K, V, T, R>>;
 
-type Layout<K, V, T, R> = Vector<((K, V), T, R)>;
-type Storage<K, V, T, R> = OrdValStorage<Layout<K, V, T, R>>;
+type Storage<U> = OrdValStorage<Vector<U>>;
 
 /// Arranges values by key, on the worker of the key.
 pub fn arrange_by_key<'scope, K, V, T, R>(
@@ -53,20 +52,18 @@ where
 }
 
 /// Updates of some time, sorted.
-pub struct ValBatch<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static>(
-    OrdValBatch<Layout<K, V, T, R>>,
-);
+pub struct ValBatch<U: Update<Diff: Ord>>(OrdValBatch<Vector<U>>);
 
-impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> ValBatch<K, V, T, R> {
-    /// What it has allocated for itself, by the bytes of each part.
-    pub fn storage(&self) -> &Storage<K, V, T, R> {
+impl<U: Update<Diff: Ord>> ValBatch<U> {
+    /// Its keys, values and updates.
+    pub fn storage(&self) -> &Storage<U> {
         &self.0.storage
     }
 }
 
-impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> SpineBatch for ValBatch<K, V, T, R> {
-    type Time = T;
-    type Merger = ValMerger<K, V, T, R>;
+impl<U: Update<Diff: Ord>> SpineBatch for ValBatch<U> {
+    type Time = U::Time;
+    type Merger = ValMerger<U>;
 
     fn len(&self) -> usize {
         self.0.updates
@@ -74,16 +71,16 @@ impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Spi
 }
 
 /// A merge of two batches under way.
-pub struct ValMerger<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> {
+pub struct ValMerger<U: Update<Diff: Ord>> {
     /// The next keys of both.
     keys: [usize; 2],
     /// Where it is in the values of a key, where it has not come to their end.
     within: Option<Within>,
     /// Times before it are one.
-    since: Antichain<T>,
-    result: Storage<K, V, T, R>,
+    since: Antichain<U::Time>,
+    result: Storage<U>,
     /// The updates of one value.
-    staging: UpdsBuilder<Vec<T>, Vec<R>>,
+    staging: UpdsBuilder<Vec<U::Time>, Vec<U::Diff>>,
 }
 
 /// The values of one key that are still to be merged.
@@ -95,10 +92,8 @@ struct Within {
     before: usize,
 }
 
-impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Merger<ValBatch<K, V, T, R>>
-    for ValMerger<K, V, T, R>
-{
-    fn new(one: &ValBatch<K, V, T, R>, other: &ValBatch<K, V, T, R>, since: AntichainRef<'_, T>) -> Self {
+impl<U: Update<Diff: Ord>> Merger<ValBatch<U>> for ValMerger<U> {
+    fn new(one: &ValBatch<U>, other: &ValBatch<U>, since: AntichainRef<'_, U::Time>) -> Self {
         let (one, other) = (one.storage(), other.storage());
         ValMerger {
             keys: [0, 0],
@@ -113,7 +108,7 @@ impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Mer
         }
     }
 
-    fn work(&mut self, one: &ValBatch<K, V, T, R>, other: &ValBatch<K, V, T, R>, fuel: &mut isize) {
+    fn work(&mut self, one: &ValBatch<U>, other: &ValBatch<U>, fuel: &mut isize) {
         let batches = [one.storage(), other.storage()];
         while *fuel > 0 {
             let Some(mut within) = self.within.take().or_else(|| self.next_key(batches)) else { return };
@@ -131,15 +126,15 @@ impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Mer
         }
     }
 
-    fn done(self) -> Option<ValBatch<K, V, T, R>> {
+    fn done(self) -> Option<ValBatch<U>> {
         let updates = self.staging.total();
         (updates > 0).then(|| ValBatch(OrdValBatch { storage: self.result, updates }))
     }
 }
 
-impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> ValMerger<K, V, T, R> {
+impl<U: Update<Diff: Ord>> ValMerger<U> {
     /// The least key of those that are next; nothing at the end of both batches.
-    fn next_key(&self, batches: [&Storage<K, V, T, R>; 2]) -> Option<Within> {
+    fn next_key(&self, batches: [&Storage<U>; 2]) -> Option<Within> {
         let order = match [batches[0].keys.get(self.keys[0]), batches[1].keys.get(self.keys[1])] {
             [None, None] => return None,
             [Some(_), None] => Ordering::Less,
@@ -155,7 +150,7 @@ impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Val
     }
 
     /// Merges values of one key, and says whether it came to their end.
-    fn merge_values(&mut self, batches: [&Storage<K, V, T, R>; 2], within: &mut Within, fuel: &mut isize) -> bool {
+    fn merge_values(&mut self, batches: [&Storage<U>; 2], within: &mut Within, fuel: &mut isize) -> bool {
         let [ones, others] = &mut within.values;
         let value = |of: usize, place: usize| &batches[of].vals.vals[place];
         loop {
@@ -184,7 +179,7 @@ impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Val
     }
 
     /// Takes in the updates of a value, and says how many.
-    fn stage(&mut self, batch: &Storage<K, V, T, R>, value: usize) -> isize {
+    fn stage(&mut self, batch: &Storage<U>, value: usize) -> isize {
         let (lower, upper) = batch.upds.bounds(value);
         for (time, diff) in batch.upds.times[lower..upper].iter().zip(&batch.upds.diffs[lower..upper]) {
             let mut time = time.clone();
@@ -209,7 +204,7 @@ impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Def
 impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Builder for ValBuilder<K, V, T, R> {
     type Input = Vec<((K, V), T, R)>;
     type Time = T;
-    type Output = Rc<ValBatch<K, V, T, R>>;
+    type Output = Rc<ValBatch<((K, V), T, R)>>;
 
     fn push(&mut self, chunk: &mut Self::Input) {
         self.0.push(chunk);
@@ -223,15 +218,15 @@ impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Bui
 impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Sealer<Vec<((K, V), T, R)>>
     for ValBuilder<K, V, T, R>
 {
-    type Output = Rc<ValBatch<K, V, T, R>>;
+    type Output = Rc<ValBatch<((K, V), T, R)>>;
 
     fn seal(chain: &mut Vec<Vec<((K, V), T, R)>>) -> Option<Self::Output> {
         VecOrdValBuilder::<K, V, T, R>::seal(chain).map(|batch| Rc::new(ValBatch(batch)))
     }
 }
 
-impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Navigable for ValBatch<K, V, T, R> {
-    type Cursor = ValCursor<K, V, T, R>;
+impl<U: Update<Diff: Ord>> Navigable for ValBatch<U> {
+    type Cursor = ValCursor<U>;
 
     fn cursor(&self) -> Self::Cursor {
         ValCursor(self.0.cursor())
@@ -239,23 +234,21 @@ impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Nav
 }
 
 /// A place in a batch.
-pub struct ValCursor<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static>(
-    OrdValCursor<Layout<K, V, T, R>>,
-);
+pub struct ValCursor<U: Update<Diff: Ord>>(OrdValCursor<Vector<U>>);
 
-impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Cursor for ValCursor<K, V, T, R> {
-    type Storage = ValBatch<K, V, T, R>;
-    type Key<'a> = &'a K;
-    type ValOwn = V;
-    type Val<'a> = &'a V;
-    type Time = T;
-    type TimeGat<'a> = &'a T;
-    type Diff = R;
-    type DiffGat<'a> = &'a R;
-    type KeyContainer = Vec<K>;
-    type ValContainer = Vec<V>;
-    type TimeContainer = Vec<T>;
-    type DiffContainer = Vec<R>;
+impl<U: Update<Diff: Ord>> Cursor for ValCursor<U> {
+    type Storage = ValBatch<U>;
+    type Key<'a> = &'a U::Key;
+    type ValOwn = U::Val;
+    type Val<'a> = &'a U::Val;
+    type Time = U::Time;
+    type TimeGat<'a> = &'a U::Time;
+    type Diff = U::Diff;
+    type DiffGat<'a> = &'a U::Diff;
+    type KeyContainer = Vec<U::Key>;
+    type ValContainer = Vec<U::Val>;
+    type TimeContainer = Vec<U::Time>;
+    type DiffContainer = Vec<U::Diff>;
 
     fn key_valid(&self, batch: &Self::Storage) -> bool {
         self.0.key_valid(&batch.0)
@@ -265,23 +258,23 @@ impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Cur
         self.0.val_valid(&batch.0)
     }
 
-    fn key<'a>(&self, batch: &'a Self::Storage) -> &'a K {
+    fn key<'a>(&self, batch: &'a Self::Storage) -> &'a U::Key {
         self.0.key(&batch.0)
     }
 
-    fn val<'a>(&self, batch: &'a Self::Storage) -> &'a V {
+    fn val<'a>(&self, batch: &'a Self::Storage) -> &'a U::Val {
         self.0.val(&batch.0)
     }
 
-    fn get_key<'a>(&self, batch: &'a Self::Storage) -> Option<&'a K> {
+    fn get_key<'a>(&self, batch: &'a Self::Storage) -> Option<&'a U::Key> {
         self.0.get_key(&batch.0)
     }
 
-    fn get_val<'a>(&self, batch: &'a Self::Storage) -> Option<&'a V> {
+    fn get_val<'a>(&self, batch: &'a Self::Storage) -> Option<&'a U::Val> {
         self.0.get_val(&batch.0)
     }
 
-    fn map_times<L: FnMut(&T, &R)>(&mut self, batch: &Self::Storage, logic: L) {
+    fn map_times<L: FnMut(&U::Time, &U::Diff)>(&mut self, batch: &Self::Storage, logic: L) {
         self.0.map_times(&batch.0, logic);
     }
 
@@ -289,7 +282,7 @@ impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Cur
         self.0.step_key(&batch.0);
     }
 
-    fn seek_key(&mut self, batch: &Self::Storage, key: &K) {
+    fn seek_key(&mut self, batch: &Self::Storage, key: &U::Key) {
         self.0.seek_key(&batch.0, key);
     }
 
@@ -297,7 +290,7 @@ impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Cur
         self.0.step_val(&batch.0);
     }
 
-    fn seek_val(&mut self, batch: &Self::Storage, val: &V) {
+    fn seek_val(&mut self, batch: &Self::Storage, val: &U::Val) {
         self.0.seek_val(&batch.0, val);
     }
 
@@ -316,7 +309,7 @@ mod tests {
     use crate::model::Tick;
 
     type Row = ((u64, u64), Tick, i64);
-    type Batch = ValBatch<u64, u64, Tick, i64>;
+    type Batch = ValBatch<Row>;
 
     fn batch(rows: &[Row]) -> Option<Batch> {
         let mut rows = rows.to_vec();

@@ -197,9 +197,9 @@ pub fn resolve<'scope>(
             give(Outcome::Contributes(other, LinkContribution::Neighbour(*id, strength)), diff)
         };
         if let Some((void, ())) = &mut void {
-            void.retain_best(links_max).for_each(|known| neighbour(known, -1));
+            void.counted_neighbours(links_max).for_each(|known| neighbour(known, -1));
             links.inherit(void);
-            links.retain_best(links_max).for_each(|known| neighbour(known, 1));
+            links.counted_neighbours(links_max).for_each(|known| neighbour(known, 1));
         }
         if recovered.is_cluster {
             if void.is_some() {
@@ -218,8 +218,8 @@ pub fn resolve<'scope>(
         }
         let mut replace = |before: Option<LinkContribution>, after: Option<LinkContribution>| {
             if before != after {
-                before.into_iter().for_each(|standing| give(Outcome::Contributes(*id, standing), -1));
-                after.into_iter().for_each(|standing| give(Outcome::Contributes(*id, standing), 1));
+                before.into_iter().for_each(|contribution| give(Outcome::Contributes(*id, contribution), -1));
+                after.into_iter().for_each(|contribution| give(Outcome::Contributes(*id, contribution), 1));
             }
         };
         replace(owner.map(LinkContribution::Owner), links.certain_owner(links_max).map(LinkContribution::Owner));

@@ -14,8 +14,8 @@
 //!
 //! [`graph`] puts the stages together: [`observations`] → [`records`], [`values`], [`identity`] → [`profiles`] → [`aliases`] →
 //! [`traits`] → [`audiences`], and [`reads`] beside them. Each stage is a file and imports no later one; [`model`] has the records that
-//! flow, [`definitions`] and [`expression`] what is to be maintained, [`operators`] what differential lacks, [`batches`] how arrangements are merged, [`primary`] the
-//! rule of whom an event is about, [`consent`] that of whose a decision is, [`forwards`] which events go on to destinations and with what, [`arrangements`] what the
+//! flow, [`definitions`] and [`expression`] what is to be maintained, [`operators`] what differential lacks, [`batches`] how
+//! arrangements are merged, [`primary`] the rule of whom an event is about, [`consent`] that of whose a decision is, [`forwards`] which events go on to destinations and with what, [`arrangements`] what the
 //! arrangements take up.
 //!
 //! # Deliberately absent

@@ -62,8 +62,8 @@ pub const OTHER_IDENTIFIERS_MAX: usize = 1_000;
 /// together at each read.
 pub const KEPT_FROM: usize = 64;
 
-/// Milliseconds for which a list that is read page by page can go on after its latest page: of ticks, but for those that are jumped over. Who writes pages to a slow
-/// disk, or sends them on, takes some seconds for one.
+/// Milliseconds for which a list that is read page by page can go on after its latest page: of ticks, but for those that are jumped
+/// over. Who writes pages to a slow disk, or sends them on, takes some seconds for one.
 pub const LIST_KEPT_MS: u64 = 60_000;
 
 /// The same for a list of which it is not known yet whether it has a second page: the engine says so itself, at the next tick,

@@ -2,14 +2,9 @@
 
 use std::rc::Rc;
 
-use differential_dataflow::Data;
-use differential_dataflow::difference::Semigroup;
-use differential_dataflow::lattice::Lattice;
 use differential_dataflow::trace::implementations::ord_neu::OrdKeyBatch;
 use differential_dataflow::trace::implementations::ord_neu::layers::{Upds, Vals};
 use differential_dataflow::trace::implementations::{OffsetList, Update, Vector};
-
-use timely::progress::Timestamp;
 
 use crate::batches::ValBatch;
 
@@ -25,7 +20,7 @@ impl<B: Footprint> Footprint for Rc<B> {
     }
 }
 
-impl<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static> Footprint for ValBatch<K, V, T, R> {
+impl<U: Update<Diff: Ord>> Footprint for ValBatch<U> {
     fn bytes(&self) -> usize {
         let storage = self.storage();
         storage.keys.bytes() + storage.vals.bytes() + storage.upds.bytes()

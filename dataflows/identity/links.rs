@@ -273,7 +273,7 @@ impl Links {
     }
 
     /// The neighbours that count.
-    pub fn retain_best(&self, links_max: usize) -> impl Iterator<Item = (IdentifierId, Strength)> {
+    pub fn counted_neighbours(&self, links_max: usize) -> impl Iterator<Item = (IdentifierId, Strength)> {
         let count = !self.has_too_many(links_max);
         self.neighbours().filter(move |_| count)
     }

@@ -3,6 +3,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+/// How many times as much may be let through when time has gone on as when it has not since.
+pub const AT_FIRST: usize = 2;
+
 /// So many updates, about. It can be changed while the dataflow runs, and what comes out does not depend on it.
 ///
 /// With many at a time there is less to do in all. With few, the worker sooner looks at what else there is to do.
@@ -25,10 +28,10 @@ impl AtOnce {
         self.0.get()
     }
 
-    /// How many an operator works off that comes behind the one that lets so many through: more, or each time that it falls behind it
-    /// would stay there, and those behind it would wait for it.
-    pub fn behind(&self) -> usize {
-        self.get().saturating_mul(2)
+    /// How many are let through when time has gone on, before it is waited until any are worked off. So it is how many an operator
+    /// behind that works off, too: with fewer it would need several times for what comes in one go.
+    pub fn at_first(&self) -> usize {
+        self.get().saturating_mul(AT_FIRST)
     }
 
     /// So many from now on, at least one; for all operators that have this, or a clone of it.

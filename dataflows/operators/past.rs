@@ -13,7 +13,7 @@ use crate::batches::{ValBatch, ValSpine};
 use crate::model::Tick;
 
 pub(super) type Trace<K, V, R> = TraceAgent<ValSpine<K, V, Tick, R>>;
-pub(super) type Batch<K, V, R> = Rc<ValBatch<K, V, Tick, R>>;
+pub(super) type Batch<K, V, R> = Rc<ValBatch<((K, V), Tick, R)>>;
 
 /// What one key had before the changes.
 pub struct Past<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> {

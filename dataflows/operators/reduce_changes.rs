@@ -110,7 +110,7 @@ where
                     second.take_in(spans);
                 });
                 let frontier = tick_of(first_frontier).min(tick_of(second_frontier));
-                let mut left = at_once.behind();
+                let mut left = at_once.at_first();
                 loop {
                     let mut until = first.boundary(frontier);
                     if under_way.is_none() && until > done && held.as_ref().is_some_and(|held| *held.time() < until) {

@@ -67,7 +67,7 @@ where
                         keys_in.take_in(spans);
                     });
                     let frontier = tick_of(values_frontier).min(tick_of(keys_frontier));
-                    let mut left = at_once.behind();
+                    let mut left = at_once.at_first();
                     loop {
                         let mut until = frontier;
                         if under_way.is_none() && until > done && held.as_ref().is_some_and(|held| *held.time() < until)

@@ -31,9 +31,6 @@ const CONSOLIDATE_MAX: usize = 10_000;
 /// all that follows from it.
 const MOVED_FOR_ONE: usize = 8;
 
-/// How many times as much may be let through when time has gone on as when it has not since.
-pub const AT_FIRST: usize = 2;
-
 /// How often it is looked whether what was let through has been worked off.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
@@ -127,7 +124,7 @@ where
                     return;
                 }
                 if *capability.time() < until {
-                    let most = if is_behind { at_once.get() } else { at_once.get().saturating_mul(AT_FIRST) };
+                    let most = if is_behind { at_once.get() } else { at_once.at_first() };
                     let mut session = output.session(capability);
                     waiting.give(until, most, |data, at, diff| session.give((data, at, diff)));
                 }
@@ -252,6 +249,7 @@ mod tests {
     use timely::dataflow::operators::Capture;
     use timely::dataflow::operators::capture::Extract;
 
+    use super::super::at_once::AT_FIRST;
     use super::*;
 
     type Row = (u64, Tick, i64);

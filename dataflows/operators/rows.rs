@@ -78,7 +78,7 @@ where
                         waiting.push_back((capability.clone(), batch, cursor));
                     }
                 });
-                let mut left = at_once.behind();
+                let mut left = at_once.at_first();
                 while let Some((capability, batch, cursor)) = waiting.front_mut() {
                     let mut session = output.session(&*capability);
                     while let Some(key) = cursor.get_key(batch).filter(|_| left > 0) {
