@@ -83,6 +83,7 @@ impl Beside {
 
 #[tokio::main(worker_threads = 3)]
 async fn main() {
+    deltaic::memory::without_huge_pages();
     let arguments = Arguments::of_command_line();
     for (due, name) in [(Due::Grain, "the clock is moved by 31 days"), (Due::Tick, "all leave at one tick")] {
         let people = arguments.number("people", 1_000_000);

@@ -33,6 +33,7 @@ const HEARTBEAT: Duration = Duration::from_millis(10);
 const CHUNK_EVENTS: usize = 8_192;
 
 fn main() {
+    deltaic::memory::without_huge_pages();
     let arguments = Arguments::of_command_line();
     let profiles = arguments.number("profiles", 200_000);
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");

@@ -21,7 +21,7 @@ use deltaic::log::{inspect, repair, rewind};
 use deltaic::observe::logging::{self, Format, Logging};
 use deltaic::output::{Output, Patient};
 use deltaic::project::{self, Colour, Project};
-use deltaic::{admin, clock, receive, replay, sample, serve};
+use deltaic::{admin, clock, memory, receive, replay, sample, serve};
 #[cfg(feature = "load")]
 use deltaic::{hist, load};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -364,6 +364,7 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             clock_from,
             workers,
         } => {
+            memory::without_huge_pages();
             let topology = workers.topology()?;
             let folder = project;
             let project = load(&folder, logging)?;

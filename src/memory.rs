@@ -7,6 +7,8 @@ use std::fs::read_to_string;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::thread::disable_transparent_huge_pages;
+
 use crate::limits::MemoryLimit;
 use crate::observe::seldom::Seldom;
 
@@ -28,6 +30,13 @@ const FREE_PART: u64 = 32;
 /// The part of the machine's memory that is the limit where the project does not say: the rest is for the file cache, which the
 /// log needs, and for whoever else is there.
 const OF_MACHINE_PERCENT: u64 = 80;
+
+/// Has the kernel give this process no huge pages, for as long as it runs. A huge page is zeroed as a whole when its first byte is
+/// written, and whoever writes it waits: where a worker merges batches, that is tens of milliseconds at a time.
+pub fn without_huge_pages() {
+    // A kernel that has none refuses.
+    _ = disable_transparent_huge_pages(true);
+}
 
 /// Says whether there is memory for more events.
 pub struct Gate {

@@ -47,6 +47,7 @@ impl Engine {
     pub async fn start(project: Project, how: How) -> Self {
         let began = Instant::now();
         deltaic::egress::install_crypto();
+        deltaic::memory::without_huge_pages();
         let options = Options {
             listen: Some(([127, 0, 0, 1], 0).into()),
             data: how.data,
