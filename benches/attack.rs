@@ -19,10 +19,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use engine::{Engine, How};
-use latencies::Latencies;
+use engine::{BenchEngine, EngineSetup};
+use latencies::BenchLatencies;
 use pace::paced;
-use shop::{Arguments, Memory, Stream};
+use shop::{BenchArguments, Memory, ShopStream};
 use tokio::task::JoinSet;
 
 #[global_allocator]
@@ -100,7 +100,7 @@ fn chain(number: u64) -> Option<String> {
 
 #[tokio::main(worker_threads = 3)]
 async fn main() {
-    let arguments = Arguments::of_command_line();
+    let arguments = BenchArguments::of_command_line();
     let seconds = arguments.number("seconds", 60);
     let (attacks, rate) = (arguments.number("attacks", 1_000), arguments.number("rate", 1_000));
     let people = arguments.number("people", 50_000);
@@ -121,12 +121,13 @@ async fn beside(attack: Attack, (attacks, rate): (u64, u64), people: u64, second
     let mut project = shop::project(folder.path());
     // By default they are refused before they could hurt.
     project.sources.iter_mut().for_each(|source| source.names.identifier_types_max = 10_000);
-    let engine = Arc::new(Engine::start(project, How::in_memory(1)).await);
+    let engine = Arc::new(BenchEngine::start(project, EngineSetup::in_memory(1)).await);
     engine.ready().await;
     let before = Memory::now();
-    let (answered, readable) = (Arc::new(Mutex::new(Latencies::default())), Arc::new(Mutex::new(Latencies::default())));
+    let (answered, readable) =
+        (Arc::new(Mutex::new(BenchLatencies::default())), Arc::new(Mutex::new(BenchLatencies::default())));
     let refused = Arc::new(AtomicU64::new(0));
-    let mut stream = Stream::live(1, people);
+    let mut stream = ShopStream::live(1, people);
     let requests = Arc::new(Mutex::new(JoinSet::new()));
     let ordinary = {
         let (engine, requests, answered, readable) =

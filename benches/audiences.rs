@@ -17,10 +17,10 @@ use std::sync::mpsc::{Receiver, channel};
 
 use dataflows::model::Tick;
 use dataflows::observations::Arrival;
-use deltaic::engine::{Output, Topology, Workers};
-use deltaic::ingest::files::{BytesRead, Events, Format};
+use deltaic::engine::{Topology, WorkerOutput, Workers};
+use deltaic::ingest::files::{BytesRead, Events, FileFormat};
 use deltaic::ingest::segment::Extractor;
-use shop::{Arguments, Random};
+use shop::{BenchArguments, Random};
 use tempfile::TempDir;
 
 #[global_allocator]
@@ -34,7 +34,7 @@ const CHUNK_EVENTS: usize = 1_000;
 const GAP_MS: u64 = 20;
 
 fn main() {
-    let arguments = Arguments::of_command_line();
+    let arguments = BenchArguments::of_command_line();
     let people = arguments.number("people", 10_000);
     let events = arguments.number("events", 200_000);
     let seed = arguments.number("seed", 1);
@@ -62,7 +62,7 @@ fn main() {
 fn measure(project: &str, folder: &TempDir, events: &Path, count: u64) -> (f64, usize) {
     let project = shop::load(folder.path(), project);
     let parsed =
-        Events::open(events, &Format::Jsonl, "bench", Arc::new(Extractor::new(&project)), BytesRead::default());
+        Events::open(events, &FileFormat::Jsonl, "bench", Arc::new(Extractor::new(&project)), BytesRead::default());
     let mut chunks: Vec<(Tick, Vec<(Tick, Arrival)>)> = Vec::new();
     let (mut tick, mut chunk) = (Tick::default(), Vec::new());
     for arrival in parsed.expect("the file is there") {
@@ -89,12 +89,12 @@ fn measure(project: &str, folder: &TempDir, events: &Path, count: u64) -> (f64, 
 }
 
 /// Waits until everything before `tick` is complete; gives how many changes of audiences came meanwhile.
-fn wait_for(collected: &Receiver<Output>, tick: Tick) -> usize {
+fn wait_for(collected: &Receiver<WorkerOutput>, tick: Tick) -> usize {
     let mut changes = 0;
     loop {
         match collected.recv().expect("the worker is there") {
-            Output::Complete { frontier, .. } if frontier >= tick => return changes,
-            Output::Memberships(_, changed) => changes += changed.len(),
+            WorkerOutput::Complete { frontier, .. } if frontier >= tick => return changes,
+            WorkerOutput::Memberships(_, changed) => changes += changed.len(),
             _ => {}
         }
     }

@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use dataflows::model::Tick;
-use deltaic::dedupe::{Dedupe, Expected, MessageWindow, OnDiskSettings, ToldBy};
+use deltaic::dedupe::{Dedupe, ExpectedRuns, MessageWindow, OnDiskSettings, ToldBy};
 
 /// Ids of a tick of 10 ms.
 const BATCH: u64 = 50;
@@ -23,7 +23,7 @@ fn main() {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let open = |last| {
         let settings = OnDiskSettings {
-            expected: Expected {
+            expected: ExpectedRuns {
                 data: folder.path(),
                 owner: None,
                 window: MessageWindow::new(Duration::from_secs(24 * 60 * 60)),

@@ -18,20 +18,22 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dataflows::definitions::{Audience, AudienceId, Definitions, Measure, MeasureId, PersonTerm, Shape, Step, Window};
+use dataflows::definitions::{
+    Audience, AudienceId, Definitions, EvaluationStep, Measure, MeasureId, MeasureShape, PersonTerm, Window,
+};
 use dataflows::expression::{Comparison, Expression};
 use dataflows::limits::DUE_AT_ONCE;
 use dataflows::model::{Event, Found, Identifier, IdentifierKey, Question, Tick, Value};
 use deltaic::dedupe::{Dedupe, MessageWindow};
-use deltaic::engine::{Accepted, Before, Engine, Handle, Settings, Sinks, SubmitError, Topology};
+use deltaic::engine::{Accepted, Before, Engine, EngineSettings, Handle, Sinks, SubmitError, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
 use deltaic::memory::Gate;
 use deltaic::observe::introspection::Introspection;
 use deltaic::project::Clock;
-use latencies::Latencies;
+use latencies::BenchLatencies;
 use pace::paced;
-use shop::Arguments;
+use shop::BenchArguments;
 use tokio::task::JoinSet;
 
 #[global_allocator]
@@ -54,7 +56,7 @@ const WAIT: Duration = Duration::from_secs(600);
 
 /// What is due.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Due {
+enum DueCase {
     /// All of a grain.
     Grain,
     /// All at one tick.
@@ -63,19 +65,19 @@ enum Due {
 
 /// What is measured beside it: before, while all leave, and after that.
 #[derive(Default)]
-struct Beside {
+struct BesideLoad {
     phase: AtomicUsize,
-    read: [Mutex<Latencies>; 3],
-    answered: [Mutex<Latencies>; 3],
+    read: [Mutex<BenchLatencies>; 3],
+    answered: [Mutex<BenchLatencies>; 3],
 }
 
-impl Beside {
+impl BesideLoad {
     fn phase(&self) -> usize {
         self.phase.load(Ordering::SeqCst)
     }
 
     /// Counts what was due when this was the phase, and is there. What they leave in the middle of counts as while they do.
-    fn record(&self, of: &[Mutex<Latencies>; 3], phase: usize, due: Instant) {
+    fn record(&self, of: &[Mutex<BenchLatencies>; 3], phase: usize, due: Instant) {
         let phase = if phase < 1 { self.phase().min(1) } else { phase };
         of[phase].lock().expect("nobody panics with it").record(due.elapsed());
     }
@@ -84,8 +86,8 @@ impl Beside {
 #[tokio::main(worker_threads = 3)]
 async fn main() {
     deltaic::memory::without_huge_pages();
-    let arguments = Arguments::of_command_line();
-    for (due, name) in [(Due::Grain, "the clock is moved by 31 days"), (Due::Tick, "all leave at one tick")] {
+    let arguments = BenchArguments::of_command_line();
+    for (due, name) in [(DueCase::Grain, "the clock is moved by 31 days"), (DueCase::Tick, "all leave at one tick")] {
         let people = arguments.number("people", 1_000_000);
         println!("due: {people} people leave a window of 30 days, {name}");
         leave(due, people, &arguments).await;
@@ -93,30 +95,35 @@ async fn main() {
 }
 
 /// An audience of those who were seen within 30 days.
-fn definitions(due: Due) -> Arc<Definitions> {
+fn definitions(due: DueCase) -> Arc<Definitions> {
     let window = match due {
-        Due::Grain => Window::new(30 * DAY_MS),
-        Due::Tick => Window { length_ms: 30 * DAY_MS, grain_ms: 1 },
+        DueCase::Grain => Window::new(30 * DAY_MS),
+        DueCase::Tick => Window { length_ms: 30 * DAY_MS, grain_ms: 1 },
     };
     let count = Expression::Term(PersonTerm::Count(MeasureId::new(0)));
     let nothing = Expression::Literal(Value::number(0.0));
     Arc::new(Definitions {
-        measures: vec![Measure { event: "seen".into(), condition: None, shape: Shape::Count, within: Some(window) }],
+        measures: vec![Measure {
+            event: "seen".into(),
+            condition: None,
+            shape: MeasureShape::Count,
+            within: Some(window),
+        }],
         audiences: vec![Audience {
             name: "lately".into(),
             condition: Expression::Compare(Comparison::Greater, Box::new(count), Box::new(nothing)),
         }],
-        order: vec![Step::Audience(AudienceId::new(0))],
+        order: vec![EvaluationStep::Audience(AudienceId::new(0))],
         ..Definitions::default()
     })
 }
 
 /// Starts an engine in memory whose clock goes with this one, set forward by so much.
 fn start(
-    due: Due,
+    due: DueCase,
     ahead_ms: &Arc<AtomicU64>,
     introspection: &Arc<Introspection>,
-    arguments: &Arguments,
+    arguments: &BenchArguments,
 ) -> (Handle, Engine) {
     let workers = introspection.workers();
     let clock = Clock::default();
@@ -124,7 +131,7 @@ fn start(
     let now = move || {
         Tick::from_ms(shop::START_MS + began.elapsed().as_millis() as u64).after_ms(ahead_ms.load(Ordering::SeqCst))
     };
-    let settings = Settings {
+    let settings = EngineSettings {
         topology: Topology::local(workers).with_due_at_once(arguments.number("at-once", DUE_AT_ONCE as u64) as usize),
         definitions: definitions(due),
         limits: Limits::default(),
@@ -179,12 +186,12 @@ fn events(people: impl Iterator<Item = u64>, message: u64, timestamp: Tick) -> V
 }
 
 /// Lets everybody be seen, and leave.
-async fn leave(due: Due, people: u64, arguments: &Arguments) {
+async fn leave(due: DueCase, people: u64, arguments: &BenchArguments) {
     let ahead_ms = Arc::new(AtomicU64::new(0));
     let is_logged = arguments.number("log", 0) == 1;
     let introspection = Introspection::new(arguments.number("workers", 1) as usize, is_logged);
     let (handle, engine) = start(due, &ahead_ms, &introspection, arguments);
-    let timestamp = if due == Due::Tick { Tick::from_ms(shop::START_MS) } else { Tick::MAX };
+    let timestamp = if due == DueCase::Tick { Tick::from_ms(shop::START_MS) } else { Tick::MAX };
     while handle.readiness().is_err() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -204,8 +211,8 @@ async fn leave(due: Due, people: u64, arguments: &Arguments) {
         tokio::time::sleep(FORGOTTEN).await;
     }
 
-    let measured = Arc::new(Beside::default());
-    let beside = tokio::spawn(read_and_send(handle.clone(), measured.clone(), people, Pace::of(arguments)));
+    let measured = Arc::new(BesideLoad::default());
+    let beside = tokio::spawn(read_and_send(handle.clone(), measured.clone(), people, DuePace::of(arguments)));
     tokio::time::sleep(QUIET).await;
     measured.phase.store(1, Ordering::SeqCst);
     let (began, moved) = (Instant::now(), Tick::from_ms(shop::START_MS).after_ms(31 * DAY_MS));
@@ -241,21 +248,21 @@ fn print_longest(introspection: &Introspection) {
 }
 
 /// How fast people are read, and events sent, for how long.
-struct Pace {
+struct DuePace {
     reads: u64,
     batches: u64,
     seconds: u64,
 }
 
-impl Pace {
-    fn of(arguments: &Arguments) -> Self {
+impl DuePace {
+    fn of(arguments: &BenchArguments) -> Self {
         let batches = arguments.number("rate", 1_000).div_ceil(OF_BATCH);
-        Pace { reads: arguments.number("reads", 1_000), batches, seconds: arguments.number("seconds", 10) }
+        DuePace { reads: arguments.number("reads", 1_000), batches, seconds: arguments.number("seconds", 10) }
     }
 }
 
 /// Reads those who leave, and sends events of others, each when it is due.
-async fn read_and_send(handle: Handle, measured: Arc<Beside>, people: u64, pace: Pace) {
+async fn read_and_send(handle: Handle, measured: Arc<BesideLoad>, people: u64, pace: DuePace) {
     let requests = Arc::new(Mutex::new(JoinSet::new()));
     let (reading, reader, reads) = (requests.clone(), handle.clone(), measured.clone());
     let read = move |due: Instant, number: u64| {

@@ -20,8 +20,8 @@ mod watch;
 use std::time::Duration;
 
 use crowd::Windows;
-use load::{Load, Rate};
-use shop::{Arguments, Memory};
+use load::{Load, LoadRate};
+use shop::{BenchArguments, Memory};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,10 +34,10 @@ const CLOCK: &str = "\n[clock]\ndedupe_window = \"5 min\"\n";
 
 #[tokio::main(worker_threads = 3)]
 async fn main() {
-    let arguments = Arguments::of_command_line();
+    let arguments = BenchArguments::of_command_line();
     let minutes = arguments.number("minutes", 30);
     let minute = Duration::from_secs(arguments.number("minute", 60));
-    let rate = Rate { events: arguments.number("rate", 5_000), batch: arguments.number("batch", 50) };
+    let rate = LoadRate { events: arguments.number("rate", 5_000), batch: arguments.number("batch", 50) };
     let people = arguments.number("people", 100_000);
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
     let load = Load::start(folder.path(), people, arguments.number("workers", 1), &WINDOWS, CLOCK).await;

@@ -19,8 +19,8 @@ mod watch;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use load::{Load, Rate};
-use shop::{Arguments, Memory};
+use load::{Load, LoadRate};
+use shop::{BenchArguments, Memory};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -29,7 +29,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const IDENTIFIERS_A_PROFILE: u64 = 4;
 
 fn main() {
-    let arguments = Arguments::of_command_line();
+    let arguments = BenchArguments::of_command_line();
     let sizes = arguments.numbers("identifiers", &[100_000, 1_000_000, 5_000_000]);
     // What the process that prints the table starts, for one size.
     if let ([size], true) = (&sizes[..], arguments.number("row", 0) != 0) {
@@ -52,8 +52,8 @@ fn main() {
 const HEAD: &str = " identifiers   profiles  introduced/s  events/s  bytes a profile     MB  at rate   p50    p99   p99.9    max  missing";
 
 /// The row of a size.
-async fn measure(identifiers: u64, arguments: &Arguments) -> String {
-    let rate = Rate { events: arguments.number("rate", 5_000), batch: arguments.number("batch", 50) };
+async fn measure(identifiers: u64, arguments: &BenchArguments) -> String {
+    let rate = LoadRate { events: arguments.number("rate", 5_000), batch: arguments.number("batch", 50) };
     let duration = Duration::from_secs(arguments.number("seconds", 30));
     let people = identifiers / IDENTIFIERS_A_PROFILE;
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");

@@ -18,7 +18,7 @@ use deltaic::history::{Archive, Folder, Placed, Portion, Reading};
 use deltaic::ingest::segment::{EventContext, Extractor, reading};
 use deltaic::log::Stored;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use shop::{Arguments, START_MS, Stream};
+use shop::{BenchArguments, START_MS, ShopStream};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -36,16 +36,16 @@ fn cpu_ns() -> u64 {
 }
 
 /// The events of some ticks, with what the project makes of them.
-struct Part(Vec<(Portion, Vec<Option<Reading>>)>);
+struct HistoryPart(Vec<(Portion, Vec<Option<Reading>>)>);
 
 fn main() {
-    let arguments = Arguments::of_command_line();
+    let arguments = BenchArguments::of_command_line();
     let events = arguments.number("events", 2_000_000);
     let checkpoint = arguments.number("checkpoint", 100_000);
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
     let project = shop::project(folder.path());
     let (extractor, read) = (Extractor::new(&project), reading(&project));
-    let mut stream = Stream::new(arguments.number("seed", 1), arguments.number("people", 200_000));
+    let mut stream = ShopStream::new(arguments.number("seed", 1), arguments.number("people", 200_000));
     let mut line = String::new();
     let mut count = 0;
     let mut stored = || {
@@ -72,7 +72,7 @@ fn main() {
     let (mut tick, mut written, mut raw_bytes) = (Tick::from_ms(START_MS), 0, 0);
     let (mut cpu, mut elapsed) = (0, 0.0);
     while written < events {
-        let part = Part(
+        let part = HistoryPart(
             (0..checkpoint / TICK_EVENTS)
                 .map(|_| {
                     tick = tick.after_ms(5);

@@ -26,8 +26,8 @@ mod watch;
 use std::time::{Duration, Instant};
 
 use crowd::Crowd;
-use load::{Load, Outcome, Rate, Twist};
-use shop::Arguments;
+use load::{Load, LoadOutcome, LoadRate, Twist};
+use shop::BenchArguments;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -36,8 +36,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const P99_MS_MAX: f64 = 50.0;
 
 /// How it is asked.
-struct Asked {
-    rate: Rate,
+struct HotRead {
+    rate: LoadRate,
     duration: Duration,
     people: u64,
     workers: u64,
@@ -45,9 +45,9 @@ struct Asked {
 
 #[tokio::main(worker_threads = 3)]
 async fn main() {
-    let arguments = Arguments::of_command_line();
-    let asked = Asked {
-        rate: Rate { events: arguments.number("rate", 3_000), batch: arguments.number("batch", 30) },
+    let arguments = BenchArguments::of_command_line();
+    let asked = HotRead {
+        rate: LoadRate { events: arguments.number("rate", 3_000), batch: arguments.number("batch", 30) },
         duration: Duration::from_secs(arguments.number("seconds", 20)),
         people: arguments.number("people", 100_000),
         workers: arguments.number("workers", 1),
@@ -74,7 +74,7 @@ async fn main() {
     }
 }
 
-impl Asked {
+impl HotRead {
     /// An engine with the crowd in it.
     async fn load(&self, more: &str) -> Load {
         let folder = tempfile::tempdir().expect("there is room for a temporary folder");
@@ -90,7 +90,7 @@ impl Asked {
 }
 
 /// Somebody who is never probed: the last of the crowd, if it is large enough.
-async fn person(asked: &Asked) {
+async fn person(asked: &HotRead) {
     let load = asked.load("").await;
     asked.alone(&load, "person").await;
     let hot = asked.people - 1;
@@ -99,7 +99,7 @@ async fn person(asked: &Asked) {
     load.stop().await;
 }
 
-async fn identifier(asked: &Asked) {
+async fn identifier(asked: &HotRead) {
     let load = asked.load("").await;
     asked.alone(&load, "identifier").await;
     // Each of the crowd has three links.
@@ -124,7 +124,7 @@ fn login_on_shared(crowd: &mut Crowd) -> String {
     )
 }
 
-async fn merge(asked: &Asked, name: &str, definitions: &str, facts: u64, every: Duration) {
+async fn merge(asked: &HotRead, name: &str, definitions: &str, facts: u64, every: Duration) {
     let load = asked.load(definitions).await;
     let began = Instant::now();
     facts::tell(&load, facts).await;
@@ -138,7 +138,7 @@ async fn merge(asked: &Asked, name: &str, definitions: &str, facts: u64, every: 
     load.stop().await;
 }
 
-fn print(hot: &str, what: &str, outcome: &Outcome) {
+fn print(hot: &str, what: &str, outcome: &LoadOutcome) {
     outcome.changed.print(&format!("{hot:<11} {what}"));
     let p99 = outcome.changed.ms(99.0);
     let verdict = if p99 < P99_MS_MAX { "under" } else { "NOT UNDER" };

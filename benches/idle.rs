@@ -18,14 +18,14 @@ mod watch;
 use std::time::{Duration, Instant};
 
 use load::Load;
-use shop::{Arguments, Memory};
+use shop::{BenchArguments, Memory};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main(worker_threads = 3)]
 async fn main() {
-    let arguments = Arguments::of_command_line();
+    let arguments = BenchArguments::of_command_line();
     let profiles = arguments.number("profiles", 1_000_000);
     let seconds = arguments.number("seconds", 30);
     let workers = arguments.number("workers", 1);

@@ -14,17 +14,17 @@ use std::sync::mpsc::channel;
 
 use dataflows::model::Tick;
 use dataflows::observations::Arrival;
-use deltaic::engine::{Listeners, Output, Topology, Workers};
-use deltaic::ingest::files::{BytesRead, Events, Format};
+use deltaic::engine::{Listeners, Topology, WorkerOutput, Workers};
+use deltaic::ingest::files::{BytesRead, Events, FileFormat};
 use deltaic::ingest::segment::Extractor;
 use deltaic::observe::introspection::Introspection;
-use shop::{Arguments, Stream};
+use shop::{BenchArguments, ShopStream};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
-    let arguments = Arguments::of_command_line();
+    let arguments = BenchArguments::of_command_line();
     let (batch, ticks) = (arguments.number("batch", 100), arguments.number("ticks", 2_000));
     let people = arguments.number("people", 20_000);
     let is_logged = arguments.number("log", 1) != 0;
@@ -32,7 +32,7 @@ fn main() {
     let project = shop::project(folder.path());
     let path = folder.path().join("events.jsonl");
     let mut file = std::io::BufWriter::new(std::fs::File::create(&path).expect("a new file can be created"));
-    let mut stream = Stream::new(arguments.number("seed", 1), people);
+    let mut stream = ShopStream::new(arguments.number("seed", 1), people);
     let mut line = String::new();
     for _ in 0..batch * ticks {
         line.clear();
@@ -40,8 +40,9 @@ fn main() {
         writeln!(file, "{line}").expect("there is room for the events");
     }
     file.flush().expect("there is room for the events");
-    let events = Events::open(&path, &Format::Jsonl, "bench", Arc::new(Extractor::new(&project)), BytesRead::default())
-        .expect("the file is there");
+    let events =
+        Events::open(&path, &FileFormat::Jsonl, "bench", Arc::new(Extractor::new(&project)), BytesRead::default())
+            .expect("the file is there");
     let events: Vec<_> = events.map(|event| event.expect("every line is in order")).collect();
     let mut tick = events.first().map_or(Tick::from_ms(shop::START_MS), |event| event.at);
     let mut events = events.into_iter();
@@ -64,7 +65,7 @@ fn main() {
         workers.advance_to(tick);
         let mut complete = vec![Tick::default(); topology.threads];
         while complete.iter().any(|frontier| *frontier < tick) {
-            if let Output::Complete { worker, frontier } = collected.recv().expect("the workers are there") {
+            if let WorkerOutput::Complete { worker, frontier } = collected.recv().expect("the workers are there") {
                 complete[worker] = frontier;
             }
         }

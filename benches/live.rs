@@ -19,11 +19,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use deltaic::observe::hlog::read;
-use deltaic::receive::server::{Options as ReceiverOptions, Receiver};
-use engine::{Engine, How};
-use latencies::{Latencies, print};
+use deltaic::receive::server::{ReceiveOptions, WebhookReceiver};
+use engine::{BenchEngine, EngineSetup};
+use latencies::{BenchLatencies, print};
 use pace::paced;
-use shop::{Arguments, Memory, Stream};
+use shop::{BenchArguments, Memory, ShopStream};
 use tokio::task::JoinSet;
 
 #[global_allocator]
@@ -31,7 +31,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main(worker_threads = 3)]
 async fn main() {
-    let arguments = Arguments::of_command_line();
+    let arguments = BenchArguments::of_command_line();
     let rate = arguments.number("rate", 5_000);
     let batch = arguments.number("batch", 100);
     let seconds = arguments.number("seconds", 20);
@@ -39,7 +39,7 @@ async fn main() {
     let connections = arguments.number("connections", 8);
 
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
-    let receiver = Receiver::start(ReceiverOptions::default()).await.expect("a port is free");
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.expect("a port is free");
     let project = shop::project_with_webhook(folder.path(), &receiver.url());
     // Synced to the disk that holds the build, which temporary folders may not be on.
     let kept =
@@ -50,12 +50,12 @@ async fn main() {
     let pause = Duration::from_nanos((batch * 1_000_000_000).checked_div(rate).unwrap_or_default());
     let syncs = is_synced.then(|| [Duration::ZERO, pause].map(|pause| disk::syncs(kept.path(), 4 * 1024, 500, pause)));
     let hlog = folder.path().join("latency.hlog");
-    let how = How { workers: 1, data, hlog: Some(hlog.clone()) };
-    let engine = Arc::new(Engine::start(project, how).await);
+    let how = EngineSetup { workers: 1, data, hlog: Some(hlog.clone()) };
+    let engine = Arc::new(BenchEngine::start(project, how).await);
     engine.ready().await;
 
     let before = Memory::now();
-    let stream = Stream::live(arguments.number("seed", 1), people);
+    let stream = ShopStream::live(arguments.number("seed", 1), people);
     let started = Instant::now();
     let (sent, late) = if rate == 0 {
         (closed_loop(&engine, stream, batch, connections, Duration::from_secs(seconds)).await, None)
@@ -63,7 +63,7 @@ async fn main() {
         let (sent, late) = open_loop(&engine, stream, batch, rate, rate * seconds / batch).await;
         (sent, Some(late))
     };
-    let Sent { answered, refused } = sent;
+    let SentBatch { answered, refused } = sent;
     let elapsed = started.elapsed().as_secs_f64();
     let memory = Memory::now().since(&before);
     Arc::into_inner(engine).expect("nothing is on its way any more").stop().await;
@@ -99,12 +99,12 @@ async fn main() {
 
 /// What was sent.
 #[derive(Default)]
-struct Sent {
-    answered: Latencies,
+struct SentBatch {
+    answered: BenchLatencies,
     refused: u64,
 }
 
-impl Sent {
+impl SentBatch {
     fn count(&mut self, latency: Option<Duration>) {
         match latency {
             Some(latency) => self.answered.record(latency),
@@ -114,14 +114,20 @@ impl Sent {
 }
 
 /// Sends a batch; gives how long after `due` it was answered, or nothing where it was not taken.
-async fn send(engine: Arc<Engine>, body: String, due: Instant) -> Option<Duration> {
+async fn send(engine: Arc<BenchEngine>, body: String, due: Instant) -> Option<Duration> {
     let answer = engine.batch(body).send().await.ok().filter(|answer| answer.status().is_success())?;
     _ = answer.bytes().await;
     Some(due.elapsed())
 }
 
 /// Each batch at its due time; and how late they were sent.
-async fn open_loop(engine: &Arc<Engine>, mut stream: Stream, batch: u64, rate: u64, batches: u64) -> (Sent, Latencies) {
+async fn open_loop(
+    engine: &Arc<BenchEngine>,
+    mut stream: ShopStream,
+    batch: u64,
+    rate: u64,
+    batches: u64,
+) -> (SentBatch, BenchLatencies) {
     let requests = Arc::new(Mutex::new(JoinSet::new()));
     let (engine, sending) = (engine.clone(), requests.clone());
     let start = move |due, body| {
@@ -130,14 +136,20 @@ async fn open_loop(engine: &Arc<Engine>, mut stream: Stream, batch: u64, rate: u
     let every = Duration::from_nanos(batch * 1_000_000_000 / rate);
     let late = paced(every, batches, move |_| stream.batch(batch), start).await;
     let requests = std::mem::take(&mut *requests.lock().expect("nobody panics with it"));
-    let mut sent = Sent::default();
+    let mut sent = SentBatch::default();
     requests.join_all().await.into_iter().for_each(|latency| sent.count(latency));
     (sent, late)
 }
 
 /// On each connection the next batch when the last one is answered.
-async fn closed_loop(engine: &Arc<Engine>, stream: Stream, batch: u64, connections: u64, duration: Duration) -> Sent {
-    let (stream, sent) = (Arc::new(Mutex::new(stream)), Arc::new(Mutex::new(Sent::default())));
+async fn closed_loop(
+    engine: &Arc<BenchEngine>,
+    stream: ShopStream,
+    batch: u64,
+    connections: u64,
+    duration: Duration,
+) -> SentBatch {
+    let (stream, sent) = (Arc::new(Mutex::new(stream)), Arc::new(Mutex::new(SentBatch::default())));
     let (mut senders, started) = (JoinSet::new(), Instant::now());
     for _ in 0..connections {
         let (engine, stream, sent) = (engine.clone(), stream.clone(), sent.clone());

@@ -21,8 +21,8 @@ use deltaic::ingest::segment::{EventContext, Extractor};
 use deltaic::log::{DurableLog, Log, Store, codec};
 use deltaic::project::Durability;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
-use latencies::Latencies;
-use shop::{Arguments, Stream};
+use latencies::BenchLatencies;
+use shop::{BenchArguments, ShopStream};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -31,21 +31,21 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const BATCHES: usize = 64;
 
 fn main() {
-    let arguments = Arguments::of_command_line();
+    let arguments = BenchArguments::of_command_line();
     let (entries, pause_us) = (arguments.number("entries", 3_000), arguments.number("pause", 0));
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("there is room for a temporary folder");
     for events in arguments.numbers("events", &[1, 20, 500]) {
         let batches = batches(folder.path(), events);
         let bytes: usize = batches.iter().flatten().map(|event| event.raw.len()).sum();
         println!("{events} events an entry, {} bytes of JSON each", bytes / BATCHES / events as usize);
-        let how = How { entries, pause: Duration::from_micros(pause_us) };
+        let how = LogSetup { entries, pause: Duration::from_micros(pause_us) };
         segments(&folder.path().join(format!("segments-{events}")), &batches, how);
         keyspace(&folder.path().join(format!("fjall-{events}")), &batches, how);
     }
 }
 
 #[derive(Clone, Copy)]
-struct How {
+struct LogSetup {
     entries: u64,
     /// Between two entries.
     pause: Duration,
@@ -55,7 +55,7 @@ struct How {
 fn batches(folder: &Path, events: u64) -> Vec<Vec<Accepted>> {
     let project = shop::project(folder);
     let extractor = Extractor::new(&project);
-    let mut stream = Stream::new(1, 100_000);
+    let mut stream = ShopStream::new(1, 100_000);
     let mut line = String::new();
     let now = Tick::from_ms(shop::START_MS).into();
     let given = EventContext {
@@ -79,16 +79,17 @@ fn batches(folder: &Path, events: u64) -> Vec<Vec<Accepted>> {
 }
 
 /// What is measured of a log.
-struct Measured {
-    latencies: Latencies,
+struct LogMeasurement {
+    latencies: BenchLatencies,
     slowest: Vec<(Duration, u64)>,
     disk_bytes: u64,
     events: u64,
 }
 
 /// Writes entries, each of which is safe when `write` returns.
-fn measure(batches: &[Vec<Accepted>], how: How, mut write: impl FnMut(Tick, &[Accepted])) -> Measured {
-    let mut measured = Measured { latencies: Latencies::default(), slowest: Vec::new(), disk_bytes: 0, events: 0 };
+fn measure(batches: &[Vec<Accepted>], how: LogSetup, mut write: impl FnMut(Tick, &[Accepted])) -> LogMeasurement {
+    let mut measured =
+        LogMeasurement { latencies: BenchLatencies::default(), slowest: Vec::new(), disk_bytes: 0, events: 0 };
     let before = written_bytes();
     for n in 0..how.entries {
         std::thread::sleep(how.pause);
@@ -106,7 +107,7 @@ fn measure(batches: &[Vec<Accepted>], how: How, mut write: impl FnMut(Tick, &[Ac
     measured
 }
 
-impl Measured {
+impl LogMeasurement {
     fn print(&self, what: &str, start: Duration) {
         self.latencies.print(what);
         let slowest: Vec<String> =
@@ -128,7 +129,7 @@ fn written_bytes() -> u64 {
     line.and_then(|bytes| bytes.parse().ok()).expect("it is a number")
 }
 
-fn segments(folder: &Path, batches: &[Vec<Accepted>], how: How) {
+fn segments(folder: &Path, batches: &[Vec<Accepted>], how: LogSetup) {
     let open = || {
         let store = Store::open(folder).expect("the folder is ours");
         DurableLog::open(store, Durability::Sync).expect("it is in order")
@@ -144,7 +145,7 @@ fn segments(folder: &Path, batches: &[Vec<Accepted>], how: How) {
 }
 
 /// The log as it was in formats 1 and 2 of the data folder.
-fn keyspace(folder: &Path, batches: &[Vec<Accepted>], how: How) {
+fn keyspace(folder: &Path, batches: &[Vec<Accepted>], how: LogSetup) {
     let (database, log) = open_keyspace(folder);
     let mut previous = Tick::default();
     let measured = measure(batches, how, |tick, batch| {

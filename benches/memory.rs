@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use dataflows::model::{Event, Position, Tick};
 use dataflows::observations::Arrival;
-use deltaic::engine::{Output, Topology, Workers};
-use deltaic::ingest::files::{BytesRead, Events, Format};
+use deltaic::engine::{Topology, WorkerOutput, Workers};
+use deltaic::ingest::files::{BytesRead, Events, FileFormat};
 use deltaic::ingest::segment::Extractor;
-use shop::{Arguments, Memory};
+use shop::{BenchArguments, Memory};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,7 +34,7 @@ const CHUNK_EVENTS: usize = 8_192;
 
 fn main() {
     deltaic::memory::without_huge_pages();
-    let arguments = Arguments::of_command_line();
+    let arguments = BenchArguments::of_command_line();
     let profiles = arguments.number("profiles", 200_000);
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
     let has_windows = arguments.number("windows", 1) != 0;
@@ -44,8 +44,9 @@ fn main() {
     let (outputs, collected) = channel();
     let before = Memory::now();
     let workers = Workers::start(&Topology::local(1), project.definitions.clone(), outputs).expect("a worker starts");
-    let events = Events::open(&path, &Format::Jsonl, "bench", Arc::new(Extractor::new(&project)), BytesRead::default())
-        .expect("the file is there");
+    let events =
+        Events::open(&path, &FileFormat::Jsonl, "bench", Arc::new(Extractor::new(&project)), BytesRead::default())
+            .expect("the file is there");
     let (mut tick, mut chunk) = (Tick::default(), Vec::new());
     for (arrival, index) in events.zip(0..) {
         let arrival = arrival.expect("every line is in order");
@@ -85,12 +86,12 @@ fn main() {
 }
 
 /// Waits until everything before `tick` is complete; gives how many changes of audiences came meanwhile.
-fn wait_for(collected: &Receiver<Output>, tick: Tick) -> usize {
+fn wait_for(collected: &Receiver<WorkerOutput>, tick: Tick) -> usize {
     let mut changes = 0;
     loop {
         match collected.recv().expect("the worker is there") {
-            Output::Complete { frontier, .. } if frontier >= tick => return changes,
-            Output::Memberships(_, changed) => changes += changed.len(),
+            WorkerOutput::Complete { frontier, .. } if frontier >= tick => return changes,
+            WorkerOutput::Memberships(_, changed) => changes += changed.len(),
             _ => {}
         }
     }

@@ -17,10 +17,10 @@ mod watch;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use latencies::Latencies;
-use load::{Load, Rate};
+use latencies::BenchLatencies;
+use load::{Load, LoadRate};
 use pace::paced;
-use shop::Arguments;
+use shop::BenchArguments;
 use tokio::task::JoinSet;
 
 #[global_allocator]
@@ -28,8 +28,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main(worker_threads = 3)]
 async fn main() {
-    let arguments = Arguments::of_command_line();
-    let rate = Rate { events: arguments.number("rate", 20_000), batch: arguments.number("batch", 200) };
+    let arguments = BenchArguments::of_command_line();
+    let rate = LoadRate { events: arguments.number("rate", 20_000), batch: arguments.number("batch", 200) };
     let reads = arguments.number("reads", 200);
     let duration = Duration::from_secs(arguments.number("seconds", 20));
     let people = arguments.number("people", 200_000);
@@ -53,7 +53,7 @@ async fn main() {
 }
 
 /// Reads random people; gives how long that took, how many failed, and how late the reads were sent.
-async fn read(load: &Load, people: u64, rate: u64, duration: Duration) -> (Latencies, u64, Latencies) {
+async fn read(load: &Load, people: u64, rate: u64, duration: Duration) -> (BenchLatencies, u64, BenchLatencies) {
     let requests = Arc::new(Mutex::new(JoinSet::new()));
     let (engine, sending) = (load.engine.clone(), requests.clone());
     // 48,271 is prime: everybody's turn comes once before anybody's comes again.
@@ -66,7 +66,7 @@ async fn read(load: &Load, people: u64, rate: u64, duration: Duration) -> (Laten
     };
     let late = paced(Duration::from_nanos(1_000_000_000 / rate), rate * duration.as_secs(), prepare, start).await;
     let requests = std::mem::take(&mut *requests.lock().expect("nobody panics with it"));
-    let (mut took, mut failed) = (Latencies::default(), 0);
+    let (mut took, mut failed) = (BenchLatencies::default(), 0);
     for latency in requests.join_all().await {
         match latency {
             Some(latency) => took.record(latency),

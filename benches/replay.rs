@@ -9,14 +9,14 @@ mod shop;
 use std::io::{BufWriter, Write};
 
 use deltaic::engine::Topology;
-use deltaic::replay::{Options, replay};
-use shop::{Arguments, Memory, Stream};
+use deltaic::replay::{ReplayOptions, replay};
+use shop::{BenchArguments, Memory, ShopStream};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
-    let arguments = Arguments::of_command_line();
+    let arguments = BenchArguments::of_command_line();
     let people = arguments.number("people", 200_000);
     let events = arguments.number("events", 1_000_000);
     let workers = arguments.number("workers", 1) as usize;
@@ -25,7 +25,7 @@ fn main() {
 
     let path = folder.path().join("events.jsonl");
     let mut file = BufWriter::new(std::fs::File::create(&path).expect("a new file can be created"));
-    let mut stream = Stream::new(arguments.number("seed", 1), people);
+    let mut stream = ShopStream::new(arguments.number("seed", 1), people);
     let mut line = String::new();
     for _ in 0..events {
         line.clear();
@@ -36,7 +36,7 @@ fn main() {
     let bytes = path.metadata().expect("the file is there").len();
 
     let before = Memory::now();
-    let options = Options {
+    let options = ReplayOptions {
         recorded: None,
         events: vec![path],
         now: None,

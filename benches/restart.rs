@@ -18,10 +18,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use deltaic::project::Storage;
-use engine::{Engine, How};
-use latencies::Latencies;
+use engine::{BenchEngine, EngineSetup};
+use latencies::BenchLatencies;
 use pace::paced;
-use shop::{Arguments, Memory};
+use shop::{BenchArguments, Memory};
 use tokio::task::JoinSet;
 
 #[global_allocator]
@@ -31,14 +31,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const BATCH: u64 = 500;
 
 /// Starts an engine on a data folder.
-async fn start(project: &Path, data: &Path, workers: u64, checkpoint_events: Option<u64>) -> Arc<Engine> {
+async fn start(project: &Path, data: &Path, workers: u64, checkpoint_events: Option<u64>) -> Arc<BenchEngine> {
     let mut project = shop::project(project);
     project.storage = Some(Storage { checkpoint_events, ..Storage::in_folder(data.to_owned()) });
-    Arc::new(Engine::start(project, How::in_memory(workers)).await)
+    Arc::new(BenchEngine::start(project, EngineSetup::in_memory(workers)).await)
 }
 
 /// Stops it, when nothing is on its way any more.
-async fn stop(engine: Arc<Engine>) {
+async fn stop(engine: Arc<BenchEngine>) {
     Arc::into_inner(engine).expect("nothing is on its way any more").stop().await;
 }
 
@@ -46,7 +46,7 @@ async fn stop(engine: Arc<Engine>) {
 const LIVE_BATCH: u64 = 20;
 
 /// Sends at a steady rate, an open loop: latency counts from when a request was due. Gives the latencies until the answer.
-async fn load(engine: &Arc<Engine>, (first, rate, seconds): (u64, u64, u64)) -> Latencies {
+async fn load(engine: &Arc<BenchEngine>, (first, rate, seconds): (u64, u64, u64)) -> BenchLatencies {
     let requests = Arc::new(Mutex::new(JoinSet::new()));
     let (engine, sending) = (engine.clone(), requests.clone());
     // Others than those of the build, and other messages in each run.
@@ -61,7 +61,7 @@ async fn load(engine: &Arc<Engine>, (first, rate, seconds): (u64, u64, u64)) -> 
     };
     paced(Duration::from_nanos(1_000_000_000 / rate), rate * seconds, prepare, start).await;
     let requests = std::mem::take(&mut *requests.lock().expect("nobody panics with it"));
-    let mut took = Latencies::default();
+    let mut took = BenchLatencies::default();
     requests.join_all().await.into_iter().for_each(|latency| took.record(latency));
     took
 }
@@ -90,7 +90,7 @@ fn body(first: u64, people: u64, time: u64) -> String {
 
 #[tokio::main(worker_threads = 3)]
 async fn main() {
-    let arguments = Arguments::of_command_line();
+    let arguments = BenchArguments::of_command_line();
     let profiles = arguments.number("profiles", 1_000_000);
     let events = arguments.number("events", 3).max(1);
     let workers = arguments.number("workers", 1);

@@ -19,27 +19,27 @@ use timely::dataflow::operators::vec::Map;
 use crate::batches::{ValSpine, arrange_by_key};
 use crate::model::{EventOrder, IdentifierId, ProfileId, Tick, Weight};
 use crate::observer::Link;
-use crate::operators::{Waiting, join};
+use crate::operators::{WaitingRows, join};
 use crate::profiles::{MovesTrace, PartsTrace};
 
 /// The profile that a profile is by now, of those that an alias leads elsewhere.
 pub type AliasesTrace = TraceAgent<ValSpine<ProfileId, ProfileId, Tick, i64>>;
 
-type Row<D> = (D, Tick, i64);
+type AliasRow<D> = (D, Tick, i64);
 
 /// Where the links that count lead: each profile that is another one by now, once.
 pub fn follow<'scope>(
     links: VecCollection<'scope, Tick, (IdentifierId, Link), i64>,
 ) -> VecCollection<'scope, Tick, (ProfileId, ProfileId), i64> {
-    let exchange = Exchange::new(|_: &Row<(IdentifierId, Link)>| 0);
+    let exchange = Exchange::new(|_: &AliasRow<(IdentifierId, Link)>| 0);
     links
         .inner
-        .unary_frontier::<CapacityContainerBuilder<Vec<Row<(ProfileId, ProfileId)>>>, _, _, _>(
+        .unary_frontier::<CapacityContainerBuilder<Vec<AliasRow<(ProfileId, ProfileId)>>>, _, _, _>(
             exchange,
             "Follow aliases",
             |_, _| {
                 let mut chains = Chains::default();
-                let mut waiting: Waiting<(Tick, i64, IdentifierId, Link)> = Waiting::default();
+                let mut waiting: WaitingRows<(Tick, i64, IdentifierId, Link)> = WaitingRows::default();
                 move |(input, frontier), output| {
                     input.for_each(|capability, rows| {
                         let rows = rows.drain(..).map(|((id, link), tick, diff)| (tick, diff, id, link));

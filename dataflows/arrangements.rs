@@ -37,11 +37,11 @@ pub struct Arrangements(Vec<(usize, Box<dyn Fn() -> usize>)>);
 
 /// The sum of what differential logs on one worker: what each arrangement holds, by the operator that maintains it.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger(Rc<RefCell<FxHashMap<usize, Entry>>>);
+pub struct Ledger(Rc<RefCell<FxHashMap<usize, ArrangementEntry>>>);
 
 /// Events come in pairs that balance, but the last ones of an operator may never come.
 #[derive(Clone, Copy, Debug, Default)]
-struct Entry {
+struct ArrangementEntry {
     records: i64,
     batches: i64,
     waiting: i64,
@@ -68,8 +68,8 @@ impl Arrangements {
     /// What each holds, by the operator that maintains it.
     pub fn holdings(&self, ledger: &Ledger) -> FxHashMap<usize, Holding> {
         let count = |count: i64| u64::try_from(count).unwrap_or_default();
-        let holding = |(operator, entry): (&usize, &Entry)| {
-            let Entry { records, batches, waiting } = *entry;
+        let holding = |(operator, entry): (&usize, &ArrangementEntry)| {
+            let ArrangementEntry { records, batches, waiting } = *entry;
             let (records, batches, waiting) = (count(records), count(batches), count(waiting));
             (*operator, Holding { records, batches, bytes: 0, waiting })
         };

@@ -34,7 +34,7 @@ pub type ValSpine<K, V, T, R> = Spine<Rc<ValBatch<((K, V), T, R)>>>;
 pub type ValBatcher<K, V, T, R> =
     MergeBatcher<ContainerChunker<Vec<((K, V), T, R)>>, VecMerger<(K, V), T, R>, ValBuilder<K, V, T, R>>;
 
-type Storage<U> = OrdValStorage<Vector<U>>;
+type BatchStorage<U> = OrdValStorage<Vector<U>>;
 
 /// Arranges values by key, on the worker of the key.
 pub fn arrange_by_key<'scope, K, V, T, R>(
@@ -56,7 +56,7 @@ pub struct ValBatch<U: Update<Diff: Ord>>(OrdValBatch<Vector<U>>);
 
 impl<U: Update<Diff: Ord>> ValBatch<U> {
     /// Its keys, values and updates.
-    pub fn storage(&self) -> &Storage<U> {
+    pub fn storage(&self) -> &BatchStorage<U> {
         &self.0.storage
     }
 }
@@ -78,7 +78,7 @@ pub struct ValMerger<U: Update<Diff: Ord>> {
     within: Option<Within>,
     /// Times before it are one.
     since: Antichain<U::Time>,
-    result: Storage<U>,
+    result: BatchStorage<U>,
     /// The updates of one value.
     staging: UpdsBuilder<Vec<U::Time>, Vec<U::Diff>>,
 }
@@ -134,7 +134,7 @@ impl<U: Update<Diff: Ord>> Merger<ValBatch<U>> for ValMerger<U> {
 
 impl<U: Update<Diff: Ord>> ValMerger<U> {
     /// The least key of those that are next; nothing at the end of both batches.
-    fn next_key(&self, batches: [&Storage<U>; 2]) -> Option<Within> {
+    fn next_key(&self, batches: [&BatchStorage<U>; 2]) -> Option<Within> {
         let order = match [batches[0].keys.get(self.keys[0]), batches[1].keys.get(self.keys[1])] {
             [None, None] => return None,
             [Some(_), None] => Ordering::Less,
@@ -150,7 +150,7 @@ impl<U: Update<Diff: Ord>> ValMerger<U> {
     }
 
     /// Merges values of one key, and says whether it came to their end.
-    fn merge_values(&mut self, batches: [&Storage<U>; 2], within: &mut Within, fuel: &mut isize) -> bool {
+    fn merge_values(&mut self, batches: [&BatchStorage<U>; 2], within: &mut Within, fuel: &mut isize) -> bool {
         let [ones, others] = &mut within.values;
         let value = |of: usize, place: usize| &batches[of].vals.vals[place];
         loop {
@@ -179,7 +179,7 @@ impl<U: Update<Diff: Ord>> ValMerger<U> {
     }
 
     /// Takes in the updates of a value, and says how many.
-    fn stage(&mut self, batch: &Storage<U>, value: usize) -> isize {
+    fn stage(&mut self, batch: &BatchStorage<U>, value: usize) -> isize {
         let (lower, upper) = batch.upds.bounds(value);
         for (time, diff) in batch.upds.times[lower..upper].iter().zip(&batch.upds.diffs[lower..upper]) {
             let mut time = time.clone();
@@ -308,10 +308,10 @@ mod tests {
     use super::*;
     use crate::model::Tick;
 
-    type Row = ((u64, u64), Tick, i64);
-    type Batch = ValBatch<Row>;
+    type TestUpdate = ((u64, u64), Tick, i64);
+    type TestBatch = ValBatch<TestUpdate>;
 
-    fn batch(rows: &[Row]) -> Option<Batch> {
+    fn batch(rows: &[TestUpdate]) -> Option<TestBatch> {
         let mut rows = rows.to_vec();
         differential_dataflow::consolidation::consolidate_updates(&mut rows);
         let mut builder = ValBuilder::default();
@@ -319,7 +319,7 @@ mod tests {
         builder.done().and_then(Rc::into_inner)
     }
 
-    fn rows(batch: &Batch) -> Vec<Row> {
+    fn rows(batch: &TestBatch) -> Vec<TestUpdate> {
         let mut rows = Vec::new();
         for (row, updates) in batch.cursor().to_vec(batch, |key| *key, |value| *value) {
             rows.extend(updates.into_iter().map(|(tick, diff)| (row, tick, diff)));
@@ -328,7 +328,7 @@ mod tests {
     }
 
     /// Merges with so much fuel at a time; gives the rows, and how often it took fuel.
-    fn merged([one, other]: &[Batch; 2], since: Tick, fuel: isize) -> (Vec<Row>, usize) {
+    fn merged([one, other]: &[TestBatch; 2], since: Tick, fuel: isize) -> (Vec<TestUpdate>, usize) {
         let mut merger = ValMerger::new(one, other, Antichain::from_elem(since).borrow());
         for steps in 1.. {
             let mut left = fuel;
@@ -350,7 +350,7 @@ mod tests {
         };
         for round in 0..300 {
             let (keys, values) = [(1, 40), (40, 1), (6, 6)][round % 3];
-            let mut some = |from: u64| -> Vec<Row> {
+            let mut some = |from: u64| -> Vec<TestUpdate> {
                 let count = 1 + next(80);
                 (0..count)
                     .map(|_| ((next(keys), next(values)), ms(from + next(10)), 1 - 2 * (next(2) as i64)))
@@ -376,8 +376,8 @@ mod tests {
         let ms = Tick::from_ms;
         for of_one_key in [false, true] {
             let row = |number: u64| if of_one_key { (1, number) } else { (number, 1) };
-            let come: Vec<Row> = (0..COUNT).map(|number| (row(number), ms(1), 1)).collect();
-            let go: Vec<Row> = (0..COUNT).map(|number| (row(number), ms(2), -1)).collect();
+            let come: Vec<TestUpdate> = (0..COUNT).map(|number| (row(number), ms(1), 1)).collect();
+            let go: Vec<TestUpdate> = (0..COUNT).map(|number| (row(number), ms(2), -1)).collect();
             let both = [batch(&come).unwrap(), batch(&go).unwrap()];
             let (left, steps) = merged(&both, ms(3), 10);
             assert!(left.is_empty());

@@ -33,11 +33,11 @@ impl Tenure {
 }
 
 /// The exclusive identifiers that an identifier was seen with.
-pub type Owners = BTreeMap<IdentifierId, Tenure>;
+pub type OwnerTenures = BTreeMap<IdentifierId, Tenure>;
 
 /// The latest decision on each purpose of everybody for whom any of `decisions` counts: those of the identifier `id`, which was
 /// seen with `owners`.
-pub fn holders(id: IdentifierId, owners: &Owners, decisions: &[Decision]) -> BTreeMap<IdentifierId, Record> {
+pub fn holders(id: IdentifierId, owners: &OwnerTenures, decisions: &[Decision]) -> BTreeMap<IdentifierId, Record> {
     let mut held: BTreeMap<IdentifierId, Vec<Setting>> = BTreeMap::new();
     for decision in decisions {
         let setting = Setting {
@@ -54,7 +54,7 @@ pub fn holders(id: IdentifierId, owners: &Owners, decisions: &[Decision]) -> BTr
 }
 
 /// For whom a decision counts; `None` where that is the identifier itself.
-fn holders_of(decision: &Decision, owners: &Owners) -> Vec<Option<IdentifierId>> {
+fn holders_of(decision: &Decision, owners: &OwnerTenures) -> Vec<Option<IdentifierId>> {
     let at = decision.order;
     // The latest link that is known up to then, of equal ones that to the smaller identifier.
     let known = owners.iter().flat_map(|(id, tenure)| [(tenure.first, Reverse(*id)), (tenure.latest, Reverse(*id))]);

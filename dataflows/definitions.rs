@@ -80,7 +80,7 @@ pub struct Definitions {
     /// Audiences, sorted by name.
     pub audiences: Vec<Audience>,
     /// Every trait and audience once, each after what it refers to.
-    pub order: Vec<Step>,
+    pub order: Vec<EvaluationStep>,
     /// What destinations are to hold, sorted by name.
     pub destinations: Vec<DestinationView>,
     /// The events that destinations are sent, in the order of the destinations.
@@ -107,7 +107,7 @@ impl Definitions {
 
 /// One step of evaluating a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum EvaluationStep {
     /// Evaluate this trait.
     Trait(TraitId),
     /// Evaluate this audience.
@@ -226,14 +226,14 @@ pub struct Measure {
     /// Which of them count: those where this is true. `None`: all.
     pub condition: Option<Expression<EventTerm>>,
     /// What is kept of each.
-    pub shape: Shape,
+    pub shape: MeasureShape,
     /// Events count while they are inside this window; `None`: for ever.
     pub within: Option<Window>,
 }
 
 /// What a measure keeps of each event. An event whose expression is missing does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum MeasureShape {
     /// That it happened.
     Count,
     /// Its number, to be summed; also how many there were, so that averages and "no event" can be told.
@@ -332,7 +332,7 @@ pub struct DestinationView {
     /// The identifier types that may leave.
     pub identifiers: Vec<CompactString>,
     /// The traits and attributes that may leave.
-    pub traits: Vec<Listed>,
+    pub traits: Vec<ListedTrait>,
     /// The purpose to which a person must consent to be there at all.
     pub requires_consent: Option<CompactString>,
 }
@@ -349,7 +349,7 @@ pub struct Forward {
     /// The identifier types that go with them.
     pub identifiers: Vec<CompactString>,
     /// The traits and attributes that go with them.
-    pub traits: Vec<Listed>,
+    pub traits: Vec<ListedTrait>,
     /// The purposes that go with them, each with whether the person consents.
     pub consent: Vec<CompactString>,
     /// The purpose to which the person must consent for the event to go at all.
@@ -358,7 +358,7 @@ pub struct Forward {
 
 /// A trait or attribute that a destination lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listed {
+pub enum ListedTrait {
     /// A trait.
     Trait(TraitId),
     /// An attribute.

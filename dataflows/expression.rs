@@ -196,10 +196,10 @@ fn decide<T>(operands: &[Expression<T>], decisive: bool, lookup: &impl Fn(&T) ->
 
 /// A `like` pattern: `%` stands for any text, `_` for any one character, `\` takes the next character literally.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pattern(Vec<Piece>);
+pub struct Pattern(Vec<PatternPiece>);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Piece {
+enum PatternPiece {
     Text(CompactString),
     AnyCharacter,
     AnyText,
@@ -210,9 +210,9 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for piece in &self.0 {
             match piece {
-                Piece::AnyText => f.write_str("%")?,
-                Piece::AnyCharacter => f.write_str("_")?,
-                Piece::Text(text) => {
+                PatternPiece::AnyText => f.write_str("%")?,
+                PatternPiece::AnyCharacter => f.write_str("_")?,
+                PatternPiece::Text(text) => {
                     for character in text.chars() {
                         if matches!(character, '%' | '_' | '\\') {
                             f.write_str("\\")?;
@@ -236,26 +236,26 @@ impl Pattern {
     /// assert!(!Pattern::new("a_c").matches("ac"));
     /// ```
     pub fn new(pattern: &str) -> Self {
-        let mut pieces: Vec<Piece> = Vec::new();
+        let mut pieces: Vec<PatternPiece> = Vec::new();
         let mut characters = pattern.chars();
         while let Some(character) = characters.next() {
             let literal = match character {
                 '%' => {
-                    if pieces.last() != Some(&Piece::AnyText) {
-                        pieces.push(Piece::AnyText);
+                    if pieces.last() != Some(&PatternPiece::AnyText) {
+                        pieces.push(PatternPiece::AnyText);
                     }
                     continue;
                 }
                 '_' => {
-                    pieces.push(Piece::AnyCharacter);
+                    pieces.push(PatternPiece::AnyCharacter);
                     continue;
                 }
                 '\\' => characters.next().unwrap_or('\\'),
                 other => other,
             };
             match pieces.last_mut() {
-                Some(Piece::Text(text)) => text.push(literal),
-                _ => pieces.push(Piece::Text(CompactString::from_iter([literal]))),
+                Some(PatternPiece::Text(text)) => text.push(literal),
+                _ => pieces.push(PatternPiece::Text(CompactString::from_iter([literal]))),
             }
         }
         Pattern(pieces)
@@ -270,12 +270,12 @@ impl Pattern {
         let mut retry: Option<(usize, &str)> = None;
         loop {
             let taken = match self.0.get(at) {
-                Some(Piece::AnyText) => {
+                Some(PatternPiece::AnyText) => {
                     retry = Some((at + 1, rest));
                     Some(rest)
                 }
-                Some(Piece::AnyCharacter) => rest.chars().next().map(|c| &rest[c.len_utf8()..]),
-                Some(Piece::Text(literal)) => rest.strip_prefix(literal.as_str()),
+                Some(PatternPiece::AnyCharacter) => rest.chars().next().map(|c| &rest[c.len_utf8()..]),
+                Some(PatternPiece::Text(literal)) => rest.strip_prefix(literal.as_str()),
                 None if rest.is_empty() => return true,
                 None => None,
             };

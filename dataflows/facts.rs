@@ -18,7 +18,7 @@ use crate::model::{
     Decision, Decisions, EventOrder, IdentifierId, Part, Record, Sample, Setting, Strength, Text, Tick, Topic, Value,
     Weight,
 };
-use crate::observer::{Candidate, Holder, Link, Observation, Seen, Sighting};
+use crate::observer::{Candidate, Holder, Link, Observation, Sighting, SightingBasis};
 use crate::records::record_together;
 
 /// What all events so far say of one identifier.
@@ -166,9 +166,9 @@ pub struct Replacement {
 }
 
 /// What arrives, taken apart by what it is about.
-pub enum Told {
+pub enum FactUpdate {
     /// All mentions of an identifier so far are void; this is what its sightings had in common, if there were any.
-    MentionsVoid(IdentifierId, Option<Seen>),
+    MentionsVoid(IdentifierId, Option<SightingBasis>),
     /// All links of an identifier so far, and all decisions made through it, are void.
     EvidenceVoid(IdentifierId),
     /// All values of an identifier so far are void; says whether it is exclusive.
@@ -179,13 +179,14 @@ pub enum Told {
 
 impl Replacement {
     /// Tells what is void, and what takes its place.
-    pub fn tell(self, give: &mut impl FnMut(Told)) {
+    pub fn tell(self, give: &mut impl FnMut(FactUpdate)) {
         let Replacement { id, before, mut after } = self;
         let exclusive = before.exclusive || after.exclusive;
-        let seen = (!before.identifier.is_empty()).then_some(Seen { identifier: before.identifier, exclusive });
-        give(Told::MentionsVoid(id, seen));
-        give(Told::EvidenceVoid(id));
-        give(Told::ValuesVoid(id, exclusive));
+        let seen =
+            (!before.identifier.is_empty()).then_some(SightingBasis { identifier: before.identifier, exclusive });
+        give(FactUpdate::MentionsVoid(id, seen));
+        give(FactUpdate::EvidenceVoid(id));
+        give(FactUpdate::ValuesVoid(id, exclusive));
         let is_value = |part: &Part| matches!(part, Part::Sample(..));
         // Values that have come are void with the others. What else there is, and what is still to come or go, is there in so
         // many: the difference is what changes.
@@ -195,13 +196,13 @@ impl Replacement {
             if let Part::Sample(measure, sample) = part {
                 let sample = Arc::unwrap_or_clone(sample);
                 let candidate = Candidate { measure, exclusive, sample, events: events(weight) };
-                give(Told::Observed(Observation::Candidate(id, candidate)));
+                give(FactUpdate::Observed(Observation::Candidate(id, candidate)));
             }
         }
         let were = before.parts.into_iter().filter(|(at, part, _)| !has_come(at, part));
         parts.extend(were.map(|(at, part, weight)| (at, part, Weight(weight.0.wrapping_neg()))));
         consolidate(&mut parts);
-        Facts { parts, ..after }.tell(id, &mut |observation| give(Told::Observed(observation)));
+        Facts { parts, ..after }.tell(id, &mut |observation| give(FactUpdate::Observed(observation)));
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
-use crate::definitions::{Definitions, Forward, ForwardId, Listed};
+use crate::definitions::{Definitions, Forward, ForwardId, ListedTrait};
 use crate::model::{Event, EventName, IdentifierId, Profile, ProfileId, Text, Topic, Traits, Value, kind_of};
 use crate::primary::Primaries;
 
@@ -83,12 +83,12 @@ impl Forward {
         let consent = self.consent.iter().map(|purpose| (purpose.clone(), consents(purpose))).collect();
         let Some(profile) = profile else { return Some(Enrichment { consent, ..Enrichment::default() }) };
         let is_listed = |text: &&Text| self.identifiers.iter().any(|kind| kind == kind_of(text));
-        let value = |listed: &Listed| match listed {
-            Listed::Trait(id) => {
+        let value = |listed: &ListedTrait| match listed {
+            ListedTrait::Trait(id) => {
                 let (_, value) = profile.traits.iter().find(|(other, _)| other == id)?;
                 Some((definitions.traits[id.index()].name.clone(), value.clone()))
             }
-            Listed::Attribute(name) => Some((name.clone(), profile.record.get(&Topic::Attribute(name.clone()))?)),
+            ListedTrait::Attribute(name) => Some((name.clone(), profile.record.get(&Topic::Attribute(name.clone()))?)),
         };
         let mut traits: Traits = self.traits.iter().filter_map(value).collect();
         traits.sort_unstable();

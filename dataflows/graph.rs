@@ -30,25 +30,25 @@ use crate::limits::{HELD_BACK_MS, Limit};
 use crate::model::{Answer, Desired, IdentifierId, Part, ProfileId, Query, Tick, Weight};
 use crate::observations::Arrival;
 use crate::observer::{Evidence, Holder, Link};
-use crate::operators::{AtOnce, Fact, Receiver, Split, deliver, hand_on, release};
+use crate::operators::{AtOnce, ChangeReceiver, Fact, Split, deliver, hand_on, release};
 use crate::records::{Aside, Joined};
 use crate::{aliases, audiences, identity, observations, profiles, reads, records, traits, values};
 
 /// Takes changes of roots.
-pub type ToldOfIdentities = Receiver<(IdentifierId, ProfileId)>;
+pub type ToldOfIdentities = ChangeReceiver<(IdentifierId, ProfileId)>;
 
 /// Who takes what comes out, on one worker.
 pub struct Receivers {
     /// Changes of audiences. They arrive at the first worker.
-    pub memberships: Receiver<(AudienceId, ProfileId)>,
+    pub memberships: ChangeReceiver<(AudienceId, ProfileId)>,
     /// Changes of roots other than the identifier itself, where anybody takes them. They arrive at the first worker.
     pub identities: Option<ToldOfIdentities>,
     /// Changes of what destinations are to hold. Those of one destination arrive at one worker.
-    pub desired: Receiver<Desired>,
+    pub desired: ChangeReceiver<Desired>,
     /// Changes of how many identifiers have as many of something as they may. They arrive at the first worker.
-    pub limits: Receiver<Limit>,
+    pub limits: ChangeReceiver<Limit>,
     /// Answers to questions, each as it comes. They arrive at the worker that asked.
-    pub answers: Receiver<Answer>,
+    pub answers: ChangeReceiver<Answer>,
 }
 
 /// How the workers are spread over processes.
@@ -153,7 +153,7 @@ pub fn build(
         arrangements.watch(&sizes);
         arrangements.watch(&at_limits);
 
-        let sources = reads::Sources {
+        let sources = reads::ReadSources {
             moves: &moves,
             aliases: &aliases,
             parts: &parts,
@@ -186,7 +186,7 @@ pub fn build(
 /// What is known of identifiers, by what it is.
 struct ByKind<'scope> {
     /// What they hold.
-    parts: values::Parts<'scope>,
+    parts: values::HeldParts<'scope>,
     /// The evidence that aliases give of those that are not exclusive.
     linked: VecCollection<'scope, Tick, (IdentifierId, Fact<Evidence>), Present>,
     /// The links by which aliases move those that are.
@@ -195,9 +195,9 @@ struct ByKind<'scope> {
     limits: VecCollection<'scope, Tick, Limit, i64>,
 }
 
-type Rows<'scope> = VecCollection<'scope, Tick, Result<(Holder, Part), Aside>, Weight>;
+type ObservedParts<'scope> = VecCollection<'scope, Tick, Result<(Holder, Part), Aside>, Weight>;
 
-fn split_by_kind<'scope>(records: Rows<'scope>, values: Rows<'scope>) -> ByKind<'scope> {
+fn split_by_kind<'scope>(records: ObservedParts<'scope>, values: ObservedParts<'scope>) -> ByKind<'scope> {
     let mut split = Split::of([records.inner, values.inner], "Of identifiers");
     let (mut to_parts, parts) = split.outlet();
     let (mut to_linked, linked) = split.outlet();

@@ -37,7 +37,7 @@ use crate::definitions::Reach;
 use crate::limits::Limit;
 use crate::model::{EventOrder, IdentifierId, IdentityChange, Part, ProfileId, Record, Strength, Tick, Weight};
 use crate::observer::{Evidence, Holder, Link};
-use crate::operators::{Fact, Slot, Split, fold, join};
+use crate::operators::{Fact, FoldSlot, Split, fold, join};
 
 /// Identifiers by the limit that they are at.
 pub type AtLimitsTrace = TraceAgent<ValSpine<Limit, IdentifierId, Tick, i64>>;
@@ -96,7 +96,7 @@ enum LinkContribution {
 
 /// What follows from the evidence on one identifier.
 #[derive(Clone, Debug)]
-enum Outcome {
+enum EvidenceOutcome {
     /// What its links say of an identifier.
     Contributes(IdentifierId, LinkContribution),
     /// What this one decided on consent through it.
@@ -186,7 +186,7 @@ pub fn resolve<'scope>(
     let links_max = reach.links_per_identifier_max;
     let mut recovered = Recovered::new(is_cluster);
     let mut owners = Vec::new();
-    let outcomes = fold(evidence, "Links", IdentifierId::route, move |id, slot: Slot<'_, Links>, seen, give| {
+    let outcomes = fold(evidence, "Links", IdentifierId::route, move |id, slot: FoldSlot<'_, Links>, seen, give| {
         let (links, tick, mut void) = (slot.state, slot.tick, slot.void);
         let before = void.as_ref().map_or(&*links, |(void, ())| void);
         let (owner, start, held) =
@@ -194,7 +194,7 @@ pub fn resolve<'scope>(
         let was_full = before.has_too_many(links_max);
         // Each says from where a label may come to it: so one that has too many neighbours says nothing, whatever they do.
         let mut neighbour = |(other, strength), diff| {
-            give(Outcome::Contributes(other, LinkContribution::Neighbour(*id, strength)), diff)
+            give(EvidenceOutcome::Contributes(other, LinkContribution::Neighbour(*id, strength)), diff)
         };
         if let Some((void, ())) = &mut void {
             void.counted_neighbours(links_max).for_each(|known| neighbour(known, -1));
@@ -218,19 +218,19 @@ pub fn resolve<'scope>(
         }
         let mut replace = |before: Option<LinkContribution>, after: Option<LinkContribution>| {
             if before != after {
-                before.into_iter().for_each(|contribution| give(Outcome::Contributes(*id, contribution), -1));
-                after.into_iter().for_each(|contribution| give(Outcome::Contributes(*id, contribution), 1));
+                before.into_iter().for_each(|contribution| give(EvidenceOutcome::Contributes(*id, contribution), -1));
+                after.into_iter().for_each(|contribution| give(EvidenceOutcome::Contributes(*id, contribution), 1));
             }
         };
         replace(owner.map(LinkContribution::Owner), links.certain_owner(links_max).map(LinkContribution::Owner));
         replace(start.map(LinkContribution::Start), links.start(*id, links_max).map(LinkContribution::Start));
         let is_full = links.has_too_many(links_max);
         if was_full != is_full {
-            give(Outcome::Full(*id), if is_full { 1 } else { -1 });
+            give(EvidenceOutcome::Full(*id), if is_full { 1 } else { -1 });
         }
         if held != links.held() {
             let mut decided = |held: &[(Holder, Record)], diff: i64| {
-                held.iter().for_each(|(holder, record)| give(Outcome::Decided(*holder, record.clone()), diff));
+                held.iter().for_each(|(holder, record)| give(EvidenceOutcome::Decided(*holder, record.clone()), diff));
             };
             decided(&held, -1);
             decided(links.held(), 1);
@@ -242,17 +242,17 @@ pub fn resolve<'scope>(
     let (mut to_neighbours, neighbours) = split.outlet();
     let (mut to_decisions, decisions) = split.outlet();
     split.build(move |(outcome, tick, diff): (_, Tick, i64)| match outcome {
-        Outcome::Contributes(id, LinkContribution::Owner(root)) => {
+        EvidenceOutcome::Contributes(id, LinkContribution::Owner(root)) => {
             to_owned.give((Followed::Moved(id, ProfileId::of_root(root)), tick, diff));
         }
-        Outcome::Contributes(id, LinkContribution::Start(label)) => to_starts.give(((id, label), tick, diff)),
-        Outcome::Contributes(id, LinkContribution::Neighbour(other, strength)) => {
+        EvidenceOutcome::Contributes(id, LinkContribution::Start(label)) => to_starts.give(((id, label), tick, diff)),
+        EvidenceOutcome::Contributes(id, LinkContribution::Neighbour(other, strength)) => {
             to_neighbours.give(((id, (other, strength)), tick, diff));
         }
-        Outcome::Decided(holder, record) => {
+        EvidenceOutcome::Decided(holder, record) => {
             to_decisions.give(((holder, Part::Record(record)), tick, Weight(i128::from(diff))));
         }
-        Outcome::Full(id) => to_owned.give((Followed::AtLimit(Limit::Links, id), tick, diff)),
+        EvidenceOutcome::Full(id) => to_owned.give((Followed::AtLimit(Limit::Links, id), tick, diff)),
     });
     let labels = spread(starts.as_collection(), neighbours.as_collection(), reach.hops_max, arrangements);
     let mut split = Split::of([owned, followers::follow(labels, reach).inner], "Moves and limits");

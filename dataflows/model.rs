@@ -26,7 +26,7 @@ pub use identifier::{Identifier, IdentifierId, IdentifierKey, IdentityChange, No
 pub use identifiers::{Alias, Identifiers, Strength};
 pub use number::{Addend, Number};
 pub use order::EventOrder;
-pub use part::{Derived, Desired, Part, Payload, Sample, Traits};
+pub use part::{Derived, Desired, Part, ProfilePayload, Sample, Traits};
 pub use point_in_time::PointInTime;
 pub use position::Position;
 pub use read::{Answer, Found, Member, Profile, Query, Question};

@@ -14,12 +14,12 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use crate::definitions::Definitions;
-use crate::facts::{Facts, Replacement, Told};
+use crate::facts::{FactUpdate, Facts, Replacement};
 use crate::model::{Event, IdentifierId, Part, Tick, Weight};
-use crate::observer::{Alias, Evidence, Holder, Mention, Observation, Observer, Seen};
+use crate::observer::{AliasContribution, Evidence, Holder, Mention, Observation, Observer, SightingBasis};
 use crate::operators::Fact;
 use crate::records::Mentions;
-use crate::values::{Change, Changes};
+use crate::values::{ValueChange, ValueChanges};
 
 /// What the dataflow is fed with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,13 +40,13 @@ pub struct Observations<'scope> {
     pub evidence: VecCollection<'scope, Tick, (IdentifierId, Fact<Evidence>), Present>,
     /// Candidates for measures that keep only the best value and have no window. Of those that are void it says whether the
     /// identifier is exclusive.
-    pub candidates: Changes<'scope>,
+    pub candidates: ValueChanges<'scope>,
     /// Parts that come, or go, when the given tick is reached.
     pub parts: VecCollection<'scope, Tick, ((Holder, Part), Tick), Weight>,
 }
 
-type Output<T> = CapacityContainerBuilder<Vec<T>>;
-type Row<D, R> = (D, Tick, R);
+type RowsBuilder<T> = CapacityContainerBuilder<Vec<T>>;
+type RoutedRow<D, R> = (D, Tick, R);
 
 /// Takes what arrives apart.
 pub fn observe<'scope>(
@@ -60,12 +60,17 @@ pub fn observe<'scope>(
     let (evidence_out, evidence) = builder.new_output();
     let (candidates_out, candidates) = builder.new_output();
     let (parts_out, parts) = builder.new_output();
-    let mut mentions_out =
-        OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Mention, Option<Seen>>), Present>>>::from(mentions_out);
-    let mut evidence_out = OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Evidence>), Present>>>::from(evidence_out);
+    let mut mentions_out = OutputBuilder::<
+        _,
+        RowsBuilder<RoutedRow<(IdentifierId, Fact<Mention, Option<SightingBasis>>), Present>>,
+    >::from(mentions_out);
+    let mut evidence_out =
+        OutputBuilder::<_, RowsBuilder<RoutedRow<(IdentifierId, Fact<Evidence>), Present>>>::from(evidence_out);
     let mut candidates_out =
-        OutputBuilder::<_, Output<Row<(IdentifierId, Fact<Change, bool>), Present>>>::from(candidates_out);
-    let mut parts_out = OutputBuilder::<_, Output<Row<((Holder, Part), Tick), Weight>>>::from(parts_out);
+        OutputBuilder::<_, RowsBuilder<RoutedRow<(IdentifierId, Fact<ValueChange, bool>), Present>>>::from(
+            candidates_out,
+        );
+    let mut parts_out = OutputBuilder::<_, RowsBuilder<RoutedRow<((Holder, Part), Tick), Weight>>>::from(parts_out);
     builder.build(move |_| {
         move |_frontiers| {
             let mut mentions_out = mentions_out.activate();
@@ -79,36 +84,38 @@ pub fn observe<'scope>(
                 let mut parts = parts_out.session_with_builder(&capability);
                 for (arrival, tick, Present) in data.drain(..) {
                     let mut give = |told| match told {
-                        Told::MentionsVoid(id, seen) => mentions.give(((id, Fact::Void(seen)), tick, Present)),
-                        Told::EvidenceVoid(id) => evidence.give(((id, Fact::Void(())), tick, Present)),
-                        Told::ValuesVoid(id, exclusive) => {
+                        FactUpdate::MentionsVoid(id, seen) => mentions.give(((id, Fact::Void(seen)), tick, Present)),
+                        FactUpdate::EvidenceVoid(id) => evidence.give(((id, Fact::Void(())), tick, Present)),
+                        FactUpdate::ValuesVoid(id, exclusive) => {
                             candidates.give(((id, Fact::Void(exclusive)), tick, Present))
                         }
-                        Told::Observed(Observation::Sighting(id, sighting)) => {
+                        FactUpdate::Observed(Observation::Sighting(id, sighting)) => {
                             mentions.give(((id, Fact::More(Mention::Sighting(sighting))), tick, Present));
                         }
-                        Told::Observed(Observation::Alias(id, alias)) if *alias == Alias::Target => {
+                        FactUpdate::Observed(Observation::Alias(id, alias)) if *alias == AliasContribution::Target => {
                             evidence.give(((id, Fact::More(Evidence::Target)), tick, Present));
                         }
-                        Told::Observed(Observation::Alias(id, alias)) => {
+                        FactUpdate::Observed(Observation::Alias(id, alias)) => {
                             mentions.give(((id, Fact::More(Mention::Alias(alias))), tick, Present));
                         }
-                        Told::Observed(Observation::Link(id, link)) => {
+                        FactUpdate::Observed(Observation::Link(id, link)) => {
                             evidence.give(((id, Fact::More(Evidence::Link(link))), tick, Present));
                         }
-                        Told::Observed(Observation::Decided(id, decisions)) => {
+                        FactUpdate::Observed(Observation::Decided(id, decisions)) => {
                             evidence.give(((id, Fact::More(Evidence::Decided(decisions))), tick, Present));
                         }
-                        Told::Observed(Observation::Candidate(id, candidate)) => {
+                        FactUpdate::Observed(Observation::Candidate(id, candidate)) => {
                             candidates.give(((id, Fact::More(candidate.into())), tick, Present));
                         }
-                        Told::Observed(Observation::Part(holder, part, at, weight)) => {
+                        FactUpdate::Observed(Observation::Part(holder, part, at, weight)) => {
                             parts.give((((holder, part), at), tick, weight));
                         }
                     };
                     match arrival {
-                        Arrival::Event(event) => observer.observe(event, tick, &mut |seen| give(Told::Observed(seen))),
-                        Arrival::Facts(of_one) => of_one.1.tell(of_one.0, &mut |seen| give(Told::Observed(seen))),
+                        Arrival::Event(event) => {
+                            observer.observe(event, tick, &mut |seen| give(FactUpdate::Observed(seen)))
+                        }
+                        Arrival::Facts(of_one) => of_one.1.tell(of_one.0, &mut |seen| give(FactUpdate::Observed(seen))),
                         Arrival::Replacement(replacement) => replacement.tell(&mut give),
                     }
                 }

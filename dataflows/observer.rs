@@ -11,7 +11,7 @@ use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::definitions::{Definitions, EventTerm, Measure, MeasureId, Shape, Window};
+use crate::definitions::{Definitions, EventTerm, Measure, MeasureId, MeasureShape, Window};
 use crate::expression::Expression;
 use crate::model::{
     Decision, Decisions, Event, EventName, EventOrder, Identifier, IdentifierId, Identifiers, Part, Position, Record,
@@ -32,7 +32,7 @@ pub struct Sighting {
 
 /// What of the sightings of an identifier is always the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Seen {
+pub struct SightingBasis {
     /// The identifier, `type:value`.
     pub identifier: Text,
     /// Whether it is exclusive.
@@ -71,7 +71,7 @@ impl Link {
 /// An alias call joins an identifier with another one; this is what it means for one of them. It counts from when an event
 /// carries the previous one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Alias {
+pub enum AliasContribution {
     /// A previous one that is not exclusive is joined with this, which is not exclusive either.
     Target,
     /// This is a previous one that is not exclusive: it has this link.
@@ -82,15 +82,15 @@ pub enum Alias {
     Untrusted,
 }
 
-impl Alias {
+impl AliasContribution {
     /// The link of a previous one that is not exclusive.
     pub fn link(&self) -> Option<&Link> {
-        if let Alias::Link(link) = self { Some(link) } else { None }
+        if let AliasContribution::Link(link) = self { Some(link) } else { None }
     }
 
     /// The link of a previous one that is exclusive.
     pub fn moved(&self) -> Option<&Link> {
-        if let Alias::Moved(link) = self { Some(link) } else { None }
+        if let AliasContribution::Moved(link) = self { Some(link) } else { None }
     }
 }
 
@@ -100,7 +100,7 @@ pub enum Mention {
     /// An event carries it.
     Sighting(Sighting),
     /// An alias call names it.
-    Alias(Box<Alias>),
+    Alias(Box<AliasContribution>),
 }
 
 /// What says whose an identifier is that is not exclusive, and what was decided through it.
@@ -146,7 +146,7 @@ pub enum Observation {
     /// An identifier was seen with another one.
     Link(IdentifierId, Link),
     /// An alias call joined an identifier with another one.
-    Alias(IdentifierId, Box<Alias>),
+    Alias(IdentifierId, Box<AliasContribution>),
     /// Decisions on consent were made through an identifier that is not exclusive.
     Decided(IdentifierId, Decisions),
     /// A candidate for a measure that keeps only the best value and has no window.
@@ -254,7 +254,7 @@ impl Observer {
     }
 
     /// Gives what an alias call means for each end that it means something for.
-    fn aliases(&self, event: &Event, mut give: impl FnMut(IdentifierId, Alias)) {
+    fn aliases(&self, event: &Event, mut give: impl FnMut(IdentifierId, AliasContribution)) {
         let Some(call) = event.identifiers.alias().filter(|call| self.primaries.is_usable(call.target)) else { return };
         let target = call.target;
         let owner = self.primaries.is_exclusive(target.kind());
@@ -268,13 +268,13 @@ impl Observer {
                 strength: Strength::Strong,
             };
             match self.primaries.is_exclusive(previous.kind()) {
-                true if !(owner && call.trusted) => give(previous.id(), Alias::Untrusted),
-                true => give(previous.id(), Alias::Moved(link)),
+                true if !(owner && call.trusted) => give(previous.id(), AliasContribution::Untrusted),
+                true => give(previous.id(), AliasContribution::Moved(link)),
                 false => {
                     if !owner {
-                        give(target.id(), Alias::Target);
+                        give(target.id(), AliasContribution::Target);
                     }
-                    give(previous.id(), Alias::Link(link));
+                    give(previous.id(), AliasContribution::Link(link));
                 }
             }
         }
@@ -304,17 +304,21 @@ impl Observer {
         let timeless = |value| Sample { at: Tick::default(), position: Position::UNKNOWN, value };
         let timed = |value| Sample { at: event.timestamp, position: event.position, value };
         let kept = match &measure.shape {
-            Shape::Count => Kept::Event,
-            Shape::Sum(expression) => match value(expression)? {
-                Value::Number(number) => Kept::Addend(Weight::of_addend(number)?),
+            MeasureShape::Count => CountedFact::Event,
+            MeasureShape::Sum(expression) => match value(expression)? {
+                Value::Number(number) => CountedFact::Addend(Weight::of_addend(number)?),
                 _ => return None,
             },
-            Shape::Distinct(expression) => Kept::Sample(timeless(value(expression)?)),
-            Shape::Least(expression) | Shape::Greatest(expression) => Kept::Sample(timeless(value(expression)?)),
-            Shape::Earliest(expression) | Shape::Latest(expression) => Kept::Sample(timed(value(expression)?)),
+            MeasureShape::Distinct(expression) => CountedFact::Sample(timeless(value(expression)?)),
+            MeasureShape::Least(expression) | MeasureShape::Greatest(expression) => {
+                CountedFact::Sample(timeless(value(expression)?))
+            }
+            MeasureShape::Earliest(expression) | MeasureShape::Latest(expression) => {
+                CountedFact::Sample(timed(value(expression)?))
+            }
         };
         match kept {
-            Kept::Sample(sample) if until.is_none() && measure.shape.has_best() => {
+            CountedFact::Sample(sample) if until.is_none() && measure.shape.has_best() => {
                 Some(Contribution::Candidate(sample))
             }
             kept => Some(Contribution::Stay { kept, from, until }),
@@ -327,22 +331,24 @@ enum Contribution {
     /// It competes with what there is, for ever.
     Candidate(Sample),
     /// It counts from one tick, until another if there is a window.
-    Stay { kept: Kept, from: Tick, until: Option<Tick> },
+    Stay { kept: CountedFact, from: Tick, until: Option<Tick> },
 }
 
 /// What is kept of an event that counts.
-enum Kept {
+enum CountedFact {
     Event,
     Addend(Weight),
     Sample(Sample),
 }
 
-impl Kept {
+impl CountedFact {
     fn parts(self, measure: MeasureId) -> impl Iterator<Item = (Part, Weight)> {
         let parts = match self {
-            Kept::Event => [Some((Part::Count(measure), Weight::ONE)), None],
-            Kept::Addend(addend) => [Some((Part::Count(measure), Weight::ONE)), Some((Part::Sum(measure), addend))],
-            Kept::Sample(sample) => [Some((Part::Sample(measure, sample.into()), Weight::ONE)), None],
+            CountedFact::Event => [Some((Part::Count(measure), Weight::ONE)), None],
+            CountedFact::Addend(addend) => {
+                [Some((Part::Count(measure), Weight::ONE)), Some((Part::Sum(measure), addend))]
+            }
+            CountedFact::Sample(sample) => [Some((Part::Sample(measure, sample.into()), Weight::ONE)), None],
         };
         parts.into_iter().flatten()
     }
@@ -365,15 +371,18 @@ impl Window {
     }
 }
 
-impl Shape {
+impl MeasureShape {
     /// Whether one value is better than all others, so that without a window the rest can be forgotten.
     pub fn has_best(&self) -> bool {
-        matches!(self, Shape::Least(_) | Shape::Greatest(_) | Shape::Earliest(_) | Shape::Latest(_))
+        matches!(
+            self,
+            MeasureShape::Least(_) | MeasureShape::Greatest(_) | MeasureShape::Earliest(_) | MeasureShape::Latest(_)
+        )
     }
 
     /// Whether of two samples the greater one is better.
     pub fn prefers_greater(&self) -> bool {
-        matches!(self, Shape::Greatest(_) | Shape::Latest(_))
+        matches!(self, MeasureShape::Greatest(_) | MeasureShape::Latest(_))
     }
 
     /// Whether `a` is better than `b`, by the rule of this shape: numbers are better than what is none.

@@ -17,8 +17,8 @@ pub(crate) mod visits;
 mod waiting;
 
 pub use at_once::AtOnce;
-pub use deliver::{HandedOver, Receiver, deliver};
-pub use fold::{Fact, Slot, fold};
+pub use deliver::{ChangeReceiver, HandedOver, deliver};
+pub use fold::{Fact, FoldSlot, fold};
 pub use hand_on::hand_on;
 pub use join::join;
 pub use past::Past;
@@ -27,4 +27,4 @@ pub use rekey::rekey;
 pub use release::release;
 pub use rows::rows;
 pub use split::{Outlet, Split};
-pub(crate) use waiting::Waiting;
+pub(crate) use waiting::WaitingRows;

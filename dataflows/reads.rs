@@ -44,8 +44,8 @@ mod looked_at;
 mod waiting;
 
 use held::HeldLists;
-use looked_at::{LookedAt, Step};
-use waiting::{Asked, Ready, Waiting, hold, with};
+use looked_at::{LookStep, LookedAt};
+use waiting::{Ready, RoutedQuestion, WaitingQuestions, hold, with};
 
 /// A question on its way to a worker that can answer it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,11 +60,11 @@ struct Routed {
 type Row<D> = (D, Tick, i64);
 type PartsBatch = <PartsTrace as TraceReader>::Batch;
 type PartsCursor = (CursorList<BatchCursor<PartsTrace>>, Vec<PartsBatch>);
-type Output<D> = CapacityContainerBuilder<Vec<Row<D>>>;
+type UpdatesBuilder<D> = CapacityContainerBuilder<Vec<Row<D>>>;
 type ProfilesByKey<'scope, K> = Arranged<'scope, TraceAgent<ValSpine<K, ProfileId, Tick, i64>>>;
 
 /// What questions are answered from.
-pub struct Sources<'a, 'scope> {
+pub struct ReadSources<'a, 'scope> {
     /// Roots by identifier.
     pub moves: &'a Arranged<'scope, MovesTrace>,
     /// What profiles are by now that are another one.
@@ -88,7 +88,7 @@ pub struct Sources<'a, 'scope> {
 /// Answers questions.
 pub fn answer<'scope>(
     queries: StreamVec<'scope, Tick, Row<Query>>,
-    sources: &Sources<'_, 'scope>,
+    sources: &ReadSources<'_, 'scope>,
     definitions: &Definitions,
 ) -> StreamVec<'scope, Tick, Row<Answer>> {
     let routed = find_profile(queries.flat_map(one_by_one), sources);
@@ -125,7 +125,7 @@ fn identifier_of(question: &Question) -> Option<IdentifierId> {
 /// Finds the profile of the identifier that is asked for, and the workers that are to answer.
 fn find_profile<'scope>(
     queries: StreamVec<'scope, Tick, Row<Query>>,
-    sources: &Sources<'_, 'scope>,
+    sources: &ReadSources<'_, 'scope>,
 ) -> StreamVec<'scope, Tick, Row<Routed>> {
     let peers = queries.scope().peers() as u64;
     // The route by which `moves` is arranged.
@@ -144,7 +144,7 @@ fn find_profile<'scope>(
 /// Finds the profile that the one that was found is by now. Its parts and its alias are at the same worker.
 fn follow_alias<'scope>(
     routed: StreamVec<'scope, Tick, Row<Routed>>,
-    sources: &Sources<'_, 'scope>,
+    sources: &ReadSources<'_, 'scope>,
 ) -> StreamVec<'scope, Tick, Row<Routed>> {
     send_on(
         "Follow alias",
@@ -162,7 +162,7 @@ fn follow_alias<'scope>(
 }
 
 /// Sends questions on, by `logic`, with the profile that a key has in `arranged` at their tick.
-fn send_on<'scope, Q: Asked, K: ExchangeData>(
+fn send_on<'scope, Q: RoutedQuestion, K: ExchangeData>(
     name: &str,
     questions: StreamVec<'scope, Tick, Row<Q>>,
     route: impl Fn(&Q) -> u64 + 'static,
@@ -175,10 +175,10 @@ fn send_on<'scope, Q: Asked, K: ExchangeData>(
     let mut input = builder.new_input(questions, exchange);
     let mut changes = builder.new_input(arranged.stream.clone(), Pipeline);
     let (output, routed) = builder.new_output();
-    let mut output = OutputBuilder::<_, Output<Routed>>::from(output);
+    let mut output = OutputBuilder::<_, UpdatesBuilder<Routed>>::from(output);
     hold(&mut builder, held);
     builder.build(move |_| {
-        let mut waiting = Waiting::default();
+        let mut waiting = WaitingQuestions::default();
         move |frontiers| {
             let Some((held, frontiers)) = frontiers.split_last() else { return };
             let mut withdrawn = Vec::new();
@@ -207,7 +207,7 @@ fn send_on<'scope, Q: Asked, K: ExchangeData>(
 /// Answers from what this worker holds.
 fn look_up<'scope>(
     routed: StreamVec<'scope, Tick, Row<Routed>>,
-    sources: &Sources<'_, 'scope>,
+    sources: &ReadSources<'_, 'scope>,
     definitions: &Definitions,
 ) -> StreamVec<'scope, Tick, Row<Answer>> {
     let exchange = Exchange::new(|(routed, _, _): &Row<Routed>| routed.route);
@@ -229,10 +229,10 @@ fn look_up<'scope>(
     let mut sizes = builder.new_input(sources.sizes.stream.clone(), Pipeline);
     let mut at_limits = builder.new_input(sources.at_limits.stream.clone(), Pipeline);
     let (output, answers) = builder.new_output();
-    let mut output = OutputBuilder::<_, Output<Answer>>::from(output);
+    let mut output = OutputBuilder::<_, UpdatesBuilder<Answer>>::from(output);
     hold(&mut builder, sources.held.clone());
     builder.build(move |_| {
-        let mut waiting = Waiting::default();
+        let mut waiting = WaitingQuestions::default();
         move |frontiers| {
             let Some((held, frontiers)) = frontiers.split_last() else { return };
             // Of those that are retracted and do not wait here, nobody waits for the answer.
@@ -340,9 +340,9 @@ impl TraceReaders {
             let is_there = !amount_at(&mut cursor, &storage, tick).is_zero();
             let (is_looked_at, step) = look.step(&text, is_there);
             match step {
-                Step::Next => cursor.step_val(&storage),
-                Step::Seek(next) => cursor.seek_val(&storage, &Part::Identifier(next)),
-                Step::Enough => break,
+                LookStep::Next => cursor.step_val(&storage),
+                LookStep::Seek(next) => cursor.seek_val(&storage, &Part::Identifier(next)),
+                LookStep::Enough => break,
             }
             identifiers.extend(is_looked_at.then_some(text));
         }

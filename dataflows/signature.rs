@@ -9,8 +9,8 @@ use std::fmt::Write;
 use compact_str::CompactString;
 
 use crate::definitions::{
-    Audience, Blocked, Definitions, DestinationView, EventTerm, Field, FieldRoot, Forward, IdentityRules, Listed,
-    Measure, MeasureId, PersonTerm, Shape, Trait,
+    Audience, Blocked, Definitions, DestinationView, EventTerm, Field, FieldRoot, Forward, IdentityRules, ListedTrait,
+    Measure, MeasureId, MeasureShape, PersonTerm, Trait,
 };
 use crate::expression::{Arithmetic, Comparison, Expression};
 use crate::model::{Value, ValueType};
@@ -27,13 +27,13 @@ impl Measure {
     pub fn signature(&self, definitions: &Definitions) -> String {
         let of = |name: &str, expression| format!("{name} {}", of_event(expression, &definitions.fields));
         let mut signature = match &self.shape {
-            Shape::Count => "count".to_owned(),
-            Shape::Sum(expression) => of("sum", expression),
-            Shape::Least(expression) => of("least", expression),
-            Shape::Greatest(expression) => of("greatest", expression),
-            Shape::Earliest(expression) => of("earliest", expression),
-            Shape::Latest(expression) => of("latest", expression),
-            Shape::Distinct(expression) => of("distinct", expression),
+            MeasureShape::Count => "count".to_owned(),
+            MeasureShape::Sum(expression) => of("sum", expression),
+            MeasureShape::Least(expression) => of("least", expression),
+            MeasureShape::Greatest(expression) => of("greatest", expression),
+            MeasureShape::Earliest(expression) => of("earliest", expression),
+            MeasureShape::Latest(expression) => of("latest", expression),
+            MeasureShape::Distinct(expression) => of("distinct", expression),
         };
         _ = write!(signature, " {:?}", self.event);
         if let Some(condition) = &self.condition {
@@ -98,15 +98,15 @@ impl Forward {
 /// What may leave of a person, and under which purpose.
 fn leaves(
     identifiers: &[CompactString],
-    traits: &[Listed],
+    traits: &[ListedTrait],
     purpose: &Option<CompactString>,
     definitions: &Definitions,
 ) -> String {
     let mut identifiers = identifiers.to_vec();
     identifiers.sort_unstable();
-    let name = |listed: &Listed| match listed {
-        Listed::Trait(id) => format!("trait {:?}", definitions.traits[id.index()].name),
-        Listed::Attribute(name) => format!("attribute {name:?}"),
+    let name = |listed: &ListedTrait| match listed {
+        ListedTrait::Trait(id) => format!("trait {:?}", definitions.traits[id.index()].name),
+        ListedTrait::Attribute(name) => format!("attribute {name:?}"),
     };
     let mut traits: Vec<String> = traits.iter().map(name).collect();
     traits.sort_unstable();

@@ -12,17 +12,17 @@ use differential_dataflow::{AsCollection, VecCollection};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::core::OkErr;
 
-use crate::definitions::{Definitions, Measure, MeasureId, Shape};
+use crate::definitions::{Definitions, Measure, MeasureId, MeasureShape};
 use crate::facts::events;
 use crate::limits::{Limit, VALUES_PER_IDENTIFIER_MAX};
 use crate::model::{IdentifierId, Part, Sample, Tick, Weight};
 use crate::observer::{Candidate, Holder};
-use crate::operators::{Fact, Slot, fold};
+use crate::operators::{Fact, FoldSlot, fold};
 use crate::records::Aside;
 
 /// Values come to an identifier, or go.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Change {
+pub struct ValueChange {
     measure: MeasureId,
     sample: Arc<Sample>,
     /// Whether the identifier is exclusive.
@@ -32,17 +32,17 @@ pub struct Change {
 }
 
 /// Changes of values, by identifier. Of those that are void it says whether the identifier is exclusive.
-pub type Changes<'scope> = VecCollection<'scope, Tick, (IdentifierId, Fact<Change, bool>), Present>;
+pub type ValueChanges<'scope> = VecCollection<'scope, Tick, (IdentifierId, Fact<ValueChange, bool>), Present>;
 
 /// Parts, by the identifier that holds them.
-pub type Parts<'scope> = VecCollection<'scope, Tick, (Holder, Part), Weight>;
+pub type HeldParts<'scope> = VecCollection<'scope, Tick, (Holder, Part), Weight>;
 
 /// Values among the parts of identifiers, and the other parts.
-pub fn split(parts: Parts<'_>) -> (Changes<'_>, Parts<'_>) {
+pub fn split(parts: HeldParts<'_>) -> (ValueChanges<'_>, HeldParts<'_>) {
     let (values, others) = parts.inner.ok_err::<Vec<_>, _, Vec<_>, _, _>(|((holder, part), tick, weight)| match part {
         Part::Sample(measure, sample) => {
             let events = events(weight);
-            let change = Change { measure, sample, exclusive: holder.exclusive, events };
+            let change = ValueChange { measure, sample, exclusive: holder.exclusive, events };
             Ok(((holder.id, Fact::More(change)), tick, Present))
         }
         part => Err(((holder, part), tick, weight)),
@@ -52,43 +52,44 @@ pub fn split(parts: Parts<'_>) -> (Changes<'_>, Parts<'_>) {
 
 /// What counts of the values of each identifier, and which identifiers have as many as they may.
 pub fn retain_best<'scope>(
-    changes: Changes<'scope>,
+    changes: ValueChanges<'scope>,
     definitions: &Arc<Definitions>,
 ) -> VecCollection<'scope, Tick, Result<(Holder, Part), Aside>, Weight> {
     let definitions = definitions.clone();
-    fold(changes, "Values", IdentifierId::route, move |id, slot: Slot<'_, Held, bool>, changes, give| {
-        let rule = |measure: MeasureId| Rule::of(&definitions.measures[measure.index()], VALUES_PER_IDENTIFIER_MAX);
+    fold(changes, "Values", IdentifierId::route, move |id, slot: FoldSlot<'_, HeldValues, bool>, changes, give| {
+        let rule =
+            |measure: MeasureId| ValueRule::of(&definitions.measures[measure.index()], VALUES_PER_IDENTIFIER_MAX);
         if let Some((held, exclusive)) = slot.void {
             held.all_goes(rule, |measure, outcome| match outcome {
-                Outcome::Counts(sample, weight) => {
+                ValueOutcome::Counts(sample, weight) => {
                     give(Ok((Holder { id: *id, exclusive }, Part::Sample(measure, sample))), weight);
                 }
-                Outcome::Full(weight) => give(Err(Aside::Limit(Limit::Values)), weight),
+                ValueOutcome::Full(weight) => give(Err(Aside::Limit(Limit::Values)), weight),
             });
         }
         let mut changes = changes.peekable();
-        while let Some(Change { measure, sample, exclusive, mut events }) = changes.next() {
+        while let Some(ValueChange { measure, sample, exclusive, mut events }) = changes.next() {
             while let Some(same) = changes.next_if(|next| (next.measure, &next.sample) == (measure, &sample)) {
                 events = events.saturating_add(same.events);
             }
             slot.state.change(measure, &rule(measure), sample, events, |outcome| match outcome {
-                Outcome::Counts(sample, weight) => {
+                ValueOutcome::Counts(sample, weight) => {
                     give(Ok((Holder { id: *id, exclusive }, Part::Sample(measure, sample))), weight);
                 }
-                Outcome::Full(weight) => give(Err(Aside::Limit(Limit::Values)), weight),
+                ValueOutcome::Full(weight) => give(Err(Aside::Limit(Limit::Values)), weight),
             });
         }
     })
 }
 
-impl From<Candidate> for Change {
+impl From<Candidate> for ValueChange {
     fn from(Candidate { measure, exclusive, sample, events }: Candidate) -> Self {
-        Change { measure, sample: sample.into(), exclusive, events }
+        ValueChange { measure, sample: sample.into(), exclusive, events }
     }
 }
 
 /// Which values of a measure count.
-struct Rule {
+struct ValueRule {
     /// So many of the best.
     count_max: usize,
     /// Which are better.
@@ -109,7 +110,7 @@ enum Best {
 }
 
 impl Best {
-    fn of(shape: &Shape) -> Self {
+    fn of(shape: &MeasureShape) -> Self {
         match shape {
             _ if shape.prefers_greater() => Best::Greater,
             _ if shape.has_best() => Best::LesserNumbers,
@@ -118,10 +119,10 @@ impl Best {
     }
 }
 
-impl Rule {
+impl ValueRule {
     fn of(measure: &Measure, distinct_max: usize) -> Self {
-        let tells = matches!(measure.shape, Shape::Distinct(_));
-        Rule {
+        let tells = matches!(measure.shape, MeasureShape::Distinct(_));
+        ValueRule {
             count_max: if tells { distinct_max } else { 1 },
             best: Best::of(&measure.shape),
             forgets: measure.within.is_none(),
@@ -151,7 +152,7 @@ impl Rule {
 }
 
 /// What follows from a change.
-enum Outcome {
+enum ValueOutcome {
     /// A value counts from now on, or does no more.
     Counts(Arc<Sample>, Weight),
     /// There are as many as there may be, or no more.
@@ -160,16 +161,16 @@ enum Outcome {
 
 /// The values of one identifier: by measure, then in their order, each with how many events gave it.
 #[derive(Default)]
-struct Held(Vec<(MeasureId, u32, Arc<Sample>)>);
+struct HeldValues(Vec<(MeasureId, u32, Arc<Sample>)>);
 
-impl Held {
+impl HeldValues {
     fn change(
         &mut self,
         measure: MeasureId,
-        rule: &Rule,
+        rule: &ValueRule,
         sample: Arc<Sample>,
         events: i64,
-        mut give: impl FnMut(Outcome),
+        mut give: impl FnMut(ValueOutcome),
     ) {
         let mut range = self.range(measure);
         match self.0[range.clone()].binary_search_by(|(.., known)| known.cmp(&sample)).map(|at| range.start + at) {
@@ -187,12 +188,12 @@ impl Held {
                 if rank >= rule.count_max {
                     return;
                 }
-                give(Outcome::Counts(sample, Weight::GONE));
+                give(ValueOutcome::Counts(sample, Weight::GONE));
                 if range.len() >= rule.count_max {
                     let next = rule.place(&range, self.numbers(&range), rule.count_max - 1);
-                    give(Outcome::Counts(self.sample(next), Weight::ONE));
+                    give(ValueOutcome::Counts(self.sample(next), Weight::ONE));
                 } else if rule.tells && range.len() + 1 == rule.count_max {
-                    give(Outcome::Full(Weight::GONE));
+                    give(ValueOutcome::Full(Weight::GONE));
                 }
             }
             Err(_) if events <= 0 => {}
@@ -208,31 +209,31 @@ impl Held {
                 if rank >= rule.count_max {
                     return;
                 }
-                give(Outcome::Counts(sample, Weight::ONE));
+                give(ValueOutcome::Counts(sample, Weight::ONE));
                 if range.len() > rule.count_max {
                     let beyond = rule.place(&range, numbers, rule.count_max);
-                    give(Outcome::Counts(self.sample(beyond), Weight::GONE));
+                    give(ValueOutcome::Counts(self.sample(beyond), Weight::GONE));
                     if rule.forgets {
                         self.take_out(beyond);
                     }
                 } else if rule.tells && range.len() == rule.count_max {
-                    give(Outcome::Full(Weight::ONE));
+                    give(ValueOutcome::Full(Weight::ONE));
                 }
             }
         }
     }
 
     /// What counted of it counts no more.
-    fn all_goes(self, rule: impl Fn(MeasureId) -> Rule, mut give: impl FnMut(MeasureId, Outcome)) {
+    fn all_goes(self, rule: impl Fn(MeasureId) -> ValueRule, mut give: impl FnMut(MeasureId, ValueOutcome)) {
         let mut from = 0;
         while let Some(&(measure, ..)) = self.0.get(from) {
             let (rule, range) = (rule(measure), self.range(measure));
             let numbers = self.numbers(&range);
             for rank in 0..range.len().min(rule.count_max) {
-                give(measure, Outcome::Counts(self.sample(rule.place(&range, numbers, rank)), Weight::GONE));
+                give(measure, ValueOutcome::Counts(self.sample(rule.place(&range, numbers, rank)), Weight::GONE));
             }
             if rule.tells && range.len() >= rule.count_max {
-                give(measure, Outcome::Full(Weight::GONE));
+                give(measure, ValueOutcome::Full(Weight::GONE));
             }
             from = range.end;
         }
@@ -279,22 +280,22 @@ mod tests {
 
     /// Follows changes of values of two measures, and compares what counts with what is best of all that are there.
     #[track_caller]
-    fn check(shape: impl Fn(Expression<EventTerm>) -> Shape, within: Option<Window>, distinct_max: usize) {
+    fn check(shape: impl Fn(Expression<EventTerm>) -> MeasureShape, within: Option<Window>, distinct_max: usize) {
         [false, true].into_iter().for_each(|mixed| check_of(&shape, within, distinct_max, mixed));
     }
 
     /// The same with numbers only, or with texts among them.
     #[track_caller]
     fn check_of(
-        shape: &impl Fn(Expression<EventTerm>) -> Shape,
+        shape: &impl Fn(Expression<EventTerm>) -> MeasureShape,
         within: Option<Window>,
         distinct_max: usize,
         mixed: bool,
     ) {
         let shape = shape(Expression::Term(EventTerm::Timestamp));
         let measure = Measure { event: "e".into(), condition: None, shape, within };
-        let rule = Rule::of(&measure, distinct_max);
-        let mut held = Held::default();
+        let rule = ValueRule::of(&measure, distinct_max);
+        let mut held = HeldValues::default();
         let mut there: BTreeMap<(MeasureId, Arc<Sample>), i64> = BTreeMap::new();
         let mut counting: BTreeMap<(MeasureId, Arc<Sample>), i128> = BTreeMap::new();
         let mut full: BTreeMap<MeasureId, i128> = BTreeMap::new();
@@ -315,8 +316,8 @@ mod tests {
             *there.entry(key.clone()).or_default() += events;
             there.retain(|_, events| *events > 0);
             held.change(of, &rule, key.1, events, |outcome| match outcome {
-                Outcome::Counts(sample, weight) => *counting.entry((of, sample)).or_default() += weight.0,
-                Outcome::Full(weight) => *full.entry(of).or_default() += weight.0,
+                ValueOutcome::Counts(sample, weight) => *counting.entry((of, sample)).or_default() += weight.0,
+                ValueOutcome::Full(weight) => *full.entry(of).or_default() += weight.0,
             });
             counting.retain(|_, weight| *weight != 0);
             full.retain(|_, weight| *weight != 0);
@@ -347,12 +348,12 @@ mod tests {
     fn the_best_count() {
         let window = Some(Window::new(1_000));
         for within in [None, window] {
-            check(Shape::Least, within, 10);
-            check(Shape::Greatest, within, 10);
-            check(Shape::Earliest, within, 10);
-            check(Shape::Latest, within, 10);
-            check(Shape::Distinct, within, 10);
-            check(Shape::Distinct, within, 1);
+            check(MeasureShape::Least, within, 10);
+            check(MeasureShape::Greatest, within, 10);
+            check(MeasureShape::Earliest, within, 10);
+            check(MeasureShape::Latest, within, 10);
+            check(MeasureShape::Distinct, within, 10);
+            check(MeasureShape::Distinct, within, 1);
         }
     }
 
@@ -361,10 +362,10 @@ mod tests {
         let measure = Measure {
             event: "e".into(),
             condition: None,
-            shape: Shape::Distinct(Expression::Term(EventTerm::Timestamp)),
+            shape: MeasureShape::Distinct(Expression::Term(EventTerm::Timestamp)),
             within: Some(Window::new(1_000)),
         };
-        let (rule, of, mut held) = (Rule::of(&measure, 10), MeasureId::new(0), Held::default());
+        let (rule, of, mut held) = (ValueRule::of(&measure, 10), MeasureId::new(0), HeldValues::default());
         let sample = |number: u32| {
             Arc::new(Sample { at: Tick::default(), position: Position::UNKNOWN, value: Value::Number(number.into()) })
         };

@@ -23,7 +23,7 @@ use clap::Parser;
 
 /// Kills the real program again and again under load, and compares what it knows with what its clients know.
 #[derive(Parser)]
-struct Arguments {
+struct LoopArguments {
     /// How often it is killed.
     #[arg(long, default_value_t = 500)]
     rounds: u32,
@@ -43,7 +43,7 @@ struct Arguments {
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
-    let Arguments { rounds, first_starts, seed, rate, binary } = Arguments::parse();
+    let LoopArguments { rounds, first_starts, seed, rate, binary } = LoopArguments::parse();
     let binary = binary.unwrap_or_else(build);
     if let Some(kills) = first_starts {
         println!("crash_loop --first-starts {kills} --seed {seed}");
@@ -51,7 +51,7 @@ async fn main() {
         return;
     }
     println!("crash_loop --rounds {rounds} --seed {seed} --rate {rate}");
-    let settings = crash::Settings { binary, rounds, seed, requests_per_s: rate, compare_every: 25 };
+    let settings = crash::CrashSettings { binary, rounds, seed, requests_per_s: rate, compare_every: 25 };
     println!("{}", crash::run(settings).await);
 }
 

@@ -28,7 +28,7 @@ pub use course::{ClockReading, ClockState};
 pub use jumps::Jumps;
 pub use reference::Measured;
 pub use routes::router;
-pub use start::{ClockError, Latest};
+pub use start::{ClockError, LatestTick};
 pub use steady::{ClockStanding, Machine, OnMismatch, SteadyClock, machine, shown};
 
 /// Gives the time: milliseconds since the Unix epoch.

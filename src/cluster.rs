@@ -17,8 +17,8 @@ mod pulse;
 mod routes;
 
 pub use awaited::Awaited;
-pub use introduction::{Introduction, Peer, differences};
-pub use members::{Member, MemberState, Members};
+pub use introduction::{IntroducedPeer, Introduction, differences};
+pub use members::{ClusterMember, ClusterMembers, MemberState};
 pub use proof::nonce;
 pub use pulse::{Frontier, Late, Pulse, Speaker};
 pub use routes::router;

@@ -36,9 +36,9 @@ use thiserror::Error;
 pub use figures::DedupeFigures;
 pub use in_memory::InMemory;
 pub use on_disk::OnDisk;
-pub use opening::{Expected, OnDiskSettings, ToldBy, forget_after, through};
-pub use run::{Run, RunError, RunWriter, merge};
-pub use sealer::Seal;
+pub use opening::{ExpectedRuns, OnDiskSettings, ToldBy, forget_after, through};
+pub use run::{IdRunError, Run, RunWriter, merge};
+pub use sealer::SealWaiter;
 
 use crate::clock::Jumps;
 use crate::limits::Limits;
@@ -135,7 +135,7 @@ impl Dedupe {
     }
 
     /// For who has to wait for ids to be on the disk, where they are to be there.
-    pub fn seal(&self) -> Option<Seal> {
+    pub fn seal(&self) -> Option<SealWaiter> {
         match self {
             Dedupe::InMemory(_) => None,
             Dedupe::OnDisk(ids) => Some(ids.seal()),
@@ -203,7 +203,7 @@ pub enum DedupeError {
     },
     /// A run cannot be used.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] IdRunError),
     /// The list cannot be read as one.
     #[error(
         "{list}, line {line}: expected the first tick, the last tick and the name of a run, after those before; restore it from a copy"

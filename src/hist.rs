@@ -13,7 +13,7 @@ use crate::observe::hlog::{ReadError, read};
 
 /// What is asked for.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub struct HistOptions {
     /// Interval logs that `--hlog` has written. Of two, the difference is shown, too.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
@@ -46,10 +46,10 @@ pub enum HistError {
     Plot(#[from] LoadError),
 }
 
-type Series = Vec<(String, Histogram<u64>)>;
+type NamedHistograms = Vec<(String, Histogram<u64>)>;
 
 /// Reads the logs; gives what is to be printed.
-pub fn run(options: &Options) -> Result<String, HistError> {
+pub fn run(options: &HistOptions) -> Result<String, HistError> {
     let logs = options.files.iter().map(|path| load(path)).collect::<Result<Vec<_>, _>>()?;
     let mut text = String::new();
     for (path, log) in options.files.iter().zip(&logs) {
@@ -64,17 +64,17 @@ pub fn run(options: &Options) -> Result<String, HistError> {
     Ok(text)
 }
 
-fn load(path: &Path) -> Result<Series, HistError> {
+fn load(path: &Path) -> Result<NamedHistograms, HistError> {
     let bytes = std::fs::read(path).map_err(|source| HistError::Read { path: path.to_owned(), source })?;
     read(&bytes).map_err(|source| HistError::Log { path: path.to_owned(), source })
 }
 
 /// The curves of all logs; of several, with the name of the file.
-fn curves(files: &[PathBuf], logs: Vec<Series>) -> Series {
-    let of = |(path, log): (&PathBuf, Series)| {
+fn curves(files: &[PathBuf], logs: Vec<NamedHistograms>) -> NamedHistograms {
+    let of = |(path, log): (&PathBuf, NamedHistograms)| {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let name = move |tag: String| if files.len() > 1 { format!("{file}: {tag}") } else { tag };
-        log.into_iter().map(|(tag, histogram)| (name(tag), histogram)).collect::<Series>()
+        log.into_iter().map(|(tag, histogram)| (name(tag), histogram)).collect::<NamedHistograms>()
     };
     files.iter().zip(logs).flat_map(of).collect()
 }
@@ -84,7 +84,7 @@ fn head(last: &str) -> String {
     format!("  {:<24}{percentiles} {:>9} {last:>10}\n", "ms", "max")
 }
 
-fn table(log: &Series) -> String {
+fn table(log: &NamedHistograms) -> String {
     let mut text = head("measured");
     for (tag, histogram) in log {
         text += &format!("  {tag:<24}");
@@ -97,7 +97,7 @@ fn table(log: &Series) -> String {
 }
 
 /// What the series that both have differ by.
-fn difference(before: &Series, after: &Series) -> String {
+fn difference(before: &NamedHistograms, after: &NamedHistograms) -> String {
     let mut text = head("");
     for (tag, histogram) in after {
         let Some((_, earlier)) = before.iter().find(|(known, _)| known == tag) else { continue };
@@ -135,7 +135,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = vec![log(folder.path(), "a.hlog", 10), log(folder.path(), "b.hlog", 15)];
         let plot = folder.path().join("out.svg");
-        let text = run(&Options { files, plot: Some(plot.clone()) }).unwrap();
+        let text = run(&HistOptions { files, plot: Some(plot.clone()) }).unwrap();
         insta::assert_snapshot!(text.replace(&format!("{}/", folder.path().display()), ""));
         assert!(std::fs::read_to_string(plot).unwrap().contains("b.hlog: accepted"));
     }
@@ -145,7 +145,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         std::fs::write(&path, "hello").unwrap();
-        let error = run(&Options { files: vec![path], plot: None }).unwrap_err().to_string();
+        let error = run(&HistOptions { files: vec![path], plot: None }).unwrap_err().to_string();
         assert!(error.contains("this is no interval log"), "{error}");
     }
 }

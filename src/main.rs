@@ -18,8 +18,8 @@ use deltaic::engine::{Topology, WorkersError};
 use deltaic::history::HistoryAddress;
 use deltaic::http::Admission;
 use deltaic::log::{inspect, repair, rewind};
-use deltaic::observe::logging::{self, Format, Logging};
-use deltaic::output::{Output, Patient};
+use deltaic::observe::logging::{self, LogFormat, Logging};
+use deltaic::output::{Patient, Stdout};
 use deltaic::project::{self, Colour, Project};
 use deltaic::{admin, clock, memory, receive, replay, sample, serve};
 #[cfg(feature = "load")]
@@ -34,8 +34,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(version, max_term_width = 100)]
 struct Cli {
     /// How lines of the log look, on standard error. What is logged: DELTAIC_LOG, a level such as `debug`, or `TARGET=LEVEL,…`.
-    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
-    log_format: Format,
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
@@ -147,49 +147,49 @@ enum Command {
     /// See how the destinations of a running engine are doing, and pause, resume or resync one of them.
     Destination {
         #[command(flatten)]
-        engine: admin::Engine,
+        engine: admin::EngineAddress,
         #[command(subcommand)]
-        command: admin::destination::Command,
+        command: admin::destination::DestinationCommand,
     },
     /// Look at what the destinations of a running engine refused for good, tell it once more, or forget it.
     DeadLetters {
         #[command(flatten)]
-        engine: admin::Engine,
+        engine: admin::EngineAddress,
         #[command(subcommand)]
-        command: admin::dead_letters::Command,
+        command: admin::dead_letters::DeadLettersCommand,
     },
     /// Say to a running engine, which does not deliver since its data folder is a copy, that it is the one that does.
     TakeOver {
         #[command(flatten)]
-        engine: admin::Engine,
+        engine: admin::EngineAddress,
     },
     /// See how ticks and the clock of a running engine's machine stand, or say that a clock that jumped is right.
     Clock {
         #[command(flatten)]
-        engine: admin::Engine,
+        engine: admin::EngineAddress,
         #[command(subcommand)]
-        command: admin::clock::Command,
+        command: admin::clock::ClockCommand,
     },
     /// See who of a cluster is there, and how far.
     Cluster {
         #[command(flatten)]
-        engine: admin::Engine,
+        engine: admin::EngineAddress,
         #[command(subcommand)]
-        command: admin::cluster::Command,
+        command: admin::cluster::ClusterCommand,
     },
     /// Look at what a running engine has rejected, try it again, or delete it.
     Quarantine {
         #[command(flatten)]
-        engine: admin::Engine,
+        engine: admin::EngineAddress,
         #[command(subcommand)]
-        command: admin::quarantine::Command,
+        command: admin::quarantine::QuarantineCommand,
     },
     /// See which events come in at a running engine: by source and name, with their fields, and how these fit the definitions.
-    Events(admin::events::Options),
+    Events(admin::events::EventsOptions),
     /// See what takes the time of a running engine, and what holds how much.
-    Top(admin::top::Options),
+    Top(admin::top::TopOptions),
     /// Write the dataflow as a graph for Graphviz: that of a running engine with its sizes, or that of a project.
-    Dot(admin::dot::Options),
+    Dot(admin::dot::DotOptions),
     /// Receive webhook calls, check and print them.
     Receive {
         /// The port on this machine; 0 for any.
@@ -208,10 +208,10 @@ enum Command {
     /// Send events to a running engine at a rate, and check every change that comes of them. Secrets are taken from
     /// `DELTAIC_WRITE_KEY`, `DELTAIC_READ_TOKEN` and `DELTAIC_WEBHOOK_SECRET`; without them those of `examples/load` are used.
     #[cfg(feature = "load")]
-    Load(Box<load::Options>),
+    Load(Box<load::LoadOptions>),
     /// Show the percentiles of interval logs, and the difference of two of them.
     #[cfg(feature = "load")]
-    Hist(hist::Options),
+    Hist(hist::HistOptions),
     /// Write what makes a shell complete the commands and options of this program, to standard output.
     Completions {
         /// Which shell.
@@ -339,7 +339,7 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         // Whoever read has seen enough.
-        Err(_) if Output::reader_is_gone() => ExitCode::SUCCESS,
+        Err(_) if Stdout::reader_is_gone() => ExitCode::SUCCESS,
         Err(error) => {
             // Not its chain: each message names its cause.
             logging.say(&format!("deltaic: {error}\n"));
@@ -371,7 +371,7 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             follow(&project, logging)?;
             let admission = Admission::new(&project);
             let hangups = Hangups { running: Arc::new(project.clone()), folder, admission: admission.clone() };
-            let options = serve::Options {
+            let options = serve::RunOptions {
                 topology,
                 listen,
                 data,
@@ -387,7 +387,7 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             };
             let name = project.name.clone();
             // Nobody need read it.
-            let ready = move |address| _ = writeln!(Output, "{name} listens on http://{address}");
+            let ready = move |address| _ = writeln!(Stdout, "{name} listens on http://{address}");
             let runtime = runtime()?;
             let done = runtime.block_on(async {
                 let hangup = listen_for(SignalKind::hangup())?;
@@ -404,17 +404,17 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             let detail = if verbose { project::Detail::Settings } else { project::Detail::Summary };
             match project::check(&project, &environment, Colour::of_stderr(), detail) {
                 Ok(summary) => {
-                    write!(Output, "{summary}")?;
+                    write!(Stdout, "{summary}")?;
                     let loaded =
                         project::load(&project, &environment).map_err(|problems| anyhow!("{problems}"))?.project;
                     let sampled = match events.as_slice() {
                         [] => sample::of_tables(&loaded)?,
                         events => sample::of_files(&loaded, events)?,
                     };
-                    write!(Output, "{sampled}")?;
+                    write!(Stdout, "{sampled}")?;
                     if let Some(data) = data {
                         let preview = serve::preview(&loaded, &data, workers.max(1))?;
-                        write!(Output, "{preview}")?;
+                        write!(Stdout, "{preview}")?;
                         if preview.is_refused() {
                             return Ok(ExitCode::FAILURE);
                         }
@@ -452,8 +452,17 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             let recorded = is_recorded.then_some(replay::RecordedOptions { histories, dumps: from_dump, from });
             let until = until.or(to);
             let now = Some(now.unwrap_or_else(clock::wall_clock));
-            let options =
-                replay::Options { events, recorded, now, until, changes, identities, memberships, profiles, topology };
+            let options = replay::ReplayOptions {
+                events,
+                recorded,
+                now,
+                until,
+                changes,
+                identities,
+                memberships,
+                profiles,
+                topology,
+            };
             let summary = replay::replay(&project, &options)?;
             logging.say(&summary.to_string());
             if summary.is_all_rejected() {
@@ -463,47 +472,47 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
         }
         Command::Log { command } => return log(command),
         Command::Destination { engine, command } => {
-            let mut out = Output;
+            let mut out = Stdout;
             let done = admin::destination::run(engine, command, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
         }
         Command::DeadLetters { engine, command } => {
-            let mut out = Output;
+            let mut out = Stdout;
             let done = admin::dead_letters::run(engine, command, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
         }
         Command::TakeOver { engine } => {
-            let mut out = Output;
+            let mut out = Stdout;
             let done = admin::take_over::run(engine, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
         }
         Command::Clock { engine, command } => {
-            let mut out = Output;
+            let mut out = Stdout;
             let done = admin::clock::run(engine, command, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
         }
         Command::Cluster { engine, command } => {
-            let mut out = Output;
+            let mut out = Stdout;
             let done = admin::cluster::run(engine, command, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
         }
         Command::Quarantine { engine, command } => {
-            let mut out = Output;
+            let mut out = Stdout;
             let done = admin::quarantine::run(engine, command, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
         }
         Command::Events(options) => {
-            let mut out = Output;
+            let mut out = Stdout;
             let done = admin::events::run(options, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
         }
         Command::Top(options) => {
-            let mut out = Output;
+            let mut out = Stdout;
             let done = admin::top::run(options, admin::token_of(environment), &mut out);
             runtime()?.block_on(done).map_err(Into::into)
         }
         Command::Dot(options) => {
-            let mut out = Output;
+            let mut out = Stdout;
             match options.project() {
                 Some(folder) => {
                     let project = load(folder, logging)?;
@@ -516,18 +525,18 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Receive { port, secret, fail_every, delay_ms } => runtime()?
-            .block_on(receive::run(receive::Command { port, secret, fail_every, delay_ms }))
+            .block_on(receive::run(receive::ReceiveCommand { port, secret, fail_every, delay_ms }))
             .map_err(|error| anyhow!("cannot receive on port {port}: {error}")),
         #[cfg(feature = "load")]
         Command::Load(options) => {
-            let say = |text: &str| _ = Output.write_all(text.as_bytes());
+            let say = |text: &str| _ = Stdout.write_all(text.as_bytes());
             let is_right = runtime()?.block_on(load::run(*options, load::Secrets::of(environment), say))?;
             return Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut described_cli(), "deltaic", &mut text);
-            Ok(Output.write_all(&text)?)
+            Ok(Stdout.write_all(&text)?)
         }
         Command::Man { folder } => {
             let written =
@@ -536,7 +545,7 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
         }
         #[cfg(feature = "load")]
         Command::Hist(options) => {
-            write!(Output, "{}", hist::run(&options)?)?;
+            write!(Stdout, "{}", hist::run(&options)?)?;
             Ok(())
         }
     }
@@ -544,7 +553,7 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
 }
 
 fn log(command: LogCommand) -> anyhow::Result<ExitCode> {
-    let mut out = BufWriter::new(Output);
+    let mut out = BufWriter::new(Stdout);
     let address = |history: Option<PathBuf>| history.map(|text| HistoryAddress::of(&text, None)).transpose();
     match command {
         LogCommand::Stat { folder, history } => {

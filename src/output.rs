@@ -8,9 +8,9 @@ static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
 
 /// Standard output. What it writes when nobody reads any more is an error, as usual; that it was that error can be asked.
 #[derive(Debug, Default)]
-pub struct Output;
+pub struct Stdout;
 
-impl Output {
+impl Stdout {
     /// Whether the reader has gone: then what follows is of no use, and no failure.
     pub fn reader_is_gone() -> bool {
         READER_IS_GONE.load(Ordering::Relaxed)
@@ -24,7 +24,7 @@ fn noted<T>(result: io::Result<T>) -> io::Result<T> {
     result
 }
 
-impl Write for Output {
+impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         noted(io::stdout().write(bytes))
     }
@@ -41,14 +41,14 @@ pub struct Patient<W>(pub W);
 impl<W: Write> Write for Patient<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.0.write(bytes) {
-            Err(_) if Output::reader_is_gone() => Ok(bytes.len()),
+            Err(_) if Stdout::reader_is_gone() => Ok(bytes.len()),
             result => result,
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self.0.flush() {
-            Err(_) if Output::reader_is_gone() => Ok(()),
+            Err(_) if Stdout::reader_is_gone() => Ok(()),
             result => result,
         }
     }

@@ -39,10 +39,10 @@ use rustc_hash::FxHashSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub use former::FormerId;
-pub use ids::{OwnedIds, Passed, RequestId, Verdict};
-pub use link::Part;
-use link::{Answer, Link};
-pub use net::{Net, NetError, OwnerEndpoint, Settings};
+pub use ids::{ClaimVerdict, OwnedIds, Passed, RequestId};
+pub use link::ClaimGuard;
+use link::{OwnerAnswer, OwnerLink};
+pub use net::{Net, NetError, OwnerEndpoint, OwnersSettings};
 use wire::Said;
 
 use crate::clock::Now;
@@ -70,7 +70,7 @@ pub enum ClaimError {
 /// The right to count messages. It goes back to the owners with this, unless it is said what became of them.
 #[derive(Debug, Default)]
 pub struct Claim {
-    parts: Vec<Part>,
+    parts: Vec<ClaimGuard>,
 }
 
 impl Claim {
@@ -81,7 +81,7 @@ impl Claim {
 
     /// Nobody knows whether they are in the log: nobody may count them before the log has been read again.
     pub fn leave(self) {
-        self.parts.into_iter().for_each(Part::leave);
+        self.parts.into_iter().for_each(ClaimGuard::leave);
     }
 }
 
@@ -99,7 +99,7 @@ pub struct Claimed {
 /// The ways to all owners.
 #[derive(Clone)]
 pub struct Owners {
-    links: Arc<[Arc<Link>]>,
+    links: Arc<[Arc<OwnerLink>]>,
     requests: Arc<AtomicU64>,
     now: Now,
 }
@@ -111,7 +111,7 @@ impl fmt::Debug for Owners {
 }
 
 impl Owners {
-    fn new(links: Vec<Arc<Link>>, now: Now) -> Self {
+    fn new(links: Vec<Arc<OwnerLink>>, now: Now) -> Self {
         Owners { links: links.into(), requests: Arc::default(), now }
     }
 
@@ -125,7 +125,7 @@ impl Owners {
             why = match timeout_at(deadline, self.try_to_claim(ids)).await {
                 Err(_) => return Err(why),
                 Ok(Ok(claimed)) => return Ok(claimed),
-                Ok(Err(Verdict::Busy)) => ClaimError::Contested,
+                Ok(Err(ClaimVerdict::Busy)) => ClaimError::Contested,
                 Ok(Err(_)) => ClaimError::Away,
             };
             if Instant::now() + pause >= deadline {
@@ -138,7 +138,7 @@ impl Owners {
     }
 
     /// Claims at all owners at once; all messages or none.
-    async fn try_to_claim(&self, ids: &[u128]) -> Result<Claimed, Verdict> {
+    async fn try_to_claim(&self, ids: &[u128]) -> Result<Claimed, ClaimVerdict> {
         let now = (self.now)();
         let mut seen_ids: FxHashSet<u128> = FxHashSet::default();
         let distinct = ids.iter().copied().enumerate().filter(|(_, id)| seen_ids.insert(*id));
@@ -152,10 +152,10 @@ impl Owners {
         }
         let mut claimed = Claimed { claim: Claim::default(), is_new: vec![false; ids.len()], seen: Tick::default() };
         for (places, answer) in asked {
-            let Answer { part, verdict } = answer.await.map_err(|_| Verdict::Unable)?;
+            let OwnerAnswer { part, verdict } = answer.await.map_err(|_| ClaimVerdict::Unable)?;
             let counted = match verdict {
-                Verdict::Claimed(counted) if counted.len() == places.len() => counted,
-                Verdict::Claimed(_) => return Err(Verdict::Unable),
+                ClaimVerdict::Claimed(counted) if counted.len() == places.len() => counted,
+                ClaimVerdict::Claimed(_) => return Err(ClaimVerdict::Unable),
                 refused => return Err(refused),
             };
             claimed.claim.parts.extend(part);

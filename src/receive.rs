@@ -11,14 +11,14 @@ use crate::project::Secret;
 pub mod event;
 pub mod server;
 
-use server::{Applied, Options, Receiver};
+use server::{Applied, ReceiveOptions, WebhookReceiver};
 
 /// The environment variable with the secret, for those who do not want it in a list of processes.
 const SECRET_VARIABLE: &str = "DELTAIC_WEBHOOK_SECRET";
 
 /// What was asked for on the command line.
 #[derive(Clone, Debug, Default)]
-pub struct Command {
+pub struct ReceiveCommand {
     /// The port on this machine; 0 for any.
     pub port: u16,
     /// The key of the signature; else that of the environment variable `DELTAIC_WEBHOOK_SECRET`; else none is checked.
@@ -30,10 +30,10 @@ pub struct Command {
 }
 
 /// Receives until the process is interrupted, then prints a summary.
-pub async fn run(command: Command) -> io::Result<()> {
+pub async fn run(command: ReceiveCommand) -> io::Result<()> {
     let secret = command.secret.or_else(|| std::env::var(SECRET_VARIABLE).ok()).filter(|secret| !secret.is_empty());
     let checked = if secret.is_some() { "signatures are checked" } else { "signatures are not checked" };
-    let receiver = Receiver::start(Options {
+    let receiver = WebhookReceiver::start(ReceiveOptions {
         port: command.port,
         secret: secret.map(Secret::new),
         fail_every: command.fail_every,
@@ -61,7 +61,7 @@ fn tame(line: &str) -> String {
 }
 
 /// How many are in each audience now.
-fn summary(receiver: &Receiver) -> String {
+fn summary(receiver: &WebhookReceiver) -> String {
     let mut lines = vec![format!("{} calls", receiver.calls_count())];
     for (destination, audiences) in receiver.state() {
         for (audience, members) in audiences {
@@ -78,12 +78,12 @@ fn print(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::server::Change;
+    use super::server::ReceivedChange;
     use super::*;
 
     #[test]
     fn a_change_is_one_line() {
-        let change: Change = serde_json::from_str(
+        let change: ReceivedChange = serde_json::from_str(
             r#"{"audience": "vips", "action": "add", "identifiers": ["user_id:42", "email:a\nb"],
                 "traits": {"city": "Köln"}, "as_of": 17}"#,
         )

@@ -21,18 +21,18 @@ use dataflows::model::{Found, Profile, Tick};
 use thiserror::Error;
 
 use self::feed::Feed;
-use self::results::{Change, Lines, Moved, write_results};
+use self::results::{ChangeLine, JsonLines, Moved, write_results};
 pub use self::summary::Summary;
-use crate::engine::{Listeners, Output, Topology, Workers, WorkersError};
+use crate::engine::{Listeners, Topology, WorkerOutput, Workers, WorkersError};
 use crate::history::{HistoryAddress, HistoryError};
-use crate::ingest::files::FileError;
+use crate::ingest::files::EventFileError;
 use crate::limits::REPLAY_FILES_OPEN_MAX;
 use crate::observe::introspection::Introspection;
 use crate::project::Project;
 
 /// What is asked of a replay.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct ReplayOptions {
     /// The files, merged by time; or dumps of logs.
     pub events: Vec<PathBuf>,
     /// What engines wrote, in the place of files.
@@ -69,7 +69,7 @@ pub struct RecordedOptions {
 pub enum ReplayError {
     /// A file of events cannot be read.
     #[error(transparent)]
-    Events(#[from] FileError),
+    Events(#[from] EventFileError),
     /// A result cannot be written.
     #[error("cannot write {path}: {source}")]
     Write {
@@ -101,7 +101,7 @@ pub enum ReplayError {
 }
 
 /// Replays files through the dataflow of a project.
-pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayError> {
+pub fn replay(project: &Project, options: &ReplayOptions) -> Result<Summary, ReplayError> {
     let started = Instant::now();
     // In a cluster the first process feeds; the others lend their workers.
     let feeds = options.topology.process == 0;
@@ -110,8 +110,8 @@ pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayErr
     }
     let (outputs, collected) = channel();
     // Opened before anything runs, so that a wrong path is told at once.
-    let changes = options.changes.as_deref().map(Lines::create).transpose()?;
-    let identities = options.identities.as_deref().map(Lines::create).transpose()?;
+    let changes = options.changes.as_deref().map(JsonLines::create).transpose()?;
+    let identities = options.identities.as_deref().map(JsonLines::create).transpose()?;
     let (definitions, local) = (project.definitions.clone(), options.topology.threads);
     let listeners =
         Listeners { introspection: Introspection::new(local, false), identities: identities.is_some(), latest: None };
@@ -136,9 +136,9 @@ pub fn replay(project: &Project, options: &Options) -> Result<Summary, ReplayErr
 
 /// Takes what the workers give: writes changes, and keeps the answer. Ends with the workers, or when one has failed.
 fn collect(
-    outputs: &Receiver<Output>,
+    outputs: &Receiver<WorkerOutput>,
     definitions: &Definitions,
-    (mut changes, mut identities): (Option<Lines>, Option<Lines>),
+    (mut changes, mut identities): (Option<JsonLines>, Option<JsonLines>),
     workers: usize,
     progress: &Sender<Tick>,
 ) -> Result<Vec<Profile>, ReplayError> {
@@ -146,33 +146,33 @@ fn collect(
     let mut profiles = Vec::new();
     while let Ok(output) = outputs.recv() {
         match output {
-            Output::Memberships(tick, changed) => {
+            WorkerOutput::Memberships(tick, changed) => {
                 if let Some(lines) = changes.as_mut() {
-                    lines.write(changed.iter().map(|(row, diff)| Change::new(definitions, tick, row, *diff)))?;
+                    lines.write(changed.iter().map(|(row, diff)| ChangeLine::new(definitions, tick, row, *diff)))?;
                 }
             }
-            Output::Answers(_, answers) => {
+            WorkerOutput::Answers(_, answers) => {
                 for answer in answers {
                     if let Found::Profiles(found) = answer.found {
                         profiles.extend(found);
                     }
                 }
             }
-            Output::Complete { worker, frontier } => {
+            WorkerOutput::Complete { worker, frontier } => {
                 frontiers[worker] = frontier;
                 // Whoever waited is gone where the feed has failed.
                 _ = progress.send(frontiers.iter().copied().min().unwrap_or_default());
             }
-            Output::Identities(tick, moved) => {
+            WorkerOutput::Identities(tick, moved) => {
                 if let Some(lines) = identities.as_mut() {
                     lines.write(moved.iter().map(|change| Moved::new(tick, change)))?;
                 }
             }
-            Output::Desired(..) | Output::Limits(_) => {}
-            Output::Failed(_) => break,
+            WorkerOutput::Desired(..) | WorkerOutput::Limits(_) => {}
+            WorkerOutput::Failed(_) => break,
         }
     }
-    changes.map_or(Ok(()), Lines::finish)?;
-    identities.map_or(Ok(()), Lines::finish)?;
+    changes.map_or(Ok(()), JsonLines::finish)?;
+    identities.map_or(Ok(()), JsonLines::finish)?;
     Ok(profiles)
 }

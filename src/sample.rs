@@ -13,7 +13,7 @@ use dataflows::definitions::{Field, FieldId, FieldRoot};
 use dataflows::model::{Event, EventName};
 use serde_json::Value;
 
-use crate::ingest::files::{BytesRead, Events, Failed, FileError, Format};
+use crate::ingest::files::{BytesRead, EventFailure, EventFileError, Events, FileFormat};
 use crate::ingest::segment::Extractor;
 use crate::limits::SAMPLED_NAMES_MAX;
 use crate::project::{DefinitionReads, Project, field_with_type, nearest, reads};
@@ -23,7 +23,7 @@ const ROWS: usize = 1_000;
 
 /// How often a field was what.
 #[derive(Debug, Default)]
-struct Seen {
+struct FieldCounts {
     fits: u64,
     lists: u64,
     objects: u64,
@@ -34,7 +34,7 @@ struct Seen {
 #[derive(Debug, Default)]
 struct OfName {
     events: u64,
-    fields: BTreeMap<FieldId, Seen>,
+    fields: BTreeMap<FieldId, FieldCounts>,
 }
 
 /// What there is in files, of what definitions read.
@@ -52,7 +52,7 @@ struct FilesSample<'a> {
 }
 
 /// Reads files of events; gives what there is to say of the project's definitions.
-pub fn of_files(project: &Project, paths: &[PathBuf]) -> Result<String, FileError> {
+pub fn of_files(project: &Project, paths: &[PathBuf]) -> Result<String, EventFileError> {
     let mut sample = FilesSample::new(project);
     for path in paths {
         sample.read(path, usize::MAX)?;
@@ -62,9 +62,9 @@ pub fn of_files(project: &Project, paths: &[PathBuf]) -> Result<String, FileErro
 
 /// The same of the tables that a project says to replay, where they are all that its events come from; of others only whether they
 /// have the columns that it maps.
-pub fn of_tables(project: &Project) -> Result<String, FileError> {
+pub fn of_tables(project: &Project) -> Result<String, EventFileError> {
     let csv = project.replay.csv.as_ref();
-    let is_table = |path: &PathBuf| path.is_file() && Format::of_name(path, csv) != Format::Jsonl;
+    let is_table = |path: &PathBuf| path.is_file() && FileFormat::of_name(path, csv) != FileFormat::Jsonl;
     let tables: Vec<&PathBuf> = project.replay.events.iter().filter(|path| is_table(path)).collect();
     let is_all = project.sources.is_empty() && tables.len() == project.replay.events.len() && !tables.is_empty();
     let mut sample = FilesSample::new(project);
@@ -73,7 +73,7 @@ pub fn of_tables(project: &Project) -> Result<String, FileError> {
         match sample.read(path, if is_all { ROWS } else { 0 }) {
             Ok(()) => {}
             // Not what ends a check: the file is there, and another one may be replayed.
-            Err(error @ FileError::NoColumn { .. }) => _ = writeln!(text, "  ⚠ {error}"),
+            Err(error @ EventFileError::NoColumn { .. }) => _ = writeln!(text, "  ⚠ {error}"),
             Err(error) => return Err(error),
         }
     }
@@ -98,7 +98,7 @@ impl<'a> FilesSample<'a> {
         };
         let is_inside = |field: &&FieldId| project.definitions.fields[field.index()].root != FieldRoot::Event;
         let unseen = |fields: &BTreeSet<FieldId>| {
-            fields.iter().filter(is_inside).map(|field| (*field, Seen::default())).collect::<Vec<_>>()
+            fields.iter().filter(is_inside).map(|field| (*field, FieldCounts::default())).collect::<Vec<_>>()
         };
         for reads in &sample.reads {
             for (name, fields) in &reads.events {
@@ -109,18 +109,18 @@ impl<'a> FilesSample<'a> {
         sample
     }
 
-    fn read(&mut self, path: &Path, events_max: usize) -> Result<(), FileError> {
-        let format = Format::of_name(path, self.project.replay.csv.as_ref());
+    fn read(&mut self, path: &Path, events_max: usize) -> Result<(), EventFileError> {
+        let format = FileFormat::of_name(path, self.project.replay.csv.as_ref());
         let extractor = Arc::new(Extractor::new(self.project));
         let mut events = Events::open(path, &format, "check", extractor, BytesRead::default())?;
         for _ in 0..events_max {
             match events.next() {
                 None => break,
                 Some(Ok(arrival)) => self.count(&arrival.accepted.event, events.text()),
-                Some(Err(Failed::Rejected(rejected))) => {
+                Some(Err(EventFailure::Rejected(rejected))) => {
                     *self.rejected.entry(rejected.rejection.code()).or_default() += 1;
                 }
-                Some(Err(Failed::File(error))) => return Err(error),
+                Some(Err(EventFailure::File(error))) => return Err(error),
             }
         }
         Ok(())
@@ -188,8 +188,8 @@ impl<'a> FilesSample<'a> {
     }
 
     /// What is wrong with one field.
-    fn lines_of(&self, field: FieldId, seen: &Seen, events: u64, of: &str, who: &str) -> Vec<String> {
-        let Seen { fits, lists, objects, others } = seen;
+    fn lines_of(&self, field: FieldId, seen: &FieldCounts, events: u64, of: &str, who: &str) -> Vec<String> {
+        let FieldCounts { fits, lists, objects, others } = seen;
         let field = &self.project.definitions.fields[field.index()];
         let name = field_with_type(field);
         if fits + lists + objects + others == 0 {

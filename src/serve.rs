@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::egress::{self, DeliveryHold, Egress};
 use crate::ending::{Ending, Exit, listen, vital, vital_task, whenever};
-use crate::engine::{Engine, Handle, Settings, Sinks, Topology, WorkersError};
+use crate::engine::{Engine, EngineSettings, Handle, Sinks, Topology, WorkersError};
 use crate::history::HistoryWriter;
 use crate::http::{Admission, Routes, Timeouts, serve};
 use crate::ingest::quarantine::Keeper;
@@ -30,7 +30,7 @@ use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, SealIds};
 use crate::memory::{Gate, resident_bytes};
 use crate::observe::hlog::IntervalLog;
 use crate::observe::introspection::Introspection;
-use crate::observe::latency::{Latency, Observer};
+use crate::observe::latency::{Latency, LatencyObserver};
 use crate::project::{Durability, Project};
 
 mod error;
@@ -58,7 +58,7 @@ const DELIVERY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How the engine is to run, beside what the project says.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct RunOptions {
     /// How many workers, where.
     pub topology: Topology,
     /// Where to listen, in the place of what the project says.
@@ -85,10 +85,10 @@ pub struct Options {
     pub clock_from: Option<Tick>,
 }
 
-impl Options {
+impl RunOptions {
     /// So many workers, and all else as the project says.
     pub fn new(topology: Topology) -> Self {
-        Options {
+        RunOptions {
             topology,
             listen: None,
             data: None,
@@ -109,11 +109,11 @@ impl Options {
 /// cluster before the engine is there, which waits for the others.
 pub async fn run(
     project: Project,
-    options: Options,
+    options: RunOptions,
     ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let options = Options { topology: options.topology.clone().on(&project), ..options };
+    let options = RunOptions { topology: options.topology.clone().on(&project), ..options };
     let address = options.listen.unwrap_or(project.listen);
     // First of all, so that an address in use is told before anything starts.
     let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
@@ -160,13 +160,13 @@ pub async fn run(
         failed: Arc::new(reporter(&failed)),
     };
     let egress = Egress::start(&project, outbox, queues, dependencies, &tokio::runtime::Handle::current())?;
-    let observer: Observer = {
+    let observer: LatencyObserver = {
         let latency = latency.clone();
         Arc::new(move |stage, duration| latency.record(stage, duration))
     };
 
     let introspection = Introspection::new(options.topology.threads, project.dataflow_log);
-    let settings = Settings {
+    let settings = EngineSettings {
         topology: options.topology.clone(),
         definitions: project.definitions.clone(),
         clock: project.clock,
@@ -338,7 +338,7 @@ async fn cause(ending: Ending, is_cluster: bool, failure: &mut mpsc::UnboundedRe
 
 /// Starts the engine; nothing where `shutdown` comes before it is there.
 async fn start(
-    settings: Settings,
+    settings: EngineSettings,
     sinks: Sinks,
     shutdown: Pin<&mut impl Future<Output = ()>>,
     failure: &mut mpsc::UnboundedReceiver<Ending>,

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::program::{Program, Server, project};
+use crate::program::{Program, ServerProcess, project};
 
 const PROJECT: &str = r#"
 name = "addresses"
@@ -40,14 +40,14 @@ fn stored(folder: &std::path::Path) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_say_where_they_come_from() {
     let folder = project(PROJECT);
-    let server = Server::start(folder.path(), &[], &[("DELTAIC_LOG", "trace")]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[("DELTAIC_LOG", "trace")]).await;
     let visit = |id: &str| json!({"type": "track", "event": "Visit", "userId": "u", "messageId": id});
     let send = async |path: &str, key: &str, said: &[&str], event: Value| {
         let mut request = server.request(Method::POST, path).basic_auth(key, Some(""));
         for said in said {
             request = request.header("x-forwarded-for", *said);
         }
-        let answer = Server::try_send(request.body(json!({"batch": [event]}).to_string())).await.unwrap();
+        let answer = ServerProcess::try_send(request.body(json!({"batch": [event]}).to_string())).await.unwrap();
         answer.token()
     };
     // From this machine, which is a proxy that is believed.
@@ -71,7 +71,7 @@ async fn events_say_where_they_come_from() {
     });
     assert_eq!(stored(folder.path()), expected);
     // Read again from the log, it is the same.
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     assert_eq!(server.profile("user_id:u", token).await["traits"]["visits_home"], 2);
     server.stop();
 }
@@ -79,14 +79,14 @@ async fn events_say_where_they_come_from() {
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_see_which_events_come_in() {
     let folder = project(PROJECT);
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let order =
         |total: Value| json!({"type": "track", "event": "Order", "userId": "u", "properties": {"total": total}});
     server
         .take(&[order(json!(3)), order(json!("4")), order(json!("five")), json!({"type": "page", "userId": "u"})])
         .await;
     let get = async |path: &str, token: &str| {
-        Server::try_send(server.request(Method::GET, path).bearer_auth(token)).await.unwrap()
+        ServerProcess::try_send(server.request(Method::GET, path).bearer_auth(token)).await.unwrap()
     };
     let all = get("/v1/events", "admin-token").await.json();
     let rows: Vec<Value> = all["events"]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{DEADLINE, Program, Server, project};
+use crate::program::{DEADLINE, Program, ServerProcess, project};
 
 /// A line for each who orders, and each order more.
 const PROJECT: &str = r#"
@@ -38,14 +38,14 @@ traits = ["orders"]
 
 struct Audited {
     folder: TempDir,
-    server: Server,
+    server: ServerProcess,
     told: u64,
 }
 
 impl Audited {
     async fn start() -> Self {
         let folder = project(PROJECT);
-        let server = Server::start(folder.path(), &[], &[]).await;
+        let server = ServerProcess::start(folder.path(), &[], &[]).await;
         Audited { folder, server, told: 0 }
     }
 
@@ -59,7 +59,7 @@ impl Audited {
 
     async fn status(&self) -> Value {
         let request = self.server.request(reqwest::Method::GET, "/v1/destinations/audit").bearer_auth("admin-token");
-        Server::try_send(request).await.expect("it is there").json()
+        ServerProcess::try_send(request).await.expect("it is there").json()
     }
 
     /// A new buyer, of whom the file is told.
@@ -117,7 +117,7 @@ async fn what_others_wrote_is_not_cut_and_a_torn_line_stands_alone() {
     let folder = project(PROJECT);
     fs::create_dir(folder.path().join("out")).unwrap();
     fs::write(folder.path().join("out/audit.jsonl"), "a note without an end").unwrap();
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let mut audited = Audited { folder, server, told: 0 };
     audited.told("a").await;
     // An editor, perhaps, while it runs.
@@ -131,7 +131,7 @@ async fn what_others_wrote_is_not_cut_and_a_torn_line_stands_alone() {
     // As a crash within a write leaves it.
     let path = folder.path().join("out/audit.jsonl");
     File::options().append(true).open(path).unwrap().write_all(b"{\"audience\":\"buy").unwrap();
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let mut audited = Audited { folder, server, told };
     audited.told("c").await;
     let expected = ["torn a note without an end", "a", "torn {\"another", "b", "torn {\"audience\":\"buy", "c"];
@@ -158,7 +158,7 @@ async fn a_foreign_lock_is_told_and_keeps_nobody_from_stopping() {
     let ended = server.stop();
     assert!(ended.stderr.contains("stopped before all was delivered"), "{}", ended.stderr);
     lock.unlock().unwrap();
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let mut audited = Audited { folder, server, told: 2 };
     audited.told("c").await;
     assert_eq!(audited.users("audit.jsonl"), ["a", "b", "c"]);
@@ -181,11 +181,11 @@ async fn what_is_written_again_after_a_kill_has_the_id_that_it_had() {
         }
         let Audited { folder, server, .. } = audited;
         drop(server);
-        let server = Server::start(folder.path(), &[], &[]).await;
+        let server = ServerProcess::start(folder.path(), &[], &[]).await;
         audited = Audited { folder, server, told: 0 };
     }
     let resync = audited.server.request(reqwest::Method::POST, "/v1/destinations/audit/resync");
-    let ordered = Server::try_send(resync.bearer_auth("admin-token")).await.unwrap();
+    let ordered = ServerProcess::try_send(resync.bearer_auth("admin-token")).await.unwrap();
     assert_eq!(ordered.status, 200, "{ordered:?}");
     let began = Instant::now();
     while audited.status().await["resync"] != 0 || audited.status().await["pending"] != 0 {

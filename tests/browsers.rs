@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::program::{DEADLINE, Node, Program, Server, chromium, project};
+use crate::program::{DEADLINE, NodeScript, Program, ServerProcess, chromium, project};
 
 const PACKAGES: [&str; 3] =
     ["puppeteer-core@24.43.1", "@segment/analytics-next@1.84.3", "@rudderstack/analytics-js@3.34.1"];
@@ -32,16 +32,16 @@ when = "count('Order Completed') = 5 and sum('Order Completed', properties.total
 "#;
 
 /// The engine of a project, at an address of its own: the page goes on to know it when the engine is back.
-struct Engine {
+struct BrowserEngine {
     folder: TempDir,
-    server: Server,
+    server: ServerProcess,
 }
 
-impl Engine {
+impl BrowserEngine {
     async fn start() -> Self {
         let folder = project(PROJECT);
-        let server = Server::start(folder.path(), &[], &[]).await;
-        Engine { folder, server }
+        let server = ServerProcess::start(folder.path(), &[], &[]).await;
+        BrowserEngine { folder, server }
     }
 
     fn address(&self) -> String {
@@ -59,8 +59,8 @@ impl Engine {
 }
 
 async fn check(library: &str) {
-    let node = tokio::task::block_in_place(|| Node::with(&PACKAGES));
-    let engine = Engine::start().await;
+    let node = tokio::task::block_in_place(|| NodeScript::with(&PACKAGES));
+    let engine = BrowserEngine::start().await;
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node/browser.js");
     let (packages, chromium) = (node.folder().to_str().unwrap(), chromium());
     let arguments = [packages, chromium.to_str().unwrap(), library, engine.server.url()];
@@ -72,13 +72,13 @@ async fn check(library: &str) {
     engine.until_in("two").await;
 
     let address = engine.address();
-    let Engine { folder, server } = engine;
+    let BrowserEngine { folder, server } = engine;
     server.kill();
     tell("lose 3");
     tell("lose 4");
     let arguments = ["run", folder.path().to_str().unwrap(), "--listen", &address];
-    let server = Server::of(Program::start(&arguments, &[])).ready().await;
-    let engine = Engine { folder, server };
+    let server = ServerProcess::of(Program::start(&arguments, &[])).ready().await;
+    let engine = BrowserEngine { folder, server };
     tell("track 5");
     engine.until_in("five").await;
     tokio::task::block_in_place(|| page.end());

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::history::count;
-use crate::program::{BUCKET, DEADLINE, Program, S3, Server, checkpointed, project, replay};
+use crate::program::{BUCKET, DEADLINE, Program, S3, ServerProcess, checkpointed, project, replay};
 
 const PROJECT: &str = r#"
 name = "history"
@@ -54,12 +54,12 @@ fn seen(id: &str) -> Value {
     json!({"type": "track", "event": "Seen", "userId": "ann", "messageId": id})
 }
 
-async fn start(folder: &TempDir) -> Server {
-    Server::start(folder.path(), &[], &[]).await
+async fn start(folder: &TempDir) -> ServerProcess {
+    ServerProcess::start(folder.path(), &[], &[]).await
 }
 
 /// Waits until a metric is as wished.
-async fn until_metric(server: &Server, name: &str, wished: impl Fn(f64) -> bool) {
+async fn until_metric(server: &ServerProcess, name: &str, wished: impl Fn(f64) -> bool) {
     let began = Instant::now();
     loop {
         let metrics = server.get("/metrics").await.body;
@@ -147,7 +147,7 @@ async fn new_definitions_and_replays_read_it() {
     rewrite(&folder, &toml);
     // While it cannot be reached, that is refused, with what is missing; and the old project starts.
     line.cut();
-    let ended = Server::begin(folder.path(), &[], &[]).failed();
+    let ended = ServerProcess::begin(folder.path(), &[], &[]).failed();
     assert!(
         ended.stderr.contains("cannot read MANIFEST of the history in s3://histories/read/deep"),
         "{}",
@@ -175,7 +175,7 @@ async fn new_definitions_and_replays_read_it() {
 
     // Another data folder must not write there.
     let other = project(&toml);
-    let ended = Server::begin(other.path(), &[], &[]).failed();
+    let ended = ServerProcess::begin(other.path(), &[], &[]).failed();
     assert!(ended.stderr.contains("is of another data folder"), "{}", ended.stderr);
     assert!(!other.path().join("data/HISTORY-OWNER").exists(), "what is refused is not touched");
 }
@@ -237,7 +237,7 @@ async fn over_tls_only_who_is_trusted_is_spoken_to() {
     assert!(!said.contains(&s3.secret) && !said.contains(&s3.key_id), "{said}");
 
     let trusted = [("SSL_CERT_FILE", authority.to_str().unwrap())];
-    let server = Server::start(folder.path(), &[], &trusted).await;
+    let server = ServerProcess::start(folder.path(), &[], &trusted).await;
     for n in 1..5 {
         let token = server.take(&[seen(&format!("m-{n}"))]).await;
         checkpointed(&folder, token).await;
@@ -253,7 +253,7 @@ async fn over_tls_only_who_is_trusted_is_spoken_to() {
 
 /// Starts a project that is refused; gives what it says.
 fn refused(folder: &Path, environment: &[(&str, &str)]) -> String {
-    let ended = Server::begin(folder, &[], environment).failed();
+    let ended = ServerProcess::begin(folder, &[], environment).failed();
     assert!(!ended.status.success() && !folder.join("data/CHECKPOINTS").exists(), "{}", ended.stderr);
     ended.stderr
 }
@@ -275,7 +275,7 @@ async fn what_is_refused_says_why_and_no_secret() {
     let said = refused(folder.path(), &[("AWS_ENDPOINT_URL", &s3.url)]);
     assert!(said.contains("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"), "{said}");
     let [id, secret] = s3.environment();
-    let server = Server::start(folder.path(), &[], &[("AWS_ENDPOINT_URL", &s3.url), id, secret]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[("AWS_ENDPOINT_URL", &s3.url), id, secret]).await;
     let token = server.take(&[seen("m-0")]).await;
     checkpointed(&folder, token).await;
     server.stop();
@@ -288,7 +288,7 @@ async fn what_is_refused_says_why_and_no_secret() {
     checkpointed(&other, token).await;
     server.stop();
     rewrite(&other, &text(&s3, &s3.url, "moved"));
-    let ended = Server::begin(other.path(), &[], &[]).failed();
+    let ended = ServerProcess::begin(other.path(), &[], &[]).failed();
     assert!(ended.stderr.contains("copy it there with all of its folders"), "{}", ended.stderr);
     tokio::task::block_in_place(|| copy(&other.path().join("data/history"), &bucket(&s3, "moved")));
     let server = start(&other).await;

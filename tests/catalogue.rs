@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cluster::hosts;
-use crate::program::{Program, Server, run};
+use crate::program::{Program, ServerProcess, run};
 
 /// Writes a project with these audiences: name, and how often somebody is to have been seen.
 fn define(folder: &Path, audiences: &[(&str, u32)]) {
@@ -26,9 +26,9 @@ fn define(folder: &Path, audiences: &[(&str, u32)]) {
 }
 
 /// The id and version of each audience, as a server tells them.
-async fn told(server: &Server) -> BTreeMap<String, (u64, u64)> {
+async fn told(server: &ServerProcess) -> BTreeMap<String, (u64, u64)> {
     let request = server.request(Method::GET, "/v1/catalogue").bearer_auth("admin-token");
-    let answer = Server::try_send(request).await.unwrap();
+    let answer = ServerProcess::try_send(request).await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(server.get("/v1/catalogue").await.status, 401, "it is for admins only");
     let definitions = answer.json()["definitions"].as_array().unwrap().clone();
@@ -43,7 +43,7 @@ async fn told(server: &Server) -> BTreeMap<String, (u64, u64)> {
 /// Starts with these audiences, and stops.
 async fn started(folder: &Path, audiences: &[(&str, u32)]) -> BTreeMap<String, (u64, u64)> {
     define(folder, audiences);
-    let server = Server::start(folder, &[], &[]).await;
+    let server = ServerProcess::start(folder, &[], &[]).await;
     let told = told(&server).await;
     server.stop();
     told
@@ -77,14 +77,14 @@ async fn ids_outlive_restarts_and_are_given_once() {
     // Gone: ids would be given again. Where nothing was ever logged, nobody has seen one.
     std::fs::remove_file(&file).unwrap();
     assert_eq!(started(folder.path(), &[("often", 4)]).await["often"].1, 1);
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     server.take(&[serde_json::json!({"type": "track", "event": "Seen", "userId": "u"})]).await;
     server.stop();
     std::fs::remove_file(&file).unwrap();
     let refused = run(&["run", folder.path().to_str().unwrap(), "--listen", "127.0.0.1:0"]);
     assert!(!refused.status.success() && refused.stderr.contains("CATALOGUE is missing"), "{}", refused.stderr);
     assert!(!file.exists(), "it is not made anew");
-    Server::start(folder.path(), &["--accept-partial"], &[]).await.stop();
+    ServerProcess::start(folder.path(), &["--accept-partial"], &[]).await.stop();
     assert!(file.exists());
 }
 
@@ -93,7 +93,7 @@ async fn a_start_says_that_definitions_have_changed_where_there_was_one_before()
     let folder = TempDir::new().unwrap();
     for (audiences, says) in [(&[("often", 3)][..], false), (&[("often", 3)], false), (&[("often", 4)], true)] {
         define(folder.path(), audiences);
-        let ended = Server::start(folder.path(), &[], &[("DELTAIC_LOG", "info")]).await.stop();
+        let ended = ServerProcess::start(folder.path(), &[], &[("DELTAIC_LOG", "info")]).await.stop();
         let said = &ended.stderr;
         assert_eq!(said.contains("definitions are not those of the last start"), says, "{audiences:?}: {said}");
     }
@@ -146,7 +146,7 @@ async fn in_a_cluster_process_0_gives_the_ids() {
     let begin = |project: &Path, process: &str, data_of: &str| {
         let data = data.path().join(data_of);
         let arguments = ["--process", process, "--hosts", hosts, "--data", data.to_str().unwrap()];
-        Server::begin(project, &arguments, &[])
+        ServerProcess::begin(project, &arguments, &[])
     };
     let mut before: Option<BTreeMap<String, (u64, u64)>> = None;
     for audiences in [&[("often", 3)][..], &[("absent", 9), ("often", 3)]] {

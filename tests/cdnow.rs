@@ -7,8 +7,8 @@ mod replayed;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::definitions::{
-    Audience, AudienceId, Definitions, EventTerm, Field, FieldId, FieldRoot, MeasureId, PersonTerm, Shape, Trait,
-    TraitId, Window,
+    Audience, AudienceId, Definitions, EventTerm, Field, FieldId, FieldRoot, MeasureId, MeasureShape, PersonTerm,
+    Trait, TraitId, Window,
 };
 use dataflows::expression::{Comparison, Expression};
 use dataflows::model::{Event, Identifier, IdentifierKey, Profile, Tick, Value, ValueType};
@@ -16,7 +16,7 @@ use dataflows::model::{Event, Identifier, IdentifierKey, Profile, Tick, Value, V
 use crate::histories::definitions::order;
 use crate::histories::expressions::{compare, field, literal, measure, not};
 use crate::histories::identifier;
-use crate::oracle::{State, leaves_at};
+use crate::oracle::{OracleState, leaves_at};
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -146,10 +146,10 @@ pub fn definitions() -> Definitions {
     let mut definitions = Definitions {
         fields: vec![Field { root: FieldRoot::Properties, path: vec!["total".into()], kind: Some(ValueType::Number) }],
         measures: vec![
-            measure(event, Shape::Count, None),
-            measure(event, Shape::Sum(field(0)), None),
-            measure(event, Shape::Latest(Expression::Term(EventTerm::Timestamp)), None),
-            measure(event, Shape::Count, Some(RECENTLY)),
+            measure(event, MeasureShape::Count, None),
+            measure(event, MeasureShape::Sum(field(0)), None),
+            measure(event, MeasureShape::Latest(Expression::Term(EventTerm::Timestamp)), None),
+            measure(event, MeasureShape::Count, Some(RECENTLY)),
         ],
         traits: traits.map(|(name, expression)| Trait { name: name.into(), expression }).to_vec(),
         audiences: audiences.map(|(name, condition)| Audience { name: name.into(), condition }).to_vec(),
@@ -177,7 +177,7 @@ pub fn history(purchases: &[Purchase]) -> Vec<(Tick, Event)> {
 }
 
 /// A state under definitions that have the traits and audiences of the example, in the form of [`expected`].
-pub fn customers(definitions: &Definitions, state: &State) -> BTreeMap<String, Customer> {
+pub fn customers(definitions: &Definitions, state: &OracleState) -> BTreeMap<String, Customer> {
     let customer = |profile: &Profile| {
         let [identifier] = &profile.identifiers[..] else { panic!("every customer has one identifier: {profile:?}") };
         let value = |name: &str| {
@@ -243,7 +243,7 @@ fn the_oracle_agrees_on_real_purchases() {
         (&by_date, midnight(1997, 4, 1)),
         (&by_date, Tick::from_ms(midnight(1997, 7, 1).as_ms() - 1)),
     ] {
-        let state = State::of(&definitions, history, at);
+        let state = OracleState::of(&definitions, history, at);
         assert!(customers(&definitions, &state) == expected(&purchases, KEY, at), "they differ at {at}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::program::{Ended, example, project, run};
+use crate::program::{EndedProgram, example, project, run};
 
 const PROJECT: &str = r#"
 name = "shop"
@@ -31,7 +31,7 @@ const EVENTS: [&str; 5] = [
     "not JSON",
 ];
 
-fn check(folder: &Path, more: &[&str]) -> Ended {
+fn check(folder: &Path, more: &[&str]) -> EndedProgram {
     run(&[&["check", folder.to_str().unwrap()], more].concat())
 }
 

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{Answer, DEADLINE, Faketime, Server, project};
+use crate::program::{DEADLINE, Faketime, HttpAnswer, ServerProcess, project};
 
 const PROJECT: &str = r#"
 name = "clock"
@@ -50,16 +50,16 @@ impl Lied {
         self.time.set(told);
     }
 
-    fn begin(&self, arguments: &[&str]) -> Server {
+    fn begin(&self, arguments: &[&str]) -> ServerProcess {
         self.time.server(self.folder.path().to_str().unwrap(), arguments)
     }
 
-    async fn start(&self, arguments: &[&str]) -> Server {
+    async fn start(&self, arguments: &[&str]) -> ServerProcess {
         self.begin(arguments).ready().await
     }
 
     /// `deltaic clock`, at a running server.
-    fn order(&self, server: &Server, command: &str) -> String {
+    fn order(&self, server: &ServerProcess, command: &str) -> String {
         let arguments = ["clock", command, "--url", server.url()];
         let program = self.time.program(&arguments, &[("DELTAIC_ADMIN_TOKEN", "admin-token")]);
         let ended = tokio::task::block_in_place(|| program.end());
@@ -69,18 +69,18 @@ impl Lied {
 }
 
 /// Takes an order without a time of its own; gives the token.
-async fn order(server: &Server, user: &str, message: &str) -> u64 {
+async fn order(server: &ServerProcess, user: &str, message: &str) -> u64 {
     server.take(&[json!({"type": "track", "event": "Order", "userId": user, "messageId": message})]).await
 }
 
 /// How many orders somebody has, at all and in the window.
-async fn orders(server: &Server, user: &str, after: u64) -> Value {
+async fn orders(server: &ServerProcess, user: &str, after: u64) -> Value {
     let profile = server.profile(&format!("user_id:{user}"), after).await;
     json!([profile["traits"]["orders"], profile["traits"]["recent"]])
 }
 
 /// Waits until `/readyz` says this.
-async fn readyz(server: &Server, status: u16, text: &str) -> Answer {
+async fn readyz(server: &ServerProcess, status: u16, text: &str) -> HttpAnswer {
     let began = Instant::now();
     loop {
         let answer = server.get("/readyz").await;
@@ -92,9 +92,9 @@ async fn readyz(server: &Server, status: u16, text: &str) -> Answer {
     }
 }
 
-async fn clock_of(server: &Server) -> Value {
+async fn clock_of(server: &ServerProcess) -> Value {
     let request = server.request(Method::GET, "/v1/clock").bearer_auth("admin-token");
-    Server::try_send(request).await.unwrap().json()
+    ServerProcess::try_send(request).await.unwrap().json()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -311,7 +311,7 @@ async fn a_machine_that_was_suspended_has_waited() {
     let before = server.take(&[visit]).await;
     lied.clock("+10m");
     // Connections that were idle for so long are closed.
-    while Server::try_send(server.request(Method::GET, "/healthz")).await.is_none() {}
+    while ServerProcess::try_send(server.request(Method::GET, "/healthz")).await.is_none() {}
     let after = order(&server, "a", "m1").await;
     assert!((600 * SECOND..HOUR).contains(&(after - before)), "{before} {after}");
     assert_eq!(server.size("brief", after).await, 0);

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::Server;
+use crate::program::ServerProcess;
 
 fn define(folder: &Path, limits: &str) {
     let text = format!(
@@ -22,15 +22,15 @@ fn seen(on: usize, email: &str) -> Value {
 }
 
 /// What an admin is told as of `after` or later.
-async fn conflicts(server: &Server, after: u64) -> Value {
+async fn conflicts(server: &ServerProcess, after: u64) -> Value {
     let path = format!("/v1/identity/conflicts?after={after}&wait_ms=30000");
     assert_eq!(server.get(&path).await.status, 401, "it is for admins only");
-    let answer = Server::try_send(server.request(Method::GET, &path).bearer_auth("admin-token")).await.unwrap();
+    let answer = ServerProcess::try_send(server.request(Method::GET, &path).bearer_auth("admin-token")).await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["conflicts"].clone()
 }
 
-async fn count(server: &Server, email: &str, after: u64) -> usize {
+async fn count(server: &ServerProcess, email: &str, after: u64) -> usize {
     server.profile(email, after).await["identifiers"].as_array().unwrap().len()
 }
 
@@ -38,7 +38,7 @@ async fn count(server: &Server, email: &str, after: u64) -> usize {
 async fn an_address_of_a_crowd_joins_nobody_and_is_told() {
     let folder = TempDir::new().unwrap();
     define(folder.path(), "");
-    let server = Server::start(folder.path(), &["--workers", "2"], &[]).await;
+    let server = ServerProcess::start(folder.path(), &["--workers", "2"], &[]).await;
     let most: Vec<Value> = (0..250).map(|on| seen(on, "all@example.org")).collect();
     let after = server.take(&most).await;
     assert_eq!(
@@ -58,7 +58,7 @@ async fn an_address_of_a_crowd_joins_nobody_and_is_told() {
 
     // The limit is another one, and all of history follows.
     define(folder.path(), "links_per_identifier_max = 300\nidentifiers_per_type_max = 500\n");
-    let server = Server::start(folder.path(), &["--workers", "1"], &[]).await;
+    let server = ServerProcess::start(folder.path(), &["--workers", "1"], &[]).await;
     assert_eq!(count(&server, "email:all@example.org", after).await, 252);
     assert_eq!(conflicts(&server, after).await, json!([]));
     server.stop();

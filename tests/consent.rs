@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use deltaic::receive::server::{Change, Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, ReceivedChange, WebhookReceiver};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{Server, project, until};
+use crate::program::{ServerProcess, project, until};
 
 fn block(name: &str) -> String {
     crate::program::block("docs/concepts/consent.md", name)
@@ -23,12 +23,12 @@ fn folder() -> TempDir {
     project(&format!("{head}\n{}", block("project")))
 }
 
-async fn start(folder: &TempDir, crm: &Receiver, workers: &str) -> Server {
-    Server::start(folder.path(), &["--workers", workers], &[("CRM", &crm.url())]).await
+async fn start(folder: &TempDir, crm: &WebhookReceiver, workers: &str) -> ServerProcess {
+    ServerProcess::start(folder.path(), &["--workers", workers], &[("CRM", &crm.url())]).await
 }
 
 /// Who is at the destination.
-fn there(crm: &Receiver) -> BTreeSet<String> {
+fn there(crm: &WebhookReceiver) -> BTreeSet<String> {
     let rows = crm.state().remove("crm").and_then(|mut of| of.remove("everybody")).unwrap_or_default();
     rows.into_keys().collect()
 }
@@ -49,7 +49,7 @@ fn identify(who: &[(&str, &str)], marketing: Option<bool>) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decision_stays_with_whom_it_was_made_for() {
-    let crm = Receiver::start(Options::default()).await.unwrap();
+    let crm = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = folder();
     let calls: Vec<Value> = serde_json::from_str(&block("calls")).unwrap();
     let expected: Vec<Vec<String>> = serde_json::from_str(&block("changes")).unwrap();
@@ -67,8 +67,9 @@ async fn a_decision_stays_with_whom_it_was_made_for() {
             changes.iter().filter(|change| change.identifiers[0].contains(&user)).count() == 2
         })
         .await;
-        let text =
-            |change: &Change| format!("{} {}", json!(change.action).as_str().unwrap(), change.identifiers.join(" "));
+        let text = |change: &ReceivedChange| {
+            format!("{} {}", json!(change.action).as_str().unwrap(), change.identifiers.join(" "))
+        };
         let texts = all.iter().map(text);
         let texts: Vec<String> = texts.filter(|text| !text.contains("last")).collect();
         told.extend(expected);
@@ -80,7 +81,7 @@ async fn a_decision_stays_with_whom_it_was_made_for() {
 /// The same through an address that moves, there and back, and late.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_comes_back_through_an_address_that_moves() {
-    let crm = Receiver::start(Options::default()).await.unwrap();
+    let crm = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = folder();
     let server = start(&folder, &crm, "2").await;
     let (u1, u2, mail) = (("userId", "u1"), ("userId", "u2"), ("email", "ann@example.org"));

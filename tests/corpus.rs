@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dataflows::model::Tick;
 use deltaic::ingest::http::{BatchDecoder, Sent};
-use deltaic::ingest::segment::{Call, Extractor, Stamp};
+use deltaic::ingest::segment::{CallType, Extractor, Stamp};
 use deltaic::{log, project};
 
 /// Calls `each` with the files of a target's corpus; gives how many there are.
@@ -24,7 +24,7 @@ fn bodies_are_events_that_read_again_or_rejections() {
     let mut accepted = 0;
     let files = corpus("body", |input| {
         let Some((address, body)) = input.split_first() else { return };
-        let call = Call::ALL.get(usize::from(*address) % (Call::ALL.len() + 1)).copied();
+        let call = CallType::ALL.get(usize::from(*address) % (CallType::ALL.len() + 1)).copied();
         let Ok(batch) = decoder.open(body, call) else { return };
         let sent = Sent { source: "web", call, received: &received, ip: None, position: ("", 7) };
         for event in decoder.take(&batch, &sent).accepted {

@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::format::copy;
-use crate::program::{Ended, Server, checkpointed, run};
+use crate::program::{EndedProgram, ServerProcess, checkpointed, run};
 
 /// Mode, time of the last change and bytes of all that is in a folder.
 pub fn snapshot(folder: &Path) -> BTreeMap<PathBuf, (u32, SystemTime, Vec<u8>)> {
@@ -42,7 +42,7 @@ async fn project() -> TempDir {
     let folder = TempDir::new().unwrap();
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format/v2"), folder.path());
     for first in [0, 100] {
-        let server = Server::start(folder.path(), &[], &[]).await;
+        let server = ServerProcess::start(folder.path(), &[], &[]).await;
         for n in first..first + 30 {
             server.take(&[seen(n)]).await;
         }
@@ -86,7 +86,7 @@ fn flip(path: &Path, at: usize) {
     fs::write(path, bytes).unwrap();
 }
 
-fn log(arguments: &[&str]) -> Ended {
+fn log(arguments: &[&str]) -> EndedProgram {
     run(&[&["log"], arguments].concat())
 }
 
@@ -132,7 +132,7 @@ async fn repair(damaged: &TempDir, expected: &[&str]) {
     assert_eq!(reached(&copy), reached(&data));
     let verified = log(&["verify", copy.to_str().unwrap()]);
     assert!(verified.status.success(), "{verified:?}");
-    let server = Server::start(damaged.path(), &["--data", copy.to_str().unwrap()], &[]).await;
+    let server = ServerProcess::start(damaged.path(), &["--data", copy.to_str().unwrap()], &[]).await;
     server.take(&[seen(1_000)]).await;
     server.stop();
     let twice = log(&["repair", data.to_str().unwrap(), "--into", copy.to_str().unwrap()]);
@@ -245,7 +245,7 @@ enabled = false
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_look_judges_what_a_start_reads_as_that_does() {
     let whole = crate::program::project(CUT);
-    let server = Server::start(whole.path(), &[], &[]).await;
+    let server = ServerProcess::start(whole.path(), &[], &[]).await;
     let stat = |whole: &TempDir| log(&["stat", whole.path().join("data").to_str().unwrap()]).stdout;
     for n in 0..6 {
         let token = server.take(&[seen(n)]).await;
@@ -312,7 +312,7 @@ async fn an_empty_process_file_is_told() {
     let refused = run(&run_copy);
     assert!(!refused.status.success() && refused.stderr.contains(said), "{refused:?}");
     fs::write(copy.join("PROCESS"), "process 0 of 1\n").unwrap();
-    Server::start(damaged.path(), &["--data", copy.to_str().unwrap()], &[]).await.stop();
+    ServerProcess::start(damaged.path(), &["--data", copy.to_str().unwrap()], &[]).await.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

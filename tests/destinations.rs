@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use deltaic::receive::server::{Options, Receiver, Reply};
+use deltaic::receive::server::{ReceiveOptions, ScriptedReply, WebhookReceiver};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{DEADLINE, Program, Server, checkpointed, project};
+use crate::program::{DEADLINE, Program, ServerProcess, checkpointed, project};
 
 mod copies;
 mod moved;
@@ -45,25 +45,25 @@ fn webhook(name: &str, url: &str, keys: &str) -> String {
     )
 }
 
-async fn start(folder: &TempDir) -> Server {
-    Server::start(folder.path(), &[], &[]).await
+async fn start(folder: &TempDir) -> ServerProcess {
+    ServerProcess::start(folder.path(), &[], &[]).await
 }
 
 /// Orders of these users, each in a batch of its own.
-async fn order(server: &Server, users: impl IntoIterator<Item = u32>) {
+async fn order(server: &ServerProcess, users: impl IntoIterator<Item = u32>) {
     for user in users {
         server.take(&[json!({"type": "track", "event": "Order", "userId": format!("u{user}")})]).await;
     }
 }
 
-async fn admin(server: &Server, method: Method, path: &str) -> Value {
-    let answer = Server::try_send(server.request(method, path).bearer_auth(ADMIN_TOKEN)).await.unwrap();
+async fn admin(server: &ServerProcess, method: Method, path: &str) -> Value {
+    let answer = ServerProcess::try_send(server.request(method, path).bearer_auth(ADMIN_TOKEN)).await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()
 }
 
 /// Waits until the status of a destination is as is wished.
-async fn until(server: &Server, name: &str, wished: impl Fn(&Value) -> bool) -> Value {
+async fn until(server: &ServerProcess, name: &str, wished: impl Fn(&Value) -> bool) -> Value {
     let began = Instant::now();
     loop {
         let status = admin(server, Method::GET, &format!("/v1/destinations/{name}")).await;
@@ -76,20 +76,20 @@ async fn until(server: &Server, name: &str, wished: impl Fn(&Value) -> bool) -> 
 }
 
 /// Waits until a destination has so many rows and nothing is pending.
-async fn until_told(server: &Server, name: &str, rows: u64) -> Value {
+async fn until_told(server: &ServerProcess, name: &str, rows: u64) -> Value {
     let told = json!([rows, rows, 0, 0]);
     let counts = |of: &Value| json!([of["desired"], of["acknowledged"], of["pending"], of["resync"]]);
     until(server, name, |status| counts(status) == told).await
 }
 
 /// Who is at a receiver, with the number of orders.
-fn buyers(receiver: &Receiver, name: &str) -> Value {
+fn buyers(receiver: &WebhookReceiver, name: &str) -> Value {
     let rows = receiver.state().remove(name).and_then(|mut of| of.remove("buyers")).unwrap_or_default();
     rows.into_iter().map(|(user, traits)| (user, traits["orders"].clone())).collect::<serde_json::Map<_, _>>().into()
 }
 
 /// `deltaic destination …`
-fn command(server: &Server, arguments: &[&str], token: &str) -> (bool, String) {
+fn command(server: &ServerProcess, arguments: &[&str], token: &str) -> (bool, String) {
     let arguments = [&["destination"], arguments, &["--url", server.url()]].concat();
     let ended = tokio::task::block_in_place(|| Program::start(&arguments, &[("DELTAIC_ADMIN_TOKEN", token)]).end());
     (ended.status.success(), ended.stdout + &ended.stderr)
@@ -103,9 +103,10 @@ fn write(folder: &Path, destinations: &[String]) {
 async fn one_that_is_down_slow_or_bad_keeps_no_other_waiting() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let delay = Duration::from_millis(30);
-    let slow = Receiver::start(Options { delay, ..Options::default() }).await.unwrap();
-    let bad = Receiver::start(Options { fail_every: Some(3), ..Options::default() }).await.unwrap();
-    let good = Receiver::start(Options::default()).await.unwrap();
+    let slow = WebhookReceiver::start(ReceiveOptions { delay, ..ReceiveOptions::default() }).await.unwrap();
+    let bad =
+        WebhookReceiver::start(ReceiveOptions { fail_every: Some(3), ..ReceiveOptions::default() }).await.unwrap();
+    let good = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
     let destinations = [
         webhook("down", &format!("http://127.0.0.1:{free}/hook"), ""),
@@ -131,7 +132,7 @@ async fn one_that_is_down_slow_or_bad_keeps_no_other_waiting() {
     assert!(down["last_error"].as_str().unwrap().contains("refused"), "{down}");
     assert!(down["oldest_pending_ms"].as_u64().is_some(), "{down}");
 
-    let back = Receiver::start(Options { port: free, ..Options::default() }).await.unwrap();
+    let back = WebhookReceiver::start(ReceiveOptions { port: free, ..ReceiveOptions::default() }).await.unwrap();
     until_told(&server, "down", 20).await;
     let expected: serde_json::Map<String, Value> = (0..20).map(|user| (format!("user_id:u{user}"), json!(2))).collect();
     for (receiver, name) in [(&back, "down"), (&slow, "slow"), (&bad, "bad"), (&good, "good")] {
@@ -148,11 +149,11 @@ async fn one_that_is_down_slow_or_bad_keeps_no_other_waiting() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_under_way_at_a_kill_goes_once_more_as_it_was() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
     write(folder.path(), &[webhook("crm", &receiver.url(), "batch_changes_max = 3")]);
     let server = start(&folder).await;
-    let (reply, _never) = Reply::held();
+    let (reply, _never) = ScriptedReply::held();
     receiver.answer_next(reply);
     order(&server, [1]).await;
     receiver.until_calls(1).await;
@@ -170,8 +171,8 @@ async fn a_call_under_way_at_a_kill_goes_once_more_as_it_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pause_and_resync_outlive_a_kill() {
-    let crm = Receiver::start(Options::default()).await.unwrap();
-    let other = Receiver::start(Options::default()).await.unwrap();
+    let crm = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
+    let other = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
     write(folder.path(), &[webhook("crm", &crm.url(), "batch_changes_max = 1"), webhook("other", &other.url(), "")]);
     let server = start(&folder).await;
@@ -196,9 +197,9 @@ async fn pause_and_resync_outlive_a_kill() {
     let server = start(&folder).await;
     until(&server, "crm", |status| status["resync"] == 4 && status["pending"] == 2).await;
     assert_eq!(crm.calls_count(), calls, "nothing while it is paused");
-    let (reply, never) = Reply::held();
+    let (reply, never) = ScriptedReply::held();
     for _ in 0..3 {
-        crm.answer_next(Reply { applies: true, ..Reply::status(reqwest::StatusCode::OK) });
+        crm.answer_next(ScriptedReply { applies: true, ..ScriptedReply::status(reqwest::StatusCode::OK) });
     }
     crm.answer_next(reply);
     let (done, said) = command(&server, &["resume", "crm"], ADMIN_TOKEN);
@@ -224,11 +225,11 @@ async fn pause_and_resync_outlive_a_kill() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_are_shown_kept_and_told_once_more() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
     write(folder.path(), &[webhook("crm", &receiver.url(), "attempts_max = 1")]);
     let server = start(&folder).await;
-    let bad = Reply { text: "no such list".into(), ..Reply::status(reqwest::StatusCode::BAD_REQUEST) };
+    let bad = ScriptedReply { text: "no such list".into(), ..ScriptedReply::status(reqwest::StatusCode::BAD_REQUEST) };
     receiver.answer_next(bad);
     order(&server, [1]).await;
     until(&server, "crm", |status| status["dead_letters"] == 1).await;
@@ -254,7 +255,7 @@ async fn dead_letters_are_shown_kept_and_told_once_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_operators_wish_holds_for_events_too_and_outlives_a_kill() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
     let destination = format!(
         "[destinations.crm]\ntype = \"webhook\"\nurl = \"{}\"\nevents = [\"Order\"]\nattempts_max = 1\n\
@@ -263,7 +264,7 @@ async fn what_operators_wish_holds_for_events_too_and_outlives_a_kill() {
     );
     write(folder.path(), &[destination]);
     let server = start(&folder).await;
-    let bad = Reply { text: "no such list".into(), ..Reply::status(reqwest::StatusCode::BAD_REQUEST) };
+    let bad = ScriptedReply { text: "no such list".into(), ..ScriptedReply::status(reqwest::StatusCode::BAD_REQUEST) };
     receiver.answer_next(bad);
     order(&server, [1]).await;
     // It is a dead letter before it is counted.
@@ -303,7 +304,7 @@ async fn what_operators_wish_holds_for_events_too_and_outlives_a_kill() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_is_refused_loses_nothing_and_is_told() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
     // Once it is parked it is tried in some minutes, or when somebody says so.
     let keys = "attempts_max = 1\nevents = [\"Order\"]";
@@ -311,7 +312,7 @@ async fn an_address_that_is_refused_loses_nothing_and_is_told() {
     write(folder.path(), &[patient]);
     let server = start(&folder).await;
     // Both lanes.
-    (0..2).for_each(|_| receiver.answer_next(Reply::status(reqwest::StatusCode::NOT_FOUND)));
+    (0..2).for_each(|_| receiver.answer_next(ScriptedReply::status(reqwest::StatusCode::NOT_FOUND)));
     order(&server, 0..20).await;
     let parked = until(&server, "crm", |status| {
         status["state"] == "parked" && status["failed_calls"] == 1 && status["events"]["failed_calls"] == 1
@@ -360,7 +361,7 @@ async fn nobody_who_withdrew_is_in_a_call_that_begins_later() {
     let server = start(&folder).await;
     server.take(&[marketing(2, false)]).await;
     until(&server, "crm", |status| status["state"] == "paused" && status["desired"] == 1).await;
-    let receiver = Receiver::start(Options { port: free, ..Options::default() }).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions { port: free, ..ReceiveOptions::default() }).await.unwrap();
     admin(&server, Method::POST, "/v1/destinations/crm/resume").await;
     until_told(&server, "crm", 1).await;
     server.stop();
@@ -372,7 +373,7 @@ async fn nobody_who_withdrew_is_in_a_call_that_begins_later() {
 /// Nothing was ever confirmed, and what waits is from a checkpoint, or was on its way.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_age_of_what_waits_is_one_after_a_restart_too() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let folder = project("");
     let down = webhook("down", &format!("http://127.0.0.1:{free}/hook"), "");
@@ -381,13 +382,13 @@ async fn the_age_of_what_waits_is_one_after_a_restart_too() {
     std::fs::write(folder.path().join("deltaic.toml"), head + &destinations).unwrap();
     let began = Instant::now();
     let server = start(&folder).await;
-    let (reply, _never) = Reply::held();
+    let (reply, _never) = ScriptedReply::held();
     receiver.answer_next(reply);
     let token = server.take(&[json!({"type": "track", "event": "Order", "userId": "u1"})]).await;
     receiver.until_calls(1).await;
     checkpointed(&folder, token).await;
     drop(server);
-    let (reply, _never) = Reply::held();
+    let (reply, _never) = ScriptedReply::held();
     receiver.answer_next(reply);
     let server = start(&folder).await;
     receiver.until_calls(2).await;
@@ -400,11 +401,11 @@ async fn the_age_of_what_waits_is_one_after_a_restart_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_interrupts_twice_does_not_wait_for_deliveries() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
     write(folder.path(), &[webhook("crm", &receiver.url(), "timeout = \"1 h\"")]);
     let server = start(&folder).await;
-    let (reply, _never) = Reply::held();
+    let (reply, _never) = ScriptedReply::held();
     receiver.answer_next(reply);
     order(&server, [1]).await;
     receiver.until_calls(1).await;

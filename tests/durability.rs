@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use deltaic::receive::server::{Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, WebhookReceiver};
 use serde_json::{Value, json};
 
 use crate::crash;
-use crate::program::{DEADLINE, Ended, Program, Server, project, run};
+use crate::program::{DEADLINE, EndedProgram, Program, ServerProcess, project, run};
 
 const PROJECT: &str = r#"
 name = "durability"
@@ -36,7 +36,7 @@ async fn an_engine_that_is_killed_again_and_again_knows_what_its_clients_know() 
     let number = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let (rounds, seed) = (number("DELTAIC_CRASH_ROUNDS", 25), number("DELTAIC_CRASH_SEED", 1));
     println!("DELTAIC_CRASH_SEED={seed} DELTAIC_CRASH_ROUNDS={rounds}");
-    let settings = crash::Settings {
+    let settings = crash::CrashSettings {
         binary: env!("CARGO_BIN_EXE_deltaic").into(),
         rounds: rounds.try_into().unwrap(),
         seed,
@@ -53,7 +53,7 @@ async fn a_first_start_that_is_killed_anywhere_does_not_stand_in_the_way_of_the_
     println!("{}", crash::first_start::run(Path::new(env!("CARGO_BIN_EXE_deltaic")), 20, seed).await);
 }
 
-fn log(command: &str, folder: &Path) -> Ended {
+fn log(command: &str, folder: &Path) -> EndedProgram {
     run(&["log", command, folder.to_str().unwrap()])
 }
 
@@ -61,7 +61,7 @@ fn seen(user: &str, times: usize) -> Vec<Value> {
     vec![json!({"type": "track", "event": "Seen", "userId": user}); times]
 }
 
-async fn until_state(receiver: &Receiver, expected: &Value) {
+async fn until_state(receiver: &WebhookReceiver, expected: &Value) {
     let began = Instant::now();
     loop {
         let state = serde_json::to_value(receiver.state()).unwrap();
@@ -75,17 +75,17 @@ async fn until_state(receiver: &Receiver, expected: &Value) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_without_news_tells_nothing_and_one_with_other_definitions_the_difference() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let (url, folder) = (receiver.url(), project(PROJECT));
     let (hook, data) = ([("HOOK", url.as_str())], folder.path().join("data"));
-    let server = Server::start(folder.path(), &[], &hook).await;
+    let server = ServerProcess::start(folder.path(), &[], &hook).await;
     server.take(&[seen("ann", 3), seen("bob", 5), seen("cid", 1)].concat()).await;
     until_state(&receiver, &json!({"crm": {"regulars": {"user_id:ann": {"seen": 3}, "user_id:bob": {"seen": 5}}}}))
         .await;
     server.stop();
 
     let calls = receiver.calls_count();
-    let server = Server::start(folder.path(), &[], &hook).await;
+    let server = ServerProcess::start(folder.path(), &[], &hook).await;
     let second = ["run", folder.path().to_str().unwrap(), "--listen", "127.0.0.1:0"];
     let refused = Program::start(&second, &hook).end();
     assert!(!refused.status.success() && refused.stderr.contains("in use by another process"), "{}", refused.stderr);
@@ -101,7 +101,7 @@ async fn a_start_without_news_tells_nothing_and_one_with_other_definitions_the_d
 
     // Stricter: who is not regular any more is deleted, and nobody else is told anything.
     std::fs::write(folder.path().join("deltaic.toml"), PROJECT.replace("seen >= 3", "seen >= 4")).unwrap();
-    let server = Server::start(folder.path(), &[], &hook).await;
+    let server = ServerProcess::start(folder.path(), &[], &hook).await;
     until_state(&receiver, &json!({"crm": {"regulars": {"user_id:bob": {"seen": 5}}}})).await;
     server.stop();
     assert_eq!(receiver.calls_count(), calls + 1);
@@ -110,7 +110,7 @@ async fn a_start_without_news_tells_nothing_and_one_with_other_definitions_the_d
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_torn_tail_is_said_by_each_look_and_cut_by_what_is_written() {
     let (folder, hook) = (project(PROJECT), [("HOOK", "http://127.0.0.1:9/")]);
-    let server = Server::start(folder.path(), &[], &hook).await;
+    let server = ServerProcess::start(folder.path(), &[], &hook).await;
     server.take(&seen("ann", 2)).await;
     server.take(&seen("bob", 1)).await;
     // Killed.
@@ -131,7 +131,7 @@ async fn a_torn_tail_is_said_by_each_look_and_cut_by_what_is_written() {
         assert!(said.contains("000000000000.seg") && said.contains("bytes of a write that was not finished"), "{said}");
         assert!(std::fs::read(&segment).unwrap() == bytes);
     }
-    let server = Server::start(folder.path(), &[], &hook).await;
+    let server = ServerProcess::start(folder.path(), &[], &hook).await;
     assert_eq!(server.profile("user_id:ann", 0).await["traits"]["seen"], 2);
     server.take(&seen("bob", 1)).await;
     server.stop();

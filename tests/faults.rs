@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::program::{Server, project};
+use crate::program::{ServerProcess, project};
 
 /// The code of a fault.
 pub const FAULT: i32 = 70;
@@ -42,13 +42,13 @@ checkpoint_events = 10
 "#;
 
 /// Sends until the process is gone: right events, and wrong ones.
-async fn send_until_gone(server: &Server) {
+async fn send_until_gone(server: &ServerProcess) {
     for n in 0.. {
         let seen = json!({"type": "track", "event": "Seen", "userId": format!("u{n}")});
         let wrong = json!({"type": "track", "userId": "u"});
         // Each over a connection of its own, which somebody has to take.
         let request = server.write("/v1/batch", &json!({ "batch": [seen, wrong] })).header("connection", "close");
-        if Server::try_send(request).await.is_none() {
+        if ServerProcess::try_send(request).await.is_none() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -67,7 +67,7 @@ async fn ends(name: &str, said: &str) {
     let (wish, hlog) = (wish.path().join("now"), wish.path().join("hlog"));
     let fault = format!("{name}@{}", wish.display());
     let arguments = ["--hlog", hlog.to_str().unwrap()];
-    let server = Server::start(folder.path(), &arguments, &[("DELTAIC_FAULT", &fault)]).await;
+    let server = ServerProcess::start(folder.path(), &arguments, &[("DELTAIC_FAULT", &fault)]).await;
     let first = json!({"type": "track", "event": "Seen", "userId": "first"});
     server.take(std::slice::from_ref(&first)).await;
     std::fs::write(&wish, "").unwrap();
@@ -79,7 +79,7 @@ async fn ends(name: &str, said: &str) {
     assert_eq!(last.trim_end(), expected, "{name}:\n{}", ended.stderr);
 
     // What was taken is there.
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let token = server.take(&[first]).await;
     assert_eq!(server.profile("user_id:first", token).await["audiences"], json!(["all"]), "{name}");
     server.stop();

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{DEADLINE, Server};
+use crate::program::{DEADLINE, ServerProcess};
 
 const ADMIN_TOKEN: &str = "admin-token";
 
@@ -18,8 +18,8 @@ fn kept(format: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/format/v{format}"))
 }
 
-async fn admin(server: &Server, method: Method, path: &str) -> Value {
-    let answer = Server::try_send(server.request(method, path).bearer_auth(ADMIN_TOKEN)).await.unwrap();
+async fn admin(server: &ServerProcess, method: Method, path: &str) -> Value {
+    let answer = ServerProcess::try_send(server.request(method, path).bearer_auth(ADMIN_TOKEN)).await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()
 }
@@ -37,7 +37,7 @@ fn seen(n: u64) -> Value {
 async fn write(project: &Path) {
     let data = project.join("data");
     _ = std::fs::remove_dir_all(&data);
-    let server = Server::start(project, &["--clock-from", "2026-11-22T02:45:00Z"], &[]).await;
+    let server = ServerProcess::start(project, &["--clock-from", "2026-11-22T02:45:00Z"], &[]).await;
     admin(&server, Method::POST, "/v1/destinations/down/pause").await;
     for n in 0..4 {
         let traits = json!({"city": format!("c{n}"), "vip": true, "age": 40 + n});
@@ -87,7 +87,7 @@ async fn check(format: u32, first_shelf: fn(u64) -> String, time: &str, counts: 
     let folder = TempDir::new().unwrap();
     copy(&kept(format), folder.path());
     _ = std::fs::remove_dir_all(folder.path().join("out"));
-    let server = Server::start(folder.path(), &["--clock-from", time], &[]).await;
+    let server = ServerProcess::start(folder.path(), &["--clock-from", time], &[]).await;
     let token = server.take(&[seen(39)]).await;
     for n in 0..4 {
         let profile = server.profile(&format!("user_id:u{n}"), token).await;

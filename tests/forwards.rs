@@ -14,7 +14,7 @@ use bytes::Bytes;
 use dataflows::definitions::Definitions;
 use dataflows::model::{Event, EventName, Tick};
 use deltaic::dedupe::{Dedupe, MessageWindow};
-use deltaic::engine::{Accepted, Before, Engine, Forwarded, Settings, Sinks, Topology};
+use deltaic::engine::{Accepted, Before, Engine, EngineSettings, Forwarded, Sinks, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
 use deltaic::memory::Gate;
@@ -23,10 +23,10 @@ use deltaic::project::Clock;
 
 use crate::comparison::{batches, some_cases, told};
 use crate::histories::{Case, accepted_at, known_cases};
-use crate::oracle::{self, Sent};
+use crate::oracle::{self, SentForward};
 
 /// What an engine made of a history.
-struct Run {
+struct ForwardRun {
     /// The history, at the ticks that it got.
     arrived: Vec<(Tick, Event)>,
     /// What was handed on, in that order.
@@ -42,7 +42,7 @@ async fn run(
     log: (MemoryLog, &[(Tick, Event)]),
     from: Option<Tick>,
     new: &[(Tick, Vec<Event>)],
-) -> Run {
+) -> ForwardRun {
     let (log, logged) = log;
     let mut arrived = logged.to_vec();
     let events: Vec<Event> = logged.iter().map(|(_, event)| event.clone()).collect();
@@ -50,7 +50,7 @@ async fn run(
     let now = clock.clone();
     let times =
         Clock { heartbeat: Duration::from_millis(1), dedupe_window: Duration::from_secs(60), ..Clock::default() };
-    let settings = Settings {
+    let settings = EngineSettings {
         topology: Topology::local(workers),
         definitions: definitions.clone(),
         clock: times,
@@ -108,11 +108,11 @@ async fn run(
     // Everything that was taken in is complete when this returns.
     tokio::task::spawn_blocking(move || engine.stop().unwrap()).await.unwrap();
     let forwarded = std::mem::take(&mut given.lock().unwrap().1);
-    Run { arrived, forwarded, log }
+    ForwardRun { arrived, forwarded, log }
 }
 
 /// What goes to destinations of events that were handed on.
-fn sent(definitions: &Definitions, arrived: &[(Tick, Event)], forwarded: &[Forwarded]) -> Vec<Sent> {
+fn sent(definitions: &Definitions, arrived: &[(Tick, Event)], forwarded: &[Forwarded]) -> Vec<SentForward> {
     let mut sent = Vec::new();
     for event in forwarded {
         let number: usize = std::str::from_utf8(&event.raw).unwrap().parse().unwrap();
@@ -123,7 +123,7 @@ fn sent(definitions: &Definitions, arrived: &[(Tick, Event)], forwarded: &[Forwa
         for id in &event.to {
             let forward = &definitions.forwards[id.index()];
             let Some(enrichment) = forward.enrichment(definitions, event.profile.as_ref()) else { continue };
-            sent.push(Sent {
+            sent.push(SentForward {
                 tick,
                 index,
                 forward: id.index(),
@@ -141,7 +141,8 @@ fn sent(definitions: &Definitions, arrived: &[(Tick, Event)], forwarded: &[Forwa
 async fn check(case: &Case, workers: usize) {
     let definitions = Arc::new(case.definitions());
     let new = batches(&case.history());
-    let Run { arrived, forwarded, log } = run(&definitions, workers, (MemoryLog::keeping(), &[]), None, &new).await;
+    let ForwardRun { arrived, forwarded, log } =
+        run(&definitions, workers, (MemoryLog::keeping(), &[]), None, &new).await;
     let expected = oracle::forwarded(&definitions, &arrived);
     let found = sent(&definitions, &arrived, &forwarded);
     assert!(found == expected, "{workers} workers, {}\n{found:#?}\nis not\n{expected:#?}", told(case));
@@ -149,7 +150,7 @@ async fn check(case: &Case, workers: usize) {
     let Some((middle, _)) = arrived.get(arrived.len() / 2).cloned() else { return };
     let again = run(&definitions, workers, (log, &arrived), Some(middle), &[]).await;
     let found = sent(&definitions, &arrived, &again.forwarded);
-    let expected: Vec<Sent> = expected.into_iter().filter(|sent| sent.tick >= middle).collect();
+    let expected: Vec<SentForward> = expected.into_iter().filter(|sent| sent.tick >= middle).collect();
     assert!(found == expected, "from {middle}, {workers} workers, {}\n{found:#?}\nis not\n{expected:#?}", told(case));
 }
 

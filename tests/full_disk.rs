@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::program::{Answer, DEADLINE, Program, Server, project};
+use crate::program::{DEADLINE, HttpAnswer, Program, ServerProcess, project};
 
 const PROJECT: &str = r#"
 name = "full-disk"
@@ -34,7 +34,7 @@ const DISK_BYTES: u64 = 800 << 20;
 const FILLED_BYTES: u64 = 400 << 20;
 
 /// What `/readyz` answers once it is as expected.
-async fn until_ready_is(server: &Server, status: u16) -> Answer {
+async fn until_ready_is(server: &ServerProcess, status: u16) -> HttpAnswer {
     let began = Instant::now();
     loop {
         let ready = server.get("/readyz").await;
@@ -46,7 +46,7 @@ async fn until_ready_is(server: &Server, status: u16) -> Answer {
     }
 }
 
-async fn is_refusing(server: &Server) -> bool {
+async fn is_refusing(server: &ServerProcess) -> bool {
     let metrics = server.get("/metrics").await.body;
     metrics.lines().any(|line| line == r#"deltaic_refusing{reason="disk"} 1"#)
 }
@@ -66,7 +66,7 @@ async fn a_disk_that_fills_up_is_told_once_and_refuses_until_there_is_room() {
     let mut command = Command::new("unshare");
     command.args(own).args(["sh", "-c", &mount("&& exec \"$@\"")]).arg(&data).arg(env!("CARGO_BIN_EXE_deltaic"));
     command.arg("run").arg(folder.path()).args(["--listen", "127.0.0.1:0"]);
-    let server = Server::of(Program::spawn(command, &[])).ready().await;
+    let server = ServerProcess::of(Program::spawn(command, &[])).ready().await;
     let seen = |n: u64| json!({"type": "track", "event": "Seen", "userId": "ann", "messageId": n.to_string()});
     server.take(&[seen(0)]).await;
 

@@ -10,7 +10,7 @@ use deltaic::history::{Archive, Folder, Portion};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{Program, Python, Server, checkpointed, project, replay, run};
+use crate::program::{Program, Python, ServerProcess, checkpointed, project, replay, run};
 
 const PROJECT: &str = r#"
 name = "history"
@@ -40,8 +40,8 @@ const DUCKDB: &str = "duckdb==1.4.2";
 /// The page whose examples must work.
 const PAGE: &str = include_str!("../docs/reference/history.md");
 
-async fn start(folder: &TempDir) -> Server {
-    Server::start(folder.path(), &[], &[]).await
+async fn start(folder: &TempDir) -> ServerProcess {
+    ServerProcess::start(folder.path(), &[], &[]).await
 }
 
 fn portions(folder: &TempDir) -> Vec<Portion> {
@@ -121,7 +121,7 @@ async fn new_definitions_count_what_only_the_history_has() {
     std::fs::remove_dir_all(data.join("history")).unwrap();
     let more = "[audiences.others]\nwhen = \"max('Bought', properties.total) >= 3\"\n";
     std::fs::write(folder.path().join("deltaic.toml"), [&toml, more].concat()).unwrap();
-    let ended = Server::begin(folder.path(), &[], &[]).failed();
+    let ended = ServerProcess::begin(folder.path(), &[], &[]).failed();
     assert!(ended.stderr.contains("cannot be counted completely: audience others"), "{}", ended.stderr);
 }
 
@@ -135,7 +135,7 @@ fn users(profiles: &str) -> BTreeMap<String, Value> {
 }
 
 /// Five rounds of twelve events of three users, each round at a tick; gives the ticks.
-async fn rounds(server: &Server) -> Vec<u64> {
+async fn rounds(server: &ServerProcess) -> Vec<u64> {
     let mut tokens = Vec::new();
     for round in 0..5_u64 {
         // Of one time: the last in the order of the log wins, whatever sorts first by its value.
@@ -151,7 +151,7 @@ async fn rounds(server: &Server) -> Vec<u64> {
 }
 
 /// What a server says of these users.
-async fn live(server: &Server, token: u64) -> BTreeMap<String, Value> {
+async fn live(server: &ServerProcess, token: u64) -> BTreeMap<String, Value> {
     let mut live = BTreeMap::new();
     for user in ["user_id:u0", "user_id:u1", "user_id:u2"] {
         live.insert(user.to_owned(), server.profile(user, token).await);

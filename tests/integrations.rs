@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::program::{DEADLINE, Server, project};
+use crate::program::{DEADLINE, ServerProcess, project};
 
 const PROJECT: &str = r#"
 name = "shop"
@@ -50,7 +50,7 @@ fn told(folder: &Path, file: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_goes_where_it_is_to_go() {
     let folder = project(PROJECT);
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let order = |id: &str, integrations: Value| json!({"type": "track", "event": "Order Completed", "userId": "ann", "messageId": id, "integrations": integrations});
     let login = json!({"type": "identify", "userId": "ann", "messageId": "login"});
     let token = server
@@ -72,7 +72,7 @@ async fn an_event_goes_where_it_is_to_go() {
     assert_eq!(orders, ["add", "all", "orders"]);
 
     // What is read from the log says the same.
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     server.take(&[order("later", json!({"All": false, "ORDERS": {"as": "order"}}))]).await;
     // A call under way at a kill goes once more, so this one is to be over.
     let acknowledged = async {
@@ -87,7 +87,7 @@ async fn an_event_goes_where_it_is_to_go() {
     };
     tokio::time::timeout(DEADLINE, acknowledged).await.unwrap();
     server.kill();
-    Server::start(folder.path(), &[], &[]).await.stop();
+    ServerProcess::start(folder.path(), &[], &[]).await.stop();
     assert_eq!(told(folder.path(), "audit.jsonl"), ["login", "all", "audit", "page"]);
     let orders = told(folder.path(), "orders.jsonl");
     assert_eq!(orders.iter().filter(|what| *what == "later").count(), 1, "{orders:?}");

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::program::{DEADLINE, Ended, Program, Server, example, project};
+use crate::program::{DEADLINE, EndedProgram, Program, ServerProcess, example, project};
 
 const ADMIN_TOKEN: &str = "admin-token";
 
@@ -32,21 +32,21 @@ audiences = ["buyers"]
 identifiers = ["user_id"]
 "#;
 
-async fn start(more: &str, arguments: &[&str]) -> (TempDir, Server) {
+async fn start(more: &str, arguments: &[&str]) -> (TempDir, ServerProcess) {
     let folder = project(&format!("{PROJECT}{more}"));
-    let server = Server::start(folder.path(), arguments, &[]).await;
+    let server = ServerProcess::start(folder.path(), arguments, &[]).await;
     (folder, server)
 }
 
-async fn report(server: &Server, query: &str) -> Report {
+async fn report(server: &ServerProcess, query: &str) -> Report {
     let request = server.request(Method::GET, &format!("/v1/dataflow{query}")).bearer_auth(ADMIN_TOKEN);
-    let answer = Server::try_send(request).await.unwrap();
+    let answer = ServerProcess::try_send(request).await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
     serde_json::from_str(&answer.body).unwrap()
 }
 
 /// Waits until the report is as is wished: workers show what they do from time to time.
-async fn until(server: &Server, wished: impl Fn(&Report) -> bool) -> Report {
+async fn until(server: &ServerProcess, wished: impl Fn(&Report) -> bool) -> Report {
     let began = Instant::now();
     loop {
         let report = report(server, "").await;
@@ -71,12 +71,12 @@ fn records(report: &Report, name: &str) -> u64 {
 }
 
 /// `deltaic …` against a server.
-fn command(arguments: &[&str], token: &str) -> Ended {
+fn command(arguments: &[&str], token: &str) -> EndedProgram {
     tokio::task::block_in_place(|| Program::start(arguments, &[("DELTAIC_ADMIN_TOKEN", token)]).end())
 }
 
 /// Five people, of whom three buy.
-async fn fill(server: &Server) {
+async fn fill(server: &ServerProcess) {
     for user in 0..5 {
         let name = if user < 3 { "Order" } else { "View" };
         let event =
@@ -131,11 +131,11 @@ async fn only_admins_see_inside() {
     let (_folder, server) = start("", &[]).await;
     let reader = server.get("/v1/dataflow").await;
     assert_eq!(reader.problem(), (401, "unknown_admin_token".to_owned()));
-    let nobody = Server::try_send(server.request(Method::GET, "/v1/dataflow")).await.unwrap();
+    let nobody = ServerProcess::try_send(server.request(Method::GET, "/v1/dataflow")).await.unwrap();
     assert_eq!(nobody.problem(), (401, "unknown_admin_token".to_owned()));
     for (query, expected) in [("worker=1", (404, "unknown_worker")), ("worker=x", (400, "bad_query"))] {
         let request = server.request(Method::GET, &format!("/v1/dataflow?{query}")).bearer_auth(ADMIN_TOKEN);
-        let answer = Server::try_send(request).await.unwrap();
+        let answer = ServerProcess::try_send(request).await.unwrap();
         assert_eq!(answer.problem(), (expected.0, expected.1.to_owned()));
     }
     let ended = command(&["top", server.url(), "--once"], "wrong");

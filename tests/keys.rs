@@ -2,11 +2,11 @@
 //! program says, however much it says.
 
 use deltaic::project::Secret;
-use deltaic::receive::server::{Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, WebhookReceiver};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
-use crate::program::{Server, project, until};
+use crate::program::{ServerProcess, project, until};
 
 const PROJECT: &str = r#"
 name = "shop"
@@ -37,15 +37,15 @@ const SECRETS: [&str; 8] =
     ["wk-spring", "wk-autumn", "rt-spring", "rt-autumn", "at-spring", "at-autumn", "ws-spring", "ws-autumn"];
 
 async fn status(request: RequestBuilder) -> u16 {
-    Server::try_send(request).await.expect("the server is there").status
+    ServerProcess::try_send(request).await.expect("the server is there").status
 }
 
 async fn check(receiver_has: &str) {
     let secret = Some(Secret::new(receiver_has.into()));
-    let receiver = Receiver::start(Options { secret, ..Options::default() }).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions { secret, ..ReceiveOptions::default() }).await.unwrap();
     let folder = project(PROJECT);
     let environment = [("HOOK", &receiver.url()[..]), ("DELTAIC_LOG", "trace")];
-    let server = Server::start(folder.path(), &[], &environment).await;
+    let server = ServerProcess::start(folder.path(), &[], &environment).await;
     let order = json!({"type": "track", "event": "Order Completed", "userId": "ann", "messageId": "m"});
     let post = |address: &str| server.request(Method::POST, address).body(order.to_string());
     for (sent, duplicates) in [
@@ -54,7 +54,7 @@ async fn check(receiver_has: &str) {
         (post("/v1/track").bearer_auth("of a gateway").header("x-write-key", "wk-autumn"), 1),
         (post("/v1/track?writeKey=wk-spring"), 1),
     ] {
-        let answer = Server::try_send(sent).await.unwrap();
+        let answer = ServerProcess::try_send(sent).await.unwrap();
         assert_eq!((answer.status, &answer.json()["duplicates"]), (200, &json!(duplicates)), "{answer:?}");
     }
     assert_eq!(status(post("/v1/track?writeKey=wk-winter")).await, 401);

@@ -6,10 +6,10 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::cluster::hosts;
-use crate::program::{Ended, Program, Server};
+use crate::program::{EndedProgram, Program, ServerProcess};
 
 /// Runs a load test for two seconds, with further arguments.
-async fn load(arguments: &[&str]) -> Ended {
+async fn load(arguments: &[&str]) -> EndedProgram {
     let folder = TempDir::new().unwrap();
     let printed = crate::program::run(&["load", "--print-project", folder.path().to_str().unwrap()]);
     assert!(printed.status.success(), "{}", printed.stderr);
@@ -29,10 +29,10 @@ async fn load(arguments: &[&str]) -> Ended {
     ended
 }
 
-async fn serve(folder: &Path, listen: &str) -> Server {
+async fn serve(folder: &Path, listen: &str) -> ServerProcess {
     let receiver = format!("http://{listen}");
     let environment = [("DELTAIC_LOAD_RECEIVER", receiver.as_str()), ("DELTAIC_WEBHOOK_SECRET", "another-secret")];
-    Server::start(folder, &[], &environment).await
+    ServerProcess::start(folder, &[], &environment).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,10 +4,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 use axum::http::StatusCode;
-use deltaic::receive::server::{Options, Receiver, Reply};
+use deltaic::receive::server::{ReceiveOptions, ScriptedReply, WebhookReceiver};
 use serde_json::{Value, json};
 
-use crate::program::{Program, Server, project, run, until};
+use crate::program::{Program, ServerProcess, project, run, until};
 
 const PROJECT: &str = r#"
 [identity]
@@ -34,9 +34,9 @@ fn seen(user: usize) -> Value {
 }
 
 /// Sends events while the receiver refuses the first calls; everything arrives.
-async fn check(server: &Server, receiver: &Receiver) {
+async fn check(server: &ServerProcess, receiver: &WebhookReceiver) {
     for _ in 0..20 {
-        receiver.answer_next(Reply::status(StatusCode::SERVICE_UNAVAILABLE));
+        receiver.answer_next(ScriptedReply::status(StatusCode::SERVICE_UNAVAILABLE));
     }
     let users = 50;
     let mut token = 0;
@@ -50,7 +50,7 @@ async fn check(server: &Server, receiver: &Receiver) {
     }
 }
 
-async fn dropped(server: &Server) -> u64 {
+async fn dropped(server: &ServerProcess) -> u64 {
     let metrics = server.get("/metrics").await.body;
     let line = metrics.lines().find_map(|line| line.strip_prefix("deltaic_log_lines_dropped_total "));
     line.unwrap_or_else(|| panic!("there is no such line: {metrics}")).parse().unwrap()
@@ -58,25 +58,25 @@ async fn dropped(server: &Server) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn delivery_goes_on_when_the_reader_of_the_log_has_gone() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project(&PROJECT.replace("URL", &receiver.url()));
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let arguments = ["run", folder.path().to_str().unwrap(), "--listen", "127.0.0.1:0"];
-    let server = Server::of(Program::with_stderr(&arguments, &[], writer.into())).ready().await;
+    let server = ServerProcess::of(Program::with_stderr(&arguments, &[], writer.into())).ready().await;
     check(&server, &receiver).await;
     assert!(server.stop().status.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_waits_for_a_reader_that_stalls() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project(&PROJECT.replace("URL", &receiver.url()));
     let (mut reader, writer) = std::io::pipe().unwrap();
     let arguments = ["run", folder.path().to_str().unwrap(), "--listen", "127.0.0.1:0", "--log-format", "json"];
     // A pipe takes 64 KB.
     let program = Program::with_stderr(&arguments, &[("DELTAIC_LOG", "trace")], writer.into());
-    let server = Server::of(program).ready().await;
+    let server = ServerProcess::of(program).ready().await;
     check(&server, &receiver).await;
     // Also those that wait are too many at last.
     let mut user = 1_000;
@@ -98,9 +98,9 @@ async fn nothing_waits_for_a_reader_that_stalls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_whose_reader_has_seen_enough_ends_quietly() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project(&PROJECT.replace("URL", &receiver.url()));
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     // More than a pipe takes.
     let events: Vec<Value> = (0..2_000).map(seen).collect();
     for events in events.chunks(500) {

@@ -50,4 +50,5 @@ mod replay;
 mod rewind;
 mod segment_client;
 mod server;
+mod tidy;
 mod who;

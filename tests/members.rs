@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::cluster::hosts;
-use crate::program::{DEADLINE, READ_TOKEN, Server, project};
+use crate::program::{DEADLINE, READ_TOKEN, ServerProcess, project};
 
 const PROJECT: &str = r#"
 name = "members"
@@ -32,7 +32,7 @@ fn order(visitor: usize) -> Value {
 }
 
 /// Reads all pages, from each server in turn; between them some of the members log in, and others come.
-async fn check(servers: &[&Server]) {
+async fn check(servers: &[&ServerProcess]) {
     let mut token = 0;
     for visitor in 0..MEMBERS {
         token = servers[visitor % servers.len()].take(&[order(visitor)]).await;
@@ -77,7 +77,7 @@ async fn check(servers: &[&Server]) {
 async fn a_list_shows_each_member_of_one_tick_once() {
     for workers in ["1", "3"] {
         let folder = project(PROJECT);
-        let server = Server::start(folder.path(), &["--workers", workers], &[]).await;
+        let server = ServerProcess::start(folder.path(), &["--workers", workers], &[]).await;
         check(&[&server]).await;
         server.stop();
     }
@@ -88,7 +88,7 @@ async fn any_process_of_a_cluster_goes_on_with_a_list() {
     let (folder, hosts) = (project(PROJECT), hosts(2));
     let begin = |process: &str| {
         let arguments = ["--workers", "2", "--process", process, "--hosts", hosts.path().to_str().unwrap()];
-        Server::begin(folder.path(), &arguments, &[])
+        ServerProcess::begin(folder.path(), &arguments, &[])
     };
     let (first, second) = (begin("0"), begin("1"));
     let (first, second) = (first.ready().await, second.ready().await);
@@ -102,13 +102,13 @@ async fn any_process_of_a_cluster_goes_on_with_a_list() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_ends_with_the_process() {
     let folder = project(&format!("{PROJECT}[storage]\nfolder = \"data\"\n"));
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let token = server.take(&[order(1), order(2)]).await;
     let page = server.get(&format!("/v1/audiences/buyers/members?limit=1&after={token}&wait_ms=30000")).await.json();
     let next = format!("/v1/audiences/buyers/members?limit=1&cursor={}", page["next"].as_str().unwrap());
     assert_eq!(server.get(&next).await.json()["members"].as_array().unwrap().len(), 1);
     server.stop();
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let gone = server.get(&next).await;
     assert_eq!(gone.problem(), (410, "list_gone".to_owned()));
     assert!(gone.body.contains("begin again without `cursor`"), "{gone:?}");
@@ -119,7 +119,7 @@ async fn a_list_ends_with_the_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_that_waits_is_answered_when_the_process_stops() {
     let folder = project(PROJECT);
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let token = server.take(&[order(1)]).await;
     let (address, later) = (server.url().trim_start_matches("http://").to_owned(), token + 3_600_000);
     let mut waiting: Vec<TcpStream> = Vec::new();

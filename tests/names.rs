@@ -5,7 +5,7 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::program::{Answer, Program, Server, project};
+use crate::program::{HttpAnswer, Program, ServerProcess, project};
 
 const PROJECT: &str = r#"
 name = "names"
@@ -29,10 +29,10 @@ write_key = "fourth-key"
 when = "count('Order') >= 1 and plan = 'pro'"
 "#;
 
-async fn send(server: &Server, key: &str, events: Vec<Value>) -> Answer {
+async fn send(server: &ServerProcess, key: &str, events: Vec<Value>) -> HttpAnswer {
     let body = json!({"batch": events});
     let request = server.request(Method::POST, "/v1/batch").basic_auth(key, Some("")).body(body.to_string());
-    Server::try_send(request).await.unwrap()
+    ServerProcess::try_send(request).await.unwrap()
 }
 
 fn track(name: &str) -> Value {
@@ -40,24 +40,24 @@ fn track(name: &str) -> Value {
 }
 
 /// Why each event of a batch was rejected.
-fn codes(answer: &Answer) -> Vec<String> {
+fn codes(answer: &HttpAnswer) -> Vec<String> {
     let rejected = answer.json()["rejected"].as_array().cloned().unwrap_or_default();
     rejected.iter().map(|of| of["code"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn metric(server: &Server, name: &str, kind: &str, source: &str) -> u64 {
+async fn metric(server: &ServerProcess, name: &str, kind: &str, source: &str) -> u64 {
     let metrics = server.get("/metrics").await.body;
     let line = format!("{name}{{kind=\"{kind}\",source=\"{source}\"}} ");
     let found = metrics.lines().find_map(|of| of.strip_prefix(&line)).unwrap_or_else(|| panic!("no {line}: {metrics}"));
     found.parse().unwrap()
 }
 
-async fn used(server: &Server, kind: &str, source: &str) -> u64 {
+async fn used(server: &ServerProcess, kind: &str, source: &str) -> u64 {
     metric(server, "deltaic_source_names", kind, source).await
 }
 
-async fn start(folder: &Path) -> Server {
-    Server::start(folder, &[], &[]).await
+async fn start(folder: &Path) -> ServerProcess {
+    ServerProcess::start(folder, &[], &[]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +105,7 @@ async fn a_source_makes_up_so_many_names_also_after_a_restart() {
 
     // To try it again is no other event that is refused.
     let server = start(folder.path()).await;
-    let retry = |server: &Server| {
+    let retry = |server: &ServerProcess| {
         let arguments = ["quarantine", "retry", "--all", "--url", server.url()];
         let retry = Program::start(&arguments, &[("DELTAIC_ADMIN_TOKEN", "admin-token")]);
         tokio::task::block_in_place(|| retry.end())

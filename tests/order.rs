@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::program::{Server, project};
+use crate::program::{ServerProcess, project};
 
 fn block(name: &str) -> String {
     crate::program::block("docs/concepts/order-of-events.md", name)
@@ -30,9 +30,9 @@ async fn of_equal_times_the_later_in_the_batch_wins() {
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
     let expected: Value = serde_json::from_str(&block("profile")).unwrap();
-    let server = Server::start(folder.path(), &["--data", data], &[]).await;
+    let server = ServerProcess::start(folder.path(), &["--data", data], &[]).await;
     let token = server.post("/v1/batch", &batch()).await.token();
-    let check = async |server: &Server| {
+    let check = async |server: &ServerProcess| {
         let profile = server.profile("user_id:u1", token).await;
         assert_eq!(profile["attributes"], expected["attributes"], "{profile}");
         assert_eq!(profile["traits"], expected["traits"], "{profile}");
@@ -41,7 +41,7 @@ async fn of_equal_times_the_later_in_the_batch_wins() {
     check(&server).await;
     server.kill();
     // From the log, with other workers.
-    let server = Server::start(folder.path(), &["--data", data, "--workers", "3"], &[]).await;
+    let server = ServerProcess::start(folder.path(), &["--data", data, "--workers", "3"], &[]).await;
     check(&server).await;
     server.stop();
 }
@@ -49,7 +49,7 @@ async fn of_equal_times_the_later_in_the_batch_wins() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_logins_at_one_time_the_later_owns_the_device() {
     let folder = project(&toml());
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let login = |user: &str, device: &str| json!({"type": "identify", "userId": user, "anonymousId": device, "timestamp": "2026-01-01T00:00:00Z"});
     // Whichever has the smaller hash.
     server.take(&[login("a", "d1"), login("b", "d1"), login("b", "d2"), login("a", "d2")]).await;
@@ -89,13 +89,13 @@ async fn nothing_is_from_the_future() {
     );
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
-    let server = Server::start(folder.path(), &["--data", data], &[]).await;
+    let server = ServerProcess::start(folder.path(), &["--data", data], &[]).await;
     let ahead = |seconds: i64| (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds)).to_string();
     let decided = |given: bool, at: String| json!({"type": "identify", "userId": "u1", "timestamp": at, "context": {"consent": {"categoryPreferences": {"marketing": given}}}});
     server.take(&[json!({"type": "track", "event": "Seen", "userId": "u1", "timestamp": ahead(50)})]).await;
     server.take(&[decided(true, ahead(50))]).await;
     let token = server.take(&[decided(false, ahead(1))]).await;
-    let check = async |server: &Server| {
+    let check = async |server: &ServerProcess| {
         let profile = server.profile("user_id:u1", token).await;
         assert_eq!((&profile["audiences"], &profile["consent"]), (&json!(["seen"]), &json!({"marketing": false})));
         let latest: jiff::Timestamp = profile["traits"]["latest"].as_str().unwrap().parse().unwrap();
@@ -103,7 +103,7 @@ async fn nothing_is_from_the_future() {
     };
     check(&server).await;
     server.kill();
-    let server = Server::start(folder.path(), &["--data", data], &[]).await;
+    let server = ServerProcess::start(folder.path(), &["--data", data], &[]).await;
     check(&server).await;
     server.stop();
     let told = std::fs::read_to_string(folder.path().join("out.jsonl")).unwrap_or_default();

@@ -10,7 +10,7 @@ use deltaic::clock::wall_clock;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use crate::program::{Server, WRITE_KEY, project};
+use crate::program::{ServerProcess, WRITE_KEY, project};
 
 /// What each person leaves in memory, so that it fills up soon.
 const ATTRIBUTE_BYTES: usize = 16_000;
@@ -45,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What was answered, in people.
 #[derive(Default)]
-struct Answered {
+struct RequestAnswer {
     accepted: AtomicU64,
     busy: AtomicU64,
     memory: AtomicU64,
@@ -55,7 +55,7 @@ struct Answered {
 }
 
 /// Sends requests of new people, from `first` on.
-async fn send(server: &Server, first: u64, answered: &Answered) {
+async fn send(server: &ServerProcess, first: u64, answered: &RequestAnswer) {
     let padding = "x".repeat(ATTRIBUTE_BYTES);
     let person = |user| {
         format!(r#"{{"type":"identify","userId":"u{user}","messageId":"{user}","traits":{{"padding":"{padding}"}}}}"#)
@@ -63,7 +63,7 @@ async fn send(server: &Server, first: u64, answered: &Answered) {
     let people: Vec<String> = (first..first + BATCH).map(person).collect();
     let body = format!(r#"{{"batch":[{}]}}"#, people.join(","));
     let request = server.request(reqwest::Method::POST, "/v1/batch").basic_auth(WRITE_KEY, Some("")).body(body);
-    let answer = Server::try_send(request).await.expect("the server is there");
+    let answer = ServerProcess::try_send(request).await.expect("the server is there");
     if answer.status == 200 {
         answered.token.fetch_max(answer.token(), Ordering::Relaxed);
         answered.accepted.fetch_add(BATCH, Ordering::Relaxed);
@@ -89,8 +89,8 @@ async fn send(server: &Server, first: u64, answered: &Answered) {
 async fn ten_times_too_much_is_refused_and_not_kept_in_memory() {
     let seconds = std::env::var("DELTAIC_OVERLOAD_SECONDS").map_or(8, |seconds| seconds.parse().unwrap());
     let folder = project(PROJECT);
-    let server = Arc::new(Server::start(folder.path(), &[], &[]).await);
-    let answered = Arc::new(Answered::default());
+    let server = Arc::new(ServerProcess::start(folder.path(), &[], &[]).await);
+    let answered = Arc::new(RequestAnswer::default());
 
     // What it can bear: one request after the other.
     let began = Instant::now();
@@ -160,7 +160,7 @@ when = "has(user_id)"
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_sends_more_than_it_may_is_refused_alone() {
     let folder = project(RATES);
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let number = AtomicU64::new(0);
     let send = async |key: &str, events: u64, padding: usize| {
         let event = |_| {
@@ -170,7 +170,7 @@ async fn a_source_that_sends_more_than_it_may_is_refused_alone() {
         let body = serde_json::json!({"batch": (0..events).map(event).collect::<Vec<_>>()});
         let request =
             server.request(reqwest::Method::POST, "/v1/batch").basic_auth(key, Some("")).body(body.to_string());
-        Server::try_send(request).await.unwrap()
+        ServerProcess::try_send(request).await.unwrap()
     };
     // The largest request goes at once; what follows it waits for a second and more.
     assert_eq!(send(WRITE_KEY, 20, 0).await.status, 200);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::program::{Server, checkpointed, project, run};
+use crate::program::{ServerProcess, checkpointed, project, run};
 
 const HEAD: &str = r#"
 name = "preview"
@@ -63,7 +63,7 @@ async fn what_is_said_beforehand_is_what_destinations_are_told() {
         assert_eq!(files(&data), before, "it only looks");
         ended.stdout.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
     };
-    let start = || Server::start(folder.path(), &[], &[]);
+    let start = || ServerProcess::start(folder.path(), &[], &[]);
     let mut lines = 0;
 
     let server = start().await;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::program::{Server, project};
+use crate::program::{ServerProcess, project};
 
 const PROJECT: &str = r#"
 name = "shop"
@@ -104,7 +104,7 @@ fn lint(name: &str, metric: &Metric) -> Vec<&'static str> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_units_and_helps_are_as_promtool_wants_them() {
     let folder = project(PROJECT);
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let order = |user: usize, total: serde_json::Value| {
         json!({"type": "track", "event": "Order Completed", "userId": format!("u{user}"), "messageId": format!("m{user}"),
                "properties": {"total": total}})
@@ -117,7 +117,7 @@ async fn names_units_and_helps_are_as_promtool_wants_them() {
     // What senders make up is in no label.
     let body =
         json!({"batch": [order(99, json!("made-up")), {"type": "made-up", "userId": "made-up"}, {"type": "page"}]});
-    token = token.max(Server::try_send(sent.body(body.to_string())).await.unwrap().token());
+    token = token.max(ServerProcess::try_send(sent.body(body.to_string())).await.unwrap().token());
     server.request(Method::GET, "/made-up").send().await.unwrap();
     assert_eq!(server.size("buyers", token).await, 21);
 

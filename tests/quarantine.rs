@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::program::{Ended, Program, Server, project};
+use crate::program::{EndedProgram, Program, ServerProcess, project};
 
 const PROJECT: &str = r#"
 name = "shop"
@@ -30,17 +30,17 @@ fn write(folder: &Path, limits: &str) {
     std::fs::write(folder.join("deltaic.toml"), format!("{PROJECT}{limits}")).unwrap();
 }
 
-fn command(server: &Server, arguments: &[&str]) -> Program {
+fn command(server: &ServerProcess, arguments: &[&str]) -> Program {
     let all = [&["quarantine"], arguments, &["--url", server.url()]].concat();
     Program::start(&all, &[("DELTAIC_ADMIN_TOKEN", "admin-token")])
 }
 
-async fn ran(server: &Server, arguments: &[&str]) -> Ended {
+async fn ran(server: &ServerProcess, arguments: &[&str]) -> EndedProgram {
     let program = command(server, arguments);
     tokio::task::block_in_place(|| program.end())
 }
 
-async fn told(server: &Server, arguments: &[&str]) -> String {
+async fn told(server: &ServerProcess, arguments: &[&str]) -> String {
     let ended = ran(server, arguments).await;
     assert!(ended.status.success(), "{}", ended.stderr);
     ended.stdout
@@ -57,7 +57,7 @@ fn order(message: Option<usize>) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command() {
     let folder = project(&format!("{PROJECT}{STRICT}"));
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     server.post("/v1/batch", &json!({"batch": [order(None), {"type": "nap", "userId": "bob"}]})).await;
     server.post("/v1/track", &order(None)).await;
     let list = told(&server, &["list"]).await;
@@ -121,7 +121,7 @@ async fn the_command() {
 async fn retries_that_are_killed_count_each_event_once() {
     const EVENTS: usize = 2_000;
     let folder = project(&format!("{PROJECT}{STRICT}"));
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     for batch in 0..EVENTS / 500 {
         let event = |n: usize| order(n.is_multiple_of(2).then_some(batch * 500 + n));
         let answer = server.post("/v1/batch", &json!({"batch": (0..500).map(event).collect::<Vec<_>>()})).await;
@@ -135,19 +135,19 @@ async fn retries_that_are_killed_count_each_event_once() {
     write(folder.path(), "");
     let mut left = Vec::new();
     for round in 0..6 {
-        let server = Server::start(folder.path(), &[], &[]).await;
+        let server = ServerProcess::start(folder.path(), &[], &[]).await;
         let mut retry = tokio::task::JoinSet::new();
         let request = server.request(Method::POST, "/v1/quarantine/retry").bearer_auth("admin-token");
-        retry.spawn(Server::try_send(request.body(r#"{"all":true}"#)));
+        retry.spawn(ServerProcess::try_send(request.body(r#"{"all":true}"#)));
         // Killed in the middle of whatever is going on; what that was does not matter for the result.
         tokio::time::sleep(Duration::from_millis(10 + 15 * round)).await;
         drop(server);
-        let server = Server::start(folder.path(), &[], &[]).await;
+        let server = ServerProcess::start(folder.path(), &[], &[]).await;
         let page = server.request(Method::GET, "/v1/quarantine?limit=1").bearer_auth("admin-token");
-        left.push(Server::try_send(page).await.unwrap().json()["total"].as_u64().unwrap());
+        left.push(ServerProcess::try_send(page).await.unwrap().json()["total"].as_u64().unwrap());
     }
     println!("left after each round: {left:?}");
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let done = told(&server, &["retry", "--all"]).await;
     println!("{done}");
     // The last round may have left none.

@@ -10,7 +10,7 @@ use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::limits::Limit;
 use dataflows::model::{Desired, Event, Found, Identifier, IdentifierId, Member, Profile, ProfileId, Question, Tick};
 use deltaic::dedupe::{Dedupe, MessageWindow};
-use deltaic::engine::{Accepted, Answered, AsOf, Before, Engine, Handle, Settings, Sinks, Topology};
+use deltaic::engine::{Accepted, AsOf, Before, Engine, EngineSettings, Handle, QueryAnswer, Sinks, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::MemoryLog;
 use deltaic::memory::Gate;
@@ -21,43 +21,43 @@ use tokio::task::JoinSet;
 use crate::comparison::many::{case_around_the_threshold, definitions};
 use crate::comparison::{batches, some_cases, told};
 use crate::histories::{Case, accepted_at, known_cases, ticks_of_change};
-use crate::oracle::{State, consents};
+use crate::oracle::{OracleState, consents};
 use crate::program::DEADLINE;
 
 mod behind;
 mod lists;
 
-use lists::{Ended, List};
+use lists::{ListEnd, ReadList};
 
 /// Profiles in a page: so few that there are several pages.
 const PAGE: usize = 2;
 
 /// What an engine gave to destinations.
 #[derive(Default)]
-struct EventContext {
+struct ReadContext {
     changes: BTreeMap<Tick, Vec<(Desired, i64)>>,
     complete: Tick,
 }
 
 /// An engine whose clock stands still until it is told to go on.
-struct Subject {
+struct ReadSubject {
     handle: Handle,
     engine: Engine,
     clock: Arc<AtomicU64>,
-    given: Arc<Mutex<EventContext>>,
+    given: Arc<Mutex<ReadContext>>,
     messages: u128,
 }
 
-impl Subject {
+impl ReadSubject {
     fn start(definitions: &Arc<Definitions>, workers: usize) -> Self {
-        let (clock, given) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(EventContext::default())));
+        let (clock, given) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(ReadContext::default())));
         let now = clock.clone();
         let times = Clock {
             heartbeat: std::time::Duration::from_millis(1),
             dedupe_window: std::time::Duration::from_secs(60),
             ..Clock::default()
         };
-        let settings = Settings {
+        let settings = EngineSettings {
             // So few that much is under way when others are asked.
             topology: Topology::local(workers).with_due_at_once(2),
             definitions: definitions.clone(),
@@ -94,7 +94,7 @@ impl Subject {
             observer: Arc::new(|_, _| {}),
         };
         let (handle, engine) = Engine::start(settings, sinks).unwrap();
-        Subject { handle, engine, clock, given, messages: 0 }
+        ReadSubject { handle, engine, clock, given, messages: 0 }
     }
 
     /// Hands in events as one batch at `tick`; gives the tick that they got.
@@ -110,7 +110,7 @@ impl Subject {
 
     /// Puts all these questions at once, to be answered as of `after` or later; those for pages until the last page. Every other one is for
     /// the latest complete tick.
-    async fn ask(&self, questions: Vec<Question>, after: Tick) -> Vec<(Question, Answered)> {
+    async fn ask(&self, questions: Vec<Question>, after: Tick) -> Vec<(Question, QueryAnswer)> {
         let mut asking = JoinSet::new();
         for (place, question) in questions.into_iter().enumerate() {
             let as_of = if place % 2 == 0 { AsOf::Present } else { AsOf::Complete };
@@ -121,7 +121,7 @@ impl Subject {
 }
 
 /// Puts a question, and the questions for the pages that follow.
-async fn ask_on(handle: Handle, mut question: Question, as_of: AsOf, after: Tick) -> Vec<(Question, Answered)> {
+async fn ask_on(handle: Handle, mut question: Question, as_of: AsOf, after: Tick) -> Vec<(Question, QueryAnswer)> {
     let mut answers = Vec::new();
     loop {
         let answered = match as_of {
@@ -151,7 +151,7 @@ async fn ask_on(handle: Handle, mut question: Question, as_of: AsOf, after: Tick
 }
 
 /// What the answer is to be, by the oracle's state.
-fn expected(definitions: &Definitions, identifiers: &[Identifier], state: &State, question: &Question) -> Found {
+fn expected(definitions: &Definitions, identifiers: &[Identifier], state: &OracleState, question: &Question) -> Found {
     let page = |after: &Option<ProfileId>, limit: usize, audience: Option<AudienceId>| {
         let is_meant = |profile: &&Profile| {
             after.is_none_or(|after| profile.id > after)
@@ -204,12 +204,12 @@ fn expected(definitions: &Definitions, identifiers: &[Identifier], state: &State
 
 /// Feeds a case to an engine, reads everything after each arrival and at what time alone changes, and compares. Lists begin after
 /// arrivals, and each goes on by a page after each of those that follow.
-async fn check(case: &Case, workers: usize, ended: &mut Ended) {
+async fn check(case: &Case, workers: usize, ended: &mut ListEnd) {
     check_by(case.definitions(), case, workers, ended).await;
 }
 
 /// The same by these definitions.
-async fn check_by(definitions: Definitions, case: &Case, workers: usize, ended: &mut Ended) {
+async fn check_by(definitions: Definitions, case: &Case, workers: usize, ended: &mut ListEnd) {
     let (definitions, history) = (Arc::new(definitions), case.history());
     let identifiers: BTreeSet<Identifier> =
         history.iter().flat_map(|(_, event)| event.identifiers.iter().cloned()).collect();
@@ -224,18 +224,18 @@ async fn check_by(definitions: Definitions, case: &Case, workers: usize, ended: 
     let all: Vec<Question> =
         of_profiles.chain((0..definitions.audiences.len()).map(members)).chain(few.clone()).collect();
 
-    let mut subject = Subject::start(&definitions, workers);
+    let mut subject = ReadSubject::start(&definitions, workers);
     // As it arrived: the ticks are those of the receipts.
     let mut arrived: Vec<(Tick, Event)> = Vec::new();
-    let compare = async |subject: &Subject, arrived: &[(Tick, Event)], questions: &[Question], after: Tick| {
-        let mut states: BTreeMap<Tick, State> = BTreeMap::new();
+    let compare = async |subject: &ReadSubject, arrived: &[(Tick, Event)], questions: &[Question], after: Tick| {
+        let mut states: BTreeMap<Tick, OracleState> = BTreeMap::new();
         let mut latest = after;
-        for (question, Answered { as_of, found }) in subject.ask(questions.to_vec(), after).await {
+        for (question, QueryAnswer { as_of, found }) in subject.ask(questions.to_vec(), after).await {
             let as_of = match &question {
                 Question::Members { as_of: Some(of_list), .. } => *of_list,
                 _ => as_of,
             };
-            let state = states.entry(as_of).or_insert_with(|| State::of(&definitions, arrived, as_of));
+            let state = states.entry(as_of).or_insert_with(|| OracleState::of(&definitions, arrived, as_of));
             let expected = expected(&definitions, &identifiers, state, &question);
             assert!(
                 found == expected,
@@ -247,7 +247,7 @@ async fn check_by(definitions: Definitions, case: &Case, workers: usize, ended: 
         latest
     };
     let mut at = Tick::default();
-    let mut lists: Vec<List> = Vec::new();
+    let mut lists: Vec<ReadList> = Vec::new();
     let batches = batches(&history).into_iter().map(Some).chain([None]);
     for batch in batches {
         let next = batch.as_ref().map_or(Tick::MAX, |(tick, _)| *tick);
@@ -270,14 +270,14 @@ async fn check_by(definitions: Definitions, case: &Case, workers: usize, ended: 
             lists = open;
             // Of one audience at a time: what there is to compare with is computed for each list.
             if let Some(index) = arrived.len().checked_rem(definitions.audiences.len()) {
-                let list = List::begin(&subject.handle, AudienceId::new(index), at).await;
-                let state = State::of(&definitions, &arrived, list.as_of());
+                let list = ReadList::begin(&subject.handle, AudienceId::new(index), at).await;
+                let state = OracleState::of(&definitions, &arrived, list.as_of());
                 lists.extend(list.told(&state, &told(case)));
             }
         }
     }
 
-    let Subject { engine, given, .. } = subject;
+    let ReadSubject { engine, given, .. } = subject;
     tokio::task::block_in_place(|| engine.stop()).unwrap();
     let mut desired: BTreeSet<Desired> = BTreeSet::new();
     for (tick, changes) in &given.lock().unwrap().changes {
@@ -289,17 +289,17 @@ async fn check_by(definitions: Definitions, case: &Case, workers: usize, ended: 
             assert!(*diff == 1 && desired.insert(row.clone()), "{row:?} comes at {tick} and was there");
         }
         assert!(
-            desired == State::of(&definitions, &arrived, *tick).desired,
+            desired == OracleState::of(&definitions, &arrived, *tick).desired,
             "desired at {tick}, {workers} workers, {}",
             told(case)
         );
     }
-    assert!(desired == State::of(&definitions, &arrived, at).desired, "desired in the end, {}", told(case));
+    assert!(desired == OracleState::of(&definitions, &arrived, at).desired, "desired in the end, {}", told(case));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_of_known_histories_equal_the_oracle() {
-    let mut ended = Ended::default();
+    let mut ended = ListEnd::default();
     for (_, case) in known_cases() {
         check(&case, 1, &mut ended).await;
         check(&case, 3, &mut ended).await;
@@ -309,7 +309,7 @@ async fn reads_of_known_histories_equal_the_oracle() {
 /// Each profile is read, and each device asked for consent, of people with about as many records as are put together at a read.
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_of_people_with_many_records_equal_the_oracle() {
-    let mut ended = Ended::default();
+    let mut ended = ListEnd::default();
     for (seed, workers) in [(20, 1), (21, 3)] {
         let case = case_around_the_threshold(seed, 8);
         check_by(definitions(&case), &case, workers, &mut ended).await;
@@ -318,7 +318,7 @@ async fn reads_of_people_with_many_records_equal_the_oracle() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_of_random_histories_equal_the_oracle() {
-    let mut ended = Ended::default();
+    let mut ended = ListEnd::default();
     // Ten of them, and more until a list has come to its end in either way.
     for (count, case) in some_cases(7, 100, 12).into_iter().enumerate() {
         if count >= 10 && ended.whole > 0 && ended.gone > 0 {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::program::{DEADLINE, Program, Server, project};
+use crate::program::{DEADLINE, Program, ServerProcess, project};
 
 const PROJECT: &str = r#"
 name = "shop"
@@ -29,20 +29,20 @@ fn write(folder: &Path, text: &str) {
 }
 
 /// What is answered to each of these: a write with a key, a look at the catalogue with an admin token, a read with a token.
-async fn statuses(server: &Server, key: &str, admin: &str, read: &str) -> [u16; 3] {
+async fn statuses(server: &ServerProcess, key: &str, admin: &str, read: &str) -> [u16; 3] {
     let event = json!({"event": "Order Completed", "userId": "ann", "messageId": key}).to_string();
     let write = server.request(Method::POST, "/v1/track").bearer_auth(key).body(event);
     let admin = server.request(Method::GET, "/v1/catalogue").bearer_auth(admin);
     let read = server.request(Method::GET, "/v1/audiences").bearer_auth(read);
     let mut statuses = [0; 3];
     for (status, request) in statuses.iter_mut().zip([write, admin, read]) {
-        *status = Server::try_send(request).await.expect("the server is there").status;
+        *status = ServerProcess::try_send(request).await.expect("the server is there").status;
     }
     statuses
 }
 
 /// Sends SIGHUP, and waits until this has been said so often.
-fn hang_up(server: &Server, said: &str, times: usize) {
+fn hang_up(server: &ServerProcess, said: &str, times: usize) {
     server.signal("HUP");
     let began = Instant::now();
     while server.messages().matches(said).count() < times {
@@ -54,7 +54,7 @@ fn hang_up(server: &Server, said: &str, times: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_tokens_and_the_log_level_are_read_anew() {
     let folder = project(PROJECT);
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     assert_eq!(statuses(&server, "wk-old", "at-old", "read-token").await, [200, 200, 200]);
 
     let rotated = PROJECT

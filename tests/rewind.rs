@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{Ended, Server, block, checkpointed, project, run};
+use crate::program::{EndedProgram, ServerProcess, block, checkpointed, project, run};
 
 const PROJECT: &str = r#"
 name = "rewind"
@@ -37,24 +37,24 @@ keep = ["messageId"]
 const BEGAN: &str = "2026-03-01T12:00:00Z";
 const A_YEAR_LATER: &str = "2027-03-01T12:00:00Z";
 
-struct Shop {
+struct RewindShop {
     folder: TempDir,
 }
 
-impl Shop {
+impl RewindShop {
     fn new() -> Self {
-        Shop { folder: project(PROJECT) }
+        RewindShop { folder: project(PROJECT) }
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    async fn start(&self, clock: &str) -> Server {
-        Server::start(self.folder.path(), &["--clock-from", clock], &[]).await
+    async fn start(&self, clock: &str) -> ServerProcess {
+        ServerProcess::start(self.folder.path(), &["--clock-from", clock], &[]).await
     }
 
-    fn rewind(&self, to: impl ToString) -> Ended {
+    fn rewind(&self, to: impl ToString) -> EndedProgram {
         let command = block("docs/guides/wrong-clock.md", "rewind");
         let (data, to) = (self.path("data"), to.to_string());
         let word = |word: &str| match word {
@@ -87,7 +87,7 @@ impl Shop {
 }
 
 /// An order of each of these users, each with a message of its own.
-async fn orders(server: &Server, users: std::ops::Range<u32>, day: &str) -> u64 {
+async fn orders(server: &ServerProcess, users: std::ops::Range<u32>, day: &str) -> u64 {
     let order = |user| {
         json!({"type": "track", "event": "Order", "userId": format!("u{user}"), "messageId": format!("{day}-{user}"),
                "timestamp": format!("{day}T10:00:00Z")})
@@ -96,7 +96,7 @@ async fn orders(server: &Server, users: std::ops::Range<u32>, day: &str) -> u64 
 }
 
 /// How often each of these users has ordered.
-async fn counted(server: &Server, users: std::ops::Range<u32>, after: u64) -> Vec<Value> {
+async fn counted(server: &ServerProcess, users: std::ops::Range<u32>, after: u64) -> Vec<Value> {
     let mut all = Vec::new();
     for user in users {
         let answer = server.get(&format!("/v1/profiles/user_id:u{user}?after={after}&wait_ms=30000")).await;
@@ -115,7 +115,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A shop whose clock was a year ahead for a while: 0 to 9 bought before, 5 to 14 in that year. Gives the last right tick.
-async fn a_year_ahead(shop: &Shop) -> u64 {
+async fn a_year_ahead(shop: &RewindShop) -> u64 {
     let server = shop.start(BEGAN).await;
     orders(&server, 0..25, "2026-02-01").await;
     checkpointed(&shop.folder, orders(&server, 0..10, "2026-03-01").await).await;
@@ -137,7 +137,7 @@ async fn a_year_ahead(shop: &Shop) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_goes_back_and_on_as_if_the_wrong_year_had_never_been() {
-    let shop = Shop::new();
+    let shop = RewindShop::new();
     let right = a_year_ahead(&shop).await;
     let ended = shop.rewind(right);
     assert!(ended.status.success(), "{}", ended.stderr);
@@ -205,7 +205,7 @@ async fn the_last_tick_of_a_quiet_time_goes_back() {
     let (without_destinations, _) = PROJECT.split_once("[destinations.").unwrap();
     // Where there are destinations, they were told how far ticks are; where not, nothing but this is to be changed.
     for (text, is_made_anew) in [(PROJECT, true), (without_destinations, false)] {
-        let shop = Shop { folder: project(text) };
+        let shop = RewindShop { folder: project(text) };
         let server = shop.start(BEGAN).await;
         let right = orders(&server, 0..1, "2026-03-01").await;
         server.stop();
@@ -223,7 +223,7 @@ async fn the_last_tick_of_a_quiet_time_goes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_is_refused_and_leaves_the_folder_as_it_is() {
-    let shop = Shop::new();
+    let shop = RewindShop::new();
     let right = a_year_ahead(&shop).await;
     let refused = |to: u64, says: &str| {
         let ended = shop.rewind(to);
@@ -255,7 +255,7 @@ async fn what_cannot_be_done_is_refused_and_leaves_the_folder_as_it_is() {
 /// Seconds in the place of milliseconds, or a date that is midnight, would set everything aside.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tick_before_the_first_one_is_a_mistake() {
-    let shop = Shop::new();
+    let shop = RewindShop::new();
     let server = shop.start(BEGAN).await;
     orders(&server, 0..1, "2026-03-01").await;
     server.stop();

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::program::{Node, Python, Server};
-use crate::server::{Shop, track};
+use crate::program::{NodeScript, Python, ServerProcess};
+use crate::server::{ServedShop, track};
 
 /// The client, from PyPI.
 const CLIENT: &str = "segment-analytics-python==2.4.0";
@@ -48,7 +48,7 @@ async fn a_stock_client_works_as_it_is() {
         println!("not tested: there is no python3 on PATH to run {CLIENT} with");
         return;
     };
-    let Shop { server, .. } = Shop::open(&[]).await;
+    let ServedShop { server, .. } = ServedShop::open(&[]).await;
     for user in ["plain", "gzip"] {
         tokio::task::block_in_place(|| python.run(SCRIPT, &[server.url(), user]));
         check(&server, user).await;
@@ -56,7 +56,7 @@ async fn a_stock_client_works_as_it_is() {
 }
 
 /// What is known of the user after the script.
-async fn check(server: &Server, user: &str) {
+async fn check(server: &ServerProcess, user: &str) {
     // The client does not tell the tokens that it got; one that comes later will do.
     let token = server.take(&[track("Later", json!({"userId": "nobody-else"}), json!({}))]).await;
     let mut profile = server.profile(&format!("user_id:{user}"), token).await;
@@ -87,8 +87,8 @@ const SERVER_LIBRARIES: [&str; 2] = ["@rudderstack/rudder-sdk-node@3.0.13", "@se
 /// RudderStack's library writes the time of the call into `originalTimestamp`, beside the `timestamp` that the program says.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_program_says_of_the_past_was_then() {
-    let node = tokio::task::block_in_place(|| Node::with(&SERVER_LIBRARIES));
-    let Shop { server, .. } = Shop::open(&[]).await;
+    let node = tokio::task::block_in_place(|| NodeScript::with(&SERVER_LIBRARIES));
+    let ServedShop { server, .. } = ServedShop::open(&[]).await;
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node/backfill.js");
     for library in ["rudderstack", "segment"] {
         tokio::task::block_in_place(|| node.start(&script, &[library, server.url()]).end());

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::program::{Server, block, checkpointed, project, run};
+use crate::program::{ServerProcess, block, checkpointed, project, run};
 
 const PROJECT: &str = r#"
 name = "who"
@@ -28,8 +28,8 @@ when = "seen >= 0"
 when = "consent('MARKETING')"
 "#;
 
-async fn start() -> Server {
-    Server::start(project(PROJECT).path(), &[], &[]).await
+async fn start() -> ServerProcess {
+    ServerProcess::start(project(PROJECT).path(), &[], &[]).await
 }
 
 fn sorted(identifiers: &[&str]) -> Value {
@@ -164,9 +164,9 @@ when = "seen >= 3"
 "#;
 
 /// Sends events with a write key; gives the token.
-async fn send(server: &Server, path: &str, key: &str, body: &Value) -> u64 {
+async fn send(server: &ServerProcess, path: &str, key: &str, body: &Value) -> u64 {
     let request = server.request(Method::POST, path).basic_auth(key, Some("")).body(body.to_string());
-    Server::try_send(request).await.expect("the server is there").token()
+    ServerProcess::try_send(request).await.expect("the server is there").token()
 }
 
 fn seen(member: &str, id: &str) -> Value {
@@ -174,7 +174,7 @@ fn seen(member: &str, id: &str) -> Value {
 }
 
 /// The identifiers of a profile, and how often it was seen; nothing where it is nobody's.
-async fn person(server: &Server, identifier: &str, token: u64) -> Option<(Vec<String>, u64)> {
+async fn person(server: &ServerProcess, identifier: &str, token: u64) -> Option<(Vec<String>, u64)> {
     let answer = server.get(&format!("/v1/profiles/{identifier}?after={token}&wait_ms=30000")).await;
     if answer.status != 200 {
         assert_eq!(answer.status, 404, "{}", answer.body);
@@ -190,7 +190,7 @@ async fn aliases_join_what_other_events_carry_and_people_only_with_trust() {
     let folder = project(ALIASES);
     let data = folder.path().join("data");
     let start = async |workers| {
-        Server::start(folder.path(), &["--data", data.to_str().unwrap(), "--workers", workers], &[]).await
+        ServerProcess::start(folder.path(), &["--data", data.to_str().unwrap(), "--workers", workers], &[]).await
     };
     let server = start("1").await;
     let alias = |user: &str, previous: &str| json!({"userId": user, "previousId": previous});

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use deltaic::engine::Topology;
 use deltaic::observe::introspection::Report;
 use deltaic::project::Project;
-use deltaic::serve::{Options, RunError, run};
+use deltaic::serve::{RunError, RunOptions, run};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// How it is to run.
 #[derive(Clone, Debug)]
-pub struct How {
+pub struct EngineSetup {
     /// Worker threads.
     pub workers: usize,
     /// The data folder; without one, all is in memory.
@@ -23,15 +23,15 @@ pub struct How {
     pub hlog: Option<PathBuf>,
 }
 
-impl How {
+impl EngineSetup {
     /// In memory.
     pub fn in_memory(workers: u64) -> Self {
-        How { workers: workers as usize, data: None, hlog: None }
+        EngineSetup { workers: workers as usize, data: None, hlog: None }
     }
 }
 
 /// A running engine.
-pub struct Engine {
+pub struct BenchEngine {
     /// Where it answers, without a path.
     pub url: String,
     /// For whoever sends to it.
@@ -42,23 +42,23 @@ pub struct Engine {
     pub began: Instant,
 }
 
-impl Engine {
+impl BenchEngine {
     /// Starts it, and waits until it listens.
-    pub async fn start(project: Project, how: How) -> Self {
+    pub async fn start(project: Project, how: EngineSetup) -> Self {
         let began = Instant::now();
         deltaic::egress::install_crypto();
         deltaic::memory::without_huge_pages();
-        let options = Options {
+        let options = RunOptions {
             listen: Some(([127, 0, 0, 1], 0).into()),
             data: how.data,
             hlog: how.hlog,
-            ..Options::new(Topology::local(how.workers))
+            ..RunOptions::new(Topology::local(how.workers))
         };
         let (ready, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let ended = tokio::spawn(run(project, options, |address| _ = ready.send(address), async { _ = stopped.await }));
         let url = format!("http://{}", address.await.expect("the engine starts"));
-        Engine { url, client: reqwest::Client::new(), stop, ended, began }
+        BenchEngine { url, client: reqwest::Client::new(), stop, ended, began }
     }
 
     /// Waits until it takes events in; gives how long that took from its start.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::crowd::Crowd;
-use crate::latencies::Latencies;
+use crate::latencies::BenchLatencies;
 use crate::load::Load;
 
 /// Facts of which only sums are kept, a row a device whatever their number, and their expiries until a window closes.
@@ -49,8 +49,8 @@ pub async fn tell(load: &Load, facts: u64) {
 
 /// Until `ends`, lets the second device go to and fro between the owner of the first and somebody else, who has none. Gives how
 /// long each took until it could be read.
-pub async fn merge_and_part(load: &Load, every: Duration, ends: Instant) -> Latencies {
-    let mut took = Latencies::default();
+pub async fn merge_and_part(load: &Load, every: Duration, ends: Instant) -> BenchLatencies {
+    let mut took = BenchLatencies::default();
     for user in ["one", "other"].into_iter().cycle() {
         tokio::time::sleep(every).await;
         if Instant::now() >= ends {

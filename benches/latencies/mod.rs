@@ -8,15 +8,15 @@ use hdrhistogram::Histogram;
 
 /// How often which latency occurred, in microseconds.
 #[derive(Clone, Debug)]
-pub struct Latencies(pub Histogram<u64>);
+pub struct BenchLatencies(pub Histogram<u64>);
 
-impl Default for Latencies {
+impl Default for BenchLatencies {
     fn default() -> Self {
-        Latencies(Histogram::new(3).expect("three digits are possible"))
+        BenchLatencies(Histogram::new(3).expect("three digits are possible"))
     }
 }
 
-impl Latencies {
+impl BenchLatencies {
     /// Counts one.
     pub fn record(&mut self, latency: Duration) {
         self.0.record(latency.as_micros().try_into().unwrap_or(u64::MAX)).expect("it resizes itself");

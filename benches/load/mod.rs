@@ -8,18 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use deltaic::receive::server::Receiver;
+use deltaic::receive::server::WebhookReceiver;
 use tokio::task::JoinSet;
 
 use crate::crowd::{self, Crowd, Windows};
-use crate::engine::{Engine, How};
-use crate::latencies::Latencies;
+use crate::engine::{BenchEngine, EngineSetup};
+use crate::latencies::BenchLatencies;
 use crate::pace::paced;
 use crate::watch::Watch;
 
 /// How many events a second, in batches of how many.
 #[derive(Clone, Copy, Debug)]
-pub struct Rate {
+pub struct LoadRate {
     /// Events a second.
     pub events: u64,
     /// Events in a batch.
@@ -31,13 +31,13 @@ pub type Twist = Box<dyn FnMut(&mut Crowd) -> Option<String> + Send>;
 
 /// What became of a phase.
 #[derive(Default)]
-pub struct Outcome {
+pub struct LoadOutcome {
     /// Due → answered, by batch.
-    pub answered: Latencies,
+    pub answered: BenchLatencies,
     /// Due → the change is at the receiver.
-    pub changed: Latencies,
+    pub changed: BenchLatencies,
     /// How late batches were sent.
-    pub late: Latencies,
+    pub late: BenchLatencies,
     /// Batches that were not taken.
     pub refused: u64,
     /// Changes that never came, or came too close to the one before.
@@ -47,11 +47,11 @@ pub struct Outcome {
 /// An engine, and all that is done to it.
 pub struct Load {
     /// The engine.
-    pub engine: Arc<Engine>,
+    pub engine: Arc<BenchEngine>,
     /// What comes at the receiver.
     pub watch: Watch,
     /// Keeps the receiver running.
-    pub receiver: Receiver,
+    pub receiver: WebhookReceiver,
     crowd: Arc<Mutex<Crowd>>,
 }
 
@@ -64,7 +64,7 @@ impl Load {
         let watch = Watch::default();
         let receiver = watch.receiver().await;
         let project = crowd::project(folder, &receiver.url(), windows, more);
-        let engine = Arc::new(Engine::start(project, How::in_memory(workers)).await);
+        let engine = Arc::new(BenchEngine::start(project, EngineSetup::in_memory(workers)).await);
         engine.ready().await;
         Load { engine, watch, receiver, crowd: Arc::new(Mutex::new(Crowd::new(people))) }
     }
@@ -124,7 +124,7 @@ impl Load {
     }
 
     /// An open loop at a rate for so long. Where `twist` gives an event it takes the place of one of the crowd's.
-    pub async fn at_rate(&self, rate: Rate, duration: Duration, mut twist: Option<Twist>) -> Outcome {
+    pub async fn at_rate(&self, rate: LoadRate, duration: Duration, mut twist: Option<Twist>) -> LoadOutcome {
         let every = Duration::from_nanos(rate.batch * 1_000_000_000 / rate.events);
         let times = (duration.as_nanos() / every.as_nanos()) as u64;
         let requests = Arc::new(Mutex::new(JoinSet::new()));
@@ -155,7 +155,7 @@ impl Load {
                 Some(due.elapsed())
             });
         };
-        let mut outcome = Outcome { late: paced(every, times, prepare, start).await, ..Outcome::default() };
+        let mut outcome = LoadOutcome { late: paced(every, times, prepare, start).await, ..LoadOutcome::default() };
         let mut requests = std::mem::take(&mut *requests.lock().expect("nobody panics with it"));
         while let Some(answered) = requests.join_next().await {
             match answered.expect("a request does not panic") {

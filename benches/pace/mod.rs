@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use crate::latencies::Latencies;
+use crate::latencies::BenchLatencies;
 
 /// At each of `times` moments, `every` apart, `start` is given the moment and what `prepare` has made for it before. Both run
 /// in the context of the runtime, and must not block. Gives how late the starts were.
@@ -19,12 +19,12 @@ pub async fn paced<T>(
     times: u64,
     mut prepare: impl FnMut(u64) -> T + Send + 'static,
     mut start: impl FnMut(Instant, T) + Send + 'static,
-) -> Latencies {
+) -> BenchLatencies {
     let runtime = Handle::current();
     let (done, late) = tokio::sync::oneshot::channel();
     let on_time = move || {
         let _context = runtime.enter();
-        let mut lateness = Latencies::default();
+        let mut lateness = BenchLatencies::default();
         let mut prepared = prepare(0);
         let began = Instant::now();
         for number in 0..times {

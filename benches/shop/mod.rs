@@ -69,7 +69,7 @@ impl Random {
 }
 
 /// The stream.
-pub struct Stream {
+pub struct ShopStream {
     random: Random,
     people: u64,
     count: u64,
@@ -77,15 +77,15 @@ pub struct Stream {
     is_live: bool,
 }
 
-impl Stream {
+impl ShopStream {
     /// The stream of a seed, over so many people.
     pub fn new(seed: u64, people: u64) -> Self {
-        Stream { random: Random::new(seed), people, count: 0, is_live: false }
+        ShopStream { random: Random::new(seed), people, count: 0, is_live: false }
     }
 
     /// The same stream, of events that happen when they arrive.
     pub fn live(seed: u64, people: u64) -> Self {
-        Stream { is_live: true, ..Stream::new(seed, people) }
+        ShopStream { is_live: true, ..ShopStream::new(seed, people) }
     }
 
     /// The next so many events, as the body of a batch call.
@@ -210,12 +210,12 @@ pub fn load(folder: &Path, text: &str) -> Project {
 }
 
 /// `--name value` pairs of the command line; what cargo adds is passed over.
-pub struct Arguments(Vec<String>);
+pub struct BenchArguments(Vec<String>);
 
-impl Arguments {
+impl BenchArguments {
     /// Those that this process was started with.
     pub fn of_command_line() -> Self {
-        Arguments(std::env::args().skip(1).collect())
+        BenchArguments(std::env::args().skip(1).collect())
     }
 
     /// The number after `--name`.

@@ -7,18 +7,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use deltaic::receive::server::{Applied, Options, Receiver};
+use deltaic::receive::server::{Applied, ReceiveOptions, WebhookReceiver};
 
-use crate::latencies::Latencies;
+use crate::latencies::BenchLatencies;
 
 /// What is expected, and what came.
 #[derive(Clone, Default)]
-pub struct Watch(Arc<Mutex<Watched>>);
+pub struct Watch(Arc<Mutex<WatchedReads>>);
 
 #[derive(Default)]
-struct Watched {
+struct WatchedReads {
     expected: HashMap<u64, Instant>,
-    took: Latencies,
+    took: BenchLatencies,
     overtaken: u64,
 }
 
@@ -27,10 +27,13 @@ pub const AUDIENCE: &str = "probed";
 
 impl Watch {
     /// A receiver that tells this.
-    pub async fn receiver(&self) -> Receiver {
+    pub async fn receiver(&self) -> WebhookReceiver {
         let watch = self.clone();
-        let options = Options { on_applied: Some(Box::new(move |applied| watch.came(applied))), ..Options::default() };
-        Receiver::start(options).await.expect("a port is free")
+        let options = ReceiveOptions {
+            on_applied: Some(Box::new(move |applied| watch.came(applied))),
+            ..ReceiveOptions::default()
+        };
+        WebhookReceiver::start(options).await.expect("a port is free")
     }
 
     /// From `due` on, changes of these people are expected.
@@ -55,7 +58,7 @@ impl Watch {
     }
 
     /// What came since the last call.
-    pub fn take(&self) -> Latencies {
+    pub fn take(&self) -> BenchLatencies {
         std::mem::take(&mut self.lock().took)
     }
 
@@ -72,7 +75,7 @@ impl Watch {
         missing
     }
 
-    fn lock(&self) -> MutexGuard<'_, Watched> {
+    fn lock(&self) -> MutexGuard<'_, WatchedReads> {
         self.0.lock().expect("nobody panics with it")
     }
 }

@@ -9,8 +9,8 @@ use timely::logging::{TimelyEvent, TimelyEventBuilder};
 
 use super::{Inputs, Layout, Receivers, build};
 use crate::definitions::{
-    Audience, AudienceId, Definitions, DestinationView, EventTerm, Field, FieldId, FieldRoot, Listed, Measure,
-    MeasureId, PersonTerm, Shape, Step, Trait, TraitId, Window,
+    Audience, AudienceId, Definitions, DestinationView, EvaluationStep, EventTerm, Field, FieldId, FieldRoot,
+    ListedTrait, Measure, MeasureId, MeasureShape, PersonTerm, Trait, TraitId, Window,
 };
 use crate::expression::Expression;
 use crate::model::{
@@ -31,10 +31,10 @@ fn definitions() -> Definitions {
     let value = || Expression::Term(EventTerm::Field(FieldId::new(0)));
     let window = Window { length_ms: 1_000, grain_ms: 1 };
     let shapes = [
-        (Shape::Distinct(value()), None),
-        (Shape::Greatest(value()), None),
-        (Shape::Latest(value()), None),
-        (Shape::Earliest(value()), Some(window)),
+        (MeasureShape::Distinct(value()), None),
+        (MeasureShape::Greatest(value()), None),
+        (MeasureShape::Latest(value()), None),
+        (MeasureShape::Earliest(value()), Some(window)),
     ];
     let measure = |(shape, within)| Measure { event: "page".into(), condition: None, shape, within };
     let derived = |(index, name): (usize, &str)| {
@@ -48,12 +48,15 @@ fn definitions() -> Definitions {
         measures: shapes.into_iter().map(measure).collect(),
         traits,
         audiences: vec![Audience { name: "reachable".into(), condition }],
-        order: (0..4).map(|id| Step::Trait(TraitId::new(id))).chain([Step::Audience(AudienceId::new(0))]).collect(),
+        order: (0..4)
+            .map(|id| EvaluationStep::Trait(TraitId::new(id)))
+            .chain([EvaluationStep::Audience(AudienceId::new(0))])
+            .collect(),
         destinations: vec![DestinationView {
             name: "mail".into(),
             audiences: vec![AudienceId::new(0)],
             identifiers: vec!["anonymous_id".into(), "email".into()],
-            traits: vec![Listed::Attribute("name".into()), Listed::Attribute("address.city".into())],
+            traits: vec![ListedTrait::Attribute("name".into()), ListedTrait::Attribute("address.city".into())],
             requires_consent: None,
         }],
         ..Definitions::default()
@@ -87,7 +90,7 @@ fn event(at: u64, index: u32, who: &str) -> Event {
 
 /// Whether it is asked, as of the tick of each event, who that is and whether they consent: as for an event that is sent on.
 #[derive(Clone, Copy)]
-enum Asked {
+enum AskMode {
     Nothing,
     Person,
 }
@@ -99,7 +102,7 @@ fn questions(at: u64, who: &str) -> [Question; 2] {
 }
 
 /// The rows that each of these events touches, which come one a tick, after all of the others.
-fn effort(before: Vec<String>, events: &[&str], asked: Asked) -> Vec<usize> {
+fn effort(before: Vec<String>, events: &[&str], asked: AskMode) -> Vec<usize> {
     let events: Vec<String> = events.iter().map(|event| (*event).to_owned()).collect();
     timely::execute_directly(move |worker| {
         let rows = Rc::new(Cell::new(0));
@@ -136,10 +139,10 @@ fn effort(before: Vec<String>, events: &[&str], asked: Asked) -> Vec<usize> {
             }),
         };
         let (mut inputs, completion, _) = build(worker, &Arc::new(definitions()), Layout::local(1), receivers);
-        let mut take = |inputs: &mut Inputs, tick: u64, who: &[String], asked: Asked| {
+        let mut take = |inputs: &mut Inputs, tick: u64, who: &[String], asked: AskMode| {
             let arrival = |(who, index): (&String, u32)| (Tick::from_ms(tick), Arrival::Event(event(tick, index, who)));
             inputs.send(who.iter().zip(0..).map(arrival));
-            if let (Asked::Person, [who]) = (asked, who) {
+            if let (AskMode::Person, [who]) = (asked, who) {
                 for (id, question) in (2 * tick..).zip(questions(tick, who)) {
                     inputs.ask(Tick::from_ms(tick), Query { id, asker: 0, as_of: None, passed: None, question });
                 }
@@ -149,14 +152,14 @@ fn effort(before: Vec<String>, events: &[&str], asked: Asked) -> Vec<usize> {
             worker.log_register().expect("it has a clock").flush();
             rows.get() + visits::so_far()
         };
-        let mut so_far = take(&mut inputs, 1, &before, Asked::Nothing);
+        let mut so_far = take(&mut inputs, 1, &before, AskMode::Nothing);
         let mut each = Vec::new();
         for (tick, who) in (2..).zip(events) {
             let now = take(&mut inputs, tick, &[who], asked);
             each.push(now - so_far);
             so_far = now;
         }
-        let expected = if matches!(asked, Asked::Person) { 2 * each.len() } else { 0 };
+        let expected = if matches!(asked, AskMode::Person) { 2 * each.len() } else { 0 };
         assert_eq!(answered.get(), expected, "all is answered");
         each
     })
@@ -165,12 +168,12 @@ fn effort(before: Vec<String>, events: &[&str], asked: Asked) -> Vec<usize> {
 /// The same events after so much, and after ten times as much.
 #[track_caller]
 fn check(count: usize, before: impl Fn(usize) -> Vec<String>, events: &[&str]) {
-    check_asked(count, before, events, Asked::Nothing);
+    check_asked(count, before, events, AskMode::Nothing);
 }
 
 /// The same, where it is also asked whose they are.
 #[track_caller]
-fn check_asked(count: usize, before: impl Fn(usize) -> Vec<String>, events: &[&str], asked: Asked) {
+fn check_asked(count: usize, before: impl Fn(usize) -> Vec<String>, events: &[&str], asked: AskMode) {
     let [small, large] = [count, 10 * count].map(|count| effort(before(count), events, asked));
     assert_eq!(small.len(), events.len());
     for ((small, large), event) in small.iter().zip(&large).zip(events) {
@@ -245,7 +248,7 @@ fn reads_of_one_person_whose_devices_have_attributes() {
             "user_id:1 name=c",
             "user_id:1",
         ],
-        Asked::Person,
+        AskMode::Person,
     );
 }
 
@@ -258,7 +261,7 @@ fn paths_below_one_that_is_written_again_and_again() {
         before
     };
     let events = ["user_id:1 address=", "user_id:1 address.city=b", "anonymous_id:00007 address=", "user_id:1"];
-    check_asked(300, before, &events, Asked::Person);
+    check_asked(300, before, &events, AskMode::Person);
 }
 
 #[test]

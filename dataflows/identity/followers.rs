@@ -14,11 +14,11 @@ use super::{Followed, Label};
 use crate::definitions::Reach;
 use crate::limits::Limit;
 use crate::model::{IdentifierId, ProfileId, Tick};
-use crate::operators::Waiting;
+use crate::operators::WaitingRows;
 
 /// One change of a label, in the order in which changes are worked off.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Change {
+struct LabelChange {
     tick: Tick,
     root: IdentifierId,
     id: IdentifierId,
@@ -38,10 +38,10 @@ pub(super) fn follow<'scope>(
         "Followers",
         move |_, _| {
             let mut followers = Followers::default();
-            let mut waiting: Waiting<Change> = Waiting::default();
+            let mut waiting: WaitingRows<LabelChange> = WaitingRows::default();
             move |(input, frontier), output| {
                 input.for_each(|capability, rows| {
-                    let changes = rows.drain(..).map(|((id, label), tick, diff)| Change {
+                    let changes = rows.drain(..).map(|((id, label), tick, diff)| LabelChange {
                         tick,
                         root: label.root,
                         id,
@@ -56,7 +56,7 @@ pub(super) fn follow<'scope>(
                     |change| &change.tick,
                     |capability, changes| {
                         let mut session = output.session(capability);
-                        let changes: Vec<Change> = changes.collect();
+                        let changes: Vec<LabelChange> = changes.collect();
                         for changes in changes.chunk_by(|a, b| (a.tick, a.root) == (b.tick, b.root)) {
                             followers.change(changes, &reach, |row, diff| session.give((row, changes[0].tick, diff)));
                         }
@@ -69,9 +69,9 @@ pub(super) fn follow<'scope>(
 }
 
 /// What comes and goes in the same tick is nothing.
-fn consolidate(changes: &mut Vec<Change>) {
+fn consolidate(changes: &mut Vec<LabelChange>) {
     changes.sort_unstable();
-    let same = |a: &Change| (a.tick, a.root, a.id, a.label);
+    let same = |a: &LabelChange| (a.tick, a.root, a.id, a.label);
     changes.dedup_by(|next, kept| {
         let is_same = same(next) == same(kept);
         kept.diff += if is_same { next.diff } else { 0 };
@@ -86,14 +86,14 @@ struct Followers(BTreeSet<(IdentifierId, IdentifierId)>);
 
 impl Followers {
     /// Works off the changes of one root at one tick.
-    fn change(&mut self, changes: &[Change], reach: &Reach, mut give: impl FnMut(Followed, i64)) {
+    fn change(&mut self, changes: &[LabelChange], reach: &Reach, mut give: impl FnMut(Followed, i64)) {
         let root = changes[0].root;
         let max = reach.followers_per_profile_max;
         let moved = |id: IdentifierId| Followed::Moved(id, ProfileId::of_root(root));
         let had_too_many = self.of(root).nth(max).is_some();
         // An identifier may go with one label and come with another.
         let mut net: Vec<(IdentifierId, i64)> = Vec::with_capacity(changes.len());
-        for Change { id, label, diff, .. } in changes {
+        for LabelChange { id, label, diff, .. } in changes {
             if label.hops >= reach.hops_max {
                 give(Followed::AtLimit(Limit::Hops, *id), *diff);
             }

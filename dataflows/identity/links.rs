@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 
 use super::Label;
-use crate::consent::{self, Owners, Tenure};
+use crate::consent::{self, OwnerTenures, Tenure};
 use crate::limits::OWNERS_PER_IDENTIFIER_MAX;
 use crate::model::{Decisions, EventOrder, IdentifierId, Position, Record, Strength, Tick};
 use crate::observer::{Evidence, Holder, Link};
@@ -31,7 +31,7 @@ struct More {
     /// Whether these, with those that are weak, were too many. Then none of them is known any more.
     is_crowded: bool,
     weak: Option<Box<Weak>>,
-    shared: Option<Box<Shared>>,
+    shared: Option<Box<SharedIdentifier>>,
     /// Those that aliases join with it. They are not its own evidence, and can be taken back: so all of them are known.
     previous: BTreeSet<IdentifierId>,
     /// Whether an alias may make it the neighbour of another one.
@@ -49,8 +49,8 @@ struct Weak {
 
 /// Of an identifier that several exclusive ones were seen with, or through which something was decided.
 #[derive(Default)]
-struct Shared {
-    owners: Owners,
+struct SharedIdentifier {
+    owners: OwnerTenures,
     decisions: Decisions,
     /// What follows for whom.
     held: Vec<(Holder, Record)>,
@@ -123,7 +123,7 @@ impl Links {
     }
 
     /// Whether a link with an owner counts. The first one that is not weak voids those that are.
-    fn counts(&mut self, strength: Strength, shared: &mut Shared) -> bool {
+    fn counts(&mut self, strength: Strength, shared: &mut SharedIdentifier) -> bool {
         let is_weak = strength == Strength::Weak;
         match (self.owner(), self.is_weakly_owned()) {
             (Some(_), weakly) if weakly == is_weak => return true,
@@ -244,19 +244,19 @@ impl Links {
         self.weak().is_some_and(|weak| weak.owned)
     }
 
-    fn shared(&self) -> Option<&Shared> {
+    fn shared(&self) -> Option<&SharedIdentifier> {
         self.more.as_ref()?.shared.as_deref()
     }
 
     /// What there is of it, or what it would be.
-    fn take_shared(&mut self, recovered: Option<Tenure>) -> Box<Shared> {
+    fn take_shared(&mut self, recovered: Option<Tenure>) -> Box<SharedIdentifier> {
         let taken = self.more.as_mut().and_then(|more| more.shared.take());
         taken.unwrap_or_else(|| {
             let unplaced = |at| EventOrder { at, position: Position::UNKNOWN };
             let unplaced = Tenure { first: unplaced(self.owner_first), latest: unplaced(self.owner_at) };
             let tenure = recovered.unwrap_or(unplaced);
             let owners = self.owner().map(|owner| (owner, tenure)).into_iter().collect();
-            Box::new(Shared { owners, ..Shared::default() })
+            Box::new(SharedIdentifier { owners, ..SharedIdentifier::default() })
         })
     }
 
@@ -302,7 +302,7 @@ impl Links {
     }
 }
 
-impl Shared {
+impl SharedIdentifier {
     /// Takes in a link with an owner.
     fn sight(&mut self, link: &Link) {
         match self.owners.entry(link.other) {

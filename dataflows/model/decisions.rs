@@ -4,7 +4,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use triomphe::ThinArc;
 
-use super::record::{Bytes, Packed, pack};
+use super::record::{Packed, RecordReader, pack};
 use super::{EventOrder, Setting, Topic, Value};
 use crate::limits::{DECISIONS_PER_PURPOSE_MAX, TOPICS_PER_IDENTIFIER_MAX};
 
@@ -101,7 +101,7 @@ fn kept(of_purpose: &[Decision]) -> impl Iterator<Item = &Decision> {
 }
 
 fn unpack(bytes: &[u8]) -> Option<Vec<Decision>> {
-    let (mut bytes, mut before, mut decisions) = (Bytes(bytes), None, Vec::new());
+    let (mut bytes, mut before, mut decisions) = (RecordReader(bytes), None, Vec::new());
     while !bytes.0.is_empty() {
         let packed = Packed::read(&mut bytes, before)?;
         before = Some(packed.moment);

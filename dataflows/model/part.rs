@@ -80,7 +80,7 @@ pub enum Derived {
     /// The profile is in an audience.
     Member(AudienceId),
     /// The profile is to be at a destination, as a member of an audience, like this.
-    Desired(DestinationId, AudienceId, Arc<Payload>),
+    Desired(DestinationId, AudienceId, Arc<ProfilePayload>),
     /// A topic was last written so; of profiles with more than [`KEPT_FROM`](crate::limits::KEPT_FROM) records. Others are read record
     /// by record.
     Setting(Box<Setting>),
@@ -100,7 +100,7 @@ const _: () = assert!(size_of::<Derived>() == 16);
 
 /// What a destination is to hold of one profile: only what it lists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Payload {
+pub struct ProfilePayload {
     /// Identifiers, `type:value`, sorted.
     pub identifiers: Vec<Text>,
     /// Traits and attributes by name, sorted.

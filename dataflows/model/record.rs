@@ -94,7 +94,7 @@ impl Record {
     /// The record that these bytes are of, as [`Record::as_bytes`] gave them; nothing where they are none of a record. In
     /// formats 1 and 2 of the data folder each setting had its own time and none a position: that is read too.
     pub fn from_bytes(bytes: &[u8]) -> Option<Record> {
-        let (mut rest, mut packed) = (Bytes(bytes), Vec::new());
+        let (mut rest, mut packed) = (RecordReader(bytes), Vec::new());
         let mut before: Option<Packed<'_>> = None;
         while !rest.0.is_empty() {
             let next = Packed::read(&mut rest, before.map(|before| before.moment))?;
@@ -119,7 +119,7 @@ impl Record {
     }
 
     fn packed(&self) -> impl Iterator<Item = Packed<'_>> {
-        let (mut bytes, mut before) = (Bytes(self.as_bytes()), None);
+        let (mut bytes, mut before) = (RecordReader(self.as_bytes()), None);
         std::iter::from_fn(move || {
             let packed = Packed::read(&mut bytes, before)?;
             before = Some(packed.moment);
@@ -269,7 +269,7 @@ pub(super) struct Packed<'r> {
 
 impl<'r> Packed<'r> {
     /// The next setting, after one of the event `before`; nothing at the end, or where the bytes are none of ours.
-    pub(super) fn read(bytes: &mut Bytes<'r>, before: Option<Moment>) -> Option<Self> {
+    pub(super) fn read(bytes: &mut RecordReader<'r>, before: Option<Moment>) -> Option<Self> {
         let kind = *bytes.take(1)?.first()?;
         let name = bytes.text()?;
         let moment = if kind & kind::SAME_EVENT != 0 {
@@ -350,9 +350,9 @@ impl<'r> Packed<'r> {
 }
 
 /// Bytes that are still to be read.
-pub(super) struct Bytes<'r>(pub(super) &'r [u8]);
+pub(super) struct RecordReader<'r>(pub(super) &'r [u8]);
 
-impl<'r> Bytes<'r> {
+impl<'r> RecordReader<'r> {
     fn take(&mut self, count: usize) -> Option<&'r [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;

@@ -6,12 +6,12 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::Operator;
 
-use super::waiting::Waiting;
+use super::waiting::WaitingRows;
 use crate::model::Tick;
 
 /// Takes the changes of one collection on one worker: a tick, and all changes at it, consolidated and sorted, at least one.
 /// Ticks come in their order, each once, unless it is said otherwise.
-pub type Receiver<D> = Box<dyn FnMut(Tick, Vec<(D, i64)>)>;
+pub type ChangeReceiver<D> = Box<dyn FnMut(Tick, Vec<(D, i64)>)>;
 
 /// Nothing: its frontier says how far everything is handed over, on all workers.
 pub type HandedOver<'scope> = StreamVec<'scope, Tick, ()>;
@@ -21,11 +21,11 @@ pub fn deliver<'scope, D: ExchangeData>(
     changes: VecCollection<'scope, Tick, D, i64>,
     name: &str,
     route: impl Fn(&D) -> u64 + 'static,
-    mut receiver: Receiver<D>,
+    mut receiver: ChangeReceiver<D>,
 ) -> HandedOver<'scope> {
     let exchange = Exchange::new(move |(data, _, _): &(D, Tick, i64)| route(data));
     changes.inner.unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(exchange, name, |_, _| {
-        let mut waiting: Waiting<(D, Tick, i64)> = Waiting::default();
+        let mut waiting: WaitingRows<(D, Tick, i64)> = WaitingRows::default();
         move |(input, frontier), _output| {
             input.for_each(|capability, data| waiting.take_in(&capability, data.drain(..)));
             let sort = |rows: &mut Vec<(D, Tick, i64)>| {

@@ -15,7 +15,7 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::Operator;
 
 use super::states::States;
-use super::waiting::Waiting;
+use super::waiting::WaitingRows;
 use crate::model::Tick;
 
 /// What is told of a key.
@@ -38,7 +38,7 @@ impl<V, A> Fact<V, A> {
 }
 
 /// The state of a key.
-pub struct Slot<'s, S, A = ()> {
+pub struct FoldSlot<'s, S, A = ()> {
     /// The state, at first the default.
     pub state: &'s mut S,
     /// The tick of the facts.
@@ -92,7 +92,7 @@ pub fn fold<'scope, K, V, A, S, D, R>(
     facts: VecCollection<'scope, Tick, (K, Fact<V, A>), Present>,
     name: &str,
     route: impl Fn(&K) -> u64 + Copy + 'static,
-    mut apply: impl FnMut(&K, Slot<'_, S, A>, &mut dyn Iterator<Item = V>, &mut dyn FnMut(D, R)) + 'static,
+    mut apply: impl FnMut(&K, FoldSlot<'_, S, A>, &mut dyn Iterator<Item = V>, &mut dyn FnMut(D, R)) + 'static,
 ) -> VecCollection<'scope, Tick, D, R>
 where
     K: ExchangeData,
@@ -107,7 +107,7 @@ where
         .inner
         .unary_frontier::<CapacityContainerBuilder<Vec<(D, Tick, R)>>, _, _, _>(exchange, name, |_, _| {
             let mut states: States<K, S> = States::new();
-            let mut waiting: Waiting<(Tick, K, Fact<V, A>)> = Waiting::default();
+            let mut waiting: WaitingRows<(Tick, K, Fact<V, A>)> = WaitingRows::default();
             move |(input, frontier), output| {
                 input.for_each(|capability, data| {
                     let facts = data.drain(..).map(|((key, fact), tick, Present)| (tick, key, fact));
@@ -132,7 +132,7 @@ where
                                 first = facts.next_if(|next| next.0 == tick && next.1 == key).map(|(_, _, fact)| fact);
                             }
                             let is_gone = first.is_none();
-                            let slot = Slot { state, tick, is_new, void };
+                            let slot = FoldSlot { state, tick, is_new, void };
                             let rest = std::iter::from_fn(|| {
                                 facts.next_if(|next| next.0 == tick && next.1 == key).map(|(_, _, fact)| fact)
                             });

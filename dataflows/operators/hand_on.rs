@@ -6,7 +6,7 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::Operator;
 
-use super::{HandedOver, Receiver};
+use super::{ChangeReceiver, HandedOver};
 use crate::model::Tick;
 
 /// Routes the updates by `route` and hands those that arrive at this worker to its receiver: some of one tick at a time, so a tick may
@@ -15,7 +15,7 @@ pub fn hand_on<'scope, D: ExchangeData>(
     updates: StreamVec<'scope, Tick, (D, Tick, i64)>,
     name: &str,
     route: impl Fn(&D) -> u64 + 'static,
-    mut receiver: Receiver<D>,
+    mut receiver: ChangeReceiver<D>,
 ) -> HandedOver<'scope> {
     let exchange = Exchange::new(move |(data, _, _): &(D, Tick, i64)| route(data));
     updates.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(exchange, name, |_, _| {

@@ -13,11 +13,11 @@ use crate::batches::{ValBatch, ValSpine};
 use crate::model::Tick;
 
 pub(super) type Trace<K, V, R> = TraceAgent<ValSpine<K, V, Tick, R>>;
-pub(super) type Batch<K, V, R> = Rc<ValBatch<((K, V), Tick, R)>>;
+pub(super) type PastBatch<K, V, R> = Rc<ValBatch<((K, V), Tick, R)>>;
 
 /// What one key had before the changes.
 pub struct Past<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> {
-    batches: Vec<Batch<K, V, R>>,
+    batches: Vec<PastBatch<K, V, R>>,
     /// One for each batch. Keys come in their order, so they only go forward.
     cursors: Vec<BatchCursor<Trace<K, V, R>>>,
     /// The places of those batches that have the key.
@@ -29,7 +29,7 @@ pub struct Past<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> {
 }
 
 impl<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> Past<K, V, R> {
-    pub(super) fn of(batches: Vec<Batch<K, V, R>>) -> Self {
+    pub(super) fn of(batches: Vec<PastBatch<K, V, R>>) -> Self {
         let cursors = batches.iter().map(Navigable::cursor).collect();
         Past { cursors, batches, here: Vec::new(), more: Vec::new(), next: 0 }
     }

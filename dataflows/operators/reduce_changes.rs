@@ -99,7 +99,7 @@ where
             // For the earliest change that waits; none where nothing waits.
             let mut held: Option<Capability<Tick>> = None;
             let mut done = Tick::default();
-            let mut under_way: Option<Work<K, V, R, W>> = None;
+            let mut under_way: Option<ReduceWork<K, V, R, W>> = None;
             move |(first_in, first_frontier), (second_in, second_frontier), output| {
                 first_in.for_each(|capability, spans| {
                     hold(&mut held, &capability);
@@ -114,7 +114,7 @@ where
                 loop {
                     let mut until = first.boundary(frontier);
                     if under_way.is_none() && until > done && held.as_ref().is_some_and(|held| *held.time() < until) {
-                        under_way = Some(Work::begin(&mut first, &mut second, done..until));
+                        under_way = Some(ReduceWork::begin(&mut first, &mut second, done..until));
                     }
                     if let Some(mut work) = under_way.take() {
                         if !work.go_on(&mut left, &mut logic) {
@@ -154,7 +154,7 @@ fn bound(tick: Tick) -> Antichain<Tick> {
 }
 
 /// What waits of some ticks, worked off key by key.
-struct Work<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData, W: Data> {
+struct ReduceWork<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData, W: Data> {
     ticks: Range<Tick>,
     past: Past<K, V, R>,
     first: SideCursor<K, V, R>,
@@ -162,7 +162,7 @@ struct Work<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData, W: Data>
     builder: ValBuilder<K, W, Tick, i64>,
 }
 
-impl<K, V, R, W> Work<K, V, R, W>
+impl<K, V, R, W> ReduceWork<K, V, R, W>
 where
     K: ExchangeData,
     V: ExchangeData,
@@ -170,7 +170,7 @@ where
     W: Data,
 {
     fn begin(first: &mut Side<K, V, R>, second: &mut Side<K, V, R>, ticks: Range<Tick>) -> Self {
-        Work {
+        ReduceWork {
             ticks,
             past: first.past().and(second.past()),
             first: first.cursor(),
@@ -185,7 +185,8 @@ where
         left: &mut usize,
         logic: &mut impl FnMut(&K, &[(Tick, &V, R)], &mut Past<K, V, R>, &mut Vec<(W, Tick, i64)>),
     ) -> bool {
-        let Work { ticks, past, first: (cursor, batches), second: (second_cursor, second_batches), builder } = self;
+        let ReduceWork { ticks, past, first: (cursor, batches), second: (second_cursor, second_batches), builder } =
+            self;
         let (mut changes, mut followed, mut rows, mut buffer) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         loop {
             let keys = [cursor.get_key(batches), second_cursor.get_key(second_batches)];
@@ -265,11 +266,11 @@ mod tests {
     use super::*;
     use crate::batches::arrange_by_key;
 
-    type Updates = Vec<((u64, u64), Tick, i64)>;
+    type ReduceUpdates = Vec<((u64, u64), Tick, i64)>;
 
     /// The least two values of a key, by differential's `reduce` and by hand. The two sides are told of the time every so many ticks; so
     /// many changes are worked off at once.
-    fn least_two(first_every: u64, second_every: u64, at_once: usize) -> [Updates; 2] {
+    fn least_two(first_every: u64, second_every: u64, at_once: usize) -> [ReduceUpdates; 2] {
         let ms = Tick::from_ms;
         let [expected, found] = timely::execute_directly(move |worker| {
             let (mut first_in, mut second_in) = (InputSession::new(), InputSession::new());
@@ -341,7 +342,7 @@ mod tests {
             captured
         })
         .map(|captured| {
-            let mut updates: Updates = captured.extract().into_iter().flat_map(|(_, updates)| updates).collect();
+            let mut updates: ReduceUpdates = captured.extract().into_iter().flat_map(|(_, updates)| updates).collect();
             consolidate_updates(&mut updates);
             updates
         });

@@ -22,7 +22,7 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
 use super::at_once::AtOnce;
-use super::past::{Batch, Past, Trace};
+use super::past::{Past, PastBatch, Trace};
 use super::side::{Side, SideCursor, tick_of};
 use super::waiting::hold;
 use crate::model::Tick;
@@ -56,7 +56,7 @@ where
                 // For the earliest update that waits; none where nothing waits.
                 let mut held: Option<Capability<Tick>> = None;
                 let mut done = Tick::default();
-                let mut under_way: Option<Work<K, V, R, L>> = None;
+                let mut under_way: Option<RekeyWork<K, V, R, L>> = None;
                 move |(values, values_frontier), (keys, keys_frontier), output| {
                     values.for_each(|capability, spans| {
                         hold(&mut held, &capability);
@@ -72,7 +72,7 @@ where
                         let mut until = frontier;
                         if under_way.is_none() && until > done && held.as_ref().is_some_and(|held| *held.time() < until)
                         {
-                            under_way = Some(Work::begin(&mut values_in, &mut keys_in, done..until));
+                            under_way = Some(RekeyWork::begin(&mut values_in, &mut keys_in, done..until));
                         }
                         if let Some(capability) = held.as_mut()
                             && let Some(mut work) = under_way.take()
@@ -103,7 +103,7 @@ where
 }
 
 /// What waits of both inputs, followed through some ticks key by key.
-struct Work<K: ExchangeData, V: ExchangeData, R: Abelian + Monoid + ExchangeData, L: ExchangeData> {
+struct RekeyWork<K: ExchangeData, V: ExchangeData, R: Abelian + Monoid + ExchangeData, L: ExchangeData> {
     ticks: Range<Tick>,
     past_values: Past<K, V, R>,
     past_keys: Past<K, L, i64>,
@@ -111,7 +111,7 @@ struct Work<K: ExchangeData, V: ExchangeData, R: Abelian + Monoid + ExchangeData
     keys: SideCursor<K, L, i64>,
 }
 
-impl<K, V, R, L> Work<K, V, R, L>
+impl<K, V, R, L> RekeyWork<K, V, R, L>
 where
     K: ExchangeData,
     V: ExchangeData,
@@ -119,14 +119,20 @@ where
     L: ExchangeData,
 {
     fn begin(values: &mut Side<K, V, R>, keys: &mut Side<K, L, i64>, ticks: Range<Tick>) -> Self {
-        Work { ticks, past_values: values.past(), past_keys: keys.past(), values: values.cursor(), keys: keys.cursor() }
+        RekeyWork {
+            ticks,
+            past_values: values.past(),
+            past_keys: keys.past(),
+            values: values.cursor(),
+            keys: keys.cursor(),
+        }
     }
 
     /// Goes on for so many changes, and says whether all of them are followed.
     fn go_on(&mut self, left: &mut usize, own: impl Fn(&K) -> L, mut give: impl FnMut((L, V), Tick, R)) -> bool {
-        let Work { ticks, past_values, past_keys, values, keys } = self;
+        let RekeyWork { ticks, past_values, past_keys, values, keys } = self;
         let ((value_cursor, value_batches), (key_cursor, key_batches)) = (values, keys);
-        let (mut value_changes, mut key_changes) = (Changes::default(), Changes::default());
+        let (mut value_changes, mut key_changes) = (KeyChanges::default(), KeyChanges::default());
         loop {
             let next = [value_cursor.get_key(value_batches), key_cursor.get_key(key_batches)];
             let Some(key) = next.into_iter().flatten().min() else { return true };
@@ -177,25 +183,25 @@ where
 }
 
 /// What waits of one key.
-struct Changes<V, R> {
+struct KeyChanges<V, R> {
     /// What was followed already: it is past, though not yet in the past of the trace.
     followed: Vec<(V, R)>,
     /// The rest, by tick.
     new: Vec<(Tick, V, R)>,
 }
 
-impl<V, R> Default for Changes<V, R> {
+impl<V, R> Default for KeyChanges<V, R> {
     fn default() -> Self {
-        Changes { followed: Vec::new(), new: Vec::new() }
+        KeyChanges { followed: Vec::new(), new: Vec::new() }
     }
 }
 
-impl<V: ExchangeData, R: Monoid + ExchangeData> Changes<V, R> {
+impl<V: ExchangeData, R: Monoid + ExchangeData> KeyChanges<V, R> {
     /// Reads those of `key`, if the cursor is there, and steps to the next key then.
     fn read<K: ExchangeData>(
         &mut self,
         cursor: &mut CursorList<BatchCursor<Trace<K, V, R>>>,
-        batches: &Vec<Batch<K, V, R>>,
+        batches: &Vec<PastBatch<K, V, R>>,
         key: &K,
         ticks: &Range<Tick>,
     ) {
@@ -253,11 +259,11 @@ mod tests {
     use crate::batches::arrange_by_key;
     use crate::operators::join;
 
-    type Updates = Vec<((u64, u64), Tick, i64)>;
+    type RekeyUpdates = Vec<((u64, u64), Tick, i64)>;
 
     /// Values that come and go, of keys that stand for others for a while: as said with differential's operators, and by `rekey`.
     /// The two inputs are told of the time every so many ticks; so many changes are followed at once.
-    fn followed(values_every: u64, keys_every: u64, at_once: usize) -> [Updates; 2] {
+    fn followed(values_every: u64, keys_every: u64, at_once: usize) -> [RekeyUpdates; 2] {
         let ms = Tick::from_ms;
         timely::execute_directly(move |worker| {
             let (mut values_in, mut keys_in) = (InputSession::new(), InputSession::new());
@@ -304,7 +310,7 @@ mod tests {
             captured
         })
         .map(|captured| {
-            let mut updates: Updates = captured.extract().into_iter().flat_map(|(_, updates)| updates).collect();
+            let mut updates: RekeyUpdates = captured.extract().into_iter().flat_map(|(_, updates)| updates).collect();
             consolidate_updates(&mut updates);
             updates
         })

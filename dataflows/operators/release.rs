@@ -91,7 +91,7 @@ where
         .inner
         .unary_frontier::<CapacityContainerBuilder<Vec<(D, Tick, R)>>, _, _, _>(Pipeline, name, |_, info| {
             let activator = scope.activator_for(info.address);
-            let mut waiting = Waiting::new();
+            let mut waiting = ScheduledUpdates::new();
             // For the earliest time in `waiting`; none where nothing waits.
             let mut held: Option<Capability<Tick>> = None;
             // Before this everything is due.
@@ -138,7 +138,7 @@ where
                     None => {
                         held = None;
                         if frontier.is_empty() {
-                            waiting = Waiting::new();
+                            waiting = ScheduledUpdates::new();
                         }
                     }
                 }
@@ -151,7 +151,7 @@ where
 type SpanDue<D, R> = (Tick, Vec<((Tick, D), R)>);
 
 /// Updates that wait.
-struct Waiting<D, R> {
+struct ScheduledUpdates<D, R> {
     /// Those of the span at hand, and of those before it.
     now: BTreeMap<Tick, Vec<(D, R)>>,
     /// What is left of a span that is to be at hand, in no order; and a time that is not later than any of these.
@@ -162,9 +162,14 @@ struct Waiting<D, R> {
     later_from: u64,
 }
 
-impl<D: Data, R: Semigroup> Waiting<D, R> {
+impl<D: Data, R: Semigroup> ScheduledUpdates<D, R> {
     fn new() -> Self {
-        Waiting { now: BTreeMap::new(), coming: (Tick::MAX, Vec::new()), later: BTreeMap::new(), later_from: 0 }
+        ScheduledUpdates {
+            now: BTreeMap::new(),
+            coming: (Tick::MAX, Vec::new()),
+            later: BTreeMap::new(),
+            later_from: 0,
+        }
     }
 
     fn put(&mut self, at: Tick, data: D, diff: R) {
@@ -252,11 +257,11 @@ mod tests {
     use super::super::at_once::AT_FIRST;
     use super::*;
 
-    type Row = (u64, Tick, i64);
+    type ReleasedRow = (u64, Tick, i64);
 
     /// Updates of few numbers for near and far times, while time goes on by steps of this many milliseconds: what comes out, and
     /// what is to.
-    fn released(step_ms: u64, at_once: usize) -> [Vec<Row>; 2] {
+    fn released(step_ms: u64, at_once: usize) -> [Vec<ReleasedRow>; 2] {
         const SPAN_MS: u64 = 1 << SPAN_BITS;
         let ms = Tick::from_ms;
         let (captured, mut expected) = timely::execute_directly(move |worker| {
@@ -288,7 +293,7 @@ mod tests {
             worker.step_while(|| probe.less_than(&ms(8 * SPAN_MS)));
             (captured, expected)
         });
-        let mut found: Vec<Row> = captured.extract().into_iter().flat_map(|(_, updates)| updates).collect();
+        let mut found: Vec<ReleasedRow> = captured.extract().into_iter().flat_map(|(_, updates)| updates).collect();
         differential_dataflow::consolidation::consolidate_updates(&mut found);
         differential_dataflow::consolidation::consolidate_updates(&mut expected);
         [found, expected]
@@ -318,7 +323,7 @@ mod tests {
                 worker.dataflow(|scope| {
                     let at_once = AtOnce::new(at_once);
                     let released = release(updates.to_collection(scope), "Release", at_once, probe.clone());
-                    released.inspect(move |row: &Row| seen.borrow_mut().push(*row)).probe_with(&probe);
+                    released.inspect(move |row: &ReleasedRow| seen.borrow_mut().push(*row)).probe_with(&probe);
                 });
                 let due = |number| 100_000 + number * apart_ms;
                 (0..COUNT).for_each(|number| updates.update((number, ms(due(number))), 1));

@@ -12,11 +12,11 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
 use super::at_once::AtOnce;
-use super::past::{Batch, Trace};
+use super::past::{PastBatch, Trace};
 use crate::model::Tick;
 
 /// A batch with where it is gone on, and what lets its rows be given out.
-type Unread<K, V> = (Capability<Tick>, Batch<K, V, i64>, BatchCursor<Trace<K, V, i64>>);
+type Unread<K, V> = (Capability<Tick>, PastBatch<K, V, i64>, BatchCursor<Trace<K, V, i64>>);
 
 /// Gives what `logic` makes of each row that comes or goes; of about `at_once` changes at a time.
 ///

@@ -7,7 +7,7 @@ use differential_dataflow::trace::{BatchCursor, Span, TraceReader};
 use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 
-use super::past::{Batch, Past, Trace};
+use super::past::{Past, PastBatch, Trace};
 use crate::model::Tick;
 
 /// The tick that a frontier is at.
@@ -24,13 +24,13 @@ fn tick(bound: &Antichain<Tick>) -> Tick {
 pub struct Side<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> {
     trace: Trace<K, V, R>,
     /// What has come and was not followed to its end.
-    waiting: Vec<Span<Tick, Batch<K, V, R>>>,
+    waiting: Vec<Span<Tick, PastBatch<K, V, R>>>,
     /// Where what waits begins: what is in the trace before that is past.
     begins: Antichain<Tick>,
 }
 
 /// Where an operator is in what waits, and that.
-pub type SideCursor<K, V, R> = (CursorList<BatchCursor<Trace<K, V, R>>>, Vec<Batch<K, V, R>>);
+pub type SideCursor<K, V, R> = (CursorList<BatchCursor<Trace<K, V, R>>>, Vec<PastBatch<K, V, R>>);
 
 impl<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> Side<K, V, R> {
     /// Of the input whose trace this is.
@@ -39,7 +39,7 @@ impl<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> Side<K, V, R> {
     }
 
     /// Takes in what comes.
-    pub fn take_in(&mut self, spans: &mut Vec<Span<Tick, Batch<K, V, R>>>) {
+    pub fn take_in(&mut self, spans: &mut Vec<Span<Tick, PastBatch<K, V, R>>>) {
         self.waiting.append(spans);
     }
 

@@ -1,4 +1,4 @@
-//! `Waiting`: rows that wait until their tick is complete, for operators that look at a tick as a whole.
+//! `WaitingRows`: rows that wait until their tick is complete, for operators that look at a tick as a whole.
 
 use std::vec::Drain;
 
@@ -8,15 +8,15 @@ use timely::progress::frontier::MutableAntichain;
 use crate::model::Tick;
 
 /// Rows that wait, with what lets them be given out at their ticks.
-pub struct Waiting<T> {
+pub struct WaitingRows<T> {
     rows: Vec<T>,
     /// For the earliest tick among the rows, so that nobody behind passes it; none where nothing waits.
     held: Option<Capability<Tick>>,
 }
 
-impl<T> Default for Waiting<T> {
+impl<T> Default for WaitingRows<T> {
     fn default() -> Self {
-        Waiting { rows: Vec::new(), held: None }
+        WaitingRows { rows: Vec::new(), held: None }
     }
 }
 
@@ -28,7 +28,7 @@ pub fn hold(held: &mut Option<Capability<Tick>>, capability: &InputCapability<Ti
     }
 }
 
-impl<T> Waiting<T> {
+impl<T> WaitingRows<T> {
     /// Takes in rows that came under `capability`.
     pub fn take_in(&mut self, capability: &InputCapability<Tick>, rows: impl Iterator<Item = T>) {
         hold(&mut self.held, capability);

@@ -26,7 +26,7 @@ pub(super) struct Look<'l> {
 
 /// Where the look goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum LookStep {
     /// At the next identifier.
     Next,
     /// At the first one that is not before this.
@@ -55,7 +55,7 @@ impl LookedAt {
 
 impl Look<'_> {
     /// Goes on from an identifier, which is there, or was; says also whether it is looked at.
-    pub fn step(&mut self, text: &Text, is_there: bool) -> (bool, Step) {
+    pub fn step(&mut self, text: &Text, is_there: bool) -> (bool, LookStep) {
         let kind = kind_of(text);
         if self.kind != kind {
             (self.kind, self.of_kind) = (kind.into(), 0);
@@ -66,12 +66,12 @@ impl Look<'_> {
         let is_looked_at = is_there && (is_known || self.others <= self.rule.other_max);
         let step = if !is_known && self.others >= self.rule.other_max {
             let next = self.rule.known.iter().find(|known| known.as_str() > text.as_str());
-            next.map_or(Step::Enough, |next| Step::Seek(next.as_str().into()))
+            next.map_or(LookStep::Enough, |next| LookStep::Seek(next.as_str().into()))
         } else if self.of_kind >= self.rule.per_type_max {
             // What follows a colon sorts after all of the type.
-            Step::Seek([kind, ";"].concat().into())
+            LookStep::Seek([kind, ";"].concat().into())
         } else {
-            Step::Next
+            LookStep::Next
         };
         (is_looked_at, step)
     }
@@ -92,9 +92,9 @@ mod tests {
             let (is_looked_at, step) = look.step(text, true);
             found.extend(is_looked_at.then_some(text.as_str()));
             place = match step {
-                Step::Next => place + 1,
-                Step::Seek(next) => all.partition_point(|text| *text < next),
-                Step::Enough => break,
+                LookStep::Next => place + 1,
+                LookStep::Seek(next) => all.partition_point(|text| *text < next),
+                LookStep::Enough => break,
             };
         }
         assert_eq!(found, expected);

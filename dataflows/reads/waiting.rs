@@ -12,18 +12,18 @@ use super::{Routed, Row};
 use crate::model::{Query, Tick};
 
 /// A question at any point of its way.
-pub(super) trait Asked: ExchangeData {
+pub(super) trait RoutedQuestion: ExchangeData {
     /// What was asked.
     fn query(&self) -> &Query;
 }
 
-impl Asked for Query {
+impl RoutedQuestion for Query {
     fn query(&self) -> &Query {
         self
     }
 }
 
-impl Asked for Routed {
+impl RoutedQuestion for Routed {
     fn query(&self) -> &Query {
         &self.query
     }
@@ -36,7 +36,7 @@ pub(super) fn hold<'scope>(builder: &mut OperatorBuilder<'scope, Tick>, held: St
 }
 
 /// Questions that wait for their tick to be complete.
-pub(super) struct Waiting<Q> {
+pub(super) struct WaitingQuestions<Q> {
     questions: Vec<(Capability<Tick>, Q)>,
 }
 
@@ -48,13 +48,13 @@ pub(super) struct Ready<Q> {
     pub question: Q,
 }
 
-impl<Q> Default for Waiting<Q> {
+impl<Q> Default for WaitingQuestions<Q> {
     fn default() -> Self {
-        Waiting { questions: Vec::new() }
+        WaitingQuestions { questions: Vec::new() }
     }
 }
 
-impl<Q: Asked> Waiting<Q> {
+impl<Q: RoutedQuestion> WaitingQuestions<Q> {
     /// Takes in rows that came under `capability`: questions are inserted, and retracted where nobody waits for the answer any more.
     /// Gives retractions of those that do not wait here.
     pub fn take_in(
@@ -104,7 +104,7 @@ impl<Q: Asked> Waiting<Q> {
 }
 
 /// The tick to answer a question as of.
-fn tick_of<Q: Asked>(capability: &Capability<Tick>, question: &Q) -> Tick {
+fn tick_of<Q: RoutedQuestion>(capability: &Capability<Tick>, question: &Q) -> Tick {
     question.query().as_of.unwrap_or(*capability.time())
 }
 

@@ -6,7 +6,7 @@ use super::Joined;
 use crate::facts::keep;
 use crate::limits::Limit;
 use crate::model::{IdentifierId, Weight};
-use crate::observer::{Alias, Link};
+use crate::observer::{AliasContribution, Link};
 
 /// Of an identifier that an alias call has named.
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub(super) struct Aliased {
 }
 
 /// What is told.
-pub(super) enum Outcome {
+pub(super) enum AliasOutcome {
     /// It is joined with another one.
     Joined(Joined),
     /// It would be.
@@ -33,13 +33,13 @@ pub(super) enum Outcome {
 
 impl Aliased {
     /// Takes in one more.
-    pub fn take_in(&mut self, alias: Alias) {
+    pub fn take_in(&mut self, alias: AliasContribution) {
         match alias {
             // It says nothing of when it is carried.
-            Alias::Target => {}
-            Alias::Link(link) => keep(&mut self.waiting, link),
-            Alias::Untrusted => self.is_untrusted[0] = true,
-            Alias::Moved(link) => {
+            AliasContribution::Target => {}
+            AliasContribution::Link(link) => keep(&mut self.waiting, link),
+            AliasContribution::Untrusted => self.is_untrusted[0] = true,
+            AliasContribution::Moved(link) => {
                 if self.moved[0].as_ref().is_none_or(|known| known.precedence() < link.precedence()) {
                     self.moved[0] = Some(link);
                 }
@@ -48,25 +48,25 @@ impl Aliased {
     }
 
     /// Tells what counts by now, if an event carries it.
-    pub fn tell(&mut self, mut give: impl FnMut(Outcome, Weight)) {
+    pub fn tell(&mut self, mut give: impl FnMut(AliasOutcome, Weight)) {
         if !self.is_carried {
             return;
         }
         for link in self.waiting.drain(..) {
             let is_new = link.owner || self.neighbours.insert(link.other, link.clone()).is_none();
             if is_new {
-                give(Outcome::Joined(Joined::Linked(link)), Weight::ONE);
+                give(AliasOutcome::Joined(Joined::Linked(link)), Weight::ONE);
             }
         }
         let [counts, told] = &mut self.moved;
         if counts != told {
-            told.take().into_iter().for_each(|link| give(Outcome::Joined(Joined::Moved(link)), Weight::GONE));
+            told.take().into_iter().for_each(|link| give(AliasOutcome::Joined(Joined::Moved(link)), Weight::GONE));
             told.clone_from(counts);
-            told.clone().into_iter().for_each(|link| give(Outcome::Joined(Joined::Moved(link)), Weight::ONE));
+            told.clone().into_iter().for_each(|link| give(AliasOutcome::Joined(Joined::Moved(link)), Weight::ONE));
         }
         let [is_untrusted, is_told] = &mut self.is_untrusted;
         if *is_untrusted && !std::mem::replace(is_told, true) {
-            give(Outcome::Limit(Limit::Aliases), Weight::ONE);
+            give(AliasOutcome::Limit(Limit::Aliases), Weight::ONE);
         }
     }
 
@@ -76,14 +76,14 @@ impl Aliased {
     }
 
     /// Takes back what was told. What was said of an identifier that is not exclusive is its evidence, and void with that.
-    pub fn take_back(self, mut give: impl FnMut(Outcome, Weight)) {
+    pub fn take_back(self, mut give: impl FnMut(AliasOutcome, Weight)) {
         let Aliased { neighbours, moved: [_, moved], is_untrusted: [_, is_untrusted], .. } = self;
         let neighbours = neighbours.into_values().map(Joined::Linked);
         for joined in neighbours.chain(moved.map(Joined::Moved)) {
-            give(Outcome::Joined(joined), Weight::GONE);
+            give(AliasOutcome::Joined(joined), Weight::GONE);
         }
         if is_untrusted {
-            give(Outcome::Limit(Limit::Aliases), Weight::GONE);
+            give(AliasOutcome::Limit(Limit::Aliases), Weight::GONE);
         }
     }
 }
@@ -102,13 +102,13 @@ mod tests {
         };
         let mut aliased = Aliased::default();
         for at in 0..1_000 {
-            aliased.take_in(Alias::Link(link("ann", at)));
-            aliased.take_in(Alias::Link(link("bob", at)));
+            aliased.take_in(AliasContribution::Link(link("ann", at)));
+            aliased.take_in(AliasContribution::Link(link("bob", at)));
         }
         let told = |aliased: &mut Aliased| {
             let mut told = Vec::new();
             aliased.tell(|outcome, weight| match outcome {
-                Outcome::Joined(Joined::Linked(link)) => told.push((link.other, link.at, weight)),
+                AliasOutcome::Joined(Joined::Linked(link)) => told.push((link.other, link.at, weight)),
                 _ => panic!("nothing else was said"),
             });
             told.sort();

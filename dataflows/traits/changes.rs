@@ -7,10 +7,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::person::{Moment, Past, Person, input_over_topic};
-use super::plan::{Node, Place, Plan, Planned, derived_of};
-use crate::definitions::{AudienceId, Definitions, DestinationId, DestinationView, Listed, MeasureId, Step};
-use crate::model::{Derived, Part, Payload, ProfileId, Text, Tick, Topic, Traits, Value, Weight};
+use super::person::{Person, Phase, ProfilePast, input_over_topic};
+use super::plan::{Node, NodeTarget, Plan, Planned, derived_of};
+use crate::definitions::{
+    AudienceId, Definitions, DestinationId, DestinationView, EvaluationStep, ListedTrait, MeasureId,
+};
+use crate::model::{Derived, Part, ProfileId, ProfilePayload, Text, Tick, Topic, Traits, Value, Weight};
 
 /// Follows changes through the graph of the definitions.
 pub struct Follower {
@@ -23,7 +25,7 @@ pub struct Follower {
 }
 
 /// Where the changes of what is derived go.
-type Rows = Vec<(Derived, Tick, i64)>;
+type DerivedRows = Vec<(Derived, Tick, i64)>;
 
 impl Follower {
     /// Follows by these definitions.
@@ -34,7 +36,13 @@ impl Follower {
 
     /// Gives what follows from these changes of the parts of one person, which come by tick, then part. All of them are to come here, in
     /// the order of their ticks.
-    pub fn follow(&mut self, profile: &ProfileId, changes: &[(Tick, &Part, Weight)], past: &mut Past, rows: &mut Rows) {
+    pub fn follow(
+        &mut self,
+        profile: &ProfileId,
+        changes: &[(Tick, &Part, Weight)],
+        past: &mut ProfilePast,
+        rows: &mut DerivedRows,
+    ) {
         self.person.next_person(*profile, changes);
         let plan = self.plan.clone();
         for changes in changes.chunk_by(|(a, ..), (b, ..)| a == b) {
@@ -43,9 +51,9 @@ impl Follower {
             self.change_parts(changes, &plan, past, &mut give);
             while let Some(node) = self.touched.pop_first() {
                 match plan.place(node) {
-                    Place::Step(planned) => self.change_step(node, planned, &plan, past, &mut give),
-                    Place::View(id) => self.change_view(id, &plan, past, &mut give),
-                    Place::Input(_) => {}
+                    NodeTarget::Step(planned) => self.change_step(node, planned, &plan, past, &mut give),
+                    NodeTarget::View(id) => self.change_view(id, &plan, past, &mut give),
+                    NodeTarget::Input(_) => {}
                 }
             }
             self.crossed.clear();
@@ -56,7 +64,7 @@ impl Follower {
         &mut self,
         changes: &[(Tick, &Part, Weight)],
         plan: &Plan,
-        past: &mut Past,
+        past: &mut ProfilePast,
         give: &mut impl FnMut(Derived, i64),
     ) {
         self.person.learn_around(changes, plan, past);
@@ -82,7 +90,7 @@ impl Follower {
 
     fn change_identifiers(&mut self, plan: &Plan, give: &mut impl FnMut(Derived, i64)) {
         // Every person has an identifier as long as there is anything of them.
-        let [was_there, is_there] = [Moment::Before, Moment::After].map(|moment| self.person.has_identifiers(moment));
+        let [was_there, is_there] = [Phase::Before, Phase::After].map(|moment| self.person.has_identifiers(moment));
         let came = i64::from(is_there) - i64::from(was_there);
         if came != 0 {
             plan.of_everybody.iter().for_each(|row| give(row.clone(), came));
@@ -94,7 +102,7 @@ impl Follower {
             let [was, is] = [before, after].map(|texts| Some(Value::Bool(!texts.is_empty())));
             for node in plan.of_kind.get(&kind).into_iter().flatten() {
                 match plan.place(*node) {
-                    Place::View(_) => _ = self.touched.insert(*node),
+                    NodeTarget::View(_) => _ = self.touched.insert(*node),
                     _ => self.change_input(*node, was.clone(), is.clone(), plan),
                 }
             }
@@ -105,7 +113,7 @@ impl Follower {
         for (topic, was, is) in self.person.settle_records(give) {
             for node in plan.of_topic.get(&topic).into_iter().flatten() {
                 match plan.place(*node) {
-                    Place::Input(term) => {
+                    NodeTarget::Input(term) => {
                         let [was, is] = [&was, &is].map(|value| input_over_topic(term, value.clone()));
                         self.change_input(*node, was, is, plan);
                     }
@@ -117,8 +125,8 @@ impl Follower {
 
     fn change_measure(&mut self, measure: MeasureId, plan: &Plan) {
         for node in &plan.of_measure[measure.index()] {
-            let Place::Input(term) = plan.place(*node) else { continue };
-            let before = self.person.value(*node, Moment::After).cloned();
+            let NodeTarget::Input(term) = plan.place(*node) else { continue };
+            let before = self.person.value(*node, Phase::After).cloned();
             let after = self.person.measured(term, plan);
             self.change_input(*node, before, after, plan);
         }
@@ -140,15 +148,15 @@ impl Follower {
         node: Node,
         planned: &Planned,
         plan: &Plan,
-        past: &mut Past,
+        past: &mut ProfilePast,
         give: &mut impl FnMut(Derived, i64),
     ) {
         planned.reads.iter().for_each(|read| self.person.learn(*read, plan, past));
         let evaluate = |moment| planned.value(&|read| self.person.value(*read, moment).cloned());
-        let after = evaluate(Moment::After);
+        let after = evaluate(Phase::After);
         let before = match self.person.knows(node) {
-            true => self.person.value(node, Moment::After).cloned(),
-            false => evaluate(Moment::Before),
+            true => self.person.value(node, Phase::After).cloned(),
+            false => evaluate(Phase::Before),
         };
         if before == after {
             self.person.learn_value(node, after);
@@ -159,22 +167,28 @@ impl Follower {
                 give(row, diff);
             }
         }
-        if let Step::Audience(id) = planned.step {
+        if let EvaluationStep::Audience(id) = planned.step {
             self.crossed.push(id);
         }
         self.change_value(node, before, after, plan);
     }
 
-    fn change_view(&mut self, id: DestinationId, plan: &Plan, past: &mut Past, give: &mut impl FnMut(Derived, i64)) {
+    fn change_view(
+        &mut self,
+        id: DestinationId,
+        plan: &Plan,
+        past: &mut ProfilePast,
+        give: &mut impl FnMut(Derived, i64),
+    ) {
         let view = &plan.definitions.destinations[id.index()];
         view.identifiers.iter().for_each(|kind| self.person.learn_identifiers(kind, past));
         self.person.learn_records(past);
         for listed in &view.traits {
-            if let Listed::Trait(id) = listed {
+            if let ListedTrait::Trait(id) = listed {
                 self.person.learn(plan.trait_node(*id), plan, past);
             }
         }
-        let [before, after] = [Moment::Before, Moment::After].map(|moment| self.payload(view, plan, moment));
+        let [before, after] = [Phase::Before, Phase::After].map(|moment| self.payload(view, plan, moment));
         // The rows of those who stayed are as they were where the payload is.
         let concerned: Vec<AudienceId> = if before == after {
             self.crossed.iter().filter(|audience| view.audiences.contains(audience)).copied().collect()
@@ -184,7 +198,7 @@ impl Follower {
         for audience in concerned {
             let node = plan.audience_node(audience);
             self.person.learn(node, plan, past);
-            for (moment, payload, diff) in [(Moment::Before, &before, -1), (Moment::After, &after, 1)] {
+            for (moment, payload, diff) in [(Phase::Before, &before, -1), (Phase::After, &after, 1)] {
                 let is_member = self.person.value(node, moment) == Some(&Value::Bool(true));
                 if let (true, Some(payload)) = (is_member, payload) {
                     give(Derived::Desired(id, audience, payload.clone()), diff);
@@ -194,7 +208,7 @@ impl Follower {
     }
 
     /// What a destination may hold of the person; nothing without consent, or without an identifier that it lists.
-    fn payload(&self, view: &DestinationView, plan: &Plan, moment: Moment) -> Option<Arc<Payload>> {
+    fn payload(&self, view: &DestinationView, plan: &Plan, moment: Phase) -> Option<Arc<ProfilePayload>> {
         let consents = |purpose| self.person.setting(&Topic::Consent(purpose), moment) == Some(Value::Bool(true));
         if !view.requires_consent.clone().is_none_or(consents) {
             return None;
@@ -206,17 +220,17 @@ impl Follower {
         if identifiers.is_empty() {
             return None;
         }
-        let value = |listed: &Listed| match listed {
-            Listed::Trait(id) => {
+        let value = |listed: &ListedTrait| match listed {
+            ListedTrait::Trait(id) => {
                 let value = self.person.value(plan.trait_node(*id), moment)?;
                 Some((plan.definitions.traits[id.index()].name.clone(), value.clone()))
             }
-            Listed::Attribute(name) => {
+            ListedTrait::Attribute(name) => {
                 Some((name.clone(), self.person.setting(&Topic::Attribute(name.clone()), moment)?))
             }
         };
         let mut traits: Traits = view.traits.iter().filter_map(value).collect();
         traits.sort_unstable();
-        Some(Arc::new(Payload { identifiers, traits: Arc::new(traits) }))
+        Some(Arc::new(ProfilePayload { identifiers, traits: Arc::new(traits) }))
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Bound;
 
 use compact_str::CompactString;
 
-use super::person::{Moment, Past};
+use super::person::{Phase, ProfilePast};
 use super::plan::Plan;
 use crate::model::{Part, Text, Weight, kind_of};
 
@@ -18,7 +18,7 @@ use crate::model::{Part, Text, Weight, kind_of};
 const AT_ONCE: usize = 16;
 
 /// The identifiers of the person at hand.
-pub struct Identifiers {
+pub struct PersonIdentifiers {
     /// So many of each type are looked at.
     per_type_max: usize,
     /// How many go, at all ticks of this turn.
@@ -42,10 +42,10 @@ struct FirstOnes {
     are_all: bool,
 }
 
-impl Identifiers {
+impl PersonIdentifiers {
     /// Nobody's, of which so many of each type will be looked at.
     pub fn new(per_type_max: usize) -> Self {
-        Identifiers {
+        PersonIdentifiers {
             per_type_max,
             leaving: 0,
             all: None,
@@ -64,7 +64,7 @@ impl Identifiers {
     }
 
     /// Learns those of a type.
-    pub fn learn(&mut self, kind: &str, past: &mut Past) {
+    pub fn learn(&mut self, kind: &str, past: &mut ProfilePast) {
         let leaving = self.leaving;
         let all = self.all.get_or_insert_with(|| FirstOnes::learn("", AT_ONCE + leaving, past));
         if !all.are_all && !self.of_kind.iter().any(|(of, _)| of == kind) {
@@ -74,7 +74,7 @@ impl Identifiers {
     }
 
     /// Learns what is looked at of one that is about to change at the tick of this number, as it was before.
-    pub fn learn_around(&mut self, text: &Text, tick: u64, plan: &Plan, past: &mut Past) {
+    pub fn learn_around(&mut self, text: &Text, tick: u64, plan: &Plan, past: &mut ProfilePast) {
         let leaving = self.leaving;
         let all = self.all.get_or_insert_with(|| FirstOnes::learn("", AT_ONCE + leaving, past));
         if self.changed_at != tick {
@@ -98,9 +98,9 @@ impl Identifiers {
     }
 
     /// Whether there are any, at the tick of this number.
-    pub fn are_there(&self, tick: u64, moment: Moment) -> bool {
+    pub fn are_there(&self, tick: u64, moment: Phase) -> bool {
         match moment {
-            Moment::Before if self.changed_at == tick => self.were_there,
+            Phase::Before if self.changed_at == tick => self.were_there,
             _ => self.all.as_ref().is_some_and(|all| !all.texts.is_empty()),
         }
     }
@@ -111,8 +111,8 @@ impl Identifiers {
     }
 
     /// Those of a type that is known, as far as they are looked at.
-    pub fn of(&self, kind: &str, tick: u64, moment: Moment) -> Vec<Text> {
-        let changed = matches!(moment, Moment::Before) && self.changed_at == tick;
+    pub fn of(&self, kind: &str, tick: u64, moment: Phase) -> Vec<Text> {
+        let changed = matches!(moment, Phase::Before) && self.changed_at == tick;
         match self.before.iter().find(|(of, _)| changed && of == kind) {
             Some((_, before)) => before.clone(),
             None => self.now(kind, self.per_type_max),
@@ -136,7 +136,7 @@ impl Identifiers {
 
 impl FirstOnes {
     /// Learns those that begin so, one more than `count` at most.
-    fn learn(prefix: &str, count: usize, past: &mut Past) -> Self {
+    fn learn(prefix: &str, count: usize, past: &mut ProfilePast) -> Self {
         let mut first = FirstOnes { texts: BTreeSet::new(), are_all: true };
         past.visit(&Part::Identifier(prefix.into()), |part, _| match part {
             Part::Identifier(text) if text.starts_with(prefix) => {

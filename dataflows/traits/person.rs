@@ -5,20 +5,20 @@ use compact_str::CompactString;
 use differential_dataflow::difference::{IsZero, Semigroup};
 use rustc_hash::FxHashMap;
 
-use super::identifiers::Identifiers;
-use super::plan::{Node, Place, Plan};
-use super::records::{Difference, Records, Writes};
+use super::identifiers::PersonIdentifiers;
+use super::plan::{Node, NodeTarget, Plan};
+use super::records::{Difference, Records, TopicWrites};
 use super::samples::Samples;
-use crate::definitions::{MeasureId, PersonTerm, Shape};
+use crate::definitions::{MeasureId, MeasureShape, PersonTerm};
 use crate::model::{Derived, Number, Part, Position, ProfileId, Sample, Text, Tick, Topic, Value, Weight};
 use crate::operators;
 
 /// The parts that a profile had.
-pub type Past = operators::Past<ProfileId, Part, Weight>;
+pub type ProfilePast = operators::Past<ProfileId, Part, Weight>;
 
 /// Before or after the changes of a tick.
 #[derive(Clone, Copy)]
-pub enum Moment {
+pub enum Phase {
     /// Before.
     Before,
     /// After.
@@ -46,7 +46,7 @@ impl Turn {
 
 /// Something that is known of a person at a time.
 #[derive(Default)]
-pub struct Known<T> {
+pub struct KnownAt<T> {
     /// The turns at which it was learned, and at which it last changed.
     person: u64,
     tick: u64,
@@ -54,7 +54,7 @@ pub struct Known<T> {
     after: T,
 }
 
-impl<T> Known<T> {
+impl<T> KnownAt<T> {
     fn is_of(&self, turn: Turn) -> bool {
         self.person == turn.person
     }
@@ -67,19 +67,19 @@ impl<T> Known<T> {
 
     /// It was this, and is that.
     pub fn change(&mut self, turn: Turn, before: T, after: T) {
-        *self = Known { person: turn.person, tick: turn.tick, before, after };
+        *self = KnownAt { person: turn.person, tick: turn.tick, before, after };
     }
 
     /// What it is, or was.
-    pub fn at(&self, turn: Turn, moment: Moment) -> &T {
+    pub fn at(&self, turn: Turn, moment: Phase) -> &T {
         match moment {
-            Moment::Before if self.tick == turn.tick => &self.before,
+            Phase::Before if self.tick == turn.tick => &self.before,
             _ => &self.after,
         }
     }
 }
 
-impl<T: Default> Known<T> {
+impl<T: Default> KnownAt<T> {
     /// What it is now, which is about to change.
     pub fn take(&mut self) -> T {
         std::mem::take(&mut self.after)
@@ -88,7 +88,7 @@ impl<T: Default> Known<T> {
 
 /// What a measure counts, now.
 #[derive(Default)]
-struct Counted {
+struct CountedEvents {
     person: u64,
     count: Weight,
     sum: Weight,
@@ -98,9 +98,9 @@ struct Counted {
 /// The person at hand.
 pub struct Person {
     turn: Turn,
-    values: Vec<Known<Option<Value>>>,
-    measures: Vec<Counted>,
-    identifiers: Identifiers,
+    values: Vec<KnownAt<Option<Value>>>,
+    measures: Vec<CountedEvents>,
+    identifiers: PersonIdentifiers,
     records: Records,
     /// Whose all this is.
     profile: Option<ProfileId>,
@@ -110,13 +110,13 @@ pub struct Person {
     restored: Vec<(MeasureId, Samples)>,
     /// What is kept of people who have much, so that a change of theirs costs no more than it changes. All changes of parts come by
     /// here, so it is what the past would say.
-    kept: FxHashMap<ProfileId, Kept>,
+    kept: FxHashMap<ProfileId, PersonState>,
 }
 
 /// What is kept of a person until the next change.
 #[derive(Default)]
-struct Kept {
-    writes: Option<Box<Writes>>,
+struct PersonState {
+    writes: Option<Box<TopicWrites>>,
     samples: Vec<(MeasureId, Samples)>,
 }
 
@@ -127,15 +127,15 @@ impl Person {
             turn: Turn::default(),
             values: Vec::new(),
             measures: Vec::new(),
-            identifiers: Identifiers::new(plan.definitions.identity.reach.identifiers_per_type_max),
+            identifiers: PersonIdentifiers::new(plan.definitions.identity.reach.identifiers_per_type_max),
             records: Records::default(),
             profile: None,
             crowded: Vec::new(),
             restored: Vec::new(),
             kept: FxHashMap::default(),
         };
-        person.values.resize_with(plan.values(), Known::default);
-        person.measures.resize_with(plan.of_measure.len(), Counted::default);
+        person.values.resize_with(plan.values(), KnownAt::default);
+        person.measures.resize_with(plan.of_measure.len(), CountedEvents::default);
         person
     }
 
@@ -146,7 +146,7 @@ impl Person {
         self.profile = Some(profile);
         // Nearly always nothing is kept of anybody.
         let kept = if self.kept.is_empty() { None } else { self.kept.remove(&profile) };
-        let Kept { writes, samples } = kept.unwrap_or_default();
+        let PersonState { writes, samples } = kept.unwrap_or_default();
         self.records.next_person(writes);
         self.restored = samples;
         let goes = |(_, part, weight): &&(_, &Part, Weight)| weight.0 < 0 && matches!(part, Part::Identifier(_));
@@ -165,7 +165,7 @@ impl Person {
             }
         }
         if writes.is_some() || !samples.is_empty() {
-            self.kept.insert(profile, Kept { writes, samples });
+            self.kept.insert(profile, PersonState { writes, samples });
         }
     }
 
@@ -175,28 +175,28 @@ impl Person {
     }
 
     /// The value of a node that is known.
-    pub fn value(&self, node: Node, moment: Moment) -> Option<&Value> {
+    pub fn value(&self, node: Node, moment: Phase) -> Option<&Value> {
         self.values[node.index()].at(self.turn, moment).as_ref()
     }
 
     /// The identifiers of a type that are looked at, sorted, once they are known.
-    pub fn identifiers(&self, kind: &str, moment: Moment) -> Vec<Text> {
+    pub fn identifiers(&self, kind: &str, moment: Phase) -> Vec<Text> {
         self.identifiers.of(kind, self.turn.tick, moment)
     }
 
     /// Whether there are any identifiers, at a tick at which some change.
-    pub fn has_identifiers(&self, moment: Moment) -> bool {
+    pub fn has_identifiers(&self, moment: Phase) -> bool {
         self.identifiers.are_there(self.turn.tick, moment)
     }
 
     /// The types of identifiers that changed at this tick and are looked at, each with those before and after.
     pub fn changed_identifiers(&self) -> Vec<(CompactString, [Vec<Text>; 2])> {
-        let after = |kind: &str| self.identifiers(kind, Moment::After);
+        let after = |kind: &str| self.identifiers(kind, Phase::After);
         self.identifiers.changed().iter().map(|(kind, before)| (kind.clone(), [before.clone(), after(kind)])).collect()
     }
 
     /// What a topic is set to, once the records are known.
-    pub fn setting(&self, topic: &Topic, moment: Moment) -> Option<Value> {
+    pub fn setting(&self, topic: &Topic, moment: Phase) -> Option<Value> {
         self.records.get(topic, self.turn, moment)
     }
 
@@ -216,7 +216,7 @@ impl Person {
     }
 
     /// Learns the value of an input or a step that no change of this tick can have touched, or that was followed already.
-    pub fn learn(&mut self, node: Node, plan: &Plan, past: &mut Past) {
+    pub fn learn(&mut self, node: Node, plan: &Plan, past: &mut ProfilePast) {
         if self.knows(node) {
             return;
         }
@@ -224,7 +224,7 @@ impl Person {
         let mut path = vec![node];
         while let Some(&node) = path.last() {
             let value = match plan.place(node) {
-                Place::Input(term) => match measure_of(term) {
+                NodeTarget::Input(term) => match measure_of(term) {
                     Some(measure) => {
                         self.learn_measure(measure, plan, past);
                         path.pop();
@@ -232,14 +232,14 @@ impl Person {
                     }
                     None => self.look_up(term, past),
                 },
-                Place::Step(planned) => match planned.reads.iter().find(|read| !self.knows(**read)) {
+                NodeTarget::Step(planned) => match planned.reads.iter().find(|read| !self.knows(**read)) {
                     Some(unknown) => {
                         path.push(*unknown);
                         continue;
                     }
-                    None => planned.value(&|read| self.value(*read, Moment::After).cloned()),
+                    None => planned.value(&|read| self.value(*read, Phase::After).cloned()),
                 },
-                Place::View(_) => None,
+                NodeTarget::View(_) => None,
             };
             self.values[node.index()].learn(self.turn, value);
             path.pop();
@@ -247,7 +247,7 @@ impl Person {
     }
 
     /// Learns what the parts that are about to change at this tick belong to, as it was before.
-    pub fn learn_around(&mut self, changes: &[(Tick, &Part, Weight)], plan: &Plan, past: &mut Past) {
+    pub fn learn_around(&mut self, changes: &[(Tick, &Part, Weight)], plan: &Plan, past: &mut ProfilePast) {
         let mut records = None;
         for (_, part, weight) in changes {
             match part {
@@ -297,7 +297,7 @@ impl Person {
     /// The value of an input over a measure, as it is made of what has been applied.
     pub fn measured(&self, term: &PersonTerm, plan: &Plan) -> Option<Value> {
         let measure = measure_of(term)?;
-        let Counted { count, sum, samples, .. } = &self.measures[measure.index()];
+        let CountedEvents { count, sum, samples, .. } = &self.measures[measure.index()];
         let sum_over = |divisor| (count.0 > 0).then(|| sum.as_sum_over(divisor)).flatten().map(Value::Number);
         match term {
             PersonTerm::Count(_) => Value::number(count.0 as f64),
@@ -309,9 +309,9 @@ impl Person {
             }
             _ => {
                 let best = match plan.definitions.measures[measure.index()].shape {
-                    Shape::Least(_) | Shape::Earliest(_) => samples.first(),
-                    Shape::Greatest(_) | Shape::Latest(_) => samples.last(),
-                    Shape::Count | Shape::Sum(_) | Shape::Distinct(_) => None,
+                    MeasureShape::Least(_) | MeasureShape::Earliest(_) => samples.first(),
+                    MeasureShape::Greatest(_) | MeasureShape::Latest(_) => samples.last(),
+                    MeasureShape::Count | MeasureShape::Sum(_) | MeasureShape::Distinct(_) => None,
                 };
                 best.map(|sample| sample.value.clone())
             }
@@ -319,7 +319,7 @@ impl Person {
     }
 
     /// Learns a measure, and the inputs over it.
-    fn learn_measure(&mut self, measure: MeasureId, plan: &Plan, past: &mut Past) {
+    fn learn_measure(&mut self, measure: MeasureId, plan: &Plan, past: &mut ProfilePast) {
         let counted = &mut self.measures[measure.index()];
         let inputs = &plan.of_measure[measure.index()];
         if counted.person == self.turn.person || inputs.is_empty() {
@@ -329,8 +329,8 @@ impl Person {
         (counted.count, counted.sum) = Default::default();
         counted.samples.clear();
         match plan.definitions.measures[measure.index()].shape {
-            Shape::Count => counted.count = past.amount(&Part::Count(measure)),
-            Shape::Sum(_) => {
+            MeasureShape::Count => counted.count = past.amount(&Part::Count(measure)),
+            MeasureShape::Sum(_) => {
                 counted.count = past.amount(&Part::Count(measure));
                 counted.sum = past.amount(&Part::Sum(measure));
             }
@@ -351,23 +351,23 @@ impl Person {
             }
         }
         for node in inputs {
-            let Place::Input(term) = plan.place(*node) else { continue };
+            let NodeTarget::Input(term) = plan.place(*node) else { continue };
             let value = self.measured(term, plan);
             self.values[node.index()].learn(self.turn, value);
         }
     }
 
     /// Learns the identifiers of a type.
-    pub fn learn_identifiers(&mut self, kind: &str, past: &mut Past) {
+    pub fn learn_identifiers(&mut self, kind: &str, past: &mut ProfilePast) {
         self.identifiers.learn(kind, past);
     }
 
     /// Learns the records.
-    pub fn learn_records(&mut self, past: &mut Past) {
+    pub fn learn_records(&mut self, past: &mut ProfilePast) {
         self.records.learn(self.turn, past);
     }
 
-    fn look_up(&mut self, term: &PersonTerm, past: &mut Past) -> Option<Value> {
+    fn look_up(&mut self, term: &PersonTerm, past: &mut ProfilePast) -> Option<Value> {
         match term {
             PersonTerm::Has(kind) => {
                 self.learn_identifiers(kind, past);
@@ -375,11 +375,11 @@ impl Person {
             }
             PersonTerm::Attribute(name, _) => {
                 self.learn_records(past);
-                input_over_topic(term, self.setting(&Topic::Attribute(name.clone()), Moment::After))
+                input_over_topic(term, self.setting(&Topic::Attribute(name.clone()), Phase::After))
             }
             PersonTerm::Consent(purpose) => {
                 self.learn_records(past);
-                input_over_topic(term, self.setting(&Topic::Consent(purpose.clone()), Moment::After))
+                input_over_topic(term, self.setting(&Topic::Consent(purpose.clone()), Phase::After))
             }
             _ => None,
         }

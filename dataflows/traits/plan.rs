@@ -10,7 +10,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
-use crate::definitions::{AudienceId, Definitions, DestinationId, Listed, PersonTerm, Step, TraitId};
+use crate::definitions::{AudienceId, Definitions, DestinationId, EvaluationStep, ListedTrait, PersonTerm, TraitId};
 use crate::expression::{Comparison, Expression};
 use crate::model::{Derived, Topic, Value};
 
@@ -30,7 +30,7 @@ impl Node {
 }
 
 /// What a node stands for.
-pub enum Place<'p> {
+pub enum NodeTarget<'p> {
     /// A term that is looked up in what is known of the person.
     Input(&'p PersonTerm),
     /// A trait or audience.
@@ -42,7 +42,7 @@ pub enum Place<'p> {
 /// A trait or audience, ready to be evaluated.
 pub struct Planned {
     /// Which.
-    pub step: Step,
+    pub step: EvaluationStep,
     /// Over the nodes before it.
     pub expression: Expression<Node>,
     /// The nodes in the expression.
@@ -53,8 +53,8 @@ impl Planned {
     /// Its value, where `lookup` gives those of the nodes that it reads. For an audience, whether one is in it.
     pub fn value(&self, lookup: &impl Fn(&Node) -> Option<Value>) -> Option<Value> {
         match self.step {
-            Step::Trait(_) => self.expression.value(lookup),
-            Step::Audience(_) => Some(Value::Bool(self.expression.truth(lookup) == Some(true))),
+            EvaluationStep::Trait(_) => self.expression.value(lookup),
+            EvaluationStep::Audience(_) => Some(Value::Bool(self.expression.truth(lookup) == Some(true))),
         }
     }
 }
@@ -149,7 +149,7 @@ impl Plan {
         }
     }
 
-    fn add_step(&mut self, step: Step) {
+    fn add_step(&mut self, step: EvaluationStep) {
         let node = Node::new(self.inputs.len() + self.steps.len());
         let mut reads = Vec::new();
         let expression = expression_of(&self.definitions, step).map(&mut |term| {
@@ -165,8 +165,8 @@ impl Plan {
         reads.dedup();
         depend(&expression, node, &mut self.dependents);
         match step {
-            Step::Trait(id) => self.traits[id.index()] = node,
-            Step::Audience(id) => self.audiences[id.index()] = node,
+            EvaluationStep::Trait(id) => self.traits[id.index()] = node,
+            EvaluationStep::Audience(id) => self.audiences[id.index()] = node,
         }
         self.steps.push(Planned { step, expression, reads });
     }
@@ -175,8 +175,8 @@ impl Plan {
         for (index, view) in self.definitions.destinations.iter().enumerate() {
             let node = Node::new(self.inputs.len() + self.steps.len() + index);
             let listed = view.traits.iter().filter_map(|listed| match listed {
-                Listed::Trait(id) => Some(self.traits[id.index()]),
-                Listed::Attribute(_) => None,
+                ListedTrait::Trait(id) => Some(self.traits[id.index()]),
+                ListedTrait::Attribute(_) => None,
             });
             for step in view.audiences.iter().map(|id| self.audiences[id.index()]).chain(listed) {
                 let dependents = &mut self.dependents[step.index()];
@@ -184,8 +184,8 @@ impl Plan {
                 dependents.always.push(node);
             }
             let attributes = view.traits.iter().filter_map(|listed| match listed {
-                Listed::Attribute(name) => Some(Topic::Attribute(name.clone())),
-                Listed::Trait(_) => None,
+                ListedTrait::Attribute(name) => Some(Topic::Attribute(name.clone())),
+                ListedTrait::Trait(_) => None,
             });
             for topic in attributes.chain(view.requires_consent.clone().map(Topic::Consent)) {
                 self.of_topic.entry(topic).or_default().push(node);
@@ -202,12 +202,12 @@ impl Plan {
     }
 
     /// What a node stands for.
-    pub fn place(&self, node: Node) -> Place<'_> {
+    pub fn place(&self, node: Node) -> NodeTarget<'_> {
         let index = node.index();
         match (self.inputs.get(index), index.checked_sub(self.values())) {
-            (_, Some(view)) => Place::View(DestinationId::new(view)),
-            (Some(term), _) => Place::Input(term),
-            (None, None) => Place::Step(&self.steps[index - self.inputs.len()]),
+            (_, Some(view)) => NodeTarget::View(DestinationId::new(view)),
+            (Some(term), _) => NodeTarget::Input(term),
+            (None, None) => NodeTarget::Step(&self.steps[index - self.inputs.len()]),
         }
     }
 
@@ -257,18 +257,18 @@ impl Threshold {
 }
 
 /// What a value of a trait or an audience gives to the profile.
-pub fn derived_of(step: Step, value: Option<&Value>) -> Option<Derived> {
+pub fn derived_of(step: EvaluationStep, value: Option<&Value>) -> Option<Derived> {
     match (step, value?) {
-        (Step::Trait(id), value) => Some(Derived::of_trait(id, value)),
-        (Step::Audience(id), Value::Bool(true)) => Some(Derived::Member(id)),
-        (Step::Audience(_), _) => None,
+        (EvaluationStep::Trait(id), value) => Some(Derived::of_trait(id, value)),
+        (EvaluationStep::Audience(id), Value::Bool(true)) => Some(Derived::Member(id)),
+        (EvaluationStep::Audience(_), _) => None,
     }
 }
 
-fn expression_of(definitions: &Definitions, step: Step) -> &Expression<PersonTerm> {
+fn expression_of(definitions: &Definitions, step: EvaluationStep) -> &Expression<PersonTerm> {
     match step {
-        Step::Trait(id) => &definitions.traits[id.index()].expression,
-        Step::Audience(id) => &definitions.audiences[id.index()].condition,
+        EvaluationStep::Trait(id) => &definitions.traits[id.index()].expression,
+        EvaluationStep::Audience(id) => &definitions.audiences[id.index()].condition,
     }
 }
 
@@ -324,7 +324,7 @@ impl Dependents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definitions::{Audience, Measure, MeasureId, Shape, Trait};
+    use crate::definitions::{Audience, Measure, MeasureId, MeasureShape, Trait};
 
     /// Which of some audiences over a count have to be looked at when it changes.
     #[track_caller]
@@ -332,16 +332,16 @@ mod tests {
         let count = || Expression::Term(PersonTerm::Count(MeasureId::new(0)));
         let audience = |name: &str, condition| Audience { name: name.into(), condition };
         let definitions = Definitions {
-            measures: vec![Measure { event: "e".into(), condition: None, shape: Shape::Count, within: None }],
+            measures: vec![Measure { event: "e".into(), condition: None, shape: MeasureShape::Count, within: None }],
             traits: vec![Trait { name: "t".into(), expression: count() }],
             audiences: vec![
                 audience("of count", condition(count())),
                 audience("of nothing", Expression::Or(Vec::new())),
             ],
             order: vec![
-                Step::Audience(AudienceId::new(1)),
-                Step::Trait(TraitId::new(0)),
-                Step::Audience(AudienceId::new(0)),
+                EvaluationStep::Audience(AudienceId::new(1)),
+                EvaluationStep::Trait(TraitId::new(0)),
+                EvaluationStep::Audience(AudienceId::new(0)),
             ],
             ..Definitions::default()
         };

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
-use super::person::{Known, Moment, Past, Turn, add};
+use super::person::{KnownAt, Phase, ProfilePast, Turn, add};
 use super::together;
 use crate::limits::KEPT_FROM;
 use crate::model::{Derived, EventOrder, Part, Record, Setting, Topic, Value, Weight};
@@ -30,47 +30,47 @@ pub struct Records {
     person: u64,
     /// Those that there are, sorted, and what they come to; where they are not many.
     few: Vec<(Record, Weight)>,
-    merged: Known<Record>,
+    merged: KnownAt<Record>,
     /// Where they are many, or were and are still half as many.
-    many: Option<Box<Writes>>,
+    many: Option<Box<TopicWrites>>,
 }
 
 /// A topic whose value is another one: what it was, and what it is.
 pub type Difference = (Topic, Option<Value>, Option<Value>);
 
 /// Of writes to one topic the greatest stays.
-type Write = (EventOrder, Option<Value>);
+type TopicWrite = (EventOrder, Option<Value>);
 
 /// The writes of many records.
 #[derive(Default)]
-pub struct Writes {
+pub struct TopicWrites {
     records: Weight,
-    topics: FxHashMap<Topic, BTreeMap<Write, Weight>>,
+    topics: FxHashMap<Topic, BTreeMap<TopicWrite, Weight>>,
     /// By the path above them: the attributes below a path, in the order of their latest writes. A later write at the path leaves them
     /// out, so one that comes or goes there concerns those in between.
     below: FxHashMap<CompactString, BTreeSet<(EventOrder, CompactString)>>,
     /// The tick at which some last changed; how many there were before it, and the latest writes to the topics of those that changed.
     changed_at: u64,
     records_before: Weight,
-    before: BTreeMap<Topic, Option<Write>>,
+    before: BTreeMap<Topic, Option<TopicWrite>>,
 }
 
 impl Records {
     /// Goes on to another person, of whom this was kept.
-    pub fn next_person(&mut self, kept: Option<Box<Writes>>) {
+    pub fn next_person(&mut self, kept: Option<Box<TopicWrites>>) {
         self.person = 0;
         self.many = kept;
     }
 
     /// What is to be kept of the person at hand.
-    pub fn take_kept(&mut self) -> Option<Box<Writes>> {
+    pub fn take_kept(&mut self) -> Option<Box<TopicWrites>> {
         let mut writes = self.many.take().filter(|writes| writes.records.0 > KEPT_FROM as i128 / 2)?;
         writes.before.clear();
         Some(writes)
     }
 
     /// Learns them.
-    pub fn learn(&mut self, turn: Turn, past: &mut Past) {
+    pub fn learn(&mut self, turn: Turn, past: &mut ProfilePast) {
         if self.person == turn.person() {
             return;
         }
@@ -87,7 +87,7 @@ impl Records {
             _ => false,
         });
         if are_many(self.count_few()) {
-            self.many = Some(Box::new(Writes::of(&self.few)));
+            self.many = Some(Box::new(TopicWrites::of(&self.few)));
         } else {
             self.merged.learn(turn, together(self.few.iter().map(|(record, _)| record)));
         }
@@ -96,7 +96,7 @@ impl Records {
     /// Some of those that are known are about to change, after which there are so many more.
     pub fn begin(&mut self, more: Weight, turn: Turn) {
         if self.many.is_none() && are_many(Weight(self.count_few().0 + more.0)) {
-            self.many = Some(Box::new(Writes::of(&self.few)));
+            self.many = Some(Box::new(TopicWrites::of(&self.few)));
         }
         if let Some(writes) = &mut self.many {
             writes.changed_at = turn.tick();
@@ -126,9 +126,9 @@ impl Records {
     }
 
     /// What a topic is set to, once they are known.
-    pub fn get(&self, topic: &Topic, turn: Turn, moment: Moment) -> Option<Value> {
+    pub fn get(&self, topic: &Topic, turn: Turn, moment: Phase) -> Option<Value> {
         let Some(writes) = &self.many else { return self.merged.at(turn, moment).get(topic) };
-        let moment = if writes.changed_at == turn.tick() { moment } else { Moment::After };
+        let moment = if writes.changed_at == turn.tick() { moment } else { Phase::After };
         writes.stays(topic, moment)?.1.clone()
     }
 
@@ -137,9 +137,9 @@ impl Records {
     }
 }
 
-impl Writes {
+impl TopicWrites {
     fn of(records: &[(Record, Weight)]) -> Self {
-        let mut writes = Writes::default();
+        let mut writes = TopicWrites::default();
         records.iter().for_each(|(record, weight)| writes.change(record, *weight));
         writes.before.clear();
         writes
@@ -184,15 +184,15 @@ impl Writes {
     }
 
     /// The latest write to a topic.
-    fn latest(&self, topic: &Topic, moment: Moment) -> Option<&Write> {
+    fn latest(&self, topic: &Topic, moment: Phase) -> Option<&TopicWrite> {
         match (moment, self.before.get(topic)) {
-            (Moment::Before, Some(before)) => before.as_ref(),
+            (Phase::Before, Some(before)) => before.as_ref(),
             _ => self.topics.get(topic)?.last_key_value().map(|(write, _)| write),
         }
     }
 
     /// The write to a topic that stays: a write to an attribute is one to every path below it.
-    fn stays(&self, topic: &Topic, moment: Moment) -> Option<&Write> {
+    fn stays(&self, topic: &Topic, moment: Phase) -> Option<&TopicWrite> {
         let write = self.latest(topic, moment)?;
         let is_later = |path: &str| {
             let above = self.latest(&Topic::Attribute(path.into()), moment);
@@ -205,7 +205,7 @@ impl Writes {
         let [were_many, are_many] = [self.records_before, self.records].map(are_many);
         let mut differences = Vec::new();
         for topic in self.concerned() {
-            let [was, is] = [Moment::Before, Moment::After].map(|moment| self.stays(&topic, moment));
+            let [was, is] = [Phase::Before, Phase::After].map(|moment| self.stays(&topic, moment));
             if was == is {
                 continue;
             }
@@ -219,7 +219,7 @@ impl Writes {
             }
         }
         if were_many != are_many {
-            let (moment, diff) = if are_many { (Moment::After, 1) } else { (Moment::Before, -1) };
+            let (moment, diff) = if are_many { (Phase::After, 1) } else { (Phase::Before, -1) };
             let gone = self.before.keys().filter(|topic| !self.topics.contains_key(topic));
             for topic in self.topics.keys().chain(gone) {
                 self.stays(topic, moment).into_iter().for_each(|write| give(row(topic, write), diff));
@@ -234,7 +234,7 @@ impl Writes {
         for topic in self.before.keys() {
             let Topic::Attribute(name) = topic else { continue };
             let Some(below) = self.below.get(name) else { continue };
-            let [was, is] = [Moment::Before, Moment::After].map(|moment| Some(self.latest(topic, moment)?.0));
+            let [was, is] = [Phase::Before, Phase::After].map(|moment| Some(self.latest(topic, moment)?.0));
             let [first, end] = [min(was, is), max(was, is)].map(|order| (order.unwrap_or_default(), "".into()));
             for (_, name) in below.range(first..end) {
                 visits::count();
@@ -246,7 +246,7 @@ impl Writes {
 }
 
 /// What is derived of a topic, of which this write stays.
-fn row(topic: &Topic, (EventOrder { at, position }, value): &Write) -> Derived {
+fn row(topic: &Topic, (EventOrder { at, position }, value): &TopicWrite) -> Derived {
     let (topic, at, position, value) = (topic.clone(), *at, *position, value.clone());
     Derived::Setting(Box::new(Setting { topic, at, position, value }))
 }
@@ -347,7 +347,7 @@ mod tests {
             assert_eq!(differences, expected, "from {were} records to {are}, seed {seed}");
             for setting in was.settings().iter().chain(&is.settings()) {
                 let [before, after] =
-                    [Moment::Before, Moment::After].map(|moment| records.get(&setting.topic, turn, moment));
+                    [Phase::Before, Phase::After].map(|moment| records.get(&setting.topic, turn, moment));
                 assert_eq!([before, after], [&was, &is].map(|record| record.get(&setting.topic)));
             }
 

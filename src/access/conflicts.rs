@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use futures_util::stream::iter;
 use serde::Serialize;
 
-use super::routes::{Asked, Reads, ok, unexpected};
+use super::routes::{ReadParameters, Reads, ok, unexpected};
 use super::wait::Wait;
 use crate::http::Problem;
 
@@ -34,7 +34,7 @@ struct Conflict {
 }
 
 #[derive(Serialize)]
-struct Body {
+struct ConflictsBody {
     as_of: u64,
     conflicts: Vec<Conflict>,
     /// Whether there are more of one limit than are shown.
@@ -42,7 +42,10 @@ struct Body {
 }
 
 /// Answers with them. The profiles are as of later ticks than the list.
-pub(super) async fn conflicts(State(reads): State<Arc<Reads>>, Asked(wait): Asked<Wait>) -> Result<Response, Problem> {
+pub(super) async fn conflicts(
+    State(reads): State<Arc<Reads>>,
+    ReadParameters(wait): ReadParameters<Wait>,
+) -> Result<Response, Problem> {
     let answered = wait.ask(&reads.handle, &reads.limits, Question::AtLimits(SHOWN_MAX + 1)).await?;
     let Found::AtLimits(found) = answered.found else { return Err(unexpected()) };
     let of_each = || found.chunk_by(|(a, _), (b, _)| a == b);
@@ -52,7 +55,7 @@ pub(super) async fn conflicts(State(reads): State<Arc<Reads>>, Asked(wait): Aske
     let looked_up = iter(shown).map(|(limit, id)| reads.conflict(wait, limit, id)).buffered(READS_AT_A_TIME);
     let conflicts: Vec<Result<Conflict, Problem>> = looked_up.collect().await;
     let conflicts = conflicts.into_iter().collect::<Result<_, _>>()?;
-    Ok(ok(&Body { as_of: answered.as_of.as_ms(), conflicts, has_more }))
+    Ok(ok(&ConflictsBody { as_of: answered.as_of.as_ms(), conflicts, has_more }))
 }
 
 impl Reads {

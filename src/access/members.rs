@@ -17,7 +17,7 @@ use crate::limits::PAGE_DEFAULT;
 
 /// Which page.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct Page {
+pub(super) struct PageParameters {
     /// `next` of the page before.
     cursor: Option<String>,
     /// Members at most.
@@ -26,26 +26,26 @@ pub(super) struct Page {
 
 /// Where a list goes on: `TICK.PROFILE`. A tick is the same in all processes of a cluster, so any of them can go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cursor {
+struct ListCursor {
     /// The tick of the list.
     as_of: Tick,
     /// The last member that was shown.
     after: ProfileId,
 }
 
-impl fmt::Display for Cursor {
+impl fmt::Display for ListCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.as_of.as_ms(), self.after)
     }
 }
 
-impl FromStr for Cursor {
+impl FromStr for ListCursor {
     type Err = Problem;
 
     fn from_str(text: &str) -> Result<Self, Problem> {
         let parts = text.split_once('.');
         let cursor = parts.and_then(|(tick, after)| {
-            Some(Cursor { as_of: Tick::from_ms(tick.parse().ok()?), after: after.parse().ok()? })
+            Some(ListCursor { as_of: Tick::from_ms(tick.parse().ok()?), after: after.parse().ok()? })
         });
         let expected = "`cursor` is not one: expected what `next` of the page before says";
         cursor.ok_or_else(|| Problem::bad_request("bad_cursor", expected))
@@ -65,16 +65,21 @@ impl<'a> From<&'a Member> for MemberJson<'a> {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct MembersBody<'a> {
     as_of: u64,
     members: Vec<MemberJson<'a>>,
     next: Option<String>,
 }
 
 /// One page of members, by profile id.
-pub(super) async fn page(reads: &Reads, audience: AudienceId, page: Page, wait: Wait) -> Result<Response, Problem> {
+pub(super) async fn page(
+    reads: &Reads,
+    audience: AudienceId,
+    page: PageParameters,
+    wait: Wait,
+) -> Result<Response, Problem> {
     let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, reads.limits.page_max.max(1));
-    let cursor: Option<Cursor> = page.cursor.map(|cursor| cursor.parse()).transpose()?;
+    let cursor: Option<ListCursor> = page.cursor.map(|cursor| cursor.parse()).transpose()?;
     let question = |as_of, after, limit| Question::Members { audience, as_of, after, limit };
     // One more than is shown tells whether there is a next page.
     let asked = question(cursor.map(|cursor| cursor.as_of), cursor.map(|cursor| cursor.after), limit + 1);
@@ -91,10 +96,10 @@ pub(super) async fn page(reads: &Reads, audience: AudienceId, page: Page, wait: 
         // A list that has a second page is kept until it is asked for. If it is not any more, that page says so.
         wait.ask(&reads.handle, &reads.limits, question(Some(as_of), None, 0)).await?;
     }
-    Ok(ok(&Body {
+    Ok(ok(&MembersBody {
         as_of: as_of.as_ms(),
         members: shown.iter().map(MemberJson::from).collect(),
-        next: last.map(|member| Cursor { as_of, after: member.id }.to_string()),
+        next: last.map(|member| ListCursor { as_of, after: member.id }.to_string()),
     }))
 }
 

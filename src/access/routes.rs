@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::conflicts::conflicts;
 use super::json::ProfileJson;
-use super::members::{self, Page};
+use super::members::{self, PageParameters};
 use super::wait::Wait;
 use crate::engine::Handle;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
@@ -54,11 +54,11 @@ pub fn router(project: &Project, admission: &Admission, handle: Handle) -> Route
 /// `GET /v1/profiles/{type}:{value}`
 async fn profile(
     State(reads): State<Arc<Reads>>,
-    Named(identifier): Named,
-    Asked(wait): Asked<Wait>,
+    AudienceName(identifier): AudienceName,
+    ReadParameters(wait): ReadParameters<Wait>,
 ) -> Result<Response, Problem> {
     #[derive(Serialize)]
-    struct Body<'a> {
+    struct ProfileBody<'a> {
         as_of: u64,
         profile: ProfileJson<'a>,
     }
@@ -67,7 +67,7 @@ async fn profile(
     let as_of = answered.as_of.as_ms();
     match &answered.found {
         Found::Profile(Some(profile)) => {
-            Ok(ok(&Body { as_of, profile: ProfileJson { profile, definitions: &reads.definitions } }))
+            Ok(ok(&ProfileBody { as_of, profile: ProfileJson { profile, definitions: &reads.definitions } }))
         }
         Found::Profile(None) => {
             let body = serde_json::json!({
@@ -86,26 +86,29 @@ struct Size<'a> {
 }
 
 /// `GET /v1/audiences`
-async fn audiences(State(reads): State<Arc<Reads>>, Asked(wait): Asked<Wait>) -> Result<Response, Problem> {
+async fn audiences(
+    State(reads): State<Arc<Reads>>,
+    ReadParameters(wait): ReadParameters<Wait>,
+) -> Result<Response, Problem> {
     #[derive(Serialize)]
-    struct Body<'a> {
+    struct AudiencesBody<'a> {
         as_of: u64,
         audiences: Vec<Size<'a>>,
     }
     let (as_of, sizes) = reads.sizes(wait).await?;
     let names = reads.definitions.audiences.iter().map(|audience| audience.name.as_str());
     let audiences = names.zip(sizes).map(|(name, size)| Size { name, size }).collect();
-    Ok(ok(&Body { as_of, audiences }))
+    Ok(ok(&AudiencesBody { as_of, audiences }))
 }
 
 /// `GET /v1/audiences/{name}`
 async fn audience(
     State(reads): State<Arc<Reads>>,
-    Named(name): Named,
-    Asked(wait): Asked<Wait>,
+    AudienceName(name): AudienceName,
+    ReadParameters(wait): ReadParameters<Wait>,
 ) -> Result<Response, Problem> {
     #[derive(Serialize)]
-    struct Body<'a> {
+    struct AudienceBody<'a> {
         as_of: u64,
         #[serde(flatten)]
         size: Size<'a>,
@@ -113,15 +116,15 @@ async fn audience(
     let audience = reads.audience(&name)?;
     let (as_of, sizes) = reads.sizes(wait).await?;
     let size = *sizes.get(audience.index()).ok_or_else(unexpected)?;
-    Ok(ok(&Body { as_of, size: Size { name: &name, size } }))
+    Ok(ok(&AudienceBody { as_of, size: Size { name: &name, size } }))
 }
 
 /// `GET /v1/audiences/{name}/members`
 async fn members(
     State(reads): State<Arc<Reads>>,
-    Named(name): Named,
-    Asked(page): Asked<Page>,
-    Asked(wait): Asked<Wait>,
+    AudienceName(name): AudienceName,
+    ReadParameters(page): ReadParameters<PageParameters>,
+    ReadParameters(wait): ReadParameters<Wait>,
 ) -> Result<Response, Problem> {
     members::page(&reads, reads.audience(&name)?, page, wait).await
 }
@@ -164,27 +167,27 @@ pub(super) fn unexpected() -> Problem {
 }
 
 /// The one parameter in the path.
-struct Named(String);
+struct AudienceName(String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Named {
+impl<S: Send + Sync> FromRequestParts<S> for AudienceName {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let named: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
         let bad = |_| Problem::bad_request("bad_path", "the path is not URL-encoded UTF-8");
-        Ok(Named(named.map_err(bad)?.0))
+        Ok(AudienceName(named.map_err(bad)?.0))
     }
 }
 
 /// Parameters of the query.
-pub(super) struct Asked<T>(pub(super) T);
+pub(super) struct ReadParameters<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ReadParameters<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let asked: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
         let expected = "a parameter is wrong: expected numbers in `after`, `wait_ms` and `limit`, a text in `cursor`";
-        Ok(Asked(asked.map_err(|_| Problem::bad_request("bad_query", expected))?.0))
+        Ok(ReadParameters(asked.map_err(|_| Problem::bad_request("bad_query", expected))?.0))
     }
 }

@@ -9,9 +9,9 @@ use dataflows::model::{
 use serde_json::json;
 
 use super::router;
-use crate::engine::{Answered, Ask, Handle};
+use crate::engine::{Ask, Handle, QueryAnswer};
 use crate::example;
-use crate::http::testing::{Reply, Server, request};
+use crate::http::testing::{TestReply, TestServer, request};
 use crate::http::{Admission, Timeouts};
 use crate::limits::Limits;
 use crate::memory::Gate;
@@ -69,10 +69,10 @@ fn answer(ask: Ask) {
         }
         Question::Consents { .. } | Question::Audit(_) | Question::Profiles { .. } => Found::Sizes(Vec::new()),
     };
-    let _ = ask.reply.send(Answered { as_of: Tick::from_ms(9), found });
+    let _ = ask.reply.send(QueryAnswer { as_of: Tick::from_ms(9), found });
 }
 
-async fn server(tokens: bool) -> Server {
+async fn server(tokens: bool) -> TestServer {
     let mut project = example::project();
     project.limits.page_max = 4;
     project.read_tokens.truncate(usize::from(tokens));
@@ -83,10 +83,10 @@ async fn server(tokens: bool) -> Server {
             answer(ask);
         }
     });
-    Server::start(router(&project, &Admission::new(&project), handle), Timeouts::default(), 10).await
+    TestServer::start(router(&project, &Admission::new(&project), handle), Timeouts::default(), 10).await
 }
 
-async fn get(server: &Server, path: &str) -> Reply {
+async fn get(server: &TestServer, path: &str) -> TestReply {
     server.send(&request("GET", path, &[("authorization", "Bearer read-token")], b"")).await
 }
 
@@ -208,7 +208,7 @@ async fn only_readers_read() {
 async fn an_engine_that_has_stopped() {
     let (handle, submissions, asks, _) = Handle::new(&Limits::default(), Gate::off());
     drop((submissions, asks));
-    let server = Server::start(
+    let server = TestServer::start(
         router(&example::project(), &Admission::new(&example::project()), handle),
         Timeouts::default(),
         10,
@@ -220,7 +220,7 @@ async fn an_engine_that_has_stopped() {
 #[tokio::test]
 async fn who_waits_for_a_later_tick_is_answered_when_the_engine_is_about_to_stop() {
     let (handle, _submissions, mut asks, _) = Handle::new(&Limits::default(), Gate::off());
-    let server = Server::start(
+    let server = TestServer::start(
         router(&example::project(), &Admission::new(&example::project()), handle.clone()),
         Timeouts::default(),
         10,

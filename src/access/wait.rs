@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use dataflows::model::{Question, Tick};
 use serde::Deserialize;
 
-use crate::engine::{Answered, AskError, Handle};
+use crate::engine::{AskError, Handle, QueryAnswer};
 use crate::http::Problem;
 use crate::limits::{Limits, WAIT_MS_DEFAULT};
 
@@ -21,7 +21,7 @@ pub(super) struct Wait {
 
 impl Wait {
     /// Asks the engine. A wish to wait longer than `wait_ms_max` is one to wait that long.
-    pub async fn ask(self, handle: &Handle, limits: &Limits, question: Question) -> Result<Answered, Problem> {
+    pub async fn ask(self, handle: &Handle, limits: &Limits, question: Question) -> Result<QueryAnswer, Problem> {
         let wait_ms = self.wait_ms.unwrap_or(WAIT_MS_DEFAULT).min(limits.wait_ms_max);
         let asked = handle.read(question, self.after.map(Tick::from_ms), Duration::from_millis(wait_ms));
         asked.await.map_err(|error| match error {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Client, Method, Url};
 use serde_json::Value;
 
-use super::{AdminError, Engine};
+use super::{AdminError, EngineAddress};
 use crate::egress::client;
 use crate::project::Secret;
 
@@ -24,7 +24,7 @@ pub(super) struct Caller {
 
 impl Caller {
     /// Calls `engine` with this token.
-    pub fn new(engine: Engine, token: Option<String>) -> Result<Self, AdminError> {
+    pub fn new(engine: EngineAddress, token: Option<String>) -> Result<Self, AdminError> {
         let token = Secret::new(token.ok_or(AdminError::NoToken)?);
         // As for webhooks: a token goes where it is said to go and nowhere else.
         let client = client(&engine.url, WORK_MAX)

@@ -8,11 +8,11 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::caller::Caller;
-use super::{AdminError, Engine};
+use super::{AdminError, EngineAddress};
 
 /// What to do.
 #[derive(Clone, Copy, Debug, Subcommand)]
-pub enum Command {
+pub enum ClockCommand {
     /// Say what time ticks have, and what the clock of the machine shows.
     Status,
     /// Say that the clock is right: ticks that are behind it are set forward, and windows end; ticks that are ahead of it go at half
@@ -21,37 +21,37 @@ pub enum Command {
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct ClockReply {
     message: String,
     ticks: String,
     wall: String,
-    jumps: Vec<Jump>,
+    jumps: Vec<JumpReply>,
     jumped_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
-struct Jump {
+struct JumpReply {
     at: i64,
     by_ms: u64,
 }
 
 /// Asks or orders; writes to `out` what came of it.
 pub async fn run(
-    engine: Engine,
-    command: Command,
+    engine: EngineAddress,
+    command: ClockCommand,
     token: Option<String>,
     out: &mut impl Write,
 ) -> Result<(), AdminError> {
     let (method, path): (_, &[&str]) = match command {
-        Command::Status => (Method::GET, &["clock"]),
-        Command::Accept => (Method::POST, &["clock", "accept"]),
+        ClockCommand::Status => (Method::GET, &["clock"]),
+        ClockCommand::Accept => (Method::POST, &["clock", "accept"]),
     };
-    let told: Told = serde_json::from_value(Caller::new(engine, token)?.call(method, path, &[], None).await?)?;
+    let told: ClockReply = serde_json::from_value(Caller::new(engine, token)?.call(method, path, &[], None).await?)?;
     if let Some(jumped_ms) = told.jumped_ms.filter(|ms| *ms > 0) {
         writeln!(out, "ticks were set forward by {} s", seconds(jumped_ms))?;
     }
     writeln!(out, "ticks   {}\nclock   {}\n        {}", told.ticks, told.wall, told.message)?;
-    for Jump { at, by_ms } in told.jumps {
+    for JumpReply { at, by_ms } in told.jumps {
         let at = Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |at| format!("{at:.3}"));
         writeln!(out, "jumped  {at}, by {} s", seconds(by_ms))?;
     }

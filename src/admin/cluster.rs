@@ -9,18 +9,18 @@ use serde::Deserialize;
 
 use super::caller::Caller;
 use super::table::table;
-use super::{AdminError, Engine};
+use super::{AdminError, EngineAddress};
 
 /// What can be asked of a cluster.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Command {
+pub enum ClusterCommand {
     /// Show all processes, as the one that is asked sees them. Exit code 75 where one of them is not there.
     Status,
 }
 
 /// A process, as another one tells of it.
 #[derive(Debug, Deserialize)]
-struct Told {
+struct ProcessReply {
     process: usize,
     #[serde(default)]
     address: CompactString,
@@ -34,14 +34,14 @@ struct Told {
 
 /// Does what is asked for; writes to `out` what came of it.
 pub async fn run(
-    engine: Engine,
-    command: Command,
+    engine: EngineAddress,
+    command: ClusterCommand,
     token: Option<String>,
     out: &mut impl Write,
 ) -> Result<(), AdminError> {
-    let Command::Status = command;
+    let ClusterCommand::Status = command;
     let mut answer = Caller::new(engine, token)?.call(Method::GET, &["cluster"], &[], None).await?;
-    let told: Vec<Told> = serde_json::from_value(answer["members"].take())?;
+    let told: Vec<ProcessReply> = serde_json::from_value(answer["members"].take())?;
     out.write_all(shown(&told).as_bytes())?;
     match away(&told) {
         away if away.is_empty() => Ok(()),
@@ -50,15 +50,15 @@ pub async fn run(
 }
 
 /// Who is not there, in words.
-fn away(told: &[Told]) -> String {
+fn away(told: &[ProcessReply]) -> String {
     let away = told.iter().filter(|of| !["here", "there"].contains(&of.state.as_str()));
     away.map(|of| format!("process {} is {}", of.process, of.state)).collect::<Vec<_>>().join(", ")
 }
 
-fn shown(told: &[Told]) -> String {
+fn shown(told: &[ProcessReply]) -> String {
     let heads = ["process", "address", "state", "version", "workers", "frontier", "heard", "clock"].map(str::to_owned);
     let furthest = told.iter().map(|of| of.frontier).max().unwrap_or_default();
-    let line = |of: &Told| {
+    let line = |of: &ProcessReply| {
         let behind = furthest - of.frontier;
         [
             of.process.to_string(),
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn processes_are_a_table() {
-        let told = |process: usize, state: &str, frontier| Told {
+        let told = |process: usize, state: &str, frontier| ProcessReply {
             process,
             address: format!("10.0.0.{process}:7001").into(),
             state: state.into(),
@@ -98,7 +98,8 @@ process  address        state   version  workers  frontier      heard       cloc
         assert_eq!(shown(&[told(0, "here", 1_000), told(1, "silent", 990)]), expected);
         assert_eq!(away(&[told(0, "here", 1_000), told(1, "there", 990)]), "");
         let states = ["there", "here", "silent", "gone", "stopping"];
-        let all: Vec<Told> = states.into_iter().enumerate().map(|(process, state)| told(process, state, 1)).collect();
+        let all: Vec<ProcessReply> =
+            states.into_iter().enumerate().map(|(process, state)| told(process, state, 1)).collect();
         assert_eq!(away(&all), "process 2 is silent, process 3 is gone, process 4 is stopping");
     }
 }

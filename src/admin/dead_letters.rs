@@ -10,14 +10,14 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::caller::Caller;
-use super::destination::{self, Told};
+use super::destination::{self, DestinationReply};
 use super::table::table;
-use super::{AdminError, Engine};
+use super::{AdminError, EngineAddress};
 use crate::json::TimeText;
 
 /// What can be done with dead letters.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Command {
+pub enum DeadLettersCommand {
     /// Show the latest ones: those of a destination, or of all.
     List {
         /// The destination.
@@ -70,15 +70,15 @@ struct ToldLetters {
 
 /// Does what is asked for, and writes what came of it to `out`.
 pub async fn run(
-    engine: Engine,
-    command: Command,
+    engine: EngineAddress,
+    command: DeadLettersCommand,
     token: Option<String>,
     out: &mut impl Write,
 ) -> Result<(), AdminError> {
     let caller = Caller::new(engine, token)?;
     let call = async |method, path: &[&str]| caller.call(method, &[&["destinations"], path].concat(), &[], None).await;
     match &command {
-        Command::List { name } => {
+        DeadLettersCommand::List { name } => {
             let names: Vec<CompactString> = match name {
                 Some(name) => vec![name.as_str().into()],
                 None => destination::all(&caller).await?.into_iter().map(|told| told.name).collect(),
@@ -90,17 +90,17 @@ pub async fn run(
             }
             out.write_all(listed(&all).as_bytes())?;
         }
-        Command::Show { name, id } => {
+        DeadLettersCommand::Show { name, id } => {
             let letter = call(Method::GET, &[name, "dead-letters", id]).await?;
             writeln!(out, "{}", serde_json::to_string_pretty(&letter)?)?;
         }
-        Command::Retry { name } => {
+        DeadLettersCommand::Retry { name } => {
             let answer = call(Method::POST, &[name, "dead-letters", "retry"]).await?;
-            out.write_all(destination::shown(&[serde_json::from_value::<Told>(answer)?]).as_bytes())?;
+            out.write_all(destination::shown(&[serde_json::from_value::<DestinationReply>(answer)?]).as_bytes())?;
         }
-        Command::Purge { name } => {
+        DeadLettersCommand::Purge { name } => {
             let answer = call(Method::DELETE, &[name, "dead-letters"]).await?;
-            out.write_all(destination::shown(&[serde_json::from_value::<Told>(answer)?]).as_bytes())?;
+            out.write_all(destination::shown(&[serde_json::from_value::<DestinationReply>(answer)?]).as_bytes())?;
         }
     }
     Ok(())

@@ -11,14 +11,14 @@ use tokio::time::sleep;
 
 use super::caller::Caller;
 use super::table::table;
-use super::{AdminError, Engine};
+use super::{AdminError, EngineAddress};
 
 /// How often it is looked whether a destination has nothing any more.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// What can be done with destinations.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Command {
+pub enum DestinationCommand {
     /// Show all destinations.
     List,
     /// Begin no more calls, until it is resumed.
@@ -63,7 +63,7 @@ pub enum Command {
 
 /// A destination, as the engine tells of it.
 #[derive(Debug, Deserialize)]
-pub(super) struct Told {
+pub(super) struct DestinationReply {
     pub(super) name: CompactString,
     state: CompactString,
     desired: u64,
@@ -78,7 +78,7 @@ pub(super) struct Told {
     events: Option<ToldEvents>,
 }
 
-impl Told {
+impl DestinationReply {
     /// Whether it has nothing, and is not to be told anything.
     fn is_empty(&self) -> bool {
         (self.acknowledged, self.pending, self.resync, self.dead_letters) == (0, 0, 0, 0)
@@ -99,22 +99,22 @@ struct ToldEvents {
 
 /// Does what is asked for; writes to `out` how those that it is about are doing then.
 pub async fn run(
-    engine: Engine,
-    command: Command,
+    engine: EngineAddress,
+    command: DestinationCommand,
     token: Option<String>,
     out: &mut impl Write,
 ) -> Result<(), AdminError> {
     let caller = Caller::new(engine, token)?;
     let (name, order) = match &command {
-        Command::List => return Ok(out.write_all(shown(&all(&caller).await?).as_bytes())?),
-        Command::Pause { name } => (name, "pause"),
-        Command::Resume { name } => (name, "resume"),
-        Command::Resync { name } => (name, "resync"),
-        Command::Skip { name } => (name, "skip"),
-        Command::AsNew { name } => (name, "as-new"),
-        Command::AsMoved { name } => (name, "as-moved"),
-        Command::Retire { name, undo: false } => (name, "retire"),
-        Command::Retire { name, undo: true } => (name, "unretire"),
+        DestinationCommand::List => return Ok(out.write_all(shown(&all(&caller).await?).as_bytes())?),
+        DestinationCommand::Pause { name } => (name, "pause"),
+        DestinationCommand::Resume { name } => (name, "resume"),
+        DestinationCommand::Resync { name } => (name, "resync"),
+        DestinationCommand::Skip { name } => (name, "skip"),
+        DestinationCommand::AsNew { name } => (name, "as-new"),
+        DestinationCommand::AsMoved { name } => (name, "as-moved"),
+        DestinationCommand::Retire { name, undo: false } => (name, "retire"),
+        DestinationCommand::Retire { name, undo: true } => (name, "unretire"),
     };
     let answer = caller.call(Method::POST, &["destinations", name, order], &[], None).await?;
     let mut told = serde_json::from_value(answer)?;
@@ -127,20 +127,21 @@ pub async fn run(
 const COLUMNS: usize = 10;
 
 /// All destinations.
-pub(super) async fn all(caller: &Caller) -> Result<Vec<Told>, AdminError> {
+pub(super) async fn all(caller: &Caller) -> Result<Vec<DestinationReply>, AdminError> {
     #[derive(Deserialize)]
-    struct Body {
-        destinations: Vec<Told>,
+    struct DestinationsReply {
+        destinations: Vec<DestinationReply>,
     }
     let answer = caller.call(Method::GET, &["destinations"], &[], None).await?;
-    let Body { destinations } = serde_json::from_value(answer)?;
+    let DestinationsReply { destinations } = serde_json::from_value(answer)?;
     Ok(destinations)
 }
 
 /// Waits until a destination that is retired has nothing any more.
-async fn until_empty(caller: &Caller, name: &str) -> Result<Told, AdminError> {
+async fn until_empty(caller: &Caller, name: &str) -> Result<DestinationReply, AdminError> {
     loop {
-        let told: Told = serde_json::from_value(caller.call(Method::GET, &["destinations", name], &[], None).await?)?;
+        let told: DestinationReply =
+            serde_json::from_value(caller.call(Method::GET, &["destinations", name], &[], None).await?)?;
         if told.state != "retired" || told.is_empty() {
             return Ok(told);
         }
@@ -149,7 +150,7 @@ async fn until_empty(caller: &Caller, name: &str) -> Result<Told, AdminError> {
 }
 
 /// A line for each destination and for its events, under a line of headings.
-pub(super) fn shown(all: &[Told]) -> String {
+pub(super) fn shown(all: &[DestinationReply]) -> String {
     const HEADINGS: [&str; COLUMNS] =
         ["name", "state", "desired", "acknowledged", "pending", "oldest", "resync", "dead", "withheld", "failed calls"];
     let mut lines = vec![HEADINGS.map(str::to_owned)];
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn destinations_are_a_table() {
-        let told: [Told; 2] = serde_json::from_str(
+        let told: [DestinationReply; 2] = serde_json::from_str(
             r#"[{"name": "crm", "state": "paused", "desired": 12, "acknowledged": 10, "pending": 2, "resync": 0,
                 "oldest_pending_ms": 1500, "frontier": 1, "dead_letters": 0, "failed_calls": 3, "given_up": 0,
                 "last_error": "the endpoint answered 500 Internal Server Error",

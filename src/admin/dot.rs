@@ -11,24 +11,24 @@ use reqwest::Url;
 
 use super::caller::Caller;
 use super::top::report;
-use super::{AdminError, Engine};
+use super::{AdminError, EngineAddress};
 use crate::engine::{Listeners, Topology, Workers, WorkersError};
 use crate::observe::introspection::{Figures, Introspection, dot};
 
 /// What is asked for.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub struct DotOptions {
     /// The URL of a running engine, in the place of --url; or the folder of a project, for a graph without sizes.
     #[arg(value_name = "URL|PROJECT", conflicts_with = "url")]
     of: Option<String>,
     #[command(flatten)]
-    engine: Engine,
+    engine: EngineAddress,
     /// The sizes of one worker of the process only, counted from 0.
     #[arg(long, value_name = "N")]
     worker: Option<usize>,
 }
 
-impl Options {
+impl DotOptions {
     /// The folder of the project, if that is what is meant.
     pub fn project(&self) -> Option<&Path> {
         let of = self.of.as_deref()?;
@@ -37,13 +37,13 @@ impl Options {
 }
 
 /// Writes the graph of a running engine.
-pub async fn run(options: Options, token: Option<String>, out: &mut impl Write) -> Result<(), AdminError> {
-    let Options { of, engine, worker } = options;
+pub async fn run(options: DotOptions, token: Option<String>, out: &mut impl Write) -> Result<(), AdminError> {
+    let DotOptions { of, engine, worker } = options;
     let url = match of {
         Some(text) => text.parse::<Url>().map_err(|error| AdminError::Url { text, reason: error.to_string() })?,
         None => engine.url,
     };
-    let caller = Caller::new(Engine { url }, token)?;
+    let caller = Caller::new(EngineAddress { url }, token)?;
     let report = report(&caller, worker).await?;
     if !report.logged {
         return Err(AdminError::NotLogged);

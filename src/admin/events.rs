@@ -9,21 +9,21 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::caller::Caller;
-use super::{AdminError, Engine};
+use super::{AdminError, EngineAddress};
 
 /// What to show.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub struct EventsOptions {
     #[command(flatten)]
-    engine: Engine,
+    engine: EngineAddress,
     /// Show the fields of the events of this name: `Order Completed`, or a call such as `identify`.
     name: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct EventsReply {
     since: u64,
-    events: Vec<Event>,
+    events: Vec<EventReply>,
     left_out: ToldLeftOut,
 }
 
@@ -34,7 +34,7 @@ struct ToldLeftOut {
 }
 
 #[derive(Deserialize)]
-struct Event {
+struct EventReply {
     source: String,
     name: String,
     count: u64,
@@ -52,26 +52,26 @@ struct ToldField {
     field: String,
     types: BTreeMap<String, u64>,
     #[serde(default)]
-    expected: Vec<Expected>,
+    expected: Vec<ExpectedReply>,
 }
 
 #[derive(Deserialize)]
-struct Expected {
+struct ExpectedReply {
     #[serde(rename = "type")]
     kind: String,
     other_type: u64,
 }
 
 /// Asks the engine, and writes what it says to `out`.
-pub async fn run(options: Options, token: Option<String>, out: &mut impl Write) -> Result<(), AdminError> {
-    let Options { engine, name } = options;
+pub async fn run(options: EventsOptions, token: Option<String>, out: &mut impl Write) -> Result<(), AdminError> {
+    let EventsOptions { engine, name } = options;
     let caller = Caller::new(engine, token)?;
     let path: Vec<&str> = ["events"].into_iter().chain(name.as_deref()).collect();
-    let told: Told = serde_json::from_value(caller.call(Method::GET, &path, &[], None).await?)?;
+    let told: EventsReply = serde_json::from_value(caller.call(Method::GET, &path, &[], None).await?)?;
     Ok(out.write_all(shown(&told).as_bytes())?)
 }
 
-fn shown(told: &Told) -> String {
+fn shown(told: &EventsReply) -> String {
     let time = |ms: u64| {
         let time = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
         time.map_or_else(|| ms.to_string(), |time| time.to_string())
@@ -97,7 +97,7 @@ fn shown(told: &Told) -> String {
             let types = if types.is_empty() { "never seen".to_owned() } else { types.join(", ") };
             let expected: Vec<String> = expected
                 .iter()
-                .map(|Expected { kind, other_type }| format!("{kind}; {other_type} of another type"))
+                .map(|ExpectedReply { kind, other_type }| format!("{kind}; {other_type} of another type"))
                 .collect();
             lines.push([visible(field), types, expected.join(", ")]);
         }
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn events_are_a_table() {
-        let told: Told = serde_json::from_str(
+        let told: EventsReply = serde_json::from_str(
             r#"{"since": 1795622400000, "left_out": {"events": 2, "values": 1}, "events": [
                 {"source": "web", "name": "Order \u001bCompleted", "count": 120, "per_minute": 2.5, "first": 1795622400000,
                  "last": 1795626000000, "other_type": 3, "looked_at": 40, "fields": [

@@ -12,14 +12,14 @@ use serde_json::json;
 
 use self::shown::{list, show};
 use super::caller::{Caller, WORK_MAX};
-use super::{AdminError, Engine};
+use super::{AdminError, EngineAddress};
 
 /// How often a retry waits for an engine that is behind, a second at a time.
 const WAITS_MAX: usize = 60;
 
 /// What can be done with rejected events.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Command {
+pub enum QuarantineCommand {
     /// List what was rejected, the oldest first: number, time, source, code, bytes.
     List {
         /// Only what is later than this entry.
@@ -41,13 +41,13 @@ pub enum Command {
     Retry {
         /// Which entries.
         #[command(flatten)]
-        which: Which,
+        which: EntryArguments,
     },
     /// Delete entries.
     Purge {
         /// Which entries.
         #[command(flatten)]
-        which: Which,
+        which: EntryArguments,
         /// All before this one.
         #[arg(long, value_name = "ID", conflicts_with_all = ["ids", "all"])]
         before: Option<u64>,
@@ -56,7 +56,7 @@ pub enum Command {
 
 /// Which entries.
 #[derive(Args, Clone, Debug)]
-pub struct Which {
+pub struct EntryArguments {
     /// Their numbers.
     #[arg(value_name = "ID")]
     ids: Vec<u64>,
@@ -70,24 +70,24 @@ pub struct Which {
 
 /// Does what is asked for; writes the result to `out`.
 pub async fn run(
-    engine: Engine,
-    command: Command,
+    engine: EngineAddress,
+    command: QuarantineCommand,
     token: Option<String>,
     out: &mut impl Write,
 ) -> Result<(), AdminError> {
     let caller = Caller::new(engine, token)?;
     match command {
-        Command::List { after, limit, code } => {
+        QuarantineCommand::List { after, limit, code } => {
             let mut query = vec![("after", after.to_string()), ("limit", limit.to_string())];
             query.extend(code.map(|code| ("code", code)));
             list(&caller.call(Method::GET, &["quarantine"], &query, None).await?, out)
         }
-        Command::Show { id } => {
+        QuarantineCommand::Show { id } => {
             let entry = caller.call(Method::GET, &["quarantine", &id.to_string()], &[], None).await?;
             show(&entry, io::stdout().is_terminal(), out)
         }
-        Command::Retry { which } => retry(&caller, which, out).await,
-        Command::Purge { which: Which { ids, all, code }, before } => {
+        QuarantineCommand::Retry { which } => retry(&caller, which, out).await,
+        QuarantineCommand::Purge { which: EntryArguments { ids, all, code }, before } => {
             let mut query = Vec::new();
             if !ids.is_empty() {
                 query.push(("ids", ids.iter().map(u64::to_string).collect::<Vec<_>>().join(",")));
@@ -109,11 +109,11 @@ pub async fn run(
 }
 
 /// Retries, as many calls as it takes.
-async fn retry(caller: &Caller, which: Which, out: &mut impl Write) -> Result<(), AdminError> {
+async fn retry(caller: &Caller, which: EntryArguments, out: &mut impl Write) -> Result<(), AdminError> {
     let mut body = match &which {
-        Which { ids, all: false, code: None } if !ids.is_empty() => json!({ "ids": ids }),
-        Which { all: true, code: None, .. } => json!({"all": true}),
-        Which { code: Some(code), .. } => json!({ "code": code }),
+        EntryArguments { ids, all: false, code: None } if !ids.is_empty() => json!({ "ids": ids }),
+        EntryArguments { all: true, code: None, .. } => json!({"all": true}),
+        EntryArguments { code: Some(code), .. } => json!({ "code": code }),
         _ => return Err(AdminError::Nothing),
     };
     let (mut sums, mut waits, mut reasons) = ([0; 4], 0, BTreeMap::<String, u64>::new());

@@ -9,8 +9,8 @@ use console::Term;
 use reqwest::{Method, Url};
 
 use super::caller::Caller;
-use super::{AdminError, Engine};
-use crate::observe::introspection::{Holder, Operator, Report};
+use super::{AdminError, EngineAddress};
+use crate::observe::introspection::{MemoryHolder, Operator, Report};
 
 /// How often the table is drawn: over less time, shares would jump.
 const EVERY: Duration = Duration::from_secs(1);
@@ -20,12 +20,12 @@ const LINES: usize = 24;
 
 /// What is asked for.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub struct TopOptions {
     /// Where the engine listens, in the place of --url.
     #[arg(value_name = "URL", conflicts_with = "url")]
     at: Option<Url>,
     #[command(flatten)]
-    engine: Engine,
+    engine: EngineAddress,
     /// Show one worker of the process only, counted from 0.
     #[arg(long, value_name = "N")]
     worker: Option<usize>,
@@ -35,9 +35,9 @@ pub struct Options {
 }
 
 /// Shows tables until the process is ended, or one.
-pub async fn run(options: Options, token: Option<String>, out: &mut impl Write) -> Result<(), AdminError> {
-    let Options { at, engine, worker, once } = options;
-    let caller = Caller::new(Engine { url: at.unwrap_or(engine.url) }, token)?;
+pub async fn run(options: TopOptions, token: Option<String>, out: &mut impl Write) -> Result<(), AdminError> {
+    let TopOptions { at, engine, worker, once } = options;
+    let caller = Caller::new(EngineAddress { url: at.unwrap_or(engine.url) }, token)?;
     let term = Term::stdout();
     let once = once || !std::io::stdout().is_terminal();
     let mut before = report(&caller, worker).await?;
@@ -143,19 +143,19 @@ fn head(before: &Report, now: &Report) -> String {
         text += &format!("{name} {} ms behind{queued}  ", stage.lag_ms);
     }
     text.truncate(text.trim_end().len());
-    let held = |of: &Holder| format!("{} {:.1} MB", of.of.replace('_', " "), of.bytes as f64 / 1e6);
+    let held = |of: &MemoryHolder| format!("{} {:.1} MB", of.of.replace('_', " "), of.bytes as f64 / 1e6);
     let held: Vec<String> = now.memory.iter().map(held).collect();
     format!("{text}\nof memory: {}\n\n", held.join(", "))
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::observe::introspection::{Arrangement, Figures, Stage};
+    use crate::observe::introspection::{Arrangement, Figures, StageProgress};
 
     use super::*;
 
     fn report(elapsed_ms: u64, own_ms: [u64; 2], logged: bool) -> Report {
-        let stage = |stage: &str, destination: Option<&str>, lag_ms, queued| Stage {
+        let stage = |stage: &str, destination: Option<&str>, lag_ms, queued| StageProgress {
             stage: stage.to_owned(),
             destination: destination.map(str::to_owned),
             lag_ms,
@@ -178,7 +178,7 @@ mod tests {
             workers: 2,
             worker: None,
             memory_bytes: Some(95_200_000),
-            memory: vec![Holder { of: "message_ids".to_owned(), bytes: 26_000_000 }],
+            memory: vec![MemoryHolder { of: "message_ids".to_owned(), bytes: 26_000_000 }],
             ticks: 9,
             ticks_per_s: 42.0,
             stages: vec![stage("log", None, 3, None), stage("egress", Some("crm"), 5, Some(2))],

@@ -16,7 +16,7 @@ use crate::http::{Admission, Role, json, method_not_allowed};
 
 /// A definition, in an answer.
 #[derive(Serialize)]
-struct Row<'a> {
+struct DefinitionRow<'a> {
     kind: DefinitionKind,
     name: &'a str,
     id: DefinitionId,
@@ -24,9 +24,9 @@ struct Row<'a> {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct CatalogueBody<'a> {
     /// By kind and name.
-    definitions: Vec<Row<'a>>,
+    definitions: Vec<DefinitionRow<'a>>,
 }
 
 /// The route.
@@ -37,7 +37,11 @@ pub fn router(admission: &Admission, catalogue: Catalogue) -> Router {
 }
 
 async fn shown(State(catalogue): State<Arc<Catalogue>>) -> Response {
-    let row =
-        |(kind, name, of): (DefinitionKind, _, super::Catalogued)| Row { kind, name, id: of.id, version: of.version };
-    json(StatusCode::OK, &Body { definitions: catalogue.iter().map(row).collect() })
+    let row = |(kind, name, of): (DefinitionKind, _, super::Catalogued)| DefinitionRow {
+        kind,
+        name,
+        id: of.id,
+        version: of.version,
+    };
+    json(StatusCode::OK, &CatalogueBody { definitions: catalogue.iter().map(row).collect() })
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::course::{ClockReading, Course};
 use super::reference::{Measured, ReferenceClock};
-use super::start::{ClockError, Latest};
+use super::start::{ClockError, LatestTick};
 use super::steady::{SteadyClock, micros, tick};
 use crate::observe::seldom::Seldom;
 use crate::project::Clock;
@@ -42,7 +42,7 @@ impl FollowedClock {
 impl SteadyClock {
     /// Refuses to go on before a tick that another process of the cluster has, where this clock, which is that of all, is further behind
     /// it than it may be.
-    pub fn check_not_before(&self, latest: Latest, clock: &Clock) -> Result<(), ClockError> {
+    pub fn check_not_before(&self, latest: LatestTick, clock: &Clock) -> Result<(), ClockError> {
         match ClockError::of(self.now(), latest, clock) {
             Err(error @ ClockError::Behind { .. }) => Err(error),
             _ => Ok(()),
@@ -127,7 +127,7 @@ mod tests {
         let steady = match last {
             None => SteadyClock::new(machine, &clock, Jumps::default()),
             Some(us) => {
-                let latest = Latest { folder: "data".into(), tick: tick(THERE + us) };
+                let latest = LatestTick { folder: "data".into(), tick: tick(THERE + us) };
                 SteadyClock::after(latest, machine, &clock, Jumps::default(), super::super::OnMismatch::Ignore).unwrap()
             }
         };

@@ -22,10 +22,10 @@ const HEAD: &str = "deltaic clock 1";
 
 /// Jumps of ticks. Cheap to clone; clones are the same jumps.
 #[derive(Clone, Debug, Default)]
-pub struct Jumps(Arc<Inner>);
+pub struct Jumps(Arc<JumpsInner>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct JumpsInner {
     /// Where they are kept, if they are.
     file: Option<PathBuf>,
     /// In the order of their ticks: the one before each, and by how many milliseconds.
@@ -47,7 +47,7 @@ impl Jumps {
             })?,
             None => Vec::new(),
         };
-        Ok(Jumps(Arc::new(Inner { file: Some(file), jumps: RwLock::new(jumps) })))
+        Ok(Jumps(Arc::new(JumpsInner { file: Some(file), jumps: RwLock::new(jumps) })))
     }
 
     /// Ticks are about to jump at `at`, by so many milliseconds. Where this fails, they must not.

@@ -35,7 +35,7 @@ fn of_process_0() -> Problem {
 
 /// Ticks and the clock, as JSON.
 #[derive(Serialize)]
-struct Body {
+struct ClockBody {
     state: &'static str,
     /// What it means, for people.
     message: String,
@@ -55,19 +55,19 @@ struct Body {
     #[serde(skip_serializing_if = "Option::is_none")]
     skew_ms: Option<i64>,
     /// Where ticks were set forward, the oldest first.
-    jumps: Vec<Jump>,
+    jumps: Vec<JumpBody>,
     /// By how much they were, by this order.
     #[serde(skip_serializing_if = "Option::is_none")]
     jumped_ms: Option<u64>,
 }
 
 #[derive(Serialize)]
-struct Jump {
+struct JumpBody {
     at: u64,
     by_ms: u64,
 }
 
-impl Body {
+impl ClockBody {
     fn of(clock: &SteadyClock, standing: ClockStanding, jumped_ms: Option<u64>) -> Self {
         let ms = |us: i64| u64::try_from(us / 1_000).unwrap_or_default();
         let (state, caught_up_in_ms, follows_in_ms) = match standing.state {
@@ -75,8 +75,8 @@ impl Body {
             ClockState::Slow { left_us } => ("slow", Some(ms(left_us)), None),
             ClockState::Apart { follows_in_us, .. } => ("apart", None, follows_in_us.map(ms)),
         };
-        let jump = |(at, by_ms): (Tick, u64)| Jump { at: at.as_ms(), by_ms };
-        Body {
+        let jump = |(at, by_ms): (Tick, u64)| JumpBody { at: at.as_ms(), by_ms };
+        ClockBody {
             state,
             message: standing.to_string(),
             tick: standing.ticks.as_ms(),
@@ -94,7 +94,7 @@ impl Body {
 
 /// `GET /v1/clock`
 async fn look(Of(clock): Of<Arc<SteadyClock>>) -> Response {
-    json(StatusCode::OK, &Body::of(&clock, clock.standing(), None))
+    json(StatusCode::OK, &ClockBody::of(&clock, clock.standing(), None))
 }
 
 /// `POST /v1/clock/accept`
@@ -105,5 +105,5 @@ async fn accept(Of(clock): Of<Arc<SteadyClock>>) -> Result<Response, Problem> {
         let message = format!("how far ticks are set forward cannot be written down, so they are not: {error}");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not_written", message)
     })?;
-    Ok(json(StatusCode::OK, &Body::of(&clock, accepted.now, Some(accepted.jumped_ms))))
+    Ok(json(StatusCode::OK, &ClockBody::of(&clock, accepted.now, Some(accepted.jumped_ms))))
 }

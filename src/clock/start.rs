@@ -14,14 +14,14 @@ use crate::project::Clock;
 
 /// The latest tick that a data folder knows of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Latest {
+pub struct LatestTick {
     /// The folder.
     pub folder: PathBuf,
     /// The tick.
     pub tick: Tick,
 }
 
-impl Latest {
+impl LatestTick {
     /// That of a folder whose data are of `last` and before, by a clock that shows `now`; none where it has nothing. Ticks may have been
     /// further, though nothing came at them: then that was written down, or the clock had been accepted.
     pub fn of(folder: &Path, last: Tick, jumps: &Jumps, now: Tick, clock: &Clock) -> Option<Self> {
@@ -30,7 +30,7 @@ impl Latest {
         let written = if last > Tick::default() { reached::read(folder) } else { None };
         let last = reached::believed(last, written, now, step_max_ms, pause_max_ms);
         let tick = jumps.reached(last, now, step_max_ms);
-        (tick > Tick::default()).then(|| Latest { folder: folder.to_owned(), tick })
+        (tick > Tick::default()).then(|| LatestTick { folder: folder.to_owned(), tick })
     }
 }
 
@@ -48,7 +48,7 @@ pub enum ClockError {
         /// What it shows.
         now: Tick,
         /// What the data have.
-        latest: Latest,
+        latest: LatestTick,
     },
     /// It is far ahead of the data.
     #[error(
@@ -61,7 +61,7 @@ pub enum ClockError {
         /// What it shows.
         now: Tick,
         /// What the data have.
-        latest: Latest,
+        latest: LatestTick,
         /// How far it may be ahead.
         pause_max_ms: u64,
     },
@@ -72,7 +72,7 @@ pub enum ClockError {
 
 impl ClockError {
     /// What speaks against going on at `now` after `latest`, if anything does.
-    pub fn of(now: Tick, latest: Latest, clock: &Clock) -> Result<(), ClockError> {
+    pub fn of(now: Tick, latest: LatestTick, clock: &Clock) -> Result<(), ClockError> {
         let (step_max_ms, pause_max_ms) = (ms(clock.step_max), ms(clock.pause_max));
         if latest.tick > now.after_ms(step_max_ms) {
             return Err(ClockError::Behind { now, latest });
@@ -101,17 +101,17 @@ impl ClockError {
     }
 }
 
-fn behind(now: Tick, latest: &Latest) -> String {
+fn behind(now: Tick, latest: &LatestTick) -> String {
     let by = span(latest.tick.as_ms() - now.as_ms());
     format!("the clock of this machine shows {}, which is {by} before the last tick of {latest}", moment(now))
 }
 
-fn ahead(now: Tick, latest: &Latest) -> String {
+fn ahead(now: Tick, latest: &LatestTick) -> String {
     let by = span(now.as_ms() - latest.tick.as_ms());
     format!("the clock of this machine shows {}, which is {by} after the last tick of {latest}", moment(now))
 }
 
-impl fmt::Display for Latest {
+impl fmt::Display for LatestTick {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {}", self.folder.display(), moment(self.tick))
     }
@@ -130,7 +130,7 @@ mod tests {
         let clock = Clock::default();
         let last = Tick::from_ms(1_800_000_000_000);
         let check = |now: u64, expected: &str| {
-            let latest = Latest { folder: "data".into(), tick: last };
+            let latest = LatestTick { folder: "data".into(), tick: last };
             let said = ClockError::of(Tick::from_ms(now), latest, &clock).err().map(|error| error.to_string());
             match said {
                 None => assert_eq!(expected, ""),

@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::course::{ClockReading, ClockState, Course};
 use super::following::{FollowedClock, SKEW_MAX_US, SKEW_TOLD_US};
-use super::start::{ClockError, Latest};
+use super::start::{ClockError, LatestTick};
 use super::words::{moment, span};
 use super::{Jumps, Now};
 use crate::observe::seldom::Seldom;
@@ -38,13 +38,13 @@ pub struct SteadyClock {
     /// After this ticks go on.
     pub(super) last: Tick,
     pub(super) step_max_us: i64,
-    course: Mutex<Told>,
+    course: Mutex<CourseNotices>,
     /// Told when the clock of process 0 is known.
     pub(super) measured: Condvar,
 }
 
 /// The course, and what of it has been told to people.
-pub(super) struct Told {
+pub(super) struct CourseNotices {
     pub course: Course,
     /// The clock of process 0, where ticks go by that.
     pub followed: Option<FollowedClock>,
@@ -85,7 +85,7 @@ impl SteadyClock {
 
     /// Begins after what the data have, where the clock goes together with them.
     pub fn after(
-        latest: Latest,
+        latest: LatestTick,
         machine: Machine,
         clock: &Clock,
         jumps: Jumps,
@@ -123,8 +123,13 @@ impl SteadyClock {
     fn at(begin: Tick, last: Tick, machine: Machine, clock: &Clock, jumps: Jumps) -> Self {
         let step_max_us = i64::try_from(clock.step_max.as_micros()).unwrap_or(i64::MAX);
         let course = Course::begin(machine(), micros(begin), step_max_us);
-        let told =
-            Told { course, followed: None, is_apart: false, skewed: Seldom::default(), attempts: Seldom::default() };
+        let told = CourseNotices {
+            course,
+            followed: None,
+            is_apart: false,
+            skewed: Seldom::default(),
+            attempts: Seldom::default(),
+        };
         SteadyClock { machine, jumps, last, step_max_us, course: Mutex::new(told), measured: Condvar::new() }
     }
 
@@ -193,7 +198,7 @@ impl SteadyClock {
         Ok(by_ms)
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Told> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, CourseNotices> {
         self.course.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -204,7 +209,7 @@ impl std::fmt::Debug for SteadyClock {
     }
 }
 
-impl Told {
+impl CourseNotices {
     /// What ticks go by: the clock of this machine, or that of process 0.
     pub fn leading(&self, machine: ClockReading) -> ClockReading {
         let followed = self.followed.as_ref().map(|followed| followed.leading(machine));
@@ -365,7 +370,7 @@ mod tests {
         match latest_ms {
             None => Ok(SteadyClock::new(set.machine(), &clock, jumps)),
             Some(ms) => {
-                let latest = Latest { folder: "data".into(), tick: Tick::from_ms(ms) };
+                let latest = LatestTick { folder: "data".into(), tick: Tick::from_ms(ms) };
                 SteadyClock::after(latest, set.machine(), &clock, jumps, on_mismatch)
             }
         }

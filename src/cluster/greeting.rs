@@ -22,8 +22,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::introduction::{Peer, differences};
-use super::proof::{Nonce, PROOF_BYTES, Proof, Role, nonce};
+use super::introduction::{IntroducedPeer, differences};
+use super::proof::{Nonce, PROOF_BYTES, Proof, ProofRole, nonce};
 use crate::limits::{PROCESS_HELLO_BYTES_MAX, PROCESS_HELLO_TIMEOUT};
 
 const MAGIC: &[u8; 16] = b"deltaic cluster ";
@@ -33,23 +33,23 @@ const VERSION: u16 = 2;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Purpose {
+pub enum ConnectionPurpose {
     /// What the workers say to each other.
     Workers,
     /// That a process is there.
     Pulse,
 }
 
-impl Purpose {
+impl ConnectionPurpose {
     /// All of them: each two processes have one connection for each.
     pub const ALL: [Self; 2] = [Self::Workers, Self::Pulse];
 }
 
 /// Who this process is, and what proves it.
 #[derive(Debug)]
-pub struct Own {
+pub struct OwnIdentity {
     /// What it says.
-    pub peer: Peer,
+    pub peer: IntroducedPeer,
     /// The key of proofs.
     pub key: Box<[u8]>,
 }
@@ -57,8 +57,8 @@ pub struct Own {
 /// What an end says of itself.
 #[derive(Debug, Serialize, Deserialize)]
 struct Hello {
-    peer: Peer,
-    purpose: Purpose,
+    peer: IntroducedPeer,
+    purpose: ConnectionPurpose,
     /// Which process it takes the other end for.
     wanted: usize,
 }
@@ -91,7 +91,7 @@ pub enum Stranger {
 
 /// What a listener says in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum GreetingVerdict {
     /// It is let in.
     Admitted,
     /// There is a process of this number.
@@ -100,7 +100,7 @@ pub enum Verdict {
     Runs,
 }
 
-impl Verdict {
+impl GreetingVerdict {
     const ALL: [Self; 3] = [Self::Admitted, Self::Taken, Self::Runs];
 }
 
@@ -116,25 +116,25 @@ pub enum NotMet {
 /// A process that introduced itself, and waits for the verdict.
 pub struct Greeted {
     /// Who it is.
-    pub peer: Peer,
+    pub peer: IntroducedPeer,
     /// What the connection is for.
-    pub purpose: Purpose,
+    pub purpose: ConnectionPurpose,
     stream: TcpStream,
     proof: Proof,
 }
 
 impl Greeted {
     /// Says the verdict; gives the connection. Whoever is gone meanwhile is found to be later.
-    pub async fn answer(mut self, verdict: Verdict) -> TcpStream {
+    pub async fn answer(mut self, verdict: GreetingVerdict) -> TcpStream {
         let said = [verdict as u8];
-        let proof = self.proof.of(Role::Listener, "verdict", &said);
+        let proof = self.proof.of(ProofRole::Listener, "verdict", &said);
         _ = timeout(PROCESS_HELLO_TIMEOUT, self.stream.write_all(&[&said[..], &proof].concat())).await;
         self.stream
     }
 }
 
 /// Hears who connected, and says who this is.
-pub async fn hear(mut stream: TcpStream, own: &Own) -> Result<Greeted, Stranger> {
+pub async fn hear(mut stream: TcpStream, own: &OwnIdentity) -> Result<Greeted, Stranger> {
     let greeted = async {
         stream.set_nodelay(true).map_err(|_| Stranger::Closed)?;
         let of_listener = nonce().map_err(|_| Stranger::Closed)?;
@@ -146,14 +146,14 @@ pub async fn hear(mut stream: TcpStream, own: &Own) -> Result<Greeted, Stranger>
         }
         let of_caller: Nonce = read(&mut stream).await?;
         let proof = Proof::new(&own.key, &of_caller, &of_listener);
-        write(&mut stream, &[&proof.of(Role::Listener, "knows", &[])]).await?;
+        write(&mut stream, &[&proof.of(ProofRole::Listener, "knows", &[])]).await?;
         let said: [u8; PROOF_BYTES] = read(&mut stream).await?;
-        if !proof.is_right(Role::Caller, "knows", &[], &said) {
+        if !proof.is_right(ProofRole::Caller, "knows", &[], &said) {
             return Err(Stranger::Token);
         }
-        let Hello { peer, purpose, wanted } = read_hello(&mut stream, &proof, Role::Caller).await?;
+        let Hello { peer, purpose, wanted } = read_hello(&mut stream, &proof, ProofRole::Caller).await?;
         let hello = Hello { peer: own.peer.clone(), purpose, wanted: peer.process };
-        write_hello(&mut stream, &proof, Role::Listener, &hello).await?;
+        write_hello(&mut stream, &proof, ProofRole::Listener, &hello).await?;
         match apart(own, &peer, wanted) {
             Some(why) => Err(Stranger::Apart(why)),
             None => Ok((peer, purpose, proof)),
@@ -164,17 +164,22 @@ pub async fn hear(mut stream: TcpStream, own: &Own) -> Result<Greeted, Stranger>
 }
 
 /// Calls a process once; says why it is not there.
-pub async fn call(address: &str, own: &Own, wanted: usize, purpose: Purpose) -> Result<(Peer, TcpStream), NotMet> {
+pub async fn call(
+    address: &str,
+    own: &OwnIdentity,
+    wanted: usize,
+    purpose: ConnectionPurpose,
+) -> Result<(IntroducedPeer, TcpStream), NotMet> {
     let mut stream = connect(address).await.map_err(NotMet::Yet)?;
     let introduced = timeout(PROCESS_HELLO_TIMEOUT, introduce(&mut stream, own, wanted, purpose)).await;
     match introduced.unwrap_or(Err(Stranger::Silent)) {
-        Ok((peer, Verdict::Admitted)) => Ok((peer, stream)),
-        Ok((peer, Verdict::Taken)) => Err(NotMet::Apart(format!(
+        Ok((peer, GreetingVerdict::Admitted)) => Ok((peer, stream)),
+        Ok((peer, GreetingVerdict::Taken)) => Err(NotMet::Apart(format!(
             "process {} says that process {} is there already: give each process a line of its own in the hosts file (--process), and \
              start each once",
             peer.process, own.peer.process
         ))),
-        Ok((_, Verdict::Runs)) => Err(NotMet::Yet(
+        Ok((_, GreetingVerdict::Runs)) => Err(NotMet::Yet(
             "the cluster runs with another start of this process: it is let in when all start again".to_owned(),
         )),
         Err(Stranger::Apart(why)) => Err(NotMet::Apart(why)),
@@ -213,10 +218,10 @@ async fn connect(address: &str) -> Result<TcpStream, String> {
 /// Says who this is, and hears who is there and what it says to that.
 async fn introduce(
     stream: &mut TcpStream,
-    own: &Own,
+    own: &OwnIdentity,
     wanted: usize,
-    purpose: Purpose,
-) -> Result<(Peer, Verdict), Stranger> {
+    purpose: ConnectionPurpose,
+) -> Result<(IntroducedPeer, GreetingVerdict), Stranger> {
     stream.set_nodelay(true).map_err(|_| Stranger::Closed)?;
     let of_caller = nonce().map_err(|_| Stranger::Closed)?;
     write(stream, &[MAGIC, &VERSION.to_be_bytes(), &of_caller]).await?;
@@ -227,13 +232,13 @@ async fn introduce(
     let proof = Proof::new(&own.key, &of_caller, &of_listener);
     let said: [u8; PROOF_BYTES] = read(stream).await?;
     // The other end is to find out, too.
-    write(stream, &[&proof.of(Role::Caller, "knows", &[])]).await?;
-    if !proof.is_right(Role::Listener, "knows", &[], &said) {
+    write(stream, &[&proof.of(ProofRole::Caller, "knows", &[])]).await?;
+    if !proof.is_right(ProofRole::Listener, "knows", &[], &said) {
         return Err(Stranger::Token);
     }
     let hello = Hello { peer: own.peer.clone(), purpose, wanted };
-    write_hello(stream, &proof, Role::Caller, &hello).await?;
-    let Hello { peer, .. } = read_hello(stream, &proof, Role::Listener).await?;
+    write_hello(stream, &proof, ProofRole::Caller, &hello).await?;
+    let Hello { peer, .. } = read_hello(stream, &proof, ProofRole::Listener).await?;
     if let Some(why) = apart(own, &peer, own.peer.process) {
         return Err(Stranger::Apart(why));
     }
@@ -245,13 +250,13 @@ async fn introduce(
     }
     let [verdict]: [u8; 1] = read(stream).await?;
     let said: [u8; PROOF_BYTES] = read(stream).await?;
-    let known = Verdict::ALL.into_iter().find(|known| *known as u8 == verdict);
-    let is_right = proof.is_right(Role::Listener, "verdict", &[verdict], &said);
+    let known = GreetingVerdict::ALL.into_iter().find(|known| *known as u8 == verdict);
+    let is_right = proof.is_right(ProofRole::Listener, "verdict", &[verdict], &said);
     known.filter(|_| is_right).map(|verdict| (peer, verdict)).ok_or(Stranger::NoProcess)
 }
 
 /// What keeps this process and another one, that takes this for process `taken_for`, from working together.
-fn apart(own: &Own, peer: &Peer, taken_for: usize) -> Option<String> {
+fn apart(own: &OwnIdentity, peer: &IntroducedPeer, taken_for: usize) -> Option<String> {
     if taken_for != own.peer.process {
         let (process, own) = (peer.process, own.peer.process);
         return Some(format!(
@@ -287,13 +292,13 @@ async fn read_head(stream: &mut TcpStream) -> Result<u16, Stranger> {
     read(stream).await.map(u16::from_be_bytes)
 }
 
-async fn write_hello(stream: &mut TcpStream, proof: &Proof, role: Role, hello: &Hello) -> Result<(), Stranger> {
+async fn write_hello(stream: &mut TcpStream, proof: &Proof, role: ProofRole, hello: &Hello) -> Result<(), Stranger> {
     let json = serde_json::to_vec(hello).expect("texts and numbers are JSON; writing to memory cannot fail");
     let bytes = u32::try_from(json.len()).map_err(|_| Stranger::NoProcess)?;
     write(stream, &[&bytes.to_be_bytes(), &proof.of(role, "is", &json), &json]).await
 }
 
-async fn read_hello(stream: &mut TcpStream, proof: &Proof, role: Role) -> Result<Hello, Stranger> {
+async fn read_hello(stream: &mut TcpStream, proof: &Proof, role: ProofRole) -> Result<Hello, Stranger> {
     let bytes = u32::from_be_bytes(read(stream).await?) as usize;
     let said: [u8; PROOF_BYTES] = read(stream).await?;
     if bytes > PROCESS_HELLO_BYTES_MAX {

@@ -84,7 +84,7 @@ impl Introduction {
 
 /// A process, as it introduces itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Peer {
+pub struct IntroducedPeer {
     /// This start of it.
     pub run: u64,
     /// Which process.
@@ -101,16 +101,16 @@ pub struct Peer {
     pub parts: Vec<(String, u64)>,
 }
 
-impl Peer {
+impl IntroducedPeer {
     /// This process.
     pub fn own(run: u64, (process, processes): (usize, usize), threads: usize, introduction: &Introduction) -> Self {
         let (version, parts) = (env!("CARGO_PKG_VERSION").to_owned(), introduction.parts.clone());
-        Peer { run, process, processes, threads, version, build: build(), parts }
+        IntroducedPeer { run, process, processes, threads, version, build: build(), parts }
     }
 }
 
 /// What keeps two processes from working together, as the first of them says it; nothing where all is well.
-pub fn differences(own: &Peer, other: &Peer) -> Option<String> {
+pub fn differences(own: &IntroducedPeer, other: &IntroducedPeer) -> Option<String> {
     let who = format!("process {}", other.process);
     if own.processes != other.processes {
         return Some(format!(
@@ -147,10 +147,11 @@ pub fn differences(own: &Peer, other: &Peer) -> Option<String> {
 }
 
 /// The parts of the project that differ, in words.
-fn differing(own: &Peer, other: &Peer) -> Vec<String> {
+fn differing(own: &IntroducedPeer, other: &IntroducedPeer) -> Vec<String> {
     /// It follows from all definitions, so it is only of interest where none of them differs.
     const OF_ALL: &str = "the rules of identity";
-    let find = |peer: &Peer, name: &str| peer.parts.iter().find(|(part, _)| part == name).map(|(_, means)| *means);
+    let find =
+        |peer: &IntroducedPeer, name: &str| peer.parts.iter().find(|(part, _)| part == name).map(|(_, means)| *means);
     let mut words = Vec::new();
     for (name, means) in &own.parts {
         match find(other, name) {
@@ -190,13 +191,13 @@ fn build() -> u64 {
 mod tests {
     use super::*;
 
-    fn peer(process: usize, parts: &[(&str, u64)]) -> Peer {
+    fn peer(process: usize, parts: &[(&str, u64)]) -> IntroducedPeer {
         let parts = parts.iter().map(|(name, means)| ((*name).to_owned(), *means)).collect();
-        Peer { run: 1, process, processes: 3, threads: 2, version: "1.2.3".into(), build: 7, parts }
+        IntroducedPeer { run: 1, process, processes: 3, threads: 2, version: "1.2.3".into(), build: 7, parts }
     }
 
     #[track_caller]
-    fn check(other: Peer, expected: &str) {
+    fn check(other: IntroducedPeer, expected: &str) {
         let own = peer(0, &[("audience \"a\"", 1), ("the rules of identity", 1)]);
         let said = differences(&own, &other).unwrap_or_default();
         assert!(said.contains(expected) && (said.is_empty() == expected.is_empty()), "{said}");
@@ -209,14 +210,14 @@ mod tests {
         let same = || peer(1, &[("audience \"a\"", 1), ("the rules of identity", 1)]);
         check(same(), "");
         check(
-            Peer { processes: 2, ..same() },
+            IntroducedPeer { processes: 2, ..same() },
             "process 1 is one of 2, and this is one of 3: give all processes the same hosts",
         );
-        check(Peer { process: 0, ..same() }, "both are process 0: give each process a line of its own");
-        check(Peer { version: "1.2.4".into(), ..same() }, "is version 1.2.4 of deltaic, and this is 1.2.3");
-        check(Peer { build: 8, ..same() }, "is version 1.2.3 of deltaic, in another build");
+        check(IntroducedPeer { process: 0, ..same() }, "both are process 0: give each process a line of its own");
+        check(IntroducedPeer { version: "1.2.4".into(), ..same() }, "is version 1.2.4 of deltaic, and this is 1.2.3");
+        check(IntroducedPeer { build: 8, ..same() }, "is version 1.2.3 of deltaic, in another build");
         check(
-            Peer { threads: 1, ..same() },
+            IntroducedPeer { threads: 1, ..same() },
             "process 1 has 1 workers, and this has 2: give all processes the same --workers",
         );
         let more = [("audience \"a\"", 1), ("audience \"b\"", 1), ("the rules of identity", 2)];

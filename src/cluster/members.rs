@@ -24,7 +24,7 @@ pub enum MemberState {
 
 /// A process of the cluster.
 #[derive(Clone, Debug)]
-pub struct Member {
+pub struct ClusterMember {
     /// Where it is, as the hosts file has it.
     pub address: String,
     /// The version of its program.
@@ -41,10 +41,18 @@ pub struct Member {
     heard: Instant,
 }
 
-impl Member {
+impl ClusterMember {
     /// One that was heard of just now.
     pub fn new(address: String, version: String, workers: usize, state: MemberState) -> Self {
-        Member { address, version, workers, state, frontier: Tick::default(), skew_ms: None, heard: Instant::now() }
+        ClusterMember {
+            address,
+            version,
+            workers,
+            state,
+            frontier: Tick::default(),
+            skew_ms: None,
+            heard: Instant::now(),
+        }
     }
 
     /// How many milliseconds ago it was last heard of.
@@ -60,21 +68,21 @@ impl Member {
 
 /// All processes of the cluster. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Members {
+pub struct ClusterMembers {
     own: usize,
-    all: Arc<Mutex<Vec<Member>>>,
+    all: Arc<Mutex<Vec<ClusterMember>>>,
 }
 
-impl Members {
+impl ClusterMembers {
     /// These, in their order, of which `own` is this process.
-    pub fn new(own: usize, all: Vec<Member>) -> Self {
-        Members { own, all: Arc::new(Mutex::new(all)) }
+    pub fn new(own: usize, all: Vec<ClusterMember>) -> Self {
+        ClusterMembers { own, all: Arc::new(Mutex::new(all)) }
     }
 
     /// A process on its own.
     pub fn alone(workers: usize) -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Self::new(0, vec![Member::new(String::new(), version, workers, MemberState::Here)])
+        Self::new(0, vec![ClusterMember::new(String::new(), version, workers, MemberState::Here)])
     }
 
     /// This process.
@@ -83,7 +91,7 @@ impl Members {
     }
 
     /// As they are now.
-    pub fn all(&self) -> Vec<Member> {
+    pub fn all(&self) -> Vec<ClusterMember> {
         self.locked().clone()
     }
 
@@ -113,7 +121,7 @@ impl Members {
         self.locked()[process].state = state;
     }
 
-    fn locked(&self) -> MutexGuard<'_, Vec<Member>> {
+    fn locked(&self) -> MutexGuard<'_, Vec<ClusterMember>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -22,7 +22,7 @@ pub fn nonce() -> std::io::Result<Nonce> {
 
 /// Which end of a connection says something: what one says is not what the other one says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum ProofRole {
     /// The one that called.
     Caller,
     /// The one that listened.
@@ -44,18 +44,18 @@ impl Proof {
     }
 
     /// The proof of what one end says under a word that is for this only.
-    pub fn of(&self, role: Role, word: &str, said: &[u8]) -> [u8; PROOF_BYTES] {
+    pub fn of(&self, role: ProofRole, word: &str, said: &[u8]) -> [u8; PROOF_BYTES] {
         self.over(role, word, said).finalize().into_bytes().into()
     }
 
     /// Whether it is.
-    pub fn is_right(&self, role: Role, word: &str, said: &[u8], proof: &[u8; PROOF_BYTES]) -> bool {
+    pub fn is_right(&self, role: ProofRole, word: &str, said: &[u8], proof: &[u8; PROOF_BYTES]) -> bool {
         self.over(role, word, said).verify_slice(proof).is_ok()
     }
 
-    fn over(&self, role: Role, word: &str, said: &[u8]) -> Hmac<Sha256> {
+    fn over(&self, role: ProofRole, word: &str, said: &[u8]) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
-        mac.update(if role == Role::Caller { b"c" } else { b"l" });
+        mac.update(if role == ProofRole::Caller { b"c" } else { b"l" });
         mac.update(word.as_bytes());
         mac.update(b"\0");
         mac.update(said);
@@ -71,13 +71,16 @@ mod tests {
     fn a_proof_is_of_one_key_one_connection_one_end_and_one_thing() {
         let (a, b) = ([1; NONCE_BYTES], [2; NONCE_BYTES]);
         let proof = Proof::new(b"token", &a, &b);
-        let right = proof.of(Role::Caller, "knows", b"x");
-        assert!(proof.is_right(Role::Caller, "knows", b"x", &right));
-        assert!(!proof.is_right(Role::Listener, "knows", b"x", &right), "reflected");
-        assert!(!proof.is_right(Role::Caller, "is", b"x", &right));
-        assert!(!proof.is_right(Role::Caller, "knows", b"y", &right));
-        assert!(!Proof::new(b"other", &a, &b).is_right(Role::Caller, "knows", b"x", &right));
-        assert!(!Proof::new(b"token", &a, &[3; NONCE_BYTES]).is_right(Role::Caller, "knows", b"x", &right), "replayed");
+        let right = proof.of(ProofRole::Caller, "knows", b"x");
+        assert!(proof.is_right(ProofRole::Caller, "knows", b"x", &right));
+        assert!(!proof.is_right(ProofRole::Listener, "knows", b"x", &right), "reflected");
+        assert!(!proof.is_right(ProofRole::Caller, "is", b"x", &right));
+        assert!(!proof.is_right(ProofRole::Caller, "knows", b"y", &right));
+        assert!(!Proof::new(b"other", &a, &b).is_right(ProofRole::Caller, "knows", b"x", &right));
+        assert!(
+            !Proof::new(b"token", &a, &[3; NONCE_BYTES]).is_right(ProofRole::Caller, "knows", b"x", &right),
+            "replayed"
+        );
         assert_ne!(nonce().unwrap(), nonce().unwrap());
     }
 }

@@ -21,8 +21,8 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::beat::Beat;
-use super::greeting::{self, Own, Verdict};
-use super::members::{MemberState, Members};
+use super::greeting::{self, GreetingVerdict, OwnIdentity};
+use super::members::{ClusterMembers, MemberState};
 use crate::clock::{Measured, SteadyClock};
 use crate::ending::{Ending, Exit, listen, report, vital, vital_task, whenever};
 use crate::faults;
@@ -40,7 +40,7 @@ pub struct Late {
     /// Where.
     pub listener: Listener,
     /// Who this process is.
-    pub own: Arc<Own>,
+    pub own: Arc<OwnIdentity>,
 }
 
 /// How far this process is.
@@ -50,7 +50,7 @@ pub type Frontier = Arc<dyn Fn() -> Tick + Send + Sync>;
 #[derive(Clone)]
 pub struct Speaker {
     /// All processes.
-    pub members: Members,
+    pub members: ClusterMembers,
     /// How far this one is.
     pub frontier: Frontier,
     /// What its ticks go by; where it is not process 0, that is the clock of that.
@@ -251,7 +251,11 @@ async fn hear(process: usize, from: impl AsyncRead + Unpin, speaker: &Speaker, a
 }
 
 /// Tells who comes late that the cluster runs.
-async fn turn_away(listener: &TcpListener, own: Arc<Own>, members: &Members) -> std::convert::Infallible {
+async fn turn_away(
+    listener: &TcpListener,
+    own: Arc<OwnIdentity>,
+    members: &ClusterMembers,
+) -> std::convert::Infallible {
     let places = Arc::new(Semaphore::new(PROCESS_STRANGERS_MAX));
     let told = Arc::new(std::sync::Mutex::new(Seldom::default()));
     loop {
@@ -267,7 +271,7 @@ async fn turn_away(listener: &TcpListener, own: Arc<Own>, members: &Members) -> 
                 Ok(greeted) => {
                     let process = greeted.peer.process;
                     let is_there = members.all()[process].state == MemberState::There;
-                    let verdict = if is_there { Verdict::Taken } else { Verdict::Runs };
+                    let verdict = if is_there { GreetingVerdict::Taken } else { GreetingVerdict::Runs };
                     greeted.answer(verdict).await;
                     format!("it is process {process}, which is there already")
                 }

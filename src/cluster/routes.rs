@@ -9,14 +9,14 @@ use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
 
-use super::members::{MemberState, Members};
+use super::members::{ClusterMembers, MemberState};
 use crate::clock::SteadyClock;
 use crate::engine::Handle;
 use crate::http::{Admission, Role, json, method_not_allowed};
 
 /// A process, in an answer.
 #[derive(Serialize)]
-struct Row {
+struct ProcessRow {
     process: usize,
     /// Nothing for a process on its own.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -32,31 +32,31 @@ struct Row {
 }
 
 #[derive(Serialize)]
-struct Body {
+struct ClusterBody {
     /// The one that answers.
     process: usize,
     processes: usize,
-    members: Vec<Row>,
+    members: Vec<ProcessRow>,
 }
 
 /// The route.
-pub fn router(admission: &Admission, members: Members, handle: Handle, clock: Arc<SteadyClock>) -> Router {
+pub fn router(admission: &Admission, members: ClusterMembers, handle: Handle, clock: Arc<SteadyClock>) -> Router {
     let router = Router::new()
         .route("/v1/cluster", get(shown).fallback(method_not_allowed))
         .with_state(Arc::new((members, handle, clock)));
     Role::Admin.guard(router, admission)
 }
 
-async fn shown(State(state): State<Arc<(Members, Handle, Arc<SteadyClock>)>>) -> Response {
+async fn shown(State(state): State<Arc<(ClusterMembers, Handle, Arc<SteadyClock>)>>) -> Response {
     let (members, handle, clock) = &*state;
-    let row = |(process, member): (usize, super::Member)| {
+    let row = |(process, member): (usize, super::ClusterMember)| {
         let is_own = process == members.own();
         let heard_ms_ago = if is_own { 0 } else { member.quiet_ms() };
         let frontier = if is_own { handle.frontier() } else { member.frontier }.as_ms();
-        let super::Member { address, state, version, workers, skew_ms, .. } = member;
+        let super::ClusterMember { address, state, version, workers, skew_ms, .. } = member;
         let skew_ms = if is_own { clock.standing().skew_ms() } else { skew_ms };
-        Row { process, address, state, version, workers, frontier, heard_ms_ago, skew_ms }
+        ProcessRow { process, address, state, version, workers, frontier, heard_ms_ago, skew_ms }
     };
-    let all: Vec<Row> = members.all().into_iter().enumerate().map(row).collect();
-    json(StatusCode::OK, &Body { process: members.own(), processes: all.len(), members: all })
+    let all: Vec<ProcessRow> = members.all().into_iter().enumerate().map(row).collect();
+    json(StatusCode::OK, &ClusterBody { process: members.own(), processes: all.len(), members: all })
 }

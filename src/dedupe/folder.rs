@@ -28,7 +28,7 @@ const LIST_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A run and the ticks, both included, whose ids are in it, but for those that were over when it was written.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct ListedRun {
     /// The first tick.
     pub from: Tick,
     /// The last one.
@@ -39,20 +39,20 @@ pub struct Listed {
     name: Arc<str>,
 }
 
-impl Listed {
+impl ListedRun {
     /// The same ids, said to be those of a longer time, in which there were no others.
     pub fn since(self, from: Tick) -> Self {
-        Listed { from, ..self }
+        ListedRun { from, ..self }
     }
 
     /// The same ids, said to be those of a shorter time.
     pub fn until(self, through: Tick) -> Self {
-        Listed { through, ..self }
+        ListedRun { through, ..self }
     }
 
     /// The same file, opened in another way.
     pub fn with(&self, run: Run) -> Self {
-        Listed { run: Arc::new(run), ..self.clone() }
+        ListedRun { run: Arc::new(run), ..self.clone() }
     }
 
     /// Whether nobody else has it.
@@ -61,7 +61,7 @@ impl Listed {
     }
 
     /// Whether it is the same file.
-    pub fn is(&self, other: &Listed) -> bool {
+    pub fn is(&self, other: &ListedRun) -> bool {
         self.name == other.name
     }
 }
@@ -114,7 +114,7 @@ impl RunFolder {
     }
 
     /// Opens the runs, and changes nothing.
-    pub fn read(&self) -> Result<Vec<Listed>, DedupeError> {
+    pub fn read(&self) -> Result<Vec<ListedRun>, DedupeError> {
         let text = match fs::metadata(&self.list).and_then(|of| {
             let is_list = of.len() <= LIST_BYTES_MAX;
             if is_list { fs::read(&self.list) } else { Err(ErrorKind::FileTooLarge.into()) }
@@ -124,7 +124,7 @@ impl RunFolder {
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             Err(error) => return Err(self.io(error)),
         };
-        let mut listed: Vec<Listed> = Vec::new();
+        let mut listed: Vec<ListedRun> = Vec::new();
         for (line, number) in text.lines().zip(1..) {
             let bad = || DedupeError::List { list: self.list.clone(), line: number };
             if number == 1 && line.starts_with("process ") {
@@ -143,7 +143,7 @@ impl RunFolder {
                 return Err(bad());
             }
             let run = Run::open(&self.folder.join(name))?;
-            listed.push(Listed { from, through, run: Arc::new(run), name: name.into() });
+            listed.push(ListedRun { from, through, run: Arc::new(run), name: name.into() });
         }
         Ok(listed)
     }
@@ -170,16 +170,16 @@ impl RunFolder {
     }
 
     /// The run is written and on the disk. It counts once it is listed.
-    pub fn end(&self, mut new: NewRun) -> Result<Listed, DedupeError> {
+    pub fn end(&self, mut new: NewRun) -> Result<ListedRun, DedupeError> {
         let run = Run::open(&new.path)?;
         File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(|source| self.io(source))?;
         new.is_done = true;
-        Ok(Listed { from: new.from, through: new.through, run: Arc::new(run), name: new.name.as_str().into() })
+        Ok(ListedRun { from: new.from, through: new.through, run: Arc::new(run), name: new.name.as_str().into() })
     }
 
     /// These are the runs from now on.
-    pub fn replace(&self, listed: &[Listed]) -> Result<(), DedupeError> {
-        let line = |of: &Listed| format!("{} {} {}\n", of.from, of.through, of.name);
+    pub fn replace(&self, listed: &[ListedRun]) -> Result<(), DedupeError> {
+        let line = |of: &ListedRun| format!("{} {} {}\n", of.from, of.through, of.name);
         let owner = self.owner.iter().map(|owner| format!("{owner}\n"));
         let text: String = owner.chain(listed.iter().map(line)).collect();
         write_whole(&self.list, text.as_bytes()).map_err(|source| self.io(source))
@@ -197,13 +197,13 @@ impl RunFolder {
     }
 
     /// Removes a file that is not listed any more, and that nobody reads: it is cut to nothing step by step.
-    pub fn remove(&self, listed: &Listed) {
+    pub fn remove(&self, listed: &ListedRun) {
         // One that stays does no harm, and goes at the next start.
         _ = preallocate::remove(&self.folder.join(&*listed.name));
     }
 
     /// Removes files that are not listed, at a start. One that stays does no harm.
-    pub fn sweep(&self, listed: &[Listed]) {
+    pub fn sweep(&self, listed: &[ListedRun]) {
         for file in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let name = file.file_name();
             if name != "RUNS" && !listed.iter().any(|of| name == *of.name) {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use dataflows::model::Tick;
 
-use super::folder::{Listed, RunFolder};
-use super::run::{RunError, RunWriter, Stopped, merge};
-use super::shared::{Gathered, Shared, State};
+use super::folder::{ListedRun, RunFolder};
+use super::run::{IdRunError, RunWriter, Stopped, merge};
+use super::shared::{DedupeShared, DedupeState, GatheredIds};
 use super::{DedupeError, Halves};
 use crate::limits::{DISK_RESERVE_BYTES, MESSAGE_INDEX_BYTES_MAX};
 
@@ -25,15 +25,15 @@ const RUNS_MAX: usize = 12;
 
 /// What there is to do.
 enum Job {
-    Seal(Arc<Gathered>),
-    Index(Listed),
+    Seal(Arc<GatheredIds>),
+    Index(ListedRun),
     /// So many of the oldest runs are over.
     Drop(usize),
     /// All runs from this one on.
     Merge(usize),
 }
 
-impl Shared {
+impl DedupeShared {
     /// Does one thing, if there is something to do; says whether there was. Ids from memory come first, but for merges that are due for long.
     pub fn work(&self) -> Result<bool, DedupeError> {
         for of in self.unused() {
@@ -60,7 +60,7 @@ impl Shared {
         Ok(true)
     }
 
-    fn next_job(&self, state: &State) -> Option<Job> {
+    fn next_job(&self, state: &DedupeState) -> Option<Job> {
         let runs = &state.handed.runs;
         let newest = runs.last()?.through;
         // The newest stays: it says how far the runs go.
@@ -76,7 +76,7 @@ impl Shared {
     }
 
     /// Writes ids into a run.
-    fn seal(&self, gathered: &Gathered) -> Result<(), DedupeError> {
+    fn seal(&self, gathered: &GatheredIds) -> Result<(), DedupeError> {
         let listed = write_run(self.folder(), gathered, |counted| self.window.has(counted, gathered.through))?;
         let mut runs = self.handed().runs.clone();
         runs.push(listed);
@@ -86,7 +86,7 @@ impl Shared {
     }
 
     /// Reads the index of a run into memory; and lets go of those for which there is no room then.
-    fn index(&self, listed: &Listed) -> Result<(), DedupeError> {
+    fn index(&self, listed: &ListedRun) -> Result<(), DedupeError> {
         let indexed = listed.with(listed.run.indexed()?);
         let mut runs = self.handed().runs.clone();
         let fits = fitting(&runs);
@@ -106,7 +106,7 @@ impl Shared {
         let before = self.handed().runs.clone();
         let from = before[0].from;
         let mut rest = before[count..].iter().cloned();
-        let runs: Vec<Listed> = rest.next().map(|oldest| oldest.since(from)).into_iter().chain(rest).collect();
+        let runs: Vec<ListedRun> = rest.next().map(|oldest| oldest.since(from)).into_iter().chain(rest).collect();
         self.folder().replace(&runs)?;
         self.put(runs, 0, &before[..count]);
         Ok(())
@@ -139,7 +139,7 @@ impl Shared {
         let new = self.folder().end(new)?;
         let later = self.handed();
         let later = &later.runs[runs.len()..];
-        let runs: Vec<Listed> = runs[..first].iter().chain([&new]).chain(later).cloned().collect();
+        let runs: Vec<ListedRun> = runs[..first].iter().chain([&new]).chain(later).cloned().collect();
         self.folder().replace(&runs)?;
         self.put(runs, 0, &merged);
         Ok(())
@@ -157,7 +157,11 @@ impl Shared {
 }
 
 /// Writes a run of the ids that stay.
-pub fn write_run(folder: &RunFolder, gathered: &Gathered, stays: impl Fn(Tick) -> bool) -> Result<Listed, DedupeError> {
+pub fn write_run(
+    folder: &RunFolder,
+    gathered: &GatheredIds,
+    stays: impl Fn(Tick) -> bool,
+) -> Result<ListedRun, DedupeError> {
     let mut ids: Vec<(Halves, Tick)> = gathered.ids.iter().map(|(id, counted)| (*id, *counted)).collect();
     ids.retain(|(_, counted)| stays(*counted));
     ids.sort_unstable_by_key(|(Halves(high, low), _)| (*high, *low));
@@ -169,12 +173,12 @@ pub fn write_run(folder: &RunFolder, gathered: &Gathered, stays: impl Fn(Tick) -
         }
         writer.finish()
     };
-    write().map_err(|source| RunError::Io { file: new.path().to_owned(), source })?;
+    write().map_err(|source| IdRunError::Io { file: new.path().to_owned(), source })?;
     folder.end(new)
 }
 
 /// Of each run, whether there is room for its index in memory: the newest are the smallest, and looked up in first.
-fn fitting(runs: &[Listed]) -> Vec<bool> {
+fn fitting(runs: &[ListedRun]) -> Vec<bool> {
     let mut bytes = 0;
     let fits = runs.iter().rev().map(|of| {
         bytes += of.run.index_bytes();
@@ -186,12 +190,12 @@ fn fitting(runs: &[Listed]) -> Vec<bool> {
 }
 
 /// A run whose index is to be read.
-fn to_index(runs: &[Listed]) -> Option<&Listed> {
+fn to_index(runs: &[ListedRun]) -> Option<&ListedRun> {
     runs.iter().zip(fitting(runs)).rev().find(|(of, fits)| *fits && !of.run.is_indexed()).map(|(of, _)| of)
 }
 
 /// From which run on they are to become one, if they are.
-fn to_merge(runs: &[Listed], span_ms: u64) -> Option<usize> {
+fn to_merge(runs: &[ListedRun], span_ms: u64) -> Option<usize> {
     let newest = runs.last()?;
     let (mut first, mut ids) = (runs.len() - 1, newest.run.head().records);
     while let Some(before) = first.checked_sub(1).map(|before| &runs[before]) {

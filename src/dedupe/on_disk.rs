@@ -6,8 +6,8 @@ use dataflows::model::Tick;
 use rustc_hash::FxHashMap;
 
 use super::sealer::Sealer;
-use super::shared::{Gathered, Handed, Shared};
-use super::{DedupeError, DedupeFigures, Halves, MessageWindow, Seal};
+use super::shared::{DedupeShared, GatheredIds, Handed};
+use super::{DedupeError, DedupeFigures, Halves, MessageWindow, SealWaiter};
 
 /// Lots of ids that may wait to be written, while the next one is gathered.
 const WAITING_MAX: usize = 2;
@@ -32,14 +32,14 @@ pub struct OnDisk {
     restored: Option<Tick>,
     /// All other ids, as they were at the beginning of the tick.
     handed: Arc<Handed>,
-    shared: Arc<Shared>,
+    shared: Arc<DedupeShared>,
     /// Nothing in tests that do its work themselves.
     _sealer: Option<Sealer>,
 }
 
 impl OnDisk {
     /// The ids of `shared`. Lots are of `lot` ids.
-    pub(super) fn new(shared: Arc<Shared>, window: MessageWindow, lot: usize, sealer: Option<Sealer>) -> Self {
+    pub(super) fn new(shared: Arc<DedupeShared>, window: MessageWindow, lot: usize, sealer: Option<Sealer>) -> Self {
         let handed = shared.handed();
         let restored = handed.runs.last().map(|newest| newest.through);
         OnDisk {
@@ -57,8 +57,8 @@ impl OnDisk {
     }
 
     /// For who has to wait for ids to be on the disk.
-    pub fn seal(&self) -> Seal {
-        Seal::new(self.shared.clone())
+    pub fn seal(&self) -> SealWaiter {
+        SealWaiter::new(self.shared.clone())
     }
 
     /// What they take.
@@ -177,7 +177,7 @@ impl OnDisk {
     /// Hands over what is in memory, all of it in the log; says whether there was room for it.
     fn hand_over(&mut self) -> bool {
         let through = self.tick.max(self.from);
-        let gathered = Gathered { ids: std::mem::take(&mut self.recent), from: self.from, through };
+        let gathered = GatheredIds { ids: std::mem::take(&mut self.recent), from: self.from, through };
         match self.shared.hand_over(gathered, WAITING_MAX) {
             Ok(handed) => {
                 let next = self.shared.take_table().unwrap_or_else(|| table(self.lot));

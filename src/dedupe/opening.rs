@@ -7,12 +7,12 @@ use std::sync::Arc;
 use dataflows::model::Tick;
 use rustc_hash::FxHashMap;
 
-use super::folder::{Listed, RunFolder};
+use super::folder::{ListedRun, RunFolder};
 use super::jobs::write_run;
 use super::on_disk::OnDisk;
 use super::run::merge;
 use super::sealer::Sealer;
-use super::shared::{Gathered, Shared};
+use super::shared::{DedupeShared, GatheredIds};
 use super::{Dedupe, DedupeError, MessageWindow};
 use crate::limits::MESSAGE_LOT_IDS;
 use crate::log::{History, LogError, LogRecord, ProcessNumber};
@@ -31,7 +31,7 @@ pub enum ToldBy {
 
 /// What is known of the log that ids belong to, and so what the runs have to have.
 #[derive(Clone, Debug)]
-pub struct Expected<'a> {
+pub struct ExpectedRuns<'a> {
     /// The data folder.
     pub data: &'a Path,
     /// Whose it is, where that is known.
@@ -55,7 +55,7 @@ pub struct Expected<'a> {
 /// What ids are opened with.
 pub struct OnDiskSettings<'a> {
     /// What they have to be.
-    pub expected: Expected<'a>,
+    pub expected: ExpectedRuns<'a>,
     /// Reads the log.
     pub logged: LoggedAfter<'a>,
 }
@@ -78,7 +78,7 @@ fn before(tick: Tick) -> Tick {
     Tick::from_ms(tick.as_ms().saturating_sub(1))
 }
 
-impl Expected<'_> {
+impl ExpectedRuns<'_> {
     /// Refuses ids that a start cannot use, and changes nothing. What their files have is checked when it is read.
     pub fn check(&self) -> Result<(), DedupeError> {
         self.gaps(&self.listed()?).map(drop)
@@ -98,14 +98,14 @@ impl Expected<'_> {
     }
 
     /// The runs that serve.
-    fn listed(&self) -> Result<Vec<Listed>, DedupeError> {
+    fn listed(&self) -> Result<Vec<ListedRun>, DedupeError> {
         let mut listed = self.folder().read()?;
         self.leave_to_the_log(&mut listed);
         Ok(listed)
     }
 
     /// What the runs lack and the log has. What it does not have either is refused, or accepted.
-    fn gaps(&self, listed: &[Listed]) -> Result<Vec<Hole>, DedupeError> {
+    fn gaps(&self, listed: &[ListedRun]) -> Result<Vec<Hole>, DedupeError> {
         let mut holes = self.holes(listed);
         holes.retain(|hole| !self.accept_partial || self.log_goes_back_to(hole.after()));
         match holes.iter().chain(&self.hole_at_the_end(listed)).find(|hole| !self.log_goes_back_to(hole.after())) {
@@ -118,7 +118,7 @@ impl Expected<'_> {
     }
 
     /// The ticks whose ids are missing, as far as they may still be recognised.
-    fn holes(&self, listed: &[Listed]) -> Vec<Hole> {
+    fn holes(&self, listed: &[ListedRun]) -> Vec<Hole> {
         let mut holes = Vec::new();
         let mut from = Tick::default();
         for of in listed {
@@ -135,7 +135,7 @@ impl Expected<'_> {
     }
 
     /// Of those that the processes of a cluster tell each other, what nobody is going to tell: it is behind the checkpoint of this one.
-    fn hole_at_the_end(&self, listed: &[Listed]) -> Option<Hole> {
+    fn hole_at_the_end(&self, listed: &[ListedRun]) -> Option<Hole> {
         if self.told_by == ToldBy::ThisLog || self.accept_partial {
             return None;
         }
@@ -151,7 +151,7 @@ impl Expected<'_> {
 
     /// Takes out the runs that have ids of ticks that the log does not have, where the log has the others of them: a machine that
     /// lost its power may have kept the later write and not the earlier one.
-    fn leave_to_the_log(&self, listed: &mut Vec<Listed>) {
+    fn leave_to_the_log(&self, listed: &mut Vec<ListedRun>) {
         let Some(ahead) = listed.iter().position(|of| self.is_ahead(of.run.head().newest)) else { return };
         let from = listed[ahead].from;
         if self.complete.is_none_or(|complete| complete < from) || self.log_goes_back_to(before(from)) {
@@ -165,7 +165,7 @@ impl Expected<'_> {
     }
 
     /// The runs, without ids of ticks that the log does not have.
-    fn cut(&self, folder: &RunFolder, listed: &[Listed]) -> Result<Vec<Listed>, DedupeError> {
+    fn cut(&self, folder: &RunFolder, listed: &[ListedRun]) -> Result<Vec<ListedRun>, DedupeError> {
         let mut whole = Vec::with_capacity(listed.len());
         for of in listed.iter().filter(|of| !self.is_ahead(of.from)) {
             let through = if self.is_ahead(of.through) { self.last } else { of.through };
@@ -180,7 +180,7 @@ impl Expected<'_> {
 }
 
 /// A run of the ids of another one that counted up to `last`.
-fn cut(folder: &RunFolder, of: &Listed, last: Tick) -> Result<Listed, DedupeError> {
+fn cut(folder: &RunFolder, of: &ListedRun, last: Tick) -> Result<ListedRun, DedupeError> {
     let new = folder.begin(of.from, last.max(of.from));
     let written = merge([&*of.run].into_iter(), new.path(), |counted| counted <= last, || true)?;
     debug_assert!(written.is_ok(), "it is not stopped");
@@ -197,7 +197,7 @@ pub fn through(data: &Path, owner: Option<ProcessNumber>) -> Result<Tick, Dedupe
 pub fn forget_after(data: &Path, owner: Option<ProcessNumber>, last: Tick) -> Result<u64, DedupeError> {
     let folder = RunFolder::of(data, owner);
     let listed = folder.read()?;
-    let records = |listed: &[Listed]| listed.iter().map(|of| of.run.head().records).sum::<u64>();
+    let records = |listed: &[ListedRun]| listed.iter().map(|of| of.run.head().records).sum::<u64>();
     let mut stays = Vec::with_capacity(listed.len());
     for of in listed.iter().filter(|of| of.from <= last) {
         let is_whole = of.run.head().newest <= last;
@@ -214,7 +214,7 @@ pub fn forget_after(data: &Path, owner: Option<ProcessNumber>, last: Tick) -> Re
 
 impl OnDiskSettings<'_> {
     /// Opens the ids, and begins to look after them.
-    pub fn open(self) -> Result<(Dedupe, super::Seal), LogError> {
+    pub fn open(self) -> Result<(Dedupe, super::SealWaiter), LogError> {
         let window = self.expected.window.clone();
         let shared = Arc::new(self.shared(MESSAGE_LOT_IDS)?);
         let sealer = Sealer::start(shared.clone())?;
@@ -224,7 +224,7 @@ impl OnDiskSettings<'_> {
     }
 
     /// The runs, whole. Those that are read from the log have about `lot` ids each.
-    pub(super) fn shared(self, lot: usize) -> Result<Shared, LogError> {
+    pub(super) fn shared(self, lot: usize) -> Result<DedupeShared, LogError> {
         let OnDiskSettings { expected, logged } = self;
         let folder = expected.folder();
         let listed = expected.listed()?;
@@ -247,13 +247,19 @@ impl OnDiskSettings<'_> {
         }
         folder.replace(&whole)?;
         folder.sweep(&whole);
-        Ok(Shared::new(folder, whole, expected.window))
+        Ok(DedupeShared::new(folder, whole, expected.window))
     }
 }
 
 /// Writes runs of what the log has of a hole.
-fn fill(folder: &RunFolder, hole: Hole, history: History, lot: usize, whole: &mut Vec<Listed>) -> Result<(), LogError> {
-    let mut gathered = Gathered { ids: FxHashMap::default(), from: hole.from, through: hole.from };
+fn fill(
+    folder: &RunFolder,
+    hole: Hole,
+    history: History,
+    lot: usize,
+    whole: &mut Vec<ListedRun>,
+) -> Result<(), LogError> {
+    let mut gathered = GatheredIds { ids: FxHashMap::default(), from: hole.from, through: hole.from };
     for logged in history {
         let logged = logged?;
         if logged.tick > hole.through {
@@ -264,7 +270,7 @@ fn fill(folder: &RunFolder, hole: Hole, history: History, lot: usize, whole: &mu
         gathered.ids.extend(events.iter().map(|stored| (stored.message.into(), logged.tick)));
         if gathered.ids.len() >= lot {
             whole.push(write_run(folder, &gathered, |_| true)?);
-            gathered = Gathered { ids: FxHashMap::default(), from: logged.tick.next(), through: logged.tick.next() };
+            gathered = GatheredIds { ids: FxHashMap::default(), from: logged.tick.next(), through: logged.tick.next() };
         }
     }
     if gathered.from <= hole.through {

@@ -24,7 +24,7 @@ use dataflows::model::Tick;
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
-use group::{Group, RECORD_BYTES};
+use group::{RECORD_BYTES, RunGroup};
 pub use merge::{Stopped, merge};
 pub use writer::RunWriter;
 
@@ -38,7 +38,7 @@ const GROUPS_AT_ONCE: u64 = 256;
 
 /// What is wrong with a run.
 #[derive(Debug, Error)]
-pub enum RunError {
+pub enum IdRunError {
     /// It cannot be read or written.
     #[error("message ids {file}: {source}")]
     Io {
@@ -62,7 +62,7 @@ pub enum RunError {
 
 /// What a run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct RunHead {
     groups: u64,
     /// How many ids it has.
     pub records: u64,
@@ -77,23 +77,23 @@ pub struct Head {
 pub struct Run {
     file: File,
     path: PathBuf,
-    head: Head,
+    head: RunHead,
     /// All groups, where they are in memory.
     index: Option<Box<[u8]>>,
 }
 
 impl Run {
     /// Opens a file.
-    pub fn open(path: &Path) -> Result<Self, RunError> {
-        let io = |source| RunError::Io { file: path.to_owned(), source };
-        let damaged = |what| RunError::Damaged { file: path.to_owned(), what };
+    pub fn open(path: &Path) -> Result<Self, IdRunError> {
+        let io = |source| IdRunError::Io { file: path.to_owned(), source };
+        let damaged = |what| IdRunError::Damaged { file: path.to_owned(), what };
         let file = File::open(path).map_err(io)?;
         let mut bytes = [0; HEAD_BYTES];
         file.read_exact_at(&mut bytes, 0).map_err(|source| match source.kind() {
             ErrorKind::UnexpectedEof => damaged("it ends early"),
             _ => io(source),
         })?;
-        let head = Head::from_bytes(&bytes).ok_or_else(|| damaged("it does not begin as it should"))?;
+        let head = RunHead::from_bytes(&bytes).ok_or_else(|| damaged("it does not begin as it should"))?;
         if head.bytes() != Some(file.metadata().map_err(io)?.len()) {
             return Err(damaged("it has not the size that it should have"));
         }
@@ -101,7 +101,7 @@ impl Run {
     }
 
     /// What it has.
-    pub fn head(&self) -> Head {
+    pub fn head(&self) -> RunHead {
         self.head
     }
 
@@ -121,7 +121,7 @@ impl Run {
     }
 
     /// The same with its index in memory.
-    pub fn indexed(&self) -> Result<Self, RunError> {
+    pub fn indexed(&self) -> Result<Self, IdRunError> {
         let mut index = Vec::new();
         for first in (0..self.head.groups).step_by(GROUPS_AT_ONCE as usize) {
             let (bytes, _) = self.groups(first)?;
@@ -131,13 +131,13 @@ impl Run {
     }
 
     /// The same with its index on the disk only.
-    pub fn without_index(&self) -> Result<Self, RunError> {
+    pub fn without_index(&self) -> Result<Self, IdRunError> {
         let file = self.file.try_clone().map_err(|source| self.io(source))?;
         Ok(Run { file, path: self.path.clone(), head: self.head, index: None })
     }
 
     /// When an id counted, if it is there.
-    pub fn find(&self, id: u128) -> Result<Option<Tick>, RunError> {
+    pub fn find(&self, id: u128) -> Result<Option<Tick>, IdRunError> {
         /// As many as are in nearly all groups: these are read without an allocation.
         const USUAL: usize = 64 * RECORD_BYTES;
         let number = group::of(id, self.head.groups);
@@ -163,7 +163,7 @@ impl Run {
     }
 
     /// All ids in their order, each with the tick at which it counted. Ends with the first error.
-    pub fn records(&self) -> impl Iterator<Item = Result<(u128, Tick), RunError>> + '_ {
+    pub fn records(&self) -> impl Iterator<Item = Result<(u128, Tick), IdRunError>> + '_ {
         let chunks = (0..self.head.groups).step_by(GROUPS_AT_ONCE as usize).map(|first| self.chunk(first));
         let mut is_over = false;
         let records = chunks.flat_map(|chunk| {
@@ -177,7 +177,7 @@ impl Run {
     }
 
     /// The records of some groups from `first` on.
-    fn chunk(&self, first: u64) -> Result<Vec<(u128, Tick)>, RunError> {
+    fn chunk(&self, first: u64) -> Result<Vec<(u128, Tick)>, IdRunError> {
         let (_, groups) = self.groups(first)?;
         let mut records = Vec::new();
         let (Some(begin), Some(end)) = (groups.first(), groups.last()) else { return Ok(records) };
@@ -202,26 +202,26 @@ impl Run {
     }
 
     /// Some groups from `first` on: their bytes, and what they say.
-    fn groups(&self, first: u64) -> Result<(Vec<u8>, Vec<Group>), RunError> {
+    fn groups(&self, first: u64) -> Result<(Vec<u8>, Vec<RunGroup>), IdRunError> {
         let count = GROUPS_AT_ONCE.min(self.head.groups - first);
         let mut bytes = vec![0; count as usize * group::BYTES];
         self.read(&mut bytes, at_group(first))?;
-        let read = |(bytes, number)| Group::from_bytes(number, bytes).ok_or_else(|| self.damaged(WRONG_GROUP));
+        let read = |(bytes, number)| RunGroup::from_bytes(number, bytes).ok_or_else(|| self.damaged(WRONG_GROUP));
         let groups = bytes.as_chunks().0.iter().zip(first..).map(read).collect::<Result<_, _>>()?;
         Ok((bytes, groups))
     }
 
-    fn group(&self, number: u64) -> Result<Group, RunError> {
+    fn group(&self, number: u64) -> Result<RunGroup, IdRunError> {
         if let Some(index) = &self.index {
-            return Ok(Group::checked(&index.as_chunks().0[number as usize]));
+            return Ok(RunGroup::checked(&index.as_chunks().0[number as usize]));
         }
         let mut bytes = [0; group::BYTES];
         self.read(&mut bytes, at_group(number))?;
-        Group::from_bytes(number, &bytes).ok_or_else(|| self.damaged(WRONG_GROUP))
+        RunGroup::from_bytes(number, &bytes).ok_or_else(|| self.damaged(WRONG_GROUP))
     }
 
     /// The bytes of a group's records, which must be within the file before there is memory for them.
-    fn bounded(&self, group: &Group) -> Result<usize, RunError> {
+    fn bounded(&self, group: &RunGroup) -> Result<usize, IdRunError> {
         if group.first + group.records > self.head.records {
             return Err(self.damaged("a group has more records than there are"));
         }
@@ -232,16 +232,16 @@ impl Run {
         at_group(self.head.groups) + record * RECORD_BYTES as u64
     }
 
-    fn read(&self, bytes: &mut [u8], at: u64) -> Result<(), RunError> {
+    fn read(&self, bytes: &mut [u8], at: u64) -> Result<(), IdRunError> {
         self.file.read_exact_at(bytes, at).map_err(|source| self.io(source))
     }
 
-    fn io(&self, source: io::Error) -> RunError {
-        RunError::Io { file: self.path.clone(), source }
+    fn io(&self, source: io::Error) -> IdRunError {
+        IdRunError::Io { file: self.path.clone(), source }
     }
 
-    fn damaged(&self, what: &'static str) -> RunError {
-        RunError::Damaged { file: self.path.clone(), what }
+    fn damaged(&self, what: &'static str) -> IdRunError {
+        IdRunError::Damaged { file: self.path.clone(), what }
     }
 }
 
@@ -252,7 +252,7 @@ fn at_group(number: u64) -> u64 {
     HEAD_BYTES as u64 + number * group::BYTES as u64
 }
 
-impl Head {
+impl RunHead {
     /// Bytes of the file; nothing where there can be no such file.
     fn bytes(&self) -> Option<u64> {
         let index = self.groups.checked_mul(group::BYTES as u64)?;
@@ -273,7 +273,7 @@ impl Head {
 
     fn from_bytes(bytes: &[u8; HEAD_BYTES]) -> Option<Self> {
         let number = |at: usize| u64::from_be_bytes(bytes.as_chunks().0[at]);
-        let head = Head {
+        let head = RunHead {
             groups: number(1),
             records: number(2),
             oldest: Tick::from_ms(number(3)),

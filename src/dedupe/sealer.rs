@@ -8,7 +8,7 @@ use std::time::Duration;
 use dataflows::model::Tick;
 
 use super::DedupeError;
-use super::shared::{Shared, State};
+use super::shared::{DedupeShared, DedupeState};
 use crate::ending::vital;
 use crate::faults;
 use crate::limits::MESSAGE_LOT_IDS;
@@ -22,13 +22,13 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// The thread. It ends when this goes, in the midst of a merge if need be.
 #[derive(Debug)]
 pub struct Sealer {
-    shared: Arc<Shared>,
+    shared: Arc<DedupeShared>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Sealer {
     /// Begins.
-    pub fn start(shared: Arc<Shared>) -> Result<Self, DedupeError> {
+    pub fn start(shared: Arc<DedupeShared>) -> Result<Self, DedupeError> {
         let of_thread = shared.clone();
         let thread = std::thread::Builder::new().name("message ids".to_owned()).spawn(move || {
             // Of this thread alone. Where it may not be, it competes with the rest.
@@ -51,7 +51,7 @@ impl Drop for Sealer {
     }
 }
 
-fn run(shared: &Shared) {
+fn run(shared: &DedupeShared) {
     while !shared.is_closed() {
         if faults::point("message ids") {
             return;
@@ -72,7 +72,7 @@ fn run(shared: &Shared) {
                 state.has_failed = true;
                 shared.changed.notify_all();
                 // Who closes it says so.
-                let closes = |_: &mut State| !shared.is_closed();
+                let closes = |_: &mut DedupeState| !shared.is_closed();
                 drop(shared.changed.wait_timeout_while(state, RETRY_AFTER, closes));
             }
         }
@@ -81,11 +81,11 @@ fn run(shared: &Shared) {
 
 /// Lets others wait for ids to be on the disk.
 #[derive(Clone, Debug)]
-pub struct Seal(Arc<Shared>);
+pub struct SealWaiter(Arc<DedupeShared>);
 
-impl Seal {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Seal(shared)
+impl SealWaiter {
+    pub(super) fn new(shared: Arc<DedupeShared>) -> Self {
+        SealWaiter(shared)
     }
 
     /// Asks for the ids up to `tick` to be put on the disk, and does not wait.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use dataflows::model::Tick;
 use rustc_hash::FxHashMap;
 
-use super::folder::{Listed, RunFolder};
+use super::folder::{ListedRun, RunFolder};
 use super::{DedupeFigures, Halves, MessageWindow};
 
 /// How often who waits looks whether it still should.
@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Ids of some ticks that are not in a run yet, and do not change any more.
 #[derive(Debug)]
-pub struct Gathered {
+pub struct GatheredIds {
     pub ids: FxHashMap<Halves, Tick>,
     /// The first tick.
     pub from: Tick,
@@ -30,15 +30,15 @@ pub struct Gathered {
 #[derive(Clone, Debug, Default)]
 pub struct Handed {
     /// Oldest first, and later than all runs.
-    pub gathered: Vec<Arc<Gathered>>,
+    pub gathered: Vec<Arc<GatheredIds>>,
     /// Oldest first.
-    pub runs: Vec<Listed>,
+    pub runs: Vec<ListedRun>,
 }
 
 /// What all of them share.
 #[derive(Debug)]
-pub struct Shared {
-    state: Mutex<State>,
+pub struct DedupeShared {
+    state: Mutex<DedupeState>,
     pub(super) changed: Condvar,
     /// Somebody waits for the ids up to this tick to be on the disk.
     wanted: AtomicU64,
@@ -52,7 +52,7 @@ pub struct Shared {
 
 /// What changes.
 #[derive(Debug)]
-pub struct State {
+pub struct DedupeState {
     pub handed: Arc<Handed>,
     /// The ids up to this tick are on the disk.
     through: Option<Tick>,
@@ -61,19 +61,25 @@ pub struct State {
     /// There is no room for merged runs; there may be when something was written.
     pub merges_wait: bool,
     /// Runs that are not listed any more. Somebody may still look in them.
-    retired: Vec<Listed>,
+    retired: Vec<ListedRun>,
 }
 
-impl Shared {
+impl DedupeShared {
     /// The ids of these runs.
-    pub fn new(folder: RunFolder, runs: Vec<Listed>, window: MessageWindow) -> Self {
+    pub fn new(folder: RunFolder, runs: Vec<ListedRun>, window: MessageWindow) -> Self {
         let through = runs.last().map(|newest| newest.through);
         let handed = Arc::new(Handed { gathered: Vec::new(), runs });
         let figures = Arc::new(DedupeFigures::default());
         figures.set_window_ms(window.ms());
         tell(&figures, &handed.runs);
-        Shared {
-            state: Mutex::new(State { handed, through, has_failed: false, merges_wait: false, retired: Vec::new() }),
+        DedupeShared {
+            state: Mutex::new(DedupeState {
+                handed,
+                through,
+                has_failed: false,
+                merges_wait: false,
+                retired: Vec::new(),
+            }),
             changed: Condvar::new(),
             wanted: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
@@ -105,7 +111,7 @@ impl Shared {
     }
 
     /// Hands over ids. Gives them back where `waiting_max` others wait already.
-    pub fn hand_over(&self, gathered: Gathered, waiting_max: usize) -> Result<Arc<Handed>, Gathered> {
+    pub fn hand_over(&self, gathered: GatheredIds, waiting_max: usize) -> Result<Arc<Handed>, GatheredIds> {
         let mut state = self.locked();
         if state.handed.gathered.len() >= waiting_max {
             return Err(gathered);
@@ -177,13 +183,13 @@ impl Shared {
     }
 
     /// Runs that are not listed any more, and that nobody looks in.
-    pub fn unused(&self) -> Vec<Listed> {
+    pub fn unused(&self) -> Vec<ListedRun> {
         self.locked().retired.extract_if(.., |of| of.is_unused()).collect()
     }
 
     /// These are the runs now; so many of what was handed over are in them. `retired` are those that were there before, and are
     /// not now.
-    pub fn put(&self, runs: Vec<Listed>, sealed: usize, retired: &[Listed]) {
+    pub fn put(&self, runs: Vec<ListedRun>, sealed: usize, retired: &[ListedRun]) {
         tell(&self.figures, &runs);
         let mut state = self.locked();
         state.through = runs.last().map(|newest| newest.through);
@@ -196,19 +202,19 @@ impl Shared {
     }
 
     /// What changes, for as long as nobody else needs it.
-    pub fn locked(&self) -> MutexGuard<'_, State> {
+    pub fn locked(&self) -> MutexGuard<'_, DedupeState> {
         // Whoever panicked with it left it whole: its parts are only assigned to.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+    fn wait<'a>(&self, state: MutexGuard<'a, DedupeState>, time: Duration) -> MutexGuard<'a, DedupeState> {
         self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
 /// Tells what runs take.
-fn tell(figures: &DedupeFigures, runs: &[Listed]) {
-    let figure = |of: &dyn Fn(&Listed) -> u64| runs.iter().map(of).sum();
+fn tell(figures: &DedupeFigures, runs: &[ListedRun]) {
+    let figure = |of: &dyn Fn(&ListedRun) -> u64| runs.iter().map(of).sum();
     figures.set_index_bytes(figure(&|of| if of.run.is_indexed() { of.run.index_bytes() } else { 0 }));
     figures.set_disk_bytes(figure(&|of| of.run.bytes()));
     figures.set_runs(runs.len() as u64);

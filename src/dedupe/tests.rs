@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::folder::RunFolder;
 use super::on_disk::OnDisk;
-use super::shared::Shared;
+use super::shared::DedupeShared;
 use super::*;
 use crate::log::{EntryOrder, History, LogError, LogRecord, Logged, Stored};
 
@@ -53,7 +53,7 @@ fn history(log: &LogOf, after: Tick) -> History {
 }
 
 /// A data folder, with the log that belongs to it.
-struct World {
+struct DedupeWorld {
     folder: TempDir,
     log: LogOf,
     /// The latest checkpoint: who starts from it reads no ids before it.
@@ -64,15 +64,15 @@ struct World {
 }
 
 /// What runs on it.
-struct Engine {
+struct TestEngine {
     ids: OnDisk,
-    shared: Arc<Shared>,
+    shared: Arc<DedupeShared>,
 }
 
-impl World {
+impl DedupeWorld {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        World { folder, log: LogOf::new(), checkpoint: None, counted: BTreeMap::new(), now: 1_000 }
+        DedupeWorld { folder, log: LogOf::new(), checkpoint: None, counted: BTreeMap::new(), now: 1_000 }
     }
 
     fn data(&self) -> &Path {
@@ -80,9 +80,9 @@ impl World {
     }
 
     /// What the ids have to be, where the log begins with the first event.
-    fn expected(&self) -> Expected<'_> {
+    fn expected(&self) -> ExpectedRuns<'_> {
         let last = self.log.keys().next_back().copied().unwrap_or_default();
-        Expected {
+        ExpectedRuns {
             data: self.data(),
             owner: Some(ProcessNumber::ALONE),
             window: window(),
@@ -96,14 +96,14 @@ impl World {
     }
 
     /// The runs of a start that finds this.
-    fn shared(&self, expected: Expected<'_>) -> Result<Shared, LogError> {
+    fn shared(&self, expected: ExpectedRuns<'_>) -> Result<DedupeShared, LogError> {
         OnDiskSettings { expected, logged: &|after| history(&self.log, after) }.shared(LOT)
     }
 
     /// Starts as a recovery does: with what the log has after the checkpoint.
-    fn start(&self) -> Engine {
+    fn start(&self) -> TestEngine {
         let shared = Arc::new(self.shared(self.expected()).unwrap());
-        let mut engine = Engine { ids: OnDisk::new(shared.clone(), window(), LOT, None), shared };
+        let mut engine = TestEngine { ids: OnDisk::new(shared.clone(), window(), LOT, None), shared };
         for logged in history(&self.log, self.checkpoint.unwrap_or_default()) {
             let Logged { tick, record: LogRecord::Events(events), .. } = logged.unwrap();
             // What waits for the thread would wait for ever.
@@ -114,7 +114,7 @@ impl World {
     }
 
     /// A batch at the next tick; says how many did not get into the log.
-    fn send(&mut self, engine: &mut Engine, numbers: &[u64], is_logged: bool) -> Result<(), TestCaseError> {
+    fn send(&mut self, engine: &mut TestEngine, numbers: &[u64], is_logged: bool) -> Result<(), TestCaseError> {
         let tick = ms(self.now);
         if engine.ids.begin(tick).is_err() {
             engine.work(usize::MAX);
@@ -141,7 +141,7 @@ impl World {
     }
 }
 
-impl Engine {
+impl TestEngine {
     /// Does up to so many things that there are to do.
     fn work(&mut self, steps: usize) {
         let mut done = 0;
@@ -152,7 +152,7 @@ impl Engine {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum DedupeStep {
     /// Numbers of ids, and whether the log takes them.
     Send(Vec<u64>, bool),
     /// Time goes on by so much: often by what makes the difference of an edge.
@@ -177,16 +177,16 @@ enum Killed {
     Listed,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<DedupeStep>> {
     let wait = prop_oneof![0u64..3, Just(WINDOW_MS - 1), Just(WINDOW_MS), Just(WINDOW_MS / 2), Just(WINDOW_MS * 3)];
     let killed = prop_oneof![Just(Killed::Before), (0u8..=16).prop_map(Killed::Written), Just(Killed::Listed)];
     let step = prop_oneof![
-        10 => (prop::collection::vec(0u64..60, 1..8), prop::bool::weighted(0.9)).prop_map(|(ids, logged)| Step::Send(ids, logged)),
-        5 => wait.prop_map(Step::Wait),
-        4 => (1usize..4).prop_map(Step::Work),
-        2 => Just(Step::Checkpoint),
-        2 => (killed, any::<bool>()).prop_map(|(killed, is_set_back)| Step::Kill(killed, is_set_back)),
-        1 => (1usize..4).prop_map(Step::LosesLog),
+        10 => (prop::collection::vec(0u64..60, 1..8), prop::bool::weighted(0.9)).prop_map(|(ids, logged)| DedupeStep::Send(ids, logged)),
+        5 => wait.prop_map(DedupeStep::Wait),
+        4 => (1usize..4).prop_map(DedupeStep::Work),
+        2 => Just(DedupeStep::Checkpoint),
+        2 => (killed, any::<bool>()).prop_map(|(killed, is_set_back)| DedupeStep::Kill(killed, is_set_back)),
+        1 => (1usize..4).prop_map(DedupeStep::LosesLog),
     ];
     prop::collection::vec(step, 1..120)
 }
@@ -198,7 +198,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// Puts a folder into the state in which a kill within the next step leaves it.
-fn kill(engine: Engine, folder: &Path, killed: Killed) {
+fn kill(engine: TestEngine, folder: &Path, killed: Killed) {
     let before = files(folder);
     engine.shared.work().unwrap();
     drop(engine);
@@ -218,19 +218,19 @@ fn kill(engine: Engine, folder: &Path, killed: Killed) {
     image.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
 }
 
-fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let mut world = World::new();
+fn check(steps: Vec<DedupeStep>) -> Result<(), TestCaseError> {
+    let mut world = DedupeWorld::new();
     let mut engine = world.start();
     let never = AtomicBool::new(false);
     for step in steps {
         match step {
-            Step::Send(numbers, is_logged) => {
+            DedupeStep::Send(numbers, is_logged) => {
                 world.now += 1;
                 world.send(&mut engine, &numbers, is_logged)?;
             }
-            Step::Wait(wait_ms) => world.now += wait_ms,
-            Step::Work(steps) => engine.work(steps),
-            Step::Checkpoint => {
+            DedupeStep::Wait(wait_ms) => world.now += wait_ms,
+            DedupeStep::Work(steps) => engine.work(steps),
+            DedupeStep::Checkpoint => {
                 let Some(last) = world.log.keys().next_back().copied() else { continue };
                 let seal = engine.ids.seal();
                 let waits = std::thread::scope(|scope| {
@@ -246,7 +246,7 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 prop_assert!(waits);
                 world.checkpoint = Some(last);
             }
-            Step::Kill(killed, is_set_back) => {
+            DedupeStep::Kill(killed, is_set_back) => {
                 kill(engine, &world.data().join("messages"), killed);
                 if is_set_back {
                     // Ticks go on after those of the log, whatever the clock says.
@@ -254,7 +254,7 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 }
                 engine = world.start();
             }
-            Step::LosesLog(entries) => {
+            DedupeStep::LosesLog(entries) => {
                 drop(engine);
                 for _ in 0..entries {
                     let last = world.log.keys().next_back().copied();
@@ -290,7 +290,7 @@ proptest! {
 
 #[test]
 fn what_is_over_goes_and_runs_become_few() {
-    let mut world = World::new();
+    let mut world = DedupeWorld::new();
     let mut engine = world.start();
     for number in 0..700 {
         world.now += 1;
@@ -312,7 +312,7 @@ fn what_is_over_goes_and_runs_become_few() {
 
 #[test]
 fn a_run_is_there_for_as_long_as_somebody_looks_in_it() {
-    let mut world = World::new();
+    let mut world = DedupeWorld::new();
     let mut engine = world.start();
     let mut looking = Vec::new();
     for number in 0..60 {
@@ -336,7 +336,7 @@ fn a_run_is_there_for_as_long_as_somebody_looks_in_it() {
 
 #[test]
 fn without_room_nothing_is_taken_and_nothing_is_lost() {
-    let mut world = World::new();
+    let mut world = DedupeWorld::new();
     let mut engine = world.start();
     let mut refused = 0;
     for number in 0..100 {
@@ -358,7 +358,7 @@ fn without_room_nothing_is_taken_and_nothing_is_lost() {
 
 #[test]
 fn who_waits_for_the_disk_waits_no_longer_than_it_makes_sense() {
-    let world = World::new();
+    let world = DedupeWorld::new();
     let mut engine = world.start();
     engine.ids.begin(ms(5)).unwrap();
     assert!(engine.ids.admit(id(1), ms(5)).unwrap());

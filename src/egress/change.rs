@@ -73,16 +73,16 @@ impl Change {
 
     /// The change with the names that its ids stand for (`audiences`, by id), ready to be serialised.
     pub fn named<'a>(&'a self, audiences: &'a [CompactString]) -> impl Serialize + 'a {
-        Named { change: self, audience: &audiences[self.audience.index()] }
+        NamedChange { change: self, audience: &audiences[self.audience.index()] }
     }
 }
 
-struct Named<'a> {
+struct NamedChange<'a> {
     change: &'a Change,
     audience: &'a str,
 }
 
-impl Serialize for Named<'_> {
+impl Serialize for NamedChange<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Change { action, identifiers, as_of, .. } = self.change;
         let mut object = serializer.serialize_struct("Change", 5)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dataflows::definitions::DestinationId;
 
 use super::connector::Connector;
-use super::lane::{Call, End, Lane};
+use super::lane::{Call, CallOutcome, Lane};
 use super::outbox::{BatchId, BatchLimit, Outbox, OutgoingBatch, rows};
 use crate::log::StoreError;
 
@@ -38,16 +38,16 @@ impl Lane for Changes {
         }))
     }
 
-    fn end(&self, batch_id: BatchId, end: End) -> Result<(), StoreError> {
+    fn end(&self, batch_id: BatchId, end: CallOutcome) -> Result<(), StoreError> {
         match end {
-            End::Acknowledged => self.outbox.acknowledge(self.destination, batch_id),
-            End::GivenUp(why) => self.outbox.give_up(self.destination, batch_id, why),
-            End::Split(refusals) => self.outbox.split(self.destination, batch_id, refusals),
-            End::PutBack(refusals) => {
+            CallOutcome::Acknowledged => self.outbox.acknowledge(self.destination, batch_id),
+            CallOutcome::GivenUp(why) => self.outbox.give_up(self.destination, batch_id, why),
+            CallOutcome::Split(refusals) => self.outbox.split(self.destination, batch_id, refusals),
+            CallOutcome::PutBack(refusals) => {
                 self.outbox.put_back(self.destination, batch_id, refusals);
                 Ok(())
             }
-            End::NotBegun(refusals) => self.outbox.dissolve(self.destination, batch_id, refusals),
+            CallOutcome::NotBegun(refusals) => self.outbox.dissolve(self.destination, batch_id, refusals),
         }
     }
 

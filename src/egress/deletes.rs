@@ -8,8 +8,8 @@ use dataflows::definitions::DestinationId;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::delivery::Line;
-use super::outbox::{Order, Outbox};
+use super::delivery::LaneContext;
+use super::outbox::{OperatorCommand, Outbox};
 use crate::ending::vital_task;
 use crate::faults;
 
@@ -18,7 +18,7 @@ pub struct RetryDeletes {
     pub destination: DestinationId,
     pub every: Duration,
     pub outbox: Arc<dyn Outbox>,
-    pub line: Line,
+    pub line: LaneContext,
 }
 
 impl RetryDeletes {
@@ -49,7 +49,7 @@ impl RetryDeletes {
         let name = &self.line.destination;
         tracing::warn!(destination = %name, refused, "deletes that were refused are tried again");
         let (outbox, destination) = (self.outbox.clone(), self.destination);
-        match spawn_blocking(move || outbox.order(destination, Order::RetryDeletes)).await {
+        match spawn_blocking(move || outbox.order(destination, OperatorCommand::RetryDeletes)).await {
             Ok(Ok(())) => self.line.wake.notify_one(),
             Ok(Err(error)) => (self.line.failed)(format!("destination {name}: deletes cannot be tried again: {error}")),
             Err(error) => (self.line.failed)(format!("destination {name}: deletes cannot be tried again: {error}")),

@@ -23,13 +23,13 @@ use tracing::{error, info, warn};
 use super::backoff::Backoff;
 use super::connector::{Connector, Failure};
 use super::holding::DeliveryHold;
-use super::lane::{Call, End, Lane};
+use super::lane::{Call, CallOutcome, Lane};
 use super::letters::Refusal;
 use super::pace::Pace;
 use super::parking::Parking;
 use super::rate_limiter::RateLimiter;
 use super::skipping::Skipping;
-use super::status::Tally;
+use super::status::LaneTally;
 use crate::clock::Now;
 use crate::ending::vital_task;
 use crate::faults;
@@ -37,11 +37,11 @@ use crate::log::StoreError;
 use crate::observe::latency::{Latency, Stage};
 
 /// Is told why there can be no delivery any more.
-pub type Failed = Arc<dyn Fn(String) + Send + Sync>;
+pub type FailureHandler = Arc<dyn Fn(String) + Send + Sync>;
 
 /// What the calls of a lane work with.
 #[derive(Clone)]
-pub struct Line {
+pub struct LaneContext {
     /// The name of the destination.
     pub destination: CompactString,
     /// Who carries.
@@ -63,14 +63,14 @@ pub struct Line {
     /// Where times go.
     pub latency: Arc<Latency>,
     /// Where counts go.
-    pub tally: Arc<Tally>,
+    pub tally: Arc<LaneTally>,
     /// The time.
     pub now: Now,
     /// Who is to end the process.
-    pub failed: Failed,
+    pub failed: FailureHandler,
 }
 
-impl Line {
+impl LaneContext {
     /// Says, when it is called, whether nothing more will come.
     pub fn is_stopping(&self) -> impl Fn() -> bool + Send + use<> {
         let stopping = self.stopping.clone();
@@ -84,7 +84,7 @@ pub struct Delivery<L> {
     /// Where calls come from.
     pub lane: Arc<L>,
     /// What they work with.
-    pub line: Line,
+    pub line: LaneContext,
 }
 
 /// How long until a call is repeated.
@@ -152,13 +152,13 @@ impl<L: Lane> Delivery<L> {
         let (batch_id, count) = (call.batch_id, call.count);
         let (end, wait) = self.call(call, absence).await;
         let counted = match &end {
-            End::Acknowledged => Tally::acknowledged,
-            End::GivenUp(Refusal { attempts, .. }) => {
+            CallOutcome::Acknowledged => LaneTally::acknowledged,
+            CallOutcome::GivenUp(Refusal { attempts, .. }) => {
                 let destination = &self.line.destination;
                 warn!(%destination, count, attempts, "{} are given up: they are dead letters now", L::WHAT);
-                Tally::given_up
+                LaneTally::given_up
             }
-            End::Split(_) | End::PutBack(_) | End::NotBegun(_) => |_: &Tally, _| (),
+            CallOutcome::Split(_) | CallOutcome::PutBack(_) | CallOutcome::NotBegun(_) => |_: &LaneTally, _| (),
         };
         self.durably(move |lane| lane.end(batch_id, end)).await;
         // Only now: what is counted can be relied on.
@@ -169,9 +169,9 @@ impl<L: Lane> Delivery<L> {
     }
 
     /// Calls with `call` until that ends; and says how long to wait then, where it reached nobody.
-    async fn call(&self, call: Call<L::Id>, absence: &mut Option<Backoff>) -> (End, Option<Duration>) {
+    async fn call(&self, call: Call<L::Id>, absence: &mut Option<Backoff>) -> (CallOutcome, Option<Duration>) {
         let Call { carried, parts, received, mut refusals, .. } = call;
-        let Line { destination, connector, pace, rate_limiter, parking, skipping, now, .. } = &self.line;
+        let LaneContext { destination, connector, pace, rate_limiter, parking, skipping, now, .. } = &self.line;
         let mut backoff = Backoff::new(pace.backoff_min, pace.backoff_max, &carried.body);
         // Of these calls, so many may have reached the destination.
         let (mut failures, mut reached) = (0, 0);
@@ -180,7 +180,10 @@ impl<L: Lane> Delivery<L> {
         loop {
             rate_limiter.turn().await;
             if self.lane.is_paused() {
-                return (if reached == 0 { End::NotBegun(refusals) } else { End::PutBack(refusals) }, None);
+                return (
+                    if reached == 0 { CallOutcome::NotBegun(refusals) } else { CallOutcome::PutBack(refusals) },
+                    None,
+                );
             }
             let Err(failure) = connector.attempt(&carried).await else {
                 self.record(Stage::Acknowledged, &received);
@@ -188,7 +191,7 @@ impl<L: Lane> Delivery<L> {
                 if failures > 0 || absence.take().is_some() {
                     info!(%destination, failures, "the destination takes {} again", L::WHAT);
                 }
-                return (End::Acknowledged, None);
+                return (CallOutcome::Acknowledged, None);
             };
             let is_news = failures == 0 && absence.is_none();
             failures += 1;
@@ -206,7 +209,7 @@ impl<L: Lane> Delivery<L> {
                     if reached == 0 {
                         let new = || Backoff::new(pace.backoff_min, pace.backoff_max, &carried.body);
                         let wait = absence.get_or_insert_with(new).after_failure(None);
-                        return (End::NotBegun(refusals), Some(wait));
+                        return (CallOutcome::NotBegun(refusals), Some(wait));
                     }
                     NextAttempt::Patient(backoff.after_failure(None))
                 }
@@ -222,10 +225,10 @@ impl<L: Lane> Delivery<L> {
                     refusals += 1;
                     self.failed(is_news, error.clone());
                     if parts > 1 && (is_too_large || refusals >= pace.attempts_max) {
-                        return (End::Split(refusals), None);
+                        return (CallOutcome::Split(refusals), None);
                     }
                     if refusals >= pace.attempts_max {
-                        return (End::GivenUp(Refusal { at: now(), error, answer, attempts: refusals }), None);
+                        return (CallOutcome::GivenUp(Refusal { at: now(), error, answer, attempts: refusals }), None);
                     }
                     NextAttempt::Patient(backoff.after_failure(None))
                 }
@@ -241,7 +244,7 @@ impl<L: Lane> Delivery<L> {
                 () = skip.wished() => {
                     let error = format!("an operator skipped it; the latest error: {latest}");
                     let refusal = Refusal { at: now(), error, answer: String::new(), attempts: failures };
-                    return (End::GivenUp(refusal), None);
+                    return (CallOutcome::GivenUp(refusal), None);
                 }
             }
         }

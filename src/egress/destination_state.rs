@@ -15,7 +15,7 @@ use dataflows::model::{Desired, ProfileId, Text, Tick, Traits};
 use rustc_hash::FxBuildHasher;
 
 use super::change::Action;
-use super::outbox::{Backlog, BatchId, State};
+use super::outbox::{Backlog, BatchId, DeliveryState};
 
 mod endings;
 mod gather;
@@ -32,27 +32,27 @@ pub(super) use orders::Lifecycle;
 pub(super) use recovery::{Left, LeftRow};
 
 /// A row: an identifier in an audience.
-pub(super) type Key = (AudienceId, Text);
+pub(super) type RowKey = (AudienceId, Text);
 
-type Rows<T> = HashMap<Key, T, FxBuildHasher>;
+type RowMap<T> = HashMap<RowKey, T, FxBuildHasher>;
 
 /// The state of one destination. What is desired is not kept by itself: it is what the destination was told (`acknowledged`
 /// and `stale`, but `refused` where that says otherwise), changed by what is in flight, changed by `pending`. So a destination
 /// that keeps up costs one map, whose traits are shared with the dataflow.
 #[derive(Debug, Default)]
 pub(super) struct DestinationState {
-    acknowledged: Rows<Held>,
+    acknowledged: RowMap<HeldRow>,
     /// What it acknowledged before a resync, which has yet to tell it again. As large as the state at its beginning, which is
     /// moved here at once: so a resync does not hold up the engine, and costs no memory.
-    stale: Rows<Held>,
+    stale: RowMap<HeldRow>,
     /// Some rows of `stale`, in the reverse of the order in which they are told.
-    resync_queue: Vec<Key>,
+    resync_queue: Vec<RowKey>,
     /// What it was told and refused for good. It counts as told; otherwise it would be told for ever.
-    refused: Rows<Told>,
+    refused: RowMap<LastSent>,
     in_flight: BatchesInFlight,
-    pending: Rows<Pending>,
+    pending: RowMap<PendingRow>,
     /// The keys of `pending` by their number, that is in the order of their first pending tick.
-    queue: BTreeMap<i64, Key>,
+    queue: BTreeMap<i64, RowKey>,
     /// The number of the next key.
     next: i64,
     /// The number of the last one that was put before all others: what was taken, and reached nobody.
@@ -67,28 +67,28 @@ pub(super) struct DestinationState {
     /// How many rows are desired, or were by what of the log has been read so far.
     desired: i64,
     /// What the definitions say is desired of a destination that is retired.
-    withheld: Rows<Told>,
+    withheld: RowMap<LastSent>,
     /// What a process before this one left, until the dataflow is where that one was.
     left: Option<Left>,
 }
 
 /// What a destination has of a row.
 #[derive(Clone, Debug)]
-struct Held {
+struct HeldRow {
     traits: Arc<Traits>,
     profile: ProfileId,
 }
 
 /// What a destination was told of a row.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct LastSent {
     pub action: Action,
     pub profile: ProfileId,
 }
 
 /// A row that is to change.
 #[derive(Debug)]
-struct Pending {
+struct PendingRow {
     number: i64,
     action: Action,
     profile: ProfileId,
@@ -124,13 +124,13 @@ impl DestinationState {
         for (row, diff) in changes {
             debug_assert!(diff.abs() == 1, "the desired collection is a set");
             let action = if diff > 0 { Action::Add(row.traits) } else { Action::Delete };
-            self.desire((row.audience, row.identifier), Told { action, profile: row.profile }, tick, received);
+            self.desire((row.audience, row.identifier), LastSent { action, profile: row.profile }, tick, received);
         }
     }
 
     /// Makes a row pending, or not pending any more where the destination has it (or is about to) as is now desired:
     /// so an add and a delete that meet before sending cancel.
-    fn desire(&mut self, key: Key, told: Told, tick: Tick, received: Option<Instant>) {
+    fn desire(&mut self, key: RowKey, told: LastSent, tick: Tick, received: Option<Instant>) {
         let told = self.unless_retired(&key, told);
         let is_left = self.left.as_ref().is_some_and(|left| left.knows(&key) || self.in_flight.action(&key).is_some());
         // While recovering, a row that the destination has and that is not desired any more stays, with the tick of that.
@@ -146,27 +146,29 @@ impl DestinationState {
     }
 
     /// Makes a row pending.
-    fn pend(&mut self, key: Key, Told { action, profile }: Told, tick: Tick, received: Option<Instant>) {
+    fn pend(&mut self, key: RowKey, LastSent { action, profile }: LastSent, tick: Tick, received: Option<Instant>) {
         if let Some(pending) = self.pending.get_mut(&key) {
-            *pending = Pending { action, profile, as_of: tick, ..*pending };
+            *pending = PendingRow { action, profile, as_of: tick, ..*pending };
             return;
         }
         let number = self.next;
         self.next += 1;
         self.queue.insert(number, key.clone());
-        self.pending
-            .insert(key, Pending { number, action, profile, first: tick, as_of: tick, received, is_in_doubt: false });
+        self.pending.insert(
+            key,
+            PendingRow { number, action, profile, first: tick, as_of: tick, received, is_in_doubt: false },
+        );
     }
 
     /// Nothing about the row is pending any more.
-    fn settle(&mut self, key: &Key) {
+    fn settle(&mut self, key: &RowKey) {
         if let Some(pending) = self.pending.remove(key) {
             self.queue.remove(&pending.number);
         }
     }
 
     /// What the destination has of a row once what is in flight is acknowledged.
-    fn will_be(&self, key: &Key) -> Action {
+    fn will_be(&self, key: &RowKey) -> Action {
         let refused = || self.refused.get(key).map(|told| &told.action);
         if let Some(action) = self.in_flight.action(key).or_else(refused) {
             return action.clone();
@@ -202,7 +204,7 @@ impl DestinationState {
         let desired = usize::try_from(self.desired).unwrap_or_default();
         let paused = self.lifecycle.is_paused;
         if let Some(left) = &self.left {
-            let state = if paused { State::Paused } else { State::Recovering };
+            let state = if paused { DeliveryState::Paused } else { DeliveryState::Recovering };
             let desired = if self.lifecycle.is_retired { 0 } else { desired };
             let (rows, refused) = (left.rows.len(), left.refused.len());
             return Backlog { state, desired, rows, refused, frontier: left.frontier, ..Backlog::default() };
@@ -210,9 +212,9 @@ impl DestinationState {
         let oldest_pending = self.oldest_but(None);
         Backlog {
             state: match (paused, self.lifecycle.is_retired) {
-                (true, _) => State::Paused,
-                (false, true) => State::Retired,
-                (false, false) => State::Delivering,
+                (true, _) => DeliveryState::Paused,
+                (false, true) => DeliveryState::Retired,
+                (false, false) => DeliveryState::Delivering,
             },
             desired: if self.lifecycle.is_retired { 0 } else { desired },
             rows: self.acknowledged.len() + self.stale.len(),

@@ -14,13 +14,13 @@ use tokio::time::{sleep, timeout};
 
 use super::changes::Changes;
 use super::deletes::RetryDeletes;
-use super::delivery::{Delivery, Failed, Line};
+use super::delivery::{Delivery, FailureHandler, LaneContext};
 use super::forward::EventLane;
 use super::forward::{EventLetter, Forwarding, Queues, Recheck};
 use super::handle::{DestinationHandle, EventLaneHandle};
 use super::holding::{DeliveryHold, HoldReason};
 use super::letters::{DeadLetter, LETTERS_MAX};
-use super::outbox::{Order, Outbox};
+use super::outbox::{OperatorCommand, Outbox};
 use super::pace::{Pace, connector};
 use super::rate_limiter::RateLimiter;
 use super::status::Status;
@@ -37,7 +37,7 @@ const FINISHED_EVERY: Duration = Duration::from_millis(2);
 pub struct Egress(Arc<Running>);
 
 struct Running {
-    failed: Failed,
+    failed: FailureHandler,
     outbox: Arc<dyn Outbox>,
     forwarding: Forwarding,
     /// By destination.
@@ -76,7 +76,7 @@ impl Egress {
         let mut queues = queues.by_destination(project);
         for (destination, id) in project.destinations.iter().zip((0..).map(DestinationId::new)) {
             let (connector, pace) = connector(project, destination, &audiences)?;
-            let line = Line {
+            let line = LaneContext {
                 destination: destination.name.clone(),
                 connector: Arc::new(connector),
                 pace,
@@ -94,7 +94,7 @@ impl Egress {
             let events = queues.remove(&id).map(|queue| {
                 // One call at a time: events come in order.
                 let pace = Pace { concurrency: 1, ..pace };
-                let line = Line { pace, wake: Arc::default(), tally: Arc::default(), ..line.clone() };
+                let line = LaneContext { pace, wake: Arc::default(), tally: Arc::default(), ..line.clone() };
                 let recheck = purpose(id).map(|purpose| Recheck::new(purpose, whose.clone(), asked.clone()));
                 let lane = Arc::new(EventLane::new(id, &line, outbox.clone(), queue, recheck));
                 let skipped = skipped.next().unwrap_or_default();
@@ -256,7 +256,7 @@ impl Egress {
     }
 
     /// Does with the destination at a position what an operator wishes. Waits for the disk; an error is the end of delivery.
-    pub fn order(&self, index: usize, order: Order) -> Result<(), StoreError> {
+    pub fn order(&self, index: usize, order: OperatorCommand) -> Result<(), StoreError> {
         let handle = &self.0.handles[index];
         tracing::info!(destination = %handle.name, ?order, "an operator's order");
         let done = self.0.outbox.order(DestinationId::new(index), order);

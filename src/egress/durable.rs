@@ -28,13 +28,13 @@ use serde::Serialize;
 
 use super::address::Address;
 use super::change::Action;
-use super::destination_state::{DestinationState, InFlight, Key, Lifecycle, Told, told};
+use super::destination_state::{DestinationState, InFlight, LastSent, Lifecycle, RowKey, told};
 use super::forward::StoredEntries;
 use super::letters::{DeadLetter, Refusal};
 use super::memory::MemoryOutbox;
-use super::outbox::{Backlog, BatchId, BatchLimit, Order, Outbox, OutgoingBatch};
-use super::records::{Names, frontier_row};
-use crate::log::{Batch, Store, StoreError, codec};
+use super::outbox::{Backlog, BatchId, BatchLimit, OperatorCommand, Outbox, OutgoingBatch};
+use super::records::{RecordNames, frontier_row};
+use crate::log::{Store, StoreError, WriteBatch, codec};
 use crate::project::Project;
 
 /// Records that are forgotten at once.
@@ -44,7 +44,7 @@ const FORGOTTEN_AT_ONCE: usize = 10_000;
 pub struct DurableOutbox {
     memory: MemoryOutbox,
     store: Store,
-    names: Names,
+    names: RecordNames,
     /// Held while something is written of a destination and its books follow, so that both have the same order.
     writing: Vec<Mutex<()>>,
     /// Where they are.
@@ -56,7 +56,7 @@ pub struct DurableOutbox {
 impl DurableOutbox {
     /// Reads what the destinations of `project` have. Nothing is given out before [`Outbox::recovered`].
     pub fn open(store: Store, project: &Project) -> Result<Self, StoreError> {
-        let mut names = Names::of(project);
+        let mut names = RecordNames::of(project);
         let left = names.read(&store)?;
         let writing = left.iter().map(|_| Mutex::new(())).collect();
         let addresses: Vec<Address> = project.destinations.iter().map(|to| Address::of(&to.kind)).collect();
@@ -133,24 +133,24 @@ impl DurableOutbox {
     }
 
     /// Not under the lock of the books, which the engine's thread takes too.
-    fn commit(&self, write: Batch) -> Result<(), StoreError> {
+    fn commit(&self, write: WriteBatch) -> Result<(), StoreError> {
         write.commit().map_err(|source| self.store.failed(source))
     }
 
-    fn write_flight(&self, write: &mut Batch, to: DestinationId, batch_id: BatchId, in_flight: &InFlight) {
+    fn write_flight(&self, write: &mut WriteBatch, to: DestinationId, batch_id: BatchId, in_flight: &InFlight) {
         let bytes = codec::encode_flight(&self.names.stored(in_flight));
         write.insert(self.store.delivery(), self.names.in_flight(to, batch_id), bytes);
     }
 
     /// It has ended, and the destination is complete up to `frontier`.
-    fn write_end(&self, write: &mut Batch, to: DestinationId, batch_id: BatchId, frontier: Tick) {
+    fn write_end(&self, write: &mut WriteBatch, to: DestinationId, batch_id: BatchId, frontier: Tick) {
         write.remove(self.store.delivery(), self.names.in_flight(to, batch_id));
         let told_to = self.memory.state(to).told_to();
         write.insert(self.store.frontiers(), self.names.destination(to), frontier_row(frontier, told_to));
     }
 
     /// The destination has a row as it was told.
-    fn write_row(&self, write: &mut Batch, to: DestinationId, key: &Key, told: &Told, round: u32) {
+    fn write_row(&self, write: &mut WriteBatch, to: DestinationId, key: &RowKey, told: &LastSent, round: u32) {
         let name = self.names.row(to, key);
         match &told.action {
             Action::Add(traits) => {
@@ -160,7 +160,7 @@ impl DurableOutbox {
         }
     }
 
-    fn write_json(&self, write: &mut Batch, key: impl Into<fjall::UserKey>, value: &impl Serialize) {
+    fn write_json(&self, write: &mut WriteBatch, key: impl Into<fjall::UserKey>, value: &impl Serialize) {
         let json = serde_json::to_vec(value).expect("texts and numbers are JSON; writing to memory cannot fail");
         write.insert(self.store.delivery(), key, json);
     }
@@ -252,31 +252,31 @@ impl Outbox for DurableOutbox {
         self.memory.dissolve(destination, batch_id, refusals)
     }
 
-    fn order(&self, destination: DestinationId, order: Order) -> Result<(), StoreError> {
+    fn order(&self, destination: DestinationId, order: OperatorCommand) -> Result<(), StoreError> {
         let _writing = self.writing(destination);
-        let is_of_moved = matches!(order, Order::AsNew | Order::AsMoved);
+        let is_of_moved = matches!(order, OperatorCommand::AsNew | OperatorCommand::AsMoved);
         if is_of_moved && !self.is_moved(destination) {
             return Ok(());
         }
-        if order == Order::AsNew {
+        if order == OperatorCommand::AsNew {
             self.forget_told(destination)?;
         }
         let mut write = self.store.batch();
         let complete = self.memory.complete();
-        let mut refused: Vec<Key> = Vec::new();
+        let mut refused: Vec<RowKey> = Vec::new();
         let lifecycle = {
             let mut state = self.memory.state(destination);
             match order {
-                Order::Pause => state.pause(true),
-                Order::Resume => state.pause(false),
-                Order::Resync => refused = state.resync(complete),
-                Order::Retry => refused = state.retry(complete),
-                Order::RetryDeletes => refused = state.retry_deletes(complete),
-                Order::AsNew => state.renew(complete),
-                Order::AsMoved => {}
-                Order::Retire => state.retire(complete),
-                Order::Unretire => state.unretire(complete),
-                Order::Forget => {
+                OperatorCommand::Pause => state.pause(true),
+                OperatorCommand::Resume => state.pause(false),
+                OperatorCommand::Resync => refused = state.resync(complete),
+                OperatorCommand::Retry => refused = state.retry(complete),
+                OperatorCommand::RetryDeletes => refused = state.retry_deletes(complete),
+                OperatorCommand::AsNew => state.renew(complete),
+                OperatorCommand::AsMoved => {}
+                OperatorCommand::Retire => state.retire(complete),
+                OperatorCommand::Unretire => state.unretire(complete),
+                OperatorCommand::Forget => {
                     let round = state.lifecycle().round;
                     for (key, told) in state.forget() {
                         self.write_row(&mut write, destination, &key, &told, round);

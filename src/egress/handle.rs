@@ -7,17 +7,17 @@ use tokio::sync::Notify;
 
 use super::forward::{EventLane, Skipped};
 use super::holding::DeliveryHold;
-use super::outbox::{Backlog, Order};
+use super::outbox::{Backlog, OperatorCommand};
 use super::parking::Parking;
 use super::skipping::Skipping;
-use super::status::{Status, Tally};
+use super::status::{LaneTally, Status};
 use crate::log::StoreError;
 
 /// What is shared with the delivery to one destination.
 pub(super) struct DestinationHandle {
     pub name: CompactString,
     pub wake: Arc<Notify>,
-    pub tally: Arc<Tally>,
+    pub tally: Arc<LaneTally>,
     pub parking: Arc<Parking>,
     pub hold: DeliveryHold,
     pub skipping: Arc<Skipping>,
@@ -27,7 +27,7 @@ pub(super) struct DestinationHandle {
 /// What is shared with the delivery of its events.
 pub(super) struct EventLaneHandle {
     pub lane: Arc<EventLane>,
-    pub tally: Arc<Tally>,
+    pub tally: Arc<LaneTally>,
     pub skipped: Arc<Skipped>,
 }
 
@@ -46,13 +46,13 @@ impl DestinationHandle {
     }
 
     /// Does with its events what an operator wishes; and tries, should it be parked.
-    pub fn order(&self, order: Order) -> Result<(), StoreError> {
-        if order == Order::Resume {
+    pub fn order(&self, order: OperatorCommand) -> Result<(), StoreError> {
+        if order == OperatorCommand::Resume {
             // If its address is refused still, the next call says so.
             self.parking.leave();
         }
         self.parking.try_now();
-        if matches!(order, Order::AsNew | Order::AsMoved) {
+        if matches!(order, OperatorCommand::AsNew | OperatorCommand::AsMoved) {
             self.hold.release();
         }
         self.events.iter().try_for_each(|events| events.lane.order(order))

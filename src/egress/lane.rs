@@ -26,7 +26,7 @@ pub trait Lane: Send + Sync + 'static {
     }
 
     /// Writes down how it ended.
-    fn end(&self, batch_id: Self::Id, end: End) -> Result<(), StoreError>;
+    fn end(&self, batch_id: Self::Id, end: CallOutcome) -> Result<(), StoreError>;
 
     /// Whether no new call may begin.
     fn is_paused(&self) -> bool;
@@ -51,7 +51,7 @@ pub struct Call<F> {
 
 /// How calls with a call ended.
 #[derive(Debug)]
-pub enum End {
+pub enum CallOutcome {
     /// The destination has it.
     Acknowledged,
     /// It was refused for good.

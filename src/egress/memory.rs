@@ -10,7 +10,7 @@ use dataflows::model::{Desired, Tick};
 
 use super::destination_state::DestinationState;
 use super::letters::{DeadLetter, Letters, Refusal};
-use super::outbox::{Backlog, BatchId, BatchLimit, Order, Outbox, OutgoingBatch};
+use super::outbox::{Backlog, BatchId, BatchLimit, OperatorCommand, Outbox, OutgoingBatch};
 use crate::log::StoreError;
 
 /// The books of all destinations, in memory.
@@ -101,21 +101,21 @@ impl Outbox for MemoryOutbox {
         Ok(())
     }
 
-    fn order(&self, destination: DestinationId, order: Order) -> Result<(), StoreError> {
+    fn order(&self, destination: DestinationId, order: OperatorCommand) -> Result<(), StoreError> {
         let complete = self.complete();
         let mut state = self.state(destination);
         match order {
-            Order::Pause => state.pause(true),
-            Order::Resume => state.pause(false),
-            Order::Resync => _ = state.resync(complete),
-            Order::Retry => _ = state.retry(complete),
-            Order::RetryDeletes => _ = state.retry_deletes(complete),
-            Order::Forget => _ = state.forget(),
-            Order::AsNew => state.renew(complete),
+            OperatorCommand::Pause => state.pause(true),
+            OperatorCommand::Resume => state.pause(false),
+            OperatorCommand::Resync => _ = state.resync(complete),
+            OperatorCommand::Retry => _ = state.retry(complete),
+            OperatorCommand::RetryDeletes => _ = state.retry_deletes(complete),
+            OperatorCommand::Forget => _ = state.forget(),
+            OperatorCommand::AsNew => state.renew(complete),
             // Nobody remembers an address.
-            Order::AsMoved => {}
-            Order::Retire => state.retire(complete),
-            Order::Unretire => state.unretire(complete),
+            OperatorCommand::AsMoved => {}
+            OperatorCommand::Retire => state.retire(complete),
+            OperatorCommand::Unretire => state.unretire(complete),
         }
         if order.clears_letters() {
             self.letters(destination).clear();
@@ -228,13 +228,13 @@ mod tests {
         let (ann, bob) = (row(0, "ann", numbered(1)), row(0, "bob", numbered(1)));
         let outbox = outbox([vec![(ann.clone(), 1), (bob.clone(), 1)]]);
         check_told(&outbox, LIMIT, "add 0 user_id:bob [Number(1.0)] @1\nadd 0 user_id:ann [Number(1.0)] @1");
-        outbox.order(destination(), Order::Retire).unwrap();
+        outbox.order(destination(), OperatorCommand::Retire).unwrap();
         assert_eq!(outbox.backlog(destination()).pending, 2, "two deletes that nobody takes");
-        outbox.order(destination(), Order::AsNew).unwrap();
+        outbox.order(destination(), OperatorCommand::AsNew).unwrap();
         let backlog = outbox.backlog(destination());
         assert_eq!((backlog.rows, backlog.pending, backlog.desired), (0, 0, 0), "a new one has nothing");
         feed(&outbox, 5, [vec![(bob, -1)]]);
-        outbox.order(destination(), Order::Unretire).unwrap();
+        outbox.order(destination(), OperatorCommand::Unretire).unwrap();
         check_told(&outbox, LIMIT, "add 0 user_id:ann [Number(1.0)] @5");
         assert_eq!(outbox.backlog(destination()).rows, 1);
     }

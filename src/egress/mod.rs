@@ -56,7 +56,7 @@ mod testing;
 mod tests;
 
 pub use change::{Action, Change};
-pub use delivery::Failed;
+pub use delivery::FailureHandler;
 pub use destinations::Egress;
 pub use durable::DurableOutbox;
 pub use holding::{DeliveryHold, HoldReason};
@@ -66,7 +66,7 @@ pub use memory::MemoryOutbox;
 pub use preview::{Differing, differences, moved};
 pub use rewound::rewound;
 pub use routes::{Tellers, router};
-pub use status::{Counts, EventStatus, Status};
+pub use status::{EventStatus, LaneCounts, Status};
 pub use webhook::{client, install_crypto};
 
 /// Why there can be no delivery.
@@ -93,5 +93,5 @@ pub struct EgressDependencies {
     /// By forward: where it is counted what is not sent.
     pub skipped: Vec<Arc<forward::Skipped>>,
     /// Is told when nothing can be written down any more: the process is to end then.
-    pub failed: Failed,
+    pub failed: FailureHandler,
 }

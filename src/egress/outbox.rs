@@ -53,7 +53,7 @@ pub trait Outbox: Send + Sync + 'static {
     fn dissolve(&self, destination: DestinationId, batch_id: BatchId, refusals: u32) -> Result<(), StoreError>;
 
     /// Does what an operator wishes; safe on the disk when it returns.
-    fn order(&self, destination: DestinationId, order: Order) -> Result<(), StoreError>;
+    fn order(&self, destination: DestinationId, order: OperatorCommand) -> Result<(), StoreError>;
 
     /// Whether the destination has another address than the one that was told what is on record.
     fn is_moved(&self, destination: DestinationId) -> bool;
@@ -137,7 +137,7 @@ pub struct OutgoingBatch {
 
 /// What an operator may wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum OperatorCommand {
     /// No new call begins, over restarts too. Calls under way end.
     Pause,
     /// Calls begin again.
@@ -160,10 +160,13 @@ pub enum Order {
     Unretire,
 }
 
-impl Order {
+impl OperatorCommand {
     /// Whether all that was given up is told once more, or counts as told: then nothing is to be said of it.
     pub fn clears_letters(self) -> bool {
-        matches!(self, Order::Resync | Order::Retry | Order::Forget | Order::AsNew)
+        matches!(
+            self,
+            OperatorCommand::Resync | OperatorCommand::Retry | OperatorCommand::Forget | OperatorCommand::AsNew
+        )
     }
 }
 
@@ -178,7 +181,7 @@ pub struct BatchLimit {
 
 /// What a destination is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum State {
+pub enum DeliveryState {
     /// It is told what is pending.
     #[default]
     Delivering,
@@ -190,13 +193,13 @@ pub enum State {
     Retired,
 }
 
-impl fmt::Display for State {
+impl fmt::Display for DeliveryState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            State::Delivering => "delivering",
-            State::Paused => "paused",
-            State::Recovering => "recovering",
-            State::Retired => "retired",
+            DeliveryState::Delivering => "delivering",
+            DeliveryState::Paused => "paused",
+            DeliveryState::Recovering => "recovering",
+            DeliveryState::Retired => "retired",
         })
     }
 }
@@ -205,7 +208,7 @@ impl fmt::Display for State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// What it is doing.
-    pub state: State,
+    pub state: DeliveryState,
     /// Rows that it is to have.
     pub desired: usize,
     /// Rows that it acknowledged.

@@ -11,7 +11,7 @@ use super::address::Address;
 use super::change::Action;
 use super::destination_state::Left;
 use super::letters::Letters;
-use super::records::Names;
+use super::records::RecordNames;
 use crate::log::{Store, StoreError};
 use crate::project::{Destination, Project};
 
@@ -35,7 +35,7 @@ impl fmt::Display for Differing {
 
 /// Destinations that are elsewhere now than what was told what is on record: nothing is told them before somebody says what that means.
 pub fn moved(store: &Store, project: &Project) -> Result<Vec<CompactString>, StoreError> {
-    let left = Names::of(project).read(store)?;
+    let left = RecordNames::of(project).read(store)?;
     let is_moved =
         |((left, _), destination): &((Left, Letters), &Destination)| left.is_elsewhere(&Address::of(&destination.kind));
     let moved = left.into_iter().zip(&project.destinations).filter(is_moved);
@@ -48,7 +48,7 @@ pub fn differences(
     project: &Project,
     desired: impl IntoIterator<Item = Desired>,
 ) -> Result<BTreeMap<(CompactString, CompactString), Differing>, StoreError> {
-    let mut names = Names::of(project);
+    let mut names = RecordNames::of(project);
     let mut has: Vec<HashMap<_, Action>> = Vec::new();
     let mut are_retired = Vec::new();
     for (left, _) in names.read(store)? {

@@ -18,7 +18,7 @@ use dataflows::model::Tick;
 use serde::de::DeserializeOwned;
 
 use super::change::{Action, Change};
-use super::destination_state::{InFlight, Key, Left, LeftRow, Told};
+use super::destination_state::{InFlight, LastSent, Left, LeftRow, RowKey};
 use super::letters::Letters;
 use super::outbox::{Batch, BatchId};
 use crate::limits::AUDIENCES_MAX;
@@ -27,18 +27,18 @@ use crate::log::{Store, StoreError};
 use crate::project::Project;
 
 /// The names that ids stand for.
-pub(super) struct Names {
+pub(super) struct RecordNames {
     destinations: Vec<CompactString>,
     /// Those of audiences that are defined come first.
     audiences: Vec<CompactString>,
     defined: usize,
 }
 
-impl Names {
+impl RecordNames {
     pub fn of(project: &Project) -> Self {
         let audiences: Vec<CompactString> = project.definitions.audiences.iter().map(|to| to.name.clone()).collect();
         let destinations = project.destinations.iter().map(|to| to.name.clone()).collect();
-        Names { destinations, defined: audiences.len(), audiences }
+        RecordNames { destinations, defined: audiences.len(), audiences }
     }
 
     /// Names of audiences that are not defined any more.
@@ -55,13 +55,13 @@ impl Names {
     }
 
     /// How a row is called.
-    pub fn row(&self, destination: DestinationId, (audience, identifier): &Key) -> String {
+    pub fn row(&self, destination: DestinationId, (audience, identifier): &RowKey) -> String {
         let (destination, audience) = (self.destination(destination), &self.audiences[audience.index()]);
         format!("{destination}\0{audience}\0{identifier}")
     }
 
     /// How a row that was refused is called.
-    pub fn refused(&self, destination: DestinationId, key: &Key) -> String {
+    pub fn refused(&self, destination: DestinationId, key: &RowKey) -> String {
         format!("refused\0{}", self.row(destination, key))
     }
 
@@ -188,7 +188,7 @@ impl Names {
             "refused" => {
                 let (profile, traits) = codec::decode_refused(bytes).map_err(|error| error.to_string())?;
                 let action = traits.map_or(Action::Delete, |traits| Action::Add(traits.into()));
-                left.refused.insert(self.key(destination, rest)?, Told { action, profile });
+                left.refused.insert(self.key(destination, rest)?, LastSent { action, profile });
             }
             "flight" => {
                 let id = rest.try_into().map_err(|_| "the number of a batch is none")?;
@@ -214,7 +214,7 @@ impl Names {
     }
 
     /// `audience NUL identifier`
-    fn key(&mut self, destination: &str, rest: &[u8]) -> Result<Key, String> {
+    fn key(&mut self, destination: &str, rest: &[u8]) -> Result<RowKey, String> {
         let (audience, identifier) = parted(rest)?;
         let identifier = std::str::from_utf8(identifier).map_err(|_| "a key is no text")?;
         Ok((self.audience_of(destination, audience)?, identifier.into()))

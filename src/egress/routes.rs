@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
 
 use super::forward::EventLetter;
-use super::outbox::{self, Order};
+use super::outbox::{self, OperatorCommand};
 use super::{DeadLetter, Egress, EventStatus, HoldReason, Instance, Status};
 use crate::clock::Now;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
@@ -40,42 +40,42 @@ pub struct Tellers {
     pub of: Vec<usize>,
 }
 
-type Named = Result<Path<String>, PathRejection>;
+type NameInPath = Result<Path<String>, PathRejection>;
 
 type TwoNames = Result<Path<(String, String)>, PathRejection>;
 
 /// The routes of destinations.
 pub fn router(admission: &Admission, egress: Egress, now: Now, instance: Option<Instance>, tellers: Tellers) -> Router {
     let order = |order| {
-        let ordered = move |State(egress_state): State<Arc<EgressState>>, name: Named| async move {
+        let ordered = move |State(egress_state): State<Arc<EgressState>>, name: NameInPath| async move {
             egress_state.order(name, order).await
         };
         post(ordered).fallback(method_not_allowed)
     };
     let answer_moved = |order| {
-        let ordered = move |State(egress_state): State<Arc<EgressState>>, name: Named| async move {
+        let ordered = move |State(egress_state): State<Arc<EgressState>>, name: NameInPath| async move {
             egress_state.answer_moved(name, order).await
         };
         post(ordered).fallback(method_not_allowed)
     };
-    let forget = |State(egress_state): State<Arc<EgressState>>, name: Named| async move {
-        egress_state.order(name, Order::Forget).await
+    let forget = |State(egress_state): State<Arc<EgressState>>, name: NameInPath| async move {
+        egress_state.order(name, OperatorCommand::Forget).await
     };
     let letters = get(dead_letters).delete(forget).fallback(method_not_allowed);
     let router = Router::new()
         .route("/v1/destinations", get(all).fallback(method_not_allowed))
         .route("/v1/destinations/{name}", get(one).fallback(method_not_allowed))
-        .route("/v1/destinations/{name}/pause", order(Order::Pause))
-        .route("/v1/destinations/{name}/resume", order(Order::Resume))
-        .route("/v1/destinations/{name}/resync", order(Order::Resync))
-        .route("/v1/destinations/{name}/retire", order(Order::Retire))
-        .route("/v1/destinations/{name}/unretire", order(Order::Unretire))
-        .route("/v1/destinations/{name}/as-new", answer_moved(Order::AsNew))
-        .route("/v1/destinations/{name}/as-moved", answer_moved(Order::AsMoved))
+        .route("/v1/destinations/{name}/pause", order(OperatorCommand::Pause))
+        .route("/v1/destinations/{name}/resume", order(OperatorCommand::Resume))
+        .route("/v1/destinations/{name}/resync", order(OperatorCommand::Resync))
+        .route("/v1/destinations/{name}/retire", order(OperatorCommand::Retire))
+        .route("/v1/destinations/{name}/unretire", order(OperatorCommand::Unretire))
+        .route("/v1/destinations/{name}/as-new", answer_moved(OperatorCommand::AsNew))
+        .route("/v1/destinations/{name}/as-moved", answer_moved(OperatorCommand::AsMoved))
         .route("/v1/destinations/{name}/skip", post(skip).fallback(method_not_allowed))
         .route("/v1/destinations/{name}/dead-letters", letters)
         .route("/v1/destinations/{name}/dead-letters/{id}", get(dead_letter).fallback(method_not_allowed))
-        .route("/v1/destinations/{name}/dead-letters/retry", order(Order::Retry))
+        .route("/v1/destinations/{name}/dead-letters/retry", order(OperatorCommand::Retry))
         .route("/v1/take-over", post(take_over).fallback(method_not_allowed))
         .with_state(Arc::new(EgressState { egress, now, instance, tellers }));
     Role::Admin.guard(router, admission)
@@ -135,8 +135,8 @@ impl EgressState {
         StatusJson {
             name: destination.into(),
             state: match backlog.state {
-                outbox::State::Delivering if held.is_some() => "held".to_owned(),
-                outbox::State::Delivering if parked.is_some() => "parked".to_owned(),
+                outbox::DeliveryState::Delivering if held.is_some() => "held".to_owned(),
+                outbox::DeliveryState::Delivering if parked.is_some() => "parked".to_owned(),
                 state => state.to_string(),
             },
             desired: backlog.desired,
@@ -179,7 +179,7 @@ impl EgressState {
     }
 
     /// Carries out what somebody says of a destination with another address.
-    async fn answer_moved(&self, name: Named, order: Order) -> Result<Response, Problem> {
+    async fn answer_moved(&self, name: NameInPath, order: OperatorCommand) -> Result<Response, Problem> {
         let index = self.find(name.as_ref().map(|Path(name)| Path(name.clone())).map_err(|_| ()))?;
         self.tells(index)?;
         if !self.egress.is_moved(index) {
@@ -194,10 +194,16 @@ impl EgressState {
     }
 
     /// Carries out an order; answers with the status after it.
-    async fn order(&self, name: Named, order: Order) -> Result<Response, Problem> {
+    async fn order(&self, name: NameInPath, order: OperatorCommand) -> Result<Response, Problem> {
         let index = self.find(name)?;
-        let is_of_changes =
-            matches!(order, Order::Resync | Order::Retire | Order::Unretire | Order::AsNew | Order::AsMoved);
+        let is_of_changes = matches!(
+            order,
+            OperatorCommand::Resync
+                | OperatorCommand::Retire
+                | OperatorCommand::Unretire
+                | OperatorCommand::AsNew
+                | OperatorCommand::AsMoved
+        );
         if is_of_changes || !self.egress.is_sent_events(index) {
             self.tells(index)?;
         }
@@ -214,7 +220,7 @@ impl EgressState {
 }
 
 /// `POST /v1/destinations/{name}/skip`
-async fn skip(State(egress_state): State<Arc<EgressState>>, name: Named) -> Result<Response, Problem> {
+async fn skip(State(egress_state): State<Arc<EgressState>>, name: NameInPath) -> Result<Response, Problem> {
     let index = egress_state.find(name)?;
     if egress_state.egress.skip(index) == 0 {
         let message = "no call to it that failed waits to be repeated: there is nothing to skip";
@@ -236,7 +242,7 @@ async fn dead_letter(State(egress_state): State<Arc<EgressState>>, path: TwoName
         return letter.map(|letter| json(StatusCode::OK, &letter)).ok_or_else(unknown);
     }
     #[derive(Serialize)]
-    struct Body {
+    struct EventLetterBody {
         #[serde(flatten)]
         letter: EventLetter,
         sent: Box<RawValue>,
@@ -247,13 +253,13 @@ async fn dead_letter(State(egress_state): State<Arc<EgressState>>, path: TwoName
     let found = spawn_blocking(move || egress.dead_event(index, as_of, place)).await;
     let (letter, sent) = found.ok().and_then(Result::ok).flatten().ok_or_else(unknown)?;
     let sent = String::from_utf8(sent.into()).ok().and_then(|sent| RawValue::from_string(sent).ok());
-    Ok(json(StatusCode::OK, &Body { letter, sent: sent.ok_or_else(unknown)? }))
+    Ok(json(StatusCode::OK, &EventLetterBody { letter, sent: sent.ok_or_else(unknown)? }))
 }
 
 /// `POST /v1/take-over`
 async fn take_over(State(egress_state): State<Arc<EgressState>>) -> Result<Response, Problem> {
     #[derive(Serialize)]
-    struct Body {
+    struct HoldBody {
         was_held: bool,
     }
     let was_held = match (egress_state.egress.held(), &egress_state.instance) {
@@ -271,33 +277,33 @@ async fn take_over(State(egress_state): State<Arc<EgressState>>) -> Result<Respo
         }
         (Some(held), _) => return Err(Problem::new(StatusCode::CONFLICT, "held", held.to_string())),
     };
-    Ok(json(StatusCode::OK, &Body { was_held }))
+    Ok(json(StatusCode::OK, &HoldBody { was_held }))
 }
 
 /// `GET /v1/destinations`
 async fn all(State(egress_state): State<Arc<EgressState>>) -> Response {
     #[derive(Serialize)]
-    struct Body {
+    struct DestinationsBody {
         destinations: Vec<StatusJson>,
     }
     let destinations = egress_state.egress.status().into_iter().map(|status| egress_state.json(status)).collect();
-    json(StatusCode::OK, &Body { destinations })
+    json(StatusCode::OK, &DestinationsBody { destinations })
 }
 
 /// `GET /v1/destinations/{name}`
-async fn one(State(egress_state): State<Arc<EgressState>>, name: Named) -> Result<Response, Problem> {
+async fn one(State(egress_state): State<Arc<EgressState>>, name: NameInPath) -> Result<Response, Problem> {
     egress_state.status(egress_state.find(name)?)
 }
 
 /// `GET /v1/destinations/{name}/dead-letters`
-async fn dead_letters(State(egress_state): State<Arc<EgressState>>, name: Named) -> Result<Response, Problem> {
+async fn dead_letters(State(egress_state): State<Arc<EgressState>>, name: NameInPath) -> Result<Response, Problem> {
     #[derive(Serialize)]
-    struct Body {
+    struct DeadLettersBody {
         dead_letters: Vec<DeadLetter>,
         #[serde(skip_serializing_if = "Option::is_none")]
         events: Option<Vec<EventLetter>>,
     }
     let index = egress_state.find(name)?;
     let (dead_letters, events) = (egress_state.egress.dead_letters(index), egress_state.egress.dead_events(index));
-    Ok(json(StatusCode::OK, &Body { dead_letters, events }))
+    Ok(json(StatusCode::OK, &DeadLettersBody { dead_letters, events }))
 }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use compact_str::CompactString;
 
-use super::forward::{Pending, SkippedCounts};
+use super::forward::{PendingEntries, SkippedCounts};
 use super::holding::HoldReason;
 use super::outbox::Backlog;
 
@@ -16,7 +16,7 @@ pub struct Status {
     /// What it holds, and what it does not hold yet.
     pub backlog: Backlog,
     /// What became of row changes. Rows are (audience, identifier).
-    pub changes: Counts,
+    pub changes: LaneCounts,
     /// Why it is parked, where it is: its address is refused, whatever it is sent.
     pub parked: Option<String>,
     /// Why nothing is delivered to it, where that has another reason.
@@ -36,18 +36,18 @@ impl Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventStatus {
     /// What it is still to be sent.
-    pub pending: Pending,
+    pub pending: PendingEntries,
     /// Events that it refused for good, as far as they are kept.
     pub dead_letters: usize,
     /// What became of events.
-    pub counts: Counts,
+    pub counts: LaneCounts,
     /// Those that are not sent to it, although they are of those that are.
     pub skipped: SkippedCounts,
 }
 
 /// What is counted of a lane, since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct LaneCounts {
     /// What was acknowledged: row changes, or events.
     pub acknowledged: u64,
     /// Calls that failed; each retry is a call.
@@ -60,9 +60,9 @@ pub struct Counts {
 
 /// Counts while a lane delivers.
 #[derive(Debug, Default)]
-pub struct Tally(Mutex<Counts>);
+pub struct LaneTally(Mutex<LaneCounts>);
 
-impl Tally {
+impl LaneTally {
     /// A call was acknowledged that carried so many.
     pub fn acknowledged(&self, count: u64) {
         self.lock().acknowledged += count;
@@ -81,11 +81,11 @@ impl Tally {
     }
 
     /// All of it.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> LaneCounts {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Counts> {
+    fn lock(&self) -> MutexGuard<'_, LaneCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

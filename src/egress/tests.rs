@@ -23,7 +23,7 @@ use super::{Egress, EgressDependencies, MemoryOutbox, Status};
 use crate::clock::wall_clock;
 use crate::observe::latency::{Latency, Stage};
 use crate::project::{Destination, DestinationKind, Project, Secret, Sending, Webhook};
-use crate::receive::server::{Call, Options, Receiver, Reply};
+use crate::receive::server::{ReceiveOptions, ReceivedCall, ScriptedReply, WebhookReceiver};
 
 mod operating;
 mod refusing;
@@ -59,8 +59,11 @@ fn dependencies(latency: &Arc<Latency>) -> EgressDependencies {
 }
 
 /// Egress to a receiver, and the receiver.
-async fn start_with_receiver(options: Options, change: impl FnOnce(&mut Webhook)) -> (Egress, Receiver, Arc<Latency>) {
-    let receiver = Receiver::start(options).await.unwrap();
+async fn start_with_receiver(
+    options: ReceiveOptions,
+    change: impl FnOnce(&mut Webhook),
+) -> (Egress, WebhookReceiver, Arc<Latency>) {
+    let receiver = WebhookReceiver::start(options).await.unwrap();
     let mut to = webhook(receiver.url());
     change(&mut to);
     let (egress, latency) = start(Path::new("/nonexistent"), vec![crm(to)]);
@@ -80,7 +83,7 @@ async fn finish(egress: Egress) -> Status {
 }
 
 /// The changes of a call: `add 0 user_id:42 @1`.
-fn changes(call: &Call) -> Vec<String> {
+fn changes(call: &ReceivedCall) -> Vec<String> {
     call.changes()
         .iter()
         .map(|change| {
@@ -92,7 +95,7 @@ fn changes(call: &Call) -> Vec<String> {
 #[tokio::test]
 async fn a_change_arrives_signed_and_is_measured() {
     let secret = || Some(Secret::new("s3cret".into()));
-    let options = Options { secret: secret(), ..Options::default() };
+    let options = ReceiveOptions { secret: secret(), ..ReceiveOptions::default() };
     let (egress, receiver, latency) = start_with_receiver(options, |webhook| webhook.secrets.extend(secret())).await;
     feed(&egress, 7, vec![(row(1, "42", numbered(1)), 1)]);
     let status = finish(egress).await;
@@ -112,7 +115,7 @@ async fn a_change_arrives_signed_and_is_measured() {
 
 #[tokio::test]
 async fn a_wrong_signature_is_refused() {
-    let options = Options { secret: Some(Secret::new("right".into())), ..Options::default() };
+    let options = ReceiveOptions { secret: Some(Secret::new("right".into())), ..ReceiveOptions::default() };
     let wrong = |webhook: &mut Webhook| webhook.secrets = vec![Secret::new("wrong".into())];
     let (egress, receiver, _) = start_with_receiver(options, wrong).await;
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
@@ -124,8 +127,8 @@ async fn a_wrong_signature_is_refused() {
 
 #[tokio::test]
 async fn an_add_and_a_delete_that_meet_before_sending_are_never_sent() {
-    let (egress, receiver, _) = start_with_receiver(Options::default(), |_| {}).await;
-    let (reply, release) = Reply::held();
+    let (egress, receiver, _) = start_with_receiver(ReceiveOptions::default(), |_| {}).await;
+    let (reply, release) = ScriptedReply::held();
     receiver.answer_next(reply);
     feed(&egress, 1, vec![(row(0, "first", numbered(1)), 1)]);
     receiver.until_calls(1).await;
@@ -139,8 +142,8 @@ async fn an_add_and_a_delete_that_meet_before_sending_are_never_sent() {
 
 #[tokio::test]
 async fn a_change_waits_for_the_call_with_the_one_before() {
-    let (egress, receiver, _) = start_with_receiver(Options::default(), |_| {}).await;
-    let (reply, release) = Reply::held();
+    let (egress, receiver, _) = start_with_receiver(ReceiveOptions::default(), |_| {}).await;
+    let (reply, release) = ScriptedReply::held();
     receiver.answer_next(reply);
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
     receiver.until_calls(1).await;
@@ -157,11 +160,11 @@ async fn a_change_waits_for_the_call_with_the_one_before() {
 
 #[tokio::test]
 async fn a_retry_has_the_same_body_and_key_whatever_happened_meanwhile() {
-    let (egress, receiver, _) = start_with_receiver(Options::default(), |_| {}).await;
-    let (mut lost, release) = Reply::held();
+    let (egress, receiver, _) = start_with_receiver(ReceiveOptions::default(), |_| {}).await;
+    let (mut lost, release) = ScriptedReply::held();
     lost.status = StatusCode::BAD_GATEWAY;
     receiver.answer_next(lost);
-    receiver.answer_next(Reply::status(StatusCode::INTERNAL_SERVER_ERROR));
+    receiver.answer_next(ScriptedReply::status(StatusCode::INTERNAL_SERVER_ERROR));
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
     receiver.until_calls(1).await;
     feed(&egress, 2, vec![(row(0, "42", numbered(1)), -1)]);
@@ -180,8 +183,8 @@ async fn a_retry_has_the_same_body_and_key_whatever_happened_meanwhile() {
 #[tokio::test]
 async fn a_call_that_times_out_is_repeated() {
     let (egress, receiver, _) =
-        start_with_receiver(Options::default(), |webhook| webhook.timeout = Duration::from_millis(300)).await;
-    let (slow, _never) = Reply::held();
+        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.timeout = Duration::from_millis(300)).await;
+    let (slow, _never) = ScriptedReply::held();
     receiver.answer_next(slow);
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
     let status = finish(egress).await;
@@ -208,8 +211,11 @@ async fn a_call_that_finds_nobody_is_repeated_and_its_error_tells_no_secrets() {
 #[tokio::test]
 async fn retry_after_is_obeyed() {
     let (egress, receiver, _) =
-        start_with_receiver(Options::default(), |webhook| webhook.backoff_max = Duration::from_secs(30)).await;
-    let reply = Reply { header: Some((RETRY_AFTER, "1".into())), ..Reply::status(StatusCode::TOO_MANY_REQUESTS) };
+        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.backoff_max = Duration::from_secs(30)).await;
+    let reply = ScriptedReply {
+        header: Some((RETRY_AFTER, "1".into())),
+        ..ScriptedReply::status(StatusCode::TOO_MANY_REQUESTS)
+    };
     receiver.answer_next(reply);
     let began = Instant::now();
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
@@ -220,10 +226,10 @@ async fn retry_after_is_obeyed() {
 
 #[tokio::test]
 async fn what_is_refused_is_given_up_after_some_attempts_and_the_rest_goes_on() {
-    let (egress, receiver, _) = start_with_receiver(Options::default(), |_| {}).await;
+    let (egress, receiver, _) = start_with_receiver(ReceiveOptions::default(), |_| {}).await;
     for _ in 0..3 {
         let text = format!("user_id:42 {}", "é".repeat(10_000));
-        receiver.answer_next(Reply { text, ..Reply::status(StatusCode::UNPROCESSABLE_ENTITY) });
+        receiver.answer_next(ScriptedReply { text, ..ScriptedReply::status(StatusCode::UNPROCESSABLE_ENTITY) });
     }
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
     receiver.until_calls(3).await;
@@ -244,9 +250,10 @@ async fn what_is_refused_is_given_up_after_some_attempts_and_the_rest_goes_on() 
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    let (egress, receiver, _) = start_with_receiver(Options::default(), |webhook| webhook.attempts_max = 1).await;
+    let (egress, receiver, _) =
+        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.attempts_max = 1).await;
     let header = Some((LOCATION, receiver.url()));
-    receiver.answer_next(Reply { header, ..Reply::status(StatusCode::TEMPORARY_REDIRECT) });
+    receiver.answer_next(ScriptedReply { header, ..ScriptedReply::status(StatusCode::TEMPORARY_REDIRECT) });
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
     eventually(|| egress.status()[0].changes.failed_calls == 1).await;
     // Nobody was called but the address itself, once and then once more.
@@ -257,7 +264,9 @@ async fn redirects_are_not_followed() {
 #[tokio::test]
 async fn a_slow_destination_delays_no_other_and_stop_keeps_its_deadline() {
     let folder = tempfile::tempdir().unwrap();
-    let slow = Receiver::start(Options { delay: Duration::from_secs(10), ..Options::default() }).await.unwrap();
+    let slow = WebhookReceiver::start(ReceiveOptions { delay: Duration::from_secs(10), ..ReceiveOptions::default() })
+        .await
+        .unwrap();
     let file = Destination {
         name: "file".into(),
         kind: DestinationKind::File { path: "out/crm.jsonl".into() },
@@ -330,7 +339,7 @@ fn eventually(condition: impl Fn() -> bool) -> impl Future<Output = ()> {
 
 /// One thing that happens in a random history.
 #[derive(Clone, Debug)]
-enum Step {
+enum EgressStep {
     /// At the next tick these rows (audience, user) are to have this trait, or to be gone.
     Tick(Vec<(usize, u8, Option<u8>)>),
     /// The next call without an answer yet fails so: the status, and whether it has its effect all the same.
@@ -339,29 +348,33 @@ enum Step {
     Settle,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = EgressStep> {
     let row = (0..AUDIENCES.len(), 0..12u8, proptest::option::of(0..3u8));
     prop_oneof![
-        6 => proptest::collection::vec(row, 1..6).prop_map(Step::Tick),
+        6 => proptest::collection::vec(row, 1..6).prop_map(EgressStep::Tick),
         2 => (prop_oneof![Just(500), Just(503), Just(429), Just(502)], any::<bool>())
-            .prop_map(|(status, applies)| Step::Failure(status, applies)),
-        1 => Just(Step::Settle),
+            .prop_map(|(status, applies)| EgressStep::Failure(status, applies)),
+        1 => Just(EgressStep::Settle),
     ]
 }
 
-type Rows = BTreeMap<(usize, u8), u8>;
+type ReceivedRows = BTreeMap<(usize, u8), u8>;
 
 /// Lets `steps` happen, and gives what the receiver has then and what it should have.
-async fn play(steps: Vec<Step>, batch_changes_max: usize, concurrency: usize) -> (BTreeMap<String, Rows>, Rows) {
-    let (egress, receiver, _) = start_with_receiver(Options::default(), |webhook| {
+async fn play(
+    steps: Vec<EgressStep>,
+    batch_changes_max: usize,
+    concurrency: usize,
+) -> (BTreeMap<String, ReceivedRows>, ReceivedRows) {
+    let (egress, receiver, _) = start_with_receiver(ReceiveOptions::default(), |webhook| {
         (webhook.batch_changes_max, webhook.concurrency) = (batch_changes_max, concurrency);
     })
     .await;
-    let mut desired = Rows::new();
+    let mut desired = ReceivedRows::new();
     let traits = |n: u8| -> Arc<Traits> { numbered(n.into()) };
     for (tick, step) in (1..).zip(steps) {
         match step {
-            Step::Tick(rows) => {
+            EgressStep::Tick(rows) => {
                 let mut changes = Vec::new();
                 for (key, n) in
                     rows.into_iter().map(|(audience, user, n)| ((audience, user), n)).collect::<BTreeMap<_, _>>()
@@ -378,11 +391,11 @@ async fn play(steps: Vec<Step>, batch_changes_max: usize, concurrency: usize) ->
                 }
                 feed(&egress, tick, changes);
             }
-            Step::Failure(status, applies) => {
+            EgressStep::Failure(status, applies) => {
                 let status = StatusCode::from_u16(status).unwrap();
-                receiver.answer_next(Reply { applies, ..Reply::status(status) });
+                receiver.answer_next(ScriptedReply { applies, ..ScriptedReply::status(status) });
             }
-            Step::Settle => eventually(|| egress.status()[0].backlog.pending == 0).await,
+            EgressStep::Settle => eventually(|| egress.status()[0].backlog.pending == 0).await,
         }
     }
     let status = finish(egress).await;
@@ -390,13 +403,13 @@ async fn play(steps: Vec<Step>, batch_changes_max: usize, concurrency: usize) ->
 
     // Order per identifier: ticks never go back, whatever was repeated.
     let mut seen: HashMap<(String, String), u64> = HashMap::new();
-    for change in receiver.calls().iter().flat_map(Call::changes) {
+    for change in receiver.calls().iter().flat_map(ReceivedCall::changes) {
         for identifier in change.identifiers {
             let before = seen.insert((change.audience.clone(), identifier), change.as_of);
             assert!(before <= Some(change.as_of), "{before:?} before {}", change.as_of);
         }
     }
-    let mut received: BTreeMap<String, Rows> = BTreeMap::new();
+    let mut received: BTreeMap<String, ReceivedRows> = BTreeMap::new();
     for (destination, audiences) in receiver.state() {
         let rows = received.entry(destination).or_default();
         for (audience, members) in audiences {

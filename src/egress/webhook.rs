@@ -73,12 +73,12 @@ impl WebhookConnector {
     /// The body of the call that carries `batch`.
     pub fn body(&self, batch: &Batch) -> Bytes {
         #[derive(Serialize)]
-        struct Body<'a, C> {
+        struct WebhookBody<'a, C> {
             destination: &'a str,
             changes: Vec<C>,
         }
         let changes = batch.iter().map(|change| change.named(&self.audiences)).collect();
-        let body = Body { destination: &self.destination, changes };
+        let body = WebhookBody { destination: &self.destination, changes };
         serde_json::to_vec(&body).expect("names and values are JSON; writing to memory cannot fail").into()
     }
 

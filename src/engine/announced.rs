@@ -87,7 +87,7 @@ impl Meeting {
         let heard = announced(worker, worker.index().is_multiple_of(threads).then_some(said));
         let first = heard.first().map_or("", |first| &first.catalogue);
         self.agreement.hear(first)?;
-        let lost = heard.iter().filter_map(|of| Lost::of(of, &heard));
+        let lost = heard.iter().filter_map(|of| LostFolder::of(of, &heard));
         let own = lost.clone().find(|lost| lost.process == process).filter(|_| !self.accept_partial);
         if let Some(own) = own {
             return Err(format!(
@@ -105,26 +105,26 @@ impl Meeting {
 
 /// A process that has lost its data folder, in a cluster that has run before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Lost {
+struct LostFolder {
     process: usize,
     /// How far another one has got.
     until: Tick,
 }
 
-impl Lost {
+impl LostFolder {
     /// Whether `process` has, by what all of them told.
     fn of(process: &Announcement, all: &[Announcement]) -> Option<Self> {
         let Before { last: None, is_new, lacks_ids, .. } = process.before else { return None };
         // Where another one has a checkpoint, each has a list of the ids that it owns. Without one, a process may have been sent nothing yet.
         let is_lost = is_new || (lacks_ids && all.iter().any(|other| other.before.told.is_some()));
         let until = all.iter().filter_map(|other| other.before.last).max().filter(|_| is_lost)?;
-        Some(Lost { process: process.process, until })
+        Some(LostFolder { process: process.process, until })
     }
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for LostFolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Lost { process, until } = self;
+        let LostFolder { process, until } = self;
         write!(
             f,
             "process {process} has a new data folder, and its cluster has run before (up to tick {until}, {}): its log and its checkpoint \
@@ -168,7 +168,7 @@ mod tests {
     fn check(before: [Before; 3], expected: &[usize]) {
         let all: Vec<Announcement> =
             before.into_iter().enumerate().map(|(process, before)| announcement(process, before)).collect();
-        let lost: Vec<usize> = all.iter().filter_map(|of| Lost::of(of, &all)).map(|lost| lost.process).collect();
+        let lost: Vec<usize> = all.iter().filter_map(|of| LostFolder::of(of, &all)).map(|lost| lost.process).collect();
         assert_eq!(lost, expected, "{all:?}");
     }
 

@@ -12,11 +12,11 @@ use tokio::sync::{Notify, oneshot};
 
 use super::consistency::{AuditCheck, ConsistencyAudit};
 use super::forwarding::{Forwarded, Underway};
-use super::handle::Answered;
+use super::handle::QueryAnswer;
 use super::progress::{Backpressure, Progress};
-use super::workers::Output;
+use super::workers::WorkerOutput;
 use crate::faults;
-use crate::observe::latency::{Observer, Stage};
+use crate::observe::latency::{LatencyObserver, Stage};
 
 /// Takes the changes of a tick, with the arrival of the earliest request of that tick, if it has one.
 pub type DesiredOutlet = Box<dyn FnMut(Tick, Option<Instant>, Vec<(Desired, i64)>) + Send>;
@@ -34,14 +34,14 @@ pub struct Sinks {
     /// A worker panicked, or the log failed: the engine is of no use any more. Says why.
     pub failed: Box<dyn FnMut(String) + Send>,
     /// Latencies.
-    pub observer: Observer,
+    pub observer: LatencyObserver,
 }
 
 /// What sequencer and collector share.
 #[derive(Debug, Default)]
-pub struct Shared {
+pub struct CollectorShared {
     ticks: Mutex<VecDeque<TickInFlight>>,
-    asked: Mutex<HashMap<u64, Asked>>,
+    asked: Mutex<HashMap<u64, PendingQuery>>,
     asks: AtomicU64,
     underway: Mutex<Underway>,
     /// Where new ticks begin: recovery is over when all before it is complete. Not known before the whole log was read.
@@ -63,7 +63,7 @@ struct TickInFlight {
 
 /// A question that waits for its answer.
 #[derive(Debug)]
-pub struct Asked {
+pub struct PendingQuery {
     /// Unless the answer says so.
     tick: Tick,
     /// The most profiles that it may be answered with.
@@ -79,12 +79,12 @@ pub struct Asked {
 #[derive(Debug)]
 pub enum Asker {
     /// Somebody who waits for the answer.
-    Reader(oneshot::Sender<Answered>),
+    Reader(oneshot::Sender<QueryAnswer>),
     /// The consistency audit, about this part of all profiles.
     Audit(u8),
 }
 
-impl Asked {
+impl PendingQuery {
     /// A question that was put at `tick`.
     pub fn new(question: &Question, tick: Tick, asker: Asker) -> Self {
         let limit = match *question {
@@ -92,14 +92,14 @@ impl Asked {
             Question::AtLimits(limit) => limit,
             Question::Profile(_) | Question::Consents { .. } | Question::Sizes | Question::Audit(_) => usize::MAX,
         };
-        Asked { tick, limit, shares: Vec::new(), answers: question.answers(), asker, question: question.clone() }
+        PendingQuery { tick, limit, shares: Vec::new(), answers: question.answers(), asker, question: question.clone() }
     }
 }
 
-impl Shared {
+impl CollectorShared {
     /// Shares `progress`.
     pub fn new(progress: Arc<Progress>) -> Self {
-        Shared { progress, ..Shared::default() }
+        CollectorShared { progress, ..CollectorShared::default() }
     }
 
     /// What everybody is let see.
@@ -164,7 +164,7 @@ impl Shared {
     }
 
     /// A question is on its way; gives its number.
-    pub fn asked(&self, asked: Asked) -> u64 {
+    pub fn asked(&self, asked: PendingQuery) -> u64 {
         let id = self.asks.fetch_add(1, Ordering::Relaxed);
         lock(&self.asked).insert(id, asked);
         id
@@ -173,7 +173,7 @@ impl Shared {
     /// Takes out the questions that nobody waits for any more, with their numbers.
     pub fn abandoned(&self) -> Vec<(u64, Question)> {
         let is_abandoned =
-            |_: &u64, asked: &mut Asked| matches!(&asked.asker, Asker::Reader(reply) if reply.is_closed());
+            |_: &u64, asked: &mut PendingQuery| matches!(&asked.asker, Asker::Reader(reply) if reply.is_closed());
         lock(&self.asked).extract_if(is_abandoned).map(|(id, asked)| (id, asked.question)).collect()
     }
 
@@ -215,7 +215,7 @@ impl Shared {
         if asked.shares.len() < asked.answers.unwrap_or(peers) {
             return None;
         }
-        let Asked { tick, limit, shares, asker, .. } = all.remove(&answer.id)?;
+        let PendingQuery { tick, limit, shares, asker, .. } = all.remove(&answer.id)?;
         drop(all);
         let found = shares.into_iter().reduce(|a, b| together(a, b, limit))?;
         match (asker, found) {
@@ -225,7 +225,7 @@ impl Shared {
                 let as_of = as_of.unwrap_or(tick);
                 self.progress.answered_as_of(as_of);
                 // Whoever asked may have given up waiting.
-                _ = reply.send(Answered { as_of, found });
+                _ = reply.send(QueryAnswer { as_of, found });
                 None
             }
         }
@@ -270,7 +270,7 @@ fn together(a: Found, b: Found, limit: usize) -> Found {
 }
 
 /// Hands on what the workers give until they are gone. `workers` are those of this process, `peers` all.
-pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut sinks: Sinks, workers: usize, peers: usize) {
+pub fn run(outputs: &Receiver<WorkerOutput>, shared: &CollectorShared, mut sinks: Sinks, workers: usize, peers: usize) {
     let mut frontiers = vec![Tick::default(); workers];
     let mut complete = Tick::default();
     let mut is_recovering = true;
@@ -281,19 +281,19 @@ pub fn run(outputs: &Receiver<Output>, shared: &Shared, mut sinks: Sinks, worker
             return;
         }
         match output {
-            Output::Desired(tick, changes) => desired.entry(tick).or_default().extend(changes),
-            Output::Memberships(tick, changes) => audit.changed(tick, changes),
-            Output::Identities(..) => {}
-            Output::Limits(changes) => shared.progress.reached(&changes),
-            Output::Failed(reason) => (sinks.failed)(reason),
-            Output::Answers(tick, answers) => {
+            WorkerOutput::Desired(tick, changes) => desired.entry(tick).or_default().extend(changes),
+            WorkerOutput::Memberships(tick, changes) => audit.changed(tick, changes),
+            WorkerOutput::Identities(..) => {}
+            WorkerOutput::Limits(changes) => shared.progress.reached(&changes),
+            WorkerOutput::Failed(reason) => (sinks.failed)(reason),
+            WorkerOutput::Answers(tick, answers) => {
                 for answer in answers {
                     if let Some(check) = shared.answer(answer, peers) {
                         audit.checked(tick, check);
                     }
                 }
             }
-            Output::Complete { worker, frontier } => {
+            WorkerOutput::Complete { worker, frontier } => {
                 frontiers[worker] = frontier;
                 let least = frontiers.iter().copied().min().unwrap_or_default();
                 if least <= complete {

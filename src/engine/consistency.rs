@@ -19,13 +19,13 @@ const CHECK_EVERY: Duration = Duration::from_millis(250);
 const PARTS: usize = 256;
 
 /// Changes of memberships at a tick.
-type Changes = Vec<((AudienceId, ProfileId), i64)>;
+type MembershipChanges = Vec<((AudienceId, ProfileId), i64)>;
 
 /// What entered less what left, by audience and part. Kept where memberships are delivered: by the first process.
 #[derive(Debug, Default)]
 pub struct ConsistencyAudit {
     net: Vec<[i64; PARTS]>,
-    waiting: BTreeMap<Tick, Changes>,
+    waiting: BTreeMap<Tick, MembershipChanges>,
     checks: BTreeMap<Tick, AuditCheck>,
     moves: Arc<Moves>,
 }
@@ -64,7 +64,7 @@ impl ConsistencyAudit {
     }
 
     /// Takes in what changed at a tick.
-    pub fn changed(&mut self, tick: Tick, changes: Changes) {
+    pub fn changed(&mut self, tick: Tick, changes: MembershipChanges) {
         self.waiting.entry(tick).or_default().extend(changes);
     }
 

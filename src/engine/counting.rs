@@ -23,7 +23,7 @@ pub enum Counting {
 
 /// A submission that is being taken in.
 #[derive(Default)]
-pub struct Counted {
+pub struct CountedSubmission {
     /// How many of its events do not count.
     pub duplicates: usize,
     /// Those that do not count, counted by this tick at the latest.
@@ -52,11 +52,11 @@ impl Counting {
         submission: &mut Submission,
         tick: Tick,
         accepted: &mut Vec<Accepted>,
-    ) -> Result<Counted, DedupeError> {
+    ) -> Result<CountedSubmission, DedupeError> {
         let events = std::mem::take(&mut submission.events);
         match self {
             Counting::Alone(ids) => {
-                let mut counted = Counted::default();
+                let mut counted = CountedSubmission::default();
                 for event in events {
                     if ids.admit(event.message, tick)? {
                         accepted.push(event);
@@ -69,7 +69,7 @@ impl Counting {
             Counting::Owners(..) => {
                 accepted.extend(events);
                 let decided = submission.decided.take();
-                Ok(decided.map_or_else(Counted::default, |of| Counted {
+                Ok(decided.map_or_else(CountedSubmission::default, |of| CountedSubmission {
                     duplicates: of.duplicates,
                     seen: of.seen,
                     claim: Some(of.claim),
@@ -153,7 +153,7 @@ impl Counting {
     }
 }
 
-impl Counted {
+impl CountedSubmission {
     /// What counts of it is in the log, at this tick.
     pub fn logged(self, tick: Tick) {
         self.claim.into_iter().for_each(|claim| claim.counted(tick));

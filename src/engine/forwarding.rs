@@ -14,7 +14,7 @@ use dataflows::forwards::Forwards;
 use dataflows::model::{Event, Found, IdentifierId, Profile, Query, Question, Tick};
 
 use super::sequencer::Sequencer;
-use super::workers::Command;
+use super::workers::WorkerCommand;
 
 /// The place of an event in what this process accepted: how far a destination that is sent events has got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,7 +108,7 @@ impl Sequencer {
         if let Some(primary) = primary {
             let query =
                 Query { id, asker: self.first_worker, as_of: None, passed: None, question: Question::Profile(primary) };
-            self.workers.tell(0, Command::Ask(tick, query));
+            self.workers.tell(0, WorkerCommand::Ask(tick, query));
         }
     }
 }

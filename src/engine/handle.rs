@@ -34,7 +34,7 @@ pub struct Submission {
     /// The events; none where the owners of message ids know all of them.
     pub events: Vec<Accepted>,
     /// What the owners of message ids said, in a cluster.
-    pub decided: Option<Decided>,
+    pub decided: Option<DecidedSubmission>,
     /// When the request arrived, for the latency histograms.
     pub received: Instant,
     /// Where the receipt goes.
@@ -43,7 +43,7 @@ pub struct Submission {
 
 /// What the owners of message ids said of the messages of a request: only those that count are left.
 #[derive(Debug)]
-pub struct Decided {
+pub struct DecidedSubmission {
     /// The right to count them.
     pub claim: Claim,
     /// How many others there were.
@@ -141,7 +141,7 @@ pub struct Ask {
     /// The answer must be of this tick or a later one.
     pub after: Tick,
     /// Where the answer goes.
-    pub reply: oneshot::Sender<Answered>,
+    pub reply: oneshot::Sender<QueryAnswer>,
 }
 
 /// Of which tick an answer is to be.
@@ -155,7 +155,7 @@ pub enum AsOf {
 
 /// An answer: what was found, complete as of a tick. Shares of several workers are already one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered {
+pub struct QueryAnswer {
     /// The tick.
     pub as_of: Tick,
     /// What was found.
@@ -289,7 +289,7 @@ impl Handle {
     }
 
     /// Asks a question; the answer is of the present tick, and of tick `after` or later. Gives up after `wait`.
-    pub async fn ask(&self, question: Question, after: Option<Tick>, wait: Duration) -> Result<Answered, AskError> {
+    pub async fn ask(&self, question: Question, after: Option<Tick>, wait: Duration) -> Result<QueryAnswer, AskError> {
         self.ask_as_of(AsOf::Present, question, after, wait).await
     }
 
@@ -299,7 +299,7 @@ impl Handle {
         question: Question,
         after: Option<Tick>,
         wait: Duration,
-    ) -> Result<Answered, AskError> {
+    ) -> Result<QueryAnswer, AskError> {
         self.ask_as_of(AsOf::Complete, question, after, wait).await
     }
 
@@ -309,7 +309,7 @@ impl Handle {
         question: Question,
         after: Option<Tick>,
         wait: Duration,
-    ) -> Result<Answered, AskError> {
+    ) -> Result<QueryAnswer, AskError> {
         let (reply, answer) = oneshot::channel();
         let after = after.unwrap_or_default();
         let ask = Ask { question, as_of, after, reply };
@@ -326,7 +326,7 @@ impl Handle {
 
     /// The same for somebody whom the process need not wait for when it stops: then only what can be answered at once is. Where the
     /// present tick takes long to be complete, the answer is of the latest one that is.
-    pub async fn read(&self, question: Question, after: Option<Tick>, wait: Duration) -> Result<Answered, AskError> {
+    pub async fn read(&self, question: Question, after: Option<Tick>, wait: Duration) -> Result<QueryAnswer, AskError> {
         let mut ending = self.is_ending.subscribe();
         let ended = async {
             let is_over = ending.wait_for(|is_ending| *is_ending).await.is_err();
@@ -398,7 +398,10 @@ impl Handle {
 }
 
 /// Asks the owners which messages count; the others go.
-async fn decided(owners: &Owners, mut events: Vec<Accepted>) -> Result<(Vec<Accepted>, Option<Decided>), SubmitError> {
+async fn decided(
+    owners: &Owners,
+    mut events: Vec<Accepted>,
+) -> Result<(Vec<Accepted>, Option<DecidedSubmission>), SubmitError> {
     let ids: Vec<u128> = events.iter().map(|event| event.message).collect();
     let claimed = owners.claim(&ids).await.map_err(|error| match error {
         ClaimError::Away => SubmitError::OwnerAway { retry_after_s: RETRY_AFTER_S },
@@ -406,6 +409,6 @@ async fn decided(owners: &Owners, mut events: Vec<Accepted>) -> Result<(Vec<Acce
     })?;
     let mut is_new = claimed.is_new.iter();
     events.retain(|_| is_new.next().is_some_and(|is_new| *is_new));
-    let decided = Decided { claim: claimed.claim, duplicates: ids.len() - events.len(), seen: claimed.seen };
+    let decided = DecidedSubmission { claim: claimed.claim, duplicates: ids.len() - events.len(), seen: claimed.seen };
     Ok((events, Some(decided)))
 }

@@ -11,14 +11,14 @@ use dataflows::model::{Query, Tick};
 
 /// The questions of one worker.
 #[derive(Debug, Default)]
-pub struct Latest {
+pub struct LatestQueries {
     /// Those whose tick is not complete: the tick that they have to be as of at least.
     waiting: Vec<(Tick, Query)>,
     /// Those that may be under way: the tick that each was put at, and the one that it names. Neither decreases.
     under_way: VecDeque<(Tick, Tick)>,
 }
 
-impl Latest {
+impl LatestQueries {
     /// One more, to be answered as of this tick or a later one.
     pub fn ask(&mut self, after: Tick, query: Query) {
         self.waiting.push((after, query));

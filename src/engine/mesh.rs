@@ -25,8 +25,10 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::workers::Topology;
-use crate::cluster::greeting::{Greeted, NotMet, Own, Purpose, Stranger, Verdict, call, hear};
-use crate::cluster::{Awaited, Late, Member, MemberState, Members, Peer, nonce};
+use crate::cluster::greeting::{
+    ConnectionPurpose, Greeted, GreetingVerdict, NotMet, OwnIdentity, Stranger, call, hear,
+};
+use crate::cluster::{Awaited, ClusterMember, ClusterMembers, IntroducedPeer, Late, MemberState, nonce};
 use crate::limits::PROCESS_STRANGERS_MAX;
 use crate::observe::seldom::Seldom;
 
@@ -71,7 +73,7 @@ pub(super) struct Connected {
     /// For who comes late.
     pub late: Late,
     /// Who is there.
-    pub members: Members,
+    pub members: ClusterMembers,
 }
 
 /// Connects this process with all others. Waits until all are there.
@@ -82,8 +84,8 @@ pub(super) fn connect(topology: &Topology) -> Result<Connected, MeshError> {
     }
     let mut run = [0; 8];
     run.copy_from_slice(&nonce()?[..8]);
-    let peer = Peer::own(u64::from_le_bytes(run), topology.place(), *threads, introduction);
-    let own = Arc::new(Own { peer, key: introduction.key().into() });
+    let peer = IntroducedPeer::own(u64::from_le_bytes(run), topology.place(), *threads, introduction);
+    let own = Arc::new(OwnIdentity { peer, key: introduction.key().into() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (there, listener) = runtime.block_on(Mesh::meet(own.clone(), hosts, awaited))?;
     // A look-up of a name may still be under way: nobody needs it.
@@ -103,30 +105,30 @@ pub(super) fn connect(topology: &Topology) -> Result<Connected, MeshError> {
 }
 
 /// All processes, as they said who they are.
-fn members(own: &Own, hosts: &[String], there: &[Connections]) -> Members {
+fn members(own: &OwnIdentity, hosts: &[String], there: &[Connections]) -> ClusterMembers {
     let member = |(address, [of_workers, _]): (&String, &Connections)| {
         let (peer, state) = match of_workers {
             Some(there) => (&there.peer, MemberState::There),
             None => (&own.peer, MemberState::Here),
         };
-        Member::new(address.clone(), peer.version.clone(), peer.threads, state)
+        ClusterMember::new(address.clone(), peer.version.clone(), peer.threads, state)
     };
-    Members::new(own.peer.process, hosts.iter().zip(there).map(member).collect())
+    ClusterMembers::new(own.peer.process, hosts.iter().zip(there).map(member).collect())
 }
 
 /// A connection to a process.
 #[derive(Debug)]
 struct There {
     connection: Connection,
-    peer: Peer,
+    peer: IntroducedPeer,
 }
 
-/// Those to one process, in the order of [`Purpose::ALL`].
-type Connections = [Option<There>; Purpose::ALL.len()];
+/// Those to one process, in the order of [`ConnectionPurpose::ALL`].
+type Connections = [Option<There>; ConnectionPurpose::ALL.len()];
 
 /// The connections as far as they are there.
 struct Mesh<'a> {
-    own: Arc<Own>,
+    own: Arc<OwnIdentity>,
     hosts: &'a [String],
     /// Where whoever asks is told for whom it waits.
     awaited: &'a Awaited,
@@ -137,15 +139,15 @@ struct Mesh<'a> {
 }
 
 /// What came of a call to a process.
-type Called = Result<(Peer, Purpose, TcpStream), String>;
+type Called = Result<(IntroducedPeer, ConnectionPurpose, TcpStream), String>;
 
 /// Who connected to this process: a process, or why it is none.
-type Arrived = Result<Greeted, (SocketAddr, Stranger)>;
+type IncomingConnection = Result<Greeted, (SocketAddr, Stranger)>;
 
 impl Mesh<'_> {
     /// Waits until all are there.
     async fn meet(
-        own: Arc<Own>,
+        own: Arc<OwnIdentity>,
         hosts: &[String],
         awaited: &Awaited,
     ) -> Result<(Vec<Connections>, Listener), MeshError> {
@@ -155,9 +157,9 @@ impl Mesh<'_> {
         let there = hosts.iter().map(|_| Connections::default()).collect();
         let mut mesh = Mesh { own, hosts, awaited, there, calls: JoinSet::new() };
         for earlier in 0..mesh.own.peer.process {
-            Purpose::ALL.into_iter().for_each(|purpose| mesh.call(earlier, purpose));
+            ConnectionPurpose::ALL.into_iter().for_each(|purpose| mesh.call(earlier, purpose));
         }
-        let (arrive, mut arrived) = mpsc::channel::<Arrived>(PROCESS_STRANGERS_MAX);
+        let (arrive, mut arrived) = mpsc::channel::<IncomingConnection>(PROCESS_STRANGERS_MAX);
         let places = Arc::new(Semaphore::new(PROCESS_STRANGERS_MAX));
         let (mut strangers, mut waits) = (Seldom::default(), Seldom::default());
         let mut look = interval(LOOK_EVERY);
@@ -207,7 +209,7 @@ impl Mesh<'_> {
     }
 
     /// Calls a process until it answers.
-    fn call(&mut self, process: usize, purpose: Purpose) {
+    fn call(&mut self, process: usize, purpose: ConnectionPurpose) {
         let (own, address, awaited) = (self.own.clone(), self.hosts[process].clone(), self.awaited.clone());
         awaited.calls(process);
         self.calls.spawn(async move {
@@ -233,15 +235,15 @@ impl Mesh<'_> {
                  file (--process), and start each once",
                 peer.process
             );
-            greeted.answer(Verdict::Taken).await;
+            greeted.answer(GreetingVerdict::Taken).await;
             return Ok(());
         }
-        let stream = greeted.answer(Verdict::Admitted).await;
+        let stream = greeted.answer(GreetingVerdict::Admitted).await;
         self.has(peer, purpose, stream)
     }
 
     /// A process is there. One that was started again takes the place of what it left.
-    fn has(&mut self, peer: Peer, purpose: Purpose, stream: TcpStream) -> Result<(), MeshError> {
+    fn has(&mut self, peer: IntroducedPeer, purpose: ConnectionPurpose, stream: TcpStream) -> Result<(), MeshError> {
         let process = peer.process;
         self.awaited.found(process, "it has answered, and not all of its connections are there".to_owned());
         self.there[process][purpose as usize] = Some(There { connection: stream.into_std()?, peer });
@@ -260,7 +262,7 @@ impl Mesh<'_> {
     /// Lets go of connections that ended, and of those of a start before the last; and calls again.
     fn look(&mut self) {
         for process in 0..self.there.len() {
-            for purpose in Purpose::ALL {
+            for purpose in ConnectionPurpose::ALL {
                 let ended = self.there[process][purpose as usize].take_if(|there| has_ended(&there.connection));
                 if ended.is_none() {
                     continue;

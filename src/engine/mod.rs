@@ -32,17 +32,17 @@ pub use announced::Before;
 pub use collector::Sinks;
 pub use consistency::AuditFigures;
 pub use forwarding::{Forwarded, Offset};
-pub use handle::{Accepted, Answered, AsOf, Ask, AskError, Handle, NotReady, Receipt, Submission, SubmitError};
+pub use handle::{Accepted, AsOf, Ask, AskError, Handle, NotReady, QueryAnswer, Receipt, Submission, SubmitError};
 pub use progress::{Backpressure, Progress};
 pub use recovery::StoredEventDecoder;
 pub use sequencer::{placed, process_index};
 pub use workers::{
-    CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Listeners, Output, ToldLatest, Topology, Workers, WorkersError,
+    CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Listeners, ToldLatest, Topology, WorkerCommand, WorkerOutput, Workers, WorkersError,
 };
 
 use crate::catalogue::Agreement;
-use crate::clock::{Latest, Now, SteadyClock};
-use crate::cluster::{Frontier, Members, Pulse, Speaker};
+use crate::clock::{LatestTick, Now, SteadyClock};
+use crate::cluster::{ClusterMembers, Frontier, Pulse, Speaker};
 use crate::dedupe::Dedupe;
 use crate::ending::{vital, vital_task};
 use crate::limits::{CLOCK_WAIT, Limits};
@@ -53,7 +53,7 @@ use crate::observe::introspection::Introspection;
 use crate::owners::{self, Net, NetError, OwnerEndpoint};
 use crate::project::Clock;
 use announced::{Announcement, Meeting};
-use collector::Shared;
+use collector::CollectorShared;
 use counting::Counting;
 pub use forwarding::Choice;
 use forwarding::Picker;
@@ -62,7 +62,7 @@ use room::Room;
 use sequencer::Sequencer;
 
 /// What an engine needs to know.
-pub struct Settings {
+pub struct EngineSettings {
     /// How many workers, where.
     pub topology: Topology,
     /// What is maintained.
@@ -115,14 +115,14 @@ pub struct Engine {
     net: Option<Net>,
     /// What says to the other processes that this one is there, in a cluster.
     pulse: Option<Pulse>,
-    members: Members,
+    members: ClusterMembers,
 }
 
 impl Engine {
     /// Starts an engine; in a cluster, waits for the other processes.
-    pub fn start(settings: Settings, sinks: Sinks) -> Result<(Handle, Engine), WorkersError> {
-        let Settings { topology, definitions, clock, limits, log, restore, dedupe, before, .. } = settings;
-        let Settings {
+    pub fn start(settings: EngineSettings, sinks: Sinks) -> Result<(Handle, Engine), WorkersError> {
+        let EngineSettings { topology, definitions, clock, limits, log, restore, dedupe, before, .. } = settings;
+        let EngineSettings {
             decode_stored,
             forward_from,
             choice,
@@ -141,7 +141,7 @@ impl Engine {
         if is_recovering {
             progress.recovering();
         }
-        let shared = Arc::new(Shared::new(progress));
+        let shared = Arc::new(CollectorShared::new(progress));
         if !is_recovering {
             shared.recovered_at(Tick::default());
         }
@@ -159,7 +159,7 @@ impl Engine {
             Arc::new(move |answer| _ = shared.answer(answer, peers))
         };
         let listeners = Listeners { introspection, identities: false, latest: Some(latest) };
-        let mut members = Members::alone(topology.threads);
+        let mut members = ClusterMembers::alone(topology.threads);
         let mut pulse = None;
         let connected = match workers::connect(&topology)? {
             None => None,
@@ -192,7 +192,7 @@ impl Engine {
                     agree_on_time(steady, &clock, &topology, &heard)?;
                 }
                 met.meeting.agreement.keep().map_err(|error| WorkersError::Start(error.to_string()))?;
-                let owned = owners::Settings {
+                let owned = owners::OwnersSettings {
                     process: topology.process,
                     hosts: topology.hosts.clone(),
                     ports: heard.iter().map(|of| of.port).collect(),
@@ -250,7 +250,7 @@ impl Engine {
     }
 
     /// Who of the cluster is there.
-    pub fn members(&self) -> &Members {
+    pub fn members(&self) -> &ClusterMembers {
         &self.members
     }
 
@@ -340,7 +340,7 @@ fn agree_on_time(
     let latest = heard.iter().max_by_key(|of| of.before.reached);
     latest.map_or(Ok(()), |of| {
         let folder = format!("the data folder of process {}", of.process).into();
-        let latest = Latest { folder, tick: of.before.reached };
+        let latest = LatestTick { folder, tick: of.before.reached };
         steady.check_not_before(latest, clock).map_err(|error| WorkersError::Start(error.to_string()))
     })
 }

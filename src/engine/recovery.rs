@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::forwarding::{Offset, Picked};
 use super::sequencer::{Sequencer, placed};
 use super::workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT};
-use crate::log::checkpoint::{Piece, Restore};
+use crate::log::checkpoint::{CheckpointPiece, Restore};
 use crate::log::{LogError, LogRecord, Logged, Stored};
 
 /// Reads a stored event again. `Err` has the code of a reason.
@@ -27,7 +27,7 @@ pub type StoredEventDecoder = Box<dyn Fn(&Stored) -> Result<Event, &'static str>
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
 /// What was told of the log so far.
-struct Told {
+struct RecoveryNotices {
     identifiers: u64,
     entries: u64,
     events: u64,
@@ -60,7 +60,7 @@ impl Sequencer {
             return Ok(self.first((self.now)(), stop).await);
         }
         let began = Instant::now();
-        let mut told = Told { identifiers: 0, entries: 0, events: 0, rejected: 0, began, reported: began };
+        let mut told = RecoveryNotices { identifiers: 0, entries: 0, events: 0, rejected: 0, began, reported: began };
         let mut tick = Tick::default();
         if let Some(restore) = restore {
             tracing::info!(tick = %restore.tick, "recovering: reading a checkpoint");
@@ -96,7 +96,7 @@ impl Sequencer {
                 return Ok(None);
             }
         }
-        let Told { identifiers, entries, events, rejected, began, .. } = told;
+        let RecoveryNotices { identifiers, entries, events, rejected, began, .. } = told;
         let seconds = began.elapsed().as_secs_f64();
         tracing::info!(identifiers, entries, events, last_tick = %tick, "recovered in {seconds:.2} s");
         if rejected > 0 {
@@ -110,18 +110,18 @@ impl Sequencer {
         &mut self,
         restore: Restore,
         stop: &mut oneshot::Receiver<()>,
-        told: &mut Told,
+        told: &mut RecoveryNotices,
     ) -> Result<bool, LogError> {
         let room = Arc::new(Semaphore::new(CHUNKS_IN_FLIGHT));
         let tick = Tick::default();
         let mut chunk = Chunk::default();
         for piece in restore.pieces {
             match piece? {
-                Piece::Facts(facts) => {
+                CheckpointPiece::Facts(facts) => {
                     told.identifiers += facts.len() as u64;
                     chunk.arrivals.extend(facts.into_iter().map(|of_one| (tick, Arrival::Facts(Box::new(of_one)))));
                 }
-                Piece::Messages(messages) => {
+                CheckpointPiece::Messages(messages) => {
                     for (counted, ids) in messages {
                         self.counting.remember(counted, ids)?;
                     }
@@ -142,7 +142,7 @@ impl Sequencer {
     }
 
     /// Makes events of a logged batch, and remembers their message ids, as when they were accepted.
-    fn reread(&mut self, logged: Logged, chunk: &mut Chunk, told: &mut Told) -> Result<(), LogError> {
+    fn reread(&mut self, logged: Logged, chunk: &mut Chunk, told: &mut RecoveryNotices) -> Result<(), LogError> {
         let Logged { tick, order, record } = logged;
         let LogRecord::Events(events) = record;
         told.entries += 1;
@@ -209,11 +209,11 @@ impl Sequencer {
     }
 }
 
-impl Told {
+impl RecoveryNotices {
     fn report(&mut self, tick: Tick) {
         if self.reported.elapsed() >= REPORT_EVERY {
             self.reported = Instant::now();
-            let Told { identifiers, events, .. } = *self;
+            let RecoveryNotices { identifiers, events, .. } = *self;
             tracing::info!(identifiers, events, %tick, "recovering for {:.0} s", self.began.elapsed().as_secs_f64());
         }
     }

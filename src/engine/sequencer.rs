@@ -14,15 +14,15 @@ use dataflows::observations::Arrival;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use super::collector::{Asked, Asker, Shared};
+use super::collector::{Asker, CollectorShared, PendingQuery};
 use super::consistency::AuditSchedule;
-use super::counting::{Counted, Counting};
+use super::counting::{CountedSubmission, Counting};
 use super::forwarding::{Offset, Picker};
 use super::handle::{Accepted, AsOf, Ask, Receipt, Submission, SubmitError};
 use super::progress::Backpressure;
 use super::recovery::StoredEventDecoder;
 use super::room::Room;
-use super::workers::{Command, Output, Workers};
+use super::workers::{WorkerCommand, WorkerOutput, Workers};
 use crate::clock::{Jumps, Now};
 use crate::faults;
 use crate::log::checkpoint::{FormerLog, Repeated, Restore};
@@ -68,7 +68,7 @@ pub struct Sequencer {
     /// Reads its events.
     pub decode_stored: StoredEventDecoder,
     /// Where it is told that the engine is of no use any more.
-    pub alarm: Sender<Output>,
+    pub alarm: Sender<WorkerOutput>,
     /// The time.
     pub now: Now,
     /// How far it was set forward, and when.
@@ -85,13 +85,13 @@ pub struct Sequencer {
     /// What goes on to destinations.
     pub picker: Picker,
     /// What the collector shares.
-    pub shared: Arc<Shared>,
+    pub shared: Arc<CollectorShared>,
     /// Whether somebody told the engine to end, or was told why it does.
     pub told: Arc<AtomicBool>,
 }
 
 /// Where the receipt of a batch goes.
-type Reply = oneshot::Sender<Result<Receipt, SubmitError>>;
+type ReceiptSender = oneshot::Sender<Result<Receipt, SubmitError>>;
 
 /// Events that are in the log and not yet with the workers.
 struct InLog {
@@ -123,7 +123,7 @@ impl Sequencer {
         tracing::error!(%error, "the log failed");
         self.told.store(true, Ordering::Release);
         // Where nobody hears it any more, nobody needs to.
-        _ = self.alarm.send(Output::Failed(error.to_string()));
+        _ = self.alarm.send(WorkerOutput::Failed(error.to_string()));
     }
 
     /// Gives ticks from `input` on, until `stop` or until the log fails.
@@ -269,7 +269,7 @@ impl Sequencer {
         let handed_in: Backpressure = batch.iter().map(Submission::load).sum();
         let received = batch.iter().map(|submission| submission.received).min().unwrap_or_else(Instant::now);
         if let Err(error) = self.counting.begin(tick) {
-            let replies = batch.into_iter().map(|submission| (submission.reply, Counted::default()));
+            let replies = batch.into_iter().map(|submission| (submission.reply, CountedSubmission::default()));
             return self.refuse(tick, received, handed_in, replies, error.into());
         }
         let mut accepted: Vec<Accepted> = Vec::with_capacity(handed_in.events);
@@ -300,7 +300,7 @@ impl Sequencer {
         tick: Tick,
         received: Instant,
         handed_in: Backpressure,
-        replies: impl Iterator<Item = (Reply, Counted)>,
+        replies: impl Iterator<Item = (ReceiptSender, CountedSubmission)>,
         error: LogError,
     ) -> Result<InLog, LogError> {
         if error.is_fatal() {
@@ -342,17 +342,17 @@ impl Sequencer {
     }
 
     fn ask(&mut self, tick: Tick, question: Question, asker: Asker) {
-        let id = self.shared.asked(Asked::new(&question, tick, asker));
+        let id = self.shared.asked(PendingQuery::new(&question, tick, asker));
         let query = Query { id, asker: self.first_worker, as_of: None, passed: Some(self.passed(tick)), question };
-        self.workers.tell(0, Command::Ask(tick, query));
+        self.workers.tell(0, WorkerCommand::Ask(tick, query));
     }
 
     /// Asks for the latest complete tick, from `after` on, and from the latest on that anybody was answered as of.
     fn ask_latest(&mut self, (after, now): (Tick, Tick), question: Question, asker: Asker) {
         let after = after.max(self.shared.progress().answered());
-        let id = self.shared.asked(Asked::new(&question, after, asker));
+        let id = self.shared.asked(PendingQuery::new(&question, after, asker));
         let query = Query { id, asker: self.first_worker, as_of: None, passed: Some(self.passed(now)), question };
-        self.workers.tell(0, Command::AskLatest(after, query));
+        self.workers.tell(0, WorkerCommand::AskLatest(after, query));
     }
 
     /// Takes back the questions that nobody waits for any more: while much is worked off they would wait until all of it is, and then be
@@ -360,7 +360,7 @@ impl Sequencer {
     fn withdraw_abandoned(&self) {
         for (id, question) in self.shared.abandoned() {
             let query = Query { id, asker: self.first_worker, as_of: None, passed: None, question };
-            self.workers.tell(0, Command::Withdraw(query));
+            self.workers.tell(0, WorkerCommand::Withdraw(query));
         }
     }
 

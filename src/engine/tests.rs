@@ -12,12 +12,14 @@ use dataflows::model::{Found, Question, Tick};
 use tempfile::TempDir;
 
 use super::*;
-use crate::dedupe::{Expected, MessageWindow, OnDiskSettings, ToldBy};
+use crate::dedupe::{ExpectedRuns, MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
-use crate::ingest::segment::{Call, EventContext, Extractor, Stamp, reading, stored_event_decoder};
+use crate::ingest::segment::{CallType, EventContext, Extractor, Stamp, reading, stored_event_decoder};
 use crate::limits::DISK_RESERVE_BYTES;
-use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, Gatherer, Kept, Past, Plan, begins};
+use crate::log::checkpoint::{
+    CheckpointList, Checkpointer, CheckpointerSettings, Gatherer, PastSources, RecoveryPlan, begins,
+};
 use crate::log::{DurableLog, Fault, FaultyLog, LogError, MemoryLog, Store};
 use crate::project::{self, Durability, Project};
 
@@ -44,7 +46,7 @@ const START_MS: u64 = 1_700_000_000_000;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What outlives an engine: the folder, and the time.
-struct World {
+struct EngineWorld {
     folder: TempDir,
     now_ms: Arc<AtomicU64>,
     /// Whether an engine starts from a checkpoint, and not from the log.
@@ -58,7 +60,7 @@ fn in_memory(project: &Project) -> Dedupe {
 }
 
 /// An engine with its outbox.
-struct Run {
+struct EngineRun {
     extractor: Extractor,
     handle: Handle,
     engine: Engine,
@@ -68,15 +70,15 @@ struct Run {
     now_ms: Arc<AtomicU64>,
 }
 
-impl World {
+impl EngineWorld {
     fn new() -> Self {
         let now_ms = Arc::new(AtomicU64::new(START_MS));
-        World { folder: tempfile::tempdir().unwrap(), now_ms, checkpoints: false, latest: Mutex::default() }
+        EngineWorld { folder: tempfile::tempdir().unwrap(), now_ms, checkpoints: false, latest: Mutex::default() }
     }
 
     /// One whose engines start from the log, and one whose engines start from a checkpoint.
     fn both() -> [Self; 2] {
-        [World::new(), World { checkpoints: true, ..World::new() }]
+        [EngineWorld::new(), EngineWorld { checkpoints: true, ..EngineWorld::new() }]
     }
 
     fn project(&self, text: &str) -> Project {
@@ -85,7 +87,7 @@ impl World {
     }
 
     /// Starts an engine on the data folder.
-    fn start(&self, text: &str) -> Run {
+    fn start(&self, text: &str) -> EngineRun {
         if let Some(latest) = self.latest.lock().unwrap().replace(text.to_owned()).filter(|_| self.checkpoints) {
             self.checkpoint(&latest);
         }
@@ -93,13 +95,13 @@ impl World {
         let store = Store::open(&self.folder.path().join("data")).unwrap();
         let log = DurableLog::open(store.clone(), Durability::Os).unwrap();
         let outbox = Arc::new(DurableOutbox::open(store.clone(), &project).unwrap());
-        let mut kept = Kept::open(&self.folder.path().join("data")).unwrap();
+        let mut kept = CheckpointList::open(&self.folder.path().join("data")).unwrap();
         let gatherer = Gatherer::new(store.clone(), &project, reading(&project), 0);
-        let past = Past::new(begins(&store, Tick::default()).unwrap(), None);
-        let plan = Plan::new(&past, &kept, &project, false).unwrap();
+        let past = PastSources::new(begins(&store, Tick::default()).unwrap(), None);
+        let plan = RecoveryPlan::new(&past, &kept, &project, false).unwrap();
         let restore = plan.prepare(&past, &store, &mut kept, &gatherer, &project).unwrap();
         let (dedupe, _) = OnDiskSettings {
-            expected: Expected {
+            expected: ExpectedRuns {
                 data: &self.folder.path().join("data"),
                 owner: None,
                 window: MessageWindow::new(project.clock.dedupe_window),
@@ -127,7 +129,7 @@ impl World {
         let folder = self.folder.path().join("data");
         let settings = CheckpointerSettings {
             store: store.clone(),
-            kept: Kept::open(&folder).unwrap(),
+            kept: CheckpointList::open(&folder).unwrap(),
             gatherer: Gatherer::new(store.clone(), &project, reading(&project), 0),
             growth: log.growth(),
             due: Some(1),
@@ -151,9 +153,9 @@ impl World {
         restore: Option<Restore>,
         dedupe: Dedupe,
         outbox: Arc<dyn Outbox>,
-    ) -> Run {
+    ) -> EngineRun {
         let now_ms = self.now_ms.clone();
-        let settings = Settings {
+        let settings = EngineSettings {
             topology: Topology::local(2),
             definitions: project.definitions.clone(),
             clock: project.clock,
@@ -192,17 +194,17 @@ impl World {
         };
         let (handle, engine) = Engine::start(settings, sinks).unwrap();
         let extractor = Extractor::new(&project);
-        Run { extractor, handle, engine, outbox, recovered, failed, now_ms: self.now_ms.clone() }
+        EngineRun { extractor, handle, engine, outbox, recovered, failed, now_ms: self.now_ms.clone() }
     }
 }
 
-impl Run {
+impl EngineRun {
     fn accepted(&self, user: &str, message: u64) -> Accepted {
         let text = format!(r#"{{"event":"Seen","userId":"{user}","messageId":"{message}"}}"#);
         let received = Stamp::from(Tick::from_ms(self.now_ms.load(Ordering::SeqCst)));
         let given = EventContext {
             source: "app",
-            call: Some(Call::Track),
+            call: Some(CallType::Track),
             received: Some(&received),
             sent_at: None,
             context: None,
@@ -263,7 +265,7 @@ impl Run {
 
 #[tokio::test]
 async fn a_restart_counts_on_and_sends_nothing_twice() {
-    for world in World::both() {
+    for world in EngineWorld::both() {
         let run = world.start(PROJECT);
         run.recovered().await;
         let first = run.send("ann", [1, 2]).await.unwrap();
@@ -292,7 +294,7 @@ async fn a_restart_counts_on_and_sends_nothing_twice() {
 
 #[tokio::test]
 async fn who_left_while_the_process_was_down_is_deleted() {
-    for world in World::both() {
+    for world in EngineWorld::both() {
         let run = world.start(PROJECT);
         let receipt = run.send("ann", [1, 2]).await.unwrap();
         run.until(receipt.tick.next()).await;
@@ -319,7 +321,7 @@ async fn who_left_while_the_process_was_down_is_deleted() {
 
 #[tokio::test]
 async fn what_was_not_acknowledged_is_sent_after_a_restart() {
-    for world in World::both() {
+    for world in EngineWorld::both() {
         let run = world.start(PROJECT);
         let receipt = run.send("ann", [1, 2]).await.unwrap();
         run.until(receipt.tick.next()).await;
@@ -343,7 +345,7 @@ async fn what_was_not_acknowledged_is_sent_after_a_restart() {
 /// the delete, and the two cancelled.
 #[tokio::test]
 async fn what_was_under_way_and_is_undone_after_a_restart_is_deleted() {
-    let world = World::new();
+    let world = EngineWorld::new();
     let run = world.start(PROJECT);
     let receipt = run.send("ann", [1, 2]).await.unwrap();
     run.until(receipt.tick.next()).await;
@@ -368,7 +370,7 @@ async fn what_was_under_way_and_is_undone_after_a_restart_is_deleted() {
 
 #[tokio::test]
 async fn changed_definitions_send_exactly_the_difference() {
-    for world in World::both() {
+    for world in EngineWorld::both() {
         let run = world.start(PROJECT);
         let receipt = run.send("ann", 1..=3).await.unwrap();
         let receipt = receipt.max_by_tick(run.send("bob", 4..=5).await.unwrap());
@@ -402,7 +404,7 @@ impl Receipt {
 
 #[tokio::test]
 async fn new_ticks_are_later_though_the_clock_was_set_back() {
-    let world = World::new();
+    let world = EngineWorld::new();
     let run = world.start(PROJECT);
     let before = run.send("ann", [1]).await.unwrap();
     run.stop();
@@ -414,12 +416,12 @@ async fn new_ticks_are_later_though_the_clock_was_set_back() {
 }
 
 /// A log that waits before it gives what it has.
-struct Held<L> {
+struct HeldPermits<L> {
     log: L,
     hold: mpsc::Receiver<()>,
 }
 
-impl<L: Log> Log for Held<L> {
+impl<L: Log> Log for HeldPermits<L> {
     fn append(&mut self, tick: Tick, batch: &[Accepted]) -> Result<(), LogError> {
         self.log.append(tick, batch)
     }
@@ -437,7 +439,7 @@ impl<L: Log> Log for Held<L> {
 
 #[tokio::test]
 async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
-    let world = World::new();
+    let world = EngineWorld::new();
     let mut log = MemoryLog::keeping();
     let project = world.project(PROJECT);
     let outbox: Arc<dyn Outbox> = Arc::new(MemoryOutbox::new(1));
@@ -452,7 +454,7 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
     let log =
         FaultyLog::new(log, move |_| is_failing.load(Ordering::SeqCst).then_some(Fault::FailedSync { is_kept: false }));
     let dedupe = in_memory(&project);
-    let run = world.start_with(project, Box::new(Held { log, hold }), None, dedupe, outbox);
+    let run = world.start_with(project, Box::new(HeldPermits { log, hold }), None, dedupe, outbox);
     assert_eq!(run.handle.readiness(), Err(NotReady::StartingOrStopping));
     assert!(matches!(run.send("ann", [2]).await, Err(SubmitError::Recovering { .. })));
     go.send(()).unwrap();
@@ -468,7 +470,7 @@ async fn nothing_is_taken_in_before_recovery_is_over_nor_after_a_failed_sync() {
 
 #[tokio::test]
 async fn what_found_no_room_can_be_sent_again() {
-    let world = World::new();
+    let world = EngineWorld::new();
     let outbox: Arc<dyn Outbox> = Arc::new(MemoryOutbox::new(1));
     let log = MemoryLog::keeping();
     let project = world.project(PROJECT);
@@ -489,7 +491,7 @@ async fn what_found_no_room_can_be_sent_again() {
 
 #[tokio::test]
 async fn a_disk_without_room_is_told_before_anybody_sends_and_so_is_room_that_comes_back() {
-    let world = World::new();
+    let world = EngineWorld::new();
     let free = Arc::new(AtomicU64::new(DISK_RESERVE_BYTES));
     let disk = free.clone();
     let store = Store::open(&world.folder.path().join("data")).unwrap();
@@ -515,7 +517,7 @@ async fn a_disk_without_room_is_told_before_anybody_sends_and_so_is_room_that_co
 
 #[tokio::test]
 async fn an_engine_that_is_stopped_during_recovery_delivers_nothing() {
-    let world = World::new();
+    let world = EngineWorld::new();
     let run = world.start(PROJECT);
     let receipt = run.send("ann", [1, 2]).await.unwrap();
     run.until(receipt.tick.next()).await;
@@ -528,8 +530,8 @@ async fn an_engine_that_is_stopped_during_recovery_delivers_nothing() {
     let store = Store::open(&world.folder.path().join("data")).unwrap();
     let outbox = Arc::new(DurableOutbox::open(store, &project).unwrap());
     let dedupe = in_memory(&project);
-    let run = world.start_with(project, Box::new(Held { log, hold }), None, dedupe, outbox);
-    let Run { engine, outbox, recovered, .. } = run;
+    let run = world.start_with(project, Box::new(HeldPermits { log, hold }), None, dedupe, outbox);
+    let EngineRun { engine, outbox, recovered, .. } = run;
     // As `Engine::stop`, but with the log held until it is told.
     let Engine { stop, sequencer, collector, .. } = engine;
     stop.send(()).unwrap();

@@ -25,7 +25,7 @@ use timely::{CommunicationConfig, WorkerConfig};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::announced::Meeting;
-use super::latest::Latest;
+use super::latest::LatestQueries;
 use super::mesh::{self, Connected, MeshError};
 use crate::cluster::{Awaited, Introduction};
 use crate::ending::{Ending, Exit, is_of_broken_connection, report};
@@ -201,7 +201,7 @@ pub(super) fn connect(topology: &Topology) -> Result<Option<Connected>, WorkersE
 
 /// What a worker is told.
 #[derive(Debug)]
-pub enum Command {
+pub enum WorkerCommand {
     /// These arrive at these ticks, which do not decrease.
     Arrivals(Vec<(Tick, Arrival)>),
     /// Work on what has arrived, then let go of this.
@@ -221,9 +221,9 @@ pub enum Command {
 /// Held until the workers have worked on what arrived before it: so a sender can be kept from running ahead of them.
 pub type Permit = Arc<OwnedSemaphorePermit>;
 
-/// What a worker tells. `Changes` of a tick come before the `Complete` that passes it.
+/// What a worker tells. Whatever is of a tick comes before the `Complete` that passes it.
 #[derive(Debug)]
-pub enum Output {
+pub enum WorkerOutput {
     /// Who entered and left which audience at a tick.
     Memberships(Tick, Vec<((AudienceId, ProfileId), i64)>),
     /// Which identifiers went from one profile to another at a tick.
@@ -246,7 +246,7 @@ pub enum Output {
 }
 
 /// Tells that a worker panicked, and why: by a mistake of the program, or since another process is gone.
-fn tell_of(panic: &(dyn Any + Send), outputs: &Sender<Output>) {
+fn tell_of(panic: &(dyn Any + Send), outputs: &Sender<WorkerOutput>) {
     let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let ending = if said.is_some_and(is_of_broken_connection) {
         let reason = "a connection between the workers of the cluster broke: another process of the cluster may be gone: look there first, \
@@ -257,13 +257,13 @@ fn tell_of(panic: &(dyn Any + Send), outputs: &Sender<Output>) {
         Ending::at_once(Exit::Fault, reason.to_owned())
     };
     report(ending.clone());
-    _ = outputs.send(Output::Failed(ending.reason));
+    _ = outputs.send(WorkerOutput::Failed(ending.reason));
 }
 
 /// The workers of this process.
 #[derive(Debug)]
 pub struct Workers {
-    senders: Vec<(Sender<Command>, Thread)>,
+    senders: Vec<(Sender<WorkerCommand>, Thread)>,
     guards: std::thread::JoinHandle<Result<(), WorkersError>>,
 }
 
@@ -283,20 +283,20 @@ pub struct Listeners {
 
 /// Where a worker's outputs go, and whether those of identities are among them.
 struct Outputs {
-    sender: Sender<Output>,
+    sender: Sender<WorkerOutput>,
     identities: bool,
     latest: Option<ToldLatest>,
 }
 
 /// A worker's ends: it takes commands, and says which thread to wake.
-type WorkerSlot = (Receiver<Command>, Sender<Thread>);
+type WorkerSlot = (Receiver<WorkerCommand>, Sender<Thread>);
 
 impl Workers {
     /// Starts the workers, with nobody who looks inside. They tell of identities.
     pub fn start(
         topology: &Topology,
         definitions: Arc<Definitions>,
-        outputs: Sender<Output>,
+        outputs: Sender<WorkerOutput>,
     ) -> Result<Self, WorkersError> {
         let listeners =
             Listeners { introspection: Introspection::new(topology.threads, false), identities: true, latest: None };
@@ -307,7 +307,7 @@ impl Workers {
     pub fn start_with(
         topology: &Topology,
         definitions: Arc<Definitions>,
-        outputs: Sender<Output>,
+        outputs: Sender<WorkerOutput>,
         listeners: Listeners,
     ) -> Result<Self, WorkersError> {
         let connected = connect(topology)?.map(|Connected { builders, guard, pulses, late, .. }| {
@@ -321,7 +321,7 @@ impl Workers {
     pub(super) fn start_met(
         topology: &Topology,
         definitions: Arc<Definitions>,
-        outputs: Sender<Output>,
+        outputs: Sender<WorkerOutput>,
         Listeners { introspection, identities, latest }: Listeners,
         (connected, meeting): (Option<Wires>, Option<Meeting>),
     ) -> Result<Self, WorkersError> {
@@ -403,7 +403,7 @@ impl Workers {
     }
 
     /// Tells one worker. A worker that has failed hears nothing; [`Workers::stop`] says so.
-    pub fn tell(&self, worker: usize, command: Command) {
+    pub fn tell(&self, worker: usize, command: WorkerCommand) {
         let (sender, thread) = &self.senders[worker];
         if sender.send(command).is_ok() {
             thread.unpark();
@@ -420,7 +420,7 @@ impl Workers {
                 break;
             }
             let rest = arrivals.split_off(run.min(arrivals.len()));
-            self.tell(worker, Command::Arrivals(std::mem::replace(&mut arrivals, rest)));
+            self.tell(worker, WorkerCommand::Arrivals(std::mem::replace(&mut arrivals, rest)));
         }
     }
 
@@ -428,21 +428,21 @@ impl Workers {
     pub fn work(&self, permit: OwnedSemaphorePermit) {
         let permit = Arc::new(permit);
         for worker in 0..self.len() {
-            self.tell(worker, Command::Work(permit.clone()));
+            self.tell(worker, WorkerCommand::Work(permit.clone()));
         }
     }
 
     /// Tells all workers that nothing will come in before `tick`.
     pub fn advance_to(&self, tick: Tick) {
         for worker in 0..self.len() {
-            self.tell(worker, Command::Advance(tick));
+            self.tell(worker, WorkerCommand::Advance(tick));
         }
     }
 
     /// Tells all workers that from now on there is somebody to answer in between.
     pub fn work_in_parts(&self) {
         for worker in 0..self.len() {
-            self.tell(worker, Command::InParts);
+            self.tell(worker, WorkerCommand::InParts);
         }
     }
 
@@ -459,7 +459,7 @@ impl Workers {
 }
 
 /// Whether nobody can tell a worker anything any more: only then it is to end.
-fn is_over(inbox: &Receiver<Command>) -> bool {
+fn is_over(inbox: &Receiver<WorkerCommand>) -> bool {
     loop {
         match inbox.try_recv() {
             Ok(_) => {}
@@ -473,7 +473,7 @@ fn run(
     worker: &mut Worker,
     mut watcher: Watcher,
     (definitions, layout, due_at_once): (&Arc<Definitions>, Layout, Option<usize>),
-    inbox: &Receiver<Command>,
+    inbox: &Receiver<WorkerCommand>,
     outputs: &Outputs,
 ) {
     /// A parked worker is woken for commands and by its peers; this only bounds what a lost wake-up could cost.
@@ -486,14 +486,14 @@ fn run(
     let identities = identities.then(outlet);
     let told_latest = latest.clone();
     let receivers = Receivers {
-        memberships: Box::new(move |tick, changes| _ = memberships.send(Output::Memberships(tick, changes))),
+        memberships: Box::new(move |tick, changes| _ = memberships.send(WorkerOutput::Memberships(tick, changes))),
         identities: identities.map(|identities| -> graph::ToldOfIdentities {
             Box::new(move |tick, updates| {
-                _ = identities.send(Output::Identities(tick, identity::changes(&updates)));
+                _ = identities.send(WorkerOutput::Identities(tick, identity::changes(&updates)));
             })
         }),
-        desired: Box::new(move |tick, changes| _ = desired.send(Output::Desired(tick, changes))),
-        limits: Box::new(move |_tick, changes| _ = limits.send(Output::Limits(changes))),
+        desired: Box::new(move |tick, changes| _ = desired.send(WorkerOutput::Desired(tick, changes))),
+        limits: Box::new(move |_tick, changes| _ = limits.send(WorkerOutput::Limits(changes))),
         answers: Box::new(move |tick, changes| {
             let mut in_order = Vec::new();
             for (answer, _) in changes {
@@ -503,7 +503,7 @@ fn run(
                 }
             }
             if !in_order.is_empty() {
-                _ = answers.send(Output::Answers(tick, in_order));
+                _ = answers.send(WorkerOutput::Answers(tick, in_order));
             }
         }),
     };
@@ -514,27 +514,27 @@ fn run(
     // Where this worker's input ended.
     let mut end = Tick::MAX;
     let mut reported = Tick::default();
-    let mut latest = Latest::default();
+    let mut latest = LatestQueries::default();
     while reported < Tick::MAX {
         let mut permit = None;
         while let Some(open) = inputs.as_mut() {
             match inbox.try_recv() {
-                Ok(Command::Arrivals(arrivals)) => {
+                Ok(WorkerCommand::Arrivals(arrivals)) => {
                     watcher.arrivals(&arrivals);
                     open.send(arrivals);
                 }
-                Ok(Command::Work(held)) => {
+                Ok(WorkerCommand::Work(held)) => {
                     permit = Some(held);
                     break;
                 }
-                Ok(Command::Advance(tick)) => {
+                Ok(WorkerCommand::Advance(tick)) => {
                     watcher.advance(tick);
                     open.advance_to(tick);
                 }
-                Ok(Command::Ask(tick, query)) => open.ask(tick, query),
-                Ok(Command::InParts) => open.at_once().set(due_at_once.unwrap_or(DUE_AT_ONCE)),
-                Ok(Command::AskLatest(after, query)) => latest.ask(after, query),
-                Ok(Command::Withdraw(query)) => {
+                Ok(WorkerCommand::Ask(tick, query)) => open.ask(tick, query),
+                Ok(WorkerCommand::InParts) => open.at_once().set(due_at_once.unwrap_or(DUE_AT_ONCE)),
+                Ok(WorkerCommand::AskLatest(after, query)) => latest.ask(after, query),
+                Ok(WorkerCommand::Withdraw(query)) => {
                     latest.withdraw(query.id);
                     open.withdraw(query);
                 }
@@ -558,11 +558,11 @@ fn run(
         let frontier = reportable(completion.frontier(), end);
         // The end of input first, and then that of time.
         if frontier == Tick::MAX && reported < end && end < Tick::MAX {
-            _ = outputs.send(Output::Complete { worker: watcher.worker(), frontier: end });
+            _ = outputs.send(WorkerOutput::Complete { worker: watcher.worker(), frontier: end });
         }
         if frontier > reported {
             reported = frontier;
-            _ = outputs.send(Output::Complete { worker: watcher.worker(), frontier });
+            _ = outputs.send(WorkerOutput::Complete { worker: watcher.worker(), frontier });
         }
         watcher.show_if_due();
     }
@@ -612,11 +612,11 @@ mod tests {
         let (outputs, collected) = channel();
         let workers = Workers::start(&Topology::local(3), Arc::default(), outputs).unwrap();
         let query = Query { id: 1, asker: 0, as_of: None, passed: None, question: Question::Sizes };
-        workers.tell(0, Command::Ask(Tick::default(), query));
+        workers.tell(0, WorkerCommand::Ask(Tick::default(), query));
         workers.advance_to(Tick::from_ms(1));
         workers.stop().unwrap();
         let shares =
-            collected.iter().map(|output| if let Output::Answers(_, shares) = output { shares.len() } else { 0 });
+            collected.iter().map(|output| if let WorkerOutput::Answers(_, shares) = output { shares.len() } else { 0 });
         assert_eq!(shares.sum::<usize>(), 3);
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dataflows::model::{Identifier, IdentifierId, IdentifierKey, Tick};
 
 use super::files::HistoryFiles;
-use super::manifest::{Content, DataFile, MANIFEST, Manifest};
+use super::manifest::{DataFile, FileContent, MANIFEST, Manifest};
 use super::portions::{self, Portions};
 use super::recorder::Draft;
 use super::{HistoryError, HistoryFigures, HistoryOwner, Placed, Portion, Reading, Recorder, Way, merge};
@@ -255,7 +255,7 @@ impl Archive {
 
     /// Takes a file, if there is one, in the place of others, which stand side by side. At each moment the manifest names either
     /// the old ones or the new one, all of which are there.
-    fn exchange(&mut self, old: &[DataFile], new: Option<(DataFile, Content)>) -> Result<(), HistoryError> {
+    fn exchange(&mut self, old: &[DataFile], new: Option<(DataFile, FileContent)>) -> Result<(), HistoryError> {
         let Some(at) = self.files().windows(old.len()).position(|files| files == old) else {
             let reason = "it is not in the manifest any more".to_owned();
             return Err(HistoryError::Damaged { name: old[0].name(), place: self.title(), reason });

@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::failure::Failure;
+use self::failure::BucketFailure;
 use super::manifest::MANIFEST;
 use super::{HistoryError, HistoryFiles};
 use crate::limits::{
@@ -54,7 +54,7 @@ pub struct Bucket {
     title: String,
     store: AmazonS3,
     prefix: Path,
-    manifest: Mutex<Known>,
+    manifest: Mutex<KnownManifest>,
     /// Taken when it goes: a runtime cannot be dropped everywhere.
     runtime: Option<Runtime>,
     /// When what is being done is given up, once the process stops.
@@ -63,14 +63,14 @@ pub struct Bucket {
 
 /// What is known of the manifest there.
 #[derive(Debug, Default)]
-struct Known {
-    version: Version,
+struct KnownManifest {
+    version: ManifestVersion,
     /// Sums of those that were sent and not answered: each may be there, or not.
     unanswered: VecDeque<u64>,
 }
 
 #[derive(Debug, Default)]
-enum Version {
+enum ManifestVersion {
     /// Nobody has looked yet, or the storage does not tell.
     #[default]
     Unknown,
@@ -80,16 +80,16 @@ enum Version {
     Tag(String),
 }
 
-impl Version {
+impl ManifestVersion {
     fn of(tag: Option<String>) -> Self {
-        tag.map_or(Version::Unknown, Version::Tag)
+        tag.map_or(ManifestVersion::Unknown, ManifestVersion::Tag)
     }
 
     fn mode(&self) -> PutMode {
         match self {
-            Version::Unknown => PutMode::Overwrite,
-            Version::Missing => PutMode::Create,
-            Version::Tag(tag) => PutMode::Update(UpdateVersion { e_tag: Some(tag.clone()), version: None }),
+            ManifestVersion::Unknown => PutMode::Overwrite,
+            ManifestVersion::Missing => PutMode::Create,
+            ManifestVersion::Tag(tag) => PutMode::Update(UpdateVersion { e_tag: Some(tag.clone()), version: None }),
         }
     }
 }
@@ -125,7 +125,7 @@ impl Bucket {
         let endpoint = said(&[AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint]);
         let endpoint = endpoint.unwrap_or_else(|| "https://s3.amazonaws.com".to_owned());
         let url = Url::parse(&endpoint).map_err(|error| wrong(format!("its endpoint {endpoint}: {error}")))?;
-        let builder = builder.with_http_connector(http::Connector { url });
+        let builder = builder.with_http_connector(http::BucketConnector { url });
         let store = builder.build().map_err(|error| wrong(http::last(&error)))?;
         let prefix = Path::parse(settings.url.prefix()).map_err(|error| wrong(error.to_string()))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -143,26 +143,26 @@ impl Bucket {
         &self,
         within: Duration,
         call: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, BucketFailure> {
         let (sender, receiver) = mpsc::channel();
         let mut over_at = self.over_at.subscribe();
-        let runtime = self.runtime.as_ref().ok_or(Failure::Over)?;
+        let runtime = self.runtime.as_ref().ok_or(BucketFailure::Over)?;
         runtime.spawn(async move {
             let done = tokio::select! {
                 done = tokio::time::timeout(within, call) => match done {
-                    Ok(done) => done.map_err(Failure::of),
-                    Err(_) => Err(Failure::Passing(format!("no answer within {} s", within.as_secs()))),
+                    Ok(done) => done.map_err(BucketFailure::of),
+                    Err(_) => Err(BucketFailure::Passing(format!("no answer within {} s", within.as_secs()))),
                 },
                 () = async {
                     // An error means that there is nobody left to say it.
                     let at = over_at.wait_for(Option::is_some).await.ok().and_then(|at| *at);
                     tokio::time::sleep_until(at.unwrap_or_else(Instant::now)).await;
-                } => Err(Failure::Over),
+                } => Err(BucketFailure::Over),
             };
             // Whoever asked waits for it.
             _ = sender.send(done);
         });
-        receiver.recv().unwrap_or(Err(Failure::Over))
+        receiver.recv().unwrap_or(Err(BucketFailure::Over))
     }
 
     fn path(&self, name: &str) -> Path {
@@ -171,7 +171,7 @@ impl Bucket {
     }
 
     /// The content of `name` from `start` on, of at most `bytes_max`, with its version; whether there is more is not looked at.
-    fn get(&self, name: &str, start: u64, bytes_max: usize, within: Duration) -> Result<Got, Failure> {
+    fn get(&self, name: &str, start: u64, bytes_max: usize, within: Duration) -> Result<Got, BucketFailure> {
         let (store, path) = (self.store.clone(), self.path(name));
         self.wait(within, async move {
             let range = (start > 0).then_some(GetRange::Offset(start));
@@ -189,7 +189,7 @@ impl Bucket {
         })
     }
 
-    fn put(&self, name: &str, content: Bytes, mode: PutMode) -> Result<Option<String>, Failure> {
+    fn put(&self, name: &str, content: Bytes, mode: PutMode) -> Result<Option<String>, BucketFailure> {
         let (store, path) = (self.store.clone(), self.path(name));
         self.wait(HISTORY_OPERATION_MAX, async move {
             let options = PutOptions { mode, ..PutOptions::default() };
@@ -198,10 +198,10 @@ impl Bucket {
     }
 
     /// The manifest and its version.
-    fn look(&self) -> Result<Option<Got>, Failure> {
+    fn look(&self) -> Result<Option<Got>, BucketFailure> {
         let bytes_max = usize::try_from(HISTORY_MANIFEST_BYTES_MAX + 1).unwrap_or(usize::MAX);
         match self.get(MANIFEST, 0, bytes_max, HISTORY_MANIFEST_CALL_MAX) {
-            Err(Failure::Missing) => Ok(None),
+            Err(BucketFailure::Missing) => Ok(None),
             got => got.map(Some),
         }
     }
@@ -232,12 +232,12 @@ impl HistoryFiles for Bucket {
             return Err(io::Error::new(ErrorKind::InvalidData, "it is larger than any manifest"));
         }
         let mut known = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Known::default();
+        *known = KnownManifest::default();
         let Some(Got { content, tag }) = found else {
-            known.version = Version::Missing;
+            known.version = ManifestVersion::Missing;
             return Ok(None);
         };
-        known.version = Version::of(tag);
+        known.version = ManifestVersion::of(tag);
         Ok(Some(content))
     }
 
@@ -247,10 +247,10 @@ impl HistoryFiles for Bucket {
         for _ in 0..2 {
             match self.put(MANIFEST, content.clone(), known.version.mode()) {
                 Ok(tag) => {
-                    *known = Known { version: Version::of(tag), unanswered: VecDeque::new() };
+                    *known = KnownManifest { version: ManifestVersion::of(tag), unanswered: VecDeque::new() };
                     return Ok(());
                 }
-                Err(Failure::Changed) => {}
+                Err(BucketFailure::Changed) => {}
                 Err(failure) => {
                     known.unanswered.push_back(sum);
                     if known.unanswered.len() > UNANSWERED_MAX {
@@ -261,17 +261,17 @@ impl HistoryFiles for Bucket {
             }
             // It is not what it was: one of ours came there without an answer, or somebody else's.
             let Some(Got { content: found, tag }) = self.look()? else {
-                known.version = Version::Missing;
+                known.version = ManifestVersion::Missing;
                 continue;
             };
             if found == content {
-                *known = Known { version: Version::of(tag), unanswered: VecDeque::new() };
+                *known = KnownManifest { version: ManifestVersion::of(tag), unanswered: VecDeque::new() };
                 return Ok(());
             }
             if !known.unanswered.contains(&xxh3_64(&found)) {
                 break;
             }
-            known.version = Version::of(tag);
+            known.version = ManifestVersion::of(tag);
         }
         let reason = "another process has replaced it: two engines must not write to one history; stop one of them, and start the \
                       other anew";
@@ -291,7 +291,7 @@ impl HistoryFiles for Bucket {
     fn remove(&self, name: &str) -> io::Result<()> {
         let (store, path) = (self.store.clone(), self.path(name));
         match self.wait(HISTORY_OPERATION_MAX, async move { store.delete(&path).await }) {
-            Ok(()) | Err(Failure::Missing) => Ok(()),
+            Ok(()) | Err(BucketFailure::Missing) => Ok(()),
             Err(failure) => Err(failure.into()),
         }
     }

@@ -50,7 +50,7 @@ pub struct DataFile {
 
 /// The content of a file, and what is known of it alone.
 #[derive(Clone, Debug)]
-pub(super) struct Content {
+pub(super) struct FileContent {
     pub whole: Bytes,
     /// Where its tail begins.
     pub tail: usize,
@@ -64,7 +64,7 @@ impl DataFile {
     }
 
     /// The line of a file with this content.
-    pub(super) fn new(ticks: (Tick, Tick), rows: u64, unread: u64, key: String, content: &Content) -> Self {
+    pub(super) fn new(ticks: (Tick, Tick), rows: u64, unread: u64, key: String, content: &FileContent) -> Self {
         let (tail, whole) = (&content.whole[content.tail..], &content.whole);
         DataFile {
             first: ticks.0,

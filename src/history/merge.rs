@@ -11,7 +11,7 @@ use parquet::file::metadata::{ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 use parquet::file::writer::SerializedFileWriter;
 
-use super::manifest::{Content, DataFile, day};
+use super::manifest::{DataFile, FileContent, day};
 use super::schema::place;
 use super::{HistoryError, schema};
 use crate::limits::{HISTORY_FILE_BYTES, HISTORY_MERGED_FILES};
@@ -30,7 +30,7 @@ pub(super) fn due(files: &[DataFile]) -> Option<Range<usize>> {
 }
 
 /// The file that has all that `files` have, which are sorted and have these contents.
-pub(super) fn merge(files: &[DataFile], contents: &[Bytes]) -> Result<(DataFile, Content), HistoryError> {
+pub(super) fn merge(files: &[DataFile], contents: &[Bytes]) -> Result<(DataFile, FileContent), HistoryError> {
     let (first, last) = (&files[0], &files[files.len() - 1]);
     let content = concatenated(contents, |_| true).map_err(|error| HistoryError::write(first.first, &error))?;
     let [rows, unread] =
@@ -41,7 +41,11 @@ pub(super) fn merge(files: &[DataFile], contents: &[Bytes]) -> Result<(DataFile,
 
 /// The file that has of another one, with this content, what came up to `until`: nothing where all of it came later. A checkpoint ends
 /// a row group, so none is of both sides of one.
-pub(super) fn cut(file: &DataFile, content: &Bytes, until: Tick) -> Result<Option<(DataFile, Content)>, HistoryError> {
+pub(super) fn cut(
+    file: &DataFile,
+    content: &Bytes,
+    until: Tick,
+) -> Result<Option<(DataFile, FileContent)>, HistoryError> {
     let failed = |error| HistoryError::write(file.first, &error);
     let metadata = ParquetMetaDataReader::new().parse_and_finish(content).map_err(failed)?;
     let stays: Vec<(Tick, u64)> = metadata
@@ -67,7 +71,7 @@ fn last_of(group: &RowGroupMetaData) -> Option<Tick> {
 }
 
 /// The row groups of files, one behind the other, as far as `takes` says so of their place.
-fn concatenated(contents: &[Bytes], takes: impl Fn(usize) -> bool) -> Result<Content, ParquetError> {
+fn concatenated(contents: &[Bytes], takes: impl Fn(usize) -> bool) -> Result<FileContent, ParquetError> {
     let properties = schema::properties()?.into();
     let mut file = SerializedFileWriter::new(Vec::new(), schema::schema(), properties)?;
     for content in contents {
@@ -90,5 +94,5 @@ fn concatenated(contents: &[Bytes], takes: impl Fn(usize) -> bool) -> Result<Con
     }
     let metadata = file.finish()?;
     let whole = std::mem::take(file.inner_mut());
-    Ok(Content { tail: schema::tail(&metadata, whole.len()), whole: whole.into() })
+    Ok(FileContent { tail: schema::tail(&metadata, whole.len()), whole: whole.into() })
 }

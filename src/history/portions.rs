@@ -99,7 +99,7 @@ pub(super) fn may_hold(place: &dyn HistoryFiles, file: &DataFile, id: Identifier
         return Err(damaged(place, file, CHANGED.to_owned()));
     }
     let asked = guarded(|| {
-        let tail = Tail { start, bytes: tail };
+        let tail = FileTail { start, bytes: tail };
         let metadata = ParquetMetaDataReader::new().parse_and_finish(&tail)?;
         for group in metadata.row_groups() {
             let column = group.columns().get(place::HASHES).ok_or_else(|| other("it has other columns"))?;
@@ -135,7 +135,7 @@ struct OpenFile {
     reader: SerializedFileReader<Bytes>,
     /// The row groups that are still to be read.
     groups: std::ops::Range<usize>,
-    group: Option<Group>,
+    group: Option<GroupColumns>,
     /// Rows that are decoded.
     rows: VecDeque<(Tick, Placed)>,
     read: u64,
@@ -180,7 +180,7 @@ impl OpenFile {
         loop {
             if self.group.is_none() {
                 let Some(next) = self.groups.next() else { break };
-                self.group = Some(guarded(|| Group::open(&self.reader, next))?);
+                self.group = Some(guarded(|| GroupColumns::open(&self.reader, next))?);
             }
             let Some(group) = &mut self.group else { break };
             guarded(|| group.batch(&mut self.rows))?;
@@ -206,7 +206,7 @@ impl OpenFile {
 }
 
 /// The columns of a row group that say what the log said.
-struct Group {
+struct GroupColumns {
     ticks: ColumnReaderImpl<Int64Type>,
     processes: ColumnReaderImpl<Int32Type>,
     positions: ColumnReaderImpl<Int32Type>,
@@ -215,10 +215,10 @@ struct Group {
     events: ColumnReaderImpl<ByteArrayType>,
 }
 
-impl Group {
+impl GroupColumns {
     fn open(reader: &SerializedFileReader<Bytes>, group: usize) -> Result<Self, ParquetError> {
         let group = reader.get_row_group(group)?;
-        Ok(Group {
+        Ok(GroupColumns {
             ticks: get_typed_column_reader(group.get_column_reader(place::TICK)?),
             processes: get_typed_column_reader(group.get_column_reader(place::PROCESS)?),
             positions: get_typed_column_reader(group.get_column_reader(place::POSITION)?),
@@ -281,18 +281,18 @@ fn some<T: DataType>(reader: &mut ColumnReaderImpl<T>) -> Result<Vec<Option<T::T
 }
 
 /// The end of a file, at the places that it has in the file.
-struct Tail {
+struct FileTail {
     start: u64,
     bytes: Bytes,
 }
 
-impl Length for Tail {
+impl Length for FileTail {
     fn len(&self) -> u64 {
         self.start + self.bytes.len() as u64
     }
 }
 
-impl ChunkReader for Tail {
+impl ChunkReader for FileTail {
     type T = bytes::buf::Reader<Bytes>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {

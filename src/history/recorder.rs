@@ -8,7 +8,7 @@ use parquet::file::properties::WriterPropertiesPtr;
 use parquet::file::writer::SerializedFileWriter;
 
 use super::columns::Columns;
-use super::manifest::{Content, DataFile, day};
+use super::manifest::{DataFile, FileContent, day};
 use super::{Archive, HistoryError, Portion, Reading, schema};
 use crate::limits::HISTORY_FILE_BYTES;
 
@@ -56,19 +56,19 @@ impl Draft {
     }
 
     /// Ends it; gives its line in the manifest, and its content.
-    pub fn finish(mut self, key: &str) -> Result<(DataFile, Content), HistoryError> {
+    pub fn finish(mut self, key: &str) -> Result<(DataFile, FileContent), HistoryError> {
         let content = self.content().map_err(|error| HistoryError::write(self.first, &error))?;
         let Draft { first, last, rows, unread, .. } = self;
         Ok((DataFile::new((first, last), rows, unread, key.to_owned(), &content), content))
     }
 
-    fn content(&mut self) -> Result<Content, ParquetError> {
+    fn content(&mut self) -> Result<FileContent, ParquetError> {
         if !self.columns.is_empty() {
             self.columns.write(&mut self.file)?;
         }
         let metadata = self.file.finish()?;
         let whole = std::mem::take(self.file.inner_mut());
-        Ok(Content { tail: schema::tail(&metadata, whole.len()), whole: whole.into() })
+        Ok(FileContent { tail: schema::tail(&metadata, whole.len()), whole: whole.into() })
     }
 }
 

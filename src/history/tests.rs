@@ -94,13 +94,13 @@ fn all(archive: &Archive) -> Vec<Portion> {
 }
 
 /// A history in a folder.
-struct World {
+struct HistoryWorld {
     folder: TempDir,
 }
 
-impl World {
+impl HistoryWorld {
     fn new() -> Self {
-        World { folder: tempfile::tempdir().unwrap() }
+        HistoryWorld { folder: tempfile::tempdir().unwrap() }
     }
 
     fn root(&self) -> PathBuf {
@@ -116,8 +116,8 @@ impl World {
     }
 
     /// The same in another folder.
-    fn copy(&self) -> World {
-        let world = World::new();
+    fn copy(&self) -> HistoryWorld {
+        let world = HistoryWorld::new();
         for name in self.files().into_iter().chain(["MANIFEST".to_owned()]) {
             let to = world.root().join(&name);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
@@ -140,7 +140,7 @@ fn named(archive: &Archive) -> BTreeSet<String> {
 fn what_is_written_is_read_in_its_order() {
     for seed in [1, 2, 3] {
         println!("seed {seed}");
-        let (world, mut numbers) = (World::new(), Numbers(seed));
+        let (world, mut numbers) = (HistoryWorld::new(), Numbers(seed));
         let mut expected = Vec::new();
         let mut after = Tick::from_ms(START_MS);
         for _ in 0..40 {
@@ -169,7 +169,7 @@ fn what_is_written_is_read_in_its_order() {
 
 #[test]
 fn files_are_of_one_day_each() {
-    let (world, mut numbers) = (World::new(), Numbers(4));
+    let (world, mut numbers) = (HistoryWorld::new(), Numbers(4));
     let mut archive = world.open();
     let mut expected = Vec::new();
     for day in 0..4 {
@@ -191,7 +191,7 @@ fn files_are_of_one_day_each() {
 
 #[test]
 fn large_histories_have_several_row_groups() {
-    let world = World::new();
+    let world = HistoryWorld::new();
     let mut archive = world.open();
     let mut numbers = Numbers(5);
     let expected = portions(&mut numbers, Tick::from_ms(START_MS), 12_000);
@@ -203,7 +203,7 @@ fn large_histories_have_several_row_groups() {
 
 #[test]
 fn the_files_of_a_person_are_found_and_rewritten() {
-    let (world, mut numbers) = (World::new(), Numbers(6));
+    let (world, mut numbers) = (HistoryWorld::new(), Numbers(6));
     let mut archive = world.open();
     let mut expected = Vec::new();
     for day in 0..10 {
@@ -243,7 +243,7 @@ fn the_files_of_a_person_are_found_and_rewritten() {
 
 #[test]
 fn whose_events_nobody_could_read_is_not_known() {
-    let world = World::new();
+    let world = HistoryWorld::new();
     let mut archive = world.open();
     let stored = Stored { message: 1, source: Some("web".into()), raw: "[ 10,1]".into() };
     let placed = Placed { position: Position::UNKNOWN, stored };
@@ -307,11 +307,11 @@ impl HistoryFiles for Failing {
 }
 
 /// Changes an archive, whatever fails.
-type Change<'a> = &'a dyn Fn(&mut Archive) -> Result<(), HistoryError>;
+type HistoryChange<'a> = &'a dyn Fn(&mut Archive) -> Result<(), HistoryError>;
 
 /// Does `change` and fails after each number of writes: what is there then must be what was there before, or after.
 #[track_caller]
-fn check_crashes(prepared: &World, change: Change<'_>, writes_min: usize) {
+fn check_crashes(prepared: &HistoryWorld, change: HistoryChange<'_>, writes_min: usize) {
     let before = all(&prepared.open());
     let world = prepared.copy();
     change(&mut world.open()).unwrap();
@@ -338,7 +338,7 @@ fn check_crashes(prepared: &World, change: Change<'_>, writes_min: usize) {
 
 #[test]
 fn a_crash_leaves_what_was_there_before_or_after() {
-    let (world, mut numbers) = (World::new(), Numbers(7));
+    let (world, mut numbers) = (HistoryWorld::new(), Numbers(7));
     let first = portions(&mut numbers, Tick::from_ms(START_MS), 30);
     write(&mut world.open(), &first).unwrap();
     let more = portions(&mut numbers, Tick::from_ms(START_MS + DAY_MS), 30);
@@ -367,7 +367,7 @@ fn a_crash_leaves_what_was_there_before_or_after() {
 
 #[test]
 fn damage_is_told_with_the_file() {
-    let (world, mut numbers) = (World::new(), Numbers(8));
+    let (world, mut numbers) = (HistoryWorld::new(), Numbers(8));
     write(&mut world.open(), &portions(&mut numbers, Tick::from_ms(START_MS), 100)).unwrap();
     let archive = world.open();
     let name = archive.files()[0].name();
@@ -405,7 +405,7 @@ fn damage_is_told_with_the_file() {
 /// Files that say of themselves what cannot be, under a manifest that believes them.
 #[test]
 fn forged_files_are_an_error_and_no_panic() {
-    let (world, mut numbers) = (World::new(), Numbers(9));
+    let (world, mut numbers) = (HistoryWorld::new(), Numbers(9));
     write(&mut world.open(), &portions(&mut numbers, Tick::from_ms(START_MS), 100)).unwrap();
     let archive = world.open();
     let file = archive.files()[0].clone();

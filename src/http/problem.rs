@@ -108,12 +108,12 @@ impl From<NotReady> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         #[derive(Serialize)]
-        struct Body {
+        struct ProblemBody {
             success: bool,
             code: &'static str,
             message: String,
         }
-        let mut response = json(self.status, &Body { success: false, code: self.code, message: self.message });
+        let mut response = json(self.status, &ProblemBody { success: false, code: self.code, message: self.message });
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::{Timeouts, serve};
 
 /// A server under test.
-pub(crate) struct Server {
+pub(crate) struct TestServer {
     pub address: SocketAddr,
     stop: oneshot::Sender<()>,
     done: JoinHandle<()>,
@@ -20,18 +20,18 @@ pub(crate) struct Server {
 
 /// An answer.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct TestReply {
     pub status: u16,
     pub head: String,
     pub body: String,
 }
 
-impl Reply {
+impl TestReply {
     fn of(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        Reply { status, head: head.to_lowercase(), body: body.to_owned() }
+        TestReply { status, head: head.to_lowercase(), body: body.to_owned() }
     }
 
     /// The body, which is JSON.
@@ -45,7 +45,7 @@ impl Reply {
     }
 }
 
-impl Server {
+impl TestServer {
     pub async fn start(router: Router, timeouts: Timeouts, connections_max: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -54,7 +54,7 @@ impl Server {
             let _ = stopped.await;
         };
         let done = tokio::spawn(serve(listener, router, connections_max, timeouts, shutdown));
-        Server { address, stop, done }
+        TestServer { address, stop, done }
     }
 
     pub async fn connect(&self) -> TcpStream {
@@ -62,7 +62,7 @@ impl Server {
     }
 
     /// Sends bytes and reads until the server closes.
-    pub async fn send(&self, request: &[u8]) -> Reply {
+    pub async fn send(&self, request: &[u8]) -> TestReply {
         let mut stream = self.connect().await;
         // A server that answers early may close before it has read all.
         let _ = stream.write_all(request).await;
@@ -77,10 +77,10 @@ impl Server {
 }
 
 /// Reads until the server closes.
-pub(crate) async fn read(mut stream: TcpStream) -> Reply {
+pub(crate) async fn read(mut stream: TcpStream) -> TestReply {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
-    Reply::of(&answer)
+    TestReply::of(&answer)
 }
 
 /// The bytes of a request on a connection of its own.

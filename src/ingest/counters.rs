@@ -23,7 +23,7 @@ const QUARANTINE: &str = "(quarantine)";
 
 /// What came of one source.
 #[derive(Debug, Default)]
-struct OfSource {
+struct SourceTally {
     name: CompactString,
     accepted: AtomicU64,
     duplicates: AtomicU64,
@@ -51,8 +51,8 @@ pub struct SourceCounts {
 /// Counters of one server. Relaxed: they are read for metrics only.
 #[derive(Debug)]
 pub struct IngestCounters {
-    sources: Vec<OfSource>,
-    quarantine: OfSource,
+    sources: Vec<SourceTally>,
+    quarantine: SourceTally,
     fits: Arc<Fits>,
     seen: SeenEvents,
     names: Arc<KnownNames>,
@@ -62,7 +62,7 @@ pub struct IngestCounters {
 impl IngestCounters {
     /// Those of a server of `project`, whose sources use these names.
     pub fn new(project: &Project, names: Arc<KnownNames>) -> Self {
-        let named = |name: CompactString| OfSource { name, ..OfSource::default() };
+        let named = |name: CompactString| SourceTally { name, ..SourceTally::default() };
         IngestCounters {
             sources: project.sources.iter().map(|source| named(source.name.clone())).collect(),
             quarantine: named(QUARANTINE.into()),
@@ -73,7 +73,7 @@ impl IngestCounters {
         }
     }
 
-    fn of(&self, via: Via) -> &OfSource {
+    fn of(&self, via: Via) -> &SourceTally {
         match via {
             Via::Source(place) => &self.sources[place],
             Via::Quarantine => &self.quarantine,
@@ -120,7 +120,7 @@ impl IngestCounters {
     /// What came of each source; that of the quarantine where anything did.
     pub fn sources(&self) -> Vec<SourceCounts> {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let counts = |of: &OfSource| SourceCounts {
+        let counts = |of: &SourceTally| SourceCounts {
             source: of.name.clone(),
             accepted: read(&of.accepted),
             duplicates: read(&of.duplicates),

@@ -22,36 +22,36 @@ use dataflows::model::Tick;
 use flate2::bufread::MultiGzDecoder;
 use thiserror::Error;
 
-use self::csv::Rows;
+use self::csv::CsvRows;
 pub use self::dump::Dump;
-use self::lines::{Line, Lines};
+use self::lines::{LineRead, LineReader};
 use super::Rejection;
-use super::segment::{Arrival, EventContext, Extractor};
+use super::segment::{DecodedEvent, EventContext, Extractor};
 use crate::project::CsvMapping;
 
 /// How the lines of a file are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum FileFormat {
     /// One JSON object a line.
     Jsonl,
     /// Columns.
     Csv(CsvMapping),
 }
 
-impl Format {
+impl FileFormat {
     /// The format that the name of a file tells: JSONL for `.jsonl`, `.ndjson` and `.json`, each also with `.gz`; CSV for any
     /// other where the project says how to read it.
     pub fn of_name(path: &Path, csv: Option<&CsvMapping>) -> Self {
         let name = path.to_string_lossy().to_lowercase();
         let name = name.strip_suffix(".gz").unwrap_or(&name);
         let is_json = [".jsonl", ".ndjson", ".json"].iter().any(|ending| name.ends_with(ending));
-        csv.filter(|_| !is_json).map_or(Format::Jsonl, |mapping| Format::Csv(mapping.clone()))
+        csv.filter(|_| !is_json).map_or(FileFormat::Jsonl, |mapping| FileFormat::Csv(mapping.clone()))
     }
 }
 
 /// Why a file cannot be read, or not to its end.
 #[derive(Debug, Error)]
-pub enum FileError {
+pub enum EventFileError {
     /// The operating system says no, or the compressed file is damaged.
     #[error("cannot read {path}: {source}")]
     Read {
@@ -87,13 +87,13 @@ pub enum FileError {
 
 /// Why an event of a file is not there.
 #[derive(Debug, Error)]
-pub enum Failed {
+pub enum EventFailure {
     /// The line is wrong; the next one follows.
     #[error(transparent)]
     Rejected(#[from] Rejected),
     /// The file cannot be read on: this is the last item.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] EventFileError),
 }
 
 /// A wrong line.
@@ -122,7 +122,7 @@ pub struct Events {
     file: String,
     /// Later events are rejected.
     now: Tick,
-    parts: Box<dyn Parts>,
+    parts: Box<dyn EventTexts>,
     /// The text of the event that was read last; kept for its room.
     event: Vec<u8>,
     failed: bool,
@@ -146,12 +146,12 @@ impl BytesRead {
 }
 
 /// A file that counts what is read of it.
-struct Counted {
+struct CountingReader {
     file: File,
     bytes: BytesRead,
 }
 
-impl Read for Counted {
+impl Read for CountingReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(buffer)?;
         self.bytes.0.fetch_add(read as u64, Ordering::Relaxed);
@@ -160,10 +160,10 @@ impl Read for Counted {
 }
 
 /// The text of a file, decompressed.
-type Text = Box<dyn BufRead + Send>;
+type TextReader = Box<dyn BufRead + Send>;
 
 /// A file in parts: each is the text of one event, in Segment's shape.
-trait Parts: Send {
+trait EventTexts: Send {
     /// Reads the next part into `event`, which is empty, and tells its line; `None` at the end.
     fn next(&mut self, event: &mut Vec<u8>) -> io::Result<Option<(u64, Result<(), Rejection>)>>;
 
@@ -177,16 +177,16 @@ impl Events {
     /// Opens a file whose events are from `source`. What is read of it is counted in `bytes`.
     pub fn open(
         path: &Path,
-        format: &Format,
+        format: &FileFormat,
         source: &str,
         extractor: Arc<Extractor>,
         bytes: BytesRead,
-    ) -> Result<Self, FileError> {
+    ) -> Result<Self, EventFileError> {
         let text = open(path, bytes)?;
         let bytes_max = extractor.event_bytes_max();
-        let parts: Box<dyn Parts> = match format {
-            Format::Jsonl => Box::new(Lines::new(text, bytes_max)),
-            Format::Csv(mapping) => Box::new(Rows::new(path, text, bytes_max, mapping)?),
+        let parts: Box<dyn EventTexts> = match format {
+            FileFormat::Jsonl => Box::new(LineReader::new(text, bytes_max)),
+            FileFormat::Csv(mapping) => Box::new(CsvRows::new(path, text, bytes_max, mapping)?),
         };
         // A pipe has no other name than the one that it was given.
         let file = path.canonicalize().unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned();
@@ -214,9 +214,9 @@ impl Events {
 }
 
 /// Opens a file, and decompresses it where its name says that it has to be.
-fn open(path: &Path, bytes: BytesRead) -> Result<Text, FileError> {
-    let unreadable = |source| FileError::Read { path: path.to_owned(), source };
-    let file = Counted { file: File::open(path).map_err(unreadable)?, bytes };
+fn open(path: &Path, bytes: BytesRead) -> Result<TextReader, EventFileError> {
+    let unreadable = |source| EventFileError::Read { path: path.to_owned(), source };
+    let file = CountingReader { file: File::open(path).map_err(unreadable)?, bytes };
     let file = BufReader::with_capacity(1 << 16, file);
     Ok(if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz")) {
         Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
@@ -225,21 +225,21 @@ fn open(path: &Path, bytes: BytesRead) -> Result<Text, FileError> {
     })
 }
 
-impl Parts for Lines {
+impl EventTexts for LineReader {
     fn next(&mut self, event: &mut Vec<u8>) -> io::Result<Option<(u64, Result<(), Rejection>)>> {
         loop {
             return Ok(match self.read(event)? {
-                Line::End => None,
-                Line::TooLong => Some((self.line(), Err(Rejection::TooLarge { max: self.bytes_max() }))),
-                Line::Read if event.trim_ascii().is_empty() => continue,
-                Line::Read => Some((self.line(), Ok(()))),
+                LineRead::End => None,
+                LineRead::TooLong => Some((self.line(), Err(Rejection::TooLarge { max: self.bytes_max() }))),
+                LineRead::Read if event.trim_ascii().is_empty() => continue,
+                LineRead::Read => Some((self.line(), Ok(()))),
             });
         }
     }
 }
 
 impl Iterator for Events {
-    type Item = Result<Arrival, Failed>;
+    type Item = Result<DecodedEvent, EventFailure>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
@@ -250,7 +250,7 @@ impl Iterator for Events {
             Ok(next) => next?,
             Err(source) => {
                 self.failed = true;
-                return Some(Err(FileError::Read { path: self.path.clone(), source }.into()));
+                return Some(Err(EventFileError::Read { path: self.path.clone(), source }.into()));
             }
         };
         let given = EventContext {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dataflows::definitions::{Definitions, EventTerm, Field, FieldId, FieldRoot, Measure, Shape};
+use dataflows::definitions::{Definitions, EventTerm, Field, FieldId, FieldRoot, Measure, MeasureShape};
 use dataflows::expression::Expression;
 use dataflows::model::{Event, EventName, Value, ValueType};
 use rustc_hash::FxHashMap;
@@ -44,7 +44,7 @@ impl Fits {
         let mut by_event: FxHashMap<EventName, Uses> = FxHashMap::default();
         for (place, measure) in definitions.measures.iter().enumerate() {
             let uses = by_event.entry(measure.event.clone()).or_default();
-            if let Shape::Sum(_) = measure.shape {
+            if let MeasureShape::Sum(_) = measure.shape {
                 uses.sums.push((place, AtomicU64::new(0), AtomicU64::new(0)));
             }
             let expressions = measure.condition.iter().chain(argument(measure));
@@ -56,7 +56,8 @@ impl Fits {
                 by_event.entry(event.clone()).or_default().add_fields(condition, &definitions.fields);
             }
         }
-        let is_constant = |measure: &Measure| matches!(&measure.shape, Shape::Sum(addend) if !reads_fields(addend));
+        let is_constant =
+            |measure: &Measure| matches!(&measure.shape, MeasureShape::Sum(addend) if !reads_fields(addend));
         let has_constant_addends = definitions.measures.iter().any(is_constant);
         Fits { definitions, by_event, has_constant_addends }
     }
@@ -141,13 +142,13 @@ impl Uses {
 
 fn argument(measure: &Measure) -> Option<&Expression<EventTerm>> {
     match &measure.shape {
-        Shape::Count => None,
-        Shape::Sum(argument)
-        | Shape::Least(argument)
-        | Shape::Greatest(argument)
-        | Shape::Earliest(argument)
-        | Shape::Latest(argument)
-        | Shape::Distinct(argument) => Some(argument),
+        MeasureShape::Count => None,
+        MeasureShape::Sum(argument)
+        | MeasureShape::Least(argument)
+        | MeasureShape::Greatest(argument)
+        | MeasureShape::Earliest(argument)
+        | MeasureShape::Latest(argument)
+        | MeasureShape::Distinct(argument) => Some(argument),
     }
 }
 

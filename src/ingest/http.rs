@@ -30,20 +30,20 @@ use axum::routing::{get, post};
 use compact_str::{CompactString, ToCompactString};
 
 use self::answer::{answer, rejection, warning};
-pub use self::batch::Batch;
-pub use self::batch_decoder::{BatchDecoder, Parsed, Sent};
+pub use self::batch::RequestBatch;
+pub use self::batch_decoder::{BatchDecoder, DecodedBatch, Sent};
 use self::body::Bodies;
 use self::keys::WriteKeys;
 use self::rates::Rates;
-use self::rejected::Arrived;
+use self::rejected::ReceivedRequest;
 use super::quarantine::Quarantine;
-use super::segment::{Call, Stamp};
+use super::segment::{CallType, Stamp};
 use super::{Attempt, IngestCounters, Via};
 use crate::clock::SteadyClock;
 use crate::engine::Handle;
 use crate::http::{Admission, Peer, Problem, Timeouts, TrustedProxies, browsers, method_not_allowed};
 use crate::limits::BODY_BYTES_IN_FLIGHT_MAX;
-use crate::observe::latency::{Observer, Stage};
+use crate::observe::latency::{LatencyObserver, Stage};
 use crate::project::Project;
 
 /// What the HTTP source works with.
@@ -56,7 +56,7 @@ pub struct IngestDependencies {
     /// Where rejected ones are kept.
     pub quarantine: Quarantine,
     /// Who is told of latency.
-    pub observer: Observer,
+    pub observer: LatencyObserver,
     /// What `/readyz` is to say although events are taken, a line each.
     pub notes: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The clock.
@@ -71,34 +71,34 @@ pub struct IngestDependencies {
 #[derive(Clone, Copy, Debug, Default)]
 struct Endpoint {
     /// The call; of a batch each event says it.
-    call: Option<Call>,
+    call: Option<CallType>,
     /// Whether it is of the past.
     is_historical: bool,
 }
 
 const BATCH: Endpoint = Endpoint { call: None, is_historical: false };
 
-const fn of(call: Call) -> Endpoint {
+const fn of(call: CallType) -> Endpoint {
     Endpoint { call: Some(call), ..BATCH }
 }
 
 /// The addresses below `/v1/`. The short forms are those of analytics.js.
 const ADDRESSES: [(&str, Endpoint); 16] = [
-    ("identify", of(Call::Identify)),
-    ("track", of(Call::Track)),
-    ("page", of(Call::Page)),
-    ("screen", of(Call::Screen)),
-    ("group", of(Call::Group)),
-    ("alias", of(Call::Alias)),
-    ("merge", of(Call::Merge)),
+    ("identify", of(CallType::Identify)),
+    ("track", of(CallType::Track)),
+    ("page", of(CallType::Page)),
+    ("screen", of(CallType::Screen)),
+    ("group", of(CallType::Group)),
+    ("alias", of(CallType::Alias)),
+    ("merge", of(CallType::Merge)),
     ("batch", BATCH),
     ("import", Endpoint { is_historical: true, ..BATCH }),
-    ("i", of(Call::Identify)),
-    ("t", of(Call::Track)),
-    ("p", of(Call::Page)),
-    ("s", of(Call::Screen)),
-    ("g", of(Call::Group)),
-    ("a", of(Call::Alias)),
+    ("i", of(CallType::Identify)),
+    ("t", of(CallType::Track)),
+    ("p", of(CallType::Page)),
+    ("s", of(CallType::Screen)),
+    ("g", of(CallType::Group)),
+    ("a", of(CallType::Alias)),
     ("b", BATCH),
 ];
 
@@ -157,7 +157,7 @@ impl IngestState {
     async fn take(&self, address: Endpoint, request: Request) -> Result<Response, Problem> {
         let arrived = Instant::now();
         let at = self.with.clock.now();
-        let request_of = Arrived { at, stamp: Stamp::from(at), address };
+        let request_of = ReceivedRequest { at, stamp: Stamp::from(at), address };
         let call = address.call;
         let (head, body) = request.into_parts();
         // Read before the key is looked at: it may be in the body, and an answer to a body that is still coming gets lost on its way.
@@ -184,7 +184,7 @@ impl IngestState {
         let ip = if *fills_ip && !batch.is_historical { self.sender(&head) } else { None };
         let (ip, position) = (ip.as_deref(), ("", first));
         let sent = Sent { source: name, call, received: &request_of.stamp, ip, position };
-        let Parsed { accepted, rejected, warnings } = self.decoder.take(&batch, &sent);
+        let DecodedBatch { accepted, rejected, warnings } = self.decoder.take(&batch, &sent);
         rejected.iter().for_each(|(_, why)| self.with.counters.count_rejected(Via::Source(source), why));
         self.with.counters.seen().count(name, at, &accepted);
         (self.with.observer)(Stage::Parsed, arrived.elapsed());

@@ -71,7 +71,7 @@ pub(super) fn object<'de, W>(
     }
     let mut failed = None;
     let mut from = serde_json::Deserializer::from_str(json);
-    let read = from.deserialize_map(Members { wanted, take, failed: &mut failed }).and_then(|()| from.end());
+    let read = from.deserialize_map(MemberSearch { wanted, take, failed: &mut failed }).and_then(|()| from.end());
     failed.map_or_else(|| read.map_err(Rejection::from), Err)
 }
 
@@ -93,14 +93,14 @@ pub(super) fn compact(json: &str) -> String {
     compact
 }
 
-struct Members<'f, W, T> {
+struct MemberSearch<'f, W, T> {
     wanted: W,
     take: T,
     /// Why `take` gave up, where it did: the error of serde_json only carries text.
     failed: &'f mut Option<Rejection>,
 }
 
-impl<'de, K, W, T> Visitor<'de> for Members<'_, W, T>
+impl<'de, K, W, T> Visitor<'de> for MemberSearch<'_, W, T>
 where
     W: FnMut(&str) -> Option<K>,
     T: FnMut(K, &'de str) -> Result<(), Rejection>,
@@ -112,7 +112,7 @@ where
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
-        while let Some(wanted) = members.next_key_seed(Key(&mut self.wanted))? {
+        while let Some(wanted) = members.next_key_seed(KeyLookup(&mut self.wanted))? {
             let Some(key) = wanted else {
                 members.next_value::<IgnoredAny>()?;
                 continue;
@@ -128,9 +128,9 @@ where
 }
 
 /// Looks a key up where it stands, without a copy of it.
-struct Key<'w, W>(&'w mut W);
+struct KeyLookup<'w, W>(&'w mut W);
 
-impl<'de, K, W: FnMut(&str) -> Option<K>> DeserializeSeed<'de> for Key<'_, W> {
+impl<'de, K, W: FnMut(&str) -> Option<K>> DeserializeSeed<'de> for KeyLookup<'_, W> {
     type Value = Option<K>;
 
     fn deserialize<D: Deserializer<'de>>(self, key: D) -> Result<Self::Value, D::Error> {
@@ -138,7 +138,7 @@ impl<'de, K, W: FnMut(&str) -> Option<K>> DeserializeSeed<'de> for Key<'_, W> {
     }
 }
 
-impl<K, W: FnMut(&str) -> Option<K>> Visitor<'_> for Key<'_, W> {
+impl<K, W: FnMut(&str) -> Option<K>> Visitor<'_> for KeyLookup<'_, W> {
     type Value = Option<K>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

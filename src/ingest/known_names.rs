@@ -27,13 +27,13 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use compact_str::CompactString;
-use dataflows::definitions::{Listed, PersonTerm};
+use dataflows::definitions::{ListedTrait, PersonTerm};
 use dataflows::model::{Event, Identifier};
 use rustc_hash::{FxHashMap, FxHashSet};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::Rejection;
-use super::segment::Call;
+use super::segment::CallType;
 use crate::observe::seldom::Seldom;
 use crate::project::{NameLimits, Project};
 
@@ -108,22 +108,22 @@ pub struct NameCounts {
 #[derive(Debug)]
 pub struct KnownNames {
     key: [u8; 16],
-    sources: FxHashMap<CompactString, OfSource>,
+    sources: FxHashMap<CompactString, SourceNames>,
     /// Where they are kept, if they are; and when it was last said that this fails.
     file: Option<Mutex<(File, Seldom)>>,
 }
 
 #[derive(Debug)]
-struct OfSource {
+struct SourceNames {
     limits: NameLimits,
-    known: RwLock<Known>,
+    known: RwLock<NameHashes>,
     refused: [AtomicU64; NameKind::ALL.len()],
     told: [Mutex<Seldom>; NameKind::ALL.len()],
 }
 
 /// Hashes of names, and how many of each kind count.
 #[derive(Clone, Debug, Default)]
-struct Known {
+struct NameHashes {
     hashes: FxHashSet<u128>,
     counted: [usize; NameKind::ALL.len()],
 }
@@ -136,8 +136,8 @@ impl KnownNames {
     pub fn new(project: &Project) -> Self {
         // The hash of identifiers is keyed, so its value of a text that is no identifier (the type is empty) is a key too.
         let key = Identifier::new(&project.identifier_key, "", "names of senders").id().to_bytes();
-        let own = Known { hashes: own_names(project, &key), ..Known::default() };
-        let source = |limits: NameLimits| OfSource {
+        let own = NameHashes { hashes: own_names(project, &key), ..NameHashes::default() };
+        let source = |limits: NameLimits| SourceNames {
             limits,
             known: RwLock::new(own.clone()),
             refused: Default::default(),
@@ -260,7 +260,7 @@ impl KnownNames {
     }
 }
 
-impl OfSource {
+impl SourceNames {
     /// Counts an event that is refused, and says so once a minute. Not the name: it may say who somebody is.
     fn refuse(&self, source: &str, kind: NameKind, max: usize) {
         self.refused[kind as usize].fetch_add(1, Ordering::Relaxed);
@@ -291,7 +291,7 @@ fn own_names(project: &Project, key: &[u8; 16]) -> FxHashSet<u128> {
     let definitions = &project.definitions;
     let mut own = FxHashSet::default();
     let mut add = |kind, name: &str| _ = own.insert(hash(key, kind, name));
-    let calls = Call::ALL.into_iter().filter(|call| *call != Call::Track).map(Call::meant);
+    let calls = CallType::ALL.into_iter().filter(|call| *call != CallType::Track).map(CallType::meant);
     calls.for_each(|call| add(NameKind::Event, call.name()));
     definitions.measures.iter().for_each(|measure| add(NameKind::Event, measure.event.as_str()));
     for forward in &definitions.forwards {
@@ -304,7 +304,7 @@ fn own_names(project: &Project, key: &[u8; 16]) -> FxHashSet<u128> {
     }
     let listed = definitions.destinations.iter().map(|of| &of.traits);
     for listed in listed.chain(definitions.forwards.iter().map(|of| &of.traits)).flatten() {
-        if let Listed::Attribute(name) = listed {
+        if let ListedTrait::Attribute(name) = listed {
             add(NameKind::Attribute, name);
         }
     }

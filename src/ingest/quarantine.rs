@@ -34,24 +34,24 @@ use compact_str::CompactString;
 use dataflows::model::Tick;
 use thiserror::Error;
 
-pub use self::entry::{Entry, EntryId, What};
-pub use self::handle::{Held, Quarantine};
+pub use self::entry::{EntryId, QuarantineEntry, RejectedPart};
+pub use self::handle::{Quarantine, QuarantineCounts};
 pub use self::keeper::Keeper;
 pub use self::routes::router;
 pub use self::store::{DurableQuarantineStore, MemoryQuarantineStore, QuarantineStore};
-use super::segment::Call;
+use super::segment::CallType;
 
 /// Something that was rejected, on its way into the quarantine.
 #[derive(Clone, Debug)]
-pub struct Refused {
+pub struct RejectedInput {
     /// When it arrived.
     pub at: Tick,
     /// The name of its source.
     pub source: CompactString,
     /// An event, or a whole body.
-    pub what: What,
+    pub what: RejectedPart,
     /// The call, where the address said it.
-    pub call: Option<Call>,
+    pub call: Option<CallType>,
     /// Whether it is of the past, as far as its request says so.
     pub is_historical: bool,
     /// The `sentAt` of its batch.
@@ -66,7 +66,7 @@ pub struct Refused {
     pub raw: Vec<u8>,
 }
 
-impl Refused {
+impl RejectedInput {
     fn bytes(&self) -> usize {
         // The context is shared while it waits, and copied when it is written.
         self.raw.len() + self.message.len() + self.context.as_ref().map_or(0, |context| context.len())
@@ -75,7 +75,7 @@ impl Refused {
 
 /// Which entries are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum EntryFilter {
     /// These.
     Ids(Vec<EntryId>),
     /// Those after the first and up to the second, of this code where one is said.

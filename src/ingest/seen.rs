@@ -121,7 +121,7 @@ struct SeenName {
     in_minute: u64,
     in_last: u64,
     looked_at: u64,
-    fields: FxHashMap<Box<str>, Types>,
+    fields: FxHashMap<Box<str>, TypeCounts>,
 }
 
 /// What a source has room for.
@@ -133,11 +133,11 @@ struct FieldRoom<'a> {
 }
 
 /// How often a value was of each type.
-type Types = [u32; JsonType::ALL.len()];
+type TypeCounts = [u32; JsonType::ALL.len()];
 
 /// What is known of the events of one name from one source.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
+pub struct SeenEvent {
     /// The source.
     pub source: CompactString,
     /// What definitions call it.
@@ -194,7 +194,7 @@ impl SeenEvents {
     }
 
     /// All that came in, or what is called `name`, in the order of sources and names; and what was left out.
-    pub fn all(&self, now: Tick, name: Option<&EventName>) -> (Vec<Seen>, NotSeen) {
+    pub fn all(&self, now: Tick, name: Option<&EventName>) -> (Vec<SeenEvent>, NotSeen) {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = Vec::new();
         for (source, of_source) in &all.by_source {
@@ -297,12 +297,12 @@ impl SeenName {
         path.truncate(parent);
     }
 
-    fn seen(&self, source: &CompactString, name: &EventName, now: Tick) -> Seen {
-        let types = |types: &Types| {
+    fn seen(&self, source: &CompactString, name: &EventName, now: Tick) -> SeenEvent {
+        let types = |types: &TypeCounts| {
             let counted = JsonType::ALL.into_iter().zip(*types);
             counted.filter(|(_, count)| *count > 0).collect()
         };
-        Seen {
+        SeenEvent {
             source: source.clone(),
             name: name.clone(),
             count: self.count,
@@ -349,7 +349,7 @@ mod tests {
         at(&seen, 30_000, "B", r#""properties":{}"#);
         let rates = |now: u64| {
             let (all, _) = seen.all(Tick::from_ms(now), None);
-            let line = |of: Seen| format!("{} {} {} {} {}", of.name, of.count, of.first, of.last, of.per_minute);
+            let line = |of: SeenEvent| format!("{} {} {} {} {}", of.name, of.count, of.first, of.last, of.per_minute);
             all.into_iter().map(line).collect::<Vec<_>>()
         };
         assert_eq!(rates(120_000), ["A 61 60000 120000 61", "B 1 30000 30000 0"]);

@@ -41,13 +41,13 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use self::consent::KnownPurposes;
 pub use self::decode_stored::{reading, stored_event_decoder};
-use self::fields::{Found, Wanted};
+use self::fields::{FoundField, WantedFields};
 pub use self::historical::{HISTORICAL, is_historical};
 pub use self::integrations::Integrations;
-use self::members::{Member, Members};
+use self::members::{EventMember, EventMembers};
 use self::origins::Origins;
 use self::own::OwnFields;
-use self::person::Person;
+use self::person::PersonFields;
 pub(super) use self::refused::redact;
 use super::{Fits, Rejection, Warnings, json, time};
 use crate::engine::Accepted;
@@ -58,7 +58,7 @@ use crate::project::Project;
 
 /// The calls of the Segment tracking API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
+pub enum CallType {
     /// Says who somebody is.
     Identify,
     /// Says what somebody did.
@@ -75,35 +75,42 @@ pub enum Call {
     Merge,
 }
 
-impl Call {
+impl CallType {
     /// All of them.
-    pub const ALL: [Call; 7] =
-        [Call::Identify, Call::Track, Call::Page, Call::Screen, Call::Group, Call::Alias, Call::Merge];
+    pub const ALL: [CallType; 7] = [
+        CallType::Identify,
+        CallType::Track,
+        CallType::Page,
+        CallType::Screen,
+        CallType::Group,
+        CallType::Alias,
+        CallType::Merge,
+    ];
 
     /// How events say it in `type`.
     pub fn name(self) -> &'static str {
         match self {
-            Call::Identify => "identify",
-            Call::Track => "track",
-            Call::Page => "page",
-            Call::Screen => "screen",
-            Call::Group => "group",
-            Call::Alias => "alias",
-            Call::Merge => "merge",
+            CallType::Identify => "identify",
+            CallType::Track => "track",
+            CallType::Page => "page",
+            CallType::Screen => "screen",
+            CallType::Group => "group",
+            CallType::Alias => "alias",
+            CallType::Merge => "merge",
         }
     }
 
     /// The call that it means to definitions, and in the history.
     pub fn meant(self) -> Self {
-        if self == Call::Merge { Call::Alias } else { self }
+        if self == CallType::Merge { CallType::Alias } else { self }
     }
 }
 
-impl FromStr for Call {
+impl FromStr for CallType {
     type Err = Rejection;
 
     fn from_str(name: &str) -> Result<Self, Rejection> {
-        Call::ALL.into_iter().find(|call| call.name() == name).ok_or(Rejection::UnknownType)
+        CallType::ALL.into_iter().find(|call| call.name() == name).ok_or(Rejection::UnknownType)
     }
 }
 
@@ -133,7 +140,7 @@ pub struct EventContext<'a> {
     /// The name of the source.
     pub source: &'a str,
     /// The call, where the address says it.
-    pub call: Option<Call>,
+    pub call: Option<CallType>,
     /// When it arrived; `None` for files, whose events bring their own clock.
     pub received: Option<&'a Stamp>,
     /// The `sentAt` of the batch.
@@ -150,7 +157,7 @@ pub struct EventContext<'a> {
 
 /// An event that is in order.
 #[derive(Clone, Debug)]
-pub struct Arrival {
+pub struct DecodedEvent {
     /// The clock of a replay: `receivedAt`, else the time of arrival, else `timestamp`.
     pub at: Tick,
     /// What goes to the engine.
@@ -161,7 +168,7 @@ pub struct Arrival {
 
 /// Whether the text of an event is to be stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Storing {
+enum TextStoring {
     Text,
     /// It is, elsewhere, or never will be.
     Nothing,
@@ -172,9 +179,9 @@ enum Storing {
 pub struct Extractor {
     identifier_key: IdentifierKey,
     message_key: [u8; 16],
-    properties: Wanted,
-    traits: Wanted,
-    context: Wanted,
+    properties: WantedFields,
+    traits: WantedFields,
+    context: WantedFields,
     /// Of the event itself.
     own: OwnFields,
     primaries: Primaries,
@@ -190,8 +197,8 @@ pub struct Extractor {
 }
 
 /// What a text says, its members beside it.
-struct Parsed<'t> {
-    call: Call,
+struct ParsedEvent<'t> {
+    call: CallType,
     event: Event,
     /// The clock of a replay.
     at: Tick,
@@ -213,9 +220,9 @@ impl Extractor {
         Extractor {
             identifier_key: project.identifier_key,
             message_key: u128::from_str_radix(&message_key, 16).expect("a hash is 32 hexadecimal digits").to_le_bytes(),
-            properties: Wanted::new(fields, FieldRoot::Properties),
-            traits: Wanted::new(fields, FieldRoot::Traits),
-            context: Wanted::new(fields, FieldRoot::Context),
+            properties: WantedFields::new(fields, FieldRoot::Properties),
+            traits: WantedFields::new(fields, FieldRoot::Traits),
+            context: WantedFields::new(fields, FieldRoot::Context),
             own: OwnFields::new(fields),
             primaries: Primaries::new(&project.definitions.identity),
             origins: Origins::new(project),
@@ -246,8 +253,8 @@ impl Extractor {
     }
 
     /// Reads one event.
-    pub fn accept(&self, raw: &[u8], given: &EventContext<'_>) -> Result<Arrival, Rejection> {
-        self.read(raw, given, Storing::Text, &[])
+    pub fn accept(&self, raw: &[u8], given: &EventContext<'_>) -> Result<DecodedEvent, Rejection> {
+        self.read(raw, given, TextStoring::Text, &[])
     }
 
     /// The same for an event that will not be stored: its text is left empty. The properties `cells` are of a table: texts whose
@@ -257,34 +264,34 @@ impl Extractor {
         raw: &[u8],
         given: &EventContext<'_>,
         cells: &[CompactString],
-    ) -> Result<Arrival, Rejection> {
-        self.read(raw, given, Storing::Nothing, cells)
+    ) -> Result<DecodedEvent, Rejection> {
+        self.read(raw, given, TextStoring::Nothing, cells)
     }
 
     fn read(
         &self,
         raw: &[u8],
         given: &EventContext<'_>,
-        storing: Storing,
+        storing: TextStoring,
         cells: &[CompactString],
-    ) -> Result<Arrival, Rejection> {
+    ) -> Result<DecodedEvent, Rejection> {
         let text = whole_characters(self.text(raw)?);
-        let mut members = Members::default();
-        let Parsed { call, event, at, sent_id, others, has_ip, warnings } =
+        let mut members = EventMembers::default();
+        let ParsedEvent { call, event, at, sent_id, others, has_ip, warnings } =
             self.parse(&text, given, cells, &mut members)?;
-        if storing == Storing::Text {
+        if storing == TextStoring::Text {
             self.fits.count(&event, &others);
         }
         let made_id = sent_id.is_none().then(|| self.made_id(raw, given));
         let message = self.message(given.source, sent_id.as_deref().or(made_id.as_deref()).unwrap_or_default());
         let raw = match storing {
-            Storing::Text => {
+            TextStoring::Text => {
                 let given = EventContext { ip: given.ip.filter(|_| !has_ip), ..*given };
                 stored::text(&text, &members, call, &given, made_id.as_deref())
             }
-            Storing::Nothing => Bytes::new(),
+            TextStoring::Nothing => Bytes::new(),
         };
-        Ok(Arrival { at, accepted: Accepted { message, source: given.source.into(), raw, event }, warnings })
+        Ok(DecodedEvent { at, accepted: Accepted { message, source: given.source.into(), raw, event }, warnings })
     }
 
     /// The text that an event is.
@@ -302,24 +309,24 @@ impl Extractor {
         text: &'t str,
         given: &EventContext<'_>,
         cells: &[CompactString],
-        members: &mut Members<'t>,
-    ) -> Result<Parsed<'t>, Rejection> {
+        members: &mut EventMembers<'t>,
+    ) -> Result<ParsedEvent<'t>, Rejection> {
         members.read(text)?;
         let members = &*members;
         let call = call(members, given)?;
         let name = match call {
-            Call::Track => {
-                let event = members.text(Member::Event).filter(|name| !name.trim().is_empty());
+            CallType::Track => {
+                let event = members.text(EventMember::Event).filter(|name| !name.trim().is_empty());
                 EventName::of_track(event.ok_or(Rejection::NoEventName)?)
             }
             call => EventName::of_call(call.meant().name()),
         };
         let (timestamp, at) = times(members, given)?;
 
-        let context = members.get(Member::Context).or(given.context);
+        let context = members.get(EventMember::Context).or(given.context);
         let with_ip = given.ip.filter(|_| self.reads_ip(given.source)).and_then(|ip| stored::with_ip(context, ip));
         let context = with_ip.as_deref().or(context);
-        let mut person = Person::new(self, given.source);
+        let mut person = PersonFields::new(self, given.source);
         person.read((call, &name), members, context, cells)?;
         self.own.pick(call.meant(), members, &mut person.fields);
         let identifiers = person.identifiers();
@@ -328,9 +335,9 @@ impl Extractor {
         }
         let mut others = Vec::new();
         let fitting = |(field, found)| match found {
-            Found::Value(value) => Some((field, value)),
-            Found::Nothing => None,
-            Found::Other => {
+            FoundField::Value(value) => Some((field, value)),
+            FoundField::Nothing => None,
+            FoundField::Other => {
                 others.push(field);
                 None
             }
@@ -345,7 +352,7 @@ impl Extractor {
             consent: person.consent,
         };
 
-        let sent_id = members.scalar(Member::MessageId);
+        let sent_id = members.scalar(EventMember::MessageId);
         // Ids of which characters got lost are no ids: two of them may have been different.
         let sent_id = sent_id.filter(|id| !id.is_empty() && !has_lost_characters(id));
         if sent_id.as_ref().is_some_and(|id| id.len() > MESSAGE_ID_BYTES_MAX) {
@@ -353,7 +360,7 @@ impl Extractor {
         }
         // What was put in front is not its own.
         let has_ip = person.ips > usize::from(with_ip.is_some());
-        Ok(Parsed { call, event, at, sent_id, others, has_ip, warnings: person.warnings })
+        Ok(ParsedEvent { call, event, at, sent_id, others, has_ip, warnings: person.warnings })
     }
 
     /// Whether anything is made of `context.ip` of events from this source.
@@ -386,9 +393,9 @@ impl Extractor {
 }
 
 /// The call that an event is: the address and the body must agree where both say it.
-fn call(members: &Members<'_>, given: &EventContext<'_>) -> Result<Call, Rejection> {
-    let body = match members.get(Member::Type) {
-        Some(_) => Some(members.text(Member::Type).ok_or(Rejection::UnknownType)?.parse::<Call>()?),
+fn call(members: &EventMembers<'_>, given: &EventContext<'_>) -> Result<CallType, Rejection> {
+    let body = match members.get(EventMember::Type) {
+        Some(_) => Some(members.text(EventMember::Type).ok_or(Rejection::UnknownType)?.parse::<CallType>()?),
         None => None,
     };
     match (body, given.call) {
@@ -404,15 +411,15 @@ fn call(members: &Members<'_>, given: &EventContext<'_>) -> Result<Call, Rejecti
 /// call into `originalTimestamp`). Alone, each of them is of the sender's clock.
 ///
 /// An event that brings its `receivedAt` came through another collector: its `sentAt` is to be compared with that.
-fn times(members: &Members<'_>, given: &EventContext<'_>) -> Result<(Tick, Tick), Rejection> {
-    let read = |member: Member, field: &'static str| match members.leaf(member) {
+fn times(members: &EventMembers<'_>, given: &EventContext<'_>) -> Result<(Tick, Tick), Rejection> {
+    let read = |member: EventMember, field: &'static str| match members.leaf(member) {
         None => Ok(None),
         Some(leaf) => time::of_event(time::of_leaf(leaf), field).map(Some),
     };
-    let received_own = read(Member::ReceivedAt, "receivedAt")?;
-    let sent_own = read(Member::SentAt, "sentAt")?;
-    let timestamp = read(Member::Timestamp, "timestamp")?;
-    let original = read(Member::OriginalTimestamp, "originalTimestamp")?;
+    let received_own = read(EventMember::ReceivedAt, "receivedAt")?;
+    let sent_own = read(EventMember::SentAt, "sentAt")?;
+    let timestamp = read(EventMember::Timestamp, "timestamp")?;
+    let original = read(EventMember::OriginalTimestamp, "originalTimestamp")?;
     let (received, sent) = match received_own {
         Some(received) => (Some(received), sent_own),
         None => (given.received.map(|at| at.tick), sent_own.or(given.sent_at.map(|at| at.tick))),

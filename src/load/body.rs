@@ -6,18 +6,18 @@ use jiff::Timestamp;
 
 use dataflows::model::IdentifierKey;
 
-use super::stream::{CITIES, Event, What};
+use super::stream::{CITIES, LoadAction, LoadEvent};
 
 /// What sets the people of one run apart from those of all others, and those of a lane from those of the other lanes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names {
+pub struct LaneNames {
     /// The run: lower-case letters and digits.
     pub run: String,
 }
 
 /// Somebody, within a lane: what webhook calls and reads name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Identifier {
+pub enum LaneIdentifier {
     /// A user id.
     User(u32),
     /// The address of a user.
@@ -26,19 +26,19 @@ pub enum Identifier {
     Device(u32),
 }
 
-impl Names {
+impl LaneNames {
     /// `type:value` of somebody.
-    pub fn written(&self, lane: u32, identifier: Identifier) -> String {
+    pub fn written(&self, lane: u32, identifier: LaneIdentifier) -> String {
         let run = &self.run;
         match identifier {
-            Identifier::User(user) => format!("user_id:{run}-{lane}-{user}"),
-            Identifier::Email(user) => format!("email:{run}-{lane}-{user}@load.example"),
-            Identifier::Device(device) => format!("anonymous_id:{run}-{lane}-{device}"),
+            LaneIdentifier::User(user) => format!("user_id:{run}-{lane}-{user}"),
+            LaneIdentifier::Email(user) => format!("email:{run}-{lane}-{user}@load.example"),
+            LaneIdentifier::Device(device) => format!("anonymous_id:{run}-{lane}-{device}"),
         }
     }
 
     /// The first half of the hash of somebody's identifier: it shifts the ends of windows.
-    pub fn hash(&self, key: &IdentifierKey, lane: u32, identifier: Identifier) -> u64 {
+    pub fn hash(&self, key: &IdentifierKey, lane: u32, identifier: LaneIdentifier) -> u64 {
         let written = self.written(lane, identifier);
         let (kind, value) = written.split_once(':').unwrap_or_default();
         let bytes = dataflows::model::Identifier::new(key, kind, value).id().to_bytes();
@@ -46,12 +46,12 @@ impl Names {
     }
 
     /// Who that is; nobody for people of other runs.
-    pub fn read(&self, written: &str) -> Option<(u32, Identifier)> {
+    pub fn read(&self, written: &str) -> Option<(u32, LaneIdentifier)> {
         let (kind, value) = written.split_once(':')?;
-        let (value, identifier): (_, fn(u32) -> Identifier) = match kind {
-            "user_id" => (value, Identifier::User),
-            "email" => (value.strip_suffix("@load.example")?, Identifier::Email),
-            "anonymous_id" => (value, Identifier::Device),
+        let (value, identifier): (_, fn(u32) -> LaneIdentifier) = match kind {
+            "user_id" => (value, LaneIdentifier::User),
+            "email" => (value.strip_suffix("@load.example")?, LaneIdentifier::Email),
+            "anonymous_id" => (value, LaneIdentifier::Device),
             _ => return None,
         };
         let (lane, number) = value.strip_prefix(self.run.as_str())?.strip_prefix('-')?.split_once('-')?;
@@ -64,7 +64,7 @@ impl Names {
     }
 
     /// The body of a batch call with these events.
-    pub fn batch(&self, lane: u32, events: &[Event]) -> String {
+    pub fn batch(&self, lane: u32, events: &[LoadEvent]) -> String {
         let mut body = String::with_capacity(events.len() * 340 + 16);
         body.push_str(r#"{"batch":["#);
         for (place, event) in events.iter().enumerate() {
@@ -76,18 +76,18 @@ impl Names {
     }
 
     /// Appends one event.
-    pub fn event(&self, lane: u32, event: &Event, to: &mut String) {
+    pub fn event(&self, lane: u32, event: &LoadEvent, to: &mut String) {
         /// What a browser sends along.
         const CONTEXT: &str = r#""context":{"library":{"name":"analytics.js","version":"2.1.0"},"locale":"de-DE","page":{"path":"/shop","url":"https://shop.example/shop"}}"#;
         let (run, number, device) = (&self.run, event.number, event.device);
         let (kind, name) = match event.what {
-            What::Page => ("page", ""),
-            What::View => ("track", r#""event":"Product Viewed","#),
-            What::Cart => ("track", r#""event":"Product Added","#),
-            What::Purchase { .. } => ("track", r#""event":"Order Completed","#),
-            What::Login { .. } => ("identify", ""),
+            LoadAction::Page => ("page", ""),
+            LoadAction::View => ("track", r#""event":"Product Viewed","#),
+            LoadAction::Cart => ("track", r#""event":"Product Added","#),
+            LoadAction::Purchase { .. } => ("track", r#""event":"Order Completed","#),
+            LoadAction::Login { .. } => ("identify", ""),
         };
-        let time = Time(event.at_ms);
+        let time = JsTime(event.at_ms);
         // A string takes any text.
         _ = write!(to, r#"{{"type":"{kind}",{name}"messageId":"{run}-{lane}-{number}","timestamp":"{time}","#);
         _ = write!(to, r#""anonymousId":"{run}-{lane}-{device}","#);
@@ -96,16 +96,18 @@ impl Names {
         }
         let product = number % 1_000;
         _ = match event.what {
-            What::Page => write!(to, r#""properties":{{"title":"Shop","path":"/p/{product}"}},"#),
-            What::View => write!(to, r#""properties":{{"product_id":"p-{product}","category":"c-{}"}},"#, product % 20),
-            What::Cart => write!(to, r#""properties":{{"product_id":"p-{product}","quantity":1}},"#),
-            What::Purchase { cents } => write!(
+            LoadAction::Page => write!(to, r#""properties":{{"title":"Shop","path":"/p/{product}"}},"#),
+            LoadAction::View => {
+                write!(to, r#""properties":{{"product_id":"p-{product}","category":"c-{}"}},"#, product % 20)
+            }
+            LoadAction::Cart => write!(to, r#""properties":{{"product_id":"p-{product}","quantity":1}},"#),
+            LoadAction::Purchase { cents } => write!(
                 to,
                 r#""properties":{{"order_id":"o-{number}","total":{}.{:02},"currency":"EUR"}},"#,
                 cents / 100,
                 cents % 100
             ),
-            What::Login { email, city } => {
+            LoadAction::Login { email, city } => {
                 let email = match event.user {
                     Some(user) if email => format!(r#""email":"{run}-{lane}-{user}@load.example""#),
                     _ => String::new(),
@@ -127,9 +129,9 @@ impl Names {
 }
 
 /// A time as JavaScript writes it.
-struct Time(u64);
+struct JsTime(u64);
 
-impl std::fmt::Display for Time {
+impl std::fmt::Display for JsTime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let at = i64::try_from(self.0).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
         write!(f, "{at:.3}")
@@ -140,13 +142,13 @@ impl std::fmt::Display for Time {
 mod tests {
     use super::*;
 
-    fn names() -> Names {
-        Names { run: "r1".into() }
+    fn names() -> LaneNames {
+        LaneNames { run: "r1".into() }
     }
 
     #[test]
     fn who_is_written_is_read() {
-        for identifier in [Identifier::User(3), Identifier::Email(4), Identifier::Device(5)] {
+        for identifier in [LaneIdentifier::User(3), LaneIdentifier::Email(4), LaneIdentifier::Device(5)] {
             assert_eq!(names().read(&names().written(2, identifier)), Some((2, identifier)));
         }
         for other in ["user_id:r2-2-3", "user_id:r1-fence1", "phone:r1-2-3", "user_id:r1-2-x", "email:r1-2-3"] {
@@ -156,11 +158,11 @@ mod tests {
 
     #[test]
     fn events_are_those_of_a_shop() {
-        let event = |user, what| Event { number: 9, at_ms: 1_767_225_600_001, device: 5, user, what };
+        let event = |user, what| LoadEvent { number: 9, at_ms: 1_767_225_600_001, device: 5, user, what };
         let events = [
-            event(None, What::View),
-            event(Some(3), What::Purchase { cents: 1_205 }),
-            event(Some(3), What::Login { email: true, city: Some(1) }),
+            event(None, LoadAction::View),
+            event(Some(3), LoadAction::Purchase { cents: 1_205 }),
+            event(Some(3), LoadAction::Login { email: true, city: Some(1) }),
         ];
         let body: serde_json::Value = serde_json::from_str(&names().batch(2, &events)).unwrap();
         let shown: Vec<String> = body["batch"]

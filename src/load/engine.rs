@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::error::LoadError;
 use super::options::Secrets;
-use super::tally::Step;
+use super::tally::RateStep;
 use crate::egress::client;
 
 /// Longer than any call takes: after 30 s the engine itself gives up.
@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const BACKOFF: Duration = Duration::from_millis(100);
 
 /// A running engine.
-pub struct Engine {
+pub struct EngineClient {
     url: Url,
     secrets: Secrets,
 }
@@ -31,7 +31,7 @@ pub struct Connection(Client);
 
 /// An engine's answer to a batch that it took.
 #[derive(Clone, Copy, Debug)]
-pub struct Receipt {
+pub struct BatchReceipt {
     /// The tick.
     pub tick: u64,
     /// Whether it is that of the events: not where an attempt before was taken, and its answer lost.
@@ -47,10 +47,10 @@ struct Taken {
     rejected: Vec<Value>,
 }
 
-impl Engine {
+impl EngineClient {
     /// The engine at an address.
     pub fn new(url: Url, secrets: Secrets) -> Self {
-        Engine { url, secrets }
+        EngineClient { url, secrets }
     }
 
     /// A connection of its own.
@@ -86,9 +86,9 @@ impl Engine {
         connection: &Connection,
         body: String,
         events: u64,
-        step: Option<&Step>,
+        step: Option<&RateStep>,
         deadline: Instant,
-    ) -> Result<Option<Receipt>, LoadError> {
+    ) -> Result<Option<BatchReceipt>, LoadError> {
         let body = bytes::Bytes::from(body);
         let mut is_clear = true;
         loop {
@@ -110,7 +110,7 @@ impl Engine {
                     if taken.accepted != events || !taken.rejected.is_empty() {
                         return Err(refused("it has not accepted all events of a batch that is in order"));
                     }
-                    return Ok(Some(Receipt { tick: taken.token, is_clear: taken.duplicates == 0 }));
+                    return Ok(Some(BatchReceipt { tick: taken.token, is_clear: taken.duplicates == 0 }));
                 }
                 429 | 503 => {
                     step.iter().for_each(|step| _ = step.refused.fetch_add(1, Ordering::Relaxed));

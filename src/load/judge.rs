@@ -17,18 +17,18 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashSet;
 
-use super::body::{Identifier, Names};
+use super::body::{LaneIdentifier, LaneNames};
 use super::model::{AUDIENCES, Transition};
-use super::tally::{Stage, Step};
-use crate::receive::server::{Action, Change};
+use super::tally::{LoadStage, RateStep};
+use crate::receive::server::{ReceivedAction, ReceivedChange};
 
 mod closing;
 pub mod handle;
 mod lane;
 mod papers;
 
-use lane::{Arrived, Expected, Key, Lane};
-pub use papers::{Acked, Cause, Comparison, Counts};
+use lane::{ExpectedChange, LaneJudge, LaneKey, RowArrival};
+pub use papers::{Acked, Cause, ChangeCounts, FinalComparison};
 
 /// Complaints that are kept to be shown; the rest is only counted.
 const COMPLAINTS_MAX: usize = 20;
@@ -36,11 +36,11 @@ const COMPLAINTS_MAX: usize = 20;
 /// The judge.
 #[derive(Debug)]
 pub struct Judge {
-    names: Names,
+    names: LaneNames,
     late: Duration,
-    steps: Arc<[Step]>,
-    counts: Vec<Counts>,
-    lanes: Vec<Lane>,
+    steps: Arc<[RateStep]>,
+    counts: Vec<ChangeCounts>,
+    lanes: Vec<LaneJudge>,
     step: usize,
     fences: FxHashSet<String>,
     complaints: Vec<String>,
@@ -48,9 +48,9 @@ pub struct Judge {
 
 impl Judge {
     /// A judge of a new run; a change that comes later than `late` is wrong.
-    pub fn new(names: Names, lanes: u32, late: Duration, steps: Arc<[Step]>) -> Self {
-        let counts = steps.iter().map(|_| Counts::default()).collect();
-        let lanes = (0..lanes).map(|number| Lane::new(names.clone(), number)).collect();
+    pub fn new(names: LaneNames, lanes: u32, late: Duration, steps: Arc<[RateStep]>) -> Self {
+        let counts = steps.iter().map(|_| ChangeCounts::default()).collect();
+        let lanes = (0..lanes).map(|number| LaneJudge::new(names.clone(), number)).collect();
         Judge { names, late, steps, counts, lanes, step: 0, fences: FxHashSet::default(), complaints: Vec::new() }
     }
 
@@ -86,14 +86,15 @@ impl Judge {
         let Transition { tick, identifier, audience, enters, by_event } = *transition;
         let key = (identifier, audience);
         let of = &mut self.lanes[lane as usize];
-        let expected = Expected { ticks: (from, tick), enters, step: self.step, cause: cause.filter(|_| by_event) };
+        let expected =
+            ExpectedChange { ticks: (from, tick), enters, step: self.step, cause: cause.filter(|_| by_event) };
         of.rows.entry(key).or_default().expected.push_back(expected);
         of.open.insert(key);
         self.counts[self.step].expected += 1;
     }
 
     /// Takes in a change that came.
-    pub fn received(&mut self, change: &Change, at: Instant) {
+    pub fn received(&mut self, change: &ReceivedChange, at: Instant) {
         let audience = AUDIENCES.iter().position(|audience| *audience == change.audience);
         for identifier in &change.identifiers {
             let (Some((lane, who)), Some(audience)) = (self.names.read(identifier), audience) else {
@@ -103,8 +104,8 @@ impl Judge {
                 }
                 continue;
             };
-            let enters = change.action == Action::Add;
-            let arrived = Arrived { key: (who, audience), enters, as_of: change.as_of, at };
+            let enters = change.action == ReceivedAction::Add;
+            let arrived = RowArrival { key: (who, audience), enters, as_of: change.as_of, at };
             let Some(of) = self.lanes.get_mut(lane as usize) else { continue };
             if change.as_of > of.done_to {
                 of.early.push(arrived);
@@ -118,20 +119,20 @@ impl Judge {
     fn judge_early(&mut self, lane: u32) {
         let of = &mut self.lanes[lane as usize];
         let done_to = of.done_to;
-        let due: Vec<Arrived> = of.early.extract_if(.., |arrived| arrived.as_of <= done_to).collect();
+        let due: Vec<RowArrival> = of.early.extract_if(.., |arrived| arrived.as_of <= done_to).collect();
         due.into_iter().for_each(|arrived| self.judge(lane, arrived));
     }
 
-    fn judge(&mut self, lane: u32, arrived: Arrived) {
-        let Arrived { key, enters, as_of, at } = arrived;
+    fn judge(&mut self, lane: u32, arrived: RowArrival) {
+        let RowArrival { key, enters, as_of, at } = arrived;
         let of = &mut self.lanes[lane as usize];
         let row = of.rows.entry(key).or_default();
         row.present = enters;
-        let fits = |expected: &Expected| {
+        let fits = |expected: &ExpectedChange| {
             let (from, to) = expected.ticks;
             expected.enters == enters && (from..=to).contains(&as_of)
         };
-        let is_device = matches!(key.0, Identifier::Device(_));
+        let is_device = matches!(key.0, LaneIdentifier::Device(_));
         let found = row.expected.iter().rposition(fits).or_else(|| {
             let latest = row.expected.iter().rposition(|expected| expected.ticks.1 <= as_of)?;
             (is_device && row.expected[latest].enters == enters).then_some(latest)
@@ -153,7 +154,7 @@ impl Judge {
         counts.cancelled += passed_over - missing;
         let latency = expected.cause.map(|cause| (cause, at.saturating_duration_since(cause.due)));
         if let Some((cause, latency)) = latency.filter(|(cause, _)| cause.counts) {
-            self.steps[cause.step].record(Stage::Delivered, latency, 1);
+            self.steps[cause.step].record(LoadStage::Delivered, latency, 1);
         }
         let is_late = latency.is_some_and(|(_, latency)| latency > self.late);
         counts.late += u64::from(is_late);
@@ -165,7 +166,7 @@ impl Judge {
         }
     }
 
-    fn complain(&mut self, what: &str, lane: u32, (identifier, audience): Key, enters: bool, tick: u64) {
+    fn complain(&mut self, what: &str, lane: u32, (identifier, audience): LaneKey, enters: bool, tick: u64) {
         if self.complaints.len() < COMPLAINTS_MAX {
             let (action, audience) = (if enters { "add" } else { "delete" }, AUDIENCES[audience]);
             let identifier = self.names.written(lane, identifier);
@@ -174,7 +175,7 @@ impl Judge {
     }
 
     /// What was counted at a step.
-    pub fn counts(&self, step: usize) -> Counts {
+    pub fn counts(&self, step: usize) -> ChangeCounts {
         self.counts[step]
     }
 

@@ -9,7 +9,7 @@ const KINDS: [&str; 5] = ["page", "view", "cart", "purchase", "login"];
 
 /// What somebody does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ActionKind {
     /// Looks at a page.
     Page,
     /// Looks at a product.
@@ -38,8 +38,8 @@ impl Mix {
     }
 
     /// The kind at a place in `0..whole()`.
-    pub fn at(&self, place: u32) -> Kind {
-        let kinds = [Kind::Page, Kind::View, Kind::Cart, Kind::Purchase, Kind::Login];
+    pub fn at(&self, place: u32) -> ActionKind {
+        let kinds = [ActionKind::Page, ActionKind::View, ActionKind::Cart, ActionKind::Purchase, ActionKind::Login];
         kinds[self.0.iter().position(|end| place < *end).unwrap_or(0)]
     }
 }
@@ -74,7 +74,7 @@ mod tests {
         let mix: Mix = "view=2, login=1".parse().unwrap();
         assert_eq!(
             (0..mix.whole()).map(|place| mix.at(place)).collect::<Vec<_>>(),
-            [Kind::View, Kind::View, Kind::Login]
+            [ActionKind::View, ActionKind::View, ActionKind::Login]
         );
     }
 

@@ -47,17 +47,17 @@ pub mod table;
 pub mod tally;
 
 pub use error::LoadError;
-pub use options::{Options, Secrets};
+pub use options::{LoadOptions, Secrets};
 
-use body::Names;
-use engine::{Connection, Engine};
+use body::LaneNames;
+use engine::{Connection, EngineClient};
 use judge::Judge;
 use judge::handle::{Gone, JudgeHandle};
-use receiver::Receiver;
-use sender::{Lane, LoadTest, Schedule};
+use receiver::LoadReceiver;
+use sender::{LaneSender, LoadTest, Schedule};
 use stream::Stream;
-use table::Line;
-use tally::{Stage, Step};
+use table::TableLine;
+use tally::{LoadStage, RateStep};
 
 use crate::observe::hlog::IntervalLog;
 
@@ -75,7 +75,7 @@ impl From<Gone> for LoadError {
 
 /// A test under way.
 struct Test {
-    options: Options,
+    options: LoadOptions,
     load: Arc<LoadTest>,
     connection: Connection,
     /// Fences so far.
@@ -83,19 +83,20 @@ struct Test {
 }
 
 /// Runs a load test; `say` is told the table, as it grows. Gives whether all was right.
-pub async fn run(options: Options, secrets: Secrets, say: impl Fn(&str)) -> Result<bool, LoadError> {
+pub async fn run(options: LoadOptions, secrets: Secrets, say: impl Fn(&str)) -> Result<bool, LoadError> {
     if let Some(folder) = &options.print_project {
         project::print(folder).map_err(LoadError::write(folder))?;
         return Ok(true);
     }
-    let steps: Arc<[Step]> = options.rate.iter().map(|rate| Step::new(*rate)).collect();
+    let steps: Arc<[RateStep]> = options.rate.iter().map(|rate| RateStep::new(*rate)).collect();
     let base = (Instant::now(), SystemTime::now());
     let since = base.1.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let names = Names { run: format!("l{}", since.as_millis()) };
+    let names = LaneNames { run: format!("l{}", since.as_millis()) };
     let judge = Judge::new(names.clone(), options.connections, options.late, steps.clone());
     let judge = JudgeHandle::open(judge).map_err(|error| LoadError::Own(format!("there is no thread: {error}")))?;
-    let receiver = Receiver::start(options.listen, secrets.webhook.clone(), options.lose_call, judge.clone()).await?;
-    let engine = Engine::new(options.url.clone(), secrets);
+    let receiver =
+        LoadReceiver::start(options.listen, secrets.webhook.clone(), options.lose_call, judge.clone()).await?;
+    let engine = EngineClient::new(options.url.clone(), secrets);
     let connection = engine.connect()?;
     engine.ready(&connection).await?;
     let (batch, lanes, read_every) = (options.batch, options.connections, options.read_every);
@@ -136,12 +137,12 @@ impl Test {
             .map_or(Ok(false), |settled| Ok(settled.map(|()| true)?))
     }
 
-    async fn steps(&mut self, receiver: &Receiver, say: &impl Fn(&str)) -> Result<bool, LoadError> {
+    async fn steps(&mut self, receiver: &LoadReceiver, say: &impl Fn(&str)) -> Result<bool, LoadError> {
         say(&table::head());
         let mut lanes = Vec::new();
         for number in 0..self.load.lanes {
             let (stream, connection) = (Stream::new(&self.options.shape(), number), self.load.engine.connect()?);
-            lanes.push(Lane { number, stream, connection, tick: 0 });
+            lanes.push(LaneSender { number, stream, connection, tick: 0 });
         }
         let mut is_right = true;
         for index in 0..self.load.steps.len() {
@@ -164,8 +165,8 @@ impl Test {
     }
 
     /// Runs a step, and waits for what it causes.
-    async fn step(&mut self, index: usize, lanes: Vec<Lane>) -> Result<(Line, Vec<Lane>), LoadError> {
-        let Options { warm_up, duration, drain, .. } = self.options;
+    async fn step(&mut self, index: usize, lanes: Vec<LaneSender>) -> Result<(TableLine, Vec<LaneSender>), LoadError> {
+        let LoadOptions { warm_up, duration, drain, .. } = self.options;
         let schedule = Schedule { step: index, start: Instant::now() + BREATH, warm_up, duration, drain };
         let mut running = JoinSet::new();
         lanes.into_iter().for_each(|lane| _ = running.spawn(lane.run(self.load.clone(), schedule)));
@@ -178,10 +179,10 @@ impl Test {
         let counts = self.load.judge.close(index).await?;
         let step = &self.load.steps[index];
         let count = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
-        let line = Line {
+        let line = TableLine {
             rate: step.rate,
             achieved: count(&step.acknowledged) as f64 / took.as_secs_f64(),
-            stages: Stage::ALL.map(|stage| step.histogram(stage)),
+            stages: LoadStage::ALL.map(|stage| step.histogram(stage)),
             counts,
             refused: count(&step.refused),
             unsent: count(&step.unsent),
@@ -191,8 +192,9 @@ impl Test {
     }
 
     fn plot(&self, path: &Path) -> Result<(), LoadError> {
-        let of =
-            |step: &Step| Stage::ALL.map(|stage| (format!("{}@{}", stage.name(), step.rate), step.histogram(stage)));
+        let of = |step: &RateStep| {
+            LoadStage::ALL.map(|stage| (format!("{}@{}", stage.name(), step.rate), step.histogram(stage)))
+        };
         let curves: Vec<_> = self.load.steps.iter().flat_map(of).collect();
         plot::draw(path, &curves)
     }

@@ -11,14 +11,14 @@ use std::collections::{BTreeMap, HashMap};
 use dataflows::model::IdentifierKey;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::body::{Identifier, Names};
+use super::body::{LaneIdentifier, LaneNames};
 use super::project::IDENTITY_KEY;
-use super::stream::{Event, What};
+use super::stream::{LoadAction, LoadEvent};
 
 mod audiences;
 
-pub use audiences::{AUDIENCES, Members, SHORT_WINDOW_MS};
-use audiences::{CARTS_60M, Facts, ORDERS_3H, ORDERS_60M, Part, User, VIEWS_3S, VIEWS_30M, WINDOWS, members};
+pub use audiences::{AUDIENCES, AudienceSet, SHORT_WINDOW_MS};
+use audiences::{CARTS_60M, FactHolder, LoadFacts, ORDERS_3H, ORDERS_60M, User, VIEWS_3S, VIEWS_30M, WINDOWS, members};
 
 /// An identifier that enters an audience or leaves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Transition {
     /// When.
     pub tick: u64,
     /// Who.
-    pub identifier: Identifier,
+    pub identifier: LaneIdentifier,
     /// The place in [`AUDIENCES`].
     pub audience: usize,
     /// Whether it enters.
@@ -38,22 +38,22 @@ pub struct Transition {
 /// The people of one lane.
 #[derive(Debug)]
 pub struct Model {
-    names: Names,
+    names: LaneNames,
     lane: u32,
     key: IdentifierKey,
-    facts: FxHashMap<Part, Facts>,
+    facts: FxHashMap<FactHolder, LoadFacts>,
     owners: FxHashMap<u32, u32>,
     users: FxHashMap<u32, User>,
     /// When events enter windows and leave them: tick → what they are kept with, window, whether they enter.
-    timers: BTreeMap<u64, Vec<(Part, usize, bool)>>,
-    members: FxHashMap<Identifier, Members>,
+    timers: BTreeMap<u64, Vec<(FactHolder, usize, bool)>>,
+    members: FxHashMap<LaneIdentifier, AudienceSet>,
     /// Whom something has changed for since the last look, and whether that was an event.
-    touched: FxHashMap<Part, bool>,
+    touched: FxHashMap<FactHolder, bool>,
 }
 
 impl Model {
     /// Nobody yet, of a lane of a run.
-    pub fn new(names: Names, lane: u32) -> Self {
+    pub fn new(names: LaneNames, lane: u32) -> Self {
         Model {
             names,
             lane,
@@ -68,7 +68,7 @@ impl Model {
     }
 
     /// Takes in the events of a tick; ticks grow.
-    pub fn take(&mut self, tick: u64, events: &[Event], to: &mut Vec<Transition>) {
+    pub fn take(&mut self, tick: u64, events: &[LoadEvent], to: &mut Vec<Transition>) {
         self.advance(tick.saturating_sub(1), to);
         if let Some(due) = self.timers.remove(&tick) {
             self.fire(due);
@@ -89,11 +89,11 @@ impl Model {
     }
 
     /// Who is in which audiences.
-    pub fn members(&self) -> impl Iterator<Item = (Identifier, Members)> {
+    pub fn members(&self) -> impl Iterator<Item = (LaneIdentifier, AudienceSet)> {
         self.members.iter().map(|(identifier, members)| (*identifier, *members))
     }
 
-    fn fire(&mut self, due: Vec<(Part, usize, bool)>) {
+    fn fire(&mut self, due: Vec<(FactHolder, usize, bool)>) {
         for (part, window, enters) in due {
             let count = &mut self.facts.entry(part).or_default().in_window[window];
             *count = if enters { *count + 1 } else { *count - 1 };
@@ -101,8 +101,8 @@ impl Model {
         }
     }
 
-    fn event(&mut self, tick: u64, event: &Event) {
-        let part = event.user.map_or(Part::Device(event.device), Part::User);
+    fn event(&mut self, tick: u64, event: &LoadEvent) {
+        let part = event.user.map_or(FactHolder::Device(event.device), FactHolder::User);
         self.touched.insert(part, true);
         if let Some(user) = event.user {
             // Times of a lane never go back, so the last is the latest.
@@ -110,22 +110,22 @@ impl Model {
         }
         let facts = self.facts.entry(part).or_default();
         let windows: &[usize] = match event.what {
-            What::Page => &[],
-            What::View => {
+            LoadAction::Page => &[],
+            LoadAction::View => {
                 facts.views += 1;
                 &[VIEWS_30M, VIEWS_3S]
             }
-            What::Cart => {
+            LoadAction::Cart => {
                 facts.carts += 1;
                 &[CARTS_60M]
             }
-            What::Purchase { cents } => {
+            LoadAction::Purchase { cents } => {
                 facts.cents += u64::from(cents);
                 facts.cents_max = facts.cents_max.max(cents);
                 &[ORDERS_60M, ORDERS_3H]
             }
-            What::Login { email, city } => {
-                if let Part::User(user) = part {
+            LoadAction::Login { email, city } => {
+                if let FactHolder::User(user) = part {
                     let user = self.users.entry(user).or_default();
                     user.has_email |= email;
                     user.city = city.or(user.city);
@@ -140,17 +140,17 @@ impl Model {
     fn link(&mut self, user: u32, device: u32) {
         self.users.entry(user).or_default().devices.insert(device);
         // Devices are looked at with their owners, so one that was nobody's needs no other look.
-        self.touched.insert(Part::User(user), true);
+        self.touched.insert(FactHolder::User(user), true);
         if let Some(before) = self.owners.insert(device, user)
             && before != user
         {
             self.users.entry(before).or_default().devices.remove(&device);
-            self.touched.insert(Part::User(before), true);
+            self.touched.insert(FactHolder::User(before), true);
         }
     }
 
     /// An event that came at `tick` is in a window for its time.
-    fn stay(&mut self, part: Part, window: usize, tick: u64, at_ms: u64) {
+    fn stay(&mut self, part: FactHolder, window: usize, tick: u64, at_ms: u64) {
         let (length_ms, grain_ms) = WINDOWS[window];
         let end_ms = at_ms + length_ms;
         if tick >= end_ms {
@@ -171,11 +171,11 @@ impl Model {
 
     /// Looks at whom something has changed for.
     fn settle(&mut self, tick: u64, to: &mut Vec<Transition>) {
-        let mut people: HashMap<Part, bool, FxBuildHasher> = HashMap::default();
+        let mut people: HashMap<FactHolder, bool, FxBuildHasher> = HashMap::default();
         for (part, by_event) in self.touched.drain() {
             let person = match part {
-                Part::Device(device) => self.owners.get(&device).map_or(part, |owner| Part::User(*owner)),
-                Part::User(_) => part,
+                FactHolder::Device(device) => self.owners.get(&device).map_or(part, |owner| FactHolder::User(*owner)),
+                FactHolder::User(_) => part,
             };
             *people.entry(person).or_default() |= by_event;
         }
@@ -193,24 +193,26 @@ impl Model {
     }
 
     /// The audiences of a person, and their identifiers.
-    fn look(&self, person: Part) -> (Members, Vec<Identifier>) {
+    fn look(&self, person: FactHolder) -> (AudienceSet, Vec<LaneIdentifier>) {
         let nobody = User::default();
         let (user, mut parts, mut identifiers) = match person {
-            Part::User(id) => (self.users.get(&id).unwrap_or(&nobody), vec![person], vec![Identifier::User(id)]),
-            Part::Device(device) => (&nobody, vec![person], vec![Identifier::Device(device)]),
+            FactHolder::User(id) => {
+                (self.users.get(&id).unwrap_or(&nobody), vec![person], vec![LaneIdentifier::User(id)])
+            }
+            FactHolder::Device(device) => (&nobody, vec![person], vec![LaneIdentifier::Device(device)]),
         };
-        parts.extend(user.devices.iter().copied().map(Part::Device));
-        identifiers.extend(user.devices.iter().copied().map(Identifier::Device));
-        if let Part::User(id) = person
+        parts.extend(user.devices.iter().copied().map(FactHolder::Device));
+        identifiers.extend(user.devices.iter().copied().map(LaneIdentifier::Device));
+        if let FactHolder::User(id) = person
             && user.has_email
         {
-            identifiers.push(Identifier::Email(id));
+            identifiers.push(LaneIdentifier::Email(id));
         }
-        let mut all = Facts::default();
+        let mut all = LoadFacts::default();
         for facts in parts.iter().filter_map(|part| self.facts.get(part)) {
             all.add(facts);
         }
-        let is_user = matches!(person, Part::User(_));
+        let is_user = matches!(person, FactHolder::User(_));
         (members(&all, user, is_user), identifiers)
     }
 }

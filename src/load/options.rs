@@ -8,7 +8,7 @@ use clap::Args;
 use reqwest::Url;
 
 use super::mix::Mix;
-use super::stream::Shape;
+use super::stream::StreamShape;
 use crate::project::Secret;
 
 /// Events of one call at most: the limit of `examples/load`.
@@ -19,7 +19,7 @@ const CONNECTIONS_MAX: i64 = 1_000;
 
 /// A load test.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub struct LoadOptions {
     /// Where the engine listens that runs `examples/load`.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub url: Url,
@@ -82,11 +82,11 @@ pub struct Options {
     pub print_project: Option<PathBuf>,
 }
 
-impl Options {
+impl LoadOptions {
     /// What the stream is like.
-    pub fn shape(&self) -> Shape {
-        let Options { seed, people, skew, mix, moves, connections, .. } = *self;
-        Shape { seed, people, skew, mix, moves, lanes: connections }
+    pub fn shape(&self) -> StreamShape {
+        let LoadOptions { seed, people, skew, mix, moves, connections, .. } = *self;
+        StreamShape { seed, people, skew, mix, moves, lanes: connections }
     }
 }
 

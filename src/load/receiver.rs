@@ -21,7 +21,7 @@ use super::error::LoadError;
 use super::judge::handle::JudgeHandle;
 use crate::egress::signature::{self, SIGNATURE, SignedCall};
 use crate::project::Secret;
-use crate::receive::server::Change;
+use crate::receive::server::ReceivedChange;
 
 /// Bytes of one call at most: well above what the engine sends.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -30,7 +30,7 @@ const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 const KEYS_KEPT: usize = 100;
 
 /// A receiver; it ends when dropped.
-pub struct Receiver {
+pub struct LoadReceiver {
     calls: Arc<Calls>,
     task: JoinHandle<()>,
 }
@@ -44,11 +44,11 @@ struct Calls {
 }
 
 #[derive(Deserialize)]
-struct Body {
-    changes: Vec<Change>,
+struct ChangesBody {
+    changes: Vec<ReceivedChange>,
 }
 
-impl Receiver {
+impl LoadReceiver {
     /// Listens. The call numbered `lose_call` is thrown away, although it is confirmed.
     pub async fn start(
         listen: std::net::SocketAddr,
@@ -70,7 +70,7 @@ impl Receiver {
             // It does not end by itself.
             _ = axum::serve(listener, router).await;
         });
-        Ok(Receiver { calls, task })
+        Ok(LoadReceiver { calls, task })
     }
 
     /// How many calls came, repeated ones left out.
@@ -79,7 +79,7 @@ impl Receiver {
     }
 }
 
-impl Drop for Receiver {
+impl Drop for LoadReceiver {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -107,7 +107,7 @@ async fn receive(State(calls): State<Arc<Calls>>, headers: HeaderMap, body: Byte
         tracing::warn!("a call with a wrong signature: give this program the DELTAIC_WEBHOOK_SECRET of the engine");
         return (StatusCode::UNAUTHORIZED, format!("the header {SIGNATURE} does not sign this call"));
     }
-    let changes = match serde_json::from_slice::<Body>(&body) {
+    let changes = match serde_json::from_slice::<ChangesBody>(&body) {
         Ok(body) => body.changes,
         Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()),
     };

@@ -6,22 +6,22 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::JoinSet;
 
-use super::body::{Identifier, Names};
-use super::engine::{Connection, Engine};
+use super::body::{LaneIdentifier, LaneNames};
+use super::engine::{Connection, EngineClient};
 use super::error::LoadError;
 use super::judge::handle::JudgeHandle;
 use super::judge::{Acked, Cause};
 use super::stream::Stream;
-use super::tally::{Stage, Step};
+use super::tally::{LoadStage, RateStep};
 
 /// What all lanes share.
 pub struct LoadTest {
     /// What is under test.
-    pub engine: Engine,
+    pub engine: EngineClient,
     /// The names of people.
-    pub names: Names,
+    pub names: LaneNames,
     /// All steps.
-    pub steps: Arc<[Step]>,
+    pub steps: Arc<[RateStep]>,
     /// Where acknowledged batches go.
     pub judge: JudgeHandle,
     /// Events in a batch.
@@ -50,7 +50,7 @@ pub struct Schedule {
 }
 
 /// A sender.
-pub struct Lane {
+pub struct LaneSender {
     /// Which one.
     pub number: u32,
     /// What it sends.
@@ -69,7 +69,7 @@ impl LoadTest {
     }
 }
 
-impl Lane {
+impl LaneSender {
     /// Sends its share of a step.
     pub async fn run(mut self, load: Arc<LoadTest>, schedule: Schedule) -> Result<Self, LoadError> {
         let Schedule { step: index, start, warm_up, duration, drain } = schedule;
@@ -89,32 +89,32 @@ impl Lane {
             let late_by = || Instant::now().saturating_duration_since(due);
             if Instant::now() >= end + drain {
                 // What was never sent has waited at least this long: left out, it would make the figures better.
-                Step::count(&step.unsent, events);
-                step.record(Stage::Acknowledged, late_by(), if counts { events } else { 0 });
+                RateStep::count(&step.unsent, events);
+                step.record(LoadStage::Acknowledged, late_by(), if counts { events } else { 0 });
                 continue;
             }
             let batch = self.stream.batch(load.batch, load.ms(due), every.as_millis() as u64);
             let body = load.names.batch(self.number, &batch);
             tokio::time::sleep_until(due.into()).await;
             let sent = load.engine.send(&self.connection, body, events, Some(step), end + drain).await?;
-            step.record(Stage::Acknowledged, late_by(), if counts { events } else { 0 });
+            step.record(LoadStage::Acknowledged, late_by(), if counts { events } else { 0 });
             let Some(receipt) = sent else {
-                Step::count(&step.unsent, events);
+                RateStep::count(&step.unsent, events);
                 continue;
             };
-            Step::count(&step.acknowledged, events);
+            RateStep::count(&step.acknowledged, events);
             let tick = receipt.tick;
             if load.read_every > 0 && number % load.read_every == 0 && counts {
-                let last = batch.last().map_or(Identifier::Device(0), |event| Identifier::Device(event.device));
+                let last = batch.last().map_or(LaneIdentifier::Device(0), |event| LaneIdentifier::Device(event.device));
                 let identifier = load.names.written(self.number, last);
                 let (load, connection) = (load.clone(), self.connection.clone());
                 // Beside the lane: its next batch does not wait for a read.
                 reads.spawn(async move {
                     let step = &load.steps[index];
                     if load.engine.read(&connection, &identifier, tick).await {
-                        step.record(Stage::Readable, due.elapsed(), 1);
+                        step.record(LoadStage::Readable, due.elapsed(), 1);
                     } else {
-                        Step::count(&step.failed_reads, 1);
+                        RateStep::count(&step.failed_reads, 1);
                     }
                 });
             }

@@ -12,7 +12,7 @@ use rand::RngExt;
 use rand_distr::{Distribution, Zipf};
 use rand_pcg::Pcg64Mcg;
 
-use super::mix::{Kind, Mix};
+use super::mix::{ActionKind, Mix};
 
 /// The devices that each person begins with.
 const DEVICES_PER_PERSON: u32 = 2;
@@ -22,7 +22,7 @@ pub const CITIES: [&str; 5] = ["Berlin", "Köln", "Leipzig", "Mainz", "Ulm"];
 
 /// What a stream is like.
 #[derive(Clone, Debug)]
-pub struct Shape {
+pub struct StreamShape {
     /// The seed of all lanes.
     pub seed: u64,
     /// People of all lanes together.
@@ -39,7 +39,7 @@ pub struct Shape {
 
 /// Something that somebody did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct LoadEvent {
     /// Its number in its lane: no two events have the same.
     pub number: u64,
     /// When, in milliseconds since the Unix epoch.
@@ -49,12 +49,12 @@ pub struct Event {
     /// As which user, where that is said.
     pub user: Option<u32>,
     /// What.
-    pub what: What,
+    pub what: LoadAction,
 }
 
 /// What somebody did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum LoadAction {
     /// Looked at a page.
     Page,
     /// Looked at a product.
@@ -92,7 +92,7 @@ pub struct Stream {
 
 impl Stream {
     /// The stream of a lane.
-    pub fn new(shape: &Shape, lane: u32) -> Self {
+    pub fn new(shape: &StreamShape, lane: u32) -> Self {
         let people = (shape.people / shape.lanes).max(1);
         // Odd numbers far apart, so that neighbouring seeds and lanes have nothing in common.
         let seed = u128::from(shape.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
@@ -105,7 +105,7 @@ impl Stream {
 
     /// The next so many events, which happen evenly in the `over_ms` up to `until_ms`, but not before those that came
     /// before.
-    pub fn batch(&mut self, events: u32, until_ms: u64, over_ms: u64) -> Vec<Event> {
+    pub fn batch(&mut self, events: u32, until_ms: u64, over_ms: u64) -> Vec<LoadEvent> {
         let from_ms = until_ms.saturating_sub(over_ms).max(self.at_ms);
         let over_ms = until_ms.saturating_sub(from_ms);
         let at_ms = |place: u32| from_ms + over_ms * u64::from(place + 1) / u64::from(events);
@@ -113,7 +113,7 @@ impl Stream {
     }
 
     /// The next event, which happens at `at_ms`, or when the one before did.
-    pub fn next(&mut self, at_ms: u64) -> Event {
+    pub fn next(&mut self, at_ms: u64) -> LoadEvent {
         if at_ms > self.at_ms {
             self.at_ms = at_ms;
             self.linked.clear();
@@ -125,32 +125,32 @@ impl Stream {
         let own = person * DEVICES_PER_PERSON + self.random.random_range(0..DEVICES_PER_PERSON);
         let kind = self.mix.at(self.random.random_range(0..self.mix.whole()));
         let (device, user, what) = match kind {
-            Kind::Page => (own, None, What::Page),
-            Kind::View => (own, None, What::View),
-            Kind::Cart => (own, None, What::Cart),
-            Kind::Purchase => {
+            ActionKind::Page => (own, None, LoadAction::Page),
+            ActionKind::View => (own, None, LoadAction::View),
+            ActionKind::Cart => (own, None, LoadAction::Cart),
+            ActionKind::Purchase => {
                 let cents = self.random.random_range(1_000..10_000);
                 // Half of the buyers are logged in: what they do stays with them when the device goes to somebody else.
                 let user = self.random.random_bool(0.5).then_some(person);
-                (own, user, What::Purchase { cents })
+                (own, user, LoadAction::Purchase { cents })
             }
-            Kind::Login => {
+            ActionKind::Login => {
                 let user =
                     if self.random.random_bool(self.moves) { self.random.random_range(0..self.people) } else { person };
                 let email = self.random.random_bool(0.5);
                 let city = self.random.random_bool(0.3).then(|| self.random.random_range(0..CITIES.len()));
-                (own, Some(user), What::Login { email, city })
+                (own, Some(user), LoadAction::Login { email, city })
             }
         };
         let (user, what) = match user {
-            Some(user) if self.linked.iter().any(|(of, on)| *of == user || *on == device) => (None, What::Page),
+            Some(user) if self.linked.iter().any(|(of, on)| *of == user || *on == device) => (None, LoadAction::Page),
             Some(user) => {
                 self.linked.push((user, device));
                 (Some(user), what)
             }
             None => (None, what),
         };
-        Event { number, at_ms: self.at_ms, device, user, what }
+        LoadEvent { number, at_ms: self.at_ms, device, user, what }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use hdrhistogram::Histogram;
 
-use super::judge::{Comparison, Counts};
-use super::tally::Stage;
+use super::judge::{ChangeCounts, FinalComparison};
+use super::tally::LoadStage;
 
 /// The percentiles that are shown, beside the maximum.
 pub const PERCENTILES: [(&str, f64); 3] = [("p50", 50.0), ("p99", 99.0), ("p99.9", 99.9)];
@@ -13,15 +13,15 @@ pub const NS_PER_MS: f64 = 1e6;
 
 /// A line.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct TableLine {
     /// Events a second that were asked for.
     pub rate: u64,
     /// Events a second that were acknowledged.
     pub achieved: f64,
-    /// What was recorded, in the order of [`Stage::ALL`].
-    pub stages: [Histogram<u64>; Stage::ALL.len()],
+    /// What was recorded, in the order of [`LoadStage::ALL`].
+    pub stages: [Histogram<u64>; LoadStage::ALL.len()],
     /// What the judge counted.
-    pub counts: Counts,
+    pub counts: ChangeCounts,
     /// Answers 429 and 503.
     pub refused: u64,
     /// Events that could not be sent.
@@ -30,17 +30,17 @@ pub struct Line {
     pub failed_reads: u64,
 }
 
-impl Line {
+impl TableLine {
     /// Whether the 99th percentile of what was delivered is at most this, if there is such a limit.
     pub fn is_within(&self, p99_ms: Option<f64>) -> bool {
-        let p99 = self.stages[Stage::Delivered as usize].value_at_percentile(99.0);
+        let p99 = self.stages[LoadStage::Delivered as usize].value_at_percentile(99.0);
         p99_ms.is_none_or(|ms| p99 as f64 <= ms * NS_PER_MS)
     }
 }
 
 /// The head of the table.
 pub fn head() -> String {
-    let stages = Stage::ALL.map(|stage| format!("{:^29}", format!("due → {}, ms", stage.name())));
+    let stages = LoadStage::ALL.map(|stage| format!("{:^29}", format!("due → {}, ms", stage.name())));
     let each = format!("{:>6} {:>6} {:>7} {:>7}", "p50", "p99", "p99.9", "max");
     format!(
         "{:>16} │ {} │ {} │ {} │ {:^46} │\n{:>7} {:>8} │ {each} │ {each} │ {each} │ {:>8} {:>8} {:>9} {:>7} {:>5} {:>4} │ {:>5} {:>7}\n",
@@ -63,10 +63,10 @@ pub fn head() -> String {
 }
 
 /// A line of it.
-pub fn line(line: &Line) -> String {
+pub fn line(line: &TableLine) -> String {
     let stages = line.stages.each_ref().map(latencies).join(" │ ");
-    let Counts { expected, received, cancelled, missing, extra, late } = line.counts;
-    let Line { rate, achieved, refused, unsent, failed_reads, .. } = line;
+    let ChangeCounts { expected, received, cancelled, missing, extra, late } = line.counts;
+    let TableLine { rate, achieved, refused, unsent, failed_reads, .. } = line;
     let mut text = format!(
         "{rate:>7} {achieved:>8.0} │ {stages} │ {expected:>8} {received:>8} {cancelled:>9} {missing:>7} {extra:>5} {late:>4} │ {refused:>5} {unsent:>7}\n"
     );
@@ -77,8 +77,8 @@ pub fn line(line: &Line) -> String {
 }
 
 /// The last lines: what the end came to.
-pub fn end(comparison: Comparison, complaints: &[String], calls: u64) -> String {
-    let Comparison { members, different } = comparison;
+pub fn end(comparison: FinalComparison, complaints: &[String], calls: u64) -> String {
+    let FinalComparison { members, different } = comparison;
     let mut text = format!("{calls} webhook calls; the final state has {members} members, and {different} differ\n");
     for complaint in complaints {
         text += &format!("  {complaint}\n");
@@ -116,8 +116,8 @@ mod tests {
         let mut some = Total::new().histogram;
         (1..=2_000u64).for_each(|n| some.record(n * 123_456).unwrap());
         let none = Total::new().histogram;
-        let counts = Counts { expected: 1_204, received: 1_200, cancelled: 2, missing: 2, extra: 1, late: 0 };
-        let few = Line {
+        let counts = ChangeCounts { expected: 1_204, received: 1_200, cancelled: 2, missing: 2, extra: 1, late: 0 };
+        let few = TableLine {
             rate: 1_000,
             achieved: 999.7,
             stages: [some.clone(), none.clone(), some.clone()],
@@ -126,7 +126,7 @@ mod tests {
             unsent: 0,
             failed_reads: 0,
         };
-        let many = Line {
+        let many = TableLine {
             rate: 50_000,
             refused: 312,
             unsent: 1_200,
@@ -134,7 +134,7 @@ mod tests {
             stages: [some.clone(), some, none],
             ..few.clone()
         };
-        let comparison = Comparison { members: 5_012, different: 2 };
+        let comparison = FinalComparison { members: 5_012, different: 2 };
         let complaints = ["add keen user_id:r-0-1 as of 17 did not come".to_owned()];
         insta::assert_snapshot!([head(), line(&few), line(&many), end(comparison, &complaints, 77)].concat());
     }

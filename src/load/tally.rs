@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::observe::hlog::Series;
+use crate::observe::hlog::HistogramSeries;
 use crate::observe::latency::Total;
 
 /// What an event goes through, each measured from its due time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum LoadStage {
     /// The engine has answered 200: the event is safe.
     Acknowledged,
     /// A read with `after` has answered.
@@ -20,23 +20,23 @@ pub enum Stage {
     Delivered,
 }
 
-impl Stage {
+impl LoadStage {
     /// All stages, in the order of an event's way.
-    pub const ALL: [Stage; 3] = [Stage::Acknowledged, Stage::Readable, Stage::Delivered];
+    pub const ALL: [LoadStage; 3] = [LoadStage::Acknowledged, LoadStage::Readable, LoadStage::Delivered];
 
     /// The name in the interval log.
     pub fn name(self) -> &'static str {
         match self {
-            Stage::Acknowledged => "acknowledged",
-            Stage::Readable => "readable",
-            Stage::Delivered => "delivered",
+            LoadStage::Acknowledged => "acknowledged",
+            LoadStage::Readable => "readable",
+            LoadStage::Delivered => "delivered",
         }
     }
 }
 
 /// What is measured at one rate.
 #[derive(Debug)]
-pub struct Step {
+pub struct RateStep {
     /// Events a second.
     pub rate: u64,
     /// Events that were acknowledged, those of the warm-up included.
@@ -47,19 +47,19 @@ pub struct Step {
     pub refused: AtomicU64,
     /// Reads that failed.
     pub failed_reads: AtomicU64,
-    stages: [Mutex<Histogram<u64>>; Stage::ALL.len()],
+    stages: [Mutex<Histogram<u64>>; LoadStage::ALL.len()],
 }
 
-impl Step {
+impl RateStep {
     /// Nothing is measured yet.
     pub fn new(rate: u64) -> Self {
-        let stages = Stage::ALL.map(|_| Mutex::new(Total::new().histogram));
+        let stages = LoadStage::ALL.map(|_| Mutex::new(Total::new().histogram));
         let zero = AtomicU64::default;
-        Step { rate, acknowledged: zero(), unsent: zero(), refused: zero(), failed_reads: zero(), stages }
+        RateStep { rate, acknowledged: zero(), unsent: zero(), refused: zero(), failed_reads: zero(), stages }
     }
 
     /// So many events took this long from their due time.
-    pub fn record(&self, stage: Stage, latency: Duration, events: u64) {
+    pub fn record(&self, stage: LoadStage, latency: Duration, events: u64) {
         if events == 0 {
             // The histogram would still remember it as its maximum.
             return;
@@ -69,7 +69,7 @@ impl Step {
     }
 
     /// All that was recorded of a stage.
-    pub fn histogram(&self, stage: Stage) -> Histogram<u64> {
+    pub fn histogram(&self, stage: LoadStage) -> Histogram<u64> {
         self.lock(stage).clone()
     }
 
@@ -78,18 +78,18 @@ impl Step {
         count.fetch_add(more, Ordering::Relaxed);
     }
 
-    fn lock(&self, stage: Stage) -> MutexGuard<'_, Histogram<u64>> {
+    fn lock(&self, stage: LoadStage) -> MutexGuard<'_, Histogram<u64>> {
         // A histogram is in order after a panic elsewhere, too.
         self.stages[stage as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The series of the interval log, such as `acknowledged@5000`.
-pub fn series(steps: &Arc<[Step]>) -> Vec<Series> {
-    let of = |index: usize, stage: Stage| {
+pub fn series(steps: &Arc<[RateStep]>) -> Vec<HistogramSeries> {
+    let of = |index: usize, stage: LoadStage| {
         let steps = steps.clone();
         let tag = format!("{}@{}", stage.name(), steps[index].rate);
-        Series { tag, total: Box::new(move || steps[index].histogram(stage)) }
+        HistogramSeries { tag, total: Box::new(move || steps[index].histogram(stage)) }
     };
-    (0..steps.len()).flat_map(|index| Stage::ALL.map(|stage| of(index, stage))).collect()
+    (0..steps.len()).flat_map(|index| LoadStage::ALL.map(|stage| of(index, stage))).collect()
 }

@@ -7,9 +7,9 @@
 //! stall, and nothing of how it runs (workers, processes, batches) can get into a checkpoint.
 //!
 //! - `file`: how a checkpoint is written.
-//! - [`Kept`]: which there are; the last two.
+//! - [`CheckpointList`]: which there are; the last two.
 //! - [`Gatherer`]: makes one from the log.
-//! - [`Plan`]: what a start can use, and what it lacks.
+//! - [`RecoveryPlan`]: what a start can use, and what it lacks.
 //! - [`Checkpointer`]: makes them while the engine runs, and drops what is not needed any more of the log.
 
 mod checkpointer;
@@ -25,10 +25,10 @@ mod tests;
 mod without;
 
 pub use checkpointer::{Checkpointer, CheckpointerSettings, Growth, SealIds};
-pub use file::{Counts, FileError, MessageIds, Piece};
-pub use kept::{Kept, Pieces};
+pub use file::{CheckpointCounts, CheckpointFileError, CheckpointPiece, MessageIds};
+pub use kept::{CheckpointList, Pieces};
 pub use make::Gatherer;
-pub use plan::{Past, Plan, Restore, StartPlan, begins};
+pub use plan::{PastSources, RecoveryPlan, Restore, StartPlan, begins};
 pub use repeated::{FormerLog, Repeated};
 pub use salvage::salvage;
 
@@ -144,7 +144,7 @@ pub enum CheckpointError {
         /// The file.
         file: PathBuf,
         /// What is wrong with it.
-        source: FileError,
+        source: CheckpointFileError,
         /// The list.
         list: PathBuf,
     },

@@ -48,19 +48,19 @@ const LZ4: u8 = 1;
 const EVENTS: u8 = 1;
 
 /// The version that is written.
-const WRITTEN: Version =
-    Version { number: 3, kind_at: Some(2), numbers_at: 3, order: EntryOrder::Known, has_sources: true };
+const WRITTEN: EnvelopeVersion =
+    EnvelopeVersion { number: 3, kind_at: Some(2), numbers_at: 3, order: EntryOrder::Known, has_sources: true };
 
 /// The versions that are read.
-const VERSIONS: [Version; 3] = [
-    Version { number: 1, kind_at: None, numbers_at: 2, order: EntryOrder::Unknown, has_sources: false },
-    Version { number: 2, has_sources: false, ..WRITTEN },
+const VERSIONS: [EnvelopeVersion; 3] = [
+    EnvelopeVersion { number: 1, kind_at: None, numbers_at: 2, order: EntryOrder::Unknown, has_sources: false },
+    EnvelopeVersion { number: 2, has_sources: false, ..WRITTEN },
     WRITTEN,
 ];
 
 /// What the versions of the envelope differ in.
 #[derive(Clone, Copy, Debug)]
-struct Version {
+struct EnvelopeVersion {
     number: u8,
     /// Where the kind of the record is.
     kind_at: Option<usize>,
@@ -70,7 +70,7 @@ struct Version {
     has_sources: bool,
 }
 
-impl Version {
+impl EnvelopeVersion {
     /// Where the checksum is.
     const fn sum_at(self) -> usize {
         self.numbers_at + 16
@@ -203,7 +203,7 @@ pub fn envelope(tick: Tick, entry: &[u8]) -> Result<Envelope, CodecError> {
     opened(tick, entry).map(|(_, envelope)| envelope)
 }
 
-fn opened(tick: Tick, entry: &[u8]) -> Result<(Version, Envelope), CodecError> {
+fn opened(tick: Tick, entry: &[u8]) -> Result<(EnvelopeVersion, Envelope), CodecError> {
     let short = || CodecError::Short { bytes: entry.len() };
     let number = *entry.first().ok_or_else(short)?;
     let version = VERSIONS.iter().find(|version| version.number == number).copied();
@@ -245,7 +245,7 @@ pub fn decode(tick: Tick, entry: &[u8]) -> Result<(Envelope, LogRecord), CodecEr
 }
 
 /// The events of a body.
-fn stored(version: Version, body: &Bytes) -> bincode::Result<Vec<Stored>> {
+fn stored(version: EnvelopeVersion, body: &Bytes) -> bincode::Result<Vec<Stored>> {
     if !version.has_sources {
         let events: Vec<FormerEvent<'_>> = options().deserialize(body)?;
         let stored = |of: FormerEvent<'_>| Stored { message: of.message, source: None, raw: body.slice_ref(of.raw) };
@@ -261,7 +261,7 @@ fn stored(version: Version, body: &Bytes) -> bincode::Result<Vec<Stored>> {
     events.into_iter().map(stored).collect()
 }
 
-fn checksum(version: Version, tick: Tick, entry: &[u8]) -> u64 {
+fn checksum(version: EnvelopeVersion, tick: Tick, entry: &[u8]) -> u64 {
     let mut hasher = Xxh3::new();
     hasher.update(&tick.as_ms().to_be_bytes());
     hasher.update(&entry[..version.sum_at()]);
@@ -329,7 +329,7 @@ mod tests {
     }
 
     /// An entry as versions 1 and 2 had it: its numbers, and a body without sources.
-    fn of_version(version: Version, tick: u64, events: &[(u128, &[u8])]) -> Vec<u8> {
+    fn of_version(version: EnvelopeVersion, tick: u64, events: &[(u128, &[u8])]) -> Vec<u8> {
         let body =
             options().serialize(&events.iter().map(|(message, raw)| (message, *raw)).collect::<Vec<_>>()).unwrap();
         let kind = version.kind_at.map(|_| EVENTS);

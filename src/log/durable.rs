@@ -20,7 +20,7 @@ use std::sync::Arc;
 use dataflows::model::Tick;
 
 use super::checkpoint::Growth;
-use super::segments::{Appended, Disk, RealDisk, Safety, Writer};
+use super::segments::{Appended, Disk, RealDisk, Safety, SegmentWriter};
 use super::{History, Log, LogError, Store, StoreError, codec};
 use crate::engine::Accepted;
 use crate::limits::{DISK_RESERVE_BYTES, LOG_ROOM_BYTES};
@@ -37,7 +37,7 @@ pub struct DurableLog {
     last: Option<Tick>,
     free: Free,
     /// From the first append on.
-    writer: Option<Writer>,
+    writer: Option<SegmentWriter>,
     /// Told how the log grows.
     growth: Arc<Growth>,
 }
@@ -88,7 +88,7 @@ impl DurableLog {
     }
 
     /// What is written with. It goes on where the log ends when it is needed for the first time.
-    fn writer(&mut self) -> Result<&mut Writer, StoreError> {
+    fn writer(&mut self) -> Result<&mut SegmentWriter, StoreError> {
         let writer = match self.writer.take() {
             Some(writer) => writer,
             None => self.store.writer(self.disk.clone(), self.safety)?,

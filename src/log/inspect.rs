@@ -16,9 +16,9 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use self::beside::Beside;
-use super::checkpoint::{CheckpointError, Kept};
-use super::segments::{Entry, Torn};
-use super::{DataFolder, EntryOrder, LogError, LogRecord, ProcessNumber, Purpose, Store, StoreError, codec, files};
+use super::checkpoint::{CheckpointError, CheckpointList};
+use super::segments::{SegmentEntry, Torn};
+use super::{DataFolder, EntryOrder, LogError, LogRecord, OpenPurpose, ProcessNumber, Store, StoreError, codec, files};
 use crate::history::{HistoryAddress, HistoryError, HistoryFound};
 
 /// Why a folder could not be looked at.
@@ -101,13 +101,13 @@ impl fmt::Display for Stat {
 pub fn stat(folder: &Path, history: Option<&HistoryAddress>) -> Result<Stat, InspectError> {
     let store = Store::look(folder)?;
     let rows = store.outbox().len().map_err(|source| store.failed(source))? as u64;
-    let kept = Kept::look(folder)?;
+    let kept = CheckpointList::look(folder)?;
     let checkpoints = kept.entries().iter().map(|entry| (entry.tick, entry.identifiers, entry.bytes)).collect();
     let disk_bytes = files::bytes(folder)?;
     let history = beside::stat(folder, history)?;
     let mut stat = Stat { disk_bytes, rows, is_complete: true, checkpoints, history, ..Stat::default() };
     for entry in store.entries(Tick::default()) {
-        let Entry { tick, bytes } = entry?;
+        let SegmentEntry { tick, bytes } = entry?;
         let envelope = codec::envelope(tick, &bytes).map_err(|error| store.undecodable(tick, error))?;
         stat.is_complete &= stat.entries > 0 || envelope.previous == Tick::default();
         stat.entries += 1;
@@ -122,7 +122,7 @@ pub fn stat(folder: &Path, history: Option<&HistoryAddress>) -> Result<Stat, Ins
 /// Writes the events of the ticks from `from` to `until`, both included, as lines of JSON.
 pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Result<(), InspectError> {
     #[derive(Serialize)]
-    struct Line<'a> {
+    struct DumpLine<'a> {
         tick: Tick,
         /// With the place in the entry, where the order is known.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,11 +133,11 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
         source: Option<CompactString>,
         event: &'a RawValue,
     }
-    let found = DataFolder::find(folder, Purpose::Look)?;
+    let found = DataFolder::find(folder, OpenPurpose::Look)?;
     let process = found.owner()?.map_or(0, ProcessNumber::process);
     let store = found.copy()?;
     for entry in store.entries(from) {
-        let Entry { tick, bytes } = entry?;
+        let SegmentEntry { tick, bytes } = entry?;
         if tick > until {
             break;
         }
@@ -147,7 +147,7 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
             let event = serde_json::from_slice(&stored.raw).map_err(|error| store.damaged(tick, error))?;
             let is_ordered = envelope.order == EntryOrder::Known;
             let (process, index) = (is_ordered.then_some(process), is_ordered.then_some(index));
-            serde_json::to_writer(&mut *out, &Line { tick, process, index, source: stored.source, event })
+            serde_json::to_writer(&mut *out, &DumpLine { tick, process, index, source: stored.source, event })
                 .map_err(io::Error::from)?;
             out.write_all(b"\n")?;
         }
@@ -162,13 +162,13 @@ pub fn verify(
     history: Option<&HistoryAddress>,
     out: &mut impl Write,
 ) -> Result<Vec<String>, InspectError> {
-    let found = DataFolder::find(folder, Purpose::Look)?;
+    let found = DataFolder::find(folder, OpenPurpose::Look)?;
     let mut damage: Vec<String> = found.damage().iter().map(ToString::to_string).collect();
     let owner = found.owner();
     damage.extend(owner.as_ref().err().map(ToString::to_string));
     let owner = owner.ok().flatten();
     let mut torn: Vec<(String, u64, u64)> = found.torn().into_iter().collect();
-    let mut counted = Counted::default();
+    let mut counted = LogCounts::default();
     let store = match found.salvage() {
         Ok(store) => {
             counted.read(&store, &mut damage);
@@ -186,7 +186,7 @@ pub fn verify(
         // What is wrong with the files says why.
         Err(_) => None,
     };
-    let kept = Kept::look(folder).map_err(|error| damage.push(error.to_string())).ok();
+    let kept = CheckpointList::look(folder).map_err(|error| damage.push(error.to_string())).ok();
     for (kept, entry) in kept.iter().flat_map(|kept| kept.entries().iter().map(move |entry| (kept, entry))) {
         let read: Result<(), _> =
             kept.read(entry).and_then(|(_, mut pieces)| pieces.try_for_each(|piece| piece.map(drop)));
@@ -196,7 +196,7 @@ pub fn verify(
     }
     let beside = Beside { found: &found, owner, kept: kept.as_ref(), store: store.as_ref(), last: counted.last };
     beside.verify(history, &mut damage);
-    let Counted { entries, events, checkpoints, last } = counted;
+    let LogCounts { entries, events, checkpoints, last } = counted;
     let found = beside::verify_history(folder, history, last, &mut damage)?;
     writeln!(out, "{entries} entries, {events} events, {checkpoints} checkpoints, {} damaged", damage.len())?;
     for line in &damage {
@@ -215,7 +215,7 @@ pub fn verify(
 
 /// How much there is.
 #[derive(Default)]
-struct Counted {
+struct LogCounts {
     entries: u64,
     events: u64,
     checkpoints: usize,
@@ -223,12 +223,12 @@ struct Counted {
     last: Tick,
 }
 
-impl Counted {
+impl LogCounts {
     /// Reads the log.
     fn read(&mut self, store: &Store, damage: &mut Vec<String>) {
         let mut previous: Option<Tick> = None;
         for entry in store.entries(Tick::default()) {
-            let Entry { tick, bytes } = match entry {
+            let SegmentEntry { tick, bytes } = match entry {
                 Ok(entry) => entry,
                 // What is behind it is read all the same.
                 Err(StoreError::DamagedLog { damage: found, .. }) => {

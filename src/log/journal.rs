@@ -19,7 +19,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use batch::{Cursor, Why};
+use batch::{JournalReader, Why};
 
 /// Bytes that are looked at together.
 const BLOCK: usize = 256 * 1024;
@@ -59,7 +59,7 @@ pub(super) fn journals(store: &Path) -> io::Result<Vec<Journal>> {
 
 /// What a journal has.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Content {
+pub(super) struct JournalContent {
     /// Where its last whole batch ends: all before it is batch after batch.
     pub bytes: u64,
     /// Batches up to there.
@@ -82,9 +82,9 @@ pub(super) enum Rest {
 }
 
 /// Reads a journal. Its sequence numbers have to grow from `after` on.
-pub(super) fn read(journal: &Journal, after: Option<u64>) -> io::Result<Content> {
-    let mut cursor = Cursor::open(&journal.path, 0)?;
-    let mut content = Content { bytes: 0, batches: 0, last: after, rest: Rest::Nothing };
+pub(super) fn read(journal: &Journal, after: Option<u64>) -> io::Result<JournalContent> {
+    let mut cursor = JournalReader::open(&journal.path, 0)?;
+    let mut content = JournalContent { bytes: 0, batches: 0, last: after, rest: Rest::Nothing };
     let why = loop {
         match cursor.batch(content.last)? {
             Ok(seqno) => {
@@ -126,7 +126,7 @@ fn next_batch(path: &Path, from: u64, end: u64, after: Option<u64>) -> io::Resul
             if tries > TRIES_MAX {
                 return Ok(None);
             }
-            if Cursor::open(path, start)?.batch(after)?.is_ok() {
+            if JournalReader::open(path, start)?.batch(after)?.is_ok() {
                 return Ok(Some(start));
             }
         }

@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::store::Flaw;
 use crate::limits::VERSION_FILE_BYTES_MAX;
-use version::Version;
+use version::KeyspaceVersion;
 
 /// What the storage's file `version` says.
 pub(super) const VERSION: &[u8] = b"FJL\x03";
@@ -135,7 +135,7 @@ fn check_tree(id: u64, folder: &Path, name: Option<&str>, damage: &mut Vec<Flaw>
         wrong(&file, "its checksum is not the one in the file current: one of the two is not as it was written");
         return Ok(());
     }
-    let Some(version) = Version::read(&bytes) else {
+    let Some(version) = KeyspaceVersion::read(&bytes) else {
         wrong(&file, "it is no list of tables");
         return Ok(());
     };

@@ -37,7 +37,7 @@ pub use memory::MemoryLog;
 pub use record::{EntryOrder, LogRecord, Logged, Stored};
 pub use repair::repair;
 pub use rewind::{RewindError, RewoundRow, rewind};
-pub use store::{Batch, DataFolder, Flaw, ProcessNumber, Purpose, Store, StoreError, Syncer};
+pub use store::{DataFolder, Flaw, OpenPurpose, ProcessNumber, Store, StoreError, Syncer, WriteBatch};
 
 use dataflows::model::Tick;
 use thiserror::Error;

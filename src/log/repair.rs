@@ -16,9 +16,9 @@ use dataflows::model::Tick;
 
 use super::checkpoint::salvage;
 use super::inspect::InspectError;
-use super::segments::Entry;
-use super::store::{KEYSPACES, Rows};
-use super::{DataFolder, ProcessNumber, Purpose, Store, StoreError, codec, files};
+use super::segments::SegmentEntry;
+use super::store::{KEYSPACES, StoredRows};
+use super::{DataFolder, OpenPurpose, ProcessNumber, Store, StoreError, codec, files};
 use crate::clock::{Jumps, reached};
 use crate::history::{self, HistoryOwner};
 
@@ -31,7 +31,7 @@ pub fn repair(folder: &Path, into: &Path, out: &mut impl Write) -> Result<(), In
     if !is_free {
         return Err(InspectError::Taken { into: into.to_owned() });
     }
-    let found = DataFolder::find(folder, Purpose::Look)?;
+    let found = DataFolder::find(folder, OpenPurpose::Look)?;
     for damage in found.damage() {
         writeln!(out, "damaged      {damage}")?;
     }
@@ -112,7 +112,7 @@ impl Usable {
         let mut given_up = 0u64;
         let mut is_over = false;
         for entry in source.entries(Tick::default()) {
-            let read = entry.map_err(|error| error.to_string()).and_then(|Entry { tick, bytes }| {
+            let read = entry.map_err(|error| error.to_string()).and_then(|SegmentEntry { tick, bytes }| {
                 let (envelope, _) = codec::decode(tick, &bytes).map_err(|error| format!("tick {tick}: {error}"))?;
                 Ok((tick, envelope.previous))
             });
@@ -190,7 +190,7 @@ fn copy_log(source: &Store, target: &Store, checkpoint: Tick, out: &mut impl Wri
 /// Copies the rows of a keyspace, as far as they can be read. Gives how many.
 fn copy_rows(source: &Store, target: &Store, name: &str, out: &mut impl Write) -> Result<u64, InspectError> {
     let mut copied = 0;
-    let mut rows: Rows = source.rows(name);
+    let mut rows: StoredRows = source.rows(name);
     loop {
         let mut batch = target.batch();
         let mut count = 0;

@@ -18,10 +18,10 @@ use dataflows::model::Tick;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use thiserror::Error;
 
-use super::checkpoint::{CheckpointError, Kept, salvage};
-use super::segments::Entry;
+use super::checkpoint::{CheckpointError, CheckpointList, salvage};
+use super::segments::SegmentEntry;
 use super::store::KEYSPACES;
-use super::{DataFolder, ProcessNumber, Purpose, Store, StoreError, codec, files, latest_tick};
+use super::{DataFolder, OpenPurpose, ProcessNumber, Store, StoreError, codec, files, latest_tick};
 use crate::clock::{Jumps, reached};
 use crate::dedupe::{self, DedupeError};
 use crate::history::{self, Archive, HistoryError, HistoryOwner};
@@ -134,12 +134,12 @@ pub fn rewind(folder: &Path, to: Tick, rule: &RowRule, out: &mut impl Write) -> 
         return Err(StoreError::Missing { folder: folder.clone() }.into());
     }
     // Nobody else may have it, but it is only read.
-    let found = DataFolder::find(folder, Purpose::Start)?;
+    let found = DataFolder::find(folder, OpenPurpose::Start)?;
     if found.is_former() {
         return Err(RewindError::Former { folder: folder.clone() });
     }
     let source = found.copy()?;
-    let goes = Goes::of(folder, &source, &Kept::look(folder)?, found.owner()?, to)?;
+    let goes = Goes::of(folder, &source, &CheckpointList::look(folder)?, found.owner()?, to)?;
     if goes.last <= to {
         let (shown, last) = (folder.display(), goes.last);
         writeln!(out, "nothing in {shown} is of a time after tick {to}: its last tick is {last}; it stays as it is")?;
@@ -215,7 +215,7 @@ impl Goes {
     fn of(
         folder: &Path,
         source: &Store,
-        kept: &Kept,
+        kept: &CheckpointList,
         owner: Option<ProcessNumber>,
         to: Tick,
     ) -> Result<Self, RewindError> {
@@ -226,7 +226,7 @@ impl Goes {
             Goes { entries: 0, events: 0, ticks: None, checkpoints, stays, begins: newest, first: last, last };
         let mut is_first = true;
         for entry in source.entries(Tick::default()) {
-            let Entry { tick, bytes } = entry?;
+            let SegmentEntry { tick, bytes } = entry?;
             let envelope = codec::envelope(tick, &bytes).map_err(|error| source.undecodable(tick, error))?;
             if std::mem::take(&mut is_first) {
                 (goes.begins, goes.first) = (envelope.previous, tick);

@@ -2,9 +2,9 @@
 //!
 //! - A segment is a file of frames ([`frame`]), each with an entry of the log. Room is set aside for it, written full of zeros
 //!   beforehand, so that a sync of a frame has nothing to do but to write that frame.
-//! - [`Writer`] appends. One append is one write and, if it is to be safe, one sync. It gets the next segment ready while there is
+//! - [`SegmentWriter`] appends. One append is one write and, if it is to be safe, one sync. It gets the next segment ready while there is
 //!   still room in this one.
-//! - [`Segments`] knows which files there are, and reads them ([`Entries`]) while the writer appends. To open it changes nothing.
+//! - [`Segments`] knows which files there are, and reads them ([`LogReader`]) while the writer appends. To open it changes nothing.
 //! - Segments that are not needed any more go as a whole.
 //!
 //! **What is at the end.** A crash can leave the last write half done. So the log ends before the first frame that is not whole,
@@ -30,10 +30,10 @@ mod unsynced;
 mod writer;
 
 pub use disk::{Disk, RealDisk};
-pub use entries::{Damage, Entries, Entry};
+pub use entries::{Damage, LogReader, SegmentEntry};
 pub use frame::Safety;
 pub use tail::Torn;
-pub use writer::{Appended, Writer};
+pub use writer::{Appended, SegmentWriter};
 
 #[cfg(test)]
 pub use unsynced::UnsyncedDisk;
@@ -52,7 +52,7 @@ use thiserror::Error;
 use super::checkpoint::preallocate;
 use file::Frames;
 use frame::{FrameHead, SegmentHead};
-use tail::{End, Tail};
+use tail::{LogEnd, TailFile};
 
 /// What a file of the log is called: its number, and this.
 const EXTENSION: &str = "seg";
@@ -122,21 +122,21 @@ impl Drop for Segment {
 
 /// The files of a log. Clones are of the same log.
 #[derive(Clone)]
-pub struct Segments(Arc<Inner>);
+pub struct Segments(Arc<SegmentsInner>);
 
-struct Inner {
+struct SegmentsInner {
     folder: PathBuf,
     /// Where the tick that is known to be safe is noted.
-    tail: Tail,
-    state: Mutex<State>,
+    tail: TailFile,
+    state: Mutex<SegmentsState>,
     /// Whether the next frame is to begin another segment.
     is_to_end: AtomicBool,
 }
 
-struct State {
+struct SegmentsState {
     /// Oldest first. At most the last has no frame.
     segments: VecDeque<Arc<Segment>>,
-    end: End,
+    end: LogEnd,
     /// What is behind the end of writes that were not finished.
     torn: Vec<Torn>,
 }
@@ -153,7 +153,7 @@ pub struct Last {
 impl Segments {
     /// Those in this folder, with the file that says what of them is safe. Changes nothing.
     pub fn open(folder: &Path, tail: &Path) -> Result<Self, SegmentError> {
-        let tail = Tail::open(tail).map_err(io_error(tail))?;
+        let tail = TailFile::open(tail).map_err(io_error(tail))?;
         let mut segments = Vec::new();
         for number in numbers(folder)? {
             let path = number.path(folder);
@@ -178,8 +178,13 @@ impl Segments {
         };
         let segments: VecDeque<Arc<Segment>> = segments.into_iter().map(Arc::new).collect();
         let torn = tail::torn(&segments, &end)?;
-        let state = Mutex::new(State { segments, end, torn });
-        Ok(Segments(Arc::new(Inner { folder: folder.to_owned(), tail, state, is_to_end: AtomicBool::new(false) })))
+        let state = Mutex::new(SegmentsState { segments, end, torn });
+        Ok(Segments(Arc::new(SegmentsInner {
+            folder: folder.to_owned(),
+            tail,
+            state,
+            is_to_end: AtomicBool::new(false),
+        })))
     }
 
     /// Where they are.
@@ -239,13 +244,13 @@ impl Segments {
     }
 
     /// What is there now, from the first entry at or after `first` on.
-    pub fn entries(&self, first: Tick) -> Entries {
+    pub fn entries(&self, first: Tick) -> LogReader {
         let state = self.locked();
         let written: Vec<Arc<Segment>> =
             state.segments.iter().filter(|segment| segment.first.get().is_some()).cloned().collect();
         let begins_before = |segment: &Arc<Segment>| segment.first.get().is_some_and(|frame| frame.tick <= first);
         let begin = written.iter().rposition(begins_before).unwrap_or(0);
-        Entries::new(written.into_iter().skip(begin).collect(), state.end.at, first)
+        LogReader::new(written.into_iter().skip(begin).collect(), state.end.at, first)
     }
 
     /// The next entry begins a segment, so that all before it can go at once.
@@ -275,12 +280,12 @@ impl Segments {
         (entries, last)
     }
 
-    fn locked(&self) -> MutexGuard<'_, State> {
+    fn locked(&self) -> MutexGuard<'_, SegmentsState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl SegmentsState {
     /// The last segment that has a frame.
     fn written(&self) -> Option<&Arc<Segment>> {
         self.segments.iter().rev().find(|segment| segment.first.get().is_some())
@@ -289,7 +294,7 @@ impl State {
 
 /// The tick up to which a log is known to be safe by its file `TAIL`, if any is.
 pub fn noted_safe(tail: &Path) -> Result<Option<Tick>, SegmentError> {
-    Ok(Tail::open(tail).map_err(io_error(tail))?.safe())
+    Ok(TailFile::open(tail).map_err(io_error(tail))?.safe())
 }
 
 /// The numbers of the segments in a folder, in their order.

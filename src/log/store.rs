@@ -35,15 +35,15 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 
-pub use batch::Batch;
-pub use data_folder::{DataFolder, Purpose};
+pub use batch::WriteBatch;
+pub use data_folder::{DataFolder, OpenPurpose};
 pub use error::StoreError;
 pub use flaw::Flaw;
 pub use process_number::ProcessNumber;
-pub(super) use rows::{KEYSPACES, Rows};
+pub(super) use rows::{KEYSPACES, StoredRows};
 pub use syncing::Syncer;
 #[cfg(test)]
-pub(super) use takeover::Step;
+pub(super) use takeover::TakeoverStep;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -55,8 +55,8 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use tempfile::TempDir;
 
 use super::codec::{self, CodecError};
-use super::journal::seal::Sealer;
-use super::segments::{Disk, Entry, Safety, SegmentError, Segments, Torn, Writer, noted_safe};
+use super::journal::seal::JournalSealer;
+use super::segments::{Disk, Safety, SegmentEntry, SegmentError, SegmentWriter, Segments, Torn, noted_safe};
 use super::{History, LogError, Logged, files};
 
 /// Bytes of blocks kept in memory. The log is read once, from its beginning to its end; rows of the outbox likewise.
@@ -64,9 +64,9 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// An open data folder. Cheap to clone; it is closed with the last clone.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store(Arc<StoreInner>);
 
-struct Inner {
+struct StoreInner {
     folder: PathBuf,
     log: Mutex<LogFiles>,
     outbox: Keyspace,
@@ -80,7 +80,7 @@ struct Inner {
     #[cfg(test)]
     syncs: std::sync::atomic::AtomicUsize,
     /// Notes what is written; nothing in a copy.
-    sealer: Mutex<Option<Sealer>>,
+    sealer: Mutex<Option<JournalSealer>>,
     /// Where the copy is, if it is one.
     _copy: Option<TempDir>,
     /// Last, so that it is unlocked when all else is closed.
@@ -100,12 +100,12 @@ impl Store {
     /// Opens the data folder; makes it where there is none yet. One that is damaged is left as it is, and one of a former format
     /// stays as it is until it is taken over.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        DataFolder::find(folder, Purpose::Start)?.open()
+        DataFolder::find(folder, OpenPurpose::Start)?.open()
     }
 
     /// A copy of what is in a data folder, to be looked at. What is written to it is gone with it.
     pub fn look(folder: &Path) -> Result<Self, StoreError> {
-        DataFolder::find(folder, Purpose::Look)?.copy()
+        DataFolder::find(folder, OpenPurpose::Look)?.copy()
     }
 
     /// Opens the database at `store`, of the data folder `folder` whose log is in these segments, or in the database.
@@ -130,7 +130,7 @@ impl Store {
         let rejected = || KeyspaceCreateOptions::default().max_memtable_size(8 * 1024 * 1024);
         let quarantine = database.keyspace("quarantine", rejected)?;
         let folder = folder.to_owned();
-        Ok(Store(Arc::new(Inner {
+        Ok(Store(Arc::new(StoreInner {
             folder,
             log: Mutex::new(log),
             outbox,
@@ -161,7 +161,7 @@ impl Store {
         data_folder::belongs_to(&self.0.folder, process)
     }
 
-    fn sealer(&self) -> MutexGuard<'_, Option<Sealer>> {
+    fn sealer(&self) -> MutexGuard<'_, Option<JournalSealer>> {
         self.0.sealer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -215,8 +215,8 @@ impl Store {
     }
 
     /// Changes that are made together, or not at all.
-    pub fn batch(&self) -> Batch {
-        Batch { store: self.clone(), write: self.0.database.batch(), mode: PersistMode::Buffer }
+    pub fn batch(&self) -> WriteBatch {
+        WriteBatch { store: self.clone(), write: self.0.database.batch(), mode: PersistMode::Buffer }
     }
 
     /// A number that grows with each write beside the log.
@@ -328,9 +328,9 @@ impl Store {
     }
 
     /// The one that writes the log. A folder of a former format is taken over first.
-    pub(super) fn writer(&self, disk: Arc<dyn Disk>, safety: Safety) -> Result<Writer, StoreError> {
+    pub(super) fn writer(&self, disk: Arc<dyn Disk>, safety: Safety) -> Result<SegmentWriter, StoreError> {
         let segments = self.take_over()?;
-        Writer::open(segments, disk, safety).map_err(|error| self.failed_log(error))
+        SegmentWriter::open(segments, disk, safety).map_err(|error| self.failed_log(error))
     }
 
     /// The segments of the log; nothing where it is of a former format.
@@ -342,7 +342,7 @@ impl Store {
     }
 
     /// The entries of the log from `first` on, in order of ticks. Behind [`StoreError::DamagedLog`] it may go on.
-    pub(super) fn entries(&self, first: Tick) -> Box<dyn Iterator<Item = Result<Entry, StoreError>> + Send> {
+    pub(super) fn entries(&self, first: Tick) -> Box<dyn Iterator<Item = Result<SegmentEntry, StoreError>> + Send> {
         let store = self.clone();
         match self.log() {
             LogFiles::Segments(segments) => {
@@ -350,7 +350,7 @@ impl Store {
             }
             LogFiles::Keyspace(log) => Box::new(log.range(first.as_ms().to_be_bytes()..).map(move |entry| {
                 let (key, value) = entry.into_inner().map_err(|source| store.failed(source))?;
-                Ok(Entry { tick: store.tick(&key)?, bytes: Bytes::copy_from_slice(&value) })
+                Ok(SegmentEntry { tick: store.tick(&key)?, bytes: Bytes::copy_from_slice(&value) })
             })),
         }
     }
@@ -378,7 +378,7 @@ impl Store {
         let mut previous: Option<Tick> = None;
         let mut is_broken = false;
         let logged = self.entries(after.next()).map(move |entry| -> Result<Logged, StoreError> {
-            let Entry { tick, bytes } = entry?;
+            let SegmentEntry { tick, bytes } = entry?;
             let (envelope, record) = codec::decode(tick, &bytes).map_err(|error| store.undecodable(tick, error))?;
             let is_next = previous
                 .replace(tick)
@@ -411,7 +411,7 @@ impl Store {
     }
 }
 
-impl Drop for Inner {
+impl Drop for StoreInner {
     fn drop(&mut self) {
         // What it has to say it says when it is opened again.
         let is_synced = self.database.persist(PersistMode::SyncAll).is_ok();

@@ -38,7 +38,7 @@ pub struct IntervalLog {
 }
 
 /// Something that is recorded over and over.
-pub struct Series {
+pub struct HistogramSeries {
     /// Its name: without spaces and commas.
     pub tag: String,
     /// All that was recorded so far, in nanoseconds.
@@ -53,7 +53,7 @@ impl IntervalLog {
     }
 
     /// The same for other series than the stages of the engine.
-    pub fn of(path: &Path, series: Vec<Series>) -> io::Result<Self> {
+    pub fn of(path: &Path, series: Vec<HistogramSeries>) -> io::Result<Self> {
         let file = LineWriter::new(at_the_end_of(path)?);
         let (stop, stopped) = mpsc::channel();
         let writer = thread::Builder::new().name("hlog".into()).spawn(move || {
@@ -93,10 +93,10 @@ fn at_the_end_of(path: &Path) -> io::Result<File> {
 }
 
 /// The stages of the engine.
-fn stages(latency: &Arc<Latency>) -> Vec<Series> {
+fn stages(latency: &Arc<Latency>) -> Vec<HistogramSeries> {
     let series = |stage: Stage| {
         let latency = latency.clone();
-        Series { tag: stage.name().to_owned(), total: Box::new(move || latency.total(stage).histogram) }
+        HistogramSeries { tag: stage.name().to_owned(), total: Box::new(move || latency.total(stage).histogram) }
     };
     Stage::ALL.map(series).into()
 }
@@ -104,7 +104,7 @@ fn stages(latency: &Arc<Latency>) -> Vec<Series> {
 /// Writes an interval every `interval` until the other end of `stopped` is gone, then the last one.
 fn write_until(
     mut out: impl Write,
-    series: &[Series],
+    series: &[HistogramSeries],
     interval: Duration,
     stopped: &mpsc::Receiver<()>,
 ) -> io::Result<()> {
@@ -139,12 +139,12 @@ fn write_until(
 /// Writes what was recorded since `written`, and remembers it there.
 fn write_interval<W: Write>(
     log: &mut IntervalLogWriter<'_, '_, W, V2DeflateSerializer>,
-    series: &[Series],
+    series: &[HistogramSeries],
     written: &mut [Histogram<u64>],
     from: Duration,
     to: Duration,
 ) -> io::Result<()> {
-    for (Series { tag, total }, written) in series.iter().zip(written) {
+    for (HistogramSeries { tag, total }, written) in series.iter().zip(written) {
         let total = total();
         if total.len() == written.len() {
             continue;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use dataflows::model::Tick;
 
 pub use dot::dot;
-pub use figures::{Arrangement, Channel, Figures, Holder, Operator, Report, Stage};
+pub use figures::{Arrangement, Channel, Figures, MemoryHolder, Operator, Report, StageProgress};
 pub use routes::router;
 pub use watcher::Watcher;
 
@@ -34,12 +34,12 @@ pub struct Introspection {
     workers: Vec<Mutex<Figures>>,
     input: AtomicU64,
     ticks: AtomicU64,
-    rate: Mutex<Rate>,
+    rate: Mutex<TickRate>,
 }
 
 /// How many ticks a second.
 #[derive(Debug)]
-struct Rate {
+struct TickRate {
     since: Instant,
     ticks: u64,
     per_s: f64,
@@ -55,7 +55,7 @@ impl Introspection {
             workers: (0..workers).map(|_| Mutex::default()).collect(),
             input: AtomicU64::new(0),
             ticks: AtomicU64::new(0),
-            rate: Mutex::new(Rate { since: started, ticks: 0, per_s: 0.0 }),
+            rate: Mutex::new(TickRate { since: started, ticks: 0, per_s: 0.0 }),
         })
     }
 
@@ -110,7 +110,7 @@ impl Introspection {
         if over >= RATE_OVER {
             let ticks = self.ticks();
             let per_s = (ticks - rate.ticks) as f64 / over.as_secs_f64();
-            *rate = Rate { since: Instant::now(), ticks, per_s };
+            *rate = TickRate { since: Instant::now(), ticks, per_s };
         }
     }
 }

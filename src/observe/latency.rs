@@ -44,7 +44,7 @@ impl fmt::Display for Stage {
 }
 
 /// Is told when a request has passed a stage, and how long after its arrival.
-pub type Observer = Arc<dyn Fn(Stage, Duration) + Send + Sync>;
+pub type LatencyObserver = Arc<dyn Fn(Stage, Duration) + Send + Sync>;
 
 /// The shortest latency that is told from a shorter one, in nanoseconds: nothing here takes less than a microsecond.
 const NS_MIN: u64 = 1_000;

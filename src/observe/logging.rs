@@ -18,7 +18,7 @@ use crate::limits::LOG_LINES_WAITING_MAX;
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum LogFormat {
     /// For people.
     Text,
     /// One JSON object a line.
@@ -66,20 +66,20 @@ pub fn filter(directives: Option<&str>) -> Result<EnvFilter, FilterError> {
 
 impl Logging {
     /// Begins to log. To be called once in a process.
-    pub fn start(filter: EnvFilter, format: Format, colour: bool) -> Self {
+    pub fn start(filter: EnvFilter, format: LogFormat, colour: bool) -> Self {
         let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LOG_LINES_WAITING_MAX);
         let (lines, writer) = builder.thread_name("log").finish(std::io::stderr());
         _ = DROPPED.set(lines.error_counter());
         let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(colour).with_env_filter(filter);
         // It fails only where there is no log any more.
         let put: Box<dyn Fn(EnvFilter) + Send + Sync> = match format {
-            Format::Text => {
+            LogFormat::Text => {
                 let subscriber = subscriber.with_filter_reloading();
                 let handle = subscriber.reload_handle();
                 subscriber.init();
                 Box::new(move |filter| _ = handle.reload(filter))
             }
-            Format::Json => {
+            LogFormat::Json => {
                 let subscriber = subscriber.json().with_filter_reloading();
                 let handle = subscriber.reload_handle();
                 subscriber.init();

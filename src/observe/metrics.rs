@@ -30,12 +30,12 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode as encode_text;
 use prometheus_client::registry::Registry;
 
-use self::counts::Counts;
+use self::counts::EngineCounts;
 use self::encode::gauge;
 use self::latencies::Latencies;
 pub use self::readings::{
-    AudienceState, Delivery, EngineState, EventDelivery, HistoryState, Intake, MemberReading, Quarantined, Readings,
-    RememberedMessages, SourceIntake,
+    AudienceState, DeliveryReading, EngineState, EventDelivery, HistoryState, Intake, MemberReading, Quarantined,
+    Readings, RememberedMessages, SourceIntake,
 };
 use super::latency::Latency;
 use crate::memory::resident_bytes;
@@ -46,9 +46,10 @@ use crate::memory::resident_bytes;
 pub fn router(latency: Arc<Latency>, readings: impl Readings) -> Router {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Latencies(latency)));
-    registry.register_collector(Box::new(Counts(readings)));
+    registry.register_collector(Box::new(EngineCounts(readings)));
     registry.register_collector(Box::new(Process));
-    let page = Page { registry, written: Mutex::default(), rate: RateLimiter::direct_with_clock(RATE, MonotonicClock) };
+    let page =
+        MetricsPage { registry, written: Mutex::default(), rate: RateLimiter::direct_with_clock(RATE, MonotonicClock) };
     Router::new().route("/metrics", get(metrics)).with_state(Arc::new(page))
 }
 
@@ -58,38 +59,38 @@ const RATE: Quota =
     Quota::per_second(NonZeroU32::new(10).expect("it is ten")).allow_burst(NonZeroU32::new(20).expect("it is twenty"));
 
 /// The metrics as they were written last.
-struct Page {
+struct MetricsPage {
     registry: Registry,
     /// One writes, the others wait for what it writes.
-    written: Mutex<Option<Written>>,
+    written: Mutex<Option<WrittenMetrics>>,
     rate: RateLimiter<NotKeyed, InMemoryState, MonotonicClock>,
 }
 
 /// Both forms. Shared by all answers that are still being sent.
 #[derive(Clone)]
-struct Written {
+struct WrittenMetrics {
     open: Bytes,
     plain: Bytes,
 }
 
-impl Page {
+impl MetricsPage {
     /// As they are now, or were a moment ago; nothing where they cannot be written.
-    fn written(&self) -> Option<Written> {
+    fn written(&self) -> Option<WrittenMetrics> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         if written.is_none() || self.rate.check().is_ok() {
             let mut text = String::new();
             encode_text(&mut text, &self.registry).ok()?;
             let plain = plain(&text).into();
-            *written = Some(Written { open: text.into(), plain });
+            *written = Some(WrittenMetrics { open: text.into(), plain });
         }
         written.clone()
     }
 }
 
-async fn metrics(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
+async fn metrics(State(page): State<Arc<MetricsPage>>, headers: HeaderMap) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
-    let Some(Written { open, plain }) = page.written() else {
+    let Some(WrittenMetrics { open, plain }) = page.written() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();

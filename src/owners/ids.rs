@@ -13,7 +13,7 @@ pub type RequestId = (usize, u64);
 
 /// What an owner says to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ClaimVerdict {
     /// The messages of which nothing stands here are claimed: nobody else may count them until it is known what became of them.
     /// Of the others, in the place of each, when it counted.
     Claimed(Vec<Option<Tick>>),
@@ -25,7 +25,7 @@ pub enum Verdict {
 
 /// What is not in order yet of an id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Held {
+struct UnsettledId {
     /// Somebody may count it.
     is_claimed: bool,
     /// It counted, and something may still count before it.
@@ -48,7 +48,7 @@ pub struct Passed {
 #[derive(Debug)]
 pub struct OwnedIds {
     ids: Dedupe,
-    held: FxHashMap<u128, Held>,
+    held: FxHashMap<u128, UnsettledId>,
     claims: FxHashMap<RequestId, Vec<u128>>,
     /// What counted, in order, and is not in `ids` yet.
     counted: BTreeMap<Tick, Vec<u128>>,
@@ -73,16 +73,16 @@ impl OwnedIds {
     }
 
     /// Claims messages, at `now`, each named once. All of them or none.
-    pub fn ask(&mut self, request: RequestId, now: Tick, ids: &[u128]) -> Result<Verdict, DedupeError> {
+    pub fn ask(&mut self, request: RequestId, now: Tick, ids: &[u128]) -> Result<ClaimVerdict, DedupeError> {
         if self.passed.iter().flatten().any(|passed| !passed.is_recovered) || !self.begin(now)? {
-            return Ok(Verdict::Unable);
+            return Ok(ClaimVerdict::Unable);
         }
         let mut counted = Vec::with_capacity(ids.len());
         for id in ids {
             counted.push(match self.held.get(id) {
-                Some(held) if held.is_claimed => return Ok(Verdict::Busy),
+                Some(held) if held.is_claimed => return Ok(ClaimVerdict::Busy),
                 // It may be over though it is not in order yet: a process can be away for long.
-                Some(Held { counted: Some(tick), .. }) if self.ids.window().has(*tick, now) => Some(*tick),
+                Some(UnsettledId { counted: Some(tick), .. }) if self.ids.window().has(*tick, now) => Some(*tick),
                 _ => self.ids.recognised(*id, now)?,
             });
         }
@@ -92,7 +92,7 @@ impl OwnedIds {
             claimed.iter().for_each(|id| self.held.entry(*id).or_default().is_claimed = true);
             self.claims.insert(request, claimed);
         }
-        Ok(Verdict::Claimed(counted))
+        Ok(ClaimVerdict::Claimed(counted))
     }
 
     /// What was claimed counted at `counted`, or it will not count.
@@ -155,10 +155,10 @@ impl OwnedIds {
     }
 
     /// Changes what is not in order of an id.
-    fn change(&mut self, id: u128, change: impl FnOnce(&mut Held)) {
+    fn change(&mut self, id: u128, change: impl FnOnce(&mut UnsettledId)) {
         if let Entry::Occupied(mut held) = self.held.entry(id) {
             change(held.get_mut());
-            if *held.get() == Held::default() {
+            if *held.get() == UnsettledId::default() {
                 held.remove();
             }
         }

@@ -8,7 +8,7 @@ use dataflows::model::Tick;
 use rustc_hash::FxHashMap;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::ids::Verdict;
+use super::ids::ClaimVerdict;
 use super::wire::{Heard, Said};
 
 /// How often who waits for the disk of an owner looks whether it still should.
@@ -16,18 +16,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What an owner answered.
 #[derive(Debug)]
-pub struct Answer {
+pub struct OwnerAnswer {
     /// What was claimed, if anything was.
-    pub part: Option<Part>,
+    pub part: Option<ClaimGuard>,
     /// What it said.
-    pub verdict: Verdict,
+    pub verdict: ClaimVerdict,
 }
 
 /// The way to an owner.
 #[derive(Debug)]
-pub struct Link {
+pub struct OwnerLink {
     said: mpsc::UnboundedSender<Said>,
-    waiting: Mutex<FxHashMap<u64, oneshot::Sender<Answer>>>,
+    waiting: Mutex<FxHashMap<u64, oneshot::Sender<OwnerAnswer>>>,
     /// What it has on its disk at the start; nothing before it is there.
     welcome: watch::Sender<Option<Tick>>,
     /// What it said of logs of earlier versions: what does not count, once it has said all.
@@ -37,12 +37,12 @@ pub struct Link {
     changed: Condvar,
 }
 
-impl Link {
+impl OwnerLink {
     /// A way on which `said` is heard at the other end.
     pub fn new(said: mpsc::UnboundedSender<Said>) -> Self {
         let (welcome, repeated) = (watch::Sender::new(None), watch::Sender::new((Vec::new(), false)));
         let (waiting, on_disk, changed) = (Mutex::default(), Mutex::default(), Condvar::new());
-        Link { said, waiting, welcome, repeated, on_disk, changed }
+        OwnerLink { said, waiting, welcome, repeated, on_disk, changed }
     }
 
     /// Says something. Where nobody hears it any more the process is about to end.
@@ -51,7 +51,7 @@ impl Link {
     }
 
     /// Asks for messages. An answer that nobody waits for any more gives back what was claimed.
-    pub fn ask(self: &Arc<Self>, request: u64, now: Tick, ids: Vec<u128>) -> oneshot::Receiver<Answer> {
+    pub fn ask(self: &Arc<Self>, request: u64, now: Tick, ids: Vec<u128>) -> oneshot::Receiver<OwnerAnswer> {
         let (answer, answered) = oneshot::channel();
         lock(&self.waiting).insert(request, answer);
         self.say(Said::Ask { request, now, ids });
@@ -63,11 +63,11 @@ impl Link {
         match heard {
             Heard::Welcome(through) => _ = self.welcome.send_replace(Some(through.unwrap_or_default())),
             Heard::Verdict { request, verdict } => {
-                let is_claimed = matches!(&verdict, Verdict::Claimed(counted) if counted.contains(&None));
-                let part = is_claimed.then(|| Part { link: Some(self.clone()), request });
+                let is_claimed = matches!(&verdict, ClaimVerdict::Claimed(counted) if counted.contains(&None));
+                let part = is_claimed.then(|| ClaimGuard { link: Some(self.clone()), request });
                 // Where nobody waits any more, the part goes, and says so.
                 let waits = lock(&self.waiting).remove(&request);
-                _ = waits.map(|waits| waits.send(Answer { part, verdict }));
+                _ = waits.map(|waits| waits.send(OwnerAnswer { part, verdict }));
             }
             Heard::Repeated(ids) => self.repeated.send_modify(|(repeated, _)| repeated.extend(ids)),
             Heard::RepeatedEnd => self.repeated.send_modify(|(_, is_complete)| *is_complete = true),
@@ -112,13 +112,13 @@ impl Link {
 
 /// What was claimed at one owner. It goes back unless it is said what became of it.
 #[derive(Debug)]
-pub struct Part {
+pub struct ClaimGuard {
     /// Nothing where it is settled.
-    link: Option<Arc<Link>>,
+    link: Option<Arc<OwnerLink>>,
     request: u64,
 }
 
-impl Part {
+impl ClaimGuard {
     /// It counted at this tick.
     pub fn settle(mut self, tick: Tick) {
         self.end(Some(tick));
@@ -136,7 +136,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for ClaimGuard {
     fn drop(&mut self) {
         self.end(None);
     }

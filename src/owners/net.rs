@@ -20,13 +20,13 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Owners;
-use super::link::Link;
+use super::link::OwnerLink;
 use super::owner::{Note, Owner, Replies, reporter};
 use super::wire::{Frame, Heard, SECRET_BYTES, Said, read, read_hello};
 use crate::clock::Now;
 use crate::dedupe::Dedupe;
 use crate::ending::{Ending, Exit, report, vital, vital_task, whenever};
-use crate::engine::Output;
+use crate::engine::WorkerOutput;
 use crate::limits::{PROCESS_HELLO_TIMEOUT, PROCESS_STRANGERS_MAX};
 
 /// How long the others get to say their last word, at the stop.
@@ -104,7 +104,7 @@ fn host_of(address: &str) -> &str {
 }
 
 /// What the owners of a cluster start with.
-pub struct Settings {
+pub struct OwnersSettings {
     /// This process.
     pub process: usize,
     /// Where the workers of all processes are, by process.
@@ -124,7 +124,7 @@ pub struct Settings {
     /// The time.
     pub now: Now,
     /// Where it is told that the process is of no use any more.
-    pub alarm: Sender<Output>,
+    pub alarm: Sender<WorkerOutput>,
 }
 
 /// The thread.
@@ -136,13 +136,13 @@ pub struct Net {
 
 impl Net {
     /// Begins to connect; gives the ways to the owners.
-    pub fn start(settings: Settings) -> Result<(Owners, Net), NetError> {
+    pub fn start(settings: OwnersSettings) -> Result<(Owners, Net), NetError> {
         let secret = parse_secret(&settings.secret).ok_or(NetError::NoSecret)?;
         let (notes, heard) = mpsc::unbounded_channel();
         let (mut links, mut to_say) = (Vec::new(), Vec::new());
         for _ in 0..settings.hosts.len() {
             let (said, saying) = mpsc::unbounded_channel();
-            links.push(Arc::new(Link::new(said)));
+            links.push(Arc::new(OwnerLink::new(said)));
             to_say.push(saying);
         }
         let owners = Owners::new(links.clone(), settings.now.clone());
@@ -170,14 +170,15 @@ impl Net {
 type Notes = (mpsc::UnboundedSender<Note>, mpsc::UnboundedReceiver<Note>);
 
 async fn run(
-    settings: Settings,
+    settings: OwnersSettings,
     secret: [u8; SECRET_BYTES],
-    links: Vec<Arc<Link>>,
+    links: Vec<Arc<OwnerLink>>,
     to_say: Vec<mpsc::UnboundedReceiver<Said>>,
     (notes, heard): Notes,
     closed: oneshot::Receiver<()>,
 ) {
-    let Settings { process: own, hosts, ports, endpoint, ids, reaches, accept_partial, now, alarm, .. } = settings;
+    let OwnersSettings { process: own, hosts, ports, endpoint, ids, reaches, accept_partial, now, alarm, .. } =
+        settings;
     let failed = reporter(alarm);
     // Who has said goodbye.
     let has_left: Arc<[AtomicBool]> = hosts.iter().map(|_| AtomicBool::new(false)).collect();
@@ -248,7 +249,12 @@ async fn pass_on(own: usize, mut saying: mpsc::UnboundedReceiver<Said>, notes: m
 }
 
 /// Says what there is to say to an owner, and hears what it answers.
-async fn talk(address: &str, hello: Said, saying: mpsc::UnboundedReceiver<Said>, link: Arc<Link>) -> io::Result<()> {
+async fn talk(
+    address: &str,
+    hello: Said,
+    saying: mpsc::UnboundedReceiver<Said>,
+    link: Arc<OwnerLink>,
+) -> io::Result<()> {
     let mut tries = 1;
     let (mut from, to) = loop {
         match join(address, &hello, &link).await {
@@ -273,7 +279,11 @@ async fn talk(address: &str, hello: Said, saying: mpsc::UnboundedReceiver<Said>,
 }
 
 /// Connects to an owner, and waits until it has let this process in: nothing else is said before.
-async fn join(address: &str, hello: &Said, link: &Arc<Link>) -> io::Result<(BufReader<OwnedReadHalf>, OwnedWriteHalf)> {
+async fn join(
+    address: &str,
+    hello: &Said,
+    link: &Arc<OwnerLink>,
+) -> io::Result<(BufReader<OwnedReadHalf>, OwnedWriteHalf)> {
     let connection = TcpStream::connect(address).await?;
     connection.set_nodelay(true)?;
     let (from, mut to) = connection.into_split();
@@ -335,7 +345,7 @@ async fn admit(
                     drop(place);
                 });
             }
-            Some(Greeted { process, reaches, now, from, to }) = arrived.recv() => {
+            Some(AdmittedPeer { process, reaches, now, from, to }) = arrived.recv() => {
                 match is_there.get_mut(process) {
                     Some(is_there) if !*is_there => *is_there = true,
                     _ => continue,
@@ -359,7 +369,7 @@ async fn admit(
 }
 
 /// A process that is let in.
-struct Greeted {
+struct AdmittedPeer {
     process: usize,
     reaches: Option<Tick>,
     now: Tick,
@@ -368,13 +378,13 @@ struct Greeted {
 }
 
 /// Who it is; nothing where it does not know the secret.
-async fn greeted(connection: TcpStream, secret: [u8; SECRET_BYTES]) -> Option<Greeted> {
+async fn greeted(connection: TcpStream, secret: [u8; SECRET_BYTES]) -> Option<AdmittedPeer> {
     connection.set_nodelay(true).ok()?;
     let (from, to) = connection.into_split();
     let mut from = BufReader::new(from);
     match read_hello(&mut from).await.ok()? {
         Some(Said::Hello { secret: said, process, reaches, now }) if bool::from(said[..].ct_eq(&secret[..])) => {
-            Some(Greeted { process: process.into(), reaches, now, from, to })
+            Some(AdmittedPeer { process: process.into(), reaches, now, from, to })
         }
         _ => None,
     }

@@ -10,9 +10,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::former::Former;
 use super::ids::OwnedIds;
-use super::link::Link;
+use super::link::OwnerLink;
 use super::wire::{Heard, Said};
-use crate::dedupe::{Dedupe, DedupeError, MessageWindow, Seal};
+use crate::dedupe::{Dedupe, DedupeError, MessageWindow, SealWaiter};
 use crate::faults;
 use crate::limits::OWNERS_IDS_AT_ONCE;
 
@@ -33,7 +33,7 @@ pub enum Note {
 /// Where the answers to a process go.
 pub enum Replies {
     /// To the link of the process itself.
-    Here(Arc<Link>),
+    Here(Arc<OwnerLink>),
     /// To a connection.
     There(mpsc::UnboundedSender<Heard>),
 }
@@ -51,7 +51,7 @@ impl Replies {
 /// The owner of a process's ids.
 pub struct Owner {
     ids: OwnedIds,
-    seal: Option<Seal>,
+    seal: Option<SealWaiter>,
     window: MessageWindow,
     replies: Vec<Option<Replies>>,
     told: Option<Tick>,
@@ -100,7 +100,7 @@ impl Owner {
         match note {
             Note::Joined { process, reaches, now, replies } => {
                 self.check(reaches, now)?;
-                let through = self.seal.as_ref().and_then(Seal::through);
+                let through = self.seal.as_ref().and_then(SealWaiter::through);
                 replies.send(Heard::Welcome(through));
                 if let Some(tick) = self.on_disk() {
                     replies.send(Heard::OnDisk(tick));
@@ -163,12 +163,12 @@ impl Owner {
 
     /// Up to where ids are on the disk. Where they are not to be, nobody needs to wait.
     fn on_disk(&self) -> Option<Tick> {
-        self.seal.as_ref().map_or(Some(Tick::MAX), Seal::through)
+        self.seal.as_ref().map_or(Some(Tick::MAX), SealWaiter::through)
     }
 }
 
 /// Tells the engine that it is of no use any more.
-pub fn reporter(alarm: Sender<crate::engine::Output>) -> impl Fn(String) + Clone {
+pub fn reporter(alarm: Sender<crate::engine::WorkerOutput>) -> impl Fn(String) + Clone {
     // Where nobody hears it any more, nobody needs to.
-    move |reason| _ = alarm.send(crate::engine::Output::Failed(reason))
+    move |reason| _ = alarm.send(crate::engine::WorkerOutput::Failed(reason))
 }

@@ -12,9 +12,9 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::*;
-use crate::dedupe::{Dedupe, Expected, InMemory, MessageWindow, OnDiskSettings, ToldBy};
+use crate::dedupe::{Dedupe, ExpectedRuns, InMemory, MessageWindow, OnDiskSettings, ToldBy};
 use crate::ending::{Exit, listen};
-use crate::engine::Output;
+use crate::engine::WorkerOutput;
 
 const WINDOW_MS: u64 = 100;
 
@@ -28,7 +28,7 @@ fn in_memory(window_ms: u64) -> Dedupe {
 
 fn on_disk(folder: &TempDir, window_ms: u64) -> Dedupe {
     let settings = OnDiskSettings {
-        expected: Expected {
+        expected: ExpectedRuns {
             data: folder.path(),
             owner: None,
             window: MessageWindow::new(Duration::from_millis(window_ms)),
@@ -46,7 +46,7 @@ fn on_disk(folder: &TempDir, window_ms: u64) -> Dedupe {
 
 /// What the processes of a model do.
 #[derive(Clone, Debug)]
-enum Step {
+enum OwnersStep {
     /// A process asks for ids; each is one of few, so that they meet.
     Ask { process: usize, ids: Vec<u8> },
     /// A process logs one of the requests that it claimed, some milliseconds after what it did before.
@@ -57,15 +57,15 @@ enum Step {
     Pass { process: usize, after_ms: u64 },
 }
 
-fn step(processes: usize) -> impl Strategy<Value = Step> {
+fn step(processes: usize) -> impl Strategy<Value = OwnersStep> {
     let process = move || 0..processes;
     let which = any::<prop::sample::Index>;
     prop_oneof![
         4 => (process(), prop::collection::btree_set(0u8..12, 1..4))
-            .prop_map(|(process, ids)| Step::Ask { process, ids: ids.into_iter().collect() }),
-        4 => (process(), which(), 0u64..40).prop_map(|(process, which, after_ms)| Step::Log { process, which, after_ms }),
-        1 => (process(), which()).prop_map(|(process, which)| Step::GiveUp { process, which }),
-        2 => (process(), 0u64..60).prop_map(|(process, after_ms)| Step::Pass { process, after_ms }),
+            .prop_map(|(process, ids)| OwnersStep::Ask { process, ids: ids.into_iter().collect() }),
+        4 => (process(), which(), 0u64..40).prop_map(|(process, which, after_ms)| OwnersStep::Log { process, which, after_ms }),
+        1 => (process(), which()).prop_map(|(process, which)| OwnersStep::GiveUp { process, which }),
+        2 => (process(), 0u64..60).prop_map(|(process, after_ms)| OwnersStep::Pass { process, after_ms }),
     ]
 }
 
@@ -74,13 +74,13 @@ type Open = (u64, Vec<u128>);
 
 /// What should be: written from the meaning, with a list of what counted and nothing else.
 #[derive(Default)]
-struct Model {
+struct OwnersModel {
     /// When each id counted, every time.
     counted: BTreeMap<u128, Vec<Tick>>,
     claimed: BTreeSet<u128>,
 }
 
-impl Model {
+impl OwnersModel {
     /// Nothing where somebody is about to count one of them.
     fn ask(&self, now: Tick, ids: &[u128]) -> Option<Vec<bool>> {
         if ids.iter().any(|id| self.claimed.contains(id)) {
@@ -94,26 +94,26 @@ impl Model {
     }
 }
 
-fn check_against_the_model(mut owned: OwnedIds, processes: usize, steps: Vec<Step>) {
-    let mut model = Model::default();
+fn check_against_the_model(mut owned: OwnedIds, processes: usize, steps: Vec<OwnersStep>) {
+    let mut model = OwnersModel::default();
     let mut at = vec![1_000u64; processes];
     let mut open: Vec<Vec<Open>> = vec![Vec::new(); processes];
     for (process, at) in at.iter().enumerate() {
         let verdict = owned.ask((process, 0), ms(*at), &[1]).unwrap();
-        assert_eq!(verdict, Verdict::Unable, "not everybody has told what is in its log");
+        assert_eq!(verdict, ClaimVerdict::Unable, "not everybody has told what is in its log");
         owned.pass(process, Some(Passed { before: ms(*at), is_recovered: true })).unwrap();
     }
     for (step, request) in steps.into_iter().zip(1..) {
         match step {
-            Step::Ask { process, ids } => {
+            OwnersStep::Ask { process, ids } => {
                 let ids: Vec<u128> = ids.into_iter().map(u128::from).collect();
                 let now = ms(at[process]);
                 let verdict = owned.ask((process, request), now, &ids).unwrap();
                 let Some(is_new) = model.ask(now, &ids) else {
-                    assert_eq!(verdict, Verdict::Busy);
+                    assert_eq!(verdict, ClaimVerdict::Busy);
                     continue;
                 };
-                let Verdict::Claimed(counted) = verdict else { panic!("{verdict:?}") };
+                let ClaimVerdict::Claimed(counted) = verdict else { panic!("{verdict:?}") };
                 assert_eq!(counted.iter().map(Option::is_none).collect::<Vec<_>>(), is_new, "{ids:?} at {now}");
                 for (id, counted) in ids.iter().zip(&counted) {
                     assert!(counted.is_none_or(|counted| model.counted[id].last() == Some(&counted)));
@@ -124,7 +124,7 @@ fn check_against_the_model(mut owned: OwnedIds, processes: usize, steps: Vec<Ste
                     open[process].push((request, new));
                 }
             }
-            Step::Log { process, which, after_ms } if !open[process].is_empty() => {
+            OwnersStep::Log { process, which, after_ms } if !open[process].is_empty() => {
                 let place = which.index(open[process].len());
                 let (request, ids) = open[process].swap_remove(place);
                 at[process] += after_ms;
@@ -134,17 +134,17 @@ fn check_against_the_model(mut owned: OwnedIds, processes: usize, steps: Vec<Ste
                     model.counted.entry(id).or_default().push(ms(at[process]));
                 }
             }
-            Step::GiveUp { process, which } if !open[process].is_empty() => {
+            OwnersStep::GiveUp { process, which } if !open[process].is_empty() => {
                 let place = which.index(open[process].len());
                 let (request, ids) = open[process].swap_remove(place);
                 owned.settle((process, request), None);
                 ids.iter().for_each(|id| _ = model.claimed.remove(id));
             }
-            Step::Pass { process, after_ms } => {
+            OwnersStep::Pass { process, after_ms } => {
                 at[process] += after_ms;
                 owned.pass(process, Some(Passed { before: ms(at[process]), is_recovered: true })).unwrap();
             }
-            Step::Log { .. } | Step::GiveUp { .. } => {}
+            OwnersStep::Log { .. } | OwnersStep::GiveUp { .. } => {}
         }
     }
     // What is in order is in memory no longer than that.
@@ -174,25 +174,25 @@ proptest! {
 }
 
 /// Processes that are clocks and connections only.
-struct World {
+struct OwnersWorld {
     owners: Vec<Owners>,
     nets: Vec<Net>,
-    alarms: Vec<Receiver<Output>>,
+    alarms: Vec<Receiver<WorkerOutput>>,
     now: Arc<AtomicU64>,
 }
 
-impl World {
+impl OwnersWorld {
     fn start(ids: Vec<Dedupe>, reaches: Option<Tick>) -> Self {
         let processes = ids.len();
         let now = Arc::new(AtomicU64::new(1_000));
         let endpoints: Vec<OwnerEndpoint> =
             ids.iter().map(|_| OwnerEndpoint::open("127.0.0.1:0", 0).unwrap()).collect();
         let (ports, secrets): (Vec<u16>, Vec<String>) = endpoints.iter().map(OwnerEndpoint::said).unzip();
-        let mut world = World { owners: Vec::new(), nets: Vec::new(), alarms: Vec::new(), now: now.clone() };
+        let mut world = OwnersWorld { owners: Vec::new(), nets: Vec::new(), alarms: Vec::new(), now: now.clone() };
         for (process, (ids, endpoint)) in ids.into_iter().zip(endpoints).enumerate() {
             let (alarm, alarms) = channel();
             let now = now.clone();
-            let settings = Settings {
+            let settings = OwnersSettings {
                 process,
                 hosts: vec!["127.0.0.1:1".to_owned(); processes],
                 ports: ports.clone(),
@@ -238,7 +238,7 @@ fn spread(from: u128, count: u128) -> Vec<u128> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_is_claimed_once_wherever_it_is_sent() {
-    let world = World::start((0..3).map(|_| in_memory(60_000)).collect(), None).recovered();
+    let world = OwnersWorld::start((0..3).map(|_| in_memory(60_000)).collect(), None).recovered();
     let ids = spread(1, 50);
     let claimed = world.owners[0].claim(&[&ids[..], &ids[..2]].concat()).await.unwrap();
     assert_eq!(claimed.is_new, [vec![true; 50], vec![false; 2]].concat(), "twice in one request is once");
@@ -262,7 +262,7 @@ async fn a_message_is_claimed_once_wherever_it_is_sent() {
 /// Two requests that each have what the other one wants, in parts, at different owners.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_that_want_the_same_do_not_wait_for_each_other_for_ever() {
-    let world = World::start((0..3).map(|_| in_memory(60_000)).collect(), None).recovered();
+    let world = OwnersWorld::start((0..3).map(|_| in_memory(60_000)).collect(), None).recovered();
     for round in 0..30u128 {
         let ids = spread(10_000 + round * 40, 40);
         let claims: Vec<_> = (0..6)
@@ -289,7 +289,7 @@ async fn requests_that_want_the_same_do_not_wait_for_each_other_for_ever() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_does_not_answer_is_away_and_what_it_claims_later_goes_back() {
     // One process has not told what its log has.
-    let world = World::start((0..2).map(|_| in_memory(60_000)).collect(), None);
+    let world = OwnersWorld::start((0..2).map(|_| in_memory(60_000)).collect(), None);
     let passed = Passed { before: ms(1_000), is_recovered: true };
     world.owners[0].pass(Some(passed));
     let ids = spread(5, 20);
@@ -308,7 +308,7 @@ async fn an_owner_that_does_not_answer_is_away_and_what_it_claims_later_goes_bac
 async fn ids_are_on_the_disks_of_their_owners_when_somebody_waited_for_it() {
     let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
     let open = || folders.iter().map(|folder| on_disk(folder, 60_000)).collect();
-    let world = World::start(open(), None).recovered();
+    let world = OwnersWorld::start(open(), None).recovered();
     let ids = spread(5, 100);
     world.owners[1].claim(&ids).await.unwrap().claim.counted(ms(1_500));
     world.now.store(1_600, Ordering::SeqCst);
@@ -318,21 +318,21 @@ async fn ids_are_on_the_disks_of_their_owners_when_somebody_waited_for_it() {
     assert!(waited.await.unwrap());
     world.stop();
     // Nobody tells them again; what counts from now on has to be later than what they have.
-    let world = World::start(open(), Some(ms(1_500)));
+    let world = OwnersWorld::start(open(), Some(ms(1_500)));
     assert!(world.owners[0].joined().await >= ms(1_500));
     let world = world.recovered();
     assert_eq!(world.owners[0].claim(&ids).await.unwrap().is_new, [false; 100]);
     world.stop();
     // An owner that lost them does not go on without them.
     std::fs::remove_dir_all(folders[0].path().join("messages")).unwrap();
-    let world = World::start(open(), Some(ms(1_500)));
+    let world = OwnersWorld::start(open(), Some(ms(1_500)));
     let alarm = world.alarms[0].recv_timeout(Duration::from_secs(30)).unwrap();
     assert!(format!("{alarm:?}").contains("message ids of the ticks 1 to 1500 are not in"), "{alarm:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_goes_without_a_goodbye_takes_the_others_along_and_strangers_do_not() {
-    let mut world = World::start((0..2).map(|_| in_memory(60_000)).collect(), None).recovered();
+    let mut world = OwnersWorld::start((0..2).map(|_| in_memory(60_000)).collect(), None).recovered();
     world.owners[0].claim(&spread(1, 20)).await.unwrap();
     let (_to_hear, mut endings) = listen();
     drop(world.nets.pop());
@@ -358,7 +358,7 @@ async fn strangers_are_not_let_in() {
     assert_ne!(secrets[0], secrets[1]);
     let start = |process, endpoint| {
         let (alarm, alarms) = channel();
-        let settings = Settings {
+        let settings = OwnersSettings {
             process,
             hosts: vec!["127.0.0.1:1".to_owned(); 2],
             ports: ports.clone(),

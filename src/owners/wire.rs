@@ -14,7 +14,7 @@ use dataflows::model::Tick;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::former::FormerId;
-use super::ids::{Passed, Verdict};
+use super::ids::{ClaimVerdict, Passed};
 use crate::limits::OWNERS_FRAME_BYTES_MAX;
 
 /// Bytes of the secret that the processes of a cluster share for as long as they run.
@@ -49,7 +49,7 @@ pub enum Heard {
     /// It is of this process; all ids up to this tick are on its disk, if it has any there.
     Welcome(Option<Tick>),
     /// What it says to a request.
-    Verdict { request: u64, verdict: Verdict },
+    Verdict { request: u64, verdict: ClaimVerdict },
     /// Of what the process's log has from an earlier version, these do not count.
     Repeated(Vec<(Tick, u128)>),
     /// The others do.
@@ -213,12 +213,12 @@ impl Frame for Heard {
             }
             Heard::Verdict { request, verdict } => {
                 out.put_u8(match verdict {
-                    Verdict::Claimed(_) => kind::CLAIMED,
-                    Verdict::Busy => kind::BUSY,
-                    Verdict::Unable => kind::UNABLE,
+                    ClaimVerdict::Claimed(_) => kind::CLAIMED,
+                    ClaimVerdict::Busy => kind::BUSY,
+                    ClaimVerdict::Unable => kind::UNABLE,
                 });
                 out.put_u64(*request);
-                if let Verdict::Claimed(counted) = verdict {
+                if let ClaimVerdict::Claimed(counted) = verdict {
                     counted.iter().for_each(|counted| put_maybe(out, *counted));
                 }
             }
@@ -245,14 +245,14 @@ impl Frame for Heard {
             kind::CLAIMED | kind::BUSY | kind::UNABLE => {
                 let request = from.try_get_u64().ok()?;
                 let verdict = match kind {
-                    kind::BUSY => Verdict::Busy,
-                    kind::UNABLE => Verdict::Unable,
+                    kind::BUSY => ClaimVerdict::Busy,
+                    kind::UNABLE => ClaimVerdict::Unable,
                     _ => {
                         let mut counted = Vec::new();
                         while from.has_remaining() {
                             counted.push(get_maybe(from)?);
                         }
-                        Verdict::Claimed(counted)
+                        ClaimVerdict::Claimed(counted)
                     }
                 };
                 Heard::Verdict { request, verdict }
@@ -355,7 +355,8 @@ mod tests {
 
     fn heard() -> impl Strategy<Value = Heard> {
         let counted = prop::collection::vec(prop::option::of(tick()), 0..50);
-        let verdict = prop_oneof![counted.prop_map(Verdict::Claimed), Just(Verdict::Busy), Just(Verdict::Unable)];
+        let verdict =
+            prop_oneof![counted.prop_map(ClaimVerdict::Claimed), Just(ClaimVerdict::Busy), Just(ClaimVerdict::Unable)];
         prop_oneof![
             prop::option::of(tick()).prop_map(Heard::Welcome),
             (any::<u64>(), verdict).prop_map(|(request, verdict)| Heard::Verdict { request, verdict }),

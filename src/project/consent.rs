@@ -6,10 +6,10 @@ use compact_str::CompactString;
 use dataflows::model::folded;
 
 use super::names::check_outside_name;
-use super::problem::{Place, Problem};
+use super::problem::{ProjectProblem, TextSpan};
 use super::section::List;
 use super::suggestion::{did_you_mean, listed};
-use super::text::Text;
+use super::text::SubstitutedText;
 use crate::limits::PURPOSES_MAX;
 
 /// The purposes of a project.
@@ -23,14 +23,14 @@ pub(super) struct Purposes {
 
 impl Purposes {
     /// Those that are declared, if any are.
-    pub(super) fn declared(list: Option<List>, problems: &mut Vec<Problem>) -> Self {
+    pub(super) fn declared(list: Option<List>, problems: &mut Vec<ProjectProblem>) -> Self {
         let mut purposes = Purposes { known: BTreeMap::new(), are_declared: list.is_some() };
         let list = list.unwrap_or_default();
         for purpose in list.items.iter().filter(|purpose| !purpose.is_broken) {
             check_outside_name(purpose, "a purpose of consent", problems);
             let written = CompactString::from(purpose.value.trim());
             if purposes.known.contains_key(&*folded(&written)) {
-                problems.push(Problem::at(purpose.place, format!("the purpose `{written}` is listed twice")));
+                problems.push(ProjectProblem::at(purpose.place, format!("the purpose `{written}` is listed twice")));
             }
             purposes.add(written, purpose.place, problems);
         }
@@ -38,7 +38,7 @@ impl Purposes {
     }
 
     /// The purpose that is named somewhere in the project.
-    pub(super) fn named(&mut self, name: &str, place: Place, problems: &mut Vec<Problem>) -> CompactString {
+    pub(super) fn named(&mut self, name: &str, place: TextSpan, problems: &mut Vec<ProjectProblem>) -> CompactString {
         let name = name.trim();
         if let Some(known) = self.known.get(&*folded(name)) {
             return known.clone();
@@ -50,7 +50,7 @@ impl Purposes {
                 [] => "`purposes` of [consent] is empty".into(),
                 known => format!("`purposes` of [consent] has {}", listed(known)),
             });
-            problems.push(Problem::at(place, format!("unknown purpose `{name}`")).help(hint));
+            problems.push(ProjectProblem::at(place, format!("unknown purpose `{name}`")).help(hint));
         } else {
             self.add(name.clone(), place, problems);
         }
@@ -58,7 +58,7 @@ impl Purposes {
     }
 
     /// The same of a text, which is checked.
-    pub(super) fn of(&mut self, text: &Text, problems: &mut Vec<Problem>) -> CompactString {
+    pub(super) fn of(&mut self, text: &SubstitutedText, problems: &mut Vec<ProjectProblem>) -> CompactString {
         check_outside_name(text, "a purpose of consent", problems);
         if text.is_broken { CompactString::default() } else { self.named(&text.value, text.place, problems) }
     }
@@ -70,9 +70,10 @@ impl Purposes {
         all
     }
 
-    fn add(&mut self, written: CompactString, place: Place, problems: &mut Vec<Problem>) {
+    fn add(&mut self, written: CompactString, place: TextSpan, problems: &mut Vec<ProjectProblem>) {
         if self.known.len() == PURPOSES_MAX && !self.known.contains_key(&*folded(&written)) {
-            let problem = Problem::at(place, format!("the project has more than {PURPOSES_MAX} purposes of consent"));
+            let problem =
+                ProjectProblem::at(place, format!("the project has more than {PURPOSES_MAX} purposes of consent"));
             problems.push(problem.here("this is one too many"));
         }
         if self.known.len() <= PURPOSES_MAX {

@@ -8,14 +8,14 @@ use jiff::{Timestamp, fmt::strtime};
 
 use super::define::named_type;
 use super::names::{Alphabet, check_name, check_outside_name};
-use super::problem::Problem;
+use super::problem::ProjectProblem;
 use super::resolved::CsvMapping;
 use super::suggestion::{did_you_mean, listed};
-use super::text::Text;
+use super::text::SubstitutedText;
 use super::written::WrittenCsv;
 
 /// The mapping, where what it cannot do without is there.
-pub(super) fn resolve(written: WrittenCsv, problems: &mut Vec<Problem>) -> Option<CsvMapping> {
+pub(super) fn resolve(written: WrittenCsv, problems: &mut Vec<ProjectProblem>) -> Option<CsvMapping> {
     let delimiter = match &written.delimiter {
         Some(delimiter) => delimiter_of(delimiter, problems),
         None => Some(','),
@@ -28,10 +28,11 @@ pub(super) fn resolve(written: WrittenCsv, problems: &mut Vec<Problem>) -> Optio
         types.extend(named_type(&kind, problems).map(|kind| (column.value, kind)));
     }
     if written.identifiers.is_empty() {
-        let problem = Problem::at(written.place, "[replay.csv] has no identifiers, so its events would be nobody's");
+        let problem =
+            ProjectProblem::at(written.place, "[replay.csv] has no identifiers, so its events would be nobody's");
         problems.push(problem.help("add [replay.csv.identifiers] with type = \"column\""));
     }
-    let mut mapped = |names: Vec<(Text, Text)>, are_identifiers: bool| {
+    let mut mapped = |names: Vec<(SubstitutedText, SubstitutedText)>, are_identifiers: bool| {
         let mut mapping = BTreeMap::new();
         for (name, column) in names {
             match are_identifiers {
@@ -60,28 +61,28 @@ pub(super) fn resolve(written: WrittenCsv, problems: &mut Vec<Problem>) -> Optio
     Some(CsvMapping { delimiter: delimiter?, columns, event, timestamp, identifiers, properties, types })
 }
 
-fn delimiter_of(text: &Text, problems: &mut Vec<Problem>) -> Option<char> {
+fn delimiter_of(text: &SubstitutedText, problems: &mut Vec<ProjectProblem>) -> Option<char> {
     let mut characters = text.value.chars();
     match (characters.next(), characters.next()) {
         (Some(delimiter), None) if delimiter.is_ascii() && !matches!(delimiter, '"' | '\n' | '\r') => Some(delimiter),
         _ => {
-            let problem = Problem::at(text.place, "expected one ASCII character as the delimiter");
+            let problem = ProjectProblem::at(text.place, "expected one ASCII character as the delimiter");
             problems.push(problem.help("such as \",\", \";\", \"\\t\", or \" \" for any run of spaces"));
             None
         }
     }
 }
 
-fn check_column(column: &Text, columns: &[String], problems: &mut Vec<Problem>) {
+fn check_column(column: &SubstitutedText, columns: &[String], problems: &mut Vec<ProjectProblem>) {
     // Without a list the first line of the file has the names, and replay tells what is missing.
     if !column.is_broken && !columns.is_empty() && !columns.contains(&column.value) {
         let hint = did_you_mean(&column.value, columns.iter().map(String::as_str));
         let hint = hint.unwrap_or_else(|| format!("`columns` has {}", listed(columns)));
-        problems.push(Problem::at(column.place, format!("unknown column `{}`", column.value)).help(hint));
+        problems.push(ProjectProblem::at(column.place, format!("unknown column `{}`", column.value)).help(hint));
     }
 }
 
-fn check_format(format: &Text, problems: &mut Vec<Problem>) {
+fn check_format(format: &SubstitutedText, problems: &mut Vec<ProjectProblem>) {
     const KNOWN: [&str; 3] = ["rfc3339", "unix_ms", "unix_s"];
     if format.is_broken || KNOWN.contains(&format.value.as_str()) {
         return;
@@ -91,8 +92,8 @@ fn check_format(format: &Text, problems: &mut Vec<Problem>) {
         let hint = did_you_mean(&format.value, KNOWN).unwrap_or_else(|| {
             format!("there are {} and strftime patterns such as \"%Y-%m-%d %H:%M:%S\"", listed(&KNOWN))
         });
-        problems.push(Problem::at(format.place, "unknown format of a time").help(hint));
+        problems.push(ProjectProblem::at(format.place, "unknown format of a time").help(hint));
     } else if let Err(error) = strtime::format(&format.value, &example) {
-        problems.push(Problem::at(format.place, format!("this strftime pattern is not possible: {error}")));
+        problems.push(ProjectProblem::at(format.place, format!("this strftime pattern is not possible: {error}")));
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use compact_str::CompactString;
 use dataflows::definitions::{
-    Audience, AudienceId, Definitions, DestinationView, Forward, IdentityRules, PersonTerm, Step, Trait, TraitId,
+    Audience, AudienceId, Definitions, DestinationView, EvaluationStep, Forward, IdentityRules, PersonTerm, Trait,
+    TraitId,
 };
 use dataflows::expression::Expression;
 use dataflows::model::ValueType;
@@ -18,11 +19,11 @@ use super::lower::Lowering;
 use super::names::{Alphabet, check_count, check_name, check_outside_name};
 use super::order::{Definition, Reference, order, references};
 use super::parse::parse;
-use super::problem::Problem;
+use super::problem::ProjectProblem;
 use super::section::List;
 use super::suggestion::{did_you_mean, listed};
-use super::syntax::Node;
-use super::text::Text;
+use super::syntax::SyntaxNode;
+use super::text::SubstitutedText;
 use super::typed::{PersonName, Typed};
 use super::types::Class;
 use super::written::WrittenAudience;
@@ -32,7 +33,7 @@ use crate::limits::{AUDIENCES_MAX, MEASURES_MAX, PROBLEMS_MAX, TRAITS_MAX};
 pub(super) struct DefinitionBuilder {
     pub(super) checker: Checker,
     identity: IdentityRules,
-    order: Vec<Step>,
+    order: Vec<EvaluationStep>,
     traits: Vec<UncheckedDefinition>,
     audiences: Vec<UncheckedDefinition>,
 }
@@ -43,26 +44,26 @@ pub(super) struct Defined {
     /// Types of the attributes that have one.
     pub(super) attribute_types: BTreeMap<CompactString, ValueType>,
     /// What is doubtful about them.
-    pub(super) warnings: Vec<Problem>,
+    pub(super) warnings: Vec<ProjectProblem>,
 }
 
 /// What a project declares, as it is written.
 pub(super) struct Declared {
     pub(super) purposes: Option<List>,
-    pub(super) attributes: Option<Vec<(Text, Text)>>,
-    pub(super) traits: Vec<(Text, Option<Text>)>,
+    pub(super) attributes: Option<Vec<(SubstitutedText, SubstitutedText)>>,
+    pub(super) traits: Vec<(SubstitutedText, Option<SubstitutedText>)>,
     pub(super) audiences: Vec<WrittenAudience>,
 }
 
 /// A trait or an audience on its way. What could not be parsed has no expression, and is reported.
 struct UncheckedDefinition {
     name: CompactString,
-    node: Option<Node>,
+    node: Option<SyntaxNode>,
     typed: Option<Typed<PersonName>>,
 }
 
 impl UncheckedDefinition {
-    fn parse(name: &Text, text: Option<&Text>, checker: &mut Checker) -> Self {
+    fn parse(name: &SubstitutedText, text: Option<&SubstitutedText>, checker: &mut Checker) -> Self {
         let parsed = text.filter(|text| !text.is_broken).map(parse);
         let node = parsed.and_then(|parsed| checker.settle(parsed));
         node.iter().for_each(|node| checker.doubts.of_person(node));
@@ -72,7 +73,12 @@ impl UncheckedDefinition {
 
 impl DefinitionBuilder {
     /// Checks everything that is declared, beside the problems that were found elsewhere.
-    pub(super) fn new(identity: IdentityRules, declared: Declared, doubts: Doubts, mut problems: Vec<Problem>) -> Self {
+    pub(super) fn new(
+        identity: IdentityRules,
+        declared: Declared,
+        doubts: Doubts,
+        mut problems: Vec<ProjectProblem>,
+    ) -> Self {
         let Declared { purposes, attributes, traits, audiences } = declared;
         let purposes = Purposes::declared(purposes, &mut problems);
         let mut checker = Checker::new(known_types(&identity).into_iter().collect(), purposes, problems);
@@ -92,8 +98,10 @@ impl DefinitionBuilder {
     fn check(&mut self) {
         let DefinitionBuilder { checker, order: steps, traits, audiences, .. } = self;
         let find = |reference: Reference<'_>| match reference {
-            Reference::Name(path) => checker.traits.get(path.join(".").as_str()).map(|(id, _)| Step::Trait(*id)),
-            Reference::Audience(name) => checker.audiences.get(name).copied().map(Step::Audience),
+            Reference::Name(path) => {
+                checker.traits.get(path.join(".").as_str()).map(|(id, _)| EvaluationStep::Trait(*id))
+            }
+            Reference::Audience(name) => checker.audiences.get(name).copied().map(EvaluationStep::Audience),
         };
         let definitions = |halves: &[UncheckedDefinition]| -> Vec<Definition> {
             let references =
@@ -108,7 +116,7 @@ impl DefinitionBuilder {
                 break;
             }
             match *step {
-                Step::Trait(id) => {
+                EvaluationStep::Trait(id) => {
                     let half = &mut traits[id.index()];
                     half.typed = half.node.take().map(|node| checker.check(&node));
                     let known = checker.traits.get_mut(&half.name.to_lowercase());
@@ -116,7 +124,7 @@ impl DefinitionBuilder {
                         *variable = typed.variable;
                     }
                 }
-                Step::Audience(id) => {
+                EvaluationStep::Audience(id) => {
                     let half = &mut audiences[id.index()];
                     let role = format!("the condition of audience `{}`", half.name);
                     half.typed = half.node.take().map(|node| checker.expect(&node, ValueType::Bool, &role));
@@ -131,7 +139,7 @@ impl DefinitionBuilder {
         self,
         destinations: Vec<DestinationView>,
         forwards: Vec<TypedForward>,
-    ) -> Result<Defined, Vec<Problem>> {
+    ) -> Result<Defined, Vec<ProjectProblem>> {
         let DefinitionBuilder { mut checker, identity, order, traits, audiences } = self;
         checker.finish();
         if !checker.problems.is_empty() {
@@ -153,7 +161,7 @@ impl DefinitionBuilder {
         let Lowering { measures, is_full, .. } = lowering;
         if is_full {
             let message = format!("the project has more than {MEASURES_MAX} different aggregates over events");
-            return Err(vec![Problem::nowhere(message).help("each costs memory per person: use fewer")]);
+            return Err(vec![ProjectProblem::nowhere(message).help("each costs memory per person: use fewer")]);
         }
         let attributes = std::mem::take(&mut checker.attributes);
         let attribute_types = attributes
@@ -165,7 +173,10 @@ impl DefinitionBuilder {
     }
 }
 
-fn declare_traits(checker: &mut Checker, mut written: Vec<(Text, Option<Text>)>) -> Vec<UncheckedDefinition> {
+fn declare_traits(
+    checker: &mut Checker,
+    mut written: Vec<(SubstitutedText, Option<SubstitutedText>)>,
+) -> Vec<UncheckedDefinition> {
     written.sort_by(|(a, _), (b, _)| a.value.cmp(&b.value));
     let first = written.first().map(|(name, _)| name.place);
     check_count(written.len(), TRAITS_MAX, "traits", first, &mut checker.problems);
@@ -191,7 +202,7 @@ fn declare_audiences(checker: &mut Checker, mut written: Vec<WrittenAudience>) -
     for (index, WrittenAudience { name, when }) in written.iter().enumerate() {
         check_name(name, "an audience", Alphabet::Word, &mut checker.problems);
         if checker.traits.contains_key(name.value.as_str()) {
-            let problem = Problem::at(name.place, format!("`{}` is both a trait and an audience", name.value));
+            let problem = ProjectProblem::at(name.place, format!("`{}` is both a trait and an audience", name.value));
             checker.report(problem.help("give one of them another name"));
         }
         checker.audiences.insert(name.value.to_lowercase().into(), AudienceId::new(index));
@@ -201,7 +212,7 @@ fn declare_audiences(checker: &mut Checker, mut written: Vec<WrittenAudience>) -
 }
 
 /// The type of this name, or a problem.
-pub(super) fn named_type(name: &Text, problems: &mut Vec<Problem>) -> Option<ValueType> {
+pub(super) fn named_type(name: &SubstitutedText, problems: &mut Vec<ProjectProblem>) -> Option<ValueType> {
     const KINDS: [(&str, ValueType); 4] = [
         ("string", ValueType::Text),
         ("number", ValueType::Number),
@@ -212,19 +223,19 @@ pub(super) fn named_type(name: &Text, problems: &mut Vec<Problem>) -> Option<Val
     if found.is_none() && !name.is_broken {
         let kinds = KINDS.map(|(written, _)| written);
         let hint = did_you_mean(&name.value, kinds).unwrap_or_else(|| format!("there are {}", listed(&kinds)));
-        problems.push(Problem::at(name.place, format!("unknown type `{}`", name.value)).help(hint));
+        problems.push(ProjectProblem::at(name.place, format!("unknown type `{}`", name.value)).help(hint));
     }
     found.map(|(_, kind)| kind)
 }
 
-fn declare_attributes(checker: &mut Checker, written: Vec<(Text, Text)>) {
+fn declare_attributes(checker: &mut Checker, written: Vec<(SubstitutedText, SubstitutedText)>) {
     let first = written.first().map(|(name, _)| name.place);
     check_count(written.len(), TRAITS_MAX, "attributes", first, &mut checker.problems);
     checker.attributes_are_closed = true;
     for (name, kind) in written {
         check_outside_name(&name, "an attribute", &mut checker.problems);
         if checker.traits.contains_key(name.value.as_str()) {
-            let problem = Problem::at(name.place, format!("`{}` is both a trait and an attribute", name.value));
+            let problem = ProjectProblem::at(name.place, format!("`{}` is both a trait and an attribute", name.value));
             checker.report(problem.help("give the trait another name"));
         }
         let variable = match named_type(&kind, &mut checker.problems) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use compact_str::CompactString;
-use dataflows::definitions::{AudienceId, DestinationId, DestinationView, Listed};
+use dataflows::definitions::{AudienceId, DestinationId, DestinationView, ListedTrait};
 use reqwest::Url;
 
 use super::forwards::{self, TypedForward};
@@ -11,37 +11,37 @@ use super::identity::each_once;
 use super::infer::Checker;
 use super::names::{Alphabet, check_count, check_name, check_outside_name, check_secret};
 use super::person::{attribute, unknown_identifier};
-use super::problem::{Place, Problem};
+use super::problem::{ProjectProblem, TextSpan};
 use super::resolved::{Destination, DestinationKind, Secret, Webhook};
 use super::section::List;
 use super::sending;
 use super::suggestion::did_you_mean;
-use super::text::Text;
+use super::text::SubstitutedText;
 use super::written::{WrittenDestination, WrittenKind, WrittenWebhook};
 use crate::limits::DESTINATIONS_MAX;
 
 /// Destinations, sorted by name: how to deliver, what they are to hold, which events they are sent.
 #[derive(Default)]
-pub(super) struct Resolved {
+pub(super) struct ResolvedDestinations {
     pub(super) destinations: Vec<Destination>,
     pub(super) views: Vec<DestinationView>,
     pub(super) forwards: Vec<TypedForward>,
-    pub(super) warnings: Vec<Problem>,
+    pub(super) warnings: Vec<ProjectProblem>,
 }
 
 /// All that the project says of destinations. One that has an error is left out.
-pub(super) fn resolve(mut written: Vec<WrittenDestination>, checker: &mut Checker) -> Resolved {
+pub(super) fn resolve(mut written: Vec<WrittenDestination>, checker: &mut Checker) -> ResolvedDestinations {
     let place = written.first().map(|destination| destination.name.place);
     check_count(written.len(), DESTINATIONS_MAX, "destinations", place, &mut checker.problems);
     written.sort_by(|a, b| a.name.value.cmp(&b.name.value));
-    let mut resolved = Resolved::default();
+    let mut resolved = ResolvedDestinations::default();
     for destination in written {
         one(destination, checker, &mut resolved);
     }
     resolved
 }
 
-fn one(written: WrittenDestination, checker: &mut Checker, resolved: &mut Resolved) -> Option<()> {
+fn one(written: WrittenDestination, checker: &mut Checker, resolved: &mut ResolvedDestinations) -> Option<()> {
     let WrittenDestination { name, kind, audiences, identifiers, traits, requires_consent, forward, sending } = written;
     check_name(&name, "a destination", Alphabet::Dashed, &mut checker.problems);
     if audiences.is_none() && forward.events.is_some() {
@@ -50,7 +50,7 @@ fn one(written: WrittenDestination, checker: &mut Checker, resolved: &mut Resolv
             if list.is_some() {
                 let message = format!("destination `{}` has `{key}` but no `audiences`", name.value);
                 let help = format!("what goes with events is under `enrich`: enrich = {{ {key} = [\"NAME\"] }}");
-                checker.report(Problem::at(name.place, message).help(help));
+                checker.report(ProjectProblem::at(name.place, message).help(help));
             }
         }
     }
@@ -70,10 +70,10 @@ fn one(written: WrittenDestination, checker: &mut Checker, resolved: &mut Resolv
     Some(())
 }
 
-fn audiences_of(name: &Text, list: Option<List>, checker: &mut Checker) -> Vec<AudienceId> {
+fn audiences_of(name: &SubstitutedText, list: Option<List>, checker: &mut Checker) -> Vec<AudienceId> {
     let Some(list) = list else { return Vec::new() };
     if list.items.is_empty() {
-        let problem = Problem::at(name.place, format!("destination `{}` has no audiences", name.value));
+        let problem = ProjectProblem::at(name.place, format!("destination `{}` has no audiences", name.value));
         checker.report(problem.help("list what it is fed: audiences = [\"NAME\"]"));
     }
     let mut ids = Vec::with_capacity(list.items.len());
@@ -82,7 +82,7 @@ fn audiences_of(name: &Text, list: Option<List>, checker: &mut Checker) -> Vec<A
             Some(id) => ids.push(*id),
             None => {
                 let hint = did_you_mean(&item.value, checker.audiences.keys().map(|name| name.as_str()));
-                let problem = Problem::at(item.place, format!("unknown audience `{}`", item.value));
+                let problem = ProjectProblem::at(item.place, format!("unknown audience `{}`", item.value));
                 checker.report(problem.maybe_help(hint));
             }
         }
@@ -91,10 +91,10 @@ fn audiences_of(name: &Text, list: Option<List>, checker: &mut Checker) -> Vec<A
     ids
 }
 
-fn identifiers_of(name: &Text, list: Option<List>, checker: &mut Checker) -> Vec<CompactString> {
+fn identifiers_of(name: &SubstitutedText, list: Option<List>, checker: &mut Checker) -> Vec<CompactString> {
     let Some(list) = list else { return Vec::new() };
     if list.items.is_empty() {
-        let problem = Problem::at(name.place, format!("destination `{}` has no identifiers", name.value));
+        let problem = ProjectProblem::at(name.place, format!("destination `{}` has no identifiers", name.value));
         checker.report(problem.help("list the identifier types that may leave: identifiers = [\"email\"]"));
     }
     known_identifiers(list, checker)
@@ -112,25 +112,25 @@ pub(super) fn known_identifiers(list: List, checker: &mut Checker) -> Vec<Compac
 }
 
 /// Names of traits and attributes, each once.
-pub(super) fn traits_of(list: List, checker: &mut Checker) -> Vec<Listed> {
+pub(super) fn traits_of(list: List, checker: &mut Checker) -> Vec<ListedTrait> {
     let mut listed = Vec::with_capacity(list.items.len());
     for item in list.items.iter().filter(|item| !item.is_broken) {
         let name = CompactString::from(item.value.as_str());
         if let Some((id, _)) = checker.traits.get(&name) {
-            listed.push(Listed::Trait(*id));
+            listed.push(ListedTrait::Trait(*id));
             continue;
         }
         check_outside_name(item, "a trait or attribute", &mut checker.problems);
         let result = attribute(checker, &name, item.place);
         if checker.settle(result).is_some() {
-            listed.push(Listed::Attribute(name));
+            listed.push(ListedTrait::Attribute(name));
         }
     }
     each_once(list, &mut checker.problems);
     listed
 }
 
-fn kind_of(written: WrittenKind, problems: &mut Vec<Problem>) -> Option<DestinationKind> {
+fn kind_of(written: WrittenKind, problems: &mut Vec<ProjectProblem>) -> Option<DestinationKind> {
     match written {
         WrittenKind::Webhook(webhook) => {
             let WrittenWebhook {
@@ -170,7 +170,7 @@ fn kind_of(written: WrittenKind, problems: &mut Vec<Problem>) -> Option<Destinat
         WrittenKind::File { path } => {
             let path = path?;
             if path.value.trim().is_empty() && !path.is_broken {
-                problems.push(Problem::at(path.place, "expected the path of a file"));
+                problems.push(ProjectProblem::at(path.place, "expected the path of a file"));
             }
             Some(DestinationKind::File { path: path.value.into() })
         }
@@ -178,20 +178,20 @@ fn kind_of(written: WrittenKind, problems: &mut Vec<Problem>) -> Option<Destinat
             const KINDS: [&str; 2] = ["webhook", "file"];
             if let Some(kind) = kind.filter(|kind| !kind.is_broken) {
                 let hint = did_you_mean(&kind.value, KINDS).unwrap_or_else(|| "there are `webhook` and `file`".into());
-                problems.push(Problem::at(kind.place, "unknown type of destination").help(hint));
+                problems.push(ProjectProblem::at(kind.place, "unknown type of destination").help(hint));
             }
             None
         }
     }
 }
 
-type WrittenDuration = Option<(Duration, Place)>;
+type WrittenDuration = Option<(Duration, TextSpan)>;
 
-fn backoff(min: WrittenDuration, max: WrittenDuration, problems: &mut Vec<Problem>) -> (Duration, Duration) {
+fn backoff(min: WrittenDuration, max: WrittenDuration, problems: &mut Vec<ProjectProblem>) -> (Duration, Duration) {
     let (shortest, longest) = (Duration::from_millis(100), Duration::from_secs(30));
     match (min, max) {
         (Some((min, place)), Some((max, _))) if min > max => {
-            problems.push(Problem::at(place, "`backoff_min` is longer than `backoff_max`"));
+            problems.push(ProjectProblem::at(place, "`backoff_min` is longer than `backoff_max`"));
             (min, max)
         }
         // One that is not written gives way to the one that is.
@@ -204,22 +204,24 @@ fn backoff(min: WrittenDuration, max: WrittenDuration, problems: &mut Vec<Proble
 }
 
 /// Behind `whsec_` there is base64: what is none would be another key for the receiver's library than here.
-fn check_encoding(secret: &Text, problems: &mut Vec<Problem>) {
+fn check_encoding(secret: &SubstitutedText, problems: &mut Vec<ProjectProblem>) {
     if !secret.is_broken && Secret::new(secret.value.clone()).signing_key().is_none() {
-        let problem =
-            Problem::at(secret.place, "the secret of signatures begins with `whsec_`, and what follows is no base64");
+        let problem = ProjectProblem::at(
+            secret.place,
+            "the secret of signatures begins with `whsec_`, and what follows is no base64",
+        );
         problems.push(problem.help("make one: echo whsec_$(openssl rand -base64 24)"));
     }
 }
 
-fn check_url(url: &Text, problems: &mut Vec<Problem>) {
+fn check_url(url: &SubstitutedText, problems: &mut Vec<ProjectProblem>) {
     if url.is_broken {
         return;
     }
     let problem = match Url::parse(&url.value) {
-        Err(error) => Problem::at(url.place, format!("this is no URL: {error}")),
+        Err(error) => ProjectProblem::at(url.place, format!("this is no URL: {error}")),
         Ok(parsed) if !matches!(parsed.scheme(), "http" | "https") => {
-            Problem::at(url.place, "expected a URL that starts with `http://` or `https://`")
+            ProjectProblem::at(url.place, "expected a URL that starts with `http://` or `https://`")
         }
         Ok(_) => return,
     };

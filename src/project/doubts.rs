@@ -7,22 +7,22 @@ use dataflows::model::Number;
 
 use super::infer::Checker;
 use super::person::single_quotes;
-use super::problem::{Place, Problem};
-use super::syntax::{Kind, Name, Node};
-use super::text::Text;
+use super::problem::{ProjectProblem, TextSpan};
+use super::syntax::{NameNode, NodeKind, SyntaxNode};
+use super::text::SubstitutedText;
 use super::time::point_in_time;
 
 /// What was met in the expressions and lists of a project.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
     /// Names in double quotes that stand where a value is compared with.
-    quoted: Vec<(CompactString, Place)>,
+    quoted: Vec<(CompactString, TextSpan)>,
     /// Names whose values are compared.
-    compared: Vec<(CompactString, Place)>,
+    compared: Vec<(CompactString, TextSpan)>,
     /// `between` of nothing.
-    nothing_between: Vec<Place>,
+    nothing_between: Vec<TextSpan>,
     /// Names of events.
-    events: Vec<(CompactString, Place)>,
+    events: Vec<(CompactString, TextSpan)>,
     /// Identifier types whose values are attributes too, since they are in `traits`.
     attributes_too: BTreeSet<CompactString>,
 }
@@ -41,56 +41,56 @@ impl Doubts {
     }
 
     /// A name of an event.
-    pub(super) fn event(&mut self, name: &Text) {
+    pub(super) fn event(&mut self, name: &SubstitutedText) {
         if !name.is_broken {
             self.events.push((name.value.as_str().into(), name.place));
         }
     }
 
     /// An expression over a person.
-    pub(super) fn of_person(&mut self, node: &Node) {
+    pub(super) fn of_person(&mut self, node: &SyntaxNode) {
         self.read(node, DoubtAbout::Person);
     }
 
     /// An expression over an event.
-    pub(super) fn of_event(&mut self, node: &Node) {
+    pub(super) fn of_event(&mut self, node: &SyntaxNode) {
         self.read(node, DoubtAbout::Event);
     }
 
-    fn read(&mut self, node: &Node, about: DoubtAbout) {
+    fn read(&mut self, node: &SyntaxNode, about: DoubtAbout) {
         let mut rest = vec![(node, about)];
-        while let Some((Node { kind, .. }, about)) = rest.pop() {
+        while let Some((SyntaxNode { kind, .. }, about)) = rest.pop() {
             match kind {
-                Kind::Call(call) => {
+                NodeKind::Call(call) => {
                     let Some((first, others)) = call.positional.split_first() else { continue };
                     if matches!(call.name.as_str(), "audience" | "consent" | "has") {
                         continue;
                     }
-                    if let Kind::Text(name) = &first.kind {
+                    if let NodeKind::Text(name) = &first.kind {
                         self.events.push((name.as_str().into(), first.place));
                     }
                     let named = call.named.iter().map(|named| &named.value);
                     rest.extend(others.iter().chain(named).map(|node| (node, DoubtAbout::Event)));
                 }
-                Kind::Compare(_, a, b) => {
+                NodeKind::Compare(_, a, b) => {
                     if about == DoubtAbout::Person {
                         self.compared(a, b);
                     }
                     rest.extend([(&**a, about), (&**b, about)]);
                 }
-                Kind::In(of, list) => {
+                NodeKind::In(of, list) => {
                     if about == DoubtAbout::Person {
                         self.value(of);
                     }
                     rest.extend(list.iter().chain([&**of]).map(|node| (node, about)));
                 }
-                Kind::Like(of, pattern) => {
+                NodeKind::Like(of, pattern) => {
                     if about == DoubtAbout::Person {
                         self.value(of);
                     }
                     rest.extend([(&**of, about), (&**pattern, about)]);
                 }
-                Kind::Between(of, low, high) => {
+                NodeKind::Between(of, low, high) => {
                     if about == DoubtAbout::Person {
                         self.value(of);
                     }
@@ -99,46 +99,50 @@ impl Doubts {
                     }
                     rest.extend([(&**of, about), (&**low, about), (&**high, about)]);
                 }
-                Kind::Not(inner) | Kind::Negate(inner) | Kind::IsNull(inner) => rest.push((&**inner, about)),
-                Kind::And(several) | Kind::Or(several) => rest.extend(several.iter().map(|node| (node, about))),
-                Kind::Arithmetic(_, a, b) => rest.extend([(&**a, about), (&**b, about)]),
-                Kind::Text(_) | Kind::Number(_) | Kind::Bool(_) | Kind::Null | Kind::Name(_) => {}
+                NodeKind::Not(inner) | NodeKind::Negate(inner) | NodeKind::IsNull(inner) => {
+                    rest.push((&**inner, about))
+                }
+                NodeKind::And(several) | NodeKind::Or(several) => rest.extend(several.iter().map(|node| (node, about))),
+                NodeKind::Arithmetic(_, a, b) => rest.extend([(&**a, about), (&**b, about)]),
+                NodeKind::Text(_) | NodeKind::Number(_) | NodeKind::Bool(_) | NodeKind::Null | NodeKind::Name(_) => {}
             }
         }
     }
 
     /// The two sides of a comparison. What is compared with a literal is a name, however it is written.
-    fn compared(&mut self, a: &Node, b: &Node) {
+    fn compared(&mut self, a: &SyntaxNode, b: &SyntaxNode) {
         for node in [a, b] {
             self.value(node);
         }
-        let quoted = |node: &Node| matches!(&node.kind, Kind::Name(Name { is_quoted: true, .. }));
-        let is_literal =
-            |node: &Node| matches!(node.kind, Kind::Text(_) | Kind::Number(_) | Kind::Bool(_) | Kind::Null);
+        let quoted = |node: &SyntaxNode| matches!(&node.kind, NodeKind::Name(NameNode { is_quoted: true, .. }));
+        let is_literal = |node: &SyntaxNode| {
+            matches!(node.kind, NodeKind::Text(_) | NodeKind::Number(_) | NodeKind::Bool(_) | NodeKind::Null)
+        };
         let suspect = match (quoted(a), quoted(b)) {
             (_, true) if !is_literal(a) => b,
-            (true, false) if matches!(b.kind, Kind::Name(_)) => a,
+            (true, false) if matches!(b.kind, NodeKind::Name(_)) => a,
             _ => return,
         };
-        if let Kind::Name(name) = &suspect.kind {
+        if let NodeKind::Name(name) = &suspect.kind {
             self.quoted.push((name.path.join(".").into(), suspect.place));
         }
     }
 
-    fn value(&mut self, node: &Node) {
-        if let Kind::Name(name) = &node.kind {
+    fn value(&mut self, node: &SyntaxNode) {
+        if let NodeKind::Name(name) = &node.kind {
             self.compared.push((name.path.join(".").into(), node.place));
         }
     }
 
     /// The warnings, once it is known what all names are.
-    pub(super) fn warnings(self, checker: &Checker) -> Vec<Problem> {
+    pub(super) fn warnings(self, checker: &Checker) -> Vec<ProjectProblem> {
         let Doubts { quoted, compared, nothing_between, events, attributes_too } = self;
         // Where attributes are declared, a name that is none is an error.
         let is_guessed = |name: &CompactString| !checker.attributes_are_closed && !checker.traits.contains_key(name);
         let mut warnings = Vec::new();
         for (name, place) in quoted.into_iter().filter(|(name, _)| is_guessed(name)) {
-            let problem = Problem::at(place, format!("`{name}` is taken for an attribute, which nobody may have"));
+            let problem =
+                ProjectProblem::at(place, format!("`{name}` is taken for an attribute, which nobody may have"));
             warnings.push(problem.help(single_quotes(&name)));
         }
         for (name, place) in compared.into_iter().filter(|(name, _)| is_guessed(name)) {
@@ -148,21 +152,21 @@ impl Doubts {
                     "identifiers are not compared: has({name}) says whether there is one; if events do set such a trait, \
                      declare {name} = \"string\" in [attributes]"
                 );
-                warnings.push(Problem::at(place, message).help(help));
+                warnings.push(ProjectProblem::at(place, message).help(help));
             }
         }
         for place in nothing_between {
-            let problem = Problem::at(place, "nothing is between these: the first is greater than the second");
+            let problem = ProjectProblem::at(place, "nothing is between these: the first is greater than the second");
             warnings.push(problem.help("write the smaller one first"));
         }
         warnings.extend(nearly_the_same(events));
-        warnings.into_iter().map(Problem::into_warning).collect()
+        warnings.into_iter().map(ProjectProblem::into_warning).collect()
     }
 }
 
 /// Names of events that differ only in case or space from another one.
-fn nearly_the_same(events: Vec<(CompactString, Place)>) -> Vec<Problem> {
-    let mut spellings: BTreeMap<String, Vec<(CompactString, Place)>> = BTreeMap::new();
+fn nearly_the_same(events: Vec<(CompactString, TextSpan)>) -> Vec<ProjectProblem> {
+    let mut spellings: BTreeMap<String, Vec<(CompactString, TextSpan)>> = BTreeMap::new();
     for (name, place) in events {
         let alike: String = name.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect();
         let same = spellings.entry(alike).or_default();
@@ -176,7 +180,7 @@ fn nearly_the_same(events: Vec<(CompactString, Place)>) -> Vec<Problem> {
         let (first, first_place) = same[0].clone();
         for (name, place) in same.into_iter().skip(1) {
             let message = format!("`{name}` and `{first}` differ only in case or space, and are two events");
-            let problem = Problem::at(place, message).also(first_place, format!("`{first}`"));
+            let problem = ProjectProblem::at(place, message).also(first_place, format!("`{first}`"));
             problems.push(problem.help("write both as senders do"));
         }
     }
@@ -184,22 +188,22 @@ fn nearly_the_same(events: Vec<(CompactString, Place)>) -> Vec<Problem> {
 }
 
 /// Whether the bounds are literals, and the lower one is greater.
-fn is_reversed(low: &Node, high: &Node) -> bool {
+fn is_reversed(low: &SyntaxNode, high: &SyntaxNode) -> bool {
     if let (Some(low), Some(high)) = (number(low), number(high)) {
         return low > high;
     }
-    let (Kind::Text(low), Kind::Text(high)) = (&low.kind, &high.kind) else { return false };
+    let (NodeKind::Text(low), NodeKind::Text(high)) = (&low.kind, &high.kind) else { return false };
     match (point_in_time(low), point_in_time(high)) {
         (Ok(low), Ok(high)) => low > high,
         _ => low > high,
     }
 }
 
-fn number(node: &Node) -> Option<Number> {
+fn number(node: &SyntaxNode) -> Option<Number> {
     match &node.kind {
-        Kind::Number(number) => Some(*number),
-        Kind::Negate(inner) => match inner.kind {
-            Kind::Number(number) => Number::from(0).minus(number),
+        NodeKind::Number(number) => Some(*number),
+        NodeKind::Negate(inner) => match inner.kind {
+            NodeKind::Number(number) => Number::from(0).minus(number),
             _ => None,
         },
         _ => None,

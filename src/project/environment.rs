@@ -3,7 +3,7 @@
 //! Substitution happens after parsing, so that a value can neither bring in TOML of its own nor move the places that
 //! errors point at. What a variable holds may be a secret and is never part of a message.
 
-use super::problem::{Place, Problem};
+use super::problem::{ProjectProblem, TextSpan};
 
 /// The environment, and what was taken from it.
 pub(super) struct Environment<'a> {
@@ -17,10 +17,10 @@ pub(super) struct Environment<'a> {
 ///
 /// As in a shell, the default also takes the place of an empty value.
 pub(super) fn substitute(
-    written: Vec<(char, Place)>,
+    written: Vec<(char, TextSpan)>,
     environment: &mut Environment<'_>,
-    problems: &mut Vec<Problem>,
-) -> Vec<(char, Place)> {
+    problems: &mut Vec<ProjectProblem>,
+) -> Vec<(char, TextSpan)> {
     if !written.windows(2).any(|pair| pair[0].0 == '$' && pair[1].0 == '{') {
         return written;
     }
@@ -34,7 +34,8 @@ pub(super) fn substitute(
         }
         let Some(end) = rest.iter().position(|(c, _)| *c == '}') else {
             let place = rest.last().map_or(*place, |(_, last)| place.to(*last));
-            problems.push(Problem::at(place, "`${` has no closing `}`").help("write ${NAME} or ${NAME:-default}"));
+            problems
+                .push(ProjectProblem::at(place, "`${` has no closing `}`").help("write ${NAME} or ${NAME:-default}"));
             break;
         };
         let whole = place.to(rest[end].1);
@@ -45,7 +46,7 @@ pub(super) fn substitute(
         };
         rest = &rest[end + 1..];
         if !is_variable(name) {
-            let problem = Problem::at(whole, "expected the name of an environment variable in `${…}`");
+            let problem = ProjectProblem::at(whole, "expected the name of an environment variable in `${…}`");
             problems.push(problem.help("write ${NAME} or ${NAME:-default}"));
             continue;
         }
@@ -56,7 +57,7 @@ pub(super) fn substitute(
             }
             (_, Some(default)) => result.extend(default.chars().map(|c| (c, whole))),
             (_, None) => {
-                let problem = Problem::at(whole, format!("the environment variable `{name}` is not set"));
+                let problem = ProjectProblem::at(whole, format!("the environment variable `{name}` is not set"));
                 problems.push(problem.help(format!("set it, or give a default: ${{{name}:-default}}")));
             }
         }

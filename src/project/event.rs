@@ -5,9 +5,9 @@ use dataflows::model::ValueType;
 
 use super::infer::{Checker, Scope};
 use super::person::single_quotes;
-use super::problem::{Place, Problem};
+use super::problem::{ProjectProblem, TextSpan};
 use super::suggestion::nearest;
-use super::syntax::{Call, Name, Node};
+use super::syntax::{FunctionCall, NameNode, SyntaxNode};
 use super::typed::{EventReference, Typed, TypedKind};
 use super::types::{Class, Variable};
 
@@ -27,14 +27,14 @@ pub(super) fn root_of(name: &str) -> Option<FieldRoot> {
 }
 
 impl Scope for EventReference {
-    fn name(checker: &mut Checker, name: &Name, place: Place) -> Result<(Self, Variable), Problem> {
+    fn name(checker: &mut Checker, name: &NameNode, place: TextSpan) -> Result<(Self, Variable), ProjectProblem> {
         let path = name.path.as_slice();
         let Some((first, rest)) = path.split_first() else {
-            return Err(Problem::at(place, "expected a name"));
+            return Err(ProjectProblem::at(place, "expected a name"));
         };
         match (root_of(first), rest) {
             (Some(_), []) => {
-                let problem = Problem::at(place, format!("`{first}` needs the name of a field"));
+                let problem = ProjectProblem::at(place, format!("`{first}` needs the name of a field"));
                 Err(problem.help(format!("write `{first}.NAME`")))
             }
             (Some(root), path) => {
@@ -60,21 +60,21 @@ impl Scope for EventReference {
                          `category` and `groupId`: did you mean `properties.{written}`?"
                     ),
                 };
-                Err(Problem::at(place, format!("an event has no `{written}`")).help(help))
+                Err(ProjectProblem::at(place, format!("an event has no `{written}`")).help(help))
             }
         }
     }
 
-    fn of_any_type(checker: &mut Checker, node: &Node) -> Option<Typed<Self>> {
+    fn of_any_type(checker: &mut Checker, node: &SyntaxNode) -> Option<Typed<Self>> {
         let (field, variable) = checker.field_of_any_type(node)?;
         Some(Typed { variable, kind: TypedKind::Term(EventReference::Field(field)) })
     }
 
-    fn call(checker: &mut Checker, call: &Call, _: Place) -> Option<(Self, Variable)> {
+    fn call(checker: &mut Checker, call: &FunctionCall, _: TextSpan) -> Option<(Self, Variable)> {
         let message = format!("a function, `{}`, is not possible in an expression over an event", call.name);
         let help = "`where`, and the argument of an aggregate, look at one event: properties, traits, context, \
                     timestamp, type, name, category, groupId";
-        checker.report(Problem::at(call.name_place, message).help(help));
+        checker.report(ProjectProblem::at(call.name_place, message).help(help));
         None
     }
 }

@@ -1,32 +1,33 @@
 //! Lists of names of events.
 
-use super::problem::Problem;
+use super::problem::ProjectProblem;
 use super::section::List;
-use super::text::Text;
+use super::text::SubstitutedText;
 
 /// What stands for all events.
 const ALL: &str = "*";
 
 /// Whether a list means all events. Then no name stands beside it.
-pub(super) fn means_all(events: &List, problems: &mut Vec<Problem>) -> bool {
+pub(super) fn means_all(events: &List, problems: &mut Vec<ProjectProblem>) -> bool {
     let Some(all) = events.items.iter().find(|event| event.value.trim() == ALL) else { return false };
     if events.items.len() > 1 {
-        let problem = Problem::at(all.place, "`*` is all events, whatever else the list names");
+        let problem = ProjectProblem::at(all.place, "`*` is all events, whatever else the list names");
         problems.push(problem.help("leave out the other names, or `*`"));
     }
     true
 }
 
 /// Reports what is no name of an event.
-pub(super) fn check_event_name(event: &Text, problems: &mut Vec<Problem>) {
+pub(super) fn check_event_name(event: &SubstitutedText, problems: &mut Vec<ProjectProblem>) {
     if event.is_broken {
         return;
     }
     if event.value.trim().is_empty() {
-        let problem = Problem::at(event.place, "expected the name of an event");
+        let problem = ProjectProblem::at(event.place, "expected the name of an event");
         problems.push(problem.help("that of a track call, such as \"Order Completed\", or `page`, `identify`, …"));
     } else if event.value.contains(['*', '%']) && !event.value.starts_with("track:") {
-        let problem = Problem::at(event.place, format!("`{}` is no pattern: names of events are whole", event.value));
+        let problem =
+            ProjectProblem::at(event.place, format!("`{}` is no pattern: names of events are whole", event.value));
         let help = format!(
             "list each name, or write \"*\" alone for all; a name that really is this is \"track:{}\"",
             event.value

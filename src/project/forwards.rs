@@ -1,7 +1,7 @@
 //! `events`, `where` and `enrich` of a destination: which events it is sent, and what goes with them.
 
 use compact_str::CompactString;
-use dataflows::definitions::{DestinationId, Listed};
+use dataflows::definitions::{DestinationId, ListedTrait};
 use dataflows::model::{EventName, ValueType};
 
 use super::destinations::{known_identifiers, traits_of};
@@ -9,8 +9,8 @@ use super::event_names::{check_event_name, means_all};
 use super::identity::each_once;
 use super::infer::Checker;
 use super::parse::parse;
-use super::problem::Problem;
-use super::text::Text;
+use super::problem::ProjectProblem;
+use super::text::SubstitutedText;
 use super::typed::{EventReference, Typed};
 use super::written::{WrittenEnrich, WrittenForward};
 
@@ -21,14 +21,14 @@ pub(super) struct TypedForward {
     pub(super) events: Vec<EventName>,
     pub(super) condition: Option<Typed<EventReference>>,
     pub(super) identifiers: Vec<CompactString>,
-    pub(super) traits: Vec<Listed>,
+    pub(super) traits: Vec<ListedTrait>,
     pub(super) consent: Vec<CompactString>,
     pub(super) requires_consent: Option<CompactString>,
 }
 
 /// What the destination `name` says of events; nothing where it is sent none.
 pub(super) fn resolve(
-    name: &Text,
+    name: &SubstitutedText,
     destination: DestinationId,
     written: WrittenForward,
     requires_consent: Option<CompactString>,
@@ -39,14 +39,15 @@ pub(super) fn resolve(
         let places = [("where", condition.map(|text| text.place)), ("enrich", enrich.map(|enrich| enrich.place))];
         for (key, place) in places {
             if let Some(place) = place {
-                let problem = Problem::at(place, format!("`{key}` of destination `{}` has no events", name.value));
+                let problem =
+                    ProjectProblem::at(place, format!("`{key}` of destination `{}` has no events", name.value));
                 checker.report(problem.help("list the events that it is sent: events = [\"Order Completed\"]"));
             }
         }
         return None;
     };
     if events.items.is_empty() {
-        let problem = Problem::at(name.place, format!("destination `{}` has no events", name.value));
+        let problem = ProjectProblem::at(name.place, format!("destination `{}` has no events", name.value));
         checker.report(problem.help("list what it is sent: events = [\"Order Completed\"]"));
     }
     let is_all = means_all(&events, &mut checker.problems);
@@ -78,7 +79,7 @@ pub(super) fn resolve(
         for written in &purposes.items {
             let purpose = checker.purposes.of(written, &mut checker.problems);
             if consent.contains(&purpose) && !written.is_broken {
-                checker.report(Problem::at(written.place, format!("`{}` is listed twice", written.value)));
+                checker.report(ProjectProblem::at(written.place, format!("`{}` is listed twice", written.value)));
             }
             consent.push(purpose);
         }

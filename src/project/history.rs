@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::names::check_secret;
-use super::problem::Problem;
+use super::problem::ProjectProblem;
 use super::resolved::Secret;
 use super::written::WrittenHistory;
 
@@ -107,15 +107,16 @@ impl FromStr for BucketUrl {
 }
 
 /// What the section says; nothing where there is to be no history.
-pub(super) fn resolve(written: WrittenHistory, problems: &mut Vec<Problem>) -> Option<HistorySettings> {
+pub(super) fn resolve(written: WrittenHistory, problems: &mut Vec<ProjectProblem>) -> Option<HistorySettings> {
     let WrittenHistory { enabled, keep, url, endpoint, region, access_key_id, secret_access_key } = written;
     for (key, what) in
         [(&access_key_id, "the id of an access key"), (&secret_access_key, "the secret of an access key")]
     {
         key.iter().for_each(|key| check_secret(key, what, problems));
     }
-    let without_url = |place, problems: &mut Vec<Problem>| {
-        let problem = Problem::at(place, "this is for a history in S3-compatible storage, and there is no `url`");
+    let without_url = |place, problems: &mut Vec<ProjectProblem>| {
+        let problem =
+            ProjectProblem::at(place, "this is for a history in S3-compatible storage, and there is no `url`");
         problems.push(problem.help("write `url = \"s3://bucket/prefix\"` as well, or leave this out"));
     };
     if url.is_none() {
@@ -126,7 +127,7 @@ pub(super) fn resolve(written: WrittenHistory, problems: &mut Vec<Problem>) -> O
         (Some(id), Some(secret)) => Some(BucketKeys { id: Secret::new(id.value), secret: Secret::new(secret.value) }),
         (None, None) => None,
         (Some(one), None) | (None, Some(one)) => {
-            let problem = Problem::at(one.place, "an access key has an id and a secret");
+            let problem = ProjectProblem::at(one.place, "an access key has an id and a secret");
             problems.push(problem.help("write both `access_key_id` and `secret_access_key`, or none of them"));
             None
         }
@@ -134,7 +135,7 @@ pub(super) fn resolve(written: WrittenHistory, problems: &mut Vec<Problem>) -> O
     let endpoint = endpoint.filter(|text| !text.is_broken).and_then(|text| {
         let parsed = Url::parse(&text.value).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         if parsed.is_none() {
-            let problem = Problem::at(text.place, "expected a URL that starts with `http://` or `https://`");
+            let problem = ProjectProblem::at(text.place, "expected a URL that starts with `http://` or `https://`");
             problems.push(problem.help("such as \"https://storage.example.com\""));
         }
         parsed
@@ -142,7 +143,7 @@ pub(super) fn resolve(written: WrittenHistory, problems: &mut Vec<Problem>) -> O
     let bucket = url.filter(|text| !text.is_broken).and_then(|text| match text.value.parse() {
         Ok(url) => Some(BucketSettings { url, endpoint, region: region.map(|text| text.value), keys }),
         Err(wrong) => {
-            problems.push(Problem::at(text.place, wrong).help("such as \"s3://bucket/prefix\""));
+            problems.push(ProjectProblem::at(text.place, wrong).help("such as \"s3://bucket/prefix\""));
             None
         }
     });

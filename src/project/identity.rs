@@ -5,14 +5,17 @@ use dataflows::definitions::{Blocked, IdentityRules, Reach};
 use dataflows::expression::Pattern;
 
 use super::names::{Alphabet, check_name};
-use super::problem::Problem;
+use super::problem::ProjectProblem;
 use super::section::List;
 use super::suggestion::did_you_mean;
 use super::written::{WrittenIdentity, WrittenOrigin};
 use crate::identifiers::normal_pattern;
 
 /// The rules, with the default for all that is not written; and where identifiers come from, which is still to be checked.
-pub(super) fn resolve(written: WrittenIdentity, problems: &mut Vec<Problem>) -> (IdentityRules, Vec<WrittenOrigin>) {
+pub(super) fn resolve(
+    written: WrittenIdentity,
+    problems: &mut Vec<ProjectProblem>,
+) -> (IdentityRules, Vec<WrittenOrigin>) {
     let mut rules = IdentityRules::default();
     if let Some(order) = written.order {
         order.items.iter().for_each(|name| check_name(name, "an identifier type", Alphabet::Word, problems));
@@ -25,7 +28,7 @@ pub(super) fn resolve(written: WrittenIdentity, problems: &mut Vec<Problem>) -> 
                     let message = format!("the exclusive identifier type `{}` is not in `order`", kind.value);
                     let hint = did_you_mean(&kind.value, rules.strength.iter().map(|known| known.as_str()));
                     let hint = hint.unwrap_or_else(|| "add it to `order`, which goes from strongest to weakest".into());
-                    problems.push(Problem::at(kind.place, message).help(hint));
+                    problems.push(ProjectProblem::at(kind.place, message).help(hint));
                 }
             }
             rules.exclusive = each_once(exclusive, problems);
@@ -44,7 +47,8 @@ pub(super) fn resolve(written: WrittenIdentity, problems: &mut Vec<Problem>) -> 
         if !known.iter().any(|known| *known == kind.value) {
             let hint = did_you_mean(&kind.value, known.iter().map(|known| known.as_str()))
                 .unwrap_or_else(|| "types of your own are listed in `order` of [identity]".into());
-            problems.push(Problem::at(kind.place, format!("unknown identifier type `{}`", kind.value)).help(hint));
+            problems
+                .push(ProjectProblem::at(kind.place, format!("unknown identifier type `{}`", kind.value)).help(hint));
         }
         let kind = CompactString::from(kind.value);
         let patterns = patterns.items.iter().map(|pattern| Pattern::new(&normal_pattern(&kind, &pattern.value)));
@@ -67,11 +71,11 @@ pub(super) fn known_types(rules: &IdentityRules) -> Vec<CompactString> {
 }
 
 /// The names of a list, and a problem for each that is there twice.
-pub(super) fn each_once(list: List, problems: &mut Vec<Problem>) -> Vec<CompactString> {
+pub(super) fn each_once(list: List, problems: &mut Vec<ProjectProblem>) -> Vec<CompactString> {
     let mut names: Vec<CompactString> = Vec::with_capacity(list.items.len());
     for item in list.items.into_iter().filter(|item| !item.is_broken) {
         if names.iter().any(|name| *name == item.value) {
-            problems.push(Problem::at(item.place, format!("`{}` is listed twice", item.value)));
+            problems.push(ProjectProblem::at(item.place, format!("`{}` is listed twice", item.value)));
         } else {
             names.push(item.value.into());
         }

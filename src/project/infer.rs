@@ -13,21 +13,21 @@ use super::consent::Purposes;
 use super::doubts::Doubts;
 use super::event::root_of;
 use super::person::single_quotes;
-use super::problem::{Place, Problem};
-use super::syntax::{Call, Kind, Name, Node};
+use super::problem::{ProjectProblem, TextSpan};
+use super::syntax::{FunctionCall, NameNode, NodeKind, SyntaxNode};
 use super::time::point_in_time;
 use super::typed::{Typed, TypedKind};
-use super::types::{Class, Operand, Types, Variable};
+use super::types::{Class, Operand, Variable, VariableTypes};
 use crate::limits::FIELDS_MAX;
 
 /// What names and calls stand for in a kind of expression.
 pub(super) trait Scope: Sized + Clone {
     /// What a name stands for, with its type.
-    fn name(checker: &mut Checker, name: &Name, place: Place) -> Result<(Self, Variable), Problem>;
+    fn name(checker: &mut Checker, name: &NameNode, place: TextSpan) -> Result<(Self, Variable), ProjectProblem>;
     /// What stands for a value of any type, where the node is a name of one whose type depends on its use.
-    fn of_any_type(checker: &mut Checker, node: &Node) -> Option<Typed<Self>>;
+    fn of_any_type(checker: &mut Checker, node: &SyntaxNode) -> Option<Typed<Self>>;
     /// What a call stands for, with its type. `None` where what is wrong is reported already.
-    fn call(checker: &mut Checker, call: &Call, place: Place) -> Option<(Self, Variable)>;
+    fn call(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Option<(Self, Variable)>;
 }
 
 /// A name of an event's field: where, and the keys that lead there.
@@ -41,9 +41,9 @@ pub(super) struct FieldUse(usize);
 /// What is known while the expressions of a project are checked.
 #[derive(Default)]
 pub(super) struct Checker {
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<ProjectProblem>,
     pub(super) doubts: Doubts,
-    pub(super) types: Types,
+    pub(super) types: VariableTypes,
     /// Traits by name. The type of one is unknown until its expression is checked.
     pub(super) traits: BTreeMap<CompactString, (TraitId, Variable)>,
     /// Audiences by name.
@@ -62,7 +62,7 @@ pub(super) struct Checker {
     /// The names of all.
     field_names: BTreeSet<FieldName>,
     /// Literals in quotes, each with its type.
-    quoted: Vec<(Variable, String, Place)>,
+    quoted: Vec<(Variable, String, TextSpan)>,
 }
 
 impl FieldUse {
@@ -74,16 +74,16 @@ impl FieldUse {
 
 impl Checker {
     /// One that knows nothing but the identifier types, purposes, and the problems that were found elsewhere.
-    pub(super) fn new(identifiers: BTreeSet<CompactString>, purposes: Purposes, problems: Vec<Problem>) -> Self {
+    pub(super) fn new(identifiers: BTreeSet<CompactString>, purposes: Purposes, problems: Vec<ProjectProblem>) -> Self {
         Checker { identifiers, purposes, problems, ..Checker::default() }
     }
 
-    pub(super) fn report(&mut self, problem: Problem) {
+    pub(super) fn report(&mut self, problem: ProjectProblem) {
         self.problems.push(problem);
     }
 
     /// Takes what was found, or reports what is wrong.
-    pub(super) fn settle<T>(&mut self, result: Result<T, Problem>) -> Option<T> {
+    pub(super) fn settle<T>(&mut self, result: Result<T, ProjectProblem>) -> Option<T> {
         result.map_err(|problem| self.report(problem)).ok()
     }
 
@@ -98,8 +98,8 @@ impl Checker {
         &mut self,
         root: FieldRoot,
         path: &[String],
-        place: Place,
-    ) -> Result<(FieldUse, Variable), Problem> {
+        place: TextSpan,
+    ) -> Result<(FieldUse, Variable), ProjectProblem> {
         let name = (root, path.iter().map(CompactString::from).collect::<Vec<_>>());
         if let Some(known) = self.current.get(&name) {
             return Ok((FieldUse(*known), self.uses[*known].1));
@@ -110,18 +110,18 @@ impl Checker {
     }
 
     /// The field at a path where any type will do, whatever the rest of this use makes of it.
-    pub(super) fn field_of_any_type(&mut self, node: &Node) -> Option<(FieldUse, Variable)> {
-        let Kind::Name(name) = &node.kind else { return None };
+    pub(super) fn field_of_any_type(&mut self, node: &SyntaxNode) -> Option<(FieldUse, Variable)> {
+        let NodeKind::Name(name) = &node.kind else { return None };
         let (first, rest) = name.path.split_first()?;
         let root = root_of(first).filter(|_| !rest.is_empty())?;
         let used = self.another_use((root, rest.iter().map(CompactString::from).collect()), node.place);
         self.settle(used)
     }
 
-    fn another_use(&mut self, name: FieldName, place: Place) -> Result<(FieldUse, Variable), Problem> {
+    fn another_use(&mut self, name: FieldName, place: TextSpan) -> Result<(FieldUse, Variable), ProjectProblem> {
         if !self.field_names.contains(&name) && self.field_names.len() >= FIELDS_MAX {
             let message = format!("the project reads more than {FIELDS_MAX} different fields of events");
-            return Err(Problem::at(place, message).here("this is one too many"));
+            return Err(ProjectProblem::at(place, message).here("this is one too many"));
         }
         self.field_names.insert(name.clone());
         let variable = self.types.unknown();
@@ -137,7 +137,7 @@ impl Checker {
             if self.types.resolved(variable) == Some(ValueType::Time)
                 && let Err(wrong) = point_in_time(&text)
             {
-                let problem = Problem::at(place, wrong).here("compared with a time");
+                let problem = ProjectProblem::at(place, wrong).here("compared with a time");
                 self.report(problem.help("write '2026-01-31' or '2026-01-31T08:00:00Z'"));
             }
         }
@@ -160,7 +160,7 @@ impl Checker {
         (fields, of_use)
     }
 
-    fn known(&mut self, kind: ValueType, place: Place) -> Variable {
+    fn known(&mut self, kind: ValueType, place: TextSpan) -> Variable {
         self.types.known(Class::Is(kind), place)
     }
 
@@ -170,35 +170,35 @@ impl Checker {
     }
 
     /// Checks an expression that must be of a type.
-    pub(super) fn expect<T: Scope>(&mut self, node: &Node, expected: ValueType, role: &str) -> Typed<T> {
+    pub(super) fn expect<T: Scope>(&mut self, node: &SyntaxNode, expected: ValueType, role: &str) -> Typed<T> {
         let typed = self.check(node);
         self.demand((typed.variable, node.place), expected, role);
         typed
     }
 
     /// Checks an expression. What is wrong in it is reported; its type is then unknown, so that nothing else is.
-    pub(super) fn check<T: Scope>(&mut self, node: &Node) -> Typed<T> {
+    pub(super) fn check<T: Scope>(&mut self, node: &SyntaxNode) -> Typed<T> {
         let place = node.place;
         let (variable, kind) = match &node.kind {
-            Kind::Text(text) => {
+            NodeKind::Text(text) => {
                 let variable = self.types.known(Class::Quoted, place);
                 self.quoted.push((variable, text.clone(), place));
                 (variable, TypedKind::Quoted(text.clone()))
             }
-            Kind::Number(number) => literal(self.known(ValueType::Number, place), Value::Number(*number)),
-            Kind::Bool(truth) => literal(self.known(ValueType::Bool, place), Value::Bool(*truth)),
-            Kind::Null => (self.types.unknown(), TypedKind::Literal(None)),
-            Kind::Name(name) => {
+            NodeKind::Number(number) => literal(self.known(ValueType::Number, place), Value::Number(*number)),
+            NodeKind::Bool(truth) => literal(self.known(ValueType::Bool, place), Value::Bool(*truth)),
+            NodeKind::Null => (self.types.unknown(), TypedKind::Literal(None)),
+            NodeKind::Name(name) => {
                 let found = T::name(self, name, place);
                 let found = self.settle(found);
                 self.term(found)
             }
-            Kind::Call(call) => {
+            NodeKind::Call(call) => {
                 let found = T::call(self, call, place);
                 self.term(found)
             }
-            Kind::Negate(inner) => match &inner.kind {
-                Kind::Number(number) => {
+            NodeKind::Negate(inner) => match &inner.kind {
+                NodeKind::Number(number) => {
                     let negative = Number::from(0).minus(*number).unwrap_or(*number);
                     literal(self.known(ValueType::Number, place), Value::Number(negative))
                 }
@@ -209,7 +209,7 @@ impl Checker {
                     (variable, TypedKind::Arithmetic(Arithmetic::Subtract, zero, Box::new(inner)))
                 }
             },
-            Kind::Arithmetic(operation, a, b) => {
+            NodeKind::Arithmetic(operation, a, b) => {
                 let role = format!("an operand of `{}`", sign(*operation));
                 let a = self.expect(a, ValueType::Number, &role);
                 let b = self.expect(b, ValueType::Number, &role);
@@ -229,20 +229,22 @@ impl Checker {
     }
 
     /// Checks an expression of which the value is a boolean.
-    fn condition<T: Scope>(&mut self, kind: &Kind) -> TypedKind<T> {
+    fn condition<T: Scope>(&mut self, kind: &NodeKind) -> TypedKind<T> {
         match kind {
-            Kind::Not(inner) => TypedKind::Not(Box::new(self.expect(inner, ValueType::Bool, "an operand of `not`"))),
-            Kind::And(all) => TypedKind::And(self.operands(all, "an operand of `and`")),
-            Kind::Or(any) => TypedKind::Or(self.operands(any, "an operand of `or`")),
-            Kind::Compare(comparison, a, b) => self.compare(*comparison, a, b),
-            Kind::Between(of, low, high) => self.between(of, low, high),
-            Kind::In(of, list) => {
+            NodeKind::Not(inner) => {
+                TypedKind::Not(Box::new(self.expect(inner, ValueType::Bool, "an operand of `not`")))
+            }
+            NodeKind::And(all) => TypedKind::And(self.operands(all, "an operand of `and`")),
+            NodeKind::Or(any) => TypedKind::Or(self.operands(any, "an operand of `or`")),
+            NodeKind::Compare(comparison, a, b) => self.compare(*comparison, a, b),
+            NodeKind::Between(of, low, high) => self.between(of, low, high),
+            NodeKind::In(of, list) => {
                 let checked = self.check(of);
                 let mut values = Vec::with_capacity(list.len());
                 for item in list {
                     let value = self.check(item);
                     match value.kind {
-                        TypedKind::Literal(None) if matches!(item.kind, Kind::Null) => {
+                        TypedKind::Literal(None) if matches!(item.kind, NodeKind::Null) => {
                             self.report(null_is_missing(item))
                         }
                         TypedKind::Literal(Some(_)) | TypedKind::Quoted(_) => {
@@ -251,9 +253,9 @@ impl Checker {
                             values.push(value);
                         }
                         _ => {
-                            let problem = Problem::at(item.place, "the list of `in` must hold literals");
+                            let problem = ProjectProblem::at(item.place, "the list of `in` must hold literals");
                             self.report(problem.help(match &item.kind {
-                                Kind::Name(name) if name.is_quoted => single_quotes(&name.path.join(".")),
+                                NodeKind::Name(name) if name.is_quoted => single_quotes(&name.path.join(".")),
                                 _ => "compare with `=` and `or` instead".to_owned(),
                             }));
                         }
@@ -261,16 +263,17 @@ impl Checker {
                 }
                 TypedKind::In(Box::new(checked), values)
             }
-            Kind::Like(of, pattern) => {
+            NodeKind::Like(of, pattern) => {
                 let of = self.expect(of, ValueType::Text, "what `like` looks at");
-                let Kind::Text(pattern) = &pattern.kind else {
-                    let problem = Problem::at(pattern.place, "expected a string literal as the pattern of `like`");
+                let NodeKind::Text(pattern) = &pattern.kind else {
+                    let problem =
+                        ProjectProblem::at(pattern.place, "expected a string literal as the pattern of `like`");
                     self.report(problem.help("`%` stands for any text, `_` for any one character"));
                     return TypedKind::Literal(None);
                 };
                 TypedKind::Like(Box::new(of), Pattern::new(pattern))
             }
-            Kind::IsNull(inner) => {
+            NodeKind::IsNull(inner) => {
                 let missing = T::of_any_type(self, inner).unwrap_or_else(|| self.check(inner));
                 TypedKind::IsMissing(Box::new(missing))
             }
@@ -279,19 +282,19 @@ impl Checker {
         }
     }
 
-    fn operands<T: Scope>(&mut self, nodes: &[Node], role: &str) -> Vec<Typed<T>> {
+    fn operands<T: Scope>(&mut self, nodes: &[SyntaxNode], role: &str) -> Vec<Typed<T>> {
         nodes.iter().map(|node| self.expect(node, ValueType::Bool, role)).collect()
     }
 
     /// `of >= low and of <= high`.
-    fn between<T: Scope>(&mut self, of: &Node, low: &Node, high: &Node) -> TypedKind<T> {
+    fn between<T: Scope>(&mut self, of: &SyntaxNode, low: &SyntaxNode, high: &SyntaxNode) -> TypedKind<T> {
         let reported = self.problems.len();
         let of_typed = self.check(of);
         let operand = (of_typed.variable, of.place);
         self.types.demand_order(operand);
         let mut bounds = Vec::with_capacity(2);
         for (comparison, bound) in [(Comparison::GreaterOrEqual, low), (Comparison::LessOrEqual, high)] {
-            if matches!(bound.kind, Kind::Null) {
+            if matches!(bound.kind, NodeKind::Null) {
                 self.report(null_is_missing(bound));
             }
             let bound_typed = self.check(bound);
@@ -310,9 +313,9 @@ impl Checker {
         TypedKind::And(both.collect())
     }
 
-    fn compare<T: Scope>(&mut self, comparison: Comparison, a: &Node, b: &Node) -> TypedKind<T> {
+    fn compare<T: Scope>(&mut self, comparison: Comparison, a: &SyntaxNode, b: &SyntaxNode) -> TypedKind<T> {
         for operand in [a, b] {
-            if matches!(operand.kind, Kind::Null) {
+            if matches!(operand.kind, NodeKind::Null) {
                 self.report(null_is_missing(operand));
             }
         }
@@ -331,8 +334,8 @@ fn literal<T>(variable: Variable, value: Value) -> (Variable, TypedKind<T>) {
     (variable, TypedKind::Literal(Some(value)))
 }
 
-fn null_is_missing(node: &Node) -> Problem {
-    Problem::at(node.place, "a comparison with `null` is never true").help("write `is null` or `is not null`")
+fn null_is_missing(node: &SyntaxNode) -> ProjectProblem {
+    ProjectProblem::at(node.place, "a comparison with `null` is never true").help("write `is null` or `is not null`")
 }
 
 fn sign(operation: Arithmetic) -> char {

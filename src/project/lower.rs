@@ -3,19 +3,19 @@
 //! Everything was checked before, so nothing can be wrong here. Measures are compared after this step: however two
 //! aggregates are spelt, the same aggregate is one measure.
 
-use dataflows::definitions::{EventTerm, FieldId, Forward, Measure, MeasureId, PersonTerm, Shape};
+use dataflows::definitions::{EventTerm, FieldId, Forward, Measure, MeasureId, MeasureShape, PersonTerm};
 use dataflows::expression::Expression;
 use dataflows::model::{Value, ValueType};
 
 use super::forwards::TypedForward;
 use super::time::point_in_time;
 use super::typed::{Aggregate, EventReference, Function, PersonName, Typed, TypedKind};
-use super::types::Types;
+use super::types::VariableTypes;
 use crate::limits::MEASURES_MAX;
 
 /// The measures of a project, as far as its expressions are lowered.
 pub(super) struct Lowering<'t> {
-    pub(super) types: &'t mut Types,
+    pub(super) types: &'t mut VariableTypes,
     /// Which field each use of one means.
     pub(super) fields: &'t [FieldId],
     pub(super) measures: Vec<Measure>,
@@ -50,15 +50,15 @@ impl Lowering<'_> {
     fn aggregate(&mut self, aggregate: Aggregate) -> PersonTerm {
         let Aggregate { function, event, condition, within } = aggregate;
         let condition = condition.map(|condition| self.event(condition));
-        let (shape, term): (Shape, fn(MeasureId) -> PersonTerm) = match function {
-            Function::Count => (Shape::Count, PersonTerm::Count),
-            Function::Sum(of) => (Shape::Sum(self.event(of)), PersonTerm::Sum),
-            Function::Average(of) => (Shape::Sum(self.event(of)), PersonTerm::Average),
-            Function::Least(of) => (Shape::Least(self.event(of)), PersonTerm::Sample),
-            Function::Greatest(of) => (Shape::Greatest(self.event(of)), PersonTerm::Sample),
-            Function::Earliest(of) => (Shape::Earliest(self.event(of)), PersonTerm::Sample),
-            Function::Latest(of) => (Shape::Latest(self.event(of)), PersonTerm::Sample),
-            Function::Distinct(of) => (Shape::Distinct(self.event(of)), PersonTerm::Distinct),
+        let (shape, term): (MeasureShape, fn(MeasureId) -> PersonTerm) = match function {
+            Function::Count => (MeasureShape::Count, PersonTerm::Count),
+            Function::Sum(of) => (MeasureShape::Sum(self.event(of)), PersonTerm::Sum),
+            Function::Average(of) => (MeasureShape::Sum(self.event(of)), PersonTerm::Average),
+            Function::Least(of) => (MeasureShape::Least(self.event(of)), PersonTerm::Sample),
+            Function::Greatest(of) => (MeasureShape::Greatest(self.event(of)), PersonTerm::Sample),
+            Function::Earliest(of) => (MeasureShape::Earliest(self.event(of)), PersonTerm::Sample),
+            Function::Latest(of) => (MeasureShape::Latest(self.event(of)), PersonTerm::Sample),
+            Function::Distinct(of) => (MeasureShape::Distinct(self.event(of)), PersonTerm::Distinct),
         };
         let measure = Measure { event, condition, shape, within };
         let index = self.measures.iter().position(|known| *known == measure).unwrap_or_else(|| {

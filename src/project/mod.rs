@@ -56,14 +56,14 @@ pub use history::{BucketKeys, BucketSettings, BucketUrl, HistorySettings};
 pub use network::Network;
 pub use origins::IdentifierOrigin;
 pub use output_files::not_appendable;
-use problem::Problem;
+use problem::ProjectProblem;
 pub use problem::{Colour, Problems};
 pub use reads::{DefinitionReads, reads};
 pub use resolved::{
-    Clock, ContextTraits, CsvMapping, Destination, DestinationKind, Durability, FieldPath, NameLimits, Payload,
+    Clock, ContextTraits, CsvMapping, Destination, DestinationKind, Durability, EventPayload, FieldPath, NameLimits,
     Project, Replay, Secret, Sending, Source, Storage, Webhook,
 };
-use section::Reader;
+use section::ProjectReader;
 pub(crate) use suggestion::nearest;
 pub use time::parse_time;
 use written::Written;
@@ -91,12 +91,12 @@ pub fn load(folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Resu
     };
     let path = folder.join(FILE);
     let name = path.display().to_string();
-    let fail = |problem: Problem| Problems::new(&name, String::new(), vec![problem], &[]);
-    let too_large = || Problem::nowhere(format!("{name} has more than {PROJECT_BYTES_MAX} bytes"));
+    let fail = |problem: ProjectProblem| Problems::new(&name, String::new(), vec![problem], &[]);
+    let too_large = || ProjectProblem::nowhere(format!("{name} has more than {PROJECT_BYTES_MAX} bytes"));
     let source = match std::fs::metadata(&path) {
         Ok(metadata) if metadata.len() > PROJECT_BYTES_MAX as u64 => return Err(fail(too_large())),
         _ => std::fs::read_to_string(&path).map_err(|error| {
-            let problem = Problem::nowhere(format!("cannot read {name}: {error}"));
+            let problem = ProjectProblem::nowhere(format!("cannot read {name}: {error}"));
             fail(problem.help(format!("a project is a folder with a file `{FILE}` in it")))
         })?,
     };
@@ -165,17 +165,17 @@ fn load_text(
             match error.span() {
                 Some(span) => {
                     let hint = colon_hint(source, span.start);
-                    Problem::at(span.into(), message).maybe_help(hint)
+                    ProjectProblem::at(span.into(), message).maybe_help(hint)
                 }
-                None => Problem::nowhere(message),
+                None => ProjectProblem::nowhere(message),
             }
         });
         return Err(Problems::new(file, secrecy::mask_unparsed(source), problems.collect(), &[]));
     }
     let environment = Environment { lookup, taken: Vec::new() };
-    let mut reader = Reader { source, environment, problems: Vec::new(), secrets: Vec::new() };
+    let mut reader = ProjectReader { source, environment, problems: Vec::new(), secrets: Vec::new() };
     let written = Written::read(table.get_ref(), &mut reader);
-    let Reader { environment, problems, secrets, .. } = reader;
+    let ProjectReader { environment, problems, secrets, .. } = reader;
     let shown = |problems| Problems::new(file, secrecy::mask(source, &secrets), problems, &environment.taken);
     match resolve::resolve(written, folder, problems) {
         Ok((project, warnings)) => Ok(Loaded { project, warnings: shown(warnings) }),

@@ -1,7 +1,7 @@
 //! What names may look like.
 
-use super::problem::{Place, Problem};
-use super::text::Text;
+use super::problem::{ProjectProblem, TextSpan};
+use super::text::SubstitutedText;
 use crate::limits::NAME_BYTES_MAX;
 
 /// Which characters a name may have.
@@ -27,12 +27,12 @@ impl Alphabet {
 }
 
 /// Reports a name that cannot be one. `what` says of what, such as "a trait".
-pub(super) fn check_name(name: &Text, what: &str, alphabet: Alphabet, problems: &mut Vec<Problem>) {
+pub(super) fn check_name(name: &SubstitutedText, what: &str, alphabet: Alphabet, problems: &mut Vec<ProjectProblem>) {
     if name.is_broken {
         return;
     }
     if name.value.is_empty() || !name.value.chars().all(|character| alphabet.allows(character)) {
-        let problem = Problem::at(name.place, format!("`{}` cannot be the name of {what}", name.value));
+        let problem = ProjectProblem::at(name.place, format!("`{}` cannot be the name of {what}", name.value));
         let small = name.value.to_lowercase();
         let is_small = !small.is_empty() && small.chars().all(|character| alphabet.allows(character));
         problems.push(match is_small {
@@ -44,37 +44,43 @@ pub(super) fn check_name(name: &Text, what: &str, alphabet: Alphabet, problems: 
 }
 
 /// Reports a name that comes from outside, such as an attribute's, where it is empty or too long.
-pub(super) fn check_outside_name(name: &Text, what: &str, problems: &mut Vec<Problem>) {
+pub(super) fn check_outside_name(name: &SubstitutedText, what: &str, problems: &mut Vec<ProjectProblem>) {
     if !name.is_broken && (name.value.trim().is_empty() || name.value.chars().any(char::is_control)) {
-        problems.push(Problem::at(name.place, format!("expected the name of {what}")));
+        problems.push(ProjectProblem::at(name.place, format!("expected the name of {what}")));
     }
     check_length(name, problems);
 }
 
-fn check_length(name: &Text, problems: &mut Vec<Problem>) {
+fn check_length(name: &SubstitutedText, problems: &mut Vec<ProjectProblem>) {
     if name.value.len() > NAME_BYTES_MAX {
-        let problem = Problem::at(name.place, format!("the name has {} bytes", name.value.len()));
+        let problem = ProjectProblem::at(name.place, format!("the name has {} bytes", name.value.len()));
         problems.push(problem.help(format!("at most {NAME_BYTES_MAX} are possible")));
     }
 }
 
 /// Reports more than `max` of something.
-pub(super) fn check_count(count: usize, max: usize, what: &str, place: Option<Place>, problems: &mut Vec<Problem>) {
+pub(super) fn check_count(
+    count: usize,
+    max: usize,
+    what: &str,
+    place: Option<TextSpan>,
+    problems: &mut Vec<ProjectProblem>,
+) {
     if let Some(place) = place.filter(|_| count > max) {
-        let problem = Problem::at(place, format!("the project has {count} {what}"));
+        let problem = ProjectProblem::at(place, format!("the project has {count} {what}"));
         problems.push(problem.help(format!("at most {max} are possible")));
     }
 }
 
 /// Reports a key or token that is empty, or that an HTTP header could not carry.
-pub(super) fn check_secret(secret: &Text, what: &str, problems: &mut Vec<Problem>) {
+pub(super) fn check_secret(secret: &SubstitutedText, what: &str, problems: &mut Vec<ProjectProblem>) {
     if secret.is_broken {
         return;
     }
     if secret.value.is_empty() {
-        problems.push(Problem::at(secret.place, format!("{what} cannot be empty")));
+        problems.push(ProjectProblem::at(secret.place, format!("{what} cannot be empty")));
     } else if !secret.value.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let problem = Problem::at(secret.place, format!("{what} has a character that is not possible in one"));
+        let problem = ProjectProblem::at(secret.place, format!("{what} has a character that is not possible in one"));
         problems.push(problem.help("letters, digits and punctuation are possible, spaces are not"));
     }
 }

@@ -1,36 +1,41 @@
 //! The order in which traits and audiences are evaluated: each after what it refers to. A cycle has none.
 
 use compact_str::CompactString;
-use dataflows::definitions::{AudienceId, Step, TraitId};
+use dataflows::definitions::{AudienceId, EvaluationStep, TraitId};
 
-use super::problem::{Place, Problem};
-use super::syntax::{Kind, Node};
+use super::problem::{ProjectProblem, TextSpan};
+use super::syntax::{NodeKind, SyntaxNode};
 
 /// A trait or audience with what it refers to.
 pub(super) struct Definition {
     pub(super) name: CompactString,
-    pub(super) references: Vec<(Step, Place)>,
+    pub(super) references: Vec<(EvaluationStep, TextSpan)>,
 }
 
 /// What an expression over a person refers to.
-pub(super) fn references(node: &Node, find: &impl Fn(Reference<'_>) -> Option<Step>) -> Vec<(Step, Place)> {
+pub(super) fn references(
+    node: &SyntaxNode,
+    find: &impl Fn(Reference<'_>) -> Option<EvaluationStep>,
+) -> Vec<(EvaluationStep, TextSpan)> {
     let mut found = Vec::new();
     let mut rest = vec![node];
-    while let Some(Node { place, kind }) = rest.pop() {
+    while let Some(SyntaxNode { place, kind }) = rest.pop() {
         match kind {
-            Kind::Name(name) => found.extend(find(Reference::Name(&name.path)).map(|step| (step, *place))),
-            Kind::Call(call) if call.name == "audience" => {
-                if let [Node { place, kind: Kind::Text(name) }] = call.positional.as_slice() {
+            NodeKind::Name(name) => found.extend(find(Reference::Name(&name.path)).map(|step| (step, *place))),
+            NodeKind::Call(call) if call.name == "audience" => {
+                if let [SyntaxNode { place, kind: NodeKind::Text(name) }] = call.positional.as_slice() {
                     found.extend(find(Reference::Audience(name)).map(|step| (step, *place)));
                 }
             }
             // The arguments of other calls are about events.
-            Kind::Call(_) | Kind::Text(_) | Kind::Number(_) | Kind::Bool(_) | Kind::Null => {}
-            Kind::Not(inner) | Kind::Negate(inner) | Kind::IsNull(inner) => rest.push(inner),
-            Kind::And(several) | Kind::Or(several) => rest.extend(several),
-            Kind::Compare(_, a, b) | Kind::Arithmetic(_, a, b) | Kind::Like(a, b) => rest.extend([&**a, &**b]),
-            Kind::In(of, list) => rest.extend(list.iter().chain([&**of])),
-            Kind::Between(of, low, high) => rest.extend([&**of, &**low, &**high]),
+            NodeKind::Call(_) | NodeKind::Text(_) | NodeKind::Number(_) | NodeKind::Bool(_) | NodeKind::Null => {}
+            NodeKind::Not(inner) | NodeKind::Negate(inner) | NodeKind::IsNull(inner) => rest.push(inner),
+            NodeKind::And(several) | NodeKind::Or(several) => rest.extend(several),
+            NodeKind::Compare(_, a, b) | NodeKind::Arithmetic(_, a, b) | NodeKind::Like(a, b) => {
+                rest.extend([&**a, &**b])
+            }
+            NodeKind::In(of, list) => rest.extend(list.iter().chain([&**of])),
+            NodeKind::Between(of, low, high) => rest.extend([&**of, &**low, &**high]),
         }
     }
     found
@@ -45,21 +50,21 @@ pub(super) enum Reference<'n> {
 }
 
 /// All of them in order, and a problem for each cycle.
-pub(super) fn order(traits: Vec<Definition>, audiences: Vec<Definition>) -> (Vec<Step>, Vec<Problem>) {
+pub(super) fn order(traits: Vec<Definition>, audiences: Vec<Definition>) -> (Vec<EvaluationStep>, Vec<ProjectProblem>) {
     // Traits stand first, then audiences, both by id.
     let first_audience = traits.len();
-    let steps = (0..traits.len()).map(|index| Step::Trait(TraitId::new(index)));
-    let steps: Vec<Step> =
-        steps.chain((0..audiences.len()).map(|index| Step::Audience(AudienceId::new(index)))).collect();
-    let index_of = |step: Step| match step {
-        Step::Trait(id) => id.index(),
-        Step::Audience(id) => first_audience + id.index(),
+    let steps = (0..traits.len()).map(|index| EvaluationStep::Trait(TraitId::new(index)));
+    let steps: Vec<EvaluationStep> =
+        steps.chain((0..audiences.len()).map(|index| EvaluationStep::Audience(AudienceId::new(index)))).collect();
+    let index_of = |step: EvaluationStep| match step {
+        EvaluationStep::Trait(id) => id.index(),
+        EvaluationStep::Audience(id) => first_audience + id.index(),
     };
     let definitions: Vec<Definition> = traits.into_iter().chain(audiences).collect();
-    let references: Vec<Vec<(usize, Place)>> = definitions
+    let references: Vec<Vec<(usize, TextSpan)>> = definitions
         .iter()
         .map(|definition| {
-            let mut references: Vec<(usize, Place)> =
+            let mut references: Vec<(usize, TextSpan)> =
                 definition.references.iter().map(|(step, place)| (index_of(*step), *place)).collect();
             references.sort();
             references.dedup_by_key(|(to, _)| *to);
@@ -97,8 +102,8 @@ pub(super) fn order(traits: Vec<Definition>, audiences: Vec<Definition>) -> (Vec
 }
 
 /// Follows references that are not done, of which each that is not done has one, until one comes back.
-fn find_cycle(start: usize, references: &[Vec<(usize, Place)>], is_done: &[bool]) -> Vec<(usize, Place)> {
-    let mut path: Vec<(usize, Place)> = Vec::new();
+fn find_cycle(start: usize, references: &[Vec<(usize, TextSpan)>], is_done: &[bool]) -> Vec<(usize, TextSpan)> {
+    let mut path: Vec<(usize, TextSpan)> = Vec::new();
     let mut at = start;
     loop {
         if let Some(first) = path.iter().position(|(visited, _)| *visited == at) {
@@ -106,20 +111,20 @@ fn find_cycle(start: usize, references: &[Vec<(usize, Place)>], is_done: &[bool]
         }
         let Some((to, place)) = references[at].iter().find(|(to, _)| !is_done[*to]) else {
             // Cannot be: `at` would be done. Ending it here is better than not ending.
-            return vec![(at, Place::default())];
+            return vec![(at, TextSpan::default())];
         };
         path.push((at, *place));
         at = *to;
     }
 }
 
-fn problem(definitions: &[Definition], cycle: &[(usize, Place)]) -> Problem {
+fn problem(definitions: &[Definition], cycle: &[(usize, TextSpan)]) -> ProjectProblem {
     // The same cycle reads the same wherever the search came upon it.
     let first = (0..cycle.len()).min_by_key(|at| &definitions[cycle[*at].0].name).unwrap_or(0);
     let mut names: Vec<&str> =
         cycle.iter().cycle().skip(first).take(cycle.len()).map(|(at, _)| definitions[*at].name.as_str()).collect();
     names.extend(names.first().copied());
     let place = cycle.get(first).map(|(_, place)| *place).unwrap_or_default();
-    Problem::at(place, format!("definitions refer to each other in a cycle: {}", names.join(" → ")))
+    ProjectProblem::at(place, format!("definitions refer to each other in a cycle: {}", names.join(" → ")))
         .help("a definition can refer only to others that do not need it")
 }

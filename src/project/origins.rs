@@ -9,11 +9,11 @@ use dataflows::model::{EventName, Strength};
 use super::event::root_of;
 use super::event_names::{check_event_name, means_all};
 use super::identity::known_types;
-use super::problem::Problem;
+use super::problem::ProjectProblem;
 use super::resolved::Source;
 use super::section::List;
 use super::suggestion::{did_you_mean, listed};
-use super::text::Text;
+use super::text::SubstitutedText;
 use super::written::WrittenOrigin;
 use crate::identifiers::normal_kind;
 use crate::limits::{ORIGIN_DEPTH_MAX, ORIGINS_MAX};
@@ -64,10 +64,10 @@ pub(super) fn resolve(
     written: Vec<WrittenOrigin>,
     rules: &IdentityRules,
     sources: &[Source],
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<ProjectProblem>,
 ) -> Vec<IdentifierOrigin> {
     if let Some(one_too_many) = written.get(ORIGINS_MAX) {
-        let problem = Problem::at(one_too_many.place, format!("`from` has {} entries", written.len()));
+        let problem = ProjectProblem::at(one_too_many.place, format!("`from` has {} entries", written.len()));
         problems.push(problem.help(format!("at most {ORIGINS_MAX} are possible")));
         return Vec::new();
     }
@@ -80,7 +80,7 @@ pub(super) fn resolve(
                 == (origin.root, &origin.path, &origin.events, &origin.sources)
         };
         if let Some(other) = origins.iter().find(same) {
-            let problem = Problem::at(place, format!("`from` says twice what a field is: {other}"));
+            let problem = ProjectProblem::at(place, format!("`from` says twice what a field is: {other}"));
             problems.push(problem.help("of the entries that are meant for an event, the first counts"));
         } else {
             origins.push(origin);
@@ -93,7 +93,7 @@ fn origin(
     written: WrittenOrigin,
     rules: &IdentityRules,
     sources: &[Source],
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<ProjectProblem>,
 ) -> Option<IdentifierOrigin> {
     let WrittenOrigin { field, kind, events, sources: from, link, .. } = written;
     let place = field.as_ref().filter(|field| !field.is_broken).and_then(|field| path(field, problems));
@@ -110,19 +110,19 @@ fn origin(
         let hint = did_you_mean(&kind, known.iter().map(|known| known.as_str())).unwrap_or_else(|| {
             "say which it is: { field = \"…\", type = \"email\" }; types of your own are listed in `order` of [identity]".into()
         });
-        problems.push(Problem::at(at.place, format!("unknown identifier type `{kind}`")).help(hint));
+        problems.push(ProjectProblem::at(at.place, format!("unknown identifier type `{kind}`")).help(hint));
     }
     Some(IdentifierOrigin { root, path, kind, events, sources: from, link: link? })
 }
 
 /// Where a field is.
-fn path(field: &Text, problems: &mut Vec<Problem>) -> Option<(FieldRoot, Vec<CompactString>)> {
+fn path(field: &SubstitutedText, problems: &mut Vec<ProjectProblem>) -> Option<(FieldRoot, Vec<CompactString>)> {
     let mut keys = field.value.split('.');
     let root = keys.next().and_then(root_of);
     let path: Vec<CompactString> = keys.map(CompactString::from).collect();
     let is_path = !path.is_empty() && path.len() <= ORIGIN_DEPTH_MAX && path.iter().all(|key| !key.trim().is_empty());
     let Some(root) = root.filter(|_| is_path) else {
-        let problem = Problem::at(field.place, format!("`{}` is no field of events", field.value));
+        let problem = ProjectProblem::at(field.place, format!("`{}` is no field of events", field.value));
         let help = format!(
             "write `properties.NAME`, `traits.NAME` or `context.NAME`, with at most {ORIGIN_DEPTH_MAX} names; `userId`, \
              `anonymousId` and external ids are always looked at"
@@ -134,21 +134,21 @@ fn path(field: &Text, problems: &mut Vec<Problem>) -> Option<(FieldRoot, Vec<Com
 }
 
 /// How surely: nothing inside where the field is to be no identifier.
-fn strength(link: &Text, problems: &mut Vec<Problem>) -> Option<Option<Strength>> {
+fn strength(link: &SubstitutedText, problems: &mut Vec<ProjectProblem>) -> Option<Option<Strength>> {
     match link.value.as_str() {
         "strong" => Some(Some(Strength::Strong)),
         "weak" => Some(Some(Strength::Weak)),
         "off" => Some(None),
         _ if link.is_broken => None,
         _ => {
-            let problem = Problem::at(link.place, "expected \"strong\", \"weak\" or \"off\"");
+            let problem = ProjectProblem::at(link.place, "expected \"strong\", \"weak\" or \"off\"");
             problems.push(problem.help("`weak`: counts where nothing else links; `off`: the field is no identifier"));
             None
         }
     }
 }
 
-fn names(events: List, problems: &mut Vec<Problem>) -> Vec<EventName> {
+fn names(events: List, problems: &mut Vec<ProjectProblem>) -> Vec<EventName> {
     if means_all(&events, problems) {
         return Vec::new();
     }
@@ -163,7 +163,7 @@ fn names(events: List, problems: &mut Vec<Problem>) -> Vec<EventName> {
     names
 }
 
-fn known_sources(from: List, sources: &[Source], problems: &mut Vec<Problem>) -> Vec<CompactString> {
+fn known_sources(from: List, sources: &[Source], problems: &mut Vec<ProjectProblem>) -> Vec<CompactString> {
     let known: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
     let mut found: Vec<CompactString> = Vec::with_capacity(from.items.len());
     for source in from.items.into_iter().filter(|source| !source.is_broken) {
@@ -172,7 +172,7 @@ fn known_sources(from: List, sources: &[Source], problems: &mut Vec<Problem>) ->
                 [] => "the project has no sources".into(),
                 known => format!("there are {}", listed(known)),
             });
-            problems.push(Problem::at(source.place, format!("unknown source `{}`", source.value)).help(hint));
+            problems.push(ProjectProblem::at(source.place, format!("unknown source `{}`", source.value)).help(hint));
         } else if !found.contains(&CompactString::from(source.value.as_str())) {
             found.push(source.value.into());
         }

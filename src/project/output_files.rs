@@ -4,7 +4,7 @@ use std::fs::{FileType, Metadata};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use super::problem::Problem;
+use super::problem::ProjectProblem;
 use super::written::{WrittenDestination, WrittenKind};
 
 /// Why nothing can be appended to what this is of.
@@ -26,7 +26,7 @@ pub fn not_appendable(metadata: &Metadata) -> Option<&'static str> {
 }
 
 /// Reports the files of destinations that are none.
-pub(super) fn check(destinations: &[WrittenDestination], folder: &Path, problems: &mut Vec<Problem>) {
+pub(super) fn check(destinations: &[WrittenDestination], folder: &Path, problems: &mut Vec<ProjectProblem>) {
     for destination in destinations {
         let WrittenKind::File { path: Some(path) } = &destination.kind else { continue };
         if path.is_broken || path.value.trim().is_empty() {
@@ -35,7 +35,8 @@ pub(super) fn check(destinations: &[WrittenDestination], folder: &Path, problems
         // What cannot be looked at may be there by the time it is written to; then is said what is wrong with it.
         let there = std::fs::metadata(folder.join(&path.value));
         if let Some(why) = there.ok().as_ref().and_then(not_appendable) {
-            problems.push(Problem::at(path.place, format!("nothing can be appended to `{}`", path.value)).help(why));
+            problems
+                .push(ProjectProblem::at(path.place, format!("nothing can be appended to `{}`", path.value)).help(why));
         }
     }
 }

@@ -13,9 +13,9 @@ use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, Tokenizer};
 
-use super::problem::{Place, Problem};
-use super::syntax::{Call, Kind, Name, Named, Node};
-use super::text::Text;
+use super::problem::{ProjectProblem, TextSpan};
+use super::syntax::{FunctionCall, NameNode, NamedArgument, NodeKind, SyntaxNode};
+use super::text::SubstitutedText;
 use crate::limits::{EXPRESSION_BYTES_MAX, EXPRESSION_DEPTH_MAX};
 
 const SUPPORTED: &str = "an expression has names, literals, comparisons, `and`, `or`, `not`, `in`, `between`, `like`, \
@@ -29,26 +29,26 @@ pub(super) const OF_TIME: &str = "what counts for a while only says so: count('O
 const STACK_BYTES: usize = EXPRESSION_BYTES_MAX * 8 * 1024;
 
 /// Parses an expression.
-pub(super) fn parse(text: &Text) -> Result<Node, Problem> {
+pub(super) fn parse(text: &SubstitutedText) -> Result<SyntaxNode, ProjectProblem> {
     if text.value.len() > EXPRESSION_BYTES_MAX {
-        let problem = Problem::at(text.place, format!("the expression has {} bytes", text.value.len()));
+        let problem = ProjectProblem::at(text.place, format!("the expression has {} bytes", text.value.len()));
         return Err(problem.help(format!("at most {EXPRESSION_BYTES_MAX} are possible: split it into traits")));
     }
     if text.value.trim().is_empty() {
-        return Err(Problem::at(text.place, "the expression is empty"));
+        return Err(ProjectProblem::at(text.place, "the expression is empty"));
     }
     stacker::grow(STACK_BYTES, || parse_checked(text))
 }
 
 /// The same for a text of which the length is checked.
-fn parse_checked(text: &Text) -> Result<Node, Problem> {
-    let places = Places::new(text);
+fn parse_checked(text: &SubstitutedText) -> Result<SyntaxNode, ProjectProblem> {
+    let places = SpanMap::new(text);
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, &text.value)
         .tokenize_with_location()
-        .map_err(|error| Problem::at(places.at(error.location), lower_first(&error.message)))?;
+        .map_err(|error| ProjectProblem::at(places.at(error.location), lower_first(&error.message)))?;
     // sqlparser takes it for `=`, but there is one way to write that.
     if let Some(token) = tokens.iter().find(|token| token.token == Token::DoubleEq) {
-        let problem = Problem::at(places.of(token.span), "expected `=`, found `==`");
+        let problem = ProjectProblem::at(places.of(token.span), "expected `=`, found `==`");
         return Err(problem.maybe_help(operator_hint("==")));
     }
     if nesting(tokens.iter().map(|token| &token.token)) > EXPRESSION_DEPTH_MAX {
@@ -64,7 +64,7 @@ fn parse_checked(text: &Text) -> Result<Node, Problem> {
         let message = format!("expected an operator or the end of the expression, found `{}`", next.token);
         let place = places.of(next.span);
         let help = operator_hint(&next.token.to_string()).map(str::to_owned).or_else(|| two_words(text, place));
-        return Err(Problem::at(place, message).maybe_help(help));
+        return Err(ProjectProblem::at(place, message).maybe_help(help));
     }
     Conversion { text, places }.node(tree, 0)
 }
@@ -83,13 +83,13 @@ fn nesting<'t>(tokens: impl Iterator<Item = &'t Token>) -> usize {
     deepest
 }
 
-fn too_deep(place: Place) -> Problem {
-    Problem::at(place, format!("the expression is nested more than {EXPRESSION_DEPTH_MAX} levels deep"))
+fn too_deep(place: TextSpan) -> ProjectProblem {
+    ProjectProblem::at(place, format!("the expression is nested more than {EXPRESSION_DEPTH_MAX} levels deep"))
         .help("split it into traits")
 }
 
-fn unsupported(place: Place, what: &str) -> Problem {
-    Problem::at(place, format!("{what} is not supported in an expression")).help(SUPPORTED)
+fn unsupported(place: TextSpan, what: &str) -> ProjectProblem {
+    ProjectProblem::at(place, format!("{what} is not supported in an expression")).help(SUPPORTED)
 }
 
 fn operator_hint(operator: &str) -> Option<&'static str> {
@@ -103,7 +103,7 @@ fn operator_hint(operator: &str) -> Option<&'static str> {
 }
 
 /// What to write where one word stands after another, such as in `count(Order Completed)`, and the second is at `place`.
-fn two_words(text: &Text, place: Place) -> Option<String> {
+fn two_words(text: &SubstitutedText, place: TextSpan) -> Option<String> {
     let mut places = text.value.char_indices().map(|(at, _)| at);
     let at = places.find(|at| text.place_of(*at, *at).start == place.start)?;
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
@@ -123,14 +123,14 @@ fn lower_first(message: &str) -> String {
 }
 
 /// From lines and columns of the expression to places in the file.
-struct Places<'t> {
-    text: &'t Text,
+struct SpanMap<'t> {
+    text: &'t SubstitutedText,
     /// For each line the offsets of its characters, and of its end.
     lines: Vec<Vec<usize>>,
 }
 
-impl<'t> Places<'t> {
-    fn new(text: &'t Text) -> Self {
+impl<'t> SpanMap<'t> {
+    fn new(text: &'t SubstitutedText) -> Self {
         let mut lines = vec![Vec::new()];
         for (offset, character) in text.value.char_indices() {
             if let Some(line) = lines.last_mut() {
@@ -143,7 +143,7 @@ impl<'t> Places<'t> {
         if let Some(line) = lines.last_mut() {
             line.push(text.value.len());
         }
-        Places { text, lines }
+        SpanMap { text, lines }
     }
 
     fn offset(&self, location: Location) -> Option<usize> {
@@ -153,7 +153,7 @@ impl<'t> Places<'t> {
     }
 
     /// The place of a span; all of the expression where sqlparser does not say.
-    fn of(&self, span: Span) -> Place {
+    fn of(&self, span: Span) -> TextSpan {
         match (self.offset(span.start), self.offset(span.end)) {
             (Some(start), Some(end)) => self.text.place_of(start, end.max(start)),
             _ => self.text.place,
@@ -161,7 +161,7 @@ impl<'t> Places<'t> {
     }
 
     /// The same for a call, whose closing parenthesis sqlparser leaves out.
-    fn of_call(&self, span: Span) -> Place {
+    fn of_call(&self, span: Span) -> TextSpan {
         match (self.offset(span.start), self.offset(span.end)) {
             (Some(start), Some(end)) if start <= end => {
                 let rest = self.text.value.get(end..).unwrap_or("");
@@ -172,12 +172,12 @@ impl<'t> Places<'t> {
         }
     }
 
-    fn at(&self, location: Location) -> Place {
+    fn at(&self, location: Location) -> TextSpan {
         self.of(Span { start: location, end: location })
     }
 
     /// The problem that an error of sqlparser is. It gives the location only as a part of its message.
-    fn problem(&self, error: ParserError) -> Problem {
+    fn problem(&self, error: ParserError) -> ProjectProblem {
         let message = match error {
             ParserError::RecursionLimitExceeded => return too_deep(self.text.place),
             ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
@@ -194,27 +194,27 @@ impl<'t> Places<'t> {
         };
         let message = lower_first(message);
         let parts = message.strip_prefix("expected: ").and_then(|message| message.split_once(", found: "));
-        let Some((expected, found)) = parts else { return Problem::at(place, message) };
+        let Some((expected, found)) = parts else { return ProjectProblem::at(place, message) };
         // A sign is quoted, a description such as "an expression" is not.
         let is_sign = !expected.contains(|c: char| c.is_alphanumeric());
         let expected = if is_sign { format!("`{expected}`") } else { expected.to_string() };
         match found {
-            "EOF" => Problem::at(place, format!("expected {expected}, found the end of the expression")),
+            "EOF" => ProjectProblem::at(place, format!("expected {expected}, found the end of the expression")),
             _ => {
                 let help = operator_hint(found).map(str::to_owned).or_else(|| two_words(self.text, place));
-                Problem::at(place, format!("expected {expected}, found `{found}`")).maybe_help(help)
+                ProjectProblem::at(place, format!("expected {expected}, found `{found}`")).maybe_help(help)
             }
         }
     }
 }
 
 struct Conversion<'t> {
-    text: &'t Text,
-    places: Places<'t>,
+    text: &'t SubstitutedText,
+    places: SpanMap<'t>,
 }
 
 impl Conversion<'_> {
-    fn node(&self, tree: Expr, depth: usize) -> Result<Node, Problem> {
+    fn node(&self, tree: Expr, depth: usize) -> Result<SyntaxNode, ProjectProblem> {
         if depth > EXPRESSION_DEPTH_MAX {
             return Err(too_deep(self.text.place));
         }
@@ -228,42 +228,42 @@ impl Conversion<'_> {
             Expr::Function(function) => self.call(function, depth),
             Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
                 let inner = boxed(expr)?;
-                Ok(Node { place: inner.place, kind: Kind::Not(inner) })
+                Ok(SyntaxNode { place: inner.place, kind: NodeKind::Not(inner) })
             }
             Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
                 let inner = boxed(expr)?;
-                Ok(Node { place: inner.place, kind: Kind::Negate(inner) })
+                Ok(SyntaxNode { place: inner.place, kind: NodeKind::Negate(inner) })
             }
             Expr::BinaryOp { left, op, right } => self.binary(*left, op, *right, depth),
             Expr::InList { expr, list, negated } => {
                 let of = boxed(expr)?;
                 let list = list.into_iter().map(|item| self.node(item, depth + 1)).collect::<Result<Vec<_>, _>>()?;
                 let place = list.iter().fold(of.place, |place, item| place.to(item.place));
-                Ok(negate(negated, Node { place, kind: Kind::In(of, list) }))
+                Ok(negate(negated, SyntaxNode { place, kind: NodeKind::In(of, list) }))
             }
             Expr::Between { expr, negated, low, high } => {
                 let (of, low, high) = (boxed(expr)?, boxed(low)?, boxed(high)?);
                 let place = of.place.to(high.place);
-                Ok(negate(negated, Node { place, kind: Kind::Between(of, low, high) }))
+                Ok(negate(negated, SyntaxNode { place, kind: NodeKind::Between(of, low, high) }))
             }
             Expr::Like { negated, any: false, expr, pattern, escape_char: None } => {
                 let (of, pattern) = (boxed(expr)?, boxed(pattern)?);
                 let place = of.place.to(pattern.place);
-                Ok(negate(negated, Node { place, kind: Kind::Like(of, pattern) }))
+                Ok(negate(negated, SyntaxNode { place, kind: NodeKind::Like(of, pattern) }))
             }
             Expr::IsNull(inner) => {
                 let inner = boxed(inner)?;
-                Ok(Node { place: inner.place, kind: Kind::IsNull(inner) })
+                Ok(SyntaxNode { place: inner.place, kind: NodeKind::IsNull(inner) })
             }
             Expr::IsNotNull(inner) => {
                 let inner = boxed(inner)?;
-                Ok(negate(true, Node { place: inner.place, kind: Kind::IsNull(inner) }))
+                Ok(negate(true, SyntaxNode { place: inner.place, kind: NodeKind::IsNull(inner) }))
             }
             other => Err(self.refuse(&other)),
         }
     }
 
-    fn refuse(&self, tree: &Expr) -> Problem {
+    fn refuse(&self, tree: &Expr) -> ProjectProblem {
         let place = self.places.of(tree.span());
         match tree {
             Expr::ILike { .. } => unsupported(place, "`ilike`").help("only `like` is supported, which heeds case"),
@@ -301,27 +301,27 @@ impl Conversion<'_> {
         }
     }
 
-    fn literal(&self, ValueWithSpan { value, span }: ValueWithSpan) -> Result<Node, Problem> {
+    fn literal(&self, ValueWithSpan { value, span }: ValueWithSpan) -> Result<SyntaxNode, ProjectProblem> {
         let place = self.places.of(span);
         let kind = match value {
-            Value::SingleQuotedString(text) => Kind::Text(text),
-            Value::Boolean(truth) => Kind::Bool(truth),
-            Value::Null => Kind::Null,
+            Value::SingleQuotedString(text) => NodeKind::Text(text),
+            Value::Boolean(truth) => NodeKind::Bool(truth),
+            Value::Null => NodeKind::Null,
             Value::Number(digits, false) => {
                 if digits.contains('_') {
-                    let problem = Problem::at(place, "a number has digits and a point, and no `_`");
+                    let problem = ProjectProblem::at(place, "a number has digits and a point, and no `_`");
                     return Err(problem.help(format!("write {}", digits.replace('_', ""))));
                 }
                 let number = Number::read(&digits);
-                Kind::Number(number.ok_or_else(|| Problem::at(place, "the number is too large"))?)
+                NodeKind::Number(number.ok_or_else(|| ProjectProblem::at(place, "the number is too large"))?)
             }
             Value::Placeholder(_) => return Err(unsupported(place, "a placeholder")),
             _ => return Err(unsupported(place, "this kind of literal").help("write strings in single quotes")),
         };
-        Ok(Node { place, kind })
+        Ok(SyntaxNode { place, kind })
     }
 
-    fn name(&self, path: Vec<Ident>) -> Result<Node, Problem> {
+    fn name(&self, path: Vec<Ident>) -> Result<SyntaxNode, ProjectProblem> {
         // Where nothing follows an operator, sqlparser takes the operator for a name.
         const OPERATORS: [&str; 7] = ["and", "or", "not", "in", "like", "between", "is"];
         if let [only] = path.as_slice()
@@ -329,17 +329,17 @@ impl Conversion<'_> {
             && OPERATORS.contains(&only.value.to_lowercase().as_str())
         {
             let place = self.places.of(only.span);
-            let problem = Problem::at(place, format!("expected an expression, found `{}`", only.value));
+            let problem = ProjectProblem::at(place, format!("expected an expression, found `{}`", only.value));
             return Err(problem.help("an operand is missing; a name that is an operator is written in double quotes"));
         }
         let places = path.iter().map(|part| self.places.of(part.span));
-        let place = places.reduce(Place::to).unwrap_or(self.text.place);
+        let place = places.reduce(TextSpan::to).unwrap_or(self.text.place);
         let is_quoted = matches!(path.as_slice(), [only] if only.quote_style.is_some());
         let path = path.into_iter().map(|part| part.value).collect();
-        Ok(Node { place, kind: Kind::Name(Name { path, is_quoted }) })
+        Ok(SyntaxNode { place, kind: NodeKind::Name(NameNode { path, is_quoted }) })
     }
 
-    fn binary(&self, left: Expr, op: BinaryOperator, right: Expr, depth: usize) -> Result<Node, Problem> {
+    fn binary(&self, left: Expr, op: BinaryOperator, right: Expr, depth: usize) -> Result<SyntaxNode, ProjectProblem> {
         enum Operation {
             Comparison(Comparison),
             Arithmetic(Arithmetic),
@@ -368,14 +368,14 @@ impl Conversion<'_> {
         let (left, right) = (Box::new(self.node(left, depth + 1)?), Box::new(self.node(right, depth + 1)?));
         let place = left.place.to(right.place);
         let kind = match operation {
-            Operation::Comparison(comparison) => Kind::Compare(comparison, left, right),
-            Operation::Arithmetic(arithmetic) => Kind::Arithmetic(arithmetic, left, right),
+            Operation::Comparison(comparison) => NodeKind::Compare(comparison, left, right),
+            Operation::Arithmetic(arithmetic) => NodeKind::Arithmetic(arithmetic, left, right),
         };
-        Ok(Node { place, kind })
+        Ok(SyntaxNode { place, kind })
     }
 
     /// `a and b and c` is one level of nesting, not two.
-    fn logic(&self, left: Expr, op: BinaryOperator, right: Expr, depth: usize) -> Result<Node, Problem> {
+    fn logic(&self, left: Expr, op: BinaryOperator, right: Expr, depth: usize) -> Result<SyntaxNode, ProjectProblem> {
         let mut operands = vec![right];
         let mut rest = left;
         loop {
@@ -394,12 +394,12 @@ impl Conversion<'_> {
         for operand in operands.into_iter().rev() {
             nodes.push(self.node(operand, depth + 1)?);
         }
-        let place = nodes.iter().map(|node| node.place).reduce(Place::to).unwrap_or(self.text.place);
-        let kind = if op == BinaryOperator::And { Kind::And(nodes) } else { Kind::Or(nodes) };
-        Ok(Node { place, kind })
+        let place = nodes.iter().map(|node| node.place).reduce(TextSpan::to).unwrap_or(self.text.place);
+        let kind = if op == BinaryOperator::And { NodeKind::And(nodes) } else { NodeKind::Or(nodes) };
+        Ok(SyntaxNode { place, kind })
     }
 
-    fn call(&self, function: Function, depth: usize) -> Result<Node, Problem> {
+    fn call(&self, function: Function, depth: usize) -> Result<SyntaxNode, ProjectProblem> {
         let place = self.places.of_call(function.span());
         let [ObjectNamePart::Identifier(ident)] = function.name.0.as_slice() else {
             return Err(unsupported(place, "a function with a dot in its name"));
@@ -408,7 +408,7 @@ impl Conversion<'_> {
         let arguments = match function.args {
             FunctionArguments::List(list) => list,
             FunctionArguments::None => {
-                let problem = Problem::at(name_place, format!("`{name}` is a reserved word of SQL"));
+                let problem = ProjectProblem::at(name_place, format!("`{name}` is a reserved word of SQL"));
                 return Err(problem.help(format!("write \"{}\" in double quotes where it is a name", ident.value)));
             }
             FunctionArguments::Subquery(_) => return Err(unsupported(place, "a subquery")),
@@ -456,14 +456,14 @@ impl Conversion<'_> {
                 None => positional.push(value),
                 Some(name) => {
                     let place = self.places.of(name.span);
-                    named.push(Named { name: name.value.to_lowercase(), place, value });
+                    named.push(NamedArgument { name: name.value.to_lowercase(), place, value });
                 }
             }
         }
-        Ok(Node { place, kind: Kind::Call(Call { name, name_place, positional, named }) })
+        Ok(SyntaxNode { place, kind: NodeKind::Call(FunctionCall { name, name_place, positional, named }) })
     }
 }
 
-fn negate(negated: bool, node: Node) -> Node {
-    if negated { Node { place: node.place, kind: Kind::Not(Box::new(node)) } } else { node }
+fn negate(negated: bool, node: SyntaxNode) -> SyntaxNode {
+    if negated { SyntaxNode { place: node.place, kind: NodeKind::Not(Box::new(node)) } } else { node }
 }

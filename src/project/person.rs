@@ -8,9 +8,9 @@ use super::duration::parse_ms;
 use super::event::root_of;
 use super::infer::{Checker, Scope};
 use super::parse::OF_TIME;
-use super::problem::{Place, Problem};
+use super::problem::{ProjectProblem, TextSpan};
 use super::suggestion::{did_you_mean, listed, nearest};
-use super::syntax::{Call, Kind, Name, Named, Node};
+use super::syntax::{FunctionCall, NameNode, NamedArgument, NodeKind, SyntaxNode};
 use super::typed::{Aggregate, EventReference, Function, PersonName, Typed};
 use super::types::{Class, Variable};
 use crate::limits::TRAITS_MAX;
@@ -19,7 +19,7 @@ const AGGREGATES: [&str; 8] = ["count", "sum", "avg", "min", "max", "first", "la
 const LOOKUPS: [&str; 3] = ["audience", "consent", "has"];
 
 impl Scope for PersonName {
-    fn name(checker: &mut Checker, written: &Name, place: Place) -> Result<(Self, Variable), Problem> {
+    fn name(checker: &mut Checker, written: &NameNode, place: TextSpan) -> Result<(Self, Variable), ProjectProblem> {
         let name = CompactString::from(written.path.join("."));
         if let Some((id, variable)) = checker.traits.get(&name).copied() {
             return Ok((PersonName::Term(PersonTerm::Trait(id)), variable));
@@ -33,11 +33,11 @@ impl Scope for PersonName {
     }
 
     /// An attribute has one type in a project.
-    fn of_any_type(_: &mut Checker, _: &Node) -> Option<Typed<Self>> {
+    fn of_any_type(_: &mut Checker, _: &SyntaxNode) -> Option<Typed<Self>> {
         None
     }
 
-    fn call(checker: &mut Checker, call: &Call, place: Place) -> Option<(Self, Variable)> {
+    fn call(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Option<(Self, Variable)> {
         let term = match call.name.as_str() {
             "audience" => audience(checker, call)?,
             "consent" => consent(checker, call)?,
@@ -49,7 +49,7 @@ impl Scope for PersonName {
                     .map(str::to_owned)
                     .or_else(|| did_you_mean(name, functions.clone()))
                     .unwrap_or_else(|| format!("there are {}", listed(&functions.collect::<Vec<_>>())));
-                checker.report(Problem::at(call.name_place, format!("unknown function `{name}`")).help(help));
+                checker.report(ProjectProblem::at(call.name_place, format!("unknown function `{name}`")).help(help));
                 return None;
             }
         };
@@ -75,29 +75,34 @@ fn elsewhere(function: &str) -> Option<&'static str> {
 }
 
 /// The type of an attribute, which must be declared, or may follow from use.
-pub(super) fn attribute(checker: &mut Checker, name: &CompactString, place: Place) -> Result<Variable, Problem> {
+pub(super) fn attribute(
+    checker: &mut Checker,
+    name: &CompactString,
+    place: TextSpan,
+) -> Result<Variable, ProjectProblem> {
     if let Some(variable) = checker.attributes.get(name) {
         return Ok(*variable);
     }
-    let unknown = Problem::at(place, format!("unknown name `{name}`"));
+    let unknown = ProjectProblem::at(place, format!("unknown name `{name}`"));
     let (first, rest) = name.split_once('.').unwrap_or((name, ""));
     if root_of(first).is_some() {
         let help = match first {
             "traits" if !rest.is_empty() => format!("an attribute of a person is written without `traits.`: `{rest}`"),
             _ => "fields of events are the arguments of aggregates: last('Event', properties.NAME)".to_string(),
         };
-        return Err(Problem::at(place, format!("`{name}` belongs to an event, not to a person")).help(help));
+        return Err(ProjectProblem::at(place, format!("`{name}` belongs to an event, not to a person")).help(help));
     }
     if name == "timestamp" {
-        let problem = Problem::at(place, "`timestamp` belongs to an event, not to a person");
+        let problem = ProjectProblem::at(place, "`timestamp` belongs to an event, not to a person");
         return Err(problem.help("the time of the latest event: last('Event', timestamp)"));
     }
     if checker.audiences.contains_key(name) {
-        let problem = Problem::at(place, format!("`{name}` is an audience"));
+        let problem = ProjectProblem::at(place, format!("`{name}` is an audience"));
         return Err(problem.help(format!("write audience('{name}')")));
     }
     if checker.attributes.len() >= TRAITS_MAX {
-        let problem = Problem::at(place, format!("the project uses more than {TRAITS_MAX} different attributes"));
+        let problem =
+            ProjectProblem::at(place, format!("the project uses more than {TRAITS_MAX} different attributes"));
         return Err(problem.here("this is one too many"));
     }
     let near_trait = nearest(name, checker.traits.keys().map(|name| name.as_str()));
@@ -121,74 +126,74 @@ pub(super) fn attribute(checker: &mut Checker, name: &CompactString, place: Plac
 }
 
 /// The one argument of a call, which has no names.
-fn only_argument<'c>(checker: &mut Checker, call: &'c Call, expected: &str) -> Option<&'c Node> {
+fn only_argument<'c>(checker: &mut Checker, call: &'c FunctionCall, expected: &str) -> Option<&'c SyntaxNode> {
     refuse_named(checker, call, &[]);
     match call.positional.as_slice() {
         [argument] => Some(argument),
         others => {
             let place = others.get(1).map_or(call.name_place, |second| second.place);
             let message = format!("`{}` takes one argument, not {}", call.name, others.len());
-            checker.report(Problem::at(place, message).help(format!("write {expected}")));
+            checker.report(ProjectProblem::at(place, message).help(format!("write {expected}")));
             None
         }
     }
 }
 
 /// Reports named arguments other than those allowed, and those given twice.
-fn refuse_named(checker: &mut Checker, call: &Call, allowed: &[&str]) {
-    for (index, Named { name, place, .. }) in call.named.iter().enumerate() {
+fn refuse_named(checker: &mut Checker, call: &FunctionCall, allowed: &[&str]) {
+    for (index, NamedArgument { name, place, .. }) in call.named.iter().enumerate() {
         if !allowed.contains(&name.as_str()) {
             let help = did_you_mean(name, allowed.iter().copied()).unwrap_or_else(|| match allowed {
                 [] => format!("`{}` takes no named arguments", call.name),
                 _ => format!("there are {}", listed(allowed)),
             });
-            checker.report(Problem::at(*place, format!("`{}` has no argument `{name}`", call.name)).help(help));
+            checker.report(ProjectProblem::at(*place, format!("`{}` has no argument `{name}`", call.name)).help(help));
         } else if call.named[..index].iter().any(|earlier| earlier.name == *name) {
-            checker.report(Problem::at(*place, format!("`{name}` is given twice")));
+            checker.report(ProjectProblem::at(*place, format!("`{name}` is given twice")));
         }
     }
 }
 
-fn string<'n>(checker: &mut Checker, node: &'n Node, what: &str, example: &str) -> Option<&'n str> {
+fn string<'n>(checker: &mut Checker, node: &'n SyntaxNode, what: &str, example: &str) -> Option<&'n str> {
     match &node.kind {
-        Kind::Text(text) if !text.is_empty() => Some(text),
-        Kind::Name(name) => {
-            let problem = Problem::at(node.place, format!("expected {what} as a string in single quotes"));
+        NodeKind::Text(text) if !text.is_empty() => Some(text),
+        NodeKind::Name(name) => {
+            let problem = ProjectProblem::at(node.place, format!("expected {what} as a string in single quotes"));
             checker.report(problem.help(format!("write '{}'", name.path.join("."))));
             None
         }
         _ => {
-            let problem = Problem::at(node.place, format!("expected {what} as a string in single quotes"));
+            let problem = ProjectProblem::at(node.place, format!("expected {what} as a string in single quotes"));
             checker.report(problem.help(format!("write {example}")));
             None
         }
     }
 }
 
-fn audience(checker: &mut Checker, call: &Call) -> Option<PersonTerm> {
+fn audience(checker: &mut Checker, call: &FunctionCall) -> Option<PersonTerm> {
     let argument = only_argument(checker, call, "audience('NAME')")?;
     let name = string(checker, argument, "the name of an audience", "audience('NAME')")?;
     let Some(id) = checker.audiences.get(name).copied() else {
         let hint = did_you_mean(name, checker.audiences.keys().map(|name| name.as_str()));
-        checker.report(Problem::at(argument.place, format!("unknown audience `{name}`")).maybe_help(hint));
+        checker.report(ProjectProblem::at(argument.place, format!("unknown audience `{name}`")).maybe_help(hint));
         return None;
     };
     Some(PersonTerm::Audience(id))
 }
 
-fn consent(checker: &mut Checker, call: &Call) -> Option<PersonTerm> {
+fn consent(checker: &mut Checker, call: &FunctionCall) -> Option<PersonTerm> {
     let argument = only_argument(checker, call, "consent('PURPOSE')")?;
     let purpose = string(checker, argument, "a purpose", "consent('marketing')")?;
     Some(PersonTerm::Consent(checker.purposes.named(purpose, argument.place, &mut checker.problems)))
 }
 
-fn has(checker: &mut Checker, call: &Call) -> Option<PersonTerm> {
+fn has(checker: &mut Checker, call: &FunctionCall) -> Option<PersonTerm> {
     let argument = only_argument(checker, call, "has(email)")?;
     let name = match &argument.kind {
-        Kind::Name(name) => name.path.join("."),
-        Kind::Text(text) => text.clone(),
+        NodeKind::Name(name) => name.path.join("."),
+        NodeKind::Text(text) => text.clone(),
         _ => {
-            let problem = Problem::at(argument.place, "expected an identifier type");
+            let problem = ProjectProblem::at(argument.place, "expected an identifier type");
             checker.report(problem.help("write has(email)"));
             return None;
         }
@@ -204,13 +209,13 @@ fn has(checker: &mut Checker, call: &Call) -> Option<PersonTerm> {
 }
 
 /// The problem that there is no such identifier type.
-pub(super) fn unknown_identifier(checker: &Checker, name: &str, place: Place) -> Problem {
+pub(super) fn unknown_identifier(checker: &Checker, name: &str, place: TextSpan) -> ProjectProblem {
     let help = did_you_mean(name, checker.identifiers.iter().map(|name| name.as_str()))
         .unwrap_or_else(|| "types of your own are listed in `order` of [identity]".to_string());
-    Problem::at(place, format!("unknown identifier type `{name}`")).help(help)
+    ProjectProblem::at(place, format!("unknown identifier type `{name}`")).help(help)
 }
 
-fn aggregate(checker: &mut Checker, call: &Call, place: Place) -> Option<(PersonName, Variable)> {
+fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Option<(PersonName, Variable)> {
     const NAMED: [&str; 2] = ["within", "where"];
     refuse_named(checker, call, &NAMED);
     let named = |name: &str| call.named.iter().find(|argument| argument.name == name).map(|argument| &argument.value);
@@ -224,7 +229,7 @@ fn aggregate(checker: &mut Checker, call: &Call, place: Place) -> Option<(Person
         false => format!("{}('Order Completed', properties.NAME)", call.name),
     };
     let Some((event, rest)) = call.positional.split_first() else {
-        let problem = Problem::at(call.name_place, format!("`{}` needs the name of an event", call.name));
+        let problem = ProjectProblem::at(call.name_place, format!("`{}` needs the name of an event", call.name));
         checker.report(problem.help(format!("write {example}")));
         return None;
     };
@@ -242,13 +247,13 @@ fn aggregate(checker: &mut Checker, call: &Call, place: Place) -> Option<(Person
         }),
         [] => {
             let message = format!("`{}` needs an expression over the event", call.name);
-            checker.report(Problem::at(place, message).help(format!("write {example}")));
+            checker.report(ProjectProblem::at(place, message).help(format!("write {example}")));
             return None;
         }
         [.., last] => {
             let expected =
                 if is_count { "only the name of an event" } else { "the name of an event and one expression" };
-            let problem = Problem::at(last.place, format!("`{}` takes {expected}", call.name));
+            let problem = ProjectProblem::at(last.place, format!("`{}` takes {expected}", call.name));
             checker.report(problem.help(surplus_hint(last, is_count)));
             return None;
         }
@@ -273,30 +278,30 @@ fn aggregate(checker: &mut Checker, call: &Call, place: Place) -> Option<(Person
 }
 
 /// What was probably meant by an argument too many.
-fn surplus_hint(argument: &Node, is_count: bool) -> String {
-    if let Kind::Compare(_, left, _) = &argument.kind
-        && let Kind::Name(name) = &left.kind
+fn surplus_hint(argument: &SyntaxNode, is_count: bool) -> String {
+    if let NodeKind::Compare(_, left, _) = &argument.kind
+        && let NodeKind::Name(name) = &left.kind
         && let [name] = name.path.as_slice()
         && matches!(name.as_str(), "within" | "where")
     {
         return format!("named arguments are written `{name} => …`");
     }
     match (&argument.kind, is_count) {
-        (Kind::Text(text), true) if parse_ms(text).is_err() => {
+        (NodeKind::Text(text), true) if parse_ms(text).is_err() => {
             format!("each counts one event: count('A') + count('{}')", text.replace('\'', "''"))
         }
-        (Kind::Text(_), _) => "a window is written `within => '30 days'`".into(),
-        (Kind::Name(_), true) => "to count different values: distinct('Event', properties.NAME)".into(),
+        (NodeKind::Text(_), _) => "a window is written `within => '30 days'`".into(),
+        (NodeKind::Name(_), true) => "to count different values: distinct('Event', properties.NAME)".into(),
         _ => "a condition is written `where => …`, a window `within => '30 days'`".into(),
     }
 }
 
-fn window(checker: &mut Checker, value: &Node) -> Option<Window> {
+fn window(checker: &mut Checker, value: &SyntaxNode) -> Option<Window> {
     let text = string(checker, value, "a duration", "within => '30 days'")?;
     match parse_ms(text) {
         Ok(ms) => Some(Window::new(ms)),
         Err(wrong) => {
-            checker.report(Problem::at(value.place, wrong.message).help(wrong.help));
+            checker.report(ProjectProblem::at(value.place, wrong.message).help(wrong.help));
             None
         }
     }

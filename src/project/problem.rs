@@ -13,26 +13,28 @@ use crate::limits::PROBLEMS_MAX;
 
 /// Bytes `start..end` of the project file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place {
+pub(super) struct TextSpan {
     pub(super) start: usize,
     pub(super) end: usize,
 }
 
-impl Place {
+impl TextSpan {
     /// The smallest place that holds both.
-    pub(super) fn to(self, other: Place) -> Place {
-        Place { start: self.start.min(other.start), end: self.end.max(other.end) }
+    pub(super) fn to(self, other: TextSpan) -> TextSpan {
+        TextSpan { start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 
     /// A place of at least one character, where the text has one there: otherwise there is nothing to underline.
-    fn visible(self, text: &str) -> Place {
-        let Place { start, end } = self;
+    fn visible(self, text: &str) -> TextSpan {
+        let TextSpan { start, end } = self;
         let neighbours = (text.get(..start).unwrap_or(""), text.get(start..).unwrap_or(""));
         let (before, after) = (neighbours.0.chars().next_back(), neighbours.1.chars().next());
         match (before, after) {
             _ if start < end => self,
-            (_, Some(next)) if !next.is_control() => Place { start, end: start + next.len_utf8() },
-            (Some(previous), _) if !previous.is_control() => Place { start: start - previous.len_utf8(), end: start },
+            (_, Some(next)) if !next.is_control() => TextSpan { start, end: start + next.len_utf8() },
+            (Some(previous), _) if !previous.is_control() => {
+                TextSpan { start: start - previous.len_utf8(), end: start }
+            }
             _ => self,
         }
     }
@@ -42,36 +44,36 @@ impl Place {
     }
 }
 
-impl From<std::ops::Range<usize>> for Place {
+impl From<std::ops::Range<usize>> for TextSpan {
     fn from(range: std::ops::Range<usize>) -> Self {
-        Place { start: range.start, end: range.end }
+        TextSpan { start: range.start, end: range.end }
     }
 }
 
 /// One problem, before it is bound to the file's text.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Problem {
+pub(super) struct ProjectProblem {
     message: String,
     /// The first is the place that the problem is about.
-    labels: Vec<(Place, Option<String>)>,
+    labels: Vec<(TextSpan, Option<String>)>,
     help: Option<String>,
     severity: Severity,
 }
 
-impl Problem {
+impl ProjectProblem {
     /// An error at a place.
-    pub(super) fn at(place: Place, message: impl Into<String>) -> Self {
-        Problem { labels: vec![(place, None)], ..Problem::nowhere(message) }
+    pub(super) fn at(place: TextSpan, message: impl Into<String>) -> Self {
+        ProjectProblem { labels: vec![(place, None)], ..ProjectProblem::nowhere(message) }
     }
 
     /// An error that has no place in the file.
     pub(super) fn nowhere(message: impl Into<String>) -> Self {
-        Problem { message: message.into(), labels: Vec::new(), help: None, severity: Severity::Error }
+        ProjectProblem { message: message.into(), labels: Vec::new(), help: None, severity: Severity::Error }
     }
 
     /// The same as a warning.
     pub(super) fn into_warning(self) -> Self {
-        Problem { severity: Severity::Warning, ..self }
+        ProjectProblem { severity: Severity::Warning, ..self }
     }
 
     /// Says something at the problem's own place.
@@ -83,7 +85,7 @@ impl Problem {
     }
 
     /// Points at another place too, unless it is pointed at already.
-    pub(super) fn also(mut self, place: Place, text: impl Into<String>) -> Self {
+    pub(super) fn also(mut self, place: TextSpan, text: impl Into<String>) -> Self {
         if self.labels.iter().all(|(other, _)| *other != place) {
             self.labels.push((place, Some(text.into())));
         }
@@ -123,7 +125,7 @@ impl Problem {
 #[derive(Debug)]
 pub struct Problems {
     file: String,
-    all: Vec<Shown>,
+    all: Vec<ShownProblem>,
     left_out: usize,
 }
 
@@ -147,7 +149,12 @@ impl Colour {
 impl Problems {
     /// Binds problems to the file's name and its text, of which secrets must be masked already. Texts of `secrets` are
     /// taken out of messages too.
-    pub(super) fn new(file: &str, masked_source: String, mut problems: Vec<Problem>, secrets: &[String]) -> Self {
+    pub(super) fn new(
+        file: &str,
+        masked_source: String,
+        mut problems: Vec<ProjectProblem>,
+        secrets: &[String],
+    ) -> Self {
         // Shorter ones are no secrets, and would turn up everywhere.
         for secret in secrets.iter().filter(|secret| secret.len() >= 4) {
             problems.iter_mut().for_each(|problem| problem.hide(secret));
@@ -156,11 +163,11 @@ impl Problems {
         problems.dedup();
         let left_out = problems.len().saturating_sub(PROBLEMS_MAX);
         problems.truncate(PROBLEMS_MAX);
-        let source = Arc::new(Source { file: file.into(), text: masked_source });
+        let source = Arc::new(ProblemSource { file: file.into(), text: masked_source });
         for (place, _) in problems.iter_mut().flat_map(|problem| &mut problem.labels) {
             *place = place.visible(&source.text);
         }
-        let all = problems.into_iter().map(|problem| Shown { problem, source: Arc::clone(&source) }).collect();
+        let all = problems.into_iter().map(|problem| ShownProblem { problem, source: Arc::clone(&source) }).collect();
         Problems { file: file.into(), all, left_out }
     }
 
@@ -217,20 +224,20 @@ impl Diagnostic for Problems {
 
 /// A problem with the text that it is shown in.
 #[derive(Debug)]
-struct Shown {
-    problem: Problem,
-    source: Arc<Source>,
+struct ShownProblem {
+    problem: ProjectProblem,
+    source: Arc<ProblemSource>,
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for ShownProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.problem.message)
     }
 }
 
-impl std::error::Error for Shown {}
+impl std::error::Error for ShownProblem {}
 
-impl Diagnostic for Shown {
+impl Diagnostic for ShownProblem {
     fn severity(&self) -> Option<Severity> {
         Some(self.problem.severity)
     }
@@ -254,12 +261,12 @@ impl Diagnostic for Shown {
 /// miette's own sources show either nothing but the span or whole lines with neighbours. The neighbours have nothing to
 /// do with the problem.
 #[derive(Debug)]
-struct Source {
+struct ProblemSource {
     file: String,
     text: String,
 }
 
-impl SourceCode for Source {
+impl SourceCode for ProblemSource {
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
-use dataflows::definitions::{Definitions, EventTerm, FieldId, Listed, MeasureId, PersonTerm, Shape};
+use dataflows::definitions::{Definitions, EventTerm, FieldId, ListedTrait, MeasureId, MeasureShape, PersonTerm};
 use dataflows::expression::Expression;
 use dataflows::model::{EventName, ValueType};
 
@@ -34,7 +34,7 @@ pub fn reads(definitions: &Definitions) -> Vec<DefinitionReads> {
         let forward = definitions.forwards.iter().find(|forward| forward.destination.index() == index);
         let listed = view.traits.iter().chain(forward.iter().flat_map(|forward| &forward.traits));
         for name in listed {
-            if let Listed::Attribute(name) = name {
+            if let ListedTrait::Attribute(name) = name {
                 reads.attributes.entry(name.clone()).or_default();
             }
         }
@@ -72,13 +72,13 @@ impl DefinitionReads {
         let measure = &definitions.measures[id.index()];
         let fields = self.events.entry(measure.event.clone()).or_default();
         let argument = match &measure.shape {
-            Shape::Count => None,
-            Shape::Sum(of)
-            | Shape::Least(of)
-            | Shape::Greatest(of)
-            | Shape::Earliest(of)
-            | Shape::Latest(of)
-            | Shape::Distinct(of) => Some(of),
+            MeasureShape::Count => None,
+            MeasureShape::Sum(of)
+            | MeasureShape::Least(of)
+            | MeasureShape::Greatest(of)
+            | MeasureShape::Earliest(of)
+            | MeasureShape::Latest(of)
+            | MeasureShape::Distinct(of) => Some(of),
         };
         fields.extend(measure.condition.iter().chain(argument).flat_map(fields_of));
     }

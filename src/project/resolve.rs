@@ -20,10 +20,10 @@ use super::names::{Alphabet, check_count, check_name, check_outside_name, check_
 use super::network::Network;
 use super::origins;
 use super::output_files;
-use super::problem::Problem;
+use super::problem::ProjectProblem;
 use super::resolved::{Clock, ContextTraits, Durability, NameLimits, Project, Replay, Secret, Source, Storage};
 use super::section::List;
-use super::text::Text;
+use super::text::SubstitutedText;
 use super::written::{Written, WrittenClock, WrittenSource, WrittenStorage};
 use crate::limits::{CLUSTER_TOKEN_BYTES_MIN, SOURCES_MAX};
 use crate::observe::logging::filter;
@@ -35,8 +35,8 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Ad
 pub(super) fn resolve(
     written: Written,
     folder: &Path,
-    mut problems: Vec<Problem>,
-) -> Result<(Project, Vec<Problem>), Vec<Problem>> {
+    mut problems: Vec<ProjectProblem>,
+) -> Result<(Project, Vec<ProjectProblem>), Vec<ProjectProblem>> {
     let mut warnings = Vec::new();
     check_separate(&written, &mut problems);
     let name = match written.name {
@@ -52,8 +52,9 @@ pub(super) fn resolve(
             IdentifierKey::from_secret(&key.value)
         }
         None => {
-            let warning =
-                Problem::nowhere("the key of identifiers is derived from the project's name, so it is no secret");
+            let warning = ProjectProblem::nowhere(
+                "the key of identifiers is derived from the project's name, so it is no secret",
+            );
             let help = "set `key` in [identity], such as \"${DELTAIC_IDENTITY_KEY}\"; changing it later takes a replay";
             warnings.push(warning.help(help).into_warning());
             IdentifierKey::from_secret(&name)
@@ -149,29 +150,32 @@ pub(super) fn resolve(
 }
 
 /// Reports a token of the cluster that could be guessed: who connects may try as often as he likes.
-fn check_cluster_token(token: &Text, problems: &mut Vec<Problem>) {
+fn check_cluster_token(token: &SubstitutedText, problems: &mut Vec<ProjectProblem>) {
     if !token.is_broken && !token.value.is_empty() && token.value.len() < CLUSTER_TOKEN_BYTES_MIN {
         let message = format!("the token of the cluster has fewer than {CLUSTER_TOKEN_BYTES_MIN} bytes");
-        problems.push(Problem::at(token.place, message).help("make one: openssl rand -hex 32"));
+        problems.push(ProjectProblem::at(token.place, message).help("make one: openssl rand -hex 32"));
     }
 }
 
-fn tokens(written: Vec<Text>, problems: &mut Vec<Problem>) -> Vec<Secret> {
+fn tokens(written: Vec<SubstitutedText>, problems: &mut Vec<ProjectProblem>) -> Vec<Secret> {
     written.iter().for_each(|token| check_secret(token, "a token", problems));
     written.into_iter().map(|token| Secret::new(token.value)).collect()
 }
 
 /// Reports secrets that open two doors: who may send, or read, could do more than that.
-fn check_separate(written: &Written, problems: &mut Vec<Problem>) {
+fn check_separate(written: &Written, problems: &mut Vec<ProjectProblem>) {
     let keys = || written.sources.iter().flat_map(|source| &source.write_keys);
-    let mut check =
-        |token: &Text, what: &str, mut others: Box<dyn Iterator<Item = &Text> + '_>, other: &str, more: &str| {
-            if let Some(same) = others.find(|same| same.value == token.value && !token.is_broken && !same.is_broken) {
-                let problem = Problem::at(token.place, format!("{what} is the same as {other}"));
-                let help = format!("who has {other} could {more} with it: make another one");
-                problems.push(problem.also(same.place, other).help(help));
-            }
-        };
+    let mut check = |token: &SubstitutedText,
+                     what: &str,
+                     mut others: Box<dyn Iterator<Item = &SubstitutedText> + '_>,
+                     other: &str,
+                     more: &str| {
+        if let Some(same) = others.find(|same| same.value == token.value && !token.is_broken && !same.is_broken) {
+            let problem = ProjectProblem::at(token.place, format!("{what} is the same as {other}"));
+            let help = format!("who has {other} could {more} with it: make another one");
+            problems.push(problem.also(same.place, other).help(help));
+        }
+    };
     for token in &written.read_tokens {
         check(token, "a read token", Box::new(keys()), "a write key", "read");
         check(token, "a read token", Box::new(written.admin_tokens.iter()), "an admin token", "only read");
@@ -193,32 +197,32 @@ fn name_of_folder(folder: &Path) -> String {
 }
 
 /// What is logged, where it says that as DELTAIC_LOG does.
-fn log_level(log: &Text, problems: &mut Vec<Problem>) -> Option<String> {
+fn log_level(log: &SubstitutedText, problems: &mut Vec<ProjectProblem>) -> Option<String> {
     if let Err(wrong) = filter(Some(&log.value)) {
         if !log.is_broken {
-            problems.push(Problem::at(log.place, wrong.to_string()));
+            problems.push(ProjectProblem::at(log.place, wrong.to_string()));
         }
         return None;
     }
     Some(log.value.clone())
 }
 
-fn listen_address(listen: &Text, problems: &mut Vec<Problem>) -> Option<SocketAddr> {
+fn listen_address(listen: &SubstitutedText, problems: &mut Vec<ProjectProblem>) -> Option<SocketAddr> {
     let address = listen.value.parse().ok();
     if address.is_none() && !listen.is_broken {
-        let problem = Problem::at(listen.place, "expected an IP address and a port to listen on");
+        let problem = ProjectProblem::at(listen.place, "expected an IP address and a port to listen on");
         problems.push(problem.help("such as \"127.0.0.1:8080\", or \"0.0.0.0:8080\" for every network"));
     }
     address
 }
 
-fn networks(list: Option<List>, problems: &mut Vec<Problem>) -> Vec<Network> {
+fn networks(list: Option<List>, problems: &mut Vec<ProjectProblem>) -> Vec<Network> {
     let mut networks = Vec::new();
     for item in list.unwrap_or_default().items.into_iter().filter(|item| !item.is_broken) {
         match item.value.parse() {
             Ok(network) => networks.push(network),
             Err(_) => {
-                let problem = Problem::at(item.place, "expected an IP address, or a network of them");
+                let problem = ProjectProblem::at(item.place, "expected an IP address, or a network of them");
                 problems.push(problem.help("such as \"10.0.0.0/8\", or \"127.0.0.1\" for a proxy on this machine"));
             }
         }
@@ -226,7 +230,7 @@ fn networks(list: Option<List>, problems: &mut Vec<Problem>) -> Vec<Network> {
     networks
 }
 
-fn sources(written: Vec<WrittenSource>, problems: &mut Vec<Problem>) -> Vec<Source> {
+fn sources(written: Vec<WrittenSource>, problems: &mut Vec<ProjectProblem>) -> Vec<Source> {
     let place = written.first().map(|source| source.name.place);
     check_count(written.len(), SOURCES_MAX, "sources", place, problems);
     let mut sources: Vec<Source> = Vec::with_capacity(written.len());
@@ -241,10 +245,10 @@ fn sources(written: Vec<WrittenSource>, problems: &mut Vec<Problem>) -> Vec<Sour
             if let Some(other) = sources.iter().find(|other| other.write_keys.contains(&secret)) {
                 let message = format!("sources `{}` and `{}` have the same write key", other.name, name.value);
                 let help = "the write key tells which source an event comes from";
-                problems.push(Problem::at(key.place, message).help(help));
+                problems.push(ProjectProblem::at(key.place, message).help(help));
             } else if keys.contains(&secret) {
                 let message = format!("source `{}` has this write key twice", name.value);
-                problems.push(Problem::at(key.place, message).help("a new key is another one than the old one"));
+                problems.push(ProjectProblem::at(key.place, message).help("a new key is another one than the old one"));
             }
             keys.push(secret);
         }
@@ -274,13 +278,13 @@ fn sources(written: Vec<WrittenSource>, problems: &mut Vec<Problem>) -> Vec<Sour
 }
 
 /// What `context_traits` of a source says.
-fn worth(text: &Text, problems: &mut Vec<Problem>) -> ContextTraits {
+fn worth(text: &SubstitutedText, problems: &mut Vec<ProjectProblem>) -> ContextTraits {
     match text.value.as_str() {
         "full" => return ContextTraits::Full,
         "weak" => {}
         _ if text.is_broken => {}
         _ => {
-            let problem = Problem::at(text.place, "expected \"weak\" or \"full\"");
+            let problem = ProjectProblem::at(text.place, "expected \"weak\" or \"full\"");
             let help = "`full`: `context.traits` say in all calls of this source what they say in an identify call";
             problems.push(problem.help(help));
         }
@@ -291,7 +295,7 @@ fn worth(text: &Text, problems: &mut Vec<Problem>) -> ContextTraits {
 /// The folder of `[storage]` where it does not name one.
 const DATA_FOLDER: &str = "data";
 
-fn storage(written: WrittenStorage, project: &Path, problems: &mut Vec<Problem>) -> Storage {
+fn storage(written: WrittenStorage, project: &Path, problems: &mut Vec<ProjectProblem>) -> Storage {
     let durability = match written.durability {
         None => Durability::default(),
         Some(text) => match text.value.as_str() {
@@ -299,7 +303,7 @@ fn storage(written: WrittenStorage, project: &Path, problems: &mut Vec<Problem>)
             "os" => Durability::Os,
             _ if text.is_broken => Durability::default(),
             _ => {
-                let problem = Problem::at(text.place, "expected \"sync\" or \"os\"");
+                let problem = ProjectProblem::at(text.place, "expected \"sync\" or \"os\"");
                 problems.push(problem.help("`sync`: events survive a power failure; `os`: the end of the process"));
                 Durability::default()
             }
@@ -310,15 +314,15 @@ fn storage(written: WrittenStorage, project: &Path, problems: &mut Vec<Problem>)
     Storage { durability, checkpoint_events: written.checkpoint_events.map(|(events, _)| events), ..defaults }
 }
 
-fn clock(written: WrittenClock, problems: &mut Vec<Problem>) -> Clock {
+fn clock(written: WrittenClock, problems: &mut Vec<ProjectProblem>) -> Clock {
     const MINUTE: Duration = Duration::from_secs(60);
     let WrittenClock { heartbeat, dedupe_window, step_max, pause_max } = written;
     if let Some((_, place)) = heartbeat.filter(|(heartbeat, _)| *heartbeat > MINUTE) {
-        let problem = Problem::at(place, "the heartbeat is longer than a minute");
+        let problem = ProjectProblem::at(place, "the heartbeat is longer than a minute");
         problems.push(problem.help("windows end late by up to a heartbeat"));
     }
     if let Some((_, place)) = step_max.filter(|(step_max, _)| *step_max > MINUTE) {
-        let problem = Problem::at(place, "`step_max` is longer than a minute");
+        let problem = ProjectProblem::at(place, "`step_max` is longer than a minute");
         problems.push(problem.help("a clock that steps further is followed once it has stayed there for a minute"));
     }
     let or = |written: Option<(Duration, _)>, default| written.map_or(default, |(duration, _)| duration);
@@ -330,7 +334,7 @@ fn clock(written: WrittenClock, problems: &mut Vec<Problem>) -> Clock {
         pause_max: or(pause_max, default.pause_max),
     };
     if let Some((_, place)) = pause_max.or(step_max).filter(|_| clock.pause_max < clock.step_max) {
-        let problem = Problem::at(place, "`pause_max` is shorter than `step_max`");
+        let problem = ProjectProblem::at(place, "`pause_max` is shorter than `step_max`");
         problems.push(problem.help(
             "a start would refuse a clock that a running engine follows: set `pause_max` to as long as the engine may be switched off, \
              such as \"30 days\"",

@@ -236,7 +236,7 @@ pub struct Destination {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sending {
     /// What leaves of an event.
-    pub payload: Payload,
+    pub payload: EventPayload,
     /// Whether events of the past are sent, too: what came through an import. Default: no.
     pub history: bool,
     /// Events that arrive later than this after their own time are not sent. Default: however late.
@@ -245,7 +245,7 @@ pub struct Sending {
 
 /// What leaves of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Payload {
+pub enum EventPayload {
     /// Which event it is (its type, name, message id and times), and these fields of it.
     Keep(Vec<FieldPath>),
     /// All but these fields.
@@ -255,10 +255,10 @@ pub enum Payload {
 /// The names that lead to a field of an event.
 pub type FieldPath = Vec<CompactString>;
 
-impl Default for Payload {
+impl Default for EventPayload {
     /// All but the address that the event came from.
     fn default() -> Self {
-        Payload::Drop(vec![vec!["context".into(), "ip".into()]])
+        EventPayload::Drop(vec![vec!["context".into(), "ip".into()]])
     }
 }
 

@@ -3,10 +3,10 @@
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::problem::Place;
+use super::problem::TextSpan;
 
 /// The text with every place of `secrets` masked, byte for byte, so that other places stay where they are.
-pub(super) fn mask(source: &str, secrets: &[Place]) -> String {
+pub(super) fn mask(source: &str, secrets: &[TextSpan]) -> String {
     let mut secrets = secrets.to_vec();
     secrets.sort();
     let mut masked = String::with_capacity(source.len());
@@ -28,7 +28,7 @@ fn push(masked: &mut String, character: char, secret: bool) {
 }
 
 /// The places of all values in `value`, for those under a key that is unknown, perhaps a misspelt secret.
-pub(super) fn leaves(value: &Spanned<DeValue<'_>>, places: &mut Vec<Place>) {
+pub(super) fn leaves(value: &Spanned<DeValue<'_>>, places: &mut Vec<TextSpan>) {
     match value.get_ref() {
         DeValue::Table(table) => table.iter().for_each(|(_, inner)| leaves(inner, places)),
         DeValue::Array(array) => array.iter().for_each(|inner| leaves(inner, places)),

@@ -13,32 +13,36 @@ use super::bytes::parse_bytes;
 use super::duration::parse_ms;
 use super::environment::Environment;
 use super::names::{Alphabet, check_name};
-use super::problem::{Place, Problem};
+use super::problem::{ProjectProblem, TextSpan};
 use super::secrecy::leaves;
 use super::suggestion::{did_you_mean, listed};
-use super::text::Text;
+use super::text::SubstitutedText;
 use crate::limits::LIST_MAX;
 
 /// What reading a file gathers, beside what it returns.
-pub(super) struct Reader<'a> {
+pub(super) struct ProjectReader<'a> {
     pub(super) source: &'a str,
     pub(super) environment: Environment<'a>,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<ProjectProblem>,
     /// Places to be masked where the file is shown.
-    pub(super) secrets: Vec<Place>,
+    pub(super) secrets: Vec<TextSpan>,
 }
 
-impl Reader<'_> {
-    pub(super) fn report(&mut self, problem: Problem) {
+impl ProjectReader<'_> {
+    pub(super) fn report(&mut self, problem: ProjectProblem) {
         self.problems.push(problem);
     }
 
     /// The text that a value is, or a problem.
-    pub(super) fn text(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Text> {
+    pub(super) fn text(&mut self, value: &Spanned<DeValue<'_>>) -> Option<SubstitutedText> {
         match value.get_ref() {
-            DeValue::String(text) => {
-                Some(Text::new(self.source, value.span().into(), text, &mut self.environment, &mut self.problems))
-            }
+            DeValue::String(text) => Some(SubstitutedText::new(
+                self.source,
+                value.span().into(),
+                text,
+                &mut self.environment,
+                &mut self.problems,
+            )),
             other => self.mismatch("a string", other, value.span().into()),
         }
     }
@@ -50,15 +54,15 @@ impl Reader<'_> {
             return self.mismatch("a list of strings", value.get_ref(), place);
         };
         if array.len() > LIST_MAX {
-            let problem = Problem::at(place, format!("the list has {} entries", array.len()));
+            let problem = ProjectProblem::at(place, format!("the list has {} entries", array.len()));
             self.report(problem.help(format!("at most {LIST_MAX} are possible")));
             return None;
         }
         Some(List { items: array.iter().filter_map(|item| self.text(item)).collect() })
     }
 
-    fn mismatch<T>(&mut self, expected: &str, found: &DeValue<'_>, place: Place) -> Option<T> {
-        self.report(Problem::at(place, format!("expected {expected}, found {}", kind(found))));
+    fn mismatch<T>(&mut self, expected: &str, found: &DeValue<'_>, place: TextSpan) -> Option<T> {
+        self.report(ProjectProblem::at(place, format!("expected {expected}, found {}", kind(found))));
         None
     }
 }
@@ -85,7 +89,7 @@ fn kind(value: &DeValue<'_>) -> &'static str {
 /// A list of strings.
 #[derive(Clone, Debug, Default)]
 pub(super) struct List {
-    pub(super) items: Vec<Text>,
+    pub(super) items: Vec<SubstitutedText>,
 }
 
 /// One table of the file, and which keys of it were asked for.
@@ -93,7 +97,7 @@ pub(super) struct Section<'t> {
     /// How it is called in messages, such as `[sources.shop]`.
     title: String,
     /// Where it begins.
-    pub(super) place: Place,
+    pub(super) place: TextSpan,
     /// Nothing where the file does not have it.
     table: Option<&'t DeTable<'t>>,
     known: Vec<&'static str>,
@@ -102,14 +106,14 @@ pub(super) struct Section<'t> {
 impl<'t> Section<'t> {
     /// The whole file.
     pub(super) fn root(table: &'t DeTable<'t>) -> Self {
-        Section { title: "the project file".into(), place: Place::default(), table: Some(table), known: Vec::new() }
+        Section { title: "the project file".into(), place: TextSpan::default(), table: Some(table), known: Vec::new() }
     }
 
     /// The section that an entry is, or a problem.
     pub(super) fn of_entry(
-        reader: &mut Reader<'_>,
+        reader: &mut ProjectReader<'_>,
         title: String,
-        key: Place,
+        key: TextSpan,
         value: &'t Spanned<DeValue<'t>>,
     ) -> Self {
         let table = match value.get_ref() {
@@ -124,14 +128,14 @@ impl<'t> Section<'t> {
         self.table.is_some()
     }
 
-    fn get(&mut self, key: &'static str) -> Option<(Place, &'t Spanned<DeValue<'t>>)> {
+    fn get(&mut self, key: &'static str) -> Option<(TextSpan, &'t Spanned<DeValue<'t>>)> {
         self.expect(key);
         let (name, value) = self.table?.get_key_value(key)?;
         Some((name.span().into(), value))
     }
 
     /// The section under a key; an empty one where there is none.
-    pub(super) fn section(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Section<'t> {
+    pub(super) fn section(&mut self, reader: &mut ProjectReader<'_>, key: &'static str) -> Section<'t> {
         let title = match self.title.strip_prefix('[').and_then(|title| title.strip_suffix(']')) {
             Some(outer) => format!("[{outer}.{key}]"),
             None => format!("[{key}]"),
@@ -143,26 +147,26 @@ impl<'t> Section<'t> {
     }
 
     /// The string under a key.
-    pub(super) fn text(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Text> {
+    pub(super) fn text(&mut self, reader: &mut ProjectReader<'_>, key: &'static str) -> Option<SubstitutedText> {
         let (_, value) = self.get(key)?;
         reader.text(value)
     }
 
     /// The same for a secret.
-    pub(super) fn secret(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Text> {
+    pub(super) fn secret(&mut self, reader: &mut ProjectReader<'_>, key: &'static str) -> Option<SubstitutedText> {
         let (_, value) = self.get(key)?;
         leaves(value, &mut reader.secrets);
         reader.text(value)
     }
 
     /// The list of strings under a key.
-    pub(super) fn list(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<List> {
+    pub(super) fn list(&mut self, reader: &mut ProjectReader<'_>, key: &'static str) -> Option<List> {
         let (_, value) = self.get(key)?;
         reader.list(value)
     }
 
     /// The items of the list under a key, whatever they are.
-    pub(super) fn items(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Vec<&'t Spanned<DeValue<'t>>> {
+    pub(super) fn items(&mut self, reader: &mut ProjectReader<'_>, key: &'static str) -> Vec<&'t Spanned<DeValue<'t>>> {
         let Some((_, value)) = self.get(key) else { return Vec::new() };
         let DeValue::Array(array) = value.get_ref() else {
             return reader.mismatch::<Vec<_>>("a list", value.get_ref(), value.span().into()).unwrap_or_default();
@@ -172,10 +176,15 @@ impl<'t> Section<'t> {
 
     /// Names under a key, and what is said of some of them: a list, in which `{ name = "…" }` says something of one, or a table
     /// that says it without giving the order.
-    pub(super) fn names(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<(List, Vec<(Text, Text)>)> {
+    pub(super) fn names(
+        &mut self,
+        reader: &mut ProjectReader<'_>,
+        key: &'static str,
+    ) -> Option<(List, Vec<(SubstitutedText, SubstitutedText)>)> {
         let (_, value) = self.get(key)?;
-        let said =
-            |reader: &mut Reader<'_>, value| Section::of_entry(reader, key.into(), self.place, value).texts(reader);
+        let said = |reader: &mut ProjectReader<'_>, value| {
+            Section::of_entry(reader, key.into(), self.place, value).texts(reader)
+        };
         match value.get_ref() {
             DeValue::Table(_) => Some((List::default(), said(reader, value))),
             DeValue::Array(array) if array.len() <= LIST_MAX => {
@@ -198,11 +207,11 @@ impl<'t> Section<'t> {
     }
 
     /// One secret, or a table of several by name: while one takes the place of another both hold.
-    pub(super) fn named_secrets(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Vec<Text> {
+    pub(super) fn named_secrets(&mut self, reader: &mut ProjectReader<'_>, key: &'static str) -> Vec<SubstitutedText> {
         let Some((place, value)) = self.get(key) else { return Vec::new() };
         leaves(value, &mut reader.secrets);
         if value.get_ref().is_array() {
-            let problem = Problem::at(
+            let problem = ProjectProblem::at(
                 value.span().into(),
                 format!("expected `{key}` as a string, or a table of several by name"),
             );
@@ -218,23 +227,23 @@ impl<'t> Section<'t> {
         for (name, _) in table.entries() {
             check_name(&name, "a secret", Alphabet::Dashed, &mut reader.problems);
         }
-        let secrets: Vec<Text> = table.texts(reader).into_iter().map(|(_, secret)| secret).collect();
+        let secrets: Vec<SubstitutedText> = table.texts(reader).into_iter().map(|(_, secret)| secret).collect();
         if table.entries().next().is_none() {
-            let problem = Problem::at(place, format!("`{key}` has no entries"));
+            let problem = ProjectProblem::at(place, format!("`{key}` has no entries"));
             reader.report(problem.help(format!("write {key} = {{ NAME = \"…\" }}, or one string")));
         }
         secrets
     }
 
     /// The same for secrets.
-    pub(super) fn secrets(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<List> {
+    pub(super) fn secrets(&mut self, reader: &mut ProjectReader<'_>, key: &'static str) -> Option<List> {
         let (_, value) = self.get(key)?;
         leaves(value, &mut reader.secrets);
         reader.list(value)
     }
 
     /// The boolean under a key.
-    pub(super) fn boolean(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<bool> {
+    pub(super) fn boolean(&mut self, reader: &mut ProjectReader<'_>, key: &'static str) -> Option<bool> {
         let (_, value) = self.get(key)?;
         match value.get_ref() {
             DeValue::Boolean(found) => Some(*found),
@@ -243,7 +252,11 @@ impl<'t> Section<'t> {
     }
 
     /// The duration under a key.
-    pub(super) fn duration(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<(Duration, Place)> {
+    pub(super) fn duration(
+        &mut self,
+        reader: &mut ProjectReader<'_>,
+        key: &'static str,
+    ) -> Option<(Duration, TextSpan)> {
         let (_, value) = self.get(key)?;
         if !value.get_ref().is_str() {
             return reader.mismatch("a duration such as \"10 ms\"", value.get_ref(), value.span().into());
@@ -252,7 +265,7 @@ impl<'t> Section<'t> {
         match parse_ms(&text.value) {
             Ok(ms) => Some((Duration::from_millis(ms), text.place)),
             Err(wrong) => {
-                reader.report(Problem::at(text.place, wrong.message).help(wrong.help));
+                reader.report(ProjectProblem::at(text.place, wrong.message).help(wrong.help));
                 None
             }
         }
@@ -261,7 +274,7 @@ impl<'t> Section<'t> {
     /// The duration under a key, or nothing inside where it is the word `never`.
     pub(super) fn duration_or(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut ProjectReader<'_>,
         key: &'static str,
         never: &str,
     ) -> Option<Option<Duration>> {
@@ -275,7 +288,7 @@ impl<'t> Section<'t> {
     /// The bytes under a key, as a number or as a text with a unit.
     pub(super) fn bytes(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut ProjectReader<'_>,
         key: &'static str,
         range: RangeInclusive<u64>,
     ) -> Option<u64> {
@@ -285,7 +298,7 @@ impl<'t> Section<'t> {
     /// The same with a hint at what else is possible.
     fn bytes_hinting(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut ProjectReader<'_>,
         key: &'static str,
         range: RangeInclusive<u64>,
         or: &str,
@@ -299,8 +312,10 @@ impl<'t> Section<'t> {
         if bytes.is_none() {
             let (least, most) = (in_units(*range.start()), in_units(*range.end()));
             let most = if *range.end() == u64::MAX { String::new() } else { format!(", {most} at most") };
-            let problem =
-                Problem::at(text.place, format!("expected `{key}` as a number of bytes, {least} at least{most}"));
+            let problem = ProjectProblem::at(
+                text.place,
+                format!("expected `{key}` as a number of bytes, {least} at least{most}"),
+            );
             reader.report(problem.help(format!("write a whole number and a unit, such as '800 MB' or '2 GB'{or}")));
         }
         bytes
@@ -309,7 +324,7 @@ impl<'t> Section<'t> {
     /// The same, or nothing inside where it is the word `off`.
     pub(super) fn bytes_or(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut ProjectReader<'_>,
         key: &'static str,
         off: &str,
         range: RangeInclusive<u64>,
@@ -324,10 +339,10 @@ impl<'t> Section<'t> {
     /// The integer under a key, which must be in a range.
     pub(super) fn integer(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut ProjectReader<'_>,
         key: &'static str,
         range: RangeInclusive<u64>,
-    ) -> Option<(u64, Place)> {
+    ) -> Option<(u64, TextSpan)> {
         let (_, value) = self.get(key)?;
         let place = value.span().into();
         let DeValue::Integer(written) = value.get_ref() else {
@@ -337,7 +352,7 @@ impl<'t> Section<'t> {
         let found = u64::from_str_radix(digits, written.radix()).ok().filter(|found| range.contains(found));
         if found.is_none() {
             let (least, most) = (range.start(), range.end());
-            let problem = Problem::at(place, format!("expected `{key}` from {least} to {most}"));
+            let problem = ProjectProblem::at(place, format!("expected `{key}` from {least} to {most}"));
             // Below it are zero and what has a sign.
             let is_below =
                 digits.starts_with('-') || u64::from_str_radix(digits, written.radix()).is_ok_and(|n| n < *least);
@@ -348,13 +363,13 @@ impl<'t> Section<'t> {
     }
 
     /// Every entry of a table whose keys are names, with the key.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (Text, &'t Spanned<DeValue<'t>>)> + use<'t> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (SubstitutedText, &'t Spanned<DeValue<'t>>)> + use<'t> {
         let entries = self.table.into_iter().flat_map(DeTable::iter);
-        entries.map(|(key, value)| (Text::key(key.get_ref(), key.span().into()), value))
+        entries.map(|(key, value)| (SubstitutedText::key(key.get_ref(), key.span().into()), value))
     }
 
     /// Every entry of a table of strings by name.
-    pub(super) fn texts(&self, reader: &mut Reader<'_>) -> Vec<(Text, Text)> {
+    pub(super) fn texts(&self, reader: &mut ProjectReader<'_>) -> Vec<(SubstitutedText, SubstitutedText)> {
         self.entries().filter_map(|(name, value)| Some((name, reader.text(value)?))).collect()
     }
 
@@ -366,15 +381,15 @@ impl<'t> Section<'t> {
     }
 
     /// Reports that a key is not there, unless it is, with a value that was reported.
-    pub(super) fn missing(&self, reader: &mut Reader<'_>, key: &str, meaning: &str) {
+    pub(super) fn missing(&self, reader: &mut ProjectReader<'_>, key: &str, meaning: &str) {
         if self.table.is_some_and(|table| !table.contains_key(key)) {
-            let problem = Problem::at(self.place, format!("{} has no `{key}`", self.title));
+            let problem = ProjectProblem::at(self.place, format!("{} has no `{key}`", self.title));
             reader.report(problem.help(format!("add `{key}`: {meaning}")));
         }
     }
 
     /// Reports the keys that nobody asked for, where `elsewhere` may know a reason for one.
-    pub(super) fn finish(self, reader: &mut Reader<'_>, elsewhere: impl Fn(&str) -> Option<String>) {
+    pub(super) fn finish(self, reader: &mut ProjectReader<'_>, elsewhere: impl Fn(&str) -> Option<String>) {
         for (key, value) in self.entries() {
             if self.known.contains(&key.value.as_str()) {
                 continue;
@@ -384,7 +399,9 @@ impl<'t> Section<'t> {
             let hint = elsewhere(&key.value)
                 .or_else(|| did_you_mean(&key.value, self.known.iter().copied()))
                 .unwrap_or_else(|| format!("it may have {}", listed(&self.known)));
-            reader.report(Problem::at(key.place, format!("unknown key `{}` in {}", key.value, self.title)).help(hint));
+            reader.report(
+                ProjectProblem::at(key.place, format!("unknown key `{}` in {}", key.value, self.title)).help(hint),
+            );
         }
     }
 }

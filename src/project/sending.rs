@@ -2,11 +2,11 @@
 
 use compact_str::CompactString;
 
-use super::problem::Problem;
-use super::resolved::{FieldPath, Payload, Sending};
+use super::problem::ProjectProblem;
+use super::resolved::{EventPayload, FieldPath, Sending};
 use super::section::List;
 use super::suggestion::nearest;
-use super::text::Text;
+use super::text::SubstitutedText;
 use super::written::WrittenSending;
 
 /// What events have at their top. What is like one of these and none of them is a mistake, by which personal data would leave.
@@ -31,11 +31,11 @@ const MEMBERS: [&str; 16] = [
 
 /// What the destination `name` says of it. Without `events` it may say nothing.
 pub(super) fn resolve(
-    name: &Text,
+    name: &SubstitutedText,
     is_sent_events: bool,
     written: WrittenSending,
-    problems: &mut Vec<Problem>,
-    warnings: &mut Vec<Problem>,
+    problems: &mut Vec<ProjectProblem>,
+    warnings: &mut Vec<ProjectProblem>,
 ) -> Sending {
     let WrittenSending { keep, drop, history, max_age } = written;
     if !is_sent_events {
@@ -46,46 +46,48 @@ pub(super) fn resolve(
             ("max_age", max_age.is_some()),
         ];
         for (key, _) in said.into_iter().filter(|(_, is_said)| *is_said) {
-            let problem = Problem::at(name.place, format!("`{key}` of destination `{}` has no events", name.value));
+            let problem =
+                ProjectProblem::at(name.place, format!("`{key}` of destination `{}` has no events", name.value));
             problems.push(problem.help("list the events that it is sent: events = [\"Order Completed\"]"));
         }
         return Sending::default();
     }
     let payload = match (keep, drop) {
         (Some(_), Some(_)) => {
-            let problem = Problem::at(name.place, format!("destination `{}` has both `keep` and `drop`", name.value));
+            let problem =
+                ProjectProblem::at(name.place, format!("destination `{}` has both `keep` and `drop`", name.value));
             problems.push(problem.help("say either what leaves of an event, or what does not"));
-            Payload::default()
+            EventPayload::default()
         }
-        (Some(keep), None) => Payload::Keep(paths(keep, problems)),
-        (None, Some(drop)) => Payload::Drop(paths(drop, problems)),
+        (Some(keep), None) => EventPayload::Keep(paths(keep, problems)),
+        (None, Some(drop)) => EventPayload::Drop(paths(drop, problems)),
         (None, None) => {
             let message = format!("all of an event but `context.ip` goes to destination `{}`", name.value);
             let help =
                 "say what leaves, such as keep = [\"properties.order_id\"], or what does not: drop = [\"context\"]";
-            warnings.push(Problem::at(name.place, message).help(help).into_warning());
-            Payload::default()
+            warnings.push(ProjectProblem::at(name.place, message).help(help).into_warning());
+            EventPayload::default()
         }
     };
     Sending { payload, history: history.unwrap_or_default(), max_age: max_age.map(|(max_age, _)| max_age) }
 }
 
-fn paths(list: List, problems: &mut Vec<Problem>) -> Vec<FieldPath> {
+fn paths(list: List, problems: &mut Vec<ProjectProblem>) -> Vec<FieldPath> {
     let mut paths: Vec<FieldPath> = Vec::with_capacity(list.items.len());
     for item in list.items.into_iter().filter(|item| !item.is_broken) {
         let Some(path) = path(&item.value) else {
-            let problem = Problem::at(item.place, format!("`{}` is no field of an event", item.value));
+            let problem = ProjectProblem::at(item.place, format!("`{}` is no field of an event", item.value));
             problems.push(
                 problem.help("such as \"properties.order_id\"; a name with a dot is in quotes: 'context.\"a.b\"'"),
             );
             continue;
         };
         if let Some(meant) = nearest(&path[0], MEMBERS).filter(|meant| *meant != path[0]) {
-            let problem = Problem::at(item.place, format!("`{}` is at the top of no event", path[0]));
+            let problem = ProjectProblem::at(item.place, format!("`{}` is at the top of no event", path[0]));
             problems.push(problem.help(format!("did you mean `{meant}`?")));
         }
         if paths.contains(&path) {
-            problems.push(Problem::at(item.place, format!("`{}` is listed twice", item.value)));
+            problems.push(ProjectProblem::at(item.place, format!("`{}` is listed twice", item.value)));
         }
         paths.push(path);
     }
@@ -93,11 +95,11 @@ fn paths(list: List, problems: &mut Vec<Problem>) -> Vec<FieldPath> {
 }
 
 /// Where an answer says whether the call was taken.
-pub(super) fn confirm(confirm: &Text, problems: &mut Vec<Problem>) -> Option<FieldPath> {
+pub(super) fn confirm(confirm: &SubstitutedText, problems: &mut Vec<ProjectProblem>) -> Option<FieldPath> {
     let path = confirm.value.trim().strip_prefix("body.").and_then(path);
     if path.is_none() && !confirm.is_broken {
         let problem =
-            Problem::at(confirm.place, "expected a field of the answer that is true where the call was taken");
+            ProjectProblem::at(confirm.place, "expected a field of the answer that is true where the call was taken");
         problems.push(problem.help("such as \"body.success\""));
     }
     path
@@ -125,13 +127,13 @@ fn path(text: &str) -> Option<FieldPath> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::problem::Place;
+    use super::super::problem::TextSpan;
     use super::*;
 
     #[test]
     fn what_is_nearly_a_member_of_events_is_none() {
         let check = |name: &str| {
-            let list = List { items: vec![Text::key(name, Place::default())] };
+            let list = List { items: vec![SubstitutedText::key(name, TextSpan::default())] };
             let mut problems = Vec::new();
             paths(list, &mut problems);
             problems.len()

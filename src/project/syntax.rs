@@ -3,18 +3,18 @@
 use dataflows::expression::{Arithmetic, Comparison};
 use dataflows::model::Number;
 
-use super::problem::Place;
+use super::problem::TextSpan;
 
 /// A part of an expression.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) place: Place,
-    pub(super) kind: Kind,
+pub(super) struct SyntaxNode {
+    pub(super) place: TextSpan,
+    pub(super) kind: NodeKind,
 }
 
 /// The kinds of parts.
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     /// `'text'`
     Text(String),
     /// `1.5`
@@ -24,34 +24,34 @@ pub(super) enum Kind {
     /// `null`
     Null,
     /// `lifetime_value`, `properties.total`.
-    Name(Name),
+    Name(NameNode),
     /// `count('Order Completed', within => '30 days')`
-    Call(Call),
+    Call(FunctionCall),
     /// `not …`
-    Not(Box<Node>),
+    Not(Box<SyntaxNode>),
     /// `- …`
-    Negate(Box<Node>),
+    Negate(Box<SyntaxNode>),
     /// `… and …` of two or more.
-    And(Vec<Node>),
+    And(Vec<SyntaxNode>),
     /// `… or …` of two or more.
-    Or(Vec<Node>),
+    Or(Vec<SyntaxNode>),
     /// `… > …`
-    Compare(Comparison, Box<Node>, Box<Node>),
+    Compare(Comparison, Box<SyntaxNode>, Box<SyntaxNode>),
     /// `… + …`
-    Arithmetic(Arithmetic, Box<Node>, Box<Node>),
+    Arithmetic(Arithmetic, Box<SyntaxNode>, Box<SyntaxNode>),
     /// `… in (…)`
-    In(Box<Node>, Vec<Node>),
+    In(Box<SyntaxNode>, Vec<SyntaxNode>),
     /// `… between … and …`
-    Between(Box<Node>, Box<Node>, Box<Node>),
+    Between(Box<SyntaxNode>, Box<SyntaxNode>, Box<SyntaxNode>),
     /// `… like …`
-    Like(Box<Node>, Box<Node>),
+    Like(Box<SyntaxNode>, Box<SyntaxNode>),
     /// `… is null`
-    IsNull(Box<Node>),
+    IsNull(Box<SyntaxNode>),
 }
 
 /// A name.
 #[derive(Clone, Debug)]
-pub(super) struct Name {
+pub(super) struct NameNode {
     /// Its parts, without the quotes around them.
     pub(super) path: Vec<String>,
     /// Whether it is one part in double quotes, as a text is in other languages.
@@ -60,21 +60,21 @@ pub(super) struct Name {
 
 /// A call of a function.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
+pub(super) struct FunctionCall {
     /// In lower case.
     pub(super) name: String,
-    pub(super) name_place: Place,
+    pub(super) name_place: TextSpan,
     /// Arguments without a name.
-    pub(super) positional: Vec<Node>,
+    pub(super) positional: Vec<SyntaxNode>,
     /// Arguments with a name.
-    pub(super) named: Vec<Named>,
+    pub(super) named: Vec<NamedArgument>,
 }
 
 /// `name => value`
 #[derive(Clone, Debug)]
-pub(super) struct Named {
+pub(super) struct NamedArgument {
     /// In lower case.
     pub(super) name: String,
-    pub(super) place: Place,
-    pub(super) value: Node,
+    pub(super) place: TextSpan,
+    pub(super) value: SyntaxNode,
 }

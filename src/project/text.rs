@@ -1,29 +1,29 @@
 //! A string of the project file that knows where in the file each of its characters was written.
 
 use super::environment::{Environment, substitute};
-use super::problem::{Place, Problem};
+use super::problem::{ProjectProblem, TextSpan};
 
 /// A string value of the file, after substitution of environment variables.
 #[derive(Clone, Debug)]
-pub(super) struct Text {
+pub(super) struct SubstitutedText {
     /// What it says.
     pub(super) value: String,
     /// Where it stands, quotes included.
-    pub(super) place: Place,
+    pub(super) place: TextSpan,
     /// For each character: its offset in the value, and where it was written.
-    origins: Vec<(usize, Place)>,
+    origins: Vec<(usize, TextSpan)>,
     /// Whether a variable in it has no value. That is reported already, so nothing more need be said about the text.
     pub(super) is_broken: bool,
 }
 
-impl Text {
+impl SubstitutedText {
     /// The string that the TOML parser found to be `value` at `place`.
     pub(super) fn new(
         source: &str,
-        place: Place,
+        place: TextSpan,
         value: &str,
         environment: &mut Environment<'_>,
-        problems: &mut Vec<Problem>,
+        problems: &mut Vec<ProjectProblem>,
     ) -> Self {
         let raw = source.get(place.start..place.end).unwrap_or("");
         let written = decode(raw, place.start).filter(|written| written.iter().map(|(c, _)| *c).eq(value.chars()));
@@ -32,7 +32,8 @@ impl Text {
         let reported = problems.len();
         let characters = substitute(written, environment, problems);
         let is_broken = problems.len() > reported;
-        let mut text = Text { value: String::with_capacity(characters.len()), place, origins: Vec::new(), is_broken };
+        let mut text =
+            SubstitutedText { value: String::with_capacity(characters.len()), place, origins: Vec::new(), is_broken };
         for (character, origin) in characters {
             text.origins.push((text.value.len(), origin));
             text.value.push(character);
@@ -41,17 +42,17 @@ impl Text {
     }
 
     /// The key of a table: a name that has no escapes worth following.
-    pub(super) fn key(value: &str, place: Place) -> Self {
-        Text { value: value.into(), place, origins: Vec::new(), is_broken: false }
+    pub(super) fn key(value: &str, place: TextSpan) -> Self {
+        SubstitutedText { value: value.into(), place, origins: Vec::new(), is_broken: false }
     }
 
     /// Where bytes `start..end` of the value were written. Beyond the last character this is the closing quote.
-    pub(super) fn place_of(&self, start: usize, end: usize) -> Place {
+    pub(super) fn place_of(&self, start: usize, end: usize) -> TextSpan {
         let first = self.origins.partition_point(|(offset, _)| *offset < start);
         let beyond = self.origins.partition_point(|(offset, _)| *offset < end);
         let Some((_, from)) = self.origins.get(first) else {
             return match self.origins.last() {
-                Some((_, last)) if last.end < self.place.end => Place { start: last.end, end: self.place.end },
+                Some((_, last)) if last.end < self.place.end => TextSpan { start: last.end, end: self.place.end },
                 _ => self.place,
             };
         };
@@ -63,7 +64,7 @@ impl Text {
 }
 
 /// The characters of a TOML string as it is written, with their places; `None` where it is no string that we understand.
-fn decode(raw: &str, offset: usize) -> Option<Vec<(char, Place)>> {
+fn decode(raw: &str, offset: usize) -> Option<Vec<(char, TextSpan)>> {
     let (quotes, escapes) = [("\"\"\"", true), ("'''", false), ("\"", true), ("'", false)]
         .into_iter()
         .find(|(quotes, _)| raw.starts_with(quotes))?;
@@ -82,7 +83,7 @@ fn decode(raw: &str, offset: usize) -> Option<Vec<(char, Place)>> {
             other => (Some(other), other.len_utf8()),
         };
         if let Some(character) = character {
-            decoded.push((character, Place { start: at, end: at + length }));
+            decoded.push((character, TextSpan { start: at, end: at + length }));
         }
         at += length;
         inner = inner.get(length..)?;

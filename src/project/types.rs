@@ -2,7 +2,7 @@
 
 use dataflows::model::ValueType;
 
-use super::problem::{Place, Problem};
+use super::problem::{ProjectProblem, TextSpan};
 
 /// The type of something, known or yet to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,54 +37,54 @@ impl Class {
 }
 
 /// What is known of a variable, and the place from which it is known.
-type Known = Option<(Class, Place)>;
+type KnownClass = Option<(Class, TextSpan)>;
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum TypeState {
     /// The same as another one.
     Link(usize),
-    Root(Known),
+    Root(KnownClass),
 }
 
 /// All variables of a project.
 #[derive(Debug, Default)]
-pub(super) struct Types {
-    states: Vec<State>,
+pub(super) struct VariableTypes {
+    states: Vec<TypeState>,
     /// Where values are put in order: not of booleans.
-    ordered: Vec<(Variable, Place)>,
+    ordered: Vec<(Variable, TextSpan)>,
 }
 
 /// An operand: its type, and where it stands.
-pub(super) type Operand = (Variable, Place);
+pub(super) type Operand = (Variable, TextSpan);
 
-impl Types {
+impl VariableTypes {
     /// A type of which nothing is known.
     pub(super) fn unknown(&mut self) -> Variable {
         self.add(None)
     }
 
     /// A type that follows from what stands at a place.
-    pub(super) fn known(&mut self, class: Class, place: Place) -> Variable {
+    pub(super) fn known(&mut self, class: Class, place: TextSpan) -> Variable {
         self.add(Some((class, place)))
     }
 
-    fn add(&mut self, known: Known) -> Variable {
-        self.states.push(State::Root(known));
+    fn add(&mut self, known: KnownClass) -> Variable {
+        self.states.push(TypeState::Root(known));
         Variable(self.states.len() - 1)
     }
 
-    fn root(&mut self, variable: Variable) -> (usize, Known) {
+    fn root(&mut self, variable: Variable) -> (usize, KnownClass) {
         let mut at = variable.0;
         loop {
             match self.states[at] {
-                State::Root(known) => {
+                TypeState::Root(known) => {
                     // Shorten the way for the next one.
                     if at != variable.0 {
-                        self.states[variable.0] = State::Link(at);
+                        self.states[variable.0] = TypeState::Link(at);
                     }
                     return (at, known);
                 }
-                State::Link(next) => at = next,
+                TypeState::Link(next) => at = next,
             }
         }
     }
@@ -103,16 +103,16 @@ impl Types {
         (variable, place): Operand,
         expected: ValueType,
         role: &str,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), ProjectProblem> {
         let (root, known) = self.root(variable);
         let expected = Class::Is(expected);
         match known {
-            None => self.states[root] = State::Root(Some((expected, place))),
+            None => self.states[root] = TypeState::Root(Some((expected, place))),
             Some((class, why)) => match class.meet(expected) {
-                Some(met) => self.states[root] = State::Root(Some((met, why))),
+                Some(met) => self.states[root] = TypeState::Root(Some((met, why))),
                 None => {
                     let message = format!("{role} must be {}, not {}", expected.name(), class.name());
-                    return Err(Problem::at(place, message).here(class.name()).also(why, because(class)));
+                    return Err(ProjectProblem::at(place, message).here(class.name()).also(why, because(class)));
                 }
             },
         }
@@ -120,7 +120,7 @@ impl Types {
     }
 
     /// Demands that two operands are of one type.
-    pub(super) fn unify(&mut self, a: Operand, b: Operand) -> Result<(), Problem> {
+    pub(super) fn unify(&mut self, a: Operand, b: Operand) -> Result<(), ProjectProblem> {
         let ((a_root, a_known), (b_root, b_known)) = (self.root(a.0), self.root(b.0));
         if a_root == b_root {
             return Ok(());
@@ -133,13 +133,13 @@ impl Types {
                 Some(met) => Some((met, if met == a_class { a_why } else { b_why })),
                 None => {
                     let message = format!("{} cannot be compared with {}", a_class.name(), b_class.name());
-                    let problem = Problem::at(a.1, message).here(a_class.name()).also(b.1, b_class.name());
+                    let problem = ProjectProblem::at(a.1, message).here(a_class.name()).also(b.1, b_class.name());
                     return Err(problem.also(a_why, because(a_class)).also(b_why, because(b_class)));
                 }
             },
         };
-        self.states[a_root] = State::Link(b_root);
-        self.states[b_root] = State::Root(met);
+        self.states[a_root] = TypeState::Link(b_root);
+        self.states[b_root] = TypeState::Root(met);
         Ok(())
     }
 
@@ -149,12 +149,12 @@ impl Types {
     }
 
     /// What is wrong once everything is known.
-    pub(super) fn finish(&mut self) -> Vec<Problem> {
+    pub(super) fn finish(&mut self) -> Vec<ProjectProblem> {
         let ordered = std::mem::take(&mut self.ordered);
         let mut problems = Vec::new();
         for (variable, place) in ordered {
             if let (_, Some((class @ Class::Is(ValueType::Bool), why))) = self.root(variable) {
-                let problem = Problem::at(place, "booleans have no order").here(class.name());
+                let problem = ProjectProblem::at(place, "booleans have no order").here(class.name());
                 problems.push(problem.also(why, because(class)).help("compare with `=` or `<>`"));
             }
         }

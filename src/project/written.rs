@@ -8,9 +8,9 @@ use dataflows::limits::LINKS_PER_IDENTIFIER_MAX_MAX;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Place, Problem};
-use super::section::{List, Reader, Section};
-use super::text::Text;
+use super::problem::{ProjectProblem, TextSpan};
+use super::section::{List, ProjectReader, Section};
+use super::text::SubstitutedText;
 use crate::limits::{
     CONCURRENCY_MAX, IDENTIFIER_BYTES_ALLOWED_MAX, Limits, MemoryLimit, NAMES_PER_SOURCE_ALLOWED_MAX,
     TYPES_PER_SOURCE_ALLOWED_MAX,
@@ -19,22 +19,22 @@ use crate::limits::{
 /// A project file.
 #[derive(Debug)]
 pub(super) struct Written {
-    pub(super) name: Option<Text>,
-    pub(super) listen: Option<Text>,
+    pub(super) name: Option<SubstitutedText>,
+    pub(super) listen: Option<SubstitutedText>,
     pub(super) trusted_proxies: Option<List>,
     pub(super) sources: Vec<WrittenSource>,
-    pub(super) read_tokens: Vec<Text>,
-    pub(super) admin_tokens: Vec<Text>,
-    pub(super) cluster_token: Option<Text>,
+    pub(super) read_tokens: Vec<SubstitutedText>,
+    pub(super) admin_tokens: Vec<SubstitutedText>,
+    pub(super) cluster_token: Option<SubstitutedText>,
     pub(super) identity: WrittenIdentity,
     /// The purposes of `[consent]`; `None` where it does not say.
     pub(super) purposes: Option<List>,
     /// Name and type; `None` where there is no such section.
-    pub(super) attributes: Option<Vec<(Text, Text)>>,
+    pub(super) attributes: Option<Vec<(SubstitutedText, SubstitutedText)>>,
     /// Names of attributes with `merge = "deep"`.
-    pub(super) merged_attributes: Vec<Text>,
+    pub(super) merged_attributes: Vec<SubstitutedText>,
     /// Name and expression; `None` where the expression is no string.
-    pub(super) traits: Vec<(Text, Option<Text>)>,
+    pub(super) traits: Vec<(SubstitutedText, Option<SubstitutedText>)>,
     pub(super) audiences: Vec<WrittenAudience>,
     pub(super) destinations: Vec<WrittenDestination>,
     pub(super) clock: WrittenClock,
@@ -45,17 +45,17 @@ pub(super) struct Written {
     /// `None` where there is no such section.
     pub(super) storage: Option<WrittenStorage>,
     pub(super) history: WrittenHistory,
-    pub(super) instance: Option<Text>,
+    pub(super) instance: Option<SubstitutedText>,
     pub(super) dataflow_log: Option<bool>,
-    pub(super) log: Option<Text>,
+    pub(super) log: Option<SubstitutedText>,
 }
 
 /// `[storage]`
 #[derive(Debug)]
 pub(super) struct WrittenStorage {
-    pub(super) folder: Option<Text>,
-    pub(super) durability: Option<Text>,
-    pub(super) checkpoint_events: Option<(u64, Place)>,
+    pub(super) folder: Option<SubstitutedText>,
+    pub(super) durability: Option<SubstitutedText>,
+    pub(super) checkpoint_events: Option<(u64, TextSpan)>,
 }
 
 /// `[history]`
@@ -64,39 +64,39 @@ pub(super) struct WrittenHistory {
     pub(super) enabled: Option<bool>,
     /// Nothing inside for ever.
     pub(super) keep: Option<Option<Duration>>,
-    pub(super) url: Option<Text>,
-    pub(super) endpoint: Option<Text>,
-    pub(super) region: Option<Text>,
-    pub(super) access_key_id: Option<Text>,
-    pub(super) secret_access_key: Option<Text>,
+    pub(super) url: Option<SubstitutedText>,
+    pub(super) endpoint: Option<SubstitutedText>,
+    pub(super) region: Option<SubstitutedText>,
+    pub(super) access_key_id: Option<SubstitutedText>,
+    pub(super) secret_access_key: Option<SubstitutedText>,
 }
 
 /// `[sources.NAME]`
 #[derive(Debug)]
 pub(super) struct WrittenSource {
-    pub(super) name: Text,
+    pub(super) name: SubstitutedText,
     /// One, or several while one takes the place of another.
-    pub(super) write_keys: Vec<Text>,
-    pub(super) context_traits: Option<Text>,
+    pub(super) write_keys: Vec<SubstitutedText>,
+    pub(super) context_traits: Option<SubstitutedText>,
     pub(super) trusted: bool,
     pub(super) ip: bool,
-    pub(super) events_per_second: Option<(u64, Place)>,
+    pub(super) events_per_second: Option<(u64, TextSpan)>,
     pub(super) bytes_per_second: Option<u64>,
     /// As in [`NameLimits`](super::NameLimits).
-    pub(super) event_names_max: Option<(u64, Place)>,
-    pub(super) attribute_names_max: Option<(u64, Place)>,
-    pub(super) identifier_types_max: Option<(u64, Place)>,
+    pub(super) event_names_max: Option<(u64, TextSpan)>,
+    pub(super) attribute_names_max: Option<(u64, TextSpan)>,
+    pub(super) identifier_types_max: Option<(u64, TextSpan)>,
 }
 
 /// `[identity]`
 #[derive(Debug)]
 pub(super) struct WrittenIdentity {
-    pub(super) key: Option<Text>,
+    pub(super) key: Option<SubstitutedText>,
     pub(super) order: Option<List>,
     pub(super) exclusive: Option<List>,
     pub(super) blocked: List,
     /// Type and patterns.
-    pub(super) blocked_patterns: Vec<(Text, List)>,
+    pub(super) blocked_patterns: Vec<(SubstitutedText, List)>,
     pub(super) from: Vec<WrittenOrigin>,
     /// How far links lead, as in [`Reach`](dataflows::definitions::Reach).
     pub(super) links_per_identifier_max: Option<u64>,
@@ -108,30 +108,30 @@ pub(super) struct WrittenIdentity {
 /// An entry of `from` of `[identity]`.
 #[derive(Debug)]
 pub(super) struct WrittenOrigin {
-    pub(super) place: Place,
-    pub(super) field: Option<Text>,
-    pub(super) kind: Option<Text>,
+    pub(super) place: TextSpan,
+    pub(super) field: Option<SubstitutedText>,
+    pub(super) kind: Option<SubstitutedText>,
     pub(super) events: Option<List>,
     pub(super) sources: Option<List>,
-    pub(super) link: Option<Text>,
+    pub(super) link: Option<SubstitutedText>,
 }
 
 /// `[audiences.NAME]`
 #[derive(Debug)]
 pub(super) struct WrittenAudience {
-    pub(super) name: Text,
-    pub(super) when: Option<Text>,
+    pub(super) name: SubstitutedText,
+    pub(super) when: Option<SubstitutedText>,
 }
 
 /// `[destinations.NAME]`
 #[derive(Debug)]
 pub(super) struct WrittenDestination {
-    pub(super) name: Text,
+    pub(super) name: SubstitutedText,
     pub(super) kind: WrittenKind,
     pub(super) audiences: Option<List>,
     pub(super) identifiers: Option<List>,
     pub(super) traits: Option<List>,
-    pub(super) requires_consent: Option<Text>,
+    pub(super) requires_consent: Option<SubstitutedText>,
     pub(super) forward: WrittenForward,
     pub(super) sending: WrittenSending,
 }
@@ -142,14 +142,14 @@ pub(super) struct WrittenSending {
     pub(super) keep: Option<List>,
     pub(super) drop: Option<List>,
     pub(super) history: Option<bool>,
-    pub(super) max_age: Option<(Duration, Place)>,
+    pub(super) max_age: Option<(Duration, TextSpan)>,
 }
 
 /// What a destination says of the events that it is sent.
 #[derive(Debug)]
 pub(super) struct WrittenForward {
     pub(super) events: Option<List>,
-    pub(super) condition: Option<Text>,
+    pub(super) condition: Option<SubstitutedText>,
     /// `None` where there is no such section.
     pub(super) enrich: Option<WrittenEnrich>,
 }
@@ -157,7 +157,7 @@ pub(super) struct WrittenForward {
 /// `enrich` of a destination.
 #[derive(Debug)]
 pub(super) struct WrittenEnrich {
-    pub(super) place: Place,
+    pub(super) place: TextSpan,
     pub(super) identifiers: List,
     pub(super) traits: List,
     pub(super) consent: List,
@@ -169,48 +169,48 @@ pub(super) enum WrittenKind {
     /// `type = "webhook"`
     Webhook(Box<WrittenWebhook>),
     /// `type = "file"`
-    File { path: Option<Text> },
+    File { path: Option<SubstitutedText> },
     /// No type, or one that does not exist.
-    Unknown { kind: Option<Text> },
+    Unknown { kind: Option<SubstitutedText> },
 }
 
 /// A destination of type `webhook`.
 #[derive(Debug)]
 pub(super) struct WrittenWebhook {
-    pub(super) url: Option<Text>,
-    pub(super) secrets: Vec<Text>,
-    pub(super) batch_changes_max: Option<(u64, Place)>,
-    pub(super) timeout: Option<(Duration, Place)>,
-    pub(super) backoff_min: Option<(Duration, Place)>,
-    pub(super) backoff_max: Option<(Duration, Place)>,
-    pub(super) retry_deletes: Option<(Duration, Place)>,
-    pub(super) attempts_max: Option<(u64, Place)>,
-    pub(super) concurrency: Option<(u64, Place)>,
-    pub(super) calls_per_second: Option<(u64, Place)>,
-    pub(super) confirm: Option<Text>,
+    pub(super) url: Option<SubstitutedText>,
+    pub(super) secrets: Vec<SubstitutedText>,
+    pub(super) batch_changes_max: Option<(u64, TextSpan)>,
+    pub(super) timeout: Option<(Duration, TextSpan)>,
+    pub(super) backoff_min: Option<(Duration, TextSpan)>,
+    pub(super) backoff_max: Option<(Duration, TextSpan)>,
+    pub(super) retry_deletes: Option<(Duration, TextSpan)>,
+    pub(super) attempts_max: Option<(u64, TextSpan)>,
+    pub(super) concurrency: Option<(u64, TextSpan)>,
+    pub(super) calls_per_second: Option<(u64, TextSpan)>,
+    pub(super) confirm: Option<SubstitutedText>,
 }
 
 /// `[clock]`
 #[derive(Debug)]
 pub(super) struct WrittenClock {
-    pub(super) heartbeat: Option<(Duration, Place)>,
-    pub(super) dedupe_window: Option<(Duration, Place)>,
-    pub(super) step_max: Option<(Duration, Place)>,
-    pub(super) pause_max: Option<(Duration, Place)>,
+    pub(super) heartbeat: Option<(Duration, TextSpan)>,
+    pub(super) dedupe_window: Option<(Duration, TextSpan)>,
+    pub(super) step_max: Option<(Duration, TextSpan)>,
+    pub(super) pause_max: Option<(Duration, TextSpan)>,
 }
 
 /// `[replay.csv]`
 #[derive(Debug)]
 pub(super) struct WrittenCsv {
-    pub(super) place: Place,
-    pub(super) delimiter: Option<Text>,
+    pub(super) place: TextSpan,
+    pub(super) delimiter: Option<SubstitutedText>,
     /// Names of columns in their order, and types of some.
-    pub(super) columns: Option<(List, Vec<(Text, Text)>)>,
-    pub(super) event: Option<Text>,
-    pub(super) timestamp_column: Option<Text>,
-    pub(super) timestamp_format: Option<Text>,
-    pub(super) identifiers: Vec<(Text, Text)>,
-    pub(super) properties: Vec<(Text, Text)>,
+    pub(super) columns: Option<(List, Vec<(SubstitutedText, SubstitutedText)>)>,
+    pub(super) event: Option<SubstitutedText>,
+    pub(super) timestamp_column: Option<SubstitutedText>,
+    pub(super) timestamp_format: Option<SubstitutedText>,
+    pub(super) identifiers: Vec<(SubstitutedText, SubstitutedText)>,
+    pub(super) properties: Vec<(SubstitutedText, SubstitutedText)>,
 }
 
 fn nothing_elsewhere(_: &str) -> Option<String> {
@@ -219,7 +219,7 @@ fn nothing_elsewhere(_: &str) -> Option<String> {
 
 impl Written {
     /// Reads the whole file.
-    pub(super) fn read<'t>(table: &'t DeTable<'t>, reader: &mut Reader<'_>) -> Self {
+    pub(super) fn read<'t>(table: &'t DeTable<'t>, reader: &mut ProjectReader<'_>) -> Self {
         let mut root = Section::root(table);
         let name = root.text(reader, "name");
         let mut http = root.section(reader, "http");
@@ -278,8 +278,10 @@ impl Written {
             checkpoint_events: storage.integer(reader, "checkpoint_events", 1..=1_000_000_000),
         });
         if let Some((_, place)) = storage.duration(reader, "keep_history") {
-            let problem =
-                Problem::at(place, "the log is kept since the older checkpoint only, and the history has the rest");
+            let problem = ProjectProblem::at(
+                place,
+                "the log is kept since the older checkpoint only, and the history has the rest",
+            );
             reader.report(problem.help("write `keep` in the section `[history]` in the place of `keep_history`"));
         }
         storage.finish(reader, nothing_elsewhere);
@@ -331,7 +333,7 @@ impl Written {
     }
 }
 
-fn source<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenSource {
+fn source<'t>(reader: &mut ProjectReader<'_>, name: SubstitutedText, value: &'t Spanned<DeValue<'t>>) -> WrittenSource {
     let mut section = Section::of_entry(reader, format!("[sources.{}]", name.value), name.place, value);
     let write_keys = section.named_secrets(reader, "write_key");
     section.missing(reader, "write_key", "the key with which the source sends");
@@ -359,17 +361,27 @@ fn source<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t
 }
 
 /// The expression of a trait.
-fn trait_of(reader: &mut Reader<'_>, name: &Text, value: &Spanned<DeValue<'_>>) -> Option<Text> {
+fn trait_of(
+    reader: &mut ProjectReader<'_>,
+    name: &SubstitutedText,
+    value: &Spanned<DeValue<'_>>,
+) -> Option<SubstitutedText> {
     if value.get_ref().is_table() {
-        let problem =
-            Problem::at(name.place, format!("expected the expression of trait `{}`, found a section", name.value));
+        let problem = ProjectProblem::at(
+            name.place,
+            format!("expected the expression of trait `{}`, found a section", name.value),
+        );
         reader.report(problem.help(format!("in [traits] write {} = \"count('Order Completed')\"", name.value)));
         return None;
     }
     reader.text(value)
 }
 
-fn audience<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenAudience {
+fn audience<'t>(
+    reader: &mut ProjectReader<'_>,
+    name: SubstitutedText,
+    value: &'t Spanned<DeValue<'t>>,
+) -> WrittenAudience {
     let mut section = Section::of_entry(reader, format!("[audiences.{}]", name.value), name.place, value);
     let when = section.text(reader, "when");
     section.missing(reader, "when", "the condition of its members");
@@ -381,11 +393,11 @@ fn audience<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<
 
 /// Attributes by name; a nested table declares `outer.inner`, and `merge = "deep"` in it says of `outer` that it is `merged`.
 fn declared<'t>(
-    reader: &mut Reader<'_>,
+    reader: &mut ProjectReader<'_>,
     section: &Section<'t>,
     prefix: &str,
-    merged: &mut Vec<Text>,
-) -> Vec<(Text, Text)> {
+    merged: &mut Vec<SubstitutedText>,
+) -> Vec<(SubstitutedText, SubstitutedText)> {
     let mut attributes = Vec::new();
     for (mut name, value) in section.entries() {
         // No type has this name, so an attribute `merge` can still be declared.
@@ -393,7 +405,7 @@ fn declared<'t>(
             && value.get_ref().as_str() == Some("deep")
             && let Some(outer) = prefix.strip_suffix('.')
         {
-            merged.push(Text::key(outer, name.place));
+            merged.push(SubstitutedText::key(outer, name.place));
             continue;
         }
         name.value.insert_str(0, prefix);
@@ -409,7 +421,7 @@ fn declared<'t>(
 }
 
 impl WrittenIdentity {
-    fn read(mut section: Section<'_>, reader: &mut Reader<'_>) -> Self {
+    fn read(mut section: Section<'_>, reader: &mut ProjectReader<'_>) -> Self {
         let key = section.secret(reader, "key");
         let order = section.list(reader, "order");
         let exclusive = section.list(reader, "exclusive");
@@ -442,7 +454,7 @@ impl WrittenIdentity {
 
 impl WrittenOrigin {
     /// A section, or only the field.
-    fn read<'t>(item: &'t Spanned<DeValue<'t>>, reader: &mut Reader<'_>) -> Self {
+    fn read<'t>(item: &'t Spanned<DeValue<'t>>, reader: &mut ProjectReader<'_>) -> Self {
         let place = item.span().into();
         if let DeValue::String(_) = item.get_ref() {
             let field = reader.text(item);
@@ -475,7 +487,11 @@ const OF_WEBHOOKS: [&str; 11] = [
     "confirm",
 ];
 
-fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeValue<'t>>) -> WrittenDestination {
+fn destination<'t>(
+    reader: &mut ProjectReader<'_>,
+    name: SubstitutedText,
+    value: &'t Spanned<DeValue<'t>>,
+) -> WrittenDestination {
     let mut section = Section::of_entry(reader, format!("[destinations.{}]", name.value), name.place, value);
     let kind = section.text(reader, "type");
     let audiences = section.list(reader, "audiences");
@@ -539,7 +555,7 @@ fn destination<'t>(reader: &mut Reader<'_>, name: Text, value: &'t Spanned<DeVal
 }
 
 impl WrittenForward {
-    fn read(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Self {
+    fn read(section: &mut Section<'_>, reader: &mut ProjectReader<'_>) -> Self {
         let events = section.list(reader, "events");
         let condition = section.text(reader, "where");
         let mut enrich = section.section(reader, "enrich");
@@ -554,7 +570,7 @@ impl WrittenForward {
     }
 }
 
-fn read_limits(reader: &mut Reader<'_>, mut section: Section<'_>) -> Limits {
+fn read_limits(reader: &mut ProjectReader<'_>, mut section: Section<'_>) -> Limits {
     let mut limits = Limits::default();
     // Taken apart, so that the compiler tells when a limit is added and not read.
     let Limits {
@@ -608,7 +624,7 @@ fn read_limits(reader: &mut Reader<'_>, mut section: Section<'_>) -> Limits {
         *memory_limit = bytes.map_or(MemoryLimit::Off, MemoryLimit::Bytes);
     }
     if limits.event_bytes_max > limits.request_bytes_max {
-        let problem = Problem::at(section.place, "`event_bytes_max` is greater than `request_bytes_max`");
+        let problem = ProjectProblem::at(section.place, "`event_bytes_max` is greater than `request_bytes_max`");
         reader.report(problem.help("a request holds at least one event"));
     }
     section.finish(reader, nothing_elsewhere);
@@ -616,7 +632,7 @@ fn read_limits(reader: &mut Reader<'_>, mut section: Section<'_>) -> Limits {
 }
 
 impl WrittenCsv {
-    fn read(mut section: Section<'_>, reader: &mut Reader<'_>) -> Self {
+    fn read(mut section: Section<'_>, reader: &mut ProjectReader<'_>) -> Self {
         let mut timestamp = section.section(reader, "timestamp");
         let csv = WrittenCsv {
             place: section.place,

@@ -41,7 +41,7 @@ pub type OnEvent = Box<dyn Fn(&ForwardedEvent) + Send + Sync>;
 
 /// How a receiver behaves.
 #[derive(Default)]
-pub struct Options {
+pub struct ReceiveOptions {
     /// The port; 0 for any.
     pub port: u16,
     /// The key of the signature. Without one, signatures are not looked at.
@@ -58,18 +58,18 @@ pub struct Options {
 
 /// A running receiver. It stops when dropped.
 #[derive(Debug)]
-pub struct Receiver {
+pub struct WebhookReceiver {
     addr: SocketAddr,
-    server: Arc<Server>,
+    server: Arc<ReceiverServer>,
     task: JoinHandle<io::Result<()>>,
 }
 
 /// Who is in which audience: destination → audience → identifier → traits.
-pub type State = BTreeMap<String, BTreeMap<String, BTreeMap<String, Map<String, Value>>>>;
+pub type ReceivedState = BTreeMap<String, BTreeMap<String, BTreeMap<String, Map<String, Value>>>>;
 
 /// A call as it came.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub struct ReceivedCall {
     /// Its headers.
     pub headers: HeaderMap,
     /// Its body.
@@ -78,26 +78,26 @@ pub struct Call {
     pub status: StatusCode,
 }
 
-impl Call {
+impl ReceivedCall {
     /// Its id, which a retry repeats; or an empty text.
     pub fn key(&self) -> &str {
         signature::SignedCall::received(&self.headers, &self.body).0.id
     }
 
     /// The changes in it; none where the shape is wrong.
-    pub fn changes(&self) -> Vec<Change> {
-        serde_json::from_slice::<Body>(&self.body).ok().and_then(|body| body.changes).unwrap_or_default()
+    pub fn changes(&self) -> Vec<ReceivedChange> {
+        serde_json::from_slice::<ReceivedBody>(&self.body).ok().and_then(|body| body.changes).unwrap_or_default()
     }
 
     /// The forwarded events in it; none where the shape is wrong.
     pub fn events(&self) -> Vec<ForwardedEvent> {
-        serde_json::from_slice::<Body>(&self.body).ok().and_then(|body| body.events).unwrap_or_default()
+        serde_json::from_slice::<ReceivedBody>(&self.body).ok().and_then(|body| body.events).unwrap_or_default()
     }
 }
 
 /// An answer made up by a test, in the place of the usual one.
 #[derive(Debug)]
-pub struct Reply {
+pub struct ScriptedReply {
     /// The status.
     pub status: StatusCode,
     /// A header, such as `Retry-After`.
@@ -110,36 +110,36 @@ pub struct Reply {
     pub hold: Option<oneshot::Receiver<()>>,
 }
 
-impl Reply {
+impl ScriptedReply {
     /// An answer with this status to a call without effect.
     pub fn status(status: StatusCode) -> Self {
-        Reply { status, header: None, text: String::new(), applies: false, hold: None }
+        ScriptedReply { status, header: None, text: String::new(), applies: false, hold: None }
     }
 
     /// The usual answer, once it is released.
     pub fn held() -> (Self, oneshot::Sender<()>) {
         let (release, hold) = oneshot::channel();
-        (Reply { applies: true, hold: Some(hold), ..Reply::status(StatusCode::OK) }, release)
+        (ScriptedReply { applies: true, hold: Some(hold), ..ScriptedReply::status(StatusCode::OK) }, release)
     }
 }
 
 /// The body of a call, which has one of the two.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct ReceivedBody {
     destination: String,
-    changes: Option<Vec<Change>>,
+    changes: Option<Vec<ReceivedChange>>,
     events: Option<Vec<ForwardedEvent>>,
 }
 
 /// A change as a receiver reads it. Its own type, not the sender's: so the two check each other.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Change {
+pub struct ReceivedChange {
     /// The audience.
     pub audience: String,
     /// What becomes of the identifiers.
-    pub action: Action,
+    pub action: ReceivedAction,
     /// `type:value`, at least one.
     pub identifiers: Vec<String>,
     /// Traits by name; none in a delete.
@@ -151,18 +151,18 @@ pub struct Change {
 /// What becomes of identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Action {
+pub enum ReceivedAction {
     /// They are in the audience, with these traits.
     Add,
     /// They are not.
     Delete,
 }
 
-impl fmt::Display for Action {
+impl fmt::Display for ReceivedAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Action::Add => "add",
-            Action::Delete => "delete",
+            ReceivedAction::Add => "add",
+            ReceivedAction::Delete => "delete",
         })
     }
 }
@@ -173,44 +173,44 @@ pub struct Applied {
     /// The destination that the call named.
     pub destination: String,
     /// The change.
-    pub change: Change,
+    pub change: ReceivedChange,
 }
 
-struct Server {
-    options: Options,
-    kept: Mutex<Kept>,
+struct ReceiverServer {
+    options: ReceiveOptions,
+    kept: Mutex<ReceiverState>,
     /// How many calls have come; changes when one does.
     count: watch::Sender<usize>,
 }
 
-impl fmt::Debug for Server {
+impl fmt::Debug for ReceiverServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Server(..)")
     }
 }
 
 #[derive(Default)]
-struct Kept {
-    state: State,
+struct ReceiverState {
+    state: ReceivedState,
     members: usize,
     begun: usize,
-    calls: VecDeque<Call>,
-    replies: VecDeque<Reply>,
+    calls: VecDeque<ReceivedCall>,
+    replies: VecDeque<ScriptedReply>,
 }
 
-impl Receiver {
+impl WebhookReceiver {
     /// Listens on this machine only: what comes is personal data, and nobody is asked who they are.
-    pub async fn start(options: Options) -> io::Result<Self> {
+    pub async fn start(options: ReceiveOptions) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let addr = listener.local_addr()?;
-        let server = Arc::new(Server { options, kept: Mutex::default(), count: watch::Sender::new(0) });
+        let server = Arc::new(ReceiverServer { options, kept: Mutex::default(), count: watch::Sender::new(0) });
         let router = Router::new()
             .route("/state", get(state))
             .fallback(post(receive))
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .with_state(server.clone());
         let task = tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(Receiver { addr, server, task })
+        Ok(WebhookReceiver { addr, server, task })
     }
 
     /// Where it listens.
@@ -224,12 +224,12 @@ impl Receiver {
     }
 
     /// Who is in which audience now. Audiences without anybody are not there.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> ReceivedState {
         self.server.kept().state.clone()
     }
 
     /// The latest calls, in the order in which they were answered (or are about to be).
-    pub fn calls(&self) -> Vec<Call> {
+    pub fn calls(&self) -> Vec<ReceivedCall> {
         self.server.kept().calls.iter().cloned().collect()
     }
 
@@ -245,19 +245,19 @@ impl Receiver {
     }
 
     /// Gives the next call that nobody has an answer for yet this answer.
-    pub fn answer_next(&self, reply: Reply) {
+    pub fn answer_next(&self, reply: ScriptedReply) {
         self.server.kept().replies.push_back(reply);
     }
 }
 
-impl Drop for Receiver {
+impl Drop for WebhookReceiver {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Server {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+impl ReceiverServer {
+    fn kept(&self) -> MutexGuard<'_, ReceiverState> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -276,7 +276,7 @@ impl Server {
             }
         }
         let wrong = |reason: String| (StatusCode::BAD_REQUEST, reason);
-        let Body { destination, changes, events } =
+        let ReceivedBody { destination, changes, events } =
             serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?;
         if changes.is_none() && events.is_none() {
             return Err(wrong("a call has neither `changes` nor `events`".into()));
@@ -299,7 +299,7 @@ impl Server {
     }
 
     /// Remembers a call, and wakes those who wait for it.
-    fn keep(&self, call: Call) {
+    fn keep(&self, call: ReceivedCall) {
         let mut kept = self.kept();
         if kept.calls.len() == CALLS_KEPT_MAX {
             kept.calls.pop_front();
@@ -310,29 +310,29 @@ impl Server {
 }
 
 /// What the shape alone does not say.
-fn check(change: &Change) -> Result<(), String> {
+fn check(change: &ReceivedChange) -> Result<(), String> {
     if change.identifiers.is_empty() {
         return Err("a change has no identifiers".into());
     }
     if !change.identifiers.iter().all(|identifier| identifier.contains(':')) {
         return Err("an identifier is written type:value".into());
     }
-    if change.action == Action::Delete && !change.traits.is_empty() {
+    if change.action == ReceivedAction::Delete && !change.traits.is_empty() {
         return Err("a delete has no traits".into());
     }
     Ok(())
 }
 
-impl Kept {
+impl ReceiverState {
     /// The number of a new call, from 1 on, and its answer, where one is prepared.
-    fn begin(&mut self) -> (usize, Option<Reply>) {
+    fn begin(&mut self) -> (usize, Option<ScriptedReply>) {
         self.begun += 1;
         (self.begun, self.replies.pop_front())
     }
 
     /// Does what a change says; false where there is no room for it.
     fn apply(&mut self, Applied { destination, change }: &Applied) -> bool {
-        if change.action == Action::Add && self.members + change.identifiers.len() > MEMBERS_MAX {
+        if change.action == ReceivedAction::Add && self.members + change.identifiers.len() > MEMBERS_MAX {
             return false;
         }
         let audiences = self.state.entry(destination.clone()).or_default();
@@ -340,8 +340,8 @@ impl Kept {
         let before = members.len();
         for identifier in &change.identifiers {
             match change.action {
-                Action::Add => members.insert(identifier.clone(), change.traits.clone()),
-                Action::Delete => members.remove(identifier),
+                ReceivedAction::Add => members.insert(identifier.clone(), change.traits.clone()),
+                ReceivedAction::Delete => members.remove(identifier),
             };
         }
         self.members = self.members + members.len() - before;
@@ -352,12 +352,12 @@ impl Kept {
     }
 }
 
-async fn state(Shared(server): Shared<Arc<Server>>) -> Response {
+async fn state(Shared(server): Shared<Arc<ReceiverServer>>) -> Response {
     let state = serde_json::to_string_pretty(&server.kept().state).unwrap_or_default();
     ([(header::CONTENT_TYPE, "application/json")], state).into_response()
 }
 
-async fn receive(Shared(server): Shared<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn receive(Shared(server): Shared<Arc<ReceiverServer>>, headers: HeaderMap, body: Bytes) -> Response {
     let (number, prepared) = server.kept().begin();
     let usual = match &prepared {
         Some(reply) if !reply.applies => Ok(()),
@@ -366,11 +366,11 @@ async fn receive(Shared(server): Shared<Arc<Server>>, headers: HeaderMap, body: 
         }
         _ => server.take(&headers, &body),
     };
-    let Reply { status, header, text, hold, .. } = prepared.unwrap_or_else(|| match usual {
-        Ok(()) => Reply::status(StatusCode::OK),
-        Err((status, text)) => Reply { text, ..Reply::status(status) },
+    let ScriptedReply { status, header, text, hold, .. } = prepared.unwrap_or_else(|| match usual {
+        Ok(()) => ScriptedReply::status(StatusCode::OK),
+        Err((status, text)) => ScriptedReply { text, ..ScriptedReply::status(status) },
     });
-    server.keep(Call { headers, body, status });
+    server.keep(ReceivedCall { headers, body, status });
 
     if let Some(hold) = hold {
         // The other end is released or gone: either way the wait is over.
@@ -393,14 +393,14 @@ mod tests {
         reqwest::Client::builder().tls_certs_only([]).build().unwrap()
     }
 
-    async fn post(receiver: &Receiver, body: &str) -> (StatusCode, String) {
+    async fn post(receiver: &WebhookReceiver, body: &str) -> (StatusCode, String) {
         let answer = client().post(receiver.url()).body(body.to_owned()).send().await.unwrap();
         (answer.status(), answer.text().await.unwrap())
     }
 
     #[tokio::test]
     async fn tells_who_is_in_which_audience() {
-        let receiver = Receiver::start(Options::default()).await.unwrap();
+        let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
         assert_eq!(post(&receiver, BODY).await.0, StatusCode::OK);
         let url = format!("http://{}/state", receiver.addr());
         let state: Value =
@@ -410,7 +410,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wrong_shape_is_told_and_has_no_effect() {
-        let receiver = Receiver::start(Options::default()).await.unwrap();
+        let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
         for (found, put, reason) in [
             (r#""as_of": 1"#, r#""as_of": "now""#, "invalid type: string"),
             (r#""add""#, r#""remove""#, "unknown variant `remove`"),
@@ -429,7 +429,8 @@ mod tests {
 
     #[tokio::test]
     async fn one_call_in_so_many_fails_where_that_is_asked_for() {
-        let receiver = Receiver::start(Options { fail_every: Some(3), ..Options::default() }).await.unwrap();
+        let receiver =
+            WebhookReceiver::start(ReceiveOptions { fail_every: Some(3), ..ReceiveOptions::default() }).await.unwrap();
         let mut statuses = Vec::new();
         for _ in 0..6 {
             statuses.push(post(&receiver, BODY).await.0.as_u16());
@@ -440,7 +441,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_without_the_signature_is_refused() {
         let secret = Some(Secret::new("s3cret".into()));
-        let receiver = Receiver::start(Options { secret, ..Options::default() }).await.unwrap();
+        let receiver = WebhookReceiver::start(ReceiveOptions { secret, ..ReceiveOptions::default() }).await.unwrap();
         assert_eq!(post(&receiver, BODY).await.0, StatusCode::UNAUTHORIZED);
         assert!(receiver.state().is_empty());
     }

@@ -12,11 +12,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::files::{Files, Missed, are_dumps};
 use super::merged::{AtTick, Merged};
-use super::{Options, RecordedOptions, ReplayError};
+use super::{RecordedOptions, ReplayError, ReplayOptions};
 use crate::dedupe::{InMemory, MessageWindow};
-use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Command, Workers, WorkersError, placed};
+use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, WorkerCommand, Workers, WorkersError, placed};
 use crate::ingest::Rejection;
-use crate::ingest::segment::{Arrival, Extractor};
+use crate::ingest::segment::{DecodedEvent, Extractor};
 use crate::project::Project;
 
 /// Rejected lines that are shown; all are counted.
@@ -65,7 +65,7 @@ impl Feed {
     pub(super) fn run(
         &mut self,
         project: &Project,
-        options: &Options,
+        options: &ReplayOptions,
         workers: &Workers,
         progressed: &Receiver<Tick>,
     ) -> Result<(), ReplayError> {
@@ -83,7 +83,7 @@ impl Feed {
         workers.advance_to(as_of);
         if options.memberships.is_some() || options.profiles.is_some() {
             let question = Question::Profiles { after: None, limit: usize::MAX };
-            workers.tell(0, Command::Ask(as_of, Query { id: 0, asker: 0, as_of: None, passed: None, question }));
+            workers.tell(0, WorkerCommand::Ask(as_of, Query { id: 0, asker: 0, as_of: None, passed: None, question }));
         }
         workers.advance_to(as_of.next());
         self.wait_for(progressed, as_of.next())?;
@@ -125,14 +125,14 @@ impl Feed {
     fn read_files(
         &mut self,
         project: &Project,
-        options: &Options,
+        options: &ReplayOptions,
         workers: &Workers,
         progressed: &Receiver<Tick>,
     ) -> Result<(), ReplayError> {
         let bar = progress_bar(&options.events);
         self.now = options.now;
         let (now, until) = (options.now.unwrap_or(Tick::MAX), options.until.unwrap_or(Tick::MAX));
-        let mut unsorted: Vec<Arrival> = Vec::new();
+        let mut unsorted: Vec<DecodedEvent> = Vec::new();
         let mut files = Files::open(project, &options.events, now, until)?;
         while let Some(read) = files.next() {
             match read {
@@ -159,7 +159,12 @@ impl Feed {
     }
 
     /// Gives an event its tick, and sends the chunk that it completes.
-    fn take_in(&mut self, arrival: Arrival, workers: &Workers, progressed: &Receiver<Tick>) -> Result<(), ReplayError> {
+    fn take_in(
+        &mut self,
+        arrival: DecodedEvent,
+        workers: &Workers,
+        progressed: &Receiver<Tick>,
+    ) -> Result<(), ReplayError> {
         if self.tick < arrival.at {
             (self.tick, self.index) = (arrival.at, 0);
         }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use dataflows::model::Tick;
 
 use super::ReplayError;
-use crate::ingest::files::{BytesRead, Dump, Events, Failed, FileError, Format, Rejected};
-use crate::ingest::segment::{Arrival, Extractor};
+use crate::ingest::files::{BytesRead, Dump, EventFailure, EventFileError, Events, FileFormat, Rejected};
+use crate::ingest::segment::{DecodedEvent, Extractor};
 use crate::limits::{REPLAY_FILES_OPEN_MAX, REPLAY_FILES_OPENED_AT_ONCE_MAX};
 use crate::project::Project;
 
@@ -30,7 +30,7 @@ pub(super) struct Files<'a> {
     /// Those that are not open, with their first events.
     closed: BinaryHeap<Reverse<Due>>,
     /// Those that are open, but the one that is being read, each with its next event.
-    open: BTreeMap<Due, (Events, Arrival)>,
+    open: BTreeMap<Due, (Events, DecodedEvent)>,
     current: Option<(Events, Due)>,
     /// When the next of the others is due.
     rival: Option<Due>,
@@ -60,19 +60,19 @@ struct FilesReading<'a> {
 }
 
 impl FilesReading<'_> {
-    fn open(&self, file: usize, bytes: BytesRead) -> Result<Events, FileError> {
+    fn open(&self, file: usize, bytes: BytesRead) -> Result<Events, EventFileError> {
         let path = &self.paths[file];
-        let format = Format::of_name(path, self.project.replay.csv.as_ref());
+        let format = FileFormat::of_name(path, self.project.replay.csv.as_ref());
         Ok(Events::open(path, &format, SOURCE, self.extractor.clone(), bytes)?.not_after(self.now))
     }
 
     /// When the first event of a file is that will be taken in. What is wrong before it is told when it is read.
-    fn first(&self, file: usize) -> Result<Tick, FileError> {
+    fn first(&self, file: usize) -> Result<Tick, EventFileError> {
         for read in self.open(file, BytesRead::default())? {
             match read {
                 Ok(arrival) if arrival.at <= self.until => return Ok(arrival.at),
-                Ok(_) | Err(Failed::Rejected(_)) => {}
-                Err(Failed::File(error)) => return Err(error),
+                Ok(_) | Err(EventFailure::Rejected(_)) => {}
+                Err(EventFailure::File(error)) => return Err(error),
             }
         }
         // Nothing of it is taken in: it is only to be told what is wrong with it.
@@ -83,7 +83,7 @@ impl FilesReading<'_> {
 impl<'a> Files<'a> {
     /// The files of a project that are at `paths`; nothing later than `now` is right, nothing after `until` is asked for. Where the
     /// project has events sorted, files need not be merged.
-    pub fn open(project: &'a Project, paths: &'a [PathBuf], now: Tick, until: Tick) -> Result<Self, FileError> {
+    pub fn open(project: &'a Project, paths: &'a [PathBuf], now: Tick, until: Tick) -> Result<Self, EventFileError> {
         let extractor = Arc::new(Extractor::new(project));
         let merges = !project.replay.sort_by_time;
         let reading = FilesReading { paths, project, extractor, now, until, merges, bytes: BytesRead::default() };
@@ -93,7 +93,8 @@ impl<'a> Files<'a> {
             true => reading.first(file),
             false => Ok(Tick::default()),
         };
-        let closed: Result<_, FileError> = (0..paths.len()).map(|file| Ok(Reverse((first(file)?, file)))).collect();
+        let closed: Result<_, EventFileError> =
+            (0..paths.len()).map(|file| Ok(Reverse((first(file)?, file)))).collect();
         Ok(Files { closed: closed?, reading, open: BTreeMap::new(), current: None, rival: None })
     }
 
@@ -103,7 +104,7 @@ impl<'a> Files<'a> {
     }
 
     /// Goes on with the file that is behind all others; gives its next event where that is known. `None` at the end of all.
-    fn go_on(&mut self) -> Result<Option<Option<Arrival>>, ReplayError> {
+    fn go_on(&mut self) -> Result<Option<Option<DecodedEvent>>, ReplayError> {
         let (closed, open) = (self.closed.peek().map(|due| due.0), self.open.first_key_value().map(|(due, _)| *due));
         let next = match (closed, open) {
             (Some(closed), None) => self.first_of(closed)?,
@@ -123,7 +124,7 @@ impl<'a> Files<'a> {
     }
 
     /// Opens the file that is due.
-    fn first_of(&mut self, due: Due) -> Result<Option<Arrival>, ReplayError> {
+    fn first_of(&mut self, due: Due) -> Result<Option<DecodedEvent>, ReplayError> {
         if self.open.len() >= REPLAY_FILES_OPEN_MAX {
             return Err(ReplayError::TooManyAtOnce);
         }
@@ -134,7 +135,7 @@ impl<'a> Files<'a> {
 }
 
 impl Iterator for Files<'_> {
-    type Item = Result<Arrival, Missed>;
+    type Item = Result<DecodedEvent, Missed>;
 
     /// Inlined, or each event would be moved once more.
     #[inline(always)]
@@ -160,8 +161,8 @@ impl Iterator for Files<'_> {
                         self.open.insert(due, (events, arrival));
                     }
                 }
-                Some(Err(Failed::Rejected(rejected))) => return Some(Err(Missed::Rejected(rejected))),
-                Some(Err(Failed::File(error))) => return Some(Err(Missed::Failed(error.into()))),
+                Some(Err(EventFailure::Rejected(rejected))) => return Some(Err(Missed::Rejected(rejected))),
+                Some(Err(EventFailure::File(error))) => return Some(Err(Missed::Failed(error.into()))),
             }
         }
     }
@@ -170,7 +171,7 @@ impl Iterator for Files<'_> {
 /// Whether the files are dumps of a log, which have ticks of their own. They cannot be merged with files that have none.
 pub(super) fn are_dumps(project: &Project, paths: &[PathBuf]) -> Result<bool, ReplayError> {
     let is_dump = |path: &Path| {
-        let may_be = path.is_file() && Format::of_name(path, project.replay.csv.as_ref()) == Format::Jsonl;
+        let may_be = path.is_file() && FileFormat::of_name(path, project.replay.csv.as_ref()) == FileFormat::Jsonl;
         if may_be { Dump::is_one(path) } else { Ok(false) }
     };
     let mut dumps = 0;

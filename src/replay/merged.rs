@@ -8,7 +8,7 @@ use dataflows::model::{Position, Tick};
 
 use super::{RecordedOptions, ReplayError};
 use crate::history::{HistoryAddress, Placed};
-use crate::ingest::files::{Dump, FileError};
+use crate::ingest::files::{Dump, EventFileError};
 use crate::json::TimeText;
 
 /// An event: its tick, its place, its source where that is known, and its text.
@@ -71,8 +71,8 @@ fn history(address: &HistoryAddress, from: Tick, until: Tick) -> Result<Recordin
 
 /// A dump from `from` to `until`, both included.
 fn dump(dump: Dump, from: Tick, until: Tick) -> Recording {
-    let is_within = move |read: &Result<Recorded, FileError>| read.as_ref().is_ok_and(|(tick, ..)| *tick >= from);
-    let is_over = move |read: &Result<Recorded, FileError>| read.as_ref().is_ok_and(|(tick, ..)| *tick > until);
+    let is_within = move |read: &Result<Recorded, EventFileError>| read.as_ref().is_ok_and(|(tick, ..)| *tick >= from);
+    let is_over = move |read: &Result<Recorded, EventFileError>| read.as_ref().is_ok_and(|(tick, ..)| *tick > until);
     let within = dump.take_while(move |read| !is_over(read)).filter(move |read| read.is_err() || is_within(read));
     Box::new(within.map(|read| read.map_err(ReplayError::from)))
 }

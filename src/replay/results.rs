@@ -9,24 +9,24 @@ use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::model::{IdentityChange, Profile, ProfileId, Text, Tick};
 use serde::Serialize;
 
-use super::{Options, ReplayError};
+use super::{ReplayError, ReplayOptions};
 use crate::access::ProfileJson;
-use crate::output::Output;
+use crate::output::Stdout;
 
 /// A line of `--changes`.
 #[derive(Serialize)]
-pub(super) struct Change<'a> {
+pub(super) struct ChangeLine<'a> {
     tick: Tick,
     audience: &'a str,
     profile: String,
     change: &'static str,
 }
 
-impl<'a> Change<'a> {
+impl<'a> ChangeLine<'a> {
     pub(super) fn new(definitions: &'a Definitions, tick: Tick, row: &(AudienceId, ProfileId), diff: i64) -> Self {
         let (audience, profile) = row;
         let audience = &definitions.audiences[audience.index()].name;
-        Change { tick, audience, profile: profile.to_string(), change: if diff > 0 { "enter" } else { "exit" } }
+        ChangeLine { tick, audience, profile: profile.to_string(), change: if diff > 0 { "enter" } else { "exit" } }
     }
 }
 
@@ -57,7 +57,7 @@ struct Membership<'a> {
 /// Writes members and profiles; gives the sizes of the audiences.
 pub(super) fn write_results(
     definitions: &Definitions,
-    options: &Options,
+    options: &ReplayOptions,
     mut profiles: Vec<Profile>,
 ) -> Result<BTreeMap<String, usize>, ReplayError> {
     if profiles.is_empty() && options.topology.process > 0 {
@@ -81,12 +81,12 @@ pub(super) fn write_results(
         *sizes.entry(member.audience.to_owned()).or_default() += 1;
     }
     if let Some(path) = &options.memberships {
-        let mut lines = Lines::create(path)?;
+        let mut lines = JsonLines::create(path)?;
         lines.write(members)?;
         lines.finish()?;
     }
     if let Some(path) = &options.profiles {
-        let mut lines = Lines::create(path)?;
+        let mut lines = JsonLines::create(path)?;
         for profile in &profiles {
             lines.write([ProfileJson { profile, definitions }])?;
         }
@@ -96,20 +96,20 @@ pub(super) fn write_results(
 }
 
 /// A file of JSON lines.
-pub(super) struct Lines {
+pub(super) struct JsonLines {
     path: PathBuf,
     file: BufWriter<Box<dyn Write + Send>>,
 }
 
-impl Lines {
+impl JsonLines {
     /// Creates the file; `-` is standard output.
     pub(super) fn create(path: &Path) -> Result<Self, ReplayError> {
         let file: Box<dyn Write + Send> = if path == Path::new("-") {
-            Box::new(Output)
+            Box::new(Stdout)
         } else {
             Box::new(File::create(path).map_err(|source| ReplayError::Write { path: path.to_owned(), source })?)
         };
-        Ok(Lines { path: path.to_owned(), file: BufWriter::new(file) })
+        Ok(JsonLines { path: path.to_owned(), file: BufWriter::new(file) })
     }
 
     /// Writes rows as lines, ordered by their text.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use dataflows::model::Tick;
 use serde::{Serialize, Serializer};
 
-use super::{Options, ReplayError};
+use super::{ReplayError, ReplayOptions};
 use crate::history::HistoryAddress;
 use crate::json::TimeText;
 use crate::project::Project;
@@ -80,7 +80,7 @@ impl fmt::Display for Summary {
 
 /// What is written beside a result.
 #[derive(Serialize)]
-struct Written<'a> {
+struct SummaryJson<'a> {
     version: &'static str,
     project: &'a str,
     files: &'a [PathBuf],
@@ -109,7 +109,7 @@ fn in_words<S: Serializer>(tick: &Option<Tick>, to: S) -> Result<S::Ok, S::Error
 }
 
 /// Writes beside each result that is a file how it came to be.
-pub(super) fn write(summary: &Summary, project: &Project, options: &Options) -> Result<(), ReplayError> {
+pub(super) fn write(summary: &Summary, project: &Project, options: &ReplayOptions) -> Result<(), ReplayError> {
     if summary.as_of.is_none() {
         return Ok(());
     }
@@ -119,7 +119,7 @@ pub(super) fn write(summary: &Summary, project: &Project, options: &Options) -> 
         HistoryAddress::Bucket(settings) => settings.url.to_string(),
     };
     let histories = recorded.map(|recorded| recorded.histories.iter().map(named).collect());
-    let written = Written {
+    let written = SummaryJson {
         version: env!("CARGO_PKG_VERSION"),
         project: &project.name,
         files: recorded.map_or(&options.events, |recorded| &recorded.dumps),

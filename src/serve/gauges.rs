@@ -6,9 +6,9 @@ use compact_str::CompactString;
 use dataflows::model::Tick;
 
 use crate::clock::SteadyClock;
-use crate::cluster::{Member, Members};
+use crate::cluster::{ClusterMember, ClusterMembers};
 use crate::dedupe::DedupeFigures;
-use crate::egress::outbox::State;
+use crate::egress::outbox::DeliveryState;
 use crate::egress::{Egress, EventStatus, Status};
 use crate::engine::Handle;
 use crate::history::HistoryFigures;
@@ -19,8 +19,8 @@ use crate::log::checkpoint::Growth;
 use crate::observe::introspection::Introspection;
 use crate::observe::logging::lines_dropped;
 use crate::observe::metrics::{
-    AudienceState, Delivery, EngineState, EventDelivery, HistoryState, Intake, MemberReading, Quarantined, Readings,
-    RememberedMessages, SourceIntake,
+    AudienceState, DeliveryReading, EngineState, EventDelivery, HistoryState, Intake, MemberReading, Quarantined,
+    Readings, RememberedMessages, SourceIntake,
 };
 
 /// The parts of a running engine that have something to say.
@@ -38,7 +38,7 @@ pub(super) struct Gauges {
     pub handle: Handle,
     pub egress: Egress,
     pub clock: Arc<SteadyClock>,
-    pub members: Members,
+    pub members: ClusterMembers,
 }
 
 impl Readings for Gauges {
@@ -90,7 +90,7 @@ impl Readings for Gauges {
 
     fn cluster(&self) -> Vec<MemberReading> {
         let own = self.members.own();
-        let reading = |(process, of): (usize, Member)| MemberReading {
+        let reading = |(process, of): (usize, ClusterMember)| MemberReading {
             is_present: of.is_present(),
             skew_ms: if process == own { self.clock.standing().skew_ms() } else { of.skew_ms },
             heard_ms_ago: (process != own).then(|| of.quiet_ms()),
@@ -151,8 +151,8 @@ impl Readings for Gauges {
         self.audiences.iter().enumerate().map(state).collect()
     }
 
-    fn destinations(&self) -> Vec<Delivery> {
-        let delivery = |status: Status| Delivery {
+    fn destinations(&self) -> Vec<DeliveryReading> {
+        let delivery = |status: Status| DeliveryReading {
             destination: status.destination.to_string(),
             rows: status.backlog.rows as u64,
             pending: status.backlog.pending as u64,
@@ -164,7 +164,7 @@ impl Readings for Gauges {
             resync: status.backlog.resync as u64,
             dead_letters: status.backlog.refused as u64,
             dead_deletes: status.backlog.refused_deletes as u64,
-            is_paused: status.backlog.state == State::Paused,
+            is_paused: status.backlog.state == DeliveryState::Paused,
             is_parked: status.parked.is_some(),
             is_held: status.held.is_some(),
         };

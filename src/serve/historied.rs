@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Options, RunError};
+use super::{RunError, RunOptions};
 use crate::history::{self, Archive, Bucket, Folder, HistoryError, HistoryFiles, HistoryOwner, HistoryWriter};
 use crate::log::checkpoint::CheckpointError;
 use crate::project::{BucketSettings, BucketUrl, Project, Storage};
@@ -21,7 +21,7 @@ pub(super) struct Historied {
 
 impl Historied {
     /// Looks at the history, and changes nothing. One that cannot be reached is none, for now; one that is refused ends the start.
-    pub fn look(storage: &Storage, project: &Project, options: &Options) -> Result<Self, HistoryError> {
+    pub fn look(storage: &Storage, project: &Project, options: &RunOptions) -> Result<Self, HistoryError> {
         let Some(settings) = &project.history else {
             return Ok(Historied { writer: None, owner: None, missed: Cell::default() });
         };
@@ -71,7 +71,7 @@ impl Historied {
 }
 
 /// Each process of a cluster has its own part.
-fn part(url: &BucketUrl, options: &Options) -> BucketUrl {
+fn part(url: &BucketUrl, options: &RunOptions) -> BucketUrl {
     let topology = &options.topology;
     if topology.processes() > 1 { url.within(&format!("process-{}", topology.process)) } else { url.clone() }
 }

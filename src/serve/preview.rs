@@ -14,13 +14,13 @@ use dataflows::model::{Desired, Tick};
 use rustc_hash::FxHashMap;
 
 use super::historied::Historied;
-use super::{Options, RunError};
-use crate::clock::{ClockError, Jumps, Latest, wall_clock};
+use super::{RunError, RunOptions};
+use crate::clock::{ClockError, Jumps, LatestTick, wall_clock};
 use crate::egress::{Differing, HoldReason, differences, moved};
-use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Output, Topology, Workers, WorkersError};
+use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Topology, WorkerOutput, Workers, WorkersError};
 use crate::ingest::segment::reading;
-use crate::log::checkpoint::{Gatherer, Kept, Past, Plan, StartPlan, begins};
-use crate::log::{DataFolder, LogError, ProcessNumber, Purpose, latest_tick};
+use crate::log::checkpoint::{CheckpointList, Gatherer, PastSources, RecoveryPlan, StartPlan, begins};
+use crate::log::{DataFolder, LogError, OpenPurpose, ProcessNumber, latest_tick};
 use crate::project::{Project, Storage};
 
 /// What a start would do.
@@ -80,21 +80,21 @@ impl fmt::Display for Preview {
 /// Looks at the data folder `data`, with so many workers. A folder in use is refused, and one of a cluster.
 pub fn preview(project: &Project, data: &Path, workers: usize) -> Result<Preview, RunError> {
     let topology = Topology::local(workers);
-    let options = Options::new(topology);
+    let options = RunOptions::new(topology);
     let storage = Storage::in_folder(data.to_owned());
-    let found = DataFolder::find(data, Purpose::Look)?;
+    let found = DataFolder::find(data, OpenPurpose::Look)?;
     found.belongs_to(ProcessNumber::ALONE)?;
     let store = found.copy()?;
-    let kept = Kept::look(data)?;
+    let kept = CheckpointList::look(data)?;
     kept.check()?;
     let newest = kept.newest().map_or(Tick::default(), |newest| newest.tick);
     let history = Historied::look(&storage, project, &options)?;
-    let past = Past::new(begins(&store, newest)?, history.archive());
-    let plan = Plan::new(&past, &kept, project, false).map_err(|error| history.blame(error))?;
+    let past = PastSources::new(begins(&store, newest)?, history.archive());
+    let plan = RecoveryPlan::new(&past, &kept, project, false).map_err(|error| history.blame(error))?;
     let moved = moved(&store, project)?;
     let latest = latest_tick::<LogError>(data, &store, newest, Some(ProcessNumber::ALONE))?;
     let jumps = Jumps::read(data).map_err(ClockError::from)?;
-    let clock = Latest::of(data, latest, &jumps, wall_clock(), &project.clock)
+    let clock = LatestTick::of(data, latest, &jumps, wall_clock(), &project.clock)
         .and_then(|latest| ClockError::of(wall_clock(), latest, &project.clock).err());
     let gatherer = Gatherer::new(store.clone(), project, reading(project), 0);
     let start = plan.start(&past);
@@ -103,7 +103,8 @@ pub fn preview(project: &Project, data: &Path, workers: usize) -> Result<Preview
     }
     let (outputs, collected) = channel();
     let running = Workers::start(&options.topology, project.definitions.clone(), outputs)?;
-    let mut dataflow = Progress { collected, frontiers: vec![Tick::default(); workers], desired: Rows::default() };
+    let mut dataflow =
+        PreviewProgress { collected, frontiers: vec![Tick::default(); workers], desired: DesiredCounts::default() };
     let (mut events, mut sent, mut last) = (0, Vec::new(), Tick::default());
     let mut chunk = Vec::with_capacity(CHUNK_EVENTS);
     for arrivals in plan.arrivals(&past, &kept, &gatherer, project)? {
@@ -130,26 +131,26 @@ pub fn preview(project: &Project, data: &Path, workers: usize) -> Result<Preview
 }
 
 /// Rows, each with how often it is there: what several workers give may come in any order, so one may go before it comes.
-type Rows = FxHashMap<Desired, i64>;
+type DesiredCounts = FxHashMap<Desired, i64>;
 
 /// What the workers have given.
-struct Progress {
-    collected: Receiver<Output>,
+struct PreviewProgress {
+    collected: Receiver<WorkerOutput>,
     frontiers: Vec<Tick>,
-    desired: Rows,
+    desired: DesiredCounts,
 }
 
-impl Progress {
+impl PreviewProgress {
     /// Takes what they give until all ticks before this one are complete.
     fn until(&mut self, tick: Tick) -> Result<(), RunError> {
         while self.frontiers.iter().any(|frontier| *frontier < tick) {
             let ended = || RunError::Workers(WorkersError::Failed("the workers ended".to_owned()));
             match self.collected.recv().map_err(|_| ended())? {
-                Output::Complete { worker, frontier } => self.frontiers[worker] = frontier,
-                Output::Desired(_, changes) => {
+                WorkerOutput::Complete { worker, frontier } => self.frontiers[worker] = frontier,
+                WorkerOutput::Desired(_, changes) => {
                     changes.into_iter().for_each(|(row, diff)| self.change(row, diff));
                 }
-                Output::Failed(reason) => return Err(RunError::Failed(reason)),
+                WorkerOutput::Failed(reason) => return Err(RunError::Failed(reason)),
                 _ => {}
             }
         }

@@ -8,7 +8,7 @@ use axum::routing::any;
 use super::gauges::Gauges;
 use crate::catalogue::Catalogue;
 use crate::clock::{self, SteadyClock};
-use crate::cluster::Members;
+use crate::cluster::ClusterMembers;
 use crate::dedupe::DedupeFigures;
 use crate::egress::{self, Egress, Instance, Status, Tellers};
 use crate::engine::{Handle, Topology};
@@ -21,20 +21,20 @@ use crate::ingest::{IngestCounters, KnownNames};
 use crate::log::Store;
 use crate::log::checkpoint::Growth;
 use crate::observe::introspection::Introspection;
-use crate::observe::latency::{Latency, Observer};
+use crate::observe::latency::{Latency, LatencyObserver};
 use crate::observe::{introspection, metrics};
 use crate::project::Project;
 use crate::{access, catalogue, cluster, ingest};
 
 /// What the routes work with.
 pub(super) struct RouterParts {
-    pub members: Members,
+    pub members: ClusterMembers,
     pub catalogue: Catalogue,
     pub handle: Handle,
     pub egress: Egress,
     pub quarantine: Quarantine,
     pub latency: Arc<Latency>,
-    pub observer: Observer,
+    pub observer: LatencyObserver,
     pub growth: Option<Arc<Growth>>,
     pub history: Option<Arc<HistoryFigures>>,
     pub dedupe: Arc<DedupeFigures>,

@@ -15,7 +15,7 @@ use crate::ending::{Ending, Exit};
 use crate::engine::{Choice, Sinks};
 use crate::ingest::segment::{Extractor, Integrations, is_historical};
 use crate::log::checkpoint::Growth;
-use crate::observe::latency::Observer;
+use crate::observe::latency::LatencyObserver;
 use crate::project::{Project, Sending};
 
 /// Tells why the process has to end.
@@ -68,7 +68,7 @@ pub(super) fn choice(project: &Project, skipped: Vec<Arc<Skipped>>) -> Choice {
 /// Leads what the engine gives to the destinations.
 pub(super) fn sinks(
     egress: Egress,
-    observer: Observer,
+    observer: LatencyObserver,
     failed: impl Fn(String) + Send + Sync + Clone + 'static,
     growth: Option<Arc<Growth>>,
 ) -> Sinks {

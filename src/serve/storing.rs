@@ -7,20 +7,22 @@ use dataflows::definitions::DestinationId;
 use dataflows::model::Tick;
 
 use super::historied::Historied;
-use super::{Options, RunError};
+use super::{RunError, RunOptions};
 use crate::catalogue::{Agreement, Catalogue};
-use crate::clock::{self, ClockError, Jumps, Latest, OnMismatch, SteadyClock, reached};
-use crate::dedupe::{Dedupe, Expected, MessageWindow, OnDiskSettings, ToldBy};
+use crate::clock::{self, ClockError, Jumps, LatestTick, OnMismatch, SteadyClock, reached};
+use crate::dedupe::{Dedupe, ExpectedRuns, MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::forward::Queues;
-use crate::egress::outbox::{Order, Outbox};
+use crate::egress::outbox::{OperatorCommand, Outbox};
 use crate::egress::{DurableOutbox, HoldReason, Instance, MemoryOutbox};
 use crate::engine::{Before, process_index};
 use crate::ingest::KnownNames;
 use crate::ingest::quarantine::{DurableQuarantineStore, MemoryQuarantineStore, QuarantineStore};
 use crate::ingest::segment::reading;
-use crate::log::checkpoint::{CheckpointerSettings, FormerLog, Gatherer, Kept, MessageIds, Past, Plan, Restore};
+use crate::log::checkpoint::{
+    CheckpointList, CheckpointerSettings, FormerLog, Gatherer, MessageIds, PastSources, RecoveryPlan, Restore,
+};
 use crate::log::{
-    DataFolder, DurableLog, Log, LogError, MemoryLog, ProcessNumber, Purpose, Store, StoreError, latest_tick,
+    DataFolder, DurableLog, Log, LogError, MemoryLog, OpenPurpose, ProcessNumber, Store, StoreError, latest_tick,
 };
 use crate::project::{Durability, Project, Storage};
 
@@ -52,7 +54,7 @@ pub(super) struct Storing {
 impl Storing {
     /// Opens the data folder: that of the options, else what the project says, else none. The storage reads its journal here, in a
     /// moment: a journal is bounded.
-    pub fn open(project: &Project, options: &Options) -> Result<Self, RunError> {
+    pub fn open(project: &Project, options: &RunOptions) -> Result<Self, RunError> {
         let of_project = project.storage.clone();
         let storage = match &options.data {
             Some(folder) => Some(Storage {
@@ -93,17 +95,18 @@ impl Storing {
             });
         };
         // What is refused is left as it is: nothing is changed before all this has been looked at.
-        let found = DataFolder::find(&storage.folder, Purpose::Start)?;
+        let found = DataFolder::find(&storage.folder, OpenPurpose::Start)?;
         found.check_store()?;
         let process = ProcessNumber::new(options.topology.process, options.topology.processes());
         found.belongs_to(process)?;
-        let kept = Kept::look(&storage.folder)?;
+        let kept = CheckpointList::look(&storage.folder)?;
         kept.check()?;
         let newest = kept.newest().map_or(Tick::default(), |newest| newest.tick);
         let history = Historied::look(&storage, project, options)?;
         let log_begins = found.check_log(newest)?;
-        let past = Past::new(log_begins, history.archive());
-        let plan = Plan::new(&past, &kept, project, options.accept_partial).map_err(|error| history.blame(error))?;
+        let past = PastSources::new(log_begins, history.archive());
+        let plan =
+            RecoveryPlan::new(&past, &kept, project, options.accept_partial).map_err(|error| history.blame(error))?;
         // In a cluster each process has a catalogue before anything is taken in, whoever takes it in.
         let has_catalogue = found.is_former() || Catalogue::read(&storage.folder)?.is_some();
         Catalogue::check(&storage.folder, found.has_catalogue(&kept, process) && !options.accept_partial)?;
@@ -111,11 +114,11 @@ impl Storing {
         history.archive().map_or(Ok(()), |history| history.is_of_log(last))?;
         let jumps = Jumps::read(&storage.folder).map_err(ClockError::from)?;
         let now = clock::shown(&machine);
-        let latest = |last| Latest::of(&storage.folder, last, &jumps, now, &project.clock);
+        let latest = |last| LatestTick::of(&storage.folder, last, &jumps, now, &project.clock);
         if on_mismatch == OnMismatch::Refuse {
             latest(last).map_or(Ok(()), |latest| ClockError::of(now, latest, &project.clock))?;
         }
-        let expected = Expected {
+        let expected = ExpectedRuns {
             data: &storage.folder,
             owner: Some(process),
             window: window(project, &jumps),
@@ -144,7 +147,7 @@ impl Storing {
         answer_moved(&outbox, project, options)?;
         let present = log.last().map_or(Tick::default(), Tick::next);
         let queues = Queues::open(project, Some(&store), present)?;
-        let mut kept = Kept::open(&storage.folder)?;
+        let mut kept = CheckpointList::open(&storage.folder)?;
         let index = process_index(options.topology.process);
         let gatherer = Gatherer::new(store.clone(), project, reading(project), index);
         let restore = plan.prepare(&past, &store, &mut kept, &gatherer, project)?;
@@ -216,7 +219,7 @@ fn window(project: &Project, jumps: &Jumps) -> MessageWindow {
 }
 
 /// What is done where the clock and the data do not go together.
-fn on_mismatch(options: &Options) -> OnMismatch {
+fn on_mismatch(options: &RunOptions) -> OnMismatch {
     match options.topology.process {
         // Who sets it tries what time does to data.
         _ if options.clock_from.is_some() => OnMismatch::Ignore,
@@ -227,7 +230,7 @@ fn on_mismatch(options: &Options) -> OnMismatch {
 }
 
 /// What speaks against delivery from a data folder.
-fn held(instance: &Instance, options: &Options) -> io::Result<Option<HoldReason>> {
+fn held(instance: &Instance, options: &RunOptions) -> io::Result<Option<HoldReason>> {
     if options.no_delivery {
         return Ok(Some(HoldReason::NoDelivery));
     }
@@ -238,11 +241,11 @@ fn held(instance: &Instance, options: &Options) -> io::Result<Option<HoldReason>
 }
 
 /// Does what the command line says of destinations with another address.
-fn answer_moved(outbox: &DurableOutbox, project: &Project, options: &Options) -> Result<(), RunError> {
+fn answer_moved(outbox: &DurableOutbox, project: &Project, options: &RunOptions) -> Result<(), RunError> {
     if let Some(name) = options.as_new.iter().find(|name| options.as_moved.contains(name)) {
         return Err(RunError::BothNewAndMoved { name: name.clone() });
     }
-    for (names, order) in [(&options.as_new, Order::AsNew), (&options.as_moved, Order::AsMoved)] {
+    for (names, order) in [(&options.as_new, OperatorCommand::AsNew), (&options.as_moved, OperatorCommand::AsMoved)] {
         for name in names {
             let position = project.destinations.iter().position(|destination| destination.name == name);
             let position = position.ok_or_else(|| {

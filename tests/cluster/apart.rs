@@ -10,7 +10,7 @@ use serde_json::json;
 use tempfile::NamedTempFile;
 
 use super::hosts;
-use crate::program::{DEADLINE, Ended, Server, project};
+use crate::program::{DEADLINE, EndedProgram, ServerProcess, project};
 
 /// The code of processes that do not go together.
 const APART: i32 = 78;
@@ -30,15 +30,15 @@ token = "${CLUSTER_TOKEN:-a-token-of-the-tests}"
 when = "count('Seen') >= 1"
 "#;
 
-fn begin(folder: &Path, hosts: &NamedTempFile, process: &str, more: &[&str]) -> Server {
+fn begin(folder: &Path, hosts: &NamedTempFile, process: &str, more: &[&str]) -> ServerProcess {
     let arguments = ["--process", process, "--hosts", hosts.path().to_str().unwrap()];
-    Server::begin(folder, &[&arguments[..], more].concat(), &[])
+    ServerProcess::begin(folder, &[&arguments[..], more].concat(), &[])
 }
 
 /// Each of the two ends with the code, and says what is expected of it.
 #[track_caller]
-fn check_apart(servers: [Server; 2], expected: [&str; 2]) {
-    for (ended, expected) in servers.map(Server::failed).iter().zip(expected) {
+fn check_apart(servers: [ServerProcess; 2], expected: [&str; 2]) {
+    for (ended, expected) in servers.map(ServerProcess::failed).iter().zip(expected) {
         let last = ended.said();
         assert_eq!(ended.status.code(), Some(APART), "{}", ended.stderr);
         assert!(last.starts_with("deltaic: ") && last.contains(expected), "{expected:?} is not in {last:?}");
@@ -48,7 +48,7 @@ fn check_apart(servers: [Server; 2], expected: [&str; 2]) {
 
 /// Nothing panicked, and no secret is said.
 #[track_caller]
-fn check_quiet(ended: &Ended) {
+fn check_quiet(ended: &EndedProgram) {
     assert!(!ended.stderr.contains("panicked") && !ended.stderr.contains("a-token-of"), "{}", ended.stderr);
 }
 

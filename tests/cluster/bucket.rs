@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::program::{BUCKET, Cluster, Replayed, S3, Server, checkpoints_up_to, replay};
+use crate::program::{BUCKET, Cluster, Replayed, S3, ServerProcess, checkpoints_up_to, replay};
 
 const PROCESSES: usize = 2;
 
@@ -36,7 +36,7 @@ fn seen(n: u64) -> Value {
 }
 
 /// The value of a trait of all seven users.
-async fn sums(servers: &[Server], name: &str, token: u64) -> Vec<Value> {
+async fn sums(servers: &[ServerProcess], name: &str, token: u64) -> Vec<Value> {
     let mut sums = Vec::new();
     for user in 0..7 {
         let profile = servers[user % PROCESSES].profile(&format!("user_id:u{user}"), token).await;
@@ -66,7 +66,7 @@ async fn the_history_of_a_cluster_is_in_the_bucket_as_a_whole() {
         }
         match round {
             0 => drop(Cluster::stop(servers)),
-            _ => servers.into_iter().for_each(Server::kill),
+            _ => servers.into_iter().for_each(ServerProcess::kill),
         }
     }
     let expected = |each: fn(u64) -> u64| -> Vec<Value> {

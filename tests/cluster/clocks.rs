@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::hosts;
-use crate::program::{Answer, DEADLINE, Faketime, Server, project};
+use crate::program::{DEADLINE, Faketime, HttpAnswer, ServerProcess, project};
 
 const PROJECT: &str = r#"
 name = "clocks"
@@ -21,23 +21,23 @@ orders = "count('Order')"
 
 const HOUR: u64 = 3_600_000;
 
-async fn order(server: &Server, message: &str) -> u64 {
+async fn order(server: &ServerProcess, message: &str) -> u64 {
     server.take(&[json!({"type": "track", "event": "Order", "userId": "a", "messageId": message})]).await
 }
 
 /// How many orders there are, as of a token: answered well before five seconds have passed.
-async fn orders(server: &Server, after: u64) -> Value {
+async fn orders(server: &ServerProcess, after: u64) -> Value {
     let answer = server.get(&format!("/v1/profiles/user_id:a?after={after}&wait_ms=3000")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["profile"]["traits"]["orders"].clone()
 }
 
-async fn admin(server: &Server, method: Method, path: &str) -> Answer {
-    Server::try_send(server.request(method, path).bearer_auth("admin-token")).await.unwrap()
+async fn admin(server: &ServerProcess, method: Method, path: &str) -> HttpAnswer {
+    ServerProcess::try_send(server.request(method, path).bearer_auth("admin-token")).await.unwrap()
 }
 
 /// Asks until the answer is as it should be.
-async fn until(server: &Server, path: &str, is_right: impl Fn(&Answer) -> bool) -> Answer {
+async fn until(server: &ServerProcess, path: &str, is_right: impl Fn(&HttpAnswer) -> bool) -> HttpAnswer {
     let began = Instant::now();
     loop {
         let answer = admin(server, Method::GET, path).await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::faults::FAULT;
-use crate::program::{Cluster, DEADLINE, Ended, Program, Server};
+use crate::program::{Cluster, DEADLINE, EndedProgram, Program, ServerProcess};
 
 const PROCESSES: usize = 3;
 
@@ -33,13 +33,13 @@ fn seen(n: usize) -> Value {
 }
 
 /// What a process says of the cluster.
-async fn told(server: &Server) -> Value {
+async fn told(server: &ServerProcess) -> Value {
     let request = server.request(Method::GET, "/v1/cluster").bearer_auth("admin-token");
-    Server::try_send(request).await.unwrap().json()
+    ServerProcess::try_send(request).await.unwrap().json()
 }
 
 /// Waits until a process says of process 1 that it is like this.
-async fn until_seen(server: &Server, state: &str) {
+async fn until_seen(server: &ServerProcess, state: &str) {
     let began = Instant::now();
     while told(server).await["members"][1]["state"] != state {
         assert!(began.elapsed() < DEADLINE, "process 1 does not become {state}");
@@ -48,7 +48,7 @@ async fn until_seen(server: &Server, state: &str) {
 }
 
 /// `deltaic cluster status`.
-fn status(server: &Server) -> Ended {
+fn status(server: &ServerProcess) -> EndedProgram {
     let program =
         Program::start(&["cluster", "status", "--url", server.url()], &[("DELTAIC_ADMIN_TOKEN", "admin-token")]);
     tokio::task::block_in_place(|| program.end())

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::damage::snapshot;
-use crate::program::{Cluster, DEADLINE, Ended, Server, checkpoints_up_to, run};
+use crate::program::{Cluster, DEADLINE, EndedProgram, ServerProcess, checkpoints_up_to, run};
 
 const PROJECT: &str = r#"
 name = "cluster"
@@ -129,7 +129,7 @@ async fn what_is_lost_with_the_folder_of_a_process_is_said() {
     // A start that was refused has made a folder, which is as new as before.
     for _ in 0..2 {
         let servers = [0, 1].map(|process| cluster.begin(process, &[], &[]));
-        let [first, second] = servers.map(Server::failed);
+        let [first, second] = servers.map(ServerProcess::failed);
         assert!(!first.status.success() && !second.status.success(), "{first:?}");
         for part in said.iter().chain(&["or start with --accept-partial to go on without all this"]) {
             assert!(second.stderr.contains(part), "{part}: {second:?}");
@@ -173,7 +173,7 @@ async fn a_process_without_a_checkpoint_has_nothing_to_replay() {
     let replay = |histories: &[&str]| run(&[&["replay", folder, "--from-history"], histories].concat());
     let alone = replay(&[first]);
     assert!(alone.status.success(), "{alone:?}");
-    let events = |ended: &Ended| {
+    let events = |ended: &EndedProgram| {
         let summary = ended.stderr.lines().find(|line| line.contains(" events in ")).expect("there is a summary");
         summary.split_whitespace().next().unwrap().parse::<u64>().unwrap()
     };

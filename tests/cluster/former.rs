@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::hosts;
 use crate::format::copy;
-use crate::program::{DEADLINE, Server};
+use crate::program::{DEADLINE, ServerProcess};
 
 const MESSAGES: u64 = 75;
 
@@ -24,13 +24,13 @@ fn seen(n: u64) -> Value {
 }
 
 /// Starts both, a while after the folders were written.
-async fn start(folder: &TempDir, workers: &str) -> Vec<Server> {
+async fn start(folder: &TempDir, workers: &str) -> Vec<ServerProcess> {
     let hosts = hosts(2);
     let begin = |process: usize| {
         let data = folder.path().join(format!("data{process}"));
         let (process, data, hosts) = (process.to_string(), data.to_str().unwrap(), hosts.path().to_str().unwrap());
         let cluster = ["--process", &process, "--hosts", hosts, "--data", data, "--workers", workers];
-        Server::begin(folder.path(), &[&["--clock-from", "2026-11-25T23:00:00Z"], &cluster[..]].concat(), &[])
+        ServerProcess::begin(folder.path(), &[&["--clock-from", "2026-11-25T23:00:00Z"], &cluster[..]].concat(), &[])
     };
     let begun = [0, 1].map(begin);
     let mut servers = Vec::new();
@@ -41,7 +41,7 @@ async fn start(folder: &TempDir, workers: &str) -> Vec<Server> {
 }
 
 /// Sends messages to both, of which the first `known` are known; then each user has seen what was sent, once.
-async fn check(servers: &[Server], known: u64, messages: u64, measures: &[&str]) {
+async fn check(servers: &[ServerProcess], known: u64, messages: u64, measures: &[&str]) {
     let mut token = 0;
     for n in 0..messages {
         for server in servers {
@@ -75,7 +75,7 @@ async fn what_several_processes_logged_counts_once() {
     std::fs::write(&project, toml.replace("checkpoint_events = 20", "checkpoint_events = 100000")).unwrap();
     let servers = start(&folder, "2").await;
     check(&servers, MESSAGES, MESSAGES, &["seen"]).await;
-    servers.into_iter().for_each(Server::kill);
+    servers.into_iter().for_each(ServerProcess::kill);
     // Events mean something else since then, so the checkpoints were of no use.
     let before = checkpoints(&folder);
     assert_eq!(before, ["none\n"; 2], "there is still all to be read");
@@ -87,13 +87,13 @@ async fn what_several_processes_logged_counts_once() {
         assert!(began.elapsed() < DEADLINE, "no checkpoint");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    servers.into_iter().for_each(Server::kill);
+    servers.into_iter().for_each(ServerProcess::kill);
     // What is counted anew leaves out what did not count.
     std::fs::write(&project, toml.replace("[traits]", "[traits]\nlately = \"count('Seen', within => '30 days')\""))
         .unwrap();
     let servers = start(&folder, "1").await;
     check(&servers, MORE, MORE, &["seen", "lately"]).await;
-    servers.iter().for_each(Server::terminate);
+    servers.iter().for_each(ServerProcess::terminate);
     for server in servers {
         server.end();
     }

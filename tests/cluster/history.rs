@@ -39,9 +39,9 @@ when = "audience('spenders') and not audience('abandoners') and city_of = 'Berli
 const START_MS: u64 = 1_767_225_600_000;
 
 /// SplitMix64.
-struct Chance(u64);
+struct HistoryChance(u64);
 
-impl Chance {
+impl HistoryChance {
     fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -56,7 +56,7 @@ impl Chance {
 
 /// So many events as lines of JSON.
 pub fn history(seed: u64, events: usize) -> String {
-    let mut chance = Chance(seed);
+    let mut chance = HistoryChance(seed);
     let mut lines: Vec<String> = Vec::new();
     let mut at_ms = START_MS;
     for number in 0..events {

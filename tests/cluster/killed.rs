@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use deltaic::receive::server::{Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, WebhookReceiver};
 use serde_json::{Value, json};
 
-use crate::program::{Cluster, DEADLINE, Server, until};
+use crate::program::{Cluster, DEADLINE, ServerProcess, until};
 
 const PROCESSES: usize = 3;
 
@@ -54,7 +54,7 @@ fn seen(message: usize) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_process_is_killed_and_nothing_is_lost_or_doubled() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let (cluster, hook) = (Cluster::new(PROJECT, PROCESSES), receiver.url());
     let hook = [("HOOK", &*hook)];
     let mut workers = "1";
@@ -92,7 +92,7 @@ async fn each_process_is_killed_and_nothing_is_lost_or_doubled() {
         for server in &servers {
             for _ in 0..20 {
                 let sent = server.write("/v1/batch", &json!({ "batch": [seen(next)] }));
-                match Server::try_send(sent).await {
+                match ServerProcess::try_send(sent).await {
                     Some(answer) if answer.status == 200 => _ = taken.insert(next),
                     Some(answer) => {
                         assert_eq!(answer.status, 503, "{answer:?}");

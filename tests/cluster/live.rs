@@ -6,11 +6,11 @@ use std::net::TcpListener;
 
 use deltaic::project::Secret;
 use deltaic::receive::event::ForwardedEvent;
-use deltaic::receive::server::{Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, WebhookReceiver};
 use serde_json::{Value, json};
 
 use super::hosts;
-use crate::program::{Program, Server, block, project, until};
+use crate::program::{Program, ServerProcess, block, project, until};
 use crate::server::{PROJECT, track};
 
 /// A file that both processes append the events to that they took.
@@ -24,13 +24,16 @@ enrich = { identifiers = ["user_id"], traits = ["orders"] }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_process_takes_the_other_one_knows() {
-    let receiver = Receiver::start(Options { secret: Some(Secret::new("hook-secret".into())), ..Options::default() })
-        .await
-        .unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions {
+        secret: Some(Secret::new("hook-secret".into())),
+        ..ReceiveOptions::default()
+    })
+    .await
+    .unwrap();
     let (folder, hosts) = (project(&format!("{PROJECT}{EVENTS}")), hosts(2));
     let begin = |process: &str| {
         let arguments = ["--workers", "2", "--process", process, "--hosts", hosts.path().to_str().unwrap()];
-        Server::begin(folder.path(), &arguments, &[("HOOK", &receiver.url())])
+        ServerProcess::begin(folder.path(), &arguments, &[("HOOK", &receiver.url())])
     };
     let (first, second) = (begin("0"), begin("1"));
     let (first, second) = (first.ready().await, second.ready().await);
@@ -117,7 +120,7 @@ async fn an_owner_that_hangs_is_told_to_senders() {
     let (folder, hosts) = (project(PROJECT), hosts(2));
     let begin = |process: &str| {
         let arguments = ["--process", process, "--hosts", hosts.path().to_str().unwrap()];
-        Server::begin(folder.path(), &arguments, &[("HOOK", "http://127.0.0.1:9")])
+        ServerProcess::begin(folder.path(), &arguments, &[("HOOK", "http://127.0.0.1:9")])
     };
     let (first, second) = (begin("0"), begin("1"));
     let (first, second) = (first.ready().await, second.ready().await);
@@ -165,7 +168,7 @@ async fn somebody_else_at_the_port_of_a_process_is_told() {
     let address = text.lines().next().unwrap();
     let begin = |process: &str| {
         let arguments = ["--process", process, "--hosts", hosts.path().to_str().unwrap()];
-        Server::begin(folder.path(), &arguments, &[("HOOK", "http://127.0.0.1:9")])
+        ServerProcess::begin(folder.path(), &arguments, &[("HOOK", "http://127.0.0.1:9")])
     };
     let other = TcpListener::bind(address).unwrap();
     let second = begin("1");

@@ -1,11 +1,11 @@
 //! Orders for destinations of a cluster: each is told by one process, and the others say so.
 
-use deltaic::receive::server::{Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, WebhookReceiver};
 use reqwest::Method;
 use serde_json::json;
 
 use super::hosts;
-use crate::program::{Program, Server, project, until};
+use crate::program::{Program, ServerProcess, project, until};
 
 const PROJECT: &str = r#"
 [identity]
@@ -30,7 +30,7 @@ identifiers = ["user_id"]
 "#;
 
 /// `deltaic destination retire`, at a process.
-fn retire(server: &Server, name: &str) -> (bool, String) {
+fn retire(server: &ServerProcess, name: &str) -> (bool, String) {
     let arguments = ["destination", "retire", name, "--url", server.url()];
     let ended =
         tokio::task::block_in_place(|| Program::start(&arguments, &[("DELTAIC_ADMIN_TOKEN", "admin-token")]).end());
@@ -39,11 +39,11 @@ fn retire(server: &Server, name: &str) -> (bool, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_is_ordered_where_it_is_told() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let (folder, hosts) = (project(&PROJECT.replace("URL", &receiver.url())), hosts(2));
     let begin = |process: &str| {
         let arguments = ["--process", process, "--hosts", hosts.path().to_str().unwrap()];
-        Server::begin(folder.path(), &arguments, &[])
+        ServerProcess::begin(folder.path(), &arguments, &[])
     };
     let (first, second) = (begin("0"), begin("1"));
     let servers = [first.ready().await, second.ready().await];
@@ -61,12 +61,12 @@ async fn a_destination_is_ordered_where_it_is_told() {
     for order in ["resync", "as-new", "as-moved", "unretire", "pause"] {
         let request =
             servers[1].request(Method::POST, &format!("/v1/destinations/a/{order}")).bearer_auth("admin-token");
-        let answer = Server::try_send(request).await.unwrap();
+        let answer = ServerProcess::try_send(request).await.unwrap();
         assert_eq!(answer.problem(), (409, "other_process".to_owned()), "{order}");
     }
     let (done, said) = retire(&servers[1], "b");
     assert!(done, "{said}");
     assert_eq!((there("a"), there("b")), (6, 0));
-    servers.iter().for_each(Server::terminate);
+    servers.iter().for_each(ServerProcess::terminate);
     servers.into_iter().for_each(|server| drop(server.end()));
 }

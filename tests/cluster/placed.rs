@@ -1,7 +1,7 @@
 //! Destinations of a cluster are told by the process that told them before, whatever else is defined.
 
 use deltaic::catalogue::Catalogue;
-use deltaic::receive::server::{Action, Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, ReceivedAction, WebhookReceiver};
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -10,7 +10,7 @@ use crate::program::{Cluster, until};
 const PROCESSES: usize = 3;
 
 /// A project with a destination of each name, and an audience of those who were seen so often.
-fn toml(times: u32, destinations: &[(&str, &Receiver)]) -> String {
+fn toml(times: u32, destinations: &[(&str, &WebhookReceiver)]) -> String {
     let mut text = format!(
         "name = \"cluster\"\n[identity]\nkey = \"0123456789abcdef\"\n[sources.web]\nwrite_key = \"web-key\"\n[access]\n\
          read_token = \"read-token\"\n[audiences.all]\nwhen = \"count('Seen') >= {times}\"\n"
@@ -41,7 +41,7 @@ async fn a_new_destination_moves_no_other() {
     for is_of_former in [false, true] {
         let mut receivers = Vec::new();
         for _ in 0..4 {
-            receivers.push(Receiver::start(Options::default()).await.unwrap());
+            receivers.push(WebhookReceiver::start(ReceiveOptions::default()).await.unwrap());
         }
         let [first, second, third, new] = &receivers[..] else { unreachable!() };
         let before = [("b", first), ("c", second), ("d", third)];
@@ -67,7 +67,11 @@ async fn a_new_destination_moves_no_other() {
         until(new, "the three that are left", |changes| changes.len() >= 3).await;
         for (name, receiver) in &before {
             let changes = until(receiver, "those that left", |changes| changes.len() >= 9).await;
-            assert!(changes[6..].iter().all(|change| change.action == Action::Delete), "{name}: {:#?}", &changes[6..]);
+            assert!(
+                changes[6..].iter().all(|change| change.action == ReceivedAction::Delete),
+                "{name}: {:#?}",
+                &changes[6..]
+            );
             assert_eq!(receiver.state()[*name]["all"].len(), 3, "{name}");
         }
         // What a process knows, the others know, too.

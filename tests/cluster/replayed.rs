@@ -2,7 +2,7 @@
 
 use super::history::{PROJECT, history};
 use super::hosts;
-use crate::program::{Replay, Replayed, check_books, project, replay};
+use crate::program::{ReplayProgram, Replayed, check_books, project, replay};
 
 #[track_caller]
 fn check_same(one: &Replayed, other: &Replayed, by: &str) {
@@ -30,9 +30,9 @@ fn the_same_replay_by_any_number_of_workers() {
     let hosts = hosts(2);
     let hosts = hosts.path().to_str().unwrap();
     let cluster = ["--workers", "2", "--hosts", hosts, "--process"];
-    let first = Replay::start(folder.path(), &[&cluster[..], &["0", "--events", events]].concat());
+    let first = ReplayProgram::start(folder.path(), &[&cluster[..], &["0", "--events", events]].concat());
     // A process that only helps needs no events, which it would not read.
-    let second = Replay::start(folder.path(), &[&cluster[..], &["1"]].concat());
+    let second = ReplayProgram::start(folder.path(), &[&cluster[..], &["1"]].concat());
     let (first, second) = (first.end(), second.end());
     check_same(&one, &first, "two processes");
     assert_eq!((second.changes.as_str(), second.memberships.as_str()), ("", ""), "the first process writes");

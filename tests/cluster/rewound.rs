@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use deltaic::receive::server::{Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, WebhookReceiver};
 use serde_json::{Value, json};
 
-use crate::program::{Cluster, Server, checkpoints_up_to, run, until};
+use crate::program::{Cluster, ServerProcess, checkpoints_up_to, run, until};
 
 const PROCESSES: usize = 2;
 
@@ -44,7 +44,7 @@ fn seen(n: usize) -> Value {
 }
 
 /// Sends these messages, each to one of the processes, and some once more to the other one; gives the last token.
-async fn send(servers: &[Server], messages: std::ops::Range<usize>) -> u64 {
+async fn send(servers: &[ServerProcess], messages: std::ops::Range<usize>) -> u64 {
     let mut token = 0;
     for n in messages {
         token = token.max(servers[n / 5 % PROCESSES].take(&[seen(n)]).await);
@@ -55,13 +55,13 @@ async fn send(servers: &[Server], messages: std::ops::Range<usize>) -> u64 {
     token
 }
 
-async fn check_known(server: &Server, n: usize) {
+async fn check_known(server: &ServerProcess, n: usize) {
     let answer = server.post("/v1/batch", &json!({ "batch": [seen(n)] })).await.json();
     assert_eq!(answer["duplicates"], 1, "message {n}: {answer}");
 }
 
 /// Each user has been seen as often as these messages say, to readers and to the destination.
-async fn check(servers: &[Server], messages: usize, token: u64, receiver: &Receiver) {
+async fn check(servers: &[ServerProcess], messages: usize, token: u64, receiver: &WebhookReceiver) {
     let mut expected: BTreeMap<String, usize> = BTreeMap::new();
     for n in 0..messages {
         *expected.entry(format!("user_id:u{}", n % 5)).or_default() += 1;
@@ -92,7 +92,7 @@ fn rewind(data: &Path, to: u64) {
 async fn all_folders_go_back_to_one_tick() {
     // With checkpoints of the right time and of the wrong one, and without any.
     for checkpoint in ["5", "100000"] {
-        let receiver = Receiver::start(Options::default()).await.unwrap();
+        let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
         let hook = receiver.url();
         let hook = [("HOOK", &*hook)];
         let cluster = Cluster::new(&PROJECT.replace("CHECKPOINT", checkpoint), PROCESSES);
@@ -104,7 +104,7 @@ async fn all_folders_go_back_to_one_tick() {
             checkpoints_up_to(&cluster.data(0), 1).await;
             checkpoints_up_to(&cluster.data(1), 1).await;
         }
-        servers.into_iter().for_each(Server::kill);
+        servers.into_iter().for_each(ServerProcess::kill);
 
         let servers = cluster.start(&["--clock-from", AN_HOUR_AHEAD], &hook).await;
         let wrong = send(&servers, 17..26).await;

@@ -21,8 +21,8 @@ use tempfile::{NamedTempFile, TempDir};
 use tokio::time::{sleep, timeout};
 
 use super::hosts;
-use crate::crash::Chance;
-use crate::program::{Faketime, Server, project};
+use crate::crash::CrashChance;
+use crate::program::{Faketime, ServerProcess, project};
 
 const PROCESSES: usize = 3;
 
@@ -58,7 +58,7 @@ checkpoint_events = 100
 
 /// What happens in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fault {
+enum ClusterFault {
     /// One is killed.
     Kill,
     /// All are.
@@ -77,7 +77,7 @@ enum Fault {
     Clock,
 }
 
-impl Fault {
+impl ClusterFault {
     const ALL: [Self; 8] = [
         Self::Kill,
         Self::KillAll,
@@ -92,20 +92,20 @@ impl Fault {
 
 /// What the senders know.
 #[derive(Default)]
-struct Record {
+struct RoundRecord {
     next: usize,
     taken: BTreeSet<usize>,
     /// Sent without an answer: perhaps taken.
     unsure: BTreeSet<usize>,
 }
 
-impl fmt::Display for Record {
+impl fmt::Display for RoundRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} messages acknowledged, {} open", self.taken.len(), self.unsure.len())
     }
 }
 
-struct World {
+struct ClusterWorld {
     project: TempDir,
     /// The same with an audience more.
     wrong: TempDir,
@@ -114,17 +114,17 @@ struct World {
     wish: PathBuf,
     /// What each process is told of the time.
     times: Vec<Faketime>,
-    record: Mutex<Record>,
+    record: Mutex<RoundRecord>,
 }
 
 fn seen(n: usize) -> Value {
     json!({"type": "track", "event": "Seen", "userId": format!("u{}", n % USERS), "messageId": n.to_string()})
 }
 
-impl World {
+impl ClusterWorld {
     fn new() -> Self {
         let data = TempDir::new().unwrap();
-        World {
+        ClusterWorld {
             project: project(PROJECT),
             wrong: project(&format!("{PROJECT}[audiences.more]\nwhen = \"seen >= 2\"\n")),
             hosts: hosts(PROCESSES),
@@ -135,7 +135,7 @@ impl World {
         }
     }
 
-    fn begin(&self, process: usize, project: &TempDir, panics: Option<&str>) -> Server {
+    fn begin(&self, process: usize, project: &TempDir, panics: Option<&str>) -> ServerProcess {
         let time = &self.times[process];
         let (data, process) = (self.data.path().join(process.to_string()), process.to_string());
         let hosts = self.hosts.path().to_str().unwrap();
@@ -144,14 +144,14 @@ impl World {
         let arguments = [&run[..], &["--process", &process, "--hosts", hosts, "--data", data]].concat();
         let fault = panics.map(|name| format!("{name}@{}", self.wish.display()));
         let environment: Vec<(&str, &str)> = fault.iter().map(|fault| ("DELTAIC_FAULT", &**fault)).collect();
-        Server::of(time.program(&arguments, &environment))
+        ServerProcess::of(time.program(&arguments, &environment))
     }
 
     /// Starts all; `panics` says which thread of which process is to panic when it is wished for.
-    async fn start(&self, panics: Option<(usize, &str)>) -> Vec<Server> {
+    async fn start(&self, panics: Option<(usize, &str)>) -> Vec<ServerProcess> {
         _ = std::fs::remove_file(&self.wish);
         let of = |process| panics.filter(|(of, _)| *of == process).map(|(_, name)| name);
-        let begun: Vec<Server> =
+        let begun: Vec<ServerProcess> =
             (0..PROCESSES).map(|process| self.begin(process, &self.project, of(process))).collect();
         let mut servers = Vec::new();
         for server in begun {
@@ -163,7 +163,8 @@ impl World {
     /// A process with another project is told by the others, and ends; they do, too, or wait for another one.
     fn start_wrong(&self, wrong: usize) {
         let of = |process: usize| if process == wrong { &self.wrong } else { &self.project };
-        let mut begun: Vec<Server> = (0..PROCESSES).map(|process| self.begin(process, of(process), None)).collect();
+        let mut begun: Vec<ServerProcess> =
+            (0..PROCESSES).map(|process| self.begin(process, of(process), None)).collect();
         let ended = begun.remove(wrong).failed();
         assert_eq!(ended.status.code(), Some(78), "{ended:?}");
         assert!(ended.stderr.contains("has another project (audience \"more\" is only here)"), "{ended:?}");
@@ -171,7 +172,7 @@ impl World {
     }
 
     /// Connects to the port of a process, and says something that no process says.
-    fn stranger(&self, chance: &mut Chance) {
+    fn stranger(&self, chance: &mut CrashChance) {
         let text = std::fs::read_to_string(self.hosts.path()).unwrap();
         let address = text.lines().nth(chance.below(PROCESSES as u64) as usize).unwrap().to_owned();
         let said: &[u8] = match chance.below(4) {
@@ -187,7 +188,7 @@ impl World {
     }
 
     /// Sends messages to all processes in turn until it is over.
-    async fn send(&self, servers: &[Server], is_over: &AtomicBool) {
+    async fn send(&self, servers: &[ServerProcess], is_over: &AtomicBool) {
         while !is_over.load(Ordering::Relaxed) {
             let n = {
                 let mut record = self.record.lock().unwrap();
@@ -202,9 +203,9 @@ impl World {
     }
 
     /// Whether it was taken.
-    async fn send_one(&self, server: &Server, n: usize) -> bool {
+    async fn send_one(&self, server: &ServerProcess, n: usize) -> bool {
         let request = server.write("/v1/batch", &json!({ "batch": [seen(n)] }));
-        let answer = timeout(Duration::from_secs(10), Server::try_send(request)).await.ok().flatten();
+        let answer = timeout(Duration::from_secs(10), ServerProcess::try_send(request)).await.ok().flatten();
         let is_taken = answer.is_some_and(|answer| answer.status == 200);
         if is_taken {
             let mut record = self.record.lock().unwrap();
@@ -215,7 +216,7 @@ impl World {
     }
 
     /// Sends what is open once more, elsewhere, until all of it is taken.
-    async fn send_open(&self, servers: &[Server]) {
+    async fn send_open(&self, servers: &[ServerProcess]) {
         let open: Vec<usize> = self.record.lock().unwrap().unsure.iter().copied().collect();
         for n in open {
             assert!(self.send_one(&servers[(n + 1) % servers.len()], n).await, "message {n} is not taken");
@@ -223,7 +224,7 @@ impl World {
     }
 
     /// All that was acknowledged is there, once.
-    async fn compare(&self, servers: &[Server]) {
+    async fn compare(&self, servers: &[ServerProcess]) {
         self.send_open(servers).await;
         let taken: Vec<usize> = self.record.lock().unwrap().taken.iter().copied().collect();
         for (process, chunk) in taken.chunks(500).enumerate() {
@@ -243,14 +244,14 @@ impl World {
         }
     }
 
-    async fn round(&self, fault: Fault, chance: &mut Chance) {
+    async fn round(&self, fault: ClusterFault, chance: &mut CrashChance) {
         let victim = chance.below(PROCESSES as u64) as usize;
-        if fault == Fault::WrongProject {
+        if fault == ClusterFault::WrongProject {
             tokio::task::block_in_place(|| self.start_wrong(victim));
         }
         let threads = ["collector", "sequencer", "worker", "owners", "pulse"];
         let panics = threads[chance.below(threads.len() as u64) as usize];
-        let mut servers = self.start((fault == Fault::Panic).then_some((victim, panics))).await;
+        let mut servers = self.start((fault == ClusterFault::Panic).then_some((victim, panics))).await;
         self.send_open(&servers).await;
         let is_over = AtomicBool::new(false);
         let before = Duration::from_millis(chance.below(300));
@@ -259,22 +260,22 @@ impl World {
         let happens = async {
             sleep(before).await;
             match fault {
-                Fault::Kill => servers[victim].signal("KILL"),
-                Fault::KillAll => servers.iter().for_each(|server| server.signal("KILL")),
-                Fault::Stop => servers[victim].terminate(),
-                Fault::Panic => std::fs::write(&self.wish, "").unwrap(),
-                Fault::Pause => {
+                ClusterFault::Kill => servers[victim].signal("KILL"),
+                ClusterFault::KillAll => servers.iter().for_each(|server| server.signal("KILL")),
+                ClusterFault::Stop => servers[victim].terminate(),
+                ClusterFault::Panic => std::fs::write(&self.wish, "").unwrap(),
+                ClusterFault::Pause => {
                     servers[victim].signal("STOP");
                     sleep(pause).await;
                     servers[victim].signal("CONT");
                 }
-                Fault::Clock => {
+                ClusterFault::Clock => {
                     self.times[victim].set(jump);
                     sleep(pause).await;
                     self.times[victim].set("+0");
                 }
-                Fault::Strangers => (0..5).for_each(|_| self.stranger(chance)),
-                Fault::WrongProject => {}
+                ClusterFault::Strangers => (0..5).for_each(|_| self.stranger(chance)),
+                ClusterFault::WrongProject => {}
             }
             sleep(Duration::from_millis(200)).await;
             is_over.store(true, Ordering::Relaxed);
@@ -283,14 +284,15 @@ impl World {
         tokio::join!(happens, sends(), sends(), sends());
         match fault {
             // They go on, and are killed now.
-            Fault::Pause | Fault::Strangers | Fault::WrongProject | Fault::Clock => {
+            ClusterFault::Pause | ClusterFault::Strangers | ClusterFault::WrongProject | ClusterFault::Clock => {
                 self.send_open(&servers).await;
-                servers.into_iter().for_each(Server::kill);
+                servers.into_iter().for_each(ServerProcess::kill);
             }
-            Fault::KillAll => {}
-            Fault::Kill | Fault::Stop | Fault::Panic => {
+            ClusterFault::KillAll => {}
+            ClusterFault::Kill | ClusterFault::Stop | ClusterFault::Panic => {
                 let ended = servers.remove(victim).failed();
-                let code = [(Fault::Stop, 0), (Fault::Panic, 70)].into_iter().find(|(of, _)| *of == fault);
+                let code =
+                    [(ClusterFault::Stop, 0), (ClusterFault::Panic, 70)].into_iter().find(|(of, _)| *of == fault);
                 assert_eq!(ended.status.code(), code.map(|(_, code)| code), "{fault:?} {panics}: {ended:?}");
                 for server in servers {
                     let ended = server.failed();
@@ -310,16 +312,16 @@ async fn whatever_happens_all_that_was_acknowledged_is_there_once() {
     let rounds = number("DELTAIC_CLUSTER_ROUNDS").map_or(ROUNDS, |rounds| u32::try_from(rounds).unwrap());
     let seed = number("DELTAIC_CLUSTER_SEED").unwrap_or_else(|| std::process::id().into());
     println!("DELTAIC_CLUSTER_ROUNDS={rounds} DELTAIC_CLUSTER_SEED={seed}");
-    let (world, mut chance) = (World::new(), Chance::of(seed));
-    let mut happened: BTreeMap<Fault, u32> = BTreeMap::new();
+    let (world, mut chance) = (ClusterWorld::new(), CrashChance::of(seed));
+    let mut happened: BTreeMap<ClusterFault, u32> = BTreeMap::new();
     for round in 1..=rounds {
-        let fault = Fault::ALL[chance.below(Fault::ALL.len() as u64) as usize];
+        let fault = ClusterFault::ALL[chance.below(ClusterFault::ALL.len() as u64) as usize];
         *happened.entry(fault).or_default() += 1;
         world.round(fault, &mut chance).await;
         if round % COMPARE_EVERY == 0 || round == rounds {
             let servers = world.start(None).await;
             world.compare(&servers).await;
-            servers.iter().for_each(Server::terminate);
+            servers.iter().for_each(ServerProcess::terminate);
             servers.into_iter().for_each(|server| drop(server.end()));
             println!("after round {round} all is as it should be: {}, {happened:?}", world.record.lock().unwrap());
         }

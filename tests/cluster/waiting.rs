@@ -9,7 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::hosts;
-use crate::program::{DEADLINE, Program, Server, project};
+use crate::program::{DEADLINE, Program, ServerProcess, project};
 
 const PROJECT: &str = r#"
 name = "waiting"
@@ -27,7 +27,7 @@ async fn who_asks_a_process_that_waits_is_told_for_whom() {
     let begin = |process: &str| {
         let (data, hosts) = (data.path().join(process), hosts.path().to_str().unwrap());
         let arguments = ["--process", process, "--hosts", hosts, "--data", data.to_str().unwrap()];
-        Server::begin(folder.path(), &arguments, &[])
+        ServerProcess::begin(folder.path(), &arguments, &[])
     };
     let first = begin("0").listens();
     let other = std::fs::read_to_string(hosts.path()).unwrap().lines().nth(1).unwrap().to_owned();
@@ -59,7 +59,7 @@ async fn who_asks_a_process_that_waits_is_told_for_whom() {
     let token = second.post("/v1/track", &event).await.token();
     assert_eq!(first.size("all", token).await, 1);
     assert_eq!(first.request(Method::GET, "/metrics").send().await.unwrap().status(), 200);
-    [&first, &second].into_iter().for_each(Server::terminate);
+    [&first, &second].into_iter().for_each(ServerProcess::terminate);
     [first, second].into_iter().for_each(|server| drop(server.end()));
 }
 
@@ -80,7 +80,7 @@ async fn who_asks_a_process_that_waits_is_told_why() {
     let begin = |project: &TempDir, process: &str| {
         let (data, hosts) = (data.path().join(process), hosts.path().to_str().unwrap());
         let arguments = ["--process", process, "--hosts", hosts, "--data", data.to_str().unwrap()];
-        Server::begin(project.path(), &arguments, &[])
+        ServerProcess::begin(project.path(), &arguments, &[])
     };
     let stranger = begin(&other, "4");
     let process = begin(&folder, "3").listens();

@@ -12,10 +12,10 @@ use dataflows::model::{
 };
 use dataflows::observations::Arrival;
 use dataflows::observer::Observer;
-use deltaic::engine::{Command, Output, Topology, Workers};
+use deltaic::engine::{Topology, WorkerCommand, WorkerOutput, Workers};
 
-use super::{Run, Subject, check_known, check_random};
-use crate::oracle::{MembershipChange, State};
+use super::{ComparisonRun, ComparisonSubject, check_known, check_random};
+use crate::oracle::{MembershipChange, OracleState};
 
 /// The real workers, fed by hand.
 pub struct Dataflow {
@@ -46,40 +46,41 @@ impl Dataflow {
         definitions: &Definitions,
         batches: &[(Tick, Vec<Event>)],
         read_at: &[Tick],
-    ) -> Run {
+    ) -> ComparisonRun {
         let (outputs, collected) = channel();
         let topology = Topology::local(self.workers).with_due_at_once(self.due_at_once);
         let workers = Workers::start(&topology, Arc::new(definitions.clone()), outputs).expect("they start");
         // One by one, so that what belongs together comes from different workers, and at different ticks.
         for (place, of_one) in facts.into_iter().enumerate() {
             let tick = Tick::from_ms(place as u64 % 2);
-            workers.tell(place % self.workers, Command::Arrivals(vec![(tick, Arrival::Facts(Box::new(of_one)))]));
+            workers.tell(place % self.workers, WorkerCommand::Arrivals(vec![(tick, Arrival::Facts(Box::new(of_one)))]));
         }
         let mut ticks: BTreeMap<Tick, Vec<Event>> = read_at.iter().map(|tick| (*tick, Vec::new())).collect();
         ticks.extend(batches.iter().cloned());
         let mut frontiers = vec![Tick::default(); self.workers];
-        let mut seen = Seen::default();
+        let mut seen = SeenMembership::default();
         for (index, (tick, events)) in ticks.iter().enumerate() {
             workers.advance_to(*tick);
             // Every event to another worker, so that what belongs together comes from different ones.
             for (place, event) in events.iter().enumerate() {
-                workers.tell(place % self.workers, Command::Arrivals(vec![(*tick, Arrival::Event(event.clone()))]));
+                workers
+                    .tell(place % self.workers, WorkerCommand::Arrivals(vec![(*tick, Arrival::Event(event.clone()))]));
             }
             for (place, (_, replacement)) in replacements.iter().filter(|(at, _)| at == tick).enumerate() {
                 let arrival = Arrival::Replacement(Box::new(replacement.clone()));
-                workers.tell((place + 1) % self.workers, Command::Arrivals(vec![(*tick, arrival)]));
+                workers.tell((place + 1) % self.workers, WorkerCommand::Arrivals(vec![(*tick, arrival)]));
             }
             let question = Question::Profiles { after: None, limit: usize::MAX };
             let asker = index % self.workers;
             let query = |id| Query { id, asker, as_of: None, passed: None, question: question.clone() };
-            workers.tell(asker, Command::Ask(*tick, query(tick.as_ms())));
+            workers.tell(asker, WorkerCommand::Ask(*tick, query(tick.as_ms())));
             workers.advance_to(tick.next());
             // While the tick is worked off.
-            workers.tell(asker, Command::AskLatest(Tick::default(), query(LATEST | tick.as_ms())));
+            workers.tell(asker, WorkerCommand::AskLatest(Tick::default(), query(LATEST | tick.as_ms())));
             let is_last = index + 1 == ticks.len();
             while (is_last || index.is_multiple_of(self.ticks_at_once)) && frontiers.iter().any(|at| at <= tick) {
                 match collected.recv().expect("the workers are there") {
-                    Output::Complete { worker, frontier } => frontiers[worker] = frontier,
+                    WorkerOutput::Complete { worker, frontier } => frontiers[worker] = frontier,
                     output => seen.take(output),
                 }
             }
@@ -91,8 +92,8 @@ impl Dataflow {
     }
 }
 
-impl Subject for Dataflow {
-    fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> Run {
+impl ComparisonSubject for Dataflow {
+    fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> ComparisonRun {
         self.run_after(Vec::new(), &[], definitions, batches, read_at)
     }
 }
@@ -126,8 +127,8 @@ impl Restored {
     }
 }
 
-impl Subject for Restored {
-    fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> Run {
+impl ComparisonSubject for Restored {
+    fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> ComparisonRun {
         let mut run = self.before.run(definitions, batches, read_at);
         // Any tick will do, one without a batch too.
         let Some(cut) = read_at.get(read_at.len() / 2).copied().filter(|cut| *cut > Tick::from_ms(1)) else {
@@ -149,27 +150,27 @@ impl Subject for Restored {
 
 /// What came out so far.
 #[derive(Default)]
-struct Seen {
-    states: BTreeMap<Tick, State>,
+struct SeenMembership {
+    states: BTreeMap<Tick, OracleState>,
     desired: BTreeMap<Tick, Vec<(Desired, i64)>>,
     memberships: Vec<MembershipChange>,
     identities: Vec<(Tick, IdentityChange)>,
     /// Answers as of the latest complete tick, by the number of the question.
-    latest: BTreeMap<u64, Latest>,
+    latest: BTreeMap<u64, LatestAnswers>,
 }
 
 /// What was answered, as of a tick.
 #[derive(Default)]
-struct Latest {
+struct LatestAnswers {
     as_of: Tick,
     shares: usize,
     profiles: BTreeMap<ProfileId, Profile>,
 }
 
-impl Seen {
-    fn take(&mut self, output: Output) {
+impl SeenMembership {
+    fn take(&mut self, output: WorkerOutput) {
         match output {
-            Output::Memberships(tick, changes) => {
+            WorkerOutput::Memberships(tick, changes) => {
                 self.memberships.extend(
                     changes.into_iter().map(|((audience, profile), difference)| MembershipChange {
                         tick,
@@ -179,8 +180,8 @@ impl Seen {
                     }),
                 );
             }
-            Output::Desired(tick, changes) => self.desired.entry(tick).or_default().extend(changes),
-            Output::Answers(tick, answers) => {
+            WorkerOutput::Desired(tick, changes) => self.desired.entry(tick).or_default().extend(changes),
+            WorkerOutput::Answers(tick, answers) => {
                 for answer in answers {
                     let Found::Profiles(profiles) = answer.found else { panic!("profiles were asked for") };
                     if let Some(as_of) = answer.as_of {
@@ -198,18 +199,18 @@ impl Seen {
                     }
                 }
             }
-            Output::Identities(tick, moved) => {
+            WorkerOutput::Identities(tick, moved) => {
                 self.identities.extend(moved.into_iter().map(|change| (tick, change)));
             }
-            Output::Complete { .. } | Output::Limits(_) => {}
-            Output::Failed(reason) => panic!("{reason}"),
+            WorkerOutput::Complete { .. } | WorkerOutput::Limits(_) => {}
+            WorkerOutput::Failed(reason) => panic!("{reason}"),
         }
     }
 
-    fn run(mut self, read_at: &[Tick]) -> Run {
+    fn run(mut self, read_at: &[Tick]) -> ComparisonRun {
         let mut desired: BTreeMap<Desired, i64> = BTreeMap::new();
         let mut changes = std::mem::take(&mut self.desired).into_iter().peekable();
-        let mut run = Run { states: Vec::new(), memberships: self.memberships, identities: self.identities };
+        let mut run = ComparisonRun { states: Vec::new(), memberships: self.memberships, identities: self.identities };
         for tick in read_at {
             while let Some((_, rows)) = changes.next_if(|(at, _)| at <= tick) {
                 for (row, diff) in rows {

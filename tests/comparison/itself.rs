@@ -5,20 +5,20 @@ use std::collections::BTreeSet;
 use dataflows::definitions::Definitions;
 use dataflows::model::{Event, Tick};
 
-use super::{Run, Subject, check_known, check_random, find_difference, moves, some_cases};
+use super::{ComparisonRun, ComparisonSubject, check_known, check_random, find_difference, moves, some_cases};
 use crate::histories::{interesting_ticks, known_cases, ticks_of_change};
-use crate::oracle::{State, identity_changes, membership_changes};
+use crate::oracle::{OracleState, identity_changes, membership_changes};
 
 /// The oracle, put to its own test: shows that the harness says nothing about what is right.
 struct Oracle;
 
-impl Subject for Oracle {
-    fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> Run {
+impl ComparisonSubject for Oracle {
+    fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> ComparisonRun {
         let history: Vec<(Tick, Event)> =
             batches.iter().flat_map(|(tick, events)| events.iter().map(|event| (*tick, event.clone()))).collect();
-        let mut run = Run::default();
+        let mut run = ComparisonRun::default();
         for tick in read_at {
-            let state = State::of(definitions, &history, *tick);
+            let state = OracleState::of(definitions, &history, *tick);
             let before = run.states.last().cloned().unwrap_or_default();
             run.memberships.extend(membership_changes(*tick, &before, &state));
             run.identities.extend(moves(&before, &state).into_iter().map(|change| (*tick, change)));
@@ -29,7 +29,7 @@ impl Subject for Oracle {
 }
 
 /// Subjects that are wrong in one small way each.
-enum Wrong {
+enum WrongModel {
     /// Windows end one millisecond late.
     LateExpiry,
     /// People who share a device become one.
@@ -46,31 +46,32 @@ enum Wrong {
     AllTrusted,
 }
 
-impl Subject for Wrong {
-    fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> Run {
+impl ComparisonSubject for WrongModel {
+    fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> ComparisonRun {
         let (mut definitions, mut batches) = (definitions.clone(), batches.to_vec());
         match self {
-            Wrong::LateExpiry => {
+            WrongModel::LateExpiry => {
                 for window in definitions.measures.iter_mut().filter_map(|measure| measure.within.as_mut()) {
                     window.length_ms += 1;
                 }
             }
-            Wrong::NothingExclusive => definitions.identity.exclusive.clear(),
-            Wrong::NothingBlocked => definitions.identity.blocked.clear(),
-            Wrong::LateChanges => {
+            WrongModel::NothingExclusive => definitions.identity.exclusive.clear(),
+            WrongModel::NothingBlocked => definitions.identity.blocked.clear(),
+            WrongModel::LateChanges => {
                 let mut run = Oracle.run(&definitions, &batches, read_at);
                 run.memberships.iter_mut().for_each(|change| change.tick = change.tick.next());
                 return run;
             }
-            Wrong::NothingAliased | Wrong::AllTrusted => {
+            WrongModel::NothingAliased | WrongModel::AllTrusted => {
                 for event in batches.iter_mut().flat_map(|(_, events)| events) {
                     let Some(alias) = event.identifiers.alias() else { continue };
                     let target = event.identifiers.iter().position(|one| one == alias.target).expect("it is carried");
-                    let previous = if matches!(self, Wrong::AllTrusted) { alias.previous.to_vec() } else { Vec::new() };
+                    let previous =
+                        if matches!(self, WrongModel::AllTrusted) { alias.previous.to_vec() } else { Vec::new() };
                     event.identifiers = event.identifiers.clone().with_alias(target, previous, true);
                 }
             }
-            Wrong::ConsentForEver => {
+            WrongModel::ConsentForEver => {
                 for event in batches.iter_mut().flat_map(|(_, events)| events) {
                     event.consent = event.consent.iter().filter(|(_, given)| *given).cloned().collect();
                 }
@@ -89,17 +90,17 @@ fn the_oracle_agrees_with_itself() {
 #[test]
 fn small_mistakes_are_found() {
     #[track_caller]
-    fn check(wrong: &Wrong, told: &str) {
+    fn check(wrong: &WrongModel, told: &str) {
         let message = find_difference(wrong, 1, 200, 10).expect_err("a mistake is to be found");
         assert!(message.contains(told), "{told:?} is not in this:\n{message}");
     }
-    check(&Wrong::LateExpiry, "trait");
-    check(&Wrong::NothingExclusive, "identifiers");
-    check(&Wrong::NothingBlocked, "identifiers");
-    check(&Wrong::LateChanges, "of the changes of memberships");
-    check(&Wrong::ConsentForEver, "Consent");
-    check(&Wrong::NothingAliased, "identifiers");
-    check(&Wrong::AllTrusted, "identifiers");
+    check(&WrongModel::LateExpiry, "trait");
+    check(&WrongModel::NothingExclusive, "identifiers");
+    check(&WrongModel::NothingBlocked, "identifiers");
+    check(&WrongModel::LateChanges, "of the changes of memberships");
+    check(&WrongModel::ConsentForEver, "Consent");
+    check(&WrongModel::NothingAliased, "identifiers");
+    check(&WrongModel::AllTrusted, "identifiers");
 }
 
 #[test]
@@ -110,11 +111,11 @@ fn nothing_changes_between_interesting_ticks() {
         let end = ticks.last().expect("there are some").after_ms(10_000_000);
         for (from, to) in ticks.iter().zip(ticks[1..].iter().chain([&end])) {
             let middle = Tick::from_ms(from.as_ms().midpoint(to.as_ms()));
-            let [before, after] = [*from, middle].map(|tick| State::of(&definitions, &history, tick));
+            let [before, after] = [*from, middle].map(|tick| OracleState::of(&definitions, &history, tick));
             assert!(before == after, "{shows}: something changes between {from} and {middle}");
         }
-        let before_all = State::of(&definitions, &history, ticks[0]);
-        assert!(before_all == State::default(), "{shows}: something is there before the first arrival");
+        let before_all = OracleState::of(&definitions, &history, ticks[0]);
+        assert!(before_all == OracleState::default(), "{shows}: something is there before the first arrival");
     }
 }
 
@@ -124,9 +125,9 @@ fn random_histories_are_rich() {
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for case in some_cases(1, 400, 12) {
         let (definitions, history) = (case.definitions(), case.history());
-        let mut before = State::default();
+        let mut before = OracleState::default();
         for tick in ticks_of_change(&definitions, &history) {
-            let state = State::of(&definitions, &history, tick);
+            let state = OracleState::of(&definitions, &history, tick);
             let has_arrivals = history.iter().any(|(arrival, _)| *arrival == tick);
             for change in membership_changes(tick, &before, &state) {
                 let name = &definitions.audiences[change.audience.index()].name;

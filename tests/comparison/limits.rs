@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use dataflows::definitions::{
-    Definitions, Field, FieldId, FieldRoot, MeasureId, PersonTerm, Shape, Step, Trait, TraitId, Window,
+    Definitions, EvaluationStep, Field, FieldId, FieldRoot, MeasureId, MeasureShape, PersonTerm, Trait, TraitId, Window,
 };
 use dataflows::expression::Expression;
 use dataflows::limits::{Limit, TOPICS_PER_IDENTIFIER_MAX, VALUES_PER_IDENTIFIER_MAX};
 use dataflows::model::{Event, Tick, Value};
 use dataflows::observations::Arrival;
-use deltaic::engine::{Command, Output, Topology, Workers};
+use deltaic::engine::{Topology, WorkerCommand, WorkerOutput, Workers};
 
 use super::compare;
 use super::dataflow::{Dataflow, Restored};
@@ -21,7 +21,7 @@ const WINDOW: Window = Window { length_ms: 50, grain_ms: 1 };
 
 /// Different values for ever, and within a window.
 fn definitions() -> Definitions {
-    let distinct = || Shape::Distinct(field(0));
+    let distinct = || MeasureShape::Distinct(field(0));
     let shown = |name: &str, of| Trait {
         name: name.into(),
         expression: Expression::Term(PersonTerm::Distinct(MeasureId::new(of))),
@@ -30,7 +30,7 @@ fn definitions() -> Definitions {
         fields: vec![Field { root: FieldRoot::Properties, path: vec!["x".into()], kind: None }],
         measures: vec![measure("buy", distinct(), None), measure("buy", distinct(), Some(WINDOW))],
         traits: vec![shown("ever", 0), shown("lately", 1)],
-        order: vec![Step::Trait(TraitId::new(0)), Step::Trait(TraitId::new(1))],
+        order: vec![EvaluationStep::Trait(TraitId::new(0)), EvaluationStep::Trait(TraitId::new(1))],
         ..Definitions::default()
     }
 }
@@ -68,12 +68,12 @@ fn check_told(events: impl Iterator<Item = (Tick, Event)>, expected: [(Limit, i6
     let (outputs, collected) = channel();
     let workers = Workers::start(&Topology::local(2), Arc::new(definitions()), outputs).unwrap();
     let arrivals = events.map(|(tick, event)| (tick, Arrival::Event(event))).collect();
-    workers.tell(1, Command::Arrivals(arrivals));
+    workers.tell(1, WorkerCommand::Arrivals(arrivals));
     workers.advance_to(Tick::from_ms(1_000));
     workers.stop().unwrap();
     let mut told = expected.map(|(limit, _)| (limit, 0));
     for output in collected {
-        if let Output::Limits(changes) = output {
+        if let WorkerOutput::Limits(changes) = output {
             changes.iter().for_each(|(limit, change)| told[limit.index()].1 += change);
         }
     }

@@ -4,8 +4,8 @@
 use std::ops::Range;
 
 use dataflows::definitions::{
-    Audience, AudienceId, Definitions, DestinationView, Field, FieldRoot, Listed, MeasureId, PersonTerm, Shape, Step,
-    Trait, TraitId, Window,
+    Audience, AudienceId, Definitions, DestinationView, EvaluationStep, Field, FieldRoot, ListedTrait, MeasureId,
+    MeasureShape, PersonTerm, Trait, TraitId, Window,
 };
 use dataflows::expression::{Comparison, Expression};
 use dataflows::limits::KEPT_FROM;
@@ -14,21 +14,21 @@ use proptest::collection::vec;
 use proptest::strategy::{Strategy, ValueTree};
 
 use super::dataflow::{Dataflow, Restored};
-use super::{Subject, compare, runner, some_cases, told};
+use super::{ComparisonSubject, compare, runner, some_cases, told};
 use crate::histories::expressions::{compare as compared, field, literal, measure};
-use crate::histories::{Case, Draft, What, When};
+use crate::histories::{Case, DraftedFact, EventDraft, When};
 
 /// Fewer than histories usually have, so that they can be recomputed with so many devices at every tick: what is kept of a person is asked
 /// in each of the ways there are.
 pub fn definitions(case: &Case) -> Definitions {
     let window = Window { length_ms: 1_000, grain_ms: 1 };
     let shapes = [
-        (Shape::Distinct(field(0)), None),
-        (Shape::Distinct(field(0)), Some(window)),
-        (Shape::Least(field(0)), None),
-        (Shape::Greatest(field(0)), Some(window)),
-        (Shape::Earliest(field(0)), None),
-        (Shape::Latest(field(0)), None),
+        (MeasureShape::Distinct(field(0)), None),
+        (MeasureShape::Distinct(field(0)), Some(window)),
+        (MeasureShape::Least(field(0)), None),
+        (MeasureShape::Greatest(field(0)), Some(window)),
+        (MeasureShape::Earliest(field(0)), None),
+        (MeasureShape::Latest(field(0)), None),
     ];
     let of_measure = |index: usize| {
         let measure = MeasureId::new(index);
@@ -42,9 +42,9 @@ pub fn definitions(case: &Case) -> Definitions {
         measured.chain(set).map(|(name, expression)| Trait { name: format!("t_{name}").into(), expression }).collect();
     traits.sort_by(|a, b| a.name.cmp(&b.name));
     let berliners = compared(attribute("city"), Comparison::Equal, literal("Berlin"));
-    let steps = (0..traits.len()).map(|id| Step::Trait(TraitId::new(id)));
+    let steps = (0..traits.len()).map(|id| EvaluationStep::Trait(TraitId::new(id)));
     let consents = Expression::Term(PersonTerm::Consent("marketing".into()));
-    let order = steps.chain([0, 1, 2].map(|id| Step::Audience(AudienceId::new(id)))).collect();
+    let order = steps.chain([0, 1, 2].map(|id| EvaluationStep::Audience(AudienceId::new(id)))).collect();
     let at_least_three = compared(of_measure(0), Comparison::GreaterOrEqual, literal(3.0));
     Definitions {
         fields: (0..5)
@@ -62,7 +62,7 @@ pub fn definitions(case: &Case) -> Definitions {
             name: "mail".into(),
             audiences: vec![AudienceId::new(0), AudienceId::new(1)],
             identifiers: vec!["user_id".into()],
-            traits: vec![Listed::Attribute("city.a".into()), Listed::Trait(TraitId::new(0))],
+            traits: vec![ListedTrait::Attribute("city.a".into()), ListedTrait::Trait(TraitId::new(0))],
             requires_consent: None,
         }],
         identity: case.definitions().identity,
@@ -80,9 +80,9 @@ fn case_of_many(seed: u64) -> Case {
     let devices = devices();
     let mut random = some_cases(seed, 12, 16);
     let own = random.pop().expect("there is one");
-    let said: Vec<Draft> = random.into_iter().flat_map(|case| case.drafts).collect();
+    let said: Vec<EventDraft> = random.into_iter().flat_map(|case| case.drafts).collect();
     let mut said = said.iter().cycle();
-    let mut speaks = |device: &'static str, gap_ms| Draft {
+    let mut speaks = |device: &'static str, gap_ms| EventDraft {
         gap_ms,
         who: vec![device],
         // Each time of its own is a tick at which windows end and all is recomputed.
@@ -90,7 +90,7 @@ fn case_of_many(seed: u64) -> Case {
         ..said.next().expect("something is said").clone()
     };
     let logs_in =
-        |user, device, gap_ms| Draft { gap_ms, who: vec![user, device], when: When::Now, ..own.drafts[0].clone() };
+        |user, device, gap_ms| EventDraft { gap_ms, who: vec![user, device], when: When::Now, ..own.drafts[0].clone() };
     let mut drafts = Vec::new();
     for (device, n) in devices.iter().zip(0u64..) {
         // Half of them speak before they are that person's, and one by one they become it at few ticks.
@@ -120,16 +120,18 @@ const TOGETHER: usize = 6;
 pub fn case_around_the_threshold(seed: u64, steps_count: usize) -> Case {
     let devices = devices();
     let (alone, together) = devices.split_at(devices.len() - TOGETHER);
-    let sets = |draft: &Draft| matches!(&draft.what, What::Identify { attributes, .. } if !attributes.is_empty());
+    let sets =
+        |draft: &EventDraft| matches!(&draft.what, DraftedFact::Identify { attributes, .. } if !attributes.is_empty());
     let random = some_cases(seed, 40, 16);
     let rules = random[0].rules;
-    let said: Vec<Draft> = random.into_iter().flat_map(|case| case.drafts).filter(sets).collect();
+    let said: Vec<EventDraft> = random.into_iter().flat_map(|case| case.drafts).filter(sets).collect();
     let mut said = said.iter().cycle();
-    let mut speaks = |who, gap_ms| Draft { gap_ms, who: vec![who], ..said.next().expect("something is said").clone() };
-    let nothing = || What::Identify { attributes: Vec::new(), consent: Vec::new() };
-    let meet = |who, gap_ms| Draft { gap_ms, process: 0, when: When::Now, who, what: nothing() };
+    let mut speaks =
+        |who, gap_ms| EventDraft { gap_ms, who: vec![who], ..said.next().expect("something is said").clone() };
+    let nothing = || DraftedFact::Identify { attributes: Vec::new(), consent: Vec::new() };
+    let meet = |who, gap_ms| EventDraft { gap_ms, process: 0, when: When::Now, who, what: nothing() };
 
-    let mut drafts: Vec<Draft> = devices.iter().map(|device| speaks(device, 0)).collect();
+    let mut drafts: Vec<EventDraft> = devices.iter().map(|device| speaks(device, 0)).collect();
     drafts.extend(together.iter().map(|device| meet(vec!["email:a@x.org", device], 0)));
     let mut is_hers: Vec<bool> = (0..alone.len()).map(|place| place + 3 < alone.len()).collect();
     let mut are_together = true;
@@ -169,7 +171,7 @@ pub fn case_around_the_threshold(seed: u64, steps_count: usize) -> Case {
 }
 
 #[track_caller]
-fn check(subject: &dyn Subject, cases: impl Iterator<Item = (u64, Case)>) {
+fn check(subject: &dyn ComparisonSubject, cases: impl Iterator<Item = (u64, Case)>) {
     for (seed, case) in cases {
         let history: Vec<(Tick, Event)> = case.history();
         if let Err(reason) = compare(subject, &definitions(&case), &history) {

@@ -1,6 +1,6 @@
 //! The master test (invariant 2): at every tick, what is maintained equals what is recomputed from scratch.
 //!
-//! To put something to this test, implement [`Subject`] for it and call [`check_known`] and [`check_random`].
+//! To put something to this test, implement [`ComparisonSubject`] for it and call [`check_known`] and [`check_random`].
 
 mod dataflow;
 mod itself;
@@ -18,20 +18,20 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use crate::histories::{Case, cases, identifier, interesting_ticks, known_cases};
-use crate::oracle::{self, MembershipChange, Readable, State, identity_changes, membership_changes};
+use crate::oracle::{self, MembershipChange, OracleState, Readable, identity_changes, membership_changes};
 
 /// Something that maintains profiles and what follows from them.
-pub trait Subject {
+pub trait ComparisonSubject {
     /// Feeds it the batches (by strictly growing ticks) and reads its state at each of the ticks of `read_at` (which grow
     /// strictly too, and end no earlier than the last change). Ticks without a batch advance its time only.
-    fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> Run;
+    fn run(&self, definitions: &Definitions, batches: &[(Tick, Vec<Event>)], read_at: &[Tick]) -> ComparisonRun;
 }
 
 /// What a subject has shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Run {
+pub struct ComparisonRun {
     /// Its state at each of the ticks that were asked for, in their order.
-    pub states: Vec<State>,
+    pub states: Vec<OracleState>,
     /// All changes of memberships that it gave out, in any order; none with a difference of zero.
     pub memberships: Vec<MembershipChange>,
     /// All moves of identifiers from one profile to another that it gave out, in the order of ticks, then identifiers.
@@ -39,18 +39,22 @@ pub struct Run {
 }
 
 /// Compares `subject` with the oracle over one history. An error says at which tick they part, and how.
-pub fn compare(subject: &dyn Subject, definitions: &Definitions, history: &[(Tick, Event)]) -> Result<(), String> {
+pub fn compare(
+    subject: &dyn ComparisonSubject,
+    definitions: &Definitions,
+    history: &[(Tick, Event)],
+) -> Result<(), String> {
     let read_at = interesting_ticks(definitions, history);
     let run = subject.run(definitions, &batches(history), &read_at);
-    compare_run(definitions, &read_at, run, |tick| State::of(definitions, history, tick))
+    compare_run(definitions, &read_at, run, |tick| OracleState::of(definitions, history, tick))
 }
 
 /// Compares what was shown at these ticks with what is `expected` at each. An error says at which tick they part, and how.
 fn compare_run(
     definitions: &Definitions,
     read_at: &[Tick],
-    run: Run,
-    expected: impl Fn(Tick) -> State,
+    run: ComparisonRun,
+    expected: impl Fn(Tick) -> OracleState,
 ) -> Result<(), String> {
     if run.states.len() != read_at.len() {
         return Err(format!("{} states were read at {} ticks", run.states.len(), read_at.len()));
@@ -60,7 +64,7 @@ fn compare_run(
         return Err("the same change of a membership was given out twice".into());
     }
     let mut identities_left = run.identities.as_slice();
-    let mut before = State::default();
+    let mut before = OracleState::default();
     for (tick, found) in read_at.iter().zip(&run.states) {
         let expected = expected(*tick);
         if *found != expected {
@@ -94,8 +98,8 @@ fn compare_run(
 
 /// The moves between two states. An identifier that is new was its own profile, as far as anybody could tell; so is one that is
 /// gone.
-fn moves(before: &State, after: &State) -> Vec<IdentityChange> {
-    let change = |change: oracle::IdentityChange| {
+fn moves(before: &OracleState, after: &OracleState) -> Vec<IdentityChange> {
+    let change = |change: oracle::OracleIdentityChange| {
         let identifier = identifier(&change.identifier).id();
         let own = ProfileId::of_root(identifier);
         let (from, to) = (change.from.unwrap_or(own), change.to.unwrap_or(own));
@@ -108,7 +112,7 @@ fn moves(before: &State, after: &State) -> Vec<IdentityChange> {
 
 /// Compares over the histories that are written down, and panics with the one where they part.
 #[track_caller]
-pub fn check_known(subject: &dyn Subject) {
+pub fn check_known(subject: &dyn ComparisonSubject) {
     for (shows, case) in known_cases() {
         if let Err(reason) = compare(subject, &case.definitions(), &case.history()) {
             panic!("{shows}: {}\n{reason}", told(&case));
@@ -120,7 +124,7 @@ pub fn check_known(subject: &dyn Subject) {
 ///
 /// The seed is fixed, so that a build that passed passes again; `DELTAIC_TEST_SEED` and `DELTAIC_TEST_CASES` take others.
 #[track_caller]
-pub fn check_random(subject: &dyn Subject, cases_count: u32, events_max: usize) {
+pub fn check_random(subject: &dyn ComparisonSubject, cases_count: u32, events_max: usize) {
     let seed = from_environment("DELTAIC_TEST_SEED").unwrap_or(1);
     let cases_count = from_environment("DELTAIC_TEST_CASES").map_or(cases_count, |count| count as u32);
     if let Err(message) = find_difference(subject, seed, cases_count, events_max) {
@@ -144,7 +148,12 @@ pub fn some_cases(seed: u64, cases_count: u32, events_max: usize) -> Vec<Case> {
 }
 
 /// The smallest difference that was found, told in full.
-fn find_difference(subject: &dyn Subject, seed: u64, cases_count: u32, events_max: usize) -> Result<(), String> {
+fn find_difference(
+    subject: &dyn ComparisonSubject,
+    seed: u64,
+    cases_count: u32,
+    events_max: usize,
+) -> Result<(), String> {
     let outcome = runner(seed, cases_count).run(&cases(events_max), |case| {
         compare(subject, &case.definitions(), &case.history()).map_err(TestCaseError::fail)
     });
@@ -185,7 +194,7 @@ pub fn told(case: &Case) -> String {
 }
 
 /// The lines in which two states differ.
-fn difference(definitions: &Definitions, expected: &State, found: &State) -> String {
+fn difference(definitions: &Definitions, expected: &OracleState, found: &OracleState) -> String {
     let (in_expected, in_found) = (Readable(definitions, expected).lines(), Readable(definitions, found).lines());
     let mut lines: Vec<(&String, char)> = in_expected.difference(&in_found).map(|line| (line, '-')).collect();
     lines.extend(in_found.difference(&in_expected).map(|line| (line, '+')));

@@ -12,11 +12,11 @@ use dataflows::model::{Event, IdentifierId, Tick};
 use dataflows::observer::Observer;
 
 use super::dataflow::Dataflow;
-use super::{Run, batches, compare_run, some_cases, told};
+use super::{ComparisonRun, batches, compare_run, some_cases, told};
 use crate::histories::{Case, interesting_ticks, known_cases};
-use crate::oracle::State;
+use crate::oracle::OracleState;
 
-type History = [(Tick, Event)];
+type ReplacedHistory = [(Tick, Event)];
 
 /// What these events say of each identifier.
 fn gather<'a>(
@@ -36,7 +36,7 @@ fn gather<'a>(
 /// An event that goes at one tick and comes back at another, or stays away.
 struct Undone<'a> {
     definitions: &'a Definitions,
-    with: &'a History,
+    with: &'a ReplacedHistory,
     without: Vec<(Tick, Event)>,
     cause: &'a (Tick, Event),
     goes: Tick,
@@ -44,18 +44,24 @@ struct Undone<'a> {
 }
 
 impl<'a> Undone<'a> {
-    fn new(definitions: &'a Definitions, history: &'a History, place: usize, goes: Tick, comes_back: Tick) -> Self {
+    fn new(
+        definitions: &'a Definitions,
+        history: &'a ReplacedHistory,
+        place: usize,
+        goes: Tick,
+        comes_back: Tick,
+    ) -> Self {
         let mut without = history.to_vec();
         without.remove(place);
         Undone { definitions, with: history, without, cause: &history[place], goes, comes_back }
     }
 
     /// The history that counts at a tick.
-    fn at(&self, tick: Tick) -> &History {
+    fn at(&self, tick: Tick) -> &ReplacedHistory {
         if (self.goes..self.comes_back).contains(&tick) { &self.without } else { self.with }
     }
 
-    fn facts(&self, history: &History, before: Tick) -> BTreeMap<IdentifierId, Facts> {
+    fn facts(&self, history: &ReplacedHistory, before: Tick) -> BTreeMap<IdentifierId, Facts> {
         let mut facts = gather(self.definitions, history.iter().filter(|(tick, _)| *tick < before));
         let as_of = Tick::from_ms(before.as_ms() - 1);
         facts.values_mut().for_each(|facts| facts.settle(as_of, self.definitions));
@@ -66,7 +72,7 @@ impl<'a> Undone<'a> {
     fn replacements(&self) -> Vec<(Tick, Replacement)> {
         let concerned: BTreeSet<IdentifierId> =
             gather(self.definitions, std::iter::once(self.cause)).into_keys().collect();
-        let at = |tick, before: &History, after: &History| {
+        let at = |tick, before: &ReplacedHistory, after: &ReplacedHistory| {
             let (mut before, mut after) = (self.facts(before, tick), self.facts(after, tick));
             let mut of = |id| Replacement {
                 id,
@@ -85,7 +91,7 @@ impl<'a> Undone<'a> {
         let read_at: Vec<Tick> = ticks.into_iter().collect();
         let (batches, replacements) = (batches(self.with), self.replacements());
         let run = before.run_after(Vec::new(), &replacements, self.definitions, &batches, &read_at);
-        let expected = |tick| State::of(self.definitions, self.at(tick), tick);
+        let expected = |tick| OracleState::of(self.definitions, self.at(tick), tick);
         compare_run(self.definitions, &read_at, run.clone(), expected)?;
 
         // Stopped somewhere after it went.
@@ -97,14 +103,14 @@ impl<'a> Undone<'a> {
         let rest: Vec<_> = batches.into_iter().filter(|(tick, _)| *tick > cut).collect();
         let replacements: Vec<_> = replacements.into_iter().filter(|(tick, _)| *tick > cut).collect();
         let after = after.run_after(facts, &replacements, self.definitions, &rest, &read_at[kept..]);
-        let Run { mut states, mut memberships, mut identities } = run;
+        let ComparisonRun { mut states, mut memberships, mut identities } = run;
         states.truncate(kept);
         states.extend(after.states);
         memberships.retain(|change| change.tick <= cut);
         memberships.extend(after.memberships.into_iter().filter(|change| change.tick > cut));
         identities.retain(|(tick, _)| *tick <= cut);
         identities.extend(after.identities.into_iter().filter(|(tick, _)| *tick > cut));
-        compare_run(self.definitions, &read_at, Run { states, memberships, identities }, expected)
+        compare_run(self.definitions, &read_at, ComparisonRun { states, memberships, identities }, expected)
             .map_err(|reason| format!("stopped at {cut}: {reason}"))
     }
 }

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use dataflows::definitions::{Audience, AudienceId, Definitions, MeasureId, PersonTerm, Shape, Step, Window};
+use dataflows::definitions::{
+    Audience, AudienceId, Definitions, EvaluationStep, MeasureId, MeasureShape, PersonTerm, Window,
+};
 use dataflows::expression::{Comparison, Expression};
 use dataflows::model::{Event, Found, Query, Question, Tick};
 use dataflows::observations::Arrival;
-use deltaic::engine::{Command, Output, Topology, Workers};
+use deltaic::engine::{Topology, WorkerCommand, WorkerOutput, Workers};
 
 use crate::histories::expressions::{compare, literal, measure};
 use crate::histories::identifier;
@@ -25,12 +27,12 @@ fn definitions() -> Definitions {
     let window = Window { length_ms: WINDOW_MS, grain_ms: 1 };
     let count = Expression::Term(PersonTerm::Count(MeasureId::new(0)));
     Definitions {
-        measures: vec![measure("buy", Shape::Count, Some(window))],
+        measures: vec![measure("buy", MeasureShape::Count, Some(window))],
         audiences: vec![Audience {
             name: "buyers".into(),
             condition: compare(count, Comparison::Greater, literal(0.0)),
         }],
-        order: vec![Step::Audience(AudienceId::new(0))],
+        order: vec![EvaluationStep::Audience(AudienceId::new(0))],
         ..Definitions::default()
     }
 }
@@ -45,20 +47,20 @@ struct Came {
     sizes: Vec<(Tick, u64, usize)>,
 }
 
-fn until(tick: Tick, workers: usize, collected: &Receiver<Output>) -> Came {
+fn until(tick: Tick, workers: usize, collected: &Receiver<WorkerOutput>) -> Came {
     let mut frontiers = vec![Tick::default(); workers];
     let (mut came, mut answers) = (Came { left: Vec::new(), steps: 0, sizes: Vec::new() }, Vec::new());
     while frontiers.iter().any(|frontier| *frontier < tick) {
         match collected.recv().expect("the workers are there") {
-            Output::Complete { worker, frontier } => {
+            WorkerOutput::Complete { worker, frontier } => {
                 frontiers[worker] = frontier;
                 came.steps += 1;
             }
-            Output::Memberships(at, changes) => {
+            WorkerOutput::Memberships(at, changes) => {
                 let leave = changes.iter().filter(|(_, diff)| *diff < 0).count();
                 came.left.extend((leave > 0).then_some((at, leave)));
             }
-            Output::Answers(_, shares) => {
+            WorkerOutput::Answers(_, shares) => {
                 for share in shares {
                     let (Some(as_of), Found::Sizes(sizes)) = (share.as_of, share.found) else {
                         panic!("they are asked for")
@@ -95,7 +97,7 @@ fn check(apart_ms: u64, after: Tick, workers: usize) {
     running.advance_to(all.next());
     assert_eq!(until(all.next(), workers, &collected).left, [], "everybody is there");
     let query = Query { id: 1, asker: 0, as_of: None, passed: None, question: Question::Sizes };
-    running.tell(0, Command::AskLatest(after, query));
+    running.tell(0, WorkerCommand::AskLatest(after, query));
     running.advance_to(jumped);
     let came = until(jumped, workers, &collected);
     running.stop().expect("no worker failed");

@@ -6,27 +6,33 @@ use std::time::{Duration, Instant};
 
 use dataflows::model::Tick;
 use deltaic::clock::wall_clock;
-use deltaic::receive::server::{Receiver, State};
+use deltaic::receive::server::{ReceivedState, WebhookReceiver};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::engine::{Engine, World};
-use super::expected::Expected;
-use super::record::Record;
+use super::engine::{CrashEngine, CrashWorld};
+use super::expected::ExpectedAnswers;
+use super::record::CrashRecord;
 use super::{DEADLINE, project};
 
 /// How far ahead the tick is that all reads wait for, so that they are of the same one.
 const READ_AHEAD_MS: u64 = 300;
 
 /// Compares the answers of a running engine, and what its receiver holds, with what the oracle makes of the record.
-pub async fn compare(world: &World, engine: &Engine, receiver: &Receiver, record: &Arc<Mutex<Record>>, what: &str) {
-    let mut expected = Expected::of(world, &record.lock().unwrap());
+pub async fn compare(
+    world: &CrashWorld,
+    engine: &CrashEngine,
+    receiver: &WebhookReceiver,
+    record: &Arc<Mutex<CrashRecord>>,
+    what: &str,
+) {
+    let mut expected = ExpectedAnswers::of(world, &record.lock().unwrap());
     answers(engine, &mut expected, what).await;
     held(receiver, &mut expected, what).await;
 }
 
 /// All profiles, by all of their identifiers, and the sizes of all audiences.
-async fn answers(engine: &Engine, expected: &mut Expected, what: &str) {
+async fn answers(engine: &CrashEngine, expected: &mut ExpectedAnswers, what: &str) {
     let after = wall_clock().after_ms(READ_AHEAD_MS);
     let identifiers: BTreeSet<String> = expected.answers(after).profiles.into_keys().collect();
     let paths = identifiers.iter().map(|identifier| format!("profiles/{identifier}")).chain(["audiences".to_owned()]);
@@ -60,7 +66,7 @@ async fn answers(engine: &Engine, expected: &mut Expected, what: &str) {
 }
 
 /// Waits until the receiver holds what it should at that moment; it may be some milliseconds behind.
-async fn held(receiver: &Receiver, expected: &mut Expected, what: &str) {
+async fn held(receiver: &WebhookReceiver, expected: &mut ExpectedAnswers, what: &str) {
     let began = Instant::now();
     loop {
         let found = receiver.state();
@@ -80,7 +86,7 @@ async fn held(receiver: &Receiver, expected: &mut Expected, what: &str) {
 }
 
 /// One line for each thing that a receiver holds.
-fn rows(state: &State) -> BTreeSet<String> {
+fn rows(state: &ReceivedState) -> BTreeSet<String> {
     let mut rows = BTreeSet::new();
     for (destination, audiences) in state {
         for (audience, members) in audiences {

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What happened, in numbers.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
+pub struct CrashCounts {
     pub events: usize,
     pub requests: usize,
     pub duplicates: usize,
@@ -15,9 +15,9 @@ pub struct Counts {
     pub were_taken: usize,
 }
 
-impl fmt::Display for Counts {
+impl fmt::Display for CrashCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { events, requests, duplicates, refused, unanswered, were_taken } = self;
+        let CrashCounts { events, requests, duplicates, refused, unanswered, were_taken } = self;
         write!(
             f,
             "{events} events in {requests} requests, {duplicates} duplicates; requests refused {refused} times, without an \

@@ -13,14 +13,14 @@ use reqwest::Client;
 use super::{DEADLINE, project};
 
 /// A project folder with its data. Kept where something went wrong, to be looked at.
-pub struct World {
+pub struct CrashWorld {
     binary: PathBuf,
     folder: Option<tempfile::TempDir>,
     client: Client,
 }
 
 /// A running program. Killed when it goes.
-pub struct Engine {
+pub struct CrashEngine {
     child: Mutex<Child>,
     /// Where it listens.
     pub url: String,
@@ -29,14 +29,14 @@ pub struct Engine {
     began: Instant,
 }
 
-impl World {
+impl CrashWorld {
     /// A new folder.
     pub fn new(binary: &Path, webhook: &str) -> Self {
         install_crypto();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("deltaic.toml"), project::text(webhook)).unwrap();
         let client = Client::builder().tls_certs_only([]).timeout(DEADLINE).build().unwrap();
-        World { binary: binary.to_owned(), folder: Some(folder), client }
+        CrashWorld { binary: binary.to_owned(), folder: Some(folder), client }
     }
 
     /// The project folder.
@@ -45,7 +45,7 @@ impl World {
     }
 
     /// Starts the program; comes back when it listens, which is before it is ready.
-    pub fn start(&self) -> Engine {
+    pub fn start(&self) -> CrashEngine {
         let began = Instant::now();
         let mut child = self.spawn();
         let mut line = String::new();
@@ -53,7 +53,7 @@ impl World {
         let url = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
         let messages = || std::fs::read_to_string(self.messages()).unwrap_or_default();
         assert!(url.starts_with("http://"), "it does not start: {line:?}\n{}", messages());
-        Engine { child: Mutex::new(child), url, client: self.client.clone(), began }
+        CrashEngine { child: Mutex::new(child), url, client: self.client.clone(), began }
     }
 
     /// Starts the program and kills it after a while, wherever it is then.
@@ -92,7 +92,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for CrashWorld {
     fn drop(&mut self) {
         if std::thread::panicking()
             && let Some(folder) = self.folder.take()
@@ -102,7 +102,7 @@ impl Drop for World {
     }
 }
 
-impl Engine {
+impl CrashEngine {
     /// Whether it says that it is ready.
     pub async fn is_ready(&self) -> bool {
         let ready = self.client.get(format!("{}/readyz", self.url)).send().await;
@@ -135,7 +135,7 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
+impl Drop for CrashEngine {
     fn drop(&mut self) {
         // One that has ended already needs no killing.
         if let Ok(child) = self.child.get_mut() {

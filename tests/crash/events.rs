@@ -4,7 +4,7 @@ use dataflows::model::Tick;
 use deltaic::json::TimeText;
 use serde_json::{Value, json};
 
-use super::Chance;
+use super::CrashChance;
 
 /// People, and devices, of which each person has several and lends them.
 const PEOPLE: u64 = 20;
@@ -18,7 +18,7 @@ const AHEAD_MS_MAX: u64 = 300;
 const LATE_S_MAX: u64 = 2 * 3_600;
 
 /// The next event, of this number, sent at `now_ms`.
-pub fn event(chance: &mut Chance, number: u64, now_ms: u64) -> Value {
+pub fn event(chance: &mut CrashChance, number: u64, now_ms: u64) -> Value {
     let timestamp_ms = if chance.one_in(4) {
         // Whole seconds: several have one time.
         (now_ms / 1_000 - chance.below(LATE_S_MAX)) * 1_000
@@ -46,7 +46,7 @@ pub fn event(chance: &mut Chance, number: u64, now_ms: u64) -> Value {
 }
 
 /// An event from so far ahead that it is cut to its tick.
-pub fn ahead(chance: &mut Chance, number: u64, now_ms: u64) -> Value {
+pub fn ahead(chance: &mut CrashChance, number: u64, now_ms: u64) -> Value {
     let mut event = json!({"type": "track", "event": "Seen", "userId": format!("u{}", chance.below(PEOPLE)),
         "properties": {"shelf": "ahead"}});
     stamp(&mut event, number, now_ms + 3_600_000 + chance.below(3_600_000));

@@ -11,16 +11,16 @@ use deltaic::receive::server;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::engine::World;
+use super::engine::CrashWorld;
 use super::project::SOURCE;
-use super::record::{Fate, Record};
-use crate::oracle::State;
+use super::record::{CrashRecord, Fate};
+use crate::oracle::OracleState;
 
 /// All events that are there, and the project that they are for.
-pub struct Expected {
+pub struct ExpectedAnswers {
     project: Project,
     history: Vec<(Tick, Event)>,
-    states: BTreeMap<Tick, State>,
+    states: BTreeMap<Tick, OracleState>,
 }
 
 /// What an engine is to answer as of a tick.
@@ -31,9 +31,9 @@ pub struct Answers {
     pub sizes: BTreeMap<String, u64>,
 }
 
-impl Expected {
+impl ExpectedAnswers {
     /// Of a record in which nothing is open that the log could have decided.
-    pub fn of(world: &World, record: &Record) -> Self {
+    pub fn of(world: &CrashWorld, record: &CrashRecord) -> Self {
         let project = project::load(world.folder(), &|_| None).unwrap_or_else(|error| panic!("{error:?}")).project;
         let extractor = Extractor::new(&project);
         let mut history = Vec::new();
@@ -51,7 +51,7 @@ impl Expected {
                 history.push((tick, Event { position, ..read(&extractor, event, &received) }));
             }
         }
-        Expected { project, history, states: BTreeMap::new() }
+        ExpectedAnswers { project, history, states: BTreeMap::new() }
     }
 
     /// What is to be answered as of a tick.
@@ -74,9 +74,9 @@ impl Expected {
     }
 
     /// What a receiver is to hold as of a tick.
-    pub fn receiver(&mut self, as_of: Tick) -> server::State {
+    pub fn receiver(&mut self, as_of: Tick) -> server::ReceivedState {
         let definitions = self.project.definitions.clone();
-        let mut held = server::State::new();
+        let mut held = server::ReceivedState::new();
         for row in &self.state(as_of).desired {
             let destination = &definitions.destinations[row.destination.index()].name;
             let audience = &definitions.audiences[row.audience.index()].name;
@@ -88,9 +88,9 @@ impl Expected {
         held
     }
 
-    fn state(&mut self, as_of: Tick) -> &State {
-        let Expected { project, history, states } = self;
-        states.entry(as_of).or_insert_with(|| State::of(&project.definitions, history, as_of))
+    fn state(&mut self, as_of: Tick) -> &OracleState {
+        let ExpectedAnswers { project, history, states } = self;
+        states.entry(as_of).or_insert_with(|| OracleState::of(&project.definitions, history, as_of))
     }
 }
 

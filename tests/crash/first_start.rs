@@ -5,17 +5,17 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::Chance;
-use super::engine::World;
+use super::CrashChance;
+use super::engine::CrashWorld;
 
 /// Where the program is killed, in microseconds after it was started.
 const KILLED_AFTER_US: std::ops::Range<u64> = 2_000..30_000;
 
 /// What the kills found, by what there was of the data folder.
 #[derive(Default)]
-pub struct Found(BTreeMap<&'static str, u32>);
+pub struct FirstStarts(BTreeMap<&'static str, u32>);
 
-impl fmt::Display for Found {
+impl fmt::Display for FirstStarts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words: Vec<String> = self.0.iter().map(|(what, times)| format!("{what} {times} times")).collect();
         f.write_str(&words.join(", "))
@@ -24,12 +24,12 @@ impl fmt::Display for Found {
 
 /// Runs so many kills of first starts, one or more in a row for each folder. Panics where the program does not start after them;
 /// the folder is kept then.
-pub async fn run(binary: &Path, kills: u32, seed: u64) -> Found {
-    let mut chance = Chance::of(seed);
-    let mut found = Found::default();
+pub async fn run(binary: &Path, kills: u32, seed: u64) -> FirstStarts {
+    let mut chance = CrashChance::of(seed);
+    let mut found = FirstStarts::default();
     let mut left = kills;
     while left > 0 {
-        let world = World::new(binary, "http://127.0.0.1:9/");
+        let world = CrashWorld::new(binary, "http://127.0.0.1:9/");
         let in_a_row = 1 + chance.below(3).min(u64::from(left) - 1);
         for _ in 0..in_a_row {
             let after = KILLED_AFTER_US.start + chance.below(KILLED_AFTER_US.end - KILLED_AFTER_US.start);

@@ -7,9 +7,9 @@ use dataflows::model::Tick;
 use deltaic::history::{Archive, Folder};
 use serde_json::Value;
 
-use super::engine::World;
+use super::engine::CrashWorld;
 use super::events;
-use super::record::{Fate, Record};
+use super::record::{CrashRecord, Fate};
 
 /// The number of an event.
 fn number(event: &Value) -> u64 {
@@ -17,17 +17,17 @@ fn number(event: &Value) -> u64 {
 }
 
 /// The events of history and log.
-pub struct Logged {
+pub struct LoggedEvents {
     /// The log has everything from this tick on.
     begins_at: Tick,
     /// Tick, place within the tick and text of each event, by its number.
     events: BTreeMap<u64, (Tick, u32, Value)>,
 }
 
-impl Logged {
+impl LoggedEvents {
     /// Reads the history and the log of an engine that does not run. No event is twice in either, and one that is in both is at one
     /// place.
-    pub fn read(world: &World) -> Self {
+    pub fn read(world: &CrashWorld) -> Self {
         let mut events = Self::of_history(world);
         world.log("verify");
         let dump = String::from_utf8(world.log("dump").stdout).unwrap();
@@ -46,11 +46,11 @@ impl Logged {
             assert_eq!(*before, logged, "event {number} is in the history at another place than in the log");
         }
         // Together they have everything.
-        Logged { begins_at: Tick::default(), events }
+        LoggedEvents { begins_at: Tick::default(), events }
     }
 
     /// What the history has; nothing where there was no checkpoint yet.
-    fn of_history(world: &World) -> BTreeMap<u64, (Tick, u32, Value)> {
+    fn of_history(world: &CrashWorld) -> BTreeMap<u64, (Tick, u32, Value)> {
         let mut events = BTreeMap::new();
         let root = world.folder().join("data/history");
         if !root.join("MANIFEST").exists() {
@@ -71,7 +71,7 @@ impl Logged {
     }
 
     /// Checks that all that has a receipt is there, and decides on what had no answer.
-    pub fn decide(&self, record: &mut Record) {
+    pub fn decide(&self, record: &mut CrashRecord) {
         let owners = record.owners();
         for (number, (tick, _, stored)) in &self.events {
             let request = &record.requests()[owners[number]];

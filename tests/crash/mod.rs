@@ -1,9 +1,9 @@
 //! The crash loop: the real program is killed again and again under load, and compared with what its clients know.
 //!
-//! Truth is on the clients' side: [`Record`] keeps what was sent and what became of it, with the tick of each receipt. It goes
+//! Truth is on the clients' side: [`CrashRecord`] keeps what was sent and what became of it, with the tick of each receipt. It goes
 //! to the oracle, and what the oracle makes of it is compared with the HTTP API and with the receiver of the webhooks. The log
 //! only decides which of the requests that got no answer are there; so nothing here needs a log that reaches back to the
-//! beginning, as long as there is one of [`Logged`] that says where it begins.
+//! beginning, as long as there is one of [`LoggedEvents`] that says where it begins.
 //!
 //! What happens is drawn from a seed: events, order, times of the kills. How far the program gets in that time is not.
 //!
@@ -29,14 +29,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use deltaic::receive::server::{Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, WebhookReceiver};
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
-use self::counts::Counts;
-use self::engine::{Engine, World};
-use self::logged::Logged;
-use self::record::Record;
+use self::counts::CrashCounts;
+use self::engine::{CrashEngine, CrashWorld};
+use self::logged::LoggedEvents;
+use self::record::CrashRecord;
 use self::sender::Sender;
 
 /// Longer than anything takes: what is not there by then does not come.
@@ -55,7 +55,7 @@ const POWER_LOSS_IN: u64 = 3;
 const LIFE_MS_MAX: u64 = 400;
 
 /// What is to be done.
-pub struct Settings {
+pub struct CrashSettings {
     /// The program.
     pub binary: PathBuf,
     /// How often it is killed.
@@ -69,8 +69,8 @@ pub struct Settings {
 }
 
 /// What came of it.
-pub struct Outcome {
-    counts: Counts,
+pub struct CrashOutcome {
+    counts: CrashCounts,
     rounds: u32,
     starts: u32,
     /// Kills that came before the program was ready.
@@ -82,9 +82,9 @@ pub struct Outcome {
     elapsed: Duration,
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for CrashOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Outcome { counts, rounds, starts, early, power: (power, took), comparisons, calls, elapsed } = self;
+        let CrashOutcome { counts, rounds, starts, early, power: (power, took), comparisons, calls, elapsed } = self;
         write!(
             f,
             "{rounds} kills ({early} before the program was ready, {power} with a loss of power of which {took} took something), \
@@ -96,14 +96,14 @@ impl fmt::Display for Outcome {
 }
 
 /// Chance, by the seed.
-pub struct Chance(TestRng);
+pub struct CrashChance(TestRng);
 
-impl Chance {
+impl CrashChance {
     /// That of a seed.
     pub fn of(seed: u64) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        Chance(TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+        CrashChance(TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
     }
 
     /// A number below `end`.
@@ -118,13 +118,14 @@ impl Chance {
 }
 
 /// Runs the loop. Panics where the program and its clients do not agree; the folder is kept then.
-pub async fn run(settings: Settings) -> Outcome {
+pub async fn run(settings: CrashSettings) -> CrashOutcome {
     let began = Instant::now();
-    let mut chance = Chance::of(settings.seed);
+    let mut chance = CrashChance::of(settings.seed);
     // Some calls fail, so that what is pending at a kill is more than what is on its way.
-    let receiver = Receiver::start(Options { fail_every: Some(7), ..Options::default() }).await.unwrap();
-    let world = World::new(&settings.binary, &receiver.url());
-    let record = Arc::new(Mutex::new(Record::new(settings.seed)));
+    let receiver =
+        WebhookReceiver::start(ReceiveOptions { fail_every: Some(7), ..ReceiveOptions::default() }).await.unwrap();
+    let world = CrashWorld::new(&settings.binary, &receiver.url());
+    let record = Arc::new(Mutex::new(CrashRecord::new(settings.seed)));
     let (mut starts, mut early, mut comparisons, mut power) = (0, 0, 0, (0, 0));
     let mut ready_after = Duration::from_millis(50);
     for round in 0..settings.rounds {
@@ -160,11 +161,16 @@ pub async fn run(settings: Settings) -> Outcome {
     }
     let counts = record.lock().unwrap().counts();
     let calls = receiver.calls_count();
-    Outcome { counts, rounds: settings.rounds, starts, early, power, comparisons, calls, elapsed: began.elapsed() }
+    CrashOutcome { counts, rounds: settings.rounds, starts, early, power, comparisons, calls, elapsed: began.elapsed() }
 }
 
 /// Sends until the program is killed, after a random time.
-async fn load(settings: &Settings, engine: &Engine, record: &Arc<Mutex<Record>>, chance: &mut Chance) {
+async fn load(
+    settings: &CrashSettings,
+    engine: &CrashEngine,
+    record: &Arc<Mutex<CrashRecord>>,
+    chance: &mut CrashChance,
+) {
     let is_over = Arc::new(AtomicBool::new(false));
     let sender = || Sender::new(engine, record.clone(), is_over.clone());
     // How an event from the future is cut depends on its tick, which only a receipt tells: so there is to be one.
@@ -180,8 +186,8 @@ async fn load(settings: &Settings, engine: &Engine, record: &Arc<Mutex<Record>>,
 }
 
 /// Compares everything, twice: with the requests without an answer as the log has them; and when all of them are there.
-async fn compare(world: &World, receiver: &Receiver, record: &Arc<Mutex<Record>>, round: u32) {
-    let logged = Logged::read(world);
+async fn compare(world: &CrashWorld, receiver: &WebhookReceiver, record: &Arc<Mutex<CrashRecord>>, round: u32) {
+    let logged = LoggedEvents::read(world);
     logged.decide(&mut record.lock().unwrap());
     let engine = world.start();
     engine.ready().await;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Chance;
+use super::CrashChance;
 
 /// Where frames begin in a segment, the bytes of their heads, and what they begin with: see `src/log/segments/frame.rs`.
 const FRAMES_AT: usize = 4096;
@@ -14,7 +14,7 @@ const SECTOR: usize = 512;
 
 /// Takes away, sector by sector and by chance, what the log of a data folder has behind the tick that it notes as safe. The program
 /// does not run. Says whether there was something to take.
-pub fn lose(data: &Path, chance: &mut Chance) -> bool {
+pub fn lose(data: &Path, chance: &mut CrashChance) -> bool {
     let Ok(files) = std::fs::read_dir(data.join("log")) else { return false };
     let tail = std::fs::read_to_string(data.join("TAIL")).unwrap_or_default();
     let safe: u64 = tail.trim().parse().unwrap_or(0);

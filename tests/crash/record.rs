@@ -6,8 +6,8 @@ use std::ops::Range;
 use dataflows::model::Tick;
 use serde_json::{Value, json};
 
-use super::counts::Counts;
-use super::{Chance, events};
+use super::counts::CrashCounts;
+use super::{CrashChance, events};
 
 /// Events of a request at most.
 const REQUEST_EVENTS_MAX: u64 = 8;
@@ -44,7 +44,7 @@ pub struct Request {
 
 /// Which request is sent, and what is expected of its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sending {
+pub enum SendingRecord {
     /// It was never sent before.
     New,
     /// It had no answer.
@@ -63,21 +63,26 @@ pub enum Unanswered {
 }
 
 /// All requests.
-pub struct Record {
-    chance: Chance,
+pub struct CrashRecord {
+    chance: CrashChance,
     events: Vec<Value>,
     requests: Vec<Request>,
-    counts: Counts,
+    counts: CrashCounts,
 }
 
-impl Record {
+impl CrashRecord {
     /// Nothing sent yet.
     pub fn new(seed: u64) -> Self {
-        Record { chance: Chance::of(!seed), events: Vec::new(), requests: Vec::new(), counts: Counts::default() }
+        CrashRecord {
+            chance: CrashChance::of(!seed),
+            events: Vec::new(),
+            requests: Vec::new(),
+            counts: CrashCounts::default(),
+        }
     }
 
     /// What to send next.
-    pub fn next(&mut self, now_ms: u64) -> (usize, Sending) {
+    pub fn next(&mut self, now_ms: u64) -> (usize, SendingRecord) {
         let open = |(place, request): (usize, &Request)| {
             (request.fate == Fate::Open && !request.is_given_up && !request.is_under_way).then_some(place)
         };
@@ -86,12 +91,12 @@ impl Record {
             && let Some(place) = self.requests.iter().enumerate().rev().find_map(open)
         {
             self.requests[place].is_under_way = true;
-            return (place, Sending::Again);
+            return (place, SendingRecord::Again);
         }
         if pick == 7 && !self.requests.is_empty() {
             let place = self.chance.below(self.requests.len() as u64) as usize;
             if !matches!(self.requests[place].fate, Fate::Open | Fate::Absent) {
-                return (place, Sending::Duplicate);
+                return (place, SendingRecord::Duplicate);
             }
         }
         let from = self.events.len() as u64;
@@ -102,7 +107,7 @@ impl Record {
         let repeats = usize::from(self.chance.one_in(8));
         // Its sender will not try again.
         let is_given_up = self.chance.one_in(4);
-        (self.add(from, repeats, is_given_up), Sending::New)
+        (self.add(from, repeats, is_given_up), SendingRecord::New)
     }
 
     /// A request whose only event is far ahead of its time.
@@ -149,16 +154,16 @@ impl Record {
     }
 
     /// A request got its receipt.
-    pub fn answered(&mut self, place: usize, sending: Sending, tick: Tick, duplicates: usize) {
+    pub fn answered(&mut self, place: usize, sending: SendingRecord, tick: Tick, duplicates: usize) {
         let request = &mut self.requests[place];
         request.is_under_way = false;
         let all = request.events.clone().count();
         let was_there = duplicates == all + request.repeats;
         let is_new = duplicates == request.repeats;
         let is_right = match sending {
-            Sending::New => is_new,
-            Sending::Again => is_new || was_there,
-            Sending::Duplicate => was_there,
+            SendingRecord::New => is_new,
+            SendingRecord::Again => is_new || was_there,
+            SendingRecord::Duplicate => was_there,
         };
         assert!(is_right, "{sending:?} {request:?} was answered with {duplicates} duplicates at tick {tick}");
         if was_there {
@@ -186,8 +191,8 @@ impl Record {
     }
 
     /// What happened, in numbers.
-    pub fn counts(&self) -> Counts {
-        Counts { events: self.events.len(), requests: self.requests.len(), ..self.counts }
+    pub fn counts(&self) -> CrashCounts {
+        CrashCounts { events: self.events.len(), requests: self.requests.len(), ..self.counts }
     }
 
     /// Where each event is: its request, by the number of the event.

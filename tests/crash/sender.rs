@@ -9,9 +9,9 @@ use deltaic::clock::wall_clock;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use super::engine::Engine;
-use super::record::{Fate, Record, Sending, Unanswered};
-use super::{Chance, DEADLINE, project};
+use super::engine::CrashEngine;
+use super::record::{CrashRecord, Fate, SendingRecord, Unanswered};
+use super::{CrashChance, DEADLINE, project};
 
 /// One request in so many is given up on after some milliseconds, in the midst of whatever is being done with it.
 const IMPATIENT_IN: u64 = 16;
@@ -23,20 +23,20 @@ const PATIENCE_US_MAX: u64 = 8_000;
 pub struct Sender {
     client: reqwest::Client,
     url: String,
-    record: Arc<Mutex<Record>>,
+    record: Arc<Mutex<CrashRecord>>,
     /// The program was killed.
     is_over: Arc<AtomicBool>,
 }
 
 impl Sender {
     /// A client of this engine, until it is over.
-    pub fn new(engine: &Engine, record: Arc<Mutex<Record>>, is_over: Arc<AtomicBool>) -> Self {
+    pub fn new(engine: &CrashEngine, record: Arc<Mutex<CrashRecord>>, is_over: Arc<AtomicBool>) -> Self {
         Sender { client: engine.client.clone(), url: format!("{}/v1/batch", engine.url), record, is_over }
     }
 
     /// Sends one request after the other until the program is gone.
     pub async fn run(self, pause: Duration, seed: u64) {
-        let mut chance = Chance::of(seed);
+        let mut chance = CrashChance::of(seed);
         let mut due = Instant::now();
         while !self.is_over.load(Ordering::Relaxed) {
             let (place, sending) = self.record.lock().unwrap().next(wall_clock().as_ms());
@@ -54,7 +54,7 @@ impl Sender {
     /// Sends an event from the future, which the engine is there to take.
     pub async fn send_ahead(&self) {
         let place = self.record.lock().unwrap().next_ahead(wall_clock().as_ms());
-        assert!(self.send(place, Sending::New, DEADLINE).await, "an engine that is ready takes an event");
+        assert!(self.send(place, SendingRecord::New, DEADLINE).await, "an engine that is ready takes an event");
     }
 
     /// Sends all that has no receipt, in its order, whether somebody gave it up or not.
@@ -63,13 +63,16 @@ impl Sender {
         for place in 0..count {
             let fate = self.record.lock().unwrap().requests()[place].fate;
             if matches!(fate, Fate::Open | Fate::Absent) {
-                assert!(self.send(place, Sending::Again, DEADLINE).await, "an engine that is ready takes requests");
+                assert!(
+                    self.send(place, SendingRecord::Again, DEADLINE).await,
+                    "an engine that is ready takes requests"
+                );
             }
         }
     }
 
     /// Sends a request; whether there was a receipt.
-    async fn send(&self, place: usize, sending: Sending, patience: Duration) -> bool {
+    async fn send(&self, place: usize, sending: SendingRecord, patience: Duration) -> bool {
         let body = self.record.lock().unwrap().body(place);
         let request = self.client.post(&self.url).basic_auth(project::WRITE_KEY, Some("")).body(body);
         let answered = tokio::time::timeout(patience, async {
@@ -78,7 +81,7 @@ impl Sender {
         });
         let answered = answered.await.ok().flatten();
         let mut record = self.record.lock().unwrap();
-        let is_again = sending != Sending::Duplicate;
+        let is_again = sending != SendingRecord::Duplicate;
         match answered {
             Some((200, text)) => {
                 let answer: Value = serde_json::from_str(&text).unwrap();

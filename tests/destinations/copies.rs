@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::process::Command;
 
-use deltaic::receive::server::{Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, WebhookReceiver};
 use serde_json::json;
 
 use super::{ADMIN_TOKEN, PROJECT, buyers, order, start, until, until_told, webhook, write};
-use crate::program::{Program, Server, block, project};
+use crate::program::{Program, ServerProcess, block, project};
 
 /// `deltaic take-over`
-fn take_over(server: &Server) -> (bool, String) {
+fn take_over(server: &ServerProcess) -> (bool, String) {
     let arguments = ["take-over", "--url", server.url()];
     let ended =
         tokio::task::block_in_place(|| Program::start(&arguments, &[("DELTAIC_ADMIN_TOKEN", ADMIN_TOKEN)]).end());
@@ -24,7 +24,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copied_data_folder_delivers_nothing_until_it_is_taken_over() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
     write(folder.path(), &[webhook("crm", &receiver.url(), "events = [\"Order\"]\ndrop = []")]);
     let server = start(&folder).await;
@@ -51,7 +51,7 @@ async fn a_copied_data_folder_delivers_nothing_until_it_is_taken_over() {
     assert_eq!(ended.stderr.matches("this may be a copy").count(), 1, "{}", ended.stderr);
     // Nor after one more start, nor with --no-delivery, which does not make it its own.
     for arguments in [&[][..], &["--no-delivery"]] {
-        let server = Server::start(other.path(), arguments, &[]).await;
+        let server = ServerProcess::start(other.path(), arguments, &[]).await;
         order(&server, 6..7).await;
         let ready = server.get("/readyz").await.body;
         assert!(ready.contains("nothing is delivered"), "{ready}");
@@ -84,12 +84,12 @@ async fn a_copied_data_folder_delivers_nothing_until_it_is_taken_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_instance_does_not_deliver_from_a_folder_until_it_takes_it_over() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
     let text =
         format!("{PROJECT}\n{}{}", block("docs/concepts/delivery.md", "project"), webhook("crm", &receiver.url(), ""));
     std::fs::write(folder.path().join("deltaic.toml"), text).unwrap();
-    let start = |arguments, name| Server::start(folder.path(), arguments, name);
+    let start = |arguments, name| ServerProcess::start(folder.path(), arguments, name);
     let server = start(&[], &[("DELTAIC_INSTANCE", "one")]).await;
     order(&server, 0..2).await;
     until_told(&server, "crm", 2).await;

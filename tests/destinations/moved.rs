@@ -2,29 +2,29 @@
 
 use std::path::Path;
 
-use deltaic::receive::server::{Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, WebhookReceiver};
 use reqwest::Method;
 use serde_json::json;
 
 use super::{ADMIN_TOKEN, admin, buyers, command, order, start, until, until_told, webhook, write};
-use crate::program::{Server, project, run};
+use crate::program::{ServerProcess, project, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_address_is_asked_for() {
     let [first, second, third] = [
-        Receiver::start(Options::default()).await,
-        Receiver::start(Options::default()).await,
-        Receiver::start(Options::default()).await,
+        WebhookReceiver::start(ReceiveOptions::default()).await,
+        WebhookReceiver::start(ReceiveOptions::default()).await,
+        WebhookReceiver::start(ReceiveOptions::default()).await,
     ]
     .map(Result::unwrap);
     let folder = project("");
-    let at = |receiver: &Receiver| write(folder.path(), &[webhook("crm", &receiver.url(), "")]);
+    let at = |receiver: &WebhookReceiver| write(folder.path(), &[webhook("crm", &receiver.url(), "")]);
     at(&first);
     let server = start(&folder).await;
     order(&server, 0..4).await;
     until_told(&server, "crm", 4).await;
     let answered =
-        Server::try_send(server.request(Method::POST, "/v1/destinations/crm/as-new").bearer_auth(ADMIN_TOKEN));
+        ServerProcess::try_send(server.request(Method::POST, "/v1/destinations/crm/as-new").bearer_auth(ADMIN_TOKEN));
     assert_eq!(answered.await.unwrap().problem(), (409, "not_moved".to_owned()));
     server.stop();
 
@@ -53,32 +53,32 @@ async fn another_address_is_asked_for() {
 
     // The same at the start: what was confirmed is there.
     at(&third);
-    let server = Server::start(folder.path(), &["--as-moved", "crm"], &[]).await;
+    let server = ServerProcess::start(folder.path(), &["--as-moved", "crm"], &[]).await;
     order(&server, [5]).await;
     until_told(&server, "crm", 6).await;
     assert_eq!(buyers(&third, "crm"), json!({"user_id:u5": 1}));
     server.stop();
     // Whoever says it at each start does no harm.
-    let server = Server::start(folder.path(), &["--as-new", "crm"], &[]).await;
+    let server = ServerProcess::start(folder.path(), &["--as-new", "crm"], &[]).await;
     until_told(&server, "crm", 6).await;
     server.stop();
     assert_eq!(third.calls_count(), 1);
 
     at(&first);
-    let server = Server::start(folder.path(), &["--as-new", "crm"], &[]).await;
+    let server = ServerProcess::start(folder.path(), &["--as-new", "crm"], &[]).await;
     until_told(&server, "crm", 6).await;
     server.stop();
     assert_eq!(buyers(&first, "crm").as_object().unwrap().len(), 6);
-    let ended = Server::begin(folder.path(), &["--as-new", "crn"], &[]).failed();
+    let ended = ServerProcess::begin(folder.path(), &["--as-new", "crn"], &[]).failed();
     assert!(ended.stderr.contains("no destination \"crn\""), "{}", ended.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_withdrew_is_not_in_a_call_to_a_new_address() {
-    let first = Receiver::start(Options::default()).await.unwrap();
-    let second = Receiver::start(Options::default()).await.unwrap();
+    let first = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
+    let second = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
-    let at = |receiver: &Receiver, traits: &str| {
+    let at = |receiver: &WebhookReceiver, traits: &str| {
         let destination = webhook("crm", &receiver.url(), "").replace("traits = [\"orders\"]", traits);
         write(folder.path(), &[destination]);
     };
@@ -87,13 +87,13 @@ async fn who_withdrew_is_not_in_a_call_to_a_new_address() {
     order(&server, [0]).await;
     until_told(&server, "crm", 1).await;
     // A call under way, of which nobody knows whether it arrived.
-    let (reply, _never) = deltaic::receive::server::Reply::held();
+    let (reply, _never) = deltaic::receive::server::ScriptedReply::held();
     first.answer_next(reply);
     order(&server, [0]).await;
     first.until_calls(2).await;
     server.kill();
     at(&second, "");
-    let server = Server::start(folder.path(), &["--as-new", "crm"], &[]).await;
+    let server = ServerProcess::start(folder.path(), &["--as-new", "crm"], &[]).await;
     until_told(&server, "crm", 1).await;
     // Not what was told the other: there the traits were.
     let changes: Vec<_> = second.calls().iter().flat_map(|call| call.changes()).collect();
@@ -104,8 +104,8 @@ async fn who_withdrew_is_not_in_a_call_to_a_new_address() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_retired_is_emptied_and_stays_empty() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
-    let other = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
+    let other = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
     let both = [webhook("crm", &receiver.url(), ""), webhook("ads", &other.url(), "")];
     write(folder.path(), &both);
@@ -152,7 +152,7 @@ async fn one_that_is_retired_is_emptied_and_stays_empty() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_told_of_a_row_is_never_as_of_before() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
     let with = |keys: &str| write(folder.path(), &[webhook("crm", &receiver.url(), keys)]);
     with("batch_changes_max = 1");

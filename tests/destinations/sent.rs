@@ -1,15 +1,15 @@
 //! What leaves of events, and which do not: those of the past, those that are too old. And calls that nobody can take.
 
 use axum::http::StatusCode;
-use deltaic::receive::server::{Options, Receiver, Reply};
+use deltaic::receive::server::{ReceiveOptions, ScriptedReply, WebhookReceiver};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{ADMIN_TOKEN, admin, command, start, until, until_told, webhook, write};
-use crate::program::{Program, Server, project};
+use crate::program::{Program, ServerProcess, project};
 
 /// `deltaic dead-letters …`
-fn dead_letters(server: &Server, arguments: &[&str]) -> (bool, String) {
+fn dead_letters(server: &ServerProcess, arguments: &[&str]) -> (bool, String) {
     let arguments = [&["dead-letters"], arguments, &["--url", server.url()]].concat();
     let ended =
         tokio::task::block_in_place(|| Program::start(&arguments, &[("DELTAIC_ADMIN_TOKEN", ADMIN_TOKEN)]).end());
@@ -17,7 +17,7 @@ fn dead_letters(server: &Server, arguments: &[&str]) -> (bool, String) {
 }
 
 /// The events that a receiver was sent, as they left.
-fn events(receiver: &Receiver) -> Vec<Value> {
+fn events(receiver: &WebhookReceiver) -> Vec<Value> {
     let of_call = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap()["events"].as_array().cloned();
     receiver
         .calls()
@@ -28,7 +28,7 @@ fn events(receiver: &Receiver) -> Vec<Value> {
         .collect()
 }
 
-fn at(receiver: &Receiver, name: &str, keys: &str) -> String {
+fn at(receiver: &WebhookReceiver, name: &str, keys: &str) -> String {
     format!(
         "[destinations.{name}]\ntype = \"webhook\"\nurl = \"{}\"\nevents = [\"Order\"]\nbackoff_min = \"1 ms\"\n{keys}\n",
         receiver.url()
@@ -44,9 +44,9 @@ fn an_order(id: &str, more: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_leaves_is_what_is_said() {
     let [plain, keep, drop] = [
-        Receiver::start(Options::default()).await,
-        Receiver::start(Options::default()).await,
-        Receiver::start(Options::default()).await,
+        WebhookReceiver::start(ReceiveOptions::default()).await,
+        WebhookReceiver::start(ReceiveOptions::default()).await,
+        WebhookReceiver::start(ReceiveOptions::default()).await,
     ]
     .map(Result::unwrap);
     let folder = project("");
@@ -100,14 +100,14 @@ async fn what_leaves_is_what_is_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_leaves_is_unicode() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
     write(folder.path(), &[at(&receiver, "crm", "drop = []")]);
     let server = start(&folder).await;
     // Written by hand: no library of ours writes such a text.
     let body = r#"{"type":"track","event":"Order","userId":"ann","messageId":"m1","properties":{"a":"x\ud800y","\udc00":"\ud83d\ude00","b":"\\ud800"}}"#;
     let sent = server.request(Method::POST, "/v1/track").basic_auth("web-key", Some("")).body(body);
-    assert_eq!(Server::try_send(sent).await.unwrap().status, 200);
+    assert_eq!(ServerProcess::try_send(sent).await.unwrap().status, 200);
     until(&server, "crm", |status| status["events"]["acknowledged"] == 1).await;
     server.stop();
     let expected = json!({"a": "x\u{fffd}y", "\u{fffd}": "\u{1f600}", "b": "\\ud800"});
@@ -116,8 +116,11 @@ async fn what_leaves_is_unicode() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn history_does_not_act() {
-    let [now, all] =
-        [Receiver::start(Options::default()).await, Receiver::start(Options::default()).await].map(Result::unwrap);
+    let [now, all] = [
+        WebhookReceiver::start(ReceiveOptions::default()).await,
+        WebhookReceiver::start(ReceiveOptions::default()).await,
+    ]
+    .map(Result::unwrap);
     let folder = project("");
     write(
         folder.path(),
@@ -146,7 +149,7 @@ async fn history_does_not_act() {
     server.profile("user_id:ann", token).await;
     until(&server, "now", |status| status["events"]["pending"] == 0 && status["events"]["acknowledged"] == 1).await;
     server.stop();
-    let ids = |receiver: &Receiver| -> Vec<String> {
+    let ids = |receiver: &WebhookReceiver| -> Vec<String> {
         events(receiver).iter().map(|event| event["messageId"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(ids(&now), ["new", "last"]);
@@ -155,7 +158,7 @@ async fn history_does_not_act() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_nobody_can_take_is_skipped() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
     // A wait that nobody waits for in a test: who skips does not have to.
     let keys = "backoff_max = \"10 min\"\nevents = [\"Order\"]\ndrop = []";
@@ -165,7 +168,7 @@ async fn a_call_that_nobody_can_take_is_skipped() {
     let server = start(&folder).await;
     let (done, told) = command(&server, &["skip", "crm"], ADMIN_TOKEN);
     assert!(!done && told.contains("nothing to skip"), "{told}");
-    (0..2).for_each(|_| receiver.answer_next(Reply::status(StatusCode::INTERNAL_SERVER_ERROR)));
+    (0..2).for_each(|_| receiver.answer_next(ScriptedReply::status(StatusCode::INTERNAL_SERVER_ERROR)));
     server.take(&[an_order("poison", json!({}))]).await;
     until(&server, "crm", |status| status["failed_calls"] == 1 && status["events"]["failed_calls"] == 1).await;
     server.take(&[json!({"type": "track", "event": "Order", "userId": "bob", "messageId": "good"})]).await;
@@ -197,8 +200,8 @@ async fn a_call_that_nobody_can_take_is_skipped() {
     until(&server, "crm", |status| status["events"]["acknowledged"] == 2).await;
     assert_eq!(dead_letters(&server, &["list", "crm"]), (true, "no dead letters\n".to_owned()));
 
-    receiver.answer_next(Reply::status(StatusCode::INTERNAL_SERVER_ERROR));
-    receiver.answer_next(Reply::status(StatusCode::INTERNAL_SERVER_ERROR));
+    receiver.answer_next(ScriptedReply::status(StatusCode::INTERNAL_SERVER_ERROR));
+    receiver.answer_next(ScriptedReply::status(StatusCode::INTERNAL_SERVER_ERROR));
     server.take(&[an_order("again", json!({}))]).await;
     until(&server, "crm", |status| status["failed_calls"] == 2 && status["events"]["failed_calls"] == 2).await;
     assert!(command(&server, &["skip", "crm"], ADMIN_TOKEN).0);
@@ -213,13 +216,13 @@ async fn a_call_that_nobody_can_take_is_skipped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_says_no_is_no_yes() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
     let keys = "confirm = \"body.result.success\"\nattempts_max = 2\nbatch_changes_max = 1";
     write(folder.path(), &[webhook("crm", &receiver.url(), keys)]);
     let server = start(&folder).await;
     let say = |text: &str, applies: bool| {
-        receiver.answer_next(Reply { text: text.to_owned(), applies, ..Reply::status(StatusCode::OK) });
+        receiver.answer_next(ScriptedReply { text: text.to_owned(), applies, ..ScriptedReply::status(StatusCode::OK) });
     };
     // No answer at all, an answer of somebody in between, an error, and then yes.
     say("", false);

@@ -1,11 +1,11 @@
 //! Signatures of calls, held against the Standard Webhooks scheme's own libraries for Python and Node, as
 //! `docs/reference/webhooks.md` uses them.
 
-use deltaic::receive::server::{Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, WebhookReceiver};
 use serde_json::{Value, json};
 
 use super::{order, start, webhook, write};
-use crate::program::{Node, Python, block, project};
+use crate::program::{NodeScript, Python, block, project};
 
 /// The libraries, from PyPI and npm.
 const PYTHON: &str = "standardwebhooks==1.1.0";
@@ -53,7 +53,7 @@ fn questions(headers: &Value, body: &str) -> Vec<(Value, &'static str)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn libraries_of_the_scheme_verify_what_is_sent() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project("");
     let secrets = format!("secret = {{ old = \"plain-text-secret\", new = \"{SECRET}\" }}");
     write(folder.path(), &[webhook("crm", &receiver.url(), &secrets)]);
@@ -74,7 +74,7 @@ async fn libraries_of_the_scheme_verify_what_is_sent() {
         let page = |name| block("docs/reference/webhooks.md", name);
         let script = folder.path().join("verify.js");
         std::fs::write(&script, page("verify-in-node") + IN_NODE).unwrap();
-        let node = Node::with(&[NODE]).start(&script, &[file]);
+        let node = NodeScript::with(&[NODE]).start(&script, &[file]);
         expected.iter().for_each(|answer| node.expect(answer));
         node.end();
         let python = Python::with(PYTHON).expect("there is no python3; .ci/run installs it");

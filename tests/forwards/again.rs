@@ -1,13 +1,13 @@
 //! The real program: consent is looked at again before an event is sent that had to wait.
 
 use axum::http::StatusCode;
-use deltaic::receive::server::{Call, Options, Receiver, Reply};
+use deltaic::receive::server::{ReceiveOptions, ReceivedCall, ScriptedReply, WebhookReceiver};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cluster::hosts;
-use crate::program::{DEADLINE, Server, project};
+use crate::program::{DEADLINE, ServerProcess, project};
 
 const PROJECT: &str = r#"
 [identity]
@@ -26,15 +26,15 @@ requires_consent = "marketing"
 "#;
 
 /// A receiver, and a project that sends to it.
-async fn world() -> (Receiver, TempDir) {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+async fn world() -> (WebhookReceiver, TempDir) {
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project(&PROJECT.replace("URL", &receiver.url()));
     (receiver, folder)
 }
 
-async fn start(folder: &TempDir) -> Server {
+async fn start(folder: &TempDir) -> ServerProcess {
     let data = folder.path().join("data");
-    Server::start(folder.path(), &["--data", data.to_str().unwrap(), "--workers", "2"], &[]).await
+    ServerProcess::start(folder.path(), &["--data", data.to_str().unwrap(), "--workers", "2"], &[]).await
 }
 
 fn seen(n: u64, ids: Value) -> Value {
@@ -55,16 +55,16 @@ fn login(user: &str, device: &str) -> Value {
     json!({"type": "identify", "userId": user, "anonymousId": device})
 }
 
-async fn order(server: &Server, what: &str) {
+async fn order(server: &ServerProcess, what: &str) {
     let request = server.request(Method::POST, &format!("/v1/destinations/crm/{what}")).bearer_auth("admin-token");
-    assert_eq!(Server::try_send(request).await.unwrap().status, 200);
+    assert_eq!(ServerProcess::try_send(request).await.unwrap().status, 200);
 }
 
 /// Waits until what is told of the events is so: pending, dead letters, withheld.
-async fn until(server: &Server, wished: (u64, u64, u64)) {
+async fn until(server: &ServerProcess, wished: (u64, u64, u64)) {
     let events = async || {
         let request = server.request(Method::GET, "/v1/destinations/crm").bearer_auth("admin-token");
-        let told = Server::try_send(request).await.unwrap().json()["events"].take();
+        let told = ServerProcess::try_send(request).await.unwrap().json()["events"].take();
         let count = |name: &str| told[name].as_u64().unwrap();
         (count("pending"), count("dead_letters"), count("withheld"))
     };
@@ -79,8 +79,8 @@ async fn until(server: &Server, wished: (u64, u64, u64)) {
 }
 
 /// The numbers of the events of each call.
-fn calls(receiver: &Receiver) -> Vec<Vec<u64>> {
-    let numbers = |call: &Call| {
+fn calls(receiver: &WebhookReceiver) -> Vec<Vec<u64>> {
+    let numbers = |call: &ReceivedCall| {
         call.events().iter().map(|event| event.event["properties"]["n"].as_u64().unwrap()).collect::<Vec<_>>()
     };
     receiver.calls().iter().map(numbers).collect()
@@ -123,7 +123,7 @@ async fn a_call_that_began_is_repeated_as_it_was() {
     let (receiver, folder) = world().await;
     let server = start(&folder).await;
     server.take(&[marketing("ann", true), marketing("bob", true)]).await;
-    let (mut down, answer) = Reply::held();
+    let (mut down, answer) = ScriptedReply::held();
     down.status = StatusCode::BAD_GATEWAY;
     receiver.answer_next(down);
     server.take(&[seen(1, of("ann"))]).await;
@@ -137,7 +137,7 @@ async fn a_call_that_began_is_repeated_as_it_was() {
     assert_eq!(calls(&receiver), [vec![1], vec![1], vec![3]]);
 
     // and in the next one.
-    let (reply, answer) = Reply::held();
+    let (reply, answer) = ScriptedReply::held();
     receiver.answer_next(reply);
     server.take(&[seen(4, of("bob"))]).await;
     receiver.until_calls(4).await;
@@ -176,14 +176,14 @@ async fn in_a_cluster_all_processes_know_who_withdrew() {
         let data = folder.path().join(format!("data{process}"));
         let hosts = hosts.path().to_str().unwrap();
         let arguments = ["--workers", "2", "--process", process, "--hosts", hosts, "--data", data.to_str().unwrap()];
-        Server::begin(folder.path(), &arguments, &[])
+        ServerProcess::begin(folder.path(), &arguments, &[])
     };
     let (first, second) = (begin("0"), begin("1"));
     let (first, second) = (first.ready().await, second.ready().await);
     for (writes, other, n) in [(&first, &second, 1), (&second, &first, 4)] {
         let token = writes.take(&[marketing("ann", true), marketing("bob", true)]).await;
         other.profile("user_id:ann", token).await;
-        let (reply, answer) = Reply::held();
+        let (reply, answer) = ScriptedReply::held();
         receiver.answer_next(reply);
         let before = receiver.calls().len();
         writes.take(&[seen(n, of("ann"))]).await;
@@ -207,7 +207,7 @@ async fn a_dead_letter_that_is_retried_is_looked_at_again() {
     let server = start(&folder).await;
     server.take(&[marketing("ann", true), marketing("bob", true)]).await;
     for (n, user) in [(1, "ann"), (2, "bob")] {
-        receiver.answer_next(Reply::status(StatusCode::BAD_REQUEST));
+        receiver.answer_next(ScriptedReply::status(StatusCode::BAD_REQUEST));
         server.take(&[seen(n, of(user))]).await;
         until(&server, (0, n, 0)).await;
     }

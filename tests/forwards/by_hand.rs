@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dataflows::definitions::{
-    Definitions, DestinationId, Forward, Listed, MeasureId, PersonTerm, Shape, Trait, TraitId,
+    Definitions, DestinationId, Forward, ListedTrait, MeasureId, MeasureShape, PersonTerm, Trait, TraitId,
 };
 use dataflows::expression::Expression;
 use dataflows::model::{Event, Tick, Value};
@@ -17,7 +17,7 @@ use crate::histories::identifier;
 /// Orders, with how many there are, the city, and the decision on marketing.
 fn definitions(requires_consent: bool) -> Arc<Definitions> {
     let mut definitions = Definitions {
-        measures: vec![measure("order", Shape::Count, None)],
+        measures: vec![measure("order", MeasureShape::Count, None)],
         traits: vec![Trait {
             name: "orders".into(),
             expression: Expression::Term(PersonTerm::Count(MeasureId::new(0))),
@@ -27,7 +27,7 @@ fn definitions(requires_consent: bool) -> Arc<Definitions> {
             events: vec!["order".into()],
             condition: None,
             identifiers: vec!["user_id".into(), "email".into()],
-            traits: vec![Listed::Attribute("city".into()), Listed::Trait(TraitId::new(0))],
+            traits: vec![ListedTrait::Attribute("city".into()), ListedTrait::Trait(TraitId::new(0))],
             consent: vec!["marketing".into()],
             requires_consent: requires_consent.then(|| "marketing".into()),
         }],
@@ -60,7 +60,7 @@ async fn check(requires_consent: bool, ticks: &[&[Event]], expected: &[&str]) {
         let run = run(&definitions, workers, (MemoryLog::forgetful(), &[]), None, &new).await;
         let mut ticks: Vec<Tick> = run.arrived.iter().map(|(tick, _)| *tick).collect();
         ticks.dedup();
-        let line = |sent: &super::Sent| {
+        let line = |sent: &super::SentForward| {
             let tick = ticks.iter().position(|tick| *tick == sent.tick).unwrap();
             let value = |value: &Value| match value {
                 Value::Number(number) => number.get().to_string(),

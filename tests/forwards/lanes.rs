@@ -2,10 +2,10 @@
 
 use deltaic::project::Secret;
 use deltaic::receive::event::ForwardedEvent;
-use deltaic::receive::server::{Call, Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, ReceivedCall, WebhookReceiver};
 use serde_json::{Value, json};
 
-use crate::program::{DEADLINE, Server, project};
+use crate::program::{DEADLINE, ServerProcess, project};
 
 const PROJECT: &str = r#"
 [identity]
@@ -47,9 +47,9 @@ fn identify(user: &str, marketing: bool) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_takes_audiences_and_events_side_by_side() {
     let secret = Some(Secret::new("hook-secret".into()));
-    let receiver = Receiver::start(Options { secret, ..Options::default() }).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions { secret, ..ReceiveOptions::default() }).await.unwrap();
     let folder = project(&PROJECT.replace("URL", &receiver.url()));
-    let server = Server::start(folder.path(), &["--workers", "2"], &[]).await;
+    let server = ServerProcess::start(folder.path(), &["--workers", "2"], &[]).await;
     server.take(&[order("ann", 200), identify("ann", true), order("ann", 50)]).await;
     // Were it still there when she withdraws, it would be withheld.
     let there = async {
@@ -70,7 +70,7 @@ async fn a_destination_takes_audiences_and_events_side_by_side() {
     server.stop();
 
     assert!(receiver.calls().iter().all(|call| call.status.is_success()), "signatures are right");
-    let events: Vec<ForwardedEvent> = receiver.calls().iter().flat_map(Call::events).collect();
+    let events: Vec<ForwardedEvent> = receiver.calls().iter().flat_map(ReceivedCall::events).collect();
     let told = |event: &ForwardedEvent| {
         let id = event.event["messageId"].as_str().unwrap().to_owned();
         (id, event.identifiers.concat(), Value::from(event.traits.clone()), event.consent["ads"])

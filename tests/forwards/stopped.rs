@@ -1,9 +1,9 @@
 //! The real program, stopped as one should: the next start forwards what comes then, whatever windows were open.
 
-use deltaic::receive::server::{Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, WebhookReceiver};
 use serde_json::json;
 
-use crate::program::{DEADLINE, Server, project};
+use crate::program::{DEADLINE, ServerProcess, project};
 
 /// The windows end long after each stop.
 const PROJECT: &str = r#"
@@ -28,11 +28,12 @@ identifiers = ["user_id"]
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_stop_with_open_windows_events_are_forwarded_at_once() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project(&PROJECT.replace("URL", &receiver.url()));
     let data = folder.path().join("data");
     for (round, workers) in ["1", "3", "1"].into_iter().enumerate() {
-        let server = Server::start(folder.path(), &["--data", data.to_str().unwrap(), "--workers", workers], &[]).await;
+        let server =
+            ServerProcess::start(folder.path(), &["--data", data.to_str().unwrap(), "--workers", workers], &[]).await;
         let event =
             json!({"type": "track", "event": "Seen", "userId": format!("u{round}"), "messageId": format!("m{round}")});
         server.take(&[event]).await;
@@ -52,13 +53,13 @@ async fn after_a_stop_with_open_windows_events_are_forwarded_at_once() {
 }
 
 /// The users of the events that were forwarded.
-fn forwarded(receiver: &Receiver) -> Vec<String> {
+fn forwarded(receiver: &WebhookReceiver) -> Vec<String> {
     let calls = receiver.calls();
     let events = calls.iter().flat_map(|call| call.events());
     events.map(|event| event.event["userId"].as_str().unwrap().to_owned()).collect()
 }
 
 /// How many changes of audiences came.
-fn changes(receiver: &Receiver) -> usize {
+fn changes(receiver: &WebhookReceiver) -> usize {
     receiver.calls().iter().map(|call| call.changes().len()).sum()
 }

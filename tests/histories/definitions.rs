@@ -2,8 +2,9 @@
 
 use compact_str::CompactString;
 use dataflows::definitions::{
-    Audience, AudienceId, Blocked, Definitions, DestinationId, DestinationView, EventTerm, Field, FieldRoot, Forward,
-    IdentityRules, Listed, Measure, MeasureId, PersonTerm, Reach, Shape, Step, Trait, TraitId, Window,
+    Audience, AudienceId, Blocked, Definitions, DestinationId, DestinationView, EvaluationStep, EventTerm, Field,
+    FieldRoot, Forward, IdentityRules, ListedTrait, Measure, MeasureId, MeasureShape, PersonTerm, Reach, Trait,
+    TraitId, Window,
 };
 use dataflows::expression::{Arithmetic, Comparison, Expression, Pattern};
 use dataflows::model::{PointInTime, Value, ValueType};
@@ -154,18 +155,18 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
     let category = || field(CATEGORY);
     let number = |value: f64| literal::<EventTerm>(value);
     let measures = vec![
-        /* 0 */ measure(ORDERED, Shape::Count, None),
-        /* 1 */ measure(ORDERED, Shape::Count, ms_5),
-        /* 2 */ measure(VIEWED, Shape::Count, s_1),
-        /* 3 */ measure(VIEWED, Shape::Count, ms_10),
-        /* 4 */ measure(ORDERED, Shape::Sum(total()), None),
-        /* 5 */ measure(ORDERED, Shape::Sum(total()), h_1),
-        /* 6 */ measure(ORDERED, Shape::Least(total()), s_60),
-        /* 7 */ measure(ORDERED, Shape::Greatest(total()), None),
-        /* 8 */ measure(VIEWED, Shape::Earliest(category()), None),
-        /* 9 */ measure(VIEWED, Shape::Latest(category()), s_1),
-        /* 10 */ measure(VIEWED, Shape::Distinct(category()), None),
-        /* 11 */ measure(VIEWED, Shape::Distinct(category()), ms_5),
+        /* 0 */ measure(ORDERED, MeasureShape::Count, None),
+        /* 1 */ measure(ORDERED, MeasureShape::Count, ms_5),
+        /* 2 */ measure(VIEWED, MeasureShape::Count, s_1),
+        /* 3 */ measure(VIEWED, MeasureShape::Count, ms_10),
+        /* 4 */ measure(ORDERED, MeasureShape::Sum(total()), None),
+        /* 5 */ measure(ORDERED, MeasureShape::Sum(total()), h_1),
+        /* 6 */ measure(ORDERED, MeasureShape::Least(total()), s_60),
+        /* 7 */ measure(ORDERED, MeasureShape::Greatest(total()), None),
+        /* 8 */ measure(VIEWED, MeasureShape::Earliest(category()), None),
+        /* 9 */ measure(VIEWED, MeasureShape::Latest(category()), s_1),
+        /* 10 */ measure(VIEWED, MeasureShape::Distinct(category()), None),
+        /* 11 */ measure(VIEWED, MeasureShape::Distinct(category()), ms_5),
         /* 12 */
         Measure {
             condition: Some(Expression::And(vec![
@@ -173,16 +174,16 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
                 not(one_of(category(), &["books", "shoes"])),
                 compare(total(), Comparison::GreaterOrEqual, number(10.0)),
             ])),
-            ..measure(ORDERED, Shape::Count, s_60)
+            ..measure(ORDERED, MeasureShape::Count, s_60)
         },
         /* 13 */
         Measure {
             condition: Some(Expression::Or(vec![like(category(), "%oo%"), is_missing(total())])),
-            ..measure(VIEWED, Shape::Count, h_1)
+            ..measure(VIEWED, MeasureShape::Count, h_1)
         },
-        /* 14 */ measure(ORDERED, Shape::Latest(field(ANYTHING)), None),
-        /* 15 */ measure(ORDERED, Shape::Earliest(field(SHIPPED)), s_60),
-        /* 16 */ measure(ORDERED, Shape::Latest(Expression::Term(EventTerm::Timestamp)), None),
+        /* 14 */ measure(ORDERED, MeasureShape::Latest(field(ANYTHING)), None),
+        /* 15 */ measure(ORDERED, MeasureShape::Earliest(field(SHIPPED)), s_60),
+        /* 16 */ measure(ORDERED, MeasureShape::Latest(Expression::Term(EventTerm::Timestamp)), None),
         /* 17 */
         Measure {
             // An event that never happens, by a condition on its time.
@@ -191,7 +192,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
                 Comparison::Less,
                 literal(Value::Time(PointInTime::from_ms(0))),
             )),
-            ..measure(ORDERED, Shape::Sum(arithmetic(total(), Arithmetic::Multiply, number(2.0))), None)
+            ..measure(ORDERED, MeasureShape::Sum(arithmetic(total(), Arithmetic::Multiply, number(2.0))), None)
         },
         /* 18 */
         Measure {
@@ -200,22 +201,22 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
                 Comparison::Greater,
                 literal(Value::Time(PointInTime::from_ms(0))),
             )),
-            ..measure("identify", Shape::Count, s_60)
+            ..measure("identify", MeasureShape::Count, s_60)
         },
         /* 19 */
         measure(
             ORDERED,
-            Shape::Sum(arithmetic(
+            MeasureShape::Sum(arithmetic(
                 total(),
                 Arithmetic::Divide,
                 arithmetic(total(), Arithmetic::Subtract, number(10.0)),
             )),
             None,
         ),
-        /* 20 */ measure(ORDERED, Shape::Earliest(field(ANYTHING)), None),
-        /* 21 */ measure(ORDERED, Shape::Least(field(ANYTHING)), s_1),
-        /* 22 */ measure(ORDERED, Shape::Greatest(field(ANYTHING)), s_60),
-        /* 23 */ measure(ORDERED, Shape::Distinct(field(ANYTHING)), None),
+        /* 20 */ measure(ORDERED, MeasureShape::Earliest(field(ANYTHING)), None),
+        /* 21 */ measure(ORDERED, MeasureShape::Least(field(ANYTHING)), s_1),
+        /* 22 */ measure(ORDERED, MeasureShape::Greatest(field(ANYTHING)), s_60),
+        /* 23 */ measure(ORDERED, MeasureShape::Distinct(field(ANYTHING)), None),
     ];
 
     let orders = || person(PersonTerm::Count, 0);
@@ -333,9 +334,9 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
                 audiences: vec![audience_id("lapsed"), audience_id("vip"), audience_id("buyers")],
                 identifiers: vec!["email".into(), "user_id".into()],
                 traits: vec![
-                    Listed::Trait(trait_id("revenue")),
-                    Listed::Attribute("city".into()),
-                    Listed::Trait(trait_id("last_category_1s")),
+                    ListedTrait::Trait(trait_id("revenue")),
+                    ListedTrait::Attribute("city".into()),
+                    ListedTrait::Trait(trait_id("last_category_1s")),
                 ],
                 requires_consent: Some("marketing".into()),
             },
@@ -343,7 +344,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
                 name: "warehouse".into(),
                 audiences: vec![audience_id("anonymous_only"), audience_id("everyone"), audience_id("just_now")],
                 identifiers: vec!["anonymous_id".into(), "device_id".into(), "loyalty".into()],
-                traits: vec![Listed::Trait(trait_id("orders")), Listed::Attribute("plan".into())],
+                traits: vec![ListedTrait::Trait(trait_id("orders")), ListedTrait::Attribute("plan".into())],
                 requires_consent: None,
             },
         ],
@@ -365,7 +366,7 @@ fn forwards() -> Vec<Forward> {
                 compare(field(TOTAL), Comparison::GreaterOrEqual, literal(10.0)),
             ])),
             identifiers: vec!["email".into(), "user_id".into()],
-            traits: vec![Listed::Trait(trait_id("revenue")), Listed::Attribute("city".into())],
+            traits: vec![ListedTrait::Trait(trait_id("revenue")), ListedTrait::Attribute("city".into())],
             consent: vec!["marketing".into()],
             requires_consent: Some("marketing".into()),
         },
@@ -374,7 +375,7 @@ fn forwards() -> Vec<Forward> {
             events: vec![ORDERED.into(), VIEWED.into()],
             condition: None,
             identifiers: vec!["anonymous_id".into(), "device_id".into(), "cookie".into()],
-            traits: ["orders_5ms", "views_10ms", "was_lapsed"].map(|name| Listed::Trait(trait_id(name))).to_vec(),
+            traits: ["orders_5ms", "views_10ms", "was_lapsed"].map(|name| ListedTrait::Trait(trait_id(name))).to_vec(),
             consent: vec!["never asked".into(), "marketing".into()],
             requires_consent: None,
         },
@@ -395,28 +396,28 @@ fn event_field(key: &str, kind: Option<ValueType>) -> Field {
 }
 
 /// Every trait and audience once, each after what it refers to.
-pub fn order(definitions: &Definitions) -> Vec<Step> {
-    fn visit(definitions: &Definitions, step: Step, order: &mut Vec<Step>) {
+pub fn order(definitions: &Definitions) -> Vec<EvaluationStep> {
+    fn visit(definitions: &Definitions, step: EvaluationStep, order: &mut Vec<EvaluationStep>) {
         if order.contains(&step) {
             return;
         }
         let expression = match step {
-            Step::Trait(id) => &definitions.traits[id.index()].expression,
-            Step::Audience(id) => &definitions.audiences[id.index()].condition,
+            EvaluationStep::Trait(id) => &definitions.traits[id.index()].expression,
+            EvaluationStep::Audience(id) => &definitions.audiences[id.index()].condition,
         };
         expression.for_each_term(&mut |term| match term {
-            PersonTerm::Trait(id) => visit(definitions, Step::Trait(*id), order),
-            PersonTerm::Audience(id) => visit(definitions, Step::Audience(*id), order),
+            PersonTerm::Trait(id) => visit(definitions, EvaluationStep::Trait(*id), order),
+            PersonTerm::Audience(id) => visit(definitions, EvaluationStep::Audience(*id), order),
             _ => {}
         });
         order.push(step);
     }
     let mut order = Vec::new();
     for index in 0..definitions.audiences.len() {
-        visit(definitions, Step::Audience(AudienceId::new(index)), &mut order);
+        visit(definitions, EvaluationStep::Audience(AudienceId::new(index)), &mut order);
     }
     for index in 0..definitions.traits.len() {
-        visit(definitions, Step::Trait(TraitId::new(index)), &mut order);
+        visit(definitions, EvaluationStep::Trait(TraitId::new(index)), &mut order);
     }
     order
 }

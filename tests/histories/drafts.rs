@@ -70,12 +70,12 @@ pub struct Case {
     /// So many of the first events are from a log that did not keep its order.
     pub without_order: usize,
     /// What happens, in the order of arrival.
-    pub drafts: Vec<Draft>,
+    pub drafts: Vec<EventDraft>,
 }
 
 /// One event to be.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub struct EventDraft {
     /// Milliseconds since the event before; 0: it comes in the same tick.
     pub gap_ms: u64,
     /// The process that accepts it: within a tick, what the first process accepts comes first.
@@ -85,7 +85,7 @@ pub struct Draft {
     /// Its identifiers.
     pub who: Vec<&'static str>,
     /// What it is, and what it says.
-    pub what: What,
+    pub what: DraftedFact,
 }
 
 /// The time of an event.
@@ -103,7 +103,7 @@ pub enum When {
 
 /// The kinds of events.
 #[derive(Clone, Debug)]
-pub enum What {
+pub enum DraftedFact {
     /// Sets attributes and consent.
     Identify { attributes: Vec<(&'static str, Option<Value>)>, consent: Vec<(&'static str, bool)> },
     /// A tracked event of this name with these fields.
@@ -140,11 +140,11 @@ impl Case {
     }
 }
 
-impl Draft {
+impl EventDraft {
     fn event(&self, timestamp: Tick) -> Event {
         let mut event = Event { timestamp, identifiers: identifiers(self.who.iter().copied()), ..Event::default() };
         match &self.what {
-            What::Identify { attributes, consent } => {
+            DraftedFact::Identify { attributes, consent } => {
                 event.name = EventName::of_call("identify");
                 let mut set: Vec<_> = attributes.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
                 set.sort();
@@ -155,7 +155,7 @@ impl Draft {
                 decided.dedup_by(|a: &mut (CompactString, _), b| a.0 == b.0);
                 event.consent = decided.into();
             }
-            What::Track(name, fields) => {
+            DraftedFact::Track(name, fields) => {
                 event.name = EventName::of_track(*name);
                 event.fields = fields.iter().map(|(id, value)| (FieldId::new(*id), value.clone())).collect();
                 event.fields.sort();
@@ -179,9 +179,9 @@ fn rules() -> impl Strategy<Value = usize> {
     prop_oneof![5 => Just(0), 2 => Just(1), 1 => Just(2), 1 => Just(3), 3 => Just(4), 2 => Just(5)]
 }
 
-fn draft(few: bool) -> impl Strategy<Value = Draft> {
+fn draft(few: bool) -> impl Strategy<Value = EventDraft> {
     let process = prop_oneof![2 => Just(0), 1 => 1..3u16];
-    (gap(), process, when(), who(few), what()).prop_map(|(gap_ms, process, when, who, what)| Draft {
+    (gap(), process, when(), who(few), what()).prop_map(|(gap_ms, process, when, who, what)| EventDraft {
         gap_ms,
         process,
         when,
@@ -245,8 +245,9 @@ fn who(few: bool) -> impl Strategy<Value = Vec<&'static str>> {
     ]
 }
 
-fn what() -> impl Strategy<Value = What> {
-    let track = |name| prop::collection::vec(field_value(), 0..4).prop_map(move |fields| What::Track(name, fields));
+fn what() -> impl Strategy<Value = DraftedFact> {
+    let track =
+        |name| prop::collection::vec(field_value(), 0..4).prop_map(move |fields| DraftedFact::Track(name, fields));
     let identify = (
         prop::collection::vec((one_of(&ATTRIBUTES), attribute_value()), 0..3),
         prop::collection::vec((one_of(&["marketing", "other"]), any::<bool>()), 0..2),
@@ -254,7 +255,7 @@ fn what() -> impl Strategy<Value = What> {
     prop_oneof![
         5 => track(ORDERED),
         4 => track(VIEWED),
-        5 => identify.prop_map(|(attributes, consent)| What::Identify { attributes, consent }),
+        5 => identify.prop_map(|(attributes, consent)| DraftedFact::Identify { attributes, consent }),
         1 => track("Not Measured"),
         // Named like a call, and none.
         1 => track("identify"),

@@ -1,6 +1,6 @@
 //! Writing expressions and measures in few words.
 
-use dataflows::definitions::{EventTerm, FieldId, Measure, Shape, Window};
+use dataflows::definitions::{EventTerm, FieldId, Measure, MeasureShape, Window};
 use dataflows::expression::{Arithmetic, Comparison, Expression, Pattern};
 use dataflows::model::Value;
 
@@ -72,6 +72,6 @@ pub fn like<T>(inner: Expression<T>, pattern: &str) -> Expression<T> {
 }
 
 /// A measure.
-pub fn measure(event: &str, shape: Shape, within: Option<Window>) -> Measure {
+pub fn measure(event: &str, shape: MeasureShape, within: Option<Window>) -> Measure {
     Measure { event: event.into(), condition: None, shape, within }
 }

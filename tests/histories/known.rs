@@ -3,7 +3,7 @@
 use dataflows::model::{PointInTime, Value};
 
 use super::definitions::{ANYTHING, CATEGORY, ORDERED, SHIPPED, TOTAL, VIEWED, WINDOWS};
-use super::drafts::{Case, Draft, LARGE, What, When};
+use super::drafts::{Case, DraftedFact, EventDraft, LARGE, When};
 
 /// All of them, by what they show.
 pub fn known_cases() -> Vec<(&'static str, Case)> {
@@ -50,32 +50,32 @@ pub fn known_cases() -> Vec<(&'static str, Case)> {
     ]
 }
 
-fn usual(drafts: Vec<Draft>) -> Case {
+fn usual(drafts: Vec<EventDraft>) -> Case {
     Case { rules: 0, without_order: 0, drafts }
 }
 
-fn draft(gap_ms: u64, when: When, who: &[&'static str], what: What) -> Draft {
-    Draft { gap_ms, process: 0, when, who: who.to_vec(), what }
+fn draft(gap_ms: u64, when: When, who: &[&'static str], what: DraftedFact) -> EventDraft {
+    EventDraft { gap_ms, process: 0, when, who: who.to_vec(), what }
 }
 
-fn order(total: f64) -> What {
-    What::Track(ORDERED, vec![(TOTAL, Value::number(total).expect("it is finite"))])
+fn order(total: f64) -> DraftedFact {
+    DraftedFact::Track(ORDERED, vec![(TOTAL, Value::number(total).expect("it is finite"))])
 }
 
-fn view() -> What {
-    What::Track(VIEWED, vec![(CATEGORY, Value::text("books"))])
+fn view() -> DraftedFact {
+    DraftedFact::Track(VIEWED, vec![(CATEGORY, Value::text("books"))])
 }
 
-fn city(value: Option<&str>) -> What {
-    What::Identify { attributes: vec![("city", value.map(Value::text))], consent: Vec::new() }
+fn city(value: Option<&str>) -> DraftedFact {
+    DraftedFact::Identify { attributes: vec![("city", value.map(Value::text))], consent: Vec::new() }
 }
 
-fn marketing(given: bool) -> What {
-    What::Identify { attributes: Vec::new(), consent: vec![("marketing", given)] }
+fn marketing(given: bool) -> DraftedFact {
+    DraftedFact::Identify { attributes: Vec::new(), consent: vec![("marketing", given)] }
 }
 
 /// Anonymous ids and emails alternate: a1 – a – a2 – b – a3 – c – a4. Then people log in at the ends, and in the middle.
-fn chain() -> Vec<Draft> {
+fn chain() -> Vec<EventDraft> {
     let link = |anonymous, email| draft(7, When::Now, &[anonymous, email], order(10.0));
     let login = |user, on| draft(7, When::Now, &[user, on], view());
     vec![
@@ -99,7 +99,7 @@ fn chain() -> Vec<Draft> {
 }
 
 /// Weak links before and after strong ones, to owners and to neighbours, back and forth.
-fn hearsay() -> Vec<Draft> {
+fn hearsay() -> Vec<EventDraft> {
     let seen = |who: &[&'static str]| draft(3, When::Now, who, view());
     vec![
         // An address by hearsay of two people, one after the other and back.
@@ -132,7 +132,7 @@ fn hearsay() -> Vec<Draft> {
 }
 
 /// Aliases of devices and of people, before and after anybody knows them; then chains, circles, and others of the same time.
-fn aliases() -> Vec<Draft> {
+fn aliases() -> Vec<EventDraft> {
     let now = |who: &[&'static str], what| draft(3, When::Now, who, what);
     vec![
         // Nobody is there yet, and nobody may come into being.
@@ -165,7 +165,7 @@ fn aliases() -> Vec<Draft> {
     ]
 }
 
-fn device() -> Vec<Draft> {
+fn device() -> Vec<EventDraft> {
     let mut drafts = Vec::new();
     for user in ["user_id:1", "user_id:2", "user_id:1", "user_id:3", "user_id:2"] {
         drafts.push(draft(2, When::Now, &["device_id:d1"], order(20.0)));
@@ -177,7 +177,7 @@ fn device() -> Vec<Draft> {
 
 /// Identifiers, attributes, traits and consent of somebody at a destination change one by one, all at once, and to and fro
 /// within a tick; then the person is taken apart and put together again.
-fn cards() -> Vec<Draft> {
+fn cards() -> Vec<EventDraft> {
     let now = |gap_ms, who: &[&'static str], what| draft(gap_ms, When::Now, who, what);
     let mut drafts = vec![
         now(1, &["email:a@x.org"], order(10.0)),
@@ -201,7 +201,7 @@ fn cards() -> Vec<Draft> {
     drafts
 }
 
-fn two_exclusive_types() -> Vec<Draft> {
+fn two_exclusive_types() -> Vec<EventDraft> {
     vec![
         draft(1, When::Now, &["loyalty:l1", "cookie:c1"], view()),
         draft(1, When::Now, &["user_id:1", "loyalty:l1"], order(10.0)),
@@ -213,7 +213,7 @@ fn two_exclusive_types() -> Vec<Draft> {
     ]
 }
 
-fn window_edges() -> Vec<Draft> {
+fn window_edges() -> Vec<EventDraft> {
     let mut drafts = Vec::new();
     for window in WINDOWS {
         for what in [order(10.0), view()] {
@@ -232,22 +232,22 @@ fn window_edges() -> Vec<Draft> {
     drafts
 }
 
-fn one_tick() -> Vec<Draft> {
+fn one_tick() -> Vec<EventDraft> {
     at_once([chain(), device(), ties(), consent()].concat())
 }
 
-fn at_once(mut drafts: Vec<Draft>) -> Vec<Draft> {
+fn at_once(mut drafts: Vec<EventDraft>) -> Vec<EventDraft> {
     drafts.iter_mut().for_each(|draft| draft.gap_ms = 0);
     drafts
 }
 
 /// In turns; the third one first.
-fn of_three_processes(mut drafts: Vec<Draft>) -> Vec<Draft> {
+fn of_three_processes(mut drafts: Vec<EventDraft>) -> Vec<EventDraft> {
     drafts.iter_mut().zip([2, 0, 1].into_iter().cycle()).for_each(|(draft, process)| draft.process = process);
     drafts
 }
 
-fn ties() -> Vec<Draft> {
+fn ties() -> Vec<EventDraft> {
     let same = When::LikeTheOneBefore(1);
     let mut drafts = vec![draft(1, When::Now, &["user_id:2", "device_id:d1"], city(Some("Paris")))];
     for who in [["user_id:1", "device_id:d1"], ["user_id:3", "device_id:d1"], ["user_id:3", "email:a@x.org"]] {
@@ -258,18 +258,23 @@ fn ties() -> Vec<Draft> {
     drafts
 }
 
-fn samples() -> Vec<Draft> {
+fn samples() -> Vec<EventDraft> {
     let same = When::LikeTheOneBefore(1);
     let who = ["user_id:1"];
     let text = |category| (CATEGORY, Value::text(category));
     let shipped = |ms| (SHIPPED, Value::Time(PointInTime::from_ms(ms)));
     let mut drafts = vec![draft(1, When::Now, &who, view())];
     for fields in [vec![text("tools")], vec![text("100% wool")], vec![text("shoes")], vec![]] {
-        drafts.push(draft(1, same, &who, What::Track(VIEWED, fields)));
+        drafts.push(draft(1, same, &who, DraftedFact::Track(VIEWED, fields)));
     }
-    drafts.push(draft(1, When::Now, &who, What::Track(ORDERED, vec![shipped(2), (ANYTHING, Value::Bool(true))])));
+    drafts.push(draft(
+        1,
+        When::Now,
+        &who,
+        DraftedFact::Track(ORDERED, vec![shipped(2), (ANYTHING, Value::Bool(true))]),
+    ));
     for fields in [vec![shipped(3)], vec![shipped(1), (ANYTHING, Value::text("X"))], vec![text("books")]] {
-        drafts.push(draft(1, same, &who, What::Track(ORDERED, fields)));
+        drafts.push(draft(1, same, &who, DraftedFact::Track(ORDERED, fields)));
     }
     for total in [0.1, 0.2, 0.0000005, -0.0000005, 0.0000015, 99.995, LARGE, 1.1e15, 1e15, -1e15, -1.1e15] {
         drafts.push(draft(60_000, When::Now, &who, order(total)));
@@ -277,7 +282,7 @@ fn samples() -> Vec<Draft> {
     drafts
 }
 
-fn unlisted_types() -> Vec<Draft> {
+fn unlisted_types() -> Vec<EventDraft> {
     let mut drafts = Vec::new();
     for (loyalty, cookie) in [("loyalty:l1", "cookie:c1"), ("loyalty:l2", "cookie:c2")] {
         // The order is the cookie's, so it goes where the cookie goes.
@@ -288,7 +293,7 @@ fn unlisted_types() -> Vec<Draft> {
     drafts
 }
 
-fn consent() -> Vec<Draft> {
+fn consent() -> Vec<EventDraft> {
     let who = ["user_id:1", "email:a@x.org"];
     vec![
         draft(1, When::Now, &who, order(50.0)),
@@ -303,7 +308,7 @@ fn consent() -> Vec<Draft> {
 }
 
 /// Users who consent, withdraw through a device, and log in on it in turns; then logins and decisions come late, from in between.
-fn withdrawals() -> Vec<Draft> {
+fn withdrawals() -> Vec<EventDraft> {
     let now = |who: &[&'static str], what| draft(3, When::Now, who, what);
     let device = "device_id:d1";
     let mut drafts = vec![
@@ -337,7 +342,7 @@ fn withdrawals() -> Vec<Draft> {
     drafts
 }
 
-fn decisions_and_logins_of_one_time() -> Vec<Draft> {
+fn decisions_and_logins_of_one_time() -> Vec<EventDraft> {
     let same = |who: &[&'static str], what| draft(1, When::LikeTheOneBefore(1), who, what);
     let device = "device_id:d1";
     vec![
@@ -357,8 +362,8 @@ fn decisions_and_logins_of_one_time() -> Vec<Draft> {
 }
 
 /// A device on which two people take turns, with the same two decisions on each event, and another answer now and then.
-fn repeated_decisions() -> Vec<Draft> {
-    let both = |marketing, other| What::Identify {
+fn repeated_decisions() -> Vec<EventDraft> {
+    let both = |marketing, other| DraftedFact::Identify {
         attributes: Vec::new(),
         consent: vec![("marketing", marketing), ("other", other)],
     };
@@ -375,7 +380,7 @@ fn repeated_decisions() -> Vec<Draft> {
 }
 
 /// The last happens first: each event arrives now, and happened before the one that came before it.
-fn from_behind(mut drafts: Vec<Draft>) -> Vec<Draft> {
+fn from_behind(mut drafts: Vec<EventDraft>) -> Vec<EventDraft> {
     let mut ago = 0;
     for draft in &mut drafts {
         draft.when = When::Ago(ago);

@@ -9,7 +9,7 @@ pub mod expressions;
 mod known;
 mod ticks;
 
-pub use drafts::{Case, Draft, What, When, cases, integers};
+pub use drafts::{Case, DraftedFact, EventDraft, When, cases, integers};
 pub use known::known_cases;
 pub use ticks::{interesting_ticks, ticks_of_change};
 

@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::task::block_in_place;
 
-use super::World;
+use super::HostileWorld;
 
 /// So many megabytes of zeros: members of one megabyte, one after the other.
 fn bomb(megabytes: usize) -> Vec<u8> {
@@ -17,7 +17,7 @@ fn bomb(megabytes: usize) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bombs() {
-    let world = World::new().await;
+    let world = HostileWorld::new().await;
     let bomb = bomb(1_000);
     assert!(bomb.len() < 2_000_000, "it passes as it comes: {}", bomb.len());
     let chunked = {

@@ -1,10 +1,10 @@
 //! Lengths and encodings that lie, and requests that are none.
 
-use super::World;
+use super::HostileWorld;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_that_lie() {
-    let world = World::new().await;
+    let world = HostileWorld::new().await;
     let body = r#"{"event":"Order Completed","userId":"liar"}"#;
     let length = body.len();
     let chunked = format!("{length:x}\r\n{body}\r\n0\r\n\r\n");

@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{Server, project};
+use crate::program::{ServerProcess, project};
 
 /// Limits as large as somebody could want them, so that what is behind them is reached.
 const PROJECT: &str = r#"
@@ -35,18 +35,18 @@ request_bytes_max = 2000000
 /// More than the program takes for all that is here together; without a bound one bomb takes a thousand.
 const MEMORY_GROWTH_KB_MAX: u64 = 200_000;
 
-struct World {
-    server: Server,
+struct HostileWorld {
+    server: ServerProcess,
     _folder: TempDir,
     memory_kb: u64,
 }
 
-impl World {
+impl HostileWorld {
     async fn new() -> Self {
         let folder = project(PROJECT);
-        let server = Server::start(folder.path(), &[], &[]).await;
+        let server = ServerProcess::start(folder.path(), &[], &[]).await;
         let memory_kb = server.memory_peak() / 1024;
-        World { server, _folder: folder, memory_kb }
+        HostileWorld { server, _folder: folder, memory_kb }
     }
 
     /// Sends bytes on a connection of its own, and reads what comes: statuses and codes.

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::World;
+use super::HostileWorld;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn json_that_nobody_writes() {
-    let world = World::new().await;
+    let world = HostileWorld::new().await;
     let n = 100_000;
     let open = |inner: &str, what: &str| format!("{}{inner}{}", what.repeat(n), "]".repeat(n));
     let objects = format!("{}1{}", r#"{"a":"#.repeat(n), "}".repeat(n));
@@ -67,7 +67,7 @@ async fn json_that_nobody_writes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn text_that_is_none() {
-    let world = World::new().await;
+    let world = HostileWorld::new().await;
     let bytes = |body: &[u8]| world.post("/v1/track", "", body);
     let head = br#"{"event":"Order Completed","userId":"text","properties":{"note":""#;
     for (inside, expected) in [

@@ -9,26 +9,26 @@ use dataflows::model::{Event, IdentifierId, Position, Tick};
 use super::identity::{aliases, carried, is_exclusive, others, strongest_unblocked};
 
 /// When something happened: by its own time, then by its place in the log.
-type Moment = (Tick, Position);
+type DecisionOrder = (Tick, Position);
 
 /// A decision: when, and whether consent was given.
-pub type Decision = (Moment, bool);
+pub type OracleDecision = (DecisionOrder, bool);
 
 /// The decisions of each holder, by purpose.
-pub type Decisions = BTreeMap<IdentifierId, BTreeMap<String, BTreeSet<Decision>>>;
+pub type OracleDecisions = BTreeMap<IdentifierId, BTreeMap<String, BTreeSet<OracleDecision>>>;
 
 /// Identifiers that are not exclusive, and when they were seen with which exclusive ones.
-type Seen = BTreeMap<IdentifierId, BTreeMap<IdentifierId, Vec<Moment>>>;
+type OwnerSeen = BTreeMap<IdentifierId, BTreeMap<IdentifierId, Vec<DecisionOrder>>>;
 
 /// Who holds which decisions, after these events.
-pub fn held<'a>(rules: &IdentityRules, events: impl Iterator<Item = &'a Event> + Clone) -> Decisions {
+pub fn held<'a>(rules: &IdentityRules, events: impl Iterator<Item = &'a Event> + Clone) -> OracleDecisions {
     let carried = carried(rules, events.clone());
-    let mut held = Decisions::new();
+    let mut held = OracleDecisions::new();
     // What was decided through identifiers that are not exclusive, and when these were seen with exclusive ones.
-    let mut through = Decisions::new();
-    let mut seen = Seen::new();
+    let mut through = OracleDecisions::new();
+    let mut seen = OwnerSeen::new();
     // The same of hearsay, which counts for those only of which nothing else is known.
-    let mut heard = Seen::new();
+    let mut heard = OwnerSeen::new();
     for event in events {
         let Some(primary) = strongest_unblocked(rules, event) else { continue };
         let moment = (event.timestamp, event.position);
@@ -55,7 +55,7 @@ pub fn held<'a>(rules: &IdentityRules, events: impl Iterator<Item = &'a Event> +
     }
     for (identifier, purposes) in through {
         let sightings = seen.get(&identifier).or_else(|| heard.get(&identifier));
-        let owners = sightings.map_or_else(Vec::new, |owners| owners.iter().map(Owner::new).collect());
+        let owners = sightings.map_or_else(Vec::new, |owners| owners.iter().map(OracleOwner::new).collect());
         for (purpose, decisions) in purposes {
             for (moment, given) in kept(&decisions) {
                 let holders = match owners.is_empty() {
@@ -72,24 +72,24 @@ pub fn held<'a>(rules: &IdentityRules, events: impl Iterator<Item = &'a Event> +
 }
 
 /// An exclusive identifier that an identifier was seen with: the first and the latest time.
-struct Owner {
+struct OracleOwner {
     id: IdentifierId,
-    first: Moment,
-    latest: Moment,
+    first: DecisionOrder,
+    latest: DecisionOrder,
 }
 
-impl Owner {
-    fn new((id, moments): (&IdentifierId, &Vec<Moment>)) -> Self {
+impl OracleOwner {
+    fn new((id, moments): (&IdentifierId, &Vec<DecisionOrder>)) -> Self {
         let mut moments = moments.clone();
         moments.sort();
-        Owner { id: *id, first: moments[0], latest: moments[moments.len() - 1] }
+        OracleOwner { id: *id, first: moments[0], latest: moments[moments.len() - 1] }
     }
 }
 
 /// Whom a decision of this moment counts for. There is at least one owner.
-fn holders(owners: &[Owner], moment: Moment, given: bool) -> Vec<IdentifierId> {
+fn holders(owners: &[OracleOwner], moment: DecisionOrder, given: bool) -> Vec<IdentifierId> {
     // The links that are known, from the earliest to the latest; of one moment the smaller identifier is as good as later.
-    let mut known: Vec<(Moment, IdentifierId)> =
+    let mut known: Vec<(DecisionOrder, IdentifierId)> =
         owners.iter().flat_map(|owner| [(owner.first, owner.id), (owner.latest, owner.id)]).collect();
     known.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
     let last_before = known.iter().rfind(|(at, _)| *at <= moment).map(|(_, id)| *id);
@@ -98,8 +98,8 @@ fn holders(owners: &[Owner], moment: Moment, given: bool) -> Vec<IdentifierId> {
         let first = owners.iter().map(|owner| (owner.first, owner.id)).min();
         return vec![first.expect("there is an owner").1];
     };
-    let may_be = |owner: &&Owner| owner.id == last_before || (owner.first <= moment && moment < owner.latest);
-    let possible: Vec<&Owner> = owners.iter().filter(may_be).collect();
+    let may_be = |owner: &&OracleOwner| owner.id == last_before || (owner.first <= moment && moment < owner.latest);
+    let possible: Vec<&OracleOwner> = owners.iter().filter(may_be).collect();
     if !given {
         return possible.iter().map(|owner| owner.id).collect();
     }
@@ -110,12 +110,12 @@ fn holders(owners: &[Owner], moment: Moment, given: bool) -> Vec<IdentifierId> {
 
 /// The decisions that are kept of those through one identifier, for one purpose: the latest ones, and of those before them the
 /// first and the latest of each answer.
-fn kept(decisions: &BTreeSet<Decision>) -> BTreeSet<Decision> {
-    let all: Vec<Decision> = decisions.iter().copied().collect();
+fn kept(decisions: &BTreeSet<OracleDecision>) -> BTreeSet<OracleDecision> {
+    let all: Vec<OracleDecision> = decisions.iter().copied().collect();
     let (before, latest) = all.split_at(all.len().saturating_sub(DECISIONS_PER_PURPOSE_MAX));
-    let mut kept: BTreeSet<Decision> = latest.iter().copied().collect();
+    let mut kept: BTreeSet<OracleDecision> = latest.iter().copied().collect();
     for answer in [true, false] {
-        let of_answer: Vec<Decision> = before.iter().copied().filter(|(_, given)| *given == answer).collect();
+        let of_answer: Vec<OracleDecision> = before.iter().copied().filter(|(_, given)| *given == answer).collect();
         kept.extend(of_answer.first());
         kept.extend(of_answer.last());
     }

@@ -9,11 +9,11 @@ use dataflows::model::{Event, ProfileId, Text, Tick, Traits};
 use super::expression::is_true;
 use super::measures::event_term;
 use super::person::consents;
-use super::{State, in_time, strongest_unblocked, traits_of};
+use super::{OracleState, in_time, strongest_unblocked, traits_of};
 
 /// An event as it is sent.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sent {
+pub struct SentForward {
     /// Its tick.
     pub tick: Tick,
     /// Its place within that tick.
@@ -31,12 +31,12 @@ pub struct Sent {
 }
 
 /// All that is sent of a history, which is in the order of arrival.
-pub fn forwarded(definitions: &Definitions, history: &[(Tick, Event)]) -> Vec<Sent> {
-    let mut states: BTreeMap<Tick, State> = BTreeMap::new();
+pub fn forwarded(definitions: &Definitions, history: &[(Tick, Event)]) -> Vec<SentForward> {
+    let mut states: BTreeMap<Tick, OracleState> = BTreeMap::new();
     let mut sent = Vec::new();
     for (place, (tick, event)) in history.iter().enumerate() {
         let index = history[..place].iter().filter(|(earlier, _)| earlier == tick).count();
-        let state = states.entry(*tick).or_insert_with(|| State::of(definitions, history, *tick));
+        let state = states.entry(*tick).or_insert_with(|| OracleState::of(definitions, history, *tick));
         let primary = strongest_unblocked(&definitions.identity, event);
         let owner = primary.and_then(|primary| state.owners.get(primary.text()));
         let profile = owner.map(|owner| &state.profiles[owner]);
@@ -51,7 +51,7 @@ pub fn forwarded(definitions: &Definitions, history: &[(Tick, Event)]) -> Vec<Se
             }
             let of_kind = |text: &&Text| rules.identifiers.iter().any(|kind| text.starts_with(&format!("{kind}:")));
             let identifiers = profile.map(|profile| profile.identifiers.iter().filter(of_kind)).into_iter().flatten();
-            sent.push(Sent {
+            sent.push(SentForward {
                 tick: *tick,
                 index,
                 forward,

@@ -83,12 +83,12 @@ fn bare(value: &str) -> String {
 }
 
 /// When two identifiers were last seen together: the time, and the place in the log.
-type Sighting = (Tick, Position);
+type OracleSighting = (Tick, Position);
 
 /// Both directions of links, with the latest sighting.
-type Links = BTreeMap<(IdentifierId, IdentifierId), Sighting>;
+type OracleLinks = BTreeMap<(IdentifierId, IdentifierId), OracleSighting>;
 
-fn neighbours(links: &Links, id: IdentifierId) -> impl Iterator<Item = IdentifierId> {
+fn neighbours(links: &OracleLinks, id: IdentifierId) -> impl Iterator<Item = IdentifierId> {
     links.keys().filter(move |(from, _)| *from == id).map(|(_, to)| *to)
 }
 
@@ -107,7 +107,7 @@ pub fn resolve<'a>(
 }
 
 /// Alias calls between exclusive identifiers that events carry, from trusted sources: where each was sent last.
-type Targets = BTreeMap<IdentifierId, (Sighting, IdentifierId)>;
+type Targets = BTreeMap<IdentifierId, (OracleSighting, IdentifierId)>;
 
 fn targets<'a>(rules: &IdentityRules, events: impl Iterator<Item = &'a Event> + Clone) -> Targets {
     let carried = carried(rules, events.clone());
@@ -154,7 +154,7 @@ fn before_aliases<'a>(
     let carried = carried(rules, events.clone());
     let mut all: BTreeSet<IdentifierId> = BTreeSet::new();
     let mut exclusive: BTreeSet<IdentifierId> = BTreeSet::new();
-    let (mut stated, mut hearsay) = (Links::new(), Links::new());
+    let (mut stated, mut hearsay) = (OracleLinks::new(), OracleLinks::new());
     for event in events {
         let Some(primary) = strongest_unblocked(rules, event) else { continue };
         exclusive.extend(is_exclusive(rules, primary).then_some(primary.id()));
@@ -200,8 +200,8 @@ fn before_aliases<'a>(
     }
     // The one that an identifier was last seen with, of those that are exclusive: at the same time, the later in the log; in one
     // event, or of unknown order, the smaller one.
-    let owner = |links: &Links, id: IdentifierId| {
-        let mut owner: Option<(Sighting, IdentifierId)> = None;
+    let owner = |links: &OracleLinks, id: IdentifierId| {
+        let mut owner: Option<(OracleSighting, IdentifierId)> = None;
         for candidate in neighbours(links, id).filter(|neighbour| exclusive.contains(neighbour)) {
             let at = links[&(id, candidate)];
             if owner.is_none_or(|(latest, smallest)| at > latest || (at == latest && candidate < smallest)) {

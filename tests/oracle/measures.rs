@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dataflows::definitions::{Definitions, EventTerm, Measure, Shape, Window};
+use dataflows::definitions::{Definitions, EventTerm, Measure, MeasureShape, Window};
 use dataflows::limits::VALUES_PER_IDENTIFIER_MAX;
 use dataflows::model::{Event, IdentifierId, Position, Tick, Value};
 use num_bigint::BigInt;
@@ -35,7 +35,7 @@ pub fn leaves_at(window: Window, holder: IdentifierId, timestamp: u64) -> u64 {
 
 /// What one measure has to go by: the time, the place in the log and the value of each event that counts, with the identifier
 /// that it is about.
-pub struct Counted<'a> {
+pub struct CountedValue<'a> {
     measure: &'a Measure,
     samples: Vec<(Tick, Position, Value, IdentifierId)>,
 }
@@ -46,7 +46,7 @@ pub fn counted<'a>(
     measure: &'a Measure,
     events: &[(Tick, &Event)],
     now: Tick,
-) -> Counted<'a> {
+) -> CountedValue<'a> {
     let mut samples = Vec::new();
     for (arrival, event) in events {
         let lookup = |term: &EventTerm| event_term(definitions, event, term);
@@ -56,22 +56,22 @@ pub fn counted<'a>(
             continue;
         }
         let value = match &measure.shape {
-            Shape::Count => Some(Value::Bool(true)),
-            Shape::Sum(addend) => evaluate(addend, &lookup).filter(|addend| millionths(addend).is_some()),
-            Shape::Least(value)
-            | Shape::Greatest(value)
-            | Shape::Earliest(value)
-            | Shape::Latest(value)
-            | Shape::Distinct(value) => evaluate(value, &lookup),
+            MeasureShape::Count => Some(Value::Bool(true)),
+            MeasureShape::Sum(addend) => evaluate(addend, &lookup).filter(|addend| millionths(addend).is_some()),
+            MeasureShape::Least(value)
+            | MeasureShape::Greatest(value)
+            | MeasureShape::Earliest(value)
+            | MeasureShape::Latest(value)
+            | MeasureShape::Distinct(value) => evaluate(value, &lookup),
         };
         if let Some(value) = value {
             samples.push((event.timestamp, event.position, value, holder));
         }
     }
-    Counted { measure, samples }
+    CountedValue { measure, samples }
 }
 
-impl Counted<'_> {
+impl CountedValue<'_> {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.samples.len()
@@ -96,11 +96,13 @@ impl Counted<'_> {
             self.samples.iter().filter(|(_, _, value, _)| !has_numbers || is_number(value)).collect();
         let values = looked_at.iter().map(|(_, _, value, _)| value.clone());
         match self.measure.shape {
-            Shape::Least(_) => values.min(),
-            Shape::Greatest(_) => values.max(),
-            Shape::Earliest(_) => looked_at.iter().min().map(|(_, _, value, _)| value.clone()),
-            Shape::Latest(_) => looked_at.iter().max().map(|(_, _, value, _)| value.clone()),
-            Shape::Count | Shape::Sum(_) | Shape::Distinct(_) => panic!("this measure picks no value"),
+            MeasureShape::Least(_) => values.min(),
+            MeasureShape::Greatest(_) => values.max(),
+            MeasureShape::Earliest(_) => looked_at.iter().min().map(|(_, _, value, _)| value.clone()),
+            MeasureShape::Latest(_) => looked_at.iter().max().map(|(_, _, value, _)| value.clone()),
+            MeasureShape::Count | MeasureShape::Sum(_) | MeasureShape::Distinct(_) => {
+                panic!("this measure picks no value")
+            }
         }
     }
 

@@ -20,22 +20,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use dataflows::definitions::{AudienceId, Definitions, DestinationId, Listed};
+use dataflows::definitions::{AudienceId, Definitions, DestinationId, ListedTrait};
 use dataflows::limits::Limit;
 use dataflows::model::{Desired, Event, IdentifierId, Profile, ProfileId, Setting, Text, Tick, Traits};
 
-pub use forwards::{Sent, forwarded};
+pub use forwards::{SentForward, forwarded};
 pub use identity::strongest_unblocked;
 pub use measures::leaves_at;
 pub use person::consents;
 
-use self::person::Person;
+use self::person::OraclePerson;
 
 /// All that is known after the batch of one tick.
 ///
 /// Two are the same if they show the same: whose an identifier is that no profile shows is seen only when it moves.
 #[derive(Clone, Debug, Default)]
-pub struct State {
+pub struct OracleState {
     /// Every profile.
     pub profiles: BTreeMap<ProfileId, Profile>,
     /// What every destination is to hold.
@@ -46,18 +46,18 @@ pub struct State {
     pub at_limits: BTreeSet<(Limit, IdentifierId)>,
 }
 
-impl PartialEq for State {
-    fn eq(&self, other: &State) -> bool {
+impl PartialEq for OracleState {
+    fn eq(&self, other: &OracleState) -> bool {
         (&self.profiles, &self.desired) == (&other.profiles, &other.desired)
     }
 }
 
-impl Eq for State {}
+impl Eq for OracleState {}
 
-impl State {
+impl OracleState {
     /// The state at `now`, from all events that have arrived until then. `history` has no duplicates left in it (one
     /// (source, message id) counts once); its order does not matter.
-    pub fn of(definitions: &Definitions, history: &[(Tick, Event)], now: Tick) -> State {
+    pub fn of(definitions: &Definitions, history: &[(Tick, Event)], now: Tick) -> OracleState {
         // Events that have arrived, with the identifier that each is about; one without any has no effect at all.
         let history: Vec<(Tick, Event)> = history
             .iter()
@@ -80,8 +80,8 @@ impl State {
             }
         }
 
-        let mut state = State { at_limits, ..State::default() };
-        let mut people: BTreeMap<ProfileId, Person> = BTreeMap::new();
+        let mut state = OracleState { at_limits, ..OracleState::default() };
+        let mut people: BTreeMap<ProfileId, OraclePerson> = BTreeMap::new();
         for (identifier, root) in &roots {
             state.owners.insert(texts[identifier].clone(), ProfileId::of_root(*root));
             let person = people.entry(ProfileId::of_root(*root)).or_default();
@@ -150,15 +150,15 @@ fn desired_of(definitions: &Definitions, profile: &Profile) -> Vec<Desired> {
 }
 
 /// The listed traits and attributes that a profile has, sorted by name.
-fn traits_of(definitions: &Definitions, profile: &Profile, listed: &[Listed]) -> Traits {
+fn traits_of(definitions: &Definitions, profile: &Profile, listed: &[ListedTrait]) -> Traits {
     let mut traits = Vec::new();
     for listed in listed {
         let (name, value) = match listed {
-            Listed::Trait(id) => (
+            ListedTrait::Trait(id) => (
                 definitions.traits[id.index()].name.clone(),
                 profile.traits.iter().find(|(of, _)| of == id).map(|(_, value)| value.clone()),
             ),
-            Listed::Attribute(name) => (name.clone(), person::attribute(&profile.record, name)),
+            ListedTrait::Attribute(name) => (name.clone(), person::attribute(&profile.record, name)),
         };
         if let Some(value) = value {
             traits.push((name, value));
@@ -182,7 +182,7 @@ pub struct MembershipChange {
 }
 
 /// What changed in the audiences between two states, the later of which is that at `tick`; sorted.
-pub fn membership_changes(tick: Tick, before: &State, after: &State) -> Vec<MembershipChange> {
+pub fn membership_changes(tick: Tick, before: &OracleState, after: &OracleState) -> Vec<MembershipChange> {
     let (before, after) = (before.memberships(), after.memberships());
     let change = |difference| move |&(audience, profile): &_| MembershipChange { tick, audience, profile, difference };
     let mut changes: Vec<MembershipChange> = before.difference(&after).map(change(-1)).collect();
@@ -193,7 +193,7 @@ pub fn membership_changes(tick: Tick, before: &State, after: &State) -> Vec<Memb
 
 /// An identifier that came to another profile, or appeared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct IdentityChange {
+pub struct OracleIdentityChange {
     /// `type:value`.
     pub identifier: Text,
     /// Where it was; `None` where it was not known.
@@ -203,12 +203,12 @@ pub struct IdentityChange {
 }
 
 /// Which identifiers changed their profile between two states, sorted.
-pub fn identity_changes(before: &State, after: &State) -> Vec<IdentityChange> {
+pub fn identity_changes(before: &OracleState, after: &OracleState) -> Vec<OracleIdentityChange> {
     let (before, after) = (&before.owners, &after.owners);
     let identifiers: BTreeSet<&Text> = before.keys().chain(after.keys()).collect();
     identifiers
         .into_iter()
-        .map(|identifier| IdentityChange {
+        .map(|identifier| OracleIdentityChange {
             identifier: identifier.clone(),
             from: before.get(identifier).copied(),
             to: after.get(identifier).copied(),
@@ -218,7 +218,7 @@ pub fn identity_changes(before: &State, after: &State) -> Vec<IdentityChange> {
 }
 
 /// A state in a form that can be read, and compared line by line.
-pub struct Readable<'a>(pub &'a Definitions, pub &'a State);
+pub struct Readable<'a>(pub &'a Definitions, pub &'a OracleState);
 
 impl Readable<'_> {
     /// One line per fact.

@@ -2,26 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dataflows::definitions::{AudienceId, Definitions, IdentityRules, PersonTerm, Step, TraitId};
+use dataflows::definitions::{AudienceId, Definitions, EvaluationStep, IdentityRules, PersonTerm, TraitId};
 use dataflows::limits::OTHER_IDENTIFIERS_MAX;
 use dataflows::model::{Event, Position, Profile, ProfileId, Record, Setting, Text, Tick, Topic, Value};
 
-use super::consent::Decision;
+use super::consent::OracleDecision;
 use super::expression::{evaluate, is_true};
 use super::measures::counted;
 
 /// What belongs to one person.
 #[derive(Default)]
-pub struct Person<'a> {
+pub struct OraclePerson<'a> {
     /// `type:value`.
     pub identifiers: BTreeSet<Text>,
     /// Arrivals and events.
     pub events: Vec<(Tick, &'a Event)>,
     /// What their identifiers decided on consent, by purpose.
-    pub decisions: BTreeMap<String, BTreeSet<Decision>>,
+    pub decisions: BTreeMap<String, BTreeSet<OracleDecision>>,
 }
 
-impl Person<'_> {
+impl OraclePerson<'_> {
     /// The profile at `now`.
     pub fn profile(&self, definitions: &Definitions, id: ProfileId, now: Tick) -> Profile {
         let record = self.record();
@@ -30,12 +30,12 @@ impl Person<'_> {
         for step in &definitions.order {
             let lookup = |term: &PersonTerm| self.term(definitions, &record, &traits, &audiences, now, term);
             match step {
-                Step::Trait(id) => {
+                EvaluationStep::Trait(id) => {
                     if let Some(value) = evaluate(&definitions.traits[id.index()].expression, &lookup) {
                         traits.insert(*id, value);
                     }
                 }
-                Step::Audience(id) => {
+                EvaluationStep::Audience(id) => {
                     if is_true(&definitions.audiences[id.index()].condition, &lookup) {
                         audiences.insert(*id);
                     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{Program, Server};
+use super::{Program, ServerProcess};
 
 /// What a program is told of the time: a file says it, and can say something else at any moment.
 pub struct Faketime {
@@ -43,8 +43,8 @@ impl Faketime {
     }
 
     /// Starts a server on a free port.
-    pub fn server(&self, folder: &str, arguments: &[&str]) -> Server {
-        Server::of(self.program(&[&["run", folder, "--listen", "127.0.0.1:0"], arguments].concat(), &[]))
+    pub fn server(&self, folder: &str, arguments: &[&str]) -> ServerProcess {
+        ServerProcess::of(self.program(&[&["run", folder, "--listen", "127.0.0.1:0"], arguments].concat(), &[]))
     }
 }
 

@@ -23,12 +23,12 @@ use tempfile::{NamedTempFile, TempDir};
 
 pub use cluster::Cluster;
 pub use faketime::Faketime;
-pub use node::{Node, chromium};
+pub use node::{NodeScript, chromium};
 pub use python::Python;
 pub use receiver::until;
-pub use replay::{NOW, Replay, Replayed, check_books, replay};
+pub use replay::{NOW, ReplayProgram, Replayed, check_books, replay};
 pub use s3::{BUCKET, S3};
-pub use server::{Answer, READ_TOKEN, Server, WRITE_KEY};
+pub use server::{HttpAnswer, READ_TOKEN, ServerProcess, WRITE_KEY};
 
 /// How long anything may take. Generous, since machines that run tests do other things too; nothing takes that long.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -84,7 +84,7 @@ pub struct Program {
 
 /// A process that has ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct EndedProgram {
     /// How.
     pub status: ExitStatus,
     /// What it wrote to standard output.
@@ -93,7 +93,7 @@ pub struct Ended {
     pub stderr: String,
 }
 
-impl Ended {
+impl EndedProgram {
     /// The line in which it says why it ended.
     pub fn said(&self) -> &str {
         self.stderr.lines().rfind(|line| line.starts_with("deltaic: ")).unwrap_or_default()
@@ -205,12 +205,12 @@ impl Program {
     }
 
     /// Waits for the end.
-    pub fn end(self) -> Ended {
+    pub fn end(self) -> EndedProgram {
         self.end_after(|_| {})
     }
 
     /// The same, and sends a signal again and again meanwhile.
-    pub fn end_signalling(self, name: &str) -> Ended {
+    pub fn end_signalling(self, name: &str) -> EndedProgram {
         self.end_after(|program| {
             // It may have ended just now.
             _ = Command::new("sh")
@@ -220,7 +220,7 @@ impl Program {
         })
     }
 
-    fn end_after(mut self, again: impl Fn(&Self)) -> Ended {
+    fn end_after(mut self, again: impl Fn(&Self)) -> EndedProgram {
         let started = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -231,7 +231,7 @@ impl Program {
             thread::sleep(Duration::from_millis(5));
         };
         let stdout = self.stdout.take().map(|stdout| stdout.join().unwrap()).unwrap_or_default();
-        Ended { status, stdout, stderr: self.messages() }
+        EndedProgram { status, stdout, stderr: self.messages() }
     }
 
     /// What it has said on standard error so far.
@@ -255,6 +255,6 @@ impl Drop for Program {
 }
 
 /// Runs `deltaic` to its end.
-pub fn run(arguments: &[impl AsRef<OsStr>]) -> Ended {
+pub fn run(arguments: &[impl AsRef<OsStr>]) -> EndedProgram {
     Program::start(arguments, &[]).end()
 }

@@ -11,9 +11,9 @@ use std::thread;
 use super::DEADLINE;
 
 /// A folder with packages of npm.
-pub struct Node(PathBuf);
+pub struct NodeScript(PathBuf);
 
-impl Node {
+impl NodeScript {
     /// One with these packages (`name@version`), installed once for all runs.
     pub fn with(packages: &[&str]) -> Self {
         let name = packages.join("+").replace('/', "-");
@@ -32,7 +32,7 @@ impl Node {
             assert!(installed.status.success(), "npm: {}", String::from_utf8_lossy(&installed.stderr));
             std::fs::write(complete, "").unwrap();
         }
-        Node(folder)
+        NodeScript(folder)
     }
 
     /// Where the packages are.
@@ -41,7 +41,7 @@ impl Node {
     }
 
     /// A script that finds the packages, started.
-    pub fn start(&self, script: &Path, arguments: &[&str]) -> Script {
+    pub fn start(&self, script: &Path, arguments: &[&str]) -> ScriptOutput {
         let mut command = Command::new("node");
         command.arg(script).args(arguments).env("NODE_PATH", self.0.join("node_modules")).current_dir(&self.0);
         let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
@@ -52,7 +52,7 @@ impl Node {
         thread::spawn(move || {
             BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|text| line.send(text))
         });
-        Script { child, stdin, lines }
+        ScriptOutput { child, stdin, lines }
     }
 }
 
@@ -64,13 +64,13 @@ pub fn chromium() -> PathBuf {
 }
 
 /// A script that runs: it is told lines and answers with lines. Killed when dropped.
-pub struct Script {
+pub struct ScriptOutput {
     child: Child,
     stdin: ChildStdin,
     lines: Receiver<String>,
 }
 
-impl Script {
+impl ScriptOutput {
     /// Waits for this line.
     #[track_caller]
     pub fn expect(&self, line: &str) {
@@ -94,7 +94,7 @@ impl Script {
     }
 }
 
-impl Drop for Script {
+impl Drop for ScriptOutput {
     fn drop(&mut self) {
         _ = self.child.kill();
         _ = self.child.wait();

@@ -1,17 +1,21 @@
 //! Waiting for what a webhook receiver gets.
 
-use deltaic::receive::server::{Change, Receiver};
+use deltaic::receive::server::{ReceivedChange, WebhookReceiver};
 
 use super::DEADLINE;
 
 /// The changes that had their effect, in their order.
-fn applied(receiver: &Receiver) -> Vec<Change> {
+fn applied(receiver: &WebhookReceiver) -> Vec<ReceivedChange> {
     let calls = receiver.calls().into_iter().filter(|call| call.status.is_success());
     calls.flat_map(|call| call.changes()).collect()
 }
 
 /// Waits until the changes that the receiver got are as is wished; gives them.
-pub async fn until(receiver: &Receiver, what: &str, wished: impl Fn(&[Change]) -> bool) -> Vec<Change> {
+pub async fn until(
+    receiver: &WebhookReceiver,
+    what: &str,
+    wished: impl Fn(&[ReceivedChange]) -> bool,
+) -> Vec<ReceivedChange> {
     let waited = tokio::time::timeout(DEADLINE, async {
         loop {
             let calls = receiver.calls_count();

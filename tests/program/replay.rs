@@ -10,7 +10,7 @@ use super::Program;
 pub const NOW: &str = "2100-01-01T00:00:00Z";
 
 /// A replay that is under way.
-pub struct Replay {
+pub struct ReplayProgram {
     program: Program,
     outputs: TempDir,
 }
@@ -32,7 +32,7 @@ pub struct Replayed {
     pub summary: String,
 }
 
-impl Replay {
+impl ReplayProgram {
     /// Starts a replay of a project, with further arguments.
     pub fn start(project: &Path, arguments: &[&str]) -> Self {
         let outputs = TempDir::new().unwrap();
@@ -44,7 +44,7 @@ impl Replay {
         for output in ["changes", "identities", "memberships", "profiles"] {
             all.extend([format!("--{output}"), outputs.path().join(output).display().to_string()]);
         }
-        Replay { program: Program::start(&all, &[]), outputs }
+        ReplayProgram { program: Program::start(&all, &[]), outputs }
     }
 
     /// Waits for its end, which is to be a good one.
@@ -66,7 +66,7 @@ impl Replay {
 
 /// Replays a project, with further arguments.
 pub fn replay(project: &Path, arguments: &[&str]) -> Replayed {
-    Replay::start(project, arguments).end()
+    ReplayProgram::start(project, arguments).end()
 }
 
 /// That all that is known of the outputs agrees with itself: members are those of the profiles, and those who entered and

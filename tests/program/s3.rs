@@ -112,8 +112,8 @@ impl S3 {
     }
 
     /// A line to it.
-    pub async fn line(&self) -> Line {
-        Line::to(self.url.trim_start_matches("http://").to_owned()).await
+    pub async fn line(&self) -> RequestLine {
+        RequestLine::to(self.url.trim_start_matches("http://").to_owned()).await
     }
 }
 
@@ -125,13 +125,13 @@ impl Drop for S3 {
 }
 
 /// A TCP line to a server, which can be cut for a while.
-pub struct Line {
+pub struct RequestLine {
     /// Where it begins.
     pub url: String,
     is_cut: Arc<watch::Sender<bool>>,
 }
 
-impl Line {
+impl RequestLine {
     /// A line to `address`.
     async fn to(address: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -153,7 +153,7 @@ impl Line {
                 });
             }
         });
-        Line { url, is_cut }
+        RequestLine { url, is_cut }
     }
 
     /// Cuts all connections, and those that follow.

@@ -7,7 +7,7 @@ use deltaic::egress::install_crypto;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
-use super::{DEADLINE, Ended, Program};
+use super::{DEADLINE, EndedProgram, Program};
 
 /// The write key of the source in the projects of tests.
 pub const WRITE_KEY: &str = "web-key";
@@ -16,7 +16,7 @@ pub const WRITE_KEY: &str = "web-key";
 pub const READ_TOKEN: &str = "read-token";
 
 /// A running server.
-pub struct Server {
+pub struct ServerProcess {
     program: Program,
     client: Client,
     url: String,
@@ -24,7 +24,7 @@ pub struct Server {
 
 /// An answer over HTTP.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct HttpAnswer {
     /// The status.
     pub status: u16,
     /// The header `Retry-After`.
@@ -33,7 +33,7 @@ pub struct Answer {
     pub body: String,
 }
 
-impl Answer {
+impl HttpAnswer {
     /// The body, which is JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
@@ -59,7 +59,7 @@ impl Answer {
     }
 }
 
-impl Server {
+impl ServerProcess {
     /// Starts a server on the project of a folder; comes back when it is ready.
     pub async fn start(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let server = Self::begin(folder, arguments, environment);
@@ -77,7 +77,7 @@ impl Server {
     pub fn of(program: Program) -> Self {
         install_crypto();
         let client = Client::builder().tls_certs_only([]).timeout(DEADLINE).build().unwrap();
-        Server { program, client, url: String::new() }
+        ServerProcess { program, client, url: String::new() }
     }
 
     /// Waits until the server says where it listens.
@@ -110,14 +110,14 @@ impl Server {
     }
 
     /// Sends a request; nothing where the server is gone.
-    pub async fn try_send(request: RequestBuilder) -> Option<Answer> {
+    pub async fn try_send(request: RequestBuilder) -> Option<HttpAnswer> {
         let response = request.send().await.ok()?;
         let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
-        Some(Answer { status: response.status().as_u16(), retry_after, body: response.text().await.ok()? })
+        Some(HttpAnswer { status: response.status().as_u16(), retry_after, body: response.text().await.ok()? })
     }
 
     /// Reads with the read token.
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> HttpAnswer {
         Self::try_send(self.request(Method::GET, path).bearer_auth(READ_TOKEN)).await.expect("the server is there")
     }
 
@@ -127,7 +127,7 @@ impl Server {
     }
 
     /// Writes with the key of the source.
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub async fn post(&self, path: &str, body: &Value) -> HttpAnswer {
         Self::try_send(self.write(path, body)).await.expect("the server is there")
     }
 
@@ -198,19 +198,19 @@ impl Server {
     }
 
     /// Waits for the end, whatever it is.
-    pub fn failed(self) -> Ended {
+    pub fn failed(self) -> EndedProgram {
         tokio::task::block_in_place(|| self.program.end())
     }
 
     /// Waits for the end, which is to be a good one.
-    pub fn end(self) -> Ended {
+    pub fn end(self) -> EndedProgram {
         let ended = tokio::task::block_in_place(|| self.program.end());
         assert!(ended.status.success(), "{}", ended.stderr);
         ended
     }
 
     /// Stops the server.
-    pub fn stop(self) -> Ended {
+    pub fn stop(self) -> EndedProgram {
         self.terminate();
         self.end()
     }

@@ -8,7 +8,7 @@ use dataflows::definitions::Definitions;
 use dataflows::model::{Event, Found, Question, Tick};
 use tokio::time::timeout;
 
-use super::Subject;
+use super::ReadSubject;
 use crate::histories::identifier;
 use crate::program::DEADLINE;
 
@@ -16,7 +16,7 @@ use crate::program::DEADLINE;
 async fn senders_and_readers_do_not_wait_for_what_is_worked_off() {
     let user = identifier("user_id:1");
     let event = Event { name: "seen".into(), identifiers: [user.clone()].into_iter().collect(), ..Event::default() };
-    let mut subject = Subject::start(&Arc::new(Definitions::default()), 2);
+    let mut subject = ReadSubject::start(&Arc::new(Definitions::default()), 2);
     let first = subject.submit(Tick::from_ms(1_000), std::slice::from_ref(&event)).await;
     subject.handle.ask(Question::Profile(user.id()), Some(first), DEADLINE).await.expect("it is complete");
 

@@ -8,11 +8,11 @@ use dataflows::model::{Found, Member, Profile, ProfileId, Question, Tick};
 use deltaic::engine::Handle;
 
 use super::PAGE;
-use crate::oracle::State;
+use crate::oracle::OracleState;
 use crate::program::DEADLINE;
 
 /// A list that has been begun.
-pub struct List {
+pub struct ReadList {
     audience: AudienceId,
     as_of: Tick,
     after: Option<ProfileId>,
@@ -26,21 +26,21 @@ pub struct List {
 
 /// How lists ended.
 #[derive(Debug, Default)]
-pub struct Ended {
+pub struct ListEnd {
     /// In full, after several pages.
     pub whole: usize,
     /// Too late.
     pub gone: usize,
 }
 
-impl List {
+impl ReadList {
     /// Reads the first page, as of `tick` or later.
     pub async fn begin(handle: &Handle, audience: AudienceId, tick: Tick) -> Self {
         let question = Question::Members { audience, as_of: None, after: None, limit: PAGE };
         let answered = handle.ask(question, Some(tick), DEADLINE).await.unwrap();
         let Found::Members(first) = answered.found else { panic!("{answered:?}") };
         let (as_of, after) = (answered.as_of, first.last().map(|member| member.id));
-        List { audience, as_of, after, until: as_of.after_ms(LIST_BEGUN_MS), rest: VecDeque::new(), first }
+        ReadList { audience, as_of, after, until: as_of.after_ms(LIST_BEGUN_MS), rest: VecDeque::new(), first }
     }
 
     pub fn as_of(&self) -> Tick {
@@ -48,7 +48,7 @@ impl List {
     }
 
     /// Compares the first page with the state of the tick, and remembers what else there is; nothing where that was all.
-    pub fn told(mut self, state: &State, told: &str) -> Option<Self> {
+    pub fn told(mut self, state: &OracleState, told: &str) -> Option<Self> {
         let is_member = |profile: &&Profile| profile.audiences.contains(&self.audience);
         let member = |profile: &Profile| Member { id: profile.id, identifiers: profile.identifiers.clone() };
         self.rest = state.profiles.values().filter(is_member).map(member).collect();
@@ -58,7 +58,7 @@ impl List {
     }
 
     /// Reads the next page, as of `tick` or later; says whether there may be more.
-    pub async fn goes_on(&mut self, handle: &Handle, tick: Tick, ended: &mut Ended, told: &str) -> bool {
+    pub async fn goes_on(&mut self, handle: &Handle, tick: Tick, ended: &mut ListEnd, told: &str) -> bool {
         let question =
             Question::Members { audience: self.audience, as_of: Some(self.as_of), after: self.after, limit: PAGE };
         let answered = handle.ask(question, Some(tick), DEADLINE).await.unwrap();

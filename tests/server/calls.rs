@@ -7,8 +7,8 @@ use flate2::write::GzEncoder;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Shop, identify, track, with};
-use crate::program::Server;
+use super::{ServedShop, identify, track, with};
+use crate::program::ServerProcess;
 
 /// A time of this year, as events say it.
 fn at(text: &str) -> Value {
@@ -17,7 +17,7 @@ fn at(text: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_with_every_kind_of_key() {
-    let Shop { server, .. } = Shop::open(&[]).await;
+    let ServedShop { server, .. } = ServedShop::open(&[]).await;
     server.take(&[track("Seen", json!({"anonymousId": "old-1"}), json!({}))]).await;
     let send = async |path: &str, body: Value, key: &str| {
         let mut body = body;
@@ -27,7 +27,7 @@ async fn every_call_with_every_kind_of_key() {
             "bearer" => request = request.bearer_auth("web-key"),
             _ => body = with(body, json!({"writeKey": "web-key"})),
         }
-        Server::try_send(request.body(body.to_string())).await.unwrap().token()
+        ServerProcess::try_send(request.body(body.to_string())).await.unwrap().token()
     };
     let mut tokens = vec![
         send("/v1/identify", json!({"userId": "ann", "traits": {"city": "Berlin", "email": " Ann@B.org "}}), "basic")
@@ -73,14 +73,14 @@ async fn every_call_with_every_kind_of_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compressed_batch_of_which_some_events_are_wrong() {
-    let Shop { server, .. } = Shop::open(&[]).await;
+    let ServedShop { server, .. } = ServedShop::open(&[]).await;
     let order = || track("Order Completed", json!({"userId": "ann"}), json!({"total": 1}));
     let batch = json!({"batch": [order(), {"type": "track", "userId": "ann"}, order(), 7, {"type": "page"}, order()]});
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(batch.to_string().as_bytes()).unwrap();
     let request = server.request(Method::POST, "/v1/batch").basic_auth("web-key", Some(""));
     let request = request.header("content-encoding", "gzip").body(gzip.finish().unwrap());
-    let answer = Server::try_send(request).await.unwrap();
+    let answer = ServerProcess::try_send(request).await.unwrap();
     let token = answer.token();
     let body = answer.json();
     assert_eq!((&body["success"], &body["accepted"], &body["duplicates"]), (&json!(true), &json!(3), &json!(0)));
@@ -96,7 +96,7 @@ async fn a_compressed_batch_of_which_some_events_are_wrong() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_message_counts_once() {
-    let Shop { server, .. } = Shop::open(&[]).await;
+    let ServedShop { server, .. } = ServedShop::open(&[]).await;
     let order = |id: &str| {
         with(track("Order Completed", json!({"userId": "ann"}), json!({"total": 5})), json!({"messageId": id}))
     };
@@ -106,14 +106,14 @@ async fn one_message_counts_once() {
     assert_eq!((again.json()["duplicates"].clone(), again.status), (json!(1), 200));
     // Another source numbers its own messages.
     let other = server.request(Method::POST, "/v1/track").bearer_auth("app-key").body(order("m1").to_string());
-    let token = Server::try_send(other).await.unwrap().token();
+    let token = ServerProcess::try_send(other).await.unwrap().token();
     let traits = &server.profile("user_id:ann", token).await["traits"];
     assert_eq!((&traits["orders"], &traits["revenue"]), (&json!(3), &json!(15)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_nobody_joins_nobody() {
-    let Shop { server, .. } = Shop::open(&[]).await;
+    let ServedShop { server, .. } = ServedShop::open(&[]).await;
     let order = |who| track("Order Completed", who, json!({"total": 5}));
     let token = server
         .take(&[
@@ -136,7 +136,7 @@ async fn who_is_nobody_joins_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn times_that_are_ahead_late_or_by_a_wrong_clock() {
-    let Shop { server, .. } = Shop::open(&[]).await;
+    let ServedShop { server, .. } = ServedShop::open(&[]).await;
     let now = jiff::Timestamp::now();
     let ago = |ms: i64| (now - jiff::SignedDuration::from_millis(ms)).to_string();
     let order = |user: &str, times: Value| with(track("Order Completed", json!({"userId": user}), json!({})), times);
@@ -163,7 +163,7 @@ async fn times_that_are_ahead_late_or_by_a_wrong_clock() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_later_by_its_own_time_wins() {
-    let Shop { server, .. } = Shop::open(&[]).await;
+    let ServedShop { server, .. } = ServedShop::open(&[]).await;
     let city = |name: &str, when: &str| with(identify(json!({"userId": "ann"}), json!({"city": name})), at(when));
     server.take(&[city("Paris", "03T00:00:00")]).await;
     let token = server.take(&[city("Berlin", "02T00:00:00")]).await;

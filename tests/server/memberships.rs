@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use deltaic::receive::server::{Action, Change};
+use deltaic::receive::server::{ReceivedAction, ReceivedChange};
 use serde_json::{Value, json};
 
-use super::{Shop, identify, is, lines, track, with};
+use super::{ServedShop, identify, is, lines, track, with};
 use crate::program::until;
 
 fn order(who: Value) -> Value {
@@ -14,14 +14,14 @@ fn order(who: Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_is_listed_leaves() {
-    let shop = Shop::open(&[]).await;
+    let shop = ServedShop::open(&[]).await;
     let who = json!({"userId": "ann", "context": {"device": {"id": "phone-1"}}});
     let ann = with(identify(who, json!({"email": "ann@b.org", "city": "Berlin", "salary": 1})), json!({}));
     let token = shop.server.take(&[ann, order(json!({"userId": "ann"}))]).await;
     let changes = shop.fence("fence").await;
-    let expected = Change {
+    let expected = ReceivedChange {
         audience: "buyers".into(),
-        action: Action::Add,
+        action: ReceivedAction::Add,
         identifiers: vec!["email:ann@b.org".into(), "user_id:ann".into()],
         traits: json!({"city": "Berlin", "orders": 1}).as_object().unwrap().clone(),
         as_of: token,
@@ -32,7 +32,7 @@ async fn only_what_is_listed_leaves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listed_trait_that_changes_is_told_again() {
-    let shop = Shop::open(&[]).await;
+    let shop = ServedShop::open(&[]).await;
     shop.server.take(&[order(json!({"userId": "ann"}))]).await;
     shop.fence("one").await;
     shop.server.take(&[order(json!({"userId": "ann"}))]).await;
@@ -43,7 +43,7 @@ async fn a_listed_trait_that_changes_is_told_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_page_by_page() {
-    let Shop { server, .. } = Shop::open(&["--workers", "3"]).await;
+    let ServedShop { server, .. } = ServedShop::open(&["--workers", "3"]).await;
     let orders: Vec<Value> = (0..25).map(|user| order(json!({ "userId": format!("u{user}") }))).collect();
     let token = server.take(&orders).await;
     assert_eq!(server.size("buyers", token).await, 25);
@@ -67,7 +67,7 @@ async fn members_page_by_page() {
 /// The second page of an audience ended the engine where some batch of memberships had nothing of that audience.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_an_audience_in_which_nothing_has_changed_lately() {
-    let Shop { server, .. } = Shop::open(&[]).await;
+    let ServedShop { server, .. } = ServedShop::open(&[]).await;
     for number in 0..5 {
         let who = json!({ "userId": format!("u{number}") });
         server.take(&[track("Product Viewed", who.clone(), json!({})), track("Product Viewed", who, json!({}))]).await;
@@ -85,7 +85,7 @@ async fn a_page_of_an_audience_in_which_nothing_has_changed_lately() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_ends_without_an_event() {
-    let shop = Shop::open(&[]).await;
+    let shop = ServedShop::open(&[]).await;
     let now = jiff::Timestamp::now();
     let added = track("Product Added", json!({"userId": "ann"}), json!({}));
     let token = shop.server.take(&[with(added, json!({"timestamp": now.to_string()}))]).await;
@@ -100,7 +100,7 @@ async fn a_window_ends_without_an_event() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_takes_a_device_along_and_a_later_one_takes_it_away() {
     for workers in ["1", "3"] {
-        let shop = Shop::open(&["--workers", workers]).await;
+        let shop = ServedShop::open(&["--workers", workers]).await;
         let at = |second: u32| json!({"timestamp": format!("2026-01-01T00:00:{second:02}Z")});
         let on = |user: &str| json!({"userId": user, "anonymousId": "web-1"});
         let login = |user: &str, second| with(identify(on(user), json!({})), at(second));
@@ -137,10 +137,10 @@ async fn a_login_takes_a_device_along_and_a_later_one_takes_it_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_withdraws_consent_leaves_and_who_never_gave_it_does_not_come() {
-    let shop = Shop::open(&[]).await;
+    let shop = ServedShop::open(&[]).await;
     let consent = |given: bool| json!({"context": {"consent": {"categoryPreferences": {"ads": given}}}});
     let person = |name: &str| identify(json!({"userId": name}), json!({"email": format!("{name}@b.org")}));
-    let at_ads = |changes: Vec<Change>| {
+    let at_ads = |changes: Vec<ReceivedChange>| {
         // The other destination lists user ids too, so it tells of both at once.
         lines(&changes).into_iter().filter(|line| !line.contains("user_id")).collect::<Vec<_>>()
     };
@@ -150,7 +150,7 @@ async fn who_withdraws_consent_leaves_and_who_never_gave_it_does_not_come() {
 
     let token = shop.server.take(&[with(person("ann"), consent(false))]).await;
     let changes = shop.fence("f2").await;
-    let delete = changes.iter().find(|change| is(change, Action::Delete, "buyers", "email:ann@b.org")).unwrap();
+    let delete = changes.iter().find(|change| is(change, ReceivedAction::Delete, "buyers", "email:ann@b.org")).unwrap();
     assert_eq!((delete.as_of, delete.traits.len()), (token, 0));
     assert_eq!(at_ads(changes), ["add buyers email:ann@b.org", "delete buyers email:ann@b.org"]);
     assert_eq!(shop.server.profile("user_id:ann", token).await["consent"], json!({"ads": false}));

@@ -1,7 +1,7 @@
 //! `deltaic run` from outside: events over HTTP in, reads over HTTP and calls of webhooks out.
 //!
 //! Nothing here waits for a length of time: a read waits for a token, and what is *not* to come is known not to have come
-//! when something later has ([`Shop::fence`]).
+//! when something later has ([`ServedShop::fence`]).
 
 mod calls;
 mod memberships;
@@ -10,11 +10,11 @@ mod refusals;
 mod stopping;
 
 use deltaic::project::Secret;
-use deltaic::receive::server::{Action, Change, Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, ReceivedAction, ReceivedChange, WebhookReceiver};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{Server, project, until};
+use crate::program::{ServerProcess, project, until};
 
 /// A project with something of everything; `HOOK` is where its webhooks go.
 pub const PROJECT: &str = r#"
@@ -74,13 +74,13 @@ identifiers = ["user_id"]
 "#;
 
 /// A server on [`PROJECT`], and the receiver that its webhooks call.
-pub struct Shop {
-    pub server: Server,
-    receiver: Receiver,
+pub struct ServedShop {
+    pub server: ServerProcess,
+    receiver: WebhookReceiver,
     folder: TempDir,
 }
 
-impl Shop {
+impl ServedShop {
     /// Opens it, with further arguments to `deltaic run`.
     pub async fn open(arguments: &[&str]) -> Self {
         Self::of(PROJECT, arguments).await
@@ -89,20 +89,20 @@ impl Shop {
     /// The same of another project.
     async fn of(text: &str, arguments: &[&str]) -> Self {
         let secret = Some(Secret::new("hook-secret".into()));
-        let receiver = Receiver::start(Options { secret, ..Options::default() }).await.unwrap();
+        let receiver = WebhookReceiver::start(ReceiveOptions { secret, ..ReceiveOptions::default() }).await.unwrap();
         let folder = project(text);
-        let server = Server::start(folder.path(), arguments, &[("HOOK", &receiver.url())]).await;
-        Shop { server, receiver, folder }
+        let server = ServerProcess::start(folder.path(), arguments, &[("HOOK", &receiver.url())]).await;
+        ServedShop { server, receiver, folder }
     }
 
     /// Waits until all that came before has been delivered, to both webhooks; gives the changes that are not of fences.
-    async fn fence(&self, name: &str) -> Vec<Change> {
+    async fn fence(&self, name: &str) -> Vec<ReceivedChange> {
         let consent = json!({"consent": {"categoryPreferences": {"ads": true}}});
         let traits = json!({"email": format!("{name}@fence.org")});
         let fence = json!({"type": "track", "event": "Fence", "userId": name, "context": consent, "traits": traits});
         self.server.take(&[fence]).await;
         let email = format!("email:{name}@fence.org");
-        let is_it = |change: &&Change| change.audience == "fenced" && change.identifiers.contains(&email);
+        let is_it = |change: &&ReceivedChange| change.audience == "fenced" && change.identifiers.contains(&email);
         let mut changes =
             until(&self.receiver, "both ends of the fence", |all| all.iter().filter(is_it).count() == 2).await;
         changes.retain(|change| change.audience != "fenced");
@@ -136,12 +136,13 @@ fn merge(event: &mut Value, members: Value) {
 }
 
 /// Changes as lines, such as `add buyers user_id:1`.
-fn lines(changes: &[Change]) -> Vec<String> {
-    let line = |change: &Change| format!("{} {} {}", change.action, change.audience, change.identifiers.join(" "));
+fn lines(changes: &[ReceivedChange]) -> Vec<String> {
+    let line =
+        |change: &ReceivedChange| format!("{} {} {}", change.action, change.audience, change.identifiers.join(" "));
     changes.iter().map(line).collect()
 }
 
 /// Whether a change takes an identifier in, or out.
-fn is(change: &Change, action: Action, audience: &str, identifier: &str) -> bool {
+fn is(change: &ReceivedChange, action: ReceivedAction, audience: &str, identifier: &str) -> bool {
     change.action == action && change.audience == audience && change.identifiers.iter().any(|of| of == identifier)
 }

@@ -10,7 +10,7 @@ use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use serde_json::json;
 
-use super::{Shop, track};
+use super::{ServedShop, track};
 
 /// How many latencies of each stage are in an interval log.
 fn logged(log: &[u8]) -> BTreeMap<String, u64> {
@@ -27,7 +27,7 @@ fn logged(log: &[u8]) -> BTreeMap<String, u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_and_latencies_are_told() {
     let log = tempfile::NamedTempFile::new().unwrap();
-    let shop = Shop::open(&["--hlog", log.path().to_str().unwrap()]).await;
+    let shop = ServedShop::open(&["--hlog", log.path().to_str().unwrap()]).await;
     let order = json!({"type": "track", "event": "Order Completed", "userId": "ann", "messageId": "m1"});
     let batch = json!({"batch": [order, order, {"type": "page"}]});
     shop.server.post("/v1/batch", &batch).await.token();

@@ -1,22 +1,22 @@
 //! What is refused, and how it is said.
 
-use deltaic::receive::server::{Options, Receiver};
+use deltaic::receive::server::{ReceiveOptions, WebhookReceiver};
 use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::{PROJECT, Shop, track};
-use crate::program::{Program, Server, project};
+use super::{PROJECT, ServedShop, track};
+use crate::program::{Program, ServerProcess, project};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn problems_say_what_was_expected() {
-    let Shop { server, .. } = Shop::open(&[]).await;
+    let ServedShop { server, .. } = ServedShop::open(&[]).await;
     let check = async |method: Method, path: &str, token: Option<&str>, expected: (u16, &str)| {
         let mut request = server.request(method, path);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        let answer = Server::try_send(request.body("{}")).await.unwrap();
+        let answer = ServerProcess::try_send(request.body("{}")).await.unwrap();
         assert_eq!(answer.problem(), (expected.0, expected.1.to_owned()), "{path}: {answer:?}");
         let body = answer.json();
         assert_eq!(body["success"], false, "{path}");
@@ -43,21 +43,21 @@ async fn problems_say_what_was_expected() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_read_token_nobody_reads() {
     let folder = project("name = \"closed\"\n[sources.web]\nwrite_key = \"web-key\"\n");
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     assert_eq!(server.get("/v1/audiences").await.problem(), (403, "no_read_token".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_is_behind_takes_nothing_and_says_when_to_come_back() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let folder = project(&format!("{PROJECT}\n[limits]\npending_events_max = 100\n"));
-    let server = Server::start(folder.path(), &[], &[("HOOK", &receiver.url())]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[("HOOK", &receiver.url())]).await;
     let batch = json!({"batch": vec![track("Order Completed", json!({"userId": "ann"}), json!({})); 300]});
     let (mut accepted, mut refused, mut token) = (0, 0, 0);
     while refused == 0 {
         let mut burst = JoinSet::new();
         for _ in 0..8 {
-            burst.spawn(Server::try_send(server.write("/v1/batch", &batch)));
+            burst.spawn(ServerProcess::try_send(server.write("/v1/batch", &batch)));
         }
         while let Some(answer) = burst.join_next().await {
             let answer = answer.unwrap().unwrap();

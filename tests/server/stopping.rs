@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use deltaic::receive::server::{Action, Call};
+use deltaic::receive::server::{ReceivedAction, ReceivedCall};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{PROJECT, Shop, track};
-use crate::program::{DEADLINE, Server};
+use super::{PROJECT, ServedShop, track};
+use crate::program::{DEADLINE, ServerProcess};
 
 /// What the senders know at the end.
 #[derive(Default)]
-struct Sent {
+struct SentRequest {
     taken: BTreeSet<String>,
     refused: BTreeSet<String>,
 }
@@ -21,18 +21,18 @@ struct Sent {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_is_delivered() {
     for workers in ["1", "3"] {
-        let Shop { server, receiver, folder } = Shop::open(&["--workers", workers]).await;
+        let ServedShop { server, receiver, folder } = ServedShop::open(&["--workers", workers]).await;
         let (server, taken) = (Arc::new(server), Arc::new(AtomicUsize::new(0)));
         let mut senders = JoinSet::new();
         for sender in 0..4 {
             let (server, taken) = (server.clone(), taken.clone());
             senders.spawn(async move {
-                let mut sent = Sent::default();
+                let mut sent = SentRequest::default();
                 for number in 0.. {
                     let user = format!("u{sender}-{number}");
                     let order = track("Order Completed", json!({ "userId": user }), json!({}));
                     let identifier = format!("user_id:{user}");
-                    match Server::try_send(server.write("/v1/track", &order)).await {
+                    match ServerProcess::try_send(server.write("/v1/track", &order)).await {
                         Some(answer) if answer.status == 200 => {
                             taken.fetch_add(1, Ordering::Relaxed);
                             sent.taken.insert(identifier);
@@ -56,7 +56,7 @@ async fn what_was_answered_is_delivered() {
         };
         tokio::time::timeout(DEADLINE, enough).await.expect("the server takes events");
         server.terminate();
-        let mut all = Sent::default();
+        let mut all = SentRequest::default();
         while let Some(sent) = senders.join_next().await {
             let sent = sent.unwrap();
             all.taken.extend(sent.taken);
@@ -82,11 +82,11 @@ async fn what_was_answered_is_delivered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_due_later_does_not_come_at_the_stop() {
     let text = PROJECT.replace("within => '1 s'", "within => '1 hour'");
-    let Shop { server, receiver, folder: _folder } = Shop::of(&text, &[]).await;
+    let ServedShop { server, receiver, folder: _folder } = ServedShop::of(&text, &[]).await;
     // They are in the window for an hour, so their exit is not due.
     server.take(&[track("Product Added", json!({"userId": "ann"}), json!({}))]).await;
     server.stop();
     let state = receiver.state();
     assert_eq!(state["crm"]["active"].keys().collect::<Vec<_>>(), ["user_id:ann"]);
-    assert!(receiver.calls().iter().flat_map(Call::changes).all(|change| change.action == Action::Add));
+    assert!(receiver.calls().iter().flat_map(ReceivedCall::changes).all(|change| change.action == ReceivedAction::Add));
 }

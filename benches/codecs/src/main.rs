@@ -19,26 +19,26 @@ use dataflows::observer::{Observation, Observer};
 use deltaic::ingest::segment::Extractor;
 use deltaic::log::codec;
 use given::given;
-use mirrors::{Holder, Id, Link, Part, Sighting};
+use mirrors::{HolderMirror, Id, LinkMirror, PartMirror, SightingMirror};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shop::{Arguments, Stream};
+use shop::{BenchArguments, ShopStream};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-type LinkRow = ((Id, Link), u64, i64);
-type SightingRow = ((Id, Sighting), u64, i64);
-type PartRow = (((Holder, Part), u64), u64, Id);
+type LinkRow = ((Id, LinkMirror), u64, i64);
+type SightingRow = ((Id, SightingMirror), u64, i64);
+type PartRow = (((HolderMirror, PartMirror), u64), u64, Id);
 /// The two halves of the hash of the message, and the event as JSON.
 type EventRow = (Id, Vec<u8>);
 
 fn main() {
-    let events = Arguments::of_command_line().number("events", 5_000);
+    let events = BenchArguments::of_command_line().number("events", 5_000);
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
     let project = shop::project(folder.path());
     let (extractor, observer) = (Extractor::new(&project), Observer::new(project.definitions.clone()));
-    let mut stream = Stream::new(1, 100_000);
+    let mut stream = ShopStream::new(1, 100_000);
     let (mut links, mut sightings, mut parts) = (Vec::new(), Vec::new(), Vec::new());
     let (mut raws, mut line) = (Vec::new(), String::new());
     for number in 0..events {

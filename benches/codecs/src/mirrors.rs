@@ -16,41 +16,41 @@ pub type Id = (u64, u64);
 
 /// A link, from one end.
 #[derive(Clone, Columnar, Serialize, Deserialize)]
-pub struct Link {
+pub struct LinkMirror {
     pub to: Id,
     pub owner: bool,
     pub at: u64,
 }
-unsafe_abomonate!(Link: to, owner, at);
+unsafe_abomonate!(LinkMirror: to, owner, at);
 
 /// An identifier that was seen, with what was set on it.
 #[derive(Clone, Columnar, Serialize, Deserialize)]
-pub struct Sighting {
+pub struct SightingMirror {
     pub identifier: String,
     pub exclusive: bool,
     pub settings: Vec<u8>,
 }
-unsafe_abomonate!(Sighting: identifier, exclusive, settings);
+unsafe_abomonate!(SightingMirror: identifier, exclusive, settings);
 
 /// Whom a part belongs to.
 #[derive(Clone, Columnar, Serialize, Deserialize)]
-pub struct Holder {
+pub struct HolderMirror {
     pub id: Id,
     pub exclusive: bool,
 }
-unsafe_abomonate!(Holder: id, exclusive);
+unsafe_abomonate!(HolderMirror: id, exclusive);
 
 /// A value and when it was.
 #[derive(Clone, Columnar, Serialize, Deserialize)]
-pub struct Sample {
+pub struct SampleMirror {
     pub at: u64,
-    pub value: Value,
+    pub value: ValueMirror,
 }
-unsafe_abomonate!(Sample: at, value);
+unsafe_abomonate!(SampleMirror: at, value);
 
 /// A value.
 #[derive(Clone, Columnar, Serialize, Deserialize)]
-pub enum Value {
+pub enum ValueMirror {
     Bool(bool),
     Number(f64),
     Time(u64),
@@ -59,38 +59,38 @@ pub enum Value {
 
 /// A part of a profile.
 #[derive(Clone, Columnar, Serialize, Deserialize)]
-pub enum Part {
+pub enum PartMirror {
     Identifier(String),
     Record(Vec<u8>),
     Count(u16),
     Sum(u16),
-    Sample(u16, Sample),
+    Sample(u16, SampleMirror),
 }
 
-impl Abomonation for Value {
+impl Abomonation for ValueMirror {
     unsafe fn entomb<W: Write>(&self, write: &mut W) -> Result<()> {
-        if let Value::Text(text) = self { text.entomb(write) } else { Ok(()) }
+        if let ValueMirror::Text(text) = self { text.entomb(write) } else { Ok(()) }
     }
     unsafe fn exhume<'b>(&mut self, bytes: &'b mut [u8]) -> Option<&'b mut [u8]> {
-        if let Value::Text(text) = self { text.exhume(bytes) } else { Some(bytes) }
+        if let ValueMirror::Text(text) = self { text.exhume(bytes) } else { Some(bytes) }
     }
 }
 
-impl Abomonation for Part {
+impl Abomonation for PartMirror {
     unsafe fn entomb<W: Write>(&self, write: &mut W) -> Result<()> {
         match self {
-            Part::Identifier(text) => text.entomb(write),
-            Part::Record(settings) => settings.entomb(write),
-            Part::Count(_) | Part::Sum(_) => Ok(()),
-            Part::Sample(_, sample) => sample.entomb(write),
+            PartMirror::Identifier(text) => text.entomb(write),
+            PartMirror::Record(settings) => settings.entomb(write),
+            PartMirror::Count(_) | PartMirror::Sum(_) => Ok(()),
+            PartMirror::Sample(_, sample) => sample.entomb(write),
         }
     }
     unsafe fn exhume<'b>(&mut self, bytes: &'b mut [u8]) -> Option<&'b mut [u8]> {
         match self {
-            Part::Identifier(text) => text.exhume(bytes),
-            Part::Record(settings) => settings.exhume(bytes),
-            Part::Count(_) | Part::Sum(_) => Some(bytes),
-            Part::Sample(_, sample) => sample.exhume(bytes),
+            PartMirror::Identifier(text) => text.exhume(bytes),
+            PartMirror::Record(settings) => settings.exhume(bytes),
+            PartMirror::Count(_) | PartMirror::Sum(_) => Some(bytes),
+            PartMirror::Sample(_, sample) => sample.exhume(bytes),
         }
     }
 }

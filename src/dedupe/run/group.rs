@@ -38,7 +38,7 @@ const FIRST_MAX: u64 = (1 << 40) - 1;
 
 /// What is known of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub struct RunGroup {
     /// The number of its first record.
     pub first: u64,
     /// How many records it has.
@@ -47,10 +47,10 @@ pub struct Group {
     filter: [u8; BYTES - FILTER],
 }
 
-impl Group {
+impl RunGroup {
     /// A group without ids, whose records begin there.
     pub fn new(first: u64) -> Self {
-        Group { first, records: 0, records_sum: 0, filter: [0; BYTES - FILTER] }
+        RunGroup { first, records: 0, records_sum: 0, filter: [0; BYTES - FILTER] }
     }
 
     /// Adds an id.
@@ -88,7 +88,7 @@ impl Group {
     /// The same of bytes that were looked at before.
     pub fn checked(bytes: &[u8; BYTES]) -> Self {
         let [_, _, _, _, s0, s1, s2, s3, f0, f1, f2, f3, f4, n0, n1, n2, filter @ ..] = *bytes;
-        Group {
+        RunGroup {
             first: u64::from_be_bytes([0, 0, 0, f0, f1, f2, f3, f4]),
             records: u64::from_be_bytes([0, 0, 0, 0, 0, n0, n1, n2]),
             records_sum: u32::from_be_bytes([s0, s1, s2, s3]),

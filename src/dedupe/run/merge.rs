@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dataflows::model::Tick;
 
-use super::{Run, RunError, RunWriter};
+use super::{IdRunError, Run, RunWriter};
 
 /// Ids that are merged between two looks at what else there is to do.
 const IDS_BETWEEN_LOOKS: u64 = 64 * 1024;
@@ -21,8 +21,8 @@ pub fn merge<'a>(
     path: &Path,
     stays: impl Fn(Tick) -> bool,
     mut goes_on: impl FnMut() -> bool,
-) -> Result<Result<(), Stopped>, RunError> {
-    let io = |source| RunError::Io { file: path.to_owned(), source };
+) -> Result<Result<(), Stopped>, IdRunError> {
+    let io = |source| IdRunError::Io { file: path.to_owned(), source };
     let runs: Vec<&Run> = runs.collect();
     let ids_max = runs.iter().map(|run| run.head().records).sum();
     let mut writer = RunWriter::create(path, ids_max).map_err(io)?;
@@ -51,6 +51,6 @@ pub fn merge<'a>(
 }
 
 /// The next id of a source; of one that failed the least of all, so that its error comes out.
-fn least(source: &mut Peekable<impl Iterator<Item = Result<(u128, Tick), RunError>>>) -> Option<u128> {
+fn least(source: &mut Peekable<impl Iterator<Item = Result<(u128, Tick), IdRunError>>>) -> Option<u128> {
     source.peek().map(|record| record.as_ref().map_or(0, |(id, _)| *id))
 }

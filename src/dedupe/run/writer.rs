@@ -7,8 +7,8 @@ use std::path::Path;
 
 use dataflows::model::Tick;
 
-use super::group::{self, Group};
-use super::{HEAD_BYTES, Head, at_group};
+use super::group::{self, RunGroup};
+use super::{HEAD_BYTES, RunHead, at_group};
 use crate::log::preallocate;
 
 /// Bytes that are written before they are synced: were it all of them at once, a sync of the log would wait for them.
@@ -20,7 +20,7 @@ pub struct RunWriter {
     groups: u64,
     /// The group that ids are added to.
     number: u64,
-    group: Group,
+    group: RunGroup,
     /// Where its records begin in `records`.
     begin: usize,
     /// Bytes of the index and of the records that are not written yet, and where in the file they belong.
@@ -44,7 +44,7 @@ impl RunWriter {
             file,
             groups,
             number: 0,
-            group: Group::new(0),
+            group: RunGroup::new(0),
             begin: 0,
             index: (Vec::new(), at_group(0)),
             records: (Vec::new(), records_at),
@@ -71,11 +71,11 @@ impl RunWriter {
     }
 
     /// Ends the file; all of it is on the disk when this returns.
-    pub fn finish(mut self) -> io::Result<Head> {
+    pub fn finish(mut self) -> io::Result<RunHead> {
         self.close_groups(self.groups)?;
         self.flush()?;
         let (oldest, newest) = self.ticks.unwrap_or_default();
-        let head = Head { groups: self.groups, records: self.count, oldest, newest };
+        let head = RunHead { groups: self.groups, records: self.count, oldest, newest };
         self.file.write_all_at(&head.to_bytes(), 0)?;
         // Without the room that was not needed.
         self.file.set_len(self.records.1)?;
@@ -86,7 +86,7 @@ impl RunWriter {
     /// Closes the groups before group `number`.
     fn close_groups(&mut self, number: u64) -> io::Result<()> {
         while self.number < number {
-            let next = Group::new(self.count);
+            let next = RunGroup::new(self.count);
             let group = std::mem::replace(&mut self.group, next);
             let too_many =
                 || io::Error::new(ErrorKind::InvalidInput, "too many message ids begin alike: they are no hashes");

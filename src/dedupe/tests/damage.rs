@@ -4,8 +4,8 @@ use super::*;
 use crate::dedupe::folder::RunFolder;
 
 /// A folder with several runs, which have all ids that are in its log.
-fn folder_with_runs() -> World {
-    let mut world = World::new();
+fn folder_with_runs() -> DedupeWorld {
+    let mut world = DedupeWorld::new();
     let mut engine = world.start();
     for number in 0..80 {
         world.now += 1;
@@ -21,7 +21,7 @@ fn folder_with_runs() -> World {
 }
 
 /// Which numbers are recognised at the next tick.
-fn recognised(world: &World, ids: &mut OnDisk) -> Vec<u64> {
+fn recognised(world: &DedupeWorld, ids: &mut OnDisk) -> Vec<u64> {
     let tick = ms(world.now + 1);
     let is_known = |number: &u64| {
         let is_new = ids.admit(id(*number), tick).unwrap();
@@ -31,7 +31,7 @@ fn recognised(world: &World, ids: &mut OnDisk) -> Vec<u64> {
     (0..80).filter(is_known).collect()
 }
 
-fn paths(world: &World) -> Vec<PathBuf> {
+fn paths(world: &DedupeWorld) -> Vec<PathBuf> {
     let runs = RunFolder::of(world.data(), None).read().unwrap();
     assert_eq!(world.expected().verify().unwrap(), (runs.len(), Vec::new()));
     files(&world.data().join("messages")).into_keys().filter(|path| !path.ends_with("RUNS")).collect()
@@ -106,7 +106,7 @@ fn lines_that_are_deleted_are_read_from_the_log_as_far_as_it_goes_back() {
         let before = files(&folder);
         fs::write(&list, &rest).unwrap();
 
-        let without_log = || Expected { log_begins: Some(Tick::MAX), ..world.expected() };
+        let without_log = || ExpectedRuns { log_begins: Some(Tick::MAX), ..world.expected() };
         let error = world.shared(without_log()).unwrap_err().to_string();
         assert!(error.contains("are not in") && error.contains("--accept-partial"), "{error}");
         assert_eq!(without_log().check().unwrap_err().to_string(), error, "it is known before anything is opened");
@@ -121,14 +121,14 @@ fn lines_that_are_deleted_are_read_from_the_log_as_far_as_it_goes_back() {
     }
     // Those of a cluster nobody tells that are behind the checkpoint of their own process.
     fs::write(&list, "").unwrap();
-    let cluster = || Expected { told_by: ToldBy::AllLogs, ..world.expected() };
+    let cluster = || ExpectedRuns { told_by: ToldBy::AllLogs, ..world.expected() };
     assert!(matches!(cluster().check(), Err(DedupeError::Gone { from, .. }) if from == Tick::default()));
     let later = world.checkpoint.unwrap().after_ms(WINDOW_MS);
-    assert!(Expected { now: later, ..cluster() }.check().is_ok(), "they are over");
-    assert!(Expected { accept_partial: true, ..cluster() }.check().is_ok());
-    assert!(Expected { complete: None, ..cluster() }.check().is_ok());
-    let without_log = || Expected { log_begins: Some(Tick::MAX), ..world.expected() };
-    let partial = world.shared(Expected { accept_partial: true, ..without_log() }).unwrap();
+    assert!(ExpectedRuns { now: later, ..cluster() }.check().is_ok(), "they are over");
+    assert!(ExpectedRuns { accept_partial: true, ..cluster() }.check().is_ok());
+    assert!(ExpectedRuns { complete: None, ..cluster() }.check().is_ok());
+    let without_log = || ExpectedRuns { log_begins: Some(Tick::MAX), ..world.expected() };
+    let partial = world.shared(ExpectedRuns { accept_partial: true, ..without_log() }).unwrap();
     let mut ids = OnDisk::new(Arc::new(partial), window(), LOT, None);
     assert_eq!(recognised(&world, &mut ids), Vec::<u64>::new(), "whoever accepts it goes on without");
     for bad in ["1 2", "5 4 x", "x 4 x", "0 4 ../../x"] {
@@ -154,7 +154,7 @@ fn the_ids_of_another_process_are_refused() {
         assert!(error.contains(&format!("are those of {other}, and this is process 0 of 1")), "{error}");
         assert_eq!(world.expected().check().unwrap_err().to_string(), error);
         assert_eq!(world.expected().verify().unwrap_err().to_string(), error);
-        let unknown = Expected { owner: None, ..world.expected() };
+        let unknown = ExpectedRuns { owner: None, ..world.expected() };
         assert!(unknown.check().is_ok(), "whoever does not know cannot say");
     }
     fs::write(&list, format!("process 3 of 3\n{runs}")).unwrap();

@@ -1,7 +1,7 @@
 //! How what is in flight ends.
 
 use super::in_flight::InFlight;
-use super::{DestinationState, Held, Key, Pending, Told};
+use super::{DestinationState, HeldRow, LastSent, PendingRow, RowKey};
 use crate::egress::change::{Action, Change};
 use crate::egress::outbox::{Batch, BatchId};
 
@@ -65,8 +65,8 @@ impl DestinationState {
             } else {
                 self.front -= 1;
                 self.queue.insert(self.front, key.clone());
-                let (Told { action, profile }, number) = (told, self.front);
-                let pending = Pending { number, action, profile, first, as_of, received: None, is_in_doubt };
+                let (LastSent { action, profile }, number) = (told, self.front);
+                let pending = PendingRow { number, action, profile, first, as_of, received: None, is_in_doubt };
                 self.pending.insert(key, pending);
             }
         }
@@ -78,32 +78,32 @@ impl DestinationState {
     }
 
     /// Whether the destination refused a row for good.
-    pub fn is_refused(&self, key: &Key) -> bool {
+    pub fn is_refused(&self, key: &RowKey) -> bool {
         self.refused.contains_key(key)
     }
 
     /// The destination has the row as it was told.
-    pub(super) fn hold(&mut self, key: Key, Told { action, profile }: Told, is_stale: bool) {
+    pub(super) fn hold(&mut self, key: RowKey, LastSent { action, profile }: LastSent, is_stale: bool) {
         let (there, elsewhere) = match is_stale {
             true => (&mut self.stale, &mut self.acknowledged),
             false => (&mut self.acknowledged, &mut self.stale),
         };
         elsewhere.remove(&key);
         match action {
-            Action::Add(traits) => there.insert(key, Held { traits, profile }),
+            Action::Add(traits) => there.insert(key, HeldRow { traits, profile }),
             Action::Delete => there.remove(&key),
         };
     }
 }
 
 /// What a batch tells of each of its rows.
-pub(in crate::egress) fn told(batch: &Batch) -> impl Iterator<Item = (Key, Told)> {
+pub(in crate::egress) fn told(batch: &Batch) -> impl Iterator<Item = (RowKey, LastSent)> {
     batch.iter().flat_map(of_change)
 }
 
-fn of_change(change: &Change) -> impl Iterator<Item = (Key, Told)> {
+fn of_change(change: &Change) -> impl Iterator<Item = (RowKey, LastSent)> {
     change.identifiers.iter().map(|identifier| {
-        let told = Told { action: change.action.clone(), profile: change.profile };
+        let told = LastSent { action: change.action.clone(), profile: change.profile };
         ((change.audience, identifier.clone()), told)
     })
 }

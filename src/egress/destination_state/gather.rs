@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use dataflows::model::Tick;
 
-use super::{DestinationState, Key, Told};
+use super::{DestinationState, LastSent, RowKey};
 use crate::egress::change::{Action, Change};
 use crate::egress::outbox::{BatchLimit, OutgoingBatch};
 
@@ -15,12 +15,12 @@ const IDENTIFIERS_PER_CHANGE_MAX: usize = 100;
 const TRAY_ROWS: usize = 1_024;
 
 /// A batch that is being put together.
-struct Gathered {
+struct GatheredBatch {
     limit: BatchLimit,
     batch: Vec<Change>,
     bytes: usize,
     first: Option<Tick>,
-    in_doubt: Vec<Key>,
+    in_doubt: Vec<RowKey>,
 }
 
 /// The times of a row.
@@ -31,9 +31,9 @@ struct Times {
     received: Option<Instant>,
 }
 
-impl Gathered {
+impl GatheredBatch {
     /// Takes in one more row, if there is room.
-    fn push(&mut self, (audience, identifier): &Key, told: &Told, times: Times) -> bool {
+    fn push(&mut self, (audience, identifier): &RowKey, told: &LastSent, times: Times) -> bool {
         let next = Change {
             audience: *audience,
             action: told.action.clone(),
@@ -65,7 +65,7 @@ impl DestinationState {
         if let Some(batch_id) = self.in_flight.again() {
             return Some(batch_id);
         }
-        let mut gathered = Gathered { limit, batch: Vec::new(), bytes: 0, first: None, in_doubt: Vec::new() };
+        let mut gathered = GatheredBatch { limit, batch: Vec::new(), bytes: 0, first: None, in_doubt: Vec::new() };
         if self.gather_pending(&mut gathered) {
             self.gather_stale(&mut gathered);
         }
@@ -76,7 +76,7 @@ impl DestinationState {
 
     /// Takes rows of the queue; says whether there is still room. Those whose identifier is in flight are passed over: they are
     /// no more than the identifiers in flight have audiences.
-    fn gather_pending(&mut self, gathered: &mut Gathered) -> bool {
+    fn gather_pending(&mut self, gathered: &mut GatheredBatch) -> bool {
         let mut taken = Vec::new();
         let mut has_room = true;
         for (number, key) in &self.queue {
@@ -84,7 +84,7 @@ impl DestinationState {
                 continue;
             }
             let pending = self.pending.get(key).expect("the queue lists the keys of the pending rows");
-            let told = Told { action: pending.action.clone(), profile: pending.profile };
+            let told = LastSent { action: pending.action.clone(), profile: pending.profile };
             let times = Times { first: pending.first, as_of: pending.as_of, received: pending.received };
             has_room = gathered.push(key, &told, times);
             if !has_room {
@@ -105,14 +105,14 @@ impl DestinationState {
     }
 
     /// Takes rows that a resync has yet to tell. They are as they are desired: a row that is not is pending, and goes first.
-    fn gather_stale(&mut self, gathered: &mut Gathered) {
+    fn gather_stale(&mut self, gathered: &mut GatheredBatch) {
         if self.resync_queue.is_empty() {
             self.fill_tray();
         }
         while let Some(key) = self.resync_queue.pop() {
             // Since the resync_queue was filled it may have been told, or be about to.
             let Some(held) = self.stale.get(&key).filter(|_| !self.is_spoken_for(&key)) else { continue };
-            let told = Told { action: Action::Add(held.traits.clone()), profile: held.profile };
+            let told = LastSent { action: Action::Add(held.traits.clone()), profile: held.profile };
             let times = Times { first: self.lifecycle.resync, as_of: self.resync_as_of, received: None };
             if !gathered.push(&key, &told, times) {
                 self.resync_queue.push(key);
@@ -135,12 +135,12 @@ impl DestinationState {
     }
 
     /// Whether something else says what becomes of a row, or will.
-    fn is_spoken_for(&self, key: &Key) -> bool {
+    fn is_spoken_for(&self, key: &RowKey) -> bool {
         self.in_flight.hold(&key.1) || self.pending.contains_key(key)
     }
 
     /// A row is on its way to be told, so a resync need not tell it.
-    fn retold(&mut self, key: &Key) {
+    fn retold(&mut self, key: &RowKey) {
         if let Some(held) = self.stale.remove(key) {
             self.acknowledged.insert(key.clone(), held);
         }

@@ -9,7 +9,7 @@ use dataflows::definitions::AudienceId;
 use dataflows::model::{Text, Tick};
 use rustc_hash::{FxBuildHasher, FxHashSet};
 
-use super::Key;
+use super::RowKey;
 use crate::egress::change::Action;
 use crate::egress::outbox::{Batch, BatchId, OutgoingBatch, rows};
 
@@ -25,8 +25,8 @@ pub(in crate::egress) struct InFlight {
     pub first: Tick,
     /// Whether somebody is delivering it.
     pub is_out: bool,
-    /// Of one with which no call has ended yet: its rows that were in doubt ([`super::Pending`]).
-    pub new: Option<Box<[Key]>>,
+    /// Of one with which no call has ended yet: its rows that were in doubt ([`super::PendingRow`]).
+    pub new: Option<Box<[RowKey]>>,
 }
 
 impl InFlight {
@@ -48,7 +48,7 @@ pub(in crate::egress) struct BatchesInFlight {
 
 impl BatchesInFlight {
     /// A new batch goes out.
-    pub fn begin(&mut self, batch: Batch, round: u32, first: Tick, in_doubt: Box<[Key]>) -> OutgoingBatch {
+    pub fn begin(&mut self, batch: Batch, round: u32, first: Tick, in_doubt: Box<[RowKey]>) -> OutgoingBatch {
         let id = BatchId::of_batch(self.next);
         self.insert(
             id,
@@ -130,7 +130,7 @@ impl BatchesInFlight {
     }
 
     /// What becomes of a row that is in flight.
-    pub fn action(&self, (audience, identifier): &Key) -> Option<&Action> {
+    pub fn action(&self, (audience, identifier): &RowKey) -> Option<&Action> {
         let actions = self.identifiers.get(identifier)?;
         actions.iter().find(|(of, _)| of == audience).map(|(_, action)| action)
     }

@@ -5,7 +5,7 @@ use std::mem;
 use dataflows::model::Tick;
 use serde::{Deserialize, Serialize};
 
-use super::{DestinationState, Key, Told};
+use super::{DestinationState, LastSent, RowKey};
 use crate::egress::change::Action;
 
 /// What has been wished so far, and stays over a restart.
@@ -43,7 +43,7 @@ impl DestinationState {
     ///
     /// All ticks before `complete` have been taken in. What is pending is told anyway, also the deletes. Batches that
     /// are in flight end first: the row that they tell goes once more when they have.
-    pub fn resync(&mut self, complete: Tick) -> Vec<Key> {
+    pub fn resync(&mut self, complete: Tick) -> Vec<RowKey> {
         let refused = self.retry(complete);
         self.lifecycle.round += 1;
         self.lifecycle.resync = complete;
@@ -58,22 +58,22 @@ impl DestinationState {
     }
 
     /// What was refused is told once more. Gives the rows.
-    pub fn retry(&mut self, complete: Tick) -> Vec<Key> {
+    pub fn retry(&mut self, complete: Tick) -> Vec<RowKey> {
         self.retry_those(complete, |_| true)
     }
 
     /// Deletes that were refused are told once more. Gives the rows.
-    pub fn retry_deletes(&mut self, complete: Tick) -> Vec<Key> {
+    pub fn retry_deletes(&mut self, complete: Tick) -> Vec<RowKey> {
         self.retry_those(complete, |action| *action == Action::Delete)
     }
 
-    fn retry_those(&mut self, complete: Tick, is_meant: impl Fn(&Action) -> bool) -> Vec<Key> {
+    fn retry_those(&mut self, complete: Tick, is_meant: impl Fn(&Action) -> bool) -> Vec<RowKey> {
         if let Some(left) = &mut self.left {
             // What is desired of them is known later, and then differs from what the destination has.
             return left.refused.extract_if(|_, told| is_meant(&told.action)).map(|(key, _)| key).collect();
         }
         let as_of = self.as_of_now(complete);
-        let mut refused: Vec<(Key, Told)> = self.refused.extract_if(|_, told| is_meant(&told.action)).collect();
+        let mut refused: Vec<(RowKey, LastSent)> = self.refused.extract_if(|_, told| is_meant(&told.action)).collect();
         refused.sort_unstable_by(|(a, of_a), (b, of_b)| (a.0, of_a.profile, &a.1).cmp(&(b.0, of_b.profile, &b.1)));
         let mut keys = Vec::with_capacity(refused.len());
         for (key, told) in refused {
@@ -93,7 +93,7 @@ impl DestinationState {
     }
 
     /// What was refused counts as acknowledged. Gives the rows.
-    pub fn forget(&mut self) -> Vec<(Key, Told)> {
+    pub fn forget(&mut self) -> Vec<(RowKey, LastSent)> {
         if let Some(left) = &mut self.left {
             let refused: Vec<_> = mem::take(&mut left.refused).into_iter().collect();
             for (key, told) in &refused {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dataflows::model::{ProfileId, Tick, Traits};
 
 use super::endings::told;
-use super::{DestinationState, Held, InFlight, Key, Lifecycle, Rows, Told};
+use super::{DestinationState, HeldRow, InFlight, LastSent, Lifecycle, RowKey, RowMap};
 use crate::egress::address::Address;
 use crate::egress::change::Action;
 use crate::egress::outbox::BatchId;
@@ -14,9 +14,9 @@ use crate::egress::outbox::BatchId;
 #[derive(Debug, Default)]
 pub(in crate::egress) struct Left {
     /// What the destination has.
-    pub rows: Rows<LeftRow>,
+    pub rows: RowMap<LeftRow>,
     /// What it refused.
-    pub refused: Rows<Told>,
+    pub refused: RowMap<LastSent>,
     /// What was in flight: the destination may have it or not.
     pub in_flight: Vec<(BatchId, InFlight)>,
     /// What operators wished.
@@ -46,12 +46,12 @@ impl Left {
     }
 
     /// Whether the destination was told something of a row.
-    pub fn knows(&self, key: &Key) -> bool {
+    pub fn knows(&self, key: &RowKey) -> bool {
         self.rows.contains_key(key) || self.refused.contains_key(key)
     }
 
     /// The destination has the row as it was told.
-    pub fn hold(&mut self, key: Key, Told { action, profile }: &Told, round: u32) {
+    pub fn hold(&mut self, key: RowKey, LastSent { action, profile }: &LastSent, round: u32) {
         match action {
             Action::Add(traits) => {
                 self.rows.insert(key, LeftRow { traits: traits.clone(), profile: *profile, round });
@@ -95,7 +95,7 @@ impl DestinationState {
                 pending.first = tick;
             }
         }
-        let mut known: Vec<(Key, ProfileId)> = Vec::with_capacity(rows.len());
+        let mut known: Vec<(RowKey, ProfileId)> = Vec::with_capacity(rows.len());
         known.extend(
             self.in_flight.iter().flat_map(|in_flight| told(&in_flight.batch)).map(|(key, told)| (key, told.profile)),
         );
@@ -114,10 +114,10 @@ impl DestinationState {
             // What was refused in a resync was told in it, though the row was not written anew.
             let is_stale = round < self.lifecycle.round && !is_refused;
             let there = if is_stale { &mut self.stale } else { &mut self.acknowledged };
-            there.insert(key, Held { traits, profile });
+            there.insert(key, HeldRow { traits, profile });
         }
         self.refused = refused;
-        let mut gone: Vec<(Key, ProfileId)> = Vec::new();
+        let mut gone: Vec<(RowKey, ProfileId)> = Vec::new();
         for (key, profile) in known {
             match self.pending.get(&key).map(|pending| &pending.action) {
                 Some(desired) if *desired == self.will_be(&key) => self.settle(&key),
@@ -128,7 +128,7 @@ impl DestinationState {
         }
         gone.sort_unstable_by(|(a, of_a), (b, of_b)| (a.0, of_a, &a.1).cmp(&(b.0, of_b, &b.1)));
         for (key, profile) in gone {
-            self.desire(key, Told { action: Action::Delete, profile }, now, None);
+            self.desire(key, LastSent { action: Action::Delete, profile }, now, None);
         }
         for pending in self.pending.values_mut().filter(|pending| pending.as_of <= self.told_to) {
             pending.as_of = now;

@@ -4,7 +4,7 @@ use std::mem;
 
 use dataflows::model::{ProfileId, Tick};
 
-use super::{DestinationState, Key, Rows, Told};
+use super::{DestinationState, LastSent, RowKey, RowMap};
 use crate::egress::change::Action;
 
 impl DestinationState {
@@ -14,9 +14,9 @@ impl DestinationState {
             return;
         }
         let as_of = self.as_of_order(complete);
-        for (key, Told { action, profile }) in self.all_desired() {
+        for (key, LastSent { action, profile }) in self.all_desired() {
             if action != Action::Delete {
-                self.withheld.insert(key.clone(), Told { action, profile });
+                self.withheld.insert(key.clone(), LastSent { action, profile });
                 self.desire_nothing(key, profile, as_of);
             }
         }
@@ -40,7 +40,7 @@ impl DestinationState {
     }
 
     /// What is desired of a row, of which the definitions say `told`.
-    pub(super) fn unless_retired(&mut self, key: &Key, told: Told) -> Told {
+    pub(super) fn unless_retired(&mut self, key: &RowKey, told: LastSent) -> LastSent {
         if !self.lifecycle.is_retired {
             return told;
         }
@@ -49,11 +49,11 @@ impl DestinationState {
             Action::Add(_) => _ = self.withheld.insert(key.clone(), told),
             Action::Delete => _ = self.withheld.remove(key),
         }
-        Told { action: Action::Delete, profile }
+        LastSent { action: Action::Delete, profile }
     }
 
-    fn desire_nothing(&mut self, key: Key, profile: ProfileId, as_of: Tick) {
-        let nothing = Told { action: Action::Delete, profile };
+    fn desire_nothing(&mut self, key: RowKey, profile: ProfileId, as_of: Tick) {
+        let nothing = LastSent { action: Action::Delete, profile };
         match self.left.is_some() {
             // What the destination has is known later.
             true => self.pend(key, nothing, as_of, None),
@@ -87,20 +87,20 @@ impl DestinationState {
     }
 
     /// What is desired of each row that the books know, in an order that does not depend on chance.
-    fn all_desired(&self) -> Vec<(Key, Told)> {
-        let mut desired: Rows<Told> = Rows::default();
+    fn all_desired(&self) -> Vec<(RowKey, LastSent)> {
+        let mut desired: RowMap<LastSent> = RowMap::default();
         for (key, held) in self.acknowledged.iter().chain(&self.stale) {
-            desired.insert(key.clone(), Told { action: Action::Add(held.traits.clone()), profile: held.profile });
+            desired.insert(key.clone(), LastSent { action: Action::Add(held.traits.clone()), profile: held.profile });
         }
         desired.extend(self.refused.iter().map(|(key, told)| (key.clone(), told.clone())));
         desired.extend(self.in_flight.iter().flat_map(|in_flight| super::told(&in_flight.batch)));
-        let told = |pending: &super::Pending| Told { action: pending.action.clone(), profile: pending.profile };
+        let told = |pending: &super::PendingRow| LastSent { action: pending.action.clone(), profile: pending.profile };
         desired.extend(self.pending.iter().map(|(key, pending)| (key.clone(), told(pending))));
         sorted(desired)
     }
 }
 
-fn sorted(rows: Rows<Told>) -> Vec<(Key, Told)> {
+fn sorted(rows: RowMap<LastSent>) -> Vec<(RowKey, LastSent)> {
     let mut rows: Vec<_> = rows.into_iter().collect();
     rows.sort_unstable_by(|(a, of_a), (b, of_b)| (a.0, of_a.profile, &a.1).cmp(&(b.0, of_b.profile, &b.1)));
     rows

@@ -11,21 +11,21 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tempfile::TempDir;
 
 use crate::egress::change::{Action, Change};
-use crate::egress::outbox::{BatchId, BatchLimit, Order, Outbox, OutgoingBatch, State};
+use crate::egress::outbox::{BatchId, BatchLimit, DeliveryState, OperatorCommand, Outbox, OutgoingBatch};
 use crate::egress::testing::{AUDIENCES, crm, numbered, project, row, webhook};
 use crate::egress::{DurableOutbox, Refusal};
 use crate::log::Store;
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
-enum Step {
+enum ModelStep {
     /// At the next tick these rows (audience, user) are to have this trait, or to be gone.
     Tick(Vec<(usize, u8, Option<u8>)>),
     /// One more call begins. Whether it has its effect at once, or with its answer.
     Call(bool),
     /// A call ends.
-    End(prop::sample::Index, End),
-    Order(Order),
+    End(prop::sample::Index, ModelEnd),
+    Order(OperatorCommand),
     /// The process ends, and another begins.
     Restart,
     /// The same, and a definition is another one: by it, these rows always had another trait.
@@ -35,7 +35,7 @@ enum Step {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum End {
+enum ModelEnd {
     Acknowledged,
     /// There was no answer, and it waits for its next turn.
     Lost,
@@ -45,59 +45,59 @@ enum End {
     NotBegun,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = ModelStep> {
     let row = (0..AUDIENCES.len(), 0..6u8, prop::option::of(0..3u8));
     let end = prop_oneof![
-        4 => Just(End::Acknowledged),
-        2 => Just(End::Lost),
-        1 => Just(End::GivenUp),
-        1 => Just(End::Split),
-        3 => Just(End::NotBegun),
+        4 => Just(ModelEnd::Acknowledged),
+        2 => Just(ModelEnd::Lost),
+        1 => Just(ModelEnd::GivenUp),
+        1 => Just(ModelEnd::Split),
+        3 => Just(ModelEnd::NotBegun),
     ];
     let order = prop_oneof![
-        1 => Just(Order::Pause),
-        3 => Just(Order::Resume),
-        2 => Just(Order::Resync),
-        1 => Just(Order::Retry),
-        1 => Just(Order::RetryDeletes),
-        1 => Just(Order::Forget),
-        1 => Just(Order::Retire),
-        2 => Just(Order::Unretire),
+        1 => Just(OperatorCommand::Pause),
+        3 => Just(OperatorCommand::Resume),
+        2 => Just(OperatorCommand::Resync),
+        1 => Just(OperatorCommand::Retry),
+        1 => Just(OperatorCommand::RetryDeletes),
+        1 => Just(OperatorCommand::Forget),
+        1 => Just(OperatorCommand::Retire),
+        2 => Just(OperatorCommand::Unretire),
     ];
     prop_oneof![
-        6 => prop::collection::vec(row, 1..9).prop_map(Step::Tick),
-        8 => any::<bool>().prop_map(Step::Call),
-        8 => (any::<prop::sample::Index>(), end).prop_map(|(index, end)| Step::End(index, end)),
-        2 => order.prop_map(Step::Order),
-        1 => Just(Step::Restart),
-        1 => (1..4u8).prop_map(Step::Redefine),
-        1 => any::<prop::sample::Index>().prop_map(Step::Checkpoint),
+        6 => prop::collection::vec(row, 1..9).prop_map(ModelStep::Tick),
+        8 => any::<bool>().prop_map(ModelStep::Call),
+        8 => (any::<prop::sample::Index>(), end).prop_map(|(index, end)| ModelStep::End(index, end)),
+        2 => order.prop_map(ModelStep::Order),
+        1 => Just(ModelStep::Restart),
+        1 => (1..4u8).prop_map(ModelStep::Redefine),
+        1 => any::<prop::sample::Index>().prop_map(ModelStep::Checkpoint),
     ]
 }
 
-type Rows = BTreeMap<(usize, Text), u8>;
+type ModelRows = BTreeMap<(usize, Text), u8>;
 
 /// A call under way.
-struct Call {
+struct ModelCall {
     batch_id: OutgoingBatch,
     is_applied: bool,
 }
 
 /// The outbox, and all around it.
-struct World {
+struct DestinationWorld {
     folder: TempDir,
     outbox: Option<DurableOutbox>,
     limit: BatchLimit,
     /// What was fed, tick by tick from 1 on: the log.
     ticks: Vec<Vec<(Desired, i64)>>,
-    desired: Rows,
+    desired: ModelRows,
     /// Whether nothing is to be there all the same.
     is_retired: bool,
     /// What the other side has.
-    there: Rows,
+    there: ModelRows,
     /// The latest of each row that it got, and as of when.
     latest: HashMap<(usize, Text), (Tick, Option<u8>)>,
-    calls: Vec<Call>,
+    calls: Vec<ModelCall>,
     /// What every batch that has not ended must be when it goes once more.
     unended: HashMap<BatchId, Vec<Change>>,
     /// Batches with which a call has ended that may have reached the other side, in this process or an earlier one.
@@ -131,17 +131,17 @@ fn rows(batch: &[Change]) -> impl Iterator<Item = ((usize, Text), Option<u8>, Ti
     })
 }
 
-impl World {
+impl DestinationWorld {
     fn new(changes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut world = World {
+        let mut world = DestinationWorld {
             outbox: None,
             folder,
             limit: BatchLimit { changes, bytes: 100_000 },
             ticks: Vec::new(),
-            desired: Rows::new(),
+            desired: ModelRows::new(),
             is_retired: false,
-            there: Rows::new(),
+            there: ModelRows::new(),
             latest: HashMap::new(),
             calls: Vec::new(),
             unended: HashMap::new(),
@@ -206,8 +206,8 @@ impl World {
     }
 
     /// What the other side is to have in the end.
-    fn wished(&self) -> Rows {
-        if self.is_retired { Rows::new() } else { self.desired.clone() }
+    fn wished(&self) -> ModelRows {
+        if self.is_retired { ModelRows::new() } else { self.desired.clone() }
     }
 
     fn tick(&mut self, rows: Vec<(usize, u8, Option<u8>)>) {
@@ -256,7 +256,7 @@ impl World {
             self.taken.insert(batch_id.id);
             self.apply(&batch_id.batch);
         }
-        self.calls.push(Call { batch_id, is_applied });
+        self.calls.push(ModelCall { batch_id, is_applied });
         true
     }
 
@@ -276,23 +276,23 @@ impl World {
         }
     }
 
-    fn end(&mut self, index: usize, end: End) {
-        let Call { batch_id, is_applied } = self.calls.remove(index);
+    fn end(&mut self, index: usize, end: ModelEnd) {
+        let ModelCall { batch_id, is_applied } = self.calls.remove(index);
         let OutgoingBatch { id, batch, refusals, .. } = batch_id;
-        let end = if self.taken.contains(&id) && !matches!(end, End::Acknowledged) { End::Lost } else { end };
+        let end = if self.taken.contains(&id) && !matches!(end, ModelEnd::Acknowledged) { ModelEnd::Lost } else { end };
         match end {
-            End::NotBegun => {
+            ModelEnd::NotBegun => {
                 if refusals == 0 && !self.begun.contains(&id) {
                     self.unended.remove(&id);
                 }
                 self.outbox().dissolve(to(), id, refusals).unwrap();
                 return;
             }
-            End::Lost => _ = self.begun.insert(id),
+            ModelEnd::Lost => _ = self.begun.insert(id),
             _ => {}
         }
         match end {
-            End::Acknowledged => {
+            ModelEnd::Acknowledged => {
                 if !is_applied {
                     self.apply(&batch);
                 }
@@ -300,13 +300,13 @@ impl World {
                 self.unended.remove(&id);
                 self.outbox().acknowledge(to(), id).unwrap();
             }
-            End::Lost => self.outbox().put_back(to(), id, refusals),
-            End::NotBegun => {}
-            End::Split if batch.len() > 1 => {
+            ModelEnd::Lost => self.outbox().put_back(to(), id, refusals),
+            ModelEnd::NotBegun => {}
+            ModelEnd::Split if batch.len() > 1 => {
                 self.unended.remove(&id);
                 self.outbox().split(to(), id, refusals + 1).unwrap();
             }
-            End::GivenUp | End::Split => {
+            ModelEnd::GivenUp | ModelEnd::Split => {
                 self.refused.extend(rows(&batch).map(|(key, n, _)| (key, n)));
                 self.unended.remove(&id);
                 let why = Refusal { at: Tick::default(), error: "no".into(), answer: "no".into(), attempts: 1 };
@@ -315,25 +315,25 @@ impl World {
         }
     }
 
-    fn order(&mut self, order: Order) {
-        if matches!(order, Order::Retire | Order::Unretire) {
+    fn order(&mut self, order: OperatorCommand) {
+        if matches!(order, OperatorCommand::Retire | OperatorCommand::Unretire) {
             // An operator is slower than a tick.
             self.tick(Vec::new());
         }
         self.outbox().order(to(), order).unwrap();
         match order {
-            Order::Pause => assert!(self.outbox().take(to(), self.limit).is_none()),
-            Order::Resume | Order::AsNew | Order::AsMoved => {}
-            Order::Retire | Order::Unretire => self.is_retired = order == Order::Retire,
+            OperatorCommand::Pause => assert!(self.outbox().take(to(), self.limit).is_none()),
+            OperatorCommand::Resume | OperatorCommand::AsNew | OperatorCommand::AsMoved => {}
+            OperatorCommand::Retire | OperatorCommand::Unretire => self.is_retired = order == OperatorCommand::Retire,
             // That is why somebody wants one.
-            Order::Resync => self.there.clear(),
-            Order::Retry => {}
-            Order::RetryDeletes => {
+            OperatorCommand::Resync => self.there.clear(),
+            OperatorCommand::Retry => {}
+            OperatorCommand::RetryDeletes => {
                 self.refused.retain(|_, n| n.is_some());
                 return;
             }
             // Somebody has seen to it.
-            Order::Forget => {
+            OperatorCommand::Forget => {
                 for (key, n) in &self.refused {
                     match n {
                         Some(n) => self.there.insert(key.clone(), *n),
@@ -354,16 +354,16 @@ impl World {
     }
 }
 
-fn play(steps: Vec<Step>, changes: usize) {
-    let mut world = World::new(changes);
+fn play(steps: Vec<ModelStep>, changes: usize) {
+    let mut world = DestinationWorld::new(changes);
     for step in steps {
         match step {
-            Step::Tick(rows) => world.tick(rows),
-            Step::Call(is_applied) => _ = world.call(is_applied),
-            Step::End(index, end) if !world.calls.is_empty() => world.end(index.index(world.calls.len()), end),
-            Step::End(..) => {}
-            Step::Order(order) => world.order(order),
-            Step::Restart => {
+            ModelStep::Tick(rows) => world.tick(rows),
+            ModelStep::Call(is_applied) => _ = world.call(is_applied),
+            ModelStep::End(index, end) if !world.calls.is_empty() => world.end(index.index(world.calls.len()), end),
+            ModelStep::End(..) => {}
+            ModelStep::Order(order) => world.order(order),
+            ModelStep::Restart => {
                 let before = world.outbox().backlog(to());
                 let letters = world.outbox().dead_letters(to());
                 world.start();
@@ -371,16 +371,16 @@ fn play(steps: Vec<Step>, changes: usize) {
                 assert_eq!((before.state, before.rows), (after.state, after.rows));
                 assert_eq!(world.outbox().dead_letters(to()), letters);
             }
-            Step::Redefine(by) => world.redefine(by),
-            Step::Checkpoint(_) if world.ticks.is_empty() => {}
-            Step::Checkpoint(tick) => world.restore(1 + tick.index(world.ticks.len())),
+            ModelStep::Redefine(by) => world.redefine(by),
+            ModelStep::Checkpoint(_) if world.ticks.is_empty() => {}
+            ModelStep::Checkpoint(tick) => world.restore(1 + tick.index(world.ticks.len())),
         }
         world.check_counts();
     }
     // In the end everything goes well.
-    world.order(Order::Retry);
-    world.order(Order::Resume);
-    world.order(Order::Unretire);
+    world.order(OperatorCommand::Retry);
+    world.order(OperatorCommand::Resume);
+    world.order(OperatorCommand::Unretire);
     loop {
         let began = world.call(false);
         if world.calls.is_empty() {
@@ -388,13 +388,16 @@ fn play(steps: Vec<Step>, changes: usize) {
             break;
         }
         if !began {
-            world.end(0, End::Acknowledged);
+            world.end(0, ModelEnd::Acknowledged);
         }
     }
     assert_eq!(world.there, world.desired);
     assert!(world.unended.is_empty(), "{:?} never went once more", world.unended);
     let backlog = world.outbox().backlog(to());
-    assert_eq!((backlog.state, backlog.rows, backlog.is_told()), (State::Delivering, world.desired.len(), true));
+    assert_eq!(
+        (backlog.state, backlog.rows, backlog.is_told()),
+        (DeliveryState::Delivering, world.desired.len(), true)
+    );
     assert_eq!(backlog.oldest_pending, None);
 
     // And so it stays.
@@ -415,7 +418,7 @@ fn the_other_side_has_what_is_desired_in_the_end() {
 }
 
 /// Up to which tick the destination is complete, by what a process that is gone wrote down.
-fn written_frontier(mut world: World) -> u64 {
+fn written_frontier(mut world: DestinationWorld) -> u64 {
     let before = world.outbox().backlog(to()).frontier;
     world.outbox = None;
     let written = open(world.folder.path()).backlog(to()).frontier;
@@ -426,7 +429,7 @@ fn written_frontier(mut world: World) -> u64 {
 #[test]
 fn the_frontier_that_is_written_stops_at_what_is_not_told_yet() {
     let world = || {
-        let mut world = World::new(1);
+        let mut world = DestinationWorld::new(1);
         for user in 0..3 {
             world.tick(vec![(0, user, Some(1))]);
         }
@@ -434,40 +437,40 @@ fn the_frontier_that_is_written_stops_at_what_is_not_told_yet() {
         world
     };
     let mut told = world();
-    told.end(0, End::Acknowledged);
+    told.end(0, ModelEnd::Acknowledged);
     assert_eq!(written_frontier(told), 2, "the second waits");
 
     let mut refused = world();
-    refused.end(0, End::GivenUp);
+    refused.end(0, ModelEnd::GivenUp);
     assert_eq!(written_frontier(refused), 2, "the same where the first was refused for good");
 
     let mut in_flight = world();
     assert!(in_flight.call(false) && in_flight.call(false));
-    in_flight.end(1, End::Acknowledged);
+    in_flight.end(1, ModelEnd::Acknowledged);
     assert_eq!(written_frontier(in_flight), 1, "the first is in_flight");
 
     let mut all = world();
-    all.end(0, End::Acknowledged);
+    all.end(0, ModelEnd::Acknowledged);
     while all.call(false) {
-        all.end(0, End::Acknowledged);
+        all.end(0, ModelEnd::Acknowledged);
     }
     // Ticks 1 to 3 hold all that there is.
     all.tick(vec![]);
-    all.order(Order::Resync);
+    all.order(OperatorCommand::Resync);
     assert!(all.call(false));
-    all.end(0, End::Acknowledged);
+    all.end(0, ModelEnd::Acknowledged);
     assert_eq!(written_frontier(all), 5, "a resync of tick 5 has more to tell");
 }
 
 #[test]
 fn a_batch_that_is_refused_again_and_again_is_told_change_by_change() {
-    let mut world = World::new(8);
+    let mut world = DestinationWorld::new(8);
     world.tick((0..4).flat_map(|user| [(0, user, Some(1)), (1, user, Some(2))]).collect());
     assert!(world.call(false));
     let mut alone = 0;
     while !world.calls.is_empty() {
         let changes = world.calls[0].batch_id.batch.len();
-        let end = if changes > 1 { End::Split } else { End::Acknowledged };
+        let end = if changes > 1 { ModelEnd::Split } else { ModelEnd::Acknowledged };
         alone += usize::from(changes == 1);
         world.end(0, end);
         world.call(false);
@@ -483,7 +486,13 @@ fn what_an_operator_orders_is_on_the_disk_when_he_is_answered() {
     let store = Store::open(folder.path()).unwrap();
     let project = project(Path::new("/nonexistent"), vec![crm(webhook("http://unused/".into()))]);
     let outbox = DurableOutbox::open(store.clone(), &project).unwrap();
-    for order in [Order::Pause, Order::Resume, Order::Resync, Order::Retry, Order::Forget] {
+    for order in [
+        OperatorCommand::Pause,
+        OperatorCommand::Resume,
+        OperatorCommand::Resync,
+        OperatorCommand::Retry,
+        OperatorCommand::Forget,
+    ] {
         let before = store.syncs();
         outbox.order(to(), order).unwrap();
         assert_eq!(store.syncs(), before + 1, "{order:?}");

@@ -14,13 +14,13 @@ pub struct Doubt {
     /// What is to go.
     pub outgoing: OutgoingEvents,
     /// What was told, if it was.
-    pub told: Option<Told>,
+    pub told: Option<DoubtVerdict>,
     /// Whose its events are, in their order; nothing for those that are nobody's.
     whose: Vec<Option<IdentifierId>>,
 }
 
 /// What was told of a doubt: for each event, in their order, whether it may go.
-pub struct Told(Vec<bool>);
+pub struct DoubtVerdict(Vec<bool>);
 
 impl Doubt {
     /// Nothing is told yet.
@@ -39,11 +39,11 @@ impl Doubt {
     pub fn tell(&mut self, consenting: &[IdentifierId]) {
         let consenting: FxHashSet<&IdentifierId> = consenting.iter().collect();
         let may_go = |whose: &Option<IdentifierId>| whose.as_ref().is_some_and(|id| consenting.contains(id));
-        self.told = Some(Told(self.whose.iter().map(may_go).collect()));
+        self.told = Some(DoubtVerdict(self.whose.iter().map(may_go).collect()));
     }
 }
 
-impl Told {
+impl DoubtVerdict {
     /// What may go of a outgoing, and the places of what may not.
     pub fn divide(self, outgoing: OutgoingEvents) -> (OutgoingEvents, Vec<Offset>) {
         if self.0.iter().all(|may_go| *may_go) {

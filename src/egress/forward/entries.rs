@@ -25,7 +25,7 @@ pub struct QueuedEvent {
 
 /// What is written beside the entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor {
+pub struct ForwardCursor {
     /// The events of all ticks before this one were taken in.
     pub produced: Tick,
     /// The last event of the batch in flight.
@@ -36,9 +36,9 @@ pub struct Cursor {
 pub type EntriesIter<'a> = Box<dyn Iterator<Item = Result<QueuedEvent, StoreError>> + 'a>;
 
 /// Where the entries of one destination are kept.
-pub trait Entries: Send {
+pub trait ForwardStore: Send {
     /// What was written last; nothing where this destination is new.
-    fn cursor(&self) -> Result<Option<Cursor>, StoreError>;
+    fn cursor(&self) -> Result<Option<ForwardCursor>, StoreError>;
 
     /// The entries behind a place, or all of them; not those that were refused.
     fn after(&self, position: Option<Offset>) -> EntriesIter<'_>;
@@ -50,12 +50,12 @@ pub trait Entries: Send {
     fn refused(&self, position: Offset) -> Result<QueuedEvent, StoreError>;
 
     /// Makes all these changes or none.
-    fn write(&mut self, writes: Writes<'_>, cursor: Cursor, hold: Hold) -> Result<(), StoreError>;
+    fn write(&mut self, writes: EntryWrites<'_>, cursor: ForwardCursor, hold: Hold) -> Result<(), StoreError>;
 }
 
 /// What is to be written together.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Writes<'a> {
+pub struct EntryWrites<'a> {
     /// Entries that come.
     pub add: &'a [QueuedEvent],
     /// Entries that go.
@@ -149,7 +149,7 @@ pub struct OutgoingEvents {
 
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pending {
+pub struct PendingEntries {
     /// EventLane, those in flight included.
     pub events: usize,
     /// Bytes of those that wait.

@@ -13,11 +13,11 @@ use super::queue::Queue;
 use super::recheck::Recheck;
 use super::skipped::Skipped;
 use crate::egress::connector::Connector;
-use crate::egress::delivery::Line;
+use crate::egress::delivery::LaneContext;
 use crate::egress::holding::DeliveryHold;
-use crate::egress::lane::{Call, End, Lane};
-use crate::egress::outbox::{BatchLimit, Order, Outbox};
-use crate::egress::status::{EventStatus, Tally};
+use crate::egress::lane::{Call, CallOutcome, Lane};
+use crate::egress::outbox::{BatchLimit, OperatorCommand, Outbox};
+use crate::egress::status::{EventStatus, LaneTally};
 use crate::log::StoreError;
 
 /// The events for one destination. One call at a time takes from it, so that they come in order.
@@ -40,7 +40,7 @@ impl EventLane {
     /// Those that `queue` has and gets, for the calls of `line`.
     pub fn new(
         destination: DestinationId,
-        line: &Line,
+        line: &LaneContext,
         outbox: Arc<dyn Outbox>,
         queue: Queue,
         recheck: Option<Recheck>,
@@ -83,27 +83,27 @@ impl EventLane {
     }
 
     /// Does what an operator wishes of events; what concerns the destination as a whole is with the outbox.
-    pub fn order(&self, order: Order) -> Result<(), StoreError> {
+    pub fn order(&self, order: OperatorCommand) -> Result<(), StoreError> {
         match order {
-            Order::Retry => self.queue().retry(),
-            Order::Forget => self.queue().forget(),
-            Order::AsNew => {
+            OperatorCommand::Retry => self.queue().retry(),
+            OperatorCommand::Forget => self.queue().forget(),
+            OperatorCommand::AsNew => {
                 let mut queue = self.queue();
                 queue.begin_anew();
                 queue.take_back(self.recheck.as_ref())
             }
-            Order::Pause
-            | Order::Resume
-            | Order::Resync
-            | Order::RetryDeletes
-            | Order::AsMoved
-            | Order::Retire
-            | Order::Unretire => Ok(()),
+            OperatorCommand::Pause
+            | OperatorCommand::Resume
+            | OperatorCommand::Resync
+            | OperatorCommand::RetryDeletes
+            | OperatorCommand::AsMoved
+            | OperatorCommand::Retire
+            | OperatorCommand::Unretire => Ok(()),
         }
     }
 
     /// How it is doing.
-    pub fn status(&self, tally: &Tally, skipped: &Skipped) -> EventStatus {
+    pub fn status(&self, tally: &LaneTally, skipped: &Skipped) -> EventStatus {
         let queue = self.queue();
         let (pending, dead_letters) = (queue.pending(), queue.dead_letters());
         EventStatus { pending, dead_letters, counts: tally.counts(), skipped: skipped.counts() }
@@ -141,11 +141,11 @@ impl Lane for EventLane {
         true
     }
 
-    fn end(&self, (): (), end: End) -> Result<(), StoreError> {
+    fn end(&self, (): (), end: CallOutcome) -> Result<(), StoreError> {
         let mut queue = self.queue();
         match end {
-            End::Acknowledged => queue.acknowledge(),
-            End::GivenUp(why) => {
+            CallOutcome::Acknowledged => queue.acknowledge(),
+            CallOutcome::GivenUp(why) => {
                 let lost = queue.give_up(&why)?;
                 if lost > 0 {
                     tracing::error!(
@@ -156,12 +156,12 @@ impl Lane for EventLane {
                 }
                 Ok(())
             }
-            End::Split(refusals) => queue.split(refusals, self.recheck.as_ref()),
-            End::PutBack(refusals) => {
+            CallOutcome::Split(refusals) => queue.split(refusals, self.recheck.as_ref()),
+            CallOutcome::PutBack(refusals) => {
                 queue.put_back(refusals);
                 Ok(())
             }
-            End::NotBegun(_) => queue.take_back(self.recheck.as_ref()),
+            CallOutcome::NotBegun(_) => queue.take_back(self.recheck.as_ref()),
         }
     }
 

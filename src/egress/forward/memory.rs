@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::entries::{Cursor, Entries, EntriesIter, EventLetter, Hold, QueuedEvent, Writes};
+use super::entries::{EntriesIter, EntryWrites, EventLetter, ForwardCursor, ForwardStore, Hold, QueuedEvent};
 use crate::engine::Offset;
 use crate::log::StoreError;
 
@@ -14,11 +14,11 @@ use crate::log::StoreError;
 pub struct MemoryEntries {
     entries: BTreeMap<Offset, QueuedEvent>,
     refused: BTreeMap<Offset, QueuedEvent>,
-    cursor: Option<Cursor>,
+    cursor: Option<ForwardCursor>,
 }
 
-impl Entries for MemoryEntries {
-    fn cursor(&self) -> Result<Option<Cursor>, StoreError> {
+impl ForwardStore for MemoryEntries {
+    fn cursor(&self) -> Result<Option<ForwardCursor>, StoreError> {
         Ok(self.cursor)
     }
 
@@ -38,8 +38,8 @@ impl Entries for MemoryEntries {
         Ok(self.refused.get(&position).cloned().unwrap_or_else(gone))
     }
 
-    fn write(&mut self, writes: Writes<'_>, cursor: Cursor, _: Hold) -> Result<(), StoreError> {
-        let Writes { add, remove, refuse, forget, .. } = writes;
+    fn write(&mut self, writes: EntryWrites<'_>, cursor: ForwardCursor, _: Hold) -> Result<(), StoreError> {
+        let EntryWrites { add, remove, refuse, forget, .. } = writes;
         self.entries.extend(add.iter().map(|entry| (entry.position, entry.clone())));
         remove.iter().for_each(|position| _ = self.entries.remove(position));
         self.refused.extend(refuse.iter().map(|entry| (entry.position, entry.clone())));

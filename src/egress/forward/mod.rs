@@ -32,13 +32,13 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-pub use entries::{EventBatch, EventLetter, Pending};
+pub use entries::{EventBatch, EventLetter, PendingEntries};
 pub(super) use events::EventLane;
 pub(super) use recheck::Recheck;
 pub use recheck::Whose;
 pub use skipped::{Skip, Skipped, SkippedCounts};
 
-use entries::{Entries, QueueLimit, QueuedEvent};
+use entries::{ForwardStore, QueueLimit, QueuedEvent};
 use memory::MemoryEntries;
 use payload::PayloadWriter;
 use queue::Queue;
@@ -58,7 +58,7 @@ impl Queues {
             StoredEntries::forget_others(store, &names)?;
         }
         let queue = |name: CompactString| {
-            let entries: Box<dyn Entries> = match store {
+            let entries: Box<dyn ForwardStore> = match store {
                 Some(store) => Box::new(StoredEntries::new(store.clone(), name)),
                 None => Box::<MemoryEntries>::default(),
             };

@@ -38,11 +38,11 @@ const OF_ALL: [&str; 4] = ["type", "event", "name", "messageId"];
 const TIMESTAMP: &str = "timestamp";
 const ORIGINAL: &str = "originalTimestamp";
 
-impl From<&project::Payload> for PayloadWriter {
-    fn from(payload: &project::Payload) -> Self {
+impl From<&project::EventPayload> for PayloadWriter {
+    fn from(payload: &project::EventPayload) -> Self {
         let (mode, paths) = match payload {
-            project::Payload::Keep(paths) => (Mode::Keep, paths),
-            project::Payload::Drop(paths) => (Mode::Drop, paths),
+            project::EventPayload::Keep(paths) => (Mode::Keep, paths),
+            project::EventPayload::Drop(paths) => (Mode::Drop, paths),
         };
         let mut fields = Fields::default();
         if mode == Mode::Keep {
@@ -73,7 +73,7 @@ impl PayloadWriter {
     /// The text of an event on one line, as it leaves: `timestamp` is the time that counts, and `originalTimestamp` what the sender
     /// wrote. Numbers and texts are in the words in which they were sent.
     pub fn write(&self, event: &str, timestamp: Tick) -> serde_json::Result<String> {
-        let Members(members) = serde_json::from_str(event)?;
+        let ObjectMembers(members) = serde_json::from_str(event)?;
         let of = |name: &str| {
             let named = members.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.get());
             named.filter(|value| *value != "null")
@@ -115,7 +115,7 @@ impl PayloadWriter {
     /// A value in which fields are named: those of the objects in an array are those of each.
     fn value(&self, fields: &Fields, value: &str, to: &mut String) -> serde_json::Result<()> {
         if value.starts_with('{') {
-            let Members(members) = serde_json::from_str(value)?;
+            let ObjectMembers(members) = serde_json::from_str(value)?;
             let mut object = ObjectWriter::begin(to);
             for (name, value) in members {
                 self.member(fields, &name, value.get(), &mut object)?;
@@ -174,9 +174,9 @@ impl<'a> ObjectWriter<'a> {
 }
 
 /// The members of an object, in their order, each as often as it is there.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+struct ObjectMembers<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for ObjectMembers<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct MembersVisitor;
         impl<'de> Visitor<'de> for MembersVisitor {
@@ -194,7 +194,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                 Ok(members)
             }
         }
-        from.deserialize_map(MembersVisitor).map(Members)
+        from.deserialize_map(MembersVisitor).map(ObjectMembers)
     }
 }
 
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(payload: &project::Payload, event: &str, expected: &str) {
+    fn check(payload: &project::EventPayload, event: &str, expected: &str) {
         let written = PayloadWriter::from(payload).write(event, Tick::from_ms(1_700_000_000_000)).unwrap();
         assert_eq!(written, expected);
         serde_json::from_str::<serde_json::Value>(&written).unwrap();
@@ -229,8 +229,8 @@ mod tests {
             r#""properties":{"total":12345678901234567890.10,"card_number":"4111","products":[{"sku":1,"price":2},7,[{"price":3}]]},"#,
             r#""context":{},"#
         );
-        check(&project::Payload::default(), EVENT, &format!("{expected}{TIMES}"));
-        let all = PayloadWriter::from(&project::Payload::Drop(Vec::new())).write(EVENT, Tick::default()).unwrap();
+        check(&project::EventPayload::default(), EVENT, &format!("{expected}{TIMES}"));
+        let all = PayloadWriter::from(&project::EventPayload::Drop(Vec::new())).write(EVENT, Tick::default()).unwrap();
         assert_eq!(all.matches("\"ip\"").count(), 2);
     }
 
@@ -242,8 +242,8 @@ mod tests {
             r#"{"type":"track","event":"Order Completed","messageId":"m","#,
             r#""properties":{"total":12345678901234567890.10,"products":[{"sku":1},7,[{}]]},"#
         );
-        check(&project::Payload::Drop(drop), EVENT, &format!("{expected}{TIMES}"));
-        let times = project::Payload::Drop(paths(&["timestamp", "originalTimestamp"]));
+        check(&project::EventPayload::Drop(drop), EVENT, &format!("{expected}{TIMES}"));
+        let times = project::EventPayload::Drop(paths(&["timestamp", "originalTimestamp"]));
         check(&times, r#"{"type":"page","timestamp":1}"#, r#"{"type":"page"}"#);
     }
 
@@ -255,12 +255,12 @@ mod tests {
             r#"{"type":"track","event":"Order Completed","messageId":"m","context":{"page":{"url":"u"}},"#,
             r#""properties":{"total":12345678901234567890.10,"products":[{"sku":1},[{}]]},"context":{},"#
         );
-        check(&project::Payload::Keep(keep), EVENT, &format!("{expected}{TIMES}"));
+        check(&project::EventPayload::Keep(keep), EVENT, &format!("{expected}{TIMES}"));
     }
 
     #[test]
     fn the_original_time_is_what_the_sender_wrote() {
-        let check = |event: &str, expected: &str| check(&project::Payload::default(), event, expected);
+        let check = |event: &str, expected: &str| check(&project::EventPayload::default(), event, expected);
         let time = r#""timestamp":"2023-11-14T22:13:20Z"}"#;
         check("{}", &format!("{{{time}"));
         check(r#"{"timestamp":null,"a":1}"#, &format!("{{\"a\":1,{time}"));

@@ -18,14 +18,16 @@ use std::time::Instant;
 use dataflows::model::Tick;
 
 use super::doubt::Doubt;
-use super::entries::{Cursor, Entries, EventBatch, Hold, OutgoingEvents, Pending, QueueLimit, QueuedEvent, Writes};
+use super::entries::{
+    EntryWrites, EventBatch, ForwardCursor, ForwardStore, Hold, OutgoingEvents, PendingEntries, QueueLimit, QueuedEvent,
+};
 use crate::engine::Offset;
 use crate::log::StoreError;
 
 mod in_flight;
 mod refused;
 
-use refused::Refused;
+use refused::RefusedLetters;
 
 /// How long, in ticks' milliseconds, `produced` may be ahead of what is written of it where no event comes. What a crash
 /// then reads again has no event of this destination in it, unless its definition was changed meanwhile.
@@ -36,9 +38,9 @@ const RECEIVED_KEPT_MAX: usize = 10_000;
 
 /// The queue of one destination.
 pub struct Queue {
-    entries: Box<dyn Entries>,
+    entries: Box<dyn ForwardStore>,
     limit: QueueLimit,
-    written: Cursor,
+    written: ForwardCursor,
     produced: Tick,
     /// What came in before this tick was here when the process started: nobody knows for how long.
     opened_at: Tick,
@@ -48,7 +50,7 @@ pub struct Queue {
     /// What follows it before all that waits: other halves of what was refused, the next one last.
     halves: Vec<OutgoingEvents>,
     /// What was given up, and may go once more.
-    refused: Refused,
+    refused: RefusedLetters,
     /// What waits lies behind this.
     floor: Option<Offset>,
     events: usize,
@@ -62,16 +64,18 @@ pub struct Queue {
 
 impl Queue {
     /// The queue as it was left; a new one begins at `present`.
-    pub fn open(mut entries: Box<dyn Entries>, limit: QueueLimit, present: Tick) -> Result<Self, StoreError> {
+    pub fn open(mut entries: Box<dyn ForwardStore>, limit: QueueLimit, present: Tick) -> Result<Self, StoreError> {
         let written = match entries.cursor()? {
             // Up to the present at most. Earlier versions wrote a tick of the future when they were stopped, and then sent nothing
             // until it came. Without a log there is no present.
-            Some(cursor) if present > Tick::default() => Cursor { produced: cursor.produced.min(present), ..cursor },
+            Some(cursor) if present > Tick::default() => {
+                ForwardCursor { produced: cursor.produced.min(present), ..cursor }
+            }
             Some(cursor) => cursor,
             None => {
                 // Written at once: were it not, a crash would make it begin later the next time.
-                let cursor = Cursor { produced: present, in_flight: None };
-                entries.write(Writes::default(), cursor, Hold::Later)?;
+                let cursor = ForwardCursor { produced: present, in_flight: None };
+                entries.write(EntryWrites::default(), cursor, Hold::Later)?;
                 cursor
             }
         };
@@ -93,7 +97,7 @@ impl Queue {
             has_begun: true,
         });
         let (floor, produced) = (written.in_flight, written.produced);
-        let refused = Refused::of(entries.letters()?);
+        let refused = RefusedLetters::of(entries.letters()?);
         let (doubt, halves, received) = Default::default();
         let (overflowed, withheld, is_told) = (0, 0, false);
         Ok(Queue {
@@ -133,10 +137,10 @@ impl Queue {
         // The end of time is that of the process only: the next one goes on where the last event was.
         let last = new.last().map_or(first, |(entry, _)| entry.position.tick.next());
         self.produced = if frontier == Tick::MAX { last } else { first.max(frontier) };
-        let cursor = Cursor { produced: self.produced, ..self.written };
+        let cursor = ForwardCursor { produced: self.produced, ..self.written };
         if new.is_empty() {
             if self.produced >= self.written.produced.after_ms(PRODUCED_UNWRITTEN_MS_MAX) {
-                self.entries.write(Writes::default(), cursor, Hold::Later)?;
+                self.entries.write(EntryWrites::default(), cursor, Hold::Later)?;
                 self.written = cursor;
             }
             return Ok(None);
@@ -147,7 +151,7 @@ impl Queue {
         self.events += new.len();
         self.bytes += new.iter().map(|entry| entry.json.len()).sum::<usize>();
         let given_up = self.make_room(&mut new)?;
-        let writes = Writes { add: new.make_contiguous(), remove: &given_up.removed, ..Writes::default() };
+        let writes = EntryWrites { add: new.make_contiguous(), remove: &given_up.removed, ..EntryWrites::default() };
         self.entries.write(writes, cursor, Hold::Later)?;
         self.written = cursor;
         self.overflowed += given_up.count as u64;
@@ -180,7 +184,7 @@ impl Queue {
     }
 
     /// How much there is.
-    pub fn pending(&self) -> Pending {
+    pub fn pending(&self) -> PendingEntries {
         let next = self.in_flight.iter().chain(self.doubt.iter().map(|doubt| &doubt.outgoing));
         let new = next.filter(|outgoing| !outgoing.is_retry);
         let in_flight = || new.clone().chain(self.halves.iter().rev()).map(|outgoing| &outgoing.batch.entries);
@@ -191,7 +195,7 @@ impl Queue {
             None => waiting().map(|entry| entry.position.tick),
         };
         let events = self.events + in_flight().map(Vec::len).sum::<usize>() + self.refused.retried();
-        Pending {
+        PendingEntries {
             events,
             bytes: self.bytes,
             oldest,

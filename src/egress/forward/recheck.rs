@@ -40,12 +40,12 @@ impl Recheck {
     /// Whose an entry is.
     pub fn whose(&self, entry: &QueuedEvent) -> Option<IdentifierId> {
         #[derive(Deserialize)]
-        struct Envelope<'a> {
+        struct EventEnvelope<'a> {
             #[serde(borrow)]
             event: &'a RawValue,
         }
         entry.whose.or_else(|| {
-            let Envelope { event } = serde_json::from_slice(&entry.json).ok()?;
+            let EventEnvelope { event } = serde_json::from_slice(&entry.json).ok()?;
             (self.whose)(event.get().as_bytes())
         })
     }

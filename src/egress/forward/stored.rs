@@ -20,7 +20,7 @@ use compact_str::CompactString;
 use dataflows::model::{IdentifierId, Tick};
 use fjall::PersistMode;
 
-use super::entries::{Cursor, Entries, EntriesIter, EventLetter, Hold, QueuedEvent, Writes};
+use super::entries::{EntriesIter, EntryWrites, EventLetter, ForwardCursor, ForwardStore, Hold, QueuedEvent};
 use crate::egress::rewound::changed;
 use crate::engine::Offset;
 use crate::log::{RewoundRow, Store, StoreError};
@@ -30,7 +30,7 @@ const CURSOR: &[u8] = b"\0forwards";
 
 /// What stands behind the name of a destination in the key of an entry. No name has these characters.
 #[derive(Clone, Copy)]
-enum Section {
+enum KeySection {
     Waiting = 0,
     Refused = 1,
     Letter = 2,
@@ -73,7 +73,7 @@ impl StoredEntries {
     /// EventLane for a destination, and those that it refused with their letters.
     pub fn all_of(store: &Store, destination: &[u8]) -> fjall::Iter {
         let key = |section: u8| [destination, &[section]].concat();
-        let (first, end) = (key(Section::Waiting as u8), key(Section::Letter as u8 + 1));
+        let (first, end) = (key(KeySection::Waiting as u8), key(KeySection::Letter as u8 + 1));
         store.forwards().range::<Vec<u8>, _>((Bound::Included(first), Bound::Excluded(end)))
     }
 
@@ -81,12 +81,12 @@ impl StoredEntries {
         [self.destination.as_bytes(), CURSOR].concat()
     }
 
-    fn key(&self, section: Section, position: Offset) -> Vec<u8> {
+    fn key(&self, section: KeySection, position: Offset) -> Vec<u8> {
         [self.destination.as_bytes(), &[section as u8], &bytes_of(position)].concat()
     }
 
     /// What a section has from a key on.
-    fn section(&self, section: Section, first: Bound<Vec<u8>>) -> fjall::Iter {
+    fn section(&self, section: KeySection, first: Bound<Vec<u8>>) -> fjall::Iter {
         let end = [self.destination.as_bytes(), &[section as u8 + 1]].concat();
         self.store.forwards().range::<Vec<u8>, _>((first, Bound::Excluded(end)))
     }
@@ -143,8 +143,8 @@ pub fn rewound_entry(key: &[u8], to: Tick) -> RewoundRow {
     if position.is_some_and(|position| position.tick > to) { RewoundRow::Goes } else { RewoundRow::Stays }
 }
 
-impl Entries for StoredEntries {
-    fn cursor(&self) -> Result<Option<Cursor>, StoreError> {
+impl ForwardStore for StoredEntries {
+    fn cursor(&self) -> Result<Option<ForwardCursor>, StoreError> {
         let row = self.store.frontiers().get(self.cursor_key()).map_err(|source| self.store.failed(source))?;
         let Some(row) = row else { return Ok(None) };
         let damaged = || self.damaged("how far it is cannot be read");
@@ -154,16 +154,16 @@ impl Entries for StoredEntries {
             [] => None,
             bytes => Some(position_of(bytes).ok_or_else(damaged)?),
         };
-        Ok(Some(Cursor { produced, in_flight }))
+        Ok(Some(ForwardCursor { produced, in_flight }))
     }
 
     fn after(&self, position: Option<Offset>) -> EntriesIter<'_> {
         let first = match position {
-            Some(position) => Bound::Excluded(self.key(Section::Waiting, position)),
-            None => Bound::Included(self.key(Section::Waiting, Offset::default())),
+            Some(position) => Bound::Excluded(self.key(KeySection::Waiting, position)),
+            None => Bound::Included(self.key(KeySection::Waiting, Offset::default())),
         };
         let names = self.destination.len() + 1;
-        Box::new(self.section(Section::Waiting, first).map(move |entry| {
+        Box::new(self.section(KeySection::Waiting, first).map(move |entry| {
             let (key, json) = entry.into_inner().map_err(|source| self.store.failed(source))?;
             let position = key.get(names..).and_then(position_of);
             let position = position.ok_or_else(|| self.damaged("the key of an event is no place"))?;
@@ -172,43 +172,43 @@ impl Entries for StoredEntries {
     }
 
     fn letters(&self) -> Result<Vec<EventLetter>, StoreError> {
-        let first = Bound::Included(self.key(Section::Letter, Offset::default()));
+        let first = Bound::Included(self.key(KeySection::Letter, Offset::default()));
         let letter = |row: fjall::Guard| {
             let json = row.value().map_err(|source| self.store.failed(source))?;
             serde_json::from_slice(&json)
                 .map_err(|error| self.damaged(&format!("a dead letter cannot be read: {error}")))
         };
-        self.section(Section::Letter, first).map(letter).collect()
+        self.section(KeySection::Letter, first).map(letter).collect()
     }
 
     fn refused(&self, position: Offset) -> Result<QueuedEvent, StoreError> {
-        let json = self.store.forwards().get(self.key(Section::Refused, position));
+        let json = self.store.forwards().get(self.key(KeySection::Refused, position));
         let json = json.map_err(|source| self.store.failed(source))?;
         let json = json.ok_or_else(|| self.damaged("a dead letter has no event"))?;
         self.entry(position, &json)
     }
 
-    fn write(&mut self, writes: Writes<'_>, cursor: Cursor, hold: Hold) -> Result<(), StoreError> {
+    fn write(&mut self, writes: EntryWrites<'_>, cursor: ForwardCursor, hold: Hold) -> Result<(), StoreError> {
         let durability = match hold {
             Hold::Later | Hold::Process => PersistMode::Buffer,
             Hold::Disk => PersistMode::SyncAll,
         };
         let mut write = self.store.batch().durability(durability);
-        for (section, entries) in [(Section::Waiting, writes.add), (Section::Refused, writes.refuse)] {
+        for (section, entries) in [(KeySection::Waiting, writes.add), (KeySection::Refused, writes.refuse)] {
             for entry in entries {
                 write.insert(self.store.forwards(), self.key(section, entry.position), value_of(entry));
             }
         }
         for letter in writes.letters {
             let json = serde_json::to_vec(letter).expect("texts and numbers are JSON; writing to memory cannot fail");
-            write.insert(self.store.forwards(), self.key(Section::Letter, letter.position()), json);
+            write.insert(self.store.forwards(), self.key(KeySection::Letter, letter.position()), json);
         }
         for position in writes.remove {
-            write.remove(self.store.forwards(), self.key(Section::Waiting, *position));
+            write.remove(self.store.forwards(), self.key(KeySection::Waiting, *position));
         }
         for position in writes.forget {
-            write.remove(self.store.forwards(), self.key(Section::Refused, *position));
-            write.remove(self.store.forwards(), self.key(Section::Letter, *position));
+            write.remove(self.store.forwards(), self.key(KeySection::Refused, *position));
+            write.remove(self.store.forwards(), self.key(KeySection::Letter, *position));
         }
         let mut row = cursor.produced.as_ms().to_be_bytes().to_vec();
         row.extend(cursor.in_flight.iter().flat_map(|position| bytes_of(*position)));

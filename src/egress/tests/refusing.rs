@@ -1,14 +1,15 @@
 //! Addresses that are refused, calls that reach nobody, and what passes.
 
 use super::*;
-use crate::egress::outbox::Order;
+use crate::egress::outbox::OperatorCommand;
 
 #[tokio::test]
 async fn an_address_that_is_refused_parks_the_destination_and_nothing_is_given_up() {
     for status in [401, 403, 404, 405, 407, 410, 301, 302, 308] {
         let status = StatusCode::from_u16(status).unwrap();
-        let (egress, receiver, _) = start_with_receiver(Options::default(), |webhook| webhook.attempts_max = 1).await;
-        (0..5).for_each(|_| receiver.answer_next(Reply::status(status)));
+        let (egress, receiver, _) =
+            start_with_receiver(ReceiveOptions::default(), |webhook| webhook.attempts_max = 1).await;
+        (0..5).for_each(|_| receiver.answer_next(ScriptedReply::status(status)));
         feed(&egress, 1, ["1", "2"].map(|user| (row(0, user, numbered(1)), 1)).to_vec());
         eventually(|| egress.status()[0].parked.is_some()).await;
         let reason = egress.status()[0].parked.clone();
@@ -24,16 +25,17 @@ async fn an_address_that_is_refused_parks_the_destination_and_nothing_is_given_u
 #[tokio::test]
 async fn an_operator_who_mended_the_address_need_not_wait() {
     let hour = Duration::from_secs(3_600);
-    let (egress, receiver, _) =
-        start_with_receiver(Options::default(), |webhook| (webhook.backoff_min, webhook.backoff_max) = (hour, hour))
-            .await;
-    receiver.answer_next(Reply::status(StatusCode::NOT_FOUND));
+    let (egress, receiver, _) = start_with_receiver(ReceiveOptions::default(), |webhook| {
+        (webhook.backoff_min, webhook.backoff_max) = (hour, hour)
+    })
+    .await;
+    receiver.answer_next(ScriptedReply::status(StatusCode::NOT_FOUND));
     feed(&egress, 1, vec![(row(0, "1", numbered(1)), 1)]);
     eventually(|| egress.status()[0].parked.is_some()).await;
     // Perhaps it does not wait yet.
     let resumed = async {
         while receiver.calls_count() < 2 {
-            egress.order(0, Order::Resume).unwrap();
+            egress.order(0, OperatorCommand::Resume).unwrap();
             tokio::task::yield_now().await;
         }
     };
@@ -44,13 +46,13 @@ async fn an_operator_who_mended_the_address_need_not_wait() {
 
 #[tokio::test]
 async fn a_delete_that_was_given_up_is_tried_again_by_itself() {
-    let (egress, receiver, _) = start_with_receiver(Options::default(), |webhook| {
+    let (egress, receiver, _) = start_with_receiver(ReceiveOptions::default(), |webhook| {
         (webhook.attempts_max, webhook.batch_changes_max, webhook.retry_deletes) = (1, 1, Duration::from_millis(5));
     })
     .await;
     feed(&egress, 1, vec![(row(0, "ann", numbered(1)), 1)]);
     eventually(|| egress.status()[0].backlog.rows == 1).await;
-    (0..3).for_each(|_| receiver.answer_next(Reply::status(StatusCode::BAD_REQUEST)));
+    (0..3).for_each(|_| receiver.answer_next(ScriptedReply::status(StatusCode::BAD_REQUEST)));
     feed(&egress, 2, vec![(row(0, "ann", numbered(1)), -1), (row(0, "bob", numbered(1)), 1)]);
     // Ann's is tried until it is taken; Bob's add, which may be refused too, stays a letter.
     eventually(|| receiver.state()["crm"].get("cart_abandoners").is_none_or(|rows| !rows.contains_key("user_id:ann")))
@@ -62,10 +64,11 @@ async fn a_delete_that_was_given_up_is_tried_again_by_itself() {
 
 #[tokio::test]
 async fn what_will_pass_is_repeated_for_ever() {
-    let (egress, receiver, _) = start_with_receiver(Options::default(), |webhook| webhook.attempts_max = 1).await;
+    let (egress, receiver, _) =
+        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.attempts_max = 1).await;
     for status in [408, 409, 423, 425, 429, 500, 502, 503, 504] {
         let header = Some((RETRY_AFTER, "0.001".to_owned()));
-        receiver.answer_next(Reply { header, ..Reply::status(StatusCode::from_u16(status).unwrap()) });
+        receiver.answer_next(ScriptedReply { header, ..ScriptedReply::status(StatusCode::from_u16(status).unwrap()) });
     }
     feed(&egress, 1, vec![(row(0, "1", numbered(1)), 1)]);
     let status = finish(egress).await;
@@ -74,8 +77,9 @@ async fn what_will_pass_is_repeated_for_ever() {
 
 #[tokio::test]
 async fn what_is_too_large_is_halved_at_once() {
-    let (egress, receiver, _) = start_with_receiver(Options::default(), |webhook| webhook.attempts_max = 3).await;
-    receiver.answer_next(Reply::status(StatusCode::PAYLOAD_TOO_LARGE));
+    let (egress, receiver, _) =
+        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.attempts_max = 3).await;
+    receiver.answer_next(ScriptedReply::status(StatusCode::PAYLOAD_TOO_LARGE));
     feed(&egress, 1, ["1", "2", "3", "4"].map(|user| (row(0, user, numbered(1)), 1)).to_vec());
     let status = finish(egress).await;
     let sizes: Vec<usize> = receiver.calls().iter().map(|call| call.changes().len()).collect();
@@ -104,7 +108,8 @@ async fn a_call_that_reached_nobody_is_formed_anew() {
     eventually(|| egress.status()[0].changes.failed_calls >= failed + 2).await;
     assert_eq!(egress.status()[0].backlog.oldest_pending, Some(Tick::from_ms(1)), "it waits since then");
     drop(socket);
-    let receiver = Receiver::start(Options { port: address.port(), ..Options::default() }).await.unwrap();
+    let receiver =
+        WebhookReceiver::start(ReceiveOptions { port: address.port(), ..ReceiveOptions::default() }).await.unwrap();
     let status = finish(egress).await;
     let sent: Vec<String> = receiver.calls().iter().flat_map(changes).collect();
     assert_eq!(sent, ["add cart_abandoners user_id:bob @2", "add cart_abandoners user_id:cid @3"]);

@@ -13,18 +13,21 @@ fn addresses(count: usize) -> Vec<String> {
 }
 
 /// A start of a process.
-fn own(process: usize, processes: usize, token: &str, parts: &[&str]) -> Arc<Own> {
+fn own(process: usize, processes: usize, token: &str, parts: &[&str]) -> Arc<OwnIdentity> {
     let parts = parts.iter().map(|name| ((*name).to_owned(), 1)).collect();
     let introduction = Introduction { token: None, parts };
     let run = u64::from_le_bytes(nonce().unwrap()[..8].try_into().unwrap());
-    Arc::new(Own { peer: Peer::own(run, (process, processes), 1, &introduction), key: token.as_bytes().into() })
+    Arc::new(OwnIdentity {
+        peer: IntroducedPeer::own(run, (process, processes), 1, &introduction),
+        key: token.as_bytes().into(),
+    })
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
-fn meet_as(own: Arc<Own>, hosts: &[String]) -> Result<Vec<Connections>, MeshError> {
+fn meet_as(own: Arc<OwnIdentity>, hosts: &[String]) -> Result<Vec<Connections>, MeshError> {
     block_on(Mesh::meet(own, hosts, &Awaited::default())).map(|(there, _)| there)
 }
 
@@ -43,9 +46,9 @@ fn connected(address: &str) -> Connection {
 }
 
 /// Calls as soon as somebody listens; gives what comes of it.
-fn called(address: &str, own: &Own, wanted: usize) -> Result<(), NotMet> {
+fn called(address: &str, own: &OwnIdentity, wanted: usize) -> Result<(), NotMet> {
     loop {
-        match block_on(call(address, own, wanted, Purpose::Workers)) {
+        match block_on(call(address, own, wanted, ConnectionPurpose::Workers)) {
             Err(NotMet::Yet(reason)) if reason.contains("refused") => thread::sleep(Duration::from_millis(5)),
             called => return called.map(drop),
         }
@@ -110,14 +113,14 @@ fn processes_meet_among_strangers() {
     // Each is connected with whom it takes it for, for what it takes it for, and nothing of the greeting is left.
     let each = || (0..3).flat_map(|process| (0..3).map(move |other| (process, other))).filter(|(a, b)| a != b);
     for (process, other) in each() {
-        for purpose in Purpose::ALL {
+        for purpose in ConnectionPurpose::ALL {
             let mut connection = &met[process][other][purpose as usize].as_ref().unwrap().connection;
             connection.set_nonblocking(false).unwrap();
             connection.write_all(&[process as u8, other as u8, purpose as u8]).unwrap();
         }
     }
     for (process, other) in each() {
-        for purpose in Purpose::ALL {
+        for purpose in ConnectionPurpose::ALL {
             let there = met[process][other][purpose as usize].as_ref().unwrap();
             let mut heard = [0; 3];
             (&there.connection).read_exact(&mut heard).unwrap();
@@ -165,7 +168,7 @@ fn a_process_that_is_started_again_takes_its_place() {
                 block_on(async {
                     let listener = TcpListener::bind(&hosts[0]).await.unwrap();
                     let (stream, _) = listener.accept().await.unwrap();
-                    hear(stream, &gone).await.unwrap().answer(Verdict::Admitted).await;
+                    hear(stream, &gone).await.unwrap().answer(GreetingVerdict::Admitted).await;
                 });
             }
             let others = [again, 2].map(|process| {
@@ -185,7 +188,7 @@ fn a_process_that_is_started_again_takes_its_place() {
 
 /// Both say what keeps two processes from working together.
 #[track_caller]
-fn check_apart(of_caller: &Own, wanted: usize, said_by_listener: &str, said_by_caller: &str) {
+fn check_apart(of_caller: &OwnIdentity, wanted: usize, said_by_listener: &str, said_by_caller: &str) {
     let hosts = addresses(3);
     let listener = own(0, 3, "token", &["audience \"a\""]);
     let (met, called) = thread::scope(|scope| {
@@ -223,12 +226,13 @@ fn one_that_comes_twice_is_turned_away() {
     thread::scope(|scope| {
         let waits = scope.spawn(|| meet(0, &hosts));
         let others = [1, 2].map(|process| own(process, 3, "token", &[]));
-        let stays = |own: &Own, purpose| block_on(call(&hosts[0], own, 0, purpose)).unwrap().1.into_std().unwrap();
+        let stays =
+            |own: &OwnIdentity, purpose| block_on(call(&hosts[0], own, 0, purpose)).unwrap().1.into_std().unwrap();
         connected(&hosts[0]);
-        let kept = [stays(&others[0], Purpose::Workers), stays(&others[0], Purpose::Pulse)];
+        let kept = [stays(&others[0], ConnectionPurpose::Workers), stays(&others[0], ConnectionPurpose::Pulse)];
         let refused = called(&hosts[0], &own(1, 3, "token", &[]), 0).unwrap_err();
         assert!(matches!(&refused, NotMet::Apart(why) if why.contains("process 1 is there already")), "{refused:?}");
-        let rest = Purpose::ALL.map(|purpose| stays(&others[1], purpose));
+        let rest = ConnectionPurpose::ALL.map(|purpose| stays(&others[1], purpose));
         let met = waits.join().unwrap().unwrap();
         assert_eq!(met[1][0].as_ref().unwrap().peer.run, others[0].peer.run);
         drop((kept, rest));

@@ -6,15 +6,15 @@ use std::sync::mpsc::{Receiver, channel};
 use dataflows::definitions::{AudienceId, DestinationId};
 use dataflows::model::{Desired, IdentifierId, ProfileId, Tick, Traits};
 
-use super::super::collector::{self, Shared};
-use super::super::{Output, Progress, Sinks};
+use super::super::collector::{self, CollectorShared};
+use super::super::{Progress, Sinks, WorkerOutput};
 
 fn ms(ms: u64) -> Tick {
     Tick::from_ms(ms)
 }
 
 /// What the collector of so many workers hands on of these: `5: 1 change`, `complete 6`.
-fn handed_on(workers: usize, outputs: Vec<Output>) -> Vec<String> {
+fn handed_on(workers: usize, outputs: Vec<WorkerOutput>) -> Vec<String> {
     let (said, all): (_, Receiver<String>) = channel();
     let (changes, complete) = (said.clone(), said);
     let sinks = Sinks {
@@ -28,15 +28,15 @@ fn handed_on(workers: usize, outputs: Vec<Output>) -> Vec<String> {
     let (output, given) = channel();
     outputs.into_iter().for_each(|one| output.send(one).unwrap());
     drop(output);
-    collector::run(&given, &Shared::new(Arc::<Progress>::default()), sinks, workers, workers);
+    collector::run(&given, &CollectorShared::new(Arc::<Progress>::default()), sinks, workers, workers);
     all.try_iter().collect()
 }
 
-fn complete(worker: usize, frontier: u64) -> Output {
-    Output::Complete { worker, frontier: ms(frontier) }
+fn complete(worker: usize, frontier: u64) -> WorkerOutput {
+    WorkerOutput::Complete { worker, frontier: ms(frontier) }
 }
 
-fn desired(tick: u64) -> Output {
+fn desired(tick: u64) -> WorkerOutput {
     let row = Desired {
         destination: DestinationId::new(0),
         audience: AudienceId::new(0),
@@ -44,7 +44,7 @@ fn desired(tick: u64) -> Output {
         traits: Arc::<Traits>::default(),
         profile: ProfileId::of_root(IdentifierId::default()),
     };
-    Output::Desired(ms(tick), vec![(row, 1)])
+    WorkerOutput::Desired(ms(tick), vec![(row, 1)])
 }
 
 #[test]

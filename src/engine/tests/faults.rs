@@ -49,7 +49,7 @@ fn messages(disk: &MemoryLog) -> BTreeMap<u128, Tick> {
 /// Sends messages to engines, one after the other, until each has a receipt.
 async fn check_bad_days(seed: u64) {
     const MESSAGES: u64 = 60;
-    let (world, disk) = (World::new(), MemoryLog::keeping());
+    let (world, disk) = (EngineWorld::new(), MemoryLog::keeping());
     let mut open: BTreeSet<u64> = (0..MESSAGES).collect();
     let mut safe: BTreeMap<u128, Tick> = BTreeMap::new();
     for life in 0.. {
@@ -108,7 +108,7 @@ async fn bad_days_of_the_disk_lose_nothing_and_count_nothing_twice() {
 async fn a_slow_disk_shows_in_receipts_and_turns_into_refusals_before_memory_grows() {
     const DELAY: Duration = Duration::from_millis(100);
     const PENDING_BYTES_MAX: usize = 10_000;
-    let world = World::new();
+    let world = EngineWorld::new();
     let mut project = world.project(PROJECT);
     project.limits.pending_bytes_max = PENDING_BYTES_MAX;
     let disk = MemoryLog::keeping();

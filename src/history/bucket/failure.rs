@@ -8,7 +8,7 @@ use super::http::last;
 
 /// Why a call failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum BucketFailure {
     /// There is no such object.
     Missing,
     /// The object has fewer bytes.
@@ -23,7 +23,7 @@ pub(super) enum Failure {
     Over,
 }
 
-impl Failure {
+impl BucketFailure {
     /// What an error of the library is about.
     pub fn of(error: Error) -> Self {
         // The answer's text has more than is anybody's business, such as what was signed.
@@ -42,33 +42,37 @@ impl Failure {
         };
         let is_missing = code.as_deref() == Some("NoSuchBucket");
         match error {
-            _ if is_missing => Failure::Refused("there is no such bucket (NoSuchBucket)".to_owned()),
-            Error::NotFound { .. } => Failure::Missing,
-            Error::Precondition { .. } | Error::AlreadyExists { .. } | Error::NotModified { .. } => Failure::Changed,
-            Error::Generic { .. } if status.as_deref() == Some("416") => Failure::Short,
+            _ if is_missing => BucketFailure::Refused("there is no such bucket (NoSuchBucket)".to_owned()),
+            Error::NotFound { .. } => BucketFailure::Missing,
+            Error::Precondition { .. } | Error::AlreadyExists { .. } | Error::NotModified { .. } => {
+                BucketFailure::Changed
+            }
+            Error::Generic { .. } if status.as_deref() == Some("416") => BucketFailure::Short,
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
-                Failure::Refused(format!("denied: {told}"))
+                BucketFailure::Refused(format!("denied: {told}"))
             }
             Error::Generic { .. } => match status.as_deref() {
                 // Those that a client can do something about; others come and go.
-                Some(status) if status.starts_with('4') && !["408", "429"].contains(&status) => Failure::Refused(told),
-                Some("501") => Failure::Refused(told),
-                _ => Failure::Passing(told),
+                Some(status) if status.starts_with('4') && !["408", "429"].contains(&status) => {
+                    BucketFailure::Refused(told)
+                }
+                Some("501") => BucketFailure::Refused(told),
+                _ => BucketFailure::Passing(told),
             },
-            _ => Failure::Refused(told),
+            _ => BucketFailure::Refused(told),
         }
     }
 }
 
-impl From<Failure> for io::Error {
-    fn from(failure: Failure) -> Self {
+impl From<BucketFailure> for io::Error {
+    fn from(failure: BucketFailure) -> Self {
         match failure {
-            Failure::Missing => ErrorKind::NotFound.into(),
-            Failure::Short => ErrorKind::UnexpectedEof.into(),
-            Failure::Changed => io::Error::new(ErrorKind::ResourceBusy, "somebody else has changed it"),
-            Failure::Refused(reason) => io::Error::new(ErrorKind::PermissionDenied, reason),
-            Failure::Passing(reason) => io::Error::new(ErrorKind::NotConnected, reason),
-            Failure::Over => io::Error::new(ErrorKind::NotConnected, "the process stops"),
+            BucketFailure::Missing => ErrorKind::NotFound.into(),
+            BucketFailure::Short => ErrorKind::UnexpectedEof.into(),
+            BucketFailure::Changed => io::Error::new(ErrorKind::ResourceBusy, "somebody else has changed it"),
+            BucketFailure::Refused(reason) => io::Error::new(ErrorKind::PermissionDenied, reason),
+            BucketFailure::Passing(reason) => io::Error::new(ErrorKind::NotConnected, reason),
+            BucketFailure::Over => io::Error::new(ErrorKind::NotConnected, "the process stops"),
         }
     }
 }

@@ -16,22 +16,22 @@ use crate::limits::HISTORY_CALL_MAX;
 
 /// Makes clients for an object store.
 #[derive(Debug)]
-pub(super) struct Connector {
+pub(super) struct BucketConnector {
     /// Where it is: certificates of others are looked for only where they are needed.
     pub url: Url,
 }
 
-impl HttpConnector for Connector {
+impl HttpConnector for BucketConnector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
         let made = client(&self.url, HISTORY_CALL_MAX);
         let made = made.map_err(|source| object_store::Error::Generic { store: "S3", source: source.into() })?;
-        Ok(HttpClient::new(Caller(made)))
+        Ok(HttpClient::new(BucketClient(made)))
     }
 }
 
-struct Caller(Client);
+struct BucketClient(Client);
 
-impl fmt::Debug for Caller {
+impl fmt::Debug for BucketClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Requests have signatures in their headers.
         f.write_str("Caller(..)")
@@ -39,10 +39,10 @@ impl fmt::Debug for Caller {
 }
 
 /// What the trait's macro makes of `async fn call(&self, …)`.
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'a>>;
+type ResponseFuture<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'a>>;
 
-impl HttpService for Caller {
-    fn call<'s, 'a>(&'s self, request: HttpRequest) -> Answer<'a>
+impl HttpService for BucketClient {
+    fn call<'s, 'a>(&'s self, request: HttpRequest) -> ResponseFuture<'a>
     where
         's: 'a,
         Self: 'a,
@@ -71,7 +71,7 @@ fn failed(error: reqwest::Error) -> HttpError {
         error if error.is_builder() => HttpErrorKind::Unknown,
         _ => HttpErrorKind::Interrupted,
     };
-    HttpError::new(kind, Cause(last(&error.without_url())))
+    HttpError::new(kind, TransportError(last(&error.without_url())))
 }
 
 /// The last of the causes: what came before it says only that a request failed.
@@ -85,12 +85,12 @@ pub(super) fn last(error: &dyn Error) -> String {
 
 /// Why there is no answer.
 #[derive(Debug)]
-struct Cause(String);
+struct TransportError(String);
 
-impl fmt::Display for Cause {
+impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Error for Cause {}
+impl Error for TransportError {}

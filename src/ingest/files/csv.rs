@@ -11,13 +11,13 @@ use jiff::fmt::strtime::BrokenDownTime;
 use serde_json::{Map, Value, json};
 
 use super::table::Table;
-use super::{FileError, Parts, Text};
+use super::{EventFileError, EventTexts, TextReader};
 use crate::ingest::{Rejection, time};
 use crate::json::ValueJson;
 use crate::project::CsvMapping;
 
 /// The rows of a file, as events.
-pub(super) struct Rows {
+pub(super) struct CsvRows {
     table: Table,
     record: ByteRecord,
     /// How many columns each row has.
@@ -38,27 +38,30 @@ enum TimeFormat {
     Pattern(String),
 }
 
-impl Rows {
+impl CsvRows {
     /// Reads the names of the columns where the mapping does not tell them.
-    pub fn new(path: &Path, text: Text, bytes_max: usize, mapping: &CsvMapping) -> Result<Self, FileError> {
+    pub fn new(path: &Path, text: TextReader, bytes_max: usize, mapping: &CsvMapping) -> Result<Self, EventFileError> {
         let mut table = Table::new(text, mapping.delimiter, bytes_max)?;
         let mut record = ByteRecord::new();
         let columns = if mapping.columns.is_empty() {
-            let unreadable = |source| FileError::Read { path: path.to_owned(), source };
+            let unreadable = |source| EventFileError::Read { path: path.to_owned(), source };
             table.read(&mut record).map_err(unreadable)?;
             record.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect()
         } else {
             mapping.columns.clone()
         };
         let place = |column: &String| {
-            columns.iter().position(|name| name == column).ok_or_else(|| FileError::NoColumn {
+            columns.iter().position(|name| name == column).ok_or_else(|| EventFileError::NoColumn {
                 path: path.to_owned(),
                 column: column.clone(),
                 columns: columns.clone(),
             })
         };
         let places = |named: &BTreeMap<CompactString, String>| {
-            named.iter().map(|(name, column)| Ok((name.clone(), place(column)?))).collect::<Result<Vec<_>, FileError>>()
+            named
+                .iter()
+                .map(|(name, column)| Ok((name.clone(), place(column)?)))
+                .collect::<Result<Vec<_>, EventFileError>>()
         };
         let format = match mapping.timestamp.1.as_str() {
             "rfc3339" => TimeFormat::Rfc3339,
@@ -72,7 +75,7 @@ impl Rows {
         };
         let properties: Vec<_> = places(&mapping.properties)?.into_iter().map(property).collect();
         let cells = properties.iter().filter(|(.., kind)| kind.is_none()).map(|(name, ..)| name.clone()).collect();
-        Ok(Rows {
+        Ok(CsvRows {
             event: mapping.event.clone(),
             timestamp: (place(&mapping.timestamp.0)?, format),
             identifiers: places(&mapping.identifiers)?,
@@ -133,7 +136,7 @@ fn typed(cell: &str, kind: Option<ValueType>) -> Option<Value> {
     }
 }
 
-impl Parts for Rows {
+impl EventTexts for CsvRows {
     fn cells(&self) -> &[CompactString] {
         &self.cells
     }

@@ -9,8 +9,8 @@ use dataflows::model::{Position, Tick};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::lines::{Line, Lines};
-use super::{BytesRead, FileError, open};
+use super::lines::{LineRead, LineReader};
+use super::{BytesRead, EventFileError, open};
 use crate::limits::DUMP_LINE_BYTES_MAX;
 
 /// A line.
@@ -27,7 +27,7 @@ struct Dumped<'a> {
 /// The events of a dump. Ends with the first error: a program wrote it, so nothing in it is wrong by accident.
 pub struct Dump {
     path: PathBuf,
-    lines: Lines,
+    lines: LineReader,
     line: Vec<u8>,
     tick: Tick,
     is_over: bool,
@@ -39,28 +39,30 @@ pub type DumpedEvent = (Tick, Position, Option<CompactString>, Bytes);
 
 impl Dump {
     /// Opens a file.
-    pub fn open(path: &Path) -> Result<Self, FileError> {
-        let lines = Lines::new(open(path, BytesRead::default())?, DUMP_LINE_BYTES_MAX);
+    pub fn open(path: &Path) -> Result<Self, EventFileError> {
+        let lines = LineReader::new(open(path, BytesRead::default())?, DUMP_LINE_BYTES_MAX);
         Ok(Dump { path: path.to_owned(), lines, line: Vec::new(), tick: Tick::default(), is_over: false })
     }
 
     /// Whether a file is a dump, by its first line: no event is like that, whose event is a text.
-    pub fn is_one(path: &Path) -> Result<bool, FileError> {
+    pub fn is_one(path: &Path) -> Result<bool, EventFileError> {
         let mut dump = Dump::open(path)?;
-        let unreadable = |source: io::Error| FileError::Read { path: path.to_owned(), source };
-        let is_line = dump.lines.read(&mut dump.line).map_err(unreadable)? == Line::Read;
+        let unreadable = |source: io::Error| EventFileError::Read { path: path.to_owned(), source };
+        let is_line = dump.lines.read(&mut dump.line).map_err(unreadable)? == LineRead::Read;
         let read = is_line.then(|| serde_json::from_slice::<Dumped<'_>>(&dump.line).ok()).flatten();
         Ok(read.is_some_and(|line| line.event.get().starts_with('{')))
     }
 
-    fn read(&mut self) -> Result<Option<DumpedEvent>, FileError> {
-        let unreadable = |source: io::Error| FileError::Read { path: self.path.clone(), source };
+    fn read(&mut self) -> Result<Option<DumpedEvent>, EventFileError> {
+        let unreadable = |source: io::Error| EventFileError::Read { path: self.path.clone(), source };
         loop {
             match self.lines.read(&mut self.line).map_err(unreadable)? {
-                Line::End => return Ok(None),
-                Line::TooLong => return Err(self.wrong(format!("it has more than {} bytes", self.lines.bytes_max()))),
-                Line::Read if self.line.trim_ascii().is_empty() => {}
-                Line::Read => break,
+                LineRead::End => return Ok(None),
+                LineRead::TooLong => {
+                    return Err(self.wrong(format!("it has more than {} bytes", self.lines.bytes_max())));
+                }
+                LineRead::Read if self.line.trim_ascii().is_empty() => {}
+                LineRead::Read => break,
             }
         }
         let Dumped { tick, process, index, source, event } =
@@ -77,13 +79,13 @@ impl Dump {
         Ok(Some((tick, position, source, Bytes::copy_from_slice(event.get().as_bytes()))))
     }
 
-    fn wrong(&self, reason: String) -> FileError {
-        FileError::NoDump { path: self.path.clone(), line: self.lines.line(), reason }
+    fn wrong(&self, reason: String) -> EventFileError {
+        EventFileError::NoDump { path: self.path.clone(), line: self.lines.line(), reason }
     }
 }
 
 impl Iterator for Dump {
-    type Item = Result<DumpedEvent, FileError>;
+    type Item = Result<DumpedEvent, EventFileError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.is_over {

@@ -2,18 +2,18 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::Text;
+use super::TextReader;
 
 /// The lines of a text.
-pub(super) struct Lines {
-    text: Text,
+pub(super) struct LineReader {
+    text: TextReader,
     bytes_max: usize,
     line: u64,
 }
 
-/// What [`Lines::read`] came to.
+/// What [`LineReader::read`] came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum LineRead {
     /// A line.
     Read,
     /// A line that was too long, and is skipped.
@@ -22,9 +22,9 @@ pub(super) enum Line {
     End,
 }
 
-impl Lines {
-    pub fn new(text: Text, bytes_max: usize) -> Self {
-        Lines { text, bytes_max, line: 0 }
+impl LineReader {
+    pub fn new(text: TextReader, bytes_max: usize) -> Self {
+        LineReader { text, bytes_max, line: 0 }
     }
 
     /// The number of the line that was read last, from 1.
@@ -38,12 +38,12 @@ impl Lines {
     }
 
     /// Reads the next line into `line`, without its end.
-    pub fn read(&mut self, line: &mut Vec<u8>) -> io::Result<Line> {
+    pub fn read(&mut self, line: &mut Vec<u8>) -> io::Result<LineRead> {
         line.clear();
         // Room for `\r\n` beside a line of the full length.
         let room = self.bytes_max as u64 + 2;
         if self.text.by_ref().take(room).read_until(b'\n', line)? == 0 {
-            return Ok(Line::End);
+            return Ok(LineRead::End);
         }
         self.line += 1;
         let is_whole = line.last() == Some(&b'\n') || (line.len() as u64) < room;
@@ -52,6 +52,6 @@ impl Lines {
         if !is_whole {
             self.text.skip_until(b'\n')?;
         }
-        Ok(if is_whole && line.len() <= self.bytes_max { Line::Read } else { Line::TooLong })
+        Ok(if is_whole && line.len() <= self.bytes_max { LineRead::Read } else { LineRead::TooLong })
     }
 }

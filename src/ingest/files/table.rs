@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
 
-use super::lines::{Line, Lines};
-use super::{FileError, Text};
+use super::lines::{LineRead, LineReader};
+use super::{EventFileError, TextReader};
 use crate::ingest::Rejection;
 
 /// A table that is read row by row.
@@ -15,16 +15,16 @@ pub(super) enum Table {
     /// Cells between a delimiter, with quotes where a cell has one in it.
     Delimited(Box<Reader<Bounded>>, Arc<AtomicUsize>),
     /// Cells between runs of spaces.
-    Spaced(Lines, Vec<u8>),
+    Spaced(LineReader, Vec<u8>),
 }
 
 impl Table {
     /// A table whose cells are between `delimiter`; a space stands for any run of spaces. No row is longer than `bytes_max`.
-    pub fn new(text: Text, delimiter: char, bytes_max: usize) -> Result<Self, FileError> {
+    pub fn new(text: TextReader, delimiter: char, bytes_max: usize) -> Result<Self, EventFileError> {
         if delimiter == ' ' {
-            return Ok(Table::Spaced(Lines::new(text, bytes_max), Vec::new()));
+            return Ok(Table::Spaced(LineReader::new(text, bytes_max), Vec::new()));
         }
-        let byte = u8::try_from(delimiter).ok().filter(u8::is_ascii).ok_or(FileError::Delimiter(delimiter))?;
+        let byte = u8::try_from(delimiter).ok().filter(u8::is_ascii).ok_or(EventFileError::Delimiter(delimiter))?;
         let taken = Arc::new(AtomicUsize::new(0));
         let bounded = Bounded { text, taken: taken.clone(), max: bytes_max };
         let reader = ReaderBuilder::new().delimiter(byte).has_headers(false).flexible(true).from_reader(bounded);
@@ -42,11 +42,11 @@ impl Table {
             }
             Table::Spaced(lines, text) => loop {
                 match lines.read(text)? {
-                    Line::End => return Ok(None),
-                    Line::TooLong => {
+                    LineRead::End => return Ok(None),
+                    LineRead::TooLong => {
                         return Ok(Some((lines.line(), Err(Rejection::TooLarge { max: lines.bytes_max() }))));
                     }
-                    Line::Read => {
+                    LineRead::Read => {
                         record.clear();
                         let cells = text.split(u8::is_ascii_whitespace).filter(|cell| !cell.is_empty());
                         cells.for_each(|cell| record.push_field(cell));
@@ -62,7 +62,7 @@ impl Table {
 
 /// Ends the reading where one row takes too much: a quote that is never closed would read the whole file into memory.
 pub(super) struct Bounded {
-    text: Text,
+    text: TextReader,
     /// Bytes read since the last row was complete.
     taken: Arc<AtomicUsize>,
     max: usize,

@@ -20,7 +20,7 @@ fn mapping() -> CsvMapping {
 }
 
 /// One line for each item: clock, identifiers and fields, or the place and code of what is wrong.
-fn read(name: &str, bytes: &[u8], format: &Format) -> Vec<String> {
+fn read(name: &str, bytes: &[u8], format: &FileFormat) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     std::fs::write(&path, bytes).unwrap();
@@ -30,7 +30,7 @@ fn read(name: &str, bytes: &[u8], format: &Format) -> Vec<String> {
         Err(error) => return vec![error.to_string().replace(&path.display().to_string(), name)],
     };
     let shown = events.map(|event| match event {
-        Ok(Arrival { at, accepted, .. }) => {
+        Ok(DecodedEvent { at, accepted, .. }) => {
             let event = accepted.event;
             let identifiers = event.identifiers.iter().map(|identifier| identifier.text().to_string());
             let fields = event.fields.iter().map(|(field, value)| format!("f{field}={value:?}"));
@@ -38,14 +38,14 @@ fn read(name: &str, bytes: &[u8], format: &Format) -> Vec<String> {
                 [at.to_string(), event.name.to_string()].into_iter().chain(identifiers).chain(fields).collect();
             parts.join(" ")
         }
-        Err(Failed::Rejected(rejected)) => format!("line {}: {}", rejected.line, rejected.rejection.code()),
-        Err(Failed::File(error)) => error.to_string().replace(&path.display().to_string(), name),
+        Err(EventFailure::Rejected(rejected)) => format!("line {}: {}", rejected.line, rejected.rejection.code()),
+        Err(EventFailure::File(error)) => error.to_string().replace(&path.display().to_string(), name),
     });
     shown.collect()
 }
 
 #[track_caller]
-fn check(name: &str, text: &str, format: &Format, expected: &[&str]) {
+fn check(name: &str, text: &str, format: &FileFormat, expected: &[&str]) {
     let start: String = text.chars().take(200).collect();
     assert_eq!(read(name, text.as_bytes(), format), expected, "{start}");
 }
@@ -60,38 +60,38 @@ const TWO: &str = "{\"type\":\"page\",\"userId\":\"1\",\"timestamp\":0.005}\r\n\
 
 #[test]
 fn jsonl() {
-    check("a.jsonl", TWO, &Format::Jsonl, &["5 page user_id:1", "9 page user_id:2"]);
-    check("a.jsonl", "", &Format::Jsonl, &[]);
+    check("a.jsonl", TWO, &FileFormat::Jsonl, &["5 page user_id:1", "9 page user_id:2"]);
+    check("a.jsonl", "", &FileFormat::Jsonl, &[]);
     check(
         "a.jsonl",
         "x\n{}\n\n{\"type\":\"page\",\"userId\":1}",
-        &Format::Jsonl,
+        &FileFormat::Jsonl,
         &["line 1: not_json", "line 2: unknown_type", "line 4: no_time"],
     );
     let long = format!("{}\n{TWO}", "x".repeat(40_000));
-    check("a.jsonl", &long, &Format::Jsonl, &["line 1: event_too_large", "5 page user_id:1", "9 page user_id:2"]);
+    check("a.jsonl", &long, &FileFormat::Jsonl, &["line 1: event_too_large", "5 page user_id:1", "9 page user_id:2"]);
     let just =
         |n: usize| format!("{{\"type\":\"page\",\"userId\":1,\"timestamp\":0.005,\"x\":\"{}\"}}", "x".repeat(n - 51));
     check(
         "a.jsonl",
         &format!("{}\r\n{TWO}", just(32 * 1024)),
-        &Format::Jsonl,
+        &FileFormat::Jsonl,
         &["5 page user_id:1", "5 page user_id:1", "9 page user_id:2"],
     );
-    check("a.jsonl", &just(32 * 1024 + 1), &Format::Jsonl, &["line 1: event_too_large"]);
+    check("a.jsonl", &just(32 * 1024 + 1), &FileFormat::Jsonl, &["line 1: event_too_large"]);
 }
 
 #[test]
 fn compressed() {
-    assert_eq!(read("a.jsonl.gz", &gzip(TWO), &Format::Jsonl), ["5 page user_id:1", "9 page user_id:2"]);
+    assert_eq!(read("a.jsonl.gz", &gzip(TWO), &FileFormat::Jsonl), ["5 page user_id:1", "9 page user_id:2"]);
     let cut = &gzip(TWO)[..30];
-    let read = read("a.jsonl.gz", cut, &Format::Jsonl);
+    let read = read("a.jsonl.gz", cut, &FileFormat::Jsonl);
     assert!(read.last().unwrap().starts_with("cannot read a.jsonl.gz"), "{read:?}");
 }
 
 #[test]
 fn csv() {
-    let csv = Format::Csv(mapping());
+    let csv = FileFormat::Csv(mapping());
     check(
         "a.csv",
         "mail,at,total,who\nA@b.c,1970-01-01T00:00:01Z,1.50,u\n,\"1970-01-02\",\"x, \"\"y\"\"\",7\n",
@@ -118,7 +118,7 @@ fn csv() {
     check(
         "a.csv",
         "x",
-        &Format::Csv(CsvMapping { delimiter: 'é', ..mapping() }),
+        &FileFormat::Csv(CsvMapping { delimiter: 'é', ..mapping() }),
         &["the delimiter 'é' cannot be used: expected one ASCII character"],
     );
 }
@@ -137,8 +137,8 @@ fn cells_are_texts_unless_a_number_is_expected() {
         let text = format!("who,mail,total,at\n1,,{cell},1970-01-01");
         let number = number.map(|number| format!(" f0=Number({number})")).unwrap_or_default();
         let as_text = format!("0 Order user_id:1{number} f1=Text({cell:?})");
-        check("a.csv", &text, &Format::Csv(mapping()), &[&as_text]);
-        let of_type = |kind| Format::Csv(CsvMapping { types: [("total".into(), kind)].into(), ..mapping() });
+        check("a.csv", &text, &FileFormat::Csv(mapping()), &[&as_text]);
+        let of_type = |kind| FileFormat::Csv(CsvMapping { types: [("total".into(), kind)].into(), ..mapping() });
         let by_hand = format!("0 Order user_id:1 f1=Text({cell:?})");
         check("a.csv", &text, &of_type(ValueType::Text), &[&by_hand]);
         let is_number = !number.is_empty();
@@ -153,7 +153,7 @@ fn columns_between_spaces() {
     let columns = ["who", "at", "n", "total"].map(String::from).to_vec();
     let timestamp = ("at".into(), "%Y%m%d".into());
     let identifiers = [("user_id".into(), "who".into())].into();
-    let csv = Format::Csv(CsvMapping { delimiter: ' ', columns, timestamp, identifiers, ..mapping() });
+    let csv = FileFormat::Csv(CsvMapping { delimiter: ' ', columns, timestamp, identifiers, ..mapping() });
     check(
         "cdnow.txt",
         " 00001 19970101  1   11.77\n\n 00002 19970112 1 12.00\n 3 19971301 1 1\n 3 1 1\n",
@@ -182,7 +182,7 @@ fn formats_of_times() {
         ("rfc3339", "1970-01-01T00:00:01.5Z", "1500"),
         ("rfc3339", "", "line 2: bad_time"),
     ] {
-        let csv = Format::Csv(CsvMapping { timestamp: ("at".into(), format.into()), ..mapping() });
+        let csv = FileFormat::Csv(CsvMapping { timestamp: ("at".into(), format.into()), ..mapping() });
         let read = read("a.csv", format!("who,mail,total,at\n1,,,{cell}").as_bytes(), &csv);
         assert_eq!(read[0].replace(" Order user_id:1", ""), expected, "{format} {cell}");
     }
@@ -191,10 +191,10 @@ fn formats_of_times() {
 #[test]
 fn formats_by_name() {
     let mapping = mapping();
-    let by_name = |name: &str, csv| Format::of_name(Path::new(name), csv);
+    let by_name = |name: &str, csv| FileFormat::of_name(Path::new(name), csv);
     for json in ["a.jsonl", "a.NDJSON", "a.json.gz"] {
-        assert_eq!(by_name(json, Some(&mapping)), Format::Jsonl);
+        assert_eq!(by_name(json, Some(&mapping)), FileFormat::Jsonl);
     }
-    assert_eq!(by_name("a.txt.gz", Some(&mapping)), Format::Csv(mapping.clone()));
-    assert_eq!(by_name("a.txt", None), Format::Jsonl);
+    assert_eq!(by_name("a.txt.gz", Some(&mapping)), FileFormat::Csv(mapping.clone()));
+    assert_eq!(by_name("a.txt", None), FileFormat::Jsonl);
 }

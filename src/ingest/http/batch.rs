@@ -9,7 +9,7 @@ use crate::ingest::time;
 
 /// What a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Write {
+pub(super) enum BodyKind {
     /// One event.
     One,
     /// `{"batch": [event, …], "sentAt": …, "context": …}`
@@ -18,7 +18,7 @@ pub(super) enum Write {
 
 /// The events of one body, and what holds for all of them.
 #[derive(Debug)]
-pub struct Batch<'de> {
+pub struct RequestBatch<'de> {
     /// The text of each event.
     pub events: Vec<&'de str>,
     /// When the sender says that it sent them.
@@ -31,7 +31,7 @@ pub struct Batch<'de> {
     pub write_key: Option<Cow<'de, str>>,
 }
 
-enum Member {
+enum BatchMember {
     Batch,
     SentAt,
     Context,
@@ -39,33 +39,33 @@ enum Member {
     WriteKey,
 }
 
-impl<'de> Batch<'de> {
+impl<'de> RequestBatch<'de> {
     /// Reads a body. At least one event is in it, and `events_max` at most.
-    pub(super) fn read(text: &'de str, write: Write, events_max: usize) -> Result<Self, Problem> {
+    pub(super) fn read(text: &'de str, write: BodyKind, events_max: usize) -> Result<Self, Problem> {
         let text = text.trim();
         let mut body =
-            Batch { events: Vec::new(), sent_at: None, context: None, is_historical: false, write_key: None };
+            RequestBatch { events: Vec::new(), sent_at: None, context: None, is_historical: false, write_key: None };
         let (mut batch, mut sent_at) = (None, None);
         let member = |key: &str| match key {
-            "writeKey" => Some(Member::WriteKey),
-            "batch" if write == Write::Batch => Some(Member::Batch),
-            "sentAt" if write == Write::Batch => Some(Member::SentAt),
-            "context" if write == Write::Batch => Some(Member::Context),
-            HISTORICAL if write == Write::Batch => Some(Member::Historical),
+            "writeKey" => Some(BatchMember::WriteKey),
+            "batch" if write == BodyKind::Batch => Some(BatchMember::Batch),
+            "sentAt" if write == BodyKind::Batch => Some(BatchMember::SentAt),
+            "context" if write == BodyKind::Batch => Some(BatchMember::Context),
+            HISTORICAL if write == BodyKind::Batch => Some(BatchMember::Historical),
             _ => None,
         };
         let read = json::object(text, member, |member, value| {
             match member {
-                Member::Batch => batch = Some(value),
-                Member::SentAt => sent_at = Some(value).filter(|value| *value != "null"),
-                Member::Context => body.context = Some(value).filter(|value| value.starts_with('{')),
-                Member::Historical => body.is_historical = value == "true",
-                Member::WriteKey => body.write_key = Leaf::of(value).text(),
+                BatchMember::Batch => batch = Some(value),
+                BatchMember::SentAt => sent_at = Some(value).filter(|value| *value != "null"),
+                BatchMember::Context => body.context = Some(value).filter(|value| value.starts_with('{')),
+                BatchMember::Historical => body.is_historical = value == "true",
+                BatchMember::WriteKey => body.write_key = Leaf::of(value).text(),
             }
             Ok(())
         });
         read.map_err(|why| Problem::bad_request(why.code(), why.to_string()))?;
-        if write == Write::One {
+        if write == BodyKind::One {
             body.events.push(text);
             return Ok(body);
         }

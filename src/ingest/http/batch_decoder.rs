@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::batch::{Batch, Write};
+use super::batch::{BodyKind, RequestBatch};
 use crate::engine::Accepted;
 use crate::http::Problem;
-use crate::ingest::segment::{Arrival, Call, EventContext, Extractor, Stamp};
+use crate::ingest::segment::{CallType, DecodedEvent, EventContext, Extractor, Stamp};
 use crate::ingest::{Attempt, Fits, KnownNames, Rejection, Warnings};
 use crate::project::Project;
 
@@ -25,7 +25,7 @@ pub struct Sent<'a> {
     /// The name of the source.
     pub source: &'a str,
     /// The call, where the address says it; a batch else.
-    pub call: Option<Call>,
+    pub call: Option<CallType>,
     /// When it arrived.
     pub received: &'a Stamp,
     /// Where it comes from, if events are to say so.
@@ -37,7 +37,7 @@ pub struct Sent<'a> {
 
 /// What the events of a body came to.
 #[derive(Debug, Default)]
-pub struct Parsed {
+pub struct DecodedBatch {
     /// Those that are in order.
     pub accepted: Vec<Accepted>,
     /// The others, by their number in the body.
@@ -72,16 +72,16 @@ impl BatchDecoder {
     }
 
     /// The events of a body, each as it is written.
-    pub fn open<'b>(&self, body: &'b [u8], call: Option<Call>) -> Result<Batch<'b>, Problem> {
+    pub fn open<'b>(&self, body: &'b [u8], call: Option<CallType>) -> Result<RequestBatch<'b>, Problem> {
         let not_utf8 = |_| Problem::bad_request("not_json", "the body is not UTF-8");
         let text = std::str::from_utf8(body).map_err(not_utf8)?;
-        let write = if call.is_some() { Write::One } else { Write::Batch };
-        Batch::read(text, write, self.batch_events_max)
+        let write = if call.is_some() { BodyKind::One } else { BodyKind::Batch };
+        RequestBatch::read(text, write, self.batch_events_max)
     }
 
     /// Reads the events of a body, each on its own.
-    pub fn take(&self, batch: &Batch<'_>, sent: &Sent<'_>) -> Parsed {
-        let mut parsed = Parsed { accepted: Vec::with_capacity(batch.events.len()), ..Parsed::default() };
+    pub fn take(&self, batch: &RequestBatch<'_>, sent: &Sent<'_>) -> DecodedBatch {
+        let mut parsed = DecodedBatch { accepted: Vec::with_capacity(batch.events.len()), ..DecodedBatch::default() };
         let (place, mut number) = sent.position;
         for (index, event) in batch.events.iter().enumerate() {
             let given = EventContext {
@@ -109,7 +109,7 @@ impl BatchDecoder {
         parsed
     }
 
-    fn names_are_known(&self, source: &str, arrival: Arrival) -> Result<Arrival, Rejection> {
+    fn names_are_known(&self, source: &str, arrival: DecodedEvent) -> Result<DecodedEvent, Rejection> {
         match &self.names {
             Some((names, attempt)) => names.admit(source, &arrival.accepted.event, *attempt).map(|()| arrival),
             None => Ok(arrival),

@@ -14,26 +14,26 @@ use crate::http::Problem;
 use crate::limits::Limits;
 use crate::project::Source;
 
-type Bucket = RateLimiter<NotKeyed, InMemoryState, MonotonicClock>;
+type TokenBucket = RateLimiter<NotKeyed, InMemoryState, MonotonicClock>;
 
 /// What the sources may send.
 pub(super) struct Rates {
-    sources: Vec<Rate>,
+    sources: Vec<SourceRate>,
     /// Events that are under way beyond which each source has its share only.
     crowded: usize,
 }
 
-struct Rate {
+struct SourceRate {
     name: String,
-    events: Option<Bucket>,
-    bytes: Option<Bucket>,
+    events: Option<TokenBucket>,
+    bytes: Option<TokenBucket>,
     /// Events of requests that are under way.
     under_way: AtomicUsize,
 }
 
 /// Events of a request that is under way.
 pub(super) struct UnderWay<'a> {
-    rate: &'a Rate,
+    rate: &'a SourceRate,
     events: usize,
 }
 
@@ -50,9 +50,9 @@ impl Rates {
         let bucket = |per_second: Option<NonZeroU32>, request_max: usize| {
             let burst = u32::try_from(request_max).ok().and_then(NonZeroU32::new);
             let quota = |rate: NonZeroU32| Quota::per_second(rate).allow_burst(rate.max(burst.unwrap_or(rate)));
-            per_second.map(|rate| Bucket::direct_with_clock(quota(rate), MonotonicClock))
+            per_second.map(|rate| TokenBucket::direct_with_clock(quota(rate), MonotonicClock))
         };
-        let rate = |source: &Source| Rate {
+        let rate = |source: &Source| SourceRate {
             name: source.name.to_string(),
             events: bucket(source.events_per_second, limits.batch_events_max),
             bytes: bucket(source.bytes_per_second, limits.request_bytes_max),
@@ -72,7 +72,7 @@ impl Rates {
     }
 
     /// Refuses a source that has more under way than others, where there is much of it.
-    fn has_its_share(&self, rate: &Rate, events: usize, pending: usize) -> Result<(), Problem> {
+    fn has_its_share(&self, rate: &SourceRate, events: usize, pending: usize) -> Result<(), Problem> {
         let own = rate.under_way.load(Ordering::Relaxed);
         if own == 0 || pending + events <= self.crowded {
             return Ok(());
@@ -89,7 +89,7 @@ impl Rates {
         Err(Problem::busy(message, 1))
     }
 
-    fn take(rate: &Rate, bucket: Option<&Bucket>, count: usize, setting: &str) -> Result<(), Problem> {
+    fn take(rate: &SourceRate, bucket: Option<&TokenBucket>, count: usize, setting: &str) -> Result<(), Problem> {
         let count = u32::try_from(count).ok().and_then(NonZeroU32::new);
         let Some((bucket, count)) = bucket.zip(count) else { return Ok(()) };
         // More than the largest request there never is.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use dataflows::model::Tick;
 
-use super::{Batch, Endpoint, IngestState};
+use super::{Endpoint, IngestState, RequestBatch};
 use crate::http::Problem;
 use crate::ingest::Rejection;
-use crate::ingest::quarantine::{Refused, What};
+use crate::ingest::quarantine::{RejectedInput, RejectedPart};
 use crate::ingest::segment::Stamp;
 
 /// A request whose body is there.
-pub(super) struct Arrived {
+pub(super) struct ReceivedRequest {
     /// When it arrived.
     pub at: Tick,
     /// The same, as it is written.
@@ -22,7 +22,13 @@ pub(super) struct Arrived {
 
 impl IngestState {
     /// Keeps the events of a request that were rejected.
-    pub(super) fn keep(&self, request: &Arrived, source: usize, batch: &Batch<'_>, rejected: &[(usize, Rejection)]) {
+    pub(super) fn keep(
+        &self,
+        request: &ReceivedRequest,
+        source: usize,
+        batch: &RequestBatch<'_>,
+        rejected: &[(usize, Rejection)],
+    ) {
         let bytes = rejected.iter().map(|(index, _)| batch.events[*index].len()).sum();
         if rejected.is_empty() {
             return;
@@ -31,10 +37,10 @@ impl IngestState {
             return self.with.quarantine.count_dropped(rejected.len());
         }
         let context: Option<Arc<str>> = batch.context.map(Arc::from);
-        let refused = |(index, why): &(usize, Rejection)| Refused {
+        let refused = |(index, why): &(usize, Rejection)| RejectedInput {
             at: request.at,
             source: self.sources[source].0.clone(),
-            what: What::Event,
+            what: RejectedPart::Event,
             call: request.address.call,
             is_historical: batch.is_historical,
             sent_at: batch.sent_at.as_ref().map(Stamp::tick),
@@ -47,14 +53,14 @@ impl IngestState {
     }
 
     /// Keeps a body of which nothing could be read.
-    pub(super) fn keep_body(&self, request: &Arrived, source: usize, bytes: &[u8], problem: &Problem) {
+    pub(super) fn keep_body(&self, request: &ReceivedRequest, source: usize, bytes: &[u8], problem: &Problem) {
         if !self.with.quarantine.has_room(bytes.len()) {
             return self.with.quarantine.count_dropped(1);
         }
-        self.with.quarantine.keep(vec![Refused {
+        self.with.quarantine.keep(vec![RejectedInput {
             at: request.at,
             source: self.sources[source].0.clone(),
-            what: What::Request,
+            what: RejectedPart::Request,
             call: request.address.call,
             is_historical: request.address.is_historical,
             sent_at: None,

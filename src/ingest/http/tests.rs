@@ -18,7 +18,7 @@ use crate::clock::SteadyClock;
 use crate::engine::{Accepted, Backpressure, Progress, Receipt, Submission, SubmitError};
 use crate::example;
 use crate::http::Admission;
-use crate::http::testing::{Reply, Server, read, request};
+use crate::http::testing::{TestReply, TestServer, read, request};
 use crate::ingest::KnownNames;
 use crate::ingest::quarantine::{Keeper, MemoryQuarantineStore};
 use crate::ingest::segment::Extractor;
@@ -29,23 +29,23 @@ const KEY: (&str, &str) = ("authorization", "Bearer web-key");
 const PAGE: &str = r#"{"userId":"1","messageId":"m"}"#;
 const SHORT: Duration = Duration::from_millis(50);
 
-struct Setup {
-    server: Server,
+struct HttpSetup {
+    server: TestServer,
     counters: Arc<IngestCounters>,
     stages: Arc<Mutex<Vec<Stage>>>,
     submissions: Option<UnboundedReceiver<Submission>>,
     progress: Arc<Progress>,
 }
 
-async fn setup(timeouts: Timeouts, connections_max: usize) -> Setup {
+async fn setup(timeouts: Timeouts, connections_max: usize) -> HttpSetup {
     setup_with(timeouts, connections_max, Gate::off()).await
 }
 
-async fn setup_with(timeouts: Timeouts, connections_max: usize, memory: Gate) -> Setup {
+async fn setup_with(timeouts: Timeouts, connections_max: usize, memory: Gate) -> HttpSetup {
     setup_of(example::project(), timeouts, connections_max, memory).await
 }
 
-async fn setup_of(mut project: Project, timeouts: Timeouts, connections_max: usize, memory: Gate) -> Setup {
+async fn setup_of(mut project: Project, timeouts: Timeouts, connections_max: usize, memory: Gate) -> HttpSetup {
     project.limits.batch_events_max = 5;
     project.limits.request_bytes_max = 40_000;
     project.limits.pending_events_max = 5;
@@ -67,14 +67,14 @@ async fn setup_of(mut project: Project, timeouts: Timeouts, connections_max: usi
         admission: Admission::new(&project),
         timeouts,
     };
-    let server = Server::start(router(&project, with), timeouts, connections_max).await;
-    Setup { server, counters, stages, submissions: Some(submissions), progress }
+    let server = TestServer::start(router(&project, with), timeouts, connections_max).await;
+    HttpSetup { server, counters, stages, submissions: Some(submissions), progress }
 }
 
-impl Setup {
+impl HttpSetup {
     /// A server whose engine accepts all, at tick 77, and keeps the events.
     async fn accepting() -> (Self, Arc<Mutex<Vec<Accepted>>>) {
-        Setup::accepting_of(example::project()).await
+        HttpSetup::accepting_of(example::project()).await
     }
 
     /// The same for a project.
@@ -93,11 +93,11 @@ impl Setup {
         (setup, events)
     }
 
-    async fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Reply {
+    async fn post(&self, path: &str, body: impl AsRef<[u8]>) -> TestReply {
         self.server.send(&request("POST", path, &[KEY], body.as_ref())).await
     }
 
-    async fn post_with(&self, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Reply {
+    async fn post_with(&self, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> TestReply {
         self.server.send(&request("POST", "/v1/page", headers, body.as_ref())).await
     }
 }
@@ -114,7 +114,7 @@ fn problem(status: u16, code: &str) -> (u16, String) {
 
 #[tokio::test]
 async fn one_event() {
-    let (setup, events) = Setup::accepting().await;
+    let (setup, events) = HttpSetup::accepting().await;
     let reply = setup.post("/v1/page", PAGE).await;
     assert_eq!(reply.status, 200);
     assert_eq!(reply.json(), json!({"success": true, "token": 77, "accepted": 1, "duplicates": 1, "rejected": []}));
@@ -128,7 +128,7 @@ async fn one_event() {
 
 #[tokio::test]
 async fn every_address() {
-    let (setup, events) = Setup::accepting().await;
+    let (setup, events) = HttpSetup::accepting().await;
     for (name, Endpoint { call, is_historical }) in ADDRESSES {
         let body = match call {
             Some(_) => r#"{"userId":"1","event":"E","mergeProperties":[{"type":"user_id","value":1}]}"#,
@@ -136,7 +136,8 @@ async fn every_address() {
         };
         for path in [format!("/v1/{name}"), format!("/v1/{name}/")] {
             assert_eq!(setup.post(&path, body).await.status, 200, "{path}");
-            let expected = call.map_or("screen", |call| if call == Call::Track { "E" } else { call.meant().name() });
+            let expected =
+                call.map_or("screen", |call| if call == CallType::Track { "E" } else { call.meant().name() });
             let taken = events.lock().unwrap().pop().unwrap();
             assert_eq!(taken.event.name.as_str(), expected, "{path}");
             assert_eq!(crate::ingest::segment::is_historical(&taken.raw), is_historical, "{path}");
@@ -146,7 +147,7 @@ async fn every_address() {
 
 #[tokio::test]
 async fn a_wrong_event_does_not_take_the_others_with_it() {
-    let (setup, events) = Setup::accepting().await;
+    let (setup, events) = HttpSetup::accepting().await;
     let batch = r#"{"sentAt":"2024-01-01T00:00:01Z","context":{"device":{"id":"d"}},"batch":[
         {"type":"page","userId":"1","timestamp":"2024-01-01T00:00:00Z"}, {"type":"nap","userId":"1"}, 7,
         {"type":"page","context":{}}, {"type":"track","event":"E"}]}"#;
@@ -170,7 +171,7 @@ async fn a_wrong_event_does_not_take_the_others_with_it() {
 
 #[tokio::test]
 async fn what_counts_otherwise_is_told() {
-    let (setup, events) = Setup::accepting().await;
+    let (setup, events) = HttpSetup::accepting().await;
     let consent = |purpose: &str| format!(r#"{{"type":"page","userId":"1","consent":{{"{purpose}":"?"}}}}"#);
     let batch = format!(
         r#"{{"batch":[{},{{}},{},{}]}}"#,
@@ -191,7 +192,7 @@ async fn what_counts_otherwise_is_told() {
 
 #[tokio::test]
 async fn where_no_event_is_in_order() {
-    let (setup, _) = Setup::accepting().await;
+    let (setup, _) = HttpSetup::accepting().await;
     let reply = setup.post("/v1/track", r#"{"userId":"secret-person"}"#).await;
     assert_eq!(reply.problem(), problem(400, "no_event_name"));
     assert_eq!(reply.json()["rejected"][0]["index"], 0);
@@ -206,7 +207,7 @@ async fn where_no_event_is_in_order() {
 
 #[tokio::test]
 async fn wrong_bodies() {
-    let (setup, events) = Setup::accepting().await;
+    let (setup, events) = HttpSetup::accepting().await;
     let deep = format!(r#"{{"batch":{}"#, "[".repeat(30_000));
     let many = format!(r#"{{"batch":[{}]}}"#, ["{}"; 6].join(","));
     let long = format!(r#"{{"userId":"1","x":"{}"}}"#, "x".repeat(33_000));
@@ -237,7 +238,7 @@ async fn wrong_bodies() {
 
 #[tokio::test]
 async fn one_event_that_is_too_large_does_not_take_the_others_with_it() {
-    let (setup, events) = Setup::accepting().await;
+    let (setup, events) = HttpSetup::accepting().await;
     let of = |bytes: usize| format!(r#"{{"type":"page","userId":"1","x":"{}"}}"#, "x".repeat(bytes - 35));
     let max = 32 * 1024;
     assert_eq!(of(max).len(), max);
@@ -254,7 +255,7 @@ async fn one_event_that_is_too_large_does_not_take_the_others_with_it() {
 
 #[tokio::test]
 async fn lengths_that_lie() {
-    let (setup, _) = Setup::accepting().await;
+    let (setup, _) = HttpSetup::accepting().await;
     let head = "POST /v1/page HTTP/1.1\r\nhost: t\r\nauthorization: Bearer web-key\r\nconnection: close\r\n";
     let chunk = format!("2710\r\n{}\r\n", "x".repeat(10_000));
     let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n{}", chunk.repeat(5));
@@ -273,7 +274,7 @@ async fn lengths_that_lie() {
 
 #[tokio::test]
 async fn compressed_bodies() {
-    let (setup, events) = Setup::accepting().await;
+    let (setup, events) = HttpSetup::accepting().await;
     let gzipped = [KEY, ("content-encoding", "gzip")];
     assert_eq!(setup.post_with(&gzipped, gzip(PAGE.as_bytes())).await.status, 200);
     let bomb = gzip(&vec![b' '; 20_000_000]);
@@ -288,7 +289,7 @@ async fn compressed_bodies() {
 
 #[tokio::test]
 async fn write_keys() {
-    let (setup, events) = Setup::accepting().await;
+    let (setup, events) = HttpSetup::accepting().await;
     let in_body = r#"{"writeKey":"app-key","userId":"1","messageId":"m"}"#;
     for headers in [&[][..], &[("content-type", "text/plain")], &[("authorization", "Basic Og==")]] {
         assert_eq!(setup.post_with(headers, in_body).await.status, 200, "{headers:?}");
@@ -362,7 +363,7 @@ async fn a_slow_log_shows_in_its_stage() {
         admission: Admission::new(&example::project()),
         timeouts: Timeouts::default(),
     };
-    let server = Server::start(router(&example::project(), with), Timeouts::default(), 10).await;
+    let server = TestServer::start(router(&example::project(), with), Timeouts::default(), 10).await;
     tokio::spawn(async move {
         let submission = submissions.recv().await.unwrap();
         tokio::time::sleep(SHORT).await;
@@ -389,7 +390,7 @@ async fn nothing_is_taken_in_while_memory_is_short() {
 
 #[tokio::test]
 async fn health() {
-    let (setup, _) = Setup::accepting().await;
+    let (setup, _) = HttpSetup::accepting().await;
     let get = async |path| setup.server.send(&request("GET", path, &[], b"")).await;
     assert_eq!(get("/healthz").await.status, 200);
     assert_eq!(get("/readyz").await.problem(), problem(503, "not_ready"));
@@ -416,7 +417,7 @@ async fn slow_senders_are_cut_off() {
 
 #[tokio::test]
 async fn a_head_that_is_too_long_is_refused() {
-    let (setup, _) = Setup::accepting().await;
+    let (setup, _) = HttpSetup::accepting().await;
     let long = "x".repeat(100_000);
     let reply = setup.post_with(&[KEY, ("x", &long)], PAGE).await;
     assert!([0, 431].contains(&reply.status), "{}", reply.head);

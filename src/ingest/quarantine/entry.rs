@@ -14,8 +14,8 @@ use compact_str::CompactString;
 use dataflows::model::Tick;
 use serde::{Deserialize, Serialize};
 
-use super::Refused;
-use crate::ingest::segment::{Call, Extractor, redact};
+use super::RejectedInput;
+use crate::ingest::segment::{CallType, Extractor, redact};
 
 const VERSION: u8 = 1;
 const HEAD: usize = 5;
@@ -67,7 +67,7 @@ impl FromStr for EntryId {
 /// What was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
+pub enum RejectedPart {
     /// One event.
     Event,
     /// The whole body of a request.
@@ -76,24 +76,24 @@ pub enum What {
 
 /// An entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct QuarantineEntry {
     /// Its number.
     pub id: EntryId,
     /// All but its text.
-    pub head: Head,
+    pub head: EntryHead,
     /// The text.
     pub text: String,
 }
 
 /// What is known of an entry beside its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
+pub struct EntryHead {
     /// When it arrived: milliseconds since 1970.
     pub at: u64,
     /// The name of its source.
     pub source: CompactString,
     /// An event, or a whole body.
-    pub what: What,
+    pub what: RejectedPart,
     /// The call, where the address said it.
     pub call: Option<CompactString>,
     /// Whether it is of the past, as far as its request said so.
@@ -115,26 +115,26 @@ pub struct Head {
     pub is_cut: bool,
 }
 
-impl Entry {
+impl QuarantineEntry {
     /// The entry of what was rejected. An event is cut at the limit of an event; a body is within that of a request.
-    pub fn new(id: EntryId, refused: Refused, extractor: &Extractor) -> Self {
-        let Refused { at, source, what, call, is_historical, sent_at, context, code, message, raw } = refused;
+    pub fn new(id: EntryId, refused: RejectedInput, extractor: &Extractor) -> Self {
+        let RejectedInput { at, source, what, call, is_historical, sent_at, context, code, message, raw } = refused;
         let bytes = raw.len();
         let sent = String::from_utf8(raw);
         let mut is_cut = sent.is_err();
         let sent = sent.unwrap_or_else(|other| String::from_utf8_lossy(other.as_bytes()).into_owned());
         let (hash, mut text) = match what {
-            What::Event => extractor.examine(&source, &sent),
-            What::Request => (None, redact(&sent)),
+            RejectedPart::Event => extractor.examine(&source, &sent),
+            RejectedPart::Request => (None, redact(&sent)),
         };
         let most = extractor.event_bytes_max();
         let mut context = context.map(|context| context.to_string());
-        if what == What::Event {
+        if what == RejectedPart::Event {
             is_cut |= text.len() > most || context.as_ref().is_some_and(|context| context.len() > most);
             text.truncate(text.floor_char_boundary(most));
             context = context.filter(|context| context.len() <= most);
         }
-        let head = Head {
+        let head = EntryHead {
             at: at.as_ms(),
             source,
             what,
@@ -148,11 +148,11 @@ impl Entry {
             bytes,
             is_cut,
         };
-        Entry { id, head, text }
+        QuarantineEntry { id, head, text }
     }
 
     /// The call that the address said.
-    pub fn call(&self) -> Option<Call> {
+    pub fn call(&self) -> Option<CallType> {
         self.head.call.as_deref().and_then(|name| name.parse().ok())
     }
 
@@ -168,6 +168,6 @@ impl Entry {
         let (&[version, a, b, c, d], rest) = stored.split_first_chunk::<HEAD>()?;
         let (head, text) = rest.split_at_checked(usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?)?;
         let head = (version == VERSION).then(|| serde_json::from_slice(head).ok()).flatten()?;
-        Some(Entry { id, head, text: String::from_utf8(text.to_owned()).ok()? })
+        Some(QuarantineEntry { id, head, text: String::from_utf8(text.to_owned()).ok()? })
     }
 }

@@ -8,12 +8,12 @@ use std::sync::mpsc::Sender;
 use compact_str::CompactString;
 use tokio::sync::oneshot;
 
-use super::{Entry, EntryId, QuarantineError, Refused, Which};
+use super::{EntryFilter, EntryId, QuarantineEntry, QuarantineError, RejectedInput};
 use crate::limits::QUARANTINE_QUEUE_BYTES_MAX;
 
 /// Counts for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct QuarantineCounts {
     /// Entries that are there.
     pub entries: u64,
     /// Their bytes.
@@ -38,7 +38,7 @@ impl Loss {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Gauges {
+pub(super) struct QuarantineGauges {
     pub entries: AtomicU64,
     pub bytes: AtomicU64,
     pub kept: AtomicU64,
@@ -46,7 +46,7 @@ pub(super) struct Gauges {
     pub queued_bytes: AtomicUsize,
 }
 
-impl Gauges {
+impl QuarantineGauges {
     /// Counts entries as lost.
     pub fn lose(&self, why: Loss, entries: usize) {
         self.dropped[why as usize].fetch_add(entries as u64, Ordering::Relaxed);
@@ -54,13 +54,13 @@ impl Gauges {
 }
 
 /// What the keeper is told. It does one thing after the other, so who asks sees what was kept before.
-pub(super) enum Order {
-    Keep(Vec<Refused>),
+pub(super) enum KeeperCommand {
+    Keep(Vec<RejectedInput>),
     /// The ids of at most so many entries, and whether there are more.
-    Select(Which, usize, oneshot::Sender<(Vec<EntryId>, bool)>),
+    Select(EntryFilter, usize, oneshot::Sender<(Vec<EntryId>, bool)>),
     /// The id of the latest that ever was.
     Newest(oneshot::Sender<EntryId>),
-    Get(Vec<EntryId>, oneshot::Sender<Result<Vec<Entry>, QuarantineError>>),
+    Get(Vec<EntryId>, oneshot::Sender<Result<Vec<QuarantineEntry>, QuarantineError>>),
     /// Gives how many of them there were.
     Remove(Vec<EntryId>, oneshot::Sender<Result<usize, QuarantineError>>),
     /// An entry is still wrong, for this reason.
@@ -68,7 +68,7 @@ pub(super) enum Order {
     Stop,
 }
 
-impl fmt::Debug for Order {
+impl fmt::Debug for KeeperCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What is to be kept is personal data.
         f.write_str("Order(..)")
@@ -78,8 +78,8 @@ impl fmt::Debug for Order {
 /// A handle on the quarantine. Cheap to clone.
 #[derive(Clone)]
 pub struct Quarantine {
-    pub(super) orders: Sender<Order>,
-    pub(super) gauges: Arc<Gauges>,
+    pub(super) orders: Sender<KeeperCommand>,
+    pub(super) gauges: Arc<QuarantineGauges>,
 }
 
 impl Quarantine {
@@ -89,14 +89,14 @@ impl Quarantine {
     }
 
     /// Keeps what was rejected, or drops and counts it. Does not wait.
-    pub fn keep(&self, refused: Vec<Refused>) {
-        let (entries, bytes) = (refused.len(), refused.iter().map(Refused::bytes).sum());
+    pub fn keep(&self, refused: Vec<RejectedInput>) {
+        let (entries, bytes) = (refused.len(), refused.iter().map(RejectedInput::bytes).sum());
         if !self.has_room(bytes) {
             return self.count_dropped(entries);
         }
         // Two that look at the same time can both come in: the bound is one of memory, and not exact.
         self.gauges.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if self.orders.send(Order::Keep(refused)).is_err() {
+        if self.orders.send(KeeperCommand::Keep(refused)).is_err() {
             self.gauges.lose(Loss::Failed, entries);
         }
     }
@@ -107,43 +107,47 @@ impl Quarantine {
     }
 
     /// The ids of the first `most` of those that are meant, and whether there are more.
-    pub(super) async fn select(&self, which: Which, most: usize) -> Result<(Vec<EntryId>, bool), QuarantineError> {
-        self.ask(|reply| Order::Select(which, most, reply)).await
+    pub(super) async fn select(
+        &self,
+        which: EntryFilter,
+        most: usize,
+    ) -> Result<(Vec<EntryId>, bool), QuarantineError> {
+        self.ask(|reply| KeeperCommand::Select(which, most, reply)).await
     }
 
     /// The id of the latest that ever was.
     pub(super) async fn newest(&self) -> Result<EntryId, QuarantineError> {
-        self.ask(Order::Newest).await
+        self.ask(KeeperCommand::Newest).await
     }
 
     /// These entries, as far as they are there.
-    pub(super) async fn get(&self, ids: Vec<EntryId>) -> Result<Vec<Entry>, QuarantineError> {
-        self.ask(|reply| Order::Get(ids, reply)).await?
+    pub(super) async fn get(&self, ids: Vec<EntryId>) -> Result<Vec<QuarantineEntry>, QuarantineError> {
+        self.ask(|reply| KeeperCommand::Get(ids, reply)).await?
     }
 
     /// Removes these entries, safely; gives how many of them there were.
     pub(super) async fn remove(&self, ids: Vec<EntryId>) -> Result<usize, QuarantineError> {
-        self.ask(|reply| Order::Remove(ids, reply)).await?
+        self.ask(|reply| KeeperCommand::Remove(ids, reply)).await?
     }
 
     /// Says that an entry is still wrong.
     pub(super) fn again(&self, id: EntryId, code: &str, message: &str) {
         // Where the keeper is gone the entry just has its old reason.
-        _ = self.orders.send(Order::Again(id, code.into(), message.to_owned()));
+        _ = self.orders.send(KeeperCommand::Again(id, code.into(), message.to_owned()));
     }
 
-    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, QuarantineError> {
+    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> KeeperCommand) -> Result<T, QuarantineError> {
         let (reply, answer) = oneshot::channel();
         self.orders.send(order(reply)).map_err(|_| QuarantineError::Stopping)?;
         answer.await.map_err(|_| QuarantineError::Stopping)
     }
 
     /// How much there is.
-    pub fn held(&self) -> Held {
+    pub fn held(&self) -> QuarantineCounts {
         let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
-        let Gauges { entries, bytes, kept, dropped, .. } = &*self.gauges;
+        let QuarantineGauges { entries, bytes, kept, dropped, .. } = &*self.gauges;
         let mut reasons = Loss::NAMES.map(|name| (name, 0));
         reasons.iter_mut().zip(dropped).for_each(|((_, n), of)| *n = count(of));
-        Held { entries: count(entries), bytes: count(bytes), kept: count(kept), dropped: reasons }
+        QuarantineCounts { entries: count(entries), bytes: count(bytes), kept: count(kept), dropped: reasons }
     }
 }

@@ -4,8 +4,8 @@ use compact_str::CompactString;
 use dataflows::model::Tick;
 use serde::{Deserialize, Serialize};
 
-use super::entry::Head;
-use super::{Entry, EntryId, What, Which};
+use super::entry::EntryHead;
+use super::{EntryFilter, EntryId, QuarantineEntry, RejectedPart};
 use crate::http::Problem;
 use crate::json::TimeText;
 use crate::limits::QUARANTINE_CALL_ENTRIES_MAX;
@@ -13,7 +13,7 @@ use crate::limits::QUARANTINE_CALL_ENTRIES_MAX;
 /// Which entries, as it is asked for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(super) struct EntrySelection {
     /// These.
     pub ids: Option<Vec<EntryId>>,
     /// All.
@@ -29,9 +29,9 @@ pub(super) struct Wanted {
     pub code: Option<CompactString>,
 }
 
-impl Wanted {
+impl EntrySelection {
     /// Somebody who names nothing means nothing: never all.
-    pub fn which(self) -> Result<Which, Problem> {
+    pub fn which(self) -> Result<EntryFilter, Problem> {
         let until = self.until.or(self.before.map(EntryId::previous));
         let wrong = |message: String| Problem::bad_request("bad_selection", message);
         match self.ids {
@@ -39,9 +39,9 @@ impl Wanted {
                 Err(wrong(format!("there are more than {QUARANTINE_CALL_ENTRIES_MAX} ids: name fewer at once")))
             }
             Some(ids) if !self.all && until.is_none() && self.after.is_none() && self.code.is_none() => {
-                Ok(Which::Ids(ids))
+                Ok(EntryFilter::Ids(ids))
             }
-            None if self.all || until.is_some() || self.code.is_some() => Ok(Which::Range {
+            None if self.all || until.is_some() || self.code.is_some() => Ok(EntryFilter::Range {
                 after: self.after.unwrap_or_default(),
                 until: until.unwrap_or(EntryId::MAX),
                 code: self.code,
@@ -53,11 +53,11 @@ impl Wanted {
 
 /// An entry in an answer.
 #[derive(Serialize)]
-pub(super) struct Shown<'a> {
+pub(super) struct EntryJson<'a> {
     id: EntryId,
     at: String,
     source: &'a str,
-    what: What,
+    what: RejectedPart,
     #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<&'a str>,
     code: &'a str,
@@ -74,17 +74,17 @@ pub(super) struct Shown<'a> {
     text: Option<&'a str>,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> EntryJson<'a> {
     /// The entry with what was sent.
-    pub fn whole(entry: &'a Entry) -> Self {
-        Shown { context: entry.head.context.as_deref(), text: Some(&entry.text), ..Shown::of(entry) }
+    pub fn whole(entry: &'a QuarantineEntry) -> Self {
+        EntryJson { context: entry.head.context.as_deref(), text: Some(&entry.text), ..EntryJson::of(entry) }
     }
 
     /// The entry without what was sent.
-    pub fn of(Entry { id, head, .. }: &'a Entry) -> Self {
-        let Head { at, source, what, call, sent_at, code, message, hash, bytes, is_cut, .. } = head;
+    pub fn of(QuarantineEntry { id, head, .. }: &'a QuarantineEntry) -> Self {
+        let EntryHead { at, source, what, call, sent_at, code, message, hash, bytes, is_cut, .. } = head;
         let time = |ms: u64| TimeText(Tick::from_ms(ms)).to_string();
-        Shown {
+        EntryJson {
             id: *id,
             at: time(*at),
             source,

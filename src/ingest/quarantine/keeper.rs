@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::handle::{Gauges, Order};
+use super::handle::{KeeperCommand, QuarantineGauges};
 use super::keeping::Keeping;
-use super::{Quarantine, QuarantineError, QuarantineStore, Refused};
+use super::{Quarantine, QuarantineError, QuarantineStore, RejectedInput};
 use crate::ending::vital;
 use crate::faults;
 use crate::ingest::segment::Extractor;
@@ -19,7 +19,7 @@ use crate::limits::{Limits, QUARANTINE_BYTES_PER_SECOND, QUARANTINE_WRITE_BYTES_
 #[derive(Debug)]
 pub struct Keeper {
     thread: JoinHandle<()>,
-    stop: std::sync::mpsc::Sender<Order>,
+    stop: std::sync::mpsc::Sender<KeeperCommand>,
 }
 
 impl Keeper {
@@ -30,7 +30,7 @@ impl Keeper {
         limits: Limits,
     ) -> Result<(Quarantine, Keeper), QuarantineError> {
         let (orders, ordered) = channel();
-        let gauges = Arc::new(Gauges::default());
+        let gauges = Arc::new(QuarantineGauges::default());
         let keeping = Keeping::open(store, extractor, limits, gauges.clone())?;
         let thread = std::thread::Builder::new().name("quarantine".to_owned()).spawn(move || {
             vital("the keeper of the quarantine", |was_to_end| *was_to_end, || run(keeping, &ordered));
@@ -42,28 +42,28 @@ impl Keeper {
     /// Puts away what was handed in, and stops.
     pub fn stop(self) {
         // One that has panicked was told of.
-        if self.stop.send(Order::Stop).is_ok() {
+        if self.stop.send(KeeperCommand::Stop).is_ok() {
             _ = self.thread.join();
         }
     }
 }
 
 /// Until it is told to stop, or there is nobody who could tell it; says that this was so.
-fn run(mut keeping: Keeping, orders: &Receiver<Order>) -> bool {
+fn run(mut keeping: Keeping, orders: &Receiver<KeeperCommand>) -> bool {
     let mut waiting = None;
     while let Some(order) = waiting.take().or_else(|| orders.recv().ok()) {
         if faults::point("quarantine") {
             return false;
         }
         match order {
-            Order::Keep(refused) => {
+            KeeperCommand::Keep(refused) => {
                 let mut refused = refused;
-                let mut bytes: usize = refused.iter().map(Refused::bytes).sum();
+                let mut bytes: usize = refused.iter().map(RejectedInput::bytes).sum();
                 // What else is there gets into the same write.
                 while bytes < QUARANTINE_WRITE_BYTES_MAX {
                     match orders.try_recv() {
-                        Ok(Order::Keep(more)) => {
-                            bytes += more.iter().map(Refused::bytes).sum::<usize>();
+                        Ok(KeeperCommand::Keep(more)) => {
+                            bytes += more.iter().map(RejectedInput::bytes).sum::<usize>();
                             refused.extend(more);
                         }
                         Ok(other) => {
@@ -79,12 +79,12 @@ fn run(mut keeping: Keeping, orders: &Receiver<Order>) -> bool {
                 std::thread::sleep(Duration::from_nanos(nanoseconds));
             }
             // Who asked may have gone.
-            Order::Select(which, most, reply) => _ = reply.send(keeping.select(which, most)),
-            Order::Newest(reply) => _ = reply.send(keeping.newest()),
-            Order::Get(ids, reply) => _ = reply.send(keeping.get(&ids)),
-            Order::Remove(ids, reply) => _ = reply.send(keeping.remove(&ids)),
-            Order::Again(id, code, message) => keeping.again(id, code, message),
-            Order::Stop => break,
+            KeeperCommand::Select(which, most, reply) => _ = reply.send(keeping.select(which, most)),
+            KeeperCommand::Newest(reply) => _ = reply.send(keeping.newest()),
+            KeeperCommand::Get(ids, reply) => _ = reply.send(keeping.get(&ids)),
+            KeeperCommand::Remove(ids, reply) => _ = reply.send(keeping.remove(&ids)),
+            KeeperCommand::Again(id, code, message) => keeping.again(id, code, message),
+            KeeperCommand::Stop => break,
         }
         keeping.tell();
     }

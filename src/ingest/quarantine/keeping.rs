@@ -7,14 +7,14 @@ use std::sync::atomic::Ordering;
 
 use compact_str::CompactString;
 
-use super::handle::{Gauges, Loss};
-use super::{Entry, EntryId, QuarantineError, QuarantineStore, Refused, Which};
+use super::handle::{Loss, QuarantineGauges};
+use super::{EntryFilter, EntryId, QuarantineEntry, QuarantineError, QuarantineStore, RejectedInput};
 use crate::ingest::segment::Extractor;
 use crate::limits::{Limits, QUARANTINE_WRITE_BYTES_MAX};
 use crate::log::StoreError;
 
 /// What is known of an entry without reading it.
-struct Slot {
+struct EntrySlot {
     code: CompactString,
     bytes: usize,
 }
@@ -24,10 +24,10 @@ pub(super) struct Keeping {
     store: Box<dyn QuarantineStore>,
     extractor: Extractor,
     limits: Limits,
-    index: BTreeMap<EntryId, Slot>,
+    index: BTreeMap<EntryId, EntrySlot>,
     bytes: usize,
     next: EntryId,
-    pub gauges: Arc<Gauges>,
+    pub gauges: Arc<QuarantineGauges>,
 }
 
 impl Keeping {
@@ -36,13 +36,13 @@ impl Keeping {
         store: Box<dyn QuarantineStore>,
         extractor: Extractor,
         limits: Limits,
-        gauges: Arc<Gauges>,
+        gauges: Arc<QuarantineGauges>,
     ) -> Result<Self, QuarantineError> {
         let (mut index, mut bytes) = (BTreeMap::new(), 0);
         let next = store.each(&mut |id, stored| {
-            let code = Entry::decode(id, stored).map_or_else(|| "damaged".into(), |entry| entry.head.code);
+            let code = QuarantineEntry::decode(id, stored).map_or_else(|| "damaged".into(), |entry| entry.head.code);
             bytes += stored.len();
-            index.insert(id, Slot { code, bytes: stored.len() });
+            index.insert(id, EntrySlot { code, bytes: stored.len() });
         });
         let next = next.map_err(|error| QuarantineError::Store(error.to_string()))?;
         let keeping = Keeping { store, extractor, limits, index, bytes, next, gauges };
@@ -62,10 +62,10 @@ impl Keeping {
     }
 
     /// Puts entries in the store, in writes that are not too large: the log waits for each.
-    pub fn keep(&mut self, refused: Vec<Refused>) {
+    pub fn keep(&mut self, refused: Vec<RejectedInput>) {
         let (mut write, mut bytes) = (Vec::new(), 0);
         for refused in refused {
-            let entry = Entry::new(self.next, refused, &self.extractor);
+            let entry = QuarantineEntry::new(self.next, refused, &self.extractor);
             self.next = self.next.next();
             let stored = entry.encode();
             bytes += stored.len();
@@ -87,7 +87,7 @@ impl Keeping {
             return self.gauges.lose(Loss::DiskFull, entries);
         }
         for (id, code, stored) in &write {
-            self.index.insert(*id, Slot { code: code.clone(), bytes: stored.len() });
+            self.index.insert(*id, EntrySlot { code: code.clone(), bytes: stored.len() });
         }
         self.bytes += bytes;
         let mut gone = Vec::new();
@@ -111,11 +111,11 @@ impl Keeping {
     }
 
     /// The ids of the first `most` of those that are meant, and whether there are more.
-    pub fn select(&self, which: Which, most: usize) -> (Vec<EntryId>, bool) {
+    pub fn select(&self, which: EntryFilter, most: usize) -> (Vec<EntryId>, bool) {
         let mut found: Vec<EntryId> = match which {
-            Which::Ids(ids) => ids.into_iter().filter(|id| self.index.contains_key(id)).take(most + 1).collect(),
-            Which::Range { after, until, .. } if after >= until => Vec::new(),
-            Which::Range { after, until, code } => self
+            EntryFilter::Ids(ids) => ids.into_iter().filter(|id| self.index.contains_key(id)).take(most + 1).collect(),
+            EntryFilter::Range { after, until, .. } if after >= until => Vec::new(),
+            EntryFilter::Range { after, until, code } => self
                 .index
                 .range((Bound::Excluded(after), Bound::Included(until)))
                 .filter(|(_, slot)| code.as_ref().is_none_or(|code| slot.code == *code))
@@ -129,11 +129,11 @@ impl Keeping {
     }
 
     /// These entries, as far as they are there.
-    pub fn get(&self, ids: &[EntryId]) -> Result<Vec<Entry>, QuarantineError> {
+    pub fn get(&self, ids: &[EntryId]) -> Result<Vec<QuarantineEntry>, QuarantineError> {
         let mut entries = Vec::with_capacity(ids.len());
         for id in ids.iter().filter(|id| self.index.contains_key(id)) {
             let stored = self.store.get(*id).map_err(|error| QuarantineError::Store(error.to_string()))?;
-            entries.extend(stored.and_then(|stored| Entry::decode(*id, &stored)));
+            entries.extend(stored.and_then(|stored| QuarantineEntry::decode(*id, &stored)));
         }
         Ok(entries)
     }
@@ -171,7 +171,7 @@ impl Keeping {
         }
         match self.store.change(vec![(id, stored)], &[], self.next) {
             Ok(()) => {
-                let before = self.index.insert(id, Slot { code, bytes });
+                let before = self.index.insert(id, EntrySlot { code, bytes });
                 self.bytes = self.bytes + bytes - before.map_or(0, |slot| slot.bytes);
             }
             Err(error) => tracing::warn!(%error, "an entry of the quarantine keeps its old reason"),

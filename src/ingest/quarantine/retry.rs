@@ -13,10 +13,10 @@ use compact_str::CompactString;
 use dataflows::model::Tick;
 use serde::Serialize;
 
-use super::{Entry, EntryId, Quarantine, QuarantineError, What, Which};
+use super::{EntryFilter, EntryId, Quarantine, QuarantineEntry, QuarantineError, RejectedPart};
 use crate::engine::{Accepted, Handle, SubmitError};
 use crate::http::Problem;
-use crate::ingest::http::{Batch, BatchDecoder, Sent};
+use crate::ingest::http::{BatchDecoder, RequestBatch, Sent};
 use crate::ingest::segment::Stamp;
 use crate::ingest::{IngestCounters, Via};
 use crate::limits::{QUARANTINE_CALL_ENTRIES_MAX, RECEIPT_TIMEOUT, RETRY_EVENTS_MAX};
@@ -32,7 +32,7 @@ pub(super) struct Retry {
 
 /// What a retry came to.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Outcome {
+pub(super) struct RetryOutcome {
     /// Entries that were accepted, and are gone.
     pub removed: usize,
     /// Events that were accepted, duplicates included.
@@ -51,7 +51,7 @@ pub(super) struct Outcome {
 
 /// Entries that are handed in together.
 #[derive(Default)]
-struct Group {
+struct RetryGroup {
     /// Those that are in order.
     ids: Vec<EntryId>,
     events: Vec<Accepted>,
@@ -66,7 +66,7 @@ struct Wrong {
     message: String,
 }
 
-impl Outcome {
+impl RetryOutcome {
     /// What was done, with the place where to go on; the problem where that is nothing.
     fn up_to_here(self, problem: Problem) -> Result<Self, Problem> {
         if self.next.is_some() { Ok(self) } else { Err(problem) }
@@ -75,10 +75,10 @@ impl Outcome {
 
 impl Retry {
     /// Retries the first of those that are meant.
-    pub async fn retry(&self, which: Which) -> Result<Outcome, Problem> {
+    pub async fn retry(&self, which: EntryFilter) -> Result<RetryOutcome, Problem> {
         let (ids, is_more) = self.quarantine.select(which, QUARANTINE_CALL_ENTRIES_MAX).await?;
-        let mut outcome = Outcome { newest: self.quarantine.newest().await?, ..Outcome::default() };
-        let mut group = Group::default();
+        let mut outcome = RetryOutcome { newest: self.quarantine.newest().await?, ..RetryOutcome::default() };
+        let mut group = RetryGroup::default();
         for chunk in ids.chunks(RETRY_EVENTS_MAX) {
             for entry in self.quarantine.get(chunk.to_vec()).await? {
                 group.last = entry.id;
@@ -101,14 +101,14 @@ impl Retry {
             }
         }
         match self.submit(&mut group, &mut outcome).await {
-            Ok(()) => Ok(Outcome { next: ids.last().copied().filter(|_| is_more), ..outcome }),
+            Ok(()) => Ok(RetryOutcome { next: ids.last().copied().filter(|_| is_more), ..outcome }),
             Err(problem) => outcome.up_to_here(problem),
         }
     }
 
     /// Hands events in; their entries go after the receipt, and not before.
-    async fn submit(&self, group: &mut Group, outcome: &mut Outcome) -> Result<(), Problem> {
-        let Group { ids, events, reasons, last } = std::mem::take(group);
+    async fn submit(&self, group: &mut RetryGroup, outcome: &mut RetryOutcome) -> Result<(), Problem> {
+        let RetryGroup { ids, events, reasons, last } = std::mem::take(group);
         let accepted = events.len();
         let mut duplicates = 0;
         if accepted > 0 {
@@ -128,7 +128,7 @@ impl Retry {
     }
 
     /// The events of an entry that is in order now; else those that are, and what is wrong with the rest.
-    fn read(&self, entry: &Entry) -> Result<Vec<Accepted>, (Vec<Accepted>, Wrong)> {
+    fn read(&self, entry: &QuarantineEntry) -> Result<Vec<Accepted>, (Vec<Accepted>, Wrong)> {
         let head = &entry.head;
         let wrong = |code: &str, message: &str| (Vec::new(), Wrong { code: code.into(), message: message.to_owned() });
         if head.is_cut {
@@ -139,11 +139,11 @@ impl Retry {
         }
         let call = entry.call();
         let mut batch = match head.what {
-            What::Request => self
+            RejectedPart::Request => self
                 .decoder
                 .open(entry.text.as_bytes(), call)
                 .map_err(|problem| wrong(problem.code(), problem.message()))?,
-            What::Event => Batch {
+            RejectedPart::Event => RequestBatch {
                 events: vec![&entry.text],
                 sent_at: head.sent_at.map(|ms| Stamp::from(Tick::from_ms(ms))),
                 context: head.context.as_deref(),
@@ -162,8 +162,8 @@ impl Retry {
             None => Ok(parsed.accepted),
             Some((index, why)) => {
                 let message = match head.what {
-                    What::Event => why.to_string(),
-                    What::Request => {
+                    RejectedPart::Event => why.to_string(),
+                    RejectedPart::Request => {
                         let (wrong, all) = (parsed.rejected.len(), batch.events.len());
                         format!("{wrong} of {all} events are wrong; the first of them, {index}: {why}")
                     }

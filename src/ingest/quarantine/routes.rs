@@ -12,9 +12,9 @@ use axum::routing::{get, post};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::json::{Shown, Wanted};
+use super::json::{EntryJson, EntrySelection};
 use super::retry::Retry;
-use super::{EntryId, Quarantine, Which};
+use super::{EntryFilter, EntryId, Quarantine};
 use crate::engine::Handle;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 use crate::ingest::http::BatchDecoder;
@@ -59,7 +59,7 @@ pub fn router(
 }
 
 #[derive(Debug, Deserialize)]
-struct Page {
+struct QuarantinePage {
     after: Option<EntryId>,
     limit: Option<usize>,
     code: Option<CompactString>,
@@ -68,22 +68,22 @@ struct Page {
 /// `GET /v1/quarantine?after=&limit=&code=`
 async fn list(
     State(state): State<Arc<QuarantineState>>,
-    page: Result<Query<Page>, QueryRejection>,
+    page: Result<Query<QuarantinePage>, QueryRejection>,
 ) -> Result<Response, Problem> {
     #[derive(Serialize)]
-    struct Body<'a> {
+    struct QuarantineBody<'a> {
         total: u64,
-        entries: Vec<Shown<'a>>,
+        entries: Vec<EntryJson<'a>>,
         next: Option<EntryId>,
     }
-    let Query(Page { after, limit, code }) = page.map_err(|error| bad_query(&error))?;
-    let which = Which::Range { after: after.unwrap_or_default(), until: EntryId::MAX, code };
+    let Query(QuarantinePage { after, limit, code }) = page.map_err(|error| bad_query(&error))?;
+    let which = EntryFilter::Range { after: after.unwrap_or_default(), until: EntryId::MAX, code };
     let limit = limit.unwrap_or(PAGE_DEFAULT).clamp(1, state.page_max);
     let (ids, is_more) = state.quarantine.select(which, limit).await?;
     let next = ids.last().copied().filter(|_| is_more);
     let entries = state.quarantine.get(ids).await?;
     let total = state.quarantine.held().entries;
-    Ok(json(StatusCode::OK, &Body { total, entries: entries.iter().map(Shown::of).collect(), next }))
+    Ok(json(StatusCode::OK, &QuarantineBody { total, entries: entries.iter().map(EntryJson::of).collect(), next }))
 }
 
 /// `GET /v1/quarantine/{id}`
@@ -95,7 +95,7 @@ async fn show(State(state): State<Arc<QuarantineState>>, Path(id): Path<String>)
     };
     let id: EntryId = id.parse().map_err(|_| unknown())?;
     let entry = state.quarantine.get(vec![id]).await?.pop().ok_or_else(unknown)?;
-    Ok(json(StatusCode::OK, &Shown::whole(&entry)))
+    Ok(json(StatusCode::OK, &EntryJson::whole(&entry)))
 }
 
 /// `POST /v1/quarantine/retry` with `{"ids": […]}`, `{"all": true}` or `{"code": …}`
@@ -105,7 +105,7 @@ async fn retry_some(
 ) -> Result<Response, Problem> {
     let wrong = |message: String| Problem::bad_request("bad_selection", message);
     let body = body.map_err(|error| wrong(error.body_text()))?;
-    let wanted: Wanted = serde_json::from_slice(&body).map_err(|error| wrong(error.to_string()))?;
+    let wanted: EntrySelection = serde_json::from_slice(&body).map_err(|error| wrong(error.to_string()))?;
     let outcome = state.retry.retry(wanted.which()?).await?;
     Ok(json(StatusCode::OK, &outcome))
 }
@@ -130,8 +130,8 @@ async fn purge(
     let parse = |ids: String| ids.split(',').map(str::parse).collect::<Result<Vec<EntryId>, _>>();
     let ids = ids.map(parse).transpose();
     let ids = ids.map_err(|_| Problem::bad_request("bad_query", "`ids` are numbers with commas between them"))?;
-    let mut which = Wanted { ids, all, before, code, ..Wanted::default() }.which()?;
-    if let Which::Range { until, .. } = &mut which {
+    let mut which = EntrySelection { ids, all, before, code, ..EntrySelection::default() }.which()?;
+    if let EntryFilter::Range { until, .. } = &mut which {
         // What comes while this is under way was not meant.
         let newest = state.quarantine.newest().await?;
         *until = newest.min(*until);

@@ -13,7 +13,7 @@ use super::*;
 use crate::clock::SteadyClock;
 use crate::engine::{Handle, Receipt};
 use crate::example;
-use crate::http::testing::{Reply, Server, request};
+use crate::http::testing::{TestReply, TestServer, request};
 use crate::http::{Admission, Timeouts};
 use crate::ingest::http::{IngestDependencies, router as sources};
 use crate::ingest::segment::Extractor;
@@ -26,8 +26,8 @@ const ADMIN: (&str, &str) = ("authorization", "Bearer admin-token");
 const KEY: (&str, &str) = ("authorization", "Bearer web-key");
 const NOW: Tick = Tick::from_ms(1_704_067_200_000);
 
-struct Setup {
-    server: Server,
+struct QuarantineSetup {
+    server: TestServer,
     quarantine: Quarantine,
     /// The stored texts of what the engine took.
     taken: Arc<Mutex<Vec<String>>>,
@@ -42,7 +42,7 @@ fn project() -> Project {
 }
 
 /// A server at a time; what it rejects is kept in this store.
-async fn start(project: Project, store: Box<dyn QuarantineStore>, now: Tick) -> Setup {
+async fn start(project: Project, store: Box<dyn QuarantineStore>, now: Tick) -> QuarantineSetup {
     // Its thread ends with the last handle.
     let (quarantine, _) = Keeper::start(store, Extractor::new(&project), project.limits).unwrap();
     let (handle, mut submissions, _, progress) = Handle::new(&Limits::default(), Gate::off());
@@ -77,19 +77,19 @@ async fn start(project: Project, store: Box<dyn QuarantineStore>, now: Tick) -> 
         counters,
         quarantine.clone(),
     ));
-    Setup {
-        server: Server::start(routes, Timeouts::default(), 100).await,
+    QuarantineSetup {
+        server: TestServer::start(routes, Timeouts::default(), 100).await,
         quarantine,
         taken,
         engine: Mutex::new(Some(engine)),
     }
 }
 
-async fn in_memory(project: Project) -> Setup {
+async fn in_memory(project: Project) -> QuarantineSetup {
     start(project, Box::<MemoryQuarantineStore>::default(), NOW).await
 }
 
-impl Setup {
+impl QuarantineSetup {
     /// From now on nothing is taken.
     async fn stop_engine(&self) {
         let engine = self.engine.lock().unwrap().take().unwrap();
@@ -97,11 +97,11 @@ impl Setup {
         assert!(engine.await.unwrap_err().is_cancelled());
     }
 
-    async fn post(&self, path: &str, body: &str) -> Reply {
+    async fn post(&self, path: &str, body: &str) -> TestReply {
         self.server.send(&request("POST", path, &[KEY], body.as_bytes())).await
     }
 
-    async fn admin(&self, method: &str, path: &str, body: &str) -> Reply {
+    async fn admin(&self, method: &str, path: &str, body: &str) -> TestReply {
         self.server.send(&request(method, &format!("/v1/quarantine{path}"), &[ADMIN], body.as_bytes())).await
     }
 

@@ -14,7 +14,7 @@ use axum::routing::get;
 use dataflows::model::EventName;
 use serde::Serialize;
 
-use super::{NotSeen, Seen};
+use super::{NotSeen, SeenEvent};
 use crate::clock::Now;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 use crate::ingest::IngestCounters;
@@ -27,10 +27,10 @@ struct SeenState {
 }
 
 #[derive(Serialize)]
-struct Body {
+struct SeenBody {
     /// When counting began.
     since: u64,
-    events: Vec<Row>,
+    events: Vec<SeenRow>,
     left_out: LeftOutJson,
 }
 
@@ -41,7 +41,7 @@ struct LeftOutJson {
 }
 
 #[derive(Serialize)]
-struct Row {
+struct SeenRow {
     source: String,
     name: String,
     count: u64,
@@ -63,11 +63,11 @@ struct FieldRow {
     types: BTreeMap<&'static str, u32>,
     /// What definitions expect of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    expected: Vec<Expected>,
+    expected: Vec<ExpectedType>,
 }
 
 #[derive(Serialize)]
-struct Expected {
+struct ExpectedType {
     #[serde(rename = "type")]
     kind: String,
     /// How often it was of another type.
@@ -101,7 +101,7 @@ async fn event(
         let message = "no event of this name came in since the start: GET /v1/events lists those that did";
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_event", message));
     }
-    let row = |mut seen: Seen| {
+    let row = |mut seen: SeenEvent| {
         let fields = std::mem::take(&mut seen.fields);
         let looked_at = Some(seen.looked_at);
         let mut rows: BTreeMap<String, FieldRow> = BTreeMap::new();
@@ -111,23 +111,23 @@ async fn event(
         }
         for (field, kind, other_type) in state.counters.fits().expected(&name) {
             let new = || FieldRow { field: field.clone(), types: BTreeMap::new(), expected: Vec::new() };
-            let expected = Expected { kind: kind.to_string(), other_type };
+            let expected = ExpectedType { kind: kind.to_string(), other_type };
             rows.entry(field.clone()).or_insert_with(new).expected.push(expected);
         }
-        Row { looked_at, fields: Some(rows.into_values().collect()), ..state.row(seen) }
+        SeenRow { looked_at, fields: Some(rows.into_values().collect()), ..state.row(seen) }
     };
     Ok(state.answer(seen.into_iter().map(row).collect(), left_out))
 }
 
 impl SeenState {
-    fn answer(&self, events: Vec<Row>, NotSeen { events: of_names, values }: NotSeen) -> Response {
+    fn answer(&self, events: Vec<SeenRow>, NotSeen { events: of_names, values }: NotSeen) -> Response {
         let left_out = LeftOutJson { events: of_names, values };
-        json(StatusCode::OK, &Body { since: self.since, events, left_out })
+        json(StatusCode::OK, &SeenBody { since: self.since, events, left_out })
     }
 
-    fn row(&self, seen: Seen) -> Row {
+    fn row(&self, seen: SeenEvent) -> SeenRow {
         let expected = self.counters.fits().expected(&seen.name);
-        Row {
+        SeenRow {
             source: seen.source.into(),
             name: seen.name.to_string(),
             count: seen.count,

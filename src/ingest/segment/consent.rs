@@ -40,12 +40,12 @@ impl KnownPurposes {
 /// What is decided, as far as it was read. There are at most so many decisions as purposes in each place.
 pub(super) struct ConsentReader<'p, 'e> {
     purposes: &'p KnownPurposes,
-    decided: Vec<Decided<'p, 'e>>,
+    decided: Vec<ConsentStatement<'p, 'e>>,
     pub warnings: Warnings,
 }
 
 /// What one place says of a purpose.
-struct Decided<'p, 'e> {
+struct ConsentStatement<'p, 'e> {
     purpose: &'p CompactString,
     /// How it is spelt there first.
     spelt: Cow<'e, str>,
@@ -128,7 +128,7 @@ impl<'p, 'e> ConsentReader<'p, 'e> {
                 match self.decided[from..].iter_mut().find(|known| known.purpose == purpose) {
                     Some(known) if known.spelt == spelt => known.given = given,
                     Some(known) => known.is_undisputed &= given,
-                    None => self.decided.push(Decided { purpose, spelt, given, is_undisputed: true }),
+                    None => self.decided.push(ConsentStatement { purpose, spelt, given, is_undisputed: true }),
                 }
             }
         }

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use compact_str::CompactString;
 use dataflows::model::Event;
 
-use super::members::Members;
-use super::{EventContext, Extractor, Parsed, own};
+use super::members::EventMembers;
+use super::{EventContext, Extractor, ParsedEvent, own};
 use crate::engine::StoredEventDecoder;
 use crate::history::{Origin, ReadStored, Reading};
 use crate::ingest::Rejection;
@@ -16,7 +16,7 @@ use crate::project::Project;
 
 /// Reads stored events as `project` says: what recovery and checkpoints are given.
 pub fn stored_event_decoder(project: &Project) -> StoredEventDecoder {
-    let (extractor, sources) = (Extractor::of_stored(project), Sources::of(project));
+    let (extractor, sources) = (Extractor::of_stored(project), SourcesByKey::of(project));
     Box::new(move |stored| {
         if let Some(source) = &stored.source {
             return extractor.decode_stored(source, &stored.raw).map_err(|rejection| rejection.code());
@@ -24,16 +24,16 @@ pub fn stored_event_decoder(project: &Project) -> StoredEventDecoder {
         if !extractor.origins.tell_sources_apart() {
             return extractor.decode_stored("", &stored.raw).map_err(|rejection| rejection.code());
         }
-        let read = sources.read(&extractor, stored, &mut Members::default());
+        let read = sources.read(&extractor, stored, &mut EventMembers::default());
         read.map(|(parsed, _)| parsed.event).map_err(|rejection| rejection.code())
     })
 }
 
 /// Reads stored events as `project` says, with where they come from: what checkpoints and the history are given.
 pub fn reading(project: &Project) -> ReadStored {
-    let (extractor, sources) = (Extractor::of_stored(project), Sources::of(project));
+    let (extractor, sources) = (Extractor::of_stored(project), SourcesByKey::of(project));
     Box::new(move |stored| {
-        let mut members = Members::default();
+        let mut members = EventMembers::default();
         let read = sources.read(&extractor, stored, &mut members);
         let (parsed, source) = read.map_err(|rejection| rejection.code())?;
         let name = own::name(parsed.call, &members).map(CompactString::from);
@@ -42,16 +42,16 @@ pub fn reading(project: &Project) -> ReadStored {
 }
 
 /// The sources of a project, to find those of events that were stored without.
-struct Sources {
+struct SourcesByKey {
     names: Vec<CompactString>,
     /// Most events come from the source that the one before came from.
     latest: Cell<usize>,
 }
 
-impl Sources {
+impl SourcesByKey {
     fn of(project: &Project) -> Self {
         let names = project.sources.iter().map(|source| source.name.clone()).collect();
-        Sources { names, latest: Cell::new(0) }
+        SourcesByKey { names, latest: Cell::new(0) }
     }
 
     /// Reads an event of the source that it is from.
@@ -59,8 +59,8 @@ impl Sources {
         &self,
         extractor: &Extractor,
         stored: &'t Stored,
-        members: &mut Members<'t>,
-    ) -> Result<(Parsed<'t>, Option<CompactString>), Rejection> {
+        members: &mut EventMembers<'t>,
+    ) -> Result<(ParsedEvent<'t>, Option<CompactString>), Rejection> {
         if let Some(source) = &stored.source {
             return Ok((extractor.parse_stored(source, &stored.raw, members)?, Some(source.clone())));
         }
@@ -68,7 +68,7 @@ impl Sources {
         let source = self.find(extractor, stored, parsed.sent_id.as_deref().unwrap_or_default());
         match &source {
             Some(source) if extractor.origins.tell_sources_apart() => {
-                *members = Members::default();
+                *members = EventMembers::default();
                 Ok((extractor.parse_stored(source, &stored.raw, members)?, Some(source.clone())))
             }
             _ => Ok((parsed, source)),
@@ -94,15 +94,15 @@ impl Extractor {
 
     /// Reads the stored text of an event of `source` again: the same event as when it was accepted.
     pub fn decode_stored(&self, source: &str, stored: &[u8]) -> Result<Event, Rejection> {
-        self.parse_stored(source, stored, &mut Members::default()).map(|parsed| parsed.event)
+        self.parse_stored(source, stored, &mut EventMembers::default()).map(|parsed| parsed.event)
     }
 
     fn parse_stored<'t>(
         &self,
         source: &str,
         stored: &'t [u8],
-        members: &mut Members<'t>,
-    ) -> Result<Parsed<'t>, Rejection> {
+        members: &mut EventMembers<'t>,
+    ) -> Result<ParsedEvent<'t>, Rejection> {
         // The text has all else of it. Its message id went into the hash that is stored beside it.
         let given = EventContext {
             source,

@@ -11,17 +11,17 @@ use crate::ingest::{Rejection, time};
 
 /// The wanted paths below one point of an event.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct WantedFields {
     /// The fields that end here: one path may be read as several types.
     fields: Vec<(FieldId, Option<ValueType>)>,
     /// What is wanted below.
-    below: ByKey<Wanted>,
+    below: ByKey<WantedFields>,
 }
 
-impl Wanted {
+impl WantedFields {
     /// The paths of those `fields` that are in `root`.
     pub fn new(fields: &[Field], root: FieldRoot) -> Self {
-        let mut wanted = Wanted::default();
+        let mut wanted = WantedFields::default();
         for (index, field) in fields.iter().enumerate().filter(|(_, field)| field.root == root) {
             let mut at = &mut wanted;
             for key in &field.path {
@@ -33,14 +33,14 @@ impl Wanted {
     }
 
     /// What is wanted of the member `key`.
-    pub fn below(&self, key: &str) -> Option<&Wanted> {
+    pub fn below(&self, key: &str) -> Option<&WantedFields> {
         self.below.get(key)
     }
 
     /// Picks the wanted fields of `json`, which stands here.
-    pub fn pick(&self, json: &str, fields: &mut Vec<(FieldId, Found)>) -> Result<(), Rejection> {
+    pub fn pick(&self, json: &str, fields: &mut Vec<(FieldId, FoundField)>) -> Result<(), Rejection> {
         for (field, kind) in &self.fields {
-            fields.push((*field, Found::of(json, *kind)));
+            fields.push((*field, FoundField::of(json, *kind)));
         }
         if self.below.is_empty() {
             return Ok(());
@@ -55,16 +55,16 @@ impl Wanted {
     }
 
     /// The same of a cell of a table, which is a JSON text in `json`.
-    pub fn pick_cell(&self, json: &str, fields: &mut Vec<(FieldId, Found)>) {
+    pub fn pick_cell(&self, json: &str, fields: &mut Vec<(FieldId, FoundField)>) {
         if let Leaf::Text(text) = Leaf::of(json) {
-            fields.extend(self.fields.iter().map(|(field, kind)| (*field, Found::of_cell(&text, *kind))));
+            fields.extend(self.fields.iter().map(|(field, kind)| (*field, FoundField::of_cell(&text, *kind))));
         }
     }
 }
 
 /// What is found where a field is wanted.
 #[derive(Debug, PartialEq)]
-pub(super) enum Found {
+pub(super) enum FoundField {
     /// A value of its type.
     Value(Value),
     /// `null`, or what no value can be.
@@ -73,22 +73,22 @@ pub(super) enum Found {
     Other,
 }
 
-impl Found {
+impl FoundField {
     /// What `json` is to a field of this type. Where any type will do, an array or object is its text.
     fn of(json: &str, kind: Option<ValueType>) -> Self {
         let value = match (Leaf::of(json), kind) {
-            (Leaf::Null | Leaf::Unreadable, _) => return Found::Nothing,
+            (Leaf::Null | Leaf::Unreadable, _) => return FoundField::Nothing,
             (Leaf::Bool(truth), None | Some(ValueType::Bool)) => Some(Value::Bool(truth)),
             (Leaf::Number(written), None | Some(ValueType::Number)) => match Number::read(written) {
                 Some(number) => Some(Value::Number(number)),
-                None => return Found::Nothing,
+                None => return FoundField::Nothing,
             },
             (Leaf::Text(text), None | Some(ValueType::Text)) => Some(Value::Text(text.into())),
             (leaf @ (Leaf::Text(_) | Leaf::Number(_)), Some(ValueType::Time)) => time::of_leaf(leaf).map(Value::Time),
             (Leaf::Array(nested) | Leaf::Object(nested), None) => Some(Value::Text(json::compact(nested).into())),
             _ => None,
         };
-        value.map_or(Found::Other, Found::Value)
+        value.map_or(FoundField::Other, FoundField::Value)
     }
 
     /// What a cell of a table is to a field of this type: a text, unless something else is expected.
@@ -99,6 +99,6 @@ impl Found {
             Some(ValueType::Bool) => text.to_ascii_lowercase().parse().ok().map(Value::Bool),
             Some(ValueType::Time) => time::of_text(text).map(Value::Time),
         };
-        value.map_or(Found::Other, Found::Value)
+        value.map_or(FoundField::Other, FoundField::Value)
     }
 }

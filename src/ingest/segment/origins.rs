@@ -7,7 +7,7 @@ use dataflows::definitions::FieldRoot;
 use dataflows::model::{EventName, Strength};
 use rustc_hash::FxHashMap;
 
-use super::Call;
+use super::CallType;
 use super::keys::ByKey;
 use crate::project::{ContextTraits, IdentifierOrigin, Project};
 
@@ -39,13 +39,13 @@ enum Usual {
 #[derive(Clone, Debug)]
 pub(super) struct Origins {
     /// Those of sources of which nothing else is said.
-    usual: Places,
-    by_source: FxHashMap<CompactString, Places>,
+    usual: SourcePlaces,
+    by_source: FxHashMap<CompactString, SourcePlaces>,
 }
 
 /// The places of one source.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
+pub(super) struct SourcePlaces {
     pub properties: Tree,
     pub traits: Tree,
     pub context: Tree,
@@ -68,11 +68,11 @@ pub(super) struct Tree {
 struct Spot {
     usual: Option<(CompactString, Usual)>,
     /// What the project says of it, the first that is meant first.
-    rules: Vec<Rule>,
+    rules: Vec<OriginRule>,
 }
 
 #[derive(Clone, Debug)]
-struct Rule {
+struct OriginRule {
     kind: CompactString,
     events: Vec<EventName>,
     link: Option<Strength>,
@@ -89,11 +89,11 @@ impl Origins {
         let of_all = |origin: &&IdentifierOrigin| origin.sources.is_empty();
         let by_source = project.sources.iter().filter(is_special).map(|source| {
             let meant = |origin: &&IdentifierOrigin| origin.sources.is_empty() || origin.sources.contains(&source.name);
-            let places = Places::new(project.origins.iter().filter(meant), source.context_traits);
-            (source.name.clone(), Places { trusted: source.trusted, ..places })
+            let places = SourcePlaces::new(project.origins.iter().filter(meant), source.context_traits);
+            (source.name.clone(), SourcePlaces { trusted: source.trusted, ..places })
         });
         Origins {
-            usual: Places::new(project.origins.iter().filter(of_all), ContextTraits::default()),
+            usual: SourcePlaces::new(project.origins.iter().filter(of_all), ContextTraits::default()),
             by_source: by_source.collect(),
         }
     }
@@ -104,14 +104,14 @@ impl Origins {
     }
 
     /// The places in events of this source.
-    pub fn of(&self, source: &str) -> &Places {
+    pub fn of(&self, source: &str) -> &SourcePlaces {
         if self.by_source.is_empty() { &self.usual } else { self.by_source.get(source).unwrap_or(&self.usual) }
     }
 }
 
-impl Places {
+impl SourcePlaces {
     fn new<'o>(origins: impl Iterator<Item = &'o IdentifierOrigin>, context_traits: ContextTraits) -> Self {
-        let mut places = Places {
+        let mut places = SourcePlaces {
             properties: Tree::default(),
             traits: Tree::default(),
             context: Tree::default(),
@@ -125,7 +125,7 @@ impl Places {
         }
         for origin in origins {
             let IdentifierOrigin { kind, events, link, .. } = origin.clone();
-            places.at(origin.root, &origin.path).rules.push(Rule { kind, events, link });
+            places.at(origin.root, &origin.path).rules.push(OriginRule { kind, events, link });
         }
         places
     }
@@ -148,16 +148,16 @@ impl Places {
     }
 
     /// What the value at a place is in an event: its type, and how surely it is the person's; nothing where it is none.
-    pub fn identifier(&self, place: usize, call: Call, name: &EventName) -> Option<(&str, Strength)> {
+    pub fn identifier(&self, place: usize, call: CallType, name: &EventName) -> Option<(&str, Strength)> {
         let Spot { usual, rules } = &self.all[place];
-        let is_meant = |rule: &&Rule| rule.events.is_empty() || rule.events.contains(name);
+        let is_meant = |rule: &&OriginRule| rule.events.is_empty() || rule.events.contains(name);
         if let Some(rule) = rules.iter().find(is_meant) {
             return Some((&rule.kind, rule.link?));
         }
         let (kind, usual) = usual.as_ref()?;
         let strength = match usual {
             Usual::Always => Strength::Strong,
-            Usual::Own if call == Call::Group => return None,
+            Usual::Own if call == CallType::Group => return None,
             Usual::Own => Strength::Strong,
             Usual::Remembered if self.states_context_traits(call) => Strength::Strong,
             Usual::Remembered => Strength::Weak,
@@ -171,8 +171,8 @@ impl Places {
     }
 
     /// Whether `context.traits` of this call are statements, rather than what a library remembers.
-    pub fn states_context_traits(&self, call: Call) -> bool {
-        matches!(call, Call::Identify | Call::Group) || self.context_traits == ContextTraits::Full
+    pub fn states_context_traits(&self, call: CallType) -> bool {
+        matches!(call, CallType::Identify | CallType::Group) || self.context_traits == ContextTraits::Full
     }
 }
 

@@ -5,16 +5,16 @@ use std::borrow::Cow;
 use dataflows::definitions::{Field, FieldId, FieldRoot};
 use dataflows::model::Value;
 
-use super::Call;
-use super::fields::Found;
-use super::members::{Member, Members};
+use super::CallType;
+use super::fields::FoundField;
+use super::members::{EventMember, EventMembers};
 
 /// Which of it definitions read.
 #[derive(Clone, Debug)]
-pub(super) struct OwnFields(Vec<(FieldId, Own)>);
+pub(super) struct OwnFields(Vec<(FieldId, OwnField)>);
 
 #[derive(Clone, Copy, Debug)]
-enum Own {
+enum OwnField {
     Type,
     Name,
     Category,
@@ -25,10 +25,10 @@ impl OwnFields {
     /// Those of `fields` that are the event's own.
     pub fn new(fields: &[Field]) -> Self {
         let own = |field: &Field| match field.path.first()?.as_str() {
-            "type" => Some(Own::Type),
-            "name" => Some(Own::Name),
-            "category" => Some(Own::Category),
-            "groupId" => Some(Own::GroupId),
+            "type" => Some(OwnField::Type),
+            "name" => Some(OwnField::Name),
+            "category" => Some(OwnField::Category),
+            "groupId" => Some(OwnField::GroupId),
             _ => None,
         };
         let fields = fields.iter().enumerate().filter(|(_, field)| field.root == FieldRoot::Event);
@@ -36,21 +36,21 @@ impl OwnFields {
     }
 
     /// Picks them of an event.
-    pub fn pick(&self, call: Call, members: &Members<'_>, fields: &mut Vec<(FieldId, Found)>) {
+    pub fn pick(&self, call: CallType, members: &EventMembers<'_>, fields: &mut Vec<(FieldId, FoundField)>) {
         for (field, own) in &self.0 {
             let text = match own {
-                Own::Type => Some(call.name().into()),
-                Own::Name => name(call, members),
-                Own::Category => members.text(Member::Category),
+                OwnField::Type => Some(call.name().into()),
+                OwnField::Name => name(call, members),
+                OwnField::Category => members.text(EventMember::Category),
                 // An id, which some write as a number.
-                Own::GroupId => members.scalar(Member::GroupId),
+                OwnField::GroupId => members.scalar(EventMember::GroupId),
             };
-            fields.push((*field, text.map_or(Found::Nothing, |text| Found::Value(Value::Text(text.into())))));
+            fields.push((*field, text.map_or(FoundField::Nothing, |text| FoundField::Value(Value::Text(text.into())))));
         }
     }
 }
 
 /// What an event is called: the `event` of a track call, the `name` of another.
-pub(super) fn name<'de>(call: Call, members: &Members<'de>) -> Option<Cow<'de, str>> {
-    members.text(if call == Call::Track { Member::Event } else { Member::Name })
+pub(super) fn name<'de>(call: CallType, members: &EventMembers<'de>) -> Option<Cow<'de, str>> {
+    members.text(if call == CallType::Track { EventMember::Event } else { EventMember::Name })
 }

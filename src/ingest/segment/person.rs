@@ -8,10 +8,10 @@ use dataflows::model::{EventName, Identifier, Identifiers, Number, Strength, Val
 use smallvec::SmallVec;
 
 use super::consent::ConsentReader;
-use super::fields::{Found, Wanted};
-use super::members::{Member, Members};
-use super::origins::{Places, Tree, USUAL_COUNT};
-use super::{Call, Extractor, scalar};
+use super::fields::{FoundField, WantedFields};
+use super::members::{EventMember, EventMembers};
+use super::origins::{SourcePlaces, Tree, USUAL_COUNT};
+use super::{CallType, Extractor, scalar};
 use crate::identifiers::{normal_kind, normal_value};
 use crate::ingest::json::{self, Leaf};
 use crate::ingest::{Rejection, Warning, Warnings, time};
@@ -20,13 +20,13 @@ use crate::limits::{
 };
 
 /// What is collected; of a name that is there twice the later entry counts.
-pub(super) struct Person<'e> {
+pub(super) struct PersonFields<'e> {
     extractor: &'e Extractor,
-    places: &'e Places,
+    places: &'e SourcePlaces,
     at_places: AtPlaces<'e>,
     /// The properties that are cells of a table.
     cells: &'e [CompactString],
-    pub fields: Vec<(FieldId, Found)>,
+    pub fields: Vec<(FieldId, FoundField)>,
     /// Each once, in the order in which they are found. Most events have few.
     identifiers: SmallVec<[Identifier; 4]>,
     /// So many of them, the last ones, are weak.
@@ -67,10 +67,10 @@ impl About {
         [About::ExternalIds, About::ExternalId, About::Traits, About::Consent, About::ConsentManagement];
 }
 
-impl<'e> Person<'e> {
+impl<'e> PersonFields<'e> {
     /// Nothing of an event from this source yet.
     pub fn new(extractor: &'e Extractor, source: &str) -> Self {
-        Person {
+        PersonFields {
             extractor,
             places: extractor.origins.of(source),
             at_places: AtPlaces::default(),
@@ -91,14 +91,14 @@ impl<'e> Person<'e> {
     /// Collects what an event of this name says of its person.
     pub fn read(
         &mut self,
-        (call, name): (Call, &EventName),
-        members: &Members<'e>,
+        (call, name): (CallType, &EventName),
+        members: &EventMembers<'e>,
         context: Option<&'e str>,
         cells: &'e [CompactString],
     ) -> Result<(), Rejection> {
         let extractor = self.extractor;
-        if call == Call::Merge {
-            members.get(Member::MergeProperties).map_or(Ok(()), |pair| self.merge(pair))?;
+        if call == CallType::Merge {
+            members.get(EventMember::MergeProperties).map_or(Ok(()), |pair| self.merge(pair))?;
         } else {
             self.ids(call, members)?;
         }
@@ -106,19 +106,19 @@ impl<'e> Person<'e> {
         if let Some(context) = context {
             self.context(call, context, &mut consent)?;
         }
-        if let Some(own) = members.get(Member::Consent) {
+        if let Some(own) = members.get(EventMember::Consent) {
             consent.object(own)?;
         }
-        if let Some(traits) = members.get(Member::Traits) {
+        if let Some(traits) = members.get(EventMember::Traits) {
             let places = &self.places.traits;
-            self.object(traits, Some(&extractor.traits), Some(places), call == Call::Identify)?;
+            self.object(traits, Some(&extractor.traits), Some(places), call == CallType::Identify)?;
         }
-        if let Some(properties) = members.get(Member::Properties) {
+        if let Some(properties) = members.get(EventMember::Properties) {
             self.cells = cells;
             let places = &self.places.properties;
             self.object(properties, Some(&extractor.properties), Some(places), false)?;
         }
-        if call != Call::Merge {
+        if call != CallType::Merge {
             self.identify_found(call, name)?;
         }
         self.warnings.add_all(consent.warnings);
@@ -136,13 +136,13 @@ impl<'e> Person<'e> {
     }
 
     /// Reads the ids at the top of an event.
-    fn ids(&mut self, call: Call, members: &Members<'_>) -> Result<(), Rejection> {
-        for (member, kind) in [(Member::UserId, "user_id"), (Member::AnonymousId, "anonymous_id")] {
+    fn ids(&mut self, call: CallType, members: &EventMembers<'_>) -> Result<(), Rejection> {
+        for (member, kind) in [(EventMember::UserId, "user_id"), (EventMember::AnonymousId, "anonymous_id")] {
             if let Some(leaf) = members.leaf(member) {
                 self.identify(kind, leaf)?;
             }
-            let is_target = call == Call::Alias && member == Member::UserId && !self.identifiers.is_empty();
-            if let Some(previous) = members.get(Member::PreviousId).filter(|_| is_target) {
+            let is_target = call == CallType::Alias && member == EventMember::UserId && !self.identifiers.is_empty();
+            if let Some(previous) = members.get(EventMember::PreviousId).filter(|_| is_target) {
                 // Nobody says of which type it is.
                 self.previously("user_id", Leaf::of(previous))?;
                 self.previously("anonymous_id", Leaf::of(previous))?;
@@ -176,7 +176,7 @@ impl<'e> Person<'e> {
         Ok(())
     }
 
-    fn context(&mut self, call: Call, json: &'e str, consent: &mut ConsentReader<'_, 'e>) -> Result<(), Rejection> {
+    fn context(&mut self, call: CallType, json: &'e str, consent: &mut ConsentReader<'_, 'e>) -> Result<(), Rejection> {
         let about = |key: &str| match key {
             "externalIds" => Some(About::ExternalIds),
             "externalId" => Some(About::ExternalId),
@@ -202,7 +202,7 @@ impl<'e> Person<'e> {
         }
         for (about, json) in About::ALL.into_iter().zip(last).filter_map(|(about, json)| Some((about, json?))) {
             match about {
-                About::ExternalId | About::ExternalIds if call == Call::Merge => {}
+                About::ExternalId | About::ExternalIds if call == CallType::Merge => {}
                 About::ExternalId if json.starts_with('{') => self.external_id(json)?,
                 About::ExternalIds | About::ExternalId => {
                     json::elements(json).try_for_each(|external| self.external_id(external))?;
@@ -225,7 +225,7 @@ impl<'e> Person<'e> {
     }
 
     /// Identifies the person by what was found: first by what is stated, then by hearsay.
-    fn identify_found(&mut self, call: Call, name: &EventName) -> Result<(), Rejection> {
+    fn identify_found(&mut self, call: CallType, name: &EventName) -> Result<(), Rejection> {
         if self.at_places.is_empty() {
             return Ok(());
         }
@@ -287,7 +287,7 @@ impl<'e> Person<'e> {
     fn object(
         &mut self,
         json: &'e str,
-        wanted: Option<&Wanted>,
+        wanted: Option<&WantedFields>,
         places: Option<&Tree>,
         as_attributes: bool,
     ) -> Result<(), Rejection> {

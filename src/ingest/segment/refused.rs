@@ -1,17 +1,17 @@
 //! What can be said of a text that is no event: which message it was, and the text without write keys, for the quarantine.
 
-use super::members::{Member, Members};
+use super::members::{EventMember, EventMembers};
 use super::{Extractor, stored};
 use crate::limits::MESSAGE_ID_BYTES_MAX;
 
 impl Extractor {
     /// The hash of (source, message id), where the text has a message id; and the text without write keys.
     pub fn examine(&self, source: &str, text: &str) -> (Option<u128>, String) {
-        let mut members = Members::default();
+        let mut members = EventMembers::default();
         if members.read(text.trim()).is_err() {
             return (None, redact(text));
         }
-        let id = members.scalar(Member::MessageId).filter(|id| !id.is_empty() && id.len() <= MESSAGE_ID_BYTES_MAX);
+        let id = members.scalar(EventMember::MessageId).filter(|id| !id.is_empty() && id.len() <= MESSAGE_ID_BYTES_MAX);
         let mut redacted = String::with_capacity(text.len());
         stored::without(text.trim(), &members.write_keys, &mut redacted);
         (id.map(|id| self.message(source, &id)), redacted)

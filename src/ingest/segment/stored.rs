@@ -6,14 +6,14 @@
 use bytes::Bytes;
 
 use super::historical::HISTORICAL;
-use super::members::{Member, Members};
-use super::{Call, EventContext};
+use super::members::{EventMember, EventMembers};
+use super::{CallType, EventContext};
 
 /// The text to store for the event `text`, which is a JSON object with at least one member.
 pub(super) fn text(
     text: &str,
-    members: &Members<'_>,
-    call: Call,
+    members: &EventMembers<'_>,
+    call: CallType,
     given: &EventContext<'_>,
     made_id: Option<&str>,
 ) -> Bytes {
@@ -25,24 +25,24 @@ pub(super) fn text(
             stored.push_str(part);
         }
     };
-    if members.get(Member::Type).is_none() {
+    if members.get(EventMember::Type).is_none() {
         put("type", call.name(), "\"");
     }
     if let Some(id) = made_id {
         put("messageId", id, "\"");
     }
-    if members.get(Member::ReceivedAt).is_none() {
+    if members.get(EventMember::ReceivedAt).is_none() {
         if let Some(received) = given.received {
             put("receivedAt", &received.text, "\"");
         }
-        if let Some(sent) = given.sent_at.filter(|_| members.get(Member::SentAt).is_none()) {
+        if let Some(sent) = given.sent_at.filter(|_| members.get(EventMember::SentAt).is_none()) {
             put("sentAt", &sent.text, "\"");
         }
     }
     if given.is_historical {
         put(HISTORICAL, "true", "");
     }
-    let own = members.get(Member::Context);
+    let own = members.get(EventMember::Context);
     if own.is_none() {
         match given.ip.map(|ip| with_ip(given.context, ip)) {
             Some(context) => context.iter().for_each(|context| put("context", context, "")),

@@ -6,7 +6,7 @@ mod origins;
 
 use std::sync::Arc;
 
-use dataflows::definitions::{Definitions, EventTerm, Field, Measure, Shape};
+use dataflows::definitions::{Definitions, EventTerm, Field, Measure, MeasureShape};
 use dataflows::expression::{Comparison, Expression};
 use dataflows::model::{Event, Value};
 use proptest::prelude::*;
@@ -38,7 +38,7 @@ fn stamp(tick: Tick) -> &'static Stamp {
     Box::leak(Box::new(tick.into()))
 }
 
-fn accept(json: &str, given: &EventContext<'_>) -> Result<Arrival, Rejection> {
+fn accept(json: &str, given: &EventContext<'_>) -> Result<DecodedEvent, Rejection> {
     Extractor::new(&example::project()).accept(json.as_bytes(), given)
 }
 
@@ -131,7 +131,7 @@ fn calls() {
     for call in ["identify", "page", "screen", "group", "alias"] {
         check(&format!(r#"{{"type":"{call}","userId":"1"}}"#), &format!("{call} user_id:1"));
     }
-    let route = EventContext { call: Some(Call::Page), ..live() };
+    let route = EventContext { call: Some(CallType::Page), ..live() };
     check_given(r#"{"userId":"1"}"#, &route, "page user_id:1");
     check_given(r#"{"userId":"1","type":null}"#, &route, "page user_id:1");
     check_given(r#"{"userId":"1","type":"page"}"#, &route, "page user_id:1");
@@ -167,7 +167,7 @@ fn aliases() {
     let most = example::project().limits.identifiers_per_event_max;
     alias(&many(most - 2), "too_many_identifiers");
 
-    let address = EventContext { call: Some(Call::Alias), ..live() };
+    let address = EventContext { call: Some(CallType::Alias), ..live() };
     check_given(
         r#"{"type":"alias","userId":"u","previousId":"p"}"#,
         &address,
@@ -179,7 +179,7 @@ fn aliases() {
 fn merges_are_aliases() {
     let merge = |pair: &str, expected: &str| {
         let event = format!(r#"{{"mergeProperties":{pair},"userId":"sender","context":{{"device":{{"id":"d"}}}}}}"#);
-        check_given(&event, &EventContext { call: Some(Call::Merge), ..live() }, expected);
+        check_given(&event, &EventContext { call: Some(CallType::Merge), ..live() }, expected);
         check(&event.replacen('{', r#"{"type":"merge","#, 1), expected);
     };
     merge(
@@ -213,7 +213,7 @@ fn merges_are_aliases() {
     let external =
         r#""context":{"externalIds":[{"type":"user_id","id":"x"}],"externalId":{"type":"user_id","id":"y"}}"#;
     check(&format!(r#"{{"type":"merge","mergeProperties":[{{"type":"a","value":1}}],{external}}}"#), "alias a:1");
-    check_given(r#"{"type":"merge"}"#, &EventContext { call: Some(Call::Alias), ..live() }, "contradicting_type");
+    check_given(r#"{"type":"merge"}"#, &EventContext { call: Some(CallType::Alias), ..live() }, "contradicting_type");
 }
 
 #[test]
@@ -445,7 +445,7 @@ fn what_does_not_fit_is_counted() {
         Box::new(term(1)),
         Box::new(Expression::Literal(Some(Value::text("x")))),
     );
-    let sum = Measure { event: "E".into(), condition: Some(is_x), shape: Shape::Sum(term(0)), within: None };
+    let sum = Measure { event: "E".into(), condition: Some(is_x), shape: MeasureShape::Sum(term(0)), within: None };
     let definitions = Definitions {
         fields: vec![
             field("total", Some(ValueType::Number)),
@@ -486,7 +486,7 @@ fn what_does_not_fit_is_counted() {
 #[test]
 fn a_constant_addend_that_does_not_fit_is_counted() {
     let too_large = Expression::Literal(Value::number(1e16));
-    let sum = Measure { event: "page".into(), condition: None, shape: Shape::Sum(too_large), within: None };
+    let sum = Measure { event: "page".into(), condition: None, shape: MeasureShape::Sum(too_large), within: None };
     let definitions = Definitions { measures: vec![sum], ..Definitions::default() };
     let project = Project { definitions: Arc::new(definitions), ..example::project() };
     let fits = Arc::new(Fits::new(project.definitions.clone()));
@@ -605,8 +605,12 @@ fn message_ids() {
 
 #[test]
 fn what_is_stored() {
-    let given =
-        EventContext { call: Some(Call::Track), sent_at: Some(stamp(NOW)), context: Some(r#"{"ip":"::"}"#), ..live() };
+    let given = EventContext {
+        call: Some(CallType::Track),
+        sent_at: Some(stamp(NOW)),
+        context: Some(r#"{"ip":"::"}"#),
+        ..live()
+    };
     let raw = |json: &str| String::from_utf8(accept(json, &given).unwrap().accepted.raw.to_vec()).unwrap();
     assert_eq!(
         raw(r#"{ "writeKey":"secret","event":"E","userId":"1","messageId":"m", "writeKey": 7 }"#),

@@ -2,15 +2,15 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Comparison, Expected, Judge, Key, Lane};
-use crate::load::body::Identifier;
-use crate::load::model::{AUDIENCES, Members};
+use super::{ExpectedChange, FinalComparison, Judge, LaneJudge, LaneKey};
+use crate::load::body::LaneIdentifier;
+use crate::load::model::{AUDIENCES, AudienceSet};
 
 impl Judge {
     /// Whether the fence with this number has come, and nothing is missing.
     pub fn is_settled(&self, fence: usize) -> bool {
         let fence = format!("user_id:{}", self.names.fence(fence));
-        let is_told = |lane: &Lane| lane.open.iter().all(|key| lane.rows[key].expected.len().is_multiple_of(2));
+        let is_told = |lane: &LaneJudge| lane.open.iter().all(|key| lane.rows[key].expected.len().is_multiple_of(2));
         self.fences.contains(&fence) && self.lanes.iter().all(is_told)
     }
 
@@ -18,12 +18,12 @@ impl Judge {
     pub fn close(&mut self) {
         for lane in 0..self.lanes.len() as u32 {
             let of = &mut self.lanes[lane as usize];
-            let mut open: Vec<Key> = of.open.drain().collect();
+            let mut open: Vec<LaneKey> = of.open.drain().collect();
             open.sort_unstable();
             for key in open {
                 let of = &mut self.lanes[lane as usize];
                 let Some(row) = of.rows.get_mut(&key) else { continue };
-                let expected: Vec<Expected> = row.expected.drain(..).collect();
+                let expected: Vec<ExpectedChange> = row.expected.drain(..).collect();
                 let Some(last) = expected.last() else { continue };
                 let missing = expected.len() as u64 % 2;
                 self.counts[last.step].missing += missing;
@@ -36,17 +36,17 @@ impl Judge {
     }
 
     /// What came, put together, against the members by the model.
-    pub fn compare(&mut self) -> Comparison {
-        let mut comparison = Comparison::default();
+    pub fn compare(&mut self) -> FinalComparison {
+        let mut comparison = FinalComparison::default();
         for lane in 0..self.lanes.len() as u32 {
             let of = &self.lanes[lane as usize];
-            let mut members: FxHashMap<Identifier, Members> = of.model.members().collect();
+            let mut members: FxHashMap<LaneIdentifier, AudienceSet> = of.model.members().collect();
             comparison.members += members.values().map(|bits| u64::from(bits.count_ones())).sum::<u64>();
             for ((identifier, audience), _) in of.rows.iter().filter(|(_, row)| row.present) {
                 *members.entry(*identifier).or_default() ^= 1 << audience;
             }
             // What is left is a difference.
-            let mut different: Vec<Key> = members
+            let mut different: Vec<LaneKey> = members
                 .into_iter()
                 .flat_map(|(of, bits)| {
                     (0..AUDIENCES.len()).filter(move |at| bits >> at & 1 == 1).map(move |at| (of, at))

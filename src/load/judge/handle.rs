@@ -9,16 +9,16 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::{Acked, Comparison, Counts, Judge};
-use crate::receive::server::Change;
+use super::{Acked, ChangeCounts, FinalComparison, Judge};
+use crate::receive::server::ReceivedChange;
 
 /// What is handed over.
 enum Paper {
     Acked(Acked),
-    Received(Vec<Change>, Instant),
+    Received(Vec<ReceivedChange>, Instant),
     Settle { fence: usize, tick: u64, settled: oneshot::Sender<()> },
-    Close { step: usize, reply: oneshot::Sender<Counts> },
-    Compare(oneshot::Sender<(Comparison, Vec<String>)>),
+    Close { step: usize, reply: oneshot::Sender<ChangeCounts> },
+    Compare(oneshot::Sender<(FinalComparison, Vec<String>)>),
 }
 
 /// Where things are handed over. Cheap to clone; the judge goes with the last clone.
@@ -44,7 +44,7 @@ impl JudgeHandle {
     }
 
     /// Changes came.
-    pub fn received(&self, changes: Vec<Change>, at: Instant) {
+    pub fn received(&self, changes: Vec<ReceivedChange>, at: Instant) {
         _ = self.0.send(Paper::Received(changes, at));
     }
 
@@ -56,14 +56,14 @@ impl JudgeHandle {
     }
 
     /// What has not come by now is missing.
-    pub async fn close(&self, step: usize) -> Result<Counts, Gone> {
+    pub async fn close(&self, step: usize) -> Result<ChangeCounts, Gone> {
         let (reply, wait) = oneshot::channel();
         self.0.send(Paper::Close { step, reply }).map_err(|_| Gone)?;
         wait.await.map_err(|_| Gone)
     }
 
     /// How the final states compare, and the first things that were wrong.
-    pub async fn compare(&self) -> Result<(Comparison, Vec<String>), Gone> {
+    pub async fn compare(&self) -> Result<(FinalComparison, Vec<String>), Gone> {
         let (reply, wait) = oneshot::channel();
         self.0.send(Paper::Compare(reply)).map_err(|_| Gone)?;
         wait.await.map_err(|_| Gone)

@@ -6,15 +6,15 @@ use std::time::Instant;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Cause;
-use crate::load::body::{Identifier, Names};
+use crate::load::body::{LaneIdentifier, LaneNames};
 use crate::load::model::Model;
 
 /// A row: an identifier in an audience.
-pub(super) type Key = (Identifier, usize);
+pub(super) type LaneKey = (LaneIdentifier, usize);
 
 /// A change that the model has said.
 #[derive(Debug)]
-pub(super) struct Expected {
+pub(super) struct ExpectedChange {
     /// The ticks that it may come from; one, where the answer was clear.
     pub ticks: (u64, u64),
     pub enters: bool,
@@ -24,16 +24,16 @@ pub(super) struct Expected {
 
 /// A row.
 #[derive(Debug, Default)]
-pub(super) struct Row {
+pub(super) struct LaneRow {
     /// Whether the receiver has it, by the calls alone.
     pub present: bool,
-    pub expected: VecDeque<Expected>,
+    pub expected: VecDeque<ExpectedChange>,
 }
 
 /// A change of a row that has come.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Arrived {
-    pub key: Key,
+pub(super) struct RowArrival {
+    pub key: LaneKey,
     pub enters: bool,
     pub as_of: u64,
     pub at: Instant,
@@ -41,21 +41,21 @@ pub(super) struct Arrived {
 
 /// A lane.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct LaneJudge {
     pub model: Model,
     /// The model has taken in everything up to this tick.
     pub done_to: u64,
-    pub rows: FxHashMap<Key, Row>,
+    pub rows: FxHashMap<LaneKey, LaneRow>,
     /// Rows of which something is expected.
-    pub open: FxHashSet<Key>,
+    pub open: FxHashSet<LaneKey>,
     /// What came before the model was there: the call can be faster than the answer to the sender.
-    pub early: Vec<Arrived>,
+    pub early: Vec<RowArrival>,
 }
 
-impl Lane {
+impl LaneJudge {
     /// One of which nothing is known yet.
-    pub fn new(names: Names, number: u32) -> Self {
-        Lane {
+    pub fn new(names: LaneNames, number: u32) -> Self {
+        LaneJudge {
             model: Model::new(names, number),
             done_to: 0,
             rows: FxHashMap::default(),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::load::stream::Event;
+use crate::load::stream::LoadEvent;
 
 /// Which batch something was caused by.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ pub struct Acked {
     /// Where it was sent.
     pub lane: u32,
     /// What was sent.
-    pub events: Vec<Event>,
+    pub events: Vec<LoadEvent>,
     /// The earliest tick that it can have: that of the answer, unless an attempt before had no clear answer.
     pub earliest: u64,
     /// The tick of the answer.
@@ -32,7 +32,7 @@ pub struct Acked {
 
 /// How many changes there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ChangeCounts {
     /// The model expects them.
     pub expected: u64,
     /// They came.
@@ -47,7 +47,7 @@ pub struct Counts {
     pub late: u64,
 }
 
-impl Counts {
+impl ChangeCounts {
     /// Changes that were wrong.
     pub fn wrong(&self) -> u64 {
         self.missing + self.extra + self.late
@@ -56,7 +56,7 @@ impl Counts {
 
 /// How the final states compare.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Comparison {
+pub struct FinalComparison {
     /// Rows that the model has.
     pub members: u64,
     /// Rows that only one of the two has.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::load::body::Identifier;
+use crate::load::body::LaneIdentifier;
 
-/// The audiences of `examples/load`, in the order of the bits of [`Members`].
+/// The audiences of `examples/load`, in the order of the bits of [`AudienceSet`].
 pub const AUDIENCES: [&str; 10] = [
     "spenders",
     "cart_abandoners",
@@ -22,7 +22,7 @@ pub const AUDIENCES: [&str; 10] = [
 pub const SHORT_WINDOW_MS: u64 = 3_000;
 
 /// The audiences that somebody is in, a bit each.
-pub type Members = u16;
+pub type AudienceSet = u16;
 
 /// The windows, each with its length and grain in milliseconds.
 pub(super) const WINDOWS: [(u64, u64); 5] =
@@ -35,24 +35,24 @@ pub(super) const VIEWS_3S: usize = 4;
 
 /// What events are kept with. Of the two that make up a person, the user stands for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Part {
+pub(super) enum FactHolder {
     User(u32),
     Device(u32),
 }
 
-impl Part {
+impl FactHolder {
     /// Whom it is written as.
-    pub fn identifier(self) -> Identifier {
+    pub fn identifier(self) -> LaneIdentifier {
         match self {
-            Part::User(user) => Identifier::User(user),
-            Part::Device(device) => Identifier::Device(device),
+            FactHolder::User(user) => LaneIdentifier::User(user),
+            FactHolder::Device(device) => LaneIdentifier::Device(device),
         }
     }
 }
 
 /// What was done.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct LoadFacts {
     pub cents: u64,
     pub cents_max: u32,
     pub views: u32,
@@ -63,9 +63,9 @@ pub(super) struct Facts {
     pub in_window: [u32; WINDOWS.len()],
 }
 
-impl Facts {
+impl LoadFacts {
     /// Adds those of another part of the same person.
-    pub fn add(&mut self, part: &Facts) {
+    pub fn add(&mut self, part: &LoadFacts) {
         self.cents += part.cents;
         self.cents_max = self.cents_max.max(part.cents_max);
         self.views += part.views;
@@ -83,7 +83,7 @@ pub(super) struct User {
 }
 
 /// The definitions of `examples/load/deltaic.toml`.
-pub(super) fn members(facts: &Facts, user: &User, is_user: bool) -> Members {
+pub(super) fn members(facts: &LoadFacts, user: &User, is_user: bool) -> AudienceSet {
     let spends = facts.cents >= 50_000;
     let conditions = [
         spends,
@@ -97,5 +97,5 @@ pub(super) fn members(facts: &Facts, user: &User, is_user: bool) -> Members {
         !is_user && facts.carts > 0,
         facts.in_window[VIEWS_3S] >= 2,
     ];
-    conditions.iter().rev().fold(0, |members, holds| members << 1 | Members::from(*holds))
+    conditions.iter().rev().fold(0, |members, holds| members << 1 | AudienceSet::from(*holds))
 }

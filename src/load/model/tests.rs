@@ -7,20 +7,20 @@ use serde::Deserialize;
 
 use super::*;
 use crate::engine::Topology;
-use crate::load::body::Names;
+use crate::load::body::LaneNames;
 use crate::load::project::PROJECT;
-use crate::load::stream::{Shape, Stream};
-use crate::replay::{Options, replay};
+use crate::load::stream::{Stream, StreamShape};
+use crate::replay::{ReplayOptions, replay};
 
 const START_MS: u64 = 1_767_225_600_000;
 
 /// A member: audience and identifier.
-type Row = (String, String);
+type ModelRow = (String, String);
 
 /// A small stream, in batches that come `late_ms` after their last event.
-fn batches(seed: u64, span_ms: u64, late_ms: u64) -> Vec<(u64, Vec<Event>)> {
+fn batches(seed: u64, span_ms: u64, late_ms: u64) -> Vec<(u64, Vec<LoadEvent>)> {
     let mix = "page=20,view=30,cart=10,purchase=20,login=20".parse().unwrap();
-    let mut stream = Stream::new(&Shape { seed, people: 20, skew: 0.8, mix, moves: 0.3, lanes: 1 }, 0);
+    let mut stream = Stream::new(&StreamShape { seed, people: 20, skew: 0.8, mix, moves: 0.3, lanes: 1 }, 0);
     (1..=60)
         .map(|number| (START_MS + number * span_ms, stream.batch(10, START_MS + number * span_ms, span_ms)))
         .map(|(at_ms, events)| (at_ms + late_ms, events))
@@ -28,15 +28,15 @@ fn batches(seed: u64, span_ms: u64, late_ms: u64) -> Vec<(u64, Vec<Event>)> {
 }
 
 /// The members by the dataflow, after all that came up to `until`.
-fn replayed(folder: &std::path::Path, until: u64) -> BTreeSet<Row> {
+fn replayed(folder: &std::path::Path, until: u64) -> BTreeSet<ModelRow> {
     #[derive(Deserialize)]
-    struct Line {
+    struct ModelLine {
         audience: String,
         identifiers: Vec<String>,
     }
     let project = crate::project::load(folder, &|_| None).unwrap_or_else(|problems| panic!("{problems:?}")).project;
     let memberships = folder.join("memberships.jsonl");
-    let options = Options {
+    let options = ReplayOptions {
         events: vec![folder.join("events.jsonl")],
         recorded: None,
         now: None,
@@ -49,12 +49,12 @@ fn replayed(folder: &std::path::Path, until: u64) -> BTreeSet<Row> {
     };
     replay(&project, &options).unwrap();
     let text = std::fs::read_to_string(memberships).unwrap();
-    let lines = text.lines().map(|line| serde_json::from_str::<Line>(line).unwrap());
+    let lines = text.lines().map(|line| serde_json::from_str::<ModelLine>(line).unwrap());
     lines.flat_map(|line| line.identifiers.into_iter().map(move |of| (line.audience.clone(), of))).collect()
 }
 
 /// The members that transitions lead to.
-fn follow(members: &mut BTreeSet<Row>, transitions: Vec<Transition>, names: &Names) {
+fn follow(members: &mut BTreeSet<ModelRow>, transitions: Vec<Transition>, names: &LaneNames) {
     for Transition { identifier, audience, enters, .. } in transitions {
         let row = (AUDIENCES[audience].to_owned(), names.written(0, identifier));
         let changed = if enters { members.insert(row) } else { members.remove(&row) };
@@ -64,7 +64,7 @@ fn follow(members: &mut BTreeSet<Row>, transitions: Vec<Transition>, names: &Nam
 
 #[track_caller]
 fn check(seed: u64, span_ms: u64, late_ms: u64) {
-    let names = Names { run: "r".into() };
+    let names = LaneNames { run: "r".into() };
     let batches = batches(seed, span_ms, late_ms);
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("deltaic.toml"), PROJECT).unwrap();

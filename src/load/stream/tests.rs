@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use super::*;
 
-fn shape() -> Shape {
+fn shape() -> StreamShape {
     let mix = "page=55,view=25,cart=8,purchase=4,login=8".parse().unwrap();
-    Shape { seed: 7, people: 100, skew: 1.0, mix, moves: 0.1, lanes: 2 }
+    StreamShape { seed: 7, people: 100, skew: 1.0, mix, moves: 0.1, lanes: 2 }
 }
 
-fn events(shape: &Shape, lane: u32, count: u32) -> Vec<Event> {
+fn events(shape: &StreamShape, lane: u32, count: u32) -> Vec<LoadEvent> {
     Stream::new(shape, lane).batch(count, 2_000_000, 1_000_000)
 }
 
@@ -17,7 +17,7 @@ fn events(shape: &Shape, lane: u32, count: u32) -> Vec<Event> {
 fn a_seed_gives_the_same_stream() {
     assert_eq!(events(&shape(), 0, 1_000), events(&shape(), 0, 1_000));
     assert_ne!(events(&shape(), 0, 1_000), events(&shape(), 1, 1_000));
-    assert_ne!(events(&shape(), 0, 1_000), events(&Shape { seed: 8, ..shape() }, 0, 1_000));
+    assert_ne!(events(&shape(), 0, 1_000), events(&StreamShape { seed: 8, ..shape() }, 0, 1_000));
 }
 
 /// The stream of a seed is the same in every version: figures of two versions are of the same work.
@@ -30,7 +30,7 @@ fn the_stream_of_a_seed_does_not_change() {
 #[test]
 fn batches_are_cut_from_one_stream() {
     let mut cut = Stream::new(&shape(), 0);
-    let pieces: Vec<Event> = (1..=10).flat_map(|piece| cut.batch(100, piece * 1_000, 1_000)).collect();
+    let pieces: Vec<LoadEvent> = (1..=10).flat_map(|piece| cut.batch(100, piece * 1_000, 1_000)).collect();
     assert_eq!(pieces, Stream::new(&shape(), 0).batch(1_000, 10_000, 10_000));
 }
 

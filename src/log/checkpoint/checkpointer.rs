@@ -9,7 +9,7 @@ use dataflows::model::Tick;
 
 use super::make::LeftOut;
 use super::repeated;
-use super::{CheckpointError, Gatherer, Kept, MessageIds};
+use super::{CheckpointError, CheckpointList, Gatherer, MessageIds};
 use crate::ending::vital;
 use crate::faults;
 use crate::history::{HistoryFiles, HistoryWriter, Recorder};
@@ -86,7 +86,7 @@ pub struct CheckpointerSettings {
     /// The data folder.
     pub store: Store,
     /// Its checkpoints.
-    pub kept: Kept,
+    pub kept: CheckpointList,
     /// Gathers what events say.
     pub gatherer: Gatherer,
     /// How the log grows.
@@ -141,7 +141,7 @@ impl Drop for Checkpointer {
 
 fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
     let mut identifiers = 0;
-    let mut told = Told::default();
+    let mut told = CheckpointNotices::default();
     if let Some(newest) = settings.kept.newest() {
         identifiers = newest.identifiers;
         settings.growth.checkpoint.store(newest.tick.as_ms(), Ordering::Release);
@@ -206,7 +206,7 @@ fn run(mut settings: CheckpointerSettings, is_over: &AtomicBool) {
 
 /// What is not to be told at each attempt.
 #[derive(Default)]
-struct Told {
+struct CheckpointNotices {
     no_room: Seldom,
     behind: Seldom,
     history: Seldom,
@@ -217,7 +217,7 @@ struct Told {
 fn make(
     settings: &mut CheckpointerSettings,
     most: u64,
-    told: &mut Told,
+    told: &mut CheckpointNotices,
     is_over: &AtomicBool,
 ) -> Result<Option<(u64, u64)>, CheckpointError> {
     let CheckpointerSettings { store, kept, gatherer, growth, history, seal, bound, .. } = settings;

@@ -53,7 +53,7 @@ const FACTS: u8 = 7;
 
 /// What a checkpoint begins with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
+pub struct CheckpointHead {
     version: u32,
     /// All events up to this tick are in it, and none after.
     pub tick: Tick,
@@ -76,16 +76,16 @@ pub enum MessageIds {
     Apart,
 }
 
-impl Head {
+impl CheckpointHead {
     /// The head of a checkpoint as of `tick`.
     pub fn new(tick: Tick, basis: Basis, measures: Vec<String>, messages: MessageIds) -> Self {
-        Head { version: VERSION, tick, basis, measures, messages }
+        CheckpointHead { version: VERSION, tick, basis, measures, messages }
     }
 }
 
 /// What a checkpoint ends with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct CheckpointCounts {
     /// Identifiers.
     pub identifiers: u64,
     /// Ids of messages that are still recognised.
@@ -94,7 +94,7 @@ pub struct Counts {
 
 /// Why a file is not the checkpoint that was written.
 #[derive(Debug, Error)]
-pub enum FileError {
+pub enum CheckpointFileError {
     /// It cannot be read.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -103,37 +103,37 @@ pub enum FileError {
     Codec(#[from] CodecError),
 }
 
-fn malformed(what: impl ToString) -> FileError {
-    FileError::Codec(CodecError::Malformed(what.to_string()))
+fn malformed(what: impl ToString) -> CheckpointFileError {
+    CheckpointFileError::Codec(CodecError::Malformed(what.to_string()))
 }
 
 /// Writes a checkpoint, in the order of its parts.
-pub struct Writer {
+pub struct CheckpointWriter {
     file: BufWriter<File>,
     /// Facts that are not yet in a block, and how many.
     facts: (Vec<u8>, usize),
     messages: Vec<(Tick, Vec<u128>)>,
     messages_waiting: usize,
-    counts: Counts,
+    counts: CheckpointCounts,
     written: u64,
     unsynced: usize,
     /// Where the room ends that is set aside.
     room: u64,
 }
 
-impl Writer {
+impl CheckpointWriter {
     /// Begins a file.
-    pub fn create(path: &Path, head: &Head) -> io::Result<Self> {
+    pub fn create(path: &Path, head: &CheckpointHead) -> io::Result<Self> {
         let file = BufWriter::with_capacity(
             BLOCK_BYTES,
             File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?,
         );
-        let mut writer = Writer {
+        let mut writer = CheckpointWriter {
             file,
             facts: Default::default(),
             messages: Vec::new(),
             messages_waiting: 0,
-            counts: Counts::default(),
+            counts: CheckpointCounts::default(),
             written: 0,
             unsynced: 0,
             room: 0,
@@ -159,7 +159,7 @@ impl Writer {
     }
 
     /// Ends the file; all of it is on the disk when this returns.
-    pub fn finish(mut self) -> io::Result<Counts> {
+    pub fn finish(mut self) -> io::Result<CheckpointCounts> {
         self.flush_facts()?;
         self.flush_messages()?;
         self.block(END, &serde_json::to_vec(&self.counts)?)?;
@@ -212,7 +212,7 @@ impl Writer {
 
 /// A piece of a checkpoint.
 #[derive(Debug)]
-pub enum Piece {
+pub enum CheckpointPiece {
     /// Facts, sorted by identifier.
     Facts(Vec<(IdentifierId, Facts)>),
     /// Ids of messages, by tick.
@@ -220,34 +220,34 @@ pub enum Piece {
 }
 
 /// Reads a checkpoint piece by piece. Ends with the first error.
-pub struct Reader {
+pub struct CheckpointReader {
     file: BufReader<File>,
     measures: Vec<Option<MeasureId>>,
-    counts: Counts,
+    counts: CheckpointCounts,
     is_over: bool,
 }
 
 /// Begins to read a file.
-pub fn open(path: &Path) -> Result<(Head, Reader), FileError> {
+pub fn open(path: &Path) -> Result<(CheckpointHead, CheckpointReader), CheckpointFileError> {
     let mut file = BufReader::with_capacity(BLOCK_BYTES, File::open(path)?);
     let (kind, body) = block(&mut file)?;
     if kind != HEAD {
         return Err(malformed("it does not begin like a checkpoint"));
     }
-    let head: Head = serde_json::from_slice(&body).map_err(malformed)?;
+    let head: CheckpointHead = serde_json::from_slice(&body).map_err(malformed)?;
     if !VERSIONS.contains(&head.version) {
         return Err(malformed(format!("it has the unknown version {}", head.version)));
     }
-    Ok((head, Reader { file, measures: Vec::new(), counts: Counts::default(), is_over: false }))
+    Ok((head, CheckpointReader { file, measures: Vec::new(), counts: CheckpointCounts::default(), is_over: false }))
 }
 
-impl Reader {
+impl CheckpointReader {
     /// Of each measure in the checkpoint's list, which one of today it is. What is of none is left out.
     pub fn measures(self, measures: Vec<Option<MeasureId>>) -> Self {
-        Reader { measures, ..self }
+        CheckpointReader { measures, ..self }
     }
 
-    fn piece(&mut self) -> Result<Option<Piece>, FileError> {
+    fn piece(&mut self) -> Result<Option<CheckpointPiece>, CheckpointFileError> {
         let (kind, body) = block(&mut self.file)?;
         match kind {
             FACTS | FACTS_WITHOUT_ALIASES | FACTS_WITHOUT_DECISIONS | FACTS_WITHOUT_POSITIONS => {
@@ -260,15 +260,15 @@ impl Reader {
                 };
                 let facts = codec::decode_facts(&body, form, &today)?;
                 self.counts.identifiers += facts.len() as u64;
-                Ok(Some(Piece::Facts(facts)))
+                Ok(Some(CheckpointPiece::Facts(facts)))
             }
             MESSAGES => {
                 let messages = codec::decode_messages(&body)?;
                 self.counts.messages += messages.iter().map(|(_, ids)| ids.len() as u64).sum::<u64>();
-                Ok(Some(Piece::Messages(messages)))
+                Ok(Some(CheckpointPiece::Messages(messages)))
             }
             END => {
-                let counts: Counts = serde_json::from_slice(&body).map_err(malformed)?;
+                let counts: CheckpointCounts = serde_json::from_slice(&body).map_err(malformed)?;
                 if counts == self.counts { Ok(None) } else { Err(malformed("a part of it is missing")) }
             }
             other => Err(malformed(format!("it has a block of the unknown kind {other}"))),
@@ -276,8 +276,8 @@ impl Reader {
     }
 }
 
-impl Iterator for Reader {
-    type Item = Result<Piece, FileError>;
+impl Iterator for CheckpointReader {
+    type Item = Result<CheckpointPiece, CheckpointFileError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.is_over {
@@ -290,7 +290,7 @@ impl Iterator for Reader {
 }
 
 /// Follows the checksums of a file from its beginning to its end, and looks at nothing else.
-pub fn check(path: &Path) -> Result<(), FileError> {
+pub fn check(path: &Path) -> Result<(), CheckpointFileError> {
     let mut file = BufReader::with_capacity(BLOCK_BYTES, File::open(path)?);
     while stored(&mut file)?.0 != END {}
     match file.read(&mut [0])? {
@@ -300,16 +300,16 @@ pub fn check(path: &Path) -> Result<(), FileError> {
 }
 
 /// The kind and the body of the next block.
-fn block(file: &mut impl Read) -> Result<(u8, Vec<u8>), FileError> {
+fn block(file: &mut impl Read) -> Result<(u8, Vec<u8>), CheckpointFileError> {
     let (kind, body, bytes) = stored(file)?;
     Ok((kind, lz4_flex::block::decompress(&body, bytes).map_err(malformed)?))
 }
 
 /// The kind of the next block, its body as it is stored, and the bytes that this has before compression.
-fn stored(file: &mut impl Read) -> Result<(u8, Vec<u8>, usize), FileError> {
+fn stored(file: &mut impl Read) -> Result<(u8, Vec<u8>, usize), CheckpointFileError> {
     let ends_early = |error: io::Error| match error.kind() {
         ErrorKind::UnexpectedEof => malformed("it ends early"),
-        _ => FileError::Io(error),
+        _ => CheckpointFileError::Io(error),
     };
     let mut head = [0; BLOCK_HEAD];
     file.read_exact(&mut head).map_err(ends_early)?;

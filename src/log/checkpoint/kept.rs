@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use dataflows::definitions::MeasureId;
 use dataflows::model::Tick;
 
-use super::file::{self, Counts, Head, MessageIds, Piece, Reader};
+use super::file::{self, CheckpointCounts, CheckpointHead, CheckpointPiece, CheckpointReader, MessageIds};
 use super::{CheckpointError, preallocate};
 use crate::log::files::{make_folder, read_small, sync_folder, write_whole};
 
@@ -24,7 +24,7 @@ pub(super) const FOLDER: &str = "checkpoints";
 
 /// A checkpoint that is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct ListedCheckpoint {
     /// As of when.
     pub tick: Tick,
     /// Bytes of the file.
@@ -36,27 +36,27 @@ pub struct Entry {
 
 /// Which checkpoints there are.
 #[derive(Debug)]
-pub struct Kept {
+pub struct CheckpointList {
     list: PathBuf,
     folder: PathBuf,
-    entries: Vec<Entry>,
+    entries: Vec<ListedCheckpoint>,
 }
 
 /// The list where there is no checkpoint: other than an empty one, it says so.
 const NONE: &str = "none\n";
 
-impl Kept {
+impl CheckpointList {
     /// Reads the list of a data folder, and changes nothing. Each file must be there.
     pub fn look(data: &Path) -> Result<Self, CheckpointError> {
         let (list, folder) = (data.join(LIST), data.join(FOLDER));
         let Some(entries) = Self::listed(data)? else {
             let files = fs::read_dir(&folder).into_iter().flatten().count();
             return match files {
-                0 => Ok(Kept { list, folder, entries: Vec::new() }),
+                0 => Ok(CheckpointList { list, folder, entries: Vec::new() }),
                 files => Err(CheckpointError::Unlisted { list, folder, files }),
             };
         };
-        let kept = Kept { list, folder, entries };
+        let kept = CheckpointList { list, folder, entries };
         for entry in &kept.entries {
             let file = kept.path(entry);
             let found = match fs::metadata(&file) {
@@ -70,7 +70,7 @@ impl Kept {
     }
 
     /// The list of a data folder; nothing where there is none.
-    pub(super) fn listed(data: &Path) -> Result<Option<Vec<Entry>>, CheckpointError> {
+    pub(super) fn listed(data: &Path) -> Result<Option<Vec<ListedCheckpoint>>, CheckpointError> {
         let list = data.join(LIST);
         let text = match read_small(&list) {
             // Nobody writes an empty one any more: it has lost what it had.
@@ -90,7 +90,7 @@ impl Kept {
             else {
                 return Err(bad());
             };
-            Ok(Entry { tick: Tick::from_ms(tick), bytes, identifiers, name: name.to_owned() })
+            Ok(ListedCheckpoint { tick: Tick::from_ms(tick), bytes, identifiers, name: name.to_owned() })
         };
         if text == NONE {
             return Ok(Some(Vec::new()));
@@ -99,8 +99,8 @@ impl Kept {
     }
 
     /// Writes the list of a data folder that has the files of these.
-    pub(super) fn write_list(data: &Path, entries: Vec<Entry>) -> Result<(), CheckpointError> {
-        Kept { list: data.join(LIST), folder: data.join(FOLDER), entries: Vec::new() }.replace(entries)
+    pub(super) fn write_list(data: &Path, entries: Vec<ListedCheckpoint>) -> Result<(), CheckpointError> {
+        CheckpointList { list: data.join(LIST), folder: data.join(FOLDER), entries: Vec::new() }.replace(entries)
     }
 
     /// Refuses the newest where it is not as it was written.
@@ -113,7 +113,7 @@ impl Kept {
 
     /// Reads the list of a data folder, for more to be made.
     pub fn open(data: &Path) -> Result<Self, CheckpointError> {
-        let kept = Kept::look(data)?;
+        let kept = CheckpointList::look(data)?;
         make_folder(&kept.folder).map_err(|source| kept.io(&kept.folder, source))?;
         if fs::metadata(&kept.list).map_or(0, |list| list.len()) == 0 {
             write_whole(&kept.list, NONE.as_bytes()).map_err(|source| kept.io(&kept.list, source))?;
@@ -122,12 +122,12 @@ impl Kept {
     }
 
     /// Those that there are, oldest first.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[ListedCheckpoint] {
         &self.entries
     }
 
     /// The newest, where there is one.
-    pub fn newest(&self) -> Option<&Entry> {
+    pub fn newest(&self) -> Option<&ListedCheckpoint> {
         self.entries.last()
     }
 
@@ -138,7 +138,7 @@ impl Kept {
     }
 
     /// Opens one.
-    pub fn read(&self, entry: &Entry) -> Result<(Head, Pieces), CheckpointError> {
+    pub fn read(&self, entry: &ListedCheckpoint) -> Result<(CheckpointHead, Pieces), CheckpointError> {
         let file = self.path(entry);
         let damaged = |source| CheckpointError::Damaged { file: file.clone(), source, list: self.list.clone() };
         let (head, reader) = file::open(&file).map_err(damaged)?;
@@ -169,15 +169,15 @@ impl Kept {
     /// Adds one that `write` writes, and drops those that are too many. One of the same tick takes the place of the newest.
     pub fn add(
         &mut self,
-        head: &Head,
-        write: impl FnOnce(&mut file::Writer) -> Result<(), CheckpointError>,
-    ) -> Result<Counts, CheckpointError> {
+        head: &CheckpointHead,
+        write: impl FnOnce(&mut file::CheckpointWriter) -> Result<(), CheckpointError>,
+    ) -> Result<CheckpointCounts, CheckpointError> {
         let is_taken = |name: &String| self.entries.iter().any(|entry| entry.name == *name);
         let mut names = (0..).map(|copy| format!("{:020}-{copy}", head.tick.as_ms()));
         let name = names.find(|name| !is_taken(name)).unwrap_or_default();
         let path = self.folder.join(&name);
         let io = |source| CheckpointError::Io { path: path.clone(), source };
-        let written = file::Writer::create(&path, head).map_err(io).and_then(|mut writer| {
+        let written = file::CheckpointWriter::create(&path, head).map_err(io).and_then(|mut writer| {
             write(&mut writer)?;
             writer.finish().map_err(io)
         });
@@ -188,8 +188,9 @@ impl Kept {
         let counts = written?;
         let bytes = fs::metadata(&path).map_err(io)?.len();
         sync_folder(&self.folder).map_err(io)?;
-        let mut entries: Vec<Entry> = self.entries.iter().filter(|entry| entry.tick != head.tick).cloned().collect();
-        entries.push(Entry { tick: head.tick, bytes, identifiers: counts.identifiers, name });
+        let mut entries: Vec<ListedCheckpoint> =
+            self.entries.iter().filter(|entry| entry.tick != head.tick).cloned().collect();
+        entries.push(ListedCheckpoint { tick: head.tick, bytes, identifiers: counts.identifiers, name });
         let first = entries.len().saturating_sub(KEPT_MAX);
         self.replace(entries.split_off(first))?;
         Ok(counts)
@@ -200,8 +201,9 @@ impl Kept {
         self.replace(Vec::new())
     }
 
-    fn replace(&mut self, entries: Vec<Entry>) -> Result<(), CheckpointError> {
-        let line = |entry: &Entry| format!("{} {} {} {}\n", entry.tick, entry.bytes, entry.identifiers, entry.name);
+    fn replace(&mut self, entries: Vec<ListedCheckpoint>) -> Result<(), CheckpointError> {
+        let line =
+            |entry: &ListedCheckpoint| format!("{} {} {} {}\n", entry.tick, entry.bytes, entry.identifiers, entry.name);
         let text = if entries.is_empty() { NONE.to_owned() } else { entries.iter().map(line).collect() };
         write_whole(&self.list, text.as_bytes()).map_err(|source| self.io(&self.list, source))?;
         self.entries = entries;
@@ -218,7 +220,7 @@ impl Kept {
         }
     }
 
-    fn path(&self, entry: &Entry) -> PathBuf {
+    fn path(&self, entry: &ListedCheckpoint) -> PathBuf {
         self.folder.join(&entry.name)
     }
 
@@ -229,7 +231,7 @@ impl Kept {
 
 /// What is in a checkpoint, piece by piece. Ends with the first error.
 pub struct Pieces {
-    reader: Reader,
+    reader: CheckpointReader,
     file: PathBuf,
     list: PathBuf,
 }
@@ -242,7 +244,7 @@ impl Pieces {
 }
 
 impl Iterator for Pieces {
-    type Item = Result<Piece, CheckpointError>;
+    type Item = Result<CheckpointPiece, CheckpointError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let damaged = |source| CheckpointError::Damaged { file: self.file.clone(), source, list: self.list.clone() };

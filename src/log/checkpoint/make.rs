@@ -10,12 +10,12 @@ use dataflows::observations::Arrival;
 use dataflows::observer::{Observation, Observer};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::file::{Counts, Head, MessageIds, Piece, Writer};
-use super::kept::Entry;
-use super::plan::Past;
+use super::file::{CheckpointCounts, CheckpointHead, CheckpointPiece, CheckpointWriter, MessageIds};
+use super::kept::ListedCheckpoint;
+use super::plan::PastSources;
 use super::plan::{ArrivalsAt, begins};
 use super::repeated::{self, Repeated};
-use super::{Basis, CheckpointError, Kept, TYPED_IN_EACH_USE, signatures};
+use super::{Basis, CheckpointError, CheckpointList, TYPED_IN_EACH_USE, signatures};
 use crate::engine::placed;
 use crate::history::{Archive, Placed, Portion, ReadStored, Reading, Recorder};
 use crate::log::{LogRecord, Store, codec};
@@ -44,7 +44,7 @@ pub struct LeftOut {
 
 /// What a part of the log says.
 #[derive(Default)]
-pub struct Gathered {
+pub struct GatheredPart {
     /// It is as of this tick.
     pub tick: Tick,
     /// Events that were read.
@@ -53,7 +53,7 @@ pub struct Gathered {
     messages: Vec<(Tick, Vec<u128>)>,
 }
 
-impl Gathered {
+impl GatheredPart {
     /// What is said of each identifier.
     #[cfg(test)]
     pub fn facts(self) -> FxHashMap<IdentifierId, Facts> {
@@ -62,7 +62,7 @@ impl Gathered {
 
     /// Takes in what follows, but for the ids of messages, and settles it: so it holds what is to be known of people, however many
     /// events said it.
-    pub fn take_in(&mut self, next: Gathered, definitions: &Definitions) {
+    pub fn take_in(&mut self, next: GatheredPart, definitions: &Definitions) {
         (self.tick, self.events) = (next.tick, self.events + next.events);
         for (id, facts) in next.facts {
             self.facts.entry(id).or_default().merge(facts, definitions);
@@ -110,7 +110,7 @@ impl Gatherer {
     /// What came after `after`: what the history has of it, where there is one, and the log after that.
     pub(super) fn all_of(
         &self,
-        past: &Past<'_>,
+        past: &PastSources<'_>,
         after: Tick,
     ) -> Box<dyn Iterator<Item = Result<Portion, CheckpointError>>> {
         match past.history() {
@@ -144,8 +144,8 @@ impl Gatherer {
         events_max: u64,
         but: &LeftOut,
         mut history: Option<&mut Recorder<'_>>,
-    ) -> Result<Gathered, CheckpointError> {
-        let mut gathered = Gathered::default();
+    ) -> Result<GatheredPart, CheckpointError> {
+        let mut gathered = GatheredPart::default();
         for portion in portions {
             let mut portion = portion?;
             if portion.tick > until || gathered.events >= events_max {
@@ -226,34 +226,34 @@ impl Gatherer {
     /// up to `tick` by now, if it says so.
     pub fn make(
         &self,
-        kept: &mut Kept,
-        before: Option<&Entry>,
-        gathered: Gathered,
+        kept: &mut CheckpointList,
+        before: Option<&ListedCheckpoint>,
+        gathered: GatheredPart,
         tick: Tick,
         ids: MessageIds,
-    ) -> Result<Counts, CheckpointError> {
+    ) -> Result<CheckpointCounts, CheckpointError> {
         let signatures = signatures(&self.definitions);
         let mut pieces = None;
         if let Some(entry) = before {
             let (head, before) = kept.read(entry)?;
             pieces = Some(before.measures(of_today(&head, &signatures)));
         }
-        let head = Head::new(tick, self.basis.clone(), signatures, ids);
+        let head = CheckpointHead::new(tick, self.basis.clone(), signatures, ids);
         let folder = kept.folder().to_owned();
         let io = |source| CheckpointError::Io { path: folder.clone(), source };
-        let Gathered { facts, messages, .. } = gathered;
+        let GatheredPart { facts, messages, .. } = gathered;
         let mut new: Vec<(IdentifierId, Facts)> = facts.into_iter().collect();
         new.sort_unstable_by_key(|(id, _)| *id);
         let mut new = new.into_iter().peekable();
         let mut all_messages = Vec::new();
         kept.add(&head, |writer| {
-            let write = |id, mut facts: Facts, writer: &mut Writer| {
+            let write = |id, mut facts: Facts, writer: &mut CheckpointWriter| {
                 facts.settle(tick, &self.definitions);
                 writer.facts(id, &facts).map_err(io)
             };
             for piece in pieces.into_iter().flatten() {
                 match piece? {
-                    Piece::Facts(old) => {
+                    CheckpointPiece::Facts(old) => {
                         for (id, mut facts) in old {
                             while let Some((other, more)) = new.next_if(|(other, _)| *other < id) {
                                 write(other, more, writer)?;
@@ -264,8 +264,8 @@ impl Gatherer {
                             write(id, facts, writer)?;
                         }
                     }
-                    Piece::Messages(_) if ids == MessageIds::Apart => {}
-                    Piece::Messages(old) => all_messages.extend(old),
+                    CheckpointPiece::Messages(_) if ids == MessageIds::Apart => {}
+                    CheckpointPiece::Messages(old) => all_messages.extend(old),
                 }
             }
             for (id, facts) in new {
@@ -297,7 +297,7 @@ impl Gatherer {
 ///
 /// Where a field had one type for all of a project, it may have another one since, in a definition that is the same. What the
 /// checkpoint has of such a measure is what events said then, and stays.
-pub fn of_today(head: &Head, signatures: &[String]) -> Vec<Option<MeasureId>> {
+pub fn of_today(head: &CheckpointHead, signatures: &[String]) -> Vec<Option<MeasureId>> {
     let today = |text: &String| signatures.iter().position(|known| known == text);
     let mut found: Vec<Option<usize>> = head.measures.iter().map(today).collect();
     if head.basis.meaning < TYPED_IN_EACH_USE {

@@ -9,10 +9,10 @@ use dataflows::model::Tick;
 use dataflows::observations::Arrival;
 use rustc_hash::FxHashSet;
 
-use super::file::{MessageIds, Piece};
-use super::kept::{Entry, Pieces};
-use super::make::{Gathered, LeftOut, of_history, of_today};
-use super::{Basis, CheckpointError, Gatherer, Kept, key_of, repeated, signatures};
+use super::file::{CheckpointPiece, MessageIds};
+use super::kept::{ListedCheckpoint, Pieces};
+use super::make::{GatheredPart, LeftOut, of_history, of_today};
+use super::{Basis, CheckpointError, CheckpointList, Gatherer, key_of, repeated, signatures};
 use crate::history::Archive;
 use crate::log::{Store, StoreError, codec};
 use crate::project::Project;
@@ -28,25 +28,25 @@ pub struct Restore {
 }
 
 /// What there is of the past, beside checkpoints.
-pub struct Past<'a> {
+pub struct PastSources<'a> {
     /// The log is gone up to this tick; nothing where it is complete.
     log: Option<Tick>,
     /// A history that has what came before the log, or the end of it.
     history: Option<&'a Archive>,
 }
 
-impl<'a> Past<'a> {
+impl<'a> PastSources<'a> {
     /// The log is gone up to `log`, and there may be a history.
     pub fn new(log: Option<Tick>, history: Option<&'a Archive>) -> Self {
         // One that ends before the log begins has a gap behind it.
         let is_joined = |history: &&Archive| {
             log.is_some_and(|log| !history.is_new() && history.begins() <= log && history.until() >= log)
         };
-        Past { log, history: history.filter(is_joined) }
+        PastSources { log, history: history.filter(is_joined) }
     }
 
     /// What a start lacks, whatever the project says; nothing where it can begin.
-    pub fn lack(&self, kept: &Kept) -> Option<CheckpointError> {
+    pub fn lack(&self, kept: &CheckpointList) -> Option<CheckpointError> {
         let begins = self.begins()?;
         let what = match kept.newest() {
             None => "there is no checkpoint".to_owned(),
@@ -71,7 +71,7 @@ impl<'a> Past<'a> {
 }
 
 /// How a start is to begin. It is made before anything is changed.
-pub struct Plan {
+pub struct RecoveryPlan {
     begin: Begin,
 }
 
@@ -97,12 +97,17 @@ enum Begin {
     /// The same, since the checkpoints are of no use any more.
     AnewAlone,
     /// With the newest checkpoint, once what new measures count has been added from history and log.
-    Newest(Entry, FxHashSet<MeasureId>),
+    Newest(ListedCheckpoint, FxHashSet<MeasureId>),
 }
 
-impl Plan {
+impl RecoveryPlan {
     /// Decides how to start with `project`. With `accept_partial`, what cannot be rebuilt is made of what is kept.
-    pub fn new(past: &Past<'_>, kept: &Kept, project: &Project, accept_partial: bool) -> Result<Self, CheckpointError> {
+    pub fn new(
+        past: &PastSources<'_>,
+        kept: &CheckpointList,
+        project: &Project,
+        accept_partial: bool,
+    ) -> Result<Self, CheckpointError> {
         let begins = past.begins();
         let gone = |what: String| match begins {
             Some(begins) if !accept_partial => Err(CheckpointError::Gone { what, begins }),
@@ -115,7 +120,7 @@ impl Plan {
         if let Some(CheckpointError::Gone { what, .. }) = past.lack(kept) {
             gone(what)?;
         }
-        let begin = |begin| Ok(Plan { begin });
+        let begin = |begin| Ok(RecoveryPlan { begin });
         let Some(newest) = kept.newest().cloned() else { return begin(Begin::Anew) };
         let (head, _) = kept.read(&newest)?;
         let basis = Basis::of(project);
@@ -164,7 +169,7 @@ impl Plan {
 
     /// The tick up to which message ids have to be beside the checkpoint that the start begins with; nothing where that has them, or
     /// the log.
-    pub fn ids_apart(&self, past: &Past<'_>, kept: &Kept) -> Result<Option<Tick>, CheckpointError> {
+    pub fn ids_apart(&self, past: &PastSources<'_>, kept: &CheckpointList) -> Result<Option<Tick>, CheckpointError> {
         let Begin::Newest(newest, _) = &self.begin else { return Ok(None) };
         // A checkpoint that is made of the history has the ids of its events.
         let rolls_forward = past.history.is_some() && past.log > Some(newest.tick);
@@ -172,7 +177,7 @@ impl Plan {
     }
 
     /// How the start begins, in words of its own.
-    pub fn start(&self, past: &Past<'_>) -> StartPlan {
+    pub fn start(&self, past: &PastSources<'_>) -> StartPlan {
         match &self.begin {
             Begin::AnewAlone => StartPlan::Anew,
             Begin::Anew if past.begins().is_some() => StartPlan::AnewInPart,
@@ -187,8 +192,8 @@ impl Plan {
     /// [`StartPlan::CheckpointAndMore`].
     pub fn arrivals<'g>(
         &self,
-        past: &Past<'_>,
-        kept: &Kept,
+        past: &PastSources<'_>,
+        kept: &CheckpointList,
         gatherer: &'g Gatherer,
         project: &Project,
     ) -> Result<Box<dyn Iterator<Item = Result<ArrivalsAt, CheckpointError>> + 'g>, CheckpointError> {
@@ -202,10 +207,10 @@ impl Plan {
         let (head, pieces) = kept.read(newest)?;
         let pieces = pieces.measures(of_today(&head, &signatures(&project.definitions)));
         let facts = pieces.map(|piece| match piece? {
-            Piece::Facts(facts) => {
+            CheckpointPiece::Facts(facts) => {
                 Ok((Tick::default(), facts.into_iter().map(|of_one| Arrival::Facts(Box::new(of_one))).collect()))
             }
-            Piece::Messages(_) => Ok((Tick::default(), Vec::new())),
+            CheckpointPiece::Messages(_) => Ok((Tick::default(), Vec::new())),
         });
         Ok(Box::new(facts.chain(events)))
     }
@@ -213,9 +218,9 @@ impl Plan {
     /// Prepares the start. Nothing where the log alone is to be read, from its beginning.
     pub fn prepare(
         self,
-        past: &Past<'_>,
+        past: &PastSources<'_>,
         store: &Store,
-        kept: &mut Kept,
+        kept: &mut CheckpointList,
         gatherer: &Gatherer,
         project: &Project,
     ) -> Result<Option<Restore>, CheckpointError> {
@@ -243,10 +248,10 @@ impl Plan {
 
 /// Puts what events say of new measures, all else left out, into the newest checkpoint.
 fn rebuild(
-    kept: &mut Kept,
+    kept: &mut CheckpointList,
     gatherer: &Gatherer,
-    past: &Past<'_>,
-    newest: &Entry,
+    past: &PastSources<'_>,
+    newest: &ListedCheckpoint,
     messages: MessageIds,
     left_out: &LeftOut,
 ) -> Result<(), CheckpointError> {
@@ -254,7 +259,7 @@ fn rebuild(
     const EVENTS_AT_ONCE: u64 = if cfg!(test) { 30 } else { 500_000 };
     tracing::info!("new definitions: counting in history and log what they need");
     // The ids of their messages are where those of the checkpoint are.
-    let mut gathered = Gathered::default();
+    let mut gathered = GatheredPart::default();
     loop {
         let portions = gatherer.all_of(past, gathered.tick);
         let next = gatherer.gather(portions, newest.tick, EVENTS_AT_ONCE, left_out, None)?;
@@ -269,7 +274,7 @@ fn rebuild(
 }
 
 /// Makes checkpoints of what the history has after the newest one, up to its end.
-fn roll_forward(kept: &mut Kept, gatherer: &Gatherer, history: &Archive) -> Result<(), CheckpointError> {
+fn roll_forward(kept: &mut CheckpointList, gatherer: &Gatherer, history: &Archive) -> Result<(), CheckpointError> {
     /// Events that are gathered in memory at a time.
     const EVENTS_AT_ONCE: u64 = 2_000_000;
     tracing::info!("making checkpoints of the history");

@@ -6,7 +6,7 @@
 use dataflows::model::Tick;
 use rustc_hash::FxHashSet;
 
-use super::{Kept, Piece};
+use super::{CheckpointList, CheckpointPiece};
 use crate::log::{EntryOrder, Log, LogError, LogRecord, Logged, Store, StoreError};
 use crate::owners::FormerId;
 
@@ -27,7 +27,7 @@ pub struct FormerLog {
 
 impl FormerLog {
     /// Reads what comes after the newest checkpoint. Nothing where an earlier version wrote nothing of it.
-    pub fn read(store: &Store, kept: &Kept, log: &dyn Log) -> Result<Option<Self>, LogError> {
+    pub fn read(store: &Store, kept: &CheckpointList, log: &dyn Log) -> Result<Option<Self>, LogError> {
         let newest = kept.newest();
         let after = newest.map_or(Tick::default(), |newest| newest.tick);
         let mut ids = Vec::new();
@@ -45,7 +45,7 @@ impl FormerLog {
         if let Some(newest) = newest {
             let (_, pieces) = kept.read(newest)?;
             for piece in pieces {
-                let Piece::Messages(messages) = piece? else { continue };
+                let CheckpointPiece::Messages(messages) = piece? else { continue };
                 let counted = |(tick, of_tick): (Tick, Vec<u128>)| {
                     of_tick.into_iter().map(move |id| FormerId { id, tick, has_counted: true })
                 };

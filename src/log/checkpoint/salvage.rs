@@ -5,8 +5,8 @@ use std::path::Path;
 
 use dataflows::model::Tick;
 
-use super::kept::{self, Entry};
-use super::{CheckpointError, Kept, Piece};
+use super::kept::{self, ListedCheckpoint};
+use super::{CheckpointError, CheckpointList, CheckpointPiece};
 use crate::log::files::make_folder;
 
 /// What was found.
@@ -22,7 +22,7 @@ pub struct Salvaged {
 /// list is lost; but none of a tick after `until`.
 pub fn salvage(data: &Path, into: &Path, until: Tick) -> Result<Salvaged, CheckpointError> {
     let mut salvaged = Salvaged::default();
-    let mut names = match Kept::listed(data) {
+    let mut names = match CheckpointList::listed(data) {
         Ok(Some(entries)) => entries.into_iter().map(|entry| entry.name).collect(),
         Ok(None) => every(data),
         Err(error) => {
@@ -54,7 +54,7 @@ pub fn salvage(data: &Path, into: &Path, until: Tick) -> Result<Salvaged, Checkp
         fs::File::open(&copy).and_then(|file| file.sync_all()).map_err(io(&copy))?;
     }
     salvaged.ticks = entries.iter().map(|entry| entry.tick).collect();
-    Kept::write_list(into, entries)?;
+    CheckpointList::write_list(into, entries)?;
     Ok(salvaged)
 }
 
@@ -65,15 +65,15 @@ fn every(data: &Path) -> Vec<String> {
 }
 
 /// Reads a checkpoint to its end. Gives the line that lists it.
-fn read(path: &Path, name: &str) -> Result<Entry, String> {
+fn read(path: &Path, name: &str) -> Result<ListedCheckpoint, String> {
     let (head, reader) = super::file::open(path).map_err(|error| error.to_string())?;
     let mut identifiers = 0;
     for piece in reader {
         match piece.map_err(|error| error.to_string())? {
-            Piece::Facts(facts) => identifiers += facts.len() as u64,
-            Piece::Messages(_) => {}
+            CheckpointPiece::Facts(facts) => identifiers += facts.len() as u64,
+            CheckpointPiece::Messages(_) => {}
         }
     }
     let bytes = fs::metadata(path).map_err(|error| error.to_string())?.len();
-    Ok(Entry { tick: head.tick, bytes, identifiers, name: name.to_owned() })
+    Ok(ListedCheckpoint { tick: head.tick, bytes, identifiers, name: name.to_owned() })
 }

@@ -43,15 +43,15 @@ when = "count('Seen') >= 5"
 const START_MS: u64 = 1_700_000_000_000;
 
 /// A data folder.
-struct World {
+struct CheckpointWorld {
     folder: TempDir,
     has_history: bool,
 }
 
-impl World {
+impl CheckpointWorld {
     /// One whose log has an event a second, `events` in all.
     fn new(events: u64) -> Self {
-        let world = World { folder: tempfile::tempdir().unwrap(), has_history: false };
+        let world = CheckpointWorld { folder: tempfile::tempdir().unwrap(), has_history: false };
         let store = world.store();
         let mut log = DurableLog::open(store.clone(), Durability::Os).unwrap();
         for n in 0..events {
@@ -97,8 +97,8 @@ impl World {
         HistoryWriter::new(Arc::new(Folder::new(self.data().join("history"))), "key".to_owned(), None, None)
     }
 
-    fn kept(&self) -> Kept {
-        Kept::open(&self.data()).unwrap()
+    fn kept(&self) -> CheckpointList {
+        CheckpointList::open(&self.data()).unwrap()
     }
 
     fn project(&self, text: &str) -> Project {
@@ -130,15 +130,16 @@ impl World {
         }
     }
 
-    fn plan(&self, text: &str, accept_partial: bool) -> Result<Option<Content>, String> {
+    fn plan(&self, text: &str, accept_partial: bool) -> Result<Option<CheckpointContent>, String> {
         let (store, mut kept, project) = (self.store(), self.kept(), self.project(text));
         let gatherer = self.gatherer(&store, &project);
         let archive = self.archive();
         let newest = kept.newest().map_or(Tick::default(), |newest| newest.tick);
         let past = begins(&store, newest).map_err(CheckpointError::from);
         let restore = past.and_then(|begins| {
-            let past = Past::new(begins, archive.as_ref());
-            Plan::new(&past, &kept, &project, accept_partial)?.prepare(&past, &store, &mut kept, &gatherer, &project)
+            let past = PastSources::new(begins, archive.as_ref());
+            RecoveryPlan::new(&past, &kept, &project, accept_partial)?
+                .prepare(&past, &store, &mut kept, &gatherer, &project)
         });
         match restore {
             Ok(None) => Ok(None),
@@ -148,8 +149,8 @@ impl World {
     }
 
     /// All that is in the log, as it would be in a checkpoint under `text`.
-    fn at_once(&self, text: &str) -> Content {
-        let other = World { folder: tempfile::tempdir().unwrap(), has_history: false };
+    fn at_once(&self, text: &str) -> CheckpointContent {
+        let other = CheckpointWorld { folder: tempfile::tempdir().unwrap(), has_history: false };
         let (store, mut kept, project) = (self.store(), other_kept(&other), self.project(text));
         let gatherer = self.gatherer(&store, &project);
         let gathered =
@@ -161,7 +162,7 @@ impl World {
     }
 }
 
-fn other_kept(other: &World) -> Kept {
+fn other_kept(other: &CheckpointWorld) -> CheckpointList {
     fs::create_dir_all(other.data()).unwrap();
     other.kept()
 }
@@ -172,17 +173,17 @@ fn time(tick: Tick) -> String {
 
 /// What is in a checkpoint.
 #[derive(Debug, Default, PartialEq)]
-struct Content {
+struct CheckpointContent {
     facts: Vec<(IdentifierId, Facts)>,
     messages: Vec<(Tick, Vec<u128>)>,
 }
 
-fn content(pieces: Pieces) -> Result<Content, String> {
-    let mut content = Content::default();
+fn content(pieces: Pieces) -> Result<CheckpointContent, String> {
+    let mut content = CheckpointContent::default();
     for piece in pieces {
         match piece.map_err(|error| error.to_string())? {
-            Piece::Facts(facts) => content.facts.extend(facts),
-            Piece::Messages(messages) => content.messages.extend(messages),
+            CheckpointPiece::Facts(facts) => content.facts.extend(facts),
+            CheckpointPiece::Messages(messages) => content.messages.extend(messages),
         }
     }
     assert!(content.facts.is_sorted_by_key(|(id, _)| *id));
@@ -192,7 +193,7 @@ fn content(pieces: Pieces) -> Result<Content, String> {
 #[test]
 fn bit_by_bit_is_what_it_would_be_at_once() {
     for events in [1, 7, 40, 1_000] {
-        let world = World::new(100);
+        let world = CheckpointWorld::new(100);
         world.checkpoints(events);
         let content = world.plan(PROJECT, false).unwrap().unwrap();
         assert_eq!(content.facts.len(), 5 + 8 + 5);
@@ -203,7 +204,7 @@ fn bit_by_bit_is_what_it_would_be_at_once() {
 
 #[test]
 fn what_new_definitions_count_is_added_from_the_log() {
-    let world = World::new(100);
+    let world = CheckpointWorld::new(100);
     world.checkpoints(40);
     let text = [PROJECT, MORE, EVER].concat();
     let expected = world.at_once(&text);
@@ -213,14 +214,14 @@ fn what_new_definitions_count_is_added_from_the_log() {
 
 #[test]
 fn what_does_not_count_counts_for_no_new_definition_either() {
-    let (world, same) = (World::new(100), World::new(100));
+    let (world, same) = (CheckpointWorld::new(100), CheckpointWorld::new(100));
     world.checkpoints(40);
     let dropped = Tick::from_ms(START_MS + 60_000);
     // Two that count for `regular`, and one that the log will not have any more.
     let repeated = [(61, 61), (70, 70), (59, 59)].map(|(s, id): (u64, u128)| (Tick::from_ms(START_MS + s * 1_000), id));
     repeated::keep_for_tests(&world.store(), repeated);
     let text = [PROJECT, EVER].concat();
-    let counted = |world: &World| {
+    let counted = |world: &CheckpointWorld| {
         let content = world.plan(&text, false).unwrap().unwrap();
         let of_new = content.facts.into_iter().flat_map(|(_, facts)| facts.parts);
         let counts = of_new.filter_map(|(at, part, weight)| match part {
@@ -238,13 +239,13 @@ fn what_does_not_count_counts_for_no_new_definition_either() {
 }
 
 /// Whether a measure counts what was seen, ever.
-fn is_regular(world: &World, text: &str, measure: MeasureId) -> bool {
+fn is_regular(world: &CheckpointWorld, text: &str, measure: MeasureId) -> bool {
     world.project(text).definitions.measures[measure.index()].within.is_none()
 }
 
 #[test]
 fn what_no_definition_counts_any_more_is_left_out() {
-    let world = World::new(50);
+    let world = CheckpointWorld::new(50);
     world.checkpoints(50);
     let text = PROJECT.replace("cheapest = \"min('Bought', properties.total)\"", "");
     assert_eq!(world.plan(&text, false), Ok(Some(world.at_once(&text))));
@@ -252,7 +253,7 @@ fn what_no_definition_counts_any_more_is_left_out() {
 
 #[test]
 fn other_rules_of_identity_take_the_log() {
-    let world = World::new(50);
+    let world = CheckpointWorld::new(50);
     world.checkpoints(20);
     let text = PROJECT.replace("[identity]", "[identity]\nblocked = [\"u1\"]");
     assert_eq!(world.plan(&text, false), Ok(None));
@@ -261,18 +262,18 @@ fn other_rules_of_identity_take_the_log() {
 
 #[test]
 fn events_that_meant_something_else_are_read_anew() {
-    let checkpoints = |world: &World| {
+    let checkpoints = |world: &CheckpointWorld| {
         let store = world.store();
         let gatherer = world.gatherer(&store, &world.project(PROJECT)).of_another_meaning();
         world.checkpoints_by(&gatherer, 20);
     };
-    let world = World::new(50);
+    let world = CheckpointWorld::new(50);
     checkpoints(&world);
     assert_eq!(world.plan(PROJECT, false), Ok(None), "the log has all of them");
     assert_eq!(world.kept().entries(), []);
 
     // Where it has not, nothing is refused, and the checkpoint stays.
-    let world = World::new(50);
+    let world = CheckpointWorld::new(50);
     checkpoints(&world);
     let expected = world.at_once(PROJECT);
     drop_up_to(&world.store(), Tick::from_ms(START_MS + 20_000)).unwrap();
@@ -280,7 +281,7 @@ fn events_that_meant_something_else_are_read_anew() {
 }
 
 #[track_caller]
-fn check_gone(world: &World, text: &str, expected: &str) {
+fn check_gone(world: &CheckpointWorld, text: &str, expected: &str) {
     let begins = Tick::from_ms(START_MS + 49_000);
     let expected = format!(
         "{expected}; log and history begin after tick {begins} and what came before is not kept in a form that serves: \
@@ -293,7 +294,7 @@ fn check_gone(world: &World, text: &str, expected: &str) {
 
 #[test]
 fn what_cannot_be_rebuilt_is_said_before_anything_starts() {
-    let world = World::new(200);
+    let world = CheckpointWorld::new(200);
     world.checkpoints(100);
     drop_up_to(&world.store(), Tick::from_ms(START_MS + 50_000)).unwrap();
     world.plan(PROJECT, false).unwrap();
@@ -312,12 +313,12 @@ fn what_cannot_be_rebuilt_is_said_before_anything_starts() {
 /// A field had one type in a project once, also where nothing was expected of it.
 #[test]
 fn a_measure_is_known_though_its_fields_have_other_types_now() {
-    let project = World::new(1).project(PROJECT);
+    let project = CheckpointWorld::new(1).project(PROJECT);
     let head = |meaning| {
         let measures =
             ["count \"Seen\"", "distinct properties.\"id\":text \"Seen\"", "sum properties.\"n\":number \"Seen\""];
         let basis = Basis { meaning, ..Basis::of(&project) };
-        file::Head::new(Tick::default(), basis, measures.map(str::to_owned).to_vec(), MessageIds::Within)
+        file::CheckpointHead::new(Tick::default(), basis, measures.map(str::to_owned).to_vec(), MessageIds::Within)
     };
     let today = ["distinct properties.\"id\" \"Seen\"", "count \"Seen\"", "sum properties.\"n\":number \"Else\""];
     let today = today.map(str::to_owned);
@@ -332,13 +333,13 @@ fn a_measure_is_known_though_its_fields_have_other_types_now() {
 
 #[test]
 fn a_log_without_its_beginning_takes_a_checkpoint() {
-    let world = World::new(100);
+    let world = CheckpointWorld::new(100);
     drop_up_to(&world.store(), Tick::from_ms(START_MS + 50_000)).unwrap();
     check_gone(&world, PROJECT, "there is no checkpoint");
 }
 
 /// Lets a checkpointer work until there are so many checkpoints of all 100 events, the first up to `first`.
-fn checkpointed(world: &World, due: u64, first: u64, checkpoints: u64) {
+fn checkpointed(world: &CheckpointWorld, due: u64, first: u64, checkpoints: u64) {
     let log = DurableLog::open(world.store(), Durability::Os).unwrap();
     log.history(Tick::default()).for_each(drop);
     log.growth().recovered();
@@ -369,7 +370,7 @@ fn checkpointed(world: &World, due: u64, first: u64, checkpoints: u64) {
 /// Each took twice as many events as make one due, and where those came faster fell behind for ever.
 #[test]
 fn checkpoints_that_are_due_often_take_all_that_there_is() {
-    let world = World::new(100);
+    let world = CheckpointWorld::new(100);
     let expected = world.at_once(PROJECT);
     checkpointed(&world, 1, u64::MAX, 1);
     assert_eq!(world.plan(PROJECT, false), Ok(Some(expected)));
@@ -377,7 +378,7 @@ fn checkpoints_that_are_due_often_take_all_that_there_is() {
 
 #[test]
 fn the_log_stays_for_the_older_of_two_checkpoints() {
-    let world = World::new(100);
+    let world = CheckpointWorld::new(100);
     let expected = world.at_once(PROJECT);
     checkpointed(&world, 25, START_MS + 49_000, 2);
 
@@ -404,7 +405,7 @@ fn the_history_has_what_the_log_lost() {
             .concat(),
     ];
     for text in &texts {
-        let world = World { has_history: true, ..World::new(100) };
+        let world = CheckpointWorld { has_history: true, ..CheckpointWorld::new(100) };
         let expected = world.at_once(text);
         checkpointed(&world, 25, START_MS + 49_000, 2);
         let first = world.store().history(Tick::default()).next().unwrap().unwrap().tick;
@@ -414,7 +415,7 @@ fn the_history_has_what_the_log_lost() {
 
     // Without any checkpoint, too; and where the log does not follow on the one that is left.
     for lines_left in [0, 1] {
-        let world = World { has_history: true, ..World::new(100) };
+        let world = CheckpointWorld { has_history: true, ..CheckpointWorld::new(100) };
         let expected = world.at_once(&texts[1]);
         checkpointed(&world, 25, START_MS + 49_000, 2);
         drop_up_to(&world.store(), Tick::from_ms(START_MS + 80_000)).unwrap();
@@ -428,7 +429,7 @@ fn the_history_has_what_the_log_lost() {
 
 #[test]
 fn a_history_that_begins_late_says_so() {
-    let mut world = World::new(200);
+    let mut world = CheckpointWorld::new(200);
     world.checkpoints(100);
     drop_up_to(&world.store(), Tick::from_ms(START_MS + 50_000)).unwrap();
     world.has_history = true;
@@ -446,7 +447,7 @@ fn a_history_that_begins_late_says_so() {
     check_gone(&world, &[PROJECT, MORE, EVER].concat(), "new, and cannot be counted completely: audience regular");
     // The history was away for a while: there is a gap, and it begins behind it.
     let gatherer = world.gatherer(&world.store(), &world.project(PROJECT));
-    let other = World { folder: tempfile::tempdir().unwrap(), has_history: true };
+    let other = CheckpointWorld { folder: tempfile::tempdir().unwrap(), has_history: true };
     let mut archive = other.archive().unwrap();
     archive.begin(Tick::from_ms(START_MS + 20_000)).unwrap();
     gatherer.catch_up(&mut archive, Tick::from_ms(START_MS + 199_000)).unwrap();
@@ -456,7 +457,7 @@ fn a_history_that_begins_late_says_so() {
 /// What is in the history is what was in the log, without what does not count, and with its places.
 #[test]
 fn the_history_has_what_counted() {
-    let world = World { has_history: true, ..World::new(100) };
+    let world = CheckpointWorld { has_history: true, ..CheckpointWorld::new(100) };
     let gatherer = world.gatherer(&world.store(), &world.project(PROJECT));
     let mut expected: Vec<Portion> = gatherer.log(Tick::default()).collect::<Result<_, _>>().unwrap();
     drop(gatherer);
@@ -478,7 +479,7 @@ fn the_history_has_what_counted() {
 /// What its people's facts are without an event is what they are in a log that never had it.
 #[test]
 fn facts_are_gathered_anew_without_an_event() {
-    let world = World { has_history: true, ..World::new(100) };
+    let world = CheckpointWorld { has_history: true, ..CheckpointWorld::new(100) };
     let (store, project) = (world.store(), world.project(PROJECT));
     let at = Tick::from_ms(START_MS + 70_000);
     let cause: Repeated = [(Tick::from_ms(START_MS + 21_000), 21u128)].into_iter().collect();
@@ -491,7 +492,7 @@ fn facts_are_gathered_anew_without_an_event() {
     };
     let with = all(LeftOut::default());
     let without = all(LeftOut { repeated: cause.clone(), all_but: None });
-    let check = |gatherer: &Gatherer, past: &Past<'_>| {
+    let check = |gatherer: &Gatherer, past: &PastSources<'_>| {
         let replaced = gatherer.without(past, &cause, &LeftOut::default(), at).unwrap();
         assert_eq!(replaced.len(), 3, "a user, a device and an address");
         for replacement in &replaced {
@@ -503,7 +504,7 @@ fn facts_are_gathered_anew_without_an_event() {
             assert_eq!(without.get(id), Some(facts), "nobody else is concerned");
         }
     };
-    check(&world.gatherer(&store, &project), &Past::new(begins(&store, Tick::default()).unwrap(), None));
+    check(&world.gatherer(&store, &project), &PastSources::new(begins(&store, Tick::default()).unwrap(), None));
     drop(store);
     // From the history, where the log does not have it any more; without one it is refused.
     checkpointed(&world, 25, START_MS + 49_000, 2);
@@ -511,14 +512,15 @@ fn facts_are_gathered_anew_without_an_event() {
     let gatherer = world.gatherer(&store, &project);
     let log = begins(&store, Tick::default()).unwrap();
     assert_eq!(log, Some(Tick::from_ms(START_MS + 49_000)));
-    check(&gatherer, &Past::new(log, world.archive().as_ref()));
-    let refused = gatherer.without(&Past::new(log, None), &cause, &LeftOut::default(), at).unwrap_err().to_string();
+    check(&gatherer, &PastSources::new(log, world.archive().as_ref()));
+    let refused =
+        gatherer.without(&PastSources::new(log, None), &cause, &LeftOut::default(), at).unwrap_err().to_string();
     assert!(refused.contains("neither in the history nor in the log"), "{refused}");
 }
 
 #[test]
 fn the_end_of_the_log_stays() {
-    let world = World::new(35);
+    let world = CheckpointWorld::new(35);
     assert_eq!(drop_up_to(&world.store(), Tick::MAX).unwrap(), 30, "in whole segments");
     let log = DurableLog::open(world.store(), Durability::Os).unwrap();
     assert_eq!(log.last(), Some(Tick::from_ms(START_MS + 34_000)));
@@ -526,7 +528,7 @@ fn the_end_of_the_log_stays() {
 }
 
 /// The newest checkpoint's file.
-fn newest(world: &World) -> PathBuf {
+fn newest(world: &CheckpointWorld) -> PathBuf {
     let mut files: Vec<_> =
         fs::read_dir(world.data().join("checkpoints")).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
@@ -534,8 +536,8 @@ fn newest(world: &World) -> PathBuf {
 }
 
 #[track_caller]
-fn check_refused(world: &World, expected: &[&str]) {
-    let kept = Kept::open(&world.data());
+fn check_refused(world: &CheckpointWorld, expected: &[&str]) {
+    let kept = CheckpointList::open(&world.data());
     let error = match kept {
         Err(error) => error.to_string(),
         Ok(_) => world.plan(PROJECT, false).unwrap_err(),
@@ -547,7 +549,7 @@ fn check_refused(world: &World, expected: &[&str]) {
 
 #[test]
 fn a_checkpoint_that_is_not_as_it_was_is_refused_and_can_be_left_out() {
-    let world = World::new(100);
+    let world = CheckpointWorld::new(100);
     world.checkpoints(50);
     let (file, list) = (newest(&world), world.data().join("CHECKPOINTS"));
     let name = file.file_name().unwrap().to_str().unwrap();
@@ -578,7 +580,7 @@ fn a_checkpoint_that_is_not_as_it_was_is_refused_and_can_be_left_out() {
 
 #[test]
 fn what_is_not_listed_goes() {
-    let world = World::new(10);
+    let world = CheckpointWorld::new(10);
     world.checkpoints(10);
     let left = world.data().join("checkpoints").join("half");
     fs::write(&left, "half").unwrap();

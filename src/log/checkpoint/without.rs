@@ -11,7 +11,7 @@ use dataflows::observer::Observation;
 use rustc_hash::FxHashSet;
 
 use super::make::LeftOut;
-use super::plan::Past;
+use super::plan::PastSources;
 use super::repeated::Repeated;
 use super::{CheckpointError, Gatherer};
 use crate::engine::placed;
@@ -21,7 +21,7 @@ impl Gatherer {
     /// named by their ticks and messages. Messages of `but` do not count either way.
     pub fn without(
         &self,
-        past: &Past<'_>,
+        past: &PastSources<'_>,
         causes: &Repeated,
         but: &LeftOut,
         at: Tick,
@@ -58,7 +58,7 @@ impl Gatherer {
     /// Gives all that events before `at` say, each with the tick and the message of its event.
     fn observations(
         &self,
-        past: &Past<'_>,
+        past: &PastSources<'_>,
         but: &LeftOut,
         at: Tick,
         mut give: impl FnMut((Tick, u128), Observation),

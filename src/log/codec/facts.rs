@@ -8,7 +8,7 @@ use bincode::Options;
 use dataflows::definitions::MeasureId;
 use dataflows::facts::{Aliases, Facts};
 use dataflows::model::{Decisions, IdentifierId, Part, Position, Record, Sample, Strength, Tick, Weight};
-use dataflows::observer::{Alias, Link};
+use dataflows::observer::{AliasContribution, Link};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use super::value::StoredValue;
 use super::{CodecError, as_bytes, options};
 
 /// A position as seen from the time of its event, in ticks after it; nothing where it is not known.
-type Kept = Option<(i64, u16, u32)>;
+type RelativePosition = Option<(i64, u16, u32)>;
 
 /// What is kept of a position.
 trait StoredPosition: DeserializeOwned {
@@ -24,7 +24,7 @@ trait StoredPosition: DeserializeOwned {
     fn of_time(self, at: u64) -> Position;
 }
 
-impl StoredPosition for Kept {
+impl StoredPosition for RelativePosition {
     fn of_time(self, at: u64) -> Position {
         self.map_or(Position::UNKNOWN, |(delay_ms, process, index)| {
             let tick = Tick::from_ms(at.wrapping_add(delay_ms as u64));
@@ -40,7 +40,7 @@ impl StoredPosition for () {
     }
 }
 
-fn kept(at: Tick, position: Position) -> Kept {
+fn kept(at: Tick, position: Position) -> RelativePosition {
     let delay_ms = position.tick.as_ms().wrapping_sub(at.as_ms()) as i64;
     position.is_known().then_some((delay_ms, position.process, position.index))
 }
@@ -69,7 +69,7 @@ const OWNER: u8 = 1;
 /// Set where a link is weak.
 const WEAK: u8 = 2;
 
-impl StoredLink<Kept> {
+impl StoredLink<RelativePosition> {
     fn of(Link { position, other, owner, at, strength }: &Link) -> Self {
         let bits = u8::from(*owner) | if *strength == Strength::Weak { WEAK } else { 0 };
         StoredLink(*other, bits, at.as_ms(), kept(*at, *position))
@@ -89,38 +89,38 @@ impl<P: StoredPosition> StoredLink<P> {
     }
 }
 
-/// See [`Alias`].
+/// See [`AliasContribution`].
 #[derive(Serialize, Deserialize)]
 enum StoredAlias {
     Target,
-    Link(StoredLink<Kept>),
-    Moved(StoredLink<Kept>),
+    Link(StoredLink<RelativePosition>),
+    Moved(StoredLink<RelativePosition>),
     Untrusted,
 }
 
 impl StoredAlias {
-    fn of(alias: &Alias) -> Self {
+    fn of(alias: &AliasContribution) -> Self {
         match alias {
-            Alias::Target => StoredAlias::Target,
-            Alias::Link(link) => StoredAlias::Link(StoredLink::of(link)),
-            Alias::Moved(link) => StoredAlias::Moved(StoredLink::of(link)),
-            Alias::Untrusted => StoredAlias::Untrusted,
+            AliasContribution::Target => StoredAlias::Target,
+            AliasContribution::Link(link) => StoredAlias::Link(StoredLink::of(link)),
+            AliasContribution::Moved(link) => StoredAlias::Moved(StoredLink::of(link)),
+            AliasContribution::Untrusted => StoredAlias::Untrusted,
         }
     }
 
-    fn alias(self) -> Alias {
+    fn alias(self) -> AliasContribution {
         match self {
-            StoredAlias::Target => Alias::Target,
-            StoredAlias::Link(link) => Alias::Link(link.link()),
-            StoredAlias::Moved(link) => Alias::Moved(link.link()),
-            StoredAlias::Untrusted => Alias::Untrusted,
+            StoredAlias::Target => AliasContribution::Target,
+            StoredAlias::Link(link) => AliasContribution::Link(link.link()),
+            StoredAlias::Moved(link) => AliasContribution::Moved(link.link()),
+            StoredAlias::Untrusted => AliasContribution::Untrusted,
         }
     }
 }
 
 /// Bytes that are written as such.
 #[derive(Serialize, Deserialize)]
-struct Bytes<'a>(#[serde(borrow, serialize_with = "as_bytes")] &'a [u8]);
+struct RawBytes<'a>(#[serde(borrow, serialize_with = "as_bytes")] &'a [u8]);
 
 #[derive(Serialize, Deserialize)]
 enum StoredPart<'a, P> {
@@ -159,7 +159,7 @@ pub fn encode_facts(id: IdentifierId, facts: &Facts, block: &mut Vec<u8>) {
         parts: parts.collect(),
     };
     let aliases: Vec<_> = facts.aliases.all().map(|alias| StoredAlias::of(&alias)).collect();
-    let stored = (stored, Bytes(facts.decisions.as_bytes()), aliases);
+    let stored = (stored, RawBytes(facts.decisions.as_bytes()), aliases);
     bincode::DefaultOptions::new().serialize_into(block, &stored).expect("memory takes what is written to it");
 }
 
@@ -193,13 +193,13 @@ pub fn decode_facts(
 ) -> Result<Vec<(IdentifierId, Facts)>, CodecError> {
     match form {
         FactsForm::WithoutPositions => former::<()>(block, measure),
-        FactsForm::WithoutDecisions => former::<Kept>(block, measure),
+        FactsForm::WithoutDecisions => former::<RelativePosition>(block, measure),
         FactsForm::WithoutAliases => {
-            let all = list::<(StoredFacts<'_, Kept>, Bytes<'_>)>(block)?.into_iter();
+            let all = list::<(StoredFacts<'_, RelativePosition>, RawBytes<'_>)>(block)?.into_iter();
             all.map(|(stored, decisions)| whole(stored, decisions, Aliases::default(), measure)).collect()
         }
         FactsForm::Whole => {
-            let all = list::<(StoredFacts<'_, Kept>, Bytes<'_>, Vec<StoredAlias>)>(block)?.into_iter();
+            let all = list::<(StoredFacts<'_, RelativePosition>, RawBytes<'_>, Vec<StoredAlias>)>(block)?.into_iter();
             let aliases = |stored: Vec<StoredAlias>| stored.into_iter().map(StoredAlias::alias).collect();
             all.map(|(stored, decisions, stored_aliases)| whole(stored, decisions, aliases(stored_aliases), measure))
                 .collect()
@@ -216,8 +216,8 @@ fn former<P: StoredPosition>(
 }
 
 fn whole(
-    stored: StoredFacts<'_, Kept>,
-    decisions: Bytes<'_>,
+    stored: StoredFacts<'_, RelativePosition>,
+    decisions: RawBytes<'_>,
     aliases: Aliases,
     measure: &impl Fn(u16) -> Option<MeasureId>,
 ) -> Result<(IdentifierId, Facts), CodecError> {

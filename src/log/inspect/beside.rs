@@ -9,9 +9,9 @@ use dataflows::model::Tick;
 
 use super::InspectError;
 use crate::catalogue::Catalogue;
-use crate::dedupe::{Expected, MessageWindow, ToldBy};
+use crate::dedupe::{ExpectedRuns, MessageWindow, ToldBy};
 use crate::history::{self, Archive, Folder, HistoryAddress, HistoryFiles, HistoryFound, HistoryOwner};
-use crate::log::checkpoint::{Kept, Past, begins};
+use crate::log::checkpoint::{CheckpointList, PastSources, begins};
 use crate::log::{DataFolder, ProcessNumber, Store};
 
 /// Where the history of a data folder is: inside, unless it is said to be elsewhere.
@@ -75,7 +75,7 @@ pub(super) struct Beside<'a> {
     /// Whose the folder is, as far as that can be told.
     pub owner: Option<ProcessNumber>,
     /// The checkpoints, where the list of them is whole.
-    pub kept: Option<&'a Kept>,
+    pub kept: Option<&'a CheckpointList>,
     /// What is sound of the log.
     pub store: Option<&'a Store>,
     /// The last tick that log or checkpoints have.
@@ -89,9 +89,9 @@ impl Beside<'_> {
         let has_catalogue = self.kept.is_some_and(|kept| self.found.has_catalogue(kept, owner));
         damage.extend(Catalogue::check(folder, has_catalogue).err().map(|error| error.to_string()));
         // Where log or checkpoints are damaged, that is told, and this is not known.
-        let newest = self.kept.and_then(Kept::newest).map_or(Tick::default(), |newest| newest.tick);
+        let newest = self.kept.and_then(CheckpointList::newest).map_or(Tick::default(), |newest| newest.tick);
         let log_begins = self.store.and_then(|store| begins(store, newest).ok()).flatten();
-        let ids = Expected {
+        let ids = ExpectedRuns {
             data: folder,
             owner: self.owner,
             // Only the project says how long they are of use: all that are listed have to be there.
@@ -114,7 +114,7 @@ impl Beside<'_> {
         // A history that is not looked at may have what log and checkpoints lack; one that is damaged is told.
         let archive = files_of(folder, history).ok().and_then(|files| Archive::open(files, String::new()).ok());
         if let Some(kept) = self.kept.filter(|_| archive.is_some() && (history.is_some() || !is_elsewhere)) {
-            let lack = Past::new(log_begins, archive.as_ref()).lack(kept);
+            let lack = PastSources::new(log_begins, archive.as_ref()).lack(kept);
             damage.extend(lack.map(|error| error.to_string()));
         }
     }

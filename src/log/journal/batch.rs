@@ -69,18 +69,18 @@ impl From<io::Error> for Stop {
 }
 
 /// Reads batches from a file.
-pub struct Cursor {
+pub struct JournalReader {
     reader: BufReader<File>,
     at: u64,
     items: Xxh3,
 }
 
-impl Cursor {
+impl JournalReader {
     /// Begins at a place of a file.
     pub fn open(path: &Path, at: u64) -> io::Result<Self> {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(at))?;
-        Ok(Cursor { reader: BufReader::with_capacity(64 * 1024, file), at, items: Xxh3::new() })
+        Ok(JournalReader { reader: BufReader::with_capacity(64 * 1024, file), at, items: Xxh3::new() })
     }
 
     /// Behind what was read.

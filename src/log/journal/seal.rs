@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::{Content, Journal, Rest, end_of_writes, journals, read_up_to};
+use super::{Journal, JournalContent, Rest, end_of_writes, journals, read_up_to};
 use crate::log::files::{read_small, write_whole};
 
 /// Bytes of a copy, a page of the disk.
@@ -29,7 +29,7 @@ const BLOCK: usize = 16 * 1024;
 
 /// The first bytes of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct JournalPrefix {
     /// Its number.
     pub journal: u64,
     /// How many.
@@ -40,16 +40,16 @@ pub struct Known {
 
 /// What is noted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seal {
+pub struct JournalSeal {
     number: u64,
     boot: String,
     /// Of the journal that was written to, and on the disk. Those before it are on the disk as a whole.
-    synced: Known,
+    synced: JournalPrefix,
     /// Of each journal, oldest first, as far as it was written.
-    journals: Vec<Known>,
+    journals: Vec<JournalPrefix>,
 }
 
-impl Seal {
+impl JournalSeal {
     /// What is noted in a data folder; nothing where nothing is, an error where it is not what was written.
     pub fn read(data: &Path) -> io::Result<Option<Self>> {
         let Some(file) = read_small(&data.join("SEAL"))? else { return Ok(None) };
@@ -69,15 +69,15 @@ impl Seal {
         let known = |line: &str| {
             let mut words = line.split(' ');
             let (journal, bytes) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-            Some(Known { journal, bytes, hash: u64::from_str_radix(words.next()?, 16).ok()? })
+            Some(JournalPrefix { journal, bytes, hash: u64::from_str_radix(words.next()?, 16).ok()? })
         };
         let synced = known(lines.next()?.strip_prefix("synced ")?)?;
-        let journals: Option<Vec<Known>> = lines.map(|line| known(line.strip_prefix("journal ")?)).collect();
-        Some(Seal { number, boot, synced, journals: journals? })
+        let journals: Option<Vec<JournalPrefix>> = lines.map(|line| known(line.strip_prefix("journal ")?)).collect();
+        Some(JournalSeal { number, boot, synced, journals: journals? })
     }
 
     fn to_copy(&self) -> Vec<u8> {
-        let line = |of: &Known| format!("{} {} {:016x}\n", of.journal, of.bytes, of.hash);
+        let line = |of: &JournalPrefix| format!("{} {} {:016x}\n", of.journal, of.bytes, of.hash);
         let mut text = format!("seal {}\nboot {}\nsynced {}", self.number, self.boot, line(&self.synced));
         for known in &self.journals {
             text += &format!("journal {}", line(known));
@@ -90,7 +90,11 @@ impl Seal {
     }
 
     /// Compares what is noted with what is there. Gives what is wrong: the journal, the place, and what.
-    pub fn check(&self, boot: Option<&str>, found: &[(Journal, Content)]) -> io::Result<Vec<(String, u64, String)>> {
+    pub fn check(
+        &self,
+        boot: Option<&str>,
+        found: &[(Journal, JournalContent)],
+    ) -> io::Result<Vec<(String, u64, String)>> {
         let mut wrong = Vec::new();
         let oldest = found.first().map_or(u64::MAX, |(journal, _)| journal.id);
         let newest = self.journals.last().map_or(0, |known| known.journal);
@@ -113,7 +117,7 @@ impl Seal {
                 wrong.push((name, content.bytes, why));
                 continue;
             }
-            let is_right = |of: &Known| Ok::<_, io::Error>(hash(&journal.path, of.bytes)? == of.hash);
+            let is_right = |of: &JournalPrefix| Ok::<_, io::Error>(hash(&journal.path, of.bytes)? == of.hash);
             if !is_right(&must)? || (content.bytes >= known.bytes && !is_right(known)?) {
                 let why = format!("its first {} bytes are not those that were written", known.bytes);
                 wrong.push((name, 0, why));
@@ -129,11 +133,11 @@ impl Seal {
     }
 
     /// What has to be there of what is known of a journal.
-    fn must(&self, known: &Known, boot: Option<&str>) -> Known {
+    fn must(&self, known: &JournalPrefix, boot: Option<&str>) -> JournalPrefix {
         let is_written_to = self.journals.last() == Some(known);
         match is_written_to && !self.is_of(boot) {
             true if self.synced.journal == known.journal => self.synced,
-            true => Known { journal: known.journal, bytes: 0, hash: xxh3_64(b"") },
+            true => JournalPrefix { journal: known.journal, bytes: 0, hash: xxh3_64(b"") },
             false => *known,
         }
     }
@@ -167,10 +171,10 @@ fn hash(path: &Path, bytes: u64) -> io::Result<u64> {
 }
 
 /// Notes what is written.
-pub struct Sealer {
+pub struct JournalSealer {
     store: PathBuf,
     file: File,
-    seal: Seal,
+    seal: JournalSeal,
     /// The journal that is written to.
     active: Active,
     /// It said once that it cannot.
@@ -190,8 +194,8 @@ impl Active {
         Ok(Active { id, file: File::open(store.join(format!("{id}.jnl")))?, bytes: 0, hasher: Xxh3::new() })
     }
 
-    fn known(&self) -> Known {
-        Known { journal: self.id, bytes: self.bytes, hash: self.hasher.digest() }
+    fn known(&self) -> JournalPrefix {
+        JournalPrefix { journal: self.id, bytes: self.bytes, hash: self.hasher.digest() }
     }
 
     /// Goes on to the end of what is written.
@@ -205,7 +209,7 @@ impl Active {
     }
 }
 
-impl Sealer {
+impl JournalSealer {
     /// Begins with what the journals have: the storage has just opened and synced them.
     pub fn begin(data: &Path, store: &Path) -> io::Result<Self> {
         let mut known = Vec::new();
@@ -214,22 +218,22 @@ impl Sealer {
         for journal in all {
             let of = end_of_writes(&journal.path).and_then(|bytes| Ok((bytes, hash(&journal.path, bytes)?)));
             match of {
-                Ok((bytes, hash)) => known.push(Known { journal: journal.id, bytes, hash }),
+                Ok((bytes, hash)) => known.push(JournalPrefix { journal: journal.id, bytes, hash }),
                 // All of it is in tables by now.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        let number = Seal::read(data).ok().flatten().map_or(0, |seal| seal.number);
+        let number = JournalSeal::read(data).ok().flatten().map_or(0, |seal| seal.number);
         let active = Active::open(store, last.id)?;
         known.push(active.known());
         let boot = boot().unwrap_or_default();
-        let seal = Seal { number: number + 1, boot, synced: active.known(), journals: known };
+        let seal = JournalSeal { number: number + 1, boot, synced: active.known(), journals: known };
         let path = data.join("SEAL");
         write_whole(&path, &[seal.to_copy(), seal.to_copy()].concat())?;
         let file = File::options().write(true).open(path)?;
         let block = Box::new([0; BLOCK]);
-        let mut sealer = Sealer { store: store.to_owned(), file, seal, active, is_broken: false, block };
+        let mut sealer = JournalSealer { store: store.to_owned(), file, seal, active, is_broken: false, block };
         sealer.go_on(true)?;
         Ok(sealer)
     }

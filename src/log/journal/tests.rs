@@ -7,24 +7,24 @@ use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::seal::{Seal, Sealer, boot};
+use super::seal::{JournalSeal, JournalSealer, boot};
 use super::*;
 
 /// A store with one journal of so many batches, and what is noted of it.
-struct World {
+struct JournalWorld {
     folder: TempDir,
     /// Where each batch ends.
     ends: Vec<u64>,
 }
 
-impl World {
+impl JournalWorld {
     /// The last sync is after `synced` batches.
     fn new(batches: u64, synced: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("store");
         let database = Database::builder(&store).worker_threads(1).open().unwrap();
         let keyspace = database.keyspace("rows", KeyspaceCreateOptions::default).unwrap();
-        let mut sealer = Sealer::begin(folder.path(), &store).unwrap();
+        let mut sealer = JournalSealer::begin(folder.path(), &store).unwrap();
         let mut ends = vec![0];
         for n in 1..=batches {
             let mut batch = database.batch().durability(Some(PersistMode::Buffer));
@@ -39,7 +39,7 @@ impl World {
             ends.push(end_of_writes(&store.join("0.jnl")).unwrap());
         }
         drop((keyspace, database));
-        let world = World { folder, ends };
+        let world = JournalWorld { folder, ends };
         // Without what is set aside, so that copies are small.
         world.change(|bytes| bytes.truncate(world.end() as usize));
         world
@@ -61,13 +61,13 @@ impl World {
         fs::write(path, bytes).unwrap();
     }
 
-    fn read(&self) -> Content {
+    fn read(&self) -> JournalContent {
         read(&self.journal(), None).unwrap()
     }
 
     /// What is noted, compared with what is there.
     fn wrong(&self, boot: Option<&str>) -> Vec<(String, u64, String)> {
-        let seal = Seal::read(self.folder.path()).unwrap().unwrap();
+        let seal = JournalSeal::read(self.folder.path()).unwrap().unwrap();
         seal.check(boot, &[(self.journal(), self.read())]).unwrap()
     }
 }
@@ -75,7 +75,7 @@ impl World {
 #[test]
 fn what_the_storage_wrote_is_read() {
     for batches in [0, 1, 40] {
-        let world = World::new(batches, 0);
+        let world = JournalWorld::new(batches, 0);
         let content = world.read();
         assert_eq!((content.batches, content.bytes, &content.rest), (batches, world.end(), &Rest::Nothing));
         assert_eq!(world.wrong(boot().as_deref()), []);
@@ -85,7 +85,7 @@ fn what_the_storage_wrote_is_read() {
 
 #[test]
 fn a_journal_that_was_cut_has_what_was_whole() {
-    let world = World::new(6, 3);
+    let world = JournalWorld::new(6, 3);
     let whole = fs::read(world.journal().path).unwrap();
     for cut in 0..whole.len() {
         world.change(|bytes| *bytes = whole[..cut].to_vec());
@@ -102,7 +102,7 @@ fn a_journal_that_was_cut_has_what_was_whole() {
 
 #[test]
 fn a_changed_bit_anywhere_is_told() {
-    let world = World::new(6, 3);
+    let world = JournalWorld::new(6, 3);
     let (mut parsed, mut noted) = (0, 0);
     for at in 0..world.end() as usize {
         for bit in [0, 3, 7] {
@@ -120,14 +120,14 @@ fn a_changed_bit_anywhere_is_told() {
 
 #[test]
 fn without_a_note_damage_in_the_middle_is_told_from_a_torn_end() {
-    let world = World::new(8, 0);
+    let world = JournalWorld::new(8, 0);
     let (second, third) = (world.ends[2] as usize, world.ends[3] as usize);
     world.change(|bytes| bytes[second + 3..third].fill(0));
     assert_eq!(world.read().bytes, second as u64);
     assert!(matches!(world.read().rest, Rest::Damaged(_, next) if next == third as u64), "{:?}", world.read());
 
     // A batch in the place of another.
-    let world = World::new(8, 0);
+    let world = JournalWorld::new(8, 0);
     world.change(|bytes| {
         let (first, second) = (bytes[..world.ends[1] as usize].to_vec(), world.ends[1] as usize);
         bytes.splice(second..second, first);
@@ -137,18 +137,18 @@ fn without_a_note_damage_in_the_middle_is_told_from_a_torn_end() {
 
 #[test]
 fn a_journal_that_is_gone_is_told() {
-    let world = World::new(3, 0);
-    let seal = Seal::read(world.folder.path()).unwrap().unwrap();
+    let world = JournalWorld::new(3, 0);
+    let seal = JournalSeal::read(world.folder.path()).unwrap().unwrap();
     assert_eq!(seal.check(boot().as_deref(), &[]).unwrap()[0].0, "0.jnl");
     // The storage drops the oldest when all of them is in tables.
     let next = Journal { id: 1, path: world.journal().path };
-    let nothing = Content { bytes: 0, batches: 0, last: None, rest: Rest::Nothing };
+    let nothing = JournalContent { bytes: 0, batches: 0, last: None, rest: Rest::Nothing };
     assert_eq!(seal.check(boot().as_deref(), &[(next, nothing)]).unwrap(), []);
 }
 
 #[test]
 fn one_copy_of_what_is_noted_is_enough() {
-    let world = World::new(5, 2);
+    let world = JournalWorld::new(5, 2);
     let path = world.folder.path().join("SEAL");
     let whole = fs::read(&path).unwrap();
     for at in (0..whole.len()).step_by(17) {
@@ -160,7 +160,7 @@ fn one_copy_of_what_is_noted_is_enough() {
     let file = File::options().write(true).open(&path).unwrap();
     file.write_all_at(b"?", 5).unwrap();
     file.write_all_at(b"?", 4096 + 5).unwrap();
-    assert!(Seal::read(world.folder.path()).is_err());
+    assert!(JournalSeal::read(world.folder.path()).is_err());
 }
 
 #[test]
@@ -171,12 +171,12 @@ fn a_journal_that_follows_is_noted_too() {
     }
     let write = |id: u64, bytes: &[u8]| fs::write(folder.path().join(format!("{id}.jnl")), bytes).unwrap();
     write(4, b"abc");
-    let mut sealer = Sealer::begin(folder.path(), folder.path()).unwrap();
+    let mut sealer = JournalSealer::begin(folder.path(), folder.path()).unwrap();
     write(4, b"abcdef\0\0");
     write(5, b"gh\0");
     sealer.note(true);
-    let seal = Seal::read(folder.path()).unwrap().unwrap();
-    let content = |bytes| Content { bytes, batches: 1, last: None, rest: Rest::Nothing };
+    let seal = JournalSeal::read(folder.path()).unwrap().unwrap();
+    let content = |bytes| JournalContent { bytes, batches: 1, last: None, rest: Rest::Nothing };
     let found = |name| Journal { id: name, path: folder.path().join(format!("{name}.jnl")) };
     let all = [(found(3), content(0)), (found(4), content(6)), (found(5), content(2))];
     assert_eq!(seal.check(None, &all).unwrap(), []);

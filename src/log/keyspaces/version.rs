@@ -9,31 +9,31 @@
 
 /// What belongs to a version: the number of each file, and its checksum.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Version {
+pub struct KeyspaceVersion {
     pub tables: Vec<(u64, u128)>,
     pub blobs: Vec<(u64, u128)>,
 }
 
-impl Version {
+impl KeyspaceVersion {
     /// Reads the file; nothing where it is none. What it says of counts is believed no further than it has bytes.
     pub fn read(file: &[u8]) -> Option<Self> {
         const TRAILER: usize = 38;
-        let mut trailer = Bytes(file.get(file.len().checked_sub(TRAILER)?..)?);
+        let mut trailer = VersionReader(file.get(file.len().checked_sub(TRAILER)?..)?);
         if trailer.take(6)? != b"SFA!\x01\x00" {
             return None;
         }
         trailer.take(16)?;
-        let mut contents = Bytes(file.get(usize::try_from(trailer.u64()?).ok()?..)?);
+        let mut contents = VersionReader(file.get(usize::try_from(trailer.u64()?).ok()?..)?);
         if contents.take(4)? != b"TOC!" {
             return None;
         }
-        let mut version = Version::default();
+        let mut version = KeyspaceVersion::default();
         let (mut has_tables, mut has_blobs) = (false, false);
         for _ in 0..contents.u32()? {
             let (place, bytes) = (usize::try_from(contents.u64()?).ok()?, usize::try_from(contents.u64()?).ok()?);
             let name_bytes = contents.u16()?;
             let name = contents.take(name_bytes.into())?;
-            let section = Bytes(file.get(place..place.checked_add(bytes)?)?);
+            let section = VersionReader(file.get(place..place.checked_add(bytes)?)?);
             match name {
                 b"tables" => (version.tables, has_tables) = (tables(section)?, true),
                 b"blob_files" => (version.blobs, has_blobs) = (blobs(section)?, true),
@@ -44,7 +44,7 @@ impl Version {
     }
 }
 
-fn tables(mut section: Bytes<'_>) -> Option<Vec<(u64, u128)>> {
+fn tables(mut section: VersionReader<'_>) -> Option<Vec<(u64, u128)>> {
     let mut tables = Vec::new();
     for _ in 0..section.u8()? {
         for _ in 0..section.u8()? {
@@ -57,15 +57,15 @@ fn tables(mut section: Bytes<'_>) -> Option<Vec<(u64, u128)>> {
     Some(tables)
 }
 
-fn blobs(mut section: Bytes<'_>) -> Option<Vec<(u64, u128)>> {
+fn blobs(mut section: VersionReader<'_>) -> Option<Vec<(u64, u128)>> {
     let count = section.u32()?;
     (0..count).map(|_| section.file()).collect()
 }
 
 /// What is left to be read.
-struct Bytes<'a>(&'a [u8]);
+struct VersionReader<'a>(&'a [u8]);
 
-impl<'a> Bytes<'a> {
+impl<'a> VersionReader<'a> {
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_tables_of_a_version_are_those_that_are_there() {
-        let version = Version::read(&written()).unwrap();
+        let version = KeyspaceVersion::read(&written()).unwrap();
         let mut tables: Vec<u64> = version.tables.iter().map(|(number, _)| *number).collect();
         tables.sort_unstable();
         assert_eq!((tables, version.blobs), (vec![6, 7], vec![]));
@@ -124,7 +124,7 @@ mod tests {
     fn a_version_that_was_cut_is_none() {
         let file = written();
         for end in 0..file.len() {
-            assert_eq!(Version::read(&file[..end]), None, "cut at {end}");
+            assert_eq!(KeyspaceVersion::read(&file[..end]), None, "cut at {end}");
         }
     }
 
@@ -134,7 +134,7 @@ mod tests {
             let mut file = written();
             let (at, more) = (at.index(file.len()), more.index(file.len()));
             (file[at], file[more]) = (to, too);
-            Version::read(&file);
+            KeyspaceVersion::read(&file);
         }
     }
 }

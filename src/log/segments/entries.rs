@@ -9,13 +9,13 @@ use bytes::Bytes;
 use dataflows::model::Tick;
 use thiserror::Error;
 
-use super::file::{Found, Frames};
+use super::file::{Frames, SegmentItem};
 use super::frame::FrameHead;
 use super::{Last, Segment, SegmentError, frames, io_error};
 
 /// An entry of the log as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct SegmentEntry {
     /// Its tick.
     pub tick: Tick,
     /// What `codec` makes of the record.
@@ -33,12 +33,12 @@ pub struct Damage {
     /// What is there.
     pub reason: &'static str,
     /// What should be there.
-    pub lost: Lost,
+    pub lost: LostEntries,
 }
 
 /// What of a log is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lost {
+pub struct LostEntries {
     /// After this tick; nothing where it may be from the beginning.
     pub after: Option<Tick>,
     /// The last tick that is lost; nothing where that cannot be known.
@@ -47,7 +47,7 @@ pub struct Lost {
     pub entries: Option<u64>,
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for LostEntries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.entries {
             Some(1) => write!(f, "1 entry")?,
@@ -66,19 +66,19 @@ impl fmt::Display for Lost {
 
 impl Damage {
     /// What was found at a place of a segment, behind the frame `last`.
-    pub(super) fn at(segment: &Segment, at: u64, found: &Found, last: Option<Last>) -> Self {
+    pub(super) fn at(segment: &Segment, at: u64, found: &SegmentItem, last: Option<Last>) -> Self {
         let reason = match found {
-            Found::Broken(_) => "an entry has a wrong checksum",
+            SegmentItem::Broken(_) => "an entry has a wrong checksum",
             _ => "there is no entry where one should be",
         };
-        let until = if let Found::Broken(head) = found { Some(head.tick) } else { None };
-        let lost = Lost { after: last.map(|last| last.tick), until, entries: None };
+        let until = if let SegmentItem::Broken(head) = found { Some(head.tick) } else { None };
+        let lost = LostEntries { after: last.map(|last| last.tick), until, entries: None };
         Damage { file: segment.path.clone(), at, reason, lost }
     }
 
     /// A file that does not say which segment it is: nothing of it can be recognised.
     pub(super) fn headless(file: &Path) -> Self {
-        let lost = Lost { after: None, until: None, entries: None };
+        let lost = LostEntries { after: None, until: None, entries: None };
         Damage { file: file.to_owned(), at: 0, reason: "the head of the file has a wrong checksum", lost }
     }
 
@@ -92,7 +92,7 @@ impl Damage {
 }
 
 /// Reads the log as it was when this was made. Damage is an error behind which it goes on; after any other error it ends.
-pub struct Entries {
+pub struct LogReader {
     segments: vec::IntoIter<Arc<Segment>>,
     /// The segment that is read, which stays until it is read even if it is dropped from the log.
     segment: Option<(Arc<Segment>, Frames)>,
@@ -105,16 +105,16 @@ pub struct Entries {
     /// Whether that is nothing but zeros up to the end of its file, as behind the last frame of each.
     is_room: bool,
     /// A frame that came behind damage.
-    held: Option<Entry>,
+    held: Option<SegmentEntry>,
 }
 
-impl Entries {
+impl LogReader {
     pub(super) fn new(segments: Vec<Arc<Segment>>, end: u64, from: Tick) -> Self {
         let segments = segments.into_iter();
-        Entries { segments, segment: None, end, from, last: None, doubt: None, is_room: false, held: None }
+        LogReader { segments, segment: None, end, from, last: None, doubt: None, is_room: false, held: None }
     }
 
-    fn find(&mut self) -> Result<Option<Entry>, SegmentError> {
+    fn find(&mut self) -> Result<Option<SegmentEntry>, SegmentError> {
         loop {
             let Some((segment, frames)) = &mut self.segment else {
                 let Some(segment) = self.segments.next() else { return Ok(None) };
@@ -128,7 +128,7 @@ impl Entries {
             }
             let io = |error| io_error(&segment.path)(error);
             let (at, found) = (frames.at, frames.step().map_err(io)?);
-            let Found::Frame(head, bytes) = found else {
+            let SegmentItem::Frame(head, bytes) = found else {
                 if self.doubt.is_none() || self.is_room {
                     self.is_room = frames.end_of_bytes().map_err(io)?.is_none();
                     self.doubt = Some(Damage::at(segment, at, &found, self.last));
@@ -145,14 +145,14 @@ impl Entries {
                 // Whether something is missing in front of the first frame that can be read shows only where one should be.
                 None => doubt.is_none() || self.is_room,
             };
-            let entry = Entry { tick: head.tick, bytes };
+            let entry = SegmentEntry { tick: head.tick, bytes };
             if follows {
                 return Ok(Some(entry));
             }
             self.held = Some(entry);
             let mut damage = doubt.unwrap_or_else(|| {
                 let reason = "the entry here is not the next one";
-                let lost = Lost { after: before.map(|before| before.tick), until: None, entries: None };
+                let lost = LostEntries { after: before.map(|before| before.tick), until: None, entries: None };
                 Damage { file: segment.path.clone(), at, reason, lost }
             });
             damage.found_again(&head, before);
@@ -161,8 +161,8 @@ impl Entries {
     }
 }
 
-impl Iterator for Entries {
-    type Item = Result<Entry, SegmentError>;
+impl Iterator for LogReader {
+    type Item = Result<SegmentEntry, SegmentError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {

@@ -14,7 +14,7 @@ use crate::limits::LOG_FRAME_BYTES_MAX;
 const WINDOW_BYTES: usize = 64 * 1024;
 
 /// What is at a place of a segment.
-pub enum Found {
+pub enum SegmentItem {
     /// A frame, with its body.
     Frame(FrameHead, Bytes),
     /// The head of a frame whose body is not what was written.
@@ -25,7 +25,7 @@ pub enum Found {
 
 /// Reads a segment from one frame to the next.
 pub struct Frames {
-    window: Window,
+    window: FileWindow,
     head: SegmentHead,
     /// Where the next frame should begin.
     pub at: u64,
@@ -34,23 +34,23 @@ pub struct Frames {
 impl Frames {
     /// From the first frame on.
     pub fn open(segment: &Segment) -> io::Result<Self> {
-        Ok(Frames { window: Window::open(segment)?, head: segment.head, at: FRAMES_AT })
+        Ok(Frames { window: FileWindow::open(segment)?, head: segment.head, at: FRAMES_AT })
     }
 
     /// What is here. Where it is a frame, goes on behind it.
-    pub fn step(&mut self) -> io::Result<Found> {
-        let Some(head) = self.head_at(self.at)? else { return Ok(Found::Nothing) };
+    pub fn step(&mut self) -> io::Result<SegmentItem> {
+        let Some(head) = self.head_at(self.at)? else { return Ok(SegmentItem::Nothing) };
         let body_at = self.at + FRAME_HEAD as u64;
         let is_there = self.window.bytes_to(self.head_end(head))? && head.bytes as usize <= LOG_FRAME_BYTES_MAX;
         if !is_there {
-            return Ok(Found::Broken(head));
+            return Ok(SegmentItem::Broken(head));
         }
         let body = Bytes::copy_from_slice(self.window.get(body_at, head.bytes as usize)?);
         if !head.is_of(self.head.salt, &body) {
-            return Ok(Found::Broken(head));
+            return Ok(SegmentItem::Broken(head));
         }
         self.at = head.end(self.at);
-        Ok(Found::Frame(head, body))
+        Ok(SegmentItem::Frame(head, body))
     }
 
     /// Goes to the next place where a frame begins, behind this one; says whether there is any.
@@ -112,15 +112,15 @@ pub fn segment_head(file: &File) -> io::Result<Option<SegmentHead>> {
 }
 
 /// A part of a file in memory.
-struct Window {
+struct FileWindow {
     file: File,
     start: u64,
     bytes: Vec<u8>,
 }
 
-impl Window {
+impl FileWindow {
     fn open(segment: &Segment) -> io::Result<Self> {
-        Ok(Window { file: File::open(&segment.path)?, start: 0, bytes: Vec::new() })
+        Ok(FileWindow { file: File::open(&segment.path)?, start: 0, bytes: Vec::new() })
     }
 
     /// Whether the file has all bytes up to this place.

@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dataflows::model::Tick;
 
 use super::entries::Damage;
-use super::file::Found;
+use super::file::SegmentItem;
 use super::frame::{FRAMES_AT, FrameHead, Safety};
 use super::{Last, Segment, SegmentError, frames, io_error};
 
 /// The end of a log.
 #[derive(Clone, Debug, Default)]
-pub struct End {
+pub struct LogEnd {
     /// The last frame, if there is one.
     pub last: Option<Last>,
     /// Where it ends in its segment.
@@ -29,11 +29,11 @@ pub struct End {
 pub fn first(segment: &Segment) -> Result<Option<FrameHead>, SegmentError> {
     let io = |error| io_error(&segment.path)(error);
     let mut frames = frames(segment)?;
-    if let Found::Frame(first, _) = frames.step().map_err(io)? {
+    if let SegmentItem::Frame(first, _) = frames.step().map_err(io)? {
         return Ok(Some(first));
     }
     while frames.skip_to_next().map_err(io)? {
-        if let Found::Frame(first, _) = frames.step().map_err(io)? {
+        if let SegmentItem::Frame(first, _) = frames.step().map_err(io)? {
             return Ok(Some(first));
         }
     }
@@ -42,16 +42,16 @@ pub fn first(segment: &Segment) -> Result<Option<FrameHead>, SegmentError> {
 
 /// The end of the log in the last of these segments, each of which has a frame; at most `safe` is known to be on the disk for
 /// good. Without a last frame where nothing in that segment is to be believed.
-pub fn end(segments: &[&Segment], safe: Option<Tick>) -> Result<End, SegmentError> {
-    let Some((segment, earlier)) = segments.split_last() else { return Ok(End::default()) };
+pub fn end(segments: &[&Segment], safe: Option<Tick>) -> Result<LogEnd, SegmentError> {
+    let Some((segment, earlier)) = segments.split_last() else { return Ok(LogEnd::default()) };
     let io = |error| io_error(&segment.path)(error);
     let mut frames = frames(segment)?;
-    let mut end = End { at: FRAMES_AT, ..End::default() };
+    let mut end = LogEnd { at: FRAMES_AT, ..LogEnd::default() };
     // The end before the first thing that is not whole, what that is, and whether all behind it was left to the system.
-    let mut torn: Option<(End, Damage, bool)> = None;
+    let mut torn: Option<(LogEnd, Damage, bool)> = None;
     loop {
         match frames.step().map_err(io)? {
-            Found::Frame(head, _) => {
+            SegmentItem::Frame(head, _) => {
                 if let Some((_, damage, all_left_to_system)) = &mut torn {
                     damage.found_again(&head, end.last);
                     *all_left_to_system &= head.safety == Safety::Os;
@@ -96,7 +96,7 @@ pub struct Torn {
 }
 
 /// What is torn behind the end: in the last segment that has a frame, and in those after it.
-pub fn torn(segments: &VecDeque<Arc<Segment>>, end: &End) -> Result<Vec<Torn>, SegmentError> {
+pub fn torn(segments: &VecDeque<Arc<Segment>>, end: &LogEnd) -> Result<Vec<Torn>, SegmentError> {
     let mut torn = Vec::new();
     for segment in segments.iter().rev() {
         let is_written = segment.first.get().is_some();
@@ -114,7 +114,7 @@ pub fn torn(segments: &VecDeque<Arc<Segment>>, end: &End) -> Result<Vec<Torn>, S
 }
 
 /// The file `TAIL`.
-pub struct Tail {
+pub struct TailFile {
     path: PathBuf,
     noted: Mutex<Noted>,
 }
@@ -125,7 +125,7 @@ struct Noted {
     file: Option<File>,
 }
 
-impl Tail {
+impl TailFile {
     /// Reads what is noted. One that has no tick in it promises nothing: a crash may have left it empty.
     pub fn open(path: &Path) -> io::Result<Self> {
         let safe = match fs::read_to_string(path) {
@@ -133,7 +133,7 @@ impl Tail {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => None,
             Err(error) => return Err(error),
         };
-        Ok(Tail { path: path.to_owned(), noted: Mutex::new(Noted { safe, file: None }) })
+        Ok(TailFile { path: path.to_owned(), noted: Mutex::new(Noted { safe, file: None }) })
     }
 
     /// The tick up to which the log is safe, if it is known of any.

@@ -11,13 +11,13 @@ use super::frame::{FRAME_HEAD, FRAMES_AT};
 use super::*;
 use crate::limits::LOG_SEGMENT_BYTES_MIN;
 
-struct Chance(TestRng);
+struct SegmentChance(TestRng);
 
-impl Chance {
+impl SegmentChance {
     fn of(seed: u64) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        Chance(TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+        SegmentChance(TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
     }
 
     fn below(&mut self, end: u64) -> u64 {
@@ -37,11 +37,11 @@ fn seeds(count: u64) -> impl Iterator<Item = u64> {
 }
 
 /// A folder for a log.
-struct World(TempDir);
+struct SegmentWorld(TempDir);
 
-impl World {
+impl SegmentWorld {
     fn new() -> Self {
-        World(tempfile::tempdir().unwrap())
+        SegmentWorld(tempfile::tempdir().unwrap())
     }
 
     fn folder(&self) -> PathBuf {
@@ -60,13 +60,13 @@ impl World {
         self.try_open().unwrap()
     }
 
-    fn writer(&self, disk: impl Disk + 'static, safety: Safety) -> Writer {
-        Writer::open(self.open(), Arc::new(disk), safety).unwrap()
+    fn writer(&self, disk: impl Disk + 'static, safety: Safety) -> SegmentWriter {
+        SegmentWriter::open(self.open(), Arc::new(disk), safety).unwrap()
     }
 
     /// One with entries at the ticks 10, 20, …, of which `per_segment` are in each segment.
     fn with(entries: u64, per_segment: u64) -> Self {
-        let world = World::new();
+        let world = SegmentWorld::new();
         let mut writer = world.writer(RealDisk, Safety::Sync);
         for n in 1..=entries {
             writer.append(Tick::from_ms(n * 10), &body(n), u64::MAX).unwrap();
@@ -104,14 +104,14 @@ fn ticks(segments: &Segments) -> Vec<u64> {
     read(segments, 0).into_iter().map(Result::unwrap).collect()
 }
 
-fn append(writer: &mut Writer, tick: u64, body: &[u8]) {
+fn append(writer: &mut SegmentWriter, tick: u64, body: &[u8]) {
     assert_eq!(writer.append(Tick::from_ms(tick), body, u64::MAX).unwrap(), Appended::Done);
 }
 
 #[test]
 fn a_log_reads_as_it_was_written_over_restarts_segments_and_drops() {
     for seed in seeds(8) {
-        let (mut chance, world) = (Chance::of(seed), World::new());
+        let (mut chance, world) = (SegmentChance::of(seed), SegmentWorld::new());
         let mut model: Vec<(u64, Vec<u8>)> = Vec::new();
         let mut tick = 0;
         let mut safety = Safety::Os;
@@ -155,7 +155,7 @@ fn a_log_reads_as_it_was_written_over_restarts_segments_and_drops() {
 
 #[test]
 fn what_is_read_stays_until_it_is_read() {
-    let world = World::with(9, 3);
+    let world = SegmentWorld::with(9, 3);
     let segments = world.open();
     let mut entries = segments.entries(Tick::default());
     assert_eq!(entries.next().unwrap().unwrap().tick, Tick::from_ms(10));
@@ -172,7 +172,7 @@ fn end_of(file: &Path) -> usize {
 
 #[test]
 fn a_torn_end_is_left_alone_until_something_is_written() {
-    let whole = World::with(3, 100);
+    let whole = SegmentWorld::with(3, 100);
     let file = whole.files().remove(0);
     let (bytes, end) = (fs::read(&file).unwrap(), end_of(&file));
     let third = (FRAMES_AT as usize..end).rev().find(|at| bytes[*at..].starts_with(&frame::FRAME_MARK)).unwrap();
@@ -200,7 +200,7 @@ fn a_torn_end_is_left_alone_until_something_is_written() {
 
 #[test]
 fn any_changed_byte_is_told_or_does_no_harm() {
-    let world = World::with(7, 3);
+    let world = SegmentWorld::with(7, 3);
     for file in world.files() {
         // Without most of the room that is set aside.
         File::options().write(true).open(&file).unwrap().set_len(end_of(&file) as u64 + 64).unwrap();
@@ -235,7 +235,7 @@ fn any_changed_byte_is_told_or_does_no_harm() {
 }
 
 #[track_caller]
-fn check_damage(world: &World, expected: &[&str]) {
+fn check_damage(world: &SegmentWorld, expected: &[&str]) {
     let found = read(&world.open(), 0);
     let damage: Vec<&String> = found.iter().filter_map(|found| found.as_ref().err()).collect();
     assert_eq!(damage.len(), 1, "{found:?}");
@@ -245,7 +245,7 @@ fn check_damage(world: &World, expected: &[&str]) {
 #[test]
 fn what_is_missing_is_named() {
     // 512 bytes of zeros in the middle: all frames of it, but the last one.
-    let world = World::with(20, 100);
+    let world = SegmentWorld::with(20, 100);
     let file = world.files().remove(0);
     let mut bytes = fs::read(&file).unwrap();
     bytes[4096 + 300..4096 + 812].fill(0);
@@ -254,7 +254,7 @@ fn what_is_missing_is_named() {
     let damage = world.open().damage().unwrap().to_string();
     assert!(damage.contains("7 entries after tick 30 up to tick 100"), "{damage}");
 
-    let world = World::with(9, 3);
+    let world = SegmentWorld::with(9, 3);
     fs::remove_file(&world.files()[1]).unwrap();
     check_damage(
         &world,
@@ -271,7 +271,7 @@ fn what_is_missing_is_named() {
 
 #[test]
 fn what_somebody_put_into_an_event_is_no_frame() {
-    let world = World::with(1, 100);
+    let world = SegmentWorld::with(1, 100);
     let file = world.files().remove(0);
     // A frame as it would be behind the torn one, of a segment whose salt one has to guess.
     let mut hostile = vec![0; 16];
@@ -292,7 +292,7 @@ fn what_somebody_put_into_an_event_is_no_frame() {
 #[test]
 fn an_answer_is_given_when_all_of_it_is_synced() {
     for (safety, is_synced) in [(Safety::Sync, true), (Safety::Os, false)] {
-        let (world, disk) = (World::new(), UnsyncedDisk::default());
+        let (world, disk) = (SegmentWorld::new(), UnsyncedDisk::default());
         let mut writer = world.writer(disk.clone(), safety);
         append(&mut writer, 1, b"the first, for which a file is made");
         for tick in 2..20 {
@@ -307,7 +307,7 @@ fn an_answer_is_given_when_all_of_it_is_synced() {
 fn a_loss_of_power_takes_nothing_that_was_safe() {
     let (mut torn, mut lost) = (0, 0);
     for seed in seeds(150) {
-        let (mut chance, world, disk) = (Chance::of(seed), World::new(), UnsyncedDisk::default());
+        let (mut chance, world, disk) = (SegmentChance::of(seed), SegmentWorld::new(), UnsyncedDisk::default());
         let safety = if chance.below(2) == 0 { Safety::Sync } else { Safety::Os };
         let (mut appended, mut safe) = (Vec::new(), 0);
         let mut writer = world.writer(disk.clone(), safety);
@@ -353,7 +353,7 @@ fn a_loss_of_power_takes_nothing_that_was_safe() {
 #[test]
 fn a_disk_that_fills_up_in_the_middle_of_a_write_leaves_a_torn_end() {
     for bytes in [0, 1, 47, 48, 60] {
-        let (world, disk) = (World::with(2, 100), UnsyncedDisk::default());
+        let (world, disk) = (SegmentWorld::with(2, 100), UnsyncedDisk::default());
         let mut writer = world.writer(disk.clone(), Safety::Sync);
         disk.fill_after(bytes);
         writer.append(Tick::from_ms(30), &body(30), u64::MAX).unwrap_err();
@@ -369,7 +369,7 @@ fn a_disk_that_fills_up_in_the_middle_of_a_write_leaves_a_torn_end() {
 
 #[test]
 fn where_there_is_no_room_for_a_file_nothing_is_written_and_later_it_goes_on() {
-    let (world, disk) = (World::new(), UnsyncedDisk::default());
+    let (world, disk) = (SegmentWorld::new(), UnsyncedDisk::default());
     let mut writer = world.writer(disk.clone(), Safety::Sync);
     let lacking = writer.append(Tick::from_ms(1), b"one", LOG_SEGMENT_BYTES_MIN - 1).unwrap();
     assert_eq!(lacking, Appended::NoRoom(LOG_SEGMENT_BYTES_MIN));
@@ -383,14 +383,14 @@ fn where_there_is_no_room_for_a_file_nothing_is_written_and_later_it_goes_on() {
 
 #[test]
 fn nobody_else_may_read_the_log() {
-    let world = World::with(1, 100);
+    let world = SegmentWorld::with(1, 100);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&world.folder()), mode(&world.files()[0]), mode(&world.tail())), (0o700, 0o600, 0o600));
 }
 
 #[test]
 fn what_was_being_made_or_removed_goes() {
-    let world = World::with(1, 100);
+    let world = SegmentWorld::with(1, 100);
     for left in ["000000000007.new", "000000000000.old"] {
         fs::write(world.folder().join(left), "half").unwrap();
     }

@@ -13,32 +13,32 @@ const SECTOR: u64 = 512;
 
 /// A disk that knows what of it is synced. Clones are of the same disk.
 #[derive(Clone, Default)]
-pub struct UnsyncedDisk(Arc<Mutex<State>>);
+pub struct UnsyncedDisk(Arc<Mutex<UnsyncedState>>);
 
 #[derive(Default)]
-struct State {
-    files: BTreeMap<u64, Content>,
+struct UnsyncedState {
+    files: BTreeMap<u64, UnsyncedContent>,
     /// Names that are not synced, oldest first.
-    names: Vec<Name>,
+    names: Vec<FileName>,
     syncs: usize,
     /// The next write stops after so many bytes, since the disk is full.
     full_after: Option<usize>,
     is_sync_to_fail: bool,
 }
 
-struct Content {
+struct UnsyncedContent {
     path: PathBuf,
     synced: Vec<u8>,
-    unsynced: Vec<Change>,
+    unsynced: Vec<FileChange>,
 }
 
 #[derive(Clone)]
-enum Change {
+enum FileChange {
     Write(u64, Vec<u8>),
     Length(u64),
 }
 
-enum Name {
+enum FileName {
     Created(PathBuf),
     Renamed(PathBuf, PathBuf),
 }
@@ -73,9 +73,9 @@ impl UnsyncedDisk {
             let mut bytes = content.synced;
             for change in content.unsynced {
                 match change {
-                    Change::Length(length) if is_kept() => bytes.resize(length as usize, 0),
-                    Change::Length(_) => {}
-                    Change::Write(at, written) => {
+                    FileChange::Length(length) if is_kept() => bytes.resize(length as usize, 0),
+                    FileChange::Length(_) => {}
+                    FileChange::Write(at, written) => {
                         for (part, at) in sectors(at, &written) {
                             if is_kept() {
                                 put(&mut bytes, at, part);
@@ -88,20 +88,20 @@ impl UnsyncedDisk {
         }
         for name in std::mem::take(&mut state.names).into_iter().rev() {
             match name {
-                Name::Created(path) => _ = fs::remove_file(path),
-                Name::Renamed(from, to) => fs::rename(to, from).unwrap(),
+                FileName::Created(path) => _ = fs::remove_file(path),
+                FileName::Renamed(from, to) => fs::rename(to, from).unwrap(),
             }
         }
     }
 
-    fn locked(&self) -> MutexGuard<'_, State> {
+    fn locked(&self) -> MutexGuard<'_, UnsyncedState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn file(&self, path: &Path, file: Box<dyn DiskFile>, synced: Vec<u8>) -> Box<dyn DiskFile> {
         let mut state = self.locked();
         let number = state.files.keys().next_back().map_or(0, |last| last + 1);
-        state.files.insert(number, Content { path: path.to_owned(), synced, unsynced: Vec::new() });
+        state.files.insert(number, UnsyncedContent { path: path.to_owned(), synced, unsynced: Vec::new() });
         Box::new(UnsyncedFile { disk: self.clone(), number, file })
     }
 }
@@ -109,7 +109,7 @@ impl UnsyncedDisk {
 impl Disk for UnsyncedDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = RealDisk.create(path)?;
-        self.locked().names.push(Name::Created(path.to_owned()));
+        self.locked().names.push(FileName::Created(path.to_owned()));
         Ok(self.file(path, file, Vec::new()))
     }
 
@@ -120,7 +120,7 @@ impl Disk for UnsyncedDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         RealDisk.rename(from, to)?;
         let mut state = self.locked();
-        state.names.push(Name::Renamed(from.to_owned(), to.to_owned()));
+        state.names.push(FileName::Renamed(from.to_owned(), to.to_owned()));
         state
             .files
             .values_mut()
@@ -132,7 +132,7 @@ impl Disk for UnsyncedDisk {
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let is_in = |path: &Path| path.parent() == Some(folder);
         self.locked().names.retain(|name| match name {
-            Name::Created(path) | Name::Renamed(_, path) => !is_in(path),
+            FileName::Created(path) | FileName::Renamed(_, path) => !is_in(path),
         });
         Ok(())
     }
@@ -145,7 +145,7 @@ struct UnsyncedFile {
 }
 
 impl UnsyncedFile {
-    fn changed(&self, change: Change) {
+    fn changed(&self, change: FileChange) {
         if let Some(content) = self.disk.locked().files.get_mut(&self.number) {
             content.unsynced.push(change);
         }
@@ -157,13 +157,13 @@ impl DiskFile for UnsyncedFile {
         let full_after = self.disk.locked().full_after.take();
         let written = &bytes[..full_after.unwrap_or(bytes.len()).min(bytes.len())];
         self.file.write_all_at(written, at)?;
-        self.changed(Change::Write(at, written.to_vec()));
+        self.changed(FileChange::Write(at, written.to_vec()));
         if full_after.is_some() { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.file.set_len(bytes)?;
-        self.changed(Change::Length(bytes));
+        self.changed(FileChange::Length(bytes));
         Ok(())
     }
 
@@ -176,8 +176,8 @@ impl DiskFile for UnsyncedFile {
         let Some(content) = state.files.get_mut(&self.number) else { return Ok(()) };
         for change in content.unsynced.drain(..) {
             match change {
-                Change::Write(at, written) => put(&mut content.synced, at, &written),
-                Change::Length(length) => content.synced.resize(length as usize, 0),
+                FileChange::Write(at, written) => put(&mut content.synced, at, &written),
+                FileChange::Length(length) => content.synced.resize(length as usize, 0),
             }
         }
         Ok(())

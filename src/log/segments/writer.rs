@@ -32,7 +32,7 @@ pub enum Appended {
 }
 
 /// The one writer of a log.
-pub struct Writer {
+pub struct SegmentWriter {
     pub(super) segments: Segments,
     disk: Arc<dyn Disk>,
     safety: Safety,
@@ -55,7 +55,7 @@ struct Current {
     room: u64,
 }
 
-impl Writer {
+impl SegmentWriter {
     /// Goes on where the log ends. Cuts off what a crash left behind that, and removes what is left over of files.
     pub fn open(segments: Segments, disk: Arc<dyn Disk>, safety: Safety) -> Result<Self, SegmentError> {
         let folder = segments.folder();
@@ -84,7 +84,16 @@ impl Writer {
             let file = file.display();
             tracing::warn!(%file, at, cut_bytes = bytes, "cut off a write that was not finished: nobody was told that it is safe");
         }
-        Ok(Writer { segments, disk, safety, current, next: None, next_number, is_synced: false, has_failed: false })
+        Ok(SegmentWriter {
+            segments,
+            disk,
+            safety,
+            current,
+            next: None,
+            next_number,
+            is_synced: false,
+            has_failed: false,
+        })
     }
 
     /// Appends an entry, whose tick is later than those before. Where the writer is to make it safe, it is when this returns. An
@@ -218,7 +227,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for SegmentWriter {
     fn drop(&mut self) {
         // The folder is nobody's any more when this returns. What came of it shows at the next start.
         if let Some(next) = self.next.take() {

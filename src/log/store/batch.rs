@@ -5,17 +5,17 @@ use fjall::{Keyspace, OwnedWriteBatch, PersistMode, UserKey, UserValue};
 use super::Store;
 
 /// Changes that are made together, or not at all.
-pub struct Batch {
+pub struct WriteBatch {
     pub(super) store: Store,
     pub(super) write: OwnedWriteBatch,
     pub(super) mode: PersistMode,
 }
 
-impl Batch {
+impl WriteBatch {
     /// How safe it is to be when it is made. Else it may be lost if the machine, and not only the process, goes down.
     #[must_use]
     pub fn durability(self, mode: PersistMode) -> Self {
-        Batch { mode, ..self }
+        WriteBatch { mode, ..self }
     }
 
     /// Puts a value in the place of that of a key.
@@ -30,7 +30,7 @@ impl Batch {
 
     /// Makes the changes.
     pub fn commit(self) -> Result<(), fjall::Error> {
-        let Batch { store, write, mode } = self;
+        let WriteBatch { store, write, mode } = self;
         // While it is noted how far the journal goes, nobody writes to it.
         let mut sealer = store.sealer();
         write.durability(Some(mode)).commit()?;

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use dataflows::model::Tick;
 use tempfile::TempDir;
 
-use super::format::{self, Format};
+use super::format::{self, FolderFormat};
 use super::sound::{self, Sound};
 use super::{Flaw, ProcessNumber, Store, StoreError};
-use crate::log::checkpoint::{Kept, begins};
-use crate::log::journal::seal::Sealer;
-use crate::log::segments::{Entry, Segments};
+use crate::log::checkpoint::{CheckpointList, begins};
+use crate::log::journal::seal::JournalSealer;
+use crate::log::segments::{SegmentEntry, Segments};
 use crate::log::{codec, files};
 
 /// What is there only where it was said before whose the folder is.
@@ -23,7 +23,7 @@ const WITH_OWNER: [&str; 3] = ["CATALOGUE", "CHECKPOINTS", "messages"];
 
 /// Whether what is kept is of use to somebody that only looks, or that is going to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum OpenPurpose {
     /// To look: several may, while nobody writes. The folder has to be there.
     Look,
     /// To start with it. Where there is no folder, there will be.
@@ -33,7 +33,7 @@ pub enum Purpose {
 /// A data folder that was found.
 pub struct DataFolder {
     folder: PathBuf,
-    format: Format,
+    format: FolderFormat,
     /// Nothing was ever accepted in it.
     lacks_store: bool,
     sound: Sound,
@@ -44,9 +44,9 @@ pub struct DataFolder {
 
 impl DataFolder {
     /// Finds a data folder, and checks what is in it.
-    pub fn find(folder: &Path, purpose: Purpose) -> Result<Self, StoreError> {
+    pub fn find(folder: &Path, purpose: OpenPurpose) -> Result<Self, StoreError> {
         let io = |source| StoreError::Io { folder: folder.to_owned(), source };
-        if purpose == Purpose::Look && !folder.join("FORMAT").exists() {
+        if purpose == OpenPurpose::Look && !folder.join("FORMAT").exists() {
             return Err(StoreError::Missing { folder: folder.to_owned() });
         }
         let lock = lock(folder, purpose)?;
@@ -54,8 +54,8 @@ impl DataFolder {
         let lacks_store = format::lacks_store(folder).map_err(io)?;
         let sound = if lacks_store { Sound::default() } else { sound::check(folder).map_err(io)? };
         let segments = match format {
-            Format::Former => None,
-            Format::None | Format::Current => {
+            FolderFormat::Former => None,
+            FolderFormat::None | FolderFormat::Current => {
                 let opened = Segments::open(&folder.join("log"), &folder.join("TAIL"));
                 Some(opened.map_err(|error| StoreError::of_log(folder, error))?)
             }
@@ -65,7 +65,7 @@ impl DataFolder {
 
     /// Whether it is of a former format, which a start takes over.
     pub fn is_former(&self) -> bool {
-        self.format == Format::Former
+        self.format == FolderFormat::Former
     }
 
     /// Where it is.
@@ -74,8 +74,10 @@ impl DataFolder {
     }
 
     /// Whether there has to be a catalogue: it is written before anything is logged, and is that of the first process.
-    pub fn has_catalogue(&self, kept: &Kept, process: ProcessNumber) -> bool {
-        process.process() == 0 && self.format == Format::Current && (self.has_entries() || kept.newest().is_some())
+    pub fn has_catalogue(&self, kept: &CheckpointList, process: ProcessNumber) -> bool {
+        process.process() == 0
+            && self.format == FolderFormat::Current
+            && (self.has_entries() || kept.newest().is_some())
     }
 
     /// Whether something was logged, in files of the log.
@@ -106,7 +108,7 @@ impl DataFolder {
         let owner = owner(&self.folder)?;
         // A start of this format says it before it writes any of these.
         let is_used = || self.has_entries() || WITH_OWNER.iter().any(|name| self.folder.join(name).exists());
-        if owner.is_none() && self.format == Format::Current && is_used() {
+        if owner.is_none() && self.format == FolderFormat::Current && is_used() {
             return Err(StoreError::no_owner(&self.folder, "is missing: it says whose folder this is"));
         }
         Ok(owner)
@@ -135,8 +137,8 @@ impl DataFolder {
             return begins(&copy, after);
         };
         check_end(&self.folder, segments)?;
-        let read = |entry: Result<Entry, _>| {
-            let Entry { tick, bytes } = entry.map_err(|error| StoreError::of_log(&self.folder, error))?;
+        let read = |entry: Result<SegmentEntry, _>| {
+            let SegmentEntry { tick, bytes } = entry.map_err(|error| StoreError::of_log(&self.folder, error))?;
             codec::envelope(tick, &bytes).map_err(|error| StoreError::Damaged {
                 folder: self.folder.clone(),
                 tick,
@@ -167,7 +169,7 @@ impl DataFolder {
                 take(&folder, options.open(folder.join("LOCK")))?
             }
         };
-        if format == Format::None {
+        if format == FolderFormat::None {
             format::write(&folder).map_err(io)?;
         }
         let path = folder.join("store");
@@ -181,7 +183,7 @@ impl DataFolder {
         // The storage locks it, and does not make it again.
         File::options().create(true).append(true).open(path.join("lock")).map_err(io)?;
         let store = open(&folder, &path, segments, Some(lock), None)?;
-        *store.sealer() = Some(Sealer::begin(&folder, &path).map_err(io)?);
+        *store.sealer() = Some(JournalSealer::begin(&folder, &path).map_err(io)?);
         files::close_to_others(&folder).map_err(io)?;
         Ok(store)
     }
@@ -243,9 +245,9 @@ fn open(
 }
 
 /// Locks the folder for this process, where there is one to be locked. The lock goes with the process, however it ends.
-fn lock(folder: &Path, purpose: Purpose) -> Result<Option<File>, StoreError> {
+fn lock(folder: &Path, purpose: OpenPurpose) -> Result<Option<File>, StoreError> {
     match File::open(folder.join("LOCK")) {
-        Ok(file) if purpose == Purpose::Look => locked(folder, file.try_lock_shared()).map(|()| Some(file)),
+        Ok(file) if purpose == OpenPurpose::Look => locked(folder, file.try_lock_shared()).map(|()| Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         opened => take(folder, opened).map(Some),
     }

@@ -19,7 +19,7 @@ const BEFORE_THE_FIRST_START: [&str; 5] = ["LOCK", "FORMAT", "FORMAT.new", "stor
 
 /// The format of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum FolderFormat {
     /// There is nothing yet.
     None,
     /// One that is to be taken over.
@@ -29,18 +29,18 @@ pub enum Format {
 }
 
 /// The format that a folder has.
-pub fn of(folder: &Path) -> Result<Format, StoreError> {
+pub fn of(folder: &Path) -> Result<FolderFormat, StoreError> {
     let io = |source| StoreError::Io { folder: folder.to_owned(), source };
     match read_small(&folder.join("FORMAT")).map_err(io)? {
-        Some(found) if found == FORMAT.as_bytes() => Ok(Format::Current),
-        Some(found) if FORMER_FORMATS.iter().any(|former| found == former.as_bytes()) => Ok(Format::Former),
+        Some(found) if found == FORMAT.as_bytes() => Ok(FolderFormat::Current),
+        Some(found) if FORMER_FORMATS.iter().any(|former| found == former.as_bytes()) => Ok(FolderFormat::Former),
         Some(found) => {
             let found = String::from_utf8_lossy(&found).trim().to_owned();
             Err(StoreError::Format { folder: folder.to_owned(), found })
         }
         None => {
             if has_only(folder, &["LOCK", "FORMAT.new"]).map_err(io)? {
-                Ok(Format::None)
+                Ok(FolderFormat::None)
             } else {
                 Err(StoreError::NotData { folder: folder.to_owned() })
             }

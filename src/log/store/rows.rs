@@ -7,14 +7,14 @@ use fjall::Keyspace;
 
 use super::{Store, StoreError};
 use crate::log::codec;
-use crate::log::segments::{Appended, Entry, RealDisk, Safety};
+use crate::log::segments::{Appended, RealDisk, Safety, SegmentEntry};
 
 /// The keyspaces of the database.
 pub(in crate::log) const KEYSPACES: [&str; 6] =
     ["outbox", "frontiers", "delivery", "forwards", "quarantine", "repeated"];
 
 /// The rows of a keyspace.
-pub(in crate::log) type Rows = Box<dyn Iterator<Item = Result<(fjall::UserKey, fjall::UserValue), StoreError>>>;
+pub(in crate::log) type StoredRows = Box<dyn Iterator<Item = Result<(fjall::UserKey, fjall::UserValue), StoreError>>>;
 
 impl Store {
     /// One of [`KEYSPACES`].
@@ -30,7 +30,7 @@ impl Store {
     }
 
     /// The rows of one of [`KEYSPACES`].
-    pub(in crate::log) fn rows(&self, name: &str) -> Rows {
+    pub(in crate::log) fn rows(&self, name: &str) -> StoredRows {
         let store = self.clone();
         Box::new(self.keyspace(name).iter().map(move |row| row.into_inner().map_err(|source| store.failed(source))))
     }
@@ -38,12 +38,12 @@ impl Store {
     /// Writes the log with the entries of another one, up to the tick `last`.
     pub(in crate::log) fn append_all(
         &self,
-        entries: impl Iterator<Item = Result<Entry, StoreError>>,
+        entries: impl Iterator<Item = Result<SegmentEntry, StoreError>>,
         last: Tick,
     ) -> Result<(), StoreError> {
         let mut writer = self.writer(Arc::new(RealDisk), Safety::Sync)?;
         for entry in entries {
-            let Entry { tick, bytes } = entry?;
+            let SegmentEntry { tick, bytes } = entry?;
             let envelope = codec::envelope(tick, &bytes).map_err(|error| self.undecodable(tick, error))?;
             let appended = writer.copy(tick, envelope.previous, &bytes).map_err(|error| self.failed_log(error))?;
             if let Appended::NoRoom(bytes) = appended {

@@ -5,15 +5,15 @@ use std::io;
 use std::path::Path;
 
 use super::Flaw;
-use crate::log::journal::seal::{self, Seal};
-use crate::log::journal::{self, Content, Journal, Rest};
+use crate::log::journal::seal::{self, JournalSeal};
+use crate::log::journal::{self, Journal, JournalContent, Rest};
 use crate::log::{files, keyspaces};
 
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Sound {
     /// The journals, oldest first.
-    pub journals: Vec<(Journal, Content)>,
+    pub journals: Vec<(Journal, JournalContent)>,
     /// What is damaged.
     pub damage: Vec<Flaw>,
     /// A write that was not finished, at the end of the last journal.
@@ -72,7 +72,7 @@ pub fn check(folder: &Path) -> io::Result<Sound> {
 
 impl Sound {
     fn check_journals(&mut self, folder: &Path, store: &Path) -> io::Result<()> {
-        let seal = match Seal::read(folder) {
+        let seal = match JournalSeal::read(folder) {
             Ok(seal) => seal,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let lost = "nothing, if the rest is sound: delete it, and less is known of the journals";

@@ -15,14 +15,14 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
 use super::{LogFiles, Store, StoreError, format, segments_of};
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::log::codec;
-use crate::log::segments::{Appended, Entry, RealDisk, Safety, Segments, Writer};
+use crate::log::segments::{Appended, RealDisk, Safety, SegmentEntry, SegmentWriter, Segments};
 
 /// The name of the keyspace that was the log.
 const KEYSPACE: &str = "log";
 
 /// What is done, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::log) enum Step {
+pub(in crate::log) enum TakeoverStep {
     /// Removes what an attempt before left.
     Clear,
     /// Copies an entry.
@@ -51,13 +51,13 @@ impl Store {
     /// The same; before each step asks whether to go on.
     pub(in crate::log) fn take_over_by(
         &self,
-        goes_on: &mut dyn FnMut(Step) -> Result<(), StoreError>,
+        goes_on: &mut dyn FnMut(TakeoverStep) -> Result<(), StoreError>,
     ) -> Result<Segments, StoreError> {
         let io = |source| StoreError::Io { folder: self.0.folder.clone(), source };
         let segments = match self.log() {
             LogFiles::Segments(segments) => segments,
             LogFiles::Keyspace(old) => {
-                goes_on(Step::Clear)?;
+                goes_on(TakeoverStep::Clear)?;
                 let (new, log) = (self.0.folder.join("log.new"), self.0.folder.join("log"));
                 remove(&new).and_then(|()| remove(&log)).map_err(io)?;
                 let bytes = DISK_RESERVE_BYTES + old.disk_space();
@@ -65,9 +65,9 @@ impl Store {
                     return Err(StoreError::NoRoomToTakeOver { folder: self.0.folder.clone(), bytes });
                 }
                 let entries = self.copy(&new, goes_on)?;
-                goes_on(Step::Name)?;
+                goes_on(TakeoverStep::Name)?;
                 fs::rename(&new, &log).and_then(|()| File::open(&self.0.folder)?.sync_all()).map_err(io)?;
-                goes_on(Step::Switch)?;
+                goes_on(TakeoverStep::Switch)?;
                 format::write(&self.0.folder).map_err(io)?;
                 let segments = segments_of(&self.0.folder)?;
                 *self.locked_log() = LogFiles::Segments(segments.clone());
@@ -76,7 +76,7 @@ impl Store {
             }
         };
         if self.0.database.keyspace_exists(KEYSPACE) {
-            goes_on(Step::Remove)?;
+            goes_on(TakeoverStep::Remove)?;
             let old = keyspace(&self.0.database).map_err(|source| self.failed(source))?;
             self.0.database.delete_keyspace(old).map_err(|source| self.failed(source))?;
         }
@@ -84,16 +84,20 @@ impl Store {
     }
 
     /// Copies the log into a folder, once each entry is found to be what was written; gives how many there are.
-    fn copy(&self, to: &Path, goes_on: &mut dyn FnMut(Step) -> Result<(), StoreError>) -> Result<u64, StoreError> {
+    fn copy(
+        &self,
+        to: &Path,
+        goes_on: &mut dyn FnMut(TakeoverStep) -> Result<(), StoreError>,
+    ) -> Result<u64, StoreError> {
         let failed = |error| self.failed_log(error);
         // What the copy notes as safe is so in what it is a copy of.
         self.sync()?;
         let copy = Segments::open(to, &self.0.folder.join("TAIL")).map_err(failed)?;
-        let mut writer = Writer::open(copy, Arc::new(RealDisk), Safety::Sync).map_err(failed)?;
+        let mut writer = SegmentWriter::open(copy, Arc::new(RealDisk), Safety::Sync).map_err(failed)?;
         let (mut entries, mut previous) = (0, None::<Tick>);
         for entry in self.entries(Tick::default()) {
-            goes_on(Step::Copy)?;
-            let Entry { tick, bytes } = entry?;
+            goes_on(TakeoverStep::Copy)?;
+            let SegmentEntry { tick, bytes } = entry?;
             let envelope = codec::envelope(tick, &bytes).map_err(|error| self.undecodable(tick, error))?;
             if previous.is_some_and(|previous| previous != envelope.previous) {
                 let reason = format!("the entry before it, of tick {}, is missing", envelope.previous);

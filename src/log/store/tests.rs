@@ -13,20 +13,20 @@ use tempfile::TempDir;
 use super::*;
 use crate::catalogue::Catalogue;
 use crate::engine::Accepted;
-use crate::log::checkpoint::Kept;
+use crate::log::checkpoint::CheckpointList;
 use crate::log::{DurableLog, Log, inspect};
 use crate::project::Durability;
 
 /// What can be compared of a file or folder.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+struct StoreContent {
     mode: u32,
     modified: SystemTime,
     bytes: Option<Vec<u8>>,
 }
 
 /// All that is in a folder.
-fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Seen> {
+fn snapshot(folder: &Path) -> BTreeMap<PathBuf, StoreContent> {
     let mut seen = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -37,7 +37,7 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Seen> {
                 folders.push(path.clone());
             }
             let modified = metadata.modified().unwrap();
-            seen.insert(path, Seen { mode: metadata.mode(), modified, bytes });
+            seen.insert(path, StoreContent { mode: metadata.mode(), modified, bytes });
         }
     }
     seen
@@ -85,7 +85,7 @@ fn folder() -> TempDir {
             }
         }
     }
-    Kept::open(folder.path()).unwrap();
+    CheckpointList::open(folder.path()).unwrap();
     Catalogue::default().write(folder.path()).unwrap();
     drop((log, store));
     // What is set aside in the journal goes.
@@ -95,7 +95,7 @@ fn folder() -> TempDir {
 
 /// All that a start reads of a store: the log after the newest checkpoint, and all rows.
 fn content(folder: &Path, store: &Store) -> Vec<String> {
-    let kept = Kept::look(folder).unwrap();
+    let kept = CheckpointList::look(folder).unwrap();
     let after = kept.newest().map_or(Tick::default(), |newest| newest.tick);
     let log = store.entries(after.next()).map(|entry| format!("{:?}", entry.unwrap()));
     let rows = KEYSPACES
@@ -106,10 +106,10 @@ fn content(folder: &Path, store: &Store) -> Vec<String> {
 
 /// What a start does until it has decided, and then.
 fn start(folder: &Path) -> Result<Store, String> {
-    let found = DataFolder::find(folder, Purpose::Start).map_err(|error| error.to_string())?;
+    let found = DataFolder::find(folder, OpenPurpose::Start).map_err(|error| error.to_string())?;
     found.check_store().map_err(|error| error.to_string())?;
     found.belongs_to(ProcessNumber::ALONE).map_err(|error| error.to_string())?;
-    let kept = Kept::look(folder).map_err(|error| error.to_string())?;
+    let kept = CheckpointList::look(folder).map_err(|error| error.to_string())?;
     kept.check().map_err(|error| error.to_string())?;
     let after = kept.newest().map_or(Tick::default(), |newest| newest.tick);
     found.check_log(after).map_err(|error| error.to_string())?;
@@ -121,9 +121,9 @@ fn start(folder: &Path) -> Result<Store, String> {
 }
 
 /// Numbers that follow from a seed.
-struct Chance(u64);
+struct StoreChance(u64);
 
-impl Chance {
+impl StoreChance {
     fn below(&mut self, bound: u64) -> u64 {
         // SplitMix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -135,7 +135,7 @@ impl Chance {
 }
 
 /// Damages one file. Says how.
-fn damage(folder: &Path, chance: &mut Chance) -> String {
+fn damage(folder: &Path, chance: &mut StoreChance) -> String {
     let files: Vec<PathBuf> =
         snapshot(folder).into_iter().filter_map(|(path, seen)| seen.bytes.map(|_| path)).collect();
     // Each as often as any other, but journals and the log, which have most of what matters.
@@ -190,7 +190,7 @@ fn whatever_is_damaged_is_found_or_harmless_and_nobody_touches_it() {
         let copied = tempfile::tempdir().unwrap();
         let data = copied.path().join("data");
         copy(whole.path(), &data);
-        let what = damage(&data, &mut Chance(seed + n));
+        let what = damage(&data, &mut StoreChance(seed + n));
         let said = format!("seed {seed}, damage {n}: {what}");
         let before = snapshot(&data);
         let looks = [

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::log::store::Step;
+use crate::log::store::TakeoverStep;
 
 /// A copy of the data folder of a format, since opening writes.
 pub(in crate::log) fn copy(from: &Path, to: &Path) {
@@ -70,14 +70,22 @@ fn format_3_opens_for_ever() {
 
 #[test]
 fn a_takeover_that_is_interrupted_anywhere_does_no_harm() {
-    let steps = [Step::Clear, Step::Copy, Step::Copy, Step::Copy, Step::Name, Step::Switch, Step::Remove];
+    let steps = [
+        TakeoverStep::Clear,
+        TakeoverStep::Copy,
+        TakeoverStep::Copy,
+        TakeoverStep::Copy,
+        TakeoverStep::Name,
+        TakeoverStep::Switch,
+        TakeoverStep::Remove,
+    ];
     for (stop, next) in steps.into_iter().enumerate() {
         let folder = folder_of("v1");
         // Twice at the same step, then through.
         for _ in 0..2 {
             let mut done = Vec::new();
             let stopped = Store::open(folder.path()).unwrap().take_over_by(&mut |step| {
-                if done.len() == stop || step == Step::Remove && stop == 6 {
+                if done.len() == stop || step == TakeoverStep::Remove && stop == 6 {
                     return Err(StoreError::NotData { folder: "killed".into() });
                 }
                 done.push(step);

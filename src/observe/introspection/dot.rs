@@ -122,7 +122,7 @@ mod tests {
 
     /// Reads what `dot` writes by the grammar of Graphviz (the part of it that is used here), token by token.
     #[derive(Default)]
-    struct Reader<'t> {
+    struct DotReader<'t> {
         tokens: Vec<&'t str>,
         at: usize,
         nodes: BTreeSet<&'t str>,
@@ -161,7 +161,7 @@ mod tests {
         tokens
     }
 
-    impl<'t> Reader<'t> {
+    impl<'t> DotReader<'t> {
         fn next(&mut self) -> &'t str {
             self.at += 1;
             self.tokens[self.at - 1]
@@ -229,8 +229,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn read(text: &str) -> Reader<'_> {
-        let mut reader = Reader { tokens: tokens(text), ..Reader::default() };
+    fn read(text: &str) -> DotReader<'_> {
+        let mut reader = DotReader { tokens: tokens(text), ..DotReader::default() };
         reader.expect("digraph");
         reader.id();
         reader.statements();

@@ -66,7 +66,7 @@ pub struct Channel {
 
 /// Who holds memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
+pub struct MemoryHolder {
     /// What it is.
     pub of: String,
     /// How much it holds.
@@ -88,13 +88,13 @@ pub struct Report {
     pub memory_bytes: Option<u64>,
     /// Who holds how much of it, as far as that is known.
     #[serde(default)]
-    pub memory: Vec<Holder>,
+    pub memory: Vec<MemoryHolder>,
     /// Ticks with events since the start.
     pub ticks: u64,
     /// Ticks with events a second.
     pub ticks_per_s: f64,
     /// How far each stage is, in the order in which an event meets them.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<StageProgress>,
     /// Whether the dataflow is logged; what follows is empty where it is not.
     pub logged: bool,
     /// The dataflow.
@@ -104,7 +104,7 @@ pub struct Report {
 
 /// How far a stage is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stage {
+pub struct StageProgress {
     /// `log`, `dataflow` or `egress`.
     pub stage: String,
     /// The destination, of egress.

@@ -13,7 +13,7 @@ use axum::routing::get;
 use serde::Deserialize;
 
 use super::Introspection;
-use super::figures::{Holder, Report, Stage};
+use super::figures::{MemoryHolder, Report, StageProgress};
 use crate::engine::Topology;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 use crate::memory::resident_bytes;
@@ -29,7 +29,7 @@ struct IntrospectionState<R> {
 
 /// The parameters of the query.
 #[derive(Deserialize)]
-struct Asked {
+struct DataflowParameters {
     worker: Option<usize>,
 }
 
@@ -49,10 +49,10 @@ pub fn router(
 
 async fn dataflow<R: Readings>(
     State(state): State<Arc<IntrospectionState<R>>>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    asked: Result<Query<DataflowParameters>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let wrong = |_| Problem::bad_request("bad_query", "expected the number of a worker in `worker`");
-    let Query(Asked { worker }) = asked.map_err(wrong)?;
+    let Query(DataflowParameters { worker }) = asked.map_err(wrong)?;
     let Some(figures) = state.introspection.figures(worker) else {
         let message = format!("this process has {} workers, counted from 0", state.introspection.workers());
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_worker", message));
@@ -63,7 +63,12 @@ async fn dataflow<R: Readings>(
         workers: state.introspection.workers(),
         worker,
         memory_bytes: resident_bytes(),
-        memory: state.readings.memory().into_iter().map(|(of, bytes)| Holder { of: of.to_owned(), bytes }).collect(),
+        memory: state
+            .readings
+            .memory()
+            .into_iter()
+            .map(|(of, bytes)| MemoryHolder { of: of.to_owned(), bytes })
+            .collect(),
         ticks: state.introspection.ticks(),
         ticks_per_s: state.introspection.ticks_per_s(),
         stages: state.stages(),
@@ -74,10 +79,10 @@ async fn dataflow<R: Readings>(
 }
 
 impl<R: Readings> IntrospectionState<R> {
-    fn stages(&self) -> Vec<Stage> {
+    fn stages(&self) -> Vec<StageProgress> {
         let readings = &self.readings;
         let now = readings.now();
-        let stage = |stage: &str, destination, frontier: dataflows::model::Tick, queued| Stage {
+        let stage = |stage: &str, destination, frontier: dataflows::model::Tick, queued| StageProgress {
             stage: stage.to_owned(),
             destination,
             lag_ms: now.as_ms().saturating_sub(frontier.as_ms()),

@@ -14,15 +14,15 @@ use super::figures::{Arrangement, Channel, Figures, Operator};
 pub(super) struct Tally {
     operators: BTreeMap<usize, OperatesEvent>,
     channels: BTreeMap<usize, ChannelsEvent>,
-    times: FxHashMap<usize, Time>,
+    times: FxHashMap<usize, OperatorTime>,
     /// By channel.
     sent: FxHashMap<usize, i64>,
     /// What runs: a scope, and in it an operator.
-    running: Vec<Run>,
+    running: Vec<Activation>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Time {
+struct OperatorTime {
     total: Duration,
     own: Duration,
     activations: u64,
@@ -39,7 +39,7 @@ struct Longest {
 }
 
 #[derive(Debug)]
-struct Run {
+struct Activation {
     operator: usize,
     since: Duration,
     /// How much of it went to what is inside.
@@ -51,7 +51,9 @@ impl Tally {
     pub fn take_in(&mut self, at: Duration, event: TimelyEvent) {
         match event {
             TimelyEvent::Schedule(event) => match event.start_stop {
-                StartStop::Start => self.running.push(Run { operator: event.id, since: at, inside: Duration::ZERO }),
+                StartStop::Start => {
+                    self.running.push(Activation { operator: event.id, since: at, inside: Duration::ZERO })
+                }
                 StartStop::Stop => self.stop(event.id, at),
             },
             TimelyEvent::Messages(event) if event.is_send => {

@@ -12,19 +12,19 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::encode::{counter, family, gauge, of_ms, seconds};
 use super::readings::{
-    Delivery, EventDelivery, HistoryState, Intake, MemberReading, Quarantined, Readings, RememberedMessages,
+    DeliveryReading, EventDelivery, HistoryState, Intake, MemberReading, Quarantined, Readings, RememberedMessages,
 };
 
 /// What the parts of the engine count.
-pub(super) struct Counts<R>(pub R);
+pub(super) struct EngineCounts<R>(pub R);
 
-impl<R> fmt::Debug for Counts<R> {
+impl<R> fmt::Debug for EngineCounts<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Counts(..)")
     }
 }
 
-impl<R: Readings> Collector for Counts<R> {
+impl<R: Readings> Collector for EngineCounts<R> {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Intake { sources, warned, other_type, rounded, too_large } = self.0.intake();
         let accepted = sources.iter().map(|of| (of.source.as_str(), ConstCounter::new(of.accepted)));
@@ -185,7 +185,7 @@ impl<R: Readings> Collector for Counts<R> {
         family(&mut encoder, "deltaic_audience_exited", "Exits from the audience", "audience", exited)?;
 
         let all = self.0.destinations();
-        let mut per_destination = |name: &str, help: &str, value: &dyn Fn(&Delivery) -> u64, kind| {
+        let mut per_destination = |name: &str, help: &str, value: &dyn Fn(&DeliveryReading) -> u64, kind| {
             let rows = all.iter().map(|delivery| (delivery.destination.as_str(), value(delivery)));
             by_destination(&mut encoder, name, help, rows, kind)
         };

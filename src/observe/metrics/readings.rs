@@ -28,7 +28,7 @@ pub trait Readings: Send + Sync + 'static {
     /// The audiences, where their changes come to this process.
     fn audiences(&self) -> Vec<AudienceState>;
     /// The destinations, in the order of the definitions.
-    fn destinations(&self) -> Vec<Delivery>;
+    fn destinations(&self) -> Vec<DeliveryReading>;
     /// The destinations that are sent events, in the order of the definitions.
     fn events(&self) -> Vec<EventDelivery>;
 }
@@ -161,7 +161,7 @@ pub struct Quarantined {
 
 /// How a destination is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Delivery {
+pub struct DeliveryReading {
     /// Its name.
     pub destination: String,
     /// Rows that it holds, as far as it confirmed.

@@ -77,8 +77,8 @@ impl Readings for Fixed {
     fn audiences(&self) -> Vec<AudienceState> {
         vec![AudienceState { audience: "vip".into(), entered: 25, exited: 2 }]
     }
-    fn destinations(&self) -> Vec<Delivery> {
-        vec![Delivery {
+    fn destinations(&self) -> Vec<DeliveryReading> {
+        vec![DeliveryReading {
             destination: "crm".into(),
             rows: 10,
             pending: 4,
@@ -225,9 +225,9 @@ fn the_older_format_names_counters_as_their_values() {
 }
 
 /// As [`Fixed`], counting how often it is read.
-struct Counted(Arc<AtomicUsize>);
+struct CountedSeries(Arc<AtomicUsize>);
 
-impl Readings for Counted {
+impl Readings for CountedSeries {
     fn intake(&self) -> Intake {
         self.0.fetch_add(1, Ordering::Relaxed);
         Fixed.intake()
@@ -262,7 +262,7 @@ impl Readings for Counted {
     fn audiences(&self) -> Vec<AudienceState> {
         Fixed.audiences()
     }
-    fn destinations(&self) -> Vec<Delivery> {
+    fn destinations(&self) -> Vec<DeliveryReading> {
         Fixed.destinations()
     }
     fn events(&self) -> Vec<EventDelivery> {
@@ -279,7 +279,7 @@ async fn however_often_they_are_asked_for_they_are_written_ten_times_a_second() 
     let began = Instant::now();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let routes = router(Arc::new(Latency::new()), Counted(reads.clone()));
+    let routes = router(Arc::new(Latency::new()), CountedSeries(reads.clone()));
     tokio::spawn(async move { axum::serve(listener, routes).await });
     let ask = || async move {
         let mut stream = TcpStream::connect(address).await.unwrap();

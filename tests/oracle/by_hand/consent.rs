@@ -5,7 +5,7 @@ use dataflows::limits::DECISIONS_PER_PURPOSE_MAX;
 use dataflows::model::{Event, Tick};
 
 use super::event;
-use crate::oracle::State;
+use crate::oracle::OracleState;
 use crate::oracle::person::consents;
 
 /// What an event says: logins `u d` (of a user on a device), decisions `u+`, `d-`; each at its time.
@@ -30,7 +30,7 @@ fn history(events: &[(u64, &str)]) -> Vec<(Tick, Event)> {
 /// Who consents in the end.
 #[track_caller]
 fn check(events: &[(u64, &str)], expected: &[&str]) {
-    let state = State::of(&Definitions::default(), &history(events), Tick::from_ms(1_000));
+    let state = OracleState::of(&Definitions::default(), &history(events), Tick::from_ms(1_000));
     let consenting = state.profiles.values().filter(|profile| consents(&profile.record, "marketing"));
     let mut names: Vec<String> = consenting.map(|profile| profile.identifiers.join(" ")).collect();
     names.sort();

@@ -10,7 +10,7 @@ use dataflows::model::{Event, Profile, Tick};
 
 use super::{event, placed};
 use crate::histories::identifier;
-use crate::oracle::{State, identity_changes, strongest_unblocked};
+use crate::oracle::{OracleState, identity_changes, strongest_unblocked};
 
 /// These identifiers by their hashes, smallest first.
 pub(super) fn in_order<const N: usize>(mut texts: [&str; N]) -> [&str; N] {
@@ -18,12 +18,12 @@ pub(super) fn in_order<const N: usize>(mut texts: [&str; N]) -> [&str; N] {
     texts
 }
 
-pub(super) fn state(rules: &IdentityRules, events: &[(u64, &str)]) -> State {
+pub(super) fn state(rules: &IdentityRules, events: &[(u64, &str)]) -> OracleState {
     let definitions = Definitions { identity: rules.clone(), ..Definitions::default() };
     // All arrive at once, after all have happened: only their own times may matter.
     let history: Vec<(Tick, Event)> =
         events.iter().map(|(at, who)| (Tick::from_ms(1_000), event(*at, "page", who))).collect();
-    State::of(&definitions, &history, Tick::from_ms(1_000))
+    OracleState::of(&definitions, &history, Tick::from_ms(1_000))
 }
 
 /// Resolves events (time, identifiers) and compares with profiles (root, the other identifiers).
@@ -102,7 +102,7 @@ fn of_two_logins_at_one_time_the_later_in_the_log_owns_the_device() {
             (Tick::from_ms(50), placed(*process, *index, event(*at, "page", &format!("{who} device_id:d"))))
         };
         let history: Vec<(Tick, Event)> = logins.iter().map(login).collect();
-        let state = State::of(&Definitions::default(), &history, Tick::from_ms(50));
+        let state = OracleState::of(&Definitions::default(), &history, Tick::from_ms(50));
         let owns = |profile: &&Profile| profile.identifiers.iter().any(|text| text == "device_id:d");
         let profile = state.profiles.values().find(owns).expect("the device is somebody's");
         assert_eq!(profile.id.root(), identifier(owner).id(), "{logins:?}");
@@ -124,7 +124,7 @@ fn of_two_logins_at_one_time_the_later_in_the_log_owns_the_device() {
     for (known, unknown) in [(smaller, larger), (larger, smaller)] {
         let history =
             [(Tick::from_ms(50), placed(0, 0, event(5, "page", &format!("{known} device_id:d")))), old(5, unknown)];
-        let state = State::of(&Definitions::default(), &history, Tick::from_ms(50));
+        let state = OracleState::of(&Definitions::default(), &history, Tick::from_ms(50));
         let profile = &state.profiles[&dataflows::model::ProfileId::of_root(identifier(known).id())];
         assert_eq!(profile.identifiers.len(), 2, "what has a position wins: {known}");
     }

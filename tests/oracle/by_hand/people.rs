@@ -1,8 +1,8 @@
 //! Profiles: aggregates, attributes, consent, traits, audiences, destinations.
 
 use dataflows::definitions::{
-    Audience, AudienceId, Definitions, DestinationId, DestinationView, EventTerm, Field, FieldId, FieldRoot, Listed,
-    Measure, MeasureId, PersonTerm, Shape, Step, Trait, TraitId, Window,
+    Audience, AudienceId, Definitions, DestinationId, DestinationView, EvaluationStep, EventTerm, Field, FieldId,
+    FieldRoot, ListedTrait, Measure, MeasureId, MeasureShape, PersonTerm, Trait, TraitId, Window,
 };
 use dataflows::expression::{Comparison, Expression};
 use dataflows::model::{Event, PointInTime, Tick, Topic, Value, ValueType};
@@ -10,15 +10,15 @@ use dataflows::model::{Event, PointInTime, Tick, Topic, Value, ValueType};
 use super::{event, placed};
 use crate::histories::definitions::order;
 use crate::histories::expressions::{compare, field, literal, measure, not};
-use crate::oracle::{MembershipChange, State, membership_changes};
+use crate::oracle::{MembershipChange, OracleState, membership_changes};
 
 /// Definitions of one measure, which one trait shows.
-fn one_measure(shape: Shape, term: fn(MeasureId) -> PersonTerm) -> Definitions {
+fn one_measure(shape: MeasureShape, term: fn(MeasureId) -> PersonTerm) -> Definitions {
     Definitions {
         fields: vec![Field { root: FieldRoot::Properties, path: vec!["x".into()], kind: None }],
         measures: vec![measure("buy", shape, None)],
         traits: vec![Trait { name: "shown".into(), expression: Expression::Term(term(MeasureId::new(0))) }],
-        order: vec![Step::Trait(TraitId::new(0))],
+        order: vec![EvaluationStep::Trait(TraitId::new(0))],
         ..Definitions::default()
     }
 }
@@ -30,7 +30,7 @@ fn number(value: f64) -> Value {
 /// The value of the only trait after events "buy" of one person at the given times with the given values.
 #[track_caller]
 fn check_measure(
-    shape: Shape,
+    shape: MeasureShape,
     term: fn(MeasureId) -> PersonTerm,
     events: &[(u64, Option<Value>)],
     expected: Option<Value>,
@@ -43,28 +43,28 @@ fn check_measure(
         })
         .chain([(Tick::from_ms(100), event(1, "page", "user_id:1"))])
         .collect();
-    let state = State::of(&one_measure(shape, term), &history, Tick::from_ms(100));
+    let state = OracleState::of(&one_measure(shape, term), &history, Tick::from_ms(100));
     let found = state.profiles.values().next().expect("there is one profile").traits.first().cloned();
     assert_eq!(found.map(|(_, value)| value), expected);
 }
 
 #[test]
 fn counts_never_miss() {
-    check_measure(Shape::Count, PersonTerm::Count, &[], Some(number(0.0)));
-    check_measure(Shape::Count, PersonTerm::Count, &[(1, None), (1, None)], Some(number(2.0)));
+    check_measure(MeasureShape::Count, PersonTerm::Count, &[], Some(number(0.0)));
+    check_measure(MeasureShape::Count, PersonTerm::Count, &[(1, None), (1, None)], Some(number(2.0)));
     let some = |value| Some(number(value));
-    check_measure(Shape::Sum(field(0)), PersonTerm::Count, &[(1, some(5.0)), (2, None)], Some(number(1.0)));
-    check_measure(Shape::Distinct(field(0)), PersonTerm::Distinct, &[(1, None)], Some(number(0.0)));
+    check_measure(MeasureShape::Sum(field(0)), PersonTerm::Count, &[(1, some(5.0)), (2, None)], Some(number(1.0)));
+    check_measure(MeasureShape::Distinct(field(0)), PersonTerm::Distinct, &[(1, None)], Some(number(0.0)));
     let three = [(1, some(5.0)), (2, some(5.0)), (3, some(6.0))];
-    check_measure(Shape::Distinct(field(0)), PersonTerm::Distinct, &three, Some(number(2.0)));
+    check_measure(MeasureShape::Distinct(field(0)), PersonTerm::Distinct, &three, Some(number(2.0)));
 }
 
 #[test]
 fn sums_are_exact_in_millionths() {
     let check = |addends: &[f64], sum: Option<f64>, average: Option<f64>| {
         let events: Vec<_> = addends.iter().map(|addend| (1, Some(number(*addend)))).collect();
-        check_measure(Shape::Sum(field(0)), PersonTerm::Sum, &events, sum.map(number));
-        check_measure(Shape::Sum(field(0)), PersonTerm::Average, &events, average.map(number));
+        check_measure(MeasureShape::Sum(field(0)), PersonTerm::Sum, &events, sum.map(number));
+        check_measure(MeasureShape::Sum(field(0)), PersonTerm::Average, &events, average.map(number));
     };
     check(&[], None, None);
     check(&[0.1, 0.2], Some(0.3), Some(0.15));
@@ -77,7 +77,7 @@ fn sums_are_exact_in_millionths() {
     // A number beyond 1e15 is no addend.
     check(&[1.1e15, 2.0], Some(2.0), Some(2.0));
     check(&[1.1e15], None, None);
-    check_measure(Shape::Sum(field(0)), PersonTerm::Sum, &[(1, Some(Value::text("5")))], None);
+    check_measure(MeasureShape::Sum(field(0)), PersonTerm::Sum, &[(1, Some(Value::text("5")))], None);
 }
 
 #[test]
@@ -85,21 +85,21 @@ fn one_value_out_of_many() {
     let events =
         [(3, Some(number(1.0))), (1, Some(number(9.0))), (3, Some(number(5.0))), (1, Some(number(2.0))), (0, None)];
     let check = |shape, expected| check_measure(shape, PersonTerm::Sample, &events, Some(number(expected)));
-    check(Shape::Least(field(0)), 1.0);
-    check(Shape::Greatest(field(0)), 9.0);
+    check(MeasureShape::Least(field(0)), 1.0);
+    check(MeasureShape::Greatest(field(0)), 9.0);
     // At the same time, where the log did not keep its order: the smaller of the first and the larger of the last.
-    check(Shape::Earliest(field(0)), 2.0);
-    check(Shape::Latest(field(0)), 5.0);
-    check_measure(Shape::Latest(field(0)), PersonTerm::Sample, &[(1, None)], None);
+    check(MeasureShape::Earliest(field(0)), 2.0);
+    check(MeasureShape::Latest(field(0)), 5.0);
+    check_measure(MeasureShape::Latest(field(0)), PersonTerm::Sample, &[(1, None)], None);
 }
 
 #[test]
 fn a_value_of_another_type_is_missing() {
-    let mut definitions = one_measure(Shape::Latest(field(0)), PersonTerm::Sample);
+    let mut definitions = one_measure(MeasureShape::Latest(field(0)), PersonTerm::Sample);
     definitions.fields[0].kind = Some(ValueType::Text);
     let buy =
         |at, value| (Tick::from_ms(9), Event { fields: vec![(FieldId::new(0), value)], ..event(at, "buy", "email:a") });
-    let state = State::of(&definitions, &[buy(1, Value::text("a")), buy(2, number(1.0))], Tick::from_ms(9));
+    let state = OracleState::of(&definitions, &[buy(1, Value::text("a")), buy(2, number(1.0))], Tick::from_ms(9));
     let profile = state.profiles.values().next().expect("there is one");
     assert_eq!(profile.traits, [(TraitId::new(0), Value::text("a"))]);
 }
@@ -107,19 +107,19 @@ fn a_value_of_another_type_is_missing() {
 #[test]
 fn conditions_must_be_true() {
     let condition = Some(compare(field(0), Comparison::Greater, literal(1.0)));
-    let mut definitions = one_measure(Shape::Count, PersonTerm::Count);
-    definitions.measures[0] = Measure { condition, ..measure("buy", Shape::Count, None) };
+    let mut definitions = one_measure(MeasureShape::Count, PersonTerm::Count);
+    definitions.measures[0] = Measure { condition, ..measure("buy", MeasureShape::Count, None) };
     let buy = |value: Option<f64>| {
         let fields = value.into_iter().map(|value| (FieldId::new(0), number(value))).collect();
         (Tick::from_ms(9), Event { fields, ..event(1, "buy", "email:a") })
     };
-    let state = State::of(&definitions, &[buy(Some(1.0)), buy(Some(2.0)), buy(None)], Tick::from_ms(9));
+    let state = OracleState::of(&definitions, &[buy(Some(1.0)), buy(Some(2.0)), buy(None)], Tick::from_ms(9));
     assert_eq!(state.profiles.values().next().expect("there is one").traits, [(TraitId::new(0), number(1.0))]);
 }
 
 #[test]
 fn what_was_done_while_logged_in_stays_with_the_user() {
-    let definitions = one_measure(Shape::Count, PersonTerm::Count);
+    let definitions = one_measure(MeasureShape::Count, PersonTerm::Count);
     let history: Vec<(Tick, Event)> = [
         event(1, "buy", "user_id:1 device_id:d"),
         event(2, "buy", "device_id:d"),
@@ -129,7 +129,7 @@ fn what_was_done_while_logged_in_stays_with_the_user() {
     .map(|event| (event.timestamp, event))
     .collect();
     let bought = |now| {
-        let state = State::of(&definitions, &history, Tick::from_ms(now));
+        let state = OracleState::of(&definitions, &history, Tick::from_ms(now));
         let of =
             |profile: &dataflows::model::Profile| (profile.identifiers[0].to_string(), profile.traits[0].1.clone());
         let mut bought: Vec<_> = state.profiles.values().map(of).collect();
@@ -157,7 +157,7 @@ fn the_latest_write_wins_and_without_an_order_the_largest() {
             })
             .chain([(Tick::from_ms(50), event(0, "page", "user_id:1 email:a"))])
             .collect();
-        let state = State::of(&Definitions::default(), &history, Tick::from_ms(50));
+        let state = OracleState::of(&Definitions::default(), &history, Tick::from_ms(50));
         let profile = state.profiles.values().next().expect("there is one");
         let found: Vec<_> =
             profile.record.settings().into_iter().map(|setting| (setting.topic, setting.at, setting.value)).collect();
@@ -180,12 +180,12 @@ fn the_latest_write_wins_and_without_an_order_the_largest() {
 /// One batch without times of its own: what comes later in it wins, whatever the values.
 #[test]
 fn of_equal_times_the_order_of_the_log_decides() {
-    let mut definitions = one_measure(Shape::Latest(field(0)), PersonTerm::Sample);
-    definitions.measures.push(measure("buy", Shape::Earliest(field(0)), None));
+    let mut definitions = one_measure(MeasureShape::Latest(field(0)), PersonTerm::Sample);
+    definitions.measures.push(measure("buy", MeasureShape::Earliest(field(0)), None));
     definitions
         .traits
         .push(Trait { name: "first".into(), expression: Expression::Term(PersonTerm::Sample(MeasureId::new(1))) });
-    definitions.order.push(Step::Trait(TraitId::new(1)));
+    definitions.order.push(EvaluationStep::Trait(TraitId::new(1)));
     let identify = |city: Option<&str>, plan: Option<&str>, given| Event {
         attributes: [("city".into(), city.map(Value::text)), ("plan".into(), plan.map(Value::text))].into(),
         consent: [("marketing".into(), given)].into(),
@@ -201,7 +201,7 @@ fn of_equal_times_the_order_of_the_log_decides() {
     let mut history: Vec<(Tick, Event)> = events.map(|event| (Tick::from_ms(50), event)).into();
     for _ in 0..history.len() {
         history.rotate_left(1);
-        let state = State::of(&definitions, &history, Tick::from_ms(50));
+        let state = OracleState::of(&definitions, &history, Tick::from_ms(50));
         let profile = state.profiles.values().next().expect("there is one");
         let value = |topic| profile.record.get(&topic);
         assert_eq!(value(Topic::Attribute("city".into())), Some(Value::text("Berlin")));
@@ -215,7 +215,7 @@ fn of_equal_times_the_order_of_the_log_decides() {
 fn with_audiences() -> Definitions {
     let recent = || Expression::Term(PersonTerm::Count(MeasureId::new(0)));
     let mut definitions = Definitions {
-        measures: vec![measure("buy", Shape::Count, Some(Window { length_ms: 5, grain_ms: 1 }))],
+        measures: vec![measure("buy", MeasureShape::Count, Some(Window { length_ms: 5, grain_ms: 1 }))],
         traits: vec![Trait { name: "buys".into(), expression: recent() }],
         audiences: vec![
             Audience {
@@ -229,9 +229,9 @@ fn with_audiences() -> Definitions {
             audiences: vec![AudienceId::new(1)],
             identifiers: vec!["email".into()],
             traits: vec![
-                Listed::Attribute("city".into()),
-                Listed::Attribute("age".into()),
-                Listed::Trait(TraitId::new(0)),
+                ListedTrait::Attribute("city".into()),
+                ListedTrait::Attribute("age".into()),
+                ListedTrait::Trait(TraitId::new(0)),
             ],
             requires_consent: Some("marketing".into()),
         }],
@@ -245,7 +245,7 @@ fn with_audiences() -> Definitions {
 fn audiences_change_when_windows_end() {
     let definitions = with_audiences();
     let history = [(Tick::from_ms(10), event(10, "buy", "email:a"))];
-    let at = |now| State::of(&definitions, &history, Tick::from_ms(now));
+    let at = |now| OracleState::of(&definitions, &history, Tick::from_ms(now));
     let profile = *at(10).profiles.keys().next().expect("there is one");
     let change = |tick, audience, difference| MembershipChange {
         tick: Tick::from_ms(tick),
@@ -275,7 +275,7 @@ fn destinations_hold_who_consents_with_what_is_listed() {
         consent(14, true),
     ];
     let rows = |now| -> Vec<String> {
-        let state = State::of(&definitions, &history, Tick::from_ms(now));
+        let state = OracleState::of(&definitions, &history, Tick::from_ms(now));
         let ids = (DestinationId::new(0), AudienceId::new(1));
         assert!(state.desired.iter().all(|row| (row.destination, row.audience) == ids));
         state.desired.iter().map(|row| format!("{} {:?}", row.identifier, row.traits)).collect()
@@ -297,12 +297,12 @@ fn an_attribute_of_another_type_is_missing() {
         let expression = Expression::Term(PersonTerm::Attribute("city".into(), kind));
         let definitions = Definitions {
             traits: vec![Trait { name: "shown".into(), expression }],
-            order: vec![Step::Trait(TraitId::new(0))],
+            order: vec![EvaluationStep::Trait(TraitId::new(0))],
             ..Definitions::default()
         };
         let attributes = [("city".into(), Some(Value::text("Rome")))].into();
         let history = [(Tick::from_ms(1), Event { attributes, ..event(1, "identify", "email:a") })];
-        let state = State::of(&definitions, &history, Tick::from_ms(1));
+        let state = OracleState::of(&definitions, &history, Tick::from_ms(1));
         assert_eq!(state.profiles.values().next().expect("there is one").traits, expected);
     };
     check(None, &[(TraitId::new(0), Value::text("Rome"))]);
@@ -321,7 +321,7 @@ fn a_person_has_types_of_identifiers() {
     };
     definitions.order = order(&definitions);
     let check = |who, expected| {
-        let state = State::of(&definitions, &[(Tick::from_ms(1), event(1, "page", who))], Tick::from_ms(1));
+        let state = OracleState::of(&definitions, &[(Tick::from_ms(1), event(1, "page", who))], Tick::from_ms(1));
         assert_eq!(state.memberships().len(), expected);
     };
     check("user_id:1 email:a", 1);
@@ -331,6 +331,6 @@ fn a_person_has_types_of_identifiers() {
 
 #[test]
 fn measures_can_look_at_the_time() {
-    let shape = Shape::Latest(Expression::Term(EventTerm::Timestamp));
+    let shape = MeasureShape::Latest(Expression::Term(EventTerm::Timestamp));
     check_measure(shape, PersonTerm::Sample, &[(7, None), (5, None)], Some(Value::Time(PointInTime::from_ms(7))));
 }

@@ -20,7 +20,7 @@ use given::given;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use shop::{Arguments, Stream};
+use shop::{BenchArguments, ShopStream};
 use sonic_rs::LazyValue;
 
 #[global_allocator]
@@ -30,7 +30,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "P: Deserialize<'de>, C: Deserialize<'de>"))]
 #[allow(dead_code, reason = "that they are read is what is measured")]
-struct Event<'e, P, C> {
+struct JsonEvent<'e, P, C> {
     #[serde(borrow)]
     r#type: Option<Cow<'e, str>>,
     #[serde(borrow)]
@@ -66,10 +66,10 @@ struct Context {
 }
 
 fn main() {
-    let count = Arguments::of_command_line().number("events", 5_000);
+    let count = BenchArguments::of_command_line().number("events", 5_000);
     let folder = tempfile::tempdir().expect("there is room for a temporary folder");
     let project = shop::project(folder.path());
-    let mut stream = Stream::new(1, 100_000);
+    let mut stream = ShopStream::new(1, 100_000);
     let events: Vec<String> = std::iter::repeat_with(|| {
         let mut line = String::new();
         stream.next_event(&mut line);
@@ -84,14 +84,14 @@ fn main() {
         println!("{name:<28} {ns:>8.0}");
     };
     measure("serde_json", &mut |event| {
-        let event: Event<'_, &RawValue, &RawValue> =
+        let event: JsonEvent<'_, &RawValue, &RawValue> =
             serde_json::from_str(event).expect("the shop's events are in order");
         black_box(event.properties.map(|raw| serde_json::from_str::<Properties>(raw.get()).is_ok()));
         black_box(event.context.map(|raw| serde_json::from_str::<Context>(raw.get()).is_ok()));
         black_box(event.message_id);
     });
     measure("sonic-rs", &mut |event| {
-        let event: Event<'_, LazyValue<'_>, LazyValue<'_>> =
+        let event: JsonEvent<'_, LazyValue<'_>, LazyValue<'_>> =
             sonic_rs::from_str(event).expect("the shop's events are in order");
         black_box(event.properties.map(|raw| sonic_rs::from_str::<Properties>(raw.as_raw_str()).is_ok()));
         black_box(event.context.map(|raw| sonic_rs::from_str::<Context>(raw.as_raw_str()).is_ok()));
@@ -101,7 +101,7 @@ fn main() {
     measure("simd-json, with its copy", &mut |event| {
         copy.clear();
         copy.extend_from_slice(event.as_bytes());
-        let event: Event<'_, Properties, Context> =
+        let event: JsonEvent<'_, Properties, Context> =
             simd_json::serde::from_slice_with_buffers(&mut copy, &mut buffers).expect("the shop's events are in order");
         black_box(event.message_id);
     });

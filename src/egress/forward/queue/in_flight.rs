@@ -6,7 +6,7 @@ use dataflows::model::{IdentifierId, Tick};
 
 use super::Queue;
 use crate::egress::forward::doubt::Doubt;
-use crate::egress::forward::entries::{Cursor, EventBatch, Hold, OutgoingEvents, QueuedEvent, Writes};
+use crate::egress::forward::entries::{EntryWrites, EventBatch, ForwardCursor, Hold, OutgoingEvents, QueuedEvent};
 use crate::egress::forward::recheck::Recheck;
 use crate::egress::outbox::BatchLimit;
 use crate::engine::Offset;
@@ -80,7 +80,7 @@ impl Queue {
         match outgoing.is_retry {
             // It stays a letter until it is acknowledged.
             true => withheld.iter().try_for_each(|position| self.was_taken(*position))?,
-            false => self.write(Writes { remove: withheld, ..Writes::default() }, end)?,
+            false => self.write(EntryWrites { remove: withheld, ..EntryWrites::default() }, end)?,
         }
         self.withheld += withheld.len() as u64;
         self.in_flight = end.map(|_| outgoing);
@@ -92,7 +92,7 @@ impl Queue {
         let Some(recheck) = recheck else { return Ok(()) };
         let Some(outgoing) = self.in_flight.take_if(|outgoing| !outgoing.has_begun) else { return Ok(()) };
         if !outgoing.is_retry {
-            self.write(Writes::default(), None)?;
+            self.write(EntryWrites::default(), None)?;
         }
         self.doubt = Some(Doubt::new(outgoing, recheck));
         Ok(())
@@ -129,7 +129,7 @@ impl Queue {
         if outgoing.is_retry {
             return done.into_iter().try_for_each(|position| self.was_taken(position));
         }
-        self.write(Writes { remove: &done, ..Writes::default() }, None)?;
+        self.write(EntryWrites { remove: &done, ..EntryWrites::default() }, None)?;
         // Not at once: a destination that is too slow for ever would make a line of each call.
         self.is_told &= self.events > self.limit.events / 2 || self.bytes > self.limit.bytes / 2;
         Ok(())
@@ -153,7 +153,7 @@ impl Queue {
         }
         // They are calls of their own, and none of them began.
         self.halves.push(half(first));
-        self.write(Writes::default(), None)
+        self.write(EntryWrites::default(), None)
     }
 
     /// The destination is another one: no call with what is in flight reached it.
@@ -169,8 +169,8 @@ impl Queue {
     }
 
     /// Writes down what became of a outgoing, and where the next one ends if there is one.
-    pub(super) fn write(&mut self, writes: Writes<'_>, in_flight: Option<Offset>) -> Result<(), StoreError> {
-        let cursor = Cursor { in_flight, produced: self.produced };
+    pub(super) fn write(&mut self, writes: EntryWrites<'_>, in_flight: Option<Offset>) -> Result<(), StoreError> {
+        let cursor = ForwardCursor { in_flight, produced: self.produced };
         self.entries.write(writes, cursor, Hold::Process)?;
         self.written = cursor;
         Ok(())

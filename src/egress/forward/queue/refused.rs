@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Queue;
-use crate::egress::forward::entries::{EventBatch, EventLetter, Hold, OutgoingEvents, Writes};
+use crate::egress::forward::entries::{EntryWrites, EventBatch, EventLetter, Hold, OutgoingEvents};
 use crate::egress::letters::Refusal;
 use crate::engine::Offset;
 use crate::limits::{DEAD_EVENTS_BYTES_MAX, DEAD_EVENTS_MAX};
@@ -23,7 +23,7 @@ use crate::log::StoreError;
 
 /// The letters of a queue.
 #[derive(Debug, Default)]
-pub(super) struct Refused {
+pub(super) struct RefusedLetters {
     letters: BTreeMap<Offset, EventLetter>,
     bytes: usize,
     /// Those of them that are to go once more.
@@ -36,13 +36,13 @@ pub(super) struct Refused {
     is_told: bool,
 }
 
-impl Refused {
+impl RefusedLetters {
     /// As they were left.
     pub fn of(letters: Vec<EventLetter>) -> Self {
         let retries = letters.iter().filter(|letter| letter.is_retried).map(EventLetter::position).collect();
         let bytes = letters.iter().map(|letter| letter.bytes).sum();
         let letters = letters.into_iter().map(|letter| (letter.position(), letter)).collect();
-        Refused { letters, bytes, retries, ..Refused::default() }
+        RefusedLetters { letters, bytes, retries, ..RefusedLetters::default() }
     }
 
     /// How many had to make room for others, since the start.
@@ -107,7 +107,10 @@ impl Queue {
         let done: Vec<Offset> = entries.iter().map(|entry| entry.position).collect();
         // One that was retried is where it was.
         let remove = if outgoing.is_retry { &[][..] } else { &done };
-        self.write(Writes { remove, refuse: entries, letters: &letters, forget: &forget, ..Writes::default() }, None)?;
+        self.write(
+            EntryWrites { remove, refuse: entries, letters: &letters, forget: &forget, ..EntryWrites::default() },
+            None,
+        )?;
         self.refused.lost += forget.len() as u64;
         let is_known = forget.is_empty() || std::mem::replace(&mut self.refused.is_told, true);
         Ok(if is_known { 0 } else { forget.len() })
@@ -115,7 +118,7 @@ impl Queue {
 
     /// All letters are to go once more; on the disk when this returns.
     pub fn retry(&mut self) -> Result<(), StoreError> {
-        let Refused { letters, retries, is_told, .. } = &mut self.refused;
+        let RefusedLetters { letters, retries, is_told, .. } = &mut self.refused;
         *is_told = false;
         let mut marked = Vec::new();
         for (position, letter) in letters.iter_mut().filter(|(_, letter)| !letter.is_retried) {
@@ -123,7 +126,7 @@ impl Queue {
             retries.insert(*position);
             marked.push(letter.clone());
         }
-        self.entries.write(Writes { letters: &marked, ..Writes::default() }, self.written, Hold::Disk)
+        self.entries.write(EntryWrites { letters: &marked, ..EntryWrites::default() }, self.written, Hold::Disk)
     }
 
     /// Dead letters are spoken of no more; on the disk when this returns. Those that are to go once more still do.
@@ -132,7 +135,7 @@ impl Queue {
         let forget: Vec<Offset> = letters.filter(|of| !of.is_retried).map(EventLetter::position).collect();
         forget.iter().for_each(|position| self.refused.remove(*position));
         self.refused.is_told = false;
-        self.entries.write(Writes { forget: &forget, ..Writes::default() }, self.written, Hold::Disk)
+        self.entries.write(EntryWrites { forget: &forget, ..EntryWrites::default() }, self.written, Hold::Disk)
     }
 
     /// The oldest that is to go once more, if it is its turn or nothing else waits.
@@ -152,6 +155,6 @@ impl Queue {
     /// One that was to go once more was acknowledged, or withheld.
     pub(super) fn was_taken(&mut self, position: Offset) -> Result<(), StoreError> {
         self.refused.remove(position);
-        self.write(Writes { forget: &[position], ..Writes::default() }, None)
+        self.write(EntryWrites { forget: &[position], ..EntryWrites::default() }, None)
     }
 }

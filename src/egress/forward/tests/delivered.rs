@@ -15,19 +15,19 @@ use crate::clock::wall_clock;
 use crate::egress::DeliveryHold;
 use crate::egress::forward::Queues;
 use crate::egress::forward::entries::{
-    Cursor, Entries, EntriesIter, EventLetter, Hold, QueueLimit, QueuedEvent, Writes,
+    EntriesIter, EntryWrites, EventLetter, ForwardCursor, ForwardStore, Hold, QueueLimit, QueuedEvent,
 };
 use crate::egress::forward::memory::MemoryEntries;
 use crate::egress::forward::queue::Queue;
-use crate::egress::outbox::Order;
+use crate::egress::outbox::OperatorCommand;
 use crate::egress::testing::{crm, definitions, numbered, project, row, webhook};
-use crate::egress::{Egress, EgressDependencies, EventStatus, Failed, MemoryOutbox};
+use crate::egress::{Egress, EgressDependencies, EventStatus, FailureHandler, MemoryOutbox};
 use crate::engine::{Forwarded, Offset};
 use crate::json::TimeText;
 use crate::log::StoreError;
 use crate::observe::latency::Latency;
 use crate::project::{Destination, DestinationKind, Project, Secret, Sending, Webhook};
-use crate::receive::server::{Options, Receiver, Reply};
+use crate::receive::server::{ReceiveOptions, ScriptedReply, WebhookReceiver};
 
 /// Longer than any test takes: what is not there by then does not come.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ fn start(project: &Project) -> Egress {
     start_with(project, queues, Arc::new(|reason| panic!("{reason}")))
 }
 
-fn start_with(project: &Project, queues: Queues, failed: Failed) -> Egress {
+fn start_with(project: &Project, queues: Queues, failed: FailureHandler) -> Egress {
     let dependencies = EgressDependencies {
         latency: Arc::new(Latency::new()),
         now: Arc::new(wall_clock),
@@ -96,8 +96,8 @@ fn line(tick: u64) -> String {
 #[tokio::test]
 async fn events_arrive_signed_and_in_order_also_when_calls_fail() {
     let secret = || Some(Secret::new("s3cret".into()));
-    let options = Options { secret: secret(), fail_every: Some(2), ..Options::default() };
-    let receiver = Receiver::start(options).await.unwrap();
+    let options = ReceiveOptions { secret: secret(), fail_every: Some(2), ..ReceiveOptions::default() };
+    let receiver = WebhookReceiver::start(options).await.unwrap();
     let mut to = webhook(receiver.url());
     (to.secrets, to.batch_changes_max) = (secret().into_iter().collect(), 2);
     let egress = start(&sending(Path::new("/nonexistent"), crm(to)));
@@ -117,9 +117,9 @@ async fn events_arrive_signed_and_in_order_also_when_calls_fail() {
 
 #[tokio::test]
 async fn what_is_refused_is_given_up_and_the_next_follows() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let egress = start(&sending(Path::new("/nonexistent"), crm(webhook(receiver.url()))));
-    (0..3).for_each(|_| receiver.answer_next(Reply::status(StatusCode::BAD_REQUEST)));
+    (0..3).for_each(|_| receiver.answer_next(ScriptedReply::status(StatusCode::BAD_REQUEST)));
     egress.take_in(ms(2), &[event(1)]).unwrap();
     receiver.until_calls(3).await;
     egress.take_in(ms(3), &[event(2)]).unwrap();
@@ -152,11 +152,11 @@ async fn eventually(condition: impl Fn() -> bool) {
 
 #[tokio::test]
 async fn of_a_refused_batch_only_what_is_to_blame_is_a_dead_letter_and_may_be_retried() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let to = Webhook { attempts_max: 2, ..webhook(receiver.url()) };
     let egress = start(&sending(Path::new("/nonexistent"), crm(to)));
-    let refusal = || Reply { text: "bad".into(), ..Reply::status(StatusCode::UNPROCESSABLE_ENTITY) };
-    let fine = || Reply { applies: true, ..Reply::status(StatusCode::OK) };
+    let refusal = || ScriptedReply { text: "bad".into(), ..ScriptedReply::status(StatusCode::UNPROCESSABLE_ENTITY) };
+    let fine = || ScriptedReply { applies: true, ..ScriptedReply::status(StatusCode::OK) };
     // All four twice; then halves: the first two are fine, of the others only the fourth.
     [refusal(), refusal(), fine(), refusal(), fine(), refusal()]
         .into_iter()
@@ -174,43 +174,43 @@ async fn of_a_refused_batch_only_what_is_to_blame_is_a_dead_letter_and_may_be_re
 
     // Refused once more it is a letter again, without further calls; then somebody mends what was wrong.
     receiver.answer_next(refusal());
-    egress.order(0, Order::Retry).unwrap();
+    egress.order(0, OperatorCommand::Retry).unwrap();
     eventually(|| events().counts.given_up == 2).await;
     assert_eq!((receiver.calls_count(), egress.dead_events(0).unwrap()[0].attempts), (7, 5));
-    egress.order(0, Order::Retry).unwrap();
+    egress.order(0, OperatorCommand::Retry).unwrap();
     eventually(|| events().counts.acknowledged == 4).await;
     assert_eq!((events().dead_letters, finish(egress).await.pending.events), (0, 0));
 }
 
 #[tokio::test]
 async fn a_pause_holds_events_and_a_call_that_failed_goes_on_as_it_was() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let egress = start(&sending(Path::new("/nonexistent"), crm(webhook(receiver.url()))));
-    let (mut lost, release) = Reply::held();
+    let (mut lost, release) = ScriptedReply::held();
     lost.status = StatusCode::BAD_GATEWAY;
     receiver.answer_next(lost);
     egress.take_in(ms(2), &[event(1)]).unwrap();
     receiver.until_calls(1).await;
-    egress.order(0, Order::Pause).unwrap();
+    egress.order(0, OperatorCommand::Pause).unwrap();
     drop(release);
     egress.take_in(ms(3), &[event(2)]).unwrap();
     let events = || egress.status()[0].events.clone().unwrap();
     eventually(|| events().counts.failed_calls == 1).await;
     assert_eq!(events().pending.events, 2);
-    egress.order(0, Order::Resume).unwrap();
+    egress.order(0, OperatorCommand::Resume).unwrap();
     eventually(|| events().pending.events == 0).await;
     let calls = receiver.calls();
     assert_eq!((calls.len(), calls[0].key()), (3, calls[1].key()), "none while it was paused");
 
     // One that is paused holds up no stop.
-    egress.order(0, Order::Pause).unwrap();
+    egress.order(0, OperatorCommand::Pause).unwrap();
     egress.take_in(ms(4), &[event(3)]).unwrap();
     assert_eq!((finish(egress).await.pending.events, receiver.calls_count()), (1, 3));
 }
 
 #[tokio::test]
 async fn both_lanes_share_the_calls_of_a_second() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let to = Webhook { calls_per_second: Some(10), batch_changes_max: 1, ..webhook(receiver.url()) };
     let egress = start(&sending(Path::new("/nonexistent"), crm(to)));
     let began = Instant::now();
@@ -224,10 +224,10 @@ async fn both_lanes_share_the_calls_of_a_second() {
 }
 
 /// Entries on a disk that fails when a batch goes out.
-struct Broken(MemoryEntries);
+struct BrokenStore(MemoryEntries);
 
-impl Entries for Broken {
-    fn cursor(&self) -> Result<Option<Cursor>, StoreError> {
+impl ForwardStore for BrokenStore {
+    fn cursor(&self) -> Result<Option<ForwardCursor>, StoreError> {
         self.0.cursor()
     }
     fn after(&self, position: Option<Offset>) -> EntriesIter<'_> {
@@ -239,7 +239,7 @@ impl Entries for Broken {
     fn refused(&self, position: Offset) -> Result<QueuedEvent, StoreError> {
         self.0.refused(position)
     }
-    fn write(&mut self, writes: Writes<'_>, cursor: Cursor, hold: Hold) -> Result<(), StoreError> {
+    fn write(&mut self, writes: EntryWrites<'_>, cursor: ForwardCursor, hold: Hold) -> Result<(), StoreError> {
         match hold {
             Hold::Later => self.0.write(writes, cursor, hold),
             Hold::Process | Hold::Disk => Err(StoreError::Missing { folder: "gone".into() }),
@@ -249,12 +249,12 @@ impl Entries for Broken {
 
 #[tokio::test]
 async fn a_queue_that_fails_is_the_end_of_the_process() {
-    let receiver = Receiver::start(Options::default()).await.unwrap();
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
     let project = sending(Path::new("/nonexistent"), crm(webhook(receiver.url())));
     let (failed, mut failure) = tokio::sync::mpsc::unbounded_channel();
     let failed = Arc::new(move |reason| _ = failed.send(reason));
     let limit = QueueLimit { events: 9, bytes: 9_999 };
-    let queue = Queue::open(Box::new(Broken(MemoryEntries::default())), limit, ms(0)).unwrap();
+    let queue = Queue::open(Box::new(BrokenStore(MemoryEntries::default())), limit, ms(0)).unwrap();
     let egress = start_with(&project, Queues(vec![queue]), failed);
     egress.take_in(ms(2), &[event(1)]).unwrap();
     let reason = failure.recv().await.unwrap();

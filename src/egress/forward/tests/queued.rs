@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use dataflows::model::Tick;
 
-use crate::egress::forward::entries::{Entries, EventLetter, OutgoingEvents, Pending, QueueLimit, QueuedEvent};
+use crate::egress::forward::entries::{
+    EventLetter, ForwardStore, OutgoingEvents, PendingEntries, QueueLimit, QueuedEvent,
+};
 use crate::egress::forward::memory::MemoryEntries;
 use crate::egress::forward::queue::Queue;
 use crate::egress::forward::stored::StoredEntries;
@@ -50,16 +52,16 @@ fn drain(queue: &mut Queue) -> Vec<String> {
 }
 
 /// A data folder in which queues can be opened again and again.
-pub(super) struct World {
+pub(super) struct QueueWorld {
     _folder: tempfile::TempDir,
     pub store: Store,
 }
 
-impl World {
+impl QueueWorld {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("data")).unwrap();
-        World { _folder: folder, store }
+        QueueWorld { _folder: folder, store }
     }
 
     pub fn open(&self, name: &str, limit: QueueLimit, present: u64) -> Queue {
@@ -70,8 +72,8 @@ impl World {
 
 /// The same for queues of both kinds.
 fn with_both(limit: QueueLimit, check: impl Fn(Queue)) {
-    let world = World::new();
-    let memory: Box<dyn Entries> = Box::<MemoryEntries>::default();
+    let world = QueueWorld::new();
+    let memory: Box<dyn ForwardStore> = Box::<MemoryEntries>::default();
     check(Queue::open(memory, limit, ms(0)).unwrap());
     check(world.open("crm", limit, 0));
 }
@@ -84,7 +86,7 @@ fn events_come_in_order_and_once() {
         assert_eq!(drain(&mut queue), ["3.0 3.1", "5.0 8.0"]);
         push(&mut queue, 20, &[8, 9, 9, 15]);
         assert_eq!(drain(&mut queue), ["9.0 9.1", "15.0"], "8 was there before");
-        assert_eq!((queue.pending(), queue.produced()), (Pending::default(), ms(20)));
+        assert_eq!((queue.pending(), queue.produced()), (PendingEntries::default(), ms(20)));
     });
 }
 
@@ -120,7 +122,7 @@ fn the_oldest_that_wait_are_given_up_but_not_what_is_in_flight() {
 
 #[test]
 fn a_crash_repeats_nothing_but_the_batch_in_flight_as_it_was() {
-    let world = World::new();
+    let world = QueueWorld::new();
     let mut queue = world.open("crm", ROOMY, 0);
     push(&mut queue, 10, &[1, 2, 3, 4, 5]);
     queue.take(two(), None).unwrap();
@@ -139,7 +141,7 @@ fn a_crash_repeats_nothing_but_the_batch_in_flight_as_it_was() {
 
 #[test]
 fn a_new_queue_begins_at_the_present_for_good() {
-    let world = World::new();
+    let world = QueueWorld::new();
     drop(world.open("crm", ROOMY, 50));
     let mut queue = world.open("crm", ROOMY, 90);
     push(&mut queue, 70, &[49, 50, 60]);
@@ -151,7 +153,7 @@ fn a_new_queue_begins_at_the_present_for_good() {
 
 #[test]
 fn time_without_events_is_written_now_and_then_and_its_end_never() {
-    let world = World::new();
+    let world = QueueWorld::new();
     let mut queue = world.open("crm", ROOMY, 50);
     push(&mut queue, 1_049, &[]);
     assert_eq!((queue.produced(), world.open("crm", ROOMY, 0).produced()), (ms(1_049), ms(50)));
@@ -163,7 +165,7 @@ fn time_without_events_is_written_now_and_then_and_its_end_never() {
 
 #[test]
 fn who_is_sent_nothing_any_more_begins_anew_with_what_was_left() {
-    let world = World::new();
+    let world = QueueWorld::new();
     push(&mut world.open("crm", ROOMY, 0), 10, &[1]);
     push(&mut world.open("other", ROOMY, 0), 10, &[1]);
     StoredEntries::forget_others(&world.store, &["other".into()]).unwrap();
@@ -210,7 +212,7 @@ fn dead_letters_go_alone_between_what_is_new_and_stay_until_they_are_taken() {
         assert_eq!(places(queue.take(two(), None).unwrap()), "1.0", "they are next where none was before");
         queue.give_up(&why()).unwrap();
         assert_eq!(drain(&mut queue), ["3.0 4.0", "2.0", "5.0 6.0"]);
-        assert_eq!((queue.dead_letters(), queue.letters(9).len(), queue.pending()), (1, 1, Pending::default()));
+        assert_eq!((queue.dead_letters(), queue.letters(9).len(), queue.pending()), (1, 1, PendingEntries::default()));
         queue.forget().unwrap();
         queue.retry().unwrap();
         assert_eq!((queue.dead_letters(), drain(&mut queue)), (0, Vec::new()));
@@ -219,7 +221,7 @@ fn dead_letters_go_alone_between_what_is_new_and_stay_until_they_are_taken() {
 
 #[test]
 fn halves_and_dead_letters_outlive_a_crash() {
-    let world = World::new();
+    let world = QueueWorld::new();
     let mut queue = world.open("crm", ROOMY, 0);
     push(&mut queue, 9, &[1, 2, 3, 4]);
     queue.take(two(), None).unwrap();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dataflows::model::{Identifier, IdentifierId};
 use tokio::sync::watch;
 
-use super::queued::{ROOMY, World, ms, places, two};
+use super::queued::{QueueWorld, ROOMY, ms, places, two};
 use crate::egress::forward::entries::QueuedEvent;
 use crate::egress::forward::queue::Queue;
 use crate::egress::forward::recheck::Recheck;
@@ -52,7 +52,7 @@ fn sorted(names: &[&str]) -> Vec<IdentifierId> {
 
 #[test]
 fn an_event_of_the_latest_tick_asks_nobody() {
-    let (world, recheck) = (World::new(), recheck());
+    let (world, recheck) = (QueueWorld::new(), recheck());
     let mut queue = world.open("crm", ROOMY, 0);
     push(&mut queue, 6, &[(5, "ann")]);
     assert_eq!(places(queue.take(two(), Some(&recheck)).unwrap()), "5.0");
@@ -61,7 +61,7 @@ fn an_event_of_the_latest_tick_asks_nobody() {
 
 #[test]
 fn what_waited_goes_as_far_as_its_people_consent() {
-    let (world, recheck) = (World::new(), recheck());
+    let (world, recheck) = (QueueWorld::new(), recheck());
     let mut queue = world.open("crm", ROOMY, 0);
     push(&mut queue, 9, &[(1, "ann"), (2, "BOB"), (3, "cid"), (4, "ann"), (5, "dan")]);
     assert_eq!(tell(&mut queue, &recheck, &["BOB"]), sorted(&["BOB", "ann"]), "an earlier version's is read again");
@@ -84,7 +84,7 @@ fn what_waited_goes_as_far_as_its_people_consent() {
 
 #[test]
 fn what_was_there_at_the_start_is_in_doubt() {
-    let (world, recheck) = (World::new(), recheck());
+    let (world, recheck) = (QueueWorld::new(), recheck());
     push(&mut world.open("crm", ROOMY, 0), 6, &[(5, "ann")]);
     let mut queue = world.open("crm", ROOMY, 0);
     assert_eq!(tell(&mut queue, &recheck, &["ann"]), sorted(&["ann"]), "though no tick came after it");
@@ -96,7 +96,7 @@ fn what_was_there_at_the_start_is_in_doubt() {
 
 #[test]
 fn a_batch_with_which_no_call_began_is_looked_at_again() {
-    let (world, recheck) = (World::new(), recheck());
+    let (world, recheck) = (QueueWorld::new(), recheck());
     let mut queue = world.open("crm", ROOMY, 0);
     push(&mut queue, 6, &[(5, "ann")]);
     assert_eq!(places(queue.take(two(), Some(&recheck)).unwrap()), "5.0");
@@ -126,7 +126,7 @@ fn a_batch_with_which_no_call_began_is_looked_at_again() {
 
 #[test]
 fn halves_of_a_refused_batch_are_looked_at_again() {
-    let (world, recheck) = (World::new(), recheck());
+    let (world, recheck) = (QueueWorld::new(), recheck());
     let mut queue = world.open("crm", ROOMY, 0);
     push(&mut queue, 9, &[(1, "ann"), (2, "bob"), (3, "cid")]);
     tell(&mut queue, &recheck, &["ann", "bob"]);

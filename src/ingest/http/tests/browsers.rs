@@ -6,14 +6,14 @@ const PAGE_OF_SHOP: (&str, &str) = ("origin", "https://shop.example");
 
 /// Whether a line of the head is there.
 #[track_caller]
-fn check_head(reply: &Reply, line: &str) {
+fn check_head(reply: &TestReply, line: &str) {
     assert!(reply.head.lines().any(|known| known == line), "no {line:?} in {}", reply.head);
 }
 
 /// Each library asks for headers of its own: analytics.js plain and when it tries again, RudderStack's, and any other.
 #[tokio::test]
 async fn a_preflight_is_allowed_what_it_asks_for() {
-    let (setup, _) = Setup::accepting().await;
+    let (setup, _) = HttpSetup::accepting().await;
     for asked in [
         "authorization,content-type",
         "content-type,x-retry-count",
@@ -41,7 +41,7 @@ async fn a_preflight_is_allowed_what_it_asks_for() {
 /// A page sees an answer only where that says so; else its library takes it for an outage.
 #[tokio::test]
 async fn a_page_sees_every_status() {
-    let (mut setup, _) = Setup::accepting().await;
+    let (mut setup, _) = HttpSetup::accepting().await;
     let with = |more: &[(&'static str, &'static str)]| [&[PAGE_OF_SHOP][..], more].concat();
     let big = "x".repeat(40_001);
     for (method, address, headers, body, status) in [

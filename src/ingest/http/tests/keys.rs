@@ -8,7 +8,7 @@ const IN_BODY: &str = r#"{"writeKey":"app-key","userId":"1","messageId":"m"}"#;
 
 #[tokio::test]
 async fn a_key_may_stand_in_each_place_that_libraries_use() {
-    let (setup, events) = Setup::accepting().await;
+    let (setup, events) = HttpSetup::accepting().await;
     let check = async |address: &str, headers: &[(&str, &str)], body: &str, source: &str| {
         let reply = setup.server.send(&request("POST", address, headers, body.as_bytes())).await;
         assert_eq!(reply.status, 200, "{address} {headers:?} {body} {reply:?}");
@@ -52,7 +52,7 @@ async fn a_message_counts_once_whichever_key_of_its_source_it_comes_with() {
     let keys = WriteKeys::new(Admission::new(&project));
     let places: Vec<_> = ["app-key", "app-new", "web-key", "web-new", "web", ""].map(|key| keys.source(key)).into();
     assert_eq!(places, [Some(0), Some(0), Some(1), Some(1), None, None]);
-    let (setup, events) = Setup::accepting_of(project).await;
+    let (setup, events) = HttpSetup::accepting_of(project).await;
     for key in ["app-key", "app-new", "web-new", "web-key"] {
         assert_eq!(setup.post_with(&[("x-write-key", key)], PAGE).await.status, 200);
     }

@@ -7,7 +7,7 @@ use super::*;
 const HEAD: &str = "POST /v1/page HTTP/1.1\r\nhost: t\r\nauthorization: Bearer web-key\r\nconnection: close\r\n";
 
 /// Sends `start`, then a byte a millisecond, for as long as the other side takes it; gives the answer.
-async fn trickle(setup: &Setup, start: &str) -> Reply {
+async fn trickle(setup: &HttpSetup, start: &str) -> TestReply {
     let mut stream = setup.server.connect().await;
     stream.write_all(start.as_bytes()).await.unwrap();
     let (mut reader, mut writer) = stream.into_split();
@@ -22,7 +22,7 @@ async fn trickle(setup: &Setup, start: &str) -> Reply {
     let text = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    Reply { status, head: head.to_owned(), body: body.to_owned() }
+    TestReply { status, head: head.to_owned(), body: body.to_owned() }
 }
 
 #[tokio::test]

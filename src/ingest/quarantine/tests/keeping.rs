@@ -16,10 +16,10 @@ async fn the_oldest_go_first_and_ids_are_not_given_twice() {
     project.limits.quarantine_entries_max = 2;
     let folder = tempfile::tempdir().unwrap();
     let (quarantine, keeper) = Keeper::start(on_disk(folder.path()), Extractor::new(&project), project.limits).unwrap();
-    let refused = |raw: &str| Refused {
+    let refused = |raw: &str| RejectedInput {
         at: NOW,
         source: "web".into(),
-        what: What::Event,
+        what: RejectedPart::Event,
         call: None,
         is_historical: false,
         sent_at: None,
@@ -28,7 +28,7 @@ async fn the_oldest_go_first_and_ids_are_not_given_twice() {
         message: String::new(),
         raw: raw.into(),
     };
-    let all = || Which::Range { after: EntryId::default(), until: EntryId::MAX, code: None };
+    let all = || EntryFilter::Range { after: EntryId::default(), until: EntryId::MAX, code: None };
     for raw in ["1", "2", "3"] {
         quarantine.keep(vec![refused(raw)]);
     }
@@ -55,11 +55,11 @@ async fn the_oldest_go_first_and_ids_are_not_given_twice() {
 #[test]
 fn an_entry_reads_as_it_was_written_and_damage_is_no_panic() {
     let project = example::project();
-    let refused = Refused {
+    let refused = RejectedInput {
         at: NOW,
         source: "web".into(),
-        what: What::Event,
-        call: Some(Call::Track),
+        what: RejectedPart::Event,
+        call: Some(CallType::Track),
         is_historical: false,
         sent_at: Some(NOW),
         context: Some("{}".into()),
@@ -67,13 +67,13 @@ fn an_entry_reads_as_it_was_written_and_damage_is_no_panic() {
         message: "…".into(),
         raw: r#"{"messageId":"m"}"#.into(),
     };
-    let entry = Entry::new(EntryId::default(), refused, &Extractor::new(&project));
+    let entry = QuarantineEntry::new(EntryId::default(), refused, &Extractor::new(&project));
     let stored = entry.encode();
-    assert_eq!(Entry::decode(entry.id, &stored), Some(entry.clone()));
+    assert_eq!(QuarantineEntry::decode(entry.id, &stored), Some(entry.clone()));
     for end in 0..stored.len() - entry.text.len() {
-        assert_eq!(Entry::decode(entry.id, &stored[..end]), None, "{end}");
+        assert_eq!(QuarantineEntry::decode(entry.id, &stored[..end]), None, "{end}");
     }
-    assert_eq!(Entry::decode(entry.id, &[2, 0, 0, 0, 0]), None);
+    assert_eq!(QuarantineEntry::decode(entry.id, &[2, 0, 0, 0, 0]), None);
 }
 
 /// A store on a disk that is full.

@@ -70,7 +70,7 @@ async fn a_retry_whose_receipt_got_lost_is_the_same_at_the_next_one() {
         counters: Arc::new(IngestCounters::new(&example::project(), Arc::new(KnownNames::new(&example::project())))),
         sources: vec!["web".into()],
     };
-    let all = || Which::Range { after: EntryId::default(), until: EntryId::MAX, code: None };
+    let all = || EntryFilter::Range { after: EntryId::default(), until: EntryId::MAX, code: None };
     let mut messages = Vec::new();
     for _ in 0..2 {
         let lose = async {

@@ -21,9 +21,9 @@ fn check_ip(members: &str, of_batch: Option<&str>, context: &str, field: Option<
     let accepted = reading_ip().accept(json.as_bytes(), &given).unwrap().accepted;
     let stored = std::str::from_utf8(&accepted.raw).unwrap();
     assert_eq!(plain.raw, accepted.raw, "what is stored does not depend on definitions");
-    let mut members = Members::default();
+    let mut members = EventMembers::default();
     members.read(stored).unwrap();
-    assert_eq!(members.get(Member::Context), Some(context).filter(|context| !context.is_empty()), "{stored}");
+    assert_eq!(members.get(EventMember::Context), Some(context).filter(|context| !context.is_empty()), "{stored}");
     assert!(!stored.contains("secret"), "{stored}");
     let read = |event: &Event| event.fields.iter().find(|(field, _)| field.index() == 6).map(|(_, value)| show(value));
     let expected = field.map(|ip| format!("'{ip}'"));

@@ -1,0 +1,82 @@
+//! What holds of the text of the whole tree.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use syn::visit::{self, Visit};
+use syn::{Ident, ItemEnum, ItemStruct, ItemTrait, ItemType, ItemUnion};
+
+/// The folders with Rust source.
+const FOLDERS: [&str; 6] = ["src", "dataflows", "tests", "benches", "examples", "fuzz"];
+
+/// All files with Rust source, each with its path from the root of the project.
+fn sources() -> BTreeMap<PathBuf, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = BTreeMap::new();
+    let mut folders: Vec<PathBuf> = FOLDERS.iter().map(|folder| root.join(folder)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                // What a build of its own left there.
+                folders.extend((!path.ends_with("target")).then_some(path));
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                sources.insert(path.strip_prefix(root).unwrap().to_owned(), text);
+            }
+        }
+    }
+    sources
+}
+
+/// The names of the types that a file defines, those within functions too. Associated types are the trait's.
+#[derive(Default)]
+struct DefinedTypes(Vec<Ident>);
+
+impl<'ast> Visit<'ast> for DefinedTypes {
+    fn visit_item_struct(&mut self, item: &'ast ItemStruct) {
+        self.0.push(item.ident.clone());
+        visit::visit_item_struct(self, item);
+    }
+
+    fn visit_item_enum(&mut self, item: &'ast ItemEnum) {
+        self.0.push(item.ident.clone());
+        visit::visit_item_enum(self, item);
+    }
+
+    fn visit_item_union(&mut self, item: &'ast ItemUnion) {
+        self.0.push(item.ident.clone());
+        visit::visit_item_union(self, item);
+    }
+
+    fn visit_item_trait(&mut self, item: &'ast ItemTrait) {
+        self.0.push(item.ident.clone());
+        visit::visit_item_trait(self, item);
+    }
+
+    fn visit_item_type(&mut self, item: &'ast ItemType) {
+        self.0.push(item.ident.clone());
+        visit::visit_item_type(self, item);
+    }
+}
+
+#[test]
+fn a_type_name_stands_for_one_thing() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, text) in sources() {
+        let file = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let mut types = DefinedTypes::default();
+        types.visit_file(&file);
+        for name in types.0 {
+            let place = format!("{}:{}", path.display(), name.span().start().line);
+            places.entry(name.to_string()).or_default().push(place);
+        }
+    }
+    assert!(places.len() > 500, "{} types were found: something is amiss with the search", places.len());
+    let twice: Vec<String> = places
+        .iter()
+        .filter(|(_, places)| places.len() > 1)
+        .map(|(name, places)| format!("{name}: {}", places.join(", ")))
+        .collect();
+    assert!(twice.is_empty(), "these names are those of several types:\n{}", twice.join("\n"));
+}
