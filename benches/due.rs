@@ -24,13 +24,9 @@ use dataflows::definitions::{
 use dataflows::expression::{Comparison, Expression};
 use dataflows::limits::DUE_AT_ONCE;
 use dataflows::model::{Event, Found, Identifier, IdentifierKey, Question, Tick, Value};
-use deltaic::dedupe::{Dedupe, MessageWindow};
-use deltaic::engine::{Accepted, Before, Engine, EngineSettings, Handle, Sinks, SubmitError, Topology};
-use deltaic::limits::Limits;
-use deltaic::log::MemoryLog;
-use deltaic::memory::Gate;
+use deltaic::engine::{Engine, EngineSettings, Handle, Sinks, SubmitError, Topology};
+use deltaic::log::Accepted;
 use deltaic::observe::introspection::Introspection;
-use deltaic::project::Clock;
 use latencies::BenchLatencies;
 use pace::paced;
 use shop::BenchArguments;
@@ -126,40 +122,18 @@ fn start(
     arguments: &BenchArguments,
 ) -> (Handle, Engine) {
     let workers = introspection.workers();
-    let clock = Clock::default();
     let (ahead_ms, began) = (ahead_ms.clone(), Instant::now());
     let now = move || {
         Tick::from_ms(shop::START_MS + began.elapsed().as_millis() as u64).after_ms(ahead_ms.load(Ordering::SeqCst))
     };
+    let at_once = arguments.number("at-once", DUE_AT_ONCE as u64) as usize;
+    let topology = Topology::local(workers).with_due_at_once(at_once);
     let settings = EngineSettings {
-        topology: Topology::local(workers).with_due_at_once(arguments.number("at-once", DUE_AT_ONCE as u64) as usize),
-        definitions: definitions(due),
-        limits: Limits::default(),
-        restore: None,
-        dedupe: Dedupe::in_memory(MessageWindow::new(clock.dedupe_window), &Limits::default()),
-        clock,
-        former: None,
-        accept_partial: false,
-        log: Box::new(MemoryLog::forgetful()),
-        decode_stored: Box::new(|_| Err("nothing_is_kept")),
-        forward_from: Vec::new(),
-        choice: Box::new(|_, _, _, _| ()),
-        now: Arc::new(now),
-        steady: None,
-        memory: Gate::off(),
         runtime: Some(tokio::runtime::Handle::current()),
         introspection: introspection.clone(),
-        agreement: None,
-        before: Before::default(),
+        ..EngineSettings::in_memory(topology, definitions(due), Arc::new(now))
     };
-    let sinks = Sinks {
-        desired: Box::new(|_, _, _| {}),
-        forwarded: Box::new(|_, _| {}),
-        complete: Box::new(|_| {}),
-        failed: Box::new(|reason| panic!("{reason}")),
-        recovered: Box::new(|_| {}),
-        observer: Arc::new(|_, _| {}),
-    };
+    let sinks = Sinks { failed: Box::new(|reason| panic!("{reason}")), ..Sinks::default() };
     Engine::start(settings, sinks).expect("the engine starts")
 }
 

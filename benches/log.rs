@@ -16,9 +16,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dataflows::model::Tick;
-use deltaic::engine::Accepted;
 use deltaic::ingest::segment::{EventContext, Extractor};
-use deltaic::log::{DurableLog, Log, Store, codec};
+use deltaic::log::{Accepted, DurableLog, Log, Store, codec};
 use deltaic::project::Durability;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 use latencies::BenchLatencies;

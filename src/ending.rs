@@ -8,9 +8,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// With what the process ends. The codes are those of `sysexits.h`, where it has one.
@@ -106,7 +106,7 @@ pub fn report(ending: Ending) {
 }
 
 fn listeners() -> MutexGuard<'static, Vec<UnboundedSender<Ending>>> {
-    LISTENERS.lock().unwrap_or_else(PoisonError::into_inner)
+    LISTENERS.lock()
 }
 
 /// Tells when what it is of panics, or ends and was not to. A task that is aborted has been told.

@@ -8,8 +8,10 @@ use dataflows::model::{PointInTime, Tick, Value};
 use jiff::Timestamp;
 use serde::ser::{Serialize, Serializer};
 
+mod profile;
 mod unicode;
 
+pub use profile::ProfileJson;
 pub use unicode::whole_characters;
 
 /// A value on its way out.

@@ -21,6 +21,7 @@ use deltaic::log::{inspect, repair, rewind};
 use deltaic::observe::logging::{self, LogFormat, Logging};
 use deltaic::output::{Patient, Stdout};
 use deltaic::project::{self, Colour, Project};
+use deltaic::serve::Server;
 use deltaic::{admin, clock, memory, receive, replay, sample, serve};
 #[cfg(feature = "load")]
 use deltaic::{hist, load};
@@ -371,28 +372,27 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             follow(&project, logging)?;
             let admission = Admission::new(&project);
             let hangups = Hangups { running: Arc::new(project.clone()), folder, admission: admission.clone() };
-            let options = serve::RunOptions {
-                topology,
-                listen,
-                data,
-                accept_partial,
-                take_over,
-                no_delivery,
-                as_new,
-                as_moved,
-                accept_clock,
-                hlog,
-                admission: Some(admission),
-                clock_from,
-            };
             let name = project.name.clone();
+            let server = Server::builder(project)
+                .topology(topology)
+                .listen(listen)
+                .data(data)
+                .accept_partial(accept_partial)
+                .take_over(take_over)
+                .no_delivery(no_delivery)
+                .as_new(as_new)
+                .as_moved(as_moved)
+                .accept_clock(accept_clock)
+                .hlog(hlog)
+                .admission(admission)
+                .clock_from(clock_from);
             // Nobody need read it.
             let ready = move |address| _ = writeln!(Stdout, "{name} listens on http://{address}");
             let runtime = runtime()?;
             let done = runtime.block_on(async {
                 let hangup = listen_for(SignalKind::hangup())?;
                 tokio::select! {
-                    done = serve::run(project, options, ready, stop_signal()?) => done.map_err(Into::into),
+                    done = server.run(ready, stop_signal()?) => done.map_err(Into::into),
                     failed = hangups.follow(hangup, logging) => failed,
                 }
             });

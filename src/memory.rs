@@ -4,9 +4,10 @@
 //! to come back than that the kernel kills the process, since that would help nobody: after the restart the state is the same.
 
 use std::fs::read_to_string;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::thread::disable_transparent_huge_pages;
 
 use crate::limits::MemoryLimit;
@@ -78,8 +79,7 @@ impl Gate {
     /// Whether there is memory for more.
     pub fn is_open(&self) -> bool {
         let Some(closes_at) = self.closes_at else { return true };
-        // Whoever panicked with it left it whole: it is only assigned to.
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looked = self.looked.lock();
         if looked.at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
             let now = Instant::now();
             looked.at = Some(now);
@@ -134,7 +134,7 @@ mod tests {
         let is_open_at = |bytes| {
             memory.store(bytes, Ordering::Relaxed);
             // As if the last look were long ago.
-            gate.looked.lock().unwrap().at = None;
+            gate.looked.lock().at = None;
             gate.is_open()
         };
         assert_eq!([599, 600, 800, 599, 570].map(is_open_at), [true, false, false, false, true]);

@@ -2,8 +2,8 @@
 //!
 //! This is where ingest, access and egress meet; they know nothing of each other.
 //!
-//! - `waiting.rs`: what is served before the engine is there. `storing.rs`: opening the data folder; `historied.rs`: and its history. `sinks.rs`: where what the engine gives goes.
-//! - `preview.rs`: what a start would change. `reload.rs`: what is read anew while it runs. `quiet.rs`: what is kept of a time without events. `router.rs`: what is served over HTTP. `gauges.rs`: what the metrics are read off.
+//! - `server.rs`: how a program starts and stops it. `waiting.rs`: what is served before the engine is there. `storing.rs`: opening the data folder; `historied.rs`: and its history. `sinks.rs`: where what the engine gives goes.
+//! - `preview.rs`: what a start would change. `reload.rs`: what is read anew while it runs. `quiet.rs`: what is kept of a time without events. `router.rs`: what is served over HTTP; `problems.rs`: what the engine refuses, there. `gauges.rs`: what the metrics are read off.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -37,9 +37,11 @@ mod error;
 mod gauges;
 mod historied;
 mod preview;
+mod problems;
 mod quiet;
 mod reload;
 mod router;
+mod server;
 mod sinks;
 mod storing;
 mod waiting;
@@ -47,6 +49,7 @@ mod waiting;
 pub use error::RunError;
 pub use preview::{Preview, preview};
 pub use reload::reload;
+pub use server::{Server, ServerBuilder};
 
 use quiet::QuietTicks;
 use router::RouterParts;
@@ -58,36 +61,36 @@ const DELIVERY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How the engine is to run, beside what the project says.
 #[derive(Clone, Debug)]
-pub struct RunOptions {
+struct RunOptions {
     /// How many workers, where.
-    pub topology: Topology,
+    topology: Topology,
     /// Where to listen, in the place of what the project says.
-    pub listen: Option<SocketAddr>,
+    listen: Option<SocketAddr>,
     /// The data folder, in the place of what the project says.
-    pub data: Option<PathBuf>,
+    data: Option<PathBuf>,
     /// Whether to go on with what is kept where definitions would need more.
-    pub accept_partial: bool,
+    accept_partial: bool,
     /// Whether the data folder becomes that of this engine, whosever it was.
-    pub take_over: bool,
+    take_over: bool,
     /// Whether nothing is delivered.
-    pub no_delivery: bool,
+    no_delivery: bool,
     /// Destinations with another address that have nothing yet.
-    pub as_new: Vec<String>,
+    as_new: Vec<String>,
     /// Destinations with another address that have what was confirmed.
-    pub as_moved: Vec<String>,
+    as_moved: Vec<String>,
     /// A file for the interval log of the latency histograms.
-    pub hlog: Option<PathBuf>,
+    hlog: Option<PathBuf>,
     /// Who is let in, where that may change meanwhile; else those of the project.
-    pub admission: Option<Admission>,
+    admission: Option<Admission>,
     /// Whether ticks go on with the clock of the machine, however far it is from what the data have.
-    pub accept_clock: bool,
+    accept_clock: bool,
     /// The time that it begins with, in the place of the machine's: so that what depends on the age of data can be tried.
-    pub clock_from: Option<Tick>,
+    clock_from: Option<Tick>,
 }
 
 impl RunOptions {
     /// So many workers, and all else as the project says.
-    pub fn new(topology: Topology) -> Self {
+    fn new(topology: Topology) -> Self {
         RunOptions {
             topology,
             listen: None,
@@ -107,7 +110,7 @@ impl RunOptions {
 
 /// Runs the project until `shutdown`, then finishes what was accepted. `ready` is told the address once it is answered there: in a
 /// cluster before the engine is there, which waits for the others.
-pub async fn run(
+async fn run(
     project: Project,
     options: RunOptions,
     ready: impl FnOnce(SocketAddr),

@@ -14,11 +14,9 @@ use bytes::Bytes;
 use dataflows::definitions::Definitions;
 use dataflows::model::{Event, EventName, Tick};
 use deltaic::dedupe::{Dedupe, MessageWindow};
-use deltaic::engine::{Accepted, Before, Engine, EngineSettings, Forwarded, Sinks, Topology};
+use deltaic::engine::{Engine, EngineSettings, Forwarded, Sinks, Topology};
 use deltaic::limits::Limits;
-use deltaic::log::MemoryLog;
-use deltaic::memory::Gate;
-use deltaic::observe::introspection::Introspection;
+use deltaic::log::{Accepted, MemoryLog};
 use deltaic::project::Clock;
 
 use crate::comparison::{batches, some_cases, told};
@@ -50,29 +48,17 @@ async fn run(
     let now = clock.clone();
     let times =
         Clock { heartbeat: Duration::from_millis(1), dedupe_window: Duration::from_secs(60), ..Clock::default() };
+    let now = Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst)));
     let settings = EngineSettings {
-        topology: Topology::local(workers),
-        definitions: definitions.clone(),
         clock: times,
-        limits: Limits::default(),
-        restore: None,
         dedupe: Dedupe::in_memory(MessageWindow::new(times.dedupe_window), &Limits::default()),
-        former: None,
-        accept_partial: false,
-        memory: Gate::off(),
-        runtime: None,
-        introspection: Introspection::new(workers, true),
-        agreement: None,
-        before: Before::default(),
         log: Box::new(log.clone()),
         decode_stored: Box::new(move |stored| {
             let number: usize = std::str::from_utf8(&stored.raw).unwrap().parse().unwrap();
             Ok(events[number].clone())
         }),
         forward_from: definitions.forwards.iter().filter_map(|_| from).collect(),
-        choice: Box::new(|_, _, _, _| ()),
-        now: Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst))),
-        steady: None,
+        ..EngineSettings::in_memory(Topology::local(workers), definitions.clone(), now)
     };
     let given: Arc<Mutex<(Tick, Vec<Forwarded>)>> = Arc::default();
     let taken = given.clone();

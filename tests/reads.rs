@@ -10,11 +10,9 @@ use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::limits::Limit;
 use dataflows::model::{Desired, Event, Found, Identifier, IdentifierId, Member, Profile, ProfileId, Question, Tick};
 use deltaic::dedupe::{Dedupe, MessageWindow};
-use deltaic::engine::{Accepted, AsOf, Before, Engine, EngineSettings, Handle, QueryAnswer, Sinks, Topology};
+use deltaic::engine::{AsOf, Engine, EngineSettings, Handle, QueryAnswer, Sinks, Topology};
 use deltaic::limits::Limits;
-use deltaic::log::MemoryLog;
-use deltaic::memory::Gate;
-use deltaic::observe::introspection::Introspection;
+use deltaic::log::Accepted;
 use deltaic::project::Clock;
 use tokio::task::JoinSet;
 
@@ -57,27 +55,13 @@ impl ReadSubject {
             dedupe_window: std::time::Duration::from_secs(60),
             ..Clock::default()
         };
+        // So few that much is under way when others are asked.
+        let topology = Topology::local(workers).with_due_at_once(2);
+        let now = Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst)));
         let settings = EngineSettings {
-            // So few that much is under way when others are asked.
-            topology: Topology::local(workers).with_due_at_once(2),
-            definitions: definitions.clone(),
             clock: times,
-            limits: Limits::default(),
-            restore: None,
             dedupe: Dedupe::in_memory(MessageWindow::new(times.dedupe_window), &Limits::default()),
-            former: None,
-            accept_partial: false,
-            log: Box::new(MemoryLog::forgetful()),
-            decode_stored: Box::new(|_| Err("nothing_is_kept")),
-            forward_from: Vec::new(),
-            choice: Box::new(|_, _, _, _| ()),
-            now: Arc::new(move || Tick::from_ms(now.load(Ordering::SeqCst))),
-            steady: None,
-            memory: Gate::off(),
-            runtime: None,
-            introspection: Introspection::new(workers, true),
-            agreement: None,
-            before: Before::default(),
+            ..EngineSettings::in_memory(topology, definitions.clone(), now)
         };
         let (changed, completed) = (given.clone(), given.clone());
         let sinks = Sinks {
@@ -86,12 +70,9 @@ impl ReadSubject {
                 assert!(tick >= given.complete, "a change at {tick} comes after that was complete");
                 assert_eq!(given.changes.insert(tick, changes), None, "tick {tick} comes twice");
             }),
-            forwarded: Box::new(|_, _| {}),
             complete: Box::new(move |tick| completed.lock().unwrap().complete = tick),
-            // It has said so, and no question is answered any more.
-            failed: Box::new(|_| {}),
-            recovered: Box::new(|_| {}),
-            observer: Arc::new(|_, _| {}),
+            // Where it failed it has said so, and no question is answered any more.
+            ..Sinks::default()
         };
         let (handle, engine) = Engine::start(settings, sinks).unwrap();
         ReadSubject { handle, engine, clock, given, messages: 0 }

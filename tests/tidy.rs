@@ -80,3 +80,37 @@ fn a_type_name_stands_for_one_thing() {
         .collect();
     assert!(twice.is_empty(), "these names are those of several types:\n{}", twice.join("\n"));
 }
+
+/// Which parts may not know of which: `(folder or file, what it may not name)`.
+const APART: [(&str, &[&str]); 5] = [
+    ("src/log", &["engine", "http", "egress", "access", "ingest::http", "serve"]),
+    ("src/engine", &["http", "access", "egress", "ingest::http", "serve", "receive", "load"]),
+    ("src/http", &["engine", "ingest", "access", "egress", "log", "serve"]),
+    ("src/observe", &["engine", "ingest", "access", "egress", "log", "serve"]),
+    ("src/replay", &["access", "serve", "http"]),
+];
+
+/// Ingest, access and egress meet in `serve`; the log and what is shown know nothing of the engine. All that is one crate, so the compiler
+/// does not see to it.
+#[test]
+fn what_is_apart_stays_apart() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        for (folder, unknown) in APART {
+            let is_in_it = path.starts_with(folder) || path == Path::new(&format!("{folder}.rs"));
+            // Tests put together what they please.
+            if !is_in_it || path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
+            {
+                continue;
+            }
+            for (line, number) in text.lines().zip(1..) {
+                let names = |module: &&&str| {
+                    let rest = line.split(&format!("crate::{module}")).nth(1);
+                    rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+                };
+                wrong.extend(unknown.iter().find(names).map(|module| format!("{}:{number}: {module}", path.display())));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "these name what they are apart from:\n{}", wrong.join("\n"));
+}

@@ -2,15 +2,14 @@
 
 #![allow(dead_code, reason = "each bench is a crate of its own and uses a part of this")]
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use deltaic::engine::Topology;
 use deltaic::observe::introspection::Report;
 use deltaic::project::Project;
-use deltaic::serve::{RunError, RunOptions, run};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use deltaic::serve::Server;
 
 /// How it is to run.
 #[derive(Clone, Debug)]
@@ -36,8 +35,7 @@ pub struct BenchEngine {
     pub url: String,
     /// For whoever sends to it.
     pub client: reqwest::Client,
-    stop: oneshot::Sender<()>,
-    ended: JoinHandle<Result<(), RunError>>,
+    server: Server,
     /// When it was started.
     pub began: Instant,
 }
@@ -46,19 +44,17 @@ impl BenchEngine {
     /// Starts it, and waits until it listens.
     pub async fn start(project: Project, how: EngineSetup) -> Self {
         let began = Instant::now();
-        deltaic::egress::install_crypto();
         deltaic::memory::without_huge_pages();
-        let options = RunOptions {
-            listen: Some(([127, 0, 0, 1], 0).into()),
-            data: how.data,
-            hlog: how.hlog,
-            ..RunOptions::new(Topology::local(how.workers))
-        };
-        let (ready, address) = oneshot::channel();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let ended = tokio::spawn(run(project, options, |address| _ = ready.send(address), async { _ = stopped.await }));
-        let url = format!("http://{}", address.await.expect("the engine starts"));
-        BenchEngine { url, client: reqwest::Client::new(), stop, ended, began }
+        let server = Server::builder(project)
+            .topology(Topology::local(how.workers))
+            .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+            .data(how.data)
+            .hlog(how.hlog)
+            .start()
+            .await
+            .expect("the engine starts");
+        let url = format!("http://{}", server.address());
+        BenchEngine { url, client: reqwest::Client::new(), server, began }
     }
 
     /// Waits until it takes events in; gives how long that took from its start.
@@ -119,7 +115,6 @@ impl BenchEngine {
 
     /// Stops it, in good order.
     pub async fn stop(self) {
-        _ = self.stop.send(());
-        self.ended.await.expect("the engine does not panic").expect("the engine stops well");
+        self.server.stop().await.expect("the engine stops well");
     }
 }

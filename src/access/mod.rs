@@ -6,12 +6,10 @@
 //! Deliberately absent: listing of all profiles, and search by anything but an identifier.
 
 mod conflicts;
-mod json;
 mod members;
 mod routes;
 #[cfg(test)]
 mod tests;
 mod wait;
 
-pub use json::ProfileJson;
 pub use routes::router;

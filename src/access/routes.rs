@@ -15,12 +15,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::conflicts::conflicts;
-use super::json::ProfileJson;
 use super::members::{self, PageParameters};
 use super::wait::Wait;
 use crate::engine::Handle;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 use crate::identifiers::{normal_kind, normal_value};
+use crate::json::ProfileJson;
 use crate::limits::Limits;
 use crate::project::Project;
 

@@ -4,7 +4,6 @@
 //! before the slowest is there. So they ask process 0 for its time, as often as they say that they are there ([`Measured`]), and go by that
 //! in between. Their own clocks are only compared with it.
 
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::course::{ClockReading, Course};
@@ -98,8 +97,9 @@ impl SteadyClock {
 
     /// Waits until the clock of process 0 is known. Says whether it is.
     pub fn wait_until_measured(&self, wait: Duration) -> bool {
-        let waited = self.measured.wait_timeout_while(self.lock(), wait, |told| told.followed.is_none());
-        waited.unwrap_or_else(PoisonError::into_inner).0.followed.is_some()
+        let mut told = self.lock();
+        _ = self.measured.wait_while_for(&mut told, |told| told.followed.is_none(), wait);
+        told.followed.is_some()
     }
 }
 

@@ -11,9 +11,10 @@
 use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use dataflows::model::Tick;
+use parking_lot::RwLock;
 
 use crate::limits::CLOCK_JUMPS_MAX;
 use crate::log::{read_small, write_whole};
@@ -52,7 +53,7 @@ impl Jumps {
 
     /// Ticks are about to jump at `at`, by so many milliseconds. Where this fails, they must not.
     pub fn add(&self, at: Tick, by_ms: u64) -> io::Result<()> {
-        let mut jumps = self.0.jumps.write().unwrap_or_else(PoisonError::into_inner);
+        let mut jumps = self.0.jumps.write();
         let mut all = jumps.clone();
         all.push((at, by_ms));
         all.drain(..all.len().saturating_sub(CLOCK_JUMPS_MAX));
@@ -66,7 +67,7 @@ impl Jumps {
     /// The latest tick that there was, where the data know of `last` and the clock shows `now`: a jump was the end of it, if the clock
     /// is behind that jump by no more than `slack_ms`. Else the jump never came true.
     pub fn reached(&self, last: Tick, now: Tick, slack_ms: u64) -> Tick {
-        let jumps = self.0.jumps.read().unwrap_or_else(PoisonError::into_inner);
+        let jumps = self.0.jumps.read();
         let came_true = |(at, by_ms): &&(Tick, u64)| *at >= last && at.after_ms(*by_ms) <= now.after_ms(slack_ms);
         let ends = jumps.iter().filter(came_true).map(|(at, by_ms)| at.after_ms(*by_ms));
         ends.max().unwrap_or_default().max(last)
@@ -74,7 +75,7 @@ impl Jumps {
 
     /// Takes over those of process 0, whose ticks are those of all.
     pub fn adopt(&self, all: Vec<(Tick, u64)>) -> io::Result<()> {
-        let mut jumps = self.0.jumps.write().unwrap_or_else(PoisonError::into_inner);
+        let mut jumps = self.0.jumps.write();
         if *jumps != all {
             if let Some(file) = &self.0.file {
                 write_whole(file, text(&all).as_bytes())?;
@@ -86,7 +87,7 @@ impl Jumps {
 
     /// Forgets those that had not come to their end at a tick.
     pub fn forget_after(&self, tick: Tick) -> io::Result<()> {
-        let mut jumps = self.0.jumps.write().unwrap_or_else(PoisonError::into_inner);
+        let mut jumps = self.0.jumps.write();
         let stays = jumps.partition_point(|(at, by_ms)| at.after_ms(*by_ms) <= tick);
         if stays < jumps.len() {
             if let Some(file) = &self.0.file {
@@ -99,7 +100,7 @@ impl Jumps {
 
     /// How many of the milliseconds between two ticks did not pass.
     pub fn between_ms(&self, from: Tick, to: Tick) -> u64 {
-        let jumps = self.0.jumps.read().unwrap_or_else(PoisonError::into_inner);
+        let jumps = self.0.jumps.read();
         let skipped = |(at, by_ms): &(Tick, u64)| {
             let (first, last) = (from.max(*at), to.min(at.after_ms(*by_ms)));
             last.as_ms().saturating_sub(first.as_ms())
@@ -109,7 +110,7 @@ impl Jumps {
 
     /// The first tick since which, at `now`, no more than `passed_ms` have passed.
     pub fn since(&self, now: Tick, passed_ms: u64) -> Tick {
-        let jumps = self.0.jumps.read().unwrap_or_else(PoisonError::into_inner);
+        let jumps = self.0.jumps.read();
         let (mut from, mut left_ms) = (now, passed_ms);
         for (at, by_ms) in jumps.iter().rev().filter(|(at, _)| *at < now) {
             let passed_ms = from.as_ms().saturating_sub(at.after_ms(*by_ms).as_ms());
@@ -124,7 +125,7 @@ impl Jumps {
 
     /// All of them, the oldest first.
     pub fn all(&self) -> Vec<(Tick, u64)> {
-        self.0.jumps.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.jumps.read().clone()
     }
 }
 

@@ -1,9 +1,10 @@
 //! The clock that ticks go by: the rules of [`Course`] over the clocks of the machine.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use dataflows::model::Tick;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::course::{ClockReading, ClockState, Course};
@@ -199,7 +200,7 @@ impl SteadyClock {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, CourseNotices> {
-        self.course.lock().unwrap_or_else(PoisonError::into_inner)
+        self.course.lock()
     }
 }
 

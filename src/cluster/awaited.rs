@@ -1,7 +1,9 @@
 //! Which processes of the cluster are not there yet, and why, for who asks meanwhile.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// The processes that are waited for. Clones are of the same start.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +70,7 @@ impl Awaited {
     }
 
     fn waits(&self) -> MutexGuard<'_, Waits> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,9 +1,10 @@
 //! Who of a cluster is there, and how far.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use dataflows::model::Tick;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 /// How a process of the cluster is doing, as this one sees it.
@@ -122,6 +123,6 @@ impl ClusterMembers {
     }
 
     fn locked(&self) -> MutexGuard<'_, Vec<ClusterMember>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock()
     }
 }

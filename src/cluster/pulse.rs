@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dataflows::model::Tick;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -257,7 +258,7 @@ async fn turn_away(
     members: &ClusterMembers,
 ) -> std::convert::Infallible {
     let places = Arc::new(Semaphore::new(PROCESS_STRANGERS_MAX));
-    let told = Arc::new(std::sync::Mutex::new(Seldom::default()));
+    let told = Arc::new(Mutex::new(Seldom::default()));
     loop {
         // A connection that is gone again is no reason to listen no more.
         let Ok((stream, from)) = listener.accept().await else {
@@ -278,7 +279,7 @@ async fn turn_away(
                 Err(stranger) => stranger.to_string(),
             };
             drop(place);
-            let count = told.lock().ok().and_then(|mut told| told.happened(Instant::now()));
+            let count = told.lock().happened(Instant::now());
             if let Some(count) = count {
                 tracing::warn!(%from, count, "closed a connection to the port of the cluster, which runs: {what}");
             }

@@ -64,7 +64,7 @@ fn run(shared: &DedupeShared) {
             Ok(false) => {
                 if !shared.is_closed() && state.handed.gathered.is_empty() {
                     // Who looks in a run that is not listed any more does not say when he is done.
-                    drop(shared.changed.wait_timeout(state, LOOK_EVERY));
+                    _ = shared.changed.wait_for(&mut state, LOOK_EVERY);
                 }
             }
             Err(error) => {
@@ -73,7 +73,7 @@ fn run(shared: &DedupeShared) {
                 shared.changed.notify_all();
                 // Who closes it says so.
                 let closes = |_: &mut DedupeState| !shared.is_closed();
-                drop(shared.changed.wait_timeout_while(state, RETRY_AFTER, closes));
+                _ = shared.changed.wait_while_for(&mut state, closes, RETRY_AFTER);
             }
         }
     }

@@ -3,11 +3,12 @@
 //! The sequencer hands over what it has gathered, as a whole, between two ticks. From then on nobody changes it: all that is handed
 //! over is made anew at each change and put in the place of what was there, so who has it may read it for as long as he likes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dataflows::model::Tick;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
 
 use super::folder::{ListedRun, RunFolder};
@@ -97,7 +98,7 @@ impl DedupeShared {
 
     /// The same, where nobody else is at it just now.
     pub fn try_handed(&self) -> Option<Arc<Handed>> {
-        Some(self.state.try_lock().ok()?.handed.clone())
+        Some(self.state.try_lock()?.handed.clone())
     }
 
     /// The tick up to which ids are wanted on the disk.
@@ -127,23 +128,23 @@ impl DedupeShared {
     pub fn wait_for_room(&self, waiting_max: usize) -> bool {
         let mut state = self.locked();
         while state.handed.gathered.len() >= waiting_max && !state.has_failed {
-            state = self.wait(state, LOOK_EVERY);
+            _ = self.changed.wait_for(&mut state, LOOK_EVERY);
         }
         !state.has_failed
     }
 
     /// Makes the next table, of `lot` ids, ready where there is none.
     pub fn make_table(&self, lot: usize) {
-        let is_there = self.table.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let is_there = self.table.lock().is_some();
         if !is_there {
             let made = super::on_disk::table(lot);
-            *self.table.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+            *self.table.lock() = Some(made);
         }
     }
 
     /// The next table, if it is ready.
     pub fn take_table(&self) -> Option<FxHashMap<Halves, Tick>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.table.lock().take()
     }
 
     /// Nobody hands over anything any more.
@@ -177,7 +178,7 @@ impl DedupeShared {
             if is_over.load(Ordering::Acquire) || self.is_closed() {
                 return false;
             }
-            state = self.wait(state, LOOK_EVERY);
+            _ = self.changed.wait_for(&mut state, LOOK_EVERY);
         }
         true
     }
@@ -203,12 +204,7 @@ impl DedupeShared {
 
     /// What changes, for as long as nobody else needs it.
     pub fn locked(&self) -> MutexGuard<'_, DedupeState> {
-        // Whoever panicked with it left it whole: its parts are only assigned to.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'a>(&self, state: MutexGuard<'a, DedupeState>, time: Duration) -> MutexGuard<'a, DedupeState> {
-        self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
+        self.state.lock()
     }
 }
 

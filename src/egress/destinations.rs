@@ -1,12 +1,13 @@
 //! All destinations: what comes in for them, how they are doing, and what operators wish.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use compact_str::CompactString;
 use dataflows::definitions::DestinationId;
 use dataflows::model::{Desired, Question, Tick};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,8 +26,8 @@ use super::pace::{Pace, connector};
 use super::rate_limiter::RateLimiter;
 use super::status::Status;
 use super::{EgressDependencies, EgressError};
-use crate::engine::{self, Forwarded, Offset};
-use crate::log::StoreError;
+use crate::engine::{self, Forwarded};
+use crate::log::{Offset, StoreError};
 use crate::project::Project;
 
 /// How often it is looked whether what has to be asked for is delivered, at a stop.
@@ -273,7 +274,7 @@ impl Egress {
     pub async fn stop(self, deadline: Duration) -> Vec<Status> {
         self.0.stopping.send_replace(true);
         let mut tasks = {
-            let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tasks = self.0.tasks.lock();
             std::mem::take(&mut *tasks)
         };
         // What is not done by then is aborted when `tasks` goes out of scope.

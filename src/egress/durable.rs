@@ -18,12 +18,12 @@
 //!   that left meanwhile would stay there for ever once it is back.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use compact_str::CompactString;
 use dataflows::definitions::DestinationId;
 use dataflows::model::{Desired, Tick};
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 use super::address::Address;
@@ -121,7 +121,7 @@ impl DurableOutbox {
     }
 
     fn writing(&self, destination: DestinationId) -> MutexGuard<'_, ()> {
-        self.writing[destination.index()].lock().unwrap_or_else(PoisonError::into_inner)
+        self.writing[destination.index()].lock()
     }
 
     /// What is in flight under a number, and the frontier once it ends.

@@ -2,7 +2,9 @@
 //! already, that nothing is to be delivered, that a destination is another one than it was. Events are taken in all the same.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// Why nothing is delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,5 +87,5 @@ impl DeliveryHold {
 }
 
 fn lock(held: &Mutex<Option<HoldReason>>) -> MutexGuard<'_, Option<HoldReason>> {
-    held.lock().unwrap_or_else(PoisonError::into_inner)
+    held.lock()
 }

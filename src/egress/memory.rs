@@ -1,12 +1,12 @@
 //! An outbox that forgets when the process ends: destinations are then told everything anew.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use compact_str::CompactString;
 use dataflows::definitions::DestinationId;
 use dataflows::model::{Desired, Tick};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::destination_state::DestinationState;
 use super::letters::{DeadLetter, Letters, Refusal};
@@ -47,12 +47,12 @@ impl MemoryOutbox {
 
     /// The books of a destination.
     pub(super) fn state(&self, destination: DestinationId) -> MutexGuard<'_, DestinationState> {
-        self.destinations[destination.index()].state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.destinations[destination.index()].state.lock()
     }
 
     /// The dead letters of a destination.
     pub(super) fn letters(&self, destination: DestinationId) -> MutexGuard<'_, Letters> {
-        self.destinations[destination.index()].letters.lock().unwrap_or_else(PoisonError::into_inner)
+        self.destinations[destination.index()].letters.lock()
     }
 }
 

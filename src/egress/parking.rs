@@ -3,9 +3,9 @@
 //! An address that is wrong, moved, or not let in is for people to mend. Until then people who left, or withdrew their consent,
 //! would stay at the other side for ever if what it is to be told became dead letters.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -44,6 +44,6 @@ impl Parking {
     }
 
     fn reason(&self) -> MutexGuard<'_, Option<String>> {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reason.lock()
     }
 }

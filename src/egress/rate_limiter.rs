@@ -1,8 +1,8 @@
 //! How many calls may begin in a second.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::time::sleep;
 
 /// Lets calls begin at equal distances: an endpoint that counts by the second is then never surprised, whenever its second
@@ -23,7 +23,7 @@ impl RateLimiter {
 
     /// Waits until a call could begin, without a claim to it: what happens meanwhile may still change the batch.
     pub async fn ready(&self) {
-        let next = *self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = *self.next.lock();
         if let Some(wait) = next.and_then(|next| next.checked_duration_since(Instant::now())) {
             sleep(wait).await;
         }
@@ -42,7 +42,7 @@ impl RateLimiter {
         if self.distance.is_zero() {
             return Duration::ZERO;
         }
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock();
         let turn = next.map_or(now, |next| next.max(now));
         *next = Some(turn + self.distance);
         turn - now

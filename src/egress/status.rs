@@ -1,8 +1,7 @@
 //! How each destination is doing.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use compact_str::CompactString;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::forward::{PendingEntries, SkippedCounts};
 use super::holding::HoldReason;
@@ -86,6 +85,6 @@ impl LaneTally {
     }
 
     fn lock(&self) -> MutexGuard<'_, LaneCounts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

@@ -1,13 +1,14 @@
 //! The collector: takes what the workers give, and hands it on when its tick is complete.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use dataflows::limits::Limit;
 use dataflows::model::{Answer, Desired, Found, IdentifierId, Member, Profile, Question, Tick};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::consistency::{AuditCheck, ConsistencyAudit};
@@ -35,6 +36,20 @@ pub struct Sinks {
     pub failed: Box<dyn FnMut(String) + Send>,
     /// Latencies.
     pub observer: LatencyObserver,
+}
+
+impl Default for Sinks {
+    /// Those that drop everything.
+    fn default() -> Self {
+        Sinks {
+            desired: Box::new(|_, _, _| {}),
+            forwarded: Box::new(|_, _| {}),
+            complete: Box::new(|_| {}),
+            recovered: Box::new(|_| {}),
+            failed: Box::new(|_| {}),
+            observer: Arc::new(|_, _| {}),
+        }
+    }
 }
 
 /// What sequencer and collector share.
@@ -109,7 +124,7 @@ impl CollectorShared {
 
     /// How many ticks with input are not complete yet.
     pub fn ticks_in_flight(&self) -> usize {
-        lock(&self.ticks).len()
+        self.ticks.lock().len()
     }
 
     /// A tick was completed since this was last called, or is now.
@@ -119,12 +134,12 @@ impl CollectorShared {
 
     /// A batch of this size is on its way.
     pub fn accepted(&self, tick: Tick, load: Backpressure, received: Instant) {
-        lock(&self.ticks).push_back(TickInFlight { tick, load, received: Some(received) });
+        self.ticks.lock().push_back(TickInFlight { tick, load, received: Some(received) });
     }
 
     /// Events of the log are on their way, the last of them of this tick.
     pub fn recovering(&self, tick: Tick) {
-        lock(&self.ticks).push_back(TickInFlight { tick, load: Backpressure::default(), received: None });
+        self.ticks.lock().push_back(TickInFlight { tick, load: Backpressure::default(), received: None });
     }
 
     /// What comes before is as of this tick, at the earliest: that of a checkpoint.
@@ -139,7 +154,7 @@ impl CollectorShared {
 
     /// Everything of the log is on its way; what is new begins at `input`.
     pub fn recovered_at(&self, input: Tick) {
-        *lock(&self.recovered_at) = Some(input);
+        *self.recovered_at.lock() = Some(input);
     }
 
     /// Of a log from `first` to `last`, everything up to `tick` is on its way.
@@ -166,7 +181,7 @@ impl CollectorShared {
     /// A question is on its way; gives its number.
     pub fn asked(&self, asked: PendingQuery) -> u64 {
         let id = self.asks.fetch_add(1, Ordering::Relaxed);
-        lock(&self.asked).insert(id, asked);
+        self.asked.lock().insert(id, asked);
         id
     }
 
@@ -174,20 +189,20 @@ impl CollectorShared {
     pub fn abandoned(&self) -> Vec<(u64, Question)> {
         let is_abandoned =
             |_: &u64, asked: &mut PendingQuery| matches!(&asked.asker, Asker::Reader(reply) if reply.is_closed());
-        lock(&self.asked).extract_if(is_abandoned).map(|(id, asked)| (id, asked.question)).collect()
+        self.asked.lock().extract_if(is_abandoned).map(|(id, asked)| (id, asked.question)).collect()
     }
 
     /// An event for destinations is on its way; gives the number of the question for its person.
     pub fn forwarding(&self, forwarded: Forwarded) -> u64 {
         let id = self.asks.fetch_add(1, Ordering::Relaxed);
-        lock(&self.underway).begin(id, forwarded);
+        self.underway.lock().begin(id, forwarded);
         id
     }
 
     /// Everything before `frontier` is complete; gives the ticks with input among it, with the arrival of the earliest
     /// request of each.
     fn complete(&self, frontier: Tick) -> BTreeMap<Tick, Instant> {
-        let mut ticks = lock(&self.ticks);
+        let mut ticks = self.ticks.lock();
         let complete = ticks.iter().take_while(|in_flight| in_flight.tick < frontier).count();
         let complete: Vec<TickInFlight> = ticks.drain(..complete).collect();
         drop(ticks);
@@ -205,9 +220,9 @@ impl CollectorShared {
     /// Takes one worker's share of an answer, of `peers` that there may be.
     /// Gives what the consistency audit asked for, if it did.
     pub(super) fn answer(&self, answer: Answer, peers: usize) -> Option<AuditCheck> {
-        let mut all = lock(&self.asked);
+        let mut all = self.asked.lock();
         let Some(asked) = all.get_mut(&answer.id) else {
-            lock(&self.underway).answered(answer.id, answer.found);
+            self.underway.lock().answered(answer.id, answer.found);
             return None;
         };
         let as_of = answer.as_of;
@@ -308,14 +323,14 @@ pub fn run(outputs: &Receiver<WorkerOutput>, shared: &CollectorShared, mut sinks
                     (sinks.desired)(tick.max(shared.restored()), received.get(&tick).copied(), changes);
                 }
                 audit.complete(complete).into_iter().for_each(|differences| shared.progress.audit.checked(differences));
-                let forwarded = lock(&shared.underway).complete(complete);
+                let forwarded = shared.underway.lock().complete(complete);
                 (sinks.forwarded)(complete, forwarded);
                 // The end of time is no tick up to which anybody was told anything.
                 if complete < Tick::MAX {
                     (sinks.complete)(complete);
                 }
                 shared.handed_on(complete);
-                if is_recovering && lock(&shared.recovered_at).is_some_and(|input| input <= complete) {
+                if is_recovering && shared.recovered_at.lock().is_some_and(|input| input <= complete) {
                     is_recovering = false;
                     (sinks.recovered)(complete);
                     shared.recovered();
@@ -323,9 +338,4 @@ pub fn run(outputs: &Receiver<WorkerOutput>, shared: &CollectorShared, mut sinks
             }
         }
     }
-}
-
-/// The content of a lock. Whoever panicked with it left it whole: all uses are single statements.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

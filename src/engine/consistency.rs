@@ -5,12 +5,13 @@
 //! id: one part after the other, a few a second. What does not agree is a defect of ours; the metric on it is to be alerted on.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataflows::definitions::AudienceId;
 use dataflows::model::{ProfileId, Tick};
+use parking_lot::{Mutex, MutexGuard};
 
 /// How often a part is checked.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
@@ -41,8 +42,7 @@ impl Moves {
     }
 
     fn counts(&self) -> MutexGuard<'_, Vec<[u64; 2]>> {
-        // Whoever panicked with it left it whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

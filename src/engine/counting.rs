@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use dataflows::model::Tick;
 
-use super::handle::{Accepted, Submission};
+use super::handle::Submission;
 use crate::dedupe::{Dedupe, DedupeError};
-use crate::log::LogError;
 use crate::log::checkpoint::{FormerLog, Repeated};
+use crate::log::{Accepted, LogError};
 use crate::owners::{Claim, Owners, Passed};
 
 /// How often owners are told, where nothing counts, how far this process is.

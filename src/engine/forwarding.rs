@@ -15,15 +15,7 @@ use dataflows::model::{Event, Found, IdentifierId, Profile, Query, Question, Tic
 
 use super::sequencer::Sequencer;
 use super::workers::WorkerCommand;
-
-/// The place of an event in what this process accepted: how far a destination that is sent events has got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Offset {
-    /// Its tick.
-    pub tick: Tick,
-    /// Its place among the events of that tick, as the log has them.
-    pub index: u32,
-}
+use crate::log::Offset;
 
 /// An event for destinations, with what is known of its person as of its tick.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,29 +4,15 @@ use std::future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use compact_str::CompactString;
-use dataflows::model::{Event, Found, Question, Tick};
+use dataflows::model::{Found, Question, Tick};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::progress::{Backpressure, Progress};
 use crate::limits::{DISK_RESERVE_BYTES, Limits};
+use crate::log::Accepted;
 use crate::memory::Gate;
 use crate::owners::{Claim, ClaimError, Owners};
-
-/// An event that ingestion found to be in order.
-#[derive(Clone, Debug)]
-pub struct Accepted {
-    /// The keyed hash of (source, message id): one of them counts once.
-    pub message: u128,
-    /// The name of its source.
-    pub source: CompactString,
-    /// The event as it was sent (JSON), for the log.
-    pub raw: Bytes,
-    /// The event as the dataflow takes it; its timestamp is not yet cut to the tick.
-    pub event: Event,
-}
 
 /// Events that share a fate: all get the same tick.
 #[derive(Debug)]

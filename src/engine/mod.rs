@@ -31,11 +31,11 @@ use tokio::sync::oneshot;
 pub use announced::Before;
 pub use collector::Sinks;
 pub use consistency::AuditFigures;
-pub use forwarding::{Forwarded, Offset};
-pub use handle::{Accepted, AsOf, Ask, AskError, Handle, NotReady, QueryAnswer, Receipt, Submission, SubmitError};
+pub use forwarding::Forwarded;
+pub use handle::{AsOf, Ask, AskError, Handle, NotReady, QueryAnswer, Receipt, Submission, SubmitError};
 pub use progress::{Backpressure, Progress};
 pub use recovery::StoredEventDecoder;
-pub use sequencer::{placed, process_index};
+pub use sequencer::process_index;
 pub use workers::{
     CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Listeners, ToldLatest, Topology, WorkerCommand, WorkerOutput, Workers, WorkersError,
 };
@@ -43,11 +43,11 @@ pub use workers::{
 use crate::catalogue::Agreement;
 use crate::clock::{LatestTick, Now, SteadyClock};
 use crate::cluster::{ClusterMembers, Frontier, Pulse, Speaker};
-use crate::dedupe::Dedupe;
+use crate::dedupe::{Dedupe, MessageWindow};
 use crate::ending::{vital, vital_task};
 use crate::limits::{CLOCK_WAIT, Limits};
-use crate::log::Log;
 use crate::log::checkpoint::{FormerLog, MessageIds, Repeated, Restore};
+use crate::log::{Log, MemoryLog};
 use crate::memory::Gate;
 use crate::observe::introspection::Introspection;
 use crate::owners::{self, Net, NetError, OwnerEndpoint};
@@ -102,6 +102,35 @@ pub struct EngineSettings {
     pub agreement: Option<Agreement>,
     /// What this one has from before, in a cluster.
     pub before: Before,
+}
+
+impl EngineSettings {
+    /// Those of an engine that keeps nothing and was kept nothing: in memory, with usual times and limits, on a thread of its own.
+    pub fn in_memory(topology: Topology, definitions: Arc<Definitions>, now: Now) -> Self {
+        let (clock, limits, introspection) =
+            (Clock::default(), Limits::default(), Introspection::new(topology.threads, true));
+        EngineSettings {
+            topology,
+            definitions,
+            clock,
+            limits,
+            log: Box::new(MemoryLog::forgetful()),
+            restore: None,
+            dedupe: Dedupe::in_memory(MessageWindow::new(clock.dedupe_window), &limits),
+            former: None,
+            accept_partial: false,
+            decode_stored: Box::new(|_| Err("nothing_is_kept")),
+            forward_from: Vec::new(),
+            choice: Box::new(|_, _, _, _| ()),
+            now,
+            steady: None,
+            memory: Gate::off(),
+            runtime: None,
+            introspection,
+            agreement: None,
+            before: Before::default(),
+        }
+    }
 }
 
 /// A running engine.

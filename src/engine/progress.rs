@@ -1,15 +1,15 @@
 //! What the engine lets everybody see of its state: how far it is, and how much is pending.
 
+use crate::log::Accepted;
 use std::iter::Sum;
 use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dataflows::limits::Limit;
 use dataflows::model::Tick;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::consistency::AuditFigures;
-use super::handle::Accepted;
 
 /// How much is pending: events, and the bytes of their texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -168,7 +168,6 @@ impl Progress {
     }
 
     fn pending(&self) -> MutexGuard<'_, Backpressure> {
-        // Whoever panicked with it left it whole: it is assigned to as a whole.
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock()
     }
 }

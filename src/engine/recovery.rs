@@ -14,11 +14,11 @@ use dataflows::model::{Event, Tick};
 use dataflows::observations::Arrival;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::forwarding::{Offset, Picked};
-use super::sequencer::{Sequencer, placed};
+use super::forwarding::Picked;
+use super::sequencer::Sequencer;
 use super::workers::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT};
 use crate::log::checkpoint::{CheckpointPiece, Restore};
-use crate::log::{LogError, LogRecord, Logged, Stored};
+use crate::log::{LogError, LogRecord, Logged, Offset, Stored, placed};
 
 /// Reads a stored event again. `Err` has the code of a reason.
 pub type StoredEventDecoder = Box<dyn Fn(&Stored) -> Result<Event, &'static str> + Send>;

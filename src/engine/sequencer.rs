@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use dataflows::model::{Event, Position, Query, Question, Tick};
+use dataflows::model::{Position, Query, Question, Tick};
 use dataflows::observations::Arrival;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
@@ -17,8 +17,8 @@ use tokio::time::sleep;
 use super::collector::{Asker, CollectorShared, PendingQuery};
 use super::consistency::AuditSchedule;
 use super::counting::{CountedSubmission, Counting};
-use super::forwarding::{Offset, Picker};
-use super::handle::{Accepted, AsOf, Ask, Receipt, Submission, SubmitError};
+use super::forwarding::Picker;
+use super::handle::{AsOf, Ask, Receipt, Submission, SubmitError};
 use super::progress::Backpressure;
 use super::recovery::StoredEventDecoder;
 use super::room::Room;
@@ -26,7 +26,7 @@ use super::workers::{WorkerCommand, WorkerOutput, Workers};
 use crate::clock::{Jumps, Now};
 use crate::faults;
 use crate::log::checkpoint::{FormerLog, Repeated, Restore};
-use crate::log::{Log, LogError};
+use crate::log::{Accepted, Log, LogError, Offset, placed};
 use crate::project;
 
 /// Ticks with input that the dataflow works on at the same time. With one, it would idle while the next batch is logged;
@@ -373,9 +373,4 @@ impl Sequencer {
 /// A process as positions have it.
 pub fn process_index(process: usize) -> u16 {
     u16::try_from(process).expect("a cluster has at most PROCESSES_MAX processes")
-}
-
-/// The event of a tick as it counts there, at its place in the order of the log, if that is known.
-pub fn placed(event: Event, tick: Tick, position: Position) -> Event {
-    Event { position, ..event.not_after(tick) }
 }

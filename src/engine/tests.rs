@@ -3,12 +3,13 @@
 mod collected;
 mod faults;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dataflows::definitions::DestinationId;
 use dataflows::model::{Found, Question, Tick};
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::*;
@@ -20,7 +21,7 @@ use crate::limits::DISK_RESERVE_BYTES;
 use crate::log::checkpoint::{
     CheckpointList, Checkpointer, CheckpointerSettings, Gatherer, PastSources, RecoveryPlan, begins,
 };
-use crate::log::{DurableLog, Fault, FaultyLog, LogError, MemoryLog, Store};
+use crate::log::{Accepted, DurableLog, Fault, FaultyLog, LogError, MemoryLog, Store};
 use crate::project::{self, Durability, Project};
 
 const PROJECT: &str = r#"
@@ -88,7 +89,7 @@ impl EngineWorld {
 
     /// Starts an engine on the data folder.
     fn start(&self, text: &str) -> EngineRun {
-        if let Some(latest) = self.latest.lock().unwrap().replace(text.to_owned()).filter(|_| self.checkpoints) {
+        if let Some(latest) = self.latest.lock().replace(text.to_owned()).filter(|_| self.checkpoints) {
             self.checkpoint(&latest);
         }
         let project = self.project(text);
@@ -155,26 +156,15 @@ impl EngineWorld {
         outbox: Arc<dyn Outbox>,
     ) -> EngineRun {
         let now_ms = self.now_ms.clone();
+        let now = Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst)));
         let settings = EngineSettings {
-            topology: Topology::local(2),
-            definitions: project.definitions.clone(),
             clock: project.clock,
             limits: project.limits,
             log,
             restore,
             dedupe,
-            former: None,
-            accept_partial: false,
             decode_stored: stored_event_decoder(&project),
-            forward_from: Vec::new(),
-            choice: Box::new(|_, _, _, _| ()),
-            steady: None,
-            now: Arc::new(move || Tick::from_ms(now_ms.load(Ordering::SeqCst))),
-            memory: Gate::off(),
-            runtime: None,
-            introspection: Introspection::new(2, true),
-            agreement: None,
-            before: Before::default(),
+            ..EngineSettings::in_memory(Topology::local(2), project.definitions.clone(), now)
         };
         let (recovered_at, recovered) = mpsc::channel();
         let (failed_for, failed) = mpsc::channel();
@@ -183,14 +173,13 @@ impl EngineWorld {
             desired: Box::new(move |tick, received, changes| {
                 applied.apply(DestinationId::new(0), tick, received, changes);
             }),
-            forwarded: Box::new(|_, _| {}),
             complete: Box::new(move |tick| completed.complete_to(tick)),
             recovered: Box::new(move |tick| {
                 freed.recovered(tick);
                 _ = recovered_at.send(tick);
             }),
             failed: Box::new(move |reason| _ = failed_for.send(reason)),
-            observer: Arc::new(|_, _| {}),
+            ..Sinks::default()
         };
         let (handle, engine) = Engine::start(settings, sinks).unwrap();
         let extractor = Extractor::new(&project);

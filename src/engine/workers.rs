@@ -6,7 +6,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use dataflows::identity;
 use dataflows::limits::{DUE_AT_ONCE, Limit};
 use dataflows::model::{Answer, Desired, IdentityChange, ProfileId, Query, Tick};
 use dataflows::observations::Arrival;
+use parking_lot::Mutex;
 use thiserror::Error;
 use timely::communication::WorkerGuards;
 use timely::communication::allocator::AllocatorBuilder;
@@ -343,9 +344,8 @@ impl Workers {
             .spawn(move || {
                 let guards = topology.execute(connected, move |worker| {
                     let local = worker.index() % threads;
-                    let seat = slots[local].lock().ok().and_then(|mut seat| seat.take());
-                    let outputs = outputs.lock().map(|outputs| outputs.clone());
-                    let (Some((inbox, thread)), Ok(outputs)) = (seat, outputs) else { return };
+                    let Some((inbox, thread)) = slots[local].lock().take() else { return };
+                    let outputs = outputs.lock().clone();
                     if let Some(meeting) = &meeting
                         && let Err(why) = meeting.meet(worker, threads)
                     {

@@ -11,7 +11,7 @@ mod http;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use object_store::{
     BackoffConfig, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
     UpdateVersion,
 };
+use parking_lot::Mutex;
 use reqwest::Url;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -231,7 +232,7 @@ impl HistoryFiles for Bucket {
         if found.as_ref().is_some_and(|found| found.content.len() as u64 > HISTORY_MANIFEST_BYTES_MAX) {
             return Err(io::Error::new(ErrorKind::InvalidData, "it is larger than any manifest"));
         }
-        let mut known = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.manifest.lock();
         *known = KnownManifest::default();
         let Some(Got { content, tag }) = found else {
             known.version = ManifestVersion::Missing;
@@ -242,7 +243,7 @@ impl HistoryFiles for Bucket {
     }
 
     fn replace_manifest(&self, content: Bytes) -> io::Result<()> {
-        let mut known = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.manifest.lock();
         let sum = xxh3_64(&content);
         for _ in 0..2 {
             match self.put(MANIFEST, content.clone(), known.version.mode()) {

@@ -1,8 +1,9 @@
 //! Who is let in: senders, readers and operators. It may be replaced as a whole while the engine runs.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use compact_str::CompactString;
+use parking_lot::RwLock;
 
 use super::role::Role;
 use super::tokens::Tokens;
@@ -31,13 +32,13 @@ impl Admission {
     /// Who is let in now.
     pub fn now(&self) -> Arc<Admitted> {
         // Nothing that holds it can fail half-way.
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().clone()
     }
 
     /// Lets in those of `project` from now on, and nobody else. An engine that runs has the sources of `running`: others are left out.
     pub fn replace(&self, project: &Project, running: &Project) {
         let admitted = Arc::new(Admitted::of(project, &names(running)));
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = admitted;
+        *self.0.write() = admitted;
     }
 }
 

@@ -5,7 +5,6 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::json;
-use crate::engine::{NotReady, SubmitError};
 
 /// Why a request is not answered as it wished. The message names what was expected, and neither values nor internals.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +36,11 @@ impl Problem {
         &self.message
     }
 
+    /// The same, which may be over after so many seconds.
+    pub fn to_retry_after(self, retry_after_s: u64) -> Self {
+        Problem { retry_after_s: Some(retry_after_s), ..self }
+    }
+
     /// There is too much to do.
     pub fn busy(message: impl Into<String>, retry_after_s: u64) -> Self {
         Problem { retry_after_s: Some(retry_after_s), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", message) }
@@ -61,47 +65,6 @@ impl Problem {
     pub fn stopping() -> Self {
         let message = "the engine is stopping: nothing was done; send to another one, or again when it is back";
         Problem { retry_after_s: Some(1), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message) }
-    }
-}
-
-impl From<SubmitError> for Problem {
-    fn from(error: SubmitError) -> Self {
-        match error {
-            SubmitError::Busy { retry_after_s } => Problem::busy(error.to_string(), retry_after_s),
-            SubmitError::NoMemory { retry_after_s } => Problem {
-                retry_after_s: Some(retry_after_s),
-                ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "memory", error.to_string())
-            },
-            SubmitError::Stopping => Problem::stopping(),
-            SubmitError::Recovering { retry_after_s } => Problem {
-                retry_after_s: Some(retry_after_s),
-                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", error.to_string())
-            },
-            SubmitError::OwnerAway { retry_after_s } => Problem {
-                retry_after_s: Some(retry_after_s),
-                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "owner_away", error.to_string())
-            },
-            SubmitError::Contested { retry_after_s } => Problem {
-                retry_after_s: Some(retry_after_s),
-                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "contested", error.to_string())
-            },
-            SubmitError::Unknown => Problem::new(StatusCode::GATEWAY_TIMEOUT, "no_receipt", error.to_string()),
-            SubmitError::NotLogged => Problem {
-                retry_after_s: Some(1),
-                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_logged", error.to_string())
-            },
-        }
-    }
-}
-
-impl From<NotReady> for Problem {
-    fn from(why: NotReady) -> Self {
-        let code = match why {
-            NotReady::StartingOrStopping => "not_ready",
-            NotReady::NoMemory => "memory",
-            NotReady::NoRoom => "disk_full",
-        };
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, why.to_string())
     }
 }
 

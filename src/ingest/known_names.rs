@@ -23,12 +23,12 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use compact_str::CompactString;
 use dataflows::definitions::{ListedTrait, PersonTerm};
 use dataflows::model::{Event, Identifier};
+use parking_lot::{Mutex, RwLock};
 use rustc_hash::{FxHashMap, FxHashSet};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
@@ -184,7 +184,7 @@ impl KnownNames {
                 continue;
             };
             let Some(of) = self.sources.get_mut(source) else { continue };
-            let known = of.known.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let known = of.known.get_mut();
             if known.hashes.insert(hash) {
                 known.counted[kind as usize] += 1;
             }
@@ -195,13 +195,13 @@ impl KnownNames {
     pub fn admit(&self, source: &str, event: &Event, attempt: Attempt) -> Result<(), Rejection> {
         // Of a source that the project does not have nothing comes in.
         let Some((source, of)) = self.sources.get_key_value(source) else { return Ok(()) };
-        let known = of.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = of.known.read();
         let is_known = self.hashes(event).all(|(_, hash)| known.hashes.contains(&hash));
         drop(known);
         if is_known {
             return Ok(());
         }
-        let mut known = of.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = of.known.write();
         let mut new: Vec<(NameKind, u128)> =
             self.hashes(event).filter(|(_, hash)| !known.hashes.contains(hash)).collect();
         new.sort_unstable_by_key(|(kind, hash)| (*kind as usize, *hash));
@@ -229,7 +229,7 @@ impl KnownNames {
     /// How many names of each kind a source uses.
     pub fn counts(&self, source: &str) -> Vec<NameCounts> {
         let Some(of) = self.sources.get(source) else { return Vec::new() };
-        let counted = of.known.read().unwrap_or_else(PoisonError::into_inner).counted;
+        let counted = of.known.read().counted;
         let counts = |kind: NameKind| NameCounts {
             kind,
             used: counted[kind as usize] as u64,
@@ -250,7 +250,7 @@ impl KnownNames {
     fn keep(&self, source: &str, new: &[(NameKind, u128)]) {
         let Some(file) = &self.file else { return };
         let lines: String = new.iter().map(|(kind, hash)| format!("{} {hash:032x} {source}\n", kind.label())).collect();
-        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = file.lock();
         let (file, told) = &mut *file;
         if let Err(error) = file.write_all(lines.as_bytes())
             && told.happened(Instant::now()).is_some()
@@ -264,7 +264,7 @@ impl SourceNames {
     /// Counts an event that is refused, and says so once a minute. Not the name: it may say who somebody is.
     fn refuse(&self, source: &str, kind: NameKind, max: usize) {
         self.refused[kind as usize].fetch_add(1, Ordering::Relaxed);
-        let mut told = self.told[kind as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told[kind as usize].lock();
         if let Some(events) = told.happened(Instant::now()) {
             let (kind, setting) = (kind.label(), kind.setting());
             tracing::warn!(

@@ -8,19 +8,19 @@
 mod routes;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use compact_str::CompactString;
 use dataflows::model::{EventName, Tick};
+use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 pub use self::routes::router;
 use super::json::{self, Leaf};
-use crate::engine::Accepted;
 use crate::limits::{
     ATTRIBUTE_DEPTH_MAX, ATTRIBUTE_NAME_BYTES_MAX, FIELDS_PER_NAME_MAX, FIELDS_SEEN_MAX, NAMES_SEEN_MAX,
     NAMES_SEEN_PER_SOURCE_MIN,
 };
+use crate::log::Accepted;
 
 /// The members of an event whose members are fields.
 const ROOTS: [&str; 3] = ["properties", "traits", "context"];
@@ -169,7 +169,7 @@ impl SeenEvents {
 
     /// Counts events that came in from `source` at `now`.
     pub fn count(&self, source: &str, now: Tick, accepted: &[Accepted]) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.lock();
         let SeenAll { by_source, left_out } = &mut *all;
         if !by_source.contains_key(source) {
             by_source.insert(source.into(), SeenSource::default());
@@ -195,7 +195,7 @@ impl SeenEvents {
 
     /// All that came in, or what is called `name`, in the order of sources and names; and what was left out.
     pub fn all(&self, now: Tick, name: Option<&EventName>) -> (Vec<SeenEvent>, NotSeen) {
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.all.lock();
         let mut seen = Vec::new();
         for (source, of_source) in &all.by_source {
             let meant = of_source.names.iter().filter(|(of, _)| name.is_none_or(|name| name == *of));

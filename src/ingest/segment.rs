@@ -50,10 +50,10 @@ use self::own::OwnFields;
 use self::person::PersonFields;
 pub(super) use self::refused::redact;
 use super::{Fits, Rejection, Warnings, json, time};
-use crate::engine::Accepted;
 use crate::identifiers::has_lost_characters;
 use crate::json::whole_characters;
 use crate::limits::{Limits, MESSAGE_ID_BYTES_MAX};
+use crate::log::Accepted;
 use crate::project::Project;
 
 /// The calls of the Segment tracking API.

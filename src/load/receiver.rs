@@ -3,8 +3,8 @@
 //! Not [`crate::receive`], which keeps the calls and everybody's state: at these rates that would be measured, too.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::Router;
@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::serve::ListenerExt;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -88,7 +89,7 @@ impl Drop for LoadReceiver {
 impl Calls {
     /// Whether a call with this key came before.
     fn is_repeated(&self, key: &str) -> bool {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.keys.lock();
         if keys.iter().any(|known| known == key) {
             return true;
         }

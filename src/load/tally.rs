@@ -1,10 +1,11 @@
 //! What is measured: latencies by rate and stage, and counts by rate.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::observe::hlog::HistogramSeries;
 use crate::observe::latency::Total;
@@ -80,7 +81,7 @@ impl RateStep {
 
     fn lock(&self, stage: LoadStage) -> MutexGuard<'_, Histogram<u64>> {
         // A histogram is in order after a panic elsewhere, too.
-        self.stages[stage as usize].lock().unwrap_or_else(PoisonError::into_inner)
+        self.stages[stage as usize].lock()
     }
 }
 

@@ -22,8 +22,8 @@ use dataflows::model::Tick;
 use super::checkpoint::Growth;
 use super::segments::{Appended, Disk, RealDisk, Safety, SegmentWriter};
 use super::{History, Log, LogError, Store, StoreError, codec};
-use crate::engine::Accepted;
 use crate::limits::{DISK_RESERVE_BYTES, LOG_ROOM_BYTES};
+use crate::log::Accepted;
 use crate::project::Durability;
 
 /// Gives the free bytes of the disk.

@@ -1,12 +1,12 @@
 //! The twin of a disk on its bad days: a log in memory whose appends go wrong as a script says.
 
+use crate::log::Accepted;
 use std::io;
 use std::time::Duration;
 
 use dataflows::model::Tick;
 
 use super::{History, Log, LogError, MemoryLog, StoreError};
-use crate::engine::Accepted;
 
 /// What goes wrong with an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

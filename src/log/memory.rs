@@ -1,11 +1,12 @@
 //! A log in memory: for tests, and for engines that keep nothing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::log::Accepted;
+use std::sync::Arc;
 
 use dataflows::model::Tick;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{EntryOrder, History, Log, LogError, LogRecord, Logged, Stored};
-use crate::engine::Accepted;
 
 /// A log that is gone with the process. Clones share their records.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +32,7 @@ impl MemoryLog {
     }
 
     fn kept(&self) -> Option<MutexGuard<'_, Vec<Logged>>> {
-        Some(self.kept.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(self.kept.as_ref()?.lock())
     }
 }
 

@@ -9,6 +9,7 @@
 //! - [`inspect`]: `deltaic log`.
 //! - `journal`, `keyspaces`: what the storage has written, checked before it is opened.
 
+mod accepted;
 pub mod checkpoint;
 pub mod codec;
 mod durable;
@@ -28,6 +29,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use accepted::{Accepted, Offset, placed};
 pub(crate) use checkpoint::preallocate;
 pub use durable::DurableLog;
 pub use faulty::{Fault, FaultyLog};
@@ -43,7 +45,6 @@ use dataflows::model::Tick;
 use thiserror::Error;
 
 use crate::dedupe::DedupeError;
-use crate::engine::Accepted;
 use crate::limits::DISK_RESERVE_BYTES;
 
 /// What a log has, oldest first.

@@ -44,9 +44,10 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use dataflows::model::Tick;
+use parking_lot::{Mutex, MutexGuard};
 use thiserror::Error;
 
 use super::checkpoint::preallocate;
@@ -281,7 +282,7 @@ impl Segments {
     }
 
     fn locked(&self) -> MutexGuard<'_, SegmentsState> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 }
 

@@ -47,11 +47,12 @@ pub(super) use takeover::TakeoverStep;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use dataflows::model::Tick;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use parking_lot::{Mutex, MutexGuard};
 use tempfile::TempDir;
 
 use super::codec::{self, CodecError};
@@ -162,7 +163,7 @@ impl Store {
     }
 
     fn sealer(&self) -> MutexGuard<'_, Option<JournalSealer>> {
-        self.0.sealer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.sealer.lock()
     }
 
     /// Where it is.
@@ -407,7 +408,7 @@ impl Store {
     }
 
     fn locked_log(&self) -> MutexGuard<'_, LogFiles> {
-        self.0.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.log.lock()
     }
 }
 
@@ -415,7 +416,7 @@ impl Drop for StoreInner {
     fn drop(&mut self) {
         // What it has to say it says when it is opened again.
         let is_synced = self.database.persist(PersistMode::SyncAll).is_ok();
-        if let Some(sealer) = self.sealer.get_mut().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(sealer) = self.sealer.get_mut() {
             sealer.note(is_synced);
             _ = files::close_to_others(&self.folder);
         }

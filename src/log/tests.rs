@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::catalogue::Catalogue;
-use crate::engine::Accepted;
 use crate::limits::DISK_RESERVE_BYTES;
+use crate::log::Accepted;
 use crate::project::Durability;
 
 fn accepted(message: u128) -> Accepted {

@@ -11,11 +11,12 @@ mod routes;
 mod tally;
 mod watcher;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataflows::model::Tick;
+use parking_lot::Mutex;
 
 pub use dot::dot;
 pub use figures::{Arrangement, Channel, Figures, MemoryHolder, Operator, Report, StageProgress};
@@ -71,7 +72,7 @@ impl Introspection {
 
     /// What one worker has shown last, or all of them together; nothing where there is no such worker.
     pub fn figures(&self, worker: Option<usize>) -> Option<Figures> {
-        let of_one = |shown: &Mutex<Figures>| shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let of_one = |shown: &Mutex<Figures>| shown.lock().clone();
         match worker {
             Some(worker) => self.workers.get(worker).map(of_one),
             None => Some(self.workers.iter().map(of_one).sum()),
@@ -81,7 +82,7 @@ impl Introspection {
     /// What the arrangements of all workers have allocated; nothing where the dataflow is not logged.
     pub fn arrangement_bytes(&self) -> Option<u64> {
         let of_one = |shown: &Mutex<Figures>| {
-            let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let shown = shown.lock();
             shown.operators.iter().filter_map(|operator| operator.arrangement).map(|held| held.bytes).sum::<u64>()
         };
         self.is_logged.then(|| self.workers.iter().map(of_one).sum())
@@ -99,13 +100,13 @@ impl Introspection {
 
     /// Ticks with events a second, over the latest second or so.
     pub fn ticks_per_s(&self) -> f64 {
-        self.rate.lock().unwrap_or_else(PoisonError::into_inner).per_s
+        self.rate.lock().per_s
     }
 
     fn show(&self, worker: usize, figures: Figures) {
         // Whoever panicked with one of these left it whole: both are assigned to as a whole.
-        *self.workers[worker].lock().unwrap_or_else(PoisonError::into_inner) = figures;
-        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.workers[worker].lock() = figures;
+        let mut rate = self.rate.lock();
         let over = rate.since.elapsed();
         if over >= RATE_OVER {
             let ticks = self.ticks();

@@ -1,10 +1,11 @@
 //! Latency by stage, measured from the arrival of the request.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use parking_lot::{Mutex, MutexGuard};
 
 /// The stages of an event's way. Each is measured from the moment the request arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,7 +110,7 @@ impl Latency {
 
     fn lock(&self, stage: Stage) -> MutexGuard<'_, Total> {
         // A histogram is in order after a panic elsewhere, too.
-        self.stages[stage as usize].lock().unwrap_or_else(PoisonError::into_inner)
+        self.stages[stage as usize].lock()
     }
 }
 

@@ -14,7 +14,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
@@ -25,6 +25,7 @@ use bytes::Bytes;
 use governor::clock::MonotonicClock;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode as encode_text;
@@ -76,7 +77,7 @@ struct WrittenMetrics {
 impl MetricsPage {
     /// As they are now, or were a moment ago; nothing where they cannot be written.
     fn written(&self) -> Option<WrittenMetrics> {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.written.lock();
         if written.is_none() || self.rate.check().is_ok() {
             let mut text = String::new();
             encode_text(&mut text, &self.registry).ok()?;

@@ -1,10 +1,11 @@
 //! The way from a process to an owner: what is asked, and who waits for the answer.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dataflows::model::Tick;
+use parking_lot::{Condvar, Mutex};
 use rustc_hash::FxHashMap;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -53,7 +54,7 @@ impl OwnerLink {
     /// Asks for messages. An answer that nobody waits for any more gives back what was claimed.
     pub fn ask(self: &Arc<Self>, request: u64, now: Tick, ids: Vec<u128>) -> oneshot::Receiver<OwnerAnswer> {
         let (answer, answered) = oneshot::channel();
-        lock(&self.waiting).insert(request, answer);
+        self.waiting.lock().insert(request, answer);
         self.say(Said::Ask { request, now, ids });
         answered
     }
@@ -66,13 +67,13 @@ impl OwnerLink {
                 let is_claimed = matches!(&verdict, ClaimVerdict::Claimed(counted) if counted.contains(&None));
                 let part = is_claimed.then(|| ClaimGuard { link: Some(self.clone()), request });
                 // Where nobody waits any more, the part goes, and says so.
-                let waits = lock(&self.waiting).remove(&request);
+                let waits = self.waiting.lock().remove(&request);
                 _ = waits.map(|waits| waits.send(OwnerAnswer { part, verdict }));
             }
             Heard::Repeated(ids) => self.repeated.send_modify(|(repeated, _)| repeated.extend(ids)),
             Heard::RepeatedEnd => self.repeated.send_modify(|(_, is_complete)| *is_complete = true),
             Heard::OnDisk(tick) => {
-                *lock(&self.on_disk) = Some(tick);
+                *self.on_disk.lock() = Some(tick);
                 self.changed.notify_all();
             }
         }
@@ -80,7 +81,7 @@ impl OwnerLink {
 
     /// The owner is gone: nobody waits for it any more.
     pub fn end(&self) {
-        lock(&self.waiting).clear();
+        self.waiting.lock().clear();
     }
 
     /// Waits until the owner is there; gives what it has on its disk.
@@ -99,12 +100,12 @@ impl OwnerLink {
 
     /// Waits until the owner has all ids up to `tick` on its disk, which it was asked for.
     pub fn on_disk(&self, tick: Tick, is_over: &AtomicBool) -> bool {
-        let mut on_disk = lock(&self.on_disk);
+        let mut on_disk = self.on_disk.lock();
         while on_disk.is_none_or(|on_disk| on_disk < tick) {
             if is_over.load(Ordering::Acquire) {
                 return false;
             }
-            on_disk = self.changed.wait_timeout(on_disk, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
+            _ = self.changed.wait_for(&mut on_disk, LOOK_EVERY);
         }
         true
     }
@@ -140,9 +141,4 @@ impl Drop for ClaimGuard {
     fn drop(&mut self) {
         self.end(None);
     }
-}
-
-/// The content of a lock. Whoever panicked with it left it whole: all uses are single statements.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

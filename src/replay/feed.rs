@@ -14,9 +14,10 @@ use super::files::{Files, Missed, are_dumps};
 use super::merged::{AtTick, Merged};
 use super::{RecordedOptions, ReplayError, ReplayOptions};
 use crate::dedupe::{InMemory, MessageWindow};
-use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, WorkerCommand, Workers, WorkersError, placed};
+use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, WorkerCommand, Workers, WorkersError};
 use crate::ingest::Rejection;
 use crate::ingest::segment::{DecodedEvent, Extractor};
+use crate::log::placed;
 use crate::project::Project;
 
 /// Rejected lines that are shown; all are counted.

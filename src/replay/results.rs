@@ -10,7 +10,7 @@ use dataflows::model::{IdentityChange, Profile, ProfileId, Text, Tick};
 use serde::Serialize;
 
 use super::{ReplayError, ReplayOptions};
-use crate::access::ProfileJson;
+use crate::json::ProfileJson;
 use crate::output::Stdout;
 
 /// A line of `--changes`.

@@ -108,7 +108,7 @@ impl RouterParts {
             .merge(quarantine::router(project, &admission, handle.clone(), counters, quarantine))
             .merge(access::router(project, &admission, handle.clone()))
             .merge(egress::router(&admission, egress, now, instance, tellers))
-            .merge(introspection::router(&admission, introspection, &topology, gauges.clone()))
+            .merge(introspection::router(&admission, introspection, topology.place(), gauges.clone()))
             .merge(catalogue::router(&admission, catalogue))
             .merge(cluster::router(&admission, members, handle.clone(), clock.clone()))
             .merge(clock::router(&admission, clock, topology.process))

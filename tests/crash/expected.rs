@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use dataflows::model::{Event, Position, Tick};
-use deltaic::access::ProfileJson;
 use deltaic::ingest::segment::{EventContext, Extractor, Stamp};
 use deltaic::json::ObjectJson;
+use deltaic::json::ProfileJson;
 use deltaic::project::{self, Project};
 use deltaic::receive::server;
 use serde::Serialize;

@@ -7,8 +7,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rustix::fs::OFlags;
 
 use crate::project::not_appendable;
@@ -43,7 +43,7 @@ impl Target {
 
     /// Appends whole lines.
     pub fn append(&self, lines: &[u8]) -> Result<(), NotAppended> {
-        let mut slot = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.file.lock();
         for _ in 0..REMOVED_MAX {
             let mut file = match slot.take().filter(|file| is_at(file, &self.path)) {
                 Some(file) => file,

@@ -1,5 +1,6 @@
 //! A batch of which it is not known any more whether all of it may go: it waited since its people were looked at.
 
+use crate::log::Offset;
 use std::sync::Arc;
 
 use dataflows::model::IdentifierId;
@@ -7,7 +8,6 @@ use rustc_hash::FxHashSet;
 
 use super::entries::{EventBatch, OutgoingEvents, QueuedEvent};
 use super::recheck::Recheck;
-use crate::engine::Offset;
 
 /// What is to go as soon as it is known who consents.
 pub struct Doubt {

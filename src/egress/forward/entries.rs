@@ -8,8 +8,7 @@ use dataflows::model::{IdentifierId, Tick};
 use serde::{Deserialize, Serialize};
 
 use crate::egress::letters::Refusal;
-use crate::engine::Offset;
-use crate::log::StoreError;
+use crate::log::{Offset, StoreError};
 
 /// An event on its way, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]

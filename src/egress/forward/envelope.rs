@@ -14,8 +14,8 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::entries::EventBatch;
 use super::payload::PayloadWriter;
-use crate::engine::Offset;
 use crate::json::{ObjectJson, whole_characters};
+use crate::log::Offset;
 
 /// Why an event could not be written: its text is no JSON. It was when it was accepted.
 #[derive(Debug)]

@@ -1,11 +1,12 @@
 //! The lane of events: what the queue of a destination gives out, as calls.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use compact_str::CompactString;
 use dataflows::definitions::DestinationId;
 use dataflows::model::Tick;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::entries::{OutgoingEvents, QueuedEvent};
@@ -62,7 +63,7 @@ impl EventLane {
 
     /// The queue.
     pub fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 
     /// Takes in all events of the ticks before `frontier` that were not yet, in order.

@@ -6,8 +6,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use super::entries::{EntriesIter, EntryWrites, EventLetter, ForwardCursor, ForwardStore, Hold, QueuedEvent};
-use crate::engine::Offset;
-use crate::log::StoreError;
+use crate::log::{Offset, StoreError};
 
 /// The entries of one destination.
 #[derive(Debug, Default)]

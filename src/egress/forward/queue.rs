@@ -21,8 +21,7 @@ use super::doubt::Doubt;
 use super::entries::{
     EntryWrites, EventBatch, ForwardCursor, ForwardStore, Hold, OutgoingEvents, PendingEntries, QueueLimit, QueuedEvent,
 };
-use crate::engine::Offset;
-use crate::log::StoreError;
+use crate::log::{Offset, StoreError};
 
 mod in_flight;
 mod refused;

@@ -22,8 +22,7 @@ use fjall::PersistMode;
 
 use super::entries::{EntriesIter, EntryWrites, EventLetter, ForwardCursor, ForwardStore, Hold, QueuedEvent};
 use crate::egress::rewound::changed;
-use crate::engine::Offset;
-use crate::log::{RewoundRow, Store, StoreError};
+use crate::log::{Offset, RewoundRow, Store, StoreError};
 
 /// What stands behind the name of a destination in the key of its cursor. No name has a NUL.
 const CURSOR: &[u8] = b"\0forwards";

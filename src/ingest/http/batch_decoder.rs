@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use super::batch::{BodyKind, RequestBatch};
-use crate::engine::Accepted;
 use crate::http::Problem;
 use crate::ingest::segment::{CallType, DecodedEvent, EventContext, Extractor, Stamp};
 use crate::ingest::{Attempt, Fits, KnownNames, Rejection, Warnings};
+use crate::log::Accepted;
 use crate::project::Project;
 
 /// Reads bodies as a project wants it.

@@ -5,17 +5,17 @@ mod keys;
 mod slow;
 
 use std::io::Write;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use dataflows::model::{Event, Tick};
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
 use crate::clock::SteadyClock;
-use crate::engine::{Accepted, Backpressure, Progress, Receipt, Submission, SubmitError};
+use crate::engine::{Backpressure, Progress, Receipt, Submission, SubmitError};
 use crate::example;
 use crate::http::Admission;
 use crate::http::testing::{TestReply, TestServer, read, request};
@@ -23,6 +23,7 @@ use crate::ingest::KnownNames;
 use crate::ingest::quarantine::{Keeper, MemoryQuarantineStore};
 use crate::ingest::segment::Extractor;
 use crate::limits::{Limits, MemoryLimit};
+use crate::log::Accepted;
 use crate::memory::Gate;
 
 const KEY: (&str, &str) = ("authorization", "Bearer web-key");
@@ -62,7 +63,7 @@ async fn setup_of(mut project: Project, timeouts: Timeouts, connections_max: usi
         handle,
         counters: counters.clone(),
         quarantine: quarantine.clone(),
-        observer: Arc::new(move |stage, _| seen.lock().unwrap().push(stage)),
+        observer: Arc::new(move |stage, _| seen.lock().push(stage)),
         clock: SteadyClock::still(Tick::from_ms(1_704_067_200_000)),
         admission: Admission::new(&project),
         timeouts,
@@ -86,7 +87,7 @@ impl HttpSetup {
         tokio::spawn(async move {
             while let Some(submission) = submissions.recv().await {
                 progress.settle(submission.load());
-                kept.lock().unwrap().extend(submission.events);
+                kept.lock().extend(submission.events);
                 let _ = submission.reply.send(Ok(Receipt { tick: Tick::from_ms(77), duplicates: 1 }));
             }
         });
@@ -119,10 +120,10 @@ async fn one_event() {
     assert_eq!(reply.status, 200);
     assert_eq!(reply.json(), json!({"success": true, "token": 77, "accepted": 1, "duplicates": 1, "rejected": []}));
     assert!(reply.head.contains("access-control-allow-origin: *"), "{}", reply.head);
-    assert_eq!(*setup.stages.lock().unwrap(), [Stage::Parsed, Stage::Accepted]);
+    assert_eq!(*setup.stages.lock(), [Stage::Parsed, Stage::Accepted]);
     let counts = setup.counters.sources();
     assert_eq!(counts.iter().map(|of| (of.accepted, of.duplicates)).collect::<Vec<_>>(), [(0, 0), (1, 1)]);
-    let Event { name, timestamp, .. } = &events.lock().unwrap()[0].event;
+    let Event { name, timestamp, .. } = &events.lock()[0].event;
     assert_eq!((name.as_str(), timestamp.as_ms()), ("page", 1_704_067_200_000));
 }
 
@@ -138,7 +139,7 @@ async fn every_address() {
             assert_eq!(setup.post(&path, body).await.status, 200, "{path}");
             let expected =
                 call.map_or("screen", |call| if call == CallType::Track { "E" } else { call.meant().name() });
-            let taken = events.lock().unwrap().pop().unwrap();
+            let taken = events.lock().pop().unwrap();
             assert_eq!(taken.event.name.as_str(), expected, "{path}");
             assert_eq!(crate::ingest::segment::is_historical(&taken.raw), is_historical, "{path}");
         }
@@ -162,7 +163,6 @@ async fn a_wrong_event_does_not_take_the_others_with_it() {
     assert_eq!(setup.counters.sources()[1].rejected.len(), 3);
     let shown: Vec<_> = events
         .lock()
-        .unwrap()
         .iter()
         .map(|e| format!("{:?}", (&e.event.name, e.event.timestamp.as_ms(), e.event.identifiers.len())))
         .collect();
@@ -180,7 +180,7 @@ async fn what_counts_otherwise_is_told() {
         r#"{"type":"page","userId":"2"}"#
     );
     let reply = setup.post("/v1/batch", &batch).await;
-    assert_eq!((reply.status, events.lock().unwrap().len()), (200, 3));
+    assert_eq!((reply.status, events.lock().len()), (200, 3));
     let warnings = reply.json()["warnings"].clone();
     let told: Vec<_> =
         warnings.as_array().unwrap().iter().map(|one| (one["index"].clone(), one["code"].clone())).collect();
@@ -233,7 +233,7 @@ async fn wrong_bodies() {
     }
     let reply = setup.post("/v1/page", [b'x'; 40_001]).await;
     assert_eq!(reply.problem(), problem(413, "request_too_large"));
-    assert!(events.lock().unwrap().is_empty());
+    assert!(events.lock().is_empty());
 }
 
 #[tokio::test]
@@ -250,7 +250,7 @@ async fn one_event_that_is_too_large_does_not_take_the_others_with_it() {
     assert_eq!((reply.status, &body["accepted"], &body["rejected"]), (200, &json!(2), &rejected));
     let reply = setup.post("/v1/batch", format!(r#"{{"batch":[{small},{}]}}"#, of(max))).await;
     assert_eq!((reply.status, &reply.json()["accepted"]), (200, &json!(2)));
-    assert_eq!(events.lock().unwrap().len(), 4);
+    assert_eq!(events.lock().len(), 4);
 }
 
 #[tokio::test]
@@ -284,7 +284,7 @@ async fn compressed_bodies() {
     assert_eq!(setup.post_with(&gzipped, &gzip(PAGE.as_bytes())[..20]).await.problem(), problem(400, "not_gzip"));
     let other = [KEY, ("content-encoding", "br")];
     assert_eq!(setup.post_with(&other, PAGE).await.problem(), problem(415, "unknown_encoding"));
-    assert_eq!(events.lock().unwrap().len(), 1);
+    assert_eq!(events.lock().len(), 1);
 }
 
 #[tokio::test]
@@ -294,10 +294,10 @@ async fn write_keys() {
     for headers in [&[][..], &[("content-type", "text/plain")], &[("authorization", "Basic Og==")]] {
         assert_eq!(setup.post_with(headers, in_body).await.status, 200, "{headers:?}");
     }
-    assert!(!String::from_utf8_lossy(&events.lock().unwrap()[0].raw).contains("app-key"));
+    assert!(!String::from_utf8_lossy(&events.lock()[0].raw).contains("app-key"));
     // The same message id from another source is another message.
     assert_eq!(setup.post_with(&[("authorization", "Basic d2ViLWtleTo=")], PAGE).await.status, 200);
-    let messages: Vec<u128> = events.lock().unwrap().iter().map(|event| event.message).collect();
+    let messages: Vec<u128> = events.lock().iter().map(|event| event.message).collect();
     assert!(messages[0] == messages[1] && messages[1] == messages[2] && messages[2] != messages[3]);
     for (headers, body) in [
         (&[][..], PAGE),
@@ -358,7 +358,7 @@ async fn a_slow_log_shows_in_its_stage() {
         handle,
         counters: Arc::new(IngestCounters::new(&example::project(), Arc::new(KnownNames::new(&example::project())))),
         quarantine,
-        observer: Arc::new(move |stage, latency| seen.lock().unwrap().push((stage, latency))),
+        observer: Arc::new(move |stage, latency| seen.lock().push((stage, latency))),
         clock: SteadyClock::still(Tick::from_ms(1)),
         admission: Admission::new(&example::project()),
         timeouts: Timeouts::default(),
@@ -371,7 +371,7 @@ async fn a_slow_log_shows_in_its_stage() {
     });
     let reply = server.send(&request("POST", "/v1/page", &[KEY], PAGE.as_bytes())).await;
     assert_eq!(reply.status, 200);
-    let took = took.lock().unwrap();
+    let took = took.lock();
     assert!(matches!(took[..], [(Stage::Parsed, _), (Stage::Accepted, accepted)] if accepted >= SHORT), "{took:?}");
 }
 

@@ -14,12 +14,13 @@ use dataflows::model::Tick;
 use serde::Serialize;
 
 use super::{EntryFilter, EntryId, Quarantine, QuarantineEntry, QuarantineError, RejectedPart};
-use crate::engine::{Accepted, Handle, SubmitError};
+use crate::engine::{Handle, SubmitError};
 use crate::http::Problem;
 use crate::ingest::http::{BatchDecoder, RequestBatch, Sent};
 use crate::ingest::segment::Stamp;
 use crate::ingest::{IngestCounters, Via};
 use crate::limits::{QUARANTINE_CALL_ENTRIES_MAX, RECEIPT_TIMEOUT, RETRY_EVENTS_MAX};
+use crate::log::Accepted;
 
 /// Retries entries.
 pub(super) struct Retry {

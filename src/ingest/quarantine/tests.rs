@@ -4,8 +4,8 @@ mod keeping;
 mod retries;
 
 use std::collections::HashSet;
-use std::sync::Mutex;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -55,7 +55,7 @@ async fn start(project: Project, store: Box<dyn QuarantineStore>, now: Tick) -> 
             let new = submission.events.into_iter().filter(|event| known.insert(event.message));
             let new: Vec<String> = new.map(|event| String::from_utf8_lossy(&event.raw).into_owned()).collect();
             let receipt = Receipt { tick: now, duplicates: all - new.len() };
-            kept.lock().unwrap().extend(new);
+            kept.lock().extend(new);
             _ = submission.reply.send(Ok(receipt));
         }
     });
@@ -92,7 +92,7 @@ async fn in_memory(project: Project) -> QuarantineSetup {
 impl QuarantineSetup {
     /// From now on nothing is taken.
     async fn stop_engine(&self) {
-        let engine = self.engine.lock().unwrap().take().unwrap();
+        let engine = self.engine.lock().take().unwrap();
         engine.abort();
         assert!(engine.await.unwrap_err().is_cancelled());
     }
@@ -122,7 +122,7 @@ impl QuarantineSetup {
     }
 
     fn taken(&self) -> Vec<String> {
-        std::mem::take(&mut *self.taken.lock().unwrap())
+        std::mem::take(&mut *self.taken.lock())
     }
 }
 

@@ -16,9 +16,8 @@ use super::plan::PastSources;
 use super::plan::{ArrivalsAt, begins};
 use super::repeated::{self, Repeated};
 use super::{Basis, CheckpointError, CheckpointList, TYPED_IN_EACH_USE, signatures};
-use crate::engine::placed;
 use crate::history::{Archive, Placed, Portion, ReadStored, Reading, Recorder};
-use crate::log::{LogRecord, Store, codec};
+use crate::log::{LogRecord, Store, codec, placed};
 use crate::project::Project;
 
 /// Gathers what events of the log say.

@@ -69,7 +69,7 @@ impl CheckpointWorld {
             let event = stored_event_decoder(&world.project(PROJECT))(&stored).unwrap();
             log.append(
                 tick,
-                &[crate::engine::Accepted { message: n.into(), source: "app".into(), raw: Bytes::from(raw), event }],
+                &[crate::log::Accepted { message: n.into(), source: "app".into(), raw: Bytes::from(raw), event }],
             )
             .unwrap();
             if n % 10 == 9 {

@@ -3,6 +3,7 @@
 //! A checkpoint has facts consolidated, so what they would be without one of their causes cannot come from it. It comes from all
 //! events of the identifiers concerned, from the first one on: from the history and the log, or not at all.
 
+use crate::log::placed;
 use std::collections::BTreeMap;
 
 use dataflows::facts::{Facts, Replacement};
@@ -14,7 +15,6 @@ use super::make::LeftOut;
 use super::plan::PastSources;
 use super::repeated::Repeated;
 use super::{CheckpointError, Gatherer};
-use crate::engine::placed;
 
 impl Gatherer {
     /// What the facts of all identifiers of some events were right before `at`, and what they are without these events, which are

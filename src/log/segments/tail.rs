@@ -5,9 +5,10 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use dataflows::model::Tick;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::entries::Damage;
 use super::file::SegmentItem;
@@ -161,6 +162,6 @@ impl TailFile {
     }
 
     fn locked(&self) -> MutexGuard<'_, Noted> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+        self.noted.lock()
     }
 }

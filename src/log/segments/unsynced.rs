@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::disk::{Disk, DiskFile, RealDisk};
 
@@ -95,7 +97,7 @@ impl UnsyncedDisk {
     }
 
     fn locked(&self) -> MutexGuard<'_, UnsyncedState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn file(&self, path: &Path, file: Box<dyn DiskFile>, synced: Vec<u8>) -> Box<dyn DiskFile> {

@@ -12,9 +12,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::catalogue::Catalogue;
-use crate::engine::Accepted;
 use crate::log::checkpoint::CheckpointList;
-use crate::log::{DurableLog, Log, inspect};
+use crate::log::{Accepted, DurableLog, Log, inspect};
 use crate::project::Durability;
 
 /// What can be compared of a file or folder.

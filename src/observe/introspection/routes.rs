@@ -14,7 +14,6 @@ use serde::Deserialize;
 
 use super::Introspection;
 use super::figures::{MemoryHolder, Report, StageProgress};
-use crate::engine::Topology;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 use crate::memory::resident_bytes;
 use crate::observe::metrics::Readings;
@@ -37,11 +36,10 @@ struct DataflowParameters {
 pub fn router(
     admission: &Admission,
     introspection: Arc<Introspection>,
-    topology: &Topology,
+    (process, processes): (usize, usize),
     readings: impl Readings,
 ) -> Router {
-    let state =
-        IntrospectionState { introspection, readings, process: topology.process, processes: topology.processes() };
+    let state = IntrospectionState { introspection, readings, process, processes };
     let router =
         Router::new().route("/v1/dataflow", get(dataflow).fallback(method_not_allowed)).with_state(Arc::new(state));
     Role::Admin.guard(router, admission)

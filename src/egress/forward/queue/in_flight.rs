@@ -9,8 +9,7 @@ use crate::egress::forward::doubt::Doubt;
 use crate::egress::forward::entries::{EntryWrites, EventBatch, ForwardCursor, Hold, OutgoingEvents, QueuedEvent};
 use crate::egress::forward::recheck::Recheck;
 use crate::egress::outbox::BatchLimit;
-use crate::engine::Offset;
-use crate::log::StoreError;
+use crate::log::{Offset, StoreError};
 
 impl Queue {
     /// Puts the oldest events in flight, as many as the limit lets, and gives them out. Where a batch is in flight, the

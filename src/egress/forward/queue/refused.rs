@@ -17,9 +17,8 @@ use bytes::Bytes;
 use super::Queue;
 use crate::egress::forward::entries::{EntryWrites, EventBatch, EventLetter, Hold, OutgoingEvents};
 use crate::egress::letters::Refusal;
-use crate::engine::Offset;
 use crate::limits::{DEAD_EVENTS_BYTES_MAX, DEAD_EVENTS_MAX};
-use crate::log::StoreError;
+use crate::log::{Offset, StoreError};
 
 /// The letters of a queue.
 #[derive(Debug, Default)]

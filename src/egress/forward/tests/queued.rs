@@ -11,9 +11,8 @@ use crate::egress::forward::queue::Queue;
 use crate::egress::forward::stored::StoredEntries;
 use crate::egress::letters::Refusal;
 use crate::egress::outbox::BatchLimit;
-use crate::engine::Offset;
 use crate::limits::DEAD_EVENTS_MAX;
-use crate::log::Store;
+use crate::log::{Offset, Store};
 
 pub(super) const ROOMY: QueueLimit = QueueLimit { events: 1_000, bytes: 1_000_000 };
 

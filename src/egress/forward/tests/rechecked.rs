@@ -11,7 +11,7 @@ use crate::egress::forward::entries::QueuedEvent;
 use crate::egress::forward::queue::Queue;
 use crate::egress::forward::recheck::Recheck;
 use crate::egress::testing::key;
-use crate::engine::Offset;
+use crate::log::Offset;
 
 fn person(name: &str) -> IdentifierId {
     Identifier::new(&key(), "user_id", name).id()

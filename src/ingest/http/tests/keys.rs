@@ -12,7 +12,7 @@ async fn a_key_may_stand_in_each_place_that_libraries_use() {
     let check = async |address: &str, headers: &[(&str, &str)], body: &str, source: &str| {
         let reply = setup.server.send(&request("POST", address, headers, body.as_bytes())).await;
         assert_eq!(reply.status, 200, "{address} {headers:?} {body} {reply:?}");
-        let event = events.lock().unwrap().pop().unwrap();
+        let event = events.lock().pop().unwrap();
         assert_eq!(event.source, source, "{address} {headers:?} {body}");
         for key in ["app-key", "web-key"] {
             assert!(!String::from_utf8_lossy(&event.raw).contains(key));
@@ -56,6 +56,6 @@ async fn a_message_counts_once_whichever_key_of_its_source_it_comes_with() {
     for key in ["app-key", "app-new", "web-new", "web-key"] {
         assert_eq!(setup.post_with(&[("x-write-key", key)], PAGE).await.status, 200);
     }
-    let messages: Vec<u128> = events.lock().unwrap().iter().map(|event| event.message).collect();
+    let messages: Vec<u128> = events.lock().iter().map(|event| event.message).collect();
     assert!(messages[0] == messages[1] && messages[2] == messages[3] && messages[0] != messages[2], "{messages:?}");
 }

@@ -4,7 +4,7 @@ use dataflows::definitions::Definitions;
 use dataflows::model::{Profile, Setting, Topic, Value};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::json::ObjectJson;
+use super::ObjectJson;
 
 /// A profile on its way out, with the definitions that name its traits and audiences.
 #[derive(Clone, Copy, Debug)]
