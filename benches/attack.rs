@@ -2,7 +2,7 @@
 //!
 //! A write key is in the page of whoever visits a site, so anybody can send anything with it. Beside ordinary senders an attacker sends
 //! one kind of event, each in a request of its own; how long the events of the others take until they are answered, and can be read,
-//! is measured. Each attack has an engine of its own; the first line is of none.
+//! is measured. Each attack has an engine of its own; the first line is of none. What held the worker up is told of the last 10 to 20 s.
 //!
 //! ```text
 //! cargo bench --bench attack -- [--seconds N] [--attacks REQUESTS_A_SECOND] [--rate EVENTS_A_SECOND] [--people N] [--only N]
@@ -10,6 +10,7 @@
 
 mod engine;
 mod latencies;
+mod longest;
 mod pace;
 mod shop;
 
@@ -171,6 +172,7 @@ async fn beside(attack: Attack, (attacks, rate): (u64, u64), people: u64, second
     );
     answered.lock().expect("nobody panics with it").print("others: due → answered");
     readable.lock().expect("nobody panics with it").print("others: due → readable");
+    longest::print(engine.operators().await);
     if let Some(unread) = unread {
         unread.join().expect("it does not panic");
     }

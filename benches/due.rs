@@ -10,6 +10,7 @@
 //! With `--log 1` the dataflow is logged, and the longest step of a worker is told, and the operators that ran longest at a time.
 
 mod latencies;
+mod longest;
 mod pace;
 mod shop;
 
@@ -197,7 +198,7 @@ async fn leave(due: DueCase, people: u64, arguments: &BenchArguments) {
     measured.phase.store(2, Ordering::SeqCst);
     println!("  all have left after {:.2} s", began.elapsed().as_secs_f64());
     if is_logged {
-        print_longest(&introspection);
+        longest::print(introspection.figures(None).unwrap_or_default().operators);
     }
     beside.await.expect("nobody panics");
     assert!(members(&handle, moved).await <= OTHERS, "all of them have left");
@@ -207,18 +208,6 @@ async fn leave(due: DueCase, people: u64, arguments: &BenchArguments) {
         }
     }
     tokio::task::block_in_place(|| engine.stop()).expect("the engine ends well");
-}
-
-/// Prints how long a worker was at it at most before it looked at what else there is to do, and which operators were.
-fn print_longest(introspection: &Introspection) {
-    let mut operators = introspection.figures(None).unwrap_or_default().operators;
-    operators.sort_unstable_by_key(|operator| std::cmp::Reverse(operator.longest_ns));
-    let (steps, operators): (Vec<_>, Vec<_>) = operators.iter().partition(|operator| operator.address.len() == 1);
-    let ms = |longest_ns: u64| longest_ns as f64 / 1e6;
-    println!("  longest step: {:.1} ms", ms(steps.first().map_or(0, |step| step.longest_ns)));
-    for operator in operators.into_iter().take(LONGEST) {
-        println!("    {:>6.1} ms  {}", ms(operator.longest_ns), operator.name);
-    }
 }
 
 /// How fast people are read, and events sent, for how long.

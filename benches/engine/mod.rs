@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use deltaic::engine::Topology;
 use deltaic::observe::introspection::Report;
+use deltaic::observe::introspection::Operator;
 use deltaic::project::Project;
 use deltaic::serve::Server;
 
@@ -104,13 +105,18 @@ impl BenchEngine {
         }
     }
 
-    /// How many rows its arrangements have.
-    pub async fn rows(&self) -> u64 {
+    /// What its operators did.
+    pub async fn operators(&self) -> Vec<Operator> {
         let ask = self.client.get(format!("{}/v1/dataflow", self.url)).bearer_auth("bench-admin");
         let text = ask.send().await.expect("the engine is there").text().await.expect("it is a text");
         let report: Report = serde_json::from_str(&text).expect("it is a report");
-        let held = report.figures.operators.iter().filter_map(|operator| operator.arrangement.as_ref());
-        held.map(|arrangement| arrangement.records).sum()
+        report.figures.operators
+    }
+
+    /// How many rows its arrangements have.
+    pub async fn rows(&self) -> u64 {
+        let operators = self.operators().await;
+        operators.iter().filter_map(|operator| operator.arrangement.as_ref()).map(|held| held.records).sum()
     }
 
     /// Stops it, in good order.
