@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use deltaic::engine::Topology;
-use deltaic::observe::introspection::Report;
 use deltaic::observe::introspection::Operator;
+use deltaic::observe::introspection::Report;
 use deltaic::project::Project;
 use deltaic::serve::Server;
 
