@@ -25,7 +25,7 @@ const TOKEN_VARIABLE: &str = "DELTAIC_ADMIN_TOKEN";
 /// Which engine.
 #[derive(Args, Clone, Debug)]
 pub struct EngineAddress {
-    /// Where it listens. The token comes from the environment variable DELTAIC_ADMIN_TOKEN.
+    /// The URL of the engine. The token comes from the environment variable DELTAIC_ADMIN_TOKEN.
     #[arg(long, global = true, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     url: Url,
 }

@@ -12,6 +12,7 @@
 mod course;
 mod following;
 mod jumps;
+mod precise;
 pub mod reached;
 mod reference;
 mod routes;
@@ -26,6 +27,7 @@ use dataflows::model::Tick;
 
 pub use course::{ClockReading, ClockState};
 pub use jumps::Jumps;
+pub use precise::PreciseTimer;
 pub use reference::Measured;
 pub use routes::router;
 pub use start::{ClockError, LatestTick};

@@ -50,3 +50,8 @@ pub mod receive;
 pub mod replay;
 pub mod sample;
 pub mod serve;
+
+/// Compiles and runs what the guide shows.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guides/use-as-a-library.md")]
+struct LibraryGuide;

@@ -234,7 +234,7 @@ pub struct Limits {
     pub pending_bytes_max: usize,
     /// Resident memory that senders get 429 before it is reached, rather than that the kernel kills the process.
     pub memory_limit: MemoryLimit,
-    /// Message ids that are remembered where there is no data folder, and in replays, at most; beyond it the oldest are forgotten
+    /// Message ids remembered where there is no data folder, and in replays, at most; beyond it the oldest are forgotten
     /// early, and it is said for how long they are remembered. About 40 bytes each, in memory. In a data folder they are on disk,
     /// without a limit. In a cluster it also bounds what the dataflow remembers to tell apart what came to two processes.
     pub dedupe_ids_max: usize,
@@ -249,7 +249,7 @@ pub struct Limits {
     pub wait_ms_max: u64,
     /// Connections of the HTTP server.
     pub connections_max: usize,
-    /// Rejected events that are kept; then the oldest go. Nobody looks through more; an index of about 60 bytes each is in memory.
+    /// Rejected events in the quarantine; then the oldest go. Nobody looks through more; an index of about 60 bytes each is in memory.
     pub quarantine_entries_max: usize,
     /// Bytes of them. Without a data folder they are in memory.
     pub quarantine_bytes_max: usize,

@@ -34,7 +34,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
-    /// How lines of the log look, on standard error. What is logged: DELTAIC_LOG, a level such as `debug`, or `TARGET=LEVEL,…`.
+    /// The format of log lines on standard error. DELTAIC_LOG sets what is logged: a level such as `debug`, or `TARGET=LEVEL,…`.
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     #[command(subcommand)]
@@ -43,62 +43,62 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Take events in, maintain audiences, deliver their changes.
+    /// Run the engine: ingest events, maintain audiences, deliver changes.
     Run {
         /// The folder with `deltaic.toml`.
         project: PathBuf,
-        /// Listen here, in the place of what the project says.
+        /// The address to listen on. Overrides the project.
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: Option<SocketAddr>,
-        /// Keep events, and what destinations acknowledged, in this folder, in the place of what the project says.
+        /// The data folder for events and delivery state. Overrides the project.
         #[arg(long, value_name = "FOLDER")]
         data: Option<PathBuf>,
-        /// Go on with what is kept where a changed project would need more of the past.
+        /// Start although changed definitions need more of the past than is kept; they count what there is.
         #[arg(long)]
         accept_partial: bool,
-        /// Deliver, although the data folder is a copy or that of another instance: from now on it is that of this one.
+        /// Take over a data folder that is a copy or belongs to another instance, and deliver from it.
         #[arg(long, conflicts_with = "no_delivery")]
         take_over: bool,
-        /// Take events in, but deliver nothing.
+        /// Ingest events, but deliver nothing.
         #[arg(long)]
         no_delivery: bool,
-        /// Tell everything to this destination, whose address is another one than it was: nothing is there yet.
+        /// The address of this destination has changed, and nothing is there yet: deliver everything.
         #[arg(long, value_name = "DESTINATION")]
         as_new: Vec<String>,
-        /// Go on with this destination, whose address is another one than it was: what it confirmed is there.
+        /// The address of this destination has changed, and what it confirmed is there: deliver what is new.
         #[arg(long, value_name = "DESTINATION")]
         as_moved: Vec<String>,
-        /// Go on with the clock of this machine as it is, although it is far from what the data folder has: it is right.
+        /// Accept the clock of this machine, although it is far from the last tick of the data folder.
         #[arg(long)]
         accept_clock: bool,
-        /// Add the latency histograms of every second to this file (HdrHistogram interval log, V2).
+        /// Append the latency histograms of each second to this file (HdrHistogram interval log, V2).
         #[arg(long, value_name = "FILE")]
         hlog: Option<PathBuf>,
-        /// Begin with this time (RFC 3339), in the place of the machine's: to try what depends on the age of data.
+        /// Start the clock at this time (RFC 3339) instead of the machine's, to test what depends on the age of data.
         #[arg(long, value_name = "TIME", value_parser = project::parse_time, hide = true)]
         clock_from: Option<Tick>,
         #[command(flatten)]
         workers: WorkerArgs,
     },
-    /// Say all that is wrong with a project; with a data folder, also what a start on it would read and tell destinations.
+    /// Check a project and report every problem. With a data folder, also report what a start would read and deliver.
     Check {
         /// The folder with `deltaic.toml`, or that file.
         project: PathBuf,
-        /// A data folder that is not in use. It is only looked at.
+        /// A data folder that is not in use. It is only read.
         #[arg(long, value_name = "FOLDER")]
         data: Option<PathBuf>,
-        /// Worker threads that go through the data folder.
+        /// The worker threads that read the data folder.
         #[arg(long, value_name = "N", default_value_t = 1)]
         workers: usize,
-        /// Files of events, as for `replay`: say what definitions read and these do not have, or have as something else.
+        /// Files of events, as for `replay`: report fields that definitions read and the events lack or have with another type.
         #[arg(long, value_name = "FILE", num_args = 1..)]
         events: Vec<PathBuf>,
-        /// Say how identities are resolved, with all that is left to defaults; which types attributes have, and what each definition
+        /// Show all settings, defaults included: how identities are resolved, the types of attributes, and what each definition
         /// reads.
         #[arg(short, long)]
         verbose: bool,
     },
-    /// Put history through the same dataflow, with the events' own clock.
+    /// Replay recorded events through the same dataflow, on the events' own clock.
     Replay {
         /// The folder with `deltaic.toml`.
         project: PathBuf,
@@ -109,20 +109,20 @@ enum Command {
         /// Replay what `deltaic log dump` wrote, at the ticks and in the order of the log; in a cluster the dumps of all processes.
         #[arg(long, value_name = "FILE", num_args = 1.., group = "recorded", conflicts_with_all = ["events", "until", "from_history"])]
         from_dump: Vec<PathBuf>,
-        /// Replay what an engine wrote, at its ticks and in its order: a folder `history`, the data folder that has it, or
+        /// Replay the history of an engine, at its ticks and in its order: a folder `history`, the data folder that has it, or
         /// `s3://BUCKET/PREFIX`; in a cluster those of all processes.
         #[arg(long, value_name = "HISTORY", num_args = 1.., group = "recorded", conflicts_with_all = ["events", "until"])]
         from_history: Vec<PathBuf>,
-        /// Of the history or the dump, only what came from this time on (RFC 3339, or a date).
+        /// Replay only what arrived at or after this time (RFC 3339, or a date), of a history or a dump.
         #[arg(long, value_name = "TIME", value_parser = project::parse_time, requires = "recorded")]
         from: Option<Tick>,
-        /// Of the history or the dump, only what came up to this time, included; results are as of it.
+        /// Replay only what arrived at or before this time, of a history or a dump. Results are as of it.
         #[arg(long, value_name = "TIME", value_parser = project::parse_time, requires = "recorded")]
         to: Option<Tick>,
-        /// Leave out what is later than this time (RFC 3339, or a date), and give results as of it.
+        /// Leave out events later than this time (RFC 3339, or a date). Results are as of it.
         #[arg(long, value_name = "TIME", value_parser = project::parse_time)]
         until: Option<Tick>,
-        /// Events of files that are later than this are from the future, and rejected. [default: the time at the start]
+        /// The present, for files: later events are from the future and rejected. [default: the time at the start]
         #[arg(long, value_name = "TIME", value_parser = project::parse_time, conflicts_with = "recorded")]
         now: Option<Tick>,
         /// Write each entry into and exit from an audience, in the order of ticks. `-` is standard output.
@@ -140,98 +140,98 @@ enum Command {
         #[command(flatten)]
         workers: WorkerArgs,
     },
-    /// Look at the log in a data folder that is not in use.
+    /// Inspect, verify, repair or rewind the log of a data folder that is not in use.
     Log {
         #[command(subcommand)]
         command: LogCommand,
     },
-    /// See how the destinations of a running engine are doing, and pause, resume or resync one of them.
+    /// Show the destinations of a running engine; pause, resume or resync one of them.
     Destination {
         #[command(flatten)]
         engine: admin::EngineAddress,
         #[command(subcommand)]
         command: admin::destination::DestinationCommand,
     },
-    /// Look at what the destinations of a running engine refused for good, tell it once more, or forget it.
+    /// Show what destinations of a running engine refused for good; resend it or drop it.
     DeadLetters {
         #[command(flatten)]
         engine: admin::EngineAddress,
         #[command(subcommand)]
         command: admin::dead_letters::DeadLettersCommand,
     },
-    /// Say to a running engine, which does not deliver since its data folder is a copy, that it is the one that does.
+    /// Make a running engine deliver that does not, since its data folder is a copy.
     TakeOver {
         #[command(flatten)]
         engine: admin::EngineAddress,
     },
-    /// See how ticks and the clock of a running engine's machine stand, or say that a clock that jumped is right.
+    /// Show the ticks and the machine's clock of a running engine, or accept a clock that jumped.
     Clock {
         #[command(flatten)]
         engine: admin::EngineAddress,
         #[command(subcommand)]
         command: admin::clock::ClockCommand,
     },
-    /// See who of a cluster is there, and how far.
+    /// Show the processes of a cluster and their progress.
     Cluster {
         #[command(flatten)]
         engine: admin::EngineAddress,
         #[command(subcommand)]
         command: admin::cluster::ClusterCommand,
     },
-    /// Look at what a running engine has rejected, try it again, or delete it.
+    /// Show the events that a running engine rejected; retry them or delete them.
     Quarantine {
         #[command(flatten)]
         engine: admin::EngineAddress,
         #[command(subcommand)]
         command: admin::quarantine::QuarantineCommand,
     },
-    /// See which events come in at a running engine: by source and name, with their fields, and how these fit the definitions.
+    /// Show the events that come in at a running engine, by source and name, with their fields and whether definitions fit them.
     Events(admin::events::EventsOptions),
-    /// See what takes the time of a running engine, and what holds how much.
+    /// Show where a running engine spends its time and memory.
     Top(admin::top::TopOptions),
-    /// Write the dataflow as a graph for Graphviz: that of a running engine with its sizes, or that of a project.
+    /// Write the dataflow as a Graphviz graph: of a running engine, with sizes, or of a project.
     Dot(admin::dot::DotOptions),
-    /// Receive webhook calls, check and print them.
+    /// Receive webhook calls, verify them and print them.
     Receive {
-        /// The port on this machine; 0 for any.
+        /// The port to listen on; 0 for any free one.
         #[arg(long)]
         port: u16,
-        /// The secret that calls are signed with; better given as `DELTAIC_WEBHOOK_SECRET`.
+        /// The secret that signs calls. Better set `DELTAIC_WEBHOOK_SECRET`: arguments are visible to other users.
         #[arg(long)]
         secret: Option<String>,
         /// Answer every n-th call with 500.
         #[arg(long, value_name = "N")]
         fail_every: Option<u32>,
-        /// Take so long for each call.
+        /// The time to answer each call, in milliseconds.
         #[arg(long, value_name = "MS", default_value_t = 0)]
         delay_ms: u64,
     },
-    /// Send events to a running engine at a rate, and check every change that comes of them. Secrets are taken from
+    /// Send events to a running engine at a rate, and verify every resulting change. Secrets come from
     /// `DELTAIC_WRITE_KEY`, `DELTAIC_READ_TOKEN` and `DELTAIC_WEBHOOK_SECRET`; without them those of `examples/load` are used.
     #[cfg(feature = "load")]
     Load(Box<load::LoadOptions>),
-    /// Show the percentiles of interval logs, and the difference of two of them.
+    /// Show the percentiles of interval logs, and the difference between two of them.
     #[cfg(feature = "load")]
     Hist(hist::HistOptions),
-    /// Write what makes a shell complete the commands and options of this program, to standard output.
+    /// Write a shell completion script to standard output.
     Completions {
-        /// Which shell.
+        /// The shell.
         shell: Shell,
     },
-    /// Write the pages of the manual into a folder: `deltaic.1` and one for each command.
+    /// Write the manual pages into a folder: `deltaic.1` and one for each command.
     Man {
-        /// The folder, which is made where there is none.
+        /// The folder. It is created if it is missing.
         folder: PathBuf,
     },
 }
 
 #[derive(Subcommand)]
 enum LogCommand {
-    /// Say how much there is.
+    /// Show counts and sizes.
     Stat {
         /// The data folder.
         folder: PathBuf,
-        /// Its history, where that is not inside: `s3://BUCKET/PREFIX`, opened with what the environment says (`AWS_…`).
+        /// Its history, if that is elsewhere: `s3://BUCKET/PREFIX`, with credentials from the environment (`AWS_…`).
         #[arg(long, value_name = "HISTORY")]
         history: Option<PathBuf>,
     },
@@ -239,22 +239,22 @@ enum LogCommand {
     Dump {
         /// The data folder.
         folder: PathBuf,
-        /// From this tick or time on (RFC 3339, or a date).
+        /// The first tick or time (RFC 3339, or a date).
         #[arg(long, value_name = "TIME", value_parser = tick_or_date, default_value = "1970-01-01")]
         from: Tick,
-        /// Until this tick or time, included. [default: the end]
+        /// The last tick or time, included. [default: the end]
         #[arg(long, value_name = "TIME", value_parser = tick_or_date)]
         until: Option<Tick>,
     },
-    /// Read everything, and say what is damaged.
+    /// Read everything and report damage.
     Verify {
         /// The data folder.
         folder: PathBuf,
-        /// Its history, where that is not inside: `s3://BUCKET/PREFIX`, opened with what the environment says (`AWS_…`).
+        /// Its history, if that is elsewhere: `s3://BUCKET/PREFIX`, with credentials from the environment (`AWS_…`).
         #[arg(long, value_name = "HISTORY")]
         history: Option<PathBuf>,
     },
-    /// Take a data folder back to a tick: for one whose clock was wrong. What came after it is set aside, beside the folder.
+    /// Rewind a data folder to a tick, after a wrong clock. What came later is set aside beside the folder.
     Rewind {
         /// The data folder.
         folder: PathBuf,
@@ -262,7 +262,7 @@ enum LogCommand {
         #[arg(long, value_name = "TICK", value_parser = tick)]
         to: Tick,
     },
-    /// Make a new data folder of what is sound in a damaged one, which is left as it is, and say what is lost.
+    /// Copy what is sound in a damaged data folder into a new one, and report what is lost. The damaged one stays as it is.
     Repair {
         /// The damaged data folder.
         folder: PathBuf,
@@ -277,7 +277,7 @@ struct WorkerArgs {
     /// Worker threads of this process.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
-    /// Which process of a cluster this is, from 0. What the processes say is not encrypted: keep their ports in a private network.
+    /// The index of this process in the cluster, from 0. Processes talk unencrypted: keep their ports in a private network.
     #[arg(long, value_name = "I", requires = "hosts")]
     process: Option<usize>,
     /// The processes of the cluster: a file with one `host:port` a line, the same for all.

@@ -105,7 +105,7 @@ pub fn resident_bytes() -> Option<u64> {
     kilobytes("/proc/self/status", "VmRSS:")
 }
 
-/// The memory of the machine, or of the container that this is.
+/// The memory of the machine, or of the container that this is. These few files are all that is wanted of what `sysinfo` reads.
 fn machine_bytes() -> Option<u64> {
     let of_container = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
     let of_container = of_container.into_iter().find_map(|file| read_to_string(file).ok()?.trim().parse().ok());

@@ -19,7 +19,7 @@ const SECRET_VARIABLE: &str = "DELTAIC_WEBHOOK_SECRET";
 /// What was asked for on the command line.
 #[derive(Clone, Debug, Default)]
 pub struct ReceiveCommand {
-    /// The port on this machine; 0 for any.
+    /// The port to listen on; 0 for any free one.
     pub port: u16,
     /// The key of the signature; else that of the environment variable `DELTAIC_WEBHOOK_SECRET`; else none is checked.
     pub secret: Option<String>,

@@ -13,9 +13,9 @@ use super::{AdminError, EngineAddress};
 /// What to do.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum ClockCommand {
-    /// Say what time ticks have, and what the clock of the machine shows.
+    /// Show the time of ticks and the machine's clock.
     Status,
-    /// Say that the clock is right: ticks that are behind it are set forward, and windows end; ticks that are ahead of it go at half
+    /// Accept the machine's clock: ticks behind it jump forward, and windows end; ticks ahead of it go at half
     /// speed until it has caught up.
     Accept,
 }

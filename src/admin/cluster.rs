@@ -14,7 +14,7 @@ use super::{AdminError, EngineAddress};
 /// What can be asked of a cluster.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ClusterCommand {
-    /// Show all processes, as the one that is asked sees them. Exit code 75 where one of them is not there.
+    /// Show all processes as the one that is asked sees them. Exit code 75 if one is missing.
     Status,
 }
 

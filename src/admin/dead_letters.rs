@@ -18,24 +18,24 @@ use crate::json::TimeText;
 /// What can be done with dead letters.
 #[derive(Clone, Debug, Subcommand)]
 pub enum DeadLettersCommand {
-    /// Show the latest ones: those of a destination, or of all.
+    /// Show the latest dead letters, of one destination or of all.
     List {
         /// The destination.
         name: Option<String>,
     },
-    /// Show one with all that is known of it; an event with its text. That is personal data.
+    /// Show one dead letter in full; an event with its text. The output is personal data.
     Show {
         /// The destination.
         name: String,
         /// Its id, as `list` shows it.
         id: String,
     },
-    /// Tell all of them once more.
+    /// Resend all of them.
     Retry {
         /// The destination.
         name: String,
     },
-    /// Forget all of them. What a destination was to have counts as told; events are gone.
+    /// Drop all of them. Changes count as delivered; events are gone.
     Purge {
         /// The destination.
         name: String,

@@ -21,41 +21,41 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub enum DestinationCommand {
     /// Show all destinations.
     List,
-    /// Begin no more calls, until it is resumed.
+    /// Pause a destination: no call begins until it is resumed.
     Pause {
         /// The destination.
         name: String,
     },
-    /// Begin calls again.
+    /// Resume a destination.
     Resume {
         /// The destination.
         name: String,
     },
-    /// Tell it everything once more. Events are not sent again.
+    /// Resync a destination: deliver all of its audiences again. Events are not sent again.
     Resync {
         /// The destination.
         name: String,
     },
-    /// Give up the calls to it that fail and would be repeated: what they carry becomes dead letters, and what waits behind goes.
+    /// Give up the failing calls to a destination: what they carry becomes dead letters, and what waits behind them is delivered.
     Skip {
         /// The destination.
         name: String,
     },
-    /// Tell everything to it: its address is another one, and nothing is there yet.
+    /// Its address has changed, and nothing is there yet: deliver everything.
     AsNew {
         /// The destination.
         name: String,
     },
-    /// Go on with what was confirmed: its address is another one, and what was told is there.
+    /// Its address has changed, and what it confirmed is there: deliver what is new.
     AsMoved {
         /// The destination.
         name: String,
     },
-    /// Have all that it holds deleted there, and wait for that; to be done before it is taken out of the project. Its events wait.
+    /// Retire a destination: delete everything it holds, and wait for that. Do this before you remove it from the project. Its events wait.
     Retire {
         /// The destination.
         name: String,
-        /// Feed it again.
+        /// Undo: deliver to it again.
         #[arg(long)]
         undo: bool,
     },

@@ -18,12 +18,12 @@ use crate::observe::introspection::{Figures, Introspection, dot};
 /// What is asked for.
 #[derive(Args, Clone, Debug)]
 pub struct DotOptions {
-    /// The URL of a running engine, in the place of --url; or the folder of a project, for a graph without sizes.
+    /// The URL of a running engine, instead of --url; or the folder of a project, for a graph without sizes.
     #[arg(value_name = "URL|PROJECT", conflicts_with = "url")]
     of: Option<String>,
     #[command(flatten)]
     engine: EngineAddress,
-    /// The sizes of one worker of the process only, counted from 0.
+    /// Only the sizes of this worker of the process, counted from 0.
     #[arg(long, value_name = "N")]
     worker: Option<usize>,
 }

@@ -20,24 +20,24 @@ const WAITS_MAX: usize = 60;
 /// What can be done with rejected events.
 #[derive(Clone, Debug, Subcommand)]
 pub enum QuarantineCommand {
-    /// List what was rejected, the oldest first: number, time, source, code, bytes.
+    /// List rejected events, oldest first: number, time, source, code, bytes.
     List {
-        /// Only what is later than this entry.
+        /// Only entries after this one.
         #[arg(long, value_name = "ID", default_value_t = 0)]
         after: u64,
-        /// So many at most.
+        /// The most entries to list.
         #[arg(long, value_name = "N", default_value_t = 100)]
         limit: usize,
-        /// Only those of this code.
+        /// Only entries with this code.
         #[arg(long)]
         code: Option<String>,
     },
-    /// Show an entry, and what was sent. That is personal data.
+    /// Show an entry and what was sent. The output is personal data.
     Show {
         /// Its number.
         id: u64,
     },
-    /// Try again: what is accepted now goes, what is still wrong stays. Counts nothing twice.
+    /// Retry entries: what is accepted now leaves the quarantine, the rest stays. Nothing counts twice.
     Retry {
         /// Which entries.
         #[command(flatten)]
@@ -48,7 +48,7 @@ pub enum QuarantineCommand {
         /// Which entries.
         #[command(flatten)]
         which: EntryArguments,
-        /// All before this one.
+        /// All entries before this one.
         #[arg(long, value_name = "ID", conflicts_with_all = ["ids", "all"])]
         before: Option<u64>,
     },

@@ -1,4 +1,4 @@
-//! Columns of text, for people.
+//! Columns of text, for people and for `awk`: without the borders and the wrapping of `comfy-table`.
 
 /// Lines with their cells below each other; the first has the headings.
 pub(super) fn table<const N: usize>(lines: &[[String; N]]) -> String {

@@ -21,15 +21,15 @@ const LINES: usize = 24;
 /// What is asked for.
 #[derive(Args, Clone, Debug)]
 pub struct TopOptions {
-    /// Where the engine listens, in the place of --url.
+    /// The URL of the engine, instead of --url.
     #[arg(value_name = "URL", conflicts_with = "url")]
     at: Option<Url>,
     #[command(flatten)]
     engine: EngineAddress,
-    /// Show one worker of the process only, counted from 0.
+    /// Only this worker of the process, counted from 0.
     #[arg(long, value_name = "N")]
     worker: Option<usize>,
-    /// Show one table, with all operators, and end; so it is, too, where the output is not a terminal.
+    /// Print one table with all operators, and exit. This is the default if the output is not a terminal.
     #[arg(long)]
     once: bool,
 }

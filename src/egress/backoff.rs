@@ -1,4 +1,6 @@
 //! How long to wait after a failed call.
+//!
+//! Not `backon`, which repeats a closure: here the other side may ask for a wait of its own, and calls go on where they were after a restart.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, SystemTime};

@@ -215,7 +215,7 @@ pub struct Backlog {
     pub rows: usize,
     /// Rows that are to change, those in batch_id included.
     pub pending: usize,
-    /// Rows that a resync has yet to tell.
+    /// Rows that a resync has yet to deliver.
     pub resync: usize,
     /// The first tick of the oldest row that is to change or to be told.
     pub oldest_pending: Option<Tick>,

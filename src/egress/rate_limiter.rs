@@ -1,4 +1,6 @@
 //! How many calls may begin in a second.
+//!
+//! Not `governor`, which limits what comes in: it has no wait that claims nothing ([`RateLimiter::ready`]).
 
 use std::time::{Duration, Instant};
 

@@ -269,7 +269,7 @@ impl Engine {
         match runtime {
             Some(runtime) => _ = runtime.spawn(sequencing),
             None => {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 let runtime = runtime.map_err(|error| WorkersError::Start(error.to_string()))?;
                 spawn("sequencer", move || runtime.block_on(sequencing))?;
             }

@@ -23,7 +23,7 @@ use super::progress::Backpressure;
 use super::recovery::StoredEventDecoder;
 use super::room::Room;
 use super::workers::{WorkerCommand, WorkerOutput, Workers};
-use crate::clock::{Jumps, Now};
+use crate::clock::{Jumps, Now, PreciseTimer};
 use crate::faults;
 use crate::log::checkpoint::{FormerLog, Repeated, Restore};
 use crate::log::{Accepted, Log, LogError, Offset, placed};
@@ -135,6 +135,7 @@ impl Sequencer {
         self.counting.begins(input);
         let mut waiting_asks: BTreeMap<Tick, Vec<Ask>> = BTreeMap::new();
         let mut audit = AuditSchedule::new();
+        let mut precise = PreciseTimer::new();
         let mut latest_input = Instant::now();
         let mut latest_batch = Instant::now();
         let mut stopping = false;
@@ -165,7 +166,8 @@ impl Sequencer {
                 self.asks.close();
             }
             self.look_for_room();
-            let tick = self.wait_for_clock(input);
+            precise.wait(self.ahead_of_clock(input)).await;
+            let tick = input.max((self.now)());
             self.gather(&mut batch);
             while let Ok(ask) = self.asks.try_recv() {
                 waiting_asks.entry(ask.after).or_default().push(ask);
@@ -220,16 +222,11 @@ impl Sequencer {
         self.clock.heartbeat * if is_quiet { 2 } else { 1 }
     }
 
-    /// The next tick: the clock's, but never before `input`. Where ticks got ahead, because batches came faster than one a
-    /// millisecond, this waits until the clock is there; what arrives meanwhile gets into the same batch.
-    fn wait_for_clock(&self, input: Tick) -> Tick {
-        let now = (self.now)();
-        let ahead = Duration::from_millis(input.as_ms().saturating_sub(now.as_ms()));
-        if !ahead.is_zero() && ahead <= AHEAD_MAX {
-            // The timer of the runtime is too coarse for this.
-            std::thread::sleep(ahead);
-        }
-        input.max((self.now)())
+    /// How long to wait for the clock. The next tick is the clock's, but never before `input`. Where ticks got ahead, because batches came
+    /// faster than one a millisecond, they wait until the clock is there; what arrives meanwhile gets into the same batch.
+    fn ahead_of_clock(&self, input: Tick) -> Duration {
+        let ahead = Duration::from_millis(input.as_ms().saturating_sub((self.now)().as_ms()));
+        if ahead <= AHEAD_MAX { ahead } else { Duration::ZERO }
     }
 
     /// Whether memberships are delivered to this process, which then runs the consistency audit.

@@ -1,4 +1,6 @@
 //! Tokens that let somebody in: how they are sent, and how they are compared.
+//!
+//! Not `headers`, whose Basic has to have a colon, which some libraries leave out.
 
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;

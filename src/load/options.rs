@@ -20,64 +20,64 @@ const CONNECTIONS_MAX: i64 = 1_000;
 /// A load test.
 #[derive(Args, Clone, Debug)]
 pub struct LoadOptions {
-    /// Where the engine listens that runs `examples/load`.
+    /// The URL of the engine that runs `examples/load`.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub url: Url,
-    /// Where the webhook calls of that engine come in.
+    /// The address to receive that engine's webhook calls on.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9000")]
     pub listen: SocketAddr,
-    /// Events a second: a step for each rate.
+    /// Events per second: one step for each rate.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1000", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub rate: Vec<u64>,
-    /// How long each step is measured, in seconds.
+    /// The measured duration of each step, in seconds.
     #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
     pub duration: Duration,
-    /// How long each step runs before it is measured, in seconds.
+    /// The warm-up before each step is measured, in seconds.
     #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
     pub warm_up: Duration,
-    /// How many people there are.
+    /// The number of people.
     #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     pub people: u32,
-    /// How much more active some are than others: the exponent of Zipf's law; 0 for all alike.
+    /// The skew of activity: the exponent of Zipf's law; 0 for none.
     #[arg(long, value_name = "S", default_value = "1.0", value_parser = |text: &str| number(text, 10.0))]
     pub skew: f64,
-    /// What people do, in shares.
+    /// The mix of actions, in shares.
     #[arg(long, value_name = "KIND=SHARE,…", default_value = "page=55,view=25,cart=8,purchase=4,login=8")]
     pub mix: Mix,
     /// The share of logins that are on somebody else's device, which moves it.
     #[arg(long, value_name = "SHARE", default_value = "0.002", value_parser = |text: &str| number(text, 1.0))]
     pub moves: f64,
-    /// Events in a call.
+    /// Events per call.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=BATCH_MAX))]
     pub batch: u32,
-    /// Connections; each has people of its own, and a call under way at a time.
+    /// Connections. Each has its own people and one call at a time.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=CONNECTIONS_MAX))]
     pub connections: u32,
-    /// The same seed gives the same stream.
+    /// The seed of the stream.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// Read somebody of every n-th call; 0 for no reads.
+    /// Read a profile after every n-th call; 0 for no reads.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub read_every: u64,
-    /// A change that comes later than this is wrong, in seconds.
+    /// The latest that a change may arrive, in seconds. Later ones are errors.
     #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
     pub late: Duration,
-    /// How long to wait for what is under way when a step is over, in seconds.
+    /// The time to wait for outstanding changes after a step, in seconds.
     #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
     pub drain: Duration,
-    /// Exit with 1 if the 99th percentile from due to delivered was above this, in milliseconds, at any rate.
+    /// Exit with 1 if the 99th percentile from due to delivered is above this at any rate, in milliseconds.
     #[arg(long, value_name = "MS")]
     pub p99_ms: Option<f64>,
-    /// Add the latencies of every second to this file (HdrHistogram interval log, V2).
+    /// Append the latencies of each second to this file (HdrHistogram interval log, V2).
     #[arg(long, value_name = "FILE")]
     pub hlog: Option<PathBuf>,
     /// Write the percentile curves to this file (SVG).
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
-    /// Throw away the n-th webhook call, to see that it is missed.
+    /// Drop the n-th webhook call, to see that the test misses it.
     #[arg(long, value_name = "N")]
     pub lose_call: Option<u64>,
-    /// Write the project that the engine is to run into this folder (`-` for standard output), and do nothing else.
+    /// Write the project for the engine into this folder (`-` for standard output), and exit.
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = "-")]
     pub print_project: Option<PathBuf>,
 }

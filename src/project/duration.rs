@@ -1,4 +1,6 @@
 //! Durations as people write them: `10 ms`, `1 min`, `24 hours`, `30 days`.
+//!
+//! Not the friendly durations of `jiff`, which take months, and do not say what to write in the place of a mistake.
 
 use super::suggestion::did_you_mean;
 use crate::limits::DURATION_MS_MAX;

@@ -1,4 +1,6 @@
 //! Reading the body of a request, within limits on its size and time.
+//!
+//! Not the decompression of `tower-http`: all bodies share a budget of unpacked bytes, which a bomb must not use up.
 
 use std::future::poll_fn;
 use std::io::Read;

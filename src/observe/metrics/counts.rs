@@ -30,10 +30,11 @@ impl<R: Readings> Collector for EngineCounts<R> {
         let accepted = sources.iter().map(|of| (of.source.as_str(), ConstCounter::new(of.accepted)));
         family(&mut encoder, "deltaic_events_accepted", "Events accepted, by source", "source", accepted)?;
         let duplicates = sources.iter().map(|of| (of.source.as_str(), ConstCounter::new(of.duplicates)));
-        let help = "Events that were there before, by source";
+        let help = "Duplicate events, by source";
         family(&mut encoder, "deltaic_events_duplicate", help, "source", duplicates)?;
         let over_rate = sources.iter().map(|of| (of.source.as_str(), ConstCounter::new(of.over_rate)));
-        let help = "Events refused, since the source sent more than it may, or than its share while the engine was behind, by source";
+        let help =
+            "Events refused because the source exceeded its rate, or its share while the engine was behind, by source";
         family(&mut encoder, "deltaic_events_over_rate", help, "source", over_rate)?;
         let mut rejected = encoder.encode_descriptor(
             "deltaic_events_rejected",
@@ -52,7 +53,7 @@ impl<R: Readings> Collector for EngineCounts<R> {
         for (source, (kind, used, _)) in kinds() {
             ConstGauge::new(*used).encode(names.encode_family(&[("kind", *kind), ("source", source)])?)?;
         }
-        let help = "Events rejected, since the source uses as many names as it may: alert where it grows";
+        let help = "Events rejected because the source exceeded its number of names: alert if it grows";
         let mut refused = encoder.encode_descriptor("deltaic_source_names_over", help, None, Counter)?;
         for (source, (kind, _, events)) in kinds() {
             ConstCounter::new(*events).encode(refused.encode_family(&[("kind", *kind), ("source", source)])?)?;
@@ -82,13 +83,13 @@ impl<R: Readings> Collector for EngineCounts<R> {
         )?;
 
         let Quarantined { entries, bytes, kept, dropped } = self.0.quarantine();
-        gauge(&mut encoder, "deltaic_quarantine_entries", "Rejected events that are kept", entries)?;
-        gauge(&mut encoder, "deltaic_quarantine_bytes", "Their bytes", bytes)?;
-        counter(&mut encoder, "deltaic_quarantine_kept", "Rejected events that were kept", kept)?;
+        gauge(&mut encoder, "deltaic_quarantine_entries", "Rejected events in the quarantine", entries)?;
+        gauge(&mut encoder, "deltaic_quarantine_bytes", "Bytes of the rejected events in the quarantine", bytes)?;
+        counter(&mut encoder, "deltaic_quarantine_kept", "Rejected events added to the quarantine", kept)?;
         family(
             &mut encoder,
             "deltaic_quarantine_dropped",
-            "Rejected events that were not, or not any longer, kept, by reason",
+            "Rejected events that were dropped from the quarantine or never kept, by reason",
             "reason",
             dropped.iter().map(|(reason, count)| (*reason, ConstCounter::new(*count))),
         )?;
@@ -100,15 +101,15 @@ impl<R: Readings> Collector for EngineCounts<R> {
         let help = "How far the frontier is behind the clock";
         seconds(&mut encoder, "deltaic_frontier_lag_seconds", help, lag_ms(frontier))?;
         let engine = self.0.engine();
-        let help = "How far the clock of the machine is ahead of ticks; behind them where negative";
+        let help = "How far the machine's clock is ahead of ticks; negative if it is behind";
         let ahead = encoder.encode_descriptor("deltaic_clock_ahead_seconds", help, None, Gauge)?;
         ConstGauge::new(engine.clock_ahead_ms as f64 / 1_000.0).encode(ahead)?;
-        let help = "1 while ticks do not follow the clock, which jumped: alert on it";
+        let help = "1 while ticks do not follow the machine's clock because it jumped: alert on any";
         gauge(&mut encoder, "deltaic_clock_apart", help, u64::from(engine.is_clock_apart))?;
         members(&mut encoder, &self.0.cluster())?;
         let recovery = encoder.encode_descriptor(
             "deltaic_recovery_ratio",
-            "Of the log, so much is read after the start: 1 is all",
+            "The share of the log that has been read since the start: 1 is all of it",
             None,
             Gauge,
         )?;
@@ -117,59 +118,60 @@ impl<R: Readings> Collector for EngineCounts<R> {
         counter(
             &mut encoder,
             "deltaic_consistency_checks",
-            "Checks of the consistency audit: do sizes, lists and changes of audiences agree at a tick?",
+            "Checks of the consistency audit, which compares sizes, lists and changes of audiences at a tick",
             engine.consistency_checks,
         )?;
-        let help = "Figures of audiences (size, members, changes) that did not agree: alert on any";
+        let help = "Figures of audiences (size, members, changes) that disagreed: alert on any";
         counter(&mut encoder, "deltaic_consistency_differences", help, engine.consistency_differences)?;
         family(
             &mut encoder,
             "deltaic_full_identifiers",
-            "Identifiers that have as many topics, or values of a distinct, as they may (of more, those that sort first count), or are at a limit of identity",
+            "Identifiers at a limit: of topics, of values of a distinct, or of identity",
             "limit",
             Limit::COUNTED.iter().map(|limit| (limit.name(), ConstGauge::new(engine.full[limit.index()]))),
         )?;
-        let help = "People whom an alias calls the previous ones of somebody, without the right to: they stay as they are. Each counts once, whatever comes later";
+        let help =
+            "People that an untrusted alias would have merged into another one: they stay apart. Each counts once";
         gauge(&mut encoder, "deltaic_alias_conflicts", help, engine.full[Limit::Aliases.index()])?;
         let refusing = [("disk", engine.is_short_of_room), ("memory", engine.is_short_of_memory)];
         family(
             &mut encoder,
             "deltaic_refusing",
-            "1 while events are refused for want of this: alert on any",
+            "1 while events are refused for lack of this resource: alert on any",
             "reason",
             refusing.into_iter().map(|(reason, is_short)| (reason, ConstGauge::new(u64::from(is_short)))),
         )?;
         let version = [(env!("CARGO_PKG_VERSION"), ConstGauge::new(1_u64))];
-        family(&mut encoder, "deltaic_build_info", "The version that runs", "version", version.into_iter())?;
-        let help = "Lines of the log that were dropped, because whoever reads it does not keep up";
+        family(&mut encoder, "deltaic_build_info", "The version of the program", "version", version.into_iter())?;
+        let help = "Log lines dropped because their reader does not keep up";
         counter(&mut encoder, "deltaic_log_lines_dropped", help, self.0.log_lines_dropped())?;
-        counter(&mut encoder, "deltaic_checkpoints", "Checkpoints that were made", engine.checkpoints)?;
+        counter(&mut encoder, "deltaic_checkpoints", "Checkpoints made", engine.checkpoints)?;
         let help = "The tick of the newest checkpoint";
         seconds(&mut encoder, "deltaic_checkpoint_timestamp_seconds", help, engine.checkpoint.as_ms())?;
-        let help = "Events of the log that no checkpoint has yet: a start has to read them";
+        let help = "Events of the log that no checkpoint covers yet: a start has to read them";
         gauge(&mut encoder, "deltaic_checkpoint_behind_events", help, engine.checkpoint_behind)?;
 
         let RememberedMessages { ids, disk_bytes, runs, window_ms } = self.0.messages();
-        gauge(&mut encoder, "deltaic_message_ids", "Message ids that are remembered", ids)?;
-        gauge(&mut encoder, "deltaic_message_id_disk_bytes", "Bytes of their files", disk_bytes)?;
-        gauge(&mut encoder, "deltaic_message_id_runs", "Their files", runs)?;
-        let help = "For how long a message is recognised: alert where it is less than clock.dedupe_window";
+        gauge(&mut encoder, "deltaic_message_ids", "Message ids remembered", ids)?;
+        gauge(&mut encoder, "deltaic_message_id_disk_bytes", "Bytes of the files of message ids", disk_bytes)?;
+        gauge(&mut encoder, "deltaic_message_id_runs", "Files of message ids", runs)?;
+        let help = "How long message ids are remembered: alert if it is less than clock.dedupe_window";
         seconds(&mut encoder, "deltaic_message_window_seconds", help, window_ms)?;
         if let Some(history) = self.0.history() {
             let HistoryState { files, rows, bytes, written, failures, behind_ms } = history;
             gauge(&mut encoder, "deltaic_history_files", "Files of the history", files)?;
-            gauge(&mut encoder, "deltaic_history_rows", "Events in them", rows)?;
-            gauge(&mut encoder, "deltaic_history_bytes", "Their bytes", bytes)?;
+            gauge(&mut encoder, "deltaic_history_rows", "Events in the history", rows)?;
+            gauge(&mut encoder, "deltaic_history_bytes", "Bytes of the history", bytes)?;
             counter(&mut encoder, "deltaic_history_written_bytes", "Bytes written to the history", written)?;
-            let help = "Attempts to write the history that failed: alert where they grow, the log is not cut meanwhile";
+            let help = "Failed attempts to write the history: alert if they grow; the log is not truncated meanwhile";
             counter(&mut encoder, "deltaic_history_failures", help, failures)?;
-            let help = "From the end of the history to the last event of the log, by their ticks";
+            let help = "The lag of the history behind the log, by ticks";
             seconds(&mut encoder, "deltaic_history_behind_seconds", help, behind_ms)?;
         }
         family(
             &mut encoder,
             "deltaic_memory_bytes",
-            "Memory by who holds it, as far as that is known",
+            "Memory by holder, as far as it is known",
             "of",
             self.0.memory().into_iter().map(|(of, bytes)| (of, ConstGauge::new(bytes))),
         )?;
@@ -191,14 +193,14 @@ impl<R: Readings> Collector for EngineCounts<R> {
         };
         per_destination("deltaic_destination_rows", "Rows that the destination confirmed", &|of| of.rows, Gauge)?;
         per_destination("deltaic_destination_pending", "Changes not confirmed yet", &|of| of.pending, Gauge)?;
-        per_destination("deltaic_destination_resync", "Rows that a resync has yet to tell", &|of| of.resync, Gauge)?;
+        per_destination("deltaic_destination_resync", "Rows that a resync has yet to deliver", &|of| of.resync, Gauge)?;
         per_destination("deltaic_destination_dead_letters", "Rows refused for good", &|of| of.dead_letters, Gauge)?;
-        let help = "Rows that it refused to forget: alert on any";
+        let help = "Deletes that the destination refused: alert on any";
         per_destination("deltaic_destination_dead_deletes", help, &|of| of.dead_deletes, Gauge)?;
         per_destination("deltaic_destination_paused", "1 while paused", &|of| of.is_paused.into(), Gauge)?;
-        let help = "1 while its address is refused, whatever it is sent: alert on any";
+        let help = "1 while the destination refuses every call: alert on any";
         per_destination("deltaic_destination_parked", help, &|of| of.is_parked.into(), Gauge)?;
-        let help = "1 while nothing is delivered: a copy, or another address; see its status";
+        let help = "1 while delivery is held, because the data folder is a copy or the address changed: see its status";
         per_destination("deltaic_destination_held", help, &|of| of.is_held.into(), Gauge)?;
         per_destination("deltaic_destination_acknowledged", "Changes confirmed", &|of| of.acknowledged, Counter)?;
         per_destination("deltaic_destination_failed_calls", "Calls that failed", &|of| of.failed_calls, Counter)?;

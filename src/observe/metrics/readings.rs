@@ -93,11 +93,11 @@ pub struct EngineState {
     pub is_short_of_memory: bool,
     /// Whether they are for want of room on the disk.
     pub is_short_of_room: bool,
-    /// How far the clock of the machine is ahead of ticks; behind them where negative.
+    /// How far the machine's clock is ahead of ticks; negative if it is behind.
     pub clock_ahead_ms: i64,
     /// Whether ticks do not follow it.
     pub is_clock_apart: bool,
-    /// Checkpoints that were made since the start.
+    /// Checkpoints made since the start.
     pub checkpoints: u64,
     /// The tick of the newest one; 0 where there is none.
     pub checkpoint: Tick,
@@ -178,7 +178,7 @@ pub struct DeliveryReading {
     pub given_up: u64,
     /// The tick of the oldest change that it did not confirm yet.
     pub oldest_pending: Option<Tick>,
-    /// Rows that a resync has yet to tell.
+    /// Rows that a resync has yet to deliver.
     pub resync: u64,
     /// Rows that it refused for good.
     pub dead_letters: u64,
