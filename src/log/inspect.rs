@@ -145,7 +145,8 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
         let LogRecord::Events(events) = record;
         for (stored, index) in events.into_iter().zip(0..) {
             // Between the values of JSON a new line is a space, and within them there is none.
-            let text: Vec<u8> = stored.raw.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }).collect();
+            let text: Vec<u8> =
+                stored.raw.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }).collect();
             let event = serde_json::from_slice(&text).map_err(|error| store.damaged(tick, error))?;
             let is_ordered = envelope.order == EntryOrder::Known;
             let (process, index) = (is_ordered.then_some(process), is_ordered.then_some(index));

@@ -34,11 +34,20 @@ start() {
         kill -0 "$group" 2>/dev/null || { cat "$1.err" >&2; return 1; }
         sleep 0.02
     done
-    url=$(sed -n 's/.* listens on //p' "$1.out")
+    url=$(sed -n 's/.* listens on //p' "$1.out" | head -1)
     [[ -z $url ]] || until curl --silent --fail "$url/readyz" >/dev/null; do
         kill -0 "$group" 2>/dev/null || { cat "$1.err" >&2; return 1; }
         sleep 0.02
     done
+}
+# The commands that talk to a running engine, with the port of the page's.
+deltaic() {
+    case $1 in
+    clock | cluster | dead-letters | destination | events | quarantine | take-over)
+        [[ " $* " == *" --url "* ]] || set -- "$@" --url http://127.0.0.1:8080
+        ;;
+    esac
+    command deltaic "$@"
 }
 # Waits until this file has so many lines.
 lines() {
@@ -118,7 +127,7 @@ pub fn run(pages: &[&str]) {
 
 /// The script, and what is to be compared after it.
 fn script(pages: &[&str], folder: &Path, ports: &Ports) -> (String, Vec<Expected>) {
-    let (mut script, mut expected) = (PREAMBLE.to_owned(), Vec::<Expected>::new());
+    let (mut script, mut expected) = (ports.put(PREAMBLE), Vec::<Expected>::new());
     let (mut latest, mut receiver, mut count) = (String::new(), String::new(), 0);
     for piece in pages.iter().flat_map(|page| pieces(page)) {
         match piece {
