@@ -106,7 +106,8 @@ fn what_pages_name_of_the_repository_is_there() {
         let named = text.split('`').skip(1).step_by(2);
         for path in named.filter(|named| folders.iter().any(|folder| named.starts_with(folder))) {
             // A path, and not a command or what a run leaves behind.
-            if path.contains(|c: char| c.is_whitespace() || "*{$".contains(c)) || path.starts_with("examples/shop/out") {
+            if path.contains(|c: char| c.is_whitespace() || "*{$".contains(c)) || path.starts_with("examples/shop/out")
+            {
                 continue;
             }
             if !root.join(path).exists() {
@@ -149,7 +150,10 @@ fn the_tree_on_its_page_is_that_of_the_repository() {
                 || listed.contains(format!("{stem}.rs").as_str())
                 || listed.contains(format!("{stem}/").as_str())
                 || tree.contains(&format!("{stem}.rs:"));
-            assert!(!is_code || is_listed || stem == "lib" || stem == "snapshots", "{folder}/{name} is not on the page");
+            assert!(
+                !is_code || is_listed || stem == "lib" || stem == "snapshots",
+                "{folder}/{name} is not on the page"
+            );
         }
     }
 }

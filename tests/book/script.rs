@@ -107,7 +107,8 @@ pub fn run(pages: &[&str]) {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&ended.stderr);
-    assert!(ended.status.success(), "{pages:?}: {}\n{said}", ended.status);
+    let begun = std::fs::read_to_string(folder.path().join("begun")).unwrap_or_default();
+    assert!(ended.status.success(), "{}: {}\n{said}", begun.trim(), ended.status);
     for Expected { block, file, is_any_order } in expected {
         let printed = std::fs::read_to_string(folder.path().join(&file)).unwrap();
         let is_right = match block.language.as_str() {
@@ -141,7 +142,7 @@ fn script(pages: &[&str], folder: &Path, ports: &Ports) -> (String, Vec<Expected
                 // What a reader without an installed program writes.
                 let text = block.text.replace("cargo run --release -- ", "deltaic ");
                 std::fs::write(folder.join(&file), ports.put(&text)).unwrap();
-                writeln!(script, "\n# {}", block.place()).unwrap();
+                writeln!(script, "\necho {} >begun", block.place()).unwrap();
                 if block.is("background") {
                     writeln!(script, "start {file}").unwrap();
                     if block.text.contains(" receive ") {
