@@ -139,13 +139,13 @@ fn the_tree_on_its_page_is_that_of_the_repository() {
         }
     }
     assert!(missing.is_empty(), "{missing:?}");
-    let listed: BTreeSet<&str> = tree.lines().filter_map(|line| line.trim().split_whitespace().next()).collect();
-    for (folder, kinds) in [("src", ["rs", ""]), ("dataflows", ["rs", ""])] {
+    let listed: BTreeSet<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    for folder in ["src", "dataflows"] {
         for entry in std::fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
             let stem = path.file_stem().unwrap().to_str().unwrap();
-            let is_code = kinds.contains(&path.extension().unwrap_or_default().to_str().unwrap());
+            let is_code = path.is_dir() || path.extension().is_some_and(|extension| extension == "rs");
             let is_listed = listed.contains(name)
                 || listed.contains(format!("{stem}.rs").as_str())
                 || listed.contains(format!("{stem}/").as_str())

@@ -21,7 +21,7 @@ mod script;
 
 use std::collections::BTreeMap;
 
-use page::{Block, Piece, blocks, pages, pieces, root};
+use page::{PageBlock, PagePiece, blocks, pages, pieces, root};
 use script::run;
 use toml::{Table, Value};
 
@@ -107,8 +107,8 @@ fn every_block_of_a_project_is_right() {
         let mut with = String::new();
         for piece in pages.iter().flat_map(|page| pieces(page)) {
             match piece {
-                Piece::Comment { kind, text } if kind == "with" => with = text,
-                Piece::Block(block) if block.language == "toml" => {
+                PagePiece::Comment { kind, text } if kind == "with" => with = text,
+                PagePiece::Block(block) if block.language == "toml" => {
                     let text = match block.file() {
                         Some(file) => {
                             let file = files.entry(file.to_owned()).or_default();
@@ -127,7 +127,7 @@ fn every_block_of_a_project_is_right() {
 }
 
 /// What is wrong with a block, if something is.
-fn mistake(block: &Block, text: &str, with: &str) -> Option<String> {
+fn mistake(block: &PageBlock, text: &str, with: &str) -> Option<String> {
     let said = |error: &dyn std::fmt::Display| Some(format!("{}: {error}\n{text}", block.place()));
     let table = match text.parse::<Table>() {
         Ok(table) => table,

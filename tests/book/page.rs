@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 /// A piece of a page.
 #[derive(Debug)]
-pub enum Piece {
+pub enum PagePiece {
     /// A block of code between fences.
-    Block(Block),
+    Block(PageBlock),
     /// A comment of HTML: `<!-- kind: text -->`. Readers do not see it.
     Comment {
         /// What stands before the colon; empty where there is none.
@@ -18,7 +18,7 @@ pub enum Piece {
 
 /// A block of code.
 #[derive(Clone, Debug)]
-pub struct Block {
+pub struct PageBlock {
     /// The page, from the root of the repository.
     pub page: String,
     /// The line of its fence, from 1.
@@ -31,7 +31,7 @@ pub struct Block {
     pub text: String,
 }
 
-impl Block {
+impl PageBlock {
     /// Whether this word stands behind its fence.
     pub fn is(&self, word: &str) -> bool {
         self.words.iter().any(|said| said == word)
@@ -78,7 +78,7 @@ pub fn pages() -> Vec<String> {
 }
 
 /// The pieces of a page, in order.
-pub fn pieces(page: &str) -> Vec<Piece> {
+pub fn pieces(page: &str) -> Vec<PagePiece> {
     let text = std::fs::read_to_string(root().join(page)).unwrap();
     let mut pieces = Vec::new();
     let mut lines = text.lines().enumerate();
@@ -90,7 +90,7 @@ pub fn pieces(page: &str) -> Vec<Piece> {
             let inside = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "```");
             let text = inside.map(|line| format!("{}\n", line.get(indent..).unwrap_or_default())).collect();
             let words = words.collect();
-            pieces.push(Piece::Block(Block { page: page.to_owned(), line: index + 1, language, words, text }));
+            pieces.push(PagePiece::Block(PageBlock { page: page.to_owned(), line: index + 1, language, words, text }));
         } else if let Some(begin) = line.strip_prefix("<!--") {
             let mut comment = begin.to_owned();
             while !comment.contains("-->") {
@@ -99,21 +99,21 @@ pub fn pieces(page: &str) -> Vec<Piece> {
             }
             let comment = comment.split("-->").next().unwrap_or_default();
             let (kind, text) = comment.split_once(':').unwrap_or(("", comment));
-            pieces.push(Piece::Comment { kind: kind.trim().to_owned(), text: text.trim().to_owned() });
+            pieces.push(PagePiece::Comment { kind: kind.trim().to_owned(), text: text.trim().to_owned() });
         }
     }
     pieces
 }
 
 /// The blocks of all pages, each with the comment that follows it, if one does.
-pub fn blocks() -> Vec<(Block, Option<String>)> {
+pub fn blocks() -> Vec<(PageBlock, Option<String>)> {
     let mut blocks = Vec::new();
     for page in pages() {
         let mut pieces = pieces(&page).into_iter().peekable();
         while let Some(piece) = pieces.next() {
-            let Piece::Block(block) = piece else { continue };
+            let PagePiece::Block(block) = piece else { continue };
             let reason = match pieces.peek() {
-                Some(Piece::Comment { kind, text }) if kind == "not run" => Some(text.clone()),
+                Some(PagePiece::Comment { kind, text }) if kind == "not run" => Some(text.clone()),
                 _ => None,
             };
             blocks.push((block, reason));

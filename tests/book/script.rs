@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::page::{Block, Piece, pieces, root};
+use super::page::{PageBlock, PagePiece, pieces, root};
 use crate::program::DEADLINE;
 
 /// What scripts begin with. `start FILE` runs a script in the background until `stop`, and comes back when it says something; where that
@@ -59,16 +59,16 @@ lines() {
 }
 "#;
 
-/// Ports that pages name.
+/// FreePorts that pages name.
 const PORTS: [&str; 5] = ["8080", "8081", "9000", "7001", "7002"];
 
 /// A text with free ports in the place of those that pages name.
-struct Ports(Vec<String>);
+struct FreePorts(Vec<String>);
 
-impl Ports {
+impl FreePorts {
     fn new() -> Self {
         let listeners = PORTS.map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-        Ports(listeners.iter().map(|listener| listener.local_addr().unwrap().port().to_string()).collect())
+        FreePorts(listeners.iter().map(|listener| listener.local_addr().unwrap().port().to_string()).collect())
     }
 
     fn put(&self, text: &str) -> String {
@@ -80,8 +80,8 @@ impl Ports {
 }
 
 /// What a block of output is compared with.
-struct Expected {
-    block: Block,
+struct ExpectedOutput {
+    block: PageBlock,
     file: String,
     /// Whether its lines may come in any order, among others.
     is_any_order: bool,
@@ -91,15 +91,16 @@ struct Expected {
 #[track_caller]
 pub fn run(pages: &[&str]) {
     let folder = TempDir::new().unwrap();
-    let ports = Ports::new();
+    let ports = FreePorts::new();
     copy(&root().join("examples"), &folder.path().join("examples"), &ports);
     let (script, expected) = script(pages, folder.path(), &ports);
     let program = Path::new(env!("CARGO_BIN_EXE_deltaic")).parent().unwrap();
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
     let file = folder.path().join("page.sh");
     std::fs::write(&file, script).unwrap();
+    // Each step of a page may take as long as anything may, and the longest page has five starts.
     let ended = Command::new("timeout")
-        .args([&DEADLINE.as_secs().to_string(), "bash"])
+        .args([&(5 * DEADLINE.as_secs()).to_string(), "bash"])
         .arg(&file)
         .current_dir(folder.path())
         .env("PATH", path)
@@ -109,7 +110,7 @@ pub fn run(pages: &[&str]) {
     let said = String::from_utf8_lossy(&ended.stderr);
     let begun = std::fs::read_to_string(folder.path().join("begun")).unwrap_or_default();
     assert!(ended.status.success(), "{}: {}\n{said}", begun.trim(), ended.status);
-    for Expected { block, file, is_any_order } in expected {
+    for ExpectedOutput { block, file, is_any_order } in expected {
         let printed = std::fs::read_to_string(folder.path().join(&file)).unwrap();
         let is_right = match block.language.as_str() {
             "json" => {
@@ -127,16 +128,16 @@ pub fn run(pages: &[&str]) {
 }
 
 /// The script, and what is to be compared after it.
-fn script(pages: &[&str], folder: &Path, ports: &Ports) -> (String, Vec<Expected>) {
-    let (mut script, mut expected) = (ports.put(PREAMBLE), Vec::<Expected>::new());
+fn script(pages: &[&str], folder: &Path, ports: &FreePorts) -> (String, Vec<ExpectedOutput>) {
+    let (mut script, mut expected) = (ports.put(PREAMBLE), Vec::<ExpectedOutput>::new());
     let (mut latest, mut receiver, mut count) = (String::new(), String::new(), 0);
     for piece in pages.iter().flat_map(|page| pieces(page)) {
         match piece {
-            Piece::Comment { kind, text } if kind == "run" => {
+            PagePiece::Comment { kind, text } if kind == "run" => {
                 writeln!(script, "{}", ports.put(&text)).unwrap();
             }
-            Piece::Comment { .. } => {}
-            Piece::Block(block) if block.is_shell() && !block.is("not-run") => {
+            PagePiece::Comment { .. } => {}
+            PagePiece::Block(block) if block.is_shell() && !block.is("not-run") => {
                 count += 1;
                 let file = format!("block-{count}");
                 // What a reader without an installed program writes.
@@ -154,16 +155,16 @@ fn script(pages: &[&str], folder: &Path, ports: &Ports) -> (String, Vec<Expected
                     latest = format!("{file}.out");
                 }
             }
-            Piece::Block(block) if block.is("printed") => {
-                expected.push(Expected { block, file: latest.clone(), is_any_order: false });
+            PagePiece::Block(block) if block.is("printed") => {
+                expected.push(ExpectedOutput { block, file: latest.clone(), is_any_order: false });
             }
-            Piece::Block(block) if block.is("received") => {
+            PagePiece::Block(block) if block.is("received") => {
                 let came = expected.iter().filter(|came| came.file == receiver);
                 let lines: usize = came.map(|came| came.block.text.lines().count()).sum();
                 writeln!(script, "lines {receiver} {}", 1 + lines + block.text.lines().count()).unwrap();
-                expected.push(Expected { block, file: receiver.clone(), is_any_order: true });
+                expected.push(ExpectedOutput { block, file: receiver.clone(), is_any_order: true });
             }
-            Piece::Block(block) => {
+            PagePiece::Block(block) => {
                 if let Some(file) = block.file() {
                     count += 1;
                     std::fs::write(folder.join(format!("block-{count}")), ports.put(&block.text)).unwrap();
@@ -177,7 +178,7 @@ fn script(pages: &[&str], folder: &Path, ports: &Ports) -> (String, Vec<Expected
 }
 
 /// Copies a folder, with free ports in its projects.
-fn copy(from: &Path, to: &Path, ports: &Ports) {
+fn copy(from: &Path, to: &Path, ports: &FreePorts) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
