@@ -6,10 +6,13 @@
 #
 # Needs a Rust toolchain of rustup and a C compiler, bash and curl; Node with npm, and Chromium, for the libraries of vendors that are
 # tested against the server. Where there is Python 3 (with `venv`), so is one more; where there is faketime, some tests run on another
-# day. What else it needs, cargo installs: the two tools below, once.
+# day. What else it needs, cargo installs: the three tools below, once.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+
+# What cargo installs need not be in the path of a shell that is no login shell.
+PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 
 step() { printf '\n--- %s\n' "$*"; }
 
@@ -17,7 +20,9 @@ step() { printf '\n--- %s\n' "$*"; }
 need() {
     local tool=$1 version=$2
     shift 2
-    if ! cargo "${tool#cargo-}" --version >/dev/null 2>&1; then
+    local -a command=("$tool")
+    [[ $tool != cargo-* ]] || command=(cargo "${tool#cargo-}")
+    if ! "${command[@]}" --version >/dev/null 2>&1; then
         step "installing $tool"
         cargo install --locked "$tool@$version" "$@"
     fi
@@ -29,6 +34,8 @@ done
 # Without the part that updates itself, which would bring a TLS library of its own to be built.
 need cargo-nextest 0.9.143 --no-default-features --features default-no-update
 need cargo-deny 0.20.2
+# The book as files: nobody is served it here, and it is not searched.
+need mdbook 0.5.4 --no-default-features
 
 step "formatting"
 cargo fmt --all --check
@@ -51,10 +58,14 @@ fi
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --locked --quiet
 
+step "the book"
+# A page that SUMMARY.md names and nobody wrote ends this; tests/docs.rs follows the links, and tests/book runs what pages show.
+mdbook build
+
 step "examples in the documentation"
 cargo test --doc --workspace --locked
 
-step "the shop, as README shows it"
+step "the shop"
 cargo build --locked
 # Not on the usual ports: somebody may be trying it out.
 DELTAIC=${CARGO_TARGET_DIR:-target}/debug/deltaic SHOP_PORT=${SHOP_PORT:-28080} \

@@ -4,7 +4,7 @@
 //! - `identifier`: one device is in 1 % of all links: so many people were seen with it before, and 1 % of the events are logins of
 //!   anybody on it, each of which makes it theirs.
 //! - `merge`: two devices with 100,000 different facts each, of two people, become one person's, and again two people's, and so on.
-//!   A login on the second device as the owner of the first merges, one as somebody else parts them (DESIGN §4, rule 2).
+//!   A login on the second device as the owner of the first merges, one as somebody else parts them (docs/concepts/who-is-who.md, rule 2).
 //! - `apart`: the same, of facts that are not summed but kept apart, each a row (`distinct`).
 //!
 //! Each in an engine of its own, in memory: first the crowd alone, then with the hot key.

@@ -114,7 +114,7 @@ pub enum EvaluationStep {
     Audience(AudienceId),
 }
 
-/// The rules of DESIGN §4.
+/// The rules of docs/concepts/who-is-who.md.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityRules {
     /// Identifier types from strongest to weakest; types that are not listed are weaker than all that are.
@@ -250,7 +250,7 @@ pub enum MeasureShape {
     Distinct(Expression<EventTerm>),
 }
 
-/// A sliding window (DESIGN §3).
+/// A sliding window (docs/concepts/windows.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Window {
     /// Its length, at least 1 ms.
@@ -260,7 +260,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// A window of this length with the grain of DESIGN §3.
+    /// A window of this length with the grain of docs/concepts/windows.md.
     pub fn new(length_ms: u64) -> Self {
         const GRAINS_MS: [u64; 12] =
             [1, 10, 100, 1_000, 5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000, 21_600_000, 86_400_000];

@@ -1,4 +1,4 @@
-//! Third stage: which profile each identifier belongs to (DESIGN §4).
+//! Third stage: which profile each identifier belongs to (docs/concepts/who-is-who.md).
 //!
 //! The result is kept as *moves*: (identifier, root) for those identifiers only whose root is not themselves. Exclusive
 //! identifiers never move (rule 1). Of the others, those that were seen with an exclusive one belong to the latest (rule 2),

@@ -1,5 +1,5 @@
 //! What one event says, as rows: facts attach to the event's *primary* identifier, the strongest that it carries; links are
-//! a star from there to its other identifiers (DESIGN §4).
+//! a star from there to its other identifiers (docs/architecture/dataflow.md).
 //!
 //! A plain function of the event, its tick and the definitions. The dataflow's first stage applies it to what arrives, and
 //! [`crate::facts`] to what is in the log: so a checkpoint cannot differ from what the dataflow would have made.

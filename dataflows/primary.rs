@@ -1,5 +1,5 @@
 //! Which identifier an event is about: its *primary*, the strongest usable one that it carries, of one type the first
-//! (DESIGN §4).
+//! (docs/concepts/who-is-who.md).
 //!
 //! A rule of its own, because not only observations follow it: who asks about an event's person must ask for the same one.
 

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod appended;
+mod book;
 mod browsers;
 mod bucket;
 mod catalogue;

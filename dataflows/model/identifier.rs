@@ -51,7 +51,7 @@ impl IdentifierId {
     }
 
     /// By how many milliseconds the ends of windows of this grain are shifted for what this identifier holds: the first 64 bits of
-    /// the hash modulo the grain (DESIGN §3). So the people of one grain do not all leave at one tick.
+    /// the hash modulo the grain (docs/concepts/windows.md). So the people of one grain do not all leave at one tick.
     ///
     /// ```
     /// use dataflows::model::IdentifierId;

@@ -19,7 +19,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Waits between `min` and `max`. The jitter follows from `seed` and so repeats with it (DESIGN §9).
+    /// Waits between `min` and `max`. The jitter follows from `seed` and so repeats with it (docs/architecture/overview.md, Borders).
     pub fn new(min: Duration, max: Duration, seed: impl Hash) -> Self {
         Backoff { min, max: max.max(min), seed: hash(seed), failures: 0 }
     }

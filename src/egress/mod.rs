@@ -1,4 +1,4 @@
-//! Destinations as maintained views (DESIGN §6): what is desired there, less what was acknowledged, is delivered.
+//! Destinations as maintained views (docs/architecture/delivery.md): what is desired there, less what was acknowledged, is delivered.
 //!
 //! ```text
 //! engine ── changes of a tick ──► outbox ── batch ──► delivery (a task per call at a time) ──► webhook · file

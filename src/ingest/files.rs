@@ -1,7 +1,7 @@
 //! Files of events, for replay: JSONL (one Segment-shaped event a line), CSV, and dumps of a log, also with `.gz`.
 //!
 //! A file is read as it is consumed. A line that is wrong is a rejection with its place, and the next line follows; only a
-//! file that cannot be read ends the iteration. The clock of each event is its own (DESIGN §3).
+//! file that cannot be read ends the iteration. The clock of each event is its own (docs/guides/replay.md).
 
 mod csv;
 mod dump;

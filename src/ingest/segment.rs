@@ -404,7 +404,7 @@ fn call(members: &EventMembers<'_>, given: &EventContext<'_>) -> Result<CallType
     }
 }
 
-/// The event's own time, corrected for the sender's clock (DESIGN §3), and the clock of a replay.
+/// The event's own time, corrected for the sender's clock (docs/reference/sending-events.md, Times), and the clock of a replay.
 ///
 /// `timestamp` is when it happened. Beside an `originalTimestamp`, which is what the sender's clock said, nothing is to be
 /// corrected in it: either another collector has done so, or a program says of the past when that was (clients write the time of the

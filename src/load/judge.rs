@@ -2,7 +2,7 @@
 //!
 //! A row is an identifier in an audience. Of each the model says when it comes and goes, to the tick: the tick of a batch is the
 //! token of its answer, and the batches of a lane are sent one after the other. So every change that comes must be an expected
-//! one: the same row, action and `as_of`. What may differ is what README says of destinations: an entry and an exit that meet
+//! one: the same row, action and `as_of`. What may differ is what docs/reference/destinations.md says: an entry and an exit that meet
 //! before they are sent cancel, so expected changes may stay away in pairs. And while a change of a device waits, its device
 //! may go to another member of the same audience, which is told as a later `as_of`; so of devices that one need only be before
 //! the next expected change.

@@ -1,8 +1,8 @@
 //! The prediction: which identifiers are in which audiences of `examples/load`, tick by tick.
 //!
 //! A plain single-threaded computation that shares nothing with the dataflow: what happened is counted by the device or user
-//! that it is kept with, a person is the sum over their user id and devices, and who is touched is looked at anew. By README's
-//! rules: an event is kept with the user id if it says one, else with the device; a device belongs to the user that it was last
+//! that it is kept with, a person is the sum over their user id and devices, and who is touched is looked at anew. By the
+//! rules of docs/concepts: an event is kept with the user id if it says one, else with the device; a device belongs to the user that it was last
 //! linked with, by event time, and takes along what was done on it anonymously; an event is in a window from the later of its
 //! time and its tick until its end, rounded up to the grain as shifted for whom it is kept with, unless it was too old when it came.
 

@@ -144,7 +144,10 @@ pub fn dump(folder: &Path, from: Tick, until: Tick, out: &mut impl Write) -> Res
         let (envelope, record) = codec::decode(tick, &bytes).map_err(|error| store.undecodable(tick, error))?;
         let LogRecord::Events(events) = record;
         for (stored, index) in events.into_iter().zip(0..) {
-            let event = serde_json::from_slice(&stored.raw).map_err(|error| store.damaged(tick, error))?;
+            // Between the values of JSON a new line is a space, and within them there is none.
+            let text: Vec<u8> =
+                stored.raw.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }).collect();
+            let event = serde_json::from_slice(&text).map_err(|error| store.damaged(tick, error))?;
             let is_ordered = envelope.order == EntryOrder::Known;
             let (process, index) = (is_ordered.then_some(process), is_ordered.then_some(index));
             serde_json::to_writer(&mut *out, &DumpLine { tick, process, index, source: stored.source, event })

@@ -271,3 +271,15 @@ fn inspection_counts_and_writes() {
         r#"{"tick":20,"process":0,"index":0,"source":"web","event":{"type":"track","event":"Seen","userId":"2"}}"#;
     assert_eq!(String::from_utf8(out).unwrap(), format!("{line}\n"));
 }
+
+#[test]
+fn a_dump_has_a_line_for_each_event_however_it_was_written() {
+    let folder = folder_with(1);
+    let written = &b"{\"type\": \"track\",\r\n  \"event\": \"Seen\"}"[..];
+    let entry = codec::encode(Tick::from_ms(20), Tick::from_ms(10), [(2, "web", written)].into_iter()).unwrap();
+    append_raw(folder.path(), 20, &entry);
+    let mut out = Vec::new();
+    inspect::dump(folder.path(), Tick::from_ms(20), Tick::from_ms(20), &mut out).unwrap();
+    let line = r#"{"tick":20,"process":0,"index":0,"source":"web","event":{"type": "track",    "event": "Seen"}}"#;
+    assert_eq!(String::from_utf8(out).unwrap(), format!("{line}\n"));
+}

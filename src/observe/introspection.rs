@@ -29,7 +29,7 @@ const RATE_OVER: Duration = Duration::from_secs(1);
 /// What the workers of this process show.
 #[derive(Debug)]
 pub struct Introspection {
-    /// Whether the dataflow is logged. It costs a little (benches/README.md).
+    /// Whether the dataflow is logged. It costs a little (docs/benchmarks/method.md).
     is_logged: bool,
     started: Instant,
     workers: Vec<Mutex<Figures>>,

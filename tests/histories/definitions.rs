@@ -30,7 +30,7 @@ pub const ANYTHING: usize = 3;
 /// A time.
 pub const SHIPPED: usize = 4;
 
-/// The windows; the last one's grain is none of DESIGN's, as a definition may say.
+/// The windows; the last one's grain is none of the usual ones, as a definition may say.
 pub const WINDOWS: [Window; 5] = [
     Window { length_ms: 5, grain_ms: 1 },
     Window { length_ms: 1_000, grain_ms: 1 },
@@ -431,6 +431,6 @@ fn names_stand_where_their_ids_say() {
     assert!(traits.is_sorted() && audiences.is_sorted());
     assert_eq!(definitions.order.len(), TRAITS.len() + AUDIENCES.len());
     for window in WINDOWS.iter().filter(|window| window.grain_ms != 7) {
-        assert_eq!(Window::new(window.length_ms), *window, "grains are those of DESIGN §3");
+        assert_eq!(Window::new(window.length_ms), *window, "grains are those of docs/concepts/windows.md");
     }
 }

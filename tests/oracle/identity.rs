@@ -1,4 +1,4 @@
-//! Who is who (DESIGN §4), rule by rule over the links of the whole history.
+//! Who is who (docs/concepts/who-is-who.md), rule by rule over the links of the whole history.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Aggregates over the events of one person, and the windows in which these count (DESIGN §3).
+//! Aggregates over the events of one person, and the windows in which these count (docs/concepts/windows.md).
 
 use std::collections::{BTreeMap, BTreeSet};
 

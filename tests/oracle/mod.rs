@@ -2,7 +2,7 @@
 //!
 //! This is the other side of the master test (invariant 2). It takes the *records* of `dataflows` and nothing else:
 //! expressions, patterns, windows, sums and identities are written once more here, in another way and straight from
-//! DESIGN, so that a mistake would have to be made twice to go unseen. No speed, no cleverness, no differential.
+//! docs/concepts, so that a mistake would have to be made twice to go unseen. No speed, no cleverness, no differential.
 
 mod consent;
 mod expression;

@@ -1,4 +1,4 @@
-//! EventLane that go on to destinations (DESIGN §6): each once, from a durable cursor, enriched as of its own tick.
+//! Events that go on to destinations (docs/architecture/delivery.md): each once, from a durable cursor, enriched as of its own tick.
 //!
 //! ```text
 //! engine ── events of complete ticks, with their people ──► queue ── batch ──► delivery ──► webhook · file

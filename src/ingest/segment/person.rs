@@ -1,4 +1,4 @@
-//! What an event says of the person: identifiers, attributes, consent (DESIGN §4); and the fields that definitions read.
+//! What an event says of the person: identifiers, attributes, consent (docs/concepts/who-is-who.md); and the fields that definitions read.
 //!
 //! All come from the same objects, so each is read once for all.
 

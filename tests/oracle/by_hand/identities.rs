@@ -1,4 +1,4 @@
-//! Who is who, rule by rule (DESIGN §4).
+//! Who is who, rule by rule (docs/concepts/who-is-who.md).
 //!
 //! Which of two identifiers has the smaller hash cannot be seen from their texts, so ties ask [`in_order`].
 
