@@ -45,6 +45,7 @@ mod program;
 mod promlint;
 mod quarantine;
 mod reads;
+mod reference;
 mod reload;
 mod replay;
 mod rewind;
