@@ -46,6 +46,7 @@ mod program;
 mod promlint;
 mod quarantine;
 mod reads;
+mod reference;
 mod reload;
 mod replay;
 mod rewind;

@@ -34,15 +34,15 @@ events = ["Order Completed"]
 
 /// A metric of the older text format.
 #[derive(Debug, Default)]
-struct Metric {
-    help: String,
-    kind: String,
-    labels: BTreeSet<String>,
+pub struct Metric {
+    pub help: String,
+    pub kind: String,
+    pub labels: BTreeSet<String>,
     samples: Vec<(String, String)>,
 }
 
 /// The metrics by name. A sample of a histogram belongs to it.
-fn metrics(text: &str) -> BTreeMap<String, Metric> {
+pub fn metrics(text: &str) -> BTreeMap<String, Metric> {
     let mut metrics: BTreeMap<String, Metric> = BTreeMap::new();
     for line in text.lines() {
         if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|line| line.split_once(' ')) {

@@ -1,0 +1,45 @@
+//! Errors: the page has no code that the program does not have. `tests/docs.rs` has the other way round.
+
+use std::path::{Path, PathBuf};
+
+use super::{page, tables_and_blocks};
+
+/// The texts of all sources.
+fn sources() -> String {
+    let mut folders: Vec<PathBuf> = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut all = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                all += &std::fs::read_to_string(&path).unwrap();
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn the_page_has_no_code_that_there_is_not() {
+    let (rows, _) = tables_and_blocks(&page("reference/errors.md"));
+    let codes: Vec<String> = rows.iter().flat_map(|row| row.codes(0)).collect();
+    let sources = sources();
+    let missing: Vec<&String> = codes.iter().filter(|code| !sources.contains(&format!("\"{code}\""))).collect();
+    assert!(missing.is_empty() && codes.len() > 60, "{missing:?} of {codes:?}");
+}
+
+/// Codes that are no argument of `Problem::new`: they are chosen by a reason.
+#[test]
+fn the_page_has_the_codes_that_are_chosen_by_a_reason() {
+    let (rows, _) = tables_and_blocks(&page("reference/errors.md"));
+    let on_page: Vec<String> = rows.iter().flat_map(|row| row.codes(0)).collect();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/problem.rs");
+    let text = std::fs::read_to_string(file).unwrap();
+    let chosen = text.lines().filter_map(|line| line.split_once("=> \"").or_else(|| line.split_once("code: \"")));
+    let chosen: Vec<&str> = chosen.filter_map(|(_, code)| code.split('"').next()).collect();
+    assert!(chosen.contains(&"disk_full") && chosen.contains(&"not_ready"), "{chosen:?}");
+    let missing: Vec<&&str> = chosen.iter().filter(|code| !on_page.contains(&(**code).to_owned())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
