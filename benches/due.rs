@@ -46,8 +46,6 @@ const OF_BATCH: u64 = 10;
 const QUIET: Duration = Duration::from_secs(2);
 /// After that the figures say nothing any more of how everybody was taken in.
 const FORGOTTEN: Duration = Duration::from_secs(20);
-/// How many of the operators that ran longest are told.
-const LONGEST: usize = 5;
 /// Nobody waits longer.
 const WAIT: Duration = Duration::from_secs(600);
 

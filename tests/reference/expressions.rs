@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::{page, tables_and_blocks};
-use crate::program::{Server, project, run};
+use crate::program::{ServerProcess, project, run};
 
 const PAGE: &str = "reference/expressions.md";
 
@@ -51,7 +51,7 @@ async fn examples_have_the_values_that_the_page_says() {
         writeln!(toml, "example_{index} = {}", toml::Value::String(expression.clone())).unwrap();
     }
     let folder = project(&toml);
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let order = |at: &str, total: u32, sku: &str| json!({"type": "track", "event": "Order", "userId": "ann", "timestamp": at, "properties": {"total": total, "sku": sku}});
     let now = jiff::Timestamp::now();
     let ago = |hours: i64| (now - jiff::SignedDuration::from_hours(hours)).to_string();

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::{page, tables_and_blocks};
-use crate::program::{Answer, Server, example};
+use crate::program::{HttpAnswer, ServerProcess, example};
 
 const PAGE: &str = "reference/http-api.md";
 /// The tokens of the shop.
@@ -69,7 +69,7 @@ fn the_page_has_each_address_and_no_other() {
 }
 
 /// A request with the token that an address asks for.
-fn request(server: &Server, method: &str, address: &str) -> reqwest::RequestBuilder {
+fn request(server: &ServerProcess, method: &str, address: &str) -> reqwest::RequestBuilder {
     let request = server.request(Method::from_bytes(method.as_bytes()).unwrap(), address);
     let first = address.trim_start_matches("/v1/").split(['/', '?']).next().unwrap_or_default();
     match first {
@@ -88,7 +88,7 @@ fn shop() -> tempfile::TempDir {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_address_takes_the_methods_that_the_page_says() {
     let folder = shop();
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     for (address, methods) in on_page() {
         let sent = address.replace("{identifier}", "user_id:1").replace("{name}", "email").replace("{id}", "1");
         let answer = request(&server, "PATCH", &sent).send().await.unwrap();
@@ -131,7 +131,7 @@ fn differs(shown: &Value, found: &Value, place: &str) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_look_as_the_page_shows_them() {
     let folder = shop();
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let (_, blocks) = tables_and_blocks(&page(PAGE));
     let (mut body, mut shown, mut token) = (None, 0, 0);
     for block in blocks {
@@ -144,7 +144,7 @@ async fn answers_look_as_the_page_shows_them() {
                 let and = if address.contains('?') { '&' } else { '?' };
                 let sent = if is_read { format!("{address}{and}after={token}") } else { address.to_owned() };
                 let request = request(&server, method, &sent).body(body.take().unwrap_or_default());
-                let answer: Answer = Server::try_send(request).await.unwrap();
+                let answer: HttpAnswer = ServerProcess::try_send(request).await.unwrap();
                 assert_eq!(answer.status, 200, "{method} {address}: {answer:?}");
                 let expected: Value =
                     serde_json::from_str(&block.text).unwrap_or_else(|error| panic!("{error}: {block:?}"));

@@ -130,7 +130,7 @@ fn with(heading: &str, key: &str, value: &str) -> String {
 
 /// The project of these texts together, without what depends on its folder; or what is wrong with it.
 fn loaded(texts: &[&str]) -> Result<String, String> {
-    let mut whole = toml::Table::new();
+    let mut whole = Table::new();
     texts.iter().for_each(|text| put(&mut whole, text.parse().unwrap_or_else(|error| panic!("{error}: {text}"))));
     let folder = project(&toml::to_string(&whole).unwrap());
     let loaded = load(folder.path(), &|_| None).map_err(|problems| problems.to_string())?;

@@ -18,7 +18,7 @@ use serde_json::json;
 use sha2::Sha256;
 use tempfile::TempDir;
 
-use crate::program::{DEADLINE, Server, project};
+use crate::program::{DEADLINE, ServerProcess, project};
 
 const PAGE: &str = "docs/guides/receivers.md";
 /// The base64 behind it is that of `KEY`.
@@ -98,7 +98,7 @@ events = ["Order Completed"]
 drop = []
 "#;
     let folder = project(&destination.replace("URL", &receiver.url).replace("SECRET", SECRET));
-    let server = Server::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[]).await;
     let track = |event: &str| json!({"type": "track", "event": event, "userId": "ann", "messageId": event});
     server.take(&[track("Order Completed")]).await;
     let mut lines = [receiver.line(), receiver.line()];
@@ -136,8 +136,8 @@ drop = []
         ("1", "", &signature_of_time("", &ann), &ann),
         ("1", "soon", &signature_of_time("soon", &ann), &ann),
         // Right, and of a time that is too far away.
-        ("1", &(now_s - 400).to_string(), &self::signature(KEY, "1", now_s - 400, &ann), &ann),
-        ("1", &(now_s + 400).to_string(), &self::signature(KEY, "1", now_s + 400, &ann), &ann),
+        ("1", &(now_s - 400).to_string(), &signature(KEY, "1", now_s - 400, &ann), &ann),
+        ("1", &(now_s + 400).to_string(), &signature(KEY, "1", now_s + 400, &ann), &ann),
     ] {
         assert_eq!(sent(id, time, signature, body).await, 401, "{id} {time} {signature}");
     }
