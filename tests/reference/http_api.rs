@@ -2,12 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::any;
 use reqwest::Method;
 use serde_json::Value;
+use tokio::net::TcpListener;
 
 use super::{page, tables_and_blocks};
-use crate::program::{HttpAnswer, ServerProcess, example};
+use crate::program::{DEADLINE, HttpAnswer, ServerProcess, example};
 
 const PAGE: &str = "reference/http-api.md";
 /// The tokens of the shop.
@@ -102,6 +107,32 @@ async fn each_address_takes_the_methods_that_the_page_says() {
     server.stop();
 }
 
+/// The address of an endpoint that refuses for good whatever it is sent.
+async fn refusing() -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let refuse = any(|| async { (StatusCode::UNPROCESSABLE_ENTITY, "no such field") });
+    tokio::spawn(async { axum::serve(listener, Router::new().fallback_service(refuse)).await });
+    url
+}
+
+/// Waits until the shop has dead letters of both kinds.
+async fn refused(server: &ServerProcess) {
+    let waited = tokio::time::timeout(DEADLINE, async {
+        loop {
+            let text = server.get("/metrics").await.body;
+            let is_given_up = |name: &str| text.lines().any(|line| line.starts_with(name) && !line.ends_with("} 0"));
+            if is_given_up("deltaic_destination_given_up_total{destination=\"email\"}")
+                && is_given_up("deltaic_forward_given_up_total{destination=\"orders\"}")
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    waited.await.unwrap();
+}
+
 /// What is like another value, but for its texts and numbers: of objects the names, of arrays the first element.
 fn differs(shown: &Value, found: &Value, place: &str) -> Option<String> {
     match (shown, found) {
@@ -131,7 +162,7 @@ fn differs(shown: &Value, found: &Value, place: &str) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_look_as_the_page_shows_them() {
     let folder = shop();
-    let server = ServerProcess::start(folder.path(), &[], &[]).await;
+    let server = ServerProcess::start(folder.path(), &[], &[("SHOP_WEBHOOK_URL", &refusing().await)]).await;
     let (_, blocks) = tables_and_blocks(&page(PAGE));
     let (mut body, mut shown, mut token) = (None, 0, 0);
     for block in blocks {
@@ -150,7 +181,10 @@ async fn answers_look_as_the_page_shows_them() {
                     serde_json::from_str(&block.text).unwrap_or_else(|error| panic!("{error}: {block:?}"));
                 let difference = differs(&expected, &answer.json(), "");
                 assert_eq!(difference, None, "{method} {address}: {answer:?}");
-                token = answer.json()["token"].as_u64().unwrap_or(token);
+                if let Some(taken) = answer.json()["token"].as_u64() {
+                    token = taken;
+                    refused(&server).await;
+                }
                 shown += 1;
             }
             _ => panic!("{block:?}"),
