@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use deltaic::project::Secret;
 use engine::{BenchEngine, EngineSetup};
 use latencies::BenchLatencies;
 use pace::paced;
@@ -122,6 +123,8 @@ async fn beside(attack: Attack, (attacks, rate): (u64, u64), people: u64, second
     let mut project = shop::project(folder.path());
     // By default they are refused before they could hurt.
     project.sources.iter_mut().for_each(|source| source.names.identifier_types_max = 10_000);
+    // Who looks inside needs it.
+    project.admin_tokens = vec![Secret::new("bench-admin".to_owned())];
     let engine = Arc::new(BenchEngine::start(project, EngineSetup::in_memory(1)).await);
     engine.ready().await;
     let before = Memory::now();
