@@ -16,12 +16,12 @@ use tokio::io::unix::AsyncFd;
 pub struct PreciseTimer(Option<AsyncFd<OwnedFd>>);
 
 impl PreciseTimer {
-    /// A timer. The runtime has to have I/O.
+    /// A timer of the runtime at hand, which has to have I/O.
     #[expect(
         deprecated,
         reason = "it is unsound where a descriptor may change, which an owned one does not; its successor is unsafe"
     )]
-    pub fn new() -> Self {
+    pub fn of_runtime() -> Self {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags).map_err(io::Error::from);
         PreciseTimer(timer.and_then(|timer| AsyncFd::with_interest(timer, Interest::READABLE)).ok())
@@ -70,7 +70,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_waits_at_least_as_long_as_it_is_told_and_again() {
-        let mut timer = PreciseTimer::new();
+        let mut timer = PreciseTimer::of_runtime();
         assert!(timer.0.is_some());
         for micros in [0, 1, 300, 2_500, 700] {
             let (duration, began) = (Duration::from_micros(micros), Instant::now());
@@ -82,7 +82,7 @@ mod tests {
     /// One that was given up in between does not end the next one early.
     #[tokio::test]
     async fn a_wait_that_was_given_up_is_over() {
-        let mut timer = PreciseTimer::new();
+        let mut timer = PreciseTimer::of_runtime();
         tokio::select! {
             biased;
             () = timer.wait(Duration::from_millis(1)) => panic!("it waits"),

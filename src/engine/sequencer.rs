@@ -135,7 +135,7 @@ impl Sequencer {
         self.counting.begins(input);
         let mut waiting_asks: BTreeMap<Tick, Vec<Ask>> = BTreeMap::new();
         let mut audit = AuditSchedule::new();
-        let mut precise = PreciseTimer::new();
+        let mut precise = PreciseTimer::of_runtime();
         let mut latest_input = Instant::now();
         let mut latest_batch = Instant::now();
         let mut stopping = false;
