@@ -19,9 +19,9 @@ impl Measure {
     /// What the measure means among these definitions, which it belongs to.
     ///
     /// ```
-    /// use dataflows::definitions::{Definitions, Measure, Shape, Window};
+    /// use dataflows::definitions::{Definitions, Measure, MeasureShape, Window};
     /// let within = Some(Window { length_ms: 3_600_000, grain_ms: 1_000 });
-    /// let measure = Measure { event: "Seen".into(), condition: None, shape: Shape::Count, within };
+    /// let measure = Measure { event: "Seen".into(), condition: None, shape: MeasureShape::Count, within };
     /// assert_eq!(measure.signature(&Definitions::default()), r#"count "Seen" within 3600000 ms by 1000 ms"#);
     /// ```
     pub fn signature(&self, definitions: &Definitions) -> String {

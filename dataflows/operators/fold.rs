@@ -56,7 +56,7 @@ pub struct FoldSlot<'s, S, A = ()> {
 ///
 /// ```
 /// use dataflows::model::Tick;
-/// use dataflows::operators::{Fact, Slot, fold};
+/// use dataflows::operators::{Fact, FoldSlot, fold};
 /// use differential_dataflow::difference::Present;
 /// use differential_dataflow::input::Input;
 /// use timely::dataflow::operators::{Capture, capture::Extract};
@@ -71,7 +71,7 @@ pub struct FoldSlot<'s, S, A = ()> {
 ///         input.update((1, Fact::Void(())), Present);
 ///         input.update((1, Fact::More(20)), Present);
 ///         // The greatest value of each key so far.
-///         let greatest = fold(facts, "Greatest", |key| *key, |key, slot: Slot<'_, u64>, values, give| {
+///         let greatest = fold(facts, "Greatest", |key| *key, |key, slot: FoldSlot<'_, u64>, values, give| {
 ///             let before = slot.void.map_or(*slot.state, |(void, ())| void);
 ///             let greatest = values.fold(*slot.state, u64::max);
 ///             if before != greatest {

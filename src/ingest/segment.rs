@@ -1,7 +1,7 @@
 //! One Segment-shaped event: from its bytes to what the dataflow takes of it.
 //!
 //! ```text
-//! text ──Members──► type, times, message id          (members.rs, times here)
+//! text ──EventMembers──► type, times, message id     (members.rs, times here)
 //!                └► identifiers, attributes          (person.rs, origins.rs), consent (consent.rs),
 //!                   fields that definitions read     (fields.rs, own.rs), in the same pass
 //!                └► the text that is stored          (stored.rs), and read again (decode_stored.rs)
