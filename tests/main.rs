@@ -53,4 +53,5 @@ mod rewind;
 mod segment_client;
 mod server;
 mod tidy;
+mod tree;
 mod who;

@@ -6,27 +6,15 @@ use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 use syn::{Ident, ItemEnum, ItemStruct, ItemTrait, ItemType, ItemUnion};
 
+use crate::tree;
+
 /// The folders with Rust source.
 const FOLDERS: [&str; 6] = ["src", "dataflows", "tests", "benches", "examples", "fuzz"];
 
 /// All files with Rust source, each with its path from the root of the project.
 fn sources() -> BTreeMap<PathBuf, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut sources = BTreeMap::new();
-    let mut folders: Vec<PathBuf> = FOLDERS.iter().map(|folder| root.join(folder)).collect();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                // What a build of its own left there.
-                folders.extend((!path.ends_with("target")).then_some(path));
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = std::fs::read_to_string(&path).unwrap();
-                sources.insert(path.strip_prefix(root).unwrap().to_owned(), text);
-            }
-        }
-    }
-    sources
+    let files = FOLDERS.iter().flat_map(|folder| tree::files(folder, "rs"));
+    files.map(|path| (path.clone(), tree::text(&path))).collect()
 }
 
 /// The names of the types that a file defines, those within functions too. Associated types are the trait's.

@@ -21,11 +21,12 @@ mod script;
 
 use std::collections::BTreeMap;
 
-use page::{PageBlock, PagePiece, blocks, pages, pieces, root};
+use page::{PageBlock, PagePiece, blocks, pages, pieces};
 use script::run;
 use toml::{Table, Value};
 
 use crate::program::{Program, project};
+use crate::tree;
 
 /// A test for each entry, which runs its pages as one script; and all pages that are run.
 macro_rules! scripts {
@@ -63,7 +64,7 @@ scripts! {
 #[test]
 fn every_block_for_a_shell_is_run() {
     let mut wrong = Vec::new();
-    let tests = sources("tests");
+    let tests: Vec<String> = tree::files("tests", "rs").iter().map(|path| tree::text(path)).collect();
     for (block, reason) in blocks().into_iter().filter(|(block, _)| block.is_shell()) {
         let is_run = match block.words.first().map(String::as_str) {
             Some("not-run") => reason.is_some_and(|reason| reason.len() > 10),
@@ -77,23 +78,6 @@ fn every_block_for_a_shell_is_run() {
         }
     }
     assert!(wrong.is_empty(), "neither run nor said why not: {wrong:#?}");
-}
-
-/// The texts of all sources in a folder.
-fn sources(folder: &str) -> Vec<String> {
-    let mut texts = Vec::new();
-    let mut folders = vec![root().join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                texts.push(std::fs::read_to_string(path).unwrap());
-            }
-        }
-    }
-    texts
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What a page of the book asks for: its blocks of code, and what stands in its comments for those who run them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::tree;
 
 /// A piece of a page.
 #[derive(Debug)]
@@ -62,17 +64,7 @@ pub fn root() -> &'static Path {
 /// All pages, from the root: the README and those of the book.
 pub fn pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned()];
-    let mut folders = vec![PathBuf::from("docs")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(root().join(&folder)).unwrap() {
-            let path = folder.join(entry.unwrap().file_name());
-            if root().join(&path).is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
-                pages.push(path.to_str().unwrap().to_owned());
-            }
-        }
-    }
+    pages.extend(tree::files("docs", "md").into_iter().map(|page| page.to_str().unwrap().to_owned()));
     pages.sort();
     pages
 }

@@ -1,24 +1,13 @@
 //! Errors: the page has no code that the program does not have. `tests/docs.rs` has the other way round.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{page, tables_and_blocks};
+use crate::tree;
 
 /// The texts of all sources whose path is `wanted`, one after the other.
 fn sources(wanted: impl Fn(&Path) -> bool) -> String {
-    let mut folders: Vec<PathBuf> = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
-    let mut all = String::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") && wanted(&path) {
-                all += &std::fs::read_to_string(&path).unwrap();
-            }
-        }
-    }
-    all
+    tree::files("src", "rs").iter().filter(|path| wanted(path)).map(|path| tree::text(path)).collect()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The HTTP API: which addresses there are with which methods, and what answers look like.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 
 use super::{page, tables_and_blocks};
 use crate::program::{DEADLINE, HttpAnswer, ServerProcess, example};
+use crate::tree;
 
 const PAGE: &str = "reference/http-api.md";
 /// The tokens of the shop.
@@ -41,23 +42,16 @@ fn on_page() -> BTreeMap<String, BTreeSet<String>> {
 
 /// The addresses in the sources: what stands in `.route("…"`, and the calls of the tracking API.
 fn in_sources() -> BTreeSet<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut folders, mut addresses) = (vec![root.clone()], BTreeSet::new());
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            // The receivers of `receive` and of the load test are no part of an engine.
-            if path.is_dir() && ![root.join("receive"), root.join("load")].contains(&path) {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
-                let text = std::fs::read_to_string(&path).unwrap();
-                let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-                let routes = text.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
-                addresses.extend(routes.filter(|route| route.starts_with('/')).map(str::to_owned));
-            }
-        }
+    // The receivers of `receive` and of the load test are no part of an engine.
+    let is_of_engine = |path: &PathBuf| !path.starts_with("src/receive") && !path.starts_with("src/load");
+    let mut addresses = BTreeSet::new();
+    for path in tree::files("src", "rs").into_iter().filter(is_of_engine).filter(|path| !path.ends_with("tests.rs")) {
+        let text = tree::text(&path);
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let routes = text.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        addresses.extend(routes.filter(|route| route.starts_with('/')).map(str::to_owned));
     }
-    let ingest = std::fs::read_to_string(root.join("ingest/http.rs")).unwrap();
+    let ingest = tree::text(Path::new("src/ingest/http.rs"));
     let (_, calls) = ingest.split_once("const ADDRESSES").unwrap();
     let calls = calls.split_once("];\n").unwrap().0;
     let calls = calls.split("    (\"").skip(1).filter_map(|rest| rest.split('"').next());
