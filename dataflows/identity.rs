@@ -22,7 +22,6 @@ use std::cmp::Ordering;
 use differential_dataflow::difference::Present;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::operators::iterate::Variable;
 use differential_dataflow::{AsCollection, VecCollection};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -37,7 +36,7 @@ use crate::definitions::Reach;
 use crate::limits::Limit;
 use crate::model::{EventOrder, IdentifierId, IdentityChange, Part, ProfileId, Record, Strength, Tick, Weight};
 use crate::observer::{Evidence, Holder, Link};
-use crate::operators::{Fact, FoldSlot, Split, fold, join};
+use crate::operators::{Fact, FoldSlot, LoopVariable, Split, fold, join};
 
 /// Identifiers by the limit that they are at.
 pub type AtLimitsTrace = TraceAgent<ValSpine<Limit, IdentifierId, Tick, i64>>;
@@ -53,27 +52,41 @@ struct Label {
     hops: u16,
     /// The root.
     root: IdentifierId,
+    /// The neighbour that it came from; the identifier itself where it starts.
+    from: IdentifierId,
 }
 
 impl Label {
-    /// The label that a neighbour of one with this label may take, over a link of this strength; nothing where that is too far.
-    fn handed_on(self, strength: Strength, hops_max: u16) -> Option<Self> {
-        let weak = !self.unplaced && (self.weak || strength == Strength::Weak);
-        (self.hops < hops_max).then(|| Label { weak, hops: self.hops + 1, ..self })
+    /// What an identifier starts from: its owner, where it has one, or itself.
+    fn start(id: IdentifierId, owner: Option<IdentifierId>, weak: bool) -> Self {
+        Label { unplaced: owner.is_none(), weak, hops: 0, root: owner.unwrap_or(id), from: id }
     }
 
-    /// Whether it came over a link between two identifiers that are not exclusive.
-    fn is_handed_on(&self) -> bool {
-        self.hops > 0
+    /// The label that a neighbour of `id`, which has this label, may take over a link of this strength; nothing where that is too far.
+    fn handed_on(self, id: IdentifierId, strength: Strength, hops_max: u16) -> Option<Self> {
+        let weak = !self.unplaced && (self.weak || strength == Strength::Weak);
+        (self.hops < hops_max).then(|| Label { weak, hops: self.hops + 1, from: id, ..self })
+    }
+
+    /// Where it leads an identifier; nothing where that has its move already, or needs none.
+    fn lead(&self, id: IdentifierId) -> Option<Lead> {
+        let Label { root, hops, .. } = *self;
+        // Rule 2 has placed the identifier, unless over a weak link, or it is its own root.
+        let is_known = hops == 0 && !self.unplaced && !self.weak;
+        (!is_known && root != id).then_some(Lead { root, hops })
     }
 }
 
-/// The order of the rules: the nearest of those that are placed, then the smaller root; of those that are not, the smallest root.
+/// The order of the rules: the nearest of those that are placed, then the smaller root; of those that are not, the smallest root. Where it
+/// came from only decides between equals.
 impl Ord for Label {
     fn cmp(&self, other: &Self) -> Ordering {
         let rank = |label: &Label| (label.unplaced, label.weak);
         let (hops, root) = (self.hops.cmp(&other.hops), self.root.cmp(&other.root));
-        rank(self).cmp(&rank(other)).then(if self.unplaced { root.then(hops) } else { hops.then(root) })
+        rank(self)
+            .cmp(&rank(other))
+            .then(if self.unplaced { root.then(hops) } else { hops.then(root) })
+            .then(self.from.cmp(&other.from))
     }
 }
 
@@ -81,6 +94,15 @@ impl PartialOrd for Label {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
+}
+
+/// Where a label leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Lead {
+    /// The root.
+    root: IdentifierId,
+    /// Links between two identifiers that are not exclusive on the way there.
+    hops: u16,
 }
 
 /// What the links of one identifier amount to.
@@ -254,8 +276,8 @@ pub fn resolve<'scope>(
         }
         EvidenceOutcome::Full(id) => to_owned.give((Followed::AtLimit(Limit::Links, id), tick, diff)),
     });
-    let labels = spread(starts.as_collection(), neighbours.as_collection(), reach.hops_max, arrangements);
-    let mut split = Split::of([owned, followers::follow(labels, reach).inner], "Moves and limits");
+    let leads = spread(starts.as_collection(), neighbours.as_collection(), reach.hops_max, arrangements);
+    let mut split = Split::of([owned, followers::follow(leads, reach).inner], "Moves and limits");
     let (mut to_moves, moves) = split.outlet();
     let (mut to_limits, limits) = split.outlet();
     split.build(move |(followed, tick, diff)| match followed {
@@ -289,21 +311,20 @@ pub fn changes(updates: &[((IdentifierId, ProfileId), i64)]) -> Vec<IdentityChan
     change.collect()
 }
 
-/// Hands labels on from neighbour to neighbour until nothing changes; gives those that lead elsewhere.
+/// Hands labels on from neighbour to neighbour until nothing changes; gives where they lead to.
 fn spread<'scope>(
     starts: VecCollection<'scope, Tick, (IdentifierId, Label), i64>,
     neighbours: VecCollection<'scope, Tick, (IdentifierId, (IdentifierId, Strength)), i64>,
     hops_max: u16,
     arrangements: &mut Arrangements,
-) -> VecCollection<'scope, Tick, (IdentifierId, Label), i64> {
+) -> VecCollection<'scope, Tick, (IdentifierId, Lead), i64> {
     let outer = starts.scope();
     let neighbours = arrange_by_key(neighbours, "Neighbours");
     arrangements.watch(&neighbours);
     outer.scoped::<Product<Tick, u32>, _, _>("Resolve identities", |scope| {
         let neighbours = neighbours.enter(scope);
-        let starts = starts.enter(scope);
-        let (variable, proposals) = Variable::new(scope, Product::new(Tick::default(), 1));
-        let proposals = arrange_by_key(proposals.concat(starts), "Proposed labels");
+        let (variable, proposals) = LoopVariable::new(scope);
+        let proposals = arrange_by_key(proposals, "Proposed labels");
         arrangements.watch(&proposals);
         let labels = proposals
             .reduce_abelian::<_, ValBuilder<_, _, _, _>, ValSpine<IdentifierId, Label, _, i64>, _, _>(
@@ -315,17 +336,13 @@ fn spread<'scope>(
                 },
             );
         arrangements.watch(&labels);
-        variable.set(join(labels.clone(), neighbours, "Propagate labels", move |_id, label, (neighbour, strength)| {
-            Some((*neighbour, label.handed_on(*strength, hops_max)?))
-        }));
-        labels
-            .flat_map_ref(|id, label| {
-                // Identifiers that rule 2 placed have their move already, unless a weak link did; those that are their own root
-                // need none.
-                let leads = label.unplaced || label.weak || label.is_handed_on();
-                (leads && label.root != *id).then_some((*id, *label))
-            })
-            .leave(outer)
+        let next = join(labels.clone(), neighbours, "Propagate labels", move |id, label, (neighbour, strength)| {
+            // What came from there can only be worse there by now.
+            let label = if label.from == *neighbour { None } else { label.handed_on(*id, *strength, hops_max) };
+            Some((*neighbour, label?))
+        });
+        variable.set(starts.enter(scope), next);
+        labels.flat_map_ref(|id, label| Some((*id, label.lead(*id)?))).leave(outer)
     })
 }
 

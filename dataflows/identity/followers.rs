@@ -10,42 +10,42 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::Operator;
 
-use super::{Followed, Label};
+use super::{Followed, Lead};
 use crate::definitions::Reach;
 use crate::limits::Limit;
 use crate::model::{IdentifierId, ProfileId, Tick};
 use crate::operators::WaitingRows;
 
-/// One change of a label, in the order in which changes are worked off.
+/// One change of a lead, in the order in which changes are worked off.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct LabelChange {
+struct LeadChange {
     tick: Tick,
     root: IdentifierId,
     id: IdentifierId,
-    label: Label,
+    hops: u16,
     diff: i64,
 }
 
-/// Lets labels lead to their roots, those apart of which there are too many. Gives the moves, the identifiers that are as far from
+/// Lets identifiers follow to their roots, those apart of which there are too many. Gives the moves, the identifiers that are as far from
 /// their root as one may be, and the roots that let theirs go.
 pub(super) fn follow<'scope>(
-    labels: VecCollection<'scope, Tick, (IdentifierId, Label), i64>,
+    leads: VecCollection<'scope, Tick, (IdentifierId, Lead), i64>,
     reach: Reach,
 ) -> VecCollection<'scope, Tick, Followed, i64> {
-    let exchange = Exchange::new(|((_, label), _, _): &((IdentifierId, Label), Tick, i64)| label.root.route());
-    let rows = labels.inner.unary_frontier::<CapacityContainerBuilder<Vec<(Followed, Tick, i64)>>, _, _, _>(
+    let exchange = Exchange::new(|((_, lead), _, _): &((IdentifierId, Lead), Tick, i64)| lead.root.route());
+    let rows = leads.inner.unary_frontier::<CapacityContainerBuilder<Vec<(Followed, Tick, i64)>>, _, _, _>(
         exchange,
         "Followers",
         move |_, _| {
             let mut followers = Followers::default();
-            let mut waiting: WaitingRows<LabelChange> = WaitingRows::default();
+            let mut waiting: WaitingRows<LeadChange> = WaitingRows::default();
             move |(input, frontier), output| {
                 input.for_each(|capability, rows| {
-                    let changes = rows.drain(..).map(|((id, label), tick, diff)| LabelChange {
+                    let changes = rows.drain(..).map(|((id, Lead { root, hops }), tick, diff)| LeadChange {
                         tick,
-                        root: label.root,
+                        root,
                         id,
-                        label,
+                        hops,
                         diff,
                     });
                     waiting.take_in(&capability, changes);
@@ -56,7 +56,7 @@ pub(super) fn follow<'scope>(
                     |change| &change.tick,
                     |capability, changes| {
                         let mut session = output.session(capability);
-                        let changes: Vec<LabelChange> = changes.collect();
+                        let changes: Vec<LeadChange> = changes.collect();
                         for changes in changes.chunk_by(|a, b| (a.tick, a.root) == (b.tick, b.root)) {
                             followers.change(changes, &reach, |row, diff| session.give((row, changes[0].tick, diff)));
                         }
@@ -69,9 +69,9 @@ pub(super) fn follow<'scope>(
 }
 
 /// What comes and goes in the same tick is nothing.
-fn consolidate(changes: &mut Vec<LabelChange>) {
+fn consolidate(changes: &mut Vec<LeadChange>) {
     changes.sort_unstable();
-    let same = |a: &LabelChange| (a.tick, a.root, a.id, a.label);
+    let same = |a: &LeadChange| (a.tick, a.root, a.id, a.hops);
     changes.dedup_by(|next, kept| {
         let is_same = same(next) == same(kept);
         kept.diff += if is_same { next.diff } else { 0 };
@@ -86,18 +86,18 @@ struct Followers(BTreeSet<(IdentifierId, IdentifierId)>);
 
 impl Followers {
     /// Works off the changes of one root at one tick.
-    fn change(&mut self, changes: &[LabelChange], reach: &Reach, mut give: impl FnMut(Followed, i64)) {
+    fn change(&mut self, changes: &[LeadChange], reach: &Reach, mut give: impl FnMut(Followed, i64)) {
         let root = changes[0].root;
         let max = reach.followers_per_profile_max;
         let moved = |id: IdentifierId| Followed::Moved(id, ProfileId::of_root(root));
         let had_too_many = self.of(root).nth(max).is_some();
-        // An identifier may go with one label and come with another.
+        // An identifier may go over one way and come over another.
         let mut net: Vec<(IdentifierId, i64)> = Vec::with_capacity(changes.len());
-        for LabelChange { id, label, diff, .. } in changes {
-            if label.hops >= reach.hops_max {
+        for LeadChange { id, hops, diff, .. } in changes {
+            if *hops >= reach.hops_max {
                 give(Followed::AtLimit(Limit::Hops, *id), *diff);
             }
-            if !label.is_handed_on() {
+            if *hops == 0 {
                 give(moved(*id), *diff);
                 continue;
             }

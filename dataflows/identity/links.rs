@@ -289,11 +289,7 @@ impl Links {
 
     /// Where the identifier `id` starts from in the loop; nothing where it has no business there.
     pub fn start(&self, id: IdentifierId, links_max: usize) -> Option<Label> {
-        let label = match self.owner() {
-            Some(root) => Label { unplaced: false, weak: self.is_weakly_owned(), hops: 0, root },
-            None => Label { unplaced: true, weak: false, hops: 0, root: id },
-        };
-        self.may_have_neighbours(links_max).then_some(label)
+        self.may_have_neighbours(links_max).then(|| Label::start(id, self.owner(), self.is_weakly_owned()))
     }
 
     pub fn may_have_neighbours(&self, links_max: usize) -> bool {
