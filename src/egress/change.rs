@@ -95,6 +95,11 @@ impl<'a> NamedChange<'a> {
         &self.change.action
     }
 
+    /// The traits as a JSON object, in the order of their names; a delete has none.
+    pub fn traits(&self) -> impl Serialize + 'a {
+        TraitsJson(&self.change.action)
+    }
+
     /// `type:value`, at least one, each once.
     pub fn identifiers(&self) -> &'a [Text] {
         &self.change.identifiers

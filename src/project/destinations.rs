@@ -51,6 +51,18 @@ fn one(written: WrittenDestination, checker: &mut Checker, resolved: &mut Resolv
             }
         }
     }
+    if let Some(kind) = &kind {
+        let has_no_use = [
+            ("audiences", audiences.is_some() && !kind.takes_changes()),
+            ("events", forward.events.is_some() && !kind.takes_events()),
+        ];
+        for (key, _) in has_no_use.into_iter().filter(|(_, has_none)| *has_none) {
+            let message = format!("destination `{}` has `{key}`, which its type does not take", name.value);
+            let help =
+                format!("leave out `{key}`, or send them to a destination of another type than `{}`", kind.name());
+            checker.report(ProjectProblem::at(name.place, message).help(help));
+        }
+    }
     let audiences = audiences_of(&name, audiences, checker);
     let identifiers = identifiers_of(&name, identifiers, checker);
     let traits = traits_of(traits.unwrap_or_default(), checker);

@@ -23,6 +23,16 @@ impl DestinationKind {
         self.0.name()
     }
 
+    /// Whether it takes changes of audiences.
+    pub fn takes_changes(&self) -> bool {
+        self.0.takes_changes()
+    }
+
+    /// Whether it takes events.
+    pub fn takes_events(&self) -> bool {
+        self.0.takes_events()
+    }
+
     /// The settings, where they are of this kind.
     pub fn settings<S: DestinationSettings>(&self) -> Option<&S> {
         self.0.as_any().downcast_ref()
@@ -61,6 +71,8 @@ impl Eq for DestinationKind {}
 /// [`DestinationSettings`] of any kind.
 trait AnySettings: fmt::Debug + Send + Sync {
     fn name(&self) -> &'static str;
+    fn takes_changes(&self) -> bool;
+    fn takes_events(&self) -> bool;
     fn as_any(&self) -> &dyn Any;
     fn is_same(&self, other: &dyn AnySettings) -> bool;
     fn place(&self) -> Vec<u8>;
@@ -71,6 +83,14 @@ trait AnySettings: fmt::Debug + Send + Sync {
 impl<S: DestinationSettings> AnySettings for S {
     fn name(&self) -> &'static str {
         S::TYPE
+    }
+
+    fn takes_changes(&self) -> bool {
+        S::TAKES_CHANGES
+    }
+
+    fn takes_events(&self) -> bool {
+        S::TAKES_EVENTS
     }
 
     fn as_any(&self) -> &dyn Any {

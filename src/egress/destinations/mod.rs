@@ -43,6 +43,12 @@ pub trait DestinationSettings: Clone + Debug + Eq + Send + Sync + 'static {
     /// What `type` says in the project file.
     const TYPE: &'static str;
 
+    /// Whether it may list audiences: then calls carry changes.
+    const TAKES_CHANGES: bool = true;
+
+    /// Whether it may list events: then calls carry events, too.
+    const TAKES_EVENTS: bool = true;
+
     /// The client.
     type Connector: Connector;
 
