@@ -7,7 +7,7 @@
 //! # Rules
 //!
 //! - **Ingest, access and egress do not know each other.** `ingest`, `access` and `egress` see the engine's [`engine::Handle`] and sinks, and
-//!   meet in [`serve`] alone.
+//!   meet in [`serve`] alone, and in the list of [`connectors`].
 //! - **What is random, slow or fails is behind a trait or a function**: the time ([`clock::Now`]), the log ([`log::Log`]), the
 //!   outbox ([`egress::outbox::Outbox`]), the memory in use ([`memory::Resident`]). Each has a twin in memory, so that an engine runs in a test with a clock of its own.
 //! - **Everything that comes from outside is hostile**: [`limits`] has a limit for it, with the reason for its value.
@@ -23,6 +23,7 @@ pub mod admin;
 pub mod catalogue;
 pub mod clock;
 pub mod cluster;
+pub mod connectors;
 pub mod dedupe;
 pub mod egress;
 pub mod ending;

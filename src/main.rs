@@ -663,7 +663,7 @@ impl Hangups {
             hangup.recv().await;
             let Hangups { running, folder, admission } = &self;
             let (running, folder, admission) = (running.clone(), folder.clone(), admission.clone());
-            let reload = move || serve::reload(&running, &folder, &environment, &admission);
+            let reload = move || serve::reload(&running, project::load(&folder, &environment), &admission);
             if let Some(project) = tokio::task::spawn_blocking(reload).await? {
                 follow(&project, logging)?;
             }

@@ -15,6 +15,7 @@ mod clock;
 mod cluster;
 mod comparison;
 mod conflicts;
+mod connectors;
 mod consent;
 mod corpus;
 mod crash;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::project::DestinationKind;
+use super::destinations::DestinationKind;
 
 /// The address of a destination, as it is written down.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -17,15 +17,7 @@ pub(super) struct Address {
 impl Address {
     /// Where a destination of this kind is.
     pub fn of(kind: &DestinationKind) -> Self {
-        let (kind, place) = match kind {
-            DestinationKind::Webhook(webhook) => {
-                // `http://host` and `http://host/` are one.
-                let url = reqwest::Url::parse(&webhook.url).map_or_else(|_| webhook.url.clone(), Into::into);
-                ("webhook", url.into_bytes())
-            }
-            DestinationKind::File { path } => ("file", path.as_os_str().as_encoded_bytes().to_vec()),
-        };
-        let place = Sha256::digest(place).iter().map(|byte| format!("{byte:02x}")).collect();
-        Address { kind: kind.to_owned(), place }
+        let place = Sha256::digest(kind.place()).iter().map(|byte| format!("{byte:02x}")).collect();
+        Address { kind: kind.name().to_owned(), place }
     }
 }

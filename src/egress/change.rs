@@ -72,14 +72,53 @@ impl Change {
     }
 
     /// The change with the names that its ids stand for (`audiences`, by id), ready to be serialised.
-    pub fn named<'a>(&'a self, audiences: &'a [CompactString]) -> impl Serialize + 'a {
+    pub fn named<'a>(&'a self, audiences: &'a [CompactString]) -> NamedChange<'a> {
         NamedChange { change: self, audience: &audiences[self.audience.index()] }
     }
 }
 
-struct NamedChange<'a> {
+/// A change as a destination is told it, with names in the place of ids.
+#[derive(Clone, Copy, Debug)]
+pub struct NamedChange<'a> {
     change: &'a Change,
     audience: &'a str,
+}
+
+impl<'a> NamedChange<'a> {
+    /// The audience.
+    pub fn audience(&self) -> &'a str {
+        self.audience
+    }
+
+    /// What becomes of the identifiers.
+    pub fn action(&self) -> &'a Action {
+        &self.change.action
+    }
+
+    /// The traits as a JSON object, in the order of their names; a delete has none.
+    pub fn traits(&self) -> impl Serialize + 'a {
+        TraitsJson(&self.change.action)
+    }
+
+    /// `type:value`, at least one, each once.
+    pub fn identifiers(&self) -> &'a [Text] {
+        &self.change.identifiers
+    }
+
+    /// Whose they are.
+    pub fn profile(&self) -> ProfileId {
+        self.change.profile
+    }
+
+    /// The tick at which it came about, in milliseconds since 1970.
+    pub fn as_of(&self) -> u64 {
+        self.change.as_of.as_ms()
+    }
+
+    /// As JSON: `{"audience", "action", "identifiers", "traits", "as_of"}`.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("names and values are JSON; writing to memory cannot fail")
+    }
 }
 
 impl Serialize for NamedChange<'_> {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use dataflows::definitions::DestinationId;
 
-use super::connector::Connector;
+use super::destinations::CallBatch;
 use super::lane::{Call, CallOutcome, Lane};
 use super::outbox::{BatchId, BatchLimit, Outbox, OutgoingBatch, rows};
 use crate::log::StoreError;
@@ -15,8 +16,10 @@ pub struct Changes {
     pub destination: DestinationId,
     /// Where they come from.
     pub outbox: Arc<dyn Outbox>,
-    /// Who carries them, and so knows how they are written.
-    pub connector: Arc<Connector>,
+    /// Its name.
+    pub name: CompactString,
+    /// Names of audiences, by id.
+    pub audiences: Arc<[CompactString]>,
 }
 
 impl Lane for Changes {
@@ -30,10 +33,10 @@ impl Lane for Changes {
         self.outbox.note(self.destination, id)?;
         Ok(Some(Call {
             batch_id: id,
-            carried: self.connector.changes(&batch, round),
             parts: batch.len(),
             count: rows(&batch).count() as u64,
             received: batch.iter().filter_map(|change| change.received).collect(),
+            rows: CallBatch::of_changes(self.name.clone(), batch, self.audiences.clone(), round),
             refusals,
         }))
     }

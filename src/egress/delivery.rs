@@ -17,15 +17,14 @@ use std::time::{Duration, Instant};
 use compact_str::CompactString;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
-use super::connector::{Connector, Failure};
+use super::destinations::{AnyConnector, CallBatch, Failure, Pace};
 use super::holding::DeliveryHold;
 use super::lane::{Call, CallOutcome, Lane};
 use super::letters::Refusal;
-use super::pace::Pace;
 use super::parking::Parking;
 use super::rate_limiter::RateLimiter;
 use super::skipping::Skipping;
@@ -36,6 +35,9 @@ use crate::faults;
 use crate::log::StoreError;
 use crate::observe::latency::{Latency, Stage};
 
+/// What a connector gets beyond the timeout of a call to say by itself that it is over: it knows better what happened.
+const TIMEOUT_GRACE: Duration = Duration::from_secs(1);
+
 /// Is told why there can be no delivery any more.
 pub type FailureHandler = Arc<dyn Fn(String) + Send + Sync>;
 
@@ -44,8 +46,8 @@ pub type FailureHandler = Arc<dyn Fn(String) + Send + Sync>;
 pub struct LaneContext {
     /// The name of the destination.
     pub destination: CompactString,
-    /// Who carries.
-    pub connector: Arc<Connector>,
+    /// Who makes calls.
+    pub connector: Arc<dyn AnyConnector>,
     /// How calls follow each other.
     pub pace: Pace,
     /// When calls may begin; one for both lanes.
@@ -93,6 +95,12 @@ enum NextAttempt {
     Patient(Duration),
     /// So long, or until somebody wishes otherwise.
     Parked(Duration),
+}
+
+/// Makes a call once, and waits for it no longer than it may take.
+async fn attempt(connector: &dyn AnyConnector, rows: &CallBatch, limit: Duration) -> Result<(), Failure> {
+    let done = timeout(limit.saturating_add(TIMEOUT_GRACE), connector.attempt(rows)).await;
+    done.unwrap_or_else(|_| Err(Failure::later(format!("the call took longer than {limit:?}"))))
 }
 
 impl<L: Lane> Delivery<L> {
@@ -170,9 +178,10 @@ impl<L: Lane> Delivery<L> {
 
     /// Calls with `call` until that ends; and says how long to wait then, where it reached nobody.
     async fn call(&self, call: Call<L::Id>, absence: &mut Option<Backoff>) -> (CallOutcome, Option<Duration>) {
-        let Call { carried, parts, received, mut refusals, .. } = call;
+        let Call { rows, parts, received, mut refusals, .. } = call;
         let LaneContext { destination, connector, pace, rate_limiter, parking, skipping, now, .. } = &self.line;
-        let mut backoff = Backoff::new(pace.backoff_min, pace.backoff_max, &carried.body);
+        let new_backoff = || Backoff::new(pace.backoff_min, pace.backoff_max, rows.seed());
+        let mut backoff = new_backoff();
         // Of these calls, so many may have reached the destination.
         let (mut failures, mut reached) = (0, 0);
         let mut skip = skipping.watch();
@@ -185,7 +194,7 @@ impl<L: Lane> Delivery<L> {
                     None,
                 );
             }
-            let Err(failure) = connector.attempt(&carried).await else {
+            let Err(failure) = attempt(&**connector, &rows, pace.timeout).await else {
                 self.record(Stage::Acknowledged, &received);
                 parking.leave();
                 if failures > 0 || absence.take().is_some() {
@@ -207,8 +216,7 @@ impl<L: Lane> Delivery<L> {
                 Failure::NotReached { error } => {
                     self.failed(is_news, error);
                     if reached == 0 {
-                        let new = || Backoff::new(pace.backoff_min, pace.backoff_max, &carried.body);
-                        let wait = absence.get_or_insert_with(new).after_failure(None);
+                        let wait = absence.get_or_insert_with(new_backoff).after_failure(None);
                         return (CallOutcome::NotBegun(refusals), Some(wait));
                     }
                     NextAttempt::Patient(backoff.after_failure(None))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use tokio::sync::Notify;
 
+use super::destinations::AnyConnector;
 use super::forward::{EventLane, Skipped};
 use super::holding::DeliveryHold;
 use super::outbox::{Backlog, OperatorCommand};
@@ -16,6 +17,7 @@ use crate::log::StoreError;
 /// What is shared with the delivery to one destination.
 pub(super) struct DestinationHandle {
     pub name: CompactString,
+    pub connector: Arc<dyn AnyConnector>,
     pub wake: Arc<Notify>,
     pub tally: Arc<LaneTally>,
     pub parking: Arc<Parking>,
@@ -42,7 +44,8 @@ impl DestinationHandle {
     pub fn status(&self, backlog: Backlog) -> Status {
         let events = self.events.as_ref().map(|events| events.lane.status(&events.tally, &events.skipped));
         let (parked, held) = (self.parking.is_for(), self.hold.is_for());
-        Status { destination: self.name.clone(), backlog, changes: self.tally.counts(), parked, held, events }
+        let (changes, connector) = (self.tally.counts(), self.connector.counters());
+        Status { destination: self.name.clone(), backlog, changes, parked, held, connector, events }
     }
 
     /// Does with its events what an operator wishes; and tries, should it be parked.

@@ -3,7 +3,7 @@
 use std::future;
 use std::time::Instant;
 
-use super::connector::Carried;
+use super::destinations::CallBatch;
 use super::letters::Refusal;
 use super::outbox::BatchLimit;
 use crate::log::StoreError;
@@ -38,7 +38,7 @@ pub struct Call<F> {
     /// Under what it ends.
     pub batch_id: F,
     /// What the call carries.
-    pub carried: Carried,
+    pub rows: CallBatch,
     /// How many it can be split into.
     pub parts: usize,
     /// How many count as told once it is acknowledged.

@@ -23,13 +23,12 @@ mod address;
 mod backoff;
 mod change;
 mod changes;
-mod connector;
+mod client;
 mod deletes;
 mod delivery;
 mod destination_state;
-mod destinations;
+pub mod destinations;
 mod durable;
-mod file;
 pub mod forward;
 mod handle;
 mod holding;
@@ -38,17 +37,16 @@ mod lane;
 mod letters;
 mod memory;
 pub mod outbox;
-mod pace;
 mod parking;
 mod preview;
 mod rate_limiter;
 mod records;
 mod rewound;
 mod routes;
+mod running;
 pub mod signature;
 mod skipping;
 mod status;
-mod webhook;
 
 #[cfg(test)]
 mod testing;
@@ -56,8 +54,8 @@ mod testing;
 mod tests;
 
 pub use change::{Action, Change};
+pub use client::{client, install_crypto};
 pub use delivery::FailureHandler;
-pub use destinations::Egress;
 pub use durable::DurableOutbox;
 pub use holding::{DeliveryHold, HoldReason};
 pub use instance::Instance;
@@ -66,8 +64,8 @@ pub use memory::MemoryOutbox;
 pub use preview::{Differing, differences, moved};
 pub use rewound::rewound;
 pub use routes::{Tellers, router};
+pub use running::Egress;
 pub use status::{EventStatus, LaneCounts, Status};
-pub use webhook::{client, install_crypto};
 
 /// Why there can be no delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

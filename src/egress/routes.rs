@@ -129,7 +129,7 @@ impl EgressState {
     }
 
     fn json(&self, status: Status) -> StatusJson {
-        let Status { destination, backlog, changes, parked, held, events } = status;
+        let Status { destination, backlog, changes, parked, held, events, connector: _ } = status;
         let now = (self.now)();
         let age_ms = |since: Tick| now.as_ms().saturating_sub(since.as_ms());
         StatusJson {

@@ -101,6 +101,24 @@ pub fn id_of(body: &[u8], resyncs: u32) -> CompactString {
     hexadecimal(&hash.finalize()).into()
 }
 
+/// Makes the id of a call out of parts, of which no two lists have the same.
+#[derive(Default)]
+pub(super) struct CallIdHasher(Sha256);
+
+impl CallIdHasher {
+    /// The next part.
+    pub fn part(&mut self, part: &[u8]) {
+        self.0.update((part.len() as u64).to_be_bytes());
+        self.0.update(part);
+    }
+
+    /// The id, after so many resyncs.
+    pub fn finish(mut self, resyncs: u32) -> CompactString {
+        self.0.update(resyncs.to_be_bytes());
+        hexadecimal(&self.0.finalize()).into()
+    }
+}
+
 fn mac(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     parts.iter().for_each(|part| mac.update(part));

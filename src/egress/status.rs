@@ -20,6 +20,8 @@ pub struct Status {
     pub parked: Option<String>,
     /// Why nothing is delivered to it, where that has another reason.
     pub held: Option<HoldReason>,
+    /// What its connector counts, by name.
+    pub connector: Vec<(&'static str, u64)>,
     /// What became of events, where it is sent any.
     pub events: Option<EventStatus>,
 }

@@ -9,8 +9,9 @@ use dataflows::definitions::{Audience, AudienceId, Definitions, DestinationId};
 use dataflows::expression::Expression;
 use dataflows::model::{Desired, Identifier, IdentifierKey, ProfileId, Traits, Value};
 
+use super::destinations::{DestinationKind, Pace, WebhookSettings};
 use crate::limits::Limits;
-use crate::project::{Clock, Destination, DestinationKind, Project, Replay, Sending, Webhook};
+use crate::project::{Clock, Destination, Project, Replay, Sending};
 
 /// Names of audiences, by id.
 pub const AUDIENCES: [&str; 2] = ["cart_abandoners", "vips"];
@@ -53,25 +54,21 @@ pub fn project(folder: &Path, destinations: Vec<Destination>) -> Project {
 }
 
 /// A webhook with short waits.
-pub fn webhook(url: String) -> Webhook {
-    Webhook {
-        url,
-        secrets: Vec::new(),
-        batch_changes_max: 100,
+pub fn webhook(url: String) -> WebhookSettings {
+    let pace = Pace {
         timeout: Duration::from_secs(60),
         backoff_min: Duration::from_millis(1),
         backoff_max: Duration::from_millis(4),
         attempts_max: 3,
         retry_deletes: Duration::from_secs(3_600),
-        concurrency: 1,
-        calls_per_second: None,
-        confirm: None,
-    }
+        ..Pace::default()
+    };
+    WebhookSettings { url, secrets: Vec::new(), pace, confirm: None }
 }
 
 /// The destination `crm`, of this kind.
-pub fn crm(webhook: Webhook) -> Destination {
-    Destination { name: "crm".into(), kind: DestinationKind::Webhook(webhook), sending: Sending::default() }
+pub fn crm(webhook: WebhookSettings) -> Destination {
+    Destination { name: "crm".into(), kind: DestinationKind::new(webhook), sending: Sending::default() }
 }
 
 /// Traits, which must be sorted.

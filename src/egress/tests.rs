@@ -21,8 +21,9 @@ use super::holding::DeliveryHold;
 use super::testing::{AUDIENCES, crm, numbered, project, row, webhook};
 use super::{Egress, EgressDependencies, MemoryOutbox, Status};
 use crate::clock::wall_clock;
+use crate::egress::destinations::{DestinationKind, FileSettings, WebhookSettings};
 use crate::observe::latency::{Latency, Stage};
-use crate::project::{Destination, DestinationKind, Project, Secret, Sending, Webhook};
+use crate::project::{Destination, Project, Secret, Sending};
 use crate::receive::server::{ReceiveOptions, ReceivedCall, ScriptedReply, WebhookReceiver};
 
 mod operating;
@@ -61,7 +62,7 @@ fn dependencies(latency: &Arc<Latency>) -> EgressDependencies {
 /// Egress to a receiver, and the receiver.
 async fn start_with_receiver(
     options: ReceiveOptions,
-    change: impl FnOnce(&mut Webhook),
+    change: impl FnOnce(&mut WebhookSettings),
 ) -> (Egress, WebhookReceiver, Arc<Latency>) {
     let receiver = WebhookReceiver::start(options).await.unwrap();
     let mut to = webhook(receiver.url());
@@ -116,7 +117,7 @@ async fn a_change_arrives_signed_and_is_measured() {
 #[tokio::test]
 async fn a_wrong_signature_is_refused() {
     let options = ReceiveOptions { secret: Some(Secret::new("right".into())), ..ReceiveOptions::default() };
-    let wrong = |webhook: &mut Webhook| webhook.secrets = vec![Secret::new("wrong".into())];
+    let wrong = |webhook: &mut WebhookSettings| webhook.secrets = vec![Secret::new("wrong".into())];
     let (egress, receiver, _) = start_with_receiver(options, wrong).await;
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
     eventually(|| egress.status()[0].parked.is_some()).await;
@@ -183,7 +184,8 @@ async fn a_retry_has_the_same_body_and_key_whatever_happened_meanwhile() {
 #[tokio::test]
 async fn a_call_that_times_out_is_repeated() {
     let (egress, receiver, _) =
-        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.timeout = Duration::from_millis(300)).await;
+        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.pace.timeout = Duration::from_millis(300))
+            .await;
     let (slow, _never) = ScriptedReply::held();
     receiver.answer_next(slow);
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
@@ -211,7 +213,8 @@ async fn a_call_that_finds_nobody_is_repeated_and_its_error_tells_no_secrets() {
 #[tokio::test]
 async fn retry_after_is_obeyed() {
     let (egress, receiver, _) =
-        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.backoff_max = Duration::from_secs(30)).await;
+        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.pace.backoff_max = Duration::from_secs(30))
+            .await;
     let reply = ScriptedReply {
         header: Some((RETRY_AFTER, "1".into())),
         ..ScriptedReply::status(StatusCode::TOO_MANY_REQUESTS)
@@ -251,7 +254,7 @@ async fn what_is_refused_is_given_up_after_some_attempts_and_the_rest_goes_on() 
 #[tokio::test]
 async fn redirects_are_not_followed() {
     let (egress, receiver, _) =
-        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.attempts_max = 1).await;
+        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.pace.attempts_max = 1).await;
     let header = Some((LOCATION, receiver.url()));
     receiver.answer_next(ScriptedReply { header, ..ScriptedReply::status(StatusCode::TEMPORARY_REDIRECT) });
     feed(&egress, 1, vec![(row(0, "42", numbered(1)), 1)]);
@@ -269,7 +272,7 @@ async fn a_slow_destination_delays_no_other_and_stop_keeps_its_deadline() {
         .unwrap();
     let file = Destination {
         name: "file".into(),
-        kind: DestinationKind::File { path: "out/crm.jsonl".into() },
+        kind: DestinationKind::new(FileSettings { path: "out/crm.jsonl".into() }),
         sending: Sending::default(),
     };
     let (egress, _) = start(folder.path(), vec![crm(webhook(slow.url())), file]);
@@ -302,7 +305,7 @@ async fn a_file_that_cannot_be_written_is_tried_again() {
     fs::write(&in_the_way, "not a folder").unwrap();
     let file = Destination {
         name: "file".into(),
-        kind: DestinationKind::File { path: "out/crm.jsonl".into() },
+        kind: DestinationKind::new(FileSettings { path: "out/crm.jsonl".into() }),
         sending: Sending::default(),
     };
     let (egress, _) = start(folder.path(), vec![file]);
@@ -367,7 +370,7 @@ async fn play(
     concurrency: usize,
 ) -> (BTreeMap<String, ReceivedRows>, ReceivedRows) {
     let (egress, receiver, _) = start_with_receiver(ReceiveOptions::default(), |webhook| {
-        (webhook.batch_changes_max, webhook.concurrency) = (batch_changes_max, concurrency);
+        (webhook.pace.limit.changes, webhook.pace.concurrency) = (batch_changes_max, concurrency);
     })
     .await;
     let mut desired = ReceivedRows::new();

@@ -1,7 +1,7 @@
 //! The project file: from text to a checked, typed [`Project`].
 //!
 //! The way of a `deltaic.toml`, one file each: `written` (sections and keys, read by `section`, strings by `text` and
-//! `environment`) → `resolve` (with `identity`, `csv`, `destinations`, `forwards`, `history`) and `define`, which takes each expression through
+//! `environment`; what a connector alone knows of its section by itself, through `settings`) → `resolve` (with `identity`, `csv`, `destinations`, `forwards`, `history`) and `define`, which takes each expression through
 //! `parse` (text → `syntax`), `infer` (names by `person` and `event`, types by `types` → `typed`), `order` and `lower`
 //! (→ [`dataflows::definitions`]). Every step collects `problem`s and goes on, so that all are shown at once.
 
@@ -20,12 +20,12 @@ mod forwards;
 mod history;
 mod identity;
 mod infer;
+mod kinds;
 mod lower;
 mod names;
 mod network;
 mod order;
 mod origins;
-mod output_files;
 mod parse;
 mod person;
 mod problem;
@@ -35,6 +35,7 @@ mod resolved;
 mod secrecy;
 mod section;
 mod sending;
+mod settings;
 mod suggestion;
 mod syntax;
 #[cfg(test)]
@@ -49,22 +50,27 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+use crate::connectors::Connectors;
 use crate::limits::PROJECT_BYTES_MAX;
 pub(crate) use described::field as field_with_type;
 use environment::Environment;
 pub use history::{BucketKeys, BucketSettings, BucketUrl, HistorySettings};
+pub(crate) use kinds::ConnectorType;
 pub use network::Network;
 pub use origins::IdentifierOrigin;
-pub use output_files::not_appendable;
 use problem::ProjectProblem;
-pub use problem::{Colour, Problems};
+pub use problem::{Colour, Problems, TextSpan};
 pub use reads::{DefinitionReads, reads};
 pub use resolved::{
-    Clock, ContextTraits, CsvMapping, Destination, DestinationKind, Durability, EventPayload, FieldPath, NameLimits,
-    Project, Replay, Secret, Sending, Source, Storage, Webhook,
+    Clock, ContextTraits, CsvMapping, Destination, Durability, EventPayload, FieldPath, NameLimits, Project, Replay,
+    Secret, Sending, Source, Storage,
 };
 use section::ProjectReader;
+pub(crate) use sending::path as field_path;
+pub(crate) use settings::KnownKeys;
+pub use settings::SettingsSection;
 pub(crate) use suggestion::nearest;
+pub use text::SubstitutedText;
 pub use time::parse_time;
 use written::Written;
 
@@ -82,6 +88,15 @@ pub struct Loaded {
 
 /// Reads the project in a folder. `environment` gives the values of variables in it.
 pub fn load(folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
+    load_with(&Connectors::default(), folder, environment)
+}
+
+/// The same, where destinations and sources may be of these kinds.
+pub fn load_with(
+    connectors: &Connectors,
+    folder: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, Problems> {
     // The file may be named in the place of its folder.
     let file = folder.file_name().filter(|name| *name == FILE).filter(|_| !folder.is_dir());
     let folder = match file.and(folder.parent()) {
@@ -100,7 +115,7 @@ pub fn load(folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Resu
             fail(problem.help(format!("a project is a folder with a file `{FILE}` in it")))
         })?,
     };
-    load_text(&source, &name, folder, environment)
+    load_text(&source, &name, folder, environment, connectors)
 }
 
 /// How much `deltaic check` prints of a project that is right.
@@ -156,6 +171,7 @@ fn load_text(
     file: &str,
     folder: &Path,
     lookup: &dyn Fn(&str) -> Option<String>,
+    connectors: &Connectors,
 ) -> Result<Loaded, Problems> {
     let (table, errors) = DeTable::parse_recoverable(source);
     if !errors.is_empty() {
@@ -173,8 +189,8 @@ fn load_text(
         return Err(Problems::new(file, secrecy::mask_unparsed(source), problems.collect(), &[]));
     }
     let environment = Environment { lookup, taken: Vec::new() };
-    let mut reader = ProjectReader { source, environment, problems: Vec::new(), secrets: Vec::new() };
-    let written = Written::read(table.get_ref(), &mut reader);
+    let mut reader = ProjectReader { source, folder, environment, problems: Vec::new(), secrets: Vec::new() };
+    let written = Written::read(table.get_ref(), &mut reader, connectors);
     let ProjectReader { environment, problems, secrets, .. } = reader;
     let shown = |problems| Problems::new(file, secrecy::mask(source, &secrets), problems, &environment.taken);
     match resolve::resolve(written, folder, problems) {

@@ -11,9 +11,9 @@ use miette::{
 
 use crate::limits::PROBLEMS_MAX;
 
-/// Bytes `start..end` of the project file.
+/// A place in the project file: bytes `start..end`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct TextSpan {
+pub struct TextSpan {
     pub(super) start: usize,
     pub(super) end: usize,
 }

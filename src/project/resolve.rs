@@ -19,7 +19,6 @@ use super::identity;
 use super::names::{Alphabet, check_count, check_name, check_outside_name, check_secret};
 use super::network::Network;
 use super::origins;
-use super::output_files;
 use super::problem::ProjectProblem;
 use super::resolved::{Clock, ContextTraits, Durability, NameLimits, Project, Replay, Secret, Source, Storage};
 use super::section::List;
@@ -94,7 +93,6 @@ pub(super) fn resolve(
     };
 
     let log = written.log.and_then(|log| log_level(&log, &mut problems));
-    output_files::check(&written.destinations, folder, &mut problems);
     let storage = written.storage.map(|written| storage(written, folder, &mut problems));
     let instance = match written.instance {
         Some(instance) => {

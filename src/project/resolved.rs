@@ -16,6 +16,7 @@ use dataflows::definitions::Definitions;
 use dataflows::model::{IdentifierKey, ValueType};
 
 use super::{HistorySettings, IdentifierOrigin, Network};
+use crate::egress::destinations::DestinationKind;
 use crate::limits::{
     ATTRIBUTE_NAMES_PER_SOURCE_MAX, EVENT_NAMES_PER_SOURCE_MAX, IDENTIFIER_TYPES_PER_SOURCE_MAX, Limits,
 };
@@ -260,45 +261,6 @@ impl Default for EventPayload {
     fn default() -> Self {
         EventPayload::Drop(vec![vec!["context".into(), "ip".into()]])
     }
-}
-
-/// The kinds of destinations.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DestinationKind {
-    /// Calls an HTTP endpoint.
-    Webhook(Webhook),
-    /// Appends JSON lines to a file.
-    File {
-        /// The file; relative to the project's folder.
-        path: PathBuf,
-    },
-}
-
-/// An HTTP endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Webhook {
-    /// `http://` or `https://`.
-    pub url: String,
-    /// The keys of the HMAC-SHA256 signatures: a call has one by each. Without any, calls are not signed.
-    pub secrets: Vec<Secret>,
-    /// Changes in one call at most. Default: 100.
-    pub batch_changes_max: usize,
-    /// How long one call may take. Default: 10 s.
-    pub timeout: Duration,
-    /// The first wait after a failed call; it doubles with each further failure. Default: 100 ms.
-    pub backoff_min: Duration,
-    /// The longest wait between calls. Default: 30 s.
-    pub backoff_max: Duration,
-    /// Calls with the same content at most when the endpoint answers 4xx; then the changes are given up. Default: 5.
-    pub attempts_max: u32,
-    /// How often deletes that were refused for good are tried again. Default: 10 min.
-    pub retry_deletes: Duration,
-    /// Calls on their way at a time, at most. Default: 1.
-    pub concurrency: usize,
-    /// Calls that begin in a second, at most, repeated ones included. Default: no limit.
-    pub calls_per_second: Option<u32>,
-    /// The field of an answer 2xx, which is JSON, that is true where the call was taken. Default: any answer 2xx says so.
-    pub confirm: Option<FieldPath>,
 }
 
 /// How the columns of a CSV file become an event.

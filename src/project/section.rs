@@ -4,6 +4,7 @@
 //! over the spanned tree that the TOML parser gives.
 
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -22,6 +23,8 @@ use crate::limits::LIST_MAX;
 /// What reading a file gathers, beside what it returns.
 pub(super) struct ProjectReader<'a> {
     pub(super) source: &'a str,
+    /// The folder of the project.
+    pub(super) folder: &'a Path,
     pub(super) environment: Environment<'a>,
     pub(super) problems: Vec<ProjectProblem>,
     /// Places to be masked where the file is shown.
@@ -107,6 +110,16 @@ impl<'t> Section<'t> {
     /// The whole file.
     pub(super) fn root(table: &'t DeTable<'t>) -> Self {
         Section { title: "the project file".into(), place: TextSpan::default(), table: Some(table), known: Vec::new() }
+    }
+
+    /// One that is not there.
+    pub(super) fn absent() -> Self {
+        Section { title: String::new(), place: TextSpan::default(), table: None, known: Vec::new() }
+    }
+
+    /// The keys that were asked for.
+    pub(super) fn known(&self) -> Vec<&'static str> {
+        self.known.clone()
     }
 
     /// The section that an entry is, or a problem.

@@ -94,19 +94,8 @@ fn paths(list: List, problems: &mut Vec<ProjectProblem>) -> Vec<FieldPath> {
     paths
 }
 
-/// Where an answer says whether the call was taken.
-pub(super) fn confirm(confirm: &SubstitutedText, problems: &mut Vec<ProjectProblem>) -> Option<FieldPath> {
-    let path = confirm.value.trim().strip_prefix("body.").and_then(path);
-    if path.is_none() && !confirm.is_broken {
-        let problem =
-            ProjectProblem::at(confirm.place, "expected a field of the answer that is true where the call was taken");
-        problems.push(problem.help("such as \"body.success\""));
-    }
-    path
-}
-
 /// The names that lead to a field, with dots between them; one in double quotes may have a dot itself.
-fn path(text: &str) -> Option<FieldPath> {
+pub(crate) fn path(text: &str) -> Option<FieldPath> {
     let mut path = FieldPath::default();
     let mut rest = text.trim();
     loop {

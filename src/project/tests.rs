@@ -17,9 +17,11 @@ mod described;
 mod hints;
 
 use super::{
-    Colour, ContextTraits, Destination, DestinationKind, Detail, Durability, HistorySettings, Loaded, Secret, Storage,
+    Colour, ContextTraits, Destination, Detail, Durability, HistorySettings, Loaded, Secret, Storage,
     check as check_folder, load, load_text,
 };
+use crate::connectors::Connectors;
+use crate::egress::destinations::WebhookSettings;
 use crate::limits::MemoryLimit;
 
 fn environment(name: &str) -> Option<String> {
@@ -33,7 +35,7 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn loaded(source: &str) -> Result<Loaded, String> {
-    load_text(source, "deltaic.toml", Path::new("/projects/shop"), &environment)
+    load_text(source, "deltaic.toml", Path::new("/projects/shop"), &environment, &Connectors::default())
         .map_err(|problems| problems.render(Colour::Plain))
 }
 
@@ -779,8 +781,8 @@ keep = "7 days"
     assert_eq!(names, ["disk", "hook"]);
     let views: Vec<_> = project.definitions.destinations.iter().map(|view| view.name.as_str()).collect();
     assert_eq!(names, views);
-    let DestinationKind::Webhook(hook) = &project.destinations[1].kind else { panic!("it is a webhook") };
-    assert_eq!((hook.backoff_min, hook.backoff_max), (Duration::from_secs(60), Duration::from_secs(60)));
+    let pace = project.destinations[1].kind.pace();
+    assert_eq!((pace.backoff_min, pace.backoff_max), (Duration::from_secs(60), Duration::from_secs(60)));
     let csv = project.replay.csv.expect("there is a mapping");
     assert_eq!((csv.delimiter, csv.timestamp.1.as_str()), ('\t', "%Y-%m-%d"));
 }
@@ -1056,9 +1058,8 @@ identifiers = ["email"]
     assert_eq!(keys, ["one", "before hunter2-hunter2"]);
     assert_eq!([sorted(&project.read_tokens), sorted(&project.admin_tokens)], ["r-1 r-2 r-3", "a-1 a-2"]);
     assert_eq!(project.cluster_token.as_ref().map(Secret::expose), Some("hunter2-hunter2-c"));
-    let secrets = |destination: &Destination| match &destination.kind {
-        DestinationKind::Webhook(webhook) => sorted(&webhook.secrets),
-        DestinationKind::File { .. } => panic!("it is none"),
+    let secrets = |destination: &Destination| {
+        sorted(&destination.kind.settings::<WebhookSettings>().expect("it is a webhook").secrets)
     };
     assert_eq!(project.destinations.iter().map(secrets).collect::<Vec<_>>(), ["s-1 s-2", ""]);
 }

@@ -5,7 +5,7 @@ use super::problem::{ProjectProblem, TextSpan};
 
 /// A string value of the file, after substitution of environment variables.
 #[derive(Clone, Debug)]
-pub(super) struct SubstitutedText {
+pub struct SubstitutedText {
     /// What it says.
     pub(super) value: String,
     /// Where it stands, quotes included.
@@ -17,6 +17,21 @@ pub(super) struct SubstitutedText {
 }
 
 impl SubstitutedText {
+    /// What it says, with the values of variables.
+    pub fn as_str(&self) -> &str {
+        &self.value
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> TextSpan {
+        self.place
+    }
+
+    /// Whether a variable in it has no value. That is reported already, so nothing more need be said about the text.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
     /// The string that the TOML parser found to be `value` at `place`.
     pub(super) fn new(
         source: &str,

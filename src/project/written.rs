@@ -8,12 +8,14 @@ use dataflows::limits::LINKS_PER_IDENTIFIER_MAX_MAX;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::kinds;
 use super::problem::{ProjectProblem, TextSpan};
 use super::section::{List, ProjectReader, Section};
 use super::text::SubstitutedText;
+use crate::connectors::Connectors;
+use crate::egress::destinations::DestinationKind;
 use crate::limits::{
-    CONCURRENCY_MAX, IDENTIFIER_BYTES_ALLOWED_MAX, Limits, MemoryLimit, NAMES_PER_SOURCE_ALLOWED_MAX,
-    TYPES_PER_SOURCE_ALLOWED_MAX,
+    IDENTIFIER_BYTES_ALLOWED_MAX, Limits, MemoryLimit, NAMES_PER_SOURCE_ALLOWED_MAX, TYPES_PER_SOURCE_ALLOWED_MAX,
 };
 
 /// A project file.
@@ -127,7 +129,8 @@ pub(super) struct WrittenAudience {
 #[derive(Debug)]
 pub(super) struct WrittenDestination {
     pub(super) name: SubstitutedText,
-    pub(super) kind: WrittenKind,
+    /// What its kind made of its own keys; `None` where something is wrong with them, or with its type.
+    pub(super) kind: Option<DestinationKind>,
     pub(super) audiences: Option<List>,
     pub(super) identifiers: Option<List>,
     pub(super) traits: Option<List>,
@@ -163,33 +166,6 @@ pub(super) struct WrittenEnrich {
     pub(super) consent: List,
 }
 
-/// What a destination's type needs.
-#[derive(Debug)]
-pub(super) enum WrittenKind {
-    /// `type = "webhook"`
-    Webhook(Box<WrittenWebhook>),
-    /// `type = "file"`
-    File { path: Option<SubstitutedText> },
-    /// No type, or one that does not exist.
-    Unknown { kind: Option<SubstitutedText> },
-}
-
-/// A destination of type `webhook`.
-#[derive(Debug)]
-pub(super) struct WrittenWebhook {
-    pub(super) url: Option<SubstitutedText>,
-    pub(super) secrets: Vec<SubstitutedText>,
-    pub(super) batch_changes_max: Option<(u64, TextSpan)>,
-    pub(super) timeout: Option<(Duration, TextSpan)>,
-    pub(super) backoff_min: Option<(Duration, TextSpan)>,
-    pub(super) backoff_max: Option<(Duration, TextSpan)>,
-    pub(super) retry_deletes: Option<(Duration, TextSpan)>,
-    pub(super) attempts_max: Option<(u64, TextSpan)>,
-    pub(super) concurrency: Option<(u64, TextSpan)>,
-    pub(super) calls_per_second: Option<(u64, TextSpan)>,
-    pub(super) confirm: Option<SubstitutedText>,
-}
-
 /// `[clock]`
 #[derive(Debug)]
 pub(super) struct WrittenClock {
@@ -219,7 +195,7 @@ fn nothing_elsewhere(_: &str) -> Option<String> {
 
 impl Written {
     /// Reads the whole file.
-    pub(super) fn read<'t>(table: &'t DeTable<'t>, reader: &mut ProjectReader<'_>) -> Self {
+    pub(super) fn read<'t>(table: &'t DeTable<'t>, reader: &mut ProjectReader<'_>, connectors: &Connectors) -> Self {
         let mut root = Section::root(table);
         let name = root.text(reader, "name");
         let mut http = root.section(reader, "http");
@@ -252,7 +228,8 @@ impl Written {
         let audiences = root.section(reader, "audiences");
         let audiences = audiences.entries().map(|(name, value)| audience(reader, name, value)).collect();
         let destinations = root.section(reader, "destinations");
-        let destinations = destinations.entries().map(|(name, value)| destination(reader, name, value)).collect();
+        let destinations =
+            destinations.entries().map(|(name, value)| destination(reader, name, value, connectors)).collect();
         let mut clock = root.section(reader, "clock");
         // Events were let be ahead of their tick by it. Now nothing is from the future, and projects that say it go on to be read.
         _ = clock.duration(reader, "max_future");
@@ -472,25 +449,11 @@ impl WrittenOrigin {
     }
 }
 
-/// Keys that only webhooks have.
-const OF_WEBHOOKS: [&str; 11] = [
-    "url",
-    "secret",
-    "batch_changes_max",
-    "timeout",
-    "backoff_min",
-    "backoff_max",
-    "attempts_max",
-    "retry_deletes",
-    "concurrency",
-    "calls_per_second",
-    "confirm",
-];
-
 fn destination<'t>(
     reader: &mut ProjectReader<'_>,
     name: SubstitutedText,
     value: &'t Spanned<DeValue<'t>>,
+    connectors: &Connectors,
 ) -> WrittenDestination {
     let mut section = Section::of_entry(reader, format!("[destinations.{}]", name.value), name.place, value);
     let kind = section.text(reader, "type");
@@ -511,46 +474,7 @@ fn destination<'t>(
         section.missing(reader, "audiences", or_events);
         section.missing(reader, "identifiers", "the identifier types that may leave, such as [\"email\"]");
     }
-    let kind = match kind.as_ref().map(|kind| kind.value.as_str()) {
-        Some("webhook") => {
-            let url = section.text(reader, "url");
-            if let Some(url) = url.as_ref().filter(|url| url.value.contains('@')) {
-                // It may hold a password.
-                reader.secrets.push(url.place);
-            }
-            section.missing(reader, "url", "the endpoint to call");
-            WrittenKind::Webhook(Box::new(WrittenWebhook {
-                url,
-                secrets: section.named_secrets(reader, "secret"),
-                batch_changes_max: section.integer(reader, "batch_changes_max", 1..=100_000),
-                timeout: section.duration(reader, "timeout"),
-                backoff_min: section.duration(reader, "backoff_min"),
-                backoff_max: section.duration(reader, "backoff_max"),
-                attempts_max: section.integer(reader, "attempts_max", 1..=1_000_000),
-                retry_deletes: section.duration(reader, "retry_deletes"),
-                concurrency: section.integer(reader, "concurrency", 1..=CONCURRENCY_MAX),
-                calls_per_second: section.integer(reader, "calls_per_second", 1..=1_000_000),
-                confirm: section.text(reader, "confirm"),
-            }))
-        }
-        Some("file") => {
-            let path = section.text(reader, "path");
-            section.missing(reader, "path", "the file to append to");
-            WrittenKind::File { path }
-        }
-        _ => {
-            // Which keys belong here is not known without a type; none of them is a problem of its own.
-            section.named_secrets(reader, "secret");
-            OF_WEBHOOKS.into_iter().chain(["path"]).for_each(|key| section.expect(key));
-            section.missing(reader, "type", "`webhook` or `file`");
-            WrittenKind::Unknown { kind }
-        }
-    };
-    section.finish(reader, |key| match key {
-        "path" => Some("`path` belongs to destinations of type `file`".into()),
-        key if OF_WEBHOOKS.contains(&key) => Some(format!("`{key}` belongs to destinations of type `webhook`")),
-        _ => None,
-    });
+    let kind = kinds::read(reader, section, kind.as_ref(), "destination", connectors.destinations());
     WrittenDestination { name, kind, audiences, identifiers, traits, requires_consent, forward, sending }
 }
 

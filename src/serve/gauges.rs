@@ -167,6 +167,7 @@ impl Readings for Gauges {
             is_paused: status.backlog.state == DeliveryState::Paused,
             is_parked: status.parked.is_some(),
             is_held: status.held.is_some(),
+            connector: status.connector,
         };
         self.egress.status().into_iter().map(delivery).collect()
     }

@@ -3,20 +3,13 @@
 //! All else of a project is fixed while it runs, since it changes what is true, or what is open. Where a project cannot be read, all
 //! stays as it was.
 
-use std::path::Path;
-
 use crate::http::Admission;
-use crate::project::{self, Colour, Project, Source};
+use crate::project::{Colour, Loaded, Problems, Project, Source};
 
-/// Reads anew the project in `folder`, of which `running` runs, and lets in whom it lets in. Gives it, for what else may be taken of
-/// it; nothing where it stays as it was.
-pub fn reload(
-    running: &Project,
-    folder: &Path,
-    environment: &dyn Fn(&str) -> Option<String>,
-    admission: &Admission,
-) -> Option<Project> {
-    let read = match project::load(folder, environment) {
+/// Takes a project that was read anew, of which `running` runs, and lets in whom it lets in. Gives it, for what else may be taken of
+/// it; nothing where it could not be read, and stays as it was.
+pub fn reload(running: &Project, read: Result<Loaded, Problems>, admission: &Admission) -> Option<Project> {
+    let read = match read {
         Ok(loaded) => loaded.project,
         Err(problems) => {
             let shown = problems.render(Colour::Plain);

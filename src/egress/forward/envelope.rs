@@ -12,7 +12,6 @@ use dataflows::model::{Text, Tick};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::entries::EventBatch;
 use super::payload::PayloadWriter;
 use crate::json::{ObjectJson, whole_characters};
 use crate::log::Offset;
@@ -70,30 +69,6 @@ impl Serialize for ConsentJson<'_> {
         self.0.iter().try_for_each(|(purpose, given)| map.serialize_entry(purpose.as_str(), given))?;
         map.end()
     }
-}
-
-/// The body of the call that carries `batch`.
-pub fn call(destination: &str, batch: &EventBatch) -> Bytes {
-    let name = serde_json::Value::from(destination);
-    let mut body = format!("{{\"destination\":{name},\"events\":[").into_bytes();
-    for (entry, index) in batch.entries.iter().zip(0..) {
-        if index > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(&entry.json);
-    }
-    body.extend_from_slice(b"]}");
-    body.into()
-}
-
-/// The lines that tell of `batch`.
-pub fn lines(batch: &EventBatch) -> Bytes {
-    let mut lines = Vec::new();
-    for entry in &batch.entries {
-        lines.extend_from_slice(&entry.json);
-        lines.push(b'\n');
-    }
-    lines.into()
 }
 
 #[cfg(test)]

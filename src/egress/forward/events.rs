@@ -13,8 +13,8 @@ use super::entries::{OutgoingEvents, QueuedEvent};
 use super::queue::Queue;
 use super::recheck::Recheck;
 use super::skipped::Skipped;
-use crate::egress::connector::Connector;
 use crate::egress::delivery::LaneContext;
+use crate::egress::destinations::CallBatch;
 use crate::egress::holding::DeliveryHold;
 use crate::egress::lane::{Call, CallOutcome, Lane};
 use crate::egress::outbox::{BatchLimit, OperatorCommand, Outbox};
@@ -25,7 +25,6 @@ use crate::log::StoreError;
 pub struct EventLane {
     destination: DestinationId,
     name: CompactString,
-    connector: Arc<Connector>,
     queue: Mutex<Queue>,
     /// How consent is looked at again, where it is required.
     recheck: Option<Recheck>,
@@ -46,9 +45,9 @@ impl EventLane {
         queue: Queue,
         recheck: Option<Recheck>,
     ) -> Self {
-        let (name, connector, wake) = (line.destination.clone(), line.connector.clone(), line.wake.clone());
+        let (name, wake) = (line.destination.clone(), line.wake.clone());
         let (queue, hold) = (Mutex::new(queue), line.hold.clone());
-        EventLane { destination, name, connector, queue, recheck, outbox, hold, wake }
+        EventLane { destination, name, queue, recheck, outbox, hold, wake }
     }
 
     /// Whether consent is looked at again.
@@ -125,10 +124,10 @@ impl Lane for EventLane {
         let Some(OutgoingEvents { batch, refusals, .. }) = taken else { return Ok(None) };
         Ok(Some(Call {
             batch_id: (),
-            carried: self.connector.events(&self.name, &batch),
             parts: batch.entries.len(),
             count: batch.entries.len() as u64,
             received: batch.received.clone(),
+            rows: CallBatch::of_events(self.name.clone(), batch),
             refusals,
         }))
     }

@@ -32,13 +32,13 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-pub use entries::{EventBatch, EventLetter, PendingEntries};
+pub use entries::{EventBatch, EventLetter, PendingEntries, QueuedEvent};
 pub(super) use events::EventLane;
 pub(super) use recheck::Recheck;
 pub use recheck::Whose;
 pub use skipped::{Skip, Skipped, SkippedCounts};
 
-use entries::{ForwardStore, QueueLimit, QueuedEvent};
+use entries::{ForwardStore, QueueLimit};
 use memory::MemoryEntries;
 use payload::PayloadWriter;
 use queue::Queue;

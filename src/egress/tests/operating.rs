@@ -10,7 +10,7 @@ use crate::log::StoreError;
 #[tokio::test]
 async fn of_a_batch_only_what_is_refused_is_given_up() {
     let (egress, receiver, _) =
-        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.attempts_max = 2).await;
+        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.pace.attempts_max = 2).await;
     let refusal = || ScriptedReply { text: "bad".into(), ..ScriptedReply::status(StatusCode::UNPROCESSABLE_ENTITY) };
     let fine = || ScriptedReply { applies: true, ..ScriptedReply::status(StatusCode::OK) };
     // All four twice; then halves: the first two are fine, of the others only the fourth.
@@ -35,7 +35,7 @@ async fn of_a_batch_only_what_is_refused_is_given_up() {
 #[tokio::test]
 async fn calls_are_under_way_together_but_never_two_of_an_identifier() {
     let (egress, receiver, _) = start_with_receiver(ReceiveOptions::default(), |webhook| {
-        (webhook.concurrency, webhook.batch_changes_max) = (3, 1);
+        (webhook.pace.concurrency, webhook.pace.limit.changes) = (3, 1);
     })
     .await;
     let releases: Vec<_> = (0..3)
@@ -94,7 +94,7 @@ async fn a_paused_destination_is_not_called_and_a_call_that_failed_goes_on_as_it
 #[tokio::test]
 async fn a_resync_tells_everything_once_more_under_other_keys() {
     let (egress, receiver, _) =
-        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.batch_changes_max = 2).await;
+        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.pace.limit.changes = 2).await;
     let users = ["1", "2", "3", "4", "5"];
     feed(&egress, 1, users.map(|user| (row(0, user, numbered(1)), 1)).to_vec());
     eventually(|| egress.status()[0].backlog.is_told()).await;

@@ -8,7 +8,7 @@ async fn an_address_that_is_refused_parks_the_destination_and_nothing_is_given_u
     for status in [401, 403, 404, 405, 407, 410, 301, 302, 308] {
         let status = StatusCode::from_u16(status).unwrap();
         let (egress, receiver, _) =
-            start_with_receiver(ReceiveOptions::default(), |webhook| webhook.attempts_max = 1).await;
+            start_with_receiver(ReceiveOptions::default(), |webhook| webhook.pace.attempts_max = 1).await;
         (0..5).for_each(|_| receiver.answer_next(ScriptedReply::status(status)));
         feed(&egress, 1, ["1", "2"].map(|user| (row(0, user, numbered(1)), 1)).to_vec());
         eventually(|| egress.status()[0].parked.is_some()).await;
@@ -26,7 +26,7 @@ async fn an_address_that_is_refused_parks_the_destination_and_nothing_is_given_u
 async fn an_operator_who_mended_the_address_need_not_wait() {
     let hour = Duration::from_secs(3_600);
     let (egress, receiver, _) = start_with_receiver(ReceiveOptions::default(), |webhook| {
-        (webhook.backoff_min, webhook.backoff_max) = (hour, hour)
+        (webhook.pace.backoff_min, webhook.pace.backoff_max) = (hour, hour)
     })
     .await;
     receiver.answer_next(ScriptedReply::status(StatusCode::NOT_FOUND));
@@ -47,7 +47,8 @@ async fn an_operator_who_mended_the_address_need_not_wait() {
 #[tokio::test]
 async fn a_delete_that_was_given_up_is_tried_again_by_itself() {
     let (egress, receiver, _) = start_with_receiver(ReceiveOptions::default(), |webhook| {
-        (webhook.attempts_max, webhook.batch_changes_max, webhook.retry_deletes) = (1, 1, Duration::from_millis(5));
+        (webhook.pace.attempts_max, webhook.pace.limit.changes, webhook.pace.retry_deletes) =
+            (1, 1, Duration::from_millis(5));
     })
     .await;
     feed(&egress, 1, vec![(row(0, "ann", numbered(1)), 1)]);
@@ -65,7 +66,7 @@ async fn a_delete_that_was_given_up_is_tried_again_by_itself() {
 #[tokio::test]
 async fn what_will_pass_is_repeated_for_ever() {
     let (egress, receiver, _) =
-        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.attempts_max = 1).await;
+        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.pace.attempts_max = 1).await;
     for status in [408, 409, 423, 425, 429, 500, 502, 503, 504] {
         let header = Some((RETRY_AFTER, "0.001".to_owned()));
         receiver.answer_next(ScriptedReply { header, ..ScriptedReply::status(StatusCode::from_u16(status).unwrap()) });
@@ -78,7 +79,7 @@ async fn what_will_pass_is_repeated_for_ever() {
 #[tokio::test]
 async fn what_is_too_large_is_halved_at_once() {
     let (egress, receiver, _) =
-        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.attempts_max = 3).await;
+        start_with_receiver(ReceiveOptions::default(), |webhook| webhook.pace.attempts_max = 3).await;
     receiver.answer_next(ScriptedReply::status(StatusCode::PAYLOAD_TOO_LARGE));
     feed(&egress, 1, ["1", "2", "3", "4"].map(|user| (row(0, user, numbered(1)), 1)).to_vec());
     let status = finish(egress).await;
@@ -132,7 +133,7 @@ async fn an_answer_without_an_end_is_waited_for_once() {
         }
     });
     let mut to = webhook(format!("http://{address}/"));
-    to.batch_changes_max = 1;
+    to.pace.limit.changes = 1;
     let (egress, _) = start(Path::new("/nonexistent"), vec![crm(to)]);
     // Were each waited for, this would take longer than the deadline.
     let users: Vec<String> = (0..200).map(|user| user.to_string()).collect();

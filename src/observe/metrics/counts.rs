@@ -206,6 +206,10 @@ impl<R: Readings> Collector for EngineCounts<R> {
         per_destination("deltaic_destination_failed_calls", "Calls that failed", &|of| of.failed_calls, Counter)?;
         per_destination("deltaic_destination_given_up", "Changes given up", &|of| of.given_up, Counter)?;
 
+        let of_connector = all.iter().flat_map(|of| of.connector.iter().map(|one| (of.destination.as_str(), *one)));
+        let help = "What the connector of the destination counts";
+        by_connector(&mut encoder, "deltaic_destination_connector", help, "destination", of_connector)?;
+
         let help = "How far the destination's frontier is behind the clock";
         seconds_of(
             &mut encoder,
@@ -266,6 +270,25 @@ fn by_destination<'a>(
         Counter => family(encoder, name, help, "destination", rows.map(|(to, n)| (to, ConstCounter::new(n)))),
         _ => family(encoder, name, help, "destination", rows.map(|(to, n)| (to, ConstGauge::new(n)))),
     }
+}
+
+/// What connectors count, by whose they are and what it is; nothing at all where none does.
+fn by_connector<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    label: &str,
+    counts: impl Iterator<Item = (&'a str, (&'static str, u64))>,
+) -> fmt::Result {
+    let mut counts = counts.peekable();
+    if counts.peek().is_none() {
+        return Ok(());
+    }
+    let mut family = encoder.encode_descriptor(name, help, None, Counter)?;
+    for (of, (kind, count)) in counts {
+        ConstCounter::new(count).encode(family.encode_family(&[("kind", kind), (label, of)])?)?;
+    }
+    Ok(())
 }
 
 /// The processes of a cluster: by their numbers, since addresses are for admins.

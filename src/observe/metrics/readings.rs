@@ -190,6 +190,8 @@ pub struct DeliveryReading {
     pub is_parked: bool,
     /// Whether nothing is delivered to it: this is a copy of an engine, or its address is another one.
     pub is_held: bool,
+    /// What its connector counts, by name, since the start.
+    pub connector: Vec<(&'static str, u64)>,
 }
 
 /// How the events for a destination are doing.

@@ -93,6 +93,7 @@ impl Readings for Fixed {
             is_paused: true,
             is_parked: true,
             is_held: true,
+            connector: vec![("bytes", 30)],
         }]
     }
     fn events(&self) -> Vec<EventDelivery> {
@@ -193,6 +194,7 @@ async fn everything_is_told_in_openmetrics_text() {
         r#"deltaic_destination_dead_letters{destination="crm"} 2"#,
         r#"deltaic_destination_dead_deletes{destination="crm"} 1"#,
         r#"deltaic_destination_paused{destination="crm"} 1"#,
+        r#"deltaic_destination_connector_total{kind="bytes",destination="crm"} 30"#,
         r#"deltaic_destination_parked{destination="crm"} 1"#,
         r#"deltaic_destination_held{destination="crm"} 1"#,
         "deltaic_log_lines_dropped_total 22",

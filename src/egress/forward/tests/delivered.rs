@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::clock::wall_clock;
 use crate::egress::DeliveryHold;
+use crate::egress::destinations::{DestinationKind, FileSettings};
 use crate::egress::forward::Queues;
 use crate::egress::forward::entries::{
     EntriesIter, EntryWrites, EventLetter, ForwardCursor, ForwardStore, Hold, QueueLimit, QueuedEvent,
@@ -26,7 +27,7 @@ use crate::engine::Forwarded;
 use crate::json::TimeText;
 use crate::log::{Offset, StoreError};
 use crate::observe::latency::Latency;
-use crate::project::{Destination, DestinationKind, Project, Secret, Sending, Webhook};
+use crate::project::{Destination, Project, Secret, Sending};
 use crate::receive::server::{ReceiveOptions, ScriptedReply, WebhookReceiver};
 
 /// Longer than any test takes: what is not there by then does not come.
@@ -99,7 +100,7 @@ async fn events_arrive_signed_and_in_order_also_when_calls_fail() {
     let options = ReceiveOptions { secret: secret(), fail_every: Some(2), ..ReceiveOptions::default() };
     let receiver = WebhookReceiver::start(options).await.unwrap();
     let mut to = webhook(receiver.url());
-    (to.secrets, to.batch_changes_max) = (secret().into_iter().collect(), 2);
+    (to.secrets, to.pace.limit.changes) = (secret().into_iter().collect(), 2);
     let egress = start(&sending(Path::new("/nonexistent"), crm(to)));
     assert_eq!(egress.produced(), ms(0));
     egress.take_in(ms(9), &[event(1), event(2), event(3)]).unwrap();
@@ -131,7 +132,7 @@ async fn what_is_refused_is_given_up_and_the_next_follows() {
 #[tokio::test]
 async fn a_file_gets_a_line_for_each() {
     let folder = tempfile::tempdir().unwrap();
-    let kind = DestinationKind::File { path: "out/events.jsonl".into() };
+    let kind = DestinationKind::new(FileSettings { path: "out/events.jsonl".into() });
     let egress = start(&sending(folder.path(), Destination { name: "disk".into(), kind, sending: Sending::default() }));
     egress.take_in(ms(2), &[event(1)]).unwrap();
     egress.take_in(ms(6), &[event(4), event(5)]).unwrap();
@@ -153,7 +154,8 @@ async fn eventually(condition: impl Fn() -> bool) {
 #[tokio::test]
 async fn of_a_refused_batch_only_what_is_to_blame_is_a_dead_letter_and_may_be_retried() {
     let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
-    let to = Webhook { attempts_max: 2, ..webhook(receiver.url()) };
+    let mut to = webhook(receiver.url());
+    to.pace.attempts_max = 2;
     let egress = start(&sending(Path::new("/nonexistent"), crm(to)));
     let refusal = || ScriptedReply { text: "bad".into(), ..ScriptedReply::status(StatusCode::UNPROCESSABLE_ENTITY) };
     let fine = || ScriptedReply { applies: true, ..ScriptedReply::status(StatusCode::OK) };
@@ -211,7 +213,8 @@ async fn a_pause_holds_events_and_a_call_that_failed_goes_on_as_it_was() {
 #[tokio::test]
 async fn both_lanes_share_the_calls_of_a_second() {
     let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
-    let to = Webhook { calls_per_second: Some(10), batch_changes_max: 1, ..webhook(receiver.url()) };
+    let mut to = webhook(receiver.url());
+    (to.pace.calls_per_second, to.pace.limit.changes) = (Some(10), 1);
     let egress = start(&sending(Path::new("/nonexistent"), crm(to)));
     let began = Instant::now();
     egress.apply(ms(1), None, ["1", "2", "3"].map(|user| (row(0, user, numbered(1)), 1)).to_vec());

@@ -8,17 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use compact_str::CompactString;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::connector::Failure;
-use super::outbox::Batch;
-use super::signature::id_of;
+use super::{BatchLimit, CallBatch, ConnectContext, Connector, DestinationSettings, Failure, Pace};
+use crate::project::{SettingsSection, SubstitutedText};
 
 mod target;
 
-use target::{NotAppended, Target};
+use target::{NotAppended, Target, not_appendable};
 
 /// How long a lock of somebody else is waited for before that is a failure. Other destinations with the same path hold it for as
 /// long as a batch takes.
@@ -30,37 +28,91 @@ const LOCK_EVERY: Duration = Duration::from_millis(5);
 /// Digits of the id of a line: 64 bits tell apart all lines of one file.
 const ID_DIGITS: usize = 16;
 
+/// A file that lines are appended to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSettings {
+    /// The file; relative to the project's folder.
+    pub path: PathBuf,
+}
+
+impl DestinationSettings for FileSettings {
+    const TYPE: &'static str = "file";
+    type Connector = FileConnector;
+
+    fn read(section: &mut SettingsSection<'_, '_>) -> Option<Self> {
+        let path = section.required_text("path", "the file to append to")?;
+        check_path(&path, section);
+        Some(FileSettings { path: path.as_str().into() })
+    }
+
+    fn place(&self) -> Vec<u8> {
+        self.path.as_os_str().as_encoded_bytes().to_vec()
+    }
+
+    /// Batches are large since each costs one write; failures are such as a full disk, which passes when somebody comes. A file never
+    /// refuses, so the number of attempts does not matter. A write that hangs goes on by itself, so there is no end to waiting for it.
+    fn pace(&self) -> Pace {
+        let usual = Pace::default();
+        Pace {
+            limit: BatchLimit { changes: 1_000, ..usual.limit },
+            timeout: Duration::MAX,
+            backoff_max: Duration::from_secs(5),
+            attempts_max: 1,
+            ..usual
+        }
+    }
+
+    fn connect(&self, with: &ConnectContext<'_>) -> Result<FileConnector, String> {
+        Ok(FileConnector { target: Arc::new(Target::new(with.folder.join(&self.path))) })
+    }
+}
+
+/// Reports what nothing can be appended to.
+fn check_path(path: &SubstitutedText, section: &mut SettingsSection<'_, '_>) {
+    if path.is_broken() {
+        return;
+    }
+    if path.as_str().trim().is_empty() {
+        return section.report(path.place(), "expected the path of a file", None);
+    }
+    // What cannot be looked at may be there by the time it is written to; then is said what is wrong with it.
+    let there = std::fs::metadata(section.folder().join(path.as_str()));
+    if let Some(why) = there.ok().as_ref().and_then(not_appendable) {
+        section.report(path.place(), format!("nothing can be appended to `{}`", path.as_str()), Some(why));
+    }
+}
+
 /// Appends to a file.
 #[derive(Debug)]
 pub struct FileConnector {
     target: Arc<Target>,
-    destination: CompactString,
-    audiences: Arc<[CompactString]>,
 }
 
-impl FileConnector {
-    /// A connector to the file at `path`. It is not opened yet.
-    pub fn new(destination: CompactString, path: PathBuf, audiences: Arc<[CompactString]>) -> Self {
-        FileConnector { target: Arc::new(Target::new(path)), destination, audiences }
-    }
+impl Connector for FileConnector {
+    type Payload = Bytes;
 
-    /// The lines that tell of `batch`, after so many resyncs. A line that is written again after a crash has the id that it had.
-    pub fn body(&self, batch: &Batch, resyncs: u32) -> Bytes {
+    /// The lines that tell of the rows. The line of a change that is written again after a crash has the id that it had.
+    fn encode(&self, call: &CallBatch) -> Bytes {
         let mut lines = Vec::new();
-        for change in batch.iter() {
-            let begin = lines.len();
-            serde_json::to_writer(&mut lines, &change.named(&self.audiences))
-                .expect("names and values are JSON; writing to memory cannot fail");
-            let key = id_of(&[self.destination.as_bytes(), b"\0", &lines[begin..]].concat(), resyncs);
+        for change in call.changes() {
+            let mut line = change.to_json();
+            let key = call.id_of(&[call.destination().as_bytes(), b"\0", line.as_bytes()].concat());
             // In the place of the brace that ends the object.
-            lines.pop();
-            lines.extend_from_slice([",\"id\":\"", &key[..ID_DIGITS], "\"}\n"].concat().as_bytes());
+            line.pop();
+            lines.extend_from_slice([&line, ",\"id\":\"", &key[..ID_DIGITS], "\"}\n"].concat().as_bytes());
+        }
+        for event in call.events() {
+            lines.extend_from_slice(event.json());
+            lines.push(b'\n');
         }
         lines.into()
     }
 
-    /// Appends once. `Ok` means acknowledged.
-    pub async fn attempt(&self, body: &Bytes) -> Result<(), Failure> {
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.target.counters()
+    }
+
+    async fn deliver(&self, body: Bytes) -> Result<(), Failure> {
         let began = Instant::now();
         loop {
             let (target, body) = (self.target.clone(), body.clone());
@@ -85,10 +137,12 @@ fn said(why: &dyn std::fmt::Display) -> String {
 
 #[cfg(test)]
 mod tests {
+    use compact_str::CompactString;
     use dataflows::definitions::AudienceId;
     use dataflows::model::{ProfileId, Tick};
 
     use super::*;
+    use crate::egress::signature::id_of;
     use crate::egress::testing::AUDIENCES;
     use crate::egress::{Action, Change};
 
@@ -105,8 +159,10 @@ mod tests {
     }
 
     fn lines(destination: &str, changes: &[Change], resyncs: u32) -> Vec<String> {
-        let connector = FileConnector::new(destination.into(), "out".into(), AUDIENCES.map(CompactString::from).into());
-        let body = String::from_utf8(connector.body(&changes.into(), resyncs).to_vec()).unwrap();
+        let connector = FileConnector { target: Arc::new(Target::new("out".into())) };
+        let audiences = AUDIENCES.map(CompactString::from).into();
+        let call = CallBatch::of_changes(destination.into(), changes.into(), audiences, resyncs);
+        let body = String::from_utf8(connector.encode(&call).to_vec()).unwrap();
         body.lines().map(str::to_owned).collect()
     }
 

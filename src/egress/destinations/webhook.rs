@@ -1,26 +1,23 @@
 //! Destinations of the kind `webhook`: an HTTP endpoint that takes changes as JSON.
 //!
 //! `POST` with `{"destination": …, "changes": [{"audience", "action", "identifiers", "traits", "as_of"}, …]}`; headers
-//! with an id that a retry repeats, the time and the signature ([`super::signature`]). 2xx acknowledges.
+//! with an id that a retry repeats, the time and the signature ([`crate::egress::signature`]). 2xx acknowledges.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use compact_str::CompactString;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::EgressError;
-use super::backoff::retry_after;
-use super::connector::{Carried, Failure};
-use super::outbox::Batch;
-use super::signature::{self, former};
-use crate::project::{FieldPath, Secret, Webhook};
+use super::{CallBatch, ConnectContext, Connector, DestinationSettings, Failure, Pace};
+use crate::egress::backoff::retry_after;
+use crate::egress::client::client;
+use crate::egress::signature::{self, former};
+use crate::project::{FieldPath, Secret, SettingsSection, SubstitutedText, field_path};
 
 /// Bytes of an answer that are read: enough for a reason, and for the connection to be used again after a usual answer.
 const ANSWER_BYTES_MAX: usize = 4 * 1024;
@@ -34,6 +31,88 @@ const ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// Characters of an answer that are kept to show.
 const ANSWER_CHARS_KEPT: usize = 200;
 
+/// An HTTP endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// `http://` or `https://`.
+    pub url: String,
+    /// The keys of the HMAC-SHA256 signatures: a call has one by each. Without any, calls are not signed.
+    pub secrets: Vec<Secret>,
+    /// How calls follow each other.
+    pub pace: Pace,
+    /// The field of an answer 2xx, which is JSON, that is true where the call was taken. Default: any answer 2xx says so.
+    pub confirm: Option<FieldPath>,
+}
+
+impl DestinationSettings for WebhookSettings {
+    const TYPE: &'static str = "webhook";
+    type Connector = WebhookConnector;
+
+    fn read(section: &mut SettingsSection<'_, '_>) -> Option<Self> {
+        let url = section.required_text("url", "the endpoint to call");
+        if let Some(url) = url.as_ref().filter(|url| url.as_str().contains('@')) {
+            // It may hold a password.
+            section.mask(url);
+        }
+        let secrets = section.secrets("secret", "the secret of signatures");
+        secrets.iter().for_each(|secret| check_encoding(secret, section));
+        let pace = Pace::read(section);
+        let confirm = section.text("confirm").and_then(|confirm| confirmation(&confirm, section));
+        let url = url?;
+        check_url(&url, section);
+        let secrets = secrets.iter().map(|secret| Secret::new(secret.as_str().to_owned())).collect();
+        Some(WebhookSettings { url: url.as_str().to_owned(), secrets, pace, confirm })
+    }
+
+    fn place(&self) -> Vec<u8> {
+        // `http://host` and `http://host/` are one.
+        Url::parse(&self.url).map_or_else(|_| self.url.clone(), Into::into).into_bytes()
+    }
+
+    fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    fn connect(&self, _: &ConnectContext<'_>) -> Result<WebhookConnector, String> {
+        let url: Url = self.url.parse().map_err(|error| format!("the url cannot be read: {error}"))?;
+        let client = client(&url, self.pace.timeout).map_err(|error| format!("no HTTP client: {error}"))?;
+        let (secrets, confirm) = (self.secrets.clone(), self.confirm.clone());
+        Ok(WebhookConnector { client, url, secrets, confirm, is_endless: AtomicBool::new(false) })
+    }
+}
+
+/// Behind `whsec_` there is base64: what is none would be another key for the receiver's library than here.
+fn check_encoding(secret: &SubstitutedText, section: &mut SettingsSection<'_, '_>) {
+    if !secret.is_broken() && Secret::new(secret.as_str().to_owned()).signing_key().is_none() {
+        let message = "the secret of signatures begins with `whsec_`, and what follows is no base64";
+        section.report(secret.place(), message, Some("make one: echo whsec_$(openssl rand -base64 24)"));
+    }
+}
+
+fn check_url(url: &SubstitutedText, section: &mut SettingsSection<'_, '_>) {
+    if url.is_broken() {
+        return;
+    }
+    let message = match Url::parse(url.as_str()) {
+        Err(error) => format!("this is no URL: {error}"),
+        Ok(parsed) if !matches!(parsed.scheme(), "http" | "https") => {
+            "expected a URL that starts with `http://` or `https://`".to_owned()
+        }
+        Ok(_) => return,
+    };
+    section.report(url.place(), message, Some("such as \"https://example.com/hooks/deltaic\""));
+}
+
+/// Where an answer says whether the call was taken.
+fn confirmation(confirm: &SubstitutedText, section: &mut SettingsSection<'_, '_>) -> Option<FieldPath> {
+    let path = confirm.as_str().trim().strip_prefix("body.").and_then(field_path);
+    if path.is_none() && !confirm.is_broken() {
+        let message = "expected a field of the answer that is true where the call was taken";
+        section.report(confirm.place(), message, Some("such as \"body.success\""));
+    }
+    path
+}
+
 /// Calls an endpoint.
 #[derive(Debug)]
 pub struct WebhookConnector {
@@ -42,50 +121,29 @@ pub struct WebhookConnector {
     secrets: Vec<Secret>,
     /// The field of an answer that says whether the call was taken, where it is to be looked at.
     confirm: Option<FieldPath>,
-    destination: CompactString,
-    audiences: Arc<[CompactString]>,
     /// Whether an answer that acknowledged did not end.
     is_endless: AtomicBool,
 }
 
-impl WebhookConnector {
-    /// A connector to `webhook`. Nothing is called yet.
-    pub fn new(
-        destination: CompactString,
-        webhook: &Webhook,
-        audiences: Arc<[CompactString]>,
-    ) -> Result<Self, EgressError> {
-        let wrong = |reason: String| EgressError { destination: destination.clone(), reason };
-        let url: Url = webhook.url.parse().map_err(|error| wrong(format!("the url cannot be read: {error}")))?;
-        let client = client(&url, webhook.timeout).map_err(|error| wrong(format!("no HTTP client: {error}")))?;
-        let (secrets, confirm) = (webhook.secrets.clone(), webhook.confirm.clone());
-        Ok(WebhookConnector {
-            client,
-            url,
-            secrets,
-            confirm,
-            destination,
-            audiences,
-            is_endless: AtomicBool::new(false),
-        })
+/// What is sent, at each attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookCall {
+    /// Which call it is.
+    id: CompactString,
+    body: Bytes,
+}
+
+impl Connector for WebhookConnector {
+    type Payload = WebhookCall;
+
+    fn encode(&self, call: &CallBatch) -> WebhookCall {
+        let body = if call.is_of_events() { body_of_events(call) } else { body_of_changes(call) };
+        WebhookCall { id: call.id_of(&body), body }
     }
 
-    /// The body of the call that carries `batch`.
-    pub fn body(&self, batch: &Batch) -> Bytes {
-        #[derive(Serialize)]
-        struct WebhookBody<'a, C> {
-            destination: &'a str,
-            changes: Vec<C>,
-        }
-        let changes = batch.iter().map(|change| change.named(&self.audiences)).collect();
-        let body = WebhookBody { destination: &self.destination, changes };
-        serde_json::to_vec(&body).expect("names and values are JSON; writing to memory cannot fail").into()
-    }
-
-    /// Calls once. `Ok` means acknowledged.
-    pub async fn attempt(&self, Carried { id, body }: &Carried) -> Result<(), Failure> {
-        let response =
-            self.client.post(self.url.clone()).headers(self.headers(id, body)).body(body.clone()).send().await;
+    async fn deliver(&self, WebhookCall { id, body }: WebhookCall) -> Result<(), Failure> {
+        let headers = self.headers(&id, &body);
+        let response = self.client.post(self.url.clone()).headers(headers).body(body).send().await;
         let response = response.map_err(|error| {
             let is_reached = !error.is_connect();
             // The URL may hold a token of its own, and the message goes to logs.
@@ -128,7 +186,9 @@ impl WebhookConnector {
             }
         })
     }
+}
 
+impl WebhookConnector {
     /// Reads the rest of an answer that acknowledges, so that the connection can be used again; but a body without an end is waited
     /// for once only.
     async fn finish(&self, response: Response) {
@@ -158,30 +218,27 @@ impl WebhookConnector {
     }
 }
 
-/// A client for calls to `url`, each of which may take as long as `timeout` with all of its answer.
-pub fn client(url: &Url, timeout: Duration) -> reqwest::Result<Client> {
-    install_crypto();
-    let client = Client::builder()
-        .user_agent(concat!("deltaic/", env!("CARGO_PKG_VERSION")))
-        .timeout(timeout)
-        // Sooner: so it is known that a call did not reach anybody.
-        .connect_timeout(timeout * 3 / 4)
-        .redirect(Policy::none())
-        .referer(false);
-    // Certificates are those that the system trusts. They are not looked for where none is needed: without any, as in
-    // a bare container, the client could not be built at all.
-    let client = if url.scheme() == "https" { client } else { client.tls_certs_only([]) };
-    client.build()
+fn body_of_changes(call: &CallBatch) -> Bytes {
+    #[derive(Serialize)]
+    struct WebhookBody<'a, C> {
+        destination: &'a str,
+        changes: Vec<C>,
+    }
+    let body = WebhookBody { destination: call.destination(), changes: call.changes().collect() };
+    serde_json::to_vec(&body).expect("names and values are JSON; writing to memory cannot fail").into()
 }
 
-/// Makes `ring` the provider of cryptography for TLS in this process, where none was chosen; reqwest asks for one even
-/// for plain HTTP.
-pub fn install_crypto() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // An error says that there is one already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
+fn body_of_events(call: &CallBatch) -> Bytes {
+    let name = serde_json::Value::from(call.destination());
+    let mut body = format!("{{\"destination\":{name},\"events\":[").into_bytes();
+    for (event, index) in call.events().zip(0..) {
+        if index > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(event.json());
+    }
+    body.extend_from_slice(b"]}");
+    body.into()
 }
 
 /// Whether an answer 2xx says in a field of its JSON that the call was taken. What cannot be read is no answer, and the call is repeated.

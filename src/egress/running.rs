@@ -16,13 +16,13 @@ use tokio::time::{sleep, timeout};
 use super::changes::Changes;
 use super::deletes::RetryDeletes;
 use super::delivery::{Delivery, FailureHandler, LaneContext};
+use super::destinations::{ConnectContext, Pace};
 use super::forward::EventLane;
 use super::forward::{EventLetter, Forwarding, Queues, Recheck};
 use super::handle::{DestinationHandle, EventLaneHandle};
 use super::holding::{DeliveryHold, HoldReason};
 use super::letters::{DeadLetter, LETTERS_MAX};
 use super::outbox::{OperatorCommand, Outbox};
-use super::pace::{Pace, connector};
 use super::rate_limiter::RateLimiter;
 use super::status::Status;
 use super::{EgressDependencies, EgressError};
@@ -76,10 +76,14 @@ impl Egress {
         let audiences: Arc<[CompactString]> = defined.chain(outbox.retired()).cloned().collect();
         let mut queues = queues.by_destination(project);
         for (destination, id) in project.destinations.iter().zip((0..).map(DestinationId::new)) {
-            let (connector, pace) = connector(project, destination, &audiences)?;
+            let pace = destination.kind.pace();
+            let context = ConnectContext { destination: &destination.name, folder: &project.folder };
+            let connector = destination.kind.connect(&context);
+            let connector =
+                connector.map_err(|reason| EgressError { destination: destination.name.clone(), reason })?;
             let line = LaneContext {
                 destination: destination.name.clone(),
-                connector: Arc::new(connector),
+                connector,
                 pace,
                 rate_limiter: Arc::new(RateLimiter::new(pace.calls_per_second)),
                 parking: Arc::default(),
@@ -106,6 +110,7 @@ impl Egress {
             });
             handles.push(DestinationHandle {
                 name: line.destination.clone(),
+                connector: line.connector.clone(),
                 wake: line.wake.clone(),
                 tally: line.tally.clone(),
                 parking: line.parking.clone(),
@@ -116,7 +121,8 @@ impl Egress {
             let again =
                 RetryDeletes { destination: id, every: pace.retry_deletes, outbox: outbox.clone(), line: line.clone() };
             tasks.spawn_on(again.run(), runtime);
-            let lane = Arc::new(Changes { destination: id, outbox: outbox.clone(), connector: line.connector.clone() });
+            let (outbox, audiences) = (outbox.clone(), audiences.clone());
+            let lane = Arc::new(Changes { destination: id, outbox, name: line.destination.clone(), audiences });
             for _ in 0..pace.concurrency {
                 tasks.spawn_on(Delivery { lane: lane.clone(), line: line.clone() }.run(), runtime);
             }

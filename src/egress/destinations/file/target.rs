@@ -3,15 +3,14 @@
 //! Nothing that somebody else wrote is ever taken away, nor what a process before this one wrote: a line without an end is ended.
 //! So readers see each line whole, or what was torn on a line of its own.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, FileType, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rustix::fs::OFlags;
-
-use crate::project::not_appendable;
 
 /// How often lines are written anew since the file was removed meanwhile. Once is bad luck.
 const REMOVED_MAX: usize = 10;
@@ -22,6 +21,10 @@ pub(super) struct Target {
     path: PathBuf,
     /// Open between batches; closed after a failure, so that the next attempt begins anew.
     file: Mutex<Option<File>>,
+    /// Bytes of the lines that were appended.
+    bytes: AtomicU64,
+    /// How often it was opened: more than once where it is rotated, or fails.
+    opened: AtomicU64,
 }
 
 /// Why lines were not appended.
@@ -38,7 +41,12 @@ pub(super) enum NotAppended {
 impl Target {
     /// The file at `path`, which is not opened yet.
     pub fn new(path: PathBuf) -> Self {
-        Target { path, file: Mutex::default() }
+        Target { path, file: Mutex::default(), bytes: AtomicU64::new(0), opened: AtomicU64::new(0) }
+    }
+
+    /// What is counted of it.
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        vec![("bytes", self.bytes.load(Ordering::Relaxed)), ("opened", self.opened.load(Ordering::Relaxed))]
     }
 
     /// Appends whole lines.
@@ -47,7 +55,11 @@ impl Target {
         for _ in 0..REMOVED_MAX {
             let mut file = match slot.take().filter(|file| is_at(file, &self.path)) {
                 Some(file) => file,
-                None => open(&self.path).map_err(NotAppended::Nothing)?,
+                None => {
+                    let file = open(&self.path).map_err(NotAppended::Nothing)?;
+                    self.opened.fetch_add(1, Ordering::Relaxed);
+                    file
+                }
             };
             // Others who append are a destination's events beside its changes, and destinations with the same path. Any other
             // error: a file system without locks is one for a single writer.
@@ -61,10 +73,29 @@ impl Target {
             // In one that was moved meanwhile they are where those before them are. One that was removed nobody can read.
             if !file.metadata().is_ok_and(|metadata| metadata.nlink() == 0) {
                 *slot = Some(file);
+                self.bytes.fetch_add(lines.len() as u64, Ordering::Relaxed);
                 return Ok(());
             }
         }
         Err(NotAppended::Nothing(io::Error::other("it is removed again and again")))
+    }
+}
+
+/// Why nothing can be appended to what this is of.
+pub(super) fn not_appendable(metadata: &Metadata) -> Option<&'static str> {
+    let is = |kind: fn(&FileType) -> bool| kind(&metadata.file_type());
+    if metadata.is_file() {
+        None
+    } else if metadata.is_dir() {
+        Some("it is a folder: name a file in it")
+    } else if is(FileTypeExt::is_fifo) {
+        Some(
+            "it is a FIFO, which loses what is in it with its reader: name a file, and let the reader follow it (`tail -F`)",
+        )
+    } else if is(FileTypeExt::is_char_device) || is(FileTypeExt::is_block_device) {
+        Some("it is a device, which keeps no lines: name a file")
+    } else {
+        Some("it is a socket: name a file")
     }
 }
 
@@ -76,7 +107,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 /// Opens the file to append to it, with its folders made.
 fn open(path: &Path) -> io::Result<File> {
-    let refused = |metadata: io::Result<fs::Metadata>| match metadata {
+    let refused = |metadata: io::Result<Metadata>| match metadata {
         Ok(metadata) => not_appendable(&metadata).map_or(Ok(()), |why| Err(io::Error::other(why))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
@@ -178,6 +209,7 @@ mod tests {
         File::options().write(true).open(at("out")).unwrap().set_len(0).unwrap();
         target.append(b"5\n").unwrap();
         assert_eq!(read(&at("out")), "5\n");
+        assert_eq!(target.counters(), [("bytes", 10), ("opened", 4)]);
     }
 
     #[test]

@@ -1,0 +1,286 @@
+//! Connectors of a program's own (docs/guides/write-a-connector.md), with the real engine: what the engine promises them, and what it shows of them.
+
+mod collector;
+mod lines;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use collector::{Collector, LineAnswer};
+use deltaic::connectors::Connectors;
+use deltaic::egress::install_crypto;
+use deltaic::project::{Colour, load_with};
+use deltaic::serve::Server;
+use lines::LinesSettings;
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::program::{DEADLINE, READ_TOKEN, WRITE_KEY, project};
+
+/// What the tests of this file have to do with an engine in which these connectors are.
+fn connectors() -> Connectors {
+    Connectors::default().with_destination::<LinesSettings>()
+}
+
+fn with(address: &str, keys: &str) -> String {
+    format!(
+        r#"
+name = "shop"
+identity.key = "k"
+[sources.web]
+write_key = "{WRITE_KEY}"
+[access]
+read_token = "{READ_TOKEN}"
+admin_token = "an-admin"
+[traits]
+orders = "count('Order Completed')"
+[audiences.buyers]
+when = "orders > 0"
+[destinations.table]
+type = "lines"
+address = "{address}"
+token = "${{LINES_TOKEN:-s3cret}}"
+audiences = ["buyers"]
+identifiers = ["user_id", "email"]
+traits = ["orders"]
+backoff_min = "1 ms"
+backoff_max = "5 ms"
+{keys}
+[storage]
+"#
+    )
+}
+
+/// An engine in this process.
+struct EngineWithin {
+    server: Server,
+    client: Client,
+}
+
+impl EngineWithin {
+    async fn start(folder: &Path) -> Self {
+        let project = load_with(&connectors(), folder, &|_| None).unwrap_or_else(|error| panic!("{error:?}")).project;
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let server = Server::builder(project).listen(any).start().await.unwrap();
+        let client = Client::builder().tls_certs_only([]).timeout(DEADLINE).build().unwrap();
+        let engine = EngineWithin { server, client };
+        let ready = async {
+            while engine.get("/readyz").await.is_none() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, ready).await.expect("it becomes ready");
+        engine
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.server.address()))
+    }
+
+    /// What is answered, where the status is 200.
+    async fn get(&self, path: &str) -> Option<String> {
+        let answer = self.request(Method::GET, path).bearer_auth("an-admin").send().await.unwrap();
+        if answer.status() != 200 { None } else { answer.text().await.ok() }
+    }
+
+    async fn until(&self, path: &str, holds: impl Fn(&str) -> bool) -> String {
+        let found = async {
+            loop {
+                if let Some(text) = self.get(path).await.filter(|text| holds(text)) {
+                    return text;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, found).await.unwrap_or_else(|_| panic!("{path} never says it"))
+    }
+
+    /// Until the destination has all that it is to have.
+    async fn until_told(&self) -> Value {
+        let status = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let is_told = |text: &str| status(text)["pending"] == 0;
+        status(&self.until("/v1/destinations/table", is_told).await)
+    }
+}
+
+/// Events that make a buyer of each of these people.
+async fn buy(client: &Client, url: &str, people: &[&str]) {
+    let order = |user: &&str| {
+        json!({"type": "track", "event": "Order Completed", "userId": user,
+               "context": {"traits": {"email": format!("{user}@example.com")}}})
+    };
+    let events: Vec<Value> = people.iter().map(order).collect();
+    let request = client.post(format!("{url}/v1/batch")).basic_auth(WRITE_KEY, Some(""));
+    let answer = request.body(json!({ "batch": events }).to_string()).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+impl EngineWithin {
+    async fn buy(&self, people: &[&str]) {
+        buy(&self.client, &format!("http://{}", self.server.address()), people).await;
+    }
+}
+
+fn says(file: &str) -> String {
+    let folder = project(file);
+    match load_with(&connectors(), folder.path(), &|_| None) {
+        Ok(loaded) => loaded.warnings.render(Colour::Plain),
+        Err(problems) => problems.render(Colour::Plain),
+    }
+}
+
+#[test]
+fn the_project_file_knows_the_keys_of_a_kind() {
+    let check = |said: &str, expected: &str| assert!(said.contains(expected), "{said}");
+    let lines = |keys: &str| says(&with("127.0.0.1:1", keys));
+    assert_eq!(lines(""), "");
+    let misspelt = lines("adress = \"x\"");
+    check(&misspelt, "unknown key `adress` in [destinations.table]");
+    check(&misspelt, "did you mean `address`?");
+    check(&lines("path = \"x\""), "`path` belongs to destinations of type `file`");
+    check(&lines("events = [\"Order Completed\"]\nkeep = [\"userId\"]"), "has `events`, which its type does not take");
+    check(&lines("concurrency = 0"), "expected `concurrency` from 1 to");
+    check(&says(&with("nowhere", "")), "such as \"127.0.0.1:9000\"");
+    check(&says(&with("127.0.0.1:1", "").replace("address = ", "# ")), "[destinations.table] has no `address`");
+    let other = says(&with("127.0.0.1:1", "").replace("\"lines\"", "\"file\""));
+    check(&other, "`address` belongs to destinations of type `lines`");
+    check(&other, "`backoff_min` belongs to destinations of type `webhook` or `lines`");
+    let unknown = says(&with("127.0.0.1:1", "").replace("\"lines\"", "\"liness\""));
+    check(&unknown, "unknown type of destination");
+    check(&unknown, "did you mean `lines`?");
+    assert!(!unknown.contains("unknown key") && !unknown.contains("s3cret"), "{unknown}");
+    check(&says(&with("127.0.0.1:1", "").replace("\"lines\"", "\"ftp\"")), "there are `webhook`, `file` and `lines`");
+    let without = says(&with("127.0.0.1:1", "").replace("type = \"lines\"", ""));
+    check(&without, "add `type`: `webhook`, `file` or `lines`");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_goes_again_with_the_same_bytes_and_what_is_confirmed_does_not() {
+    let collector = Collector::start().await;
+    let folder = project(&with(&collector.address, "timeout = \"50 ms\"\nattempts_max = 2"));
+    let engine = EngineWithin::start(folder.path()).await;
+    // A lost answer, and one that never comes: both may have arrived.
+    collector.answer([LineAnswer::HangsUp, LineAnswer::Never, LineAnswer::Says("ok")]);
+    engine.buy(&["ann"]).await;
+    let calls = collector.calls(3).await;
+    engine.until_told().await;
+    assert_eq!(
+        calls[0].records(),
+        [("buyers/email:ann@example.com", "{\"orders\":1}"), ("buyers/user_id:ann", "{\"orders\":1}")]
+    );
+    assert!(calls[0].text.lines().next().unwrap().ends_with(" 2 s3cret"), "{calls:?}");
+    assert!(calls.iter().all(|call| call.text == calls[0].text), "the same bytes: {calls:?}");
+
+    // Two are refused with a third: of the halves one is taken, and who is to blame is a dead letter.
+    engine.request(Method::POST, "/v1/destinations/table/pause").bearer_auth("an-admin").send().await.unwrap();
+    engine.buy(&["bea", "cid"]).await;
+    engine.until("/v1/destinations/table", |status| status.contains("\"pending\":4")).await;
+    collector.answer(["no", "no", "ok", "no", "no"].map(LineAnswer::Says));
+    engine.request(Method::POST, "/v1/destinations/table/resume").bearer_auth("an-admin").send().await.unwrap();
+    let calls = collector.calls(6).await.split_off(3);
+    let status = engine.until_told().await;
+    assert_eq!((calls[0].records().len(), &calls[0].text), (4, &calls[1].text));
+    assert!(calls[2].records().len() == 2 && calls[2].id() != calls[0].id(), "{calls:?}");
+    assert_eq!(status["dead_letters"], 2, "{status}");
+
+    let metrics = engine.get("/metrics").await.unwrap();
+    let counted = "deltaic_destination_connector_total{kind=\"records\",destination=\"table\"} 4";
+    assert!(metrics.contains(counted), "{metrics}");
+    engine.server.stop().await.unwrap();
+
+    // A new process has what was confirmed on record, and tells only what is new.
+    let before = collector.calls(0).await.len();
+    let engine = EngineWithin::start(folder.path()).await;
+    engine.buy(&["dan"]).await;
+    let new = collector.calls(before + 1).await.split_off(before);
+    assert!(new[0].records().iter().all(|(key, _)| key.contains("dan")), "{new:?}");
+    engine.until_told().await;
+    engine.server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_lets_nobody_in_is_parked() {
+    let collector = Collector::start().await;
+    let folder = project(&with(&collector.address, ""));
+    let engine = EngineWithin::start(folder.path()).await;
+    collector.answer([LineAnswer::Says("who?"); 2]);
+    engine.buy(&["ann"]).await;
+    let calls = collector.calls(3).await;
+    assert!(calls.iter().all(|call| call.text == calls[0].text), "{calls:?}");
+    engine.until_told().await;
+    engine.server.stop().await.unwrap();
+}
+
+/// Where the process that is killed finds its project.
+const FOLDER: &str = "DELTAIC_TEST_CONNECTORS";
+
+/// Not a test, but what [`a_call_is_the_same_after_a_kill`] starts as a process of its own: the engine, until it is killed.
+#[test]
+fn a_process_that_is_killed() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let engine = EngineWithin::start(Path::new(&folder)).await;
+        std::fs::write(Path::new(&folder).join("url"), format!("http://{}", engine.server.address())).unwrap();
+        std::future::pending::<()>().await;
+    });
+}
+
+/// The engine in a process of its own. Killed when it goes.
+struct KilledProcess {
+    child: Child,
+    url: String,
+}
+
+impl KilledProcess {
+    async fn start(folder: &Path) -> Self {
+        let url = folder.join("url");
+        _ = std::fs::remove_file(&url);
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "connectors::a_process_that_is_killed", "--nocapture"]).env(FOLDER, folder);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let mut process = KilledProcess { child, url: String::new() };
+        let there = async {
+            while process.url.is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                process.url = std::fs::read_to_string(&url).unwrap_or_default();
+            }
+        };
+        tokio::time::timeout(DEADLINE, there).await.expect("it starts");
+        process
+    }
+}
+
+impl Drop for KilledProcess {
+    fn drop(&mut self) {
+        // As `kill -9`.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// What is in flight is kept as rows: what the next process makes of them is the same call.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_the_same_after_a_kill() {
+    install_crypto();
+    let collector = Collector::start().await;
+    let folder = project(&with(&collector.address, "timeout = \"1 hour\""));
+    let client = Client::builder().tls_certs_only([]).timeout(DEADLINE).build().unwrap();
+    // One attempt fails, and one is under way, when it is killed.
+    collector.answer([LineAnswer::HangsUp, LineAnswer::Never]);
+    let process = KilledProcess::start(folder.path()).await;
+    buy(&client, &process.url, &["ann", "bea", "cid"]).await;
+    let first = collector.calls(2).await;
+    drop(process);
+
+    // What is desired by then is something else, and waits behind it.
+    let process = KilledProcess::start(folder.path()).await;
+    buy(&client, &process.url, &["ann"]).await;
+    let calls = collector.calls(4).await;
+    drop(process);
+    assert_eq!(first[0].text, first[1].text);
+    assert_eq!(calls[2].text, first[0].text, "the same rows, in the same bytes, under the same id");
+    let more: Vec<_> = calls[3].records().into_iter().filter(|(key, _)| key.ends_with(":ann")).collect();
+    assert!(more.iter().all(|(_, value)| *value == "{\"orders\":2}") && !more.is_empty(), "{calls:?}");
+}
