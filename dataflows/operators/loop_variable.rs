@@ -61,7 +61,7 @@ impl<'scope, D: Clone + 'static> LoopVariable<'scope, D> {
         let step = Product::new(Default::default(), 1);
         let to_output = |summary| [(0, Antichain::from_elem(summary))];
         let mut enters = builder.new_input_connection(enters.inner, Pipeline, to_output(Product::default()));
-        let mut next = builder.new_input_connection(next.inner, Pipeline, to_output(step.clone()));
+        let mut next = builder.new_input_connection(next.inner, Pipeline, to_output(step));
         (0..2).for_each(|input| builder.set_notify_for(input, FrontierInterest::Never));
         builder.build(move |_| {
             move |_frontiers| {
