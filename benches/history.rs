@@ -61,6 +61,7 @@ fn main() {
             is_historical: false,
             ip: None,
             position: ("", count),
+            is_placed: false,
         };
         let accepted = extractor.accept(line.as_bytes(), &given).expect("the stream is in order").accepted;
         Stored { message: accepted.message, source: Some(accepted.source), raw: accepted.raw }

@@ -66,6 +66,7 @@ fn batches(folder: &Path, events: u64) -> Vec<Vec<Accepted>> {
         is_historical: false,
         ip: None,
         position: ("", 0),
+        is_placed: false,
     };
     let mut event = || {
         line.clear();

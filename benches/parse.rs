@@ -70,6 +70,7 @@ fn run(name: &str, extractor: &Extractor, event: impl Fn(u64) -> String) {
         is_historical: false,
         ip: None,
         position: ("", 0),
+        is_placed: false,
     };
     // Rounds of all events, for three seconds: the best tells what the code costs, the median what the machine does meanwhile.
     let (mut rounds, start) = (Vec::new(), Instant::now());

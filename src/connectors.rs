@@ -1,28 +1,43 @@
 //! Which kinds of sources and destinations a project may have: the one place that names them.
 //!
-//! A program that uses the library adds kinds of its own ([`Connectors::with_destination`]) and loads its project with them
+//! A program that uses the library adds kinds of its own ([`Connectors::with_source`],
+//! [`Connectors::with_destination`]) and loads its project with them
 //! ([`crate::project::load_with`]); nothing else has to know.
 
 use crate::egress::destinations::{DestinationSettings, DestinationType, FileSettings, WebhookSettings};
+use crate::ingest::sources::{HttpSettings, SourceSettings, SourceType};
+use crate::project::ConnectorType;
 
 /// The kinds that a project may have. By default those that are built in.
 #[derive(Clone, Debug)]
 pub struct Connectors {
+    sources: Vec<SourceType>,
     destinations: Vec<DestinationType>,
 }
 
 impl Default for Connectors {
     fn default() -> Self {
         let destinations = vec![DestinationType::of::<WebhookSettings>(), DestinationType::of::<FileSettings>()];
-        Connectors { destinations }
+        Connectors { sources: vec![SourceType::of::<HttpSettings>()], destinations }
     }
 }
 
 impl Connectors {
+    /// These, and sources of one more kind. It takes the place of one with the same name.
+    pub fn with_source<S: SourceSettings>(mut self) -> Self {
+        with(&mut self.sources, SourceType::of::<S>());
+        self
+    }
+
     /// These, and destinations of one more kind. It takes the place of one with the same name.
     pub fn with_destination<S: DestinationSettings>(mut self) -> Self {
         with(&mut self.destinations, DestinationType::of::<S>());
         self
+    }
+
+    /// The kinds of sources.
+    pub(crate) fn sources(&self) -> &[SourceType] {
+        &self.sources
     }
 
     /// The kinds of destinations.
@@ -31,7 +46,7 @@ impl Connectors {
     }
 }
 
-fn with<T: crate::project::ConnectorType>(types: &mut Vec<T>, new: T) {
+fn with<T: ConnectorType>(types: &mut Vec<T>, new: T) {
     types.retain(|of| of.name() != new.name());
     types.push(new);
 }

@@ -6,6 +6,7 @@ use dataflows::definitions::{Audience, Definitions, Field, FieldRoot, Trait};
 use dataflows::expression::Expression;
 use dataflows::model::{IdentifierKey, ValueType};
 
+use crate::ingest::sources::{HttpSettings, SourceKind};
 use crate::limits::Limits;
 use crate::project::{Clock, ContextTraits, NameLimits, Project, Replay, Secret, Source};
 
@@ -15,13 +16,10 @@ pub(crate) fn project() -> Project {
     let nothing = || Expression::Literal(None);
     let source = |name: &str, key: &str| Source {
         name: name.into(),
-        write_keys: vec![Secret::new(key.into())],
+        kind: sending_with([Secret::new(key.into())]),
         context_traits: ContextTraits::default(),
         trusted: false,
-        events_per_second: None,
-        bytes_per_second: None,
         names: NameLimits::default(),
-        ip: true,
     };
     Project {
         name: "example".into(),
@@ -60,4 +58,9 @@ pub(crate) fn project() -> Project {
         log: None,
         dataflow_log: true,
     }
+}
+
+/// The kind of a source that sends with these keys.
+pub(crate) fn sending_with(keys: impl IntoIterator<Item = Secret>) -> SourceKind {
+    SourceKind::new(HttpSettings::with_keys(keys.into_iter().collect()))
 }

@@ -24,6 +24,7 @@ use crate::history::HistoryWriter;
 use crate::http::{Admission, Routes, Timeouts, serve};
 use crate::ingest::quarantine::Keeper;
 use crate::ingest::segment::{Extractor, stored_event_decoder};
+use crate::ingest::sources::RunningSources;
 use crate::limits::{CLUSTER_FAULT_GRACE, CLUSTER_STOP_GRACE, CLUSTER_STOP_MAX};
 use crate::log::Syncer;
 use crate::log::checkpoint::{Checkpointer, CheckpointerSettings, SealIds};
@@ -58,6 +59,9 @@ use storing::Storing;
 
 /// How long destinations get, at the stop, to take what is pending.
 const DELIVERY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long sources get, at the stop, to end with what they have read.
+const SOURCES_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How the engine is to run, beside what the project says.
 #[derive(Clone, Debug)]
@@ -247,7 +251,10 @@ async fn run(
         names: Arc::new(names),
     };
 
-    routes.turn_to(parts.router(&project));
+    let is_first = parts.topology.process == 0;
+    let (router, entrance) = parts.router(&project);
+    routes.turn_to(router);
+    let sources = is_first.then(|| RunningSources::start(&project, &entrance, &tokio::runtime::Handle::current()));
     if let Some(ready) = ready {
         ready(address);
     }
@@ -266,6 +273,9 @@ async fn run(
     }
     reads.end_waiting();
     drop(end);
+    if let Some(sources) = sources {
+        sources.stop(SOURCES_DEADLINE).await;
+    }
     // Where it panicked, it was told of.
     _ = serving.await;
     if let Some(ending) = ending.take_if(|ending| !ending.is_orderly) {

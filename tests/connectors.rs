@@ -1,6 +1,7 @@
 //! Connectors of a program's own (docs/guides/write-a-connector.md), with the real engine: what the engine promises them, and what it shows of them.
 
 mod collector;
+mod inbox;
 mod lines;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,15 +14,15 @@ use deltaic::connectors::Connectors;
 use deltaic::egress::install_crypto;
 use deltaic::project::{Colour, load_with};
 use deltaic::serve::Server;
+use inbox::InboxSettings;
 use lines::LinesSettings;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::program::{DEADLINE, READ_TOKEN, WRITE_KEY, project};
 
-/// What the tests of this file have to do with an engine in which these connectors are.
 fn connectors() -> Connectors {
-    Connectors::default().with_destination::<LinesSettings>()
+    Connectors::default().with_destination::<LinesSettings>().with_source::<InboxSettings>()
 }
 
 fn with(address: &str, keys: &str) -> String {
@@ -283,4 +284,130 @@ async fn a_call_is_the_same_after_a_kill() {
     assert_eq!(calls[2].text, first[0].text, "the same rows, in the same bytes, under the same id");
     let more: Vec<_> = calls[3].records().into_iter().filter(|(key, _)| key.ends_with(":ann")).collect();
     assert!(more.iter().all(|(_, value)| *value == "{\"orders\":2}") && !more.is_empty(), "{calls:?}");
+}
+
+/// An inbox in the project's folder, and an audience of those whose events came by it.
+fn with_inbox(keys: &str) -> String {
+    format!(
+        r#"
+name = "shop"
+identity.key = "k"
+[sources.drops]
+type = "inbox"
+folder = "drops"
+every = "2 ms"
+{keys}
+[access]
+read_token = "{READ_TOKEN}"
+admin_token = "an-admin"
+[traits]
+orders = "count('Order Completed')"
+[audiences.buyers]
+when = "orders > 0"
+[storage]
+"#
+    )
+}
+
+/// Puts a file into the inbox as a whole, as whoever writes one has to.
+fn drop_file(folder: &Path, name: &str, lines: &[&str]) {
+    let file = folder.join("drops").join(name);
+    std::fs::write(file.with_extension("new"), lines.join("\n")).unwrap();
+    std::fs::rename(file.with_extension("new"), file).unwrap();
+}
+
+fn a_drop(user: &str) -> String {
+    json!({"type": "track", "event": "Order Completed", "userId": user, "timestamp": "2026-01-01T00:00:00Z"})
+        .to_string()
+}
+
+impl EngineWithin {
+    /// A metric, once it has this value.
+    async fn until_metric(&self, series: &str, value: u64) {
+        let line = format!("{series} {value}\n");
+        self.until("/metrics", |text| text.contains(&line)).await;
+    }
+
+    /// How many orders somebody has.
+    async fn orders(&self, user: &str) -> Value {
+        let request = self.request(Method::GET, &format!("/v1/profiles/user_id:{user}")).bearer_auth(READ_TOKEN);
+        let profile: Value = serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap();
+        profile["profile"]["traits"]["orders"].clone()
+    }
+}
+
+#[test]
+fn a_source_has_the_keys_of_its_type() {
+    let check = |said: &str, expected: &str| assert!(said.contains(expected), "{said}");
+    assert_eq!(says(&with_inbox("trusted = true")), "");
+    let http = says(&with_inbox("write_key = \"k\""));
+    check(&http, "`write_key` belongs to sources of type `http`");
+    check(&says(&with_inbox("").replace("every", "evry")), "did you mean `every`?");
+    check(&says(&with_inbox("").replace("folder = ", "# ")), "[sources.drops] has no `folder`");
+    check(&says(&with_inbox("").replace("\"inbox\"", "\"inbx\"")), "unknown type of source");
+    check(&says(&with_inbox("").replace("\"inbox\"", "\"kafka\"")), "there are `http` and `inbox`");
+    // Without a type it is of HTTP, and has a key.
+    let plain = says("name = \"shop\"\nidentity.key = \"k\"\n[sources.web]\nfolder = \"x\"");
+    check(&plain, "[sources.web] has no `write_key`");
+    check(&plain, "`folder` belongs to sources of type `inbox`");
+    let written = says("name = \"shop\"\nidentity.key = \"k\"\n[sources.web]\ntype = \"http\"\nwrite_key = \"w\"");
+    assert_eq!(written, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_once_more_does_not_count_again() {
+    let folder = project(&with_inbox(""));
+    std::fs::create_dir(folder.path().join("drops")).unwrap();
+    let engine = EngineWithin::start(folder.path()).await;
+    drop_file(folder.path(), "1.jsonl", &[&a_drop("ann"), "no event", &a_drop("ann"), &a_drop("bea")]);
+    drop_file(folder.path(), "2.jsonl", &[&a_drop("ann")]);
+    engine.until_metric("deltaic_source_connector_total{kind=\"files\",source=\"drops\"}", 2).await;
+    assert!(folder.path().join("drops/1.done").exists() && !folder.path().join("drops/1.jsonl").exists());
+    engine.until_metric("deltaic_events_accepted_total{source=\"drops\"}", 4).await;
+    engine.until_metric("deltaic_events_rejected_total{code=\"not_json\",source=\"drops\"}", 1).await;
+    engine.until("/v1/quarantine", |entries| entries.contains("\"total\":1") && entries.contains("drops")).await;
+    engine.until_metric("deltaic_audience_members{audience=\"buyers\"}", 2).await;
+    assert_eq!((engine.orders("ann").await, engine.orders("bea").await), (json!(3), json!(1)));
+    engine.server.stop().await.unwrap();
+
+    // As after a crash between the receipt and what makes it known where the file was read: none of the events has a `messageId`.
+    std::fs::rename(folder.path().join("drops/1.done"), folder.path().join("drops/1.jsonl")).unwrap();
+    let engine = EngineWithin::start(folder.path()).await;
+    drop_file(folder.path(), "3.jsonl", &[&a_drop("cid")]);
+    engine.until_metric("deltaic_events_accepted_total{source=\"drops\"}", 1).await;
+    engine.until_metric("deltaic_events_duplicate_total{source=\"drops\"}", 3).await;
+    engine.until_metric("deltaic_audience_members{audience=\"buyers\"}", 3).await;
+    assert_eq!((engine.orders("ann").await, engine.orders("bea").await), (json!(3), json!(1)));
+    engine.server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_fails_is_started_again() {
+    let folder = project(&with_inbox(""));
+    let engine = EngineWithin::start(folder.path()).await;
+    let failures = "deltaic_source_connector_total{kind=\"failures\",source=\"drops\"}";
+    engine.until("/metrics", |text| text.contains(failures)).await;
+    std::fs::create_dir(folder.path().join("drops")).unwrap();
+    drop_file(folder.path(), "1.jsonl", &[&a_drop("ann")]);
+    engine.until_metric("deltaic_audience_members{audience=\"buyers\"}", 1).await;
+    engine.server.stop().await.unwrap();
+}
+
+/// The page shows what is tested: each of its blocks of Rust is a part of these files, and all of both connectors is there.
+#[test]
+fn the_guide_shows_these_connectors() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let files = ["tests/connectors/lines.rs", "tests/connectors/inbox.rs", "tests/connectors.rs"].map(text);
+    let page = text("docs/guides/write-a-connector.md");
+    let blocks: Vec<&str> =
+        page.split("```rust fragment\n").skip(1).map(|rest| rest.split("```").next().unwrap().trim()).collect();
+    for block in &blocks {
+        assert!(files.iter().any(|file| file.contains(block)), "this is no part of tests/connectors:\n{block}");
+    }
+    for file in &files[..2] {
+        let code = file.split("\n\n").filter(|part| !part.starts_with("//! "));
+        let missing: Vec<&str> = code.filter(|part| !blocks.iter().any(|block| block.contains(part.trim()))).collect();
+        assert!(missing.is_empty(), "the page does not show:\n{}", missing.join("\n\n"));
+    }
 }

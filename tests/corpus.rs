@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use dataflows::model::Tick;
-use deltaic::ingest::http::{BatchDecoder, Sent};
 use deltaic::ingest::segment::{CallType, Extractor, Stamp};
+use deltaic::ingest::{BatchDecoder, Sent};
 use deltaic::{log, project};
 
 /// Calls `each` with the files of a target's corpus; gives how many there are.
@@ -26,7 +26,7 @@ fn bodies_are_events_that_read_again_or_rejections() {
         let Some((address, body)) = input.split_first() else { return };
         let call = CallType::ALL.get(usize::from(*address) % (CallType::ALL.len() + 1)).copied();
         let Ok(batch) = decoder.open(body, call) else { return };
-        let sent = Sent { source: "web", call, received: &received, ip: None, position: ("", 7) };
+        let sent = Sent { source: "web", call, received: &received, ip: None, position: ("", 7), is_placed: false };
         for event in decoder.take(&batch, &sent).accepted {
             assert_eq!(
                 stored.decode_stored(&event.source, &event.raw).unwrap(),

@@ -8,7 +8,7 @@
 use std::sync::LazyLock;
 
 use dataflows::model::Tick;
-use deltaic::ingest::http::{BatchDecoder, Sent};
+use deltaic::ingest::{BatchDecoder, Sent};
 use deltaic::ingest::segment::{Call, Extractor, Stamp};
 use deltaic::project;
 use libfuzzer_sys::fuzz_target;
@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
     let (decoder, stored) = &*RIM;
     let Ok(batch) = decoder.open(body, call) else { return };
     let received = Stamp::from(Tick::from_ms(1_704_067_200_000));
-    let sent = Sent { source: "web", call, received: &received, ip: None, position: ("", 7) };
+    let sent = Sent { source: "web", call, received: &received, ip: None, position: ("", 7), is_placed: false };
     let parsed = decoder.take(&batch, &sent);
     assert_eq!(parsed.accepted.len() + parsed.rejected.len(), batch.events.len());
     let again = decoder.take(&batch, &sent);

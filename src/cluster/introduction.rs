@@ -41,8 +41,7 @@ impl Introduction {
             parts.push((what, meaning as u64));
         }
         for source in &project.sources {
-            let Source { write_keys: _, .. } = source;
-            let means = format!("{:?}", Source { write_keys: Vec::new(), ..source.clone() });
+            let means = format!("{:?}", Source { kind: source.kind.without_write_keys(), ..source.clone() });
             parts.push((format!("source {:?}", source.name), xxh3_64(means.as_bytes())));
         }
         // How much memory there is, and who may connect, is up to each machine.

@@ -1,7 +1,7 @@
 //! Destinations as maintained views (docs/architecture/delivery.md): what is desired there, less what was acknowledged, is delivered.
 //!
 //! ```text
-//! engine ── changes of a tick ──► outbox ── batch ──► delivery (a task per call at a time) ──► webhook · file
+//! engine ── changes of a tick ──► outbox ── batch ──► delivery (a task per call at a time) ──► destinations
 //!    │                              ▲                     │                                       ▲
 //!    │                              └─────── acknowledged ┘                                       │
 //!    └───── events of a tick ─────► queue ── batch ──► delivery (a task) ─────────────────────────┘

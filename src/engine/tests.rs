@@ -200,6 +200,7 @@ impl EngineRun {
             is_historical: false,
             ip: None,
             position: ("", 0),
+            is_placed: false,
         };
         self.extractor.accept(text.as_bytes(), &given).unwrap().accepted
     }

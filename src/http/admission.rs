@@ -53,8 +53,8 @@ impl Admitted {
         Admitted {
             readers: Tokens::new(&project.read_tokens),
             admins: Tokens::new(&project.admin_tokens),
-            senders: Tokens::new(known().flat_map(|(source, _)| &source.write_keys)),
-            sources: known().flat_map(|(source, place)| source.write_keys.iter().map(move |_| place)).collect(),
+            senders: Tokens::new(known().flat_map(|(source, _)| source.kind.write_keys())),
+            sources: known().flat_map(|(source, place)| source.kind.write_keys().iter().map(move |_| place)).collect(),
         }
     }
 
@@ -86,7 +86,8 @@ mod tests {
         assert_eq!(["app-key", "web-key", "x"].map(|key| clone.now().source(key)), [Some(0), Some(1), None]);
         let mut changed = example::project();
         changed.sources[0].name = "another".into();
-        changed.sources[1].write_keys = vec![Secret::new("old".into()), Secret::new("new".into())];
+        let keys = ["old", "new"].map(|key| Secret::new(key.into()));
+        changed.sources[1].kind = example::sending_with(keys);
         changed.sources.reverse();
         changed.read_tokens = vec![Secret::new("r".into())];
         admission.replace(&changed, &running);

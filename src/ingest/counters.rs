@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use compact_str::CompactString;
+use parking_lot::Mutex;
 
 use super::seen::SeenEvents;
 use super::{Fits, KnownNames, NameCounts, Rejection, Warning, Warnings};
@@ -29,6 +30,8 @@ struct SourceTally {
     duplicates: AtomicU64,
     over_rate: AtomicU64,
     rejected: [AtomicU64; Rejection::CODES.len()],
+    /// What its connector counts, by name.
+    connector: Mutex<Vec<(&'static str, Arc<AtomicU64>)>>,
 }
 
 /// What came of one source, as it is now.
@@ -46,6 +49,8 @@ pub struct SourceCounts {
     pub rejected: Vec<(&'static str, u64)>,
     /// The names that it uses, by kind.
     pub names: Vec<NameCounts>,
+    /// What its connector counts, by name.
+    pub connector: Vec<(&'static str, u64)>,
 }
 
 /// Counters of one server. Relaxed: they are read for metrics only.
@@ -95,6 +100,17 @@ impl IngestCounters {
         &self.names
     }
 
+    /// A count of the connector of a source, which begins when it is asked for.
+    pub fn of_connector(&self, source: usize, name: &'static str) -> Arc<AtomicU64> {
+        let mut counts = self.sources[source].connector.lock();
+        if let Some((_, count)) = counts.iter().find(|(known, _)| *known == name) {
+            return count.clone();
+        }
+        let count = Arc::default();
+        counts.push((name, Arc::clone(&count)));
+        count
+    }
+
     /// Counts events that got a receipt, duplicates included.
     pub fn count_accepted(&self, via: Via, events: usize, duplicates: usize) {
         let of = self.of(via);
@@ -127,6 +143,7 @@ impl IngestCounters {
             over_rate: read(&of.over_rate),
             rejected: Rejection::CODES.into_iter().zip(of.rejected.iter().map(read)).filter(|(_, n)| *n > 0).collect(),
             names: self.names.counts(&of.name),
+            connector: of.connector.lock().iter().map(|(name, count)| (*name, read(count))).collect(),
         };
         let again = Some(&self.quarantine).filter(|of| read(&of.accepted) > 0);
         self.sources.iter().chain(again).map(counts).collect()

@@ -262,6 +262,7 @@ impl Iterator for Events {
             is_historical: false,
             ip: None,
             position: (&self.file, line),
+            is_placed: false,
         };
         let arrival = read.and_then(|()| self.extractor.accept_unstored(&self.event, &given, self.parts.cells()));
         if arrival.as_ref().is_ok_and(|arrival| arrival.at > self.now) {

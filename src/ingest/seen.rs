@@ -332,6 +332,7 @@ mod tests {
             is_historical: false,
             ip: None,
             position: ("", 0),
+            is_placed: false,
         };
         let text = format!(r#"{{"type":"track","event":"{event}","userId":"u",{body}}}"#);
         Extractor::new(&example::project()).accept(text.as_bytes(), &given).unwrap().accepted

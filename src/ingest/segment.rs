@@ -153,6 +153,8 @@ pub struct EventContext<'a> {
     pub ip: Option<&'a str>,
     /// A text and a number that no other event has, for events without a message id: file and line, or a running number.
     pub position: (&'a str, u64),
+    /// Whether the position tells the event from all others by itself, also where it is read once more at another time.
+    pub is_placed: bool,
 }
 
 /// An event that is in order.
@@ -375,7 +377,8 @@ impl Extractor {
 
     /// A message id for an event that has none.
     fn made_id(&self, raw: &[u8], given: &EventContext<'_>) -> String {
-        let received = given.received.map_or(u64::MAX, |received| received.tick.as_ms()).to_le_bytes();
+        let received = given.received.filter(|_| !given.is_placed);
+        let received = received.map_or(u64::MAX, |received| received.tick.as_ms()).to_le_bytes();
         let (place, number) = given.position;
         format!("deltaic-{:032x}", self.hash(&[place.as_bytes(), &number.to_le_bytes(), &received, raw]))
     }

@@ -21,15 +21,25 @@ pub(crate) trait ConnectorType {
     fn read(&self, section: &mut SettingsSection<'_, '_>) -> Option<Self::Resolved>;
 }
 
-/// Reads the rest of a section with the one of `types` that is called `kind`, and ends the section. `what` is what it is a section of.
+/// What the kind made of its part of a section.
+pub(super) struct WrittenConnector<R> {
+    /// What it is; `None` where something is wrong with its keys, or with its type.
+    pub(super) resolved: Option<R>,
+    /// The keys of senders in it.
+    pub(super) write_keys: Vec<SubstitutedText>,
+}
+
+/// Reads the rest of a section with the one of `types` that is called `kind`, and ends the section. `what` is what it is a section of;
+/// without a type it is of the one that is called `usual`, where there is one.
 pub(super) fn read<T: ConnectorType>(
     reader: &mut ProjectReader<'_>,
     mut section: Section<'_>,
     kind: Option<&SubstitutedText>,
-    what: &str,
+    (what, usual): (&str, Option<&str>),
     types: &[T],
-) -> Option<T::Resolved> {
-    let found = kind.and_then(|kind| types.iter().find(|of| of.name() == kind.value));
+) -> WrittenConnector<T::Resolved> {
+    let name = kind.map(|kind| kind.value.as_str()).or(usual);
+    let found = name.and_then(|name| types.iter().find(|of| of.name() == name));
     let names = || types.iter().map(ConnectorType::name);
     let Some(found) = found else {
         // Which keys belong here is not known without a type; none of them is a problem of its own.
@@ -47,16 +57,16 @@ pub(super) fn read<T: ConnectorType>(
             reader.report(ProjectProblem::at(kind.place, format!("unknown type of {what}")).help(hint));
         }
         section.finish(reader, |_| None);
-        return None;
+        return WrittenConnector { resolved: None, write_keys: Vec::new() };
     };
     let mut settings = SettingsSection::new(section, reader);
     let resolved = found.read(&mut settings);
-    let (section, reader) = settings.into_section();
+    let (section, reader, write_keys) = settings.into_parts();
     section.finish(reader, |key| {
         let whose: Vec<_> = types.iter().filter(|of| of.keys().all.contains(&key)).map(ConnectorType::name).collect();
         (!whose.is_empty()).then(|| format!("`{key}` belongs to {what}s of type {}", any_of(&whose)))
     });
-    resolved
+    WrittenConnector { resolved, write_keys }
 }
 
 /// Names as they stand in a sentence: `a`, `b` or `c`.

@@ -1,7 +1,6 @@
 //! From the project file as written to the [`Project`]: defaults filled in, every name and value checked.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -233,14 +232,14 @@ fn sources(written: Vec<WrittenSource>, problems: &mut Vec<ProjectProblem>) -> V
     check_count(written.len(), SOURCES_MAX, "sources", place, problems);
     let mut sources: Vec<Source> = Vec::with_capacity(written.len());
     for written in written {
-        let WrittenSource { name, write_keys, context_traits, trusted, ip, .. } = written;
+        let WrittenSource { name, kind, write_keys, context_traits, trusted, .. } = written;
         check_name(&name, "a source", Alphabet::Dashed, problems);
         let context_traits = context_traits.map_or(ContextTraits::default(), |text| worth(&text, problems));
         let mut keys: Vec<Secret> = Vec::with_capacity(write_keys.len());
         for key in write_keys {
             check_secret(&key, "a write key", problems);
             let secret = Secret::new(key.value);
-            if let Some(other) = sources.iter().find(|other| other.write_keys.contains(&secret)) {
+            if let Some(other) = sources.iter().find(|other| other.kind.write_keys().contains(&secret)) {
                 let message = format!("sources `{}` and `{}` have the same write key", other.name, name.value);
                 let help = "the write key tells which source an event comes from";
                 problems.push(ProjectProblem::at(key.place, message).help(help));
@@ -250,20 +249,14 @@ fn sources(written: Vec<WrittenSource>, problems: &mut Vec<ProjectProblem>) -> V
             }
             keys.push(secret);
         }
-        if keys.is_empty() {
-            continue;
-        }
-        let rate = |written: Option<u64>| NonZeroU32::new(u32::try_from(written?).ok()?);
+        let Some(kind) = kind else { continue };
         let or = |written: Option<(u64, _)>, usual| written.and_then(|(n, _)| n.try_into().ok()).unwrap_or(usual);
         let usual = NameLimits::default();
         sources.push(Source {
             name: CompactString::from(name.value),
-            write_keys: keys,
+            kind,
             context_traits,
             trusted,
-            ip,
-            events_per_second: rate(written.events_per_second.map(|(rate, _)| rate)),
-            bytes_per_second: rate(written.bytes_per_second),
             names: NameLimits {
                 event_names_max: or(written.event_names_max, usual.event_names_max),
                 attribute_names_max: or(written.attribute_names_max, usual.attribute_names_max),

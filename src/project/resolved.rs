@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use dataflows::model::{IdentifierKey, ValueType};
 
 use super::{HistorySettings, IdentifierOrigin, Network};
 use crate::egress::destinations::DestinationKind;
+use crate::ingest::sources::SourceKind;
 use crate::limits::{
     ATTRIBUTE_NAMES_PER_SOURCE_MAX, EVENT_NAMES_PER_SOURCE_MAX, IDENTIFIER_TYPES_PER_SOURCE_MAX, Limits,
 };
@@ -44,7 +44,7 @@ pub struct Project {
     pub listen: SocketAddr,
     /// Who may say in `X-Forwarded-For` for whom it speaks.
     pub trusted_proxies: Vec<Network>,
-    /// Who may send events; sorted by name.
+    /// Where events come from; sorted by name.
     pub sources: Vec<Source>,
     /// The tokens that may read. Without one, nobody may.
     pub read_tokens: Vec<Secret>,
@@ -170,23 +170,17 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A sender of events.
+/// Where events come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// Its name.
     pub name: CompactString,
-    /// The keys with which it sends: at least one, and several while one takes the place of another.
-    pub write_keys: Vec<Secret>,
+    /// Its kind, with what that kind needs.
+    pub kind: SourceKind,
     /// What its `context.traits` are worth.
     pub context_traits: ContextTraits,
     /// Whether its alias calls may make one person of two.
     pub trusted: bool,
-    /// Whether `context.ip` of its events is the address that they come from, where they do not say it themselves.
-    pub ip: bool,
-    /// How many events a second it may send; as many as there are without.
-    pub events_per_second: Option<NonZeroU32>,
-    /// How many bytes of requests, as they are without compression.
-    pub bytes_per_second: Option<NonZeroU32>,
     /// How many names it may make up.
     pub names: NameLimits,
 }

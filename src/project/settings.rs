@@ -22,16 +22,18 @@ pub struct SettingsSection<'a, 'r> {
     section: Section<'a>,
     reader: &'a mut ProjectReader<'r>,
     secrets: Vec<&'static str>,
+    /// The keys of senders, to be held against those of others.
+    write_keys: Vec<SubstitutedText>,
 }
 
 impl<'a, 'r> SettingsSection<'a, 'r> {
     pub(super) fn new(section: Section<'a>, reader: &'a mut ProjectReader<'r>) -> Self {
-        SettingsSection { section, reader, secrets: Vec::new() }
+        SettingsSection { section, reader, secrets: Vec::new(), write_keys: Vec::new() }
     }
 
-    /// The section, with all keys known that were asked for.
-    pub(super) fn into_section(self) -> (Section<'a>, &'a mut ProjectReader<'r>) {
-        (self.section, self.reader)
+    /// The section, with all keys known that were asked for, and the keys of senders.
+    pub(super) fn into_parts(self) -> (Section<'a>, &'a mut ProjectReader<'r>, Vec<SubstitutedText>) {
+        (self.section, self.reader, self.write_keys)
     }
 
     /// The folder of the project, where relative paths start.
@@ -67,6 +69,17 @@ impl<'a, 'r> SettingsSection<'a, 'r> {
         let secret = self.section.secret(self.reader, key)?;
         check_secret(&secret, what, &mut self.reader.problems);
         Some(Secret::new(secret.value))
+    }
+
+    /// The keys of a sender over HTTP, which must be there, and those of no other one. `meaning` says what they are for.
+    pub fn write_keys(&mut self, key: &'static str, meaning: &str) -> Vec<Secret> {
+        // They are checked where all of them are known.
+        self.secrets.push(key);
+        let keys = self.section.named_secrets(self.reader, key);
+        self.section.missing(self.reader, key, meaning);
+        let secrets = keys.iter().map(|key| Secret::new(key.value.clone())).collect();
+        self.write_keys.extend(keys);
+        secrets
     }
 
     /// Has a text masked wherever the file is shown, since it holds a secret among other things.

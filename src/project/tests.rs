@@ -753,7 +753,7 @@ keep = "7 days"
     assert_eq!(project.name, "shop");
     assert_eq!(project.listen.to_string(), "0.0.0.0:9000");
     let sources: Vec<_> =
-        project.sources.iter().map(|source| (source.name.as_str(), source.write_keys[0].expose())).collect();
+        project.sources.iter().map(|source| (source.name.as_str(), source.kind.write_keys()[0].expose())).collect();
     assert_eq!(sources, [("app", "app-key"), ("web-site", "hunter2-hunter2")]);
     let tokens: Vec<_> = project.read_tokens.iter().map(|token| token.expose()).collect();
     assert_eq!(tokens, ["reader", "other"]);
@@ -1054,7 +1054,7 @@ identifiers = ["email"]
         sorted.sort();
         sorted.join(" ")
     };
-    let keys: Vec<_> = project.sources.iter().map(|source| sorted(&source.write_keys)).collect();
+    let keys: Vec<_> = project.sources.iter().map(|source| sorted(source.kind.write_keys())).collect();
     assert_eq!(keys, ["one", "before hunter2-hunter2"]);
     assert_eq!([sorted(&project.read_tokens), sorted(&project.admin_tokens)], ["r-1 r-2 r-3", "a-1 a-2"]);
     assert_eq!(project.cluster_token.as_ref().map(Secret::expose), Some("hunter2-hunter2-c"));

@@ -8,12 +8,13 @@ use dataflows::limits::LINKS_PER_IDENTIFIER_MAX_MAX;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::kinds;
+use super::kinds::{self, WrittenConnector};
 use super::problem::{ProjectProblem, TextSpan};
 use super::section::{List, ProjectReader, Section};
 use super::text::SubstitutedText;
 use crate::connectors::Connectors;
 use crate::egress::destinations::DestinationKind;
+use crate::ingest::sources::SourceKind;
 use crate::limits::{
     IDENTIFIER_BYTES_ALLOWED_MAX, Limits, MemoryLimit, NAMES_PER_SOURCE_ALLOWED_MAX, TYPES_PER_SOURCE_ALLOWED_MAX,
 };
@@ -77,13 +78,12 @@ pub(super) struct WrittenHistory {
 #[derive(Debug)]
 pub(super) struct WrittenSource {
     pub(super) name: SubstitutedText,
-    /// One, or several while one takes the place of another.
+    /// What its kind made of its own keys; `None` where something is wrong with them, or with its type.
+    pub(super) kind: Option<SourceKind>,
+    /// Those of a sender over HTTP: one, or several while one takes the place of another.
     pub(super) write_keys: Vec<SubstitutedText>,
     pub(super) context_traits: Option<SubstitutedText>,
     pub(super) trusted: bool,
-    pub(super) ip: bool,
-    pub(super) events_per_second: Option<(u64, TextSpan)>,
-    pub(super) bytes_per_second: Option<u64>,
     /// As in [`NameLimits`](super::NameLimits).
     pub(super) event_names_max: Option<(u64, TextSpan)>,
     pub(super) attribute_names_max: Option<(u64, TextSpan)>,
@@ -203,7 +203,7 @@ impl Written {
         let trusted_proxies = http.list(reader, "trusted_proxies");
         http.finish(reader, nothing_elsewhere);
         let sources = root.section(reader, "sources");
-        let sources = sources.entries().map(|(name, value)| source(reader, name, value)).collect();
+        let sources = sources.entries().map(|(name, value)| source(reader, name, value, connectors)).collect();
         let mut access = root.section(reader, "access");
         let mut read_tokens = access.named_secrets(reader, "read_token");
         read_tokens.extend(access.secrets(reader, "read_tokens").unwrap_or_default().items);
@@ -310,27 +310,31 @@ impl Written {
     }
 }
 
-fn source<'t>(reader: &mut ProjectReader<'_>, name: SubstitutedText, value: &'t Spanned<DeValue<'t>>) -> WrittenSource {
+/// What `type` of a source is where it does not say.
+const USUAL_SOURCE: &str = "http";
+
+fn source<'t>(
+    reader: &mut ProjectReader<'_>,
+    name: SubstitutedText,
+    value: &'t Spanned<DeValue<'t>>,
+    connectors: &Connectors,
+) -> WrittenSource {
     let mut section = Section::of_entry(reader, format!("[sources.{}]", name.value), name.place, value);
-    let write_keys = section.named_secrets(reader, "write_key");
-    section.missing(reader, "write_key", "the key with which the source sends");
+    let kind = section.text(reader, "type");
     let context_traits = section.text(reader, "context_traits");
     let trusted = section.boolean(reader, "trusted").unwrap_or(false);
-    let ip = section.boolean(reader, "ip").unwrap_or(true);
-    let events_per_second = section.integer(reader, "events_per_second", 1..=100_000_000);
-    let bytes_per_second = section.bytes(reader, "bytes_per_second", 1..=4_000_000_000);
     let event_names_max = section.integer(reader, "event_names_max", 1..=NAMES_PER_SOURCE_ALLOWED_MAX);
     let attribute_names_max = section.integer(reader, "attribute_names_max", 1..=NAMES_PER_SOURCE_ALLOWED_MAX);
     let identifier_types_max = section.integer(reader, "identifier_types_max", 1..=TYPES_PER_SOURCE_ALLOWED_MAX);
-    section.finish(reader, nothing_elsewhere);
+    let what = ("source", Some(USUAL_SOURCE));
+    let WrittenConnector { resolved: kind, write_keys } =
+        kinds::read(reader, section, kind.as_ref(), what, connectors.sources());
     WrittenSource {
         name,
+        kind,
         write_keys,
         context_traits,
         trusted,
-        ip,
-        events_per_second,
-        bytes_per_second,
         event_names_max,
         attribute_names_max,
         identifier_types_max,
@@ -474,7 +478,7 @@ fn destination<'t>(
         section.missing(reader, "audiences", or_events);
         section.missing(reader, "identifiers", "the identifier types that may leave, such as [\"email\"]");
     }
-    let kind = kinds::read(reader, section, kind.as_ref(), "destination", connectors.destinations());
+    let kind = kinds::read(reader, section, kind.as_ref(), ("destination", None), connectors.destinations()).resolved;
     WrittenDestination { name, kind, audiences, identifiers, traits, requires_consent, forward, sending }
 }
 

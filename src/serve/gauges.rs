@@ -50,6 +50,7 @@ impl Readings for Gauges {
             over_rate: of.over_rate,
             rejected: of.rejected,
             names: of.names.into_iter().map(|of| (of.kind.label(), of.used, of.refused)).collect(),
+            connector: of.connector,
         };
         Intake {
             sources: self.counters.sources().into_iter().map(source).collect(),

@@ -31,7 +31,7 @@ pub fn reload(running: &Project, read: Result<Loaded, Problems>, admission: &Adm
 
 /// What differs in two projects, but for what may change while they run.
 fn changed_beside(running: &Project, read: &Project) -> Vec<&'static str> {
-    let source = |source: &Source| Source { write_keys: Vec::new(), ..source.clone() };
+    let source = |source: &Source| Source { kind: source.kind.without_write_keys(), ..source.clone() };
     let sources = |project: &Project| project.sources.iter().map(source).collect::<Vec<_>>();
     let parts = [
         ("sources", sources(running) == sources(read)),

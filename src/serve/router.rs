@@ -14,9 +14,9 @@ use crate::egress::{self, Egress, Instance, Status, Tellers};
 use crate::engine::{Handle, Topology};
 use crate::history::HistoryFigures;
 use crate::http::{Admission, Timeouts, browsers, not_found};
-use crate::ingest::http::IngestDependencies;
 use crate::ingest::quarantine::{self, Quarantine};
 use crate::ingest::seen;
+use crate::ingest::sources::{Entrance, IngestDependencies};
 use crate::ingest::{IngestCounters, KnownNames};
 use crate::log::Store;
 use crate::log::checkpoint::Growth;
@@ -49,8 +49,8 @@ pub(super) struct RouterParts {
 }
 
 impl RouterParts {
-    /// All routes.
-    pub fn router(self, project: &Project) -> Router {
+    /// All routes, and the way in for sources that run.
+    pub fn router(self, project: &Project) -> (Router, Entrance) {
         let RouterParts {
             members,
             catalogue,
@@ -100,10 +100,11 @@ impl RouterParts {
             admission: admission.clone(),
             timeouts,
         };
+        let entrance = Entrance::new(project, dependencies);
         let names = project.destinations.iter().map(|destination| &*destination.name);
         let tellers = Tellers { own: topology.process, of: names.map(|name| catalogue.teller(name)).collect() };
-        Router::new()
-            .merge(ingest::http::router(project, dependencies))
+        let router = Router::new()
+            .merge(ingest::sources::http::router(project, entrance.clone()))
             .merge(seen::router(&admission, counters.clone(), now.clone()))
             .merge(quarantine::router(project, &admission, handle.clone(), counters, quarantine))
             .merge(access::router(project, &admission, handle.clone()))
@@ -114,7 +115,8 @@ impl RouterParts {
             .merge(clock::router(&admission, clock, topology.process))
             .merge(metrics::router(latency, gauges))
             // A page that sends to a wrong address is to see that, too.
-            .fallback_service(any(not_found).layer(browsers()))
+            .fallback_service(any(not_found).layer(browsers()));
+        (router, entrance)
     }
 }
 

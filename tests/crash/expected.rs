@@ -105,6 +105,7 @@ fn read(extractor: &Extractor, event: &Value, received: &Stamp) -> Event {
         is_historical: false,
         ip: None,
         position: ("", 0),
+        is_placed: false,
     };
     let arrival = extractor.accept(event.to_string().as_bytes(), &given).expect("the engine took it");
     arrival.accepted.event

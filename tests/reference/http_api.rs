@@ -51,7 +51,7 @@ fn in_sources() -> BTreeSet<String> {
         let routes = text.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
         addresses.extend(routes.filter(|route| route.starts_with('/')).map(str::to_owned));
     }
-    let ingest = tree::text(Path::new("src/ingest/http.rs"));
+    let ingest = tree::text(Path::new("src/ingest/sources/http.rs"));
     let (_, calls) = ingest.split_once("const ADDRESSES").unwrap();
     let calls = calls.split_once("];\n").unwrap().0;
     let calls = calls.split("    (\"").skip(1).filter_map(|rest| rest.split('"').next());

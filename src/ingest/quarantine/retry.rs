@@ -16,9 +16,8 @@ use serde::Serialize;
 use super::{EntryFilter, EntryId, Quarantine, QuarantineEntry, QuarantineError, RejectedPart};
 use crate::engine::{Handle, SubmitError};
 use crate::http::Problem;
-use crate::ingest::http::{BatchDecoder, RequestBatch, Sent};
 use crate::ingest::segment::Stamp;
-use crate::ingest::{IngestCounters, Via};
+use crate::ingest::{BatchDecoder, IngestCounters, RequestBatch, Sent, Via};
 use crate::limits::{QUARANTINE_CALL_ENTRIES_MAX, RECEIPT_TIMEOUT, RETRY_EVENTS_MAX};
 use crate::log::Accepted;
 
@@ -156,7 +155,8 @@ impl Retry {
         // The same at each retry, and so is a message id that is made of it.
         let place = format!("quarantine {}", entry.id);
         let received = Stamp::from(Tick::from_ms(head.at));
-        let sent = Sent { source: &head.source, call, received: &received, ip: None, position: (&place, 0) };
+        let sent =
+            Sent { source: &head.source, call, received: &received, ip: None, position: (&place, 0), is_placed: false };
         let parsed = self.decoder.take(&batch, &sent);
         parsed.warnings.iter().for_each(|(_, of_one)| self.counters.count_warnings(*of_one));
         match parsed.rejected.first() {

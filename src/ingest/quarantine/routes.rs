@@ -17,7 +17,7 @@ use super::retry::Retry;
 use super::{EntryFilter, EntryId, Quarantine};
 use crate::engine::Handle;
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
-use crate::ingest::http::BatchDecoder;
+use crate::ingest::BatchDecoder;
 use crate::ingest::{Attempt, IngestCounters};
 use crate::limits::{PAGE_DEFAULT, QUARANTINE_CALL_ENTRIES_MAX};
 use crate::project::Project;

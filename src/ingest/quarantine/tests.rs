@@ -15,8 +15,9 @@ use crate::engine::{Handle, Receipt};
 use crate::example;
 use crate::http::testing::{TestReply, TestServer, request};
 use crate::http::{Admission, Timeouts};
-use crate::ingest::http::{IngestDependencies, router as sources};
 use crate::ingest::segment::Extractor;
+use crate::ingest::sources::http::router as sources;
+use crate::ingest::sources::{Entrance, IngestDependencies};
 use crate::ingest::{IngestCounters, KnownNames};
 use crate::limits::Limits;
 use crate::memory::Gate;
@@ -70,7 +71,7 @@ async fn start(project: Project, store: Box<dyn QuarantineStore>, now: Tick) -> 
         admission: Admission::new(&project),
         timeouts: Timeouts::default(),
     };
-    let routes = sources(&project, with).merge(router(
+    let routes = sources(&project, Entrance::new(&project, with)).merge(router(
         &project,
         &Admission::new(&project),
         handle,

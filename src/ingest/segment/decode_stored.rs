@@ -113,6 +113,7 @@ impl Extractor {
             is_historical: false,
             ip: None,
             position: ("", 0),
+            is_placed: false,
         };
         self.parse(self.text(stored)?, &given, &[], members)
     }

@@ -30,6 +30,7 @@ fn live() -> EventContext<'static> {
         is_historical: false,
         ip: None,
         position: ("", 7),
+        is_placed: false,
     }
 }
 

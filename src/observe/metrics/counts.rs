@@ -58,6 +58,9 @@ impl<R: Readings> Collector for EngineCounts<R> {
         for (source, (kind, _, events)) in kinds() {
             ConstCounter::new(*events).encode(refused.encode_family(&[("kind", *kind), ("source", source)])?)?;
         }
+        let of_connector = sources.iter().flat_map(|of| of.connector.iter().map(|one| (of.source.as_str(), *one)));
+        let help = "What the connector of the source counts";
+        by_connector(&mut encoder, "deltaic_source_connector", help, "source", of_connector)?;
         for (name, help, counted) in [
             (
                 "deltaic_values_of_other_type",

@@ -63,6 +63,8 @@ pub struct SourceIntake {
     pub rejected: Vec<(&'static str, u64)>,
     /// By kind: the names that it uses, and the events that were rejected for want of one.
     pub names: Vec<(&'static str, u64, u64)>,
+    /// What its connector counts, by name, since the start.
+    pub connector: Vec<(&'static str, u64)>,
 }
 
 /// How an audience is doing.

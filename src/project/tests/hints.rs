@@ -1,6 +1,7 @@
 //! What a project is warned of, and the hint that goes with a mistake: a row each.
 
 use super::{Colour, loaded};
+use crate::ingest::sources::HttpSettings;
 
 /// The warnings of a project that is right, but for the one about its key.
 #[track_caller]
@@ -214,7 +215,7 @@ fn settings_that_do_not_go_together_say_what_to_write() {
         "[sources.web]\nwrite_key = 'k'\nbytes_per_second = '1 MB'\nevent_names_max = 7\n[clock]\npause_max = '5 s'";
     let project = loaded(&format!("identity.key = 'k'\n{source}")).expect("it is right").project;
     let web = &project.sources[0];
-    assert_eq!(web.bytes_per_second.map(|rate| rate.get()), Some(1_000_000));
+    assert_eq!(web.kind.settings::<HttpSettings>().unwrap().bytes_per_second.map(|rate| rate.get()), Some(1_000_000));
     assert_eq!(
         (web.names.event_names_max, web.names.attribute_names_max, web.names.identifier_types_max),
         (7, 10_000, 100)

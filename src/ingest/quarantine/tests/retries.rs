@@ -2,8 +2,8 @@
 
 use super::super::retry::Retry;
 use super::*;
+use crate::ingest::BatchDecoder;
 use crate::ingest::KnownNames;
-use crate::ingest::http::BatchDecoder;
 use crate::log::Store;
 
 #[tokio::test]

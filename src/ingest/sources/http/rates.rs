@@ -10,6 +10,7 @@ use governor::clock::{Clock, MonotonicClock};
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
+use super::HttpSettings;
 use crate::http::Problem;
 use crate::limits::Limits;
 use crate::project::Source;
@@ -52,10 +53,11 @@ impl Rates {
             let quota = |rate: NonZeroU32| Quota::per_second(rate).allow_burst(rate.max(burst.unwrap_or(rate)));
             per_second.map(|rate| TokenBucket::direct_with_clock(quota(rate), MonotonicClock))
         };
+        let settings = |source: &Source| source.kind.settings::<HttpSettings>().cloned();
         let rate = |source: &Source| SourceRate {
             name: source.name.to_string(),
-            events: bucket(source.events_per_second, limits.batch_events_max),
-            bytes: bucket(source.bytes_per_second, limits.request_bytes_max),
+            events: bucket(settings(source).and_then(|of| of.events_per_second), limits.batch_events_max),
+            bytes: bucket(settings(source).and_then(|of| of.bytes_per_second), limits.request_bytes_max),
             under_way: AtomicUsize::new(0),
         };
         Rates { sources: sources.iter().map(rate).collect(), crowded: limits.pending_events_max / 2 }
@@ -104,11 +106,13 @@ impl Rates {
 mod tests {
     use super::*;
     use crate::example;
+    use crate::ingest::sources::SourceKind;
 
     fn source(name: &str, events: u32, bytes: u32) -> Source {
         let of = example::project().sources.remove(0);
-        let rate = NonZeroU32::new;
-        Source { name: name.into(), events_per_second: rate(events), bytes_per_second: rate(bytes), ..of }
+        let (events_per_second, bytes_per_second) = (NonZeroU32::new(events), NonZeroU32::new(bytes));
+        let settings = HttpSettings { events_per_second, bytes_per_second, ..HttpSettings::with_keys(Vec::new()) };
+        Source { name: name.into(), kind: SourceKind::new(settings), ..of }
     }
 
     fn limits() -> Limits {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use dataflows::model::Tick;
 
-use super::{Endpoint, IngestState, RequestBatch};
+use super::{Endpoint, IngestState};
 use crate::http::Problem;
-use crate::ingest::Rejection;
 use crate::ingest::quarantine::{RejectedInput, RejectedPart};
 use crate::ingest::segment::Stamp;
+use crate::ingest::{Rejection, RequestBatch};
 
 /// A request whose body is there.
 pub(super) struct ReceivedRequest {
@@ -25,7 +26,7 @@ impl IngestState {
     pub(super) fn keep(
         &self,
         request: &ReceivedRequest,
-        source: usize,
+        source: &CompactString,
         batch: &RequestBatch<'_>,
         rejected: &[(usize, Rejection)],
     ) {
@@ -33,13 +34,13 @@ impl IngestState {
         if rejected.is_empty() {
             return;
         }
-        if !self.with.quarantine.has_room(bytes) {
-            return self.with.quarantine.count_dropped(rejected.len());
+        if !self.entrance.with.quarantine.has_room(bytes) {
+            return self.entrance.with.quarantine.count_dropped(rejected.len());
         }
         let context: Option<Arc<str>> = batch.context.map(Arc::from);
         let refused = |(index, why): &(usize, Rejection)| RejectedInput {
             at: request.at,
-            source: self.sources[source].0.clone(),
+            source: source.clone(),
             what: RejectedPart::Event,
             call: request.address.call,
             is_historical: batch.is_historical,
@@ -49,17 +50,17 @@ impl IngestState {
             message: why.to_string(),
             raw: batch.events[*index].as_bytes().to_vec(),
         };
-        self.with.quarantine.keep(rejected.iter().map(refused).collect());
+        self.entrance.with.quarantine.keep(rejected.iter().map(refused).collect());
     }
 
     /// Keeps a body of which nothing could be read.
-    pub(super) fn keep_body(&self, request: &ReceivedRequest, source: usize, bytes: &[u8], problem: &Problem) {
-        if !self.with.quarantine.has_room(bytes.len()) {
-            return self.with.quarantine.count_dropped(1);
+    pub(super) fn keep_body(&self, request: &ReceivedRequest, source: &CompactString, bytes: &[u8], problem: &Problem) {
+        if !self.entrance.with.quarantine.has_room(bytes.len()) {
+            return self.entrance.with.quarantine.count_dropped(1);
         }
-        self.with.quarantine.keep(vec![RejectedInput {
+        self.entrance.with.quarantine.keep(vec![RejectedInput {
             at: request.at,
-            source: self.sources[source].0.clone(),
+            source: source.clone(),
             what: RejectedPart::Request,
             call: request.address.call,
             is_historical: request.address.is_historical,

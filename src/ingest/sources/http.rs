@@ -1,4 +1,4 @@
-//! The Segment HTTP tracking API: `POST /v1/{identify,track,page,screen,group,alias,merge,batch,import}`.
+//! Sources of the kind `http`: the Segment HTTP tracking API, `POST /v1/{identify,track,page,screen,group,alias,merge,batch,import}`.
 //!
 //! A request is one submission, so it has one tick and one fate; but each event of a batch is read on its own, and wrong ones
 //! are listed in the answer beside the accepted ones. Answers: 200 where at least one event is accepted, 400 where none can
@@ -8,12 +8,11 @@
 //! A batch's `context` is for its events without a `context`: it is not merged into theirs.
 
 mod answer;
-mod batch;
-mod batch_decoder;
 mod body;
 mod keys;
 mod rates;
 mod rejected;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -30,42 +29,18 @@ use axum::routing::{get, post};
 use compact_str::{CompactString, ToCompactString};
 
 use self::answer::{answer, rejection, warning};
-pub use self::batch::RequestBatch;
-pub use self::batch_decoder::{BatchDecoder, DecodedBatch, Sent};
 use self::body::Bodies;
 use self::keys::WriteKeys;
 use self::rates::Rates;
 use self::rejected::ReceivedRequest;
-use super::quarantine::Quarantine;
-use super::segment::{CallType, Stamp};
-use super::{Attempt, IngestCounters, Via};
-use crate::clock::SteadyClock;
-use crate::engine::Handle;
-use crate::http::{Admission, Peer, Problem, Timeouts, TrustedProxies, browsers, method_not_allowed};
+pub use self::settings::HttpSettings;
+use super::Entrance;
+use super::entrance::SourceArrival;
+use crate::http::{Peer, Problem, TrustedProxies, browsers, method_not_allowed};
+use crate::ingest::segment::{CallType, Stamp};
+use crate::ingest::{Attempt, DecodedBatch, Rejection, Sent};
 use crate::limits::BODY_BYTES_IN_FLIGHT_MAX;
-use crate::observe::latency::{LatencyObserver, Stage};
-use crate::project::Project;
-
-/// What the HTTP source works with.
-#[derive(Clone)]
-pub struct IngestDependencies {
-    /// Where events go.
-    pub handle: Handle,
-    /// Where they are counted.
-    pub counters: Arc<IngestCounters>,
-    /// Where rejected ones are kept.
-    pub quarantine: Quarantine,
-    /// Who is told of latency.
-    pub observer: LatencyObserver,
-    /// What `/readyz` is to say although events are taken, a line each.
-    pub notes: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
-    /// The clock.
-    pub clock: Arc<SteadyClock>,
-    /// Who may send.
-    pub admission: Admission,
-    /// How long requests may take.
-    pub timeouts: Timeouts,
-}
+use crate::project::{Project, Source};
 
 /// What an address says of what is sent to it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -102,19 +77,23 @@ const ADDRESSES: [(&str, Endpoint); 16] = [
     ("b", BATCH),
 ];
 
-/// The routes of the HTTP source, `/healthz` and `/readyz`.
-pub fn router(project: &Project, with: IngestDependencies) -> Router {
+/// The routes of the sources of this kind, `/healthz` and `/readyz`.
+pub fn router(project: &Project, entrance: Entrance) -> Router {
+    let with = &entrance.with;
     let (handle, notes, clock) = (with.handle.clone(), with.notes.clone(), with.clock.clone());
+    let sender = |(place, source): (usize, &Source)| {
+        let settings = source.kind.settings::<HttpSettings>()?;
+        let requests = with.counters.of_connector(place, "requests");
+        Some(HttpSender { name: source.name.clone(), fills_ip: settings.ip, requests })
+    };
     let state = Arc::new(IngestState {
-        decoder: BatchDecoder::counting(project, with.counters.fits().clone())
-            .within(with.counters.names().clone(), Attempt::First),
-        sources: project.sources.iter().map(|source| (source.name.clone(), source.ip)).collect(),
+        sources: project.sources.iter().enumerate().map(sender).collect(),
         proxies: TrustedProxies::new(&project.trusted_proxies),
         keys: WriteKeys::new(with.admission.clone()),
         bodies: Bodies::new(project.limits.request_bytes_max, with.timeouts.body_read, BODY_BYTES_IN_FLIGHT_MAX),
         rates: Rates::new(&project.sources, &project.limits),
         sequence: AtomicU64::new(0),
-        with,
+        entrance,
     });
     let mut router = Router::new();
     for (name, address) in ADDRESSES {
@@ -134,79 +113,79 @@ pub fn router(project: &Project, with: IngestDependencies) -> Router {
     router.layer(browsers()).route("/healthz", get(|| async { "alive\n" })).route("/readyz", get(ready))
 }
 
+/// A source that sends over HTTP.
+struct HttpSender {
+    name: CompactString,
+    /// Whether its events are to say where they come from.
+    fills_ip: bool,
+    requests: Arc<AtomicU64>,
+}
+
 struct IngestState {
-    decoder: BatchDecoder,
-    /// Names, and whether events are to say where they come from.
-    sources: Vec<(CompactString, bool)>,
+    /// By the place of the source in the project; nothing where it is of another kind.
+    sources: Vec<Option<HttpSender>>,
     proxies: TrustedProxies,
     keys: WriteKeys,
     bodies: Bodies,
     rates: Rates,
     /// Numbers events, so that message ids made for two of them always differ.
     sequence: AtomicU64,
-    with: IngestDependencies,
+    entrance: Entrance,
 }
 
 impl IngestState {
     /// The address that a request comes from.
-    fn sender(&self, head: &Parts) -> Option<CompactString> {
+    fn address_of(&self, head: &Parts) -> Option<CompactString> {
         let sender = self.proxies.sender(*head.extensions.get::<Peer>()?, &head.headers)?;
         Some(sender.to_compact_string())
     }
 
     async fn take(&self, address: Endpoint, request: Request) -> Result<Response, Problem> {
         let arrived = Instant::now();
-        let at = self.with.clock.now();
+        let Entrance { decoder, with, .. } = &self.entrance;
+        let at = with.clock.now();
         let request_of = ReceivedRequest { at, stamp: Stamp::from(at), address };
         let call = address.call;
         let (head, body) = request.into_parts();
         // Read before the key is looked at: it may be in the body, and an answer to a body that is still coming gets lost on its way.
         let body = self.bodies.read(&head.headers, body).await?;
         let source = self.keys.source_of_head(&head);
-        self.with.handle.admits()?;
+        with.handle.admits()?;
         let bytes = self.bodies.unpack(body)?;
-        let mut batch = self.decoder.open(&bytes, call).inspect_err(|problem| {
+        let mut batch = decoder.open(&bytes, call).inspect_err(|problem| {
             // Of a body that cannot be read only the head says whose it is.
-            if let Some(source) = source {
-                self.keep_body(&request_of, source, &bytes, problem);
+            if let Some((_, sender)) = source.and_then(|source| self.sender_at(source)) {
+                self.keep_body(&request_of, &sender.name, &bytes, problem);
             }
         })?;
         batch.is_historical |= address.is_historical;
         let of_body = || self.keys.source(batch.write_key.as_deref()?);
-        let source = source.or_else(of_body).ok_or_else(WriteKeys::unknown)?;
+        let sender = source.or_else(of_body).and_then(|source| self.sender_at(source));
+        let (place, sender) = sender.ok_or_else(WriteKeys::unknown)?;
+        sender.requests.fetch_add(1, Ordering::Relaxed);
         // Until it is answered, whatever comes of it.
-        let pending = self.with.handle.pending_events();
-        let admitted = self.rates.admit(source, batch.events.len(), bytes.len(), pending);
-        let _under_way = admitted.inspect_err(|_| self.with.counters.count_over_rate(source, batch.events.len()))?;
+        let pending = with.handle.pending_events();
+        let admitted = self.rates.admit(place, batch.events.len(), bytes.len(), pending);
+        let _under_way = admitted.inspect_err(|_| with.counters.count_over_rate(place, batch.events.len()))?;
         let first = self.sequence.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
-        let (name, fills_ip) = &self.sources[source];
+        let HttpSender { name, fills_ip, .. } = sender;
         // What is of the past comes from whoever has it now.
-        let ip = if *fills_ip && !batch.is_historical { self.sender(&head) } else { None };
+        let ip = if *fills_ip && !batch.is_historical { self.address_of(&head) } else { None };
         let (ip, position) = (ip.as_deref(), ("", first));
-        let sent = Sent { source: name, call, received: &request_of.stamp, ip, position };
-        let DecodedBatch { accepted, rejected, warnings } = self.decoder.take(&batch, &sent);
-        rejected.iter().for_each(|(_, why)| self.with.counters.count_rejected(Via::Source(source), why));
-        self.with.counters.seen().count(name, at, &accepted);
-        (self.with.observer)(Stage::Parsed, arrived.elapsed());
-        let answers = rejected.iter().map(|(index, why)| rejection(*index, why)).collect();
-        if accepted.is_empty() {
-            self.keep(&request_of, source, &batch, &rejected);
-            return Ok(answer(None, 0, answers, Vec::new()));
-        }
-
-        let events = accepted.len();
-        let submitted = self.with.handle.submit(accepted, arrived);
-        let Ok(receipt) = tokio::time::timeout(self.with.timeouts.receipt, submitted).await else {
-            let message = "the events may be accepted or not: send them again with the same `messageId`s";
-            return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "no_receipt", message));
-        };
-        let receipt = receipt?;
-        self.with.counters.count_accepted(Via::Source(source), events, receipt.duplicates);
-        warnings.iter().for_each(|(_, of_one)| self.with.counters.count_warnings(*of_one));
-        (self.with.observer)(Stage::Accepted, arrived.elapsed());
-        // Not before: who gets no receipt sends all of it again, and the rejected ones would be there twice.
-        self.keep(&request_of, source, &batch, &rejected);
+        let sent = Sent { source: name, call, received: &request_of.stamp, ip, position, is_placed: false };
+        let mut decoded = decoder.take(&batch, &sent);
+        let events = decoded.accepted.len();
+        let arrival = SourceArrival { place, source: name, instant: arrived, at, attempt: Attempt::First };
+        let keep = |rejected: &[(usize, Rejection)]| self.keep(&request_of, name, &batch, rejected);
+        let receipt = self.entrance.take_in(arrival, &mut decoded, keep).await?;
+        let DecodedBatch { rejected, warnings, .. } = decoded;
+        let rejected = rejected.iter().map(|(index, why)| rejection(*index, why)).collect();
         let warnings = warnings.iter().flat_map(|(index, of_one)| of_one.iter().map(|one| warning(*index, one)));
-        Ok(answer(Some(receipt), events, answers, warnings.collect()))
+        Ok(answer(receipt, events, rejected, warnings.collect()))
+    }
+
+    /// The source at a place of the project, where it sends over HTTP.
+    fn sender_at(&self, place: usize) -> Option<(usize, &HttpSender)> {
+        Some((place, self.sources.get(place)?.as_ref()?))
     }
 }

@@ -48,7 +48,11 @@ async fn a_key_may_stand_in_each_place_that_libraries_use() {
 #[tokio::test]
 async fn a_message_counts_once_whichever_key_of_its_source_it_comes_with() {
     let mut project = example::project();
-    project.sources.iter_mut().for_each(|source| source.write_keys.push(Secret::new(format!("{}-new", source.name))));
+    for source in &mut project.sources {
+        let mut keys = source.kind.write_keys().to_vec();
+        keys.push(Secret::new(format!("{}-new", source.name)));
+        source.kind = example::sending_with(keys);
+    }
     let keys = WriteKeys::new(Admission::new(&project));
     let places: Vec<_> = ["app-key", "app-new", "web-key", "web-new", "web", ""].map(|key| keys.source(key)).into();
     assert_eq!(places, [Some(0), Some(0), Some(1), Some(1), None, None]);

@@ -33,6 +33,25 @@ pub struct Sent<'a> {
     /// A text and a number that the first event has, the next ones the next numbers, and no event of another body: message
     /// ids are made of them.
     pub position: (&'a str, u64),
+    /// As in [`EventContext`].
+    pub is_placed: bool,
+}
+
+impl<'a> Sent<'a> {
+    /// What is known of its first event.
+    fn context(&self) -> EventContext<'a> {
+        EventContext {
+            source: self.source,
+            call: self.call,
+            received: Some(self.received),
+            sent_at: None,
+            context: None,
+            is_historical: false,
+            ip: self.ip,
+            position: self.position,
+            is_placed: self.is_placed,
+        }
+    }
 }
 
 /// What the events of a body came to.
@@ -81,22 +100,30 @@ impl BatchDecoder {
 
     /// Reads the events of a body, each on its own.
     pub fn take(&self, batch: &RequestBatch<'_>, sent: &Sent<'_>) -> DecodedBatch {
-        let mut parsed = DecodedBatch { accepted: Vec::with_capacity(batch.events.len()), ..DecodedBatch::default() };
-        let (place, mut number) = sent.position;
-        for (index, event) in batch.events.iter().enumerate() {
-            let given = EventContext {
-                source: sent.source,
-                call: sent.call,
-                received: Some(sent.received),
-                sent_at: batch.sent_at.as_ref(),
-                context: batch.context,
-                is_historical: batch.is_historical,
-                ip: sent.ip,
-                position: (place, number),
-            };
-            number = number.wrapping_add(1);
-            let read = self.extractor.accept(event.as_bytes(), &given);
-            match read.and_then(|arrival| self.names_are_known(sent.source, arrival)) {
+        let given = EventContext {
+            sent_at: batch.sent_at.as_ref(),
+            context: batch.context,
+            is_historical: batch.is_historical,
+            ..sent.context()
+        };
+        self.take_all(batch.events.iter().map(|event| event.as_bytes()), given)
+    }
+
+    /// Reads records, each an event.
+    pub fn take_records(&self, records: &[&[u8]], is_historical: bool, sent: &Sent<'_>) -> DecodedBatch {
+        self.take_all(records.iter().copied(), EventContext { is_historical, ..sent.context() })
+    }
+
+    fn take_all<'e>(
+        &self,
+        events: impl ExactSizeIterator<Item = &'e [u8]>,
+        mut given: EventContext<'_>,
+    ) -> DecodedBatch {
+        let mut parsed = DecodedBatch { accepted: Vec::with_capacity(events.len()), ..DecodedBatch::default() };
+        for (index, event) in events.enumerate() {
+            let read = self.extractor.accept(event, &given);
+            given.position.1 = given.position.1.wrapping_add(1);
+            match read.and_then(|arrival| self.names_are_known(given.source, arrival)) {
                 Ok(arrival) => {
                     if arrival.warnings != Warnings::default() {
                         parsed.warnings.push((index, arrival.warnings));

@@ -15,16 +15,19 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
 use crate::clock::SteadyClock;
+use crate::engine::Handle;
 use crate::engine::{Backpressure, Progress, Receipt, Submission, SubmitError};
 use crate::example;
-use crate::http::Admission;
 use crate::http::testing::{TestReply, TestServer, read, request};
-use crate::ingest::KnownNames;
+use crate::http::{Admission, Timeouts};
 use crate::ingest::quarantine::{Keeper, MemoryQuarantineStore};
 use crate::ingest::segment::Extractor;
+use crate::ingest::sources::IngestDependencies;
+use crate::ingest::{IngestCounters, KnownNames};
 use crate::limits::{Limits, MemoryLimit};
 use crate::log::Accepted;
 use crate::memory::Gate;
+use crate::observe::latency::Stage;
 
 const KEY: (&str, &str) = ("authorization", "Bearer web-key");
 const PAGE: &str = r#"{"userId":"1","messageId":"m"}"#;
@@ -68,7 +71,7 @@ async fn setup_of(mut project: Project, timeouts: Timeouts, connections_max: usi
         admission: Admission::new(&project),
         timeouts,
     };
-    let server = TestServer::start(router(&project, with), timeouts, connections_max).await;
+    let server = TestServer::start(router(&project, Entrance::new(&project, with)), timeouts, connections_max).await;
     HttpSetup { server, counters, stages, submissions: Some(submissions), progress }
 }
 
@@ -363,7 +366,12 @@ async fn a_slow_log_shows_in_its_stage() {
         admission: Admission::new(&example::project()),
         timeouts: Timeouts::default(),
     };
-    let server = TestServer::start(router(&example::project(), with), Timeouts::default(), 10).await;
+    let server = TestServer::start(
+        router(&example::project(), Entrance::new(&example::project(), with)),
+        Timeouts::default(),
+        10,
+    )
+    .await;
     tokio::spawn(async move {
         let submission = submissions.recv().await.unwrap();
         tokio::time::sleep(SHORT).await;
