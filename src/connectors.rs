@@ -40,6 +40,11 @@ impl Connectors {
         &self.sources
     }
 
+    /// What `type` of a source is where a project does not say it.
+    pub(crate) fn usual_source(&self) -> &'static str {
+        HttpSettings::TYPE
+    }
+
     /// The kinds of destinations.
     pub(crate) fn destinations(&self) -> &[DestinationType] {
         &self.destinations

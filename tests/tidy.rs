@@ -102,3 +102,46 @@ fn what_is_apart_stays_apart() {
     }
     assert!(wrong.is_empty(), "these name what they are apart from:\n{}", wrong.join("\n"));
 }
+
+/// The kinds of connectors by the names of their settings, each with its file.
+fn connectors(sources: &BTreeMap<PathBuf, String>) -> BTreeMap<String, PathBuf> {
+    let mut kinds = BTreeMap::new();
+    for (path, text) in sources.iter().filter(|(path, _)| path.starts_with("src")) {
+        for implemented in ["impl DestinationSettings for ", "impl SourceSettings for "] {
+            let names = text.split(implemented).skip(1).filter_map(|rest| rest.split_whitespace().next());
+            kinds.extend(names.map(|name| (name.to_owned(), path.clone())));
+        }
+    }
+    kinds
+}
+
+/// Whose a file is among those of connectors: `webhook` of `webhook.rs` and of all in the folder `webhook`.
+fn connector(path: &Path) -> Option<PathBuf> {
+    let within = ["src/egress/destinations", "src/ingest/sources"].iter().find_map(|of| path.strip_prefix(of).ok())?;
+    Some(Path::new(within.components().next()?.as_os_str()).with_extension(""))
+}
+
+/// One file per connector: beside that of its own (and the folder of the same name), its kind is known to the list of all kinds alone.
+#[test]
+fn a_connector_is_named_in_its_own_file_and_in_the_list() {
+    let sources = sources();
+    let kinds = connectors(&sources);
+    assert!(kinds.len() >= 3, "{kinds:?}");
+    // The list, what tests build with, and what makes a module's types public.
+    let may = ["src/connectors.rs", "src/example.rs", "src/egress/testing.rs"];
+    let mut wrong = Vec::new();
+    for (path, text) in &sources {
+        let is_of_tests = path.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs")));
+        if !path.starts_with("src") || is_of_tests || may.iter().any(|file| path == Path::new(file)) {
+            continue;
+        }
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for (line, number) in text.lines().zip(1..).filter(|(line, _)| !line.starts_with("pub use ")) {
+            let is_foreign =
+                |(name, own): &(&String, &PathBuf)| line.contains(*name) && connector(path) != connector(own);
+            let foreign = kinds.iter().find(is_foreign);
+            wrong.extend(foreign.map(|(name, _)| format!("{}:{number}: {name}", path.display())));
+        }
+    }
+    assert!(wrong.is_empty(), "these name a kind that is none of their business:\n{}", wrong.join("\n"));
+}

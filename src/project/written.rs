@@ -310,9 +310,6 @@ impl Written {
     }
 }
 
-/// What `type` of a source is where it does not say.
-const USUAL_SOURCE: &str = "http";
-
 fn source<'t>(
     reader: &mut ProjectReader<'_>,
     name: SubstitutedText,
@@ -326,7 +323,7 @@ fn source<'t>(
     let event_names_max = section.integer(reader, "event_names_max", 1..=NAMES_PER_SOURCE_ALLOWED_MAX);
     let attribute_names_max = section.integer(reader, "attribute_names_max", 1..=NAMES_PER_SOURCE_ALLOWED_MAX);
     let identifier_types_max = section.integer(reader, "identifier_types_max", 1..=TYPES_PER_SOURCE_ALLOWED_MAX);
-    let what = ("source", Some(USUAL_SOURCE));
+    let what = ("source", Some(connectors.usual_source()));
     let WrittenConnector { resolved: kind, write_keys } =
         kinds::read(reader, section, kind.as_ref(), what, connectors.sources());
     WrittenSource {
