@@ -17,6 +17,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use dataflows::model::Tick;
 use dataflows::observations::Arrival;
+use dataflows::relations::AnyChanges;
 use deltaic::engine::{Topology, WorkerOutput, Workers};
 use deltaic::ingest::files::{BytesRead, Events, FileFormat};
 use deltaic::ingest::segment::Extractor;
@@ -94,7 +95,7 @@ fn wait_for(collected: &Receiver<WorkerOutput>, tick: Tick) -> usize {
     loop {
         match collected.recv().expect("the worker is there") {
             WorkerOutput::Complete { frontier, .. } if frontier >= tick => return changes,
-            WorkerOutput::Memberships(_, changed) => changes += changed.len(),
+            WorkerOutput::Changes(_, AnyChanges::Memberships(changed)) => changes += changed.len(),
             _ => {}
         }
     }

@@ -24,8 +24,9 @@ use dataflows::definitions::{
 };
 use dataflows::expression::{Comparison, Expression};
 use dataflows::limits::DUE_AT_ONCE;
-use dataflows::model::{Event, Found, Identifier, IdentifierKey, Question, Tick, Value};
-use deltaic::engine::{Engine, EngineSettings, Handle, Sinks, SubmitError, Topology};
+use dataflows::model::{Event, Identifier, IdentifierKey, Tick, Value};
+use dataflows::relations::{ProfileRef, Profiles, Sizes};
+use deltaic::engine::{AsOf, Engine, EngineSettings, Handle, ReadOptions, Sinks, SubmitError, Topology};
 use deltaic::log::Accepted;
 use deltaic::observe::introspection::Introspection;
 use latencies::BenchLatencies;
@@ -230,7 +231,8 @@ async fn read_and_send(handle: Handle, measured: Arc<BesideLoad>, people: u64, p
         let (handle, measured, phase) = (reader.clone(), reads.clone(), reads.phase());
         reading.lock().expect("nobody panics with it").spawn(async move {
             let id = person(number * 48_271 % people).id();
-            handle.read(Question::Profile(id), None, WAIT).await.expect("it is answered");
+            let read = ReadOptions::within(WAIT).as_of(AsOf::Soonest);
+            handle.look_up::<Profiles>(ProfileRef::Identifier(id), read).await.expect("it is answered");
             measured.record(&measured.read, phase, due);
         });
     };
@@ -256,7 +258,6 @@ async fn read_and_send(handle: Handle, measured: Arc<BesideLoad>, people: u64, p
 
 /// How many are in the audience, at a tick or later.
 async fn members(handle: &Handle, after: Tick) -> u64 {
-    let answered = handle.ask(Question::Sizes, Some(after), WAIT).await.expect("it is answered");
-    let Found::Sizes(sizes) = answered.found else { panic!("sizes were asked for") };
-    sizes[0]
+    let read = ReadOptions::within(WAIT).after(after);
+    handle.look_up::<Sizes>(AudienceId::new(0), read).await.expect("it is answered").found.unwrap_or_default()
 }

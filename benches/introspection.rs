@@ -54,7 +54,7 @@ fn main() {
         &topology,
         project.definitions.clone(),
         outputs,
-        Listeners { introspection: introspection.clone(), identities: false, latest: None },
+        Listeners { introspection: introspection.clone(), relations: Vec::new(), latest: None },
     )
     .expect("workers start");
     let before = cpu_ns();

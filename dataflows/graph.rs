@@ -25,54 +25,23 @@ use timely::worker::Worker;
 
 use crate::arrangements::Arrangements;
 use crate::batches::arrange_by_key;
-use crate::definitions::{AudienceId, Definitions};
+use crate::definitions::Definitions;
+pub use crate::layout::Layout;
 use crate::limits::{HELD_BACK_MS, Limit};
-use crate::model::{Answer, Desired, IdentifierId, Part, ProfileId, Query, Tick, Weight};
+use crate::model::{IdentifierId, Part, Tick, Weight};
 use crate::observations::Arrival;
 use crate::observer::{Evidence, Holder, Link};
-use crate::operators::{AtOnce, ChangeReceiver, Fact, Split, deliver, hand_on, release};
+use crate::operators::{AtOnce, ChangeReceiver, Fact, Split, hand_on, release};
 use crate::records::{Aside, Joined};
-use crate::{aliases, audiences, identity, observations, profiles, reads, records, traits, values};
-
-/// Takes changes of roots.
-pub type ToldOfIdentities = ChangeReceiver<(IdentifierId, ProfileId)>;
+use crate::relations::{Answer, Collections, Query, Told};
+use crate::{aliases, audiences, identity, observations, profiles, reads, records, relations, traits, values};
 
 /// Who takes what comes out, on one worker.
 pub struct Receivers {
-    /// Changes of audiences. They arrive at the first worker.
-    pub memberships: ChangeReceiver<(AudienceId, ProfileId)>,
-    /// Changes of roots other than the identifier itself, where anybody takes them. They arrive at the first worker.
-    pub identities: Option<ToldOfIdentities>,
-    /// Changes of what destinations are to hold. Those of one destination arrive at one worker.
-    pub desired: ChangeReceiver<Desired>,
-    /// Changes of how many identifiers have as many of something as they may. They arrive at the first worker.
-    pub limits: ChangeReceiver<Limit>,
+    /// Changes of relations.
+    pub changes: Told,
     /// Answers to questions, each as it comes. They arrive at the worker that asked.
     pub answers: ChangeReceiver<Answer>,
-}
-
-/// How the workers are spread over processes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
-    /// Processes.
-    pub processes: usize,
-    /// Workers of each.
-    pub threads: usize,
-    /// By destination: the process that tells it what changes. Where it is not said, the first.
-    pub tellers: Arc<[usize]>,
-}
-
-impl Layout {
-    /// So many workers in one process.
-    pub fn local(threads: usize) -> Self {
-        Layout { processes: 1, threads, tellers: Arc::from([]) }
-    }
-
-    /// The worker at which the rows of a destination arrive. Which process it is in must not depend on the number of its
-    /// workers: what the destination acknowledged is kept there.
-    fn host(&self, destination: usize) -> u64 {
-        (self.tellers.get(destination).copied().unwrap_or_default() * self.threads) as u64
-    }
 }
 
 /// What goes in, on one worker. Dropping it says that nothing will come in any more.
@@ -140,7 +109,6 @@ pub fn build(
         let corrections = aliases::corrections(parts.clone(), aliases.clone());
         let derived = traits::derive(parts.clone(), corrections.clone(), definitions, at_once.clone());
         let memberships = audiences::memberships(&derived, at_once.clone());
-        let desired = audiences::desired(&derived, at_once.clone());
         let members = audiences::members(memberships.clone());
         let sizes = audiences::sizes(memberships.clone());
 
@@ -153,31 +121,24 @@ pub fn build(
         arrangements.watch(&sizes);
         arrangements.watch(&at_limits);
 
-        let sources = reads::ReadSources {
-            moves: &moves,
-            aliases: &aliases,
-            parts: &parts,
-            corrections: &corrections,
-            derived: &derived,
-            members: &members,
-            sizes: &sizes,
-            at_limits: &at_limits,
-            held,
+        let collections = Collections {
+            moves,
+            aliases,
+            parts,
+            corrections,
+            derived,
+            memberships,
+            members,
+            sizes,
+            at_limits,
+            limits,
+            at_once: at_once.clone(),
         };
-        let answers = reads::answer(queries.inner, &sources, definitions);
-
-        let host = move |row: &Desired| layout.host(row.destination.index());
+        let answers = reads::answer(queries.inner, &collections, held, definitions);
         let asker = |answer: &Answer| answer.asker as u64;
-        let told = receivers
-            .identities
-            .map(|receiver| deliver(aliases::identities(moves, aliases), "Deliver identity changes", |_| 0, receiver));
-        let handed_over = [
-            deliver(memberships, "Deliver memberships", |_| 0, receivers.memberships),
-            deliver(limits, "Deliver limits", |_| 0, receivers.limits),
-            deliver(desired, "Deliver desired", host, receivers.desired),
-            hand_on(answers, "Deliver answers", asker, receivers.answers),
-        ];
-        scope.concatenate(told.into_iter().chain(handed_over)).probe_with(&completion);
+        let answers = hand_on(answers, "Deliver answers", asker, receivers.answers);
+        let changes = relations::deliver_changes(&receivers.changes, &collections, &layout);
+        scope.concatenate(changes.into_iter().chain([answers])).probe_with(&completion);
         let inputs = Inputs { arrivals: arrivals_input, queries: queries_input, held: held_input, at_once };
         (inputs, Completion(completion), arrangements)
     })

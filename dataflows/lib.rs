@@ -13,7 +13,7 @@
 //! # Map
 //!
 //! [`graph`] puts the stages together: [`observations`] → [`records`], [`values`], [`identity`] → [`profiles`] → [`aliases`] →
-//! [`traits`] → [`audiences`], and [`reads`] beside them. Each stage is a file and imports no later one; [`model`] has the records that
+//! [`traits`] → [`audiences`]. [`relations`] are what the outside sees of them, [`reads`] the way that its questions take. Each stage is a file and imports no later one; [`model`] has the records that
 //! flow, [`definitions`] and [`expression`] what is to be maintained, [`operators`] what differential lacks, [`batches`] how
 //! arrangements are merged, [`primary`] the rule of whom an event is about, [`consent`] that of whose a decision is, [`forwards`] which events go on to destinations and with what, [`arrangements`] what the
 //! arrangements take up.
@@ -36,6 +36,7 @@ pub mod facts;
 pub mod forwards;
 pub mod graph;
 pub mod identity;
+pub mod layout;
 pub mod limits;
 pub mod model;
 pub mod observations;
@@ -45,6 +46,7 @@ pub mod primary;
 pub mod profiles;
 pub mod reads;
 pub mod records;
+pub mod relations;
 pub mod signature;
 pub mod traits;
 pub mod values;

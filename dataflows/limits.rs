@@ -77,6 +77,12 @@ pub const LISTS_MAX: usize = 1_000;
 /// lists is at most this, some 90 bytes each, a part of it until as much again has come in. That is half a minute at 5,000 events a second, in which a list of a million is read.
 pub const LIST_UPDATES_MAX: usize = 1_000_000;
 
+/// Updates that are looked at for a slice of a scan: what a worker does in a millisecond or less, between two other things.
+pub const SLICE_VISITS_MAX: usize = 2_000;
+
+/// Bytes of a slice of a scan: of people with very much on record there are few in one.
+pub const SLICE_BYTES_MAX: usize = 256 * 1024;
+
 /// Updates that become due and are let through at a time, with all that follows from them: more than that wait while the worker
 /// looks at what else there is to do.
 ///
@@ -119,6 +125,11 @@ impl Limit {
     /// Its place among all of them.
     pub fn index(self) -> usize {
         self as usize
+    }
+
+    /// The one that sorts after it.
+    pub fn next(self) -> Option<Limit> {
+        Limit::ALL.get(self.index() + 1).copied()
     }
 
     /// Its name.

@@ -190,6 +190,18 @@ pub const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Bytes of the storage's list of tables. A table is 33 bytes of it and has 64 MB: so many are 32 TB.
 pub const VERSION_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// Scans of relations under way at a time. Each has workers busy for a part of their time, and a tick of its own for which the past is held.
+pub const SCANS_MAX: usize = 4;
+
+/// How long a scan may take, unless it says otherwise.
+pub const SCAN_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Bytes of rows that a scan may have that is collected in memory, unless it says otherwise.
+pub const SCAN_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Ticks with changes that may wait for the reader of a subscription: a second or more of them.
+pub const SUBSCRIPTION_TICKS_MAX: usize = 1_000;
+
 /// Milliseconds that a read waits where it does not say.
 pub const WAIT_MS_DEFAULT: u64 = 1_000;
 

@@ -17,7 +17,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
 use dataflows::definitions::Definitions;
-use dataflows::model::{Found, Profile, Tick};
+use dataflows::identity;
+use dataflows::model::{Profile, Tick};
+use dataflows::relations::{AnyChanges, Found, IdentityChanges, Memberships, Profiles, Relation, Scan};
 use thiserror::Error;
 
 use self::feed::Feed;
@@ -113,8 +115,9 @@ pub fn replay(project: &Project, options: &ReplayOptions) -> Result<Summary, Rep
     let changes = options.changes.as_deref().map(JsonLines::create).transpose()?;
     let identities = options.identities.as_deref().map(JsonLines::create).transpose()?;
     let (definitions, local) = (project.definitions.clone(), options.topology.threads);
-    let listeners =
-        Listeners { introspection: Introspection::new(local, false), identities: identities.is_some(), latest: None };
+    let told = [(changes.is_some(), Memberships::NAME), (identities.is_some(), IdentityChanges::NAME)];
+    let relations = told.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, name)| name).collect();
+    let listeners = Listeners { introspection: Introspection::new(local, false), relations, latest: None };
     let topology = options.topology.clone().on(project);
     let mut workers = Some(Workers::start_with(&topology, definitions.clone(), outputs, listeners)?);
     let (progress, progressed) = channel();
@@ -146,15 +149,17 @@ fn collect(
     let mut profiles = Vec::new();
     while let Ok(output) = outputs.recv() {
         match output {
-            WorkerOutput::Memberships(tick, changed) => {
+            WorkerOutput::Changes(tick, AnyChanges::Memberships(changed)) => {
                 if let Some(lines) = changes.as_mut() {
                     lines.write(changed.iter().map(|(row, diff)| ChangeLine::new(definitions, tick, row, *diff)))?;
                 }
             }
             WorkerOutput::Answers(_, answers) => {
                 for answer in answers {
-                    if let Found::Profiles(found) = answer.found {
-                        profiles.extend(found);
+                    if let Found::Page(page) = answer.found {
+                        profiles.extend(
+                            Profiles::page_of(page).into_iter().flat_map(|page| page.rows).map(|(_, profile)| profile),
+                        );
                     }
                 }
             }
@@ -163,12 +168,12 @@ fn collect(
                 // Whoever waited is gone where the feed has failed.
                 _ = progress.send(frontiers.iter().copied().min().unwrap_or_default());
             }
-            WorkerOutput::Identities(tick, moved) => {
+            WorkerOutput::Changes(tick, AnyChanges::IdentityChanges(moved)) => {
                 if let Some(lines) = identities.as_mut() {
-                    lines.write(moved.iter().map(|change| Moved::new(tick, change)))?;
+                    lines.write(identity::changes(&moved).iter().map(|change| Moved::new(tick, change)))?;
                 }
             }
-            WorkerOutput::Desired(..) | WorkerOutput::Limits(_) => {}
+            WorkerOutput::Changes(..) => {}
             WorkerOutput::Failed(_) => break,
         }
     }

@@ -191,6 +191,7 @@ async fn run(
         memory: Gate::new(project.limits.memory_limit, Arc::new(resident_bytes)),
         runtime: Some(tokio::runtime::Handle::current()),
         introspection: introspection.clone(),
+        subscribable: Vec::new(),
         agreement: Some(agreement.clone()),
         before,
     };

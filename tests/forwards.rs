@@ -14,7 +14,7 @@ use bytes::Bytes;
 use dataflows::definitions::Definitions;
 use dataflows::model::{Event, EventName, Tick};
 use deltaic::dedupe::{Dedupe, MessageWindow};
-use deltaic::engine::{Engine, EngineSettings, Forwarded, Sinks, Topology};
+use deltaic::engine::{Engine, EngineSettings, Forwarded, Sinks, Subscribers, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::{Accepted, MemoryLog};
 use deltaic::project::Clock;
@@ -63,7 +63,7 @@ async fn run(
     let given: Arc<Mutex<(Tick, Vec<Forwarded>)>> = Arc::default();
     let taken = given.clone();
     let sinks = Sinks {
-        desired: Box::new(|_, _, _| {}),
+        subscribers: Subscribers::default(),
         forwarded: Box::new(move |frontier, events| {
             let mut taken = taken.lock().unwrap();
             for event in events {

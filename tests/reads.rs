@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use dataflows::definitions::{AudienceId, Definitions};
-use dataflows::limits::Limit;
-use dataflows::model::{Desired, Event, Found, Identifier, IdentifierId, Member, Profile, ProfileId, Question, Tick};
+use dataflows::model::{Desired, Event, Identifier, ProfileId, Tick, kind_of};
+use dataflows::relations::DesiredRows;
 use deltaic::dedupe::{Dedupe, MessageWindow};
-use deltaic::engine::{AsOf, Engine, EngineSettings, Handle, QueryAnswer, Sinks, Topology};
+use deltaic::engine::{AsOf, Engine, EngineSettings, Handle, ReadOptions, Sinks, Subscribers, Topology};
 use deltaic::limits::Limits;
 use deltaic::log::Accepted;
 use deltaic::project::Clock;
@@ -19,16 +19,19 @@ use tokio::task::JoinSet;
 use crate::comparison::many::{case_around_the_threshold, definitions};
 use crate::comparison::{batches, some_cases, told};
 use crate::histories::{Case, accepted_at, known_cases, ticks_of_change};
-use crate::oracle::{OracleState, consents};
+use crate::oracle::OracleState;
 use crate::program::DEADLINE;
 
 mod behind;
+mod heard;
 mod lists;
+mod relations;
+mod scans;
 
+use heard::HeardChanges;
 use lists::{ListEnd, ReadList};
-
-/// Profiles in a page: so few that there are several pages.
-const PAGE: usize = 2;
+use relations::{RelationRead, RelationRows};
+use scans::{ReadScans, ScanEnd};
 
 /// What an engine gave to destinations.
 #[derive(Default)]
@@ -65,10 +68,10 @@ impl ReadSubject {
         };
         let (changed, completed) = (given.clone(), given.clone());
         let sinks = Sinks {
-            desired: Box::new(move |tick, _, changes| {
-                let mut given = changed.lock().unwrap();
+            subscribers: Subscribers::default().with::<DesiredRows>(move |of| {
+                let (tick, mut given) = (of.tick, changed.lock().unwrap());
                 assert!(tick >= given.complete, "a change at {tick} comes after that was complete");
-                assert_eq!(given.changes.insert(tick, changes), None, "tick {tick} comes twice");
+                assert_eq!(given.changes.insert(tick, of.changes), None, "tick {tick} comes twice");
             }),
             complete: Box::new(move |tick| completed.lock().unwrap().complete = tick),
             // Where it failed it has said so, and no question is answered any more.
@@ -89,146 +92,100 @@ impl ReadSubject {
         self.handle.submit(accepted, Instant::now()).await.unwrap().tick
     }
 
-    /// Puts all these questions at once, to be answered as of `after` or later; those for pages until the last page. Every other one is for
-    /// the latest complete tick.
-    async fn ask(&self, questions: Vec<Question>, after: Tick) -> Vec<(Question, QueryAnswer)> {
-        let mut asking = JoinSet::new();
-        for (place, question) in questions.into_iter().enumerate() {
+    /// Reads all of this at once, as of `after` or later. Every other one is of the latest complete tick.
+    async fn read(&self, reads: Vec<RelationRead>, after: Tick) -> Vec<(RelationRead, Tick, RelationRows)> {
+        let mut reading = JoinSet::new();
+        for (place, of) in reads.into_iter().enumerate() {
             let as_of = if place % 2 == 0 { AsOf::Present } else { AsOf::Complete };
-            asking.spawn(ask_on(self.handle.clone(), question, as_of, after));
+            let (handle, read) = (self.handle.clone(), ReadOptions::within(DEADLINE).after(after).as_of(as_of));
+            reading.spawn(async move {
+                let (as_of, rows) = of.clone().read(&handle, read).await;
+                assert!(as_of >= after, "{as_of} is before {after}");
+                (of, as_of, rows)
+            });
         }
-        asking.join_all().await.concat()
+        reading.join_all().await
     }
 }
 
-/// Puts a question, and the questions for the pages that follow.
-async fn ask_on(handle: Handle, mut question: Question, as_of: AsOf, after: Tick) -> Vec<(Question, QueryAnswer)> {
-    let mut answers = Vec::new();
-    loop {
-        let answered = match as_of {
-            AsOf::Present => handle.ask(question.clone(), Some(after), DEADLINE).await,
-            AsOf::Complete => handle.ask_latest(question.clone(), Some(after), DEADLINE).await,
-        };
-        let mut answered = answered.unwrap();
-        if let Found::Consents(of) = &mut answered.found {
-            // In the order of the workers.
-            of.sort_unstable();
-        }
-        assert!(answered.as_of >= after, "{} is before {after}", answered.as_of);
-        let last = match &answered.found {
-            Found::Profiles(profiles) if profiles.len() == PAGE => profiles.last().map(|profile| profile.id),
-            Found::Members(members) if members.len() == PAGE => members.last().map(|member| member.id),
-            _ => None,
-        };
-        if let Question::Members { as_of, .. } = &mut question {
-            as_of.get_or_insert(answered.as_of);
-        }
-        answers.push((question.clone(), answered));
-        match (&mut question, last) {
-            (Question::Members { after, .. } | Question::Profiles { after, .. }, Some(last)) => *after = Some(last),
-            _ => return answers,
-        }
+/// How what went on from arrival to arrival ended.
+#[derive(Debug, Default)]
+struct ReadEnds {
+    lists: ListEnd,
+    scans: ScanEnd,
+}
+
+impl ReadEnds {
+    /// Whether some were read to their end, and some could not be.
+    fn is_both(&self) -> bool {
+        let ReadEnds { lists, scans } = self;
+        lists.whole > 0 && lists.gone > 0 && scans.whole > 0 && scans.gone > 0
     }
 }
 
-/// What the answer is to be, by the oracle's state.
-fn expected(definitions: &Definitions, identifiers: &[Identifier], state: &OracleState, question: &Question) -> Found {
-    let page = |after: &Option<ProfileId>, limit: usize, audience: Option<AudienceId>| {
-        let is_meant = |profile: &&Profile| {
-            after.is_none_or(|after| profile.id > after)
-                && audience.is_none_or(|audience| profile.audiences.contains(&audience))
-        };
-        state.profiles.values().filter(is_meant).take(limit).cloned().collect::<Vec<_>>()
-    };
-    match question {
-        Question::Profile(id) => {
-            let text = identifiers.iter().find(|identifier| identifier.id() == *id).expect("it is asked for").text();
-            Found::Profile(state.owners.get(text).map(|owner| state.profiles[owner].clone()))
-        }
-        Question::Consents { purpose, of } => {
-            let person = |id: &IdentifierId| {
-                let text = identifiers.iter().find(|identifier| identifier.id() == *id)?.text();
-                state.owners.get(text).map(|owner| &state.profiles[owner])
-            };
-            let consents = |id: &&IdentifierId| person(id).is_some_and(|person| consents(&person.record, purpose));
-            let mut of: Vec<IdentifierId> = of.iter().filter(consents).copied().collect();
-            of.sort_unstable();
-            Found::Consents(of)
-        }
-        Question::Sizes => {
-            let memberships = state.memberships();
-            let size = |index| memberships.iter().filter(|(audience, _)| *audience == AudienceId::new(index)).count();
-            Found::Sizes((0..definitions.audiences.len()).map(|index| size(index) as u64).collect())
-        }
-        Question::Audit(part) => {
-            let is_in = |profile: &&Profile, index| profile.audiences.contains(&AudienceId::new(index));
-            let count = |part: Option<u8>, index| {
-                let profiles =
-                    state.profiles.values().filter(|profile| part.is_none_or(|part| profile.id.part() == part));
-                profiles.filter(|profile| is_in(profile, index)).count() as u64
-            };
-            let audiences = 0..definitions.audiences.len();
-            let sizes = audiences.clone().map(|index| count(None, index)).collect();
-            Found::Audit(sizes, audiences.map(|index| count(Some(*part), index)).collect())
-        }
-        Question::Members { audience, after, limit, .. } => {
-            let member = |Profile { id, identifiers, .. }| Member { id, identifiers };
-            Found::Members(page(after, *limit, Some(*audience)).into_iter().map(member).collect())
-        }
-        Question::AtLimits(most) => {
-            let of = |limit| state.at_limits.iter().filter(move |(of, _)| *of == limit).take(*most);
-            Found::AtLimits(Limit::OF_IDENTITY.into_iter().flat_map(of).copied().collect())
-        }
-        Question::Profiles { after, limit } => Found::Profiles(page(after, *limit, None)),
-    }
-}
-
-/// Feeds a case to an engine, reads everything after each arrival and at what time alone changes, and compares. Lists begin after
+/// Feeds a case to an engine, reads everything after each arrival and at what time alone changes, and compares. Lists and scans begin after
 /// arrivals, and each goes on by a page after each of those that follow.
-async fn check(case: &Case, workers: usize, ended: &mut ListEnd) {
+async fn check(case: &Case, workers: usize, ended: &mut ReadEnds) {
     check_by(case.definitions(), case, workers, ended).await;
 }
 
 /// The same by these definitions.
-async fn check_by(definitions: Definitions, case: &Case, workers: usize, ended: &mut ListEnd) {
+async fn check_by(definitions: Definitions, case: &Case, workers: usize, ended: &mut ReadEnds) {
     let (definitions, history) = (Arc::new(definitions), case.history());
     let identifiers: BTreeSet<Identifier> =
         history.iter().flat_map(|(_, event)| event.identifiers.iter().cloned()).collect();
     let identifiers: Vec<Identifier> = identifiers.into_iter().collect();
-    let of_profiles = identifiers.iter().map(|identifier| Question::Profile(identifier.id()));
-    let members = |index| Question::Members { audience: AudienceId::new(index), as_of: None, after: None, limit: PAGE };
     let part = identifiers.first().map_or(0, |identifier| ProfileId::of_root(identifier.id()).part());
     let everybody = identifiers.iter().map(|identifier| identifier.id()).collect();
-    let consents = Question::Consents { purpose: "marketing".into(), of: everybody };
-    let few = [consents, Question::Sizes, Question::Audit(part), Question::AtLimits(2)];
-    let few = [&few[..], &[Question::Profiles { after: None, limit: PAGE }]].concat();
-    let all: Vec<Question> =
-        of_profiles.chain((0..definitions.audiences.len()).map(members)).chain(few.clone()).collect();
+    let few = vec![
+        RelationRead::Consents(everybody),
+        RelationRead::Sizes,
+        RelationRead::Audit(part),
+        RelationRead::IdentityLimits,
+        RelationRead::Profiles,
+        RelationRead::Memberships,
+        RelationRead::Desired,
+        RelationRead::Identifiers,
+    ];
+    let audiences = || (0..definitions.audiences.len()).map(AudienceId::new);
+    let of_one = |identifier: &Identifier| {
+        let profile = ProfileId::of_root(identifier.id());
+        let is_exclusive = definitions.identity.exclusive.iter().any(|kind| kind == kind_of(identifier.text()));
+        let by_id = [RelationRead::ById(profile)]
+            .into_iter()
+            .chain(audiences().map(move |audience| RelationRead::IsMember(audience, profile)));
+        [RelationRead::Profile(identifier.id())].into_iter().chain(by_id.filter(move |_| is_exclusive))
+    };
+    let of_audience = |audience| [RelationRead::Members(audience), RelationRead::Size(audience)];
+    let all: Vec<RelationRead> = identifiers
+        .iter()
+        .flat_map(of_one)
+        .chain(audiences().flat_map(of_audience))
+        .chain(few.iter().cloned())
+        .collect();
 
     let mut subject = ReadSubject::start(&definitions, workers);
+    let mut heard = vec![HeardChanges::subscribe(&subject.handle)];
     // As it arrived: the ticks are those of the receipts.
     let mut arrived: Vec<(Tick, Event)> = Vec::new();
-    let compare = async |subject: &ReadSubject, arrived: &[(Tick, Event)], questions: &[Question], after: Tick| {
+    let hold = |state: &OracleState, (of, as_of, rows): (RelationRead, Tick, RelationRows)| {
+        let expected = of.expected(&definitions, &identifiers, state);
+        let told = told(case);
+        assert!(rows == expected, "{of:?} as of {as_of}, {workers} workers, {told}\n{rows:#?}\nis not\n{expected:#?}");
+    };
+    let compare = async |subject: &ReadSubject, arrived: &[(Tick, Event)], reads: &[RelationRead], after: Tick| {
         let mut states: BTreeMap<Tick, OracleState> = BTreeMap::new();
         let mut latest = after;
-        for (question, QueryAnswer { as_of, found }) in subject.ask(questions.to_vec(), after).await {
-            let as_of = match &question {
-                Question::Members { as_of: Some(of_list), .. } => *of_list,
-                _ => as_of,
-            };
-            let state = states.entry(as_of).or_insert_with(|| OracleState::of(&definitions, arrived, as_of));
-            let expected = expected(&definitions, &identifiers, state, &question);
-            assert!(
-                found == expected,
-                "{question:?} as of {as_of}, {workers} workers, {}\n{found:#?}\nis not\n{expected:#?}",
-                told(case)
-            );
+        for read in subject.read(reads.to_vec(), after).await {
+            let as_of = read.1;
+            hold(states.entry(as_of).or_insert_with(|| OracleState::of(&definitions, arrived, as_of)), read);
             latest = latest.max(as_of);
         }
         latest
     };
     let mut at = Tick::default();
     let mut lists: Vec<ReadList> = Vec::new();
+    let mut scans = ReadScans::none();
     let batches = batches(&history).into_iter().map(Some).chain([None]);
     for batch in batches {
         let next = batch.as_ref().map_or(Tick::MAX, |(tick, _)| *tick);
@@ -244,7 +201,7 @@ async fn check_by(definitions: Definitions, case: &Case, workers: usize, ended: 
             at = compare(&subject, &arrived, &all, tick).await;
             let mut open = Vec::new();
             for mut list in lists {
-                if list.goes_on(&subject.handle, at, ended, &told(case)).await {
+                if list.goes_on(&subject.handle, at, &mut ended.lists, &told(case)).await {
                     open.push(list);
                 }
             }
@@ -254,6 +211,18 @@ async fn check_by(definitions: Definitions, case: &Case, workers: usize, ended: 
                 let list = ReadList::begin(&subject.handle, AudienceId::new(index), at).await;
                 let state = OracleState::of(&definitions, &arrived, list.as_of());
                 lists.extend(list.told(&state, &told(case)));
+            }
+            for whole in scans.go_on(&subject.handle, at, &mut ended.scans).await {
+                hold(&OracleState::of(&definitions, &arrived, whole.1), whole);
+            }
+            if heard.len() < 2 && arrived.len() > history.len() / 2 {
+                heard.push(HeardChanges::after_a_scan(&subject.handle).await);
+            }
+            for heard in &mut heard {
+                heard.take_in(subject.handle.frontier(), |tick, memberships| {
+                    let state = OracleState::of(&definitions, &arrived, tick);
+                    assert!(*memberships == state.memberships(), "memberships told at {tick}, {}", told(case));
+                });
             }
         }
     }
@@ -280,7 +249,7 @@ async fn check_by(definitions: Definitions, case: &Case, workers: usize, ended: 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_of_known_histories_equal_the_oracle() {
-    let mut ended = ListEnd::default();
+    let mut ended = ReadEnds::default();
     for (_, case) in known_cases() {
         check(&case, 1, &mut ended).await;
         check(&case, 3, &mut ended).await;
@@ -290,7 +259,7 @@ async fn reads_of_known_histories_equal_the_oracle() {
 /// Each profile is read, and each device asked for consent, of people with about as many records as are put together at a read.
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_of_people_with_many_records_equal_the_oracle() {
-    let mut ended = ListEnd::default();
+    let mut ended = ReadEnds::default();
     for (seed, workers) in [(20, 1), (21, 3)] {
         let case = case_around_the_threshold(seed, 8);
         check_by(definitions(&case), &case, workers, &mut ended).await;
@@ -299,15 +268,15 @@ async fn reads_of_people_with_many_records_equal_the_oracle() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_of_random_histories_equal_the_oracle() {
-    let mut ended = ListEnd::default();
+    let mut ended = ReadEnds::default();
     // Ten of them, and more until a list has come to its end in either way.
     for (count, case) in some_cases(7, 100, 12).into_iter().enumerate() {
-        if count >= 10 && ended.whole > 0 && ended.gone > 0 {
+        if count >= 10 && ended.is_both() {
             break;
         }
         check(&case, 1, &mut ended).await;
         check(&case, 3, &mut ended).await;
     }
     // Else nothing is tested.
-    assert!(ended.whole > 0 && ended.gone > 0, "{ended:?}");
+    assert!(ended.is_both(), "{ended:?}");
 }

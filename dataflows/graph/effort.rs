@@ -13,11 +13,13 @@ use crate::definitions::{
     ListedTrait, Measure, MeasureId, MeasureShape, PersonTerm, Trait, TraitId, Window,
 };
 use crate::expression::Expression;
-use crate::model::{
-    Answer, Event, Found, Identifier, IdentifierKey, Identifiers, Position, Query, Question, Tick, Value,
-};
+use crate::model::{Event, Identifier, IdentifierKey, Identifiers, Position, Tick, Value};
 use crate::observations::Arrival;
 use crate::operators::visits;
+use crate::relations::{
+    Answer, AnyRow, Consents, DesiredRows, Found, LimitsReached, LookUp, Memberships, ProfileRef, Profiles, Query,
+    Question, Relation, Told,
+};
 
 /// Everybody with an address, an anonymous id, a name or a city, who is sent on with these; and of what they looked at, how many
 /// different things, the greatest, the latest, and the first one within a second.
@@ -98,7 +100,8 @@ enum AskMode {
 /// What is asked as of the tick of an event: of its first identifier.
 fn questions(at: u64, who: &str) -> [Question; 2] {
     let id = event(at, 0, who).identifiers.iter().next().expect("it has one").id();
-    [Question::Profile(id), Question::Consents { purpose: "ads".into(), of: vec![id] }]
+    let profile = Profiles::into_any(vec![ProfileRef::Identifier(id)]);
+    [profile, Consents::into_any(vec![(id, "ads".into())])].map(Question::LookUp)
 }
 
 /// The rows that each of these events touches, which come one a tick, after all of the others.
@@ -129,12 +132,9 @@ fn effort(before: Vec<String>, events: &[&str], asked: AskMode) -> Vec<usize> {
         let answered = Rc::new(Cell::new(0));
         let counted = answered.clone();
         let receivers = Receivers {
-            memberships: Box::new(|_, _| {}),
-            identities: None,
-            desired: Box::new(|_, _| {}),
-            limits: Box::new(|_, _| {}),
+            changes: Told::of(&[Memberships::NAME, DesiredRows::NAME, LimitsReached::NAME], Box::new(|_, _| {})),
             answers: Box::new(move |_, answers| {
-                let is_known = |answer: &(Answer, i64)| !matches!(answer.0.found, Found::Profile(None));
+                let is_known = |answer: &(Answer, i64)| !matches!(answer.0.found, Found::Row(AnyRow::Profiles(None)));
                 counted.set(counted.get() + answers.into_iter().filter(is_known).count());
             }),
         };
@@ -144,7 +144,7 @@ fn effort(before: Vec<String>, events: &[&str], asked: AskMode) -> Vec<usize> {
             inputs.send(who.iter().zip(0..).map(arrival));
             if let (AskMode::Person, [who]) = (asked, who) {
                 for (id, question) in (2 * tick..).zip(questions(tick, who)) {
-                    inputs.ask(Tick::from_ms(tick), Query { id, asker: 0, as_of: None, passed: None, question });
+                    inputs.ask(Tick::from_ms(tick), Query::new(id, 0, question));
                 }
             }
             inputs.advance_to(Tick::from_ms(tick + 1));

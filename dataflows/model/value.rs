@@ -31,6 +31,12 @@ impl Value {
         Number::new(number).map(Value::Number)
     }
 
+    /// About how many bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        let beside = if let Value::Text(text) = self { text.len() } else { 0 };
+        size_of::<Value>() + beside
+    }
+
     /// Which type the value is of.
     pub fn kind(&self) -> ValueType {
         match self {

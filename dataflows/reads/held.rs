@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::limits::{LIST_BEGUN_MS, LIST_KEPT_MS, LIST_UPDATES_MAX, LISTS_MAX};
 use crate::model::Tick;
+use crate::relations::Held;
 
 /// The ticks.
 #[derive(Default)]
@@ -23,8 +24,10 @@ pub(super) struct HeldLists {
 struct HeldList {
     /// The last moment at which they may go on.
     until: Tick,
-    /// How many updates there were when they began.
-    updates: usize,
+    /// What is held for them.
+    held: Held,
+    /// How many updates there were when they began, in what is held for lists of members, and in everything.
+    updates: [usize; 2],
 }
 
 impl HeldLists {
@@ -34,38 +37,44 @@ impl HeldLists {
     }
 
     /// A list begins at `tick`, with so many updates in the arrangements. It is soon known whether it has a second page.
-    pub fn begin(&mut self, tick: Tick, updates: usize) {
+    pub fn begin(&mut self, tick: Tick, held: Held, updates: [usize; 2]) {
         let until = self.now.after_ms(LIST_BEGUN_MS);
         if self.lists.len() < LISTS_MAX || self.lists.contains_key(&tick) {
-            let list = self.lists.entry(tick).or_insert(HeldList { until, updates });
+            let list = self.lists.entry(tick).or_insert(HeldList { until, held, updates });
             list.until = list.until.max(until);
+            list.held = list.held.max(held);
         }
     }
 
     /// A list that began at `tick` goes on now: whether it can.
-    pub fn go_on(&mut self, tick: Tick) -> bool {
-        let Some(list) = self.lists.get_mut(&tick).filter(|list| list.until >= self.now) else { return false };
+    pub fn go_on(&mut self, tick: Tick, held: Held) -> bool {
+        let is_kept = |list: &&mut HeldList| list.until >= self.now && list.held >= held;
+        let Some(list) = self.lists.get_mut(&tick).filter(is_kept) else { return false };
         list.until = list.until.max(self.now.after_ms(LIST_KEPT_MS));
         true
     }
 
     /// Gives up lists that were not gone on with, and those since whose beginning too much has changed.
-    pub fn release(&mut self, updates: impl FnOnce() -> usize) {
+    pub fn release(&mut self, updates: impl FnOnce() -> [usize; 2]) {
         self.lists.retain(|_, list| list.until >= self.now);
         if self.lists.is_empty() {
             return;
         }
         let updates = updates();
+        let more = |list: &HeldList| {
+            let of = |updates: [usize; 2]| updates[usize::from(list.held == Held::Everything)];
+            of(updates).saturating_sub(of(list.updates))
+        };
         while let Some(oldest) = self.lists.first_entry()
-            && updates.saturating_sub(oldest.get().updates) > LIST_UPDATES_MAX
+            && more(oldest.get()) > LIST_UPDATES_MAX
         {
             oldest.remove();
         }
     }
 
-    /// The oldest of the ticks.
-    pub fn oldest(&self) -> Option<Tick> {
-        self.lists.first_key_value().map(|(tick, _)| *tick)
+    /// The oldest of the ticks for which as much is held, or more.
+    pub fn oldest(&self, held: Held) -> Option<Tick> {
+        self.lists.iter().find(|(_, list)| list.held >= held).map(|(tick, _)| *tick)
     }
 }
 
@@ -82,43 +91,59 @@ mod tests {
         let mut held = HeldLists::default();
         let go_on = |held: &mut HeldLists, tick: u64, now: u64| {
             held.passed(ms(now));
-            held.go_on(ms(tick))
+            held.go_on(ms(tick), Held::Members)
         };
         // A year of ticks was jumped over: that is no time.
         let year = 365 * 86_400_000;
         held.passed(ms(10));
-        held.begin(ms(year + 10), 0);
+        held.begin(ms(year + 10), Held::Members, [0; 2]);
         held.passed(ms(20));
-        held.begin(ms(year + 20), 0);
+        held.begin(ms(year + 20), Held::Members, [0; 2]);
         assert!(!go_on(&mut held, year + 11, 30));
         assert!(go_on(&mut held, year + 10, 10 + LIST_BEGUN_MS));
         held.passed(ms(21 + LIST_BEGUN_MS));
-        held.release(|| 0);
-        assert_eq!(held.oldest(), Some(ms(year + 10)), "the other was not gone on with");
+        held.release(|| [0; 2]);
+        assert_eq!(held.oldest(Held::Members), Some(ms(year + 10)), "the other was not gone on with");
         let last = 10 + LIST_BEGUN_MS + LIST_KEPT_MS;
         assert!(go_on(&mut held, year + 10, last) && go_on(&mut held, year + 10, last + LIST_KEPT_MS));
         // Who does not know the time takes none of it back.
         held.passed(ms(0));
         assert!(!go_on(&mut held, year + 10, last + 2 * LIST_KEPT_MS + 1));
-        held.release(|| 0);
-        assert_eq!(held.oldest(), None);
+        held.release(|| [0; 2]);
+        assert_eq!(held.oldest(Held::Members), None);
     }
 
     #[test]
     fn the_oldest_are_given_up_where_too_much_changes() {
         let mut held = HeldLists::default();
-        held.begin(ms(1), 100);
-        held.begin(ms(2), 200);
-        held.release(|| 100 + LIST_UPDATES_MAX);
-        assert_eq!(held.oldest(), Some(ms(1)));
-        held.release(|| 101 + LIST_UPDATES_MAX);
-        assert_eq!(held.oldest(), Some(ms(2)));
+        held.begin(ms(1), Held::Members, [100, 0]);
+        held.begin(ms(2), Held::Members, [200, 0]);
+        held.release(|| [100 + LIST_UPDATES_MAX, usize::MAX]);
+        assert_eq!(held.oldest(Held::Members), Some(ms(1)));
+        held.release(|| [101 + LIST_UPDATES_MAX, usize::MAX]);
+        assert_eq!(held.oldest(Held::Members), Some(ms(2)));
         // While much is worked off, one tick stays the latest for long.
         held.passed(ms(2 * LIST_BEGUN_MS));
-        held.begin(ms(2), 300);
+        held.begin(ms(2), Held::Members, [300, 0]);
         held.passed(ms(3 * LIST_BEGUN_MS));
-        assert!(held.go_on(ms(2)), "it began once more");
-        (3..2 * LISTS_MAX as u64).for_each(|tick| held.begin(ms(tick), 0));
+        assert!(held.go_on(ms(2), Held::Members), "it began once more");
+        (3..2 * LISTS_MAX as u64).for_each(|tick| held.begin(ms(tick), Held::Members, [0; 2]));
         assert_eq!(held.lists.len(), LISTS_MAX);
+    }
+
+    #[test]
+    fn what_is_derived_is_held_for_those_who_read_it() {
+        let mut held = HeldLists::default();
+        held.begin(ms(1), Held::Members, [0, 0]);
+        held.begin(ms(2), Held::Everything, [0, 5]);
+        assert_eq!([Held::Members, Held::Everything].map(|kept| held.oldest(kept)), [Some(ms(1)), Some(ms(2))]);
+        assert!(!held.go_on(ms(1), Held::Everything) && held.go_on(ms(1), Held::Members));
+        assert!(held.go_on(ms(2), Held::Everything) && held.go_on(ms(2), Held::Members));
+        // One more list of the same tick needs more, and is the same one from then on.
+        held.begin(ms(1), Held::Everything, [0, 5]);
+        assert_eq!(held.oldest(Held::Everything), Some(ms(1)));
+        // Members have not changed; what is derived has.
+        held.release(|| [0, 6 + LIST_UPDATES_MAX]);
+        assert_eq!(held.oldest(Held::Members), None);
     }
 }

@@ -9,7 +9,8 @@ use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 
 use super::{Routed, Row};
-use crate::model::{Query, Tick};
+use crate::model::Tick;
+use crate::relations::Query;
 
 /// A question at any point of its way.
 pub(super) trait RoutedQuestion: ExchangeData {

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use dataflows::limits::Limit;
-use dataflows::model::{Found, Identifier, IdentifierId, Question};
+use dataflows::model::{Identifier, IdentifierId, Tick};
+use dataflows::relations::{IdentityLimits, ProfileRef, Profiles};
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use serde::Serialize;
 
-use super::routes::{ReadParameters, Reads, ok, unexpected};
-use super::wait::Wait;
+use super::routes::{ReadParameters, Reads, ok};
+use super::wait::{Wait, problem, scan_problem};
+use crate::engine::ScanOptions;
 use crate::http::Problem;
 
 /// Identifiers of each limit that are shown. Each costs a read.
@@ -46,22 +48,45 @@ pub(super) async fn conflicts(
     State(reads): State<Arc<Reads>>,
     ReadParameters(wait): ReadParameters<Wait>,
 ) -> Result<Response, Problem> {
-    let answered = wait.ask(&reads.handle, &reads.limits, Question::AtLimits(SHOWN_MAX + 1)).await?;
-    let Found::AtLimits(found) = answered.found else { return Err(unexpected()) };
-    let of_each = || found.chunk_by(|(a, _), (b, _)| a == b);
-    let has_more = of_each().any(|of_one| of_one.len() > SHOWN_MAX);
-    let shown: Vec<(Limit, IdentifierId)> =
-        of_each().flat_map(|of_one| of_one.iter().take(SHOWN_MAX)).copied().collect();
+    let (mut list, mut has_more, mut shown) = (None, false, Vec::new());
+    for limit in Limit::OF_IDENTITY {
+        let (as_of, mut of_one) = reads.at_limit(wait, limit, list).await?;
+        list = Some(as_of);
+        has_more |= of_one.len() > SHOWN_MAX;
+        of_one.truncate(SHOWN_MAX);
+        shown.extend(of_one);
+    }
     let looked_up = iter(shown).map(|(limit, id)| reads.conflict(wait, limit, id)).buffered(READS_AT_A_TIME);
     let conflicts: Vec<Result<Conflict, Problem>> = looked_up.collect().await;
     let conflicts = conflicts.into_iter().collect::<Result<_, _>>()?;
-    Ok(ok(&ConflictsBody { as_of: answered.as_of.as_ms(), conflicts, has_more }))
+    Ok(ok(&ConflictsBody { as_of: list.unwrap_or_default().as_ms(), conflicts, has_more }))
 }
 
 impl Reads {
+    /// The first identifiers at one limit, one more than are shown; as of the tick of `list`, if there is one.
+    async fn at_limit(
+        &self,
+        wait: Wait,
+        limit: Limit,
+        list: Option<Tick>,
+    ) -> Result<(Tick, Vec<(Limit, IdentifierId)>), Problem> {
+        let scan = ScanOptions {
+            rows_max: SHOWN_MAX + 1,
+            list,
+            ..ScanOptions::range(
+                (limit, IdentifierId::default()),
+                limit.next().map(|next| (next, IdentifierId::default())),
+                wait.options(&self.limits),
+            )
+        };
+        let scanning = self.handle.scan::<IdentityLimits>(scan).await.map_err(scan_problem)?;
+        let answered = scanning.collect().await.map_err(scan_problem)?;
+        Ok((answered.as_of, answered.found.into_iter().map(|(key, ())| key).collect()))
+    }
+
     async fn conflict(&self, wait: Wait, limit: Limit, id: IdentifierId) -> Result<Conflict, Problem> {
-        let answered = wait.ask(&self.handle, &self.limits, Question::Profile(id)).await?;
-        let Found::Profile(profile) = answered.found else { return Err(unexpected()) };
+        let read = self.handle.look_up::<Profiles>(ProfileRef::Identifier(id), wait.options(&self.limits));
+        let profile = read.await.map_err(problem)?.found;
         let is_meant = |text: &str| {
             let (kind, value) = text.split_once(':').unwrap_or_default();
             Identifier::new(&self.identifier_key, kind, value).id() == id

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use axum::http::StatusCode;
 use axum::response::Response;
 use dataflows::definitions::AudienceId;
-use dataflows::limits::LIST_KEPT_MS;
-use dataflows::model::{Found, Member, ProfileId, Question, Text, Tick};
+use dataflows::model::{ProfileId, Text, Tick};
+use dataflows::relations::{Members, ScanFrom};
 use serde::{Deserialize, Serialize};
 
-use super::routes::{Reads, ok, unexpected};
-use super::wait::Wait;
+use super::routes::{Reads, ok};
+use super::wait::{Wait, scan_problem};
+use crate::engine::ScanOptions;
 use crate::http::Problem;
 use crate::limits::PAGE_DEFAULT;
 
@@ -58,12 +58,6 @@ struct MemberJson<'a> {
     identifiers: &'a [Text],
 }
 
-impl<'a> From<&'a Member> for MemberJson<'a> {
-    fn from(member: &'a Member) -> Self {
-        MemberJson { id: member.id.to_string(), identifiers: &member.identifiers }
-    }
-}
-
 #[derive(Serialize)]
 struct MembersBody<'a> {
     as_of: u64,
@@ -80,34 +74,33 @@ pub(super) async fn page(
 ) -> Result<Response, Problem> {
     let limit = page.limit.unwrap_or(PAGE_DEFAULT).clamp(1, reads.limits.page_max.max(1));
     let cursor: Option<ListCursor> = page.cursor.map(|cursor| cursor.parse()).transpose()?;
-    let question = |as_of, after, limit| Question::Members { audience, as_of, after, limit };
-    // One more than is shown tells whether there is a next page.
-    let asked = question(cursor.map(|cursor| cursor.as_of), cursor.map(|cursor| cursor.after), limit + 1);
-    let answered = wait.ask(&reads.handle, &reads.limits, asked).await?;
-    let members = match &answered.found {
-        Found::Members(members) => members,
-        Found::Gone => return Err(gone()),
-        _ => return Err(unexpected()),
+    let from = match cursor {
+        Some(ListCursor { after, .. }) => ScanFrom::After((audience, after)),
+        None => ScanFrom::At((audience, ProfileId::default())),
     };
-    let as_of = cursor.map_or(answered.as_of, |cursor| cursor.as_of);
+    let scan = ScanOptions {
+        from,
+        end: Some((AudienceId::new(audience.index() + 1), ProfileId::default())),
+        // One more than is shown tells whether there is a next page.
+        rows_max: limit + 1,
+        list: cursor.map(|cursor| cursor.as_of),
+        ..ScanOptions::all(wait.options(&reads.limits))
+    };
+    let mut scanning = reads.handle.scan::<Members>(scan).await.map_err(scan_problem)?;
+    let as_of = scanning.as_of();
+    let mut members = Vec::new();
+    while let Some(rows) = scanning.next().await.map_err(scan_problem)? {
+        members.extend(rows.into_iter().map(|((_, id), identifiers)| (id, identifiers)));
+    }
     let shown = &members[..members.len().min(limit)];
     let last = shown.last().filter(|_| members.len() > limit);
     if last.is_some() && cursor.is_none() {
         // A list that has a second page is kept until it is asked for. If it is not any more, that page says so.
-        wait.ask(&reads.handle, &reads.limits, question(Some(as_of), None, 0)).await?;
+        scanning.hold_on().await.map_err(scan_problem)?;
     }
     Ok(ok(&MembersBody {
         as_of: as_of.as_ms(),
-        members: shown.iter().map(MemberJson::from).collect(),
-        next: last.map(|member| ListCursor { as_of, after: member.id }.to_string()),
+        members: shown.iter().map(|(id, identifiers)| MemberJson { id: id.to_string(), identifiers }).collect(),
+        next: last.map(|(after, _)| ListCursor { as_of, after: *after }.to_string()),
     }))
-}
-
-fn gone() -> Problem {
-    let message = format!(
-        "the list that this page is of is not kept any more: begin again without `cursor`. A list is kept for {} s after its latest \
-         page, less where much happens, and not over a restart; with a larger `limit` it takes fewer pages",
-        LIST_KEPT_MS / 1_000
-    );
-    Problem::new(StatusCode::GONE, "list_gone", message)
 }

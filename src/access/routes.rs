@@ -10,14 +10,15 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::get;
 use dataflows::definitions::{AudienceId, Definitions};
-use dataflows::model::{Found, Identifier, IdentifierKey, Question};
+use dataflows::model::{Identifier, IdentifierKey};
+use dataflows::relations::{ProfileRef, Profiles, Sizes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::conflicts::conflicts;
 use super::members::{self, PageParameters};
-use super::wait::Wait;
-use crate::engine::Handle;
+use super::wait::{Wait, problem, scan_problem};
+use crate::engine::{Handle, ReadAnswer, ScanOptions};
 use crate::http::{Admission, Problem, Role, json, method_not_allowed};
 use crate::identifiers::{normal_kind, normal_value};
 use crate::json::ProfileJson;
@@ -63,19 +64,19 @@ async fn profile(
         profile: ProfileJson<'a>,
     }
     let id = reads.identifier(&identifier)?.id();
-    let answered = wait.ask(&reads.handle, &reads.limits, Question::Profile(id)).await?;
-    let as_of = answered.as_of.as_ms();
-    match &answered.found {
-        Found::Profile(Some(profile)) => {
+    let read = reads.handle.look_up::<Profiles>(ProfileRef::Identifier(id), wait.options(&reads.limits));
+    let ReadAnswer { as_of, found } = read.await.map_err(problem)?;
+    let as_of = as_of.as_ms();
+    match &found {
+        Some(profile) => {
             Ok(ok(&ProfileBody { as_of, profile: ProfileJson { profile, definitions: &reads.definitions } }))
         }
-        Found::Profile(None) => {
+        None => {
             let body = serde_json::json!({
                 "success": false, "code": "unknown_identifier", "message": "no event had this identifier", "as_of": as_of,
             });
             Ok(json(StatusCode::NOT_FOUND, &body))
         }
-        _ => Err(unexpected()),
     }
 }
 
@@ -115,7 +116,7 @@ async fn audience(
     }
     let audience = reads.audience(&name)?;
     let (as_of, sizes) = reads.sizes(wait).await?;
-    let size = *sizes.get(audience.index()).ok_or_else(unexpected)?;
+    let size = sizes[audience.index()];
     Ok(ok(&AudienceBody { as_of, size: Size { name: &name, size } }))
 }
 
@@ -149,21 +150,18 @@ impl Reads {
     }
 
     async fn sizes(&self, wait: Wait) -> Result<(u64, Vec<u64>), Problem> {
-        let answered = wait.ask(&self.handle, &self.limits, Question::Sizes).await?;
-        match answered.found {
-            Found::Sizes(sizes) => Ok((answered.as_of.as_ms(), sizes)),
-            _ => Err(unexpected()),
-        }
+        let scanning = self.handle.scan::<Sizes>(ScanOptions::all(wait.options(&self.limits)));
+        let scanning = scanning.await.map_err(scan_problem)?;
+        let ReadAnswer { as_of, found } = scanning.collect().await.map_err(scan_problem)?;
+        // Who has no member has no row.
+        let mut sizes = vec![0; self.definitions.audiences.len()];
+        found.into_iter().for_each(|(audience, size)| sizes[audience.index()] = size);
+        Ok((as_of.as_ms(), sizes))
     }
 }
 
 pub(super) fn ok(body: &impl Serialize) -> Response {
     json(StatusCode::OK, body)
-}
-
-/// The engine answered another question than was asked: a defect of ours.
-pub(super) fn unexpected() -> Problem {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the read failed; it has changed nothing")
 }
 
 /// The one parameter in the path.

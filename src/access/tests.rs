@@ -3,8 +3,10 @@
 use dataflows::definitions::{AudienceId, TraitId};
 use dataflows::limits::Limit;
 use dataflows::model::{
-    Found, Identifier, IdentifierId, Member, PointInTime, Position, Profile, ProfileId, Question, Setting, Tick, Topic,
-    Value,
+    Identifier, IdentifierId, PointInTime, Position, Profile, ProfileId, Setting, Tick, Topic, Value,
+};
+use dataflows::relations::{
+    AnyLookUp, AnyPage, AnyRow, AnyScan, Found, ListPage, ProfileRef, Question, ScanFrom, ScanOf, ScanPage,
 };
 use serde_json::json;
 
@@ -49,27 +51,43 @@ fn answer(ask: Ask) {
     }
     let ann = identifier("email", "ann@example.org");
     let found = match ask.question {
-        Question::Profile(id) => Found::Profile((id == ann.id()).then(|| profile(&ann))),
-        Question::Sizes => Found::Sizes(vec![3, 7]),
-        Question::Members { as_of: Some(as_of), .. } if as_of != Tick::from_ms(9) => Found::Gone,
-        Question::Members { after, limit, .. } => {
+        Question::LookUp(AnyLookUp::Profiles(keys)) => {
+            let is_known = keys == [ProfileRef::Identifier(ann.id())];
+            Found::Row(AnyRow::Profiles(is_known.then(|| profile(&ann))))
+        }
+        Question::Scan(AnyScan::Sizes(_)) => {
+            let rows = [3, 7].into_iter().enumerate().map(|(index, size)| (AudienceId::new(index), size)).collect();
+            Found::Page(AnyPage::Sizes(ScanPage { rows, reached: None }))
+        }
+        Question::Scan(AnyScan::Members(ScanOf { list: ListPage::Next(as_of), .. })) if as_of != Tick::from_ms(9) => {
+            Found::Gone
+        }
+        Question::Scan(AnyScan::Members(of)) => {
+            let (ScanFrom::At((audience, _)) | ScanFrom::After((audience, _))) = of.from else { panic!("{of:?}") };
             let member = |i: u32| profile(&identifier("user_id", &i.to_string()));
-            let mut all: Vec<Member> =
-                (0..7).map(member).map(|Profile { id, identifiers, .. }| Member { id, identifiers }).collect();
+            let mut all: Vec<_> =
+                (0..7).map(member).map(|Profile { id, identifiers, .. }| ((audience, id), identifiers)).collect();
             all.sort();
-            let id = after.map_or(IdentifierId::default(), |after| after.root());
-            all.retain(|member| member.id.root() > id);
-            all.truncate(limit);
-            Found::Members(all)
+            all.retain(|(key, _)| !matches!(of.from, ScanFrom::After(after) if *key <= after));
+            // Fewer than are asked for: the rest takes more than a slice.
+            let more = all.split_off(all.len().min(of.most.rows).min(2));
+            let reached = all.last().map(|(key, _)| *key).filter(|_| !more.is_empty());
+            Found::Page(AnyPage::Members(ScanPage { rows: all, reached }))
         }
-        Question::AtLimits(most) => {
-            let ann = (Limit::Links, ann.id());
-            let others = (0..200).map(|i| (Limit::Hops, identifier("user_id", &i.to_string()).id()));
-            Found::AtLimits([ann].into_iter().chain(others.take(most)).collect())
+        Question::Scan(AnyScan::IdentityLimits(of)) => {
+            let ScanFrom::At((limit, _)) = of.from else { panic!("{of:?}") };
+            let others = (0..200).map(|i| identifier("user_id", &i.to_string()).id());
+            let ids: Vec<IdentifierId> = match limit {
+                Limit::Links => vec![ann.id()],
+                Limit::Hops => others.take(of.most.rows).collect(),
+                _ => Vec::new(),
+            };
+            let rows = ids.into_iter().map(|id| ((limit, id), ())).collect();
+            Found::Page(AnyPage::IdentityLimits(ScanPage { rows, reached: None }))
         }
-        Question::Consents { .. } | Question::Audit(_) | Question::Profiles { .. } => Found::Sizes(Vec::new()),
+        other => panic!("{other:?}"),
     };
-    let _ = ask.reply.send(QueryAnswer { as_of: Tick::from_ms(9), found });
+    let _ = ask.reply.send(QueryAnswer { as_of: Tick::from_ms(9), shares: vec![(0, found)] });
 }
 
 async fn server(tokens: bool) -> TestServer {

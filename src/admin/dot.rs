@@ -7,6 +7,7 @@ use std::sync::mpsc::channel;
 
 use clap::Args;
 use dataflows::definitions::Definitions;
+use dataflows::relations::{DesiredRows, LimitsReached, Memberships, Relation};
 use reqwest::Url;
 
 use super::caller::Caller;
@@ -62,13 +63,10 @@ fn built(definitions: Arc<Definitions>) -> Result<Figures, WorkersError> {
     let introspection = Introspection::new(topology.threads, true);
     // Nothing comes of nothing: nobody needs to take it.
     let (outputs, _nobody) = channel();
-    Workers::start_with(
-        &topology,
-        definitions,
-        outputs,
-        Listeners { introspection: introspection.clone(), identities: false, latest: None },
-    )?
-    .stop()?;
+    // Those that an engine is told of which delivers.
+    let relations = vec![Memberships::NAME, LimitsReached::NAME, DesiredRows::NAME];
+    let listeners = Listeners { introspection: introspection.clone(), relations, latest: None };
+    Workers::start_with(&topology, definitions, outputs, listeners)?.stop()?;
     let mut figures = introspection.figures(None).unwrap_or_default();
     for operator in &mut figures.operators {
         // What it took to build it and end it says nothing.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use compact_str::CompactString;
 use dataflows::definitions::DestinationId;
-use dataflows::model::{Desired, Question, Tick};
+use dataflows::model::{Desired, Tick};
+use dataflows::relations::Sizes;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -26,7 +27,7 @@ use super::outbox::{OperatorCommand, Outbox};
 use super::rate_limiter::RateLimiter;
 use super::status::Status;
 use super::{EgressDependencies, EgressError};
-use crate::engine::{self, Forwarded};
+use crate::engine::{self, Forwarded, ReadOptions, ScanOptions};
 use crate::log::{Offset, StoreError};
 use crate::project::Project;
 
@@ -152,7 +153,8 @@ impl Egress {
                 sleep(FINISHED_EVERY).await;
             }
             // What was complete before this is answered is in the queues.
-            if engine.ask(Question::Sizes, None, deadline).await.is_ok() {
+            let read = ScanOptions::all(ReadOptions::within(deadline));
+            if engine.scan::<Sizes>(read).await.is_ok() {
                 while lanes().any(|lane| lane.needs_engine()) {
                     sleep(FINISHED_EVERY).await;
                 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use dataflows::limits::Limit;
-use dataflows::model::{Answer, Desired, Found, IdentifierId, Member, Profile, Question, Tick};
+use dataflows::model::Tick;
+use dataflows::relations::{Answer, AnyChanges, Found, MembershipAudit, Question};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
@@ -15,17 +15,16 @@ use super::consistency::{AuditCheck, ConsistencyAudit};
 use super::forwarding::{Forwarded, Underway};
 use super::handle::QueryAnswer;
 use super::progress::{Backpressure, Progress};
+use super::reading;
+use super::subscriptions::Subscribers;
 use super::workers::WorkerOutput;
 use crate::faults;
 use crate::observe::latency::{LatencyObserver, Stage};
 
-/// Takes the changes of a tick, with the arrival of the earliest request of that tick, if it has one.
-pub type DesiredOutlet = Box<dyn FnMut(Tick, Option<Instant>, Vec<(Desired, i64)>) + Send>;
-
 /// What the engine gives to the outside, each tick when it is complete, in order.
 pub struct Sinks {
-    /// Changes of what destinations are to hold.
-    pub desired: DesiredOutlet,
+    /// Changes of relations.
+    pub subscribers: Subscribers,
     /// The events for destinations of all ticks before this one that were not given yet, in order; often there is none.
     pub forwarded: Box<dyn FnMut(Tick, Vec<Forwarded>) + Send>,
     /// All changes before this tick were given.
@@ -42,7 +41,7 @@ impl Default for Sinks {
     /// Those that drop everything.
     fn default() -> Self {
         Sinks {
-            desired: Box::new(|_, _, _| {}),
+            subscribers: Subscribers::default(),
             forwarded: Box::new(|_, _| {}),
             complete: Box::new(|_| {}),
             recovered: Box::new(|_| {}),
@@ -81,11 +80,8 @@ struct TickInFlight {
 pub struct PendingQuery {
     /// Unless the answer says so.
     tick: Tick,
-    /// The most profiles that it may be answered with.
-    limit: usize,
-    shares: Vec<Found>,
-    /// How many there will be; nothing where each worker has one.
-    answers: Option<usize>,
+    /// What workers found, and for which of several keys.
+    shares: Vec<(usize, Found)>,
     asker: Asker,
     question: Question,
 }
@@ -102,12 +98,7 @@ pub enum Asker {
 impl PendingQuery {
     /// A question that was put at `tick`.
     pub fn new(question: &Question, tick: Tick, asker: Asker) -> Self {
-        let limit = match *question {
-            Question::Members { limit, .. } | Question::Profiles { limit, .. } => limit,
-            Question::AtLimits(limit) => limit,
-            Question::Profile(_) | Question::Consents { .. } | Question::Sizes | Question::Audit(_) => usize::MAX,
-        };
-        PendingQuery { tick, limit, shares: Vec::new(), answers: question.answers(), asker, question: question.clone() }
+        PendingQuery { tick, shares: Vec::new(), asker, question: question.clone() }
     }
 }
 
@@ -226,61 +217,42 @@ impl CollectorShared {
             return None;
         };
         let as_of = answer.as_of;
-        asked.shares.push(answer.found);
-        if asked.shares.len() < asked.answers.unwrap_or(peers) {
+        asked.shares.push((answer.key, answer.found));
+        if asked.shares.len() < asked.question.answers(peers) {
             return None;
         }
-        let PendingQuery { tick, limit, shares, asker, .. } = all.remove(&answer.id)?;
+        let PendingQuery { tick, shares, asker, .. } = all.remove(&answer.id)?;
         drop(all);
-        let found = shares.into_iter().reduce(|a, b| together(a, b, limit))?;
-        match (asker, found) {
-            (Asker::Audit(part), Found::Audit(sizes, listed)) => Some(AuditCheck { part, sizes, listed }),
-            (Asker::Audit(_), _) => None,
-            (Asker::Reader(reply), found) => {
+        match asker {
+            Asker::Audit(part) => {
+                let found = reading::rows::<MembershipAudit>(shares, 1).pop()??;
+                Some(AuditCheck { part, found })
+            }
+            Asker::Reader(reply) => {
                 let as_of = as_of.unwrap_or(tick);
                 self.progress.answered_as_of(as_of);
                 // Whoever asked may have given up waiting.
-                _ = reply.send(QueryAnswer { as_of, found });
+                _ = reply.send(QueryAnswer { as_of, shares });
                 None
             }
         }
     }
 }
 
-fn sums(a: Vec<u64>, b: Vec<u64>) -> Vec<u64> {
-    a.into_iter().zip(b).map(|(a, b)| a + b).collect()
-}
+/// Changes of complete ticks to come, those of each relation together.
+#[derive(Default)]
+struct WaitingChanges(BTreeMap<Tick, Vec<AnyChanges>>);
 
-/// Two shares of an answer as one.
-fn together(a: Found, b: Found, limit: usize) -> Found {
-    match (a, b) {
-        (Found::Consents(mut a), Found::Consents(mut b)) => {
-            a.append(&mut b);
-            Found::Consents(a)
-        }
-        (Found::Sizes(a), Found::Sizes(b)) => Found::Sizes(sums(a, b)),
-        (Found::Audit(a, of_a), Found::Audit(b, of_b)) => Found::Audit(sums(a, b), sums(of_a, of_b)),
-        (Found::Profiles(a), Found::Profiles(b)) => {
-            let mut both: Vec<Profile> = a.into_iter().chain(b).collect();
-            both.sort_unstable_by_key(|profile| profile.id);
-            both.truncate(limit);
-            Found::Profiles(both)
-        }
-        (Found::Members(a), Found::Members(b)) => {
-            let mut both: Vec<Member> = a.into_iter().chain(b).collect();
-            both.sort_unstable_by_key(|member| member.id);
-            both.truncate(limit);
-            Found::Members(both)
-        }
-        (Found::AtLimits(a), Found::AtLimits(b)) => {
-            let mut both: Vec<(Limit, IdentifierId)> = a.into_iter().chain(b).collect();
-            both.sort_unstable();
-            let of_each = both.chunk_by(|(a, _), (b, _)| a == b).flat_map(|of_one| of_one.iter().take(limit));
-            Found::AtLimits(of_each.copied().collect())
-        }
-        // Some workers may have had to let go of a list that others still have.
-        (Found::Gone, _) | (_, Found::Gone) => Found::Gone,
-        (one, _) => one,
+impl WaitingChanges {
+    fn take_in(&mut self, tick: Tick, changes: AnyChanges) {
+        let of_tick = self.0.entry(tick).or_default();
+        let left = of_tick.iter_mut().try_fold(changes, |changes, of| of.append(changes).ok_or(()));
+        of_tick.extend(left.ok());
+    }
+
+    /// Those of the first tick, if it is before `frontier`.
+    fn next_before(&mut self, frontier: Tick) -> Option<(Tick, Vec<AnyChanges>)> {
+        self.0.first_entry().filter(|entry| *entry.key() < frontier).map(|entry| entry.remove_entry())
     }
 }
 
@@ -289,17 +261,22 @@ pub fn run(outputs: &Receiver<WorkerOutput>, shared: &CollectorShared, mut sinks
     let mut frontiers = vec![Tick::default(); workers];
     let mut complete = Tick::default();
     let mut is_recovering = true;
-    let mut desired: BTreeMap<Tick, Vec<(Desired, i64)>> = BTreeMap::new();
+    let mut waiting = WaitingChanges::default();
+    let subscriptions = &shared.progress.subscriptions;
     let mut audit = ConsistencyAudit::new(shared.progress.audit.moves().clone());
     while let Ok(output) = outputs.recv() {
         if faults::point("collector") {
             return;
         }
         match output {
-            WorkerOutput::Desired(tick, changes) => desired.entry(tick).or_default().extend(changes),
-            WorkerOutput::Memberships(tick, changes) => audit.changed(tick, changes),
-            WorkerOutput::Identities(..) => {}
-            WorkerOutput::Limits(changes) => shared.progress.reached(&changes),
+            WorkerOutput::Changes(tick, changes) => {
+                match &changes {
+                    AnyChanges::Memberships(changes) => audit.changed(tick, changes.clone()),
+                    AnyChanges::LimitsReached(changes) => shared.progress.reached(changes),
+                    _ => {}
+                }
+                waiting.take_in(tick, changes);
+            }
             WorkerOutput::Failed(reason) => (sinks.failed)(reason),
             WorkerOutput::Answers(tick, answers) => {
                 for answer in answers {
@@ -317,11 +294,16 @@ pub fn run(outputs: &Receiver<WorkerOutput>, shared: &CollectorShared, mut sinks
                 complete = least;
                 let received = shared.complete(complete);
                 received.values().for_each(|received| (sinks.observer)(Stage::Complete, received.elapsed()));
-                while let Some(entry) = desired.first_entry().filter(|entry| *entry.key() < complete) {
-                    let (tick, changes) = entry.remove_entry();
+                while let Some((tick, changes)) = waiting.next_before(complete) {
+                    let received = received.get(&tick).copied();
                     // Facts of a checkpoint went in at ticks of no meaning: what they lead to is as of its tick.
-                    (sinks.desired)(tick.max(shared.restored()), received.get(&tick).copied(), changes);
+                    let tick = tick.max(shared.restored());
+                    for changes in changes {
+                        subscriptions.tell(tick, &changes);
+                        sinks.subscribers.tell(tick, received, changes);
+                    }
                 }
+                subscriptions.complete(complete);
                 audit.complete(complete).into_iter().for_each(|differences| shared.progress.audit.checked(differences));
                 let forwarded = shared.underway.lock().complete(complete);
                 (sinks.forwarded)(complete, forwarded);
@@ -338,4 +320,5 @@ pub fn run(outputs: &Receiver<WorkerOutput>, shared: &CollectorShared, mut sinks
             }
         }
     }
+    subscriptions.end();
 }

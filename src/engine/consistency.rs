@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use dataflows::definitions::AudienceId;
 use dataflows::model::{ProfileId, Tick};
+use dataflows::relations::AuditShare;
 use parking_lot::{Mutex, MutexGuard};
 
 /// How often a part is checked.
@@ -51,10 +52,8 @@ impl Moves {
 pub struct AuditCheck {
     /// Which part.
     pub part: u8,
-    /// Sizes by audience.
-    pub sizes: Vec<u64>,
-    /// Members in the part, by audience.
-    pub listed: Vec<u64>,
+    /// The figures.
+    pub found: AuditShare,
 }
 
 impl ConsistencyAudit {
@@ -107,7 +106,7 @@ impl ConsistencyAudit {
             let by_size = i64::try_from(*size) != Ok(net.iter().sum::<i64>());
             usize::from(by_part) + usize::from(by_size)
         };
-        check.sizes.iter().zip(&check.listed).enumerate().map(differs).sum()
+        check.found.sizes.iter().zip(&check.found.listed).enumerate().map(differs).sum()
     }
 }
 
@@ -197,7 +196,10 @@ mod tests {
     #[track_caller]
     fn check(tick: u64, part: u8, sizes: [u64; 2], listed: [u64; 2], expected: usize) {
         let mut audit = audit();
-        audit.checked(ms(tick), AuditCheck { part, sizes: sizes.to_vec(), listed: listed.to_vec() });
+        audit.checked(
+            ms(tick),
+            AuditCheck { part, found: AuditShare { sizes: sizes.to_vec(), listed: listed.to_vec() } },
+        );
         assert_eq!(audit.complete(ms(tick)), Vec::<usize>::new(), "it waits for its tick");
         assert_eq!(audit.complete(ms(10)), [expected]);
     }

@@ -11,7 +11,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use dataflows::definitions::{Definitions, ForwardId};
 use dataflows::forwards::Forwards;
-use dataflows::model::{Event, Found, IdentifierId, Profile, Query, Question, Tick};
+use dataflows::model::{Event, IdentifierId, Profile, Tick};
+use dataflows::relations::{Found, LookUp, ProfileRef, Profiles, Query, Question};
 
 use super::sequencer::Sequencer;
 use super::workers::WorkerCommand;
@@ -98,9 +99,8 @@ impl Sequencer {
         let (tick, primary) = (forwarded.position.tick, forwarded.primary);
         let id = self.shared.forwarding(forwarded);
         if let Some(primary) = primary {
-            let query =
-                Query { id, asker: self.first_worker, as_of: None, passed: None, question: Question::Profile(primary) };
-            self.workers.tell(0, WorkerCommand::Ask(tick, query));
+            let question = Question::LookUp(Profiles::into_any(vec![ProfileRef::Identifier(primary)]));
+            self.workers.tell(0, WorkerCommand::Ask(tick, Query::new(id, self.first_worker, question)));
         }
     }
 }
@@ -123,8 +123,8 @@ impl Underway {
     /// Takes the answer to one of the questions.
     pub fn answered(&mut self, id: u64, found: Found) {
         let Some(position) = self.asked.remove(&id) else { return };
-        if let (Some(event), Found::Profile(profile)) = (self.events.get_mut(&position), found) {
-            event.profile = profile;
+        if let (Some(event), Found::Row(row)) = (self.events.get_mut(&position), found) {
+            event.profile = Profiles::row_of(row).flatten();
         }
     }
 

@@ -4,12 +4,15 @@ use std::future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dataflows::model::{Found, Question, Tick};
+use dataflows::model::Tick;
+use dataflows::relations::{Found, Question, Subscribe};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::progress::{Backpressure, Progress};
-use crate::limits::{DISK_RESERVE_BYTES, Limits};
+use super::reading::{AsOf, ReadOptions, ScanError};
+use super::subscriptions::{SubscribeError, Subscription};
+use crate::limits::{DISK_RESERVE_BYTES, Limits, SCANS_MAX};
 use crate::log::Accepted;
 use crate::memory::Gate;
 use crate::owners::{Claim, ClaimError, Owners};
@@ -130,22 +133,13 @@ pub struct Ask {
     pub reply: oneshot::Sender<QueryAnswer>,
 }
 
-/// Of which tick an answer is to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AsOf {
-    /// Of the one at which it is asked, when that is complete.
-    Present,
-    /// Of the latest one that is complete already.
-    Complete,
-}
-
-/// An answer: what was found, complete as of a tick. Shares of several workers are already one.
+/// An answer: what the workers found, complete as of a tick.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryAnswer {
     /// The tick.
     pub as_of: Tick,
-    /// What was found.
-    pub found: Found,
+    /// What each found, and for which of the keys that were asked for.
+    pub shares: Vec<(usize, Found)>,
 }
 
 /// Why a question got no answer.
@@ -178,6 +172,8 @@ pub struct Handle {
     owners: Option<Owners>,
     /// Whether nobody is to wait any more for a tick that is not complete.
     is_ending: Arc<watch::Sender<bool>>,
+    /// Turns of scans.
+    scans: Arc<Semaphore>,
 }
 
 /// What was counted in, until it is handed over: a request may go at any time.
@@ -228,6 +224,7 @@ impl Handle {
             memory: Arc::new(memory),
             owners: None,
             is_ending: Arc::default(),
+            scans: Arc::new(Semaphore::new(SCANS_MAX)),
         };
         (handle, submitted, asked, progress)
     }
@@ -274,27 +271,20 @@ impl Handle {
         receipt.await.unwrap_or(Err(SubmitError::Stopping))
     }
 
-    /// Asks a question; the answer is of the present tick, and of tick `after` or later. Gives up after `wait`.
-    pub async fn ask(&self, question: Question, after: Option<Tick>, wait: Duration) -> Result<QueryAnswer, AskError> {
-        self.ask_as_of(AsOf::Present, question, after, wait).await
+    /// Asks a question as it goes through the dataflow, for what each worker has to say: what look-ups and scans are made of. Gives up
+    /// where there is no answer in time.
+    pub async fn ask(&self, question: Question, read: ReadOptions) -> Result<QueryAnswer, AskError> {
+        if read.as_of == AsOf::Soonest {
+            self.ask_soonest(question, read).await
+        } else {
+            self.put(question, read).await
+        }
     }
 
-    /// The same as of the latest tick that is complete, once that is `after` or later.
-    pub async fn ask_latest(
+    async fn put(
         &self,
         question: Question,
-        after: Option<Tick>,
-        wait: Duration,
-    ) -> Result<QueryAnswer, AskError> {
-        self.ask_as_of(AsOf::Complete, question, after, wait).await
-    }
-
-    async fn ask_as_of(
-        &self,
-        as_of: AsOf,
-        question: Question,
-        after: Option<Tick>,
-        wait: Duration,
+        ReadOptions { as_of, after, wait }: ReadOptions,
     ) -> Result<QueryAnswer, AskError> {
         let (reply, answer) = oneshot::channel();
         let after = after.unwrap_or_default();
@@ -310,26 +300,36 @@ impl Handle {
         }))
     }
 
-    /// The same for somebody whom the process need not wait for when it stops: then only what can be answered at once is. Where the
-    /// present tick takes long to be complete, the answer is of the latest one that is.
-    pub async fn read(&self, question: Question, after: Option<Tick>, wait: Duration) -> Result<QueryAnswer, AskError> {
+    /// For somebody whom the process need not wait for when it stops: then only what can be answered at once is.
+    async fn ask_soonest(&self, question: Question, read: ReadOptions) -> Result<QueryAnswer, AskError> {
         let mut ending = self.is_ending.subscribe();
         let ended = async {
             let is_over = ending.wait_for(|is_ending| *is_ending).await.is_err();
-            if !is_over && self.progress.is_recovered() && after.unwrap_or_default() < self.frontier() {
+            if !is_over && self.progress.is_recovered() && read.after.unwrap_or_default() < self.frontier() {
                 future::pending::<()>().await;
             }
         };
         let latest = async {
             tokio::time::sleep(PRESENT_WAIT).await;
-            self.ask_latest(question.clone(), after, wait).await
+            self.put(question.clone(), read.as_of(AsOf::Complete)).await
         };
         tokio::select! {
             biased;
-            answered = self.ask(question.clone(), after, wait) => answered,
+            answered = self.put(question.clone(), read.as_of(AsOf::Present)) => answered,
             answered = latest => answered,
             () = ended => Err(AskError::Stopping),
         }
+    }
+
+    /// Waits for its turn to scan.
+    pub(super) async fn turn_to_scan(&self, wait: Duration) -> Result<OwnedSemaphorePermit, ScanError> {
+        let turn = tokio::time::timeout(wait, self.scans.clone().acquire_owned());
+        turn.await.ok().and_then(Result::ok).ok_or(ScanError::Busy)
+    }
+
+    /// Subscribes to the changes of a relation, from the present on.
+    pub fn subscribe<R: Subscribe>(&self) -> Result<Subscription<R>, SubscribeError> {
+        self.progress.subscriptions.begin()
     }
 
     /// The process is about to stop: those who read wait for nothing more.

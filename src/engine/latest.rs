@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 
 use dataflows::graph::Inputs;
-use dataflows::model::{Query, Tick};
+use dataflows::model::Tick;
+use dataflows::relations::Query;
 
 /// The questions of one worker.
 #[derive(Debug, Default)]

@@ -12,9 +12,11 @@ mod handle;
 mod latest;
 mod mesh;
 mod progress;
+mod reading;
 mod recovery;
 mod room;
 mod sequencer;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod workers;
@@ -26,16 +28,19 @@ use std::thread::JoinHandle;
 
 use dataflows::definitions::Definitions;
 use dataflows::model::Tick;
+use dataflows::relations::{DesiredRows, LimitsReached, Memberships, Relation};
 use tokio::sync::oneshot;
 
 pub use announced::Before;
 pub use collector::Sinks;
 pub use consistency::AuditFigures;
 pub use forwarding::Forwarded;
-pub use handle::{AsOf, Ask, AskError, Handle, NotReady, QueryAnswer, Receipt, Submission, SubmitError};
+pub use handle::{Ask, AskError, Handle, NotReady, QueryAnswer, Receipt, Submission, SubmitError};
 pub use progress::{Backpressure, Progress};
+pub use reading::{AsOf, ReadAnswer, ReadOptions, ScanError, ScanOptions, Scanning};
 pub use recovery::StoredEventDecoder;
 pub use sequencer::process_index;
+pub use subscriptions::{ChangesAt, SubscribeError, Subscribers, Subscription, SubscriptionEnd, TickChanges};
 pub use workers::{
     CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Listeners, ToldLatest, Topology, WorkerCommand, WorkerOutput, Workers, WorkersError,
 };
@@ -98,6 +103,8 @@ pub struct EngineSettings {
     pub runtime: Option<tokio::runtime::Handle>,
     /// Where the workers show what they do.
     pub introspection: Arc<Introspection>,
+    /// The relations, by name, whose changes may be subscribed to later, beside those that are told anyway.
+    pub subscribable: Vec<&'static str>,
     /// What the processes of a cluster have to agree on before they start.
     pub agreement: Option<Agreement>,
     /// What this one has from before, in a cluster.
@@ -127,6 +134,7 @@ impl EngineSettings {
             memory: Gate::off(),
             runtime: None,
             introspection,
+            subscribable: Vec::new(),
             agreement: None,
             before: Before::default(),
         }
@@ -160,6 +168,7 @@ impl Engine {
             memory,
             runtime,
             introspection,
+            subscribable,
             agreement,
             accept_partial,
             former,
@@ -187,7 +196,12 @@ impl Engine {
             // The consistency audit does not ask this way.
             Arc::new(move |answer| _ = shared.answer(answer, peers))
         };
-        let listeners = Listeners { introspection, identities: false, latest: Some(latest) };
+        let own = [Memberships::NAME, LimitsReached::NAME];
+        let relations: Vec<_> = own.into_iter().chain(sinks.subscribers.relations()).chain(subscribable).collect();
+        // Of most relations all changes arrive at the first worker; those of a destination at the process that delivers to it.
+        let arrive_here = |name: &&&str| topology.process == 0 || **name == DesiredRows::NAME;
+        shared.progress().subscriptions.tells_of(&relations.iter().filter(arrive_here).copied().collect::<Vec<_>>());
+        let listeners = Listeners { introspection, relations, latest: Some(latest) };
         let mut members = ClusterMembers::alone(topology.threads);
         let mut pulse = None;
         let connected = match workers::connect(&topology)? {

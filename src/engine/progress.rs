@@ -10,6 +10,7 @@ use dataflows::model::Tick;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::consistency::AuditFigures;
+use super::subscriptions::Subscriptions;
 
 /// How much is pending: events, and the bytes of their texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +66,8 @@ pub struct Progress {
     full: [AtomicI64; Limit::ALL.len()],
     /// What the consistency audit found.
     pub(super) audit: AuditFigures,
+    /// Who hears of changes.
+    pub(super) subscriptions: Subscriptions,
 }
 
 impl Progress {

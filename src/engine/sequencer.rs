@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use dataflows::model::{Position, Query, Question, Tick};
+use dataflows::model::{Position, Tick};
 use dataflows::observations::Arrival;
+use dataflows::relations::{LookUp, MembershipAudit, Query, Question};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
@@ -18,8 +19,9 @@ use super::collector::{Asker, CollectorShared, PendingQuery};
 use super::consistency::AuditSchedule;
 use super::counting::{CountedSubmission, Counting};
 use super::forwarding::Picker;
-use super::handle::{AsOf, Ask, Receipt, Submission, SubmitError};
+use super::handle::{Ask, Receipt, Submission, SubmitError};
 use super::progress::Backpressure;
+use super::reading::AsOf;
 use super::recovery::StoredEventDecoder;
 use super::room::Room;
 use super::workers::{WorkerCommand, WorkerOutput, Workers};
@@ -198,13 +200,14 @@ impl Sequencer {
             self.workers.advance_to(tick);
             for Ask { question, as_of, after, reply } in asks {
                 match as_of {
-                    AsOf::Present => self.ask(tick, question, Asker::Reader(reply)),
+                    AsOf::Present | AsOf::Soonest => self.ask(tick, question, Asker::Reader(reply)),
                     AsOf::Complete => self.ask_latest((after, tick), question, Asker::Reader(reply)),
                 }
             }
             self.withdraw_abandoned();
             if let Some(part) = check {
-                self.ask(tick, Question::Audit(part), Asker::Audit(part));
+                let question = Question::LookUp(MembershipAudit::into_any(vec![part]));
+                self.ask(tick, question, Asker::Audit(part));
             }
             input = tick;
             if is_asked || check.is_some() {
@@ -340,7 +343,7 @@ impl Sequencer {
 
     fn ask(&mut self, tick: Tick, question: Question, asker: Asker) {
         let id = self.shared.asked(PendingQuery::new(&question, tick, asker));
-        let query = Query { id, asker: self.first_worker, as_of: None, passed: Some(self.passed(tick)), question };
+        let query = Query { passed: Some(self.passed(tick)), ..Query::new(id, self.first_worker, question) };
         self.workers.tell(0, WorkerCommand::Ask(tick, query));
     }
 
@@ -348,7 +351,7 @@ impl Sequencer {
     fn ask_latest(&mut self, (after, now): (Tick, Tick), question: Question, asker: Asker) {
         let after = after.max(self.shared.progress().answered());
         let id = self.shared.asked(PendingQuery::new(&question, after, asker));
-        let query = Query { id, asker: self.first_worker, as_of: None, passed: Some(self.passed(now)), question };
+        let query = Query { passed: Some(self.passed(now)), ..Query::new(id, self.first_worker, question) };
         self.workers.tell(0, WorkerCommand::AskLatest(after, query));
     }
 
@@ -356,7 +359,7 @@ impl Sequencer {
     /// answered in one go.
     fn withdraw_abandoned(&self) {
         for (id, question) in self.shared.abandoned() {
-            let query = Query { id, asker: self.first_worker, as_of: None, passed: None, question };
+            let query = Query::new(id, self.first_worker, question);
             self.workers.tell(0, WorkerCommand::Withdraw(query));
         }
     }

@@ -10,12 +10,14 @@ use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
-use dataflows::definitions::{AudienceId, Definitions};
+use dataflows::definitions::Definitions;
 use dataflows::graph::{self, Layout, Receivers};
-use dataflows::identity;
-use dataflows::limits::{DUE_AT_ONCE, Limit};
-use dataflows::model::{Answer, Desired, IdentityChange, ProfileId, Query, Tick};
+use dataflows::limits::DUE_AT_ONCE;
+use dataflows::model::Tick;
 use dataflows::observations::Arrival;
+use dataflows::relations::{
+    Answer, AnyChanges, DesiredRows, IdentityChanges, LimitsReached, Memberships, Query, Relation, Told,
+};
 use parking_lot::Mutex;
 use thiserror::Error;
 use timely::communication::WorkerGuards;
@@ -225,14 +227,8 @@ pub type Permit = Arc<OwnedSemaphorePermit>;
 /// What a worker tells. Whatever is of a tick comes before the `Complete` that passes it.
 #[derive(Debug)]
 pub enum WorkerOutput {
-    /// Who entered and left which audience at a tick.
-    Memberships(Tick, Vec<((AudienceId, ProfileId), i64)>),
-    /// Which identifiers went from one profile to another at a tick.
-    Identities(Tick, Vec<IdentityChange>),
-    /// What changed at a tick of what destinations are to hold.
-    Desired(Tick, Vec<(Desired, i64)>),
-    /// How many more identifiers have as many of something as they may.
-    Limits(Vec<(Limit, i64)>),
+    /// What changed in a relation at a tick.
+    Changes(Tick, AnyChanges),
     /// Answers to questions that were asked at a tick.
     Answers(Tick, Vec<Answer>),
     /// This worker of this process has received everything before this tick.
@@ -275,17 +271,17 @@ pub type ToldLatest = Arc<dyn Fn(Answer) + Send + Sync>;
 pub struct Listeners {
     /// Where the workers show what they do; made for so many workers.
     pub introspection: Arc<Introspection>,
-    /// Whether anybody wants to hear of identities.
-    pub identities: bool,
+    /// The relations, by name, whose changes are told.
+    pub relations: Vec<&'static str>,
     /// Who takes answers as of the latest complete tick. They belong to no tick that is still to be told, so they need not wait for
     /// whoever takes outputs, who may have much to do. Without anybody they are outputs.
     pub latest: Option<ToldLatest>,
 }
 
-/// Where a worker's outputs go, and whether those of identities are among them.
+/// Where a worker's outputs go, and of which relations they tell.
 struct Outputs {
     sender: Sender<WorkerOutput>,
-    identities: bool,
+    relations: Arc<[&'static str]>,
     latest: Option<ToldLatest>,
 }
 
@@ -293,14 +289,15 @@ struct Outputs {
 type WorkerSlot = (Receiver<WorkerCommand>, Sender<Thread>);
 
 impl Workers {
-    /// Starts the workers, with nobody who looks inside. They tell of identities.
+    /// Starts the workers, with nobody who looks inside. They tell of all changes.
     pub fn start(
         topology: &Topology,
         definitions: Arc<Definitions>,
         outputs: Sender<WorkerOutput>,
     ) -> Result<Self, WorkersError> {
-        let listeners =
-            Listeners { introspection: Introspection::new(topology.threads, false), identities: true, latest: None };
+        let relations = vec![Memberships::NAME, DesiredRows::NAME, IdentityChanges::NAME, LimitsReached::NAME];
+        let introspection = Introspection::new(topology.threads, false);
+        let listeners = Listeners { introspection, relations, latest: None };
         Self::start_with(topology, definitions, outputs, listeners)
     }
 
@@ -323,7 +320,7 @@ impl Workers {
         topology: &Topology,
         definitions: Arc<Definitions>,
         outputs: Sender<WorkerOutput>,
-        Listeners { introspection, identities, latest }: Listeners,
+        Listeners { introspection, relations, latest }: Listeners,
         (connected, meeting): (Option<Wires>, Option<Meeting>),
     ) -> Result<Self, WorkersError> {
         let refused: Arc<OnceLock<String>> = Arc::default();
@@ -339,6 +336,7 @@ impl Workers {
         let (topology, threads) = (topology.clone(), topology.threads);
         let (processes, due_at_once) = (topology.processes(), topology.due_at_once);
         let outputs = Mutex::new(outputs);
+        let relations: Arc<[&'static str]> = relations.into();
         let guards = std::thread::Builder::new()
             .name("workers".to_owned())
             .spawn(move || {
@@ -355,7 +353,7 @@ impl Workers {
                     // Nobody waits for the thread any more if the start was given up.
                     if thread.send(std::thread::current()).is_ok() {
                         let watcher = Watcher::start(introspection.clone(), worker, local);
-                        let outputs = Outputs { sender: outputs, identities, latest: latest.clone() };
+                        let outputs = Outputs { sender: outputs, relations: relations.clone(), latest: latest.clone() };
                         // Where nobody keeps what destinations acknowledged, anybody may tell them.
                         let spread = || (0..definitions.destinations.len()).map(|index| index % processes).collect();
                         let tellers = meeting.as_ref().map_or_else(spread, |meeting| meeting.agreement.tellers());
@@ -479,21 +477,12 @@ fn run(
     /// A parked worker is woken for commands and by its peers; this only bounds what a lost wake-up could cost.
     const PARK_MAX: Duration = Duration::from_millis(100);
 
-    let Outputs { sender: outputs, identities, latest } = outputs;
+    let Outputs { sender: outputs, relations, latest } = outputs;
     // An output that nobody takes any more is of no interest to anybody: a failed send is not an error.
-    let outlet = || outputs.clone();
-    let (memberships, desired, limits, answers) = (outlet(), outlet(), outlet(), outlet());
-    let identities = identities.then(outlet);
+    let (changes, answers) = (outputs.clone(), outputs.clone());
     let told_latest = latest.clone();
     let receivers = Receivers {
-        memberships: Box::new(move |tick, changes| _ = memberships.send(WorkerOutput::Memberships(tick, changes))),
-        identities: identities.map(|identities| -> graph::ToldOfIdentities {
-            Box::new(move |tick, updates| {
-                _ = identities.send(WorkerOutput::Identities(tick, identity::changes(&updates)));
-            })
-        }),
-        desired: Box::new(move |tick, changes| _ = desired.send(WorkerOutput::Desired(tick, changes))),
-        limits: Box::new(move |_tick, changes| _ = limits.send(WorkerOutput::Limits(changes))),
+        changes: Told::of(relations, Box::new(move |tick, of| _ = changes.send(WorkerOutput::Changes(tick, of)))),
         answers: Box::new(move |tick, changes| {
             let mut in_order = Vec::new();
             for (answer, _) in changes {
@@ -579,7 +568,8 @@ fn reportable(frontier: Tick, end: Tick) -> Tick {
 
 #[cfg(test)]
 mod tests {
-    use dataflows::model::Question;
+    use dataflows::relations::ListPage;
+    use dataflows::relations::{Question, Scan, ScanFrom, ScanOf, Sizes, SliceMax};
 
     use super::*;
 
@@ -611,7 +601,8 @@ mod tests {
     fn equal_shares_of_several_workers_are_all_counted() {
         let (outputs, collected) = channel();
         let workers = Workers::start(&Topology::local(3), Arc::default(), outputs).unwrap();
-        let query = Query { id: 1, asker: 0, as_of: None, passed: None, question: Question::Sizes };
+        let of = ScanOf { from: ScanFrom::Beginning, end: None, most: SliceMax::UNLIMITED, list: ListPage::Only };
+        let query = Query::new(1, 0, Question::Scan(Sizes::into_any(of)));
         workers.tell(0, WorkerCommand::Ask(Tick::default(), query));
         workers.advance_to(Tick::from_ms(1));
         workers.stop().unwrap();

@@ -6,8 +6,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
 
-use dataflows::model::{Event, Position, Query, Question, Tick};
+use dataflows::model::{Event, Position, Tick};
 use dataflows::observations;
+use dataflows::relations::{ListPage, Profiles, Query, Question, Scan, ScanFrom, ScanOf, SliceMax};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::files::{Files, Missed, are_dumps};
@@ -83,8 +84,9 @@ impl Feed {
         let as_of = options.until.unwrap_or(self.tick);
         workers.advance_to(as_of);
         if options.memberships.is_some() || options.profiles.is_some() {
-            let question = Question::Profiles { after: None, limit: usize::MAX };
-            workers.tell(0, WorkerCommand::Ask(as_of, Query { id: 0, asker: 0, as_of: None, passed: None, question }));
+            let (from, most) = (ScanFrom::Beginning, SliceMax::UNLIMITED);
+            let of = Profiles::into_any(ScanOf { from, end: None, most, list: ListPage::Only });
+            workers.tell(0, WorkerCommand::Ask(as_of, Query::new(0, 0, Question::Scan(of))));
         }
         workers.advance_to(as_of.next());
         self.wait_for(progressed, as_of.next())?;

@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use compact_str::CompactString;
 use dataflows::model::{Desired, Tick};
+use dataflows::relations::AnyChanges;
 use rustc_hash::FxHashMap;
 
 use super::historied::Historied;
@@ -147,7 +148,7 @@ impl PreviewProgress {
             let ended = || RunError::Workers(WorkersError::Failed("the workers ended".to_owned()));
             match self.collected.recv().map_err(|_| ended())? {
                 WorkerOutput::Complete { worker, frontier } => self.frontiers[worker] = frontier,
-                WorkerOutput::Desired(_, changes) => {
+                WorkerOutput::Changes(_, AnyChanges::DesiredRows(changes)) => {
                     changes.into_iter().for_each(|(row, diff)| self.change(row, diff));
                 }
                 WorkerOutput::Failed(reason) => return Err(RunError::Failed(reason)),

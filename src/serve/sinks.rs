@@ -7,12 +7,13 @@ use std::time::Duration;
 use compact_str::CompactString;
 use dataflows::definitions::Forward;
 use dataflows::forwards::Forwards;
+use dataflows::relations::DesiredRows;
 use tokio::sync::mpsc;
 
 use crate::egress::Egress;
 use crate::egress::forward::{Skip, Skipped, Whose};
 use crate::ending::{Ending, Exit};
-use crate::engine::{Choice, Sinks};
+use crate::engine::{Choice, Sinks, Subscribers};
 use crate::ingest::segment::{Extractor, Integrations, is_historical};
 use crate::log::checkpoint::Growth;
 use crate::observe::latency::LatencyObserver;
@@ -74,7 +75,8 @@ pub(super) fn sinks(
 ) -> Sinks {
     let (frontier, delivery, forwarding, broken) = (egress.clone(), egress.clone(), egress.clone(), failed.clone());
     Sinks {
-        desired: Box::new(move |tick, received, changes| egress.apply(tick, received, changes)),
+        subscribers: Subscribers::default()
+            .with::<DesiredRows>(move |of| egress.apply(of.tick, of.received, of.changes)),
         forwarded: Box::new(move |tick, events| {
             if let Err(error) = forwarding.take_in(tick, &events) {
                 broken(error.to_string());

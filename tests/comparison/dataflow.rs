@@ -6,12 +6,14 @@ use std::sync::mpsc::channel;
 
 use dataflows::definitions::Definitions;
 use dataflows::facts::{Facts, Replacement};
+use dataflows::identity;
 use dataflows::limits::DUE_AT_ONCE;
-use dataflows::model::{
-    Desired, Event, Found, IdentifierId, IdentityChange, Profile, ProfileId, Query, Question, Tick,
-};
+use dataflows::model::{Desired, Event, IdentifierId, IdentityChange, Profile, ProfileId, Tick};
 use dataflows::observations::Arrival;
 use dataflows::observer::Observer;
+use dataflows::relations::{
+    AnyChanges, AnyPage, Found, ListPage, Profiles, Query, Question, Scan, ScanFrom, ScanOf, SliceMax,
+};
 use deltaic::engine::{Topology, WorkerCommand, WorkerOutput, Workers};
 
 use super::{ComparisonRun, ComparisonSubject, check_known, check_random};
@@ -70,9 +72,10 @@ impl Dataflow {
                 let arrival = Arrival::Replacement(Box::new(replacement.clone()));
                 workers.tell((place + 1) % self.workers, WorkerCommand::Arrivals(vec![(*tick, arrival)]));
             }
-            let question = Question::Profiles { after: None, limit: usize::MAX };
+            let (from, most) = (ScanFrom::Beginning, SliceMax::UNLIMITED);
+            let of = Profiles::into_any(ScanOf { from, end: None, most, list: ListPage::Only });
             let asker = index % self.workers;
-            let query = |id| Query { id, asker, as_of: None, passed: None, question: question.clone() };
+            let query = |id| Query::new(id, asker, Question::Scan(of.clone()));
             workers.tell(asker, WorkerCommand::Ask(*tick, query(tick.as_ms())));
             workers.advance_to(tick.next());
             // While the tick is worked off.
@@ -170,7 +173,7 @@ struct LatestAnswers {
 impl SeenMembership {
     fn take(&mut self, output: WorkerOutput) {
         match output {
-            WorkerOutput::Memberships(tick, changes) => {
+            WorkerOutput::Changes(tick, AnyChanges::Memberships(changes)) => {
                 self.memberships.extend(
                     changes.into_iter().map(|((audience, profile), difference)| MembershipChange {
                         tick,
@@ -180,16 +183,20 @@ impl SeenMembership {
                     }),
                 );
             }
-            WorkerOutput::Desired(tick, changes) => self.desired.entry(tick).or_default().extend(changes),
+            WorkerOutput::Changes(tick, AnyChanges::DesiredRows(changes)) => {
+                self.desired.entry(tick).or_default().extend(changes)
+            }
             WorkerOutput::Answers(tick, answers) => {
                 for answer in answers {
-                    let Found::Profiles(profiles) = answer.found else { panic!("profiles were asked for") };
+                    let Found::Page(AnyPage::Profiles(page)) = answer.found else { panic!("profiles were asked for") };
+                    assert_eq!(page.reached, None, "it is all in one page");
+                    let profiles = page.rows.into_iter().map(|(_, profile)| profile);
                     if let Some(as_of) = answer.as_of {
                         assert!(as_of.as_ms() <= answer.id & !LATEST, "it was complete when it was asked");
                         let latest = self.latest.entry(answer.id).or_default();
                         assert!(latest.shares == 0 || latest.as_of == as_of, "all workers answer as of one tick");
                         (latest.as_of, latest.shares) = (as_of, latest.shares + 1);
-                        latest.profiles.extend(profiles.into_iter().map(|profile| (profile.id, profile)));
+                        latest.profiles.extend(profiles.map(|profile| (profile.id, profile)));
                         continue;
                     }
                     let state = self.states.entry(tick).or_default();
@@ -199,10 +206,10 @@ impl SeenMembership {
                     }
                 }
             }
-            WorkerOutput::Identities(tick, moved) => {
-                self.identities.extend(moved.into_iter().map(|change| (tick, change)));
+            WorkerOutput::Changes(tick, AnyChanges::IdentityChanges(moved)) => {
+                self.identities.extend(identity::changes(&moved).into_iter().map(|change| (tick, change)));
             }
-            WorkerOutput::Complete { .. } | WorkerOutput::Limits(_) => {}
+            WorkerOutput::Complete { .. } | WorkerOutput::Changes(_, AnyChanges::LimitsReached(_)) => {}
             WorkerOutput::Failed(reason) => panic!("{reason}"),
         }
     }

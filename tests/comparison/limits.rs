@@ -10,6 +10,7 @@ use dataflows::expression::Expression;
 use dataflows::limits::{Limit, TOPICS_PER_IDENTIFIER_MAX, VALUES_PER_IDENTIFIER_MAX};
 use dataflows::model::{Event, Tick, Value};
 use dataflows::observations::Arrival;
+use dataflows::relations::AnyChanges;
 use deltaic::engine::{Topology, WorkerCommand, WorkerOutput, Workers};
 
 use super::compare;
@@ -73,7 +74,7 @@ fn check_told(events: impl Iterator<Item = (Tick, Event)>, expected: [(Limit, i6
     workers.stop().unwrap();
     let mut told = expected.map(|(limit, _)| (limit, 0));
     for output in collected {
-        if let WorkerOutput::Limits(changes) = output {
+        if let WorkerOutput::Changes(_, AnyChanges::LimitsReached(changes)) = output {
             changes.iter().for_each(|(limit, change)| told[limit.index()].1 += change);
         }
     }

@@ -8,8 +8,9 @@ use dataflows::definitions::{
     Audience, AudienceId, Definitions, EvaluationStep, MeasureId, MeasureShape, PersonTerm, Window,
 };
 use dataflows::expression::{Comparison, Expression};
-use dataflows::model::{Event, Found, Query, Question, Tick};
+use dataflows::model::{Event, Tick};
 use dataflows::observations::Arrival;
+use dataflows::relations::{AnyChanges, AnyRow, Found, LookUp, Query, Question, Sizes};
 use deltaic::engine::{Topology, WorkerCommand, WorkerOutput, Workers};
 
 use crate::histories::expressions::{compare, literal, measure};
@@ -56,16 +57,16 @@ fn until(tick: Tick, workers: usize, collected: &Receiver<WorkerOutput>) -> Came
                 frontiers[worker] = frontier;
                 came.steps += 1;
             }
-            WorkerOutput::Memberships(at, changes) => {
+            WorkerOutput::Changes(at, AnyChanges::Memberships(changes)) => {
                 let leave = changes.iter().filter(|(_, diff)| *diff < 0).count();
                 came.left.extend((leave > 0).then_some((at, leave)));
             }
             WorkerOutput::Answers(_, shares) => {
                 for share in shares {
-                    let (Some(as_of), Found::Sizes(sizes)) = (share.as_of, share.found) else {
+                    let (Some(as_of), Found::Row(AnyRow::Sizes(size))) = (share.as_of, share.found) else {
                         panic!("they are asked for")
                     };
-                    answers.push((as_of, sizes[0]));
+                    answers.push((as_of, size.unwrap_or_default()));
                 }
                 if answers.len() == workers {
                     let has_left = came.left.iter().map(|(_, leave)| leave).sum();
@@ -96,7 +97,7 @@ fn check(apart_ms: u64, after: Tick, workers: usize) {
     running.send((0..PEOPLE).map(|number| (all, Arrival::Event(event(number)))).collect());
     running.advance_to(all.next());
     assert_eq!(until(all.next(), workers, &collected).left, [], "everybody is there");
-    let query = Query { id: 1, asker: 0, as_of: None, passed: None, question: Question::Sizes };
+    let query = Query::new(1, 0, Question::LookUp(Sizes::into_any(vec![AudienceId::new(0)])));
     running.tell(0, WorkerCommand::AskLatest(after, query));
     running.advance_to(jumped);
     let came = until(jumped, workers, &collected);

@@ -5,7 +5,9 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, PoisonError};
 
 use dataflows::definitions::Definitions;
-use dataflows::model::{Event, Found, Question, Tick};
+use dataflows::model::{Event, Tick};
+use dataflows::relations::{ProfileRef, Profiles};
+use deltaic::engine::{AsOf, ReadOptions};
 use tokio::time::timeout;
 
 use super::ReadSubject;
@@ -18,7 +20,9 @@ async fn senders_and_readers_do_not_wait_for_what_is_worked_off() {
     let event = Event { name: "seen".into(), identifiers: [user.clone()].into_iter().collect(), ..Event::default() };
     let mut subject = ReadSubject::start(&Arc::new(Definitions::default()), 2);
     let first = subject.submit(Tick::from_ms(1_000), std::slice::from_ref(&event)).await;
-    subject.handle.ask(Question::Profile(user.id()), Some(first), DEADLINE).await.expect("it is complete");
+    let person = ProfileRef::Identifier(user.id());
+    let after = |tick| ReadOptions::within(DEADLINE).after(tick);
+    subject.handle.look_up::<Profiles>(person, after(first)).await.expect("it is complete");
 
     let given = subject.given.clone();
     let (is_held, held) = channel();
@@ -36,17 +40,18 @@ async fn senders_and_readers_do_not_wait_for_what_is_worked_off() {
         let sent = subject.submit(Tick::from_ms(second * 1_000), std::slice::from_ref(&event));
         last = timeout(DEADLINE, sent).await.expect("it is taken in");
     }
-    let question = Question::Profile(user.id());
-    let answered = subject.handle.read(question.clone(), None, DEADLINE).await.expect("it is answered");
+    let soonest = ReadOptions::within(DEADLINE).as_of(AsOf::Soonest);
+    let answered = subject.handle.look_up::<Profiles>(person, soonest).await.expect("it is answered");
     assert!(answered.as_of >= first, "as of {}", answered.as_of);
-    assert!(matches!(answered.found, Found::Profile(Some(_))), "{answered:?}");
-    let again = subject.handle.read(question.clone(), Some(answered.as_of), DEADLINE).await.expect("it is answered");
+    assert!(answered.found.is_some(), "{answered:?}");
+    let read = subject.handle.look_up::<Profiles>(person, soonest.after(answered.as_of));
+    let again = read.await.expect("it is answered");
     assert!(again.as_of >= answered.as_of, "nobody goes back");
     assert!(subject.handle.frontier() <= last, "nothing of it is known to be complete");
 
     drop(release);
     holder.join().expect("it does not panic");
-    let answered = subject.handle.ask(question, Some(last), DEADLINE).await.expect("it is answered");
+    let answered = subject.handle.look_up::<Profiles>(person, after(last)).await.expect("it is answered");
     assert!(answered.as_of >= last);
     tokio::task::block_in_place(|| subject.engine.stop()).expect("the engine ends well");
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compact_str::CompactString;
-use dataflows::model::{Found, IdentifierId, Question};
+use dataflows::model::IdentifierId;
+use dataflows::relations::Consents;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use super::entries::QueuedEvent;
-use crate::engine::{AskError, Handle};
+use crate::engine::{AskError, Handle, ReadOptions};
 
 /// Says whose the event of a stored text is; nothing where all its identifiers are blocked, or it cannot be read.
 pub type Whose = Arc<dyn Fn(&[u8]) -> Option<IdentifierId> + Send + Sync>;
@@ -57,12 +58,12 @@ impl Recheck {
         }
         let handle = self.engine.borrow().clone()?;
         loop {
-            let question = Question::Consents { purpose: self.purpose.clone(), of: people.to_vec() };
-            match handle.ask(question, None, ANSWER_WAIT).await {
-                Ok(answered) => match answered.found {
-                    Found::Consents(consenting) => return Some(consenting),
-                    _ => return None,
-                },
+            let of = people.iter().map(|id| (*id, self.purpose.clone())).collect();
+            match handle.look_up_all::<Consents>(of, ReadOptions::within(ANSWER_WAIT)).await {
+                Ok(answered) => {
+                    let consents = people.iter().zip(answered.found).filter(|(_, consent)| consent.is_some());
+                    return Some(consents.map(|(id, _)| *id).collect());
+                }
                 Err(AskError::NotYet { .. }) => {}
                 Err(AskError::Stopping) => return None,
             }

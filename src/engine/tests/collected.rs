@@ -5,9 +5,10 @@ use std::sync::mpsc::{Receiver, channel};
 
 use dataflows::definitions::{AudienceId, DestinationId};
 use dataflows::model::{Desired, IdentifierId, ProfileId, Tick, Traits};
+use dataflows::relations::{AnyChanges, DesiredRows};
 
 use super::super::collector::{self, CollectorShared};
-use super::super::{Progress, Sinks, WorkerOutput};
+use super::super::{Progress, Sinks, Subscribers, WorkerOutput};
 
 fn ms(ms: u64) -> Tick {
     Tick::from_ms(ms)
@@ -18,7 +19,8 @@ fn handed_on(workers: usize, outputs: Vec<WorkerOutput>) -> Vec<String> {
     let (said, all): (_, Receiver<String>) = channel();
     let (changes, complete) = (said.clone(), said);
     let sinks = Sinks {
-        desired: Box::new(move |tick, _, rows| _ = changes.send(format!("{tick}: {} change", rows.len()))),
+        subscribers: Subscribers::default()
+            .with::<DesiredRows>(move |of| _ = changes.send(format!("{}: {} change", of.tick, of.changes.len()))),
         forwarded: Box::new(|_, _| {}),
         complete: Box::new(move |tick| _ = complete.send(format!("complete {tick}"))),
         recovered: Box::new(|_| {}),
@@ -44,7 +46,7 @@ fn desired(tick: u64) -> WorkerOutput {
         traits: Arc::<Traits>::default(),
         profile: ProfileId::of_root(IdentifierId::default()),
     };
-    WorkerOutput::Desired(ms(tick), vec![(row, 1)])
+    WorkerOutput::Changes(ms(tick), AnyChanges::DesiredRows(vec![(row, 1)]))
 }
 
 #[test]

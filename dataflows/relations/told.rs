@@ -1,0 +1,46 @@
+//! Who is told of changes.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::{AnyChanges, Collections, Subscribe};
+use crate::layout::Layout;
+use crate::model::Tick;
+use crate::operators::{HandedOver, deliver};
+
+/// Takes the changes of a relation on one worker: a tick, and all changes at it, at least one. Of each relation ticks come in their order,
+/// each once.
+pub type RelationReceiver = Box<dyn FnMut(Tick, AnyChanges)>;
+
+/// Whose changes are told, and to whom. Of other relations no change is worked out.
+#[derive(Clone, Default)]
+pub struct Told {
+    relations: Vec<&'static str>,
+    receiver: Option<Rc<RefCell<RelationReceiver>>>,
+}
+
+impl Told {
+    /// Nobody is told of anything.
+    pub fn nobody() -> Self {
+        Told::default()
+    }
+
+    /// All of these relations, by name.
+    pub fn of(relations: &[&'static str], receiver: RelationReceiver) -> Self {
+        Told { relations: relations.to_vec(), receiver: Some(Rc::new(RefCell::new(receiver))) }
+    }
+}
+
+/// Has the changes of a relation handed over, if somebody is told of them.
+pub(super) fn told<'scope, R: Subscribe>(
+    told: &Told,
+    collections: &Collections<'scope>,
+    layout: &Layout,
+) -> Option<HandedOver<'scope>> {
+    let receiver = told.receiver.clone().filter(|_| told.relations.contains(&R::NAME))?;
+    let name = format!("Deliver {}", R::NAME.replace('_', " "));
+    let layout = layout.clone();
+    let route = move |change: &R::Change| R::host(change, &layout);
+    let receive = move |tick, changes| (receiver.borrow_mut())(tick, R::into_any(changes));
+    Some(deliver(R::changes(collections), &name, route, Box::new(receive)))
+}
