@@ -26,8 +26,15 @@ const TOKEN_VARIABLE: &str = "DELTAIC_ADMIN_TOKEN";
 #[derive(Args, Clone, Debug)]
 pub struct EngineAddress {
     /// The URL of the engine. The token comes from the environment variable DELTAIC_ADMIN_TOKEN.
-    #[arg(long, global = true, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(long, global = true, value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = engine_url)]
     url: Url,
+}
+
+/// The URL of an engine, as somebody writes it.
+fn engine_url(text: &str) -> Result<Url, String> {
+    let expected = |why: String| format!("{why}: expected such as http://127.0.0.1:8080");
+    let url = text.parse::<Url>().map_err(|error| expected(error.to_string()))?;
+    if url.has_host() { Ok(url) } else { Err(expected("it has no host".to_owned())) }
 }
 
 /// Why a command came to nothing, or not to its end.

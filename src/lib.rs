@@ -52,6 +52,8 @@ pub mod replay;
 pub mod sample;
 pub mod serve;
 
+pub use dataflows::{model, relations};
+
 /// Compiles and runs what the guide shows.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guides/use-as-a-library.md")]

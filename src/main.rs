@@ -48,7 +48,7 @@ enum Command {
         /// The folder with `deltaic.toml`.
         project: PathBuf,
         /// The address to listen on. Overrides the project.
-        #[arg(long, value_name = "ADDRESS:PORT")]
+        #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
         listen: Option<SocketAddr>,
         /// The data folder for events and delivery state. Overrides the project.
         #[arg(long, value_name = "FOLDER")]
@@ -407,11 +407,14 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
                     write!(Stdout, "{summary}")?;
                     let loaded =
                         project::load(&project, &environment).map_err(|problems| anyhow!("{problems}"))?.project;
-                    let sampled = match events.as_slice() {
-                        [] => sample::of_tables(&loaded)?,
+                    let (sampled, has_any) = match events.as_slice() {
+                        [] => (sample::of_tables(&loaded)?, true),
                         events => sample::of_files(&loaded, events)?,
                     };
                     write!(Stdout, "{sampled}")?;
+                    if !has_any {
+                        return Ok(ExitCode::FAILURE);
+                    }
                     if let Some(data) = data {
                         let preview = serve::preview(&loaded, &data, workers.max(1))?;
                         write!(Stdout, "{preview}")?;
@@ -574,6 +577,11 @@ fn log(command: LogCommand) -> anyhow::Result<ExitCode> {
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where to listen, as people write it.
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned())
 }
 
 /// A tick as people write it: its number, or a time.

@@ -42,7 +42,7 @@ struct FilesSample<'a> {
     project: &'a Project,
     reads: Vec<DefinitionReads>,
     events: u64,
-    rejected: BTreeMap<&'static str, u64>,
+    rejected: BTreeMap<&'static str, RejectedLines>,
     by_name: BTreeMap<EventName, OfName>,
     /// Of events of whatever name.
     of_all: OfName,
@@ -51,13 +51,20 @@ struct FilesSample<'a> {
     attributes: BTreeSet<CompactString>,
 }
 
-/// Reads files of events; gives what there is to say of the project's definitions.
-pub fn of_files(project: &Project, paths: &[PathBuf]) -> Result<String, EventFileError> {
+/// Lines that were rejected for one reason.
+struct RejectedLines {
+    count: u64,
+    /// What is wrong with the first one, and where it is.
+    first: String,
+}
+
+/// Reads files of events; gives what there is to say of the project's definitions, and whether there was a line that is right.
+pub fn of_files(project: &Project, paths: &[PathBuf]) -> Result<(String, bool), EventFileError> {
     let mut sample = FilesSample::new(project);
     for path in paths {
         sample.read(path, usize::MAX)?;
     }
-    Ok(sample.told())
+    Ok((sample.told(), sample.events > 0 || sample.rejected.is_empty()))
 }
 
 /// The same of the tables that a project says to replay, where they are all that its events come from; of others only whether they
@@ -118,7 +125,8 @@ impl<'a> FilesSample<'a> {
                 None => break,
                 Some(Ok(arrival)) => self.count(&arrival.accepted.event, events.text()),
                 Some(Err(EventFailure::Rejected(rejected))) => {
-                    *self.rejected.entry(rejected.rejection.code()).or_default() += 1;
+                    let lines = self.rejected.entry(rejected.rejection.code());
+                    lines.or_insert_with(|| RejectedLines { count: 0, first: rejected.to_string() }).count += 1;
                 }
                 Some(Err(EventFailure::File(error))) => return Err(error),
             }
@@ -158,8 +166,8 @@ impl<'a> FilesSample<'a> {
         let mut text = format!("  {} events looked at\n", self.events);
         // A string takes everything.
         let mut warn = |line: String| _ = writeln!(text, "  ⚠ {line}");
-        for (code, count) in &self.rejected {
-            warn(format!("{count} lines rejected: {code}"));
+        for (code, RejectedLines { count, first }) in &self.rejected {
+            warn(format!("{count} lines rejected: {code}; the first is {first}"));
         }
         for (name, of_name) in &self.by_name {
             let who = self.who(|reads| reads.events.contains_key(name));

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use dataflows::model::Tick;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::egress::{self, DeliveryHold, Egress};
@@ -90,6 +90,10 @@ struct RunOptions {
     accept_clock: bool,
     /// The time that it begins with, in the place of the machine's: so that what depends on the age of data can be tried.
     clock_from: Option<Tick>,
+    /// The relations, by name, whose changes may be subscribed to, beside those that are told anyway.
+    subscribable: Vec<&'static str>,
+    /// Where the engine is given to the program that it runs in, once it is there.
+    engine: watch::Sender<Option<Handle>>,
 }
 
 impl RunOptions {
@@ -108,6 +112,8 @@ impl RunOptions {
             admission: None,
             accept_clock: false,
             clock_from: None,
+            subscribable: Vec::new(),
+            engine: watch::Sender::default(),
         }
     }
 }
@@ -191,7 +197,7 @@ async fn run(
         memory: Gate::new(project.limits.memory_limit, Arc::new(resident_bytes)),
         runtime: Some(tokio::runtime::Handle::current()),
         introspection: introspection.clone(),
-        subscribable: Vec::new(),
+        subscribable: options.subscribable,
         agreement: Some(agreement.clone()),
         before,
     };
@@ -220,6 +226,7 @@ async fn run(
         return Ok(());
     };
     egress.ask(handle.clone());
+    options.engine.send_replace(Some(handle.clone()));
     let catalogue = agreement.agreed();
     let checkpointer = checkpointer.map(|settings| checkpoints(settings, &handle, egress.clone())).transpose()?;
     let quiet = store

@@ -44,7 +44,7 @@ fn files_of_events_say_what_definitions_miss() {
     assert!(ended.status.success(), "{ended:?}");
     let expected = r#"shop: 3 traits, 1 audience, 4 measures, 1 destination: no errors
   4 events looked at
-  ⚠ 1 lines rejected: not_json
+  ⚠ 1 lines rejected: not_json; the first is EVENTS:5: not JSON: expected ident at line 1 column 2
   ⚠ properties.items (any type) of "Order Completed" is a list in 1 of 2 events: trait first_item takes it for one text
   ⚠ properties.items (any type) of "Order Completed" is an object in 1 of 2 events: trait first_item takes it for one text
   ⚠ properties.total (number) of "Order Completed" is a list in 1 of 2 events: lists are not looked into, so trait ltv misses it
@@ -52,9 +52,14 @@ fn files_of_events_say_what_definitions_miss() {
   ⚠ no event is "Product Veiwed", which audience a reads; there is "Product Viewed"
   ⚠ no event sets attribute plan, which audience a reads
 "#;
-    assert_eq!(ended.stdout, expected);
+    assert_eq!(ended.stdout, expected.replace("EVENTS", events.to_str().unwrap()));
     // Without a file there is nothing to say.
     assert_eq!(check(folder.path(), &[]).stdout, expected.lines().next().unwrap().to_owned() + "\n");
+    // Where none is right, a script is to know.
+    std::fs::write(&events, "not JSON\n{}\n").unwrap();
+    let wrong = check(folder.path(), &["--events", events.to_str().unwrap()]);
+    assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
+    assert!(wrong.stdout.contains("0 events looked at") && wrong.stdout.contains(":1: not JSON"), "{wrong:?}");
     let missing = check(folder.path(), &["--events", "/no/such/file"]);
     assert_eq!(missing.status.code(), Some(1), "{missing:?}");
 }

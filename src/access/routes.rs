@@ -11,6 +11,7 @@ use axum::response::Response;
 use axum::routing::get;
 use dataflows::definitions::{AudienceId, Definitions};
 use dataflows::model::{Identifier, IdentifierKey};
+use dataflows::primary::Primaries;
 use dataflows::relations::{ProfileRef, Profiles, Sizes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,6 +32,7 @@ pub(super) struct Reads {
     pub limits: Limits,
     definitions: Arc<Definitions>,
     pub identifier_key: IdentifierKey,
+    primaries: Primaries,
 }
 
 /// The routes of reads.
@@ -40,6 +42,7 @@ pub fn router(project: &Project, admission: &Admission, handle: Handle) -> Route
         limits: project.limits,
         definitions: project.definitions.clone(),
         identifier_key: project.identifier_key,
+        primaries: Primaries::new(&project.definitions.identity),
     });
     let router = Router::new()
         .route("/v1/profiles/{identifier}", get(profile).fallback(method_not_allowed))
@@ -63,8 +66,9 @@ async fn profile(
         as_of: u64,
         profile: ProfileJson<'a>,
     }
-    let id = reads.identifier(&identifier)?.id();
-    let read = reads.handle.look_up::<Profiles>(ProfileRef::Identifier(id), wait.options(&reads.limits));
+    let identifier = reads.identifier(&identifier)?;
+    let of = ProfileRef::Identifier(identifier.id());
+    let read = reads.handle.look_up::<Profiles>(of, wait.options(&reads.limits));
     let ReadAnswer { as_of, found } = read.await.map_err(problem)?;
     let as_of = as_of.as_ms();
     match &found {
@@ -72,8 +76,13 @@ async fn profile(
             Ok(ok(&ProfileBody { as_of, profile: ProfileJson { profile, definitions: &reads.definitions } }))
         }
         None => {
+            let message = if reads.primaries.is_usable(&identifier) {
+                "no event had this identifier"
+            } else {
+                "this value stands for nobody (`blocked` of [identity]): events with it have no profile by it"
+            };
             let body = serde_json::json!({
-                "success": false, "code": "unknown_identifier", "message": "no event had this identifier", "as_of": as_of,
+                "success": false, "code": "unknown_identifier", "message": message, "as_of": as_of,
             });
             Ok(json(StatusCode::NOT_FOUND, &body))
         }

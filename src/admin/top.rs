@@ -22,7 +22,7 @@ const LINES: usize = 24;
 #[derive(Args, Clone, Debug)]
 pub struct TopOptions {
     /// The URL of the engine, instead of --url.
-    #[arg(value_name = "URL", conflicts_with = "url")]
+    #[arg(value_name = "URL", conflicts_with = "url", value_parser = super::engine_url)]
     at: Option<Url>,
     #[command(flatten)]
     engine: EngineAddress,

@@ -90,7 +90,11 @@ impl IntoResponse for Problem {
 
 /// The answer where no route fits; the fallback of the merged router.
 pub async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no_such_address", "there is nothing at this address")
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no_such_address",
+        "there is nothing at this address: docs/reference/http-api.md lists those that there are",
+    )
 }
 
 /// The answer where a route takes other methods.

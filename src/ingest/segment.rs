@@ -49,7 +49,7 @@ use self::origins::Origins;
 use self::own::OwnFields;
 use self::person::PersonFields;
 pub(super) use self::refused::redact;
-use super::{Fits, Rejection, Warnings, json, time};
+use super::{Fits, Rejection, Warning, Warnings, json, time};
 use crate::identifiers::has_lost_characters;
 use crate::json::whole_characters;
 use crate::limits::{Limits, MESSAGE_ID_BYTES_MAX};
@@ -279,8 +279,11 @@ impl Extractor {
     ) -> Result<DecodedEvent, Rejection> {
         let text = whole_characters(self.text(raw)?);
         let mut members = EventMembers::default();
-        let ParsedEvent { call, event, at, sent_id, others, has_ip, warnings } =
+        let ParsedEvent { call, event, at, sent_id, others, has_ip, mut warnings } =
             self.parse(&text, given, cells, &mut members)?;
+        if event.identifiers.iter().any(|identifier| !self.primaries.is_usable(identifier)) {
+            warnings.add(Warning::BlockedIdentifier);
+        }
         if storing == TextStoring::Text {
             self.fits.count(&event, &others);
         }

@@ -12,11 +12,14 @@ pub enum Warning {
     UnknownPurpose,
     /// A decision that is neither yes nor no.
     UnreadableConsent,
+    /// An identifier that identifies nobody.
+    BlockedIdentifier,
 }
 
 impl Warning {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Warning; 3] = [Warning::OtherPerson, Warning::UnknownPurpose, Warning::UnreadableConsent];
+    pub const ALL: [Warning; 4] =
+        [Warning::OtherPerson, Warning::UnknownPurpose, Warning::UnreadableConsent, Warning::BlockedIdentifier];
 
     /// The stable code.
     pub fn code(self) -> &'static str {
@@ -24,6 +27,7 @@ impl Warning {
             Warning::OtherPerson => "other_person",
             Warning::UnknownPurpose => "unknown_purpose",
             Warning::UnreadableConsent => "unreadable_consent",
+            Warning::BlockedIdentifier => "blocked_identifier",
         }
     }
 }
@@ -41,6 +45,10 @@ impl fmt::Display for Warning {
             Warning::UnreadableConsent => {
                 "a decision on consent is left out: it is neither yes (true, \"yes\", \"granted\", 1) nor no (false, \"no\", \
                  \"denied\", 0, null)"
+            }
+            Warning::BlockedIdentifier => {
+                "an identifier is left out, since its value stands for nobody (such as `null`, `test`, only zeros, or one of `blocked` in \
+                 [identity]); an event without another one is of nobody"
             }
         })
     }

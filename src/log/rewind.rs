@@ -129,7 +129,10 @@ pub enum RewindError {
 
 /// Takes a data folder back to `to`, where `rule` knows what the rows of the storage mean; says what is set aside.
 pub fn rewind(folder: &Path, to: Tick, rule: &RowRule, out: &mut impl Write) -> Result<(), RewindError> {
-    let folder = &folder.canonicalize().map_err(|_| StoreError::Missing { folder: folder.to_owned() })?;
+    let folder = &folder.canonicalize().map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => StoreError::NoFolder { folder: folder.to_owned() },
+        _ => StoreError::Io { folder: folder.to_owned(), source },
+    })?;
     if !folder.join("FORMAT").exists() {
         return Err(StoreError::Missing { folder: folder.clone() }.into());
     }

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use dataflows::model::Tick;
-use tokio::sync::oneshot;
+use dataflows::relations::Subscribe;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::{RunError, RunOptions, run};
 use crate::egress::install_crypto;
-use crate::engine::Topology;
+use crate::engine::{Handle, Topology};
 use crate::http::Admission;
 use crate::project::Project;
 
@@ -35,6 +36,7 @@ use crate::project::Project;
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    engine: watch::Receiver<Option<Handle>>,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<(), RunError>>,
 }
@@ -48,6 +50,13 @@ impl Server {
     /// Where it answers.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The engine, to read its relations and to hear of their changes: once it is there, which in a cluster is when all processes have met.
+    /// Nothing where it ended before.
+    pub async fn engine(&self) -> Option<Handle> {
+        let mut engine = self.engine.clone();
+        engine.wait_for(Option::is_some).await.ok()?.clone()
     }
 
     /// Waits until it ends by itself: a part of it failed, or a process of its cluster is gone.
@@ -142,6 +151,13 @@ impl ServerBuilder {
         self
     }
 
+    /// The changes of this relation can be [subscribed to](crate::engine::Handle::subscribe): of those that are worked out only where somebody
+    /// asks for them.
+    pub fn subscribable<R: Subscribe>(mut self) -> Self {
+        self.options.subscribable.push(R::NAME);
+        self
+    }
+
     /// Adds the latency histograms of every second to this file (HdrHistogram interval log, V2).
     pub fn hlog(mut self, file: impl Into<Option<PathBuf>>) -> Self {
         self.options.hlog = file.into();
@@ -158,9 +174,10 @@ impl ServerBuilder {
     pub async fn start(self) -> Result<Server, RunError> {
         let (listens, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
+        let engine = self.options.engine.subscribe();
         let mut ended = tokio::spawn(self.run(|address| _ = listens.send(address), async { _ = stopped.await }));
         match address.await {
-            Ok(address) => Ok(Server { address, stop, ended }),
+            Ok(address) => Ok(Server { address, engine, stop, ended }),
             // It ended before it listened.
             Err(_) => Err(match joined((&mut ended).await) {
                 Err(error) => error,

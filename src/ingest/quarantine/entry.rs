@@ -57,10 +57,10 @@ impl fmt::Display for EntryId {
 }
 
 impl FromStr for EntryId {
-    type Err = std::num::ParseIntError;
+    type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(EntryId)
+        text.parse().map(EntryId).map_err(|_| "expected the number of an entry, as the list of entries shows it")
     }
 }
 

@@ -290,6 +290,20 @@ fn external_ids_of_other_collections_are_nobodys() {
 }
 
 #[test]
+fn who_names_nobody_is_told() {
+    #[track_caller]
+    fn check(members: &str, warnings: &[&str]) {
+        let arrival = accept(&format!(r#"{{"type":"track","event":"E",{members}}}"#), &live()).unwrap();
+        assert_eq!(arrival.warnings.iter().map(Warning::code).collect::<Vec<_>>(), warnings, "{members}");
+    }
+    let blocked = ["blocked_identifier"];
+    check(r#""userId":"Test""#, &blocked);
+    check(r#""userId":"0""#, &blocked);
+    check(r#""userId":"ann","anonymousId":"null""#, &blocked);
+    check(r#""userId":"ann","anonymousId":"tester""#, &[]);
+}
+
+#[test]
 fn the_user_id_of_an_event_is_its_person() {
     #[track_caller]
     fn check(members: &str, expected: &str, warnings: &[&str]) {

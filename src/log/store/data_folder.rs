@@ -46,8 +46,16 @@ impl DataFolder {
     /// Finds a data folder, and checks what is in it.
     pub fn find(folder: &Path, purpose: OpenPurpose) -> Result<Self, StoreError> {
         let io = |source| StoreError::Io { folder: folder.to_owned(), source };
-        if purpose == OpenPurpose::Look && !folder.join("FORMAT").exists() {
-            return Err(StoreError::Missing { folder: folder.to_owned() });
+        if folder.is_file() {
+            return Err(StoreError::IsFile { folder: folder.to_owned() });
+        }
+        if purpose == OpenPurpose::Look {
+            if !folder.try_exists().map_err(io)? {
+                return Err(StoreError::NoFolder { folder: folder.to_owned() });
+            }
+            if !folder.join("FORMAT").try_exists().map_err(io)? {
+                return Err(StoreError::Missing { folder: folder.to_owned() });
+            }
         }
         let lock = lock(folder, purpose)?;
         let format = format::of(folder)?;

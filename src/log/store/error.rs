@@ -45,6 +45,18 @@ pub enum StoreError {
         /// The folder.
         folder: PathBuf,
     },
+    /// There is nothing at that path.
+    #[error("there is no folder {folder}")]
+    NoFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// What is there is no folder.
+    #[error("{folder} is a file, and not a data folder: name a folder")]
+    IsFile {
+        /// What was named.
+        folder: PathBuf,
+    },
     /// It is the folder of another process.
     #[error(
         "data folder {folder} is that of {found}, and this is {wanted}: each process has a folder of its own (--data), and a \
