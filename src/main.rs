@@ -71,6 +71,9 @@ enum Command {
         /// Accept the clock of this machine, although it is far from the last tick of the data folder.
         #[arg(long)]
         accept_clock: bool,
+        /// Accept the key of [identity], although the data folder was written with another one: messages sent before count again if they are sent again.
+        #[arg(long)]
+        accept_key: bool,
         /// Append the latency histograms of each second to this file (HdrHistogram interval log, V2).
         #[arg(long, value_name = "FILE")]
         hlog: Option<PathBuf>,
@@ -361,6 +364,7 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
             as_new,
             as_moved,
             accept_clock,
+            accept_key,
             hlog,
             clock_from,
             workers,
@@ -383,6 +387,7 @@ fn run(command: Command, logging: &Logging) -> anyhow::Result<ExitCode> {
                 .as_new(as_new)
                 .as_moved(as_moved)
                 .accept_clock(accept_clock)
+                .accept_key(accept_key)
                 .hlog(hlog)
                 .admission(admission)
                 .clock_from(clock_from);

@@ -37,6 +37,7 @@ use crate::project::{Durability, Project};
 mod error;
 mod gauges;
 mod historied;
+mod identity_key;
 mod preview;
 mod problems;
 mod quiet;
@@ -74,6 +75,8 @@ struct RunOptions {
     data: Option<PathBuf>,
     /// Whether to go on with what is kept where definitions would need more.
     accept_partial: bool,
+    /// Whether the key of `[identity]` may be another one than that of the data folder.
+    accept_key: bool,
     /// Whether the data folder becomes that of this engine, whosever it was.
     take_over: bool,
     /// Whether nothing is delivered.
@@ -104,6 +107,7 @@ impl RunOptions {
             listen: None,
             data: None,
             accept_partial: false,
+            accept_key: false,
             take_over: false,
             no_delivery: false,
             as_new: Vec::new(),

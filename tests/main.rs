@@ -30,6 +30,7 @@ mod full_disk;
 mod histories;
 mod history;
 mod hostile;
+mod identity_key;
 mod integrations;
 mod introspection;
 mod keys;

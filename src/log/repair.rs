@@ -63,9 +63,10 @@ fn salvage_into(folder: &Path, found: &DataFolder, into: &Path, out: &mut impl W
     }
     target.sync()?;
     drop(target);
-    for name in ["CATALOGUE", "messages", history::FOLDER, HistoryOwner::FILE, Jumps::FILE, "NAMES"] {
-        // Only a history elsewhere has the one, and where ticks were never set forward, or nothing new was named, there is no other.
-        if [HistoryOwner::FILE, Jumps::FILE, "NAMES"].contains(&name) && !folder.join(name).exists() {
+    for name in ["CATALOGUE", "KEY", "messages", history::FOLDER, HistoryOwner::FILE, Jumps::FILE, "NAMES"] {
+        // Only a history elsewhere has the one, and where ticks were never set forward, or nothing new was named, there is no other. A folder
+        // of an earlier version has no key.
+        if [HistoryOwner::FILE, Jumps::FILE, "NAMES", "KEY"].contains(&name) && !folder.join(name).exists() {
             continue;
         }
         if folder.join(name).exists() {

@@ -298,7 +298,7 @@ fn make(
     }
     target.sync()?;
     drop(target);
-    for name in ["CATALOGUE", "PROCESS", Jumps::FILE, "NAMES", "messages"] {
+    for name in ["CATALOGUE", "PROCESS", "KEY", Jumps::FILE, "NAMES", "messages"] {
         if folder.join(name).exists() {
             files::copy(&folder.join(name), &made.join(name))?;
         }

@@ -70,6 +70,16 @@ pub enum RunError {
     /// The quarantine cannot be used.
     #[error(transparent)]
     Quarantine(#[from] QuarantineError),
+    /// The data folder was written with another key.
+    #[error(
+        "the key of [identity] is another one than that of the data folder {folder} (its file KEY): with it no message that was sent before is \
+         recognised, and all events are read anew. Give the key that it had (an environment variable may be missing), or start once with \
+         --accept-key"
+    )]
+    OtherKey {
+        /// The data folder.
+        folder: PathBuf,
+    },
     /// It cannot be found out, or written down, whose the data folder is.
     #[error("the file INSTANCE of the data folder {folder}: {source}")]
     Instance {

@@ -15,7 +15,7 @@ use dataflows::relations::AnyChanges;
 use rustc_hash::FxHashMap;
 
 use super::historied::Historied;
-use super::{RunError, RunOptions};
+use super::{RunError, RunOptions, identity_key};
 use crate::clock::{ClockError, Jumps, LatestTick, wall_clock};
 use crate::egress::{Differing, HoldReason, differences, moved};
 use crate::engine::{CHUNK_EVENTS, CHUNKS_IN_FLIGHT, Topology, WorkerOutput, Workers, WorkersError};
@@ -85,6 +85,7 @@ pub fn preview(project: &Project, data: &Path, workers: usize) -> Result<Preview
     let storage = Storage::in_folder(data.to_owned());
     let found = DataFolder::find(data, OpenPurpose::Look)?;
     found.belongs_to(ProcessNumber::ALONE)?;
+    identity_key::check(data, project, false)?;
     let store = found.copy()?;
     let kept = CheckpointList::look(data)?;
     kept.check()?;

@@ -115,6 +115,12 @@ impl ServerBuilder {
         self
     }
 
+    /// Whether the key of `[identity]` may be another one than that of the data folder. What was sent before is then not recognised.
+    pub fn accept_key(mut self, accepted: bool) -> Self {
+        self.options.accept_key = accepted;
+        self
+    }
+
     /// Whether the data folder becomes that of this engine, whosever it was.
     pub fn take_over(mut self, taken: bool) -> Self {
         self.options.take_over = taken;

@@ -7,7 +7,7 @@ use dataflows::definitions::DestinationId;
 use dataflows::model::Tick;
 
 use super::historied::Historied;
-use super::{RunError, RunOptions};
+use super::{RunError, RunOptions, identity_key};
 use crate::catalogue::{Agreement, Catalogue};
 use crate::clock::{self, ClockError, Jumps, LatestTick, OnMismatch, SteadyClock, reached};
 use crate::dedupe::{Dedupe, ExpectedRuns, MessageWindow, OnDiskSettings, ToldBy};
@@ -99,6 +99,7 @@ impl Storing {
         found.check_store()?;
         let process = ProcessNumber::new(options.topology.process, options.topology.processes());
         found.belongs_to(process)?;
+        identity_key::check(&storage.folder, project, options.accept_key)?;
         let kept = CheckpointList::look(&storage.folder)?;
         kept.check()?;
         let newest = kept.newest().map_or(Tick::default(), |newest| newest.tick);
@@ -167,6 +168,7 @@ impl Storing {
         let agreement = Agreement::open(Some(folder), definitions, options.topology.place())?;
         store.take_over()?;
         history.keep_owner(&storage.folder)?;
+        identity_key::keep(&storage.folder, project)?;
         let of_names = |source| RunError::Names { folder: storage.folder.clone(), source };
         let names = KnownNames::open(project, &storage.folder).map_err(of_names)?;
         let instance = Instance::new(&storage.folder, &project.instance);
