@@ -28,13 +28,14 @@ pub type HandedOver<'scope> = StreamVec<'scope, Tick, ()>;
 /// use dataflows::model::Tick;
 /// use dataflows::operators::deliver;
 /// use differential_dataflow::input::InputSession;
+/// use timely::dataflow::operators::Probe;
 ///
 /// let (tell, told) = mpsc::channel();
 /// timely::execute_directly(move |worker| {
 ///     let mut members = InputSession::new();
-///     worker.dataflow(|scope| {
+///     let probe = worker.dataflow(|scope| {
 ///         let receiver = move |tick, changes| tell.send((tick, changes)).expect("it is looked at");
-///         deliver(members.to_collection(scope), "Deliver members", |_| 0, Box::new(receiver));
+///         deliver(members.to_collection(scope), "Deliver members", |_| 0, Box::new(receiver)).probe().0
 ///     });
 ///     // What is of a later tick comes first, and waits.
 ///     members.update_at('a', Tick::from_ms(5), -1);
@@ -44,9 +45,14 @@ pub type HandedOver<'scope> = StreamVec<'scope, Tick, ()>;
 ///     members.flush();
 ///     worker.step();
 ///     members.update('c', -1);
+///     members.advance_to(Tick::from_ms(1));
+///     members.flush();
+///     worker.step_while(|| probe.less_than(members.time()));
+///     members.update_at('b', Tick::from_ms(5), -1);
 /// });
 /// let told: Vec<_> = told.iter().collect();
-/// assert_eq!(told, [(Tick::default(), vec![('a', 1), ('b', 1)]), (Tick::from_ms(5), vec![('a', -1)])]);
+/// let (at_first, later) = (Tick::default(), Tick::from_ms(5));
+/// assert_eq!(told, [(at_first, vec![('a', 1), ('b', 1)]), (later, vec![('a', -1), ('b', -1)])]);
 /// ```
 pub fn deliver<'scope, D: ExchangeData>(
     changes: VecCollection<'scope, Tick, D, i64>,

@@ -113,14 +113,14 @@ mod tests {
                 numbers.flush();
                 worker.step();
             }
-            assert!(probe.less_equal(&ms(0)), "it waits");
+            assert!(probe.less_equal(&ms(0)), "nothing is said to be complete");
             numbers.advance_to(ms(5));
             numbers.flush();
             worker.step_while(|| probe.less_than(&ms(5)));
-            assert!(probe.less_equal(&ms(7)));
+            numbers.update_at(20, ms(7), 1);
             sums
         });
         let sums: Vec<_> = sums.extract().into_iter().flat_map(|(_, sums)| sums).collect();
-        assert_eq!(sums, [(ms(0), 3), (ms(3), 100), (ms(7), 10)]);
+        assert_eq!(sums, [(ms(0), 3), (ms(3), 100), (ms(7), 30)]);
     }
 }
