@@ -165,7 +165,7 @@ impl<L: Lane> Delivery<L> {
     async fn deliver(&self, call: Call<L::Id>, encoded: Box<dyn AnyCall>, absence: &mut Option<Backoff>) {
         let (batch_id, count) = (call.batch_id, call.count);
         let (end, wait) = self.call(call, &*encoded, absence).await;
-        // What comes next has a payload of its own.
+        // Nobody needs it while the end is written down, and while it is waited.
         drop(encoded);
         let counted = match &end {
             CallOutcome::Acknowledged => LaneTally::acknowledged,
