@@ -110,8 +110,8 @@ mod tests {
             let (probe, sums) = worker.dataflow(|scope| {
                 let numbers = arrange_by_key(numbers.to_collection(scope), "Numbers");
                 let mut side = Side::new(numbers.trace);
-                type Sums = CapacityContainerBuilder<Vec<(char, u64, u64)>>;
-                let sums = numbers.stream.unary_frontier::<Sums, _, _, _>(Pipeline, "Sums", |_, _| {
+                type PastSums = CapacityContainerBuilder<Vec<(char, u64, u64)>>;
+                let sums = numbers.stream.unary_frontier::<PastSums, _, _, _>(Pipeline, "Sums", |_, _| {
                     let (mut held, mut done) = (None, Tick::default());
                     move |(input, frontier), output| {
                         input.for_each(|capability, spans| {

@@ -84,8 +84,8 @@ mod tests {
             let mut numbers: InputSession<Tick, u64, i64> = InputSession::new();
             let (probe, sums) = worker.dataflow(|scope| {
                 let numbers = numbers.to_collection(scope).inner;
-                type Sums = CapacityContainerBuilder<Vec<(Tick, u64)>>;
-                let sums = numbers.unary_frontier::<Sums, _, _, _>(Pipeline, "Sums", |_, _| {
+                type TickSums = CapacityContainerBuilder<Vec<(Tick, u64)>>;
+                let sums = numbers.unary_frontier::<TickSums, _, _, _>(Pipeline, "Sums", |_, _| {
                     let mut waiting = WaitingRows::default();
                     move |(input, frontier), output| {
                         input.for_each(|capability, rows| {
