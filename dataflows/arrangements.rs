@@ -32,10 +32,36 @@ pub struct Holding {
 }
 
 /// The arrangements of one worker, to be asked for their bytes.
+///
+/// ```
+/// use dataflows::arrangements::{Arrangements, Holding, Ledger};
+/// use dataflows::batches::arrange_by_key;
+/// use dataflows::model::Tick;
+/// use differential_dataflow::input::InputSession;
+///
+/// timely::execute_directly(|worker| {
+///     let ledger = Ledger::listen(worker);
+///     let mut rows = InputSession::<Tick, (u64, u64), i64>::new();
+///     let (arrangements, probe, operator) = worker.dataflow(|scope| {
+///         let arranged = arrange_by_key(rows.to_collection(scope), "Rows");
+///         let mut arrangements = Arrangements::default();
+///         arrangements.watch(&arranged);
+///         let operator = arranged.trace.operator().global_id;
+///         (arrangements, arranged.as_collection(|key, row| (*key, *row)).probe().0, operator)
+///     });
+///     (0..1_000).for_each(|row| rows.update((row, row), 1));
+///     rows.advance_to(Tick::from_ms(1));
+///     rows.flush();
+///     worker.step_while(|| probe.less_than(rows.time()));
+///     let Holding { records, batches, bytes, waiting } = arrangements.holdings(&ledger)[&operator];
+///     assert_eq!((records, batches, waiting), (1_000, 1, 0));
+///     assert!(bytes >= 1_000 * 2 * 8, "keys and values of eight bytes, times and differences: {bytes}");
+/// });
+/// ```
 #[derive(Default)]
 pub struct Arrangements(Vec<(usize, Box<dyn Fn() -> usize>)>);
 
-/// The sum of what differential logs on one worker: what each arrangement holds, by the operator that maintains it.
+/// The sum of what differential logs on one worker: what each arrangement holds, by the operator that maintains it. See [`Arrangements`].
 #[derive(Clone, Debug, Default)]
 pub struct Ledger(Rc<RefCell<FxHashMap<usize, ArrangementEntry>>>);
 
@@ -54,6 +80,7 @@ impl Arrangements {
         Tr: TraceReader<Batch: Footprint> + 'static,
     {
         let mut trace = arranged.trace.clone();
+        // A reader of a trace holds up what it may still ask for. This one asks for no time and no cut.
         trace.set_logical_compaction(Antichain::new().borrow());
         trace.set_physical_compaction(Antichain::new().borrow());
         let operator = trace.operator().global_id;

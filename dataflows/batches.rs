@@ -37,6 +37,34 @@ pub type ValBatcher<K, V, T, R> =
 type BatchStorage<U> = OrdValStorage<Vector<U>>;
 
 /// Arranges values by key, on the worker of the key.
+///
+/// ```
+/// use dataflows::batches::arrange_by_key;
+/// use dataflows::model::Tick;
+/// use differential_dataflow::input::InputSession;
+/// use differential_dataflow::trace::cursor::cursor_list;
+/// use differential_dataflow::trace::{Cursor, TraceReader};
+/// use timely::progress::Antichain;
+///
+/// timely::execute_directly(|worker| {
+///     let mut rows = InputSession::<Tick, (u64, char), i64>::new();
+///     let (mut trace, probe) = worker.dataflow(|scope| {
+///         let rows = arrange_by_key(rows.to_collection(scope), "Rows");
+///         (rows.trace.clone(), rows.as_collection(|key, letter| (*key, *letter)).probe().0)
+///     });
+///     [(2, 'b'), (1, 'c'), (1, 'a')].map(|row| rows.update(row, 1));
+///     rows.update_at((1, 'c'), Tick::from_ms(1), 2);
+///     rows.advance_to(Tick::from_ms(2));
+///     rows.flush();
+///     worker.step_while(|| probe.less_than(rows.time()));
+///     let batches = trace.batches_through(Antichain::new().borrow()).expect("all of them");
+///     let (mut cursor, batches) = cursor_list(batches);
+///     let (at_first, later) = (Tick::default(), Tick::from_ms(1));
+///     let held = cursor.to_vec(&batches, |key| *key, |letter| *letter);
+///     assert_eq!(held[..2], [((1, 'a'), vec![(at_first, 1)]), ((1, 'c'), vec![(at_first, 1), (later, 2)])]);
+///     assert_eq!(held[2..], [((2, 'b'), vec![(at_first, 1)])]);
+/// });
+/// ```
 pub fn arrange_by_key<'scope, K, V, T, R>(
     rows: VecCollection<'scope, T, (K, V), R>,
     name: &str,
@@ -51,7 +79,7 @@ where
     arrange_core(rows.inner, exchange, name, ValBatcher::new)
 }
 
-/// Updates of some time, sorted.
+/// Updates of some time, sorted. A batch's type says how it is merged, so this is one of its own; in all else it is differential's.
 pub struct ValBatch<U: Update<Diff: Ord>>(OrdValBatch<Vector<U>>);
 
 impl<U: Update<Diff: Ord>> ValBatch<U> {
@@ -71,6 +99,34 @@ impl<U: Update<Diff: Ord>> SpineBatch for ValBatch<U> {
 }
 
 /// A merge of two batches under way.
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// use dataflows::batches::{ValBatch, ValBuilder, ValMerger};
+/// use dataflows::model::Tick;
+/// use differential_dataflow::trace::Builder;
+/// use differential_dataflow::trace::implementations::spine_fueled::Merger;
+/// use timely::progress::Antichain;
+///
+/// // A hundred that come, and go.
+/// let batch = |tick: u64, diff: i64| -> Rc<ValBatch<((u64, u64), Tick, i64)>> {
+///     let mut builder = ValBuilder::default();
+///     builder.push(&mut (0..100).map(|value| ((1, value), Tick::from_ms(tick), diff)).collect());
+///     builder.done().expect("it has updates")
+/// };
+/// let (come, go) = (batch(1, 1), batch(2, -1));
+/// // Times before 3 are not told apart any more.
+/// let mut merger = ValMerger::new(&come, &go, Antichain::from_elem(Tick::from_ms(3)).borrow());
+/// let (mut steps, mut fuel) = (0, 0);
+/// while fuel <= 0 {
+///     fuel = 10;
+///     merger.work(&come, &go, &mut fuel);
+///     steps += 1;
+/// }
+/// assert_eq!(steps, 21, "so many to read two hundred, and to see that this is all");
+/// assert!(merger.done().is_none(), "nothing is left");
+/// ```
 pub struct ValMerger<U: Update<Diff: Ord>> {
     /// The next keys of both.
     keys: [usize; 2],
@@ -108,6 +164,7 @@ impl<U: Update<Diff: Ord>> Merger<ValBatch<U>> for ValMerger<U> {
         }
     }
 
+    /// The spine takes a merge that leaves fuel for one that is done. So this comes back with some only at the end of both batches.
     fn work(&mut self, one: &ValBatch<U>, other: &ValBatch<U>, fuel: &mut isize) {
         let batches = [one.storage(), other.storage()];
         while *fuel > 0 {
@@ -117,6 +174,7 @@ impl<U: Update<Diff: Ord>> Merger<ValBatch<U>> for ValMerger<U> {
                 return;
             }
             let (of, place) = if within.order.is_gt() { (1, self.keys[1]) } else { (0, self.keys[0]) };
+            // A key comes into the result when all of its values are there, and not at all where none is left of them.
             if self.result.vals.vals.len() > within.before {
                 self.result.keys.push_ref(&batches[of].keys[place]);
                 self.result.vals.offs.push_ref(self.result.vals.vals.len());
@@ -172,6 +230,7 @@ impl<U: Update<Diff: Ord>> ValMerger<U> {
                 *fuel -= self.stage(batches[1], others.start);
                 others.start += 1;
             }
+            // Whether anything is left of it, after what meets has been added up.
             if self.staging.seal(&mut self.result.upds) {
                 self.result.vals.vals.push_ref(value(of, place));
             }
@@ -190,7 +249,7 @@ impl<U: Update<Diff: Ord>> ValMerger<U> {
     }
 }
 
-/// Makes batches of sorted updates.
+/// Makes batches of sorted updates; see [`ValMerger`].
 pub struct ValBuilder<K: Data, V: Data, T: Timestamp + Lattice, R: Ord + Semigroup + 'static>(
     VecOrdValBuilder<K, V, T, R>,
 );

@@ -14,6 +14,7 @@ mod placed;
 mod replayed;
 mod rewound;
 mod rounds;
+mod sources;
 mod waiting;
 
 use std::io::Write;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use collector::{Collector, LineAnswer};
 use deltaic::connectors::Connectors;
 use deltaic::egress::install_crypto;
+use deltaic::engine::Topology;
 use deltaic::project::{Colour, load_with};
 use deltaic::serve::Server;
 use inbox::InboxSettings;
@@ -55,25 +56,30 @@ backoff_max = "5 ms"
 }
 
 /// An engine in this process.
-struct EngineWithin {
-    server: Server,
+pub struct EngineWithin {
+    pub server: Server,
     client: Client,
 }
 
 impl EngineWithin {
     async fn start(folder: &Path) -> Self {
+        let engine = Self::begin(folder, Topology::local(1)).await;
+        engine.ready().await;
+        engine
+    }
+
+    /// One that listens, and may wait for the other processes of its cluster.
+    pub async fn begin(folder: &Path, topology: Topology) -> Self {
         let project = load_with(&connectors(), folder, &|_| None).unwrap_or_else(|error| panic!("{error:?}")).project;
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = Server::builder(project).listen(any).start().await.unwrap();
+        let server = Server::builder(project).topology(topology).listen(any).start().await.unwrap();
         let client = Client::builder().tls_certs_only([]).timeout(DEADLINE).build().unwrap();
-        let engine = EngineWithin { server, client };
-        let ready = async {
-            while engine.get("/readyz").await.is_none() {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        tokio::time::timeout(DEADLINE, ready).await.expect("it becomes ready");
-        engine
+        EngineWithin { server, client }
+    }
+
+    /// Waits until it takes events in.
+    pub async fn ready(&self) {
+        self.until("/readyz", |_| true).await;
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -287,7 +293,7 @@ async fn a_call_is_the_same_after_a_kill() {
 }
 
 /// An inbox in the project's folder, and an audience of those whose events came by it.
-fn with_inbox(keys: &str) -> String {
+pub fn with_inbox(keys: &str) -> String {
     format!(
         r#"
 name = "shop"
@@ -310,26 +316,26 @@ when = "orders > 0"
 }
 
 /// Puts a file into the inbox as a whole, as whoever writes one has to.
-fn drop_file(folder: &Path, name: &str, lines: &[&str]) {
+pub fn drop_file(folder: &Path, name: &str, lines: &[&str]) {
     let file = folder.join("drops").join(name);
     std::fs::write(file.with_extension("new"), lines.join("\n")).unwrap();
     std::fs::rename(file.with_extension("new"), file).unwrap();
 }
 
-fn a_drop(user: &str) -> String {
+pub fn a_drop(user: &str) -> String {
     json!({"type": "track", "event": "Order Completed", "userId": user, "timestamp": "2026-01-01T00:00:00Z"})
         .to_string()
 }
 
 impl EngineWithin {
     /// A metric, once it has this value.
-    async fn until_metric(&self, series: &str, value: u64) {
+    pub async fn until_metric(&self, series: &str, value: u64) {
         let line = format!("{series} {value}\n");
         self.until("/metrics", |text| text.contains(&line)).await;
     }
 
     /// How many orders somebody has.
-    async fn orders(&self, user: &str) -> Value {
+    pub async fn orders(&self, user: &str) -> Value {
         let request = self.request(Method::GET, &format!("/v1/profiles/user_id:{user}")).bearer_auth(READ_TOKEN);
         let profile: Value = serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap();
         profile["profile"]["traits"]["orders"].clone()

@@ -9,6 +9,13 @@ use differential_dataflow::trace::implementations::{OffsetList, Update, Vector};
 use crate::batches::ValBatch;
 
 /// What a batch has allocated for itself.
+///
+/// ```
+/// use dataflows::arrangements::Footprint;
+///
+/// let with_room: Vec<u64> = Vec::with_capacity(100);
+/// assert!(with_room.bytes() >= 800);
+/// ```
 pub trait Footprint {
     /// In bytes.
     fn bytes(&self) -> usize;

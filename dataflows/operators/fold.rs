@@ -37,7 +37,7 @@ impl<V, A> Fact<V, A> {
     }
 }
 
-/// The state of a key.
+/// The state of a key, as [`fold`] gives it.
 pub struct FoldSlot<'s, S, A = ()> {
     /// The state, at first the default.
     pub state: &'s mut S,
@@ -115,16 +115,18 @@ where
                 });
                 waiting.complete(
                     frontier,
+                    // By tick, key, and what is told, the void ones first: so the facts of a key are in a row, and the way they came does
+                    // not show.
                     |facts| facts.sort_unstable(),
                     |fact| &fact.0,
                     |capability, facts| {
+                        // For the earliest of the ticks. Each update carries its own.
                         let mut session = output.session(capability);
                         let mut facts = facts.peekable();
                         while let Some((tick, key, fact)) = facts.next() {
                             let (state, mut is_new) = states.state(&key, route);
                             let mut void = None;
                             let mut first = Some(fact);
-                            // The void ones come first.
                             while let Some(Fact::Void(said)) = first {
                                 if !std::mem::replace(&mut is_new, true) {
                                     void = Some((std::mem::take(state), said));
@@ -141,7 +143,9 @@ where
                                 Fact::Void(_) => None,
                             });
                             apply(&key, slot, &mut same, &mut |data, diff| session.give((data, tick, diff)));
+                            // What `apply` has not looked at is not of the next key.
                             same.for_each(drop);
+                            // Nothing came in the place of what is void: it is as if there had never been anything.
                             if is_gone {
                                 states.remove(&key, route);
                             }

@@ -58,10 +58,13 @@ impl<'scope, D: Clone + 'static> LoopVariable<'scope, D> {
     /// Says what it holds: what enters the loop, from the first round on, and in each round what `next` was in the one before.
     pub fn set(self, enters: VecCollection<'scope, Round, D, i64>, next: VecCollection<'scope, Round, D, i64>) {
         let LoopVariable { mut builder, mut output } = self;
+        // Timely is told by the summaries that what goes round comes a round later. Without that a row could come back at its own time, and no
+        // frontier could pass it.
         let step = Product::new(Default::default(), 1);
         let to_output = |summary| [(0, Antichain::from_elem(summary))];
         let mut enters = builder.new_input_connection(enters.inner, Pipeline, to_output(Product::default()));
         let mut next = builder.new_input_connection(next.inner, Pipeline, to_output(step));
+        // It acts on rows alone, and in a loop frontiers move with each round.
         (0..2).for_each(|input| builder.set_notify_for(input, FrontierInterest::Never));
         builder.build(move |_| {
             move |_frontiers| {
@@ -70,6 +73,7 @@ impl<'scope, D: Clone + 'static> LoopVariable<'scope, D> {
                 next.for_each(|capability, rows| {
                     // Nothing goes round more often than rounds can be counted.
                     rows.retain_mut(|(_, time, _)| step.results_in(time).map(|later| *time = later).is_some());
+                    // What came in one round may be sent in the next one only: the capability is moved on as the rows are.
                     let later = capability.stamp().map_into(|time| step.results_in(time));
                     let later: CapabilitySet<_> = later.iter().map(|time| capability.delayed(time, 0)).collect();
                     if !later.is_empty() {

@@ -1,4 +1,8 @@
 //! `Past`: what one key of an arrangement had before some changes.
+//!
+//! It goes through several batches as one, as differential's `CursorList` does, but answers what is asked of it here: how many of a value there
+//! were in all of them together, and which values there were from some place on. And it knows of rows that are past and in no batch of their
+//! own, since an input was followed in part.
 
 use std::rc::Rc;
 
@@ -16,7 +20,50 @@ pub(super) type Trace<K, V, R> = TraceAgent<ValSpine<K, V, Tick, R>>;
 pub(super) type PastBatch<K, V, R> = Rc<ValBatch<((K, V), Tick, R)>>;
 
 /// What one key had before the changes.
+///
+/// ```
+/// use dataflows::batches::arrange_by_key;
+/// use dataflows::model::Tick;
+/// use dataflows::operators::{AtOnce, Past, reduce_changes};
+/// use differential_dataflow::input::InputSession;
+/// use timely::dataflow::ProbeHandle;
+/// use timely::dataflow::operators::{Capture, capture::Extract};
+///
+/// let found = timely::execute_directly(|worker| {
+///     let (mut numbers, probe) = (InputSession::new(), ProbeHandle::new());
+///     let found = worker.dataflow::<Tick, _, _>(|scope| {
+///         let numbers = numbers.to_collection(scope);
+///         let none = arrange_by_key(numbers.clone().filter(|_| false), "None");
+///         let numbers = arrange_by_key(numbers, "Numbers");
+///         // Of a number that comes again: how often it was there, and the first two from it on.
+///         let logic = |_: &char, changes: &[(Tick, &u64, i64)], past: &mut Past<char, u64, i64>, give: &mut Vec<_>| {
+///             for (tick, number, _) in changes {
+///                 let (amount, mut from_it_on) = (past.amount(number), Vec::new());
+///                 past.visit(number, |other, _| {
+///                     from_it_on.push(*other);
+///                     from_it_on.len() < 2
+///                 });
+///                 if amount > 0 {
+///                     give.push(((amount, from_it_on), *tick, 1));
+///                 }
+///             }
+///         };
+///         let found = reduce_changes(numbers, none, "Found", AtOnce::all(), logic);
+///         found.as_collection(|key, found| (*key, found.clone())).probe_with(&probe).inner.capture()
+///     });
+///     [1, 3, 5, 7].map(|number| numbers.update(('a', number), 2));
+///     numbers.update(('b', 4), 1);
+///     numbers.advance_to(Tick::from_ms(1));
+///     numbers.flush();
+///     worker.step_while(|| probe.less_than(numbers.time()));
+///     numbers.update(('a', 3), 1);
+///     found
+/// });
+/// let found: Vec<_> = found.extract().into_iter().flat_map(|(_, rows)| rows).collect();
+/// assert_eq!(found, [(('a', (2, vec![3, 5])), Tick::from_ms(1), 1)]);
+/// ```
 pub struct Past<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> {
+    /// They are held on to, so they stay as they are while the arrangement merges them with others.
     batches: Vec<PastBatch<K, V, R>>,
     /// One for each batch. Keys come in their order, so they only go forward.
     cursors: Vec<BatchCursor<Trace<K, V, R>>>,
@@ -39,6 +86,7 @@ impl<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> Past<K, V, R> {
         Past::of([self.batches, other.batches].concat())
     }
 
+    /// Turns to a key, which is not before the one that it was turned to last.
     pub(super) fn turn_to(&mut self, key: &K) {
         self.here.clear();
         self.more.clear();

@@ -98,6 +98,7 @@ where
             trace = Some(reader);
             // For the earliest change that waits; none where nothing waits.
             let mut held: Option<Capability<Tick>> = None;
+            // Before this tick all is worked off, and sealed in the trace.
             let mut done = Tick::default();
             let mut under_way: Option<ReduceWork<K, V, R, W>> = None;
             move |(first_in, first_frontier), (second_in, second_frontier), output| {
@@ -109,6 +110,7 @@ where
                     hold(&mut held, &capability);
                     second.take_in(spans);
                 });
+                // What corrects a tick may come later than what it corrects: it is worked off when both are there.
                 let frontier = tick_of(first_frontier).min(tick_of(second_frontier));
                 let mut left = at_once.at_first();
                 loop {
@@ -122,13 +124,16 @@ where
                             activator.activate();
                             break;
                         }
+                        // Of what came meanwhile it knows nothing: that is for the next turn of the loop.
                         until = work.ticks.end;
                         if let Some(capability) = held.as_mut() {
+                            // Nothing in it was compacted: all times are as they were given.
                             let since = Antichain::from_elem(Tick::default());
                             let description = Description::new(bound(done), bound(until), since);
                             let span = Span::new(description, work.builder.done());
                             output.session(&*capability).give(span.clone());
                             writer.insert(span, std::iter::once(*capability.time()).collect());
+                            // At the end of time there is no tick to go on to; the capability goes below, as nothing waits any more.
                             if until < Tick::MAX {
                                 capability.downgrade(&until);
                             }
@@ -137,6 +142,7 @@ where
                     if until <= done {
                         break;
                     }
+                    // Also where nothing came: whoever reads the trace goes by how far it is sealed.
                     writer.seal(bound(until));
                     done = until;
                     let more = first.finish(done) | second.finish(done);

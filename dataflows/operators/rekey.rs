@@ -29,6 +29,34 @@ use crate::model::Tick;
 
 /// Gives each of `values` under the key that its key stands for by `stands_for`, which has one row for a key at most; keys without
 /// one stand for `own`. About `at_once` changes are followed at a time: as many keys as have them.
+///
+/// ```
+/// use dataflows::batches::arrange_by_key;
+/// use dataflows::model::Tick;
+/// use dataflows::operators::{AtOnce, rekey};
+/// use differential_dataflow::input::Input;
+/// use timely::dataflow::operators::{Capture, capture::Extract};
+///
+/// let updates = timely::execute_directly(|worker| {
+///     worker.dataflow::<Tick, _, _>(|scope| {
+///         let (mut values_in, values) = scope.new_collection::<(u64, char), i64>();
+///         let (mut keys_in, stands_for) = scope.new_collection::<(u64, u64), i64>();
+///         values_in.update((1, 'a'), 1);
+///         values_in.update((2, 'b'), 1);
+///         // From tick 5 on the key 1 stands for 10, and one more value comes then.
+///         keys_in.update_at((1, 10), Tick::from_ms(5), 1);
+///         values_in.update_at((1, 'c'), Tick::from_ms(5), 1);
+///         let (values, stands_for) = (arrange_by_key(values, "Values"), arrange_by_key(stands_for, "Keys"));
+///         rekey(values, stands_for, "Values by key", AtOnce::all(), |key| *key).inner.capture()
+///     })
+/// });
+/// let mut updates: Vec<_> = updates.extract().into_iter().flat_map(|(_, updates)| updates).collect();
+/// updates.sort_by_key(|((_, value), tick, diff)| (*tick, *value, *diff));
+/// let (at_first, later) = (Tick::default(), Tick::from_ms(5));
+/// assert_eq!(updates[..2], [((1, 'a'), at_first, 1), ((2, 'b'), at_first, 1)]);
+/// // "c" was never under 1.
+/// assert_eq!(updates[2..], [((1, 'a'), later, -1), ((10, 'a'), later, 1), ((10, 'c'), later, 1)]);
+/// ```
 pub fn rekey<'scope, K, V, R, L>(
     values: Arranged<'scope, Trace<K, V, R>>,
     stands_for: Arranged<'scope, Trace<K, L, i64>>,
@@ -55,6 +83,7 @@ where
                 let activator = scope.activator_for(info.address);
                 // For the earliest update that waits; none where nothing waits.
                 let mut held: Option<Capability<Tick>> = None;
+                // Before this tick everything is followed.
                 let mut done = Tick::default();
                 let mut under_way: Option<RekeyWork<K, V, R, L>> = None;
                 move |(values, values_frontier), (keys, keys_frontier), output| {
@@ -66,6 +95,7 @@ where
                         hold(&mut held, &capability);
                         keys_in.take_in(spans);
                     });
+                    // What a key stands for at a tick has to be known before its values of that tick go anywhere.
                     let frontier = tick_of(values_frontier).min(tick_of(keys_frontier));
                     let mut left = at_once.at_first();
                     loop {
@@ -81,6 +111,7 @@ where
                             let is_done =
                                 work.go_on(&mut left, &own, |row, tick, diff| session.give((row, tick, diff)));
                             drop(session);
+                            // Of what came meanwhile it knows nothing: that is for the next turn of the loop.
                             until = work.ticks.end;
                             if !is_done {
                                 under_way = Some(work);
@@ -151,7 +182,7 @@ where
             };
             let mut place = place_of(&standing);
             if key_changes.new.is_empty() {
-                // Nearly always.
+                // Nearly always. Nothing moves, so it does not matter what else is there.
                 value_changes.new.drain(..).for_each(|(tick, value, diff)| give((place.clone(), value), tick, diff));
                 continue;
             }
@@ -161,6 +192,7 @@ where
             while let Some(tick) =
                 [new_values.peek().map(|of| of.0), new_keys.peek().map(|of| of.0)].into_iter().flatten().min()
             {
+                // First the key, then what was there before, then what is new: that goes to its place at once, and is moved by nobody.
                 while let Some((_, other, diff)) = new_keys.next_if(|of| of.0 == tick) {
                     add(&mut standing, other, &diff);
                 }

@@ -109,10 +109,13 @@ where
                             waiting.put(at, data, diff);
                         }
                     }
+                    // Held for the time at which something is due, not for that of the message: so time goes on behind this operator while
+                    // updates wait.
                     if earliest < Tick::MAX && held.as_ref().is_none_or(|held| earliest < *held.time()) {
                         held = Some(capability.delayed(&earliest.max(least), 0));
                     }
                 });
+                // Asked before time goes on: whether something is left of what was due by then.
                 let is_behind = held.as_ref().is_some_and(|held| *held.time() < until);
                 until = frontier.frontier().first().map_or(until, |now| until.max(*now));
                 let Some(capability) = held.as_mut() else { return };
@@ -137,6 +140,7 @@ where
                     }
                     None => {
                         held = None;
+                        // What is left never happens, and need not take up memory.
                         if frontier.is_empty() {
                             waiting = ScheduledUpdates::new();
                         }

@@ -72,6 +72,7 @@ where
             let mut waiting: VecDeque<Unread<K, V>> = VecDeque::new();
             move |input, output| {
                 input.for_each(|capability, spans| {
+                    // It stays at the earliest tick of the batches until all of them are read: any row may be of that.
                     let Some(capability) = capability.retain_least(0) else { return };
                     for batch in spans.drain(..).filter_map(|span| span.inner) {
                         let cursor = batch.cursor();

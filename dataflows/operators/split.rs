@@ -52,7 +52,7 @@ pub struct Split<'scope, D: Clone + 'static> {
     sends: Vec<Sends>,
 }
 
-/// Takes the rows of one of the streams.
+/// Takes the rows of one of the streams; see [`Split`].
 pub struct Outlet<D>(Rc<RefCell<Vec<D>>>);
 
 impl<D> Outlet<D> {
@@ -90,12 +90,14 @@ impl<'scope, D: Clone + 'static> Split<'scope, D> {
     /// Builds it: `logic` gives each row to an outlet, or to several.
     pub fn build(self, mut logic: impl FnMut(D) + 'static) {
         let Split { mut builder, mut inputs, mut sends } = self;
+        // It acts on rows alone, so it need not run each time that time goes on.
         (0..inputs.len()).for_each(|input| builder.set_notify_for(input, FrontierInterest::Never));
         builder.build(move |_| {
             move |_frontiers| {
                 for input in &mut inputs {
                     input.for_each(|capability, rows| {
                         rows.drain(..).for_each(&mut logic);
+                        // With each message, since what came of it may go out by its capability only.
                         sends.iter_mut().for_each(|send| send(&capability));
                     });
                 }

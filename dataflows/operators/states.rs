@@ -4,6 +4,8 @@
 //! in two. So it grows evenly: no key waits until a million others have moved to a table of twice the size, and there are
 //! no empty slots by the million. That is why it is not a `HashMap`, which takes twice the memory; a `BTreeMap`, whose nodes
 //! are two thirds full, takes a third more.
+//!
+//! It is of use to operators only, so its example is the test below.
 
 /// Keys of a list on average.
 const MEAN: usize = 16;

@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
-use super::destinations::{AnyConnector, CallBatch, Failure, Pace};
+use super::destinations::{AnyCall, AnyConnector, Failure, Pace};
 use super::holding::DeliveryHold;
 use super::lane::{Call, CallOutcome, Lane};
 use super::letters::Refusal;
@@ -98,8 +98,8 @@ enum NextAttempt {
 }
 
 /// Makes a call once, and waits for it no longer than it may take.
-async fn attempt(connector: &dyn AnyConnector, rows: &CallBatch, limit: Duration) -> Result<(), Failure> {
-    let done = timeout(limit.saturating_add(TIMEOUT_GRACE), connector.attempt(rows)).await;
+async fn attempt(encoded: &dyn AnyCall, limit: Duration) -> Result<(), Failure> {
+    let done = timeout(limit.saturating_add(TIMEOUT_GRACE), encoded.attempt()).await;
     done.unwrap_or_else(|_| Err(Failure::later(format!("the call took longer than {limit:?}"))))
 }
 
@@ -122,12 +122,12 @@ impl<L: Lane> Delivery<L> {
                 return;
             }
             match self.next().await {
-                Some(call) => {
+                Some((call, encoded)) => {
                     if self.line.pace.concurrency > 1 {
                         // There may be more than one batch of it.
                         self.line.wake.notify_one();
                     }
-                    self.deliver(call, &mut absence).await;
+                    self.deliver(call, encoded, &mut absence).await;
                 }
                 None if stopping => return,
                 None => tokio::select! {
@@ -141,14 +141,20 @@ impl<L: Lane> Delivery<L> {
         }
     }
 
-    /// What is next, after what there is to find out of it.
-    async fn next(&self) -> Option<Call<L::Id>> {
+    /// What is next, and what it sends, after what there is to find out of it.
+    async fn next(&self) -> Option<(Call<L::Id>, Box<dyn AnyCall>)> {
         let limit = self.line.pace.limit;
         loop {
             if self.line.hold.is_held() {
                 return None;
             }
-            let taken = self.durably(move |lane| lane.take(limit)).await;
+            let connector = self.line.connector.clone();
+            // A large call takes milliseconds to encode, for which the threads of the runtime would keep others waiting.
+            let encoded = |call: Call<L::Id>| {
+                let encoded = connector.encode(&call.rows);
+                (call, encoded)
+            };
+            let taken = self.durably(move |lane| Ok(lane.take(limit)?.map(encoded))).await;
             if taken.is_some() || !self.lane.find_out().await {
                 return taken;
             }
@@ -156,9 +162,11 @@ impl<L: Lane> Delivery<L> {
     }
 
     /// Brings what was taken to an end. Where it reached nobody, it waits after that.
-    async fn deliver(&self, call: Call<L::Id>, absence: &mut Option<Backoff>) {
+    async fn deliver(&self, call: Call<L::Id>, encoded: Box<dyn AnyCall>, absence: &mut Option<Backoff>) {
         let (batch_id, count) = (call.batch_id, call.count);
-        let (end, wait) = self.call(call, absence).await;
+        let (end, wait) = self.call(call, &*encoded, absence).await;
+        // Nobody needs it while the end is written down, and while it is waited.
+        drop(encoded);
         let counted = match &end {
             CallOutcome::Acknowledged => LaneTally::acknowledged,
             CallOutcome::GivenUp(Refusal { attempts, .. }) => {
@@ -177,9 +185,14 @@ impl<L: Lane> Delivery<L> {
     }
 
     /// Calls with `call` until that ends; and says how long to wait then, where it reached nobody.
-    async fn call(&self, call: Call<L::Id>, absence: &mut Option<Backoff>) -> (CallOutcome, Option<Duration>) {
+    async fn call(
+        &self,
+        call: Call<L::Id>,
+        encoded: &dyn AnyCall,
+        absence: &mut Option<Backoff>,
+    ) -> (CallOutcome, Option<Duration>) {
         let Call { rows, parts, received, mut refusals, .. } = call;
-        let LaneContext { destination, connector, pace, rate_limiter, parking, skipping, now, .. } = &self.line;
+        let LaneContext { destination, pace, rate_limiter, parking, skipping, now, .. } = &self.line;
         let new_backoff = || Backoff::new(pace.backoff_min, pace.backoff_max, rows.seed());
         let mut backoff = new_backoff();
         // Of these calls, so many may have reached the destination.
@@ -194,7 +207,7 @@ impl<L: Lane> Delivery<L> {
                     None,
                 );
             }
-            let Err(failure) = attempt(&**connector, &rows, pace.timeout).await else {
+            let Err(failure) = attempt(encoded, pace.timeout).await else {
                 self.record(Stage::Acknowledged, &received);
                 parking.leave();
                 if failures > 0 || absence.take().is_some() {

@@ -26,6 +26,7 @@ use crate::observe::latency::{Latency, Stage};
 use crate::project::{Destination, Project, Secret, Sending};
 use crate::receive::server::{ReceiveOptions, ReceivedCall, ScriptedReply, WebhookReceiver};
 
+mod encoding;
 mod operating;
 mod refusing;
 

@@ -65,7 +65,7 @@ impl Connector for LinesConnector {
         (call.id().to_string(), records)
     }
 
-    async fn deliver(&self, (id, records): Self::Payload) -> Result<(), Failure> {
+    async fn deliver(&self, (id, records): &Self::Payload) -> Result<(), Failure> {
         let not_reached = |error: std::io::Error| Failure::NotReached { error: error.to_string() };
         let mut stream = BufReader::new(TcpStream::connect(&self.settings.address).await.map_err(not_reached)?);
         let token = self.settings.token.as_ref().map_or("", Secret::expose);

@@ -112,7 +112,7 @@ impl Connector for FileConnector {
         self.target.counters()
     }
 
-    async fn deliver(&self, body: Bytes) -> Result<(), Failure> {
+    async fn deliver(&self, body: &Bytes) -> Result<(), Failure> {
         let began = Instant::now();
         loop {
             let (target, body) = (self.target.clone(), body.clone());

@@ -116,21 +116,38 @@ impl<S: DestinationSettings> AnySettings for S {
 
 /// A [`Connector`] of any kind.
 pub(in crate::egress) trait AnyConnector: fmt::Debug + Send + Sync {
-    /// Encodes the rows and makes the call.
-    fn attempt<'a>(&'a self, call: &CallBatch) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
+    /// See [`Connector::encode`].
+    fn encode(self: Arc<Self>, call: &CallBatch) -> Box<dyn AnyCall>;
 
     /// See [`Connector::counters`].
     fn counters(&self) -> Vec<(&'static str, u64)>;
 }
 
 impl<C: Connector> AnyConnector for C {
-    fn attempt<'a>(&'a self, call: &CallBatch) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>> {
-        let payload = self.encode(call);
-        Box::pin(self.deliver(payload))
+    fn encode(self: Arc<Self>, call: &CallBatch) -> Box<dyn AnyCall> {
+        let payload = Connector::encode(&*self, call);
+        Box::new(EncodedCall { connector: self, payload })
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {
         Connector::counters(self)
+    }
+}
+
+/// A call that is encoded, of any kind: what it sends, with who sends it. So nothing has to find out of which kind a payload is.
+pub(in crate::egress) trait AnyCall: Send + Sync {
+    /// See [`Connector::deliver`]. Each attempt sends the same.
+    fn attempt(&self) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + '_>>;
+}
+
+struct EncodedCall<C: Connector> {
+    connector: Arc<C>,
+    payload: C::Payload,
+}
+
+impl<C: Connector> AnyCall for EncodedCall<C> {
+    fn attempt(&self) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + '_>> {
+        Box::pin(self.connector.deliver(&self.payload))
     }
 }
 

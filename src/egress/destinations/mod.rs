@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The rest of the engine knows no kind. A kind that is built in is in the list of [`crate::connectors`]; a program that uses the
-//! library adds its own there (docs/guides/write-a-connector.md). What is in flight or parked is kept as rows, never as a payload: it is
-//! encoded at each attempt.
+//! library adds its own there (docs/guides/write-a-connector.md). What is in flight or parked is written down as rows, never as a payload:
+//! that is made once, on a thread that may take its time, and is in memory for as long as its call is under way.
 //!
 //! - `call.rs`: the rows of a call. `failure.rs`: how a call fails. `pace.rs`: how calls follow each other. `kind.rs`: all kinds as one type.
 
@@ -27,7 +27,7 @@ mod webhook;
 pub use call::{CallBatch, OutgoingEvent};
 pub use failure::Failure;
 pub use file::FileSettings;
-pub(super) use kind::AnyConnector;
+pub(super) use kind::{AnyCall, AnyConnector};
 pub use kind::{DestinationKind, DestinationType};
 pub use pace::Pace;
 pub use webhook::WebhookSettings;
@@ -79,10 +79,17 @@ pub struct ConnectContext<'a> {
 /// The client of a destination. Both of its lanes, changes and events, use the same one, and as many calls at a time as its pace says.
 pub trait Connector: Debug + Send + Sync + 'static {
     /// What one call sends: a body, records with keys, rows of a table.
-    type Payload: Send;
+    ///
+    /// It is kept until the call has ended, and each attempt borrows it: so it is shared between threads, but need not be cloned. What a
+    /// client or a thread wants to own, such as a body, is best of a type whose clones share it (`Bytes`, `Arc`): then a repetition
+    /// copies nothing. There are as many payloads as calls under way.
+    type Payload: Send + Sync;
 
     /// What a call with these rows sends. Depends on nothing but them and the settings, so that a call that is repeated, perhaps after a
     /// crash, sends the same bytes: no clock, no chance, no order of a hash table.
+    ///
+    /// Called once for a call that is taken, however often that is attempted, and on a thread that may be busy for a while: no connection
+    /// waits for it. So all that takes long and does not change from attempt to attempt belongs here.
     fn encode(&self, call: &CallBatch) -> Self::Payload;
 
     /// Makes the call once. `Ok` means that the destination has all of it, and keeps it.
@@ -94,7 +101,7 @@ pub trait Connector: Debug + Send + Sync + 'static {
     ///
     /// A call that takes longer than the `timeout` of the pace is ended: this future is dropped, and the call fails as one that may have
     /// arrived. It is dropped at a stop, too.
-    fn deliver(&self, payload: Self::Payload) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn deliver(&self, payload: &Self::Payload) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// What it counts beside what is counted of every destination, since the start: name and count. They are served as
     /// `deltaic_destination_connector_total{destination="…",kind="…"}`.

@@ -3,6 +3,7 @@
 //! `POST` with `{"destination": …, "changes": [{"audience", "action", "identifiers", "traits", "as_of"}, …]}`; headers
 //! with an id that a retry repeats, the time and the signature ([`crate::egress::signature`]). 2xx acknowledges.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ use compact_str::CompactString;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::{CallBatch, ConnectContext, Connector, DestinationSettings, Failure, Pace};
@@ -30,6 +32,10 @@ const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
 /// Characters of an answer that are kept to show.
 const ANSWER_CHARS_KEPT: usize = 200;
+
+/// Bytes of a body that are signed where the call is made. To hash more takes longer than to hand it to another thread, and connections
+/// would wait for it.
+const SIGNED_AT_ONCE_MAX: usize = 16 * 1024;
 
 /// An HTTP endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +82,7 @@ impl DestinationSettings for WebhookSettings {
     fn connect(&self, _: &ConnectContext<'_>) -> Result<WebhookConnector, String> {
         let url: Url = self.url.parse().map_err(|error| format!("the url cannot be read: {error}"))?;
         let client = client(&url, self.pace.timeout).map_err(|error| format!("no HTTP client: {error}"))?;
-        let (secrets, confirm) = (self.secrets.clone(), self.confirm.clone());
+        let (secrets, confirm) = (self.secrets.as_slice().into(), self.confirm.clone());
         Ok(WebhookConnector { client, url, secrets, confirm, is_endless: AtomicBool::new(false) })
     }
 }
@@ -118,18 +124,20 @@ fn confirmation(confirm: &SubstitutedText, section: &mut SettingsSection<'_, '_>
 pub struct WebhookConnector {
     client: Client,
     url: Url,
-    secrets: Vec<Secret>,
+    secrets: Arc<[Secret]>,
     /// The field of an answer that says whether the call was taken, where it is to be looked at.
     confirm: Option<FieldPath>,
     /// Whether an answer that acknowledged did not end.
     is_endless: AtomicBool,
 }
 
-/// What is sent, at each attempt.
+/// What is sent, at each attempt with the time and the signature of that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookCall {
     /// Which call it is.
     id: CompactString,
+    /// All headers that say nothing of the attempt.
+    headers: HeaderMap,
     body: Bytes,
 }
 
@@ -138,12 +146,25 @@ impl Connector for WebhookConnector {
 
     fn encode(&self, call: &CallBatch) -> WebhookCall {
         let body = if call.is_of_events() { body_of_events(call) } else { body_of_changes(call) };
-        WebhookCall { id: call.id_of(&body), body }
+        let id = call.id_of(&body);
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(signature::ID, header(&id));
+        headers.insert(signature::IDEMPOTENCY_KEY, header(&id));
+        if !self.secrets.is_empty() {
+            headers.insert(former::SIGNATURE, header(&former::sign(&self.secrets, &body)));
+        }
+        WebhookCall { id, headers, body }
     }
 
-    async fn deliver(&self, WebhookCall { id, body }: WebhookCall) -> Result<(), Failure> {
-        let headers = self.headers(&id, &body);
-        let response = self.client.post(self.url.clone()).headers(headers).body(body).send().await;
+    async fn deliver(&self, call: &WebhookCall) -> Result<(), Failure> {
+        let timestamp = signature::now_s().to_string();
+        let mut headers = call.headers.clone();
+        headers.insert(signature::TIMESTAMP, header(&timestamp));
+        if !self.secrets.is_empty() {
+            headers.insert(signature::SIGNATURE, header(&self.signatures(call, timestamp).await?));
+        }
+        let response = self.client.post(self.url.clone()).headers(headers).body(call.body.clone()).send().await;
         let response = response.map_err(|error| {
             let is_reached = !error.is_connect();
             // The URL may hold a token of its own, and the message goes to logs.
@@ -201,21 +222,25 @@ impl WebhookConnector {
         }
     }
 
-    fn headers(&self, id: &str, body: &[u8]) -> HeaderMap {
-        let value = |text: &str| HeaderValue::try_from(text).expect("digits and base64 are a header value");
-        let timestamp = signature::now_s().to_string();
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(signature::ID, value(id));
-        headers.insert(signature::TIMESTAMP, value(&timestamp));
-        headers.insert(signature::IDEMPOTENCY_KEY, value(id));
-        if !self.secrets.is_empty() {
-            let call = signature::SignedCall { id, timestamp: &timestamp, body };
-            headers.insert(signature::SIGNATURE, value(&call.sign(&self.secrets)));
-            headers.insert(former::SIGNATURE, value(&former::sign(&self.secrets, body)));
+    /// The signatures of an attempt. Its time is signed, too, so each has others.
+    async fn signatures(
+        &self,
+        WebhookCall { id, body, .. }: &WebhookCall,
+        timestamp: String,
+    ) -> Result<String, Failure> {
+        let (secrets, id, body) = (self.secrets.clone(), id.clone(), body.clone());
+        let is_small = body.len() <= SIGNED_AT_ONCE_MAX;
+        let sign = move || signature::SignedCall { id: &id, timestamp: &timestamp, body: &body }.sign(&secrets);
+        if is_small {
+            return Ok(sign());
         }
-        headers
+        let signed = spawn_blocking(sign).await;
+        signed.map_err(|error| Failure::NotReached { error: format!("the call cannot be signed: {error}") })
     }
+}
+
+fn header(text: &str) -> HeaderValue {
+    HeaderValue::try_from(text).expect("digits and base64 are a header value")
 }
 
 fn body_of_changes(call: &CallBatch) -> Bytes {
