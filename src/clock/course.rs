@@ -57,6 +57,8 @@ pub(super) struct Course {
     given_us: i64,
     /// The offset of a clock that is behind, which an order said is right.
     accepted_us: Option<i64>,
+    /// Whether the clock itself goes at half speed: that of another process, which waits for its own.
+    is_slowed: bool,
     apart: Option<Apart>,
 }
 
@@ -73,7 +75,20 @@ impl Course {
         let ClockReading { boot_us, wall_us } = reading;
         let offset_us = begin_us.saturating_sub(boot_us);
         let accepted_us = (wall_us < begin_us).then_some(reading.offset_us());
-        Course { step_max_us, offset_us, looked_us: boot_us, given_us: begin_us, accepted_us, apart: None }
+        Course {
+            step_max_us,
+            offset_us,
+            looked_us: boot_us,
+            given_us: begin_us,
+            accepted_us,
+            is_slowed: false,
+            apart: None,
+        }
+    }
+
+    /// Whether the clock that is followed goes at half speed itself: what is ahead of it has to go slower than that.
+    pub fn slowed(&mut self, is_slowed: bool) {
+        self.is_slowed = is_slowed;
     }
 
     /// The time of ticks now, which never goes back.
@@ -129,8 +144,8 @@ impl Course {
     fn look(&mut self, reading: ClockReading) {
         // Another thread may have read the clocks before one that was here first.
         let passed = reading.boot_us.saturating_sub(self.looked_us).max(0);
-        // What is too short to be halved counts the next time.
-        self.looked_us = self.looked_us.max(reading.boot_us) - passed % 2;
+        // What is too short to be halved, or quartered, counts the next time.
+        self.looked_us = self.looked_us.max(reading.boot_us) - passed % 4;
         let ahead = self.ahead_us(reading);
         let near = |offset: i64| reading.offset_us().abs_diff(offset) <= self.step_max_us.unsigned_abs();
         if ahead >= 0 || !self.accepted_us.is_some_and(near) {
@@ -138,7 +153,8 @@ impl Course {
         }
         if ahead < 0 && (near(self.offset_us) || self.accepted_us.is_some()) {
             self.apart = None;
-            self.offset_us -= (passed / 2).min(-ahead);
+            let back = if self.is_slowed { passed / 4 * 3 } else { passed / 2 };
+            self.offset_us -= back.min(-ahead);
         } else if near(self.offset_us) {
             self.apart = None;
             self.offset_us = reading.offset_us();

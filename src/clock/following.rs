@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::course::{ClockReading, Course};
 use super::reference::{Measured, ReferenceClock};
 use super::start::{ClockError, LatestTick};
-use super::steady::{SteadyClock, micros, tick};
+use super::steady::{OnMismatch, SteadyClock, micros, tick};
 use crate::observe::seldom::Seldom;
 use crate::project::Clock;
 
@@ -27,6 +27,12 @@ pub(super) struct FollowedClock {
     reference: ReferenceClock,
     /// How far it is ahead of the time since this machine was started, as far as it is followed.
     offset_us: i64,
+    /// When that was measured, since this machine was started.
+    at_us: i64,
+    /// The latest measurement, whether it is followed or not, and when it was made.
+    latest: (Measured, i64),
+    /// Whether it goes at half speed, since the clock on the wall there is behind it.
+    is_slow: bool,
     /// How far the clock on the wall there is ahead of its ticks.
     pub wall_ahead_us: i64,
 }
@@ -34,18 +40,41 @@ pub(super) struct FollowedClock {
 impl FollowedClock {
     /// What it shows.
     pub fn leading(&self, machine: ClockReading) -> ClockReading {
-        ClockReading { wall_us: machine.boot_us.saturating_add(self.offset_us), ..machine }
+        let since_us = machine.boot_us.saturating_sub(self.at_us).max(0);
+        let behind_us = if self.is_slow { since_us / 2 } else { 0 };
+        ClockReading { wall_us: machine.boot_us.saturating_add(self.offset_us).saturating_sub(behind_us), ..machine }
+    }
+
+    /// Whether two measurements in a row say that it goes at half speed, as surely as they can.
+    fn goes_slow(&self, measured: Measured, at_us: i64) -> bool {
+        let (before, before_us) = self.latest;
+        let (back_us, passed_us) =
+            (before.offset_us.saturating_sub(measured.offset_us), at_us.saturating_sub(before_us));
+        back_us > (passed_us / 4).saturating_add(before.took_us).saturating_add(measured.took_us)
+            // A clock that was set back is no slow one.
+            && back_us < passed_us
     }
 }
 
 impl SteadyClock {
-    /// Refuses to go on before a tick that another process of the cluster has, where this clock, which is that of all, is further behind
-    /// it than it may be.
-    pub fn check_not_before(&self, latest: LatestTick, clock: &Clock) -> Result<(), ClockError> {
+    /// Goes on after the last tick that any process of the cluster has. Refuses where this clock, which is that of all, is further behind it
+    /// than it may be, unless somebody said that it is right.
+    pub fn go_on_after(&self, latest: LatestTick, clock: &Clock) -> Result<(), ClockError> {
+        let last = latest.tick;
         match ClockError::of(self.now(), latest, clock) {
-            Err(error @ ClockError::Behind { .. }) => Err(error),
-            _ => Ok(()),
+            Err(error @ ClockError::Behind { .. }) if self.on_mismatch == OnMismatch::Refuse => return Err(error),
+            Err(error @ ClockError::Behind { .. }) if self.on_mismatch == OnMismatch::Accept => {
+                tracing::warn!("the clock is accepted as it is (--accept-clock): {}", error.accepted());
+            }
+            _ => {}
         }
+        let mut told = self.lock();
+        let reading = told.leading((self.machine)());
+        if told.course.time_us(reading) <= micros(last) {
+            let step_max_us = if told.followed.is_some() { ANY_STEP_US } else { self.step_max_us };
+            told.course = Course::begin(reading, micros(last.next()), step_max_us);
+        }
+        Ok(())
     }
 
     /// The time since the machine was started, in microseconds: what measurements are made with.
@@ -68,7 +97,9 @@ impl SteadyClock {
         let Some(followed) = &mut told.followed else {
             // However far away it is, it is the one that counts.
             let mut reference = ReferenceClock::default();
-            let followed = FollowedClock { offset_us: reference.measured(measured), reference, wall_ahead_us };
+            let (offset_us, at_us) = (reference.measured(measured), machine.boot_us);
+            let latest = (measured, at_us);
+            let followed = FollowedClock { offset_us, at_us, latest, is_slow: false, reference, wall_ahead_us };
             let there = followed.leading(machine);
             told.course = Course::begin(there, there.wall_us.max(micros(self.last.next())), ANY_STEP_US);
             told.followed = Some(followed);
@@ -76,6 +107,8 @@ impl SteadyClock {
             return;
         };
         let offset_us = followed.reference.measured(measured);
+        let is_slow = followed.goes_slow(measured, machine.boot_us);
+        followed.latest = (measured, machine.boot_us);
         followed.wall_ahead_us = wall_ahead_us;
         let before = told.leading(machine);
         let now_us = told.course.time_us(before);
@@ -90,8 +123,9 @@ impl SteadyClock {
             }
             told.attempts = Seldom::default();
         }
+        told.course.slowed(is_slow);
         if let Some(followed) = &mut told.followed {
-            followed.offset_us = offset_us;
+            (followed.offset_us, followed.at_us, followed.is_slow) = (offset_us, machine.boot_us, is_slow);
         }
     }
 
@@ -128,7 +162,7 @@ mod tests {
             None => SteadyClock::new(machine, &clock, Jumps::default()),
             Some(us) => {
                 let latest = LatestTick { folder: "data".into(), tick: tick(THERE + us) };
-                SteadyClock::after(latest, machine, &clock, Jumps::default(), super::super::OnMismatch::Ignore).unwrap()
+                SteadyClock::after(latest, machine, &clock, Jumps::default(), OnMismatch::Ignore).unwrap()
             }
         };
         (boot, steady)
@@ -168,5 +202,80 @@ mod tests {
         assert_eq!(clock.now(), tick(THERE + 2 * S + 1_000));
         boot.store(10 * S, Ordering::Relaxed);
         assert_eq!(clock.now(), at(10 * S));
+    }
+
+    #[test]
+    fn ticks_go_on_after_the_data_of_any_process() {
+        let clock = Clock::default();
+        let latest = |us| LatestTick { folder: "another".into(), tick: tick(THERE + us) };
+        // Process 0, whose clock is behind what another one has by less than a step: at half speed.
+        let first = |us| {
+            let boot = Arc::new(AtomicI64::new(0));
+            let of = boot.clone();
+            let machine = Box::new(move || {
+                let boot_us = of.load(Ordering::Relaxed);
+                ClockReading { boot_us, wall_us: THERE + boot_us + us }
+            });
+            (boot, SteadyClock::new(machine, &clock, Jumps::default()))
+        };
+        let (boot, steady) = first(0);
+        steady.go_on_after(latest(4 * S), &clock).unwrap();
+        assert_eq!(steady.now(), tick(THERE + 4 * S + 1_000));
+        boot.store(2 * S, Ordering::Relaxed);
+        assert_eq!(steady.now(), tick(THERE + 5 * S + 1_000));
+        boot.store(20 * S, Ordering::Relaxed);
+        assert_eq!(steady.now(), at(20 * S));
+        // What is not behind stays as it is.
+        steady.go_on_after(latest(4 * S), &clock).unwrap();
+        assert_eq!(steady.now(), at(20 * S));
+        // By more than a step: only where somebody said that it is right.
+        let (_, steady) = first(0);
+        let refused = steady.go_on_after(latest(8 * S), &clock).unwrap_err().to_string();
+        assert!(refused.contains("8 s before the last tick of another"), "{refused}");
+        let (boot, steady) = first(0);
+        let steady = steady.on_mismatch(OnMismatch::Accept);
+        steady.go_on_after(latest(8 * S), &clock).unwrap();
+        boot.store(2 * S, Ordering::Relaxed);
+        assert_eq!(steady.now(), tick(THERE + 9 * S + 1_000));
+        assert_eq!(steady.jumps().all(), []);
+        // Another process, which hears of that later than it starts.
+        let (boot, steady) = process(None);
+        let steady = steady.on_mismatch(OnMismatch::Ignore);
+        steady.measured(Measured { offset_us: THERE, took_us: 100 }, 0);
+        steady.go_on_after(latest(8 * S), &clock).unwrap();
+        assert_eq!(steady.now(), tick(THERE + 8 * S + 1_000));
+        boot.store(S, Ordering::Relaxed);
+        steady.measured(Measured { offset_us: THERE + 8 * S, took_us: 100 }, 0);
+        assert_eq!(steady.now(), at(9 * S));
+        assert_eq!(steady.jumps().all(), [], "nothing was jumped over");
+    }
+
+    #[test]
+    fn ticks_follow_process_0_while_that_goes_at_half_speed() {
+        let (boot, clock) = process(None);
+        let there = |us: i64| THERE + us / 2;
+        let mut most = 0;
+        for quarter in 0..40 {
+            let now = quarter * S / 4;
+            boot.store(now, Ordering::Relaxed);
+            clock.measured(Measured { offset_us: there(now) - now, took_us: 100 }, -1_800 * S);
+            for us in (now..now + S / 4).step_by(10_000) {
+                boot.store(us, Ordering::Relaxed);
+                let ahead = i64::try_from(clock.now().as_ms()).unwrap() * 1_000 - there(us);
+                // The first measurement does not say that it is slow.
+                most = if quarter < 8 { 0 } else { most.max(ahead.abs()) };
+                assert!(ahead.abs() <= S / 8, "{ahead} µs ahead after {us} µs");
+            }
+        }
+        assert!(most <= 2_000, "{most} µs ahead");
+        // It has caught up: as fast as ever.
+        let (begin, off) = (10 * S, there(10 * S) - 10 * S);
+        for quarter in 0..8 {
+            let now = begin + quarter * S / 4;
+            boot.store(now, Ordering::Relaxed);
+            clock.measured(Measured { offset_us: off, took_us: 100 }, 0);
+        }
+        boot.store(begin + 2 * S, Ordering::Relaxed);
+        assert_eq!(clock.now(), tick(begin + 2 * S + off));
     }
 }

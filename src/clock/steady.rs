@@ -39,6 +39,8 @@ pub struct SteadyClock {
     /// After this ticks go on.
     pub(super) last: Tick,
     pub(super) step_max_us: i64,
+    /// What is done where the clock and the data of another process do not go together.
+    pub(super) on_mismatch: OnMismatch,
     course: Mutex<CourseNotices>,
     /// Told when the clock of process 0 is known.
     pub(super) measured: Condvar,
@@ -81,7 +83,12 @@ impl SteadyClock {
     /// Begins with what the clock on the wall shows.
     pub fn new(machine: Machine, clock: &Clock, jumps: Jumps) -> Self {
         let begin = shown(&machine);
-        SteadyClock::at(begin, Tick::default(), machine, clock, jumps)
+        SteadyClock::at((begin, Tick::default()), machine, clock, jumps, OnMismatch::Refuse)
+    }
+
+    /// The same, that does this where the data of another process do not go together with it.
+    pub fn on_mismatch(self, on_mismatch: OnMismatch) -> Self {
+        SteadyClock { on_mismatch, ..self }
     }
 
     /// Begins after what the data have, where the clock goes together with them.
@@ -111,7 +118,7 @@ impl SteadyClock {
                 }
             }
         }
-        Ok(SteadyClock::at(now.max(last.next()), last, machine, clock, jumps))
+        Ok(SteadyClock::at((now.max(last.next()), last), machine, clock, jumps, on_mismatch))
     }
 
     /// One that shows this for ever.
@@ -121,7 +128,7 @@ impl SteadyClock {
         Arc::new(SteadyClock::new(machine, &Clock::default(), Jumps::default()))
     }
 
-    fn at(begin: Tick, last: Tick, machine: Machine, clock: &Clock, jumps: Jumps) -> Self {
+    fn at((begin, last): (Tick, Tick), machine: Machine, clock: &Clock, jumps: Jumps, on_mismatch: OnMismatch) -> Self {
         let step_max_us = i64::try_from(clock.step_max.as_micros()).unwrap_or(i64::MAX);
         let course = Course::begin(machine(), micros(begin), step_max_us);
         let told = CourseNotices {
@@ -131,7 +138,15 @@ impl SteadyClock {
             skewed: Seldom::default(),
             attempts: Seldom::default(),
         };
-        SteadyClock { machine, jumps, last, step_max_us, course: Mutex::new(told), measured: Condvar::new() }
+        SteadyClock {
+            machine,
+            jumps,
+            last,
+            step_max_us,
+            on_mismatch,
+            course: Mutex::new(told),
+            measured: Condvar::new(),
+        }
     }
 
     /// The time of ticks. It never goes back.

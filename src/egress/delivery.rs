@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use compact_str::CompactString;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
@@ -87,14 +87,6 @@ pub struct Delivery<L> {
     pub lane: Arc<L>,
     /// What they work with.
     pub line: LaneContext,
-}
-
-/// How long until a call is repeated.
-enum NextAttempt {
-    /// So long.
-    Patient(Duration),
-    /// So long, or until somebody wishes otherwise.
-    Parked(Duration),
 }
 
 /// Makes a call once, and waits for it no longer than it may take.
@@ -180,7 +172,7 @@ impl<L: Lane> Delivery<L> {
         // Only now: what is counted can be relied on.
         counted(&self.line.tally, count);
         if let Some(wait) = wait {
-            sleep(wait).await;
+            self.line.parking.wait(wait).await;
         }
     }
 
@@ -232,15 +224,15 @@ impl<L: Lane> Delivery<L> {
                         let wait = absence.get_or_insert_with(new_backoff).after_failure(None);
                         return (CallOutcome::NotBegun(refusals), Some(wait));
                     }
-                    NextAttempt::Patient(backoff.after_failure(None))
+                    backoff.after_failure(None)
                 }
                 Failure::Later { error, wait } => {
                     self.failed(is_news, error);
-                    NextAttempt::Patient(backoff.after_failure(wait))
+                    backoff.after_failure(wait)
                 }
                 Failure::Elsewhere { error } => {
                     self.park(error);
-                    NextAttempt::Parked(backoff.longest())
+                    backoff.longest()
                 }
                 Failure::Refused { error, answer, is_too_large } => {
                     refusals += 1;
@@ -251,17 +243,11 @@ impl<L: Lane> Delivery<L> {
                     if refusals >= pace.attempts_max {
                         return (CallOutcome::GivenUp(Refusal { at: now(), error, answer, attempts: refusals }), None);
                     }
-                    NextAttempt::Patient(backoff.after_failure(None))
-                }
-            };
-            let waited = async {
-                match wait {
-                    NextAttempt::Patient(wait) => sleep(wait).await,
-                    NextAttempt::Parked(wait) => parking.wait(wait).await,
+                    backoff.after_failure(None)
                 }
             };
             tokio::select! {
-                () = waited => {}
+                () = parking.wait(wait) => {}
                 () = skip.wished() => {
                     let error = format!("an operator skipped it; the latest error: {latest}");
                     let refusal = Refusal { at: now(), error, answer: String::new(), attempts: failures };

@@ -37,7 +37,7 @@ impl Parking {
         self.tried.notify_waiters();
     }
 
-    /// Waits for so long, or until somebody wishes otherwise.
+    /// Waits between two calls, whether it is parked or not: for so long, or until an operator did something.
     pub async fn wait(&self, duration: Duration) {
         // Whether the time is over or not, it is tried again.
         _ = timeout(duration, self.tried.notified()).await;

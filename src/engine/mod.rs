@@ -363,7 +363,8 @@ impl Met {
     }
 }
 
-/// Process 0 has the clock of all: it refuses where it is behind what another one has. The others wait until they know it.
+/// All processes go on after the last tick that any of them has: what was told to a destination may be of that one. Process 0 has the clock of
+/// all: it refuses where that is too far behind. The others wait until they know it.
 fn agree_on_time(
     steady: &SteadyClock,
     clock: &Clock,
@@ -378,13 +379,13 @@ fn agree_on_time(
             return Err(silent());
         }
         let jumps = heard.first().map(|first| first.jumps.clone()).unwrap_or_default();
-        return steady.jumps().adopt(jumps).map_err(|error| WorkersError::Start(format!("the file CLOCK: {error}")));
+        steady.jumps().adopt(jumps).map_err(|error| WorkersError::Start(format!("the file CLOCK: {error}")))?;
     }
     let latest = heard.iter().max_by_key(|of| of.before.reached);
     latest.map_or(Ok(()), |of| {
         let folder = format!("the data folder of process {}", of.process).into();
         let latest = LatestTick { folder, tick: of.before.reached };
-        steady.check_not_before(latest, clock).map_err(|error| WorkersError::Start(error.to_string()))
+        steady.go_on_after(latest, clock).map_err(|error| WorkersError::Start(error.to_string()))
     })
 }
 

@@ -75,7 +75,7 @@ impl Storing {
             let agreement = Agreement::open(None, project.definitions.clone(), options.topology.place())?;
             let jumps = Jumps::default();
             let dedupe = Dedupe::in_memory(window(project, &jumps), &project.limits);
-            let clock = SteadyClock::new(machine, &project.clock, jumps);
+            let clock = SteadyClock::new(machine, &project.clock, jumps).on_mismatch(on_mismatch);
             return Ok(Storing {
                 log,
                 outbox,
@@ -141,7 +141,7 @@ impl Storing {
             .map_err(|source| StoreError::Io { folder: storage.folder.clone(), source })?;
         let clock = match latest {
             Some(latest) => SteadyClock::after(latest, machine, &project.clock, jumps, on_mismatch)?,
-            None => SteadyClock::new(machine, &project.clock, jumps),
+            None => SteadyClock::new(machine, &project.clock, jumps).on_mismatch(on_mismatch),
         };
         let log = DurableLog::open(store.clone(), storage.durability)?.behind(newest);
         let outbox = Arc::new(DurableOutbox::open(store.clone(), project)?);

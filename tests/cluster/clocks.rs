@@ -1,7 +1,9 @@
 //! Processes whose machines have different times: ticks go by that of process 0.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
+use deltaic::receive::server::{ReceiveOptions, WebhookReceiver};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -120,4 +122,106 @@ async fn ticks_of_all_go_by_the_clock_of_process_0() {
     let (first, second) = (first.failed(), second.failed());
     assert!(first.status.success(), "{}", first.stderr);
     assert!(!second.stderr.contains("panicked"), "{}", second.stderr);
+}
+
+/// A destination that people are at who consent.
+const WITH_CONSENT: &str = r#"
+[consent]
+purposes = ["marketing"]
+[audiences.all]
+when = "orders >= 0"
+[destinations.crm]
+type = "webhook"
+url = "HOOK"
+audiences = ["all"]
+identifiers = ["user_id"]
+requires_consent = "marketing"
+"#;
+
+fn decides(user: &str, consents: bool) -> Value {
+    let context = json!({"consent": {"categoryPreferences": {"marketing": consents}}});
+    json!({"type": "identify", "userId": user, "context": context})
+}
+
+/// The clock of process 0 is behind what another process has taken in, or what a destination was told of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_of_them_has_is_past_for_all() {
+    let receiver = WebhookReceiver::start(ReceiveOptions::default()).await.unwrap();
+    let folder = project(&[PROJECT, &WITH_CONSENT.replace("HOOK", &receiver.url())].concat());
+    let (hosts, times, data) = (hosts(2), TempDir::new().unwrap(), TempDir::new().unwrap());
+    let times = ["0", "1"].map(|process| Faketime::new(times.path().join(process)));
+    let begin = |process: usize, more: &[&str]| {
+        let (own, data) = (process.to_string(), data.path().join(process.to_string()));
+        let hosts = hosts.path().to_str().unwrap();
+        let arguments = [&["--process", &own, "--hosts", hosts, "--data", data.to_str().unwrap()], more].concat();
+        times[process].server(folder.path().to_str().unwrap(), &arguments)
+    };
+    let start = async |more: &[&str]| {
+        let (first, second) = (begin(0, more), begin(1, more));
+        (first.ready().await, second.ready().await)
+    };
+    let has = |user: &str| {
+        let state = receiver.state();
+        state.get("crm").and_then(|of| of.get("all")).is_some_and(|rows| rows.contains_key(&format!("user_id:{user}")))
+    };
+    let (first, second) = start(&[]).await;
+    order(&first, "1").await;
+    // As far as a clock is followed at once.
+    times.iter().for_each(|of| of.set("+4s"));
+    let mut last = order(&second, "2").await;
+    assert_eq!(orders(&first, last).await, 2);
+    first.kill();
+    second.kill();
+
+    times.iter().for_each(|of| of.set("+0"));
+    let (first, second) = start(&[]).await;
+    let token = first.take(&[decides("w", true), decides("g", false)]).await;
+    assert!(token > last, "{token} is not after {last}, which process 1 has");
+    until_true(|| has("w") && !has("g")).await;
+    // A stop finishes what came to the other one, whatever the clock of process 0 says.
+    last = second.take(&[decides("w", false), decides("g", true)]).await;
+    first.terminate();
+    let (ended, other) = (first.failed(), second.failed());
+    assert!(ended.status.success() && !other.stderr.contains("panicked"), "{ended:?} {other:?}");
+    let (first, second) = start(&[]).await;
+    let token = order(&first, "3").await;
+    assert!(token > last, "{token} is not after {last}, of which a destination was told");
+    assert_eq!(orders(&second, token).await, 3);
+    until_true(|| has("g") && !has("w")).await;
+
+    // An hour back, which somebody says is right: whoever of them has data.
+    first.kill();
+    second.kill();
+    times.iter().for_each(|of| of.set("-1h"));
+    let refused = (begin(0, &[]), begin(1, &["--accept-clock"]));
+    let refused = (refused.0.failed(), refused.1.failed());
+    assert!(refused.0.stderr.contains("start with --accept-clock"), "{refused:?}");
+    let (first, second) = start(&["--accept-clock"]).await;
+    for round in 0..20 {
+        // Ticks of both go at half speed.
+        let token = order(&second, &format!("slow {round}")).await;
+        let then = order(&first, &format!("then {round}")).await;
+        assert!(then + 1_000 > token, "process 1 is {} ms ahead", token - then);
+        assert_eq!(orders(&first, token.max(then)).await, 5 + 2 * round);
+    }
+    until_true(|| has("g") && !has("w")).await;
+    first.kill();
+    second.kill();
+
+    // Nothing that a destination was told of a row goes back.
+    let mut told: BTreeMap<String, u64> = BTreeMap::new();
+    for change in receiver.calls().iter().flat_map(|call| call.changes()) {
+        let last = told.entry(change.identifiers.join(" ")).or_default();
+        assert!(change.as_of >= *last, "{change:?} after {last}");
+        *last = change.as_of;
+    }
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
+async fn until_true(is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < DEADLINE, "it does not come to be");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }

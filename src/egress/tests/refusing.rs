@@ -23,25 +23,46 @@ async fn an_address_that_is_refused_parks_the_destination_and_nothing_is_given_u
 }
 
 #[tokio::test]
-async fn an_operator_who_mended_the_address_need_not_wait() {
+async fn an_operator_who_mended_the_other_side_need_not_wait() {
     let hour = Duration::from_secs(3_600);
-    let (egress, receiver, _) = start_with_receiver(ReceiveOptions::default(), |webhook| {
-        (webhook.pace.backoff_min, webhook.pace.backoff_max) = (hour, hour)
-    })
-    .await;
-    receiver.answer_next(ScriptedReply::status(StatusCode::NOT_FOUND));
+    // The address, the service behind it, what it thinks of the call.
+    for answer in [StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_REQUEST] {
+        let (egress, receiver, _) = start_with_receiver(ReceiveOptions::default(), |webhook| {
+            (webhook.pace.backoff_min, webhook.pace.backoff_max) = (hour, hour)
+        })
+        .await;
+        receiver.answer_next(ScriptedReply::status(answer));
+        feed(&egress, 1, vec![(row(0, "1", numbered(1)), 1)]);
+        eventually(|| egress.status()[0].changes.failed_calls > 0).await;
+        resume_until(&egress, || receiver.calls_count() == 2).await;
+        let status = finish(egress).await;
+        assert_eq!((status.backlog.rows, status.parked), (1, None), "{answer}");
+    }
+    // The receiver itself.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut to = webhook(format!("http://{address}/"));
+    (to.pace.backoff_min, to.pace.backoff_max) = (hour, hour);
+    let (egress, _) = start(Path::new("/nonexistent"), vec![crm(to)]);
     feed(&egress, 1, vec![(row(0, "1", numbered(1)), 1)]);
-    eventually(|| egress.status()[0].parked.is_some()).await;
-    // Perhaps it does not wait yet.
+    eventually(|| egress.status()[0].changes.failed_calls > 0).await;
+    drop(socket);
+    let options = ReceiveOptions { port: address.port(), ..ReceiveOptions::default() };
+    let receiver = WebhookReceiver::start(options).await.unwrap();
+    resume_until(&egress, || receiver.calls_count() == 1).await;
+    assert_eq!(finish(egress).await.backlog.rows, 1);
+}
+
+/// Resumes again and again, since perhaps it does not wait yet.
+async fn resume_until(egress: &Egress, is_done: impl Fn() -> bool) {
     let resumed = async {
-        while receiver.calls_count() < 2 {
+        while !is_done() {
             egress.order(0, OperatorCommand::Resume).unwrap();
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(DEADLINE, resumed).await.unwrap();
-    let status = finish(egress).await;
-    assert_eq!((status.backlog.rows, status.parked), (1, None));
 }
 
 #[tokio::test]
