@@ -1,16 +1,15 @@
 //! A key of `[identity]` that somebody forgot, or changed: nothing counts twice without a word.
 
 use std::path::Path;
-use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::program::{Program, ServerProcess, project, run};
+use crate::program::{ServerProcess, project, run};
 
 const PROJECT: &str = r#"
 name = "keyed"
 identity.key = "${KEY:-usual}"
-sources.web.write_key = "write-key"
+sources.web.write_key = "web-key"
 access.read_token = "read-token"
 storage.folder = "data"
 [traits]
@@ -31,9 +30,7 @@ async fn another_key_is_refused_until_it_is_accepted() {
     let content = || std::fs::read_to_string(data.join("KEY")).unwrap();
     let kept = content();
 
-    let another = [("KEY", "another")];
-    let arguments = [Path::new("run"), folder.path(), Path::new("--listen"), Path::new("127.0.0.1:0")];
-    let refused = tokio::task::block_in_place(|| Program::with_stderr(&arguments, &another, Stdio::piped()).end());
+    let refused = ServerProcess::begin(folder.path(), &[], &[("KEY", "another")]).failed();
     assert!(!refused.status.success() && refused.stderr.contains("start once with --accept-key"), "{refused:?}");
     assert_eq!(content(), kept, "what is refused stays as it is");
     // Whoever only asks is told, too.
