@@ -24,7 +24,7 @@ async fn another_key_is_refused_until_it_is_accepted() {
     let seen_by =
         async |server: &ServerProcess, token: u64| server.profile("user_id:ann", token).await["traits"]["seen"].clone();
     let server = ServerProcess::start(folder.path(), &[], &[]).await;
-    let token = server.take(&[seen.clone()]).await;
+    let token = server.take(std::slice::from_ref(&seen)).await;
     assert_eq!(seen_by(&server, token).await, json!(1));
     server.stop();
     let content = || std::fs::read_to_string(data.join("KEY")).unwrap();

@@ -178,3 +178,39 @@ pub(super) fn slice<R: Scan>(of: &ScanOf<R::Key>, at: &mut Snapshot<'_>) -> Page
     let Slice { page, is_cut, .. } = slice;
     ScanPage { reached: page.reached.filter(|_| is_cut), ..page }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definitions::AudienceId;
+    use crate::relations::Sizes;
+
+    fn page(rows: &[(usize, u64)], reached: Option<usize>) -> PageOf<Sizes> {
+        let rows = rows.iter().map(|(audience, size)| (AudienceId::new(*audience), *size)).collect();
+        ScanPage { rows, reached: reached.map(AudienceId::new) }
+    }
+
+    #[track_caller]
+    fn check(pages: &[PageOf<Sizes>], rows_max: usize, expected: PageOf<Sizes>) {
+        let mut pages = pages.to_vec();
+        assert_eq!(ScanPage::together::<Sizes>(pages.clone(), rows_max), expected);
+        pages.reverse();
+        assert_eq!(ScanPage::together::<Sizes>(pages, rows_max), expected, "whoever answers first");
+    }
+
+    #[test]
+    fn pages_of_all_workers_are_one_page() {
+        let all = usize::MAX;
+        check(&[page(&[], None), page(&[], None)], all, page(&[], None));
+        // Shares of one row are added up.
+        let (one, other) = (page(&[(0, 5), (2, 7)], None), page(&[(0, 1), (1, 2)], None));
+        check(&[one.clone(), other.clone()], all, page(&[(0, 6), (1, 2), (2, 7)], None));
+        check(&[one.clone(), other.clone()], 3, page(&[(0, 6), (1, 2), (2, 7)], None));
+        check(&[one.clone(), other.clone()], 2, page(&[(0, 6), (1, 2)], Some(1)));
+        // What lies behind where the slowest came may lack rows of it.
+        check(&[page(&[(0, 5), (2, 7)], Some(3)), other], all, page(&[(0, 6), (1, 2), (2, 7)], Some(3)));
+        check(&[one.clone(), page(&[(0, 1)], Some(1))], all, page(&[(0, 6)], Some(1)));
+        // It has looked at rows that are not there any more, and found none.
+        check(&[one, page(&[], Some(0))], all, page(&[(0, 5)], Some(0)));
+    }
+}

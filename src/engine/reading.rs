@@ -143,6 +143,9 @@ impl Handle {
         read: ReadOptions,
     ) -> Result<ReadAnswer<Vec<Option<R::Row>>>, AskError> {
         let keys = by.len();
+        if keys == 0 {
+            return Ok(ReadAnswer { as_of: self.last_tick(), found: Vec::new() });
+        }
         let QueryAnswer { as_of, shares } = self.ask(Question::LookUp(R::into_any(by)), read).await?;
         Ok(ReadAnswer { as_of, found: rows::<R>(shares, keys) })
     }

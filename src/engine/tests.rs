@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use dataflows::definitions::{AudienceId, DestinationId};
 use dataflows::model::Tick;
-use dataflows::relations::{DesiredRows, Sizes};
+use dataflows::relations::{DesiredRows, Memberships, Sizes, SliceMax};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
@@ -18,7 +18,7 @@ use crate::dedupe::{ExpectedRuns, MessageWindow, OnDiskSettings, ToldBy};
 use crate::egress::outbox::{Backlog, BatchLimit, Outbox};
 use crate::egress::{DurableOutbox, MemoryOutbox};
 use crate::ingest::segment::{CallType, EventContext, Extractor, Stamp, reading, stored_event_decoder};
-use crate::limits::DISK_RESERVE_BYTES;
+use crate::limits::{DISK_RESERVE_BYTES, SCANS_MAX};
 use crate::log::checkpoint::{
     CheckpointList, Checkpointer, CheckpointerSettings, Gatherer, PastSources, RecoveryPlan, begins,
 };
@@ -288,6 +288,47 @@ async fn a_restart_counts_on_and_sends_nothing_twice() {
         assert_eq!(run.deliver(), ["add 0 user_id:ann", "add 1 user_id:ann"]);
         run.stop();
     }
+}
+
+#[tokio::test]
+async fn a_scan_has_its_limits() {
+    let world = EngineWorld::both().into_iter().next().unwrap();
+    let run = world.start(PROJECT);
+    run.recovered().await;
+    let receipt = run.send("ann", [1, 2]).await.unwrap();
+    let read = ReadOptions::within(DEADLINE).after(receipt.tick);
+    // A row at a time.
+    let slice = SliceMax { rows: 1, ..SliceMax::default() };
+    let of = || ScanOptions { slice, ..ScanOptions::all(read) };
+    let begin = async |of| run.handle.scan::<Memberships>(of).await.map(|scanning| scanning.as_of());
+    let mut open = Vec::new();
+    for _ in 0..SCANS_MAX {
+        open.push(run.handle.scan::<Memberships>(of()).await.unwrap());
+    }
+    let at_once = ReadOptions { wait: Duration::ZERO, ..read };
+    assert_eq!(begin(ScanOptions { read: at_once, ..of() }).await, Err(ScanError::Busy));
+    // Sizes are read in one go, and hold nothing: they take no turn.
+    assert_eq!(run.sizes(None).await, [1, 1]);
+    // One that is at its end is out of the way, also while it is kept; and so is one that nobody has any more.
+    let (mut whole, kept) = (open.pop().unwrap(), open.pop().unwrap());
+    assert_eq!(whole.next().await.unwrap().unwrap().len(), 1);
+    assert_eq!(whole.next().await.unwrap().unwrap().len(), 1);
+    assert_eq!(whole.next().await.unwrap(), None);
+    drop(kept);
+    assert!(begin(of()).await.is_ok() && begin(of()).await.is_ok());
+    assert_eq!(
+        begin(ScanOptions { time_max: Duration::ZERO, ..of() }).await,
+        Err(ScanError::OutOfTime(Duration::ZERO))
+    );
+    let small = ScanOptions { bytes_max: size_of::<(AudienceId, u128)>(), ..of() };
+    let collected = run.handle.scan::<Memberships>(small).await.unwrap().collect().await;
+    assert!(matches!(collected, Err(ScanError::TooLarge(_))), "{collected:?}");
+    let few = ScanOptions { rows_max: 1, ..of() };
+    let few = run.handle.scan::<Memberships>(few).await.unwrap().collect().await.unwrap();
+    assert_eq!(few.found.len(), 1);
+    assert!(run.handle.look_up_all::<Sizes>(Vec::new(), read).await.unwrap().found.is_empty());
+    drop(open);
+    run.stop();
 }
 
 #[tokio::test]
