@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use dataflows::model::Tick;
-use dataflows::relations::{Answer, AnyChanges, Found, MembershipAudit, Question};
+use dataflows::relations::{Answer, AnyChanges, Found, MembershipAudit, Memberships, Question};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
@@ -270,10 +270,8 @@ pub fn run(outputs: &Receiver<WorkerOutput>, shared: &CollectorShared, mut sinks
         }
         match output {
             WorkerOutput::Changes(tick, changes) => {
-                match &changes {
-                    AnyChanges::Memberships(changes) => audit.changed(tick, changes.clone()),
-                    AnyChanges::LimitsReached(changes) => shared.progress.reached(changes),
-                    _ => {}
+                if let AnyChanges::LimitsReached(changes) = &changes {
+                    shared.progress.reached(changes);
                 }
                 waiting.take_in(tick, changes);
             }
@@ -294,13 +292,21 @@ pub fn run(outputs: &Receiver<WorkerOutput>, shared: &CollectorShared, mut sinks
                 complete = least;
                 let received = shared.complete(complete);
                 received.values().for_each(|received| (sinks.observer)(Stage::Complete, received.elapsed()));
-                while let Some((tick, changes)) = waiting.next_before(complete) {
-                    let received = received.get(&tick).copied();
+                while let Some((at, changes)) = waiting.next_before(complete) {
+                    let received = received.get(&at).copied();
                     // Facts of a checkpoint went in at ticks of no meaning: what they lead to is as of its tick.
-                    let tick = tick.max(shared.restored());
+                    let tick = at.max(shared.restored());
                     for changes in changes {
                         subscriptions.tell(tick, &changes);
-                        sinks.subscribers.tell(tick, received, changes);
+                        if let AnyChanges::Memberships(changes) = changes {
+                            if sinks.subscribers.hear_of::<Memberships>() {
+                                let changes = AnyChanges::Memberships(changes.clone());
+                                sinks.subscribers.tell(tick, received, changes);
+                            }
+                            audit.changed(at, changes);
+                        } else {
+                            sinks.subscribers.tell(tick, received, changes);
+                        }
                     }
                 }
                 subscriptions.complete(complete);

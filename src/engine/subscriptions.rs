@@ -55,6 +55,11 @@ impl Subscribers {
         self.0.iter().map(|subscriber| subscriber.relation)
     }
 
+    /// Whether any of them hears of this relation.
+    pub(super) fn hear_of<R: Subscribe>(&self) -> bool {
+        self.relations().any(|relation| relation == R::NAME)
+    }
+
     /// Tells them.
     pub(super) fn tell(&mut self, tick: Tick, received: Option<Instant>, changes: AnyChanges) {
         let mut interested = self.0.iter_mut().filter(|of| of.relation == changes.relation());
