@@ -78,7 +78,7 @@ pub const LISTS_MAX: usize = 1_000;
 pub const LIST_UPDATES_MAX: usize = 1_000_000;
 
 /// Updates that are looked at for a slice of a scan: what a worker does in a millisecond or less, between two other things.
-pub const SLICE_VISITS_MAX: usize = 2_000;
+pub const SLICE_VISITS_MAX: usize = 1_000;
 
 /// Bytes of a slice of a scan: of people with very much on record there are few in one.
 pub const SLICE_BYTES_MAX: usize = 256 * 1024;
