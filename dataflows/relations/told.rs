@@ -13,21 +13,16 @@ use crate::operators::{HandedOver, deliver};
 pub type RelationReceiver = Box<dyn FnMut(Tick, AnyChanges)>;
 
 /// Whose changes are told, and to whom. Of other relations no change is worked out.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Told {
     relations: Vec<&'static str>,
-    receiver: Option<Rc<RefCell<RelationReceiver>>>,
+    receiver: Rc<RefCell<RelationReceiver>>,
 }
 
 impl Told {
-    /// Nobody is told of anything.
-    pub fn nobody() -> Self {
-        Told::default()
-    }
-
     /// All of these relations, by name.
     pub fn of(relations: &[&'static str], receiver: RelationReceiver) -> Self {
-        Told { relations: relations.to_vec(), receiver: Some(Rc::new(RefCell::new(receiver))) }
+        Told { relations: relations.to_vec(), receiver: Rc::new(RefCell::new(receiver)) }
     }
 }
 
@@ -37,7 +32,10 @@ pub(super) fn told<'scope, R: Subscribe>(
     collections: &Collections<'scope>,
     layout: &Layout,
 ) -> Option<HandedOver<'scope>> {
-    let receiver = told.receiver.clone().filter(|_| told.relations.contains(&R::NAME))?;
+    if !told.relations.contains(&R::NAME) {
+        return None;
+    }
+    let receiver = told.receiver.clone();
     let name = format!("Deliver {}", R::NAME.replace('_', " "));
     let layout = layout.clone();
     let route = move |change: &R::Change| R::host(change, &layout);
