@@ -1,5 +1,7 @@
 //! What one worker holds, as of a tick.
 
+use std::rc::Rc;
+
 use differential_dataflow::difference::{IsZero, Monoid, Semigroup};
 use differential_dataflow::trace::cursor::{CursorList, cursor_list};
 use differential_dataflow::trace::implementations::spine_fueled::SpineBatch;
@@ -30,7 +32,7 @@ pub(crate) struct Traces {
     sizes: SizesTrace,
     at_limits: AtLimitsTrace,
     audiences: usize,
-    looked_at: LookedAt,
+    looked_at: Rc<LookedAt>,
     /// Updates that were looked at so far.
     visits: usize,
 }
@@ -53,7 +55,7 @@ impl Traces {
             sizes: collections.sizes.trace.clone(),
             at_limits: collections.at_limits.trace.clone(),
             audiences: definitions.audiences.len(),
-            looked_at: LookedAt::by(&definitions.identity),
+            looked_at: Rc::new(LookedAt::by(&definitions.identity)),
             visits: 0,
         }
     }
@@ -126,8 +128,20 @@ impl Snapshot<'_> {
     }
 
     /// Visits the profiles that this worker holds or held, in the order of their ids, from `first` on, as long as `visit` says so.
-    pub fn visit_profiles(&mut self, first: Option<ProfileId>, mut visit: impl FnMut(&mut Self, ProfileId) -> bool) {
-        let (mut cursor, storage) = self.all_parts();
+    pub fn visit_profiles(&mut self, first: Option<ProfileId>, visit: impl FnMut(&mut Self, ProfileId) -> bool) {
+        let parts = self.all_parts();
+        self.visit_keys(parts, first, visit);
+    }
+
+    fn visit_keys<B>(
+        &mut self,
+        (mut cursor, storage): (CursorList<B::Cursor>, Vec<B>),
+        first: Option<ProfileId>,
+        mut visit: impl FnMut(&mut Self, ProfileId) -> bool,
+    ) where
+        B: Navigable,
+        B::Cursor: for<'a> Cursor<Key<'a> = &'a ProfileId>,
+    {
         if let Some(first) = first {
             cursor.seek_key(&storage, &first);
         }
@@ -237,18 +251,10 @@ impl Snapshot<'_> {
     pub fn visit_derived_profiles(
         &mut self,
         first: Option<ProfileId>,
-        mut visit: impl FnMut(&mut Self, ProfileId) -> bool,
+        visit: impl FnMut(&mut Self, ProfileId) -> bool,
     ) {
-        let (mut cursor, storage) = open(&mut self.traces.derived);
-        if let Some(first) = first {
-            cursor.seek_key(&storage, &first);
-        }
-        while let Some(profile) = cursor.get_key(&storage).copied() {
-            if !visit(self, profile) {
-                break;
-            }
-            cursor.step_key(&storage);
-        }
+        let derived = open(&mut self.traces.derived);
+        self.visit_keys(derived, first, visit);
     }
 
     /// Visits what is derived of a profile, sorted.
