@@ -3,12 +3,18 @@
 //! Missing values follow SQL: an operation on a missing value is missing, except that `false and …` is false,
 //! `true or …` is true, and [`Expression::IsMissing`] is never missing. A value of an unexpected type counts as missing.
 
-use std::cmp::Ordering;
-use std::fmt::{self, Write};
+mod call;
+mod function;
+mod pattern;
+mod text;
+mod time;
 
-use compact_str::CompactString;
+use std::cmp::Ordering;
 
 use crate::model::{Number, Value};
+
+pub use self::function::{CalendarField, CalendarUnit, Function, TextRegex, TimeUnit, Zone};
+pub use self::pattern::Pattern;
 
 /// An expression whose leaves are literals and terms `T`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +40,8 @@ pub enum Expression<T> {
     Like(Box<Expression<T>>, Pattern),
     /// Whether there is no value.
     IsMissing(Box<Expression<T>>),
+    /// A function of values. There are as many arguments as it takes, of the types that it takes.
+    Call(Function, Vec<Expression<T>>),
 }
 
 /// Comparisons.
@@ -115,6 +123,7 @@ impl<T> Expression<T> {
                 (Value::Number(a), Value::Number(b)) => operation.apply(a, b).map(Value::Number),
                 _ => None,
             },
+            Expression::Call(function, arguments) => call::call(function, arguments, lookup),
             _ => self.truth(lookup).map(Value::Bool),
         }
     }
@@ -135,10 +144,12 @@ impl<T> Expression<T> {
                 _ => None,
             },
             Expression::IsMissing(inner) => Some(inner.value(lookup).is_none()),
-            Expression::Literal(_) | Expression::Term(_) | Expression::Arithmetic(..) => match self.value(lookup)? {
-                Value::Bool(truth) => Some(truth),
-                _ => None,
-            },
+            Expression::Literal(_) | Expression::Term(_) | Expression::Arithmetic(..) | Expression::Call(..) => {
+                match self.value(lookup)? {
+                    Value::Bool(truth) => Some(truth),
+                    _ => None,
+                }
+            }
         }
     }
 
@@ -151,7 +162,7 @@ impl<T> Expression<T> {
             | Expression::In(inner, _)
             | Expression::Like(inner, _)
             | Expression::IsMissing(inner) => inner.for_each_term(visit),
-            Expression::And(several) | Expression::Or(several) => {
+            Expression::And(several) | Expression::Or(several) | Expression::Call(_, several) => {
                 several.iter().for_each(|one| one.for_each_term(visit));
             }
             Expression::Compare(_, a, b) | Expression::Arithmetic(_, a, b) => {
@@ -177,6 +188,9 @@ impl<T> Expression<T> {
             Expression::In(inner, values) => Expression::In(boxed(inner), values.clone()),
             Expression::Like(inner, pattern) => Expression::Like(boxed(inner), pattern.clone()),
             Expression::IsMissing(inner) => Expression::IsMissing(boxed(inner)),
+            Expression::Call(function, arguments) => {
+                Expression::Call(function.clone(), arguments.iter().map(|one| one.map(map)).collect())
+            }
         }
     }
 }
@@ -192,106 +206,4 @@ fn decide<T>(operands: &[Expression<T>], decisive: bool, lookup: &impl Fn(&T) ->
         }
     }
     (!missing).then_some(!decisive)
-}
-
-/// A `like` pattern: `%` stands for any text, `_` for any one character, `\` takes the next character literally.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pattern(Vec<PatternPiece>);
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum PatternPiece {
-    Text(CompactString),
-    AnyCharacter,
-    AnyText,
-}
-
-impl fmt::Display for Pattern {
-    /// A text that makes the same pattern.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for piece in &self.0 {
-            match piece {
-                PatternPiece::AnyText => f.write_str("%")?,
-                PatternPiece::AnyCharacter => f.write_str("_")?,
-                PatternPiece::Text(text) => {
-                    for character in text.chars() {
-                        if matches!(character, '%' | '_' | '\\') {
-                            f.write_str("\\")?;
-                        }
-                        f.write_char(character)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Pattern {
-    /// The pattern that is written like this.
-    ///
-    /// ```
-    /// use dataflows::expression::Pattern;
-    /// assert!(Pattern::new("%@example.%").matches("a@example.org"));
-    /// assert!(Pattern::new("100\\%").matches("100%"));
-    /// assert!(!Pattern::new("a_c").matches("ac"));
-    /// ```
-    pub fn new(pattern: &str) -> Self {
-        let mut pieces: Vec<PatternPiece> = Vec::new();
-        let mut characters = pattern.chars();
-        while let Some(character) = characters.next() {
-            let literal = match character {
-                '%' => {
-                    if pieces.last() != Some(&PatternPiece::AnyText) {
-                        pieces.push(PatternPiece::AnyText);
-                    }
-                    continue;
-                }
-                '_' => {
-                    pieces.push(PatternPiece::AnyCharacter);
-                    continue;
-                }
-                '\\' => characters.next().unwrap_or('\\'),
-                other => other,
-            };
-            match pieces.last_mut() {
-                Some(PatternPiece::Text(text)) => text.push(literal),
-                _ => pieces.push(PatternPiece::Text(CompactString::from_iter([literal]))),
-            }
-        }
-        Pattern(pieces)
-    }
-
-    /// Whether all of `text` matches.
-    ///
-    /// Linear in text times pattern: after a mismatch only the last `%` takes one more character.
-    pub fn matches(&self, text: &str) -> bool {
-        let (mut at, mut rest) = (0, text);
-        // Where to go on after a mismatch: the piece after the last `%`, and what it has not yet taken.
-        let mut retry: Option<(usize, &str)> = None;
-        loop {
-            let taken = match self.0.get(at) {
-                Some(PatternPiece::AnyText) => {
-                    retry = Some((at + 1, rest));
-                    Some(rest)
-                }
-                Some(PatternPiece::AnyCharacter) => rest.chars().next().map(|c| &rest[c.len_utf8()..]),
-                Some(PatternPiece::Text(literal)) => rest.strip_prefix(literal.as_str()),
-                None if rest.is_empty() => return true,
-                None => None,
-            };
-            match (taken, retry) {
-                (Some(after), _) => {
-                    rest = after;
-                    at += 1;
-                }
-                (None, Some((piece, from))) => {
-                    let Some(skipped) = from.chars().next() else { return false };
-                    rest = &from[skipped.len_utf8()..];
-                    at = piece;
-                    retry = Some((piece, rest));
-                }
-                (None, None) => return false,
-            }
-        }
-    }
 }

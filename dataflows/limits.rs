@@ -94,6 +94,10 @@ pub const DUE_AT_ONCE: usize = 1_000;
 /// Nobody asks as far back; but to say more often what may be forgotten would cost something at each tick.
 pub const HELD_BACK_MS: u64 = 64;
 
+/// Bytes of a text that a function makes; one that would be longer is missing. Nothing that is sent of an event is longer, and a
+/// definition that puts texts together cannot grow beyond it.
+pub const COMPUTED_TEXT_BYTES_MAX: usize = 64 * 1024;
+
 /// What an identifier may only have so many of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Limit {

@@ -210,6 +210,7 @@ fn text<T>(expression: &Expression<T>, term: &impl Fn(&T) -> String) -> String {
         }
         Expression::Like(inner, pattern) => format!("(like {} {:?})", one(inner), pattern.to_string()),
         Expression::IsMissing(inner) => format!("(missing {})", one(inner)),
+        Expression::Call(function, arguments) => format!("({function} {})", list(arguments)),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod arithmetic;
 mod decimal;
+mod functions;
 mod ratio;
 
 use std::cmp::Ordering;

@@ -1,5 +1,7 @@
 //! Times as values.
 
+mod written;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

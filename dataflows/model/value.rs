@@ -31,6 +31,21 @@ impl Value {
         Number::new(number).map(Value::Number)
     }
 
+    /// The text that it is.
+    pub fn into_text(self) -> Option<CompactString> {
+        if let Value::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// The number that it is.
+    pub fn into_number(self) -> Option<Number> {
+        if let Value::Number(number) = self { Some(number) } else { None }
+    }
+
+    /// The time that it is.
+    pub fn into_time(self) -> Option<PointInTime> {
+        if let Value::Time(time) = self { Some(time) } else { None }
+    }
+
     /// About how many bytes of memory it takes.
     pub fn bytes(&self) -> usize {
         let beside = if let Value::Text(text) = self { text.len() } else { 0 };

@@ -305,6 +305,13 @@ fn depend(expression: &Expression<Node>, dependent: Node, dependents: &mut [Depe
         Expression::Not(inner) | Expression::In(inner, _) | Expression::Like(inner, _) => {
             depend(inner, dependent, dependents);
         }
+        // A function sees whether its argument is missing: nothing of it is only a comparison.
+        Expression::Call(_, arguments) => arguments.iter().for_each(|one| {
+            one.for_each_term(&mut |node| {
+                dependents[node.index()].all.push(dependent);
+                dependents[node.index()].always.push(dependent);
+            })
+        }),
         Expression::And(several) | Expression::Or(several) => {
             several.iter().for_each(|one| depend(one, dependent, dependents));
         }

@@ -1,7 +1,7 @@
 //! The proof that both ends of a connection know the same token: HMAC-SHA256 over what each of them drew anew for this connection, and
 //! what was said. What was recorded of another connection proves nothing.
 
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 /// Bytes of what is drawn.

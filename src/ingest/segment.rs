@@ -34,7 +34,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use compact_str::CompactString;
 use dataflows::definitions::{FieldId, FieldRoot};
-use dataflows::model::{Event, EventName, Identifier, IdentifierKey, Number, Position, Tick, ValueType};
+use dataflows::model::{Event, EventName, Identifier, IdentifierKey, Number, PointInTime, Position, Tick, ValueType};
 use dataflows::primary::Primaries;
 use rustc_hash::FxHashSet;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -436,7 +436,10 @@ fn times(members: &EventMembers<'_>, given: &EventContext<'_>) -> Result<(Tick, 
         (Some(own), Some((received, sent))) if timestamp.xor(original).is_some() => {
             // None of the three is beyond the year 9999 except a broken clock of our own, hence the saturation.
             let corrected = ms(received).saturating_sub(ms(sent).saturating_sub(ms(own)));
-            time::of_event(time::of_ms(corrected), if timestamp.is_some() { "timestamp" } else { "originalTimestamp" })?
+            time::of_event(
+                PointInTime::of_ms(corrected),
+                if timestamp.is_some() { "timestamp" } else { "originalTimestamp" },
+            )?
         }
         (Some(own), _) => own,
     };

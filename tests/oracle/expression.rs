@@ -3,7 +3,7 @@
 use dataflows::expression::{Comparison, Expression};
 use dataflows::model::Value;
 
-use super::{like, numbers};
+use super::{functions, like, numbers};
 
 /// The value of `expression`; `None` where it is missing.
 pub fn evaluate<T>(expression: &Expression<T>, lookup: &dyn Fn(&T) -> Option<Value>) -> Option<Value> {
@@ -64,6 +64,7 @@ pub fn evaluate<T>(expression: &Expression<T>, lookup: &dyn Fn(&T) -> Option<Val
             Value::Text(text) => Some(Value::Bool(like::matches(pattern, &text))),
             _ => None,
         },
+        Expression::Call(function, arguments) => functions::called(function, arguments, lookup),
     }
 }
 

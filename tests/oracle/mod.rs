@@ -7,6 +7,7 @@
 mod consent;
 mod expression;
 mod forwards;
+mod functions;
 mod identity;
 mod like;
 mod measures;

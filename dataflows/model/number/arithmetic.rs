@@ -87,7 +87,7 @@ impl Number {
     }
 
     /// The nearest number to a fraction; nothing where the denominator is zero.
-    fn of_ratio(numerator: i128, denominator: i128) -> Option<Self> {
+    pub(super) fn of_ratio(numerator: i128, denominator: i128) -> Option<Self> {
         let float = ratio::nearest(numerator, denominator)?;
         if float.abs() < ratio::EXACT_MAX as f64 {
             return Number::new(float);

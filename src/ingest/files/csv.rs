@@ -150,16 +150,16 @@ impl EventTexts for CsvRows {
 
 /// The time that a cell says. A pattern without a time of day means midnight, one without an offset UTC.
 fn time_of(cell: &str, format: &TimeFormat) -> Option<PointInTime> {
-    let unix = |ms_places| time::of_ms(Number::read_down(cell, ms_places)?.try_into().ok()?);
+    let unix = |ms_places| PointInTime::of_ms(Number::read_down(cell, ms_places)?.try_into().ok()?);
     match format {
-        TimeFormat::Rfc3339 => time::of_text(cell),
+        TimeFormat::Rfc3339 => PointInTime::read(cell),
         TimeFormat::UnixMs => unix(0),
         TimeFormat::UnixS => unix(3),
         TimeFormat::Pattern(pattern) => {
             let read = BrokenDownTime::parse(pattern, cell).ok()?;
             match read.offset() {
-                Some(_) => time::of_timestamp(read.to_timestamp().ok()?),
-                None => time::of_civil(read.to_datetime().ok()?),
+                Some(_) => PointInTime::of_timestamp(read.to_timestamp().ok()?),
+                None => PointInTime::of_civil(read.to_datetime().ok()?),
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Where an object is there twice under one key, inside of `properties` and the like, their fields are put together.
 
 use dataflows::definitions::{Field, FieldId, FieldRoot};
-use dataflows::model::{Number, Value, ValueType};
+use dataflows::model::{Number, PointInTime, Value, ValueType};
 
 use super::keys::ByKey;
 use crate::ingest::json::{self, Leaf};
@@ -97,7 +97,7 @@ impl FoundField {
             None | Some(ValueType::Text) => Some(Value::text(text)),
             Some(ValueType::Number) => Number::read(text).map(Value::Number),
             Some(ValueType::Bool) => text.to_ascii_lowercase().parse().ok().map(Value::Bool),
-            Some(ValueType::Time) => time::of_text(text).map(Value::Time),
+            Some(ValueType::Time) => PointInTime::read(text).map(Value::Time),
         };
         value.map_or(FoundField::Other, FoundField::Value)
     }

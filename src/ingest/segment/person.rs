@@ -4,7 +4,7 @@
 
 use compact_str::CompactString;
 use dataflows::definitions::FieldId;
-use dataflows::model::{EventName, Identifier, Identifiers, Number, Strength, Value};
+use dataflows::model::{EventName, Identifier, Identifiers, Number, PointInTime, Strength, Value};
 use smallvec::SmallVec;
 
 use super::consent::ConsentReader;
@@ -14,7 +14,7 @@ use super::origins::{SourcePlaces, Tree, USUAL_COUNT};
 use super::{CallType, Extractor, scalar};
 use crate::identifiers::{normal_kind, normal_value};
 use crate::ingest::json::{self, Leaf};
-use crate::ingest::{Rejection, Warning, Warnings, time};
+use crate::ingest::{Rejection, Warning, Warnings};
 use crate::limits::{
     ATTRIBUTE_DEPTH_MAX, ATTRIBUTE_NAME_BYTES_MAX, ATTRIBUTES_PER_EVENT_MAX, IDENTIFIER_TYPE_BYTES_MAX,
 };
@@ -326,14 +326,14 @@ impl<'e> PersonFields<'e> {
             Leaf::Null => None,
             Leaf::Bool(truth) => Some(Value::Bool(truth)),
             Leaf::Number(written) => {
-                let time = self.is_time(&name).then(|| time::of_number(written)).flatten();
+                let time = self.is_time(&name).then(|| PointInTime::of_number(written)).flatten();
                 match time.map(Value::Time).or_else(|| Number::read(written).map(Value::Number)) {
                     Some(value) => Some(value),
                     None => return Ok(()),
                 }
             }
             Leaf::Text(text) => {
-                let time = self.is_time(&name).then(|| time::of_text(&text)).flatten();
+                let time = self.is_time(&name).then(|| PointInTime::read(&text)).flatten();
                 Some(time.map_or_else(|| Value::Text(text.into()), Value::Time))
             }
             Leaf::Object(object) if depth < ATTRIBUTE_DEPTH_MAX => {
