@@ -3,8 +3,9 @@
 use dataflows::definitions::{EventTerm, FieldRoot};
 use dataflows::model::ValueType;
 
+use super::functions;
 use super::infer::{Checker, Scope};
-use super::person::single_quotes;
+use super::person::{is_over_person, single_quotes, unknown_function};
 use super::problem::{ProjectProblem, TextSpan};
 use super::suggestion::nearest;
 use super::syntax::{FunctionCall, NameNode, SyntaxNode};
@@ -71,10 +72,16 @@ impl Scope for EventReference {
     }
 
     fn call(checker: &mut Checker, call: &FunctionCall, _: TextSpan) -> Option<(Self, Variable)> {
-        let message = format!("a function, `{}`, is not possible in an expression over an event", call.name);
-        let help = "`where`, and the argument of an aggregate, look at one event: properties, traits, context, \
-                    timestamp, type, name, category, groupId";
-        checker.report(ProjectProblem::at(call.name_place, message).help(help));
+        let problem = if is_over_person(&call.name) {
+            let message = format!("`{}` is over a person, and not possible in an expression over an event", call.name);
+            ProjectProblem::at(call.name_place, message).help(
+                "`where`, and the argument of an aggregate, look at one event: properties, traits, context, timestamp, \
+                 type, name, category, groupId",
+            )
+        } else {
+            unknown_function(call, functions::names())
+        };
+        checker.report(problem);
         None
     }
 }

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
 use dataflows::definitions::{AudienceId, Field, FieldId, FieldRoot, TraitId};
-use dataflows::expression::{Arithmetic, Comparison, Pattern};
+use dataflows::expression::{Arithmetic, Comparison, Function, Pattern};
 use dataflows::model::{Number, Value, ValueType};
 
 use super::consent::Purposes;
 use super::doubts::Doubts;
 use super::event::root_of;
+use super::functions::{self, written};
 use super::person::single_quotes;
 use super::problem::{ProjectProblem, TextSpan};
 use super::syntax::{FunctionCall, NameNode, NodeKind, SyntaxNode};
@@ -216,6 +217,13 @@ impl Checker {
                 let kind = TypedKind::Arithmetic(*operation, Box::new(a), Box::new(b));
                 (self.known(ValueType::Number, place), kind)
             }
+            NodeKind::Apply(function, arguments) => self.apply(function, arguments, place),
+            NodeKind::AtTimeZone(inner, _) => {
+                let problem = ProjectProblem::at(place, "`at time zone` stands within `extract` and `date_trunc`");
+                self.report(problem.help("write extract(hour from timestamp at time zone 'Europe/Berlin')"));
+                let inner = self.check(inner);
+                (inner.variable, inner.kind)
+            }
             condition => (self.known(ValueType::Bool, place), self.condition(condition)),
         };
         Typed { variable, kind }
@@ -277,9 +285,83 @@ impl Checker {
                 let missing = T::of_any_type(self, inner).unwrap_or_else(|| self.check(inner));
                 TypedKind::IsMissing(Box::new(missing))
             }
+            NodeKind::IsTruth(inner, truth) => {
+                let inner = self.expect(inner, ValueType::Bool, &format!("an operand of `is {truth}`"));
+                let variable = inner.variable;
+                let otherwise = Typed { variable, kind: TypedKind::Literal(Some(Value::Bool(!truth))) };
+                let known = Typed { variable, kind: TypedKind::Call(Function::Coalesce, vec![inner, otherwise]) };
+                if *truth { known.kind } else { TypedKind::Not(Box::new(known)) }
+            }
             // All others are not conditions, and handled by `check`.
             _ => TypedKind::Literal(None),
         }
+    }
+
+    /// Checks a function over values.
+    fn apply<T: Scope>(
+        &mut self,
+        function: &Function,
+        arguments: &[SyntaxNode],
+        place: TextSpan,
+    ) -> (Variable, TypedKind<T>) {
+        let name = written(function);
+        let (variable, arguments) = match (functions::signature(function), function) {
+            (Some((kinds, of)), _) => {
+                let mut checked = Vec::with_capacity(arguments.len());
+                for (index, (node, kind)) in arguments.iter().zip(kinds).enumerate() {
+                    let typed = self.check(node);
+                    let fits = self.types.demand((typed.variable, node.place), *kind, &argument_of(function, index));
+                    self.settle(fits.map_err(|problem| problem.maybe_help(misfit_hint(function, *kind))));
+                    checked.push(typed);
+                }
+                (self.known(of, place), checked)
+            }
+            (None, Function::Cast(kind)) => {
+                let mut arguments = arguments.iter();
+                let of = arguments.next().map(|node| T::of_any_type(self, node).unwrap_or_else(|| self.check(node)));
+                (self.known(*kind, place), of.into_iter().collect())
+            }
+            (None, Function::Case) => {
+                let (pairs, otherwise) = arguments.as_chunks::<2>();
+                let mut checked = Vec::with_capacity(arguments.len());
+                let mut values = Choice::new(self, name);
+                for [condition, value] in pairs {
+                    checked.push(self.expect(condition, ValueType::Bool, "the condition of `when`"));
+                    checked.push(values.add(self, value));
+                }
+                checked.extend(otherwise.iter().map(|value| values.add(self, value)));
+                (values.variable, checked)
+            }
+            (None, Function::CaseOf) => {
+                let (of, rest) = arguments.split_at(arguments.len().min(1));
+                let (mut compared, mut values) = (Choice::compared(self), Choice::new(self, name));
+                let mut checked: Vec<Typed<T>> = of.iter().map(|of| compared.add(self, of)).collect();
+                let (pairs, otherwise) = rest.as_chunks::<2>();
+                for [when, value] in pairs {
+                    if matches!(when.kind, NodeKind::Null) {
+                        self.report(null_is_missing(when));
+                    }
+                    checked.push(compared.add(self, when));
+                    checked.push(values.add(self, value));
+                }
+                checked.extend(otherwise.iter().map(|value| values.add(self, value)));
+                (values.variable, checked)
+            }
+            (None, _) => {
+                let is_compared = matches!(function, Function::IsDistinct | Function::NullIf);
+                let mut values = if is_compared { Choice::compared(self) } else { Choice::new(self, name) };
+                let checked = arguments.iter().map(|argument| values.add(self, argument)).collect();
+                if matches!(function, Function::Greatest | Function::Least) {
+                    self.types.demand_order((values.variable, place));
+                }
+                let of = match function {
+                    Function::IsDistinct => self.known(ValueType::Bool, place),
+                    _ => values.variable,
+                };
+                (of, checked)
+            }
+        };
+        (variable, TypedKind::Call(function.clone(), arguments))
     }
 
     fn operands<T: Scope>(&mut self, nodes: &[SyntaxNode], role: &str) -> Vec<Typed<T>> {
@@ -327,6 +409,69 @@ impl Checker {
             self.types.demand_order(a);
         }
         TypedKind::Compare(comparison, Box::new(a_typed), Box::new(b_typed))
+    }
+}
+
+/// Values of one type.
+struct Choice {
+    variable: Variable,
+    /// One of them that says what the type is.
+    place: Option<TextSpan>,
+    /// What two of different types cannot do.
+    cannot: String,
+}
+
+impl Choice {
+    /// Of which a function gives one.
+    fn new(checker: &mut Checker, name: &str) -> Self {
+        Choice {
+            variable: checker.types.unknown(),
+            place: None,
+            cannot: format!("cannot be a value of one `{name}` with"),
+        }
+    }
+
+    /// That are compared.
+    fn compared(checker: &mut Checker) -> Self {
+        Choice { variable: checker.types.unknown(), place: None, cannot: "cannot be compared with".to_owned() }
+    }
+
+    /// Checks one more.
+    fn add<T: Scope>(&mut self, checker: &mut Checker, node: &SyntaxNode) -> Typed<T> {
+        let typed = checker.check(node);
+        let first = *self.place.get_or_insert(node.place);
+        let result = checker.types.unify_as((self.variable, first), (typed.variable, node.place), &self.cannot);
+        checker.settle(result);
+        typed
+    }
+}
+
+/// What an argument is called in messages.
+fn argument_of(function: &Function, index: usize) -> String {
+    let name = written(function);
+    match function {
+        Function::Concatenate => "an operand of `||`".to_owned(),
+        Function::Shift(_) => "what an interval is added to or taken from".to_owned(),
+        _ => {
+            let ordinal = ["first", "second", "third"].get(index).copied().unwrap_or("next");
+            match functions::signature(function) {
+                Some(([_], _)) => format!("what `{name}` looks at"),
+                _ => format!("the {ordinal} argument of `{name}`"),
+            }
+        }
+    }
+}
+
+/// What to write where an argument is of another type than this one.
+fn misfit_hint(function: &Function, expected: ValueType) -> Option<&'static str> {
+    match (function, expected) {
+        (Function::Concatenate, _) => {
+            Some("for a choice between conditions write `or`; cast(x as string) makes a text of a number")
+        }
+        (_, ValueType::Text) => Some("cast(x as string) makes a text of it"),
+        (_, ValueType::Number) => Some("cast(x as number) reads a number from a text"),
+        (_, ValueType::Time) => Some("cast(x as time) reads a time from a text, to_time(x, 's') from a number"),
+        (_, ValueType::Bool) => None,
     }
 }
 

@@ -112,6 +112,7 @@ impl Lowering<'_> {
             }
             TypedKind::Like(inner, pattern) => Expression::Like(self.boxed(*inner, term), pattern),
             TypedKind::IsMissing(inner) => Expression::IsMissing(self.boxed(*inner, term)),
+            TypedKind::Call(function, arguments) => Expression::Call(function, self.all(arguments, term)),
         }
     }
 

@@ -17,6 +17,7 @@ mod environment;
 mod event;
 mod event_names;
 mod forwards;
+mod functions;
 mod history;
 mod identity;
 mod infer;

@@ -29,8 +29,12 @@ pub(super) fn references(
             }
             // The arguments of other calls are about events.
             NodeKind::Call(_) | NodeKind::Text(_) | NodeKind::Number(_) | NodeKind::Bool(_) | NodeKind::Null => {}
-            NodeKind::Not(inner) | NodeKind::Negate(inner) | NodeKind::IsNull(inner) => rest.push(inner),
-            NodeKind::And(several) | NodeKind::Or(several) => rest.extend(several),
+            NodeKind::Not(inner)
+            | NodeKind::Negate(inner)
+            | NodeKind::IsNull(inner)
+            | NodeKind::IsTruth(inner, _)
+            | NodeKind::AtTimeZone(inner, _) => rest.push(inner),
+            NodeKind::And(several) | NodeKind::Or(several) | NodeKind::Apply(_, several) => rest.extend(several),
             NodeKind::Compare(_, a, b) | NodeKind::Arithmetic(_, a, b) | NodeKind::Like(a, b) => {
                 rest.extend([&**a, &**b])
             }

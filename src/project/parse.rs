@@ -3,23 +3,26 @@
 //! SQL has far more than our expressions have. Whatever sqlparser takes and we do not is refused here, with its place.
 //! sqlparser counts places in lines and columns of the expression; we want bytes of the project file.
 
-use dataflows::expression::{Arithmetic, Comparison};
-use dataflows::model::Number;
+use dataflows::expression::{Arithmetic, Comparison, Function as ValueFunction};
+use dataflows::model::{Number, ValueType};
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArguments, Ident,
-    ObjectNamePart, Spanned, UnaryOperator, Value, ValueWithSpan,
+    BinaryOperator, CeilFloorKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgOperator, FunctionArguments, Ident, Interval, ObjectNamePart, Spanned, UnaryOperator, Value,
+    ValueWithSpan,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, Tokenizer};
 
+use super::duration::parse_ms;
+use super::functions;
 use super::problem::{ProjectProblem, TextSpan};
 use super::syntax::{FunctionCall, NameNode, NamedArgument, NodeKind, SyntaxNode};
 use super::text::SubstitutedText;
 use crate::limits::{EXPRESSION_BYTES_MAX, EXPRESSION_DEPTH_MAX};
 
 const SUPPORTED: &str = "an expression has names, literals, comparisons, `and`, `or`, `not`, `in`, `between`, `like`, \
-                         `is null`, `+ - * / %`, parentheses and functions such as `count`";
+                         `is null`, `case`, `cast`, `+ - * / % ||`, parentheses and functions such as `count`";
 
 /// What to do in the place of comparing with a time that is so long ago.
 pub(super) const OF_TIME: &str = "what counts for a while only says so: count('Order Completed', within => '30 days')";
@@ -96,7 +99,6 @@ fn operator_hint(operator: &str) -> Option<&'static str> {
     Some(match operator {
         "==" | "=>" => "write `=` to compare",
         "&&" => "write `and`",
-        "||" => "for a choice between conditions write `or`; texts cannot be joined, which it does in SQL",
         "!" => "write `not`, or `<>` for unequal",
         _ => return None,
     })
@@ -251,6 +253,58 @@ impl Conversion<'_> {
                 let place = of.place.to(pattern.place);
                 Ok(negate(negated, SyntaxNode { place, kind: NodeKind::Like(of, pattern) }))
             }
+            Expr::ILike { negated, any: false, expr, pattern, escape_char: None } => {
+                let (of, mut pattern) = (below(expr)?, boxed(pattern)?);
+                if let NodeKind::Text(text) = &mut pattern.kind {
+                    *text = text.to_lowercase();
+                }
+                let place = of.place.to(pattern.place);
+                let lower = NodeKind::Apply(ValueFunction::Lower, vec![of]);
+                let of = Box::new(SyntaxNode { place, kind: lower });
+                Ok(negate(negated, SyntaxNode { place, kind: NodeKind::Like(of, pattern) }))
+            }
+            Expr::IsTrue(inner) => self.truth(*inner, true, false, depth),
+            Expr::IsNotTrue(inner) => self.truth(*inner, true, true, depth),
+            Expr::IsFalse(inner) => self.truth(*inner, false, false, depth),
+            Expr::IsNotFalse(inner) => self.truth(*inner, false, true, depth),
+            Expr::IsDistinctFrom(a, b) => self.apply(ValueFunction::IsDistinct, [*a, *b], depth),
+            Expr::IsNotDistinctFrom(a, b) => Ok(negate(true, self.apply(ValueFunction::IsDistinct, [*a, *b], depth)?)),
+            Expr::Case { operand, conditions, else_result, .. } => {
+                let function = if operand.is_some() { ValueFunction::CaseOf } else { ValueFunction::Case };
+                let pairs = conditions.into_iter().flat_map(|when| [when.condition, when.result]);
+                let parts = operand.map(|of| *of).into_iter().chain(pairs).chain(else_result.map(|result| *result));
+                self.apply(function, parts, depth)
+            }
+            Expr::Cast { expr, data_type, format: None, .. } => {
+                let of = below(expr)?;
+                let kind = cast_to(&data_type, of.place)?;
+                Ok(SyntaxNode { place: of.place, kind: NodeKind::Apply(ValueFunction::Cast(kind), vec![of]) })
+            }
+            Expr::Extract { field, expr, .. } => {
+                let of = below(expr)?;
+                let place = of.place;
+                functions::extract(&field.to_string(), place, of).map(|kind| SyntaxNode { place, kind })
+            }
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                let (of, zone) = (boxed(timestamp)?, below(time_zone)?);
+                let place = of.place.to(zone.place);
+                Ok(SyntaxNode { place, kind: NodeKind::AtTimeZone(of, functions::zone_of(&zone)?) })
+            }
+            Expr::Ceil { expr, field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) } => {
+                self.apply(ValueFunction::Ceiling, [*expr], depth)
+            }
+            Expr::Floor { expr, field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) } => {
+                self.apply(ValueFunction::Floor, [*expr], depth)
+            }
+            Expr::Substring { expr, substring_from, substring_for, .. } => {
+                let first = Expr::Value(Value::Number("1".into(), false).into());
+                let from = substring_from.map_or(first, |from| *from);
+                let parts = [*expr, from].into_iter().chain(substring_for.map(|count| *count));
+                self.apply(ValueFunction::Substring, parts, depth)
+            }
+            Expr::Trim { trim_where: None, trim_what: None, expr, trim_characters: None } => {
+                self.apply(ValueFunction::Trim, [*expr], depth)
+            }
             Expr::IsNull(inner) => {
                 let inner = boxed(inner)?;
                 Ok(SyntaxNode { place: inner.place, kind: NodeKind::IsNull(inner) })
@@ -263,21 +317,35 @@ impl Conversion<'_> {
         }
     }
 
+    fn apply(
+        &self,
+        function: ValueFunction,
+        arguments: impl IntoIterator<Item = Expr>,
+        depth: usize,
+    ) -> Result<SyntaxNode, ProjectProblem> {
+        let arguments =
+            arguments.into_iter().map(|argument| self.node(argument, depth + 1)).collect::<Result<Vec<_>, _>>()?;
+        let place = arguments.iter().map(|node| node.place).reduce(TextSpan::to).unwrap_or(self.text.place);
+        Ok(SyntaxNode { place, kind: NodeKind::Apply(function, arguments) })
+    }
+
+    /// `… is [not] true`, `… is [not] false`.
+    fn truth(&self, of: Expr, truth: bool, negated: bool, depth: usize) -> Result<SyntaxNode, ProjectProblem> {
+        let inner = Box::new(self.node(of, depth + 1)?);
+        Ok(negate(negated, SyntaxNode { place: inner.place, kind: NodeKind::IsTruth(inner, truth) }))
+    }
+
     fn refuse(&self, tree: &Expr) -> ProjectProblem {
         let place = self.places.of(tree.span());
         match tree {
-            Expr::ILike { .. } => unsupported(place, "`ilike`").help("only `like` is supported, which heeds case"),
+            Expr::ILike { .. } => unsupported(place, "`ilike` with `any` or `escape`").help("`\\` escapes `%` and `_`"),
             Expr::Cast { .. } | Expr::Convert { .. } => {
-                unsupported(place, "a cast").help("types follow from use; an attribute's can be set in [attributes]")
+                unsupported(place, "this kind of cast").help("write cast(properties.total as number)")
             }
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => unsupported(place, "a subquery"),
-            Expr::Case { .. } => unsupported(place, "`case`"),
-            Expr::Interval(_) => unsupported(place, "an `interval`").help(OF_TIME),
+            Expr::Interval(_) => ProjectProblem::at(place, "an interval is added to a time, or taken from one")
+                .help("write last('Order Completed', timestamp) + interval '30 days'"),
             Expr::TypedString(_) => unsupported(place, "a typed literal").help("write a time as a plain string"),
-            Expr::IsTrue(_) | Expr::IsFalse(_) | Expr::IsNotTrue(_) | Expr::IsNotFalse(_) => {
-                unsupported(place, "`is true` or `is false`").help("write the condition itself, or `not` before it")
-            }
-            Expr::IsDistinctFrom(..) | Expr::IsNotDistinctFrom(..) => unsupported(place, "`is distinct from`"),
             Expr::Array(_) => {
                 unsupported(place, "an array").help("to look for one of several values, write `in ('a', 'b')`")
             }
@@ -286,17 +354,20 @@ impl Conversion<'_> {
             ),
             Expr::Tuple(_) => unsupported(place, "a list of values outside of `in`"),
             Expr::Like { .. } => unsupported(place, "`like` with `any` or `escape`").help("`\\` escapes `%` and `_`"),
-            Expr::SimilarTo { .. } | Expr::RLike { .. } => unsupported(place, "a regular expression"),
+            Expr::SimilarTo { .. } | Expr::RLike { .. } => {
+                unsupported(place, "this operator").help("write regexp_like(x, 'pattern')")
+            }
+            Expr::Position { .. } => {
+                unsupported(place, "`position`").help("contains(x, 'text') says whether it is in it")
+            }
+            Expr::Trim { .. } => unsupported(place, "`trim` of other characters")
+                .help("trim(x) leaves out white space; replace(x, 'text', '') any text"),
+            Expr::Ceil { .. } | Expr::Floor { .. } => {
+                unsupported(place, "`ceil` or `floor` to a unit").help("write date_trunc('day', x), or round(x, 2)")
+            }
             Expr::UnaryOp { op, .. } => {
                 unsupported(place, &format!("the operator `{op}`")).maybe_help(operator_hint(op.to_string().trim()))
             }
-            Expr::Extract { .. }
-            | Expr::Ceil { .. }
-            | Expr::Floor { .. }
-            | Expr::Position { .. }
-            | Expr::Substring { .. }
-            | Expr::Trim { .. }
-            | Expr::Overlay { .. } => unsupported(place, "this function"),
             _ => unsupported(place, "this"),
         }
     }
@@ -344,6 +415,13 @@ impl Conversion<'_> {
             Comparison(Comparison),
             Arithmetic(Arithmetic),
         }
+        let (left, right) = match (left, &op, right) {
+            (of, BinaryOperator::Plus, Expr::Interval(by)) | (Expr::Interval(by), BinaryOperator::Plus, of) => {
+                return self.shift(of, by, 1, depth);
+            }
+            (of, BinaryOperator::Minus, Expr::Interval(by)) => return self.shift(of, by, -1, depth),
+            (left, _, right) => (left, right),
+        };
         let operation = match op {
             BinaryOperator::And | BinaryOperator::Or => return self.logic(left, op, right, depth),
             BinaryOperator::Eq => Operation::Comparison(Comparison::Equal),
@@ -357,6 +435,11 @@ impl Conversion<'_> {
             BinaryOperator::Multiply => Operation::Arithmetic(Arithmetic::Multiply),
             BinaryOperator::Divide => Operation::Arithmetic(Arithmetic::Divide),
             BinaryOperator::Modulo => Operation::Arithmetic(Arithmetic::Remainder),
+            BinaryOperator::StringConcat => return self.apply(ValueFunction::Concatenate, [left, right], depth),
+            BinaryOperator::PGRegexMatch => return self.matches(left, right, false, depth),
+            BinaryOperator::PGRegexIMatch => return self.matches(left, right, true, depth),
+            BinaryOperator::PGRegexNotMatch => return Ok(negate(true, self.matches(left, right, false, depth)?)),
+            BinaryOperator::PGRegexNotIMatch => return Ok(negate(true, self.matches(left, right, true, depth)?)),
             other => {
                 let right = self.node(right, depth + 1)?;
                 let left = self.node(left, depth + 1)?;
@@ -371,6 +454,41 @@ impl Conversion<'_> {
             Operation::Comparison(comparison) => NodeKind::Compare(comparison, left, right),
             Operation::Arithmetic(arithmetic) => NodeKind::Arithmetic(arithmetic, left, right),
         };
+        Ok(SyntaxNode { place, kind })
+    }
+
+    /// A time, later or earlier by an interval.
+    fn shift(&self, of: Expr, by: Interval, sign: i64, depth: usize) -> Result<SyntaxNode, ProjectProblem> {
+        let place = self.places.of(Expr::Interval(by.clone()).span());
+        let written = match *by.value {
+            Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text) | Value::Number(text, _), .. }) => text,
+            _ => {
+                let problem = ProjectProblem::at(place, "expected a duration as a string in single quotes");
+                return Err(problem.help("write interval '30 days'"));
+            }
+        };
+        let unit = by.leading_field.map_or_else(String::new, |unit| format!(" {unit}"));
+        let ms = parse_ms(&format!("{written}{unit}"))
+            .map_err(|wrong| ProjectProblem::at(place, wrong.message).help(wrong.help))?;
+        let ms = sign * i64::try_from(ms).unwrap_or(i64::MAX);
+        self.apply(ValueFunction::Shift(ms), [of], depth)
+    }
+
+    /// `… ~ 'pattern'`
+    fn matches(&self, of: Expr, pattern: Expr, any_case: bool, depth: usize) -> Result<SyntaxNode, ProjectProblem> {
+        let (of, pattern) = (self.node(of, depth + 1)?, self.node(pattern, depth + 1)?);
+        let place = of.place.to(pattern.place);
+        let flag = SyntaxNode { place, kind: NodeKind::Text("i".to_owned()) };
+        let positional = [of, pattern].into_iter().chain(any_case.then_some(flag)).collect();
+        self.called(
+            FunctionCall { name: "regexp_like".to_owned(), name_place: place, positional, named: Vec::new() },
+            place,
+        )
+    }
+
+    /// A call of a function over values, or of another one, which what it is about knows.
+    fn called(&self, call: FunctionCall, place: TextSpan) -> Result<SyntaxNode, ProjectProblem> {
+        let kind = functions::apply(call)?.unwrap_or_else(NodeKind::Call);
         Ok(SyntaxNode { place, kind })
     }
 
@@ -460,10 +578,33 @@ impl Conversion<'_> {
                 }
             }
         }
-        Ok(SyntaxNode { place, kind: NodeKind::Call(FunctionCall { name, name_place, positional, named }) })
+        self.called(FunctionCall { name, name_place, positional, named }, place)
     }
 }
 
 fn negate(negated: bool, node: SyntaxNode) -> SyntaxNode {
     if negated { SyntaxNode { place: node.place, kind: NodeKind::Not(Box::new(node)) } } else { node }
+}
+
+/// The type that a cast makes of a value.
+fn cast_to(written: &DataType, place: TextSpan) -> Result<ValueType, ProjectProblem> {
+    let name = written.to_string().to_lowercase();
+    Ok(match name.as_str() {
+        "number" | "numeric" | "decimal" | "double precision" | "double" | "float" | "real" => ValueType::Number,
+        "string" | "text" | "varchar" => ValueType::Text,
+        "boolean" | "bool" => ValueType::Bool,
+        "time" | "timestamp" | "timestamptz" | "timestamp with time zone" | "datetime" => ValueType::Time,
+        "date" => {
+            let problem = ProjectProblem::at(place, "there is no type `date`");
+            return Err(problem.help("write date_trunc('day', cast(x as time))"));
+        }
+        _ if name.contains("int") => {
+            let problem = ProjectProblem::at(place, format!("there is no type `{name}`"));
+            return Err(problem.help("write round(cast(x as number))"));
+        }
+        _ => {
+            let problem = ProjectProblem::at(place, format!("there is no type `{name}`"));
+            return Err(problem.help("there are `number`, `string`, `boolean` and `time`"));
+        }
+    })
 }

@@ -6,6 +6,7 @@ use dataflows::model::{EventName, ValueType};
 
 use super::duration::parse_ms;
 use super::event::root_of;
+use super::functions;
 use super::infer::{Checker, Scope};
 use super::parse::OF_TIME;
 use super::problem::{ProjectProblem, TextSpan};
@@ -43,18 +44,30 @@ impl Scope for PersonName {
             "consent" => consent(checker, call)?,
             "has" => has(checker, call)?,
             name if AGGREGATES.contains(&name) => return aggregate(checker, call, place),
-            name => {
-                let functions = AGGREGATES.into_iter().chain(LOOKUPS);
-                let help = elsewhere(name)
-                    .map(str::to_owned)
-                    .or_else(|| did_you_mean(name, functions.clone()))
-                    .unwrap_or_else(|| format!("there are {}", listed(&functions.collect::<Vec<_>>())));
-                checker.report(ProjectProblem::at(call.name_place, format!("unknown function `{name}`")).help(help));
+            _ => {
+                let functions = AGGREGATES.into_iter().chain(LOOKUPS).chain(functions::names());
+                checker.report(unknown_function(call, functions));
                 return None;
             }
         };
         Some((PersonName::Term(term), checker.types.known(Class::Is(ValueType::Bool), place)))
     }
+}
+
+/// Whether a function of this name is over a person.
+pub(super) fn is_over_person(name: &str) -> bool {
+    AGGREGATES.contains(&name) || LOOKUPS.contains(&name)
+}
+
+/// The problem that there is no such function; there are these.
+pub(super) fn unknown_function<'f>(call: &FunctionCall, functions: impl Iterator<Item = &'f str>) -> ProjectProblem {
+    let functions: Vec<&str> = functions.collect();
+    let name = call.name.as_str();
+    let help = elsewhere(name)
+        .map(str::to_owned)
+        .or_else(|| did_you_mean(name, functions.iter().copied()))
+        .unwrap_or_else(|| format!("there are {}", listed(&functions)));
+    ProjectProblem::at(call.name_place, format!("unknown function `{name}`")).help(help)
 }
 
 /// What a text in double quotes is to be written as, which SQL takes for a name.
@@ -69,7 +82,30 @@ fn elsewhere(function: &str) -> Option<&'static str> {
         "list" | "array_agg" | "collect" | "top" | "mode" => {
             "values are not listed: `last` and `first` give one of them, `distinct` counts the different ones"
         }
-        "hash" | "md5" | "sha1" | "sha256" => "there are no hashes; `has(email)` says whether there is an identifier",
+        "hash" | "sha1" | "sha512" => "there are `md5` and `sha256`, such as in sha256(lower(trim(x)))",
+        "ifnull" | "nvl" | "isnull" => "write coalesce(x, y)",
+        "if" | "iff" | "iif" => "write case when condition then x else y end",
+        "len" => "write length(x)",
+        "lcase" | "tolower" => "write lower(x)",
+        "ucase" | "toupper" => "write upper(x)",
+        "ltrim" | "rtrim" | "btrim" => "write trim(x), which leaves out white space at both ends",
+        "left" => "write substring(x, 1, n)",
+        "right" => "write substring(x, length(x) - n + 1)",
+        "concat" => "write x || y; where x may be missing coalesce(x, '') || y",
+        "startswith" => "write starts_with(x, y)",
+        "endswith" => "write ends_with(x, y)",
+        "strpos" | "instr" | "charindex" | "locate" => "contains(x, 'text') says whether it is in it",
+        "to_timestamp" | "from_unixtime" => "write to_time(x, 's')",
+        "to_date" | "date" => "write date_trunc('day', cast(x as time))",
+        "year" | "month" | "day" | "hour" | "minute" | "dayofweek" | "date_part" | "datepart" => {
+            "write extract(hour from x), in a zone extract(hour from x at time zone 'Europe/Berlin')"
+        }
+        "log" => "write ln(x); the logarithm to the base 10 is ln(x) / ln(10)",
+        "log10" => "write ln(x) / ln(10)",
+        "exp" => "write power(2.718281828459045, x)",
+        "to_number" => "write cast(x as number)",
+        "to_char" => "write cast(x as string)",
+        "rlike" | "regexp" | "regexp_matches" | "regexp_contains" => "write regexp_like(x, 'pattern')",
         _ => return None,
     })
 }

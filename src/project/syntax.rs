@@ -1,6 +1,6 @@
 //! The syntax tree of an expression: what sqlparser's tree means to us, with the place of every part in the file.
 
-use dataflows::expression::{Arithmetic, Comparison};
+use dataflows::expression::{Arithmetic, Comparison, Function, Zone};
 use dataflows::model::Number;
 
 use super::problem::TextSpan;
@@ -47,6 +47,12 @@ pub(super) enum NodeKind {
     Like(Box<SyntaxNode>, Box<SyntaxNode>),
     /// `… is null`
     IsNull(Box<SyntaxNode>),
+    /// `… is true`, `… is false`
+    IsTruth(Box<SyntaxNode>, bool),
+    /// `lower(…)`, `case when … then … end`: a function over values.
+    Apply(Function, Vec<SyntaxNode>),
+    /// `… at time zone '…'`, within a function that looks at the calendar and the clock there.
+    AtTimeZone(Box<SyntaxNode>, Zone),
 }
 
 /// A name.

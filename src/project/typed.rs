@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 use dataflows::definitions::{EventTerm, PersonTerm, Window};
-use dataflows::expression::{Arithmetic, Comparison, Pattern};
+use dataflows::expression::{self, Arithmetic, Comparison, Pattern};
 use dataflows::model::{EventName, Value};
 
 use super::infer::FieldUse;
@@ -31,6 +31,7 @@ pub(super) enum TypedKind<T> {
     In(Box<Typed<T>>, Vec<Typed<T>>),
     Like(Box<Typed<T>>, Pattern),
     IsMissing(Box<Typed<T>>),
+    Call(expression::Function, Vec<Typed<T>>),
 }
 
 /// What an expression over a person refers to, before measures and types are known.

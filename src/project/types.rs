@@ -119,8 +119,13 @@ impl VariableTypes {
         Ok(())
     }
 
-    /// Demands that two operands are of one type.
+    /// Demands that two operands are of one type, because they are compared.
     pub(super) fn unify(&mut self, a: Operand, b: Operand) -> Result<(), ProjectProblem> {
+        self.unify_as(a, b, "cannot be compared with")
+    }
+
+    /// The same because of something else. `cannot` says what two of different types cannot do.
+    pub(super) fn unify_as(&mut self, a: Operand, b: Operand, cannot: &str) -> Result<(), ProjectProblem> {
         let ((a_root, a_known), (b_root, b_known)) = (self.root(a.0), self.root(b.0));
         if a_root == b_root {
             return Ok(());
@@ -132,7 +137,7 @@ impl VariableTypes {
             (Some((a_class, a_why)), Some((b_class, b_why))) => match a_class.meet(b_class) {
                 Some(met) => Some((met, if met == a_class { a_why } else { b_why })),
                 None => {
-                    let message = format!("{} cannot be compared with {}", a_class.name(), b_class.name());
+                    let message = format!("{} {cannot} {}", a_class.name(), b_class.name());
                     let problem = ProjectProblem::at(a.1, message).here(a_class.name()).also(b.1, b_class.name());
                     return Err(problem.also(a_why, because(a_class)).also(b_why, because(b_class)));
                 }
