@@ -8,10 +8,11 @@ use std::fmt;
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::expression::{Expression, Pattern};
 use crate::limits::{FOLLOWERS_PER_PROFILE_MAX, HOPS_MAX, IDENTIFIERS_PER_TYPE_MAX, LINKS_PER_IDENTIFIER_MAX};
-use crate::model::{Event, EventName, Value, ValueType};
+use crate::model::{Event, EventName, Number, PointInTime, ProfileId, Tick, Value, ValueType};
 
 /// Declares an id: an index into one of the vectors of [`Definitions`].
 macro_rules! id {
@@ -85,12 +86,27 @@ pub struct Definitions {
     pub destinations: Vec<DestinationView>,
     /// The events that destinations are sent, in the order of the destinations.
     pub forwards: Vec<Forward>,
+    /// Over how many milliseconds that is spread which hangs on the clock alone. 0: nothing is spread.
+    pub clock_spread_ms: u64,
 }
 
 impl Definitions {
     /// The audience of this name.
     pub fn audience(&self, name: &str) -> Option<AudienceId> {
         self.audiences.iter().position(|audience| audience.name == name).map(AudienceId::new)
+    }
+
+    /// What the clock of a profile shows at a tick.
+    pub fn clock_of(&self, profile: ProfileId, tick: Tick) -> PointInTime {
+        PointInTime::from_ms(PointInTime::from(tick).as_ms().saturating_sub(self.clock_lag_ms(profile)))
+    }
+
+    /// How far the clock of a profile is behind the ticks.
+    pub fn clock_lag_ms(&self, profile: ProfileId) -> i64 {
+        match self.clock_spread_ms {
+            0 => 0,
+            spread_ms => i64::try_from(profile.root().shift_ms(spread_ms)).unwrap_or(i64::MAX),
+        }
     }
 
     /// What a term says of an event. A field of another type than definitions expect is missing.
@@ -302,6 +318,44 @@ pub enum PersonTerm {
     Consent(CompactString),
     /// Whether the person has an identifier of this type. Never missing.
     Has(CompactString),
+    /// The time: that of the tick.
+    Now,
+    /// The time that the person's clock shows: at most [`Definitions::clock_spread_ms`] behind that of the tick. What hangs on
+    /// the clock alone goes by it, so that not everybody's changes at one tick.
+    Clock,
+    /// In which part of all people the person is.
+    Bucket(Bucket),
+}
+
+/// A division of all people into parts of about the same size, at random but for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Divisions of different salts have nothing to do with each other.
+    pub salt: CompactString,
+    /// How many parts there are, at least one.
+    pub count: u32,
+    /// The type of identifiers of which the smallest one decides; where the person has none, the part is missing. `None`: the
+    /// profile's id decides.
+    pub by: Option<CompactString>,
+}
+
+impl Bucket {
+    /// The part in which somebody of this value is: anybody can compute it, of SHA-256 of salt, a colon and the value the first
+    /// eight bytes as a number, and of that the remainder.
+    ///
+    /// ```
+    /// use dataflows::definitions::Bucket;
+    /// use dataflows::model::Value;
+    /// let bucket = Bucket { salt: "spring".into(), count: 100, by: None };
+    /// // printf spring:42 | sha256sum
+    /// assert_eq!(Some(bucket.of("42")), Value::number((0x1e4b_8212_8fda_a4b2u64 % 100) as f64));
+    /// ```
+    pub fn of(&self, value: &str) -> Value {
+        let digest = Sha256::new().chain_update(&self.salt).chain_update(":").chain_update(value).finalize();
+        let first = digest.first_chunk().copied().map_or(0, u64::from_be_bytes);
+        let part = first % u64::from(self.count.max(1));
+        Value::Number(Number::from(u32::try_from(part).unwrap_or(u32::MAX)))
+    }
 }
 
 /// A value computed per person.

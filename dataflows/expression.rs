@@ -4,6 +4,7 @@
 //! `true or …` is true, and [`Expression::IsMissing`] is never missing. A value of an unexpected type counts as missing.
 
 mod call;
+mod clock;
 mod function;
 mod pattern;
 mod text;
@@ -102,6 +103,17 @@ pub enum Arithmetic {
 }
 
 impl Arithmetic {
+    /// As it is written.
+    pub fn sign(self) -> char {
+        match self {
+            Arithmetic::Add => '+',
+            Arithmetic::Subtract => '-',
+            Arithmetic::Multiply => '*',
+            Arithmetic::Divide => '/',
+            Arithmetic::Remainder => '%',
+        }
+    }
+
     fn apply(self, a: Number, b: Number) -> Option<Number> {
         match self {
             Arithmetic::Add => a.plus(b),

@@ -14,6 +14,7 @@ mod rows;
 mod side;
 mod split;
 mod states;
+mod timers;
 pub(crate) mod visits;
 mod waiting;
 
@@ -29,4 +30,5 @@ pub use rekey::rekey;
 pub use release::release;
 pub use rows::rows;
 pub use split::{Outlet, Split};
+pub use timers::KeyTimers;
 pub(crate) use waiting::WaitingRows;

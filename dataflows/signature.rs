@@ -9,10 +9,10 @@ use std::fmt::Write;
 use compact_str::CompactString;
 
 use crate::definitions::{
-    Audience, Blocked, Definitions, DestinationView, EventTerm, Field, FieldRoot, Forward, IdentityRules, ListedTrait,
-    Measure, MeasureId, MeasureShape, PersonTerm, Trait,
+    Audience, Blocked, Bucket, Definitions, DestinationView, EventTerm, Field, FieldRoot, Forward, IdentityRules,
+    ListedTrait, Measure, MeasureId, MeasureShape, PersonTerm, Trait,
 };
-use crate::expression::{Arithmetic, Comparison, Expression};
+use crate::expression::{Comparison, Expression};
 use crate::model::{Value, ValueType};
 
 impl Measure {
@@ -170,6 +170,9 @@ fn of_person(expression: &Expression<PersonTerm>, definitions: &Definitions) -> 
         PersonTerm::Audience(id) => format!("audience {:?}", definitions.audiences[id.index()].name),
         PersonTerm::Consent(purpose) => format!("consent {purpose:?}"),
         PersonTerm::Has(kind) => format!("has {kind:?}"),
+        PersonTerm::Now => "now".to_owned(),
+        PersonTerm::Clock => "clock".to_owned(),
+        PersonTerm::Bucket(Bucket { salt, count, by }) => format!("bucket {salt:?} of {count} by {by:?}"),
     })
 }
 
@@ -196,14 +199,7 @@ fn text<T>(expression: &Expression<T>, term: &impl Fn(&T) -> String) -> String {
             format!("({sign} {} {})", one(a), one(b))
         }
         Expression::Arithmetic(operation, a, b) => {
-            let sign = match operation {
-                Arithmetic::Add => "+",
-                Arithmetic::Subtract => "-",
-                Arithmetic::Multiply => "*",
-                Arithmetic::Divide => "/",
-                Arithmetic::Remainder => "%",
-            };
-            format!("({sign} {} {})", one(a), one(b))
+            format!("({} {} {})", operation.sign(), one(a), one(b))
         }
         Expression::In(inner, values) => {
             format!("(in {} {})", one(inner), values.iter().map(value).collect::<Vec<_>>().join(" "))

@@ -36,8 +36,8 @@ pub fn derive<'scope>(
     at_once: AtOnce,
 ) -> Arranged<'scope, DerivedTrace> {
     let mut follower = changes::Follower::new(definitions.clone());
-    reduce_changes(parts, corrections, "Derived by profile", at_once, move |profile, changes, past, rows| {
-        follower.follow(profile, changes, past, rows)
+    reduce_changes(parts, corrections, "Derived by profile", at_once, move |profile, changes, past, timers, rows| {
+        follower.follow(profile, changes, past, timers, rows)
     })
 }
 

@@ -5,7 +5,6 @@
 use std::fmt;
 
 use dataflows::model::{PointInTime, Tick, Value};
-use jiff::Timestamp;
 use serde::ser::{Serialize, Serializer};
 
 mod profile;
@@ -23,8 +22,8 @@ impl Serialize for ValueJson<'_> {
         match self.0 {
             Value::Bool(truth) => to.serialize_bool(*truth),
             Value::Text(text) => to.serialize_str(text),
-            Value::Time(time) => match in_words(*time) {
-                Some(words) => to.collect_str(&words),
+            Value::Time(time) => match time.in_words() {
+                Some(words) => to.serialize_str(&words),
                 // After the year 9999 RFC 3339 has no words for it.
                 None => to.serialize_i64(time.as_ms()),
             },
@@ -55,16 +54,11 @@ pub struct TimeText(pub Tick);
 
 impl fmt::Display for TimeText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match in_words(self.0.into()) {
+        match PointInTime::from(self.0).in_words() {
             Some(words) => words.fmt(f),
             None => self.0.fmt(f),
         }
     }
-}
-
-/// A time that prints as RFC 3339 in UTC.
-fn in_words(time: PointInTime) -> Option<Timestamp> {
-    Timestamp::from_millisecond(time.as_ms()).ok()
 }
 
 #[cfg(test)]

@@ -46,6 +46,9 @@ pub const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests that are under way may take when the server stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Parts into which `hash_bucket` divides people: a part of so many is one in a million.
+pub const BUCKETS_MAX: u32 = 1_000_000;
+
 /// Bytes of the catalogue of definitions. With as many of each kind as there may be, and the longest names, it has less.
 pub const CATALOGUE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 

@@ -72,6 +72,7 @@ pub(super) fn call<T>(
         Function::NaturalLogarithm => number(0)?.natural_logarithm().map(Value::Number),
         Function::Shift(ms) => PointInTime::of_ms(time(0)?.as_ms().checked_add(*ms)?).map(Value::Time),
         Function::Truncate(unit, zone) => time::truncated(time(0)?, *unit, zone).map(Value::Time),
+        Function::AgeYears => time::age_years(time(0)?, time(1)?).map(Value::Number),
         Function::Extract(field, zone) => time::extracted(time(0)?, *field, zone).map(Value::Number),
     }
 }
@@ -82,9 +83,10 @@ fn extreme<T>(arguments: &[Expression<T>], lookup: &impl Fn(&T) -> Option<Value>
     values.reduce(|best, value| if value.cmp(&best) == wanted { value } else { best })
 }
 
-/// The whole number that it is.
-fn whole(number: Number) -> Option<i64> {
-    number.as_integer()?.try_into().ok()
+/// The whole number that it is. What is beyond 128 bits is beyond all that is counted.
+fn whole(number: Number) -> Option<i128> {
+    let float = number.get();
+    number.as_integer().or_else(|| (float.fract() == 0.0).then_some(float as i128))
 }
 
 /// A value as one of another type.

@@ -76,6 +76,8 @@ pub enum Function {
     Truncate(CalendarUnit, Zone),
     /// What a calendar and a clock in a zone show at a time.
     Extract(CalendarField, Zone),
+    /// How many years are full from one time to another, by the calendar in UTC.
+    AgeYears,
 }
 
 /// Units in which a time is counted from 1970 on.
@@ -162,6 +164,24 @@ named!(
         Epoch = "epoch",
     }
 );
+
+impl CalendarField {
+    /// The unit with which it changes.
+    pub fn changes_with(self) -> CalendarUnit {
+        match self {
+            CalendarField::Year => CalendarUnit::Year,
+            CalendarField::Quarter => CalendarUnit::Quarter,
+            CalendarField::Month => CalendarUnit::Month,
+            CalendarField::Week => CalendarUnit::Week,
+            CalendarField::Day | CalendarField::DayOfWeek | CalendarField::IsoDayOfWeek | CalendarField::DayOfYear => {
+                CalendarUnit::Day
+            }
+            CalendarField::Hour => CalendarUnit::Hour,
+            CalendarField::Minute => CalendarUnit::Minute,
+            CalendarField::Second | CalendarField::Epoch => CalendarUnit::Second,
+        }
+    }
+}
 
 /// A time zone of the database that is part of the program.
 #[derive(Clone, Debug)]
@@ -285,6 +305,7 @@ impl fmt::Display for Function {
             Function::Power => "power",
             Function::SquareRoot => "sqrt",
             Function::NaturalLogarithm => "ln",
+            Function::AgeYears => "age_years",
             Function::Shift(ms) => return write!(f, "shift {ms} ms"),
             Function::Truncate(unit, zone) => return write!(f, "date_trunc {unit} {zone}"),
             Function::Extract(field, zone) => return write!(f, "extract {field} {zone}"),

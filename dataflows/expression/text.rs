@@ -32,12 +32,12 @@ pub(super) fn replaced(text: &str, old: &str, new: &str) -> Option<Value> {
 }
 
 /// From the `from`-th character on, which are counted from 1, so many, or all. Places before the first one count, too.
-pub(super) fn substring(text: &str, from: i64, count: Option<i64>) -> Option<&str> {
+pub(super) fn substring(text: &str, from: i128, count: Option<i128>) -> Option<&str> {
     if count.is_some_and(|count| count < 0) {
         return None;
     }
-    let place = |number: i64| {
-        let before = usize::try_from(number.saturating_sub(1)).unwrap_or(0);
+    let place = |number: i128| {
+        let before = usize::try_from(number.saturating_sub(1).clamp(0, text.len() as i128)).unwrap_or(text.len());
         text.char_indices().nth(before).map_or(text.len(), |(at, _)| at)
     };
     let start = place(from);
@@ -46,8 +46,9 @@ pub(super) fn substring(text: &str, from: i64, count: Option<i64>) -> Option<&st
 }
 
 /// The part of a number, from 1 on, or from -1 on from the end.
-pub(super) fn part<'t>(text: &'t str, separator: &str, number: i64) -> Option<&'t str> {
-    let index = usize::try_from(number.unsigned_abs().checked_sub(1)?).ok()?;
+pub(super) fn part<'t>(text: &'t str, separator: &str, number: i128) -> Option<&'t str> {
+    // Beyond so many there is no part.
+    let index = usize::try_from(number.unsigned_abs().checked_sub(1)?).unwrap_or(usize::MAX - 1);
     if separator.is_empty() {
         return Some(if index == 0 { text } else { "" });
     }

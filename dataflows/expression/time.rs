@@ -1,10 +1,10 @@
 //! Functions over times: calendars and clocks.
 
 use compact_str::format_compact;
-use jiff::civil::Date;
-use jiff::{Timestamp, ToSpan};
+use jiff::civil::{Date, DateTime, Time};
+use jiff::{Span, Timestamp, ToSpan};
 
-use super::{CalendarField, CalendarUnit, TimeUnit, Zone};
+use super::{CalendarField, CalendarUnit, Function, TimeUnit, Zone};
 use crate::model::{Number, PointInTime, Value};
 
 /// So many units after 1970 began, rounded down to a millisecond.
@@ -18,15 +18,35 @@ pub(super) fn of_units(number: Number, unit: TimeUnit) -> Option<PointInTime> {
 
 /// A time in RFC 3339, in UTC.
 pub(super) fn in_words(time: PointInTime) -> Value {
-    Value::Text(match Timestamp::from_millisecond(time.as_ms()) {
-        Ok(timestamp) => format_compact!("{timestamp}"),
-        Err(_) => format_compact!("{time}"),
-    })
+    Value::Text(time.in_words().unwrap_or_else(|| format_compact!("{time}")))
+}
+
+/// Four hundred years, after which the calendar and the rules of all zones are the same again.
+const CYCLE_YEARS: i64 = 400;
+const CYCLE_MS: i64 = 146_097 * 86_400_000;
+
+/// What calendar and clock of a zone show at a time.
+fn shown(time: PointInTime, zone: &Zone) -> Option<DateTime> {
+    let timestamp = |ms| Timestamp::from_millisecond(ms).ok();
+    match timestamp(time.as_ms()) {
+        Some(at) => Some(zone.0.to_datetime(at)),
+        // The last day of the year 9999, of which the library knows nothing.
+        None => {
+            zone.0.to_datetime(timestamp(time.as_ms().checked_sub(CYCLE_MS)?)?).checked_add(CYCLE_YEARS.years()).ok()
+        }
+    }
+}
+
+/// The first moment of a day in a zone: where there is no midnight, that after it; where there are two, the first one.
+fn first_moment(date: Date, zone: &Zone) -> Option<PointInTime> {
+    let of = |date: Date| Some(date.to_zoned(zone.0.clone()).ok()?.timestamp().as_millisecond());
+    let ms = of(date).or_else(|| Some(of(date.checked_sub(CYCLE_YEARS.years()).ok()?)? + CYCLE_MS))?;
+    PointInTime::of_ms(ms)
 }
 
 /// When the unit that `time` is in began.
 pub(super) fn truncated(time: PointInTime, unit: CalendarUnit, zone: &Zone) -> Option<PointInTime> {
-    let local = zone.0.to_datetime(Timestamp::from_millisecond(time.as_ms()).ok()?);
+    let local = shown(time, zone)?;
     let beyond_second_ms = i64::from(local.millisecond());
     let beyond_minute_ms = beyond_second_ms + 1_000 * i64::from(local.second());
     let beyond_hour_ms = beyond_minute_ms + 60_000 * i64::from(local.minute());
@@ -43,13 +63,12 @@ pub(super) fn truncated(time: PointInTime, unit: CalendarUnit, zone: &Zone) -> O
         CalendarUnit::Quarter => Date::new(local.year(), (local.month() - 1) / 3 * 3 + 1, 1).ok()?,
         CalendarUnit::Year => local.date().first_of_year(),
     };
-    // Where there is no midnight, that is the first moment after it; where there are two, the first one.
-    PointInTime::of_timestamp(date.to_zoned(zone.0.clone()).ok()?.timestamp())
+    first_moment(date, zone)
 }
 
 /// What the calendar or the clock shows.
 pub(super) fn extracted(time: PointInTime, field: CalendarField, zone: &Zone) -> Option<Number> {
-    let local = zone.0.to_datetime(Timestamp::from_millisecond(time.as_ms()).ok()?);
+    let local = shown(time, zone)?;
     let whole = match field {
         CalendarField::Year => i64::from(local.year()),
         CalendarField::Quarter => i64::from((local.month() - 1) / 3 + 1),
@@ -72,4 +91,62 @@ pub(super) fn extracted(time: PointInTime, field: CalendarField, zone: &Zone) ->
 /// Milliseconds as seconds.
 fn of_ms(ms: i64) -> Option<Number> {
     Number::of_millionths(1_000 * i128::from(ms), 1)
+}
+
+/// The first time after `time` at which a function of the calendar and the clock may show something else.
+pub(super) fn next_shown(time: PointInTime, function: &Function) -> Option<PointInTime> {
+    let (unit, zone) = match function {
+        Function::Truncate(unit, zone) => (*unit, zone),
+        Function::Extract(field, zone) => (field.changes_with(), zone),
+        _ => return None,
+    };
+    let began = truncated(time, unit, zone)?;
+    let later = |ms| PointInTime::of_ms(began.as_ms() + ms);
+    let next = match unit {
+        CalendarUnit::Second => later(1_000),
+        CalendarUnit::Minute => later(60_000),
+        CalendarUnit::Hour => later(3_600_000),
+        CalendarUnit::Day => next_date(began, 1.day(), zone),
+        CalendarUnit::Week => next_date(began, 1.week(), zone),
+        CalendarUnit::Month => next_date(began, 1.month(), zone),
+        CalendarUnit::Quarter => next_date(began, 3.months(), zone),
+        CalendarUnit::Year => next_date(began, 1.year(), zone),
+    };
+    // Where clocks are set, they may show anything: they are looked at then, too.
+    let at = Timestamp::from_millisecond(time.as_ms()).ok();
+    let set = at.and_then(|at| zone.0.following(at).next()).and_then(|set| PointInTime::of_timestamp(set.timestamp()));
+    next.into_iter().chain(set).filter(|at| *at > time).min()
+}
+
+/// The beginning of the date that is so much later than that of `began`.
+fn next_date(began: PointInTime, span: Span, zone: &Zone) -> Option<PointInTime> {
+    first_moment(shown(began, zone)?.date().checked_add(span).ok()?, zone)
+}
+
+/// The full years from `birth` to `at`, by the calendar in UTC; nothing where `birth` is later. Who was born on 29 February is
+/// a year older on 1 March where there is no such day.
+pub(super) fn age_years(birth: PointInTime, at: PointInTime) -> Option<Number> {
+    let (born, now) = (birth.in_utc()?, at.in_utc()?);
+    if at < birth {
+        return None;
+    }
+    let of_year = |time: DateTime| (time.month(), time.day(), time.time());
+    let years = i64::from(now.year()) - i64::from(born.year()) - i64::from(of_year(now) < of_year(born));
+    Number::of_integer(years.into())
+}
+
+/// The first time after `at` at which [`age_years`] shows something else.
+pub(super) fn next_birthday(birth: PointInTime, at: PointInTime) -> Option<PointInTime> {
+    if at < birth {
+        return Some(birth);
+    }
+    let years = i64::try_from(age_years(birth, at)?.as_integer()?).ok()?;
+    let born = birth.in_utc()?;
+    let year = i16::try_from(i64::from(born.year()) + years + 1).ok()?;
+    let birthday = match Date::new(year, born.month(), born.day()) {
+        Ok(date) => date.to_datetime(born.time()),
+        // 29 February.
+        Err(_) => Date::new(year, 3, 1).ok()?.to_datetime(Time::midnight()),
+    };
+    PointInTime::of_civil(birthday)
 }

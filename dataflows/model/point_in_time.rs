@@ -4,9 +4,15 @@ mod written;
 
 use std::fmt;
 
+use compact_str::{CompactString, format_compact};
+use jiff::SignedDuration;
+use jiff::civil::{DateTime, date};
 use serde::{Deserialize, Serialize};
 
 use super::Tick;
+
+/// When milliseconds are counted from.
+const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
 
 /// A time that a value says: milliseconds since 1970, less than none before it.
 ///
@@ -34,6 +40,23 @@ impl PointInTime {
     /// What [`PointInTime::to_bits`] gave.
     pub const fn from_bits(bits: u64) -> Self {
         PointInTime(bits as i64)
+    }
+
+    /// What calendar and clock show at it in UTC, from the year -9999 to 9999.
+    pub fn in_utc(self) -> Option<DateTime> {
+        EPOCH.checked_add(SignedDuration::from_millis(self.0)).ok()
+    }
+
+    /// As RFC 3339 writes it in UTC, with as few digits as it needs; nothing where that has no words for it.
+    ///
+    /// ```
+    /// use dataflows::model::PointInTime;
+    /// let written = |ms| PointInTime::from_ms(ms).in_words().map(|words| words.to_string());
+    /// assert_eq!(written(1_704_067_200_500).as_deref(), Some("2024-01-01T00:00:00.5Z"));
+    /// assert_eq!(written(i64::MAX), None);
+    /// ```
+    pub fn in_words(self) -> Option<CompactString> {
+        self.in_utc().map(|shown| format_compact!("{shown}Z"))
     }
 
     /// The tick at this time, where there is one.

@@ -8,6 +8,8 @@
 //! What it reduces is the sum of two arrangements, of which the second one corrects the first: it is small, follows from the first,
 //! and comes after it. So what comes of the first is worked off as it comes, span by span, and the second is cut where it has to be.
 //!
+//! What is reduced may depend on the time, too: then the logic sets timers, and is asked for the key again at their ticks.
+//!
 //! Where a span has very much in it, a part of its keys is worked off at a time, and the worker looks at what else there is to do in
 //! between. What comes out of a span comes when all of it is worked off.
 
@@ -27,6 +29,7 @@ use timely::progress::Antichain;
 use super::at_once::AtOnce;
 use super::past::{Past, Trace};
 use super::side::{Side, SideCursor, tick_of};
+use super::timers::{DueKey, KeyTimers, Timers};
 use super::waiting::hold;
 use crate::batches::{ValBuilder, ValSpine};
 use crate::model::Tick;
@@ -34,15 +37,19 @@ use crate::model::Tick;
 /// Lets `logic` turn the changes of each key into changes of its output.
 ///
 /// It is called once for each key that some new batches touch, with all changes in them, by tick and then by value; with what
-/// was there before all of these; and with a list for the changes of the output, at ticks of the changes. Over time these must
-/// add up to a function of what is there: nobody else looks after that.
+/// was there before all of these; with the timers of the key; and with a list for the changes of the output, at ticks of the changes
+/// and of timers. Over time these must add up to a function of what is there and of the tick: nobody else looks after that.
+///
+/// A key whose timer has come is a key that is touched, with no changes where there are none. All timers that are due are to be taken
+/// and worked off in the order of their ticks, among the changes. Where the input has ended, time has ended: what is set then never
+/// comes.
 ///
 /// About `at_once` changes are worked off at a time: as many keys as have them.
 ///
 /// ```
 /// use dataflows::batches::arrange_by_key;
 /// use dataflows::model::Tick;
-/// use dataflows::operators::{AtOnce, reduce_changes};
+/// use dataflows::operators::{AtOnce, KeyTimers, reduce_changes};
 /// use differential_dataflow::input::Input;
 /// use timely::dataflow::operators::{Capture, capture::Extract};
 ///
@@ -56,7 +63,7 @@ use crate::model::Tick;
 ///         let letters = arrange_by_key(letters, "Letters");
 ///         // How many vowels each key has.
 ///         let mut count = |past: &mut dyn FnMut(&char) -> i64| "aeiou".chars().map(|vowel| past(&vowel)).sum::<i64>();
-///         let vowels = reduce_changes(letters, corrections, "Vowels", AtOnce::new(9), move |_key, changes, past, give| {
+///         let vowels = reduce_changes(letters, corrections, "Vowels", AtOnce::new(9), move |_key, changes, past, _timers: &mut KeyTimers<()>, give| {
 ///             let mut vowels = count(&mut |vowel| past.amount(vowel));
 ///             for (tick, letter, diff) in changes.iter().filter(|(_, letter, _)| "aeiou".contains(**letter)) {
 ///                 give.push((vowels, *tick, -1));
@@ -70,17 +77,18 @@ use crate::model::Tick;
 /// let updates: Vec<_> = updates.extract().into_iter().flat_map(|(_, updates)| updates).collect();
 /// assert_eq!(updates, [((1, 0), Tick::default(), -1), ((1, 1), Tick::default(), 1)]);
 /// ```
-pub fn reduce_changes<'scope, K, V, R, W>(
+pub fn reduce_changes<'scope, K, V, R, N, W>(
     arranged: Arranged<'scope, Trace<K, V, R>>,
     corrections: Arranged<'scope, Trace<K, V, R>>,
     name: &str,
     at_once: AtOnce,
-    mut logic: impl FnMut(&K, &[(Tick, &V, R)], &mut Past<K, V, R>, &mut Vec<(W, Tick, i64)>) + 'static,
+    mut logic: impl FnMut(&K, &[(Tick, &V, R)], &mut Past<K, V, R>, &mut KeyTimers<N>, &mut Vec<(W, Tick, i64)>) + 'static,
 ) -> Arranged<'scope, Trace<K, W, i64>>
 where
     K: ExchangeData,
     V: ExchangeData,
     R: Monoid + ExchangeData,
+    N: Ord + Copy + 'static,
     W: Data,
 {
     let scope = arranged.stream.scope();
@@ -96,11 +104,12 @@ where
             exertion.into_iter().for_each(|logic| spine.set_exert_logic(logic));
             let (reader, mut writer) = TraceAgent::new(spine, operator, logger);
             trace = Some(reader);
-            // For the earliest change that waits; none where nothing waits.
+            // For the earliest change or timer that waits; none where nothing waits.
             let mut held: Option<Capability<Tick>> = None;
             // Before this tick all is worked off, and sealed in the trace.
             let mut done = Tick::default();
-            let mut under_way: Option<ReduceWork<K, V, R, W>> = None;
+            let mut under_way: Option<ReduceWork<K, V, R, N, W>> = None;
+            let mut timers = Timers::new();
             move |(first_in, first_frontier), (second_in, second_frontier), output| {
                 first_in.for_each(|capability, spans| {
                     hold(&mut held, &capability);
@@ -116,10 +125,10 @@ where
                 loop {
                     let mut until = first.boundary(frontier);
                     if under_way.is_none() && until > done && held.as_ref().is_some_and(|held| *held.time() < until) {
-                        under_way = Some(ReduceWork::begin(&mut first, &mut second, done..until));
+                        under_way = Some(ReduceWork::begin(&mut first, &mut second, &mut timers, done..until));
                     }
                     if let Some(mut work) = under_way.take() {
-                        if !work.go_on(&mut left, &mut logic) {
+                        if !work.go_on(&mut left, &mut timers, &mut logic) {
                             under_way = Some(work);
                             activator.activate();
                             break;
@@ -146,7 +155,11 @@ where
                     writer.seal(bound(until));
                     done = until;
                     let more = first.finish(done) | second.finish(done);
-                    held = held.take().filter(|_| more);
+                    let next = if done == Tick::MAX { None } else { timers.earliest() };
+                    held = held.take().filter(|_| more || next.is_some());
+                    if let (false, Some(next), Some(held)) = (more, next, held.as_mut()) {
+                        held.downgrade(&next);
+                    }
                 }
                 writer.exert();
             }
@@ -160,23 +173,36 @@ fn bound(tick: Tick) -> Antichain<Tick> {
 }
 
 /// What waits of some ticks, worked off key by key.
-struct ReduceWork<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData, W: Data> {
+struct ReduceWork<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData, N, W: Data> {
     ticks: Range<Tick>,
     past: Past<K, V, R>,
     first: SideCursor<K, V, R>,
     second: SideCursor<K, V, R>,
+    /// The keys whose timers have come, the last one first.
+    due: Vec<DueKey<K, N>>,
+    timers: KeyTimers<N>,
     builder: ValBuilder<K, W, Tick, i64>,
 }
 
-impl<K, V, R, W> ReduceWork<K, V, R, W>
+impl<K, V, R, N, W> ReduceWork<K, V, R, N, W>
 where
     K: ExchangeData,
     V: ExchangeData,
     R: Monoid + ExchangeData,
+    N: Ord + Copy,
     W: Data,
 {
-    fn begin(first: &mut Side<K, V, R>, second: &mut Side<K, V, R>, ticks: Range<Tick>) -> Self {
+    fn begin(
+        first: &mut Side<K, V, R>,
+        second: &mut Side<K, V, R>,
+        timers: &mut Timers<K, N>,
+        ticks: Range<Tick>,
+    ) -> Self {
+        let mut due = timers.take_due(ticks.end);
+        due.reverse();
         ReduceWork {
+            due,
+            timers: KeyTimers::new(),
             ticks,
             past: first.past().and(second.past()),
             first: first.cursor(),
@@ -189,17 +215,28 @@ where
     fn go_on(
         &mut self,
         left: &mut usize,
-        logic: &mut impl FnMut(&K, &[(Tick, &V, R)], &mut Past<K, V, R>, &mut Vec<(W, Tick, i64)>),
+        timers: &mut Timers<K, N>,
+        logic: &mut impl FnMut(&K, &[(Tick, &V, R)], &mut Past<K, V, R>, &mut KeyTimers<N>, &mut Vec<(W, Tick, i64)>),
     ) -> bool {
-        let ReduceWork { ticks, past, first: (cursor, batches), second: (second_cursor, second_batches), builder } =
-            self;
+        let ReduceWork { ticks, past, due, timers: of_key, builder, .. } = self;
+        let ((cursor, batches), (second_cursor, second_batches)) = (&mut self.first, &mut self.second);
         let (mut changes, mut followed, mut rows, mut buffer) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         loop {
             let keys = [cursor.get_key(batches), second_cursor.get_key(second_batches)];
-            let Some(key) = keys.into_iter().flatten().min() else { return true };
+            let changed = keys.into_iter().flatten().min();
+            let is_due = due.last().is_some_and(|(key, _)| changed.is_none_or(|changed| key <= changed));
+            if changed.is_none() && !is_due {
+                return true;
+            }
             if *left == 0 {
                 return false;
             }
+            let popped = if is_due { due.pop() } else { None };
+            let (key, due_now) = match (&popped, changed) {
+                (Some((key, due)), _) => (key, due.as_slice()),
+                (None, Some(key)) => (key, &[][..]),
+                (None, None) => return true,
+            };
             let is_here = keys.map(|other| other == Some(key));
             changes.clear();
             let [_, is_corrected] = is_here;
@@ -231,11 +268,18 @@ where
                 past.add(followed.drain(..));
             }
             sort(&mut changes, is_corrected);
-            *left = left.saturating_sub(changes.len().max(1));
-            if changes.is_empty() {
+            *left = left.saturating_sub((changes.len() + due_now.len()).max(1));
+            // At the end of time no timer comes any more, but for those before the last changes.
+            let until = match ticks.end {
+                Tick::MAX => changes.last().map_or(Tick::default(), |(tick, ..)| tick.next()),
+                end => end,
+            };
+            of_key.turn_to(until, due_now);
+            if changes.is_empty() && of_key.next_due().is_none() {
                 continue;
             }
-            logic(key, &changes, past, &mut rows);
+            logic(key, &changes, past, of_key, &mut rows);
+            timers.take_over(key, of_key);
             consolidate_updates(&mut rows);
             buffer.extend(rows.drain(..).map(|(row, tick, diff)| ((key.clone(), row), tick, diff)));
             builder.push(&mut buffer);

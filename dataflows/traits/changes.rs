@@ -7,12 +7,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::person::{Person, Phase, ProfilePast, input_over_topic};
+use super::person::{Person, Phase, ProfilePast, input_over_identifiers, input_over_topic};
 use super::plan::{Node, NodeTarget, Plan, Planned, derived_of};
 use crate::definitions::{
     AudienceId, Definitions, DestinationId, DestinationView, EvaluationStep, ListedTrait, MeasureId,
 };
 use crate::model::{Derived, Part, ProfileId, ProfilePayload, Text, Tick, Topic, Traits, Value, Weight};
+use crate::operators::KeyTimers;
 
 /// Follows changes through the graph of the definitions.
 pub struct Follower {
@@ -34,24 +35,35 @@ impl Follower {
         Follower { person: Person::new(&plan), plan, touched: BTreeSet::new(), crossed: Vec::new() }
     }
 
-    /// Gives what follows from these changes of the parts of one person, which come by tick, then part. All of them are to come here, in
-    /// the order of their ticks.
+    /// Gives what follows from these changes of the parts of one person, which come by tick, then part, and from the timers that
+    /// are due. All of them are to come here, in the order of their ticks.
     pub fn follow(
         &mut self,
         profile: &ProfileId,
         changes: &[(Tick, &Part, Weight)],
         past: &mut ProfilePast,
+        timers: &mut KeyTimers<Node>,
         rows: &mut DerivedRows,
     ) {
         self.person.next_person(*profile, changes);
         let plan = self.plan.clone();
-        for changes in changes.chunk_by(|(a, ..), (b, ..)| a == b) {
+        let mut rest = changes;
+        // Ticks of changes and of timers, in their order.
+        while let Some(tick) = rest.first().map(|(tick, ..)| *tick).into_iter().chain(timers.next_due()).min() {
+            let (now, later) = rest.split_at(rest.partition_point(|(at, ..)| *at == tick));
+            rest = later;
             self.person.next_tick();
-            let mut give = |row, diff| rows.push((row, changes[0].0, diff));
-            self.change_parts(changes, &plan, past, &mut give);
+            let mut give = |row, diff| rows.push((row, tick, diff));
+            self.go_on_to(tick, &plan);
+            while let Some(node) = timers.pop_due(tick) {
+                self.touched.insert(node);
+            }
+            if !now.is_empty() {
+                self.change_parts(now, tick, &plan, past, &mut give);
+            }
             while let Some(node) = self.touched.pop_first() {
                 match plan.place(node) {
-                    NodeTarget::Step(planned) => self.change_step(node, planned, &plan, past, &mut give),
+                    NodeTarget::Step(planned) => self.change_step(node, planned, tick, &plan, past, timers, &mut give),
                     NodeTarget::View(id) => self.change_view(id, &plan, past, &mut give),
                     NodeTarget::Input(_) => {}
                 }
@@ -60,9 +72,19 @@ impl Follower {
         }
     }
 
+    /// All clocks show this tick, and showed the one before it: what changed since an earlier one, timers were set for.
+    fn go_on_to(&mut self, tick: Tick, plan: &Plan) {
+        for node in &plan.of_presence {
+            let NodeTarget::Input(term) = plan.place(*node) else { continue };
+            let [before, now] = [tick.before(), tick].map(|tick| self.person.present(term, tick, plan));
+            self.person.change(*node, before, now);
+        }
+    }
+
     fn change_parts(
         &mut self,
         changes: &[(Tick, &Part, Weight)],
+        tick: Tick,
         plan: &Plan,
         past: &mut ProfilePast,
         give: &mut impl FnMut(Derived, i64),
@@ -75,7 +97,7 @@ impl Follower {
             record |= matches!(part, Part::Record(_));
         }
         if identifiers {
-            self.change_identifiers(plan, give);
+            self.change_identifiers(tick, plan, give);
         }
         if record {
             self.change_record(plan, give);
@@ -88,22 +110,30 @@ impl Follower {
         }
     }
 
-    fn change_identifiers(&mut self, plan: &Plan, give: &mut impl FnMut(Derived, i64)) {
+    fn change_identifiers(&mut self, tick: Tick, plan: &Plan, give: &mut impl FnMut(Derived, i64)) {
         // Every person has an identifier as long as there is anything of them.
         let [was_there, is_there] = [Phase::Before, Phase::After].map(|moment| self.person.has_identifiers(moment));
         let came = i64::from(is_there) - i64::from(was_there);
         if came != 0 {
             plan.of_everybody.iter().for_each(|row| give(row.clone(), came));
+            for node in &plan.of_presence {
+                let NodeTarget::Input(term) = plan.place(*node) else { continue };
+                let [before, now] = [(tick.before(), was_there), (tick, is_there)]
+                    .map(|(tick, there)| self.person.present(term, tick, plan).filter(|_| there));
+                self.change_value(*node, before, now, plan);
+            }
         }
         for (kind, [before, after]) in self.person.changed_identifiers() {
             if before == after {
                 continue;
             }
-            let [was, is] = [before, after].map(|texts| Some(Value::Bool(!texts.is_empty())));
             for node in plan.of_kind.get(&kind).into_iter().flatten() {
                 match plan.place(*node) {
-                    NodeTarget::View(_) => _ = self.touched.insert(*node),
-                    _ => self.change_input(*node, was.clone(), is.clone(), plan),
+                    NodeTarget::Input(term) => {
+                        let [was, is] = [&before, &after].map(|texts| input_over_identifiers(term, texts));
+                        self.change_input(*node, was, is, plan);
+                    }
+                    _ => _ = self.touched.insert(*node),
                 }
             }
         }
@@ -147,8 +177,10 @@ impl Follower {
         &mut self,
         node: Node,
         planned: &Planned,
+        tick: Tick,
         plan: &Plan,
         past: &mut ProfilePast,
+        timers: &mut KeyTimers<Node>,
         give: &mut impl FnMut(Derived, i64),
     ) {
         planned.reads.iter().for_each(|read| self.person.learn(*read, plan, past));
@@ -158,6 +190,14 @@ impl Follower {
             true => self.person.value(node, Phase::After).cloned(),
             false => evaluate(Phase::Before),
         };
+        if planned.clocks != [None; 2] {
+            let next = |moment| self.next_change(planned, tick, moment);
+            let [was_due, is_due] = [Phase::Before, Phase::After].map(next);
+            if was_due != is_due {
+                was_due.into_iter().for_each(|due| timers.unset(due, node));
+                is_due.into_iter().for_each(|due| timers.set(due, node));
+            }
+        }
         if before == after {
             self.person.learn_value(node, after);
             return;
@@ -171,6 +211,23 @@ impl Follower {
             self.crossed.push(id);
         }
         self.change_value(node, before, after, plan);
+    }
+
+    /// When the value of a step becomes another one by itself, as far as could be told before or after this tick.
+    fn next_change(&self, planned: &Planned, tick: Tick, moment: Phase) -> Option<Tick> {
+        let value = |node: &Node| self.person.value(*node, moment).cloned();
+        let next = planned.clocks.iter().flatten().filter_map(|clock| {
+            let Some(Value::Time(shown)) = value(clock) else { return None };
+            let next = planned.expression.next_change(shown, &|node| node == clock, &value)?;
+            // The same way behind the ticks as now.
+            let later_ms = u64::try_from(next.as_ms().saturating_sub(shown.as_ms())).ok()?;
+            let from = match moment {
+                Phase::Before => tick.before(),
+                Phase::After => tick,
+            };
+            from.as_ms().checked_add(later_ms).map(Tick::from_ms)
+        });
+        next.min()
     }
 
     fn change_view(

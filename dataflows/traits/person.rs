@@ -9,7 +9,7 @@ use super::identifiers::PersonIdentifiers;
 use super::plan::{Node, NodeTarget, Plan};
 use super::records::{Difference, Records, TopicWrites};
 use super::samples::Samples;
-use crate::definitions::{MeasureId, MeasureShape, PersonTerm};
+use crate::definitions::{Bucket, MeasureId, MeasureShape, PersonTerm};
 use crate::model::{Derived, Number, Part, Position, ProfileId, Sample, Text, Tick, Topic, Value, Weight};
 use crate::operators;
 
@@ -289,6 +289,16 @@ impl Person {
         }
     }
 
+    /// What the profile's id and the time of a tick give to an input, where the person is there.
+    pub fn present(&self, term: &PersonTerm, tick: Tick, plan: &Plan) -> Option<Value> {
+        match term {
+            PersonTerm::Now => Some(Value::Time(tick.into())),
+            PersonTerm::Clock => Some(Value::Time(plan.definitions.clock_of(self.profile?, tick))),
+            PersonTerm::Bucket(bucket) => Some(bucket.of(&self.profile?.to_string())),
+            _ => None,
+        }
+    }
+
     /// All changes of records at this tick have been applied: gives what they changed.
     pub fn settle_records(&mut self, give: &mut impl FnMut(Derived, i64)) -> Vec<Difference> {
         self.records.settle(self.turn, give)
@@ -373,6 +383,11 @@ impl Person {
                 self.learn_identifiers(kind, past);
                 Some(Value::Bool(self.identifiers.has(kind)))
             }
+            PersonTerm::Bucket(Bucket { by: Some(kind), .. }) => {
+                self.learn_identifiers(kind, past);
+                input_over_identifiers(term, &self.identifiers(kind, Phase::After))
+            }
+            PersonTerm::Bucket(bucket) => Some(bucket.of(&self.profile?.to_string())),
             PersonTerm::Attribute(name, _) => {
                 self.learn_records(past);
                 input_over_topic(term, self.setting(&Topic::Attribute(name.clone()), Phase::After))
@@ -392,6 +407,15 @@ pub fn input_over_topic(term: &PersonTerm, value: Option<Value>) -> Option<Value
         PersonTerm::Consent(_) => Some(Value::Bool(value == Some(Value::Bool(true)))),
         PersonTerm::Attribute(_, Some(kind)) => value.filter(|value| value.kind() == *kind),
         _ => value,
+    }
+}
+
+/// What an input makes of the identifiers of its type that are looked at.
+pub fn input_over_identifiers(term: &PersonTerm, texts: &[Text]) -> Option<Value> {
+    match term {
+        // They are sorted, and their values follow the name of the type.
+        PersonTerm::Bucket(bucket) => texts.first()?.split_once(':').map(|(_, value)| bucket.of(value)),
+        _ => Some(Value::Bool(!texts.is_empty())),
     }
 }
 

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
-use crate::definitions::{AudienceId, Definitions, DestinationId, EvaluationStep, ListedTrait, PersonTerm, TraitId};
+use crate::definitions::{
+    AudienceId, Bucket, Definitions, DestinationId, EvaluationStep, ListedTrait, PersonTerm, TraitId,
+};
 use crate::expression::{Comparison, Expression};
 use crate::model::{Derived, Topic, Value};
 
@@ -47,6 +49,8 @@ pub struct Planned {
     pub expression: Expression<Node>,
     /// The nodes in the expression.
     pub reads: Vec<Node>,
+    /// Of these, the one that shows the time of the tick and the one that shows that of the person's clock.
+    pub clocks: [Option<Node>; 2],
 }
 
 impl Planned {
@@ -69,6 +73,8 @@ pub struct Plan {
     pub of_topic: FxHashMap<Topic, Vec<Node>>,
     /// The inputs and views that look at identifiers of a type.
     pub of_kind: FxHashMap<CompactString, Vec<Node>>,
+    /// The inputs that have a value because there is a person: what a clock shows, and what the profile's id decides.
+    pub of_presence: Vec<Node>,
     /// What follows from nothing: what everybody has by being there.
     pub of_everybody: Vec<Derived>,
     inputs: Vec<PersonTerm>,
@@ -111,6 +117,7 @@ impl Plan {
             of_measure: vec![Vec::new(); definitions.measures.len()],
             of_topic: FxHashMap::default(),
             of_kind: FxHashMap::default(),
+            of_presence: Vec::new(),
             of_everybody: Vec::new(),
             steps: Vec::with_capacity(definitions.order.len()),
             traits: vec![Node(u32::MAX); definitions.traits.len()],
@@ -142,7 +149,12 @@ impl Plan {
                 | PersonTerm::Distinct(measure) => &mut self.of_measure[measure.index()],
                 PersonTerm::Attribute(name, _) => self.of_topic.entry(Topic::Attribute(name.clone())).or_default(),
                 PersonTerm::Consent(purpose) => self.of_topic.entry(Topic::Consent(purpose.clone())).or_default(),
-                PersonTerm::Has(kind) => self.of_kind.entry(kind.clone()).or_default(),
+                PersonTerm::Has(kind) | PersonTerm::Bucket(Bucket { by: Some(kind), .. }) => {
+                    self.of_kind.entry(kind.clone()).or_default()
+                }
+                PersonTerm::Now | PersonTerm::Clock | PersonTerm::Bucket(Bucket { by: None, .. }) => {
+                    &mut self.of_presence
+                }
                 PersonTerm::Trait(_) | PersonTerm::Audience(_) => continue,
             };
             nodes.push(Node::new(index));
@@ -168,7 +180,12 @@ impl Plan {
             EvaluationStep::Trait(id) => self.traits[id.index()] = node,
             EvaluationStep::Audience(id) => self.audiences[id.index()] = node,
         }
-        self.steps.push(Planned { step, expression, reads });
+        let clock = |term: PersonTerm| {
+            let read = |read: &&Node| self.inputs.get(read.index()) == Some(&term);
+            reads.iter().find(read).copied()
+        };
+        let clocks = [clock(PersonTerm::Now), clock(PersonTerm::Clock)];
+        self.steps.push(Planned { step, expression, reads, clocks });
     }
 
     fn add_views(&mut self) {

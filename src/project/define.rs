@@ -10,6 +10,7 @@ use dataflows::definitions::{
 use dataflows::expression::Expression;
 use dataflows::model::ValueType;
 
+use super::clock::place_clocks;
 use super::consent::Purposes;
 use super::doubts::Doubts;
 use super::forwards::TypedForward;
@@ -65,7 +66,7 @@ struct UncheckedDefinition {
 impl UncheckedDefinition {
     fn parse(name: &SubstitutedText, text: Option<&SubstitutedText>, checker: &mut Checker) -> Self {
         let parsed = text.filter(|text| !text.is_broken).map(parse);
-        let node = parsed.and_then(|parsed| checker.settle(parsed));
+        let node = parsed.and_then(|parsed| checker.settle(parsed.and_then(place_clocks)));
         node.iter().for_each(|node| checker.doubts.of_person(node));
         UncheckedDefinition { name: name.value.as_str().into(), node, typed: None }
     }
@@ -168,7 +169,17 @@ impl DefinitionBuilder {
             .into_iter()
             .filter_map(|(name, variable)| Some((name, checker.types.resolved(variable)?)))
             .collect();
-        let definitions = Definitions { identity, fields, measures, traits, audiences, order, destinations, forwards };
+        let definitions = Definitions {
+            identity,
+            fields,
+            measures,
+            traits,
+            audiences,
+            order,
+            destinations,
+            forwards,
+            clock_spread_ms: 0,
+        };
         Ok(Defined { definitions, attribute_types, warnings })
     }
 }

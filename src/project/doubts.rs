@@ -99,16 +99,7 @@ impl Doubts {
                     }
                     rest.extend([(&**of, about), (&**low, about), (&**high, about)]);
                 }
-                NodeKind::Not(inner)
-                | NodeKind::Negate(inner)
-                | NodeKind::IsNull(inner)
-                | NodeKind::IsTruth(inner, _)
-                | NodeKind::AtTimeZone(inner, _) => rest.push((&**inner, about)),
-                NodeKind::And(several) | NodeKind::Or(several) | NodeKind::Apply(_, several) => {
-                    rest.extend(several.iter().map(|node| (node, about)));
-                }
-                NodeKind::Arithmetic(_, a, b) => rest.extend([(&**a, about), (&**b, about)]),
-                NodeKind::Text(_) | NodeKind::Number(_) | NodeKind::Bool(_) | NodeKind::Null | NodeKind::Name(_) => {}
+                kind => rest.extend(kind.children().into_iter().map(|node| (node, about))),
             }
         }
     }

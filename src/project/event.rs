@@ -8,7 +8,7 @@ use super::infer::{Checker, Scope};
 use super::person::{is_over_person, single_quotes, unknown_function};
 use super::problem::{ProjectProblem, TextSpan};
 use super::suggestion::nearest;
-use super::syntax::{FunctionCall, NameNode, SyntaxNode};
+use super::syntax::{ClockKind, FunctionCall, NameNode, SyntaxNode};
 use super::typed::{EventReference, Typed, TypedKind};
 use super::types::{Class, Variable};
 
@@ -69,6 +69,11 @@ impl Scope for EventReference {
     fn of_any_type(checker: &mut Checker, node: &SyntaxNode) -> Option<Typed<Self>> {
         let (field, variable) = checker.field_of_any_type(node)?;
         Some(Typed { variable, kind: TypedKind::Term(EventReference::Field(field)) })
+    }
+
+    /// An event is looked at once, so there is no time that goes on: `now()` is taken for an unknown function.
+    fn clock(_: ClockKind) -> Option<Self> {
+        None
     }
 
     fn call(checker: &mut Checker, call: &FunctionCall, _: TextSpan) -> Option<(Self, Variable)> {

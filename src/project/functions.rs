@@ -72,6 +72,7 @@ const FUNCTIONS: &[ValueFunction] = &[
         example: "date_trunc('day', timestamp, 'Europe/Berlin')",
         make: date_trunc,
     },
+    ValueFunction { name: "age_years", arguments: (1, 2), example: "age_years(birthday)", make: age_years },
 ];
 
 /// Other names that standard SQL and PostgreSQL have for the same.
@@ -160,6 +161,15 @@ fn date_trunc(mut arguments: Vec<SyntaxNode>) -> Result<NodeKind, ProjectProblem
         (None, inner) => inner.unwrap_or(Zone::UTC),
     };
     Ok(NodeKind::Apply(Function::Truncate(unit, zone), vec![of]))
+}
+
+fn age_years(mut arguments: Vec<SyntaxNode>) -> Result<NodeKind, ProjectProblem> {
+    if let [of] = arguments.as_slice() {
+        let now =
+            FunctionCall { name: "now".to_owned(), name_place: of.place, positional: Vec::new(), named: Vec::new() };
+        arguments.push(SyntaxNode { place: of.place, kind: NodeKind::Call(now) });
+    }
+    Ok(NodeKind::Apply(Function::AgeYears, arguments))
 }
 
 /// What `extract` stands for, of a field that is written like this.
@@ -257,6 +267,7 @@ pub(super) fn written(function: &Function) -> &'static str {
         Function::Shift(_) => "interval",
         Function::Truncate(..) => "date_trunc",
         Function::Extract(..) => "extract",
+        Function::AgeYears => "age_years",
     }
 }
 
@@ -286,6 +297,7 @@ pub(super) fn signature(function: &Function) -> Option<(&'static [ValueType], Va
         | Function::Ceiling
         | Function::SquareRoot
         | Function::NaturalLogarithm => (&[Number], Number),
+        Function::AgeYears => (&[Time, Time], Number),
         Function::Round | Function::Power => (&[Number, Number], Number),
         Function::Shift(_) | Function::Truncate(..) => (&[Time], Time),
         Function::Extract(..) => (&[Time], Number),

@@ -15,7 +15,7 @@ use super::event::root_of;
 use super::functions::{self, written};
 use super::person::single_quotes;
 use super::problem::{ProjectProblem, TextSpan};
-use super::syntax::{FunctionCall, NameNode, NodeKind, SyntaxNode};
+use super::syntax::{ClockKind, FunctionCall, NameNode, NodeKind, SyntaxNode};
 use super::time::point_in_time;
 use super::typed::{Typed, TypedKind};
 use super::types::{Class, Operand, Variable, VariableTypes};
@@ -27,6 +27,8 @@ pub(super) trait Scope: Sized + Clone {
     fn name(checker: &mut Checker, name: &NameNode, place: TextSpan) -> Result<(Self, Variable), ProjectProblem>;
     /// What stands for a value of any type, where the node is a name of one whose type depends on its use.
     fn of_any_type(checker: &mut Checker, node: &SyntaxNode) -> Option<Typed<Self>>;
+    /// What `now()` stands for, a time.
+    fn clock(kind: ClockKind) -> Option<Self>;
     /// What a call stands for, with its type. `None` where what is wrong is reported already.
     fn call(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Option<(Self, Variable)>;
 }
@@ -211,11 +213,15 @@ impl Checker {
                 }
             },
             NodeKind::Arithmetic(operation, a, b) => {
-                let role = format!("an operand of `{}`", sign(*operation));
+                let role = format!("an operand of `{}`", operation.sign());
                 let a = self.expect(a, ValueType::Number, &role);
                 let b = self.expect(b, ValueType::Number, &role);
                 let kind = TypedKind::Arithmetic(*operation, Box::new(a), Box::new(b));
                 (self.known(ValueType::Number, place), kind)
+            }
+            NodeKind::Clock(kind) => {
+                let clock = T::clock(*kind).map(|clock| (clock, self.known(ValueType::Time, place)));
+                self.term(clock)
             }
             NodeKind::Apply(function, arguments) => self.apply(function, arguments, place),
             NodeKind::AtTimeZone(inner, _) => {
@@ -481,14 +487,4 @@ fn literal<T>(variable: Variable, value: Value) -> (Variable, TypedKind<T>) {
 
 fn null_is_missing(node: &SyntaxNode) -> ProjectProblem {
     ProjectProblem::at(node.place, "a comparison with `null` is never true").help("write `is null` or `is not null`")
-}
-
-fn sign(operation: Arithmetic) -> char {
-    match operation {
-        Arithmetic::Add => '+',
-        Arithmetic::Subtract => '-',
-        Arithmetic::Multiply => '*',
-        Arithmetic::Divide => '/',
-        Arithmetic::Remainder => '%',
-    }
 }

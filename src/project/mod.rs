@@ -6,6 +6,7 @@
 //! (→ [`dataflows::definitions`]). Every step collects `problem`s and goes on, so that all are shown at once.
 
 mod bytes;
+mod clock;
 mod consent;
 mod csv;
 mod define;

@@ -27,19 +27,8 @@ pub(super) fn references(
                     found.extend(find(Reference::Audience(name)).map(|step| (step, *place)));
                 }
             }
-            // The arguments of other calls are about events.
-            NodeKind::Call(_) | NodeKind::Text(_) | NodeKind::Number(_) | NodeKind::Bool(_) | NodeKind::Null => {}
-            NodeKind::Not(inner)
-            | NodeKind::Negate(inner)
-            | NodeKind::IsNull(inner)
-            | NodeKind::IsTruth(inner, _)
-            | NodeKind::AtTimeZone(inner, _) => rest.push(inner),
-            NodeKind::And(several) | NodeKind::Or(several) | NodeKind::Apply(_, several) => rest.extend(several),
-            NodeKind::Compare(_, a, b) | NodeKind::Arithmetic(_, a, b) | NodeKind::Like(a, b) => {
-                rest.extend([&**a, &**b])
-            }
-            NodeKind::In(of, list) => rest.extend(list.iter().chain([&**of])),
-            NodeKind::Between(of, low, high) => rest.extend([&**of, &**low, &**high]),
+            // The arguments of other calls are about events, and not among the children.
+            kind => rest.extend(kind.children()),
         }
     }
     found

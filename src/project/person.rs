@@ -1,7 +1,7 @@
 //! Names and functions in an expression over a person: traits, attributes, aggregates, audiences, consent.
 
 use compact_str::CompactString;
-use dataflows::definitions::{PersonTerm, Window};
+use dataflows::definitions::{Bucket, PersonTerm, Window};
 use dataflows::model::{EventName, ValueType};
 
 use super::duration::parse_ms;
@@ -11,13 +11,13 @@ use super::infer::{Checker, Scope};
 use super::parse::OF_TIME;
 use super::problem::{ProjectProblem, TextSpan};
 use super::suggestion::{did_you_mean, listed, nearest};
-use super::syntax::{FunctionCall, NameNode, NamedArgument, NodeKind, SyntaxNode};
+use super::syntax::{ClockKind, FunctionCall, NameNode, NamedArgument, NodeKind, SyntaxNode};
 use super::typed::{Aggregate, EventReference, Function, PersonName, Typed};
 use super::types::{Class, Variable};
-use crate::limits::TRAITS_MAX;
+use crate::limits::{BUCKETS_MAX, TRAITS_MAX};
 
 const AGGREGATES: [&str; 8] = ["count", "sum", "avg", "min", "max", "first", "last", "distinct"];
-const LOOKUPS: [&str; 3] = ["audience", "consent", "has"];
+const LOOKUPS: [&str; 5] = ["audience", "consent", "has", "hash_bucket", "now"];
 
 impl Scope for PersonName {
     fn name(checker: &mut Checker, written: &NameNode, place: TextSpan) -> Result<(Self, Variable), ProjectProblem> {
@@ -38,11 +38,22 @@ impl Scope for PersonName {
         None
     }
 
+    fn clock(kind: ClockKind) -> Option<Self> {
+        Some(PersonName::Term(match kind {
+            ClockKind::Tick => PersonTerm::Now,
+            ClockKind::Person => PersonTerm::Clock,
+        }))
+    }
+
     fn call(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Option<(Self, Variable)> {
         let term = match call.name.as_str() {
             "audience" => audience(checker, call)?,
             "consent" => consent(checker, call)?,
             "has" => has(checker, call)?,
+            "hash_bucket" => {
+                let bucket = PersonTerm::Bucket(hash_bucket(checker, call)?);
+                return Some((PersonName::Term(bucket), checker.types.known(Class::Is(ValueType::Number), place)));
+            }
             name if AGGREGATES.contains(&name) => return aggregate(checker, call, place),
             _ => {
                 let functions = AGGREGATES.into_iter().chain(LOOKUPS).chain(functions::names());
@@ -78,7 +89,15 @@ pub(super) fn single_quotes(text: &str) -> String {
 /// What to do in the place of a function that is known from elsewhere: it only looks like one that there is.
 fn elsewhere(function: &str) -> Option<&'static str> {
     Some(match function {
-        "now" | "today" | "current_date" | "current_timestamp" => OF_TIME,
+        "now" => OF_TIME,
+        "getdate" | "sysdate" | "getutcdate" | "current_timestamp" | "localtimestamp" => "write now()",
+        "today" | "current_date" | "curdate" => "write date_trunc('day', now())",
+        "datediff" | "date_diff" | "timestampdiff" => {
+            "compare with the time: last('Order Completed', timestamp) < now() - interval '30 days'"
+        }
+        "dateadd" | "date_add" | "date_sub" | "timestampadd" => "write x + interval '30 days'",
+        "age" => "write age_years(birthday), or x < now() - interval '30 days'",
+        "random" | "rand" | "ntile" => "write hash_bucket('spring campaign', 100) < 10",
         "list" | "array_agg" | "collect" | "top" | "mode" => {
             "values are not listed: `last` and `first` give one of them, `distinct` counts the different ones"
         }
@@ -223,21 +242,51 @@ fn consent(checker: &mut Checker, call: &FunctionCall) -> Option<PersonTerm> {
     Some(PersonTerm::Consent(checker.purposes.named(purpose, argument.place, &mut checker.problems)))
 }
 
+fn hash_bucket(checker: &mut Checker, call: &FunctionCall) -> Option<Bucket> {
+    const EXAMPLE: &str = "hash_bucket('spring campaign', 100)";
+    refuse_named(checker, call, &["by"]);
+    let [salt, count] = call.positional.as_slice() else {
+        let message = format!("`hash_bucket` takes 2 arguments, not {}", call.positional.len());
+        checker.report(ProjectProblem::at(call.name_place, message).help(format!("write {EXAMPLE}")));
+        return None;
+    };
+    let salt = string(checker, salt, "a name of the division", EXAMPLE)?.into();
+    let parts = match &count.kind {
+        NodeKind::Number(number) => number.as_integer().and_then(|count| u32::try_from(count).ok()),
+        _ => None,
+    };
+    let Some(count) = parts.filter(|count| (2..=BUCKETS_MAX).contains(count)) else {
+        let message = format!("expected the number of parts, from 2 to {BUCKETS_MAX}");
+        checker.report(ProjectProblem::at(count.place, message).help(format!("write {EXAMPLE}")));
+        return None;
+    };
+    let by = match call.named.iter().find(|argument| argument.name == "by") {
+        None => None,
+        Some(argument) => Some(identifier_type(checker, &argument.value, "hash_bucket('a', 100, by => anonymous_id)")?),
+    };
+    Some(Bucket { salt, count, by })
+}
+
 fn has(checker: &mut Checker, call: &FunctionCall) -> Option<PersonTerm> {
     let argument = only_argument(checker, call, "has(email)")?;
-    let name = match &argument.kind {
+    identifier_type(checker, argument, "has(email)").map(PersonTerm::Has)
+}
+
+/// The identifier type of this name.
+fn identifier_type(checker: &mut Checker, node: &SyntaxNode, example: &str) -> Option<CompactString> {
+    let name = match &node.kind {
         NodeKind::Name(name) => name.path.join("."),
         NodeKind::Text(text) => text.clone(),
         _ => {
-            let problem = ProjectProblem::at(argument.place, "expected an identifier type");
-            checker.report(problem.help("write has(email)"));
+            let problem = ProjectProblem::at(node.place, "expected an identifier type");
+            checker.report(problem.help(format!("write {example}")));
             return None;
         }
     };
     match checker.identifiers.get(name.as_str()) {
-        Some(kind) => Some(PersonTerm::Has(kind.clone())),
+        Some(kind) => Some(kind.clone()),
         None => {
-            let problem = unknown_identifier(checker, &name, argument.place);
+            let problem = unknown_identifier(checker, &name, node.place);
             checker.report(problem);
             None
         }

@@ -62,7 +62,13 @@ fn of_person(title: String, expression: &Expression<PersonTerm>, definitions: &D
         | PersonTerm::Sample(id)
         | PersonTerm::Distinct(id) => reads.measure(*id, definitions),
         PersonTerm::Attribute(name, kind) => _ = reads.attributes.insert(name.clone(), *kind),
-        PersonTerm::Trait(_) | PersonTerm::Audience(_) | PersonTerm::Consent(_) | PersonTerm::Has(_) => {}
+        PersonTerm::Trait(_)
+        | PersonTerm::Audience(_)
+        | PersonTerm::Consent(_)
+        | PersonTerm::Has(_)
+        | PersonTerm::Now
+        | PersonTerm::Clock
+        | PersonTerm::Bucket(_) => {}
     });
     reads
 }

@@ -67,6 +67,7 @@ pub(super) fn resolve(
         check_cluster_token(token, &mut problems);
     }
     let cluster_token = tokens(written.cluster_token.into_iter().collect(), &mut problems).pop();
+    let clock_spread = clock_spread(&written.clock, &mut problems);
     let clock = clock(written.clock, &mut problems);
     let mut doubts = Doubts::default();
     let events = written.identity.from.iter().filter_map(|origin| origin.events.as_ref());
@@ -112,8 +113,9 @@ pub(super) fn resolve(
     let destinations = destinations::resolve(written.destinations, &mut defining.checker);
     warnings.extend(destinations.warnings);
     let purposes = defining.checker.purposes.all();
-    let Defined { definitions, attribute_types, warnings: doubtful } =
+    let Defined { mut definitions, attribute_types, warnings: doubtful } =
         defining.finish(destinations.views, destinations.forwards)?;
+    definitions.clock_spread_ms = clock_spread.as_millis().try_into().unwrap_or(u64::MAX);
     warnings.extend(doubtful);
     let mut merged_attributes: Vec<CompactString> =
         written.merged_attributes.into_iter().map(|name| name.value.into()).collect();
@@ -305,9 +307,22 @@ fn storage(written: WrittenStorage, project: &Path, problems: &mut Vec<ProjectPr
     Storage { durability, checkpoint_events: written.checkpoint_events.map(|(events, _)| events), ..defaults }
 }
 
+/// Over which time that is spread which hangs on the clock alone.
+fn clock_spread(written: &WrittenClock, problems: &mut Vec<ProjectProblem>) -> Duration {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    // A million people in so many ticks are a hundred a tick.
+    const DEFAULT: Duration = Duration::from_secs(10);
+    let spread = written.spread.map_or(DEFAULT, Option::unwrap_or_default);
+    if spread > HOUR {
+        let problem = ProjectProblem::nowhere("`spread` in [clock] is longer than an hour");
+        problems.push(problem.help("conditions on the clock alone change late by up to that"));
+    }
+    spread
+}
+
 fn clock(written: WrittenClock, problems: &mut Vec<ProjectProblem>) -> Clock {
     const MINUTE: Duration = Duration::from_secs(60);
-    let WrittenClock { heartbeat, dedupe_window, step_max, pause_max } = written;
+    let WrittenClock { heartbeat, dedupe_window, step_max, pause_max, spread: _ } = written;
     if let Some((_, place)) = heartbeat.filter(|(heartbeat, _)| *heartbeat > MINUTE) {
         let problem = ProjectProblem::at(place, "the heartbeat is longer than a minute");
         problems.push(problem.help("windows end late by up to a heartbeat"));

@@ -53,6 +53,73 @@ pub(super) enum NodeKind {
     Apply(Function, Vec<SyntaxNode>),
     /// `… at time zone '…'`, within a function that looks at the calendar and the clock there.
     AtTimeZone(Box<SyntaxNode>, Zone),
+    /// `now()`, where it may stand.
+    Clock(ClockKind),
+}
+
+/// Whose time `now()` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClockKind {
+    /// That of the tick.
+    Tick,
+    /// That of the person's clock, which is a little behind.
+    Person,
+}
+
+impl NodeKind {
+    /// The parts of which it is made, without the arguments of calls that are not functions over values.
+    pub(super) fn children(&self) -> Vec<&SyntaxNode> {
+        match self {
+            NodeKind::Text(_)
+            | NodeKind::Number(_)
+            | NodeKind::Bool(_)
+            | NodeKind::Null
+            | NodeKind::Name(_)
+            | NodeKind::Call(_)
+            | NodeKind::Clock(_) => Vec::new(),
+            NodeKind::Not(inner)
+            | NodeKind::Negate(inner)
+            | NodeKind::IsNull(inner)
+            | NodeKind::IsTruth(inner, _)
+            | NodeKind::AtTimeZone(inner, _) => vec![inner],
+            NodeKind::And(several) | NodeKind::Or(several) | NodeKind::Apply(_, several) => several.iter().collect(),
+            NodeKind::Compare(_, a, b) | NodeKind::Arithmetic(_, a, b) | NodeKind::Like(a, b) => vec![a, b],
+            NodeKind::In(of, list) => list.iter().chain([&**of]).collect(),
+            NodeKind::Between(of, low, high) => vec![of, low, high],
+        }
+    }
+}
+
+impl SyntaxNode {
+    /// The same with what `map` makes of the parts of which it is made ([`NodeKind::children`]).
+    pub(super) fn try_map<E>(self, map: &mut impl FnMut(SyntaxNode) -> Result<SyntaxNode, E>) -> Result<SyntaxNode, E> {
+        let mut boxed = |inner: Box<SyntaxNode>| map(*inner).map(Box::new);
+        let kind = match self.kind {
+            NodeKind::Not(inner) => NodeKind::Not(boxed(inner)?),
+            NodeKind::Negate(inner) => NodeKind::Negate(boxed(inner)?),
+            NodeKind::IsNull(inner) => NodeKind::IsNull(boxed(inner)?),
+            NodeKind::IsTruth(inner, truth) => NodeKind::IsTruth(boxed(inner)?, truth),
+            NodeKind::AtTimeZone(inner, zone) => NodeKind::AtTimeZone(boxed(inner)?, zone),
+            NodeKind::Compare(comparison, a, b) => NodeKind::Compare(comparison, boxed(a)?, boxed(b)?),
+            NodeKind::Arithmetic(operation, a, b) => NodeKind::Arithmetic(operation, boxed(a)?, boxed(b)?),
+            NodeKind::Like(of, pattern) => NodeKind::Like(boxed(of)?, boxed(pattern)?),
+            NodeKind::Between(of, low, high) => NodeKind::Between(boxed(of)?, boxed(low)?, boxed(high)?),
+            NodeKind::In(of, list) => NodeKind::In(boxed(of)?, list.into_iter().map(map).collect::<Result<_, _>>()?),
+            NodeKind::And(all) => NodeKind::And(all.into_iter().map(map).collect::<Result<_, _>>()?),
+            NodeKind::Or(any) => NodeKind::Or(any.into_iter().map(map).collect::<Result<_, _>>()?),
+            NodeKind::Apply(function, arguments) => {
+                NodeKind::Apply(function, arguments.into_iter().map(map).collect::<Result<_, _>>()?)
+            }
+            kind @ (NodeKind::Text(_)
+            | NodeKind::Number(_)
+            | NodeKind::Bool(_)
+            | NodeKind::Null
+            | NodeKind::Name(_)
+            | NodeKind::Call(_)
+            | NodeKind::Clock(_)) => kind,
+        };
+        Ok(SyntaxNode { place: self.place, kind })
+    }
 }
 
 /// A name.

@@ -173,6 +173,8 @@ pub(super) struct WrittenClock {
     pub(super) dedupe_window: Option<(Duration, TextSpan)>,
     pub(super) step_max: Option<(Duration, TextSpan)>,
     pub(super) pause_max: Option<(Duration, TextSpan)>,
+    /// Nothing inside: what hangs on the clock alone is not spread.
+    pub(super) spread: Option<Option<Duration>>,
 }
 
 /// `[replay.csv]`
@@ -238,6 +240,7 @@ impl Written {
             dedupe_window: clock.duration(reader, "dedupe_window"),
             step_max: clock.duration(reader, "step_max"),
             pause_max: clock.duration(reader, "pause_max"),
+            spread: clock.duration_or(reader, "spread", "0 s"),
         };
         clock.finish(reader, nothing_elsewhere);
         let limits = root.section(reader, "limits");

@@ -349,6 +349,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
             },
         ],
         forwards: forwards(),
+        clock_spread_ms: 0,
     };
     definitions.order = order(&definitions);
     definitions

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use dataflows::definitions::Definitions;
-use dataflows::model::{Event, Tick};
+use dataflows::definitions::{Definitions, PersonTerm};
+use dataflows::expression::{Expression, Function};
+use dataflows::model::{Event, IdentifierId, PointInTime, Tick, Value};
 
 use crate::oracle::{leaves_at, strongest_unblocked};
 
@@ -20,7 +21,84 @@ pub fn ticks_of_change(definitions: &Definitions, history: &[(Tick, Event)]) -> 
             changes.extend(holder.map(|holder| Tick::from_ms(leaves_at(window, holder, timestamp.as_ms()))));
         }
     }
+    changes.extend(looks_at_the_time(definitions, history));
     changes.split_off(&first)
+}
+
+/// What conditions on the time can do at which tick. It is no matter if there are some at which nothing happens: each time that is said
+/// anywhere, and each full hour, as far from it as any definition looks, as somebody's clock shows it.
+fn looks_at_the_time(definitions: &Definitions, history: &[(Tick, Event)]) -> BTreeSet<Tick> {
+    let (mut shifts, mut written, mut clocks) = (BTreeSet::from([0]), BTreeSet::new(), BTreeSet::new());
+    let traits = definitions.traits.iter().map(|one| &one.expression);
+    let audiences = definitions.audiences.iter().map(|one| &one.condition);
+    for expression in traits.chain(audiences) {
+        collect(expression, &mut shifts, &mut written, &mut clocks);
+    }
+    let mut ticks = BTreeSet::new();
+    let mut add = |ms: i64| ticks.extend(u64::try_from(ms).ok().map(Tick::from_ms));
+    let spread = definitions.clock_spread_ms;
+    let identifiers = history.iter().flat_map(|(_, event)| event.identifiers.iter());
+    let lags: BTreeSet<i64> = identifiers.map(|one| lag_ms(one.id(), spread)).collect();
+    if clocks.contains(&"Now") {
+        let values = history.iter().flat_map(|(arrival, event)| {
+            let fields = event.fields.iter().map(|(_, value)| value);
+            let times = fields.chain(event.attributes.iter().filter_map(|(_, value)| value.as_ref()));
+            let times = times.filter_map(|value| value.clone().into_time());
+            times.map(PointInTime::as_ms).chain([event.timestamp.min(*arrival).as_ms() as i64]).collect::<Vec<_>>()
+        });
+        for (value, shift) in values.flat_map(|value| shifts.iter().map(move |shift| (value, shift))) {
+            [0, 1].iter().for_each(|more| add(value - shift + more));
+        }
+    }
+    if clocks.contains(&"Clock") {
+        const HOUR_MS: i64 = 3_600_000;
+        let begin = history.iter().map(|(arrival, _)| arrival.as_ms() as i64).min().unwrap_or(0) / HOUR_MS * HOUR_MS;
+        let hours = (0..4).map(|hour| begin + hour * HOUR_MS);
+        let shown: BTreeSet<i64> = hours.chain(written.iter().map(|time: &PointInTime| time.as_ms())).collect();
+        for lag in &lags {
+            for (time, shift) in shown.iter().flat_map(|time| shifts.iter().map(move |shift| (time, shift))) {
+                [0, 1].iter().for_each(|more| add(time - shift + lag + more));
+            }
+        }
+    }
+    ticks
+}
+
+/// How far the clock of a profile with this root is behind.
+fn lag_ms(root: IdentifierId, spread_ms: u64) -> i64 {
+    let hash = u64::from_str_radix(&root.to_string()[..16], 16).expect("it is printed in hexadecimal digits");
+    if spread_ms == 0 { 0 } else { (hash % spread_ms) as i64 }
+}
+
+fn collect(
+    expression: &Expression<PersonTerm>,
+    shifts: &mut BTreeSet<i64>,
+    written: &mut BTreeSet<PointInTime>,
+    clocks: &mut BTreeSet<&'static str>,
+) {
+    match expression {
+        Expression::Literal(Some(Value::Time(time))) => _ = written.insert(*time),
+        Expression::Term(PersonTerm::Now) => _ = clocks.insert("Now"),
+        Expression::Term(PersonTerm::Clock) => _ = clocks.insert("Clock"),
+        Expression::Literal(_) | Expression::Term(_) => {}
+        Expression::Call(function, arguments) => {
+            if let Function::Shift(ms) = function {
+                shifts.insert(*ms);
+            }
+            arguments.iter().for_each(|one| collect(one, shifts, written, clocks));
+        }
+        Expression::And(several) | Expression::Or(several) => {
+            several.iter().for_each(|one| collect(one, shifts, written, clocks));
+        }
+        Expression::Not(inner)
+        | Expression::In(inner, _)
+        | Expression::Like(inner, _)
+        | Expression::IsMissing(inner) => collect(inner, shifts, written, clocks),
+        Expression::Compare(_, a, b) | Expression::Arithmetic(_, a, b) => {
+            collect(a, shifts, written, clocks);
+            collect(b, shifts, written, clocks);
+        }
+    }
 }
 
 /// The ticks of change, and those right before and after each; sorted.

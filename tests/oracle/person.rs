@@ -4,7 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::definitions::{AudienceId, Definitions, EvaluationStep, IdentityRules, PersonTerm, TraitId};
 use dataflows::limits::OTHER_IDENTIFIERS_MAX;
-use dataflows::model::{Event, Position, Profile, ProfileId, Record, Setting, Text, Tick, Topic, Value};
+use dataflows::model::{
+    Event, Number, PointInTime, Position, Profile, ProfileId, Record, Setting, Text, Tick, Topic, Value,
+};
+
+use num_bigint::BigUint;
+use sha2::{Digest, Sha256};
 
 use super::consent::OracleDecision;
 use super::expression::{evaluate, is_true};
@@ -28,7 +33,7 @@ impl OraclePerson<'_> {
         let mut traits: BTreeMap<TraitId, Value> = BTreeMap::new();
         let mut audiences: BTreeSet<AudienceId> = BTreeSet::new();
         for step in &definitions.order {
-            let lookup = |term: &PersonTerm| self.term(definitions, &record, &traits, &audiences, now, term);
+            let lookup = |term: &PersonTerm| self.term(definitions, id, &record, &traits, &audiences, now, term);
             match step {
                 EvaluationStep::Trait(id) => {
                     if let Some(value) = evaluate(&definitions.traits[id.index()].expression, &lookup) {
@@ -111,6 +116,7 @@ impl OraclePerson<'_> {
     fn term(
         &self,
         definitions: &Definitions,
+        id: ProfileId,
         record: &Record,
         traits: &BTreeMap<TraitId, Value>,
         audiences: &BTreeSet<AudienceId>,
@@ -136,6 +142,27 @@ impl OraclePerson<'_> {
             PersonTerm::Trait(id) => traits.get(id).cloned(),
             PersonTerm::Audience(id) => Some(Value::Bool(audiences.contains(id))),
             PersonTerm::Consent(purpose) => Some(Value::Bool(consents(record, purpose))),
+            PersonTerm::Now => Some(Value::Time(now.into())),
+            PersonTerm::Clock => {
+                let spread = definitions.clock_spread_ms;
+                let hash = u64::from_str_radix(&id.to_string()[..16], 16).expect("it is printed in hexadecimal digits");
+                let lag = if spread == 0 { 0 } else { hash % spread };
+                let now = i64::try_from(now.as_ms()).expect("it is a time");
+                Some(Value::Time(PointInTime::from_ms(now - i64::try_from(lag).expect("it is an hour at most"))))
+            }
+            PersonTerm::Bucket(bucket) => {
+                let value = match &bucket.by {
+                    None => id.to_string(),
+                    Some(kind) => {
+                        let prefix = format!("{kind}:");
+                        let mut values = self.identifiers.iter().filter_map(|text| text.strip_prefix(prefix.as_str()));
+                        values.next()?.to_owned()
+                    }
+                };
+                let digest = Sha256::digest(format!("{}:{value}", bucket.salt));
+                let first = BigUint::from_bytes_be(&digest[..8]);
+                Some(Value::Number(Number::of_integer(i128::try_from(first % bucket.count).expect("it is small"))?))
+            }
             PersonTerm::Has(kind) => {
                 let prefix = format!("{kind}:");
                 Some(Value::Bool(self.identifiers.iter().any(|identifier| identifier.starts_with(&prefix))))

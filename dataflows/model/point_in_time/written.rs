@@ -3,9 +3,8 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::fmt::rfc2822;
-use jiff::tz::TimeZone;
 
-use super::PointInTime;
+use super::{EPOCH, PointInTime};
 use crate::model::{Number, Tick};
 
 /// The first millisecond of the year 0 and the last of the year 9999, as far as RFC 3339 goes: other times are mistakes.
@@ -62,6 +61,12 @@ impl PointInTime {
         if let Ok(timestamp) = text.parse::<Timestamp>() {
             return PointInTime::of_timestamp(timestamp);
         }
+        // The last day of the year 9999 is beyond what the library takes for a time, and stands in many tables for ever.
+        let in_utc =
+            text.strip_suffix(['Z', 'z']).or_else(|| text.strip_suffix("+00:00")).filter(|_| text.contains(['T', 't']));
+        if let Some(civil) = in_utc.and_then(|text| text.parse::<DateTime>().ok()) {
+            return PointInTime::of_civil(civil);
+        }
         // A zone by name needs a database that is not there; the parser of civil times would leave it out silently.
         let civil = (!text.contains('[')).then(|| text.parse::<DateTime>().ok()).flatten();
         if let Some(civil) = civil {
@@ -73,12 +78,16 @@ impl PointInTime {
 
     /// A time of day in UTC.
     pub fn of_civil(civil: DateTime) -> Option<PointInTime> {
-        PointInTime::of_timestamp(TimeZone::UTC.to_timestamp(civil).ok()?)
+        PointInTime::of_ns(civil.duration_since(EPOCH).as_nanos())
     }
 
     /// Its millisecond, which began before it, also before 1970.
     pub fn of_timestamp(timestamp: Timestamp) -> Option<PointInTime> {
-        PointInTime::of_ms(timestamp.as_nanosecond().div_euclid(1_000_000).try_into().ok()?)
+        PointInTime::of_ns(timestamp.as_nanosecond())
+    }
+
+    fn of_ns(ns: i128) -> Option<PointInTime> {
+        PointInTime::of_ms(ns.div_euclid(1_000_000).try_into().ok()?)
     }
 }
 

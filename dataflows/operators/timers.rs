@@ -1,0 +1,107 @@
+//! `Timers`: what an operator does for a key at a later tick, although nothing comes then.
+//!
+//! A value that depends on the time changes without any input. The operator that makes it knows when: it sets a timer, holds a
+//! capability for the earliest one, and looks at the key again when the frontier has passed that tick. What it gives then has that
+//! tick, however late it is looked at.
+//!
+//! It is of use to operators only; [`reduce_changes`](super::reduce_changes::reduce_changes) has the example.
+
+use std::collections::BTreeSet;
+
+use crate::model::Tick;
+
+/// All timers of an operator: each is a key, and which of the things that there are to do for it.
+pub struct Timers<K, N> {
+    set: BTreeSet<(Tick, K, N)>,
+}
+
+/// The timers of one key while it is worked off.
+pub struct KeyTimers<N> {
+    /// Timers before this tick are due.
+    until: Tick,
+    due: BTreeSet<(Tick, N)>,
+    /// Timers that are not due, which the key gets and loses.
+    set: Vec<(Tick, N)>,
+    unset: Vec<(Tick, N)>,
+}
+
+/// A key, with what is due for it.
+pub type DueKey<K, N> = (K, Vec<(Tick, N)>);
+
+impl<K: Ord + Clone, N: Ord + Copy> Timers<K, N> {
+    /// None.
+    pub fn new() -> Self {
+        Timers { set: BTreeSet::new() }
+    }
+
+    /// When the earliest one is due.
+    pub fn earliest(&self) -> Option<Tick> {
+        self.set.first().map(|(tick, ..)| *tick)
+    }
+
+    /// Takes out those that are due before `until`, by key.
+    pub fn take_due(&mut self, until: Tick) -> Vec<DueKey<K, N>> {
+        let mut due: Vec<(K, Tick, N)> = Vec::new();
+        while self.earliest().is_some_and(|tick| tick < until) {
+            due.extend(self.set.pop_first().map(|(tick, key, what)| (key, tick, what)));
+        }
+        due.sort_unstable();
+        let of_one = |of_key: &[(K, Tick, N)]| {
+            (of_key[0].0.clone(), of_key.iter().map(|(_, tick, what)| (*tick, *what)).collect())
+        };
+        due.chunk_by(|a, b| a.0 == b.0).map(of_one).collect()
+    }
+
+    /// Takes over what a key has set and unset.
+    pub fn take_over(&mut self, key: &K, of_key: &mut KeyTimers<N>) {
+        for (tick, what) in of_key.unset.drain(..) {
+            self.set.remove(&(tick, key.clone(), what));
+        }
+        self.set.extend(of_key.set.drain(..).map(|(tick, what)| (tick, key.clone(), what)));
+    }
+}
+
+impl<N: Ord + Copy> KeyTimers<N> {
+    /// None.
+    pub fn new() -> Self {
+        KeyTimers { until: Tick::default(), due: BTreeSet::new(), set: Vec::new(), unset: Vec::new() }
+    }
+
+    /// Goes on to another key, for which those of these timers are due that are before `until`.
+    pub fn turn_to(&mut self, until: Tick, due: &[(Tick, N)]) {
+        self.until = until;
+        self.due.clear();
+        self.due.extend(due.iter().filter(|(tick, _)| *tick < until));
+    }
+
+    /// When the next one is due.
+    pub fn next_due(&self) -> Option<Tick> {
+        self.due.first().map(|(tick, _)| *tick)
+    }
+
+    /// What is due at this tick, or before it; each is given once.
+    pub fn pop_due(&mut self, tick: Tick) -> Option<N> {
+        self.next_due().filter(|due| *due <= tick)?;
+        self.due.pop_first().map(|(_, what)| what)
+    }
+
+    /// Sets a timer. One that is due already is worked off in the same turn.
+    pub fn set(&mut self, tick: Tick, what: N) {
+        if tick < self.until {
+            self.due.insert((tick, what));
+        } else {
+            self.set.push((tick, what));
+        }
+    }
+
+    /// Takes a timer back.
+    pub fn unset(&mut self, tick: Tick, what: N) {
+        if tick < self.until {
+            self.due.remove(&(tick, what));
+        } else if let Some(at) = self.set.iter().position(|set| *set == (tick, what)) {
+            self.set.swap_remove(at);
+        } else {
+            self.unset.push((tick, what));
+        }
+    }
+}
