@@ -340,8 +340,12 @@ mod tests {
                     );
                 let (values, corrections) =
                     (arrange_by_key(values, "Values"), arrange_by_key(corrections, "Corrections"));
-                let found =
-                    reduce_changes(values, corrections, "Found", AtOnce::new(at_once), |_, changes, past, given| {
+                let found = reduce_changes(
+                    values,
+                    corrections,
+                    "Found",
+                    AtOnce::new(at_once),
+                    |_, changes, past, _: &mut KeyTimers<()>, given| {
                         let mut values = BTreeMap::new();
                         past.visit(&0, |value, amount| {
                             values.insert(*value, amount);
@@ -355,7 +359,8 @@ mod tests {
                             values.retain(|_, amount| *amount != 0);
                             given.extend(values.keys().take(2).map(|value| (*value, *tick, 1)));
                         }
-                    });
+                    },
+                );
                 let [expected, found] = [expected, found].map(|rows| rows.as_collection(|key, row| (*key, *row)));
                 [expected.inner.capture(), found.inner.capture()]
             });
@@ -406,6 +411,80 @@ mod tests {
                 let [expected, found] = least_two(first_every, second_every, at_once);
                 assert!(expected.len() > 100, "much happens");
                 assert_eq!(expected, found, "{first_every} and {second_every} ticks, {at_once} changes at once");
+            }
+        }
+    }
+
+    /// A key is quiet once nothing has come of it for a while: a row comes and goes without any input. The time is told every so many
+    /// ticks, and so many keys are worked off at once.
+    fn quiet(every: u64, at_once: usize) -> Vec<((u64, &'static str), Tick, i64)> {
+        const WHILE_MS: u64 = 5;
+        let ms = Tick::from_ms;
+        let quiet = timely::execute_directly(move |worker| {
+            let mut input: InputSession<Tick, (u64, u64), i64> = InputSession::new();
+            let (probe, quiet) = worker.dataflow::<Tick, _, _>(|scope| {
+                let values = input.to_collection(scope);
+                let corrections = arrange_by_key(values.clone().filter(|_| false), "Corrections");
+                let values = arrange_by_key(values, "Values");
+                // By key, when something came last; it is quiet from so many ticks after that.
+                let mut last: BTreeMap<u64, Tick> = BTreeMap::new();
+                let quiet = reduce_changes(
+                    values,
+                    corrections,
+                    "Quiet",
+                    AtOnce::new(at_once),
+                    move |key, changes, _, timers: &mut KeyTimers<()>, given| {
+                        let mut changes = changes.iter().map(|(tick, ..)| *tick).peekable();
+                        while let Some(tick) = changes.peek().copied().into_iter().chain(timers.next_due()).min() {
+                            if timers.pop_due(tick).is_some() {
+                                given.push(("quiet", tick, 1));
+                            }
+                            if changes.next_if_eq(&tick).is_some() {
+                                while changes.next_if_eq(&tick).is_some() {}
+                                if let Some(last) = last.insert(*key, tick) {
+                                    match last.after_ms(WHILE_MS) {
+                                        due if due <= tick => given.push(("quiet", tick, -1)),
+                                        due => timers.unset(due, ()),
+                                    }
+                                }
+                                timers.set(tick.after_ms(WHILE_MS), ());
+                            }
+                        }
+                    },
+                );
+                let quiet = quiet.as_collection(|key, row| (*key, *row)).inner;
+                let (probe, quiet) = timely::dataflow::operators::Probe::probe(quiet);
+                (probe, quiet.capture())
+            });
+            for (at, key) in [(1, 1), (1, 2), (3, 1), (8, 1), (8, 3), (20, 2)] {
+                input.update_at((key, at), ms(at), 1);
+            }
+            for now in (1..=30).filter(|now| now % every == 0) {
+                input.advance_to(ms(now));
+                input.flush();
+                worker.step_while(|| probe.less_than(&ms(now)));
+            }
+            quiet
+        });
+        let mut quiet: Vec<_> = quiet.extract().into_iter().flat_map(|(_, updates)| updates).collect();
+        consolidate_updates(&mut quiet);
+        quiet
+    }
+
+    #[test]
+    fn timers_come_at_their_ticks() {
+        // The first one is quiet at 8, when it speaks again; what is due when the input ends never comes.
+        let ms = Tick::from_ms;
+        let expected = [
+            ((1, "quiet"), ms(13), 1),
+            ((2, "quiet"), ms(6), 1),
+            ((2, "quiet"), ms(20), -1),
+            ((2, "quiet"), ms(25), 1),
+            ((3, "quiet"), ms(13), 1),
+        ];
+        for every in [1, 2, 5, 15] {
+            for at_once in [1, usize::MAX] {
+                assert_eq!(quiet(every, at_once), expected, "every {every} ticks, {at_once} at once");
             }
         }
     }

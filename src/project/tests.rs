@@ -15,6 +15,7 @@ use proptest::prelude::*;
 
 mod described;
 mod hints;
+mod mistakes;
 
 use super::{
     Colour, ContextTraits, Destination, Detail, Durability, HistorySettings, Loaded, Secret, Storage,

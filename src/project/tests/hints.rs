@@ -114,8 +114,30 @@ fn hints_lead_to_what_is_right() {
     check_trait("top('A', properties.x)", "unknown function `top`", "values are not listed:");
     check_trait("hash(email) = 'x'", "unknown function `hash`", "there are `md5` and `sha256`, such as in");
     let within = "what counts for a while only says so: count('Order Completed', within => '30 days')";
-    check_trait("seen > now() - interval '30 days'", "unknown function `now`", within);
-    check_trait("seen > now()", "unknown function `now`", within);
+    check_trait("count('A', where => now() > timestamp)", "unknown function `now`", within);
+    let compared = "compare it with a time: last('Order Completed', timestamp) < now() - interval '30 days'";
+    check_trait("now()", "`now()` changes each millisecond, so it cannot stand here", compared);
+    check_trait("lower(now()) = 'x'", "`now()` changes each millisecond", compared);
+    check_trait("now() > now() - interval '1 day'", "the time is compared with itself", compared);
+    check_trait(
+        "now() - seen > 5",
+        "the time is not a number, so it has no `-`",
+        "write last('Order Completed', timestamp) <",
+    );
+    check_trait(
+        "extract(minute from now()) = 0",
+        "of `now()` this changes each minute",
+        "the shortest unit is an hour",
+    );
+    check_trait("date_trunc('day', now(), 'Europe/Rom') < seen", "unknown time zone", "did you mean `Europe/Rome`?");
+    check_trait(
+        "extract(hour from now() at time zone 'Berlin') = 1",
+        "unknown time zone",
+        "did you mean `Europe/Berlin`?",
+    );
+    check_trait("hash_bucket('a', 1) = 0", "expected the number of parts, from 2 to 1000000", "write hash_bucket(");
+    check_trait("regexp_like(a, '(')", "the regular expression is wrong: unclosed group", "");
+    check_trait("regexp_like(a, '(.{1000}){1000}')", "the regular expression is too large", "");
     check_trait("a > 1_000", "a number has digits and a point, and no `_`", "write 1000");
     check_trait(
         "count('A', 'B''s')",
