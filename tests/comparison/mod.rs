@@ -3,6 +3,7 @@
 //! To put something to this test, implement [`ComparisonSubject`] for it and call [`check_known`] and [`check_random`].
 
 mod dataflow;
+mod functions;
 mod itself;
 mod limits;
 pub mod many;
