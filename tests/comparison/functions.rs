@@ -9,14 +9,14 @@ use dataflows::model::Value;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestError};
 
-use self::drafted::{Random, Typed, any_of, leaves};
+use self::drafted::{DraftedExpression, DraftedTypes, any_of, leaves};
 use self::values::small;
 use super::{from_environment, runner};
 use crate::histories::expressions::{call, literal};
 use crate::oracle::evaluate;
 
 /// The value that the program finds, and the one that the oracle does.
-fn both(expression: &Random) -> (Option<Value>, Option<Value>) {
+fn both(expression: &DraftedExpression) -> (Option<Value>, Option<Value>) {
     (expression.value(&|value| Some(value.clone())), evaluate(expression, &|value| Some(value.clone())))
 }
 
@@ -24,7 +24,7 @@ fn both(expression: &Random) -> (Option<Value>, Option<Value>) {
 fn random_expressions_have_the_value_of_the_oracle() {
     let seed = from_environment("DELTAIC_TEST_SEED").unwrap_or(1);
     let cases_count = from_environment("DELTAIC_TEST_CASES").map_or(20_000, |count| count as u32);
-    let expressions: Vec<_> = (1..=3).map(|levels| Typed::of_levels(levels).any()).collect();
+    let expressions: Vec<_> = (1..=3).map(|levels| DraftedTypes::of_levels(levels).any()).collect();
     let compared = runner(seed, cases_count).run(&any_of(expressions), |expression| {
         let (found, expected) = both(&expression);
         let told = || TestCaseError::fail(format!("found {found:?}, expected {expected:?}"));

@@ -12,19 +12,19 @@ use crate::histories::expressions::{arithmetic, call, compare, is_missing, liter
 use crate::oracle::REGEX_PATTERNS;
 
 /// An expression of which all that can be looked up is this value.
-pub type Random = Expression<Value>;
+pub type DraftedExpression = Expression<Value>;
 
 /// Random expressions of each type. Those of a few levels are made of those of one level less.
 #[derive(Clone)]
-pub struct Typed {
-    text: BoxedStrategy<Random>,
-    number: BoxedStrategy<Random>,
-    time: BoxedStrategy<Random>,
-    truth: BoxedStrategy<Random>,
+pub struct DraftedTypes {
+    text: BoxedStrategy<DraftedExpression>,
+    number: BoxedStrategy<DraftedExpression>,
+    time: BoxedStrategy<DraftedExpression>,
+    truth: BoxedStrategy<DraftedExpression>,
 }
 
 /// Literals, what is looked up, and `null`.
-pub fn leaves(values: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Random> {
+pub fn leaves(values: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<DraftedExpression> {
     let written = |(value, is_looked_up)| match is_looked_up {
         true => Expression::Term(value),
         false => literal(value),
@@ -33,26 +33,26 @@ pub fn leaves(values: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<R
 }
 
 /// One of several, each as likely.
-pub fn any_of(several: Vec<BoxedStrategy<Random>>) -> BoxedStrategy<Random> {
+pub fn any_of(several: Vec<BoxedStrategy<DraftedExpression>>) -> BoxedStrategy<DraftedExpression> {
     proptest::strategy::Union::new(several).boxed()
 }
 
-impl Typed {
+impl DraftedTypes {
     /// Of at most so many levels of calls.
-    pub fn of_levels(levels: usize) -> Typed {
+    pub fn of_levels(levels: usize) -> DraftedTypes {
         match levels {
-            0 => Typed {
+            0 => DraftedTypes {
                 text: leaves(values::text()),
                 number: leaves(values::number()),
                 time: leaves(values::time().prop_map(Value::Time)),
                 truth: leaves(any::<bool>().prop_map(Value::Bool)),
             },
             _ => {
-                let below = Typed::of_levels(levels - 1);
-                let deeper = |leaf: &BoxedStrategy<Random>, calls: BoxedStrategy<Random>| {
+                let below = DraftedTypes::of_levels(levels - 1);
+                let deeper = |leaf: &BoxedStrategy<DraftedExpression>, calls: BoxedStrategy<DraftedExpression>| {
                     prop_oneof![1 => leaf.clone(), 4 => calls].boxed()
                 };
-                Typed {
+                DraftedTypes {
                     text: deeper(&below.text, any_of([below.texts(), below.chosen(&below.text)].concat())),
                     number: deeper(&below.number, any_of([below.numbers(), below.chosen(&below.number)].concat())),
                     time: deeper(&below.time, any_of([below.times(), below.chosen(&below.time)].concat())),
@@ -63,30 +63,30 @@ impl Typed {
     }
 
     /// Mostly of the type that is expected.
-    fn mostly(&self, expected: &BoxedStrategy<Random>) -> BoxedStrategy<Random> {
+    fn mostly(&self, expected: &BoxedStrategy<DraftedExpression>) -> BoxedStrategy<DraftedExpression> {
         prop_oneof![40 => expected.clone(), 1 => self.any()].boxed()
     }
 
     /// Of any type.
-    pub fn any(&self) -> BoxedStrategy<Random> {
+    pub fn any(&self) -> BoxedStrategy<DraftedExpression> {
         any_of([&self.text, &self.number, &self.time, &self.truth].map(Clone::clone).to_vec())
     }
 
-    fn one(&self, function: Function, of: &BoxedStrategy<Random>) -> BoxedStrategy<Random> {
+    fn one(&self, function: Function, of: &BoxedStrategy<DraftedExpression>) -> BoxedStrategy<DraftedExpression> {
         self.mostly(of).prop_map(move |x| call(function.clone(), [x])).boxed()
     }
 
     fn two(
         &self,
         function: Function,
-        first: &BoxedStrategy<Random>,
-        second: &BoxedStrategy<Random>,
-    ) -> BoxedStrategy<Random> {
+        first: &BoxedStrategy<DraftedExpression>,
+        second: &BoxedStrategy<DraftedExpression>,
+    ) -> BoxedStrategy<DraftedExpression> {
         (self.mostly(first), self.mostly(second)).prop_map(move |(x, y)| call(function.clone(), [x, y])).boxed()
     }
 
     /// What gives one of several values of one type that has no order.
-    fn chosen_of_any(&self, of: &BoxedStrategy<Random>) -> Vec<BoxedStrategy<Random>> {
+    fn chosen_of_any(&self, of: &BoxedStrategy<DraftedExpression>) -> Vec<BoxedStrategy<DraftedExpression>> {
         let several = |function: Function, size: std::ops::Range<usize>| {
             prop::collection::vec(of.clone(), size).prop_map(move |all| call(function.clone(), all)).boxed()
         };
@@ -94,7 +94,7 @@ impl Typed {
         let case = (branches(), prop::option::of(of.clone())).prop_map(|(branches, otherwise)| {
             call(Function::Case, branches.into_iter().flat_map(|(when, then)| [when, then]).chain(otherwise))
         });
-        let case_of = |wanted: &BoxedStrategy<Random>| {
+        let case_of = |wanted: &BoxedStrategy<DraftedExpression>| {
             let branches = prop::collection::vec((wanted.clone(), of.clone()), 1..3);
             let all = (wanted.clone(), branches, prop::option::of(of.clone()));
             all.prop_map(|(wanted, branches, otherwise)| {
@@ -113,7 +113,7 @@ impl Typed {
     }
 
     /// The same of a type with an order.
-    fn chosen(&self, of: &BoxedStrategy<Random>) -> Vec<BoxedStrategy<Random>> {
+    fn chosen(&self, of: &BoxedStrategy<DraftedExpression>) -> Vec<BoxedStrategy<DraftedExpression>> {
         let several = |function: Function| {
             prop::collection::vec(of.clone(), 1..4).prop_map(move |all| call(function.clone(), all)).boxed()
         };
@@ -122,9 +122,9 @@ impl Typed {
     }
 
     /// What gives a text.
-    fn texts(&self) -> Vec<BoxedStrategy<Random>> {
+    fn texts(&self) -> Vec<BoxedStrategy<DraftedExpression>> {
         let place = prop_oneof![6 => leaves(small()), 1 => self.number.clone()].boxed();
-        let (text, mostly) = (&self.text, |of: &BoxedStrategy<Random>| self.mostly(of));
+        let (text, mostly) = (&self.text, |of: &BoxedStrategy<DraftedExpression>| self.mostly(of));
         let substring = (mostly(text), mostly(&place), prop::option::of(mostly(&place)))
             .prop_map(|(x, n, m)| call(Function::Substring, [x, n].into_iter().chain(m)));
         let replace =
@@ -145,7 +145,7 @@ impl Typed {
     }
 
     /// What gives a number. Powers and logarithms may be off in the last place: of these, such as are exact, and rounded ones.
-    fn numbers(&self) -> Vec<BoxedStrategy<Random>> {
+    fn numbers(&self) -> Vec<BoxedStrategy<DraftedExpression>> {
         const EXACT: [(f64, f64); 14] = [
             (2.0, 10.0),
             (3.0, 3.0),
@@ -167,7 +167,7 @@ impl Typed {
         let number = &self.number;
         let places = leaves(small()).boxed();
         let power = select(&EXACT[..]).prop_map(|(x, y)| call(Function::Power, [literal(x), literal(y)]));
-        let rounded = |inexact: Random| call(Function::Round, [inexact, literal(6.0)]);
+        let rounded = |inexact: DraftedExpression| call(Function::Round, [inexact, literal(6.0)]);
         let rounded_power = (-2_000..2_000i32, -30..30i32).prop_map(move |(x, y)| {
             rounded(call(Function::Power, [literal(f64::from(x) / 100.0), literal(f64::from(y) / 10.0)]))
         });
@@ -195,7 +195,7 @@ impl Typed {
     }
 
     /// What gives a time.
-    fn times(&self) -> Vec<BoxedStrategy<Random>> {
+    fn times(&self) -> Vec<BoxedStrategy<DraftedExpression>> {
         let by =
             prop_oneof![-100_000_000..100_000_000i64, -1_000_000_000_000_000..1_000_000_000_000_000i64, any::<i64>()];
         let shifted = (self.mostly(&self.time), by).prop_map(|(x, by)| call(Function::Shift(by), [x]));
@@ -216,7 +216,7 @@ impl Typed {
     }
 
     /// What gives a boolean.
-    fn truths(&self) -> Vec<BoxedStrategy<Random>> {
+    fn truths(&self) -> Vec<BoxedStrategy<DraftedExpression>> {
         const COMPARISONS: [Comparison; 6] = [
             Comparison::Equal,
             Comparison::NotEqual,
@@ -225,11 +225,11 @@ impl Typed {
             Comparison::Greater,
             Comparison::GreaterOrEqual,
         ];
-        let compared = |of: &BoxedStrategy<Random>| {
+        let compared = |of: &BoxedStrategy<DraftedExpression>| {
             let all = (select(&COMPARISONS[..]).boxed(), self.mostly(of), self.mostly(of));
             all.prop_map(|(comparison, a, b)| compare(a, comparison, b)).boxed()
         };
-        let distinct = |of: &BoxedStrategy<Random>| {
+        let distinct = |of: &BoxedStrategy<DraftedExpression>| {
             (of.clone(), of.clone()).prop_map(|(a, b)| call(Function::IsDistinct, [a, b])).boxed()
         };
         let regex = (self.mostly(&self.text), select(REGEX_PATTERNS)).prop_map(|(x, (pattern, _))| {
@@ -260,12 +260,12 @@ fn extraction(index: usize, zone: Zone) -> Function {
     Function::Extract(field, zone)
 }
 
-fn extracted(times: BoxedStrategy<Random>, zones: BoxedStrategy<Zone>) -> BoxedStrategy<Random> {
+fn extracted(times: BoxedStrategy<DraftedExpression>, zones: BoxedStrategy<Zone>) -> BoxedStrategy<DraftedExpression> {
     (times, any::<usize>(), zones).prop_map(|(x, index, zone)| call(extraction(index, zone), [x])).boxed()
 }
 
 /// Of a time near one at which the clocks of the same zone are set.
-fn at_zone(function: impl Fn(usize, Zone) -> Function + 'static) -> BoxedStrategy<Random> {
+fn at_zone(function: impl Fn(usize, Zone) -> Function + 'static) -> BoxedStrategy<DraftedExpression> {
     let all = (time_in_zone(), any::<usize>());
     all.prop_map(move |((zone, time), index)| call(function(index, zone), [literal(Value::Time(time))])).boxed()
 }

@@ -1,7 +1,10 @@
 //! Regular expressions, told in Rust what they mean.
 
+/// A pattern, and whether it matches somewhere in a text.
+type KnownPattern = (&'static str, fn(&[char]) -> bool);
+
 /// The patterns that tests use, each with whether it matches somewhere. A test that needs another one adds it.
-pub const PATTERNS: &[(&str, fn(&[char]) -> bool)] = &[
+pub const PATTERNS: &[KnownPattern] = &[
     ("^r.m", |text| matches!(text, ['r', second, 'm', ..] if *second != '\n')),
     ("(?i)^r.m", |text| matches!(text, ['r' | 'R', second, 'm' | 'M', ..] if *second != '\n')),
     ("o+", |text| text.contains(&'o')),
