@@ -4,6 +4,7 @@
 
 mod clocks;
 mod dataflow;
+mod functions;
 mod itself;
 mod limits;
 pub mod many;

@@ -9,10 +9,11 @@ use dataflows::definitions::{
 use dataflows::expression::{Arithmetic, Comparison, Expression, Pattern};
 use dataflows::model::{PointInTime, Value, ValueType};
 
+use super::computed::{computed_audiences, computed_traits, measures_of_computed};
 use super::expressions::{arithmetic, compare, field, is_missing, like, literal, measure, not, null, one_of};
 
 /// An expression over a person.
-type OverPerson = Expression<PersonTerm>;
+pub(super) type OverPerson = Expression<PersonTerm>;
 
 /// The names of the events that measures count.
 pub const ORDERED: &str = "Order Completed";
@@ -40,25 +41,34 @@ pub const WINDOWS: [Window; 5] = [
 ];
 
 /// The names of the traits, sorted: a trait's id is its place.
-const TRAITS: [&str; 30] = [
+const TRAITS: [&str; 46] = [
     "anythings",
     "average_total",
     "beta_or_rich",
     "biggest_total",
+    "cast_anything_60s",
     "categories",
     "categories_5ms",
+    "city_hashed",
+    "city_tier",
     "city_trait",
     "city_twice",
+    "city_with_orders",
+    "days_ordered",
+    "doubled",
     "even_orders",
     "events_1h",
     "first_anything",
     "first_category",
     "first_shipped_60s",
     "greatest_anything_60s",
+    "hour_of_order",
+    "kind_of_buyer",
     "last_anything",
     "last_category_1s",
     "last_seen_order",
     "least_anything_1s",
+    "least_number_10ms",
     "never",
     "orders",
     "orders_5ms",
@@ -67,14 +77,21 @@ const TRAITS: [&str; 30] = [
     "ratios",
     "revenue",
     "revenue_1h",
+    "rounded_1h",
+    "rounded_revenue",
+    "shipped_later",
     "smallest_total_60s",
+    "spread",
+    "viewed_when_1s",
     "views_10ms",
     "views_1s",
+    "views_of_books",
     "was_lapsed",
+    "week_of_order",
 ];
 
 /// The names of the audiences, sorted: an audience's id is its place.
-const AUDIENCES: [&str; 14] = [
+const AUDIENCES: [&str; 17] = [
     "anonymous_only",
     "berliners",
     "big_spenders",
@@ -85,9 +102,12 @@ const AUDIENCES: [&str; 14] = [
     "just_now",
     "lapsed",
     "nobody",
+    "not_of_books",
     "oddly_named",
     "reachable",
     "recent_order",
+    "spread_out",
+    "surely_rich",
     "vip",
 ];
 
@@ -99,7 +119,7 @@ fn audience_id(name: &str) -> AudienceId {
     AudienceId::new(AUDIENCES.iter().position(|known| *known == name).expect("the audience is in the list"))
 }
 
-fn the_trait(name: &str) -> OverPerson {
+pub(super) fn the_trait(name: &str) -> OverPerson {
     Expression::Term(PersonTerm::Trait(trait_id(name)))
 }
 
@@ -107,7 +127,7 @@ fn audience(name: &str) -> OverPerson {
     Expression::Term(PersonTerm::Audience(audience_id(name)))
 }
 
-fn attribute(name: &str, kind: Option<ValueType>) -> OverPerson {
+pub(super) fn attribute(name: &str, kind: Option<ValueType>) -> OverPerson {
     Expression::Term(PersonTerm::Attribute(name.into(), kind))
 }
 
@@ -119,7 +139,7 @@ fn has(kind: &str) -> OverPerson {
     Expression::Term(PersonTerm::Has(kind.into()))
 }
 
-fn person(term: impl FnOnce(MeasureId) -> PersonTerm, measure: usize) -> OverPerson {
+pub(super) fn person(term: impl FnOnce(MeasureId) -> PersonTerm, measure: usize) -> OverPerson {
     Expression::Term(term(MeasureId::new(measure)))
 }
 
@@ -218,6 +238,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
         /* 22 */ measure(ORDERED, MeasureShape::Greatest(field(ANYTHING)), s_60),
         /* 23 */ measure(ORDERED, MeasureShape::Distinct(field(ANYTHING)), None),
     ];
+    let measures = [measures, measures_of_computed()].concat();
 
     let orders = || person(PersonTerm::Count, 0);
     let n = |value: f64| literal::<PersonTerm>(value);
@@ -259,6 +280,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
         ("views_1s", person(PersonTerm::Count, 2)),
         ("was_lapsed", audience("lapsed")),
     ];
+    let traits = sorted([traits, computed_traits()].concat());
 
     let audiences = vec![
         ("anonymous_only", Expression::And(vec![has("anonymous_id"), not(has("user_id")), not(has("email"))])),
@@ -314,6 +336,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
             ]),
         ),
     ];
+    let audiences = sorted([audiences, computed_audiences()].concat());
 
     let mut definitions = Definitions {
         identity,
@@ -353,6 +376,12 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
     };
     definitions.order = order(&definitions);
     definitions
+}
+
+/// Sorted by name.
+fn sorted<T>(mut named: Vec<(&str, T)>) -> Vec<(&str, T)> {
+    named.sort_by_key(|(name, _)| *name);
+    named
 }
 
 /// Orders and logins for the mailer, where there is consent; orders and views for the warehouse, with what windows say, and all events

@@ -1,7 +1,7 @@
 //! Writing expressions and measures in few words.
 
 use dataflows::definitions::{EventTerm, FieldId, Measure, MeasureShape, Window};
-use dataflows::expression::{Arithmetic, Comparison, Expression, Pattern};
+use dataflows::expression::{Arithmetic, Comparison, Expression, Function, Pattern};
 use dataflows::model::Value;
 
 /// A literal.
@@ -47,6 +47,11 @@ pub fn compare<T>(a: Expression<T>, comparison: Comparison, b: Expression<T>) ->
 /// `a operation b`.
 pub fn arithmetic<T>(a: Expression<T>, operation: Arithmetic, b: Expression<T>) -> Expression<T> {
     Expression::Arithmetic(operation, Box::new(a), Box::new(b))
+}
+
+/// `function(arguments)`.
+pub fn call<T>(function: Function, arguments: impl IntoIterator<Item = Expression<T>>) -> Expression<T> {
+    Expression::Call(function, arguments.into_iter().collect())
 }
 
 /// `not inner`.

@@ -3,6 +3,7 @@
 //! A history is a list of drafts: small descriptions of events, which shrink to something that can be read. What
 //! they stand for is made by [`Case::history`], so that an index or an offset stays meaningful when others are removed.
 
+mod computed;
 pub mod definitions;
 mod drafts;
 pub mod expressions;

@@ -25,7 +25,9 @@ use dataflows::definitions::{AudienceId, Definitions, DestinationId, ListedTrait
 use dataflows::limits::Limit;
 use dataflows::model::{Desired, Event, IdentifierId, Profile, ProfileId, Setting, Text, Tick, Traits};
 
+pub use expression::evaluate;
 pub use forwards::{SentForward, forwarded};
+pub use functions::patterns::PATTERNS as REGEX_PATTERNS;
 pub use identity::strongest_unblocked;
 pub use measures::leaves_at;
 pub use person::consents;

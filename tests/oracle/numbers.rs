@@ -22,8 +22,42 @@ impl Fraction {
         }
     }
 
-    /// What a float is, bit by bit.
-    fn of_float(float: f64) -> Self {
+    /// A whole number.
+    pub fn of_whole(whole: impl Into<BigInt>) -> Self {
+        Fraction::new(whole.into(), BigInt::from(1))
+    }
+
+    /// The number that a text writes: digits, with a sign, a point and an exponent where there are any, and nothing beside it.
+    pub fn of_decimal(written: &str) -> Option<Self> {
+        let (mantissa, exponent) = match written.find(['e', 'E']) {
+            Some(at) => (&written[..at], written[at + 1..].parse::<i64>().ok()?),
+            None => (written, 0),
+        };
+        let (is_negative, digits) = match mantissa.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, mantissa.strip_prefix('+').unwrap_or(mantissa)),
+        };
+        let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
+        let digits = format!("{whole}{decimals}");
+        if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+            return None;
+        }
+        let digits: BigInt = digits.parse().expect("they are digits");
+        let digits = if is_negative { -digits } else { digits };
+        Some(Fraction::of_whole(digits).shifted(exponent.clamp(-2_000, 2_000) - decimals.len() as i64))
+    }
+
+    /// Times so many tens.
+    pub fn shifted(&self, places: i64) -> Self {
+        let scale = BigInt::from(10).pow(places.unsigned_abs() as u32);
+        match places >= 0 {
+            true => Fraction::new(&self.numerator * scale, self.denominator.clone()),
+            false => Fraction::new(self.numerator.clone(), &self.denominator * scale),
+        }
+    }
+
+    /// What a float is, bit by bit. Of infinity what comes after the largest one.
+    pub fn of_float(float: f64) -> Self {
         let bits = float.to_bits();
         let (power, fraction) = (((bits >> 52) & 0x7ff) as i64, bits & ((1 << 52) - 1));
         let digits = BigInt::from(if power == 0 { fraction } else { fraction | (1 << 52) });
@@ -53,7 +87,13 @@ impl Fraction {
         Fraction::new(digits, BigInt::from(10).pow(decimals.len() as u32))
     }
 
-    fn is_less(&self, other: &Fraction) -> bool {
+    /// What is above the line, and what is below it.
+    pub fn parts(&self) -> (&BigInt, &BigInt) {
+        (&self.numerator, &self.denominator)
+    }
+
+    /// Whether it is less than another one.
+    pub fn is_less(&self, other: &Fraction) -> bool {
         &self.numerator * &other.denominator < &other.numerator * &self.denominator
     }
 
@@ -67,14 +107,20 @@ impl Fraction {
         Fraction::new(difference, &self.denominator * &other.denominator)
     }
 
+    /// The greatest integer that is not greater.
+    pub fn floor(&self) -> BigInt {
+        let whole = &self.numerator / &self.denominator;
+        if &whole * &self.denominator > self.numerator { whole - 1 } else { whole }
+    }
+
     /// The integer that it is.
-    fn whole(&self) -> Option<BigInt> {
+    pub fn whole(&self) -> Option<BigInt> {
         let whole = &self.numerator / &self.denominator;
         (&whole * &self.denominator == self.numerator).then_some(whole)
     }
 
     /// Rounded to an integer, halves away from zero.
-    fn rounded(&self) -> BigInt {
+    pub fn rounded(&self) -> BigInt {
         let two = BigInt::from(2);
         let half = if self.numerator < BigInt::from(0) { -self.denominator.clone() } else { self.denominator.clone() };
         (&self.numerator * &two + half) / (&self.denominator * &two)
@@ -89,22 +135,32 @@ impl Fraction {
         {
             return Some(number);
         }
-        // From a guess, whole number by whole number and digit by digit, walk to the nearest.
-        let numerator: f64 = self.numerator.to_string().parse().expect("it is a decimal");
-        let denominator: f64 = self.denominator.to_string().parse().expect("it is a decimal");
-        let mut float = numerator / denominator;
-        assert!(float.is_finite(), "fractions in tests are not as long as that");
+        // From a guess, walk to the nearest.
+        let mut float = self.guess().clamp(f64::MIN, f64::MAX);
         loop {
             let nearer = [float.next_down(), float.next_up()].into_iter().find(|other| {
                 let (here, there) =
                     (self.distance(&Fraction::of_float(float)), self.distance(&Fraction::of_float(*other)));
-                there.is_less(&here) || (there.is_equal(&here) && other.to_bits() & 1 == 0)
+                there.is_less(&here) || (*other != float && there.is_equal(&here) && other.to_bits() & 1 == 0)
             });
             match nearer {
                 Some(nearer) => float = nearer,
                 None => return Number::new(float),
             }
         }
+    }
+
+    /// A float that is near: from the first 64 bits of the quotient.
+    fn guess(&self) -> f64 {
+        let shift = 64 + self.denominator.bits() as i64 - self.numerator.bits() as i64;
+        let (above, below) = match shift >= 0 {
+            true => (&self.numerator << shift, self.denominator.clone()),
+            false => (self.numerator.clone(), &self.denominator << -shift),
+        };
+        let bits: f64 = (above / below).to_string().parse().expect("it is a decimal");
+        // In two steps, of which the first surely has a result.
+        let half = -(shift / 2) as i32;
+        bits * 2f64.powi(half) * 2f64.powi(-shift as i32 - half)
     }
 
     /// So many millionths it is; nothing where it is none, or is 10^30 or more.

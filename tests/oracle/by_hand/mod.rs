@@ -2,6 +2,7 @@
 
 mod consent;
 mod expressions;
+mod functions;
 mod identities;
 mod numbers;
 mod people;
