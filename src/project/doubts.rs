@@ -19,6 +19,8 @@ pub(super) struct Doubts {
     quoted: Vec<(CompactString, TextSpan)>,
     /// Names whose values are compared.
     compared: Vec<(CompactString, TextSpan)>,
+    /// Patterns with a `*`, and without what stands for other text.
+    stars: Vec<TextSpan>,
     /// `between` of nothing.
     nothing_between: Vec<TextSpan>,
     /// Names of events.
@@ -85,6 +87,12 @@ impl Doubts {
                     rest.extend(list.iter().chain([&**of]).map(|node| (node, about)));
                 }
                 NodeKind::Like(of, pattern) => {
+                    if let NodeKind::Text(text) = &pattern.kind
+                        && text.contains('*')
+                        && !text.contains(['%', '_'])
+                    {
+                        self.stars.push(pattern.place);
+                    }
                     if about == DoubtAbout::Person {
                         self.value(of);
                     }
@@ -131,7 +139,7 @@ impl Doubts {
 
     /// The warnings, once it is known what all names are.
     pub(super) fn warnings(self, checker: &Checker) -> Vec<ProjectProblem> {
-        let Doubts { quoted, compared, nothing_between, events, attributes_too } = self;
+        let Doubts { quoted, compared, stars, nothing_between, events, attributes_too } = self;
         // Where attributes are declared, a name that is none is an error.
         let is_guessed = |name: &CompactString| !checker.attributes_are_closed && !checker.traits.contains_key(name);
         let mut warnings = Vec::new();
@@ -149,6 +157,10 @@ impl Doubts {
                 );
                 warnings.push(ProjectProblem::at(place, message).help(help));
             }
+        }
+        for place in stars {
+            let problem = ProjectProblem::at(place, "`*` is itself in a pattern of `like`");
+            warnings.push(problem.help("`%` stands for any text, `_` for any one character"));
         }
         for place in nothing_between {
             let problem = ProjectProblem::at(place, "nothing is between these: the first is greater than the second");

@@ -5,6 +5,7 @@ use dataflows::model::ValueType;
 
 use super::functions;
 use super::infer::{Checker, Scope};
+use super::parse::OF_TIME;
 use super::person::{is_over_person, single_quotes, unknown_function};
 use super::problem::{ProjectProblem, TextSpan};
 use super::suggestion::nearest;
@@ -79,10 +80,13 @@ impl Scope for EventReference {
     fn call(checker: &mut Checker, call: &FunctionCall, _: TextSpan) -> Option<(Self, Variable)> {
         let problem = if is_over_person(&call.name) {
             let message = format!("`{}` is over a person, and not possible in an expression over an event", call.name);
-            ProjectProblem::at(call.name_place, message).help(
-                "`where`, and the argument of an aggregate, look at one event: properties, traits, context, timestamp, \
-                 type, name, category, groupId",
-            )
+            ProjectProblem::at(call.name_place, message).help(match call.name.as_str() {
+                "now" => OF_TIME,
+                _ => {
+                    "`where`, and the argument of an aggregate, look at one event: properties, traits, context, timestamp, \
+                     type, name, category, groupId"
+                }
+            })
         } else {
             unknown_function(call, functions::names())
         };

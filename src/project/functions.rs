@@ -142,14 +142,19 @@ fn regexp_like(mut arguments: Vec<SyntaxNode>) -> Result<NodeKind, ProjectProble
     };
     let written = literal(&pattern, "the regular expression", "'^[0-9]{5}$'")?;
     let regex = TextRegex::new(&written, is_case_insensitive)
-        .map_err(|wrong| ProjectProblem::at(pattern.place, format!("the regular expression is wrong: {wrong}")))?;
+        .map_err(|wrong| ProjectProblem::at(pattern.place, format!("the regular expression is wrong: {wrong}")))
+        .map_err(|problem| problem.help("`\\(` is a parenthesis itself; for a plain text write contains(x, 'text')"))?;
     Ok(NodeKind::Apply(Function::RegexpLike(regex), vec![of]))
 }
 
 fn date_trunc(mut arguments: Vec<SyntaxNode>) -> Result<NodeKind, ProjectProblem> {
     let zone = if arguments.len() == 3 { arguments.pop() } else { None };
     let [unit, of] = exactly(arguments);
-    let written = literal(&unit, "the unit", "'day'")?;
+    let written = match &unit.kind {
+        // Some dialects have it without quotes.
+        NodeKind::Name(name) => name.path.join("."),
+        _ => literal(&unit, "the unit", "'day'")?,
+    };
     let unit = one_of(&written, CalendarUnit::ALL, "unit of the calendar", unit.place)?;
     let (of, inner) = out_of_zone(of);
     let zone = match (zone, inner) {
@@ -193,8 +198,9 @@ pub(super) fn zone_of(node: &SyntaxNode) -> Result<Zone, ProjectProblem> {
     Zone::named(&name).ok_or_else(|| {
         let names = Zone::names();
         // A city is what people know of a zone.
+        let written = name.rsplit('/').next().unwrap_or_default().replace('_', " ");
         let of_city = names.iter().find(|known| {
-            known.rsplit_once('/').is_some_and(|(_, city)| city.replace('_', " ").eq_ignore_ascii_case(name.trim()))
+            known.rsplit_once('/').is_some_and(|(_, city)| city.replace('_', " ").eq_ignore_ascii_case(written.trim()))
         });
         let help = of_city
             .map(|zone| format!("did you mean `{zone}`?"))

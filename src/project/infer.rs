@@ -213,9 +213,7 @@ impl Checker {
                 }
             },
             NodeKind::Arithmetic(operation, a, b) => {
-                let role = format!("an operand of `{}`", operation.sign());
-                let a = self.expect(a, ValueType::Number, &role);
-                let b = self.expect(b, ValueType::Number, &role);
+                let [a, b] = [a, b].map(|operand| self.number(operand, *operation));
                 let kind = TypedKind::Arithmetic(*operation, Box::new(a), Box::new(b));
                 (self.known(ValueType::Number, place), kind)
             }
@@ -233,6 +231,21 @@ impl Checker {
             condition => (self.known(ValueType::Bool, place), self.condition(condition)),
         };
         Typed { variable, kind }
+    }
+
+    /// Checks an operand of arithmetic.
+    fn number<T: Scope>(&mut self, node: &SyntaxNode, operation: Arithmetic) -> Typed<T> {
+        let typed = self.check(node);
+        let role = format!("an operand of `{}`", operation.sign());
+        let fits = self.types.demand((typed.variable, node.place), ValueType::Number, &role);
+        let help = match (operation, self.types.resolved(typed.variable)) {
+            (Arithmetic::Add, Some(ValueType::Text)) => Some("texts are put together by `||`"),
+            (_, Some(ValueType::Text)) => Some("cast(x as number) reads a number from a text"),
+            (_, Some(ValueType::Time)) => Some("to compare times, write x < now() - interval '30 days'"),
+            _ => None,
+        };
+        self.settle(fits.map_err(|problem| problem.maybe_help(help)));
+        typed
     }
 
     fn term<T>(&mut self, found: Option<(T, Variable)>) -> (Variable, TypedKind<T>) {
@@ -406,6 +419,11 @@ impl Checker {
             if matches!(operand.kind, NodeKind::Null) {
                 self.report(null_is_missing(operand));
             }
+        }
+        if let NodeKind::Compare(..) = a.kind {
+            let problem = ProjectProblem::at(a.place.to(b.place), "a comparison is compared");
+            self.report(problem.help("write each comparison alone: 18 < age and age < 30"));
+            return TypedKind::Literal(None);
         }
         let (a_typed, b_typed) = (self.check(a), self.check(b));
         let (a, b) = ((a_typed.variable, a.place), (b_typed.variable, b.place));

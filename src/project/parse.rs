@@ -3,12 +3,12 @@
 //! SQL has far more than our expressions have. Whatever sqlparser takes and we do not is refused here, with its place.
 //! sqlparser counts places in lines and columns of the expression; we want bytes of the project file.
 
-use dataflows::expression::{Arithmetic, Comparison, Function as ValueFunction};
+use dataflows::expression::{Arithmetic, CalendarUnit, Comparison, Function as ValueFunction, Zone};
 use dataflows::model::{Number, ValueType};
 use sqlparser::ast::{
     BinaryOperator, CeilFloorKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgOperator, FunctionArguments, Ident, Interval, ObjectNamePart, Spanned, UnaryOperator, Value,
-    ValueWithSpan,
+    FunctionArgOperator, FunctionArguments, Ident, Interval, ObjectNamePart, Spanned, TypedString, UnaryOperator,
+    Value, ValueWithSpan,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
@@ -66,8 +66,7 @@ fn parse_checked(text: &SubstitutedText) -> Result<SyntaxNode, ProjectProblem> {
     if next.token != Token::EOF {
         let message = format!("expected an operator or the end of the expression, found `{}`", next.token);
         let place = places.of(next.span);
-        let help = operator_hint(&next.token.to_string()).map(str::to_owned).or_else(|| two_words(text, place));
-        return Err(ProjectProblem::at(place, message).maybe_help(help));
+        return Err(ProjectProblem::at(place, message).maybe_help(hint(text, place, &next.token.to_string())));
     }
     Conversion { text, places }.node(tree, 0)
 }
@@ -97,11 +96,65 @@ fn unsupported(place: TextSpan, what: &str) -> ProjectProblem {
 
 fn operator_hint(operator: &str) -> Option<&'static str> {
     Some(match operator {
-        "==" | "=>" => "write `=` to compare",
+        "==" => "write `=` to compare",
+        "=>" => "write `>=` for at least, `=` to compare",
+        "><" => "write `<>` for unequal",
+        ";" => "arguments are separated by `,`",
+        "[" => "the list of `in` is in parentheses: in ('Rome', 'Paris')",
+        "where" => "a condition is an argument: count('Order Completed', where => properties.total > 5)",
+        "{" => "templates are not run; ${NAME} puts in an environment variable",
         "&&" => "write `and`",
         "!" => "write `not`, or `<>` for unequal",
         _ => return None,
     })
+}
+
+/// What to write where something stands at `place` that cannot stand there.
+fn hint(text: &SubstitutedText, place: TextSpan, found: &str) -> Option<String> {
+    let mut places = text.value.char_indices().map(|(at, _)| at);
+    let at = places.find(|at| text.place_of(*at, *at).start == place.start).unwrap_or(0);
+    let (before, after) = text.value.split_at(at);
+    let digits = |text: &str| text.trim().chars().rev().take_while(|c| c.is_ascii_digit() || *c == '.').count();
+    let first_word = before.split_whitespace().next().unwrap_or_default().to_lowercase();
+    let hint = match found.to_lowercase().as_str() {
+        _ if first_word == "select" => "an expression stands alone: leave out `select`",
+        "isnull" => "write `is null`",
+        "notnull" => "write `is not null`",
+        "=" if before.trim().is_empty() => "an expression stands alone: leave out the `=` before it",
+        "," if digits(before) > 0 && after[1..].starts_with(|c: char| c.is_ascii_digit()) => {
+            "a number has digits and a point, and no `,`: 1000.50"
+        }
+        _ if before.trim_end().ends_with("where") => "write `where => condition`",
+        found => match operator_hint(found) {
+            Some(hint) => hint,
+            None => return two_words(text, place),
+        },
+    };
+    Some(hint.to_owned())
+}
+
+/// What to say in the place of what sqlparser expected and found, where it does not say what to write.
+fn reworded(text: &str, expected: &str, found: &str) -> Option<(String, &'static str)> {
+    let found = match found {
+        "EOF" => "the end of the expression".to_owned(),
+        found => format!("`{found}`"),
+    };
+    match expected {
+        _ if expected.starts_with("[NOT] NULL") => {
+            Some((format!("expected `null`, `true` or `false` after `is`, found {found}"), "write `=` to compare"))
+        }
+        "AND" if text.to_lowercase().contains("between") => {
+            Some((format!("expected `and`, found {found}"), "write x between 18 and 30"))
+        }
+        "(" if text.to_lowercase().contains(" in ") => Some((
+            format!("expected the list of `in`, found {found}"),
+            "the list of `in` is in parentheses: in ('Rome', 'Paris')",
+        )),
+        _ if text.trim_end().ends_with('%') => {
+            Some((format!("expected {expected}, found {found}"), "a share is a number: 18% is 0.18"))
+        }
+        _ => None,
+    }
 }
 
 /// What to write where one word stands after another, such as in `count(Order Completed)`, and the second is at `place`.
@@ -197,13 +250,16 @@ impl<'t> SpanMap<'t> {
         let message = lower_first(message);
         let parts = message.strip_prefix("expected: ").and_then(|message| message.split_once(", found: "));
         let Some((expected, found)) = parts else { return ProjectProblem::at(place, message) };
+        if let Some((message, help)) = reworded(&self.text.value, expected, found) {
+            return ProjectProblem::at(place, message).help(help);
+        }
         // A sign is quoted, a description such as "an expression" is not.
         let is_sign = !expected.contains(|c: char| c.is_alphanumeric());
         let expected = if is_sign { format!("`{expected}`") } else { expected.to_string() };
         match found {
             "EOF" => ProjectProblem::at(place, format!("expected {expected}, found the end of the expression")),
             _ => {
-                let help = operator_hint(found).map(str::to_owned).or_else(|| two_words(self.text, place));
+                let help = hint(self.text, place, found);
                 ProjectProblem::at(place, format!("expected {expected}, found `{found}`")).maybe_help(help)
             }
         }
@@ -283,7 +339,8 @@ impl Conversion<'_> {
             Expr::Extract { field, expr, .. } => {
                 let of = below(expr)?;
                 let place = of.place;
-                functions::extract(&field.to_string(), place, of).map(|kind| SyntaxNode { place, kind })
+                functions::extract(field.to_string().trim_matches('\''), place, of)
+                    .map(|kind| SyntaxNode { place, kind })
             }
             Expr::AtTimeZone { timestamp, time_zone } => {
                 let (of, zone) = (boxed(timestamp)?, below(time_zone)?);
@@ -305,6 +362,11 @@ impl Conversion<'_> {
             Expr::Trim { trim_where: None, trim_what: None, expr, trim_characters: None } => {
                 self.apply(ValueFunction::Trim, [*expr], depth)
             }
+            Expr::TypedString(TypedString {
+                data_type: DataType::Date | DataType::Timestamp(..) | DataType::Datetime(_),
+                value,
+                ..
+            }) => self.literal(value),
             Expr::IsNull(inner) => {
                 let inner = boxed(inner)?;
                 Ok(SyntaxNode { place: inner.place, kind: NodeKind::IsNull(inner) })
@@ -344,7 +406,7 @@ impl Conversion<'_> {
             }
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => unsupported(place, "a subquery"),
             Expr::Interval(_) => ProjectProblem::at(place, "an interval is added to a time, or taken from one")
-                .help("write last('Order Completed', timestamp) + interval '30 days'"),
+                .help("write last('Order Completed', timestamp) < now() - interval '30 days'"),
             Expr::TypedString(_) => unsupported(place, "a typed literal").help("write a time as a plain string"),
             Expr::Array(_) => {
                 unsupported(place, "an array").help("to look for one of several values, write `in ('a', 'b')`")
@@ -525,6 +587,15 @@ impl Conversion<'_> {
         let (name, name_place) = (ident.value.to_lowercase(), self.places.of(ident.span));
         let arguments = match function.args {
             FunctionArguments::List(list) => list,
+            FunctionArguments::None if matches!(name.as_str(), "current_timestamp" | "current_date") => {
+                let now = FunctionCall { name: "now".into(), name_place, positional: Vec::new(), named: Vec::new() };
+                let now = SyntaxNode { place, kind: NodeKind::Call(now) };
+                let day = ValueFunction::Truncate(CalendarUnit::Day, Zone::UTC);
+                return Ok(match name.as_str() {
+                    "current_date" => SyntaxNode { place, kind: NodeKind::Apply(day, vec![now]) },
+                    _ => now,
+                });
+            }
             FunctionArguments::None => {
                 let problem = ProjectProblem::at(name_place, format!("`{name}` is a reserved word of SQL"));
                 return Err(problem.help(format!("write \"{}\" in double quotes where it is a name", ident.value)));
@@ -569,7 +640,13 @@ impl Conversion<'_> {
             let FunctionArgExpr::Expr(value) = value else {
                 return Err(unsupported(name_place, "`*`").help("name the event: count('Order Completed')"));
             };
-            let value = self.node(value, depth + 1)?;
+            let value = match value {
+                // `within => interval '30 days'` says what is meant.
+                Expr::Interval(Interval { value, leading_field: None, .. }) if name.is_some() => {
+                    self.node(*value, depth + 1)?
+                }
+                value => self.node(value, depth + 1)?,
+            };
             match name {
                 None => positional.push(value),
                 Some(name) => {

@@ -104,6 +104,12 @@ fn elsewhere(function: &str) -> Option<&'static str> {
         "hash" | "sha1" | "sha512" => "there are `md5` and `sha256`, such as in sha256(lower(trim(x)))",
         "ifnull" | "nvl" | "isnull" => "write coalesce(x, y)",
         "if" | "iff" | "iif" => "write case when condition then x else y end",
+        "decode" | "switch" | "choose" => "write case x when 'a' then 1 else 2 end",
+        "and" | "or" => "it stands between conditions: a and b, a or b",
+        "countif" | "countifs" => "write count('Order Completed', where => properties.total > 5)",
+        "sumif" | "sumifs" => "write sum('Order Completed', properties.total, where => properties.total > 5)",
+        "event" | "events" => "write count('Order Completed') > 0",
+        "exists" => "write count('Order Completed') > 0, or x is not null",
         "len" => "write length(x)",
         "lcase" | "tolower" => "write lower(x)",
         "ucase" | "toupper" => "write upper(x)",
@@ -167,6 +173,9 @@ pub(super) fn attribute(
     let help = match (near_trait.or(near_attribute), near_audience) {
         (Some(near), _) => format!("did you mean `{near}`?"),
         (None, Some(near)) => format!("did you mean audience('{near}')?"),
+        (None, None) if checker.attributes_are_closed && checker.identifiers.contains(&snake_case(name)) => {
+            format!("identifiers are not compared: has({}) says whether there is one", snake_case(name))
+        }
         (None, None) if checker.attributes_are_closed => {
             format!("if it is an attribute, declare it: {name} = \"string\" in [attributes]")
         }
@@ -178,6 +187,18 @@ pub(super) fn attribute(
         }
     };
     Err(unknown.help(help))
+}
+
+/// `userId` as `user_id`.
+fn snake_case(name: &str) -> CompactString {
+    let mut snake = CompactString::default();
+    for character in name.chars() {
+        if character.is_uppercase() {
+            snake.push('_');
+        }
+        snake.extend(character.to_lowercase());
+    }
+    snake
 }
 
 /// The one argument of a call, which has no names.
@@ -327,7 +348,17 @@ fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Opt
                 checker.begin_use();
                 checker.check(argument)
             }
-            "sum" | "avg" => checker.expect(argument, ValueType::Number, &format!("what `{}` adds up", call.name)),
+            "sum" | "avg" => {
+                if let NodeKind::Text(text) = &argument.kind {
+                    let problem =
+                        ProjectProblem::at(argument.place, format!("`{}` adds up numbers, not a text", call.name));
+                    checker.report(
+                        problem.help(format!("in single quotes it is a text; a field is written properties.{text}")),
+                    );
+                    return None;
+                }
+                checker.expect(argument, ValueType::Number, &format!("what `{}` adds up", call.name))
+            }
             _ => checker.check(argument),
         }),
         [] => {

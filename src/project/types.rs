@@ -112,7 +112,12 @@ impl VariableTypes {
                 Some(met) => self.states[root] = TypeState::Root(Some((met, why))),
                 None => {
                     let message = format!("{role} must be {}, not {}", expected.name(), class.name());
-                    return Err(ProjectProblem::at(place, message).here(class.name()).also(why, because(class)));
+                    let problem = ProjectProblem::at(place, message).here(class.name()).also(why, because(class));
+                    let is_condition = expected == Class::Is(ValueType::Bool);
+                    return Err(problem.maybe_help(
+                        is_condition
+                            .then_some("a condition says something of a value: x = 'text', x > 5, x is not null"),
+                    ));
                 }
             },
         }
@@ -139,7 +144,14 @@ impl VariableTypes {
                 None => {
                     let message = format!("{} {cannot} {}", a_class.name(), b_class.name());
                     let problem = ProjectProblem::at(a.1, message).here(a_class.name()).also(b.1, b_class.name());
-                    return Err(problem.also(a_why, because(a_class)).also(b_why, because(b_class)));
+                    let mixed = [a_class, b_class].contains(&Class::Is(ValueType::Number))
+                        && [a_class, b_class]
+                            .iter()
+                            .any(|class| matches!(class, Class::Quoted | Class::Is(ValueType::Text)));
+                    let help = "a number is written without quotes; cast(x as number) reads one from a text, and cast(x as string) \
+                                makes a text of it";
+                    let problem = problem.also(a_why, because(a_class)).also(b_why, because(b_class));
+                    return Err(problem.maybe_help(mixed.then_some(help)));
                 }
             },
         };

@@ -1,5 +1,6 @@
 //! Functions over values, as docs/reference/expressions.md has them.
 
+mod ages;
 mod casts;
 mod hashes;
 mod logarithms;
@@ -82,6 +83,7 @@ fn of_all(function: &Function, values: &[Value]) -> Option<Value> {
         },
         [Value::Number(x), Value::Number(y)] => numbers::of_two(function, *x, *y).map(Value::Number),
         [Value::Time(x)] => times::of_time(function, *x),
+        [Value::Time(x), Value::Time(y)] if *function == Function::AgeYears => ages::age_years(*x, *y),
         [Value::Text(x)] => {
             let text: Vec<char> = x.chars().collect();
             match function {

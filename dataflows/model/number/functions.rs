@@ -52,7 +52,12 @@ impl Number {
             return Some(self);
         };
         let one = 10i128.pow(places.unsigned_abs());
-        if places > 0 { Number::of_ratio(units, one) } else { Number::of_ratio(units.checked_mul(one)?, 1) }
+        match units.checked_mul(one) {
+            _ if places > 0 => Number::of_ratio(units, one),
+            Some(rounded) => Number::of_ratio(rounded, 1),
+            // So large that it had no such places.
+            None => Some(self),
+        }
     }
 
     /// The greatest whole number that is not greater.
