@@ -25,28 +25,29 @@ pub(super) fn in_words(time: PointInTime) -> Value {
 const CYCLE_YEARS: i64 = 400;
 const CYCLE_MS: i64 = 146_097 * 86_400_000;
 
-/// What calendar and clock of a zone show at a time.
-fn shown(time: PointInTime, zone: &Zone) -> Option<DateTime> {
-    let timestamp = |ms| Timestamp::from_millisecond(ms).ok();
-    match timestamp(time.as_ms()) {
-        Some(at) => Some(zone.0.to_datetime(at)),
-        // The last day of the year 9999, of which the library knows nothing.
-        None => {
-            zone.0.to_datetime(timestamp(time.as_ms().checked_sub(CYCLE_MS)?)?).checked_add(CYCLE_YEARS.years()).ok()
-        }
+/// The time, or where the library does not go so far (the last day of the year 9999) that of 400 years before, and how many
+/// years were taken away.
+fn within_reach(time: PointInTime) -> (PointInTime, i64) {
+    match Timestamp::from_millisecond(time.as_ms()) {
+        Ok(_) => (time, 0),
+        Err(_) => (PointInTime::from_ms(time.as_ms().saturating_sub(CYCLE_MS)), CYCLE_YEARS),
     }
+}
+
+/// What calendar and clock of a zone show at a time within reach.
+fn shown(time: PointInTime, zone: &Zone) -> Option<DateTime> {
+    Some(zone.0.to_datetime(Timestamp::from_millisecond(time.as_ms()).ok()?))
 }
 
 /// The first moment of a day in a zone: where there is no midnight, that after it; where there are two, the first one.
 fn first_moment(date: Date, zone: &Zone) -> Option<PointInTime> {
-    let of = |date: Date| Some(date.to_zoned(zone.0.clone()).ok()?.timestamp().as_millisecond());
-    let ms = of(date).or_else(|| Some(of(date.checked_sub(CYCLE_YEARS.years()).ok()?)? + CYCLE_MS))?;
-    PointInTime::of_ms(ms)
+    PointInTime::of_timestamp(date.to_zoned(zone.0.clone()).ok()?.timestamp())
 }
 
 /// When the unit that `time` is in began.
 pub(super) fn truncated(time: PointInTime, unit: CalendarUnit, zone: &Zone) -> Option<PointInTime> {
-    let local = shown(time, zone)?;
+    let (reached, years) = within_reach(time);
+    let local = shown(reached, zone)?;
     let beyond_second_ms = i64::from(local.millisecond());
     let beyond_minute_ms = beyond_second_ms + 1_000 * i64::from(local.second());
     let beyond_hour_ms = beyond_minute_ms + 60_000 * i64::from(local.minute());
@@ -63,14 +64,16 @@ pub(super) fn truncated(time: PointInTime, unit: CalendarUnit, zone: &Zone) -> O
         CalendarUnit::Quarter => Date::new(local.year(), (local.month() - 1) / 3 * 3 + 1, 1).ok()?,
         CalendarUnit::Year => local.date().first_of_year(),
     };
-    first_moment(date, zone)
+    let began = first_moment(date, zone)?;
+    PointInTime::of_ms(began.as_ms() + years / CYCLE_YEARS * CYCLE_MS)
 }
 
 /// What the calendar or the clock shows.
 pub(super) fn extracted(time: PointInTime, field: CalendarField, zone: &Zone) -> Option<Number> {
-    let local = shown(time, zone)?;
+    let (reached, years) = within_reach(time);
+    let local = shown(reached, zone)?;
     let whole = match field {
-        CalendarField::Year => i64::from(local.year()),
+        CalendarField::Year => i64::from(local.year()) + years,
         CalendarField::Quarter => i64::from((local.month() - 1) / 3 + 1),
         CalendarField::Month => i64::from(local.month()),
         CalendarField::Week => i64::from(local.date().iso_week_date().week()),
