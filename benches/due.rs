@@ -100,7 +100,7 @@ fn definitions(due: DueCase) -> Arc<Definitions> {
     let nothing = Expression::Literal(Value::number(0.0));
     Arc::new(Definitions {
         measures: vec![Measure {
-            event: "seen".into(),
+            events: vec!["seen".into()],
             condition: None,
             shape: MeasureShape::Count,
             within: Some(window),

@@ -221,8 +221,8 @@ pub enum FieldRoot {
 /// An aggregate over the events of a person, kept up to date.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measure {
-    /// Which events, as in [`Event::name`].
-    pub event: EventName,
+    /// Which events, as in [`Event::name`], sorted and each once; all where there are none.
+    pub events: Vec<EventName>,
     /// Which of them count: those where this is true. `None`: all.
     pub condition: Option<Expression<EventTerm>>,
     /// What is kept of each.

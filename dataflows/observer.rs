@@ -169,16 +169,23 @@ pub struct Observer {
     definitions: Arc<Definitions>,
     primaries: Primaries,
     measures: FxHashMap<EventName, Vec<MeasureId>>,
+    /// The measures over all events.
+    of_all_events: Vec<MeasureId>,
 }
 
 impl Observer {
     /// Observes by these definitions.
     pub fn new(definitions: Arc<Definitions>) -> Self {
         let mut measures: FxHashMap<EventName, Vec<MeasureId>> = FxHashMap::default();
+        let mut of_all_events = Vec::new();
         for (index, measure) in definitions.measures.iter().enumerate() {
-            measures.entry(measure.event.clone()).or_default().push(MeasureId::new(index));
+            let id = MeasureId::new(index);
+            if measure.events.is_empty() {
+                of_all_events.push(id);
+            }
+            measure.events.iter().for_each(|event| measures.entry(event.clone()).or_default().push(id));
         }
-        Observer { primaries: Primaries::new(&definitions.identity), definitions, measures }
+        Observer { primaries: Primaries::new(&definitions.identity), definitions, measures, of_all_events }
     }
 
     /// Gives all that an event says that arrives at `tick`.
@@ -282,7 +289,7 @@ impl Observer {
 
     /// Visits the measures over events of this name.
     fn measures(&self, event: &Event, mut visit: impl FnMut(MeasureId, &Measure)) {
-        for id in self.measures.get(&event.name).into_iter().flatten() {
+        for id in self.measures.get(&event.name).into_iter().flatten().chain(&self.of_all_events) {
             visit(*id, &self.definitions.measures[id.index()]);
         }
     }

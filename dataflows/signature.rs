@@ -21,7 +21,7 @@ impl Measure {
     /// ```
     /// use dataflows::definitions::{Definitions, Measure, MeasureShape, Window};
     /// let within = Some(Window { length_ms: 3_600_000, grain_ms: 1_000 });
-    /// let measure = Measure { event: "Seen".into(), condition: None, shape: MeasureShape::Count, within };
+    /// let measure = Measure { events: vec!["Seen".into()], condition: None, shape: MeasureShape::Count, within };
     /// assert_eq!(measure.signature(&Definitions::default()), r#"count "Seen" within 3600000 ms by 1000 ms"#);
     /// ```
     pub fn signature(&self, definitions: &Definitions) -> String {
@@ -35,7 +35,11 @@ impl Measure {
             MeasureShape::Latest(expression) => of("latest", expression),
             MeasureShape::Distinct(expression) => of("distinct", expression),
         };
-        _ = write!(signature, " {:?}", self.event);
+        _ = match self.events.as_slice() {
+            [] => write!(signature, " *"),
+            [event] => write!(signature, " {event:?}"),
+            several => write!(signature, " {several:?}"),
+        };
         if let Some(condition) = &self.condition {
             _ = write!(signature, " where {}", of_event(condition, &definitions.fields));
         }

@@ -293,7 +293,7 @@ mod tests {
         mixed: bool,
     ) {
         let shape = shape(Expression::Term(EventTerm::Timestamp));
-        let measure = Measure { event: "e".into(), condition: None, shape, within };
+        let measure = Measure { events: vec!["e".into()], condition: None, shape, within };
         let rule = ValueRule::of(&measure, distinct_max);
         let mut held = HeldValues::default();
         let mut there: BTreeMap<(MeasureId, Arc<Sample>), i64> = BTreeMap::new();
@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn what_has_gone_leaves_nothing_behind() {
         let measure = Measure {
-            event: "e".into(),
+            events: vec!["e".into()],
             condition: None,
             shape: MeasureShape::Distinct(Expression::Term(EventTerm::Timestamp)),
             within: Some(Window::new(1_000)),

@@ -38,7 +38,7 @@ fn definitions() -> Definitions {
         (MeasureShape::Latest(value()), None),
         (MeasureShape::Earliest(value()), Some(window)),
     ];
-    let measure = |(shape, within)| Measure { event: "page".into(), condition: None, shape, within };
+    let measure = |(shape, within)| Measure { events: vec!["page".into()], condition: None, shape, within };
     let derived = |(index, name): (usize, &str)| {
         let measure = MeasureId::new(index);
         let term = if index == 0 { PersonTerm::Distinct(measure) } else { PersonTerm::Sample(measure) };

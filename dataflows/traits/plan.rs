@@ -332,7 +332,12 @@ mod tests {
         let count = || Expression::Term(PersonTerm::Count(MeasureId::new(0)));
         let audience = |name: &str, condition| Audience { name: name.into(), condition };
         let definitions = Definitions {
-            measures: vec![Measure { event: "e".into(), condition: None, shape: MeasureShape::Count, within: None }],
+            measures: vec![Measure {
+                events: vec!["e".into()],
+                condition: None,
+                shape: MeasureShape::Count,
+                within: None,
+            }],
             traits: vec![Trait { name: "t".into(), expression: count() }],
             audiences: vec![
                 audience("of count", condition(count())),

@@ -66,8 +66,14 @@ impl Doubts {
                     if matches!(call.name.as_str(), "audience" | "consent" | "has") {
                         continue;
                     }
-                    if let NodeKind::Text(name) = &first.kind {
-                        self.events.push((name.as_str().into(), first.place));
+                    let events = match &first.kind {
+                        NodeKind::List(events) => events.as_slice(),
+                        _ => std::slice::from_ref(first),
+                    };
+                    for event in events {
+                        if let NodeKind::Text(name) = &event.kind {
+                            self.events.push((name.as_str().into(), event.place));
+                        }
                     }
                     let named = call.named.iter().map(|named| &named.value);
                     rest.extend(others.iter().chain(named).map(|node| (node, DoubtAbout::Event)));
@@ -102,9 +108,16 @@ impl Doubts {
                 NodeKind::Not(inner) | NodeKind::Negate(inner) | NodeKind::IsNull(inner) => {
                     rest.push((&**inner, about))
                 }
-                NodeKind::And(several) | NodeKind::Or(several) => rest.extend(several.iter().map(|node| (node, about))),
+                NodeKind::And(several) | NodeKind::Or(several) | NodeKind::List(several) => {
+                    rest.extend(several.iter().map(|node| (node, about)))
+                }
                 NodeKind::Arithmetic(_, a, b) => rest.extend([(&**a, about), (&**b, about)]),
-                NodeKind::Text(_) | NodeKind::Number(_) | NodeKind::Bool(_) | NodeKind::Null | NodeKind::Name(_) => {}
+                NodeKind::Text(_)
+                | NodeKind::Number(_)
+                | NodeKind::Bool(_)
+                | NodeKind::Null
+                | NodeKind::Name(_)
+                | NodeKind::Every => {}
             }
         }
     }

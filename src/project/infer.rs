@@ -216,6 +216,11 @@ impl Checker {
                 let kind = TypedKind::Arithmetic(*operation, Box::new(a), Box::new(b));
                 (self.known(ValueType::Number, place), kind)
             }
+            NodeKind::Every | NodeKind::List(_) => {
+                let problem = ProjectProblem::at(place, "events are listed only as the first argument of an aggregate");
+                self.report(problem.help("write count(('A', 'B')), or count(*) for any event"));
+                (self.types.unknown(), TypedKind::Literal(None))
+            }
             condition => (self.known(ValueType::Bool, place), self.condition(condition)),
         };
         Typed { variable, kind }

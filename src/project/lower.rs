@@ -48,7 +48,7 @@ impl Lowering<'_> {
     }
 
     fn aggregate(&mut self, aggregate: Aggregate) -> PersonTerm {
-        let Aggregate { function, event, condition, within } = aggregate;
+        let Aggregate { function, events, condition, within } = aggregate;
         let condition = condition.map(|condition| self.event(condition));
         let (shape, term): (MeasureShape, fn(MeasureId) -> PersonTerm) = match function {
             Function::Count => (MeasureShape::Count, PersonTerm::Count),
@@ -60,7 +60,7 @@ impl Lowering<'_> {
             Function::Latest(of) => (MeasureShape::Latest(self.event(of)), PersonTerm::Sample),
             Function::Distinct(of) => (MeasureShape::Distinct(self.event(of)), PersonTerm::Distinct),
         };
-        let measure = Measure { event, condition, shape, within };
+        let measure = Measure { events, condition, shape, within };
         let index = self.measures.iter().position(|known| *known == measure).unwrap_or_else(|| {
             if self.measures.len() >= MEASURES_MAX {
                 self.is_full = true;

@@ -27,8 +27,14 @@ pub(super) fn references(
                     found.extend(find(Reference::Audience(name)).map(|step| (step, *place)));
                 }
             }
-            // The arguments of other calls are about events.
-            NodeKind::Call(_) | NodeKind::Text(_) | NodeKind::Number(_) | NodeKind::Bool(_) | NodeKind::Null => {}
+            // The arguments of other calls are about events; so are lists, which stand nowhere else.
+            NodeKind::Call(_)
+            | NodeKind::Text(_)
+            | NodeKind::Number(_)
+            | NodeKind::Bool(_)
+            | NodeKind::Null
+            | NodeKind::Every
+            | NodeKind::List(_) => {}
             NodeKind::Not(inner) | NodeKind::Negate(inner) | NodeKind::IsNull(inner) => rest.push(inner),
             NodeKind::And(several) | NodeKind::Or(several) => rest.extend(several),
             NodeKind::Compare(_, a, b) | NodeKind::Arithmetic(_, a, b) | NodeKind::Like(a, b) => {

@@ -448,10 +448,7 @@ impl Conversion<'_> {
                     );
                 }
             };
-            let FunctionArgExpr::Expr(value) = value else {
-                return Err(unsupported(name_place, "`*`").help("name the event: count('Order Completed')"));
-            };
-            let value = self.node(value, depth + 1)?;
+            let value = self.argument(value, name_place, depth + 1)?;
             match name {
                 None => positional.push(value),
                 Some(name) => {
@@ -461,6 +458,23 @@ impl Conversion<'_> {
             }
         }
         Ok(SyntaxNode { place, kind: NodeKind::Call(FunctionCall { name, name_place, positional, named }) })
+    }
+}
+
+impl Conversion<'_> {
+    /// An argument of a call, which may also be a list or `*`. Of these sqlparser does not say where they are: `place` is that of the
+    /// function's name.
+    fn argument(&self, tree: FunctionArgExpr, place: TextSpan, depth: usize) -> Result<SyntaxNode, ProjectProblem> {
+        let items = match tree {
+            FunctionArgExpr::Wildcard => return Ok(SyntaxNode { place, kind: NodeKind::Every }),
+            FunctionArgExpr::Expr(Expr::Tuple(items)) => items,
+            FunctionArgExpr::Expr(Expr::Array(array)) => array.elem,
+            FunctionArgExpr::Expr(tree) => return self.node(tree, depth),
+            _ => return Err(unsupported(place, "`*` with more beside it")),
+        };
+        let items: Vec<_> = items.into_iter().map(|item| self.node(item, depth)).collect::<Result<_, _>>()?;
+        let place = items.iter().map(|item| item.place).reduce(TextSpan::to).unwrap_or(place);
+        Ok(SyntaxNode { place, kind: NodeKind::List(items) })
     }
 }
 

@@ -233,7 +233,7 @@ fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Opt
         checker.report(problem.help(format!("write {example}")));
         return None;
     };
-    let event = string(checker, event, "the name of an event", &example).map(EventName::from);
+    let events = events(checker, event, call, &example);
     let argument: Option<Typed<EventReference>> = match rest {
         [] if is_count => None,
         [argument] if !is_count => Some(match call.name.as_str() {
@@ -273,8 +273,27 @@ fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Opt
         ("distinct", Some(argument)) => Function::Distinct(argument),
         _ => Function::Count,
     };
-    let aggregate = Aggregate { function, event: event?, condition, within };
+    let aggregate = Aggregate { function, events: events?, condition, within };
     Some((PersonName::Aggregate(Box::new(aggregate)), variable))
+}
+
+/// The events that an aggregate is over: one, several or, where there are none, all; sorted and each once.
+fn events(checker: &mut Checker, node: &SyntaxNode, call: &FunctionCall, example: &str) -> Option<Vec<EventName>> {
+    let listed = match &node.kind {
+        NodeKind::Every => return Some(Vec::new()),
+        NodeKind::List(listed) => listed.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    if listed.is_empty() {
+        let problem = ProjectProblem::at(node.place, "the list of events is empty");
+        checker.report(problem.help(format!("any event is `*`: {}(*…)", call.name)));
+        return None;
+    }
+    let mut read = |node| string(checker, node, "the name of an event", example).map(EventName::from);
+    let mut events: Vec<EventName> = listed.iter().map(&mut read).collect::<Option<_>>()?;
+    events.sort();
+    events.dedup();
+    Some(events)
 }
 
 /// What was probably meant by an argument too many.
@@ -288,7 +307,7 @@ fn surplus_hint(argument: &SyntaxNode, is_count: bool) -> String {
     }
     match (&argument.kind, is_count) {
         (NodeKind::Text(text), true) if parse_ms(text).is_err() => {
-            format!("each counts one event: count('A') + count('{}')", text.replace('\'', "''"))
+            format!("several events are a list: count(('A', '{}'))", text.replace('\'', "''"))
         }
         (NodeKind::Text(_), _) => "a window is written `within => '30 days'`".into(),
         (NodeKind::Name(_), true) => "to count different values: distinct('Event', properties.NAME)".into(),

@@ -70,7 +70,6 @@ fn of_person(title: String, expression: &Expression<PersonTerm>, definitions: &D
 impl DefinitionReads {
     fn measure(&mut self, id: MeasureId, definitions: &Definitions) {
         let measure = &definitions.measures[id.index()];
-        let fields = self.events.entry(measure.event.clone()).or_default();
         let argument = match &measure.shape {
             MeasureShape::Count => None,
             MeasureShape::Sum(of)
@@ -80,7 +79,13 @@ impl DefinitionReads {
             | MeasureShape::Latest(of)
             | MeasureShape::Distinct(of) => Some(of),
         };
-        fields.extend(measure.condition.iter().chain(argument).flat_map(fields_of));
+        let fields: BTreeSet<FieldId> = measure.condition.iter().chain(argument).flat_map(fields_of).collect();
+        if measure.events.is_empty() {
+            self.of_all_events.extend(&fields);
+        }
+        for event in &measure.events {
+            self.events.entry(event.clone()).or_default().extend(&fields);
+        }
     }
 }
 

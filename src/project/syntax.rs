@@ -47,6 +47,10 @@ pub(super) enum NodeKind {
     Like(Box<SyntaxNode>, Box<SyntaxNode>),
     /// `… is null`
     IsNull(Box<SyntaxNode>),
+    /// `*`, as an argument.
+    Every,
+    /// `('A', 'B')` or `array['A', 'B']`, as an argument.
+    List(Vec<SyntaxNode>),
 }
 
 /// A name.

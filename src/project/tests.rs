@@ -281,6 +281,9 @@ fn every_aggregate() {
             "last('group', groupId)",
             "count('track:page') + count('track:A') + count('track:track:x')",
             "distinct('A', properties.sku) / 2",
+            "count(('B', 'A', 'page', 'B'), within => '1 hour') + sum(array['A', 'B'], properties.total)",
+            "count(*) > 0 and last(*, name) = 'x' and count(*, where => type = 'screen') = 2",
+            "count(('A')) = count('A')",
         ],
     );
 }
@@ -447,10 +450,10 @@ fn what_sql_has_and_we_have_not() {
             "lower(a) = 'x'",
             "exists (select 1)",
             "a in (select 1)",
-            "count(*)",
             "count(distinct a)",
             "count('A') filter (where a)",
             "count('A') over ()",
+            "count(a.*)",
             "$1 = a",
             "a like b",
             "(a, b) = (1, 2)",
@@ -553,6 +556,14 @@ fn calls_with_wrong_arguments() {
             "consent()",
             "has(5)",
             "count('A', within := '3 days')",
+            "count(array[])",
+            "count(('A', 5))",
+            "count(('A', B))",
+            "sum(*)",
+            "sum('A', ('B', 'C'))",
+            "sum('A', *)",
+            "count('A', where => ('B', 'C'))",
+            "audience(*)",
         ],
     );
 }

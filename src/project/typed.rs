@@ -55,7 +55,8 @@ pub(super) enum EventReference {
 #[derive(Clone, Debug)]
 pub(super) struct Aggregate {
     pub(super) function: Function,
-    pub(super) event: EventName,
+    /// Sorted and each once; none means all.
+    pub(super) events: Vec<EventName>,
     pub(super) condition: Option<Typed<EventReference>>,
     pub(super) within: Option<Window>,
 }

@@ -40,11 +40,14 @@ pub const WINDOWS: [Window; 5] = [
 ];
 
 /// The names of the traits, sorted: a trait's id is its place.
-const TRAITS: [&str; 30] = [
+const TRAITS: [&str; 33] = [
+    "any_5ms",
+    "any_total",
     "anythings",
     "average_total",
     "beta_or_rich",
     "biggest_total",
+    "both_1s",
     "categories",
     "categories_5ms",
     "city_trait",
@@ -217,11 +220,17 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
         /* 21 */ measure(ORDERED, MeasureShape::Least(field(ANYTHING)), s_1),
         /* 22 */ measure(ORDERED, MeasureShape::Greatest(field(ANYTHING)), s_60),
         /* 23 */ measure(ORDERED, MeasureShape::Distinct(field(ANYTHING)), None),
+        /* 24 */
+        Measure { events: vec![ORDERED.into(), VIEWED.into()], ..measure("", MeasureShape::Count, s_1) },
+        /* 25 */ Measure { events: Vec::new(), ..measure("", MeasureShape::Sum(total()), None) },
+        /* 26 */ Measure { events: Vec::new(), ..measure("", MeasureShape::Count, ms_5) },
     ];
 
     let orders = || person(PersonTerm::Count, 0);
     let n = |value: f64| literal::<PersonTerm>(value);
     let traits = vec![
+        ("any_5ms", person(PersonTerm::Count, 26)),
+        ("any_total", person(PersonTerm::Sum, 25)),
         ("anythings", person(PersonTerm::Distinct, 23)),
         ("average_total", person(PersonTerm::Average, 4)),
         (
@@ -232,6 +241,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
             ]),
         ),
         ("biggest_total", person(PersonTerm::Sample, 7)),
+        ("both_1s", person(PersonTerm::Count, 24)),
         ("categories", person(PersonTerm::Distinct, 10)),
         ("categories_5ms", person(PersonTerm::Distinct, 11)),
         ("city_trait", attribute("city", Some(ValueType::Text))),

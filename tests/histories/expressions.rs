@@ -73,5 +73,5 @@ pub fn like<T>(inner: Expression<T>, pattern: &str) -> Expression<T> {
 
 /// A measure.
 pub fn measure(event: &str, shape: MeasureShape, within: Option<Window>) -> Measure {
-    Measure { event: event.into(), condition: None, shape, within }
+    Measure { events: vec![event.into()], condition: None, shape, within }
 }

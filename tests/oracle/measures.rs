@@ -51,7 +51,8 @@ pub fn counted<'a>(
     for (arrival, event) in events {
         let lookup = |term: &EventTerm| event_term(definitions, event, term);
         let holder = strongest_unblocked(&definitions.identity, event).expect("the event is somebody's").id();
-        let is_meant = event.name == measure.event && counts(measure.within, holder, *arrival, event.timestamp, now);
+        let is_named = measure.events.is_empty() || measure.events.contains(&event.name);
+        let is_meant = is_named && counts(measure.within, holder, *arrival, event.timestamp, now);
         if !is_meant || measure.condition.as_ref().is_some_and(|condition| !is_true(condition, &lookup)) {
             continue;
         }

@@ -120,7 +120,7 @@ fn hints_lead_to_what_is_right() {
     check_trait(
         "count('A', 'B''s')",
         "`count` takes only the name of an event",
-        "each counts one event: count('A') + count('B''s')",
+        "several events are a list: count(('A', 'B''s'))",
     );
     check_trait("count('A', '3 days')", "`count` takes only", "a window is written `within => '30 days'`");
     let quotes = "a text is written in single quotes, such as the name of an event: 'Order Completed'";

@@ -118,6 +118,26 @@ fn conditions_must_be_true() {
 }
 
 #[test]
+fn one_event_name_several_or_any() {
+    let history: Vec<(Tick, Event)> = [("buy", 1.0), ("return", -0.5), ("page", 7.0), ("buy", 2.0)]
+        .map(|(name, value)| {
+            let fields = vec![(FieldId::new(0), number(value))];
+            (Tick::from_ms(9), Event { fields, ..event(1, name, "email:a") })
+        })
+        .into();
+    let check = |events: &[&str], expected: f64| {
+        let mut definitions = one_measure(MeasureShape::Sum(field(0)), PersonTerm::Sum);
+        definitions.measures[0].events = events.iter().map(|name| (*name).into()).collect();
+        let state = OracleState::of(&definitions, &history, Tick::from_ms(9));
+        let profile = state.profiles.values().next().expect("there is one");
+        assert_eq!(profile.traits, [(TraitId::new(0), number(expected))]);
+    };
+    check(&["buy"], 3.0);
+    check(&["buy", "return"], 2.5);
+    check(&[], 9.5);
+}
+
+#[test]
 fn what_was_done_while_logged_in_stays_with_the_user() {
     let definitions = one_measure(MeasureShape::Count, PersonTerm::Count);
     let history: Vec<(Tick, Event)> = [
