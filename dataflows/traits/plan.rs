@@ -10,7 +10,10 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
-use crate::definitions::{AudienceId, Definitions, DestinationId, EvaluationStep, ListedTrait, PersonTerm, TraitId};
+use super::tally::TallyUse;
+use crate::definitions::{
+    AudienceId, Definitions, DestinationId, EvaluationStep, ListedTrait, MeasureId, MeasureShape, PersonTerm, TraitId,
+};
 use crate::expression::{Comparison, Expression};
 use crate::model::{Derived, Topic, Value};
 
@@ -65,6 +68,8 @@ pub struct Plan {
     pub definitions: Arc<Definitions>,
     /// The inputs over each measure.
     pub of_measure: Vec<Vec<Node>>,
+    /// What they ask of the values of each measure that counts these.
+    tallies: Vec<TallyUse>,
     /// The inputs and views that look at a topic.
     pub of_topic: FxHashMap<Topic, Vec<Node>>,
     /// The inputs and views that look at identifiers of a type.
@@ -109,6 +114,7 @@ impl Plan {
         }
         let mut plan = Plan {
             of_measure: vec![Vec::new(); definitions.measures.len()],
+            tallies: vec![TallyUse::default(); definitions.measures.len()],
             of_topic: FxHashMap::default(),
             of_kind: FxHashMap::default(),
             of_everybody: Vec::new(),
@@ -135,15 +141,16 @@ impl Plan {
     fn add_inputs(&mut self) {
         for (index, term) in self.inputs.iter().enumerate() {
             let nodes = match term {
-                PersonTerm::Count(measure)
-                | PersonTerm::Sum(measure)
-                | PersonTerm::Average(measure)
-                | PersonTerm::Sample(measure)
-                | PersonTerm::Distinct(measure) => &mut self.of_measure[measure.index()],
                 PersonTerm::Attribute(name, _) => self.of_topic.entry(Topic::Attribute(name.clone())).or_default(),
                 PersonTerm::Consent(purpose) => self.of_topic.entry(Topic::Consent(purpose.clone())).or_default(),
                 PersonTerm::Has(kind) => self.of_kind.entry(kind.clone()).or_default(),
-                PersonTerm::Trait(_) | PersonTerm::Audience(_) => continue,
+                other => match other.measure() {
+                    Some(measure) => {
+                        self.tallies[measure.index()].add(other);
+                        &mut self.of_measure[measure.index()]
+                    }
+                    None => continue,
+                },
             };
             nodes.push(Node::new(index));
         }
@@ -194,6 +201,12 @@ impl Plan {
                 self.of_kind.entry(kind.clone()).or_default().push(node);
             }
         }
+    }
+
+    /// What is asked of the values of a measure, where it counts these.
+    pub fn tally(&self, measure: MeasureId) -> Option<TallyUse> {
+        let weighs = matches!(self.definitions.measures[measure.index()].shape, MeasureShape::Tally(_));
+        weighs.then(|| self.tallies[measure.index()])
     }
 
     /// How many inputs and steps there are.
@@ -275,7 +288,7 @@ fn expression_of(definitions: &Definitions, step: EvaluationStep) -> &Expression
 /// What a term is where nothing is known.
 fn value_of_nobody(term: &PersonTerm) -> Option<Value> {
     match term {
-        PersonTerm::Count(_) | PersonTerm::Distinct(_) => Value::number(0.0),
+        PersonTerm::Count(_) | PersonTerm::Distinct(_) | PersonTerm::CountOf(..) => Value::number(0.0),
         PersonTerm::Consent(_) | PersonTerm::Has(_) => Some(Value::Bool(false)),
         _ => None,
     }
@@ -324,7 +337,7 @@ impl Dependents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definitions::{Audience, Measure, MeasureId, MeasureShape, Trait};
+    use crate::definitions::{Audience, Measure, Trait};
 
     /// Which of some audiences over a count have to be looked at when it changes.
     #[track_caller]

@@ -83,7 +83,7 @@ impl Fits {
         let lookup = |term: &EventTerm| self.definitions.value_of(term, event);
         for (place, rounded, too_large) in sums {
             let measure = &self.definitions.measures[*place];
-            let Some(Value::Number(addend)) = argument(measure).and_then(|addend| addend.value(&lookup)) else {
+            let Some(Value::Number(addend)) = measure.shape.argument().and_then(|addend| addend.value(&lookup)) else {
                 continue;
             };
             let count = match addend.as_addend() {
@@ -141,7 +141,11 @@ impl Uses {
         if let MeasureShape::Sum(_) = measure.shape {
             self.sums.push((place, AtomicU64::new(0), AtomicU64::new(0)));
         }
-        measure.condition.iter().chain(argument(measure)).for_each(|expression| self.add_fields(expression, fields));
+        measure
+            .condition
+            .iter()
+            .chain(measure.shape.argument())
+            .for_each(|expression| self.add_fields(expression, fields));
     }
 
     fn add_fields(&mut self, expression: &Expression<EventTerm>, fields: &[Field]) {
@@ -153,18 +157,6 @@ impl Uses {
                 self.fields.push((*field, AtomicU64::new(0)));
             }
         });
-    }
-}
-
-fn argument(measure: &Measure) -> Option<&Expression<EventTerm>> {
-    match &measure.shape {
-        MeasureShape::Count => None,
-        MeasureShape::Sum(argument)
-        | MeasureShape::Least(argument)
-        | MeasureShape::Greatest(argument)
-        | MeasureShape::Earliest(argument)
-        | MeasureShape::Latest(argument)
-        | MeasureShape::Distinct(argument) => Some(argument),
     }
 }
 

@@ -27,6 +27,7 @@ mod network;
 mod order;
 mod origins;
 mod parse;
+mod period;
 mod person;
 mod problem;
 mod reads;

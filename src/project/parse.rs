@@ -6,8 +6,8 @@
 use dataflows::expression::{Arithmetic, Comparison};
 use dataflows::model::Number;
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArguments, Ident,
-    ObjectNamePart, Spanned, UnaryOperator, Value, ValueWithSpan,
+    AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArguments,
+    Ident, ObjectNamePart, Spanned, Subscript, UnaryOperator, Value, ValueWithSpan,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
@@ -259,6 +259,19 @@ impl Conversion<'_> {
                 let inner = boxed(inner)?;
                 Ok(negate(true, SyntaxNode { place: inner.place, kind: NodeKind::IsNull(inner) }))
             }
+            Expr::CompoundFieldAccess { root, access_chain } if matches!(*root, Expr::Function(_)) => {
+                let place = self.places.of(root.span());
+                let mut node = self.node(*root, depth + 1)?;
+                let mut chain = access_chain.into_iter();
+                let (Some(AccessExpr::Subscript(Subscript::Index { index })), None) = (chain.next(), chain.next())
+                else {
+                    return Err(unsupported(place, "more than one value in brackets"));
+                };
+                if let NodeKind::Call(call) = &mut node.kind {
+                    call.key = Some(Box::new(self.node(index, depth + 1)?));
+                }
+                Ok(node)
+            }
             other => Err(self.refuse(&other)),
         }
     }
@@ -457,7 +470,7 @@ impl Conversion<'_> {
                 }
             }
         }
-        Ok(SyntaxNode { place, kind: NodeKind::Call(FunctionCall { name, name_place, positional, named }) })
+        Ok(SyntaxNode { place, kind: NodeKind::Call(FunctionCall { name, name_place, positional, named, key: None }) })
     }
 }
 

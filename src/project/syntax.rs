@@ -72,6 +72,8 @@ pub(super) struct FunctionCall {
     pub(super) positional: Vec<SyntaxNode>,
     /// Arguments with a name.
     pub(super) named: Vec<NamedArgument>,
+    /// What stands in brackets behind it: `counts(…)['value']`.
+    pub(super) key: Option<Box<SyntaxNode>>,
 }
 
 /// `name => value`

@@ -26,7 +26,7 @@ use dataflows::model::{Desired, Event, IdentifierId, Profile, ProfileId, Setting
 
 pub use forwards::{SentForward, forwarded};
 pub use identity::strongest_unblocked;
-pub use measures::leaves_at;
+pub use measures::{edges, leaves_at};
 pub use person::consents;
 
 use self::person::OraclePerson;

@@ -111,7 +111,7 @@ fn hints_lead_to_what_is_right() {
         "for a choice between conditions write `or`; texts cannot be joined",
     );
     check_trait("list('A', properties.x)", "unknown function `list`", "values are not listed:");
-    check_trait("top('A', properties.x)", "unknown function `top`", "values are not listed:");
+    check_trait("mode('A', properties.x)", "unknown function `mode`", "the most frequent value is top(");
     check_trait("hash(email) = 'x'", "unknown function `hash`", "there are no hashes; `has(email)` says");
     let within = "what counts for a while only says so: count('Order Completed', within => '30 days')";
     check_trait("seen > now() - interval '30 days'", "an `interval`", within);
