@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dataflows::definitions::{
-    Audience, AudienceId, Definitions, EvaluationStep, Measure, MeasureId, MeasureShape, PersonTerm, Window,
+    Audience, AudienceId, Definitions, EvaluationStep, Measure, MeasureId, MeasureShape, Period, PersonTerm, Window,
 };
 use dataflows::expression::{Comparison, Expression};
 use dataflows::limits::DUE_AT_ONCE;
@@ -100,10 +100,10 @@ fn definitions(due: DueCase) -> Arc<Definitions> {
     let nothing = Expression::Literal(Value::number(0.0));
     Arc::new(Definitions {
         measures: vec![Measure {
-            event: "seen".into(),
+            events: vec!["seen".into()],
             condition: None,
             shape: MeasureShape::Count,
-            within: Some(window),
+            within: Some(Period::Within(window)),
         }],
         audiences: vec![Audience {
             name: "lately".into(),

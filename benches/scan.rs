@@ -93,7 +93,12 @@ fn definitions() -> Arc<Definitions> {
     let count = Expression::Term(PersonTerm::Count(MeasureId::new(0)));
     let nothing = Expression::Literal(Value::number(0.0));
     Arc::new(Definitions {
-        measures: vec![Measure { event: "seen".into(), condition: None, shape: MeasureShape::Count, within: None }],
+        measures: vec![Measure {
+            events: vec!["seen".into()],
+            condition: None,
+            shape: MeasureShape::Count,
+            within: None,
+        }],
         audiences: vec![Audience {
             name: "seen".into(),
             condition: Expression::Compare(Comparison::Greater, Box::new(count), Box::new(nothing)),

@@ -237,14 +237,55 @@ pub enum FieldRoot {
 /// An aggregate over the events of a person, kept up to date.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measure {
-    /// Which events, as in [`Event::name`].
-    pub event: EventName,
+    /// Which events, as in [`Event::name`], sorted and each once; all where there are none.
+    pub events: Vec<EventName>,
     /// Which of them count: those where this is true. `None`: all.
     pub condition: Option<Expression<EventTerm>>,
     /// What is kept of each.
     pub shape: MeasureShape,
-    /// Events count while they are inside this window; `None`: for ever.
-    pub within: Option<Window>,
+    /// Events count during this part of their lives; `None`: from when they arrive, for ever.
+    pub within: Option<Period>,
+}
+
+impl Measure {
+    /// Whether events stop counting at some time.
+    pub fn lets_go(&self) -> bool {
+        self.within.as_ref().is_some_and(Period::ends)
+    }
+}
+
+/// When an event counts, by its time (docs/concepts/windows.md).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// While it is younger than the window is long.
+    Within(Window),
+    /// When a window of the one length lets go of it, or would not take it any more, and until one of the other length does; without that
+    /// one, for ever.
+    Aged {
+        /// The lesser age.
+        to: Window,
+        /// The greater age.
+        from: Option<Window>,
+    },
+}
+
+impl Period {
+    /// Whether an event stops counting at some time.
+    pub fn ends(&self) -> bool {
+        match self {
+            Period::Within(_) => true,
+            Period::Aged { from, .. } => from.is_some(),
+        }
+    }
+
+    /// Events of times before this do not count at `now` any more; nothing where events count for ever.
+    pub fn begins(&self, now: Tick) -> Option<Tick> {
+        let window = match self {
+            Period::Within(window) => Some(window),
+            Period::Aged { from, .. } => from.as_ref(),
+        };
+        window.map(|window| Tick::from_ms(now.as_ms().saturating_sub(window.length_ms)))
+    }
 }
 
 /// What a measure keeps of each event. An event whose expression is missing does not count.
@@ -264,6 +305,24 @@ pub enum MeasureShape {
     Latest(Expression<EventTerm>),
     /// Its values, each once.
     Distinct(Expression<EventTerm>),
+    /// Its values, each with how many events gave it.
+    Tally(Expression<EventTerm>),
+}
+
+impl MeasureShape {
+    /// The expression over an event whose values are kept, where there is one.
+    pub fn argument(&self) -> Option<&Expression<EventTerm>> {
+        match self {
+            MeasureShape::Count => None,
+            MeasureShape::Sum(argument)
+            | MeasureShape::Least(argument)
+            | MeasureShape::Greatest(argument)
+            | MeasureShape::Earliest(argument)
+            | MeasureShape::Latest(argument)
+            | MeasureShape::Distinct(argument)
+            | MeasureShape::Tally(argument) => Some(argument),
+        }
+    }
 }
 
 /// A sliding window (docs/concepts/windows.md).
@@ -308,6 +367,16 @@ pub enum PersonTerm {
     Sample(MeasureId),
     /// How many different values a measure of shape `Distinct` has. Never missing.
     Distinct(MeasureId),
+    /// The most frequent value of a measure of shape `Tally`, but so many; of equally frequent ones the smaller one comes first, and one
+    /// that is a number after all others. Missing where there are no more values.
+    Top(MeasureId, u16),
+    /// How many events of a measure of shape `Tally` gave this value. Never missing.
+    CountOf(MeasureId, Value),
+    /// The number at so many millionths of the way from the least to the greatest of a measure of shape `Tally`, between two of them if need
+    /// be; missing where there is no number.
+    Percentile(MeasureId, u32),
+    /// The standard deviation of the numbers of a measure of shape `Tally`, as of a sample; missing where there are fewer than two.
+    Deviation(MeasureId),
     /// The attribute of this name; a value of another type than is expected counts as missing.
     Attribute(CompactString, Option<ValueType>),
     /// The value of a trait.
@@ -355,6 +424,31 @@ impl Bucket {
         let first = digest.first_chunk().copied().map_or(0, u64::from_be_bytes);
         let part = first % u64::from(self.count.max(1));
         Value::Number(Number::from(u32::try_from(part).unwrap_or(u32::MAX)))
+    }
+}
+
+impl PersonTerm {
+    /// The measure that it looks at, where it looks at one.
+    pub fn measure(&self) -> Option<MeasureId> {
+        match self {
+            PersonTerm::Count(measure)
+            | PersonTerm::Sum(measure)
+            | PersonTerm::Average(measure)
+            | PersonTerm::Sample(measure)
+            | PersonTerm::Distinct(measure)
+            | PersonTerm::Top(measure, _)
+            | PersonTerm::CountOf(measure, _)
+            | PersonTerm::Percentile(measure, _)
+            | PersonTerm::Deviation(measure) => Some(*measure),
+            PersonTerm::Attribute(..)
+            | PersonTerm::Trait(_)
+            | PersonTerm::Audience(_)
+            | PersonTerm::Consent(_)
+            | PersonTerm::Has(_)
+            | PersonTerm::Now
+            | PersonTerm::Clock
+            | PersonTerm::Bucket(_) => None,
+        }
     }
 }
 

@@ -109,15 +109,24 @@ impl Facts {
     pub fn settle(&mut self, tick: Tick, definitions: &Definitions) {
         self.parts.iter_mut().filter(|(at, _, _)| *at <= tick).for_each(|(at, _, _)| *at = Tick::default());
         consolidate(&mut self.parts);
-        // They stand together, each measure's sorted.
-        let mut values = (None, 0);
-        self.parts.retain(|(_, part, _)| match part {
-            Part::Sample(measure, _) if definitions.measures[measure.index()].within.is_none() => {
+        // Those that have come stand together, each measure's sorted.
+        let (mut values, mut best) = ((None, 0), Vec::new());
+        self.parts.retain(|(at, part, _)| match part {
+            Part::Sample(measure, sample) if *at == Tick::default() => {
+                let of = &definitions.measures[measure.index()];
+                if of.lets_go() {
+                    return true;
+                }
+                if of.shape.has_best() {
+                    best.push((*measure, (**sample).clone()));
+                    return false;
+                }
                 values = if values.0 == Some(*measure) { (values.0, values.1 + 1) } else { (Some(*measure), 1) };
                 values.1 <= VALUES_PER_IDENTIFIER_MAX
             }
             _ => true,
         });
+        best.into_iter().for_each(|(measure, sample)| self.candidate(measure, sample, definitions));
         self.parts.shrink_to_fit();
     }
 

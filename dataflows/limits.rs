@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 /// People have tens of attributes; a thousand leaves room for generated ones and bounds what a hostile sender can pile up.
 pub const TOPICS_PER_IDENTIFIER_MAX: usize = 1_000;
 
-/// Different values that one identifier gives to one `distinct`. Of more, those that sort first count.
+/// Different values that one identifier gives to one `distinct`, or to one of `top`, `counts`, `percentile`, `median` and `stddev`. Of
+/// more, those that sort first count.
 ///
 /// Each is a row, all of which go elsewhere when people merge, and are read when one of them changes: with so many that takes
 /// some milliseconds. It is also more than anybody has articles or pages that matter to him.

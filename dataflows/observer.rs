@@ -11,7 +11,7 @@ use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::definitions::{Definitions, EventTerm, Measure, MeasureId, MeasureShape, Window};
+use crate::definitions::{Definitions, EventTerm, Measure, MeasureId, MeasureShape, Period, Window};
 use crate::expression::Expression;
 use crate::model::{
     Decision, Decisions, Event, EventName, EventOrder, Identifier, IdentifierId, Identifiers, Part, Position, Record,
@@ -169,16 +169,23 @@ pub struct Observer {
     definitions: Arc<Definitions>,
     primaries: Primaries,
     measures: FxHashMap<EventName, Vec<MeasureId>>,
+    /// The measures over all events.
+    of_all_events: Vec<MeasureId>,
 }
 
 impl Observer {
     /// Observes by these definitions.
     pub fn new(definitions: Arc<Definitions>) -> Self {
         let mut measures: FxHashMap<EventName, Vec<MeasureId>> = FxHashMap::default();
+        let mut of_all_events = Vec::new();
         for (index, measure) in definitions.measures.iter().enumerate() {
-            measures.entry(measure.event.clone()).or_default().push(MeasureId::new(index));
+            let id = MeasureId::new(index);
+            if measure.events.is_empty() {
+                of_all_events.push(id);
+            }
+            measure.events.iter().for_each(|event| measures.entry(event.clone()).or_default().push(id));
         }
-        Observer { primaries: Primaries::new(&definitions.identity), definitions, measures }
+        Observer { primaries: Primaries::new(&definitions.identity), definitions, measures, of_all_events }
     }
 
     /// Gives all that an event says that arrives at `tick`.
@@ -282,7 +289,7 @@ impl Observer {
 
     /// Visits the measures over events of this name.
     fn measures(&self, event: &Event, mut visit: impl FnMut(MeasureId, &Measure)) {
-        for id in self.measures.get(&event.name).into_iter().flatten() {
+        for id in self.measures.get(&event.name).into_iter().flatten().chain(&self.of_all_events) {
             visit(*id, &self.definitions.measures[id.index()]);
         }
     }
@@ -293,15 +300,11 @@ impl Observer {
         if measure.condition.as_ref().is_some_and(|condition| condition.truth(&lookup) != Some(true)) {
             return None;
         }
-        let (from, until) = match measure.within {
+        let (from, until) = match &measure.within {
             None => (tick, None),
-            Some(window) => {
-                let (from, until) = window.stay(holder, event.timestamp, tick)?;
-                (from, Some(until))
-            }
+            Some(period) => period.stay(holder, event.timestamp, tick)?,
         };
         let value = |expression: &Expression<EventTerm>| expression.value(&lookup);
-        let timeless = |value| Sample { at: Tick::default(), position: Position::UNKNOWN, value };
         let timed = |value| Sample { at: event.timestamp, position: event.position, value };
         let kept = match &measure.shape {
             MeasureShape::Count => CountedFact::Event,
@@ -309,16 +312,16 @@ impl Observer {
                 Value::Number(number) => CountedFact::Addend(Weight::of_addend(number)?),
                 _ => return None,
             },
-            MeasureShape::Distinct(expression) => CountedFact::Sample(timeless(value(expression)?)),
-            MeasureShape::Least(expression) | MeasureShape::Greatest(expression) => {
-                CountedFact::Sample(timeless(value(expression)?))
-            }
+            MeasureShape::Distinct(expression)
+            | MeasureShape::Tally(expression)
+            | MeasureShape::Least(expression)
+            | MeasureShape::Greatest(expression) => CountedFact::Sample(Sample::timeless(value(expression)?)),
             MeasureShape::Earliest(expression) | MeasureShape::Latest(expression) => {
                 CountedFact::Sample(timed(value(expression)?))
             }
         };
         match kept {
-            CountedFact::Sample(sample) if until.is_none() && measure.shape.has_best() => {
+            CountedFact::Sample(sample) if from <= tick && until.is_none() && measure.shape.has_best() => {
                 Some(Contribution::Candidate(sample))
             }
             kept => Some(Contribution::Stay { kept, from, until }),
@@ -354,12 +357,32 @@ impl CountedFact {
     }
 }
 
+impl Period {
+    /// From when until when an event of `holder` counts that arrives at `arrival`; without an end where it does for ever, and nothing where
+    /// it never does.
+    pub fn stay(&self, holder: IdentifierId, timestamp: Tick, arrival: Tick) -> Option<(Tick, Option<Tick>)> {
+        let (begins, ends) = match self {
+            Period::Within(window) => (timestamp, Some(window.end(holder, timestamp, arrival)?)),
+            Period::Aged { to, from } => {
+                let ends = match from {
+                    Some(from) => Some(from.end(holder, timestamp, arrival)?),
+                    None => None,
+                };
+                (to.end(holder, timestamp, arrival).unwrap_or(arrival), ends)
+            }
+        };
+        let begins = begins.max(arrival);
+        // Two ages may end at one time.
+        ends.is_none_or(|ends| begins < ends).then_some((begins, ends))
+    }
+}
+
 impl Window {
-    /// From when until when an event of `holder` counts that arrives at `arrival`; nothing where it never does.
+    /// When an event of `holder` that arrives at `arrival` is inside no longer; nothing where it never is.
     ///
     /// It is inside while `now − length < timestamp ≤ now`; its end is rounded up to the grain, whose multiples are shifted by
     /// [`IdentifierId::shift_ms`]. One that is too old on arrival does not come in for what the rounding adds.
-    pub fn stay(&self, holder: IdentifierId, timestamp: Tick, arrival: Tick) -> Option<(Tick, Tick)> {
+    fn end(&self, holder: IdentifierId, timestamp: Tick, arrival: Tick) -> Option<Tick> {
         let end = timestamp.as_ms().checked_add(self.length_ms)?;
         if end <= arrival.as_ms() {
             return None;
@@ -367,7 +390,7 @@ impl Window {
         // Of multiples that are shifted to the left, which is the same and never below zero.
         let to_the_left = self.grain_ms - holder.shift_ms(self.grain_ms);
         let until = end.checked_add(to_the_left)?.checked_next_multiple_of(self.grain_ms)? - to_the_left;
-        Some((timestamp.max(arrival), Tick::from_ms(until)))
+        Some(Tick::from_ms(until))
     }
 }
 
@@ -409,4 +432,32 @@ fn settings(
         value: Some(Value::Bool(given)),
     });
     attributes.chain(consent).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// At each time an event is in one of three periods that follow each other, whenever it came: none has it twice, and none loses it.
+    #[test]
+    fn periods_that_follow_each_other_have_each_event_once() {
+        let (week, two) = (Window { length_ms: 70, grain_ms: 10 }, Window { length_ms: 140, grain_ms: 30 });
+        let periods =
+            [Period::Within(week), Period::Aged { to: week, from: Some(two) }, Period::Aged { to: two, from: None }];
+        for hash in 0..60u8 {
+            let mut bytes = [0; 16];
+            bytes[7] = hash;
+            let holder = IdentifierId::from_bytes(bytes);
+            for (timestamp, late) in (1_000..1_030).flat_map(|at| (0..200).step_by(3).map(move |late| (at, late))) {
+                let [timestamp, arrival] = [timestamp, timestamp + late].map(Tick::from_ms);
+                let stays = periods.each_ref().map(|period| period.stay(holder, timestamp, arrival));
+                for now in (arrival.as_ms()..1_300).map(Tick::from_ms) {
+                    let counts =
+                        |(from, until): &(Tick, Option<Tick>)| *from <= now && until.is_none_or(|until| now < until);
+                    let in_so_many = stays.iter().flatten().filter(|stay| counts(stay)).count();
+                    assert_eq!(in_so_many, 1, "of {timestamp} at {now}, having come at {arrival}");
+                }
+            }
+        }
+    }
 }

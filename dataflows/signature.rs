@@ -10,7 +10,7 @@ use compact_str::CompactString;
 
 use crate::definitions::{
     Audience, Blocked, Bucket, Definitions, DestinationView, EventTerm, Field, FieldRoot, Forward, IdentityRules,
-    ListedTrait, Measure, MeasureId, MeasureShape, PersonTerm, Trait,
+    ListedTrait, Measure, MeasureId, MeasureShape, Period, PersonTerm, Trait, Window,
 };
 use crate::expression::{Comparison, Expression};
 use crate::model::{Value, ValueType};
@@ -19,9 +19,9 @@ impl Measure {
     /// What the measure means among these definitions, which it belongs to.
     ///
     /// ```
-    /// use dataflows::definitions::{Definitions, Measure, MeasureShape, Window};
-    /// let within = Some(Window { length_ms: 3_600_000, grain_ms: 1_000 });
-    /// let measure = Measure { event: "Seen".into(), condition: None, shape: MeasureShape::Count, within };
+    /// use dataflows::definitions::{Definitions, Measure, MeasureShape, Period, Window};
+    /// let within = Some(Period::Within(Window { length_ms: 3_600_000, grain_ms: 1_000 }));
+    /// let measure = Measure { events: vec!["Seen".into()], condition: None, shape: MeasureShape::Count, within };
     /// assert_eq!(measure.signature(&Definitions::default()), r#"count "Seen" within 3600000 ms by 1000 ms"#);
     /// ```
     pub fn signature(&self, definitions: &Definitions) -> String {
@@ -34,14 +34,23 @@ impl Measure {
             MeasureShape::Earliest(expression) => of("earliest", expression),
             MeasureShape::Latest(expression) => of("latest", expression),
             MeasureShape::Distinct(expression) => of("distinct", expression),
+            MeasureShape::Tally(expression) => of("tally", expression),
         };
-        _ = write!(signature, " {:?}", self.event);
+        _ = match self.events.as_slice() {
+            [] => write!(signature, " *"),
+            [event] => write!(signature, " {event:?}"),
+            several => write!(signature, " {several:?}"),
+        };
         if let Some(condition) = &self.condition {
             _ = write!(signature, " where {}", of_event(condition, &definitions.fields));
         }
-        if let Some(window) = self.within {
-            _ = write!(signature, " within {} ms by {} ms", window.length_ms, window.grain_ms);
-        }
+        let age = |window: &Window| format!("{} ms by {} ms", window.length_ms, window.grain_ms);
+        _ = match &self.within {
+            None => Ok(()),
+            Some(Period::Within(window)) => write!(signature, " within {}", age(window)),
+            Some(Period::Aged { to, from: None }) => write!(signature, " to {}", age(to)),
+            Some(Period::Aged { to, from: Some(from) }) => write!(signature, " from {} to {}", age(from), age(to)),
+        };
         signature
     }
 }
@@ -165,6 +174,10 @@ fn of_person(expression: &Expression<PersonTerm>, definitions: &Definitions) -> 
         PersonTerm::Average(id) => format!("[average of {}]", measure(id)),
         PersonTerm::Sample(id) => format!("[value of {}]", measure(id)),
         PersonTerm::Distinct(id) => format!("[distinct of {}]", measure(id)),
+        PersonTerm::Top(id, but) => format!("[top but {but} of {}]", measure(id)),
+        PersonTerm::CountOf(id, of) => format!("[count of {} in {}]", value(of), measure(id)),
+        PersonTerm::Percentile(id, millionths) => format!("[percentile {millionths} of {}]", measure(id)),
+        PersonTerm::Deviation(id) => format!("[deviation of {}]", measure(id)),
         PersonTerm::Attribute(name, kind) => format!("attribute {name:?}{}", of_type(*kind)),
         PersonTerm::Trait(id) => format!("trait {:?}", definitions.traits[id.index()].name),
         PersonTerm::Audience(id) => format!("audience {:?}", definitions.audiences[id.index()].name),

@@ -11,6 +11,7 @@ mod person;
 mod plan;
 mod records;
 mod samples;
+mod tally;
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! Second stage too, beside the records: of the values that events give to measures, those that count: for `min`, `max`, `first`
-//! and `last` the best one, for `distinct` as many as one identifier may have.
+//! and `last` the best one, for `distinct`, and where it is counted how often each was given, as many as one identifier may have.
 //!
 //! Values of a window come and go ([`crate::operators::release`]). All that are there are held here, so that when the best
 //! one goes the next best takes its place; what lies behind this stage, and changes hands when people merge, is what counts.
@@ -98,6 +98,8 @@ struct ValueRule {
     forgets: bool,
     /// Whether it is worth telling when there are so many.
     tells: bool,
+    /// Whether it counts how many events gave each.
+    weighs: bool,
 }
 
 /// Which of sorted values are better; those that are numbers come last.
@@ -121,13 +123,25 @@ impl Best {
 
 impl ValueRule {
     fn of(measure: &Measure, distinct_max: usize) -> Self {
-        let tells = matches!(measure.shape, MeasureShape::Distinct(_));
+        let weighs = matches!(measure.shape, MeasureShape::Tally(_));
+        let tells = weighs || matches!(measure.shape, MeasureShape::Distinct(_));
         ValueRule {
             count_max: if tells { distinct_max } else { 1 },
             best: Best::of(&measure.shape),
-            forgets: measure.within.is_none(),
+            forgets: !measure.lets_go(),
             tells,
+            weighs,
         }
+    }
+
+    /// How much a value counts that so many events gave.
+    fn weight(&self, events: u32) -> Weight {
+        if self.weighs { Weight(events.into()) } else { Weight::ONE }
+    }
+
+    /// The same where it counts no more.
+    fn gone(&self, events: u32) -> Weight {
+        Weight(-self.weight(events).0)
     }
 
     /// Where the value of this rank is in a sorted range, whose numbers begin at `numbers`.
@@ -153,7 +167,7 @@ impl ValueRule {
 
 /// What follows from a change.
 enum ValueOutcome {
-    /// A value counts from now on, or does no more.
+    /// A value counts from now on, or so much more; or does no more, or so much less.
     Counts(Arc<Sample>, Weight),
     /// There are as many as there may be, or no more.
     Full(Weight),
@@ -175,23 +189,31 @@ impl HeldValues {
         let mut range = self.range(measure);
         match self.0[range.clone()].binary_search_by(|(.., known)| known.cmp(&sample)).map(|at| range.start + at) {
             Ok(place) => {
-                let entry = &mut self.0[place];
-                let events = i64::from(entry.1).saturating_add(events);
-                if events > 0 {
-                    // Where it is cut off, no event ever leaves: no window holds so many.
-                    entry.1 = u32::try_from(events).unwrap_or(u32::MAX);
+                let before = self.0[place].1;
+                let events = i64::from(before).saturating_add(events);
+                // Where it is cut off, no event ever leaves: no window holds so many.
+                let after = u32::try_from(events.max(0)).unwrap_or(u32::MAX);
+                if after > 0 && !rule.weighs {
+                    self.0[place].1 = after;
                     return;
                 }
                 let rank = rule.rank(&range, self.numbers(&range), place);
+                if after > 0 {
+                    self.0[place].1 = after;
+                    if rank < rule.count_max && after != before {
+                        give(ValueOutcome::Counts(sample, Weight(i128::from(after) - i128::from(before))));
+                    }
+                    return;
+                }
                 self.take_out(place);
                 range.end -= 1;
                 if rank >= rule.count_max {
                     return;
                 }
-                give(ValueOutcome::Counts(sample, Weight::GONE));
+                give(ValueOutcome::Counts(sample, rule.gone(before)));
                 if range.len() >= rule.count_max {
                     let next = rule.place(&range, self.numbers(&range), rule.count_max - 1);
-                    give(ValueOutcome::Counts(self.sample(next), Weight::ONE));
+                    give(ValueOutcome::Counts(self.sample(next), rule.weight(self.0[next].1)));
                 } else if rule.tells && range.len() + 1 == rule.count_max {
                     give(ValueOutcome::Full(Weight::GONE));
                 }
@@ -205,14 +227,15 @@ impl HeldValues {
                 if rank >= rule.count_max && rule.forgets {
                     return;
                 }
-                self.put_in(place, (measure, u32::try_from(events).unwrap_or(u32::MAX), sample.clone()));
+                let events = u32::try_from(events).unwrap_or(u32::MAX);
+                self.put_in(place, (measure, events, sample.clone()));
                 if rank >= rule.count_max {
                     return;
                 }
-                give(ValueOutcome::Counts(sample, Weight::ONE));
+                give(ValueOutcome::Counts(sample, rule.weight(events)));
                 if range.len() > rule.count_max {
                     let beyond = rule.place(&range, numbers, rule.count_max);
-                    give(ValueOutcome::Counts(self.sample(beyond), Weight::GONE));
+                    give(ValueOutcome::Counts(self.sample(beyond), rule.gone(self.0[beyond].1)));
                     if rule.forgets {
                         self.take_out(beyond);
                     }
@@ -230,7 +253,8 @@ impl HeldValues {
             let (rule, range) = (rule(measure), self.range(measure));
             let numbers = self.numbers(&range);
             for rank in 0..range.len().min(rule.count_max) {
-                give(measure, ValueOutcome::Counts(self.sample(rule.place(&range, numbers, rank)), Weight::GONE));
+                let place = rule.place(&range, numbers, rank);
+                give(measure, ValueOutcome::Counts(self.sample(place), rule.gone(self.0[place].1)));
             }
             if rule.tells && range.len() >= rule.count_max {
                 give(measure, ValueOutcome::Full(Weight::GONE));
@@ -274,7 +298,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::definitions::{EventTerm, Window};
+    use crate::definitions::{EventTerm, Period, Window};
     use crate::expression::Expression;
     use crate::model::{Number, Position, Value};
 
@@ -293,7 +317,7 @@ mod tests {
         mixed: bool,
     ) {
         let shape = shape(Expression::Term(EventTerm::Timestamp));
-        let measure = Measure { event: "e".into(), condition: None, shape, within };
+        let measure = Measure { events: vec!["e".into()], condition: None, shape, within: within.map(Period::Within) };
         let rule = ValueRule::of(&measure, distinct_max);
         let mut held = HeldValues::default();
         let mut there: BTreeMap<(MeasureId, Arc<Sample>), i64> = BTreeMap::new();
@@ -336,7 +360,8 @@ mod tests {
                 most = most.max(all.len());
                 all.truncate(rule.count_max);
                 assert_eq!(full.get(&of).copied().unwrap_or(0), i128::from(rule.tells && all.len() == rule.count_max));
-                expected.extend(all.into_iter().map(|key| (key, 1)));
+                let weight = |key: &(MeasureId, Arc<Sample>)| if rule.weighs { there[key].into() } else { 1 };
+                expected.extend(all.into_iter().map(|key| (key.clone(), weight(&key))));
             }
             assert_eq!(counting, expected, "after step {step}");
             assert!(!rule.forgets || held.0.len() <= 2 * rule.count_max, "what never counts is forgotten");
@@ -354,16 +379,18 @@ mod tests {
             check(MeasureShape::Latest, within, 10);
             check(MeasureShape::Distinct, within, 10);
             check(MeasureShape::Distinct, within, 1);
+            check(MeasureShape::Tally, within, 10);
+            check(MeasureShape::Tally, within, 1);
         }
     }
 
     #[test]
     fn what_has_gone_leaves_nothing_behind() {
         let measure = Measure {
-            event: "e".into(),
+            events: vec!["e".into()],
             condition: None,
             shape: MeasureShape::Distinct(Expression::Term(EventTerm::Timestamp)),
-            within: Some(Window::new(1_000)),
+            within: Some(Period::Within(Window::new(1_000))),
         };
         let (rule, of, mut held) = (ValueRule::of(&measure, 10), MeasureId::new(0), HeldValues::default());
         let sample = |number: u32| {

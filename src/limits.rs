@@ -308,6 +308,11 @@ pub const EXPRESSION_DEPTH_MAX: usize = 48;
 /// Bytes of a name.
 pub const NAME_BYTES_MAX: usize = 100;
 
+/// The place up to which `top` tells values apart by how frequent they are.
+///
+/// To find it, so many are stepped over at each change; what is beyond is not what anybody likes best.
+pub(crate) const TOP_PLACES_MAX: u16 = 100;
+
 /// Traits of a project, and attributes that it declares or uses, each.
 pub const TRAITS_MAX: usize = 1_000;
 

@@ -10,7 +10,7 @@ use timely::logging::{TimelyEvent, TimelyEventBuilder};
 use super::{Inputs, Layout, Receivers, build};
 use crate::definitions::{
     Audience, AudienceId, Definitions, DestinationView, EvaluationStep, EventTerm, Field, FieldId, FieldRoot,
-    ListedTrait, Measure, MeasureId, MeasureShape, PersonTerm, Trait, TraitId, Window,
+    ListedTrait, Measure, MeasureId, MeasureShape, Period, PersonTerm, Trait, TraitId, Window,
 };
 use crate::expression::Expression;
 use crate::model::{Event, Identifier, IdentifierKey, Identifiers, Position, Tick, Value};
@@ -38,7 +38,12 @@ fn definitions() -> Definitions {
         (MeasureShape::Latest(value()), None),
         (MeasureShape::Earliest(value()), Some(window)),
     ];
-    let measure = |(shape, within)| Measure { event: "page".into(), condition: None, shape, within };
+    let measure = |(shape, within): (MeasureShape, Option<Window>)| Measure {
+        events: vec!["page".into()],
+        condition: None,
+        shape,
+        within: within.map(Period::Within),
+    };
     let derived = |(index, name): (usize, &str)| {
         let measure = MeasureId::new(index);
         let term = if index == 0 { PersonTerm::Distinct(measure) } else { PersonTerm::Sample(measure) };

@@ -42,7 +42,7 @@ impl Part {
 /// `min`, `max`, `first` and `last` look at numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Sample {
-    /// The event's time for `first` and `last`; zero for `min`, `max` and `distinct`, where equal values are one.
+    /// The event's time for `first` and `last`; zero for all others, where equal values are one.
     pub at: Tick,
     /// Its place among events of that time, likewise.
     pub position: Position,
@@ -51,6 +51,11 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// One of which equal values are one, whenever they were given.
+    pub fn timeless(value: Value) -> Self {
+        Sample { at: Tick::default(), position: Position::UNKNOWN, value }
+    }
+
     /// Whether its value is a number.
     pub fn is_number(&self) -> bool {
         matches!(self.value, Value::Number(_))

@@ -92,7 +92,7 @@ impl Follower {
         self.person.learn_around(changes, plan, past);
         let (mut identifiers, mut record, mut last) = (false, false, None);
         for (_, part, weight) in changes {
-            self.person.apply(part, *weight);
+            self.person.apply(part, *weight, plan);
             identifiers |= matches!(part, Part::Identifier(_));
             record |= matches!(part, Part::Record(_));
         }

@@ -10,7 +10,7 @@ use super::plan::{Node, NodeTarget, Plan};
 use super::records::{Difference, Records, TopicWrites};
 use super::samples::Samples;
 use crate::definitions::{Bucket, MeasureId, MeasureShape, PersonTerm};
-use crate::model::{Derived, Number, Part, Position, ProfileId, Sample, Text, Tick, Topic, Value, Weight};
+use crate::model::{Derived, Number, Part, ProfileId, Sample, Text, Tick, Topic, Value, Weight};
 use crate::operators;
 
 /// The parts that a profile had.
@@ -224,7 +224,7 @@ impl Person {
         let mut path = vec![node];
         while let Some(&node) = path.last() {
             let value = match plan.place(node) {
-                NodeTarget::Input(term) => match measure_of(term) {
+                NodeTarget::Input(term) => match term.measure() {
                     Some(measure) => {
                         self.learn_measure(measure, plan, past);
                         path.pop();
@@ -267,7 +267,7 @@ impl Person {
     }
 
     /// Changes a part; what is made of it follows with the methods that begin with `settle`.
-    pub fn apply(&mut self, part: &Part, weight: Weight) {
+    pub fn apply(&mut self, part: &Part, weight: Weight, plan: &Plan) {
         let Some(measure) = part.measure() else {
             match part {
                 Part::Identifier(text) => self.identifiers.apply(text, weight),
@@ -282,7 +282,7 @@ impl Person {
             _ if counted.person != self.turn.person => {}
             Part::Sum(_) => counted.sum.plus_equals(&weight),
             Part::Sample(of, sample) => {
-                counted.samples.add(sample, weight);
+                counted.samples.add(sample, weight, plan.tally(*of));
                 note(*of, &counted.samples, &mut self.crowded);
             }
             _ => counted.count.plus_equals(&weight),
@@ -306,7 +306,7 @@ impl Person {
 
     /// The value of an input over a measure, as it is made of what has been applied.
     pub fn measured(&self, term: &PersonTerm, plan: &Plan) -> Option<Value> {
-        let measure = measure_of(term)?;
+        let measure = term.measure()?;
         let CountedEvents { count, sum, samples, .. } = &self.measures[measure.index()];
         let sum_over = |divisor| (count.0 > 0).then(|| sum.as_sum_over(divisor)).flatten().map(Value::Number);
         match term {
@@ -317,11 +317,17 @@ impl Person {
                 let count = u32::try_from(samples.len()).unwrap_or(u32::MAX);
                 Some(Value::Number(Number::from(count)))
             }
+            PersonTerm::Top(_, but) => samples.tallied()?.top((*but).into()),
+            PersonTerm::CountOf(_, value) => Value::number(samples.tallied()?.count_of(value) as f64),
+            PersonTerm::Percentile(_, millionths) => samples.tallied()?.percentile(*millionths).map(Value::Number),
+            PersonTerm::Deviation(_) => samples.tallied()?.deviation().map(Value::Number),
             _ => {
                 let best = match plan.definitions.measures[measure.index()].shape {
                     MeasureShape::Least(_) | MeasureShape::Earliest(_) => samples.first(),
                     MeasureShape::Greatest(_) | MeasureShape::Latest(_) => samples.last(),
-                    MeasureShape::Count | MeasureShape::Sum(_) | MeasureShape::Distinct(_) => None,
+                    MeasureShape::Count | MeasureShape::Sum(_) | MeasureShape::Distinct(_) | MeasureShape::Tally(_) => {
+                        None
+                    }
                 };
                 best.map(|sample| sample.value.clone())
             }
@@ -349,10 +355,11 @@ impl Person {
                 note(measure, &counted.samples, &mut self.crowded);
             }
             _ => {
-                let least = Sample { at: Tick::default(), position: Position::UNKNOWN, value: Value::Bool(false) };
+                let least = Sample::timeless(Value::Bool(false));
+                let tally = plan.tally(measure);
                 past.visit(&Part::Sample(measure, least.into()), |part, weight| match part {
                     Part::Sample(of, sample) if *of == measure => {
-                        counted.samples.add(sample, weight);
+                        counted.samples.add(sample, weight, tally);
                         true
                     }
                     _ => false,
@@ -416,17 +423,6 @@ pub fn input_over_identifiers(term: &PersonTerm, texts: &[Text]) -> Option<Value
         // They are sorted, and their values follow the name of the type.
         PersonTerm::Bucket(bucket) => texts.first()?.split_once(':').map(|(_, value)| bucket.of(value)),
         _ => Some(Value::Bool(!texts.is_empty())),
-    }
-}
-
-fn measure_of(term: &PersonTerm) -> Option<MeasureId> {
-    match term {
-        PersonTerm::Count(measure)
-        | PersonTerm::Sum(measure)
-        | PersonTerm::Average(measure)
-        | PersonTerm::Sample(measure)
-        | PersonTerm::Distinct(measure) => Some(*measure),
-        _ => None,
     }
 }
 

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
+use super::tally::TallyUse;
 use crate::definitions::{
-    AudienceId, Bucket, Definitions, DestinationId, EvaluationStep, ListedTrait, PersonTerm, TraitId,
+    AudienceId, Bucket, Definitions, DestinationId, EvaluationStep, ListedTrait, MeasureId, MeasureShape, PersonTerm,
+    TraitId,
 };
 use crate::expression::{Comparison, Expression};
 use crate::model::{Derived, Topic, Value};
@@ -69,6 +71,8 @@ pub struct Plan {
     pub definitions: Arc<Definitions>,
     /// The inputs over each measure.
     pub of_measure: Vec<Vec<Node>>,
+    /// What they ask of the values of each measure that counts these.
+    tallies: Vec<TallyUse>,
     /// The inputs and views that look at a topic.
     pub of_topic: FxHashMap<Topic, Vec<Node>>,
     /// The inputs and views that look at identifiers of a type.
@@ -115,6 +119,7 @@ impl Plan {
         }
         let mut plan = Plan {
             of_measure: vec![Vec::new(); definitions.measures.len()],
+            tallies: vec![TallyUse::default(); definitions.measures.len()],
             of_topic: FxHashMap::default(),
             of_kind: FxHashMap::default(),
             of_presence: Vec::new(),
@@ -142,11 +147,6 @@ impl Plan {
     fn add_inputs(&mut self) {
         for (index, term) in self.inputs.iter().enumerate() {
             let nodes = match term {
-                PersonTerm::Count(measure)
-                | PersonTerm::Sum(measure)
-                | PersonTerm::Average(measure)
-                | PersonTerm::Sample(measure)
-                | PersonTerm::Distinct(measure) => &mut self.of_measure[measure.index()],
                 PersonTerm::Attribute(name, _) => self.of_topic.entry(Topic::Attribute(name.clone())).or_default(),
                 PersonTerm::Consent(purpose) => self.of_topic.entry(Topic::Consent(purpose.clone())).or_default(),
                 PersonTerm::Has(kind) | PersonTerm::Bucket(Bucket { by: Some(kind), .. }) => {
@@ -155,7 +155,13 @@ impl Plan {
                 PersonTerm::Now | PersonTerm::Clock | PersonTerm::Bucket(Bucket { by: None, .. }) => {
                     &mut self.of_presence
                 }
-                PersonTerm::Trait(_) | PersonTerm::Audience(_) => continue,
+                other => match other.measure() {
+                    Some(measure) => {
+                        self.tallies[measure.index()].add(other);
+                        &mut self.of_measure[measure.index()]
+                    }
+                    None => continue,
+                },
             };
             nodes.push(Node::new(index));
         }
@@ -211,6 +217,12 @@ impl Plan {
                 self.of_kind.entry(kind.clone()).or_default().push(node);
             }
         }
+    }
+
+    /// What is asked of the values of a measure, where it counts these.
+    pub fn tally(&self, measure: MeasureId) -> Option<TallyUse> {
+        let weighs = matches!(self.definitions.measures[measure.index()].shape, MeasureShape::Tally(_));
+        weighs.then(|| self.tallies[measure.index()])
     }
 
     /// How many inputs and steps there are.
@@ -292,7 +304,7 @@ fn expression_of(definitions: &Definitions, step: EvaluationStep) -> &Expression
 /// What a term is where nothing is known.
 fn value_of_nobody(term: &PersonTerm) -> Option<Value> {
     match term {
-        PersonTerm::Count(_) | PersonTerm::Distinct(_) => Value::number(0.0),
+        PersonTerm::Count(_) | PersonTerm::Distinct(_) | PersonTerm::CountOf(..) => Value::number(0.0),
         PersonTerm::Consent(_) | PersonTerm::Has(_) => Some(Value::Bool(false)),
         _ => None,
     }
@@ -348,7 +360,7 @@ impl Dependents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definitions::{Audience, Measure, MeasureId, MeasureShape, Trait};
+    use crate::definitions::{Audience, Measure, Trait};
 
     /// Which of some audiences over a count have to be looked at when it changes.
     #[track_caller]
@@ -356,7 +368,12 @@ mod tests {
         let count = || Expression::Term(PersonTerm::Count(MeasureId::new(0)));
         let audience = |name: &str, condition| Audience { name: name.into(), condition };
         let definitions = Definitions {
-            measures: vec![Measure { event: "e".into(), condition: None, shape: MeasureShape::Count, within: None }],
+            measures: vec![Measure {
+                events: vec!["e".into()],
+                condition: None,
+                shape: MeasureShape::Count,
+                within: None,
+            }],
             traits: vec![Trait { name: "t".into(), expression: count() }],
             audiences: vec![
                 audience("of count", condition(count())),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::person::add;
+use super::tally::{Tallied, TallyUse, ValueTally};
 use crate::limits::KEPT_FROM;
 use crate::model::{Sample, Weight};
 
@@ -13,6 +14,8 @@ pub enum Samples {
     Few(Vec<(Arc<Sample>, Weight)>),
     /// So many that none is to be moved for another one: those that are no numbers, which come first, and those that are.
     Many([BTreeMap<Arc<Sample>, Weight>; 2]),
+    /// The same of those of which it is counted how often each was given.
+    Tallied(Box<ValueTally>),
 }
 
 impl Default for Samples {
@@ -26,16 +29,22 @@ impl Samples {
     pub fn clear(&mut self) {
         match self {
             Samples::Few(few) => few.clear(),
-            Samples::Many(_) => *self = Samples::default(),
+            Samples::Many(_) | Samples::Tallied(_) => *self = Samples::default(),
         }
     }
 
-    /// One comes, or goes.
-    pub fn add(&mut self, sample: &Arc<Sample>, weight: Weight) {
+    /// One comes, or goes; `used` is what is asked of them where it is counted how often each was given.
+    pub fn add(&mut self, sample: &Arc<Sample>, weight: Weight, used: Option<TallyUse>) {
         match self {
             Samples::Few(few) => {
                 add(few, sample, weight);
-                if few.len() > KEPT_FROM {
+                if few.len() > KEPT_FROM
+                    && let Some(used) = used
+                {
+                    let mut tally = Box::new(ValueTally::new(used));
+                    few.drain(..).for_each(|(sample, weight)| tally.add(&sample, weight));
+                    *self = Samples::Tallied(tally);
+                } else if few.len() > KEPT_FROM {
                     let (numbers, others) = few.drain(..).partition(|(sample, _)| sample.is_number());
                     *self = Samples::Many([others, numbers]);
                 }
@@ -48,6 +57,16 @@ impl Samples {
                     of_kind.remove(sample);
                 }
             }
+            Samples::Tallied(many) => many.add(sample, weight),
+        }
+    }
+
+    /// How often each was given; nothing where that is not counted, and there are many.
+    pub fn tallied(&self) -> Option<Tallied<'_>> {
+        match self {
+            Samples::Few(few) => Some(Tallied::Few(few)),
+            Samples::Tallied(many) => Some(Tallied::Many(many)),
+            Samples::Many(_) => None,
         }
     }
 
@@ -56,12 +75,13 @@ impl Samples {
         match self {
             Samples::Few(few) => few.len(),
             Samples::Many(many) => many.iter().map(BTreeMap::len).sum(),
+            Samples::Tallied(many) => many.len(),
         }
     }
 
     /// Whether they are worth keeping for the next change.
     pub fn are_to_be_kept(&self) -> bool {
-        matches!(self, Samples::Many(_)) && self.len() > KEPT_FROM / 2
+        !matches!(self, Samples::Few(_)) && self.len() > KEPT_FROM / 2
     }
 
     /// The first one that is a number; without one, the first of all.
@@ -74,6 +94,8 @@ impl Samples {
             Samples::Many([others, numbers]) => {
                 numbers.first_key_value().or(others.first_key_value()).map(|(sample, _)| &**sample)
             }
+            // Nobody asks, since no measure is of two shapes.
+            Samples::Tallied(_) => None,
         }
     }
 
@@ -84,6 +106,7 @@ impl Samples {
             Samples::Many([others, numbers]) => {
                 numbers.last_key_value().or(others.last_key_value()).map(|(sample, _)| &**sample)
             }
+            Samples::Tallied(_) => None,
         }
     }
 }
@@ -109,7 +132,7 @@ mod tests {
         for n in 0..1_200 {
             // They grow, and shrink.
             let (n, weight) = if n < 600 { (n, Weight::ONE) } else { (1_199 - n, Weight::GONE) };
-            samples.add(&sample(n), weight);
+            samples.add(&sample(n), weight, None);
             add(&mut plain, &sample(n), weight);
             most = most.max(plain.len());
             assert_eq!(samples.len(), plain.len());

@@ -1,6 +1,7 @@
 //! How the values of events fit the definitions that use them. What does not fit is left out without a word to the sender, so it
 //! is counted here, use by use: there are as many counters as the project has uses.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,6 +26,8 @@ pub enum Unfit {
 pub struct Fits {
     definitions: Arc<Definitions>,
     by_event: FxHashMap<EventName, Uses>,
+    /// What they use of all events.
+    of_all_events: Uses,
     /// Whether a sum adds what is in no field: then events without fields count too.
     has_constant_addends: bool,
 }
@@ -42,13 +45,14 @@ impl Fits {
     /// Nothing counted yet.
     pub fn new(definitions: Arc<Definitions>) -> Self {
         let mut by_event: FxHashMap<EventName, Uses> = FxHashMap::default();
+        let mut of_all_events = Uses::default();
         for (place, measure) in definitions.measures.iter().enumerate() {
-            let uses = by_event.entry(measure.event.clone()).or_default();
-            if let MeasureShape::Sum(_) = measure.shape {
-                uses.sums.push((place, AtomicU64::new(0), AtomicU64::new(0)));
+            if measure.events.is_empty() {
+                of_all_events.add_measure(place, measure, &definitions.fields);
             }
-            let expressions = measure.condition.iter().chain(argument(measure));
-            expressions.for_each(|expression| uses.add_fields(expression, &definitions.fields));
+            for event in &measure.events {
+                by_event.entry(event.clone()).or_default().add_measure(place, measure, &definitions.fields);
+            }
         }
         for forward in &definitions.forwards {
             let Some(condition) = &forward.condition else { continue };
@@ -59,7 +63,7 @@ impl Fits {
         let is_constant =
             |measure: &Measure| matches!(&measure.shape, MeasureShape::Sum(addend) if !reads_fields(addend));
         let has_constant_addends = definitions.measures.iter().any(is_constant);
-        Fits { definitions, by_event, has_constant_addends }
+        Fits { definitions, by_event, of_all_events, has_constant_addends }
     }
 
     /// Counts what does not fit of an event: of the fields `others` it has values of other types.
@@ -68,14 +72,18 @@ impl Fits {
         if others.is_empty() && event.fields.is_empty() && !self.has_constant_addends {
             return;
         }
-        let Some(Uses { fields, sums }) = self.by_event.get(&event.name) else { return };
+        self.by_event.get(&event.name).into_iter().for_each(|uses| self.count_uses(uses, event, others));
+        self.count_uses(&self.of_all_events, event, others);
+    }
+
+    fn count_uses(&self, Uses { fields, sums }: &Uses, event: &Event, others: &[FieldId]) {
         for (_, count) in fields.iter().filter(|(field, _)| others.contains(field)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
         let lookup = |term: &EventTerm| self.definitions.value_of(term, event);
         for (place, rounded, too_large) in sums {
             let measure = &self.definitions.measures[*place];
-            let Some(Value::Number(addend)) = argument(measure).and_then(|addend| addend.value(&lookup)) else {
+            let Some(Value::Number(addend)) = measure.shape.argument().and_then(|addend| addend.value(&lookup)) else {
                 continue;
             };
             let count = match addend.as_addend() {
@@ -93,7 +101,7 @@ impl Fits {
     /// The fields that definitions read of events of this name, of which type, and how often a value was of another one.
     pub fn expected(&self, event: &EventName) -> Vec<(String, ValueType, u64)> {
         let fields = self.by_event.get(event).map_or(&[][..], |uses| &uses.fields);
-        let expected = fields.iter().filter_map(|(field, count)| {
+        let expected = fields.iter().chain(&self.of_all_events.fields).filter_map(|(field, count)| {
             let field = &self.definitions.fields[field.index()];
             Some((path_of(field), field.kind?, count.load(Ordering::Relaxed)))
         });
@@ -102,14 +110,17 @@ impl Fits {
 
     /// What was counted of a kind, by use, in a fixed order; only where there is any.
     pub fn counted(&self, unfit: Unfit) -> Vec<(String, u64)> {
-        let mut counted = Vec::new();
-        for (event, Uses { fields, sums }) in &self.by_event {
+        // A measure over several events has one line.
+        let mut counted: BTreeMap<String, u64> = BTreeMap::new();
+        let mut add = |(of, count)| *counted.entry(of).or_default() += count;
+        let by_event = self.by_event.iter().map(|(event, uses)| (event.as_str(), uses));
+        for (event, Uses { fields, sums }) in by_event.chain([("any event", &self.of_all_events)]) {
             match unfit {
                 Unfit::OtherType => {
                     let uses = fields.iter().map(|(field, count)| {
                         (use_of(event, &self.definitions.fields[field.index()]), count.load(Ordering::Relaxed))
                     });
-                    counted.extend(uses);
+                    uses.for_each(&mut add);
                 }
                 Unfit::Rounded | Unfit::TooLarge => {
                     let uses = sums.iter().map(|(place, rounded, too_large)| {
@@ -117,17 +128,26 @@ impl Fits {
                         let measure = self.definitions.measures[*place].signature(&self.definitions);
                         (measure, count.load(Ordering::Relaxed))
                     });
-                    counted.extend(uses);
+                    uses.for_each(&mut add);
                 }
             }
         }
-        counted.retain(|(_, count)| *count > 0);
-        counted.sort();
-        counted
+        counted.into_iter().filter(|(_, count)| *count > 0).collect()
     }
 }
 
 impl Uses {
+    fn add_measure(&mut self, place: usize, measure: &Measure, fields: &[Field]) {
+        if let MeasureShape::Sum(_) = measure.shape {
+            self.sums.push((place, AtomicU64::new(0), AtomicU64::new(0)));
+        }
+        measure
+            .condition
+            .iter()
+            .chain(measure.shape.argument())
+            .for_each(|expression| self.add_fields(expression, fields));
+    }
+
     fn add_fields(&mut self, expression: &Expression<EventTerm>, fields: &[Field]) {
         expression.for_each_term(&mut |term| {
             if let EventTerm::Field(field) = term
@@ -137,18 +157,6 @@ impl Uses {
                 self.fields.push((*field, AtomicU64::new(0)));
             }
         });
-    }
-}
-
-fn argument(measure: &Measure) -> Option<&Expression<EventTerm>> {
-    match &measure.shape {
-        MeasureShape::Count => None,
-        MeasureShape::Sum(argument)
-        | MeasureShape::Least(argument)
-        | MeasureShape::Greatest(argument)
-        | MeasureShape::Earliest(argument)
-        | MeasureShape::Latest(argument)
-        | MeasureShape::Distinct(argument) => Some(argument),
     }
 }
 
@@ -170,7 +178,7 @@ fn path_of(field: &Field) -> String {
 }
 
 /// Such as `Order Completed: properties.total as a number`.
-fn use_of(event: &EventName, field: &Field) -> String {
+fn use_of(event: &str, field: &Field) -> String {
     let kind = field.kind.map_or_else(String::new, |kind| format!(" as {kind}"));
     format!("{event}: {}{kind}", path_of(field))
 }

@@ -293,7 +293,9 @@ fn own_names(project: &Project, key: &[u8; 16]) -> FxHashSet<u128> {
     let mut add = |kind, name: &str| _ = own.insert(hash(key, kind, name));
     let calls = CallType::ALL.into_iter().filter(|call| *call != CallType::Track).map(CallType::meant);
     calls.for_each(|call| add(NameKind::Event, call.name()));
-    definitions.measures.iter().for_each(|measure| add(NameKind::Event, measure.event.as_str()));
+    for measure in &definitions.measures {
+        measure.events.iter().for_each(|event| add(NameKind::Event, event.as_str()));
+    }
     for forward in &definitions.forwards {
         forward.events.iter().for_each(|event| add(NameKind::Event, event.as_str()));
     }

@@ -68,8 +68,14 @@ impl Doubts {
                     if matches!(call.name.as_str(), "audience" | "consent" | "has") {
                         continue;
                     }
-                    if let NodeKind::Text(name) = &first.kind {
-                        self.events.push((name.as_str().into(), first.place));
+                    let events = match &first.kind {
+                        NodeKind::List(events) => events.as_slice(),
+                        _ => std::slice::from_ref(first),
+                    };
+                    for event in events {
+                        if let NodeKind::Text(name) = &event.kind {
+                            self.events.push((name.as_str().into(), event.place));
+                        }
                     }
                     let named = call.named.iter().map(|named| &named.value);
                     rest.extend(others.iter().chain(named).map(|node| (node, DoubtAbout::Event)));

@@ -170,8 +170,7 @@ fn date_trunc(mut arguments: Vec<SyntaxNode>) -> Result<NodeKind, ProjectProblem
 
 fn age_years(mut arguments: Vec<SyntaxNode>) -> Result<NodeKind, ProjectProblem> {
     if let [of] = arguments.as_slice() {
-        let now =
-            FunctionCall { name: "now".to_owned(), name_place: of.place, positional: Vec::new(), named: Vec::new() };
+        let now = FunctionCall::plain("now", of.place, Vec::new());
         arguments.push(SyntaxNode { place: of.place, kind: NodeKind::Call(now) });
     }
     Ok(NodeKind::Apply(Function::AgeYears, arguments))

@@ -228,6 +228,11 @@ impl Checker {
                 let inner = self.check(inner);
                 (inner.variable, inner.kind)
             }
+            NodeKind::Every | NodeKind::List(_) => {
+                let problem = ProjectProblem::at(place, "events are listed only as the first argument of an aggregate");
+                self.report(problem.help("write count(('A', 'B')), or count(*) for any event"));
+                (self.types.unknown(), TypedKind::Literal(None))
+            }
             condition => (self.known(ValueType::Bool, place), self.condition(condition)),
         };
         Typed { variable, kind }

@@ -13,6 +13,9 @@ use super::typed::{Aggregate, EventReference, Function, PersonName, Typed, Typed
 use super::types::VariableTypes;
 use crate::limits::MEASURES_MAX;
 
+/// What an aggregate is in an expression, once it is known which measure it looks at.
+type TermOf = Box<dyn FnOnce(MeasureId) -> PersonTerm>;
+
 /// The measures of a project, as far as its expressions are lowered.
 pub(super) struct Lowering<'t> {
     pub(super) types: &'t mut VariableTypes,
@@ -48,19 +51,31 @@ impl Lowering<'_> {
     }
 
     fn aggregate(&mut self, aggregate: Aggregate) -> PersonTerm {
-        let Aggregate { function, event, condition, within } = aggregate;
+        let Aggregate { function, events, condition, within } = aggregate;
         let condition = condition.map(|condition| self.event(condition));
-        let (shape, term): (MeasureShape, fn(MeasureId) -> PersonTerm) = match function {
-            Function::Count => (MeasureShape::Count, PersonTerm::Count),
-            Function::Sum(of) => (MeasureShape::Sum(self.event(of)), PersonTerm::Sum),
-            Function::Average(of) => (MeasureShape::Sum(self.event(of)), PersonTerm::Average),
-            Function::Least(of) => (MeasureShape::Least(self.event(of)), PersonTerm::Sample),
-            Function::Greatest(of) => (MeasureShape::Greatest(self.event(of)), PersonTerm::Sample),
-            Function::Earliest(of) => (MeasureShape::Earliest(self.event(of)), PersonTerm::Sample),
-            Function::Latest(of) => (MeasureShape::Latest(self.event(of)), PersonTerm::Sample),
-            Function::Distinct(of) => (MeasureShape::Distinct(self.event(of)), PersonTerm::Distinct),
+        let (shape, term): (MeasureShape, TermOf) = match function {
+            Function::Count => (MeasureShape::Count, Box::new(PersonTerm::Count)),
+            Function::Sum(of) => (MeasureShape::Sum(self.event(of)), Box::new(PersonTerm::Sum)),
+            Function::Average(of) => (MeasureShape::Sum(self.event(of)), Box::new(PersonTerm::Average)),
+            Function::Least(of) => (MeasureShape::Least(self.event(of)), Box::new(PersonTerm::Sample)),
+            Function::Greatest(of) => (MeasureShape::Greatest(self.event(of)), Box::new(PersonTerm::Sample)),
+            Function::Earliest(of) => (MeasureShape::Earliest(self.event(of)), Box::new(PersonTerm::Sample)),
+            Function::Latest(of) => (MeasureShape::Latest(self.event(of)), Box::new(PersonTerm::Sample)),
+            Function::Distinct(of) => (MeasureShape::Distinct(self.event(of)), Box::new(PersonTerm::Distinct)),
+            Function::Top(of, but) => {
+                (MeasureShape::Tally(self.event(of)), Box::new(move |id| PersonTerm::Top(id, but)))
+            }
+            Function::CountOf(of, value) => {
+                // Only a text that is no time is none; there is an error then.
+                let value = self.literal(*value).unwrap_or(Value::Bool(false));
+                (MeasureShape::Tally(self.event(of)), Box::new(|id| PersonTerm::CountOf(id, value)))
+            }
+            Function::Percentile(of, millionths) => {
+                (MeasureShape::Tally(self.event(of)), Box::new(move |id| PersonTerm::Percentile(id, millionths)))
+            }
+            Function::Deviation(of) => (MeasureShape::Tally(self.event(of)), Box::new(PersonTerm::Deviation)),
         };
-        let measure = Measure { event, condition, shape, within };
+        let measure = Measure { events, condition, shape, within };
         let index = self.measures.iter().position(|known| *known == measure).unwrap_or_else(|| {
             if self.measures.len() >= MEASURES_MAX {
                 self.is_full = true;
@@ -98,14 +113,7 @@ impl Lowering<'_> {
                 Expression::Arithmetic(operation, self.boxed(*a, term), self.boxed(*b, term))
             }
             TypedKind::In(inner, list) => {
-                let mut values: Vec<Value> = list
-                    .into_iter()
-                    .filter_map(|item| match item.kind {
-                        TypedKind::Quoted(text) => quoted(&text, self.types.resolved(item.variable)),
-                        TypedKind::Literal(value) => value,
-                        _ => None,
-                    })
-                    .collect();
+                let mut values: Vec<Value> = list.into_iter().filter_map(|item| self.literal(item)).collect();
                 values.sort();
                 values.dedup();
                 Expression::In(self.boxed(*inner, term), values)
@@ -113,6 +121,15 @@ impl Lowering<'_> {
             TypedKind::Like(inner, pattern) => Expression::Like(self.boxed(*inner, term), pattern),
             TypedKind::IsMissing(inner) => Expression::IsMissing(self.boxed(*inner, term)),
             TypedKind::Call(function, arguments) => Expression::Call(function, self.all(arguments, term)),
+        }
+    }
+
+    /// The value of a literal.
+    fn literal<T>(&mut self, typed: Typed<T>) -> Option<Value> {
+        match typed.kind {
+            TypedKind::Quoted(text) => quoted(&text, self.types.resolved(typed.variable)),
+            TypedKind::Literal(value) => value,
+            _ => None,
         }
     }
 

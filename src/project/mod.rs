@@ -29,6 +29,7 @@ mod network;
 mod order;
 mod origins;
 mod parse;
+mod period;
 mod person;
 mod problem;
 mod reads;

@@ -6,9 +6,9 @@
 use dataflows::expression::{Arithmetic, CalendarUnit, Comparison, Function as ValueFunction, Zone};
 use dataflows::model::{Number, ValueType};
 use sqlparser::ast::{
-    BinaryOperator, CeilFloorKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgOperator, FunctionArguments, Ident, Interval, ObjectNamePart, Spanned, TypedString, UnaryOperator,
-    Value, ValueWithSpan,
+    AccessExpr, BinaryOperator, CeilFloorKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgOperator, FunctionArguments, Ident, Interval, ObjectNamePart, Spanned, Subscript, TypedString,
+    UnaryOperator, Value, ValueWithSpan,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
@@ -375,6 +375,19 @@ impl Conversion<'_> {
                 let inner = boxed(inner)?;
                 Ok(negate(true, SyntaxNode { place: inner.place, kind: NodeKind::IsNull(inner) }))
             }
+            Expr::CompoundFieldAccess { root, access_chain } if matches!(*root, Expr::Function(_)) => {
+                let place = self.places.of(root.span());
+                let mut node = self.node(*root, depth + 1)?;
+                let mut chain = access_chain.into_iter();
+                let (Some(AccessExpr::Subscript(Subscript::Index { index })), None) = (chain.next(), chain.next())
+                else {
+                    return Err(unsupported(place, "more than one value in brackets"));
+                };
+                if let NodeKind::Call(call) = &mut node.kind {
+                    call.key = Some(Box::new(self.node(index, depth + 1)?));
+                }
+                Ok(node)
+            }
             other => Err(self.refuse(&other)),
         }
     }
@@ -542,10 +555,7 @@ impl Conversion<'_> {
         let place = of.place.to(pattern.place);
         let flag = SyntaxNode { place, kind: NodeKind::Text("i".to_owned()) };
         let positional = [of, pattern].into_iter().chain(any_case.then_some(flag)).collect();
-        self.called(
-            FunctionCall { name: "regexp_like".to_owned(), name_place: place, positional, named: Vec::new() },
-            place,
-        )
+        self.called(FunctionCall::plain("regexp_like", place, positional), place)
     }
 
     /// A call of a function over values, or of another one, which what it is about knows.
@@ -588,7 +598,7 @@ impl Conversion<'_> {
         let arguments = match function.args {
             FunctionArguments::List(list) => list,
             FunctionArguments::None if matches!(name.as_str(), "current_timestamp" | "current_date") => {
-                let now = FunctionCall { name: "now".into(), name_place, positional: Vec::new(), named: Vec::new() };
+                let now = FunctionCall::plain("now", name_place, Vec::new());
                 let now = SyntaxNode { place, kind: NodeKind::Call(now) };
                 let day = ValueFunction::Truncate(CalendarUnit::Day, Zone::UTC);
                 return Ok(match name.as_str() {
@@ -637,15 +647,14 @@ impl Conversion<'_> {
                     );
                 }
             };
-            let FunctionArgExpr::Expr(value) = value else {
-                return Err(unsupported(name_place, "`*`").help("name the event: count('Order Completed')"));
-            };
             let value = match value {
                 // `within => interval '30 days'` says what is meant.
-                Expr::Interval(Interval { value, leading_field: None, .. }) if name.is_some() => {
+                FunctionArgExpr::Expr(Expr::Interval(Interval { value, leading_field: None, .. }))
+                    if name.is_some() =>
+                {
                     self.node(*value, depth + 1)?
                 }
-                value => self.node(value, depth + 1)?,
+                value => self.argument(value, name_place, depth + 1)?,
             };
             match name {
                 None => positional.push(value),
@@ -655,7 +664,24 @@ impl Conversion<'_> {
                 }
             }
         }
-        self.called(FunctionCall { name, name_place, positional, named }, place)
+        self.called(FunctionCall { name, name_place, positional, named, key: None }, place)
+    }
+}
+
+impl Conversion<'_> {
+    /// An argument of a call, which may also be a list or `*`. Of these sqlparser does not say where they are: `place` is that of the
+    /// function's name.
+    fn argument(&self, tree: FunctionArgExpr, place: TextSpan, depth: usize) -> Result<SyntaxNode, ProjectProblem> {
+        let items = match tree {
+            FunctionArgExpr::Wildcard => return Ok(SyntaxNode { place, kind: NodeKind::Every }),
+            FunctionArgExpr::Expr(Expr::Tuple(items)) => items,
+            FunctionArgExpr::Expr(Expr::Array(array)) => array.elem,
+            FunctionArgExpr::Expr(tree) => return self.node(tree, depth),
+            _ => return Err(unsupported(place, "`*` with more beside it")),
+        };
+        let items: Vec<_> = items.into_iter().map(|item| self.node(item, depth)).collect::<Result<_, _>>()?;
+        let place = items.iter().map(|item| item.place).reduce(TextSpan::to).unwrap_or(place);
+        Ok(SyntaxNode { place, kind: NodeKind::List(items) })
     }
 }
 

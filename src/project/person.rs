@@ -1,22 +1,37 @@
 //! Names and functions in an expression over a person: traits, attributes, aggregates, audiences, consent.
 
 use compact_str::CompactString;
-use dataflows::definitions::{Bucket, PersonTerm, Window};
-use dataflows::model::{EventName, ValueType};
+use dataflows::definitions::{Bucket, PersonTerm};
+use dataflows::model::{EventName, Number, ValueType};
 
 use super::duration::parse_ms;
 use super::event::root_of;
 use super::functions;
 use super::infer::{Checker, Scope};
 use super::parse::OF_TIME;
+use super::period::period;
 use super::problem::{ProjectProblem, TextSpan};
 use super::suggestion::{did_you_mean, listed, nearest};
 use super::syntax::{ClockKind, FunctionCall, NameNode, NamedArgument, NodeKind, SyntaxNode};
-use super::typed::{Aggregate, EventReference, Function, PersonName, Typed};
-use super::types::{Class, Variable};
-use crate::limits::{BUCKETS_MAX, TRAITS_MAX};
+use super::typed::{Aggregate, EventReference, Function, PersonName, Typed, TypedKind};
+use super::types::{Class, Operand, Variable};
+use crate::limits::{BUCKETS_MAX, TOP_PLACES_MAX, TRAITS_MAX};
 
-const AGGREGATES: [&str; 8] = ["count", "sum", "avg", "min", "max", "first", "last", "distinct"];
+const AGGREGATES: [&str; 13] = [
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "first",
+    "last",
+    "distinct",
+    "top",
+    "counts",
+    "median",
+    "percentile",
+    "stddev",
+];
 const LOOKUPS: [&str; 5] = ["audience", "consent", "has", "hash_bucket", "now"];
 
 impl Scope for PersonName {
@@ -46,6 +61,13 @@ impl Scope for PersonName {
     }
 
     fn call(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Option<(Self, Variable)> {
+        if let Some(key) = call.key.as_ref().filter(|_| call.name != "counts") {
+            let problem = ProjectProblem::at(key.place, format!("`{}` is not looked into", call.name));
+            checker.report(
+                problem.help("`[…]` goes with `counts`: counts('Product Viewed', properties.category)['books']"),
+            );
+            return None;
+        }
         let term = match call.name.as_str() {
             "audience" => audience(checker, call)?,
             "consent" => consent(checker, call)?,
@@ -98,8 +120,13 @@ fn elsewhere(function: &str) -> Option<&'static str> {
         "dateadd" | "date_add" | "date_sub" | "timestampadd" => "write x + interval '30 days'",
         "age" => "write age_years(birthday), or x < now() - interval '30 days'",
         "random" | "rand" | "ntile" => "write hash_bucket('spring campaign', 100) < 10",
-        "list" | "array_agg" | "collect" | "top" | "mode" => {
-            "values are not listed: `last` and `first` give one of them, `distinct` counts the different ones"
+        "list" | "array_agg" | "collect" => {
+            "values are not listed: `top` gives the most frequent ones, `last` and `first` one of them, `distinct` counts the different ones"
+        }
+        "mode" | "most_frequent" => "the most frequent value is top('Event', properties.NAME)",
+        "percentile_cont" | "percentile_disc" | "quantile" => "write percentile('Event', properties.NAME, 0.9)",
+        "variance" | "var_samp" | "stddev_samp" | "stddev_pop" => {
+            "there is `stddev`, that of a sample; the variance is its square"
         }
         "hash" | "sha1" | "sha512" => "there are `md5` and `sha256`, such as in sha256(lower(trim(x)))",
         "ifnull" | "nvl" | "isnull" => "write coalesce(x, y)",
@@ -230,7 +257,7 @@ fn refuse_named(checker: &mut Checker, call: &FunctionCall, allowed: &[&str]) {
     }
 }
 
-fn string<'n>(checker: &mut Checker, node: &'n SyntaxNode, what: &str, example: &str) -> Option<&'n str> {
+pub(super) fn string<'n>(checker: &mut Checker, node: &'n SyntaxNode, what: &str, example: &str) -> Option<&'n str> {
     match &node.kind {
         NodeKind::Text(text) if !text.is_empty() => Some(text),
         NodeKind::Name(name) => {
@@ -322,26 +349,36 @@ pub(super) fn unknown_identifier(checker: &Checker, name: &str, place: TextSpan)
 }
 
 fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Option<(PersonName, Variable)> {
-    const NAMED: [&str; 2] = ["within", "where"];
-    refuse_named(checker, call, &NAMED);
+    const NAMED: [&str; 5] = ["within", "from", "to", "where", "n"];
+    refuse_named(checker, call, if call.name == "top" { &NAMED } else { &NAMED[..4] });
     let named = |name: &str| call.named.iter().find(|argument| argument.name == name).map(|argument| &argument.value);
     checker.begin_use();
-    let within = named("within").and_then(|value| window(checker, value));
+    let within = period(checker, call);
     let role = "the condition in `where`";
     let condition = named("where").map(|value| checker.expect(value, ValueType::Bool, role));
-    let is_count = call.name == "count";
-    let example = match is_count {
-        true => "count('Order Completed')".to_string(),
-        false => format!("{}('Order Completed', properties.NAME)", call.name),
+    let (is_count, is_percentile) = (call.name == "count", call.name == "percentile");
+    let example = match call.name.as_str() {
+        "count" => "count('Order Completed')".to_string(),
+        "counts" => "counts('Order Completed', properties.NAME)['value']".to_string(),
+        "percentile" => "percentile('Order Completed', properties.NAME, 0.9)".to_string(),
+        name => format!("{name}('Order Completed', properties.NAME)"),
     };
     let Some((event, rest)) = call.positional.split_first() else {
         let problem = ProjectProblem::at(call.name_place, format!("`{}` needs the name of an event", call.name));
         checker.report(problem.help(format!("write {example}")));
         return None;
     };
-    let event = string(checker, event, "the name of an event", &example).map(EventName::from);
+    let events = events(checker, event, call, &example);
     let argument: Option<Typed<EventReference>> = match rest {
         [] if is_count => None,
+        [argument, _] if is_percentile => {
+            Some(checker.expect(argument, ValueType::Number, "what `percentile` looks at"))
+        }
+        [_] if is_percentile => {
+            let problem = ProjectProblem::at(place, "`percentile` needs a part of one, from 0 to 1");
+            checker.report(problem.help(format!("write {example}")));
+            return None;
+        }
         [argument] if !is_count => Some(match call.name.as_str() {
             // It counts values of every type, whatever the condition expects.
             "distinct" => {
@@ -359,6 +396,9 @@ fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Opt
                 }
                 checker.expect(argument, ValueType::Number, &format!("what `{}` adds up", call.name))
             }
+            "median" | "stddev" => {
+                checker.expect(argument, ValueType::Number, &format!("what `{}` looks at", call.name))
+            }
             _ => checker.check(argument),
         }),
         [] => {
@@ -367,15 +407,18 @@ fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Opt
             return None;
         }
         [.., last] => {
-            let expected =
-                if is_count { "only the name of an event" } else { "the name of an event and one expression" };
+            let expected = match is_count {
+                true => "only the name of an event",
+                false if is_percentile => "the name of an event, one expression and a part of one",
+                false => "the name of an event and one expression",
+            };
             let problem = ProjectProblem::at(last.place, format!("`{}` takes {expected}", call.name));
             checker.report(problem.help(surplus_hint(last, is_count)));
             return None;
         }
     };
     let variable = match call.name.as_str() {
-        "min" | "max" | "first" | "last" => argument.as_ref().map(|argument| argument.variable),
+        "min" | "max" | "first" | "last" | "top" => argument.as_ref().map(|argument| argument.variable),
         _ => None,
     };
     let variable = variable.unwrap_or_else(|| checker.types.known(Class::Is(ValueType::Number), place));
@@ -387,10 +430,86 @@ fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Opt
         ("first", Some(argument)) => Function::Earliest(argument),
         ("last", Some(argument)) => Function::Latest(argument),
         ("distinct", Some(argument)) => Function::Distinct(argument),
+        ("top", Some(argument)) => Function::Top(argument, places_before(checker, named("n"))?),
+        ("counts", Some(argument)) => {
+            let looked_at = rest.first().map_or(place, |argument| argument.place);
+            let key = key(checker, call, (argument.variable, looked_at), &example)?;
+            Function::CountOf(argument, Box::new(key))
+        }
+        ("median", Some(argument)) => Function::Percentile(argument, 500_000),
+        ("percentile", Some(argument)) => Function::Percentile(argument, part_of_one(checker, rest.last(), &example)?),
+        ("stddev", Some(argument)) => Function::Deviation(argument),
         _ => Function::Count,
     };
-    let aggregate = Aggregate { function, event: event?, condition, within };
+    let aggregate = Aggregate { function, events: events?, condition, within };
     Some((PersonName::Aggregate(Box::new(aggregate)), variable))
+}
+
+/// How many places go before the one that `n` says, the first where it is not there.
+fn places_before(checker: &mut Checker, place: Option<&SyntaxNode>) -> Option<u16> {
+    let Some(node) = place else { return Some(0) };
+    let n = if let NodeKind::Number(number) = node.kind { number.as_integer() } else { None };
+    let before = n.and_then(|n| u16::try_from(n - 1).ok()).filter(|before| *before < TOP_PLACES_MAX);
+    if before.is_none() {
+        let message = format!("`n` is a whole number from 1 to {TOP_PLACES_MAX}");
+        checker.report(ProjectProblem::at(node.place, message).help("the second most frequent value is n => 2"));
+    }
+    before
+}
+
+/// The value in brackets whose events are counted, which is of the type of what is `looked_at`.
+fn key(checker: &mut Checker, call: &FunctionCall, looked_at: Operand, example: &str) -> Option<Typed<EventReference>> {
+    let Some(node) = &call.key else {
+        let problem = ProjectProblem::at(call.name_place, "`counts` needs a value in brackets behind it");
+        checker.report(problem.help(format!("write {example}")));
+        return None;
+    };
+    let key = checker.check(node);
+    if !matches!(key.kind, TypedKind::Literal(Some(_)) | TypedKind::Quoted(_)) {
+        let problem = ProjectProblem::at(node.place, "expected a string, a number or a boolean in the brackets");
+        checker.report(problem.help(match &node.kind {
+            NodeKind::Name(name) => format!("write ['{}']", name.path.join(".")),
+            _ => format!("write {example}"),
+        }));
+        return None;
+    }
+    let result = checker.types.unify(looked_at, (key.variable, node.place));
+    checker.settle(result).map(|_| key)
+}
+
+/// A number from 0 to 1 of at most six digits, in millionths.
+fn part_of_one(checker: &mut Checker, node: Option<&SyntaxNode>, example: &str) -> Option<u32> {
+    let node = node?;
+    let exact = |number: Number| {
+        let millionths = number.as_addend()?.millionths;
+        (Number::of_millionths(millionths, 1) == Some(number)).then_some(millionths)
+    };
+    let number = if let NodeKind::Number(number) = node.kind { exact(number) } else { None };
+    let part = number.and_then(|millionths| u32::try_from(millionths).ok()).filter(|part| *part <= 1_000_000);
+    if part.is_none() {
+        let problem = ProjectProblem::at(node.place, "expected a number from 0 to 1, of six digits at most");
+        checker.report(problem.help(format!("write {example}")));
+    }
+    part
+}
+
+/// The events that an aggregate is over: one, several or, where there are none, all; sorted and each once.
+fn events(checker: &mut Checker, node: &SyntaxNode, call: &FunctionCall, example: &str) -> Option<Vec<EventName>> {
+    let listed = match &node.kind {
+        NodeKind::Every => return Some(Vec::new()),
+        NodeKind::List(listed) => listed.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    if listed.is_empty() {
+        let problem = ProjectProblem::at(node.place, "the list of events is empty");
+        checker.report(problem.help(format!("any event is `*`: {}(*…)", call.name)));
+        return None;
+    }
+    let mut read = |node| string(checker, node, "the name of an event", example).map(EventName::from);
+    let mut events: Vec<EventName> = listed.iter().map(&mut read).collect::<Option<_>>()?;
+    events.sort();
+    events.dedup();
+    Some(events)
 }
 
 /// What was probably meant by an argument too many.
@@ -398,27 +517,16 @@ fn surplus_hint(argument: &SyntaxNode, is_count: bool) -> String {
     if let NodeKind::Compare(_, left, _) = &argument.kind
         && let NodeKind::Name(name) = &left.kind
         && let [name] = name.path.as_slice()
-        && matches!(name.as_str(), "within" | "where")
+        && matches!(name.as_str(), "within" | "from" | "to" | "where")
     {
         return format!("named arguments are written `{name} => …`");
     }
     match (&argument.kind, is_count) {
         (NodeKind::Text(text), true) if parse_ms(text).is_err() => {
-            format!("each counts one event: count('A') + count('{}')", text.replace('\'', "''"))
+            format!("several events are a list: count(('A', '{}'))", text.replace('\'', "''"))
         }
         (NodeKind::Text(_), _) => "a window is written `within => '30 days'`".into(),
         (NodeKind::Name(_), true) => "to count different values: distinct('Event', properties.NAME)".into(),
         _ => "a condition is written `where => …`, a window `within => '30 days'`".into(),
-    }
-}
-
-fn window(checker: &mut Checker, value: &SyntaxNode) -> Option<Window> {
-    let text = string(checker, value, "a duration", "within => '30 days'")?;
-    match parse_ms(text) {
-        Ok(ms) => Some(Window::new(ms)),
-        Err(wrong) => {
-            checker.report(ProjectProblem::at(value.place, wrong.message).help(wrong.help));
-            None
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
-use dataflows::definitions::{Definitions, EventTerm, FieldId, ListedTrait, MeasureId, MeasureShape, PersonTerm};
+use dataflows::definitions::{Definitions, EventTerm, FieldId, ListedTrait, MeasureId, PersonTerm};
 use dataflows::expression::Expression;
 use dataflows::model::{EventName, ValueType};
 
@@ -56,19 +56,8 @@ pub fn reads(definitions: &Definitions) -> Vec<DefinitionReads> {
 fn of_person(title: String, expression: &Expression<PersonTerm>, definitions: &Definitions) -> DefinitionReads {
     let mut reads = DefinitionReads { title, ..DefinitionReads::default() };
     expression.for_each_term(&mut |term| match term {
-        PersonTerm::Count(id)
-        | PersonTerm::Sum(id)
-        | PersonTerm::Average(id)
-        | PersonTerm::Sample(id)
-        | PersonTerm::Distinct(id) => reads.measure(*id, definitions),
         PersonTerm::Attribute(name, kind) => _ = reads.attributes.insert(name.clone(), *kind),
-        PersonTerm::Trait(_)
-        | PersonTerm::Audience(_)
-        | PersonTerm::Consent(_)
-        | PersonTerm::Has(_)
-        | PersonTerm::Now
-        | PersonTerm::Clock
-        | PersonTerm::Bucket(_) => {}
+        other => other.measure().into_iter().for_each(|id| reads.measure(id, definitions)),
     });
     reads
 }
@@ -76,17 +65,14 @@ fn of_person(title: String, expression: &Expression<PersonTerm>, definitions: &D
 impl DefinitionReads {
     fn measure(&mut self, id: MeasureId, definitions: &Definitions) {
         let measure = &definitions.measures[id.index()];
-        let fields = self.events.entry(measure.event.clone()).or_default();
-        let argument = match &measure.shape {
-            MeasureShape::Count => None,
-            MeasureShape::Sum(of)
-            | MeasureShape::Least(of)
-            | MeasureShape::Greatest(of)
-            | MeasureShape::Earliest(of)
-            | MeasureShape::Latest(of)
-            | MeasureShape::Distinct(of) => Some(of),
-        };
-        fields.extend(measure.condition.iter().chain(argument).flat_map(fields_of));
+        let fields: BTreeSet<FieldId> =
+            measure.condition.iter().chain(measure.shape.argument()).flat_map(fields_of).collect();
+        if measure.events.is_empty() {
+            self.of_all_events.extend(&fields);
+        }
+        for event in &measure.events {
+            self.events.entry(event.clone()).or_default().extend(&fields);
+        }
     }
 }
 

@@ -55,6 +55,10 @@ pub(super) enum NodeKind {
     AtTimeZone(Box<SyntaxNode>, Zone),
     /// `now()`, where it may stand.
     Clock(ClockKind),
+    /// `*`, as an argument.
+    Every,
+    /// `('A', 'B')` or `array['A', 'B']`, as an argument.
+    List(Vec<SyntaxNode>),
 }
 
 /// Whose time `now()` is.
@@ -76,6 +80,8 @@ impl NodeKind {
             | NodeKind::Null
             | NodeKind::Name(_)
             | NodeKind::Call(_)
+            | NodeKind::Every
+            | NodeKind::List(_)
             | NodeKind::Clock(_) => Vec::new(),
             NodeKind::Not(inner)
             | NodeKind::Negate(inner)
@@ -116,6 +122,8 @@ impl SyntaxNode {
             | NodeKind::Null
             | NodeKind::Name(_)
             | NodeKind::Call(_)
+            | NodeKind::Every
+            | NodeKind::List(_)
             | NodeKind::Clock(_)) => kind,
         };
         Ok(SyntaxNode { place: self.place, kind })
@@ -141,6 +149,15 @@ pub(super) struct FunctionCall {
     pub(super) positional: Vec<SyntaxNode>,
     /// Arguments with a name.
     pub(super) named: Vec<NamedArgument>,
+    /// What stands in brackets behind it: `counts(…)['value']`.
+    pub(super) key: Option<Box<SyntaxNode>>,
+}
+
+impl FunctionCall {
+    /// A call without named arguments.
+    pub(super) fn plain(name: &str, name_place: TextSpan, positional: Vec<SyntaxNode>) -> Self {
+        FunctionCall { name: name.to_owned(), name_place, positional, named: Vec::new(), key: None }
+    }
 }
 
 /// `name => value`

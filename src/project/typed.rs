@@ -1,7 +1,7 @@
 //! Expressions of which the names are resolved and the types have variables: between syntax tree and definitions.
 
 use compact_str::CompactString;
-use dataflows::definitions::{EventTerm, PersonTerm, Window};
+use dataflows::definitions::{EventTerm, Period, PersonTerm};
 use dataflows::expression::{self, Arithmetic, Comparison, Pattern};
 use dataflows::model::{EventName, Value};
 
@@ -56,9 +56,10 @@ pub(super) enum EventReference {
 #[derive(Clone, Debug)]
 pub(super) struct Aggregate {
     pub(super) function: Function,
-    pub(super) event: EventName,
+    /// Sorted and each once; none means all.
+    pub(super) events: Vec<EventName>,
     pub(super) condition: Option<Typed<EventReference>>,
-    pub(super) within: Option<Window>,
+    pub(super) within: Option<Period>,
 }
 
 /// Aggregate functions with their argument.
@@ -72,4 +73,11 @@ pub(super) enum Function {
     Earliest(Typed<EventReference>),
     Latest(Typed<EventReference>),
     Distinct(Typed<EventReference>),
+    /// With how many are more frequent.
+    Top(Typed<EventReference>, u16),
+    /// With a literal.
+    CountOf(Typed<EventReference>, Box<Typed<EventReference>>),
+    /// With a part, in millionths.
+    Percentile(Typed<EventReference>, u32),
+    Deviation(Typed<EventReference>),
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dataflows::definitions::Definitions;
+use dataflows::definitions::{Definitions, Period};
 use dataflows::model::{Event, Tick};
 
 use super::{ComparisonRun, ComparisonSubject, check_known, check_random, find_difference, moves, some_cases};
@@ -51,8 +51,10 @@ impl ComparisonSubject for WrongModel {
         let (mut definitions, mut batches) = (definitions.clone(), batches.to_vec());
         match self {
             WrongModel::LateExpiry => {
-                for window in definitions.measures.iter_mut().filter_map(|measure| measure.within.as_mut()) {
-                    window.length_ms += 1;
+                for period in definitions.measures.iter_mut().filter_map(|measure| measure.within.as_mut()) {
+                    if let Period::Within(window) = period {
+                        window.length_ms += 1;
+                    }
                 }
             }
             WrongModel::NothingExclusive => definitions.identity.exclusive.clear(),

@@ -23,15 +23,32 @@ const WINDOW: Window = Window { length_ms: 50, grain_ms: 1 };
 /// Different values for ever, and within a window.
 fn definitions() -> Definitions {
     let distinct = || MeasureShape::Distinct(field(0));
-    let shown = |name: &str, of| Trait {
+    let tally = || MeasureShape::Tally(field(0));
+    let shown = |name: &str, of: fn(MeasureId) -> PersonTerm, measure| Trait {
         name: name.into(),
-        expression: Expression::Term(PersonTerm::Distinct(MeasureId::new(of))),
+        expression: Expression::Term(of(MeasureId::new(measure))),
     };
+    let median: fn(MeasureId) -> PersonTerm = |id| PersonTerm::Percentile(id, 500_001);
+    let second: fn(MeasureId) -> PersonTerm = |id| PersonTerm::Top(id, 1);
     Definitions {
         fields: vec![Field { root: FieldRoot::Properties, path: vec!["x".into()], kind: None }],
-        measures: vec![measure("buy", distinct(), None), measure("buy", distinct(), Some(WINDOW))],
-        traits: vec![shown("ever", 0), shown("lately", 1)],
-        order: vec![EvaluationStep::Trait(TraitId::new(0)), EvaluationStep::Trait(TraitId::new(1))],
+        measures: vec![
+            measure("buy", distinct(), None),
+            measure("buy", distinct(), Some(WINDOW)),
+            measure("buy", tally(), None),
+            measure("buy", tally(), Some(WINDOW)),
+        ],
+        traits: vec![
+            shown("a", PersonTerm::Distinct, 0),
+            shown("b", PersonTerm::Distinct, 1),
+            shown("c", median, 2),
+            shown("d", median, 3),
+            shown("e", second, 2),
+            shown("f", second, 3),
+            shown("g", PersonTerm::Deviation, 2),
+            shown("h", PersonTerm::Deviation, 3),
+        ],
+        order: (0..8).map(|id| EvaluationStep::Trait(TraitId::new(id))).collect(),
         ..Definitions::default()
     }
 }
@@ -85,7 +102,7 @@ fn check_told(events: impl Iterator<Item = (Tick, Event)>, expected: [(Limit, i6
 fn who_reaches_a_limit_is_told() {
     let values = |count: usize| (0..count).map(|x| buy(10, &["email:a"], x as f64));
     // Those within the window have left at the end.
-    check_told(values(VALUES_PER_IDENTIFIER_MAX), [(Limit::Topics, 0), (Limit::Values, 1)]);
+    check_told(values(VALUES_PER_IDENTIFIER_MAX), [(Limit::Topics, 0), (Limit::Values, 2)]);
     check_told(values(VALUES_PER_IDENTIFIER_MAX - 1), [(Limit::Topics, 0), (Limit::Values, 0)]);
     let topics = |count: usize| {
         let attributes = (0..count).map(|number| (format!("a{number}").into(), Some(Value::Bool(true)))).collect();

@@ -9,7 +9,7 @@ use dataflows::definitions::{
 };
 use dataflows::expression::{Comparison, Expression};
 use dataflows::limits::KEPT_FROM;
-use dataflows::model::{Event, Tick};
+use dataflows::model::{Event, Tick, Value};
 use proptest::collection::vec;
 use proptest::strategy::{Strategy, ValueTree};
 
@@ -29,17 +29,34 @@ pub fn definitions(case: &Case) -> Definitions {
         (MeasureShape::Greatest(field(0)), Some(window)),
         (MeasureShape::Earliest(field(0)), None),
         (MeasureShape::Latest(field(0)), None),
+        (MeasureShape::Tally(field(0)), None),
+        (MeasureShape::Tally(field(0)), Some(window)),
     ];
     let of_measure = |index: usize| {
         let measure = MeasureId::new(index);
         Expression::Term(if index < 2 { PersonTerm::Distinct(measure) } else { PersonTerm::Sample(measure) })
     };
+    let tallied = |index: usize| {
+        let id = MeasureId::new(index);
+        let terms = [PersonTerm::Top(id, 0), PersonTerm::Top(id, 2), PersonTerm::CountOf(id, Value::text("0"))];
+        let of_numbers =
+            [PersonTerm::Percentile(id, 500_000), PersonTerm::Percentile(id, 912_345), PersonTerm::Deviation(id)];
+        terms.into_iter().chain(of_numbers).map(Expression::Term)
+    };
     let attribute = |name: &str| Expression::Term(PersonTerm::Attribute(name.into(), None));
     let names = ["different", "different_1s", "least", "greatest_1s", "first", "last"];
     let measured = names.into_iter().enumerate().map(|(index, name)| (name, of_measure(index)));
+    let names = ["top", "third", "zeros", "median", "percentile", "deviation"];
+    let ever = names.map(|name| name.to_owned()).into_iter().zip(tallied(6));
+    let lately = names.map(|name| format!("{name}_1s")).into_iter().zip(tallied(7));
     let set = ["city", "city.a", "city.a.b", "plan"].map(|name| (name, attribute(name)));
-    let mut traits: Vec<Trait> =
-        measured.chain(set).map(|(name, expression)| Trait { name: format!("t_{name}").into(), expression }).collect();
+    let mut traits: Vec<Trait> = measured
+        .chain(set)
+        .map(|(name, expression)| (name.to_owned(), expression))
+        .chain(ever)
+        .chain(lately)
+        .map(|(name, expression)| Trait { name: format!("t_{name}").into(), expression })
+        .collect();
     traits.sort_by(|a, b| a.name.cmp(&b.name));
     let berliners = compared(attribute("city"), Comparison::Equal, literal("Berlin"));
     let steps = (0..traits.len()).map(|id| EvaluationStep::Trait(TraitId::new(id)));

@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 use dataflows::definitions::{
     Audience, AudienceId, Blocked, Definitions, DestinationId, DestinationView, EvaluationStep, EventTerm, Field,
-    FieldRoot, Forward, IdentityRules, ListedTrait, Measure, MeasureId, MeasureShape, PersonTerm, Reach, Trait,
+    FieldRoot, Forward, IdentityRules, ListedTrait, Measure, MeasureId, MeasureShape, Period, PersonTerm, Reach, Trait,
     TraitId, Window,
 };
 use dataflows::expression::{Arithmetic, Comparison, Expression, Pattern};
@@ -41,14 +41,19 @@ pub const WINDOWS: [Window; 5] = [
 ];
 
 /// The names of the traits, sorted: a trait's id is its place.
-const TRAITS: [&str; 46] = [
+const TRAITS: [&str; 61] = [
+    "any_5ms",
+    "any_total",
     "anythings",
     "average_total",
     "beta_or_rich",
     "biggest_total",
+    "books_1s",
+    "both_1s",
     "cast_anything_60s",
     "categories",
     "categories_5ms",
+    "categories_old",
     "city_hashed",
     "city_tier",
     "city_trait",
@@ -70,6 +75,8 @@ const TRAITS: [&str; 46] = [
     "least_anything_1s",
     "least_number_10ms",
     "never",
+    "old_anything",
+    "old_biggest",
     "orders",
     "orders_5ms",
     "orders_beta",
@@ -77,14 +84,22 @@ const TRAITS: [&str; 46] = [
     "ratios",
     "revenue",
     "revenue_1h",
+    "revenue_before",
     "rounded_1h",
     "rounded_revenue",
     "shipped_later",
     "smallest_total_60s",
     "spread",
+    "top_anything",
+    "top_category_1s",
+    "top_category_2_1s",
+    "total_90",
+    "total_deviation",
+    "total_median",
     "viewed_when_1s",
     "views_10ms",
     "views_1s",
+    "views_before",
     "views_of_books",
     "was_lapsed",
     "week_of_order",
@@ -237,12 +252,26 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
         /* 21 */ measure(ORDERED, MeasureShape::Least(field(ANYTHING)), s_1),
         /* 22 */ measure(ORDERED, MeasureShape::Greatest(field(ANYTHING)), s_60),
         /* 23 */ measure(ORDERED, MeasureShape::Distinct(field(ANYTHING)), None),
+        /* 24 */
+        Measure { events: vec![ORDERED.into(), VIEWED.into()], ..measure("", MeasureShape::Count, s_1) },
+        /* 25 */ Measure { events: Vec::new(), ..measure("", MeasureShape::Sum(total()), None) },
+        /* 26 */ Measure { events: Vec::new(), ..measure("", MeasureShape::Count, ms_5) },
+        /* 27 */ aged(measure(VIEWED, MeasureShape::Count, None), 2, Some(4)),
+        /* 28 */ aged(measure(ORDERED, MeasureShape::Sum(total()), None), 1, Some(2)),
+        /* 29 */ aged(measure(ORDERED, MeasureShape::Greatest(total()), None), 1, None),
+        /* 30 */ aged(measure(VIEWED, MeasureShape::Distinct(category()), None), 4, None),
+        /* 31 */ aged(measure(ORDERED, MeasureShape::Earliest(field(ANYTHING)), None), 4, Some(1)),
+        /* 32 */ measure(ORDERED, MeasureShape::Tally(field(ANYTHING)), None),
+        /* 33 */ measure(ORDERED, MeasureShape::Tally(total()), s_60),
+        /* 34 */ measure(VIEWED, MeasureShape::Tally(category()), s_1),
     ];
     let measures = [measures, measures_of_computed()].concat();
 
     let orders = || person(PersonTerm::Count, 0);
     let n = |value: f64| literal::<PersonTerm>(value);
     let traits = vec![
+        ("any_5ms", person(PersonTerm::Count, 26)),
+        ("any_total", person(PersonTerm::Sum, 25)),
         ("anythings", person(PersonTerm::Distinct, 23)),
         ("average_total", person(PersonTerm::Average, 4)),
         (
@@ -253,8 +282,11 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
             ]),
         ),
         ("biggest_total", person(PersonTerm::Sample, 7)),
+        ("both_1s", person(PersonTerm::Count, 24)),
+        ("books_1s", person(|id| PersonTerm::CountOf(id, Value::text("books")), 34)),
         ("categories", person(PersonTerm::Distinct, 10)),
         ("categories_5ms", person(PersonTerm::Distinct, 11)),
+        ("categories_old", person(PersonTerm::Distinct, 30)),
         ("city_trait", attribute("city", Some(ValueType::Text))),
         ("city_twice", compare(the_trait("city_trait"), Comparison::Equal, attribute("city", None))),
         ("even_orders", compare(arithmetic(orders(), Arithmetic::Remainder, n(2.0)), Comparison::Equal, n(0.0))),
@@ -268,6 +300,8 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
         ("last_seen_order", person(PersonTerm::Sample, 16)),
         ("least_anything_1s", person(PersonTerm::Sample, 21)),
         ("never", person(PersonTerm::Sum, 17)),
+        ("old_anything", person(PersonTerm::Sample, 31)),
+        ("old_biggest", person(PersonTerm::Sample, 29)),
         ("orders", orders()),
         ("orders_5ms", person(PersonTerm::Count, 1)),
         ("orders_beta", person(PersonTerm::Count, 12)),
@@ -275,9 +309,17 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
         ("ratios", person(PersonTerm::Average, 19)),
         ("revenue", person(PersonTerm::Sum, 4)),
         ("revenue_1h", person(PersonTerm::Sum, 5)),
+        ("revenue_before", person(PersonTerm::Sum, 28)),
         ("smallest_total_60s", person(PersonTerm::Sample, 6)),
         ("views_10ms", person(PersonTerm::Count, 3)),
         ("views_1s", person(PersonTerm::Count, 2)),
+        ("views_before", person(PersonTerm::Count, 27)),
+        ("top_anything", person(|id| PersonTerm::Top(id, 0), 32)),
+        ("top_category_1s", person(|id| PersonTerm::Top(id, 0), 34)),
+        ("top_category_2_1s", person(|id| PersonTerm::Top(id, 1), 34)),
+        ("total_90", person(|id| PersonTerm::Percentile(id, 900_000), 33)),
+        ("total_deviation", person(PersonTerm::Deviation, 33)),
+        ("total_median", person(|id| PersonTerm::Percentile(id, 500_000), 33)),
         ("was_lapsed", audience("lapsed")),
     ];
     let traits = sorted([traits, computed_traits()].concat());
@@ -423,6 +465,12 @@ fn forwards() -> Vec<Forward> {
 
 fn event_field(key: &str, kind: Option<ValueType>) -> Field {
     Field { root: FieldRoot::Properties, path: vec![key.into()], kind }
+}
+
+/// The same measure over the events that are as old as one window is long and, where there is another one, not yet as old as that.
+fn aged(measure: Measure, to: usize, from: Option<usize>) -> Measure {
+    let period = Period::Aged { to: WINDOWS[to], from: from.map(|from| WINDOWS[from]) };
+    Measure { within: Some(period), ..measure }
 }
 
 /// Every trait and audience once, each after what it refers to.

@@ -1,6 +1,6 @@
 //! Writing expressions and measures in few words.
 
-use dataflows::definitions::{EventTerm, FieldId, Measure, MeasureShape, Window};
+use dataflows::definitions::{EventTerm, FieldId, Measure, MeasureShape, Period, Window};
 use dataflows::expression::{Arithmetic, Comparison, Expression, Function, Pattern};
 use dataflows::model::Value;
 
@@ -78,5 +78,5 @@ pub fn like<T>(inner: Expression<T>, pattern: &str) -> Expression<T> {
 
 /// A measure.
 pub fn measure(event: &str, shape: MeasureShape, within: Option<Window>) -> Measure {
-    Measure { event: event.into(), condition: None, shape, within }
+    Measure { events: vec![event.into()], condition: None, shape, within: within.map(Period::Within) }
 }

@@ -6,7 +6,7 @@ use dataflows::definitions::{Definitions, PersonTerm};
 use dataflows::expression::{Expression, Function};
 use dataflows::model::{Event, IdentifierId, PointInTime, Tick, Value};
 
-use crate::oracle::{leaves_at, strongest_unblocked};
+use crate::oracle::{edges, strongest_unblocked};
 
 /// Every tick at which the state can change: arrivals, and windows that open or close. Between them nothing changes.
 pub fn ticks_of_change(definitions: &Definitions, history: &[(Tick, Event)]) -> BTreeSet<Tick> {
@@ -16,9 +16,11 @@ pub fn ticks_of_change(definitions: &Definitions, history: &[(Tick, Event)]) -> 
         changes.insert(*arrival);
         // Nothing is from the future.
         let timestamp = event.timestamp.min(*arrival);
-        for window in definitions.measures.iter().filter_map(|measure| measure.within) {
-            let holder = strongest_unblocked(&definitions.identity, event).map(|primary| primary.id());
-            changes.extend(holder.map(|holder| Tick::from_ms(leaves_at(window, holder, timestamp.as_ms()))));
+        let Some(holder) = strongest_unblocked(&definitions.identity, event).map(|primary| primary.id()) else {
+            continue;
+        };
+        for period in definitions.measures.iter().filter_map(|measure| measure.within.as_ref()) {
+            changes.extend(edges(period, holder, timestamp.as_ms()).into_iter().map(Tick::from_ms));
         }
     }
     changes.extend(looks_at_the_time(definitions, history));

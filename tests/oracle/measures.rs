@@ -2,25 +2,41 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dataflows::definitions::{Definitions, EventTerm, Measure, MeasureShape, Window};
+use dataflows::definitions::{Definitions, EventTerm, Measure, MeasureShape, Period, Window};
 use dataflows::limits::VALUES_PER_IDENTIFIER_MAX;
-use dataflows::model::{Event, IdentifierId, Position, Tick, Value};
+use dataflows::model::{Event, IdentifierId, Number, Position, Tick, Value};
 use num_bigint::BigInt;
 
 use super::expression::{evaluate, is_true};
 use super::identity::strongest_unblocked;
-use super::numbers::{Fraction, millionths};
+use super::numbers::{Fraction, between, compared, millionths};
 
 /// Whether an event of `holder` that happened at `timestamp` and arrived at `arrival` counts at `now`.
-pub fn counts(window: Option<Window>, holder: IdentifierId, arrival: Tick, timestamp: Tick, now: Tick) -> bool {
+pub fn counts(period: Option<&Period>, holder: IdentifierId, arrival: Tick, timestamp: Tick, now: Tick) -> bool {
     let (arrival, timestamp, now) = (arrival.as_ms(), timestamp.as_ms(), now.as_ms());
-    let Some(window) = window else { return arrival <= now };
-    let end = timestamp + window.length_ms;
     let has_arrived = arrival <= now;
     let has_happened = timestamp <= now;
-    let was_young_enough = arrival < end;
-    let has_not_left = now < leaves_at(window, holder, timestamp);
-    has_arrived && has_happened && was_young_enough && has_not_left
+    let Some(period) = period else { return has_arrived };
+    let is_younger_than = |window: &Window| {
+        let was_young_enough = arrival < timestamp + window.length_ms;
+        let has_not_left = now < leaves_at(*window, holder, timestamp);
+        was_young_enough && has_not_left
+    };
+    let is_within = match period {
+        Period::Within(window) => is_younger_than(window),
+        // What a window of that length would not count, and one of the other length would.
+        Period::Aged { to, from } => !is_younger_than(to) && from.as_ref().is_none_or(is_younger_than),
+    };
+    has_arrived && has_happened && is_within
+}
+
+/// The times at which an event of this time may come to count or stop counting, beside that of its arrival.
+pub fn edges(period: &Period, holder: IdentifierId, timestamp: u64) -> Vec<u64> {
+    let windows = match period {
+        Period::Within(window) => vec![*window],
+        Period::Aged { to, from } => [*to].into_iter().chain(*from).collect(),
+    };
+    windows.into_iter().map(|window| leaves_at(window, holder, timestamp)).collect()
 }
 
 /// The end of the stay of an event of this time, in milliseconds: the first time that is no sooner than the end of the window and is
@@ -51,7 +67,8 @@ pub fn counted<'a>(
     for (arrival, event) in events {
         let lookup = |term: &EventTerm| event_term(definitions, event, term);
         let holder = strongest_unblocked(&definitions.identity, event).expect("the event is somebody's").id();
-        let is_meant = event.name == measure.event && counts(measure.within, holder, *arrival, event.timestamp, now);
+        let is_named = measure.events.is_empty() || measure.events.contains(&event.name);
+        let is_meant = is_named && counts(measure.within.as_ref(), holder, *arrival, event.timestamp, now);
         if !is_meant || measure.condition.as_ref().is_some_and(|condition| !is_true(condition, &lookup)) {
             continue;
         }
@@ -62,7 +79,8 @@ pub fn counted<'a>(
             | MeasureShape::Greatest(value)
             | MeasureShape::Earliest(value)
             | MeasureShape::Latest(value)
-            | MeasureShape::Distinct(value) => evaluate(value, &lookup),
+            | MeasureShape::Distinct(value)
+            | MeasureShape::Tally(value) => evaluate(value, &lookup),
         };
         if let Some(value) = value {
             samples.push((event.timestamp, event.position, value, holder));
@@ -100,7 +118,7 @@ impl CountedValue<'_> {
             MeasureShape::Greatest(_) => values.max(),
             MeasureShape::Earliest(_) => looked_at.iter().min().map(|(_, _, value, _)| value.clone()),
             MeasureShape::Latest(_) => looked_at.iter().max().map(|(_, _, value, _)| value.clone()),
-            MeasureShape::Count | MeasureShape::Sum(_) | MeasureShape::Distinct(_) => {
+            MeasureShape::Count | MeasureShape::Sum(_) | MeasureShape::Distinct(_) | MeasureShape::Tally(_) => {
                 panic!("this measure picks no value")
             }
         }
@@ -117,6 +135,73 @@ impl CountedValue<'_> {
         let values = by_identifier.into_values().flat_map(|all| all.into_iter().take(VALUES_PER_IDENTIFIER_MAX));
         values.collect::<BTreeSet<_>>().len()
     }
+
+    /// The value of each event whose value counts, those that sort first first: numbers after all others.
+    fn weighed(&self) -> Vec<&Value> {
+        let key = |value: &Value| (matches!(value, Value::Number(_)), value.clone());
+        let mut values = Vec::new();
+        for holder in self.samples.iter().map(|(.., holder)| holder).collect::<BTreeSet<_>>() {
+            let of_holder = || self.samples.iter().filter(|(.., of)| of == holder).map(|(_, _, value, _)| value);
+            let different: BTreeSet<(bool, Value)> = of_holder().map(key).collect();
+            let beyond = different.into_iter().nth(VALUES_PER_IDENTIFIER_MAX);
+            values.extend(of_holder().filter(|value| beyond.as_ref().is_none_or(|beyond| key(value) < *beyond)));
+        }
+        values.sort_by_key(|value| key(value));
+        values
+    }
+
+    /// How many events have this value.
+    pub fn count_of(&self, value: &Value) -> usize {
+        self.weighed().into_iter().filter(|of| *of == value).count()
+    }
+
+    /// The most frequent value but so many; of equally frequent ones the one that sorts first goes first.
+    pub fn top(&self, but: u16) -> Option<Value> {
+        let mut left = self.weighed();
+        for _ in 0..but {
+            let first = most_frequent(&left)?;
+            left.retain(|value| *value != first);
+        }
+        most_frequent(&left).cloned()
+    }
+
+    /// PostgreSQL's `percentile_cont`: with the values as rows 0, 1, …, the row at that part of the way from the first to the last, or what
+    /// lies between the two next to it.
+    pub fn percentile(&self, millionths: u32) -> Option<Value> {
+        let mut rows: Vec<Number> = self.weighed().into_iter().filter_map(number).collect();
+        rows.sort_by(|a, b| compared(*b, *a).0.cmp(&compared(*a, *b).0));
+        let way = rows.len().checked_sub(1)? * millionths as usize;
+        let (below, further) = (rows[way / 1_000_000], way % 1_000_000);
+        if further == 0 {
+            return Some(Value::Number(below));
+        }
+        between(below, rows[way / 1_000_000 + 1], further).map(Value::Number)
+    }
+
+    /// The square root of: the sum of the squares of the distances from the mean, divided by one less than there are numbers.
+    pub fn deviation(&self) -> Option<Value> {
+        let addends: Vec<BigInt> = self.weighed().into_iter().filter_map(millionths).collect();
+        let count = BigInt::from(addends.len());
+        if addends.len() < 2 {
+            return None;
+        }
+        // So many times each, so that the mean is a whole number of millionths.
+        let mean: BigInt = addends.iter().sum();
+        let squares: BigInt = addends.iter().map(|addend| (addend * &count - &mean).pow(2)).sum();
+        let of_millionths = &count * &count * (&count - 1) * BigInt::from(10).pow(12);
+        let variance = Fraction::new(squares, of_millionths).nearest()?;
+        Value::number(variance.get().sqrt())
+    }
+}
+
+fn number(value: &Value) -> Option<Number> {
+    if let Value::Number(number) = value { Some(*number) } else { None }
+}
+
+/// The most frequent of sorted values, of equally frequent ones the first.
+fn most_frequent<'v>(values: &[&'v Value]) -> Option<&'v Value> {
+    let most = values.chunk_by(|a, b| a == b).map(<[_]>::len).max()?;
+    values.chunk_by(|a, b| a == b).find(|same| same.len() == most).map(|same| same[0])
 }
 
 /// What a term says of an event.

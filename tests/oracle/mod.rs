@@ -29,7 +29,7 @@ pub use expression::evaluate;
 pub use forwards::{SentForward, forwarded};
 pub use functions::patterns::PATTERNS as REGEX_PATTERNS;
 pub use identity::strongest_unblocked;
-pub use measures::leaves_at;
+pub use measures::{edges, leaves_at};
 pub use person::consents;
 
 use self::person::OraclePerson;

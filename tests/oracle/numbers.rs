@@ -222,3 +222,18 @@ pub fn computed(operation: Arithmetic, a: Number, b: Number) -> Option<Number> {
     };
     result.nearest()
 }
+
+/// The number so many millionths of the way from one to the other: exact on whole numbers and decimals of six digits as far as 128 bits
+/// hold the millionths of millionths, rounded once; what floats make of others.
+pub fn between(a: Number, b: Number, further: usize) -> Option<Number> {
+    let whole = BigInt::from(1_000_000);
+    let parts = [(a, &whole - BigInt::from(further)), (b, BigInt::from(further))]
+        .map(|(number, part)| Fraction::as_written(number).in_millionths().map(|millionths| millionths * part));
+    if let [Some(a), Some(b)] = parts
+        && [&a, &b, &(&a + &b)].into_iter().all(|number| i128::try_from(number.clone()).is_ok())
+    {
+        return Fraction::new(a + b, &whole * &whole).nearest();
+    }
+    let (a, b) = (a.get(), b.get());
+    Number::new(a + (b - a) * (further as f64 / 1e6))
+}

@@ -135,6 +135,10 @@ impl OraclePerson<'_> {
             }
             PersonTerm::Sample(id) => counted(id).sample(),
             PersonTerm::Distinct(id) => Value::number(counted(id).distinct() as f64),
+            PersonTerm::Top(id, but) => counted(id).top(*but),
+            PersonTerm::CountOf(id, value) => Value::number(counted(id).count_of(value) as f64),
+            PersonTerm::Percentile(id, millionths) => counted(id).percentile(*millionths),
+            PersonTerm::Deviation(id) => counted(id).deviation(),
             PersonTerm::Attribute(name, kind) => {
                 let value = attribute(record, name)?;
                 kind.is_none_or(|kind| value.kind() == kind).then_some(value)

@@ -64,6 +64,25 @@ impl Number {
         self.computed(other, |a, b| a % b, |a, b| Number::of_ratio(a.checked_rem(b)?, ONE))
     }
 
+    /// The number that lies so many millionths of the way from `self` to `other`; nothing where it is not finite.
+    ///
+    /// ```
+    /// use dataflows::model::Number;
+    /// let [a, b] = ["0.1", "0.2"].map(|written| Number::read(written).unwrap());
+    /// assert_eq!(a.towards(b, 500_000), Number::new(0.15));
+    /// ```
+    pub fn towards(self, other: Number, millionths: u32) -> Option<Number> {
+        let further = i128::from(millionths);
+        let exact = || {
+            let rest = self.as_millionths()?.checked_mul(ONE - further)?;
+            Number::of_ratio(rest.checked_add(other.as_millionths()?.checked_mul(further)?)?, ONE * ONE)
+        };
+        exact().or_else(|| {
+            let (from, to) = (self.get(), other.get());
+            Number::new(from + (to - from) * (f64::from(millionths) / 1e6))
+        })
+    }
+
     /// What floats make of both where that is exact, or nothing better is possible; else what their millionths make.
     fn computed(
         self,

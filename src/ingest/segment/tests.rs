@@ -461,7 +461,8 @@ fn what_does_not_fit_is_counted() {
         Box::new(term(1)),
         Box::new(Expression::Literal(Some(Value::text("x")))),
     );
-    let sum = Measure { event: "E".into(), condition: Some(is_x), shape: MeasureShape::Sum(term(0)), within: None };
+    let sum =
+        Measure { events: vec!["E".into()], condition: Some(is_x), shape: MeasureShape::Sum(term(0)), within: None };
     let definitions = Definitions {
         fields: vec![
             field("total", Some(ValueType::Number)),
@@ -502,7 +503,8 @@ fn what_does_not_fit_is_counted() {
 #[test]
 fn a_constant_addend_that_does_not_fit_is_counted() {
     let too_large = Expression::Literal(Value::number(1e16));
-    let sum = Measure { event: "page".into(), condition: None, shape: MeasureShape::Sum(too_large), within: None };
+    let sum =
+        Measure { events: vec!["page".into()], condition: None, shape: MeasureShape::Sum(too_large), within: None };
     let definitions = Definitions { measures: vec![sum], ..Definitions::default() };
     let project = Project { definitions: Arc::new(definitions), ..example::project() };
     let fits = Arc::new(Fits::new(project.definitions.clone()));

@@ -307,8 +307,8 @@ pub fn begins(store: &Store, newest: Tick) -> Result<Option<Tick>, StoreError> {
 
 /// Whether all events that count for a measure at `tick` came after `begins`.
 fn is_covered(project: &Project, measure: MeasureId, begins: Tick, tick: Tick) -> bool {
-    let Some(window) = project.definitions.measures[measure.index()].within else { return false };
-    begins.after_ms(window.length_ms) <= tick
+    let period = project.definitions.measures[measure.index()].within.as_ref();
+    period.and_then(|period| period.begins(tick)).is_some_and(|counted| begins <= counted)
 }
 
 /// Which traits and audiences use one of these measures.
@@ -316,14 +316,7 @@ fn users(definitions: &Arc<Definitions>, measures: &FxHashSet<MeasureId>) -> Vec
     let uses = |expression: &Expression<PersonTerm>| {
         let mut found = false;
         expression.for_each_term(&mut |term| {
-            found |= match term {
-                PersonTerm::Count(measure)
-                | PersonTerm::Sum(measure)
-                | PersonTerm::Average(measure)
-                | PersonTerm::Sample(measure)
-                | PersonTerm::Distinct(measure) => measures.contains(measure),
-                _ => false,
-            }
+            found |= term.measure().is_some_and(|measure| measures.contains(&measure));
         });
         found
     };

@@ -111,7 +111,7 @@ fn hints_lead_to_what_is_right() {
         "for a choice between conditions write `or`; cast(x as string) makes a text",
     );
     check_trait("list('A', properties.x)", "unknown function `list`", "values are not listed:");
-    check_trait("top('A', properties.x)", "unknown function `top`", "values are not listed:");
+    check_trait("mode('A', properties.x)", "unknown function `mode`", "the most frequent value is top(");
     check_trait("hash(email) = 'x'", "unknown function `hash`", "there are `md5` and `sha256`, such as in");
     let within = "what counts for a while only says so: count('Order Completed', within => '30 days')";
     check_trait("count('A', where => now() > timestamp)", "`now` is over a person", within);
@@ -142,7 +142,7 @@ fn hints_lead_to_what_is_right() {
     check_trait(
         "count('A', 'B''s')",
         "`count` takes only the name of an event",
-        "each counts one event: count('A') + count('B''s')",
+        "several events are a list: count(('A', 'B''s'))",
     );
     check_trait("count('A', '3 days')", "`count` takes only", "a window is written `within => '30 days'`");
     let quotes = "a text is written in single quotes, such as the name of an event: 'Order Completed'";

@@ -94,6 +94,69 @@ fn one_value_out_of_many() {
 }
 
 #[test]
+fn the_most_frequent_value() {
+    let text = |value: &str| (1, Some(Value::text(value)));
+    let events = [text("b"), text("a"), text("c"), text("c"), text("b"), (1, Some(number(7.0))), (1, None)];
+    let shape = || MeasureShape::Tally(field(0));
+    let top = |but: u16, expected: Option<Value>| {
+        let term: fn(MeasureId) -> PersonTerm = match but {
+            0 => |id| PersonTerm::Top(id, 0),
+            1 => |id| PersonTerm::Top(id, 1),
+            2 => |id| PersonTerm::Top(id, 2),
+            3 => |id| PersonTerm::Top(id, 3),
+            _ => |id| PersonTerm::Top(id, 4),
+        };
+        check_measure(shape(), term, &events, expected);
+    };
+    // Two of b and c each; then one of each of the others, of which the number sorts last.
+    top(0, Some(Value::text("b")));
+    top(1, Some(Value::text("c")));
+    top(2, Some(Value::text("a")));
+    top(3, Some(number(7.0)));
+    top(4, None);
+    check_measure(shape(), |id| PersonTerm::CountOf(id, Value::text("c")), &events, Some(number(2.0)));
+    check_measure(shape(), |id| PersonTerm::CountOf(id, Value::text("7")), &events, Some(number(0.0)));
+    check_measure(shape(), |id| PersonTerm::CountOf(id, number(7.0)), &events, Some(number(1.0)));
+}
+
+#[test]
+fn percentiles_lie_between_values() {
+    // As of PostgreSQL 16: select percentile_cont(p) within group (order by x) from (values (1), (2), (3), (10)) as v (x).
+    let check = |numbers: &[f64], term: fn(MeasureId) -> PersonTerm, expected: Option<f64>| {
+        let events: Vec<_> = numbers.iter().map(|value| (1, Some(number(*value)))).collect();
+        check_measure(MeasureShape::Tally(field(0)), term, &events, expected.map(number));
+    };
+    let median: fn(MeasureId) -> PersonTerm = |id| PersonTerm::Percentile(id, 500_000);
+    let of_90: fn(MeasureId) -> PersonTerm = |id| PersonTerm::Percentile(id, 900_000);
+    check(&[10.0, 2.0, 3.0, 1.0], median, Some(2.5));
+    check(&[10.0, 2.0, 3.0, 1.0], of_90, Some(7.9));
+    check(&[10.0, 2.0, 3.0, 1.0], |id| PersonTerm::Percentile(id, 0), Some(1.0));
+    check(&[10.0, 2.0, 3.0, 1.0], |id| PersonTerm::Percentile(id, 1_000_000), Some(10.0));
+    check(&[3.0, 3.0, 3.0, 5.0], median, Some(3.0));
+    check(&[0.1, 0.2], median, Some(0.15));
+    check(&[0.1, 0.2], of_90, Some(0.19));
+    check(&[5.0], of_90, Some(5.0));
+    check(&[], median, None);
+    // What is no decimal of six digits is a matter of floats.
+    check(&[0.0, 1e-9], median, Some(0.5e-9));
+}
+
+#[test]
+fn deviations_are_those_of_samples() {
+    let check = |numbers: &[f64], variance: Option<f64>| {
+        let events: Vec<_> = numbers.iter().map(|value| (1, Some(number(*value)))).collect();
+        let expected = variance.map(|variance: f64| number(variance.sqrt()));
+        check_measure(MeasureShape::Tally(field(0)), PersonTerm::Deviation, &events, expected);
+    };
+    check(&[], None);
+    check(&[3.0], None);
+    check(&[3.0, 3.0], Some(0.0));
+    check(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0], Some(32.0 / 7.0));
+    check(&[0.1, 0.3], Some(0.02));
+    check(&[999_999_999_999_999.0, 999_999_999_999_998.0, 1.1e15], Some(0.5));
+}
+
+#[test]
 fn a_value_of_another_type_is_missing() {
     let mut definitions = one_measure(MeasureShape::Latest(field(0)), PersonTerm::Sample);
     definitions.fields[0].kind = Some(ValueType::Text);
@@ -115,6 +178,26 @@ fn conditions_must_be_true() {
     };
     let state = OracleState::of(&definitions, &[buy(Some(1.0)), buy(Some(2.0)), buy(None)], Tick::from_ms(9));
     assert_eq!(state.profiles.values().next().expect("there is one").traits, [(TraitId::new(0), number(1.0))]);
+}
+
+#[test]
+fn one_event_name_several_or_any() {
+    let history: Vec<(Tick, Event)> = [("buy", 1.0), ("return", -0.5), ("page", 7.0), ("buy", 2.0)]
+        .map(|(name, value)| {
+            let fields = vec![(FieldId::new(0), number(value))];
+            (Tick::from_ms(9), Event { fields, ..event(1, name, "email:a") })
+        })
+        .into();
+    let check = |events: &[&str], expected: f64| {
+        let mut definitions = one_measure(MeasureShape::Sum(field(0)), PersonTerm::Sum);
+        definitions.measures[0].events = events.iter().map(|name| (*name).into()).collect();
+        let state = OracleState::of(&definitions, &history, Tick::from_ms(9));
+        let profile = state.profiles.values().next().expect("there is one");
+        assert_eq!(profile.traits, [(TraitId::new(0), number(expected))]);
+    };
+    check(&["buy"], 3.0);
+    check(&["buy", "return"], 2.5);
+    check(&[], 9.5);
 }
 
 #[test]

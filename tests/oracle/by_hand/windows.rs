@@ -1,6 +1,6 @@
 //! When an event counts.
 
-use dataflows::definitions::Window;
+use dataflows::definitions::{Period, Window};
 use dataflows::model::{IdentifierId, Tick};
 
 use crate::oracle::measures::counts;
@@ -21,9 +21,44 @@ fn check(window: Option<(u64, u64)>, arrival: u64, timestamp: u64, now: u64, exp
 /// The same where the holder's hash begins with this number.
 #[track_caller]
 fn check_of(hash: u64, window: Option<(u64, u64)>, arrival: u64, timestamp: u64, now: u64, expected: bool) {
-    let window = window.map(|(length_ms, grain_ms)| Window { length_ms, grain_ms });
+    let period = window.map(|(length_ms, grain_ms)| Period::Within(Window { length_ms, grain_ms }));
     let [arrival, timestamp, now] = [arrival, timestamp, now].map(Tick::from_ms);
-    assert_eq!(counts(window, holder(hash), arrival, timestamp, now), expected);
+    assert_eq!(counts(period.as_ref(), holder(hash), arrival, timestamp, now), expected);
+}
+
+/// When an event of time 100 counts from one age to another, where it arrives at this time: from when until when, as far as it is looked.
+fn stay(hash: u64, to: (u64, u64), from: Option<(u64, u64)>, arrival: u64) -> Option<(u64, u64)> {
+    let window = |(length_ms, grain_ms)| Window { length_ms, grain_ms };
+    let period = Period::Aged { to: window(to), from: from.map(window) };
+    let at = |now| counts(Some(&period), holder(hash), Tick::from_ms(arrival), Tick::from_ms(100), Tick::from_ms(now));
+    let counted: Vec<u64> = (90..1_000).filter(|now| at(*now)).collect();
+    let (first, last) = (*counted.first()?, *counted.last()?);
+    assert_eq!(counted.len() as u64, last - first + 1, "it comes once");
+    Some((first, last + 1))
+}
+
+#[test]
+fn between_two_ages() {
+    let (five, ten) = ((5, 1), Some((10, 1)));
+    assert_eq!(stay(0, five, ten, 100), Some((105, 110)));
+    // Late, it counts from its arrival; older than both, never.
+    assert_eq!(stay(0, five, ten, 104), Some((105, 110)));
+    assert_eq!(stay(0, five, ten, 107), Some((107, 110)));
+    assert_eq!(stay(0, five, ten, 110), None);
+    // Older than that, for ever.
+    assert_eq!(stay(0, five, None, 100), Some((105, 1_000)));
+    assert_eq!(stay(0, five, None, 600), Some((600, 1_000)));
+}
+
+#[test]
+fn each_of_two_ages_has_its_own_grain() {
+    // On the grid of 0, 10, 20 for five, and on that of 1, 8, 15 … 113 for twelve.
+    assert_eq!(stay(50, (5, 10), Some((12, 7)), 100), Some((110, 113)));
+    // One that comes when a window of five takes nobody any more, while others of its time are still in it, is not lost.
+    assert_eq!(stay(50, (5, 10), Some((12, 7)), 106), Some((106, 113)));
+    assert_eq!(stay(50, (5, 10), Some((12, 7)), 104), Some((110, 113)));
+    // Both on one time of the grid: nothing is between them.
+    assert_eq!(stay(50, (5, 10), Some((6, 10)), 100), None);
 }
 
 #[test]
