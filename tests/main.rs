@@ -40,6 +40,7 @@ mod logging;
 mod manual;
 mod members;
 mod names;
+mod now;
 mod oracle;
 mod order;
 mod overload;

@@ -1,6 +1,7 @@
 //! What a project says with all that it leaves to defaults: `deltaic check -v`.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use dataflows::definitions::{Field, FieldId, FieldRoot};
 use dataflows::model::ValueType;
@@ -86,6 +87,16 @@ pub(super) fn definitions(project: &Project) -> String {
         if !reads.attributes.is_empty() {
             let names: Vec<&str> = reads.attributes.keys().map(|name| name.as_str()).collect();
             parts.push(format!("attributes {}", names.join(", ")));
+        }
+        if reads.time {
+            parts.push("the time, so it changes at one tick for all who have the same value".to_owned());
+        }
+        if reads.clock {
+            let spread = Duration::from_millis(definitions.clock_spread_ms);
+            parts.push(match spread.is_zero() {
+                true => "the clock, so it changes for everybody at one tick (`spread` of [clock] is 0)".to_owned(),
+                false => format!("the clock, so it may change for everybody within {spread:?}"),
+            });
         }
         if !parts.is_empty() {
             _ = writeln!(text, "  {}: {}", reads.title, parts.join("; "));

@@ -18,6 +18,10 @@ pub struct DefinitionReads {
     pub of_all_events: BTreeSet<FieldId>,
     /// Attributes, with the type as which they are read.
     pub attributes: BTreeMap<CompactString, Option<ValueType>>,
+    /// Whether it compares the time with values: then it changes for all who have the same one at one tick.
+    pub time: bool,
+    /// Whether it asks a calendar or a clock what they show: then it may change for everybody at once.
+    pub clock: bool,
 }
 
 /// What each trait, audience and destination reads, in this order.
@@ -57,6 +61,8 @@ fn of_person(title: String, expression: &Expression<PersonTerm>, definitions: &D
     let mut reads = DefinitionReads { title, ..DefinitionReads::default() };
     expression.for_each_term(&mut |term| match term {
         PersonTerm::Attribute(name, kind) => _ = reads.attributes.insert(name.clone(), *kind),
+        PersonTerm::Now => reads.time = true,
+        PersonTerm::Clock => reads.clock = true,
         other => other.measure().into_iter().for_each(|id| reads.measure(id, definitions)),
     });
     reads

@@ -9,7 +9,7 @@ use dataflows::definitions::{
 use dataflows::expression::{Arithmetic, Comparison, Expression, Pattern};
 use dataflows::model::{PointInTime, Value, ValueType};
 
-use super::computed::{computed_audiences, computed_traits, measures_of_computed};
+use super::computed::{FIRST_COMPUTED, computed_audiences, computed_traits, measures_of_computed};
 use super::expressions::{arithmetic, compare, field, is_missing, like, literal, measure, not, null, one_of};
 
 /// An expression over a person.
@@ -265,6 +265,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
         /* 33 */ measure(ORDERED, MeasureShape::Tally(total()), s_60),
         /* 34 */ measure(VIEWED, MeasureShape::Tally(category()), s_1),
     ];
+    assert_eq!(measures.len(), FIRST_COMPUTED, "the computed ones follow");
     let measures = [measures, measures_of_computed()].concat();
 
     let orders = || person(PersonTerm::Count, 0);

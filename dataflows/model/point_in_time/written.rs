@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use jiff::fmt::rfc2822;
+use jiff::fmt::{rfc2822, temporal::Pieces};
 
 use super::{EPOCH, PointInTime};
 use crate::model::{Number, Tick};
@@ -61,16 +61,13 @@ impl PointInTime {
         if let Ok(timestamp) = text.parse::<Timestamp>() {
             return PointInTime::of_timestamp(timestamp);
         }
-        // The last day of the year 9999 is beyond what the library takes for a time, and stands in many tables for ever.
-        let in_utc =
-            text.strip_suffix(['Z', 'z']).or_else(|| text.strip_suffix("+00:00")).filter(|_| text.contains(['T', 't']));
-        if let Some(civil) = in_utc.and_then(|text| text.parse::<DateTime>().ok()) {
-            return PointInTime::of_civil(civil);
-        }
-        // A zone by name needs a database that is not there; the parser of civil times would leave it out silently.
-        let civil = (!text.contains('[')).then(|| text.parse::<DateTime>().ok()).flatten();
-        if let Some(civil) = civil {
-            return PointInTime::of_civil(civil);
+        // Without an offset it is in UTC; the last day of the year 9999, which stands in many tables for ever, is beyond what the library
+        // takes for a time with one. A zone by name would be left out silently.
+        let pieces = (!text.contains('[')).then(|| Pieces::parse(text).ok()).flatten();
+        if let Some(pieces) = pieces {
+            let civil = pieces.date().to_datetime(pieces.time().unwrap_or_default());
+            let offset_ns = pieces.to_numeric_offset().map_or(0, |offset| i128::from(offset.seconds()) * 1_000_000_000);
+            return PointInTime::of_ns(civil.duration_since(EPOCH).as_nanos() - offset_ns);
         }
         PointInTime::of_number(text)
             .or_else(|| PointInTime::of_timestamp(rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?))

@@ -15,10 +15,11 @@ vip = "boolean"
 ltv = "sum('Order Completed', properties.total, where => properties.currency = 'EUR')"
 seen = "last('page', name)"
 double = "ltv * 2"
+hour = "extract(hour from now())"
 [audiences.buyers]
 when = "count('Order Completed') > 0 and ltv > 5 and city = 'Rome' and has(email)"
 [audiences.lapsed]
-when = "not audience('buyers')"
+when = "not audience('buyers') and born < now() - interval '30 days'"
 [destinations.all]
 type = "file"
 path = "a"
@@ -38,8 +39,10 @@ where = "properties.tax is null or properties.total > 5"
   attribute city: string
   attribute vip: boolean
   trait ltv: "Order Completed" with properties.currency (string), properties.total (number)
+  trait hour: the clock, so it may change for everybody within 10s
   trait seen: "page" with name (string)
   audience buyers: "Order Completed"; attributes city
+  audience lapsed: attributes born; the time, so it changes at one tick for all who have the same value
   destination all: all events with context.app.name (string)
   destination crm: "Order Completed" with properties.total (number), properties.tax (any type); "identify" with properties.total (number), properties.tax (any type); attributes born
 "#;
