@@ -9,6 +9,7 @@ use std::fmt;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::{CALENDAR_SPREAD_MS, CalendarSpan, Zone};
 use crate::expression::{Expression, Pattern};
 use crate::limits::{FOLLOWERS_PER_PROFILE_MAX, HOPS_MAX, IDENTIFIERS_PER_TYPE_MAX, LINKS_PER_IDENTIFIER_MAX};
 use crate::model::{Event, EventName, Tick, Value, ValueType};
@@ -251,13 +252,16 @@ pub enum Period {
         /// The greater age.
         from: Option<Window>,
     },
+    /// While its day, or week, … in the zone is the one of now. All ends of an identifier are the same time after the exact ones, less than
+    /// [`CALENDAR_SPREAD_MS`](crate::calendar::CALENDAR_SPREAD_MS).
+    During(CalendarSpan, Zone),
 }
 
 impl Period {
     /// Whether an event stops counting at some time.
     pub fn ends(&self) -> bool {
         match self {
-            Period::Within(_) => true,
+            Period::Within(_) | Period::During(..) => true,
             Period::Aged { from, .. } => from.is_some(),
         }
     }
@@ -267,6 +271,9 @@ impl Period {
         let window = match self {
             Period::Within(window) => Some(window),
             Period::Aged { from, .. } => from.as_ref(),
+            Period::During(span, zone) => {
+                return span.begins(zone, Tick::from_ms(now.as_ms().saturating_sub(CALENDAR_SPREAD_MS)));
+            }
         };
         window.map(|window| Tick::from_ms(now.as_ms().saturating_sub(window.length_ms)))
     }

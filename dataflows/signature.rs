@@ -48,6 +48,7 @@ impl Measure {
         _ = match &self.within {
             None => Ok(()),
             Some(Period::Within(window)) => write!(signature, " within {}", age(window)),
+            Some(Period::During(span, zone)) => write!(signature, " during {} in {:?}", span.name(), zone.name()),
             Some(Period::Aged { to, from: None }) => write!(signature, " to {}", age(to)),
             Some(Period::Aged { to, from: Some(from) }) => write!(signature, " from {} to {}", age(from), age(to)),
         };

@@ -12,7 +12,7 @@ use super::period::period;
 use super::problem::{ProjectProblem, TextSpan};
 use super::suggestion::{did_you_mean, listed, nearest};
 use super::syntax::{FunctionCall, NameNode, NamedArgument, NodeKind, SyntaxNode};
-use super::typed::{Aggregate, EventReference, Function, PersonName, Typed, TypedKind};
+use super::typed::{Aggregate, EventReference, Function, PersonName, Typed};
 use super::types::{Class, Operand, Variable};
 use crate::limits::{TOP_PLACES_MAX, TRAITS_MAX};
 
@@ -243,8 +243,8 @@ pub(super) fn unknown_identifier(checker: &Checker, name: &str, place: TextSpan)
 }
 
 fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Option<(PersonName, Variable)> {
-    const NAMED: [&str; 5] = ["within", "from", "to", "where", "n"];
-    refuse_named(checker, call, if call.name == "top" { &NAMED } else { &NAMED[..4] });
+    const NAMED: [&str; 7] = ["within", "from", "to", "during", "zone", "where", "n"];
+    refuse_named(checker, call, if call.name == "top" { &NAMED } else { &NAMED[..6] });
     let named = |name: &str| call.named.iter().find(|argument| argument.name == name).map(|argument| &argument.value);
     checker.begin_use();
     let within = period(checker, call);
@@ -348,8 +348,12 @@ fn key(checker: &mut Checker, call: &FunctionCall, looked_at: Operand, example: 
         checker.report(problem.help(format!("write {example}")));
         return None;
     };
-    let key = checker.check(node);
-    if !matches!(key.kind, TypedKind::Literal(Some(_)) | TypedKind::Quoted(_)) {
+    let is_literal = match &node.kind {
+        NodeKind::Text(_) | NodeKind::Number(_) | NodeKind::Bool(_) => true,
+        NodeKind::Negate(inner) => matches!(inner.kind, NodeKind::Number(_)),
+        _ => false,
+    };
+    if !is_literal {
         let problem = ProjectProblem::at(node.place, "expected a string, a number or a boolean in the brackets");
         checker.report(problem.help(match &node.kind {
             NodeKind::Name(name) => format!("write ['{}']", name.path.join(".")),
@@ -357,6 +361,7 @@ fn key(checker: &mut Checker, call: &FunctionCall, looked_at: Operand, example: 
         }));
         return None;
     }
+    let key = checker.check(node);
     let result = checker.types.unify(looked_at, (key.variable, node.place));
     checker.settle(result).map(|_| key)
 }
@@ -401,7 +406,7 @@ fn surplus_hint(argument: &SyntaxNode, is_count: bool) -> String {
     if let NodeKind::Compare(_, left, _) = &argument.kind
         && let NodeKind::Name(name) = &left.kind
         && let [name] = name.path.as_slice()
-        && matches!(name.as_str(), "within" | "from" | "to" | "where")
+        && matches!(name.as_str(), "within" | "from" | "to" | "during" | "zone" | "where")
     {
         return format!("named arguments are written `{name} => …`");
     }
