@@ -10,6 +10,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::calendar::{CALENDAR_SPREAD_MS, CalendarSpan, Zone};
 use crate::expression::{Expression, Pattern};
 use crate::limits::{FOLLOWERS_PER_PROFILE_MAX, HOPS_MAX, IDENTIFIERS_PER_TYPE_MAX, LINKS_PER_IDENTIFIER_MAX};
 use crate::model::{Event, EventName, Number, PointInTime, ProfileId, Tick, Value, ValueType};
@@ -267,13 +268,16 @@ pub enum Period {
         /// The greater age.
         from: Option<Window>,
     },
+    /// While its day, or week, … in the zone is the one of now. All ends of an identifier are the same time after the exact ones, less than
+    /// [`CALENDAR_SPREAD_MS`](crate::calendar::CALENDAR_SPREAD_MS).
+    During(CalendarSpan, Zone),
 }
 
 impl Period {
     /// Whether an event stops counting at some time.
     pub fn ends(&self) -> bool {
         match self {
-            Period::Within(_) => true,
+            Period::Within(_) | Period::During(..) => true,
             Period::Aged { from, .. } => from.is_some(),
         }
     }
@@ -283,6 +287,9 @@ impl Period {
         let window = match self {
             Period::Within(window) => Some(window),
             Period::Aged { from, .. } => from.as_ref(),
+            Period::During(span, zone) => {
+                return span.begins(zone, Tick::from_ms(now.as_ms().saturating_sub(CALENDAR_SPREAD_MS)));
+            }
         };
         window.map(|window| Tick::from_ms(now.as_ms().saturating_sub(window.length_ms)))
     }
@@ -393,12 +400,12 @@ pub enum PersonTerm {
     /// the clock alone goes by it, so that not everybody's changes at one tick.
     Clock,
     /// In which part of all people the person is.
-    Bucket(Bucket),
+    Bucket(HashBucket),
 }
 
 /// A division of all people into parts of about the same size, at random but for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bucket {
+pub struct HashBucket {
     /// Divisions of different salts have nothing to do with each other.
     pub salt: CompactString,
     /// How many parts there are, at least one.
@@ -408,14 +415,14 @@ pub struct Bucket {
     pub by: Option<CompactString>,
 }
 
-impl Bucket {
+impl HashBucket {
     /// The part in which somebody of this value is: anybody can compute it, of SHA-256 of salt, a colon and the value the first
     /// eight bytes as a number, and of that the remainder.
     ///
     /// ```
-    /// use dataflows::definitions::Bucket;
+    /// use dataflows::definitions::HashBucket;
     /// use dataflows::model::Value;
-    /// let bucket = Bucket { salt: "spring".into(), count: 100, by: None };
+    /// let bucket = HashBucket { salt: "spring".into(), count: 100, by: None };
     /// // printf spring:42 | sha256sum
     /// assert_eq!(Some(bucket.of("42")), Value::number((0x1e4b_8212_8fda_a4b2u64 % 100) as f64));
     /// ```

@@ -14,7 +14,7 @@ use std::cmp::Ordering;
 
 use crate::model::{Number, Value};
 
-pub use self::function::{CalendarField, CalendarUnit, Function, TextRegex, TimeUnit, Zone};
+pub use self::function::{CalendarField, CalendarUnit, Function, TextRegex, TimeUnit};
 pub use self::pattern::Pattern;
 
 /// An expression whose leaves are literals and terms `T`.

@@ -29,6 +29,7 @@ pub mod arrangements;
 pub mod audiences;
 pub mod batches;
 pub mod blocked;
+pub mod calendar;
 pub mod consent;
 pub mod definitions;
 pub mod expression;

@@ -11,6 +11,7 @@ use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::CALENDAR_SPREAD_MS;
 use crate::definitions::{Definitions, EventTerm, Measure, MeasureId, MeasureShape, Period, Window};
 use crate::expression::Expression;
 use crate::model::{
@@ -369,6 +370,16 @@ impl Period {
                     None => None,
                 };
                 (to.end(holder, timestamp, arrival).unwrap_or(arrival), ends)
+            }
+            Period::During(span, zone) => {
+                let (begins, ends) = span.bounds(zone, timestamp)?;
+                let late = |bound: Tick| bound.after_ms(holder.shift_ms(CALENDAR_SPREAD_MS));
+                if ends <= arrival {
+                    return None;
+                }
+                // What comes when others of its time are to follow does not wait for them.
+                let begins = begins.filter(|begins| *begins > arrival).map(late);
+                (begins.unwrap_or(arrival), Some(late(ends)))
             }
         };
         let begins = begins.max(arrival);

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use compact_str::CompactString;
 
 use crate::definitions::{
-    Audience, Blocked, Bucket, Definitions, DestinationView, EventTerm, Field, FieldRoot, Forward, IdentityRules,
+    Audience, Blocked, Definitions, DestinationView, EventTerm, Field, FieldRoot, Forward, HashBucket, IdentityRules,
     ListedTrait, Measure, MeasureId, MeasureShape, Period, PersonTerm, Trait, Window,
 };
 use crate::expression::{Comparison, Expression};
@@ -48,6 +48,7 @@ impl Measure {
         _ = match &self.within {
             None => Ok(()),
             Some(Period::Within(window)) => write!(signature, " within {}", age(window)),
+            Some(Period::During(span, zone)) => write!(signature, " during {} in {:?}", span.name(), zone.name()),
             Some(Period::Aged { to, from: None }) => write!(signature, " to {}", age(to)),
             Some(Period::Aged { to, from: Some(from) }) => write!(signature, " from {} to {}", age(from), age(to)),
         };
@@ -185,7 +186,7 @@ fn of_person(expression: &Expression<PersonTerm>, definitions: &Definitions) -> 
         PersonTerm::Has(kind) => format!("has {kind:?}"),
         PersonTerm::Now => "now".to_owned(),
         PersonTerm::Clock => "clock".to_owned(),
-        PersonTerm::Bucket(Bucket { salt, count, by }) => format!("bucket {salt:?} of {count} by {by:?}"),
+        PersonTerm::Bucket(HashBucket { salt, count, by }) => format!("bucket {salt:?} of {count} by {by:?}"),
     })
 }
 

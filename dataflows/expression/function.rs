@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::calendar::Zone;
 use crate::model::ValueType;
 
 /// A function, with what is fixed when it is written.
@@ -180,48 +181,6 @@ impl CalendarField {
             CalendarField::Minute => CalendarUnit::Minute,
             CalendarField::Second | CalendarField::Epoch => CalendarUnit::Second,
         }
-    }
-}
-
-/// A time zone of the database that is part of the program.
-#[derive(Clone, Debug)]
-pub struct Zone(pub(super) jiff::tz::TimeZone);
-
-impl Zone {
-    /// UTC.
-    pub const UTC: Zone = Zone(jiff::tz::TimeZone::UTC);
-
-    /// The zone of this name, in any case. Nothing where there is none.
-    ///
-    /// ```
-    /// use dataflows::expression::Zone;
-    /// assert_eq!(Zone::named("europe/berlin").map(|zone| zone.to_string()).as_deref(), Some("Europe/Berlin"));
-    /// assert_eq!(Zone::named("Europe/Rom"), None);
-    /// ```
-    pub fn named(name: &str) -> Option<Zone> {
-        if name.eq_ignore_ascii_case("UTC") {
-            return Some(Zone::UTC);
-        }
-        jiff::tz::TimeZoneDatabase::bundled().get(name).ok().map(Zone)
-    }
-
-    /// The names of all zones.
-    pub fn names() -> Vec<String> {
-        jiff::tz::TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect()
-    }
-}
-
-impl PartialEq for Zone {
-    fn eq(&self, other: &Zone) -> bool {
-        self.0.iana_name() == other.0.iana_name()
-    }
-}
-
-impl Eq for Zone {}
-
-impl fmt::Display for Zone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.iana_name().unwrap_or("UTC"))
     }
 }
 

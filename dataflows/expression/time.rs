@@ -4,7 +4,8 @@ use compact_str::format_compact;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{Span, Timestamp, ToSpan};
 
-use super::{CalendarField, CalendarUnit, Function, TimeUnit, Zone};
+use super::{CalendarField, CalendarUnit, Function, TimeUnit};
+use crate::calendar::Zone;
 use crate::model::{Number, PointInTime, Value};
 
 /// So many units after 1970 began, rounded down to a millisecond.
@@ -36,12 +37,12 @@ fn within_reach(time: PointInTime) -> (PointInTime, i64) {
 
 /// What calendar and clock of a zone show at a time within reach.
 fn shown(time: PointInTime, zone: &Zone) -> Option<DateTime> {
-    Some(zone.0.to_datetime(Timestamp::from_millisecond(time.as_ms()).ok()?))
+    Some(zone.rules().to_datetime(Timestamp::from_millisecond(time.as_ms()).ok()?))
 }
 
 /// The first moment of a day in a zone: where there is no midnight, that after it; where there are two, the first one.
 fn first_moment(date: Date, zone: &Zone) -> Option<PointInTime> {
-    PointInTime::of_timestamp(date.to_zoned(zone.0.clone()).ok()?.timestamp())
+    PointInTime::of_timestamp(date.to_zoned(zone.rules().clone()).ok()?.timestamp())
 }
 
 /// When the unit that `time` is in began.
@@ -117,7 +118,8 @@ pub(super) fn next_shown(time: PointInTime, function: &Function) -> Option<Point
     };
     // Where clocks are set, they may show anything: they are looked at then, too.
     let at = Timestamp::from_millisecond(time.as_ms()).ok();
-    let set = at.and_then(|at| zone.0.following(at).next()).and_then(|set| PointInTime::of_timestamp(set.timestamp()));
+    let set =
+        at.and_then(|at| zone.rules().following(at).next()).and_then(|set| PointInTime::of_timestamp(set.timestamp()));
     next.into_iter().chain(set).filter(|at| *at > time).min()
 }
 

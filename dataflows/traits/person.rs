@@ -9,7 +9,7 @@ use super::identifiers::PersonIdentifiers;
 use super::plan::{Node, NodeTarget, Plan};
 use super::records::{Difference, Records, TopicWrites};
 use super::samples::Samples;
-use crate::definitions::{Bucket, MeasureId, MeasureShape, PersonTerm};
+use crate::definitions::{HashBucket, MeasureId, MeasureShape, PersonTerm};
 use crate::model::{Derived, Number, Part, ProfileId, Sample, Text, Tick, Topic, Value, Weight};
 use crate::operators;
 
@@ -390,7 +390,7 @@ impl Person {
                 self.learn_identifiers(kind, past);
                 Some(Value::Bool(self.identifiers.has(kind)))
             }
-            PersonTerm::Bucket(Bucket { by: Some(kind), .. }) => {
+            PersonTerm::Bucket(HashBucket { by: Some(kind), .. }) => {
                 self.learn_identifiers(kind, past);
                 input_over_identifiers(term, &self.identifiers(kind, Phase::After))
             }

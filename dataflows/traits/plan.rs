@@ -12,8 +12,8 @@ use rustc_hash::FxHashMap;
 
 use super::tally::TallyUse;
 use crate::definitions::{
-    AudienceId, Bucket, Definitions, DestinationId, EvaluationStep, ListedTrait, MeasureId, MeasureShape, PersonTerm,
-    TraitId,
+    AudienceId, Definitions, DestinationId, EvaluationStep, HashBucket, ListedTrait, MeasureId, MeasureShape,
+    PersonTerm, TraitId,
 };
 use crate::expression::{Comparison, Expression};
 use crate::model::{Derived, Topic, Value};
@@ -149,10 +149,10 @@ impl Plan {
             let nodes = match term {
                 PersonTerm::Attribute(name, _) => self.of_topic.entry(Topic::Attribute(name.clone())).or_default(),
                 PersonTerm::Consent(purpose) => self.of_topic.entry(Topic::Consent(purpose.clone())).or_default(),
-                PersonTerm::Has(kind) | PersonTerm::Bucket(Bucket { by: Some(kind), .. }) => {
+                PersonTerm::Has(kind) | PersonTerm::Bucket(HashBucket { by: Some(kind), .. }) => {
                     self.of_kind.entry(kind.clone()).or_default()
                 }
-                PersonTerm::Now | PersonTerm::Clock | PersonTerm::Bucket(Bucket { by: None, .. }) => {
+                PersonTerm::Now | PersonTerm::Clock | PersonTerm::Bucket(HashBucket { by: None, .. }) => {
                     &mut self.of_presence
                 }
                 other => match other.measure() {

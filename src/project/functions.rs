@@ -1,6 +1,7 @@
 //! Functions over values: how they are written, and of what types their arguments and values are.
 
-use dataflows::expression::{Arithmetic, CalendarField, CalendarUnit, Function, TextRegex, TimeUnit, Zone};
+use dataflows::calendar::Zone;
+use dataflows::expression::{Arithmetic, CalendarField, CalendarUnit, Function, TextRegex, TimeUnit};
 use dataflows::model::ValueType;
 
 use super::problem::{ProjectProblem, TextSpan};
@@ -163,7 +164,7 @@ fn date_trunc(mut arguments: Vec<SyntaxNode>) -> Result<NodeKind, ProjectProblem
             return Err(problem.help("write date_trunc('day', timestamp, 'Europe/Berlin')"));
         }
         (Some(node), None) => zone_of(&node)?,
-        (None, inner) => inner.unwrap_or(Zone::UTC),
+        (None, inner) => inner.unwrap_or_else(Zone::utc),
     };
     Ok(NodeKind::Apply(Function::Truncate(unit, zone), vec![of]))
 }
@@ -180,7 +181,7 @@ fn age_years(mut arguments: Vec<SyntaxNode>) -> Result<NodeKind, ProjectProblem>
 pub(super) fn extract(field: &str, field_place: TextSpan, of: SyntaxNode) -> Result<NodeKind, ProjectProblem> {
     let field = one_of(&field.to_lowercase(), CalendarField::ALL, "field of a time", field_place)?;
     let (of, zone) = out_of_zone(of);
-    Ok(NodeKind::Apply(Function::Extract(field, zone.unwrap_or(Zone::UTC)), vec![of]))
+    Ok(NodeKind::Apply(Function::Extract(field, zone.unwrap_or_else(Zone::utc)), vec![of]))
 }
 
 /// The time, and the zone that it is looked at in.

@@ -348,7 +348,7 @@ impl Checker {
             (None, Function::Case) => {
                 let (pairs, otherwise) = arguments.as_chunks::<2>();
                 let mut checked = Vec::with_capacity(arguments.len());
-                let mut values = Choice::new(self, name);
+                let mut values = OneType::new(self, name);
                 for [condition, value] in pairs {
                     checked.push(self.expect(condition, ValueType::Bool, "the condition of `when`"));
                     checked.push(values.add(self, value));
@@ -358,7 +358,7 @@ impl Checker {
             }
             (None, Function::CaseOf) => {
                 let (of, rest) = arguments.split_at(arguments.len().min(1));
-                let (mut compared, mut values) = (Choice::compared(self), Choice::new(self, name));
+                let (mut compared, mut values) = (OneType::compared(self), OneType::new(self, name));
                 let mut checked: Vec<Typed<T>> = of.iter().map(|of| compared.add(self, of)).collect();
                 let (pairs, otherwise) = rest.as_chunks::<2>();
                 for [when, value] in pairs {
@@ -373,7 +373,7 @@ impl Checker {
             }
             (None, _) => {
                 let is_compared = matches!(function, Function::IsDistinct | Function::NullIf);
-                let mut values = if is_compared { Choice::compared(self) } else { Choice::new(self, name) };
+                let mut values = if is_compared { OneType::compared(self) } else { OneType::new(self, name) };
                 let checked = arguments.iter().map(|argument| values.add(self, argument)).collect();
                 if matches!(function, Function::Greatest | Function::Least) {
                     self.types.demand_order((values.variable, place));
@@ -442,7 +442,7 @@ impl Checker {
 }
 
 /// Values of one type.
-struct Choice {
+struct OneType {
     variable: Variable,
     /// One of them that says what the type is.
     place: Option<TextSpan>,
@@ -450,10 +450,10 @@ struct Choice {
     cannot: String,
 }
 
-impl Choice {
+impl OneType {
     /// Of which a function gives one.
     fn new(checker: &mut Checker, name: &str) -> Self {
-        Choice {
+        OneType {
             variable: checker.types.unknown(),
             place: None,
             cannot: format!("cannot be a value of one `{name}` with"),
@@ -462,7 +462,7 @@ impl Choice {
 
     /// That are compared.
     fn compared(checker: &mut Checker) -> Self {
-        Choice { variable: checker.types.unknown(), place: None, cannot: "cannot be compared with".to_owned() }
+        OneType { variable: checker.types.unknown(), place: None, cannot: "cannot be compared with".to_owned() }
     }
 
     /// Checks one more.

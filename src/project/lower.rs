@@ -9,7 +9,7 @@ use dataflows::model::{Value, ValueType};
 
 use super::forwards::TypedForward;
 use super::time::point_in_time;
-use super::typed::{Aggregate, EventReference, Function, PersonName, Typed, TypedKind};
+use super::typed::{Aggregate, AggregateFunction, EventReference, PersonName, Typed, TypedKind};
 use super::types::VariableTypes;
 use crate::limits::MEASURES_MAX;
 
@@ -54,26 +54,26 @@ impl Lowering<'_> {
         let Aggregate { function, events, condition, within } = aggregate;
         let condition = condition.map(|condition| self.event(condition));
         let (shape, term): (MeasureShape, TermOf) = match function {
-            Function::Count => (MeasureShape::Count, Box::new(PersonTerm::Count)),
-            Function::Sum(of) => (MeasureShape::Sum(self.event(of)), Box::new(PersonTerm::Sum)),
-            Function::Average(of) => (MeasureShape::Sum(self.event(of)), Box::new(PersonTerm::Average)),
-            Function::Least(of) => (MeasureShape::Least(self.event(of)), Box::new(PersonTerm::Sample)),
-            Function::Greatest(of) => (MeasureShape::Greatest(self.event(of)), Box::new(PersonTerm::Sample)),
-            Function::Earliest(of) => (MeasureShape::Earliest(self.event(of)), Box::new(PersonTerm::Sample)),
-            Function::Latest(of) => (MeasureShape::Latest(self.event(of)), Box::new(PersonTerm::Sample)),
-            Function::Distinct(of) => (MeasureShape::Distinct(self.event(of)), Box::new(PersonTerm::Distinct)),
-            Function::Top(of, but) => {
+            AggregateFunction::Count => (MeasureShape::Count, Box::new(PersonTerm::Count)),
+            AggregateFunction::Sum(of) => (MeasureShape::Sum(self.event(of)), Box::new(PersonTerm::Sum)),
+            AggregateFunction::Average(of) => (MeasureShape::Sum(self.event(of)), Box::new(PersonTerm::Average)),
+            AggregateFunction::Least(of) => (MeasureShape::Least(self.event(of)), Box::new(PersonTerm::Sample)),
+            AggregateFunction::Greatest(of) => (MeasureShape::Greatest(self.event(of)), Box::new(PersonTerm::Sample)),
+            AggregateFunction::Earliest(of) => (MeasureShape::Earliest(self.event(of)), Box::new(PersonTerm::Sample)),
+            AggregateFunction::Latest(of) => (MeasureShape::Latest(self.event(of)), Box::new(PersonTerm::Sample)),
+            AggregateFunction::Distinct(of) => (MeasureShape::Distinct(self.event(of)), Box::new(PersonTerm::Distinct)),
+            AggregateFunction::Top(of, but) => {
                 (MeasureShape::Tally(self.event(of)), Box::new(move |id| PersonTerm::Top(id, but)))
             }
-            Function::CountOf(of, value) => {
+            AggregateFunction::CountOf(of, value) => {
                 // Only a text that is no time is none; there is an error then.
                 let value = self.literal(*value).unwrap_or(Value::Bool(false));
                 (MeasureShape::Tally(self.event(of)), Box::new(|id| PersonTerm::CountOf(id, value)))
             }
-            Function::Percentile(of, millionths) => {
+            AggregateFunction::Percentile(of, millionths) => {
                 (MeasureShape::Tally(self.event(of)), Box::new(move |id| PersonTerm::Percentile(id, millionths)))
             }
-            Function::Deviation(of) => (MeasureShape::Tally(self.event(of)), Box::new(PersonTerm::Deviation)),
+            AggregateFunction::Deviation(of) => (MeasureShape::Tally(self.event(of)), Box::new(PersonTerm::Deviation)),
         };
         let measure = Measure { events, condition, shape, within };
         let index = self.measures.iter().position(|known| *known == measure).unwrap_or_else(|| {

@@ -3,7 +3,8 @@
 //! SQL has far more than our expressions have. Whatever sqlparser takes and we do not is refused here, with its place.
 //! sqlparser counts places in lines and columns of the expression; we want bytes of the project file.
 
-use dataflows::expression::{Arithmetic, CalendarUnit, Comparison, Function as ValueFunction, Zone};
+use dataflows::calendar::Zone;
+use dataflows::expression::{Arithmetic, CalendarUnit, Comparison, Function as ValueFunction};
 use dataflows::model::{Number, ValueType};
 use sqlparser::ast::{
     AccessExpr, BinaryOperator, CeilFloorKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
@@ -600,7 +601,7 @@ impl Conversion<'_> {
             FunctionArguments::None if matches!(name.as_str(), "current_timestamp" | "current_date") => {
                 let now = FunctionCall::plain("now", name_place, Vec::new());
                 let now = SyntaxNode { place, kind: NodeKind::Call(now) };
-                let day = ValueFunction::Truncate(CalendarUnit::Day, Zone::UTC);
+                let day = ValueFunction::Truncate(CalendarUnit::Day, Zone::utc());
                 return Ok(match name.as_str() {
                     "current_date" => SyntaxNode { place, kind: NodeKind::Apply(day, vec![now]) },
                     _ => now,

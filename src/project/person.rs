@@ -1,7 +1,7 @@
 //! Names and functions in an expression over a person: traits, attributes, aggregates, audiences, consent.
 
 use compact_str::CompactString;
-use dataflows::definitions::{Bucket, PersonTerm};
+use dataflows::definitions::{HashBucket, PersonTerm};
 use dataflows::model::{EventName, Number, ValueType};
 
 use super::duration::parse_ms;
@@ -13,7 +13,7 @@ use super::period::period;
 use super::problem::{ProjectProblem, TextSpan};
 use super::suggestion::{did_you_mean, listed, nearest};
 use super::syntax::{ClockKind, FunctionCall, NameNode, NamedArgument, NodeKind, SyntaxNode};
-use super::typed::{Aggregate, EventReference, Function, PersonName, Typed, TypedKind};
+use super::typed::{Aggregate, AggregateFunction, EventReference, PersonName, Typed};
 use super::types::{Class, Operand, Variable};
 use crate::limits::{BUCKETS_MAX, TOP_PLACES_MAX, TRAITS_MAX};
 
@@ -290,7 +290,7 @@ fn consent(checker: &mut Checker, call: &FunctionCall) -> Option<PersonTerm> {
     Some(PersonTerm::Consent(checker.purposes.named(purpose, argument.place, &mut checker.problems)))
 }
 
-fn hash_bucket(checker: &mut Checker, call: &FunctionCall) -> Option<Bucket> {
+fn hash_bucket(checker: &mut Checker, call: &FunctionCall) -> Option<HashBucket> {
     const EXAMPLE: &str = "hash_bucket('spring campaign', 100)";
     refuse_named(checker, call, &["by"]);
     let [salt, count] = call.positional.as_slice() else {
@@ -312,7 +312,7 @@ fn hash_bucket(checker: &mut Checker, call: &FunctionCall) -> Option<Bucket> {
         None => None,
         Some(argument) => Some(identifier_type(checker, &argument.value, "hash_bucket('a', 100, by => anonymous_id)")?),
     };
-    Some(Bucket { salt, count, by })
+    Some(HashBucket { salt, count, by })
 }
 
 fn has(checker: &mut Checker, call: &FunctionCall) -> Option<PersonTerm> {
@@ -349,8 +349,8 @@ pub(super) fn unknown_identifier(checker: &Checker, name: &str, place: TextSpan)
 }
 
 fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Option<(PersonName, Variable)> {
-    const NAMED: [&str; 5] = ["within", "from", "to", "where", "n"];
-    refuse_named(checker, call, if call.name == "top" { &NAMED } else { &NAMED[..4] });
+    const NAMED: [&str; 7] = ["within", "from", "to", "during", "zone", "where", "n"];
+    refuse_named(checker, call, if call.name == "top" { &NAMED } else { &NAMED[..6] });
     let named = |name: &str| call.named.iter().find(|argument| argument.name == name).map(|argument| &argument.value);
     checker.begin_use();
     let within = period(checker, call);
@@ -423,23 +423,25 @@ fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Opt
     };
     let variable = variable.unwrap_or_else(|| checker.types.known(Class::Is(ValueType::Number), place));
     let function = match (call.name.as_str(), argument) {
-        ("sum", Some(argument)) => Function::Sum(argument),
-        ("avg", Some(argument)) => Function::Average(argument),
-        ("min", Some(argument)) => Function::Least(argument),
-        ("max", Some(argument)) => Function::Greatest(argument),
-        ("first", Some(argument)) => Function::Earliest(argument),
-        ("last", Some(argument)) => Function::Latest(argument),
-        ("distinct", Some(argument)) => Function::Distinct(argument),
-        ("top", Some(argument)) => Function::Top(argument, places_before(checker, named("n"))?),
+        ("sum", Some(argument)) => AggregateFunction::Sum(argument),
+        ("avg", Some(argument)) => AggregateFunction::Average(argument),
+        ("min", Some(argument)) => AggregateFunction::Least(argument),
+        ("max", Some(argument)) => AggregateFunction::Greatest(argument),
+        ("first", Some(argument)) => AggregateFunction::Earliest(argument),
+        ("last", Some(argument)) => AggregateFunction::Latest(argument),
+        ("distinct", Some(argument)) => AggregateFunction::Distinct(argument),
+        ("top", Some(argument)) => AggregateFunction::Top(argument, places_before(checker, named("n"))?),
         ("counts", Some(argument)) => {
             let looked_at = rest.first().map_or(place, |argument| argument.place);
             let key = key(checker, call, (argument.variable, looked_at), &example)?;
-            Function::CountOf(argument, Box::new(key))
+            AggregateFunction::CountOf(argument, Box::new(key))
         }
-        ("median", Some(argument)) => Function::Percentile(argument, 500_000),
-        ("percentile", Some(argument)) => Function::Percentile(argument, part_of_one(checker, rest.last(), &example)?),
-        ("stddev", Some(argument)) => Function::Deviation(argument),
-        _ => Function::Count,
+        ("median", Some(argument)) => AggregateFunction::Percentile(argument, 500_000),
+        ("percentile", Some(argument)) => {
+            AggregateFunction::Percentile(argument, part_of_one(checker, rest.last(), &example)?)
+        }
+        ("stddev", Some(argument)) => AggregateFunction::Deviation(argument),
+        _ => AggregateFunction::Count,
     };
     let aggregate = Aggregate { function, events: events?, condition, within };
     Some((PersonName::Aggregate(Box::new(aggregate)), variable))
@@ -464,8 +466,12 @@ fn key(checker: &mut Checker, call: &FunctionCall, looked_at: Operand, example: 
         checker.report(problem.help(format!("write {example}")));
         return None;
     };
-    let key = checker.check(node);
-    if !matches!(key.kind, TypedKind::Literal(Some(_)) | TypedKind::Quoted(_)) {
+    let is_literal = match &node.kind {
+        NodeKind::Text(_) | NodeKind::Number(_) | NodeKind::Bool(_) => true,
+        NodeKind::Negate(inner) => matches!(inner.kind, NodeKind::Number(_)),
+        _ => false,
+    };
+    if !is_literal {
         let problem = ProjectProblem::at(node.place, "expected a string, a number or a boolean in the brackets");
         checker.report(problem.help(match &node.kind {
             NodeKind::Name(name) => format!("write ['{}']", name.path.join(".")),
@@ -473,6 +479,7 @@ fn key(checker: &mut Checker, call: &FunctionCall, looked_at: Operand, example: 
         }));
         return None;
     }
+    let key = checker.check(node);
     let result = checker.types.unify(looked_at, (key.variable, node.place));
     checker.settle(result).map(|_| key)
 }
@@ -517,7 +524,7 @@ fn surplus_hint(argument: &SyntaxNode, is_count: bool) -> String {
     if let NodeKind::Compare(_, left, _) = &argument.kind
         && let NodeKind::Name(name) = &left.kind
         && let [name] = name.path.as_slice()
-        && matches!(name.as_str(), "within" | "from" | "to" | "where")
+        && matches!(name.as_str(), "within" | "from" | "to" | "during" | "zone" | "where")
     {
         return format!("named arguments are written `{name} => …`");
     }

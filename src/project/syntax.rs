@@ -1,6 +1,7 @@
 //! The syntax tree of an expression: what sqlparser's tree means to us, with the place of every part in the file.
 
-use dataflows::expression::{Arithmetic, Comparison, Function, Zone};
+use dataflows::calendar::Zone;
+use dataflows::expression::{Arithmetic, Comparison, Function};
 use dataflows::model::Number;
 
 use super::problem::TextSpan;

@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 use dataflows::definitions::{EventTerm, Period, PersonTerm};
-use dataflows::expression::{self, Arithmetic, Comparison, Pattern};
+use dataflows::expression::{Arithmetic, Comparison, Function, Pattern};
 use dataflows::model::{EventName, Value};
 
 use super::infer::FieldUse;
@@ -31,7 +31,7 @@ pub(super) enum TypedKind<T> {
     In(Box<Typed<T>>, Vec<Typed<T>>),
     Like(Box<Typed<T>>, Pattern),
     IsMissing(Box<Typed<T>>),
-    Call(expression::Function, Vec<Typed<T>>),
+    Call(Function, Vec<Typed<T>>),
 }
 
 /// What an expression over a person refers to, before measures and types are known.
@@ -55,7 +55,7 @@ pub(super) enum EventReference {
 /// A call of an aggregate function.
 #[derive(Clone, Debug)]
 pub(super) struct Aggregate {
-    pub(super) function: Function,
+    pub(super) function: AggregateFunction,
     /// Sorted and each once; none means all.
     pub(super) events: Vec<EventName>,
     pub(super) condition: Option<Typed<EventReference>>,
@@ -64,7 +64,7 @@ pub(super) struct Aggregate {
 
 /// Aggregate functions with their argument.
 #[derive(Clone, Debug)]
-pub(super) enum Function {
+pub(super) enum AggregateFunction {
     Count,
     Sum(Typed<EventReference>),
     Average(Typed<EventReference>),

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
+use dataflows::calendar::Zone;
 use dataflows::definitions::{
-    Audience, AudienceId, Bucket, Definitions, DestinationView, EventTerm, Field, FieldRoot, ListedTrait, MeasureId,
-    MeasureShape, PersonTerm, Trait, TraitId, Window,
+    Audience, AudienceId, Definitions, DestinationView, EventTerm, Field, FieldRoot, HashBucket, ListedTrait,
+    MeasureId, MeasureShape, PersonTerm, Trait, TraitId, Window,
 };
-use dataflows::expression::{CalendarField, CalendarUnit, Comparison, Expression, Function, Zone};
+use dataflows::expression::{CalendarField, CalendarUnit, Comparison, Expression, Function};
 use dataflows::model::{PointInTime, Value, ValueType};
 
 use super::dataflow::{Dataflow, Restored};
@@ -48,10 +49,11 @@ fn definitions(case: &Case, clock_spread_ms: u64) -> Definitions {
     let time = |ms| literal(Value::Time(PointInTime::from_ms(ms)));
     let number = |value: f64| literal::<PersonTerm>(value);
     let count = |measure| term(PersonTerm::Count(MeasureId::new(measure)));
-    let hour = || Expression::Call(Function::Extract(CalendarField::Hour, Zone::UTC), vec![clock()]);
-    let began = |unit| Expression::Call(Function::Truncate(unit, Zone::UTC), vec![clock()]);
-    let bucket =
-        |count, by: Option<&str>| term(PersonTerm::Bucket(Bucket { salt: "s".into(), count, by: by.map(Into::into) }));
+    let hour = || Expression::Call(Function::Extract(CalendarField::Hour, Zone::utc()), vec![clock()]);
+    let began = |unit| Expression::Call(Function::Truncate(unit, Zone::utc()), vec![clock()]);
+    let bucket = |count, by: Option<&str>| {
+        term(PersonTerm::Bucket(HashBucket { salt: "s".into(), count, by: by.map(Into::into) }))
+    };
     let city = || term(PersonTerm::Attribute("city".into(), Some(ValueType::Text)));
     let traits = vec![
         ("age", Expression::Call(Function::AgeYears, vec![sample(2), clock()])),

@@ -244,20 +244,20 @@ impl SeenMembership {
 fn one_worker_maintains_what_is_recomputed() {
     let dataflow = Dataflow::of(1);
     check_known(&dataflow);
-    check_random(&dataflow, 60, 16);
+    check_random(&dataflow, 30, 16);
 }
 
 #[test]
 fn three_workers_maintain_what_is_recomputed() {
     let dataflow = Dataflow::of(3);
     check_known(&dataflow);
-    check_random(&dataflow, 30, 16);
+    check_random(&dataflow, 16, 16);
 }
 
 #[test]
 fn physical_batches_do_not_show() {
-    check_random(&Dataflow { ticks_at_once: 7, ..Dataflow::of(1) }, 60, 20);
-    check_random(&Dataflow { ticks_at_once: 1_000, ..Dataflow::of(3) }, 30, 20);
+    check_random(&Dataflow { ticks_at_once: 7, ..Dataflow::of(1) }, 30, 20);
+    check_random(&Dataflow { ticks_at_once: 1_000, ..Dataflow::of(3) }, 16, 20);
 }
 
 #[test]
@@ -279,8 +279,8 @@ fn what_is_restored_from_facts_goes_on_as_if_nothing_had_been() {
     let dataflow = Dataflow::of;
     let one_to_three = Restored { before: dataflow(1), after: dataflow(3) };
     check_known(&one_to_three);
-    check_random(&one_to_three, 40, 20);
+    check_random(&one_to_three, 20, 20);
     let three_to_one = Restored { before: dataflow(3), after: dataflow(1) };
     check_known(&three_to_one);
-    check_random(&three_to_one, 40, 20);
+    check_random(&three_to_one, 20, 20);
 }

@@ -2,6 +2,7 @@
 //!
 //! To put something to this test, implement [`ComparisonSubject`] for it and call [`check_known`] and [`check_random`].
 
+mod calendar;
 mod clocks;
 mod dataflow;
 mod functions;

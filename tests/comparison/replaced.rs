@@ -147,7 +147,7 @@ fn taken_out_of_known_histories() {
 
 #[test]
 fn taken_out_of_random_histories() {
-    for case in some_cases(11, 60, 10) {
+    for case in some_cases(11, 30, 10) {
         check("seed 11", &case, 3, (&THREE, &ONE));
     }
 }

@@ -1,7 +1,8 @@
 //! Measures, traits and audiences with functions over values, of the definitions of random histories.
 
+use dataflows::calendar::Zone;
 use dataflows::definitions::{EventTerm, Measure, MeasureId, MeasureShape, PersonTerm};
-use dataflows::expression::{Arithmetic, CalendarField, CalendarUnit, Comparison, Expression, Function, Zone};
+use dataflows::expression::{Arithmetic, CalendarField, CalendarUnit, Comparison, Expression, Function};
 use dataflows::model::{Value, ValueType};
 
 use super::definitions::{

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dataflows::calendar::CalendarSpan;
 use dataflows::definitions::{Definitions, EventTerm, Measure, MeasureShape, Period, Window};
 use dataflows::limits::VALUES_PER_IDENTIFIER_MAX;
 use dataflows::model::{Event, IdentifierId, Number, Position, Tick, Value};
 use num_bigint::BigInt;
 
+use super::calendar;
 use super::expression::{evaluate, is_true};
 use super::identity::strongest_unblocked;
 use super::numbers::{Fraction, between, compared, millionths};
@@ -26,6 +28,15 @@ pub fn counts(period: Option<&Period>, holder: IdentifierId, arrival: Tick, time
         Period::Within(window) => is_younger_than(window),
         // What a window of that length would not count, and one of the other length would.
         Period::Aged { to, from } => !is_younger_than(to) && from.as_ref().is_none_or(is_younger_than),
+        Period::During(span, zone) => {
+            // All boundaries come later for what has arrived before them, and at their time for what has not.
+            let is_over = |bound: u64| now >= bound + shift(holder, 10_000) || arrival >= bound;
+            let [end_of_its, end_of_next] = calendar::ends(*span, zone.name(), timestamp);
+            match span {
+                CalendarSpan::Yesterday => is_over(end_of_its) && !is_over(end_of_next),
+                _ => !is_over(end_of_its),
+            }
+        }
     };
     has_arrived && has_happened && is_within
 }
@@ -35,6 +46,9 @@ pub fn edges(period: &Period, holder: IdentifierId, timestamp: u64) -> Vec<u64> 
     let windows = match period {
         Period::Within(window) => vec![*window],
         Period::Aged { to, from } => [*to].into_iter().chain(*from).collect(),
+        Period::During(span, zone) => {
+            return calendar::ends(*span, zone.name(), timestamp).map(|end| end + shift(holder, 10_000)).to_vec();
+        }
     };
     windows.into_iter().map(|window| leaves_at(window, holder, timestamp)).collect()
 }
@@ -43,10 +57,14 @@ pub fn edges(period: &Period, holder: IdentifierId, timestamp: u64) -> Vec<u64> 
 /// on the holder's grid, which is as far from the multiples of the grain as the first half of the holder's hash says.
 pub fn leaves_at(window: Window, holder: IdentifierId, timestamp: u64) -> u64 {
     let end = timestamp + window.length_ms;
-    let hash = u64::from_str_radix(&holder.to_string()[..16], 16).expect("it is printed in hexadecimal digits");
-    let (shift, place) = (hash % window.grain_ms, end % window.grain_ms);
+    let (shift, place) = (shift(holder, window.grain_ms), end % window.grain_ms);
     let ahead = if shift >= place { shift - place } else { shift + window.grain_ms - place };
     end + ahead
+}
+
+/// The first half of a holder's hash, modulo so many milliseconds.
+fn shift(holder: IdentifierId, modulo: u64) -> u64 {
+    u64::from_str_radix(&holder.to_string()[..16], 16).expect("it is printed in hexadecimal digits") % modulo
 }
 
 /// What one measure has to go by: the time, the place in the log and the value of each event that counts, with the identifier

@@ -4,6 +4,7 @@
 //! expressions, patterns, windows, sums and identities are written once more here, in another way and straight from
 //! docs/concepts, so that a mistake would have to be made twice to go unseen. No speed, no cleverness, no differential.
 
+mod calendar;
 mod consent;
 mod expression;
 mod forwards;

@@ -129,7 +129,7 @@ impl<R: Readings> Collector for EngineCounts<R> {
         family(
             &mut encoder,
             "deltaic_full_identifiers",
-            "Identifiers at a limit: of topics, of values of a distinct, or of identity",
+            "Identifiers at a limit: of topics, of different values, or of identity",
             "limit",
             Limit::COUNTED.iter().map(|limit| (limit.name(), ConstGauge::new(engine.full[limit.index()]))),
         )?;

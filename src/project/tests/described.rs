@@ -38,8 +38,8 @@ where = "properties.tax is null or properties.total > 5"
     let expected = r#"  attribute born: time
   attribute city: string
   attribute vip: boolean
-  trait ltv: "Order Completed" with properties.currency (string), properties.total (number)
   trait hour: the clock, so it may change for everybody within 10s
+  trait ltv: "Order Completed" with properties.currency (string), properties.total (number)
   trait seen: "page" with name (string)
   audience buyers: "Order Completed"; attributes city
   audience lapsed: attributes born; the time, so it changes at one tick for all who have the same value

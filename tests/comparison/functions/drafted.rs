@@ -1,7 +1,8 @@
 //! Random expressions of each type, over all functions.
 
+use dataflows::calendar::Zone;
 use dataflows::expression::{
-    Arithmetic, CalendarField, CalendarUnit, Comparison, Expression, Function, TextRegex, TimeUnit, Zone,
+    Arithmetic, CalendarField, CalendarUnit, Comparison, Expression, Function, TextRegex, TimeUnit,
 };
 use dataflows::model::{Value, ValueType};
 use proptest::prelude::*;

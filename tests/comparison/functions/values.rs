@@ -1,6 +1,6 @@
 //! Values on which functions part: those at the edges of types, texts, calendars and clocks.
 
-use dataflows::expression::Zone;
+use dataflows::calendar::Zone;
 use dataflows::model::{Number, PointInTime, Value};
 use proptest::prelude::*;
 use proptest::sample::select;

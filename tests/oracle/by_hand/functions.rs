@@ -1,6 +1,7 @@
 //! Values of functions: the examples of docs/reference/expressions.md, and what clocks of zones did.
 
-use dataflows::expression::{CalendarField, CalendarUnit, Expression, Function, Zone};
+use dataflows::calendar::Zone;
+use dataflows::expression::{CalendarField, CalendarUnit, Expression, Function};
 use dataflows::model::{PointInTime, Value, ValueType};
 
 use crate::histories::expressions::{call, literal, null};

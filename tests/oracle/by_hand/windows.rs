@@ -1,5 +1,6 @@
 //! When an event counts.
 
+use dataflows::calendar::{CalendarSpan, Zone};
 use dataflows::definitions::{Period, Window};
 use dataflows::model::{IdentifierId, Tick};
 
@@ -135,4 +136,35 @@ fn without_a_window_from_arrival_for_ever() {
     check(None, 100, 1, 99, false);
     check(None, 100, 1, 100, true);
     check(None, 100, 1, u64::MAX, true);
+}
+
+#[test]
+fn days_of_the_calendar_end_a_little_late_and_never_early() {
+    let ms = |written: &str| {
+        let time: jiff::Timestamp = written.parse().expect("it is a time");
+        Tick::from_ms(time.as_millisecond().try_into().expect("it is after 1970"))
+    };
+    let happened = ms("2026-03-28T22:30:00Z");
+    let check = |span, arrival: &str, now: &str, expected: bool| {
+        let period = Period::During(span, Zone::named("Europe/Berlin").expect("there is such a zone"));
+        // Everything is three seconds late for it.
+        let found = counts(Some(&period), holder(50_003_000), ms(arrival), happened, ms(now));
+        assert_eq!(found, expected, "{span:?} at {now}, having come at {arrival}");
+    };
+    let (in_time, late, too_late) = ("2026-03-28T22:30:00Z", "2026-03-28T23:00:01Z", "2026-03-29T22:00:00Z");
+    check(CalendarSpan::Today, in_time, "2026-03-28T23:00:02.999Z", true);
+    check(CalendarSpan::Today, in_time, "2026-03-28T23:00:03Z", false);
+    check(CalendarSpan::Today, late, "2026-03-28T23:00:01Z", false);
+    check(CalendarSpan::Yesterday, in_time, "2026-03-28T23:00:02.999Z", false);
+    check(CalendarSpan::Yesterday, in_time, "2026-03-28T23:00:03Z", true);
+    check(CalendarSpan::Yesterday, late, "2026-03-28T23:00:01Z", true);
+    // That day has 23 hours.
+    check(CalendarSpan::Yesterday, in_time, "2026-03-29T22:00:02.999Z", true);
+    check(CalendarSpan::Yesterday, in_time, "2026-03-29T22:00:03Z", false);
+    check(CalendarSpan::Yesterday, too_late, too_late, false);
+    check(CalendarSpan::ThisWeek, late, "2026-03-29T22:00:02Z", true);
+    check(CalendarSpan::ThisWeek, late, "2026-03-29T22:00:03Z", false);
+    check(CalendarSpan::ThisMonth, too_late, "2026-03-31T22:00:02Z", true);
+    check(CalendarSpan::ThisYear, too_late, "2026-12-31T23:00:02Z", true);
+    check(CalendarSpan::ThisYear, too_late, "2026-12-31T23:00:03Z", false);
 }

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use dataflows::expression::{CalendarField, CalendarUnit, Function, Zone};
+use dataflows::calendar::Zone;
+use dataflows::expression::{CalendarField, CalendarUnit, Function};
 use dataflows::model::{PointInTime, Value};
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
