@@ -109,7 +109,7 @@ where
             // Before this tick all is worked off, and sealed in the trace.
             let mut done = Tick::default();
             let mut under_way: Option<ReduceWork<K, V, R, N, W>> = None;
-            let mut timers = Timers::new();
+            let mut timers = Timers::default();
             move |(first_in, first_frontier), (second_in, second_frontier), output| {
                 first_in.for_each(|capability, spans| {
                     hold(&mut held, &capability);
@@ -202,7 +202,7 @@ where
         due.reverse();
         ReduceWork {
             due,
-            timers: KeyTimers::new(),
+            timers: KeyTimers::default(),
             ticks,
             past: first.past().and(second.past()),
             first: first.cursor(),

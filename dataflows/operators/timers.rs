@@ -28,12 +28,13 @@ pub struct KeyTimers<N> {
 /// A key, with what is due for it.
 pub type DueKey<K, N> = (K, Vec<(Tick, N)>);
 
-impl<K: Ord + Clone, N: Ord + Copy> Timers<K, N> {
-    /// None.
-    pub fn new() -> Self {
+impl<K, N> Default for Timers<K, N> {
+    fn default() -> Self {
         Timers { set: BTreeSet::new() }
     }
+}
 
+impl<K: Ord + Clone, N: Ord + Copy> Timers<K, N> {
     /// When the earliest one is due.
     pub fn earliest(&self) -> Option<Tick> {
         self.set.first().map(|(tick, ..)| *tick)
@@ -61,12 +62,13 @@ impl<K: Ord + Clone, N: Ord + Copy> Timers<K, N> {
     }
 }
 
-impl<N: Ord + Copy> KeyTimers<N> {
-    /// None.
-    pub fn new() -> Self {
+impl<N> Default for KeyTimers<N> {
+    fn default() -> Self {
         KeyTimers { until: Tick::default(), due: BTreeSet::new(), set: Vec::new(), unset: Vec::new() }
     }
+}
 
+impl<N: Ord + Copy> KeyTimers<N> {
     /// Goes on to another key, for which those of these timers are due that are before `until`.
     pub fn turn_to(&mut self, until: Tick, due: &[(Tick, N)]) {
         self.until = until;

@@ -19,6 +19,8 @@ use crate::operators::KeyTimers;
 pub struct Follower {
     plan: Arc<Plan>,
     person: Person,
+    /// The tick at hand.
+    tick: Tick,
     /// The nodes that are still to be looked at, at this tick.
     touched: BTreeSet<Node>,
     /// The audiences that the person entered or left at this tick.
@@ -32,7 +34,13 @@ impl Follower {
     /// Follows by these definitions.
     pub fn new(definitions: Arc<Definitions>) -> Self {
         let plan = Arc::new(Plan::new(definitions));
-        Follower { person: Person::new(&plan), plan, touched: BTreeSet::new(), crossed: Vec::new() }
+        Follower {
+            person: Person::new(&plan),
+            plan,
+            tick: Tick::default(),
+            touched: BTreeSet::new(),
+            crossed: Vec::new(),
+        }
     }
 
     /// Gives what follows from these changes of the parts of one person, which come by tick, then part, and from the timers that
@@ -54,16 +62,17 @@ impl Follower {
             rest = later;
             self.person.next_tick();
             let mut give = |row, diff| rows.push((row, tick, diff));
-            self.go_on_to(tick, &plan);
+            self.tick = tick;
+            self.show_the_time(&plan);
             while let Some(node) = timers.pop_due(tick) {
                 self.touched.insert(node);
             }
             if !now.is_empty() {
-                self.change_parts(now, tick, &plan, past, &mut give);
+                self.change_parts(now, &plan, past, &mut give);
             }
             while let Some(node) = self.touched.pop_first() {
                 match plan.place(node) {
-                    NodeTarget::Step(planned) => self.change_step(node, planned, tick, &plan, past, timers, &mut give),
+                    NodeTarget::Step(planned) => self.change_step(node, planned, &plan, past, timers, &mut give),
                     NodeTarget::View(id) => self.change_view(id, &plan, past, &mut give),
                     NodeTarget::Input(_) => {}
                 }
@@ -72,11 +81,11 @@ impl Follower {
         }
     }
 
-    /// All clocks show this tick, and showed the one before it: what changed since an earlier one, timers were set for.
-    fn go_on_to(&mut self, tick: Tick, plan: &Plan) {
+    /// All clocks show the tick, and showed the one before it: for what changed between an earlier one and that, timers came.
+    fn show_the_time(&mut self, plan: &Plan) {
         for node in &plan.of_presence {
             let NodeTarget::Input(term) = plan.place(*node) else { continue };
-            let [before, now] = [tick.before(), tick].map(|tick| self.person.present(term, tick, plan));
+            let [before, now] = [self.tick.before(), self.tick].map(|tick| self.person.present(term, tick, plan));
             self.person.change(*node, before, now);
         }
     }
@@ -84,7 +93,6 @@ impl Follower {
     fn change_parts(
         &mut self,
         changes: &[(Tick, &Part, Weight)],
-        tick: Tick,
         plan: &Plan,
         past: &mut ProfilePast,
         give: &mut impl FnMut(Derived, i64),
@@ -97,7 +105,7 @@ impl Follower {
             record |= matches!(part, Part::Record(_));
         }
         if identifiers {
-            self.change_identifiers(tick, plan, give);
+            self.change_identifiers(plan, give);
         }
         if record {
             self.change_record(plan, give);
@@ -110,7 +118,7 @@ impl Follower {
         }
     }
 
-    fn change_identifiers(&mut self, tick: Tick, plan: &Plan, give: &mut impl FnMut(Derived, i64)) {
+    fn change_identifiers(&mut self, plan: &Plan, give: &mut impl FnMut(Derived, i64)) {
         // Every person has an identifier as long as there is anything of them.
         let [was_there, is_there] = [Phase::Before, Phase::After].map(|moment| self.person.has_identifiers(moment));
         let came = i64::from(is_there) - i64::from(was_there);
@@ -118,7 +126,7 @@ impl Follower {
             plan.of_everybody.iter().for_each(|row| give(row.clone(), came));
             for node in &plan.of_presence {
                 let NodeTarget::Input(term) = plan.place(*node) else { continue };
-                let [before, now] = [(tick.before(), was_there), (tick, is_there)]
+                let [before, now] = [(self.tick.before(), was_there), (self.tick, is_there)]
                     .map(|(tick, there)| self.person.present(term, tick, plan).filter(|_| there));
                 self.change_value(*node, before, now, plan);
             }
@@ -177,7 +185,6 @@ impl Follower {
         &mut self,
         node: Node,
         planned: &Planned,
-        tick: Tick,
         plan: &Plan,
         past: &mut ProfilePast,
         timers: &mut KeyTimers<Node>,
@@ -191,7 +198,7 @@ impl Follower {
             false => evaluate(Phase::Before),
         };
         if planned.clocks != [None; 2] {
-            let next = |moment| self.next_change(planned, tick, moment);
+            let next = |moment| self.next_change(planned, moment);
             let [was_due, is_due] = [Phase::Before, Phase::After].map(next);
             if was_due != is_due {
                 was_due.into_iter().for_each(|due| timers.unset(due, node));
@@ -214,7 +221,7 @@ impl Follower {
     }
 
     /// When the value of a step becomes another one by itself, as far as could be told before or after this tick.
-    fn next_change(&self, planned: &Planned, tick: Tick, moment: Phase) -> Option<Tick> {
+    fn next_change(&self, planned: &Planned, moment: Phase) -> Option<Tick> {
         let value = |node: &Node| self.person.value(*node, moment).cloned();
         let next = planned.clocks.iter().flatten().filter_map(|clock| {
             let Some(Value::Time(shown)) = value(clock) else { return None };
@@ -222,8 +229,8 @@ impl Follower {
             // The same way behind the ticks as now.
             let later_ms = u64::try_from(next.as_ms().saturating_sub(shown.as_ms())).ok()?;
             let from = match moment {
-                Phase::Before => tick.before(),
-                Phase::After => tick,
+                Phase::Before => self.tick.before(),
+                Phase::After => self.tick,
             };
             from.as_ms().checked_add(later_ms).map(Tick::from_ms)
         });

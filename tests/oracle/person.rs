@@ -30,19 +30,18 @@ impl OraclePerson<'_> {
     /// The profile at `now`.
     pub fn profile(&self, definitions: &Definitions, id: ProfileId, now: Tick) -> Profile {
         let record = self.record();
-        let mut traits: BTreeMap<TraitId, Value> = BTreeMap::new();
-        let mut audiences: BTreeSet<AudienceId> = BTreeSet::new();
+        let mut derived: (BTreeMap<TraitId, Value>, BTreeSet<AudienceId>) = Default::default();
         for step in &definitions.order {
-            let lookup = |term: &PersonTerm| self.term(definitions, id, &record, &traits, &audiences, now, term);
+            let lookup = |term: &PersonTerm| self.term(definitions, id, &record, &derived, now, term);
             match step {
                 EvaluationStep::Trait(id) => {
                     if let Some(value) = evaluate(&definitions.traits[id.index()].expression, &lookup) {
-                        traits.insert(*id, value);
+                        derived.0.insert(*id, value);
                     }
                 }
                 EvaluationStep::Audience(id) => {
                     if is_true(&definitions.audiences[id.index()].condition, &lookup) {
-                        audiences.insert(*id);
+                        derived.1.insert(*id);
                     }
                 }
             }
@@ -51,8 +50,8 @@ impl OraclePerson<'_> {
             id,
             identifiers: self.looked_at(&definitions.identity),
             record,
-            traits: traits.into_iter().collect(),
-            audiences: audiences.into_iter().collect(),
+            traits: derived.0.into_iter().collect(),
+            audiences: derived.1.into_iter().collect(),
         }
     }
 
@@ -118,8 +117,7 @@ impl OraclePerson<'_> {
         definitions: &Definitions,
         id: ProfileId,
         record: &Record,
-        traits: &BTreeMap<TraitId, Value>,
-        audiences: &BTreeSet<AudienceId>,
+        (traits, audiences): &(BTreeMap<TraitId, Value>, BTreeSet<AudienceId>),
         now: Tick,
         term: &PersonTerm,
     ) -> Option<Value> {
