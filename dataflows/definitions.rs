@@ -269,7 +269,7 @@ pub enum Period {
         from: Option<Window>,
     },
     /// While its day, or week, … in the zone is the one of now. All ends of an identifier are the same time after the exact ones, less than
-    /// [`CALENDAR_SPREAD_MS`](crate::calendar::CALENDAR_SPREAD_MS).
+    /// [`CALENDAR_SPREAD_MS`].
     During(CalendarSpan, Zone),
 }
 

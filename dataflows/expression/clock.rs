@@ -49,8 +49,11 @@ impl<T> Expression<T> {
                         Some((shift_ms, comparison, value)) => {
                             if let Some(Value::Time(at)) = value.value(lookup) {
                                 let at = at.as_ms().saturating_sub(shift_ms);
-                                crossings(comparison).for_each(|later| found(PointInTime::from_ms(at + later)));
+                                crossings(comparison)
+                                    .for_each(|later| found(PointInTime::from_ms(at.saturating_add(later))));
                             }
+                            // The value itself may be what a calendar shows: nine o'clock of the day of now.
+                            rest.push(value);
                         }
                         None => rest.extend([&**a, &**b]),
                     }

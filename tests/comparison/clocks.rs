@@ -97,6 +97,7 @@ fn definitions(case: &Case, clock_spread_ms: u64) -> Definitions {
             ]),
         ),
         ("shipped_today", compared(sample(2), Comparison::GreaterOrEqual, shift(began(CalendarUnit::Day), -5_000))),
+        ("second_half", compared(clock(), Comparison::GreaterOrEqual, shift(began(CalendarUnit::Hour), 1_800_000))),
         ("soon", compared(sample(2), Comparison::LessOrEqual, now(3_600_000))),
     ];
     let hour_long = Some(Window { length_ms: 3_600_000, grain_ms: 1_000 });

@@ -60,6 +60,7 @@ fn looks_at_the_time(definitions: &Definitions, history: &[(Tick, Event)]) -> BT
         for lag in &lags {
             for (time, shift) in shown.iter().flat_map(|time| shifts.iter().map(move |shift| (time, shift))) {
                 [0, 1].iter().for_each(|more| add(time - shift + lag + more));
+                add(time + shift + lag);
             }
         }
     }

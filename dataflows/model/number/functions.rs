@@ -7,7 +7,7 @@ use compact_str::CompactString;
 use super::decimal::{Decimal, Scaled};
 use super::{Form, Number};
 
-/// Beyond so many places, before or after the point, nothing is rounded.
+/// So many places, before or after the point, there are to round to: beyond that a float has no digits.
 const PLACES_MAX: i32 = 15;
 
 impl Number {
@@ -42,7 +42,7 @@ impl Number {
     }
 
     /// Rounded to so many places after the point, or before it where they are less than none, half away from zero. Nothing
-    /// where there are more than [`PLACES_MAX`] of them, or where it has more than 64 bits and is not finite.
+    /// where there are more than 15 of them.
     pub fn rounded(self, places: i32) -> Option<Number> {
         if !(-PLACES_MAX..=PLACES_MAX).contains(&places) {
             return None;
