@@ -24,7 +24,7 @@ pub(super) type PastBatch<K, V, R> = Rc<ValBatch<((K, V), Tick, R)>>;
 /// ```
 /// use dataflows::batches::arrange_by_key;
 /// use dataflows::model::Tick;
-/// use dataflows::operators::{AtOnce, Past, reduce_changes};
+/// use dataflows::operators::{AtOnce, KeyTimers, Past, reduce_changes};
 /// use differential_dataflow::input::InputSession;
 /// use timely::dataflow::ProbeHandle;
 /// use timely::dataflow::operators::{Capture, capture::Extract};
@@ -36,7 +36,7 @@ pub(super) type PastBatch<K, V, R> = Rc<ValBatch<((K, V), Tick, R)>>;
 ///         let none = arrange_by_key(numbers.clone().filter(|_| false), "None");
 ///         let numbers = arrange_by_key(numbers, "Numbers");
 ///         // Of a number that comes again: how often it was there, and the first two from it on.
-///         let logic = |_: &char, changes: &[(Tick, &u64, i64)], past: &mut Past<char, u64, i64>, give: &mut Vec<_>| {
+///         let logic = |_: &char, changes: &[(Tick, &u64, i64)], past: &mut Past<char, u64, i64>, _: &mut KeyTimers<()>, give: &mut Vec<_>| {
 ///             for (tick, number, _) in changes {
 ///                 let (amount, mut from_it_on) = (past.amount(number), Vec::new());
 ///                 past.visit(number, |other, _| {
