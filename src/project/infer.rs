@@ -425,15 +425,12 @@ impl Checker {
                 self.report(null_is_missing(operand));
             }
         }
-        if let NodeKind::Compare(..) = a.kind {
-            let problem = ProjectProblem::at(a.place.to(b.place), "a comparison is compared");
-            self.report(problem.help("write each comparison alone: 18 < age and age < 30"));
-            return TypedKind::Literal(None);
-        }
+        let is_chain = matches!(a.kind, NodeKind::Compare(..));
         let (a_typed, b_typed) = (self.check(a), self.check(b));
         let (a, b) = ((a_typed.variable, a.place), (b_typed.variable, b.place));
         let result = self.types.unify(a, b);
-        let fits = self.settle(result).is_some();
+        let hint = is_chain.then_some("write each comparison alone: 18 < age and age < 30");
+        let fits = self.settle(result.map_err(|problem| problem.maybe_help(hint))).is_some();
         if fits && !matches!(comparison, Comparison::Equal | Comparison::NotEqual) {
             self.types.demand_order(a);
         }

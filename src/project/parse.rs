@@ -4,6 +4,9 @@
 //! sqlparser counts places in lines and columns of the expression; we want bytes of the project file.
 
 use dataflows::calendar::Zone;
+mod hints;
+mod places;
+
 use dataflows::expression::{Arithmetic, CalendarUnit, Comparison, Function as ValueFunction};
 use dataflows::model::{Number, ValueType};
 use sqlparser::ast::{
@@ -12,9 +15,11 @@ use sqlparser::ast::{
     UnaryOperator, Value, ValueWithSpan,
 };
 use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Location, Span, Token, Tokenizer};
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token, Tokenizer};
 
+use self::hints::{hint, operator_hint};
+use self::places::{SpanMap, lower_first};
 use super::duration::parse_ms;
 use super::functions;
 use super::problem::{ProjectProblem, TextSpan};
@@ -93,178 +98,6 @@ fn too_deep(place: TextSpan) -> ProjectProblem {
 
 fn unsupported(place: TextSpan, what: &str) -> ProjectProblem {
     ProjectProblem::at(place, format!("{what} is not supported in an expression")).help(SUPPORTED)
-}
-
-fn operator_hint(operator: &str) -> Option<&'static str> {
-    Some(match operator {
-        "==" => "write `=` to compare",
-        "=>" => "write `>=` for at least, `=` to compare",
-        "><" => "write `<>` for unequal",
-        ";" => "arguments are separated by `,`",
-        "[" => "the list of `in` is in parentheses: in ('Rome', 'Paris')",
-        "where" => "a condition is an argument: count('Order Completed', where => properties.total > 5)",
-        "{" => "templates are not run; ${NAME} puts in an environment variable",
-        "&&" => "write `and`",
-        "!" => "write `not`, or `<>` for unequal",
-        _ => return None,
-    })
-}
-
-/// What to write where something stands at `place` that cannot stand there.
-fn hint(text: &SubstitutedText, place: TextSpan, found: &str) -> Option<String> {
-    let mut places = text.value.char_indices().map(|(at, _)| at);
-    let at = places.find(|at| text.place_of(*at, *at).start == place.start).unwrap_or(0);
-    let (before, after) = text.value.split_at(at);
-    let digits = |text: &str| text.trim().chars().rev().take_while(|c| c.is_ascii_digit() || *c == '.').count();
-    let first_word = before.split_whitespace().next().unwrap_or_default().to_lowercase();
-    let hint = match found.to_lowercase().as_str() {
-        _ if first_word == "select" => "an expression stands alone: leave out `select`",
-        "isnull" => "write `is null`",
-        "notnull" => "write `is not null`",
-        "=" if before.trim().is_empty() => "an expression stands alone: leave out the `=` before it",
-        "," if digits(before) > 0 && after[1..].starts_with(|c: char| c.is_ascii_digit()) => {
-            "a number has digits and a point, and no `,`: 1000.50"
-        }
-        _ if before.trim_end().ends_with("where") => "write `where => condition`",
-        found => match operator_hint(found) {
-            Some(hint) => hint,
-            None => return two_words(text, place),
-        },
-    };
-    Some(hint.to_owned())
-}
-
-/// What to say in the place of what sqlparser expected and found, where it does not say what to write.
-fn reworded(text: &str, expected: &str, found: &str) -> Option<(String, &'static str)> {
-    let found = match found {
-        "EOF" => "the end of the expression".to_owned(),
-        found => format!("`{found}`"),
-    };
-    match expected {
-        _ if expected.starts_with("[NOT] NULL") => {
-            Some((format!("expected `null`, `true` or `false` after `is`, found {found}"), "write `=` to compare"))
-        }
-        "AND" if text.to_lowercase().contains("between") => {
-            Some((format!("expected `and`, found {found}"), "write x between 18 and 30"))
-        }
-        "(" if text.to_lowercase().contains(" in ") => Some((
-            format!("expected the list of `in`, found {found}"),
-            "the list of `in` is in parentheses: in ('Rome', 'Paris')",
-        )),
-        _ if text.trim_end().ends_with('%') => {
-            Some((format!("expected {expected}, found {found}"), "a share is a number: 18% is 0.18"))
-        }
-        _ => None,
-    }
-}
-
-/// What to write where one word stands after another, such as in `count(Order Completed)`, and the second is at `place`.
-fn two_words(text: &SubstitutedText, place: TextSpan) -> Option<String> {
-    let mut places = text.value.char_indices().map(|(at, _)| at);
-    let at = places.find(|at| text.place_of(*at, *at).start == place.start)?;
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let (before, after) = text.value.split_at(at);
-    let spaces = before.len() - before.trim_end().len();
-    let first: String = before.trim_end().chars().rev().take_while(|c| is_word(*c)).collect();
-    let first: String = first.chars().rev().collect();
-    let second: String = after.chars().take_while(|c| is_word(*c)).collect();
-    let are_words = [&first, &second].iter().all(|word| word.starts_with(char::is_alphabetic));
-    (spaces > 0 && are_words)
-        .then(|| format!("a text is written in single quotes, such as the name of an event: '{first} {second}'"))
-}
-
-fn lower_first(message: &str) -> String {
-    let mut characters = message.chars();
-    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
-}
-
-/// From lines and columns of the expression to places in the file.
-struct SpanMap<'t> {
-    text: &'t SubstitutedText,
-    /// For each line the offsets of its characters, and of its end.
-    lines: Vec<Vec<usize>>,
-}
-
-impl<'t> SpanMap<'t> {
-    fn new(text: &'t SubstitutedText) -> Self {
-        let mut lines = vec![Vec::new()];
-        for (offset, character) in text.value.char_indices() {
-            if let Some(line) = lines.last_mut() {
-                line.push(offset);
-            }
-            if character == '\n' {
-                lines.push(Vec::new());
-            }
-        }
-        if let Some(line) = lines.last_mut() {
-            line.push(text.value.len());
-        }
-        SpanMap { text, lines }
-    }
-
-    fn offset(&self, location: Location) -> Option<usize> {
-        let index = |number: u64| usize::try_from(number).ok()?.checked_sub(1);
-        let line = self.lines.get(index(location.line)?)?;
-        line.get(index(location.column)?).or(line.last()).copied()
-    }
-
-    /// The place of a span; all of the expression where sqlparser does not say.
-    fn of(&self, span: Span) -> TextSpan {
-        match (self.offset(span.start), self.offset(span.end)) {
-            (Some(start), Some(end)) => self.text.place_of(start, end.max(start)),
-            _ => self.text.place,
-        }
-    }
-
-    /// The same for a call, whose closing parenthesis sqlparser leaves out.
-    fn of_call(&self, span: Span) -> TextSpan {
-        match (self.offset(span.start), self.offset(span.end)) {
-            (Some(start), Some(end)) if start <= end => {
-                let rest = self.text.value.get(end..).unwrap_or("");
-                let closing = rest.find(|c: char| !c.is_whitespace()).filter(|at| rest[*at..].starts_with(')'));
-                self.text.place_of(start, closing.map_or(end, |at| end + at + 1))
-            }
-            _ => self.text.place,
-        }
-    }
-
-    fn at(&self, location: Location) -> TextSpan {
-        self.of(Span { start: location, end: location })
-    }
-
-    /// The problem that an error of sqlparser is. It gives the location only as a part of its message.
-    fn problem(&self, error: ParserError) -> ProjectProblem {
-        let message = match error {
-            ParserError::RecursionLimitExceeded => return too_deep(self.text.place),
-            ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
-        };
-        let (message, location) = match message.rsplit_once(" at Line: ") {
-            Some((message, location)) => (message, location),
-            None => (message.as_str(), ""),
-        };
-        let mut numbers = location.split(", Column: ").map(|number| number.trim().parse::<u64>());
-        let place = match (numbers.next(), numbers.next()) {
-            (Some(Ok(line)), Some(Ok(column))) => self.at(Location { line, column }),
-            // Without a location it is the end that came too early.
-            _ => self.text.place_of(self.text.value.len(), self.text.value.len()),
-        };
-        let message = lower_first(message);
-        let parts = message.strip_prefix("expected: ").and_then(|message| message.split_once(", found: "));
-        let Some((expected, found)) = parts else { return ProjectProblem::at(place, message) };
-        if let Some((message, help)) = reworded(&self.text.value, expected, found) {
-            return ProjectProblem::at(place, message).help(help);
-        }
-        // A sign is quoted, a description such as "an expression" is not.
-        let is_sign = !expected.contains(|c: char| c.is_alphanumeric());
-        let expected = if is_sign { format!("`{expected}`") } else { expected.to_string() };
-        match found {
-            "EOF" => ProjectProblem::at(place, format!("expected {expected}, found the end of the expression")),
-            _ => {
-                let help = hint(self.text, place, found);
-                ProjectProblem::at(place, format!("expected {expected}, found `{found}`")).maybe_help(help)
-            }
-        }
-    }
 }
 
 struct Conversion<'t> {
