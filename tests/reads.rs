@@ -250,9 +250,9 @@ async fn check_by(definitions: Definitions, case: &Case, workers: usize, ended: 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_of_known_histories_equal_the_oracle() {
     let mut ended = ReadEnds::default();
-    for (_, case) in known_cases() {
-        check(&case, 1, &mut ended).await;
-        check(&case, 3, &mut ended).await;
+    // Every second one: what is read is compared with the oracle, which all of them are in tests of their own.
+    for ((_, case), workers) in known_cases().into_iter().step_by(2).zip([1, 3].into_iter().cycle()) {
+        check(&case, workers, &mut ended).await;
     }
 }
 

@@ -13,10 +13,8 @@ use dataflows::model::{PointInTime, Value, ValueType};
 use super::dataflow::{Dataflow, Restored};
 use super::{ComparisonSubject, compare, from_environment, some_cases, told};
 use crate::histories::Case;
-use crate::histories::definitions::order;
+use crate::histories::definitions::{OverPerson, order};
 use crate::histories::expressions::{compare as compared, field, literal, measure, not};
-
-type OverPerson = Expression<PersonTerm>;
 
 const NAMES: [&str; 4] = ["age", "hour", "is_recent", "seen"];
 

@@ -13,7 +13,7 @@ use super::computed::{FIRST_COMPUTED, computed_audiences, computed_traits, measu
 use super::expressions::{arithmetic, compare, field, is_missing, like, literal, measure, not, null, one_of};
 
 /// An expression over a person.
-pub(super) type OverPerson = Expression<PersonTerm>;
+pub type OverPerson = Expression<PersonTerm>;
 
 /// The names of the events that measures count.
 pub const ORDERED: &str = "Order Completed";
