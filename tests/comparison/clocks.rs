@@ -133,7 +133,7 @@ fn definitions(case: &Case, clock_spread_ms: u64) -> Definitions {
 #[track_caller]
 fn check(subject: &dyn ComparisonSubject, seeds: Range<u64>, clock_spread_ms: u64) {
     let first = from_environment("DELTAIC_TEST_SEED").unwrap_or(1);
-    for seed in seeds.map(|seed| first * 1_000 + seed) {
+    for seed in seeds.map(|seed| first.wrapping_mul(1_000).wrapping_add(seed)) {
         for case in some_cases(seed, 2, 10) {
             let definitions = definitions(&case, clock_spread_ms);
             if let Err(reason) = compare(subject, &definitions, &case.history()) {
