@@ -226,23 +226,18 @@ impl PartialEq for TextRegex {
 
 impl Eq for TextRegex {}
 
-impl fmt::Display for Function {
-    /// What it is, with all that is fixed: different for each.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self {
-            Function::Case => "case",
-            Function::CaseOf => "case of",
+impl Function {
+    /// What it is called in expressions.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Function::Case | Function::CaseOf => "case",
             Function::Coalesce => "coalesce",
             Function::NullIf => "nullif",
             Function::Greatest => "greatest",
             Function::Least => "least",
-            Function::IsDistinct => "distinct from",
-            Function::Cast(ValueType::Bool) => "cast as boolean",
-            Function::Cast(ValueType::Number) => "cast as number",
-            Function::Cast(ValueType::Text) => "cast as string",
-            Function::Cast(ValueType::Time) => "cast as time",
-            Function::ToTime(TimeUnit::Seconds) => "to_time s",
-            Function::ToTime(TimeUnit::Milliseconds) => "to_time ms",
+            Function::IsDistinct => "is distinct from",
+            Function::Cast(_) => "cast",
+            Function::ToTime(_) => "to_time",
             Function::Lower => "lower",
             Function::Upper => "upper",
             Function::Trim => "trim",
@@ -254,7 +249,7 @@ impl fmt::Display for Function {
             Function::StartsWith => "starts_with",
             Function::EndsWith => "ends_with",
             Function::Contains => "contains",
-            Function::RegexpLike(regex) => return write!(f, "regexp_like {:?}", regex.pattern()),
+            Function::RegexpLike(_) => "regexp_like",
             Function::Md5 => "md5",
             Function::Sha256 => "sha256",
             Function::Absolute => "abs",
@@ -264,11 +259,28 @@ impl fmt::Display for Function {
             Function::Power => "power",
             Function::SquareRoot => "sqrt",
             Function::NaturalLogarithm => "ln",
+            Function::Shift(_) => "interval",
+            Function::Truncate(..) => "date_trunc",
+            Function::Extract(..) => "extract",
             Function::AgeYears => "age_years",
-            Function::Shift(ms) => return write!(f, "shift {ms} ms"),
-            Function::Truncate(unit, zone) => return write!(f, "date_trunc {unit} {zone}"),
-            Function::Extract(field, zone) => return write!(f, "extract {field} {zone}"),
-        };
-        f.write_str(name)
+        }
+    }
+}
+
+impl fmt::Display for Function {
+    /// What it is called, with all that is fixed: different for each.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Function::CaseOf => f.write_str(" of"),
+            Function::Cast(kind) => write!(f, " as {kind}"),
+            Function::ToTime(TimeUnit::Seconds) => f.write_str(" s"),
+            Function::ToTime(TimeUnit::Milliseconds) => f.write_str(" ms"),
+            Function::RegexpLike(regex) => write!(f, " {:?}", regex.pattern()),
+            Function::Shift(ms) => write!(f, " {ms} ms"),
+            Function::Truncate(unit, zone) => write!(f, " {unit} {zone}"),
+            Function::Extract(field, zone) => write!(f, " {field} {zone}"),
+            _ => Ok(()),
+        }
     }
 }

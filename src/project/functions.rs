@@ -238,45 +238,6 @@ fn exactly<const N: usize>(arguments: Vec<SyntaxNode>) -> [SyntaxNode; N] {
     arguments.try_into().unwrap_or_else(|_| unreachable!("the number of arguments is checked before"))
 }
 
-/// What a function is called in messages.
-pub(super) fn written(function: &Function) -> &'static str {
-    match function {
-        Function::Case | Function::CaseOf => "case",
-        Function::Coalesce => "coalesce",
-        Function::NullIf => "nullif",
-        Function::Greatest => "greatest",
-        Function::Least => "least",
-        Function::IsDistinct => "is distinct from",
-        Function::Cast(_) => "cast",
-        Function::ToTime(_) => "to_time",
-        Function::Lower => "lower",
-        Function::Upper => "upper",
-        Function::Trim => "trim",
-        Function::Length => "length",
-        Function::Substring => "substring",
-        Function::Concatenate => "||",
-        Function::Replace => "replace",
-        Function::SplitPart => "split_part",
-        Function::StartsWith => "starts_with",
-        Function::EndsWith => "ends_with",
-        Function::Contains => "contains",
-        Function::RegexpLike(_) => "regexp_like",
-        Function::Md5 => "md5",
-        Function::Sha256 => "sha256",
-        Function::Absolute => "abs",
-        Function::Round => "round",
-        Function::Floor => "floor",
-        Function::Ceiling => "ceil",
-        Function::Power => "power",
-        Function::SquareRoot => "sqrt",
-        Function::NaturalLogarithm => "ln",
-        Function::Shift(_) => "interval",
-        Function::Truncate(..) => "date_trunc",
-        Function::Extract(..) => "extract",
-        Function::AgeYears => "age_years",
-    }
-}
-
 /// The types of the arguments and of the value; nothing where they depend on what the arguments are.
 pub(super) fn signature(function: &Function) -> Option<(&'static [ValueType], ValueType)> {
     use ValueType::{Bool, Number, Text, Time};

@@ -12,7 +12,7 @@ use dataflows::model::{Number, Value, ValueType};
 use super::consent::Purposes;
 use super::doubts::Doubts;
 use super::event::root_of;
-use super::functions::{self, written};
+use super::functions;
 use super::person::single_quotes;
 use super::problem::{ProjectProblem, TextSpan};
 use super::syntax::{ClockKind, FunctionCall, NameNode, NodeKind, SyntaxNode};
@@ -328,7 +328,7 @@ impl Checker {
         arguments: &[SyntaxNode],
         place: TextSpan,
     ) -> (Variable, TypedKind<T>) {
-        let name = written(function);
+        let name = function.name();
         let (variable, arguments) = match (functions::signature(function), function) {
             (Some((kinds, of)), _) => {
                 let mut checked = Vec::with_capacity(arguments.len());
@@ -474,7 +474,7 @@ impl OneType {
 
 /// What an argument is called in messages.
 fn argument_of(function: &Function, index: usize) -> String {
-    let name = written(function);
+    let name = function.name();
     match function {
         Function::Concatenate => "an operand of `||`".to_owned(),
         Function::Shift(_) => "what an interval is added to or taken from".to_owned(),
