@@ -83,7 +83,7 @@ impl Follower {
 
     /// All clocks show the tick, and showed the one before it: for what changed between an earlier one and that, timers came.
     fn show_the_time(&mut self, plan: &Plan) {
-        for node in &plan.of_presence {
+        for node in &plan.clocks {
             let NodeTarget::Input(term) = plan.place(*node) else { continue };
             let [before, now] = [self.tick.before(), self.tick].map(|tick| self.person.present(term, tick, plan));
             self.person.change(*node, before, now);

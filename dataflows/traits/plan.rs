@@ -79,6 +79,8 @@ pub struct Plan {
     pub of_kind: FxHashMap<CompactString, Vec<Node>>,
     /// The inputs that have a value because there is a person: what a clock shows, and what the profile's id decides.
     pub of_presence: Vec<Node>,
+    /// Of these, the clocks: they show something else at each tick.
+    pub clocks: Vec<Node>,
     /// What follows from nothing: what everybody has by being there.
     pub of_everybody: Vec<Derived>,
     inputs: Vec<PersonTerm>,
@@ -123,6 +125,7 @@ impl Plan {
             of_topic: FxHashMap::default(),
             of_kind: FxHashMap::default(),
             of_presence: Vec::new(),
+            clocks: Vec::new(),
             of_everybody: Vec::new(),
             steps: Vec::with_capacity(definitions.order.len()),
             traits: vec![Node(u32::MAX); definitions.traits.len()],
@@ -146,6 +149,9 @@ impl Plan {
 
     fn add_inputs(&mut self) {
         for (index, term) in self.inputs.iter().enumerate() {
+            if matches!(term, PersonTerm::Now | PersonTerm::Clock) {
+                self.clocks.push(Node::new(index));
+            }
             let nodes = match term {
                 PersonTerm::Attribute(name, _) => self.of_topic.entry(Topic::Attribute(name.clone())).or_default(),
                 PersonTerm::Consent(purpose) => self.of_topic.entry(Topic::Consent(purpose.clone())).or_default(),

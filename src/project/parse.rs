@@ -3,10 +3,10 @@
 //! SQL has far more than our expressions have. Whatever sqlparser takes and we do not is refused here, with its place.
 //! sqlparser counts places in lines and columns of the expression; we want bytes of the project file.
 
-use dataflows::calendar::Zone;
 mod hints;
 mod places;
 
+use dataflows::calendar::Zone;
 use dataflows::expression::{Arithmetic, CalendarUnit, Comparison, Function as ValueFunction};
 use dataflows::model::{Number, ValueType};
 use sqlparser::ast::{

@@ -36,7 +36,7 @@ pub(super) fn hint(text: &SubstitutedText, place: TextSpan, found: &str) -> Opti
         _ if before.trim_end().ends_with("where") => "write `where => condition`",
         found => match operator_hint(found) {
             Some(hint) => hint,
-            None => return two_words(text, place),
+            None => return two_words(before, after),
         },
     };
     Some(hint.to_owned())
@@ -66,12 +66,9 @@ pub(super) fn reworded(text: &str, expected: &str, found: &str) -> Option<(Strin
     }
 }
 
-/// What to write where one word stands after another, such as in `count(Order Completed)`, and the second is at `place`.
-fn two_words(text: &SubstitutedText, place: TextSpan) -> Option<String> {
-    let mut places = text.value.char_indices().map(|(at, _)| at);
-    let at = places.find(|at| text.place_of(*at, *at).start == place.start)?;
+/// What to write where one word stands after another, such as in `count(Order Completed)`: the second one begins what is after.
+fn two_words(before: &str, after: &str) -> Option<String> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let (before, after) = text.value.split_at(at);
     let spaces = before.len() - before.trim_end().len();
     let first: String = before.trim_end().chars().rev().take_while(|c| is_word(*c)).collect();
     let first: String = first.chars().rev().collect();
