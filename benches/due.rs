@@ -101,6 +101,7 @@ fn definitions(due: DueCase) -> Arc<Definitions> {
     Arc::new(Definitions {
         measures: vec![Measure {
             events: vec!["seen".into()],
+            each: None,
             condition: None,
             shape: MeasureShape::Count,
             within: Some(Period::Within(window)),

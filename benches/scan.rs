@@ -95,6 +95,7 @@ fn definitions() -> Arc<Definitions> {
     Arc::new(Definitions {
         measures: vec![Measure {
             events: vec!["seen".into()],
+            each: None,
             condition: None,
             shape: MeasureShape::Count,
             within: None,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::calendar::{CALENDAR_SPREAD_MS, CalendarSpan, Zone};
-use crate::expression::{Expression, Pattern};
+use crate::expression::{ArrayElement, Expression, Pattern};
 use crate::limits::{FOLLOWERS_PER_PROFILE_MAX, HOPS_MAX, IDENTIFIERS_PER_TYPE_MAX, LINKS_PER_IDENTIFIER_MAX};
 use crate::model::{Event, EventName, Number, PointInTime, ProfileId, Tick, Value, ValueType};
 
@@ -114,11 +114,23 @@ impl Definitions {
     pub fn value_of(&self, term: &EventTerm, event: &Event) -> Option<Value> {
         match term {
             EventTerm::Field(id) => {
-                let kind = self.fields[id.index()].kind;
-                event.field(*id).filter(|value| kind.is_none_or(|kind| kind == value.kind())).cloned()
+                let field = &self.fields[id.index()];
+                // A column of an array is a list, of which each element is of the type.
+                let fits = |value: &&Value| field.is_column() || field.kind.is_none_or(|kind| kind == value.kind());
+                event.field(*id).filter(fits).cloned()
             }
             EventTerm::Timestamp => Some(Value::Time(event.timestamp.into())),
         }
+    }
+
+    /// Visits what a measure may count of an event: the event, or each of its rows.
+    pub fn for_each_row(&self, measure: &Measure, event: &Event, mut visit: impl FnMut(ArrayElement<'_>)) {
+        let Some(rows) = &measure.each else { return visit(ArrayElement::default()) };
+        let value = |id: &FieldId| self.value_of(&EventTerm::Field(*id), event);
+        let Some(Value::Number(count)) = value(&rows.count) else { return };
+        let columns: Vec<Option<Value>> = rows.columns.iter().map(value).collect();
+        let count = count.as_integer().and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+        (0..count).for_each(|index| visit(ArrayElement::new(&columns, index)));
     }
 }
 
@@ -215,10 +227,59 @@ impl fmt::Display for Blocked {
 pub struct Field {
     /// Where in the event it is.
     pub root: FieldRoot,
-    /// The keys that lead to it, from the outside in; at least one.
-    pub path: Vec<CompactString>,
+    /// The steps that lead to it, from the outside in; at least one.
+    pub path: Vec<PathStep>,
     /// The type that definitions use it as; a value of another type counts as missing. `None` where any type will do.
     pub kind: Option<ValueType>,
+}
+
+impl Field {
+    /// Whether it is a list that has a value of each element of an array.
+    pub fn is_column(&self) -> bool {
+        self.path.contains(&PathStep::Each)
+    }
+}
+
+impl fmt::Display for Field {
+    /// As it is written, such as `properties.products[0].price`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let root = match self.root {
+            FieldRoot::Properties => "properties",
+            FieldRoot::Traits => "traits",
+            FieldRoot::Context => "context",
+            FieldRoot::Event => "",
+        };
+        f.write_str(root)?;
+        for (index, step) in self.path.iter().enumerate() {
+            match step {
+                PathStep::Member(name) if index == 0 && root.is_empty() => f.write_str(name)?,
+                PathStep::Member(name) => write!(f, ".{name}")?,
+                PathStep::Element(index) => write!(f, "[{index}]")?,
+                PathStep::Each => f.write_str("[]")?,
+                PathStep::Count => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<&str> for PathStep {
+    fn from(name: &str) -> Self {
+        PathStep::Member(name.into())
+    }
+}
+
+/// A step on the way to a field.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PathStep {
+    /// To the member of an object under this key.
+    Member(CompactString),
+    /// To the element of an array at this index, which is 0 at the first one; from the end, where -1 is the last one, if it is negative.
+    Element(i16),
+    /// To each element of an array, [`ROWS_PER_ARRAY_MAX`](crate::limits::ROWS_PER_ARRAY_MAX) at most; what follows is a column.
+    Each,
+    /// To the number of elements of an array, as many at most. The last step.
+    Count,
 }
 
 /// The objects of an event that have fields.
@@ -240,6 +301,8 @@ pub enum FieldRoot {
 pub struct Measure {
     /// Which events, as in [`Event::name`], sorted and each once; all where there are none.
     pub events: Vec<EventName>,
+    /// The array of an event whose elements count, each by itself; `None`: the event does.
+    pub each: Option<ArrayRows>,
     /// Which of them count: those where this is true. `None`: all.
     pub condition: Option<Expression<EventTerm>>,
     /// What is kept of each.
@@ -248,7 +311,21 @@ pub struct Measure {
     pub within: Option<Period>,
 }
 
+/// An array of an event, whose elements are rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArrayRows {
+    /// How many there are.
+    pub count: FieldId,
+    /// What [`Expression::Item`] looks at.
+    pub columns: Vec<FieldId>,
+}
+
 impl Measure {
+    /// The fields of the array whose elements count.
+    pub fn array_fields(&self) -> impl Iterator<Item = FieldId> {
+        self.each.iter().flat_map(|rows| rows.columns.iter().chain([&rows.count]).copied())
+    }
+
     /// Whether events stop counting at some time.
     pub fn lets_go(&self) -> bool {
         self.within.as_ref().is_some_and(Period::ends)
@@ -314,6 +391,8 @@ pub enum MeasureShape {
     Distinct(Expression<EventTerm>),
     /// Its values, each with how many events gave it.
     Tally(Expression<EventTerm>),
+    /// The values of the latest events, so many, by event time; at the same time, the larger value first. Numbers before all others.
+    Recent(Expression<EventTerm>, u16),
 }
 
 impl MeasureShape {
@@ -327,7 +406,8 @@ impl MeasureShape {
             | MeasureShape::Earliest(argument)
             | MeasureShape::Latest(argument)
             | MeasureShape::Distinct(argument)
-            | MeasureShape::Tally(argument) => Some(argument),
+            | MeasureShape::Tally(argument)
+            | MeasureShape::Recent(argument, _) => Some(argument),
         }
     }
 }
@@ -384,6 +464,10 @@ pub enum PersonTerm {
     Percentile(MeasureId, u32),
     /// The standard deviation of the numbers of a measure of shape `Tally`, as of a sample; missing where there are fewer than two.
     Deviation(MeasureId),
+    /// The first so many of the different values of a measure of shape `Distinct`, sorted, numbers last. Never missing.
+    List(MeasureId, u16),
+    /// The values of a measure of shape `Recent`, the latest first. Never missing.
+    Recent(MeasureId),
     /// The attribute of this name; a value of another type than is expected counts as missing.
     Attribute(CompactString, Option<ValueType>),
     /// The value of a trait.
@@ -446,7 +530,9 @@ impl PersonTerm {
             | PersonTerm::Top(measure, _)
             | PersonTerm::CountOf(measure, _)
             | PersonTerm::Percentile(measure, _)
-            | PersonTerm::Deviation(measure) => Some(*measure),
+            | PersonTerm::Deviation(measure)
+            | PersonTerm::List(measure, _)
+            | PersonTerm::Recent(measure) => Some(*measure),
             PersonTerm::Attribute(..)
             | PersonTerm::Trait(_)
             | PersonTerm::Audience(_)

@@ -12,7 +12,7 @@ mod time;
 
 use std::cmp::Ordering;
 
-use crate::model::{Number, Value};
+use crate::model::{Number, Value, ValueType};
 
 pub use self::function::{CalendarField, CalendarUnit, Function, TextRegex, TimeUnit};
 pub use self::pattern::Pattern;
@@ -43,7 +43,44 @@ pub enum Expression<T> {
     IsMissing(Box<Expression<T>>),
     /// A function of values. There are as many arguments as it takes, of the types that it takes.
     Call(Function, Vec<Expression<T>>),
+    /// Whether a condition is true of any element of an array, which is there as one list or more, its columns: of each element
+    /// they have what the condition looks at. As an `or` over the elements; missing where no column is there.
+    Any(Vec<Expression<T>>, Box<Expression<T>>),
+    /// Of the element at hand what the column of this index has; missing where that is of another type.
+    Item(usize, Option<ValueType>),
 }
+
+/// The element of an array that an expression is about.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ArrayElement<'a> {
+    columns: &'a [Option<Value>],
+    index: usize,
+}
+
+impl<'a> ArrayElement<'a> {
+    /// The element of this index, where the columns have values.
+    pub fn new(columns: &'a [Option<Value>], index: usize) -> Self {
+        ArrayElement { columns, index }
+    }
+
+    fn of_column(self, column: usize) -> Option<&'a Value> {
+        self.columns.get(column)?.as_ref()?.as_list()?.get(self.index)?.as_ref()
+    }
+}
+
+/// What an expression looks at.
+struct Lookup<'a, L> {
+    terms: &'a L,
+    element: ArrayElement<'a>,
+}
+
+impl<L> Clone for Lookup<'_, L> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L> Copy for Lookup<'_, L> {}
 
 /// Comparisons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,47 +165,77 @@ impl Arithmetic {
 impl<T> Expression<T> {
     /// The value of the expression where `lookup` gives the values of its terms.
     pub fn value(&self, lookup: &impl Fn(&T) -> Option<Value>) -> Option<Value> {
-        match self {
-            Expression::Literal(value) => value.clone(),
-            Expression::Term(term) => lookup(term),
-            Expression::Arithmetic(operation, a, b) => match (a.value(lookup)?, b.value(lookup)?) {
-                (Value::Number(a), Value::Number(b)) => operation.apply(a, b).map(Value::Number),
-                _ => None,
-            },
-            Expression::Call(function, arguments) => call::call(function, arguments, lookup),
-            _ => self.truth(lookup).map(Value::Bool),
-        }
+        self.value_of(ArrayElement::default(), lookup)
     }
 
     /// The truth of the expression: `None` where it is missing or no boolean.
     pub fn truth(&self, lookup: &impl Fn(&T) -> Option<Value>) -> Option<bool> {
+        self.truth_of(ArrayElement::default(), lookup)
+    }
+
+    /// The value of the expression for an element of an array.
+    pub fn value_of(&self, element: ArrayElement<'_>, lookup: &impl Fn(&T) -> Option<Value>) -> Option<Value> {
+        self.evaluate(Lookup { terms: lookup, element })
+    }
+
+    /// The truth of the expression for an element of an array.
+    pub fn truth_of(&self, element: ArrayElement<'_>, lookup: &impl Fn(&T) -> Option<Value>) -> Option<bool> {
+        self.decide(Lookup { terms: lookup, element })
+    }
+
+    fn evaluate<L: Fn(&T) -> Option<Value>>(&self, lookup: Lookup<'_, L>) -> Option<Value> {
         match self {
-            Expression::Not(inner) => inner.truth(lookup).map(|truth| !truth),
-            Expression::And(all) => decide(all, false, lookup),
-            Expression::Or(any) => decide(any, true, lookup),
+            Expression::Literal(value) => value.clone(),
+            Expression::Term(term) => (lookup.terms)(term),
+            Expression::Arithmetic(operation, a, b) => match (a.evaluate(lookup)?, b.evaluate(lookup)?) {
+                (Value::Number(a), Value::Number(b)) => operation.apply(a, b).map(Value::Number),
+                _ => None,
+            },
+            Expression::Call(function, arguments) => call::call(function, arguments, lookup),
+            Expression::Item(column, kind) => {
+                let value = lookup.element.of_column(*column)?;
+                kind.is_none_or(|kind| kind == value.kind()).then(|| value.clone())
+            }
+            _ => self.decide(lookup).map(Value::Bool),
+        }
+    }
+
+    fn decide<L: Fn(&T) -> Option<Value>>(&self, lookup: Lookup<'_, L>) -> Option<bool> {
+        match self {
+            Expression::Not(inner) => inner.decide(lookup).map(|truth| !truth),
+            Expression::And(all) => together(false, all.iter().map(|one| one.decide(lookup))),
+            Expression::Or(any) => together(true, any.iter().map(|one| one.decide(lookup))),
             Expression::Compare(comparison, a, b) => {
-                let (a, b) = (a.value(lookup)?, b.value(lookup)?);
+                let (a, b) = (a.evaluate(lookup)?, b.evaluate(lookup)?);
                 (a.kind() == b.kind()).then(|| comparison.holds(a.cmp(&b)))
             }
-            Expression::In(inner, values) => Some(values.binary_search(&inner.value(lookup)?).is_ok()),
-            Expression::Like(inner, pattern) => match inner.value(lookup)? {
+            Expression::In(inner, values) => Some(values.binary_search(&inner.evaluate(lookup)?).is_ok()),
+            Expression::Like(inner, pattern) => match inner.evaluate(lookup)? {
                 Value::Text(text) => Some(pattern.matches(&text)),
                 _ => None,
             },
-            Expression::IsMissing(inner) => Some(inner.value(lookup).is_none()),
-            Expression::Literal(_) | Expression::Term(_) | Expression::Arithmetic(..) | Expression::Call(..) => {
-                match self.value(lookup)? {
-                    Value::Bool(truth) => Some(truth),
-                    _ => None,
-                }
+            Expression::IsMissing(inner) => Some(inner.evaluate(lookup).is_none()),
+            Expression::Any(columns, condition) => {
+                let columns: Vec<Option<Value>> = columns.iter().map(|column| column.evaluate(lookup)).collect();
+                let elements = columns.iter().flatten().filter_map(Value::as_list).map(<[_]>::len).max()?;
+                let of = |index| Lookup { element: ArrayElement::new(&columns, index), ..lookup };
+                together(true, (0..elements).map(|index| condition.decide(of(index))))
             }
+            Expression::Literal(_)
+            | Expression::Term(_)
+            | Expression::Arithmetic(..)
+            | Expression::Call(..)
+            | Expression::Item(..) => match self.evaluate(lookup)? {
+                Value::Bool(truth) => Some(truth),
+                _ => None,
+            },
         }
     }
 
     /// Calls `visit` with every term.
     pub fn for_each_term(&self, visit: &mut impl FnMut(&T)) {
         match self {
-            Expression::Literal(_) => {}
+            Expression::Literal(_) | Expression::Item(..) => {}
             Expression::Term(term) => visit(term),
             Expression::Not(inner)
             | Expression::In(inner, _)
@@ -180,6 +247,10 @@ impl<T> Expression<T> {
             Expression::Compare(_, a, b) | Expression::Arithmetic(_, a, b) => {
                 a.for_each_term(visit);
                 b.for_each_term(visit);
+            }
+            Expression::Any(columns, condition) => {
+                columns.iter().for_each(|column| column.for_each_term(visit));
+                condition.for_each_term(visit);
             }
         }
     }
@@ -203,15 +274,19 @@ impl<T> Expression<T> {
             Expression::Call(function, arguments) => {
                 Expression::Call(function.clone(), arguments.iter().map(|one| one.map(map)).collect())
             }
+            Expression::Any(columns, condition) => {
+                Expression::Any(columns.iter().map(|one| one.map(map)).collect(), Box::new(condition.map(map)))
+            }
+            Expression::Item(column, kind) => Expression::Item(*column, *kind),
         }
     }
 }
 
 /// `and` (`decisive` false) and `or` (`decisive` true): one decisive operand decides; else one that is missing.
-fn decide<T>(operands: &[Expression<T>], decisive: bool, lookup: &impl Fn(&T) -> Option<Value>) -> Option<bool> {
+fn together(decisive: bool, operands: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let mut missing = false;
-    for operand in operands {
-        match operand.truth(lookup) {
+    for truth in operands {
+        match truth {
             Some(truth) if truth == decisive => return Some(decisive),
             Some(_) => {}
             None => missing = true,

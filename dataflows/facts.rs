@@ -7,12 +7,13 @@
 
 mod aliases;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::aliases::Aliases;
-use crate::definitions::{Definitions, MeasureId};
+use crate::definitions::{Definitions, MeasureId, MeasureShape};
 use crate::limits::{LINKS_PER_IDENTIFIER_MAX_MAX, OWNERS_PER_IDENTIFIER_MAX, VALUES_PER_IDENTIFIER_MAX};
 use crate::model::{
     Decision, Decisions, EventOrder, IdentifierId, Part, Record, Sample, Setting, Strength, Text, Tick, Topic, Value,
@@ -109,7 +110,8 @@ impl Facts {
     pub fn settle(&mut self, tick: Tick, definitions: &Definitions) {
         self.parts.iter_mut().filter(|(at, _, _)| *at <= tick).for_each(|(at, _, _)| *at = Tick::default());
         consolidate(&mut self.parts);
-        // Those that have come stand together, each measure's sorted.
+        // Those that have come stand together, each measure's sorted. Of recent ones, those before the last so many.
+        let mut surplus = surplus_of_recent(&self.parts, definitions);
         let (mut values, mut best) = ((None, 0), Vec::new());
         self.parts.retain(|(at, part, _)| match part {
             Part::Sample(measure, sample) if *at == Tick::default() => {
@@ -120,6 +122,10 @@ impl Facts {
                 if of.shape.has_best() {
                     best.push((*measure, (**sample).clone()));
                     return false;
+                }
+                if let MeasureShape::Recent(..) = of.shape {
+                    let before = surplus.get_mut(measure).filter(|before| **before > 0);
+                    return before.map(|before| *before -= 1).is_none();
                 }
                 values = if values.0 == Some(*measure) { (values.0, values.1 + 1) } else { (Some(*measure), 1) };
                 values.1 <= VALUES_PER_IDENTIFIER_MAX
@@ -213,6 +219,21 @@ impl Replacement {
         consolidate(&mut parts);
         Facts { parts, ..after }.tell(id, &mut |observation| give(FactUpdate::Observed(observation)));
     }
+}
+
+/// How many values that have come there are of each measure that has the latest ones only, beyond those.
+fn surplus_of_recent(parts: &[(Tick, Part, Weight)], definitions: &Definitions) -> BTreeMap<MeasureId, usize> {
+    let mut counts = BTreeMap::new();
+    for (at, part, _) in parts {
+        if let Part::Sample(measure, _) = part
+            && *at == Tick::default()
+            && let MeasureShape::Recent(_, most) = definitions.measures[measure.index()].shape
+        {
+            let (count, _) = counts.entry(*measure).or_insert((0usize, usize::from(most)));
+            *count += 1;
+        }
+    }
+    counts.into_iter().map(|(measure, (count, most))| (measure, count.saturating_sub(most))).collect()
 }
 
 /// So many events; more than that are nowhere.

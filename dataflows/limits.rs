@@ -15,6 +15,11 @@ pub const TOPICS_PER_IDENTIFIER_MAX: usize = 1_000;
 /// some milliseconds. It is also more than anybody has articles or pages that matter to him.
 pub const VALUES_PER_IDENTIFIER_MAX: usize = 10_000;
 
+/// Elements of an array in an event that are rows of an aggregate, or looked at by `any`: the first ones.
+///
+/// An order has tens of products. A list of numbers of the size of an event has ten thousand, each a row of every aggregate over it.
+pub const ROWS_PER_ARRAY_MAX: usize = 1_000;
+
 /// Decisions on consent through one identifier that is not exclusive, for one purpose. Of those before the latest ones, only the
 /// first and the latest of each answer are kept.
 ///

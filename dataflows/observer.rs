@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::calendar::CALENDAR_SPREAD_MS;
 use crate::definitions::{Definitions, EventTerm, Measure, MeasureId, MeasureShape, Period, Window};
-use crate::expression::Expression;
+use crate::expression::{ArrayElement, Expression};
 use crate::model::{
     Decision, Decisions, Event, EventName, EventOrder, Identifier, IdentifierId, Identifiers, Part, Position, Record,
     Sample, Setting, Strength, Text, Tick, Topic, Value, Weight,
@@ -196,21 +196,25 @@ impl Observer {
         let holder = Holder { id: star.primary.id(), exclusive: star.exclusive };
         self.links(&star, &event, |id, link| give(Observation::Link(id, link)));
         self.aliases(&event, |id, alias| give(Observation::Alias(id, Box::new(alias))));
-        self.measures(&event, |id, measure| match self.contribution(measure, &event, holder.id, tick) {
-            None => {}
-            Some(Contribution::Candidate(sample)) => {
-                let candidate = Candidate { measure: id, exclusive: holder.exclusive, sample, events: 1 };
-                give(Observation::Candidate(holder.id, candidate));
-            }
-            Some(Contribution::Stay { kept, from, until }) => {
-                for (part, weight) in kept.parts(id) {
-                    if let Some(until) = until {
-                        let leaves = Weight(weight.0.wrapping_neg());
-                        give(Observation::Part(holder, part.clone(), until, leaves));
-                    }
-                    give(Observation::Part(holder, part, from, weight));
+        self.measures(&event, |id, measure| {
+            let mut give = |contribution| match contribution {
+                Contribution::Candidate(sample) => {
+                    let candidate = Candidate { measure: id, exclusive: holder.exclusive, sample, events: 1 };
+                    give(Observation::Candidate(holder.id, candidate));
                 }
-            }
+                Contribution::Stay { kept, from, until } => {
+                    for (part, weight) in kept.parts(id) {
+                        if let Some(until) = until {
+                            let leaves = Weight(weight.0.wrapping_neg());
+                            give(Observation::Part(holder, part.clone(), until, leaves));
+                        }
+                        give(Observation::Part(holder, part, from, weight));
+                    }
+                }
+            };
+            self.definitions.for_each_row(measure, &event, |row| {
+                self.contribution(measure, &event, row, holder.id, tick).map(&mut give);
+            });
         });
         let (primary, others) = (star.primary, star.others);
         for (identifier, exclusive, _) in others {
@@ -295,17 +299,24 @@ impl Observer {
         }
     }
 
-    /// What `measure` makes of an event that arrives at `tick`, for the identifier that it is kept with.
-    fn contribution(&self, measure: &Measure, event: &Event, holder: IdentifierId, tick: Tick) -> Option<Contribution> {
+    /// What `measure` makes of an event that arrives at `tick`, or of one of its rows, for the identifier that it is kept with.
+    fn contribution(
+        &self,
+        measure: &Measure,
+        event: &Event,
+        row: ArrayElement<'_>,
+        holder: IdentifierId,
+        tick: Tick,
+    ) -> Option<Contribution> {
         let lookup = |term: &EventTerm| self.definitions.value_of(term, event);
-        if measure.condition.as_ref().is_some_and(|condition| condition.truth(&lookup) != Some(true)) {
+        if measure.condition.as_ref().is_some_and(|condition| condition.truth_of(row, &lookup) != Some(true)) {
             return None;
         }
         let (from, until) = match &measure.within {
             None => (tick, None),
             Some(period) => period.stay(holder, event.timestamp, tick)?,
         };
-        let value = |expression: &Expression<EventTerm>| expression.value(&lookup);
+        let value = |expression: &Expression<EventTerm>| expression.value_of(row, &lookup);
         let timed = |value| Sample { at: event.timestamp, position: event.position, value };
         let kept = match &measure.shape {
             MeasureShape::Count => CountedFact::Event,
@@ -317,9 +328,9 @@ impl Observer {
             | MeasureShape::Tally(expression)
             | MeasureShape::Least(expression)
             | MeasureShape::Greatest(expression) => CountedFact::Sample(Sample::timeless(value(expression)?)),
-            MeasureShape::Earliest(expression) | MeasureShape::Latest(expression) => {
-                CountedFact::Sample(timed(value(expression)?))
-            }
+            MeasureShape::Earliest(expression)
+            | MeasureShape::Latest(expression)
+            | MeasureShape::Recent(expression, _) => CountedFact::Sample(timed(value(expression)?)),
         };
         match kept {
             CountedFact::Sample(sample) if from <= tick && until.is_none() && measure.shape.has_best() => {

@@ -10,7 +10,7 @@ use compact_str::CompactString;
 
 use crate::definitions::{
     Audience, Blocked, Definitions, DestinationView, EventTerm, Field, FieldRoot, Forward, HashBucket, IdentityRules,
-    ListedTrait, Measure, MeasureId, MeasureShape, Period, PersonTerm, Trait, Window,
+    ListedTrait, Measure, MeasureId, MeasureShape, PathStep, Period, PersonTerm, Trait, Window,
 };
 use crate::expression::{Comparison, Expression};
 use crate::model::{Value, ValueType};
@@ -21,7 +21,8 @@ impl Measure {
     /// ```
     /// use dataflows::definitions::{Definitions, Measure, MeasureShape, Period, Window};
     /// let within = Some(Period::Within(Window { length_ms: 3_600_000, grain_ms: 1_000 }));
-    /// let measure = Measure { events: vec!["Seen".into()], condition: None, shape: MeasureShape::Count, within };
+    /// let events = vec!["Seen".into()];
+    /// let measure = Measure { events, each: None, condition: None, shape: MeasureShape::Count, within };
     /// assert_eq!(measure.signature(&Definitions::default()), r#"count "Seen" within 3600000 ms by 1000 ms"#);
     /// ```
     pub fn signature(&self, definitions: &Definitions) -> String {
@@ -35,12 +36,17 @@ impl Measure {
             MeasureShape::Latest(expression) => of("latest", expression),
             MeasureShape::Distinct(expression) => of("distinct", expression),
             MeasureShape::Tally(expression) => of("tally", expression),
+            MeasureShape::Recent(expression, most) => of(&format!("recent {most}"), expression),
         };
         _ = match self.events.as_slice() {
             [] => write!(signature, " *"),
             [event] => write!(signature, " {event:?}"),
             several => write!(signature, " {several:?}"),
         };
+        if let Some(rows) = &self.each {
+            let columns = rows.columns.iter().map(|id| field(&definitions.fields[id.index()])).collect::<Vec<_>>();
+            _ = write!(signature, " each {} [{}]", field(&definitions.fields[rows.count.index()]), columns.join(" "));
+        }
         if let Some(condition) = &self.condition {
             _ = write!(signature, " where {}", of_event(condition, &definitions.fields));
         }
@@ -179,6 +185,8 @@ fn of_person(expression: &Expression<PersonTerm>, definitions: &Definitions) -> 
         PersonTerm::CountOf(id, of) => format!("[count of {} in {}]", value(of), measure(id)),
         PersonTerm::Percentile(id, millionths) => format!("[percentile {millionths} of {}]", measure(id)),
         PersonTerm::Deviation(id) => format!("[deviation of {}]", measure(id)),
+        PersonTerm::List(id, most) => format!("[first {most} of {}]", measure(id)),
+        PersonTerm::Recent(id) => format!("[all of {}]", measure(id)),
         PersonTerm::Attribute(name, kind) => format!("attribute {name:?}{}", of_type(*kind)),
         PersonTerm::Trait(id) => format!("trait {:?}", definitions.traits[id.index()].name),
         PersonTerm::Audience(id) => format!("audience {:?}", definitions.audiences[id.index()].name),
@@ -221,6 +229,8 @@ fn text<T>(expression: &Expression<T>, term: &impl Fn(&T) -> String) -> String {
         Expression::Like(inner, pattern) => format!("(like {} {:?})", one(inner), pattern.to_string()),
         Expression::IsMissing(inner) => format!("(missing {})", one(inner)),
         Expression::Call(function, arguments) => format!("({function} {})", list(arguments)),
+        Expression::Any(columns, condition) => format!("(any [{}] {})", list(columns), one(condition)),
+        Expression::Item(column, kind) => format!("item {column}{}", of_type(*kind)),
     }
 }
 
@@ -230,9 +240,18 @@ fn field(field: &Field) -> String {
         FieldRoot::Traits => "traits",
         FieldRoot::Context => "context",
         // Always a text.
-        FieldRoot::Event => return field.path.join("."),
+        FieldRoot::Event => return field.to_string(),
     };
-    let path: String = field.path.iter().map(|key| format!(".{key:?}")).collect();
+    let path: String = field
+        .path
+        .iter()
+        .map(|step| match step {
+            PathStep::Member(key) => format!(".{key:?}"),
+            PathStep::Element(index) => format!("[{index}]"),
+            PathStep::Each => "[]".to_owned(),
+            PathStep::Count => "[#]".to_owned(),
+        })
+        .collect();
     format!("{root}{path}{}", of_type(field.kind))
 }
 
@@ -243,6 +262,8 @@ fn of_type(kind: Option<ValueType>) -> &'static str {
         Some(ValueType::Number) => ":number",
         Some(ValueType::Time) => ":time",
         Some(ValueType::Text) => ":text",
+        Some(ValueType::List) => ":list",
+        Some(ValueType::Json) => ":json",
     }
 }
 
@@ -252,5 +273,10 @@ fn value(value: &Value) -> String {
         Value::Number(number) => number.to_string(),
         Value::Time(time) => format!("@{time}"),
         Value::Text(text) => format!("{text:?}"),
+        Value::List(_) | Value::Json(_) => {
+            let mut json = String::new();
+            value.write_json(&mut json);
+            json
+        }
     }
 }

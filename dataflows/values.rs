@@ -1,5 +1,6 @@
 //! Second stage too, beside the records: of the values that events give to measures, those that count: for `min`, `max`, `first`
-//! and `last` the best one, for `distinct`, and where it is counted how often each was given, as many as one identifier may have.
+//! and `last` the best one, for `last_n` the latest, for `distinct`, and where it is counted how often each was given, as many as one
+//! identifier may have.
 //!
 //! Values of a window come and go ([`crate::operators::release`]). All that are there are held here, so that when the best
 //! one goes the next best takes its place; what lies behind this stage, and changes hands when people merge, is what counts.
@@ -114,6 +115,7 @@ enum Best {
 impl Best {
     fn of(shape: &MeasureShape) -> Self {
         match shape {
+            MeasureShape::Recent(..) => Best::Greater,
             _ if shape.prefers_greater() => Best::Greater,
             _ if shape.has_best() => Best::LesserNumbers,
             _ => Best::Lesser,
@@ -123,15 +125,14 @@ impl Best {
 
 impl ValueRule {
     fn of(measure: &Measure, distinct_max: usize) -> Self {
-        let weighs = matches!(measure.shape, MeasureShape::Tally(_));
-        let tells = weighs || matches!(measure.shape, MeasureShape::Distinct(_));
-        ValueRule {
-            count_max: if tells { distinct_max } else { 1 },
-            best: Best::of(&measure.shape),
-            forgets: !measure.lets_go(),
-            tells,
-            weighs,
-        }
+        let tells = matches!(measure.shape, MeasureShape::Distinct(_) | MeasureShape::Tally(_));
+        let weighs = matches!(measure.shape, MeasureShape::Tally(_) | MeasureShape::Recent(..));
+        let count_max = match measure.shape {
+            MeasureShape::Recent(_, most) => most.into(),
+            _ if tells => distinct_max,
+            _ => 1,
+        };
+        ValueRule { count_max, best: Best::of(&measure.shape), forgets: !measure.lets_go(), tells, weighs }
     }
 
     /// How much a value counts that so many events gave.
@@ -317,7 +318,13 @@ mod tests {
         mixed: bool,
     ) {
         let shape = shape(Expression::Term(EventTerm::Timestamp));
-        let measure = Measure { events: vec!["e".into()], condition: None, shape, within: within.map(Period::Within) };
+        let measure = Measure {
+            events: vec!["e".into()],
+            each: None,
+            condition: None,
+            shape,
+            within: within.map(Period::Within),
+        };
         let rule = ValueRule::of(&measure, distinct_max);
         let mut held = HeldValues::default();
         let mut there: BTreeMap<(MeasureId, Arc<Sample>), i64> = BTreeMap::new();
@@ -351,7 +358,7 @@ mod tests {
                 // What is best of all: numbers, then the greater or the lesser; of different values, numbers come last.
                 let is_number = |sample: &Sample| matches!(sample.value, Value::Number(_));
                 all.sort_by_key(|(_, sample)| (is_number(sample), sample.value.clone()));
-                if measure.shape.prefers_greater() {
+                if measure.shape.prefers_greater() || matches!(measure.shape, MeasureShape::Recent(..)) {
                     all.reverse();
                 }
                 if measure.shape.has_best() {
@@ -381,6 +388,7 @@ mod tests {
             check(MeasureShape::Distinct, within, 1);
             check(MeasureShape::Tally, within, 10);
             check(MeasureShape::Tally, within, 1);
+            check(|value| MeasureShape::Recent(value, 3), within, 10);
         }
     }
 
@@ -388,6 +396,7 @@ mod tests {
     fn what_has_gone_leaves_nothing_behind() {
         let measure = Measure {
             events: vec!["e".into()],
+            each: None,
             condition: None,
             shape: MeasureShape::Distinct(Expression::Term(EventTerm::Timestamp)),
             within: Some(Period::Within(Window::new(1_000))),

@@ -6,6 +6,7 @@ use std::fmt;
 
 use dataflows::model::{PointInTime, Tick, Value};
 use serde::ser::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 mod profile;
 mod unicode;
@@ -22,6 +23,11 @@ impl Serialize for ValueJson<'_> {
         match self.0 {
             Value::Bool(truth) => to.serialize_bool(*truth),
             Value::Text(text) => to.serialize_str(text),
+            Value::List(elements) => to.collect_seq(elements.iter().map(|element| element.as_ref().map(ValueJson))),
+            Value::Json(text) => match serde_json::from_str::<&RawValue>(text) {
+                Ok(json) => json.serialize(to),
+                Err(_) => to.serialize_str(text),
+            },
             Value::Time(time) => match time.in_words() {
                 Some(words) => to.serialize_str(&words),
                 // After the year 9999 RFC 3339 has no words for it.

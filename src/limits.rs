@@ -313,6 +313,21 @@ pub const NAME_BYTES_MAX: usize = 100;
 /// To find it, so many are stepped over at each change; what is beyond is not what anybody likes best.
 pub(crate) const TOP_PLACES_MAX: u16 = 100;
 
+/// Values in a `list` that says nothing of how many.
+///
+/// What is shown of a person, or sent, is read by people and programs that make room for tens.
+pub(crate) const LISTED_VALUES: u16 = 20;
+
+/// Values in a `list` at most.
+///
+/// All of them are read at each change, and leave with each payload.
+pub(crate) const LISTED_VALUES_MAX: u16 = 1_000;
+
+/// Events of `last_n` at most.
+///
+/// Each identifier keeps so many, in memory.
+pub(crate) const LATEST_EVENTS_MAX: u16 = 100;
+
 /// Traits of a project, and attributes that it declares or uses, each.
 pub const TRAITS_MAX: usize = 1_000;
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use compact_str::CompactString;
-use dataflows::definitions::{Field, FieldId, FieldRoot};
-use dataflows::model::{Event, EventName};
+use dataflows::definitions::{Field, FieldId, FieldRoot, PathStep};
+use dataflows::model::{Event, EventName, Value as PropertyValue};
 use serde_json::Value;
 
 use crate::ingest::files::{BytesRead, EventFailure, EventFileError, Events, FileFormat};
@@ -150,12 +150,19 @@ impl<'a> FilesSample<'a> {
             // It was read before, so it is in order.
             let Ok(event_json) = serde_json::from_slice::<Value>(text) else { continue };
             for (field, seen) in &mut of_name.fields {
-                match value_at(&event_json, &fields[field.index()]) {
-                    None | Some(Value::Null) => {}
-                    Some(Value::Array(_)) => seen.lists += 1,
-                    Some(Value::Object(_)) => seen.objects += 1,
-                    Some(_) if event.fields.iter().any(|(fit, _)| fit == field) => seen.fits += 1,
-                    Some(_) => seen.others += 1,
+                let of = &fields[field.index()];
+                let there = values_at(&event_json, of);
+                let Some(first) = there.iter().find(|value| !value.is_null()) else { continue };
+                let picked = event.fields.iter().find(|(picked, _)| picked == field).map(|(_, value)| value);
+                let fits = match picked.and_then(PropertyValue::as_list).filter(|_| of.is_column()) {
+                    Some(elements) => elements.iter().any(Option::is_some),
+                    None => picked.is_some(),
+                };
+                match first {
+                    _ if fits => seen.fits += 1,
+                    Value::Array(_) => seen.lists += 1,
+                    Value::Object(_) => seen.objects += 1,
+                    _ => seen.others += 1,
                 }
             }
         }
@@ -204,14 +211,11 @@ impl<'a> FilesSample<'a> {
             return vec![format!("{name} {of} is never there, and {who} reads it")];
         }
         let line = |count: &u64, is: &str, why: &str| {
-            let so = match field.kind {
-                Some(_) => format!("{why}, so {who} misses it"),
-                None => format!("{who} takes it for one text"),
-            };
-            (*count > 0).then(|| format!("{name} {of} is {is} in {count} of {events} events: {so}"))
+            (*count > 0)
+                .then(|| format!("{name} {of} is {is} in {count} of {events} events: {why}, so {who} misses it"))
         };
         let all = [
-            line(lists, "a list", "lists are not looked into"),
+            line(lists, "a list", "its elements have names of their own, such as [0]"),
             line(objects, "an object", "the fields in it have names of their own"),
             line(others, "something else", "the definition expects another type"),
         ];
@@ -229,12 +233,36 @@ impl<'a> FilesSample<'a> {
     }
 }
 
-fn value_at<'v>(event: &'v Value, field: &Field) -> Option<&'v Value> {
+/// What an event has at a field: of an array whose elements are meant, what each of them has.
+fn values_at<'v>(event: &'v Value, field: &Field) -> Vec<&'v Value> {
     let root = match field.root {
         FieldRoot::Properties => "properties",
         FieldRoot::Traits => "traits",
         FieldRoot::Context => "context",
-        FieldRoot::Event => return None,
+        FieldRoot::Event => return Vec::new(),
     };
-    field.path.iter().try_fold(event.get(root)?, |value, key| value.get(key.as_str()))
+    let mut values: Vec<&Value> = event.get(root).into_iter().collect();
+    for step in &field.path {
+        values = match step {
+            PathStep::Member(key) => values.into_iter().filter_map(|value| value.get(key.as_str())).collect(),
+            PathStep::Element(place) => {
+                values.into_iter().filter_map(|value| element(value.as_array()?, *place)).collect()
+            }
+            // Something else in the place of an array is there, too.
+            PathStep::Each => values
+                .into_iter()
+                .flat_map(|value| value.as_array().map_or_else(|| vec![value], |elements| elements.iter().collect()))
+                .collect(),
+            PathStep::Count => values,
+        };
+    }
+    values
+}
+
+/// The element at a place, which is counted from the end if it is negative.
+fn element(elements: &[Value], place: i16) -> Option<&Value> {
+    match usize::try_from(place) {
+        Ok(index) => elements.get(index),
+        Err(_) => elements.len().checked_sub(place.unsigned_abs().into()).map(|index| &elements[index]),
+    }
 }

@@ -35,6 +35,7 @@ mod integrations;
 mod introspection;
 mod keys;
 #[cfg(feature = "load")]
+mod lists;
 mod load;
 mod logging;
 mod manual;

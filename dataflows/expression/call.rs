@@ -2,35 +2,35 @@
 
 use std::cmp::Ordering;
 
-use super::{Expression, Function};
+use super::{Expression, Function, Lookup};
 use super::{text, time};
 use crate::model::{Number, PointInTime, Value, ValueType};
 
 /// The value of a function where `lookup` gives the values of the terms in its arguments. Only the arguments that matter are
 /// looked at.
-pub(super) fn call<T>(
+pub(super) fn call<T, L: Fn(&T) -> Option<Value>>(
     function: &Function,
     arguments: &[Expression<T>],
-    lookup: &impl Fn(&T) -> Option<Value>,
+    lookup: Lookup<'_, L>,
 ) -> Option<Value> {
-    let value = |index: usize| arguments.get(index)?.value(lookup);
+    let value = |index: usize| arguments.get(index)?.evaluate(lookup);
     let text = |index| value(index).and_then(Value::into_text);
     let number = |index| value(index).and_then(Value::into_number);
     let time = |index| value(index).and_then(Value::into_time);
     match function {
         Function::Case => {
             let (pairs, otherwise) = arguments.as_chunks::<2>();
-            let taken = pairs.iter().find(|[condition, _]| condition.truth(lookup) == Some(true));
-            taken.map(|[_, value]| value).or(otherwise.first())?.value(lookup)
+            let taken = pairs.iter().find(|[condition, _]| condition.decide(lookup) == Some(true));
+            taken.map(|[_, value]| value).or(otherwise.first())?.evaluate(lookup)
         }
         Function::CaseOf => {
             let (of, rest) = arguments.split_first()?;
-            let of = of.value(lookup);
+            let of = of.evaluate(lookup);
             let (pairs, otherwise) = rest.as_chunks::<2>();
-            let taken = pairs.iter().find(|[when, _]| of.is_some() && when.value(lookup) == of);
-            taken.map(|[_, value]| value).or(otherwise.first())?.value(lookup)
+            let taken = pairs.iter().find(|[when, _]| of.is_some() && when.evaluate(lookup) == of);
+            taken.map(|[_, value]| value).or(otherwise.first())?.evaluate(lookup)
         }
-        Function::Coalesce => arguments.iter().find_map(|argument| argument.value(lookup)),
+        Function::Coalesce => arguments.iter().find_map(|argument| argument.evaluate(lookup)),
         Function::NullIf => value(0).filter(|first| value(1).as_ref() != Some(first)),
         Function::Greatest => extreme(arguments, lookup, Ordering::Greater),
         Function::Least => extreme(arguments, lookup, Ordering::Less),
@@ -40,7 +40,11 @@ pub(super) fn call<T>(
         Function::Lower => text::bounded(&text(0)?.to_lowercase()),
         Function::Upper => text::bounded(&text(0)?.to_uppercase()),
         Function::Trim => Some(Value::text(text(0)?.trim())),
-        Function::Length => Number::of_integer(text(0)?.chars().count() as i128).map(Value::Number),
+        Function::Length => match value(0)? {
+            Value::Text(text) => Number::of_integer(text.chars().count() as i128).map(Value::Number),
+            Value::List(elements) => Number::of_integer(elements.len() as i128).map(Value::Number),
+            _ => None,
+        },
         Function::Substring => {
             let count = match arguments.len() {
                 0..=2 => None,
@@ -78,8 +82,12 @@ pub(super) fn call<T>(
 }
 
 /// The greatest or the least of the values that are there.
-fn extreme<T>(arguments: &[Expression<T>], lookup: &impl Fn(&T) -> Option<Value>, wanted: Ordering) -> Option<Value> {
-    let values = arguments.iter().filter_map(|argument| argument.value(lookup));
+fn extreme<T, L: Fn(&T) -> Option<Value>>(
+    arguments: &[Expression<T>],
+    lookup: Lookup<'_, L>,
+    wanted: Ordering,
+) -> Option<Value> {
+    let values = arguments.iter().filter_map(|argument| argument.evaluate(lookup));
     values.reduce(|best, value| if value.cmp(&best) == wanted { value } else { best })
 }
 
@@ -98,6 +106,12 @@ fn cast(value: Value, kind: ValueType) -> Option<Value> {
         (ValueType::Text, Value::Number(number)) => Some(Value::text(&number.in_decimal())),
         (ValueType::Text, Value::Bool(truth)) => Some(Value::text(if truth { "true" } else { "false" })),
         (ValueType::Text, Value::Time(at)) => Some(time::in_words(at)),
+        (ValueType::Text, Value::Json(text)) => text::bounded(&text),
+        (ValueType::Text, list @ Value::List(_)) => {
+            let mut json = String::new();
+            list.write_json(&mut json);
+            text::bounded(&json)
+        }
         (ValueType::Bool, Value::Text(text)) => text::truth(&text).map(Value::Bool),
         (ValueType::Bool, Value::Number(number)) => Some(Value::Bool(number != Number::from(0))),
         (ValueType::Time, Value::Text(text)) => PointInTime::read(&text).map(Value::Time),

@@ -79,7 +79,8 @@ impl<T> Expression<T> {
                     }
                     _ => rest.extend(arguments),
                 },
-                Expression::Literal(_) | Expression::Term(_) => {}
+                // Elements are looked at without the time.
+                Expression::Literal(_) | Expression::Term(_) | Expression::Item(..) | Expression::Any(..) => {}
                 Expression::Not(inner)
                 | Expression::In(inner, _)
                 | Expression::Like(inner, _)

@@ -35,7 +35,7 @@ pub enum Function {
     Upper,
     /// Without white space at the ends.
     Trim,
-    /// How many characters a text has.
+    /// How many characters a text, or elements a list has.
     Length,
     /// Of a text, from the character of a number on, so many characters, or all.
     Substring,

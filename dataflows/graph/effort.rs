@@ -37,25 +37,37 @@ fn definitions() -> Definitions {
         (MeasureShape::Greatest(value()), None),
         (MeasureShape::Latest(value()), None),
         (MeasureShape::Earliest(value()), Some(window)),
+        (MeasureShape::Tally(value()), None),
+        (MeasureShape::Recent(value(), 3), None),
     ];
     let measure = |(shape, within): (MeasureShape, Option<Window>)| Measure {
         events: vec!["page".into()],
+        each: None,
         condition: None,
         shape,
         within: within.map(Period::Within),
     };
     let derived = |(index, name): (usize, &str)| {
         let measure = MeasureId::new(index);
-        let term = if index == 0 { PersonTerm::Distinct(measure) } else { PersonTerm::Sample(measure) };
+        let term = match index {
+            0 => PersonTerm::Distinct(measure),
+            4 => PersonTerm::Top(measure, 0),
+            5 => PersonTerm::Recent(measure),
+            _ => PersonTerm::Sample(measure),
+        };
         Trait { name: name.into(), expression: Expression::Term(term) }
     };
-    let traits = ["different", "greatest", "latest", "earliest"].into_iter().enumerate().map(derived).collect();
+    let traits = ["different", "greatest", "latest", "earliest", "most frequent", "last three"]
+        .into_iter()
+        .enumerate()
+        .map(derived)
+        .collect();
     Definitions {
         fields: vec![Field { root: FieldRoot::Properties, path: vec!["value".into()], kind: None }],
         measures: shapes.into_iter().map(measure).collect(),
         traits,
         audiences: vec![Audience { name: "reachable".into(), condition }],
-        order: (0..4)
+        order: (0..6)
             .map(|id| EvaluationStep::Trait(TraitId::new(id)))
             .chain([EvaluationStep::Audience(AudienceId::new(0))])
             .collect(),

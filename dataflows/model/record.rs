@@ -1,5 +1,6 @@
 //! What an identifier has set on its person: attributes and consent, last write by event time.
 
+mod nested;
 mod paths;
 
 use std::fmt;
@@ -98,7 +99,8 @@ impl Record {
         let mut before: Option<Packed<'_>> = None;
         while !rest.0.is_empty() {
             let next = Packed::read(&mut rest, before.map(|before| before.moment))?;
-            if before.is_some_and(|before| before.topic() >= next.topic()) {
+            let is_foreign = next.kind & kind::MASK == kind::NESTED && next.value().is_none();
+            if is_foreign || before.is_some_and(|before| before.topic() >= next.topic()) {
                 return None;
             }
             next.write(before.replace(next).map(|before| before.moment), &mut packed);
@@ -171,6 +173,8 @@ mod kind {
     pub const TEXT: u8 = 5;
     /// A whole number that no float is: whether it is negative, then 8 bytes.
     pub const INTEGER: u8 = 6;
+    /// A list or JSON: its length, then what [`super::nested`] makes of it.
+    pub const NESTED: u8 = 7;
     /// All bits of a kind.
     pub const MASK: u8 = 7;
     /// Set where the topic is consent.
@@ -194,28 +198,60 @@ pub(super) fn pack(setting: &Setting, before: Option<Moment>, bytes: &mut Vec<u8
         Topic::Attribute(name) => (name, 0),
         Topic::Consent(name) => (name, kind::CONSENT),
     };
-    let (eight, nine): ([u8; 8], [u8; 9]);
-    let (kind, value): (u8, &[u8]) = match &setting.value {
-        None => (kind::NONE, &[]),
-        Some(Value::Bool(false)) => (kind::FALSE, &[]),
-        Some(Value::Bool(true)) => (kind::TRUE, &[]),
-        Some(Value::Number(number)) => match number.as_integer().filter(|_| number.as_float().is_none()) {
-            None => {
-                eight = number.get().to_le_bytes();
-                (kind::NUMBER, &eight)
-            }
-            Some(integer) => {
-                nine = pack_integer(integer);
-                (kind::INTEGER, &nine)
-            }
-        },
-        Some(Value::Time(time)) => {
-            eight = time.to_bits().to_le_bytes();
-            (kind::TIME, &eight)
-        }
-        Some(Value::Text(text)) => (kind::TEXT, text.as_bytes()),
-    };
+    let mut buffer = ValueBuffer::default();
+    let (kind, value) = buffer.pack(setting.value.as_ref());
     Packed { kind: topic | kind, name, moment: (setting.at, setting.position), value }.write(before, bytes);
+}
+
+/// Room for the bytes of a value that has none of its own.
+#[derive(Default)]
+struct ValueBuffer {
+    nine: [u8; 9],
+    nested: Vec<u8>,
+}
+
+impl ValueBuffer {
+    /// The kind of a value, and its bytes.
+    fn pack<'v>(&'v mut self, value: Option<&'v Value>) -> (u8, &'v [u8]) {
+        match value {
+            None => (kind::NONE, &[]),
+            Some(Value::Bool(false)) => (kind::FALSE, &[]),
+            Some(Value::Bool(true)) => (kind::TRUE, &[]),
+            Some(Value::Number(number)) => match number.as_integer().filter(|_| number.as_float().is_none()) {
+                None => (kind::NUMBER, self.eight(number.get().to_le_bytes())),
+                Some(integer) => {
+                    self.nine = pack_integer(integer);
+                    (kind::INTEGER, &self.nine)
+                }
+            },
+            Some(Value::Time(time)) => (kind::TIME, self.eight(time.to_bits().to_le_bytes())),
+            Some(Value::Text(text)) => (kind::TEXT, text.as_bytes()),
+            Some(value @ (Value::List(_) | Value::Json(_))) => {
+                nested::pack(value, &mut self.nested);
+                (kind::NESTED, &self.nested)
+            }
+        }
+    }
+
+    fn eight(&mut self, bytes: [u8; 8]) -> &[u8] {
+        self.nine[..8].copy_from_slice(&bytes);
+        &self.nine[..8]
+    }
+}
+
+/// The value of a kind that has these bytes, lists in lists no deeper than this; nothing where it is missing, or they are none of ours.
+fn unpack(kind: u8, bytes: &[u8], depth_max: usize) -> Option<Value> {
+    let eight = || bytes.try_into().map(u64::from_le_bytes).ok();
+    match kind & kind::MASK {
+        kind::FALSE => Some(Value::Bool(false)),
+        kind::TRUE => Some(Value::Bool(true)),
+        kind::NUMBER => Number::new(f64::from_bits(eight()?)).map(Value::Number),
+        kind::INTEGER => unpack_integer(bytes).and_then(Number::of_integer).map(Value::Number),
+        kind::TIME => eight().map(PointInTime::from_bits).map(Value::Time),
+        kind::TEXT => std::str::from_utf8(bytes).ok().map(Value::text),
+        kind::NESTED => nested::unpack(bytes, depth_max),
+        _ => None,
+    }
 }
 
 /// An integer of 64 bits: whether it is negative, then its lowest bits.
@@ -278,17 +314,12 @@ impl<'r> Packed<'r> {
             let at = Tick::from_ms(u64::from_le_bytes(bytes.take(8)?.try_into().ok()?));
             (at, if kind & kind::POSITION != 0 { bytes.position(at, kind)? } else { Position::UNKNOWN })
         };
-        let value = match kind & kind::MASK {
-            kind::NUMBER | kind::TIME => bytes.take(8)?,
-            kind::INTEGER => bytes.take(9)?,
-            kind::TEXT => bytes.text()?.as_bytes(),
-            _ => &[],
-        };
+        let value = bytes.value(kind)?;
         Some(Packed { kind: kind & !kind::WHEN, name, moment, value })
     }
 
     /// Appends it, after one of the event `before`: its kind, the name, the time (8 bytes) and the position unless they are the
-    /// same, the value (nothing, 8 bytes, or a text). Texts follow their length; a length takes one byte up to 127.
+    /// same, the value (nothing, 8 bytes, or a text). Texts and what is nested follow their length; a length takes one byte up to 127.
     fn write(self, before: Option<Moment>, bytes: &mut Vec<u8>) {
         let (at, position) = self.moment;
         let when = match before {
@@ -306,7 +337,7 @@ impl<'r> Packed<'r> {
             pack_position(at, position, bytes);
         }
         match self.kind & kind::MASK {
-            kind::TEXT => pack_text(self.value, bytes),
+            kind::TEXT | kind::NESTED => pack_text(self.value, bytes),
             _ => bytes.extend(self.value),
         }
     }
@@ -329,16 +360,7 @@ impl<'r> Packed<'r> {
     }
 
     fn value(self) -> Option<Value> {
-        let eight = || self.value.try_into().map(u64::from_le_bytes).ok();
-        match self.kind & kind::MASK {
-            kind::FALSE => Some(Value::Bool(false)),
-            kind::TRUE => Some(Value::Bool(true)),
-            kind::NUMBER => Number::new(f64::from_bits(eight()?)).map(Value::Number),
-            kind::INTEGER => unpack_integer(self.value).and_then(Number::of_integer).map(Value::Number),
-            kind::TIME => eight().map(PointInTime::from_bits).map(Value::Time),
-            kind::TEXT => std::str::from_utf8(self.value).ok().map(Value::text),
-            _ => None,
-        }
+        unpack(self.kind, self.value, nested::DEPTH_MAX)
     }
 
     pub(super) fn setting(self) -> Setting {
@@ -372,8 +394,24 @@ impl<'r> RecordReader<'r> {
     }
 
     fn text(&mut self) -> Option<&'r str> {
+        std::str::from_utf8(self.counted()?).ok()
+    }
+
+    /// The bytes of a value of this kind.
+    fn value(&mut self, kind: u8) -> Option<&'r [u8]> {
+        match kind & kind::MASK {
+            kind::NUMBER | kind::TIME => self.take(8),
+            kind::INTEGER => self.take(9),
+            kind::TEXT => self.text().map(str::as_bytes),
+            kind::NESTED => self.counted(),
+            _ => Some(&[]),
+        }
+    }
+
+    /// Bytes that follow their number.
+    fn counted(&mut self) -> Option<&'r [u8]> {
         let length = self.number()?.try_into().ok()?;
-        std::str::from_utf8(self.take(length)?).ok()
+        self.take(length)
     }
 
     /// The position of an event of the time `at`, for a setting of this kind.
@@ -411,6 +449,20 @@ mod tests {
         let set_late = at(0, position(u64::MAX, u16::MAX, u32::MAX));
         let set_somewhere = at(NOW, Position::UNKNOWN);
         let long = "ü".repeat(10_000);
+        let element = |value: &Value| Some(value.clone());
+        let integer = Number::of_integer(9_007_199_254_740_993).map(Value::Number);
+        let list = Value::List(
+            [
+                None,
+                integer,
+                Value::number(0.5),
+                Some(Value::text(&long)),
+                Some(Value::Json("[]".into())),
+                Some(Value::Bool(true)),
+            ]
+            .into(),
+        );
+        let lists = Value::List([element(&list), Some(Value::text("")), element(&list)].into());
         let settings = vec![
             set(attribute(""), Some(Value::text(""))),
             set(attribute("age"), Value::number(-42.5)),
@@ -418,6 +470,10 @@ mod tests {
             set(attribute("card"), Number::of_integer(9_007_199_254_740_993).map(Value::Number)),
             set(attribute("debt"), Number::of_integer(1 - (1 << 63)).map(Value::Number)),
             set_elsewhere(attribute("gone"), None),
+            set_elsewhere(attribute("list"), Some(list)),
+            set_elsewhere(attribute("lists"), Some(lists)),
+            set_elsewhere(attribute("none"), Some(Value::List([].into()))),
+            set_elsewhere(attribute("object"), Some(Value::Json(r#"{"a":1}"#.into()))),
             set_elsewhere(attribute(&long), Some(Value::text(&long))),
             set_early(Topic::Consent("ads".into()), Some(Value::Bool(false))),
             set_late(Topic::Consent("age".into()), Some(Value::Bool(true))),
@@ -426,7 +482,7 @@ mod tests {
         ];
         let record: Record = settings.iter().rev().cloned().collect();
         assert_eq!(record.settings(), settings);
-        assert_eq!(record.len(), 11);
+        assert_eq!(record.len(), 15);
         assert_eq!(Record::from_bytes(record.as_bytes()).as_ref(), Some(&record), "also as it is kept in files");
         for setting in settings {
             assert_eq!(record.get(&setting.topic), setting.value);
@@ -488,6 +544,8 @@ mod tests {
             &[3, 1, b'a', 0, 0],
             &[0xff; 40],
             &[33, 0, 1, 2, 3, 4, 5, 6, 7, 8],
+            &[7, 0, 7, 0, 0, 0, 0, 0, 0, 0, 12, 0, 7, 10, 0, 7, 8, 0, 7, 6, 0, 7, 4, 0],
+            &[7, 0, 7, 0, 0, 0, 0, 0, 0, 0, 3, 0, 5, 9],
         ] {
             _ = Record::packed_like(bytes).settings();
             assert_eq!(Record::from_bytes(bytes), None);

@@ -1,8 +1,9 @@
 //! Values of properties, attributes and traits.
 
 use std::fmt;
+use std::sync::Arc;
 
-use compact_str::CompactString;
+use compact_str::{CompactString, format_compact};
 use serde::{Deserialize, Serialize};
 
 use super::{Number, PointInTime};
@@ -18,6 +19,10 @@ pub enum Value {
     Time(PointInTime),
     /// A text.
     Text(CompactString),
+    /// The elements of an array, in their order; one that is null is missing.
+    List(Arc<[Option<Value>]>),
+    /// An object, or an array within an array: its JSON text without white space.
+    Json(Arc<str>),
 }
 
 impl Value {
@@ -46,10 +51,54 @@ impl Value {
         if let Value::Time(time) = self { Some(time) } else { None }
     }
 
+    /// The elements of the list that it is.
+    pub fn as_list(&self) -> Option<&[Option<Value>]> {
+        if let Value::List(elements) = self { Some(elements) } else { None }
+    }
+
     /// About how many bytes of memory it takes.
     pub fn bytes(&self) -> usize {
-        let beside = if let Value::Text(text) = self { text.len() } else { 0 };
+        let beside = match self {
+            Value::Bool(_) | Value::Number(_) | Value::Time(_) => 0,
+            Value::Text(text) => text.len(),
+            Value::Json(text) => text.len(),
+            Value::List(elements) => {
+                elements.iter().map(|element| element.as_ref().map_or(size_of::<Value>(), Value::bytes)).sum()
+            }
+        };
         size_of::<Value>() + beside
+    }
+
+    /// Appends it as JSON: numbers in decimal, times as texts.
+    ///
+    /// ```
+    /// use dataflows::model::Value;
+    /// let list = Value::List([Some(Value::text("a \"b\"")), None, Value::number(1.5)].into());
+    /// let mut json = String::new();
+    /// list.write_json(&mut json);
+    /// assert_eq!(json, r#"["a \"b\"",null,1.5]"#);
+    /// ```
+    pub fn write_json(&self, json: &mut String) {
+        match self {
+            Value::Bool(truth) => json.push_str(if *truth { "true" } else { "false" }),
+            Value::Number(number) => json.push_str(&number.in_decimal()),
+            Value::Time(time) => write_json_text(&time.in_words().unwrap_or_else(|| format_compact!("{time}")), json),
+            Value::Text(text) => write_json_text(text, json),
+            Value::Json(text) => json.push_str(text),
+            Value::List(elements) => {
+                json.push('[');
+                for (index, element) in elements.iter().enumerate() {
+                    if index > 0 {
+                        json.push(',');
+                    }
+                    match element {
+                        Some(element) => element.write_json(json),
+                        None => json.push_str("null"),
+                    }
+                }
+                json.push(']');
+            }
+        }
     }
 
     /// Which type the value is of.
@@ -59,6 +108,8 @@ impl Value {
             Value::Number(_) => ValueType::Number,
             Value::Time(_) => ValueType::Time,
             Value::Text(_) => ValueType::Text,
+            Value::List(_) => ValueType::List,
+            Value::Json(_) => ValueType::Json,
         }
     }
 }
@@ -77,6 +128,10 @@ pub enum ValueType {
     Time,
     /// A text.
     Text,
+    /// A list.
+    List,
+    /// An object.
+    Json,
 }
 
 impl fmt::Display for ValueType {
@@ -86,6 +141,25 @@ impl fmt::Display for ValueType {
             ValueType::Number => "a number",
             ValueType::Time => "a time",
             ValueType::Text => "a string",
+            ValueType::List => "a list",
+            ValueType::Json => "an object",
         })
     }
+}
+
+/// Appends a text in double quotes.
+fn write_json_text(text: &str, json: &mut String) {
+    json.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            '\n' => json.push_str("\\n"),
+            '\r' => json.push_str("\\r"),
+            '\t' => json.push_str("\\t"),
+            control if control < ' ' => json.push_str(&format!("\\u{:04x}", u32::from(control))),
+            plain => json.push(plain),
+        }
+    }
+    json.push('"');
 }

@@ -321,10 +321,12 @@ impl Person {
             PersonTerm::CountOf(_, value) => Value::number(samples.tallied()?.count_of(value) as f64),
             PersonTerm::Percentile(_, millionths) => samples.tallied()?.percentile(*millionths).map(Value::Number),
             PersonTerm::Deviation(_) => samples.tallied()?.deviation().map(Value::Number),
+            PersonTerm::List(_, most) => Some(samples.sorted((*most).into())),
             _ => {
                 let best = match plan.definitions.measures[measure.index()].shape {
                     MeasureShape::Least(_) | MeasureShape::Earliest(_) => samples.first(),
                     MeasureShape::Greatest(_) | MeasureShape::Latest(_) => samples.last(),
+                    MeasureShape::Recent(_, most) => return Some(samples.latest(most.into())),
                     MeasureShape::Count | MeasureShape::Sum(_) | MeasureShape::Distinct(_) | MeasureShape::Tally(_) => {
                         None
                     }

@@ -312,6 +312,7 @@ fn value_of_nobody(term: &PersonTerm) -> Option<Value> {
     match term {
         PersonTerm::Count(_) | PersonTerm::Distinct(_) | PersonTerm::CountOf(..) => Value::number(0.0),
         PersonTerm::Consent(_) | PersonTerm::Has(_) => Some(Value::Bool(false)),
+        PersonTerm::List(..) | PersonTerm::Recent(_) => Some(Value::List([].into())),
         _ => None,
     }
 }
@@ -336,16 +337,14 @@ fn depend(expression: &Expression<Node>, dependent: Node, dependents: &mut [Depe
             dependents[node.index()].all.push(dependent);
             dependents[node.index()].always.push(dependent);
         }
-        Expression::Literal(_) => {}
+        Expression::Literal(_) | Expression::Item(..) => {}
         Expression::Not(inner) | Expression::In(inner, _) | Expression::Like(inner, _) => {
             depend(inner, dependent, dependents);
         }
-        // A function sees whether its argument is missing: nothing of it is only a comparison.
-        Expression::Call(_, arguments) => arguments.iter().for_each(|one| {
-            one.for_each_term(&mut |node| {
-                dependents[node.index()].all.push(dependent);
-                dependents[node.index()].always.push(dependent);
-            })
+        // A function sees whether its argument is missing, and an element is compared: nothing of it is only a comparison.
+        Expression::Call(..) | Expression::Any(..) => expression.for_each_term(&mut |node| {
+            dependents[node.index()].all.push(dependent);
+            dependents[node.index()].always.push(dependent);
         }),
         Expression::And(several) | Expression::Or(several) => {
             several.iter().for_each(|one| depend(one, dependent, dependents));
@@ -376,6 +375,7 @@ mod tests {
         let definitions = Definitions {
             measures: vec![Measure {
                 events: vec!["e".into()],
+                each: None,
                 condition: None,
                 shape: MeasureShape::Count,
                 within: None,

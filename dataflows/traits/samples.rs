@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::person::add;
 use super::tally::{Tallied, TallyUse, ValueTally};
 use crate::limits::KEPT_FROM;
-use crate::model::{Sample, Weight};
+use crate::model::{Sample, Value, Weight};
 
 /// Values that a measure has kept.
 pub enum Samples {
@@ -84,6 +84,36 @@ impl Samples {
         !matches!(self, Samples::Few(_)) && self.len() > KEPT_FROM / 2
     }
 
+    /// So many of the different ones, sorted: those that are no numbers come first.
+    pub fn sorted(&self, most: usize) -> Value {
+        let value = |sample: &Arc<Sample>| Some(sample.value.clone());
+        let values: Vec<Option<Value>> = match self {
+            Samples::Few(few) => few.iter().take(most).map(|(sample, _)| value(sample)).collect(),
+            Samples::Many(many) => many.iter().flat_map(BTreeMap::keys).take(most).map(value).collect(),
+            // Nobody asks, since no measure is of two shapes.
+            Samples::Tallied(_) => Vec::new(),
+        };
+        Value::List(values.into())
+    }
+
+    /// So many of the last ones, the last one first, each as often as it was given: those that are numbers come first.
+    pub fn latest(&self, most: usize) -> Value {
+        let times = |(sample, weight): (&Arc<Sample>, &Weight)| {
+            let times = usize::try_from(weight.0).unwrap_or(0).min(most);
+            std::iter::repeat_n(Some(sample.value.clone()), times)
+        };
+        let values: Vec<Option<Value>> = match self {
+            Samples::Few(few) => {
+                few.iter().rev().map(|(sample, weight)| (sample, weight)).flat_map(times).take(most).collect()
+            }
+            Samples::Many(many) => {
+                many.iter().rev().flat_map(|of_kind| of_kind.iter().rev()).flat_map(times).take(most).collect()
+            }
+            Samples::Tallied(_) => Vec::new(),
+        };
+        Value::List(values.into())
+    }
+
     /// The first one that is a number; without one, the first of all.
     pub fn first(&self) -> Option<&Sample> {
         match self {
@@ -114,7 +144,7 @@ impl Samples {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Position, Tick, Value};
+    use crate::model::{Position, Tick};
 
     /// Few and many are asked the same, while values come and go, and go beyond the border and back.
     #[test]

@@ -57,15 +57,13 @@ impl Change {
     pub fn bytes(&self) -> usize {
         /// Keys, punctuation and names of usual length.
         const FRAME: usize = 120;
-        /// Numbers and times, with quotes and commas.
-        const VALUE: usize = 28;
         let traits = match &self.action {
             Action::Add(traits) => traits.as_slice(),
             Action::Delete => &[],
         };
         let of_trait = |(name, value): &(_, Value)| {
             let name: &CompactString = name;
-            name.len() + VALUE + if let Value::Text(text) = value { text.len() } else { 0 }
+            name.len() + VALUE + text_bytes(value)
         };
         let identifiers: usize = self.identifiers.iter().map(|identifier| identifier.len() + 3).sum();
         FRAME + identifiers + traits.iter().map(of_trait).sum::<usize>()
@@ -74,6 +72,19 @@ impl Change {
     /// The change with the names that its ids stand for (`audiences`, by id), ready to be serialised.
     pub fn named<'a>(&'a self, audiences: &'a [CompactString]) -> NamedChange<'a> {
         NamedChange { change: self, audience: &audiences[self.audience.index()] }
+    }
+}
+
+/// Numbers and times in JSON, with quotes and commas: bytes of usual ones.
+const VALUE: usize = 28;
+
+/// Bytes of the texts in a value.
+fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::Bool(_) | Value::Number(_) | Value::Time(_) => 0,
+        Value::Text(text) => text.len(),
+        Value::Json(text) => text.len(),
+        Value::List(elements) => elements.iter().map(|element| VALUE + element.as_ref().map_or(0, text_bytes)).sum(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dataflows::definitions::{Definitions, EventTerm, Field, FieldId, FieldRoot, Measure, MeasureShape};
+use dataflows::definitions::{Definitions, EventTerm, Field, FieldId, Measure, MeasureShape, PathStep};
 use dataflows::expression::Expression;
 use dataflows::model::{Event, EventName, Value, ValueType};
 use rustc_hash::FxHashMap;
@@ -19,6 +19,17 @@ pub enum Unfit {
     Rounded,
     /// An addend is too large for a sum, and left out.
     TooLarge,
+    /// An array has more elements than are looked at.
+    TooLong,
+}
+
+/// The fields of an event with values that do not fit.
+#[derive(Debug, Default)]
+pub struct Misfits {
+    /// Of another type.
+    pub others: Vec<FieldId>,
+    /// Of arrays with more elements than are looked at.
+    pub cut: Vec<FieldId>,
 }
 
 /// Counters of one project. Relaxed: they are read for metrics only.
@@ -35,8 +46,8 @@ pub struct Fits {
 /// What definitions use of events of one name.
 #[derive(Debug, Default)]
 struct Uses {
-    /// The fields of which a type is expected.
-    fields: Vec<(FieldId, AtomicU64)>,
+    /// The fields of which a type is expected: values of other types, and arrays that were too long.
+    fields: Vec<(FieldId, AtomicU64, AtomicU64)>,
     /// The sums, by place among the measures: addends that were rounded, and those that were too large.
     sums: Vec<(usize, AtomicU64, AtomicU64)>,
 }
@@ -66,44 +77,48 @@ impl Fits {
         Fits { definitions, by_event, of_all_events, has_constant_addends }
     }
 
-    /// Counts what does not fit of an event: of the fields `others` it has values of other types.
-    pub fn count(&self, event: &Event, others: &[FieldId]) {
+    /// Counts what does not fit of an event.
+    pub fn count(&self, event: &Event, misfits: &Misfits) {
         // Most events have nothing that could fit or not: they cost no look-up.
-        if others.is_empty() && event.fields.is_empty() && !self.has_constant_addends {
+        if misfits.others.is_empty() && event.fields.is_empty() && !self.has_constant_addends {
             return;
         }
-        self.by_event.get(&event.name).into_iter().for_each(|uses| self.count_uses(uses, event, others));
-        self.count_uses(&self.of_all_events, event, others);
+        self.by_event.get(&event.name).into_iter().for_each(|uses| self.count_uses(uses, event, misfits));
+        self.count_uses(&self.of_all_events, event, misfits);
     }
 
-    fn count_uses(&self, Uses { fields, sums }: &Uses, event: &Event, others: &[FieldId]) {
-        for (_, count) in fields.iter().filter(|(field, _)| others.contains(field)) {
-            count.fetch_add(1, Ordering::Relaxed);
+    fn count_uses(&self, Uses { fields, sums }: &Uses, event: &Event, Misfits { others, cut }: &Misfits) {
+        if !others.is_empty() || !cut.is_empty() {
+            for (field, of_other_type, too_long) in fields {
+                of_other_type.fetch_add(others.contains(field).into(), Ordering::Relaxed);
+                too_long.fetch_add(cut.contains(field).into(), Ordering::Relaxed);
+            }
         }
         let lookup = |term: &EventTerm| self.definitions.value_of(term, event);
         for (place, rounded, too_large) in sums {
             let measure = &self.definitions.measures[*place];
-            let Some(Value::Number(addend)) = measure.shape.argument().and_then(|addend| addend.value(&lookup)) else {
-                continue;
-            };
-            let count = match addend.as_addend() {
-                Some(addend) if !addend.is_changed => continue,
-                Some(_) => rounded,
-                None => too_large,
-            };
-            // Most fit, so whether the event is meant at all is only asked here.
-            if measure.condition.as_ref().is_none_or(|condition| condition.truth(&lookup) == Some(true)) {
-                count.fetch_add(1, Ordering::Relaxed);
-            }
+            self.definitions.for_each_row(measure, event, |row| {
+                let addend = measure.shape.argument().and_then(|addend| addend.value_of(row, &lookup));
+                let Some(Value::Number(addend)) = addend else { return };
+                let count = match addend.as_addend() {
+                    Some(addend) if !addend.is_changed => return,
+                    Some(_) => rounded,
+                    None => too_large,
+                };
+                // Most fit, so whether the event is meant at all is only asked here.
+                if measure.condition.as_ref().is_none_or(|condition| condition.truth_of(row, &lookup) == Some(true)) {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            });
         }
     }
 
     /// The fields that definitions read of events of this name, of which type, and how often a value was of another one.
     pub fn expected(&self, event: &EventName) -> Vec<(String, ValueType, u64)> {
         let fields = self.by_event.get(event).map_or(&[][..], |uses| &uses.fields);
-        let expected = fields.iter().chain(&self.of_all_events.fields).filter_map(|(field, count)| {
+        let expected = fields.iter().chain(&self.of_all_events.fields).filter_map(|(field, of_other_type, _)| {
             let field = &self.definitions.fields[field.index()];
-            Some((path_of(field), field.kind?, count.load(Ordering::Relaxed)))
+            Some((field.to_string(), type_of(field)?, of_other_type.load(Ordering::Relaxed)))
         });
         expected.collect()
     }
@@ -116,8 +131,9 @@ impl Fits {
         let by_event = self.by_event.iter().map(|(event, uses)| (event.as_str(), uses));
         for (event, Uses { fields, sums }) in by_event.chain([("any event", &self.of_all_events)]) {
             match unfit {
-                Unfit::OtherType => {
-                    let uses = fields.iter().map(|(field, count)| {
+                Unfit::OtherType | Unfit::TooLong => {
+                    let uses = fields.iter().map(|(field, of_other_type, too_long)| {
+                        let count = if unfit == Unfit::OtherType { of_other_type } else { too_long };
                         (use_of(event, &self.definitions.fields[field.index()]), count.load(Ordering::Relaxed))
                     });
                     uses.for_each(&mut add);
@@ -146,17 +162,23 @@ impl Uses {
             .iter()
             .chain(measure.shape.argument())
             .for_each(|expression| self.add_fields(expression, fields));
+        measure.array_fields().for_each(|field| self.add_field(field, fields));
     }
 
     fn add_fields(&mut self, expression: &Expression<EventTerm>, fields: &[Field]) {
         expression.for_each_term(&mut |term| {
-            if let EventTerm::Field(field) = term
-                && fields[field.index()].kind.is_some()
-                && !self.fields.iter().any(|(known, _)| known == field)
-            {
-                self.fields.push((*field, AtomicU64::new(0)));
+            if let EventTerm::Field(field) = term {
+                self.add_field(*field, fields);
             }
         });
+    }
+
+    fn add_field(&mut self, field: FieldId, fields: &[Field]) {
+        let of = &fields[field.index()];
+        let has_use = of.kind.is_some() || of.is_column();
+        if has_use && !self.fields.iter().any(|(known, ..)| *known == field) {
+            self.fields.push((field, AtomicU64::new(0), AtomicU64::new(0)));
+        }
     }
 }
 
@@ -166,19 +188,13 @@ fn reads_fields(expression: &Expression<EventTerm>) -> bool {
     found
 }
 
-/// Such as `properties.total`.
-fn path_of(field: &Field) -> String {
-    let root = match field.root {
-        FieldRoot::Properties => "properties.",
-        FieldRoot::Traits => "traits.",
-        FieldRoot::Context => "context.",
-        FieldRoot::Event => "",
-    };
-    format!("{root}{}", field.path.join("."))
+/// The type that is expected: of what has a number of elements, a list.
+fn type_of(field: &Field) -> Option<ValueType> {
+    if field.path.last() == Some(&PathStep::Count) { Some(ValueType::List) } else { field.kind }
 }
 
 /// Such as `Order Completed: properties.total as a number`.
 fn use_of(event: &str, field: &Field) -> String {
-    let kind = field.kind.map_or_else(String::new, |kind| format!(" as {kind}"));
-    format!("{event}: {}{kind}", path_of(field))
+    let kind = type_of(field).map_or_else(String::new, |kind| format!(" as {kind}"));
+    format!("{event}: {field}{kind}")
 }

@@ -27,7 +27,7 @@ mod warning;
 pub use batch::RequestBatch;
 pub use batch_decoder::{BatchDecoder, DecodedBatch, Sent};
 pub use counters::{IngestCounters, SourceCounts, Via};
-pub use fits::{Fits, Unfit};
+pub use fits::{Fits, Misfits, Unfit};
 pub use known_names::{Attempt, KnownNames, NameCounts, NameKind};
 pub use rejection::Rejection;
 pub use warning::{Warning, Warnings};

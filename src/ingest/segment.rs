@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use compact_str::CompactString;
-use dataflows::definitions::{FieldId, FieldRoot};
+use dataflows::definitions::FieldRoot;
 use dataflows::model::{Event, EventName, Identifier, IdentifierKey, Number, PointInTime, Position, Tick, ValueType};
 use dataflows::primary::Primaries;
 use rustc_hash::FxHashSet;
@@ -49,7 +49,7 @@ use self::origins::Origins;
 use self::own::OwnFields;
 use self::person::PersonFields;
 pub(super) use self::refused::redact;
-use super::{Fits, Rejection, Warning, Warnings, json, time};
+use super::{Fits, Misfits, Rejection, Warning, Warnings, json, time};
 use crate::identifiers::has_lost_characters;
 use crate::json::whole_characters;
 use crate::limits::{Limits, MESSAGE_ID_BYTES_MAX};
@@ -205,8 +205,8 @@ struct ParsedEvent<'t> {
     /// The clock of a replay.
     at: Tick,
     sent_id: Option<Cow<'t, str>>,
-    /// The fields of which it has a value of another type.
-    others: Vec<FieldId>,
+    /// What does not fit of its fields.
+    misfits: Misfits,
     /// Whether it says itself, in `context.ip`, where it comes from.
     has_ip: bool,
     warnings: Warnings,
@@ -279,13 +279,13 @@ impl Extractor {
     ) -> Result<DecodedEvent, Rejection> {
         let text = whole_characters(self.text(raw)?);
         let mut members = EventMembers::default();
-        let ParsedEvent { call, event, at, sent_id, others, has_ip, mut warnings } =
+        let ParsedEvent { call, event, at, sent_id, misfits, has_ip, mut warnings } =
             self.parse(&text, given, cells, &mut members)?;
         if event.identifiers.iter().any(|identifier| !self.primaries.is_usable(identifier)) {
             warnings.add(Warning::BlockedIdentifier);
         }
         if storing == TextStoring::Text {
-            self.fits.count(&event, &others);
+            self.fits.count(&event, &misfits);
         }
         let made_id = sent_id.is_none().then(|| self.made_id(raw, given));
         let message = self.message(given.source, sent_id.as_deref().or(made_id.as_deref()).unwrap_or_default());
@@ -338,12 +338,17 @@ impl Extractor {
         if identifiers.is_empty() {
             return Err(Rejection::NoIdentifier);
         }
-        let mut others = Vec::new();
+        let mut misfits = Misfits::default();
         let fitting = |(field, found)| match found {
             FoundField::Value(value) => Some((field, value)),
+            FoundField::OfArray { value, has_others, is_cut } => {
+                misfits.others.extend(has_others.then_some(field));
+                misfits.cut.extend(is_cut.then_some(field));
+                Some((field, value))
+            }
             FoundField::Nothing => None,
             FoundField::Other => {
-                others.push(field);
+                misfits.others.push(field);
                 None
             }
         };
@@ -365,7 +370,7 @@ impl Extractor {
         }
         // What was put in front is not its own.
         let has_ip = person.ips > usize::from(with_ip.is_some());
-        Ok(ParsedEvent { call, event, at, sent_id, others, has_ip, warnings: person.warnings })
+        Ok(ParsedEvent { call, event, at, sent_id, misfits, has_ip, warnings: person.warnings })
     }
 
     /// Whether anything is made of `context.ip` of events from this source.

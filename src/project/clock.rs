@@ -37,6 +37,15 @@ pub(super) fn place_clocks(node: SyntaxNode) -> Result<SyntaxNode, ProjectProble
             }
             NodeKind::Apply(function, shown(arguments)?)
         }
+        NodeKind::Any(list, condition) => {
+            if let Some(place) = now_within(&condition) {
+                let problem = ProjectProblem::at(place, "an element is not compared with `now()`");
+                return Err(problem.help(
+                    "of events that count for a while only: any(list('Product Viewed', properties.sku, within => '30 days'), item = 'a')",
+                ));
+            }
+            NodeKind::Any(Box::new(place_clocks(*list)?), condition)
+        }
         NodeKind::Apply(Function::AgeYears, arguments) => NodeKind::Apply(Function::AgeYears, shown(arguments)?),
         NodeKind::Call(call) if is_now(&call) => return Err(misplaced(place)),
         NodeKind::Arithmetic(operation, a, b) if is_clock(&a) || is_clock(&b) => {
@@ -79,6 +88,18 @@ fn shown(arguments: Vec<SyntaxNode>) -> Result<Vec<SyntaxNode>, ProjectProblem> 
 
 fn is_now(call: &FunctionCall) -> bool {
     call.name == "now"
+}
+
+/// Where `now()` stands in it.
+fn now_within(node: &SyntaxNode) -> Option<TextSpan> {
+    let mut rest = vec![node];
+    while let Some(node) = rest.pop() {
+        match &node.kind {
+            NodeKind::Call(call) if is_now(call) => return Some(node.place),
+            kind => rest.extend(kind.children()),
+        }
+    }
+    None
 }
 
 /// Whether it is `now()`, or that with an interval added or taken away.

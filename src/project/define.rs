@@ -224,11 +224,12 @@ fn declare_audiences(checker: &mut Checker, mut written: Vec<WrittenAudience>) -
 
 /// The type of this name, or a problem.
 pub(super) fn named_type(name: &SubstitutedText, problems: &mut Vec<ProjectProblem>) -> Option<ValueType> {
-    const KINDS: [(&str, ValueType); 4] = [
+    const KINDS: [(&str, ValueType); 5] = [
         ("string", ValueType::Text),
         ("number", ValueType::Number),
         ("boolean", ValueType::Bool),
         ("time", ValueType::Time),
+        ("list", ValueType::List),
     ];
     let found = KINDS.into_iter().find(|(written, _)| *written == name.value);
     if found.is_none() && !name.is_broken {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use dataflows::definitions::{Field, FieldId, FieldRoot};
+use dataflows::definitions::{Field, FieldId, PathStep};
 use dataflows::model::ValueType;
 
 use super::reads::reads;
@@ -107,17 +107,8 @@ pub(super) fn definitions(project: &Project) -> String {
 
 /// A field with the type as which it is read.
 pub(crate) fn field(field: &Field) -> String {
-    format!("{} ({})", field_name(field), type_name(field.kind))
-}
-
-fn field_name(field: &Field) -> String {
-    let root = match field.root {
-        FieldRoot::Properties => "properties.",
-        FieldRoot::Traits => "traits.",
-        FieldRoot::Context => "context.",
-        FieldRoot::Event => "",
-    };
-    format!("{root}{}", field.path.join("."))
+    let is_count = field.path.last() == Some(&PathStep::Count);
+    format!("{field} ({})", type_name(if is_count { Some(ValueType::List) } else { field.kind }))
 }
 
 fn type_name(kind: Option<ValueType>) -> &'static str {
@@ -126,6 +117,8 @@ fn type_name(kind: Option<ValueType>) -> &'static str {
         Some(ValueType::Number) => "number",
         Some(ValueType::Bool) => "boolean",
         Some(ValueType::Time) => "time",
+        Some(ValueType::List) => "list",
+        Some(ValueType::Json) => "object",
         None => "any type",
     }
 }

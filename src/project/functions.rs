@@ -74,6 +74,7 @@ const FUNCTIONS: &[ValueFunction] = &[
         make: date_trunc,
     },
     ValueFunction { name: "age_years", arguments: (1, 2), example: "age_years(birthday)", make: age_years },
+    ValueFunction { name: "any", arguments: (2, 2), example: "any(properties.tags, item = 'sale')", make: any },
 ];
 
 /// Other names that standard SQL and PostgreSQL have for the same.
@@ -112,6 +113,11 @@ pub(super) fn apply(call: FunctionCall) -> Result<Result<NodeKind, FunctionCall>
 fn modulo(arguments: Vec<SyntaxNode>) -> Result<NodeKind, ProjectProblem> {
     let [a, b] = exactly(arguments);
     Ok(NodeKind::Arithmetic(Arithmetic::Remainder, Box::new(a), Box::new(b)))
+}
+
+fn any(arguments: Vec<SyntaxNode>) -> Result<NodeKind, ProjectProblem> {
+    let [list, condition] = exactly(arguments);
+    Ok(NodeKind::Any(Box::new(list), Box::new(condition)))
 }
 
 fn to_time(arguments: Vec<SyntaxNode>) -> Result<NodeKind, ProjectProblem> {
@@ -249,10 +255,10 @@ pub(super) fn signature(function: &Function) -> Option<(&'static [ValueType], Va
         | Function::Greatest
         | Function::Least
         | Function::IsDistinct
+        | Function::Length
         | Function::Cast(_) => return None,
         Function::ToTime(_) => (&[Number], Time),
         Function::Lower | Function::Upper | Function::Trim | Function::Md5 | Function::Sha256 => (&[Text], Text),
-        Function::Length => (&[Text], Number),
         Function::Substring => (&[Text, Number, Number], Text),
         Function::Concatenate => (&[Text, Text], Text),
         Function::Replace => (&[Text, Text, Text], Text),

@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
-use dataflows::definitions::{AudienceId, Field, FieldId, FieldRoot, TraitId};
+use dataflows::definitions::{AudienceId, Field, FieldId, FieldRoot, PathStep, TraitId};
 use dataflows::expression::{Arithmetic, Comparison, Function, Pattern};
 use dataflows::model::{Number, Value, ValueType};
 
 use super::consent::Purposes;
 use super::doubts::Doubts;
-use super::event::root_of;
+use super::event::array_name;
 use super::functions;
 use super::person::single_quotes;
 use super::problem::{ProjectProblem, TextSpan};
@@ -27,14 +27,61 @@ pub(super) trait Scope: Sized + Clone {
     fn name(checker: &mut Checker, name: &NameNode, place: TextSpan) -> Result<(Self, Variable), ProjectProblem>;
     /// What stands for a value of any type, where the node is a name of one whose type depends on its use.
     fn of_any_type(checker: &mut Checker, node: &SyntaxNode) -> Option<Typed<Self>>;
+    /// The array that `any` looks at; nothing where what is wrong is reported already.
+    fn array(checker: &mut Checker, node: &SyntaxNode) -> Option<AnyArray<Self>>;
+    /// A field, where there are any.
+    fn field(used: FieldUse) -> Option<Self>;
     /// What `now()` stands for, a time.
     fn clock(kind: ClockKind) -> Option<Self>;
     /// What a call stands for, with its type. `None` where what is wrong is reported already.
     fn call(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Option<(Self, Variable)>;
 }
 
-/// A name of an event's field: where, and the keys that lead there.
-type FieldName = (FieldRoot, Vec<CompactString>);
+/// The array that `any` looks at.
+pub(super) enum AnyArray<T> {
+    /// One of an event: members of its elements are fields.
+    OfEvent(FieldName),
+    /// A list.
+    List(Typed<T>),
+}
+
+/// A name of an event's field: where, and the steps that lead there.
+pub(super) type FieldName = (FieldRoot, Vec<PathStep>);
+
+/// An array, while it is checked what is asked of its elements.
+#[derive(Debug)]
+pub(super) struct ItemScope {
+    /// Where it is in an event; nothing of a list.
+    array: Option<FieldName>,
+    /// What its elements are asked for: the steps from an element to there, each once in a use. Without them, any type will do.
+    columns: Vec<(Option<Vec<PathStep>>, FieldUse)>,
+    /// The first of those of the use that is being checked.
+    first: usize,
+    /// Whether anything was asked.
+    is_used: bool,
+}
+
+impl ItemScope {
+    /// Of an array of an event, or a list.
+    pub(super) fn new(array: Option<FieldName>) -> Self {
+        ItemScope { array, columns: Vec::new(), first: 0, is_used: false }
+    }
+
+    /// The member of an element that is probably meant by a name, which may begin with that of the array.
+    pub(super) fn member_named(&self, path: &[String]) -> Option<String> {
+        let (_, array) = self.array.as_ref()?;
+        let of_array = match (array.last(), path) {
+            (Some(PathStep::Member(array)), [first, rest @ ..]) if array == first && !rest.is_empty() => rest,
+            _ => path,
+        };
+        Some(of_array.join("."))
+    }
+
+    /// The columns.
+    pub(super) fn columns(self) -> Vec<FieldUse> {
+        self.columns.into_iter().map(|(_, used)| used).collect()
+    }
+}
 
 /// A field as one expression uses it: its place in [`Checker::uses`]. It has a type of its own there, so that no definition
 /// says what another one reads.
@@ -64,6 +111,8 @@ pub(super) struct Checker {
     current: BTreeMap<FieldName, usize>,
     /// The names of all.
     field_names: BTreeSet<FieldName>,
+    /// The array of whose elements something is asked, if it is of one's.
+    pub(super) items: Option<ItemScope>,
     /// Literals in quotes, each with its type.
     quoted: Vec<(Variable, String, TextSpan)>,
 }
@@ -94,16 +143,19 @@ impl Checker {
     /// What types they have there has nothing to do with those before.
     pub(super) fn begin_use(&mut self) {
         self.current.clear();
+        if let Some(items) = &mut self.items {
+            items.first = items.columns.len();
+        }
     }
 
     /// The field of events at a path, in this use, and its type.
     pub(super) fn field(
         &mut self,
         root: FieldRoot,
-        path: &[String],
+        path: Vec<PathStep>,
         place: TextSpan,
     ) -> Result<(FieldUse, Variable), ProjectProblem> {
-        let name = (root, path.iter().map(CompactString::from).collect::<Vec<_>>());
+        let name = (root, path);
         if let Some(known) = self.current.get(&name) {
             return Ok((FieldUse(*known), self.uses[*known].1));
         }
@@ -115,10 +167,93 @@ impl Checker {
     /// The field at a path where any type will do, whatever the rest of this use makes of it.
     pub(super) fn field_of_any_type(&mut self, node: &SyntaxNode) -> Option<(FieldUse, Variable)> {
         let NodeKind::Name(name) = &node.kind else { return None };
-        let (first, rest) = name.path.split_first()?;
-        let root = root_of(first).filter(|_| !rest.is_empty())?;
-        let used = self.another_use((root, rest.iter().map(CompactString::from).collect()), node.place);
+        let field = array_name(name)?;
+        let used = self.another_use(field, node.place);
         self.settle(used)
+    }
+
+    /// How many elements the array at a path has, in this use.
+    pub(super) fn count_of(&mut self, array: &FieldName, place: TextSpan) -> Option<FieldUse> {
+        let (root, path) = array.clone();
+        let used = self.another_use((root, [path, vec![PathStep::Count]].concat()), place);
+        let (used, variable) = self.settle(used)?;
+        self.demand((variable, place), ValueType::Number, "a number of elements");
+        Some(used)
+    }
+
+    /// What an element of the array at hand is asked for, and its type. Where any type will do, it is asked apart.
+    fn item<T>(&mut self, name: &NameNode, place: TextSpan, is_any_type: bool) -> (Variable, TypedKind<T>) {
+        let nothing = |checker: &mut Checker| (checker.types.unknown(), TypedKind::Literal(None));
+        let Some(items) = &mut self.items else { return nothing(self) };
+        items.is_used = true;
+        let steps = name.steps();
+        let Some((root, array)) = items.array.clone() else {
+            if !steps.is_empty() {
+                let problem = ProjectProblem::at(place, "elements of a list of a person have no members");
+                self.report(problem.help(
+                    "of events they have: count('Order Completed', where => any(properties.products, item.price > 5))",
+                ));
+            }
+            return (self.types.unknown(), TypedKind::Item(0));
+        };
+        let known = items.columns.iter().skip(items.first).position(|(known, _)| known.as_ref() == Some(&steps));
+        if let Some(known) = known.filter(|_| !is_any_type) {
+            let column = items.first + known;
+            let used = items.columns[column].1;
+            return (self.uses[used.0].1, TypedKind::Item(column));
+        }
+        let path = array.into_iter().chain([PathStep::Each]).chain(steps.iter().cloned()).collect();
+        let used = self.another_use((root, path), place);
+        let Some((used, variable)) = self.settle(used) else { return nothing(self) };
+        let column = self.items.as_mut().map_or(0, |items| {
+            items.columns.push(((!is_any_type).then_some(steps), used));
+            items.columns.len() - 1
+        });
+        (variable, TypedKind::Item(column))
+    }
+
+    /// Checks an expression of which the value may be of any type, if it is a name whose type depends on its use.
+    fn of_any_type<T: Scope>(&mut self, node: &SyntaxNode) -> Typed<T> {
+        match &node.kind {
+            NodeKind::Name(name) if self.items.is_some() && name.is_of_item() => {
+                let (variable, kind) = self.item(name, node.place, true);
+                Typed { variable, kind }
+            }
+            _ => T::of_any_type(self, node).unwrap_or_else(|| self.check(node)),
+        }
+    }
+
+    /// Checks whether a condition is true of any element.
+    fn any<T: Scope>(&mut self, list: &SyntaxNode, condition: &SyntaxNode, place: TextSpan) -> TypedKind<T> {
+        if self.items.is_some() {
+            let problem = ProjectProblem::at(place, "`any` cannot be asked of each element of an array");
+            self.report(problem.help("of one array at a time: a condition on another one would take each with each"));
+            return TypedKind::Literal(None);
+        }
+        let Some(array) = T::array(self, list) else { return TypedKind::Literal(None) };
+        let (array, list) = match array {
+            AnyArray::OfEvent(name) => (Some(name), None),
+            AnyArray::List(typed) => (None, Some(typed)),
+        };
+        self.items = Some(ItemScope::new(array));
+        let reported = self.problems.len();
+        let typed = self.expect(condition, ValueType::Bool, "the condition of `any`");
+        let Some(items) = self.items.take() else { return TypedKind::Literal(None) };
+        if !items.is_used && self.problems.len() == reported {
+            let problem = ProjectProblem::at(condition.place, "the condition of `any` says nothing of `item`");
+            self.report(problem.help("`item` is an element: any(properties.tags, item = 'sale')"));
+        }
+        let columns: Vec<Typed<T>> = match list {
+            Some(list) => vec![list],
+            None => {
+                let column = |used: FieldUse| {
+                    let variable = self.uses[used.0].1;
+                    T::field(used).map(|field| Typed { variable, kind: TypedKind::Term(field) })
+                };
+                items.columns().into_iter().filter_map(column).collect()
+            }
+        };
+        TypedKind::Any(columns, Box::new(typed))
     }
 
     fn another_use(&mut self, name: FieldName, place: TextSpan) -> Result<(FieldUse, Variable), ProjectProblem> {
@@ -191,6 +326,7 @@ impl Checker {
             NodeKind::Number(number) => literal(self.known(ValueType::Number, place), Value::Number(*number)),
             NodeKind::Bool(truth) => literal(self.known(ValueType::Bool, place), Value::Bool(*truth)),
             NodeKind::Null => (self.types.unknown(), TypedKind::Literal(None)),
+            NodeKind::Name(name) if self.items.is_some() && name.is_of_item() => self.item(name, place, false),
             NodeKind::Name(name) => {
                 let found = T::name(self, name, place);
                 let found = self.settle(found);
@@ -305,10 +441,7 @@ impl Checker {
                 };
                 TypedKind::Like(Box::new(of), Pattern::new(pattern))
             }
-            NodeKind::IsNull(inner) => {
-                let missing = T::of_any_type(self, inner).unwrap_or_else(|| self.check(inner));
-                TypedKind::IsMissing(Box::new(missing))
-            }
+            NodeKind::IsNull(inner) => TypedKind::IsMissing(Box::new(self.of_any_type(inner))),
             NodeKind::IsTruth(inner, truth) => {
                 let inner = self.expect(inner, ValueType::Bool, &format!("an operand of `is {truth}`"));
                 let variable = inner.variable;
@@ -316,6 +449,7 @@ impl Checker {
                 let known = Typed { variable, kind: TypedKind::Call(Function::Coalesce, vec![inner, otherwise]) };
                 if *truth { known.kind } else { TypedKind::Not(Box::new(known)) }
             }
+            NodeKind::Any(list, condition) => self.any(list, condition, list.place.to(condition.place)),
             // All others are not conditions, and handled by `check`.
             _ => TypedKind::Literal(None),
         }
@@ -342,8 +476,17 @@ impl Checker {
             }
             (None, Function::Cast(kind)) => {
                 let mut arguments = arguments.iter();
-                let of = arguments.next().map(|node| T::of_any_type(self, node).unwrap_or_else(|| self.check(node)));
+                let of = arguments.next().map(|node| self.of_any_type(node));
                 (self.known(*kind, place), of.into_iter().collect())
+            }
+            (None, Function::Length) => {
+                let mut checked = Vec::with_capacity(arguments.len());
+                for node in arguments {
+                    let typed = self.of_any_type(node);
+                    self.types.demand_length((typed.variable, node.place));
+                    checked.push(typed);
+                }
+                (self.known(ValueType::Number, place), checked)
             }
             (None, Function::Case) => {
                 let (pairs, otherwise) = arguments.as_chunks::<2>();
@@ -497,7 +640,7 @@ fn misfit_hint(function: &Function, expected: ValueType) -> Option<&'static str>
         (_, ValueType::Text) => Some("cast(x as string) makes a text of it"),
         (_, ValueType::Number) => Some("cast(x as number) reads a number from a text"),
         (_, ValueType::Time) => Some("cast(x as time) reads a time from a text, to_time(x, 's') from a number"),
-        (_, ValueType::Bool) => None,
+        (_, ValueType::Bool | ValueType::List | ValueType::Json) => None,
     }
 }
 

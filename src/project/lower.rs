@@ -3,13 +3,13 @@
 //! Everything was checked before, so nothing can be wrong here. Measures are compared after this step: however two
 //! aggregates are spelt, the same aggregate is one measure.
 
-use dataflows::definitions::{EventTerm, FieldId, Forward, Measure, MeasureId, MeasureShape, PersonTerm};
+use dataflows::definitions::{ArrayRows, EventTerm, FieldId, Forward, Measure, MeasureId, MeasureShape, PersonTerm};
 use dataflows::expression::Expression;
 use dataflows::model::{Value, ValueType};
 
 use super::forwards::TypedForward;
 use super::time::point_in_time;
-use super::typed::{Aggregate, AggregateFunction, EventReference, PersonName, Typed, TypedKind};
+use super::typed::{Aggregate, AggregateFunction, EachElement, EventReference, PersonName, Typed, TypedKind};
 use super::types::VariableTypes;
 use crate::limits::MEASURES_MAX;
 
@@ -51,7 +51,11 @@ impl Lowering<'_> {
     }
 
     fn aggregate(&mut self, aggregate: Aggregate) -> PersonTerm {
-        let Aggregate { function, events, condition, within } = aggregate;
+        let Aggregate { function, events, each, condition, within } = aggregate;
+        let each = each.map(|EachElement { count, columns }| ArrayRows {
+            count: self.fields[count.index()],
+            columns: columns.into_iter().map(|column| self.fields[column.index()]).collect(),
+        });
         let condition = condition.map(|condition| self.event(condition));
         let (shape, term): (MeasureShape, TermOf) = match function {
             AggregateFunction::Count => (MeasureShape::Count, Box::new(PersonTerm::Count)),
@@ -74,8 +78,14 @@ impl Lowering<'_> {
                 (MeasureShape::Tally(self.event(of)), Box::new(move |id| PersonTerm::Percentile(id, millionths)))
             }
             AggregateFunction::Deviation(of) => (MeasureShape::Tally(self.event(of)), Box::new(PersonTerm::Deviation)),
+            AggregateFunction::List(of, most) => {
+                (MeasureShape::Distinct(self.event(of)), Box::new(move |id| PersonTerm::List(id, most)))
+            }
+            AggregateFunction::Recent(of, most) => {
+                (MeasureShape::Recent(self.event(of), most), Box::new(PersonTerm::Recent))
+            }
         };
-        let measure = Measure { events, condition, shape, within };
+        let measure = Measure { events, each, condition, shape, within };
         let index = self.measures.iter().position(|known| *known == measure).unwrap_or_else(|| {
             if self.measures.len() >= MEASURES_MAX {
                 self.is_full = true;
@@ -121,6 +131,10 @@ impl Lowering<'_> {
             TypedKind::Like(inner, pattern) => Expression::Like(self.boxed(*inner, term), pattern),
             TypedKind::IsMissing(inner) => Expression::IsMissing(self.boxed(*inner, term)),
             TypedKind::Call(function, arguments) => Expression::Call(function, self.all(arguments, term)),
+            TypedKind::Any(columns, condition) => {
+                Expression::Any(self.all(columns, term), self.boxed(*condition, term))
+            }
+            TypedKind::Item(column) => Expression::Item(column, kind),
         }
     }
 

@@ -7,7 +7,9 @@ mod hints;
 mod places;
 
 use dataflows::calendar::Zone;
+use dataflows::definitions::PathStep;
 use dataflows::expression::{Arithmetic, CalendarUnit, Comparison, Function as ValueFunction};
+use dataflows::limits::ROWS_PER_ARRAY_MAX;
 use dataflows::model::{Number, ValueType};
 use sqlparser::ast::{
     AccessExpr, BinaryOperator, CeilFloorKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
@@ -15,8 +17,9 @@ use sqlparser::ast::{
     UnaryOperator, Value, ValueWithSpan,
 };
 use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::{Token, Tokenizer};
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use self::hints::{hint, operator_hint};
 use self::places::{SpanMap, lower_first};
@@ -52,7 +55,7 @@ pub(super) fn parse(text: &SubstitutedText) -> Result<SyntaxNode, ProjectProblem
 /// The same for a text of which the length is checked.
 fn parse_checked(text: &SubstitutedText) -> Result<SyntaxNode, ProjectProblem> {
     let places = SpanMap::new(text);
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, &text.value)
+    let mut tokens = Tokenizer::new(&PostgreSqlDialect {}, &text.value)
         .tokenize_with_location()
         .map_err(|error| ProjectProblem::at(places.at(error.location), lower_first(&error.message)))?;
     // sqlparser takes it for `=`, but there is one way to write that.
@@ -63,6 +66,7 @@ fn parse_checked(text: &SubstitutedText) -> Result<SyntaxNode, ProjectProblem> {
     if nesting(tokens.iter().map(|token| &token.token)) > EXPRESSION_DEPTH_MAX {
         return Err(too_deep(text.place));
     }
+    name_calls_of_any(&mut tokens);
     // sqlparser needs a few levels of its own for one of ours; our own limit is checked again below.
     let dialect = PostgreSqlDialect {};
     let mut parser =
@@ -75,6 +79,32 @@ fn parse_checked(text: &SubstitutedText) -> Result<SyntaxNode, ProjectProblem> {
         return Err(ProjectProblem::at(place, message).maybe_help(hint(text, place, &next.token.to_string())));
     }
     Conversion { text, places }.node(tree, 0)
+}
+
+/// Makes names of the words `any` that stand before two arguments: after any operator sqlparser takes them for the `any` of SQL, which
+/// has one. So `x and any(tags, item = 'a')` is not `x and any (…)`.
+fn name_calls_of_any(tokens: &mut [TokenWithSpan]) {
+    // The places of opening parentheses, each with whether `any` stands before it.
+    let (mut open, mut before): (Vec<Option<usize>>, Option<usize>) = (Vec::new(), None);
+    for index in 0..tokens.len() {
+        match &tokens[index].token {
+            Token::Whitespace(_) => continue,
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                open.push(before.filter(|_| tokens[index].token == Token::LParen));
+            }
+            Token::RParen | Token::RBracket | Token::RBrace => _ = open.pop(),
+            Token::Comma => {
+                if let Some(any) = open.last_mut().and_then(Option::take)
+                    && let Token::Word(word) = &mut tokens[any].token
+                {
+                    word.keyword = Keyword::NoKeyword;
+                }
+            }
+            _ => {}
+        }
+        let is_any = matches!(&tokens[index].token, Token::Word(word) if word.keyword == Keyword::ANY);
+        before = is_any.then_some(index);
+    }
 }
 
 /// How deeply parentheses and brackets are nested.
@@ -209,6 +239,12 @@ impl Conversion<'_> {
                 let inner = boxed(inner)?;
                 Ok(negate(true, SyntaxNode { place: inner.place, kind: NodeKind::IsNull(inner) }))
             }
+            Expr::AnyOp { left, compare_op, right, .. } => self.any_of(*left, compare_op, *right, depth),
+            Expr::CompoundFieldAccess { root, access_chain }
+                if matches!(*root, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) =>
+            {
+                self.element(*root, access_chain, depth)
+            }
             Expr::CompoundFieldAccess { root, access_chain } if matches!(*root, Expr::Function(_)) => {
                 let place = self.places.of(root.span());
                 let mut node = self.node(*root, depth + 1)?;
@@ -258,9 +294,8 @@ impl Conversion<'_> {
             Expr::Array(_) => {
                 unsupported(place, "an array").help("to look for one of several values, write `in ('a', 'b')`")
             }
-            Expr::CompoundFieldAccess { .. } => unsupported(place, "to look into a list, `[…]`,").help(
-                "lists of events and of people are not looked into: send what a definition needs as a field of its own",
-            ),
+            Expr::CompoundFieldAccess { .. } => unsupported(place, "to look into this")
+                .help("an element of an array is written properties.products[0].price"),
             Expr::Tuple(_) => unsupported(place, "a list of values outside of `in`"),
             Expr::Like { .. } => unsupported(place, "`like` with `any` or `escape`").help("`\\` escapes `%` and `_`"),
             Expr::SimilarTo { .. } | Expr::RLike { .. } => {
@@ -316,7 +351,7 @@ impl Conversion<'_> {
         let place = places.reduce(TextSpan::to).unwrap_or(self.text.place);
         let is_quoted = matches!(path.as_slice(), [only] if only.quote_style.is_some());
         let path = path.into_iter().map(|part| part.value).collect();
-        Ok(SyntaxNode { place, kind: NodeKind::Name(NameNode { path, is_quoted }) })
+        Ok(SyntaxNode { place, kind: NodeKind::Name(NameNode { path, beyond: Vec::new(), is_quoted }) })
     }
 
     fn binary(&self, left: Expr, op: BinaryOperator, right: Expr, depth: usize) -> Result<SyntaxNode, ProjectProblem> {
@@ -390,6 +425,62 @@ impl Conversion<'_> {
         let flag = SyntaxNode { place, kind: NodeKind::Text("i".to_owned()) };
         let positional = [of, pattern].into_iter().chain(any_case.then_some(flag)).collect();
         self.called(FunctionCall::plain("regexp_like", place, positional), place)
+    }
+
+    /// `properties.products[0].price`
+    fn element(&self, root: Expr, chain: Vec<AccessExpr>, depth: usize) -> Result<SyntaxNode, ProjectProblem> {
+        let mut node = self.node(root, depth + 1)?;
+        let NodeKind::Name(name) = &mut node.kind else {
+            return Err(unsupported(node.place, "to look into this"));
+        };
+        name.is_quoted = false;
+        for access in chain {
+            let (step, place) = match access {
+                AccessExpr::Dot(Expr::Identifier(key)) => {
+                    let place = self.places.of(key.span);
+                    (PathStep::Member(key.value.into()), place)
+                }
+                AccessExpr::Subscript(Subscript::Index { index }) => {
+                    let index = self.node(index, depth + 1)?;
+                    (PathStep::Element(element_index(&index)?), index.place)
+                }
+                AccessExpr::Dot(_) | AccessExpr::Subscript(Subscript::Slice { .. }) => {
+                    let problem = unsupported(node.place, "a part of an array");
+                    return Err(problem.help(
+                        "one element is written properties.products[0]; each one by `each => properties.products`",
+                    ));
+                }
+            };
+            node.place = node.place.to(place);
+            match step {
+                PathStep::Member(key) if name.beyond.is_empty() => name.path.push(key.into()),
+                step => name.beyond.push(step),
+            }
+        }
+        Ok(node)
+    }
+
+    /// `'sale' = any(properties.tags)`, as SQL has it.
+    fn any_of(&self, left: Expr, op: BinaryOperator, list: Expr, depth: usize) -> Result<SyntaxNode, ProjectProblem> {
+        let list = match list {
+            Expr::Nested(inner) => *inner,
+            other => other,
+        };
+        let (list, value) = (self.node(list, depth + 1)?, self.node(left, depth + 1)?);
+        let place = value.place.to(list.place);
+        let comparison = match op {
+            BinaryOperator::Eq => Comparison::Equal,
+            BinaryOperator::NotEq => Comparison::NotEqual,
+            BinaryOperator::Lt => Comparison::Less,
+            BinaryOperator::LtEq => Comparison::LessOrEqual,
+            BinaryOperator::Gt => Comparison::Greater,
+            BinaryOperator::GtEq => Comparison::GreaterOrEqual,
+            _ => return Err(unsupported(place, "this kind of `any`").help("write any(properties.tags, item = 'sale')")),
+        };
+        let item = SyntaxNode { place: list.place, kind: NodeKind::Name(NameNode::item()) };
+        let condition = NodeKind::Compare(comparison, Box::new(value), Box::new(item));
+        let condition = SyntaxNode { place, kind: condition };
+        Ok(SyntaxNode { place, kind: NodeKind::Any(Box::new(list), Box::new(condition)) })
     }
 
     /// A call of a function over values, or of another one, which what it is about knows.
@@ -517,6 +608,25 @@ impl Conversion<'_> {
         let place = items.iter().map(|item| item.place).reduce(TextSpan::to).unwrap_or(place);
         Ok(SyntaxNode { place, kind: NodeKind::List(items) })
     }
+}
+
+/// Which element of an array it is.
+fn element_index(node: &SyntaxNode) -> Result<i16, ProjectProblem> {
+    let number = match &node.kind {
+        NodeKind::Number(number) => number.as_integer(),
+        NodeKind::Negate(inner) => match inner.kind {
+            NodeKind::Number(number) => number.as_integer().map(|number| -number),
+            _ => None,
+        },
+        _ => None,
+    };
+    let limits = -(ROWS_PER_ARRAY_MAX as i128)..ROWS_PER_ARRAY_MAX as i128;
+    let index = number.filter(|number| limits.contains(number)).and_then(|number| i16::try_from(number).ok());
+    index.ok_or_else(|| {
+        let message = format!("expected the place of an element, from {} to {}", limits.start, limits.end - 1);
+        ProjectProblem::at(node.place, message)
+            .help("the first one is properties.products[0], the last one properties.products[-1]")
+    })
 }
 
 fn negate(negated: bool, node: SyntaxNode) -> SyntaxNode {

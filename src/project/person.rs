@@ -5,19 +5,19 @@ use dataflows::definitions::{HashBucket, PersonTerm};
 use dataflows::model::{EventName, Number, ValueType};
 
 use super::duration::parse_ms;
-use super::event::root_of;
+use super::event::{array_of, root_of};
 use super::functions;
-use super::infer::{Checker, Scope};
+use super::infer::{AnyArray, Checker, FieldUse, ItemScope, Scope};
 use super::parse::OF_TIME;
 use super::period::period;
 use super::problem::{ProjectProblem, TextSpan};
 use super::suggestion::{did_you_mean, listed, nearest};
 use super::syntax::{ClockKind, FunctionCall, NameNode, NamedArgument, NodeKind, SyntaxNode};
-use super::typed::{Aggregate, AggregateFunction, EventReference, PersonName, Typed};
+use super::typed::{Aggregate, AggregateFunction, EachElement, EventReference, PersonName, Typed};
 use super::types::{Class, Operand, Variable};
-use crate::limits::{BUCKETS_MAX, TOP_PLACES_MAX, TRAITS_MAX};
+use crate::limits::{BUCKETS_MAX, LATEST_EVENTS_MAX, LISTED_VALUES, LISTED_VALUES_MAX, TOP_PLACES_MAX, TRAITS_MAX};
 
-const AGGREGATES: [&str; 13] = [
+const AGGREGATES: [&str; 15] = [
     "count",
     "sum",
     "avg",
@@ -31,11 +31,23 @@ const AGGREGATES: [&str; 13] = [
     "median",
     "percentile",
     "stddev",
+    "list",
+    "last_n",
 ];
 const LOOKUPS: [&str; 5] = ["audience", "consent", "has", "hash_bucket", "now"];
 
 impl Scope for PersonName {
     fn name(checker: &mut Checker, written: &NameNode, place: TextSpan) -> Result<(Self, Variable), ProjectProblem> {
+        if !written.beyond.is_empty() {
+            let message = format!("`{}`: of lists of a person no element is taken by its place", written.written());
+            let help = match written.path.first().and_then(|first| root_of(first)) {
+                Some(_) => {
+                    "fields of events are the arguments of aggregates: last('Event', properties.products[0].price)"
+                }
+                None => "any(tags, item = 'sale') looks at each element",
+            };
+            return Err(ProjectProblem::at(place, message).help(help));
+        }
         let name = CompactString::from(written.path.join("."));
         if let Some((id, variable)) = checker.traits.get(&name).copied() {
             return Ok((PersonName::Term(PersonTerm::Trait(id)), variable));
@@ -50,6 +62,14 @@ impl Scope for PersonName {
 
     /// An attribute has one type in a project.
     fn of_any_type(_: &mut Checker, _: &SyntaxNode) -> Option<Typed<Self>> {
+        None
+    }
+
+    fn array(checker: &mut Checker, node: &SyntaxNode) -> Option<AnyArray<Self>> {
+        Some(AnyArray::List(checker.expect(node, ValueType::List, "what `any` looks at")))
+    }
+
+    fn field(_: FieldUse) -> Option<Self> {
         None
     }
 
@@ -120,8 +140,13 @@ fn elsewhere(function: &str) -> Option<&'static str> {
         "dateadd" | "date_add" | "date_sub" | "timestampadd" => "write x + interval '30 days'",
         "age" => "write age_years(birthday), or x < now() - interval '30 days'",
         "random" | "rand" | "ntile" => "write hash_bucket('spring campaign', 100) < 10",
-        "list" | "array_agg" | "collect" => {
-            "values are not listed: `top` gives the most frequent ones, `last` and `first` one of them, `distinct` counts the different ones"
+        "array_agg" | "collect" | "string_agg" => {
+            "list('Event', properties.NAME) has the different values, last_n('Event', properties.NAME, 5) the latest ones"
+        }
+        "array_length" | "cardinality" | "array_size" | "size" => "write length(x)",
+        "array_contains" | "in_array" | "has_any" => "write any(properties.tags, item = 'sale')",
+        "unnest" | "explode" | "flatten" => {
+            "each element is a row: sum('Order Completed', item.price * item.quantity, each => properties.products)"
         }
         "mode" | "most_frequent" => "the most frequent value is top('Event', properties.NAME)",
         "percentile_cont" | "percentile_disc" | "quantile" => "write percentile('Event', properties.NAME, 0.9)",
@@ -349,8 +374,34 @@ pub(super) fn unknown_identifier(checker: &Checker, name: &str, place: TextSpan)
 }
 
 fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Option<(PersonName, Variable)> {
-    const NAMED: [&str; 7] = ["within", "from", "to", "during", "zone", "where", "n"];
-    refuse_named(checker, call, if call.name == "top" { &NAMED } else { &NAMED[..6] });
+    let each = call.named.iter().find(|argument| argument.name == "each");
+    let array = match each {
+        None => None,
+        Some(each) => Some((array_of(checker, &each.value, "each => properties.products")?, each.value.place)),
+    };
+    // An aggregate may stand in a condition on the elements of a list, which are others.
+    let outer =
+        std::mem::replace(&mut checker.items, array.as_ref().map(|(array, _)| ItemScope::new(Some(array.clone()))));
+    let found = aggregate_of_rows(checker, call, place);
+    let items = std::mem::replace(&mut checker.items, outer);
+    let (mut aggregate, variable) = found?;
+    if let (Some((array, place)), Some(items)) = (array, items) {
+        let count = checker.count_of(&array, place)?;
+        aggregate.each = Some(EachElement { count, columns: items.columns() });
+    }
+    Some((PersonName::Aggregate(Box::new(aggregate)), variable))
+}
+
+/// The same, once it is known what `item` is.
+fn aggregate_of_rows(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Option<(Aggregate, Variable)> {
+    const NAMED: [&str; 8] = ["within", "from", "to", "during", "zone", "where", "each", "n"];
+    const OF_LIST: [&str; 8] = ["within", "from", "to", "during", "zone", "where", "each", "limit"];
+    let allowed = match call.name.as_str() {
+        "top" => &NAMED[..],
+        "list" => &OF_LIST,
+        _ => &NAMED[..7],
+    };
+    refuse_named(checker, call, allowed);
     let named = |name: &str| call.named.iter().find(|argument| argument.name == name).map(|argument| &argument.value);
     checker.begin_use();
     let within = period(checker, call);
@@ -361,6 +412,7 @@ fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Opt
         "count" => "count('Order Completed')".to_string(),
         "counts" => "counts('Order Completed', properties.NAME)['value']".to_string(),
         "percentile" => "percentile('Order Completed', properties.NAME, 0.9)".to_string(),
+        "last_n" => "last_n('Order Completed', properties.NAME, 5)".to_string(),
         name => format!("{name}('Order Completed', properties.NAME)"),
     };
     let Some((event, rest)) = call.positional.split_first() else {
@@ -374,6 +426,12 @@ fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Opt
         [argument, _] if is_percentile => {
             Some(checker.expect(argument, ValueType::Number, "what `percentile` looks at"))
         }
+        [argument, _] if call.name == "last_n" => Some(checker.check(argument)),
+        [_] if call.name == "last_n" => {
+            let problem = ProjectProblem::at(place, "`last_n` needs a number of events");
+            checker.report(problem.help(format!("write {example}")));
+            return None;
+        }
         [_] if is_percentile => {
             let problem = ProjectProblem::at(place, "`percentile` needs a part of one, from 0 to 1");
             checker.report(problem.help(format!("write {example}")));
@@ -381,7 +439,7 @@ fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Opt
         }
         [argument] if !is_count => Some(match call.name.as_str() {
             // It counts values of every type, whatever the condition expects.
-            "distinct" => {
+            "distinct" | "list" => {
                 checker.begin_use();
                 checker.check(argument)
             }
@@ -410,10 +468,15 @@ fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Opt
             let expected = match is_count {
                 true => "only the name of an event",
                 false if is_percentile => "the name of an event, one expression and a part of one",
+                false if call.name == "last_n" => "the name of an event, one expression and a number of events",
                 false => "the name of an event and one expression",
             };
             let problem = ProjectProblem::at(last.place, format!("`{}` takes {expected}", call.name));
-            checker.report(problem.help(surplus_hint(last, is_count)));
+            let help = match (&last.kind, call.name.as_str()) {
+                (NodeKind::Number(number), "list") => format!("write `limit => {number}`"),
+                _ => surplus_hint(last, is_count),
+            };
+            checker.report(problem.help(help));
             return None;
         }
     };
@@ -421,7 +484,8 @@ fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Opt
         "min" | "max" | "first" | "last" | "top" => argument.as_ref().map(|argument| argument.variable),
         _ => None,
     };
-    let variable = variable.unwrap_or_else(|| checker.types.known(Class::Is(ValueType::Number), place));
+    let of = if matches!(call.name.as_str(), "list" | "last_n") { ValueType::List } else { ValueType::Number };
+    let variable = variable.unwrap_or_else(|| checker.types.known(Class::Is(of), place));
     let function = match (call.name.as_str(), argument) {
         ("sum", Some(argument)) => AggregateFunction::Sum(argument),
         ("avg", Some(argument)) => AggregateFunction::Average(argument),
@@ -441,22 +505,39 @@ fn aggregate(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Opt
             AggregateFunction::Percentile(argument, part_of_one(checker, rest.last(), &example)?)
         }
         ("stddev", Some(argument)) => AggregateFunction::Deviation(argument),
+        ("list", Some(argument)) => {
+            let help = "limit => 100 has the first hundred";
+            let most = named("limit")
+                .map_or(Some(LISTED_VALUES), |node| whole(checker, node, "`limit`", LISTED_VALUES_MAX, help))?;
+            AggregateFunction::List(argument, most)
+        }
+        ("last_n", Some(argument)) => {
+            let help = "the latest five: last_n('Order Completed', properties.NAME, 5)";
+            AggregateFunction::Recent(
+                argument,
+                whole(checker, rest.last()?, "the number of events", LATEST_EVENTS_MAX, help)?,
+            )
+        }
         _ => AggregateFunction::Count,
     };
-    let aggregate = Aggregate { function, events: events?, condition, within };
-    Some((PersonName::Aggregate(Box::new(aggregate)), variable))
+    Some((Aggregate { function, events: events?, each: None, condition, within }, variable))
 }
 
 /// How many places go before the one that `n` says, the first where it is not there.
 fn places_before(checker: &mut Checker, place: Option<&SyntaxNode>) -> Option<u16> {
     let Some(node) = place else { return Some(0) };
-    let n = if let NodeKind::Number(number) = node.kind { number.as_integer() } else { None };
-    let before = n.and_then(|n| u16::try_from(n - 1).ok()).filter(|before| *before < TOP_PLACES_MAX);
-    if before.is_none() {
-        let message = format!("`n` is a whole number from 1 to {TOP_PLACES_MAX}");
-        checker.report(ProjectProblem::at(node.place, message).help("the second most frequent value is n => 2"));
+    let n = whole(checker, node, "`n`", TOP_PLACES_MAX, "the second most frequent value is n => 2");
+    n.map(|n| n - 1)
+}
+
+/// A whole number from 1 on.
+fn whole(checker: &mut Checker, node: &SyntaxNode, what: &str, most: u16, help: &str) -> Option<u16> {
+    let number = if let NodeKind::Number(number) = node.kind { number.as_integer() } else { None };
+    let whole = number.and_then(|number| u16::try_from(number).ok()).filter(|number| (1..=most).contains(number));
+    if whole.is_none() {
+        checker.report(ProjectProblem::at(node.place, format!("{what} is a whole number from 1 to {most}")).help(help));
     }
-    before
+    whole
 }
 
 /// The value in brackets whose events are counted, which is of the type of what is `looked_at`.
@@ -524,7 +605,7 @@ fn surplus_hint(argument: &SyntaxNode, is_count: bool) -> String {
     if let NodeKind::Compare(_, left, _) = &argument.kind
         && let NodeKind::Name(name) = &left.kind
         && let [name] = name.path.as_slice()
-        && matches!(name.as_str(), "within" | "from" | "to" | "during" | "zone" | "where")
+        && matches!(name.as_str(), "within" | "from" | "to" | "during" | "zone" | "where" | "each" | "limit")
     {
         return format!("named arguments are written `{name} => …`");
     }

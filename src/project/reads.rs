@@ -71,8 +71,13 @@ fn of_person(title: String, expression: &Expression<PersonTerm>, definitions: &D
 impl DefinitionReads {
     fn measure(&mut self, id: MeasureId, definitions: &Definitions) {
         let measure = &definitions.measures[id.index()];
-        let fields: BTreeSet<FieldId> =
-            measure.condition.iter().chain(measure.shape.argument()).flat_map(fields_of).collect();
+        let fields: BTreeSet<FieldId> = measure
+            .condition
+            .iter()
+            .chain(measure.shape.argument())
+            .flat_map(fields_of)
+            .chain(measure.array_fields())
+            .collect();
         if measure.events.is_empty() {
             self.of_all_events.extend(&fields);
         }

@@ -1,6 +1,7 @@
 //! The syntax tree of an expression: what sqlparser's tree means to us, with the place of every part in the file.
 
 use dataflows::calendar::Zone;
+use dataflows::definitions::PathStep;
 use dataflows::expression::{Arithmetic, Comparison, Function};
 use dataflows::model::Number;
 
@@ -60,6 +61,8 @@ pub(super) enum NodeKind {
     Every,
     /// `('A', 'B')` or `array['A', 'B']`, as an argument.
     List(Vec<SyntaxNode>),
+    /// `any(tags, item = 'sale')`: an array, and a condition on its elements.
+    Any(Box<SyntaxNode>, Box<SyntaxNode>),
 }
 
 /// Whose time `now()` is.
@@ -90,7 +93,9 @@ impl NodeKind {
             | NodeKind::IsTruth(inner, _)
             | NodeKind::AtTimeZone(inner, _) => vec![inner],
             NodeKind::And(several) | NodeKind::Or(several) | NodeKind::Apply(_, several) => several.iter().collect(),
-            NodeKind::Compare(_, a, b) | NodeKind::Arithmetic(_, a, b) | NodeKind::Like(a, b) => vec![a, b],
+            NodeKind::Compare(_, a, b) | NodeKind::Arithmetic(_, a, b) | NodeKind::Like(a, b) | NodeKind::Any(a, b) => {
+                vec![a, b]
+            }
             NodeKind::In(of, list) => list.iter().chain([&**of]).collect(),
             NodeKind::Between(of, low, high) => vec![of, low, high],
         }
@@ -110,6 +115,7 @@ impl SyntaxNode {
             NodeKind::Compare(comparison, a, b) => NodeKind::Compare(comparison, boxed(a)?, boxed(b)?),
             NodeKind::Arithmetic(operation, a, b) => NodeKind::Arithmetic(operation, boxed(a)?, boxed(b)?),
             NodeKind::Like(of, pattern) => NodeKind::Like(boxed(of)?, boxed(pattern)?),
+            NodeKind::Any(list, condition) => NodeKind::Any(boxed(list)?, boxed(condition)?),
             NodeKind::Between(of, low, high) => NodeKind::Between(boxed(of)?, boxed(low)?, boxed(high)?),
             NodeKind::In(of, list) => NodeKind::In(boxed(of)?, list.into_iter().map(map).collect::<Result<_, _>>()?),
             NodeKind::And(all) => NodeKind::And(all.into_iter().map(map).collect::<Result<_, _>>()?),
@@ -136,8 +142,44 @@ impl SyntaxNode {
 pub(super) struct NameNode {
     /// Its parts, without the quotes around them.
     pub(super) path: Vec<String>,
+    /// What follows from the first element of an array on: `[0].price`.
+    pub(super) beyond: Vec<PathStep>,
     /// Whether it is one part in double quotes, as a text is in other languages.
     pub(super) is_quoted: bool,
+}
+
+/// What the element of an array is called.
+pub(super) const ITEM: &str = "item";
+
+impl NameNode {
+    /// The element of an array, for which expressions have this name.
+    pub(super) fn item() -> Self {
+        NameNode { path: vec![ITEM.to_owned()], beyond: Vec::new(), is_quoted: false }
+    }
+
+    /// Whether it is of the element of an array.
+    pub(super) fn is_of_item(&self) -> bool {
+        !self.is_quoted && self.path.first().is_some_and(|first| first == ITEM)
+    }
+
+    /// The steps after the first part.
+    pub(super) fn steps(&self) -> Vec<PathStep> {
+        let members = self.path.iter().skip(1).map(|name| PathStep::Member(name.into()));
+        members.chain(self.beyond.iter().cloned()).collect()
+    }
+
+    /// As it is written, without quotes.
+    pub(super) fn written(&self) -> String {
+        let mut written = self.path.join(".");
+        for step in &self.beyond {
+            match step {
+                PathStep::Member(name) => written.extend([".", name]),
+                PathStep::Element(index) => written.push_str(&format!("[{index}]")),
+                PathStep::Each | PathStep::Count => {}
+            }
+        }
+        written
+    }
 }
 
 /// A call of a function.

@@ -292,6 +292,11 @@ fn every_aggregate() {
             "counts('A', properties.plan)['pro'] > 2 and counts('A', properties.price)[-1] = 0",
             "counts('A', timestamp)['2024-01-01'] = 1 and counts('A', properties.flag, where => properties.flag)[true] = 1",
             "median('A', properties.price) < percentile('A', properties.price, 0.95) + stddev('A', properties.price)",
+            "sum('A', item.price * item.quantity, each => properties.products, where => item.flag and properties.flag) > 1",
+            "length(list('A', item, each => context.tags, limit => 3)) > length(last_n('A', properties.sku, 2))",
+            "count('A', where => any(properties.tags, item = 'x') and length(properties.sku) > properties.list[-1].n) > 1",
+            "count('A', where => any(properties.list, item.n > 1 and item.n is null and item is not null)) > 1",
+            "any(tags, item = 'x' or item > 7 and item in ('a')) and 'y' = any(list('A', timestamp)) and any (tags, item = 3) or any(tags, item in (1, 2))",
         ],
     );
 }

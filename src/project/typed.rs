@@ -32,6 +32,10 @@ pub(super) enum TypedKind<T> {
     Like(Box<Typed<T>>, Pattern),
     IsMissing(Box<Typed<T>>),
     Call(Function, Vec<Typed<T>>),
+    /// Columns of an array, and a condition on its elements.
+    Any(Vec<Typed<T>>, Box<Typed<T>>),
+    /// What a column has of the element at hand.
+    Item(usize),
 }
 
 /// What an expression over a person refers to, before measures and types are known.
@@ -58,8 +62,18 @@ pub(super) struct Aggregate {
     pub(super) function: AggregateFunction,
     /// Sorted and each once; none means all.
     pub(super) events: Vec<EventName>,
+    /// The array of which each element counts.
+    pub(super) each: Option<EachElement>,
     pub(super) condition: Option<Typed<EventReference>>,
     pub(super) within: Option<Period>,
+}
+
+/// An array whose elements are rows.
+#[derive(Clone, Debug)]
+pub(super) struct EachElement {
+    /// How many there are.
+    pub(super) count: FieldUse,
+    pub(super) columns: Vec<FieldUse>,
 }
 
 /// Aggregate functions with their argument.
@@ -80,4 +94,8 @@ pub(super) enum AggregateFunction {
     /// With a part, in millionths.
     Percentile(Typed<EventReference>, u32),
     Deviation(Typed<EventReference>),
+    /// With how many at most.
+    List(Typed<EventReference>, u16),
+    /// With how many at most.
+    Recent(Typed<EventReference>, u16),
 }

@@ -50,8 +50,10 @@ enum TypeState {
 #[derive(Debug, Default)]
 pub(super) struct VariableTypes {
     states: Vec<TypeState>,
-    /// Where values are put in order: not of booleans.
-    ordered: Vec<(Variable, TextSpan)>,
+    /// Where values are put in order: not of booleans, nor of lists.
+    ordered: Vec<Operand>,
+    /// Where it is asked how long values are: of strings and lists.
+    measured: Vec<Operand>,
 }
 
 /// An operand: its type, and where it stands.
@@ -165,14 +167,35 @@ impl VariableTypes {
         self.ordered.push(operand);
     }
 
+    /// Demands that an operand's values have a length.
+    pub(super) fn demand_length(&mut self, operand: Operand) {
+        self.measured.push(operand);
+    }
+
     /// What is wrong once everything is known.
     pub(super) fn finish(&mut self) -> Vec<ProjectProblem> {
         let ordered = std::mem::take(&mut self.ordered);
         let mut problems = Vec::new();
         for (variable, place) in ordered {
-            if let (_, Some((class @ Class::Is(ValueType::Bool), why))) = self.root(variable) {
-                let problem = ProjectProblem::at(place, "booleans have no order").here(class.name());
-                problems.push(problem.also(why, because(class)).help("compare with `=` or `<>`"));
+            let (what, help) = match self.root(variable) {
+                (_, Some((Class::Is(ValueType::Bool), _))) => ("booleans", "compare with `=` or `<>`"),
+                (_, Some((Class::Is(ValueType::List), _))) => {
+                    ("lists", "of an element it can be asked: any(tags, item > 'a')")
+                }
+                _ => continue,
+            };
+            if let (_, Some((class, why))) = self.root(variable) {
+                let problem = ProjectProblem::at(place, format!("{what} have no order")).here(class.name());
+                problems.push(problem.also(why, because(class)).help(help));
+            }
+        }
+        for (variable, place) in std::mem::take(&mut self.measured) {
+            if let (_, Some((class @ Class::Is(ValueType::Bool | ValueType::Number | ValueType::Time), why))) =
+                self.root(variable)
+            {
+                let message = format!("what `length` looks at must be a string or a list, not {}", class.name());
+                let problem = ProjectProblem::at(place, message).here(class.name()).also(why, because(class));
+                problems.push(problem.help("cast(x as string) makes a text of it"));
             }
         }
         problems

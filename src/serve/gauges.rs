@@ -57,6 +57,7 @@ impl Readings for Gauges {
             other_type: self.counters.fits().counted(Unfit::OtherType),
             rounded: self.counters.fits().counted(Unfit::Rounded),
             too_large: self.counters.fits().counted(Unfit::TooLarge),
+            too_long: self.counters.fits().counted(Unfit::TooLong),
             warned: self.counters.warnings().collect(),
         }
     }

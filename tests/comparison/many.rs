@@ -65,7 +65,7 @@ pub fn definitions(case: &Case) -> Definitions {
     let at_least_three = compared(of_measure(0), Comparison::GreaterOrEqual, literal(3.0));
     Definitions {
         fields: (0..5)
-            .map(|n| Field { root: FieldRoot::Properties, path: vec![format!("x{n}").into()], kind: None })
+            .map(|n| Field { root: FieldRoot::Properties, path: vec![format!("x{n}").as_str().into()], kind: None })
             .collect(),
         measures: shapes.into_iter().map(|(shape, within)| measure("Order Completed", shape, within)).collect(),
         traits,

@@ -42,7 +42,8 @@ pub fn measures_of_computed() -> Vec<Measure> {
             MeasureShape::Distinct(call(Function::Truncate(CalendarUnit::Day, zone("Europe/Berlin")), [timestamp()])),
             None,
         ),
-        /* 2 */ Measure { condition: Some(is_of_books), ..measure(VIEWED, MeasureShape::Count, s_60) },
+        /* 2 */
+        Measure { condition: Some(is_of_books), ..measure(VIEWED, MeasureShape::Count, s_60) },
         /* 3 */
         measure(ORDERED, MeasureShape::Greatest(call(Function::Cast(ValueType::Text), [field(ANYTHING)])), s_60),
         /* 4 */ measure(ORDERED, MeasureShape::Sum(rounded), h_1),

@@ -3,14 +3,17 @@
 use compact_str::CompactString;
 use dataflows::definitions::{
     Audience, AudienceId, Blocked, Definitions, DestinationId, DestinationView, EvaluationStep, EventTerm, Field,
-    FieldRoot, Forward, IdentityRules, ListedTrait, Measure, MeasureId, MeasureShape, Period, PersonTerm, Reach, Trait,
-    TraitId, Window,
+    FieldRoot, Forward, IdentityRules, ListedTrait, Measure, MeasureId, MeasureShape, PathStep, Period, PersonTerm,
+    Reach, Trait, TraitId, Window,
 };
 use dataflows::expression::{Arithmetic, Comparison, Expression, Pattern};
 use dataflows::model::{PointInTime, Value, ValueType};
 
 use super::computed::{FIRST_COMPUTED, computed_audiences, computed_traits, measures_of_computed};
-use super::expressions::{arithmetic, compare, field, is_missing, like, literal, measure, not, null, one_of};
+use super::expressions::{
+    any, arithmetic, compare, field, is_missing, item, like, literal, measure, not, null, one_of,
+};
+use super::lists::{list_audiences, list_traits, measures_of_lists};
 
 /// An expression over a person.
 pub type OverPerson = Expression<PersonTerm>;
@@ -30,6 +33,18 @@ pub const BETA: usize = 2;
 pub const ANYTHING: usize = 3;
 /// A time.
 pub const SHIPPED: usize = 4;
+/// A list.
+pub const TAGS: usize = 5;
+/// Each element of that list; a text.
+pub const TAG: usize = 6;
+/// How many products there are.
+pub const PRODUCTS: usize = 7;
+/// Of each product a text.
+pub const SKU: usize = 8;
+/// Of each product a number.
+pub const PRICE: usize = 9;
+/// Of each product something of any type.
+pub const VARIANT: usize = 10;
 
 /// The windows; the last one's grain is none of the usual ones, as a definition may say.
 pub const WINDOWS: [Window; 5] = [
@@ -41,7 +56,7 @@ pub const WINDOWS: [Window; 5] = [
 ];
 
 /// The names of the traits, sorted: a trait's id is its place.
-const TRAITS: [&str; 61] = [
+const TRAITS: [&str; 84] = [
     "any_5ms",
     "any_total",
     "anythings",
@@ -55,6 +70,7 @@ const TRAITS: [&str; 61] = [
     "categories_5ms",
     "categories_old",
     "city_hashed",
+    "city_list",
     "city_tier",
     "city_trait",
     "city_twice",
@@ -68,12 +84,28 @@ const TRAITS: [&str; 61] = [
     "first_shipped_60s",
     "greatest_anything_60s",
     "hour_of_order",
+    "item_deviation_60s",
+    "item_first",
+    "item_greatest_1s",
+    "item_last_before",
+    "item_least",
+    "item_median_60s",
+    "item_of_books_60s",
+    "item_price_60s",
+    "item_revenue_60s",
+    "item_top_60s",
+    "item_variants",
+    "items_of_tags",
+    "items_sold",
     "kind_of_buyer",
     "last_anything",
     "last_category_1s",
     "last_seen_order",
     "least_anything_1s",
     "least_number_10ms",
+    "list_anythings",
+    "list_categories_5ms",
+    "list_variants",
     "never",
     "old_anything",
     "old_biggest",
@@ -82,6 +114,9 @@ const TRAITS: [&str; 61] = [
     "orders_beta",
     "per_order",
     "ratios",
+    "recent_anythings",
+    "recent_items",
+    "recent_skus_before",
     "revenue",
     "revenue_1h",
     "revenue_before",
@@ -90,6 +125,9 @@ const TRAITS: [&str; 61] = [
     "shipped_later",
     "smallest_total_60s",
     "spread",
+    "tag_count",
+    "tag_list",
+    "tag_text",
     "top_anything",
     "top_category_1s",
     "top_category_2_1s",
@@ -106,7 +144,7 @@ const TRAITS: [&str; 61] = [
 ];
 
 /// The names of the audiences, sorted: an audience's id is its place.
-const AUDIENCES: [&str; 17] = [
+const AUDIENCES: [&str; 24] = [
     "anonymous_only",
     "berliners",
     "big_spenders",
@@ -116,13 +154,20 @@ const AUDIENCES: [&str; 17] = [
     "everyone",
     "just_now",
     "lapsed",
+    "lists_of_anything",
     "nobody",
     "not_of_books",
     "oddly_named",
     "reachable",
     "recent_order",
+    "recently_dear",
     "spread_out",
     "surely_rich",
+    "tag_of_city",
+    "tag_of_items",
+    "tagged",
+    "tags_differ",
+    "variant_of_books",
     "vip",
 ];
 
@@ -266,7 +311,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
         /* 34 */ measure(VIEWED, MeasureShape::Tally(category()), s_1),
     ];
     assert_eq!(measures.len(), FIRST_COMPUTED, "the computed ones follow");
-    let measures = [measures, measures_of_computed()].concat();
+    let measures = [measures, measures_of_computed(), measures_of_lists()].concat();
 
     let orders = || person(PersonTerm::Count, 0);
     let n = |value: f64| literal::<PersonTerm>(value);
@@ -323,7 +368,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
         ("views_before", person(PersonTerm::Count, 27)),
         ("was_lapsed", audience("lapsed")),
     ];
-    let traits = sorted([traits, computed_traits()].concat());
+    let traits = sorted([traits, computed_traits(), list_traits()].concat());
 
     let audiences = vec![
         ("anonymous_only", Expression::And(vec![has("anonymous_id"), not(has("user_id")), not(has("email"))])),
@@ -379,7 +424,7 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
             ]),
         ),
     ];
-    let audiences = sorted([audiences, computed_audiences()].concat());
+    let audiences = sorted([audiences, computed_audiences(), list_audiences()].concat());
 
     let mut definitions = Definitions {
         identity,
@@ -389,6 +434,12 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
             event_field("beta", Some(ValueType::Bool)),
             event_field("anything", None),
             event_field("shipped", Some(ValueType::Time)),
+            event_field("tags", Some(ValueType::List)),
+            array_field(&["tags".into(), PathStep::Each], Some(ValueType::Text)),
+            array_field(&["products".into(), PathStep::Count], Some(ValueType::Number)),
+            array_field(&["products".into(), PathStep::Each, "sku".into()], Some(ValueType::Text)),
+            array_field(&["products".into(), PathStep::Each, "price".into()], Some(ValueType::Number)),
+            array_field(&["products".into(), PathStep::Each, "variant".into()], None),
         ],
         measures,
         traits: traits.into_iter().map(|(name, expression)| Trait { name: name.into(), expression }).collect(),
@@ -410,7 +461,12 @@ pub fn definitions(identity: IdentityRules) -> Definitions {
                 name: "warehouse".into(),
                 audiences: vec![audience_id("anonymous_only"), audience_id("everyone"), audience_id("just_now")],
                 identifiers: vec!["anonymous_id".into(), "device_id".into(), "loyalty".into()],
-                traits: vec![ListedTrait::Trait(trait_id("orders")), ListedTrait::Attribute("plan".into())],
+                traits: vec![
+                    ListedTrait::Trait(trait_id("orders")),
+                    ListedTrait::Attribute("plan".into()),
+                    ListedTrait::Attribute("tags".into()),
+                    ListedTrait::Trait(trait_id("recent_items")),
+                ],
                 requires_consent: None,
             },
         ],
@@ -428,7 +484,7 @@ fn sorted<T>(mut named: Vec<(&str, T)>) -> Vec<(&str, T)> {
 }
 
 /// Orders and logins for the mailer, where there is consent; orders and views for the warehouse, with what windows say, and all events
-/// without a total.
+/// without a total, or with a certain tag.
 fn forwards() -> Vec<Forward> {
     vec![
         Forward {
@@ -455,9 +511,12 @@ fn forwards() -> Vec<Forward> {
         Forward {
             destination: DestinationId::new(1),
             events: Vec::new(),
-            condition: Some(is_missing(field(TOTAL))),
+            condition: Some(Expression::Or(vec![
+                is_missing(field(TOTAL)),
+                any([field(TAG)], compare(item(0, ValueType::Text), Comparison::Equal, literal("books"))),
+            ])),
             identifiers: vec!["email".into()],
-            traits: Vec::new(),
+            traits: vec![ListedTrait::Trait(trait_id("tag_list"))],
             consent: Vec::new(),
             requires_consent: None,
         },
@@ -465,11 +524,15 @@ fn forwards() -> Vec<Forward> {
 }
 
 fn event_field(key: &str, kind: Option<ValueType>) -> Field {
-    Field { root: FieldRoot::Properties, path: vec![key.into()], kind }
+    array_field(&[key.into()], kind)
+}
+
+fn array_field(path: &[PathStep], kind: Option<ValueType>) -> Field {
+    Field { root: FieldRoot::Properties, path: path.to_vec(), kind }
 }
 
 /// The same measure over the events that are as old as one window is long and, where there is another one, not yet as old as that.
-fn aged(measure: Measure, to: usize, from: Option<usize>) -> Measure {
+pub(super) fn aged(measure: Measure, to: usize, from: Option<usize>) -> Measure {
     let period = Period::Aged { to: WINDOWS[to], from: from.map(|from| WINDOWS[from]) };
     Measure { within: Some(period), ..measure }
 }

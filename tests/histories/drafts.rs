@@ -5,6 +5,7 @@ use dataflows::definitions::{Definitions, FieldId};
 use dataflows::model::{Event, EventName, Number, PointInTime, Position, Tick, Value};
 use proptest::prelude::*;
 
+use super::arrays::{array_fields, json, list_value};
 use super::definitions::{
     ANYTHING, BETA, CATEGORY, ORDERED, SHIPPED, TOTAL, VIEWED, WINDOWS, definitions, identity_rules,
 };
@@ -26,7 +27,7 @@ const DEVICES: [&str; 3] = ["device_id:d1", "device_id:d2", "device_id:0000-00"]
 const ANONYMOUS: [&str; 6] =
     ["anonymous_id:a1", "anonymous_id:a2", "anonymous_id:a3", "anonymous_id:a4", "anonymous_id:a5", "anonymous_id:-1"];
 /// Names of attributes; some are below others.
-const ATTRIBUTES: [&str; 7] = ["city", "city", "city.a", "city.a.b", "city.c", "city-x", "plan"];
+const ATTRIBUTES: [&str; 9] = ["city", "city", "city.a", "city.a.b", "city.c", "city-x", "plan", "tags", "tags.a"];
 /// Types that no order of strength lists.
 const UNLISTED: [&str; 5] = ["loyalty:l1", "cookie:c1", "loyalty:l2", "cookie:c2", "cookie:unknown"];
 
@@ -246,10 +247,14 @@ fn who(few: bool) -> impl Strategy<Value = Vec<&'static str>> {
 }
 
 fn what() -> impl Strategy<Value = DraftedFact> {
-    let track =
-        |name| prop::collection::vec(field_value(), 0..4).prop_map(move |fields| DraftedFact::Track(name, fields));
+    let track = |name| {
+        let fields = (prop::collection::vec(field_value(), 0..4), array_fields());
+        fields.prop_map(move |(fields, of_arrays)| DraftedFact::Track(name, [fields, of_arrays].concat()))
+    };
+    let tags = prop_oneof![4 => list_value().prop_map(Some), 1 => Just(None)];
+    let attribute = prop_oneof![5 => (one_of(&ATTRIBUTES), attribute_value()), 2 => (Just("tags"), tags)];
     let identify = (
-        prop::collection::vec((one_of(&ATTRIBUTES), attribute_value()), 0..3),
+        prop::collection::vec(attribute, 0..3),
         prop::collection::vec((one_of(&["marketing", "other"]), any::<bool>()), 0..2),
     );
     prop_oneof![
@@ -279,30 +284,51 @@ fn attribute_value() -> impl Strategy<Value = Option<Value>> {
         1 => Just(Value::number(1.0)),
         1 => integer().prop_map(Some),
         1 => any::<bool>().prop_map(|truth| Some(Value::Bool(truth))),
+        1 => list_value().prop_map(Some),
     ]
 }
 
 fn field_value() -> impl Strategy<Value = (usize, Value)> {
-    const USUAL: [f64; 4] = [10.0, 50.0, -50.0, 99.995];
-    // 0.1 is not exact, 0.0000005 is half a millionth, and beyond 1e15 a number is no addend.
-    const ODD: [f64; 14] =
-        [0.0, 0.1, 0.2, -0.3, 0.0000005, -0.0000025, 1.14, 11.77, 1.0000005, 1e15, -1e15, 1.1e15, 123_456_789.5, LARGE];
-    let number = || {
-        let float =
-            |of: &'static [f64]| prop::sample::select(of).prop_map(|float| Value::number(float).expect("it is finite"));
-        prop_oneof![6 => float(&USUAL), 2 => float(&ODD), 1 => integer()]
-    };
-    let text = || one_of(&["books", "shoes", "tools", "100% wool"]).prop_map(Value::text);
     let truth = || any::<bool>().prop_map(Value::Bool);
-    let time = || (-2..4i64).prop_map(|ms| Value::Time(PointInTime::from_ms(ms)));
-    let value = || prop_oneof![number(), text(), truth(), time()];
     prop_oneof![
         4 => number().prop_map(|value| (TOTAL, value)),
         4 => text().prop_map(|value| (CATEGORY, value)),
         2 => truth().prop_map(|value| (BETA, value)),
-        2 => value().prop_map(|value| (ANYTHING, value)),
+        2 => anything().prop_map(|value| (ANYTHING, value)),
         1 => time().prop_map(|value| (SHIPPED, value)),
         // Of any type, so mostly of one that counts as missing.
-        1 => (0..5usize, value()),
+        1 => (0..5usize, anything()),
+    ]
+}
+
+/// A number.
+pub fn number() -> impl Strategy<Value = Value> {
+    const USUAL: [f64; 4] = [10.0, 50.0, -50.0, 99.995];
+    // 0.1 is not exact, 0.0000005 is half a millionth, and beyond 1e15 a number is no addend.
+    const ODD: [f64; 14] =
+        [0.0, 0.1, 0.2, -0.3, 0.0000005, -0.0000025, 1.14, 11.77, 1.0000005, 1e15, -1e15, 1.1e15, 123_456_789.5, LARGE];
+    let float =
+        |of: &'static [f64]| prop::sample::select(of).prop_map(|float| Value::number(float).expect("it is finite"));
+    prop_oneof![6 => float(&USUAL), 2 => float(&ODD), 1 => integer()]
+}
+
+/// A text.
+pub fn text() -> impl Strategy<Value = Value> {
+    one_of(&["books", "shoes", "tools", "100% wool"]).prop_map(Value::text)
+}
+
+fn time() -> impl Strategy<Value = Value> {
+    (-2..4i64).prop_map(|ms| Value::Time(PointInTime::from_ms(ms)))
+}
+
+/// A value of any type.
+pub fn anything() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        4 => number(),
+        4 => text(),
+        4 => any::<bool>().prop_map(Value::Bool),
+        4 => time(),
+        2 => list_value(),
+        1 => json(),
     ]
 }

@@ -2,7 +2,7 @@
 
 use dataflows::definitions::{EventTerm, FieldId, Measure, MeasureShape, Period, Window};
 use dataflows::expression::{Arithmetic, Comparison, Expression, Function, Pattern};
-use dataflows::model::Value;
+use dataflows::model::{Value, ValueType};
 
 /// A literal.
 pub fn literal<T>(value: impl Into<Literal>) -> Expression<T> {
@@ -76,7 +76,22 @@ pub fn like<T>(inner: Expression<T>, pattern: &str) -> Expression<T> {
     Expression::Like(Box::new(inner), Pattern::new(pattern))
 }
 
+/// `any(list, condition)`, of an array that is there as these columns.
+pub fn any<T>(columns: impl IntoIterator<Item = Expression<T>>, condition: Expression<T>) -> Expression<T> {
+    Expression::Any(columns.into_iter().collect(), Box::new(condition))
+}
+
+/// What a column has of the element at hand.
+pub fn item<T>(column: usize, kind: impl Into<Option<ValueType>>) -> Expression<T> {
+    Expression::Item(column, kind.into())
+}
+
+/// A list of values, some of them missing.
+pub fn list(elements: impl IntoIterator<Item = Option<Value>>) -> Value {
+    Value::List(elements.into_iter().collect())
+}
+
 /// A measure.
 pub fn measure(event: &str, shape: MeasureShape, within: Option<Window>) -> Measure {
-    Measure { events: vec![event.into()], condition: None, shape, within: within.map(Period::Within) }
+    Measure { events: vec![event.into()], each: None, condition: None, shape, within: within.map(Period::Within) }
 }

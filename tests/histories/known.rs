@@ -2,8 +2,10 @@
 
 use dataflows::model::{PointInTime, Value};
 
+use super::arrays::product_fields;
 use super::definitions::{ANYTHING, CATEGORY, ORDERED, SHIPPED, TOTAL, VIEWED, WINDOWS};
 use super::drafts::{Case, DraftedFact, EventDraft, LARGE, When};
+use super::expressions::list;
 
 /// All of them, by what they show.
 pub fn known_cases() -> Vec<(&'static str, Case)> {
@@ -47,6 +49,12 @@ pub fn known_cases() -> Vec<(&'static str, Case)> {
         ("the same under two exclusive types", Case { rules: 1, ..usual(aliases()) }),
         ("the same with nobody exclusive", Case { rules: 2, ..usual(aliases()) }),
         ("the same from behind", usual(from_behind(aliases()))),
+        ("arrays of one event after the other, and of one time", usual(arrays())),
+        ("the same of several processes, all in one tick", usual(at_once(of_three_processes(arrays())))),
+        ("the same, where the log did not keep its order, from behind", {
+            Case { without_order: usize::MAX, ..usual(from_behind(arrays())) }
+        }),
+        ("lists are set, set anew, written below and taken away", usual(lists())),
     ]
 }
 
@@ -279,6 +287,83 @@ fn samples() -> Vec<EventDraft> {
     for total in [0.1, 0.2, 0.0000005, -0.0000005, 0.0000015, 99.995, LARGE, 1.1e15, 1e15, -1e15, -1.1e15] {
         drafts.push(draft(60_000, When::Now, &who, order(total)));
     }
+    drafts
+}
+
+/// Products of two devices of one person, which leave windows one by one: the same ones twice, none, some of which little is known, and all
+/// of another type.
+fn arrays() -> Vec<EventDraft> {
+    let (same, who) = (When::LikeTheOneBefore(1), ["user_id:1", "device_id:d1"]);
+    let text = |text| Some(Value::text(text));
+    let tracked = |name, fields| DraftedFact::Track(name, fields);
+    let books = || [text("books"), Value::number(50.0), text("books")];
+    let shoes = || [text("shoes"), Value::number(10.0), Value::number(10.0)];
+    let odd = || [Value::number(1.0), text("50"), Some(list([None, text("a"), text("b")]))];
+    let nothing = || [None, None, None];
+    let several = || {
+        let products = product_fields(&[shoes(), books(), nothing(), odd(), shoes()]);
+        let bare = product_fields(&[books(), shoes()])[..1].to_vec();
+        [
+            products,
+            product_fields(&[]),
+            product_fields(&[nothing(), nothing()]),
+            bare,
+            product_fields(&[books(), books()]),
+        ]
+    };
+    let mut drafts = Vec::new();
+    for (name, gap_ms) in [(ORDERED, 1), (VIEWED, 400), (ORDERED, 999)] {
+        for (place, fields) in several().into_iter().enumerate() {
+            drafts.push(draft(gap_ms, When::Now, &who[place % 2..][..1], tracked(name, fields)));
+        }
+        for (place, fields) in several().into_iter().enumerate() {
+            drafts.push(draft(place as u64 % 2, same, &who[place % 2..][..1], tracked(name, fields)));
+        }
+    }
+    drafts.push(draft(1, When::Now, &who, view()));
+    drafts.push(draft(1, When::Now, &["user_id:2", "device_id:d1"], tracked(ORDERED, product_fields(&[odd()]))));
+    drafts.push(draft(60_000, When::Ago(30_000), &who, tracked(ORDERED, product_fields(&[books(), odd(), books()]))));
+    drafts
+}
+
+/// Attributes that are lists, and aggregates over events whose fields are.
+fn lists() -> Vec<EventDraft> {
+    let text = |text| Some(Value::text(text));
+    let set = |name, value| DraftedFact::Identify { attributes: vec![(name, value)], consent: Vec::new() };
+    let tags = |elements: &[Option<Value>]| set("tags", Some(list(elements.iter().cloned())));
+    let anything = |value| DraftedFact::Track(ORDERED, vec![(ANYTHING, value)]);
+    let whats = [
+        tags(&[text("books"), None]),
+        city(Some("Berlin")),
+        tags(&[None, text("Berlin")]),
+        tags(&[]),
+        set("tags.a", text("X")),
+        tags(&[text("shoes"), text("shoes")]),
+        set("tags", text("books")),
+        tags(&[Value::number(1.0), Some(Value::Json("{}".into()))]),
+        set("tags", None),
+        set("city", Some(list([text("Berlin")]))),
+        anything(list([])),
+        anything(list([text("a"), None])),
+        anything(list([text("a"), None])),
+        anything(Value::Json("{}".into())),
+        anything(list([text("a")])),
+        anything(Value::text("a")),
+        anything(Value::Bool(true)),
+        anything(Value::text("b")),
+        tags(&[text("books")]),
+    ];
+    let mut drafts: Vec<EventDraft> =
+        whats.iter().map(|what| draft(3, When::Now, &["user_id:1", "email:a@x.org"], what.clone())).collect();
+    drafts.push(draft(1, When::Now, &["user_id:1"], marketing(true)));
+    // Of one time, by the address, which belongs to nobody in the end.
+    drafts.extend(whats.iter().map(|what| draft(1, When::LikeTheOneBefore(1), &["email:a@x.org"], what.clone())));
+    drafts.push(draft(
+        1,
+        When::Now,
+        &["user_id:2", "email:a@x.org"],
+        anything(Value::number(1.0).expect("it is finite")),
+    ));
     drafts
 }
 

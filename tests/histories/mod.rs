@@ -3,11 +3,13 @@
 //! A history is a list of drafts: small descriptions of events, which shrink to something that can be read. What
 //! they stand for is made by [`Case::history`], so that an index or an offset stays meaningful when others are removed.
 
+mod arrays;
 mod computed;
 pub mod definitions;
 mod drafts;
 pub mod expressions;
 mod known;
+mod lists;
 mod ticks;
 
 pub use drafts::{Case, DraftedFact, EventDraft, When, cases, integers};

@@ -83,7 +83,11 @@ fn collect(
         Expression::Literal(Some(Value::Time(time))) => _ = written.insert(*time),
         Expression::Term(PersonTerm::Now) => _ = clocks.insert("Now"),
         Expression::Term(PersonTerm::Clock) => _ = clocks.insert("Clock"),
-        Expression::Literal(_) | Expression::Term(_) => {}
+        Expression::Literal(_) | Expression::Term(_) | Expression::Item(..) => {}
+        Expression::Any(columns, condition) => {
+            columns.iter().for_each(|one| collect(one, shifts, written, clocks));
+            collect(condition, shifts, written, clocks);
+        }
         Expression::Call(function, arguments) => {
             if let Function::Shift(ms) = function {
                 shifts.insert(*ms);

@@ -3,6 +3,7 @@
 mod ages;
 mod casts;
 mod hashes;
+mod json;
 mod logarithms;
 mod numbers;
 pub mod patterns;
@@ -10,22 +11,16 @@ mod texts;
 mod times;
 mod written;
 
-use dataflows::expression::{Expression, Function, TimeUnit};
+use dataflows::expression::{Function, TimeUnit};
 use dataflows::model::{PointInTime, Value};
 
-use super::expression::evaluate;
 use super::numbers::{Fraction, compared};
 
 /// Bytes that a text may have that a function makes.
 const TEXT_BYTES_MAX: usize = 65_536;
 
-/// The value of a function.
-pub fn called<T>(
-    function: &Function,
-    arguments: &[Expression<T>],
-    lookup: &dyn Fn(&T) -> Option<Value>,
-) -> Option<Value> {
-    let values: Vec<Option<Value>> = arguments.iter().map(|argument| evaluate(argument, lookup)).collect();
+/// The value of a function of these values.
+pub fn called(function: &Function, values: Vec<Option<Value>>) -> Option<Value> {
     let there = || values.iter().flatten();
     match function {
         Function::Case => {
@@ -74,6 +69,8 @@ fn of_all(function: &Function, values: &[Value]) -> Option<Value> {
         return casts::cast(value, *kind);
     }
     match values {
+        // A missing element is one, too.
+        [Value::List(elements)] if *function == Function::Length => Value::number(elements.iter().count() as f64),
         [Value::Number(x)] => match function {
             Function::ToTime(unit) => {
                 let places = if *unit == TimeUnit::Seconds { 3 } else { 0 };

@@ -1,16 +1,16 @@
 //! Aggregates over the events of one person, and the windows in which these count (docs/concepts/windows.md).
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::calendar::CalendarSpan;
-use dataflows::definitions::{Definitions, EventTerm, Measure, MeasureShape, Period, Window};
+use dataflows::definitions::{Definitions, EventTerm, FieldId, Measure, MeasureShape, PathStep, Period, Window};
 use dataflows::limits::VALUES_PER_IDENTIFIER_MAX;
 use dataflows::model::{Event, IdentifierId, Number, Position, Tick, Value};
 use num_bigint::BigInt;
 
 use super::calendar;
-use super::expression::{evaluate, is_true};
-use super::identity::strongest_unblocked;
+use super::expression::{OracleElement, evaluate_of, is_true_of};
 use super::numbers::{Fraction, between, compared, millionths};
 
 /// Whether an event of `holder` that happened at `timestamp` and arrived at `arrival` counts at `now`.
@@ -74,37 +74,53 @@ pub struct CountedValue<'a> {
     samples: Vec<(Tick, Position, Value, IdentifierId)>,
 }
 
-/// The events (with their arrivals) of one person that a measure counts at `now`.
+/// The events of one person, each with its arrival and the identifier that it is about, that a measure counts at `now`.
 pub fn counted<'a>(
     definitions: &Definitions,
     measure: &'a Measure,
-    events: &[(Tick, &Event)],
+    events: &[(Tick, &Event, IdentifierId)],
     now: Tick,
 ) -> CountedValue<'a> {
     let mut samples = Vec::new();
-    for (arrival, event) in events {
+    for (arrival, event, holder) in events {
         let lookup = |term: &EventTerm| event_term(definitions, event, term);
-        let holder = strongest_unblocked(&definitions.identity, event).expect("the event is somebody's").id();
         let is_named = measure.events.is_empty() || measure.events.contains(&event.name);
-        let is_meant = is_named && counts(measure.within.as_ref(), holder, *arrival, event.timestamp, now);
-        if !is_meant || measure.condition.as_ref().is_some_and(|condition| !is_true(condition, &lookup)) {
+        if !is_named || !counts(measure.within.as_ref(), *holder, *arrival, event.timestamp, now) {
             continue;
         }
-        let value = match &measure.shape {
-            MeasureShape::Count => Some(Value::Bool(true)),
-            MeasureShape::Sum(addend) => evaluate(addend, &lookup).filter(|addend| millionths(addend).is_some()),
-            MeasureShape::Least(value)
-            | MeasureShape::Greatest(value)
-            | MeasureShape::Earliest(value)
-            | MeasureShape::Latest(value)
-            | MeasureShape::Distinct(value)
-            | MeasureShape::Tally(value) => evaluate(value, &lookup),
-        };
-        if let Some(value) = value {
-            samples.push((event.timestamp, event.position, value, holder));
+        for row in rows(definitions, measure, event) {
+            if measure.condition.as_ref().is_some_and(|condition| !is_true_of(&row, condition, &lookup)) {
+                continue;
+            }
+            let value = match &measure.shape {
+                MeasureShape::Count => Some(Value::Bool(true)),
+                MeasureShape::Sum(addend) => {
+                    evaluate_of(&row, addend, &lookup).filter(|addend| millionths(addend).is_some())
+                }
+                MeasureShape::Least(value)
+                | MeasureShape::Greatest(value)
+                | MeasureShape::Earliest(value)
+                | MeasureShape::Latest(value)
+                | MeasureShape::Distinct(value)
+                | MeasureShape::Tally(value)
+                | MeasureShape::Recent(value, _) => evaluate_of(&row, value, &lookup),
+            };
+            if let Some(value) = value {
+                samples.push((event.timestamp, event.position, value, *holder));
+            }
         }
     }
     CountedValue { measure, samples }
+}
+
+/// What a measure may count of an event: the event, about no element, or each element of an array in it.
+fn rows(definitions: &Definitions, measure: &Measure, event: &Event) -> Vec<OracleElement> {
+    let Some(array) = &measure.each else { return vec![OracleElement::new()] };
+    let field = |id: &FieldId| event_term(definitions, event, &EventTerm::Field(*id));
+    let count = field(&array.count).and_then(|count| number(&count)).map_or(0, |count| count.get() as usize);
+    let columns: Vec<Option<Value>> = array.columns.iter().map(field).collect();
+    let of_column = |column: &Option<Value>, index: usize| column.as_ref()?.as_list()?.get(index)?.clone();
+    (0..count).map(|index| columns.iter().map(|column| of_column(column, index)).collect()).collect()
 }
 
 impl CountedValue<'_> {
@@ -136,22 +152,41 @@ impl CountedValue<'_> {
             MeasureShape::Greatest(_) => values.max(),
             MeasureShape::Earliest(_) => looked_at.iter().min().map(|(_, _, value, _)| value.clone()),
             MeasureShape::Latest(_) => looked_at.iter().max().map(|(_, _, value, _)| value.clone()),
-            MeasureShape::Count | MeasureShape::Sum(_) | MeasureShape::Distinct(_) | MeasureShape::Tally(_) => {
-                panic!("this measure picks no value")
-            }
+            MeasureShape::Count
+            | MeasureShape::Sum(_)
+            | MeasureShape::Distinct(_)
+            | MeasureShape::Tally(_)
+            | MeasureShape::Recent(..) => panic!("this measure picks no value"),
         }
     }
 
-    /// How many different values there are, of each identifier's as many as it may have.
-    pub fn distinct(&self) -> usize {
+    /// The different values, those that sort first first, of each identifier as many as it may have.
+    fn different(&self) -> Vec<&Value> {
         // Of too many those that sort first: numbers after all others.
         let mut by_identifier: BTreeMap<IdentifierId, BTreeSet<(bool, &Value)>> = BTreeMap::new();
         for (_, _, value, identifier) in &self.samples {
-            let is_number = matches!(value, Value::Number(_));
-            by_identifier.entry(*identifier).or_default().insert((is_number, value));
+            by_identifier.entry(*identifier).or_default().insert((number(value).is_some(), value));
         }
         let values = by_identifier.into_values().flat_map(|all| all.into_iter().take(VALUES_PER_IDENTIFIER_MAX));
-        values.collect::<BTreeSet<_>>().len()
+        values.collect::<BTreeSet<_>>().into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// How many different values there are.
+    pub fn distinct(&self) -> usize {
+        self.different().len()
+    }
+
+    /// The first so many of the different values.
+    pub fn list(&self, limit: u16) -> Value {
+        list(self.different().into_iter().take(limit.into()))
+    }
+
+    /// As many of the latest values as the measure says: numbers, then others, each the latest first.
+    pub fn recent(&self) -> Value {
+        let MeasureShape::Recent(_, most) = self.measure.shape else { panic!("this measure lists no values") };
+        let mut latest: Vec<_> = self.samples.iter().collect();
+        latest.sort_by_key(|(at, position, value, _)| Reverse((number(value).is_some(), *at, *position, value)));
+        list(latest.into_iter().map(|(_, _, value, _)| value).take(most.into()))
     }
 
     /// The value of each event whose value counts, those that sort first first: numbers after all others.
@@ -212,6 +247,10 @@ impl CountedValue<'_> {
     }
 }
 
+fn list<'v>(values: impl Iterator<Item = &'v Value>) -> Value {
+    Value::List(values.map(|value| Some(value.clone())).collect())
+}
+
 fn number(value: &Value) -> Option<Number> {
     if let Value::Number(number) = value { Some(*number) } else { None }
 }
@@ -228,8 +267,15 @@ pub fn event_term(definitions: &Definitions, event: &Event, term: &EventTerm) ->
         EventTerm::Timestamp => Some(Value::Time(event.timestamp.into())),
         EventTerm::Field(id) => {
             let (_, value) = event.fields.iter().find(|(field, _)| field == id)?;
-            let kind = definitions.fields[id.index()].kind;
-            kind.is_none_or(|kind| value.kind() == kind).then(|| value.clone())
+            let field = &definitions.fields[id.index()];
+            let is_meant = |value: &Value| field.kind.is_none_or(|kind| value.kind() == kind);
+            match value {
+                // Each element of a column is of the type, or missing.
+                Value::List(elements) if field.path.contains(&PathStep::Each) => {
+                    Some(Value::List(elements.iter().map(|one| one.clone().filter(&is_meant)).collect()))
+                }
+                _ => is_meant(value).then(|| value.clone()),
+            }
         }
     }
 }

@@ -93,7 +93,7 @@ impl OracleState {
         }
         for (arrival, event, primary) in &arrived {
             let person = people.get_mut(&ProfileId::of_root(roots[primary])).expect("its primary has a profile");
-            person.events.push((*arrival, event));
+            person.events.push((*arrival, event, *primary));
         }
         for (holder, decisions) in &decisions {
             let person = people.get_mut(&ProfileId::of_root(roots[holder])).expect("who decides has a profile");

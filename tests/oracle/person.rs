@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dataflows::definitions::{AudienceId, Definitions, EvaluationStep, IdentityRules, PersonTerm, TraitId};
+use dataflows::definitions::{AudienceId, Definitions, EvaluationStep, IdentityRules, MeasureId, PersonTerm, TraitId};
 use dataflows::limits::OTHER_IDENTIFIERS_MAX;
 use dataflows::model::{
-    Event, Number, PointInTime, Position, Profile, ProfileId, Record, Setting, Text, Tick, Topic, Value,
+    Event, IdentifierId, Number, PointInTime, Position, Profile, ProfileId, Record, Setting, Text, Tick, Topic, Value,
 };
 
 use num_bigint::BigUint;
@@ -13,15 +13,15 @@ use sha2::{Digest, Sha256};
 
 use super::consent::OracleDecision;
 use super::expression::{evaluate, is_true};
-use super::measures::counted;
+use super::measures::{CountedValue, counted};
 
 /// What belongs to one person.
 #[derive(Default)]
 pub struct OraclePerson<'a> {
     /// `type:value`.
     pub identifiers: BTreeSet<Text>,
-    /// Arrivals and events.
-    pub events: Vec<(Tick, &'a Event)>,
+    /// Arrivals and events, each with the identifier that it is about.
+    pub events: Vec<(Tick, &'a Event, IdentifierId)>,
     /// What their identifiers decided on consent, by purpose.
     pub decisions: BTreeMap<String, BTreeSet<OracleDecision>>,
 }
@@ -30,9 +30,12 @@ impl OraclePerson<'_> {
     /// The profile at `now`.
     pub fn profile(&self, definitions: &Definitions, id: ProfileId, now: Tick) -> Profile {
         let record = self.record();
+        // Of each measure once: several definitions may ask for it.
+        let of_measure = |measure| counted(definitions, measure, &self.events, now);
+        let measured: Vec<CountedValue> = definitions.measures.iter().map(of_measure).collect();
         let mut derived: (BTreeMap<TraitId, Value>, BTreeSet<AudienceId>) = Default::default();
         for step in &definitions.order {
-            let lookup = |term: &PersonTerm| self.term(definitions, id, &record, &derived, now, term);
+            let lookup = |term: &PersonTerm| self.term(definitions, id, &record, &measured, &derived, now, term);
             match step {
                 EvaluationStep::Trait(id) => {
                     if let Some(value) = evaluate(&definitions.traits[id.index()].expression, &lookup) {
@@ -82,7 +85,7 @@ impl OraclePerson<'_> {
     /// the largest value. Taking away is a write too.
     fn record(&self) -> Record {
         let mut latest: BTreeMap<Topic, (Tick, Position, Option<Value>)> = BTreeMap::new();
-        for (_, event) in &self.events {
+        for (_, event, _) in &self.events {
             let attributes =
                 event.attributes.iter().map(|(name, value)| (Topic::Attribute(name.clone()), value.clone()));
             for (topic, value) in attributes {
@@ -117,13 +120,12 @@ impl OraclePerson<'_> {
         definitions: &Definitions,
         id: ProfileId,
         record: &Record,
+        measured: &[CountedValue],
         (traits, audiences): &(BTreeMap<TraitId, Value>, BTreeSet<AudienceId>),
         now: Tick,
         term: &PersonTerm,
     ) -> Option<Value> {
-        let counted = |id: &dataflows::definitions::MeasureId| {
-            counted(definitions, &definitions.measures[id.index()], &self.events, now)
-        };
+        let counted = |id: &MeasureId| &measured[id.index()];
         match term {
             PersonTerm::Count(id) => Value::number(counted(id).count() as f64),
             PersonTerm::Sum(id) => counted(id).sum_over(1),
@@ -137,6 +139,8 @@ impl OraclePerson<'_> {
             PersonTerm::CountOf(id, value) => Value::number(counted(id).count_of(value) as f64),
             PersonTerm::Percentile(id, millionths) => counted(id).percentile(*millionths),
             PersonTerm::Deviation(id) => counted(id).deviation(),
+            PersonTerm::List(id, limit) => Some(counted(id).list(*limit)),
+            PersonTerm::Recent(id) => Some(counted(id).recent()),
             PersonTerm::Attribute(name, kind) => {
                 let value = attribute(record, name)?;
                 kind.is_none_or(|kind| value.kind() == kind).then_some(value)

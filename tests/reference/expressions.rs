@@ -45,23 +45,31 @@ async fn examples_have_the_values_that_the_page_says() {
     let examples = examples(&page(PAGE));
     assert!(examples.len() >= 30, "{examples:?}");
     let mut toml = format!(
-        "{PROJECT}[attributes]\ncity = \"string\"\nage = \"number\"\nvip = \"boolean\"\nplan = \"string\"\n[traits]\n"
+        "{PROJECT}[attributes]\ncity = \"string\"\nage = \"number\"\nvip = \"boolean\"\nplan = \"string\"\ntags = \"list\"\n[traits]\n"
     );
     for (index, (expression, _)) in examples.iter().enumerate() {
         writeln!(toml, "example_{index} = {}", toml::Value::String(expression.clone())).unwrap();
     }
     let folder = project(&toml);
     let server = ServerProcess::start(folder.path(), &[], &[]).await;
-    let order = |at: &str, total: u32, sku: &str| json!({"type": "track", "event": "Order", "userId": "ann", "timestamp": at, "properties": {"total": total, "sku": sku}});
+    let order = |at: &str, total: u32, sku: &str, products: Value| {
+        let properties = json!({"total": total, "sku": sku, "products": products});
+        json!({"type": "track", "event": "Order", "userId": "ann", "timestamp": at, "properties": properties})
+    };
     let now = jiff::Timestamp::now();
     let ago = |hours: i64| (now - jiff::SignedDuration::from_hours(hours)).to_string();
     let token = server
         .take(&[
-            json!({"type": "identify", "userId": "ann", "traits": {"city": "Rome", "age": 42, "vip": true},
+            json!({"type": "identify", "userId": "ann", "traits": {"city": "Rome", "age": 42, "vip": true, "tags": ["new", "sale"]},
                    "context": {"consent": {"categoryPreferences": {"marketing": true}}}}),
             // The later one comes first.
-            order(&ago(1), 5, "b"),
-            order(&ago(2), 20, "a"),
+            order(&ago(1), 5, "b", json!([{"sku": "b", "price": 5, "quantity": 1}])),
+            order(
+                &ago(2),
+                20,
+                "a",
+                json!([{"sku": "a", "price": 8, "quantity": 2}, {"sku": "c", "price": 4, "quantity": 1}]),
+            ),
         ])
         .await;
     let traits = server.profile("user_id:ann", token).await["traits"].clone();
@@ -91,7 +99,7 @@ fn the_page_has_each_function_and_no_other() {
     let (_, listed) = told.split_once("there are ").unwrap_or_else(|| panic!("{told}"));
     let known: BTreeSet<String> = super::codes(listed).into_iter().collect();
     let (rows, _) = tables_and_blocks(&page(PAGE));
-    let over_values = ["Choices and types", "Text", "Numbers", "Time"];
+    let over_values = ["Choices and types", "Text", "Numbers", "Time", "Lists"];
     let is_function = |heading: &str| heading.starts_with("Functions over") || over_values.contains(&heading);
     let functions = rows.iter().filter(|row| is_function(&row.heading));
     // Arguments with a name and operators have rows, too.
@@ -139,6 +147,12 @@ fn what_the_page_says_is_not_there_is_refused() {
         ("\"Plan Type\" = 'pro' and not (age in (1, 2)) -- a comment", true),
         ("city not like 'R%' and age not between 1 and 2 and city not in ('a')", true),
         ("city = 'it''s'", true),
+        ("'sale' = any(tags) and not 5 > any(list('Order', properties.total))", true),
+        ("any(tags, any(tags, item = 'a'))", false),
+        ("count('Order', each => properties.products, where => any(properties.tags, item = 'a')) > 1", false),
+        ("any(tags, item > now())", false),
+        ("tags[0] = 'a'", false),
+        ("count('Order', where => properties.a.b[0].c[-2] = properties.\"d e\"[1]) > 0", true),
         // What binds more: `not` less than a comparison, `and` more than `or`.
         ("not age = 1", true),
     ] {

@@ -21,6 +21,7 @@ read_token = "read-token"
 token = "a-token-that-nobody-guesses"
 [traits]
 total = "sum('Order Completed', properties.total)"
+lines = "count('Order Completed', each => properties.products)"
 [audiences.buyers]
 when = "count('Order Completed') > 0 and consent('ads')"
 [destinations.lines]
@@ -64,9 +65,10 @@ async fn the_page_has_each_metric_and_no_other() {
         json!({"type": "track", "event": "Order Completed", "userId": "ann", "properties": {"total": total},
                "context": {"consent": {"categoryPreferences": {"no-such-purpose": true}}}})
     };
-    // What fits, what is of another type, what is rounded, what is too large, what is rejected.
+    // What fits but for an array that is too long, what is of another type, what is rounded, what is too large, what is rejected.
     let totals = [json!(5), json!("five"), json!(0.123_456_7), json!(1e16)];
     let mut batch: Vec<Value> = totals.into_iter().map(order).collect();
+    batch[0]["properties"]["products"] = json!(vec![1; 1_001]);
     batch.push(json!({"type": "made-up", "userId": "ann"}));
     servers[0].post("/v1/batch", &json!({ "batch": batch })).await.token();
     // How far clocks are apart is known once the processes have heard of each other.

@@ -131,8 +131,9 @@ fn typed(cell: &str, kind: Option<ValueType>) -> Option<Value> {
     match kind? {
         ValueType::Number => Number::read(cell).map(|number| json!(ValueJson(&Property::Number(number)))),
         ValueType::Bool => cell.to_ascii_lowercase().parse().ok().map(Value::Bool),
+        ValueType::List => serde_json::from_str(cell).ok().filter(Value::is_array),
         // In JSON a time is a text.
-        ValueType::Text | ValueType::Time => None,
+        ValueType::Text | ValueType::Time | ValueType::Json => None,
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Where an object is there twice under one key, inside of `properties` and the like, their fields are put together.
 
-use dataflows::definitions::{Field, FieldId, FieldRoot};
+use dataflows::definitions::{Field, FieldId, FieldRoot, PathStep};
+use dataflows::limits::ROWS_PER_ARRAY_MAX;
 use dataflows::model::{Number, PointInTime, Value, ValueType};
 
 use super::keys::ByKey;
@@ -16,6 +17,21 @@ pub(super) struct WantedFields {
     fields: Vec<(FieldId, Option<ValueType>)>,
     /// What is wanted below.
     below: ByKey<WantedFields>,
+    /// What is wanted of an array here.
+    array: Option<Box<WantedElements>>,
+}
+
+/// What is wanted of an array.
+#[derive(Clone, Debug, Default)]
+struct WantedElements {
+    /// The fields that are its number of elements.
+    counts: Vec<FieldId>,
+    /// What is wanted of the elements at these places.
+    at: Vec<(i16, WantedFields)>,
+    /// What is wanted of each element.
+    each: WantedFields,
+    /// The fields of that, which are columns, sorted.
+    columns: Vec<FieldId>,
 }
 
 impl WantedFields {
@@ -23,11 +39,26 @@ impl WantedFields {
     pub fn new(fields: &[Field], root: FieldRoot) -> Self {
         let mut wanted = WantedFields::default();
         for (index, field) in fields.iter().enumerate().filter(|(_, field)| field.root == root) {
+            let id = FieldId::new(index);
             let mut at = &mut wanted;
-            for key in &field.path {
-                at = at.below.entry(key);
+            for step in &field.path {
+                at = match step {
+                    PathStep::Member(key) => at.below.entry(key),
+                    PathStep::Element(place) => at.array.get_or_insert_default().at(*place),
+                    PathStep::Each => {
+                        let array = at.array.get_or_insert_default();
+                        array.columns.push(id);
+                        &mut array.each
+                    }
+                    PathStep::Count => {
+                        at.array.get_or_insert_default().counts.push(id);
+                        break;
+                    }
+                };
             }
-            at.fields.push((FieldId::new(index), field.kind));
+            if field.path.last() != Some(&PathStep::Count) {
+                at.fields.push((id, field.kind));
+            }
         }
         wanted
     }
@@ -41,6 +72,9 @@ impl WantedFields {
     pub fn pick(&self, json: &str, fields: &mut Vec<(FieldId, FoundField)>) -> Result<(), Rejection> {
         for (field, kind) in &self.fields {
             fields.push((*field, FoundField::of(json, *kind)));
+        }
+        if let Some(array) = &self.array {
+            array.pick(json, fields)?;
         }
         if self.below.is_empty() {
             return Ok(());
@@ -62,11 +96,76 @@ impl WantedFields {
     }
 }
 
+impl WantedElements {
+    fn at(&mut self, place: i16) -> &mut WantedFields {
+        let known = self.at.iter().position(|(known, _)| *known == place).unwrap_or_else(|| {
+            self.at.push((place, WantedFields::default()));
+            self.at.len() - 1
+        });
+        &mut self.at[known].1
+    }
+
+    /// Picks them of `json`, which may be an array.
+    fn pick(&self, json: &str, fields: &mut Vec<(FieldId, FoundField)>) -> Result<(), Rejection> {
+        if !matches!(Leaf::of(json), Leaf::Array(_)) {
+            let is_null = matches!(Leaf::of(json), Leaf::Null);
+            let found = || if is_null { FoundField::Nothing } else { FoundField::Other };
+            fields.extend(self.counts.iter().chain(&self.columns).map(|field| (*field, found())));
+            return Ok(());
+        }
+        if !self.at.is_empty() {
+            let elements: Vec<&str> = json::elements(json).collect();
+            for (place, wanted) in &self.at {
+                let from_end = || elements.len().checked_sub(place.unsigned_abs().into());
+                let index = usize::try_from(*place).ok().or_else(from_end);
+                if let Some(element) = index.and_then(|index| elements.get(index)) {
+                    wanted.pick(element, fields)?;
+                }
+            }
+        }
+        if self.counts.is_empty() && self.columns.is_empty() {
+            return Ok(());
+        }
+        let mut elements = json::elements(json);
+        let rows: Vec<&str> = elements.by_ref().take(ROWS_PER_ARRAY_MAX).collect();
+        let is_cut = elements.next().is_some();
+        for field in &self.counts {
+            let value = Value::Number(Number::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
+            fields.push((*field, FoundField::OfArray { value, has_others: false, is_cut }));
+        }
+        let mut columns: Vec<(FieldId, Vec<Option<Value>>, bool)> =
+            self.columns.iter().map(|field| (*field, vec![None; rows.len()], false)).collect();
+        let mut found = Vec::new();
+        for (row, element) in rows.into_iter().enumerate() {
+            self.each.pick(element, &mut found)?;
+            for (field, found) in found.drain(..) {
+                let Ok(column) = columns.binary_search_by_key(&field, |(field, ..)| *field) else { continue };
+                let (_, values, has_others) = &mut columns[column];
+                values[row] = match found {
+                    FoundField::Value(value) | FoundField::OfArray { value, .. } => Some(value),
+                    FoundField::Nothing => None,
+                    FoundField::Other => {
+                        *has_others = true;
+                        None
+                    }
+                };
+            }
+        }
+        fields.extend(columns.into_iter().map(|(field, values, has_others)| {
+            (field, FoundField::OfArray { value: Value::List(values.into()), has_others, is_cut })
+        }));
+        Ok(())
+    }
+}
+
 /// What is found where a field is wanted.
 #[derive(Debug, PartialEq)]
 pub(super) enum FoundField {
     /// A value of its type.
     Value(Value),
+    /// What an array has: its number of elements, or a column; whether some elements are of another type, and whether there are more than
+    /// are looked at.
+    OfArray { value: Value, has_others: bool, is_cut: bool },
     /// `null`, or what no value can be.
     Nothing,
     /// A value of another type.
@@ -74,7 +173,7 @@ pub(super) enum FoundField {
 }
 
 impl FoundField {
-    /// What `json` is to a field of this type. Where any type will do, an array or object is its text.
+    /// What `json` is to a field of this type.
     fn of(json: &str, kind: Option<ValueType>) -> Self {
         let value = match (Leaf::of(json), kind) {
             (Leaf::Null | Leaf::Unreadable, _) => return FoundField::Nothing,
@@ -85,7 +184,8 @@ impl FoundField {
             },
             (Leaf::Text(text), None | Some(ValueType::Text)) => Some(Value::Text(text.into())),
             (leaf @ (Leaf::Text(_) | Leaf::Number(_)), Some(ValueType::Time)) => time::of_leaf(leaf).map(Value::Time),
-            (Leaf::Array(nested) | Leaf::Object(nested), None) => Some(Value::Text(json::compact(nested).into())),
+            (Leaf::Array(array), None | Some(ValueType::List)) => Some(list_of(array)),
+            (Leaf::Object(object), None) => Some(Value::Json(json::compact(object).into())),
             _ => None,
         };
         value.map_or(FoundField::Other, FoundField::Value)
@@ -98,7 +198,20 @@ impl FoundField {
             Some(ValueType::Number) => Number::read(text).map(Value::Number),
             Some(ValueType::Bool) => text.to_ascii_lowercase().parse().ok().map(Value::Bool),
             Some(ValueType::Time) => PointInTime::read(text).map(Value::Time),
+            Some(ValueType::List | ValueType::Json) => None,
         };
         value.map_or(FoundField::Other, FoundField::Value)
     }
+}
+
+/// The list that the array `json` is. What is within an element is its text.
+pub(super) fn list_of(json: &str) -> Value {
+    let element = |json| match Leaf::of(json) {
+        Leaf::Null | Leaf::Unreadable => None,
+        Leaf::Bool(truth) => Some(Value::Bool(truth)),
+        Leaf::Number(written) => Number::read(written).map(Value::Number),
+        Leaf::Text(text) => Some(Value::Text(text.into())),
+        Leaf::Array(nested) | Leaf::Object(nested) => Some(Value::Json(json::compact(nested).into())),
+    };
+    Value::List(json::elements(json).map(element).collect())
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use dataflows::definitions::{Field, FieldId, FieldRoot};
+use dataflows::definitions::{Field, FieldId, FieldRoot, PathStep};
 use dataflows::model::Value;
 
 use super::CallType;
@@ -24,11 +24,14 @@ enum OwnField {
 impl OwnFields {
     /// Those of `fields` that are the event's own.
     pub fn new(fields: &[Field]) -> Self {
-        let own = |field: &Field| match field.path.first()?.as_str() {
-            "type" => Some(OwnField::Type),
-            "name" => Some(OwnField::Name),
-            "category" => Some(OwnField::Category),
-            "groupId" => Some(OwnField::GroupId),
+        let own = |field: &Field| match field.path.as_slice() {
+            [PathStep::Member(name)] => match name.as_str() {
+                "type" => Some(OwnField::Type),
+                "name" => Some(OwnField::Name),
+                "category" => Some(OwnField::Category),
+                "groupId" => Some(OwnField::GroupId),
+                _ => None,
+            },
             _ => None,
         };
         let fields = fields.iter().enumerate().filter(|(_, field)| field.root == FieldRoot::Event);

@@ -8,7 +8,7 @@ use dataflows::model::{EventName, Identifier, Identifiers, Number, PointInTime, 
 use smallvec::SmallVec;
 
 use super::consent::ConsentReader;
-use super::fields::{FoundField, WantedFields};
+use super::fields::{FoundField, WantedFields, list_of};
 use super::members::{EventMember, EventMembers};
 use super::origins::{SourcePlaces, Tree, USUAL_COUNT};
 use super::{CallType, Extractor, scalar};
@@ -349,8 +349,8 @@ impl<'e> PersonFields<'e> {
                 }
                 return Ok(());
             }
-            Leaf::Object(deep) => Some(Value::Text(json::compact(deep).into())),
-            Leaf::Array(array) => Some(Value::Text(json::compact(array).into())),
+            Leaf::Object(deep) => Some(Value::Json(json::compact(deep).into())),
+            Leaf::Array(array) => Some(list_of(array)),
             Leaf::Unreadable => return Ok(()),
         };
         if self.has_nested {

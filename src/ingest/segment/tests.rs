@@ -6,8 +6,9 @@ mod origins;
 
 use std::sync::Arc;
 
-use dataflows::definitions::{Definitions, EventTerm, Field, Measure, MeasureShape};
+use dataflows::definitions::{Definitions, EventTerm, Field, FieldId, Measure, MeasureShape, PathStep};
 use dataflows::expression::{Comparison, Expression};
+use dataflows::limits::ROWS_PER_ARRAY_MAX;
 use dataflows::model::{Event, Value};
 use proptest::prelude::*;
 
@@ -67,6 +68,11 @@ fn show(value: &Value) -> String {
         Value::Number(number) => number.to_string(),
         Value::Time(time) => format!("@{time}"),
         Value::Text(text) => format!("'{text}'"),
+        Value::List(_) | Value::Json(_) => {
+            let mut json = String::new();
+            value.write_json(&mut json);
+            json
+        }
     }
 }
 
@@ -371,8 +377,8 @@ fn fields() {
     check_track(r#""userId":"1","properties":{"total":1.5,"x":{"total":3}}"#, "E user_id:1 f0=1.5 f1=1.5");
     check_track(r#""userId":"1","properties":{"total":"1.5"}"#, "E user_id:1 f1='1.5'");
     check_track(r#""userId":"1","properties":{"total":true}"#, "E user_id:1 f1=true");
-    check_track(r#""userId":"1","properties":{"total":[1, "x"]}"#, r#"E user_id:1 f1='[1,"x"]'"#);
-    check_track(r#""userId":"1","properties":{"total":{ }}"#, "E user_id:1 f1='{}'");
+    check_track(r#""userId":"1","properties":{"total":[1, "x"]}"#, r#"E user_id:1 f1=[1,"x"]"#);
+    check_track(r#""userId":"1","properties":{"total":{ }}"#, "E user_id:1 f1={}");
     check_track(
         r#""userId":"1","properties":{"total":9007199254740993}"#,
         "E user_id:1 f0=9007199254740993 f1=9007199254740993",
@@ -402,18 +408,66 @@ fn fields() {
     check_track(r#""userId":"1","traits":{"since":true}"#, "E user_id:1");
 }
 
+/// An extractor of fields that are in arrays, in the order of their ids.
+fn of_arrays(fields: &[(&[PathStep], Option<ValueType>)]) -> Extractor {
+    let field = |(path, kind): &(&[PathStep], Option<ValueType>)| Field {
+        root: FieldRoot::Properties,
+        path: path.to_vec(),
+        kind: *kind,
+    };
+    let fields = fields.iter().map(field).collect();
+    Extractor::new(&Project {
+        definitions: Arc::new(Definitions { fields, ..Definitions::default() }),
+        ..example::project()
+    })
+}
+
+#[test]
+fn fields_in_arrays() {
+    use PathStep::{Count, Each, Element};
+    let products = || PathStep::from("products");
+    let extractor = of_arrays(&[
+        (&[products(), Each, "price".into()], Some(ValueType::Number)),
+        (&[products(), Count], Some(ValueType::Number)),
+        (&[products(), Element(0), "price".into()], Some(ValueType::Number)),
+        (&[products(), Element(-1), "price".into()], None),
+        (&[products(), Each], Some(ValueType::Text)),
+        (&[products(), Each, "tags".into(), Element(1)], Some(ValueType::Text)),
+        (&[products()], Some(ValueType::List)),
+    ]);
+    let check = |products: &str, expected: &str| {
+        let text = format!(r#"{{"type":"track","event":"E","userId":"1","properties":{{"products":{products}}}}}"#);
+        let read = extractor.accept(text.as_bytes(), &live()).unwrap();
+        assert_eq!(line(&read.accepted.event), expected, "{products}");
+    };
+    check(
+        r#"[{"price":8,"tags":["a","b"]}, {"price":"4"}, null, "x", {"price":1,"price":2.5}]"#,
+        r#"E user_id:1 f0=[8,null,null,null,2.5] f1=5 f2=8 f3=2.5 f4=[null,null,null,"x",null] f5=["b",null,null,null,null] f6=[{"price":8,"tags":["a","b"]},{"price":"4"},null,"x",{"price":1,"price":2.5}]"#,
+    );
+    check("[]", "E user_id:1 f0=[] f1=0 f4=[] f5=[] f6=[]");
+    for no_array in ["null", "7", r#"{"price":1}"#, r#""[1]""#] {
+        check(no_array, "E user_id:1");
+    }
+    let many = format!("[{}7]", "0,".repeat(ROWS_PER_ARRAY_MAX));
+    let text = format!(r#"{{"type":"track","event":"E","userId":"1","properties":{{"products":{many}}}}}"#);
+    let read = extractor.accept(text.as_bytes(), &live()).unwrap().accepted.event;
+    assert_eq!(read.field(FieldId::new(1)), Some(&Value::Number(1_000.into())), "the first ones count");
+    let length = |id| read.field(FieldId::new(id)).and_then(|value| Some(value.as_list()?.len()));
+    assert_eq!((length(0), length(6)), (Some(ROWS_PER_ARRAY_MAX), Some(ROWS_PER_ARRAY_MAX + 1)));
+}
+
 #[test]
 fn attributes() {
     check_traits(r#"{"b":"x","a":1,"c":false,"d":null}"#, "identify user_id:1 a=1 b='x' c=false d=-");
     check_traits(r#"{"a":1,"a":null,"b":null,"b":2}"#, "identify user_id:1 a=- b=2");
     // An object takes away what else is there: it is a write of nothing at its own path.
-    check_traits(r#"{"a":{"b":{"c":{"d":{"e": 1}}}}}"#, r#"identify user_id:1 a=- a.b=- a.b.c=- a.b.c.d='{"e":1}'"#);
+    check_traits(r#"{"a":{"b":{"c":{"d":{"e": 1}}}}}"#, r#"identify user_id:1 a=- a.b=- a.b.c=- a.b.c.d={"e":1}"#);
     check_traits(r#"{"a":{"b":1},"a":{"c":2}}"#, "identify user_id:1 a=- a.b=1 a.c=2");
     check_traits(r#"{"a":7,"a":{"c":2}}"#, "identify user_id:1 a=- a.c=2");
     check_traits(r#"{"a":{"b":1,"c":{"d":2}},"ab":3,"a":5}"#, "identify user_id:1 a=5 a.b=- a.c=- a.c.d=- ab=3");
     check_traits(r#"{"a":{"b":1},"a":null,"a":{"c":2}}"#, "identify user_id:1 a=- a.b=- a.c=2");
     check_traits(r#"{"a.b":18446744073709551615}"#, "identify user_id:1 a.b=18446744073709551615");
-    check_traits(r#"{"a":[1, "x y", {"b": null}],"e":{}}"#, r#"identify user_id:1 a='[1,"x y",{"b":null}]' e=-"#);
+    check_traits(r#"{"a":[1, "x y", {"b": null}],"e":{}}"#, r#"identify user_id:1 a=[1,"x y",{"b":null}] e=-"#);
     check_traits(r#"{"a":1e400,"b":"\ud800","c":1}"#, "identify user_id:1 b='\u{fffd}' c=1");
     check_traits(r#"{"born":"1970-01-01T00:00:01Z"}"#, "identify user_id:1 born=@1000");
     check_traits(r#"{"born":"1960-01-01"}"#, "identify user_id:1 born=@-315619200000");
@@ -461,8 +515,13 @@ fn what_does_not_fit_is_counted() {
         Box::new(term(1)),
         Box::new(Expression::Literal(Some(Value::text("x")))),
     );
-    let sum =
-        Measure { events: vec!["E".into()], condition: Some(is_x), shape: MeasureShape::Sum(term(0)), within: None };
+    let sum = Measure {
+        events: vec!["E".into()],
+        each: None,
+        condition: Some(is_x),
+        shape: MeasureShape::Sum(term(0)),
+        within: None,
+    };
     let definitions = Definitions {
         fields: vec![
             field("total", Some(ValueType::Number)),
@@ -503,8 +562,13 @@ fn what_does_not_fit_is_counted() {
 #[test]
 fn a_constant_addend_that_does_not_fit_is_counted() {
     let too_large = Expression::Literal(Value::number(1e16));
-    let sum =
-        Measure { events: vec!["page".into()], condition: None, shape: MeasureShape::Sum(too_large), within: None };
+    let sum = Measure {
+        events: vec!["page".into()],
+        each: None,
+        condition: None,
+        shape: MeasureShape::Sum(too_large),
+        within: None,
+    };
     let definitions = Definitions { measures: vec![sum], ..Definitions::default() };
     let project = Project { definitions: Arc::new(definitions), ..example::project() };
     let fits = Arc::new(Fits::new(project.definitions.clone()));

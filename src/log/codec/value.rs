@@ -15,6 +15,8 @@ pub(super) enum StoredValue<'a> {
     Text(&'a str),
     /// A whole number that no float is.
     Integer(i128),
+    List(Vec<Option<StoredValue<'a>>>),
+    Json(&'a str),
 }
 
 impl<'a> StoredValue<'a> {
@@ -27,6 +29,10 @@ impl<'a> StoredValue<'a> {
             },
             Value::Time(time) => StoredValue::Time(time.to_bits()),
             Value::Text(text) => StoredValue::Text(text),
+            Value::List(elements) => {
+                StoredValue::List(elements.iter().map(|element| element.as_ref().map(StoredValue::of)).collect())
+            }
+            Value::Json(text) => StoredValue::Json(text),
         }
     }
 
@@ -37,6 +43,11 @@ impl<'a> StoredValue<'a> {
             StoredValue::Integer(integer) => Value::Number(Number::of_integer(integer).ok_or_else(no_number)?),
             StoredValue::Time(bits) => Value::Time(PointInTime::from_bits(bits)),
             StoredValue::Text(text) => Value::text(text),
+            StoredValue::List(elements) => {
+                let element = |element: Option<StoredValue<'_>>| element.map(StoredValue::value).transpose();
+                Value::List(elements.into_iter().map(element).collect::<Result<_, _>>()?)
+            }
+            StoredValue::Json(text) => Value::Json(text.into()),
         })
     }
 }

@@ -26,7 +26,7 @@ impl<R> fmt::Debug for EngineCounts<R> {
 
 impl<R: Readings> Collector for EngineCounts<R> {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Intake { sources, warned, other_type, rounded, too_large } = self.0.intake();
+        let Intake { sources, warned, other_type, rounded, too_large, too_long } = self.0.intake();
         let accepted = sources.iter().map(|of| (of.source.as_str(), ConstCounter::new(of.accepted)));
         family(&mut encoder, "deltaic_events_accepted", "Events accepted, by source", "source", accepted)?;
         let duplicates = sources.iter().map(|of| (of.source.as_str(), ConstCounter::new(of.duplicates)));
@@ -73,6 +73,7 @@ impl<R: Readings> Collector for EngineCounts<R> {
                 rounded,
             ),
             ("deltaic_addends_too_large", "Addends beyond 1e15, which were left out, by sum", too_large),
+            ("deltaic_arrays_cut", "Arrays with more than 1,000 elements, of which the first ones count", too_long),
         ] {
             let counted = counted.iter().map(|(used, count)| (used.as_str(), ConstCounter::new(*count)));
             family(&mut encoder, name, help, "use", counted)?;

@@ -44,6 +44,8 @@ pub struct Intake {
     pub rounded: Vec<(String, u64)>,
     /// Addends that were too large, by sum.
     pub too_large: Vec<(String, u64)>,
+    /// Arrays with more elements than are looked at, by use.
+    pub too_long: Vec<(String, u64)>,
     /// Accepted with a warning, by code.
     pub warned: Vec<(&'static str, u64)>,
 }

@@ -30,6 +30,7 @@ impl Readings for Fixed {
             other_type: used("Order: properties.total as a number", 9),
             rounded: used("sum of \"x\"", 1),
             too_large: Vec::new(),
+            too_long: Vec::new(),
         }
     }
     fn quarantine(&self) -> Quarantined {

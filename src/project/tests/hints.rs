@@ -110,7 +110,38 @@ fn hints_lead_to_what_is_right() {
         "an operand of `||` must be a string, not a number",
         "for a choice between conditions write `or`; cast(x as string) makes a text",
     );
-    check_trait("list('A', properties.x)", "unknown function `list`", "values are not listed:");
+    check_trait("array_agg('A', properties.x)", "unknown function `array_agg`", "list('Event', properties.NAME) has");
+    check_trait("count('A', where => item.x = 1)", "`item.x` is of no array here", "`each => properties.products`");
+    check_trait(
+        "count('A', each => products)",
+        "expected an array of the event",
+        "did you mean `properties.products`?",
+    );
+    check_trait("count('A', where => any(tags, item = 'x'))", "expected an array", "did you mean `properties.tags`?");
+    check_trait("any(tags, x = 1)", "the condition of `any` says nothing of `item`", "`item` is an element");
+    check_trait("any(tags, item.x = 1)", "elements of a list of a person have no members", "of events they have");
+    check_trait(
+        "any(tags, item < now())",
+        "an element is not compared with `now()`",
+        "of events that count for a while",
+    );
+    check_trait("any(tags, any(more, item = 'x'))", "`any` cannot be asked of each element", "of one array at a time");
+    check_trait("tags[0] = 'x'", "`tags[0]`: of lists of a person no element", "any(tags, item = 'sale')");
+    check_trait(
+        "list('A', properties.x, limit => 5000)",
+        "`limit` is a whole number from 1 to 1000",
+        "limit => 100 has the first",
+    );
+    check_trait("last_n('A', properties.x)", "`last_n` needs a number of events", "write last_n(");
+    check_trait(
+        "last_n('A', properties.x, 0)",
+        "the number of events is a whole number from 1 to 100",
+        "the latest five",
+    );
+    check_trait("length(count('A'))", "what `length` looks at must be a string or a list, not a number", "cast(x as");
+    check_trait("last('A', properties.x[1:2])", "a part of an array is not supported", "one element is written");
+    check_trait("last('A', properties.x[0.5])", "expected the place of an element", "the first one is");
+    check_trait("unnest(tags)", "unknown function `unnest`", "each element is a row");
     check_trait("mode('A', properties.x)", "unknown function `mode`", "the most frequent value is top(");
     check_trait("hash(email) = 'x'", "unknown function `hash`", "there are `md5` and `sha256`, such as in");
     let within = "what counts for a while only says so: count('Order Completed', within => '30 days')";
@@ -149,8 +180,13 @@ fn hints_lead_to_what_is_right() {
     check_trait("count(Order Completed)", "expected `)`, found `Completed`", quotes);
     check_trait("count(Order Completed, within => '3 days') > 0", "found `Completed`", quotes);
     check_trait("x = Order Completed", "found `Completed`", quotes);
-    check_trait("x[0] = 'a'", "to look into a list", "lists of events and of people are not looked into");
-    check_trait("properties.items[0].sku = 'a'", "to look into a list", "lists of events and of people");
+    check_trait(
+        "x[0] = 'a'",
+        "`x[0]`: of lists of a person no element",
+        "any(tags, item = 'sale') looks at each element",
+    );
+    let of_event = "fields of events are the arguments of aggregates: last('Event', properties.products[0].price)";
+    check_trait("properties.items[0].sku = 'a'", "`properties.items[0].sku`: of lists of a person", of_event);
     check_trait("city in (\"Rome\")", "the list of `in` must hold literals", "in double quotes it is a name;");
     check_trait(
         "count('A', where => properties.city = \"Rome\")",

@@ -116,6 +116,18 @@ const MISTAKES: &[&str] = &[
     "age > 18%",
     "TRUE",
     "ROUND(age; 2)",
+    "'sale' in (properties.tags)",
+    "count('Order', where => properties.tags = 'sale')",
+    "count('Order', where => contains(properties.tags, 'sale'))",
+    "count('Order', where => 'sale' = any(properties.tags))",
+    "count('Order', where => properties.products.sku = 'a')",
+    "sum('Order', properties.products.price)",
+    "sum('Order', price * quantity, each => properties.products)",
+    "sum('Order', products.price, each => properties.products)",
+    "array_length(tags)",
+    "tags[0]",
+    "list('Order', properties.sku, 5)",
+    "last_n('Order', 5, properties.sku)",
 ];
 
 #[test]

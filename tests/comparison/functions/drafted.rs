@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::values::{self, number_written, small, time_in_zone, time_written, zone};
-use crate::histories::expressions::{arithmetic, call, compare, is_missing, literal, not, null};
+use crate::histories::expressions::{
+    any as any_element, arithmetic, call, compare, is_missing, item, literal, not, null,
+};
 use crate::oracle::REGEX_PATTERNS;
 
 /// An expression of which all that can be looked up is this value.
@@ -22,6 +24,7 @@ pub struct DraftedTypes {
     number: BoxedStrategy<DraftedExpression>,
     time: BoxedStrategy<DraftedExpression>,
     truth: BoxedStrategy<DraftedExpression>,
+    list: BoxedStrategy<DraftedExpression>,
 }
 
 /// Literals, what is looked up, and `null`.
@@ -33,6 +36,14 @@ pub fn leaves(values: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<D
     prop_oneof![15 => (values, any::<bool>()).prop_map(written), 1 => Just(null())].boxed()
 }
 
+/// The same, and what the element at hand has of this type; outside of `any` it has nothing.
+fn leaves_of(kind: ValueType, values: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<DraftedExpression> {
+    prop_oneof![5 => leaves(values), 1 => (0..COLUMNS_MAX).prop_map(move |column| item(column, kind))].boxed()
+}
+
+/// The most columns that an array is there as.
+const COLUMNS_MAX: usize = 2;
+
 /// One of several, each as likely.
 pub fn any_of(several: Vec<BoxedStrategy<DraftedExpression>>) -> BoxedStrategy<DraftedExpression> {
     proptest::strategy::Union::new(several).boxed()
@@ -43,10 +54,11 @@ impl DraftedTypes {
     pub fn of_levels(levels: usize) -> DraftedTypes {
         match levels {
             0 => DraftedTypes {
-                text: leaves(values::text()),
-                number: leaves(values::number()),
-                time: leaves(values::time().prop_map(Value::Time)),
-                truth: leaves(any::<bool>().prop_map(Value::Bool)),
+                text: leaves_of(ValueType::Text, values::text()),
+                number: leaves_of(ValueType::Number, values::number()),
+                time: leaves_of(ValueType::Time, values::time().prop_map(Value::Time)),
+                truth: leaves_of(ValueType::Bool, any::<bool>().prop_map(Value::Bool)),
+                list: leaves_of(ValueType::List, values::list()),
             },
             _ => {
                 let below = DraftedTypes::of_levels(levels - 1);
@@ -58,6 +70,7 @@ impl DraftedTypes {
                     number: deeper(&below.number, any_of([below.numbers(), below.chosen(&below.number)].concat())),
                     time: deeper(&below.time, any_of([below.times(), below.chosen(&below.time)].concat())),
                     truth: deeper(&below.truth, any_of([below.truths(), below.chosen_of_any(&below.truth)].concat())),
+                    list: deeper(&below.list, any_of(below.chosen_of_any(&below.list))),
                 }
             }
         }
@@ -70,7 +83,8 @@ impl DraftedTypes {
 
     /// Of any type.
     pub fn any(&self) -> BoxedStrategy<DraftedExpression> {
-        any_of([&self.text, &self.number, &self.time, &self.truth].map(Clone::clone).to_vec())
+        let element = (0..COLUMNS_MAX).prop_map(|column| item(column, None)).boxed();
+        any_of([&self.text, &self.number, &self.time, &self.truth, &self.list, &element].map(Clone::clone).to_vec())
     }
 
     fn one(&self, function: Function, of: &BoxedStrategy<DraftedExpression>) -> BoxedStrategy<DraftedExpression> {
@@ -110,6 +124,7 @@ impl DraftedTypes {
             case.boxed(),
             case_of(&self.text),
             case_of(&self.number),
+            case_of(&self.list),
         ]
     }
 
@@ -141,6 +156,8 @@ impl DraftedTypes {
             replace.boxed(),
             part.boxed(),
             self.one(Function::Cast(ValueType::Text), &self.any()),
+            self.one(Function::Cast(ValueType::Text), &self.list),
+            self.one(Function::Cast(ValueType::Text), &leaves(values::json())),
         ]);
         all
     }
@@ -187,6 +204,7 @@ impl DraftedTypes {
             logarithm.boxed(),
             computed.boxed(),
             self.one(Function::Length, &self.text),
+            self.one(Function::Length, &self.list),
             self.one(Function::Cast(ValueType::Number), &self.any()),
             self.one(Function::Cast(ValueType::Number), &leaves(number_written())),
             extracted(self.mostly(&self.time), zone().boxed()),
@@ -214,6 +232,32 @@ impl DraftedTypes {
             self.one(Function::ToTime(TimeUnit::Seconds), &self.number),
             self.one(Function::ToTime(TimeUnit::Milliseconds), &self.number),
         ]
+    }
+
+    /// Whether a condition is true of any element of a list, or of an array that is there as two columns of one length.
+    fn any_element(&self) -> BoxedStrategy<DraftedExpression> {
+        let columns = prop_oneof![
+            4 => self.mostly(&self.list).prop_map(|list| vec![list]),
+            2 => values::columns().prop_map(|columns| columns.map(literal).to_vec()),
+            1 => (values::list(), any::<bool>()).prop_map(|(list, is_first)| {
+                if is_first { vec![literal(list), null()] } else { vec![null(), literal(list)] }
+            }),
+            1 => (values::text()).prop_map(|text| vec![literal(text)]),
+        ];
+        // Most conditions look at the element.
+        let of_kind = |kind, values: BoxedStrategy<Value>| {
+            let column = 0..COLUMNS_MAX;
+            (column, values)
+                .prop_map(move |(column, value)| compare(item(column, kind), Comparison::Equal, literal(value)))
+        };
+        let condition = prop_oneof![
+            4 => self.truth.clone(),
+            2 => of_kind(ValueType::Text, values::text().boxed()),
+            2 => of_kind(ValueType::Number, small().boxed()),
+            1 => (0..COLUMNS_MAX).prop_map(|column| is_missing(item(column, None))),
+            1 => (0..COLUMNS_MAX).prop_map(|column| item(column, ValueType::Bool)),
+        ];
+        (columns, condition).prop_map(|(columns, condition)| any_element(columns, condition)).boxed()
     }
 
     /// What gives a boolean.
@@ -244,6 +288,12 @@ impl DraftedTypes {
         for of in [&self.text, &self.number, &self.time, &self.truth] {
             all.extend([compared(of), distinct(of)]);
         }
+        // Lists are equal or not, and have no order.
+        let are_equal =
+            (self.mostly(&self.list), self.mostly(&self.list), any::<bool>()).prop_map(|(a, b, is_equal)| {
+                compare(a, if is_equal { Comparison::Equal } else { Comparison::NotEqual }, b)
+            });
+        all.extend([are_equal.boxed(), distinct(&self.list), self.any_element(), self.any_element()]);
         all.extend([
             regex.boxed(),
             decided.boxed(),

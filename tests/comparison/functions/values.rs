@@ -165,6 +165,42 @@ pub fn small() -> impl Strategy<Value = Value> {
     (-18..=18i32).prop_map(|small| Value::number(small.into()).expect("it is finite"))
 }
 
+/// A value of any type, or none; few of the values that there are, so that the same are met again.
+fn element() -> impl Strategy<Value = Option<Value>> {
+    let usual = ["a", "x", "", "books", "12.50", "true", "2026-01-31", "naïve", "\u{7f}\u{1}\\\"\u{2028}\n"];
+    prop_oneof![
+        6 => select(usual.to_vec()).prop_map(|text| Some(Value::text(text))),
+        2 => text().prop_map(Some),
+        3 => small().prop_map(Some),
+        2 => number().prop_map(Some),
+        3 => Just(None),
+        2 => any::<bool>().prop_map(|truth| Some(Value::Bool(truth))),
+        2 => time().prop_map(|time| Some(Value::Time(time))),
+        1 => json().prop_map(Some),
+    ]
+}
+
+/// An object, or an array within an array.
+pub fn json() -> impl Strategy<Value = Value> {
+    let texts = [r#"{"sku":"a","price":1.50}"#, "{}", "[]", r#"[1,"a",null,[true]]"#];
+    select(texts.to_vec()).prop_map(|text| Value::Json(text.into()))
+}
+
+/// A list; now and then one of lists.
+pub fn list() -> impl Strategy<Value = Value> {
+    let flat = || prop::collection::vec(element(), 0..5).prop_map(|elements| Value::List(elements.into()));
+    let nested = prop::collection::vec(prop::option::weighted(0.9, flat()), 0..4);
+    prop_oneof![6 => flat(), 1 => nested.prop_map(|elements| Value::List(elements.into()))]
+}
+
+/// An array that is there as two columns.
+pub fn columns() -> impl Strategy<Value = [Value; 2]> {
+    prop::collection::vec((element(), element()), 0..5).prop_map(|rows| {
+        let (first, second): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        [first, second].map(|column| Value::List(column.into()))
+    })
+}
+
 /// A time near one at which something happens, or any.
 pub fn time() -> impl Strategy<Value = PointInTime> {
     const FIRST: i64 = -62_167_219_200_000;

@@ -4,6 +4,7 @@ mod consent;
 mod expressions;
 mod functions;
 mod identities;
+mod lists;
 mod numbers;
 mod people;
 mod reach;

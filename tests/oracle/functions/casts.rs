@@ -2,7 +2,7 @@
 
 use dataflows::model::{Number, Value, ValueType};
 
-use super::{shown, texts, written};
+use super::{json, made, shown, texts, written};
 use crate::oracle::numbers::Fraction;
 
 /// The value as one of this type; nothing where it is none.
@@ -18,6 +18,9 @@ pub fn cast(value: &Value, kind: ValueType) -> Option<Value> {
         (ValueType::Text, Value::Bool(false)) => Some(Value::text("false")),
         (ValueType::Text, Value::Number(number)) => Some(Value::text(&in_decimal(*number))),
         (ValueType::Text, Value::Time(time)) => Some(Value::text(&shown(*time))),
+        (ValueType::Text, Value::List(_) | Value::Json(_)) => {
+            made(&json::of_value(value).chars().collect::<Vec<char>>())
+        }
         (ValueType::Bool, Value::Number(number)) => Some(Value::Bool(number.get() != 0.0)),
         (ValueType::Bool, Value::Text(text)) => match bare(text).to_lowercase().as_str() {
             "true" | "t" | "yes" | "y" | "on" | "1" => Some(Value::Bool(true)),
@@ -31,7 +34,7 @@ pub fn cast(value: &Value, kind: ValueType) -> Option<Value> {
 }
 
 /// All digits of whole numbers of 64 bits; of others the first text that reads as the float, beginning with those of few digits.
-fn in_decimal(number: Number) -> String {
+pub fn in_decimal(number: Number) -> String {
     if let Some(integer) = number.as_integer() {
         return integer.to_string();
     }
