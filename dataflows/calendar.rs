@@ -27,20 +27,29 @@ pub enum CalendarSpan {
     Yesterday,
     /// The week of now; weeks begin on Monday.
     ThisWeek,
+    /// The one before.
+    LastWeek,
     /// The month of now.
     ThisMonth,
+    /// The one before.
+    LastMonth,
     /// The year of now.
     ThisYear,
+    /// The one before.
+    LastYear,
 }
 
 impl CalendarSpan {
     /// All of them.
-    pub const ALL: [CalendarSpan; 5] = [
+    pub const ALL: [CalendarSpan; 8] = [
         CalendarSpan::Today,
         CalendarSpan::Yesterday,
         CalendarSpan::ThisWeek,
+        CalendarSpan::LastWeek,
         CalendarSpan::ThisMonth,
+        CalendarSpan::LastMonth,
         CalendarSpan::ThisYear,
+        CalendarSpan::LastYear,
     ];
 
     /// As definitions write it.
@@ -49,8 +58,19 @@ impl CalendarSpan {
             CalendarSpan::Today => "today",
             CalendarSpan::Yesterday => "yesterday",
             CalendarSpan::ThisWeek => "this week",
+            CalendarSpan::LastWeek => "last week",
             CalendarSpan::ThisMonth => "this month",
+            CalendarSpan::LastMonth => "last month",
             CalendarSpan::ThisYear => "this year",
+            CalendarSpan::LastYear => "last year",
+        }
+    }
+
+    /// Whether it is the one before the one of now: an event comes when its own is over.
+    fn is_past(self) -> bool {
+        match self {
+            CalendarSpan::Yesterday | CalendarSpan::LastWeek | CalendarSpan::LastMonth | CalendarSpan::LastYear => true,
+            CalendarSpan::Today | CalendarSpan::ThisWeek | CalendarSpan::ThisMonth | CalendarSpan::ThisYear => false,
         }
     }
 
@@ -59,9 +79,9 @@ impl CalendarSpan {
         let back = |days: i8| day.checked_sub(i64::from(days).days()).ok();
         Some(match self {
             CalendarSpan::Today | CalendarSpan::Yesterday => (day, 1.day()),
-            CalendarSpan::ThisWeek => (back(day.weekday().to_monday_zero_offset())?, 1.week()),
-            CalendarSpan::ThisMonth => (day.first_of_month(), 1.month()),
-            CalendarSpan::ThisYear => (day.first_of_year(), 1.year()),
+            CalendarSpan::ThisWeek | CalendarSpan::LastWeek => (back(day.weekday().to_monday_zero_offset())?, 1.week()),
+            CalendarSpan::ThisMonth | CalendarSpan::LastMonth => (day.first_of_month(), 1.month()),
+            CalendarSpan::ThisYear | CalendarSpan::LastYear => (day.first_of_year(), 1.year()),
         })
     }
 
@@ -71,7 +91,7 @@ impl CalendarSpan {
         let (first, length) = self.around(zone.day(timestamp)?)?;
         let next = first.checked_add(length).ok()?;
         let ends = zone.begins(next)?;
-        if self == CalendarSpan::Yesterday {
+        if self.is_past() {
             return Some((Some(ends), zone.begins(next.checked_add(length).ok()?)?));
         }
         Some((None, ends))
@@ -79,9 +99,8 @@ impl CalendarSpan {
 
     /// The first time whose events are in it at `now`.
     pub fn begins(self, zone: &Zone, now: Tick) -> Option<Tick> {
-        let today = zone.day(now)?;
-        let day = if self == CalendarSpan::Yesterday { today.yesterday().ok()? } else { today };
-        zone.begins(self.around(day)?.0)
+        let (first, length) = self.around(zone.day(now)?)?;
+        zone.begins(if self.is_past() { first.checked_sub(length).ok()? } else { first })
     }
 }
 
@@ -194,7 +213,7 @@ mod tests {
 
     #[test]
     fn days_are_those_of_the_zone() {
-        use CalendarSpan::{ThisMonth, ThisWeek, ThisYear, Today, Yesterday};
+        use CalendarSpan::{LastMonth, LastWeek, LastYear, ThisMonth, ThisWeek, ThisYear, Today, Yesterday};
         check(Today, "UTC", "2026-03-28T23:59:59.999Z", None, "2026-03-29T00:00:00Z");
         check(Today, "UTC", "2026-03-29T00:00:00Z", None, "2026-03-30T00:00:00Z");
         // The day has 23 hours, and in autumn 25.
@@ -205,6 +224,12 @@ mod tests {
         check(ThisWeek, "Asia/Kolkata", "2026-08-02T18:29:59Z", None, "2026-08-02T18:30:00Z");
         check(ThisWeek, "Asia/Kolkata", "2026-08-02T18:30:00Z", None, "2026-08-09T18:30:00Z");
         check(ThisMonth, "America/New_York", "2024-02-29T12:00:00Z", None, "2024-03-01T05:00:00Z");
+        check(LastWeek, "UTC", "2026-08-02T23:59:59Z", Some("2026-08-03T00:00:00Z"), "2026-08-10T00:00:00Z");
+        check(LastMonth, "UTC", "2024-01-31T12:00:00Z", Some("2024-02-01T00:00:00Z"), "2024-03-01T00:00:00Z");
+        check(LastYear, "Europe/Berlin", "2023-06-01T12:00:00Z", Some("2023-12-31T23:00:00Z"), "2024-12-31T23:00:00Z");
+        let first = |span: CalendarSpan, now| span.begins(&Zone::utc(), at(now));
+        assert_eq!(first(LastMonth, "2024-03-31T12:00:00Z"), Some(at("2024-02-01T00:00:00Z")));
+        assert_eq!(first(LastWeek, "2026-08-03T00:00:00Z"), Some(at("2026-07-27T00:00:00Z")));
         check(ThisYear, "Pacific/Auckland", "2025-12-31T10:59:59Z", None, "2025-12-31T11:00:00Z");
     }
 

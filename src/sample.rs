@@ -25,6 +25,8 @@ const ROWS: usize = 1_000;
 #[derive(Debug, Default)]
 struct FieldCounts {
     fits: u64,
+    /// In each element of an array.
+    in_arrays: u64,
     lists: u64,
     objects: u64,
     others: u64,
@@ -48,7 +50,8 @@ struct FilesSample<'a> {
     of_all: OfName,
     /// Names that nothing reads, some of them: one may be meant.
     other_names: BTreeSet<EventName>,
-    attributes: BTreeSet<CompactString>,
+    /// Attributes that events set: how often their value was of the type that is expected, and how often of another one.
+    attributes: BTreeMap<CompactString, (u64, u64)>,
 }
 
 /// Lines that were rejected for one reason.
@@ -101,7 +104,7 @@ impl<'a> FilesSample<'a> {
             by_name: BTreeMap::new(),
             of_all: OfName::default(),
             other_names: BTreeSet::new(),
-            attributes: BTreeSet::new(),
+            attributes: BTreeMap::new(),
         };
         let is_inside = |field: &&FieldId| project.definitions.fields[field.index()].root != FieldRoot::Event;
         let unseen = |fields: &BTreeSet<FieldId>| {
@@ -136,7 +139,14 @@ impl<'a> FilesSample<'a> {
 
     fn count(&mut self, event: &Event, text: &[u8]) {
         self.events += 1;
-        self.attributes.extend(event.attributes.iter().map(|(name, _)| CompactString::from(&**name)));
+        for (name, value) in &event.attributes {
+            let (fits, others) = self.attributes.entry(name.clone()).or_default();
+            let expected = self.project.attribute_types.get(name);
+            match (value, expected) {
+                (Some(value), Some(expected)) if value.kind() != *expected => *others += 1,
+                _ => *fits += 1,
+            }
+        }
         let of_name = self.by_name.get_mut(&event.name);
         if of_name.is_none() && self.other_names.len() < SAMPLED_NAMES_MAX {
             self.other_names.insert(event.name.clone());
@@ -152,7 +162,10 @@ impl<'a> FilesSample<'a> {
             for (field, seen) in &mut of_name.fields {
                 let of = &fields[field.index()];
                 let there = values_at(&event_json, of);
-                let Some(first) = there.iter().find(|value| !value.is_null()) else { continue };
+                let Some(first) = there.iter().find(|value| !value.is_null()) else {
+                    seen.in_arrays += u64::from(is_in_array(&event_json, of));
+                    continue;
+                };
                 let picked = event.fields.iter().find(|(picked, _)| picked == field).map(|(_, value)| value);
                 let fits = match picked.and_then(PropertyValue::as_list).filter(|_| of.is_column()) {
                     Some(elements) => elements.iter().any(Option::is_some),
@@ -195,19 +208,29 @@ impl<'a> FilesSample<'a> {
             self.lines_of(*field, seen, self.of_all.events, "of all events", &who).into_iter().for_each(&mut warn);
         }
         let read: BTreeSet<_> = self.reads.iter().flat_map(|reads| reads.attributes.keys()).collect();
-        for name in read.into_iter().filter(|name| !self.attributes.contains(*name)) {
+        for name in read {
             let who = self.who(|reads| reads.attributes.contains_key(name));
-            warn(format!("no event sets attribute {name}, which {who} reads"));
+            match self.attributes.get(name) {
+                None => warn(format!("no event sets attribute {name}, which {who} reads")),
+                Some((fits, others)) if *others > 0 => {
+                    let expected = self.project.attribute_types.get(name).map_or_else(String::new, ToString::to_string);
+                    let events = fits + others;
+                    warn(format!(
+                        "attribute {name} is something else than {expected} in {others} of {events} events: {who} misses it"
+                    ));
+                }
+                Some(_) => {}
+            }
         }
         text
     }
 
     /// What is wrong with one field.
     fn lines_of(&self, field: FieldId, seen: &FieldCounts, events: u64, of: &str, who: &str) -> Vec<String> {
-        let FieldCounts { fits, lists, objects, others } = seen;
+        let FieldCounts { fits, in_arrays, lists, objects, others } = seen;
         let field = &self.project.definitions.fields[field.index()];
         let name = field_with_type(field);
-        if fits + lists + objects + others == 0 {
+        if fits + in_arrays + lists + objects + others == 0 {
             return vec![format!("{name} {of} is never there, and {who} reads it")];
         }
         let line = |count: &u64, is: &str, why: &str| {
@@ -215,6 +238,7 @@ impl<'a> FilesSample<'a> {
                 .then(|| format!("{name} {of} is {is} in {count} of {events} events: {why}, so {who} misses it"))
         };
         let all = [
+            line(in_arrays, "within an array", "its elements are looked into by `[0]`, `any` or `each`"),
             line(lists, "a list", "its elements have names of their own, such as [0]"),
             line(objects, "an object", "the fields in it have names of their own"),
             line(others, "something else", "the definition expects another type"),
@@ -257,6 +281,15 @@ fn values_at<'v>(event: &'v Value, field: &Field) -> Vec<&'v Value> {
         };
     }
     values
+}
+
+/// Whether the way to a field leads to an array as if that were an object.
+fn is_in_array(event: &Value, field: &Field) -> bool {
+    let is_array = |length: usize| {
+        let above = Field { path: field.path[..length].to_vec(), ..field.clone() };
+        values_at(event, &above).iter().any(|value| value.is_array())
+    };
+    (1..field.path.len()).any(|length| matches!(field.path[length], PathStep::Member(_)) && is_array(length))
 }
 
 /// The element at a place, which is counted from the end if it is negative.

@@ -15,6 +15,8 @@ first_item = "last('Order Completed', properties.items)"
 skus = "distinct('Order Completed', properties.sku.id)"
 spent = "sum('Order Completed', item.prise * item.quantity, each => properties.products)"
 cheap = "count('Order Completed', where => any(properties.items, item = 'cheap'))"
+first_price = "first('Order Completed', properties.products.price)"
+has_interests = "length(interests) > 0 and any(interests, item = 'x')"
 [audiences.a]
 when = "city = 'Rome' and plan = 'pro' and count('Product Veiwed', where => properties.price > 5) > 0"
 [destinations.all]
@@ -29,7 +31,7 @@ const EVENTS: [&str; 5] = [
     r#"{"type":"track","event":"Order Completed","userId":"a","timestamp":"2026-01-01","properties":{"total":"12,50","items":[1,2],"sku":{"id":"x"},"products":[{"price":1,"quantity":1},{"quantity":"2"}]}}"#,
     r#"{"type":"track","event":"Order Completed","userId":"a","timestamp":"2026-01-01","properties":{"total":[5],"items":{"a":1}}}"#,
     r#"{"type":"track","event":"Product Viewed","userId":"a","timestamp":"2026-01-01","context":{"app":{"name":"shop"}}}"#,
-    r#"{"type":"identify","userId":"a","timestamp":"2026-01-01","traits":{"city":"Rome"}}"#,
+    r#"{"type":"identify","userId":"a","timestamp":"2026-01-01","traits":{"city":"Rome","interests":"x, y"}}"#,
     "not JSON",
 ];
 
@@ -44,15 +46,17 @@ fn files_of_events_say_what_definitions_miss() {
     std::fs::write(&events, EVENTS.join("\n")).unwrap();
     let ended = check(folder.path(), &["--events", events.to_str().unwrap()]);
     assert!(ended.status.success(), "{ended:?}");
-    let expected = r#"shop: 5 traits, 1 audience, 6 measures, 1 destination: no errors
+    let expected = r#"shop: 7 traits, 1 audience, 7 measures, 1 destination: no errors
   4 events looked at
   ⚠ 1 lines rejected: not_json; the first is EVENTS:5: not JSON: expected ident at line 1 column 2
   ⚠ properties.items[] (string) of "Order Completed" is an object in 1 of 2 events: the fields in it have names of their own, so trait cheap misses it
   ⚠ properties.items[] (string) of "Order Completed" is something else in 1 of 2 events: the definition expects another type, so trait cheap misses it
+  ⚠ properties.products.price (any type) of "Order Completed" is within an array in 1 of 2 events: its elements are looked into by `[0]`, `any` or `each`, so trait first_price misses it
   ⚠ properties.total (number) of "Order Completed" is a list in 1 of 2 events: its elements have names of their own, such as [0], so trait ltv misses it
   ⚠ properties.total (number) of "Order Completed" is something else in 1 of 2 events: the definition expects another type, so trait ltv misses it
   ⚠ properties.products[].prise (number) of "Order Completed" is never there, and trait spent reads it
   ⚠ no event is "Product Veiwed", which audience a reads; there is "Product Viewed"
+  ⚠ attribute interests is something else than a list in 1 of 1 events: trait has_interests misses it
   ⚠ no event sets attribute plan, which audience a reads
 "#;
     assert_eq!(ended.stdout, expected.replace("EVENTS", events.to_str().unwrap()));

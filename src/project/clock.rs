@@ -39,9 +39,10 @@ pub(super) fn place_clocks(node: SyntaxNode) -> Result<SyntaxNode, ProjectProble
         }
         NodeKind::Any(list, condition) => {
             if let Some(place) = now_within(&condition) {
-                let problem = ProjectProblem::at(place, "an element is not compared with `now()`");
+                let problem = ProjectProblem::at(place, "the condition of `any` does not look at `now()`");
                 return Err(problem.help(
-                    "of events that count for a while only: any(list('Product Viewed', properties.sku, within => '30 days'), item = 'a')",
+                    "a comparison with now() is a trait of its own; of events that count for a while only: \
+                     any(list('Product Viewed', properties.sku, within => '30 days'), item = 'a')",
                 ));
             }
             NodeKind::Any(Box::new(place_clocks(*list)?), condition)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
+use dataflows::expression::{Comparison, Function};
 use dataflows::model::Number;
 
 use super::infer::Checker;
@@ -23,6 +24,8 @@ pub(super) struct Doubts {
     stars: Vec<TextSpan>,
     /// `between` of nothing.
     nothing_between: Vec<TextSpan>,
+    /// Texts with letters that what they are compared with has in another case.
+    other_case: Vec<TextSpan>,
     /// Names of events.
     events: Vec<(CompactString, TextSpan)>,
     /// Identifier types whose values are attributes too, since they are in `traits`.
@@ -80,13 +83,18 @@ impl Doubts {
                     let named = call.named.iter().map(|named| &named.value);
                     rest.extend(others.iter().chain(named).map(|node| (node, DoubtAbout::Event)));
                 }
-                NodeKind::Compare(_, a, b) => {
+                NodeKind::Compare(comparison, a, b) => {
+                    if *comparison == Comparison::Equal {
+                        self.other_case
+                            .extend([(a, b), (b, a)].into_iter().filter_map(|(of, text)| other_case(of, text)));
+                    }
                     if about == DoubtAbout::Person {
                         self.compared(a, b);
                     }
                     rest.extend([(&**a, about), (&**b, about)]);
                 }
                 NodeKind::In(of, list) => {
+                    self.other_case.extend(list.iter().filter_map(|text| other_case(of, text)));
                     if about == DoubtAbout::Person {
                         self.value(of);
                     }
@@ -145,7 +153,7 @@ impl Doubts {
 
     /// The warnings, once it is known what all names are.
     pub(super) fn warnings(self, checker: &Checker) -> Vec<ProjectProblem> {
-        let Doubts { quoted, compared, stars, nothing_between, events, attributes_too } = self;
+        let Doubts { quoted, compared, stars, nothing_between, other_case, events, attributes_too } = self;
         // Where attributes are declared, a name that is none is an error.
         let is_guessed = |name: &CompactString| !checker.attributes_are_closed && !checker.traits.contains_key(name);
         let mut warnings = Vec::new();
@@ -171,6 +179,10 @@ impl Doubts {
         for place in nothing_between {
             let problem = ProjectProblem::at(place, "nothing is between these: the first is greater than the second");
             warnings.push(problem.help("write the smaller one first"));
+        }
+        for place in other_case {
+            let problem = ProjectProblem::at(place, "a text of another case is never equal to this one");
+            warnings.push(problem.help("write it in the case of the other side: lower(x) = 'rome'"));
         }
         warnings.extend(nearly_the_same(events));
         warnings.into_iter().map(ProjectProblem::into_warning).collect()
@@ -198,6 +210,17 @@ fn nearly_the_same(events: Vec<(CompactString, TextSpan)>) -> Vec<ProjectProblem
         }
     }
     problems
+}
+
+/// Where a text stands that is compared with one in lower or upper case, and is not in that itself.
+fn other_case(of: &SyntaxNode, text: &SyntaxNode) -> Option<TextSpan> {
+    let (NodeKind::Apply(function, _), NodeKind::Text(written)) = (&of.kind, &text.kind) else { return None };
+    let expected = match function {
+        Function::Lower => written.to_lowercase(),
+        Function::Upper => written.to_uppercase(),
+        _ => return None,
+    };
+    (expected != *written).then_some(text.place)
 }
 
 /// Whether the bounds are literals, and the lower one is greater.

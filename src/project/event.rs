@@ -61,13 +61,16 @@ impl Scope for EventReference {
                 let written = name.written();
                 if name.is_of_item() {
                     let problem = ProjectProblem::at(place, format!("`{written}` is of no array here"));
-                    return Err(problem.help("`each => properties.products` makes each element an `item`; any(properties.tags, item = 'sale') asks each"));
+                    return Err(problem.help("any(properties.tags, item = 'sale') asks each element; in an aggregate `each => properties.products` counts each"));
                 }
                 let of_element = checker.items.as_ref().and_then(|items| items.member_named(path));
                 let help = match nearest(first, NAMES) {
                     _ if of_element.is_some() => format!("did you mean `item.{}`?", of_element.unwrap_or_default()),
                     _ if name.is_quoted => single_quotes(&written),
                     _ if first == "event" && rest.is_empty() => "the event of a track call is its `name`".into(),
+                    _ if matches!(first.as_str(), "userId" | "anonymousId") => {
+                        "identifiers are not compared: over a person, has(user_id) says whether there is one".into()
+                    }
                     Some(near) if rest.is_empty() => format!("did you mean `{near}`?"),
                     Some(near) => format!("did you mean `{near}.{}`?", rest.join(".")),
                     None => format!(

@@ -74,6 +74,13 @@ impl ItemScope {
             (Some(PathStep::Member(array)), [first, rest @ ..]) if array == first && !rest.is_empty() => rest,
             _ => path,
         };
+        // What is called differently, in another case or number.
+        let of_array = match of_array {
+            [first, rest @ ..] if !rest.is_empty() && ["item", "items"].contains(&first.to_lowercase().as_str()) => {
+                rest
+            }
+            all => all,
+        };
         Some(of_array.join("."))
     }
 
@@ -424,6 +431,9 @@ impl Checker {
                             let problem = ProjectProblem::at(item.place, "the list of `in` must hold literals");
                             self.report(problem.help(match &item.kind {
                                 NodeKind::Name(name) if name.is_quoted => single_quotes(&name.path.join(".")),
+                                NodeKind::Name(name) if matches!(of.kind, NodeKind::Text(_) | NodeKind::Number(_)) => {
+                                    format!("of a list, write any({}, item = …)", name.written())
+                                }
                                 _ => "compare with `=` and `or` instead".to_owned(),
                             }));
                         }
@@ -432,7 +442,10 @@ impl Checker {
                 TypedKind::In(Box::new(checked), values)
             }
             NodeKind::Like(of, pattern) => {
-                let of = self.expect(of, ValueType::Text, "what `like` looks at");
+                let (node, of) = (of, self.check(of));
+                let fits = self.types.demand((of.variable, node.place), ValueType::Text, "what `like` looks at");
+                let is_list = self.types.resolved(of.variable) == Some(ValueType::List);
+                self.settle(fits.map_err(|problem| problem.maybe_help(is_list.then_some(OF_LIST))));
                 let NodeKind::Text(pattern) = &pattern.kind else {
                     let problem =
                         ProjectProblem::at(pattern.place, "expected a string literal as the pattern of `like`");
@@ -469,7 +482,9 @@ impl Checker {
                 for (index, (node, kind)) in arguments.iter().zip(kinds).enumerate() {
                     let typed = self.check(node);
                     let fits = self.types.demand((typed.variable, node.place), *kind, &argument_of(function, index));
-                    self.settle(fits.map_err(|problem| problem.maybe_help(misfit_hint(function, *kind))));
+                    let is_list = self.types.resolved(typed.variable) == Some(ValueType::List);
+                    let help = if is_list { Some(OF_LIST) } else { misfit_hint(function, *kind) };
+                    self.settle(fits.map_err(|problem| problem.maybe_help(help)));
                     checked.push(typed);
                 }
                 (self.known(of, place), checked)
@@ -580,6 +595,9 @@ impl Checker {
         TypedKind::Compare(comparison, Box::new(a_typed), Box::new(b_typed))
     }
 }
+
+/// What to write where a list is taken for one value.
+pub(super) const OF_LIST: &str = "each element is asked by any(tags, item = 'sale')";
 
 /// Values of one type.
 struct OneType {

@@ -4,7 +4,7 @@ use compact_str::CompactString;
 use dataflows::definitions::{AudienceId, EvaluationStep, TraitId};
 
 use super::problem::{ProjectProblem, TextSpan};
-use super::syntax::{ITEM, NodeKind, SyntaxNode};
+use super::syntax::{NodeKind, SyntaxNode};
 
 /// A trait or audience with what it refers to.
 pub(super) struct Definition {
@@ -15,23 +15,16 @@ pub(super) struct Definition {
 /// What an expression over a person refers to.
 pub(super) fn references(
     node: &SyntaxNode,
-    find: &dyn Fn(Reference<'_>) -> Option<EvaluationStep>,
+    find: &impl Fn(Reference<'_>) -> Option<EvaluationStep>,
 ) -> Vec<(EvaluationStep, TextSpan)> {
     let mut found = Vec::new();
-    let mut rest = vec![node];
-    while let Some(SyntaxNode { place, kind }) = rest.pop() {
+    // Each with whether `item` is an element there, whatever else has that name.
+    let mut rest = vec![(node, false)];
+    while let Some((SyntaxNode { place, kind }, of_items)) = rest.pop() {
         match kind {
-            // In the condition of `any`, `item` is the element, whatever else has that name.
-            NodeKind::Any(list, condition) => {
-                let of_condition = references(condition, &|reference| match reference {
-                    Reference::Name(path) if path.first().is_some_and(|first| first == ITEM) => None,
-                    reference => find(reference),
-                });
-                found.extend(of_condition);
-                rest.push(list);
-            }
+            NodeKind::Any(list, condition) => rest.extend([(&**list, of_items), (&**condition, true)]),
             // An element by its place is one of an event.
-            NodeKind::Name(name) if !name.beyond.is_empty() => {}
+            NodeKind::Name(name) if !name.beyond.is_empty() || of_items && name.is_of_item() => {}
             NodeKind::Name(name) => found.extend(find(Reference::Name(&name.path)).map(|step| (step, *place))),
             NodeKind::Call(call) if call.name == "audience" => {
                 if let [SyntaxNode { place, kind: NodeKind::Text(name) }] = call.positional.as_slice() {
@@ -39,7 +32,7 @@ pub(super) fn references(
                 }
             }
             // The arguments of other calls are about events, and not among the children.
-            kind => rest.extend(kind.children()),
+            kind => rest.extend(kind.children().into_iter().map(|node| (node, of_items))),
         }
     }
     found

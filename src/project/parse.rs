@@ -251,11 +251,16 @@ impl Conversion<'_> {
                 let mut chain = access_chain.into_iter();
                 let (Some(AccessExpr::Subscript(Subscript::Index { index })), None) = (chain.next(), chain.next())
                 else {
-                    return Err(unsupported(place, "more than one value in brackets"));
+                    let problem = unsupported(place, "to look into the value of a function");
+                    return Err(problem.help(
+                        "a field is looked into where it is named: last('Order Completed', properties.address.zip)",
+                    ));
                 };
-                if let NodeKind::Call(call) = &mut node.kind {
-                    call.key = Some(Box::new(self.node(index, depth + 1)?));
-                }
+                let NodeKind::Call(call) = &mut node.kind else {
+                    let problem = unsupported(place, "to look into the value of a function");
+                    return Err(problem.help("a part of a text is substring(x, 1, 2), or split_part(x, '@', 2)"));
+                };
+                call.key = Some(Box::new(self.node(index, depth + 1)?));
                 Ok(node)
             }
             other => Err(self.refuse(&other)),
@@ -296,6 +301,13 @@ impl Conversion<'_> {
             }
             Expr::CompoundFieldAccess { .. } => unsupported(place, "to look into this")
                 .help("an element of an array is written properties.products[0].price"),
+            Expr::AllOp { .. } => unsupported(place, "`all`").help("write not any(tags, item <> 'sale')"),
+            Expr::Collate { .. } => {
+                unsupported(place, "`collate`").help("where case does not count, write lower(x) = 'rome'")
+            }
+            Expr::JsonAccess { .. } => {
+                unsupported(place, "this way to look into an object").help("write properties.address.zip")
+            }
             Expr::Tuple(_) => unsupported(place, "a list of values outside of `in`"),
             Expr::Like { .. } => unsupported(place, "`like` with `any` or `escape`").help("`\\` escapes `%` and `_`"),
             Expr::SimilarTo { .. } | Expr::RLike { .. } => {
@@ -442,7 +454,11 @@ impl Conversion<'_> {
                 }
                 AccessExpr::Subscript(Subscript::Index { index }) => {
                     let index = self.node(index, depth + 1)?;
-                    (PathStep::Element(element_index(&index)?), index.place)
+                    match &index.kind {
+                        // As other languages have it: properties['total'].
+                        NodeKind::Text(key) => (PathStep::Member(key.into()), index.place),
+                        _ => (PathStep::Element(element_index(&index)?), index.place),
+                    }
                 }
                 AccessExpr::Dot(_) | AccessExpr::Subscript(Subscript::Slice { .. }) => {
                     let problem = unsupported(node.place, "a part of an array");
@@ -544,7 +560,10 @@ impl Conversion<'_> {
             return Err(unsupported(place, "`over`").help("write `within => '30 days'` as an argument"));
         }
         if arguments.duplicate_treatment.is_some() {
-            let help = "distinct('Event', properties.x) counts different values";
+            let help = match name.as_str() {
+                "array_agg" | "string_agg" | "list" => "list('Event', properties.x) has the different values",
+                _ => "distinct('Event', properties.x) counts different values",
+            };
             return Err(unsupported(place, "`distinct` or `all` before an argument").help(help));
         }
         let is_plain = arguments.clauses.is_empty()
@@ -553,7 +572,14 @@ impl Conversion<'_> {
             && matches!(function.parameters, FunctionArguments::None)
             && !function.uses_odbc_syntax;
         if !is_plain {
-            return Err(unsupported(place, "this kind of call"));
+            return Err(unsupported(place, "this kind of call").maybe_help(match name.as_str() {
+                "mode" => Some("write top('Order Completed', properties.NAME)"),
+                "percentile_cont" | "percentile_disc" => {
+                    Some("write percentile('Order Completed', properties.NAME, 0.9)")
+                }
+                "array_agg" | "string_agg" | "listagg" => Some("write list('Order Completed', properties.NAME)"),
+                _ => None,
+            }));
         }
         let (mut positional, mut named) = (Vec::new(), Vec::new());
         for argument in arguments.args {

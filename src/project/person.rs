@@ -12,7 +12,7 @@ use super::parse::OF_TIME;
 use super::period::period;
 use super::problem::{ProjectProblem, TextSpan};
 use super::suggestion::{did_you_mean, listed, nearest};
-use super::syntax::{ClockKind, FunctionCall, NameNode, NamedArgument, NodeKind, SyntaxNode};
+use super::syntax::{ClockKind, FunctionCall, ITEM, NameNode, NamedArgument, NodeKind, SyntaxNode};
 use super::typed::{Aggregate, AggregateFunction, EachElement, EventReference, PersonName, Typed};
 use super::types::{Class, Operand, Variable};
 use crate::limits::{BUCKETS_MAX, LATEST_EVENTS_MAX, LISTED_VALUES, LISTED_VALUES_MAX, TOP_PLACES_MAX, TRAITS_MAX};
@@ -81,11 +81,17 @@ impl Scope for PersonName {
     }
 
     fn call(checker: &mut Checker, call: &FunctionCall, place: TextSpan) -> Option<(Self, Variable)> {
-        if let Some(key) = call.key.as_ref().filter(|_| call.name != "counts") {
+        if let Some(key) = call.key.as_ref().filter(|_| call.name != "counts" && is_over_person(&call.name)) {
             let problem = ProjectProblem::at(key.place, format!("`{}` is not looked into", call.name));
-            checker.report(
-                problem.help("`[…]` goes with `counts`: counts('Product Viewed', properties.category)['books']"),
-            );
+            checker.report(problem.help(match call.name.as_str() {
+                "list" | "last_n" => {
+                    "of a list of a person no element is taken; `last`, `first` and `top` are one value"
+                }
+                "last" | "first" | "min" | "max" | "top" => {
+                    "a field is looked into where it is named: last('Order Completed', properties.products[0].price)"
+                }
+                _ => "`[…]` goes with `counts`: counts('Product Viewed', properties.category)['books']",
+            }));
             return None;
         }
         let term = match call.name.as_str() {
@@ -139,7 +145,10 @@ fn elsewhere(function: &str) -> Option<&'static str> {
         }
         "dateadd" | "date_add" | "date_sub" | "timestampadd" => "write x + interval '30 days'",
         "age" => "write age_years(birthday), or x < now() - interval '30 days'",
-        "random" | "rand" | "ntile" => "write hash_bucket('spring campaign', 100) < 10",
+        "ntile" | "rank" | "percent_rank" | "row_number" => {
+            "people are not ranked; hash_bucket('spring campaign', 4) divides them at random"
+        }
+        "random" | "rand" => "write hash_bucket('spring campaign', 100) < 10",
         "array_agg" | "collect" | "string_agg" => {
             "list('Event', properties.NAME) has the different values, last_n('Event', properties.NAME, 5) the latest ones"
         }
@@ -148,13 +157,42 @@ fn elsewhere(function: &str) -> Option<&'static str> {
         "unnest" | "explode" | "flatten" => {
             "each element is a row: sum('Order Completed', item.price * item.quantity, each => properties.products)"
         }
+        "all" => "write not any(tags, item <> 'sale')",
+        "listagg" | "collect_set" | "collect_list" | "group_concat" | "unique" => {
+            "write list('Event', properties.NAME)"
+        }
+        "list_contains" | "contains_any" | "any_match" | "arrays_overlap" | "exists_in" => {
+            "write any(properties.tags, item = 'sale')"
+        }
+        "array_join" | "array_to_string" => "cast(tags as string) is the list as JSON",
+        "first_n" => "there is `last_n`; first('Event', properties.NAME) is the earliest value",
+        "latest" | "last_value" => "write last('Event', properties.NAME)",
+        "earliest" | "first_value" => "write first('Event', properties.NAME)",
+        "nth_value" | "arg_max" | "max_by" | "lag" => {
+            "of the latest events there is last_n('Event', properties.NAME, 5)"
+        }
+        "average" | "mean" => "write avg('Event', properties.NAME)",
+        "count_distinct" | "approx_count_distinct" | "uniq" => "write distinct('Event', properties.NAME)",
+        "count_if" => "write count('Order Completed', where => properties.total > 5)",
+        "split" => "write split_part(x, '@', 1)",
+        "sha2" => "write sha256(x)",
+        "regexp_replace" | "translate" => "there is replace(x, 'old', 'new')",
+        "concat_ws" => "write x || ' ' || y; where x may be missing coalesce(x, '') || y",
+        "json_extract" | "json_value" | "get_json_object" => "write properties.address.zip",
+        "zeroifnull" => "write coalesce(x, 0)",
+        "convert_timezone" | "from_utc_timestamp" => "write extract(hour from x at time zone 'Europe/Berlin')",
+        "days_since" => "write x < now() - interval '30 days'",
+        "extract" => "write extract(month from x)",
         "mode" | "most_frequent" => "the most frequent value is top('Event', properties.NAME)",
-        "percentile_cont" | "percentile_disc" | "quantile" => "write percentile('Event', properties.NAME, 0.9)",
+        "percentile_cont" | "percentile_disc" | "quantile" | "approx_percentile" => {
+            "write percentile('Event', properties.NAME, 0.9)"
+        }
         "variance" | "var_samp" | "stddev_samp" | "stddev_pop" => {
             "there is `stddev`, that of a sample; the variance is its square"
         }
         "hash" | "sha1" | "sha512" => "there are `md5` and `sha256`, such as in sha256(lower(trim(x)))",
-        "ifnull" | "nvl" | "isnull" => "write coalesce(x, y)",
+        "isnull" => "write x is null, or coalesce(x, y) for another value in its place",
+        "ifnull" | "nvl" => "write coalesce(x, y)",
         "if" | "iff" | "iif" => "write case when condition then x else y end",
         "decode" | "switch" | "choose" => "write case x when 'a' then 1 else 2 end",
         "and" | "or" => "it stands between conditions: a and b, a or b",
@@ -174,14 +212,18 @@ fn elsewhere(function: &str) -> Option<&'static str> {
         "strpos" | "instr" | "charindex" | "locate" => "contains(x, 'text') says whether it is in it",
         "to_timestamp" | "from_unixtime" => "write to_time(x, 's')",
         "to_date" | "date" => "write date_trunc('day', cast(x as time))",
-        "year" | "month" | "day" | "hour" | "minute" | "dayofweek" | "date_part" | "datepart" => {
+        "year" => "write extract(year from x)",
+        "month" => "write extract(month from x)",
+        "day" | "dayofmonth" => "write extract(day from x)",
+        "dayofweek" | "weekday" => "write extract(dow from x)",
+        "hour" | "minute" | "date_part" | "datepart" => {
             "write extract(hour from x), in a zone extract(hour from x at time zone 'Europe/Berlin')"
         }
         "log" => "write ln(x); the logarithm to the base 10 is ln(x) / ln(10)",
         "log10" => "write ln(x) / ln(10)",
         "exp" => "write power(2.718281828459045, x)",
         "to_number" => "write cast(x as number)",
-        "to_char" => "write cast(x as string)",
+        "to_char" | "strftime" | "date_format" => "write extract(month from x), or cast(x as string)",
         "rlike" | "regexp" | "regexp_matches" | "regexp_contains" => "write regexp_like(x, 'pattern')",
         _ => return None,
     })
@@ -197,6 +239,9 @@ pub(super) fn attribute(
         return Ok(*variable);
     }
     let unknown = ProjectProblem::at(place, format!("unknown name `{name}`"));
+    if name == ITEM {
+        return Err(unknown.help("`item` is an element within any(tags, item = 'sale'); an attribute of that name is declared in [attributes]"));
+    }
     let (first, rest) = name.split_once('.').unwrap_or((name, ""));
     if root_of(first).is_some() {
         let help = match first {
@@ -272,6 +317,9 @@ fn refuse_named(checker: &mut Checker, call: &FunctionCall, allowed: &[&str]) {
     for (index, NamedArgument { name, place, .. }) in call.named.iter().enumerate() {
         if !allowed.contains(&name.as_str()) {
             let help = did_you_mean(name, allowed.iter().copied()).unwrap_or_else(|| match allowed {
+                _ if name == "n" && call.name == "last_n" => {
+                    "the number is the third argument: last_n('Event', properties.NAME, 5)".to_owned()
+                }
                 [] => format!("`{}` takes no named arguments", call.name),
                 _ => format!("there are {}", listed(allowed)),
             });
@@ -474,6 +522,7 @@ fn aggregate_of_rows(checker: &mut Checker, call: &FunctionCall, place: TextSpan
             let problem = ProjectProblem::at(last.place, format!("`{}` takes {expected}", call.name));
             let help = match (&last.kind, call.name.as_str()) {
                 (NodeKind::Number(number), "list") => format!("write `limit => {number}`"),
+                (NodeKind::Number(number), "top") => format!("write `n => {number}`"),
                 _ => surplus_hint(last, is_count),
             };
             checker.report(problem.help(help));

@@ -8,7 +8,7 @@ use std::fmt::{Debug, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use dataflows::definitions::{Definitions, Reach};
+use dataflows::definitions::{Definitions, EvaluationStep, Reach, TraitId};
 use dataflows::expression::Expression;
 use dataflows::model::{IdentifierKey, Number, Value, ValueType};
 use proptest::prelude::*;
@@ -264,6 +264,19 @@ path = "f"
 forward_events_max = 0
 "#,
     );
+}
+
+/// Within `any`, `item` is the element, and a trait of that name is written in quotes; it is evaluated before.
+#[test]
+fn a_trait_may_be_called_item() {
+    let source =
+        "identity.key = 'k'\n[traits]\na = \"any(tags, item = 'x' and \\\"item\\\" > 1)\"\nitem = \"count('O')\"\n";
+    let Ok(loaded) = loaded(source) else { panic!("it is right") };
+    let definitions = &loaded.project.definitions;
+    let order = [1, 0].map(|id| EvaluationStep::Trait(TraitId::new(id)));
+    assert_eq!(definitions.order, order);
+    let cycle = "identity.key = 'k'\n[traits]\nitem = \"any(tags, item = 'x')\"\n";
+    assert!(self::loaded(cycle).is_ok(), "it does not refer to itself");
 }
 
 #[test]

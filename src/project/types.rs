@@ -2,6 +2,7 @@
 
 use dataflows::model::ValueType;
 
+use super::infer::OF_LIST;
 use super::problem::{ProjectProblem, TextSpan};
 
 /// The type of something, known or yet to be found.
@@ -153,7 +154,8 @@ impl VariableTypes {
                     let help = "a number is written without quotes; cast(x as number) reads one from a text, and cast(x as string) \
                                 makes a text of it";
                     let problem = problem.also(a_why, because(a_class)).also(b_why, because(b_class));
-                    return Err(problem.maybe_help(mixed.then_some(help)));
+                    let is_of_list = [a_class, b_class].contains(&Class::Is(ValueType::List));
+                    return Err(problem.maybe_help(mixed.then_some(help).or(is_of_list.then_some(OF_LIST))));
                 }
             },
         };

@@ -41,9 +41,9 @@ fn is_first(span: CalendarSpan, day: i64) -> bool {
     match span {
         CalendarSpan::Today | CalendarSpan::Yesterday => true,
         // The first day of all was a Thursday.
-        CalendarSpan::ThisWeek => (day + 3).rem_euclid(7) == 0,
-        CalendarSpan::ThisMonth => date.day() == 1,
-        CalendarSpan::ThisYear => date.day() == 1 && date.month() == 1,
+        CalendarSpan::ThisWeek | CalendarSpan::LastWeek => (day + 3).rem_euclid(7) == 0,
+        CalendarSpan::ThisMonth | CalendarSpan::LastMonth => date.day() == 1,
+        CalendarSpan::ThisYear | CalendarSpan::LastYear => date.day() == 1 && date.month() == 1,
     }
 }
 

@@ -33,7 +33,9 @@ pub fn counts(period: Option<&Period>, holder: IdentifierId, arrival: Tick, time
             let is_over = |bound: u64| now >= bound + shift(holder, 10_000) || arrival >= bound;
             let [end_of_its, end_of_next] = calendar::ends(*span, zone.name(), timestamp);
             match span {
-                CalendarSpan::Yesterday => is_over(end_of_its) && !is_over(end_of_next),
+                CalendarSpan::Yesterday | CalendarSpan::LastWeek | CalendarSpan::LastMonth | CalendarSpan::LastYear => {
+                    is_over(end_of_its) && !is_over(end_of_next)
+                }
                 _ => !is_over(end_of_its),
             }
         }

@@ -1,6 +1,6 @@
 //! Picking the fields that definitions read, by a tree of their paths.
 //!
-//! Where an object is there twice under one key, inside of `properties` and the like, their fields are put together.
+//! Of a key that is there twice the later counts, with all that is below it.
 
 use dataflows::definitions::{Field, FieldId, FieldRoot, PathStep};
 use dataflows::limits::ROWS_PER_ARRAY_MAX;
@@ -70,6 +70,10 @@ impl WantedFields {
 
     /// Picks the wanted fields of `json`, which stands here.
     pub fn pick(&self, json: &str, fields: &mut Vec<(FieldId, FoundField)>) -> Result<(), Rejection> {
+        let is_nested = self.array.is_some() || !self.below.is_empty();
+        if is_nested && self.any_below(&|field| fields.iter().any(|(found, _)| *found == field)) {
+            self.all_are(&FoundField::Nothing, fields);
+        }
         for (field, kind) in &self.fields {
             fields.push((*field, FoundField::of(json, *kind)));
         }
@@ -79,6 +83,9 @@ impl WantedFields {
         if self.below.is_empty() {
             return Ok(());
         }
+        if matches!(Leaf::of(json), Leaf::Array(_)) {
+            self.below.all().for_each(|wanted| wanted.all_are(&FoundField::Other, fields));
+        }
         for member in json::members(json) {
             let (key, value) = member?;
             if let Some(wanted) = self.below(&key) {
@@ -86,6 +93,27 @@ impl WantedFields {
             }
         }
         Ok(())
+    }
+
+    /// This is what is found of each field here and below.
+    fn all_are(&self, found: &FoundField, fields: &mut Vec<(FieldId, FoundField)>) {
+        fields.extend(self.fields.iter().map(|(field, _)| (*field, found.clone())));
+        if let Some(array) = &self.array {
+            fields.extend(array.counts.iter().chain(&array.columns).map(|field| (*field, found.clone())));
+            array.at.iter().for_each(|(_, wanted)| wanted.all_are(found, fields));
+        }
+        self.below.all().for_each(|wanted| wanted.all_are(found, fields));
+    }
+
+    /// Whether it is so of any field below.
+    fn any_below(&self, is_so: &dyn Fn(FieldId) -> bool) -> bool {
+        let here_or_below =
+            |wanted: &WantedFields| wanted.fields.iter().any(|(field, _)| is_so(*field)) || wanted.any_below(is_so);
+        let of_array = |array: &WantedElements| {
+            array.counts.iter().chain(&array.columns).any(|field| is_so(*field))
+                || array.at.iter().any(|(_, wanted)| here_or_below(wanted))
+        };
+        self.below.all().any(here_or_below) || self.array.as_deref().is_some_and(of_array)
     }
 
     /// The same of a cell of a table, which is a JSON text in `json`.
@@ -159,7 +187,7 @@ impl WantedElements {
 }
 
 /// What is found where a field is wanted.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum FoundField {
     /// A value of its type.
     Value(Value),

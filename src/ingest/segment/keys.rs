@@ -23,6 +23,11 @@ impl<T> ByKey<T> {
         &mut self.0[place].1
     }
 
+    /// All entries.
+    pub fn all(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|(_, entry)| entry)
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -9,7 +9,11 @@ pub(super) fn operator_hint(operator: &str) -> Option<&'static str> {
         "=>" => "write `>=` for at least, `=` to compare",
         "><" => "write `<>` for unequal",
         ";" => "arguments are separated by `,`",
-        "[" => "the list of `in` is in parentheses: in ('Rome', 'Paris')",
+        "[" => {
+            "the list of `in` is in parentheses: in ('Rome', 'Paris'); an element of an array is properties.products[0]"
+        }
+        "->" | "->>" | "#>" | "#>>" => "write properties.address.zip",
+        "@>" | "<@" => "write any(properties.tags, item = 'sale')",
         "where" => "a condition is an argument: count('Order Completed', where => properties.total > 5)",
         "{" => "templates are not run; ${NAME} puts in an environment variable",
         "&&" => "write `and`",
@@ -34,6 +38,9 @@ pub(super) fn hint(text: &SubstitutedText, place: TextSpan, found: &str) -> Opti
             "a number has digits and a point, and no `,`: 1000.50"
         }
         _ if before.trim_end().ends_with("where") => "write `where => condition`",
+        _ if before.trim_end().ends_with('[') => {
+            "each element of an array is a row: sum('Order Completed', item.price, each => properties.products); one is properties.products[0]"
+        }
         found => match operator_hint(found) {
             Some(hint) => hint,
             None => return two_words(before, after),
@@ -49,6 +56,12 @@ pub(super) fn reworded(text: &str, expected: &str, found: &str) -> Option<(Strin
         found => format!("`{found}`"),
     };
     match expected {
+        _ if expected.starts_with("[NOT] NULL") && found == "`in`" => {
+            Some((format!("expected `null`, `true` or `false` after `is`, found {found}"), "write x not in ('a', 'b')"))
+        }
+        _ if expected.starts_with("SELECT") => {
+            Some((format!("expected a name of an event, found {found}"), "write count('Order Completed') > 0"))
+        }
         _ if expected.starts_with("[NOT] NULL") => {
             Some((format!("expected `null`, `true` or `false` after `is`, found {found}"), "write `=` to compare"))
         }
@@ -57,7 +70,7 @@ pub(super) fn reworded(text: &str, expected: &str, found: &str) -> Option<(Strin
         }
         "(" if text.to_lowercase().contains(" in ") => Some((
             format!("expected the list of `in`, found {found}"),
-            "the list of `in` is in parentheses: in ('Rome', 'Paris')",
+            "the list of `in` is in parentheses: in ('Rome', 'Paris'); of a list, write any(tags, item = 'Rome')",
         )),
         _ if text.trim_end().ends_with('%') => {
             Some((format!("expected {expected}, found {found}"), "a share is a number: 18% is 0.18"))
@@ -73,7 +86,16 @@ fn two_words(before: &str, after: &str) -> Option<String> {
     let first: String = before.trim_end().chars().rev().take_while(|c| is_word(*c)).collect();
     let first: String = first.chars().rev().collect();
     let second: String = after.chars().take_while(|c| is_word(*c)).collect();
+    const OF_SQL: [&str; 12] =
+        ["and", "or", "not", "case", "when", "then", "else", "end", "group", "order", "at", "timezone"];
     let are_words = [&first, &second].iter().all(|word| word.starts_with(char::is_alphabetic));
-    (spaces > 0 && are_words)
+    let is_of_sql = |word: &str| OF_SQL.contains(&word);
+    if matches!(first.as_str(), "each" | "where" | "within" | "during" | "limit") {
+        return Some(format!("named arguments are written `{first} => …`"));
+    }
+    if matches!(second.as_str(), "contains" | "includes" | "has") {
+        return Some("of a text write contains(x, 'text'), of a list any(x, item = 'text')".to_owned());
+    }
+    (spaces > 0 && are_words && !is_of_sql(&first) && !is_of_sql(&second))
         .then(|| format!("a text is written in single quotes, such as the name of an event: '{first} {second}'"))
 }

@@ -80,7 +80,12 @@ impl<'t> SpanMap<'t> {
         };
         let message = lower_first(message);
         let parts = message.strip_prefix("expected: ").and_then(|message| message.split_once(", found: "));
-        let Some((expected, found)) = parts else { return ProjectProblem::at(place, message) };
+        let Some((expected, found)) = parts else {
+            // What it has no word for, with what it calls that inside.
+            let message =
+                if message.starts_with("no infix parser") { "this cannot stand here".to_owned() } else { message };
+            return ProjectProblem::at(place, message);
+        };
         if let Some((message, help)) = reworded(&self.text.value, expected, found) {
             return ProjectProblem::at(place, message).help(help);
         }

@@ -39,6 +39,13 @@ fn what_can_never_hold_is_warned_of() {
     check_warning("last('A', properties.city) = \"Rome\"", &[rome]);
     check_warning("\"odd name\" < 5 and city = 'Rome' and d = e", &[]);
 
+    let other_case = "a text of another case is never equal to this one";
+    check_warning(
+        "lower(city) = 'Rome' and 'rome' = upper(city) and lower(city) in ('Rome', 'paris')",
+        &[other_case; 3],
+    );
+    check_warning("lower(city) = 'rome' and lower(city) <> 'Rome' and upper(city) = 'ROME'", &[]);
+
     let user_id = "has(user_id) says whether there is one";
     check_warning("user_id = '42'", &[user_id]);
     check_warning(
@@ -111,7 +118,11 @@ fn hints_lead_to_what_is_right() {
         "for a choice between conditions write `or`; cast(x as string) makes a text",
     );
     check_trait("array_agg('A', properties.x)", "unknown function `array_agg`", "list('Event', properties.NAME) has");
-    check_trait("count('A', where => item.x = 1)", "`item.x` is of no array here", "`each => properties.products`");
+    check_trait(
+        "count('A', where => item.x = 1)",
+        "`item.x` is of no array here",
+        "any(properties.tags, item = 'sale') asks each element; in an aggregate `each =>",
+    );
     check_trait(
         "count('A', each => products)",
         "expected an array of the event",
@@ -122,8 +133,8 @@ fn hints_lead_to_what_is_right() {
     check_trait("any(tags, item.x = 1)", "elements of a list of a person have no members", "of events they have");
     check_trait(
         "any(tags, item < now())",
-        "an element is not compared with `now()`",
-        "of events that count for a while",
+        "the condition of `any` does not look at `now()`",
+        "a comparison with now() is a trait",
     );
     check_trait("any(tags, any(more, item = 'x'))", "`any` cannot be asked of each element", "of one array at a time");
     check_trait("tags[0] = 'x'", "`tags[0]`: of lists of a person no element", "any(tags, item = 'sale')");
@@ -141,6 +152,51 @@ fn hints_lead_to_what_is_right() {
     check_trait("length(count('A'))", "what `length` looks at must be a string or a list, not a number", "cast(x as");
     check_trait("last('A', properties.x[1:2])", "a part of an array is not supported", "one element is written");
     check_trait("last('A', properties.x[0.5])", "expected the place of an element", "the first one is");
+    check_trait(
+        "lower(city)[1] = 'x'",
+        "to look into the value of a function",
+        "a part of a text is substring(x, 1, 2)",
+    );
+    check_trait("any(tags, item = 'x')[0]", "to look into the value of a function", "a part of a text");
+    check_trait("last('A', properties.x)[0]", "`last` is not looked into", "a field is looked into where it is named");
+    check_trait(
+        "last_n('A', properties.x, 2)[0]",
+        "`last_n` is not looked into",
+        "of a list of a person no element is taken",
+    );
+    check_trait("split(city, ' ')[0]", "unknown function `split`", "write split_part(x, '@', 1)");
+    check_trait("'a' in (tags)", "the list of `in` must hold literals", "of a list, write any(tags, item = …)");
+    check_trait(
+        "any(tags, item = 1) and tags = 'x'",
+        "a list cannot be compared with a string",
+        "each element is asked by any(",
+    );
+    check_trait(
+        "any(tags, item = 1) and contains(tags, 'x')",
+        "must be a string, not a list",
+        "each element is asked by any(",
+    );
+    check_trait(
+        "any(tags, item = 1) and tags like 'x'",
+        "must be a string, not a list",
+        "each element is asked by any(",
+    );
+    check_trait("item = 'x'", "unknown name `item`", "`item` is an element within any(");
+    check_trait("sum('A', items.x, each => properties.y)", "an event has no `items.x`", "did you mean `item.x`?");
+    check_trait("sum('A', y.x, each => properties.y)", "an event has no `y.x`", "did you mean `item.x`?");
+    check_trait("sum('A', properties.x[*].y)", "found `*`", "each element of an array is a row");
+    check_trait(
+        "last_n('A', properties.x, n => 2)",
+        "`last_n` has no argument `n`",
+        "the number is the third argument",
+    );
+    check_trait("top('A', properties.x, 2)", "`top` takes the name of an event", "write `n => 2`");
+    check_trait("count('A', each properties.x)", "found `properties`", "named arguments are written `each => …`");
+    check_trait("x contains 'y'", "found `contains`", "of a text write contains(x, 'text')");
+    check_trait("exists('A')", "expected a name of an event", "write count('Order Completed') > 0");
+    check_trait("x is not in ('a')", "after `is`, found `in`", "write x not in ('a', 'b')");
+    check_trait("count('A', where => userId = 'x')", "an event has no `userId`", "identifiers are not compared");
+    check_trait("month(x) = 1", "unknown function `month`", "write extract(month from x)");
     check_trait("unnest(tags)", "unknown function `unnest`", "each element is a row");
     check_trait("mode('A', properties.x)", "unknown function `mode`", "the most frequent value is top(");
     check_trait("hash(email) = 'x'", "unknown function `hash`", "there are `md5` and `sha256`, such as in");
