@@ -11,7 +11,7 @@ COPY src src
 COPY benches benches
 COPY examples examples
 COPY tests tests
-RUN cargo build --release --locked --bin deltaic
+RUN cargo build --release --locked --features s3 --bin deltaic
 
 FROM debian:trixie-slim
 # Certificates for calls to destinations and to S3-compatible storage.

@@ -41,7 +41,7 @@ step "formatting"
 cargo fmt --all --check
 
 step "lints"
-cargo clippy --workspace --all-targets --locked -- -D warnings
+cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 
 step "dependencies: licences, bans, sources"
 cargo deny --log-level error check licenses bans sources
@@ -56,23 +56,28 @@ else
 fi
 
 step "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --locked --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --all-features --locked --quiet
 
 step "the book"
 # A page that SUMMARY.md names and nobody wrote ends this; tests/docs.rs follows the links, and tests/book runs what pages show.
 mdbook build
 
 step "examples in the documentation"
-cargo test --doc --workspace --locked
+cargo test --doc --workspace --all-features --locked
 
-step "the shop"
+step "the shop, by the program as README builds it"
+# Without what is left out by default: nowhere else is that built here.
 cargo build --locked
 # Not on the usual ports: somebody may be trying it out.
-DELTAIC=${CARGO_TARGET_DIR:-target}/debug/deltaic SHOP_PORT=${SHOP_PORT:-28080} \
+program=${CARGO_TARGET_DIR:-target}/debug/deltaic
+DELTAIC=$program SHOP_PORT=${SHOP_PORT:-28080} \
     SHOP_RECEIVER_PORT=${SHOP_RECEIVER_PORT:-29000} examples/shop/demo.sh
+# What was left out is refused in words. `tests/features.rs` has more of it, for who tests that build.
+refused=$("$program" replay examples/load --from-history s3://histories/shop 2>&1 >/dev/null) && exit 1
+[[ $refused == *"cargo build --release --features s3"* ]] || { echo "$refused"; exit 1; }
 
 step "tests"
-cargo nextest run --workspace --locked
+cargo nextest run --workspace --all-features --locked
 
 # No result may depend on today. Those that see a clock, on a day that is none in most years; the others have one of their own.
 step "tests on 29 February 2028"
@@ -81,7 +86,7 @@ if command -v faketime >/dev/null; then
     runner="CARGO_TARGET_$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER"
     # Timers go by the monotonic clock, which stays. By days, so that a process that starts later has a later time.
     env FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1 "$runner=faketime -f $(printf '%+dd' "$days")" \
-        cargo nextest run --workspace --locked -E 'test(/^(catalogue|format|durability|forwards|server)::|^(engine|log)::/)'
+        cargo nextest run --workspace --all-features --locked -E 'test(/^(catalogue|format|durability|forwards|server)::|^(engine|log)::/)'
 else
     echo "NOT CHECKED: there is no faketime here"
 fi

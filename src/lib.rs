@@ -31,6 +31,7 @@ pub mod engine;
 #[cfg(test)]
 mod example;
 mod faults;
+pub mod features;
 #[cfg(feature = "load")]
 pub mod hist;
 pub mod history;

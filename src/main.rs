@@ -6,7 +6,7 @@ use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use anyhow::{anyhow, bail};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -22,7 +22,7 @@ use deltaic::observe::logging::{self, LogFormat, Logging};
 use deltaic::output::{Patient, Stdout};
 use deltaic::project::{self, Colour, Project};
 use deltaic::serve::Server;
-use deltaic::{admin, clock, memory, receive, replay, sample, serve};
+use deltaic::{admin, clock, features, memory, receive, replay, sample, serve};
 #[cfg(feature = "load")]
 use deltaic::{hist, load};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -32,7 +32,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A real-time customer data platform engine.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, long_version = VERSION.as_str(), max_term_width = 100)]
 struct Cli {
     /// The format of log lines on standard error. DELTAIC_LOG sets what is logged: a level such as `debug`, or `TARGET=LEVEL,…`.
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
@@ -318,6 +318,10 @@ Environment:
   AWS_…                   access to histories in S3-compatible storage, where the project does not say it
   RUST_BACKTRACE          1: where in the program a mistake of it is
   and those that the project file names: ${NAME}, ${NAME:-default}";
+
+/// The version, with what is in it.
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{}\nfeatures: {}", env!("CARGO_PKG_VERSION"), features::listed()));
 
 /// The command line, each command with what is the same for all.
 fn described_cli() -> clap::Command {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dataflows::model::Tick;
-use deltaic::history::{Archive, Bucket, HistoryFiles, Portion};
+use deltaic::history::{Archive, HistoryFiles, Portion, open_bucket};
 use deltaic::project::{BucketKeys, BucketSettings, BucketUrl, Secret};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -43,10 +43,10 @@ fn rewrite(folder: &TempDir, text: &str) {
 }
 
 /// The bucket, without a program.
-fn bucket(s3: &S3, prefix: &str) -> Bucket {
+fn bucket(s3: &S3, prefix: &str) -> Arc<dyn HistoryFiles> {
     let keys = BucketKeys { id: Secret::new(s3.key_id.clone()), secret: Secret::new(s3.secret.clone()) };
     let url: BucketUrl = format!("s3://{BUCKET}/{prefix}").parse().unwrap();
-    Bucket::new(&BucketSettings { url, endpoint: Some(s3.url.parse().unwrap()), region: None, keys: Some(keys) })
+    open_bucket(&BucketSettings { url, endpoint: Some(s3.url.parse().unwrap()), region: None, keys: Some(keys) })
         .unwrap()
 }
 
@@ -74,7 +74,7 @@ async fn until_metric(server: &ServerProcess, name: &str, wished: impl Fn(f64) -
 
 /// The messages of a history, with how often each is there; and whether there are no other files than its own.
 fn messages(s3: &S3, prefix: &str) -> BTreeMap<String, usize> {
-    let files = Arc::new(bucket(s3, prefix));
+    let files = bucket(s3, prefix);
     let archive = Archive::open_existing(files.clone()).unwrap();
     let named: BTreeSet<String> = archive.files().iter().map(|file| file.name()).collect();
     assert_eq!(files.names().unwrap().into_iter().collect::<BTreeSet<_>>(), named);
@@ -290,7 +290,7 @@ async fn what_is_refused_says_why_and_no_secret() {
     rewrite(&other, &text(&s3, &s3.url, "moved"));
     let ended = ServerProcess::begin(other.path(), &[], &[]).failed();
     assert!(ended.stderr.contains("copy it there with all of its folders"), "{}", ended.stderr);
-    tokio::task::block_in_place(|| copy(&other.path().join("data/history"), &bucket(&s3, "moved")));
+    tokio::task::block_in_place(|| copy(&other.path().join("data/history"), &*bucket(&s3, "moved")));
     let server = start(&other).await;
     let token = server.take(&[seen("m-1")]).await;
     checkpointed(&other, token).await;
@@ -300,7 +300,7 @@ async fn what_is_refused_says_why_and_no_secret() {
 }
 
 /// Copies a history, as an operator would with a tool of theirs.
-fn copy(from: &Path, to: &Bucket) {
+fn copy(from: &Path, to: &dyn HistoryFiles) {
     for day in std::fs::read_dir(from).unwrap().map(Result::unwrap).filter(|day| day.path().is_dir()) {
         for file in std::fs::read_dir(day.path()).unwrap().map(Result::unwrap) {
             let name = format!("{}/{}", day.file_name().to_str().unwrap(), file.file_name().to_str().unwrap());

@@ -1,6 +1,7 @@
 //! One program in several workers and processes: the same input gives the same output, whoever does the work.
 
 mod apart;
+#[cfg(feature = "s3")]
 mod bucket;
 mod clocks;
 mod ended;

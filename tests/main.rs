@@ -7,6 +7,7 @@ mod addresses;
 mod appended;
 mod book;
 mod browsers;
+#[cfg(feature = "s3")]
 mod bucket;
 mod catalogue;
 mod cdnow;
@@ -24,6 +25,7 @@ mod destinations;
 mod docs;
 mod durability;
 mod faults;
+mod features;
 mod format;
 mod forwards;
 mod full_disk;

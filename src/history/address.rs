@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Archive, Bucket, FOLDER, Folder, HistoryError, HistoryFiles, HistoryOwner};
+use super::{Archive, FOLDER, Folder, HistoryError, HistoryFiles, HistoryOwner, open_bucket};
 use crate::project::{BucketSettings, BucketUrl, HistorySettings};
 
 /// Where a history is.
@@ -52,7 +52,7 @@ impl HistoryAddress {
                 let inside = folder.join(FOLDER);
                 Arc::new(Folder::new(if inside.is_dir() { inside } else { folder.clone() }))
             }
-            HistoryAddress::Bucket(settings) => Arc::new(Bucket::new(settings)?),
+            HistoryAddress::Bucket(settings) => open_bucket(settings)?,
         })
     }
 }

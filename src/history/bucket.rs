@@ -11,7 +11,7 @@ mod http;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,9 +49,14 @@ const CREDENTIALS: [AmazonS3ConfigKey; 4] = [
     AmazonS3ConfigKey::ContainerCredentialsFullUri,
 ];
 
+/// The history under `settings.url`. Nothing is asked of the storage yet.
+pub fn open_bucket(settings: &BucketSettings) -> Result<Arc<dyn HistoryFiles>, HistoryError> {
+    Ok(Arc::new(Bucket::new(settings)?))
+}
+
 /// A bucket, or a part of it.
 #[derive(Debug)]
-pub struct Bucket {
+struct Bucket {
     title: String,
     store: AmazonS3,
     prefix: Path,
@@ -96,8 +101,7 @@ impl ManifestVersion {
 }
 
 impl Bucket {
-    /// The history under `settings.url`. Nothing is asked of the storage yet.
-    pub fn new(settings: &BucketSettings) -> Result<Self, HistoryError> {
+    fn new(settings: &BucketSettings) -> Result<Self, HistoryError> {
         let title = settings.url.to_string();
         let wrong = |reason: String| HistoryError::Settings { place: settings.url.to_string(), reason };
         let mut builder = AmazonS3Builder::from_env()

@@ -14,12 +14,14 @@
 //! - **A file never changes.** To take a person out, or to make one file of several, another takes its place in the manifest.
 //! - **Ticks do not straddle files**, so files sorted by their first tick are the order of the log.
 //!
-//! Files: `files.rs` (where it is), `folder.rs` and `bucket.rs` (there), `address.rs` (which one), `owner.rs` (whose), `manifest.rs`,
+//! Files: `files.rs` (where it is), `folder.rs` and `bucket.rs` (there; `no_bucket.rs` without the
+//! cargo feature `s3`), `address.rs` (which one), `owner.rs` (whose), `manifest.rs`,
 //! `archive.rs` (what there is, and its changes), `writer.rs` (opens it when it can be reached), `recorder.rs` (writes), `merge.rs` (one
 //! file of several), `columns.rs` and `schema.rs` (a file's content), `portions.rs` (reads), `verify.rs` (all of it), `figures.rs`, `error.rs`.
 
 mod address;
 mod archive;
+#[cfg_attr(not(feature = "s3"), path = "no_bucket.rs")]
 mod bucket;
 mod columns;
 mod error;
@@ -39,7 +41,7 @@ mod writer;
 
 pub use address::HistoryAddress;
 pub use archive::Archive;
-pub use bucket::Bucket;
+pub use bucket::open_bucket;
 pub use error::{HistoryError, Way};
 pub use figures::HistoryFigures;
 pub use files::HistoryFiles;

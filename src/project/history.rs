@@ -10,6 +10,7 @@ use super::names::check_secret;
 use super::problem::ProjectProblem;
 use super::resolved::Secret;
 use super::written::WrittenHistory;
+use crate::features;
 
 /// How events are kept when the log does not have them any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +123,9 @@ pub(super) fn resolve(written: WrittenHistory, problems: &mut Vec<ProjectProblem
     if url.is_none() {
         let others = [&endpoint, &region, &access_key_id, &secret_access_key];
         others.into_iter().flatten().for_each(|text| without_url(text.place, problems));
+    }
+    if let Some(text) = url.as_ref().filter(|_| !features::HAS_S3) {
+        problems.push(ProjectProblem::at(text.place, features::S3_MISSING).help(features::S3_HELP));
     }
     let keys = match (access_key_id, secret_access_key) {
         (Some(id), Some(secret)) => Some(BucketKeys { id: Secret::new(id.value), secret: Secret::new(secret.value) }),

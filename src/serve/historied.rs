@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{RunError, RunOptions};
-use crate::history::{self, Archive, Bucket, Folder, HistoryError, HistoryFiles, HistoryOwner, HistoryWriter};
+use crate::history::{self, Archive, Folder, HistoryError, HistoryOwner, HistoryWriter};
 use crate::log::checkpoint::CheckpointError;
 use crate::project::{BucketSettings, BucketUrl, Project, Storage};
 
@@ -34,7 +34,7 @@ impl Historied {
         };
         let url = part(&bucket.url, options);
         let owner = HistoryOwner::of(&storage.folder)?;
-        let files = Arc::new(Bucket::new(&BucketSettings { url, ..bucket.clone() })?);
+        let files = history::open_bucket(&BucketSettings { url, ..bucket.clone() })?;
         let place = files.title();
         let mut writer = HistoryWriter::new(files, key, Some(owner.clone()), settings.keep);
         let missed = match writer.look() {

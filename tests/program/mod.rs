@@ -6,6 +6,7 @@ mod node;
 mod python;
 mod receiver;
 mod replay;
+#[cfg(feature = "s3")]
 mod s3;
 mod server;
 
@@ -27,6 +28,7 @@ pub use node::{NodeScript, chromium};
 pub use python::Python;
 pub use receiver::until;
 pub use replay::{NOW, ReplayProgram, Replayed, check_books, replay};
+#[cfg(feature = "s3")]
 pub use s3::{BUCKET, S3};
 pub use server::{HttpAnswer, READ_TOKEN, ServerProcess, WRITE_KEY};
 

@@ -27,6 +27,7 @@ impl Python {
     }
 
     /// A program that the package brings.
+    #[cfg(feature = "s3")]
     pub fn program(&self, name: &str) -> Command {
         Command::new(self.0.with_file_name(name))
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use deltaic::features::HAS_S3;
 use deltaic::project::load;
 use toml::{Table, Value};
 
@@ -217,8 +218,11 @@ fn the_examples_are_right() {
     let blocks: Vec<CodeBlock> = blocks.into_iter().filter(|block| block.fence == "toml").collect();
     assert!(blocks.len() >= 20, "{}", blocks.len());
     for block in blocks {
-        if let Err(error) = loaded(&["name = \"n\"\n[sources.web]\nwrite_key = \"k\"", &block.text]) {
-            panic!("{}\n{error}", block.text);
+        match loaded(&["name = \"n\"\n[sources.web]\nwrite_key = \"k\"", &block.text]) {
+            // What it cannot have is refused with this alone.
+            Err(error) if !HAS_S3 && block.text.contains("s3://") && error.ends_with(": 1 error") => {}
+            Err(error) => panic!("{}\n{error}", block.text),
+            Ok(_) => {}
         }
     }
 }
