@@ -35,7 +35,7 @@ impl OraclePerson<'_> {
         let measured: Vec<CountedValue> = definitions.measures.iter().map(of_measure).collect();
         let mut derived: (BTreeMap<TraitId, Value>, BTreeSet<AudienceId>) = Default::default();
         for step in &definitions.order {
-            let lookup = |term: &PersonTerm| self.term(definitions, id, &record, &measured, &derived, now, term);
+            let lookup = |term: &PersonTerm| self.term((definitions, now), (id, &record), &measured, &derived, term);
             match step {
                 EvaluationStep::Trait(id) => {
                     if let Some(value) = evaluate(&definitions.traits[id.index()].expression, &lookup) {
@@ -117,12 +117,10 @@ impl OraclePerson<'_> {
 
     fn term(
         &self,
-        definitions: &Definitions,
-        id: ProfileId,
-        record: &Record,
+        (definitions, now): (&Definitions, Tick),
+        (id, record): (ProfileId, &Record),
         measured: &[CountedValue],
         (traits, audiences): &(BTreeMap<TraitId, Value>, BTreeSet<AudienceId>),
-        now: Tick,
         term: &PersonTerm,
     ) -> Option<Value> {
         let counted = |id: &MeasureId| &measured[id.index()];
