@@ -30,7 +30,7 @@ pub enum Expression<T> {
     And(Vec<Expression<T>>),
     /// True where any is; false for none.
     Or(Vec<Expression<T>>),
-    /// Comparison of two values of one type.
+    /// Comparison of two values of one type, which has an order where more is asked than whether they are equal.
     Compare(Comparison, Box<Expression<T>>, Box<Expression<T>>),
     /// Arithmetic on numbers, exact on whole numbers and decimals of six digits ([`Number`]); missing where the result is not
     /// finite (division by zero, overflow).
@@ -110,6 +110,11 @@ impl Comparison {
             Comparison::Greater => ordering.is_gt(),
             Comparison::GreaterOrEqual => ordering.is_ge(),
         }
+    }
+
+    /// Whether it asks only whether two values are equal.
+    pub fn is_of_equality(self) -> bool {
+        matches!(self, Comparison::Equal | Comparison::NotEqual)
     }
 
     /// The comparison that holds of `(b, a)` where this one holds of `(a, b)`.
@@ -207,7 +212,8 @@ impl<T> Expression<T> {
             Expression::Or(any) => together(true, any.iter().map(|one| one.decide(lookup))),
             Expression::Compare(comparison, a, b) => {
                 let (a, b) = (a.evaluate(lookup)?, b.evaluate(lookup)?);
-                (a.kind() == b.kind()).then(|| comparison.holds(a.cmp(&b)))
+                let is_possible = a.kind() == b.kind() && (comparison.is_of_equality() || a.kind().has_order());
+                is_possible.then(|| comparison.holds(a.cmp(&b)))
             }
             Expression::In(inner, values) => Some(values.binary_search(&inner.evaluate(lookup)?).is_ok()),
             Expression::Like(inner, pattern) => match inner.evaluate(lookup)? {

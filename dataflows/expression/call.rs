@@ -81,13 +81,14 @@ pub(super) fn call<T, L: Fn(&T) -> Option<Value>>(
     }
 }
 
-/// The greatest or the least of the values that are there.
+/// The greatest or the least of the values that are there, and have an order.
 fn extreme<T, L: Fn(&T) -> Option<Value>>(
     arguments: &[Expression<T>],
     lookup: Lookup<'_, L>,
     wanted: Ordering,
 ) -> Option<Value> {
-    let values = arguments.iter().filter_map(|argument| argument.evaluate(lookup));
+    let values =
+        arguments.iter().filter_map(|argument| argument.evaluate(lookup)).filter(|value| value.kind().has_order());
     values.reduce(|best, value| if value.cmp(&best) == wanted { value } else { best })
 }
 

@@ -107,9 +107,9 @@ pub(super) fn next_shown(time: PointInTime, function: &Function) -> Option<Point
     let began = truncated(time, unit, zone)?;
     let later = |ms| PointInTime::of_ms(began.as_ms() + ms);
     let next = match unit {
-        CalendarUnit::Second => later(1_000),
-        CalendarUnit::Minute => later(60_000),
-        CalendarUnit::Hour => later(3_600_000),
+        CalendarUnit::Second => [later(1_000), None],
+        CalendarUnit::Minute => [later(60_000), None],
+        CalendarUnit::Hour => [later(3_600_000), None],
         CalendarUnit::Day => next_date(began, 1.day(), zone),
         CalendarUnit::Week => next_date(began, 1.week(), zone),
         CalendarUnit::Month => next_date(began, 1.month(), zone),
@@ -120,12 +120,17 @@ pub(super) fn next_shown(time: PointInTime, function: &Function) -> Option<Point
     let at = Timestamp::from_millisecond(time.as_ms()).ok();
     let set =
         at.and_then(|at| zone.rules().following(at).next()).and_then(|set| PointInTime::of_timestamp(set.timestamp()));
-    next.into_iter().chain(set).filter(|at| *at > time).min()
+    next.into_iter().flatten().chain(set).filter(|at| *at > time).min()
 }
 
-/// The beginning of the date that is so much later than that of `began`.
-fn next_date(began: PointInTime, span: Span, zone: &Zone) -> Option<PointInTime> {
-    first_moment(shown(began, zone)?.date().checked_add(span).ok()?, zone)
+/// When clocks may begin to show the date that is so much later than that of `began`: twice where they are set back over midnight.
+fn next_date(began: PointInTime, span: Span, zone: &Zone) -> [Option<PointInTime>; 2] {
+    let date = shown(began, zone).and_then(|shown| shown.date().checked_add(span).ok());
+    let again = |date: Date| {
+        let midnight = zone.rules().to_ambiguous_timestamp(date.to_datetime(Time::midnight()));
+        midnight.later().ok().and_then(PointInTime::of_timestamp)
+    };
+    [date.and_then(|date| first_moment(date, zone)), date.and_then(again)]
 }
 
 /// The full years from `birth` to `at`, by the calendar in UTC; nothing where `birth` is later. Who was born on 29 February is
@@ -154,4 +159,24 @@ pub(super) fn next_birthday(birth: PointInTime, at: PointInTime) -> Option<Point
         Err(_) => Date::new(year, 3, 1).ok()?.to_datetime(Time::midnight()),
     };
     PointInTime::of_civil(birthday)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where clocks are set back over midnight they show the day before once more, and the next one a second time.
+    #[test]
+    fn a_date_begins_twice_where_clocks_are_set_back_over_midnight() {
+        let ms = |written: &str| PointInTime::of_timestamp(written.parse().unwrap()).unwrap();
+        let zone = Zone::named("America/St_Johns").unwrap();
+        let day = Function::Extract(CalendarField::Day, zone.clone());
+        let shows = |at: &str| extracted(ms(at), CalendarField::Day, &zone).unwrap();
+        let next = |at: &str| next_shown(ms(at), &day);
+        assert_eq!(next("2006-10-29T02:00:00Z"), Some(ms("2006-10-29T02:30:00Z")));
+        assert_eq!(next("2006-10-29T02:30:00Z"), Some(ms("2006-10-29T02:31:00Z")), "it is one minute past midnight");
+        assert_eq!((shows("2006-10-29T02:30:00Z"), shows("2006-10-29T02:31:00Z")), (29.into(), 28.into()));
+        assert_eq!(next("2006-10-29T02:31:00Z"), Some(ms("2006-10-29T03:30:00Z")));
+        assert_eq!(shows("2006-10-29T03:30:00Z"), 29.into());
+    }
 }

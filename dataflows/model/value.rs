@@ -134,6 +134,16 @@ pub enum ValueType {
     Json,
 }
 
+impl ValueType {
+    /// Whether it can be asked which of two values is the greater one.
+    pub fn has_order(self) -> bool {
+        match self {
+            ValueType::Number | ValueType::Time | ValueType::Text => true,
+            ValueType::Bool | ValueType::List | ValueType::Json => false,
+        }
+    }
+}
+
 impl fmt::Display for ValueType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

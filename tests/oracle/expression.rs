@@ -39,12 +39,13 @@ pub fn evaluate_of<T>(
         Expression::Compare(comparison, a, b) => {
             let (a, b) = (evaluate(a)?, evaluate(b)?);
             let (less, equal) = match (&a, &b) {
-                (Value::Bool(a), Value::Bool(b)) => (!a & b, a == b),
                 (Value::Number(a), Value::Number(b)) => numbers::compared(*a, *b),
                 (Value::Time(a), Value::Time(b)) => (a.as_ms() < b.as_ms(), a.as_ms() == b.as_ms()),
                 (Value::Text(a), Value::Text(b)) => (a.as_bytes() < b.as_bytes(), a.as_bytes() == b.as_bytes()),
                 // These are equal or not, and have no order.
-                (Value::List(_), Value::List(_)) | (Value::Json(_), Value::Json(_))
+                (Value::Bool(_), Value::Bool(_))
+                | (Value::List(_), Value::List(_))
+                | (Value::Json(_), Value::Json(_))
                     if matches!(comparison, Comparison::Equal | Comparison::NotEqual) =>
                 {
                     (false, a == b)

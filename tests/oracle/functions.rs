@@ -22,6 +22,8 @@ const TEXT_BYTES_MAX: usize = 65_536;
 /// The value of a function of these values.
 pub fn called(function: &Function, values: Vec<Option<Value>>) -> Option<Value> {
     let there = || values.iter().flatten();
+    // They are of numbers, texts or times.
+    let ordered = || there().filter(|value| matches!(value, Value::Number(_) | Value::Text(_) | Value::Time(_)));
     match function {
         Function::Case => {
             let is_true = |condition: &Option<Value>| *condition == Some(Value::Bool(true));
@@ -33,8 +35,8 @@ pub fn called(function: &Function, values: Vec<Option<Value>>) -> Option<Value> 
         }
         Function::Coalesce => there().next().cloned(),
         Function::NullIf => values[0].clone().filter(|first| Some(first) != values[1].as_ref()),
-        Function::Greatest => there().find(|one| !there().any(|other| is_less(one, other))).cloned(),
-        Function::Least => there().find(|one| !there().any(|other| is_less(other, one))).cloned(),
+        Function::Greatest => ordered().find(|one| !ordered().any(|other| is_less(one, other))).cloned(),
+        Function::Least => ordered().find(|one| !ordered().any(|other| is_less(other, one))).cloned(),
         Function::IsDistinct => Some(Value::Bool(match (&values[0], &values[1]) {
             (Some(one), Some(other)) => one != other,
             (one, other) => one.is_some() || other.is_some(),

@@ -1,6 +1,6 @@
 //! Picking the fields that definitions read, by a tree of their paths.
 //!
-//! Of a key that is there twice the later counts, with all that is below it.
+//! Of a key that is there twice the later counts, with all that is below it; of an object that is there twice, the members of both.
 
 use dataflows::definitions::{Field, FieldId, FieldRoot, PathStep};
 use dataflows::limits::ROWS_PER_ARRAY_MAX;
@@ -72,7 +72,11 @@ impl WantedFields {
     pub fn pick(&self, json: &str, fields: &mut Vec<(FieldId, FoundField)>) -> Result<(), Rejection> {
         let is_nested = self.array.is_some() || !self.below.is_empty();
         if is_nested && self.any_below(&|field| fields.iter().any(|(found, _)| *found == field)) {
-            self.all_are(&FoundField::Nothing, fields);
+            match (Leaf::of(json), &self.array) {
+                (Leaf::Object(_), Some(array)) => array.all_are(&FoundField::Nothing, fields),
+                (Leaf::Object(_), None) => {}
+                _ => self.all_are(&FoundField::Nothing, fields),
+            }
         }
         for (field, kind) in &self.fields {
             fields.push((*field, FoundField::of(json, *kind)));
@@ -99,8 +103,7 @@ impl WantedFields {
     fn all_are(&self, found: &FoundField, fields: &mut Vec<(FieldId, FoundField)>) {
         fields.extend(self.fields.iter().map(|(field, _)| (*field, found.clone())));
         if let Some(array) = &self.array {
-            fields.extend(array.counts.iter().chain(&array.columns).map(|field| (*field, found.clone())));
-            array.at.iter().for_each(|(_, wanted)| wanted.all_are(found, fields));
+            array.all_are(found, fields);
         }
         self.below.all().for_each(|wanted| wanted.all_are(found, fields));
     }
@@ -125,6 +128,12 @@ impl WantedFields {
 }
 
 impl WantedElements {
+    /// This is what is found of each field.
+    fn all_are(&self, found: &FoundField, fields: &mut Vec<(FieldId, FoundField)>) {
+        fields.extend(self.counts.iter().chain(&self.columns).map(|field| (*field, found.clone())));
+        self.at.iter().for_each(|(_, wanted)| wanted.all_are(found, fields));
+    }
+
     fn at(&mut self, place: i16) -> &mut WantedFields {
         let known = self.at.iter().position(|(known, _)| *known == place).unwrap_or_else(|| {
             self.at.push((place, WantedFields::default()));

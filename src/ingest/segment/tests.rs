@@ -394,7 +394,7 @@ fn fields() {
     check_track(r#""userId":"1","properties":{"total":1},"properties":null"#, "E user_id:1 f0=1 f1=1");
     check_track(r#""userId":"1","properties":{"cart":{"id":"c"}}"#, "E user_id:1 f2='c'");
     check_track(r#""userId":"1","properties":{"cart":{"id":7}}"#, "E user_id:1");
-    check_track(r#""userId":"1","properties":{"cart":{"id":"c"},"cart":{}}"#, "E user_id:1");
+    check_track(r#""userId":"1","properties":{"cart":{"id":"c"},"cart":{}}"#, "E user_id:1 f2='c'");
     check_track(r#""userId":"1","properties":{"cart":{"id":"c"},"cart":true}"#, "E user_id:1 f5=true");
     check_track(r#""userId":"1","properties":{"cart":true}"#, "E user_id:1 f5=true");
     for not_an_object in ["7", "[]", r#""x""#, "1e400", "true"] {
@@ -447,7 +447,7 @@ fn fields_in_arrays() {
         r#"E user_id:1 f0=[8,null,null,null,2.5] f1=5 f2=8 f3=2.5 f4=[null,null,null,"x",null] f5=["b",null,null,null,null] f6=[{"price":8,"tags":["a","b"]},{"price":"4"},null,"x",{"price":1,"price":2.5}]"#,
     );
     check("[]", "E user_id:1 f0=[] f1=0 f4=[] f5=[] f6=[]");
-    // Of a key that is there twice the later counts, with all that is below it.
+    // Of a key that is there twice the later counts, with all that is below it, but of two objects the members of both.
     check(r#"[{"price":1}],"products":[]"#, "E user_id:1 f0=[] f1=0 f4=[] f5=[] f6=[]");
     check(r#"[{"price":1}],"products":{"price":2}"#, "E user_id:1");
     check(r#"[{"price":1}],"products":null"#, "E user_id:1");
