@@ -162,7 +162,7 @@ fn median(costs: &mut [f64]) -> f64 {
 }
 
 /// All aggregates as traits, where they are shared, and so many audiences. Each has a condition over the events of a name, and another one: of
-/// ten, two over all events, four over attributes, one over the clock, and three over the same events.
+/// twenty, one over all events, eight over attributes, two over the clock, and nine over the same events.
 fn project(seed: u64, definitions: u64, shared: bool) -> String {
     let mut random = Random::new(seed);
     let mut text = String::from(
@@ -181,10 +181,10 @@ fn project(seed: u64, definitions: u64, shared: bool) -> String {
     for audience in 0..definitions {
         let name = random.below(NAMES);
         let of_events = condition(&mut random, &OF_EVENTS, &AGGREGATES.map(|aggregate| of_name(aggregate, name)));
-        let other = match random.below(10) {
-            0..2 => condition(&mut random, &OF_ALL_EVENTS, &OF_ALL.map(str::to_owned)),
-            2..6 => condition(&mut random, &OF_ATTRIBUTES, &[]),
-            6..7 => condition(&mut random, &OF_THE_CLOCK, &[]),
+        let other = match random.below(20) {
+            0..1 => condition(&mut random, &OF_ALL_EVENTS, &OF_ALL.map(str::to_owned)),
+            1..9 => condition(&mut random, &OF_ATTRIBUTES, &[]),
+            9..11 => condition(&mut random, &OF_THE_CLOCK, &[]),
             _ => condition(&mut random, &OF_EVENTS, &AGGREGATES.map(|aggregate| of_name(aggregate, name))),
         };
         let how = ["and", "or", "and not"][random.below(3) as usize];
