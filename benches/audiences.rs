@@ -6,23 +6,16 @@
 //! cargo bench --bench audiences -- [--people N] [--events N] [--audiences N] [--spread N] [--seed N]
 //! ```
 
+mod cpu;
 mod shop;
 
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 
-use dataflows::model::Tick;
-use dataflows::observations::Arrival;
-use dataflows::relations::AnyChanges;
-use deltaic::engine::{Topology, WorkerOutput, Workers};
-use deltaic::ingest::files::{BytesRead, Events, FileFormat};
-use deltaic::ingest::segment::Extractor;
+use cpu::EventCost;
 use shop::{BenchArguments, Random};
-use tempfile::TempDir;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -49,7 +42,8 @@ fn main() {
     };
     let mut first = None;
     for audiences in numbers {
-        let (micros, changes) = measure(&project(seed, audiences, spread), &folder, &path, events);
+        let project = project(seed, audiences, spread);
+        let EventCost { micros, changes } = cpu::measure(&project, &folder, &path, CHUNK_EVENTS);
         let first = *first.get_or_insert(micros);
         println!(
             "audiences: {audiences} audiences, {people} people, {events} events: {micros:.2} µs of CPU an event, \
@@ -57,57 +51,6 @@ fn main() {
             micros / first,
         );
     }
-}
-
-/// Microseconds of CPU for an event, and how many changes of audiences there were.
-fn measure(project: &str, folder: &TempDir, events: &Path, count: u64) -> (f64, usize) {
-    let project = shop::load(folder.path(), project);
-    let parsed =
-        Events::open(events, &FileFormat::Jsonl, "bench", Arc::new(Extractor::new(&project)), BytesRead::default());
-    let mut chunks: Vec<(Tick, Vec<(Tick, Arrival)>)> = Vec::new();
-    let (mut tick, mut chunk) = (Tick::default(), Vec::new());
-    for arrival in parsed.expect("the file is there") {
-        let arrival = arrival.expect("every line is in order");
-        tick = tick.max(arrival.at);
-        chunk.push((tick, Arrival::Event(arrival.accepted.event)));
-        if chunk.len() == CHUNK_EVENTS {
-            chunks.push((tick.next(), std::mem::take(&mut chunk)));
-        }
-    }
-    let (outputs, collected) = channel();
-    let topology = Topology::local(1);
-    let workers = Workers::start(&topology, project.definitions.clone(), outputs).expect("a worker starts");
-    let before = user_ms();
-    let mut changes = 0;
-    for (tick, chunk) in chunks {
-        workers.send(chunk);
-        workers.advance_to(tick);
-        changes += wait_for(&collected, tick);
-    }
-    let micros = (user_ms() - before) * 1_000.0 / count as f64;
-    workers.stop().expect("no worker failed");
-    (micros, changes)
-}
-
-/// Waits until everything before `tick` is complete; gives how many changes of audiences came meanwhile.
-fn wait_for(collected: &Receiver<WorkerOutput>, tick: Tick) -> usize {
-    let mut changes = 0;
-    loop {
-        match collected.recv().expect("the worker is there") {
-            WorkerOutput::Complete { frontier, .. } if frontier >= tick => return changes,
-            WorkerOutput::Changes(_, AnyChanges::Memberships(changed)) => changes += changed.len(),
-            _ => {}
-        }
-    }
-}
-
-/// User-mode CPU time of this process so far, in steps of 10 ms.
-fn user_ms() -> f64 {
-    const MS_PER_STEP: f64 = 10.0;
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("there is a /proc");
-    let (_, after_name) = stat.rsplit_once(')').expect("the name of the process is in brackets");
-    let steps: f64 = after_name.split_whitespace().nth(11).and_then(|text| text.parse().ok()).expect("it is a number");
-    steps * MS_PER_STEP
 }
 
 /// All aggregates as traits, whatever the number of audiences, and so many audiences, each over three of them. The wider

@@ -5,6 +5,7 @@
 //! and gives only differences. `plan` knows what depends on what, `person` what is known of the profile at hand, and `changes`
 //! goes from the one to the other.
 
+mod ages;
 mod changes;
 mod identifiers;
 mod person;

@@ -102,6 +102,27 @@ impl<T> Expression<T> {
         next
     }
 
+    /// Where it compares a term with the time that a clock shows: the term, and how many milliseconds old the time that it has is when the
+    /// comparison becomes another one.
+    ///
+    /// ```
+    /// use dataflows::expression::{Comparison, Expression};
+    /// let [now, seen] = ["now", "seen"].map(|term| Box::new(Expression::Term(term)));
+    /// let condition = Expression::Compare(Comparison::Less, seen, now);
+    /// let (term, ages_ms) = condition.aged(&|term| *term == "now").expect("it compares a term with now");
+    /// assert_eq!((*term, ages_ms), ("seen", vec![1]));
+    /// ```
+    pub fn aged(&self, is_clock: &impl Fn(&T) -> bool) -> Option<(&T, Vec<i64>)> {
+        let Expression::Compare(comparison, a, b) = self else { return None };
+        let (shift_ms, comparison, value) = match (a.shown_by(is_clock), b.shown_by(is_clock)) {
+            (Some(shift_ms), None) => (shift_ms, *comparison, b),
+            (None, Some(shift_ms)) => (shift_ms, comparison.mirrored(), a),
+            _ => return None,
+        };
+        let Expression::Term(term) = &**value else { return None };
+        Some((term, crossings(comparison).map(|later| later.saturating_sub(shift_ms)).collect()))
+    }
+
     /// Where it is the time that a clock shows, how many milliseconds later than that.
     fn shown_by(&self, is_clock: &impl Fn(&T) -> bool) -> Option<i64> {
         match self {

@@ -11,7 +11,8 @@
 //! What is reduced may depend on the time, too: then the logic sets timers, and is asked for the key again at their ticks.
 //!
 //! Where a span has very much in it, a part of its keys is worked off at a time, and the worker looks at what else there is to do in
-//! between. What comes out of a span comes when all of it is worked off.
+//! between. What comes out of a span comes when all of it is worked off. So where very many timers have come, it ends before most of them:
+//! what follows from the first ones goes on, and is complete, before the last ones are looked at.
 
 use std::ops::Range;
 
@@ -125,7 +126,12 @@ where
                 loop {
                     let mut until = first.boundary(frontier);
                     if under_way.is_none() && until > done && held.as_ref().is_some_and(|held| *held.time() < until) {
-                        under_way = Some(ReduceWork::begin(&mut first, &mut second, &mut timers, done..until));
+                        // At the end of time no timer comes any more, but for those before the last changes.
+                        if until < Tick::MAX {
+                            let waiting = first.updates() + second.updates();
+                            until = timers.boundary(until, timers_at_once(&at_once, waiting));
+                        }
+                        under_way = Some(ReduceWork::begin(&mut first, &mut second, &timers, done..until));
                     }
                     if let Some(mut work) = under_way.take() {
                         if !work.go_on(&mut left, &mut timers, &mut logic) {
@@ -172,14 +178,24 @@ fn bound(tick: Tick) -> Antichain<Tick> {
     if tick == Tick::MAX { Antichain::new() } else { Antichain::from_elem(tick) }
 }
 
+/// Timers of one span. What waits is gone through again for each span, so there are as many as that; but no more than are sorted in a
+/// millisecond or two.
+fn timers_at_once(at_once: &AtOnce, waiting: usize) -> usize {
+    const TIMES_MAX: usize = 16;
+    let at_first = at_once.at_first();
+    waiting.clamp(at_first, at_first.saturating_mul(TIMES_MAX))
+}
+
 /// What waits of some ticks, worked off key by key.
 struct ReduceWork<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData, N, W: Data> {
     ticks: Range<Tick>,
     past: Past<K, V, R>,
     first: SideCursor<K, V, R>,
     second: SideCursor<K, V, R>,
-    /// The keys whose timers have come, the last one first.
+    /// Keys whose timers have come, the last one first.
     due: Vec<DueKey<K, N>>,
+    /// Whether there are others, after all of these.
+    more_due: bool,
     timers: KeyTimers<N>,
     builder: ValBuilder<K, W, Tick, i64>,
 }
@@ -192,16 +208,10 @@ where
     N: Ord + Copy,
     W: Data,
 {
-    fn begin(
-        first: &mut Side<K, V, R>,
-        second: &mut Side<K, V, R>,
-        timers: &mut Timers<K, N>,
-        ticks: Range<Tick>,
-    ) -> Self {
-        let mut due = timers.take_due(ticks.end);
-        due.reverse();
+    fn begin(first: &mut Side<K, V, R>, second: &mut Side<K, V, R>, timers: &Timers<K, N>, ticks: Range<Tick>) -> Self {
         ReduceWork {
-            due,
+            due: Vec::new(),
+            more_due: timers.are_due(ticks.end),
             timers: KeyTimers::default(),
             ticks,
             past: first.past().and(second.past()),
@@ -211,17 +221,22 @@ where
         }
     }
 
-    /// Goes on for so many changes, and says whether all is worked off.
+    /// Goes on for so many changes and timers, and says whether all is worked off.
     fn go_on(
         &mut self,
         left: &mut usize,
         timers: &mut Timers<K, N>,
         logic: &mut impl FnMut(&K, &[(Tick, &V, R)], &mut Past<K, V, R>, &mut KeyTimers<N>, &mut Vec<(W, Tick, i64)>),
     ) -> bool {
-        let ReduceWork { ticks, past, due, timers: of_key, builder, .. } = self;
+        let ReduceWork { ticks, past, due, more_due, timers: of_key, builder, .. } = self;
         let ((cursor, batches), (second_cursor, second_batches)) = (&mut self.first, &mut self.second);
         let (mut changes, mut followed, mut rows, mut buffer) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         loop {
+            if due.is_empty() && *more_due {
+                *due = timers.take_due(ticks.end, *left);
+                due.reverse();
+                *more_due = timers.are_due(ticks.end);
+            }
             let keys = [cursor.get_key(batches), second_cursor.get_key(second_batches)];
             let changed = keys.into_iter().flatten().min();
             let is_due = due.last().is_some_and(|(key, _)| changed.is_none_or(|changed| key <= changed));
@@ -244,7 +259,9 @@ where
                 while let Some(value) = cursor.get_val(batches) {
                     cursor.map_times(batches, |tick, diff| {
                         // What is of a later span comes again.
-                        if *tick < ticks.end {
+                        if *tick < ticks.start {
+                            followed.push((value.clone(), diff.clone()));
+                        } else if *tick < ticks.end {
                             changes.push((*tick, value, diff.clone()));
                         }
                     });
@@ -265,6 +282,8 @@ where
                     second_cursor.step_val(second_batches);
                 }
                 second_cursor.step_key(second_batches);
+            }
+            if !followed.is_empty() {
                 past.add(followed.drain(..));
             }
             sort(&mut changes, is_corrected);
@@ -307,11 +326,13 @@ fn sort<V: Ord, R: Monoid>(changes: &mut Vec<(Tick, &V, R)>, is_corrected: bool)
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use differential_dataflow::input::InputSession;
-    use timely::dataflow::operators::Capture;
     use timely::dataflow::operators::capture::Extract;
+    use timely::dataflow::operators::{Capture, Probe};
 
     use super::*;
     use crate::batches::arrange_by_key;
@@ -453,7 +474,7 @@ mod tests {
                     },
                 );
                 let quiet = quiet.as_collection(|key, row| (*key, *row)).inner;
-                let (probe, quiet) = timely::dataflow::operators::Probe::probe(quiet);
+                let (probe, quiet) = quiet.probe();
                 (probe, quiet.capture())
             });
             for (at, key) in [(1, 1), (1, 2), (3, 1), (8, 1), (8, 3), (20, 2)] {
@@ -487,5 +508,151 @@ mod tests {
                 assert_eq!(quiet(every, at_once), expected, "every {every} ticks, {at_once} at once");
             }
         }
+    }
+
+    /// How many rows a key had so far when a timer of its came: at the tick, plus the number that the row has.
+    type DueCount = ((u64, i64), Tick, i64);
+
+    /// Many timers come in one go, some milliseconds apart, while rows of the same time come in one batch. Gives what comes, what is to, how much
+    /// of it came at most in one step of the worker, and up to how many ticks it was complete meanwhile.
+    fn many_due(apart_ms: u64, at_once: usize) -> ([Vec<DueCount>; 2], usize, usize) {
+        const KEYS: u64 = 1_000;
+        const LATER: u64 = 5;
+        let ms = Tick::from_ms;
+        let rows: Vec<(u64, u64, u64)> = (0..KEYS)
+            .map(|key| (0, key, 100 + key * apart_ms))
+            // Each of these keys has a row before its timer comes, and one after that.
+            .chain(
+                (1..LATER)
+                    .flat_map(|n| [(99 + n * 10 * apart_ms, n * 10, 1_000_000), (101 + n * 200 * apart_ms, n * 10, 2)]),
+            )
+            .collect();
+        let mut expected: Vec<DueCount> = Vec::new();
+        for (at, key, delay) in &rows {
+            let due = at + delay;
+            let before = rows.iter().filter(|(at, of, _)| of == key && *at <= due).count();
+            expected.extend((due < 900_000).then_some(((*key, before as i64), ms(due), 1)));
+        }
+        let (found, most, frontiers) = timely::execute_directly(move |worker| {
+            let mut input: InputSession<Tick, (u64, u64), i64> = InputSession::new();
+            let (tell, told) = std::sync::mpsc::channel();
+            let probe = worker.dataflow::<Tick, _, _>(|scope| {
+                let values = input.to_collection(scope);
+                let corrections = arrange_by_key(values.clone().filter(|_| false), "Corrections");
+                let values = arrange_by_key(values, "Values");
+                let due = reduce_changes(
+                    values,
+                    corrections,
+                    "Due",
+                    AtOnce::new(at_once),
+                    |_, changes, past, timers: &mut KeyTimers<()>, given| {
+                        let mut count = 0;
+                        past.visit(&0, |_, amount| {
+                            count += amount;
+                            true
+                        });
+                        let mut changes = changes.iter().map(|(tick, delay, _)| (*tick, **delay)).peekable();
+                        while let Some(tick) =
+                            changes.peek().map(|(tick, _)| *tick).into_iter().chain(timers.next_due()).min()
+                        {
+                            while let Some((_, delay)) = changes.next_if(|(at, _)| *at == tick) {
+                                count += 1;
+                                timers.set(tick.after_ms(delay), ());
+                            }
+                            if timers.pop_due(tick).is_some() {
+                                given.push((count, tick, 1));
+                            }
+                        }
+                    },
+                );
+                let due = due.as_collection(|key, count| (*key, *count));
+                due.inspect(move |update| tell.send(*update).expect("it is counted")).probe().0
+            });
+            for (at, key, delay) in rows.iter().filter(|(at, ..)| *at == 0) {
+                input.update_at((*key, *delay), ms(*at), 1);
+            }
+            input.advance_to(ms(1));
+            input.flush();
+            worker.step_while(|| probe.less_than(&ms(1)));
+            for (at, key, delay) in rows.iter().filter(|(at, ..)| *at > 0) {
+                input.update_at((*key, *delay), ms(*at), 1);
+            }
+            input.advance_to(ms(900_000));
+            input.flush();
+            let (mut found, mut most, mut frontiers) = (Vec::new(), 0, BTreeSet::new());
+            while probe.less_than(&ms(900_000)) {
+                worker.step();
+                let before = found.len();
+                found.extend(told.try_iter());
+                most = most.max(found.len() - before);
+                frontiers.insert(probe.with_frontier(|frontier| frontier.first().copied()));
+            }
+            (found, most, frontiers.len())
+        });
+        let mut found = found;
+        consolidate_updates(&mut found);
+        consolidate_updates(&mut expected);
+        ([found, expected], most, frontiers)
+    }
+
+    #[test]
+    fn many_timers_come_a_few_at_a_time() {
+        for apart_ms in [1, 2, 50] {
+            for at_once in [5, 50] {
+                let ([found, expected], most, frontiers) = many_due(apart_ms, at_once);
+                assert_eq!(found, expected, "{apart_ms} ms apart, {at_once} at once");
+                assert!(expected.len() > 1_000, "{}", expected.len());
+                assert!(most <= 4 * at_once, "{most} in one step, {at_once} at once");
+                assert!(frontiers > 1_000 / (4 * at_once), "{frontiers} ticks, {at_once} at once");
+            }
+        }
+    }
+
+    /// All of one tick: they are worked off a few at a time, and come when all of them are.
+    #[test]
+    fn many_timers_of_one_tick_are_worked_off_a_few_at_a_time() {
+        let worked = Arc::new(AtomicUsize::new(0));
+        let counted = worked.clone();
+        timely::execute_directly(move |worker| {
+            let mut input: InputSession<Tick, (u64, ()), i64> = InputSession::new();
+            let probe = worker.dataflow::<Tick, _, _>(|scope| {
+                let values = input.to_collection(scope);
+                let corrections = arrange_by_key(values.clone().filter(|_| false), "Corrections");
+                let logic = move |key: &u64,
+                                  changes: &[(Tick, &(), i64)],
+                                  _: &mut Past<u64, (), i64>,
+                                  timers: &mut KeyTimers<u64>,
+                                  given: &mut Vec<_>| {
+                    if !changes.is_empty() {
+                        // Each has several things to do then.
+                        (0..3).for_each(|what| timers.set(Tick::from_ms(7), what));
+                    }
+                    let mut done = Vec::new();
+                    while let Some(what) = timers.pop_due(Tick::from_ms(7)) {
+                        done.push(what);
+                    }
+                    if !done.is_empty() {
+                        assert_eq!(done, [0, 1, 2], "of {key}, all in one turn");
+                        counted.fetch_add(1, Ordering::SeqCst);
+                        given.push((*key, Tick::from_ms(7), 1));
+                    }
+                };
+                let values = arrange_by_key(values, "Values");
+                reduce_changes(values, corrections, "Due", AtOnce::new(10), logic).stream.probe().0
+            });
+            (0..1_000).for_each(|key| input.update((key, ()), 1));
+            input.advance_to(Tick::from_ms(1));
+            input.flush();
+            worker.step_while(|| probe.less_than(&Tick::from_ms(1)));
+            input.advance_to(Tick::from_ms(9));
+            input.flush();
+            while probe.less_than(&Tick::from_ms(9)) {
+                let before = worked.load(Ordering::SeqCst);
+                worker.step();
+                let now = worked.load(Ordering::SeqCst) - before;
+                assert!(now <= 20, "{now} in one step");
+            }
+            assert_eq!(worked.load(Ordering::SeqCst), 1_000, "each once");
+        });
     }
 }

@@ -9,6 +9,7 @@
 use differential_dataflow::ExchangeData;
 use differential_dataflow::difference::Monoid;
 use differential_dataflow::trace::cursor::{CursorList, cursor_list};
+use differential_dataflow::trace::implementations::spine_fueled::SpineBatch;
 use differential_dataflow::trace::{BatchCursor, Span, TraceReader};
 use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
@@ -53,6 +54,11 @@ impl<K: ExchangeData, V: ExchangeData, R: Monoid + ExchangeData> Side<K, V, R> {
     pub fn boundary(&self, until: Tick) -> Tick {
         let cut = self.waiting.iter().find(|span| tick(span.upper()) > until);
         cut.map_or(until, |span| tick(span.lower()).min(until))
+    }
+
+    /// How many updates wait, those that were followed already among them.
+    pub fn updates(&self) -> usize {
+        self.waiting.iter().filter_map(|span| span.inner.as_ref()).map(|batch| batch.len()).sum()
     }
 
     /// Goes through what waits, from the first key on.

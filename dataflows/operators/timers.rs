@@ -40,10 +40,27 @@ impl<K: Ord + Clone, N: Ord + Copy> Timers<K, N> {
         self.set.first().map(|(tick, ..)| *tick)
     }
 
-    /// Takes out those that are due before `until`, by key.
-    pub fn take_due(&mut self, until: Tick) -> Vec<DueKey<K, N>> {
+    /// Whether some are due before `until`.
+    pub fn are_due(&self, until: Tick) -> bool {
+        self.earliest().is_some_and(|earliest| earliest < until)
+    }
+
+    /// A tick up to which no more than `most` are due, or those of one tick, but not beyond `until`.
+    pub fn boundary(&self, until: Tick, most: usize) -> Tick {
+        let due = || self.set.iter().map(|(tick, ..)| *tick).take_while(|tick| *tick < until);
+        let (earliest, beyond) = (due().next(), due().nth(most));
+        earliest.zip(beyond).map_or(until, |(earliest, beyond)| beyond.max(earliest.next()))
+    }
+
+    /// Takes out those that are due before `until`, by key. Where all of these are of one tick, it is about `most`, at least one, and the
+    /// others are of keys that come after them.
+    pub fn take_due(&mut self, until: Tick, most: usize) -> Vec<DueKey<K, N>> {
+        let is_of_one_tick = self.earliest().is_some_and(|earliest| until <= earliest.next());
         let mut due: Vec<(K, Tick, N)> = Vec::new();
-        while self.earliest().is_some_and(|tick| tick < until) {
+        while let Some((_, key, _)) = self.set.first().filter(|(tick, ..)| *tick < until) {
+            if is_of_one_tick && due.len() >= most && due.last().is_some_and(|(last, ..)| last != key) {
+                break;
+            }
             due.extend(self.set.pop_first().map(|(tick, key, what)| (key, tick, what)));
         }
         due.sort_unstable();

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::ages::AgeThresholds;
 use super::person::{Person, Phase, ProfilePast, input_over_identifiers, input_over_topic};
 use super::plan::{Node, NodeTarget, Plan, Planned, derived_of};
 use crate::definitions::{
@@ -73,6 +74,7 @@ impl Follower {
             while let Some(node) = self.touched.pop_first() {
                 match plan.place(node) {
                     NodeTarget::Step(planned) => self.change_step(node, planned, &plan, past, timers, &mut give),
+                    NodeTarget::Ages(ages) => self.change_ages(node, ages, &plan, past, timers),
                     NodeTarget::View(id) => self.change_view(id, &plan, past, &mut give),
                     NodeTarget::Input(_) => {}
                 }
@@ -199,11 +201,7 @@ impl Follower {
         };
         if planned.clocks != [None; 2] {
             let next = |moment| self.next_change(planned, moment);
-            let [was_due, is_due] = [Phase::Before, Phase::After].map(next);
-            if was_due != is_due {
-                was_due.into_iter().for_each(|due| timers.unset(due, node));
-                is_due.into_iter().for_each(|due| timers.set(due, node));
-            }
+            set_anew(timers, node, [Phase::Before, Phase::After].map(next));
         }
         if before == after {
             self.person.learn_value(node, after);
@@ -225,16 +223,37 @@ impl Follower {
         let value = |node: &Node| self.person.value(*node, moment).cloned();
         let next = planned.clocks.iter().flatten().filter_map(|clock| {
             let Some(Value::Time(shown)) = value(clock) else { return None };
-            let next = planned.expression.next_change(shown, &|node| node == clock, &value)?;
+            let next = planned.timed.next_change(shown, &|node| node == clock, &value)?;
             // The same way behind the ticks as now.
             let later_ms = u64::try_from(next.as_ms().saturating_sub(shown.as_ms())).ok()?;
-            let from = match moment {
-                Phase::Before => self.tick.before(),
-                Phase::After => self.tick,
-            };
-            from.as_ms().checked_add(later_ms).map(Tick::from_ms)
+            self.tick_at(moment).as_ms().checked_add(later_ms).map(Tick::from_ms)
         });
         next.min()
+    }
+
+    /// The tick, or the one before it.
+    fn tick_at(&self, moment: Phase) -> Tick {
+        match moment {
+            Phase::Before => self.tick.before(),
+            Phase::After => self.tick,
+        }
+    }
+
+    /// A time is another one, or is as old now that something follows from it.
+    fn change_ages(
+        &mut self,
+        node: Node,
+        ages: &AgeThresholds,
+        plan: &Plan,
+        past: &mut ProfilePast,
+        timers: &mut KeyTimers<Node>,
+    ) {
+        self.person.learn(ages.of, plan, past);
+        let time = |moment| self.person.value(ages.of, moment).cloned().and_then(Value::into_time);
+        let [before, after] = [Phase::Before, Phase::After].map(time);
+        let due = [(before, Phase::Before), (after, Phase::After)];
+        set_anew(timers, node, due.map(|(at, moment)| ages.next(at?, self.tick_at(moment))));
+        ages.touched(before, after, self.tick, |node| _ = self.touched.insert(node));
     }
 
     fn change_view(
@@ -296,5 +315,13 @@ impl Follower {
         let mut traits: Traits = view.traits.iter().filter_map(value).collect();
         traits.sort_unstable();
         Some(Arc::new(ProfilePayload { identifiers, traits: Arc::new(traits) }))
+    }
+}
+
+/// Sets the timer of a node for when it is due now, in the place of when it was due.
+fn set_anew(timers: &mut KeyTimers<Node>, node: Node, [was_due, is_due]: [Option<Tick>; 2]) {
+    if was_due != is_due {
+        was_due.into_iter().for_each(|due| timers.unset(due, node));
+        is_due.into_iter().for_each(|due| timers.set(due, node));
     }
 }

@@ -239,7 +239,7 @@ impl Person {
                     }
                     None => planned.value(&|read| self.value(*read, Phase::After).cloned()),
                 },
-                NodeTarget::View(_) => None,
+                NodeTarget::Ages(_) | NodeTarget::View(_) => None,
             };
             self.values[node.index()].learn(self.turn, value);
             path.pop();

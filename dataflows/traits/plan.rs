@@ -3,13 +3,15 @@
 //! Its nodes are, in this order, the *inputs* (the terms of expressions that are not traits or audiences), the *steps* (traits
 //! and audiences) and the *views* (destinations). Each node knows which later nodes depend on its value. Of a comparison with
 //! a literal also on which side of it: a count that goes from 7 to 8 leaves `count > 3` as it is, so that of a thousand
-//! audiences over it only those have to be looked at whose threshold it crosses.
+//! audiences over it only those have to be looked at whose threshold it crosses. Comparisons of a value with *now* have thresholds, too: its
+//! *ages*, which are a node of their own right after those that the value is made of.
 
 use std::sync::Arc;
 
 use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
+use super::ages::{AgeThresholds, without};
 use super::tally::TallyUse;
 use crate::definitions::{
     AudienceId, Definitions, DestinationId, EvaluationStep, HashBucket, ListedTrait, MeasureId, MeasureShape,
@@ -27,6 +29,12 @@ impl Node {
         Node(u32::try_from(index).expect("limits on definitions keep nodes in 32 bits"))
     }
 
+    /// The one that stands there among all nodes.
+    #[cfg(test)]
+    pub fn of_index(index: usize) -> Self {
+        Node::new(index)
+    }
+
     /// Where it stands among all nodes.
     pub fn index(self) -> usize {
         self.0 as usize
@@ -39,6 +47,8 @@ pub enum NodeTarget<'p> {
     Input(&'p PersonTerm),
     /// A trait or audience.
     Step(&'p Planned),
+    /// What compares a value with the time.
+    Ages(&'p AgeThresholds),
     /// What a destination is to hold.
     View(DestinationId),
 }
@@ -51,8 +61,17 @@ pub struct Planned {
     pub expression: Expression<Node>,
     /// The nodes in the expression.
     pub reads: Vec<Node>,
-    /// Of these, the one that shows the time of the tick and the one that shows that of the person's clock.
+    /// The expression without the comparisons that are among the ages of a value: what changes by itself in it needs a timer of its own.
+    pub timed: Expression<Node>,
+    /// The nodes in that that show the time of the tick, and that of the person's clock.
     pub clocks: [Option<Node>; 2],
+}
+
+/// What stands between the inputs and the views.
+enum PlannedNode {
+    Step(Planned),
+    /// By its place among all ages.
+    Ages(usize),
 }
 
 impl Planned {
@@ -84,14 +103,15 @@ pub struct Plan {
     /// What follows from nothing: what everybody has by being there.
     pub of_everybody: Vec<Derived>,
     inputs: Vec<PersonTerm>,
-    steps: Vec<Planned>,
+    steps: Vec<PlannedNode>,
+    ages: Vec<AgeThresholds>,
     traits: Vec<Node>,
     audiences: Vec<Node>,
     /// For each input and step what depends on it.
     dependents: Vec<Dependents>,
 }
 
-/// What depends on the value of a node.
+/// What depends on the value of a node; nothing on ages themselves.
 #[derive(Default)]
 struct Dependents {
     all: Vec<Node>,
@@ -99,6 +119,8 @@ struct Dependents {
     always: Vec<Node>,
     /// Comparisons with literals, sorted by these.
     thresholds: Vec<Threshold>,
+    /// The place of its ages, where it is compared with the time.
+    ages: Option<usize>,
 }
 
 /// `dependent` compares a value with this one.
@@ -111,12 +133,18 @@ struct Threshold {
 impl Plan {
     /// Prepares these definitions.
     pub fn new(definitions: Arc<Definitions>) -> Self {
-        let mut inputs: Vec<PersonTerm> = Vec::new();
+        let (mut inputs, mut aged): (Vec<PersonTerm>, Vec<PersonTerm>) = Default::default();
         for step in &definitions.order {
-            expression_of(&definitions, *step).for_each_term(&mut |term| {
+            let expression = expression_of(&definitions, *step);
+            expression.for_each_term(&mut |term| {
                 if !matches!(term, PersonTerm::Trait(_) | PersonTerm::Audience(_)) && !inputs.contains(term) {
                     inputs.push(term.clone());
                 }
+            });
+            without(expression, &mut |comparison| {
+                let of = comparison.aged(&is_now).map(|(of, _)| of).filter(|of| !aged.contains(of));
+                aged.extend(of.cloned());
+                false
             });
         }
         let mut plan = Plan {
@@ -127,18 +155,35 @@ impl Plan {
             of_presence: Vec::new(),
             clocks: Vec::new(),
             of_everybody: Vec::new(),
-            steps: Vec::with_capacity(definitions.order.len()),
+            steps: Vec::with_capacity(definitions.order.len() + aged.len()),
+            ages: Vec::with_capacity(aged.len()),
             traits: vec![Node(u32::MAX); definitions.traits.len()],
             audiences: vec![Node(u32::MAX); definitions.audiences.len()],
             dependents: Vec::new(),
             inputs,
             definitions: definitions.clone(),
         };
-        plan.dependents.resize_with(plan.inputs.len() + definitions.order.len(), Dependents::default);
+        let values = plan.inputs.len() + definitions.order.len() + aged.len();
+        plan.dependents.resize_with(values, Dependents::default);
         plan.add_inputs();
-        definitions.order.iter().for_each(|step| plan.add_step(*step));
+        for index in 0..plan.inputs.len() {
+            if aged.contains(&plan.inputs[index]) {
+                plan.add_ages(Node::new(index));
+            }
+        }
+        for step in &definitions.order {
+            let node = plan.add_step(*step);
+            let is_aged = |of: &PersonTerm| match (of, step) {
+                (PersonTerm::Trait(of), EvaluationStep::Trait(id)) => of == id,
+                (PersonTerm::Audience(of), EvaluationStep::Audience(id)) => of == id,
+                _ => false,
+            };
+            if aged.iter().any(is_aged) {
+                plan.add_ages(node);
+            }
+        }
         plan.add_views();
-        for Dependents { all, always, thresholds } in &mut plan.dependents {
+        for Dependents { all, always, thresholds, .. } in &mut plan.dependents {
             all.dedup();
             always.dedup();
             thresholds.sort_by(|a, b| a.literal.cmp(&b.literal));
@@ -173,31 +218,57 @@ impl Plan {
         }
     }
 
-    fn add_step(&mut self, step: EvaluationStep) {
+    /// The ages of a value, right after what it is made of.
+    fn add_ages(&mut self, of: Node) {
+        let node = Node::new(self.inputs.len() + self.steps.len());
+        let dependents = &mut self.dependents[of.index()];
+        dependents.all.push(node);
+        dependents.always.push(node);
+        dependents.ages = Some(self.ages.len());
+        self.steps.push(PlannedNode::Ages(self.ages.len()));
+        self.ages.push(AgeThresholds::of(of));
+    }
+
+    fn add_step(&mut self, step: EvaluationStep) -> Node {
         let node = Node::new(self.inputs.len() + self.steps.len());
         let mut reads = Vec::new();
         let expression = expression_of(&self.definitions, step).map(&mut |term| {
             let read = match term {
                 PersonTerm::Trait(id) => self.traits[id.index()],
                 PersonTerm::Audience(id) => self.audiences[id.index()],
-                input => Node::new(self.inputs.iter().position(|known| known == input).expect("it is in the list")),
+                input => self.input(input).expect("it is in the list"),
             };
             reads.push(read);
             read
         });
         reads.sort_unstable();
         reads.dedup();
-        depend(&expression, node, &mut self.dependents);
+        let now = self.input(&PersonTerm::Now);
+        let timed = without(&expression, &mut |comparison| {
+            let aged = comparison.aged(&|term| Some(*term) == now);
+            let place = aged.as_ref().and_then(|(of, _)| self.dependents[of.index()].ages);
+            let Some((place, (_, ages_ms))) = place.zip(aged) else { return false };
+            ages_ms.into_iter().for_each(|age_ms| self.ages[place].add(age_ms, node));
+            true
+        });
+        depend(&timed, node, &mut self.dependents);
         match step {
             EvaluationStep::Trait(id) => self.traits[id.index()] = node,
             EvaluationStep::Audience(id) => self.audiences[id.index()] = node,
         }
-        let clock = |term: PersonTerm| {
-            let read = |read: &&Node| self.inputs.get(read.index()) == Some(&term);
-            reads.iter().find(read).copied()
-        };
-        let clocks = [clock(PersonTerm::Now), clock(PersonTerm::Clock)];
-        self.steps.push(Planned { step, expression, reads, clocks });
+        let mut clocks = [now, self.input(&PersonTerm::Clock)];
+        for clock in &mut clocks {
+            let mut is_read = false;
+            timed.for_each_term(&mut |read| is_read |= Some(*read) == *clock);
+            *clock = clock.filter(|_| is_read);
+        }
+        self.steps.push(PlannedNode::Step(Planned { step, expression, reads, timed, clocks }));
+        node
+    }
+
+    /// The node of a term that is an input, where any definition has it.
+    fn input(&self, term: &PersonTerm) -> Option<Node> {
+        self.inputs.iter().position(|known| known == term).map(Node::new)
     }
 
     fn add_views(&mut self) {
@@ -231,7 +302,7 @@ impl Plan {
         weighs.then(|| self.tallies[measure.index()])
     }
 
-    /// How many inputs and steps there are.
+    /// How many inputs, steps and ages there are.
     pub fn values(&self) -> usize {
         self.dependents.len()
     }
@@ -242,7 +313,10 @@ impl Plan {
         match (self.inputs.get(index), index.checked_sub(self.values())) {
             (_, Some(view)) => NodeTarget::View(DestinationId::new(view)),
             (Some(term), _) => NodeTarget::Input(term),
-            (None, None) => NodeTarget::Step(&self.steps[index - self.inputs.len()]),
+            (None, None) => match &self.steps[index - self.inputs.len()] {
+                PlannedNode::Step(planned) => NodeTarget::Step(planned),
+                PlannedNode::Ages(place) => NodeTarget::Ages(&self.ages[*place]),
+            },
         }
     }
 
@@ -258,7 +332,7 @@ impl Plan {
 
     /// Calls `touch` with every node whose value may be another one now that the value of `node` is.
     pub fn touched(&self, node: Node, before: Option<&Value>, now: Option<&Value>, mut touch: impl FnMut(Node)) {
-        let Dependents { all, always, thresholds } = &self.dependents[node.index()];
+        let Dependents { all, always, thresholds, .. } = &self.dependents[node.index()];
         match (before, now) {
             (Some(before), Some(now)) if before.kind() == now.kind() => {
                 always.iter().for_each(|node| touch(*node));
@@ -275,7 +349,11 @@ impl Plan {
     fn evaluate_nobody(&self) -> Vec<Derived> {
         let mut values: Vec<Option<Value>> = self.inputs.iter().map(value_of_nobody).collect();
         let mut derived = Vec::new();
-        for planned in &self.steps {
+        for node in &self.steps {
+            let PlannedNode::Step(planned) = node else {
+                values.push(None);
+                continue;
+            };
             let value = planned.value(&|node| values[node.index()].clone());
             derived.extend(derived_of(planned.step, value.as_ref()));
             values.push(value);
@@ -305,6 +383,10 @@ fn expression_of(definitions: &Definitions, step: EvaluationStep) -> &Expression
         EvaluationStep::Trait(id) => &definitions.traits[id.index()].expression,
         EvaluationStep::Audience(id) => &definitions.audiences[id.index()].condition,
     }
+}
+
+fn is_now(term: &PersonTerm) -> bool {
+    *term == PersonTerm::Now
 }
 
 /// What a term is where nothing is known.
