@@ -116,7 +116,7 @@ impl Definitions {
             EventTerm::Field(id) => {
                 let field = &self.fields[id.index()];
                 // A column of an array is a list, of which each element is of the type.
-                let fits = |value: &&Value| field.is_column() || field.kind.is_none_or(|kind| kind == value.kind());
+                let fits = |value: &&Value| field.kind.is_none_or(|kind| kind == value.kind()) || field.is_column();
                 event.field(*id).filter(fits).cloned()
             }
             EventTerm::Timestamp => Some(Value::Time(event.timestamp.into())),

@@ -65,7 +65,6 @@ impl Scope for EventReference {
                 }
                 let of_element = checker.items.as_ref().and_then(|items| items.member_named(path));
                 let help = match nearest(first, NAMES) {
-                    _ if of_element.is_some() => format!("did you mean `item.{}`?", of_element.unwrap_or_default()),
                     _ if name.is_quoted => single_quotes(&written),
                     _ if first == "event" && rest.is_empty() => "the event of a track call is its `name`".into(),
                     _ if matches!(first.as_str(), "userId" | "anonymousId") => {
@@ -73,6 +72,7 @@ impl Scope for EventReference {
                     }
                     Some(near) if rest.is_empty() => format!("did you mean `{near}`?"),
                     Some(near) => format!("did you mean `{near}.{}`?", rest.join(".")),
+                    None if of_element.is_some() => format!("did you mean `item.{}`?", of_element.unwrap_or_default()),
                     None => format!(
                         "an event has `properties.NAME`, `traits.NAME`, `context.NAME`, `timestamp`, `type`, `name`, \
                          `category` and `groupId`: did you mean `properties.{written}`?"

@@ -14,6 +14,7 @@ mod described;
 mod destinations;
 mod doubts;
 mod duration;
+mod elsewhere;
 mod environment;
 mod event;
 mod event_names;

@@ -72,10 +72,10 @@ impl WantedFields {
     pub fn pick(&self, json: &str, fields: &mut Vec<(FieldId, FoundField)>) -> Result<(), Rejection> {
         let is_nested = self.array.is_some() || !self.below.is_empty();
         if is_nested && self.any_below(&|field| fields.iter().any(|(found, _)| *found == field)) {
-            match (Leaf::of(json), &self.array) {
-                (Leaf::Object(_), Some(array)) => array.all_are(&FoundField::Nothing, fields),
-                (Leaf::Object(_), None) => {}
-                _ => self.all_are(&FoundField::Nothing, fields),
+            match (json.starts_with('{'), &self.array) {
+                (true, Some(array)) => array.all_are(&FoundField::Nothing, fields),
+                (true, None) => {}
+                (false, _) => self.all_are(&FoundField::Nothing, fields),
             }
         }
         for (field, kind) in &self.fields {
@@ -87,7 +87,7 @@ impl WantedFields {
         if self.below.is_empty() {
             return Ok(());
         }
-        if matches!(Leaf::of(json), Leaf::Array(_)) {
+        if json.starts_with('[') {
             self.below.all().for_each(|wanted| wanted.all_are(&FoundField::Other, fields));
         }
         for member in json::members(json) {
