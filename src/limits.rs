@@ -313,6 +313,11 @@ pub const NAME_BYTES_MAX: usize = 100;
 /// To find it, so many are stepped over at each change; what is beyond is not what anybody likes best.
 pub(crate) const TOP_PLACES_MAX: u16 = 100;
 
+/// Levels of objects and arrays within a value that is one. What is deeper is kept as its text.
+///
+/// It leaves as JSON, and parsers of readers give up at 64 levels or more: one event could make a profile unreadable.
+pub(crate) const NESTED_DEPTH_MAX: usize = 32;
+
 /// Values in a `list` that says nothing of how many.
 ///
 /// What is shown of a person, or sent, is read by people and programs that make room for tens.

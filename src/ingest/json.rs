@@ -93,6 +93,26 @@ pub(super) fn compact(json: &str) -> String {
     compact
 }
 
+/// How deep objects and arrays are within each other in `json`.
+pub(super) fn depth(json: &str) -> usize {
+    let (mut depth, mut most) = (0_usize, 0);
+    let (mut in_text, mut escaped) = (false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => {
+                depth += 1;
+                most = most.max(depth);
+            }
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    most
+}
+
 struct MemberSearch<'f, W, T> {
     wanted: W,
     take: T,
@@ -153,6 +173,13 @@ impl<K, W: FnMut(&str) -> Option<K>> Visitor<'_> for KeyLookup<'_, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn depth_is_that_of_objects_and_arrays() {
+        for (json, expected) in [("1", 0), ("{}", 1), (r#"[[],{"a":[1]}]"#, 3), (r#"["[[[","\\"[",{}]"#, 2)] {
+            assert_eq!(depth(json), expected, "{json}");
+        }
+    }
 
     #[test]
     fn compacting_leaves_texts_alone() {

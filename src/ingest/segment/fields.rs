@@ -9,6 +9,7 @@ use dataflows::model::{Number, PointInTime, Value, ValueType};
 use super::keys::ByKey;
 use crate::ingest::json::{self, Leaf};
 use crate::ingest::{Rejection, time};
+use crate::limits::NESTED_DEPTH_MAX;
 
 /// The wanted paths below one point of an event.
 #[derive(Clone, Debug, Default)]
@@ -222,7 +223,7 @@ impl FoundField {
             (Leaf::Text(text), None | Some(ValueType::Text)) => Some(Value::Text(text.into())),
             (leaf @ (Leaf::Text(_) | Leaf::Number(_)), Some(ValueType::Time)) => time::of_leaf(leaf).map(Value::Time),
             (Leaf::Array(array), None | Some(ValueType::List)) => Some(list_of(array)),
-            (Leaf::Object(object), None) => Some(Value::Json(json::compact(object).into())),
+            (Leaf::Object(object), None) => Some(nested(object)),
             _ => None,
         };
         value.map_or(FoundField::Other, FoundField::Value)
@@ -248,7 +249,13 @@ pub(super) fn list_of(json: &str) -> Value {
         Leaf::Bool(truth) => Some(Value::Bool(truth)),
         Leaf::Number(written) => Number::read(written).map(Value::Number),
         Leaf::Text(text) => Some(Value::Text(text.into())),
-        Leaf::Array(nested) | Leaf::Object(nested) => Some(Value::Json(json::compact(nested).into())),
+        Leaf::Array(json) | Leaf::Object(json) => Some(nested(json)),
     };
     Value::List(json::elements(json).map(element).collect())
+}
+
+/// The value that an object, or an array within an array, is. One that is very deep is a text: parsers of readers have limits.
+pub(super) fn nested(json: &str) -> Value {
+    let compact = json::compact(json);
+    if json::depth(&compact) <= NESTED_DEPTH_MAX { Value::Json(compact.into()) } else { Value::Text(compact.into()) }
 }

@@ -8,7 +8,7 @@ use dataflows::model::{EventName, Identifier, Identifiers, Number, PointInTime, 
 use smallvec::SmallVec;
 
 use super::consent::ConsentReader;
-use super::fields::{FoundField, WantedFields, list_of};
+use super::fields::{FoundField, WantedFields, list_of, nested};
 use super::members::{EventMember, EventMembers};
 use super::origins::{SourcePlaces, Tree, USUAL_COUNT};
 use super::{CallType, Extractor, scalar};
@@ -349,7 +349,7 @@ impl<'e> PersonFields<'e> {
                 }
                 return Ok(());
             }
-            Leaf::Object(deep) => Some(Value::Json(json::compact(deep).into())),
+            Leaf::Object(deep) => Some(nested(deep)),
             Leaf::Array(array) => Some(list_of(array)),
             Leaf::Unreadable => return Ok(()),
         };
