@@ -22,6 +22,10 @@ pub(super) struct WantedFields {
     array: Option<Box<WantedElements>>,
 }
 
+/// Which keys of an object, by their places, had something below them that was wanted.
+#[derive(Default)]
+pub(super) struct EarlierKeys(u64);
+
 /// What is wanted of an array.
 #[derive(Clone, Debug, Default)]
 struct WantedElements {
@@ -69,16 +73,8 @@ impl WantedFields {
         self.below.get(key)
     }
 
-    /// Picks the wanted fields of `json`, which stands here.
-    pub fn pick(&self, json: &str, fields: &mut Vec<(FieldId, FoundField)>) -> Result<(), Rejection> {
-        let is_nested = self.array.is_some() || !self.below.is_empty();
-        if is_nested && self.any_below(&|field| fields.iter().any(|(found, _)| *found == field)) {
-            match (json.starts_with('{'), &self.array) {
-                (true, Some(array)) => array.all_are(&FoundField::Nothing, fields),
-                (true, None) => {}
-                (false, _) => self.all_are(&FoundField::Nothing, fields),
-            }
-        }
+    /// Picks the wanted fields of `json`, which stands here. `again`: something below may have been found before, of another object here.
+    fn pick(&self, json: &str, again: bool, fields: &mut Vec<(FieldId, FoundField)>) -> Result<(), Rejection> {
         for (field, kind) in &self.fields {
             fields.push((*field, FoundField::of(json, *kind)));
         }
@@ -91,13 +87,45 @@ impl WantedFields {
         if json.starts_with('[') {
             self.below.all().for_each(|wanted| wanted.all_are(&FoundField::Other, fields));
         }
+        let mut earlier = EarlierKeys(if again { u64::MAX } else { 0 });
         for member in json::members(json) {
             let (key, value) = member?;
-            if let Some(wanted) = self.below(&key) {
-                wanted.pick(value, fields)?;
-            }
+            self.pick_member(&key, value, &mut earlier, fields)?;
         }
         Ok(())
+    }
+
+    /// Picks what is wanted of a member of the object that stands here, which may have been there before.
+    pub fn pick_member(
+        &self,
+        key: &str,
+        json: &str,
+        earlier: &mut EarlierKeys,
+        fields: &mut Vec<(FieldId, FoundField)>,
+    ) -> Result<(), Rejection> {
+        let Some((place, wanted)) = self.below.find(key) else { return Ok(()) };
+        // Keys that share a bit are taken for such that were there, which does no harm.
+        let bit = 1 << place.min(63);
+        let again = earlier.0 & bit != 0;
+        if again {
+            wanted.forget_below(json, fields);
+        }
+        let without_below = fields.len() + wanted.fields.len();
+        wanted.pick(json, again, fields)?;
+        if fields.len() > without_below {
+            earlier.0 |= bit;
+        }
+        Ok(())
+    }
+
+    /// What was found below counts no more, since `json` stands here later; but for the members of an object, if it is one, too.
+    fn forget_below(&self, json: &str, fields: &mut Vec<(FieldId, FoundField)>) {
+        if let Some(array) = &self.array {
+            array.all_are(&FoundField::Nothing, fields);
+        }
+        if !json.starts_with('{') {
+            self.below.all().for_each(|wanted| wanted.all_are(&FoundField::Nothing, fields));
+        }
     }
 
     /// This is what is found of each field here and below.
@@ -107,17 +135,6 @@ impl WantedFields {
             array.all_are(found, fields);
         }
         self.below.all().for_each(|wanted| wanted.all_are(found, fields));
-    }
-
-    /// Whether it is so of any field below.
-    fn any_below(&self, is_so: &dyn Fn(FieldId) -> bool) -> bool {
-        let here_or_below =
-            |wanted: &WantedFields| wanted.fields.iter().any(|(field, _)| is_so(*field)) || wanted.any_below(is_so);
-        let of_array = |array: &WantedElements| {
-            array.counts.iter().chain(&array.columns).any(|field| is_so(*field))
-                || array.at.iter().any(|(_, wanted)| here_or_below(wanted))
-        };
-        self.below.all().any(here_or_below) || self.array.as_deref().is_some_and(of_array)
     }
 
     /// The same of a cell of a table, which is a JSON text in `json`.
@@ -157,7 +174,7 @@ impl WantedElements {
                 let from_end = || elements.len().checked_sub(place.unsigned_abs().into());
                 let index = usize::try_from(*place).ok().or_else(from_end);
                 if let Some(element) = index.and_then(|index| elements.get(index)) {
-                    wanted.pick(element, fields)?;
+                    wanted.pick(element, false, fields)?;
                 }
             }
         }
@@ -175,7 +192,7 @@ impl WantedElements {
             self.columns.iter().map(|field| (*field, vec![None; rows.len()], false)).collect();
         let mut found = Vec::new();
         for (row, element) in rows.into_iter().enumerate() {
-            self.each.pick(element, &mut found)?;
+            self.each.pick(element, false, &mut found)?;
             for (field, found) in found.drain(..) {
                 let Ok(column) = columns.binary_search_by_key(&field, |(field, ..)| *field) else { continue };
                 let (_, values, has_others) = &mut columns[column];

@@ -11,6 +11,12 @@ impl<T> ByKey<T> {
         Some(&self.0[place].1)
     }
 
+    /// The entry of a key, and its place among all.
+    pub fn find(&self, key: &str) -> Option<(usize, &T)> {
+        let place = self.place(key).ok()?;
+        Some((place, &self.0[place].1))
+    }
+
     /// The entry of a key, which is made where there is none.
     pub fn entry(&mut self, key: &str) -> &mut T
     where

@@ -8,7 +8,7 @@ use dataflows::model::{EventName, Identifier, Identifiers, Number, PointInTime, 
 use smallvec::SmallVec;
 
 use super::consent::ConsentReader;
-use super::fields::{FoundField, WantedFields, list_of, nested};
+use super::fields::{EarlierKeys, FoundField, WantedFields, list_of, nested};
 use super::members::{EventMember, EventMembers};
 use super::origins::{SourcePlaces, Tree, USUAL_COUNT};
 use super::{CallType, Extractor, scalar};
@@ -186,12 +186,10 @@ impl<'e> PersonFields<'e> {
             _ => None,
         };
         let (wanted, places) = (&self.extractor.context, &self.places.context);
-        let mut last = [None; About::ALL.len()];
+        let (mut last, mut earlier) = ([None; About::ALL.len()], EarlierKeys::default());
         for member in json::members(json) {
             let (key, value) = member?;
-            if let Some(wanted) = wanted.below(&key) {
-                wanted.pick(value, &mut self.fields)?;
-            }
+            wanted.pick_member(&key, value, &mut earlier, &mut self.fields)?;
             if let Some(places) = places.below(&key) {
                 self.at_places.look(places, value)?;
             }
@@ -291,13 +289,14 @@ impl<'e> PersonFields<'e> {
         places: Option<&Tree>,
         as_attributes: bool,
     ) -> Result<(), Rejection> {
+        let mut earlier = EarlierKeys::default();
         for member in json::members(json) {
             let (key, value) = member?;
-            match wanted.and_then(|wanted| wanted.below(&key)) {
+            match wanted {
                 Some(wanted) if self.cells.iter().any(|cell| *cell == key) => {
-                    wanted.pick_cell(value, &mut self.fields);
+                    wanted.below(&key).into_iter().for_each(|wanted| wanted.pick_cell(value, &mut self.fields));
                 }
-                Some(wanted) => wanted.pick(value, &mut self.fields)?,
+                Some(wanted) => wanted.pick_member(&key, value, &mut earlier, &mut self.fields)?,
                 None => {}
             }
             if let Some(places) = places.and_then(|places| places.below(&key)) {

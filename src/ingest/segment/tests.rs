@@ -396,6 +396,7 @@ fn fields() {
     check_track(r#""userId":"1","properties":{"cart":{"id":7}}"#, "E user_id:1");
     check_track(r#""userId":"1","properties":{"cart":{"id":"c"},"cart":{}}"#, "E user_id:1 f2='c'");
     check_track(r#""userId":"1","properties":{"cart":{"id":"c"},"cart":true}"#, "E user_id:1 f5=true");
+    check_track(r#""userId":"1","properties":{"cart":true,"cart":{"id":"c"},"cart":{"id":null}}"#, "E user_id:1");
     check_track(r#""userId":"1","properties":{"cart":true}"#, "E user_id:1 f5=true");
     for not_an_object in ["7", "[]", r#""x""#, "1e400", "true"] {
         check_track(&format!(r#""userId":"1","properties":{not_an_object}"#), "E user_id:1");
@@ -436,6 +437,7 @@ fn fields_in_arrays() {
         (&[products(), Each], Some(ValueType::Text)),
         (&[products(), Each, "tags".into(), Element(1)], Some(ValueType::Text)),
         (&[products()], Some(ValueType::List)),
+        (&["deep".into(), "a".into(), "b".into()], Some(ValueType::Number)),
     ]);
     let check = |products: &str, expected: &str| {
         let text = format!(r#"{{"type":"track","event":"E","userId":"1","properties":{{"products":{products}}}}}"#);
@@ -451,6 +453,9 @@ fn fields_in_arrays() {
     check(r#"[{"price":1}],"products":[]"#, "E user_id:1 f0=[] f1=0 f4=[] f5=[] f6=[]");
     check(r#"[{"price":1}],"products":{"price":2}"#, "E user_id:1");
     check(r#"[{"price":1}],"products":null"#, "E user_id:1");
+    check(r#"0,"deep":{"a":{"b":1}},"deep":{"c":2}"#, "E user_id:1 f7=1");
+    check(r#"0,"deep":{"a":{"b":1}},"deep":{"a":5}"#, "E user_id:1");
+    check(r#"0,"deep":{"a":{"b":1}},"deep":{"a":5},"deep":{"a":{"b":2}}"#, "E user_id:1 f7=2");
     for no_array in ["null", "7", r#"{"price":1}"#, r#""[1]""#] {
         check(no_array, "E user_id:1");
     }
